@@ -1,0 +1,120 @@
+"""The error tree: one class per thing a caller would handle differently.
+
+::
+
+    KitError
+    ├── UnreadableError            not found, no permission, the medium failed
+    ├── DigestError                bytes are not what the manifest says; closed world broken
+    ├── UnsignedError              no signature where one is required
+    ├── UntrustedError             signed, but not by whom the user trusts for that role
+    ├── SignatureError             a signature or envelope that does not verify or is malformed
+    ├── ArchiveError               container, codec or member name not understood, or hostile
+    │   └── LimitError             a declared or met size is over a limit
+    ├── ContentError               BSON, JSON, schema or coverage not as required
+    │   ├── BsonError              bytes that are not one well-formed BSON document
+    │   └── ManifestError          not exactly one understood manifest
+    ├── StoppedError               a stop rule ended the run; nothing was written
+    ├── KeyUnusableError           a key file is missing, unreadable, of a refused kind, or exposed
+    ├── UsageError                 options that do not go together
+    ├── OutputError                the result could not be written; the kit is untouched
+    └── InterruptedRunError        a signal ended the run; the kit is untouched
+
+Laws: every failure of this package is a ``KitError``; foreign exceptions are wrapped at the edge where they arise;
+an error never exits the process (``kit.cli`` maps classes to exit codes, in one table). New subclasses are additive.
+"""
+
+from __future__ import annotations
+
+from typing import Self
+
+
+class KitError(Exception):
+    """Base of all errors: where it happened, what is wrong, what to do about it.
+
+    Attributes:
+        what: One line, no trailing full stop, for the person who must act.
+        where: The file, member, offset or document concerned, outermost first (``kit.tar.zst: a/b.bson: document 7``).
+        hint: The way out, if there is one.
+    """
+
+    def __init__(self, what: str, *, where: str = "", hint: str = "") -> None:
+        super().__init__(what)
+        self.what = what
+        self.where = where
+        self.hint = hint
+
+    def inside(self, where: str) -> Self:
+        """Prefix the place with an outer one and return the same error, for ``raise error.inside(path)``."""
+        self.where = f"{where}: {self.where}" if self.where else where
+        return self
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.what}" if self.where else self.what
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # Errors cross process borders; the default would call __init__ without the keyword-only parts.
+        return (_rebuild, (type(self), self.what, self.where, self.hint))
+
+
+def _rebuild(kind: type[KitError], what: str, where: str, hint: str) -> KitError:
+    return kind(what, where=where, hint=hint)
+
+
+class UnreadableError(KitError):
+    """An input is not there or cannot be read."""
+
+
+class DigestError(KitError):
+    """Bytes differ from what the manifest lists, a listed file is absent, or a member is not listed."""
+
+
+class UnsignedError(KitError):
+    """A signature is required and there is none."""
+
+
+class UntrustedError(KitError):
+    """A signature is present, but no key that is trusted for this purpose made it."""
+
+
+class SignatureError(KitError):
+    """A signature is malformed, of a refused kind, or does not verify over the exact bytes."""
+
+
+class ArchiveError(KitError):
+    """A container, compressed stream, or member name is malformed, ambiguous or hostile."""
+
+
+class LimitError(ArchiveError):
+    """A size, count, depth or ratio is over a limit; the message names limit, value met and the flag that raises it."""
+
+
+class ContentError(KitError):
+    """Content is not what its format or the request requires."""
+
+
+class BsonError(ContentError):
+    """Bytes are not one well-formed BSON document (https://bsonspec.org/spec.html)."""
+
+
+class ManifestError(ContentError):
+    """There is not exactly one manifest, or it is not one of the shapes in schemas/offline-manifest.md."""
+
+
+class StoppedError(KitError):
+    """A stop rule ended the run before anything was written."""
+
+
+class KeyUnusableError(KitError):
+    """A key is missing, cannot be read, is of a kind that is refused, or is readable by others."""
+
+
+class UsageError(KitError):
+    """Options or arguments that do not make sense together."""
+
+
+class OutputError(KitError):
+    """The result could not be written or did not read back; the input is untouched."""
+
+
+class InterruptedRunError(KitError):
+    """The user or the system asked the run to stop; the input is untouched."""

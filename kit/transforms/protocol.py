@@ -1,0 +1,85 @@
+"""What a transform is: a pure function over runs of documents that may add or replace elements by splicing.
+
+A transform never sees files, archives or other documents than those handed to it; what it must know of other
+collections it declares (:meth:`Transform.indexes`), the engine gathers it once and hands back a :class:`Lookup`.
+Laws: a document whose change says ``document is None`` stays byte-identical; a second application changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from kit.values import CollectionName
+
+
+class Lookup(Protocol):
+    """A multi-map from fixed-size keys to bytes, larger than memory, written once before it is read."""
+
+    def find(self, keys: Sequence[bytes]) -> Mapping[bytes, Sequence[bytes]]:
+        """Return every value stored under each of ``keys``; a key without values is absent from the result."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One document worth naming in the report: why it was left alone, or in what it disagrees."""
+
+    kind: str
+    reason: str
+    document: str
+    """The document's ``_id`` as text."""
+    tenant: str
+
+
+@dataclass(slots=True, kw_only=True)
+class Change:
+    """What became of one document."""
+
+    tenant: str
+    outcome: str
+    """One word of the transform's own closed list; counted per tenant."""
+    document: bytes | None = None
+    """The new bytes, or None where the document stays as it is."""
+    counts: Mapping[str, int] = field(default_factory=dict)
+    """Further counters of the transform, by name."""
+    findings: Sequence[Finding] = ()
+
+
+class Transform(Protocol):
+    """A versioned migration of documents; instances are picklable and hold parameters only."""
+
+    @property
+    def name(self) -> str:
+        """The name on the command line and in the provenance."""
+        ...
+
+    @property
+    def version(self) -> int:
+        """Raised whenever the same input and parameters would give other bytes."""
+        ...
+
+    def parameters(self) -> Mapping[str, Any]:
+        """All that determines the output besides the input, as JSON; its digest goes into the provenance."""
+        ...
+
+    def handles(self, name: CollectionName) -> bool:
+        """Whether this transform changes documents of that collection."""
+        ...
+
+    def indexes(self, name: CollectionName) -> bool:
+        """Whether documents of that collection must be gathered for :class:`Lookup` before any run."""
+        ...
+
+    def gather(self, name: CollectionName, documents: Iterable[bytes]) -> Iterable[tuple[bytes, bytes]]:
+        """Give the (key, value) pairs that ``documents`` of an indexed collection contribute to the lookup."""
+        ...
+
+    def apply(self, name: CollectionName, documents: Sequence[bytes], lookup: Lookup) -> Sequence[Change]:
+        """Decide about each of ``documents``, in order.
+
+        Raises:
+            BsonError: A document is malformed; the message names its place within ``documents``.
+        """
+        ...

@@ -1,0 +1,47 @@
+"""Which members are collections: the layout ``mongodump`` writes (SPEC: schemas/offline-manifest.md, collections)."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+
+from kit.values.member_path import MemberPath
+
+
+class MemberCodec(enum.Enum):
+    """How a member's own bytes are compressed, inside whatever the container does."""
+
+    NONE = ""
+    GZIP = ".gz"
+    ZSTD = ".zst"
+
+
+@dataclass(frozen=True, slots=True, order=True, kw_only=True)
+class CollectionName:
+    """A collection as MongoDB names it."""
+
+    database: str
+    collection: str
+
+    def __str__(self) -> str:
+        return f"{self.database}.{self.collection}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CollectionMember:
+    """A member that holds documents of one collection; several members may hold parts of the same collection."""
+
+    path: MemberPath
+    name: CollectionName
+    codec: MemberCodec
+
+
+def collection_member(path: MemberPath) -> CollectionMember | None:
+    """Read ``…/<db>/<collection>.bson[.gz|.zst]``; None for every other member, collection metadata included."""
+    folder, _, leaf = path.text.rpartition("/")
+    for codec in MemberCodec:
+        stem = leaf.removesuffix(f".bson{codec.value}")
+        if stem and stem != leaf and folder:
+            name = CollectionName(database=folder.rpartition("/")[2], collection=stem)
+            return CollectionMember(path=path, name=name, codec=codec)
+    return None

@@ -1,0 +1,42 @@
+"""Time stamps of manifests and archives: RFC 3339, UTC, whole seconds."""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from dataclasses import dataclass
+from typing import Self
+
+from kit.errors import ContentError
+
+_RFC3339_UTC = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.\d+)?(?:Z|\+00:00)", re.ASCII)
+_NEVER = dt.datetime.min.replace(tzinfo=dt.UTC)
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Timestamp:
+    """Seconds since 1970-01-01T00:00:00Z, 0 to year 9999. Law: ``Timestamp.parse(str(t)) == t``."""
+
+    seconds: int
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read an RFC 3339 UTC time stamp or a bare count of seconds (``SOURCE_DATE_EPOCH``); fractions are dropped.
+
+        Raises:
+            ContentError: ``text`` is neither, is another zone, or is no date of the calendar from 1970 on.
+        """
+        if text.isascii() and text.isdigit() and int(text) <= 253402300799:
+            return cls(int(text))
+        match = _RFC3339_UTC.fullmatch(text)
+        try:
+            moment = dt.datetime.strptime(match[1], "%Y-%m-%dT%H:%M:%S").replace(tzinfo=dt.UTC) if match else _NEVER
+        except ValueError:
+            moment = _NEVER
+        if moment.year < 1970:
+            raise ContentError(f"{text!r} is not an RFC 3339 UTC time stamp from 1970 on")
+        return cls(int(moment.timestamp()))
+
+    def __str__(self) -> str:
+        moment = dt.datetime.fromtimestamp(self.seconds, tz=dt.UTC)
+        return moment.strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -21,6 +21,10 @@ class Lookup(Protocol):
         """Return every value stored under each of ``keys``; a key without values is absent from the result."""
         ...
 
+    def has_prefix(self, prefix: bytes) -> bool:
+        """Whether any key starts with ``prefix``."""
+        ...
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
@@ -72,14 +76,23 @@ class Transform(Protocol):
         """Whether documents of that collection must be gathered for :class:`Lookup` before any run."""
         ...
 
-    def gather(self, name: CollectionName, documents: Iterable[bytes]) -> Iterable[tuple[bytes, bytes]]:
-        """Give the (key, value) pairs that ``documents`` of an indexed collection contribute to the lookup."""
-        ...
+    def gather(self, name: CollectionName, documents: Iterable[bytes], first: int) -> Iterable[tuple[bytes, bytes]]:
+        """Give the (key, value) pairs that ``documents`` of an indexed collection contribute to the lookup.
 
-    def apply(self, name: CollectionName, documents: Sequence[bytes], lookup: Lookup) -> Sequence[Change]:
-        """Decide about each of ``documents``, in order.
+        ``first`` is the ordinal of the first of them in its member, for messages.
 
         Raises:
-            BsonError: A document is malformed; the message names its place within ``documents``.
+            BsonError: A document is malformed; the message names its ordinal.
+        """
+        ...
+
+    def apply(
+        self, name: CollectionName, documents: Sequence[bytes], lookup: Lookup, first: int
+    ) -> Sequence[Change]:
+        """Decide about each of ``documents``, in order; ``first`` as for :meth:`gather`.
+
+        Raises:
+            BsonError: A document is malformed; the message names its ordinal.
+            StoppedError: A stop rule of the transform holds.
         """
         ...

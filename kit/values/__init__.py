@@ -3,10 +3,10 @@
 Pure: nothing here reads a file, a clock or the environment.
 """
 
-from kit.values.collection import CollectionName, MemberCodec, collection_member
+from kit.values.collection import Codec, CollectionMember, CollectionName, collection_member
 from kit.values.digest import Sha256
 from kit.values.limits import Limits
 from kit.values.member_path import MemberPath
 from kit.values.timestamp import Timestamp
 
-__all__ = ["CollectionName", "Limits", "MemberCodec", "MemberPath", "Sha256", "Timestamp", "collection_member"]
+__all__ = ["Codec", "CollectionMember", "CollectionName", "Limits", "MemberPath", "Sha256", "Timestamp", "collection_member"]

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from kit.values.member_path import MemberPath
 
 
-class MemberCodec(enum.Enum):
-    """How a member's own bytes are compressed, inside whatever the container does."""
+class Codec(enum.Enum):
+    """A compression, of a container or of a member inside it; the value is a member's suffix."""
 
     NONE = ""
     GZIP = ".gz"
@@ -33,13 +33,13 @@ class CollectionMember:
 
     path: MemberPath
     name: CollectionName
-    codec: MemberCodec
+    codec: Codec
 
 
 def collection_member(path: MemberPath) -> CollectionMember | None:
     """Read ``…/<db>/<collection>.bson[.gz|.zst]``; None for every other member, collection metadata included."""
     folder, _, leaf = path.text.rpartition("/")
-    for codec in MemberCodec:
+    for codec in Codec:
         stem = leaf.removesuffix(f".bson{codec.value}")
         if stem and stem != leaf and folder:
             name = CollectionName(database=folder.rpartition("/")[2], collection=stem)

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from kit.errors import ArchiveError, ContentError, LimitError
-from kit.values import CollectionName, Limits, MemberCodec, MemberPath, Sha256, Timestamp, collection_member
+from kit.values import Codec, CollectionName, Limits, MemberPath, Sha256, Timestamp, collection_member
 
 
 @given(st.binary())
@@ -87,18 +87,16 @@ def test_names_that_meet_on_a_case_folding_file_system_collide(one: str, other: 
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("x/db/c.bson", ("db", "c", MemberCodec.NONE)),
-        ("db/c.bson.gz", ("db", "c", MemberCodec.GZIP)),
-        ("x/y/db/c.d.bson.zst", ("db", "c.d", MemberCodec.ZSTD)),
+        ("x/db/c.bson", ("db", "c", Codec.NONE)),
+        ("db/c.bson.gz", ("db", "c", Codec.GZIP)),
+        ("x/y/db/c.d.bson.zst", ("db", "c.d", Codec.ZSTD)),
         ("c.bson", None),
         ("db/.bson", None),
         ("db/c.metadata.json", None),
         ("db/c.bson.xz", None),
     ],
 )
-def test_collections_are_known_by_the_layout_of_mongodump(
-    text: str, expected: tuple[str, str, MemberCodec] | None
-) -> None:
+def test_collections_are_known_by_the_layout_of_mongodump(text: str, expected: tuple[str, str, Codec] | None) -> None:
     member = collection_member(MemberPath.parse(text))
     if expected is None:
         assert member is None

@@ -1,0 +1,206 @@
+"""Where a run writes a kit: members in the order of the source, headers after bodies, the manifest last.
+
+A changed member's size is only known once its last run is transformed, and the manifest's content once every digest
+is; both stand earlier in the archive than they can be written. So frames go to a spool file in the order they are
+finished, each slot of the archive remembers its extents there, and :meth:`ArchiveDestination.assemble` puts them in
+order. Laws: the bytes depend on what was added, in which order of slots, never on when; nothing is written outside the
+job folder; a failed write is an ``OutputError`` and the destination accepts nothing more.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from itertools import chain
+from pathlib import Path
+from typing import BinaryIO, Protocol
+
+from kit.archive.disk import writing
+from kit.archive.encoding import FRAME_BYTES, Frame, encode_frame, seek_table
+from kit.archive.tar_reader import Member
+from kit.archive.tar_writer import END, file_header, padding
+from kit.values import Codec, MemberPath, Timestamp
+
+
+class Destination(Protocol):
+    """What the engine writes to. Every member is one slot, opened in the order of the archive, filled in any order."""
+
+    codec: Codec
+    """How frames handed to :meth:`add` must be encoded."""
+
+    def carry(self, member: Member, body: Iterator[bytes]) -> tuple[Slot, Iterator[bytes]]:
+        """Open the next slot for a member that stays as it is; give the bytes whose frames must be added to it."""
+        ...
+
+    def open(self, path: MemberPath, *, mode: int) -> Slot:
+        """Open the next slot for a changed or new member; its header is made when it is closed."""
+        ...
+
+    def add(self, slot: Slot, frame: Frame) -> None:
+        """Append one encoded frame to a slot.
+
+        Raises:
+            OutputError: The bytes could not be written.
+        """
+        ...
+
+    def close(self, slot: Slot, *, mtime: Timestamp) -> None:
+        """End a slot; ``mtime`` is for changed and new members, a carried one keeps its own."""
+        ...
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class Slot:
+    """One place in the archive: what it will be called and where its frames are."""
+
+    path: MemberPath | None
+    mode: int
+    carried: Member | None = None
+    length: int = 0
+    """Decoded bytes added."""
+    extents: list[_Extent] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class _Extent:
+    offset: int
+    size: int
+    length: int
+
+
+class ArchiveDestination:
+    """A tar archive, compressed frame by frame; see the module docstring for the order of events."""
+
+    def __init__(self, folder: Path, *, codec: Codec) -> None:
+        """Write into ``folder``, which exists and belongs to this job.
+
+        Raises:
+            OutputError: The spool file cannot be made there.
+        """
+        self.codec = codec
+        self._folder = folder
+        self._slots: list[Slot] = []
+        self._end = 0
+        with writing(folder):
+            self._spool: BinaryIO = (folder / "spool").open("w+b", buffering=0)
+
+    def carry(self, member: Member, body: Iterator[bytes]) -> tuple[Slot, Iterator[bytes]]:
+        """Keep header, body and padding byte for byte."""
+        slot = Slot(path=member.path, mode=member.mode, carried=member)
+        self._slots.append(slot)
+        return slot, chain([member.header], body, [padding(member.size)])
+
+    def open(self, path: MemberPath, *, mode: int) -> Slot:
+        """See :class:`Destination`."""
+        slot = Slot(path=path, mode=mode)
+        self._slots.append(slot)
+        return slot
+
+    def add(self, slot: Slot, frame: Frame) -> None:
+        """See :class:`Destination`."""
+        slot.extents.append(self._write(frame))
+        slot.length += frame.length
+
+    def close(self, slot: Slot, *, mtime: Timestamp) -> None:
+        """Give a changed or new member its header and padding."""
+        if slot.path is None or slot.carried is not None:
+            return
+        header = file_header(slot.path, size=slot.length, mode=slot.mode, mtime=mtime)
+        slot.extents.insert(0, self._write(encode_frame(self.codec, header)))
+        if tail := padding(slot.length):
+            slot.extents.append(self._write(encode_frame(self.codec, tail)))
+
+    def discard(self) -> None:
+        """Drop everything written, so that a new destination can start in the same folder."""
+        with writing(self._folder):
+            self._spool.close()
+            (self._folder / "spool").unlink()
+
+    def assemble(self) -> Path:
+        """Write the finished archive into the job folder, synced, and return its path.
+
+        Raises:
+            OutputError: The disk is full or failed.
+        """
+        end = self._write(encode_frame(self.codec, END))
+        extents = [extent for slot in self._slots for extent in slot.extents] + [end]
+        path = self._folder / "archive"
+        with writing(path), path.open("xb", buffering=0) as target:
+            for extent in _joined(extents):
+                _copy(self._spool, target, extent)
+            if self.codec is Codec.ZSTD:
+                write_all(target, seek_table([(extent.size, extent.length) for extent in extents]))
+            os.fsync(target.fileno())
+            self._spool.close()
+            (self._folder / "spool").unlink()
+        return path
+
+    def _write(self, frame: Frame) -> _Extent:
+        with writing(self._folder):
+            write_all(self._spool, frame.encoded)
+        extent = _Extent(self._end, len(frame.encoded), frame.length)
+        self._end += extent.size
+        return extent
+
+
+class CountingDestination:
+    """Writes nothing and counts what would have been written: the destination of ``kit plan``."""
+
+    def __init__(self, *, codec: Codec) -> None:
+        self.codec = codec
+        self.encoded = 0
+
+    def carry(self, member: Member, body: Iterator[bytes]) -> tuple[Slot, Iterator[bytes]]:
+        """See :class:`Destination`."""
+        return Slot(path=member.path, mode=member.mode, carried=member), body
+
+    def open(self, path: MemberPath, *, mode: int) -> Slot:
+        """See :class:`Destination`."""
+        return Slot(path=path, mode=mode)
+
+    def add(self, slot: Slot, frame: Frame) -> None:
+        """See :class:`Destination`."""
+        slot.length += frame.length
+        self.encoded += len(frame.encoded)
+
+    def close(self, slot: Slot, *, mtime: Timestamp) -> None:
+        """See :class:`Destination`."""
+
+
+def add_bytes(destination: Destination, slot: Slot, data: bytes, *, mtime: Timestamp) -> None:
+    """Fill a slot with a small member held in memory, and close it."""
+    for start in range(0, len(data), FRAME_BYTES):
+        destination.add(slot, encode_frame(destination.codec, data[start : start + FRAME_BYTES]))
+    destination.close(slot, mtime=mtime)
+
+
+def write_all(file: BinaryIO, data: bytes) -> None:
+    """Write all of ``data`` to an unbuffered file; a short write is continued until the system names its error."""
+    view = memoryview(data)
+    while view:
+        view = view[file.write(view) :]
+
+
+def _joined(extents: Iterable[_Extent]) -> Iterator[_Extent]:
+    """Join extents that follow each other in the spool, so that few large copies are made."""
+    current = _Extent(0, 0, 0)
+    for extent in extents:
+        if current.offset + current.size == extent.offset:
+            current = _Extent(current.offset, current.size + extent.size, current.length + extent.length)
+        else:
+            yield current
+            current = extent
+    yield current
+
+
+def _copy(source: BinaryIO, target: BinaryIO, extent: _Extent) -> None:
+    offset, left = extent.offset, extent.size
+    while left:
+        data = os.pread(source.fileno(), min(left, FRAME_BYTES), offset)
+        if not data:
+            raise OSError(errno.EIO, f"the spool ends {left} bytes early")
+        write_all(target, data)
+        offset += len(data)
+        left -= len(data)

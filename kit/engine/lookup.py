@@ -1,0 +1,139 @@
+"""A disk-backed multi-map: written once in any order, then sorted, then read by any number of processes.
+
+SQLite does what is hard about it: appends go to a rowid table, one ``CREATE INDEX`` sorts the keys on disk with a
+bounded sorter, and readers open the file read-only. Laws: memory does not grow with the number of entries; what
+``find`` returns does not depend on the order in which entries were put.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from kit.errors import OutputError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_CACHE_KIB = 16 * 1024
+_BEYOND = b"\xff" * 64
+"""Sorts after anything a key of this toolkit (32 bytes) can continue a prefix with."""
+_BATCH = 500
+"""Keys asked for in one statement; SQLite allows 999 parameters in its oldest builds."""
+
+
+class LookupWriter:
+    """Gathers (key, value) pairs into a new file; :meth:`finish` sorts them and ends the writing."""
+
+    def __init__(self, path: Path) -> None:
+        """Make the file.
+
+        Raises:
+            OutputError: It cannot be made there.
+        """
+        self._path = path
+        with _disk_errors(path):
+            self._database = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+            # Scratch data of one run: never recovered, so never synced.
+            for pragma in ("journal_mode=OFF", "synchronous=OFF", "locking_mode=EXCLUSIVE", "temp_store=FILE"):
+                self._database.execute(f"PRAGMA {pragma}")
+            self._database.execute(f"PRAGMA cache_size=-{_CACHE_KIB}")
+            self._database.execute("CREATE TABLE entry (key BLOB NOT NULL, value BLOB NOT NULL)")
+            self._database.execute("BEGIN")
+
+    def put(self, pairs: Iterable[tuple[bytes, bytes]]) -> None:
+        """Store pairs.
+
+        Raises:
+            OutputError: The disk is full or failed.
+        """
+        with _disk_errors(self._path):
+            self._database.executemany("INSERT INTO entry VALUES (?, ?)", pairs)
+
+    def finish(self) -> None:
+        """Sort the keys and close the file; it can be opened by :class:`LookupReader` from now on.
+
+        Raises:
+            OutputError: The disk is full or failed.
+        """
+        with _disk_errors(self._path):
+            self._database.execute("COMMIT")
+            self._database.execute("CREATE INDEX by_key ON entry (key)")
+            self._database.close()
+
+    def __enter__(self) -> LookupWriter:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._database.close()
+
+
+class LookupReader:
+    """Reads what a :class:`LookupWriter` finished; implements :class:`kit.transforms.protocol.Lookup`."""
+
+    def __init__(self, path: Path) -> None:
+        """Open the file read-only.
+
+        Raises:
+            OutputError: It is not there or not readable.
+        """
+        self._path = path
+        with _disk_errors(path):
+            uri = f"{path.absolute().as_uri()}?mode=ro&immutable=1"
+            self._database = sqlite3.connect(uri, uri=True, check_same_thread=False)
+            self._database.execute(f"PRAGMA cache_size=-{_CACHE_KIB}")
+
+    def find(self, keys: Sequence[bytes]) -> Mapping[bytes, Sequence[bytes]]:
+        """See :class:`kit.transforms.protocol.Lookup`; values of one key come sorted."""
+        found: dict[bytes, list[bytes]] = {}
+        wanted = sorted(set(keys))
+        with _disk_errors(self._path):
+            for start in range(0, len(wanted), _BATCH):
+                batch = wanted[start : start + _BATCH]
+                marks = ",".join("?" * len(batch))
+                query = f"SELECT key, value FROM entry WHERE key IN ({marks})"  # noqa: S608  only question marks
+                for key, value in self._database.execute(query, batch):
+                    found.setdefault(key, []).append(value)
+        for values in found.values():
+            values.sort()
+        return found
+
+    def has_prefix(self, prefix: bytes) -> bool:
+        """See :class:`kit.transforms.protocol.Lookup`."""
+        with _disk_errors(self._path):
+            query = "SELECT 1 FROM entry WHERE key BETWEEN ? AND ? LIMIT 1"
+            return self._database.execute(query, (prefix, prefix + _BEYOND)).fetchone() is not None
+
+    def close(self) -> None:
+        """Close the file."""
+        self._database.close()
+
+
+class EmptyLookup:
+    """The lookup of a chain that gathers nothing."""
+
+    def find(self, keys: Sequence[bytes]) -> Mapping[bytes, Sequence[bytes]]:  # noqa: ARG002  the protocol's name
+        """Find nothing."""
+        return {}
+
+    def has_prefix(self, prefix: bytes) -> bool:  # noqa: ARG002  the protocol's name
+        """Find nothing."""
+        return False
+
+
+@contextmanager
+def _disk_errors(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise OutputError(
+            f"cannot keep the lookup on disk: {error}",
+            where=str(path),
+            hint="make room on the file system of the output (kit plan prints the temp space needed)",
+        ) from error

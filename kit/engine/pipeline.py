@@ -1,0 +1,116 @@
+"""An ordered, bounded pipeline over any executor: work is done in parallel, its results arrive in order.
+
+The reader pushes work and marks; each result is handed to its own ``then`` in the order of submission, on the thread
+that submits. Laws: the order of every ``then`` is the order of submission, whatever the number of workers; no more
+than ``budget`` bytes of input wait or are worked on at any time (one oversized piece alone excepted); the first
+failure ends the pipeline, and nothing submitted after it is delivered.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import BrokenExecutor, Executor, Future
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, TypeVar
+
+from kit.errors import KitError, StoppedError
+
+T = TypeVar("T")
+
+
+class InlineExecutor(Executor):
+    """Runs work at once on the submitting thread: one worker, no process, no pickling."""
+
+    def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:
+        """Run ``fn`` and return its finished future."""
+        future: Future[T] = Future()
+        try:
+            future.set_result(fn(*args, **kwargs))
+        except Exception as error:  # noqa: BLE001  a future carries any failure to whoever asks for the result
+            future.set_exception(error)
+        return future
+
+
+@dataclass(slots=True)
+class _Entry:
+    future: Future[Any] | None
+    then: Callable[..., None]
+    cost: int
+    where: str
+
+
+class Pipeline:
+    """See the module docstring. A context manager: leaving it drains what is left, or cancels it after a failure."""
+
+    def __init__(self, executor: Executor, *, budget: int) -> None:
+        """Use ``executor``; keep at most ``budget`` bytes of input in flight."""
+        self._executor = executor
+        self._budget = budget
+        self._in_flight = 0
+        self._entries: deque[_Entry] = deque()
+
+    def submit(
+        self, work: Callable[..., T], *args: object, cost: int, then: Callable[[T], None], where: str = ""
+    ) -> None:
+        """Do ``work(*args)`` on the executor and hand its result to ``then``, in turn.
+
+        Args:
+            work: A function of its arguments alone; picklable, like them, where the executor is another process.
+            *args: Its arguments.
+            cost: The bytes of input it holds.
+            then: Gets the result.
+            where: The place an error of ``work`` is reported in.
+
+        Raises:
+            KitError: Whatever an earlier piece of work or its ``then`` raised.
+        """
+        while self._entries and self._in_flight + cost > self._budget:
+            self._deliver()
+        self._entries.append(_Entry(self._executor.submit(work, *args), then, cost, where))
+        self._in_flight += cost
+        while self._entries and (future := self._entries[0].future) is not None and future.done():
+            self._deliver()
+
+    def mark(self, then: Callable[[], None]) -> None:
+        """Call ``then`` once everything submitted so far has been delivered."""
+        if self._entries:
+            self._entries.append(_Entry(None, then, 0, ""))
+        else:
+            then()
+
+    def drain(self) -> None:
+        """Deliver everything that was submitted."""
+        while self._entries:
+            self._deliver()
+
+    def __enter__(self) -> Pipeline:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is None:
+            self.drain()
+        for entry in self._entries:
+            if entry.future is not None:
+                entry.future.cancel()
+        self._entries.clear()
+
+    def _deliver(self) -> None:
+        entry = self._entries.popleft()
+        self._in_flight -= entry.cost
+        if entry.future is None:
+            entry.then()
+            return
+        try:
+            result = entry.future.result()
+        except KitError as error:
+            raise (error.inside(entry.where) if entry.where else error) from error.__cause__
+        except BrokenExecutor as error:
+            raise StoppedError(
+                f"a worker died: {error}",
+                hint="the system may have killed it for want of memory; try again with fewer --workers",
+            ) from error
+        entry.then(result)

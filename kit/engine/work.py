@@ -1,0 +1,151 @@
+"""What a worker does with one run of documents: the only code that crosses process borders.
+
+Every function is a pure function of its arguments and, through the lookup file, of data gathered before; so the result
+does not depend on which worker does it, or when. A worker transforms *and* encodes: the frame it returns goes to the
+output as it is.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from kit.archive import encode
+from kit.documents import Run
+from kit.engine.lookup import EmptyLookup, LookupReader
+from kit.transforms import coverage
+from kit.transforms.coverage import Tally
+from kit.transforms.protocol import Change, Finding, Lookup, Transform
+from kit.transforms.raw_linkset import transform as raw_linkset
+from kit.values import Codec, CollectionName
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunWork:
+    """What to do with the runs of one member."""
+
+    name: CollectionName
+    transforms: tuple[Transform, ...]
+    lookup: Path | None
+    member_codec: Codec
+    container_codec: Codec
+
+
+@dataclass(slots=True, kw_only=True)
+class RunResult:
+    """One run, transformed and encoded."""
+
+    stored: bytes
+    """The run as it stands in the member's body, in the member's own codec."""
+    frame: bytes
+    """``stored`` as one frame of the container; empty where the container has no codec and it is ``stored``."""
+    tally: Tally
+    outcomes: Counter[tuple[str, str, str]] = field(default_factory=Counter)
+    """(transform, tenant, outcome) → documents."""
+    counts: Counter[tuple[str, str, str]] = field(default_factory=Counter)
+    """(transform, tenant, counter) → sum."""
+    findings: list[tuple[str, Finding]] = field(default_factory=list)
+    """(transform, finding), in the order of the documents."""
+    changed: int = 0
+    added_bytes: int = 0
+
+
+def transform_run(work: RunWork, run: Run, limit: int | None) -> RunResult:
+    """Put a run through the chain; at most ``limit`` documents are changed, the first ones.
+
+    Raises:
+        KitError: A document is malformed or a stop rule holds; names the document's ordinal within the member.
+    """
+    documents = list(run)
+    result = RunResult(stored=b"", frame=b"", tally=Tally())
+    lookup = _lookup(work.lookup)
+    for transform in work.transforms:
+        changes = transform.apply(work.name, documents, lookup, run.first)
+        _limit(changes, limit)
+        _count(result, transform.name, changes)
+        documents = [change.document or old for change, old in zip(changes, documents, strict=True)]
+        _cover(result.tally, transform.name, changes)
+    body = b"".join(documents)
+    result.tally.documents += len(documents)
+    result.tally.bytes += len(body)
+    result.added_bytes = len(body) - len(run.data)
+    result.stored = encode(work.member_codec, body)
+    result.frame = encode(work.container_codec, result.stored) if work.container_codec is not Codec.NONE else b""
+    return result
+
+
+@dataclass(slots=True, kw_only=True)
+class GatherResult:
+    """What one run of an untouched collection holds, and what it gives to the lookup."""
+
+    tally: Tally
+    pairs: list[tuple[bytes, bytes]]
+
+
+def gather_run(name: CollectionName, transforms: Sequence[Transform], run: Run) -> GatherResult:
+    """Count a run, and gather from it what each of ``transforms`` will look up.
+
+    Raises:
+        KitError: A document is malformed.
+    """
+    documents = list(run)
+    pairs = [pair for transform in transforms for pair in transform.gather(name, documents, run.first)]
+    return GatherResult(tally=coverage.tally(name, documents, run.first), pairs=pairs)
+
+
+def _limit(changes: Sequence[Change], limit: int | None) -> None:
+    if limit is None:
+        return
+    left = limit
+    for change in changes:
+        if change.document is not None:
+            left -= 1
+            if left < 0:
+                change.document, change.outcome = None, raw_linkset.NOT_SELECTED
+                change.counts, change.findings = {}, ()
+
+
+def _count(result: RunResult, name: str, changes: Sequence[Change]) -> None:
+    for change in changes:
+        result.outcomes[name, change.tenant, change.outcome] += 1
+        result.changed += change.document is not None
+        if change.counts:
+            for counter, value in change.counts.items():
+                result.counts[name, change.tenant, counter] += value
+        if change.findings:
+            result.findings.extend((name, finding) for finding in change.findings)
+
+
+def _cover(tally: Tally, name: str, changes: Sequence[Change]) -> None:
+    if name != raw_linkset.NAME:
+        return
+    for (tenant, outcome), count in Counter([(change.tenant, change.outcome) for change in changes]).items():
+        covered = tally.tenant(tenant)
+        covered.documents += count
+        covered.null += count if outcome == raw_linkset.NULL else 0
+        covered.unresolvable += count if outcome == raw_linkset.UNRESOLVABLE else 0
+        if outcome in {raw_linkset.UNRESOLVABLE, raw_linkset.NOT_SELECTED}:
+            covered.missing += count
+        else:
+            covered.present += count
+
+
+_open_lookups: dict[Path, LookupReader] = {}
+
+
+def _lookup(path: Path | None) -> Lookup:
+    """Open a lookup once per process."""
+    if path is None:
+        return EmptyLookup()
+    reader = _open_lookups.get(path)
+    if reader is None:
+        reader = _open_lookups[path] = LookupReader(path)
+    return reader
+
+
+def close_lookups() -> None:
+    """Close what this process opened, before the file is removed."""
+    while _open_lookups:
+        _open_lookups.popitem()[1].close()

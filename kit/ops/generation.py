@@ -1,0 +1,160 @@
+"""Makes the new generation's own members: manifest, signature, history and the signed provenance of the step.
+
+Pure: digests and counts in, bytes out. The manifest is made from what the destination was given; the statement is made
+from the manifest; nothing here is written or read.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from kit.engine.rewrite import Rewrite
+from kit.engine.survey import Survey
+from kit.manifest import (
+    AppliedTransform,
+    Artifact,
+    CollectionSummary,
+    LineageEntry,
+    Location,
+    Manifest,
+    PatchStatement,
+    RawLinksetCoverage,
+    Shape,
+    TenantSummary,
+    history_paths,
+)
+from kit.signing import PrivateKey, dsse, jws
+from kit.transforms.coverage import Tally, is_observations
+from kit.transforms.protocol import Transform
+from kit.values import CollectionMember, MemberPath, Sha256, Timestamp, strict_json
+from kit.version import TOOL, VERSION
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Generation:
+    """A new generation: its number and the members that make it one."""
+
+    number: int
+    manifest_sha256: Sha256
+    key_id: str
+    files: Mapping[MemberPath, bytes]
+    """Manifest and signature, and what is added under ``manifest/history``."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """What leads from the base to the new generation."""
+
+    survey: Survey
+    location: Location
+    manifest: Manifest
+    rewrite: Rewrite
+    transforms: tuple[Transform, ...]
+    created_at: Timestamp
+    operator: str | None
+    environment: str | None
+
+
+def make_generation(step: Step, key: PrivateKey) -> Generation:
+    """Make and sign everything that the step adds.
+
+    Raises:
+        ManifestError: A changed member is not listed in the base's manifest.
+    """
+    base, location = step.manifest, step.location
+    changed = {
+        path: (change.sha256, change.size)
+        for path, change in sorted(step.rewrite.members.items())
+        if change.changed and change.sha256 is not None
+    }
+    signature = step.survey.kept.get(location.signature)
+    manifest = base.next_generation(
+        changed=changed,
+        added={},
+        collections=_summaries(step) if base.shape is Shape.OWN else None,
+        lineage_entry=LineageEntry.of(
+            generation=base.generation,
+            manifest_sha256=base.sha256,
+            signed=signature is not None,
+            tool=f"{TOOL} {VERSION}",
+            at=step.created_at,
+        ),
+        created_at=step.created_at,
+    )
+    statement = PatchStatement(
+        manifest=Artifact(path=location.manifest, sha256=Sha256.of(manifest)),
+        changed=tuple(Artifact(path=path, sha256=sha256) for path, (sha256, _) in changed.items()),
+        base_manifest=Artifact(path=location.manifest, sha256=base.sha256),
+        materials=tuple(Artifact(path=path, sha256=step.survey.members[path][0]) for path in changed),
+        tool_name=TOOL,
+        tool_version=VERSION,
+        transforms=tuple(_applied(transform) for transform in step.transforms),
+        counts=_counts(step.rewrite),
+        key_ids=(key.public.key_id,),
+        operator=step.operator,
+        environment=step.environment,
+        created_at=step.created_at,
+        bundle_id=base.bundle_id,
+        base_generation=base.generation,
+        generation=base.generation + 1,
+    )
+    history = history_paths(base.generation)
+    files = {
+        location.manifest: manifest,
+        location.signature: jws.sign(manifest, [key]),
+        history.manifest: step.survey.kept[location.manifest],
+        history.statement: dsse.sign(statement.to_bytes(), [key]),
+    }
+    if signature is not None:
+        files[history.signature] = signature
+    return Generation(
+        number=base.generation + 1, manifest_sha256=Sha256.of(manifest), key_id=key.public.key_id, files=files
+    )
+
+
+def parameters_digest(transform: Transform) -> Sha256:
+    """Digest a transform's parameters as the provenance names them."""
+    return Sha256.of(strict_json.canonical(transform.parameters()))
+
+
+def _applied(transform: Transform) -> AppliedTransform:
+    return AppliedTransform(
+        name=transform.name, version=str(transform.version), parameters_sha256=parameters_digest(transform)
+    )
+
+
+def _counts(done: Rewrite) -> dict[str, int]:
+    total: Counter[str] = Counter()
+    for (transform, _, outcome), count in (*done.outcomes.items(), *done.counts.items()):
+        total[f"{transform}.{outcome}"] += count
+    return dict(sorted(total.items()))
+
+
+def _summaries(step: Step) -> list[CollectionSummary]:
+    tallies = {path: change.tally for path, change in step.rewrite.members.items()}
+    tallies |= {path: tally for path, tally in step.survey.tallies.items() if path not in tallies}
+    return [_summary(step.survey.collections[path], tally) for path, tally in sorted(tallies.items())]
+
+
+def _summary(member: CollectionMember, tally: Tally) -> CollectionSummary:
+    observed = is_observations(member.name)
+    return CollectionSummary(
+        path=member.path,
+        database=member.name.database,
+        collection=member.name.collection,
+        documents=tally.documents,
+        bytes=tally.bytes,
+        tenants={
+            tenant: TenantSummary(
+                documents=covered.documents,
+                raw_linkset=RawLinksetCoverage(
+                    present=covered.present, missing=covered.missing, unresolvable=covered.unresolvable
+                )
+                if observed
+                else None,
+            )
+            for tenant, covered in tally.tenants.items()
+        },
+    )

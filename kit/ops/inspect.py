@@ -1,0 +1,74 @@
+"""``kit inspect``: what is in a kit and who claims to have signed it, before any decision to trust it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from kit.archive import Container
+from kit.engine.survey import Survey, survey
+from kit.errors import KitError
+from kit.manifest import Manifest, locate
+from kit.ops.kits import Environment, is_kept, opened
+from kit.signing import Claim, jws
+from kit.transforms.coverage import Tally
+from kit.values import CollectionMember
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InspectReport:
+    """What a kit holds; nothing in it is verified."""
+
+    kit: Path
+    container: Container
+    stored_bytes: int | None
+    files: int
+    file_bytes: int
+    manifest: Manifest | None
+    claims: tuple[Claim, ...]
+    """Who the manifest's signature says made it."""
+    problems: tuple[str, ...]
+    """Why there is no manifest, or no claim, to show."""
+    collections: tuple[tuple[CollectionMember, Tally], ...]
+
+
+def inspect(path: Path, environment: Environment) -> InspectReport:
+    """Read a kit once and tell what it holds.
+
+    Raises:
+        KitError: The container or a collection is malformed, or not readable.
+    """
+    with opened(path, environment) as kit, kit.pipeline() as pipeline:
+        found = survey(kit.reader, pipeline, keep=is_kept, count=lambda _: True)
+        problems: list[str] = []
+        manifest, claims = _claims(found, environment, problems)
+        return InspectReport(
+            kit=path,
+            container=kit.reader.container,
+            stored_bytes=kit.reader.stored_bytes,
+            files=len(found.members),
+            file_bytes=sum(size for _, size in found.members.values()),
+            manifest=manifest,
+            claims=claims,
+            problems=tuple(problems),
+            collections=tuple((found.collections[path], tally) for path, tally in found.tallies.items()),
+        )
+
+
+def _claims(
+    found: Survey, environment: Environment, problems: list[str]
+) -> tuple[Manifest | None, tuple[Claim, ...]]:
+    manifest: Manifest | None = None
+    try:
+        location = locate(found.members)
+        manifest = Manifest.parse(
+            found.kept[location.manifest], limits=environment.limits, where=str(location.manifest)
+        )
+        document = found.kept.get(location.signature)
+        if document is None:
+            problems.append(f"{location.signature}: the manifest is not signed")
+            return manifest, ()
+        return manifest, jws.claims(document)
+    except KitError as error:
+        problems.append(str(error))
+        return manifest, ()

@@ -1,0 +1,76 @@
+"""Opening a kit with what stands beside it: what every verb does first."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from concurrent.futures import Executor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from kit.archive import Container, KitReader, open_kit, read_small
+from kit.engine.executors import BUDGET_PER_WORKER, local_executor
+from kit.engine.pipeline import Pipeline
+from kit.manifest import MANIFEST_PATHS, is_history, signature_of
+from kit.ops.obligations import Beside
+from kit.values import Limits, MemberPath
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Environment:
+    """How to read and work: what is the same for every verb."""
+
+    limits: Limits = Limits()
+    allow_links: bool = False
+    workers: int = os.cpu_count() or 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenKit:
+    """A kit being read, and the workers for it."""
+
+    reader: KitReader
+    executor: Executor
+    budget: int
+
+    def pipeline(self) -> Pipeline:
+        """Make a pipeline for one pass."""
+        return Pipeline(self.executor, budget=self.budget)
+
+
+@contextmanager
+def opened(path: Path, environment: Environment) -> Iterator[OpenKit]:
+    """Open a kit and start workers.
+
+    Raises:
+        UnreadableError: It is not there, or not readable.
+        ArchiveError: It is no kit container.
+    """
+    with open_kit(path, limits=environment.limits, allow_links=environment.allow_links) as reader:
+        with local_executor(environment.workers) as executor:
+            yield OpenKit(reader=reader, executor=executor, budget=BUDGET_PER_WORKER * environment.workers)
+
+
+def beside(reader: KitReader) -> Beside:
+    """Digest the archive and read the ``.sha256`` and ``.sig`` files beside it, where there are any.
+
+    Raises:
+        UnreadableError: One of them is there and cannot be read.
+    """
+    if reader.container is Container.FOLDER:
+        return Beside(archive=None, checksum=None, signature=None)
+    checksum = read_small(reader.path.with_name(f"{reader.path.name}.sha256"))
+    return Beside(
+        archive=reader.stored_digest(),
+        checksum=checksum.split(maxsplit=1)[0].decode("ascii", "replace") if checksum and checksum.split() else None,
+        signature=read_small(reader.path.with_name(f"{reader.path.name}.sig")),
+    )
+
+
+def is_kept(path: MemberPath) -> bool:
+    """Whether a member is held whole while a kit is read: manifests, their signatures, and history."""
+    return path in _KEPT or is_history(path)
+
+
+_KEPT = frozenset(path for manifest in MANIFEST_PATHS for path in (manifest, signature_of(manifest)))

@@ -1,0 +1,69 @@
+"""``kit verify``: is this kit what its signers say?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from kit.archive import Container, KitReader
+from kit.errors import KitError, UnreadableError, UntrustedError
+from kit.engine.pipeline import Pipeline
+from kit.engine.survey import survey
+from kit.ops.kits import Environment, beside, is_kept, opened
+from kit.ops.obligations import Expectation, Judgement, coverage_of, judge, refused
+from kit.transforms.coverage import TenantCoverage, is_observations
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VerifyReport:
+    """What was checked of a kit, and the verdict."""
+
+    kit: Path
+    container: Container | None
+    judgement: Judgement
+    coverage: dict[str, TenantCoverage]
+    """Per tenant; empty unless coverage was asked for."""
+
+    @property
+    def failure(self) -> KitError | None:
+        """The error that decides; None for a valid kit."""
+        return self.judgement.failure
+
+
+def verify(path: Path, expectation: Expectation, environment: Environment) -> VerifyReport:
+    """Check every obligation of the kit at ``path``.
+
+    Raises:
+        UntrustedError: No key is trusted at all: under an empty policy nothing can be valid.
+        UnreadableError: The kit is not there or not readable.
+    """
+    if not expectation.trusted:
+        raise UntrustedError("no key is trusted, so nothing can be valid", hint="name one with --trusted-key")
+    container: Container | None = None
+    try:
+        with opened(path, environment) as kit:
+            container = kit.reader.container
+            judgement, coverage = examine(kit.reader, kit.pipeline(), expectation)
+    except UnreadableError:
+        raise
+    except KitError as error:
+        judgement, coverage = refused(error), {}
+    return VerifyReport(kit=path, container=container, judgement=judgement, coverage=coverage)
+
+
+def examine(
+    reader: KitReader, pipeline: Pipeline, expectation: Expectation
+) -> tuple[Judgement, dict[str, TenantCoverage]]:
+    """Read a kit once and judge it; coverage is counted only if it is asked for.
+
+    Raises:
+        KitError: The container, or a document that must be walked, is malformed.
+    """
+    with pipeline:
+        found = survey(
+            reader,
+            pipeline,
+            keep=is_kept,
+            count=lambda member: expectation.require_raw_linkset and is_observations(member.name),
+        )
+    return judge(found, beside(reader), expectation, limits=reader.limits), coverage_of(found)

@@ -1,0 +1,111 @@
+"""Counts what a collection holds: documents per tenant and, for observations, how many carry ``rawLinkset``.
+
+The same tally serves three uses: what a kit holds (inspect, verify), what it will hold (plan), and what was written
+(the manifest's ``collections``). Laws, for every tenant of a collection of observations: ``documents == present +
+missing``, ``null <= present``, ``unresolvable <= missing``.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from kit.documents import Kind, index, string_at
+from kit.errors import BsonError
+from kit.values import CollectionName
+
+OBSERVATIONS = "advisory_observations"
+NO_TENANT = ""
+"""Under which documents without a string ``tenant`` are counted."""
+
+
+@dataclass(slots=True)
+class TenantCoverage:
+    """Documents of one tenant."""
+
+    documents: int = 0
+    present: int = 0
+    """Has a ``rawLinkset`` element, null included."""
+    null: int = 0
+    """Has it with the value null; counted in ``present`` too."""
+    missing: int = 0
+    unresolvable: int = 0
+    """Lacks it, and no source for it was found; counted in ``missing`` too."""
+
+    def add(self, other: TenantCoverage) -> None:
+        """Add the counts of ``other``."""
+        self.documents += other.documents
+        self.present += other.present
+        self.null += other.null
+        self.missing += other.missing
+        self.unresolvable += other.unresolvable
+
+
+@dataclass(slots=True)
+class Tally:
+    """Counts of one collection member, or of several added up."""
+
+    documents: int = 0
+    bytes: int = 0
+    """Decoded bytes of all documents."""
+    tenants: dict[str, TenantCoverage] = field(default_factory=dict)
+
+    def tenant(self, name: str) -> TenantCoverage:
+        """Give the coverage of a tenant, new if need be."""
+        coverage = self.tenants.get(name)
+        if coverage is None:
+            coverage = self.tenants[name] = TenantCoverage()
+        return coverage
+
+    def add(self, other: Tally) -> None:
+        """Add the counts of ``other``."""
+        self.documents += other.documents
+        self.bytes += other.bytes
+        for name, coverage in other.tenants.items():
+            self.tenant(name).add(coverage)
+
+
+def is_observations(name: CollectionName) -> bool:
+    """Whether a collection holds advisory observations, in whatever database."""
+    return name.collection == OBSERVATIONS
+
+
+def tenant_of(document: bytes, places: Mapping[bytes, tuple[int, int, int]]) -> str:
+    """Read the document's ``tenant``; :data:`NO_TENANT` where it has none that is a string.
+
+    Raises:
+        BsonError: The string is malformed.
+    """
+    place = places.get(b"tenant")
+    return string_at(document, place) if place is not None and place[0] == Kind.STRING else NO_TENANT
+
+
+def tally(name: CollectionName, documents: Iterable[bytes], first: int = 0) -> Tally:
+    """Count a run of documents as they are; ``first`` is the ordinal of the first of them, for messages.
+
+    Raises:
+        BsonError: A document is malformed at its top level; the message names its ordinal.
+    """
+    total = Tally()
+    keys: Counter[tuple[bytes, int]] = Counter()
+    observed = is_observations(name)
+    for ordinal, document in enumerate(documents, first):
+        try:
+            places = index(document)
+        except BsonError as error:
+            raise error.inside(f"document {ordinal:,}") from error
+        total.documents += 1
+        total.bytes += len(document)
+        tenant = places.get(b"tenant")
+        raw = places.get(b"rawLinkset") if observed else None
+        text = document[tenant[1] : tenant[2]] if tenant is not None and tenant[0] == Kind.STRING else b""
+        keys[text, raw[0] if raw else -1] += 1
+    for (value, kind), count in keys.items():
+        coverage = total.tenant(string_at(value, (Kind.STRING, 0, len(value))) if value else NO_TENANT)
+        coverage.documents += count
+        if observed:
+            coverage.present += count if kind >= 0 else 0
+            coverage.null += count if kind == Kind.NULL else 0
+            coverage.missing += count if kind < 0 else 0
+    return total

@@ -1,0 +1,121 @@
+"""Reads single fields of a stored document by :class:`shape.Place`, without decoding the document.
+
+Each nested document on the way is walked once per :class:`Fields`, however many fields are read from it.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any, TypeAlias
+
+import bson
+from bson.codec_options import CodecOptions, DatetimeConversion
+from bson.errors import BSONError
+
+from kit.documents import Kind, index, string_at
+from kit.errors import BsonError
+from kit.transforms.raw_linkset.shape import Place
+
+Found: TypeAlias = tuple[int, int, int]
+"""(kind, start of the value, end of the value)."""
+
+# Dates stay integers: upstream writes year 1, which Python's datetime has, and others that it has not.
+OPTIONS: CodecOptions[dict[str, Any]] = CodecOptions(
+    document_class=dict, datetime_conversion=DatetimeConversion.DATETIME_MS
+)
+_DOCUMENT, _NULL, _STRING = int(Kind.DOCUMENT), int(Kind.NULL), int(Kind.STRING)
+
+
+class Fields:
+    """One document, looked into by place."""
+
+    __slots__ = ("_levels", "document", "top")
+
+    def __init__(self, document: bytes) -> None:
+        """Walk the top level.
+
+        Raises:
+            BsonError: It is malformed or repeats a name.
+        """
+        self.document = document
+        self.top: dict[bytes, Found] = index(document)
+        self._levels: dict[tuple[bytes, ...], dict[bytes, Found]] = {}
+
+    def find(self, place: Place) -> Found | None:
+        """Give the first of the place's paths that exists and is not null.
+
+        Raises:
+            BsonError: A document on the way is malformed or repeats a name.
+        """
+        for parents, leaf in _compiled(place):
+            level = self._level(parents) if parents else self.top
+            found = level.get(leaf)
+            if found is not None and found[0] != _NULL:
+                return found
+        return None
+
+    def text(self, place: Place) -> str | None:
+        """Give a string; None where there is none or it is something else.
+
+        Raises:
+            BsonError: As :meth:`find`, or the string is not valid UTF-8.
+        """
+        found = self.find(place)
+        return string_at(self.document, found) if found is not None and found[0] == _STRING else None
+
+    def raw_text(self, place: Place) -> bytes | None:
+        """Give the bytes of a string, unchecked: enough to be hashed into a key."""
+        found = self.find(place)
+        return self.document[found[1] + 4 : found[2] - 1] if found is not None and found[0] == _STRING else None
+
+    def subdocument(self, place: Place) -> dict[str, Any] | None:
+        """Decode a nested document; None where there is none or it is something else.
+
+        Raises:
+            BsonError: It is malformed or holds a string that is not UTF-8.
+        """
+        found = self.find(place)
+        return decode(self.document[found[1] : found[2]]) if found is not None and found[0] == _DOCUMENT else None
+
+    def only(self, found: Found, roots: frozenset[bytes]) -> dict[str, Any]:
+        """Decode a nested document, but of its top level only what ``roots`` names.
+
+        Raises:
+            BsonError: The nested document is malformed or repeats a name.
+        """
+        document = self.document
+        taken = b"".join(
+            [
+                document[value - len(name) - 2 : end]
+                for name, (_, value, end) in index(document, found[1]).items()
+                if name in roots
+            ]
+        )
+        return decode((len(taken) + 5).to_bytes(4, "little") + taken + b"\0")
+
+    def _level(self, parents: tuple[bytes, ...]) -> dict[bytes, Found]:
+        level = self._levels.get(parents)
+        if level is None:
+            above = self._level(parents[:-1]) if len(parents) > 1 else self.top
+            found = above.get(parents[-1])
+            is_document = found is not None and found[0] == _DOCUMENT
+            level = self._levels[parents] = index(self.document, found[1]) if found and is_document else {}
+        return level
+
+
+def decode(document: bytes) -> dict[str, Any]:
+    """Decode one whole document into dicts and lists.
+
+    Raises:
+        BsonError: It is malformed or holds a string that is not UTF-8.
+    """
+    try:
+        return bson.decode(document, OPTIONS)
+    except (BSONError, ValueError, OverflowError) as error:
+        raise BsonError(f"cannot be decoded: {error}") from error
+
+
+@lru_cache(maxsize=256)
+def _compiled(place: Place) -> tuple[tuple[tuple[bytes, ...], bytes], ...]:
+    encoded = [tuple(step.encode() for step in path) for path in place.paths]
+    return tuple((path[:-1], path[-1]) for path in encoded)

@@ -1,0 +1,238 @@
+"""The backfill itself: which observations lack ``rawLinkset``, where theirs comes from, and the splice.
+
+Sources are tried in the order of schemas/raw-linkset.md ("Sources"): snapshot, cache, content; what none of them gives
+is unresolvable and stays byte-identical. The observation's own canonical ``linkset`` is never a source, since order and
+duplicates are already lost there; it is the check (``divergence``). Law: the only change to a document is one element
+appended at its end.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from kit.documents import Kind, append, document_id
+from kit.errors import BsonError, ContentError, StoppedError
+from kit.transforms.coverage import NO_TENANT, is_observations
+from kit.transforms.protocol import Change, Finding, Lookup
+from kit.transforms.raw_linkset import divergence, registry, shape
+from kit.transforms.raw_linkset.fields import Fields, decode
+from kit.transforms.raw_linkset.keys import CACHE, SNAPSHOT, advisory_key, revision_key
+from kit.transforms.raw_linkset.projection import Extraction, encode_element, from_linkset
+from kit.values import CollectionName
+
+NAME = "raw-linkset"
+SNAPSHOTS = "advisory_raw"
+
+PRESENT, NULL, NOT_SELECTED = "present", "null", "not-selected"
+FROM_SNAPSHOT, FROM_CACHE, FROM_CONTENT = "snapshot", "cache", "content"
+UNRESOLVABLE = "unresolvable"
+CHANGED = frozenset({FROM_SNAPSHOT, FROM_CACHE, FROM_CONTENT})
+OUTCOMES = (FROM_SNAPSHOT, FROM_CACHE, FROM_CONTENT, PRESENT, NULL, UNRESOLVABLE, NOT_SELECTED)
+
+_RAW_LINKSET = shape.RAW_LINKSET.encode()
+_ENVELOPE_MARK = b"__encrypted"
+_ELEMENT_OVERHEAD = 1 + len(_RAW_LINKSET) + 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RawLinkset:
+    """The ``raw-linkset`` transform; see :class:`kit.transforms.protocol.Transform`."""
+
+    tenants: frozenset[str] | None = None
+    """Only observations of these tenants; None for all."""
+    stop_on_divergence: bool = False
+    cache_collection: str = "dto"
+    cache_shape: shape.DocumentShape = field(default=shape.DTO)
+
+    @property
+    def name(self) -> str:
+        """See the protocol."""
+        return NAME
+
+    @property
+    def version(self) -> int:
+        """See the protocol."""
+        return shape.VERSION
+
+    def parameters(self) -> Mapping[str, Any]:
+        """See the protocol."""
+        places = {item.name: str(getattr(self.cache_shape, item.name)) for item in dataclasses.fields(shape.DocumentShape)}
+        return {
+            "shape": shape.VERSION,
+            "tenants": sorted(self.tenants) if self.tenants is not None else None,
+            "onDivergence": "stop" if self.stop_on_divergence else "warn",
+            "cache": {"collection": self.cache_collection, "fields": places},
+            "extractors": sorted(registry.load().names),
+        }
+
+    def handles(self, name: CollectionName) -> bool:
+        """See the protocol."""
+        return is_observations(name)
+
+    def indexes(self, name: CollectionName) -> bool:
+        """See the protocol."""
+        return name.collection in {SNAPSHOTS, self.cache_collection}
+
+    def gather(self, name: CollectionName, documents: Iterable[bytes], first: int) -> Iterable[tuple[bytes, bytes]]:
+        """Give each snapshot's or cached payload's finished element under its revision's key."""
+        read = _snapshot if name.collection == SNAPSHOTS else self._cached
+        kind = SNAPSHOT if name.collection == SNAPSHOTS else CACHE
+        where = shape.ADVISORY_RAW if name.collection == SNAPSHOTS else self.cache_shape
+        for ordinal, document in enumerate(documents, first):
+            try:
+                fields = Fields(document)
+                key = _key(kind, name.database.encode(), fields, where)
+                extraction = read(fields) if key is not None else None
+            except BsonError as error:
+                raise error.inside(f"document {ordinal:,}") from error
+            if key is not None and extraction is not None and extraction.refusal is None:
+                yield b"".join(key), extraction.skipped.to_bytes(4, "little") + encode_element(extraction.projection)
+
+    def apply(self, name: CollectionName, documents: Sequence[bytes], lookup: Lookup, first: int) -> Sequence[Change]:
+        """Give each observation its ``rawLinkset``, or say why not."""
+        database = name.database.encode()
+        changes: list[Change] = []
+        pending: list[_Pending] = []
+        for ordinal, document in enumerate(documents, first):
+            try:
+                fields = Fields(document)
+                tenant = fields.text(shape.OBSERVATION.tenant) or NO_TENANT
+                present = fields.top.get(_RAW_LINKSET)
+                if present is not None:
+                    changes.append(Change(tenant=tenant, outcome=NULL if present[0] == Kind.NULL else PRESENT))
+                elif self.tenants is not None and tenant not in self.tenants:
+                    changes.append(Change(tenant=tenant, outcome=NOT_SELECTED))
+                else:
+                    change = Change(tenant=tenant, outcome=UNRESOLVABLE)
+                    changes.append(change)
+                    snapshot = _key(SNAPSHOT, database, fields, shape.OBSERVATION)
+                    cache = _key(CACHE, database, fields, shape.OBSERVATION)
+                    pending.append(_Pending(ordinal, fields, change, snapshot, cache))
+            except BsonError as error:
+                raise error.inside(f"document {ordinal:,}") from error
+        keys = [b"".join(key) for item in pending for key in (item.snapshot, item.cache) if key is not None]
+        found = lookup.find(keys) if keys else {}
+        for item in pending:
+            try:
+                self._resolve(item, found, lookup)
+            except (BsonError, StoppedError) as error:
+                raise error.inside(f"document {item.ordinal:,}") from error
+        return changes
+
+    def _resolve(self, item: _Pending, found: Mapping[bytes, Sequence[bytes]], lookup: Lookup) -> None:
+        document, change = item.fields.document, item.change
+        element, skipped, reason = b"", 0, ""
+        for source, key in ((FROM_SNAPSHOT, item.snapshot), (FROM_CACHE, item.cache)):
+            values = set(found.get(b"".join(key), ())) if key is not None else set()
+            if len(values) > 1:
+                reason = f"{len(values)} {source} documents of the same revision differ"
+                break
+            if values:
+                (value,) = values
+                change.outcome, skipped, element = source, int.from_bytes(value[:4], "little"), value[4:]
+                break
+        else:
+            extraction, reason = _content(item.fields)
+            if extraction is not None:
+                change.outcome, skipped = FROM_CONTENT, extraction.skipped
+                element = encode_element(extraction.projection)
+        if not element:
+            if reason == "" or (reason.startswith("no raw") and _other_revision(item, lookup)):
+                reason = "the snapshot in the kit is of another revision"
+            change.findings = (_finding(UNRESOLVABLE, reason, item),)
+            return
+        change.document = append(document, element)
+        if skipped:
+            change.counts = {"skipped-values": skipped}
+        self._check(item, element)
+
+    def _check(self, item: _Pending, element: bytes) -> None:
+        """Compare with the canonical linkset (schemas/raw-linkset.md, "Divergence")."""
+        linkset = item.fields.subdocument(shape.OBSERVATION.linkset)
+        if linkset is None:
+            return
+        differs = divergence.compare(decode(element[_ELEMENT_OVERHEAD:]), linkset)
+        if differs is None:
+            return
+        finding = _finding("divergent", str(differs), item)
+        if self.stop_on_divergence:
+            raise StoppedError(
+                f"rawLinkset would diverge from linkset: {finding.reason}",
+                where=f'_id "{finding.document}"',
+                hint="look at the document; --on-divergence warn counts and lists such documents instead",
+            )
+        item.change.counts = {**item.change.counts, "divergent": 1}
+        item.change.findings = (finding,)
+
+    def _cached(self, fields: Fields) -> Extraction | None:
+        found = fields.find(self.cache_shape.raw)
+        if found is None or found[0] != Kind.DOCUMENT:
+            return None
+        return _extract(fields, found, fields.text(self.cache_shape.format))[0]
+
+
+@dataclass(slots=True)
+class _Pending:
+    """An observation that lacks the element, and the keys of the sources it may come from."""
+
+    ordinal: int
+    fields: Fields
+    change: Change
+    snapshot: tuple[bytes, bytes] | None
+    cache: tuple[bytes, bytes] | None
+
+
+def _key(kind: bytes, database: bytes, fields: Fields, where: shape.DocumentShape) -> tuple[bytes, bytes] | None:
+    """Give both halves of the document's key; None unless tenant, vendor, id and content hash are all there."""
+    tenant, vendor = fields.raw_text(where.tenant), fields.raw_text(where.vendor)
+    upstream_id, content_hash = fields.raw_text(where.upstream_id), fields.raw_text(where.content_hash)
+    if not tenant or not vendor or not upstream_id or not content_hash:
+        return None
+    advisory = advisory_key(kind, database, tenant, vendor, upstream_id)
+    return advisory, revision_key(advisory, content_hash)[len(advisory) :]
+
+
+def _snapshot(fields: Fields) -> Extraction | None:
+    linkset = fields.subdocument(shape.ADVISORY_RAW.linkset)
+    return from_linkset(linkset, fields.subdocument(shape.ADVISORY_RAW.identifiers)) if linkset is not None else None
+
+
+def _content(fields: Fields) -> tuple[Extraction | None, str]:
+    """Extract from the observation's own ``content.raw``; (None, reason) where that cannot be done."""
+    found = fields.find(shape.OBSERVATION.raw)
+    if found is None:
+        return None, "no raw document"
+    if found[0] != Kind.DOCUMENT:
+        return None, "no raw document: content.raw is not a subdocument"
+    return _extract(fields, found, fields.text(shape.OBSERVATION.format))
+
+
+def _extract(fields: Fields, found: tuple[int, int, int], format_name: str | None) -> tuple[Extraction | None, str]:
+    if fields.only(found, frozenset({_ENVELOPE_MARK})):
+        return None, "raw is an envelope"
+    known = registry.load()
+    if format_name is None:
+        raw = fields.only(found, known.sniffing_roots)
+        extractor = known.sniff(raw)
+        if extractor is None:
+            return None, "format is not named and not recognised"
+    else:
+        extractor = known.for_format(format_name)
+        if extractor is None:
+            return None, f"format {format_name!r} is not known"
+    try:
+        extraction = extractor.extract(fields.only(found, known.roots(extractor)))
+    except ContentError as error:
+        return None, f"raw cannot be read: {error}"
+    return (None, extraction.refusal) if extraction.refusal is not None else (extraction, "")
+
+
+def _other_revision(item: _Pending, lookup: Lookup) -> bool:
+    return item.snapshot is not None and lookup.has_prefix(item.snapshot[0])
+
+
+def _finding(kind: str, reason: str, item: _Pending) -> Finding:
+    return Finding(kind=kind, reason=reason, document=document_id(item.fields.document), tenant=item.change.tenant)

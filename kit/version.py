@@ -1,0 +1,5 @@
+"""What this program is called in everything it signs."""
+
+TOOL = "offline-kit"
+VERSION = "0.1.0"
+"""The same as in pyproject.toml; a test holds them together."""

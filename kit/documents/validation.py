@@ -47,6 +47,7 @@ def _walk(document: bytes, limits: Limits, trail: list[int]) -> None:  # noqa: C
     # short cut takes only what is certainly sound and leaves the rest, faults included, to the long way.
     outer: list[int] = []  # the final NUL of each document around the current one; as many as trail has elements
     unpack, fixed, find_byte = INT32.unpack_from, _FIXED, document.find
+    deepest = limits.document_depth
     last = len(document) - 1
     at, nul = 4, 0
     try:
@@ -78,13 +79,13 @@ def _walk(document: bytes, limits: Limits, trail: list[int]) -> None:  # noqa: C
                 inside = _scope(document, value, end) if kind == _CODE_WITH_SCOPE else value
                 if document[end - 1]:
                     raise BsonError("document without terminating NUL", where=f"byte {end - 1}")
-                limits.check("document_depth", len(outer) + 2, where=f"byte {value}")
+                if len(outer) + 2 > deepest:
+                    limits.check("document_depth", len(outer) + 2, where=f"byte {value}")
                 outer.append(last)
                 trail.append(at)
                 at, last = inside + 4, end - 1
             else:
-                if kind in _INSIDE:
-                    _INSIDE[kind](document, value, end)
+                _INSIDE[kind](document, value, end)
                 at = end
     except KitError:
         if nul >= 0:
@@ -104,8 +105,8 @@ def _boolean(document: bytes, value: int, _end: int) -> None:
 def _binary(document: bytes, value: int, end: int) -> None:
     # Subtype 2, "binary (old)": the payload is again a length and that many bytes.
     if document[value + 4] == 2:
-        inner = INT32.unpack_from(document, value + 5)[0] if end >= value + 9 else -1
-        if inner != end - (value + 9):
+        payload = end - (value + 5)
+        if payload < 4 or INT32.unpack_from(document, value + 5)[0] != payload - 4:
             raise BsonError("inner length of binary subtype 2 does not match the outer one", where=f"byte {value + 5}")
 
 
@@ -139,6 +140,7 @@ _NESTING = frozenset({int(Kind.DOCUMENT), int(Kind.ARRAY), _CODE_WITH_SCOPE})
 # As FIXED, but for the one kind of fixed size whose bytes can be wrong.
 _FIXED = tuple(-1 if kind == Kind.BOOLEAN else size for kind, size in enumerate(FIXED))
 
+# Every kind that is neither of fixed size nor nesting.
 _INSIDE: Mapping[int, Callable[[bytes, int, int], None]] = {
     Kind.STRING: _text,
     Kind.CODE: _text,

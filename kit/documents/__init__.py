@@ -1,1 +1,35 @@
-"""."""
+"""BSON as bytes: a stream is cut into whole documents, a document is walked, searched, spliced, checked.
+
+Laws of the package:
+
+1. A document is never decoded and encoded again. Whatever is not asked to change keeps its bytes, since only lengths
+   around a splice are ever rewritten.
+2. No length is believed before it is compared with its minimum and with the end of what encloses it.
+3. Whatever the bytes are, the outcome is a result or a ``BsonError`` (``LimitError`` where a limit is met) that says
+   where, in linear time, without recursion.
+4. Results depend on the bytes alone, never on how they arrived.
+
+``runs`` looks at frames, ``index``/``elements``/``find`` at one level of a document, ``validate`` at everything.
+"""
+
+from kit.documents.elements import Element, Kind, Place, elements, find, index, string_at
+from kit.documents.framing import Run, runs
+from kit.documents.splice import append, element, remove, replace
+from kit.documents.validation import validate
+
+__all__ = [
+    "Element",
+    "Kind",
+    "Place",
+    "Run",
+    "append",
+    "element",
+    "elements",
+    "find",
+    "index",
+    "remove",
+    "replace",
+    "runs",
+    "string_at",
+    "validate",
+]

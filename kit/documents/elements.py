@@ -1,0 +1,225 @@
+"""Walks the elements of one document in place and finds one by its path, without decoding any value.
+
+Names and offsets only: a value is read by whoever knows its type. One level at a time: what nested documents hold
+is looked at when they are walked themselves; :func:`kit.documents.validate` is the check of everything at once.
+Laws: every offset given out lies within the document it was found in; ``index`` and ``elements`` agree about every
+document; whatever the bytes are, the outcome is a result or a ``BsonError``, in time linear in the level walked.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple, TypeAlias
+
+from kit.documents.kinds import COUNTED, FIXED, INT32, LEAST_COUNTED, Kind, value_end
+from kit.errors import BsonError
+
+__all__ = ["Element", "Kind", "Place", "document_end", "elements", "find", "index", "spelled", "string_at", "trace"]
+
+Place: TypeAlias = tuple[int, int, int]
+"""(kind, start of the value, end of the value): the last three fields of an :class:`Element`, as a plain tuple.
+
+Plain because of its price: 0.03 µs where a NamedTuple costs 0.34 µs, and ``index`` makes ten per observation.
+"""
+
+
+class Element(NamedTuple):
+    """Where one element stands in the buffer it was found in; the element is ``buffer[start:end]``."""
+
+    name: bytes
+    """As in the document, not checked to be UTF-8. Bytes compare and hash like text but cost no decoding (0.06 to
+    0.13 µs a name, in a walk of 0.3 to 0.6 µs), and a name that is not UTF-8 cannot break a walk for another one."""
+    start: int
+    """Offset of the type byte."""
+    kind: int
+    """The type byte; one of :class:`Kind`."""
+    value: int
+    """Offset of the value's first byte."""
+    end: int
+    """Offset after the value."""
+
+
+def spelled(names: Sequence[bytes]) -> str:
+    """Spell a path for a message: dotted, printable, and bounded however deep or long the names are."""
+    shown = [_shown(name) for name in names[:8]]
+    if len(names) > 16:
+        shown.append("…")
+    shown += [_shown(name) for name in names[max(8, len(names) - 8) :]]
+    return ".".join(shown)
+
+
+def _shown(name: bytes) -> str:
+    # repr, because names come from outside and messages go to terminals.
+    return repr(name[:64].decode("utf-8", "backslashreplace"))[1:-1] + "…" * (len(name) > 64)
+
+
+def document_end(buffer: bytes, start: int = 0) -> int:
+    """Offset after the document at ``start``, as its length says and its final NUL confirms.
+
+    Raises:
+        BsonError: The length is cut off, below 5, or beyond the buffer, or the document does not end in NUL.
+    """
+    if start + 4 > len(buffer):
+        raise BsonError("document ends inside its own length", where=f"byte {start}")
+    (length,) = INT32.unpack_from(buffer, start)
+    if length < 5:
+        raise BsonError(f"document length {length} is below 5, that of the empty one", where=f"byte {start}")
+    end = start + int(length)
+    if end > len(buffer):
+        raise BsonError(f"document is {end - len(buffer):,} bytes shorter than its length says", where=f"byte {start}")
+    if buffer[end - 1]:
+        raise BsonError("document without terminating NUL", where=f"byte {end - 1}")
+    return end
+
+
+def elements(buffer: bytes, start: int = 0) -> Iterator[Element]:
+    """Walk one level of the document at ``start``, in the order of the bytes; repeated names come repeatedly.
+
+    Raises:
+        BsonError: At the first fault met: the document's own bounds, an unterminated name, an unknown type, a length
+            out of bounds. Names the offset within ``buffer`` and, where it can be read, the element.
+    """
+    last = document_end(buffer, start) - 1
+    at = start + 4
+    while at < last:
+        nul = buffer.find(0, at + 1, last)
+        if nul < 0:
+            raise BsonError("element name without terminating NUL", where=f"byte {at + 1}")
+        name = buffer[at + 1 : nul]
+        kind = buffer[at]
+        try:
+            end = value_end(buffer, kind, nul + 1, last)
+        except BsonError as error:
+            raise error.inside(f'element "{spelled([name])}"') from None
+        # Half the price of Element(...), which goes through a Python-level __new__.
+        yield tuple.__new__(Element, (name, at, kind, nul + 1, end))
+        at = end
+
+
+def index(buffer: bytes, start: int = 0) -> dict[bytes, Place]:
+    """One level of the document at ``start`` as name → :data:`Place`, in the order of the bytes.
+
+    Raises:
+        BsonError: As :func:`elements`; or a name is repeated, so that a path through it would be ambiguous.
+    """
+    # Measured on a 2.7 kB observation of 10 top-level elements, CPython 3.11, 2 shared cores: 3.3 µs, where elements()
+    # takes 6.1. Tried, no better: counting elements and comparing with len(found) at the end instead of looking up
+    # each name (3.1), the same with itertools.count (3.3). Inside the loop lengths are bounded from below only, so that
+    # `at` grows; whether the last value ends exactly where the document does is asked once, after it.
+    unpack, fixed, counted = INT32.unpack_from, FIXED, COUNTED
+    find_byte = buffer.index
+    found: dict[bytes, Place] = {}
+    try:
+        last = start + unpack(buffer, start)[0] - 1
+        if last < start + 4 or buffer[last]:
+            return _index_or_refuse(buffer, start)
+        at = start + 4
+        while at < last:
+            kind = buffer[at]
+            value = find_byte(0, at + 1) + 1
+            size = fixed[kind]
+            if size >= 0:
+                end = value + size
+            elif counted[kind] >= 0:
+                end = value + unpack(buffer, value)[0] + counted[kind]
+                if end < value + LEAST_COUNTED:
+                    return _index_or_refuse(buffer, start)
+            else:
+                end = value_end(buffer, kind, value, last)
+            name = buffer[at + 1 : value - 1]
+            if name in found:
+                return _index_or_refuse(buffer, start)
+            found[name] = (kind, value, end)
+            at = end
+    except (ValueError, IndexError, struct.error, BsonError):
+        return _index_or_refuse(buffer, start)
+    return found if at == last else _index_or_refuse(buffer, start)
+
+
+def _index_or_refuse(buffer: bytes, start: int) -> dict[bytes, Place]:
+    # The walk that knows where it is, for the sake of the message; both walks share one notion of a fault.
+    found: dict[bytes, Place] = {}
+    for name, at, *place in elements(buffer, start):
+        if name in found:
+            raise BsonError("repeated element name", where=f'element "{spelled([name])}": byte {at}')
+        found[name] = (place[0], place[1], place[2])
+    return found
+
+
+def trace(buffer: bytes, path: Sequence[str], start: int = 0) -> list[Element]:
+    """The elements along ``path``, outermost first; empty if there is no such element.
+
+    Array members go by the name they are stored under, which a sound writer makes their decimal index. Code with
+    scope is not entered: what it holds is code.
+
+    Raises:
+        BsonError: A level entered is malformed; a step is met twice on its level, so that the path is ambiguous; a
+            step cannot be written as UTF-8.
+    """
+    route: list[Element] = []
+    at = start
+    for depth, step in enumerate(path):
+        name = encoded(step)
+        if depth:
+            if route[-1].kind not in {Kind.DOCUMENT, Kind.ARRAY}:
+                return []
+            at = route[-1].value
+        met = [element for element in elements(buffer, at) if element.name == name]
+        if not met:
+            return []
+        if len(met) > 1:
+            steps = [element.name for element in route] + [name]
+            raise BsonError("repeated element name", where=f'element "{spelled(steps)}": byte {met[1].start}')
+        route.append(met[0])
+    return route
+
+
+def find(buffer: bytes, path: Sequence[str], start: int = 0) -> Element | None:
+    """The element at ``path`` below the document at ``start``, or None (also for the empty path).
+
+    Raises:
+        BsonError: As :func:`trace`.
+    """
+    route = trace(buffer, path, start)
+    return route[-1] if route else None
+
+
+def encoded(name: str) -> bytes:
+    """A name as BSON holds it, without its NUL.
+
+    Raises:
+        BsonError: It contains NUL (a cstring cannot) or a lone surrogate (UTF-8 cannot).
+    """
+    if "\0" in name:
+        raise BsonError(f"element name {name!r} contains NUL")
+    try:
+        return name.encode()
+    except UnicodeEncodeError as error:
+        raise BsonError(f"element name {name!r} cannot be written as UTF-8") from error
+
+
+def string_at(buffer: bytes, element: Element | Place) -> str:
+    """The text of a string element: UTF-8, NULs inside it allowed.
+
+    Raises:
+        BsonError: The element is of another type, does not end in NUL, or is not strict UTF-8.
+    """
+    kind, value, end = element[-3:]
+    if kind != Kind.STRING:
+        raise BsonError(f"element is of type {kind}, not a string", where=f"byte {value}")
+    return utf8(buffer, value + 4, end - 1)
+
+
+def utf8(buffer: bytes, start: int, nul: int) -> str:
+    """Decode ``buffer[start:nul]`` and see the NUL that must stand at ``nul``.
+
+    Raises:
+        BsonError: There is another byte, or the text is not strict UTF-8 (RFC 3629: no surrogates, no long forms).
+    """
+    if buffer[nul]:
+        raise BsonError("string without terminating NUL", where=f"byte {nul}")
+    try:
+        return buffer[start:nul].decode()
+    except UnicodeDecodeError as error:
+        raise BsonError("string is not UTF-8", where=f"byte {start + error.start}") from error

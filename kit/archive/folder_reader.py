@@ -1,0 +1,209 @@
+"""Reads an unpacked kit: the same members, from a folder that may be changing under us.
+
+Laws: the walk is in the order of the paths (folders compared with their trailing slash), so the same tree gives the
+same members everywhere; every name is resolved once, relative to the open descriptor of its folder, with no link
+followed, so a name swapped during the walk cannot lead outside; a body has exactly the size its member declares.
+Kinds and names are held to the rules of the archive reader. At most ``limits.path_depth`` descriptors are open.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from kit.archive.member_tree import MemberTree, parse_name
+from kit.archive.source import OPEN_FLAGS, FileSource, source_chunks, unreadable
+from kit.archive.tar_headers import EntryKind
+from kit.archive.tar_reader import Member
+from kit.errors import ArchiveError
+from kit.values import Limits
+
+_LINK_HINT = "links that stay inside the kit are kept with --allow-links"
+_REFUSED = {
+    stat.S_IFIFO: "a FIFO",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a character device",
+    stat.S_IFBLK: "a block device",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Entry:
+    leaf: str
+    status: os.stat_result
+
+    @property
+    def is_folder(self) -> bool:
+        return stat.S_ISDIR(self.status.st_mode)
+
+    @property
+    def order(self) -> str:
+        return f"{self.leaf}/" if self.is_folder else self.leaf
+
+
+@dataclass(slots=True)
+class _Folder:
+    descriptor: int
+    prefix: str
+    left: list[_Entry]
+
+    def close_unless(self, root: int) -> None:
+        if self.descriptor != root:
+            os.close(self.descriptor)
+
+
+def open_folder(path: Path | str, *, directory: int | None = None, name: str = "") -> int:
+    """Open a folder, relative to ``directory`` when given, and return its descriptor.
+
+    Raises:
+        UnreadableError: Absent, a link, no folder, or not permitted.
+    """
+    try:
+        return os.open(path, OPEN_FLAGS | os.O_DIRECTORY, dir_fd=directory)
+    except (OSError, ValueError) as error:
+        raise unreadable(error, name or str(path)) from error
+
+
+def read_folder(
+    root: int, limits: Limits, *, where: str, allow_links: bool = False
+) -> Iterator[tuple[Member, Iterator[bytes]]]:
+    """Yield every member below the folder open as ``root``, which stays open.
+
+    The body of a member that is passed over is not read.
+
+    Raises:
+        ArchiveError: A name or kind that is refused, or a file whose size changed.
+        LimitError: A size or count is over a limit.
+        UnreadableError: The file system refused.
+    """
+    yield from _FolderReader(limits, where=where, allow_links=allow_links).members(root)
+
+
+class _FolderReader:
+    def __init__(self, limits: Limits, *, where: str, allow_links: bool) -> None:
+        self._limits = limits
+        self._where = where
+        self._allow_links = allow_links
+        self._tree = MemberTree(limits)
+        self._ordinal = 0
+        self._total = 0
+
+    def members(self, root: int) -> Iterator[tuple[Member, Iterator[bytes]]]:
+        """Walk depth first, on a stack of open folders rather than by recursion."""
+        folders = [_Folder(root, "", self._listing(root, ""))]
+        try:
+            while folders:
+                folder = folders[-1]
+                if not folder.left:
+                    folders.pop().close_unless(root)
+                    continue
+                entry = folder.left.pop()
+                text = folder.prefix + entry.leaf
+                member = self._checked(entry, folder.descriptor, text)
+                if member.kind is EntryKind.FILE:
+                    yield from self._file(member, entry, folder.descriptor)
+                    continue
+                yield member, iter(())
+                if member.kind is EntryKind.DIRECTORY:
+                    inner = _Folder(
+                        open_folder(entry.leaf, directory=folder.descriptor, name=self._place(text)), f"{text}/", []
+                    )
+                    folders.append(inner)
+                    inner.left = self._listing(inner.descriptor, text)
+        finally:
+            for folder in folders:
+                folder.close_unless(root)
+
+    def _listing(self, folder: int, text: str) -> list[_Entry]:
+        """The entries of one folder, last first."""
+        entries = []
+        try:
+            with os.scandir(folder) as found:
+                for item in found:
+                    entries.append(_Entry(leaf=item.name, status=item.stat(follow_symlinks=False)))
+                    self._limits.check("members", self._ordinal + len(entries), where=self._where)
+        except OSError as error:
+            raise unreadable(error, self._place(text)) from error
+        return sorted(entries, key=lambda entry: entry.order, reverse=True)
+
+    def _checked(self, entry: _Entry, folder: int, text: str) -> Member:
+        try:
+            return self._member(entry, folder, text)
+        except ArchiveError as error:
+            raise error.inside(self._place(text)) from error
+
+    def _member(self, entry: _Entry, folder: int, text: str) -> Member:
+        mode = entry.status.st_mode
+        target = ""
+        size = 0
+        if entry.is_folder:
+            kind = EntryKind.DIRECTORY
+        elif stat.S_ISREG(mode):
+            kind = EntryKind.FILE
+            size = entry.status.st_size
+        elif stat.S_ISLNK(mode):
+            if not self._allow_links:
+                raise ArchiveError("is a symlink", hint=_LINK_HINT)
+            kind = EntryKind.SYMLINK
+            target = os.readlink(entry.leaf, dir_fd=folder)
+        else:
+            raise ArchiveError(f"is {_REFUSED.get(stat.S_IFMT(mode), 'of an unknown kind')}, which no kit may hold")
+        # Undecodable bytes come from the file system as surrogates, which MemberPath refuses by name.
+        path = parse_name(text.encode("utf-8", "surrogateescape"), kind, self._limits)
+        self._total += size
+        self._limits.check("member_bytes", size)
+        self._limits.check("total_bytes", self._total)
+        if kind is EntryKind.SYMLINK and path is not None:
+            self._tree.check_link(path, kind, target)
+        self._tree.add(path, kind)
+        self._ordinal += 1
+        return Member(
+            path=path,
+            kind=kind,
+            size=size,
+            mode=stat.S_IMODE(mode),
+            mtime=int(entry.status.st_mtime),
+            header=b"",
+            link_target=target,
+            offset=0,
+            ordinal=self._ordinal - 1,
+        )
+
+    def _file(self, member: Member, entry: _Entry, folder: int) -> Iterator[tuple[Member, Iterator[bytes]]]:
+        place = self._place(str(member.path))
+        source = FileSource.open(Path(entry.leaf), directory=folder, name=place)
+        try:
+            if not os.path.samestat(source.status, entry.status):
+                raise ArchiveError("was replaced while the folder was read", where=place)
+            yield member, _body(source, member, place)
+        finally:
+            source.close()
+
+    def _place(self, text: str) -> str:
+        printable = text.encode("utf-8", "backslashreplace").decode()
+        return f"{self._where}: {printable}" if text else self._where
+
+
+def _body(source: FileSource, member: Member, place: str) -> Iterator[bytes]:
+    given = 0
+    for chunk in source_chunks(source, name=place):
+        given += len(chunk)
+        if given > member.size:
+            break
+        yield chunk
+    if given != member.size:
+        raise ArchiveError(
+            f"changed while it was read: {member.size} bytes when it was opened, now {given}", where=place
+        )
+
+
+def folder_bytes(root: int, limits: Limits, *, where: str) -> int:
+    """Bytes of all files below ``root``, by their declared sizes.
+
+    Raises:
+        KitError: As :func:`read_folder`, links being allowed.
+    """
+    return sum(member.size for member, _ in read_folder(root, limits, where=where, allow_links=True))

@@ -1,0 +1,119 @@
+"""Decodes concatenated gzip members (RFC 1952), with header and trailer parsed here.
+
+The library only inflates. ISA-L (``isal``) is used rather than ``zlib``: it inflates more than twice as fast on
+collections of advisories (1.9 against 0.8 GB/s) and is as strict about deflate itself, but its gzip mode ignores
+reserved flag bits and neither mode tells a cut stream from one that waits for more; so the wrapper is ours and CRC32,
+ISIZE and the header's own CRC16 are compared here. Laws: truncation anywhere, reserved flags, anything after the
+last member (zero padding included) are refused with an offset; a step gives out at most ``STEP_BYTES``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from isal import isal_zlib
+
+from kit.archive.chunks import ChunkReader, check_ratio
+from kit.errors import ArchiveError
+from kit.values import Limits
+
+MAGIC = b"\x1f\x8b"
+STEP_BYTES = 256 * 1024
+_INPUT_BYTES = 64 * 1024
+_RAW_DEFLATE = -15
+# RFC 1952 2.3.1
+_FHCRC, _FEXTRA, _FNAME, _FCOMMENT, _FLAGS_RESERVED = 0x02, 0x04, 0x08, 0x10, 0xE0
+_DEFLATE = 8
+
+
+def decode(reader: ChunkReader, limits: Limits, *, where: str) -> Iterator[bytes]:
+    """Yield the content of all members up to the end of ``reader``, in chunks of at most 256 KiB.
+
+    Raises:
+        ArchiveError: Not a sequence of at least one whole, well-formed member; names the offset.
+        LimitError: The stream expands too far, or a header is over ``limits.header_bytes``.
+    """
+    produced = 0
+    members = 0
+    while not members or not reader.at_end():
+        start = reader.offset
+        _read_header(reader, start, limits, where, first=not members)
+        members += 1
+        checksum = size = 0
+        for chunk in _inflate(reader, start):
+            checksum = isal_zlib.crc32(chunk, checksum)
+            size += len(chunk)
+            produced += len(chunk)
+            check_ratio(reader, produced, limits)
+            yield chunk
+        _check_trailer(reader, checksum, size)
+
+
+def _read_header(reader: ChunkReader, start: int, limits: Limits, where: str, *, first: bool) -> None:
+    """Take a member header (RFC 1952 2.3), checked; nothing in it is needed further on."""
+    header = bytearray(reader.read_up_to(10))
+    if header[:2] != MAGIC[: max(len(header), 1)]:
+        raise reader.fault("no gzip member" if first else "data after the last gzip member", start)
+    if len(header) < 10:
+        raise reader.cut("a gzip header", start)
+    flags = header[3]
+    if header[2] != _DEFLATE:
+        raise reader.fault(f"a gzip member is compressed by the unknown method {header[2]}", start)
+    if flags & _FLAGS_RESERVED:
+        # 2.3.1.2: "must give an error indication if any reserved bit is non-zero".
+        raise reader.fault("a gzip header has reserved flags set", start)
+    if flags & _FEXTRA:
+        length = reader.read_exactly(2, "a gzip header")
+        header += length + reader.read_exactly(int.from_bytes(length, "little"), "a gzip header")
+    for flag in (_FNAME, _FCOMMENT):
+        if flags & flag:
+            _take_text(reader, header, start, limits, where)
+    if flags & _FHCRC:
+        stored = int.from_bytes(reader.read_exactly(2, "a gzip header"), "little")
+        if stored != isal_zlib.crc32(header) & 0xFFFF:
+            raise reader.fault("a gzip header does not match its own checksum", start)
+
+
+def _take_text(reader: ChunkReader, header: bytearray, start: int, limits: Limits, where: str) -> None:
+    """Append a zero-terminated text; its length is declared nowhere, so it is bounded here."""
+    while True:
+        byte = reader.read_exactly(1, "a gzip header")
+        header += byte
+        if byte == b"\0":
+            return
+        limits.check("header_bytes", len(header), where=f"{where}: gzip header at byte {start}")
+
+
+def _inflate(reader: ChunkReader, start: int) -> Iterator[bytes]:
+    """Yield one member's content and leave ``reader`` at the first byte after its deflate stream."""
+    inflater = isal_zlib.decompressobj(_RAW_DEFLATE)
+    pending = True
+    while pending:
+        if reader.at_end():
+            raise reader.cut("a gzip member", start)
+        step_start = reader.offset
+        data = reader.read_some(_INPUT_BYTES)
+        while True:
+            try:
+                content = inflater.decompress(data, STEP_BYTES)
+            except isal_zlib.IsalError as error:  # type: ignore[misc]  # its stub declares an instance
+                place = f"a gzip member is corrupt between byte {step_start} and byte {reader.offset}"
+                raise ArchiveError(f"{place}: {error}", where=reader.where) from error
+            if content:
+                yield content
+            data = inflater.unconsumed_tail
+            # A full step may have left output inside the inflater even when it took all its input.
+            pending = not inflater.eof
+            if not pending or (len(content) < STEP_BYTES and not data):
+                break
+    reader.unread(len(inflater.unused_data))
+
+
+def _check_trailer(reader: ChunkReader, checksum: int, size: int) -> None:
+    """Compare CRC32 and ISIZE (RFC 1952 2.3.1), which is the size modulo 2**32."""
+    start = reader.offset
+    trailer = reader.read_exactly(8, "a gzip trailer")
+    if int.from_bytes(trailer[:4], "little") != checksum:
+        raise reader.fault("a gzip member does not match its CRC32", start)
+    if int.from_bytes(trailer[4:], "little") != size & 0xFFFFFFFF:
+        raise reader.fault("a gzip member does not have the size its trailer declares", start)

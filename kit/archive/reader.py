@@ -1,0 +1,156 @@
+"""Opens a kit, whatever holds it, and gives its members: the one entrance to reading.
+
+Laws: a container is recognised by content, never by name; it is opened once, and every pass over the members reads
+through that same descriptor, so what one pass verified is what the next one uses. A kit whose first block is no tar
+header is refused when it is opened; everything else is found while the members are read.
+"""
+
+from __future__ import annotations
+
+import enum
+import os
+import stat
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from kit.archive.chunks import ChunkReader
+from kit.archive.codecs import Codec, decode, decoded, detect
+from kit.archive.folder_reader import folder_bytes, open_folder, read_folder
+from kit.archive.source import ByteSource, FileSource, source_chunks, unreadable
+from kit.archive.tar_headers import BLOCK_BYTES, ZERO_BLOCK, check_sum
+from kit.archive.tar_reader import Member, read_tar
+from kit.errors import ArchiveError
+from kit.values import Limits
+
+__all__ = ["Container", "KitReader", "Member", "decoded", "open_kit"]
+
+
+class Container(enum.Enum):
+    """What holds the members."""
+
+    FOLDER = "folder"
+    TAR = "tar"
+    TAR_GZIP = "tar.gz"
+    TAR_ZSTD = "tar.zst"
+
+
+_CONTAINERS = {Codec.NONE: Container.TAR, Codec.GZIP: Container.TAR_GZIP, Codec.ZSTD: Container.TAR_ZSTD}
+_CODECS = {container: codec for codec, container in _CONTAINERS.items()}
+
+
+class KitReader:
+    """An open kit; a context manager that closes what it opened.
+
+    Attributes:
+        container: What holds the members.
+        path: Where it was opened.
+        limits: What it is held to.
+    """
+
+    def __init__(
+        self,
+        source: ByteSource | int,
+        *,
+        path: Path,
+        limits: Limits,
+        allow_links: bool = False,
+        close: Callable[[], None] | None = None,
+    ) -> None:
+        """Read from ``source``: the bytes of an archive, or the descriptor of an open folder.
+
+        Raises:
+            ArchiveError: The bytes are neither a tar archive nor one compressed by gzip or zstd.
+            UnreadableError: The source failed.
+        """
+        self.path = path
+        self.limits = limits
+        self._allow_links = allow_links
+        self._close = close
+        self._source = source
+        self.container = Container.FOLDER if isinstance(source, int) else self._recognise(source)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the descriptor; further calls do nothing."""
+        if self._close is not None:
+            self._close()
+            self._close = None
+
+    @property
+    def stored_bytes(self) -> int | None:
+        """Size of the archive as stored, or of all files of a folder (which walks it); None when not known."""
+        if isinstance(self._source, int):
+            return folder_bytes(self._source, self.limits, where=str(self.path))
+        return self._source.size
+
+    def members(self) -> Iterator[tuple[Member, Iterator[bytes]]]:
+        """Read all members from the start, each with its body; may be called again, also before the end.
+
+        Raises:
+            ArchiveError: The container is malformed, cut, ambiguous or hostile.
+            LimitError: Something is over a limit.
+            UnreadableError: The medium failed.
+        """
+        where = str(self.path)
+        if isinstance(self._source, int):
+            return read_folder(self._source, self.limits, where=where, allow_links=self._allow_links)
+        reader = ChunkReader(self._tar_chunks(self._source, _CODECS[self.container]), where=where)
+        return read_tar(reader, self.limits, where=where, allow_links=self._allow_links)
+
+    def _tar_chunks(self, source: ByteSource, codec: Codec) -> Iterator[bytes]:
+        where = str(self.path)
+        chunks = source_chunks(source, name=where)
+        if codec is Codec.NONE:
+            return chunks
+        return decode(codec, ChunkReader(chunks, where=where), self.limits, where=where)
+
+    def _recognise(self, source: ByteSource) -> Container:
+        """Tell the container by its first bytes, and make sure that a tar header or an end block comes out of it."""
+        where = str(self.path)
+        codec = detect(ChunkReader(source_chunks(source, name=where), where=where).read_up_to(4))
+        block = ChunkReader(self._tar_chunks(source, codec), where=where).read_up_to(BLOCK_BYTES)
+        container = _CONTAINERS[codec]
+        if not block:
+            raise ArchiveError("is empty: no kit", where=where)
+        try:
+            if len(block) == BLOCK_BYTES and block != ZERO_BLOCK:
+                check_sum(block)
+        except ArchiveError as error:
+            inside = "" if codec is Codec.NONE else f" inside its {codec.value} stream"
+            raise ArchiveError(
+                f"is no kit: there is no tar archive{inside} ({error.what})",
+                where=where,
+                hint="a kit is a .tar, .tar.gz or .tar.zst archive, or the folder one was unpacked to",
+            ) from error
+        return container
+
+
+def open_kit(path: Path, *, limits: Limits, allow_links: bool = False) -> KitReader:
+    """Open the archive or folder at ``path``; no link is followed to it.
+
+    Raises:
+        UnreadableError: It is absent, a link, neither a regular file nor a folder, or not permitted.
+        ArchiveError: It is neither a folder nor a tar archive, plain or compressed.
+    """
+    try:
+        is_folder = stat.S_ISDIR(os.lstat(path).st_mode)
+    except (OSError, ValueError) as error:
+        raise unreadable(error, str(path)) from error
+    if is_folder:
+        folder = open_folder(path)
+        return KitReader(folder, path=path, limits=limits, allow_links=allow_links, close=lambda: os.close(folder))
+    source = FileSource.open(path)
+    try:
+        return KitReader(source, path=path, limits=limits, allow_links=allow_links, close=source.close)
+    except BaseException:
+        source.close()
+        raise

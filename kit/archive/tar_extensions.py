@@ -1,0 +1,156 @@
+"""Parses what stands in front of a tar header: PAX records (POSIX pax, "pax Extended Header") and GNU long names.
+
+An override is where two readers of one archive part ways: one that knows it sees another name or size than one that
+does not. Laws: records are exact or refused; an override that was not needed must agree with the header it
+overrides; a record that would change what the body is (sparse maps, volumes, character sets) is refused.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+
+from kit.archive.tar_headers import NAME_BYTES, ExtensionKind, TarHeader
+from kit.errors import ArchiveError
+
+_LENGTH = re.compile(rb"[1-9][0-9]{0,9}")
+_DECIMAL = re.compile(rb"0|[1-9][0-9]{0,18}")
+_SECONDS = re.compile(rb"([0-9]{1,18})(?:\.[0-9]*)?")
+_UTF8 = b"ISO-IR 10646 2000 UTF-8"
+_BODY_CHANGING = ("GNU.sparse.", "GNU.volume.", "SCHILY.realsize", "SCHILY.offset")
+_IDENTITY = frozenset({"path", "linkpath", "size"})
+# What the 11 digits of a ustar size can hold; a larger size is written as 0 (GNU tar, Python, Go) or saturated.
+_OCTAL_MAXIMUM = 8**11 - 1
+_STAND_INS = frozenset({0, _OCTAL_MAXIMUM, 8**12 - 1})
+
+
+@dataclass(slots=True, kw_only=True)
+class Extensions:
+    """What the records in front of one member say; absent parts are None."""
+
+    pax: dict[str, bytes] | None = None
+    long_name: bytes | None = None
+    long_link: bytes | None = None
+    defaults: dict[str, bytes] = field(default_factory=dict)
+    """From global records, in force until the end of the archive."""
+
+    def add(self, kind: ExtensionKind, data: bytes) -> None:
+        """Take in one record block.
+
+        Raises:
+            ArchiveError: It is malformed, or a second one of its kind in front of one member.
+        """
+        match kind:
+            case ExtensionKind.PAX_GLOBAL:
+                self.defaults |= _parse_global(data)
+            case ExtensionKind.PAX:
+                # POSIX lets the second win in some readers and the first in others.
+                _refuse_second(self.pax, "PAX header")
+                self.pax = parse_pax(data)
+            case ExtensionKind.GNU_LONG_NAME:
+                _refuse_second(self.long_name, "GNU long name")
+                self.long_name = _parse_long(data)
+            case ExtensionKind.GNU_LONG_LINK:
+                _refuse_second(self.long_link, "GNU long link")
+                self.long_link = _parse_long(data)
+
+    def name_over(self, header: TarHeader) -> bytes:
+        """The member's name."""
+        return self._text_over(header.name, self.long_name, "path")
+
+    def link_over(self, header: TarHeader) -> bytes:
+        """The member's link target."""
+        return self._text_over(header.link, self.long_link, "linkpath")
+
+    def size_over(self, header: TarHeader) -> int:
+        """The member's size.
+
+        Raises:
+            ArchiveError: A PAX size contradicts the header: a reader without PAX would find other members.
+        """
+        value = (self.pax or {}).get("size")
+        if value is None:
+            return header.size
+        size = int(value)
+        if size != header.size and not (size > _OCTAL_MAXIMUM and header.size in _STAND_INS):
+            raise ArchiveError(f"declares {size} bytes in its PAX record and {header.size} in its header")
+        return size
+
+    def mtime_over(self, header: TarHeader) -> int:
+        """Time of last change in whole seconds, the fraction cut."""
+        value = (self.pax or {}).get("mtime", self.defaults.get("mtime", b""))
+        match = _SECONDS.fullmatch(value) if value else None
+        if value and not match:
+            raise ArchiveError(f"has the PAX mtime {value!r}, which is no time from 1970 on")
+        return int(match[1]) if match else header.mtime
+
+    def _text_over(self, plain: bytes, long: bytes | None, key: str) -> bytes:
+        override = (self.pax or {}).get(key)
+        if override is not None and long is not None:
+            raise ArchiveError(f"has both a GNU long record and a PAX {key}")
+        text = long if override is None else override
+        if text is None:
+            return plain
+        # Writers override only what does not fit: an override that would have fitted hides another name.
+        if text != plain and len(text) <= NAME_BYTES and text.isascii():
+            raise ArchiveError(f"has the {key} {text!r} in an extension record and {plain!r} in its header")
+        return text
+
+
+def parse_pax(data: bytes) -> dict[str, bytes]:
+    """Parse ``length key=value newline`` records, exactly up to the end of ``data``.
+
+    Raises:
+        ArchiveError: A record is malformed or repeated, or says something refused here.
+    """
+    records: dict[str, bytes] = {}
+    at = 0
+    while at < len(data):
+        digits = data[at : at + 11].partition(b" ")[0]
+        end = at + int(digits) if _LENGTH.fullmatch(digits) else 0
+        if not at < end <= len(data) or data[end - 1 : end] != b"\n":
+            raise ArchiveError(f"has a malformed PAX record at byte {at} of its PAX header")
+        key_bytes, equals, value = data[at + len(digits) + 1 : end - 1].partition(b"=")
+        try:
+            key = key_bytes.decode("utf-8")
+        except UnicodeDecodeError:
+            key = ""
+        if not key or not equals:
+            raise ArchiveError(f"has a PAX record without a key at byte {at} of its PAX header")
+        if key in records:
+            raise ArchiveError(f"has two PAX records {key!r}")
+        _check_record(key, value)
+        records[key] = value
+        at = end
+    return records
+
+
+def _check_record(key: str, value: bytes) -> None:
+    if key.startswith(_BODY_CHANGING):
+        raise ArchiveError(f"has a PAX record {key!r}: sparse and multi-volume members have no place in a kit")
+    if key == "hdrcharset" and value != _UTF8:
+        raise ArchiveError(f"declares the character set {value!r}; only UTF-8 names are read")
+    if key in {"path", "linkpath"} and (not value or b"\0" in value):
+        raise ArchiveError(f"has an empty PAX {key}, or one with a NUL")
+    if key == "size" and not _DECIMAL.fullmatch(value):
+        raise ArchiveError(f"has the PAX size {value!r}, which is no decimal number of at most 19 digits")
+
+
+def _parse_global(data: bytes) -> dict[str, bytes]:
+    records = parse_pax(data)
+    for key in _IDENTITY & records.keys():
+        # One record that renames or resizes every member after it, in the readers that honour it.
+        raise ArchiveError(f"has a global PAX {key}")
+    return records
+
+
+def _parse_long(data: bytes) -> bytes:
+    text = data[:-1]
+    if not text or data[-1:] != b"\0" or b"\0" in text:
+        raise ArchiveError("has a GNU long record that is not one text ended by one NUL")
+    return text
+
+
+def _refuse_second(earlier: object, label: str) -> None:
+    if earlier is not None:
+        raise ArchiveError(f"has two records of the kind {label}")

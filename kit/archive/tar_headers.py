@@ -1,0 +1,173 @@
+"""Parses one 512-byte tar header, strictly: POSIX ustar (IEEE Std 1003.1, pax), GNU and v7 layouts.
+
+``tarfile`` reads on past what it does not understand and other tools guess differently; a signed archive must mean
+one thing to all of them. Laws: every field that decides what a member is, is either fully understood or refused;
+bytes hidden behind a terminator are refused; numbers are non-negative. Entry kinds other than files, folders and
+(when asked for) links have no place in a kit. Offsets are the caller's business: errors here name only the fault.
+"""
+
+from __future__ import annotations
+
+import enum
+import re
+from dataclasses import dataclass
+
+from kit.errors import ArchiveError
+
+BLOCK_BYTES = 512
+ZERO_BLOCK = bytes(BLOCK_BYTES)
+NAME_BYTES = 100
+_LARGEST = (1 << 63) - 1
+"""Largest size any tool here can address; base-256 fields can hold more."""
+
+# Digits, led by spaces (old writers) and ended by space or NUL; a full field has no terminator (bsdtar ustar).
+_OCTAL = re.compile(rb" *([0-7]+)[ \0]*")
+_BLANK = re.compile(rb"[ \0]*")
+
+
+class EntryKind(enum.Enum):
+    """What a member is."""
+
+    FILE = "file"
+    DIRECTORY = "directory"
+    SYMLINK = "symlink"
+    HARDLINK = "hardlink"
+
+
+class ExtensionKind(enum.Enum):
+    """Records in front of a member that add to its header, by their type flag."""
+
+    PAX = b"x"
+    PAX_GLOBAL = b"g"
+    GNU_LONG_NAME = b"L"
+    GNU_LONG_LINK = b"K"
+
+
+class Layout(enum.Enum):
+    """Who laid the header out, by its magic and version (bytes 257 to 264)."""
+
+    USTAR = b"ustar\x0000"
+    GNU = b"ustar  \x00"
+    V7 = bytes(8)
+
+
+_KINDS = {
+    b"0": EntryKind.FILE,
+    b"\0": EntryKind.FILE,
+    b"1": EntryKind.HARDLINK,
+    b"2": EntryKind.SYMLINK,
+    b"5": EntryKind.DIRECTORY,
+}
+_REFUSED = {
+    b"3": "a character device",
+    b"4": "a block device",
+    b"6": "a FIFO",
+    b"7": "a contiguous file",
+    b"D": "a GNU incremental folder dump",
+    b"M": "a GNU multi-volume continuation",
+    b"N": "an old GNU name record",
+    b"S": "a sparse file",
+    b"V": "a GNU volume label",
+    b"X": "a Solaris extension record",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TarHeader:
+    """The fields of one header block; names are bytes, since extension records may yet replace them."""
+
+    kind: EntryKind | ExtensionKind
+    layout: Layout
+    name: bytes
+    link: bytes
+    size: int
+    mode: int
+    mtime: int
+
+
+def parse_header(block: bytes) -> TarHeader:
+    """Parse 512 bytes that are not a zero block.
+
+    Raises:
+        ArchiveError: Wrong checksum, unknown magic, a field not understood, or an entry kind that is refused.
+    """
+    check_sum(block)
+    try:
+        layout = Layout(block[257:265])
+    except ValueError:
+        raise ArchiveError(f"has the unknown tar magic {block[257:265]!r}") from None
+    kind = _kind(block, layout)
+    for label, start, end in (("uid", 108, 116), ("gid", 116, 124), ("devmajor", 329, 337), ("devminor", 337, 345)):
+        # Blank in what v7 writes, and of no use here; but a reader that cannot parse it would stop at it.
+        _number(block[start:end], label, blank=True)
+    return TarHeader(
+        kind=kind,
+        layout=layout,
+        name=_full_name(block, layout),
+        link=_text(block[157:257], "linkname"),
+        size=_number(block[124:136], "size"),
+        mode=_number(block[100:108], "mode") & 0o7777,
+        mtime=_number(block[136:148], "mtime"),
+    )
+
+
+def check_sum(block: bytes) -> None:
+    """Compare the header checksum: the sum of all bytes, those of the field itself taken as spaces.
+
+    Only the unsigned sum counts: the signed one of some ancient writers would let two different headers pass.
+
+    Raises:
+        ArchiveError: It differs.
+    """
+    stored = _number(block[148:156], "checksum")
+    if stored != sum(block) - sum(block[148:156]) + 8 * 0x20:
+        raise ArchiveError("is no tar header: its checksum does not match")
+
+
+def _kind(block: bytes, layout: Layout) -> EntryKind | ExtensionKind:
+    flag = block[156:157]
+    if flag in _KINDS:
+        # v7 has no flag for folders, they are files with a slash (bsdtar --format=v7 still writes them so).
+        if flag == b"\0" and layout is Layout.V7 and _text(block[:NAME_BYTES], "name").endswith(b"/"):
+            return EntryKind.DIRECTORY
+        return _KINDS[flag]
+    if flag in {b"x", b"g", b"L", b"K"} and layout is not Layout.V7:
+        return ExtensionKind(flag)
+    raise ArchiveError(f"is {_REFUSED.get(flag, 'of an unknown kind')} (type flag {flag!r}), which no kit may hold")
+
+
+def _full_name(block: bytes, layout: Layout) -> bytes:
+    name = _text(block[:NAME_BYTES], "name")
+    if layout is Layout.USTAR:
+        if any(block[500:]):
+            raise ArchiveError("has bytes after the last field of its header")
+        prefix = _text(block[345:500], "prefix")
+        return prefix + b"/" + name if prefix and name else name
+    if any(block[345:]):
+        # GNU keeps times and sparse maps where ustar keeps the prefix, and tarfile takes either for a prefix.
+        raise ArchiveError("has a prefix, time or sparse map where its layout has none")
+    return name
+
+
+def _text(field: bytes, label: str) -> bytes:
+    text, _, rest = field.partition(b"\0")
+    if rest.strip(b"\0"):
+        raise ArchiveError(f"has bytes hidden behind the end of its {label}")
+    return text
+
+
+def _number(field: bytes, label: str, *, blank: bool = False) -> int:
+    """Read octal digits, or the base-256 form of GNU and star (first bit set, big-endian, two's complement)."""
+    match = _OCTAL.fullmatch(field)
+    if match:
+        return int(match[1], 8)
+    if field[0] == 0x80:
+        value = int.from_bytes(field[1:], "big")
+        if value <= _LARGEST:
+            return value
+        raise ArchiveError(f"declares an oversized {label}: {value}")
+    if field[0] & 0x80:
+        raise ArchiveError(f"declares a negative or oversized {label}: {field!r}")
+    if blank and _BLANK.fullmatch(field):
+        return 0
+    raise ArchiveError(f"has a {label} that is no octal number: {field!r}")

@@ -1,0 +1,222 @@
+"""Reads a tar stream into members, in one pass, refusing whatever is cut, hidden, doubled or not understood.
+
+Laws: the members yielded and the bytes of their bodies account for every byte of the stream: what is neither header,
+body nor zero padding is refused; ``member.header`` + body + padding, in order, and the end blocks are the stream.
+Nothing is held but the current chunk, the extension records of one member and the names so far. A refusal names the
+member, where its name is known, and the decimal byte offset in the decompressed stream. Links are never followed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from kit.archive.chunks import ChunkReader
+from kit.archive.member_tree import MemberTree, parse_name
+from kit.archive.tar_extensions import Extensions
+from kit.archive.tar_headers import BLOCK_BYTES, ZERO_BLOCK, EntryKind, ExtensionKind, TarHeader, parse_header
+from kit.errors import ArchiveError
+from kit.values import Limits, MemberPath
+
+_CHUNK_BYTES = 1024 * 1024
+_LINKS = frozenset({EntryKind.SYMLINK, EntryKind.HARDLINK})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Member:
+    """One entry of a kit's container."""
+
+    path: MemberPath | None
+    """None for the entry of the root folder itself."""
+    kind: EntryKind
+    size: int
+    """Bytes of its body; 0 for all but files."""
+    mode: int
+    """Permission bits, 0 to 0o7777."""
+    mtime: int
+    """Seconds since 1970."""
+    header: bytes
+    """All its header blocks verbatim, extension records included; empty when it comes from a folder."""
+    link_target: str
+    """As written; empty for what is no link."""
+    offset: int
+    """Of its first header block in the decompressed stream; 0 when it comes from a folder."""
+    ordinal: int
+    """Counted from 0, in the order of the container."""
+
+
+def read_tar(
+    reader: ChunkReader, limits: Limits, *, where: str, allow_links: bool = False
+) -> Iterator[tuple[Member, Iterator[bytes]]]:
+    """Yield each member with an iterator over its body, which is drained here if the caller has not done so.
+
+    Raises:
+        ArchiveError: The stream is cut, malformed, ambiguous or hostile.
+        LimitError: A size or count is over a limit.
+    """
+    yield from _TarReader(reader, limits, where=where, allow_links=allow_links).members()
+
+
+class _Body:
+    """The body of one member: chunks until ``size`` bytes were given."""
+
+    __slots__ = ("_label", "_reader", "_start", "abandoned", "left")
+
+    def __init__(self, reader: ChunkReader, size: int, label: str) -> None:
+        self._reader = reader
+        self._label = label
+        self._start = reader.offset
+        self.left = size
+        self.abandoned = False
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self
+
+    def __next__(self) -> bytes:
+        if self.abandoned:
+            # A bug of the caller, not of the kit; silence would pass for an empty body.
+            raise RuntimeError(f"the body of {self._label} was asked for after the next member")
+        if not self.left:
+            raise StopIteration
+        chunk = self._reader.read_some(min(self.left, _CHUNK_BYTES))
+        if not chunk:
+            raise self._reader.cut(f"the body of {self._label}", self._start)
+        self.left -= len(chunk)
+        return chunk
+
+    def drain(self) -> None:
+        for _ in self:
+            pass
+
+
+class _TarReader:
+    def __init__(self, reader: ChunkReader, limits: Limits, *, where: str, allow_links: bool) -> None:
+        self._reader = reader
+        self._limits = limits
+        self._where = where
+        self._allow_links = allow_links
+        self._tree = MemberTree(limits)
+        self._defaults: dict[str, bytes] = {}
+
+    def members(self) -> Iterator[tuple[Member, Iterator[bytes]]]:
+        ordinal = 0
+        while member := self._next_member(ordinal):
+            ordinal += 1
+            label = str(member.path or "./")
+            body = _Body(self._reader, member.size, label)
+            yield member, body
+            body.drain()
+            body.abandoned = True
+            self._take_padding(member.size, label)
+        self._take_end()
+
+    def _next_member(self, ordinal: int) -> Member | None:
+        """Take the header blocks of the next member; None at the first end block."""
+        start = self._reader.offset
+        extensions = Extensions(defaults=self._defaults)
+        blocks: list[bytes] = []
+        extension_bytes = 0
+        while True:
+            at = self._reader.offset
+            block = self._reader.read_exactly(BLOCK_BYTES, "a tar header")
+            if block == ZERO_BLOCK:
+                if blocks:
+                    raise self._reader.fault("an extension record is followed by no member", at)
+                return None
+            try:
+                header = parse_header(block)
+                blocks.append(block)
+                if isinstance(header.kind, EntryKind):
+                    return self._member(
+                        header=header,
+                        kind=header.kind,
+                        extensions=extensions,
+                        blocks=b"".join(blocks),
+                        start=start,
+                        ordinal=ordinal,
+                    )
+                extension_bytes += BLOCK_BYTES + header.size
+                self._limits.check("header_bytes", extension_bytes)
+            except ArchiveError as error:
+                raise error.inside(f"byte {at}").inside(self._where) from error
+            data = self._reader.read_exactly(header.size, "an extension record")
+            padding = self._take_padding(header.size, "an extension record")
+            blocks += (data, padding)
+            self._extend(extensions, header.kind, data, at)
+
+    def _extend(self, extensions: Extensions, kind: ExtensionKind, data: bytes, at: int) -> None:
+        try:
+            extensions.add(kind, data)
+        except ArchiveError as error:
+            raise error.inside(f"byte {at}").inside(self._where) from error
+
+    def _member(
+        self, *, header: TarHeader, kind: EntryKind, extensions: Extensions, blocks: bytes, start: int, ordinal: int
+    ) -> Member:
+        name = extensions.name_over(header)
+        path = parse_name(name, kind, self._limits)
+        try:
+            size = extensions.size_over(header)
+            if kind is not EntryKind.FILE and size:
+                raise ArchiveError(f"is a {kind.value} and declares {size} bytes")  # noqa: TRY301
+            self._limits.check("member_bytes", size)
+            # A size that would lead past the limit is refused before a byte of it is read.
+            self._limits.check("total_bytes", self._reader.offset + size)
+            self._limits.check("members", ordinal + 1)
+            target = self._link_target(kind, path, extensions.link_over(header))
+            self._tree.add(path, kind)
+            mtime = extensions.mtime_over(header)
+        except ArchiveError as error:
+            raise error.inside(str(path or "./")) from error
+        return Member(
+            path=path,
+            kind=kind,
+            size=size,
+            mode=header.mode,
+            mtime=mtime,
+            header=blocks,
+            link_target=target,
+            offset=start,
+            ordinal=ordinal,
+        )
+
+    def _link_target(self, kind: EntryKind, path: MemberPath | None, link: bytes) -> str:
+        if kind not in _LINKS:
+            if link:
+                raise ArchiveError(f"is a {kind.value} and has the link target {link!r}")
+            return ""
+        if not self._allow_links:
+            raise ArchiveError(f"is a {kind.value}", hint="links that stay inside the kit are kept with --allow-links")
+        try:
+            target = link.decode("utf-8")
+        except UnicodeDecodeError:
+            raise ArchiveError(f"links to {link!r}, which is not valid UTF-8") from None
+        if path is not None:
+            self._tree.check_link(path, kind, target)
+        return target
+
+    def _take_padding(self, size: int, label: str) -> bytes:
+        """Take the zero bytes that fill the last block of ``size`` bytes."""
+        at = self._reader.offset
+        padding = self._reader.read_exactly(-size % BLOCK_BYTES, f"the padding of {label}")
+        if padding.strip(b"\0"):
+            raise self._reader.fault(f"the padding of {label} is not zero", at)
+        return padding
+
+    def _take_end(self) -> None:
+        """Take the second end block and what fills the last record (POSIX: two zero blocks end the archive)."""
+        at = self._reader.offset
+        if self._reader.read_exactly(BLOCK_BYTES, "the end blocks") != ZERO_BLOCK:
+            raise self._reader.fault("a single zero block is followed by other data", at)
+        start = self._reader.offset
+        while True:
+            at = self._reader.offset
+            self._limits.check("total_bytes", at, where=self._where)
+            data = self._reader.read_some(_CHUNK_BYTES)
+            if not data:
+                break
+            rest = data.lstrip(b"\0")
+            if rest:
+                raise self._reader.fault("data after the end of the archive", at + len(data) - len(rest))
+        if (at - start) % BLOCK_BYTES:
+            raise self._reader.fault("the archive does not end with a whole block", at)

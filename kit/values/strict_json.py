@@ -1,8 +1,9 @@
 """Strict JSON: one text, one meaning, or an error that says where (RFC 8259, RFC 7493).
 
 Stock parsers differ on exactly the texts an attacker would choose: the last of two equal keys wins here and the first
-there, ``NaN`` is a number for some, ``\\ud800`` a string for some. What is signed must mean the same to every reader, so
-all of these are refused. Laws: ``parse(canonical(v)) == v``; ``parse`` raises nothing but ``KitError``, on any bytes.
+there, ``NaN`` is a number for some, half a surrogate pair a character. What is signed must mean the same to every
+reader, so all of these are refused. Laws: ``parse(canonical(v)) == v``; ``parse`` raises nothing but ``KitError``, on
+any bytes.
 
 Stops at the text: what the values mean is for the caller.
 """

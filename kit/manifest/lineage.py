@@ -4,7 +4,8 @@ Obligations, tagged where they are enforced:
 
 1. ``manifest/history`` holds exactly the files that lineage names.
 2. Each kept manifest has the digest its lineage entry names.
-3. Each kept manifest is the generation named, each step goes up by one, and the last leads to the current manifest.
+3. Each kept manifest is the generation named, each step goes up by one, at the time its successor says, and the last
+   leads to the current manifest.
 4. Each kept manifest's own lineage is the beginning of the current one: history is appended to, never rewritten.
 5. Bundle id and shape are the same throughout.
 6. Each provenance statement is about its own step (:meth:`Step.check_statement`, once its signature has been checked).
@@ -21,6 +22,7 @@ from kit.errors import DigestError, ManifestError
 from kit.manifest.lineage_entry import LineageEntry
 from kit.manifest.model import Manifest
 from kit.manifest.provenance import PatchStatement
+from kit.manifest.shapes import Shape
 from kit.values import Limits, MemberPath, Sha256
 
 
@@ -154,6 +156,8 @@ def _check_link(current: Manifest, number: int, entry: LineageEntry, manifest: M
         )
     if manifest.lineage != current.lineage[:number]:  # obligation 4
         raise ManifestError("its lineage is not the beginning of the current one: history was rewritten", where=where)
+    if successor.shape is Shape.OWN and successor.created_at != entry.at:  # obligation 3
+        raise ManifestError(f"lineage says {entry.at}, its successor {successor.created_at}", where=where)
     if manifest.bundle_id != current.bundle_id:  # obligation 5
         raise ManifestError(f"bundle id {manifest.bundle_id!r} became {current.bundle_id!r}", where=where)
     if manifest.shape is not current.shape:  # obligation 5

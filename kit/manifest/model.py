@@ -128,16 +128,18 @@ class Manifest:
             added: Digest and size of members not listed before; own shape: list sorted by path; foreign: appended.
             collections: Replaces ``collections`` when given; own shape only.
             lineage_entry: Of the step that replaces this generation; appended.
-            created_at: Own shape only: foreign time fields are not touched.
+            created_at: Equal to the lineage entry's ``at``. A foreign manifest's own time fields are not touched.
 
         Raises:
             ManifestError: A changed member is not listed, an added one is, the lineage entry is not about this
-                manifest, or the result would not be a manifest.
+                manifest and time, or the result would not be a manifest.
         """
         if (lineage_entry.generation, lineage_entry.manifest_sha256) != (self.generation, self.sha256):
             raise ManifestError(
                 f"the lineage entry is not about generation {self.generation} with digest {self.sha256}"
             )
+        if lineage_entry.at != created_at:
+            raise ManifestError(f"the lineage entry says {lineage_entry.at}, the new manifest {created_at}")
         document = copy.deepcopy(self._document)
         self._update_entries(document[self._files.name], changed, added)
         own = self.shape is Shape.OWN

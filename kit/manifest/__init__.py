@@ -1,1 +1,38 @@
-"""."""
+"""The manifest of a kit: its model, its place, the closed world it lists, its lineage and the provenance of a patch.
+
+Pure: takes bytes and values, returns bytes and values.
+"""
+
+from kit.manifest import closed_world, lineage, location
+from kit.manifest.closed_world import Fault, FaultKind
+from kit.manifest.collections import CollectionSummary, RawLinksetCoverage, TenantSummary
+from kit.manifest.lineage import Step
+from kit.manifest.lineage_entry import LineageEntry
+from kit.manifest.location import HistoryPaths, Location, history_paths, locate
+from kit.manifest.model import Manifest
+from kit.manifest.provenance import AppliedTransform, Artifact, PatchStatement, parse_statement
+from kit.manifest.shapes import Entry, Shape
+
+__all__ = [
+    "AppliedTransform",
+    "Artifact",
+    "CollectionSummary",
+    "Entry",
+    "Fault",
+    "FaultKind",
+    "HistoryPaths",
+    "LineageEntry",
+    "Location",
+    "Manifest",
+    "PatchStatement",
+    "RawLinksetCoverage",
+    "Shape",
+    "Step",
+    "TenantSummary",
+    "closed_world",
+    "history_paths",
+    "lineage",
+    "locate",
+    "location",
+    "parse_statement",
+]

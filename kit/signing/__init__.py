@@ -1,1 +1,28 @@
-"""."""
+"""Keys and signatures: detached JWS over manifests, DSSE over provenance, plain signatures over whole archives.
+
+Sees bytes and digests only; what they mean is for the caller. The one exception is :mod:`kit.signing.key_files`, which
+opens key files itself, because their mode must be checked on the very file that is read.
+"""
+
+from kit.signing import archive_signature, dsse, jws
+from kit.signing.check import Claim, SignatureCheck, SignatureFound, Verdict
+from kit.signing.key_files import load_private, load_public, write_private, write_public
+from kit.signing.keys import Algorithm, PrivateKey, PublicKey, generate
+
+__all__ = [
+    "Algorithm",
+    "Claim",
+    "PrivateKey",
+    "PublicKey",
+    "SignatureCheck",
+    "SignatureFound",
+    "Verdict",
+    "archive_signature",
+    "dsse",
+    "generate",
+    "jws",
+    "load_private",
+    "load_public",
+    "write_private",
+    "write_public",
+]

@@ -1,0 +1,85 @@
+"""The closed world: every member is listed, every listed file is there, with its digest and size.
+
+Pure comparison of two lists; who read the members, and how strictly, is not decided here.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from kit.errors import DigestError
+from kit.manifest.shapes import Entry
+from kit.values import MemberPath, Sha256
+
+
+class FaultKind(enum.Enum):
+    """In what way a member and the manifest disagree."""
+
+    ABSENT = "absent"
+    UNLISTED = "unlisted"
+    DIGEST = "digest differs"
+    SIZE = "size differs"
+
+
+@dataclass(frozen=True, slots=True, order=True, kw_only=True)
+class Fault:
+    """One disagreement; ``expected`` is what the manifest says and ``met`` what is there, "" for nothing."""
+
+    path: MemberPath
+    kind: FaultKind
+    expected: str
+    met: str
+
+    def __str__(self) -> str:
+        match self.kind:
+            case FaultKind.ABSENT:
+                return f"{self.path}: listed in the manifest, but absent"
+            case FaultKind.UNLISTED:
+                return f"{self.path}: not listed in the manifest"
+            case FaultKind.DIGEST | FaultKind.SIZE:
+                return f"{self.path}: {self.kind.value}: {self.met} where the manifest says {self.expected}"
+
+
+def compare(entries: Iterable[Entry], members: Mapping[MemberPath, tuple[Sha256, int]]) -> tuple[Fault, ...]:
+    """Compare what is listed with what is there.
+
+    Args:
+        entries: The manifest's list.
+        members: Digest and size, as met, of every member but those ``Location.is_outside`` names.
+
+    Returns:
+        All faults, by path; of one path, the digest before the size. Empty when the kit is what the manifest says.
+    """
+    listed = {entry.path: entry for entry in entries}
+    faults: list[Fault] = []
+    for path in sorted(listed.keys() | members.keys()):
+        entry, met = listed.get(path), members.get(path)
+        if entry is None and met is not None:
+            faults.append(Fault(path=path, kind=FaultKind.UNLISTED, expected="", met=str(met[0])))
+        elif entry is not None and met is None:
+            faults.append(Fault(path=path, kind=FaultKind.ABSENT, expected=str(entry.sha256), met=""))
+        elif entry is not None and met is not None:
+            faults.extend(_differences(entry, *met))
+    return tuple(faults)
+
+
+def require(faults: Sequence[Fault]) -> None:
+    """Turn faults into an error.
+
+    Raises:
+        DigestError: There are any; names the first and how many more there are.
+    """
+    if faults:
+        more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
+        raise DigestError(f"{faults[0]}{more}")
+
+
+def _differences(entry: Entry, sha256: Sha256, size: int) -> list[Fault]:
+    faults: list[Fault] = []
+    if sha256 != entry.sha256:
+        faults.append(Fault(path=entry.path, kind=FaultKind.DIGEST, expected=str(entry.sha256), met=str(sha256)))
+    if entry.size is not None and size != entry.size:
+        faults.append(Fault(path=entry.path, kind=FaultKind.SIZE, expected=str(entry.size), met=str(size)))
+    return faults

@@ -1,0 +1,122 @@
+"""``collections`` of a manifest: what each collection member holds, per tenant (schemas/offline-manifest.md)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+from kit.errors import ManifestError
+from kit.manifest.fields import Fields
+from kit.values import MemberPath
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RawLinksetCoverage:
+    """How many observations of a tenant have ``rawLinkset``; ``unresolvable`` ones are among the missing."""
+
+    present: int
+    missing: int
+    unresolvable: int
+
+    @classmethod
+    def parse(cls, fields: Fields) -> Self:
+        """Read it.
+
+        Raises:
+            ManifestError: A count is missing or not a count, or more are unresolvable than missing.
+        """
+        coverage = cls(
+            present=fields.integer("present"),
+            missing=fields.integer("missing"),
+            unresolvable=fields.integer("unresolvable"),
+        )
+        if coverage.unresolvable > coverage.missing:
+            raise ManifestError(f"{fields.place}: more documents are unresolvable than missing")
+        return coverage
+
+    def to_json(self) -> dict[str, Any]:
+        """Print for ``strict_json.canonical``."""
+        return {"present": self.present, "missing": self.missing, "unresolvable": self.unresolvable}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TenantSummary:
+    """One tenant's documents of a collection.
+
+    Attributes:
+        documents: How many there are.
+        raw_linkset: For collections that carry it, else None.
+        encrypted: Envelopes by field, for collections that a field map names, else None.
+    """
+
+    documents: int
+    raw_linkset: RawLinksetCoverage | None = None
+    encrypted: Mapping[str, int] | None = None
+
+    @classmethod
+    def parse(cls, fields: Fields) -> Self:
+        """Read it; members that are not known are passed over.
+
+        Raises:
+            ManifestError: A count is not one.
+        """
+        encrypted = fields.object("encrypted") if "encrypted" in fields.members else None
+        return cls(
+            documents=fields.integer("documents"),
+            raw_linkset=RawLinksetCoverage.parse(fields.object("rawLinkset"))
+            if "rawLinkset" in fields.members
+            else None,
+            encrypted={name: encrypted.integer(name) for name in encrypted.members} if encrypted else None,
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """Print for ``strict_json.canonical``."""
+        printed: dict[str, Any] = {"documents": self.documents}
+        if self.raw_linkset is not None:
+            printed["rawLinkset"] = self.raw_linkset.to_json()
+        if self.encrypted is not None:
+            printed["encrypted"] = dict(self.encrypted)
+        return printed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CollectionSummary:
+    """One collection member. Law: ``CollectionSummary.parse(c.to_json(), place) == c``."""
+
+    path: MemberPath
+    database: str
+    collection: str
+    documents: int
+    bytes: int
+    """Of the BSON documents, before the member's own codec."""
+    tenants: Mapping[str, TenantSummary]
+
+    @classmethod
+    def parse(cls, value: object, place: str) -> Self:
+        """Read one summary; members that are not known are passed over.
+
+        Raises:
+            ManifestError: A member is missing or of the wrong type.
+        """
+        fields = Fields.of(value, place)
+        tenants = fields.object("tenants")
+        return cls(
+            path=fields.member_path("path"),
+            database=fields.text("db"),
+            collection=fields.text("collection"),
+            documents=fields.integer("documents"),
+            bytes=fields.integer("bytes"),
+            tenants={name: TenantSummary.parse(tenants.object(name)) for name in tenants.members},
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """Print for ``strict_json.canonical``."""
+        return {
+            "path": str(self.path),
+            "db": self.database,
+            "collection": self.collection,
+            "documents": self.documents,
+            "bytes": self.bytes,
+            "tenants": {name: tenant.to_json() for name, tenant in self.tenants.items()},
+        }

@@ -1,0 +1,233 @@
+"""The manifest of a kit, kept whole: schemas/offline-manifest.md, own and foreign shapes.
+
+What is read stays as it was parsed, unknown fields included; what is asked for is read from it once, strictly. Laws:
+a next generation differs from this one in the entries, generation, time, collections and lineage named, and in nothing
+else; every manifest that ``next_generation`` prints, ``parse`` reads.
+
+Stops at the manifest itself: whether members match is :mod:`closed_world`, whether history does is :mod:`lineage`.
+"""
+
+from __future__ import annotations
+
+import copy
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+from kit.errors import ContentError, ManifestError
+from kit.manifest.collections import CollectionSummary
+from kit.manifest.fields import LARGEST_INTEGER, Fields, is_count
+from kit.manifest.lineage_entry import LineageEntry
+from kit.manifest.shapes import Entry, FileList, Shape, read_entries, recognise, respell, spell_new
+from kit.values import Limits, MemberPath, Sha256, Timestamp
+from kit.values.strict_json import canonical, parse as parse_json
+
+_OPTIONAL_TEXTS = ("version", "channel", "producer")
+_UNBOUNDED = Limits(json_bytes=LARGEST_INTEGER, json_depth=LARGEST_INTEGER, members=LARGEST_INTEGER)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manifest:
+    """One generation's manifest.
+
+    Attributes:
+        sha256: Of the exact bytes parsed.
+        entries: The closed world, in the order found; never empty.
+        generation: As said; for a foreign manifest that does not say, one more than its last lineage entry, else 0.
+        bundle_id: None for a foreign manifest that does not say.
+        created_at: None for a foreign manifest that does not say.
+        collections: Empty for a foreign manifest, whatever it has under that name.
+        lineage: Oldest first, generations increasing.
+        staleness_window_hours: How long after ``created_at`` the kit counts as fresh, if it says.
+    """
+
+    sha256: Sha256
+    entries: tuple[Entry, ...]
+    generation: int
+    bundle_id: str | None
+    created_at: Timestamp | None
+    collections: tuple[CollectionSummary, ...]
+    lineage: tuple[LineageEntry, ...]
+    staleness_window_hours: int | None
+    version: str | None
+    channel: str | None
+    producer: str | None
+    _files: FileList = field(repr=False)
+    _document: dict[str, Any] = field(repr=False, compare=False)
+
+    @classmethod
+    def parse(cls, data: bytes, *, limits: Limits, where: str) -> Self:
+        """Read a manifest.
+
+        Raises:
+            ManifestError: Not strict JSON, of no known shape, listing nothing, or with any field this program uses
+                missing (own shape), malformed or contradictory.
+            LimitError: Larger or deeper than ``limits`` allow, or listing more members.
+        """
+        try:
+            fields = Fields.of(parse_json(data, limits=limits, where=where), "manifest")
+            files = recognise(fields.members)
+            limits.check("members", len(fields.members[files.name]), where=where)
+            return cls._read(fields, files, Sha256.of(data))
+        except ManifestError as error:
+            raise error.inside(where) from error.__cause__
+        except ContentError as error:
+            raise ManifestError(error.what, where=error.where, hint=error.hint) from error
+
+    @classmethod
+    def _read(cls, fields: Fields, files: FileList, sha256: Sha256) -> Self:
+        own = files.shape is Shape.OWN
+        entries = read_entries(fields.members, files)
+        lineage = _lineage(fields)
+        generation = _generation(fields, lineage, own=own)
+        if lineage and lineage[-1].generation >= generation:
+            raise ManifestError(f"generation {generation} is not above {lineage[-1].generation}, the last in lineage")
+        collections = _collections(fields, entries) if own else ()
+        texts = {name: _optional_text(fields, name, own=own) for name in _OPTIONAL_TEXTS}
+        return cls(
+            sha256=sha256,
+            entries=entries,
+            generation=generation,
+            bundle_id=fields.text("bundleId") if own else _optional_text(fields, "bundleId", own=False),
+            created_at=_created_at(fields, own=own),
+            collections=collections,
+            lineage=lineage,
+            staleness_window_hours=_staleness(fields, own=own),
+            **texts,
+            _files=files,
+            _document=fields.members,
+        )
+
+    @property
+    def shape(self) -> Shape:
+        """Whose format it is in."""
+        return self._files.shape
+
+    def entry(self, path: MemberPath) -> Entry | None:
+        """Look up one listed file."""
+        return next((entry for entry in self.entries if entry.path == path), None)
+
+    def next_generation(
+        self,
+        *,
+        changed: Mapping[MemberPath, tuple[Sha256, int]],
+        added: Mapping[MemberPath, tuple[Sha256, int]],
+        collections: Sequence[CollectionSummary] | None,
+        lineage_entry: LineageEntry,
+        created_at: Timestamp,
+    ) -> bytes:
+        """Print the manifest that replaces this one.
+
+        The bytes are ``strict_json.canonical``, for foreign manifests too: the old signature cannot cover the new bytes
+        anyway, the old bytes are kept under history, and one printer makes the result independent of how the vendor's
+        tool ordered its keys.
+
+        Args:
+            changed: New digest and size of listed members.
+            added: Digest and size of members not listed before; own shape: list sorted by path; foreign: appended.
+            collections: Replaces ``collections`` when given; own shape only.
+            lineage_entry: Of the step that replaces this generation; appended.
+            created_at: Equal to the lineage entry's ``at``. A foreign manifest's own time fields are not touched.
+
+        Raises:
+            ManifestError: A changed member is not listed, an added one is, the lineage entry is not about this
+                manifest and time, or the result would not be a manifest.
+        """
+        if (lineage_entry.generation, lineage_entry.manifest_sha256) != (self.generation, self.sha256):
+            raise ManifestError(
+                f"the lineage entry is not about generation {self.generation} with digest {self.sha256}"
+            )
+        if lineage_entry.at != created_at:
+            raise ManifestError(f"the lineage entry says {lineage_entry.at}, the new manifest {created_at}")
+        document = copy.deepcopy(self._document)
+        self._update_entries(document[self._files.name], changed, added)
+        own = self.shape is Shape.OWN
+        if own or is_count(document.get("generation")):
+            document["generation"] = self.generation + 1
+        document["lineage"] = [entry.to_json() for entry in (*self.lineage, lineage_entry)]
+        if own:
+            document["createdAt"] = str(created_at)
+            if collections is not None:
+                document["collections"] = [summary.to_json() for summary in collections]
+        data = canonical(document)
+        # The result must be readable before it is signed. It grew from a manifest that was within the user's limits.
+        Manifest.parse(data, limits=_UNBOUNDED, where="the new manifest")
+        return data
+
+    def _update_entries(
+        self,
+        items: list[dict[str, Any]],
+        changed: Mapping[MemberPath, tuple[Sha256, int]],
+        added: Mapping[MemberPath, tuple[Sha256, int]],
+    ) -> None:
+        listed = {entry.path: item for entry, item in zip(self.entries, items, strict=True)}
+        unlisted = sorted(str(path) for path in set(changed) - set(listed))
+        if unlisted:
+            raise ManifestError(f"changed members that the manifest does not list: {', '.join(unlisted)}")
+        known = sorted(str(path) for path in set(added) & set(listed))
+        if known:
+            raise ManifestError(f"added members that the manifest lists already: {', '.join(known)}")
+        for path, (sha256, size) in changed.items():
+            respell(listed[path], sha256, size)
+        model = items[0]
+        for path in sorted(added):
+            sha256, size = added[path]
+            items.append(spell_new(Entry(path=path, sha256=sha256, size=size), self._files, model))
+        if self.shape is Shape.OWN:
+            items.sort(key=lambda item: str(item["path"]))
+
+
+def _lineage(fields: Fields) -> tuple[LineageEntry, ...]:
+    if "lineage" not in fields.members:
+        return ()
+    entries = tuple(LineageEntry.parse(value, f"lineage[{n}]") for n, value in enumerate(fields.items("lineage")))
+    for number, (earlier, later) in enumerate(itertools.pairwise(entries), start=1):
+        if later.generation <= earlier.generation:
+            raise ManifestError(f"lineage[{number}]: generation {later.generation} follows {earlier.generation}")
+    return entries
+
+
+def _generation(fields: Fields, lineage: tuple[LineageEntry, ...], *, own: bool) -> int:
+    said = fields.members.get("generation")
+    if own or (isinstance(said, int) and not isinstance(said, bool)):
+        return fields.integer("generation")
+    return lineage[-1].generation + 1 if lineage else 0
+
+
+def _collections(fields: Fields, entries: tuple[Entry, ...]) -> tuple[CollectionSummary, ...]:
+    if "collections" not in fields.members:
+        return ()
+    items = enumerate(fields.items("collections"))
+    summaries = tuple(CollectionSummary.parse(value, f"collections[{number}]") for number, value in items)
+    listed = {entry.path for entry in entries}
+    seen: set[MemberPath] = set()
+    for number, summary in enumerate(summaries):
+        if summary.path not in listed or summary.path in seen:
+            fault = "twice" if summary.path in seen else "not among the files"
+            raise ManifestError(f"collections[{number}]: {summary.path} is {fault}")
+        seen.add(summary.path)
+    return summaries
+
+
+def _optional_text(fields: Fields, name: str, *, own: bool) -> str | None:
+    if own and name in fields.members:
+        return fields.text(name)
+    value = fields.members.get(name)
+    return value if isinstance(value, str) and value else None
+
+
+def _created_at(fields: Fields, *, own: bool) -> Timestamp | None:
+    try:
+        return fields.timestamp("createdAt")
+    except ManifestError:
+        if own:
+            raise
+        return None
+
+
+def _staleness(fields: Fields, *, own: bool) -> int | None:
+    if own and fields.members.get("stalenessWindowHours") is not None:
+        return fields.integer("stalenessWindowHours")
+    value = fields.members.get("stalenessWindowHours")
+    return value if is_count(value) else None

@@ -1,0 +1,247 @@
+"""What a patch did, as an in-toto Statement v1: schemas/patch-provenance.md.
+
+It is told the facts and prints them; it reads no clock, no host name, no user. Values are counts, digests, names and
+key ids: never a secret, never plaintext of a document. Laws: ``parse_statement(s.to_bytes()) == s``; equal facts give
+equal bytes, so that archives reproduce.
+
+Stops at the statement: the envelope around it, and who signed, are for :mod:`kit.signing`.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+from kit.errors import ContentError, ManifestError
+from kit.manifest.fields import Fields
+from kit.manifest.location import MANIFEST_PATHS, is_reserved
+from kit.values import Limits, MemberPath, Sha256, Timestamp
+from kit.values.strict_json import canonical, parse as parse_json
+
+STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
+"""A constant of the in-toto specification; nothing is ever fetched from it."""
+PREDICATE_TYPE = "urn:offline-kit:patch:v1"
+
+
+@dataclass(frozen=True, slots=True, order=True, kw_only=True)
+class Artifact:
+    """A member and its digest: an in-toto ResourceDescriptor."""
+
+    path: MemberPath
+    sha256: Sha256
+
+    @classmethod
+    def parse(cls, value: object, place: str) -> Self:
+        """Read one.
+
+        Raises:
+            ManifestError: It is not exactly ``{name, digest: {sha256}}``.
+        """
+        fields = Fields.of(value, place)
+        fields.exactly(("name", "digest"))
+        digest = fields.object("digest")
+        digest.exactly(("sha256",))
+        return cls(path=fields.member_path("name"), sha256=digest.digest("sha256"))
+
+    def to_json(self) -> dict[str, Any]:
+        """Print for ``strict_json.canonical``."""
+        return {"name": str(self.path), "digest": {"sha256": str(self.sha256)}}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AppliedTransform:
+    """One transform of the chain, in the order applied.
+
+    Attributes:
+        name: As registered, such as ``raw-linkset``.
+        version: Of its format.
+        parameters_sha256: Of its parameters as ``strict_json.canonical`` prints them.
+    """
+
+    name: str
+    version: str
+    parameters_sha256: Sha256
+
+    @classmethod
+    def parse(cls, value: object, place: str) -> Self:
+        """Read one.
+
+        Raises:
+            ManifestError: It is not exactly ``{name, version, parametersSha256}``.
+        """
+        fields = Fields.of(value, place)
+        fields.exactly(("name", "version", "parametersSha256"))
+        return cls(
+            name=fields.text("name"),
+            version=fields.text("version"),
+            parameters_sha256=fields.digest("parametersSha256"),
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """Print for ``strict_json.canonical``."""
+        return {"name": self.name, "version": self.version, "parametersSha256": str(self.parameters_sha256)}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PatchStatement:
+    """The step from ``base_generation`` to ``generation``.
+
+    Attributes:
+        manifest: The new manifest.
+        changed: New digests of the members that changed or were added, by path.
+        base_manifest: The manifest that was replaced, under the name it had.
+        materials: Old digests of the members that changed, by path; an added member has none.
+        tool_name: The program.
+        tool_version: Its version.
+        transforms: What was applied, in order; not empty.
+        counts: What came of it, by name, such as ``raw-linkset.patched``.
+        key_ids: The keys that sign the new manifest, sorted.
+        operator: As given, or None.
+        environment: As given, or None.
+        created_at: ``createdAt`` of the new generation; the only time in the statement.
+        bundle_id: Of the kit, if its manifest says.
+        base_generation: What was replaced.
+        generation: What replaced it.
+    """
+
+    manifest: Artifact
+    changed: tuple[Artifact, ...]
+    base_manifest: Artifact
+    materials: tuple[Artifact, ...]
+    tool_name: str
+    tool_version: str
+    transforms: tuple[AppliedTransform, ...]
+    counts: Mapping[str, int]
+    key_ids: tuple[str, ...]
+    operator: str | None
+    environment: str | None
+    created_at: Timestamp
+    bundle_id: str | None
+    base_generation: int
+    generation: int
+
+    def to_json(self) -> dict[str, Any]:
+        """Print the whole statement as a JSON value."""
+        predicate: dict[str, Any] = {
+            "tool": {"name": self.tool_name, "version": self.tool_version},
+            "transforms": [transform.to_json() for transform in self.transforms],
+            "counts": dict(self.counts),
+            "keyIds": list(self.key_ids),
+            "createdAt": str(self.created_at),
+            "materials": [artifact.to_json() for artifact in (self.base_manifest, *self.materials)],
+            "baseGeneration": self.base_generation,
+            "generation": self.generation,
+        }
+        given = {"operator": self.operator, "environment": self.environment, "bundleId": self.bundle_id}
+        predicate |= {name: text for name, text in given.items() if text is not None}
+        return {
+            "_type": STATEMENT_TYPE,
+            "subject": [artifact.to_json() for artifact in (self.manifest, *self.changed)],
+            "predicateType": PREDICATE_TYPE,
+            "predicate": predicate,
+        }
+
+    def to_bytes(self) -> bytes:
+        """Print the payload to sign, which ``parse_statement`` must be able to read.
+
+        Raises:
+            ManifestError: The facts contradict each other or lack what the format requires.
+        """
+        data = canonical(self.to_json())
+        if parse_statement(data) != self:
+            raise ManifestError("the statement does not read back as what was stated; are members and key ids sorted?")
+        return data
+
+
+def parse_statement(data: bytes, *, where: str = "the provenance statement") -> PatchStatement:
+    """Read the payload of a verified envelope.
+
+    Raises:
+        ManifestError: Not strict JSON, or not exactly a statement of this format: unknown and missing members, a first
+            subject or material that is not a manifest, a material without its subject, names twice or out of order,
+            a generation that does not follow its base.
+        LimitError: Larger or deeper than any statement.
+    """
+    try:
+        return _statement(Fields.of(parse_json(data, limits=Limits(), where=where), "statement"))
+    except ManifestError as error:
+        raise error.inside(where) from error.__cause__
+    except ContentError as error:
+        raise ManifestError(error.what, where=error.where) from error
+
+
+def _statement(fields: Fields) -> PatchStatement:
+    fields.exactly(("_type", "subject", "predicateType", "predicate"))
+    for name, due in (("_type", STATEMENT_TYPE), ("predicateType", PREDICATE_TYPE)):
+        if fields.text(name) != due:
+            raise ManifestError(f"{fields.place}.{name}: {due} is expected, not {fields.text(name)!r}")
+    predicate = fields.object("predicate")
+    predicate.exactly(
+        ("tool", "transforms", "counts", "keyIds", "createdAt", "materials", "baseGeneration", "generation"),
+        ("operator", "environment", "bundleId"),
+    )
+    tool, counts = predicate.object("tool"), predicate.object("counts")
+    tool.exactly(("name", "version"))
+    manifest, *changed = _artifacts(fields, "subject")
+    base_manifest, *materials = _artifacts(predicate, "materials")
+    transforms = [AppliedTransform.parse(v, f"transforms[{n}]") for n, v in enumerate(predicate.items("transforms"))]
+    statement = PatchStatement(
+        manifest=manifest,
+        changed=tuple(changed),
+        base_manifest=base_manifest,
+        materials=tuple(materials),
+        tool_name=tool.text("name"),
+        tool_version=tool.text("version"),
+        transforms=tuple(transforms),
+        counts={name: counts.integer(name) for name in counts.members},
+        key_ids=_key_ids(predicate),
+        operator=predicate.text("operator") if "operator" in predicate.members else None,
+        environment=predicate.text("environment") if "environment" in predicate.members else None,
+        created_at=predicate.timestamp("createdAt"),
+        bundle_id=predicate.text("bundleId") if "bundleId" in predicate.members else None,
+        base_generation=predicate.integer("baseGeneration"),
+        generation=predicate.integer("generation"),
+    )
+    _check_sense(statement)
+    return statement
+
+
+def _artifacts(fields: Fields, name: str) -> list[Artifact]:
+    """Read a list that starts with a manifest and goes on with members, by path."""
+    artifacts = [Artifact.parse(value, f"{name}[{number}]") for number, value in enumerate(fields.items(name))]
+    if not artifacts or artifacts[0].path not in MANIFEST_PATHS:
+        raise ManifestError(f"{fields.place}.{name}: the first is expected to be the manifest")
+    paths = [artifact.path for artifact in artifacts[1:]]
+    _check_sorted([str(path) for path in paths], f"{fields.place}.{name}")
+    reserved = next((path for path in paths if is_reserved(path)), None)
+    if reserved:
+        raise ManifestError(f"{fields.place}.{name}: {reserved} is not a member that a patch changes")
+    return artifacts
+
+
+def _key_ids(predicate: Fields) -> tuple[str, ...]:
+    ids = predicate.items("keyIds")
+    if not all(isinstance(key_id, str) and key_id for key_id in ids):
+        raise ManifestError("predicate.keyIds: strings are expected")
+    _check_sorted(ids, "predicate.keyIds")
+    return tuple(ids)
+
+
+def _check_sorted(names: Sequence[str], place: str) -> None:
+    # One order, so that equal facts are equal bytes; strictly increasing, so that nothing is there twice.
+    if any(later <= earlier for earlier, later in itertools.pairwise(names)):
+        raise ManifestError(f"{place}: names are expected sorted, each once")
+
+
+def _check_sense(statement: PatchStatement) -> None:
+    if not statement.transforms:
+        raise ManifestError("predicate.transforms: a patch applies at least one")
+    if statement.generation != statement.base_generation + 1:
+        raise ManifestError(f"generation {statement.generation} does not follow {statement.base_generation}")
+    if statement.manifest.path != statement.base_manifest.path:
+        raise ManifestError("a patch does not move the manifest, but subject and material name two places")
+    lost = sorted({a.path for a in statement.materials} - {a.path for a in statement.changed})
+    if lost:
+        raise ManifestError(f"predicate.materials: {lost[0]} is not among the subjects")

@@ -1,0 +1,170 @@
+"""The list of files, in the project's own spelling or one of those met in the field (schemas/offline-manifest.md).
+
+A spelling is remembered entry by entry, so that an update writes digests as it found them. What could be read in two
+ways is refused: two lists that both look like the list of files, two digests of one file that differ.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from kit.errors import KitError, ManifestError
+from kit.manifest.fields import Fields, kind
+from kit.manifest.location import is_reserved
+from kit.values import MemberPath, Sha256
+
+LIST_NAMES = ("files", "artifacts", "entries", "chunks")
+PATH_NAMES = ("path", "name")
+DIGEST_NAMES = ("sha256", "digest", "hash")
+_PREFIX = "sha256:"
+
+
+class Shape(enum.Enum):
+    """Whose manifest it is."""
+
+    OWN = "own"
+    FOREIGN = "foreign"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One listed file; ``size`` is None where a foreign manifest does not say."""
+
+    path: MemberPath
+    sha256: Sha256
+    size: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileList:
+    """Where the entries are and how the first of them is spelled."""
+
+    shape: Shape
+    name: str
+    path_name: str
+    digest_name: str
+
+
+def recognise(document: dict[str, Any]) -> FileList:
+    """Find the list of files.
+
+    Raises:
+        ManifestError: There is none, it is empty, there are two, or the document is of the project's own format in a
+            version that is not known; the message lists what was looked for.
+    """
+    found = [spelled for name in LIST_NAMES for spelled in _spelled(name, document.get(name))]
+    if not found:
+        raise _nothing_found(document)
+    if len(found) > 1:
+        raise ManifestError(f"two lists of files: {' and '.join(list_.name for list_ in found)}; which one counts?")
+    files = found[0]
+    if (files.name, files.path_name, files.digest_name) != ("files", "path", "sha256"):
+        return files
+    version = document.get("schemaVersion")
+    if version == "1":
+        return FileList(shape=Shape.OWN, name=files.name, path_name="path", digest_name="sha256")
+    if {"schemaVersion", "bundleId", "generation"} <= set(document):
+        # Everything but the version is this project's: a later format, whose rules are not known here.
+        raise ManifestError(f"schemaVersion {kind(version)} is not known; this program reads '1'")
+    return files
+
+
+def read_entries(document: dict[str, Any], files: FileList) -> tuple[Entry, ...]:
+    """Read every entry, in the order found.
+
+    Raises:
+        ManifestError: An entry is not spelled like the first, a path is refused, listed twice (also in another case or
+            normal form) or reserved, a digest is not SHA-256, or a size is not one.
+    """
+    entries = tuple(
+        _entry(Fields.of(value, f"{files.name}[{n}]"), files) for n, value in enumerate(document[files.name])
+    )
+    seen: dict[str, MemberPath] = {}
+    for number, entry in enumerate(entries):
+        earlier = seen.setdefault(entry.path.collision_key, entry.path)
+        if earlier is not entry.path:
+            raise ManifestError(f"{files.name}[{number}]: {entry.path} names the same file as {earlier}")
+        if is_reserved(entry.path):
+            raise ManifestError(f"{files.name}[{number}]: {entry.path} is kept for manifests and cannot be listed")
+    return entries
+
+
+def respell(item: dict[str, Any], sha256: Sha256, size: int) -> None:
+    """Write a new digest and size into a parsed entry, in the spelling found; a size only where there was one."""
+    for name in _digest_names(item):
+        item[name] = _in_spelling_of(item[name], sha256)
+    if "size" in item:
+        item["size"] = size
+
+
+def spell_new(entry: Entry, files: FileList, model: dict[str, Any]) -> dict[str, Any]:
+    """Spell an entry that was not there before like ``model``, an existing one."""
+    if files.shape is Shape.OWN:
+        kinds = {"mediaType": "application/octet-stream", "kind": "data"}
+        return {"path": str(entry.path), "sha256": str(entry.sha256), "size": entry.size, **kinds}
+    spelled: dict[str, Any] = {
+        files.path_name: str(entry.path),
+        files.digest_name: _in_spelling_of(model[files.digest_name], entry.sha256),
+    }
+    if "size" in model:
+        spelled["size"] = entry.size
+    return spelled
+
+
+def _spelled(name: str, value: object) -> Iterator[FileList]:
+    if not isinstance(value, list) or not value or not isinstance(value[0], dict):
+        return
+    path_name = next((key for key in PATH_NAMES if isinstance(value[0].get(key), str)), None)
+    digest_name = next((key for key in DIGEST_NAMES if isinstance(value[0].get(key), str)), None)
+    if path_name and digest_name:
+        yield FileList(shape=Shape.FOREIGN, name=name, path_name=path_name, digest_name=digest_name)
+
+
+def _nothing_found(document: dict[str, Any]) -> ManifestError:
+    empty = [name for name in LIST_NAMES if document.get(name) == []]
+    if empty:
+        # A manifest of nothing would make every signature over it true and worthless.
+        return ManifestError(f"the manifest lists no files: {empty[0]!r} is empty")
+    return ManifestError(
+        "no list of files is recognised: looked for a list under "
+        f"{', '.join(LIST_NAMES)} of objects with {' or '.join(PATH_NAMES)} and {' or '.join(DIGEST_NAMES)}"
+    )
+
+
+def _entry(fields: Fields, files: FileList) -> Entry:
+    names = _digest_names(fields.members)
+    if files.digest_name not in names:
+        raise ManifestError(f"{fields.place}.{files.digest_name}: a digest is expected, as in the first entry")
+    sha256 = fields.digest("sha256") if files.shape is Shape.OWN else _any_digest(fields, files.digest_name)
+    for name in names:
+        # A second digest would be left stale by a patch, unless it is known to be the same one.
+        if _any_digest(fields, name) != sha256:
+            raise ManifestError(f"{fields.place}: {files.digest_name} and {name} differ")
+    size = None
+    if files.shape is Shape.OWN or "size" in fields.members:
+        size = fields.integer("size")
+    return Entry(path=fields.member_path(files.path_name), sha256=sha256, size=size)
+
+
+def _digest_names(item: dict[str, Any]) -> list[str]:
+    return [name for name in DIGEST_NAMES if name in item]
+
+
+def _any_digest(fields: Fields, name: str) -> Sha256:
+    try:
+        return Sha256.parse(fields.text(name))
+    except ManifestError:
+        raise
+    except KitError as error:
+        raise ManifestError(f"{fields.place}.{name}: {error.what}") from error
+
+
+def _in_spelling_of(found: str, sha256: Sha256) -> str:
+    prefix = _PREFIX if found.startswith(_PREFIX) else ""
+    digits = found.removeprefix(_PREFIX)
+    # A digest without a letter has no case; lower is the usual one.
+    upper = digits != digits.lower() and digits == digits.upper()
+    return prefix + (str(sha256).upper() if upper else str(sha256))

@@ -1,0 +1,53 @@
+"""``<archive>.sig``: a plain signature over the whole archive, for tools that know nothing of kits.
+
+The archive can be larger than memory, so only its SHA-256 is signed, which is what ``openssl dgst -sha256 -verify`` and
+``cosign verify-blob --key`` check: ECDSA P-256 in DER, or RSASSA-PKCS1-v1_5, the RSA scheme both take by default (PSS
+would need ``-sigopt`` in one and cannot be asked for in the other). Ed25519 hashes the whole message itself, twice
+(RFC 8032 5.1.6), so there is no such signature from a digest: an Ed25519 signer leaves no ``.sig``.
+
+The file is one line of base64 and a newline: ``base64 -d`` and ``openssl base64 -d -A`` decode it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from kit.errors import SignatureError, UnsignedError, UntrustedError
+from kit.signing.base64_text import standard_decode, standard_encode
+from kit.signing.keys import Algorithm, PrivateKey, PublicKey
+from kit.values import Sha256
+
+
+def sign(digest: Sha256, key: PrivateKey) -> bytes | None:
+    """Sign an archive given its digest; deterministic. None for an Ed25519 key, which cannot."""
+    if key.public.algorithm is Algorithm.ED25519:
+        return None
+    return standard_encode(key.sign_digest(digest)).encode("ascii") + b"\n"
+
+
+def verify(document: bytes, digest: Sha256, trusted: Mapping[str, PublicKey]) -> PublicKey:
+    """Find the trusted key that made this signature; the file does not name it.
+
+    Args:
+        document: The ``.sig`` file; its final newline may be missing, as cosign writes it.
+        digest: Of the archive as read, not as declared.
+        trusted: Keys by id.
+
+    Raises:
+        UnsignedError: The file is empty.
+        UntrustedError: No trusted key is of a kind that can make such a signature.
+        SignatureError: The file is not canonical base64, or no trusted key verifies it.
+    """
+    if not document.strip():
+        raise UnsignedError("the archive signature is empty")
+    signature = standard_decode(document.removesuffix(b"\n").decode("latin-1"), what="the archive signature")
+    able = [key for key in trusted.values() if key.algorithm is not Algorithm.ED25519]
+    if not able:
+        raise UntrustedError("no trusted key can have made an archive signature: a P-256 or RSA key is needed")
+    for key in able:
+        try:
+            key.verify_digest(signature, digest)
+        except SignatureError:
+            continue
+        return key
+    raise SignatureError(f"the archive signature does not verify with any of {len(able)} trusted keys")

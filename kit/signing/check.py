@@ -1,0 +1,119 @@
+"""What a signed document proves: the rules shared by JWS and DSSE, once each signature has been taken apart.
+
+Obligations, each named where it is enforced:
+
+1. There is at least one signature.
+2. No key signs twice: a threshold counts keys, so one key must not be counted for two.
+3. Every signature by a trusted key verifies, also when another would have been enough: a broken one is damage or an
+   attack, and both are to be told.
+4. At least one trusted key has signed.
+
+Signatures by unknown keys are reported, never trusted, and never an error by themselves.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from kit.errors import SignatureError, UnsignedError, UntrustedError, UsageError
+from kit.signing.keys import PrivateKey, PublicKey
+
+
+class Verdict(enum.Enum):
+    """What is known of one signature; a false one never gets this far."""
+
+    VALID = "valid"
+    UNKNOWN_KEY = "unknown-key"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """Who a signature says made it; nothing is proved."""
+
+    key_id: str
+    algorithm: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignatureFound:
+    """One signature of a document. ``algorithm`` is as the document spells it, "" where the format has none."""
+
+    key_id: str
+    algorithm: str
+    verdict: Verdict
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignatureCheck:
+    """The outcome of a verification that did not fail: in the document's order, at least one of them valid."""
+
+    signatures: tuple[SignatureFound, ...]
+
+    @property
+    def valid_key_ids(self) -> tuple[str, ...]:
+        """The trusted keys that signed, each once: what a threshold counts."""
+        return tuple(found.key_id for found in self.signatures if found.verdict is Verdict.VALID)
+
+    @property
+    def unknown_key_ids(self) -> tuple[str, ...]:
+        """Signers that are not trusted."""
+        return tuple(found.key_id for found in self.signatures if found.verdict is Verdict.UNKNOWN_KEY)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """One signature taken apart, and how to check it with a key (which raises ``SignatureError``)."""
+
+    claim: Claim
+    verify: Callable[[PublicKey], None] = field(repr=False)
+
+
+def judge(candidates: Sequence[Candidate], trusted: Mapping[str, PublicKey]) -> SignatureCheck:
+    """Apply the obligations above.
+
+    Args:
+        candidates: The signatures, in the document's order.
+        trusted: Keys by the id that documents call them by.
+
+    Raises:
+        UnsignedError: There are none (1).
+        SignatureError: A key signs twice (2), or a trusted key's signature does not verify (3).
+        UntrustedError: None is by a trusted key (4), an empty ``trusted`` included.
+    """
+    if not candidates:
+        raise UnsignedError("there is no signature")  # obligation 1
+    names = [candidate.claim.key_id for candidate in candidates]
+    # Two ids may be mapped to one key; that is still one key signing twice.
+    keys = [trusted[name].key_id if name in trusted else name for name in names]
+    most, times = Counter(keys).most_common(1)[0]
+    if times > 1:
+        raise SignatureError(f"key {most} has signed {times} times")  # obligation 2
+    found: list[SignatureFound] = []
+    for candidate in candidates:
+        claim = candidate.claim
+        verdict = Verdict.UNKNOWN_KEY
+        if claim.key_id in trusted:
+            candidate.verify(trusted[claim.key_id])  # obligation 3
+            verdict = Verdict.VALID
+        found.append(SignatureFound(key_id=claim.key_id, algorithm=claim.algorithm, verdict=verdict))
+    check = SignatureCheck(signatures=tuple(found))
+    if not check.valid_key_ids:  # obligation 4
+        raise UntrustedError(f"signed by {', '.join(names)}, which is not among the {len(trusted)} trusted keys")
+    return check
+
+
+def in_signing_order(keys: Sequence[PrivateKey]) -> list[PrivateKey]:
+    """Sort by key id, so that the order of options does not change the document.
+
+    Raises:
+        UsageError: No keys, or the same key twice.
+    """
+    ordered = sorted(keys, key=lambda key: key.public.key_id)
+    if not ordered:
+        raise UsageError("nothing to sign with: at least one signing key is needed")
+    if len({key.public.key_id for key in ordered}) != len(ordered):
+        raise UsageError("the same signing key is given twice")
+    return ordered

@@ -1,0 +1,121 @@
+"""Signed statements: an in-toto statement in a DSSE envelope, schemas/patch-provenance.md (DSSE 1.0.2).
+
+The payload is opaque here; ``securesystemslib`` makes the pre-authentication encoding that is signed, so that its and
+other DSSE tools read the same bytes. ECDSA signatures are ASN.1 DER, as in-toto, securesystemslib and cosign expect,
+not the raw form of JWS. Laws: ``verify`` accepts what ``sign`` prints and returns the very bytes that were signed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from securesystemslib.dsse import Envelope
+
+from kit.errors import ContentError, LimitError, SignatureError, UnsignedError
+from kit.signing.base64_text import standard_decode, standard_encode
+from kit.signing.check import Candidate, Claim, SignatureCheck, in_signing_order, judge
+from kit.signing.keys import PrivateKey, PublicKey
+from kit.values import Limits
+from kit.values.strict_json import canonical, parse
+
+IN_TOTO_TYPE = "application/vnd.in-toto+json"
+_LIMITS = Limits(json_depth=8)  # the envelope's own nesting; the payload inside is text to it
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignedPayload:
+    """What was signed, and by whom: only ever made by a verification that did not fail."""
+
+    payload: bytes
+    check: SignatureCheck
+
+
+def sign(payload: bytes, keys: Sequence[PrivateKey], *, payload_type: str = IN_TOTO_TYPE) -> bytes:
+    """Sign ``payload`` with every key, signatures by ascending key id.
+
+    Raises:
+        UsageError: No keys, or the same key twice.
+    """
+    encoded = _encoding(payload, payload_type)
+    signatures = [
+        {"keyid": key.public.key_id, "sig": standard_encode(key.sign_der(encoded))} for key in in_signing_order(keys)
+    ]
+    return canonical(
+        {"payload": standard_encode(payload), "payloadType": payload_type, "signatures": signatures},
+    )
+
+
+def verify(document: bytes, trusted: Mapping[str, PublicKey], *, payload_type: str = IN_TOTO_TYPE) -> SignedPayload:
+    """Open an envelope that trusted keys have signed.
+
+    Args:
+        document: The envelope.
+        trusted: Keys by ``keyid``.
+        payload_type: The ``payloadType`` demanded, so that a signature made for another purpose does not count.
+
+    Raises:
+        UnsignedError: The document is empty or has no signatures.
+        SignatureError: The document is malformed or of another type, a key has signed twice, or the signature of a
+            trusted key does not verify, be there others or not.
+        UntrustedError: No signature is by a trusted key.
+    """
+    payload, entries = _take_apart(document, payload_type)
+    encoded = _encoding(payload, payload_type)
+    check = judge([_candidate(entry, encoded) for entry in entries], trusted)
+    return SignedPayload(payload=payload, check=check)
+
+
+def claims(document: bytes, *, payload_type: str = IN_TOTO_TYPE) -> tuple[Claim, ...]:
+    """Tell who the envelope says signed it; proves nothing.
+
+    Raises:
+        UnsignedError: The document is empty or has no signatures.
+        SignatureError: The document is malformed or of another type.
+    """
+    _, entries = _take_apart(document, payload_type)
+    return tuple(Claim(key_id=entry["keyid"], algorithm="") for entry in entries)
+
+
+def _encoding(payload: bytes, payload_type: str) -> bytes:
+    encoded: bytes = Envelope(payload, payload_type, {}).pae()
+    return encoded
+
+
+def _candidate(entry: dict[str, str], encoded: bytes) -> Candidate:
+    signature = standard_decode(entry["sig"], what=f"the signature of key {entry['keyid']}")
+    return Candidate(
+        claim=Claim(key_id=entry["keyid"], algorithm=""),
+        verify=lambda key: key.verify_der(signature, encoded),
+    )
+
+
+def _take_apart(document: bytes, payload_type: str) -> tuple[bytes, list[dict[str, str]]]:
+    if not document.strip():
+        raise UnsignedError("the envelope is empty")
+    whole = _strict(document)
+    match whole:
+        case {"payload": str(payload), "payloadType": str(met), "signatures": list(entries)} if len(whole) == 3:
+            pass
+        case _:
+            raise SignatureError("not a DSSE envelope: exactly payload, payloadType and signatures are expected")
+    if met != payload_type:
+        raise SignatureError(f"payloadType {met!r} where {payload_type!r} is expected: signed for another purpose")
+    if not entries:
+        raise UnsignedError("the envelope has no signatures")
+    for number, entry in enumerate(entries):
+        match entry:
+            # keyid is optional in DSSE; here it is not, so that no signature has to be tried with every key.
+            case {"keyid": str(key_id), "sig": str()} if len(entry) == 2 and key_id:
+                pass
+            case _:
+                raise SignatureError(f"signature {number}: exactly 'keyid' and 'sig' are expected")
+    return standard_decode(payload, what="the payload"), entries
+
+
+def _strict(document: bytes) -> Any:
+    try:
+        return parse(document, limits=_LIMITS, where="the envelope")
+    except (ContentError, LimitError) as error:
+        raise SignatureError(error.what, where=error.where) from error

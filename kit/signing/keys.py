@@ -1,0 +1,268 @@
+"""Signing keys: three kinds, one algorithm each, and the name every document calls them by.
+
+========== ======================== ==================================================================
+kind       JOSE algorithm           signatures
+========== ======================== ==================================================================
+Ed25519    EdDSA (RFC 8037)         RFC 8032, deterministic
+P-256      ES256 (RFC 7518 3.4)     deterministic nonce, RFC 6979
+RSA        PS256 (RFC 7518 3.5)     3072 to 16384 bits; salt of 32 random bytes, the only output that varies
+========== ======================== ==================================================================
+
+Laws: a key has one algorithm, so no document can choose another for it; equal keys have equal ids; a private key never
+shows in ``repr`` or in an error.
+"""
+
+from __future__ import annotations
+
+import base64
+import enum
+import hashlib
+import json
+from dataclasses import dataclass, field
+from typing import NoReturn, Self
+
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
+from cryptography.hazmat.primitives.asymmetric.utils import Prehashed, decode_dss_signature, encode_dss_signature
+
+from kit.errors import KeyUnusableError, SignatureError
+from kit.signing import pem as pem_blocks
+from kit.values import Sha256
+
+SMALLEST_RSA_BITS = 3072
+LARGEST_RSA_BITS = 16384  # past this, one verification is a denial of service
+_P256_BYTES = 32  # of each of r and s, and of each coordinate
+_SHA256 = hashes.SHA256()
+_PREHASHED = Prehashed(_SHA256)
+# RFC 7518 3.5: MGF1 with the same hash, salt as long as the digest.
+_PSS = padding.PSS(mgf=padding.MGF1(_SHA256), salt_length=32)
+
+
+_PublicHandle = ed25519.Ed25519PublicKey | ec.EllipticCurvePublicKey | rsa.RSAPublicKey
+_PrivateHandle = ed25519.Ed25519PrivateKey | ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
+
+
+class Algorithm(enum.StrEnum):
+    """What a key signs with; decided by its kind alone."""
+
+    ED25519 = "Ed25519"
+    ES256 = "ES256"
+    PS256 = "PS256"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PublicKey:
+    """A verification key. Law: ``PublicKey.parse(k.pem) == k``.
+
+    Attributes:
+        algorithm: The one algorithm signatures of this key are checked with.
+        key_id: RFC 7638 thumbprint with SHA-256, base64url: the ``kid`` of JWS and the ``keyid`` of DSSE.
+        pem: SubjectPublicKeyInfo, as ``openssl pkey -pubout`` prints it.
+    """
+
+    algorithm: Algorithm
+    key_id: str
+    pem: bytes
+    _handle: _PublicHandle = field(repr=False, compare=False)
+
+    @classmethod
+    def parse(cls, pem: bytes, *, where: str = "") -> Self:
+        """Read one SPKI PEM block.
+
+        Raises:
+            KeyUnusableError: Not one such block, or a key of a kind, curve or size that is refused.
+        """
+        pem_blocks.expect_public(pem, where=where)
+        try:
+            handle = serialization.load_pem_public_key(pem)
+        except (ValueError, UnsupportedAlgorithm) as error:
+            raise KeyUnusableError("not a public key that can be read", where=where) from error
+        return cls._of(handle, where)
+
+    @classmethod
+    def _of(cls, handle: object, where: str) -> Self:
+        algorithm, checked, members = _judge(handle, where)
+        pem = checked.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+        return cls(algorithm=algorithm, key_id=_thumbprint(members), pem=pem, _handle=checked)
+
+    def verify(self, signature: bytes, data: bytes) -> None:
+        """Check a signature in JOSE form: ES256 as 64 bytes r || s (RFC 7518 3.4).
+
+        Raises:
+            SignatureError: It does not verify, or has not the form of this key's algorithm.
+        """
+        if self.algorithm is Algorithm.ES256:
+            if len(signature) != 2 * _P256_BYTES:
+                raise SignatureError(f"an ES256 signature has 64 bytes (RFC 7518 3.4), not {len(signature)}")
+            halves = signature[:_P256_BYTES], signature[_P256_BYTES:]
+            signature = encode_dss_signature(*(int.from_bytes(half, "big") for half in halves))
+        self.verify_der(signature, data)
+
+    def verify_der(self, signature: bytes, data: bytes) -> None:
+        """Check a signature in the form of X.509 and DSSE tools: ECDSA as ASN.1 DER, the others as in JOSE.
+
+        Raises:
+            SignatureError: It does not verify.
+        """
+        try:
+            match self._handle:
+                case ed25519.Ed25519PublicKey():
+                    self._handle.verify(signature, data)
+                case ec.EllipticCurvePublicKey():
+                    self._handle.verify(signature, data, ec.ECDSA(_SHA256))
+                case rsa.RSAPublicKey():
+                    self._handle.verify(signature, data, _PSS, _SHA256)
+        except InvalidSignature as error:
+            raise _does_not_verify(self) from error
+
+    def verify_digest(self, signature: bytes, digest: Sha256) -> None:
+        """Check what ``openssl dgst -sha256 -sign`` makes: ECDSA DER, or RSASSA-PKCS1-v1_5 (RFC 8017 8.2).
+
+        Raises:
+            SignatureError: It does not verify, or this is an Ed25519 key, which signs whole messages only.
+        """
+        raw = bytes.fromhex(str(digest))
+        try:
+            match self._handle:
+                case ed25519.Ed25519PublicKey():
+                    raise SignatureError(f"Ed25519 key {self.key_id} cannot sign a digest (RFC 8032 4)")
+                case ec.EllipticCurvePublicKey():
+                    self._handle.verify(signature, raw, ec.ECDSA(_PREHASHED))
+                case rsa.RSAPublicKey():
+                    self._handle.verify(signature, raw, padding.PKCS1v15(), _PREHASHED)
+        except InvalidSignature as error:
+            raise _does_not_verify(self) from error
+
+
+class PrivateKey:
+    """A signing key; shows nothing but its public half."""
+
+    __slots__ = ("_handle", "public")
+
+    def __init__(self, handle: object, *, where: str = "") -> None:
+        if not isinstance(handle, _PrivateHandle):
+            raise _refused(handle, where)
+        self.public = PublicKey._of(handle.public_key(), where)  # noqa: SLF001 (the two classes are one idea)
+        self._handle: _PrivateHandle = handle
+
+    @classmethod
+    def parse(cls, pem: bytes, passphrase: bytes | None = None, *, where: str = "") -> Self:
+        """Read one PKCS#8 PEM block; ``passphrase`` exactly when it is encrypted.
+
+        Raises:
+            KeyUnusableError: Not one such block, the passphrase is missing, wrong or not called for, or the key is of
+                a kind, curve or size that is refused.
+        """
+        encrypted = pem_blocks.expect_private(pem, where=where) == pem_blocks.ENCRYPTED_PKCS8
+        if encrypted and passphrase is None:
+            raise KeyUnusableError("the key is encrypted and no passphrase was given", where=where)
+        if passphrase is not None and not encrypted:
+            # Whoever gives a passphrase believes the file is protected, and should learn that it is not.
+            raise KeyUnusableError("a passphrase was given, but the key is not encrypted", where=where)
+        try:
+            handle = serialization.load_pem_private_key(pem, passphrase)
+        except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+            why = "wrong passphrase, or not" if encrypted else "not"
+            raise KeyUnusableError(f"{why} a private key that can be read", where=where) from error
+        return cls(handle, where=where)
+
+    def sign(self, data: bytes) -> bytes:
+        """Sign in JOSE form; see :meth:`PublicKey.verify`. Same key and data give the same bytes, but for PS256."""
+        signature = self.sign_der(data)
+        if self.public.algorithm is not Algorithm.ES256:
+            return signature
+        return b"".join(part.to_bytes(_P256_BYTES, "big") for part in decode_dss_signature(signature))
+
+    def sign_der(self, data: bytes) -> bytes:
+        """Sign in the form of X.509 and DSSE tools; see :meth:`PublicKey.verify_der`."""
+        match self._handle:
+            case ed25519.Ed25519PrivateKey():
+                return self._handle.sign(data)
+            case ec.EllipticCurvePrivateKey():
+                return self._handle.sign(data, ec.ECDSA(_SHA256, deterministic_signing=True))
+            case rsa.RSAPrivateKey():
+                return self._handle.sign(data, _PSS, _SHA256)
+
+    def sign_digest(self, digest: Sha256) -> bytes:
+        """Sign as ``openssl dgst -sha256 -sign`` does, given only the digest; deterministic.
+
+        Raises:
+            KeyUnusableError: An Ed25519 key: it hashes the message twice, so a digest is not enough (RFC 8032 5.1.6).
+        """
+        raw = bytes.fromhex(str(digest))
+        match self._handle:
+            case ed25519.Ed25519PrivateKey():
+                raise KeyUnusableError("an Ed25519 key cannot sign a digest", hint="sign with a P-256 or RSA key")
+            case ec.EllipticCurvePrivateKey():
+                return self._handle.sign(raw, ec.ECDSA(_PREHASHED, deterministic_signing=True))
+            case rsa.RSAPrivateKey():
+                return self._handle.sign(raw, padding.PKCS1v15(), _PREHASHED)
+
+    def pem(self, passphrase: bytes | None = None) -> bytes:
+        """Print as PKCS#8, encrypted when there is a passphrase."""
+        protection = serialization.BestAvailableEncryption(passphrase) if passphrase else serialization.NoEncryption()
+        return self._handle.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, protection)
+
+    def __repr__(self) -> str:
+        return f"PrivateKey({self.public.algorithm}, {self.public.key_id})"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a private key does not cross process borders")
+
+
+def generate(kind: Algorithm) -> PrivateKey:
+    """Make a new key from the system's randomness; RSA keys get the smallest size accepted."""
+    match kind:
+        case Algorithm.ED25519:
+            return PrivateKey(ed25519.Ed25519PrivateKey.generate())
+        case Algorithm.ES256:
+            return PrivateKey(ec.generate_private_key(ec.SECP256R1()))
+        case Algorithm.PS256:
+            return PrivateKey(rsa.generate_private_key(public_exponent=65537, key_size=SMALLEST_RSA_BITS))
+
+
+def _judge(handle: object, where: str) -> tuple[Algorithm, _PublicHandle, dict[str, str]]:
+    """Decide whether a key is accepted, and its RFC 7638 3.2 members."""
+    match handle:
+        case ed25519.Ed25519PublicKey():
+            return Algorithm.ED25519, handle, {"crv": "Ed25519", "kty": "OKP", "x": _b64(handle.public_bytes_raw())}
+        case ec.EllipticCurvePublicKey() if isinstance(handle.curve, ec.SECP256R1):
+            point = handle.public_numbers()
+            x, y = (_b64(part.to_bytes(_P256_BYTES, "big")) for part in (point.x, point.y))
+            return Algorithm.ES256, handle, {"crv": "P-256", "kty": "EC", "x": x, "y": y}
+        case rsa.RSAPublicKey() if SMALLEST_RSA_BITS <= handle.key_size <= LARGEST_RSA_BITS:
+            numbers = handle.public_numbers()
+            return Algorithm.PS256, handle, {"e": _b64_integer(numbers.e), "kty": "RSA", "n": _b64_integer(numbers.n)}
+        case _:
+            raise _refused(handle, where)
+
+
+def _refused(handle: object, where: str) -> KeyUnusableError:
+    match handle:
+        case ec.EllipticCurvePublicKey() | ec.EllipticCurvePrivateKey():
+            met = f"an EC key on curve {handle.curve.name}"
+        case rsa.RSAPublicKey():
+            met = f"an RSA key of {handle.key_size} bits"
+        case _:
+            met = f"a key of kind {type(handle).__name__.removesuffix('PublicKey').removesuffix('PrivateKey')}"
+    accepted = f"Ed25519, ECDSA P-256 and RSA of {SMALLEST_RSA_BITS} to {LARGEST_RSA_BITS} bits are accepted"
+    return KeyUnusableError(f"{met}; {accepted}", where=where)
+
+
+def _does_not_verify(key: PublicKey) -> SignatureError:
+    return SignatureError(f"the signature does not verify with {key.algorithm} key {key.key_id}")
+
+
+def _thumbprint(members: dict[str, str]) -> str:
+    # RFC 7638 3: required members only, in lexicographic order, no white space.
+    text = json.dumps(members, sort_keys=True, separators=(",", ":"))
+    return _b64(hashlib.sha256(text.encode("ascii")).digest())
+
+
+def _b64_integer(number: int) -> str:
+    return _b64(number.to_bytes((number.bit_length() + 7) // 8, "big"))  # RFC 7518 2, Base64urlUInt
+
+
+def _b64(data: bytes) -> str:
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode("ascii")

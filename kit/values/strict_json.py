@@ -1,0 +1,170 @@
+"""Strict JSON: one text, one meaning, or an error that says where (RFC 8259, RFC 7493).
+
+Stock parsers differ on exactly the texts an attacker would choose: the last of two equal keys wins here and the first
+there, ``NaN`` is a number for some, half a surrogate pair a character. What is signed must mean the same to every
+reader, so all of these are refused. Laws: ``parse(canonical(v)) == v``; ``parse`` raises nothing but ``KitError``, on
+any bytes.
+
+Stops at the text: what the values mean is for the caller.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Iterator
+from decimal import Decimal
+from typing import Any
+
+from kit.errors import ContentError, LimitError
+from kit.values.limits import Limits
+
+# The printer and the parser of the standard library recurse; past this depth they may exhaust the interpreter's stack
+# whatever limit the user has set.
+_DEEPEST = 256
+# No 64-bit integer and no shortest form of a double is longer; a longer one is padding or an attack on int().
+_LONGEST_NUMBER = 40
+# 64-bit signed, not 53-bit: .NET and Go producers write sizes and counters as 64-bit integers and Python keeps them
+# exact, while refusing above 2^53 would refuse sound kits. Beyond 64 bits those producers' own readers disagree.
+_SMALLEST_INTEGER, _LARGEST_INTEGER = -(2**63), 2**63 - 1
+
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+# A string (closed or cut off: an open one swallows the rest, which keeps the scan linear) or a bracket. Possessive
+# quantifiers, since backtracking over a long run of escapes would be quadratic.
+_STRING_OR_BRACKET = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|[\[{]|[\]}]', re.DOTALL)
+_SURROGATE_ESCAPE = re.compile(r"\\u[dD][89a-fA-F]")
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+class _Refused:
+    """Stands in the parsed value for a part that is refused, since the parser's hooks do not know their place."""
+
+    def __init__(self, why: str) -> None:
+        self.why = why
+
+
+def parse(data: bytes, *, limits: Limits, where: str) -> Any:
+    """Read one JSON text.
+
+    Args:
+        data: The whole text, UTF-8 without a byte order mark (RFC 8259 8.1).
+        limits: ``json_bytes`` and ``json_depth`` are kept.
+        where: The file or member, for messages.
+
+    Raises:
+        ContentError: Not UTF-8, not JSON, an object with a key twice (RFC 7493 2.3), NaN or Infinity, a lone
+            surrogate (RFC 7493 2.1), an integer beyond 64 bits, or a fraction that a double cannot keep. The message
+            has line and column where the grammar is broken, else the RFC 6901 pointer of the value refused.
+        LimitError: Larger or nested deeper than ``limits`` allow.
+    """
+    limits.check("json_bytes", len(data), where=where)
+    text = _decoded(data, where)
+    _check_depth(text, limits, where)
+    try:
+        value = json.loads(
+            text,
+            object_pairs_hook=_object,
+            parse_int=_integer,
+            parse_float=_fraction,
+            parse_constant=lambda name: _Refused(f"{name} is not a JSON number"),
+        )
+    except json.JSONDecodeError as error:
+        raise ContentError(f"not JSON: {error.msg} at line {error.lineno} column {error.colno}", where=where) from error
+    for pointer, why in _refusals(value, surrogates=bool(_SURROGATE_ESCAPE.search(text))):
+        raise ContentError(f"at {pointer or 'the top'}: {why}", where=where)
+    return value
+
+
+def canonical(value: Any) -> bytes:
+    """Print as schemas/offline-manifest.md "Bytes": sorted keys, two-space indent, UTF-8, one final newline.
+
+    Keys are sorted by code point, which is also the order of their UTF-8 bytes.
+
+    Raises:
+        ContentError: The value holds NaN, an infinity, or a string with a lone surrogate (as an undecodable command
+            line argument has).
+    """
+    try:
+        text = json.dumps(value, sort_keys=True, indent=2, ensure_ascii=False, allow_nan=False)
+        return text.encode("utf-8") + b"\n"
+    except ValueError as error:  # UnicodeEncodeError is one
+        raise ContentError(f"cannot be printed as JSON: {error}") from error
+
+
+def _decoded(data: bytes, where: str) -> str:
+    if data.startswith(_BYTE_ORDER_MARK):
+        raise ContentError("starts with a byte order mark, which JSON text must not have", where=where)
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise ContentError(f"not UTF-8 at byte {error.start:,}: {error.reason}", where=where) from error
+
+
+def _check_depth(text: str, limits: Limits, where: str) -> None:
+    # Up to its first lexical error this scan splits the text as the parser does, and the parser stops there.
+    depth = deepest = 0
+    for token in _STRING_OR_BRACKET.finditer(text):
+        first = token[0][0]
+        if first in "[{":
+            depth += 1
+            deepest = max(deepest, depth)
+        elif first in "]}":
+            depth -= 1
+    limits.check("json_depth", deepest, where=where)
+    if deepest > _DEEPEST:
+        raise LimitError(f"nested {deepest:,} deep; no more than {_DEEPEST} can be read at all", where=where)
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any] | _Refused:
+    found = dict(pairs)
+    if len(found) == len(pairs):
+        return found
+    seen: set[str] = set()
+    twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
+    return _Refused(f"the key {twice!r} is there twice")
+
+
+def _integer(text: str) -> int | _Refused:
+    if len(text) <= _LONGEST_NUMBER and _SMALLEST_INTEGER <= int(text) <= _LARGEST_INTEGER:
+        return int(text)
+    return _Refused(f"the integer {text[:_LONGEST_NUMBER]} is beyond 64 bits")
+
+
+def _fraction(text: str) -> float | _Refused:
+    # Unknown fields are kept, so a number that a double cannot hold must not come out as another one.
+    if len(text) <= _LONGEST_NUMBER:
+        number = float(text)
+        if math.isfinite(number) and _same_number(text, number):
+            return number
+    return _Refused(f"the number {text[:_LONGEST_NUMBER]} cannot be kept exactly")
+
+
+def _same_number(text: str, number: float) -> bool:
+    digits = text.lower().partition("e")[0]
+    if number == 0:  # an underflow such as 1e-999 has other digits than zero, and an exponent Decimal may refuse
+        return not digits.strip("-0.")
+    return Decimal(text) == Decimal(repr(number))
+
+
+def _refusals(value: Any, *, surrogates: bool) -> Iterator[tuple[str, str]]:
+    """Walk everything once, without recursion, in the order of the text."""
+    stack: list[tuple[str, Any]] = [("", value)]
+    while stack:
+        pointer, part = stack.pop()
+        if isinstance(part, _Refused):
+            yield pointer, part.why
+        elif isinstance(part, dict):
+            if surrogates and any(_SURROGATE.search(key) for key in part):
+                yield pointer, "a key has a lone surrogate"
+            stack.extend((f"{pointer}/{_step(key)}", inner) for key, inner in reversed(part.items()))
+        elif isinstance(part, list):
+            stack.extend((f"{pointer}/{index}", part[index]) for index in range(len(part) - 1, -1, -1))
+        elif surrogates and isinstance(part, str) and _SURROGATE.search(part):
+            yield pointer, "the string has a lone surrogate"
+
+
+def _step(key: str) -> str:
+    """One reference token of an RFC 6901 pointer, printable whatever the key holds."""
+    escaped = key.replace("~", "~0").replace("/", "~1")
+    return escaped.encode("utf-8", "backslashreplace").decode("utf-8")

@@ -114,11 +114,13 @@ def _take_applicability(values: object, prefix: str, got: Gathered) -> None:
 
 
 def _take_references(values: object, source: str | None, pointers: Pointers, got: Gathered) -> None:
+    listed = got.listed(values)
+    lost = []
     new = tuple.__new__  # half the cost of calling the class, in the hottest loop
-    for index, reference in enumerate(got.listed(values)):
+    for index, reference in enumerate(listed):
         url = reference.get("url") if isinstance(reference, dict) else None
-        if not isinstance(reference, dict) or type(url) is not str:
-            got.skipped += 1
+        if type(url) is not str:
+            lost.append(index)
             continue
         kind = _UNTAGGED
         tags = reference.get("tags")
@@ -127,7 +129,8 @@ def _take_references(values: object, source: str | None, pointers: Pointers, got
         elif tags is not None and tags != []:
             got.skipped += 1
         got.references.append(new(Reference, (url, kind, source)))
-        got.reference_pointers.append(pointers[index])
+    got.reference_pointers += pointers.without(lost, len(listed))
+    got.skipped += len(lost)
 
 
 EXTRACTOR: Final = CveExtractor()

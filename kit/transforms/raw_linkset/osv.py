@@ -140,19 +140,20 @@ def _take_cpes(database_specific: object, prefix: str, taken: list[str], pointer
 
 def _take_references(values: object, taken: list[Reference], pointers: list[str]) -> int:
     listed, skipped = elements(values)
+    lost = []
     new = tuple.__new__  # half the cost of calling the class, in the hottest loop
     for index, reference in enumerate(listed):
         url = reference.get("url") if isinstance(reference, dict) else None
         if type(url) is not str:
-            skipped += 1
+            lost.append(index)
             continue
         kind = reference.get("type")
         if type(kind) is not str:
             skipped += "type" in reference
             kind = None
         taken.append(new(Reference, (url, kind, None)))
-        pointers.append(_REFERENCES[index])
-    return skipped
+    pointers += _REFERENCES.without(lost, len(listed))
+    return skipped + len(lost)
 
 
 def _take_related(values: object, identifier: object, taken: list[Relationship]) -> int:

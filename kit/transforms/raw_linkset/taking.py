@@ -33,6 +33,13 @@ class Pointers:
             return self._known[:count]
         return tuple(f"{self._prefix}/{index}{self._suffix}" for index in range(count))
 
+    def without(self, lost: list[int], count: int) -> tuple[str, ...]:
+        """Return the pointers of the first ``count`` elements but for those at the places ``lost``."""
+        if not lost:
+            return self.first(count)
+        gaps = frozenset(lost)
+        return tuple(self[index] for index in range(count) if index not in gaps)
+
     def __getitem__(self, index: int) -> str:
         return self._known[index] if index < _KEPT else f"{self._prefix}/{index}{self._suffix}"
 
@@ -50,10 +57,8 @@ def take_strings(values: object, where: Pointers, taken: list[str], pointers: li
     strings = [value for value in values if type(value) is str]
     taken += strings
     skipped = len(values) - len(strings)
-    if skipped:
-        pointers += [where[index] for index, value in enumerate(values) if type(value) is str]
-    else:
-        pointers += where.first(len(strings))
+    lost = [index for index, value in enumerate(values) if type(value) is not str] if skipped else []
+    pointers += where.without(lost, len(values))
     return skipped
 
 

@@ -1,0 +1,183 @@
+"""Which extractor reads a document: found by the name of its format, or by what it looks like where it names none.
+
+The four built-ins are known here; installed distributions add theirs through the entry point group ``kit.extractors``.
+The built-ins are declared in that group too, as the example to copy, but do not depend on it: a tree that was never
+installed, or whose metadata is older than its code, has the same registry. An extractor that cannot be loaded, breaks
+the protocol, or claims a format that is taken is an error at the start of a run, never a choice made by load order.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cache, lru_cache
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any, Final
+
+from kit.errors import ContentError, UsageError
+from kit.transforms.raw_linkset import csaf, cve, ghsa, osv
+from kit.transforms.raw_linkset.extractor import Extraction, Extractor
+
+GROUP: Final = "kit.extractors"
+_BUILT_IN: Final[tuple[Extractor, ...]] = (osv.EXTRACTOR, csaf.EXTRACTOR, cve.EXTRACTOR, ghsa.EXTRACTOR)
+_OWN_PACKAGE: Final = __name__.rpartition(".")[0] + "."
+
+_NAME_LENGTH: Final = 64
+"""Longer texts are not names of formats."""
+_SEPARATORS: Final = re.compile(r"[\s_/-]+")
+_FAMILY_AND_VERSION: Final = re.compile(r"(.*?)(?:-?(?<!\d)(?:(?<=-)v)?(\d+(?:\.\d+)*)(?:\.x)?)?")
+
+
+@lru_cache(maxsize=256)
+def format_names(stated: str) -> tuple[str, ...]:
+    """Read the name of a format as an observation states it, and give the names to look it up by, best first.
+
+    Case does not matter; blanks, ``_``, ``/`` and ``-`` are one separator; a version at the end may follow with or
+    without one, with or without a ``v``. A name with a version is looked up with all of it, then with its major part,
+    and never without: ``CSAF 1.2`` must not reach the extractor of CSAF 2.
+
+    >>> format_names("CVE JSON v5.1")
+    ('cve-json-5.1', 'cve-json-5')
+    >>> format_names("osv")
+    ('osv',)
+    """
+    name = _SEPARATORS.sub("-", stated.strip().lower())
+    match = _FAMILY_AND_VERSION.fullmatch(name) if len(name) <= _NAME_LENGTH else None
+    if match is None or not match[1]:
+        return ()
+    family, version = match[1], match[2]
+    if version is None:
+        return (family,)
+    major = version.partition(".")[0]
+    return tuple(dict.fromkeys((f"{family}-{version}", f"{family}-{major}")))
+
+
+@dataclass(frozen=True, slots=True)
+class Registry:
+    """All extractors of a run.
+
+    Raises:
+        UsageError: Two of them have one name or claim one format.
+    """
+
+    extractors: tuple[Extractor, ...]
+    _claims: dict[str, Extractor] = field(init=False, default_factory=dict, repr=False)
+
+    def __post_init__(self) -> None:
+        names: set[str] = set()
+        for extractor in self.extractors:
+            if extractor.name in names:
+                raise UsageError("two extractors have this name", where=f"extractor {extractor.name!r}", hint=_HINT)
+            names.add(extractor.name)
+            for claim in extractor.formats:
+                other = self._claims.setdefault(claim, extractor)
+                if other is not extractor:
+                    raise UsageError(
+                        f"it claims the format {claim!r}, which {other.name!r} reads",
+                        where=f"extractor {extractor.name!r}",
+                        hint=_HINT,
+                    )
+
+    @property
+    def roots(self) -> frozenset[str]:
+        """All top-level names any extractor reads: what to decode before :meth:`sniff`."""
+        return frozenset().union(*(extractor.roots for extractor in self.extractors))
+
+    def for_format(self, name: object) -> Extractor | None:
+        """Return the extractor that answers to the stated format ``name``; None if none does or it is no string."""
+        if type(name) is not str:
+            return None
+        for candidate in format_names(name):
+            extractor = self._claims.get(candidate)
+            if extractor is not None:
+                return extractor
+        return None
+
+    def sniff(self, raw: Mapping[str, Any]) -> Extractor | None:
+        """Return the one extractor that recognises ``raw``; None if there is none or more than one."""
+        found = [extractor for extractor in self.extractors if extractor.recognises(raw)]
+        return found[0] if len(found) == 1 else None
+
+
+_HINT: Final = "uninstall or repair the package that adds it"
+
+
+@cache
+def load() -> Registry:
+    """Return the built-in and installed extractors; read once in a process.
+
+    Raises:
+        UsageError: An installed extractor cannot be loaded, breaks the protocol, or claims what another has.
+    """
+    return assemble(entry_points(group=GROUP))
+
+
+def assemble(declared: Iterable[EntryPoint]) -> Registry:
+    """Return the built-ins and the extractors ``declared``, in the order of their names.
+
+    Raises:
+        UsageError: As :func:`load`.
+    """
+    # One distribution found twice on the path (installed and editable) declares the same thing twice.
+    added = sorted({(point.name, point.value): point for point in declared}.items())
+    return Registry(
+        _BUILT_IN + tuple(_added(point) for (_, value), point in added if not value.startswith(_OWN_PACKAGE))
+    )
+
+
+def _added(point: EntryPoint) -> Extractor:
+    where = f"extractor {point.name!r} ({point.value})"
+    try:
+        extractor = point.load()
+    except Exception as error:
+        # Anything at all may happen while foreign code is imported.
+        raise UsageError(f"it cannot be loaded: {error!r}", where=where, hint=_HINT) from error
+    fault = _fault(extractor)
+    if fault:
+        raise UsageError(fault, where=where, hint=_HINT)
+    return _Added(extractor, where)
+
+
+def _fault(extractor: Any) -> str:
+    """Say in what an object is no :class:`Extractor`; empty if it is one."""
+    name = getattr(extractor, "name", None)
+    if not isinstance(name, str) or not name:
+        return "its name is not a string"
+    for attribute in ("formats", "roots"):
+        values = getattr(extractor, attribute, None)
+        if not isinstance(values, frozenset) or not all(isinstance(value, str) for value in values):
+            return f"its {attribute} are not a frozenset of strings"
+    for method in ("recognises", "extract"):
+        if not callable(getattr(extractor, method, None)):
+            return f"it has no method {method}"
+    for claim in sorted(extractor.formats):
+        if format_names(claim)[:1] != (claim,):
+            return f"its format {claim!r} can never be asked for; see format_names"
+    return ""
+
+
+class _Added:
+    """An extractor from elsewhere, whose exceptions become errors that name it."""
+
+    def __init__(self, inner: Extractor, where: str) -> None:
+        self._inner = inner
+        self._where = where
+        self.name: Final = inner.name
+        self.formats: Final = inner.formats
+        self.roots: Final = inner.roots
+
+    def recognises(self, raw: Mapping[str, Any]) -> bool:
+        try:
+            return bool(self._inner.recognises(raw))
+        except Exception as error:
+            raise ContentError(f"it failed to look at a document: {error!r}", where=self._where) from error
+
+    def extract(self, raw: Mapping[str, Any]) -> Extraction:
+        try:
+            extraction = self._inner.extract(raw)
+        except Exception as error:
+            raise ContentError(f"it failed on a document: {error!r}", where=self._where) from error
+        if not isinstance(extraction, Extraction):
+            raise ContentError(f"it returned {type(extraction).__name__}, not an Extraction", where=self._where)
+        return extraction

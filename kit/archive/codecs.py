@@ -6,28 +6,14 @@ container, while a member's codec follows its name, as ``mongodump`` and ``mongo
 
 from __future__ import annotations
 
-import enum
 from collections.abc import Iterator
 from typing import assert_never
 
 from kit.archive import gzip_members, zstd_frames
 from kit.archive.chunks import ChunkReader
-from kit.values import Limits, MemberCodec
+from kit.values import Codec, Limits
 
 _STEP_BYTES = 1024 * 1024
-
-
-class Codec(enum.Enum):
-    """How a stream is compressed."""
-
-    NONE = "none"
-    GZIP = "gzip"
-    ZSTD = "zstd"
-
-    @classmethod
-    def of_member(cls, codec: MemberCodec) -> Codec:
-        """The codec a member's name stands for."""
-        return {MemberCodec.NONE: cls.NONE, MemberCodec.GZIP: cls.GZIP, MemberCodec.ZSTD: cls.ZSTD}[codec]
 
 
 def detect(first_bytes: bytes) -> Codec:
@@ -59,7 +45,7 @@ def decode(codec: Codec, reader: ChunkReader, limits: Limits, *, where: str) -> 
             assert_never(never)
 
 
-def decoded(body: Iterator[bytes], codec: MemberCodec, limits: Limits, where: str) -> Iterator[bytes]:
+def decoded(body: Iterator[bytes], codec: Codec, limits: Limits, where: str) -> Iterator[bytes]:
     """Yield the content of a collection member whose stored bytes are ``body``; ``where`` names the member.
 
     Raises:
@@ -67,7 +53,7 @@ def decoded(body: Iterator[bytes], codec: MemberCodec, limits: Limits, where: st
         LimitError: As :func:`decode`, or the content is over ``limits.expanded_bytes``.
     """
     expanded = 0
-    for chunk in decode(Codec.of_member(codec), ChunkReader(body, where=where), limits, where=where):
+    for chunk in decode(codec, ChunkReader(body, where=where), limits, where=where):
         expanded += len(chunk)
         limits.check("expanded_bytes", expanded, where=where)
         yield chunk

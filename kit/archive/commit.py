@@ -14,13 +14,17 @@ Whatever step a crash follows, the kit's name holds the old bytes or the new one
 from __future__ import annotations
 
 import ctypes
+import hashlib
 import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
+from typing import Self
 
 from kit.archive.disk import replace_file, sync_folder, writing
+from kit.archive.reader import Container, KitReader
+from kit.archive.source import read_small
 from kit.errors import OutputError
 from kit.values import Sha256
 
@@ -36,7 +40,7 @@ class Job:
         """Name the job folder of ``target`` (the output, or the kit itself when it is patched in place)."""
         self.folder = target.with_name(f"{target.name}.kit-job")
 
-    def __enter__(self) -> Job:
+    def __enter__(self) -> Self:
         """Make the folder.
 
         Raises:
@@ -155,3 +159,28 @@ def _exchange(one: Path, other: Path) -> bool:
     if renameat2 is None:
         return False
     return bool(renameat2(_AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other), _RENAME_EXCHANGE) == 0)
+
+
+def copy_kit(reader: KitReader, folder: Path, target: Path) -> None:
+    """Publish the kit that ``reader`` has open under another name, byte for byte, with what stands beside it.
+
+    Raises:
+        OutputError: It cannot be written, or the name is taken.
+    """
+    if reader.container is Container.FOLDER:
+        work = folder / "kit"
+        with writing(target):
+            shutil.copytree(reader.path, work, symlinks=True)
+        publish(work, target, {})
+        return
+    work = folder / "archive"
+    digest = hashlib.sha256()
+    with writing(work), work.open("xb") as file:
+        for chunk in reader.stored_chunks():
+            digest.update(chunk)
+            file.write(chunk)
+        file.flush()
+        os.fsync(file.fileno())
+    signature = read_small(reader.path.with_name(f"{reader.path.name}.sig"))
+    sidecars = {".sha256": checksum_line(Sha256(digest.hexdigest()), target.name)}
+    publish(work, target, sidecars | ({".sig": signature} if signature is not None else {}))

@@ -1,4 +1,4 @@
-"""The destination for kits that are unpacked folders: the same slots, written as files of a folder in the job folder."""
+"""The destination for kits that are unpacked folders: the same slots, written as files in the job folder."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from typing import BinaryIO
 from kit.archive.destination import Slot, write_all
 from kit.archive.disk import sync_folder, writing
 from kit.archive.encoding import Frame
-from kit.archive.tar_reader import EntryKind, Member
+from kit.archive.tar_headers import EntryKind
+from kit.archive.tar_reader import Member
 from kit.values import Codec, MemberPath, Timestamp
 
 

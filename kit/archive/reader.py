@@ -8,6 +8,7 @@ header is refused when it is opened; everything else is found while the members 
 from __future__ import annotations
 
 import enum
+import hashlib
 import os
 import stat
 from collections.abc import Callable, Iterator
@@ -16,13 +17,13 @@ from types import TracebackType
 from typing import Self
 
 from kit.archive.chunks import ChunkReader
-from kit.archive.codecs import Codec, decode, decoded, detect
+from kit.archive.codecs import decode, decoded, detect
 from kit.archive.folder_reader import folder_bytes, open_folder, read_folder
 from kit.archive.source import ByteSource, FileSource, source_chunks, unreadable
 from kit.archive.tar_headers import BLOCK_BYTES, ZERO_BLOCK, check_sum
 from kit.archive.tar_reader import Member, read_tar
-from kit.errors import ArchiveError
-from kit.values import Limits
+from kit.errors import ArchiveError, UsageError
+from kit.values import Codec, Limits, Sha256
 
 __all__ = ["Container", "KitReader", "Member", "decoded", "open_kit"]
 
@@ -92,6 +93,28 @@ class KitReader:
             return folder_bytes(self._source, self.limits, where=str(self.path))
         return self._source.size
 
+    def stored_digest(self) -> Sha256:
+        """Digest the archive as stored, compression included, through the descriptor that the members are read from.
+
+        Raises:
+            UnreadableError: The medium failed.
+            UsageError: The kit is a folder, which has no such bytes.
+        """
+        if isinstance(self._source, int):
+            raise UsageError("a folder has no digest of its own", where=str(self.path))
+        digest = hashlib.sha256()
+        for chunk in source_chunks(self._source, name=str(self.path)):
+            digest.update(chunk)
+        return Sha256(digest.hexdigest())
+
+    def stored_chunks(self) -> Iterator[bytes]:
+        """Give the archive as stored; of a folder, nothing.
+
+        Raises:
+            UnreadableError: The medium failed.
+        """
+        return iter(()) if isinstance(self._source, int) else source_chunks(self._source, name=str(self.path))
+
     def members(self) -> Iterator[tuple[Member, Iterator[bytes]]]:
         """Read all members from the start, each with its body; may be called again, also before the end.
 
@@ -125,7 +148,7 @@ class KitReader:
             if len(block) == BLOCK_BYTES and block != ZERO_BLOCK:
                 check_sum(block)
         except ArchiveError as error:
-            inside = "" if codec is Codec.NONE else f" inside its {codec.value} stream"
+            inside = "" if codec is Codec.NONE else f" inside its {codec.name.lower()} stream"
             raise ArchiveError(
                 f"is no kit: there is no tar archive{inside} ({error.what})",
                 where=where,

@@ -139,3 +139,20 @@ def unreadable(error: Exception, where: str) -> UnreadableError:
     """The system's refusal as an error of ours, in the system's words."""
     words = (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
     return UnreadableError(f"cannot be read: {words}", where=where)
+
+
+def read_small(path: Path, *, at_most: int = 64 * 1024) -> bytes | None:
+    """Read a small file that may stand beside a kit; None where there is none.
+
+    Raises:
+        UnreadableError: It is there, but cannot be read, is no regular file, or is larger than ``at_most`` bytes.
+    """
+    if not os.path.lexists(path):
+        return None
+    source = FileSource.open(path)
+    try:
+        if source.size > at_most:
+            raise UnreadableError(f"is {source.size:,} bytes long; at most {at_most:,} are expected", where=str(path))
+        return source.read(at_most)
+    finally:
+        source.close()

@@ -44,6 +44,11 @@ class Member:
     ordinal: int
     """Counted from 0, in the order of the container."""
 
+    @property
+    def is_file(self) -> bool:
+        """Whether it is a regular file, the only kind with a body."""
+        return self.kind is EntryKind.FILE
+
 
 def read_tar(
     reader: ChunkReader, limits: Limits, *, where: str, allow_links: bool = False

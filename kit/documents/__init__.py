@@ -14,6 +14,7 @@ Laws of the package:
 
 from kit.documents.elements import Element, Kind, Place, elements, find, index, string_at
 from kit.documents.framing import Run, runs
+from kit.documents.identity import document_id
 from kit.documents.splice import append, element, remove, replace
 from kit.documents.validation import validate
 
@@ -23,6 +24,7 @@ __all__ = [
     "Place",
     "Run",
     "append",
+    "document_id",
     "element",
     "elements",
     "find",

@@ -8,16 +8,13 @@ bounded sorter, and readers open the file read-only. Laws: memory does not grow 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import Self
 
 from kit.errors import OutputError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 _CACHE_KIB = 16 * 1024
 _BEYOND = b"\xff" * 64
@@ -65,7 +62,7 @@ class LookupWriter:
             self._database.execute("CREATE INDEX by_key ON entry (key)")
             self._database.close()
 
-    def __enter__(self) -> LookupWriter:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(

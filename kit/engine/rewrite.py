@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -38,6 +38,13 @@ class MemberChange:
     size: int = 0
     """Digest and size of the new body as stored."""
 
+    def take(self, result: RunResult) -> None:
+        """Add the result of one run."""
+        self.size += len(result.stored)
+        self.changed += result.changed
+        self.added_bytes += result.added_bytes
+        self.tally.add(result.tally)
+
 
 @dataclass(slots=True, kw_only=True)
 class Rewrite:
@@ -57,6 +64,14 @@ class Rewrite:
     def changed(self) -> int:
         """Documents changed."""
         return sum(change.changed for change in self.members.values())
+
+    def take(self, path: MemberPath, result: RunResult) -> None:
+        """Add the counts and findings of one run of the member ``path``."""
+        self.outcomes.update(result.outcomes)
+        self.counts.update(result.counts)
+        room = MAX_FINDINGS - len(self.findings)
+        self.findings.extend((path, transform, finding) for transform, finding in result.findings[:room])
+        self.omitted_findings += max(0, len(result.findings) - room)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,55 +98,112 @@ def rewrite(
         DigestError: A body is not the one the survey read: the kit changed meanwhile.
         KitError: A document is malformed, a stop rule holds, or the output cannot be written.
     """
-    done = Rewrite()
+    one_pass = _Pass(reader=reader, survey=survey, destination=destination, pipeline=pipeline, request=request)
     for member, body in reader.members():
-        collection = survey.collections.get(member.path) if member.path is not None else None
-        chain = _chain(request, collection)
-        if member.path in request.defer:
-            done.deferred[member.path] = destination.open(member.path, mode=member.mode)
-        elif collection is not None and chain:
-            checked = _checked(member, body, survey.members)
-            _transform(reader, member, collection, checked, destination, pipeline, request, done)
-        else:
-            checked = _checked(member, body, survey.members) if member.is_file else body
-            _carry(member, checked, destination, pipeline, request.created_at)
+        one_pass.take(member, body)
     pipeline.drain()
-    return done
+    return one_pass.done
 
 
-def _chain(request: Request, collection: CollectionMember | None) -> tuple[Transform, ...]:
-    if collection is None or collection.path in request.leave:
-        return ()
-    return tuple(transform for transform in request.transforms if transform.handles(collection.name))
+def unchanged(done: Rewrite) -> frozenset[MemberPath]:
+    """Name the handled members in which no document changed."""
+    return frozenset(path for path, change in done.members.items() if not change.changed)
 
 
-def _checked(
-    member: Member, body: Iterable[bytes], members: Mapping[MemberPath, tuple[Sha256, int]]
-) -> Iterator[bytes]:
-    """Pass a body on; at its end it must have been the one that was surveyed."""
-    digest = hashlib.sha256()
-    yield from hashing(body, digest)
-    expected = members.get(member.path) if member.path is not None else None
-    if expected is None or expected[0].hex != digest.hexdigest():
-        raise DigestError(
-            "the kit changed while it was being read", where=str(member.path), hint="nothing was written; start again"
+@dataclass(slots=True, kw_only=True)
+class _Pass:
+    """One pass over the members, in the order of the container."""
+
+    reader: KitReader
+    survey: Survey
+    destination: Destination
+    pipeline: Pipeline
+    request: Request
+    done: Rewrite = field(default_factory=Rewrite)
+
+    def take(self, member: Member, body: Iterator[bytes]) -> None:
+        """Decide what becomes of one member, and start it."""
+        collection = self.survey.collections.get(member.path) if member.path is not None else None
+        if member.path is not None and member.path in self.request.defer:
+            self.done.deferred[member.path] = self.destination.open(member.path, mode=member.mode)
+        elif collection is not None and (chain := self._chain(collection)):
+            self._transform(member, collection, chain, self._checked(member, body))
+        else:
+            self._carry(member, self._checked(member, body) if member.is_file else body)
+
+    def _chain(self, collection: CollectionMember) -> tuple[Transform, ...]:
+        if collection.path in self.request.leave:
+            return ()
+        return tuple(transform for transform in self.request.transforms if transform.handles(collection.name))
+
+    def _checked(self, member: Member, body: Iterable[bytes]) -> Iterator[bytes]:
+        """Pass a body on; at its end it must have been the one that was surveyed."""
+        digest = hashlib.sha256()
+        yield from hashing(body, digest)
+        expected = self.survey.members.get(member.path) if member.path is not None else None
+        if expected is None or expected[0].hex != digest.hexdigest():
+            raise DigestError(
+                "the kit changed while it was being read",
+                where=str(member.path),
+                hint="nothing was written; start again",
+            )
+
+    def _carry(self, member: Member, body: Iterator[bytes]) -> None:
+        """Re-frame a member that stays as it is."""
+        destination = self.destination
+        slot, content = destination.carry(member, body)
+        for block in _blocks(content):
+            self.pipeline.submit(
+                encode_frame,
+                *(destination.codec, block),
+                cost=len(block),
+                then=lambda frame: destination.add(slot, frame),
+                where=str(member.path),
+            )
+        self.pipeline.mark(lambda: destination.close(slot, mtime=self.request.created_at))
+
+    def _transform(
+        self, member: Member, collection: CollectionMember, chain: tuple[Transform, ...], body: Iterator[bytes]
+    ) -> None:
+        """Put a member's documents through the chain, run by run."""
+        change = self.done.members[collection.path] = MemberChange(collection=collection)
+        work = RunWork(
+            name=collection.name,
+            transforms=chain,
+            lookup=self.request.lookup,
+            member_codec=collection.codec,
+            container_codec=self.destination.codec,
         )
+        slot = self.destination.open(collection.path, mode=member.mode)
+        digest = hashlib.sha256()
 
+        def deliver(result: RunResult) -> None:
+            digest.update(result.stored)
+            change.take(result)
+            self.done.take(collection.path, result)
+            frame = Frame(encoded=result.frame or result.stored, length=len(result.stored))
+            self.destination.add(slot, frame)
 
-def _carry(
-    member: Member, body: Iterator[bytes], destination: Destination, pipeline: Pipeline, created_at: Timestamp
-) -> None:
-    slot, content = destination.carry(member, body)
-    for block in _blocks(content):
-        pipeline.submit(
-            encode_frame,
-            destination.codec,
-            block,
-            cost=len(block),
-            then=lambda frame: destination.add(slot, frame),
-            where=str(member.path),
-        )
-    pipeline.mark(lambda: destination.close(slot, mtime=created_at))
+        def close() -> None:
+            change.sha256 = Sha256(digest.hexdigest())
+            self.destination.close(slot, mtime=self.request.created_at)
+
+        for run in member_runs(collection, body, self.reader.limits):
+            self.pipeline.submit(
+                transform_run,
+                *(work, run, self._left()),
+                cost=len(run.data),
+                then=deliver,
+                where=str(collection.path),
+            )
+        self.pipeline.mark(close)
+
+    def _left(self) -> int | None:
+        """How many documents may still change; with a limit, that is only known once all before are done."""
+        if self.request.limit is None:
+            return None
+        self.pipeline.drain()
+        return self.request.limit - self.done.changed
 
 
 def _blocks(chunks: Iterable[bytes]) -> Iterator[bytes]:
@@ -149,65 +221,3 @@ def _blocks(chunks: Iterable[bytes]) -> Iterator[bytes]:
             held += len(chunk) - start
     if parts:
         yield b"".join(parts)
-
-
-def _transform(
-    reader: KitReader,
-    member: Member,
-    collection: CollectionMember,
-    body: Iterator[bytes],
-    destination: Destination,
-    pipeline: Pipeline,
-    request: Request,
-    done: Rewrite,
-) -> None:
-    change = done.members[collection.path] = MemberChange(collection=collection)
-    work = RunWork(
-        name=collection.name,
-        transforms=_chain(request, collection),
-        lookup=request.lookup,
-        member_codec=collection.codec,
-        container_codec=destination.codec,
-    )
-    slot = destination.open(collection.path, mode=member.mode)
-    digest = hashlib.sha256()
-
-    def deliver(result: RunResult) -> None:
-        digest.update(result.stored)
-        change.size += len(result.stored)
-        change.changed += result.changed
-        change.added_bytes += result.added_bytes
-        change.tally.add(result.tally)
-        destination.add(slot, Frame(encoded=result.frame or result.stored, length=len(result.stored)))
-        _collect(done, collection.path, result)
-
-    for run in member_runs(collection, body, reader.limits):
-        if request.limit is not None:
-            # How many are left is only known once all before it are done: a limited run goes one run at a time.
-            pipeline.drain()
-        left = None if request.limit is None else request.limit - done.changed
-        pipeline.submit(transform_run, work, run, left, cost=len(run.data), then=deliver, where=str(collection.path))
-
-    def close() -> None:
-        change.sha256 = Sha256(digest.hexdigest())
-        destination.close(slot, mtime=request.created_at)
-
-    pipeline.mark(close)
-
-
-def _collect(done: Rewrite, path: MemberPath, result: RunResult) -> None:
-    done.outcomes.update(result.outcomes)
-    done.counts.update(result.counts)
-    room = MAX_FINDINGS - len(done.findings)
-    done.findings.extend((path, transform, finding) for transform, finding in result.findings[:room])
-    done.omitted_findings += max(0, len(result.findings) - room)
-
-
-def unchanged(done: Rewrite) -> Collection[MemberPath]:
-    """Name the handled members in which no document changed."""
-    return [path for path, change in done.members.items() if not change.changed]
-
-
-def transforms_for(transforms: Sequence[Transform], collections: Iterable[CollectionMember]) -> bool:
-    """Whether any of ``transforms`` handles any of ``collections``."""
-    return any(transform.handles(collection.name) for transform in transforms for collection in collections)

@@ -1,7 +1,7 @@
 """The first reading of a kit: digests of everything, the few members held whole, and what the transforms look up.
 
 One pass over the container, through the descriptor that every later pass uses too. What is decided on the result (is
-the base what its signers say?) is decided before anything is written; the second pass checks that it met the same bytes.
+the base what its signers say?) is decided before anything is written; the second pass checks that it met the same.
 """
 
 from __future__ import annotations
@@ -69,8 +69,15 @@ def survey(
             found.collections[member.path] = collection
             gathering = tuple(t for t in transforms if t.indexes(collection.name)) if lookup is not None else ()
             if gathering or count(collection):
-                tally = found.tallies[member.path] = Tally()
-                _gather(collection, hashed, pipeline, tally, gathering, lookup, reader.limits)
+                deliver = _Delivery(found.tallies.setdefault(member.path, Tally()), lookup)
+                for run in member_runs(collection, hashed, reader.limits):
+                    pipeline.submit(
+                        gather_run,
+                        *(collection.name, gathering, run),
+                        cost=len(run.data),
+                        then=deliver,
+                        where=str(member.path),
+                    )
         for _ in hashed:
             pass
         found.members[member.path] = (Sha256(digest.hexdigest()), member.size)
@@ -85,7 +92,7 @@ def hashing(chunks: Iterable[bytes], digest: hashlib._Hash) -> Iterator[bytes]:
         yield chunk
 
 
-def member_runs(collection: CollectionMember, body: Iterable[bytes], limits: Limits) -> Iterator[Run]:
+def member_runs(collection: CollectionMember, body: Iterator[bytes], limits: Limits) -> Iterator[Run]:
     """Cut a collection member's body into runs of whole documents.
 
     Raises:
@@ -99,24 +106,17 @@ def member_runs(collection: CollectionMember, body: Iterable[bytes], limits: Lim
         raise (error if error.where.startswith(where) else error.inside(where)) from error.__cause__
 
 
-def _gather(
-    collection: CollectionMember,
-    body: Iterator[bytes],
-    pipeline: Pipeline,
-    tally: Tally,
-    transforms: tuple[Transform, ...],
-    lookup: LookupWriter | None,
-    limits: Limits,
-) -> None:
-    def deliver(result: GatherResult) -> None:
-        tally.add(result.tally)
-        if lookup is not None and result.pairs:
-            lookup.put(result.pairs)
+@dataclass(frozen=True, slots=True)
+class _Delivery:
+    """Takes the results of one member's runs."""
 
-    for run in member_runs(collection, body, limits):
-        pipeline.submit(
-            gather_run, collection.name, transforms, run, cost=len(run.data), then=deliver, where=str(collection.path)
-        )
+    tally: Tally
+    lookup: LookupWriter | None
+
+    def __call__(self, result: GatherResult) -> None:
+        self.tally.add(result.tally)
+        if self.lookup is not None and result.pairs:
+            self.lookup.put(result.pairs)
 
 
 def _whole(member: Member, body: Iterator[bytes], limits: Limits) -> bytes:

@@ -3,17 +3,26 @@
 Pure: takes bytes and values, returns bytes and values.
 """
 
-from kit.manifest import closed_world, lineage, location
+from kit.manifest import closed_world
 from kit.manifest.closed_world import Fault, FaultKind
 from kit.manifest.collections import CollectionSummary, RawLinksetCoverage, TenantSummary
-from kit.manifest.lineage import Step
+from kit.manifest.lineage import Step, check as check_lineage
 from kit.manifest.lineage_entry import LineageEntry
-from kit.manifest.location import HistoryPaths, Location, history_paths, locate
+from kit.manifest.location import (
+    MANIFEST_PATHS,
+    HistoryPaths,
+    Location,
+    history_paths,
+    is_history,
+    locate,
+    signature_of,
+)
 from kit.manifest.model import Manifest
 from kit.manifest.provenance import AppliedTransform, Artifact, PatchStatement, parse_statement
 from kit.manifest.shapes import Entry, Shape
 
 __all__ = [
+    "MANIFEST_PATHS",
     "AppliedTransform",
     "Artifact",
     "CollectionSummary",
@@ -29,10 +38,11 @@ __all__ = [
     "Shape",
     "Step",
     "TenantSummary",
+    "check_lineage",
     "closed_world",
     "history_paths",
-    "lineage",
+    "is_history",
     "locate",
-    "location",
     "parse_statement",
+    "signature_of",
 ]

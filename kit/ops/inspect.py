@@ -55,9 +55,7 @@ def inspect(path: Path, environment: Environment) -> InspectReport:
         )
 
 
-def _claims(
-    found: Survey, environment: Environment, problems: list[str]
-) -> tuple[Manifest | None, tuple[Claim, ...]]:
+def _claims(found: Survey, environment: Environment, problems: list[str]) -> tuple[Manifest | None, tuple[Claim, ...]]:
     manifest: Manifest | None = None
     try:
         location = locate(found.members)

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from concurrent.futures import Executor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from kit.archive import Container, KitReader, open_kit, read_small
@@ -21,7 +21,7 @@ from kit.values import Limits, MemberPath
 class Environment:
     """How to read and work: what is the same for every verb."""
 
-    limits: Limits = Limits()
+    limits: Limits = field(default_factory=Limits)
     allow_links: bool = False
     workers: int = os.cpu_count() or 1
 
@@ -47,9 +47,11 @@ def opened(path: Path, environment: Environment) -> Iterator[OpenKit]:
         UnreadableError: It is not there, or not readable.
         ArchiveError: It is no kit container.
     """
-    with open_kit(path, limits=environment.limits, allow_links=environment.allow_links) as reader:
-        with local_executor(environment.workers) as executor:
-            yield OpenKit(reader=reader, executor=executor, budget=BUDGET_PER_WORKER * environment.workers)
+    with (
+        open_kit(path, limits=environment.limits, allow_links=environment.allow_links) as reader,
+        local_executor(environment.workers) as executor,
+    ):
+        yield OpenKit(reader=reader, executor=executor, budget=BUDGET_PER_WORKER * environment.workers)
 
 
 def beside(reader: KitReader) -> Beside:

@@ -3,7 +3,7 @@
 1. The container reads strictly (the survey that this module starts from has done it).
 2. There is exactly one manifest, strict JSON, of a known shape.
 3. Its signature is over the exact bytes, by a key that is trusted.
-5. Closed world: every member listed, every listed file there, every digest and size met; files beside the archive match.
+5. Closed world: every member listed, every listed file there, every digest and size met; files beside it match.
 6. Lineage: every earlier manifest, its signature and the statement of every step, unbroken to the first.
 8. Coverage: ``rawLinkset`` on every observation, where that is asked for.
 
@@ -15,18 +15,17 @@ applicable with the reason, and the first failure decides.
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-
+from functools import partial
 from typing import TypeVar
 
 from kit.engine.survey import Survey
-from kit.errors import ContentError, DigestError, KitError, SignatureError, UnsignedError
+from kit.errors import ContentError, DigestError, KitError, UnsignedError
 from kit.manifest import Location, Manifest, check_lineage, closed_world, is_history, locate, parse_statement
-from kit.signing import PublicKey, SignatureCheck, archive_signature, dsse, jws
+from kit.signing import PublicKey, archive_signature, dsse, jws
 from kit.transforms.coverage import Tally, TenantCoverage, is_observations
-from kit.values import Limits, MemberPath, Sha256
-
+from kit.values import Limits, Sha256
 
 T = TypeVar("T")
 
@@ -166,12 +165,12 @@ class _Inspector:
         payload, document = self._survey.kept[location.manifest], self._survey.kept.get(location.signature)
         if document is None:
             raise UnsignedError("the manifest has no signature", where=str(location.signature))
-        check = _inside(str(location.signature), lambda: jws.verify(document, payload, self._trusted))
+        check = _inside(str(location.signature), partial(jws.verify, document, payload, self._trusted))
         self._judgement.signers = check.valid_key_ids
         detail = f"by {', '.join(check.valid_key_ids)}"
         if self._beside.signature is not None and self._beside.archive is not None:
-            signature, digest = self._beside.signature, self._beside.archive
-            key = _inside("the .sig file", lambda: archive_signature.verify(signature, digest, self._trusted))
+            verify = partial(archive_signature.verify, self._beside.signature, self._beside.archive, self._trusted)
+            key = _inside("the .sig file", verify)
             detail += f"; .sig file by {key.key_id}"
         return detail
 
@@ -197,16 +196,14 @@ class _Inspector:
         for step in steps:
             entry = step.entry
             if step.signature is not None:
-                signature, payload = step.signature, step.manifest_bytes
-                _inside(str(entry.signature), lambda s=signature, p=payload: jws.verify(s, p, self._trusted))
+                _inside(str(entry.signature), partial(jws.verify, step.signature, step.manifest_bytes, self._trusted))
             elif not self._expectation.allow_unsigned_history:
                 raise UnsignedError(
                     f"generation {entry.generation} was never signed",
                     where=entry.path,
                     hint="it was patched with --insecure-unverified-base; patch a signed kit instead",
                 )
-            envelope = step.statement
-            statement = _inside(entry.statement, lambda e=envelope: dsse.verify(e, self._trusted))
+            statement = _inside(entry.statement, partial(dsse.verify, step.statement, self._trusted))
             step.check_statement(parse_statement(statement.payload, where=entry.statement))
         return f"{len(steps)} earlier generation{'s' if len(steps) > 1 else ''}, from {steps[0].entry.generation}"
 

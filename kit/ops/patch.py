@@ -11,7 +11,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, replace as with_changes
+from dataclasses import dataclass, field, replace as with_changes
 from pathlib import Path
 
 from kit.archive import (
@@ -25,7 +25,6 @@ from kit.archive import (
     backup_path,
     checksum_line,
     copy_kit,
-    open_kit,
     publish,
     replace,
     require_free,
@@ -34,16 +33,15 @@ from kit.engine.lookup import LookupWriter
 from kit.engine.rewrite import Request, Rewrite, rewrite, unchanged
 from kit.engine.survey import Survey, survey
 from kit.engine.work import close_lookups
-from kit.errors import DigestError, KitError, OutputError, UntrustedError
+from kit.errors import DigestError, OutputError, UntrustedError
 from kit.manifest import Manifest
 from kit.ops.generation import Generation, Step, make_generation
 from kit.ops.kits import Environment, OpenKit, beside, is_kept, opened
 from kit.ops.obligations import Beside, Expectation, Judgement, judge
 from kit.ops.verify import examine
 from kit.signing import PrivateKey, PublicKey, archive_signature
-from kit.transforms.coverage import Tally
 from kit.transforms.protocol import Transform
-from kit.values import Codec, Limits, MemberPath, Sha256, Timestamp
+from kit.values import Codec, MemberPath, Sha256, Timestamp
 
 _CODECS = {
     Container.FOLDER: Codec.NONE,
@@ -64,7 +62,7 @@ class PatchRequest:
     """By key id; None accepts a base whose signatures were not verified (``--insecure-unverified-base``)."""
     created_at: Timestamp
     limit: int | None = None
-    environment: Environment = Environment()
+    environment: Environment = field(default_factory=Environment)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -232,9 +230,9 @@ def _base(kit: OpenKit, request: PatchRequest, scratch: Path) -> _Base:
     around = beside(kit.reader)
     expectation = Expectation(trusted=request.trusted or {}, allow_unsigned_history=request.trusted is None)
     judgement = judge(found, around, expectation, limits=request.environment.limits)
-    failure = next((o.error for o in judgement.obligations if o.error is not None and _decides(o.number, request)), None)
-    if failure is not None:
-        raise failure
+    for obligation in judgement.obligations:
+        if obligation.error is not None and _decides(obligation.number, request):
+            raise obligation.error
     if judgement.manifest is None:
         raise OutputError("a judged kit without a manifest")
     return _Base(
@@ -302,9 +300,7 @@ class _Writer:
         return self._made
 
 
-def _finish(
-    request: PatchRequest, output: Output, base: _Base, done: Rewrite, destination: ArchiveDestination | FolderDestination
-) -> Generation:
+def _finish(request: PatchRequest, output: Output, base: _Base, done: Rewrite, destination: Destination) -> Generation:
     """Make the new generation's own members and write them: those of the base in their places, new ones last."""
     if base.judgement.location is None:
         raise OutputError("a judged kit without a manifest")
@@ -341,9 +337,8 @@ def _reread(
     )
     with opened(work, request.environment) as kit:
         judgement, _ = examine(kit.reader, kit.pipeline(), expectation)
-        failure = next(
-            (o.error for o in judgement.obligations if o.error is not None and _decides_reread(o.number, request)), None
-        )
+        failures = [o.error for o in judgement.obligations if o.number == 3 or _decides(o.number, request)]
+        failure = next((error for error in failures if error is not None), None)
         if failure is None and (judgement.manifest is None or judgement.manifest.sha256 != generation.manifest_sha256):
             failure = DigestError("it has another manifest than was written")
         if failure is not None:
@@ -354,11 +349,6 @@ def _reread(
             ) from failure
         digest = kit.reader.stored_digest() if kit.reader.container is not Container.FOLDER else None
         return kit.reader.stored_bytes, digest
-
-
-def _decides_reread(number: int, request: PatchRequest) -> bool:
-    """As for the base, except that the new manifest's own signature always counts."""
-    return number == 3 or _decides(number, request)
 
 
 def _sidecars(target: Path, digest: Sha256 | None, key: PrivateKey) -> dict[str, bytes]:

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kit.archive import Container, KitReader
-from kit.errors import KitError, UnreadableError, UntrustedError
 from kit.engine.pipeline import Pipeline
 from kit.engine.survey import survey
+from kit.errors import KitError, UnreadableError, UntrustedError
 from kit.ops.kits import Environment, beside, is_kept, opened
 from kit.ops.obligations import Expectation, Judgement, coverage_of, judge, refused
 from kit.transforms.coverage import TenantCoverage, is_observations

@@ -86,9 +86,7 @@ class Transform(Protocol):
         """
         ...
 
-    def apply(
-        self, name: CollectionName, documents: Sequence[bytes], lookup: Lookup, first: int
-    ) -> Sequence[Change]:
+    def apply(self, name: CollectionName, documents: Sequence[bytes], lookup: Lookup, first: int) -> Sequence[Change]:
         """Decide about each of ``documents``, in order; ``first`` as for :meth:`gather`.
 
         Raises:

@@ -9,4 +9,13 @@ from kit.values.limits import Limits
 from kit.values.member_path import MemberPath
 from kit.values.timestamp import Timestamp
 
-__all__ = ["Codec", "CollectionMember", "CollectionName", "Limits", "MemberPath", "Sha256", "Timestamp", "collection_member"]
+__all__ = [
+    "Codec",
+    "CollectionMember",
+    "CollectionName",
+    "Limits",
+    "MemberPath",
+    "Sha256",
+    "Timestamp",
+    "collection_member",
+]

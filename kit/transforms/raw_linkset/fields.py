@@ -77,18 +77,18 @@ class Fields:
         found = self.find(place)
         return decode(self.document[found[1] : found[2]]) if found is not None and found[0] == _DOCUMENT else None
 
-    def only(self, found: Found, roots: frozenset[bytes]) -> dict[str, Any]:
+    def only(self, found: Found, roots: frozenset[str]) -> dict[str, Any]:
         """Decode a nested document, but of its top level only what ``roots`` names.
 
         Raises:
             BsonError: The nested document is malformed or repeats a name.
         """
-        document = self.document
+        document, wanted = self.document, _encoded(roots)
         taken = b"".join(
             [
                 document[value - len(name) - 2 : end]
                 for name, (_, value, end) in index(document, found[1]).items()
-                if name in roots
+                if name in wanted
             ]
         )
         return decode((len(taken) + 5).to_bytes(4, "little") + taken + b"\0")
@@ -113,6 +113,11 @@ def decode(document: bytes) -> dict[str, Any]:
         return bson.decode(document, OPTIONS)
     except (BSONError, ValueError, OverflowError) as error:
         raise BsonError(f"cannot be decoded: {error}") from error
+
+
+@lru_cache(maxsize=64)
+def _encoded(names: frozenset[str]) -> frozenset[bytes]:
+    return frozenset(name.encode() for name in names)
 
 
 @lru_cache(maxsize=256)

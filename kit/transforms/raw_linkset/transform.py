@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from kit.documents import Kind, append, document_id
+from kit.documents import Kind, append, document_id, index
 from kit.errors import BsonError, ContentError, StoppedError
 from kit.transforms.coverage import NO_TENANT, is_observations
 from kit.transforms.protocol import Change, Finding, Lookup
@@ -59,13 +59,14 @@ class RawLinkset:
 
     def parameters(self) -> Mapping[str, Any]:
         """See the protocol."""
-        places = {item.name: str(getattr(self.cache_shape, item.name)) for item in dataclasses.fields(shape.DocumentShape)}
+        names = [item.name for item in dataclasses.fields(shape.DocumentShape)]
+        places = {name: str(getattr(self.cache_shape, name)) for name in names}
         return {
             "shape": shape.VERSION,
             "tenants": sorted(self.tenants) if self.tenants is not None else None,
             "onDivergence": "stop" if self.stop_on_divergence else "warn",
             "cache": {"collection": self.cache_collection, "fields": places},
-            "extractors": sorted(registry.load().names),
+            "extractors": sorted(extractor.name for extractor in registry.load().extractors),
         }
 
     def handles(self, name: CollectionName) -> bool:
@@ -211,12 +212,11 @@ def _content(fields: Fields) -> tuple[Extraction | None, str]:
 
 
 def _extract(fields: Fields, found: tuple[int, int, int], format_name: str | None) -> tuple[Extraction | None, str]:
-    if fields.only(found, frozenset({_ENVELOPE_MARK})):
+    if _ENVELOPE_MARK in index(fields.document, found[1]):
         return None, "raw is an envelope"
     known = registry.load()
     if format_name is None:
-        raw = fields.only(found, known.sniffing_roots)
-        extractor = known.sniff(raw)
+        extractor = known.sniff(fields.only(found, known.roots))
         if extractor is None:
             return None, "format is not named and not recognised"
     else:
@@ -224,7 +224,7 @@ def _extract(fields: Fields, found: tuple[int, int, int], format_name: str | Non
         if extractor is None:
             return None, f"format {format_name!r} is not known"
     try:
-        extraction = extractor.extract(fields.only(found, known.roots(extractor)))
+        extraction = extractor.extract(fields.only(found, extractor.roots))
     except ContentError as error:
         return None, f"raw cannot be read: {error}"
     return (None, extraction.refusal) if extraction.refusal is not None else (extraction, "")

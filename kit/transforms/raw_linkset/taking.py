@@ -24,7 +24,7 @@ class Pointers:
     def __init__(self, prefix: str, suffix: str = "", *, kept: int = _KEPT) -> None:
         """Make the first ``kept`` pointers; 0 for a list of a single document.
 
-        ``prefix`` and ``suffix`` are literal pointers. All names in those of the built-ins are the formats' own, so that
+        ``prefix`` and ``suffix`` are literal pointers. Names in those of the built-ins are the formats' own, so that
         none needs the escapes of RFC 6901, section 3.
         """
         self._prefix = prefix

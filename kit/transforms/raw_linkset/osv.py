@@ -73,7 +73,7 @@ class OsvExtractor:
         cpe_pointers: list[str] = []
         skipped += _take_affected(raw.get("affected"), purls, pointers, cpes, cpe_pointers)
         if "database_specific" in raw:
-            skipped += _take_cpes(raw["database_specific"], "/database_specific/cpes", cpes, cpe_pointers)
+            skipped += _take_cpes(raw["database_specific"], None, cpes, cpe_pointers)
         pointers += cpe_pointers
         references: list[Reference] = []
         skipped += _take_references(raw.get("references"), references, pointers)
@@ -120,22 +120,18 @@ def _take_affected(
         else:
             skipped += package is not None
         if "database_specific" in affected:
-            prefix = f"/affected/{index}/database_specific/cpes"
-            skipped += _take_cpes(affected["database_specific"], prefix, cpes, cpe_pointers)
+            skipped += _take_cpes(affected["database_specific"], index, cpes, cpe_pointers)
     return skipped
 
 
-def _take_cpes(database_specific: object, prefix: str, taken: list[str], pointers: list[str]) -> int:
+def _take_cpes(database_specific: object, affected: int | None, taken: list[str], pointers: list[str]) -> int:
+    """Take the CPEs of the ``database_specific`` of one ``affected`` entry, or of the advisory's own (None)."""
     if not isinstance(database_specific, dict):
         return database_specific is not None
-    listed, skipped = elements(database_specific.get("cpes"))
-    for index, value in enumerate(listed):
-        if type(value) is str:
-            taken.append(value)
-            pointers.append(f"{prefix}/{index}")
-        else:
-            skipped += 1
-    return skipped
+    if "cpes" not in database_specific:
+        return 0
+    where = _CPES if affected is None else Pointers(f"/affected/{affected}/database_specific/cpes", kept=0)
+    return take_strings(database_specific["cpes"], where, taken, pointers)
 
 
 def _take_references(values: object, taken: list[Reference], pointers: list[str]) -> int:

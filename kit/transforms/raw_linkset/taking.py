@@ -21,15 +21,19 @@ class Pointers:
 
     __slots__ = ("_known", "_prefix", "_suffix")
 
-    def __init__(self, prefix: str, suffix: str = "") -> None:
-        """``prefix`` and ``suffix`` are literal pointers: any ``~`` or ``/`` of a name is escaped already."""
+    def __init__(self, prefix: str, suffix: str = "", *, kept: int = _KEPT) -> None:
+        """Make the first ``kept`` pointers; 0 for a list of a single document.
+
+        ``prefix`` and ``suffix`` are literal pointers. Names in those of the built-ins are the formats' own, so that
+        none needs the escapes of RFC 6901, section 3.
+        """
         self._prefix = prefix
         self._suffix = suffix
-        self._known = tuple(f"{prefix}/{index}{suffix}" for index in range(_KEPT))
+        self._known = tuple(f"{prefix}/{index}{suffix}" for index in range(kept))
 
     def first(self, count: int) -> tuple[str, ...]:
         """Return the pointers of the first ``count`` elements."""
-        if count <= _KEPT:
+        if count <= len(self._known):
             return self._known[:count]
         return tuple(f"{self._prefix}/{index}{self._suffix}" for index in range(count))
 
@@ -41,7 +45,7 @@ class Pointers:
         return tuple(self[index] for index in range(count) if index not in gaps)
 
     def __getitem__(self, index: int) -> str:
-        return self._known[index] if index < _KEPT else f"{self._prefix}/{index}{self._suffix}"
+        return self._known[index] if index < len(self._known) else f"{self._prefix}/{index}{self._suffix}"
 
 
 def take_strings(values: object, where: Pointers, taken: list[str], pointers: list[str]) -> int:

@@ -1,0 +1,141 @@
+"""The check of a derived ``rawLinkset`` against the observation's own ``linkset``.
+
+``linkset`` was made from the same upstream document when the observation was stored, by other code. What it holds can
+not be turned back into a projection (order and duplicates are gone), but it must hold the same values: a document where
+it does not was changed since, came from another revision, or is read differently here. Such a document is *divergent*;
+what follows from that is the caller's to decide.
+
+Both sides are put into canonical form (``canonical``) and compared as sets, list by list. Whatever in ``linkset`` is
+not what its shape has there agrees with nothing, but for a reference that is just its URL. Types and sources of
+references are not compared.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from operator import itemgetter
+from typing import Any, Final
+
+from kit.transforms.raw_linkset import shape
+from kit.transforms.raw_linkset.canonical import canonical_alias, canonical_cpe, canonical_purl
+from kit.transforms.raw_linkset.projection import Projection, Reference
+
+NAMED: Final = 5
+"""Values named of one side of one list; the rest is counted."""
+_SHOWN: Final = 200
+"""Characters shown of one value."""
+
+_url_of_value = itemgetter(Reference._fields.index("url"))
+_url_of_document = itemgetter(shape.URL)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Side:
+    """What only one side of a list has, in canonical form."""
+
+    count: int
+    named: tuple[str, ...]
+    """The first NAMED of them, sorted, each cut to a readable length."""
+
+    @classmethod
+    def of(cls, values: Iterable[str]) -> Side:
+        """Count ``values`` and name the first of them."""
+        ordered = sorted(values)
+        named = (value if len(value) <= _SHOWN else f"{value[:_SHOWN]}…" for value in ordered[:NAMED])
+        return cls(count=len(ordered), named=tuple(named))
+
+    def __str__(self) -> str:
+        more = [f"{self.count - len(self.named)} more"] if self.count > len(self.named) else []
+        return ", ".join([*map(repr, self.named), *more])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListDivergence:
+    """One list in which the two sides differ."""
+
+    name: str
+    """``aliases``, ``purls``, ``cpes`` or ``references``."""
+    only_raw: Side
+    only_linkset: Side
+
+    def __str__(self) -> str:
+        sides = ((shape.RAW_LINKSET, self.only_raw), ("linkset", self.only_linkset))
+        return f"{self.name}: " + "; ".join(f"only in {name} {side}" for name, side in sides if side.count)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Divergence:
+    """Where a derived ``rawLinkset`` and the canonical ``linkset`` disagree; ``str()`` is one line for the report."""
+
+    lists: tuple[ListDivergence, ...]
+    """At least one; in the order of ``shape.ELEMENTS``."""
+
+    def __str__(self) -> str:
+        return " | ".join(map(str, self.lists))
+
+
+def compare(projection: Projection, linkset: Mapping[str, Any]) -> Divergence | None:
+    """Compare ``projection`` with a decoded ``linkset``; None where they agree.
+
+    Args:
+        projection: The derived value.
+        linkset: The observation's subdocument; a list it does not have counts as empty.
+    """
+    aliases = linkset.get(shape.ALIASES)
+    purls = linkset.get(shape.PURLS)
+    cpes = linkset.get(shape.CPES)
+    references = linkset.get(shape.REFERENCES)
+    # Nearly all documents agree already without normalising: four set comparisons then are the whole check.
+    if type(aliases) is list and type(purls) is list and type(cpes) is list and type(references) is list:
+        try:
+            if (
+                set(map(str.casefold, projection.aliases)) == set(map(str.casefold, aliases))
+                and (not (purls or projection.purls) or set(projection.purls) == set(purls))
+                and (not (cpes or projection.cpes) or set(projection.cpes) == set(cpes))
+                and set(map(_url_of_value, projection.references)) == set(map(_url_of_document, references))
+            ):
+                return None
+        except (KeyError, TypeError):
+            pass  # something among them is no string or no reference; what it is, is said below
+    urls = [reference.url for reference in projection.references]
+    lists = (
+        _differ(shape.ALIASES, projection.aliases, aliases, canonical_alias),
+        _differ(shape.PURLS, projection.purls, purls, canonical_purl),
+        _differ(shape.CPES, projection.cpes, cpes, canonical_cpe),
+        _differ(shape.REFERENCES, urls, _urls(references), str),
+    )
+    found = tuple(one for one in lists if one is not None)
+    return Divergence(lists=found) if found else None
+
+
+def _differ(name: str, raw: Iterable[str], listed: object, canonical: Callable[[str], str]) -> ListDivergence | None:
+    left = {canonical(value) for value in raw}
+    right = set()
+    strange = []
+    for value in _listed(listed):
+        if type(value) is str:
+            right.add(canonical(value))
+        else:
+            strange.append(_name_of(value))
+    if left == right and not strange:
+        return None
+    # A stand-in for what is no string must count even where a value happens to read like it.
+    only_linkset = [*(right - left), *strange]
+    return ListDivergence(name=name, only_raw=Side.of(left - right), only_linkset=Side.of(only_linkset))
+
+
+def _urls(references: object) -> list[object]:
+    return [reference.get(shape.URL) if isinstance(reference, dict) else reference for reference in _listed(references)]
+
+
+def _listed(values: object) -> list[object]:
+    if isinstance(values, list):
+        return values
+    return [] if values is None else [(values,)]
+
+
+def _name_of(value: object) -> str:
+    if isinstance(value, tuple):
+        return f"<{type(value[0]).__name__} instead of a list>"
+    return f"<{type(value).__name__} instead of a string>"

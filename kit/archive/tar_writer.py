@@ -64,7 +64,7 @@ def _block(prefix: bytes, name: bytes, *, kind: bytes, size: int, mode: int, mti
     fields = (
         name.ljust(100, b"\0"),
         b"%07o\0" % (mode & 0o7777),
-        b"0000000\00000000\0",
+        b"0000000\x00" * 2,
         b"%011o\0" % size,
         b"%011o\0" % min(mtime.seconds, _OCTAL_11),
         b"        ",
@@ -72,7 +72,7 @@ def _block(prefix: bytes, name: bytes, *, kind: bytes, size: int, mode: int, mti
         bytes(100),
         b"ustar\x0000",
         bytes(32 + 32),
-        b"0000000\00000000\0",
+        b"0000000\x00" * 2,
         prefix.ljust(155, b"\0"),
         bytes(12),
     )

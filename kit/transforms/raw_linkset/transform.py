@@ -20,7 +20,7 @@ from kit.transforms.protocol import Change, Finding, Lookup
 from kit.transforms.raw_linkset import divergence, registry, shape
 from kit.transforms.raw_linkset.fields import Fields, decode
 from kit.transforms.raw_linkset.keys import CACHE, SNAPSHOT, advisory_key, revision_key
-from kit.transforms.raw_linkset.projection import Extraction, encode_element, from_linkset
+from kit.transforms.raw_linkset.projection import EMPTY, Extraction, Projection, encode_element, from_linkset
 from kit.values import CollectionName
 
 NAME = "raw-linkset"
@@ -125,7 +125,7 @@ class RawLinkset:
 
     def _resolve(self, item: _Pending, found: Mapping[bytes, Sequence[bytes]], lookup: Lookup) -> None:
         document, change = item.fields.document, item.change
-        element, skipped, reason = b"", 0, ""
+        element, skipped, reason, projection = b"", 0, "", EMPTY
         for source, key in ((FROM_SNAPSHOT, item.snapshot), (FROM_CACHE, item.cache)):
             values = set(found.get(b"".join(key), ())) if key is not None else set()
             if len(values) > 1:
@@ -134,12 +134,14 @@ class RawLinkset:
             if values:
                 (value,) = values
                 change.outcome, skipped, element = source, int.from_bytes(value[:4], "little"), value[4:]
+                projection = from_linkset(decode(element[_ELEMENT_OVERHEAD:]), None).projection
                 break
         else:
             extraction, reason = _content(item.fields)
             if extraction is not None:
                 change.outcome, skipped = FROM_CONTENT, extraction.skipped
-                element = encode_element(extraction.projection)
+                projection = extraction.projection
+                element = encode_element(projection)
         if not element:
             if reason == "" or (reason.startswith("no raw") and _other_revision(item, lookup)):
                 reason = "the snapshot in the kit is of another revision"
@@ -148,14 +150,14 @@ class RawLinkset:
         change.document = append(document, element)
         if skipped:
             change.counts = {"skipped-values": skipped}
-        self._check(item, element)
+        self._check(item, projection)
 
-    def _check(self, item: _Pending, element: bytes) -> None:
+    def _check(self, item: _Pending, projection: Projection) -> None:
         """Compare with the canonical linkset (schemas/raw-linkset.md, "Divergence")."""
         linkset = item.fields.subdocument(shape.OBSERVATION.linkset)
         if linkset is None:
             return
-        differs = divergence.compare(decode(element[_ELEMENT_OVERHEAD:]), linkset)
+        differs = divergence.compare(projection, linkset)
         if differs is None:
             return
         finding = _finding("divergent", str(differs), item)

@@ -104,5 +104,5 @@ def check_ratio(reader: ChunkReader, produced: int, limits: Limits) -> None:
         raise LimitError(
             f"expands {met} times by byte {taken} ({produced} bytes so far), over the limit ratio = {limits.ratio}",
             where=reader.where,
-            hint=f"if this kit is known to be sound, raise it: --limit ratio={met}",
+            hint=f"if this kit is known to be sound, raise it: --max ratio={met}",
         )

@@ -1,1 +1,1 @@
-"""."""
+"""One module a verb: each returns a frozen report and prints nothing."""

@@ -13,7 +13,7 @@ GIB = 1024 * MIB
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """Generous bounds, every one of them overridable (``--limit name=value``); all in the unit their name says."""
+    """Generous bounds, every one of them overridable (``--max name=value``); all in the unit their name says."""
 
     members: int = 1_000_000
     member_bytes: int = 1024 * GIB
@@ -50,7 +50,7 @@ class Limits:
             raise LimitError(
                 f"{met:,} is over the limit {name} = {bound:,}",
                 where=where,
-                hint=f"if this kit is known to be sound, raise it: --limit {name}={met}",
+                hint=f"if this kit is known to be sound, raise it: --max {name}={met}",
             )
 
     def with_overrides(self, overrides: dict[str, int]) -> Limits:

@@ -143,7 +143,7 @@ def test_a_length_of_2_gib_in_a_file_of_4_bytes_asks_for_nothing() -> None:
     with pytest.raises(LimitError, match="document_bytes") as caught:
         list(runs([int32(2**31 - 1)], limits=LIMITS))
     assert caught.value.where == "document 0: byte 0"
-    assert "--limit document_bytes=2147483647" in caught.value.hint
+    assert "--max document_bytes=2147483647" in caught.value.hint
 
 
 def test_the_limit_is_the_largest_length_allowed() -> None:

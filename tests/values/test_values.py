@@ -114,5 +114,5 @@ def test_a_limit_names_itself_the_value_met_and_the_way_out() -> None:
     with pytest.raises(LimitError) as caught:
         limits.check("members", 3, where="a.tar")
     assert str(caught.value) == "a.tar: 3 is over the limit members = 2"
-    assert caught.value.hint.endswith("--limit members=3")
+    assert caught.value.hint.endswith("--max members=3")
     assert "members" in Limits.names()

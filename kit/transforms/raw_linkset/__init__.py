@@ -1,1 +1,10 @@
-"""."""
+"""The ``raw-linkset`` backfill: schemas/raw-linkset.md.
+
+``shape`` names everything, ``projection`` is the value, one module an upstream format extracts it, ``divergence``
+checks it against the canonical linkset, ``transform`` decides and splices.
+"""
+
+from kit.transforms.raw_linkset.cache_map import CacheMap, parse_cache_map
+from kit.transforms.raw_linkset.transform import RawLinkset
+
+__all__ = ["CacheMap", "RawLinkset", "parse_cache_map"]

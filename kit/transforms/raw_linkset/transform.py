@@ -18,6 +18,7 @@ from kit.errors import BsonError, ContentError, StoppedError
 from kit.transforms.coverage import NO_TENANT, is_observations
 from kit.transforms.protocol import Change, Finding, Lookup
 from kit.transforms.raw_linkset import divergence, registry, shape
+from kit.transforms.raw_linkset.cache_map import CacheMap
 from kit.transforms.raw_linkset.fields import Fields, decode
 from kit.transforms.raw_linkset.keys import CACHE, SNAPSHOT, advisory_key, revision_key
 from kit.transforms.raw_linkset.projection import EMPTY, Extraction, Projection, encode_element, from_linkset
@@ -46,6 +47,10 @@ class RawLinkset:
     stop_on_divergence: bool = False
     cache_collection: str = "dto"
     cache_shape: shape.DocumentShape = field(default=shape.DTO)
+
+    def with_cache(self, cache: CacheMap) -> RawLinkset:
+        """Read cached payloads where ``cache`` says."""
+        return dataclasses.replace(self, cache_collection=cache.collection, cache_shape=cache.places)
 
     @property
     def name(self) -> str:

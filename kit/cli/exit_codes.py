@@ -1,0 +1,56 @@
+"""The one table of exit codes: printed by ``--help`` and the README, used where errors become codes."""
+
+from __future__ import annotations
+
+from kit import errors
+from kit.errors import KitError
+
+OK = 0
+INTERNAL = 70
+
+TABLE: tuple[tuple[int, str], ...] = (
+    (0, "ok"),
+    (1, "not found or unreadable"),
+    (2, "digest mismatch"),
+    (3, "unsigned"),
+    (4, "untrusted or refused by policy"),
+    (5, "signature or envelope invalid"),
+    (7, "stale or expired"),
+    (8, "rollback"),
+    (9, "hostile or malformed archive, or a limit"),
+    (10, "wrong base of a delta"),
+    (11, "content invalid (BSON, schema, coverage)"),
+    (12, "stopped by a stop rule"),
+    (13, "key missing or unusable"),
+    (64, "usage"),
+    (70, "internal error"),
+    (74, "output not written"),
+    (130, "interrupted"),
+)
+
+# The nearest class in an error's own order of inheritance decides.
+_CODES: dict[type[KitError], int] = {
+    errors.UnreadableError: 1,
+    errors.DigestError: 2,
+    errors.UnsignedError: 3,
+    errors.UntrustedError: 4,
+    errors.SignatureError: 5,
+    errors.ArchiveError: 9,
+    errors.ContentError: 11,
+    errors.StoppedError: 12,
+    errors.KeyUnusableError: 13,
+    errors.UsageError: 64,
+    errors.OutputError: 74,
+    errors.InterruptedRunError: 130,
+    KitError: 70,
+}
+
+
+def exit_code(error: KitError) -> int:
+    """Map an error to the process's exit code."""
+    return next(_CODES[kind] for kind in type(error).__mro__ if kind in _CODES)
+
+
+def table_text() -> str:
+    """Give the table for ``--help``."""
+    return "\n".join(f"{code:>5}  {meaning}" for code, meaning in TABLE)

@@ -1,0 +1,73 @@
+"""``kit keys``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from kit.cli.options import FILE, json_option
+from kit.cli.output import print_report
+from kit.errors import KeyUnusableError
+from kit.signing import Algorithm, PublicKey, generate, load_private, load_public, write_private, write_public
+
+_KINDS = {"ed25519": Algorithm.ED25519, "es256": Algorithm.ES256, "ps256": Algorithm.PS256}
+
+
+@click.group("keys")
+def keys_group() -> None:
+    """Make and show keys."""
+
+
+@keys_group.command("generate")
+@click.argument("path", type=FILE)
+@click.option(
+    "--algorithm",
+    type=click.Choice(sorted(_KINDS)),
+    default="es256",
+    show_default=True,
+    help="es256 also signs whole archives (.sig), reproducibly; ed25519 cannot; the salt of ps256 does not reproduce.",
+)
+@click.option("--passphrase", "ask", is_flag=True, help="Ask for a passphrase at the terminal and encrypt the key.")
+@json_option
+def generate_command(path: Path, algorithm: str, ask: bool, as_json: bool) -> None:
+    """Make a key pair: the private key at PATH (mode 0600), the public one beside it as PATH.pub.
+
+    \b
+    Example:
+      kit keys generate site.pem
+    """
+    passphrase = click.prompt("Passphrase", hide_input=True, confirmation_prompt=True, err=True) if ask else None
+    key = generate(_KINDS[algorithm])
+    write_private(path, key, passphrase.encode() if passphrase else None)
+    public = path.with_name(f"{path.name}.pub")
+    write_public(public, key.public)
+    lines = [f"private key: {path}", f"public key:  {public}", *_lines(key.public)]
+    print_report(lines, {"private": str(path), "public": str(public), **_json(key.public)}, as_json=as_json)
+
+
+@keys_group.command("show")
+@click.argument("path", type=FILE)
+@json_option
+def show_command(path: Path, as_json: bool) -> None:
+    """Show key id, algorithm and public key of a public or unencrypted private key file."""
+    key = _public(path)
+    print_report([*_lines(key), key.pem.decode().rstrip()], _json(key), as_json=as_json)
+
+
+def _public(path: Path) -> PublicKey:
+    try:
+        return load_public(path)
+    except KeyUnusableError as error:
+        try:
+            return load_private(path).public
+        except KeyUnusableError:
+            raise error from None
+
+
+def _lines(key: PublicKey) -> list[str]:
+    return [f"key id:      {key.key_id}", f"algorithm:   {key.algorithm}"]
+
+
+def _json(key: PublicKey) -> dict[str, str]:
+    return {"keyId": key.key_id, "algorithm": str(key.algorithm), "publicKey": key.pem.decode()}

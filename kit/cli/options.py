@@ -1,0 +1,135 @@
+"""Options that several commands share, each said once."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from kit.errors import KeyUnusableError, UnreadableError, UsageError
+from kit.ops.kits import Environment
+from kit.signing import PrivateKey, PublicKey, load_private, load_public
+from kit.values import Limits
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+FILE = click.Path(path_type=Path)
+
+
+def kit_argument(command: Command) -> Command:
+    """KIT: an archive or a folder."""
+    return click.argument("kit", type=FILE)(command)
+
+
+def json_option(command: Command) -> Command:
+    """Print the report as JSON."""
+    return click.option("--json", "as_json", is_flag=True, help="Print the report as JSON (schemas/).")(command)
+
+
+def reading_options(command: Command) -> Command:
+    """How to read a kit, and with how many workers."""
+    for option in reversed(
+        (
+            click.option(
+                "--workers",
+                type=click.IntRange(1, 256),
+                default=os.cpu_count() or 1,
+                show_default="one a core",
+                help="Processes that do the work; the result does not depend on it.",
+            ),
+            click.option("--allow-links", is_flag=True, help="Carry relative links that stay inside the kit."),
+            click.option(
+                "--max",
+                "maxima",
+                metavar="NAME=VALUE",
+                multiple=True,
+                help=f"Raise or lower a limit: {', '.join(Limits.names())}.",
+            ),
+        )
+    ):
+        command = option(command)
+    return command
+
+
+def trust_option(command: Command) -> Command:
+    """Public keys whose signatures count."""
+    return click.option(
+        "--trusted-key",
+        "trusted_keys",
+        type=FILE,
+        multiple=True,
+        metavar="PEM",
+        help="A public key whose signature counts; may be given several times.",
+    )(command)
+
+
+def reading(workers: int, maxima: tuple[str, ...], *, allow_links: bool) -> Environment:
+    """Make the environment from its options.
+
+    Raises:
+        UsageError: A limit is not called so, or its value is no count.
+    """
+    overrides: dict[str, int] = {}
+    for text in maxima:
+        name, _, value = text.partition("=")
+        if name not in Limits.names() or not (value.isascii() and value.isdigit()):
+            raise UsageError(f"--max {text}: NAME=VALUE is expected, with one of {', '.join(Limits.names())}")
+        overrides[name] = int(value)
+    return Environment(limits=Limits().with_overrides(overrides), allow_links=allow_links, workers=workers)
+
+
+def trusted(paths: tuple[Path, ...]) -> dict[str, PublicKey]:
+    """Load public keys, by key id.
+
+    Raises:
+        KeyUnusableError: A file is no public key of a kind this toolkit accepts.
+    """
+    keys = [load_public(path) for path in paths]
+    return {key.key_id: key for key in keys}
+
+
+def private_key(path: Path, passphrase_fd: int | None) -> PrivateKey:
+    """Load a signing key; its passphrase comes from a descriptor, or from the terminal if there is one.
+
+    Raises:
+        KeyUnusableError: The file is refused, or the passphrase is missing or wrong.
+    """
+    return load_private(path, lambda: _passphrase(path, passphrase_fd))
+
+
+def read_file(path: Path) -> bytes:
+    """Read a small configuration file.
+
+    Raises:
+        UnreadableError: It is not there, or not readable.
+    """
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise UnreadableError(f"cannot be read: {error.strerror}", where=str(path)) from error
+
+
+def _passphrase(path: Path, descriptor: int | None) -> bytes:
+    if descriptor is not None:
+        try:
+            with open(descriptor, "rb", closefd=False) as file:
+                return file.readline().rstrip(b"\r\n")
+        except OSError as error:
+            raise KeyUnusableError(f"the passphrase cannot be read: {error.strerror}", where=str(path)) from error
+    if not sys.stdin.isatty():
+        raise KeyUnusableError(
+            "the key needs a passphrase, and there is no terminal to ask at",
+            where=str(path),
+            hint="give it with --passphrase-fd",
+        )
+    text: str = click.prompt(f"Passphrase of {path}", hide_input=True, err=True)
+    return text.encode()
+
+
+passphrase_option = click.option(
+    "--passphrase-fd", type=int, metavar="N", help="Read the passphrase of the signing key from this descriptor."
+)

@@ -1,0 +1,189 @@
+"""``kit plan`` and ``kit patch``: one set of options, one path."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from kit.cli.options import (
+    FILE,
+    json_option,
+    kit_argument,
+    passphrase_option,
+    private_key,
+    read_file,
+    reading,
+    reading_options,
+    trust_option,
+    trusted,
+)
+from kit.cli.output import print_report
+from kit.errors import ContentError, UsageError
+from kit.ops.patch import Output, PatchRequest, patch, plan
+from kit.reports.patches import patch_json, patch_lines
+from kit.transforms.protocol import Transform
+from kit.transforms.raw_linkset import RawLinkset, parse_cache_map
+from kit.values import Timestamp
+
+_TRANSFORMS = ("raw-linkset",)
+
+
+def _what_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """What to do: the options that plan and patch share."""
+    for option in reversed(
+        (
+            click.option(
+                "--transform",
+                "transforms",
+                type=click.Choice(_TRANSFORMS),
+                multiple=True,
+                default=("raw-linkset",),
+                show_default=True,
+                help="What to apply, in this order.",
+            ),
+            trust_option,
+            click.option(
+                "--insecure-unverified-base",
+                is_flag=True,
+                help="Accept a base whose signatures were not verified; what is made of it says so for ever.",
+            ),
+            click.option("--tenant", "tenants", multiple=True, metavar="T", help="Only this tenant; repeatable."),
+            click.option("--limit", type=click.IntRange(0), metavar="N", help="Change at most N documents."),
+            click.option(
+                "--on-divergence",
+                type=click.Choice(("warn", "stop")),
+                default="warn",
+                show_default=True,
+                help="What to do where rawLinkset and the canonical linkset would disagree.",
+            ),
+            click.option(
+                "--cache-map", type=FILE, metavar="FILE", help="Where cached payloads are (schemas/cache-map.md)."
+            ),
+            click.option(
+                "--created-at",
+                metavar="TIME",
+                envvar="SOURCE_DATE_EPOCH",
+                help="Time of the new generation, RFC 3339 UTC or seconds; the clock by default.",
+            ),
+            reading_options,
+            json_option,
+        )
+    ):
+        command = option(command)
+    return command
+
+
+@click.command("plan")
+@kit_argument
+@_what_options
+def plan_command(kit: Path, as_json: bool, **what: Any) -> None:
+    """Show exactly what patch would change in KIT, and write nothing.
+
+    \b
+    Example:
+      kit plan offline-kit.tar.zst --trusted-key publisher.pub.pem
+    """
+    report = plan(_request(kit, **what))
+    print_report(patch_lines(report), patch_json(report), as_json=as_json)
+
+
+@click.command("patch")
+@kit_argument
+@click.option("--output", "-o", type=FILE, metavar="OUT", help="Write the patched kit here; it must not exist.")
+@click.option("--in-place", is_flag=True, help="Replace KIT; the old one is kept as KIT.bak.")
+@click.option("--no-backup", is_flag=True, help="With --in-place: do not keep the old kit.")
+@click.option("--signing-key", type=FILE, metavar="PEM", required=True, help="The private key that signs the result.")
+@passphrase_option
+@click.option("--operator", metavar="NAME", help="Who does this, for the signed provenance.")
+@click.option("--environment", "place", metavar="NAME", help="Where it is done, for the signed provenance.")
+@_what_options
+def patch_command(
+    kit: Path,
+    output: Path | None,
+    in_place: bool,
+    no_backup: bool,
+    signing_key: Path,
+    passphrase_fd: int | None,
+    operator: str | None,
+    place: str | None,
+    as_json: bool,
+    **what: Any,
+) -> None:
+    """Patch KIT into a new signed generation, beside it or in place.
+
+    The base is verified first, the result is read back and verified before it gets its name, and until then nothing but
+    a folder named after the output is written.
+
+    \b
+    Examples:
+      kit patch kit.tar.zst -o patched.tar.zst --trusted-key publisher.pub.pem --signing-key site.pem
+      kit patch kit.tar.zst --in-place --trusted-key publisher.pub.pem --signing-key site.pem
+    """
+    if (output is None) != in_place:
+        raise click.UsageError("say where the result goes: either --output OUT or --in-place")
+    if no_backup and not in_place:
+        raise click.UsageError("--no-backup goes with --in-place")
+    request = _request(kit, **what)
+    destination = Output(
+        path=output,
+        key=private_key(signing_key, passphrase_fd),
+        keep_backup=not no_backup,
+        operator=operator,
+        place=place,
+    )
+    report = patch(request, destination)
+    print_report(patch_lines(report), patch_json(report), as_json=as_json)
+    for obligation in report.base.obligations:
+        if obligation.error is not None:
+            click.echo(f"kit: warning: unverified base: {obligation.error}", err=True)
+
+
+def _request(
+    kit: Path,
+    *,
+    transforms: tuple[str, ...],
+    trusted_keys: tuple[Path, ...],
+    insecure_unverified_base: bool,
+    tenants: tuple[str, ...],
+    limit: int | None,
+    on_divergence: str,
+    cache_map: Path | None,
+    created_at: str | None,
+    workers: int,
+    maxima: tuple[str, ...],
+    allow_links: bool,
+) -> PatchRequest:
+    if insecure_unverified_base and trusted_keys:
+        raise click.UsageError("--insecure-unverified-base and --trusted-key exclude each other")
+    if not insecure_unverified_base and not trusted_keys:
+        raise click.UsageError("name the publisher's key with --trusted-key (or say --insecure-unverified-base)")
+    return PatchRequest(
+        kit=kit,
+        transforms=tuple(_transform(name, tenants, on_divergence, cache_map) for name in dict.fromkeys(transforms)),
+        trusted=None if insecure_unverified_base else trusted(trusted_keys),
+        created_at=_created_at(created_at),
+        limit=limit,
+        environment=reading(workers, maxima, allow_links=allow_links),
+    )
+
+
+def _transform(name: str, tenants: tuple[str, ...], on_divergence: str, cache_map: Path | None) -> Transform:
+    if name != "raw-linkset":
+        raise UsageError(f"no transform is called {name!r}")
+    cache = read_file(cache_map) if cache_map is not None else None
+    transform = RawLinkset(tenants=frozenset(tenants) or None, stop_on_divergence=on_divergence == "stop")
+    return transform if cache is None else transform.with_cache(parse_cache_map(cache, where=str(cache_map)))
+
+
+def _created_at(text: str | None) -> Timestamp:
+    """Take the time as an input; only where none is given, read the clock, once."""
+    if text is None:
+        return Timestamp(int(time.time()))
+    try:
+        return Timestamp.parse(text)
+    except ContentError as error:
+        raise UsageError(f"--created-at: {error.what}") from error

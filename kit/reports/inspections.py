@@ -1,0 +1,77 @@
+"""The inspect report: schemas/inspect-report.md."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from kit.ops.inspect import InspectReport
+from kit.reports.coverage import coverage_json, coverage_lines
+from kit.reports.table import table
+from kit.reports.verdicts import SCHEMA_VERSION
+from kit.transforms.coverage import is_observations
+
+
+def inspect_json(report: InspectReport) -> dict[str, Any]:
+    """Give the report as JSON."""
+    manifest = report.manifest
+    return {
+        "schemaVersion": SCHEMA_VERSION,
+        "kit": str(report.kit),
+        "container": report.container.value,
+        "storedBytes": report.stored_bytes,
+        "files": report.files,
+        "fileBytes": report.file_bytes,
+        "manifest": {
+            "shape": manifest.shape.value,
+            "sha256": str(manifest.sha256),
+            "bundleId": manifest.bundle_id,
+            "version": manifest.version,
+            "channel": manifest.channel,
+            "generation": manifest.generation,
+            "createdAt": str(manifest.created_at) if manifest.created_at else None,
+            "lineage": [entry.to_json() for entry in manifest.lineage],
+        }
+        if manifest
+        else None,
+        "claimedSigners": [{"keyId": claim.key_id, "algorithm": claim.algorithm} for claim in report.claims],
+        "problems": list(report.problems),
+        "collections": [
+            {
+                "path": str(member.path),
+                "db": member.name.database,
+                "collection": member.name.collection,
+                "documents": tally.documents,
+                "bytes": tally.bytes,
+                "tenants": coverage_json(tally.tenants)
+                if is_observations(member.name)
+                else {name: {"documents": covered.documents} for name, covered in sorted(tally.tenants.items())},
+            }
+            for member, tally in report.collections
+        ],
+    }
+
+
+def inspect_lines(report: InspectReport) -> Iterator[str]:
+    """Give the report as lines of text."""
+    stored = f", {report.stored_bytes:,} bytes" if report.stored_bytes is not None else ""
+    yield f"{report.kit}: {report.container.value}{stored}; {report.files:,} files, {report.file_bytes:,} bytes"
+    manifest = report.manifest
+    if manifest is not None:
+        name = " ".join(text for text in (manifest.bundle_id, manifest.version, manifest.channel) if text)
+        yield f"manifest: {manifest.shape.value} shape, {name or 'unnamed'}, generation {manifest.generation}"
+        for entry in manifest.lineage:
+            yield f"  generation {entry.generation} was replaced at {entry.at} by {entry.operation} ({entry.tool})"
+    for claim in report.claims:
+        yield f"says it is signed by {claim.key_id} ({claim.algorithm}); not verified, see kit verify"
+    for problem in report.problems:
+        yield f"problem: {problem}"
+    if report.collections:
+        yield ""
+        rows = [(str(member.path), f"{tally.documents:,}", f"{tally.bytes:,}") for member, tally in report.collections]
+        yield from table(("collection", "documents", "bytes"), rows)
+    for member, tally in report.collections:
+        if is_observations(member.name):
+            yield ""
+            yield str(member.path)
+            yield from coverage_lines(tally.tenants)

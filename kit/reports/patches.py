@@ -1,0 +1,156 @@
+"""The report of ``kit plan`` and ``kit patch``: schemas/patch-report.md."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+from kit.engine.rewrite import MemberChange, Rewrite
+from kit.ops.generation import parameters_digest
+from kit.ops.patch import PatchReport
+from kit.reports.coverage import coverage_json
+from kit.reports.table import table
+from kit.reports.verdicts import SCHEMA_VERSION, judgement_json
+from kit.version import TOOL, VERSION
+
+SHOWN_FINDINGS = 5
+"""Documents named in the text report for each reason; the JSON report has them all (up to its own bound)."""
+
+
+def patch_json(report: PatchReport) -> dict[str, Any]:
+    """Give the report as JSON."""
+    generation = report.generation
+    return {
+        "schemaVersion": SCHEMA_VERSION,
+        "tool": {"name": TOOL, "version": VERSION},
+        "kit": str(report.kit),
+        "live": report.live,
+        "container": report.container.value,
+        "storedBytes": report.stored_bytes,
+        "createdAt": str(report.created_at),
+        "base": judgement_json(report.base),
+        "transforms": [
+            {"name": t.name, "version": t.version, "parametersSha256": str(parameters_digest(t))}
+            for t in report.transforms
+        ],
+        "changed": report.changed,
+        "collections": [_member_json(change) for _, change in sorted(report.rewrite.members.items())],
+        "outcomes": _nested(report.rewrite.outcomes),
+        "counts": _nested(report.rewrite.counts),
+        "findings": [
+            {
+                "member": str(path),
+                "transform": transform,
+                "kind": finding.kind,
+                "tenant": finding.tenant,
+                "document": finding.document,
+                "reason": finding.reason,
+            }
+            for path, transform, finding in report.rewrite.findings
+        ],
+        "omittedFindings": report.rewrite.omitted_findings,
+        "generation": generation.number if generation else None,
+        "manifestSha256": str(generation.manifest_sha256) if generation else None,
+        "signedBy": [generation.key_id] if generation else [],
+        "output": str(report.output) if report.output else None,
+        "outputBytes": report.output_bytes,
+        "outputSha256": str(report.output_sha256) if report.output_sha256 else None,
+        "backup": str(report.backup) if report.backup else None,
+        "tempBytes": report.temp_bytes,
+    }
+
+
+def _member_json(change: MemberChange) -> dict[str, Any]:
+    return {
+        "path": str(change.collection.path),
+        "db": change.collection.name.database,
+        "collection": change.collection.name.collection,
+        "documents": change.tally.documents,
+        "bytes": change.tally.bytes,
+        "changed": change.changed,
+        "addedBytes": change.added_bytes,
+        "tenants": coverage_json(change.tally.tenants),
+    }
+
+
+def _nested(counts: Counter[tuple[str, str, str]]) -> dict[str, dict[str, dict[str, int]]]:
+    """Give transform → tenant → outcome → count."""
+    nested: dict[str, dict[str, dict[str, int]]] = {}
+    for (transform, tenant, outcome), count in sorted(counts.items()):
+        nested.setdefault(transform, {}).setdefault(tenant, {})[outcome] = count
+    return nested
+
+
+def patch_lines(report: PatchReport) -> Iterator[str]:
+    """Give the report as lines of text."""
+    done = report.rewrite
+    for transform in report.transforms:
+        yield from _outcome_lines(transform.name, done)
+    yield from _finding_lines(done)
+    for path, change in sorted(done.members.items()):
+        if change.changed:
+            yield f"{path}: {change.changed:,} of {change.tally.documents:,} documents, +{change.added_bytes:,} bytes"
+    yield ""
+    if not report.changed:
+        yield from _unchanged_lines(report)
+    elif not report.live:
+        yield f"would write about {report.output_bytes:,} bytes, in {report.temp_bytes:,} bytes of temporary space"
+        yield f"nothing was written; kit patch would change {report.changed:,} documents"
+    else:
+        yield from _written_lines(report)
+
+
+def _outcome_lines(transform: str, done: Rewrite) -> Iterator[str]:
+    found = {key: count for key, count in done.outcomes.items() if key[0] == transform}
+    if not found:
+        yield f"{transform}: no collection of this kit is concerned"
+        return
+    outcomes = sorted({outcome for _, _, outcome in found}, key=lambda name: _ORDER.get(name, len(_ORDER)))
+    tenants = sorted({tenant for _, tenant, _ in found})
+    rows = [
+        (tenant or "(no tenant)", *(f"{done.outcomes[transform, tenant, outcome]:,}" for outcome in outcomes))
+        for tenant in tenants
+    ]
+    yield from table((transform, *outcomes), rows)
+    yield ""
+
+
+_ORDER = {
+    name: place
+    for place, name in enumerate(("snapshot", "cache", "content", "present", "null", "unresolvable", "not-selected"))
+}
+
+
+def _finding_lines(done: Rewrite) -> Iterator[str]:
+    reasons: Counter[tuple[str, str]] = Counter()
+    named: dict[tuple[str, str], list[str]] = {}
+    for _, _, finding in done.findings:
+        # Divergences differ in each document; they are told apart in the JSON report.
+        reason = (finding.kind, finding.reason if finding.kind != "divergent" else "rawLinkset and linkset disagree")
+        reasons[reason] += 1
+        if reasons[reason] <= SHOWN_FINDINGS:
+            named.setdefault(reason, []).append(finding.document)
+    for (kind, why), count in reasons.most_common():
+        shown = ", ".join(named[kind, why])
+        yield f"{kind}: {count:,} x {why}: {shown}{', …' if count > SHOWN_FINDINGS else ''}"
+    if done.omitted_findings:
+        yield f"and {done.omitted_findings:,} more findings that are counted but not named"
+    if reasons:
+        yield ""
+
+
+def _unchanged_lines(report: PatchReport) -> Iterator[str]:
+    yield "nothing to change: every document that could be patched already is"
+    if report.output is not None:
+        yield f"wrote {report.output}, a byte-for-byte copy of {report.kit}"
+
+
+def _written_lines(report: PatchReport) -> Iterator[str]:
+    generation = report.generation
+    if generation is not None:
+        yield f"generation {generation.number}, signed by {generation.key_id}"
+    size = f" ({report.output_bytes:,} bytes)" if report.output_bytes is not None else ""
+    yield f"wrote {report.output}{size}, read back and verified"
+    if report.backup is not None:
+        yield f"the old kit is kept as {report.backup}"

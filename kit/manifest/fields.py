@@ -77,11 +77,14 @@ class Fields:
         """Read an object."""
         return Fields.of(self.members.get(name), f"{self.place}.{name}")
 
+    def any_digest(self, name: str) -> Sha256:
+        """Read a digest in any spelling that ``Sha256.parse`` takes."""
+        return self._parsed(name, Sha256.parse, self.text(name))
+
     def digest(self, name: str) -> Sha256:
         """Read a digest in this project's own spelling: 64 lower-case hex digits."""
-        text = self.text(name)
-        digest = self._parsed(name, Sha256.parse, text)
-        if str(digest) != text:
+        digest = self.any_digest(name)
+        if str(digest) != self.members[name]:
             raise self._fault(name, "64 lower-case hex digits")
         return digest
 

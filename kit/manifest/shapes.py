@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from kit.errors import KitError, ManifestError
+from kit.errors import ManifestError
 from kit.manifest.fields import Fields, kind
 from kit.manifest.location import is_reserved
 from kit.values import MemberPath, Sha256
@@ -138,10 +138,10 @@ def _entry(fields: Fields, files: FileList) -> Entry:
     names = _digest_names(fields.members)
     if files.digest_name not in names:
         raise ManifestError(f"{fields.place}.{files.digest_name}: a digest is expected, as in the first entry")
-    sha256 = fields.digest("sha256") if files.shape is Shape.OWN else _any_digest(fields, files.digest_name)
+    sha256 = fields.digest("sha256") if files.shape is Shape.OWN else fields.any_digest(files.digest_name)
     for name in names:
         # A second digest would be left stale by a patch, unless it is known to be the same one.
-        if _any_digest(fields, name) != sha256:
+        if fields.any_digest(name) != sha256:
             raise ManifestError(f"{fields.place}: {files.digest_name} and {name} differ")
     size = None
     if files.shape is Shape.OWN or "size" in fields.members:
@@ -151,15 +151,6 @@ def _entry(fields: Fields, files: FileList) -> Entry:
 
 def _digest_names(item: dict[str, Any]) -> list[str]:
     return [name for name in DIGEST_NAMES if name in item]
-
-
-def _any_digest(fields: Fields, name: str) -> Sha256:
-    try:
-        return Sha256.parse(fields.text(name))
-    except ManifestError:
-        raise
-    except KitError as error:
-        raise ManifestError(f"{fields.place}.{name}: {error.what}") from error
 
 
 def _in_spelling_of(found: str, sha256: Sha256) -> str:

@@ -200,7 +200,13 @@ class PrivateKey:
                 return self._handle.sign(raw, padding.PKCS1v15(), _PREHASHED)
 
     def pem(self, passphrase: bytes | None = None) -> bytes:
-        """Print as PKCS#8, encrypted when there is a passphrase."""
+        """Print as PKCS#8, encrypted when there is a passphrase.
+
+        Raises:
+            KeyUnusableError: The passphrase is empty: who was asked for one must not get an open key unawares.
+        """
+        if passphrase == b"":
+            raise KeyUnusableError("an empty passphrase protects nothing", hint="to leave the key open, give none")
         protection = serialization.BestAvailableEncryption(passphrase) if passphrase else serialization.NoEncryption()
         return self._handle.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, protection)
 

@@ -174,6 +174,18 @@ def test_what_is_not_one_public_key_is_refused(pem: bytes, fault: str) -> None:
         PublicKey.parse(pem, where="k.pem")
 
 
+@settings(deadline=None)
+@given(st.sampled_from(_KEYS[:2]), st.booleans(), st.integers(min_value=0), st.integers(1, 255))
+def test_a_damaged_key_is_refused_or_is_another_key(key: PrivateKey, public: bool, place: int, flip: int) -> None:  # noqa: FBT001
+    pem = bytearray(key.public.pem if public else key.pem())
+    pem[place % len(pem)] ^= flip
+    try:
+        met = PublicKey.parse(bytes(pem)) if public else PrivateKey.parse(bytes(pem)).public
+    except KeyUnusableError:
+        return
+    assert (met.key_id == key.public.key_id) is (met == key.public)
+
+
 def test_older_private_key_files_are_refused_with_the_way_to_convert_them() -> None:
     handle = ec.generate_private_key(ec.SECP256R1())
     sec1 = handle.private_bytes(PEM, serialization.PrivateFormat.TraditionalOpenSSL, PLAIN)
@@ -193,6 +205,10 @@ def test_passphrases_are_asked_for_exactly_when_needed() -> None:
         PrivateKey.parse(key.pem(b"secret"))
     with pytest.raises(KeyUnusableError, match="wrong passphrase"):
         PrivateKey.parse(key.pem(b"secret"), b"guess")
+    with pytest.raises(KeyUnusableError, match="wrong passphrase"):
+        PrivateKey.parse(key.pem(b"secret"), b"")
+    with pytest.raises(KeyUnusableError, match="an empty passphrase protects nothing"):
+        key.pem(b"")
     with pytest.raises(KeyUnusableError, match="the key is not encrypted"):
         PrivateKey.parse(key.pem(), b"secret")
 

@@ -25,8 +25,18 @@ from packageurl import PackageURL
 _REMEMBERED: Final = 16384
 """Values kept for each cache: a few MB in each worker; advisories repeat their packages for long stretches."""
 
-_LOWER_BEYOND_LIBRARY: Final = frozenset({"brew"})
-"""Types whose definition has namespace and name lower-cased, which packageurl-python 0.17.6 does not know yet."""
+_LOWER_BEYOND_LIBRARY: Final = {
+    "brew": ("namespace", "name"),
+    "deb": ("namespace", "name"),
+    "golang": ("namespace", "name"),
+    "npm": ("namespace",),
+    "rpm": ("namespace",),
+    "vscode-extension": ("namespace", "name"),
+}
+"""What the definitions of types (purl-spec, ``types/``) call case-insensitive, and packageurl-python 0.17.6 keeps.
+
+Both sides of a comparison pass here, so that a type that is missing can only report a difference that is none.
+"""
 
 _VALUE: Final = r"(?:\\.|[^\\:])+"
 _FORMATTED: Final = re.compile(
@@ -55,8 +65,8 @@ def canonical_purl(purl: str) -> str:
     try:
         # Qualifiers are dropped after parsing: for some types they decide about the case of the name.
         parsed = PackageURL.from_string(purl)
-        if parsed.type in _LOWER_BEYOND_LIBRARY:
-            parsed = parsed._replace(namespace=parsed.namespace and parsed.namespace.lower(), name=parsed.name.lower())
+        for component in _LOWER_BEYOND_LIBRARY.get(parsed.type, ()):
+            parsed = parsed._replace(**{component: (getattr(parsed, component) or "").lower()})
         return str(parsed._replace(qualifiers={}, subpath=None).to_string())
     except ValueError:
         return purl

@@ -1,0 +1,194 @@
+from __future__ import annotations
+
+import pickle
+from collections.abc import Iterator, Mapping
+from importlib.metadata import EntryPoint
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kit.errors import ContentError, UsageError
+from kit.transforms.raw_linkset import registry
+from kit.transforms.raw_linkset.projection import EMPTY, Extraction
+
+BUILT_IN = registry.assemble([])
+
+
+@pytest.mark.parametrize(
+    ("stated", "name"),
+    [
+        *((stated, "osv") for stated in ("OSV", "osv", " osv ", "osv-1.6.0", "OSV 1.x", "osv1", "OSV-Schema v1.7")),
+        *(
+            (stated, "csaf")
+            for stated in ("CSAF", "csaf-2.0", "CSAF 2.1", "csaf_vex", "csaf/2.0", "csaf v2", "CSAF2.0")
+        ),
+        *((stated, "cve") for stated in ("CVE", "CVE5", "cve-5.1", "cve json 5", "CVE JSON v5.1.1", "CVE_RECORD 5.0")),
+        *((stated, "ghsa") for stated in ("GHSA", "ghsa-rest", "GitHub Security Advisory")),
+    ],
+)
+def test_a_format_is_known_by_its_usual_names(stated: str, name: str) -> None:
+    extractor = BUILT_IN.for_format(stated)
+    assert extractor is not None
+    assert extractor.name == name
+
+
+@pytest.mark.parametrize(
+    "stated",
+    ["HTML", "", " ", "5.1", "csaf-1.2", "CVRF 1.2", "cve-4", "CVE JSON 4.0", "osv-2.0", "osvx", "o" * 65, None, 5],
+)
+def test_other_names_and_versions_are_unknown(stated: object) -> None:
+    assert BUILT_IN.for_format(stated) is None
+
+
+def test_a_document_that_names_no_format_must_be_recognised_by_exactly_one() -> None:
+    osv = {"id": "X", "modified": "2024-01-01T00:00:00Z"}
+    found = BUILT_IN.sniff(osv)
+    assert found is not None
+    assert found.name == "osv"
+    assert BUILT_IN.sniff(osv | {"ghsa_id": "GHSA-1"}) is None
+    assert BUILT_IN.sniff({"title": "nothing known"}) is None
+    assert BUILT_IN.sniff(osv | {"schema_version": "2.0"}) is None
+
+
+def test_the_roots_of_all_are_what_sniffing_needs() -> None:
+    assert frozenset().union(*(one.roots for one in BUILT_IN.extractors)) == BUILT_IN.roots
+    assert {"id", "document", "containers", "ghsa_id"} <= BUILT_IN.roots
+
+
+def test_the_installed_registry_holds_the_built_ins_once_and_is_read_once() -> None:
+    loaded = registry.load()
+    assert [one.name for one in loaded.extractors][:4] == ["osv", "csaf", "cve", "ghsa"]
+    assert registry.load() is loaded
+
+
+def test_built_ins_travel_to_a_worker() -> None:
+    for extractor in BUILT_IN.extractors:
+        assert pickle.loads(pickle.dumps(extractor)) == extractor  # noqa: S301 -- our own bytes
+
+
+SOUND = """
+from kit.transforms.raw_linkset.projection import Extraction, Projection
+
+class Cyclone:
+    name = "cyclone"
+    formats = frozenset({"cyclonedx", "cyclonedx-1"})
+    roots = frozenset({"bomFormat"})
+
+    def recognises(self, raw):
+        return raw["bomFormat"] == "CycloneDX"
+
+    def extract(self, raw):
+        if raw.get("garbage"):
+            return None
+        return Extraction(Projection(aliases=(raw["bomFormat"],)), 0)
+
+class Twin(Cyclone):
+    name = "twin"
+
+class Rival(Cyclone):
+    name = "rival"
+    formats = frozenset({"osv"})
+
+class Nameless(Cyclone):
+    name = None
+
+class Listed(Cyclone):
+    formats = ["x"]
+
+class Loud(Cyclone):
+    formats = frozenset({"CycloneDX"})
+
+class Rootless(Cyclone):
+    roots = frozenset({1})
+
+class Mute(Cyclone):
+    extract = None
+
+class Namesake(Cyclone):
+    formats = frozenset({"other"})
+
+SOUND, TWIN, RIVAL, NAMELESS, LISTED, LOUD, ROOTLESS, MUTE, NAMESAKE = (
+    kind() for kind in (Cyclone, Twin, Rival, Nameless, Listed, Loud, Rootless, Mute, Namesake)
+)
+"""
+
+
+@pytest.fixture(autouse=True)
+def _package_of_somebody_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    (tmp_path / "somebody_elses_extractors.py").write_text(SOUND)
+    (tmp_path / "somebody_elses_broken_module.py").write_text("1 / 0")
+    monkeypatch.syspath_prepend(tmp_path)
+    yield
+    registry.format_names.cache_clear()
+
+
+def declared(attribute: str, module: str = "somebody_elses_extractors") -> EntryPoint:
+    return EntryPoint(name=attribute.lower(), value=f"{module}:{attribute}", group=registry.GROUP)
+
+
+def test_an_installed_extractor_is_found_by_format_and_by_look() -> None:
+    both_times = [declared("SOUND"), declared("SOUND")]
+    added = registry.assemble(both_times)
+    extractor = added.for_format("CycloneDX 1.6")
+    assert extractor is not None
+    assert extractor.name == "cyclone"
+    assert extractor.extract({"bomFormat": "CycloneDX"}).projection.aliases == ("CycloneDX",)
+    assert added.sniff({"bomFormat": "CycloneDX"}) is extractor
+    assert "bomFormat" in added.roots
+
+
+@pytest.mark.parametrize(
+    ("points", "words"),
+    [
+        ([declared("SOUND"), declared("TWIN")], "claims the format 'cyclonedx"),
+        ([declared("RIVAL")], "extractor 'rival': it claims the format 'osv', which 'osv' reads"),
+        ([declared("SOUND"), declared("NAMESAKE")], "two extractors have this name"),
+        ([declared("NAMELESS")], "its name is not a string"),
+        ([declared("LISTED")], "its formats are not a frozenset of strings"),
+        ([declared("LOUD")], "its format 'CycloneDX' can never be asked for"),
+        ([declared("ROOTLESS")], "its roots are not a frozenset of strings"),
+        ([declared("MUTE")], "it has no method extract"),
+        ([declared("ABSENT")], r"extractor 'absent' \(somebody_elses_extractors:ABSENT\): it cannot be loaded"),
+        ([declared("X", "somebody_elses_broken_module")], "it cannot be loaded: ZeroDivisionError"),
+        ([declared("X", "no_such_module_anywhere")], "it cannot be loaded: ModuleNotFoundError"),
+    ],
+)
+def test_a_broken_or_conflicting_extractor_is_named_before_the_run(points: list[EntryPoint], words: str) -> None:
+    with pytest.raises(UsageError, match=words) as caught:
+        registry.assemble(points)
+    assert caught.value.hint
+
+
+def test_an_installed_extractor_that_fails_on_a_document_is_named() -> None:
+    extractor = registry.assemble([declared("SOUND")]).for_format("cyclonedx")
+    assert extractor is not None
+    for failing, words in (({}, "failed on a document: KeyError"), ({"garbage": 1}, "returned NoneType")):
+        with pytest.raises(ContentError, match=words) as caught:
+            extractor.extract(failing)
+        assert "somebody_elses_extractors:SOUND" in str(caught.value)
+    with pytest.raises(ContentError, match="failed to look at a document"):
+        extractor.recognises({})
+
+
+def test_metadata_that_declares_the_built_ins_changes_nothing() -> None:
+    stale = EntryPoint(name="osv", value="kit.transforms.raw_linkset.osv:EXTRACTOR", group=registry.GROUP)
+    gone = EntryPoint(name="nvd", value="kit.transforms.raw_linkset.nvd:EXTRACTOR", group=registry.GROUP)
+    assert registry.assemble([stale, gone]) == BUILT_IN
+
+
+def test_the_protocol_is_met_by_a_plain_class() -> None:
+    class Plain:
+        name = "plain"
+        formats = frozenset({"plain"})
+        roots = frozenset({"x"})
+
+        def recognises(self, raw: Mapping[str, Any]) -> bool:
+            return "x" in raw
+
+        def extract(self, raw: Mapping[str, Any]) -> Extraction:
+            return Extraction(EMPTY, len(raw))
+
+    plain = registry.Registry((Plain(),)).for_format("plain")
+    assert plain is not None
+    assert plain.extract({"y": 1}).skipped == 1

@@ -26,7 +26,7 @@ class Timestamp:
         Raises:
             ContentError: ``text`` is neither, is another zone, or is no date of the calendar from 1970 on.
         """
-        if text.isascii() and text.isdigit() and int(text) <= 253402300799:
+        if text.isascii() and text.isdigit() and len(text) <= 12 and int(text) <= 253402300799:
             return cls(int(text))
         match = _RFC3339_UTC.fullmatch(text)
         try:

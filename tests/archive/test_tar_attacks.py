@@ -279,8 +279,8 @@ def test_sizes_of_more_than_eight_gibibytes_are_read_as_their_writers_have_them(
         "GNU tar and Python gnu": header(size=b"\x80" + BIG.to_bytes(11, "big")),
         "GNU tar posix, Python pax, Go": pax(record("size", b"%d" % BIG)) + header(),
         "saturated": pax(record("size", b"%d" % BIG)) + header(size=b"7" * 11 + b"\0"),
-        "bsdtar, a full field": header(size=b"%012o" % BIG),
-        "equal": pax(record("size", b"%d" % BIG)) + header(size=b"%012o" % BIG),
+        "bsdtar ustar, all twelve digits": header(size=b"%012o" % BIG),
+        "bsdtar pax, both": pax(record("size", b"%d" % BIG)) + header(size=b"%012o" % BIG),
     }
     for writer, head in headers.items():
         found, _ = next(read_tar(ChunkReader([head], where="k"), LIMITS, where="k"))

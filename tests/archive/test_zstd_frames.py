@@ -11,10 +11,10 @@ import pytest
 import zstandard
 
 from kit.archive.chunks import ChunkReader
-from kit.archive.codecs import Codec, decode
+from kit.archive.codecs import decode
 from kit.archive.zstd_frames import BATCH_BLOCKS, BLOCK_BYTES, MAGIC
 from kit.errors import ArchiveError, LimitError
-from kit.values import Limits
+from kit.values import Codec, Limits
 from tests.archive.building import LIMITS, chunked
 
 TEXT = b"".join(b"advisory %d\n" % i for i in range(60_000))

@@ -154,11 +154,12 @@ def bench_case(case: bench_kits.Case, observations: int, *, runs: int, workers: 
                 "verify": measure(verify),
             }
         )
-    return _summary(case, observations, size, workers, kit.stat().st_size, rows)
+    stored = kit.stat().st_size
+    return _summary(case, rows, observations=observations, size=size, workers=workers, stored=stored)
 
 
 def _summary(
-    case: bench_kits.Case, observations: int, size: int, workers: int, stored: int, rows: list[dict[str, Run]]
+    case: bench_kits.Case, rows: list[dict[str, Run]], *, observations: int, size: int, workers: int, stored: int
 ) -> dict[str, Any]:
     patch = statistics.median(row["patch"].seconds for row in rows)
     return {

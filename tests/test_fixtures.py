@@ -3,6 +3,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -35,10 +36,9 @@ def test_what_is_kept_is_what_the_script_makes(built: Path) -> None:
     ],
     ids=["a changed file", "a missing file", "a file nobody makes"],
 )
-def test_what_is_not_current_is_named(spoil: object, built: Path, tmp_path: Path) -> None:
+def test_what_is_not_current_is_named(spoil: Callable[[Path], object], built: Path, tmp_path: Path) -> None:
     kept = tmp_path / "fixtures"
     shutil.copytree(built, kept)
-    assert callable(spoil)
     spoil(kept)
     assert len(make_fixtures.differences(built, kept)) == 1
 

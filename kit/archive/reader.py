@@ -142,10 +142,10 @@ class KitReader:
         codec = detect(ChunkReader(source_chunks(source, name=where), where=where).read_up_to(4))
         block = ChunkReader(self._tar_chunks(source, codec), where=where).read_up_to(BLOCK_BYTES)
         container = _CONTAINERS[codec]
-        if not block:
-            raise ArchiveError("is empty: no kit", where=where)
         try:
-            if len(block) == BLOCK_BYTES and block != ZERO_BLOCK:
+            if len(block) < BLOCK_BYTES:
+                raise ArchiveError(f"only {len(block)} bytes")  # noqa: TRY301
+            if block != ZERO_BLOCK:
                 check_sum(block)
         except ArchiveError as error:
             inside = "" if codec is Codec.NONE else f" inside its {codec.name.lower()} stream"

@@ -112,10 +112,14 @@ class ArchiveDestination:
         if tail := padding(slot.length):
             slot.extents.append(self._write(encode_frame(self.codec, tail)))
 
+    def release(self) -> None:
+        """Close what is open; what was written stays until the job folder goes. Further calls do nothing."""
+        self._spool.close()
+
     def discard(self) -> None:
         """Drop everything written, so that a new destination can start in the same folder."""
         with writing(self._folder):
-            self._spool.close()
+            self.release()
             (self._folder / "spool").unlink()
 
     def assemble(self) -> Path:

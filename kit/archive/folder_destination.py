@@ -71,10 +71,14 @@ class FolderDestination:
             os.utime(file.fileno(), (seconds, seconds))
             os.fsync(file.fileno())
 
+    def release(self) -> None:
+        """Close what is open; what was written stays until the job folder goes. Further calls do nothing."""
+        while self._files:
+            self._files.popitem()[1].close()
+
     def discard(self) -> None:
         """Drop everything written, so that a new destination can start in the same folder."""
-        for file in self._files.values():
-            file.close()
+        self.release()
         with writing(self._root):
             shutil.rmtree(self._root)
 

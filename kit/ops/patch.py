@@ -113,10 +113,19 @@ def plan(request: PatchRequest) -> PatchReport:
     Raises:
         KitError: As :func:`patch`, as far as it can be told without writing.
     """
-    with tempfile.TemporaryDirectory(prefix="kit-plan-") as scratch, opened(request.kit, request.environment) as kit:
-        base = _base(kit, request, Path(scratch))
-        destination = CountingDestination(codec=_CODECS[kit.reader.container])
-        done = _transform(kit, request, base, lambda: destination)
+    with ExitStack() as stack:
+        scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="kit-plan-")))
+        kit = stack.enter_context(opened(request.kit, request.environment))
+        stack.callback(close_lookups)
+        base = _base(kit, request, scratch)
+        passes: list[CountingDestination] = []
+
+        def start() -> Destination:
+            passes.append(CountingDestination(codec=_CODECS[kit.reader.container]))
+            return passes[-1]
+
+        done = _transform(kit, request, base, start)
+        encoded = passes[-1].encoded
         return PatchReport(
             kit=request.kit,
             live=False,
@@ -128,10 +137,10 @@ def plan(request: PatchRequest) -> PatchReport:
             created_at=request.created_at,
             generation=None,
             output=None,
-            output_bytes=destination.encoded if done.changed else kit.reader.stored_bytes,
+            output_bytes=encoded if done.changed else kit.reader.stored_bytes,
             output_sha256=None,
             backup=None,
-            temp_bytes=2 * destination.encoded + base.lookup_bytes if done.changed else base.lookup_bytes,
+            temp_bytes=2 * encoded + base.lookup_bytes if done.changed else base.lookup_bytes,
         )
 
 
@@ -154,6 +163,7 @@ def patch(request: PatchRequest, output: Output) -> PatchReport:
         base = _base(kit, request, job.folder)
         container = kit.reader.container
         writer = _Writer(job.folder, container)
+        stack.callback(writer.release)
         done = _transform(kit, request, base, writer.start)
         report = PatchReport(
             kit=request.kit,
@@ -288,6 +298,11 @@ class _Writer:
         if self._made is None:
             raise OutputError("nothing was written")
         return self._made
+
+    def release(self) -> None:
+        """Close what the latest pass left open, however it ended."""
+        if self._made is not None:
+            self._made.release()
 
     def start(self) -> Destination:
         """Drop what an earlier pass wrote, and make a new destination."""

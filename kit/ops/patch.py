@@ -154,8 +154,6 @@ def patch(request: PatchRequest, output: Output) -> PatchReport:
     target = output.path or request.kit
     if output.path is not None:
         require_free(output.path)
-    elif output.keep_backup:
-        require_free(backup_path(request.kit))
     with ExitStack() as stack:
         kit = stack.enter_context(opened(request.kit, request.environment))
         job = stack.enter_context(Job(target))
@@ -185,6 +183,9 @@ def patch(request: PatchRequest, output: Output) -> PatchReport:
             if output.path is not None:
                 copy_kit(kit.reader, job.folder, output.path)
             return report
+        if output.path is None and output.keep_backup:
+            # Only now: a run that changes nothing needs no backup, and is not refused for the one an earlier run left.
+            require_free(backup_path(request.kit))
         generation = _finish(request, output, base, done, writer.destination)
         work = writer.destination.assemble()
         size, digest = _reread(work, request, output, generation)

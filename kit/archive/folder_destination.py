@@ -30,6 +30,7 @@ class FolderDestination:
         self._root = folder / "kit"
         self._files: dict[Slot, BinaryIO] = {}
         self._folders: list[Member] = []
+        self._created_at = Timestamp(0)
         with writing(self._root):
             self._root.mkdir()
 
@@ -62,6 +63,7 @@ class FolderDestination:
 
     def close(self, slot: Slot, *, mtime: Timestamp) -> None:
         """Set mode and time and make the file durable."""
+        self._created_at = mtime
         file = self._files.pop(slot, None)
         if file is None:
             return
@@ -89,13 +91,17 @@ class FolderDestination:
             OutputError: The disk failed.
         """
         with writing(self._root):
-            for folder, _, _ in os.walk(self._root, topdown=False):
-                sync_folder(Path(folder))
-            # Last and deepest first: a folder may be read-only, and writing into it would move its time.
-            for member in sorted(self._folders, key=lambda member: str(member.path), reverse=True):
-                place = self._root / (member.path.text if member.path else "")
-                os.utime(place, (member.mtime, member.mtime))
-                place.chmod(member.mode & 0o7777)
+            carried = {self._root / (member.path.text if member.path else ""): member for member in self._folders}
+            # Deepest first: a folder may be read-only, and writing into it would move its time.
+            for name, _, _ in os.walk(self._root, topdown=False):
+                folder = Path(name)
+                sync_folder(folder)
+                member = carried.get(folder)
+                # A new folder has the time of the generation, not of the clock: equal runs give equal folders.
+                seconds = member.mtime if member is not None else self._created_at.seconds
+                os.utime(folder, (seconds, seconds))
+                if member is not None:
+                    folder.chmod(member.mode & 0o7777)
         return self._root
 
     def _place(self, slot: Slot) -> Path:

@@ -27,6 +27,7 @@ from kit.archive import (
     copy_kit,
     publish,
     replace,
+    require_backup_free,
     require_free,
 )
 from kit.engine.lookup import LookupWriter
@@ -154,8 +155,6 @@ def patch(request: PatchRequest, output: Output) -> PatchReport:
     target = output.path or request.kit
     if output.path is not None:
         require_free(output.path)
-    elif output.keep_backup:
-        require_free(backup_path(request.kit))
     with ExitStack() as stack:
         kit = stack.enter_context(opened(request.kit, request.environment))
         job = stack.enter_context(Job(target))
@@ -185,6 +184,9 @@ def patch(request: PatchRequest, output: Output) -> PatchReport:
             if output.path is not None:
                 copy_kit(kit.reader, job.folder, output.path)
             return report
+        if output.path is None and output.keep_backup:
+            # Not sooner: a second run that changes nothing is fine with the backup of the first.
+            require_backup_free(request.kit)
         generation = _finish(request, output, base, done, writer.destination)
         work = writer.destination.assemble()
         size, digest = _reread(work, request, output, generation)

@@ -5,9 +5,9 @@ rename, a removal, a change of mode … below the working folder. So nothing und
 same step in every run.
 
 Usage: ``fault_runner.py kill|fail|run|here FOLDER STAGE LACKING ARGUMENT…``. For N = 0, 1, … a fresh copy of FOLDER is
-made as STAGE/N, and ``kit ARGUMENT…`` runs there in a child that is killed before its step N, or whose step N fails with
-"No space left on device". Ends after the first run that has no step N; ``run`` strikes at none, nor does ``here``, which
-runs in FOLDER itself. Prints one JSON object a run. LACKING names what the system lacks, joined by commas: ``link``,
+made as STAGE/N, and ``kit ARGUMENT…`` runs there in a child that is killed before its step N, or whose step N fails:
+"No space left on device". Ends after the first run that has no step N; ``run`` strikes at none, nor does ``here``, a
+run in FOLDER itself. Prints one JSON object a run. LACKING names what the system lacks, joined by commas: ``link``,
 ``renameat2``.
 """
 

@@ -185,7 +185,7 @@ def patch(request: PatchRequest, output: Output) -> PatchReport:
                 copy_kit(kit.reader, job.folder, output.path)
             return report
         if output.path is None and output.keep_backup:
-            # Not sooner: a second run that changes nothing is fine with the backup of the first.
+            # Only now: a run that changes nothing needs no backup, and is not refused for the one an earlier run left.
             require_backup_free(request.kit)
         generation = _finish(request, output, base, done, writer.destination)
         work = writer.destination.assemble()

@@ -17,7 +17,11 @@ from kit.values import Codec, MemberPath, Timestamp
 
 
 class FolderDestination:
-    """See :class:`kit.archive.destination.Destination`; frames are plain bytes here."""
+    """See :class:`kit.archive.destination.Destination`; frames are plain bytes here.
+
+    A file is made when its first bytes come, or at its end where none did, so that one is open at a time however many
+    members the engine has started.
+    """
 
     codec = Codec.NONE
 
@@ -37,38 +41,35 @@ class FolderDestination:
     def carry(self, member: Member, body: Iterator[bytes]) -> tuple[Slot, Iterator[bytes]]:
         """Make a folder or link at once; a file is filled by what follows."""
         slot = Slot(path=member.path, mode=member.mode, carried=member)
-        with writing(self._place(slot)):
+        place = self._place(slot)
+        with writing(place):
             if member.kind is EntryKind.DIRECTORY:
-                self._place(slot).mkdir(parents=True, exist_ok=True)
+                place.mkdir(parents=True, exist_ok=True)
                 self._folders.append(member)
-            elif member.kind is EntryKind.FILE:
-                self._create(slot)
-            else:
-                self._place(slot).parent.mkdir(parents=True, exist_ok=True)
-                self._place(slot).symlink_to(member.link_target)
+            elif member.kind is not EntryKind.FILE:
+                place.parent.mkdir(parents=True, exist_ok=True)
+                place.symlink_to(member.link_target)
+                os.utime(place, (member.mtime, member.mtime), follow_symlinks=False)
         return slot, body
 
     def open(self, path: MemberPath, *, mode: int) -> Slot:
         """See :class:`kit.archive.destination.Destination`."""
-        slot = Slot(path=path, mode=mode)
-        with writing(self._place(slot)):
-            self._create(slot)
-        return slot
+        return Slot(path=path, mode=mode)
 
     def add(self, slot: Slot, frame: Frame) -> None:
         """See :class:`kit.archive.destination.Destination`."""
         with writing(self._place(slot)):
-            write_all(self._files[slot], frame.encoded)
+            write_all(self._file(slot), frame.encoded)
         slot.length += frame.length
 
     def close(self, slot: Slot, *, mtime: Timestamp) -> None:
         """Set mode and time and make the file durable."""
         self._created_at = mtime
-        file = self._files.pop(slot, None)
-        if file is None:
+        if slot.carried is not None and not slot.carried.is_file:
             return
         seconds = slot.carried.mtime if slot.carried else mtime.seconds
-        with writing(self._place(slot)), file:
+        with writing(self._place(slot)), self._file(slot) as file:
+            del self._files[slot]
             os.fchmod(file.fileno(), slot.mode & 0o7777)
             os.utime(file.fileno(), (seconds, seconds))
             os.fsync(file.fileno())
@@ -107,8 +108,10 @@ class FolderDestination:
     def _place(self, slot: Slot) -> Path:
         return self._root / slot.path.text if slot.path else self._root
 
-    def _create(self, slot: Slot) -> None:
-        place = self._place(slot)
-        place.parent.mkdir(parents=True, exist_ok=True)
-        # One file is open at a time unless the engine holds a slot back; nothing is buffered here.
-        self._files[slot] = place.open("xb", buffering=0)
+    def _file(self, slot: Slot) -> BinaryIO:
+        file = self._files.get(slot)
+        if file is None:
+            place = self._place(slot)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            file = self._files[slot] = place.open("xb", buffering=0)
+        return file

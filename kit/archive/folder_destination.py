@@ -15,6 +15,8 @@ from kit.archive.tar_headers import EntryKind
 from kit.archive.tar_reader import Member
 from kit.values import Codec, MemberPath, Timestamp
 
+_NEW_FOLDER_MODE = 0o755
+
 
 class FolderDestination:
     """See :class:`kit.archive.destination.Destination`; frames are plain bytes here."""
@@ -88,9 +90,16 @@ class FolderDestination:
         Raises:
             OutputError: The disk failed.
         """
+        carried = {self._root / (member.path.text if member.path else "") for member in self._folders}
         with writing(self._root):
-            for folder, _, _ in os.walk(self._root, topdown=False):
-                sync_folder(Path(folder))
+            for name, folders, files in os.walk(self._root, topdown=False):
+                folder = Path(name)
+                sync_folder(folder)
+                if folder not in carried:
+                    # A new folder is as old as what is in it: neither the clock nor the umask may show.
+                    newest = max((int((folder / leaf).lstat().st_mtime) for leaf in (*folders, *files)), default=0)
+                    os.utime(folder, (newest, newest))
+                    folder.chmod(_NEW_FOLDER_MODE)
             # Last and deepest first: a folder may be read-only, and writing into it would move its time.
             for member in sorted(self._folders, key=lambda member: str(member.path), reverse=True):
                 place = self._root / (member.path.text if member.path else "")

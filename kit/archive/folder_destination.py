@@ -15,6 +15,8 @@ from kit.archive.tar_headers import EntryKind
 from kit.archive.tar_reader import Member
 from kit.values import Codec, MemberPath, Timestamp
 
+_NEW_FOLDER_MODE = 0o755
+
 
 class FolderDestination:
     """See :class:`kit.archive.destination.Destination`; frames are plain bytes here.
@@ -91,18 +93,17 @@ class FolderDestination:
         Raises:
             OutputError: The disk failed.
         """
+        carried = {self._root / (member.path.text if member.path else ""): member for member in self._folders}
         with writing(self._root):
-            carried = {self._root / (member.path.text if member.path else ""): member for member in self._folders}
             # Deepest first: a folder may be read-only, and writing into it would move its time.
             for name, _, _ in os.walk(self._root, topdown=False):
                 folder = Path(name)
                 sync_folder(folder)
                 member = carried.get(folder)
-                # A new folder has the time of the generation, not of the clock: equal runs give equal folders.
+                # A new folder shows neither the clock nor the umask: equal runs give equal folders.
                 seconds = member.mtime if member is not None else self._created_at.seconds
                 os.utime(folder, (seconds, seconds))
-                if member is not None:
-                    folder.chmod(member.mode & 0o7777)
+                folder.chmod(member.mode & 0o7777 if member is not None else _NEW_FOLDER_MODE)
         return self._root
 
     def _place(self, slot: Slot) -> Path:

@@ -18,6 +18,8 @@ from kit.values import Limits
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 FILE = click.Path(path_type=Path)
+_MOST_DIGITS = 18
+"""Of a limit: all that fits 64 bits, which is what the system's own calls take."""
 
 
 def kit_argument(command: Command) -> Command:
@@ -76,8 +78,8 @@ def reading(workers: int, maxima: tuple[str, ...], *, allow_links: bool) -> Envi
     overrides: dict[str, int] = {}
     for text in maxima:
         name, _, value = text.partition("=")
-        if name not in Limits.names() or not (value.isascii() and value.isdigit()):
-            raise UsageError(f"--max {text}: NAME=VALUE is expected, with one of {', '.join(Limits.names())}")
+        if name not in Limits.names() or not (value.isascii() and value.isdigit() and len(value) <= _MOST_DIGITS):
+            raise UsageError(f"--max {text[:80]}: NAME=VALUE is expected, with one of {', '.join(Limits.names())}")
         overrides[name] = int(value)
     return Environment(limits=Limits().with_overrides(overrides), allow_links=allow_links, workers=workers)
 
@@ -120,7 +122,7 @@ def _passphrase(path: Path, descriptor: int | None) -> bytes:
                 return file.readline().rstrip(b"\r\n")
         except OSError as error:
             raise KeyUnusableError(f"the passphrase cannot be read: {error.strerror}", where=str(path)) from error
-    if not sys.stdin.isatty():
+    if not has_terminal():
         raise KeyUnusableError(
             "the key needs a passphrase, and there is no terminal to ask at",
             where=str(path),
@@ -128,6 +130,11 @@ def _passphrase(path: Path, descriptor: int | None) -> bytes:
         )
     text: str = click.prompt(f"Passphrase of {path}", hide_input=True, err=True)
     return text.encode()
+
+
+def has_terminal() -> bool:
+    """Whether there is somebody to ask; a closed standard input is nobody."""
+    return sys.stdin is not None and sys.stdin.isatty()
 
 
 passphrase_option = click.option(

@@ -21,7 +21,7 @@ from kit.cli.options import (
     trust_option,
     trusted,
 )
-from kit.cli.output import print_report
+from kit.cli.output import print_report, print_warning
 from kit.errors import ContentError, UsageError
 from kit.ops.patch import Output, PatchRequest, patch, plan
 from kit.reports.patches import patch_json, patch_lines
@@ -127,6 +127,9 @@ def patch_command(
         raise click.UsageError("say where the result goes: either --output OUT or --in-place")
     if no_backup and not in_place:
         raise click.UsageError("--no-backup goes with --in-place")
+    for name, text in (("--operator", operator), ("--environment", place)):
+        if text == "":
+            raise click.UsageError(f"{name} is empty; leave it away where there is nothing to say")
     request = _request(kit, **what)
     destination = Output(
         path=output,
@@ -139,7 +142,7 @@ def patch_command(
     print_report(patch_lines(report), patch_json(report), as_json=as_json)
     for obligation in report.base.obligations:
         if obligation.error is not None:
-            click.echo(f"kit: warning: unverified base: {obligation.error}", err=True)
+            print_warning(f"warning: unverified base: {obligation.error}")
 
 
 def _request(

@@ -24,6 +24,8 @@ def local_executor(workers: int) -> Iterator[Executor]:
     # A fork costs 10 ms where a fresh interpreter costs 300; no thread runs yet when the workers are started.
     context = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
     pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_ignore_interrupts)
+    # The first piece of work starts the workers: now, before any thread of this process runs.
+    pool.submit(int).result()
     try:
         yield pool
     finally:

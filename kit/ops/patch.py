@@ -27,6 +27,7 @@ from kit.archive import (
     copy_kit,
     publish,
     replace,
+    require_backup_free,
     require_free,
 )
 from kit.engine.lookup import LookupWriter
@@ -185,7 +186,7 @@ def patch(request: PatchRequest, output: Output) -> PatchReport:
             return report
         if output.path is None and output.keep_backup:
             # Only now: a run that changes nothing needs no backup, and is not refused for the one an earlier run left.
-            require_free(backup_path(request.kit))
+            require_backup_free(request.kit)
         generation = _finish(request, output, base, done, writer.destination)
         work = writer.destination.assemble()
         size, digest = _reread(work, request, output, generation)

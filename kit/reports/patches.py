@@ -14,6 +14,7 @@ from kit.reports.table import table
 from kit.reports.verdicts import SCHEMA_VERSION, judgement_json
 from kit.version import TOOL, VERSION
 
+NOT_SELECTED = "not-selected"
 SHOWN_FINDINGS = 5
 """Documents named in the text report for each reason; the JSON report has them all (up to its own bound)."""
 
@@ -91,7 +92,8 @@ def patch_lines(report: PatchReport) -> Iterator[str]:
     for path, change in sorted(done.members.items()):
         if change.changed:
             yield f"{path}: {change.changed:,} of {change.tally.documents:,} documents, +{change.added_bytes:,} bytes"
-    yield ""
+    if report.changed:
+        yield ""
     if not report.changed:
         yield from _unchanged_lines(report)
     elif not report.live:
@@ -118,7 +120,7 @@ def _outcome_lines(transform: str, done: Rewrite) -> Iterator[str]:
 
 _ORDER = {
     name: place
-    for place, name in enumerate(("snapshot", "cache", "content", "present", "null", "unresolvable", "not-selected"))
+    for place, name in enumerate(("snapshot", "cache", "content", "present", "null", "unresolvable", NOT_SELECTED))
 }
 
 
@@ -141,7 +143,10 @@ def _finding_lines(done: Rewrite) -> Iterator[str]:
 
 
 def _unchanged_lines(report: PatchReport) -> Iterator[str]:
-    yield "nothing to change: every document that could be patched already is"
+    if any(outcome == NOT_SELECTED for _, _, outcome in report.rewrite.outcomes):
+        yield "nothing to change among the documents selected; others were left alone"
+    else:
+        yield "nothing to change: every document that could be patched already is"
     if report.output is not None:
         yield f"wrote {report.output}, a byte-for-byte copy of {report.kit}"
 

@@ -135,7 +135,7 @@ def test_a_bomb_stops_at_the_ratio_with_bounded_memory() -> None:
         assert tracemalloc.get_traced_memory()[1] < 16 << 20
     finally:
         tracemalloc.stop()
-    assert "--limit ratio=" in caught.value.hint
+    assert "--max ratio=" in caught.value.hint
 
 
 def test_repetitive_content_below_the_floor_is_no_bomb() -> None:

@@ -51,6 +51,11 @@ class ValueDigest:
     values: int = 0
     total: int = 0
 
+    @classmethod
+    def of_sums(cls, values: int, total: int) -> ValueDigest:
+        """Make one from sums that were added up without the modulus."""
+        return cls(values=values, total=total % _MODULUS)
+
     def __add__(self, other: ValueDigest) -> ValueDigest:
         return ValueDigest(values=self.values + other.values, total=(self.total + other.total) % _MODULUS)
 
@@ -162,6 +167,15 @@ def prove(
     return run.proof
 
 
+def value_digest(
+    collection: MappedCollection, mapped: MappedDocument, value: MappedValue, key: DataKey, opened: Opened
+) -> ValueDigest:
+    """Digest one value with its place, under a key derived from its data key."""
+    located_at = collection.place.located(mapped.identity)
+    data = encode((located_at, value.field.place.infix, bytes((opened.kind,)), opened.value))
+    return ValueDigest(values=1, total=int.from_bytes(hmac.digest(key.digest_key, data, "sha256"), "big"))
+
+
 class _Run:
     """One run of documents."""
 
@@ -219,21 +233,16 @@ class _Run:
             counts.opened += opened is not None
             counts.locked += opened is None
             if opened is not None:
-                counts.digest += self._digest(mapped, value, *opened)
+                counts.digest += value_digest(self._collection, mapped, value, *opened)
         elif value.state is State.PLAIN:
             counts.plaintext += 1
             key = self._keys.at_hand(keys.scope) if self._keys is not None and keys is not None else None
             if key is not None:
                 plain = Opened(kind=value.kind, value=mapped.document[value.start : value.end])
-                counts.digest += self._digest(mapped, value, key, plain)
+                counts.digest += value_digest(self._collection, mapped, value, key, plain)
         else:
             counts.null += value.state is State.NULL
             counts.missing += value.state is State.MISSING
-
-    def _digest(self, mapped: MappedDocument, value: MappedValue, key: DataKey, opened: Opened) -> ValueDigest:
-        located_at = self._collection.place.located(mapped.identity)
-        data = encode((located_at, value.field.place.infix, bytes((opened.kind,)), opened.value))
-        return ValueDigest(values=1, total=int.from_bytes(hmac.digest(key.digest_key, data, "sha256"), "big"))
 
     def _search(self, mapped: MappedDocument, met: Sequence[MappedValue], ordinal: int) -> None:
         """Look for canaries in what lies between the mapped values, which hold base64 or are findings already."""

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from kit.documents import Kind, append, document_id, index
-from kit.errors import BsonError, ContentError, StoppedError
+from kit.errors import BsonError, ContentError, KitError, StoppedError
 from kit.transforms.coverage import NO_TENANT, is_observations
 from kit.transforms.protocol import Change, Finding, Lookup
 from kit.transforms.raw_linkset import divergence, registry, shape
@@ -62,6 +62,11 @@ class RawLinkset:
         """See the protocol."""
         return shape.VERSION
 
+    @property
+    def kind(self) -> str:
+        """See the protocol."""
+        return "additive-optional"
+
     def parameters(self) -> Mapping[str, Any]:
         """See the protocol."""
         names = [item.name for item in dataclasses.fields(shape.DocumentShape)]
@@ -92,8 +97,8 @@ class RawLinkset:
                 fields = Fields(document)
                 key = _key(name.database.encode(), fields, where)
                 extraction = read(fields) if key is not None else None
-            except BsonError as error:
-                raise error.inside(f"document {ordinal:,}") from error
+            except KitError as error:
+                raise error.inside(f"document {ordinal}") from error.__cause__
             if key is not None and extraction is not None and extraction.refusal is None:
                 yield (
                     kind + b"".join(key),
@@ -121,15 +126,15 @@ class RawLinkset:
                     changes.append(change)
                     key = _key(database, fields, shape.OBSERVATION) if kinds else None
                     pending.append(_Pending(ordinal, fields, change, key))
-            except BsonError as error:
-                raise error.inside(f"document {ordinal:,}") from error
+            except KitError as error:
+                raise error.inside(f"document {ordinal}") from error.__cause__
         keys = [kind + b"".join(item.key) for kind in kinds for item in pending if item.key is not None]
         found = lookup.find(keys) if keys else {}
         for item in pending:
             try:
                 self._resolve(item, found, lookup)
-            except (BsonError, StoppedError) as error:
-                raise error.inside(f"document {item.ordinal:,}") from error
+            except KitError as error:
+                raise error.inside(f"document {item.ordinal}") from error.__cause__
         return changes
 
     def _resolve(self, item: _Pending, found: Mapping[bytes, Sequence[bytes]], lookup: Lookup) -> None:
@@ -225,15 +230,13 @@ def _extract(fields: Fields, found: tuple[int, int, int], format_name: str | Non
     if _ENVELOPE_MARK in index(fields.document, found[1]):
         return None, "raw is an envelope"
     known = registry.load()
-    if format_name is None:
-        extractor = known.sniff(fields.only(found, known.needs))
+    extractor = known.for_format(format_name) if format_name is not None else None
+    if format_name is not None and extractor is None:
+        return None, f"format {format_name!r} is not known"
+    try:
+        extractor = extractor or known.sniff(fields.only(found, known.needs))
         if extractor is None:
             return None, "format is not named and not recognised"
-    else:
-        extractor = known.for_format(format_name)
-        if extractor is None:
-            return None, f"format {format_name!r} is not known"
-    try:
         extraction = extractor.extract(fields.only(found, extractor.needs))
     except BsonError:
         raise

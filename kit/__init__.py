@@ -21,8 +21,10 @@ Each verb takes frozen values, returns a frozen report, prints nothing, and rais
 Whatever is not named here may change without notice; what is written to disk is fixed by the documents in ``schemas/``.
 """
 
+from kit.encryption import Credentials, FieldMap, Profile, shipped
 from kit.errors import KitError
 from kit.ops.inspect import InspectReport, inspect
+from kit.ops.keying import Keying
 from kit.ops.kits import Environment
 from kit.ops.obligations import Expectation
 from kit.ops.patch import Output, PatchReport, PatchRequest, patch, plan
@@ -37,6 +39,7 @@ from kit.signing import (
     write_private,
     write_public,
 )
+from kit.transforms.encrypt_fields import EncryptFields
 from kit.transforms.protocol import Transform
 from kit.transforms.raw_linkset import CacheMap, RawLinkset, parse_cache_map
 from kit.values import Limits, Timestamp
@@ -44,15 +47,20 @@ from kit.values import Limits, Timestamp
 __all__ = [
     "Algorithm",
     "CacheMap",
+    "Credentials",
+    "EncryptFields",
     "Environment",
     "Expectation",
+    "FieldMap",
     "InspectReport",
+    "Keying",
     "KitError",
     "Limits",
     "Output",
     "PatchReport",
     "PatchRequest",
     "PrivateKey",
+    "Profile",
     "PublicKey",
     "RawLinkset",
     "Timestamp",
@@ -65,6 +73,7 @@ __all__ = [
     "parse_cache_map",
     "patch",
     "plan",
+    "shipped",
     "verify",
     "write_private",
     "write_public",

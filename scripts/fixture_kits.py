@@ -168,6 +168,11 @@ def parts() -> FixtureKit:
     )
 
 
+def plain_observation(number: int) -> Document:
+    """Give an observation without ``rawLinkset``, any number of them: formats and tenants take turns."""
+    return _observation(MAKERS[number % len(MAKERS)](number), TENANTS[number % len(TENANTS)])
+
+
 KITS: Sequence[Callable[[], FixtureKit]] = (harbor, foreign, parts)
 
 

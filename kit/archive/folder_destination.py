@@ -15,6 +15,8 @@ from kit.archive.tar_headers import EntryKind
 from kit.archive.tar_reader import Member
 from kit.values import Codec, MemberPath, Timestamp
 
+_NEW_FOLDER_MODE = 0o755
+
 
 class FolderDestination:
     """See :class:`kit.archive.destination.Destination`; frames are plain bytes here.
@@ -34,6 +36,7 @@ class FolderDestination:
         self._root = folder / "kit"
         self._files: dict[Slot, BinaryIO] = {}
         self._folders: list[Member] = []
+        self._created_at = Timestamp(0)
         with writing(self._root):
             self._root.mkdir()
 
@@ -63,6 +66,7 @@ class FolderDestination:
 
     def close(self, slot: Slot, *, mtime: Timestamp) -> None:
         """Set mode and time and make the file durable."""
+        self._created_at = mtime
         if slot.carried is not None and not slot.carried.is_file:
             return
         seconds = slot.carried.mtime if slot.carried else mtime.seconds
@@ -89,14 +93,17 @@ class FolderDestination:
         Raises:
             OutputError: The disk failed.
         """
+        carried = {self._root / (member.path.text if member.path else ""): member for member in self._folders}
         with writing(self._root):
-            for folder, _, _ in os.walk(self._root, topdown=False):
-                sync_folder(Path(folder))
-            # Last and deepest first: a folder may be read-only, and writing into it would move its time.
-            for member in sorted(self._folders, key=lambda member: str(member.path), reverse=True):
-                place = self._root / (member.path.text if member.path else "")
-                os.utime(place, (member.mtime, member.mtime))
-                place.chmod(member.mode & 0o7777)
+            # Deepest first: a folder may be read-only, and writing into it would move its time.
+            for name, _, _ in os.walk(self._root, topdown=False):
+                folder = Path(name)
+                sync_folder(folder)
+                member = carried.get(folder)
+                # A new folder shows neither the clock nor the umask: equal runs give equal folders.
+                seconds = member.mtime if member is not None else self._created_at.seconds
+                os.utime(folder, (seconds, seconds))
+                folder.chmod(member.mode & 0o7777 if member is not None else _NEW_FOLDER_MODE)
         return self._root
 
     def _place(self, slot: Slot) -> Path:

@@ -38,6 +38,8 @@ class MemberChange:
     sha256: Sha256 | None = None
     size: int = 0
     """Digest and size of the new body as stored."""
+    counts: Counter[tuple[str, str, str]] = field(default_factory=Counter)
+    """(transform, tenant, counter) → sum."""
 
     def take(self, result: RunResult) -> None:
         """Add the result of one run."""
@@ -45,6 +47,7 @@ class MemberChange:
         self.changed += result.changed
         self.added_bytes += result.added_bytes
         self.tally.add(result.tally)
+        self.counts.update(result.counts)
 
 
 @dataclass(slots=True, kw_only=True)

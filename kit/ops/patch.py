@@ -34,13 +34,15 @@ from kit.engine.lookup import LookupWriter
 from kit.engine.rewrite import Request, Rewrite, rewrite, unchanged
 from kit.engine.survey import Survey, survey
 from kit.engine.work import close_lookups
-from kit.errors import DigestError, OutputError, UntrustedError
+from kit.errors import DigestError, OutputError, UntrustedError, UsageError
 from kit.manifest import Manifest
 from kit.ops.generation import Generation, Step, make_generation
+from kit.ops.keying import Keying, with_keys
 from kit.ops.kits import Environment, OpenKit, beside, is_kept, opened
 from kit.ops.obligations import Beside, Expectation, Judgement, judge
 from kit.ops.verify import examine
 from kit.signing import PrivateKey, PublicKey, archive_signature
+from kit.transforms.encrypt_fields import check_order
 from kit.transforms.protocol import Transform
 from kit.values import Codec, MemberPath, Sha256, Timestamp
 
@@ -62,6 +64,8 @@ class PatchRequest:
     trusted: Mapping[str, PublicKey] | None
     """By key id; None accepts a base whose signatures were not verified (``--insecure-unverified-base``)."""
     created_at: Timestamp
+    keying: Keying | None = None
+    """Needed by encrypt-fields."""
     limit: int | None = None
     environment: Environment = field(default_factory=Environment)
 
@@ -77,6 +81,8 @@ class Output:
     operator: str | None = None
     place: str | None = None
     """The environment it is done in, as the operator names it."""
+    rollback_note: str | None = None
+    """How to go back; a step that changes what readers see is refused without one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,6 +125,7 @@ def plan(request: PatchRequest) -> PatchReport:
         kit = stack.enter_context(opened(request.kit, request.environment))
         stack.callback(close_lookups)
         base = _base(kit, request, scratch)
+        request = with_changes(request, transforms=with_keys(kit, request.transforms, request.keying, live=False))
         passes: list[CountingDestination] = []
 
         def start() -> Destination:
@@ -152,6 +159,7 @@ def patch(request: PatchRequest, output: Output) -> PatchReport:
         KitError: The base is refused, a document is malformed, a stop rule holds, or the result could not be written or
             did not read back; the kit and everything beside it are as they were.
     """
+    _check_request(request, output)
     target = output.path or request.kit
     if output.path is not None:
         require_free(output.path)
@@ -160,6 +168,7 @@ def patch(request: PatchRequest, output: Output) -> PatchReport:
         job = stack.enter_context(Job(target))
         stack.callback(close_lookups)
         base = _base(kit, request, job.folder)
+        request = with_changes(request, transforms=with_keys(kit, request.transforms, request.keying, live=True))
         container = kit.reader.container
         writer = _Writer(job.folder, container)
         stack.callback(writer.release)
@@ -203,6 +212,16 @@ def patch(request: PatchRequest, output: Output) -> PatchReport:
             output_sha256=digest,
             backup=backup_path(request.kit) if output.path is None and output.keep_backup else None,
             temp_bytes=2 * (size or 0) + base.lookup_bytes,
+        )
+
+
+def _check_request(request: PatchRequest, output: Output) -> None:
+    check_order([transform.name for transform in request.transforms])
+    mutating = [transform.name for transform in request.transforms if transform.kind != "additive-optional"]
+    if mutating and not output.rollback_note:
+        raise UsageError(
+            f"{mutating[0]} changes what readers see, so it needs a note on how to go back",
+            hint="say it with --rollback-note; it becomes part of the signed provenance",
         )
 
 
@@ -331,6 +350,7 @@ def _finish(request: PatchRequest, output: Output, base: _Base, done: Rewrite, d
             created_at=request.created_at,
             operator=output.operator,
             environment=output.place,
+            rollback_note=output.rollback_note,
         ),
         output.key,
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import shutil
+import stat
 import subprocess
 from functools import cache
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 import zstandard
 
 from kit.signing import Algorithm
+from kit.values import Timestamp
 from tests.end_to_end import kits
 from tests.end_to_end.desk import Desk
 from tests.end_to_end.kits import REAL, kit
@@ -176,6 +178,14 @@ def test_an_unpacked_kit_is_patched_into_the_files_that_the_archive_would_hold(u
     assert patch(unpacked, desk, "--output", again, workers=2).code == 0
     assert everything(again) == everything(folder)
     assert kit("verify", folder, "--trusted-key", PUBLISHER, "--trusted-key", desk.public("site")).code == 0
+
+
+def test_a_folder_that_a_patch_makes_has_the_time_of_the_generation(unpacked: Path, desk: Desk) -> None:
+    folder = desk.kits / "folder"
+    assert patch(unpacked, desk, "--output", folder).code == 0
+    for made in ("manifest/history", "manifest/history/3"):
+        status = (folder / made).stat()
+        assert (status.st_mtime, stat.S_IMODE(status.st_mode)) == (Timestamp.parse(kits.AT).seconds, 0o755)
 
 
 def test_an_unpacked_kit_is_patched_in_place(unpacked: Path, desk: Desk) -> None:

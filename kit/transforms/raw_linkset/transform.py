@@ -62,6 +62,11 @@ class RawLinkset:
         """See the protocol."""
         return shape.VERSION
 
+    @property
+    def kind(self) -> str:
+        """See the protocol."""
+        return "additive-optional"
+
     def parameters(self) -> Mapping[str, Any]:
         """See the protocol."""
         names = [item.name for item in dataclasses.fields(shape.DocumentShape)]

@@ -5,7 +5,7 @@ kits. What is written here, the strict reader of this package reads back, and so
 """
 
 from kit.archive.codecs import decoded
-from kit.archive.commit import Job, backup_path, checksum_line, copy_kit, publish, replace, require_free
+from kit.archive.commit import SIDECARS, Job, backup_path, checksum_line, copy_kit, publish, replace, require_free
 from kit.archive.destination import ArchiveDestination, CountingDestination, Destination, Slot, add_bytes
 from kit.archive.encoding import FRAME_BYTES, Frame, encode, encode_frame
 from kit.archive.folder_destination import FolderDestination
@@ -16,6 +16,7 @@ from kit.archive.tar_reader import Member
 
 __all__ = [
     "FRAME_BYTES",
+    "SIDECARS",
     "ArchiveDestination",
     "Container",
     "CountingDestination",

@@ -23,13 +23,14 @@ def local_executor(workers: int) -> Iterator[Executor]:
         return
     # A fork costs 10 ms where a fresh interpreter costs 300; no thread runs yet when the workers are started.
     context = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
-    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_ignore_interrupts)
+    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_leave_signals_to_the_parent)
     try:
         yield pool
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _ignore_interrupts() -> None:
-    """Ctrl-C goes to the whole process group; the parent decides what it means."""
+def _leave_signals_to_the_parent() -> None:
+    """Ctrl-C goes to the whole process group; the parent decides what it means. SIGTERM just ends a worker."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)

@@ -69,7 +69,7 @@ class Beside:
     archive: Sha256 | None
     """None for a folder."""
     checksum: str | None
-    """The digest the ``.sha256`` file names, as spelled; None where there is no such file."""
+    """The digest the ``.sha256`` file names, "" where it names none; None where there is no such file."""
     signature: bytes | None
     """The ``.sig`` file."""
 
@@ -136,7 +136,7 @@ def _inside(where: str, check: Callable[[], T]) -> T:
     try:
         return check()
     except KitError as error:
-        raise (error if error.where else error.inside(where)) from error.__cause__
+        raise error.inside(where) from error.__cause__
 
 
 class _Inspector:
@@ -181,9 +181,8 @@ class _Inspector:
         detail = f"{len(members):,} files, {sum(size for _, size in members.values()):,} bytes"
         if self._beside.checksum is not None:
             if self._beside.archive is None or self._beside.checksum != str(self._beside.archive):
-                raise DigestError(
-                    f"the archive has digest {self._beside.archive}", where=f".sha256 file says {self._beside.checksum}"
-                )
+                said = self._beside.checksum or "nothing"
+                raise DigestError(f"says {said}, the archive has {self._beside.archive}", where="the .sha256 file")
             detail += "; .sha256 file matches"
         return detail
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import bson
 import pytest
 
-from kit.errors import DigestError, KitError, OutputError
+from kit.errors import DigestError, KitError, OutputError, UntrustedError
 from kit.ops.kits import Environment
 from kit.ops.patch import Output, PatchRequest, patch
 from kit.signing import Algorithm, dsse
@@ -24,6 +24,8 @@ from kit.values import CollectionName, Timestamp
 from tests.end_to_end import kits
 from tests.end_to_end.desk import Desk, key
 from tests.end_to_end.kits import AT, MANIFEST, OBSERVATIONS, kit, observation
+
+ONE_WORKER = Environment(workers=1)
 
 
 def raw_linksets(path: Path) -> dict[str, bool]:
@@ -243,7 +245,7 @@ class TestMeddling:
             transforms=(Meddling(meddle=meddle),),
             trusted={key("vendor").public.key_id: key("vendor").public},
             created_at=Timestamp.parse(AT),
-            environment=Environment(workers=1),
+            environment=ONE_WORKER,
         )
         patch(request, Output(path=output, key=key("site")))
 
@@ -319,3 +321,11 @@ class TestMeddling:
 
         self.refused(desk, path, plant, OutputError, r"does not read back: planted\.txt: not listed in the manifest")
         assert desk.verify(path, "vendor").code == 0
+
+
+def test_an_empty_trust_is_not_the_same_as_none_asked_for(desk: Desk) -> None:
+    request = PatchRequest(
+        kit=desk.kit(), transforms=(RawLinkset(),), trusted={}, created_at=Timestamp.parse(AT), environment=ONE_WORKER
+    )
+    with pytest.raises(UntrustedError, match="no key is trusted, so no base can be valid"):
+        patch(request, Output(path=desk.kits / "o", key=key("site")))

@@ -153,6 +153,16 @@ def test_many_findings_are_counted_and_five_are_named(desk: Desk) -> None:
     assert f"unresolvable: 7 x no raw document: {named}, …\n" in output
 
 
+def test_more_findings_than_a_report_can_hold_are_still_counted(desk: Desk) -> None:
+    documents = [{"_id": number, "tenant": "acme"} for number in range(10_003)]
+    desk.kit({kits.OBSERVATIONS: kits.bson_of(documents)}, name="many.tar")
+    words = ("plan", "many.tar", *desk.trust("vendor"), "--workers", 1)
+    assert "\nand 3 more findings that are counted but not named\n" in shown(kit(*words))
+    report = kit(*words, "--json").json
+    assert (len(report["findings"]), report["omittedFindings"]) == (10_000, 3)
+    assert report["outcomes"]["raw-linkset"]["acme"] == {"unresolvable": 10_003}
+
+
 def test_verify(desk: Desk) -> None:
     desk.patched(KIT, name="out.tar")
     assert shown(desk.verify(Path("out.tar"))) == text("""
@@ -216,6 +226,7 @@ class TestJson:
     def test_a_collection_of_another_kind_has_documents_only(self, desk: Desk) -> None:
         other = {"a/things.bson": kits.bson_of([{"_id": 1, "tenant": "t", "rawLinkset": 1}])}
         desk.kit(other, name="other.tar")
+        assert kit("inspect", "other.tar", "--workers", 1).out.endswith("  a/things.bson          1     44\n")
         (collection,) = kit("inspect", "other.tar", "--workers", 1, "--json").json["collections"]
         assert collection["tenants"] == {"t": {"documents": 1}}
 

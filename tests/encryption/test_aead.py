@@ -29,6 +29,7 @@ IV = SyntheticIv()
 
 def place(
     version: int = 2,
+    *,
     product: str = "p",
     database: str = "d",
     collection: str = "c",
@@ -105,7 +106,7 @@ def test_random_vectors_differ_and_open() -> None:
     ],
 )
 def test_an_envelope_moved_elsewhere_does_not_open(at: FieldPlace, identity: bytes) -> None:
-    with pytest.raises(EnvelopeError, match="does not open.*moved"):
+    with pytest.raises(EnvelopeError, match=r"does not open.*moved"):
         cipher(at, identity=identity).open(at, seal())
 
 

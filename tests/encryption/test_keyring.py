@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import os
 from collections.abc import Callable
 from dataclasses import replace as with_changes
 from pathlib import Path
@@ -169,14 +168,14 @@ def _dek(value: dict[str, Any], at: int = 0) -> dict[str, Any]:
 
 
 def test_an_altered_commitment_is_named(ring: Keyring) -> None:
-    dek_id = sorted(ring.deks)[0]
+    dek_id = min(ring.deks)
     altered = Keyring.parse(edited(ring, lambda value: _dek(value).update(commitment="0" * 64)))
     with pytest.raises(KeyUnusableError, match=f"data key {dek_id} is not the one the keyring committed to"):
         unlock(altered, CREDENTIALS)
 
 
 def test_an_altered_wrapping_is_named(ring: Keyring) -> None:
-    dek_id = sorted(ring.deks)[0]
+    dek_id = min(ring.deks)
     wrapped = bytearray(ring.deks[dek_id].wrapped.wrapped)
     wrapped[9] ^= 1
     text = base64.b64encode(wrapped).decode()
@@ -427,6 +426,10 @@ def test_a_rewrap_whose_copy_is_another_key_keeps_the_old_one(path: Path) -> Non
     wrong = begun.with_deks(with_changes(begun.deks[one], beside=Wrapped(mek_version=2, wrapped=copy)))
     with pytest.raises(KeyUnusableError, match=f"data key {one} is not the one"):
         unlock(wrong, BOTH).finished_rewrap()
+    other_old = unlock(begun, BOTH)
+    other_old = with_changes(other_old, keys={**other_old.keys, one: fake})
+    with pytest.raises(KeyUnusableError, match=f"data key {one}: the new copy is another key"):
+        other_old.finished_rewrap()
 
 
 def test_a_rewrap_to_a_key_that_cannot_be_opened_here_is_not_switched_to(path: Path) -> None:
@@ -449,8 +452,8 @@ def test_a_locked_data_key_cannot_be_rewrapped() -> None:
 BOTH_OR_FIRST = Credentials(passphrase=lambda _version: PASSPHRASE)
 
 
-def test_the_example_keyring_is_no_link(path: Path) -> None:
+def test_a_keyring_is_not_read_through_a_link(path: Path) -> None:
     link = path.parent / "link.json"
-    os.symlink(path, link)
+    link.symlink_to(path)
     with pytest.raises(KeyUnusableError, match="symbolic link"):
         load(link)

@@ -24,6 +24,8 @@ from kit.encryption import (
     shipped,
 )
 from kit.encryption.counting import FieldCounts
+from kit.encryption.mapped import read
+from kit.encryption.opening import DocumentKeys
 from kit.errors import BsonError, ContentError, EnvelopeError, KeyUnusableError, KitError, StoppedError, UsageError
 from kit.transforms.encrypt_fields import NAME, OUTCOMES, check_order
 from kit.transforms.protocol import Change, Transform
@@ -43,9 +45,6 @@ def envelope(data: bytes, *path: str) -> Envelope:
 def opened(site: Site, data: bytes) -> bytes:
     """Put the plaintext back: what strip∘encrypt = id is about."""
     collection = site.collection
-    from kit.encryption.mapped import read  # noqa: PLC0415
-    from kit.encryption.opening import DocumentKeys  # noqa: PLC0415
-
     for field in collection.fields:
         mapped = read(data, collection)
         value = mapped.value(field)
@@ -190,7 +189,7 @@ def test_a_path_that_ends_early_is_missing(site: Site, meta: Any) -> None:
 
 
 def test_counts_that_do_not_add_up_stop() -> None:
-    with pytest.raises(StoppedError, match="app.notes: scanned 2 values of 'body', but account for 1"):
+    with pytest.raises(StoppedError, match=r"app\.notes: scanned 2 values of 'body', but account for 1"):
         field_counts({"scanned/app.notes/body": 2, "encrypted/app.notes/body": 1, "other": 7})
 
 
@@ -325,7 +324,7 @@ def test_a_path_through_an_array_or_an_envelope_stops_the_run(site: Site) -> Non
 def test_a_malformed_document_stops_the_run(site: Site) -> None:
     error = fault(site, note()[:-1], BsonError, "shorter than its length")
     assert '(_id "(unreadable)")' in error.where
-    with pytest.raises(BsonError, match="app.notes: document 3 "):
+    with pytest.raises(BsonError, match=r"app\.notes: document 3 "):
         site.transform.needs(NOTES, [note()[:-1]], 3)
 
 
@@ -443,10 +442,19 @@ def test_raw_linkset_runs_first(names: list[str]) -> None:
 def test_a_canary_is_sealed_and_opened_under_every_key(site: Site) -> None:
     site.provide({scope("ada"): 1, scope("bob"): 1})
     (entry,) = MAP.collections
-    args = {"product": "notelett", "profile": Profile.BOUND}
-    assert check_canary(entry, keys=site.transform.keys, scopes=[scope("ada"), scope("bob")], **args) == 2  # type: ignore[arg-type]
-    with pytest.raises(KeyUnusableError, match="no data key for .*eve"):
-        check_canary(entry, keys=site.transform.keys, scopes=[scope("eve")], **args)  # type: ignore[arg-type]
+    keys = site.transform.keys
+    wrong = {dek_id: with_changes(key, secret=bytes(32)) for dek_id, key in keys.opening.items()}
+
+    def tried(owners: list[str], stored: KeySet | None = None) -> int:
+        scopes = [scope(owner) for owner in owners]
+        return check_canary(entry, product="notelett", profile=Profile.BOUND, keys=keys, scopes=scopes, stored=stored)
+
+    assert tried(["ada", "bob"]) == tried(["ada", "bob"], keys) == 2
+    assert tried(["ada"], with_changes(keys, opening={})) == 1
+    with pytest.raises(KeyUnusableError, match=r"no data key for .*eve"):
+        tried(["eve"])
+    with pytest.raises(KeyUnusableError, match="as stored does not open what it sealed"):
+        tried(["ada"], with_changes(keys, opening=wrong))
 
 
 @pytest.mark.parametrize("profile", Profile)

@@ -15,13 +15,14 @@ Laws of the package:
 from kit.documents.elements import Element, Kind, Place, elements, find, index, string_at
 from kit.documents.framing import Run, runs
 from kit.documents.identity import document_id
-from kit.documents.splice import append, element, remove, replace
+from kit.documents.splice import Replacement, append, element, remove, replace, replace_at
 from kit.documents.validation import validate
 
 __all__ = [
     "Element",
     "Kind",
     "Place",
+    "Replacement",
     "Run",
     "append",
     "document_id",
@@ -31,6 +32,7 @@ __all__ = [
     "index",
     "remove",
     "replace",
+    "replace_at",
     "runs",
     "string_at",
     "validate",

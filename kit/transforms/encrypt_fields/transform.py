@@ -15,7 +15,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from kit.documents import Kind, replace
 from kit.encryption import counting
 from kit.encryption.aead import IvSource, RandomIv, SyntheticIv
 from kit.encryption.envelope import Profile
@@ -160,9 +159,9 @@ class _Run:
         replaced: bytes | None = None
         try:
             values = [self._judged(mapped, mapped_field, keys) for mapped_field in self._collection.fields]
-            for value in values:
-                if value.state is State.PLAIN:
-                    replaced = self._sealed(replaced or mapped.document, value, keys)
+            sealed = [(value, self._sealed(value, keys)) for value in values if value.state is State.PLAIN]
+            if sealed:
+                replaced = mapped.replaced(sealed)
         except KitError as error:
             in_document(error, self._collection, mapped.document, ordinal)
             return self._failed(error, mapped.document, mapped.partition)
@@ -180,13 +179,11 @@ class _Run:
             raise in_field(error, mapped_field) from error
         return value
 
-    def _sealed(self, document: bytes, value: MappedValue, keys: DocumentKeys) -> bytes:
-        """Splice the envelope of a value into a document in which earlier values may be spliced already."""
+    def _sealed(self, value: MappedValue, keys: DocumentKeys) -> bytes:
         try:
-            envelope = keys.seal(value, self._transform.iv)
+            return keys.seal(value, self._transform.iv).to_bson()
         except KitError as error:
             raise in_field(error, value.field) from error
-        return replace(document, value.field.path.steps, Kind.DOCUMENT, envelope.to_bson())
 
     def _failed(self, error: KitError, document: bytes, partition: str) -> Change:
         """Stop, or in a dry run count every mapped value as an error: none of the document would be written."""

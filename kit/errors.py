@@ -7,7 +7,8 @@
     ├── DigestError                bytes are not what the manifest says; closed world broken
     ├── UnsignedError              no signature where one is required
     ├── UntrustedError             signed, but not by whom the user trusts for that role
-    ├── SignatureError             a signature or envelope that does not verify or is malformed
+    ├── SignatureError             a signature that does not verify or is malformed
+    │   └── EnvelopeError          an encrypted value that does not open, is malformed or not where it belongs
     ├── ArchiveError               container, codec or member name not understood, or hostile
     │   └── LimitError             a declared or met size is over a limit
     ├── ContentError               BSON, JSON, schema or coverage not as required
@@ -78,6 +79,10 @@ class UntrustedError(KitError):
 
 class SignatureError(KitError):
     """A signature is malformed, of a refused kind, or does not verify over the exact bytes."""
+
+
+class EnvelopeError(SignatureError):
+    """An envelope is malformed, does not authenticate, or belongs to another place (schemas/envelope.md)."""
 
 
 class ArchiveError(KitError):

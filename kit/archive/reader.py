@@ -19,6 +19,7 @@ from typing import Self
 from kit.archive.chunks import ChunkReader
 from kit.archive.codecs import decode, decoded, detect
 from kit.archive.folder_reader import folder_bytes, open_folder, read_folder
+from kit.archive.prefetch import prefetched
 from kit.archive.source import ByteSource, FileSource, source_chunks, unreadable
 from kit.archive.tar_headers import BLOCK_BYTES, ZERO_BLOCK, check_sum
 from kit.archive.tar_reader import Member, read_tar
@@ -139,7 +140,10 @@ class KitReader:
         where = str(self.path)
         if isinstance(self._source, int):
             return read_folder(self._source, self.limits, where=where, allow_links=self._allow_links)
-        reader = ChunkReader(self._tar_chunks(self._source, _CODECS[self.container]), where=where)
+        chunks = self._tar_chunks(self._source, _CODECS[self.container])
+        if self.container is not Container.TAR:
+            chunks = prefetched(chunks)
+        reader = ChunkReader(chunks, where=where)
         return read_tar(reader, self.limits, where=where, allow_links=self._allow_links)
 
     def _tar_chunks(self, source: ByteSource, codec: Codec) -> Iterator[bytes]:
@@ -155,10 +159,10 @@ class KitReader:
         codec = detect(ChunkReader(source_chunks(source, name=where), where=where).read_up_to(4))
         block = ChunkReader(self._tar_chunks(source, codec), where=where).read_up_to(BLOCK_BYTES)
         container = _CONTAINERS[codec]
-        if not block:
-            raise ArchiveError("is empty: no kit", where=where)
         try:
-            if len(block) == BLOCK_BYTES and block != ZERO_BLOCK:
+            if len(block) < BLOCK_BYTES:
+                raise ArchiveError(f"only {len(block)} bytes")  # noqa: TRY301
+            if block != ZERO_BLOCK:
                 check_sum(block)
         except ArchiveError as error:
             inside = "" if codec is Codec.NONE else f" inside its {codec.name.lower()} stream"

@@ -91,8 +91,10 @@ class Extensions:
         text = long if override is None else override
         if text is None:
             return plain
-        # Writers override only what does not fit: an override that would have fitted hides another name.
-        if text != plain and len(text) <= NAME_BYTES and text.isascii():
+        # Writers override only what does not fit: an override that would have fitted hides another name. (Old GNU
+        # tar keeps the last byte of the field for a NUL, so 100 bytes do not fit there.)
+        fits = len(text) <= NAME_BYTES and text.isascii()
+        if fits and text != plain and (long is None or plain != text[: NAME_BYTES - 1]):
             raise ArchiveError(f"has the {key} {text!r} in an extension record and {plain!r} in its header")
         return text
 

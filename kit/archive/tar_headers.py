@@ -139,11 +139,11 @@ def _kind(block: bytes, layout: Layout) -> EntryKind | ExtensionKind:
 def _full_name(block: bytes, layout: Layout) -> bytes:
     name = _text(block[:NAME_BYTES], "name")
     if layout is Layout.USTAR:
-        if any(block[500:]):
+        if block[500:].strip(b"\0"):
             raise ArchiveError("has bytes after the last field of its header")
         prefix = _text(block[345:500], "prefix")
         return prefix + b"/" + name if prefix and name else name
-    if any(block[345:]):
+    if block[345:].strip(b"\0"):
         # GNU keeps times and sparse maps where ustar keeps the prefix, and tarfile takes either for a prefix.
         raise ArchiveError("has a prefix, time or sparse map where its layout has none")
     return name

@@ -18,6 +18,7 @@ import click
 
 from kit.cli.exit_codes import OK, exit_code, table_text
 from kit.cli.inspect import inspect_command
+from kit.cli.keyring import keyring_group
 from kit.cli.keys import keys_group
 from kit.cli.output import print_error, silence_standard_output, wants_json
 from kit.cli.patch import patch_command, plan_command
@@ -42,6 +43,7 @@ kit.add_command(plan_command)
 kit.add_command(patch_command)
 kit.add_command(verify_command)
 kit.add_command(keys_group)
+kit.add_command(keyring_group)
 
 
 def main() -> None:

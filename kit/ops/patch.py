@@ -15,7 +15,6 @@ from dataclasses import dataclass, field, replace as with_changes
 from pathlib import Path
 
 from kit.archive import (
-    SIDECARS,
     ArchiveDestination,
     Container,
     CountingDestination,
@@ -28,6 +27,7 @@ from kit.archive import (
     copy_kit,
     publish,
     replace,
+    require_backup_free,
     require_free,
 )
 from kit.engine.lookup import LookupWriter
@@ -37,10 +37,12 @@ from kit.engine.work import close_lookups
 from kit.errors import DigestError, KitError, LimitError, OutputError, UntrustedError, UsageError
 from kit.manifest import Manifest
 from kit.ops.generation import Generation, Step, make_generation
+from kit.ops.keying import Keying, with_keys
 from kit.ops.kits import Environment, OpenKit, beside, is_kept, opened
 from kit.ops.obligations import Beside, Expectation, Judgement, judge
 from kit.ops.verify import examine
 from kit.signing import PrivateKey, PublicKey, archive_signature
+from kit.transforms.encrypt_fields import check_order
 from kit.transforms.protocol import Transform
 from kit.values import Codec, MemberPath, Sha256, Timestamp
 
@@ -63,6 +65,8 @@ class PatchRequest:
     trusted: Mapping[str, PublicKey] | None
     """By key id; None accepts a base whose signatures were not verified (``--insecure-unverified-base``)."""
     created_at: Timestamp
+    keying: Keying | None = None
+    """Needed by encrypt-fields."""
     limit: int | None = None
     environment: Environment = field(default_factory=Environment)
 
@@ -78,6 +82,8 @@ class Output:
     operator: str | None = None
     place: str | None = None
     """The environment it is done in, as the operator names it."""
+    rollback_note: str | None = None
+    """How to go back; a step that changes what readers see is refused without one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,6 +126,7 @@ def plan(request: PatchRequest) -> PatchReport:
         kit = stack.enter_context(opened(request.kit, request.environment))
         stack.callback(close_lookups)
         base = _base(kit, request, scratch)
+        request = with_changes(request, transforms=with_keys(kit, request.transforms, request.keying, live=False))
         passes: list[CountingDestination] = []
 
         def start() -> Destination:
@@ -153,13 +160,16 @@ def patch(request: PatchRequest, output: Output) -> PatchReport:
         KitError: The base is refused, a document is malformed, a stop rule holds, or the result could not be written or
             did not read back; the kit and everything beside it are as they were.
     """
+    _check_request(request, output)
     target = output.path or request.kit
-    _require_places(request.kit, output)
+    if output.path is not None:
+        _require_place(request.kit, output.path)
     with ExitStack() as stack:
         kit = stack.enter_context(opened(request.kit, request.environment))
         job = stack.enter_context(Job(target))
         stack.callback(close_lookups)
         base = _base(kit, request, job.folder)
+        request = with_changes(request, transforms=with_keys(kit, request.transforms, request.keying, live=True))
         container = kit.reader.container
         writer = _Writer(job.folder, container)
         stack.callback(writer.release)
@@ -184,6 +194,9 @@ def patch(request: PatchRequest, output: Output) -> PatchReport:
             if output.path is not None:
                 copy_kit(kit.reader, job.folder, output.path)
             return report
+        if output.path is None and output.keep_backup:
+            # Only now: a run that changes nothing needs no backup, and is not refused for the one an earlier run left.
+            require_backup_free(request.kit)
         generation = _finish(request, output, base, done, writer.destination)
         work = writer.destination.assemble()
         size, digest = _reread(work, request, output, generation)
@@ -205,26 +218,26 @@ def patch(request: PatchRequest, output: Output) -> PatchReport:
         )
 
 
-def _require_places(kit: Path, output: Output) -> None:
-    """Refuse before any work what could not be finished, or would overwrite or outdate a file.
+def _check_request(request: PatchRequest, output: Output) -> None:
+    check_order([transform.name for transform in request.transforms])
+    mutating = [transform.name for transform in request.transforms if transform.kind != "additive-optional"]
+    if mutating and not output.rollback_note:
+        raise UsageError(
+            f"{mutating[0]} changes what readers see, so it needs a note on how to go back",
+            hint="say it with --rollback-note; it becomes part of the signed provenance",
+        )
+
+
+def _require_place(kit: Path, place: Path) -> None:
+    """Refuse before any work an output that could not be given its name, or that would change what is read.
 
     Raises:
         OutputError: Something already has a name that the run will give.
-        UsageError: The result would have no name to be put beside, or would be inside the kit it is read from.
+        UsageError: It would be inside the kit.
     """
-    if output.path is None:
-        if kit.name in {"", ".."}:
-            raise UsageError("a kit is patched in place by its own name", where=str(kit), hint="name the folder itself")
-        new = backup_path(kit) if output.keep_backup else None
-    else:
-        new = output.path
-        if kit.resolve() in new.parent.resolve().joinpath(new.name).parents:
-            raise UsageError("would be inside the kit that is read", where=str(new), hint="choose a place outside")
-    if new is not None:
-        require_free(new)
-        for suffix in SIDECARS:
-            # A signature of something else must not come to stand beside the new archive.
-            require_free(new.with_name(new.name + suffix))
+    if kit.resolve() in (place.parent.resolve() / place.name).parents:
+        raise UsageError("would be inside the kit that is read", where=str(place), hint="choose a place outside")
+    require_free(place)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -352,6 +365,7 @@ def _finish(request: PatchRequest, output: Output, base: _Base, done: Rewrite, d
             created_at=request.created_at,
             operator=output.operator,
             environment=output.place,
+            rollback_note=output.rollback_note,
         ),
         output.key,
     )

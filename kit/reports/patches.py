@@ -6,6 +6,8 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
+from kit.encryption import FieldCounts, field_counts
+from kit.encryption.counting import DIGEST_TOTAL, DIGEST_VALUES, OUTCOMES, SCANNED
 from kit.engine.rewrite import MemberChange, Rewrite
 from kit.ops.generation import parameters_digest
 from kit.ops.patch import PatchReport
@@ -38,7 +40,8 @@ def patch_json(report: PatchReport) -> dict[str, Any]:
         "changed": report.changed,
         "collections": [_member_json(change) for _, change in sorted(report.rewrite.members.items())],
         "outcomes": _nested(report.rewrite.outcomes),
-        "counts": _nested(report.rewrite.counts),
+        "counts": _nested(_without_digests(report.rewrite.counts)),
+        "fields": [counts.to_json() for counts in _field_counts(report.rewrite)],
         "findings": [
             {
                 "member": str(path),
@@ -60,6 +63,16 @@ def patch_json(report: PatchReport) -> dict[str, Any]:
         "backup": str(report.backup) if report.backup else None,
         "tempBytes": report.temp_bytes,
     }
+
+
+def _without_digests(counts: Counter[tuple[str, str, str]]) -> Counter[tuple[str, str, str]]:
+    """Leave out the sums of keyed digests, which are for the provenance, not for readers."""
+    kept = {key: count for key, count in counts.items() if not key[2].startswith((DIGEST_VALUES, DIGEST_TOTAL))}
+    return Counter(kept)
+
+
+def _field_counts(done: Rewrite) -> tuple[FieldCounts, ...]:
+    return field_counts((counter, count) for (_, _, counter), count in done.counts.items())
 
 
 def _member_json(change: MemberChange) -> dict[str, Any]:
@@ -88,6 +101,7 @@ def patch_lines(report: PatchReport) -> Iterator[str]:
     done = report.rewrite
     for transform in report.transforms:
         yield from _outcome_lines(transform.name, done)
+    yield from _field_lines(done)
     yield from _finding_lines(done)
     for path, change in sorted(done.members.items()):
         if change.changed:
@@ -115,6 +129,17 @@ def _outcome_lines(transform: str, done: Rewrite) -> Iterator[str]:
         for tenant in tenants
     ]
     yield from table((transform, *outcomes), rows)
+    yield ""
+
+
+def _field_lines(done: Rewrite) -> Iterator[str]:
+    counts = _field_counts(done)
+    if not counts:
+        return
+    rows = [
+        (f"{c.collection} {c.field}", *(f"{getattr(c, outcome):,}" for outcome in (SCANNED, *OUTCOMES))) for c in counts
+    ]
+    yield from table(("field", *(name.replace("_", "-") for name in (SCANNED, *OUTCOMES))), rows)
     yield ""
 
 

@@ -12,7 +12,11 @@ from typing import IO, Self
 from tests.end_to_end.kits import COMMAND, ENVIRONMENT
 
 # The leader of a session gets its controlling terminal by opening one; getpass(3) asks at that one.
-_AT_THE_TERMINAL = "import os; os.close(os.open(os.ttyname(0), os.O_RDWR)); from kit.cli import main; main()"
+# Ctrl-C works there as in a login shell, also where the tests themselves run with it ignored, as background jobs do.
+_AT_THE_TERMINAL = (
+    "import os, signal; signal.signal(signal.SIGINT, signal.default_int_handler);"
+    "os.close(os.open(os.ttyname(0), os.O_RDWR)); from kit.cli import main; main()"
+)
 
 
 class Terminal:

@@ -1,0 +1,64 @@
+"""Field encryption: the field map, the envelope, the keys, and what can be proven of a collection.
+
+The way of a run: :func:`needs_of` reads all documents once and finds for whom keys are needed;
+:meth:`UnlockedKeyring.provide` makes those missing and reserves uses; the keyring is written; ``check_canary`` tries
+every key; then documents go through ``kit.transforms.encrypt_fields``, and :func:`prove` judges the outcome.
+
+Laws: nothing is encrypted with a key that is not on disk, wrapped; a value is plaintext, envelope, null, missing, or an
+error, and never guessed; no secret shows in ``repr``, errors or reports. Clock and randomness are handed in.
+"""
+
+from kit.encryption.aead import RandomIv, SyntheticIv
+from kit.encryption.counting import FieldCounts, field_counts
+from kit.encryption.data_keys import Scope
+from kit.encryption.envelope import Envelope, Profile
+from kit.encryption.field_map import SHIPPED, CollectionMap, FieldMap, shipped
+from kit.encryption.key_set import KeySet
+from kit.encryption.keyring import Dek, Keyring, Mek, new_keyring
+from kit.encryption.keyring_files import KeyringFile, create, load, rewrap
+from kit.encryption.mapped import MappedCollection
+from kit.encryption.meks import AgeRecord, Credentials, PassphraseRecord, RsaRecord
+from kit.encryption.preflight import check_canary, check_reference
+from kit.encryption.preparation import Needs, check_partition_keys, needs_of
+from kit.encryption.proof import FieldProof, Proof, ProofFinding, ValueDigest, prove
+from kit.encryption.unlocking import UnlockedKeyring, unlock
+
+__all__ = [
+    "SHIPPED",
+    "AgeRecord",
+    "CollectionMap",
+    "Credentials",
+    "Dek",
+    "Envelope",
+    "FieldCounts",
+    "FieldMap",
+    "FieldProof",
+    "KeySet",
+    "Keyring",
+    "KeyringFile",
+    "MappedCollection",
+    "Mek",
+    "Needs",
+    "PassphraseRecord",
+    "Profile",
+    "Proof",
+    "ProofFinding",
+    "RandomIv",
+    "RsaRecord",
+    "Scope",
+    "SyntheticIv",
+    "UnlockedKeyring",
+    "ValueDigest",
+    "check_canary",
+    "check_partition_keys",
+    "check_reference",
+    "create",
+    "field_counts",
+    "load",
+    "needs_of",
+    "new_keyring",
+    "prove",
+    "rewrap",
+    "shipped",
+    "unlock",
+]

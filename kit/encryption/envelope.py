@@ -1,0 +1,253 @@
+"""The envelope: the subdocument that stands in for an encrypted value (schemas/envelope.md, "Members").
+
+What its members are called is in one table, :data:`NAMES`, and nowhere else. Reading is strict: exactly the members of
+the profile, each of its type, length and one spelling. Laws: ``Envelope.parse(e.to_bson()) == e``; no change of one
+byte of a member's value parses to the same envelope.
+
+Stops at the form: whether an envelope opens is for :mod:`kit.encryption.aead`.
+"""
+
+from __future__ import annotations
+
+import binascii
+import enum
+import re
+import struct
+from collections.abc import Container, Mapping
+from dataclasses import dataclass, field
+from typing import Self
+
+from kit.documents import Kind, Place, index, string_at
+from kit.documents.kinds import KINDS
+from kit.errors import BsonError, EnvelopeError
+
+ALGORITHM = "aes-256-gcm"
+IV_BYTES = 12
+TAG_BYTES = 16
+LARGEST_MEK_VERSION = 2**31 - 1
+# Names of keys go into messages and file names: printable, no blanks, bounded.
+_DEK_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+_INT32 = struct.Struct("<i")
+
+
+class Profile(enum.Enum):
+    """The two kinds of envelope, by the number in ``v``."""
+
+    COMPAT = 1
+    """Opens in the platform's own reader: key = DEK, strings only, no associated data."""
+    BOUND = 2
+    """Opens only where it belongs: key per document, any type, associated data."""
+
+    @classmethod
+    def named(cls, name: str) -> Self:
+        """Give the profile called ``compat`` or ``bound``.
+
+        Raises:
+            EnvelopeError: There is none of that name.
+        """
+        for profile in cls:
+            if str(profile) == name:
+                return profile
+        raise EnvelopeError(f"there is no envelope profile {name!r}; there are 'compat' and 'bound'")
+
+    def __str__(self) -> str:
+        return self.name.lower()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Names:
+    """The adapter table: what each member is called in stored documents. Its order is the order of writing."""
+
+    mark: str = "__encrypted"
+    version: str = "v"
+    algorithm: str = "alg"
+    ciphertext: str = "ct"
+    iv: str = "iv"
+    tag: str = "tag"
+    dek_id: str = "dekId"
+    mek_version: str = "mekVersion"
+    context: str = "ctx"
+    bson_type: str = "bt"
+
+
+NAMES = Names()
+
+_MARK, _VERSION, _ALGORITHM = NAMES.mark.encode(), NAMES.version.encode(), NAMES.algorithm.encode()
+_CIPHERTEXT, _IV, _TAG = NAMES.ciphertext.encode(), NAMES.iv.encode(), NAMES.tag.encode()
+_DEK, _MEK = NAMES.dek_id.encode(), NAMES.mek_version.encode()
+_CONTEXT, _TYPE = NAMES.context.encode(), NAMES.bson_type.encode()
+_COMPAT_MEMBERS = frozenset({_MARK, _VERSION, _ALGORITHM, _CIPHERTEXT, _IV, _TAG, _DEK, _MEK})
+_MEMBERS = {Profile.COMPAT: _COMPAT_MEMBERS, Profile.BOUND: _COMPAT_MEMBERS | {_CONTEXT, _TYPE}}
+_TRIO = (_CIPHERTEXT, _IV, _TAG)
+
+
+def looks_like(names: Container[bytes]) -> bool:
+    """Whether a subdocument with these members must be an envelope or an error, and is never plaintext.
+
+    The mark alone suffices; so do the three members that only ciphertext has, lest a damaged mark turn an envelope into
+    plaintext that is sealed again.
+    """
+    return _MARK in names or all(name in names for name in _TRIO)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Envelope:
+    """One encrypted value.
+
+    Attributes:
+        profile: By ``v``.
+        ciphertext: As long as the plaintext.
+        iv: 12 bytes.
+        tag: 16 bytes.
+        dek_id: Which data key.
+        mek_version: Under which master key that one was made.
+        context: Of the field map; only in ``bound``.
+        bson_type: Type byte of the plaintext; only in ``bound``.
+    """
+
+    profile: Profile
+    ciphertext: bytes = field(repr=False)
+    iv: bytes
+    tag: bytes
+    dek_id: str
+    mek_version: int
+    context: str | None = None
+    bson_type: int | None = None
+
+    @classmethod
+    def parse(cls, value: bytes) -> Self:
+        """Read the value bytes of a subdocument.
+
+        Raises:
+            EnvelopeError: A member is missing, superfluous, repeated, of another type, length or spelling.
+        """
+        try:
+            return cls.read(value, index(value))
+        except BsonError as error:
+            raise EnvelopeError(f"not an envelope: {error}") from error
+
+    @classmethod
+    def read(cls, buffer: bytes, places: Mapping[bytes, Place]) -> Self:
+        """As :meth:`parse`, of a subdocument whose members were already found in ``buffer``.
+
+        Raises:
+            EnvelopeError: As :meth:`parse`.
+        """
+        place = places.get(_MARK)
+        if place is None or place[0] != Kind.BOOLEAN or buffer[place[1]] != 1:
+            raise EnvelopeError(f"not an envelope: {NAMES.mark} is not true")
+        profile = _profile(_integer(buffer, places, _VERSION))
+        if places.keys() != _MEMBERS[profile]:
+            raise _wrong_members(places, _MEMBERS[profile], profile)
+        if (algorithm := _text(buffer, places, _ALGORITHM)) != ALGORITHM:
+            raise EnvelopeError(f"{NAMES.algorithm} is {algorithm[:40]!r}, not {ALGORITHM!r}")
+        mek_version = _integer(buffer, places, _MEK)
+        if mek_version < 1:
+            raise EnvelopeError(f"{NAMES.mek_version} is {mek_version}; versions start at 1")
+        bound = profile is Profile.BOUND
+        return cls(
+            profile=profile,
+            ciphertext=_base64(buffer, places, _CIPHERTEXT, None),
+            iv=_base64(buffer, places, _IV, IV_BYTES),
+            tag=_base64(buffer, places, _TAG, TAG_BYTES),
+            dek_id=checked_dek_id(_text(buffer, places, _DEK)),
+            mek_version=mek_version,
+            context=_text(buffer, places, _CONTEXT) if bound else None,
+            bson_type=_bson_type(_integer(buffer, places, _TYPE)) if bound else None,
+        )
+
+    def to_bson(self) -> bytes:
+        """Print as the value bytes of a subdocument."""
+        parts = [
+            _PREFIX[self.profile],
+            _string(_CIPHERTEXT, binascii.b2a_base64(self.ciphertext, newline=False)),
+            _string(_IV, binascii.b2a_base64(self.iv, newline=False)),
+            _string(_TAG, binascii.b2a_base64(self.tag, newline=False)),
+            _string(_DEK, self.dek_id.encode()),
+            _int32(_MEK, self.mek_version),
+        ]
+        if self.context is not None and self.bson_type is not None:
+            parts += _string(_CONTEXT, self.context.encode()), _int32(_TYPE, self.bson_type)
+        body = b"".join(parts)
+        return b"".join((_INT32.pack(len(body) + 5), body, b"\0"))
+
+
+def checked_dek_id(text: str) -> str:
+    """Give ``text`` back if it can be the name of a data key.
+
+    Raises:
+        EnvelopeError: It is empty, longer than 128 characters, or has others than letters, digits and ``._:-``.
+    """
+    if not _DEK_ID.fullmatch(text):
+        raise EnvelopeError(f"{NAMES.dek_id} {text[:40]!r} is not 1 to 128 letters, digits, '.', '_', ':' or '-'")
+    return text
+
+
+def _string(name: bytes, text: bytes) -> bytes:
+    return b"".join((b"\x02", name, b"\0", _INT32.pack(len(text) + 1), text, b"\0"))
+
+
+def _int32(name: bytes, value: int) -> bytes:
+    return b"".join((b"\x10", name, b"\0", _INT32.pack(value)))
+
+
+_PREFIX = {
+    profile: b"\x08" + _MARK + b"\0\x01" + _int32(_VERSION, profile.value) + _string(_ALGORITHM, ALGORITHM.encode())
+    for profile in Profile
+}
+
+
+def _profile(version: int) -> Profile:
+    try:
+        return Profile(version)
+    except ValueError:
+        raise EnvelopeError(f"{NAMES.version} is {version}; known are 1 (compat) and 2 (bound)") from None
+
+
+def _wrong_members(places: Mapping[bytes, Place], wanted: frozenset[bytes], profile: Profile) -> EnvelopeError:
+    absent, foreign = sorted(wanted - places.keys()), sorted(places.keys() - wanted)
+    what = f"lacks {absent[0].decode()!r}" if absent else f"has {foreign[0].decode('utf-8', 'backslashreplace')!r}"
+    return EnvelopeError(f"the members are not those of a {profile} envelope: it {what}")
+
+
+def _place(places: Mapping[bytes, Place], name: bytes, kind: Kind) -> Place:
+    place = places.get(name)
+    if place is None:
+        raise EnvelopeError(f"not an envelope: it lacks {name.decode()!r}")
+    if place[0] != kind:
+        raise EnvelopeError(f"{name.decode()} is of BSON type {place[0]}, not {int(kind)}")
+    return place
+
+
+def _integer(buffer: bytes, places: Mapping[bytes, Place], name: bytes) -> int:
+    value: int = _INT32.unpack_from(buffer, _place(places, name, Kind.INT32)[1])[0]
+    return value
+
+
+def _text(buffer: bytes, places: Mapping[bytes, Place], name: bytes) -> str:
+    try:
+        return string_at(buffer, _place(places, name, Kind.STRING))
+    except BsonError as error:
+        raise EnvelopeError(f"{name.decode()} is not text: {error}") from error
+
+
+def _base64(buffer: bytes, places: Mapping[bytes, Place], name: bytes, size: int | None) -> bytes:
+    """Decode standard base64 in its one spelling (RFC 4648 3.5): stock decoders accept several for one value."""
+    _, value, end = _place(places, name, Kind.STRING)
+    text = buffer[value + 4 : end - 1]
+    try:
+        data = binascii.a2b_base64(text, strict_mode=True)
+    except binascii.Error as error:
+        raise EnvelopeError(f"{name.decode()} is not base64") from error
+    if buffer[end - 1] or binascii.b2a_base64(data, newline=False) != text:
+        raise EnvelopeError(f"{name.decode()} is not base64 in its one canonical spelling (RFC 4648 3.5)")
+    if size is not None and len(data) != size:
+        raise EnvelopeError(f"{name.decode()} has {len(data):,} bytes, not {size}")
+    return data
+
+
+def _bson_type(value: int) -> int:
+    # Null is never sealed; and a type byte that BSON does not know could not be put back.
+    if value == Kind.NULL or value not in KINDS:
+        raise EnvelopeError(f"{NAMES.bson_type} is {value}, not the type of a value that is sealed")
+    return value

@@ -1,0 +1,207 @@
+"""Which fields of which collections are encrypted, for whom, and what must never be (schemas/field-map.md).
+
+A map is refused rather than repaired: a document whose ``_id``, partition key, owner or ``productId`` is encrypted can
+no longer be found by those who own it, and a field that is queried stops matching. Law: ``FieldMap.parse`` gives a map
+in which no field is, contains, or lies in another field or one of those.
+"""
+
+from __future__ import annotations
+
+import importlib.resources
+import itertools
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Self
+
+from kit.encryption.json_members import Members
+from kit.errors import ContentError, UsageError
+from kit.values import CollectionName
+
+SCHEMA_VERSION = "1"
+PRODUCT_ID = "productId"
+SHIPPED = ("concelier", "notelett")
+# What other tools write for "every element of an array"; here they would be names, and the map would match nothing.
+_WILDCARDS = frozenset({"*", "$", "$[]", "[]"})
+
+
+@dataclass(frozen=True, slots=True)
+class FieldPath:
+    """A field by the names that lead to it. Law: ``FieldPath.of(json.loads(p.json)) == p``."""
+
+    steps: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return ".".join(self.steps) if not any("." in step for step in self.steps) else json.dumps(self.steps)
+
+    @property
+    def json(self) -> str | list[str]:
+        """As in a field map: dotted, or a list where a name has a dot of its own."""
+        return str(self) if not any("." in step for step in self.steps) else list(self.steps)
+
+    def overlaps(self, other: FieldPath) -> bool:
+        """Whether one of the two is the other, or lies in it."""
+        return all(mine == theirs for mine, theirs in zip(self.steps, other.steps, strict=False))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CollectionMap:
+    """What is encrypted in one collection."""
+
+    database: str | None
+    """None for a collection of that name in any database."""
+    collection: str
+    partition_key: FieldPath
+    fields: tuple[FieldPath, ...]
+    context: str
+    """What keys of this collection are for; part of every envelope's associated data."""
+    owner: FieldPath
+    """``userIdField``: whose key encrypts a document."""
+    product_id: str | None
+    """Only documents whose ``productId`` is this string; None for all."""
+    skip_owners: frozenset[str]
+    """Owners whose documents stay plain."""
+    queryable: tuple[FieldPath, ...]
+    order: int
+    """Lowest risk first."""
+
+    def matches(self, name: CollectionName) -> bool:
+        """Whether documents of that collection are meant."""
+        return name.collection == self.collection and self.database in {None, name.database}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FieldMap:
+    """The mapped collections of one product."""
+
+    product: str
+    collections: tuple[CollectionMap, ...]
+    """In the order they are to be done: by ``order``, then as in the file."""
+
+    @classmethod
+    def parse(cls, data: bytes, *, where: str = "field map") -> Self:
+        """Read a field map.
+
+        Raises:
+            ContentError: Not strict JSON or not of the schema; a field that must stay readable is mapped; fields
+                overlap; a collection is there twice; nothing is mapped. Names the place in the file (RFC 6901).
+        """
+        top = Members.parse(data, error=ContentError, where=where)
+        if (version := top.take("schemaVersion", str)) != SCHEMA_VERSION:
+            raise top.refusal(f"is version {version!r} of the format, not {SCHEMA_VERSION!r}", "schemaVersion")
+        product = top.text(top.take("product", str), "product")
+        entries = top.objects("collections")
+        top.done()
+        if not entries:
+            raise top.refusal("is empty, so that nothing would be encrypted", "collections")
+        maps = [_collection(entry) for entry in entries]
+        for (first, one), (second, other) in itertools.combinations(enumerate(maps), 2):
+            if one.collection == other.collection and (
+                one.database == other.database or None in {one.database, other.database}
+            ):
+                raise top.refusal(
+                    f"maps {other.collection!r} again, after /collections/{first}", f"collections/{second}"
+                )
+        return cls(product=product, collections=tuple(sorted(maps, key=lambda one: one.order)))
+
+    def collection(self, name: CollectionName) -> CollectionMap | None:
+        """Give the map of a collection, or None."""
+        return next((entry for entry in self.collections if entry.matches(name)), None)
+
+    def to_json(self) -> dict[str, Any]:
+        """Give the map as parsed, defaults spelled out: what a digest of parameters is taken over."""
+        return {
+            "schemaVersion": SCHEMA_VERSION,
+            "product": self.product,
+            "collections": [_printed(entry) for entry in self.collections],
+        }
+
+
+def shipped(name: str) -> FieldMap:
+    """Give one of the maps that come with this package.
+
+    Raises:
+        UsageError: There is none of that name.
+    """
+    if name not in SHIPPED:
+        raise UsageError(f"there is no field map {name!r}", hint=f"there are: {', '.join(SHIPPED)}")
+    resource = importlib.resources.files("kit.encryption") / "maps" / f"{name}.json"
+    return FieldMap.parse(resource.read_bytes(), where=f"{name}.json")
+
+
+def _collection(entry: Members) -> CollectionMap:
+    database = entry.optional("database", str, "")
+    collection = entry.text(entry.take("collection", str), "collection")
+    for name, text in (("database", database), ("collection", collection)):
+        if "/" in text or "\0" in text:
+            raise entry.refusal(f"{text!r} cannot be the name of a {name} in a kit", name)
+    fields = tuple(_path(entry, item, f"fields/{at}") for at, item in enumerate(entry.take("fields", list)))
+    if not fields:
+        raise entry.refusal("is empty, so that nothing would be encrypted", "fields")
+    product_id = entry.optional("productId", str, "")
+    found = CollectionMap(
+        database=database or None,
+        collection=collection,
+        partition_key=_path(entry, entry.take("partitionKey", object), "partitionKey"),
+        fields=fields,
+        context=entry.text(entry.take("context", str), "context"),
+        owner=_path(entry, entry.take("userIdField", object), "userIdField"),
+        product_id=product_id or None,
+        skip_owners=frozenset(entry.strings("skipOwners", optional=True)),
+        queryable=tuple(
+            _path(entry, item, f"queryable/{at}") for at, item in enumerate(entry.optional("queryable", list, []))
+        ),
+        order=entry.optional("order", int, 0),
+    )
+    entry.done()
+    _refuse_readable(entry, found)
+    return found
+
+
+def _refuse_readable(entry: Members, found: CollectionMap) -> None:
+    for at, field in enumerate(found.fields):
+        for path, why in _readable(found):
+            if field.overlaps(path):
+                raise entry.refusal(f"{str(field)!r} cannot be encrypted: {str(path)!r} is {why}", f"fields/{at}")
+        for earlier in range(at):
+            if field.overlaps(found.fields[earlier]):
+                raise entry.refusal(f"{str(field)!r} overlaps {entry.pointer}/fields/{earlier}", f"fields/{at}")
+
+
+def _readable(found: CollectionMap) -> Iterator[tuple[FieldPath, str]]:
+    yield FieldPath(("_id",)), "the identity of documents"
+    yield found.partition_key, "the partition key"
+    yield found.owner, "the owner (userIdField), whose key would be needed to learn whose key is needed"
+    yield FieldPath((PRODUCT_ID,)), "what tells products apart"
+    for path in found.queryable:
+        yield path, "declared queryable, and encrypted values match no query"
+
+
+def _path(entry: Members, value: Any, name: str) -> FieldPath:
+    steps = value.split(".") if isinstance(value, str) else value
+    if not isinstance(steps, list) or not steps:
+        raise entry.refusal("is neither a dotted path nor a list of names", name)
+    for step in steps:
+        if not isinstance(step, str) or not step or "\0" in step:
+            raise entry.refusal("has a step that is empty, holds NUL or is no string", name)
+        if step in _WILDCARDS:
+            raise entry.refusal(f"has the step {step!r}; array elements cannot be mapped one by one", name)
+    return FieldPath(tuple(steps))
+
+
+def _printed(entry: CollectionMap) -> dict[str, Any]:
+    printed: dict[str, Any] = {
+        "collection": entry.collection,
+        "partitionKey": entry.partition_key.json,
+        "fields": [path.json for path in entry.fields],
+        "context": entry.context,
+        "userIdField": entry.owner.json,
+        "skipOwners": sorted(entry.skip_owners),
+        "queryable": [path.json for path in entry.queryable],
+        "order": entry.order,
+    }
+    if entry.database is not None:
+        printed["database"] = entry.database
+    if entry.product_id is not None:
+        printed["productId"] = entry.product_id
+    return printed

@@ -1,0 +1,93 @@
+"""Reads objects of a strict JSON file member by member; what is missing, superfluous or ill-typed is named by place.
+
+A field map that is misread encrypts the wrong field, a keyring that is misread loses a key; so nothing is optional
+unless said, and a member nobody asked for is refused, since it is most likely a misspelt one.
+"""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+from kit.errors import KitError
+from kit.values import Limits, strict_json
+
+_T = TypeVar("_T")
+_NAMES = {str: "a string", int: "an integer", list: "a list", dict: "an object"}
+
+
+class Members:
+    """One object of the file; :meth:`take` its members, then call :meth:`done`."""
+
+    def __init__(self, value: Any, *, error: type[KitError], where: str, pointer: str = "") -> None:
+        self._error = error
+        self._where = where
+        self.pointer = pointer
+        """RFC 6901, of this object."""
+        if not isinstance(value, dict):
+            raise self.refusal("is not an object")
+        self._left = dict(value)
+
+    @classmethod
+    def parse(cls, data: bytes, *, error: type[KitError], where: str) -> Members:
+        """Read a file whose top is an object.
+
+        Raises:
+            KitError: Of class ``error`` where the top is no object; as :func:`kit.values.strict_json.parse`.
+        """
+        return cls(strict_json.parse(data, limits=Limits(), where=where), error=error, where=where)
+
+    def take(self, name: str, kind: type[_T]) -> _T:
+        """Give the member ``name``, which must be there and of this type.
+
+        Raises:
+            KitError: It is not; of the class given at construction.
+        """
+        if name not in self._left:
+            raise self.refusal(f"has no {name!r}")
+        return self.typed(self._left.pop(name), kind, name)
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._left
+
+    def optional(self, name: str, kind: type[_T], default: _T) -> _T:
+        """Give the member ``name``, or ``default`` where it is not there; null is not "not there"."""
+        return self.take(name, kind) if name in self._left else default
+
+    def objects(self, name: str) -> list[Members]:
+        """Give the list ``name``, whose elements must be objects."""
+        return [self._inner(item, f"{name}/{at}") for at, item in enumerate(self.take(name, list))]
+
+    def object(self, name: str) -> Members:
+        """Give the object ``name``."""
+        return self._inner(self.take(name, dict), name)
+
+    def strings(self, name: str, *, optional: bool = False) -> tuple[str, ...]:
+        """Give the list of non-empty strings ``name``; empty if it is optional and not there."""
+        items = self.optional(name, list, []) if optional else self.take(name, list)
+        return tuple(self.text(item, f"{name}/{at}") for at, item in enumerate(items))
+
+    def text(self, value: Any, name: str) -> str:
+        """Check that ``value``, found at ``name``, is a non-empty string without NUL."""
+        text = self.typed(value, str, name)
+        if not text or "\0" in text:
+            raise self.refusal("is empty or holds NUL", name)
+        return text
+
+    def typed(self, value: Any, kind: type[_T], name: str) -> _T:
+        """Check the type of ``value``, found at ``name``; true and false are no integers."""
+        if not isinstance(value, kind) or isinstance(value, bool):
+            raise self.refusal(f"is not {_NAMES[kind]}", name)
+        return value
+
+    def done(self) -> None:
+        """Refuse what was not taken."""
+        if self._left:
+            raise self.refusal(f"has a member that nothing is known of: {min(self._left)!r}")
+
+    def refusal(self, what: str, name: str = "") -> KitError:
+        """Make the error for this object, or for its part ``name`` (a pointer without its leading slash)."""
+        pointer = f"{self.pointer}/{name}" if name else self.pointer
+        return self._error(f"at {pointer or 'the top'}: {what}", where=self._where)
+
+    def _inner(self, value: Any, name: str) -> Members:
+        return Members(value, error=self._error, where=self._where, pointer=f"{self.pointer}/{name}")

@@ -1,0 +1,241 @@
+"""The keyring as a file: master keys, wrapped data keys, what each is for (schemas/keyring.md).
+
+Reading and printing only; nothing here holds a key in the clear. Laws: ``Keyring.parse(k.to_json()) == k``; every data
+key names a master key that is there; at most one data key of a scope is active; a keyring that a newer version wrote,
+or that has a member unknown here, is refused, since a key that is not carried over is data lost.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace as with_changes
+from enum import StrEnum
+from typing import Any, Self
+
+from kit.encryption.data_keys import Scope
+from kit.encryption.envelope import LARGEST_MEK_VERSION, checked_dek_id
+from kit.encryption.json_members import Members
+from kit.encryption.meks import MasterKeyRecord, base64_member, base64_text, parse_record
+from kit.errors import ContentError, EnvelopeError, KeyUnusableError
+from kit.values import Timestamp, strict_json
+
+SCHEMA_VERSION = "1"
+LARGEST_USES = 2**62
+_COMMITMENT = re.compile(r"[0-9a-f]{64}")
+
+
+class State(StrEnum):
+    """What a key may still do."""
+
+    ACTIVE = "active"
+    """Seals and opens."""
+    RETIRED = "retired"
+    """Opens only."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mek:
+    """A master key: its version and what its provider stores."""
+
+    version: int
+    created_at: Timestamp
+    record: MasterKeyRecord
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wrapped:
+    """A data key as sealed under one master key."""
+
+    mek_version: int
+    wrapped: bytes
+
+    def __repr__(self) -> str:
+        return f"Wrapped(mek_version={self.mek_version})"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dek:
+    """A data key."""
+
+    dek_id: str
+    scope: Scope
+    made_under: int
+    """The master key's version that envelopes state; never changes."""
+    wrapped: Wrapped
+    commitment: str
+    state: State
+    uses: int
+    """Values it may have sealed: reserved before a run, so never below the truth."""
+    created_at: Timestamp
+    beside: Wrapped | None = None
+    """A second copy under another master key, while a rewrap is under way."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Keyring:
+    """All keys of a site."""
+
+    meks: tuple[Mek, ...]
+    """By rising version."""
+    deks: Mapping[str, Dek]
+    """By ``dekId``."""
+
+    @classmethod
+    def parse(cls, data: bytes, *, where: str = "keyring") -> Self:
+        """Read a keyring.
+
+        Raises:
+            KeyUnusableError: Not of the schema; names the place in the file (RFC 6901).
+        """
+        try:
+            top = Members.parse(data, error=KeyUnusableError, where=where)
+        except ContentError as error:
+            raise KeyUnusableError(f"not a keyring: {error.what}", where=where) from error
+        if (version := top.take("schemaVersion", str)) != SCHEMA_VERSION:
+            raise top.refusal(f"is version {version!r} of the format, not {SCHEMA_VERSION!r}", "schemaVersion")
+        meks = tuple(_mek(entry) for entry in top.objects("meks"))
+        versions = [mek.version for mek in meks]
+        if not meks or versions != list(range(1, len(meks) + 1)):
+            raise top.refusal("are not numbered 1, 2, 3 …", "meks")
+        deks: dict[str, Dek] = {}
+        active: set[Scope] = set()
+        for entry in top.objects("deks"):
+            dek = _dek(entry, len(meks))
+            if dek.dek_id in deks:
+                raise entry.refusal(f"the dekId {dek.dek_id!r} is there twice")
+            if dek.state is State.ACTIVE and dek.scope in active:
+                raise entry.refusal(f"a second active data key for {dek.scope}")
+            deks[dek.dek_id] = dek
+            active |= {dek.scope} if dek.state is State.ACTIVE else set()
+        top.done()
+        return cls(meks=meks, deks=deks)
+
+    def to_json(self) -> bytes:
+        """Print; see :func:`kit.values.strict_json.canonical`."""
+        return strict_json.canonical(
+            {
+                "schemaVersion": SCHEMA_VERSION,
+                "meks": [_printed_mek(mek) for mek in self.meks],
+                "deks": [_printed_dek(self.deks[dek_id]) for dek_id in sorted(self.deks)],
+            }
+        )
+
+    @property
+    def current(self) -> Mek:
+        """The master key that new data keys are wrapped under: the newest."""
+        return self.meks[-1]
+
+    def active(self) -> dict[Scope, Dek]:
+        """Give the data key that seals, for each scope that has one."""
+        return {dek.scope: dek for dek in self.deks.values() if dek.state is State.ACTIVE}
+
+    def with_mek(self, record: MasterKeyRecord, *, now: Timestamp) -> Self:
+        """Add a master key; new data keys go under it from now on, old ones once they are rewrapped."""
+        return with_changes(self, meks=(*self.meks, Mek(version=len(self.meks) + 1, created_at=now, record=record)))
+
+    def with_deks(self, *deks: Dek) -> Self:
+        """Add data keys, or put them in the place of those of the same name."""
+        return with_changes(self, deks={**self.deks, **{dek.dek_id: dek for dek in deks}})
+
+    def retired(self, dek_id: str) -> Self:
+        """Let a data key open but seal no more; the next run makes a new one for its scope.
+
+        Raises:
+            KeyUnusableError: There is no such data key.
+        """
+        if dek_id not in self.deks:
+            raise KeyUnusableError(f"there is no data key {dek_id}")
+        return self.with_deks(with_changes(self.deks[dek_id], state=State.RETIRED))
+
+
+def new_keyring(record: MasterKeyRecord, *, now: Timestamp) -> Keyring:
+    """Make a keyring with one master key and no data keys."""
+    return Keyring(meks=(Mek(version=1, created_at=now, record=record),), deks={})
+
+
+def _mek(entry: Members) -> Mek:
+    version = entry.take("version", int)
+    created_at = _time(entry)
+    record = parse_record(entry)
+    entry.done()
+    return Mek(version=version, created_at=created_at, record=record)
+
+
+def _dek(entry: Members, meks: int) -> Dek:
+    scope = Scope(**{name: entry.text(entry.take(name, str), name) for name in ("product", "context", "owner")})
+    try:
+        dek_id = checked_dek_id(entry.take("dekId", str))
+    except EnvelopeError as error:
+        raise entry.refusal(str(error), "dekId") from error
+    uses = entry.take("uses", int)
+    if not 0 <= uses <= LARGEST_USES:
+        raise entry.refusal(f"is {uses}, not from 0 to 2^62", "uses")
+    commitment = entry.take("commitment", str)
+    if not _COMMITMENT.fullmatch(commitment):
+        raise entry.refusal("is not 64 lower-case hex digits", "commitment")
+    state = entry.take("state", str)
+    if state not in set(State):
+        raise entry.refusal(f"is {state!r}, neither 'active' nor 'retired'", "state")
+    dek = Dek(
+        dek_id=dek_id,
+        scope=scope,
+        made_under=_mek_version(entry, "madeUnder", meks),
+        wrapped=_wrapped(entry, meks),
+        commitment=commitment,
+        state=State(state),
+        uses=uses,
+        created_at=_time(entry),
+        beside=_beside(entry.object("beside"), meks) if "beside" in entry else None,
+    )
+    entry.done()
+    return dek
+
+
+def _beside(entry: Members, meks: int) -> Wrapped:
+    wrapped = _wrapped(entry, meks)
+    entry.done()
+    return wrapped
+
+
+def _wrapped(entry: Members, meks: int) -> Wrapped:
+    return Wrapped(mek_version=_mek_version(entry, "mekVersion", meks), wrapped=base64_member(entry, "wrapped"))
+
+
+def _mek_version(entry: Members, name: str, meks: int) -> int:
+    version = entry.take(name, int)
+    if not 1 <= version <= min(meks, LARGEST_MEK_VERSION):
+        raise entry.refusal(f"is {version}, and there is no such master key", name)
+    return version
+
+
+def _time(entry: Members) -> Timestamp:
+    text = entry.take("createdAt", str)
+    try:
+        return Timestamp.parse(text)
+    except ContentError as error:
+        raise entry.refusal(str(error), "createdAt") from error
+
+
+def _printed_mek(mek: Mek) -> dict[str, Any]:
+    common = {"version": mek.version, "createdAt": str(mek.created_at), "provider": mek.record.provider}
+    return {**common, **mek.record.to_json()}
+
+
+def _printed_dek(dek: Dek) -> dict[str, Any]:
+    printed = {
+        "dekId": dek.dek_id,
+        "product": dek.scope.product,
+        "context": dek.scope.context,
+        "owner": dek.scope.owner,
+        "madeUnder": dek.made_under,
+        "mekVersion": dek.wrapped.mek_version,
+        "wrapped": base64_text(dek.wrapped.wrapped),
+        "commitment": dek.commitment,
+        "state": str(dek.state),
+        "uses": dek.uses,
+        "createdAt": str(dek.created_at),
+    }
+    if dek.beside is not None:
+        printed["beside"] = {"mekVersion": dek.beside.mek_version, "wrapped": base64_text(dek.beside.wrapped)}
+    return printed

@@ -1,0 +1,89 @@
+"""Keyring files: read only if nobody else can, replaced whole, and never over a change somebody else has made.
+
+Two runs that load one keyring and each add data keys must not overwrite one another: the keys of the first would be
+lost, and everything sealed with them. So a file is replaced only if it still holds the bytes that were loaded.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from kit import secret_files
+from kit.encryption.keyring import Keyring
+from kit.encryption.meks import Credentials
+from kit.encryption.unlocking import unlock
+from kit.errors import OutputError
+
+LARGEST = 1024**3
+_WHAT = "keyring"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyringFile:
+    """A keyring and the bytes it was read from."""
+
+    path: Path
+    keyring: Keyring
+    loaded: bytes
+
+    def replaced(self, keyring: Keyring) -> KeyringFile:
+        """Put ``keyring`` in the place of this one, on disk before this returns; equal ones are not written.
+
+        Raises:
+            OutputError: It cannot be written, somebody is writing it, or it is no longer what was loaded.
+            KeyUnusableError: The file is gone or exposed.
+        """
+        data = keyring.to_json()
+        if data == self.loaded:
+            return self
+        with secret_files.locked(self.path, what=_WHAT):
+            if _read(self.path) != self.loaded:
+                raise OutputError(
+                    "the keyring was changed by somebody else meanwhile", where=str(self.path), hint="start again"
+                )
+            secret_files.replace(self.path, data, what=_WHAT)
+        return _parsed(self.path, data)
+
+
+def load(path: Path) -> KeyringFile:
+    """Read a keyring file.
+
+    Raises:
+        KeyUnusableError: Missing, a link, readable by others, or not a keyring.
+    """
+    return _parsed(path, _read(path))
+
+
+def create(path: Path, keyring: Keyring) -> KeyringFile:
+    """Write a new keyring file of mode 0600.
+
+    Raises:
+        OutputError: Something is there already, or it cannot be written.
+    """
+    secret_files.write_new(path, keyring.to_json(), 0o600, what=_WHAT)
+    return load(path)
+
+
+def rewrap(file: KeyringFile, credentials: Credentials) -> KeyringFile:
+    """Move every data key to the newest master key: write beside, read back, open, compare, switch.
+
+    After a crash at any point the file holds a keyring in which every data key opens as before; calling this again
+    completes it.
+
+    Raises:
+        KeyUnusableError: A data key is locked, or a copy does not open to the same key; the old copies stay.
+        OutputError: As :meth:`KeyringFile.replaced`.
+    """
+    begun = unlock(file.keyring, credentials, where=str(file.path)).begun_rewrap()
+    read_back = load(file.replaced(begun).path)
+    finished = unlock(read_back.keyring, credentials, where=str(file.path)).finished_rewrap()
+    return read_back.replaced(finished)
+
+
+def _read(path: Path) -> bytes:
+    return secret_files.read(path, what=_WHAT, largest=LARGEST, secret=True)
+
+
+def _parsed(path: Path, data: bytes) -> KeyringFile:
+    return KeyringFile(path=path, keyring=Keyring.parse(data, where=str(path)), loaded=data)

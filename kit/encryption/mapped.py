@@ -1,0 +1,254 @@
+"""The mapped values of one document: which there are, where they stand, and what each one is.
+
+Everything that looks at documents (transform, preparation, proof) looks through this module, so that all agree on what
+is plaintext. Each mapped value is exactly one of plaintext, envelope-like, null, missing; what a path cannot
+answer (it leads through an array, or into an envelope) is a fault and never "missing", since missing is left as it is.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from kit.documents import Kind, Place, index, string_at
+from kit.encryption.associated_data import CollectionPlace, FieldPlace
+from kit.encryption.data_keys import Scope
+from kit.encryption.envelope import Envelope, Profile, looks_like
+from kit.encryption.field_map import PRODUCT_ID, CollectionMap, FieldPath
+from kit.errors import BsonError, ContentError, EnvelopeError
+from kit.values import CollectionName
+
+_ID = b"_id"
+NO_PARTITION = ""
+
+
+class Standing(enum.Enum):
+    """What becomes of a document as a whole."""
+
+    SELECTED = "selected"
+    NOT_SELECTED = "not-selected"
+    """Of another product, or of a partition that was not asked for."""
+    SKIPPED_OWNER = "skipped-owner"
+    """Its owner's documents stay plain."""
+    NO_PARTITION_KEY = "no-partition-key"
+
+
+class State(enum.Enum):
+    """What a mapped value is."""
+
+    PLAIN = "plain"
+    ENVELOPE = "envelope"
+    """Has the form of one; whether it opens is not said."""
+    NULL = "null"
+    MISSING = "missing"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MappedField:
+    """One field of a map at its place in one collection, made once per run."""
+
+    place: FieldPlace
+    steps: tuple[bytes, ...]
+
+    @property
+    def path(self) -> FieldPath:
+        """As in the map."""
+        return self.place.path
+
+    def __str__(self) -> str:
+        return str(self.place.path)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MappedCollection:
+    """A collection's map, made ready for reading documents of it."""
+
+    map: CollectionMap
+    place: CollectionPlace
+    fields: tuple[MappedField, ...]
+    partitions: frozenset[str] | None
+    """Only documents of these partitions (``--tenant``); None for all."""
+
+    @classmethod
+    def of(
+        cls,
+        entry: CollectionMap,
+        name: CollectionName,
+        *,
+        product: str,
+        profile: Profile,
+        partitions: frozenset[str] | None = None,
+    ) -> MappedCollection:
+        """Make a map ready for the collection ``name``, which it matches."""
+        place = CollectionPlace(product=product, name=name, version=profile.value)
+        fields = tuple(
+            MappedField(place=place.field(path, entry.context), steps=tuple(step.encode() for step in path.steps))
+            for path in entry.fields
+        )
+        return cls(map=entry, place=place, fields=fields, partitions=partitions)
+
+    def scope(self, owner: str) -> Scope:
+        """Give the purpose of the key that seals ``owner``'s values here."""
+        return Scope(product=self.place.product, context=self.map.context, owner=owner)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MappedValue:
+    """One mapped value of a document."""
+
+    field: MappedField
+    state: State
+    kind: int
+    """Type byte; 0 where it is missing."""
+    start: int
+    end: int
+    """The value is ``document[start:end]``."""
+    envelope: Envelope | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MappedDocument:
+    """One document, as far as it can be judged without its mapped values."""
+
+    document: bytes
+    places: dict[bytes, Place]
+    standing: Standing
+    partition: str
+    """The partition key as text, under which documents are counted; empty where there is none."""
+    owner: str
+    """Empty unless the document is selected or skipped."""
+    identity: bytes
+    """Type byte and value bytes of ``_id``; empty unless it is selected."""
+
+    def value(self, field: MappedField) -> MappedValue:
+        """Look one field up.
+
+        Raises:
+            BsonError: A level on the way is malformed, or has the name twice.
+            ContentError: The path leads through an array.
+            EnvelopeError: It leads into an envelope, or ends at what looks like one and is not.
+        """
+        document, places = self.document, self.places
+        last = len(field.steps) - 1
+        for depth, step in enumerate(field.steps):
+            place = places.get(step)
+            if place is None:
+                return _absent(field)
+            kind, start, end = place
+            if depth == last:
+                return _value(document, field, kind, start, end)
+            if kind == Kind.ARRAY:
+                # The fields of its elements may well be what the map means, and would stay plaintext unseen.
+                raise ContentError(f"the path leads through the array {'.'.join(field.path.steps[: depth + 1])!r}")
+            if kind != Kind.DOCUMENT:
+                return _absent(field)
+            places = index(document, start)
+            if looks_like(places):
+                raise EnvelopeError("the path leads into an envelope: encrypted under another field map")
+        raise AssertionError(field.steps)  # a path has at least one step
+
+    def values(self, fields: Sequence[MappedField]) -> list[MappedValue]:
+        """Look all fields up; see :meth:`value`."""
+        return [self.value(field) for field in fields]
+
+
+def read(document: bytes, collection: MappedCollection) -> MappedDocument:
+    """Judge a document as a whole.
+
+    Raises:
+        BsonError: It is malformed at a level that had to be looked at, or has a name twice there.
+        ContentError: A selected document has no ``_id``, or no owner that is a non-empty string.
+    """
+    entry, places = collection.map, index(document)
+    partition = _text(document, _find(document, places, entry.partition_key))
+    standing, owner, identity = Standing.SELECTED, "", b""
+    if entry.product_id is not None and _string(document, places.get(PRODUCT_ID.encode())) != entry.product_id:
+        standing = Standing.NOT_SELECTED
+    elif partition is None:
+        standing = Standing.NO_PARTITION_KEY
+    elif collection.partitions is not None and partition not in collection.partitions:
+        standing = Standing.NOT_SELECTED
+    else:
+        owner = _owner(document, places, entry.owner)
+        if owner in entry.skip_owners:
+            standing = Standing.SKIPPED_OWNER
+        else:
+            identity = _identity(document, places)
+    return MappedDocument(
+        document=document,
+        places=places,
+        standing=standing,
+        partition=partition or NO_PARTITION,
+        owner=owner,
+        identity=identity,
+    )
+
+
+def _value(document: bytes, field: MappedField, kind: int, start: int, end: int) -> MappedValue:
+    state, envelope = State.PLAIN, None
+    if kind == Kind.NULL:
+        state = State.NULL
+    elif kind == Kind.DOCUMENT:
+        # Repeated names are legal in plaintext; in an envelope they would be an ambiguity.
+        try:
+            members = index(document, start)
+        except BsonError as error:
+            if b"__encrypted\0" in document[start:end]:
+                raise EnvelopeError(f"looks like an envelope and is malformed: {error}") from error
+            members = {}
+        if looks_like(members):
+            state, envelope = State.ENVELOPE, Envelope.read(document, members)
+    return MappedValue(field=field, state=state, kind=kind, start=start, end=end, envelope=envelope)
+
+
+def _absent(field: MappedField) -> MappedValue:
+    return MappedValue(field=field, state=State.MISSING, kind=0, start=0, end=0)
+
+
+def _find(document: bytes, places: dict[bytes, Place], path: FieldPath) -> Place | None:
+    place = None
+    for step in path.steps:
+        if place is not None:
+            if place[0] != Kind.DOCUMENT:
+                return None
+            places = index(document, place[1])
+        place = places.get(step.encode())
+        if place is None:
+            return None
+    return place
+
+
+def _string(document: bytes, place: Place | None) -> str | None:
+    return string_at(document, place) if place is not None and place[0] == Kind.STRING else None
+
+
+def _text(document: bytes, place: Place | None) -> str | None:
+    """A partition key as text; None where there is none, or null."""
+    if place is None or place[0] in {Kind.NULL, Kind.UNDEFINED}:
+        return None
+    kind, start, end = place
+    if kind == Kind.STRING:
+        return string_at(document, place)
+    if kind == Kind.OBJECT_ID:
+        return document[start:end].hex()
+    if kind in {Kind.INT32, Kind.INT64}:
+        return str(int.from_bytes(document[start:end], "little", signed=True))
+    raise ContentError(f"the partition key is of BSON type {kind}; text, ObjectId and integers are known")
+
+
+def _owner(document: bytes, places: dict[bytes, Place], path: FieldPath) -> str:
+    owner = _string(document, _find(document, places, path))
+    if not owner:
+        raise ContentError(f"no owner: {str(path)!r} is missing, empty or not a string")
+    if "\0" in owner:
+        raise ContentError(f"the owner {str(path)!r} holds NUL")
+    return owner
+
+
+def _identity(document: bytes, places: dict[bytes, Place]) -> bytes:
+    place = places.get(_ID)
+    if place is None:
+        raise ContentError("no _id, so that nothing could be bound to this document")
+    kind, start, end = place
+    return bytes((kind,)) + document[start:end]

@@ -1,0 +1,373 @@
+"""Master keys (MEKs): what wraps data keys, in three kinds (schemas/keyring.md, "Providers").
+
+============== ============================================= ===================================================
+provider       wraps with                                    opens with
+============== ============================================= ===================================================
+passphrase     AES-KWP (RFC 5649) under a random key that    the passphrase
+               is itself AES-KWP-wrapped under
+               scrypt(passphrase) (RFC 7914)
+rsa-oaep-256   RSAES-OAEP, SHA-256, MGF1 with SHA-256        the private key; not needed to encrypt a kit
+age            an age file to all recipients                 any of their identities; not needed to encrypt a kit
+============== ============================================= ===================================================
+
+Laws: a wrapped secret opens to itself or not at all; a master key shows in no ``repr`` and no error.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from types import ModuleType
+from typing import Any, ClassVar, Protocol, TypeAlias
+
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import padding, rsa
+from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
+from cryptography.hazmat.primitives.keywrap import InvalidUnwrap, aes_key_unwrap_with_padding, aes_key_wrap_with_padding
+
+from kit.encryption.data_keys import KEY_BYTES
+from kit.encryption.json_members import Members
+from kit.errors import KeyUnusableError, UsageError
+
+SCRYPT_COST = 2**17
+"""With r = 8: 128 MiB and about half a second for each guess."""
+_SCRYPT_COSTS = range(10, 21)  # as powers of two: from what a test can wait for to 1 GiB
+_SCRYPT_R, _SCRYPT_P = 8, 1
+_SALT_BYTES = 16
+SMALLEST_RSA_BITS = 3072
+LARGEST_RSA_BITS = 16384
+_OAEP = padding.OAEP(mgf=padding.MGF1(hashes.SHA256()), algorithm=hashes.SHA256(), label=None)
+
+Random: TypeAlias = Callable[[int], bytes]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Credentials:
+    """What the user can open master keys with; whatever is not needed is not asked for."""
+
+    passphrase: Callable[[int], bytes] | None = field(default=None, repr=False)
+    """Asked with the version of the master key, since a rewrap may need two."""
+    rsa_private_key: bytes | None = field(default=None, repr=False)
+    """PKCS#8 PEM."""
+    rsa_passphrase: Callable[[], bytes] | None = field(default=None, repr=False)
+    """Called only if that PEM is encrypted."""
+    age_identities: tuple[str, ...] = field(default=(), repr=False)
+    """``AGE-SECRET-KEY-1…``."""
+
+
+class MasterKey(Protocol):
+    """A master key at work."""
+
+    def wrap(self, secret: bytes) -> bytes:
+        """Seal ``secret``."""
+        ...
+
+    def unwrap(self, wrapped: bytes) -> bytes | None:
+        """Open what :meth:`wrap` made; None where the credential for it was not given.
+
+        Raises:
+            KeyUnusableError: It does not open.
+        """
+        ...
+
+
+class MasterKeyRecord(Protocol):
+    """A master key as the keyring stores it."""
+
+    provider: ClassVar[str]
+
+    def to_json(self) -> dict[str, Any]:
+        """Give the members of the record that are this provider's own."""
+        ...
+
+    def activate(self, credentials: Credentials, *, version: int, where: str) -> MasterKey:
+        """Make it work, as far as the credentials go.
+
+        Raises:
+            KeyUnusableError: A credential is needed and missing, or wrong.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PassphraseRecord:
+    """A random key, sealed under a passphrase. The same cost and salt give the same key, so both are kept with it."""
+
+    provider: ClassVar[str] = "passphrase"
+    cost: int
+    salt: bytes
+    sealed: bytes
+
+    @classmethod
+    def make(cls, passphrase: bytes, *, random: Random, cost: int = SCRYPT_COST) -> PassphraseRecord:
+        """Draw a master key and seal it.
+
+        Raises:
+            UsageError: The passphrase is empty, or the cost is no power of two from 2^10 to 2^20.
+        """
+        if not passphrase:
+            raise UsageError("an empty passphrase protects nothing")
+        if cost not in {1 << power for power in _SCRYPT_COSTS}:
+            raise UsageError(f"the scrypt cost {cost} is no power of two from 2^10 to 2^20")
+        salt = random(_SALT_BYTES)
+        sealed = aes_key_wrap_with_padding(_scrypt(passphrase, salt, cost), random(KEY_BYTES))
+        return cls(cost=cost, salt=salt, sealed=sealed)
+
+    @classmethod
+    def parse(cls, entry: Members) -> PassphraseRecord:
+        """Read the provider's own members."""
+        kdf = entry.object("kdf")
+        if (name := kdf.take("name", str)) != "scrypt":
+            raise kdf.refusal(f"is {name!r}, not 'scrypt'", "name")
+        cost, r, p = (kdf.take(member, int) for member in ("n", "r", "p"))
+        # A file from elsewhere must not make this process ask for a terabyte, or use no cost at all.
+        if (r, p) != (_SCRYPT_R, _SCRYPT_P) or cost not in {1 << power for power in _SCRYPT_COSTS}:
+            raise kdf.refusal("has parameters other than n from 2^10 to 2^20, r = 8, p = 1")
+        salt = base64_member(kdf, "salt")
+        kdf.done()
+        return cls(cost=cost, salt=salt, sealed=base64_member(entry, "sealed"))
+
+    def to_json(self) -> dict[str, Any]:
+        """See :class:`MasterKeyRecord`."""
+        kdf = {"name": "scrypt", "n": self.cost, "r": _SCRYPT_R, "p": _SCRYPT_P, "salt": base64_text(self.salt)}
+        return {"kdf": kdf, "sealed": base64_text(self.sealed)}
+
+    def activate(self, credentials: Credentials, *, version: int, where: str) -> MasterKey:
+        """See :class:`MasterKeyRecord`; the passphrase is asked for here."""
+        if credentials.passphrase is None:
+            raise KeyUnusableError("sealed under a passphrase, and there is no way to ask for it", where=where)
+        try:
+            sealing = _scrypt(credentials.passphrase(version), self.salt, self.cost)
+            key = aes_key_unwrap_with_padding(sealing, self.sealed)
+        except InvalidUnwrap as error:
+            raise KeyUnusableError("wrong passphrase, or a damaged master key", where=where) from error
+        if len(key) != KEY_BYTES:
+            raise KeyUnusableError(f"the sealed master key has {len(key)} bytes, not {KEY_BYTES}", where=where)
+        return _AesKwp(key)
+
+
+class _AesKwp:
+    """AES-256 key wrap with padding, RFC 5649: deterministic, with a 64-bit integrity check of its own."""
+
+    __slots__ = ("_key",)
+
+    def __init__(self, key: bytes) -> None:
+        self._key = key
+
+    def wrap(self, secret: bytes) -> bytes:
+        return aes_key_wrap_with_padding(self._key, secret)
+
+    def unwrap(self, wrapped: bytes) -> bytes:
+        try:
+            return aes_key_unwrap_with_padding(self._key, wrapped)
+        except InvalidUnwrap as error:
+            raise KeyUnusableError("does not unwrap under the master key") from error
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RsaRecord:
+    """An RSA public key: whoever has only this file can seal and never open."""
+
+    provider: ClassVar[str] = "rsa-oaep-256"
+    public_key: bytes
+    """SPKI PEM."""
+
+    @classmethod
+    def make(cls, public_key: bytes, *, where: str = "") -> RsaRecord:
+        """Take a public key.
+
+        Raises:
+            KeyUnusableError: Not one SPKI PEM block of an RSA key of 3072 to 16384 bits.
+        """
+        pem = _rsa_public(public_key, where).public_bytes(
+            serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+        )
+        return cls(public_key=pem)
+
+    @classmethod
+    def parse(cls, entry: Members) -> RsaRecord:
+        """Read the provider's own members."""
+        return cls.make(entry.take("publicKey", str).encode(), where=f"{entry.pointer}/publicKey")
+
+    def to_json(self) -> dict[str, Any]:
+        """See :class:`MasterKeyRecord`."""
+        return {"publicKey": self.public_key.decode("ascii")}
+
+    def activate(self, credentials: Credentials, *, version: int, where: str) -> MasterKey:  # noqa: ARG002
+        """See :class:`MasterKeyRecord`."""
+        public = _rsa_public(self.public_key, where)
+        private = None
+        if credentials.rsa_private_key is not None:
+            private = _rsa_private(credentials, where)
+            if private.public_key().public_numbers() != public.public_numbers():
+                raise KeyUnusableError("the private key given is not of the keyring's public key", where=where)
+        return _RsaOaep(public, private)
+
+
+class _RsaOaep:
+    """RSAES-OAEP (RFC 8017 7.1)."""
+
+    __slots__ = ("_private", "_public")
+
+    def __init__(self, public: rsa.RSAPublicKey, private: rsa.RSAPrivateKey | None) -> None:
+        self._public, self._private = public, private
+
+    def wrap(self, secret: bytes) -> bytes:
+        return self._public.encrypt(secret, _OAEP)
+
+    def unwrap(self, wrapped: bytes) -> bytes | None:
+        if self._private is None:
+            return None
+        try:
+            return self._private.decrypt(wrapped, _OAEP)
+        except ValueError as error:
+            raise KeyUnusableError("does not unwrap under the RSA key") from error
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgeRecord:
+    """Recipients as ``age-keygen`` prints them."""
+
+    provider: ClassVar[str] = "age"
+    recipients: tuple[str, ...]
+
+    @classmethod
+    def make(cls, recipients: tuple[str, ...], *, where: str = "") -> AgeRecord:
+        """Take recipients.
+
+        Raises:
+            KeyUnusableError: There is none, or one is not an X25519 recipient (``age1…``).
+        """
+        if not recipients:
+            raise KeyUnusableError("no age recipient, so that nobody could open the keys", where=where)
+        for recipient in recipients:
+            _age_recipient(recipient, where)
+        return cls(recipients=recipients)
+
+    @classmethod
+    def parse(cls, entry: Members) -> AgeRecord:
+        """Read the provider's own members."""
+        return cls.make(entry.strings("recipients"), where=f"{entry.pointer}/recipients")
+
+    def to_json(self) -> dict[str, Any]:
+        """See :class:`MasterKeyRecord`."""
+        return {"recipients": list(self.recipients)}
+
+    def activate(self, credentials: Credentials, *, version: int, where: str) -> MasterKey:  # noqa: ARG002
+        """See :class:`MasterKeyRecord`."""
+        age = _pyrage(where)
+        try:
+            identities = [age.x25519.Identity.from_str(text) for text in credentials.age_identities]
+        except age.IdentityError as error:
+            raise KeyUnusableError("not an age identity (AGE-SECRET-KEY-1…)", where=where) from error
+        return _Age(age, [_age_recipient(text, where) for text in self.recipients], identities)
+
+
+class _Age:
+    """One age file for each secret (https://age-encryption.org/v1)."""
+
+    __slots__ = ("_identities", "_module", "_recipients")
+
+    def __init__(self, module: ModuleType, recipients: list[Any], identities: list[Any]) -> None:
+        self._module, self._recipients, self._identities = module, recipients, identities
+
+    def wrap(self, secret: bytes) -> bytes:
+        sealed: bytes = self._module.encrypt(secret, self._recipients)
+        return sealed
+
+    def unwrap(self, wrapped: bytes) -> bytes | None:
+        if not self._identities:
+            return None
+        try:
+            secret: bytes = self._module.decrypt(wrapped, self._identities)
+        except self._module.DecryptError as error:
+            raise KeyUnusableError("does not open with the age identity given") from error
+        return secret
+
+
+def parse_record(entry: Members) -> MasterKeyRecord:
+    """Read the members of a master key that are its provider's own.
+
+    Raises:
+        KeyUnusableError: The provider is unknown, or a member is not as it requires.
+    """
+    provider = entry.take("provider", str)
+    parsers: dict[str, Callable[[Members], MasterKeyRecord]] = {
+        kind.provider: kind.parse for kind in (PassphraseRecord, RsaRecord, AgeRecord)
+    }
+    if provider not in parsers:
+        raise entry.refusal(f"is {provider!r}; known are {', '.join(parsers)}", "provider")
+    return parsers[provider](entry)
+
+
+def base64_text(data: bytes) -> str:
+    """Standard base64 on one line."""
+    return base64.b64encode(data).decode("ascii")
+
+
+def base64_member(entry: Members, name: str) -> bytes:
+    """Read standard base64 in its one spelling.
+
+    Raises:
+        KeyUnusableError: It is something else.
+    """
+    text = entry.take(name, str)
+    try:
+        data = base64.b64decode(text.encode("ascii"), validate=True)
+    except (UnicodeEncodeError, binascii.Error):
+        data = b""
+    if not data or base64_text(data) != text:
+        raise entry.refusal("is not base64 in its one canonical spelling (RFC 4648 3.5)", name)
+    return data
+
+
+def _scrypt(passphrase: bytes, salt: bytes, cost: int) -> bytes:
+    return Scrypt(salt=salt, length=KEY_BYTES, n=cost, r=_SCRYPT_R, p=_SCRYPT_P).derive(passphrase)
+
+
+def _rsa_public(pem: bytes, where: str) -> rsa.RSAPublicKey:
+    try:
+        key = serialization.load_pem_public_key(pem)
+    except (ValueError, UnsupportedAlgorithm) as error:
+        raise KeyUnusableError("not a public key in PEM form that can be read", where=where) from error
+    if not isinstance(key, rsa.RSAPublicKey) or not SMALLEST_RSA_BITS <= key.key_size <= LARGEST_RSA_BITS:
+        raise KeyUnusableError("not an RSA key of 3072 to 16384 bits", where=where)
+    return key
+
+
+def _rsa_private(credentials: Credentials, where: str) -> rsa.RSAPrivateKey:
+    pem = credentials.rsa_private_key or b""
+    encrypted = b"ENCRYPTED PRIVATE KEY" in pem
+    if encrypted and credentials.rsa_passphrase is None:
+        raise KeyUnusableError(
+            "the private key is encrypted and there is no way to ask for its passphrase", where=where
+        )
+    passphrase = credentials.rsa_passphrase() if encrypted and credentials.rsa_passphrase else None
+    try:
+        key = serialization.load_pem_private_key(pem, passphrase)
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+        why = "wrong passphrase, or not" if encrypted else "not"
+        raise KeyUnusableError(f"{why} a private key in PEM form that can be read", where=where) from error
+    if not isinstance(key, rsa.RSAPrivateKey):
+        raise KeyUnusableError("not an RSA private key", where=where)
+    return key
+
+
+def _pyrage(where: str) -> ModuleType:
+    # Imported only for a keyring that needs it: a native module of some megabytes, which most runs never use.
+    try:
+        return importlib.import_module("pyrage")
+    except ImportError as error:
+        raise KeyUnusableError("age recipients need the package pyrage", where=where) from error
+
+
+def _age_recipient(text: str, where: str) -> Any:
+    age = _pyrage(where)
+    try:
+        return age.x25519.Recipient.from_str(text)
+    except age.RecipientError as error:
+        raise KeyUnusableError(f"{text[:80]!r} is not an age X25519 recipient (age1…)", where=where) from error

@@ -1,0 +1,87 @@
+"""What a run needs before it starts: for whom keys must be there, how many values, and whether it may start at all.
+
+Data keys cannot be made while workers run side by side, since two of them would make two for one owner. So one reading
+of the documents comes first; as it sees all of them, it can also apply the stop rules that need the whole before
+anything is written (SPEC: schemas/field-map.md, "Stop rules").
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from kit.encryption.data_keys import Scope
+from kit.encryption.mapped import MappedCollection, Standing, State, read
+from kit.encryption.opening import in_document
+from kit.errors import KitError, StoppedError
+
+PARTITION_KEY_FRACTION = 0.001
+PARTITION_KEY_LEAST = 10
+
+
+@dataclass(slots=True, kw_only=True)
+class Needs:
+    """What a reading of documents found; results of several runs add up."""
+
+    documents: int = 0
+    without_partition_key: int = 0
+    values: Counter[Scope] = field(default_factory=Counter)
+    """Plaintext values by the purpose of their key: what will be sealed. An owner all of whose values are sealed or
+    null is not there, and gets no key."""
+
+    def add(self, other: Needs) -> None:
+        """Add what another run found."""
+        self.documents += other.documents
+        self.without_partition_key += other.without_partition_key
+        self.values.update(other.values)
+
+    def check(self, *, fraction: float = PARTITION_KEY_FRACTION, at_least: int = PARTITION_KEY_LEAST) -> None:
+        """Apply the stop rule on documents without partition key.
+
+        Raises:
+            StoppedError: There are more of them than ``fraction`` of all documents, and more than ``at_least``.
+        """
+        check_partition_keys(self.documents, self.without_partition_key, fraction=fraction, at_least=at_least)
+
+
+def check_partition_keys(
+    documents: int,
+    without: int,
+    *,
+    fraction: float = PARTITION_KEY_FRACTION,
+    at_least: int = PARTITION_KEY_LEAST,
+) -> None:
+    """Apply the stop rule on documents without partition key to counts.
+
+    Raises:
+        StoppedError: ``without`` is above ``fraction`` of ``documents`` and above ``at_least``.
+    """
+    allowed = max(at_least, int(documents * fraction))
+    if without > allowed:
+        raise StoppedError(
+            f"{without:,} of {documents:,} documents have no partition key; at most {allowed:,} may",
+            hint="the field map may name the wrong field",
+        )
+
+
+def needs_of(collection: MappedCollection, documents: Iterable[bytes], first: int = 0) -> Needs:
+    """Find what a run of documents needs; ``first`` is the ordinal of the first of them, for messages.
+
+    Raises:
+        KitError: A document cannot be judged, or a value looks like an envelope and is none; names the document.
+    """
+    needs = Needs()
+    for ordinal, document in enumerate(documents, first):
+        needs.documents += 1
+        try:
+            mapped = read(document, collection)
+            if mapped.standing is Standing.NO_PARTITION_KEY:
+                needs.without_partition_key += 1
+            if mapped.standing is Standing.SELECTED:
+                plain = sum(value.state is State.PLAIN for value in mapped.values(collection.fields))
+                if plain:
+                    needs.values[collection.scope(mapped.owner)] += plain
+        except KitError as error:
+            raise in_document(error, collection, document, ordinal) from error
+    return needs

@@ -1,0 +1,276 @@
+"""Whether a collection is encrypted as its map says: complete, not sampled, with keys and without.
+
+Without keys: every mapped value of a selected document is a valid envelope of the profile, null or missing; no document
+is half encrypted; no known plaintext is left outside the mapped values. With keys: every envelope opens where it
+stands, and all of them together hold exactly what was there before (:class:`ValueDigest`).
+
+Findings are collected, not raised: an auditor wants all of them. Runs of documents are independent; their proofs add up
+to the same in any order.
+"""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from kit.encryption.aead import Opened, check_form
+from kit.encryption.associated_data import encode
+from kit.encryption.data_keys import DataKey
+from kit.encryption.key_set import KeySet
+from kit.encryption.mapped import MappedCollection, MappedDocument, MappedValue, Standing, State, read
+from kit.encryption.opening import DocumentKeys, document_name, in_document, in_field
+from kit.errors import ContentError, EnvelopeError, KeyUnusableError, KitError, StoppedError, UsageError
+
+MAX_FINDINGS = 10_000
+"""Kept for the report; the counts are always exact."""
+_MODULUS = 2**256
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProofFinding:
+    """One thing that is not as it must be."""
+
+    kind: str
+    """``plaintext``, ``half-encrypted``, ``envelope``, ``key``, ``owner``, ``content``, ``canary``."""
+    reason: str
+    """Names container, document and field; never a value."""
+    document: str
+    partition: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ValueDigest:
+    """A keyed digest of a multiset of values, each with its place; equal digests, equal values in equal places.
+
+    The sum modulo 2^256 of one HMAC-SHA-256 each, under a key derived from the value's data key: the additive multiset
+    hash of Clarke et al. (ASIACRYPT 2003), so it needs no order and no memory, and adds up across workers. It tells
+    nothing to whoever has no key.
+    """
+
+    values: int = 0
+    total: int = 0
+
+    @classmethod
+    def of_sums(cls, values: int, total: int) -> ValueDigest:
+        """Make one from sums that were added up without the modulus."""
+        return cls(values=values, total=total % _MODULUS)
+
+    def __add__(self, other: ValueDigest) -> ValueDigest:
+        return ValueDigest(values=self.values + other.values, total=(self.total + other.total) % _MODULUS)
+
+    def __str__(self) -> str:
+        return f"{self.values}:{self.total:064x}"
+
+    @classmethod
+    def parse(cls, text: str) -> ValueDigest:
+        """Invert ``str``.
+
+        Raises:
+            UsageError: It is something else.
+        """
+        values, _, total = text.partition(":")
+        if not (values.isascii() and values.isdigit() and len(values) < 20 and len(total) == 64):
+            raise UsageError(f"{text[:100]!r} is not a digest of values")
+        try:
+            found = cls(values=int(values), total=int(total, 16))
+        except ValueError as error:
+            raise UsageError(f"{text[:100]!r} is not a digest of values") from error
+        if str(found) != text:
+            raise UsageError(f"{text[:100]!r} is not a digest of values in its one spelling")
+        return found
+
+
+@dataclass(slots=True, kw_only=True)
+class FieldProof:
+    """What the values of one field are."""
+
+    envelopes: int = 0
+    opened: int = 0
+    """Of the envelopes, those whose key was at hand and that opened."""
+    locked: int = 0
+    """Of the envelopes, those whose key was not at hand."""
+    plaintext: int = 0
+    null: int = 0
+    missing: int = 0
+    skipped_owner: int = 0
+    faults: int = 0
+    """Neither: envelope-like and not valid, or not to be found out."""
+    digest: ValueDigest = field(default_factory=ValueDigest)
+    """Of the plaintext of every value whose key was at hand, sealed or not."""
+
+    def add(self, other: FieldProof) -> None:
+        """Add the counts of ``other``."""
+        for name in ("envelopes", "opened", "locked", "plaintext", "null", "missing", "skipped_owner", "faults"):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        self.digest += other.digest
+
+
+@dataclass(slots=True, kw_only=True)
+class Proof:
+    """What was found in some documents of one collection."""
+
+    documents: int = 0
+    selected: int = 0
+    without_partition_key: int = 0
+    half_encrypted: int = 0
+    canaries: int = 0
+    """Documents in which a canary was met outside the mapped values."""
+    faults: int = 0
+    """All findings, the omitted ones included."""
+    fields: dict[str, FieldProof] = field(default_factory=dict)
+    """By field path."""
+    findings: list[ProofFinding] = field(default_factory=list)
+
+    @property
+    def holds(self) -> bool:
+        """Whether everything is as it must be."""
+        return self.faults == 0
+
+    def add(self, other: Proof) -> None:
+        """Add what was found in further documents of the same collection."""
+        for name in ("documents", "selected", "without_partition_key", "half_encrypted", "canaries", "faults"):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        for path, counts in other.fields.items():
+            self.fields.setdefault(path, FieldProof()).add(counts)
+        self.findings.extend(other.findings[: MAX_FINDINGS - len(self.findings)])
+
+
+def prove(
+    collection: MappedCollection,
+    documents: Iterable[bytes],
+    first: int = 0,
+    *,
+    keys: KeySet | None = None,
+    canaries: Sequence[bytes] = (),
+) -> Proof:
+    """Look at a run of documents.
+
+    Also the way to take the digest *before*: of a collection in plaintext, with the keys that will seal it, the fields'
+    digests are those the encrypted one must have; its findings then say what is not yet encrypted.
+
+    Args:
+        collection: The map at its collection; decides the profile and which documents are meant.
+        documents: BSON.
+        first: Ordinal of the first of them, for messages.
+        keys: A keyring's keys; None to judge the form alone.
+        canaries: Plaintext that must be nowhere outside the mapped values.
+
+    Raises:
+        UsageError: A canary is empty.
+    """
+    if not all(canaries):
+        raise UsageError("an empty canary is met everywhere")
+    run = _Run(collection, keys, tuple(canaries))
+    for ordinal, document in enumerate(documents, first):
+        run.take(document, ordinal)
+    return run.proof
+
+
+def value_digest(
+    collection: MappedCollection, mapped: MappedDocument, value: MappedValue, key: DataKey, opened: Opened
+) -> ValueDigest:
+    """Digest one value with its place, under a key derived from its data key."""
+    located_at = collection.place.located(mapped.identity)
+    data = encode((located_at, value.field.place.infix, bytes((opened.kind,)), opened.value))
+    return ValueDigest(values=1, total=int.from_bytes(hmac.digest(key.digest_key, data, "sha256"), "big"))
+
+
+class _Run:
+    """One run of documents."""
+
+    def __init__(self, collection: MappedCollection, keys: KeySet | None, canaries: tuple[bytes, ...]) -> None:
+        self._collection, self._keys, self._canaries = collection, keys, canaries
+        self.proof = Proof(fields={str(field): FieldProof() for field in collection.fields})
+
+    def take(self, document: bytes, ordinal: int) -> None:
+        self.proof.documents += 1
+        try:
+            mapped = read(document, self._collection)
+        except KitError as error:
+            self._found(_kind(error), error, document, ordinal, "")
+            for counts in self.proof.fields.values():
+                counts.faults += 1
+            return
+        if mapped.standing is Standing.SELECTED:
+            self._selected(mapped, ordinal)
+        elif mapped.standing is Standing.SKIPPED_OWNER:
+            for counts in self.proof.fields.values():
+                counts.skipped_owner += 1
+        elif mapped.standing is Standing.NO_PARTITION_KEY:
+            self.proof.without_partition_key += 1
+            self._found("content", ContentError("no partition key"), document, ordinal, "")
+
+    def _selected(self, mapped: MappedDocument, ordinal: int) -> None:
+        self.proof.selected += 1
+        keys = DocumentKeys(self._collection, mapped, self._keys) if self._keys is not None else None
+        met: list[MappedValue] = []
+        for mapped_field in self._collection.fields:
+            counts = self.proof.fields[str(mapped_field)]
+            try:
+                value = mapped.value(mapped_field)
+                self._count(mapped, value, keys, counts)
+                met.append(value)
+            except KitError as error:
+                counts.faults += 1
+                self._found(_kind(error), in_field(error, mapped_field), mapped.document, ordinal, mapped.partition)
+            else:
+                if value.state is State.PLAIN:
+                    fault = in_field(ContentError("plaintext where an envelope must be"), mapped_field)
+                    self._found("plaintext", fault, mapped.document, ordinal, mapped.partition)
+        if {State.PLAIN, State.ENVELOPE} <= {value.state for value in met}:
+            self.proof.half_encrypted += 1
+            fault = ContentError("half encrypted: some mapped fields are envelopes and some plaintext")
+            self._found("half-encrypted", fault, mapped.document, ordinal, mapped.partition)
+        self._search(mapped, met, ordinal)
+
+    def _count(self, mapped: MappedDocument, value: MappedValue, keys: DocumentKeys | None, counts: FieldProof) -> None:
+        if value.envelope is not None:
+            if keys is None:
+                check_form(value.field.place, value.envelope)
+            opened = keys.open(value.field, value.envelope) if keys is not None else None
+            counts.envelopes += 1
+            counts.opened += opened is not None
+            counts.locked += opened is None
+            if opened is not None:
+                counts.digest += value_digest(self._collection, mapped, value, *opened)
+        elif value.state is State.PLAIN:
+            counts.plaintext += 1
+            key = self._keys.at_hand(keys.scope) if self._keys is not None and keys is not None else None
+            if key is not None:
+                plain = Opened(kind=value.kind, value=mapped.document[value.start : value.end])
+                counts.digest += value_digest(self._collection, mapped, value, key, plain)
+        else:
+            counts.null += value.state is State.NULL
+            counts.missing += value.state is State.MISSING
+
+    def _search(self, mapped: MappedDocument, met: Sequence[MappedValue], ordinal: int) -> None:
+        """Look for canaries in what lies between the mapped values, which hold base64 or are findings already."""
+        at, clear = 0, []
+        for value in sorted((value for value in met if value.end), key=lambda value: value.start):
+            clear.append(mapped.document[at : value.start])
+            at = value.end
+        clear.append(mapped.document[at:])
+        if any(canary in part for canary in self._canaries for part in clear):
+            self.proof.canaries += 1
+            error = ContentError("known plaintext is left outside the mapped fields")
+            self._found("canary", error, mapped.document, ordinal, mapped.partition)
+
+    def _found(self, kind: str, error: KitError, document: bytes, ordinal: int, partition: str) -> None:
+        self.proof.faults += 1
+        if len(self.proof.findings) < MAX_FINDINGS:
+            reason = str(in_document(error, self._collection, document, ordinal))
+            name = document_name(document)
+            self.proof.findings.append(ProofFinding(kind=kind, reason=reason, document=name, partition=partition))
+
+
+def _kind(error: KitError) -> str:
+    match error:
+        case EnvelopeError():
+            return "envelope"
+        case KeyUnusableError():
+            return "key"
+        case StoppedError():
+            return "owner"
+        case _:
+            return "content"

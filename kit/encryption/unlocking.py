@@ -1,0 +1,209 @@
+"""Opens a keyring, gives it the data keys a run needs, and moves it to a new master key (schemas/keyring.md).
+
+Pure: bytes in, bytes out; files are :mod:`kit.encryption.keyring_files`, clock and randomness are handed in. Laws: a
+data key that unwraps is the one committed to, for the purpose stated, or an error names it; ``provide`` counts uses
+before they happen; a rewrap switches to a copy only after that copy, as read back, has opened to the same key.
+"""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace as with_changes
+
+from kit.encryption.aead import COMPAT_USES
+from kit.encryption.data_keys import KEY_BYTES, DataKey, Scope
+from kit.encryption.envelope import Profile, checked_dek_id
+from kit.encryption.key_set import KeySet
+from kit.encryption.keyring import Dek, Keyring, State, Wrapped
+from kit.encryption.meks import Credentials, MasterKey, Random
+from kit.errors import KeyUnusableError
+from kit.values import Timestamp
+
+_DEK_ID_BYTES = 16
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnlockedKeyring:
+    """A keyring with the keys that could be opened."""
+
+    keyring: Keyring
+    keys: Mapping[str, DataKey] = field(repr=False)
+    """By ``dekId``; locked ones are absent."""
+    masters: Mapping[int, MasterKey] = field(repr=False)
+    """Those in use, by version."""
+
+    def key_set(self) -> KeySet:
+        """Give the keys of a run."""
+        return KeySet(
+            scopes={dek_id: dek.scope for dek_id, dek in self.keyring.deks.items()},
+            opening=self.keys,
+            sealing={scope: dek.dek_id for scope, dek in self.keyring.active().items()},
+            mek_versions=len(self.keyring.meks),
+        )
+
+    def provide(
+        self, uses: Mapping[Scope, int], *, profile: Profile, random: Random, now: Timestamp
+    ) -> UnlockedKeyring:
+        """Reserve uses, and make the data keys that are missing or locked.
+
+        The result's keyring must be on disk before the first envelope made with it is: an envelope whose key was never
+        stored is data lost.
+
+        Args:
+            uses: How many values at most will be sealed, by scope.
+            profile: ``compat`` seals under the data key itself, so its uses are capped.
+            random: Source of keys.
+            now: When they are made.
+
+        Raises:
+            KeyUnusableError: A data key would go over its cap.
+        """
+        active = self.keyring.active()
+        changed: list[Dek] = []
+        made: dict[str, DataKey] = {}
+        for scope, count in sorted(uses.items()):
+            dek = active.get(scope)
+            if dek is not None and dek.dek_id not in self.keys:
+                changed.append(with_changes(dek, state=State.RETIRED))
+                dek = None
+            if dek is None:
+                secret = random(KEY_BYTES)
+                dek_id = f"dek-{random(_DEK_ID_BYTES).hex()}"
+                dek, made[dek_id] = self._new_dek(scope, dek_id, secret, now)
+            changed.append(with_changes(dek, uses=_counted(dek, count, profile)))
+        return with_changes(self, keyring=self.keyring.with_deks(*changed), keys={**self.keys, **made})
+
+    def imported(self, scope: Scope, dek_id: str, secret: bytes, *, now: Timestamp) -> UnlockedKeyring:
+        """Take over a data key that the live platform uses, so that its envelopes open and new ones open there.
+
+        What it has sealed there is not known here: its uses start at 0, and the cap leaves as many to the platform
+        (schemas/envelope.md, "Nonce budget").
+
+        Raises:
+            KeyUnusableError: A key of that name is there, or it has not 32 bytes.
+            EnvelopeError: The name cannot be one.
+        """
+        if checked_dek_id(dek_id) in self.keyring.deks:
+            raise KeyUnusableError(f"data key {dek_id} is in the keyring already")
+        old = self.keyring.active().get(scope)
+        dek, key = self._new_dek(scope, dek_id, secret, now)
+        changed = [dek] if old is None else [with_changes(old, state=State.RETIRED), dek]
+        return with_changes(self, keyring=self.keyring.with_deks(*changed), keys={**self.keys, dek_id: key})
+
+    def begun_rewrap(self) -> Keyring:
+        """Write a copy of every data key beside the old one, wrapped under the newest master key.
+
+        Raises:
+            KeyUnusableError: A data key is locked.
+        """
+        current = self.keyring.current.version
+        changed = []
+        for dek in self.keyring.deks.values():
+            if dek.wrapped.mek_version == current:
+                changed.append(with_changes(dek, beside=None))
+                continue
+            key = self.keys.get(dek.dek_id)
+            if key is None:
+                raise KeyUnusableError(f"data key {dek.dek_id} is locked, so it cannot be rewrapped")
+            changed.append(with_changes(dek, beside=self._wrap(key)))
+        return self.keyring.with_deks(*changed)
+
+    def finished_rewrap(self) -> Keyring:
+        """Open every copy that is beside, compare it with the old one, and switch to it.
+
+        Call it on the keyring as read back from disk. (A rewrap of libmongocrypt 1.5.0 lost keys: MONGOCRYPT-464.)
+
+        Raises:
+            KeyUnusableError: A copy does not open, or opens to another key; nothing is switched.
+        """
+        changed = []
+        for dek in self.keyring.deks.values():
+            if dek.beside is None:
+                continue
+            copy = _opened(dek, dek.beside, self.masters)
+            old = self.keys.get(dek.dek_id)
+            if copy is None or old is None:
+                raise KeyUnusableError(
+                    f"data key {dek.dek_id}: both copies must open before the old one is given up",
+                    hint="give what opens the new master key too",
+                )
+            if not hmac.compare_digest(copy.secret, old.secret):
+                raise KeyUnusableError(f"data key {dek.dek_id}: the new copy is another key; the old one stays")
+            changed.append(with_changes(dek, wrapped=dek.beside, beside=None))
+        return self.keyring.with_deks(*changed)
+
+    def _new_dek(self, scope: Scope, dek_id: str, secret: bytes, now: Timestamp) -> tuple[Dek, DataKey]:
+        key = DataKey(dek_id=dek_id, scope=scope, mek_version=self.keyring.current.version, secret=secret)
+        dek = Dek(
+            dek_id=dek_id,
+            scope=scope,
+            made_under=key.mek_version,
+            wrapped=self._wrap(key),
+            commitment=key.commitment,
+            state=State.ACTIVE,
+            uses=0,
+            created_at=now,
+        )
+        return dek, key
+
+    def _wrap(self, key: DataKey) -> Wrapped:
+        version = self.keyring.current.version
+        wrapped = self.masters[version].wrap(key.secret + key.scope.digest(key.dek_id))
+        return Wrapped(mek_version=version, wrapped=wrapped)
+
+
+def unlock(keyring: Keyring, credentials: Credentials, *, where: str = "keyring") -> UnlockedKeyring:
+    """Open what the credentials open.
+
+    Only master keys in use are asked for: the newest, and those that wrap a data key. With a passphrase, all data keys
+    open or an error says why; with a public key or age recipients and nothing to open them, they stay locked.
+
+    Raises:
+        KeyUnusableError: A passphrase is wrong or missing, a private key is of another pair, a data key does not unwrap
+            or is not the one committed to; names the data key.
+    """
+    in_use = {keyring.current.version}
+    for dek in keyring.deks.values():
+        in_use.update(copy.mek_version for copy in (dek.wrapped, dek.beside) if copy is not None)
+    masters = {
+        mek.version: mek.record.activate(credentials, version=mek.version, where=f"{where}: master key {mek.version}")
+        for mek in keyring.meks
+        if mek.version in in_use
+    }
+    keys: dict[str, DataKey] = {}
+    for dek in keyring.deks.values():
+        try:
+            key = _opened(dek, dek.wrapped, masters)
+        except KeyUnusableError as error:
+            raise error.inside(where) from error
+        if key is not None:
+            keys[dek.dek_id] = key
+    return UnlockedKeyring(keyring=keyring, keys=keys, masters=masters)
+
+
+def _opened(dek: Dek, copy: Wrapped, masters: Mapping[int, MasterKey]) -> DataKey | None:
+    try:
+        bound = masters[copy.mek_version].unwrap(copy.wrapped)
+    except KeyUnusableError as error:
+        raise error.inside(f"data key {dek.dek_id} (master key {copy.mek_version})") from error
+    if bound is None:
+        return None
+    if len(bound) != 2 * KEY_BYTES or not hmac.compare_digest(bound[KEY_BYTES:], dek.scope.digest(dek.dek_id)):
+        raise KeyUnusableError(
+            f"data key {dek.dek_id} was wrapped for another purpose than {dek.scope}",
+            hint="the keyring was altered; restore it from its backup",
+        )
+    key = DataKey(dek_id=dek.dek_id, scope=dek.scope, mek_version=dek.made_under, secret=bound[:KEY_BYTES])
+    key.check(dek.commitment)
+    return key
+
+
+def _counted(dek: Dek, count: int, profile: Profile) -> int:
+    uses = dek.uses + count
+    if profile is Profile.COMPAT and uses > COMPAT_USES:
+        raise KeyUnusableError(
+            f"data key {dek.dek_id} would have sealed {uses:,} values, and may seal {COMPAT_USES:,} in compat",
+            hint="retire it; the next run makes a new one",
+        )
+    return uses

@@ -1,0 +1,143 @@
+"""Files that hold secrets: read only when nobody else can read them, written whole or not at all.
+
+A secret file must be a regular file without any permission for group and others, checked on the open file, so that the
+file checked is the file read. It must not be a symbolic link: whoever owns the folder of the link can point it to
+another file, and the path that was audited is then not the secret that is used. What is no secret (a public key) may be
+reached through a link, as mounted configuration is.
+
+The one place below the archive that opens files, since the mode must be checked on the very file that is read; what the
+bytes mean is for ``kit.signing`` and ``kit.encryption``.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from kit.errors import KeyUnusableError, OutputError
+
+_EXPOSED = stat.S_IRWXG | stat.S_IRWXO
+# NONBLOCK: opening a FIFO must fail the check for a regular file, not wait for a writer.
+_READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK
+_CREATE = os.O_WRONLY | os.O_CLOEXEC | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
+
+
+def read(path: Path | str, *, what: str, largest: int, secret: bool) -> bytes:
+    """Read a small file whole.
+
+    Args:
+        path: The file.
+        what: What it holds, for messages: ``private key``.
+        largest: More bytes than this are refused.
+        secret: Refuse links and files that others can get at.
+
+    Raises:
+        KeyUnusableError: Missing, unreadable, not a regular file, too large; if ``secret``, a link or exposed.
+    """
+    where = str(path)
+    try:
+        with os.fdopen(os.open(path, _READ | (os.O_NOFOLLOW if secret else 0)), "rb") as file:
+            facts = os.fstat(file.fileno())
+            if not stat.S_ISREG(facts.st_mode):
+                raise KeyUnusableError("not a regular file", where=where)
+            if secret and facts.st_mode & _EXPOSED:
+                mode = stat.S_IMODE(facts.st_mode)
+                raise KeyUnusableError(
+                    f"others can get at this {what} (mode {mode:04o})", where=where, hint=f"chmod 600 {where}"
+                )
+            data = file.read(largest + 1)
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise KeyUnusableError(
+                f"a symbolic link, which is not followed to a {what}", where=where, hint="give the file it names"
+            ) from error
+        raise KeyUnusableError(f"cannot read the {what}: {error.strerror}", where=where) from error
+    if len(data) > largest:
+        raise KeyUnusableError(f"larger than any {what} ({largest:,} bytes)", where=where)
+    return data
+
+
+def write_new(path: Path | str, data: bytes, mode: int, *, what: str) -> None:
+    """Write a new file, on disk before this returns.
+
+    Raises:
+        OutputError: Something is at ``path`` already, a dangling link included, or it cannot be written.
+    """
+    target = Path(path)
+    try:
+        descriptor = os.open(target, _CREATE, mode)
+    except FileExistsError as error:
+        raise OutputError(f"already there; a {what} is never overwritten", where=str(path)) from error
+    except OSError as error:
+        raise OutputError(f"cannot write the {what}: {error.strerror}", where=str(path)) from error
+    try:
+        _fill(descriptor, data)
+        _sync_folder(target.parent)
+    except OSError as error:
+        target.unlink(missing_ok=True)  # ours: O_EXCL made it
+        raise OutputError(f"cannot write the {what}: {error.strerror}", where=str(path)) from error
+
+
+def replace(path: Path | str, data: bytes, *, what: str) -> None:
+    """Put ``data`` at ``path`` with mode 0600, so that any reader sees the old file or the new one, whole.
+
+    Raises:
+        OutputError: It cannot be written; the old file is as it was.
+    """
+    target = Path(path)
+    beside = target.with_name(f".{target.name}.new")
+    try:
+        # What a crashed run left there, possibly with another owner's mode, is not written into but made anew.
+        beside.unlink(missing_ok=True)
+        _fill(os.open(beside, _CREATE, 0o600), data)
+        beside.rename(target)
+        _sync_folder(target.parent)
+    except OSError as error:
+        raise OutputError(f"cannot write the {what}: {error.strerror}", where=str(path)) from error
+
+
+@contextmanager
+def locked(path: Path | str, *, what: str) -> Iterator[None]:
+    """Keep every other process that asks for the same ``path`` out, for as long as the body runs.
+
+    The lock is on a file beside it, since a lock on a file that is replaced by renaming is a lock on the old one.
+
+    Raises:
+        OutputError: Another process holds it, or the lock file cannot be made.
+    """
+    target = Path(path)
+    beside = target.with_name(f".{target.name}.lock")
+    try:
+        descriptor = os.open(beside, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    except OSError as error:
+        raise OutputError(f"cannot lock the {what}: {error.strerror}", where=str(path)) from error
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(descriptor)
+        raise OutputError(f"another process is changing this {what}", where=str(path), hint="wait for it") from error
+    try:
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _fill(descriptor: int, data: bytes) -> None:
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _sync_folder(folder: Path) -> None:
+    # Without it a power cut may lose the name of a key that has already signed or encrypted.
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,263 @@
+"""Times the toolkit against the pump, and prints ratios (see schemas and docs/benchmarks.md for what the words mean).
+
+The pump is the yardstick: the same archive through decompress → SHA-256 → compress (zstd level 3, two threads), with
+no work in between. Pump and toolkit run in turn, each as its own process tree, so that a noisy machine disturbs both;
+the figure is the median of the ratios of neighbours. Memory is the sum of the proportional set sizes of all processes
+of the tree (/proc/PID/smaps_rollup), sampled; temp space is what the job folder held at most.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import hashlib
+import json
+import os
+import platform
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import deflate
+import zstandard
+from isal import isal_zlib
+
+ROOT = Path(__file__).resolve().parents[1]
+if str(ROOT) not in sys.path:  # run as a file: its folder is on the path, but not the one above
+    sys.path.insert(0, str(ROOT))
+
+from kit.signing import Algorithm, generate, write_private, write_public  # noqa: E402
+from scripts import bench_kits  # noqa: E402
+
+STEP = 1 << 20
+CASES = (
+    bench_kits.Case(source="content"),
+    bench_kits.Case(source="snapshot"),
+    bench_kits.Case(source="content", member=".zst"),
+    bench_kits.Case(source="content", member=".gz"),
+    bench_kits.Case(source="content", container="tar.gz"),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """One process tree."""
+
+    seconds: float
+    peak_bytes: int
+    temp_bytes: int
+
+
+def pump(kit: Path, container: str) -> None:
+    """Decompress → SHA-256 → compress, and nothing else; decompression and hashing overlap with compression."""
+    digest = hashlib.sha256()
+    with kit.open("rb") as file, Path(os.devnull).open("wb") as sink:
+        compressor: Any = zstandard.ZstdCompressor(level=3, threads=2).stream_writer(sink)
+        for chunk in _decompressed(file, container):
+            digest.update(chunk)
+            if container == "tar.gz":
+                deflate.gzip_compress(chunk, 1)
+            else:
+                compressor.write(chunk)
+        compressor.close()
+
+
+def unpump(kit: Path, container: str) -> None:
+    """Decompress → SHA-256: the yardstick of verify."""
+    digest = hashlib.sha256()
+    with kit.open("rb") as file:
+        for chunk in _decompressed(file, container):
+            digest.update(chunk)
+
+
+def _decompressed(file: Any, container: str) -> Any:
+    if container == "tar.zst":
+        stream: Any = zstandard.ZstdDecompressor().stream_reader(file, read_across_frames=True)
+        while chunk := stream.read(STEP):
+            yield chunk
+        return
+    decoder = isal_zlib.decompressobj(31)
+    while data := file.read(STEP):
+        while data:
+            yield decoder.decompress(data)
+            data = decoder.unused_data
+            if decoder.eof:
+                decoder = isal_zlib.decompressobj(31)
+
+
+def measure(command: Sequence[str], job: Path | None = None) -> Run:
+    """Run a command to its end, watching its memory and its job folder."""
+    started = time.perf_counter()
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    peak, temp, done = [0], [0], threading.Event()
+
+    def watch() -> None:
+        while not done.wait(0.05):
+            peak[0] = max(peak[0], _tree_bytes(process.pid))
+            if job is not None:
+                with contextlib.suppress(OSError):
+                    temp[0] = max(temp[0], sum(entry.stat().st_size for entry in os.scandir(job)))
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    code = process.wait()
+    seconds = time.perf_counter() - started
+    done.set()
+    watcher.join()
+    if code:
+        raise SystemExit(f"{' '.join(command)}: exit code {code}")
+    return Run(seconds=seconds, peak_bytes=peak[0], temp_bytes=temp[0])
+
+
+def _tree_bytes(root: int) -> int:
+    """Add up the proportional set sizes of a process and its descendants."""
+    total, waiting = 0, [root]
+    while waiting:
+        pid = waiting.pop()
+        with contextlib.suppress(OSError, ValueError):
+            waiting += [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+            for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+                if line.startswith("Pss:"):
+                    total += int(line.split()[1]) * 1024
+    return total
+
+
+def bench_case(case: bench_kits.Case, observations: int, *, runs: int, workers: int, folder: Path) -> dict[str, Any]:
+    """Make the kit of a case, and time pump, patch, the verify yardstick and verify in turn."""
+    key_path = folder / "bench-TEST-ONLY.pem"
+    key = generate(Algorithm.ES256)
+    for path in (key_path, folder / "bench-TEST-ONLY.pub.pem"):
+        path.unlink(missing_ok=True)
+    write_private(key_path, key)
+    public = folder / "bench-TEST-ONLY.pub.pem"
+    write_public(public, key.public)
+    kit, out = folder / f"bench.{case.container}", folder / f"out.{case.container}"
+    size = bench_kits.make_kit(kit, case, observations, key)
+    me, cli = [sys.executable, __file__], [sys.executable, "-c", "from kit.cli import main; main()"]
+    patch = [*cli, "patch", str(kit), "-o", str(out), "--signing-key", str(key_path), "--trusted-key", str(public)]
+    verify = [*cli, "verify", str(out), "--trusted-key", str(public), "--workers", str(workers)]
+    rows: list[dict[str, Run]] = []
+    for _ in range(runs):
+        for path in folder.glob(f"{out.name}*"):
+            path.unlink()
+        rows.append(
+            {
+                "pump": measure([*me, "--pump", str(kit), case.container]),
+                "patch": measure(
+                    [*patch, "--workers", str(workers), "--created-at", "0"], folder / f"{out.name}.kit-job"
+                ),
+                "unpump": measure([*me, "--unpump", str(out), case.container]),
+                "verify": measure(verify),
+            }
+        )
+    return _summary(case, observations=observations, size=size, workers=workers, stored=kit.stat().st_size, rows=rows)
+
+
+def _summary(
+    case: bench_kits.Case, *, observations: int, size: int, workers: int, stored: int, rows: list[dict[str, Run]]
+) -> dict[str, Any]:
+    patch = statistics.median(row["patch"].seconds for row in rows)
+    return {
+        "case": case.name,
+        "observations": observations,
+        "workers": workers,
+        "bytes": size,
+        "storedBytes": stored,
+        "runs": [{name: asdict(run) for name, run in row.items()} for row in rows],
+        "pumpSeconds": statistics.median(row["pump"].seconds for row in rows),
+        "patchSeconds": patch,
+        "patchRatio": statistics.median(row["patch"].seconds / row["pump"].seconds for row in rows),
+        "verifyRatio": statistics.median(row["verify"].seconds / row["unpump"].seconds for row in rows),
+        "documentsPerSecond": observations / patch,
+        "megabytesPerSecond": size / patch / 1e6,
+        "peakBytes": max(row["patch"].peak_bytes for row in rows),
+        "verifyPeakBytes": max(row["verify"].peak_bytes for row in rows),
+        "tempBytes": max(row["patch"].temp_bytes for row in rows),
+    }
+
+
+HEADS = (
+    "case",
+    "docs",
+    "workers",
+    "pump s",
+    "patch s",
+    "ratio",
+    "docs/s",
+    "MB/s",
+    "peak MiB",
+    "temp MiB",
+    "verify ratio",
+)
+
+
+def line(result: dict[str, Any]) -> tuple[str, ...]:
+    """Give a result as a row of the table."""
+    return (
+        result["case"],
+        f"{result['observations']:,}",
+        str(result["workers"]),
+        f"{result['pumpSeconds']:.2f}",
+        f"{result['patchSeconds']:.2f}",
+        f"{result['patchRatio']:.2f}",
+        f"{result['documentsPerSecond']:,.0f}",
+        f"{result['megabytesPerSecond']:,.0f}",
+        f"{result['peakBytes'] / (1 << 20):,.0f}",
+        f"{result['tempBytes'] / (1 << 20):,.0f}",
+        f"{result['verifyRatio']:.2f}",
+    )
+
+
+def main() -> None:
+    """Run what the options say."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--observations", type=int, action="append", help="how many; repeatable (default 6000)")
+    parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--workers", type=int, action="append", help="repeatable (default: the cores)")
+    parser.add_argument("--case", action="append", help="only cases whose name contains this; repeatable")
+    parser.add_argument("--json", type=Path, help="write all figures here")
+    parser.add_argument("--folder", type=Path, help="work here instead of a temporary folder")
+    parser.add_argument("--pump", nargs=2, metavar=("KIT", "CONTAINER"), help=argparse.SUPPRESS)
+    parser.add_argument("--unpump", nargs=2, metavar=("KIT", "CONTAINER"), help=argparse.SUPPRESS)
+    chosen = parser.parse_args()
+    if chosen.pump:
+        return pump(Path(chosen.pump[0]), chosen.pump[1])
+    if chosen.unpump:
+        return unpump(Path(chosen.unpump[0]), chosen.unpump[1])
+    folder = Path(tempfile.mkdtemp(prefix="kit-bench-", dir=chosen.folder))
+    results: list[dict[str, Any]] = []
+    print(f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}; {chosen.runs} runs each")
+    widths = (34, 9, 7, 7, 8, 6, 9, 6, 9, 9, 12)
+    print(
+        "  ".join(
+            head.ljust(width) if not n else head.rjust(width)
+            for n, (head, width) in enumerate(zip(HEADS, widths, strict=True))
+        )
+    )
+    try:
+        for case in CASES:
+            if chosen.case and not any(text in case.name for text in chosen.case):
+                continue
+            for observations in chosen.observations or [6000]:
+                for workers in chosen.workers or [os.cpu_count() or 1]:
+                    result = bench_case(case, observations, runs=chosen.runs, workers=workers, folder=folder)
+                    results.append(result)
+                    cells = zip(line(result), widths, strict=True)
+                    print("  ".join(c.ljust(w) if not n else c.rjust(w) for n, (c, w) in enumerate(cells)), flush=True)
+    finally:
+        shutil.rmtree(folder)
+    if chosen.json:
+        chosen.json.write_text(json.dumps({"machine": platform.platform(), "results": results}, indent=1) + "\n")
+    return None
+
+
+if __name__ == "__main__":
+    main()

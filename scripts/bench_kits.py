@@ -1,0 +1,244 @@
+"""Makes kits of any number of observations for scripts/bench, in constant memory and fast.
+
+Advisories come from real records where the shared data is there, else from a generator with the same statistics
+(document size, references, CPEs). Each is encoded once; every further observation is that template with its running
+number spliced over fixed-width fields (_id, content hash), so that all keys differ and sizes are known beforehand.
+The archive is foreign on purpose: one zstd frame or one gzip member, as other tools write it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import random
+import tarfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO, Self
+
+import bson
+import deflate
+import zstandard
+
+from kit.signing import PrivateKey, jws
+from kit.values import strict_json
+
+ROOT = Path(__file__).resolve().parents[1]
+RECORDS = ROOT.parent / "shared/data/advisories/cisa-vulnrichment.sample.ndjson.zst"
+TENANTS = ("default", "acme", "globex")
+DIGITS = 9
+MARK = b"#" * DIGITS
+FOLDER = "concelier/dump/concelier"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """What kind of kit to make."""
+
+    source: str
+    """Where rawLinkset will come from: content or snapshot."""
+    container: str = "tar.zst"
+    member: str = ""
+    """The codec of the collections: "", ".gz" or ".zst"."""
+
+    @property
+    def name(self) -> str:
+        """How the case is called in results."""
+        return f"{self.source}, .bson{self.member} in {self.container}"
+
+
+def load_records(at_most: int = 6000) -> list[dict[str, Any]]:
+    """Load real CVE records, or make some up."""
+    if RECORDS.exists():
+        with RECORDS.open("rb") as file, zstandard.ZstdDecompressor().stream_reader(file) as stream:
+            lines = io.TextIOWrapper(stream, encoding="utf-8")
+            return [json.loads(line)["raw"] for line, _ in zip(lines, range(at_most), strict=False)]
+    return [_made_up(random.Random(number)) for number in range(min(at_most, 500))]  # noqa: S311  no secret
+
+
+def _made_up(chance: random.Random) -> dict[str, Any]:
+    words = ["".join(chance.choices("abcdefghijklmnopqrstuvwxyz", k=chance.randint(2, 9))) for _ in range(400)]
+
+    def text(length: int) -> str:
+        return " ".join(chance.choices(words, k=length))
+
+    number = f"CVE-{chance.randint(1999, 2025)}-{chance.randint(1000, 99999)}"
+    references = [
+        {"url": f"https://example.org/{chance.choice(words)}/{n}", "tags": ["vendor-advisory"]}
+        for n in range(chance.randint(1, 12))
+    ]
+    affected = [
+        {
+            "vendor": chance.choice(words),
+            "product": chance.choice(words),
+            "cpes": [f"cpe:2.3:a:{chance.choice(words)}:{chance.choice(words)}:*:*:*:*:*:*:*:*"],
+            "versions": [{"version": f"{chance.randint(0, 9)}.{n}", "status": "affected"} for n in range(6)],
+        }
+        for _ in range(chance.randint(1, 3))
+    ]
+    container = {
+        "providerMetadata": {"shortName": chance.choice(words), "orgId": text(4)},
+        "descriptions": [{"lang": "en", "value": text(chance.randint(40, 160))}],
+        "affected": affected,
+        "references": references,
+    }
+    return {
+        "dataType": "CVE_RECORD",
+        "dataVersion": "5.1",
+        "cveMetadata": {"cveId": number, "state": "PUBLISHED"},
+        "containers": {"cna": container, "adp": [{**container, "affected": []}]},
+    }
+
+
+def make_kit(path: Path, case: Case, observations: int, key: PrivateKey) -> int:
+    """Write a signed kit of ``observations`` documents; give the bytes of its members, decompressed."""
+    records = load_records()
+    members: list[tuple[str, int, Iterator[bytes]]] = []
+    templates = [_template(record, number) for number, record in enumerate(records)]
+    members.append(_member("advisory_observations", [template[0] for template in templates], observations))
+    if case.source == "snapshot":
+        members.append(_member("advisory_raw", [template[1] for template in templates], observations))
+    files: list[dict[str, Any]] = []
+    with path.open("wb") as raw, _compressed(raw, case.container) as stream:
+        for name, size, chunks in members:
+            body, length = _in_codec(path, case.member, size, chunks)
+            digest = hashlib.sha256()
+            _put(stream, f"{FOLDER}/{name}.bson{case.member}", length, body, digest)
+            files.append({"path": f"{FOLDER}/{name}.bson{case.member}", "sha256": digest.hexdigest(), "size": length})
+        manifest = strict_json.canonical(_manifest(files))
+        for name, data in (
+            ("manifest/offline-manifest.json", manifest),
+            ("manifest/offline-manifest.json.jws", jws.sign(manifest, [key])),
+        ):
+            _put(stream, name, len(data), iter([data]), hashlib.sha256())
+        stream.write(bytes(1024))
+    return sum(size for _, size, _ in members)
+
+
+def _manifest(files: list[dict[str, Any]]) -> dict[str, Any]:
+    return {
+        "schemaVersion": "1",
+        "bundleId": "bench",
+        "version": "1",
+        "channel": "bench",
+        "generation": 1,
+        "createdAt": "2025-10-20T00:00:00Z",
+        "producer": "bench",
+        "files": [{**file, "mediaType": "application/octet-stream", "kind": "data"} for file in files],
+        "collections": [],
+        "lineage": [],
+    }
+
+
+def _template(record: dict[str, Any], number: int) -> tuple[bytes, bytes]:
+    """Encode an observation and its raw document, with MARK where the running number goes."""
+    tenant, mark = TENANTS[number % len(TENANTS)], MARK.decode()
+    name = record["cveMetadata"]["cveId"]
+    digest = hashlib.sha256(name.encode()).hexdigest()[DIGITS:]
+    references = [r["url"] for c in (record["containers"]["cna"],) for r in c.get("references", ())]
+    linkset = {
+        "aliases": [name.lower()],
+        "purls": [],
+        "cpes": [],
+        "references": [{"type": "web", "url": url} for url in dict.fromkeys(references)],
+    }
+    content = {"format": "CVE", "specVersion": "5.1", "raw": record}
+    observation = {
+        "_id": f"{tenant}:cve:{name}:{mark}",
+        "tenant": tenant,
+        "source": {"vendor": "cve", "stream": "bulk", "api": "https://example.org/feed", "collectorVersion": "1.4.2"},
+        "upstream": {"upstreamId": name, "contentHash": f"sha256:{mark}{digest}", "signature": {"present": False}},
+        "content": {**content, "metadata": {}},
+        "identifiers": {"aliases": [name]},
+        "linkset": linkset,
+        "attributes": {"batchId": "b1"},
+    }
+    raw = {
+        "_id": f"advisory_raw:{tenant}:cve:{name}:{mark}",
+        "tenant": tenant,
+        "source": {"vendor": "cve", "stream": "bulk"},
+        "upstream": {"upstream_id": name, "content_hash": f"sha256:{mark}{digest}"},
+        "content": {"format": "CVE", "spec_version": "5.1", "raw": record},
+        "identifiers": {"aliases": [name], "primary": name},
+        "linkset": {**linkset, "aliases": [name, name], "reconciled_from": ["/cveMetadata/cveId"], "notes": {}},
+    }
+    return bson.encode(observation), bson.encode(raw)
+
+
+def _member(name: str, templates: list[bytes], count: int) -> tuple[str, int, Iterator[bytes]]:
+    rounds, rest = divmod(count, len(templates))
+    sizes = [len(template) for template in templates]
+    return name, rounds * sum(sizes) + sum(sizes[:rest]), _documents(templates, count)
+
+
+def _documents(templates: list[bytes], count: int) -> Iterator[bytes]:
+    parts = [template.split(MARK) for template in templates]
+    batch: list[bytes] = []
+    for number in range(count):
+        batch.append((b"%0*d" % (DIGITS, number)).join(parts[number % len(parts)]))
+        if len(batch) == 512:
+            yield b"".join(batch)
+            batch.clear()
+    yield b"".join(batch)
+
+
+def _in_codec(path: Path, codec: str, size: int, chunks: Iterator[bytes]) -> tuple[Iterator[bytes], int]:
+    """Compress a member; its size must be known before its header, so it goes through a file beside the kit."""
+    if not codec:
+        return chunks, size
+    beside = path.with_suffix(f".member{codec}")
+    with beside.open("wb") as file:
+        if codec == ".zst":
+            with zstandard.ZstdCompressor(level=3, threads=2).stream_writer(file, closefd=False) as stream:
+                for chunk in chunks:
+                    stream.write(chunk)
+        else:
+            for chunk in chunks:
+                file.write(deflate.gzip_compress(chunk, 1))
+    return _read_and_remove(beside), beside.stat().st_size
+
+
+def _read_and_remove(path: Path) -> Iterator[bytes]:
+    with path.open("rb") as file:
+        while chunk := file.read(1 << 20):
+            yield chunk
+    path.unlink()
+
+
+def _put(stream: Any, name: str, size: int, chunks: Iterator[bytes], digest: Any) -> None:
+    header = tarfile.TarInfo(name)
+    header.size, header.mtime = size, 1760918400
+    stream.write(header.tobuf(tarfile.PAX_FORMAT))
+    for chunk in chunks:
+        digest.update(chunk)
+        stream.write(chunk)
+    stream.write(bytes(-size % 512))
+
+
+def _compressed(raw: BinaryIO, container: str) -> Any:
+    if container == "tar.zst":
+        return zstandard.ZstdCompressor(level=3, threads=2, write_checksum=True).stream_writer(raw, closefd=False)
+    if container == "tar.gz":
+        return _GzipMembers(raw)
+    return _Plain(raw)
+
+
+class _Plain:
+    def __init__(self, raw: BinaryIO) -> None:
+        self.raw = raw
+
+    def write(self, data: bytes) -> None:
+        self.raw.write(data)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+
+class _GzipMembers(_Plain):
+    def write(self, data: bytes) -> None:
+        self.raw.write(deflate.gzip_compress(data, 1))

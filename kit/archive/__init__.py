@@ -26,7 +26,6 @@ from kit.archive.tar_reader import Member
 
 __all__ = [
     "FRAME_BYTES",
-    "SIDECARS",
     "ArchiveDestination",
     "Container",
     "CountingDestination",

@@ -15,7 +15,6 @@ from dataclasses import dataclass, field, replace as with_changes
 from pathlib import Path
 
 from kit.archive import (
-    SIDECARS,
     ArchiveDestination,
     Container,
     CountingDestination,
@@ -163,7 +162,8 @@ def patch(request: PatchRequest, output: Output) -> PatchReport:
     """
     _check_request(request, output)
     target = output.path or request.kit
-    _require_places(request.kit, output)
+    if output.path is not None:
+        _require_place(request.kit, output.path)
     with ExitStack() as stack:
         kit = stack.enter_context(opened(request.kit, request.environment))
         job = stack.enter_context(Job(target))
@@ -228,24 +228,16 @@ def _check_request(request: PatchRequest, output: Output) -> None:
         )
 
 
-def _require_places(kit: Path, output: Output) -> None:
-    """Refuse before any work what could not be finished, or would overwrite or outdate a file.
+def _require_place(kit: Path, place: Path) -> None:
+    """Refuse before any work an output that could not be given its name, or that would change what is read.
 
     Raises:
         OutputError: Something already has a name that the run will give.
-        UsageError: The result would have no name to be put beside, or would be inside the kit it is read from.
+        UsageError: It would be inside the kit.
     """
-    if output.path is None:
-        if kit.name in {"", ".."}:
-            raise UsageError("a kit is patched in place by its own name", where=str(kit), hint="name the folder itself")
-        return
-    new = output.path
-    if kit.resolve() in new.parent.resolve().joinpath(new.name).parents:
-        raise UsageError("would be inside the kit that is read", where=str(new), hint="choose a place outside")
-    require_free(new)
-    for suffix in SIDECARS:
-        # A signature of something else must not come to stand beside the new archive.
-        require_free(new.with_name(new.name + suffix))
+    if kit.resolve() in (place.parent.resolve() / place.name).parents:
+        raise UsageError("would be inside the kit that is read", where=str(place), hint="choose a place outside")
+    require_free(place)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -226,7 +226,7 @@ class TestKeysThatCannotBeUsed:
         assert kits.snapshot(desk.kits) == before
 
     def test_one_that_is_not_there(self, desk: Desk) -> None:
-        self.refused(desk, "cannot read the key: No such file", by="nobody")
+        self.refused(desk, "cannot read the private key: No such file", by="nobody")
 
     def test_one_that_others_can_read(self, desk: Desk) -> None:
         (desk.keys / "site").chmod(0o640)
@@ -310,7 +310,7 @@ class TestPlacesThatMakeNoSense:
         self, name: str, desk: Desk, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.chdir(desk.kit(name="unpacked") / "dump")
-        desk.patch(Path(name), "--in-place").refused(64, "a kit is patched in place by its own name")
+        desk.patch(Path(name), "--in-place").refused(64, "has no name of its own that a result could stand beside")
 
     def test_the_kit_itself_is_no_output(self, desk: Desk) -> None:
         path = desk.kit()
@@ -326,7 +326,7 @@ import dataclasses
 class Broken:
     name = "broken"
     formats = frozenset({"broken"})
-    roots = frozenset({"id"})
+    needs = {"id": None}
     def recognises(self, raw):
         return False
     def extract(self, raw):

@@ -236,7 +236,7 @@ class TestJson:
         report = desk.patch(KIT, "--in-place", "--json").json if live else planned.json
         assert set(report) == {
             *("schemaVersion", "tool", "kit", "live", "container", "storedBytes", "createdAt", "base", "transforms"),
-            *("changed", "collections", "outcomes", "counts", "findings", "omittedFindings", "generation"),
+            *("changed", "collections", "outcomes", "counts", "fields", "findings", "omittedFindings", "generation"),
             *("manifestSha256", "signedBy", "output", "outputBytes", "outputSha256", "backup", "tempBytes"),
         }
         assert report["outcomes"]["raw-linkset"]["acme"] == {"content": 1, "null": 1, "unresolvable": 1}

@@ -26,12 +26,16 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import bench_kits
 import deflate
 import zstandard
 from isal import isal_zlib
 
-from kit.signing import Algorithm, generate, write_private, write_public
+ROOT = Path(__file__).resolve().parents[1]
+if str(ROOT) not in sys.path:  # run as a file: its folder is on the path, but not the one above
+    sys.path.insert(0, str(ROOT))
+
+from kit.signing import Algorithm, generate, write_private, write_public  # noqa: E402
+from scripts import bench_kits  # noqa: E402
 
 STEP = 1 << 20
 CASES = (
@@ -154,11 +158,11 @@ def bench_case(case: bench_kits.Case, observations: int, *, runs: int, workers: 
                 "verify": measure(verify),
             }
         )
-    return _summary(case, observations, size, workers, kit.stat().st_size, rows)
+    return _summary(case, observations=observations, size=size, workers=workers, stored=kit.stat().st_size, rows=rows)
 
 
 def _summary(
-    case: bench_kits.Case, observations: int, size: int, workers: int, stored: int, rows: list[dict[str, Run]]
+    case: bench_kits.Case, *, observations: int, size: int, workers: int, stored: int, rows: list[dict[str, Run]]
 ) -> dict[str, Any]:
     patch = statistics.median(row["patch"].seconds for row in rows)
     return {

@@ -16,7 +16,7 @@ import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Self
 
 import bson
 import deflate
@@ -232,7 +232,7 @@ class _Plain:
     def write(self, data: bytes) -> None:
         self.raw.write(data)
 
-    def __enter__(self) -> _Plain:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -5,7 +5,16 @@ kits. What is written here, the strict reader of this package reads back, and so
 """
 
 from kit.archive.codecs import decoded
-from kit.archive.commit import Job, backup_path, checksum_line, copy_kit, publish, replace, require_free
+from kit.archive.commit import (
+    Job,
+    backup_path,
+    checksum_line,
+    copy_kit,
+    publish,
+    replace,
+    require_backup_free,
+    require_free,
+)
 from kit.archive.destination import ArchiveDestination, CountingDestination, Destination, Slot, add_bytes
 from kit.archive.encoding import FRAME_BYTES, Frame, encode, encode_frame
 from kit.archive.folder_destination import FolderDestination
@@ -38,5 +47,6 @@ __all__ = [
     "publish",
     "read_small",
     "replace",
+    "require_backup_free",
     "require_free",
 ]

@@ -21,6 +21,7 @@ from kit.archive.disk import writing
 from kit.archive.encoding import FRAME_BYTES, Frame, encode_frame, seek_table
 from kit.archive.tar_reader import Member
 from kit.archive.tar_writer import END, file_header, padding
+from kit.errors import OutputError
 from kit.values import Codec, MemberPath, Timestamp
 
 
@@ -83,6 +84,7 @@ class ArchiveDestination:
         self._folder = folder
         self._slots: list[Slot] = []
         self._end = 0
+        self._failed = False
         with writing(folder):
             self._spool: BinaryIO = (folder / "spool").open("w+b", buffering=0)
 
@@ -112,10 +114,14 @@ class ArchiveDestination:
         if tail := padding(slot.length):
             slot.extents.append(self._write(encode_frame(self.codec, tail)))
 
+    def release(self) -> None:
+        """Close what is open; what was written stays until the job folder goes. Further calls do nothing."""
+        self._spool.close()
+
     def discard(self) -> None:
         """Drop everything written, so that a new destination can start in the same folder."""
         with writing(self._folder):
-            self._spool.close()
+            self.release()
             (self._folder / "spool").unlink()
 
     def assemble(self) -> Path:
@@ -138,8 +144,13 @@ class ArchiveDestination:
         return path
 
     def _write(self, frame: Frame) -> _Extent:
+        if self._failed:
+            # What a failed write left in the spool stands where the next extent would be taken to begin.
+            raise OutputError("an earlier write failed", where=str(self._folder))
+        self._failed = True
         with writing(self._folder):
             write_all(self._spool, frame.encoded)
+        self._failed = False
         extent = _Extent(self._end, len(frame.encoded), frame.length)
         self._end += extent.size
         return extent

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from kit.errors import OutputError
@@ -30,18 +31,20 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def replace_file(path: Path, data: bytes) -> None:
-    """Put ``data`` at ``path`` so that any reader sees the old file or the new one, whole.
+def write_new(path: Path, data: bytes) -> None:
+    """Write a small file that must not be there yet, on disk before this returns."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+    with open(descriptor, "wb") as file:  # noqa: PTH123  a descriptor opened with flags of our choice
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
 
-    Raises:
-        OutputError: The bytes could not be written; the old file is as it was.
-    """
-    beside = path.with_name(f".{path.name}.new")
-    with writing(path):
-        descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
-        with open(descriptor, "wb") as file:  # noqa: PTH123  a descriptor opened with flags of our choice
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        beside.rename(path)
-        sync_folder(path.parent)
+
+def remove_tree(folder: Path) -> None:
+    """Remove a folder of ours as far as the system lets us, read-only folders in it included."""
+    for place, folders, _ in os.walk(folder):
+        for name in folders:
+            if not (inner := Path(place) / name).is_symlink():
+                with suppress(OSError):
+                    inner.chmod(0o700)
+    shutil.rmtree(folder, ignore_errors=True)

@@ -15,9 +15,15 @@ from kit.archive.tar_headers import EntryKind
 from kit.archive.tar_reader import Member
 from kit.values import Codec, MemberPath, Timestamp
 
+_NEW_FOLDER_MODE = 0o755
+
 
 class FolderDestination:
-    """See :class:`kit.archive.destination.Destination`; frames are plain bytes here."""
+    """See :class:`kit.archive.destination.Destination`; frames are plain bytes here.
+
+    A file is made when its first bytes come, or at its end where none did, so that one is open at a time however many
+    members the engine has started.
+    """
 
     codec = Codec.NONE
 
@@ -30,51 +36,54 @@ class FolderDestination:
         self._root = folder / "kit"
         self._files: dict[Slot, BinaryIO] = {}
         self._folders: list[Member] = []
+        self._created_at = Timestamp(0)
         with writing(self._root):
             self._root.mkdir()
 
     def carry(self, member: Member, body: Iterator[bytes]) -> tuple[Slot, Iterator[bytes]]:
         """Make a folder or link at once; a file is filled by what follows."""
         slot = Slot(path=member.path, mode=member.mode, carried=member)
-        with writing(self._place(slot)):
+        place = self._place(slot)
+        with writing(place):
             if member.kind is EntryKind.DIRECTORY:
-                self._place(slot).mkdir(parents=True, exist_ok=True)
+                place.mkdir(parents=True, exist_ok=True)
                 self._folders.append(member)
-            elif member.kind is EntryKind.FILE:
-                self._create(slot)
-            else:
-                self._place(slot).parent.mkdir(parents=True, exist_ok=True)
-                self._place(slot).symlink_to(member.link_target)
+            elif member.kind is not EntryKind.FILE:
+                place.parent.mkdir(parents=True, exist_ok=True)
+                place.symlink_to(member.link_target)
+                os.utime(place, (member.mtime, member.mtime), follow_symlinks=False)
         return slot, body
 
     def open(self, path: MemberPath, *, mode: int) -> Slot:
         """See :class:`kit.archive.destination.Destination`."""
-        slot = Slot(path=path, mode=mode)
-        with writing(self._place(slot)):
-            self._create(slot)
-        return slot
+        return Slot(path=path, mode=mode)
 
     def add(self, slot: Slot, frame: Frame) -> None:
         """See :class:`kit.archive.destination.Destination`."""
         with writing(self._place(slot)):
-            write_all(self._files[slot], frame.encoded)
+            write_all(self._file(slot), frame.encoded)
         slot.length += frame.length
 
     def close(self, slot: Slot, *, mtime: Timestamp) -> None:
         """Set mode and time and make the file durable."""
-        file = self._files.pop(slot, None)
-        if file is None:
+        self._created_at = mtime
+        if slot.carried is not None and not slot.carried.is_file:
             return
         seconds = slot.carried.mtime if slot.carried else mtime.seconds
-        with writing(self._place(slot)), file:
+        with writing(self._place(slot)), self._file(slot) as file:
+            del self._files[slot]
             os.fchmod(file.fileno(), slot.mode & 0o7777)
             os.utime(file.fileno(), (seconds, seconds))
             os.fsync(file.fileno())
 
+    def release(self) -> None:
+        """Close what is open; what was written stays until the job folder goes. Further calls do nothing."""
+        while self._files:
+            self._files.popitem()[1].close()
+
     def discard(self) -> None:
         """Drop everything written, so that a new destination can start in the same folder."""
-        for file in self._files.values():
-            file.close()
+        self.release()
         with writing(self._root):
             shutil.rmtree(self._root)
 
@@ -84,21 +93,26 @@ class FolderDestination:
         Raises:
             OutputError: The disk failed.
         """
+        carried = {self._root / (member.path.text if member.path else ""): member for member in self._folders}
         with writing(self._root):
-            for folder, _, _ in os.walk(self._root, topdown=False):
-                sync_folder(Path(folder))
-            # Last and deepest first: a folder may be read-only, and writing into it would move its time.
-            for member in sorted(self._folders, key=lambda member: str(member.path), reverse=True):
-                place = self._root / (member.path.text if member.path else "")
-                os.utime(place, (member.mtime, member.mtime))
-                place.chmod(member.mode & 0o7777)
+            # Deepest first: a folder may be read-only, and writing into it would move its time.
+            for name, _, _ in os.walk(self._root, topdown=False):
+                folder = Path(name)
+                sync_folder(folder)
+                member = carried.get(folder)
+                # A new folder shows neither the clock nor the umask: equal runs give equal folders.
+                seconds = member.mtime if member is not None else self._created_at.seconds
+                os.utime(folder, (seconds, seconds))
+                folder.chmod(member.mode & 0o7777 if member is not None else _NEW_FOLDER_MODE)
         return self._root
 
     def _place(self, slot: Slot) -> Path:
         return self._root / slot.path.text if slot.path else self._root
 
-    def _create(self, slot: Slot) -> None:
-        place = self._place(slot)
-        place.parent.mkdir(parents=True, exist_ok=True)
-        # One file is open at a time unless the engine holds a slot back; nothing is buffered here.
-        self._files[slot] = place.open("xb", buffering=0)
+    def _file(self, slot: Slot) -> BinaryIO:
+        file = self._files.get(slot)
+        if file is None:
+            place = self._place(slot)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            file = self._files[slot] = place.open("xb", buffering=0)
+        return file

@@ -19,6 +19,7 @@ from typing import Self
 from kit.archive.chunks import ChunkReader
 from kit.archive.codecs import decode, decoded, detect
 from kit.archive.folder_reader import folder_bytes, open_folder, read_folder
+from kit.archive.prefetch import prefetched
 from kit.archive.source import ByteSource, FileSource, source_chunks, unreadable
 from kit.archive.tar_headers import BLOCK_BYTES, ZERO_BLOCK, check_sum
 from kit.archive.tar_reader import Member, read_tar
@@ -126,7 +127,10 @@ class KitReader:
         where = str(self.path)
         if isinstance(self._source, int):
             return read_folder(self._source, self.limits, where=where, allow_links=self._allow_links)
-        reader = ChunkReader(self._tar_chunks(self._source, _CODECS[self.container]), where=where)
+        chunks = self._tar_chunks(self._source, _CODECS[self.container])
+        if self.container is not Container.TAR:
+            chunks = prefetched(chunks)
+        reader = ChunkReader(chunks, where=where)
         return read_tar(reader, self.limits, where=where, allow_links=self._allow_links)
 
     def _tar_chunks(self, source: ByteSource, codec: Codec) -> Iterator[bytes]:

@@ -7,6 +7,7 @@ nothing is asked without a terminal; ``--json`` prints the same report as the te
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import sys
@@ -15,10 +16,11 @@ from types import FrameType
 
 import click
 
-from kit.cli.exit_codes import INTERNAL, OK, exit_code, table_text
+from kit.cli.exit_codes import OK, exit_code, table_text
 from kit.cli.inspect import inspect_command
+from kit.cli.keyring import keyring_group
 from kit.cli.keys import keys_group
-from kit.cli.output import print_error, wants_json
+from kit.cli.output import print_error, silence_standard_output, wants_json
 from kit.cli.patch import patch_command, plan_command
 from kit.cli.verify import verify_command
 from kit.errors import InterruptedRunError, KitError, UsageError
@@ -41,43 +43,60 @@ kit.add_command(plan_command)
 kit.add_command(patch_command)
 kit.add_command(verify_command)
 kit.add_command(keys_group)
+kit.add_command(keyring_group)
 
 
 def main() -> None:
     """Run the command line and exit with a code of the table."""
     signal.signal(signal.SIGTERM, _terminated)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # A terminal of another encoding than UTF-8 gets what it cannot show spelled out, not an error.
+        sys.stdout.reconfigure(errors="backslashreplace")
     sys.exit(run(sys.argv[1:]))
 
 
 def run(arguments: list[str]) -> int:
     """Run one command and give its exit code; never raises, never exits."""
     try:
-        outcome = kit.main(arguments, prog_name="kit", standalone_mode=False)
-        sys.stdout.flush()
+        return _command(arguments)
     except (KitError, click.ClickException) as error:
-        return _refuse(error, as_json=wants_json(arguments))
-    except (click.Abort, KeyboardInterrupt):
-        return _refuse(InterruptedRunError("interrupted; the kit is as it was"), as_json=wants_json(arguments))
+        return _refuse(error, arguments)
+    except (click.Abort, KeyboardInterrupt, EOFError):
+        return _refuse(InterruptedRunError("interrupted; the kit is as it was"), arguments)
     except BrokenPipeError:
-        # The reader of our output went away (| head); nothing is wrong, and the interpreter must not complain either.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # The reader of a help page went away; reports see to themselves.
+        silence_standard_output()
         return OK
     except Exception as error:  # noqa: BLE001  the last line of defence: a defect of ours, said as such
         if os.environ.get("KIT_DEBUG"):
             traceback.print_exc()
-        click.echo(f"kit: error: internal error: {type(error).__name__}: {error}", err=True)
-        click.echo("kit: hint: this is a defect of kit; KIT_DEBUG=1 shows where it happened", err=True)
-        return INTERNAL
+        what = f"internal error: {type(error).__name__}: {error}"
+        return _refuse(KitError(what, hint="this is a defect of kit; KIT_DEBUG=1 shows where it happened"), arguments)
+
+
+def _command(arguments: list[str]) -> int:
+    """Do what click's own ``main`` does, without its opinions on errors, interrupts and broken pipes."""
+    try:
+        with kit.make_context("kit", list(arguments)) as context:
+            outcome = kit.invoke(context)
+    except click.exceptions.Exit as done:
+        return done.exit_code
     return outcome if isinstance(outcome, int) else OK
 
 
-def _refuse(error: KitError | click.ClickException, *, as_json: bool) -> int:
+def _refuse(error: KitError | click.ClickException, arguments: list[str]) -> int:
     if isinstance(error, click.ClickException):
-        context = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else "kit"
-        error = UsageError(error.format_message(), hint=f"{context} --help")
+        error = _usage(error)
     code = exit_code(error)
-    print_error(error, code, as_json=as_json)
+    print_error(error, code, as_json=wants_json(arguments))
     return code
+
+
+def _usage(error: click.ClickException) -> UsageError:
+    command = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else "kit"
+    # Its message is the whole help page, which is for who asks for it.
+    missing = isinstance(error, click.exceptions.NoArgsIsHelpError)
+    return UsageError("a command is missing" if missing else error.format_message(), hint=f"{command} --help")
 
 
 def _terminated(_number: int, _frame: FrameType | None) -> None:

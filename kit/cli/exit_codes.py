@@ -6,7 +6,6 @@ from kit import errors
 from kit.errors import KitError
 
 OK = 0
-INTERNAL = 70
 
 TABLE: tuple[tuple[int, str], ...] = (
     (0, "ok"),

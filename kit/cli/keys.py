@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from kit.cli.options import FILE, json_option
+from kit.archive import require_free
+from kit.cli.options import FILE, has_terminal, json_option
 from kit.cli.output import print_report
 from kit.errors import KeyUnusableError
 from kit.signing import Algorithm, PublicKey, generate, load_private, load_public, write_private, write_public
@@ -37,10 +38,12 @@ def generate_command(path: Path, algorithm: str, ask: bool, as_json: bool) -> No
     Example:
       kit keys generate site.pem
     """
-    passphrase = click.prompt("Passphrase", hide_input=True, confirmation_prompt=True, err=True) if ask else None
+    public = Path(f"{path}.pub")
+    for place in (path, public):
+        require_free(place)  # both before either is made: half a pair is no use
+    passphrase = _new_passphrase(path) if ask else None
     key = generate(_KINDS[algorithm])
-    write_private(path, key, passphrase.encode() if passphrase else None)
-    public = path.with_name(f"{path.name}.pub")
+    write_private(path, key, passphrase)
     write_public(public, key.public)
     lines = [f"private key: {path}", f"public key:  {public}", *_lines(key.public)]
     print_report(lines, {"private": str(path), "public": str(public), **_json(key.public)}, as_json=as_json)
@@ -50,9 +53,21 @@ def generate_command(path: Path, algorithm: str, ask: bool, as_json: bool) -> No
 @click.argument("path", type=FILE)
 @json_option
 def show_command(path: Path, as_json: bool) -> None:
-    """Show key id, algorithm and public key of a public or unencrypted private key file."""
+    """Show key id, algorithm and public key of a public or unencrypted private key file.
+
+    \b
+    Example:
+      kit keys show site.pem.pub
+    """
     key = _public(path)
-    print_report([*_lines(key), key.pem.decode().rstrip()], _json(key), as_json=as_json)
+    print_report([*_lines(key), *key.pem.decode().splitlines()], _json(key), as_json=as_json)
+
+
+def _new_passphrase(path: Path) -> bytes:
+    if not has_terminal():
+        raise KeyUnusableError("there is no terminal to ask for a passphrase at", where=str(path))
+    text: str = click.prompt("Passphrase", hide_input=True, confirmation_prompt=True, err=True)
+    return text.encode()
 
 
 def _public(path: Path) -> PublicKey:

@@ -18,6 +18,8 @@ from kit.values import Limits
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 FILE = click.Path(path_type=Path)
+_MOST_DIGITS = 18
+"""Of a limit: all that fits 64 bits, which is what the system's own calls take."""
 
 
 def kit_argument(command: Command) -> Command:
@@ -76,8 +78,8 @@ def reading(workers: int, maxima: tuple[str, ...], *, allow_links: bool) -> Envi
     overrides: dict[str, int] = {}
     for text in maxima:
         name, _, value = text.partition("=")
-        if name not in Limits.names() or not (value.isascii() and value.isdigit()):
-            raise UsageError(f"--max {text}: NAME=VALUE is expected, with one of {', '.join(Limits.names())}")
+        if name not in Limits.names() or not (value.isascii() and value.isdigit() and len(value) <= _MOST_DIGITS):
+            raise UsageError(f"--max {text[:80]}: NAME=VALUE is expected, with one of {', '.join(Limits.names())}")
         overrides[name] = int(value)
     return Environment(limits=Limits().with_overrides(overrides), allow_links=allow_links, workers=workers)
 
@@ -98,7 +100,7 @@ def private_key(path: Path, passphrase_fd: int | None) -> PrivateKey:
     Raises:
         KeyUnusableError: The file is refused, or the passphrase is missing or wrong.
     """
-    return load_private(path, lambda: _passphrase(path, passphrase_fd))
+    return load_private(path, lambda: ask_passphrase(str(path), passphrase_fd))
 
 
 def read_file(path: Path) -> bytes:
@@ -113,21 +115,38 @@ def read_file(path: Path) -> bytes:
         raise UnreadableError(f"cannot be read: {error.strerror}", where=str(path)) from error
 
 
-def _passphrase(path: Path, descriptor: int | None) -> bytes:
+def ask_passphrase(what: str, descriptor: int | None, *, confirm: bool = False) -> bytes:
+    """Get the passphrase of ``what``: the next line of a descriptor, or from the terminal if there is one.
+
+    Raises:
+        KeyUnusableError: The descriptor cannot be read, or there is none and no terminal either.
+    """
     if descriptor is not None:
         try:
-            with open(descriptor, "rb", closefd=False) as file:
-                return file.readline().rstrip(b"\r\n")
+            return _next_line(descriptor)
         except OSError as error:
-            raise KeyUnusableError(f"the passphrase cannot be read: {error.strerror}", where=str(path)) from error
-    if not sys.stdin.isatty():
+            raise KeyUnusableError(f"the passphrase cannot be read: {error.strerror}", where=what) from error
+    if not has_terminal():
         raise KeyUnusableError(
             "the key needs a passphrase, and there is no terminal to ask at",
-            where=str(path),
-            hint="give it with --passphrase-fd",
+            where=what,
+            hint="give it with --passphrase-fd (--keyring-passphrase-fd for a keyring)",
         )
-    text: str = click.prompt(f"Passphrase of {path}", hide_input=True, err=True)
+    text: str = click.prompt(f"Passphrase of {what}", hide_input=True, confirmation_prompt=confirm, err=True)
     return text.encode()
+
+
+def _next_line(descriptor: int) -> bytes:
+    """Read one line and not a byte more, so that a second passphrase can be on the next one."""
+    line = bytearray()
+    while (byte := os.read(descriptor, 1)) not in {b"", b"\n"}:
+        line += byte
+    return bytes(line).rstrip(b"\r")
+
+
+def has_terminal() -> bool:
+    """Whether there is somebody to ask; a closed standard input is nobody."""
+    return sys.stdin is not None and sys.stdin.isatty()
 
 
 passphrase_option = click.option(

@@ -1,36 +1,89 @@
-"""How reports and errors reach the user."""
+"""How reports and errors reach the user: one value a line, whatever a kit or a file name holds, and no line of it lost.
+
+Names of tenants, documents, bundles and files come from whoever made them, so nothing of them may move the cursor,
+hide text or begin a line: see :func:`printable`. A reader of ours that goes away (``| head``) is no failure, and least
+of all may it turn a refusal into a success: the command goes on, only quietly.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import sys
+import unicodedata
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 import click
 
-from kit.errors import KitError
+from kit.errors import KitError, OutputError
 from kit.reports.verdicts import SCHEMA_VERSION, error_json
+
+# Control, format (bidirectional overrides, zero width), surrogates, line and paragraph separators.
+_NOT_SHOWN = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 
 
 def print_report(lines: Iterable[str], document: Mapping[str, Any], *, as_json: bool) -> None:
-    """Print a report on standard output, as text or as JSON."""
+    """Print a report on standard output, as text or as JSON.
+
+    Raises:
+        OutputError: Standard output takes no more, for another reason than that its reader went away.
+    """
     if as_json:
-        click.echo(json.dumps(document, ensure_ascii=False, indent=2, sort_keys=True))
+        _write(json_text(document))
         return
-    for line in lines:
-        click.echo(line)
+    _write("\n".join(printable(line) for line in lines))
 
 
 def print_error(error: KitError, code: int, *, as_json: bool) -> None:
     """Say what went wrong on standard error; with ``--json`` also as an object on standard output."""
-    click.echo(f"kit: error: {error}", err=True)
-    if error.hint:
-        click.echo(f"kit: hint: {error.hint}", err=True)
+    with contextlib.suppress(OSError):  # nobody is there to be told; the exit code still tells
+        print_warning(f"error: {error}")
+        if error.hint:
+            print_warning(f"hint: {error.hint}")
     if as_json:
-        document = {"schemaVersion": SCHEMA_VERSION, "error": error_json(error), "exitCode": code}
-        click.echo(json.dumps(document, ensure_ascii=False, indent=2, sort_keys=True))
+        with contextlib.suppress(OutputError):
+            _write(json_text({"schemaVersion": SCHEMA_VERSION, "error": error_json(error), "exitCode": code}))
+
+
+def print_warning(text: str) -> None:
+    """Print one line on standard error."""
+    click.echo(f"kit: {printable(text)}", err=True)
 
 
 def wants_json(arguments: Iterable[str]) -> bool:
     """Whether ``--json`` was asked for, also where the arguments are otherwise wrong."""
     return "--json" in arguments
+
+
+def printable(text: str) -> str:
+    """Spell every character that a terminal would obey rather than show, as Python spells it: ``\\x1b``."""
+    return "".join(
+        char.encode("unicode_escape").decode() if unicodedata.category(char) in _NOT_SHOWN else char for char in text
+    )
+
+
+def json_text(document: Mapping[str, Any]) -> str:
+    """Print as JSON of many lines, with the same characters escaped as JSON escapes them."""
+    text = json.dumps(document, ensure_ascii=False, indent=2, sort_keys=True)
+    # Between values there are only blanks and line feeds, so everything else is inside of a string.
+    return "".join(
+        json.dumps(char)[1:-1] if char != "\n" and unicodedata.category(char) in _NOT_SHOWN else char for char in text
+    )
+
+
+def silence_standard_output() -> None:
+    """Send what is still to come, and what the interpreter flushes when it ends, nowhere."""
+    with contextlib.suppress(OSError, ValueError):  # a stand-in of a test has no descriptor
+        os.dup2(os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC), sys.stdout.fileno())
+
+
+def _write(text: str) -> None:
+    try:
+        click.echo(text)
+    except BrokenPipeError:
+        silence_standard_output()
+    except OSError as error:
+        silence_standard_output()
+        raise OutputError(f"cannot write: {error.strerror}", where="standard output") from error

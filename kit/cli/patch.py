@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import time
+import time as clock
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
 
+from kit.cli.encrypting import EncryptOptions, encrypt_options, taken
 from kit.cli.options import (
     FILE,
     json_option,
@@ -21,15 +22,14 @@ from kit.cli.options import (
     trust_option,
     trusted,
 )
-from kit.cli.output import print_report
+from kit.cli.output import print_report, print_warning
 from kit.errors import ContentError, UsageError
 from kit.ops.patch import Output, PatchRequest, patch, plan
 from kit.reports.patches import patch_json, patch_lines
-from kit.transforms.protocol import Transform
 from kit.transforms.raw_linkset import RawLinkset, parse_cache_map
 from kit.values import Timestamp
 
-_TRANSFORMS = ("raw-linkset",)
+_TRANSFORMS = ("raw-linkset", "encrypt-fields")
 
 
 def _what_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -63,6 +63,7 @@ def _what_options(command: Callable[..., Any]) -> Callable[..., Any]:
             click.option(
                 "--cache-map", type=FILE, metavar="FILE", help="Where cached payloads are (schemas/cache-map.md)."
             ),
+            encrypt_options,
             click.option(
                 "--created-at",
                 metavar="TIME",
@@ -87,7 +88,7 @@ def plan_command(kit: Path, as_json: bool, **what: Any) -> None:
     Example:
       kit plan offline-kit.tar.zst --trusted-key publisher.pub.pem
     """
-    report = plan(_request(kit, **what))
+    report = plan(_request(kit, live=False, encryption=taken(what), **what))
     print_report(patch_lines(report), patch_json(report), as_json=as_json)
 
 
@@ -100,6 +101,7 @@ def plan_command(kit: Path, as_json: bool, **what: Any) -> None:
 @passphrase_option
 @click.option("--operator", metavar="NAME", help="Who does this, for the signed provenance.")
 @click.option("--environment", "place", metavar="NAME", help="Where it is done, for the signed provenance.")
+@click.option("--rollback-note", metavar="TEXT", help="How to go back; needed to encrypt, signed with the provenance.")
 @_what_options
 def patch_command(
     kit: Path,
@@ -110,6 +112,7 @@ def patch_command(
     passphrase_fd: int | None,
     operator: str | None,
     place: str | None,
+    rollback_note: str | None,
     as_json: bool,
     **what: Any,
 ) -> None:
@@ -122,29 +125,37 @@ def patch_command(
     Examples:
       kit patch kit.tar.zst -o patched.tar.zst --trusted-key publisher.pub.pem --signing-key site.pem
       kit patch kit.tar.zst --in-place --trusted-key publisher.pub.pem --signing-key site.pem
+      kit patch kit.tar.zst -o sealed.tar.zst --trusted-key publisher.pub.pem --signing-key site.pem
+        --transform encrypt-fields --field-map concelier --keyring site.keyring --rollback-note "kit.tar.zst is kept"
     """
     if (output is None) != in_place:
         raise click.UsageError("say where the result goes: either --output OUT or --in-place")
     if no_backup and not in_place:
         raise click.UsageError("--no-backup goes with --in-place")
-    request = _request(kit, **what)
+    for name, text in (("--operator", operator), ("--environment", place)):
+        if text == "":
+            raise click.UsageError(f"{name} is empty; leave it away where there is nothing to say")
+    request = _request(kit, live=True, encryption=taken(what), **what)
     destination = Output(
         path=output,
         key=private_key(signing_key, passphrase_fd),
         keep_backup=not no_backup,
         operator=operator,
         place=place,
+        rollback_note=rollback_note,
     )
     report = patch(request, destination)
     print_report(patch_lines(report), patch_json(report), as_json=as_json)
     for obligation in report.base.obligations:
         if obligation.error is not None:
-            click.echo(f"kit: warning: unverified base: {obligation.error}", err=True)
+            print_warning(f"warning: unverified base: {obligation.error}")
 
 
 def _request(
     kit: Path,
     *,
+    live: bool,
+    encryption: EncryptOptions,
     transforms: tuple[str, ...],
     trusted_keys: tuple[Path, ...],
     insecure_unverified_base: bool,
@@ -161,28 +172,28 @@ def _request(
         raise click.UsageError("--insecure-unverified-base and --trusted-key exclude each other")
     if not insecure_unverified_base and not trusted_keys:
         raise click.UsageError("name the publisher's key with --trusted-key (or say --insecure-unverified-base)")
+    cache = parse_cache_map(read_file(cache_map), where=str(cache_map)) if cache_map is not None else None
+    backfill = RawLinkset(tenants=frozenset(tenants) or None, stop_on_divergence=on_divergence == "stop")
+    backfill = backfill.with_cache(cache) if cache is not None else backfill
+    time = _created_at(created_at)
     return PatchRequest(
         kit=kit,
-        transforms=tuple(_transform(name, tenants, on_divergence, cache_map) for name in dict.fromkeys(transforms)),
+        transforms=tuple(
+            backfill if name == "raw-linkset" else encryption.transform(tenants, stop_at_errors=live)
+            for name in dict.fromkeys(transforms)
+        ),
+        keying=encryption.keying(time),
         trusted=None if insecure_unverified_base else trusted(trusted_keys),
-        created_at=_created_at(created_at),
+        created_at=time,
         limit=limit,
         environment=reading(workers, maxima, allow_links=allow_links),
     )
 
 
-def _transform(name: str, tenants: tuple[str, ...], on_divergence: str, cache_map: Path | None) -> Transform:
-    if name != "raw-linkset":
-        raise UsageError(f"no transform is called {name!r}")
-    cache = read_file(cache_map) if cache_map is not None else None
-    transform = RawLinkset(tenants=frozenset(tenants) or None, stop_on_divergence=on_divergence == "stop")
-    return transform if cache is None else transform.with_cache(parse_cache_map(cache, where=str(cache_map)))
-
-
 def _created_at(text: str | None) -> Timestamp:
     """Take the time as an input; only where none is given, read the clock, once."""
     if text is None:
-        return Timestamp(int(time.time()))
+        return Timestamp(int(clock.time()))
     try:
         return Timestamp.parse(text)
     except ContentError as error:

@@ -8,7 +8,7 @@ import click
 
 from kit.cli.exit_codes import OK, exit_code
 from kit.cli.options import json_option, kit_argument, reading, reading_options, trust_option, trusted
-from kit.cli.output import print_report
+from kit.cli.output import print_error, print_report
 from kit.ops.obligations import Expectation
 from kit.ops.verify import verify
 from kit.reports.verdicts import verify_json, verify_lines
@@ -53,7 +53,5 @@ def verify_command(
     code = exit_code(report.failure) if report.failure else OK
     print_report(verify_lines(report), verify_json(report, code), as_json=as_json)
     if report.failure is not None:
-        click.echo(f"kit: error: {report.failure}", err=True)
-        if report.failure.hint:
-            click.echo(f"kit: hint: {report.failure.hint}", err=True)
+        print_error(report.failure, code, as_json=False)
     return code

@@ -15,6 +15,7 @@ Laws of the package:
 from kit.documents.elements import Element, Kind, Place, elements, find, index, string_at
 from kit.documents.framing import Run, runs
 from kit.documents.identity import document_id
+from kit.documents.prune import Wanted, prune
 from kit.documents.splice import Replacement, append, element, remove, replace, replace_at
 from kit.documents.validation import validate
 
@@ -24,12 +25,14 @@ __all__ = [
     "Place",
     "Replacement",
     "Run",
+    "Wanted",
     "append",
     "document_id",
     "element",
     "elements",
     "find",
     "index",
+    "prune",
     "remove",
     "replace",
     "replace_at",

@@ -11,7 +11,7 @@ _LONGEST = 200
 
 
 def document_id(document: bytes) -> str:
-    """Give the ``_id`` as a person would write it: text as it is, an ObjectId in hex, numbers in decimal.
+    """Give the ``_id`` as a person would write it: printable text as it is, an ObjectId in hex, numbers in decimal.
 
     Any other type is shown as its type and bytes in hex; a document without ``_id`` as ``(none)``. Never longer than
     200 characters, since an ``_id`` may be a whole document.
@@ -29,7 +29,9 @@ def _shown(document: bytes, element: Element) -> str:
     value = document[element.value : element.end]
     match element.kind:
         case Kind.STRING:
-            return value[4:-1].decode("utf-8", "backslashreplace")
+            text = value[4:-1].decode("utf-8", "backslashreplace")
+            # It goes to terminals and into messages of one line.
+            return text if text.isprintable() else repr(text)[1:-1]
         case Kind.OBJECT_ID:
             return value.hex()
         case Kind.INT32 | Kind.INT64:

@@ -19,6 +19,9 @@ SKIPPED_NULL = "skipped_null"
 SKIPPED_MISSING = "skipped_missing"
 SKIPPED_OWNER = "skipped_owner"
 ERRORS = "errors"
+DIGEST_VALUES = "digest_values"
+DIGEST_TOTAL = "digest_total"
+"""The two sums of :class:`kit.encryption.proof.ValueDigest`: of the plaintext, as it was before it was sealed."""
 OUTCOMES = (ENCRYPTED, SKIPPED_ENCRYPTED, SKIPPED_NULL, SKIPPED_MISSING, SKIPPED_OWNER, ERRORS)
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import multiprocessing
+import os
 import signal
 import sys
 from collections.abc import Iterator
@@ -11,6 +13,7 @@ from contextlib import contextmanager
 
 from kit.engine.pipeline import InlineExecutor
 
+_PR_SET_PDEATHSIG = 1
 BUDGET_PER_WORKER = 24 * 1024 * 1024
 """Bytes of input in flight per worker: enough that none waits for the reader, little enough to bound memory."""
 
@@ -23,13 +26,21 @@ def local_executor(workers: int) -> Iterator[Executor]:
         return
     # A fork costs 10 ms where a fresh interpreter costs 300; no thread runs yet when the workers are started.
     context = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
-    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_ignore_interrupts)
+    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_begin, initargs=(os.getpid(),))
+    # The first piece of work starts the workers: now, before any thread of this process runs.
+    pool.submit(int).result()
     try:
         yield pool
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _ignore_interrupts() -> None:
-    """Ctrl-C goes to the whole process group; the parent decides what it means."""
+def _begin(parent: int) -> None:
+    """Prepare a worker: it lives as long as the process that started it, which alone decides what Ctrl-C means."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    if sys.platform == "linux":
+        # A parent that is killed cannot end its workers; without this they wait for work for ever (prctl(2)).
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:
+            os._exit(1)

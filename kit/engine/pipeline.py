@@ -50,6 +50,7 @@ class Pipeline:
         self._budget = budget
         self._in_flight = 0
         self._entries: deque[_Entry] = deque()
+        self._failure: BaseException | None = None
 
     def submit(
         self, work: Callable[..., T], *args: object, cost: int, then: Callable[[T], None], where: str = ""
@@ -66,15 +67,21 @@ class Pipeline:
         Raises:
             KitError: Whatever an earlier piece of work or its ``then`` raised.
         """
+        self._require_sound()
         while self._entries and self._in_flight + cost > self._budget:
             self._deliver()
-        self._entries.append(_Entry(self._executor.submit(work, *args), then, cost, where))
+        try:
+            future = self._executor.submit(work, *args)
+        except BrokenExecutor as error:
+            raise _died(error) from error
+        self._entries.append(_Entry(future, then, cost, where))
         self._in_flight += cost
-        while self._entries and (future := self._entries[0].future) is not None and future.done():
+        while self._entries and (first := self._entries[0].future) is not None and first.done():
             self._deliver()
 
     def mark(self, then: Callable[[], None]) -> None:
         """Call ``then`` once everything submitted so far has been delivered."""
+        self._require_sound()
         if self._entries:
             self._entries.append(_Entry(None, then, 0, ""))
         else:
@@ -82,6 +89,7 @@ class Pipeline:
 
     def drain(self) -> None:
         """Deliver everything that was submitted."""
+        self._require_sound()
         while self._entries:
             self._deliver()
 
@@ -93,12 +101,27 @@ class Pipeline:
     ) -> None:
         if error is None:
             self.drain()
+        self._cancel()
+
+    def _require_sound(self) -> None:
+        if self._failure is not None:
+            raise self._failure
+
+    def _cancel(self) -> None:
         for entry in self._entries:
             if entry.future is not None:
                 entry.future.cancel()
         self._entries.clear()
 
     def _deliver(self) -> None:
+        try:
+            self._deliver_first()
+        except BaseException as error:
+            self._failure = error
+            self._cancel()
+            raise
+
+    def _deliver_first(self) -> None:
         entry = self._entries.popleft()
         self._in_flight -= entry.cost
         if entry.future is None:
@@ -109,8 +132,12 @@ class Pipeline:
         except KitError as error:
             raise (error.inside(entry.where) if entry.where else error) from error.__cause__
         except BrokenExecutor as error:
-            raise StoppedError(
-                f"a worker died: {error}",
-                hint="the system may have killed it for want of memory; try again with fewer --workers",
-            ) from error
+            raise _died(error) from error
         entry.then(result)
+
+
+def _died(error: BrokenExecutor) -> StoppedError:
+    return StoppedError(
+        f"a worker died: {error}",
+        hint="the system may have killed it for want of memory; try again with fewer --workers",
+    )

@@ -22,6 +22,7 @@ from kit.transforms.coverage import Tally
 from kit.transforms.protocol import Finding, Transform
 from kit.values import CollectionMember, MemberPath, Sha256, Timestamp
 
+_AGAIN = "nothing was written; start again"
 MAX_FINDINGS = 10_000
 """Findings kept for the report, so that its size is bounded; the counts are always exact."""
 
@@ -37,6 +38,8 @@ class MemberChange:
     sha256: Sha256 | None = None
     size: int = 0
     """Digest and size of the new body as stored."""
+    counts: Counter[tuple[str, str, str]] = field(default_factory=Counter)
+    """(transform, tenant, counter) → sum."""
 
     def take(self, result: RunResult) -> None:
         """Add the result of one run."""
@@ -44,6 +47,7 @@ class MemberChange:
         self.changed += result.changed
         self.added_bytes += result.added_bytes
         self.tally.add(result.tally)
+        self.counts.update(result.counts)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -101,6 +105,9 @@ def rewrite(
     one_pass = _Pass(reader=reader, survey=survey, destination=destination, pipeline=pipeline, request=request)
     for member, body in reader.members():
         one_pass.take(member, body)
+    if len(one_pass.met) != len(survey.members):
+        gone = min(survey.members.keys() - one_pass.met)
+        raise DigestError("is gone: the kit changed while it was being read", where=str(gone), hint=_AGAIN)
     pipeline.drain()
     return one_pass.done
 
@@ -120,10 +127,14 @@ class _Pass:
     pipeline: Pipeline
     request: Request
     done: Rewrite = field(default_factory=Rewrite)
+    met: set[MemberPath] = field(default_factory=set)
+    """Regular files of this pass."""
 
     def take(self, member: Member, body: Iterator[bytes]) -> None:
         """Decide what becomes of one member, and start it."""
         collection = self.survey.collections.get(member.path) if member.path is not None else None
+        if member.path is not None and member.is_file:
+            self.met.add(member.path)
         if member.path is not None and member.path in self.request.defer:
             self.done.deferred[member.path] = self.destination.open(member.path, mode=member.mode)
         elif collection is not None and (chain := self._chain(collection)):
@@ -145,7 +156,7 @@ class _Pass:
             raise DigestError(
                 "the kit changed while it was being read",
                 where=str(member.path),
-                hint="nothing was written; start again",
+                hint=_AGAIN,
             )
 
     def _carry(self, member: Member, body: Iterator[bytes]) -> None:

@@ -102,8 +102,8 @@ def member_runs(collection: CollectionMember, body: Iterator[bytes], limits: Lim
     try:
         yield from runs(decoded(body, collection.codec, limits, where=where), limits=limits)
     except KitError as error:
-        # The decoder knows which stream it reads; the framing does not.
-        raise (error if error.where.startswith(where) else error.inside(where)) from error.__cause__
+        # Decoder and container know which stream they read; the framing only knows the document.
+        raise (error.inside(where) if error.where.startswith("document ") else error) from error.__cause__
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,9 +14,11 @@ from pathlib import Path
 
 from kit.archive import encode
 from kit.documents import Run
+from kit.encryption import Needs
 from kit.engine.lookup import EmptyLookup, LookupReader
 from kit.transforms import coverage
 from kit.transforms.coverage import Tally
+from kit.transforms.encrypt_fields import EncryptFields
 from kit.transforms.protocol import Change, Finding, Lookup, Transform
 from kit.transforms.raw_linkset import transform as raw_linkset
 from kit.values import Codec, CollectionName
@@ -49,6 +51,7 @@ class RunResult:
     findings: list[tuple[str, Finding]] = field(default_factory=list)
     """(transform, finding), in the order of the documents."""
     changed: int = 0
+    """Documents that any transform changed."""
     added_bytes: int = 0
 
 
@@ -61,15 +64,19 @@ def transform_run(work: RunWork, run: Run, limit: int | None) -> RunResult:
     documents = list(run)
     result = RunResult(stored=b"", frame=b"", tally=Tally())
     lookup = _lookup(work.lookup)
+    touched: set[int] = set()
     for transform in work.transforms:
         changes = transform.apply(work.name, documents, lookup, run.first)
-        _limit(changes, limit)
+        _limit(changes, touched, limit)
         _count(result, transform.name, changes)
+        touched.update(number for number, change in enumerate(changes) if change.document is not None)
         documents = [change.document or old for change, old in zip(changes, documents, strict=True)]
         _cover(result.tally, transform.name, changes)
+    if not result.tally.tenants:
+        result.tally = coverage.tally(work.name, documents, run.first)
     body = b"".join(documents)
-    result.tally.documents += len(documents)
-    result.tally.bytes += len(body)
+    result.changed = len(touched)
+    result.tally.documents, result.tally.bytes = len(documents), len(body)
     result.added_bytes = len(body) - len(run.data)
     result.stored = encode(work.member_codec, body)
     result.frame = encode(work.container_codec, result.stored) if work.container_codec is not Codec.NONE else b""
@@ -95,12 +102,22 @@ def gather_run(name: CollectionName, transforms: Sequence[Transform], run: Run) 
     return GatherResult(tally=coverage.tally(name, documents, run.first), pairs=pairs)
 
 
-def _limit(changes: Sequence[Change], limit: int | None) -> None:
+def needs_run(transform: EncryptFields, name: CollectionName, run: Run) -> Needs:
+    """Find the keys that a run needs.
+
+    Raises:
+        KitError: A document cannot be judged; names its ordinal.
+    """
+    return transform.needs(name, list(run), run.first)
+
+
+def _limit(changes: Sequence[Change], touched: set[int], limit: int | None) -> None:
+    """Undo changes beyond the limit; a document that an earlier transform changed is counted once."""
     if limit is None:
         return
-    left = limit
-    for change in changes:
-        if change.document is not None:
+    left = limit - len(touched)
+    for number, change in enumerate(changes):
+        if change.document is not None and number not in touched:
             left -= 1
             if left < 0:
                 change.document, change.outcome = None, raw_linkset.NOT_SELECTED
@@ -110,7 +127,6 @@ def _limit(changes: Sequence[Change], limit: int | None) -> None:
 def _count(result: RunResult, name: str, changes: Sequence[Change]) -> None:
     for change in changes:
         result.outcomes[name, change.tenant, change.outcome] += 1
-        result.changed += change.document is not None
         if change.counts:
             for counter, value in change.counts.items():
                 result.counts[name, change.tenant, counter] += value

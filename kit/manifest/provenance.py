@@ -56,11 +56,13 @@ class AppliedTransform:
 
     Attributes:
         name: As registered, such as ``raw-linkset``.
+        kind: What it may do to readers: ``additive-optional`` only adds, ``encrypted-field`` changes what is there.
         version: Of its format.
         parameters_sha256: Of its parameters as ``strict_json.canonical`` prints them.
     """
 
     name: str
+    kind: str
     version: str
     parameters_sha256: Sha256
 
@@ -69,19 +71,25 @@ class AppliedTransform:
         """Read one.
 
         Raises:
-            ManifestError: It is not exactly ``{name, version, parametersSha256}``.
+            ManifestError: It is not exactly ``{name, kind, version, parametersSha256}``.
         """
         fields = Fields.of(value, place)
-        fields.exactly(("name", "version", "parametersSha256"))
+        fields.exactly(("name", "kind", "version", "parametersSha256"))
         return cls(
             name=fields.text("name"),
+            kind=fields.text("kind"),
             version=fields.text("version"),
             parameters_sha256=fields.digest("parametersSha256"),
         )
 
     def to_json(self) -> dict[str, Any]:
         """Print for ``strict_json.canonical``."""
-        return {"name": self.name, "version": self.version, "parametersSha256": str(self.parameters_sha256)}
+        return {
+            "name": self.name,
+            "kind": self.kind,
+            "version": self.version,
+            "parametersSha256": str(self.parameters_sha256),
+        }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,6 +108,8 @@ class PatchStatement:
         key_ids: The keys that sign the new manifest, sorted.
         operator: As given, or None.
         environment: As given, or None.
+        rollback_note: How to go back, as given; required of a step that changes what readers see.
+        value_digests: By member and field, the keyed digest of the plaintext that an encryption sealed.
         created_at: ``createdAt`` of the new generation; the only time in the statement.
         bundle_id: Of the kit, if its manifest says.
         base_generation: What was replaced.
@@ -117,6 +127,8 @@ class PatchStatement:
     key_ids: tuple[str, ...]
     operator: str | None
     environment: str | None
+    rollback_note: str | None
+    value_digests: Mapping[str, Mapping[str, str]]
     created_at: Timestamp
     bundle_id: str | None
     base_generation: int
@@ -134,7 +146,14 @@ class PatchStatement:
             "baseGeneration": self.base_generation,
             "generation": self.generation,
         }
-        given = {"operator": self.operator, "environment": self.environment, "bundleId": self.bundle_id}
+        given = {
+            "operator": self.operator,
+            "environment": self.environment,
+            "bundleId": self.bundle_id,
+            "rollbackNote": self.rollback_note,
+        }
+        if self.value_digests:
+            predicate["valueDigests"] = {path: dict(fields) for path, fields in self.value_digests.items()}
         predicate |= {name: text for name, text in given.items() if text is not None}
         return {
             "_type": STATEMENT_TYPE,
@@ -180,7 +199,7 @@ def _statement(fields: Fields) -> PatchStatement:
     predicate = fields.object("predicate")
     predicate.exactly(
         ("tool", "transforms", "counts", "keyIds", "createdAt", "materials", "baseGeneration", "generation"),
-        ("operator", "environment", "bundleId"),
+        ("operator", "environment", "bundleId", "rollbackNote", "valueDigests"),
     )
     tool, counts = predicate.object("tool"), predicate.object("counts")
     tool.exactly(("name", "version"))
@@ -199,6 +218,8 @@ def _statement(fields: Fields) -> PatchStatement:
         key_ids=_key_ids(predicate),
         operator=predicate.text("operator") if "operator" in predicate.members else None,
         environment=predicate.text("environment") if "environment" in predicate.members else None,
+        rollback_note=predicate.text("rollbackNote") if "rollbackNote" in predicate.members else None,
+        value_digests=_value_digests(predicate),
         created_at=predicate.timestamp("createdAt"),
         bundle_id=predicate.text("bundleId") if "bundleId" in predicate.members else None,
         base_generation=predicate.integer("baseGeneration"),
@@ -219,6 +240,15 @@ def _artifacts(fields: Fields, name: str) -> list[Artifact]:
     if reserved:
         raise ManifestError(f"{fields.place}.{name}: {reserved} is not a member that a patch changes")
     return artifacts
+
+
+def _value_digests(predicate: Fields) -> dict[str, dict[str, str]]:
+    if "valueDigests" not in predicate.members:
+        return {}
+    found = predicate.object("valueDigests")
+    return {
+        path: {name: found.object(path).text(name) for name in found.object(path).members} for path in found.members
+    }
 
 
 def _key_ids(predicate: Fields) -> tuple[str, ...]:

@@ -10,7 +10,9 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from kit.engine.rewrite import Rewrite
+from kit.encryption import ValueDigest
+from kit.encryption.counting import DIGEST_TOTAL, DIGEST_VALUES, ENCRYPTED, SKIPPED_ENCRYPTED
+from kit.engine.rewrite import MemberChange, Rewrite
 from kit.engine.survey import Survey
 from kit.manifest import (
     AppliedTransform,
@@ -26,7 +28,7 @@ from kit.manifest import (
     history_paths,
 )
 from kit.signing import PrivateKey, dsse, jws
-from kit.transforms.coverage import Tally, is_observations
+from kit.transforms.coverage import NO_TENANT, Tally, is_observations
 from kit.transforms.protocol import Transform
 from kit.values import CollectionMember, MemberPath, Sha256, Timestamp, strict_json
 from kit.version import TOOL, VERSION
@@ -55,6 +57,7 @@ class Step:
     created_at: Timestamp
     operator: str | None
     environment: str | None
+    rollback_note: str | None = None
 
 
 def make_generation(step: Step, key: PrivateKey) -> Generation:
@@ -95,6 +98,8 @@ def make_generation(step: Step, key: PrivateKey) -> Generation:
         key_ids=(key.public.key_id,),
         operator=step.operator,
         environment=step.environment,
+        rollback_note=step.rollback_note,
+        value_digests=_value_digests(step.rewrite),
         created_at=step.created_at,
         bundle_id=base.bundle_id,
         base_generation=base.generation,
@@ -121,24 +126,60 @@ def parameters_digest(transform: Transform) -> Sha256:
 
 def _applied(transform: Transform) -> AppliedTransform:
     return AppliedTransform(
-        name=transform.name, version=str(transform.version), parameters_sha256=parameters_digest(transform)
+        name=transform.name,
+        kind=transform.kind,
+        version=str(transform.version),
+        parameters_sha256=parameters_digest(transform),
     )
 
 
 def _counts(done: Rewrite) -> dict[str, int]:
     total: Counter[str] = Counter()
     for (transform, _, outcome), count in (*done.outcomes.items(), *done.counts.items()):
-        total[f"{transform}.{outcome}"] += count
+        if not outcome.startswith((DIGEST_VALUES, DIGEST_TOTAL)):
+            total[f"{transform}.{outcome}"] += count
     return dict(sorted(total.items()))
+
+
+def _value_digests(done: Rewrite) -> dict[str, dict[str, str]]:
+    """Give what an encryption sealed in each member, by field, as ``kit verify`` will compare it."""
+    found: dict[str, dict[str, str]] = {}
+    for path, change in sorted(done.members.items()):
+        sums: Counter[tuple[str, str]] = Counter()
+        for (_, _, counter), count in change.counts.items():
+            outcome, _, rest = counter.partition("/")
+            sums[outcome, rest.partition("/")[2]] += count
+        digests = {
+            name: str(ValueDigest.of_sums(values, sums[DIGEST_TOTAL, name]))
+            for (outcome, name), values in sorted(sums.items())
+            if outcome == DIGEST_VALUES
+        }
+        if digests:
+            found[str(path)] = digests
+    return found
 
 
 def _summaries(step: Step) -> list[CollectionSummary]:
     tallies = {path: change.tally for path, change in step.rewrite.members.items()}
     tallies |= {path: tally for path, tally in step.survey.tallies.items() if path not in tallies}
-    return [_summary(step.survey.collections[path], tally) for path, tally in sorted(tallies.items())]
+    return [
+        _summary(step.survey.collections[path], tally, _envelopes(step.rewrite.members.get(path), tally))
+        for path, tally in sorted(tallies.items())
+    ]
 
 
-def _summary(member: CollectionMember, tally: Tally) -> CollectionSummary:
+def _envelopes(change: MemberChange | None, tally: Tally) -> dict[str, Counter[str]]:
+    """Count the envelopes of a member by tenant and field; what belongs to no tenant of it counts as nobody's."""
+    found: dict[str, Counter[str]] = {}
+    for (_, tenant, counter), count in change.counts.items() if change is not None else ():
+        outcome, _, rest = counter.partition("/")
+        if outcome in {ENCRYPTED, SKIPPED_ENCRYPTED}:
+            name = tenant if tenant in tally.tenants else NO_TENANT
+            found.setdefault(name, Counter())[rest.partition("/")[2]] += count
+    return found
+
+
+def _summary(member: CollectionMember, tally: Tally, envelopes: Mapping[str, Mapping[str, int]]) -> CollectionSummary:
     observed = is_observations(member.name)
     return CollectionSummary(
         path=member.path,
@@ -154,6 +195,7 @@ def _summary(member: CollectionMember, tally: Tally) -> CollectionSummary:
                 )
                 if observed
                 else None,
+                encrypted=dict(sorted(envelopes[tenant].items())) if tenant in envelopes else None,
             )
             for tenant, covered in tally.tenants.items()
         },

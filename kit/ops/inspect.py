@@ -32,12 +32,13 @@ class InspectReport:
     collections: tuple[tuple[CollectionMember, Tally], ...]
 
 
-def inspect(path: Path, environment: Environment) -> InspectReport:
+def inspect(path: Path, environment: Environment | None = None) -> InspectReport:
     """Read a kit once and tell what it holds.
 
     Raises:
         KitError: The container or a collection is malformed, or not readable.
     """
+    environment = environment or Environment()
     with opened(path, environment) as kit, kit.pipeline() as pipeline:
         found = survey(kit.reader, pipeline, keep=is_kept, count=lambda _: True)
         problems: list[str] = []

@@ -27,19 +27,22 @@ from kit.archive import (
     copy_kit,
     publish,
     replace,
+    require_backup_free,
     require_free,
 )
 from kit.engine.lookup import LookupWriter
 from kit.engine.rewrite import Request, Rewrite, rewrite, unchanged
 from kit.engine.survey import Survey, survey
 from kit.engine.work import close_lookups
-from kit.errors import DigestError, OutputError, UntrustedError
+from kit.errors import DigestError, OutputError, UntrustedError, UsageError
 from kit.manifest import Manifest
 from kit.ops.generation import Generation, Step, make_generation
+from kit.ops.keying import Keying, with_keys
 from kit.ops.kits import Environment, OpenKit, beside, is_kept, opened
 from kit.ops.obligations import Beside, Expectation, Judgement, judge
 from kit.ops.verify import examine
 from kit.signing import PrivateKey, PublicKey, archive_signature
+from kit.transforms.encrypt_fields import check_order
 from kit.transforms.protocol import Transform
 from kit.values import Codec, MemberPath, Sha256, Timestamp
 
@@ -61,6 +64,8 @@ class PatchRequest:
     trusted: Mapping[str, PublicKey] | None
     """By key id; None accepts a base whose signatures were not verified (``--insecure-unverified-base``)."""
     created_at: Timestamp
+    keying: Keying | None = None
+    """Needed by encrypt-fields."""
     limit: int | None = None
     environment: Environment = field(default_factory=Environment)
 
@@ -76,6 +81,8 @@ class Output:
     operator: str | None = None
     place: str | None = None
     """The environment it is done in, as the operator names it."""
+    rollback_note: str | None = None
+    """How to go back; a step that changes what readers see is refused without one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,10 +120,20 @@ def plan(request: PatchRequest) -> PatchReport:
     Raises:
         KitError: As :func:`patch`, as far as it can be told without writing.
     """
-    with tempfile.TemporaryDirectory(prefix="kit-plan-") as scratch, opened(request.kit, request.environment) as kit:
-        base = _base(kit, request, Path(scratch))
-        destination = CountingDestination(codec=_CODECS[kit.reader.container])
-        done = _transform(kit, request, base, lambda: destination)
+    with ExitStack() as stack:
+        scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="kit-plan-")))
+        kit = stack.enter_context(opened(request.kit, request.environment))
+        stack.callback(close_lookups)
+        base = _base(kit, request, scratch)
+        request = with_changes(request, transforms=with_keys(kit, request.transforms, request.keying, live=False))
+        passes: list[CountingDestination] = []
+
+        def start() -> Destination:
+            passes.append(CountingDestination(codec=_CODECS[kit.reader.container]))
+            return passes[-1]
+
+        done = _transform(kit, request, base, start)
+        encoded = passes[-1].encoded
         return PatchReport(
             kit=request.kit,
             live=False,
@@ -128,10 +145,10 @@ def plan(request: PatchRequest) -> PatchReport:
             created_at=request.created_at,
             generation=None,
             output=None,
-            output_bytes=destination.encoded if done.changed else kit.reader.stored_bytes,
+            output_bytes=encoded if done.changed else kit.reader.stored_bytes,
             output_sha256=None,
             backup=None,
-            temp_bytes=2 * destination.encoded + base.lookup_bytes if done.changed else base.lookup_bytes,
+            temp_bytes=2 * encoded + base.lookup_bytes if done.changed else base.lookup_bytes,
         )
 
 
@@ -142,18 +159,19 @@ def patch(request: PatchRequest, output: Output) -> PatchReport:
         KitError: The base is refused, a document is malformed, a stop rule holds, or the result could not be written or
             did not read back; the kit and everything beside it are as they were.
     """
+    _check_request(request, output)
     target = output.path or request.kit
     if output.path is not None:
         require_free(output.path)
-    elif output.keep_backup:
-        require_free(backup_path(request.kit))
     with ExitStack() as stack:
         kit = stack.enter_context(opened(request.kit, request.environment))
         job = stack.enter_context(Job(target))
         stack.callback(close_lookups)
         base = _base(kit, request, job.folder)
+        request = with_changes(request, transforms=with_keys(kit, request.transforms, request.keying, live=True))
         container = kit.reader.container
         writer = _Writer(job.folder, container)
+        stack.callback(writer.release)
         done = _transform(kit, request, base, writer.start)
         report = PatchReport(
             kit=request.kit,
@@ -175,6 +193,9 @@ def patch(request: PatchRequest, output: Output) -> PatchReport:
             if output.path is not None:
                 copy_kit(kit.reader, job.folder, output.path)
             return report
+        if output.path is None and output.keep_backup:
+            # Only now: a run that changes nothing needs no backup, and is not refused for the one an earlier run left.
+            require_backup_free(request.kit)
         generation = _finish(request, output, base, done, writer.destination)
         work = writer.destination.assemble()
         size, digest = _reread(work, request, output, generation)
@@ -191,6 +212,16 @@ def patch(request: PatchRequest, output: Output) -> PatchReport:
             output_sha256=digest,
             backup=backup_path(request.kit) if output.path is None and output.keep_backup else None,
             temp_bytes=2 * (size or 0) + base.lookup_bytes,
+        )
+
+
+def _check_request(request: PatchRequest, output: Output) -> None:
+    check_order([transform.name for transform in request.transforms])
+    mutating = [transform.name for transform in request.transforms if transform.kind != "additive-optional"]
+    if mutating and not output.rollback_note:
+        raise UsageError(
+            f"{mutating[0]} changes what readers see, so it needs a note on how to go back",
+            hint="say it with --rollback-note; it becomes part of the signed provenance",
         )
 
 
@@ -289,6 +320,11 @@ class _Writer:
             raise OutputError("nothing was written")
         return self._made
 
+    def release(self) -> None:
+        """Close what the latest pass left open, however it ended."""
+        if self._made is not None:
+            self._made.release()
+
     def start(self) -> Destination:
         """Drop what an earlier pass wrote, and make a new destination."""
         if self._made is not None:
@@ -314,6 +350,7 @@ def _finish(request: PatchRequest, output: Output, base: _Base, done: Rewrite, d
             created_at=request.created_at,
             operator=output.operator,
             environment=output.place,
+            rollback_note=output.rollback_note,
         ),
         output.key,
     )

@@ -30,7 +30,7 @@ class VerifyReport:
         return self.judgement.failure
 
 
-def verify(path: Path, expectation: Expectation, environment: Environment) -> VerifyReport:
+def verify(path: Path, expectation: Expectation, environment: Environment | None = None) -> VerifyReport:
     """Check every obligation of the kit at ``path``.
 
     Raises:
@@ -41,7 +41,7 @@ def verify(path: Path, expectation: Expectation, environment: Environment) -> Ve
         raise UntrustedError("no key is trusted, so nothing can be valid", hint="name one with --trusted-key")
     container: Container | None = None
     try:
-        with opened(path, environment) as kit:
+        with opened(path, environment or Environment()) as kit:
             container = kit.reader.container
             judgement, coverage = examine(kit.reader, kit.pipeline(), expectation)
     except UnreadableError:

@@ -6,6 +6,8 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
+from kit.encryption import FieldCounts, field_counts
+from kit.encryption.counting import DIGEST_TOTAL, DIGEST_VALUES, OUTCOMES, SCANNED
 from kit.engine.rewrite import MemberChange, Rewrite
 from kit.ops.generation import parameters_digest
 from kit.ops.patch import PatchReport
@@ -14,6 +16,7 @@ from kit.reports.table import table
 from kit.reports.verdicts import SCHEMA_VERSION, judgement_json
 from kit.version import TOOL, VERSION
 
+NOT_SELECTED = "not-selected"
 SHOWN_FINDINGS = 5
 """Documents named in the text report for each reason; the JSON report has them all (up to its own bound)."""
 
@@ -37,7 +40,8 @@ def patch_json(report: PatchReport) -> dict[str, Any]:
         "changed": report.changed,
         "collections": [_member_json(change) for _, change in sorted(report.rewrite.members.items())],
         "outcomes": _nested(report.rewrite.outcomes),
-        "counts": _nested(report.rewrite.counts),
+        "counts": _nested(_without_digests(report.rewrite.counts)),
+        "fields": [counts.to_json() for counts in _field_counts(report.rewrite)],
         "findings": [
             {
                 "member": str(path),
@@ -59,6 +63,16 @@ def patch_json(report: PatchReport) -> dict[str, Any]:
         "backup": str(report.backup) if report.backup else None,
         "tempBytes": report.temp_bytes,
     }
+
+
+def _without_digests(counts: Counter[tuple[str, str, str]]) -> Counter[tuple[str, str, str]]:
+    """Leave out the sums of keyed digests, which are for the provenance, not for readers."""
+    kept = {key: count for key, count in counts.items() if not key[2].startswith((DIGEST_VALUES, DIGEST_TOTAL))}
+    return Counter(kept)
+
+
+def _field_counts(done: Rewrite) -> tuple[FieldCounts, ...]:
+    return field_counts((counter, count) for (_, _, counter), count in done.counts.items())
 
 
 def _member_json(change: MemberChange) -> dict[str, Any]:
@@ -87,11 +101,13 @@ def patch_lines(report: PatchReport) -> Iterator[str]:
     done = report.rewrite
     for transform in report.transforms:
         yield from _outcome_lines(transform.name, done)
+    yield from _field_lines(done)
     yield from _finding_lines(done)
     for path, change in sorted(done.members.items()):
         if change.changed:
             yield f"{path}: {change.changed:,} of {change.tally.documents:,} documents, +{change.added_bytes:,} bytes"
-    yield ""
+    if report.changed:
+        yield ""
     if not report.changed:
         yield from _unchanged_lines(report)
     elif not report.live:
@@ -116,9 +132,20 @@ def _outcome_lines(transform: str, done: Rewrite) -> Iterator[str]:
     yield ""
 
 
+def _field_lines(done: Rewrite) -> Iterator[str]:
+    counts = _field_counts(done)
+    if not counts:
+        return
+    rows = [
+        (f"{c.collection} {c.field}", *(f"{getattr(c, outcome):,}" for outcome in (SCANNED, *OUTCOMES))) for c in counts
+    ]
+    yield from table(("field", *(name.replace("_", "-") for name in (SCANNED, *OUTCOMES))), rows)
+    yield ""
+
+
 _ORDER = {
     name: place
-    for place, name in enumerate(("snapshot", "cache", "content", "present", "null", "unresolvable", "not-selected"))
+    for place, name in enumerate(("snapshot", "cache", "content", "present", "null", "unresolvable", NOT_SELECTED))
 }
 
 
@@ -141,7 +168,10 @@ def _finding_lines(done: Rewrite) -> Iterator[str]:
 
 
 def _unchanged_lines(report: PatchReport) -> Iterator[str]:
-    yield "nothing to change: every document that could be patched already is"
+    if any(outcome == NOT_SELECTED for _, _, outcome in report.rewrite.outcomes):
+        yield "nothing to change among the documents selected; others were left alone"
+    else:
+        yield "nothing to change: every document that could be patched already is"
     if report.output is not None:
         yield f"wrote {report.output}, a byte-for-byte copy of {report.kit}"
 

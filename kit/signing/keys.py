@@ -21,7 +21,7 @@ import json
 from dataclasses import dataclass, field
 from typing import NoReturn, Self
 
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.exceptions import InternalError, InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import Prehashed, decode_dss_signature, encode_dss_signature
@@ -38,6 +38,9 @@ _PREHASHED = Prehashed(_SHA256)
 # RFC 7518 3.5: MGF1 with the same hash, salt as long as the digest.
 _PSS = padding.PSS(mgf=padding.MGF1(_SHA256), salt_length=32)
 
+
+# InternalError: OpenSSL's own refusal, met for a key whose length is not that of its algorithm.
+_UNREADABLE = (ValueError, TypeError, UnsupportedAlgorithm, InternalError)
 
 _PublicHandle = ed25519.Ed25519PublicKey | ec.EllipticCurvePublicKey | rsa.RSAPublicKey
 _PrivateHandle = ed25519.Ed25519PrivateKey | ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
@@ -76,7 +79,7 @@ class PublicKey:
         pem_blocks.expect_public(pem, where=where)
         try:
             handle = serialization.load_pem_public_key(pem)
-        except (ValueError, UnsupportedAlgorithm) as error:
+        except _UNREADABLE as error:
             raise KeyUnusableError("not a public key that can be read", where=where) from error
         return cls._of(handle, where)
 
@@ -162,7 +165,7 @@ class PrivateKey:
             raise KeyUnusableError("a passphrase was given, but the key is not encrypted", where=where)
         try:
             handle = serialization.load_pem_private_key(pem, passphrase)
-        except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+        except _UNREADABLE as error:
             why = "wrong passphrase, or not" if encrypted else "not"
             raise KeyUnusableError(f"{why} a private key that can be read", where=where) from error
         return cls(handle, where=where)

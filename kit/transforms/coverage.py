@@ -89,20 +89,23 @@ def tally(name: CollectionName, documents: Iterable[bytes], first: int = 0) -> T
     """
     total = Tally()
     keys: Counter[tuple[bytes, int]] = Counter()
+    tenants: dict[bytes, str] = {}
     observed = is_observations(name)
     for ordinal, document in enumerate(documents, first):
         try:
             places = index(document)
+            tenant = places.get(b"tenant")
+            text = document[tenant[1] : tenant[2]] if tenant is not None and tenant[0] == Kind.STRING else b""
+            if text not in tenants:
+                tenants[text] = string_at(text, (Kind.STRING, 0, len(text))) if text else NO_TENANT
         except BsonError as error:
-            raise error.inside(f"document {ordinal:,}") from error
+            raise error.inside(f"document {ordinal}") from error.__cause__
         total.documents += 1
         total.bytes += len(document)
-        tenant = places.get(b"tenant")
         raw = places.get(b"rawLinkset") if observed else None
-        text = document[tenant[1] : tenant[2]] if tenant is not None and tenant[0] == Kind.STRING else b""
         keys[text, raw[0] if raw else -1] += 1
     for (value, kind), count in keys.items():
-        coverage = total.tenant(string_at(value, (Kind.STRING, 0, len(value))) if value else NO_TENANT)
+        coverage = total.tenant(tenants[value])
         coverage.documents += count
         if observed:
             coverage.present += count if kind >= 0 else 0

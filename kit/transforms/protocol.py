@@ -64,6 +64,11 @@ class Transform(Protocol):
         """Raised whenever the same input and parameters would give other bytes."""
         ...
 
+    @property
+    def kind(self) -> str:
+        """What it may do to readers: ``additive-optional`` or ``encrypted-field`` (schemas/patch-provenance.md)."""
+        ...
+
     def parameters(self) -> Mapping[str, Any]:
         """All that determines the output besides the input, as JSON; its digest goes into the provenance."""
         ...

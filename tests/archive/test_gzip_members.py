@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from kit.archive.chunks import ChunkReader
-from kit.archive.codecs import Codec, decode, decoded, detect
+from kit.archive.codecs import decode, decoded, detect
 from kit.archive.gzip_members import STEP_BYTES
 from kit.errors import ArchiveError, LimitError
-from kit.values import Limits, MemberCodec
+from kit.values import Codec, Limits
 from tests.archive.building import LIMITS, chunked
 
 TEXT = b"".join(b"advisory %d\n" % i for i in range(6_000))
@@ -130,10 +130,10 @@ def test_a_codec_is_told_by_content() -> None:
     assert {detect(other) for other in (b"", b"\x1f", b"\x28\xb5\x2f", b"\x60\x2a\x4d\x18", b"tar!")} == {Codec.NONE}
 
 
-@pytest.mark.parametrize("codec", MemberCodec)
-def test_a_member_is_decoded_by_the_codec_of_its_name(codec: MemberCodec) -> None:
+@pytest.mark.parametrize("codec", Codec)
+def test_a_member_is_decoded_by_the_codec_of_its_name(codec: Codec) -> None:
     zstd = subprocess.run(["zstd", "-qc"], input=TEXT, capture_output=True, check=True).stdout
-    stored = {MemberCodec.NONE: TEXT, MemberCodec.GZIP: gzip.compress(TEXT), MemberCodec.ZSTD: zstd}[codec]
+    stored = {Codec.NONE: TEXT, Codec.GZIP: gzip.compress(TEXT), Codec.ZSTD: zstd}[codec]
     assert b"".join(decoded(iter(chunked(stored, 1000)), codec, LIMITS, "a.bson")) == TEXT
     with pytest.raises(LimitError, match=r"a\.bson: .* expanded_bytes"):
         list(decoded(iter([stored]), codec, replace(LIMITS, expanded_bytes=len(TEXT) - 1), "a.bson"))

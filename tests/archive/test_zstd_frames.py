@@ -11,10 +11,10 @@ import pytest
 import zstandard
 
 from kit.archive.chunks import ChunkReader
-from kit.archive.codecs import Codec, decode
+from kit.archive.codecs import decode
 from kit.archive.zstd_frames import BATCH_BLOCKS, BLOCK_BYTES, MAGIC
 from kit.errors import ArchiveError, LimitError
-from kit.values import Limits
+from kit.values import Codec, Limits
 from tests.archive.building import LIMITS, chunked
 
 TEXT = b"".join(b"advisory %d\n" % i for i in range(60_000))
@@ -135,7 +135,7 @@ def test_a_bomb_stops_at_the_ratio_with_bounded_memory() -> None:
         assert tracemalloc.get_traced_memory()[1] < 16 << 20
     finally:
         tracemalloc.stop()
-    assert "--limit ratio=" in caught.value.hint
+    assert "--max ratio=" in caught.value.hint
 
 
 def test_repetitive_content_below_the_floor_is_no_bomb() -> None:

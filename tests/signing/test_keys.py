@@ -194,6 +194,14 @@ def test_older_private_key_files_are_refused_with_the_way_to_convert_them() -> N
     assert "openssl pkcs8 -topk8" in caught.value.hint
 
 
+def test_a_key_whose_algorithm_was_swapped_for_one_of_another_length_is_refused() -> None:
+    der = bytearray.fromhex("302e020100300506032b657004220420" + "07" * 32)
+    der[11] ^= 1  # Ed25519 (1.3.101.112) becomes Ed448 (1.3.101.113)
+    body = base64.encodebytes(bytes(der))
+    with pytest.raises(KeyUnusableError, match="not a private key that can be read"):
+        PrivateKey.parse(b"-----BEGIN PRIVATE KEY-----\n" + body + b"-----END PRIVATE KEY-----\n")
+
+
 def test_a_damaged_private_key_is_refused() -> None:
     with pytest.raises(KeyUnusableError, match="not a private key that can be read"):
         PrivateKey.parse(b"-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n")

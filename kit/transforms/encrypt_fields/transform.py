@@ -16,13 +16,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from kit.encryption import counting
-from kit.encryption.aead import IvSource, RandomIv, SyntheticIv
+from kit.encryption.aead import IvSource, Opened, RandomIv, SyntheticIv
+from kit.encryption.data_keys import DataKey
 from kit.encryption.envelope import Profile
 from kit.encryption.field_map import FieldMap
 from kit.encryption.key_set import KeySet
 from kit.encryption.mapped import MappedCollection, MappedDocument, MappedField, MappedValue, Standing, State, read
 from kit.encryption.opening import DocumentKeys, document_name, in_document, in_field
 from kit.encryption.preparation import Needs, needs_of
+from kit.encryption.proof import value_digest
 from kit.errors import KitError, UsageError
 from kit.transforms.protocol import Change, Finding, Lookup
 from kit.values import CollectionName
@@ -73,6 +75,11 @@ class EncryptFields:
     def version(self) -> int:
         """See the protocol."""
         return VERSION
+
+    @property
+    def kind(self) -> str:
+        """See the protocol."""
+        return "encrypted-field"
 
     def parameters(self) -> Mapping[str, Any]:
         """See the protocol; key names and secrets are no part of it."""
@@ -157,8 +164,9 @@ class _Run:
     def _selected(self, mapped: MappedDocument, ordinal: int) -> Change:
         keys = DocumentKeys(self._collection, mapped, self._transform.keys)
         replaced: bytes | None = None
+        digests: dict[str, int] = {}
         try:
-            values = [self._judged(mapped, mapped_field, keys) for mapped_field in self._collection.fields]
+            values = [self._judged(mapped, mapped_field, keys, digests) for mapped_field in self._collection.fields]
             sealed = [(value, self._sealed(value, keys)) for value in values if value.state is State.PLAIN]
             if sealed:
                 replaced = mapped.replaced(sealed)
@@ -167,17 +175,29 @@ class _Run:
             return self._failed(error, mapped.document, mapped.partition)
         counts = self._counted(tuple(_OUTCOME[value.state] for value in values))
         outcome = UNCHANGED if replaced is None else ENCRYPTED
-        return Change(tenant=mapped.partition, outcome=outcome, document=replaced, counts=counts)
+        return Change(tenant=mapped.partition, outcome=outcome, document=replaced, counts={**counts, **digests})
 
-    @staticmethod
-    def _judged(mapped: MappedDocument, mapped_field: MappedField, keys: DocumentKeys) -> MappedValue:
+    def _judged(
+        self, mapped: MappedDocument, mapped_field: MappedField, keys: DocumentKeys, digests: dict[str, int]
+    ) -> MappedValue:
+        """Judge a value, and digest its plaintext where its key is at hand: what verification will compare with."""
         try:
             value = mapped.value(mapped_field)
-            if value.envelope is not None:
-                keys.open(mapped_field, value.envelope)
+            opened = self._opened(mapped, value, keys)
         except KitError as error:
             raise in_field(error, mapped_field) from error
+        if opened is not None:
+            digest = value_digest(opened[0], mapped_field.place, mapped.identity, opened[1])
+            name = self._collection.place.name
+            digests[counting.counter(counting.DIGEST_VALUES, name, mapped_field)] = digest.values
+            digests[counting.counter(counting.DIGEST_TOTAL, name, mapped_field)] = digest.total
         return value
+
+    def _opened(self, mapped: MappedDocument, value: MappedValue, keys: DocumentKeys) -> tuple[DataKey, Opened] | None:
+        if value.envelope is not None:
+            return keys.open(value.field, value.envelope)
+        key = self._transform.keys.at_hand(keys.scope) if value.state is State.PLAIN else None
+        return (key, Opened(kind=value.kind, value=mapped.document[value.start : value.end])) if key else None
 
     def _sealed(self, value: MappedValue, keys: DocumentKeys) -> bytes:
         try:

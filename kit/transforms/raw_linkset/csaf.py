@@ -15,9 +15,10 @@ Helpers are met walking ``product_tree`` depth first: ``branches``, ``full_produ
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
+from kit.transforms.raw_linkset.extractor import Needs
 from kit.transforms.raw_linkset.projection import EMPTY, Extraction, Reference
 from kit.transforms.raw_linkset.taking import Gathered, Pointers, take_strings
 
@@ -26,13 +27,20 @@ _TRACKING_ALIASES: Final = Pointers("/document/tracking/aliases")
 _HELPER: Final = "product_identification_helper"
 
 
+_NEEDS: Final[Needs] = {
+    "document": {"csaf_version": None, "tracking": {"id": None, "aliases": None}, "references": None},
+    "product_tree": None,
+    "vulnerabilities": {"cve": None, "ids": None, "references": None},
+}
+
+
 @dataclass(frozen=True, slots=True)
 class CsafExtractor:
     """Reads CSAF 2.0 and 2.1, every profile."""
 
     name: str = "csaf"
     formats: frozenset[str] = frozenset({"csaf", "csaf-2", "csaf-json", "csaf-json-2", "csaf-vex", "csaf-vex-2"})
-    roots: frozenset[str] = frozenset({"document", "product_tree", "vulnerabilities"})
+    needs: Needs = field(default_factory=lambda: _NEEDS, hash=False, compare=False)
 
     def recognises(self, raw: Mapping[str, Any]) -> bool:
         """Ask for ``document.csaf_version`` (section 3.2.1.4) and a tracking id."""

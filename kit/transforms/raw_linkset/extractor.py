@@ -17,11 +17,15 @@ What every built-in keeps to, and an added one should:
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 from kit.transforms.raw_linkset.projection import Extraction
 
-__all__ = ["Extraction", "Extractor"]
+__all__ = ["Extraction", "Extractor", "Needs"]
+
+Needs: TypeAlias = "Mapping[str, Needs | None]"
+"""Names read of an object: None for all of a value, else what is read of it. Lists are transparent: what is read of a
+list is read of each of its items."""
 
 
 class Extractor(Protocol):
@@ -42,8 +46,8 @@ class Extractor(Protocol):
         ...
 
     @property
-    def roots(self) -> frozenset[str]:
-        """The only top-level names of the raw document that are read, so that a caller may decode just these."""
+    def needs(self) -> Needs:
+        """All that is read of the raw document, so that a caller may decode just that."""
         ...
 
     def recognises(self, raw: Mapping[str, Any]) -> bool:

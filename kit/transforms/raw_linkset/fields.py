@@ -12,8 +12,9 @@ import bson
 from bson.codec_options import CodecOptions, DatetimeConversion
 from bson.errors import BSONError
 
-from kit.documents import Kind, index, string_at
+from kit.documents import Kind, Wanted, index, prune, string_at
 from kit.errors import BsonError
+from kit.transforms.raw_linkset.extractor import Needs
 from kit.transforms.raw_linkset.shape import Place
 
 Found: TypeAlias = tuple[int, int, int]
@@ -77,21 +78,14 @@ class Fields:
         found = self.find(place)
         return decode(self.document[found[1] : found[2]]) if found is not None and found[0] == _DOCUMENT else None
 
-    def only(self, found: Found, roots: frozenset[str]) -> dict[str, Any]:
-        """Decode a nested document, but of its top level only what ``roots`` names.
+    def only(self, found: Found, needs: Needs) -> dict[str, Any]:
+        """Decode of a nested document what ``needs`` names.
 
         Raises:
-            BsonError: The nested document is malformed or repeats a name.
+            BsonError: The nested document is malformed.
+            ContentError: It repeats a name that is needed.
         """
-        document, wanted = self.document, _encoded(roots)
-        taken = b"".join(
-            [
-                document[value - len(name) - 2 : end]
-                for name, (_, value, end) in index(document, found[1]).items()
-                if name in wanted
-            ]
-        )
-        return decode((len(taken) + 5).to_bytes(4, "little") + taken + b"\0")
+        return decode(prune(self.document, found[1], _wanted(needs)))
 
     def _level(self, parents: tuple[bytes, ...]) -> dict[bytes, Found]:
         level = self._levels.get(parents)
@@ -115,9 +109,19 @@ def decode(document: bytes) -> dict[str, Any]:
         raise BsonError(f"cannot be decoded: {error}") from error
 
 
-@lru_cache(maxsize=64)
-def _encoded(names: frozenset[str]) -> frozenset[bytes]:
-    return frozenset(name.encode() for name in names)
+_wanted_by_needs: dict[int, tuple[Needs, Wanted]] = {}
+
+
+def _wanted(needs: Needs) -> Wanted:
+    """Encode the names, once for each extractor; keyed by identity, kept alive so that none is used twice."""
+    known = _wanted_by_needs.get(id(needs))
+    if known is None:
+        known = _wanted_by_needs[id(needs)] = (needs, _encoded(needs))
+    return known[1]
+
+
+def _encoded(needs: Needs) -> Wanted:
+    return {name.encode(): None if inner is None else _encoded(inner) for name, inner in needs.items()}
 
 
 @lru_cache(maxsize=256)

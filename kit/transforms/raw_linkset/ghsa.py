@@ -12,15 +12,19 @@ The API names packages by ecosystem and name only: making a purl of them would n
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
+from kit.transforms.raw_linkset.extractor import Needs
 from kit.transforms.raw_linkset.projection import Extraction, Projection, Reference
 from kit.transforms.raw_linkset.taking import Pointers, elements
 
 _IDENTIFIERS: Final = Pointers("/identifiers", "/value")
 _REFERENCES: Final = Pointers("/references")
 _KIND: Final = "reference"
+
+
+_NEEDS: Final[Needs] = dict.fromkeys(("cve_id", "ghsa_id", "identifiers", "references"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +35,7 @@ class GhsaExtractor:
     formats: frozenset[str] = frozenset(
         {"ghsa", "ghsa-rest", "ghsa-json", "github-advisory", "github-security-advisory"}
     )
-    roots: frozenset[str] = frozenset({"cve_id", "ghsa_id", "identifiers", "references"})
+    needs: Needs = field(default_factory=lambda: _NEEDS, hash=False, compare=False)
 
     def recognises(self, raw: Mapping[str, Any]) -> bool:
         """Ask for ``ghsa_id``, a name no other format has."""

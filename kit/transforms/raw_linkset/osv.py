@@ -12,9 +12,10 @@ relationships  ``/related/*`` as {related, id, other}; related advisories are no
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
+from kit.transforms.raw_linkset.extractor import Needs
 from kit.transforms.raw_linkset.projection import EMPTY, Extraction, Projection, Reference, Relationship
 from kit.transforms.raw_linkset.taking import Pointers, elements, take_strings
 
@@ -26,25 +27,20 @@ _REFERENCES: Final = Pointers("/references")
 _RELATED: Final = "related"
 
 
+_NEEDS: Final[Needs] = {
+    **dict.fromkeys(("schema_version", "id", "modified", "aliases", "upstream", "related", "references")),
+    "affected": {"package": None, "database_specific": None},
+    "database_specific": None,
+}
+
+
 @dataclass(frozen=True, slots=True)
 class OsvExtractor:
     """Reads OSV 1.x."""
 
     name: str = "osv"
     formats: frozenset[str] = frozenset({"osv", "osv-1", "osv-json", "osv-schema", "osv-schema-1"})
-    roots: frozenset[str] = frozenset(
-        {
-            "affected",
-            "aliases",
-            "database_specific",
-            "id",
-            "modified",
-            "references",
-            "related",
-            "schema_version",
-            "upstream",
-        }
-    )
+    needs: Needs = field(default_factory=lambda: _NEEDS, hash=False, compare=False)
 
     def recognises(self, raw: Mapping[str, Any]) -> bool:
         """Ask for ``id`` and ``modified``, all that the schema requires, and no other major version."""

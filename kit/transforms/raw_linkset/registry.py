@@ -62,6 +62,8 @@ class Registry:
     """
 
     extractors: tuple[Extractor, ...]
+    needs: dict[str, None] = field(init=False, default_factory=dict, repr=False)
+    """The top-level names any extractor reads: what to decode before :meth:`sniff`."""
     _claims: dict[str, Extractor] = field(init=False, default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
@@ -70,6 +72,7 @@ class Registry:
             if extractor.name in names:
                 raise UsageError("two extractors have this name", where=f"extractor {extractor.name!r}", hint=_HINT)
             names.add(extractor.name)
+            self.needs.update(dict.fromkeys(extractor.needs))
             for claim in extractor.formats:
                 other = self._claims.setdefault(claim, extractor)
                 if other is not extractor:
@@ -78,11 +81,6 @@ class Registry:
                         where=f"extractor {extractor.name!r}",
                         hint=_HINT,
                     )
-
-    @property
-    def roots(self) -> frozenset[str]:
-        """All top-level names any extractor reads: what to decode before :meth:`sniff`."""
-        return frozenset().union(*(extractor.roots for extractor in self.extractors))
 
     def for_format(self, name: object) -> Extractor | None:
         """Return the extractor that answers to the stated format ``name``; None if none does or it is no string."""
@@ -144,10 +142,11 @@ def _fault(extractor: Any) -> str:
     name = getattr(extractor, "name", None)
     if not isinstance(name, str) or not name:
         return "its name is not a string"
-    for attribute in ("formats", "roots"):
-        values = getattr(extractor, attribute, None)
-        if not isinstance(values, frozenset) or not all(isinstance(value, str) for value in values):
-            return f"its {attribute} are not a frozenset of strings"
+    formats = getattr(extractor, "formats", None)
+    if not isinstance(formats, frozenset) or not all(isinstance(value, str) for value in formats):
+        return "its formats are not a frozenset of strings"
+    if not _is_needs(getattr(extractor, "needs", None)):
+        return "its needs are not names of what it reads"
     for method in ("recognises", "extract"):
         if not callable(getattr(extractor, method, None)):
             return f"it has no method {method}"
@@ -155,6 +154,12 @@ def _fault(extractor: Any) -> str:
         if format_names(claim)[:1] != (claim,):
             return f"its format {claim!r} can never be asked for; see format_names"
     return ""
+
+
+def _is_needs(needs: object) -> bool:
+    return isinstance(needs, Mapping) and all(
+        isinstance(name, str) and (inner is None or _is_needs(inner)) for name, inner in needs.items()
+    )
 
 
 class _Added:
@@ -165,7 +170,7 @@ class _Added:
         self._where = where
         self.name: Final = inner.name
         self.formats: Final = inner.formats
-        self.roots: Final = inner.roots
+        self.needs: Final = inner.needs
 
     def recognises(self, raw: Mapping[str, Any]) -> bool:
         try:

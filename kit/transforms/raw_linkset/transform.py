@@ -14,13 +14,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from kit.documents import Kind, append, document_id, index
-from kit.errors import BsonError, ContentError, StoppedError
+from kit.errors import BsonError, ContentError, KitError, StoppedError
 from kit.transforms.coverage import NO_TENANT, is_observations
 from kit.transforms.protocol import Change, Finding, Lookup
 from kit.transforms.raw_linkset import divergence, registry, shape
 from kit.transforms.raw_linkset.cache_map import CacheMap
 from kit.transforms.raw_linkset.fields import Fields, decode
-from kit.transforms.raw_linkset.keys import CACHE, SNAPSHOT, advisory_key, revision_key
+from kit.transforms.raw_linkset.keys import CACHE, SNAPSHOT, advisory_digest, revision_digest
 from kit.transforms.raw_linkset.projection import EMPTY, Extraction, Projection, encode_element, from_linkset
 from kit.values import CollectionName
 
@@ -62,6 +62,11 @@ class RawLinkset:
         """See the protocol."""
         return shape.VERSION
 
+    @property
+    def kind(self) -> str:
+        """See the protocol."""
+        return "additive-optional"
+
     def parameters(self) -> Mapping[str, Any]:
         """See the protocol."""
         names = [item.name for item in dataclasses.fields(shape.DocumentShape)]
@@ -90,16 +95,21 @@ class RawLinkset:
         for ordinal, document in enumerate(documents, first):
             try:
                 fields = Fields(document)
-                key = _key(kind, name.database.encode(), fields, where)
+                key = _key(name.database.encode(), fields, where)
                 extraction = read(fields) if key is not None else None
-            except BsonError as error:
-                raise error.inside(f"document {ordinal:,}") from error
+            except KitError as error:
+                raise error.inside(f"document {ordinal}") from error.__cause__
             if key is not None and extraction is not None and extraction.refusal is None:
-                yield b"".join(key), extraction.skipped.to_bytes(4, "little") + encode_element(extraction.projection)
+                yield (
+                    kind + b"".join(key),
+                    extraction.skipped.to_bytes(4, "little") + encode_element(extraction.projection),
+                )
 
     def apply(self, name: CollectionName, documents: Sequence[bytes], lookup: Lookup, first: int) -> Sequence[Change]:
         """Give each observation its ``rawLinkset``, or say why not."""
         database = name.database.encode()
+        # Which kinds of sources the kit has at all: most have one or none, and a key costs as much as a walk.
+        kinds = [kind for kind in (SNAPSHOT, CACHE) if lookup.has_prefix(kind)]
         changes: list[Change] = []
         pending: list[_Pending] = []
         for ordinal, document in enumerate(documents, first):
@@ -114,25 +124,24 @@ class RawLinkset:
                 else:
                     change = Change(tenant=tenant, outcome=UNRESOLVABLE)
                     changes.append(change)
-                    snapshot = _key(SNAPSHOT, database, fields, shape.OBSERVATION)
-                    cache = _key(CACHE, database, fields, shape.OBSERVATION)
-                    pending.append(_Pending(ordinal, fields, change, snapshot, cache))
-            except BsonError as error:
-                raise error.inside(f"document {ordinal:,}") from error
-        keys = [b"".join(key) for item in pending for key in (item.snapshot, item.cache) if key is not None]
+                    key = _key(database, fields, shape.OBSERVATION) if kinds else None
+                    pending.append(_Pending(ordinal, fields, change, key))
+            except KitError as error:
+                raise error.inside(f"document {ordinal}") from error.__cause__
+        keys = [kind + b"".join(item.key) for kind in kinds for item in pending if item.key is not None]
         found = lookup.find(keys) if keys else {}
         for item in pending:
             try:
                 self._resolve(item, found, lookup)
-            except (BsonError, StoppedError) as error:
-                raise error.inside(f"document {item.ordinal:,}") from error
+            except KitError as error:
+                raise error.inside(f"document {item.ordinal}") from error.__cause__
         return changes
 
     def _resolve(self, item: _Pending, found: Mapping[bytes, Sequence[bytes]], lookup: Lookup) -> None:
         document, change = item.fields.document, item.change
         element, skipped, reason, projection = b"", 0, "", EMPTY
-        for source, key in ((FROM_SNAPSHOT, item.snapshot), (FROM_CACHE, item.cache)):
-            values = set(found.get(b"".join(key), ())) if key is not None else set()
+        for source, kind in ((FROM_SNAPSHOT, SNAPSHOT), (FROM_CACHE, CACHE)):
+            values = set(found.get(kind + b"".join(item.key), ())) if item.key is not None else set()
             if len(values) > 1:
                 reason = f"{len(values)} {source} documents of the same revision differ"
                 break
@@ -184,23 +193,22 @@ class RawLinkset:
 
 @dataclass(slots=True)
 class _Pending:
-    """An observation that lacks the element, and the keys of the sources it may come from."""
+    """An observation that lacks the element."""
 
     ordinal: int
     fields: Fields
     change: Change
-    snapshot: tuple[bytes, bytes] | None
-    cache: tuple[bytes, bytes] | None
+    key: tuple[bytes, bytes] | None
+    """Digests of advisory and revision; None where the kit has no source to look up, or the document lacks a part."""
 
 
-def _key(kind: bytes, database: bytes, fields: Fields, where: shape.DocumentShape) -> tuple[bytes, bytes] | None:
-    """Give both halves of the document's key; None unless tenant, vendor, id and content hash are all there."""
+def _key(database: bytes, fields: Fields, where: shape.DocumentShape) -> tuple[bytes, bytes] | None:
+    """Give the two digests of the document's key; None unless tenant, vendor, id and content hash are all there."""
     tenant, vendor = fields.raw_text(where.tenant), fields.raw_text(where.vendor)
     upstream_id, content_hash = fields.raw_text(where.upstream_id), fields.raw_text(where.content_hash)
     if not tenant or not vendor or not upstream_id or not content_hash:
         return None
-    advisory = advisory_key(kind, database, tenant, vendor, upstream_id)
-    return advisory, revision_key(advisory, content_hash)[len(advisory) :]
+    return advisory_digest(database, tenant, vendor, upstream_id), revision_digest(content_hash)
 
 
 def _snapshot(fields: Fields) -> Extraction | None:
@@ -222,23 +230,23 @@ def _extract(fields: Fields, found: tuple[int, int, int], format_name: str | Non
     if _ENVELOPE_MARK in index(fields.document, found[1]):
         return None, "raw is an envelope"
     known = registry.load()
-    if format_name is None:
-        extractor = known.sniff(fields.only(found, known.roots))
+    extractor = known.for_format(format_name) if format_name is not None else None
+    if format_name is not None and extractor is None:
+        return None, f"format {format_name!r} is not known"
+    try:
+        extractor = extractor or known.sniff(fields.only(found, known.needs))
         if extractor is None:
             return None, "format is not named and not recognised"
-    else:
-        extractor = known.for_format(format_name)
-        if extractor is None:
-            return None, f"format {format_name!r} is not known"
-    try:
-        extraction = extractor.extract(fields.only(found, extractor.roots))
+        extraction = extractor.extract(fields.only(found, extractor.needs))
+    except BsonError:
+        raise
     except ContentError as error:
         return None, f"raw cannot be read: {error}"
     return (None, extraction.refusal) if extraction.refusal is not None else (extraction, "")
 
 
 def _other_revision(item: _Pending, lookup: Lookup) -> bool:
-    return item.snapshot is not None and lookup.has_prefix(item.snapshot[0])
+    return item.key is not None and lookup.has_prefix(SNAPSHOT + item.key[0])
 
 
 def _finding(kind: str, reason: str, item: _Pending) -> Finding:

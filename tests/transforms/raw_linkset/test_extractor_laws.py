@@ -97,8 +97,8 @@ NEARLY = {
 
 
 def documents(name: str) -> st.SearchStrategy[dict[str, Any]]:
-    """Documents of nearly the format ``name``, or with anything at all under its roots."""
-    return NEARLY[name] | st.fixed_dictionaries({}, optional=dict.fromkeys(EXTRACTORS[name].roots, ANYTHING))
+    """Documents of nearly the format ``name``, or with anything at all under what it needs."""
+    return NEARLY[name] | st.fixed_dictionaries({}, optional=dict.fromkeys(EXTRACTORS[name].needs, ANYTHING))
 
 
 def strings_of(value: Any) -> set[str]:

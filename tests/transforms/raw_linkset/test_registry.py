@@ -4,7 +4,7 @@ import pickle
 from collections.abc import Iterator, Mapping
 from importlib.metadata import EntryPoint
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -51,9 +51,9 @@ def test_a_document_that_names_no_format_must_be_recognised_by_exactly_one() -> 
     assert BUILT_IN.sniff(osv | {"schema_version": "2.0"}) is None
 
 
-def test_the_roots_of_all_are_what_sniffing_needs() -> None:
-    assert frozenset().union(*(one.roots for one in BUILT_IN.extractors)) == BUILT_IN.roots
-    assert {"id", "document", "containers", "ghsa_id"} <= BUILT_IN.roots
+def test_sniffing_needs_the_top_level_names_of_all() -> None:
+    assert frozenset().union(*(one.needs for one in BUILT_IN.extractors)) == set(BUILT_IN.needs)
+    assert {"id", "document", "containers", "ghsa_id"} <= set(BUILT_IN.needs)
 
 
 def test_the_installed_registry_holds_the_built_ins_once_and_is_read_once() -> None:
@@ -73,7 +73,7 @@ from kit.transforms.raw_linkset.projection import Extraction, Projection
 class Cyclone:
     name = "cyclone"
     formats = frozenset({"cyclonedx", "cyclonedx-1"})
-    roots = frozenset({"bomFormat"})
+    needs = {"bomFormat": None}
 
     def recognises(self, raw):
         return raw["bomFormat"] == "CycloneDX"
@@ -100,7 +100,7 @@ class Loud(Cyclone):
     formats = frozenset({"CycloneDX"})
 
 class Rootless(Cyclone):
-    roots = frozenset({1})
+    needs = {1: None}
 
 class Mute(Cyclone):
     extract = None
@@ -135,7 +135,7 @@ def test_an_installed_extractor_is_found_by_format_and_by_look() -> None:
     assert extractor.name == "cyclone"
     assert extractor.extract({"bomFormat": "CycloneDX"}).projection.aliases == ("CycloneDX",)
     assert added.sniff({"bomFormat": "CycloneDX"}) is extractor
-    assert "bomFormat" in added.roots
+    assert "bomFormat" in added.needs
 
 
 @pytest.mark.parametrize(
@@ -147,7 +147,7 @@ def test_an_installed_extractor_is_found_by_format_and_by_look() -> None:
         ([declared("NAMELESS")], "its name is not a string"),
         ([declared("LISTED")], "its formats are not a frozenset of strings"),
         ([declared("LOUD")], "its format 'CycloneDX' can never be asked for"),
-        ([declared("ROOTLESS")], "its roots are not a frozenset of strings"),
+        ([declared("ROOTLESS")], "its needs are not names of what it reads"),
         ([declared("MUTE")], "it has no method extract"),
         ([declared("ABSENT")], r"extractor 'absent' \(somebody_elses_extractors:ABSENT\): it cannot be loaded"),
         ([declared("X", "somebody_elses_broken_module")], "it cannot be loaded: ZeroDivisionError"),
@@ -181,7 +181,7 @@ def test_the_protocol_is_met_by_a_plain_class() -> None:
     class Plain:
         name = "plain"
         formats = frozenset({"plain"})
-        roots = frozenset({"x"})
+        needs: ClassVar[dict[str, None]] = {"x": None}
 
         def recognises(self, raw: Mapping[str, Any]) -> bool:
             return "x" in raw

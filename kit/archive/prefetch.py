@@ -1,0 +1,50 @@
+"""Runs an iterator of chunks ahead in a thread, so that decompressing overlaps with whatever uses the chunks.
+
+The decoders release the interpreter's lock while they work, as hashing and compressing do, so one thread more is one
+core more. Laws: the chunks, their order and the error at their end are those of the iterator; at most ``ahead`` chunks
+wait; closing the generator (or dropping it) ends the thread before it returns.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from queue import Queue
+
+_AHEAD = 4
+
+
+def prefetched(chunks: Iterator[bytes], *, ahead: int = _AHEAD) -> Iterator[bytes]:
+    """Give ``chunks``, of which up to ``ahead`` are made in advance.
+
+    Raises:
+        KitError: What ``chunks`` raises, in its place.
+    """
+    queue: Queue[bytes | BaseException | None] = Queue(ahead)
+    stopped = threading.Event()
+
+    def fill() -> None:
+        try:
+            for chunk in chunks:
+                queue.put(chunk)
+                if stopped.is_set():
+                    return
+        except BaseException as error:  # noqa: BLE001  handed over, raised where the chunk would have been used
+            queue.put(error)
+        else:
+            queue.put(None)
+
+    thread = threading.Thread(target=fill, name="prefetch", daemon=True)
+    thread.start()
+    try:
+        while (item := queue.get()) is not None:
+            if isinstance(item, BaseException):
+                raise item
+            yield item
+    finally:
+        stopped.set()
+        while thread.is_alive():
+            # The thread may wait for room; whatever it has left is no longer wanted.
+            while not queue.empty():
+                queue.get_nowait()
+            thread.join(0.01)

@@ -1,0 +1,149 @@
+"""``kit keyring``."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+
+from kit.cli.encrypting import credential_options, credentials
+from kit.cli.options import FILE, ask_passphrase, json_option, read_file
+from kit.cli.output import print_report
+from kit.encryption import AgeRecord, PassphraseRecord, RsaRecord, create, load, new_keyring, rewrap
+from kit.encryption.keyring import Keyring
+from kit.encryption.meks import MasterKeyRecord
+from kit.errors import UsageError
+from kit.values import Timestamp
+
+
+@click.group("keyring")
+def keyring_group() -> None:
+    """Make and keep the keyring of field encryption."""
+
+
+def _record_options(command: Any) -> Any:
+    for option in reversed(
+        (
+            click.option("--passphrase-fd", type=int, metavar="N", help="Read the passphrase from this descriptor."),
+            click.option(
+                "--rsa", type=FILE, metavar="PEM", help="Seal for this RSA public key: seals here, opens elsewhere."
+            ),
+            click.option("--age", "recipients", multiple=True, metavar="AGE1…", help="Seal for this age recipient."),
+        )
+    ):
+        command = option(command)
+    return command
+
+
+@keyring_group.command("init")
+@click.argument("path", type=FILE)
+@_record_options
+@json_option
+def init_command(
+    path: Path, passphrase_fd: int | None, rsa: Path | None, recipients: tuple[str, ...], as_json: bool
+) -> None:
+    """Make a new keyring at PATH (mode 0600), sealed by a passphrase unless --rsa or --age is given.
+
+    \b
+    Example:
+      kit keyring init site.keyring
+    """
+    record = _record(passphrase_fd, rsa, recipients)
+    _print(create(path, new_keyring(record, now=_now())).keyring, as_json=as_json)
+
+
+@keyring_group.command("add")
+@click.argument("path", type=FILE)
+@_record_options
+@json_option
+def add_command(
+    path: Path, passphrase_fd: int | None, rsa: Path | None, recipients: tuple[str, ...], as_json: bool
+) -> None:
+    """Add a new master key to the keyring at PATH; new data keys are sealed by it, old ones after rewrap.
+
+    \b
+    Example:
+      kit keyring add site.keyring --age age1…
+    """
+    file = load(path)
+    keyring = file.keyring.with_mek(_record(passphrase_fd, rsa, recipients), now=_now())
+    _print(file.replaced(keyring).keyring, as_json=as_json)
+
+
+@keyring_group.command("rewrap")
+@credential_options
+@json_option
+def rewrap_command(
+    keyring: Path | None,
+    keyring_passphrase_fd: int | None,
+    keyring_key: Path | None,
+    age_identities: tuple[Path, ...],
+    as_json: bool,
+) -> None:
+    """Move every data key to the newest master key: written beside, read back, opened, compared, switched.
+
+    \b
+    Example:
+      kit keyring rewrap --keyring site.keyring
+    """
+    if keyring is None:
+        raise UsageError("name the keyring with --keyring")
+    known = credentials(keyring_passphrase_fd, keyring_key, age_identities, keyring)
+    _print(rewrap(load(keyring), known).keyring, as_json=as_json)
+
+
+@keyring_group.command("show")
+@click.argument("path", type=FILE)
+@json_option
+def show_command(path: Path, as_json: bool) -> None:
+    """Show master keys and data keys of the keyring at PATH; nothing secret.
+
+    \b
+    Example:
+      kit keyring show site.keyring
+    """
+    _print(load(path).keyring, as_json=as_json)
+
+
+def _record(passphrase_fd: int | None, rsa: Path | None, recipients: tuple[str, ...]) -> MasterKeyRecord:
+    if (rsa is not None) + bool(recipients) + (passphrase_fd is not None) > 1:
+        raise click.UsageError("a master key is sealed by one of --passphrase-fd, --rsa and --age")
+    if rsa is not None:
+        return RsaRecord.make(read_file(rsa), where=str(rsa))
+    if recipients:
+        return AgeRecord.make(recipients)
+    return PassphraseRecord.make(ask_passphrase("the new master key", passphrase_fd, confirm=True), random=os.urandom)
+
+
+def _print(keyring: Keyring, *, as_json: bool) -> None:
+    meks = [
+        {"version": mek.version, "provider": mek.record.provider, "createdAt": str(mek.created_at)}
+        for mek in keyring.meks
+    ]
+    deks = [
+        {
+            "dekId": dek.dek_id,
+            "product": dek.scope.product,
+            "context": dek.scope.context,
+            "owner": dek.scope.owner,
+            "mekVersion": dek.wrapped.mek_version,
+            "state": str(dek.state),
+            "uses": dek.uses,
+            "createdAt": str(dek.created_at),
+        }
+        for dek in keyring.deks.values()
+    ]
+    lines = [f"master key {mek['version']}: {mek['provider']}, made {mek['createdAt']}" for mek in meks]
+    lines += [
+        f"{dek['dekId']}  {dek['state']}, {dek['uses']:,} uses, master key {dek['mekVersion']}: "
+        f"{dek['product']} {dek['context']} {dek['owner']}"
+        for dek in deks
+    ]
+    print_report(lines, {"schemaVersion": "1", "masterKeys": meks, "dataKeys": deks}, as_json=as_json)
+
+
+def _now() -> Timestamp:
+    return Timestamp(int(time.time()))

@@ -1,0 +1,126 @@
+"""Brings the keys to an encryption: for whom they are needed, which are there, which are made, and that they work.
+
+Keys are made before the rewriting pass, since workers side by side would make two for one owner, and the keyring is on
+disk before the first envelope is: an envelope whose key was never stored is data lost. So ``encrypt-fields`` enters a
+request without keys and leaves this module with them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace as with_changes
+from pathlib import Path
+
+from kit.encryption import (
+    Credentials,
+    KeyringFile,
+    Needs,
+    PassphraseRecord,
+    UnlockedKeyring,
+    check_canary,
+    check_reference,
+    load,
+    new_keyring,
+    unlock,
+)
+from kit.encryption.meks import Random
+from kit.engine.survey import member_runs
+from kit.engine.work import needs_run
+from kit.errors import UsageError
+from kit.ops.kits import OpenKit
+from kit.transforms.encrypt_fields import EncryptFields
+from kit.transforms.protocol import Transform
+from kit.values import CollectionMember, CollectionName, Timestamp, collection_member
+
+_DRY_RUN_COST = 1 << 10
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Keying:
+    """Which keyring, what opens it, and where randomness and time come from."""
+
+    random: Random = field(repr=False)
+    now: Timestamp
+    keyring: Path | None = None
+    """None only for a dry run, which then makes keys that are dropped at its end."""
+    credentials: Credentials = field(default_factory=Credentials, repr=False)
+    reference: tuple[CollectionName, bytes] | None = field(default=None, repr=False)
+    """A document that the live writer encrypted, and the collection it is from."""
+
+
+def with_keys(
+    kit: OpenKit, transforms: tuple[Transform, ...], keying: Keying | None, *, live: bool
+) -> tuple[Transform, ...]:
+    """Give ``transforms`` with the keys they need; only a live run writes the keyring.
+
+    Raises:
+        UsageError: Keys are needed and no keyring is named.
+        KeyUnusableError: The keyring is exposed, does not open, or a key does not work.
+        StoppedError: Too many documents have no partition key.
+        KitError: A document cannot be judged.
+    """
+    if not any(isinstance(transform, EncryptFields) for transform in transforms):
+        return transforms
+    if keying is None or (live and keying.keyring is None):
+        raise UsageError("encrypt-fields needs a keyring", hint="kit keyring init makes one; name it with --keyring")
+    return tuple(
+        _keyed(kit, transform, keying, live=live) if isinstance(transform, EncryptFields) else transform
+        for transform in transforms
+    )
+
+
+def _keyed(kit: OpenKit, transform: EncryptFields, keying: Keying, *, live: bool) -> EncryptFields:
+    needs = _needs(kit, transform)
+    needs.check()
+    file, unlocked = _open(keying)
+    provided = unlocked.provide(needs.values, profile=transform.profile, random=keying.random, now=keying.now)
+    keys, stored = provided.key_set(), None
+    if live and file is not None:
+        stored = provided.reopened(load(file.replaced(provided.keyring).path).keyring).key_set()
+    for entry in transform.field_map.collections:
+        scopes = [scope for scope in needs.values if scope.context == entry.context]
+        check_canary(
+            entry,
+            product=transform.field_map.product,
+            profile=transform.profile,
+            keys=keys,
+            scopes=scopes,
+            stored=stored,
+        )
+    if keying.reference is not None:
+        name, document = keying.reference
+        check_reference(transform.mapped(name), document, keys)
+    return with_changes(transform, keys=keys)
+
+
+def _open(keying: Keying) -> tuple[KeyringFile | None, UnlockedKeyring]:
+    if keying.keyring is not None:
+        file = load(keying.keyring)
+        return file, unlock(file.keyring, keying.credentials, where=str(file.path))
+    passphrase = keying.random(32)
+    record = PassphraseRecord.make(passphrase, random=keying.random, cost=_DRY_RUN_COST)
+    credentials = Credentials(passphrase=lambda _: passphrase)
+    return None, unlock(new_keyring(record, now=keying.now), credentials)
+
+
+def _needs(kit: OpenKit, transform: EncryptFields) -> Needs:
+    """Read the mapped collections once and find for whom keys are needed."""
+    needs = Needs()
+    with kit.pipeline() as pipeline:
+        for collection, body in _mapped(kit, transform):
+            for run in member_runs(collection, body, kit.reader.limits):
+                pipeline.submit(
+                    needs_run,
+                    *(transform, collection.name, run),
+                    cost=len(run.data),
+                    then=needs.add,
+                    where=str(collection.path),
+                )
+    return needs
+
+
+def _mapped(kit: OpenKit, transform: EncryptFields) -> Iterator[tuple[CollectionMember, Iterator[bytes]]]:
+    for member, body in kit.reader.members():
+        collection = collection_member(member.path) if member.path is not None and member.is_file else None
+        if collection is not None and transform.handles(collection.name):
+            yield collection, body

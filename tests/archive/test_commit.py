@@ -1,0 +1,195 @@
+"""Publishing and replacing: nothing is overwritten, nothing mismatches. Crashes at each step: tests/faults."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from kit.archive import (
+    Job,
+    backup_path,
+    checksum_line,
+    copy_kit,
+    open_kit,
+    publish,
+    replace,
+    require_backup_free,
+    require_free,
+)
+from kit.errors import OutputError, UsageError
+from kit.values import Limits, Sha256
+from tests.kits import tar, write_kit
+
+OLD, NEW = b"the old archive", b"the new archive"
+NEW_SIDECARS = {".sha256": checksum_line(Sha256.of(NEW), "kit.tar"), ".sig": b"new signature\n"}
+
+
+@pytest.fixture
+def kit(tmp_path: Path) -> Path:
+    path = tmp_path / "kit.tar"
+    path.write_bytes(OLD)
+    return path
+
+
+def work_in(job: Job) -> Path:
+    work = job.folder / "archive"
+    work.write_bytes(NEW)
+    return work
+
+
+def names(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+
+
+def test_while_a_job_runs_a_second_one_on_the_same_kit_is_refused(kit: Path) -> None:
+    with Job(kit), pytest.raises(OutputError, match="another run is at work on this kit") as caught, Job(kit):
+        pass
+    assert "remove this folder" in caught.value.hint
+    assert not Job(kit).folder.exists()
+
+
+def test_a_job_folder_is_nobody_elses_business_and_goes_with_the_job(kit: Path) -> None:
+    with Job(kit) as job:
+        assert stat.S_IMODE(job.folder.stat().st_mode) == 0o700
+        (job.folder / "locked").mkdir()
+        (job.folder / "locked" / "file").write_bytes(b"x")
+        (job.folder / "locked").chmod(0o500)
+    assert not job.folder.exists()
+
+
+def test_a_job_in_a_folder_that_is_not_there_is_an_output_error(tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match="No such file"), Job(tmp_path / "missing" / "kit"):
+        pass
+
+
+@pytest.mark.parametrize("path", [".", "..", "a/.."])
+def test_a_target_without_a_name_of_its_own_is_refused(path: str) -> None:
+    for refused in (Job, backup_path, require_free):
+        with pytest.raises(UsageError, match="no name of its own"):
+            refused(Path(path))
+
+
+def test_an_archive_is_published_with_what_stands_beside_it(kit: Path, tmp_path: Path) -> None:
+    with Job(kit) as job:
+        publish(work_in(job), tmp_path / "out.tar", NEW_SIDECARS)
+    found = names(tmp_path)
+    assert found == {
+        "kit.tar": OLD,
+        "out.tar": NEW,
+        "out.tar.sha256": NEW_SIDECARS[".sha256"],
+        "out.tar.sig": NEW_SIDECARS[".sig"],
+    }
+
+
+@pytest.mark.parametrize("taken", ["out.tar", "out.tar.sha256", "out.tar.sig"])
+def test_publishing_never_overwrites(kit: Path, tmp_path: Path, taken: str) -> None:
+    (tmp_path / taken).write_bytes(b"mine")
+    with Job(kit) as job, pytest.raises(OutputError, match=f"{taken}: already exists"):
+        publish(work_in(job), tmp_path / "out.tar", NEW_SIDECARS)
+    assert names(tmp_path) == {"kit.tar": OLD, taken: b"mine"}
+
+
+def test_a_dangling_link_is_in_the_way_too(tmp_path: Path) -> None:
+    (tmp_path / "out").symlink_to("nowhere")
+    with pytest.raises(OutputError, match="already exists"):
+        require_free(tmp_path / "out")
+
+
+def test_a_name_too_long_for_what_stands_beside_it_leaves_nothing(kit: Path, tmp_path: Path) -> None:
+    target = tmp_path / ("n" * 250)
+    with Job(kit) as job, pytest.raises(OutputError, match="File name too long"):
+        publish(work_in(job), target, NEW_SIDECARS)
+    assert names(tmp_path) == {"kit.tar": OLD}
+
+
+def test_replacing_keeps_the_old_kit_with_its_signature_and_a_checksum_of_its_own_name(kit: Path) -> None:
+    kit.with_name("kit.tar.sig").write_bytes(b"old signature\n")
+    kit.with_name("kit.tar.sha256").write_bytes(checksum_line(Sha256.of(OLD), "kit.tar"))
+    with Job(kit) as job:
+        replace(work_in(job), kit, NEW_SIDECARS, old=Sha256.of(OLD), keep_backup=True)
+    assert names(kit.parent) == {
+        "kit.tar": NEW,
+        "kit.tar.sha256": NEW_SIDECARS[".sha256"],
+        "kit.tar.sig": NEW_SIDECARS[".sig"],
+        "kit.tar.bak": OLD,
+        "kit.tar.bak.sha256": checksum_line(Sha256.of(OLD), "kit.tar.bak"),
+        "kit.tar.bak.sig": b"old signature\n",
+    }
+
+
+def test_without_a_new_signature_the_old_one_does_not_stay_beside_the_new_kit(kit: Path) -> None:
+    kit.with_name("kit.tar.sig").write_bytes(b"old signature\n")
+    with Job(kit) as job:
+        replace(work_in(job), kit, {".sha256": b"sum"}, old=None, keep_backup=False)
+    assert names(kit.parent) == {"kit.tar": NEW, "kit.tar.sha256": b"sum"}
+
+
+@pytest.mark.parametrize("taken", ["kit.tar.bak", "kit.tar.bak.sha256", "kit.tar.bak.sig"])
+def test_replacing_never_overwrites_an_older_backup(kit: Path, taken: str) -> None:
+    kit.with_name(taken).write_bytes(b"older")
+    with Job(kit) as job, pytest.raises(OutputError, match="already exists"):
+        replace(work_in(job), kit, NEW_SIDECARS, old=Sha256.of(OLD), keep_backup=True)
+    assert names(kit.parent) == {"kit.tar": OLD, taken: b"older"}
+
+
+def test_a_second_name_of_the_very_kit_is_no_older_backup(kit: Path) -> None:
+    os.link(kit, backup_path(kit))
+    require_backup_free(kit)
+    with Job(kit) as job:
+        replace(work_in(job), kit, {}, old=None, keep_backup=True)
+    assert names(kit.parent) == {"kit.tar": NEW, "kit.tar.bak": OLD}
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o640, 0o664])
+def test_who_may_read_and_write_the_kit_stays_the_same(kit: Path, mode: int) -> None:
+    kit.chmod(mode)
+    if os.geteuid() == 0:
+        os.chown(kit, 12345, 23456)
+    owner = (kit.stat().st_uid, kit.stat().st_gid)
+    with Job(kit) as job:
+        replace(work_in(job), kit, {}, old=None, keep_backup=False)
+    assert stat.S_IMODE(kit.stat().st_mode) == mode
+    assert (kit.stat().st_uid, kit.stat().st_gid) == owner
+
+
+def test_a_folder_changes_places_with_the_finished_one(tmp_path: Path) -> None:
+    kit = write_kit(tmp_path / "kit", {"a": OLD})
+    kit.chmod(0o750)
+    for keep_backup in (True, False):
+        with Job(kit) as job:
+            work = write_kit(job.folder / "kit", {"a": NEW, "b": b""})
+            replace(work, kit, {}, old=None, keep_backup=keep_backup)
+        assert (kit / "a").read_bytes() == NEW
+        assert stat.S_IMODE(kit.stat().st_mode) == 0o750
+        assert sorted(path.name for path in tmp_path.iterdir()) == ["kit", "kit.bak"]
+    assert (tmp_path / "kit.bak" / "a").read_bytes() == OLD
+
+
+def test_a_folder_is_published_and_never_over_another(tmp_path: Path) -> None:
+    publish(write_kit(tmp_path / "work", {"a": NEW}), tmp_path / "out", {})
+    with pytest.raises(OutputError, match="already exists"):
+        publish(write_kit(tmp_path / "work", {"a": OLD}), tmp_path / "out", {})
+    assert (tmp_path / "out" / "a").read_bytes() == NEW
+
+
+def test_a_copy_is_the_same_bytes_with_the_same_signature_and_a_checksum_of_its_own_name(tmp_path: Path) -> None:
+    kit = tmp_path / "kit.tar"
+    kit.write_bytes(tar({"a": b"a"}))
+    kit.with_name("kit.tar.sig").write_bytes(b"signature\n")
+    with open_kit(kit, limits=Limits()) as reader, Job(kit) as job:
+        copy_kit(reader, job.folder, tmp_path / "copy.tar")
+    found = names(tmp_path)
+    assert found["copy.tar"] == found["kit.tar"]
+    assert found["copy.tar.sig"] == b"signature\n"
+    assert found["copy.tar.sha256"] == checksum_line(Sha256.of(found["kit.tar"]), "copy.tar")
+
+
+def test_a_copy_of_a_folder_is_the_same_folder(tmp_path: Path) -> None:
+    kit = write_kit(tmp_path / "kit", {"a/b": b"b", "c": b""})
+    with open_kit(kit, limits=Limits()) as reader, Job(kit) as job:
+        copy_kit(reader, job.folder, tmp_path / "copy")
+    assert (tmp_path / "copy" / "a" / "b").read_bytes() == b"b"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["copy", "kit"]

@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from kit.errors import OutputError
+from kit.ops.kits import Environment
+from kit.ops.patch import Output, PatchReport, PatchRequest, patch
+from kit.transforms.raw_linkset import RawLinkset
+from kit.values import Timestamp
+from scripts.fixture_kits import PATCHED_AT, publisher_key, site_key
+from scripts.make_fixtures import FIXTURES
+
+
+def patch_in_place(kit: Path, *, limit: int | None = None) -> PatchReport:
+    request = PatchRequest(
+        kit=kit,
+        transforms=(RawLinkset(),),
+        trusted={key.public.key_id: key.public for key in (publisher_key(), site_key())},
+        created_at=Timestamp.parse(PATCHED_AT),
+        limit=limit,
+        environment=Environment(workers=1),
+    )
+    return patch(request, Output(path=None, key=site_key()))
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+@pytest.fixture
+def kit(tmp_path: Path) -> Path:
+    return Path(shutil.copy(FIXTURES / "kits" / "harbor.tar.zst", tmp_path))
+
+
+def test_a_second_patch_in_place_changes_nothing_though_the_backup_of_the_first_is_there(kit: Path) -> None:
+    patch_in_place(kit)
+    before = files(kit.parent)
+    report = patch_in_place(kit)
+    assert (report.changed, report.output, report.backup) == (0, None, None)
+    assert files(kit.parent) == before
+
+
+def test_a_backup_of_an_earlier_patch_is_never_overwritten(kit: Path) -> None:
+    patch_in_place(kit, limit=3)
+    before = files(kit.parent)
+    with pytest.raises(OutputError, match="already exists"):
+        patch_in_place(kit)
+    assert files(kit.parent) == before

@@ -339,6 +339,8 @@ def test_a_path_through_an_array_or_an_envelope_stops_the_run(site: Site) -> Non
 def test_a_malformed_document_stops_the_run(site: Site) -> None:
     error = fault(site, note()[:-1], BsonError, "shorter than its length")
     assert '(_id "(unreadable)")' in error.where
+    with pytest.raises(EnvelopeError, match=r'app\.notes: document 0 \(_id "n"\): field "body": .*lacks'):
+        site.transform.needs(NOTES, [note("n", body={"__encrypted": True})], 0)
     with pytest.raises(BsonError, match=r"app\.notes: document 3 "):
         site.transform.needs(NOTES, [note()[:-1]], 3)
 

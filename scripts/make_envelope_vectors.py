@@ -1,4 +1,4 @@
-"""Writes fixtures/envelope-vectors.json, the vectors of schemas/envelope.md; a test proves the file is current.
+"""Makes fixtures/envelope-vectors.json, the vectors of schemas/envelope.md; ``scripts/make_fixtures.py`` writes it.
 
 Every key in it is made from the text TEST-ONLY and must never be used for anything else.
 """
@@ -6,8 +6,6 @@ Every key in it is made from the text TEST-ONLY and must never be used for anyth
 from __future__ import annotations
 
 import hashlib
-import sys
-from pathlib import Path
 from typing import Any
 
 import bson
@@ -17,10 +15,10 @@ from kit.encryption.aead import DocumentCipher, Opened
 from kit.encryption.associated_data import CollectionPlace
 from kit.encryption.data_keys import DataKey, expand
 from kit.encryption.field_map import FieldPath
-from kit.encryption.proof import digest_of
+from kit.encryption.proof import value_digest
 from kit.values import CollectionName, strict_json
 
-TARGET = Path(__file__).parents[1] / "fixtures/envelope-vectors.json"
+NAME = "envelope-vectors.json"
 
 
 def _value(value: Any) -> tuple[int, bytes]:
@@ -96,7 +94,7 @@ def _vector(name: str, profile: Profile, identity: Any, path: tuple[str, ...], v
         "documentKey": expand(key.pseudorandom_key, place.document_key_info(typed_id)).hex(),
         "ivKey": key.iv_key.hex(),
         "commitment": key.commitment,
-        "valueDigest": f"{digest_of(key, field, located, Opened(kind=kind, value=data)).total:064x}",
+        "valueDigest": f"{value_digest(key, field, typed_id, Opened(kind=kind, value=data)).total:064x}",
         "envelope": bson.decode(envelope.to_bson()),
         "bson": envelope.to_bson().hex(),
     }
@@ -105,9 +103,3 @@ def _vector(name: str, profile: Profile, identity: Any, path: tuple[str, ...], v
 def text() -> bytes:
     """Give the file's content."""
     return strict_json.canonical({"warning": "TEST-ONLY keys", "vectors": vectors()})
-
-
-if __name__ == "__main__":
-    TARGET.write_bytes(text())
-    print(f"wrote {len(vectors())} vectors to {TARGET.name}")
-    sys.exit(0)

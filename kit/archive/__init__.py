@@ -6,7 +6,6 @@ kits. What is written here, the strict reader of this package reads back, and so
 
 from kit.archive.codecs import decoded
 from kit.archive.commit import (
-    SIDECARS,
     Job,
     backup_path,
     checksum_line,

@@ -169,10 +169,6 @@ class MappedDocument:
                 raise EnvelopeError("the path leads into an envelope: encrypted under another field map")
         raise AssertionError(field.steps)  # a path has at least one step
 
-    def values(self, fields: Sequence[MappedField]) -> list[MappedValue]:
-        """Look all fields up; see :meth:`value`."""
-        return [self.value(field) for field in fields]
-
 
 def read(document: bytes, collection: MappedCollection) -> MappedDocument:
     """Judge a document as a whole.

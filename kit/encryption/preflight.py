@@ -36,7 +36,7 @@ def check_canary(
 ) -> int:
     """Seal a value under the key of every scope and open it; give how many were tried.
 
-    Each seals one value, which counts as a use.
+    It is always the same value in the same place, so it is one value more under each key, however often it is tried.
 
     Args:
         entry: Any collection of the map.

@@ -406,7 +406,8 @@ def _judge_again(
     expectation = Expectation(
         trusted={**(request.trusted or {}), public.key_id: public}, allow_unsigned_history=request.trusted is None
     )
-    with opened(work, request.environment) as kit:
+    # No document is looked into, so no workers are needed.
+    with opened(work, with_changes(request.environment, workers=1)) as kit:
         judgement, _ = examine(kit.reader, kit.pipeline(), expectation)
         for obligation in judgement.obligations:
             if obligation.error is not None and (obligation.number == 3 or _decides(obligation.number, request)):

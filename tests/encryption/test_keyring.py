@@ -101,6 +101,7 @@ def test_keys_open_again_from_what_is_stored(sealed: tuple[Keyring, Credentials]
     again = unlock(Keyring.parse(first.keyring.to_json()), sealed[1])
     assert again.keys == first.keys
     assert len(again.keys) == 2
+    assert first.reopened(Keyring.parse(first.keyring.to_json())).keys == first.keys
 
 
 def test_no_key_or_credential_shows(sealed: tuple[Keyring, Credentials]) -> None:

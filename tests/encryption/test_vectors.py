@@ -20,7 +20,8 @@ from kit.values import CollectionName
 from scripts import make_envelope_vectors
 
 HERE = Path(__file__).parent
-VECTORS: list[dict[str, Any]] = json.loads(make_envelope_vectors.TARGET.read_bytes())["vectors"]
+TARGET = HERE.parents[1] / "fixtures" / make_envelope_vectors.NAME
+VECTORS: list[dict[str, Any]] = json.loads(TARGET.read_bytes())["vectors"]
 
 
 def in_node(node: str, **request: Any) -> Any:
@@ -42,7 +43,7 @@ def cipher(vector: dict[str, Any]) -> tuple[DocumentCipher, Any]:
 
 
 def test_the_vectors_are_current() -> None:
-    assert make_envelope_vectors.TARGET.read_bytes() == make_envelope_vectors.text()
+    assert TARGET.read_bytes() == make_envelope_vectors.text()
 
 
 @pytest.mark.parametrize("vector", VECTORS, ids=lambda vector: vector["name"])

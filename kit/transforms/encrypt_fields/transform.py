@@ -24,7 +24,7 @@ from kit.encryption.key_set import KeySet
 from kit.encryption.mapped import MappedCollection, MappedDocument, MappedField, MappedValue, Standing, State, read
 from kit.encryption.opening import DocumentKeys, document_name, in_document, in_field
 from kit.encryption.preparation import Needs, needs_of
-from kit.encryption.proof import digest_of
+from kit.encryption.proof import value_digest
 from kit.errors import KitError, UsageError
 from kit.transforms.protocol import Change, Finding, Lookup
 from kit.values import CollectionName
@@ -187,8 +187,7 @@ class _Run:
         except KitError as error:
             raise in_field(error, mapped_field) from error
         if opened is not None:
-            located = self._collection.place.located(mapped.identity)
-            digest = digest_of(opened[0], value.field.place, located, opened[1])
+            digest = value_digest(opened[0], mapped_field.place, mapped.identity, opened[1])
             name = self._collection.place.name
             digests[counting.counter(counting.DIGEST_VALUES, name, mapped_field)] = digest.values
             digests[counting.counter(counting.DIGEST_TOTAL, name, mapped_field)] = digest.total

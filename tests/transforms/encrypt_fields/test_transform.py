@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from collections import Counter
 from dataclasses import replace as with_changes
 from typing import Any
 
@@ -16,6 +17,7 @@ from kit.encryption import (
     KeySet,
     Profile,
     RandomIv,
+    ValueDigest,
     check_canary,
     check_partition_keys,
     check_reference,
@@ -23,7 +25,7 @@ from kit.encryption import (
     prove,
     shipped,
 )
-from kit.encryption.counting import FieldCounts
+from kit.encryption.counting import DIGEST_TOTAL, DIGEST_VALUES, FieldCounts, counter
 from kit.encryption.mapped import read
 from kit.encryption.opening import DocumentKeys
 from kit.errors import BsonError, ContentError, EnvelopeError, KeyUnusableError, KitError, StoppedError, UsageError
@@ -193,6 +195,19 @@ def test_counts_that_do_not_add_up_stop() -> None:
         field_counts({"scanned/app.notes/body": 2, "encrypted/app.notes/body": 1, "other": 7})
 
 
+def test_the_digest_counted_on_the_way_is_that_of_the_proof_before_and_after(site: Site) -> None:
+    plain = [note(1), note(2, "bob", body=None), note(3)]
+    sealed = site.encrypt(*plain)
+    for documents in (plain, sealed):
+        total = Counter[str]()
+        for change in site.apply(*documents):
+            total.update(change.counts)
+        for path in ("body", "meta.title"):
+            values, sums = (total[counter(name, NOTES, path)] for name in (DIGEST_VALUES, DIGEST_TOTAL))
+            proven = prove(site.collection, sealed, keys=site.transform.keys).fields[path].digest
+            assert ValueDigest.of_sums(values, sums) == proven
+
+
 # What stops a run
 
 
@@ -324,6 +339,8 @@ def test_a_path_through_an_array_or_an_envelope_stops_the_run(site: Site) -> Non
 def test_a_malformed_document_stops_the_run(site: Site) -> None:
     error = fault(site, note()[:-1], BsonError, "shorter than its length")
     assert '(_id "(unreadable)")' in error.where
+    with pytest.raises(EnvelopeError, match=r'app\.notes: document 0 \(_id "n"\): field "body": .*lacks'):
+        site.transform.needs(NOTES, [note("n", body={"__encrypted": True})], 0)
     with pytest.raises(BsonError, match=r"app\.notes: document 3 "):
         site.transform.needs(NOTES, [note()[:-1]], 3)
 

@@ -6,6 +6,7 @@ kits. What is written here, the strict reader of this package reads back, and so
 
 from kit.archive.codecs import decoded
 from kit.archive.commit import (
+    SIDECARS,
     Job,
     backup_path,
     checksum_line,
@@ -25,6 +26,7 @@ from kit.archive.tar_reader import Member
 
 __all__ = [
     "FRAME_BYTES",
+    "SIDECARS",
     "ArchiveDestination",
     "Container",
     "CountingDestination",

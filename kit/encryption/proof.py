@@ -15,7 +15,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from kit.encryption.aead import Opened, check_form
-from kit.encryption.associated_data import encode
+from kit.encryption.associated_data import FieldPlace, encode
 from kit.encryption.data_keys import DataKey
 from kit.encryption.key_set import KeySet
 from kit.encryption.mapped import MappedCollection, MappedDocument, MappedValue, Standing, State, read
@@ -167,15 +167,6 @@ def prove(
     return run.proof
 
 
-def value_digest(
-    collection: MappedCollection, mapped: MappedDocument, value: MappedValue, key: DataKey, opened: Opened
-) -> ValueDigest:
-    """Digest one value with its place, under a key derived from its data key."""
-    located_at = collection.place.located(mapped.identity)
-    data = encode((located_at, value.field.place.infix, bytes((opened.kind,)), opened.value))
-    return ValueDigest(values=1, total=int.from_bytes(hmac.digest(key.digest_key, data, "sha256"), "big"))
-
-
 class _Run:
     """One run of documents."""
 
@@ -233,16 +224,19 @@ class _Run:
             counts.opened += opened is not None
             counts.locked += opened is None
             if opened is not None:
-                counts.digest += value_digest(self._collection, mapped, value, *opened)
+                counts.digest += digest_of(opened[0], value.field.place, self._located(mapped), opened[1])
         elif value.state is State.PLAIN:
             counts.plaintext += 1
             key = self._keys.at_hand(keys.scope) if self._keys is not None and keys is not None else None
             if key is not None:
                 plain = Opened(kind=value.kind, value=mapped.document[value.start : value.end])
-                counts.digest += value_digest(self._collection, mapped, value, key, plain)
+                counts.digest += digest_of(key, value.field.place, self._located(mapped), plain)
         else:
             counts.null += value.state is State.NULL
             counts.missing += value.state is State.MISSING
+
+    def _located(self, mapped: MappedDocument) -> bytes:
+        return self._collection.place.located(mapped.identity)
 
     def _search(self, mapped: MappedDocument, met: Sequence[MappedValue], ordinal: int) -> None:
         """Look for canaries in what lies between the mapped values, which hold base64 or are findings already."""
@@ -262,6 +256,12 @@ class _Run:
             reason = str(in_document(error, self._collection, document, ordinal))
             name = document_name(document)
             self.proof.findings.append(ProofFinding(kind=kind, reason=reason, document=name, partition=partition))
+
+
+def digest_of(key: DataKey, place: FieldPlace, located: bytes, opened: Opened) -> ValueDigest:
+    """Digest one value (schemas/envelope.md, "Value digest"); ``located`` as for sealing."""
+    data = encode((located, place.infix, bytes((opened.kind,)), opened.value))
+    return ValueDigest(values=1, total=int.from_bytes(hmac.digest(key.digest_key, data, "sha256"), "big"))
 
 
 def _kind(error: KitError) -> str:

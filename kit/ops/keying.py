@@ -85,7 +85,6 @@ def _keyed(kit: OpenKit, transform: EncryptFields, keying: Keying, *, live: bool
             profile=transform.profile,
             keys=keys,
             scopes=scopes,
-            iv=transform.iv,
         )
     if keying.reference is not None:
         name, document = keying.reference

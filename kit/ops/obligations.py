@@ -7,9 +7,9 @@
 6. Lineage: every earlier manifest, its signature and the statement of every step, unbroken to the first.
 8. Coverage: ``rawLinkset`` on every observation, where that is asked for.
 
-Numbers are those of the format; 4 (freshness and rollback) and 7 (every document) need a trust policy and are not part
-of this version's verdict, which says so. Law: no obligation is skipped silently: each ends as checked, failed, or not
-applicable with the reason, and the first failure decides.
+Numbers are those of the format; 4 (freshness and rollback, which need a trust policy) and 7 (every document) are not
+part of this version's verdict, and every report says so. Law: no obligation is skipped silently: each ends as checked,
+failed, or not applicable with the reason, and the first failure decides.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ class Beside:
     archive: Sha256 | None
     """None for a folder."""
     checksum: str | None
-    """The digest the ``.sha256`` file names, as spelled; None where there is no such file."""
+    """The digest the ``.sha256`` file names, "" where it names none; None where there is no such file."""
     signature: bytes | None
     """The ``.sig`` file."""
 
@@ -103,8 +103,10 @@ def judge(survey: Survey, beside: Beside, expectation: Expectation, *, limits: L
         (1, "container reads strictly", inspector.container),
         (2, "exactly one manifest", inspector.one_manifest),
         (3, "manifest signed by a trusted key", inspector.signature),
+        (4, "fresh and not rolled back", partial(_not_part, "it needs a trust policy")),
         (5, "closed world and every digest", inspector.closed_world),
         (6, "lineage to the first generation", inspector.lineage),
+        (7, "every document as it was signed", partial(_not_part, "digests of whole files are, by 5")),
         (8, "rawLinkset on every observation", inspector.coverage),
     ):
         judgement.obligations.append(_attempt(number, name, check))
@@ -123,6 +125,10 @@ class _NotApplicableError(Exception):
     """An obligation that this kit or this request does not have."""
 
 
+def _not_part(why: str) -> str:
+    raise _NotApplicableError(f"not checked by this version: {why}")
+
+
 def _attempt(number: int, name: str, check: Callable[[], str]) -> Obligation:
     try:
         return Obligation(number=number, name=name, status=Status.CHECKED, detail=check())
@@ -136,7 +142,7 @@ def _inside(where: str, check: Callable[[], T]) -> T:
     try:
         return check()
     except KitError as error:
-        raise (error if error.where else error.inside(where)) from error.__cause__
+        raise error.inside(where) from error.__cause__
 
 
 class _Inspector:
@@ -181,9 +187,8 @@ class _Inspector:
         detail = f"{len(members):,} files, {sum(size for _, size in members.values()):,} bytes"
         if self._beside.checksum is not None:
             if self._beside.archive is None or self._beside.checksum != str(self._beside.archive):
-                raise DigestError(
-                    f"the archive has digest {self._beside.archive}", where=f".sha256 file says {self._beside.checksum}"
-                )
+                said = self._beside.checksum or "nothing"
+                raise DigestError(f"says {said}, the archive has {self._beside.archive}", where="the .sha256 file")
             detail += "; .sha256 file matches"
         return detail
 
@@ -192,7 +197,7 @@ class _Inspector:
         history = {path: data for path, data in self._survey.kept.items() if is_history(path)}
         steps = check_lineage(manifest, history, limits=self._limits)
         if not steps:
-            raise _NotApplicableError("the kit is a first generation")
+            raise _NotApplicableError("the kit was never patched")
         for step in steps:
             entry = step.entry
             if step.signature is not None:

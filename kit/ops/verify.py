@@ -8,7 +8,7 @@ from pathlib import Path
 from kit.archive import Container, KitReader
 from kit.engine.pipeline import Pipeline
 from kit.engine.survey import survey
-from kit.errors import KitError, UnreadableError, UntrustedError
+from kit.errors import KitError, StoppedError, UnreadableError, UntrustedError
 from kit.ops.kits import Environment, beside, is_kept, opened
 from kit.ops.obligations import Expectation, Judgement, coverage_of, judge, refused
 from kit.transforms.coverage import TenantCoverage, is_observations
@@ -36,6 +36,7 @@ def verify(path: Path, expectation: Expectation, environment: Environment | None
     Raises:
         UntrustedError: No key is trusted at all: under an empty policy nothing can be valid.
         UnreadableError: The kit is not there or not readable.
+        StoppedError: A worker died.
     """
     if not expectation.trusted:
         raise UntrustedError("no key is trusted, so nothing can be valid", hint="name one with --trusted-key")
@@ -44,8 +45,8 @@ def verify(path: Path, expectation: Expectation, environment: Environment | None
         with opened(path, environment or Environment()) as kit:
             container = kit.reader.container
             judgement, coverage = examine(kit.reader, kit.pipeline(), expectation)
-    except UnreadableError:
-        raise
+    except (UnreadableError, StoppedError):
+        raise  # nothing was found out about the kit
     except KitError as error:
         judgement, coverage = refused(error), {}
     return VerifyReport(kit=path, container=container, judgement=judgement, coverage=coverage)

@@ -209,6 +209,13 @@ def test_a_folder_gives_the_same_members_as_an_archive(tmp_path: Path) -> None:
     assert {name: path.read_bytes() for name, path in found.items()} == expected
 
 
+def test_a_body_of_several_frames_is_carried_whole(tmp_path: Path) -> None:
+    files = {"images/large": bytes(range(256)) * 40_000, OBSERVATIONS: b""}
+    kit = write_kit(tmp_path / "kit.tar.zst", files)
+    output = run(kit, tmp_path / "job", workers=2, leave=[OBSERVATIONS]).output.read_bytes()
+    assert contents(output) == files
+
+
 def grown(path: Path) -> None:
     path.write_bytes(path.read_bytes() + b"more")
 

@@ -15,7 +15,8 @@ from tests.kits import OBSERVATIONS, collection, observation, osv, signed, small
 
 ROOT = Path(__file__).parents[2]
 COMMAND = [sys.executable, "-c", "from kit.cli import main; main()"]
-ENVIRONMENT = {"PYTHONPATH": str(ROOT), "PATH": os.environ["PATH"]}
+# No bytecode: an interpreter that may write no whole file would leave half a one for the next.
+ENVIRONMENT = {"PYTHONPATH": str(ROOT), "PATH": os.environ["PATH"], "PYTHONDONTWRITEBYTECODE": "1"}
 
 
 @pytest.fixture

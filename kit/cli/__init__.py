@@ -69,7 +69,7 @@ def run(arguments: list[str]) -> int:
         # The reader of a help page went away; reports see to themselves.
         silence_standard_output()
         return OK
-    except Exception as error:  # noqa: BLE001  the last line of defence: a defect of ours, said as such
+    except (Exception, SystemExit) as error:  # noqa: BLE001  the last line of defence: a defect, said as such
         if os.environ.get("KIT_DEBUG"):
             traceback.print_exc()
         what = f"internal error: {type(error).__name__}: {error}"

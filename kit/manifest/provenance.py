@@ -17,7 +17,7 @@ from typing import Any, Self
 from kit.errors import ContentError, ManifestError
 from kit.manifest.fields import Fields, is_count
 from kit.manifest.location import MANIFEST_PATHS, is_reserved
-from kit.values import Codec, Limits, MemberPath, RunLengths, Sha256, Timestamp, collection_member
+from kit.values import Limits, MemberPath, RunLengths, Sha256, Timestamp, collection_member
 from kit.values.strict_json import canonical, parse as parse_json
 
 STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
@@ -334,10 +334,7 @@ def _check_sense(statement: PatchStatement) -> None:
 
 
 def _check_documents(statement: PatchStatement) -> None:
-    materials = {artifact.path: artifact.sha256 for artifact in statement.materials}
+    materials = {artifact.path for artifact in statement.materials}
     for changes in statement.documents:
-        member = collection_member(changes.path)
-        if member is None or changes.path not in materials:
+        if collection_member(changes.path) is None or changes.path not in materials:
             raise ManifestError(f"predicate.documents: {changes.path} is not a collection that changed")
-        if member.codec is Codec.NONE and changes.base_sha256 != materials[changes.path]:
-            raise ManifestError(f"predicate.documents: {changes.path} has no codec, so its documents are the member")

@@ -72,6 +72,7 @@ def prove_appended(
         DigestError: They differ: the step did more than it says.
     """
     stated = {changes.path: changes for changes in statement.documents}
+    materials = {artifact.path: artifact.sha256 for artifact in statement.materials}
     proofs = {path: _proof(members[path], reading, stated.get(path) is not None) for path, reading in readings.items()}
     for path, changes in stated.items():
         proof, reading = proofs[path], readings[path]
@@ -84,10 +85,12 @@ def prove_appended(
             raise DigestError(
                 f"{proof.other:,} documents changed in another way than by a rawLinkset at their end", where=str(path)
             )
-        if reading.before != changes.base_sha256:
+        # Without a codec the documents are the member, whose digest the previous generation's signer vouches for.
+        due = materials[path] if proof.member.codec is Codec.NONE else changes.base_sha256
+        if reading.before != due:
             raise DigestError(
-                f"without what was appended its documents have digest {reading.before}, but {changes.base_sha256} was "
-                "signed for them: the step changed more than it says",
+                f"without what was appended its documents have digest {reading.before}, but {due} was signed for "
+                "them: the step changed more than it says",
                 where=str(path),
             )
     return proofs

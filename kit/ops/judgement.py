@@ -81,7 +81,7 @@ class Beside:
     archive: Sha256 | None
     """None for a folder."""
     checksum: str | None
-    """The digest the ``.sha256`` file names, as spelled; None where there is no such file."""
+    """The digest the ``.sha256`` file names, "" where it names none; None where there is no such file."""
     signature: bytes | None
     """The ``.sig`` file."""
 

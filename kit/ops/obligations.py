@@ -20,7 +20,7 @@ from functools import partial
 
 from kit.engine.proving import MemberReading
 from kit.engine.survey import Survey
-from kit.errors import ContentError, DigestError, KitError, UnsignedError
+from kit.errors import ContentError, DigestError, KitError, StoppedError, UnreadableError, UnsignedError
 from kit.manifest import (
     Location,
     Manifest,
@@ -61,7 +61,7 @@ _MOST_EVIDENCE = 100
 def judge(
     survey: Survey, beside: Beside, expectation: Expectation, *, limits: Limits, read_deep: DeepReader | None = None
 ) -> Judgement:
-    """Check every obligation that can be checked, also after one has failed; raises nothing.
+    """Check every obligation that can be checked, also after one has failed.
 
     Args:
         survey: What one reading of the kit met.
@@ -69,6 +69,10 @@ def judge(
         expectation: What is demanded of it.
         limits: For what is parsed.
         read_deep: Reads the kit again, document by document; needed where ``expectation.deep`` asks for it.
+
+    Raises:
+        UnreadableError: The second reading failed.
+        StoppedError: A worker died in it.
     """
     judgement = Judgement(archive=beside.archive)
     inspector = _Inspector(survey, beside, expectation, limits=limits, judgement=judgement, read_deep=read_deep)
@@ -118,6 +122,8 @@ def _attempt(number: int, check: Callable[[], str]) -> Obligation:
         return _ended(number, Status.OVERRIDDEN, str(reason))
     except _EvidentError as failure:
         return _failed(number, failure.error, failure.evidence)
+    except (UnreadableError, StoppedError):
+        raise  # a medium or a worker failed in the second reading: nothing was found out about the kit
     except KitError as error:
         return _failed(number, error, (Evidence(place=error.where, expected="", met=error.what),))
 
@@ -231,9 +237,8 @@ class _Inspector:
         detail = f"{len(members):,} files, {sum(size for _, size in members.values()):,} bytes"
         if self._beside.checksum is not None:
             if self._beside.archive is None or self._beside.checksum != str(self._beside.archive):
-                raise DigestError(
-                    f"the archive has digest {self._beside.archive}", where=f".sha256 file says {self._beside.checksum}"
-                )
+                said = self._beside.checksum or "nothing"
+                raise DigestError(f"says {said}, the archive has {self._beside.archive}", where="the .sha256 file")
             detail += "; .sha256 file matches"
         return detail
 
@@ -241,7 +246,7 @@ class _Inspector:
         _, manifest = self._found()
         steps = self._steps()
         if not steps:
-            raise _NotApplicableError("the kit is a first generation")
+            raise _NotApplicableError("the kit was never patched")
         before: PatchStatement | None = None
         for number, step in enumerate(steps, start=1):
             statement = signers.check_step(

@@ -34,7 +34,7 @@ from kit.engine.lookup import LookupWriter
 from kit.engine.rewrite import Request, Rewrite, rewrite, unchanged
 from kit.engine.survey import Survey, survey
 from kit.engine.work import close_lookups
-from kit.errors import DigestError, OutputError, UntrustedError, UsageError
+from kit.errors import DigestError, KitError, LimitError, OutputError, UntrustedError, UsageError
 from kit.manifest import Manifest
 from kit.ops.generation import Generation, Step, make_generation
 from kit.ops.keying import Keying, with_keys
@@ -55,6 +55,7 @@ _CODECS = {
     Container.TAR_ZSTD: Codec.ZSTD,
 }
 _NEW_FILE_MODE = 0o644
+_AGAIN = "nothing was written; start again"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,7 +169,7 @@ def patch(request: PatchRequest, output: Output) -> PatchReport:
         _check_patcher(request.trust, output.key.public.key_id, request.created_at)
     target = output.path or request.kit
     if output.path is not None:
-        require_free(output.path)
+        _require_place(request.kit, output.path)
     with ExitStack() as stack:
         kit = stack.enter_context(opened(request.kit, request.environment))
         job = stack.enter_context(Job(target))
@@ -209,6 +210,8 @@ def patch(request: PatchRequest, output: Output) -> PatchReport:
         if output.path is not None:
             publish(work, output.path, sidecars)
         else:
+            if not kit.reader.is_still_named():
+                raise DigestError("was replaced while it was being patched", where=str(request.kit), hint=_AGAIN)
             replace(work, request.kit, sidecars, old=base.beside.archive, keep_backup=output.keep_backup)
         return with_changes(
             report,
@@ -241,6 +244,18 @@ def _check_patcher(trust: Anchor, key_id: str, created_at: Timestamp) -> None:
         trust = with_changes(trust, policy=with_changes(trust.policy, keys=(unlimited,)))
     signing = authorised(trust.policy, subject, [key_id])
     require_standing(trust, signing, created_at, vouched_for=False)
+
+
+def _require_place(kit: Path, place: Path) -> None:
+    """Refuse before any work an output that could not be given its name, or that would change what is read.
+
+    Raises:
+        OutputError: Something already has a name that the run will give.
+        UsageError: It would be inside the kit.
+    """
+    if kit.resolve() in (place.parent.resolve() / place.name).parents:
+        raise UsageError("would be inside the kit that is read", where=str(place), hint="choose a place outside")
+    require_free(place)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -374,6 +389,9 @@ def _finish(request: PatchRequest, output: Output, base: _Base, done: Rewrite, d
         ),
         output.key,
     )
+    for path in generation.files:
+        if path not in done.deferred and path in base.survey.members:
+            raise DigestError("is there already, though lineage does not name it", where=str(path))
     for path, data in sorted(generation.files.items()):
         slot = done.deferred.get(path) or destination.open(path, mode=_NEW_FILE_MODE)
         add_bytes(destination, slot, data, mtime=request.created_at)
@@ -387,25 +405,37 @@ def _reread(
 
     Raises:
         OutputError: It does not read back as what was to be written.
+        LimitError: What is added to the kit takes it over a limit.
     """
+    try:
+        return _judge_again(work, request, output, generation)
+    except LimitError as error:
+        raise LimitError(f"the new kit would be over a limit: {error.what}", hint=error.hint) from error
+    except KitError as error:
+        raise OutputError(
+            f"the new kit does not read back: {error}",
+            where=str(work),
+            hint="the kit is untouched; check the disk and try again",
+        ) from error
+
+
+def _judge_again(
+    work: Path, request: PatchRequest, output: Output, generation: Generation
+) -> tuple[int | None, Sha256 | None]:
     public = output.key.public
     expectation = Expectation(
         trusted={**(request.trusted or {}), public.key_id: public},
         trust=request.trust,
         allow_unsigned_history=request.trusted is None,
     )
-    with opened(work, request.environment) as kit:
+    # No document is looked into, so no workers are needed.
+    with opened(work, with_changes(request.environment, workers=1)) as kit:
         judgement, _ = examine(kit, expectation)
-        failures = [o.error for o in judgement.obligations if o.number == 3 or _decides(o.number, request)]
-        failure = next((error for error in failures if error is not None), None)
-        if failure is None and (judgement.manifest is None or judgement.manifest.sha256 != generation.manifest_sha256):
-            failure = DigestError("it has another manifest than was written")
-        if failure is not None:
-            raise OutputError(
-                f"the new kit does not read back: {failure}",
-                where=str(work),
-                hint="the kit is untouched; check the disk and try again",
-            ) from failure
+        for obligation in judgement.obligations:
+            if obligation.error is not None and (obligation.number == 3 or _decides(obligation.number, request)):
+                raise obligation.error
+        if judgement.manifest is None or judgement.manifest.sha256 != generation.manifest_sha256:
+            raise DigestError("it has another manifest than was written")
         digest = kit.reader.stored_digest() if kit.reader.container is not Container.FOLDER else None
         return kit.reader.stored_bytes, digest
 

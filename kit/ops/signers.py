@@ -147,11 +147,11 @@ def may_be_overridden(fault: KitError) -> bool:
 
 
 def inside(where: str, check: Callable[[], T]) -> T:
-    """Run a check; its error says where, if it does not yet."""
+    """Run a check; its error says where."""
     try:
         return check()
     except KitError as error:
-        raise (error if error.where else error.inside(where)) from error.__cause__
+        raise error.inside(where) from error.__cause__
 
 
 def _in_standing(anchor: Anchor, signing: Signing, manifest: Manifest) -> str:

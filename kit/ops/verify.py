@@ -9,7 +9,7 @@ from pathlib import Path
 from kit.archive import Container
 from kit.engine.proving import MemberReading, prove
 from kit.engine.survey import survey
-from kit.errors import KitError, UnreadableError, UntrustedError
+from kit.errors import KitError, StoppedError, UnreadableError, UntrustedError
 from kit.ops.kits import Environment, OpenKit, beside, is_kept, opened
 from kit.ops.obligations import Expectation, Judgement, coverage_of, judge, refused
 from kit.transforms.coverage import TenantCoverage, is_observations
@@ -38,6 +38,7 @@ def verify(path: Path, expectation: Expectation, environment: Environment | None
     Raises:
         UntrustedError: No key is trusted at all: under an empty policy nothing can be valid.
         UnreadableError: The kit is not there or not readable.
+        StoppedError: A worker died.
     """
     if not expectation.anchor.policy.keys:
         raise UntrustedError("no key is trusted, so nothing can be valid", hint="name one with --trusted-key")
@@ -46,8 +47,8 @@ def verify(path: Path, expectation: Expectation, environment: Environment | None
         with opened(path, environment or Environment()) as kit:
             container = kit.reader.container
             judgement, coverage = examine(kit, expectation)
-    except UnreadableError:
-        raise
+    except (UnreadableError, StoppedError):
+        raise  # nothing was found out about the kit
     except KitError as error:
         judgement, coverage = refused(error), {}
     return VerifyReport(kit=path, container=container, judgement=judgement, coverage=coverage)

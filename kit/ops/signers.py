@@ -61,7 +61,8 @@ def check_step(anchor: Anchor, step: Step, *, last: bool, allow_unsigned: bool) 
     if step.signature is not None:
         signing = sign_off(anchor, step.manifest, step.manifest_bytes, step.signature, str(entry.signature))
         # Its successor's signer verified it and signed over its digest: it must have been good then.
-        require_standing(anchor, signing, made_at(step.manifest) or entry.at, vouched_for=True)
+        made = made_at(step.manifest) or entry.at
+        inside(entry.path, partial(require_standing, anchor, signing, made, vouched_for=True))
     elif not allow_unsigned:
         raise UnsignedError(
             f"generation {entry.generation} was never signed",
@@ -79,7 +80,7 @@ def check_step(anchor: Anchor, step: Step, *, last: bool, allow_unsigned: bool) 
         only_collections=True,
     )
     signing = inside(entry.statement, partial(authorised, anchor.policy, subject, signed.check.valid_key_ids))
-    require_standing(anchor, signing, entry.at, vouched_for=not last)
+    inside(entry.statement, partial(require_standing, anchor, signing, entry.at, vouched_for=not last))
     return statement
 
 

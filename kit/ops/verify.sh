@@ -166,6 +166,10 @@ check_statement() {
     [ "$type" = application/vnd.in-toto+json ] || fail 5 "$1 was signed for another purpose"
     decode "$(sed -n 's/^payload //p' "$tmp/dsse")" "$tmp/payload" || fail 5 "the payload of $1 is not base64"
     decode "$(sed -n 's/^sig //p' "$tmp/dsse")" "$tmp/sig" || fail 5 "the signature of $1 is not base64"
+    # The signature does not cover the envelope around it, so that must be as kit prints it, byte for byte.
+    printf '{\n  "payload": "%s",\n  "payloadType": "%s",\n  "signatures": [\n    {\n      "keyid": "%s",\n      "sig": "%s"\n    }\n  ]\n}\n' \
+        "$(sed -n 's/^payload //p' "$tmp/dsse")" "$type" "$(sed -n 's/^keyid //p' "$tmp/dsse")" \
+        "$(sed -n 's/^sig //p' "$tmp/dsse")" | cmp -s - "$1" || fail 5 "$1 is not spelled as kit spells it"
     load_key "$(sed -n 's/^keyid //p' "$tmp/dsse")"
     need_role patcher "$1"
     size=$(wc -c < "$tmp/payload")

@@ -7,7 +7,7 @@ retired ones can put a policy in force alone, and no version can be skipped that
 
 from __future__ import annotations
 
-from kit.errors import RollbackError, UnsignedError, UntrustedError
+from kit.errors import KitError, RollbackError, UnsignedError, UntrustedError
 from kit.signing import jws
 from kit.trust.authority import Subject, authorised
 from kit.trust.freshness import Moment, standing
@@ -55,7 +55,10 @@ def _require(policy: Policy, data: bytes, signature: bytes | None, now: Timestam
     if signature is None:
         raise UnsignedError("the policy names root keys, but is not signed", where=what, hint="kit trust sign")
     roots = {key.key_id: key.key for key in policy.keys if Role.ROOT in key.roles}
-    check = jws.verify(signature, data, roots, typ=POLICY_TYPE)
+    try:
+        check = jws.verify(signature, data, roots, typ=POLICY_TYPE)
+    except KitError as error:
+        raise error.inside(what) from error.__cause__
     subject = Subject(what=what, role=Role.ROOT, bundle_id=None)
     moment = Moment(signed_at=None, now=now, vouched_for=False)
     authorised(policy, subject, check.valid_key_ids).require(lambda key: standing(key, moment))

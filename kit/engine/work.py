@@ -21,7 +21,7 @@ from kit.transforms.coverage import Tally
 from kit.transforms.encrypt_fields import EncryptFields
 from kit.transforms.protocol import Change, Finding, Lookup, Transform
 from kit.transforms.raw_linkset import transform as raw_linkset
-from kit.values import Codec, CollectionName
+from kit.values import Codec, CollectionName, RunLengths
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +52,8 @@ class RunResult:
     """(transform, finding), in the order of the documents."""
     changed: int = 0
     """Documents that any transform changed."""
+    selection: RunLengths = field(default_factory=RunLengths)
+    """Which those are."""
     added_bytes: int = 0
 
 
@@ -74,6 +76,7 @@ def transform_run(work: RunWork, run: Run, limit: int | None) -> RunResult:
         _cover(result.tally, transform.name, changes)
     if not result.tally.tenants:
         result.tally = coverage.tally(work.name, documents, run.first)
+    result.selection = RunLengths.of(number in touched for number in range(len(documents)))
     body = b"".join(documents)
     result.changed = len(touched)
     result.tally.documents, result.tally.bytes = len(documents), len(body)

@@ -301,6 +301,9 @@ class _Inspector:
             )
             raise ContentError(f"rawLinkset is not on every observation: {told}")
         documents = sum(covered.documents for covered in tenants.values())
+        if not documents:
+            # A gate that opens for a kit without observations would open for the wrong kit.
+            raise ContentError("there are no observations in this kit")
         return f"{documents:,} observations of {len(tenants)} tenants"
 
     def _archive_keys(self) -> Mapping[str, PublicKey]:

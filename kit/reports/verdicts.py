@@ -84,7 +84,8 @@ def verify_lines(report: VerifyReport) -> Iterator[str]:
     if report.failure is None:
         yield f"valid: {report.kit}"
     else:
-        yield f"refused: {report.kit}: {report.failure}"
+        told = str(report.failure)
+        yield f"refused: {told}" if told.startswith(f"{report.kit}: ") else f"refused: {report.kit}: {told}"
 
 
 def judgement_lines(judgement: Judgement) -> Iterator[str]:

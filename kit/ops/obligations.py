@@ -22,7 +22,16 @@ from typing import TypeVar
 
 from kit.engine.survey import Survey
 from kit.errors import ContentError, DigestError, KitError, UnsignedError
-from kit.manifest import Location, Manifest, check_lineage, closed_world, is_history, locate, parse_statement
+from kit.manifest import (
+    Location,
+    Manifest,
+    PatchStatement,
+    check_lineage,
+    closed_world,
+    is_history,
+    locate,
+    parse_statement,
+)
 from kit.signing import PublicKey, archive_signature, dsse, jws
 from kit.transforms.coverage import Tally, TenantCoverage, is_observations
 from kit.values import Limits, Sha256
@@ -83,6 +92,8 @@ class Judgement:
     manifest: Manifest | None = None
     signers: tuple[str, ...] = ()
     """Key ids of trusted keys that signed the manifest."""
+    statements: tuple[PatchStatement, ...] = ()
+    """Of every step, oldest first, each signed by a trusted key and about its step; empty unless lineage holds."""
 
     @property
     def failure(self) -> KitError | None:
@@ -198,6 +209,7 @@ class _Inspector:
         steps = check_lineage(manifest, history, limits=self._limits)
         if not steps:
             raise _NotApplicableError("the kit was never patched")
+        statements: list[PatchStatement] = []
         for step in steps:
             entry = step.entry
             if step.signature is not None:
@@ -209,7 +221,9 @@ class _Inspector:
                     hint="it was patched with --insecure-unverified-base; patch a signed kit instead",
                 )
             statement = _inside(entry.statement, partial(dsse.verify, step.statement, self._trusted))
-            step.check_statement(parse_statement(statement.payload, where=entry.statement))
+            statements.append(parse_statement(statement.payload, where=entry.statement))
+            step.check_statement(statements[-1])
+        self._judgement.statements = tuple(statements)
         return f"{len(steps)} earlier generation{'s' if len(steps) > 1 else ''}, from {steps[0].entry.generation}"
 
     def coverage(self) -> str:

@@ -9,6 +9,7 @@ from kit.errors import KitError
 from kit.ops.obligations import Judgement
 from kit.ops.verify import VerifyReport
 from kit.reports.coverage import coverage_json, coverage_lines
+from kit.reports.field_proofs import member_fields_json, member_fields_lines
 
 SCHEMA_VERSION = "1"
 
@@ -24,6 +25,7 @@ def verify_json(report: VerifyReport, exit_code: int) -> dict[str, Any]:
         "error": error_json(report.failure) if report.failure else None,
         **judgement_json(report.judgement),
         "coverage": coverage_json(report.coverage),
+        "fields": [member_fields_json(member) for member in report.fields],
     }
 
 
@@ -53,6 +55,9 @@ def verify_lines(report: VerifyReport) -> Iterator[str]:
     if report.coverage:
         yield ""
         yield from coverage_lines(report.coverage)
+    if report.fields:
+        yield ""
+        yield from member_fields_lines(report.fields)
     yield ""
     if report.failure is None:
         yield f"valid: {report.kit}"

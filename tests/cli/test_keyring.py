@@ -163,8 +163,8 @@ def test_an_rsa_keyring_encrypts_where_it_cannot_decrypt(vault: Vault, rsa_pair:
     # The key of the first run is locked now: another one is made for what comes next.
     vault.encrypted(vault.notes(note(7)), keyring=path, passphrase=None, name="next.tar.zst")
     assert sorted(dek["state"] for dek in deks(path)) == ["active", "retired"]
-    opened = vault.encrypting("plan", first, "--keyring-key", private, keyring=path, passphrase=None, trusting=BOTH)
-    assert (opened.code, "nothing to change" in opened.out) == (0, True)
+    assert vault.proving(first, keyring=path).code == 13
+    assert vault.proving(first, "--keyring-key", private, keyring=path).code == 0
 
 
 def test_an_rsa_keyring_moves_to_a_passphrase_with_the_private_key(vault: Vault, rsa_pair: tuple[bytes, bytes]) -> None:
@@ -192,6 +192,7 @@ def test_an_age_keyring_opens_with_an_identity_file(vault: Vault) -> None:
     patched = vault.encrypted(keyring=path, passphrase=None)
     outcome = vault.encrypting("plan", patched, "--age-identity", file, keyring=path, passphrase=None, trusting=BOTH)
     assert (outcome.code, "nothing to change" in outcome.out) == (0, True)
+    assert vault.proving(patched, "--age-identity", file, keyring=path).code == 0
 
 
 def test_an_absent_identity_file_is_said(vault: Vault) -> None:

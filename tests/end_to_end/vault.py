@@ -131,3 +131,14 @@ class Vault(Desk):
         found = {name: body for name, body in kits.read(path).items() if not name.startswith("manifest/")}
         found[f"{DUMP}/{container}.bson"] = b"".join(documents)
         return self.kit(found, name=name)
+
+    def proving(
+        self, path: Path, *options: object, keyring: Path | None = None, passphrase: bytes | None = None
+    ) -> Outcome:
+        """Verify with the field map; with the keyring where a passphrase is given."""
+        words = ["--field-map", "notelett", *options]
+        if passphrase is None:
+            return self.verify(path, options=(*words, *(("--keyring", keyring) if keyring else ())))
+        with descriptor(passphrase) as number:
+            keys = ("--keyring", keyring or self.keyring, "--keyring-passphrase-fd", number)
+            return self.verify(path, options=(*words, *keys))

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
 from kit.archive import require_free
+from kit.cli.encrypting import field_expectation, proof_options
 from kit.cli.exit_codes import OK, exit_code
 from kit.cli.options import (
     FILE,
@@ -46,6 +48,7 @@ from kit.reports.verdicts import verify_json, verify_lines
 @click.option(
     "--write-script", "script", type=FILE, metavar="F", help="Write verify.sh: a check with stock tools only."
 )
+@proof_options
 @reading_options
 @json_option
 def verify_command(
@@ -66,6 +69,7 @@ def verify_command(
     maxima: tuple[str, ...],
     allow_links: bool,
     as_json: bool,
+    **what: Any,
 ) -> int:
     """Decide offline whether KIT is what its signers say.
 
@@ -78,11 +82,13 @@ def verify_command(
       kit verify offline-kit.tar.zst --trusted-key publisher.pub.pem
       kit verify patched.tar.zst --trusted-key publisher.pub.pem --trusted-key site.pub.pem
       kit verify patched.tar.zst --trust policy.json --deep --require-raw-linkset --tenant acme
+      kit verify patched.tar.zst --trust policy.json --field-map notelett --keyring site.keyring
       kit verify kit.tar.zst --trust policy.json --receipt kit.receipt.json --signing-key auditor.pem
       kit verify kit.tar.zst --trust policy.json --write-script verify.sh
     """
-    if tenants and not require_raw_linkset:
-        raise click.UsageError("--tenant goes with --require-raw-linkset")
+    mapped = field_expectation(what, tenants)
+    if tenants and not require_raw_linkset and mapped is None:
+        raise click.UsageError("--tenant goes with --require-raw-linkset or --field-map")
     if policy is not None and trusted_keys:
         raise click.UsageError("--trust and --trusted-key exclude each other: a policy names its keys")
     if (receipt is None) != (signing_key is None):
@@ -100,7 +106,7 @@ def verify_command(
         tenants=frozenset(tenants) or None,
     )
     auditor = private_key(signing_key, passphrase_fd) if signing_key is not None else None
-    report = verify(kit, expectation, reading(workers, maxima, allow_links=allow_links))
+    report = verify(kit, expectation, reading(workers, maxima, allow_links=allow_links), mapped=mapped)
     _remember(policy, expectation, report)
     if receipt is not None and auditor is not None:
         trust_files.write_beside(receipt, make_receipt(report, expectation, auditor, now), what="receipt")

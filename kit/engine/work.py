@@ -14,7 +14,7 @@ from pathlib import Path
 
 from kit.archive import encode
 from kit.documents import Run
-from kit.encryption import Needs
+from kit.encryption import KeySet, MappedCollection, Needs, Proof, prove
 from kit.engine.lookup import EmptyLookup, LookupReader
 from kit.transforms import coverage
 from kit.transforms.coverage import Tally
@@ -112,6 +112,11 @@ def needs_run(transform: EncryptFields, name: CollectionName, run: Run) -> Needs
         KitError: A document cannot be judged; names its ordinal.
     """
     return transform.needs(name, list(run), run.first)
+
+
+def prove_run(mapped: MappedCollection, run: Run, keys: KeySet | None, canaries: tuple[bytes, ...]) -> Proof:
+    """Look at every mapped value of a run; what is not as it must be is in the result."""
+    return prove(mapped, run, run.first, keys=keys, canaries=canaries)
 
 
 def _limit(changes: Sequence[Change], touched: set[int], limit: int | None) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from kit.errors import KitError
-from kit.manifest import Location, Manifest
+from kit.manifest import Location, Manifest, PatchStatement
 from kit.signing import PublicKey
 from kit.trust import Anchor
 from kit.trust.state import Accepted, OverrideRecord
@@ -112,6 +112,8 @@ class Judgement:
     archive: Sha256 | None = None
     signers: tuple[str, ...] = ()
     """Key ids of trusted keys that signed the manifest, in the role it needs."""
+    statements: tuple[PatchStatement, ...] = ()
+    """Of every step, oldest first, each signed by a trusted key and about its step; empty unless lineage holds."""
     accepted: Accepted | None = None
     """What the state is to remember of a valid kit."""
     override: OverrideRecord | None = None

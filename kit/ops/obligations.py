@@ -248,6 +248,7 @@ class _Inspector:
         if not steps:
             raise _NotApplicableError("the kit was never patched")
         before: PatchStatement | None = None
+        statements: list[PatchStatement] = []
         for number, step in enumerate(steps, start=1):
             statement = signers.check_step(
                 self._anchor,
@@ -259,6 +260,8 @@ class _Inspector:
                 signing = signers.sign_off(self._anchor, step.manifest, step.manifest_bytes, step.signature, "")
                 signers.check_changed(self._anchor, step.manifest, [key.key_id for key in signing.keys], before)
             before = statement
+            statements.append(statement)
+        self._judgement.statements = tuple(statements)
         if before is not None and self._judgement.signers:
             signers.check_changed(self._anchor, manifest, self._judgement.signers, before)
         self._statement = before

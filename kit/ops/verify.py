@@ -10,6 +10,7 @@ from kit.archive import Container
 from kit.engine.proving import MemberReading, prove
 from kit.engine.survey import survey
 from kit.errors import KitError, StoppedError, UnreadableError, UntrustedError
+from kit.ops.field_proof import FieldExpectation, MemberFields, prove_fields
 from kit.ops.kits import Environment, OpenKit, beside, is_kept, opened
 from kit.ops.obligations import Expectation, Judgement, coverage_of, judge, refused
 from kit.transforms.coverage import TenantCoverage, is_observations
@@ -25,6 +26,8 @@ class VerifyReport:
     judgement: Judgement
     coverage: dict[str, TenantCoverage]
     """Per tenant; empty unless coverage was asked for."""
+    fields: tuple[MemberFields, ...] = ()
+    """Of the mapped collections, in the order of the kit; empty unless asked for."""
 
     @property
     def failure(self) -> KitError | None:
@@ -32,8 +35,14 @@ class VerifyReport:
         return self.judgement.failure
 
 
-def verify(path: Path, expectation: Expectation, environment: Environment | None = None) -> VerifyReport:
-    """Check every obligation of the kit at ``path``.
+def verify(
+    path: Path,
+    expectation: Expectation,
+    environment: Environment | None = None,
+    *,
+    mapped: FieldExpectation | None = None,
+) -> VerifyReport:
+    """Check every obligation of the kit at ``path``; of mapped fields where ``mapped`` says which.
 
     Raises:
         UntrustedError: No key is trusted at all: under an empty policy nothing can be valid.
@@ -43,15 +52,18 @@ def verify(path: Path, expectation: Expectation, environment: Environment | None
     if not expectation.anchor.policy.keys:
         raise UntrustedError("no key is trusted, so nothing can be valid", hint="name one with --trusted-key")
     container: Container | None = None
+    fields: tuple[MemberFields, ...] = ()
     try:
         with opened(path, environment or Environment()) as kit:
             container = kit.reader.container
             judgement, coverage = examine(kit, expectation)
+            if mapped is not None:
+                fields = prove_fields(kit, judgement, mapped)
     except (UnreadableError, StoppedError):
         raise  # nothing was found out about the kit
     except KitError as error:
         judgement, coverage = refused(error), {}
-    return VerifyReport(kit=path, container=container, judgement=judgement, coverage=coverage)
+    return VerifyReport(kit=path, container=container, judgement=judgement, coverage=coverage, fields=fields)
 
 
 def examine(kit: OpenKit, expectation: Expectation) -> tuple[Judgement, dict[str, TenantCoverage]]:

@@ -9,6 +9,7 @@ from kit.errors import KitError
 from kit.ops.judgement import Judgement, MemberProof, Obligation
 from kit.ops.verify import VerifyReport
 from kit.reports.coverage import coverage_json, coverage_lines
+from kit.reports.field_proofs import member_fields_json, member_fields_lines
 from kit.reports.table import table
 
 SCHEMA_VERSION = "1"
@@ -26,6 +27,7 @@ def verify_json(report: VerifyReport, exit_code: int) -> dict[str, Any]:
         **judgement_json(report.judgement),
         "proofs": [_proof_json(proof) for _, proof in sorted(report.judgement.proofs.items())],
         "coverage": coverage_json(report.coverage),
+        "fields": [member_fields_json(member) for member in report.fields],
     }
 
 
@@ -80,6 +82,9 @@ def verify_lines(report: VerifyReport) -> Iterator[str]:
     if report.coverage:
         yield ""
         yield from coverage_lines(report.coverage)
+    if report.fields:
+        yield ""
+        yield from member_fields_lines(report.fields)
     yield ""
     if report.failure is None:
         yield f"valid: {report.kit}"

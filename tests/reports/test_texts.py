@@ -254,7 +254,7 @@ class TestJson:
         report = desk.verify(KIT, "vendor", options=("--json",)).json
         assert set(report) == {
             *("schemaVersion", "kit", "container", "verdict", "exitCode", "error", "bundleId", "generation"),
-            *("manifestSha256", "signers", "obligations", "coverage", "proofs"),
+            *("manifestSha256", "signers", "obligations", "coverage", "proofs", "fields"),
         }
         assert (report["verdict"], report["exitCode"], report["error"]) == ("valid", 0, None)
         assert report["signers"] == [key("vendor").public.key_id]

@@ -9,6 +9,7 @@
     ├── UntrustedError             signed, but not by whom the user trusts for that role
     ├── SignatureError             a signature that does not verify or is malformed
     │   └── EnvelopeError          an encrypted value that does not open, is malformed or not where it belongs
+    ├── StaleError                 expired, or not valid yet, at the time given
     ├── ArchiveError               container, codec or member name not understood, or hostile
     │   └── LimitError             a declared or met size is over a limit
     ├── ContentError               BSON, JSON, schema or coverage not as required
@@ -83,6 +84,10 @@ class SignatureError(KitError):
 
 class EnvelopeError(SignatureError):
     """An envelope is malformed, does not authenticate, or belongs to another place (schemas/envelope.md)."""
+
+
+class StaleError(KitError):
+    """Something signed is expired, or not valid yet, at the time it is used."""
 
 
 class ArchiveError(KitError):

@@ -15,6 +15,7 @@ from pathlib import Path
 from kit.archive import encode
 from kit.documents import Run
 from kit.encryption import Needs
+from kit.encryption.restoring import Restored, Restoring, restore
 from kit.engine.lookup import EmptyLookup, LookupReader
 from kit.transforms import coverage
 from kit.transforms.coverage import Tally
@@ -109,6 +110,16 @@ def needs_run(transform: EncryptFields, name: CollectionName, run: Run) -> Needs
         KitError: A document cannot be judged; names its ordinal.
     """
     return transform.needs(name, list(run), run.first)
+
+
+def restore_run(restoring: Restoring, name: CollectionName, run: Run) -> Restored:
+    """Restore what is in scope of a run.
+
+    Raises:
+        KitError: A document cannot be judged, or a value in scope does not open; names the document's ordinal.
+        UsageError: The field map does not name the collection.
+    """
+    return restore(restoring, restoring.mapped(name), list(run), run.first)
 
 
 def _limit(changes: Sequence[Change], touched: set[int], limit: int | None) -> None:

@@ -43,6 +43,9 @@ def seal(chunks: Iterable[bytes], recipients: Sequence[str], write: Callable[[by
     except age.EncryptError as error:
         # The library keeps only the words of what a port raised.
         raise ports.failure or OutputError(f"cannot be sealed: {error}") from error
+    if ports.failure is not None:
+        # Its last writes happen where it cannot report, and it does not.
+        raise ports.failure
 
 
 class _Ports:

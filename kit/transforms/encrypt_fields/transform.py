@@ -20,7 +20,7 @@ from kit.encryption.aead import IvSource, Opened, RandomIv, SyntheticIv
 from kit.encryption.data_keys import DataKey
 from kit.encryption.envelope import Profile
 from kit.encryption.field_map import FieldMap
-from kit.encryption.key_set import KeySet
+from kit.encryption.key_set import NO_KEYS, KeySet
 from kit.encryption.mapped import MappedCollection, MappedDocument, MappedField, MappedValue, Standing, State, read
 from kit.encryption.opening import DocumentKeys, document_name, in_document, in_field
 from kit.encryption.preparation import Needs, needs_of
@@ -59,7 +59,8 @@ class EncryptFields:
 
     field_map: FieldMap
     profile: Profile
-    keys: KeySet = field(repr=False)
+    keys: KeySet = field(default=NO_KEYS, repr=False)
+    """Given by the run itself, once it knows for whom they are needed (``kit.ops.keying``)."""
     iv: IvSource = field(default=SyntheticIv(), repr=False)
     partitions: frozenset[str] | None = None
     """Only documents of these partitions; None for all."""

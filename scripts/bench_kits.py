@@ -47,6 +47,7 @@ FIELD_MAP = {
 }
 BODY_CHARACTERS = 2000
 OWNERS = 100
+_STRIDE = 2_654_435_761
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,20 +140,32 @@ def _observations(case: Case, count: int) -> list[tuple[str, int, Iterator[bytes
 
 
 def _notes(count: int) -> list[tuple[str, int, Iterator[bytes]]]:
-    """Make notes of some owners, each with 2 kB of text that compresses as text does."""
-    templates = []
-    for number in range(500):
-        chance = random.Random(number)  # noqa: S311  no secret
-        words = ["".join(chance.choices("abcdefghijklmnopqrstuvwxyz", k=chance.randint(2, 9))) for _ in range(400)]
-        note = {
-            "_id": f"note:{MARK.decode()}",
-            "workspaceId": f"w{number % 7}",
-            "userId": f"user{number % OWNERS}",
-            "title": f"Note {number}",
-            "body": f"{MARK.decode()} {' '.join(chance.choices(words, k=500))}"[:BODY_CHARACTERS],
-        }
-        templates.append(bson.encode(note))
-    return [_member("notes", templates, count)]
+    """Make notes of some owners; their texts are as unlike one another as texts are, also to the pump's compressor."""
+    chance = random.Random(1)  # noqa: S311  no secret
+    words = ["".join(chance.choices("abcdefghijklmnopqrstuvwxyz", k=chance.randint(2, 9))) for _ in range(5000)]
+    text = " ".join(chance.choices(words, k=2_500_000)).encode()
+    place = b"@" * BODY_CHARACTERS
+    parts = [
+        bson.encode(
+            {
+                "_id": f"note:{MARK.decode()}",
+                "workspaceId": f"w{number % 7}",
+                "userId": f"user{number:03}",
+                "title": "A note",
+                "body": place.decode(),
+            }
+        ).split(place)
+        for number in range(OWNERS)
+    ]
+
+    def documents() -> Iterator[bytes]:
+        for number in range(count):
+            head, tail = parts[number % OWNERS]
+            start = number * _STRIDE % (len(text) - BODY_CHARACTERS)
+            yield head.replace(MARK, b"%0*d" % (DIGITS, number)) + text[start : start + BODY_CHARACTERS] + tail
+
+    size = sum(map(len, parts[0])) + BODY_CHARACTERS
+    return [("notes", size * count, documents())]
 
 
 def _manifest(files: list[dict[str, Any]]) -> dict[str, Any]:

@@ -146,6 +146,14 @@ class _Run:
         self._collection = collection
         # Documents whose values came out alike share one mapping: most do, and the engine only reads it.
         self._counts: dict[tuple[str, ...], Mapping[str, int]] = {}
+        name = collection.place.name
+        self._digest_names = {
+            mapped_field.path: (
+                counting.counter(counting.DIGEST_VALUES, name, mapped_field),
+                counting.counter(counting.DIGEST_TOTAL, name, mapped_field),
+            )
+            for mapped_field in collection.fields
+        }
 
     def change(self, document: bytes, ordinal: int) -> Change:
         try:
@@ -189,9 +197,8 @@ class _Run:
             raise in_field(error, mapped_field) from error
         if opened is not None:
             digest = value_digest(opened[0], mapped_field.place, mapped.identity, opened[1])
-            name = self._collection.place.name
-            digests[counting.counter(counting.DIGEST_VALUES, name, mapped_field)] = digest.values
-            digests[counting.counter(counting.DIGEST_TOTAL, name, mapped_field)] = digest.total
+            values, total = self._digest_names[mapped_field.path]
+            digests[values], digests[total] = digest.values, digest.total
         return value
 
     def _opened(self, mapped: MappedDocument, value: MappedValue, keys: DocumentKeys) -> tuple[DataKey, Opened] | None:

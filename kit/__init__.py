@@ -28,6 +28,7 @@ from kit.ops.keying import Keying
 from kit.ops.kits import Environment
 from kit.ops.obligations import Expectation
 from kit.ops.patch import Output, PatchReport, PatchRequest, patch, plan
+from kit.ops.recover import RecoverReport, RecoverRequest, recover
 from kit.ops.verify import VerifyReport, verify
 from kit.signing import (
     Algorithm,
@@ -63,6 +64,8 @@ __all__ = [
     "Profile",
     "PublicKey",
     "RawLinkset",
+    "RecoverReport",
+    "RecoverRequest",
     "Timestamp",
     "Transform",
     "VerifyReport",
@@ -73,6 +76,7 @@ __all__ = [
     "parse_cache_map",
     "patch",
     "plan",
+    "recover",
     "shipped",
     "verify",
     "write_private",

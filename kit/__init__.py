@@ -55,6 +55,7 @@ from kit.ops.keying import Keying
 from kit.ops.kits import Environment
 from kit.ops.obligations import Expectation
 from kit.ops.patch import Output, PatchReport, PatchRequest, patch, plan
+from kit.ops.recover import RecoverReport, RecoverRequest, recover
 from kit.ops.verify import VerifyReport, verify
 from kit.signing import (
     Algorithm,
@@ -100,6 +101,8 @@ __all__ = [
     "PublicKey",
     "RandomIv",
     "RawLinkset",
+    "RecoverReport",
+    "RecoverRequest",
     "RsaRecord",
     "Scope",
     "SyntheticIv",
@@ -117,6 +120,7 @@ __all__ = [
     "parse_cache_map",
     "patch",
     "plan",
+    "recover",
     "rewrap_keyring",
     "shipped",
     "unlock_keyring",

@@ -12,14 +12,23 @@ from typing import Any
 import click
 
 from kit.cli.options import FILE, ask_passphrase, read_file
-from kit.encryption import SHIPPED, Credentials, FieldMap, Profile, RandomIv, SyntheticIv, shipped
-from kit.encryption.key_set import KeySet
+from kit.encryption import (
+    NO_KEYS,
+    SHIPPED,
+    Credentials,
+    FieldMap,
+    Profile,
+    RandomIv,
+    SyntheticIv,
+    load,
+    shipped,
+    unlock,
+)
 from kit.errors import UsageError
+from kit.ops.field_proof import FieldExpectation
 from kit.ops.keying import Keying
 from kit.transforms.encrypt_fields import EncryptFields
 from kit.values import CollectionName, Timestamp
-
-_NO_KEYS = KeySet(scopes={}, opening={}, sealing={}, mek_versions=0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +55,7 @@ class EncryptOptions:
         return EncryptFields(
             field_map=field_map(self.field_map),
             profile=Profile[self.profile.upper()],
-            keys=_NO_KEYS,
+            keys=NO_KEYS,
             iv=RandomIv(os.urandom) if self.iv == "random" else SyntheticIv(),
             partitions=frozenset(tenants) or None,
             stop_at_errors=stop_at_errors,
@@ -83,6 +92,17 @@ def field_map_option(command: Callable[..., Any]) -> Callable[..., Any]:
     """--field-map."""
     return click.option(
         "--field-map", metavar="MAP", help=f"Which fields are encrypted: a file, or {' or '.join(SHIPPED)}."
+    )(command)
+
+
+def profile_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """--profile."""
+    return click.option(
+        "--profile",
+        type=click.Choice([profile.name.lower() for profile in Profile]),
+        default=Profile.BOUND.name.lower(),
+        show_default=True,
+        help="Envelopes bound to their place, or those the platform's own reader opens.",
     )(command)
 
 
@@ -136,13 +156,7 @@ def encrypt_options(command: Callable[..., Any]) -> Callable[..., Any]:
         (
             field_map_option,
             credential_options,
-            click.option(
-                "--profile",
-                type=click.Choice([profile.name.lower() for profile in Profile]),
-                default=Profile.BOUND.name.lower(),
-                show_default=True,
-                help="Envelopes bound to their place, or those the platform's own reader opens.",
-            ),
+            profile_option,
             click.option(
                 "--iv",
                 type=click.Choice(("synthetic", "random")),
@@ -158,6 +172,49 @@ def encrypt_options(command: Callable[..., Any]) -> Callable[..., Any]:
     ):
         command = option(command)
     return command
+
+
+def proof_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Everything that the proof of mapped fields takes."""
+    for option in reversed(
+        (
+            field_map_option,
+            credential_options,
+            profile_option,
+            click.option(
+                "--canary",
+                "canaries",
+                multiple=True,
+                metavar="TEXT",
+                help="Known plaintext that must be nowhere outside the mapped fields; repeatable.",
+            ),
+        )
+    ):
+        command = option(command)
+    return command
+
+
+def field_expectation(what: dict[str, Any], tenants: tuple[str, ...]) -> FieldExpectation | None:
+    """Take the options of :func:`proof_options`, and open the keyring; None where no field map is named.
+
+    Raises:
+        UsageError: Some of them go with a field map, and there is none; or a canary is empty.
+        ContentError: The field map is refused.
+        KeyUnusableError: The keyring is exposed or does not open.
+    """
+    keyring, canaries, name = what["keyring"], what["canaries"], what["field_map"]
+    known = credentials(what, keyring)
+    if name is None:
+        if keyring is not None or canaries:
+            raise UsageError("--keyring and --canary go with --field-map")
+        return None
+    return FieldExpectation(
+        field_map=field_map(name),
+        profile=Profile[what["profile"].upper()],
+        keys=unlock(load(keyring).keyring, known, where=str(keyring)).key_set() if keyring is not None else None,
+        tenants=frozenset(tenants) or None,
+        canaries=tuple(canary.encode() for canary in canaries),
+    )
 
 
 def taken(what: dict[str, Any]) -> EncryptOptions:

@@ -75,3 +75,7 @@ class KeySet:
         if envelope.mek_version > self.mek_versions:
             raise EnvelopeError(f"states master key {envelope.mek_version}; the keyring has {self.mek_versions}")
         return self.opening.get(envelope.dek_id)
+
+
+NO_KEYS = KeySet(scopes={}, opening={}, sealing={}, mek_versions=0)
+"""Of a transform before its keys are made."""

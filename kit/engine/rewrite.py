@@ -20,7 +20,7 @@ from kit.engine.work import RunResult, RunWork, transform_run
 from kit.errors import DigestError
 from kit.transforms.coverage import Tally
 from kit.transforms.protocol import Finding, Transform
-from kit.values import CollectionMember, MemberPath, Sha256, Timestamp
+from kit.values import Codec, CollectionMember, MemberPath, RunLengths, Sha256, Timestamp
 
 _AGAIN = "nothing was written; start again"
 MAX_FINDINGS = 10_000
@@ -40,6 +40,15 @@ class MemberChange:
     """Digest and size of the new body as stored."""
     counts: Counter[tuple[str, str, str]] = field(default_factory=Counter)
     """(transform, tenant, counter) → sum."""
+    base_documents: Sha256 | None = None
+    """Digest of the documents as they were, before the member's own codec."""
+    runs: list[tuple[bool, int]] = field(default_factory=list)
+    """Which documents changed, in pieces: see :attr:`selection`."""
+
+    @property
+    def selection(self) -> RunLengths:
+        """Which documents changed."""
+        return RunLengths.joined(self.runs)
 
     def take(self, result: RunResult) -> None:
         """Add the result of one run."""
@@ -48,6 +57,7 @@ class MemberChange:
         self.added_bytes += result.added_bytes
         self.tally.add(result.tally)
         self.counts.update(result.counts)
+        self.runs.extend(result.selection.runs())
 
 
 @dataclass(slots=True, kw_only=True)
@@ -187,6 +197,8 @@ class _Pass:
         )
         slot = self.destination.open(collection.path, mode=member.mode)
         digest = hashlib.sha256()
+        # The body of a member without a codec is its documents, and the survey has digested it.
+        before = hashlib.sha256() if collection.codec is not Codec.NONE else None
 
         def deliver(result: RunResult) -> None:
             digest.update(result.stored)
@@ -197,9 +209,13 @@ class _Pass:
 
         def close() -> None:
             change.sha256 = Sha256(digest.hexdigest())
+            surveyed, _ = self.survey.members[collection.path]
+            change.base_documents = Sha256(before.hexdigest()) if before is not None else surveyed
             self.destination.close(slot, mtime=self.request.created_at)
 
         for run in member_runs(collection, body, self.reader.limits):
+            if before is not None:
+                before.update(run.data)
             self.pipeline.submit(
                 transform_run,
                 *(work, run, self._left()),

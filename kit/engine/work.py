@@ -14,14 +14,14 @@ from pathlib import Path
 
 from kit.archive import encode
 from kit.documents import Run
-from kit.encryption import Needs
+from kit.encryption import KeySet, MappedCollection, Needs, Proof, prove
 from kit.engine.lookup import EmptyLookup, LookupReader
 from kit.transforms import coverage
 from kit.transforms.coverage import Tally
 from kit.transforms.encrypt_fields import EncryptFields
 from kit.transforms.protocol import Change, Finding, Lookup, Transform
 from kit.transforms.raw_linkset import transform as raw_linkset
-from kit.values import Codec, CollectionName
+from kit.values import Codec, CollectionName, RunLengths
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +52,8 @@ class RunResult:
     """(transform, finding), in the order of the documents."""
     changed: int = 0
     """Documents that any transform changed."""
+    selection: RunLengths = field(default_factory=RunLengths)
+    """Which those are."""
     added_bytes: int = 0
 
 
@@ -74,6 +76,7 @@ def transform_run(work: RunWork, run: Run, limit: int | None) -> RunResult:
         _cover(result.tally, transform.name, changes)
     if not result.tally.tenants:
         result.tally = coverage.tally(work.name, documents, run.first)
+    result.selection = RunLengths.of(number in touched for number in range(len(documents)))
     body = b"".join(documents)
     result.changed = len(touched)
     result.tally.documents, result.tally.bytes = len(documents), len(body)
@@ -109,6 +112,11 @@ def needs_run(transform: EncryptFields, name: CollectionName, run: Run) -> Needs
         KitError: A document cannot be judged; names its ordinal.
     """
     return transform.needs(name, list(run), run.first)
+
+
+def prove_run(mapped: MappedCollection, run: Run, keys: KeySet | None, canaries: tuple[bytes, ...]) -> Proof:
+    """Look at every mapped value of a run; what is not as it must be is in the result."""
+    return prove(mapped, run, run.first, keys=keys, canaries=canaries)
 
 
 def _limit(changes: Sequence[Change], touched: set[int], limit: int | None) -> None:

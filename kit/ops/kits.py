@@ -13,7 +13,7 @@ from kit.archive import Container, KitReader, open_kit, read_small
 from kit.engine.executors import BUDGET_PER_WORKER, local_executor
 from kit.engine.pipeline import Pipeline
 from kit.manifest import MANIFEST_PATHS, is_history, signature_of
-from kit.ops.obligations import Beside
+from kit.ops.judgement import Beside
 from kit.values import Limits, MemberPath
 
 

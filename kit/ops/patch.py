@@ -40,10 +40,12 @@ from kit.ops.generation import Generation, Step, make_generation
 from kit.ops.keying import Keying, with_keys
 from kit.ops.kits import Environment, OpenKit, beside, is_kept, opened
 from kit.ops.obligations import Beside, Expectation, Judgement, judge
+from kit.ops.signers import require_standing
 from kit.ops.verify import examine
 from kit.signing import PrivateKey, PublicKey, archive_signature
 from kit.transforms.encrypt_fields import check_order
 from kit.transforms.protocol import Transform
+from kit.trust import Anchor, Role, Subject, authorised
 from kit.values import Codec, MemberPath, Sha256, Timestamp
 
 _CODECS = {
@@ -65,6 +67,8 @@ class PatchRequest:
     trusted: Mapping[str, PublicKey] | None
     """By key id; None accepts a base whose signatures were not verified (``--insecure-unverified-base``)."""
     created_at: Timestamp
+    trust: Anchor | None = None
+    """A policy goes before ``trusted``; then the result must be valid under it too."""
     keying: Keying | None = None
     """Needed by encrypt-fields."""
     limit: int | None = None
@@ -161,6 +165,8 @@ def patch(request: PatchRequest, output: Output) -> PatchReport:
             did not read back; the kit and everything beside it are as they were.
     """
     _check_request(request, output)
+    if request.trust is not None:
+        _check_patcher(request.trust, output.key.public.key_id, request.created_at)
     target = output.path or request.kit
     if output.path is not None:
         _require_place(request.kit, output.path)
@@ -228,6 +234,18 @@ def _check_request(request: PatchRequest, output: Output) -> None:
         )
 
 
+def _check_patcher(trust: Anchor, key_id: str, created_at: Timestamp) -> None:
+    """Refuse at once what would be refused under the policy when it is read back."""
+    subject = Subject(what="the signing key", role=Role.PATCHER, bundle_id=None)
+    key = trust.policy.key(key_id)
+    if key is not None:
+        # Which bundle and collections it will be is not known yet.
+        unlimited = with_changes(key, bundle_ids=None, collections=None)
+        trust = with_changes(trust, policy=with_changes(trust.policy, keys=(unlimited,)))
+    signing = authorised(trust.policy, subject, [key_id])
+    require_standing(trust, signing, created_at, vouched_for=False)
+
+
 def _require_place(kit: Path, place: Path) -> None:
     """Refuse before any work an output that could not be given its name, or that would change what is read.
 
@@ -258,7 +276,7 @@ def _base(kit: OpenKit, request: PatchRequest, scratch: Path) -> _Base:
     Raises:
         KitError: The first obligation that failed.
     """
-    if request.trusted is not None and not request.trusted:
+    if request.trust is None and request.trusted is not None and not request.trusted:
         raise UntrustedError(
             "no key is trusted, so no base can be valid", hint="name the publisher's key with --trusted-key"
         )
@@ -274,7 +292,9 @@ def _base(kit: OpenKit, request: PatchRequest, scratch: Path) -> _Base:
         )
         lookup.finish()
     around = beside(kit.reader)
-    expectation = Expectation(trusted=request.trusted or {}, allow_unsigned_history=request.trusted is None)
+    expectation = Expectation(
+        trusted=request.trusted or {}, trust=request.trust, allow_unsigned_history=request.trusted is None
+    )
     judgement = judge(found, around, expectation, limits=request.environment.limits)
     for obligation in judgement.obligations:
         if obligation.error is not None and _decides(obligation.number, request):
@@ -404,11 +424,13 @@ def _judge_again(
 ) -> tuple[int | None, Sha256 | None]:
     public = output.key.public
     expectation = Expectation(
-        trusted={**(request.trusted or {}), public.key_id: public}, allow_unsigned_history=request.trusted is None
+        trusted={**(request.trusted or {}), public.key_id: public},
+        trust=request.trust,
+        allow_unsigned_history=request.trusted is None,
     )
     # No document is looked into, so no workers are needed.
     with opened(work, with_changes(request.environment, workers=1)) as kit:
-        judgement, _ = examine(kit.reader, kit.pipeline(), expectation)
+        judgement, _ = examine(kit, expectation)
         for obligation in judgement.obligations:
             if obligation.error is not None and (obligation.number == 3 or _decides(obligation.number, request)):
                 raise obligation.error

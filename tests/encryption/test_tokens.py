@@ -33,26 +33,12 @@ from kit.encryption.keyring import Wrapped
 from kit.encryption.tokens import Login, TokenKey, _by_encryption, _close, _probe
 from kit.errors import KeyUnusableError, UsageError
 from tests.encryption.site import CREDENTIALS, NOW, PASSPHRASE, Stream, empty_keyring, passphrase_record, scope
-from tests.encryption.softhsm import KEY_ID, PIN, TOKEN, new_keys, new_token, softhsm_module
+from tests.encryption.softhsm import KEY_ID, PIN, TOKEN
 
 ROOT = Path(__file__).parents[2]
 SCHEMA = json.loads((ROOT / "schemas/keyring.schema.json").read_bytes())
 ADA = scope("ada")
 SECRET = bytes(range(100, 164))
-
-
-@pytest.fixture(scope="session")
-def pkcs11() -> ModuleType:
-    package: ModuleType = pytest.importorskip("pkcs11", reason="the extra pkcs11 is not installed")
-    return package
-
-
-@pytest.fixture(scope="session")
-def module(pkcs11: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    found = softhsm_module()
-    new_token(tmp_path_factory.mktemp("softhsm"))
-    new_keys(pkcs11, found)
-    return found
 
 
 @pytest.fixture

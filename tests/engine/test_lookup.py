@@ -124,3 +124,15 @@ def test_memory_does_not_grow_with_the_number_of_entries(tmp_path: Path) -> None
     few, many = peak_kib(200_000, tmp_path), peak_kib(500_000, tmp_path)
     assert (tmp_path / "500000").stat().st_size > 40 * 1024 * 1024
     assert many - few < 12 * 1024
+
+
+def test_the_sorter_spills_beside_the_lookup_and_nowhere_else(tmp_path: Path) -> None:
+    folder = tmp_path / "it's here"
+    folder.mkdir()
+    with LookupWriter(folder / "lookup") as writer:
+        writer.put((number.to_bytes(32, "big"), bytes(400)) for number in range(100_000, 0, -1))
+        writer.finish()
+    reader = LookupReader(folder / "lookup")
+    assert len(reader.find([(7).to_bytes(32, "big")])) == 1
+    assert reader._database.execute("PRAGMA temp_store_directory").fetchall() in ([], [("",)])
+    reader.close()

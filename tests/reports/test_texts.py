@@ -103,14 +103,14 @@ def test_plan(desk: Desk) -> None:
 def test_patch(desk: Desk) -> None:
     assert shown(desk.patch(KIT, "--output", "out.tar")) == text(f"""{CHANGES}
     generation 4, signed by <site>
-    wrote out.tar (17,408 bytes), read back and verified
+    wrote out.tar (17,920 bytes), read back and verified
     """)
 
 
 def test_patch_in_place(desk: Desk) -> None:
     assert shown(desk.patch(KIT, "--in-place")) == text(f"""{CHANGES}
     generation 4, signed by <site>
-    wrote kit.tar (17,408 bytes), read back and verified
+    wrote kit.tar (17,920 bytes), read back and verified
     the old kit is kept as kit.tar.bak
     """)
 
@@ -169,10 +169,10 @@ def test_verify(desk: Desk) -> None:
           1  ok      container reads strictly: 8 files
           2  ok      exactly one manifest: manifest/offline-manifest.json, generation 4, 3 files listed
           3  ok      manifest signed by a trusted key: by <site>; .sig file by <site>
-          4  -       fresh and not rolled back: not checked by this version: it needs a trust policy
+          4  -       in its time, and not rolled back: keys without a policy have no time and no memory (--trust)
           5  ok      closed world and every digest: 3 files, 4,790 bytes; .sha256 file matches
           6  ok      lineage to the first generation: 1 earlier generation, from 3
-          7  -       every document as it was signed: not checked by this version: digests of whole files are, by 5
+          7  -       every document, and only appended: not asked for (--deep)
           8  -       rawLinkset on every observation: not asked for (--require-raw-linkset)
 
         valid: out.tar
@@ -186,12 +186,15 @@ def test_verify_of_a_kit_that_fails(desk: Desk) -> None:
           2  ok      exactly one manifest: manifest/offline-manifest.json, generation 4, 3 files listed
           3  FAILED  manifest signed by a trusted key: manifest/offline-manifest.json.jws: signed by <site>, \
 which is not among the 1 trusted keys
-          4  -       fresh and not rolled back: not checked by this version: it needs a trust policy
+                     guards against: arbitrary software, wrong role
+          4  -       in its time, and not rolled back: keys without a policy have no time and no memory (--trust)
           5  ok      closed world and every digest: 3 files, 4,790 bytes; .sha256 file matches
           6  FAILED  lineage to the first generation: manifest/history/3/patch.intoto.json: signed by <site>, \
 which is not among the 1 trusted keys
-          7  -       every document as it was signed: not checked by this version: digests of whole files are, by 5
+                     guards against: history rewritten, provenance of another kit
+          7  -       every document, and only appended: not asked for (--deep)
           8  FAILED  rawLinkset on every observation: rawLinkset is not on every observation: acme 2 of 3
+                     guards against: premature switch
 
           tenant       observations  rawLinkset  missing  coverage
           (no tenant)             1           1        0     100 %
@@ -204,8 +207,9 @@ which is not among the 1 trusted keys
 
 def test_verify_of_what_is_no_kit(desk: Desk) -> None:
     (desk.kits / "noise.tar").write_bytes(b"noise" * 200)
-    first, empty, last = desk.verify(Path("noise.tar")).out.splitlines()
+    first, attacks, empty, last = desk.verify(Path("noise.tar")).out.splitlines()
     assert first.startswith("  1  FAILED  container reads strictly: noise.tar: is no kit: ")
+    assert attacks == "             guards against: parser differential, endless data"
     assert (empty, last[:20]) == ("", "refused: noise.tar: ")
 
 
@@ -250,7 +254,7 @@ class TestJson:
         report = desk.verify(KIT, "vendor", options=("--json",)).json
         assert set(report) == {
             *("schemaVersion", "kit", "container", "verdict", "exitCode", "error", "bundleId", "generation"),
-            *("manifestSha256", "signers", "obligations", "coverage"),
+            *("manifestSha256", "signers", "obligations", "coverage", "proofs", "fields"),
         }
         assert (report["verdict"], report["exitCode"], report["error"]) == ("valid", 0, None)
         assert report["signers"] == [key("vendor").public.key_id]

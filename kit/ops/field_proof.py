@@ -1,0 +1,271 @@
+"""Obligation 7 for mapped fields: are they encrypted as the map says (schemas/verify-report.md, "Encrypted fields")?
+
+A reading of its own over the mapped collections, complete and not sampled, by the workers. What is proven is what was
+signed: every body read here must have the digest that the manifest lists. Without keys the form is judged; with keys
+every envelope must open, and the values of every field must be those that the newest signed statement about the
+member digested before it sealed them.
+"""
+
+from __future__ import annotations
+
+import enum
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace as with_changes
+
+from kit.encryption import (
+    NO_KEYS,
+    FieldMap,
+    FieldProof,
+    KeySet,
+    MappedCollection,
+    Profile,
+    Proof,
+    ProofFinding,
+    RandomIv,
+    SyntheticIv,
+    ValueDigest,
+)
+from kit.engine.survey import hashing, member_runs
+from kit.engine.work import prove_run
+from kit.errors import (
+    ContentError,
+    DigestError,
+    EnvelopeError,
+    KeyUnusableError,
+    KitError,
+    StoppedError,
+    UnreadableError,
+    UsageError,
+)
+from kit.manifest import Manifest, PatchStatement
+from kit.ops.generation import parameters_digest
+from kit.ops.judgement import Judgement, Obligation, Status
+from kit.ops.kits import OpenKit
+from kit.transforms.encrypt_fields import EncryptFields
+from kit.values import CollectionMember, MemberPath, Sha256, collection_member
+
+NUMBER = 7
+NAME = "mapped fields are encrypted"
+ATTACK = "plaintext left behind, envelopes moved or altered"
+
+
+class Comparison(enum.StrEnum):
+    """How the values of a field compare with the digest taken before they were sealed."""
+
+    MATCHES = "matches"
+    DIFFERS = "differs"
+    PARTIAL = "partial"
+    """The digest is of fewer values: the keys of the others were locked when it was taken."""
+    NONE = "none"
+    """There is nothing to compare with, or no key to do it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FieldExpectation:
+    """What the user demands of the mapped fields of a kit."""
+
+    field_map: FieldMap
+    profile: Profile = Profile.BOUND
+    keys: KeySet | None = field(default=None, repr=False)
+    """Of a keyring that was opened; None to judge the form alone."""
+    tenants: frozenset[str] | None = None
+    """Only documents of these partitions; None for all."""
+    canaries: tuple[bytes, ...] = field(default=(), repr=False)
+    """Plaintext that must be nowhere outside the mapped values."""
+
+    def __post_init__(self) -> None:
+        if not all(self.canaries):
+            raise UsageError("an empty canary is met everywhere")
+
+    def digests_of_parameters(self) -> frozenset[Sha256]:
+        """Give how a statement names a run of encrypt-fields with this map, profile and selection."""
+        run = EncryptFields(
+            field_map=self.field_map, profile=self.profile, keys=NO_KEYS, iv=SyntheticIv(), partitions=self.tenants
+        )
+        return frozenset(parameters_digest(with_changes(run, iv=iv)) for iv in (SyntheticIv(), RandomIv(bytes)))
+
+    def mapped(self, member: CollectionMember) -> MappedCollection | None:
+        """Give the map of a member's collection; None where it has none."""
+        entry = self.field_map.collection(member.name)
+        if entry is None:
+            return None
+        return MappedCollection.of(
+            entry, member.name, product=self.field_map.product, profile=self.profile, partitions=self.tenants
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemberFields:
+    """What was found of the mapped fields of one collection member."""
+
+    collection: CollectionMember
+    proof: Proof
+    recorded: Mapping[str, ValueDigest]
+    """By field: what the newest signed statement about the member says was sealed; empty without keys, without such a
+    statement, or where it is of other parameters (map, profile, tenants)."""
+
+    def comparison(self, name: str) -> Comparison:
+        """Compare the values of a field with those that were there before they were sealed."""
+        before, now = self.recorded.get(name), self.proof.fields[name].digest
+        if before is None:
+            return Comparison.NONE
+        if before == now:
+            return Comparison.MATCHES
+        return Comparison.PARTIAL if before.values < now.values else Comparison.DIFFERS
+
+
+def prove_fields(kit: OpenKit, judgement: Judgement, expectation: FieldExpectation) -> tuple[MemberFields, ...]:
+    """Read the mapped collections, add the obligation to ``judgement``, and give what was found, by member.
+
+    Raises:
+        UnreadableError: The kit cannot be read any more.
+        StoppedError: A worker died.
+    """
+    try:
+        members = _proven(kit, judgement, expectation)
+    except (UnreadableError, StoppedError):
+        raise  # nothing was found out about the fields
+    except KitError as error:
+        _end(judgement, _failed(error))
+        return ()
+    failure = _failure(members, expectation)
+    if failure is not None:
+        _end(judgement, _failed(failure))
+    else:
+        detail = _detail(members, expectation)
+        _end(judgement, Obligation(number=NUMBER, name=NAME, attack=ATTACK, status=Status.CHECKED, detail=detail))
+    return members
+
+
+def _end(judgement: Judgement, obligation: Obligation) -> None:
+    """Put the obligation in its place: the first that fails decides."""
+    place = sum(other.number <= NUMBER for other in judgement.obligations)
+    judgement.obligations.insert(place, obligation)
+
+
+def _failed(error: KitError) -> Obligation:
+    return Obligation(number=NUMBER, name=NAME, attack=ATTACK, status=Status.FAILED, detail=str(error), error=error)
+
+
+def _proven(kit: OpenKit, judgement: Judgement, expectation: FieldExpectation) -> tuple[MemberFields, ...]:
+    if judgement.manifest is None:
+        raise ContentError("cannot be checked without a manifest")
+    proofs = _read(kit, judgement.manifest, expectation)
+    if not proofs:
+        raise ContentError("the field map names no collection of this kit")
+    statements = judgement.statements if expectation.keys is not None else ()
+    parameters = expectation.digests_of_parameters()
+    return tuple(
+        MemberFields(collection=collection, proof=proof, recorded=_recorded(statements, collection, parameters))
+        for collection, proof in proofs
+    )
+
+
+def _read(kit: OpenKit, manifest: Manifest, expectation: FieldExpectation) -> Sequence[tuple[CollectionMember, Proof]]:
+    listed = {entry.path: entry.sha256 for entry in manifest.entries}
+    found: list[tuple[CollectionMember, Proof]] = []
+    with kit.pipeline() as pipeline:
+        for member, body in kit.reader.members():
+            collection = collection_member(member.path) if member.path is not None and member.is_file else None
+            mapped = expectation.mapped(collection) if collection is not None else None
+            if collection is None or mapped is None:
+                continue
+            proof = Proof(fields={str(mapped_field): FieldProof() for mapped_field in mapped.fields})
+            found.append((collection, proof))
+            signed = _as_listed(body, collection.path, listed)
+            for run in member_runs(collection, signed, kit.reader.limits):
+                pipeline.submit(
+                    prove_run,
+                    *(mapped, run, expectation.keys, expectation.canaries),
+                    cost=len(run.data),
+                    then=proof.add,
+                    where=str(collection.path),
+                )
+            for _ in signed:
+                pass
+    return found
+
+
+def _as_listed(body: Iterable[bytes], path: MemberPath, listed: Mapping[MemberPath, Sha256]) -> Iterator[bytes]:
+    """Pass a body on; at its end it must have been the one that was signed."""
+    digest = hashlib.sha256()
+    yield from hashing(body, digest)
+    if path not in listed or listed[path].hex != digest.hexdigest():
+        raise DigestError("what was looked at is not what the manifest lists", where=str(path))
+
+
+def _recorded(
+    statements: Sequence[PatchStatement], collection: CollectionMember, parameters: frozenset[Sha256]
+) -> dict[str, ValueDigest]:
+    """Give the digests of the newest statement that has any of this member, if it is of a run with ``parameters``."""
+    for statement in reversed(statements):
+        digests = statement.value_digests.get(str(collection.path), {})
+        if digests:
+            applied = {transform.parameters_sha256 for transform in statement.transforms}
+            return {name: _parsed(digests[name], collection) for name in digests} if applied & parameters else {}
+    return {}
+
+
+def _parsed(digest: str, collection: CollectionMember) -> ValueDigest:
+    try:
+        return ValueDigest.parse(digest)
+    except UsageError as error:
+        raise ContentError(
+            f"the signed statement has a digest that is none: {error.what}", where=str(collection.path)
+        ) from error
+
+
+_KINDS: tuple[tuple[frozenset[str], type[KitError]], ...] = (
+    (frozenset({"envelope", "owner"}), EnvelopeError),
+    (frozenset({"plaintext", "half-encrypted", "canary", "content"}), ContentError),
+    (frozenset({"key"}), KeyUnusableError),
+)
+"""What decides where several things are wrong: an envelope that is none before plaintext before a key."""
+
+
+def _failure(members: Sequence[MemberFields], expectation: FieldExpectation) -> KitError | None:
+    for kinds, error in _KINDS:
+        first = next((finding for finding in _findings(members) if finding.kind in kinds), None)
+        if first is not None:
+            faults = sum(member.proof.faults for member in members)
+            return error(f"{first.reason}{f' (and {faults - 1:,} more findings)' if faults > 1 else ''}")
+    locked = sum(counts.locked for member in members for counts in member.proof.fields.values())
+    if expectation.keys is not None and locked:
+        return KeyUnusableError(
+            f"{locked:,} envelopes are locked: what opens their data keys was not given",
+            hint="without --keyring their form alone is judged",
+        )
+    return next(
+        (
+            _other(member, name)
+            for member in members
+            for name in member.proof.fields
+            if member.comparison(name) is Comparison.DIFFERS
+        ),
+        None,
+    )
+
+
+def _findings(members: Sequence[MemberFields]) -> Iterator[ProofFinding]:
+    for member in members:
+        yield from member.proof.findings
+
+
+def _other(member: MemberFields, name: str) -> DigestError:
+    before, now = member.recorded[name], member.proof.fields[name].digest
+    return DigestError(
+        f'field "{name}": {now.values:,} values are not the {before.values:,} that the signed statement digested',
+        where=str(member.collection.path),
+    )
+
+
+def _detail(members: Sequence[MemberFields], expectation: FieldExpectation) -> str:
+    fields = [counts for member in members for counts in member.proof.fields.values()]
+    envelopes = sum(counts.envelopes for counts in fields)
+    documents = sum(member.proof.documents for member in members)
+    detail = f"{envelopes:,} envelopes in {documents:,} documents of {len(members)} collections"
+    if expectation.keys is None:
+        return f"{detail}, judged without keys"
+    equal = sum(member.comparison(name) is Comparison.MATCHES for member in members for name in member.proof.fields)
+    return f"{detail}, all opened; {equal} of {len(fields)} fields are as digested before they were sealed"

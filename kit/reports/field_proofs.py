@@ -1,0 +1,72 @@
+"""What a verification found of mapped fields: ``fields`` of schemas/verify-report.md."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from kit.encryption import FieldProof
+from kit.ops.field_proof import MemberFields
+from kit.reports.table import table
+
+SHOWN_FINDINGS = 5
+"""Named in the text report for each member; the JSON report has them all (up to its own bound)."""
+_COUNTS = ("envelopes", "opened", "locked", "plaintext", "null", "missing", "skipped_owner", "faults")
+
+
+def member_fields_json(member: MemberFields) -> dict[str, Any]:
+    """Give one collection member."""
+    proof = member.proof
+    return {
+        "path": str(member.collection.path),
+        "db": member.collection.name.database,
+        "collection": member.collection.name.collection,
+        "documents": proof.documents,
+        "selected": proof.selected,
+        "withoutPartitionKey": proof.without_partition_key,
+        "halfEncrypted": proof.half_encrypted,
+        "canaries": proof.canaries,
+        "faults": proof.faults,
+        "fields": [_field_json(name, counts, member) for name, counts in proof.fields.items()],
+        "findings": [
+            {
+                "kind": finding.kind,
+                "tenant": finding.partition,
+                "document": finding.document,
+                "reason": finding.reason,
+            }
+            for finding in proof.findings
+        ],
+        "omittedFindings": proof.faults - len(proof.findings),
+    }
+
+
+def _field_json(name: str, counts: FieldProof, member: MemberFields) -> dict[str, Any]:
+    return {
+        "field": name,
+        **{_camel(count): getattr(counts, count) for count in _COUNTS},
+        "digest": member.comparison(name).value,
+    }
+
+
+def _camel(name: str) -> str:
+    first, *more = name.split("_")
+    return first + "".join(word.title() for word in more)
+
+
+def member_fields_lines(members: Sequence[MemberFields]) -> Iterator[str]:
+    """Give all members as a table, and the first findings of each."""
+    rows = [
+        (
+            f"{member.collection.name} {name}",
+            *(f"{getattr(counts, count):,}" for count in _COUNTS),
+            member.comparison(name).value,
+        )
+        for member in members
+        for name, counts in member.proof.fields.items()
+    ]
+    yield from table(("field", *(name.replace("_", "-") for name in _COUNTS), "digest"), rows)
+    for member in members:
+        yield from (f"{finding.kind}: {finding.reason}" for finding in member.proof.findings[:SHOWN_FINDINGS])
+        if member.proof.faults > SHOWN_FINDINGS:
+            yield f"and {member.proof.faults - SHOWN_FINDINGS:,} more in {member.collection.path}"

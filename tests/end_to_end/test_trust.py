@@ -1,0 +1,430 @@
+"""Policies at work: who may sign what, until when, and what was accepted before; named as the attacks of TUF."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings, strategies as st
+from jsonschema import Draft202012Validator
+
+from kit.signing import Algorithm, dsse, jws
+from tests.end_to_end import kits
+from tests.end_to_end.desk import Desk, key
+from tests.end_to_end.kits import MANIFEST, SIGNATURE, Outcome, kit
+
+MADE = "2025-10-20T00:00:00Z"
+LATER = "2026-02-01T00:00:00Z"
+
+
+def schema(name: str) -> Draft202012Validator:
+    return Draft202012Validator(json.loads((kits.ROOT / "schemas" / f"{name}.schema.json").read_text()))
+
+
+class Office:
+    """A desk with a policy: the vendor publishes, the site patches and audits."""
+
+    def __init__(self, desk: Desk) -> None:
+        self.desk = desk
+        self.policy = desk.keys / "policy.json"
+        self.state = desk.keys / "policy.json.state"
+
+    def init(self, *more: object, **roles: str) -> Path:
+        chosen = roles or {"vendor": "publisher", "site": "patcher,auditor"}
+        words = [word for name, role in chosen.items() for word in ("--key", self.desk.public(name), role)]
+        outcome = kit("trust", "init", self.policy, *words, *more)
+        assert outcome.code == 0, outcome
+        return self.policy
+
+    def add(self, name: str, *words: object, code: int = 0) -> Outcome:
+        outcome = kit("trust", "add", self.policy, self.desk.public(name), *words)
+        assert outcome.code == code, outcome
+        return outcome
+
+    def verify(self, path: Path, *options: object, at: str = LATER) -> Outcome:
+        return kit("verify", path, "--trust", self.policy, "--at", at, "--workers", 1, *options)
+
+    def valid(self, path: Path, *options: object, at: str = LATER) -> Outcome:
+        outcome = self.verify(path, *options, at=at)
+        assert (outcome.code, outcome.err) == (0, ""), outcome
+        return outcome
+
+    def refused(self, path: Path, code: int, *words: str, options: tuple[object, ...] = (), at: str = LATER) -> Outcome:
+        before = self.state.read_bytes() if self.state.exists() else None
+        outcome = self.verify(path, *options, at=at)
+        assert outcome.code == code, outcome
+        assert "\nvalid: " not in outcome.out
+        for word in words:
+            assert word in outcome.err, outcome
+        assert (self.state.read_bytes() if self.state.exists() else None) == before
+        return outcome
+
+    def kit(self, name: str, **changes: Any) -> Path:
+        members = kits.content()
+        return self.desk.kit(members, name=name, manifest=kits.manifest_of(members, **changes))
+
+
+@pytest.fixture
+def office(desk: Desk) -> Office:
+    return Office(desk)
+
+
+def test_vendor_then_site_then_another_site(office: Office) -> None:
+    office.init()
+    office.add("stranger", "--role", "patcher", "--name", "Site B", "--bundle-id", "small")
+    base = office.kit("kit.tar")
+    office.valid(base)
+    once = office.desk.patched(base, "--limit", 1, name="once.tar")
+    office.valid(once, "--deep")
+    twice = office.desk.patched(once, name="twice.tar", by="stranger", trusting=("vendor", "site"))
+    outcome = office.valid(twice, "--deep")
+    assert "(Site B) as patcher (1 needed)" in outcome.out
+    assert "2 earlier generations, from 3" in outcome.out
+    office.refused(once, 8, "generation 5 made of the publisher's 3 was accepted before")
+    office.add("site", "--role", "patcher", "--revoke", "compromised")
+    office.refused(twice, 4, "manifest/history/3/patch.intoto.json", "was revoked")
+
+
+@pytest.mark.parametrize(
+    ("roles", "code"),
+    [
+        ({"vendor": "patcher", "site": "patcher"}, 4),
+        ({"vendor": "publisher", "site": "publisher"}, 4),
+        ({"vendor": "auditor", "site": "patcher"}, 4),
+        ({"site": "publisher,patcher"}, 4),
+    ],
+    ids=["patchers only", "publishers only", "an auditor for the publisher", "the site for everybody"],
+)
+def test_arbitrary_software_by_a_key_in_the_wrong_role(roles: dict[str, str], code: int, office: Office) -> None:
+    office.init(**roles)
+    office.refused(office.desk.patched(), code)
+
+
+def test_a_site_cannot_pass_its_own_kit_off_as_published(office: Office) -> None:
+    office.init()
+    office.refused(office.desk.kit(signer="site"), 4, "it has the role auditor, patcher")
+
+
+def test_a_collection_beyond_the_patchers_limits(office: Office) -> None:
+    office.init(vendor="publisher")
+    office.add("site", "--role", "patcher", "--collection", "*.advisory_raw")
+    office.refused(office.desk.patched(), 4, "may not sign dump/concelier/advisory_observations.bson")
+    office.add("site", "--role", "patcher", "--collection", "*.advisory_observations")
+    office.valid(office.desk.patched(name="again.tar"))
+
+
+def test_two_persons_must_publish_and_one_does_not_count_for_two(office: Office) -> None:
+    office.init("--threshold", "publisher", 2, vendor="publisher", stranger="publisher")
+    office.refused(office.desk.kit(), 4, "signed by 1 of the 2 publisher keys needed")
+    members = kits.signed(kits.content(), None)
+    both = jws.sign(members[MANIFEST], [key("vendor"), key("stranger")])
+    office.valid(office.desk.write(members | {SIGNATURE: both}, "both.tar"))
+    twice = json.loads(both)
+    twice["signatures"][1] = twice["signatures"][0]
+    office.refused(office.desk.write(members | {SIGNATURE: json.dumps(twice).encode()}, "twice.tar"), 5, "2 times")
+
+
+def test_an_algorithm_that_the_policy_does_not_allow(office: Office) -> None:
+    office.desk.add_key("edwards", Algorithm.ED25519)
+    office.init("--algorithm", "Ed25519", vendor="publisher", edwards="publisher")
+    office.refused(office.desk.kit(), 4, "ES256 is not allowed")
+
+
+class TestTime:
+    def test_an_indefinite_freeze(self, office: Office) -> None:
+        office.init()
+        path = office.kit("kit.tar", stalenessWindowHours=48)
+        office.valid(path, at="2025-10-22T00:00:00Z")
+        office.refused(path, 7, "49 hours before", at="2025-10-22T01:00:00Z")
+        office.refused(path, 7, "cannot be told", at="2025-10-19T00:00:00Z")
+
+    def test_a_patch_makes_no_stale_data_fresh(self, office: Office) -> None:
+        office.init()
+        base = office.kit("kit.tar", stalenessWindowHours=48)
+        office.refused(office.desk.patched(base, name="p.tar"), 7, at=kits.AT)
+
+    def test_the_policys_window_goes_before_the_kits_own(self, office: Office) -> None:
+        office.init("--staleness-hours", 1)
+        office.refused(office.kit("kit.tar", stalenessWindowHours=999_999), 7, "1 are allowed")
+
+    def test_an_expired_key_and_one_before_its_time(self, office: Office) -> None:
+        office.init(site="patcher")
+        office.add("vendor", "--role", "publisher", "--not-after", "2025-12-01T00:00:00Z")
+        path = office.desk.kit()
+        office.valid(path, at="2025-11-01T00:00:00Z")
+        office.refused(path, 7, "expired at")
+        # What a site patched while the key was good is covered by the site's own signature.
+        office.valid(office.desk.patched(path, name="p.tar"))
+        office.add("vendor", "--role", "publisher", "--not-before", "2025-12-01T00:00:00Z")
+        office.refused(path, 7, "is good from")
+
+    def test_a_compromised_key_whatever_date_it_writes(self, office: Office) -> None:
+        office.init()
+        path = office.desk.kit()
+        office.add("vendor", "--role", "publisher", "--revoke", "compromised", "--at", LATER)
+        office.refused(path, 4, "was revoked", at="2025-11-01T00:00:00Z")
+        office.refused(path, 4, "was revoked", options=("--force", "--reason", "I insist"))
+
+    def test_a_superseded_key_still_vouches_for_what_is_older(self, office: Office) -> None:
+        office.init()
+        office.add("vendor", "--role", "publisher", "--revoke", "superseded", "--at", "2025-12-01T00:00:00Z")
+        office.valid(office.desk.kit())
+        office.refused(office.kit("new.tar", createdAt="2025-12-02T00:00:00Z"), 4, "was revoked")
+
+    def test_an_expired_policy(self, office: Office) -> None:
+        office.init("--expires-at", "2026-01-01T00:00:00Z")
+        path = office.desk.kit()
+        office.valid(path, at=MADE)
+        office.refused(path, 7, "the policy expired", options=("--force", "--reason", "I insist"))
+
+
+class TestRollback:
+    def test_an_older_generation(self, office: Office) -> None:
+        office.init()
+        old, new = office.kit("old.tar"), office.kit("new.tar", generation=4)
+        office.valid(old)
+        office.valid(new)
+        office.valid(new)
+        office.refused(old, 8, "generation 3 of 'small', but generation 4 was accepted before")
+
+    def test_the_same_generation_with_other_bytes(self, office: Office) -> None:
+        office.init()
+        office.valid(office.kit("one.tar"))
+        office.refused(office.kit("other.tar", version="2025.11"), 8, "but was accepted before with")
+
+    def test_a_refused_kit_does_not_raise_the_floor(self, office: Office) -> None:
+        office.init()
+        members = kits.content() | {"more.txt": b"x"}
+        bad = office.desk.kit(members, name="bad.tar", manifest=kits.manifest_of(kits.content(), generation=9))
+        office.refused(bad, 2, "more.txt")
+        office.valid(office.kit("kit.tar"))
+
+    def test_the_policys_floor_cannot_be_forced(self, office: Office) -> None:
+        office.init("--minimum-generation", "small", 4)
+        office.refused(office.kit("kit.tar"), 8, "policy's minimum", options=("--force", "--reason", "I insist"))
+        # Nor climbed over by patching.
+        office.refused(office.desk.patched(name="p.tar"), 8, "policy's minimum")
+
+    def test_an_override_is_recorded_shown_and_lowers_nothing(self, office: Office) -> None:
+        office.init()
+        old, new = office.kit("old.tar"), office.kit("new.tar", generation=4)
+        office.valid(new)
+        outcome = office.valid(old, "--force", "--reason", "the new one is broken")
+        assert "FORCED" in outcome.out
+        office.refused(old, 8)
+        shown = kit("trust", "show", office.policy, "--json").json
+        schema("trust-report").validate(shown)
+        schema("trust-state").validate(shown["state"])
+        assert shown["state"]["bundles"]["small"]["generation"] == 4
+        assert shown["state"]["overrides"][0] | {"manifestSha256": ""} == {
+            "at": LATER,
+            "bundleId": "small",
+            "manifestSha256": "",
+            "refusal": "generation 3 of 'small', but generation 4 was accepted before",
+            "reason": "the new one is broken",
+        }
+        assert "the new one is broken" in kit("trust", "show", office.policy).out
+
+    def test_a_foreign_kit_without_a_bundle_has_no_memory(self, office: Office) -> None:
+        office.init()
+        members = kits.content()
+        office.valid(office.desk.kit(members, name="f.tar", manifest=kits.foreign_manifest_of(members)))
+        assert json.loads(office.state.read_bytes())["bundles"] == {}
+
+    def test_a_lost_state_is_a_first_use_and_a_broken_one_is_not(self, office: Office) -> None:
+        office.init()
+        office.state.unlink()
+        assert "first kit of 'small'" in office.valid(office.kit("kit.tar")).out
+        office.state.write_bytes(b"{}")
+        office.refused(office.kit("kit2.tar"), 11)
+
+
+class TestPolicies:
+    def test_any_byte_changed(self, office: Office) -> None:
+        office.init()
+        path, whole = office.desk.kit(), office.policy.read_bytes()
+        for at in range(0, len(whole), 7):
+            office.policy.write_bytes(bytes([*whole[:at], whole[at] ^ 1, *whole[at + 1 :]]))
+            outcome = office.verify(path)
+            assert outcome.code in {4, 8, 9, 11}, outcome
+            assert "valid: " not in outcome.out
+        office.policy.write_bytes(whole)
+        office.valid(path)
+
+    def test_a_policy_with_root_keys_is_rotated_and_nothing_else(self, office: Office) -> None:
+        desk = office.desk
+        for name in ("root-a", "root-b"):
+            desk.add_key(name)
+        path, new, newer = desk.kit(), desk.keys / "policy-2.json", desk.keys / "policy-3.json"
+        office.init(**{"vendor": "publisher", "root-a": "root"})
+        office.refused(path, 3, "kit trust sign")
+        sign = ("--signing-key", desk.keys / "root-a")
+        assert kit("trust", "sign", office.policy, *sign).code == 0
+        office.valid(path)
+        office.add("site", "--role", "patcher", code=64)
+        office.add("root-b", "--role", "root", "--output", new)
+        assert kit("trust", "rotate", office.policy, new).code == 3
+        assert kit("trust", "sign", new, "--signing-key", desk.keys / "root-b").code == 0
+        kit("trust", "rotate", office.policy, new).refused(4, "by the old policy, version 1")
+        assert kit("trust", "sign", new, *sign).out.count("signed by") == 2
+        assert kit("trust", "rotate", office.policy, new).code == 0
+        office.valid(path)
+        office.add("site", "--role", "patcher", "--output", newer)
+        assert kit("trust", "sign", newer, *sign, "--json").code == 0
+        kit("trust", "rotate", office.policy, new).refused(8, "does not follow")
+        assert kit("trust", "rotate", office.policy, newer, "--json").json["policy"]["version"] == 3
+        signature = Path(f"{office.policy}.jws")
+        signature.write_bytes(signature.read_bytes()[:-9] + b'AAAAAA"\n}')
+        office.refused(path, 5)
+
+    def test_a_rotation_that_was_cut_off_is_finished(self, office: Office) -> None:
+        office.init()
+        new = office.desk.keys / "policy-2.json"
+        office.add("stranger", "--role", "patcher", "--output", new)
+        state = json.loads(office.state.read_bytes())
+        state["policy"] = {"version": 2, "sha256": kits.sha256(new.read_bytes())}
+        office.state.write_text(json.dumps(state))
+        office.refused(office.desk.kit(), 8)
+        assert kit("trust", "rotate", office.policy, new).code == 0
+        office.valid(office.desk.kit(name="again.tar"))
+
+    def test_nothing_is_overwritten(self, office: Office) -> None:
+        office.init()
+        again = kit("trust", "init", office.policy, "--key", office.desk.public("vendor"), "publisher")
+        again.refused(74, "never overwritten")
+
+    @pytest.mark.parametrize(
+        ("words", "code"),
+        [
+            (("--force",), 64),
+            (("--reason", "r"), 64),
+            (("--at", "noon"), 64),
+            (("--receipt", "r.json"), 64),
+        ],
+    )
+    def test_options_that_do_not_go_together(self, words: tuple[object, ...], code: int, office: Office) -> None:
+        office.init()
+        office.verify(office.desk.kit(), *words).refused(code)
+        path = office.desk.kit(name="k.tar")
+        kit("verify", path, "--trust", office.policy, *office.desk.trust("vendor")).refused(64)
+        kit("verify", path, *office.desk.trust("vendor"), "--force", "--reason", "r").refused(64)
+        kit("verify", path, "--trust", office.desk.keys / "none.json").refused(1, "kit trust init")
+        kit("trust", "init", "p.json", "--key", office.desk.public("vendor"), "king").refused(64, "names no role")
+
+
+class TestPatch:
+    def patch(self, office: Office, path: Path, *options: object, by: str = "site") -> Outcome:
+        signing = ("--signing-key", office.desk.keys / by, "--created-at", kits.AT, "--at", LATER, "--workers", 1)
+        output = ("--output", office.desk.kits / f"out-{path.name}")
+        return kit("patch", path, *output, "--trust", office.policy, *signing, *options)
+
+    def test_the_base_and_the_result_are_judged_by_the_policy(self, office: Office) -> None:
+        office.init()
+        path = office.kit("kit.tar")
+        assert self.patch(office, path).code == 0
+        office.valid(office.desk.kits / "out-kit.tar", "--deep")
+        self.patch(office, office.kit("other.tar"), by="vendor").refused(4, "the signing key")
+        self.patch(office, office.kit("more.tar"), by="stranger").refused(4, "the policy does not name it")
+
+    def test_a_base_that_was_rolled_back(self, office: Office) -> None:
+        office.init()
+        office.valid(office.kit("new.tar", generation=4))
+        self.patch(office, office.kit("old.tar")).refused(8)
+
+    def test_trust_is_said_in_one_way(self, office: Office) -> None:
+        office.init()
+        path = office.kit("kit.tar")
+        self.patch(office, path, *office.desk.trust("vendor")).refused(64)
+        self.patch(office, path, "--insecure-unverified-base").refused(64)
+
+
+class TestReceipt:
+    def receipt(self, office: Office, path: Path, *options: object, by: str = "site") -> tuple[Outcome, Path]:
+        place = office.desk.keys / f"{path.name}.receipt.json"
+        signing = ("--receipt", place, "--signing-key", office.desk.keys / by)
+        return office.verify(path, *signing, *options), place
+
+    def opened(self, place: Path, by: str = "site") -> dict[str, Any]:
+        payload = dsse.verify(place.read_bytes(), {key(by).public.key_id: key(by).public}).payload
+        statement: dict[str, Any] = json.loads(payload)
+        schema("receipt").validate(statement)
+        return statement
+
+    def test_of_a_valid_kit(self, office: Office) -> None:
+        office.init()
+        path = office.kit("kit.tar")
+        outcome, place = self.receipt(office, path, "--deep")
+        assert outcome.code == 0, outcome
+        statement = self.opened(place)
+        predicate = statement["predicate"]
+        assert {s["name"]: s["digest"]["sha256"] for s in statement["subject"]} == {
+            "kit.tar": kits.sha256(path.read_bytes()),
+            MANIFEST: kits.sha256(kits.read(path)[MANIFEST]),
+        }
+        assert predicate["verificationResult"] == "PASSED"
+        assert predicate["timeVerified"] == LATER
+        assert predicate["policy"]["digest"]["sha256"] == kits.sha256(office.policy.read_bytes())
+        assert {"OFFLINE_KIT_FRESH", "OFFLINE_KIT_DOCUMENTS"} <= set(predicate["verifiedLevels"])
+        again, _ = self.receipt(office, path, "--deep")
+        again.refused(74)
+
+    def test_of_a_refused_and_of_a_forced_kit(self, office: Office) -> None:
+        office.init()
+        office.valid(office.kit("new.tar", generation=4))
+        outcome, place = self.receipt(office, office.kit("old.tar"))
+        assert outcome.code == 8
+        assert self.opened(place)["predicate"]["verifiedLevels"] == ["FAILED"]
+        outcome, place = self.receipt(office, office.kit("forced.tar"), "--force", "--reason", "r")
+        assert outcome.code == 0
+        assert "OFFLINE_KIT_FRESH" not in self.opened(place)["predicate"]["verifiedLevels"]
+
+    def test_by_who_is_no_auditor(self, office: Office) -> None:
+        office.init()
+        for by in ("vendor", "stranger"):
+            outcome, place = self.receipt(office, office.kit(f"{by}.tar"), by=by)
+            assert outcome.code == 4, outcome
+            assert not place.exists()
+
+    def test_of_a_kit_that_cannot_be_read(self, office: Office) -> None:
+        office.init()
+        path = office.desk.kits / "cut.tar"
+        path.write_bytes(office.kit("kit.tar").read_bytes()[:700])
+        outcome, place = self.receipt(office, path)
+        assert outcome.code == 11, outcome
+        assert not place.exists()
+
+    def test_under_bare_keys(self, office: Office) -> None:
+        path, place = office.desk.kit(), office.desk.keys / "r.json"
+        words = ("--receipt", place, "--signing-key", office.desk.keys / "stranger", "--at", LATER)
+        assert office.desk.verify(path, options=words).code == 0
+        assert self.opened(place, "stranger")["predicate"]["verificationResult"] == "PASSED"
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_any_single_byte_of_what_is_signed_changed_is_never_valid(
+    data: st.DataObject, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    office, members = _patched(tmp_path_factory)
+    name = data.draw(st.sampled_from([name for name in members if name.startswith("manifest/")]))
+    body = members[name]
+    at = data.draw(st.integers(0, len(body) - 1))
+    byte = data.draw(st.integers(1, 255))
+    changed = bytes([*body[:at], body[at] ^ byte, *body[at + 1 :]])
+    path = office.desk.write({**members, name: changed}, "changed.tar")
+    outcome = office.verify(path)
+    assert outcome.code != 0, (name, at, byte)
+    assert "valid: " not in outcome.out
+
+
+_OFFICES: dict[str, tuple[Office, kits.Members]] = {}
+
+
+def _patched(factory: pytest.TempPathFactory) -> tuple[Office, kits.Members]:
+    if not _OFFICES:
+        office = Office(Desk(factory.mktemp("office")))
+        office.init()
+        _OFFICES["one"] = office, kits.read(office.desk.patched(name="whole.tar"))
+    return _OFFICES["one"]

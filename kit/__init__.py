@@ -18,11 +18,38 @@ Each verb takes frozen values, returns a frozen report, prints nothing, and rais
     keys = {publisher.key_id: publisher, site.public.key_id: site.public}
     assert verify(Path("patched.tar.zst"), Expectation(trusted=keys)).failure is None
 
+Field encryption has one more step, a keyring (``docs/library.md``)::
+
+    create_keyring(path, new_keyring(PassphraseRecord.make(passphrase, random=os.urandom), now=now))
+    PatchRequest(…, transforms=(EncryptFields(field_map=shipped("notelett"), profile=Profile.BOUND),), keying=Keying(…))
+    verify(…, mapped=FieldExpectation(field_map=…, keys=unlock_keyring(…).key_set()))
+
 Whatever is not named here may change without notice; what is written to disk is fixed by the documents in ``schemas/``.
 """
 
-from kit.encryption import Credentials, FieldMap, Profile, shipped
+from kit.encryption import (
+    AgeRecord,
+    Credentials,
+    FieldMap,
+    Keyring,
+    KeyringFile,
+    KeySet,
+    PassphraseRecord,
+    Profile,
+    RandomIv,
+    RsaRecord,
+    Scope,
+    SyntheticIv,
+    UnlockedKeyring,
+    create as create_keyring,
+    load as load_keyring,
+    new_keyring,
+    rewrap as rewrap_keyring,
+    shipped,
+    unlock as unlock_keyring,
+)
 from kit.errors import KitError
+from kit.ops.field_proof import Comparison, FieldExpectation, MemberFields
 from kit.ops.inspect import InspectReport, inspect
 from kit.ops.keying import Keying
 from kit.ops.kits import Environment
@@ -42,38 +69,57 @@ from kit.signing import (
 from kit.transforms.encrypt_fields import EncryptFields
 from kit.transforms.protocol import Transform
 from kit.transforms.raw_linkset import CacheMap, RawLinkset, parse_cache_map
-from kit.values import Limits, Timestamp
+from kit.values import CollectionName, Limits, Timestamp
 
 __all__ = [
+    "AgeRecord",
     "Algorithm",
     "CacheMap",
+    "CollectionName",
+    "Comparison",
     "Credentials",
     "EncryptFields",
     "Environment",
     "Expectation",
+    "FieldExpectation",
     "FieldMap",
     "InspectReport",
+    "KeySet",
     "Keying",
+    "Keyring",
+    "KeyringFile",
     "KitError",
     "Limits",
+    "MemberFields",
     "Output",
+    "PassphraseRecord",
     "PatchReport",
     "PatchRequest",
     "PrivateKey",
     "Profile",
     "PublicKey",
+    "RandomIv",
     "RawLinkset",
+    "RsaRecord",
+    "Scope",
+    "SyntheticIv",
     "Timestamp",
     "Transform",
+    "UnlockedKeyring",
     "VerifyReport",
+    "create_keyring",
     "generate",
     "inspect",
+    "load_keyring",
     "load_private",
     "load_public",
+    "new_keyring",
     "parse_cache_map",
     "patch",
     "plan",
+    "rewrap_keyring",
     "shipped",
+    "unlock_keyring",
     "verify",
     "write_private",
     "write_public",

@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Any
 
 import deflate
+import pyrage
 import zstandard
 from isal import isal_zlib
 
@@ -34,7 +35,9 @@ ROOT = Path(__file__).resolve().parents[1]
 if str(ROOT) not in sys.path:  # run as a file: its folder is on the path, but not the one above
     sys.path.insert(0, str(ROOT))
 
+from kit.encryption import AgeRecord, create, new_keyring  # noqa: E402
 from kit.signing import Algorithm, generate, write_private, write_public  # noqa: E402
+from kit.values import Timestamp  # noqa: E402
 from scripts import bench_kits  # noqa: E402
 
 STEP = 1 << 20
@@ -44,6 +47,7 @@ CASES = (
     bench_kits.Case(source="content", member=".zst"),
     bench_kits.Case(source="content", member=".gz"),
     bench_kits.Case(source="content", container="tar.gz"),
+    bench_kits.Case(source=bench_kits.ENCRYPT),
 )
 
 
@@ -143,6 +147,8 @@ def bench_case(case: bench_kits.Case, observations: int, *, runs: int, workers: 
     size = bench_kits.make_kit(kit, case, observations, key)
     me, cli = [sys.executable, __file__], [sys.executable, "-c", "from kit.cli import main; main()"]
     patch = [*cli, "patch", str(kit), "-o", str(out), "--signing-key", str(key_path), "--trusted-key", str(public)]
+    if case.source == bench_kits.ENCRYPT:
+        patch += encryption(folder)
     verify = [*cli, "verify", str(out), "--trusted-key", str(public), "--workers", str(workers)]
     rows: list[dict[str, Run]] = []
     for _ in range(runs):
@@ -159,6 +165,24 @@ def bench_case(case: bench_kits.Case, observations: int, *, runs: int, workers: 
             }
         )
     return _summary(case, observations=observations, size=size, workers=workers, stored=kit.stat().st_size, rows=rows)
+
+
+def encryption(folder: Path) -> list[str]:
+    """Give the options of an encryption with a keyring that needs no passphrase: keys are made, for every run the same.
+
+    The uses that each run reserves are all that changes in it.
+    """
+    keyring, field_map = folder / "bench-TEST-ONLY.keyring", folder / "bench.map.json"
+    if not keyring.exists():
+        identity = pyrage.x25519.Identity.generate()
+        (folder / "bench-TEST-ONLY.identity").write_text(f"{identity}\n")
+        record = AgeRecord.make((str(identity.to_public()),))
+        create(keyring, new_keyring(record, now=Timestamp(0)))
+        field_map.write_text(json.dumps(bench_kits.FIELD_MAP))
+    return [
+        *("--transform", "encrypt-fields", "--field-map", str(field_map), "--keyring", str(keyring)),
+        *("--age-identity", str(folder / "bench-TEST-ONLY.identity"), "--rollback-note", "a measurement"),
+    ]
 
 
 def _summary(

@@ -31,6 +31,23 @@ TENANTS = ("default", "acme", "globex")
 DIGITS = 9
 MARK = b"#" * DIGITS
 FOLDER = "concelier/dump/concelier"
+ENCRYPT = "encrypt"
+FIELD_MAP = {
+    "schemaVersion": "1",
+    "product": "bench",
+    "collections": [
+        {
+            "collection": "notes",
+            "partitionKey": "workspaceId",
+            "fields": ["body"],
+            "context": "notes",
+            "userIdField": "userId",
+        }
+    ],
+}
+BODY_CHARACTERS = 2000
+OWNERS = 100
+_STRIDE = 2_654_435_761
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +55,7 @@ class Case:
     """What kind of kit to make."""
 
     source: str
-    """Where rawLinkset will come from: content or snapshot."""
+    """Where rawLinkset will come from: content or snapshot; or ``encrypt``: notes with a field to encrypt."""
     container: str = "tar.zst"
     member: str = ""
     """The codec of the collections: "", ".gz" or ".zst"."""
@@ -46,6 +63,8 @@ class Case:
     @property
     def name(self) -> str:
         """How the case is called in results."""
+        if self.source == ENCRYPT:
+            return f"encrypt-fields, .bson{self.member} in {self.container}"
         return f"{self.source}, .bson{self.member} in {self.container}"
 
 
@@ -94,12 +113,7 @@ def _made_up(chance: random.Random) -> dict[str, Any]:
 
 def make_kit(path: Path, case: Case, observations: int, key: PrivateKey) -> int:
     """Write a signed kit of ``observations`` documents; give the bytes of its members, decompressed."""
-    records = load_records()
-    members: list[tuple[str, int, Iterator[bytes]]] = []
-    templates = [_template(record, number) for number, record in enumerate(records)]
-    members.append(_member("advisory_observations", [template[0] for template in templates], observations))
-    if case.source == "snapshot":
-        members.append(_member("advisory_raw", [template[1] for template in templates], observations))
+    members = _notes(observations) if case.source == ENCRYPT else _observations(case, observations)
     files: list[dict[str, Any]] = []
     with path.open("wb") as raw, _compressed(raw, case.container) as stream:
         for name, size, chunks in members:
@@ -115,6 +129,43 @@ def make_kit(path: Path, case: Case, observations: int, key: PrivateKey) -> int:
             _put(stream, name, len(data), iter([data]), hashlib.sha256())
         stream.write(bytes(1024))
     return sum(size for _, size, _ in members)
+
+
+def _observations(case: Case, count: int) -> list[tuple[str, int, Iterator[bytes]]]:
+    templates = [_template(record, number) for number, record in enumerate(load_records())]
+    members = [_member("advisory_observations", [template[0] for template in templates], count)]
+    if case.source == "snapshot":
+        members.append(_member("advisory_raw", [template[1] for template in templates], count))
+    return members
+
+
+def _notes(count: int) -> list[tuple[str, int, Iterator[bytes]]]:
+    """Make notes of some owners; their texts are as unlike one another as texts are, also to the pump's compressor."""
+    chance = random.Random(1)  # noqa: S311  no secret
+    words = ["".join(chance.choices("abcdefghijklmnopqrstuvwxyz", k=chance.randint(2, 9))) for _ in range(5000)]
+    text = " ".join(chance.choices(words, k=2_500_000)).encode()
+    place = b"@" * BODY_CHARACTERS
+    parts = [
+        bson.encode(
+            {
+                "_id": f"note:{MARK.decode()}",
+                "workspaceId": f"w{number % 7}",
+                "userId": f"user{number:03}",
+                "title": "A note",
+                "body": place.decode(),
+            }
+        ).split(place)
+        for number in range(OWNERS)
+    ]
+
+    def documents() -> Iterator[bytes]:
+        for number in range(count):
+            head, tail = parts[number % OWNERS]
+            start = number * _STRIDE % (len(text) - BODY_CHARACTERS)
+            yield head.replace(MARK, b"%0*d" % (DIGITS, number)) + text[start : start + BODY_CHARACTERS] + tail
+
+    size = sum(map(len, parts[0])) + BODY_CHARACTERS
+    return [("notes", size * count, documents())]
 
 
 def _manifest(files: list[dict[str, Any]]) -> dict[str, Any]:

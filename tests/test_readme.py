@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+import kit
 from scripts import make_docs
 
 ROOT = make_docs.ROOT
@@ -32,9 +33,10 @@ def test_the_check_neither_writes_nor_complains(capsys: pytest.CaptureFixture[st
     assert capsys.readouterr().err == ""
 
 
-def test_the_library_example_is_true(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("page", ["README.md", "docs/library.md"])
+def test_the_library_example_is_true(page: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
-    outcome = doctest.testfile(str(make_docs.README), module_relative=False)
+    outcome = doctest.testfile(str(ROOT / page), module_relative=False)
     assert outcome.attempted > 10
     assert outcome.failed == 0
 
@@ -43,3 +45,8 @@ def test_the_library_example_is_true(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_a_page_links_to_is_there(page: Path) -> None:
     missing = [link for link in LINK.findall(page.read_text()) if not (page.parent / link).exists()]
     assert missing == []
+
+
+def test_what_the_package_exports_is_there_sorted_and_documented() -> None:
+    assert sorted(kit.__all__) == kit.__all__
+    assert [name for name in kit.__all__ if not (getattr(kit, name).__doc__ or "").strip()] == []

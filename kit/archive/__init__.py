@@ -19,6 +19,7 @@ from kit.archive.destination import ArchiveDestination, CountingDestination, Des
 from kit.archive.encoding import FRAME_BYTES, Frame, encode, encode_frame
 from kit.archive.folder_destination import FolderDestination
 from kit.archive.reader import Container, KitReader, open_kit
+from kit.archive.secret_output import SecretOutput
 from kit.archive.source import read_small
 from kit.archive.tar_headers import EntryKind
 from kit.archive.tar_reader import Member
@@ -35,6 +36,7 @@ __all__ = [
     "Job",
     "KitReader",
     "Member",
+    "SecretOutput",
     "Slot",
     "add_bytes",
     "backup_path",

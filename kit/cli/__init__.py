@@ -16,12 +16,14 @@ from types import FrameType
 
 import click
 
+from kit.cli.approval import approval_group
 from kit.cli.exit_codes import OK, exit_code, table_text
 from kit.cli.inspect import inspect_command
 from kit.cli.keyring import keyring_group
 from kit.cli.keys import keys_group
 from kit.cli.output import print_error, silence_standard_output, wants_json
 from kit.cli.patch import patch_command, plan_command
+from kit.cli.recover import audit_group, recover_command
 from kit.cli.trust import trust_group
 from kit.cli.verify import verify_command
 from kit.errors import InterruptedRunError, KitError, UsageError
@@ -46,6 +48,9 @@ kit.add_command(verify_command)
 kit.add_command(keys_group)
 kit.add_command(trust_group)
 kit.add_command(keyring_group)
+kit.add_command(recover_command)
+kit.add_command(approval_group)
+kit.add_command(audit_group)
 
 
 def main() -> None:

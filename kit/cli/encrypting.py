@@ -13,7 +13,6 @@ import click
 
 from kit.cli.options import FILE, ask_passphrase, read_file
 from kit.encryption import (
-    NO_KEYS,
     SHIPPED,
     Credentials,
     FieldMap,
@@ -55,7 +54,6 @@ class EncryptOptions:
         return EncryptFields(
             field_map=field_map(self.field_map),
             profile=Profile[self.profile.upper()],
-            keys=NO_KEYS,
             iv=RandomIv(os.urandom) if self.iv == "random" else SyntheticIv(),
             partitions=frozenset(tenants) or None,
             stop_at_errors=stop_at_errors,

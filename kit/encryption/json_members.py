@@ -46,6 +46,10 @@ class Members:
             raise self.refusal(f"has no {name!r}")
         return self.typed(self._left.pop(name), kind, name)
 
+    def taken(self, name: str) -> Any:
+        """Give the member ``name``, which is there, whatever its type; for true and false, which are no integers."""
+        return self._left.pop(name)
+
     def __contains__(self, name: str) -> bool:
         return name in self._left
 

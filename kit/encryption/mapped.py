@@ -125,6 +125,10 @@ class MappedDocument:
 
     def replaced(self, sealed: Sequence[tuple[MappedValue, bytes]]) -> bytes:
         """Put subdocuments in the places of values of this document; the names and everything else stay."""
+        return self.with_values([(value, int(Kind.DOCUMENT), subdocument) for value, subdocument in sealed])
+
+    def with_values(self, changes: Sequence[tuple[MappedValue, int, bytes]]) -> bytes:
+        """Put values of the type bytes given in the places of values; the names and everything else stay."""
         return replace_at(
             self.document,
             [
@@ -133,10 +137,10 @@ class MappedDocument:
                     start=value.start - len(value.field.steps[-1]) - 2,  # NUL, name, type byte
                     value=value.start,
                     end=value.end,
-                    kind=Kind.DOCUMENT,
-                    new=subdocument,
+                    kind=kind,
+                    new=new,
                 )
-                for value, subdocument in sorted(sealed, key=lambda pair: pair[0].start)
+                for value, kind, new in sorted(changes, key=lambda change: change[0].start)
             ],
         )
 

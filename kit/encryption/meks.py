@@ -198,7 +198,7 @@ class AgeRecord:
         if not recipients:
             raise KeyUnusableError("no age recipient, so that nobody could open the keys", where=where)
         for recipient in recipients:
-            _age_recipient(recipient, where)
+            age_recipient(recipient, where)
         return cls(recipients=recipients)
 
     @classmethod
@@ -212,12 +212,12 @@ class AgeRecord:
 
     def activate(self, credentials: Credentials, *, version: int, where: str) -> MasterKey:  # noqa: ARG002
         """See :class:`MasterKeyRecord`."""
-        age = _pyrage(where)
+        age = pyrage_module(where)
         try:
             identities = [age.x25519.Identity.from_str(text) for text in credentials.age_identities]
         except age.IdentityError as error:
             raise KeyUnusableError("not an age identity (AGE-SECRET-KEY-1…)", where=where) from error
-        return _Age(age, [_age_recipient(text, where) for text in self.recipients], identities)
+        return _Age(age, [age_recipient(text, where) for text in self.recipients], identities)
 
 
 class _Age:
@@ -310,7 +310,12 @@ def _rsa_private(credentials: Credentials, where: str) -> rsa.RSAPrivateKey:
     return key
 
 
-def _pyrage(where: str) -> ModuleType:
+def pyrage_module(where: str) -> ModuleType:
+    """Give the module that speaks age.
+
+    Raises:
+        KeyUnusableError: It is not installed.
+    """
     # Imported only for a keyring that needs it: a native module of some megabytes, which most runs never use.
     try:
         return importlib.import_module("pyrage")
@@ -318,8 +323,13 @@ def _pyrage(where: str) -> ModuleType:
         raise KeyUnusableError("age recipients need the package pyrage", where=where) from error
 
 
-def _age_recipient(text: str, where: str) -> Any:
-    age = _pyrage(where)
+def age_recipient(text: str, where: str) -> Any:
+    """Read an age recipient.
+
+    Raises:
+        KeyUnusableError: It is none, or not of X25519.
+    """
+    age = pyrage_module(where)
     try:
         return age.x25519.Recipient.from_str(text)
     except age.RecipientError as error:

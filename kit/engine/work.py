@@ -15,6 +15,7 @@ from pathlib import Path
 from kit.archive import encode
 from kit.documents import Run
 from kit.encryption import KeySet, MappedCollection, Needs, Proof, prove
+from kit.encryption.restoring import Restored, Restoring, restore
 from kit.engine.lookup import EmptyLookup, LookupReader
 from kit.transforms import coverage
 from kit.transforms.coverage import Tally
@@ -117,6 +118,16 @@ def needs_run(transform: EncryptFields, name: CollectionName, run: Run) -> Needs
 def prove_run(mapped: MappedCollection, run: Run, keys: KeySet | None, canaries: tuple[bytes, ...]) -> Proof:
     """Look at every mapped value of a run; what is not as it must be is in the result."""
     return prove(mapped, run, run.first, keys=keys, canaries=canaries)
+
+
+def restore_run(restoring: Restoring, name: CollectionName, run: Run) -> Restored:
+    """Restore what is in scope of a run.
+
+    Raises:
+        KitError: A document cannot be judged, or a value in scope does not open; names the document's ordinal.
+        UsageError: The field map does not name the collection.
+    """
+    return restore(restoring, restoring.mapped(name), list(run), run.first)
 
 
 def _limit(changes: Sequence[Change], touched: set[int], limit: int | None) -> None:

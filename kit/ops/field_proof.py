@@ -14,7 +14,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace as with_changes
 
 from kit.encryption import (
-    NO_KEYS,
     FieldMap,
     FieldProof,
     KeySet,
@@ -80,9 +79,7 @@ class FieldExpectation:
 
     def digests_of_parameters(self) -> frozenset[Sha256]:
         """Give how a statement names a run of encrypt-fields with this map, profile and selection."""
-        run = EncryptFields(
-            field_map=self.field_map, profile=self.profile, keys=NO_KEYS, iv=SyntheticIv(), partitions=self.tenants
-        )
+        run = EncryptFields(field_map=self.field_map, profile=self.profile, iv=SyntheticIv(), partitions=self.tenants)
         return frozenset(parameters_digest(with_changes(run, iv=iv)) for iv in (SyntheticIv(), RandomIv(bytes)))
 
     def mapped(self, member: CollectionMember) -> MappedCollection | None:

@@ -13,7 +13,7 @@ from typing import Any
 
 from securesystemslib.dsse import Envelope
 
-from kit.errors import ContentError, LimitError, SignatureError, UnsignedError
+from kit.errors import ContentError, LimitError, SignatureError, UnsignedError, UsageError
 from kit.signing.base64_text import standard_decode, standard_encode
 from kit.signing.check import Candidate, Claim, SignatureCheck, in_signing_order, judge
 from kit.signing.keys import PrivateKey, PublicKey
@@ -45,6 +45,39 @@ def sign(payload: bytes, keys: Sequence[PrivateKey], *, payload_type: str = IN_T
     return canonical(
         {"payload": standard_encode(payload), "payloadType": payload_type, "signatures": signatures},
     )
+
+
+def countersign(document: bytes, key: PrivateKey, *, payload_type: str = IN_TOTO_TYPE) -> bytes:
+    """Add a signature over the payload that an envelope has; those it has stay as they are, unverified.
+
+    Raises:
+        UsageError: The key has signed already.
+        UnsignedError: The document is empty or has no signatures.
+        SignatureError: The document is malformed or of another type.
+    """
+    payload, entries = _take_apart(document, payload_type)
+    if key.public.key_id in {entry["keyid"] for entry in entries}:
+        raise UsageError(f"key {key.public.key_id} has signed already")
+    signature = key.sign_der(_encoding(payload, payload_type))
+    entries.append({"keyid": key.public.key_id, "sig": standard_encode(signature)})
+    return canonical(
+        {
+            "payload": standard_encode(payload),
+            "payloadType": payload_type,
+            "signatures": sorted(entries, key=lambda entry: entry["keyid"]),
+        }
+    )
+
+
+def payload_of(document: bytes, *, payload_type: str = IN_TOTO_TYPE) -> bytes:
+    """Give what an envelope holds, to be shown; proves nothing.
+
+    Raises:
+        UnsignedError: The document is empty or has no signatures.
+        SignatureError: The document is malformed or of another type.
+    """
+    payload, _ = _take_apart(document, payload_type)
+    return payload
 
 
 def verify(document: bytes, trusted: Mapping[str, PublicKey], *, payload_type: str = IN_TOTO_TYPE) -> SignedPayload:

@@ -11,7 +11,7 @@ from securesystemslib.dsse import Envelope
 from securesystemslib.exceptions import VerificationError
 from securesystemslib.signer import CryptoSigner, SSlibKey  # type: ignore[attr-defined]
 
-from kit.errors import KitError, SignatureError, UnsignedError, UntrustedError
+from kit.errors import KitError, SignatureError, UnsignedError, UntrustedError, UsageError
 from kit.signing import Algorithm, PrivateKey, PublicKey, dsse, generate
 
 PAYLOAD = b'{"_type": "https://in-toto.io/Statement/v1"}'
@@ -152,3 +152,12 @@ def test_a_one_byte_change_never_changes_what_is_accepted(place: int, flip: int)
 def test_arbitrary_bytes_raise_nothing_but_our_own_errors(document: bytes) -> None:
     with pytest.raises(KitError):
         dsse.verify(document, _trust(KEY))
+
+
+def test_a_countersignature_leaves_the_payload_and_the_first_signature(keys: Mapping[Algorithm, PrivateKey]) -> None:
+    first, second = keys[Algorithm.ES256], keys[Algorithm.PS256]
+    both = dsse.countersign(dsse.sign(PAYLOAD, [first]), second)
+    assert set(dsse.verify(both, _trust(first, second)).check.valid_key_ids) == set(_trust(first, second))
+    assert dsse.payload_of(both) == PAYLOAD
+    with pytest.raises(UsageError, match="has signed already"):
+        dsse.countersign(both, first)

@@ -20,7 +20,7 @@ from kit.encryption.aead import IvSource, Opened, RandomIv, SyntheticIv
 from kit.encryption.data_keys import DataKey
 from kit.encryption.envelope import Profile
 from kit.encryption.field_map import FieldMap
-from kit.encryption.key_set import KeySet
+from kit.encryption.key_set import NO_KEYS, KeySet
 from kit.encryption.mapped import MappedCollection, MappedDocument, MappedField, MappedValue, Standing, State, read
 from kit.encryption.opening import DocumentKeys, document_name, in_document, in_field
 from kit.encryption.preparation import Needs, needs_of
@@ -59,7 +59,8 @@ class EncryptFields:
 
     field_map: FieldMap
     profile: Profile
-    keys: KeySet = field(repr=False)
+    keys: KeySet = field(default=NO_KEYS, repr=False)
+    """Given by the run itself, once it knows for whom they are needed (``kit.ops.keying``)."""
     iv: IvSource = field(default=SyntheticIv(), repr=False)
     partitions: frozenset[str] | None = None
     """Only documents of these partitions; None for all."""
@@ -145,6 +146,14 @@ class _Run:
         self._collection = collection
         # Documents whose values came out alike share one mapping: most do, and the engine only reads it.
         self._counts: dict[tuple[str, ...], Mapping[str, int]] = {}
+        name = collection.place.name
+        self._digest_names = {
+            mapped_field.path: (
+                counting.counter(counting.DIGEST_VALUES, name, mapped_field),
+                counting.counter(counting.DIGEST_TOTAL, name, mapped_field),
+            )
+            for mapped_field in collection.fields
+        }
 
     def change(self, document: bytes, ordinal: int) -> Change:
         try:
@@ -188,9 +197,8 @@ class _Run:
             raise in_field(error, mapped_field) from error
         if opened is not None:
             digest = value_digest(opened[0], mapped_field.place, mapped.identity, opened[1])
-            name = self._collection.place.name
-            digests[counting.counter(counting.DIGEST_VALUES, name, mapped_field)] = digest.values
-            digests[counting.counter(counting.DIGEST_TOTAL, name, mapped_field)] = digest.total
+            values, total = self._digest_names[mapped_field.path]
+            digests[values], digests[total] = digest.values, digest.total
         return value
 
     def _opened(self, mapped: MappedDocument, value: MappedValue, keys: DocumentKeys) -> tuple[DataKey, Opened] | None:

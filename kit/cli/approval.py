@@ -1,0 +1,145 @@
+"""``kit approval``: an approval of a recovery, made and signed by two people."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from kit.cli.options import FILE, json_option, kit_argument, passphrase_option, private_key
+from kit.cli.output import print_report
+from kit.cli.times import now, parsed
+from kit.encryption.approval import Approval, DocumentName, RecoveryScope, collection_name
+from kit.errors import ContentError, UsageError
+from kit.ops.approve import ApprovalFile, countersign, create, show
+from kit.ops.inspect import inspect
+from kit.reports.recoveries import approval_json, approval_lines
+from kit.values import Limits, Sha256
+from kit.values.strict_json import parse
+
+
+@click.group("approval")
+def approval_group() -> None:
+    """Make, sign and show an approval to decrypt (kit recover)."""
+
+
+_output_option = click.option(
+    "--output", "-o", type=FILE, metavar="OUT", required=True, help="Write the approval here; it must not exist."
+)
+_signing_option = click.option(
+    "--signing-key", type=FILE, metavar="PEM", required=True, help="The private key of who approves."
+)
+
+
+@approval_group.command("create")
+@kit_argument
+@click.option("--incident", metavar="ID", required=True, help="The incident this is for.")
+@click.option("--reason", metavar="TEXT", required=True, help="Why plaintext is needed.")
+@click.option("--collection", "collections", metavar="DB.COLLECTION", multiple=True, required=True, help="Repeatable.")
+@click.option("--partition", "partitions", metavar="P", multiple=True, help="Only of this partition (tenant).")
+@click.option("--owner", "owners", metavar="O", multiple=True, help="Only of this owner.")
+@click.option(
+    "--document", "documents", metavar="ID", multiple=True, help='Only this _id: text, or JSON as {"$oid": "…"}.'
+)
+@click.option("--whole-collections", is_flag=True, help="All documents; only where nothing narrower is named.")
+@click.option("--not-before", metavar="TIME", help="When it begins to be valid; now by default.")
+@click.option("--expires", metavar="TIME", required=True, help="When it ends, RFC 3339 UTC.")
+@_signing_option
+@passphrase_option
+@_output_option
+@json_option
+def create_command(
+    kit: Path, signing_key: Path, passphrase_fd: int | None, output: Path, as_json: bool, **what: Any
+) -> None:
+    """Approve the recovery of documents of KIT, as the first of two.
+
+    KIT is read for its manifest's digest and not verified; kit recover does that.
+
+    \b
+    Example:
+      kit approval create kit.tar.zst --incident INC-7 --reason "court order 12" --collection concelier.notes
+        --owner ada --expires 2026-01-03T00:00:00Z --signing-key ada.pem -o one.approval
+    """
+    _print(create(output, _approval(kit, **what), private_key(signing_key, passphrase_fd)), as_json=as_json)
+
+
+@approval_group.command("sign")
+@click.argument("approval", type=FILE)
+@_signing_option
+@passphrase_option
+@_output_option
+@json_option
+def sign_command(approval: Path, signing_key: Path, passphrase_fd: int | None, output: Path, as_json: bool) -> None:
+    """Sign APPROVAL as well, into a new file; read what it says first (kit approval show).
+
+    \b
+    Example:
+      kit approval sign one.approval --signing-key bob.pem -o two.approval
+    """
+    _print(countersign(approval, output, private_key(signing_key, passphrase_fd)), as_json=as_json)
+
+
+@approval_group.command("show")
+@click.argument("approval", type=FILE)
+@json_option
+def show_command(approval: Path, as_json: bool) -> None:
+    """Show what APPROVAL allows and who it says signed it; nothing is verified.
+
+    \b
+    Example:
+      kit approval show two.approval
+    """
+    _print(show(approval), as_json=as_json)
+
+
+def _approval(
+    kit: Path,
+    *,
+    incident: str,
+    reason: str,
+    collections: tuple[str, ...],
+    partitions: tuple[str, ...],
+    owners: tuple[str, ...],
+    documents: tuple[str, ...],
+    whole_collections: bool,
+    not_before: str | None,
+    expires: str,
+) -> Approval:
+    if whole_collections == bool(partitions or owners or documents):
+        raise click.UsageError("name partitions, owners or documents; or say --whole-collections")
+    try:
+        scope = RecoveryScope(
+            manifest_sha256=_manifest(kit),
+            collections=tuple(map(collection_name, collections)),
+            partitions=frozenset(partitions) or None,
+            owners=frozenset(owners) or None,
+            documents=frozenset(map(_document, documents)) or None,
+        )
+    except ContentError as error:
+        raise error if error.where else UsageError(error.what) from error
+    return Approval(
+        incident_id=incident,
+        reason=reason,
+        scope=scope,
+        not_before=parsed(not_before, "--not-before") if not_before is not None else now(),
+        expires=parsed(expires, "--expires"),
+    )
+
+
+def _manifest(kit: Path) -> Sha256:
+    report = inspect(kit)
+    if report.manifest is None:
+        raise ContentError(f"has no manifest to approve: {'; '.join(report.problems)}", where=str(kit))
+    return report.manifest.sha256
+
+
+def _document(text: str) -> DocumentName:
+    """Read an ``_id``: JSON where it begins as an object or a string of JSON does, else text as it is."""
+    if text.startswith(("{", '"')):
+        return DocumentName.parse(parse(text.encode("utf-8", "replace"), limits=Limits(), where="--document"))
+    return DocumentName.parse(text)
+
+
+def _print(file: ApprovalFile, *, as_json: bool) -> None:
+    print_report(approval_lines(file), approval_json(file), as_json=as_json)

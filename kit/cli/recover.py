@@ -1,0 +1,133 @@
+"""``kit recover`` and ``kit audit``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from kit.cli.encrypting import credential_options, credentials, field_map, field_map_option
+from kit.cli.options import FILE, json_option, kit_argument, reading, reading_options, trust_option, trusted
+from kit.cli.output import print_report
+from kit.cli.times import now, parsed
+from kit.encryption import Profile, audit_log
+from kit.encryption.approval import collection_name
+from kit.errors import ContentError, UsageError
+from kit.ops.recover import RecoverRequest, recover
+from kit.reports.recoveries import chain_json, chain_lines, recover_json, recover_lines
+from kit.signing import load_public
+from kit.values import CollectionName, Sha256
+
+
+@click.command("recover")
+@kit_argument
+@click.option("--approval", type=FILE, metavar="FILE", required=True, help="Who allows what (kit approval create).")
+@click.option(
+    "--approver-key",
+    "approver_keys",
+    type=FILE,
+    multiple=True,
+    metavar="PEM",
+    help="The public key of one who may approve; two or more.",
+)
+@click.option(
+    "--audit-log", "log", type=FILE, metavar="F", required=True, help="Append records here, before and after."
+)
+@click.option("--output", "-o", type=FILE, metavar="OUT", required=True, help="A new file, of mode 0600.")
+@click.option("--sealed-to", multiple=True, metavar="AGE1…", help="Seal the output for this age recipient; repeatable.")
+@click.option("--collection", metavar="DB.COLLECTION", help="Which one, where the approval is for several.")
+@trust_option
+@field_map_option
+@credential_options
+@click.option(
+    "--profile",
+    type=click.Choice([profile.name.lower() for profile in Profile]),
+    default=Profile.BOUND.name.lower(),
+    show_default=True,
+    help="Of the envelopes, as they were made.",
+)
+@click.option("--at", metavar="TIME", help="Judge the approval by this time; the audit log has the clock's as well.")
+@reading_options
+@json_option
+def recover_command(
+    kit: Path,
+    approval: Path,
+    approver_keys: tuple[Path, ...],
+    log: Path,
+    output: Path,
+    sealed_to: tuple[str, ...],
+    trusted_keys: tuple[Path, ...],
+    keyring: Path | None,
+    profile: str,
+    at: str | None,
+    as_json: bool,
+    **more: Any,
+) -> None:
+    """Decrypt the documents of KIT that an approval names, as they were, into a file of BSON.
+
+    Two approvers must have signed; the kit is verified first; a record is in the audit log before any key is opened.
+
+    \b
+    Example:
+      kit recover kit.tar.zst --approval two.approval --approver-key ada.pub --approver-key bob.pub
+        --trusted-key publisher.pub.pem --trusted-key site.pub.pem --field-map concelier --keyring site.keyring
+        --audit-log recoveries.log --output incident-7.bson
+    """
+    if more["field_map"] is None or keyring is None:
+        raise click.UsageError("name the field map and the keyring with --field-map and --keyring")
+    request = RecoverRequest(
+        kit=kit,
+        trusted=trusted(trusted_keys),
+        approval=approval,
+        approvers=tuple(load_public(path) for path in approver_keys),
+        field_map=field_map(more["field_map"]),
+        profile=Profile[profile.upper()],
+        keyring=keyring,
+        credentials=credentials(more["keyring_passphrase_fd"], more["keyring_key"], more["age_identities"], keyring),
+        audit_log=log,
+        output=output,
+        sealed_to=sealed_to,
+        collection=_collection(more["collection"]),
+        now=parsed(at, "--at") if at is not None else now(),
+        clock=now,
+        environment=reading(more["workers"], more["maxima"], allow_links=more["allow_links"]),
+    )
+    report = recover(request)
+    print_report(recover_lines(report), recover_json(report), as_json=as_json)
+
+
+@click.group("audit")
+def audit_group() -> None:
+    """Check an audit log."""
+
+
+@audit_group.command("verify")
+@click.argument("log", type=FILE)
+@click.option("--anchor", metavar="SHA256", help="A head that was printed before, and must still be in the log.")
+@json_option
+def verify_command(log: Path, anchor: str | None, as_json: bool) -> None:
+    """Verify the chain of the audit log LOG, from its first line to its last.
+
+    What was cut off at the end shows only with --anchor.
+
+    \b
+    Example:
+      kit audit verify recoveries.log --anchor 2c26b46b…
+    """
+    chain = audit_log.verify(log, anchor=_anchor(anchor))
+    print_report(chain_lines(log, chain), chain_json(log, chain), as_json=as_json)
+
+
+def _collection(text: str | None) -> CollectionName | None:
+    try:
+        return collection_name(text) if text is not None else None
+    except ContentError as error:
+        raise UsageError(f"--collection: {error.what}") from error
+
+
+def _anchor(text: str | None) -> Sha256 | None:
+    try:
+        return Sha256.parse(text) if text is not None else None
+    except ContentError as error:
+        raise UsageError(f"--anchor: {error.what}") from error

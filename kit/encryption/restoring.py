@@ -1,0 +1,130 @@
+"""Turns documents in scope back into what they were before their values were sealed.
+
+Laws: in ``bound``, a restored document is byte for byte the one that was sealed (in ``compat``, as far as the strings
+were well-formed, which sealing demands); a document out of scope is never opened; a value that does not open fails the
+whole run. Pure, and a function of its arguments, so that workers can do it.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from kit.encryption.approval import DocumentName, RecoveryScope
+from kit.encryption.envelope import Profile
+from kit.encryption.field_map import FieldMap
+from kit.encryption.key_set import KeySet
+from kit.encryption.mapped import MappedCollection, MappedDocument, MappedField, MappedValue, Standing, State, read
+from kit.encryption.opening import DocumentKeys, in_document, in_field
+from kit.errors import KitError, UsageError
+from kit.values import CollectionName
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Restoring:
+    """What to restore, and with which keys."""
+
+    field_map: FieldMap
+    profile: Profile
+    scope: RecoveryScope
+    keys: KeySet = field(repr=False)
+
+    def mapped(self, name: CollectionName) -> MappedCollection:
+        """Give the map of a collection.
+
+        Raises:
+            UsageError: There is none.
+        """
+        entry = self.field_map.collection(name)
+        if entry is None:
+            raise UsageError(f"the field map does not name {name}")
+        return MappedCollection.of(entry, name, product=self.field_map.product, profile=self.profile)
+
+
+@dataclass(slots=True, kw_only=True)
+class RestoreCounts:
+    """What became of documents; results of several runs add up."""
+
+    read: int = 0
+    """Documents of the collection."""
+    in_scope: int = 0
+    opened: Counter[str] = field(default_factory=Counter)
+    """Values that were opened, by field."""
+    met: set[DocumentName] = field(default_factory=set)
+    """Of the documents that the scope names, those that were there."""
+
+    def add(self, other: RestoreCounts) -> None:
+        """Add what another run found."""
+        self.read += other.read
+        self.in_scope += other.in_scope
+        self.opened.update(other.opened)
+        self.met |= other.met
+
+
+@dataclass(slots=True, kw_only=True)
+class Restored:
+    """The documents of a run that are in scope, back to back, as they were."""
+
+    data: bytes = field(repr=False)
+    counts: RestoreCounts
+
+
+def restore(restoring: Restoring, collection: MappedCollection, documents: Iterable[bytes], first: int = 0) -> Restored:
+    """Restore a run of documents; ``first`` is the ordinal of the first of them, for messages.
+
+    Raises:
+        EnvelopeError: A value in scope does not open, or looks like an envelope and is none.
+        KeyUnusableError: Its key is not in the keyring, or locked.
+        StoppedError: It is sealed under another owner's key.
+        ContentError: A document cannot be judged.
+    """
+    counts = RestoreCounts()
+    whole: list[bytes] = []
+    for ordinal, document in enumerate(documents, first):
+        counts.read += 1
+        try:
+            mapped = read(document, collection)
+            if not _in_scope(restoring.scope, mapped):
+                continue
+            whole.append(_restored(mapped, collection, restoring.keys, counts))
+        except KitError as error:
+            raise in_document(error, collection, document, ordinal) from error
+        counts.in_scope += 1
+        if restoring.scope.documents is not None:
+            counts.met.add(DocumentName(identity=mapped.identity))
+    return Restored(data=b"".join(whole), counts=counts)
+
+
+def _in_scope(scope: RecoveryScope, mapped: MappedDocument) -> bool:
+    """A document is recovered only if its values may be sealed at all: those of others were never."""
+    return mapped.standing is Standing.SELECTED and scope.has(
+        partition=mapped.partition, owner=mapped.owner, identity=mapped.identity
+    )
+
+
+def _restored(mapped: MappedDocument, collection: MappedCollection, keys: KeySet, counts: RestoreCounts) -> bytes:
+    cipher = DocumentKeys(collection, mapped, keys)
+    changes = []
+    for mapped_field in collection.fields:
+        change = _opened(mapped, mapped_field, cipher, keys)
+        if change is not None:
+            changes.append(change)
+            counts.opened[str(mapped_field)] += 1
+    return mapped.with_values(changes) if changes else mapped.document
+
+
+def _opened(
+    mapped: MappedDocument, mapped_field: MappedField, cipher: DocumentKeys, keys: KeySet
+) -> tuple[MappedValue, int, bytes] | None:
+    try:
+        value = mapped.value(mapped_field)
+        if value.state is not State.ENVELOPE or value.envelope is None:
+            return None
+        opened = cipher.open(mapped_field, value.envelope)
+        if opened is None:
+            keys.opening_key(value.envelope.dek_id)  # says that it is locked
+            raise AssertionError(value.envelope.dek_id)
+        return value, opened[1].kind, opened[1].value
+    except KitError as error:
+        raise in_field(error, mapped_field) from error

@@ -1,0 +1,261 @@
+"""``kit recover``: the documents that an approval names, as they were before their values were sealed.
+
+Approval verified → kit read and judged as anybody would → record in the audit log, on disk → keys opened → documents
+restored into a file without a name → reread → second record, on disk → the file gets its name. Laws: no key is opened
+before the first record is on disk; no output has its name before the second is; a run that fails leaves its records and
+nothing else. One collection a run, since a ``.bson`` file holds one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from kit.archive import SecretOutput
+from kit.encryption import Credentials, FieldMap, Profile, audit_log, load, unlock
+from kit.encryption.approval import RecoveryScope
+from kit.encryption.audit_log import AuditLog
+from kit.encryption.key_set import KeySet
+from kit.encryption.restoring import RestoreCounts, Restored, Restoring
+from kit.encryption.sealing import recipients_of, seal
+from kit.engine.survey import Survey, hashing, member_runs, survey
+from kit.engine.work import restore_run
+from kit.errors import DigestError, KitError, UntrustedError, UsageError
+from kit.ops.approve import ApprovalFile, verified
+from kit.ops.kits import Environment, OpenKit, beside, is_kept, opened
+from kit.ops.obligations import Expectation, Judgement, judge
+from kit.signing import PublicKey
+from kit.values import CollectionName, Sha256, Timestamp, collection_member
+
+_NO_KEYS = KeySet(scopes={}, opening={}, sealing={}, mek_versions=0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecoverRequest:
+    """What to recover from which kit, by whose leave."""
+
+    kit: Path
+    trusted: Mapping[str, PublicKey]
+    """By key id: whose signatures on the kit count."""
+    approval: Path
+    approvers: tuple[PublicKey, ...]
+    """Whose signatures on the approval count."""
+    field_map: FieldMap
+    profile: Profile
+    keyring: Path
+    credentials: Credentials = field(repr=False)
+    audit_log: Path
+    output: Path
+    sealed_to: tuple[str, ...] = ()
+    """age recipients; empty writes plaintext."""
+    collection: CollectionName | None = None
+    """Which one, where the approval names several."""
+    now: Timestamp
+    """The time that the approval is held to."""
+    clock: Callable[[], Timestamp] = field(repr=False)
+    """The time of audit records; not the same where the user said what time it is."""
+    environment: Environment = field(default_factory=Environment)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecoverReport:
+    """What was recovered."""
+
+    kit: Path
+    judgement: Judgement
+    approval: ApprovalFile
+    collection: CollectionName
+    counts: RestoreCounts
+    absent: int
+    """Documents that the approval names and the collection does not have."""
+    output: Path
+    output_bytes: int
+    output_sha256: Sha256
+    sealed_to: tuple[str, ...]
+    audit_log: Path
+    audit_records: int
+    audit_head: Sha256
+    """Digest of the last record's line; kept elsewhere, it tells whether the log was cut."""
+
+
+def recover(request: RecoverRequest) -> RecoverReport:
+    """Decrypt what the approval names into a new file, or seal it there.
+
+    Raises:
+        UntrustedError: The approval does not count, is for another kit, or nothing in the kit is in its scope; or the
+            kit is not signed by whom the user trusts.
+        StaleError: The approval is expired or not valid yet.
+        DigestError: The audit log does not verify, or the kit is not what its manifest says.
+        EnvelopeError: A value in scope does not open.
+        KeyUnusableError: A key for it is not at hand.
+        OutputError: Output or audit record cannot be written.
+        KitError: The kit is refused, a document is malformed, or the request does not make sense.
+    """
+    approval = verified(request.approval, request.approvers, request.now)
+    if request.sealed_to:
+        recipients_of(request.sealed_to)
+    output = SecretOutput(request.output)
+    output.require_free()
+    with opened(request.kit, request.environment) as kit:
+        found, judgement, name = _judged(kit, request, approval.approval.scope)
+        restoring = Restoring(
+            field_map=request.field_map, profile=request.profile, scope=approval.approval.scope, keys=_NO_KEYS
+        )
+        restoring.mapped(name)
+        with audit_log.opened(request.audit_log) as log:
+            begun = log.append(_begun(request, approval, name))
+            try:
+                counts = _recovered(_Run(kit, found, request, name), restoring, output, log, begun)
+            except BaseException as error:
+                failed = {"record": "recovery-failed", "begun": str(begun), "time": str(request.clock())}
+                with contextlib.suppress(KitError):  # the first failure is the one to tell
+                    log.append({**failed, "error": type(error).__name__})
+                raise
+            return RecoverReport(
+                kit=request.kit,
+                judgement=judgement,
+                approval=approval,
+                collection=name,
+                counts=counts,
+                absent=_absent(restoring.scope, counts),
+                output=request.output,
+                output_bytes=output.written,
+                output_sha256=output.sha256,
+                sealed_to=request.sealed_to,
+                audit_log=request.audit_log,
+                audit_records=log.chain.records,
+                audit_head=log.chain.head,
+            )
+
+
+def _judged(kit: OpenKit, request: RecoverRequest, scope: RecoveryScope) -> tuple[Survey, Judgement, CollectionName]:
+    """Read the kit once, refuse it unless it is what its signers say and what the approvers meant."""
+    if not request.trusted:
+        raise UntrustedError("no key is trusted, so no kit can be valid", hint="name one with --trusted-key")
+    with kit.pipeline() as pipeline:
+        found = survey(kit.reader, pipeline, keep=is_kept, count=lambda _: False)
+    expectation = Expectation(trusted=request.trusted)
+    judgement = judge(found, beside(kit.reader), expectation, limits=request.environment.limits)
+    if judgement.failure is not None:
+        raise judgement.failure
+    if judgement.manifest is None:
+        raise UntrustedError("a judged kit without a manifest")
+    scope.check_kit(judgement.manifest.sha256, {member.name for member in found.collections.values()})
+    return found, judgement, _collection(request, scope)
+
+
+def _collection(request: RecoverRequest, scope: RecoveryScope) -> CollectionName:
+    if request.collection is not None:
+        if request.collection not in scope.collections:
+            raise UntrustedError(f"the approval is not for {request.collection}")
+        return request.collection
+    if len(scope.collections) > 1:
+        names = ", ".join(map(str, scope.collections))
+        raise UsageError(f"the approval is for several collections: {names}", hint="choose one with --collection")
+    return scope.collections[0]
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    kit: OpenKit
+    found: Survey
+    request: RecoverRequest
+    name: CollectionName
+
+
+def _recovered(run: _Run, restoring: Restoring, output: SecretOutput, log: AuditLog, begun: Sha256) -> RestoreCounts:
+    """Open the keys, restore, check, record, and only then give the output its name."""
+    request, counts = run.request, RestoreCounts()
+    keyring = load(request.keyring).keyring
+    keys = unlock(keyring, request.credentials, where=str(request.keyring)).key_set()
+    ready = Restoring(field_map=restoring.field_map, profile=restoring.profile, scope=restoring.scope, keys=keys)
+    with output:
+        chunks = _chunks(run, ready, counts)
+        if request.sealed_to:
+            seal(chunks, request.sealed_to, output.write)
+        else:
+            for chunk in chunks:
+                output.write(chunk)
+        if not counts.in_scope:
+            raise UntrustedError(f"no document of {run.name} is in the scope of the approval")
+        output.check()
+        log.append(
+            {
+                "record": "recovery-completed",
+                "begun": str(begun),
+                "time": str(request.clock()),
+                "documents": counts.in_scope,
+                "values": dict(counts.opened),
+                "absent": _absent(ready.scope, counts),
+                "outputBytes": output.written,
+                "outputSha256": str(output.sha256),
+            }
+        )
+        output.publish()
+    return counts
+
+
+def _chunks(run: _Run, restoring: Restoring, counts: RestoreCounts) -> Iterator[bytes]:
+    """Give the documents in scope, run by run, in the order of the kit; the bytes read are those that were judged.
+
+    Raises:
+        DigestError: A member is not what it was when the kit was judged.
+        KitError: As :func:`kit.encryption.restoring.restore`.
+    """
+    ready: deque[bytes] = deque()
+
+    def take(restored: Restored) -> None:
+        counts.add(restored.counts)
+        ready.append(restored.data)
+
+    reader = run.kit.reader
+    with run.kit.pipeline() as pipeline:
+        for member, body in reader.members():
+            collection = collection_member(member.path) if member.path is not None and member.is_file else None
+            if collection is None or collection.name != run.name:
+                continue
+            digest = hashlib.sha256()
+            for documents in member_runs(collection, hashing(body, digest), reader.limits):
+                pipeline.submit(
+                    restore_run,
+                    *(restoring, run.name, documents),
+                    cost=len(documents.data),
+                    then=take,
+                    where=str(collection.path),
+                )
+                yield from _taken(ready)
+            if run.found.members.get(collection.path, (None, 0))[0] != Sha256(digest.hexdigest()):
+                raise DigestError("changed while it was read", where=str(collection.path), hint="start again")
+        pipeline.drain()
+    yield from _taken(ready)
+
+
+def _taken(ready: deque[bytes]) -> Iterator[bytes]:
+    while ready:
+        yield ready.popleft()
+
+
+def _absent(scope: RecoveryScope, counts: RestoreCounts) -> int:
+    return len(scope.documents - counts.met) if scope.documents is not None else 0
+
+
+def _begun(request: RecoverRequest, approval: ApprovalFile, name: CollectionName) -> dict[str, Any]:
+    return {
+        "record": "recovery-begun",
+        "time": str(request.clock()),
+        "judgedAt": str(request.now),
+        "incidentId": approval.approval.incident_id,
+        "approvalSha256": str(approval.sha256),
+        "approvers": list(approval.signers),
+        "manifestSha256": str(approval.approval.scope.manifest_sha256),
+        "scope": approval.approval.scope.to_json(),
+        "collection": str(name),
+        # A file name may be no text; half a surrogate pair is no JSON.
+        "output": str(request.output.absolute()).encode("utf-8", "backslashreplace").decode(),
+        "sealedTo": list(request.sealed_to),
+    }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -118,6 +119,29 @@ def credential_options(command: Callable[..., Any]) -> Callable[..., Any]:
             click.option(
                 "--age-identity", "age_identities", type=FILE, multiple=True, metavar="FILE", help="age identity file."
             ),
+            token_options,
+        )
+    ):
+        command = option(command)
+    return command
+
+
+def token_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """What reaches a PKCS#11 token."""
+    for option in reversed(
+        (
+            click.option(
+                "--pkcs11-module",
+                type=FILE,
+                metavar="PATH",
+                help="Library of the token that holds the master key; its code is run.",
+            ),
+            click.option(
+                "--pkcs11-pin-fd",
+                type=int,
+                metavar="N",
+                help="Read the token's PIN from this descriptor; asked at the terminal otherwise.",
+            ),
         )
     ):
         command = option(command)
@@ -177,7 +201,7 @@ def field_expectation(what: dict[str, Any], tenants: tuple[str, ...]) -> FieldEx
         KeyUnusableError: The keyring is exposed or does not open.
     """
     keyring, canaries, name = what["keyring"], what["canaries"], what["field_map"]
-    known = credentials(what["keyring_passphrase_fd"], what["keyring_key"], what["age_identities"], keyring)
+    known = credentials(what, keyring)
     if name is None:
         if keyring is not None or canaries:
             raise UsageError("--keyring and --canary go with --field-map")
@@ -194,9 +218,7 @@ def field_expectation(what: dict[str, Any], tenants: tuple[str, ...]) -> FieldEx
 def taken(what: dict[str, Any]) -> EncryptOptions:
     """Take the options of :func:`encrypt_options` out of what click hands over."""
     return EncryptOptions(
-        credentials=credentials(
-            what.pop("keyring_passphrase_fd"), what.pop("keyring_key"), what.pop("age_identities"), what["keyring"]
-        ),
+        credentials=credentials(what, what["keyring"]),
         **{
             name: what.pop(name)
             for name in ("field_map", "keyring", "profile", "iv", "reference", "reference_collection")
@@ -204,15 +226,17 @@ def taken(what: dict[str, Any]) -> EncryptOptions:
     )
 
 
-def credentials(
-    passphrase_fd: int | None, key: Path | None, age_identities: tuple[Path, ...], keyring: Path | None
-) -> Credentials:
-    """Gather what opens a keyring; passphrases are only asked for when they are needed.
+def credentials(what: dict[str, Any], keyring: Path | None) -> Credentials:
+    """Take the options of :func:`credential_options` but the keyring; passphrases are only asked for when needed.
 
     Raises:
         UnreadableError: A file is not there.
     """
-    lines = [line.strip() for path in age_identities for line in read_file(path).decode(errors="replace").splitlines()]
+    passphrase_fd: int | None = what.pop("keyring_passphrase_fd")
+    key: Path | None = what.pop("keyring_key")
+    identities: tuple[Path, ...] = what.pop("age_identities")
+    lines = [line.strip() for path in identities for line in read_file(path).decode(errors="replace").splitlines()]
+    token = token_credentials(what)
     return Credentials(
         passphrase=lambda version: ask_passphrase(
             f"{keyring or 'keyring'} (master key {version})", passphrase_fd, option="--keyring-passphrase-fd"
@@ -220,4 +244,21 @@ def credentials(
         rsa_private_key=read_file(key) if key is not None else None,
         rsa_passphrase=lambda: ask_passphrase(str(key), None),
         age_identities=tuple(line for line in lines if line and not line.startswith("#")),
+        pkcs11_module=token.pkcs11_module,
+        pkcs11_pin=token.pkcs11_pin,
     )
+
+
+def token_credentials(what: dict[str, Any]) -> Credentials:
+    """Take the options of :func:`token_options`; the PIN of a token is asked for once, and only when it is needed."""
+    module: Path | None = what.pop("pkcs11_module")
+    pin_fd: int | None = what.pop("pkcs11_pin_fd")
+
+    # A rewrap logs in twice, and a person would be asked twice; what was entered wrongly ends the command, so that it
+    # is never presented to the token again.
+    @functools.cache
+    def pin(label: str) -> bytes:
+        return ask_passphrase(f"token {label}", pin_fd, option="--pkcs11-pin-fd", kind="PIN")
+
+    # The loader looks for a name without a slash in the system's folders, not in the one the user is in.
+    return Credentials(pkcs11_module=module.absolute() if module is not None else None, pkcs11_pin=pin)

@@ -9,12 +9,13 @@ from typing import Any
 
 import click
 
-from kit.cli.encrypting import credential_options, credentials
+from kit.cli.encrypting import credential_options, credentials, token_credentials, token_options
 from kit.cli.options import FILE, ask_passphrase, json_option, read_file
 from kit.cli.output import print_report
-from kit.encryption import AgeRecord, PassphraseRecord, RsaRecord, create, load, new_keyring, rewrap
+from kit.encryption import AgeRecord, PassphraseRecord, RsaRecord, TokenRecord, create, load, new_keyring, rewrap
 from kit.encryption.keyring import Keyring
-from kit.encryption.meks import MasterKeyRecord
+from kit.encryption.master_keys import MasterKeyRecord
+from kit.encryption.tokens import MECHANISMS
 from kit.errors import UsageError
 from kit.values import Timestamp
 
@@ -32,6 +33,15 @@ def _record_options(command: Any) -> Any:
                 "--rsa", type=FILE, metavar="PEM", help="Seal for this RSA public key: seals here, opens elsewhere."
             ),
             click.option("--age", "recipients", multiple=True, metavar="AGE1…", help="Seal for this age recipient."),
+            click.option("--pkcs11-token", metavar="LABEL", help="Seal by an AES key in this token (PKCS#11)."),
+            click.option("--pkcs11-key", metavar="LABEL", help="Label of that key."),
+            click.option("--pkcs11-key-id", metavar="HEX", help="Id of that key, instead of its label or besides."),
+            click.option(
+                "--pkcs11-mechanism",
+                type=click.Choice(tuple(MECHANISMS)),
+                help="How the token wraps; chosen by what it can do otherwise.",
+            ),
+            token_options,
         )
     ):
         command = option(command)
@@ -42,26 +52,21 @@ def _record_options(command: Any) -> Any:
 @click.argument("path", type=FILE)
 @_record_options
 @json_option
-def init_command(
-    path: Path, passphrase_fd: int | None, rsa: Path | None, recipients: tuple[str, ...], as_json: bool
-) -> None:
-    """Make a new keyring at PATH (mode 0600), sealed by a passphrase unless --rsa or --age is given.
+def init_command(path: Path, as_json: bool, **sealed_by: Any) -> None:
+    """Make a new keyring at PATH (mode 0600), sealed by a passphrase unless --rsa, --age or --pkcs11-token is given.
 
     \b
     Example:
       kit keyring init site.keyring
     """
-    record = _record(passphrase_fd, rsa, recipients)
-    _print(create(path, new_keyring(record, now=_now())).keyring, as_json=as_json)
+    _print(create(path, new_keyring(_record(sealed_by), now=_now())).keyring, as_json=as_json)
 
 
 @keyring_group.command("add")
 @click.argument("path", type=FILE)
 @_record_options
 @json_option
-def add_command(
-    path: Path, passphrase_fd: int | None, rsa: Path | None, recipients: tuple[str, ...], as_json: bool
-) -> None:
+def add_command(path: Path, as_json: bool, **sealed_by: Any) -> None:
     """Add a new master key to the keyring at PATH; new data keys are sealed by it, old ones after rewrap.
 
     \b
@@ -69,20 +74,14 @@ def add_command(
       kit keyring add site.keyring --age age1…
     """
     file = load(path)
-    keyring = file.keyring.with_mek(_record(passphrase_fd, rsa, recipients), now=_now())
+    keyring = file.keyring.with_mek(_record(sealed_by), now=_now())
     _print(file.replaced(keyring).keyring, as_json=as_json)
 
 
 @keyring_group.command("rewrap")
 @credential_options
 @json_option
-def rewrap_command(
-    keyring: Path | None,
-    keyring_passphrase_fd: int | None,
-    keyring_key: Path | None,
-    age_identities: tuple[Path, ...],
-    as_json: bool,
-) -> None:
+def rewrap_command(keyring: Path | None, as_json: bool, **opened_by: Any) -> None:
     """Move every data key to the newest master key: written beside, read back, opened, compared, switched.
 
     \b
@@ -91,8 +90,7 @@ def rewrap_command(
     """
     if keyring is None:
         raise UsageError("name the keyring with --keyring")
-    known = credentials(keyring_passphrase_fd, keyring_key, age_identities, keyring)
-    _print(rewrap(load(keyring), known).keyring, as_json=as_json)
+    _print(rewrap(load(keyring), credentials(opened_by, keyring)).keyring, as_json=as_json)
 
 
 @keyring_group.command("show")
@@ -108,9 +106,23 @@ def show_command(path: Path, as_json: bool) -> None:
     _print(load(path).keyring, as_json=as_json)
 
 
-def _record(passphrase_fd: int | None, rsa: Path | None, recipients: tuple[str, ...]) -> MasterKeyRecord:
-    if (rsa is not None) + bool(recipients) + (passphrase_fd is not None) > 1:
-        raise click.UsageError("a master key is sealed by one of --passphrase-fd, --rsa and --age")
+def _record(what: dict[str, Any]) -> MasterKeyRecord:
+    passphrase_fd: int | None = what.pop("passphrase_fd")
+    rsa: Path | None = what.pop("rsa")
+    recipients: tuple[str, ...] = what.pop("recipients")
+    token: str | None = what.pop("pkcs11_token")
+    if (rsa is not None) + bool(recipients) + (passphrase_fd is not None) + (token is not None) > 1:
+        raise click.UsageError("a master key is sealed by one of --passphrase-fd, --rsa, --age and --pkcs11-token")
+    if token is None and any(value is not None for value in what.values()):
+        raise click.UsageError("a key in a token needs --pkcs11-token")
+    if token is not None:
+        return TokenRecord.make(
+            token_credentials(what),
+            token_label=token,
+            key_label=what["pkcs11_key"],
+            key_id=what["pkcs11_key_id"],
+            mechanism=what["pkcs11_mechanism"],
+        )
     if rsa is not None:
         return RsaRecord.make(read_file(rsa), where=str(rsa))
     if recipients:

@@ -116,9 +116,14 @@ def read_file(path: Path) -> bytes:
 
 
 def ask_passphrase(
-    what: str, descriptor: int | None, *, confirm: bool = False, option: str = "--passphrase-fd"
+    what: str,
+    descriptor: int | None,
+    *,
+    confirm: bool = False,
+    option: str = "--passphrase-fd",
+    kind: str = "passphrase",
 ) -> bytes:
-    """Get the passphrase of ``what``: the next line of a descriptor, or from the terminal if there is one.
+    """Get the passphrase of ``what``, or the PIN: the next line of a descriptor, or from the terminal if there is one.
 
     Raises:
         KeyUnusableError: The descriptor cannot be read, or there is none and no terminal either.
@@ -127,14 +132,16 @@ def ask_passphrase(
         try:
             return _next_line(descriptor)
         except OSError as error:
-            raise KeyUnusableError(f"the passphrase cannot be read: {error.strerror}", where=what) from error
+            raise KeyUnusableError(f"the {kind} cannot be read: {error.strerror}", where=what) from error
     if not has_terminal():
         raise KeyUnusableError(
-            "the key needs a passphrase, and there is no terminal to ask at",
+            f"the key needs a {kind}, and there is no terminal to ask at",
             where=what,
             hint=f"give it with {option}",
         )
-    text: str = click.prompt(f"Passphrase of {what}", hide_input=True, confirmation_prompt=confirm, err=True)
+    text: str = click.prompt(
+        f"{kind[0].upper()}{kind[1:]} of {what}", hide_input=True, confirmation_prompt=confirm, err=True
+    )
     return text.encode()
 
 

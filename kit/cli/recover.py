@@ -84,7 +84,7 @@ def recover_command(
         field_map=field_map(more["field_map"]),
         profile=Profile[profile.upper()],
         keyring=keyring,
-        credentials=credentials(more["keyring_passphrase_fd"], more["keyring_key"], more["age_identities"], keyring),
+        credentials=credentials(more, keyring),
         audit_log=log,
         output=output,
         sealed_to=sealed_to,

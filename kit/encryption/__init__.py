@@ -17,10 +17,12 @@ from kit.encryption.key_set import NO_KEYS, KeySet
 from kit.encryption.keyring import Dek, Keyring, Mek, new_keyring
 from kit.encryption.keyring_files import KeyringFile, create, load, rewrap
 from kit.encryption.mapped import MappedCollection
-from kit.encryption.meks import AgeRecord, Credentials, PassphraseRecord, RsaRecord
+from kit.encryption.master_keys import Credentials
+from kit.encryption.meks import AgeRecord, PassphraseRecord, RsaRecord
 from kit.encryption.preflight import check_canary, check_reference
 from kit.encryption.preparation import Needs, check_partition_keys, needs_of
 from kit.encryption.proof import FieldProof, Proof, ProofFinding, ValueDigest, prove
+from kit.encryption.tokens import TokenRecord
 from kit.encryption.unlocking import UnlockedKeyring, unlock
 
 __all__ = [
@@ -48,6 +50,7 @@ __all__ = [
     "RsaRecord",
     "Scope",
     "SyntheticIv",
+    "TokenRecord",
     "UnlockedKeyring",
     "ValueDigest",
     "check_canary",

@@ -16,7 +16,8 @@ from typing import Any, Self
 from kit.encryption.data_keys import Scope
 from kit.encryption.envelope import LARGEST_MEK_VERSION, checked_dek_id
 from kit.encryption.json_members import Members
-from kit.encryption.meks import MasterKeyRecord, base64_member, base64_text, parse_record
+from kit.encryption.master_keys import MasterKeyRecord
+from kit.encryption.meks import base64_member, base64_text, parse_record
 from kit.errors import ContentError, EnvelopeError, KeyUnusableError
 from kit.values import Timestamp, strict_json
 

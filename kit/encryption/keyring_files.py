@@ -11,7 +11,7 @@ from pathlib import Path
 
 from kit import secret_files
 from kit.encryption.keyring import Keyring
-from kit.encryption.meks import Credentials
+from kit.encryption.master_keys import Credentials
 from kit.encryption.unlocking import unlock
 from kit.errors import OutputError
 

@@ -1,4 +1,4 @@
-"""Master keys (MEKs): what wraps data keys, in three kinds (schemas/keyring.md, "Providers").
+"""Master keys (MEKs): what wraps data keys, in four kinds (schemas/keyring.md, "Providers").
 
 ============== ============================================= ===================================================
 provider       wraps with                                    opens with
@@ -8,6 +8,7 @@ passphrase     AES-KWP (RFC 5649) under a random key that    the passphrase
                scrypt(passphrase) (RFC 7914)
 rsa-oaep-256   RSAES-OAEP, SHA-256, MGF1 with SHA-256        the private key; not needed to encrypt a kit
 age            an age file to all recipients                 any of their identities; not needed to encrypt a kit
+pkcs11         AES key wrap inside a token                   the token and its PIN (:mod:`kit.encryption.tokens`)
 ============== ============================================= ===================================================
 
 Laws: a wrapped secret opens to itself or not at all; a master key shows in no ``repr`` and no error.
@@ -19,9 +20,9 @@ import base64
 import binascii
 import importlib
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from types import ModuleType
-from typing import Any, ClassVar, Protocol, TypeAlias
+from typing import Any, ClassVar
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
@@ -31,6 +32,8 @@ from cryptography.hazmat.primitives.keywrap import InvalidUnwrap, aes_key_unwrap
 
 from kit.encryption.data_keys import KEY_BYTES
 from kit.encryption.json_members import Members
+from kit.encryption.master_keys import Credentials, MasterKey, MasterKeyRecord, Random
+from kit.encryption.tokens import TokenRecord
 from kit.errors import KeyUnusableError, UsageError
 
 SCRYPT_COST = 2**17
@@ -41,56 +44,6 @@ _SALT_BYTES = 16
 SMALLEST_RSA_BITS = 3072
 LARGEST_RSA_BITS = 16384
 _OAEP = padding.OAEP(mgf=padding.MGF1(hashes.SHA256()), algorithm=hashes.SHA256(), label=None)
-
-Random: TypeAlias = Callable[[int], bytes]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Credentials:
-    """What the user can open master keys with; whatever is not needed is not asked for."""
-
-    passphrase: Callable[[int], bytes] | None = field(default=None, repr=False)
-    """Asked with the version of the master key, since a rewrap may need two."""
-    rsa_private_key: bytes | None = field(default=None, repr=False)
-    """PKCS#8 PEM."""
-    rsa_passphrase: Callable[[], bytes] | None = field(default=None, repr=False)
-    """Called only if that PEM is encrypted."""
-    age_identities: tuple[str, ...] = field(default=(), repr=False)
-    """``AGE-SECRET-KEY-1…``."""
-
-
-class MasterKey(Protocol):
-    """A master key at work."""
-
-    def wrap(self, secret: bytes) -> bytes:
-        """Seal ``secret``."""
-        ...
-
-    def unwrap(self, wrapped: bytes) -> bytes | None:
-        """Open what :meth:`wrap` made; None where the credential for it was not given.
-
-        Raises:
-            KeyUnusableError: It does not open.
-        """
-        ...
-
-
-class MasterKeyRecord(Protocol):
-    """A master key as the keyring stores it."""
-
-    provider: ClassVar[str]
-
-    def to_json(self) -> dict[str, Any]:
-        """Give the members of the record that are this provider's own."""
-        ...
-
-    def activate(self, credentials: Credentials, *, version: int, where: str) -> MasterKey:
-        """Make it work, as far as the credentials go.
-
-        Raises:
-            KeyUnusableError: A credential is needed and missing, or wrong.
-        """
-        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -297,7 +250,7 @@ def parse_record(entry: Members) -> MasterKeyRecord:
     """
     provider = entry.take("provider", str)
     parsers: dict[str, Callable[[Members], MasterKeyRecord]] = {
-        kind.provider: kind.parse for kind in (PassphraseRecord, RsaRecord, AgeRecord)
+        kind.provider: kind.parse for kind in (PassphraseRecord, RsaRecord, AgeRecord, TokenRecord)
     }
     if provider not in parsers:
         raise entry.refusal(f"is {provider!r}; known are {', '.join(parsers)}", "provider")

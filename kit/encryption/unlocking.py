@@ -16,7 +16,7 @@ from kit.encryption.data_keys import KEY_BYTES, DataKey, Scope
 from kit.encryption.envelope import Profile, checked_dek_id
 from kit.encryption.key_set import KeySet
 from kit.encryption.keyring import Dek, Keyring, State, Wrapped
-from kit.encryption.meks import Credentials, MasterKey, Random
+from kit.encryption.master_keys import Credentials, MasterKey, Random
 from kit.errors import KeyUnusableError
 from kit.values import Timestamp
 

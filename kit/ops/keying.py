@@ -23,7 +23,7 @@ from kit.encryption import (
     new_keyring,
     unlock,
 )
-from kit.encryption.meks import Random
+from kit.encryption.master_keys import Random
 from kit.engine.survey import member_runs
 from kit.engine.work import needs_run
 from kit.errors import UsageError

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from kit.encryption import Credentials, PassphraseRecord, UnlockedKeyring, create, load, new_keyring, unlock
-from kit.encryption.meks import MasterKeyRecord
+from kit.encryption.master_keys import MasterKeyRecord
 from kit.values import Timestamp
 from tests.end_to_end import kits
 from tests.end_to_end.desk import Desk, key

@@ -9,6 +9,8 @@
     ├── UntrustedError             signed, but not by whom the user trusts for that role
     ├── SignatureError             a signature that does not verify or is malformed
     │   └── EnvelopeError          an encrypted value that does not open, is malformed or not where it belongs
+    ├── StaleError                 too old, expired or not valid yet, by the clock that was given
+    ├── RollbackError              older than, or other than, what was accepted before
     ├── ArchiveError               container, codec or member name not understood, or hostile
     │   └── LimitError             a declared or met size is over a limit
     ├── ContentError               BSON, JSON, schema or coverage not as required
@@ -83,6 +85,14 @@ class SignatureError(KitError):
 
 class EnvelopeError(SignatureError):
     """An envelope is malformed, does not authenticate, or belongs to another place (schemas/envelope.md)."""
+
+
+class StaleError(KitError):
+    """A kit is older than its window allows, or a key or policy is out of its time (TUF: indefinite freeze)."""
+
+
+class RollbackError(KitError):
+    """A kit or policy is older than one accepted before, or has its number and other bytes (TUF: rollback)."""
 
 
 class ArchiveError(KitError):

@@ -6,7 +6,9 @@ extras=${extras:-}
 python=${PYTHON:-python3}
 venv=$root/.venv
 stamp=$venv/.made-from-${extras:-run}
-inputs=$(cat "$root/pyproject.toml" "$root/constraints.txt" | cksum)
+# Another reader of BSON, from npm, that a test compares with.
+bson=bson@7.3.4
+inputs=$({ cat "$root/pyproject.toml" "$root/constraints.txt" && echo "$bson"; } | cksum)
 if [ ! -x "$venv/bin/python" ]; then
     echo "first use: making $venv" >&2
     "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "kit needs Python 3.11 or later" >&2; exit 1; }
@@ -17,5 +19,10 @@ if [ "$(cat "$stamp" 2>/dev/null)" != "$inputs" ] && [ "$extras$(cat "$venv/.mad
     echo "installing${extras:+ with the $extras tools}" >&2
     "$venv/bin/python" -m pip install --quiet --disable-pip-version-check \
         --constraint "$root/constraints.txt" --editable "$root${extras:+[$extras]}" >&2
+    if [ "$extras" = dev ] && command -v npm >/dev/null 2>&1; then
+        mkdir -p "$venv/node"
+        npm install --silent --no-save --no-audit --no-fund --ignore-scripts --prefix "$venv/node" "$bson" >&2 ||
+            echo "npm did not install $bson; the test that reads with it will be skipped" >&2
+    fi
     printf '%s' "$inputs" > "$stamp"
 fi

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Builds everything under ``fixtures/`` that is not written by hand; ``--check`` proves that it is current.
 
-Keys, kits (``fixture_kits``) and goldens: what a patch of each kit gives, as report, digests and documents, with a
-fixed time and the site's TEST-ONLY key. Before a golden is written, the patched documents are compared with what the
-kit's definition declares, so a wrong patch cannot become a golden.
+Keys, kits (``fixture_kits``), envelopes (``make_envelope_vectors``) and goldens: what a patch of each kit gives, as
+report, digests and documents, with a fixed time and the site's TEST-ONLY key. Before a golden is written, the patched
+documents are compared with what the kit's definition declares, so a wrong patch cannot become a golden.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ from kit.ops.verify import verify  # noqa: E402
 from kit.reports.patches import patch_json  # noqa: E402
 from kit.transforms.raw_linkset import RawLinkset  # noqa: E402
 from kit.values import Limits, Timestamp  # noqa: E402
+from scripts import make_envelope_vectors  # noqa: E402
 from scripts.fixture_kits import KITS, PATCHED_AT, Expected, FixtureKit, publisher_key, site_key  # noqa: E402
 
 FIXTURES = ROOT / "fixtures"
@@ -58,6 +59,7 @@ def build(folder: Path) -> None:
         path.write_bytes(archive)
         path.with_name(f"{path.name}.sha256").write_text(f"{hashlib.sha256(archive).hexdigest()}  {path.name}\n")
         (goldens / f"{fixture.name}.json").write_bytes(_golden(fixture, path))
+    (folder / make_envelope_vectors.NAME).write_bytes(make_envelope_vectors.text())
 
 
 def differences(made: Path, kept: Path) -> list[str]:

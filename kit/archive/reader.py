@@ -116,6 +116,19 @@ class KitReader:
         """
         return iter(()) if isinstance(self._source, int) else source_chunks(self._source, name=str(self.path))
 
+    def is_still_named(self) -> bool:
+        """Whether ``path`` still names what is open here, with the size and time it was opened with."""
+        try:
+            named = os.lstat(self.path)
+        except OSError:
+            return False
+        if isinstance(self._source, int):
+            return os.path.samestat(named, os.fstat(self._source))
+        if not isinstance(self._source, FileSource):
+            return False
+        met, opened = named, self._source.status
+        return os.path.samestat(met, opened) and (met.st_size, met.st_mtime_ns) == (opened.st_size, opened.st_mtime_ns)
+
     def members(self) -> Iterator[tuple[Member, Iterator[bytes]]]:
         """Read all members from the start, each with its body; may be called again, also before the end.
 

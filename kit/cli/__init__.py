@@ -22,6 +22,7 @@ from kit.cli.keyring import keyring_group
 from kit.cli.keys import keys_group
 from kit.cli.output import print_error, silence_standard_output, wants_json
 from kit.cli.patch import patch_command, plan_command
+from kit.cli.trust import trust_group
 from kit.cli.verify import verify_command
 from kit.errors import InterruptedRunError, KitError, UsageError
 from kit.version import TOOL, VERSION
@@ -43,6 +44,7 @@ kit.add_command(plan_command)
 kit.add_command(patch_command)
 kit.add_command(verify_command)
 kit.add_command(keys_group)
+kit.add_command(trust_group)
 kit.add_command(keyring_group)
 
 
@@ -67,7 +69,7 @@ def run(arguments: list[str]) -> int:
         # The reader of a help page went away; reports see to themselves.
         silence_standard_output()
         return OK
-    except Exception as error:  # noqa: BLE001  the last line of defence: a defect of ours, said as such
+    except (Exception, SystemExit) as error:  # noqa: BLE001  the last line of defence: a defect, said as such
         if os.environ.get("KIT_DEBUG"):
             traceback.print_exc()
         what = f"internal error: {type(error).__name__}: {error}"

@@ -159,7 +159,9 @@ def credentials(
     """
     lines = [line.strip() for path in age_identities for line in read_file(path).decode(errors="replace").splitlines()]
     return Credentials(
-        passphrase=lambda version: ask_passphrase(f"{keyring or 'keyring'} (master key {version})", passphrase_fd),
+        passphrase=lambda version: ask_passphrase(
+            f"{keyring or 'keyring'} (master key {version})", passphrase_fd, option="--keyring-passphrase-fd"
+        ),
         rsa_private_key=read_file(key) if key is not None else None,
         rsa_passphrase=lambda: ask_passphrase(str(key), None),
         age_identities=tuple(line for line in lines if line and not line.startswith("#")),

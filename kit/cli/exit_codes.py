@@ -34,6 +34,8 @@ _CODES: dict[type[KitError], int] = {
     errors.UnsignedError: 3,
     errors.UntrustedError: 4,
     errors.SignatureError: 5,
+    errors.StaleError: 7,
+    errors.RollbackError: 8,
     errors.ArchiveError: 9,
     errors.ContentError: 11,
     errors.StoppedError: 12,

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import click
 
-from kit.archive import require_free
 from kit.cli.options import FILE, has_terminal, json_option
 from kit.cli.output import print_report
-from kit.errors import KeyUnusableError
+from kit.errors import KeyUnusableError, OutputError
 from kit.signing import Algorithm, PublicKey, generate, load_private, load_public, write_private, write_public
 
 _KINDS = {"ed25519": Algorithm.ED25519, "es256": Algorithm.ES256, "ps256": Algorithm.PS256}
@@ -40,7 +40,8 @@ def generate_command(path: Path, algorithm: str, ask: bool, as_json: bool) -> No
     """
     public = Path(f"{path}.pub")
     for place in (path, public):
-        require_free(place)  # both before either is made: half a pair is no use
+        if os.path.lexists(place):  # both before either is made: half a pair is no use
+            raise OutputError("already there; a key is never overwritten", where=str(place))
     passphrase = _new_passphrase(path) if ask else None
     key = generate(_KINDS[algorithm])
     write_private(path, key, passphrase)

@@ -115,7 +115,9 @@ def read_file(path: Path) -> bytes:
         raise UnreadableError(f"cannot be read: {error.strerror}", where=str(path)) from error
 
 
-def ask_passphrase(what: str, descriptor: int | None, *, confirm: bool = False) -> bytes:
+def ask_passphrase(
+    what: str, descriptor: int | None, *, confirm: bool = False, option: str = "--passphrase-fd"
+) -> bytes:
     """Get the passphrase of ``what``: the next line of a descriptor, or from the terminal if there is one.
 
     Raises:
@@ -130,7 +132,7 @@ def ask_passphrase(what: str, descriptor: int | None, *, confirm: bool = False) 
         raise KeyUnusableError(
             "the key needs a passphrase, and there is no terminal to ask at",
             where=what,
-            hint="give it with --passphrase-fd (--keyring-passphrase-fd for a keyring)",
+            hint=f"give it with {option}",
         )
     text: str = click.prompt(f"Passphrase of {what}", hide_input=True, confirmation_prompt=confirm, err=True)
     return text.encode()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time as clock
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -23,13 +22,12 @@ from kit.cli.options import (
     trusted,
 )
 from kit.cli.output import print_report, print_warning
-from kit.errors import ContentError, UsageError
+from kit.cli.trusting import anchor, moment, policy_option, time_option
 from kit.ops.jobs import Completion, abandon
 from kit.ops.patch import Output, PatchRequest, patch, plan, resume
 from kit.reports.jobs import abandonment_json, abandonment_lines, completion_json, completion_lines
 from kit.reports.patches import patch_json, patch_lines
 from kit.transforms.raw_linkset import RawLinkset, parse_cache_map
-from kit.values import Timestamp
 
 _TRANSFORMS = ("raw-linkset", "encrypt-fields")
 
@@ -48,6 +46,8 @@ def _what_options(command: Callable[..., Any]) -> Callable[..., Any]:
                 help="What to apply, in this order.",
             ),
             trust_option,
+            policy_option,
+            time_option,
             click.option(
                 "--insecure-unverified-base",
                 is_flag=True,
@@ -180,6 +180,8 @@ def _request(
     encryption: EncryptOptions,
     transforms: tuple[str, ...],
     trusted_keys: tuple[Path, ...],
+    policy: Path | None,
+    at: str | None,
     insecure_unverified_base: bool,
     tenants: tuple[str, ...],
     limit: int | None,
@@ -190,14 +192,16 @@ def _request(
     maxima: tuple[str, ...],
     allow_links: bool,
 ) -> PatchRequest:
-    if insecure_unverified_base and trusted_keys:
-        raise click.UsageError("--insecure-unverified-base and --trusted-key exclude each other")
-    if not insecure_unverified_base and not trusted_keys:
+    if insecure_unverified_base and (trusted_keys or policy):
+        raise click.UsageError("--insecure-unverified-base and --trusted-key exclude each other, --trust too")
+    if policy is not None and trusted_keys:
+        raise click.UsageError("--trust and --trusted-key exclude each other: a policy names its keys")
+    if not insecure_unverified_base and not trusted_keys and policy is None:
         raise click.UsageError("name the publisher's key with --trusted-key (or say --insecure-unverified-base)")
     cache = parse_cache_map(read_file(cache_map), where=str(cache_map)) if cache_map is not None else None
     backfill = RawLinkset(tenants=frozenset(tenants) or None, stop_on_divergence=on_divergence == "stop")
     backfill = backfill.with_cache(cache) if cache is not None else backfill
-    time = _created_at(created_at)
+    time = moment(created_at, "--created-at")
     return PatchRequest(
         kit=kit,
         transforms=tuple(
@@ -206,18 +210,9 @@ def _request(
         ),
         keying=encryption.keying(time),
         trusted=None if insecure_unverified_base else trusted(trusted_keys),
+        trust=anchor(policy, moment(at)),
         created_at=time,
         created_now=created_at is None,
         limit=limit,
         environment=reading(workers, maxima, allow_links=allow_links),
     )
-
-
-def _created_at(text: str | None) -> Timestamp:
-    """Take the time as an input; only where none is given, read the clock, once."""
-    if text is None:
-        return Timestamp(int(clock.time()))
-    try:
-        return Timestamp.parse(text)
-    except ContentError as error:
-        raise UsageError(f"--created-at: {error.what}") from error

@@ -6,26 +6,62 @@ from pathlib import Path
 
 import click
 
+from kit.archive import require_free
 from kit.cli.exit_codes import OK, exit_code
-from kit.cli.options import json_option, kit_argument, reading, reading_options, trust_option, trusted
+from kit.cli.options import (
+    FILE,
+    json_option,
+    kit_argument,
+    passphrase_option,
+    private_key,
+    reading,
+    reading_options,
+    trust_option,
+    trusted,
+)
 from kit.cli.output import print_error, print_report
+from kit.cli.trusting import anchor, moment, policy_option, time_option
+from kit.errors import UsageError
+from kit.ops import trust_files
 from kit.ops.obligations import Expectation
-from kit.ops.verify import verify
+from kit.ops.receipts import make_receipt
+from kit.ops.verify import VerifyReport, verify
+from kit.ops.verify_script import write_script
 from kit.reports.verdicts import verify_json, verify_lines
 
 
 @click.command("verify")
 @kit_argument
 @trust_option
+@policy_option
+@time_option
+@click.option("--force", is_flag=True, help="Accept a kit that is stale or rolled back; recorded in the state.")
+@click.option("--reason", metavar="TEXT", help="Why --force, for the record.")
+@click.option("--deep", is_flag=True, help="Walk every document; prove that the last step only appended.")
 @click.option("--require-raw-linkset", is_flag=True, help="Refuse unless every observation has rawLinkset.")
 @click.option("--tenant", "tenants", multiple=True, metavar="T", help="Require it of this tenant only; repeatable.")
+@click.option("--receipt", type=FILE, metavar="F", help="Write a signed receipt of the verdict here (SLSA VSA).")
+@click.option("--signing-key", type=FILE, metavar="PEM", help="The auditor's private key, for --receipt.")
+@passphrase_option
+@click.option(
+    "--write-script", "script", type=FILE, metavar="F", help="Write verify.sh: a check with stock tools only."
+)
 @reading_options
 @json_option
 def verify_command(
     kit: Path,
     trusted_keys: tuple[Path, ...],
+    policy: Path | None,
+    at: str | None,
+    force: bool,
+    reason: str | None,
+    deep: bool,
     require_raw_linkset: bool,
     tenants: tuple[str, ...],
+    receipt: Path | None,
+    signing_key: Path | None,
+    passphrase_fd: int | None,
+    script: Path | None,
     workers: int,
     maxima: tuple[str, ...],
     allow_links: bool,
@@ -34,24 +70,61 @@ def verify_command(
     """Decide offline whether KIT is what its signers say.
 
     Every obligation is checked and shown; the first that fails decides the exit code. A patched kit needs the keys of
-    everyone who signed a generation of it.
+    everyone who signed a generation of it. With a policy, who may sign what is limited to its role and time, and a kit
+    older than one accepted before is refused.
 
     \b
     Examples:
       kit verify offline-kit.tar.zst --trusted-key publisher.pub.pem
       kit verify patched.tar.zst --trusted-key publisher.pub.pem --trusted-key site.pub.pem
-      kit verify patched.tar.zst --trusted-key … --require-raw-linkset --tenant acme
+      kit verify patched.tar.zst --trust policy.json --deep --require-raw-linkset --tenant acme
+      kit verify kit.tar.zst --trust policy.json --receipt kit.receipt.json --signing-key auditor.pem
+      kit verify kit.tar.zst --trust policy.json --write-script verify.sh
     """
     if tenants and not require_raw_linkset:
         raise click.UsageError("--tenant goes with --require-raw-linkset")
+    if policy is not None and trusted_keys:
+        raise click.UsageError("--trust and --trusted-key exclude each other: a policy names its keys")
+    if (receipt is None) != (signing_key is None):
+        raise click.UsageError("--receipt and --signing-key go together")
+    for path in (receipt, script):
+        if path is not None:
+            _outside(kit, path)
+            require_free(path)
+    now = moment(at)
     expectation = Expectation(
         trusted=trusted(trusted_keys),
+        trust=anchor(policy, now, force=force, reason=reason),
+        deep=deep,
         require_raw_linkset=require_raw_linkset,
         tenants=frozenset(tenants) or None,
     )
+    auditor = private_key(signing_key, passphrase_fd) if signing_key is not None else None
     report = verify(kit, expectation, reading(workers, maxima, allow_links=allow_links))
+    _remember(policy, expectation, report)
+    if receipt is not None and auditor is not None:
+        trust_files.write_beside(receipt, make_receipt(report, expectation, auditor, now), what="receipt")
+    if script is not None and report.failure is None:
+        trust_files.write_beside(script, write_script(expectation), what="script")
     code = exit_code(report.failure) if report.failure else OK
     print_report(verify_lines(report), verify_json(report, code), as_json=as_json)
     if report.failure is not None:
         print_error(report.failure, code, as_json=False)
     return code
+
+
+def _remember(policy: Path | None, expectation: Expectation, report: VerifyReport) -> None:
+    """Put a valid kit into the state, before anybody is told that it is valid."""
+    judgement = report.judgement
+    if policy is None or expectation.trust is None or not judgement.valid:
+        return
+    if judgement.manifest is not None and judgement.accepted is not None:
+        trust_files.remember(
+            policy, expectation.trust, judgement.manifest.bundle_id, judgement.accepted, judgement.override
+        )
+
+
+def _outside(kit: Path, path: Path) -> None:
+    # A member more would break the closed world of an unpacked kit, and a vendor's kit gains none unasked.
+    if kit.is_dir() and path.resolve().is_relative_to(kit.resolve()):
+        raise UsageError(f"{path} is inside of the kit", hint="write it beside the kit")

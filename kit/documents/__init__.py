@@ -16,13 +16,14 @@ from kit.documents.elements import Element, Kind, Place, elements, find, index, 
 from kit.documents.framing import Run, runs
 from kit.documents.identity import document_id
 from kit.documents.prune import Wanted, prune
-from kit.documents.splice import append, element, remove, replace
+from kit.documents.splice import Replacement, append, element, remove, replace, replace_at
 from kit.documents.validation import validate
 
 __all__ = [
     "Element",
     "Kind",
     "Place",
+    "Replacement",
     "Run",
     "Wanted",
     "append",
@@ -34,6 +35,7 @@ __all__ = [
     "prune",
     "remove",
     "replace",
+    "replace_at",
     "runs",
     "string_at",
     "validate",

@@ -70,6 +70,8 @@ class DataKey:
     secret: bytes = field(repr=False)
     pseudorandom_key: bytes = field(init=False, repr=False, compare=False)
     iv_key: bytes = field(init=False, repr=False, compare=False)
+    digest_key: bytes = field(init=False, repr=False, compare=False)
+    """Of the digests of values (``proof``)."""
 
     def __post_init__(self) -> None:
         if len(self.secret) != KEY_BYTES:
@@ -77,6 +79,7 @@ class DataKey:
         pseudorandom_key = extract(self.secret)
         object.__setattr__(self, "pseudorandom_key", pseudorandom_key)
         object.__setattr__(self, "iv_key", expand(pseudorandom_key, encode((_IV_KEY,))))
+        object.__setattr__(self, "digest_key", expand(pseudorandom_key, encode((_VALUE_DIGEST,))))
 
     def __reduce__(self) -> tuple[object, ...]:
         return _data_key, (self.dek_id, self.scope, self.mek_version, self.secret)
@@ -86,11 +89,6 @@ class DataKey:
         """Hex digest that fixes key, name and purpose, and gives none of the key away: it has 256 bits of entropy."""
         info = encode((_COMMITMENT, *self.scope.parts(self.dek_id)))
         return expand(self.pseudorandom_key, info).hex()
-
-    @property
-    def digest_key(self) -> bytes:
-        """Key of the digests of values (``proof``)."""
-        return expand(self.pseudorandom_key, encode((_VALUE_DIGEST,)))
 
     def check(self, commitment: str) -> None:
         """Compare with a recorded commitment.

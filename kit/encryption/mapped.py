@@ -11,7 +11,7 @@ import enum
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from kit.documents import Kind, Place, index, string_at
+from kit.documents import Kind, Place, Replacement, index, replace_at, string_at
 from kit.encryption.associated_data import CollectionPlace, FieldPlace
 from kit.encryption.data_keys import Scope
 from kit.encryption.envelope import Envelope, Profile, looks_like
@@ -104,6 +104,8 @@ class MappedValue:
     start: int
     end: int
     """The value is ``document[start:end]``."""
+    enclosing: tuple[int, ...] = ()
+    """Where each subdocument around it starts."""
     envelope: Envelope | None = None
 
 
@@ -121,6 +123,23 @@ class MappedDocument:
     identity: bytes
     """Type byte and value bytes of ``_id``; empty unless it is selected."""
 
+    def replaced(self, sealed: Sequence[tuple[MappedValue, bytes]]) -> bytes:
+        """Put subdocuments in the places of values of this document; the names and everything else stay."""
+        return replace_at(
+            self.document,
+            [
+                Replacement(
+                    enclosing=value.enclosing,
+                    start=value.start - len(value.field.steps[-1]) - 2,  # NUL, name, type byte
+                    value=value.start,
+                    end=value.end,
+                    kind=Kind.DOCUMENT,
+                    new=subdocument,
+                )
+                for value, subdocument in sorted(sealed, key=lambda pair: pair[0].start)
+            ],
+        )
+
     def value(self, field: MappedField) -> MappedValue:
         """Look one field up.
 
@@ -131,26 +150,24 @@ class MappedDocument:
         """
         document, places = self.document, self.places
         last = len(field.steps) - 1
+        enclosing: tuple[int, ...] = ()
         for depth, step in enumerate(field.steps):
             place = places.get(step)
             if place is None:
                 return _absent(field)
             kind, start, end = place
             if depth == last:
-                return _value(document, field, kind, start, end)
+                return _value(document, field, (kind, start, end), enclosing)
             if kind == Kind.ARRAY:
                 # The fields of its elements may well be what the map means, and would stay plaintext unseen.
                 raise ContentError(f"the path leads through the array {'.'.join(field.path.steps[: depth + 1])!r}")
             if kind != Kind.DOCUMENT:
                 return _absent(field)
             places = index(document, start)
+            enclosing = (*enclosing, start)
             if looks_like(places):
                 raise EnvelopeError("the path leads into an envelope: encrypted under another field map")
         raise AssertionError(field.steps)  # a path has at least one step
-
-    def values(self, fields: Sequence[MappedField]) -> list[MappedValue]:
-        """Look all fields up; see :meth:`value`."""
-        return [self.value(field) for field in fields]
 
 
 def read(document: bytes, collection: MappedCollection) -> MappedDocument:
@@ -185,7 +202,8 @@ def read(document: bytes, collection: MappedCollection) -> MappedDocument:
     )
 
 
-def _value(document: bytes, field: MappedField, kind: int, start: int, end: int) -> MappedValue:
+def _value(document: bytes, field: MappedField, place: Place, enclosing: tuple[int, ...]) -> MappedValue:
+    kind, start, end = place
     state, envelope = State.PLAIN, None
     if kind == Kind.NULL:
         state = State.NULL
@@ -199,7 +217,9 @@ def _value(document: bytes, field: MappedField, kind: int, start: int, end: int)
             members = {}
         if looks_like(members):
             state, envelope = State.ENVELOPE, Envelope.read(document, members)
-    return MappedValue(field=field, state=state, kind=kind, start=start, end=end, envelope=envelope)
+    return MappedValue(
+        field=field, state=state, kind=kind, start=start, end=end, enclosing=enclosing, envelope=envelope
+    )
 
 
 def _absent(field: MappedField) -> MappedValue:

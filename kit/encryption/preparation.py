@@ -12,8 +12,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from kit.encryption.data_keys import Scope
-from kit.encryption.mapped import MappedCollection, Standing, State, read
-from kit.encryption.opening import in_document
+from kit.encryption.mapped import MappedCollection, MappedDocument, MappedField, Standing, State, read
+from kit.encryption.opening import in_document, in_field
 from kit.errors import KitError, StoppedError
 
 PARTITION_KEY_FRACTION = 0.001
@@ -79,9 +79,16 @@ def needs_of(collection: MappedCollection, documents: Iterable[bytes], first: in
             if mapped.standing is Standing.NO_PARTITION_KEY:
                 needs.without_partition_key += 1
             if mapped.standing is Standing.SELECTED:
-                plain = sum(value.state is State.PLAIN for value in mapped.values(collection.fields))
+                plain = sum(_is_plain(mapped, mapped_field) for mapped_field in collection.fields)
                 if plain:
                     needs.values[collection.scope(mapped.owner)] += plain
         except KitError as error:
             raise in_document(error, collection, document, ordinal) from error
     return needs
+
+
+def _is_plain(mapped: MappedDocument, mapped_field: MappedField) -> bool:
+    try:
+        return mapped.value(mapped_field).state is State.PLAIN
+    except KitError as error:
+        raise in_field(error, mapped_field) from error

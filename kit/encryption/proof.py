@@ -15,7 +15,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from kit.encryption.aead import Opened, check_form
-from kit.encryption.associated_data import encode
+from kit.encryption.associated_data import FieldPlace, encode
 from kit.encryption.data_keys import DataKey
 from kit.encryption.key_set import KeySet
 from kit.encryption.mapped import MappedCollection, MappedDocument, MappedValue, Standing, State, read
@@ -167,12 +167,9 @@ def prove(
     return run.proof
 
 
-def value_digest(
-    collection: MappedCollection, mapped: MappedDocument, value: MappedValue, key: DataKey, opened: Opened
-) -> ValueDigest:
-    """Digest one value with its place, under a key derived from its data key."""
-    located_at = collection.place.located(mapped.identity)
-    data = encode((located_at, value.field.place.infix, bytes((opened.kind,)), opened.value))
+def value_digest(key: DataKey, place: FieldPlace, identity: bytes, opened: Opened) -> ValueDigest:
+    """Digest one value (schemas/envelope.md, "Value digest"); ``identity`` as for sealing."""
+    data = encode((place.collection.located(identity), place.infix, bytes((opened.kind,)), opened.value))
     return ValueDigest(values=1, total=int.from_bytes(hmac.digest(key.digest_key, data, "sha256"), "big"))
 
 
@@ -233,13 +230,13 @@ class _Run:
             counts.opened += opened is not None
             counts.locked += opened is None
             if opened is not None:
-                counts.digest += value_digest(self._collection, mapped, value, *opened)
+                counts.digest += value_digest(opened[0], value.field.place, mapped.identity, opened[1])
         elif value.state is State.PLAIN:
             counts.plaintext += 1
             key = self._keys.at_hand(keys.scope) if self._keys is not None and keys is not None else None
             if key is not None:
                 plain = Opened(kind=value.kind, value=mapped.document[value.start : value.end])
-                counts.digest += value_digest(self._collection, mapped, value, key, plain)
+                counts.digest += value_digest(key, value.field.place, mapped.identity, plain)
         else:
             counts.null += value.state is State.NULL
             counts.missing += value.state is State.MISSING

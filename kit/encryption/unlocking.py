@@ -42,6 +42,14 @@ class UnlockedKeyring:
             mek_versions=len(self.keyring.meks),
         )
 
+    def reopened(self, keyring: Keyring) -> UnlockedKeyring:
+        """Open ``keyring``, as read back from disk, with the master keys at work here; nothing is asked for again.
+
+        Raises:
+            KeyUnusableError: A data key does not unwrap or is not the one committed to.
+        """
+        return with_changes(self, keyring=keyring, keys=_all_opened(keyring, self.masters))
+
     def provide(
         self, uses: Mapping[Scope, int], *, profile: Profile, random: Random, now: Timestamp
     ) -> UnlockedKeyring:
@@ -171,15 +179,16 @@ def unlock(keyring: Keyring, credentials: Credentials, *, where: str = "keyring"
         for mek in keyring.meks
         if mek.version in in_use
     }
-    keys: dict[str, DataKey] = {}
-    for dek in keyring.deks.values():
-        try:
-            key = _opened(dek, dek.wrapped, masters)
-        except KeyUnusableError as error:
-            raise error.inside(where) from error
-        if key is not None:
-            keys[dek.dek_id] = key
+    try:
+        keys = _all_opened(keyring, masters)
+    except KeyUnusableError as error:
+        raise error.inside(where) from error
     return UnlockedKeyring(keyring=keyring, keys=keys, masters=masters)
+
+
+def _all_opened(keyring: Keyring, masters: Mapping[int, MasterKey]) -> dict[str, DataKey]:
+    opened = ((dek.dek_id, _opened(dek, dek.wrapped, masters)) for dek in keyring.deks.values())
+    return {dek_id: key for dek_id, key in opened if key is not None}
 
 
 def _opened(dek: Dek, copy: Wrapped, masters: Mapping[int, MasterKey]) -> DataKey | None:

@@ -12,7 +12,7 @@ from kit.archive import Slot
 from kit.engine.work import RunResult
 from kit.transforms.coverage import Tally
 from kit.transforms.protocol import Finding
-from kit.values import CollectionMember, MemberPath, Sha256
+from kit.values import CollectionMember, MemberPath, RunLengths, Sha256
 
 MAX_FINDINGS = 10_000
 """Findings kept for the report, so that its size is bounded; the counts are always exact."""
@@ -31,6 +31,15 @@ class MemberChange:
     """Digest and size of the new body as stored."""
     counts: Counter[tuple[str, str, str]] = field(default_factory=Counter)
     """(transform, tenant, counter) → sum."""
+    base_documents: Sha256 | None = None
+    """Digest of the documents as they were, before the member's own codec."""
+    runs: list[tuple[bool, int]] = field(default_factory=list)
+    """Which documents changed, in pieces: see :attr:`selection`."""
+
+    @property
+    def selection(self) -> RunLengths:
+        """Which documents changed."""
+        return RunLengths.joined(self.runs)
 
     def take(self, result: RunResult) -> None:
         """Add the result of one run."""
@@ -39,6 +48,7 @@ class MemberChange:
         self.added_bytes += result.added_bytes
         self.tally.add(result.tally)
         self.counts.update(result.counts)
+        self.runs.extend(result.selection.runs())
 
 
 @dataclass(slots=True, kw_only=True)

@@ -8,10 +8,11 @@ import os
 import signal
 import sys
 from collections.abc import Iterator
-from concurrent.futures import Executor, ProcessPoolExecutor
+from concurrent.futures import BrokenExecutor, Executor, ProcessPoolExecutor
 from contextlib import contextmanager
 
 from kit.engine.pipeline import InlineExecutor
+from kit.errors import StoppedError
 
 _PR_SET_PDEATHSIG = 1
 BUDGET_PER_WORKER = 24 * 1024 * 1024
@@ -20,15 +21,23 @@ BUDGET_PER_WORKER = 24 * 1024 * 1024
 
 @contextmanager
 def local_executor(workers: int) -> Iterator[Executor]:
-    """Give an executor of ``workers`` processes; for one worker, none: the work is done where it is submitted."""
+    """Give an executor of ``workers`` processes; for one worker, none: the work is done where it is submitted.
+
+    Raises:
+        StoppedError: The system does not let workers be started.
+    """
     if workers == 1:
         yield InlineExecutor()
         return
     # A fork costs 10 ms where a fresh interpreter costs 300; no thread runs yet when the workers are started.
     context = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
-    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_begin, initargs=(os.getpid(),))
-    # The first piece of work starts the workers: now, before any thread of this process runs.
-    pool.submit(int).result()
+    try:
+        pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_begin, initargs=(os.getpid(),))
+        # The first piece of work starts the workers: now, before any thread of this process runs.
+        pool.submit(int).result()
+    except (OSError, BrokenExecutor) as error:
+        # Locks of workers are files in /dev/shm, which a locked-down host may not have.
+        raise StoppedError(f"workers cannot be started: {error}", hint="--workers 1 needs none") from error
     try:
         yield pool
     finally:

@@ -59,7 +59,13 @@ class LookupWriter:
         """
         with _disk_errors(self._path):
             self._database.execute("COMMIT")
-            self._database.execute("CREATE INDEX by_key ON entry (key)")
+            # The sorter spills where the user gave room, not to /tmp, which may be small or memory.
+            folder = str(self._path.parent.absolute()).replace("'", "''")
+            self._database.execute(f"PRAGMA temp_store_directory = '{folder}'")
+            try:
+                self._database.execute("CREATE INDEX by_key ON entry (key)")
+            finally:
+                self._database.execute("PRAGMA temp_store_directory = ''")
             self._database.close()
 
     def __enter__(self) -> Self:

@@ -15,7 +15,7 @@ from kit.engine.changes import MemberChange, Rewrite
 from kit.engine.work import RunResult
 from kit.transforms.coverage import Tally, TenantCoverage
 from kit.transforms.protocol import Finding
-from kit.values import CollectionMember, MemberPath, Sha256
+from kit.values import CollectionMember, MemberPath, RunLengths, Sha256
 
 
 def pass_note(done: Rewrite) -> dict[str, Any]:
@@ -30,6 +30,8 @@ def pass_note(done: Rewrite) -> dict[str, Any]:
                 "sha256": change.sha256.hex if change.sha256 is not None else None,
                 "size": change.size,
                 "counts": _counts_json(change.counts),
+                "baseDocuments": change.base_documents.hex if change.base_documents is not None else None,
+                "selection": list(change.selection.lengths),
             }
             for path, change in done.members.items()
         ],
@@ -53,6 +55,8 @@ def rewrite_of(note: Note, collections: Mapping[MemberPath, CollectionMember]) -
                 sha256=Sha256(item["sha256"]) if item["sha256"] is not None else None,
                 size=item["size"],
                 counts=_counts(item["counts"]),
+                base_documents=Sha256(item["baseDocuments"]) if item["baseDocuments"] is not None else None,
+                runs=list(RunLengths(tuple(item["selection"])).runs()),
             )
             for item in note["members"]
         },
@@ -72,6 +76,7 @@ def run_note(result: RunResult) -> dict[str, Any]:
         "findings": [_finding_json(name, finding) for name, finding in result.findings],
         "omittedFindings": result.omitted_findings,
         "changed": result.changed,
+        "selection": list(result.selection.lengths),
         "addedBytes": result.added_bytes,
     }
 
@@ -87,6 +92,7 @@ def run_result(note: Note, stored: bytes, frame: bytes) -> RunResult:
         findings=[_finding(item) for item in note["findings"]],
         omitted_findings=note["omittedFindings"],
         changed=note["changed"],
+        selection=RunLengths(tuple(note["selection"])),
         added_bytes=note["addedBytes"],
     )
 

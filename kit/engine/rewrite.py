@@ -20,7 +20,7 @@ from kit.engine.survey import Survey, hashing, member_runs
 from kit.engine.work import RunResult, RunWork, transform_run
 from kit.errors import DigestError
 from kit.transforms.protocol import Transform
-from kit.values import CollectionMember, MemberPath, Sha256, Timestamp
+from kit.values import Codec, CollectionMember, MemberPath, Sha256, Timestamp
 
 __all__ = ["MAX_FINDINGS", "MemberChange", "Request", "Rewrite", "rewrite", "unchanged"]
 
@@ -139,6 +139,8 @@ class _Pass:
         )
         slot = self.destination.open(collection.path, mode=member.mode)
         digest = hashlib.sha256()
+        # The body of a member without a codec is its documents, and the survey has digested it.
+        before = hashlib.sha256() if collection.codec is not Codec.NONE else None
 
         def deliver(result: RunResult) -> None:
             digest.update(result.stored)
@@ -149,9 +151,13 @@ class _Pass:
 
         def close() -> None:
             change.sha256 = Sha256(digest.hexdigest())
+            surveyed, _ = self.survey.members[collection.path]
+            change.base_documents = Sha256(before.hexdigest()) if before is not None else surveyed
             self.destination.close(slot, mtime=self.request.created_at)
 
         for run in member_runs(collection, body, self.reader.limits):
+            if before is not None:
+                before.update(run.data)
             if (finished := self.destination.finished()) is not None and finished.note is not None:
                 # Nothing is in flight while frames are taken over, so they are delivered in their order.
                 stored = decode_frame(work.container_codec, finished.frame)

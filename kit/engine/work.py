@@ -21,7 +21,7 @@ from kit.transforms.coverage import Tally
 from kit.transforms.encrypt_fields import EncryptFields
 from kit.transforms.protocol import Change, Finding, Lookup, Transform
 from kit.transforms.raw_linkset import transform as raw_linkset
-from kit.values import Codec, CollectionName
+from kit.values import Codec, CollectionName, RunLengths
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +54,8 @@ class RunResult:
     """How many more there were."""
     changed: int = 0
     """Documents that any transform changed."""
+    selection: RunLengths = field(default_factory=RunLengths)
+    """Which those are."""
     added_bytes: int = 0
 
 
@@ -76,6 +78,7 @@ def transform_run(work: RunWork, run: Run, limit: int | None) -> RunResult:
         _cover(result.tally, transform.name, changes)
     if not result.tally.tenants:
         result.tally = coverage.tally(work.name, documents, run.first)
+    result.selection = RunLengths.of(number in touched for number in range(len(documents)))
     body = b"".join(documents)
     result.changed = len(touched)
     result.tally.documents, result.tally.bytes = len(documents), len(body)

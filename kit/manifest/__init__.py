@@ -18,7 +18,7 @@ from kit.manifest.location import (
     signature_of,
 )
 from kit.manifest.model import Manifest
-from kit.manifest.provenance import AppliedTransform, Artifact, PatchStatement, parse_statement
+from kit.manifest.provenance import AppliedTransform, Artifact, DocumentChanges, PatchStatement, parse_statement
 from kit.manifest.shapes import Entry, Shape
 
 __all__ = [
@@ -26,6 +26,7 @@ __all__ = [
     "AppliedTransform",
     "Artifact",
     "CollectionSummary",
+    "DocumentChanges",
     "Entry",
     "Fault",
     "FaultKind",

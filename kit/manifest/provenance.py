@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from kit.errors import ContentError, ManifestError
-from kit.manifest.fields import Fields
+from kit.manifest.fields import Fields, is_count
 from kit.manifest.location import MANIFEST_PATHS, is_reserved
-from kit.values import Limits, MemberPath, Sha256, Timestamp
+from kit.values import Limits, MemberPath, RunLengths, Sha256, Timestamp, collection_member
 from kit.values.strict_json import canonical, parse as parse_json
 
 STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
@@ -93,6 +93,47 @@ class AppliedTransform:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DocumentChanges:
+    """Which documents of a changed collection member changed, and the digest of all of them as they were.
+
+    Attributes:
+        path: The member.
+        base_sha256: Of its documents before the step, back to back, without the member's own codec.
+        changed: Which documents the step changed.
+    """
+
+    path: MemberPath
+    base_sha256: Sha256
+    changed: RunLengths
+
+    @classmethod
+    def parse(cls, value: object, place: str) -> Self:
+        """Read one.
+
+        Raises:
+            ManifestError: It is not exactly ``{name, baseSha256, changed}``, or the runs are not in their one spelling.
+        """
+        fields = Fields.of(value, place)
+        fields.exactly(("name", "baseSha256", "changed"))
+        lengths = fields.items("changed")
+        if not all(is_count(length) for length in lengths) or not RunLengths(tuple(lengths)).is_canonical:
+            raise ManifestError(f"{place}.changed: lengths of alternating runs are expected, none 0 but the first")
+        return cls(
+            path=fields.member_path("name"),
+            base_sha256=fields.digest("baseSha256"),
+            changed=RunLengths(tuple(lengths)),
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """Print for ``strict_json.canonical``."""
+        return {
+            "name": str(self.path),
+            "baseSha256": str(self.base_sha256),
+            "changed": list(self.changed.lengths),
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PatchStatement:
     """The step from ``base_generation`` to ``generation``.
 
@@ -110,6 +151,7 @@ class PatchStatement:
         environment: As given, or None.
         rollback_note: How to go back, as given; required of a step that changes what readers see.
         value_digests: By member and field, the keyed digest of the plaintext that an encryption sealed.
+        documents: What changed inside of collections, by path; empty where the step does not say.
         created_at: ``createdAt`` of the new generation; the only time in the statement.
         bundle_id: Of the kit, if its manifest says.
         base_generation: What was replaced.
@@ -133,6 +175,7 @@ class PatchStatement:
     bundle_id: str | None
     base_generation: int
     generation: int
+    documents: tuple[DocumentChanges, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Print the whole statement as a JSON value."""
@@ -154,6 +197,8 @@ class PatchStatement:
         }
         if self.value_digests:
             predicate["valueDigests"] = {path: dict(fields) for path, fields in self.value_digests.items()}
+        if self.documents:
+            predicate["documents"] = [changes.to_json() for changes in self.documents]
         predicate |= {name: text for name, text in given.items() if text is not None}
         return {
             "_type": STATEMENT_TYPE,
@@ -199,7 +244,7 @@ def _statement(fields: Fields) -> PatchStatement:
     predicate = fields.object("predicate")
     predicate.exactly(
         ("tool", "transforms", "counts", "keyIds", "createdAt", "materials", "baseGeneration", "generation"),
-        ("operator", "environment", "bundleId", "rollbackNote", "valueDigests"),
+        ("operator", "environment", "bundleId", "rollbackNote", "valueDigests", "documents"),
     )
     tool, counts = predicate.object("tool"), predicate.object("counts")
     tool.exactly(("name", "version"))
@@ -224,6 +269,7 @@ def _statement(fields: Fields) -> PatchStatement:
         bundle_id=predicate.text("bundleId") if "bundleId" in predicate.members else None,
         base_generation=predicate.integer("baseGeneration"),
         generation=predicate.integer("generation"),
+        documents=_documents(predicate),
     )
     _check_sense(statement)
     return statement
@@ -251,6 +297,15 @@ def _value_digests(predicate: Fields) -> dict[str, dict[str, str]]:
     }
 
 
+def _documents(predicate: Fields) -> tuple[DocumentChanges, ...]:
+    if "documents" not in predicate.members:
+        return ()
+    items = enumerate(predicate.items("documents"))
+    changes = tuple(DocumentChanges.parse(value, f"documents[{number}]") for number, value in items)
+    _check_sorted([str(change.path) for change in changes], "predicate.documents")
+    return changes
+
+
 def _key_ids(predicate: Fields) -> tuple[str, ...]:
     ids = predicate.items("keyIds")
     if not all(isinstance(key_id, str) and key_id for key_id in ids):
@@ -275,3 +330,11 @@ def _check_sense(statement: PatchStatement) -> None:
     lost = sorted({a.path for a in statement.materials} - {a.path for a in statement.changed})
     if lost:
         raise ManifestError(f"predicate.materials: {lost[0]} is not among the subjects")
+    _check_documents(statement)
+
+
+def _check_documents(statement: PatchStatement) -> None:
+    materials = {artifact.path for artifact in statement.materials}
+    for changes in statement.documents:
+        if collection_member(changes.path) is None or changes.path not in materials:
+            raise ManifestError(f"predicate.documents: {changes.path} is not a collection that changed")

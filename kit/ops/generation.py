@@ -18,6 +18,7 @@ from kit.manifest import (
     AppliedTransform,
     Artifact,
     CollectionSummary,
+    DocumentChanges,
     LineageEntry,
     Location,
     Manifest,
@@ -104,6 +105,11 @@ def make_generation(step: Step, key: PrivateKey) -> Generation:
         bundle_id=base.bundle_id,
         base_generation=base.generation,
         generation=base.generation + 1,
+        documents=tuple(
+            DocumentChanges(path=path, base_sha256=change.base_documents, changed=change.selection)
+            for path, change in sorted(step.rewrite.members.items())
+            if change.changed and change.base_documents is not None
+        ),
     )
     history = history_paths(base.generation)
     files = {

@@ -223,7 +223,10 @@ def resumable(job: Job) -> Iterator[None]:
 
 def _may_pass(error: BaseException | None) -> bool:
     """Whether the machine failed, not the content: another try may go well."""
-    while error is not None:
+    met: list[BaseException] = []
+    # An error that is raised again "from" itself, with more of its place, is its own cause.
+    while error is not None and error not in met:
+        met.append(error)
         if isinstance(error, OSError | sqlite3.Error | BrokenExecutor | MemoryError):
             return not isinstance(error, FileExistsError)
         error = error.__cause__

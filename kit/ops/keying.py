@@ -74,9 +74,9 @@ def _keyed(kit: OpenKit, transform: EncryptFields, keying: Keying, *, live: bool
     needs.check()
     file, unlocked = _open(keying)
     provided = unlocked.provide(needs.values, profile=transform.profile, random=keying.random, now=keying.now)
+    keys, stored = provided.key_set(), None
     if live and file is not None:
-        file.replaced(provided.keyring)
-    keys = provided.key_set()
+        stored = provided.reopened(load(file.replaced(provided.keyring).path).keyring).key_set()
     for entry in transform.field_map.collections:
         scopes = [scope for scope in needs.values if scope.context == entry.context]
         check_canary(
@@ -85,7 +85,7 @@ def _keyed(kit: OpenKit, transform: EncryptFields, keying: Keying, *, live: bool
             profile=transform.profile,
             keys=keys,
             scopes=scopes,
-            iv=transform.iv,
+            stored=stored,
         )
     if keying.reference is not None:
         name, document = keying.reference

@@ -13,7 +13,7 @@ from kit.archive import CHECKPOINT_BYTES, Container, KitReader, open_kit, read_s
 from kit.engine.executors import BUDGET_PER_WORKER, local_executor
 from kit.engine.pipeline import Pipeline
 from kit.manifest import MANIFEST_PATHS, is_history, signature_of
-from kit.ops.obligations import Beside
+from kit.ops.judgement import Beside
 from kit.values import Limits, MemberPath
 
 
@@ -67,9 +67,15 @@ def beside(reader: KitReader) -> Beside:
     checksum = read_small(reader.path.with_name(f"{reader.path.name}.sha256"))
     return Beside(
         archive=reader.stored_digest(),
-        checksum=checksum.split(maxsplit=1)[0].decode("ascii", "replace") if checksum and checksum.split() else None,
+        checksum=None if checksum is None else _first_word(checksum),
         signature=read_small(reader.path.with_name(f"{reader.path.name}.sig")),
     )
+
+
+def _first_word(line: bytes) -> str:
+    """Read the digest of a line as sha256sum does: digits of either case, a backslash before an escaped name."""
+    words = line.split(maxsplit=1)
+    return words[0].removeprefix(b"\\").decode("ascii", "replace").lower() if words else ""
 
 
 def is_kept(path: MemberPath) -> bool:

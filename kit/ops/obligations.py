@@ -2,152 +2,166 @@
 
 1. The container reads strictly (the survey that this module starts from has done it).
 2. There is exactly one manifest, strict JSON, of a known shape.
-3. Its signature is over the exact bytes, by a key that is trusted.
+3. Its signature is over the exact bytes, by as many keys as the policy demands of the role that signs it.
+4. Those keys are neither revoked nor out of their time; the kit is not stale and not rolled back.
 5. Closed world: every member listed, every listed file there, every digest and size met; files beside it match.
 6. Lineage: every earlier manifest, its signature and the statement of every step, unbroken to the first.
+7. Every document is well-formed, collections are as declared, and the last step only appended.
 8. Coverage: ``rawLinkset`` on every observation, where that is asked for.
 
-Numbers are those of the format; 4 (freshness and rollback) and 7 (every document) need a trust policy and are not part
-of this version's verdict, which says so. Law: no obligation is skipped silently: each ends as checked, failed, or not
-applicable with the reason, and the first failure decides.
+Law: no obligation is skipped silently: each ends as checked, failed, overridden, or not applicable with the reason, and
+the first failure decides.
 """
 
 from __future__ import annotations
 
-import enum
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from functools import partial
-from typing import TypeVar
 
+from kit.engine.proving import MemberReading
 from kit.engine.survey import Survey
-from kit.errors import ContentError, DigestError, KitError, UnsignedError
-from kit.manifest import Location, Manifest, check_lineage, closed_world, is_history, locate, parse_statement
-from kit.signing import PublicKey, archive_signature, dsse, jws
+from kit.errors import ContentError, DigestError, KitError, StoppedError, UnreadableError, UnsignedError
+from kit.manifest import (
+    Location,
+    Manifest,
+    PatchStatement,
+    Step,
+    check_lineage,
+    closed_world,
+    is_history,
+    locate,
+)
+from kit.ops import deep, signers
+from kit.ops.judgement import Beside, Evidence, Expectation, Judgement, Obligation, Status
+from kit.ops.signers import inside
+from kit.signing import PublicKey, archive_signature
 from kit.transforms.coverage import Tally, TenantCoverage, is_observations
-from kit.values import Limits, Sha256
+from kit.trust import Role, Signing
+from kit.trust.state import OverrideRecord
+from kit.values import Limits, MemberPath, RunLengths, Sha256
 
-T = TypeVar("T")
+__all__ = ["Beside", "Expectation", "Judgement", "Obligation", "Status", "coverage_of", "judge", "refused"]
 
+DeepReader = Callable[[Mapping[MemberPath, RunLengths]], Mapping[MemberPath, MemberReading]]
+"""Reads every document, given which of them the last step changed; see :func:`kit.engine.proving.prove`."""
 
-class Status(enum.StrEnum):
-    """How an obligation ended."""
-
-    CHECKED = "checked"
-    FAILED = "failed"
-    NOT_APPLICABLE = "not applicable"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Obligation:
-    """One obligation and how it ended; ``detail`` is evidence or reason, in one line."""
-
-    number: int
-    name: str
-    status: Status
-    detail: str
-    error: KitError | None = None
+_NAMES = {
+    1: ("container reads strictly", "parser differential, endless data"),
+    2: ("exactly one manifest", "mix-and-match"),
+    3: ("manifest signed by a trusted key", "arbitrary software, wrong role"),
+    4: ("in its time, and not rolled back", "rollback, indefinite freeze, key compromise"),
+    5: ("closed world and every digest", "arbitrary software, mix-and-match"),
+    6: ("lineage to the first generation", "history rewritten, provenance of another kit"),
+    7: ("every document, and only appended", "a patcher that changes more than it says"),
+    8: ("rawLinkset on every observation", "premature switch"),
+}
+_MOST_EVIDENCE = 100
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Expectation:
-    """What the user demands of a kit."""
+def judge(
+    survey: Survey, beside: Beside, expectation: Expectation, *, limits: Limits, read_deep: DeepReader | None = None
+) -> Judgement:
+    """Check every obligation that can be checked, also after one has failed.
 
-    trusted: Mapping[str, PublicKey]
-    """By key id; every signature of manifest, history and statements must be by one of these."""
-    require_raw_linkset: bool = False
-    tenants: frozenset[str] | None = None
-    """Coverage is required of these tenants only; None for all."""
-    allow_unsigned_history: bool = False
-    """Only for rereading what was patched from a base accepted unverified."""
+    Args:
+        survey: What one reading of the kit met.
+        beside: What stands beside it.
+        expectation: What is demanded of it.
+        limits: For what is parsed.
+        read_deep: Reads the kit again, document by document; needed where ``expectation.deep`` asks for it.
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Beside:
-    """What stands beside an archive, and the digest of the archive itself."""
-
-    archive: Sha256 | None
-    """None for a folder."""
-    checksum: str | None
-    """The digest the ``.sha256`` file names, as spelled; None where there is no such file."""
-    signature: bytes | None
-    """The ``.sig`` file."""
-
-
-@dataclass(slots=True, kw_only=True)
-class Judgement:
-    """Everything that was found out about a kit."""
-
-    obligations: list[Obligation] = field(default_factory=list)
-    location: Location | None = None
-    manifest: Manifest | None = None
-    signers: tuple[str, ...] = ()
-    """Key ids of trusted keys that signed the manifest."""
-
-    @property
-    def failure(self) -> KitError | None:
-        """The error of the first obligation that failed."""
-        return next((obligation.error for obligation in self.obligations if obligation.error is not None), None)
-
-    @property
-    def valid(self) -> bool:
-        """Whether nothing failed."""
-        return self.failure is None
-
-
-def judge(survey: Survey, beside: Beside, expectation: Expectation, *, limits: Limits) -> Judgement:
-    """Check every obligation that can be checked, also after one has failed; raises nothing."""
-    judgement = Judgement()
-    inspector = _Inspector(survey, beside, expectation, limits, judgement)
-    for number, name, check in (
-        (1, "container reads strictly", inspector.container),
-        (2, "exactly one manifest", inspector.one_manifest),
-        (3, "manifest signed by a trusted key", inspector.signature),
-        (5, "closed world and every digest", inspector.closed_world),
-        (6, "lineage to the first generation", inspector.lineage),
-        (8, "rawLinkset on every observation", inspector.coverage),
-    ):
-        judgement.obligations.append(_attempt(number, name, check))
+    Raises:
+        UnreadableError: The second reading failed.
+        StoppedError: A worker died in it.
+    """
+    judgement = Judgement(archive=beside.archive)
+    inspector = _Inspector(survey, beside, expectation, limits=limits, judgement=judgement, read_deep=read_deep)
+    checks = (
+        inspector.container,
+        inspector.one_manifest,
+        inspector.signature,
+        inspector.in_time,
+        inspector.closed_world,
+        inspector.lineage,
+        inspector.documents,
+        inspector.coverage,
+    )
+    for number, check in enumerate(checks, start=1):
+        judgement.obligations.append(_attempt(number, check))
     return judgement
 
 
 def refused(error: KitError) -> Judgement:
     """Judge a kit that could not be read to its end."""
-    name = "container reads strictly"
-    return Judgement(
-        obligations=[Obligation(number=1, name=name, status=Status.FAILED, detail=str(error), error=error)]
-    )
+    return Judgement(obligations=[_failed(1, error, ())])
 
 
 class _NotApplicableError(Exception):
     """An obligation that this kit or this request does not have."""
 
 
-def _attempt(number: int, name: str, check: Callable[[], str]) -> Obligation:
+class _OverriddenError(Exception):
+    """An obligation that failed, and the user insisted."""
+
+
+class _EvidentError(Exception):
+    """A failure with more to show than its one line."""
+
+    def __init__(self, error: KitError, evidence: tuple[Evidence, ...]) -> None:
+        super().__init__(str(error))
+        self.error = error
+        self.evidence = evidence
+
+
+def _attempt(number: int, check: Callable[[], str]) -> Obligation:
     try:
-        return Obligation(number=number, name=name, status=Status.CHECKED, detail=check())
+        return _ended(number, Status.CHECKED, check())
     except _NotApplicableError as reason:
-        return Obligation(number=number, name=name, status=Status.NOT_APPLICABLE, detail=str(reason))
+        return _ended(number, Status.NOT_APPLICABLE, str(reason))
+    except _OverriddenError as reason:
+        return _ended(number, Status.OVERRIDDEN, str(reason))
+    except _EvidentError as failure:
+        return _failed(number, failure.error, failure.evidence)
+    except (UnreadableError, StoppedError):
+        raise  # a medium or a worker failed in the second reading: nothing was found out about the kit
     except KitError as error:
-        return Obligation(number=number, name=name, status=Status.FAILED, detail=str(error), error=error)
+        return _failed(number, error, (Evidence(place=error.where, expected="", met=error.what),))
 
 
-def _inside(where: str, check: Callable[[], T]) -> T:
-    try:
-        return check()
-    except KitError as error:
-        raise (error if error.where else error.inside(where)) from error.__cause__
+def _ended(number: int, status: Status, detail: str) -> Obligation:
+    name, attack = _NAMES[number]
+    return Obligation(number=number, name=name, attack=attack, status=status, detail=detail)
+
+
+def _failed(number: int, error: KitError, evidence: tuple[Evidence, ...]) -> Obligation:
+    name, attack = _NAMES[number]
+    status, detail = Status.FAILED, str(error)
+    return Obligation(
+        number=number, name=name, attack=attack, status=status, detail=detail, evidence=evidence, error=error
+    )
 
 
 class _Inspector:
     def __init__(
-        self, survey: Survey, beside: Beside, expectation: Expectation, limits: Limits, judgement: Judgement
+        self,
+        survey: Survey,
+        beside: Beside,
+        expectation: Expectation,
+        *,
+        limits: Limits,
+        judgement: Judgement,
+        read_deep: DeepReader | None,
     ) -> None:
         self._survey = survey
         self._beside = beside
         self._expectation = expectation
+        self._anchor = expectation.anchor
         self._limits = limits
         self._judgement = judgement
+        self._read_deep = read_deep
+        self._signing: Signing | None = None
+        self._known_steps: tuple[Step, ...] | None = None
+        self._statement: PatchStatement | None = None
 
     def container(self) -> str:
         return f"{len(self._survey.members):,} files"
@@ -158,54 +172,117 @@ class _Inspector:
         data = self._survey.kept[location.manifest]
         manifest = Manifest.parse(data, limits=self._limits, where=str(location.manifest))
         self._judgement.manifest = manifest
+        self._judgement.attestations = {
+            path: Sha256.of(data)
+            for path, data in sorted(self._survey.kept.items())
+            if path != location.manifest and not path.text.endswith(location.manifest.text.rpartition("/")[2])
+        }
         return f"{location.manifest}, generation {manifest.generation}, {len(manifest.entries):,} files listed"
 
     def signature(self) -> str:
-        location, _ = self._found()
+        location, manifest = self._found()
         payload, document = self._survey.kept[location.manifest], self._survey.kept.get(location.signature)
         if document is None:
             raise UnsignedError("the manifest has no signature", where=str(location.signature))
-        check = _inside(str(location.signature), partial(jws.verify, document, payload, self._trusted))
-        self._judgement.signers = check.valid_key_ids
-        detail = f"by {', '.join(check.valid_key_ids)}"
+        signing = signers.sign_off(self._anchor, manifest, payload, document, str(location.signature))
+        self._signing = signing
+        self._judgement.signers = tuple(key.key_id for key in signing.keys)
+        detail = f"by {', '.join(key.label for key in signing.keys)}"
+        if self._expectation.trust is not None:
+            detail += f" as {signing.subject.role} ({signing.threshold} needed)"
         if self._beside.signature is not None and self._beside.archive is not None:
-            verify = partial(archive_signature.verify, self._beside.signature, self._beside.archive, self._trusted)
-            key = _inside("the .sig file", verify)
+            able = self._archive_keys()
+            verify = partial(archive_signature.verify, self._beside.signature, self._beside.archive, able)
+            key = inside("the .sig file", verify)
             detail += f"; .sig file by {key.key_id}"
         return detail
+
+    def in_time(self) -> str:
+        at = self._anchor.at
+        if at is None:
+            raise _NotApplicableError("keys without a policy have no time and no memory (--trust)")
+        _, manifest = self._found()
+        if self._signing is None:
+            raise _NotApplicableError("nobody who may has signed, so there is nothing to date")
+        steps = self._steps()
+        first = steps[0].manifest if steps else manifest
+        good, faults, met = signers.faults_in_time(self._anchor, at, self._signing, manifest, first)
+        self._judgement.accepted = met
+        if not faults:
+            return f"at {at}: {'; '.join(good)}"
+        override = self._anchor.override
+        fault = next((fault for fault in faults if not signers.may_be_overridden(fault)), faults[0])
+        if override is None or not signers.may_be_overridden(fault):
+            raise fault
+        told = "; ".join(str(fault) for fault in faults)
+        self._judgement.override = OverrideRecord(
+            at=at,
+            bundle_id=manifest.bundle_id or "(no bundle id)",
+            manifest=manifest.sha256,
+            refusal=told,
+            reason=override.reason,
+        )
+        raise _OverriddenError(f"by --force ({override.reason}): {told}")
 
     def closed_world(self) -> str:
         location, manifest = self._found()
         members = {path: met for path, met in self._survey.members.items() if not location.is_outside(path)}
-        closed_world.require(closed_world.compare(manifest.entries, members))
+        faults = closed_world.compare(manifest.entries, members)
+        try:
+            closed_world.require(faults)
+        except DigestError as error:
+            shown = faults[:_MOST_EVIDENCE]
+            evidence = tuple(Evidence(place=str(f.path), expected=f.expected, met=f.met) for f in shown)
+            raise _EvidentError(error, evidence) from error
         detail = f"{len(members):,} files, {sum(size for _, size in members.values()):,} bytes"
         if self._beside.checksum is not None:
             if self._beside.archive is None or self._beside.checksum != str(self._beside.archive):
-                raise DigestError(
-                    f"the archive has digest {self._beside.archive}", where=f".sha256 file says {self._beside.checksum}"
-                )
+                said = self._beside.checksum or "nothing"
+                raise DigestError(f"says {said}, the archive has {self._beside.archive}", where="the .sha256 file")
             detail += "; .sha256 file matches"
         return detail
 
     def lineage(self) -> str:
         _, manifest = self._found()
-        history = {path: data for path, data in self._survey.kept.items() if is_history(path)}
-        steps = check_lineage(manifest, history, limits=self._limits)
+        steps = self._steps()
         if not steps:
-            raise _NotApplicableError("the kit is a first generation")
-        for step in steps:
-            entry = step.entry
-            if step.signature is not None:
-                _inside(str(entry.signature), partial(jws.verify, step.signature, step.manifest_bytes, self._trusted))
-            elif not self._expectation.allow_unsigned_history:
-                raise UnsignedError(
-                    f"generation {entry.generation} was never signed",
-                    where=entry.path,
-                    hint="it was patched with --insecure-unverified-base; patch a signed kit instead",
-                )
-            statement = _inside(entry.statement, partial(dsse.verify, step.statement, self._trusted))
-            step.check_statement(parse_statement(statement.payload, where=entry.statement))
+            raise _NotApplicableError("the kit was never patched")
+        before: PatchStatement | None = None
+        for number, step in enumerate(steps, start=1):
+            statement = signers.check_step(
+                self._anchor,
+                step,
+                last=number == len(steps),
+                allow_unsigned=self._expectation.allow_unsigned_history,
+            )
+            if before is not None and step.signature is not None:
+                signing = signers.sign_off(self._anchor, step.manifest, step.manifest_bytes, step.signature, "")
+                signers.check_changed(self._anchor, step.manifest, [key.key_id for key in signing.keys], before)
+            before = statement
+        if before is not None and self._judgement.signers:
+            signers.check_changed(self._anchor, manifest, self._judgement.signers, before)
+        self._statement = before
         return f"{len(steps)} earlier generation{'s' if len(steps) > 1 else ''}, from {steps[0].entry.generation}"
+
+    def documents(self) -> str:
+        if not self._expectation.deep or self._read_deep is None:
+            raise _NotApplicableError("not asked for (--deep)")
+        _, manifest = self._found()
+        if manifest.lineage and self._statement is None:
+            raise ContentError("what the last step changed cannot be told, since the lineage does not hold")
+        statement = self._statement
+        readings = self._read_deep(deep.selections(statement))
+        declared = deep.check_declared(manifest, self._survey, readings)
+        members = self._survey.collections
+        if statement is None or not deep.only_appends(statement):
+            self._judgement.proofs = deep.unproven(members, readings)
+            step = "no step to prove" if statement is None else "the last step does not only append: not proven"
+        else:
+            self._judgement.proofs = deep.prove_appended(statement, members, readings)
+            count = sum(proof.only_raw_linkset for proof in self._judgement.proofs.values())
+            step = f"the last step appended rawLinkset to {count:,} and changed no other byte"
+        documents = sum(reading.tally.documents for reading in readings.values())
+        return f"{documents:,} documents of {len(readings)} collection members are well-formed, {declared}; {step}"
 
     def coverage(self) -> str:
         if not self._expectation.require_raw_linkset:
@@ -224,11 +301,21 @@ class _Inspector:
             )
             raise ContentError(f"rawLinkset is not on every observation: {told}")
         documents = sum(covered.documents for covered in tenants.values())
+        if not documents:
+            # A gate that opens for a kit without observations would open for the wrong kit.
+            raise ContentError("there are no observations in this kit")
         return f"{documents:,} observations of {len(tenants)} tenants"
 
-    @property
-    def _trusted(self) -> Mapping[str, PublicKey]:
-        return self._expectation.trusted
+    def _archive_keys(self) -> Mapping[str, PublicKey]:
+        roles = {Role.PUBLISHER, Role.PATCHER}
+        return {key.key_id: key.key for key in self._anchor.policy.keys if not roles.isdisjoint(key.roles)}
+
+    def _steps(self) -> tuple[Step, ...]:
+        if self._known_steps is None:
+            _, manifest = self._found()
+            history = {path: data for path, data in self._survey.kept.items() if is_history(path)}
+            self._known_steps = check_lineage(manifest, history, limits=self._limits)
+        return self._known_steps
 
     def _found(self) -> tuple[Location, Manifest]:
         location, manifest = self._judgement.location, self._judgement.manifest

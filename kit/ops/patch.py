@@ -33,20 +33,23 @@ from kit.engine.lookup import LookupWriter
 from kit.engine.rewrite import Request, Rewrite, rewrite, unchanged
 from kit.engine.survey import Survey, survey
 from kit.engine.work import close_lookups
-from kit.errors import DigestError, OutputError, UntrustedError, UsageError
+from kit.errors import DigestError, KitError, LimitError, OutputError, UntrustedError, UsageError
 from kit.manifest import Manifest
 from kit.ops.generation import Generation, Step, make_generation, parameters_digest
 from kit.ops.jobs import Completion, JournaledPasses, begin, check_options, codec_of, complete, ready, resumable
 from kit.ops.keying import Keying, with_keys
 from kit.ops.kits import Environment, OpenKit, beside, is_kept, opened
 from kit.ops.obligations import Beside, Expectation, Judgement, judge
+from kit.ops.signers import require_standing
 from kit.ops.verify import examine
 from kit.signing import PrivateKey, PublicKey, archive_signature
 from kit.transforms.encrypt_fields import EncryptFields, check_order
 from kit.transforms.protocol import Transform
+from kit.trust import Anchor, Role, Subject, authorised
 from kit.values import CollectionMember, MemberPath, Sha256, Timestamp
 
 _NEW_FILE_MODE = 0o644
+_AGAIN = "nothing was written; start again"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +63,8 @@ class PatchRequest:
     created_at: Timestamp
     created_now: bool = False
     """The time is the clock's, not the user's: a resumed run keeps the one it began with."""
+    trust: Anchor | None = None
+    """A policy goes before ``trusted``; then the result must be valid under it too."""
     keying: Keying | None = None
     """Needed by encrypt-fields."""
     limit: int | None = None
@@ -153,8 +158,10 @@ def patch(request: PatchRequest, output: Output) -> PatchReport:
             beside it are as they were.
     """
     _check_request(request, output)
+    if request.trust is not None:
+        _check_patcher(request.trust, output.key.public.key_id, request.created_at)
     if output.path is not None:
-        require_free(output.path)
+        _require_place(request.kit, output.path)
     with ExitStack() as stack:
         kit = stack.enter_context(opened(request.kit, request.environment))
         job = stack.enter_context(Job(output.path or request.kit))
@@ -178,12 +185,14 @@ def resume(request: PatchRequest, output: Output) -> PatchReport | Completion:
         if job.journal.begun is not None and request.created_now:
             request = _at(request, Timestamp.parse(job.journal.begun.body["options"]["createdAt"]))
         check_options(job, _options(request, output))
+        if request.trust is not None:
+            _check_patcher(request.trust, output.key.public.key_id, request.created_at)
         completion = complete(job, request.kit)
         if completion is not None:
             job.keep = False
             return completion
         if output.path is not None:
-            require_free(output.path)
+            _require_place(request.kit, output.path)
         job.clear()
         kit = stack.enter_context(opened(request.kit, request.environment))
         return _run(kit, job, request, output)
@@ -230,6 +239,8 @@ def _run(kit: OpenKit, job: Job, request: PatchRequest, output: Output) -> Patch
         generation = _finish(request, output, base, done, passes.destination)
         work = passes.destination.assemble()
         size, digest = _reread(work, request, output, generation)
+        if in_place and not kit.reader.is_still_named():
+            raise DigestError("was replaced while it was being patched", where=str(request.kit), hint=_AGAIN)
         report = with_changes(
             report,
             generation=generation,
@@ -312,6 +323,30 @@ def _check_request(request: PatchRequest, output: Output) -> None:
         )
 
 
+def _check_patcher(trust: Anchor, key_id: str, created_at: Timestamp) -> None:
+    """Refuse at once what would be refused under the policy when it is read back."""
+    subject = Subject(what="the signing key", role=Role.PATCHER, bundle_id=None)
+    key = trust.policy.key(key_id)
+    if key is not None:
+        # Which bundle and collections it will be is not known yet.
+        unlimited = with_changes(key, bundle_ids=None, collections=None)
+        trust = with_changes(trust, policy=with_changes(trust.policy, keys=(unlimited,)))
+    signing = authorised(trust.policy, subject, [key_id])
+    require_standing(trust, signing, created_at, vouched_for=False)
+
+
+def _require_place(kit: Path, place: Path) -> None:
+    """Refuse before any work an output that could not be given its name, or that would change what is read.
+
+    Raises:
+        OutputError: Something already has a name that the run will give.
+        UsageError: It would be inside the kit.
+    """
+    if kit.resolve() in (place.parent.resolve() / place.name).parents:
+        raise UsageError("would be inside the kit that is read", where=str(place), hint="choose a place outside")
+    require_free(place)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Base:
     """The kit as it was found and judged."""
@@ -330,7 +365,7 @@ def _base(kit: OpenKit, request: PatchRequest, scratch: Path) -> _Base:
     Raises:
         KitError: The first obligation that failed.
     """
-    if request.trusted is not None and not request.trusted:
+    if request.trust is None and request.trusted is not None and not request.trusted:
         raise UntrustedError(
             "no key is trusted, so no base can be valid", hint="name the publisher's key with --trusted-key"
         )
@@ -346,7 +381,9 @@ def _base(kit: OpenKit, request: PatchRequest, scratch: Path) -> _Base:
         )
         lookup.finish()
     around = beside(kit.reader)
-    expectation = Expectation(trusted=request.trusted or {}, allow_unsigned_history=request.trusted is None)
+    expectation = Expectation(
+        trusted=request.trusted or {}, trust=request.trust, allow_unsigned_history=request.trusted is None
+    )
     judgement = judge(found, around, expectation, limits=request.environment.limits)
     for obligation in judgement.obligations:
         if obligation.error is not None and _decides(obligation.number, request):
@@ -449,6 +486,9 @@ def _finish(request: PatchRequest, output: Output, base: _Base, done: Rewrite, d
         ),
         output.key,
     )
+    for path in generation.files:
+        if path not in done.deferred and path in base.survey.members:
+            raise DigestError("is there already, though lineage does not name it", where=str(path))
     for path, data in sorted(generation.files.items()):
         slot = done.deferred.get(path) or destination.open(path, mode=_NEW_FILE_MODE)
         add_bytes(destination, slot, data, mtime=request.created_at)
@@ -462,23 +502,37 @@ def _reread(
 
     Raises:
         OutputError: It does not read back as what was to be written.
+        LimitError: What is added to the kit takes it over a limit.
     """
+    try:
+        return _judge_again(work, request, output, generation)
+    except LimitError as error:
+        raise LimitError(f"the new kit would be over a limit: {error.what}", hint=error.hint) from error
+    except KitError as error:
+        raise OutputError(
+            f"the new kit does not read back: {error}",
+            where=str(work),
+            hint="the kit is untouched; check the disk and try again",
+        ) from error
+
+
+def _judge_again(
+    work: Path, request: PatchRequest, output: Output, generation: Generation
+) -> tuple[int | None, Sha256 | None]:
     public = output.key.public
     expectation = Expectation(
-        trusted={**(request.trusted or {}), public.key_id: public}, allow_unsigned_history=request.trusted is None
+        trusted={**(request.trusted or {}), public.key_id: public},
+        trust=request.trust,
+        allow_unsigned_history=request.trusted is None,
     )
-    with opened(work, request.environment) as kit:
-        judgement, _ = examine(kit.reader, kit.pipeline(), expectation)
-        failures = [o.error for o in judgement.obligations if o.number == 3 or _decides(o.number, request)]
-        failure = next((error for error in failures if error is not None), None)
-        if failure is None and (judgement.manifest is None or judgement.manifest.sha256 != generation.manifest_sha256):
-            failure = DigestError("it has another manifest than was written")
-        if failure is not None:
-            raise OutputError(
-                f"the new kit does not read back: {failure}",
-                where=str(work),
-                hint="the kit is untouched; check the disk and try again",
-            ) from failure
+    # No document is looked into, so no workers are needed.
+    with opened(work, with_changes(request.environment, workers=1)) as kit:
+        judgement, _ = examine(kit, expectation)
+        for obligation in judgement.obligations:
+            if obligation.error is not None and (obligation.number == 3 or _decides(obligation.number, request)):
+                raise obligation.error
+        if judgement.manifest is None or judgement.manifest.sha256 != generation.manifest_sha256:
+            raise DigestError("it has another manifest than was written")
         digest = kit.reader.stored_digest() if kit.reader.container is not Container.FOLDER else None
         return kit.reader.stored_bytes, digest
 

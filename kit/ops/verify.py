@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from kit.archive import Container, KitReader
-from kit.engine.pipeline import Pipeline
+from kit.archive import Container
+from kit.engine.proving import MemberReading, prove
 from kit.engine.survey import survey
-from kit.errors import KitError, UnreadableError, UntrustedError
-from kit.ops.kits import Environment, beside, is_kept, opened
+from kit.errors import KitError, StoppedError, UnreadableError, UntrustedError
+from kit.ops.kits import Environment, OpenKit, beside, is_kept, opened
 from kit.ops.obligations import Expectation, Judgement, coverage_of, judge, refused
 from kit.transforms.coverage import TenantCoverage, is_observations
+from kit.values import MemberPath, RunLengths
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,34 +38,40 @@ def verify(path: Path, expectation: Expectation, environment: Environment | None
     Raises:
         UntrustedError: No key is trusted at all: under an empty policy nothing can be valid.
         UnreadableError: The kit is not there or not readable.
+        StoppedError: A worker died.
     """
-    if not expectation.trusted:
+    if not expectation.anchor.policy.keys:
         raise UntrustedError("no key is trusted, so nothing can be valid", hint="name one with --trusted-key")
     container: Container | None = None
     try:
         with opened(path, environment or Environment()) as kit:
             container = kit.reader.container
-            judgement, coverage = examine(kit.reader, kit.pipeline(), expectation)
-    except UnreadableError:
-        raise
+            judgement, coverage = examine(kit, expectation)
+    except (UnreadableError, StoppedError):
+        raise  # nothing was found out about the kit
     except KitError as error:
         judgement, coverage = refused(error), {}
     return VerifyReport(kit=path, container=container, judgement=judgement, coverage=coverage)
 
 
-def examine(
-    reader: KitReader, pipeline: Pipeline, expectation: Expectation
-) -> tuple[Judgement, dict[str, TenantCoverage]]:
-    """Read a kit once and judge it; coverage is counted only if it is asked for.
+def examine(kit: OpenKit, expectation: Expectation) -> tuple[Judgement, dict[str, TenantCoverage]]:
+    """Read a kit and judge it; coverage is counted only if it is asked for, documents are walked only if asked for.
 
     Raises:
-        KitError: The container, or a document that must be walked, is malformed.
+        KitError: The container, or a document that must be walked for coverage, is malformed.
     """
-    with pipeline:
+    reader = kit.reader
+    with kit.pipeline() as pipeline:
         found = survey(
             reader,
             pipeline,
             keep=is_kept,
             count=lambda member: expectation.require_raw_linkset and is_observations(member.name),
         )
-    return judge(found, beside(reader), expectation, limits=reader.limits), coverage_of(found)
+
+    def read_deep(changed: Mapping[MemberPath, RunLengths]) -> Mapping[MemberPath, MemberReading]:
+        with kit.pipeline() as pipeline:
+            return prove(reader, found, pipeline, changed)
+
+    judgement = judge(found, beside(reader), expectation, limits=reader.limits, read_deep=read_deep)
+    return judgement, coverage_of(found)

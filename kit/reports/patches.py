@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from kit.encryption import FieldCounts, field_counts
-from kit.encryption.counting import DIGEST_TOTAL, DIGEST_VALUES, OUTCOMES, SCANNED
+from kit.encryption.counting import OUTCOMES, SCANNED
 from kit.engine.rewrite import MemberChange, Rewrite
 from kit.ops.generation import parameters_digest
 from kit.ops.patch import PatchReport
@@ -40,7 +40,7 @@ def patch_json(report: PatchReport) -> dict[str, Any]:
         "changed": report.changed,
         "collections": [_member_json(change) for _, change in sorted(report.rewrite.members.items())],
         "outcomes": _nested(report.rewrite.outcomes),
-        "counts": _nested(_without_digests(report.rewrite.counts)),
+        "counts": _nested(_of_transforms(report.rewrite.counts)),
         "fields": [counts.to_json() for counts in _field_counts(report.rewrite)],
         "findings": [
             {
@@ -65,10 +65,9 @@ def patch_json(report: PatchReport) -> dict[str, Any]:
     }
 
 
-def _without_digests(counts: Counter[tuple[str, str, str]]) -> Counter[tuple[str, str, str]]:
-    """Leave out the sums of keyed digests, which are for the provenance, not for readers."""
-    kept = {key: count for key, count in counts.items() if not key[2].startswith((DIGEST_VALUES, DIGEST_TOTAL))}
-    return Counter(kept)
+def _of_transforms(counts: Counter[tuple[str, str, str]]) -> Counter[tuple[str, str, str]]:
+    """Leave out what is counted by field: shown as such, and as keyed digests for the provenance alone."""
+    return Counter({key: count for key, count in counts.items() if "/" not in key[2]})
 
 
 def _field_counts(done: Rewrite) -> tuple[FieldCounts, ...]:

@@ -6,9 +6,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from kit.errors import KitError
-from kit.ops.obligations import Judgement
+from kit.ops.judgement import Judgement, MemberProof, Obligation
 from kit.ops.verify import VerifyReport
 from kit.reports.coverage import coverage_json, coverage_lines
+from kit.reports.table import table
 
 SCHEMA_VERSION = "1"
 
@@ -23,6 +24,7 @@ def verify_json(report: VerifyReport, exit_code: int) -> dict[str, Any]:
         "exitCode": exit_code,
         "error": error_json(report.failure) if report.failure else None,
         **judgement_json(report.judgement),
+        "proofs": [_proof_json(proof) for _, proof in sorted(report.judgement.proofs.items())],
         "coverage": coverage_json(report.coverage),
     }
 
@@ -35,10 +37,32 @@ def judgement_json(judgement: Judgement) -> dict[str, Any]:
         "generation": manifest.generation if manifest else None,
         "manifestSha256": str(manifest.sha256) if manifest else None,
         "signers": list(judgement.signers),
-        "obligations": [
-            {"number": o.number, "name": o.name, "status": o.status.value, "detail": o.detail}
-            for o in judgement.obligations
-        ],
+        "obligations": [_obligation_json(obligation) for obligation in judgement.obligations],
+    }
+
+
+def _obligation_json(obligation: Obligation) -> dict[str, Any]:
+    return {
+        "number": obligation.number,
+        "name": obligation.name,
+        "attack": obligation.attack,
+        "status": obligation.status.value,
+        "detail": obligation.detail,
+        "evidence": [{"place": e.place, "expected": e.expected, "met": e.met} for e in obligation.evidence],
+        "remedy": obligation.remedy,
+    }
+
+
+def _proof_json(proof: MemberProof) -> dict[str, Any]:
+    return {
+        "path": str(proof.member.path),
+        "db": proof.member.name.database,
+        "collection": proof.member.name.collection,
+        "documents": proof.documents,
+        "changed": proof.changed,
+        "onlyRawLinkset": proof.only_raw_linkset,
+        "other": proof.other,
+        "basis": proof.basis or None,
     }
 
 
@@ -50,6 +74,9 @@ def error_json(error: KitError) -> dict[str, Any]:
 def verify_lines(report: VerifyReport) -> Iterator[str]:
     """Give the report as lines of text."""
     yield from judgement_lines(report.judgement)
+    if report.judgement.proofs:
+        yield ""
+        yield from _proof_lines(report.judgement)
     if report.coverage:
         yield ""
         yield from coverage_lines(report.coverage)
@@ -57,12 +84,31 @@ def verify_lines(report: VerifyReport) -> Iterator[str]:
     if report.failure is None:
         yield f"valid: {report.kit}"
     else:
-        yield f"refused: {report.kit}: {report.failure}"
+        told = str(report.failure)
+        yield f"refused: {told}" if told.startswith(f"{report.kit}: ") else f"refused: {report.kit}: {told}"
 
 
 def judgement_lines(judgement: Judgement) -> Iterator[str]:
     """Give each obligation as a line: number, mark, name, detail."""
-    marks: Mapping[str, str] = {"checked": "ok", "failed": "FAILED", "not applicable": "-"}
+    marks: Mapping[str, str] = {"checked": "ok", "failed": "FAILED", "not applicable": "-", "overridden": "FORCED"}
     for obligation in judgement.obligations:
         mark = marks[obligation.status.value]
         yield f"{obligation.number:>3}  {mark:<6}  {obligation.name}: {obligation.detail}"
+        if obligation.error is not None:
+            yield f"             guards against: {obligation.attack}"
+
+
+def _proof_lines(judgement: Judgement) -> Iterator[str]:
+    rows = [
+        (
+            str(path),
+            f"{proof.documents:,}",
+            f"{proof.changed:,}",
+            f"{proof.only_raw_linkset:,}",
+            f"{proof.other:,}",
+            proof.basis or "-",
+        )
+        for path, proof in sorted(judgement.proofs.items())
+    ]
+    heads = ("collection member", "documents", "changed", "only rawLinkset", "other", "proven by")
+    yield from table(heads, rows)

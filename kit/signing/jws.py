@@ -94,6 +94,22 @@ def claims(document: bytes, *, typ: str = MANIFEST_TYPE) -> tuple[Claim, ...]:
     return tuple(Claim(key_id=part.key_id, algorithm=part.algorithm_name) for part in _take_apart(document, typ))
 
 
+def joined(documents: Sequence[bytes], *, typ: str = MANIFEST_TYPE) -> bytes:
+    """Put the signatures of several documents over one payload into one, as people sign one after another.
+
+    Raises:
+        UnsignedError: A document is empty or has no signatures.
+        SignatureError: A document is malformed, or a key would sign twice.
+    """
+    parts = [part for document in documents for part in _take_apart(document, typ)]
+    if len({part.key_id for part in parts}) != len(parts):
+        raise SignatureError("a key would sign twice")
+    ordered = sorted(parts, key=lambda part: part.key_id)
+    return canonical(
+        {"signatures": [{"protected": part.protected, "signature": url_encode(part.signature)} for part in ordered]}
+    )
+
+
 def _signed(payload: bytes, key: PrivateKey, typ: str) -> tuple[str, str]:
     header = {
         "alg": _WRITTEN_NAMES[key.public.algorithm],

@@ -7,6 +7,7 @@ from kit.values.collection import Codec, CollectionMember, CollectionName, colle
 from kit.values.digest import Sha256
 from kit.values.limits import Limits
 from kit.values.member_path import MemberPath
+from kit.values.run_lengths import RunLengths, RunLengthsReader
 from kit.values.timestamp import Timestamp
 
 __all__ = [
@@ -15,6 +16,8 @@ __all__ = [
     "CollectionName",
     "Limits",
     "MemberPath",
+    "RunLengths",
+    "RunLengthsReader",
     "Sha256",
     "Timestamp",
     "collection_member",

@@ -20,15 +20,14 @@ from kit.archive import (
     CountingDestination,
     Destination,
     Slot,
-    Spool,
     add_bytes,
     encode_frame,
     open_kit,
 )
-from kit.archive.journal_file import JournalFile
 from kit.archive.tar_writer import END
 from kit.errors import OutputError
 from kit.values import Codec, Limits, MemberPath, Timestamp
+from tests.archive.building import archive_in
 from tests.kits import contents, tar, unpacked
 
 AT = Timestamp(1_760_000_000)
@@ -43,10 +42,6 @@ LAYOUTS = st.sampled_from([tarfile.PAX_FORMAT, tarfile.GNU_FORMAT])
 @pytest.fixture
 def place(tmp_path: Path) -> Path:
     return tmp_path
-
-
-def archive_in(folder: Path, *, codec: Codec) -> ArchiveDestination:
-    return ArchiveDestination(folder, Spool(folder, JournalFile(folder / "journal")), codec=codec)
 
 
 def carry_all(archive: bytes, destination: Destination, folder: Path) -> None:

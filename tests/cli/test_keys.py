@@ -40,7 +40,9 @@ def test_the_private_key_never_shows(tmp_path: Path) -> None:
 def test_neither_half_of_a_pair_is_made_where_one_has_no_room(taken: str, tmp_path: Path) -> None:
     (tmp_path / taken).write_text("precious")
     before = kits.snapshot(tmp_path)
-    kit("keys", "generate", tmp_path / "k.pem").refused(74, f"{tmp_path / taken}: already exists")
+    kit("keys", "generate", tmp_path / "k.pem").refused(
+        74, f"{tmp_path / taken}: already there; a key is never overwritten"
+    )
     assert kits.snapshot(tmp_path) == before
 
 
@@ -110,7 +112,7 @@ class TestPassphraseOfASigningKey:
             words = ("--output", desk.kits / "o", "--signing-key", desk.keys / locked)
             done = Terminal.without(nobody, "patch", desk.kit(), *desk.trust("vendor"), *words)
         assert done.returncode == 13
-        assert b"and there is no terminal to ask at\nkit: hint: give it with --passphrase-fd\n" in done.stderr
+        assert b"and there is no terminal to ask at\nkit: hint: give it with --passphrase-fd" in done.stderr
 
     def test_it_is_asked_for_at_the_terminal(self, locked: str, desk: Desk) -> None:
         output = desk.kits / "patched.tar.zst"

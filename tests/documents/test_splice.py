@@ -7,7 +7,17 @@ import pytest
 from bson.codec_options import CodecOptions, DatetimeConversion
 from hypothesis import given, strategies as st
 
-from kit.documents import Kind, append, element, find, remove, replace, validate
+from kit.documents import (
+    Kind,
+    Replacement,
+    append,
+    element,
+    find,
+    remove,
+    replace,
+    replace_at,
+    validate,
+)
 from kit.errors import BsonError
 from kit.values import Limits
 from tests.documents.strategies import DISTINCT, DOCUMENTS, NAMES, VALUES, Typed, array, document, int32, string
@@ -167,3 +177,23 @@ def test_a_result_over_what_a_length_can_say_is_refused() -> None:
         append(document([("a", (10, b""))]), huge)
     with pytest.raises(BsonError, match="at most 2,147,483,647"):
         replace(document([("a", (10, b""))]), ["a"], Kind.BINARY, huge)
+
+
+@given(st.lists(st.tuples(NAMES, VALUES), max_size=4), st.lists(st.tuples(NAMES, VALUES), max_size=4), st.data())
+def test_replacing_at_known_places_is_replacing_one_after_the_other(
+    outside: list[tuple[str, Typed]], inside: list[tuple[str, Typed]], data: st.DataObject
+) -> None:
+    outer = list(dict(outside).items())
+    inner = list(dict(inside).items())
+    nested = document([*outer[:2], ("sub document", (3, document([("deep", (3, document(inner)))]))), *outer[2:]])
+    paths = [[name] for name, _ in outer] + [["sub document", "deep", name] for name, _ in inner]
+    chosen = data.draw(st.lists(st.sampled_from(paths), unique_by=tuple)) if paths else []
+    expected, replacements = nested, []
+    for path in chosen:
+        kind, value = data.draw(VALUES)
+        route = [found for depth in range(len(path)) if (found := find(nested, path[: depth + 1])) is not None]
+        assert len(route) == len(path)
+        _, start, _, at, end = route[-1]
+        replacements.append(Replacement(tuple(one.value for one in route[:-1]), start, at, end, kind, value))
+        expected = replace(expected, path, kind, value)
+    assert replace_at(nested, sorted(replacements, key=lambda one: one.start)) == expected

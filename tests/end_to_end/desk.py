@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +10,14 @@ from kit.signing import Algorithm, PrivateKey, generate, write_private, write_pu
 from tests.end_to_end import kits
 from tests.end_to_end.kits import AT, Members, Outcome, kit
 
+_KEYS: dict[str, PrivateKey] = {}
 
-@cache
+
 def key(name: str, algorithm: Algorithm = Algorithm.ES256) -> PrivateKey:
-    """Give the key of a person; the same one throughout a run of the tests."""
-    assert name
-    return generate(algorithm)
+    """Give the key of a person; the same one throughout a run of the tests, of the kind it was first asked for."""
+    if name not in _KEYS:
+        _KEYS[name] = generate(algorithm)
+    return _KEYS[name]
 
 
 class Desk:
@@ -30,8 +31,8 @@ class Desk:
         for name in ("vendor", "site", "stranger"):
             self.add_key(name)
 
-    def add_key(self, name: str, algorithm: Algorithm | None = None, passphrase: bytes | None = None) -> Path:
-        made = key(name, algorithm) if algorithm else key(name)
+    def add_key(self, name: str, algorithm: Algorithm = Algorithm.ES256, passphrase: bytes | None = None) -> Path:
+        made = key(name, algorithm)
         write_private(self.keys / name, made, passphrase)
         write_public(self.public(name), made.public)
         return self.keys / name

@@ -186,10 +186,10 @@ def _body(archive: tarfile.TarFile, info: tarfile.TarInfo) -> bytes:
     return file.read()
 
 
-def snapshot(folder: Path) -> dict[str, tuple[object, ...]]:
-    """Give everything that can be seen of a folder: names, modes, times, contents."""
+def snapshot(folder: Path, *, itself: bool = False) -> dict[str, tuple[object, ...]]:
+    """Give everything that can be seen in a folder: names, modes, times, contents; and of itself if asked."""
     seen: dict[str, tuple[object, ...]] = {}
-    for path in sorted([folder, *folder.rglob("*")]):
+    for path in sorted([*([folder] if itself else []), *folder.rglob("*")]):
         status = path.lstat()
         body = sha256(path.read_bytes()) if path.is_file() and not path.is_symlink() else ""
         seen[str(path.relative_to(folder))] = (status.st_mode, status.st_mtime_ns, status.st_size, status.st_ino, body)

@@ -50,7 +50,7 @@ class Desk:
             capture_output=True,
             text=True,
             check=True,
-            env={"PYTHONPATH": str(ROOT), "PATH": os.environ["PATH"]},
+            env=os.environ | {"PYTHONPATH": str(ROOT)},
         )
         outcomes = []
         for line in run.stdout.splitlines():

@@ -15,7 +15,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from kit.documents import Kind, replace
 from kit.encryption import counting
 from kit.encryption.aead import IvSource, Opened, RandomIv, SyntheticIv
 from kit.encryption.data_keys import DataKey
@@ -168,9 +167,9 @@ class _Run:
         digests: dict[str, int] = {}
         try:
             values = [self._judged(mapped, mapped_field, keys, digests) for mapped_field in self._collection.fields]
-            for value in values:
-                if value.state is State.PLAIN:
-                    replaced = self._sealed(replaced or mapped.document, value, keys)
+            sealed = [(value, self._sealed(value, keys)) for value in values if value.state is State.PLAIN]
+            if sealed:
+                replaced = mapped.replaced(sealed)
         except KitError as error:
             in_document(error, self._collection, mapped.document, ordinal)
             return self._failed(error, mapped.document, mapped.partition)
@@ -188,7 +187,7 @@ class _Run:
         except KitError as error:
             raise in_field(error, mapped_field) from error
         if opened is not None:
-            digest = value_digest(self._collection, mapped, value, *opened)
+            digest = value_digest(opened[0], mapped_field.place, mapped.identity, opened[1])
             name = self._collection.place.name
             digests[counting.counter(counting.DIGEST_VALUES, name, mapped_field)] = digest.values
             digests[counting.counter(counting.DIGEST_TOTAL, name, mapped_field)] = digest.total
@@ -200,13 +199,11 @@ class _Run:
         key = self._transform.keys.at_hand(keys.scope) if value.state is State.PLAIN else None
         return (key, Opened(kind=value.kind, value=mapped.document[value.start : value.end])) if key else None
 
-    def _sealed(self, document: bytes, value: MappedValue, keys: DocumentKeys) -> bytes:
-        """Splice the envelope of a value into a document in which earlier values may be spliced already."""
+    def _sealed(self, value: MappedValue, keys: DocumentKeys) -> bytes:
         try:
-            envelope = keys.seal(value, self._transform.iv)
+            return keys.seal(value, self._transform.iv).to_bson()
         except KitError as error:
             raise in_field(error, value.field) from error
-        return replace(document, value.field.path.steps, Kind.DOCUMENT, envelope.to_bson())
 
     def _failed(self, error: KitError, document: bytes, partition: str) -> Change:
         """Stop, or in a dry run count every mapped value as an error: none of the document would be written."""

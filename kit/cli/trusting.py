@@ -1,0 +1,68 @@
+"""Options that say whom to trust, shared by verify, plan and patch."""
+
+from __future__ import annotations
+
+import time as clock
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from kit.cli.options import FILE
+from kit.errors import ContentError, UsageError
+from kit.ops import trust_files
+from kit.trust import Anchor, Override
+from kit.values import Timestamp
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def policy_option(command: Command) -> Command:
+    """A trust policy instead of bare keys."""
+    return click.option(
+        "--trust",
+        "policy",
+        type=FILE,
+        metavar="POLICY",
+        help="A trust policy (kit trust init); its state, kept beside it, makes rollbacks visible.",
+    )(command)
+
+
+def time_option(command: Command) -> Command:
+    """The time to judge at."""
+    return click.option(
+        "--at", "at", metavar="TIME", help="Judge as of this time, RFC 3339 UTC or seconds; the clock by default."
+    )(command)
+
+
+def moment(text: str | None, option: str = "--at") -> Timestamp:
+    """Take the time as an input; only where none is given, read the clock, once.
+
+    Raises:
+        UsageError: It is no time.
+    """
+    if text is None:
+        return Timestamp(int(clock.time()))
+    try:
+        return Timestamp.parse(text)
+    except ContentError as error:
+        raise UsageError(f"{option}: {error.what}") from error
+
+
+def anchor(policy: Path | None, at: Timestamp, *, force: bool = False, reason: str | None = None) -> Anchor | None:
+    """Read the policy, if one is named.
+
+    Raises:
+        UsageError: ``--force`` and ``--reason`` do not come together, or without a policy.
+        KitError: The policy cannot be read, or is not the one in force.
+    """
+    if force != bool(reason):
+        raise UsageError(
+            "--force needs --reason TEXT, and --reason needs --force: an override is recorded with its why"
+        )
+    if policy is None:
+        if force:
+            raise UsageError("--force goes with --trust: keys without a policy have nothing to override")
+        return None
+    return trust_files.anchor(policy, at, Override(reason=reason) if reason else None)

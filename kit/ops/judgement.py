@@ -1,0 +1,131 @@
+"""What a verdict consists of: obligations with how each ended, and what the user demands (schemas/verify-report.md)."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from kit.errors import KitError
+from kit.manifest import Location, Manifest
+from kit.signing import PublicKey
+from kit.trust import Anchor
+from kit.trust.state import Accepted, OverrideRecord
+from kit.values import CollectionMember, MemberPath, Sha256
+
+
+class Status(enum.StrEnum):
+    """How an obligation ended."""
+
+    CHECKED = "checked"
+    FAILED = "failed"
+    NOT_APPLICABLE = "not applicable"
+    OVERRIDDEN = "overridden"
+    """Failed, and the user insisted (``--force``)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """One thing met: where (member, offset), what was expected there and what was there; "" for nothing."""
+
+    place: str
+    expected: str
+    met: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Obligation:
+    """One obligation and how it ended; ``detail`` says with what result, or why not, in one line."""
+
+    number: int
+    name: str
+    attack: str
+    """What it guards against, in TUF's words."""
+    status: Status
+    detail: str
+    evidence: tuple[Evidence, ...] = ()
+    error: KitError | None = None
+
+    @property
+    def remedy(self) -> str:
+        """The way out of a failure; "" where there is none to name."""
+        return self.error.hint if self.error is not None else ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Expectation:
+    """What the user demands of a kit."""
+
+    trusted: Mapping[str, PublicKey] = field(default_factory=dict)
+    """Keys by id, good in every role and for ever: the shorthand for a policy that says so."""
+    trust: Anchor | None = None
+    """A policy, with its state and the time; it goes before ``trusted``."""
+    deep: bool = False
+    """Walk every document, and prove that the last step only appended."""
+    require_raw_linkset: bool = False
+    tenants: frozenset[str] | None = None
+    """Coverage is required of these tenants only; None for all."""
+    allow_unsigned_history: bool = False
+    """Only for rereading what was patched from a base accepted unverified."""
+
+    @property
+    def anchor(self) -> Anchor:
+        """The policy to judge by."""
+        return self.trust or Anchor.of_keys(self.trusted)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Beside:
+    """What stands beside an archive, and the digest of the archive itself."""
+
+    archive: Sha256 | None
+    """None for a folder."""
+    checksum: str | None
+    """The digest the ``.sha256`` file names, "" where it names none; None where there is no such file."""
+    signature: bytes | None
+    """The ``.sig`` file."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemberProof:
+    """What a deep reading of one collection member found."""
+
+    member: CollectionMember
+    documents: int
+    changed: int
+    """By the last step."""
+    only_raw_linkset: int
+    """Changed, and what the step did is one ``rawLinkset`` at the end."""
+    other: int
+    """Changed in another way; 0 in a kit that keeps the append-only law."""
+    basis: str
+    """What proves it; "" where nothing has to be proven."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Judgement:
+    """Everything that was found out about a kit."""
+
+    obligations: list[Obligation] = field(default_factory=list)
+    location: Location | None = None
+    manifest: Manifest | None = None
+    archive: Sha256 | None = None
+    signers: tuple[str, ...] = ()
+    """Key ids of trusted keys that signed the manifest, in the role it needs."""
+    accepted: Accepted | None = None
+    """What the state is to remember of a valid kit."""
+    override: OverrideRecord | None = None
+    """What the user insisted on, if that was needed."""
+    attestations: dict[MemberPath, Sha256] = field(default_factory=dict)
+    """Digests of the signatures and statements that were judged."""
+    proofs: dict[MemberPath, MemberProof] = field(default_factory=dict)
+
+    @property
+    def failure(self) -> KitError | None:
+        """The error of the first obligation that failed."""
+        return next((obligation.error for obligation in self.obligations if obligation.error is not None), None)
+
+    @property
+    def valid(self) -> bool:
+        """Whether nothing failed; a verdict over no obligation is none."""
+        return bool(self.obligations) and self.failure is None

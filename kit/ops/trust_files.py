@@ -1,0 +1,160 @@
+"""The files of a trust policy: the policy, its signature and the state beside it, read once and replaced whole.
+
+``policy.json``, ``policy.json.jws`` (of a policy with root keys) and ``policy.json.state``. The state is changed
+under a lock and merged into what is there, so that two verdicts at once cannot lower what either accepted.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from kit import secret_files
+from kit.archive import read_small
+from kit.errors import KitError, OutputError, UnreadableError
+from kit.trust import Anchor, Override, Policy, State, freshness, rollback, rotation
+from kit.trust.state import Accepted, OverrideRecord
+from kit.values import Sha256, Timestamp
+
+_LARGEST = 16 * 1024 * 1024
+_MODE = 0o644
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PolicyFile:
+    """A policy as it lies on disk, not yet believed."""
+
+    path: Path
+    data: bytes
+    policy: Policy
+    signature: bytes | None
+    state: State | None
+
+    @property
+    def sha256(self) -> Sha256:
+        """Of the exact bytes."""
+        return Sha256.of(self.data)
+
+    def check(self, at: Timestamp) -> None:
+        """Check that this policy is the one in force: not changed, not expired, signed if it must be.
+
+        Raises:
+            KitError: It is not; see the rules of :mod:`kit.trust`.
+        """
+        rollback.check_policy(self.policy.version, self.sha256, self.state)
+        rotation.check_seal(self.policy, self.data, self.signature, at)
+        freshness.check_policy(self.policy, at)
+
+
+def state_path(policy: Path) -> Path:
+    """Name the state beside a policy."""
+    return policy.with_name(f"{policy.name}.state")
+
+
+def signature_path(policy: Path) -> Path:
+    """Name the signature beside a policy."""
+    return policy.with_name(f"{policy.name}.jws")
+
+
+def read(path: Path) -> PolicyFile:
+    """Read a policy and what stands beside it.
+
+    Raises:
+        UnreadableError: The policy is not there, or one of the files cannot be read.
+        KitError: One of them is malformed.
+    """
+    data = read_small(path, at_most=_LARGEST)
+    if data is None:
+        raise UnreadableError("cannot be read: there is no such file", where=str(path), hint="kit trust init")
+    state = read_small(state_path(path), at_most=_LARGEST)
+    return PolicyFile(
+        path=path,
+        data=data,
+        policy=Policy.parse(data, where=str(path)),
+        signature=read_small(signature_path(path), at_most=_LARGEST),
+        state=State.parse(state, where=str(state_path(path))) if state is not None else None,
+    )
+
+
+def anchor(path: Path, at: Timestamp, override: Override | None = None) -> Anchor:
+    """Read the policy that a verdict starts from.
+
+    Raises:
+        KitError: It cannot be read, or is not the one in force.
+    """
+    found = read(path)
+    try:
+        found.check(at)
+    except KitError as error:
+        raise error.inside(str(path)) from error.__cause__
+    return Anchor(policy=found.policy, policy_sha256=found.sha256, state=found.state, at=at, override=override)
+
+
+def remember(path: Path, used: Anchor, bundle_id: str | None, met: Accepted, overridden: OverrideRecord | None) -> None:
+    """Put a valid kit into the state; it is read again under the lock, since another verdict may have changed it.
+
+    Raises:
+        RollbackError: Another verdict has accepted a newer kit, or another of this generation, in the meantime.
+        OutputError: It cannot be written, or the policy was replaced meanwhile.
+    """
+    with secret_files.locked(state_path(path), what="trust state"):
+        data = read_small(state_path(path), at_most=_LARGEST)
+        known = State.parse(data, where=str(state_path(path))) if data is not None else None
+        if known is not None and known.policy_sha256 != used.policy_sha256:
+            raise OutputError("the policy was replaced during this run", where=str(path), hint="start again")
+        state = known or State(policy_version=used.policy.version, policy_sha256=used.policy_sha256)
+        after = state
+        if overridden is not None:
+            after = after.overriding(overridden)
+        elif bundle_id is not None:
+            rollback.check_kit(used.policy, state, bundle_id, met)
+            after = after.accepting(bundle_id, met)
+        if known is None or after != known:
+            secret_files.replace(state_path(path), after.to_bytes(), what="trust state")
+
+
+def create(path: Path, policy: Policy) -> None:
+    """Write a new policy, and its state unless it must be signed first.
+
+    Raises:
+        OutputError: Something is there already.
+    """
+    data = policy.to_bytes()
+    secret_files.write_new(path, data, _MODE, what="trust policy")
+    if not policy.is_sealed:
+        _pin(path, State(policy_version=policy.version, policy_sha256=Sha256.of(data)))
+
+
+def put_in_force(path: Path, data: bytes, policy: Policy, signature: bytes | None) -> None:
+    """Replace a policy by its successor, whose right to be it the caller has checked.
+
+    The state is replaced first, the signature next, the policy last: cut off in between, the old policy does not fit
+    the state and nothing is valid until the rotation is repeated; never is an old policy in force beside a new state
+    unnoticed.
+
+    Raises:
+        OutputError: A file cannot be written.
+    """
+    with secret_files.locked(state_path(path), what="trust state"):
+        known = read_small(state_path(path), at_most=_LARGEST)
+        digest = Sha256.of(data)
+        state = State(policy_version=policy.version, policy_sha256=digest)
+        if known is not None:
+            state = State.parse(known, where=str(state_path(path))).under(policy.version, digest)
+        _pin(path, state)
+        if signature is not None:
+            secret_files.replace(signature_path(path), signature, what="policy signature")
+        secret_files.replace(path, data, what="trust policy")
+
+
+def write_beside(path: Path, data: bytes, *, what: str) -> None:
+    """Write a new file for others to read.
+
+    Raises:
+        OutputError: Something is there already, or it cannot be written.
+    """
+    secret_files.write_new(path, data, _MODE, what=what)
+
+
+def _pin(path: Path, state: State) -> None:
+    secret_files.replace(state_path(path), state.to_bytes(), what="trust state")

@@ -1,0 +1,161 @@
+"""A trust policy: whom to believe, for what. Schema: schemas/trust-policy.md.
+
+Laws: ``Policy.parse(p.to_bytes(), where) == p``; what is not understood is refused, since it may be a restriction; a
+policy that could never be met, or that anybody meets, is refused when it is read, not when it is used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Self
+
+from kit.errors import ContentError, ManifestError, UntrustedError
+from kit.manifest.fields import Fields
+from kit.signing import Algorithm, PublicKey
+from kit.trust.roles import Role
+from kit.trust.trusted_key import TrustedKey, distinct, one_of
+from kit.values import Limits, Sha256, Timestamp
+from kit.values.strict_json import canonical, parse as parse_json
+
+SCHEMA_VERSION = "1"
+_REQUIRED = ("schemaVersion", "version", "keys", "thresholds", "algorithms")
+_OPTIONAL = ("expiresAt", "minimumGenerations", "stalenessWindowHours")
+# A policy is small whatever the kits; these bounds are not the user's to raise.
+_LIMITS = Limits(json_bytes=1024 * 1024, json_depth=8)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """Whom to believe.
+
+    Attributes:
+        version: From 1; each successor is one more.
+        keys: In the order given; ids are distinct.
+        thresholds: How many keys must sign, by role; 1 where it is not said.
+        algorithms: Those whose signatures count.
+        expires_at: After this, nothing is valid under it; None for never.
+        minimum_generations: By bundle id, the lowest publisher's generation that is accepted.
+        staleness_window_hours: Instead of what kits say of themselves; None to believe them.
+    """
+
+    version: int
+    keys: tuple[TrustedKey, ...]
+    thresholds: Mapping[Role, int] = field(default_factory=dict)
+    algorithms: frozenset[Algorithm] = frozenset(Algorithm)
+    expires_at: Timestamp | None = None
+    minimum_generations: Mapping[str, int] = field(default_factory=dict)
+    staleness_window_hours: int | None = None
+
+    @classmethod
+    def of_keys(cls, keys: Iterable[PublicKey]) -> Self:
+        """Give what ``--trusted-key`` stands for: these keys in every role a kit needs, one is enough, for ever."""
+        roles = frozenset(Role) - {Role.ROOT}
+        return cls(version=1, keys=tuple(TrustedKey(key=key, roles=roles) for key in keys))
+
+    @classmethod
+    def parse(cls, data: bytes, *, where: str) -> Self:
+        """Read a policy.
+
+        Raises:
+            ContentError: Not strict JSON, not exactly of this format, or a policy no site can mean (P1, P2).
+            LimitError: Larger than any policy.
+        """
+        try:
+            policy = cls._read(Fields.of(parse_json(data, limits=_LIMITS, where=where), "policy"))
+            policy.check()
+        except ManifestError as error:
+            raise ContentError(error.what, where=where) from error
+        except ContentError as error:
+            raise (error if error.where.startswith(where) else error.inside(where)) from error.__cause__
+        return policy
+
+    @classmethod
+    def _read(cls, fields: Fields) -> Self:
+        fields.exactly(_REQUIRED, _OPTIONAL)
+        if fields.text("schemaVersion") != SCHEMA_VERSION:
+            raise ContentError(f"policy.schemaVersion: this program reads {SCHEMA_VERSION!r}")
+        thresholds = fields.object("thresholds")
+        floors = fields.object("minimumGenerations") if "minimumGenerations" in fields.members else None
+        window = "stalenessWindowHours"
+        return cls(
+            version=fields.integer("version"),
+            keys=tuple(TrustedKey.parse(value, f"policy.keys[{n}]") for n, value in enumerate(fields.items("keys"))),
+            thresholds={one_of(Role, role, thresholds.place): thresholds.integer(role) for role in thresholds.members},
+            algorithms=frozenset(
+                one_of(Algorithm, name, "policy.algorithms") for name in distinct(fields, "algorithms")
+            ),
+            expires_at=fields.timestamp("expiresAt") if "expiresAt" in fields.members else None,
+            minimum_generations={name: floors.integer(name) for name in floors.members} if floors else {},
+            staleness_window_hours=fields.integer(window) if window in fields.members else None,
+        )
+
+    def to_bytes(self) -> bytes:
+        """Print the policy as it is signed and digested."""
+        document: dict[str, Any] = {
+            "schemaVersion": SCHEMA_VERSION,
+            "version": self.version,
+            "keys": [key.to_json() for key in self.keys],
+            "thresholds": {role.value: count for role, count in self.thresholds.items()},
+            "algorithms": sorted(self.algorithms),
+        }
+        if self.expires_at is not None:
+            document["expiresAt"] = str(self.expires_at)
+        if self.minimum_generations:
+            document["minimumGenerations"] = dict(self.minimum_generations)
+        if self.staleness_window_hours is not None:
+            document["stalenessWindowHours"] = self.staleness_window_hours
+        return canonical(document)
+
+    @property
+    def sha256(self) -> Sha256:
+        """Of :meth:`to_bytes`; of the very file where that was written by this program."""
+        return Sha256.of(self.to_bytes())
+
+    @property
+    def public_keys(self) -> Mapping[str, PublicKey]:
+        """Every key by id, whatever its role: a broken signature by any of them is to be told."""
+        return {key.key_id: key.key for key in self.keys}
+
+    @property
+    def is_sealed(self) -> bool:
+        """Whether it names root keys, so that it must be signed and can only be replaced by rotation (P3, P4)."""
+        return any(Role.ROOT in key.roles for key in self.keys)
+
+    def key(self, key_id: str) -> TrustedKey | None:
+        """Look a key up."""
+        return next((key for key in self.keys if key.key_id == key_id), None)
+
+    def threshold(self, role: Role) -> int:
+        """How many keys must sign in that role."""
+        return self.thresholds.get(role, 1)
+
+    def with_key(self, added: TrustedKey) -> Self:
+        """Give the next version, in which ``added`` is new or takes the place of the key of its id."""
+        others = tuple(key for key in self.keys if key.key_id != added.key_id)
+        return replace(self, version=self.version + 1, keys=(*others, added))
+
+    def check(self) -> None:
+        """Refuse what cannot be meant.
+
+        Raises:
+            ContentError: Version 0; a key twice; a threshold of 0, which anybody meets (P1); a threshold above the
+                number of keys of a role, revoked ones not counted (P2); a root key with a second role.
+            UntrustedError: There are no keys: under an empty policy nothing can be valid (P1).
+        """
+        if not self.keys:
+            raise UntrustedError("the policy names no keys, so nothing can be valid", hint="kit trust add")
+        if self.version < 1:
+            raise ContentError("policy.version: versions start at 1")
+        ids = [key.key_id for key in self.keys]
+        if len(set(ids)) != len(ids):
+            raise ContentError("policy.keys: a key is there twice")
+        for role, count in self.thresholds.items():
+            able = [key for key in self.keys if role in key.roles and key.revocation is None]
+            if count < 1:
+                raise ContentError(f"policy.thresholds.{role}: 0 would let anybody sign")
+            if count > len(able):
+                raise ContentError(f"policy.thresholds.{role}: {count} of {len(able)} keys can never be met")
+        for key in self.keys:
+            if Role.ROOT in key.roles and len(key.roles) > 1:
+                raise ContentError(f"policy: root key {key.label} has other roles too; a root key signs policies only")

@@ -1,0 +1,88 @@
+"""A receipt: what was verified, by whom, under which policy, when. Schema: schemas/receipt.md.
+
+An in-toto Statement v1 whose predicate has the shape of a SLSA Verification Summary Attestation v1; who reads VSAs can
+read it. Prints only: the envelope around it is for :mod:`kit.signing`. Law: the same verdict, time and key give
+the same bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from kit.errors import ContentError
+from kit.values import Sha256, Timestamp
+from kit.values.strict_json import canonical
+
+STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
+PREDICATE_TYPE = "https://slsa.dev/verification_summary/v1"
+"""Constants of their specifications; nothing is ever fetched from them."""
+OBLIGATIONS = "urn:offline-kit:obligations:v1"
+"""An extension member of the predicate: how every obligation ended."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Receipt:
+    """One verdict.
+
+    Attributes:
+        subjects: Digests by name: the archive, the manifest.
+        verifier: Key id of who signs.
+        tool: Name and version of the program.
+        at: When it was verified.
+        bundle: Bundle id of the kit; None where it has none.
+        policy: Digest of the policy's exact bytes.
+        inputs: Digests of the signatures and statements that were verified.
+        passed: The verdict.
+        levels: What the kit was found to keep; empty for one that was refused.
+        obligations: Status by number and name, in their order.
+    """
+
+    subjects: Mapping[str, Sha256]
+    verifier: str
+    tool: tuple[str, str]
+    at: Timestamp
+    bundle: str | None
+    policy: Sha256
+    inputs: Mapping[str, Sha256]
+    passed: bool
+    levels: tuple[str, ...]
+    obligations: tuple[tuple[int, str, str], ...]
+
+    def to_bytes(self) -> bytes:
+        """Print the statement to sign.
+
+        Raises:
+            ContentError: There is nothing it is about, or a passed verdict names no level: a receipt for nothing.
+        """
+        if not self.subjects:
+            raise ContentError("there is no digest that a receipt could be about")
+        if self.passed != bool(self.levels):
+            raise ContentError("a receipt names what was verified exactly if the verdict is good")
+        name, version = self.tool
+        return canonical(
+            {
+                "_type": STATEMENT_TYPE,
+                "subject": [_resource("name", subject, digest) for subject, digest in sorted(self.subjects.items())],
+                "predicateType": PREDICATE_TYPE,
+                "predicate": {
+                    "verifier": {"id": f"urn:offline-kit:verifier:{self.verifier}", "version": {name: version}},
+                    "timeVerified": str(self.at),
+                    "resourceUri": f"urn:offline-kit:bundle:{self.bundle or ''}",
+                    "policy": _resource("uri", "urn:offline-kit:trust-policy", self.policy),
+                    "inputAttestations": [
+                        _resource("uri", path, digest) for path, digest in sorted(self.inputs.items())
+                    ],
+                    "verificationResult": "PASSED" if self.passed else "FAILED",
+                    "verifiedLevels": list(self.levels) if self.passed else ["FAILED"],
+                    OBLIGATIONS: [
+                        {"number": number, "name": name, "status": status} for number, name, status in self.obligations
+                    ],
+                },
+            }
+        )
+
+
+def _resource(key: str, name: str, digest: Sha256) -> dict[str, Any]:
+    return {key: name, "digest": {"sha256": str(digest)}}

@@ -1,0 +1,61 @@
+"""A policy vouches for its successor, and the successor for itself: rules P3 and P4.
+
+As in TUF 5.3, a new policy is accepted only when as many root keys as the **old** policy demands signed it, and as many
+as the **new** one demands; its version is exactly one more. So neither a thief of the next root keys nor a holder of
+retired ones can put a policy in force alone, and no version can be skipped that revoked somebody.
+"""
+
+from __future__ import annotations
+
+from kit.errors import RollbackError, UnsignedError, UntrustedError
+from kit.signing import jws
+from kit.trust.authority import Subject, authorised
+from kit.trust.freshness import Moment, standing
+from kit.trust.policy import Policy
+from kit.trust.roles import Role
+from kit.values import Timestamp
+
+POLICY_TYPE = "application/vnd.offline-kit.trust-policy+jws"
+
+
+def check_seal(policy: Policy, data: bytes, signature: bytes | None, now: Timestamp) -> None:
+    """Check that a policy with root keys is signed by enough of them (P3); others are taken as they lie there.
+
+    Args:
+        policy: As parsed from ``data``.
+        data: Its exact bytes.
+        signature: The detached JWS beside it.
+        now: When a root key must be good.
+
+    Raises:
+        KitError: Unsigned, the signature is invalid, or too few root keys in good standing signed.
+    """
+    if policy.is_sealed:
+        _require(policy, data, signature, now, f"policy version {policy.version}")
+
+
+def check_successor(old: Policy, new: Policy, data: bytes, signature: bytes | None, now: Timestamp) -> None:
+    """Check that ``new`` may take the place of ``old`` (P4).
+
+    Raises:
+        RollbackError: The version is not exactly one more.
+        UntrustedError: ``new`` drops the root keys, or too few of the old or of the new ones signed it.
+        KitError: Unsigned, or the signature is invalid.
+    """
+    if new.version != old.version + 1:
+        raise RollbackError(f"version {new.version} does not follow version {old.version}")
+    if old.is_sealed and not new.is_sealed:
+        raise UntrustedError("the new policy has no root keys: whoever can write the file could change it from then on")
+    if old.is_sealed:
+        _require(old, data, signature, now, f"by the old policy, version {old.version}")
+    check_seal(new, data, signature, now)
+
+
+def _require(policy: Policy, data: bytes, signature: bytes | None, now: Timestamp, what: str) -> None:
+    if signature is None:
+        raise UnsignedError("the policy names root keys, but is not signed", where=what, hint="kit trust sign")
+    roots = {key.key_id: key.key for key in policy.keys if Role.ROOT in key.roles}
+    check = jws.verify(signature, data, roots, typ=POLICY_TYPE)
+    subject = Subject(what=what, role=Role.ROOT, bundle_id=None)
+    moment = Moment(signed_at=None, now=now, vouched_for=False)
+    authorised(policy, subject, check.valid_key_ids).require(lambda key: standing(key, moment))

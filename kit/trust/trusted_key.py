@@ -1,0 +1,176 @@
+"""One key of a policy: what it may sign, and when. Schema: schemas/trust-policy.md, "Keys"."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+from typing import Any, Self, TypeVar
+
+from kit.errors import ContentError, KeyUnusableError
+from kit.manifest.fields import Fields
+from kit.signing import PublicKey
+from kit.trust.roles import Role
+from kit.values import CollectionName, Timestamp
+
+Word = TypeVar("Word", bound=enum.StrEnum)
+
+ANY = "*"
+"""As the database of a collection: whichever."""
+
+
+class RevocationReason(enum.StrEnum):
+    """Why a key is revoked (the words of RFC 5280 5.3.1), which decides what its old signatures are worth."""
+
+    COMPROMISED = "compromised"
+    """Someone else may have it, and can write any time into what it signs: none of its signatures counts."""
+    SUPERSEDED = "superseded"
+    """Another took its place: what it signed before still counts."""
+    CEASED = "ceased"
+    """Its holder no longer signs: what it signed before still counts."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Revocation:
+    """From when a key is not to be believed, and why."""
+
+    at: Timestamp
+    reason: RevocationReason
+
+    @classmethod
+    def parse(cls, fields: Fields) -> Self:
+        """Read it.
+
+        Raises:
+            ContentError: It is not exactly ``{at, reason}``.
+        """
+        fields.exactly(("at", "reason"))
+        return cls(at=fields.timestamp("at"), reason=one_of(RevocationReason, fields.text("reason"), fields.place))
+
+    def to_json(self) -> dict[str, Any]:
+        """Print for ``strict_json.canonical``."""
+        return {"at": str(self.at), "reason": self.reason.value}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrustedKey:
+    """A public key and its limits. Law: ``TrustedKey.parse(k.to_json(), place) == k``.
+
+    Attributes:
+        key: The key; its id is derived, never believed.
+        roles: What its signatures can mean; never empty.
+        name: Whose it is, for people.
+        bundle_ids: The bundles it may sign; None for all.
+        collections: The collections it may sign, ``database.collection`` or ``*.collection``; None for all.
+        not_before: Signs nothing before.
+        not_after: Signs nothing after.
+        revocation: None while it is good.
+    """
+
+    key: PublicKey
+    roles: frozenset[Role]
+    name: str | None = None
+    bundle_ids: frozenset[str] | None = None
+    collections: frozenset[str] | None = None
+    not_before: Timestamp | None = None
+    not_after: Timestamp | None = None
+    revocation: Revocation | None = None
+
+    @property
+    def key_id(self) -> str:
+        """What documents call it by."""
+        return self.key.key_id
+
+    @property
+    def label(self) -> str:
+        """Id and name, for messages."""
+        return f"{self.key_id} ({self.name})" if self.name else self.key_id
+
+    @classmethod
+    def parse(cls, value: object, place: str) -> Self:
+        """Read one key.
+
+        Raises:
+            ContentError: A member is missing, unknown or malformed, the key id is not the key's, no role is named, a
+                list is empty (which would forbid everything where its absence allows all), or the time is reversed.
+        """
+        fields = Fields.of(value, place)
+        fields.exactly(
+            ("keyId", "publicKey", "roles"),
+            ("name", "bundleIds", "collections", "notBefore", "notAfter", "revoked"),
+        )
+        try:
+            key = PublicKey.parse(fields.text("publicKey").encode(), where=f"{place}.publicKey")
+        except KeyUnusableError as error:
+            raise ContentError(error.what, where=error.where) from error
+        if fields.text("keyId") != key.key_id:
+            raise ContentError(f"{place}.keyId: this key is {key.key_id}")
+        trusted = cls(
+            key=key,
+            roles=frozenset(one_of(Role, role, f"{place}.roles") for role in distinct(fields, "roles")),
+            name=fields.text("name") if "name" in fields.members else None,
+            bundle_ids=_limit(fields, "bundleIds"),
+            collections=_limit(fields, "collections"),
+            not_before=fields.timestamp("notBefore") if "notBefore" in fields.members else None,
+            not_after=fields.timestamp("notAfter") if "notAfter" in fields.members else None,
+            revocation=Revocation.parse(fields.object("revoked")) if "revoked" in fields.members else None,
+        )
+        for pattern in trusted.collections or ():
+            database, dot, collection = pattern.partition(".")
+            if not (database and dot and collection):
+                raise ContentError(f"{place}.collections: {pattern!r} is not database.collection")
+        if trusted.not_before and trusted.not_after and trusted.not_after < trusted.not_before:
+            raise ContentError(f"{place}: notAfter is before notBefore")
+        return trusted
+
+    def to_json(self) -> dict[str, Any]:
+        """Print for ``strict_json.canonical``."""
+        printed: dict[str, Any] = {
+            "keyId": self.key_id,
+            "publicKey": self.key.pem.decode("ascii"),
+            "roles": sorted(self.roles),
+        }
+        given = {
+            "name": self.name,
+            "bundleIds": sorted(self.bundle_ids) if self.bundle_ids is not None else None,
+            "collections": sorted(self.collections) if self.collections is not None else None,
+            "notBefore": str(self.not_before) if self.not_before else None,
+            "notAfter": str(self.not_after) if self.not_after else None,
+            "revoked": self.revocation.to_json() if self.revocation else None,
+        }
+        return printed | {name: value for name, value in given.items() if value is not None}
+
+    def may_sign_bundle(self, bundle_id: str | None) -> bool:
+        """Whether a kit of that bundle is within its limits; a nameless one only where there are none."""
+        return self.bundle_ids is None or bundle_id in self.bundle_ids
+
+    def may_sign_collection(self, name: CollectionName) -> bool:
+        """Whether documents of that collection are within its limits."""
+        return self.collections is None or not self.collections.isdisjoint({str(name), f"{ANY}.{name.collection}"})
+
+
+def distinct(fields: Fields, name: str) -> list[str]:
+    """Read a list of texts, not empty, each once.
+
+    Raises:
+        ContentError: It is something else.
+    """
+    items = fields.items(name)
+    if not items or not all(isinstance(item, str) and item for item in items) or len(set(items)) != len(items):
+        raise ContentError(f"{fields.place}.{name}: a list of texts is expected, not empty, each once")
+    return items
+
+
+def one_of(words: type[Word], text: str, place: str) -> Word:
+    """Read one word of a closed list.
+
+    Raises:
+        ContentError: It is another.
+    """
+    try:
+        return words(text)
+    except ValueError as error:
+        raise ContentError(f"{place}: {text!r} is none of {', '.join(words)}") from error
+
+
+def _limit(fields: Fields, name: str) -> frozenset[str] | None:
+    return frozenset(distinct(fields, name)) if name in fields.members else None

@@ -1,0 +1,398 @@
+"""The backfill, rule by rule (schemas/raw-linkset.md), and its laws over any documents."""
+
+from __future__ import annotations
+
+import pickle
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import bson
+import pytest
+from hypothesis import given, settings, strategies as st
+
+from kit.documents import remove
+from kit.documents.framing import Run
+from kit.engine.work import RunWork, gather_run, transform_run
+from kit.errors import BsonError, ContentError, StoppedError
+from kit.transforms.protocol import Change
+from kit.transforms.raw_linkset import RawLinkset, parse_cache_map
+from kit.transforms.raw_linkset.transform import OUTCOMES
+from kit.values import Codec, CollectionName
+from tests.documents.strategies import DISTINCT, NAMES, document as bson_document
+from tests.kits import canonical_linkset, observation, osv, snapshot
+
+NAME = CollectionName(database="concelier", collection="advisory_observations")
+RAW = CollectionName(database="concelier", collection="advisory_raw")
+DTO = CollectionName(database="concelier", collection="dto")
+
+
+class Memory:
+    """A lookup in memory, filled by the transform itself."""
+
+    def __init__(self, transform: RawLinkset, kit: Mapping[CollectionName, Sequence[Mapping[str, Any]]]) -> None:
+        self.pairs: dict[bytes, list[bytes]] = defaultdict(list)
+        for name, documents in kit.items():
+            assert transform.indexes(name)
+            for key, value in transform.gather(name, [bson.encode(document) for document in documents], 0):
+                self.pairs[key].append(value)
+
+    def find(self, keys: Sequence[bytes]) -> Mapping[bytes, Sequence[bytes]]:
+        return {key: self.pairs[key] for key in keys if key in self.pairs}
+
+    def has_prefix(self, prefix: bytes) -> bool:
+        return any(key.startswith(prefix) for key in self.pairs)
+
+
+def applied(
+    *documents: Mapping[str, Any] | bytes,
+    transform: RawLinkset | None = None,
+    raw: Sequence[Mapping[str, Any]] = (),
+    dto: Sequence[Mapping[str, Any]] = (),
+) -> list[Change]:
+    transform = transform or RawLinkset()
+    cache = CollectionName(database="concelier", collection=transform.cache_collection)
+    encoded = [one if isinstance(one, bytes) else bson.encode(one) for one in documents]
+    return list(transform.apply(NAME, encoded, Memory(transform, {RAW: raw, cache: dto}), 0))
+
+
+def added(change: Change) -> dict[str, Any]:
+    assert change.document is not None
+    found = bson.decode(change.document)
+    assert list(found)[-1] == "rawLinkset"
+    element: dict[str, Any] = found["rawLinkset"]
+    return element
+
+
+def cached(number: int, **changes: Any) -> dict[str, Any]:
+    whole = {
+        "tenant": "acme",
+        "sourceName": "go",
+        "upstreamId": f"GO-2024-{number:04}",
+        "contentHash": f"sha256:{number}",
+        "format": "osv",
+        "payload": osv(number, aliases=["from-cache"]),
+    }
+    return whole | changes
+
+
+def test_snapshot_comes_before_cache_and_cache_before_content() -> None:
+    (change,) = applied(observation(1), raw=[snapshot(1)], dto=[cached(1)])
+    assert (change.outcome, added(change)["aliases"]) == ("snapshot", ["b", "a", "b"])
+    (change,) = applied(observation(1), dto=[cached(1)])
+    assert (change.outcome, added(change)["aliases"]) == ("cache", ["GO-2024-0001", "from-cache"])
+    (change,) = applied(observation(1))
+    assert (change.outcome, added(change)["aliases"]) == ("content", ["GO-2024-0001", "CVE-2024-0001", "CVE-2024-0001"])
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"tenant": "other"},
+        {"source": {"vendor": "rust"}},
+        {"upstream": {"upstream_id": "GO-2024-0002", "content_hash": "sha256:1"}},
+        {"upstream": {"upstream_id": "GO-2024-0001", "content_hash": "sha256:2"}},
+        {"upstream": {"upstream_id": "GO-2024-0001"}},
+        {"source": {"vendor": ""}},
+        {"linkset": ...},
+    ],
+    ids=["tenant", "vendor", "id", "hash", "no hash", "an empty vendor", "no linkset"],
+)
+def test_a_snapshot_that_differs_in_one_part_of_the_key_is_no_match(changes: dict[str, Any]) -> None:
+    (change,) = applied(observation(1), raw=[snapshot(1, **changes)])
+    assert change.outcome == "content"
+
+
+def test_a_snapshot_of_another_database_is_no_match() -> None:
+    transform = RawLinkset()
+    other = CollectionName(database="other", collection="advisory_raw")
+    lookup = Memory(transform, {other: [snapshot(1)]})
+    (change,) = transform.apply(NAME, [bson.encode(observation(1))], lookup, 0)
+    assert change.outcome == "content"
+
+
+def test_parts_of_the_key_do_not_run_into_each_other() -> None:
+    shifted = snapshot(1, tenant="acmeg", source={"vendor": "o"})
+    assert applied(observation(1), raw=[shifted])[0].outcome == "content"
+
+
+def test_both_spellings_of_the_key_are_read_on_both_sides() -> None:
+    camel = {"upstreamId": "GO-2024-0001", "contentHash": "sha256:1"}
+    snake = {"upstream_id": "GO-2024-0001", "content_hash": "sha256:1"}
+    for one in (camel, snake):
+        for two in (camel, snake):
+            (change,) = applied(observation(1, upstream=one), raw=[snapshot(1, upstream=two)])
+            assert change.outcome == "snapshot"
+
+
+def test_several_identical_snapshots_are_one() -> None:
+    (change,) = applied(observation(1), raw=[snapshot(1), snapshot(1, _id="twin"), snapshot(1, fetchedAt=5)])
+    assert change.outcome == "snapshot"
+
+
+def test_snapshots_that_differ_leave_the_document_untouched_with_the_reason() -> None:
+    (change,) = applied(observation(1), raw=[snapshot(1), snapshot(1, linkset={"aliases": ["x"]})])
+    assert (change.outcome, change.document) == ("unresolvable", None)
+    assert [finding.reason for finding in change.findings] == ["2 snapshot documents of the same revision differ"]
+    assert (change.findings[0].document, change.findings[0].tenant) == ("acme:1", "acme")
+
+
+def test_cached_payloads_that_differ_leave_the_document_untouched() -> None:
+    (change,) = applied(observation(1), dto=[cached(1), cached(1, payload=osv(2))])
+    assert change.findings[0].reason == "2 cache documents of the same revision differ"
+
+
+def test_aliases_fall_back_to_identifiers_only_where_the_linkset_has_none() -> None:
+    (change,) = applied(observation(1), raw=[snapshot(1, linkset={"purls": ["p"]})])
+    assert added(change)["aliases"] == ["from-identifiers"]
+
+
+def test_the_cache_is_read_where_the_map_says() -> None:
+    text = b"""{"schemaVersion": "1", "collection": "cache", "fields": {"tenant": "t", "vendor": "k.vendor",
+        "upstreamId": ["nowhere", "k.id"], "contentHash": "k.hash", "format": "k.format", "payload": "body.json"}}"""
+    transform = RawLinkset().with_cache(parse_cache_map(text, where="map"))
+    key = {"vendor": "go", "id": "GO-2024-0001", "hash": "sha256:1", "format": "OSV-1.6"}
+    entry = {"t": "acme", "k": key, "body": {"json": osv(1, aliases=["mapped"])}}
+    (change,) = applied(observation(1), transform=transform, dto=[entry])
+    assert (change.outcome, added(change)["aliases"]) == ("cache", ["GO-2024-0001", "mapped"])
+    assert not transform.indexes(DTO)
+    assert "k.id" in str(transform.parameters())
+
+
+@pytest.mark.parametrize("payload", ["text", {"__encrypted": 1}, {"unknown": 1}], ids=["text", "envelope", "unknown"])
+def test_a_cached_payload_that_cannot_be_used_leaves_the_next_source(payload: Any) -> None:
+    changes = {"payload": payload}
+    assert applied(observation(1), dto=[cached(1, **changes)])[0].outcome == "content"
+
+
+CONTENT_REASONS = {
+    "no content": (..., "no raw document"),
+    "no raw": ({"format": "OSV"}, "no raw document"),
+    "raw is null": ({"format": "OSV", "raw": None}, "no raw document"),
+    "raw is text": ({"format": "OSV", "raw": "{}"}, "no raw document: content.raw is not a subdocument"),
+    "an envelope": ({"format": "OSV", "raw": {"__encrypted": {"v": 1}}}, "raw is an envelope"),
+    "an unknown format": ({"format": "SPDX", "raw": {}}, "format 'SPDX' is not known"),
+    "an unknown version": ({"format": "CSAF 1.2", "raw": {}}, "format 'CSAF 1.2' is not known"),
+    "nothing recognised": ({"raw": {"a": 1}}, "format is not named and not recognised"),
+}
+
+
+@pytest.mark.parametrize(("content", "reason"), CONTENT_REASONS.values(), ids=CONTENT_REASONS)
+def test_what_has_no_source_is_untouched_and_listed_with_the_reason(content: Any, reason: str) -> None:
+    (change,) = applied(observation(1, content=content))
+    assert (change.outcome, change.document, dict(change.counts)) == ("unresolvable", None, {})
+    assert [(finding.kind, finding.reason) for finding in change.findings] == [("unresolvable", reason)]
+
+
+def test_a_raw_of_another_version_is_refused_with_the_extractors_reason() -> None:
+    (change,) = applied(observation(1, raw=osv(1, schema_version="2.0.0")))
+    assert change.outcome == "unresolvable"
+    assert "2.0.0" in change.findings[0].reason
+
+
+def test_a_snapshot_of_another_revision_is_named_as_the_reason() -> None:
+    other = snapshot(1, upstream={"upstream_id": "GO-2024-0001", "content_hash": "sha256:old"})
+    (change,) = applied(observation(1, content={}), raw=[other])
+    assert change.findings[0].reason == "the snapshot in the kit is of another revision"
+
+
+@pytest.mark.parametrize("form", ["osv", "OSV", "osv-1.6.0", "OSV Schema 1", ...], ids=str)
+def test_content_is_read_by_its_stated_format_in_any_case_and_sniffed_without(form: Any) -> None:
+    content = {name: value for name, value in {"format": form, "raw": osv(1)}.items() if value is not ...}
+    assert applied(observation(1, content=content))[0].outcome == "content"
+
+
+@pytest.mark.parametrize("form", ["CVE5", ...], ids=["stated", "sniffed"])
+def test_a_name_twice_inside_the_raw_document_leaves_it_untouched(form: Any) -> None:
+    raw = {"dataVersion": "5.1", "cveMetadata": {"cveId": "CVE-1", "cveIX": "CVE-2"}, "containers": {"cna": {}}}
+    content = {name: value for name, value in {"format": form, "raw": raw}.items() if value is not ...}
+    twice = bson.encode(observation(1, content=content)).replace(b"cveIX", b"cveId")
+    (change,) = applied(twice)
+    assert change.outcome == "unresolvable"
+    assert "twice" in change.findings[0].reason
+
+
+@pytest.mark.parametrize(("value", "outcome"), [(None, "null"), ({}, "present"), ("x", "present"), ([], "present")])
+def test_an_element_that_is_there_counts_as_present_null_apart(value: Any, outcome: str) -> None:
+    (change,) = applied(observation(1) | {"rawLinkset": value})
+    assert (change.outcome, change.document) == (outcome, None)
+
+
+def test_only_named_tenants_are_touched() -> None:
+    chosen = RawLinkset(tenants=frozenset({"b"}))
+    changes = applied(observation(1, tenant="a"), observation(2, tenant="b"), transform=chosen)
+    assert [(change.outcome, change.document is None) for change in changes] == [
+        ("not-selected", True),
+        ("content", False),
+    ]
+    assert chosen.parameters()["tenants"] == ["b"]
+
+
+@pytest.mark.parametrize("tenant", [..., 5, None, ""], ids=["missing", "a number", "null", "empty"])
+def test_a_tenant_that_is_no_string_is_no_tenant_and_matches_no_snapshot(tenant: Any) -> None:
+    document = {name: value for name, value in (observation(1) | {"tenant": tenant}).items() if value is not ...}
+    entry = snapshot(1) | ({} if tenant is ... else {"tenant": tenant})
+    (change,) = applied(document, raw=[entry])
+    assert (change.tenant, change.outcome) == ("", "content")
+
+
+def test_agreement_with_the_canonical_linkset_finds_nothing() -> None:
+    assert applied(observation(1))[0].findings == ()
+    assert applied(observation(1, linkset=...))[0].findings == ()
+
+
+def test_divergence_is_counted_and_listed_and_the_document_changed_all_the_same() -> None:
+    (change,) = applied(observation(1, linkset=canonical_linkset(2)))
+    assert change.outcome == "content"
+    assert change.counts == {"divergent": 1}
+    assert change.findings[0].kind == "divergent"
+
+
+def test_divergence_stops_the_run_where_that_was_asked_for() -> None:
+    stopping = RawLinkset(stop_on_divergence=True)
+    with pytest.raises(StoppedError, match='document 1: _id "acme:2": rawLinkset would diverge') as caught:
+        applied(observation(1), observation(2, linkset=canonical_linkset(1)), transform=stopping)
+    assert "--on-divergence warn" in caught.value.hint
+    assert stopping.parameters()["onDivergence"] == "stop"
+
+
+def test_values_that_are_no_strings_are_skipped_and_counted_from_every_source() -> None:
+    bad = osv(1, aliases=["a", 5, None, "b"])
+    assert applied(observation(1, raw=bad, linkset=...))[0].counts == {"skipped-values": 2}
+    assert applied(observation(1, linkset=...), dto=[cached(1, payload=bad)])[0].counts == {"skipped-values": 2}
+    odd = snapshot(1, linkset={"aliases": ["a", 5], "purls": "no list"})
+    assert applied(observation(1, linkset=...), raw=[odd])[0].counts == {"skipped-values": 2}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        (b"\x02tenant\0", b"\x02linkse\0", None),
+        (b"\x02tenant\0\x05\0\0\0acme", b"\x02tenant\0\x05\0\0\0ac\xffe", "document 1: .*UTF-8"),
+        (b"CVE-2024-0002", b"CVE-2024-\xff\xff02", "document 1: .*utf-8"),
+        (b"\x03content\0", b"\x99content\0", "document 1: .*"),
+        (b"\x02tenant\0", b"\x02source\0", "document 1: .*source"),
+    ],
+    ids=["sound", "a tenant that is no UTF-8", "an alias that is no UTF-8", "an unknown type", "a name twice"],
+)
+def test_what_is_malformed_is_refused_by_its_ordinal(old: bytes, new: bytes, message: str | None) -> None:
+    data = bson.encode(observation(2))
+    assert old in data
+    broken = data.replace(old, new)
+    if message is None:
+        applied(observation(1), broken)
+        return
+    with pytest.raises(BsonError, match=message):
+        applied(observation(1), broken)
+
+
+def test_a_name_twice_at_the_top_of_the_raw_document_is_refused_by_its_ordinal() -> None:
+    twice = bson.encode(observation(1)).replace(b"schema_version", b"modified\0\5\0\0\0")
+    with pytest.raises(BsonError, match="document 0: "):
+        applied(twice)
+
+
+def test_a_malformed_snapshot_is_refused_by_its_ordinal() -> None:
+    broken = bson.encode(snapshot(1)).replace(b"\x02tenant\0", b"\x99tenant\0")
+    with pytest.raises(BsonError, match="document 8: "):
+        list(RawLinkset().gather(RAW, [bson.encode(snapshot(1)), broken], 7))
+
+
+def test_the_transform_crosses_process_borders_and_handles_observations_of_any_database() -> None:
+    transform = RawLinkset(tenants=frozenset({"a"}))
+    assert pickle.loads(pickle.dumps(transform)) == transform  # noqa: S301  our own
+    assert transform.handles(CollectionName(database="x", collection="advisory_observations"))
+    assert not transform.handles(RAW)
+    assert (transform.name, transform.version) == ("raw-linkset", 1)
+    assert transform.indexes(RAW)
+    assert transform.indexes(DTO)
+
+
+def test_a_content_error_outside_of_bson_is_one_too() -> None:
+    assert issubclass(BsonError, ContentError)
+
+
+ANY_RAW = st.one_of(
+    st.none(),
+    st.text(max_size=3),
+    st.builds(osv, st.integers(0, 9)),
+    st.builds(lambda number, aliases: osv(number, aliases=aliases), st.integers(0, 9), st.lists(st.none() | st.text())),
+    st.dictionaries(st.sampled_from(["id", "__encrypted", "document", "containers"]), st.text(max_size=2), max_size=2),
+)
+ANY_CONTENT = st.fixed_dictionaries({"raw": ANY_RAW}, optional={"format": st.sampled_from(["OSV", "csaf", "?", 5])})
+ANY_OBSERVATION = st.builds(
+    lambda number, tenant, content, present: observation(number, tenant=tenant, content=content) | present,
+    st.integers(0, 5),
+    st.sampled_from(["a", "b", 5, None]),
+    ANY_CONTENT | st.none(),
+    st.sampled_from([{}, {}, {}, {"rawLinkset": None}, {"rawLinkset": {}}]),
+).map(bson.encode)
+ANY_DOCUMENT = DISTINCT.map(bson_document)
+ANY_DOCUMENTS = st.lists(ANY_OBSERVATION | ANY_DOCUMENT, max_size=8)
+
+
+def run_of(documents: Sequence[bytes]) -> Run:
+    ends, at = [], 0
+    for document in documents:
+        at += len(document)
+        ends.append(at)
+    return Run(first=0, offset=0, data=b"".join(documents), ends=tuple(ends))
+
+
+@settings(deadline=None)
+@given(documents=ANY_DOCUMENTS, limit=st.none() | st.integers(0, 5), tenants=st.none() | st.just(frozenset({"a"})))
+def test_stripping_what_was_added_gives_the_original_and_tallies_add_up(
+    documents: list[bytes], limit: int | None, tenants: frozenset[str] | None
+) -> None:
+    transform = RawLinkset(tenants=tenants)
+    work = RunWork(name=NAME, transforms=(transform,), lookup=None, member_codec=Codec.NONE, container_codec=Codec.NONE)
+    result = transform_run(work, run_of(documents), limit)
+    after, at = [], 0
+    while at < len(result.stored):
+        end = at + int.from_bytes(result.stored[at : at + 4], "little")
+        after.append(result.stored[at:end])
+        at = end
+    changed = [(old, new) for old, new in zip(documents, after, strict=True) if old != new]
+    assert all(remove(new, ["rawLinkset"]) == old for old, new in changed)
+    assert all(new[4:].startswith(old[4:-1]) for old, new in changed)
+    assert result.changed == len(changed)
+    assert limit is None or len(changed) <= limit
+    assert result.added_bytes == len(result.stored) - sum(map(len, documents))
+    assert sum(result.outcomes.values()) == result.tally.documents == len(documents)
+    assert {outcome for _, _, outcome in result.outcomes} <= set(OUTCOMES)
+    for covered in result.tally.tenants.values():
+        assert covered.documents == covered.present + covered.missing
+        assert covered.null <= covered.present
+        assert covered.unresolvable <= covered.missing
+    # What the patched run is counted as, by a reader that knows nothing of the transform:
+    counted = gather_run(NAME, (), run_of(after)).tally
+    assert (counted.documents, counted.bytes) == (result.tally.documents, result.tally.bytes)
+    for name, covered in counted.tenants.items():
+        ours = result.tally.tenants[name]
+        assert (covered.documents, covered.present, covered.missing, covered.null) == (
+            *(ours.documents, ours.present, ours.missing, ours.null),
+        )
+    if limit is None:
+        again = transform_run(work, run_of(after), None)
+        assert (again.stored, again.changed) == (result.stored, 0)
+
+
+@settings(deadline=None)
+@given(documents=ANY_DOCUMENTS, cut=st.integers(0, 8))
+def test_the_result_does_not_depend_on_how_documents_are_cut_into_runs(documents: list[bytes], cut: int) -> None:
+    transform = RawLinkset()
+    snapshots = Memory(transform, {RAW: [snapshot(1, tenant="a"), snapshot(2, tenant="b")]})
+    whole = list(transform.apply(NAME, documents, snapshots, 0))
+    parts = [
+        *transform.apply(NAME, documents[:cut], snapshots, 0),
+        *transform.apply(NAME, documents[cut:], snapshots, 0),
+    ]
+    assert whole == parts
+    assert Counter(change.outcome for change in whole).total() == len(documents)
+
+
+@given(name=NAMES)
+def test_a_document_of_one_odd_element_is_only_ever_appended_to(name: str) -> None:
+    document = bson_document([(name, (10, b""))])
+    (change,) = applied(document)
+    assert change.document is None

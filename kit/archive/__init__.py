@@ -5,50 +5,53 @@ kits. What is written here, the strict reader of this package reads back, and so
 """
 
 from kit.archive.codecs import decoded
-from kit.archive.commit import (
-    Job,
-    backup_path,
-    checksum_line,
-    copy_kit,
-    publish,
-    replace,
-    require_backup_free,
-    require_free,
-)
+from kit.archive.commit import Switch, checksum_line, copy_kit, finish, has_begun, perform, staged
 from kit.archive.destination import ArchiveDestination, CountingDestination, Destination, Slot, add_bytes
-from kit.archive.encoding import FRAME_BYTES, Frame, encode, encode_frame
+from kit.archive.encoding import FRAME_BYTES, Frame, decode_frame, encode, encode_frame
 from kit.archive.folder_destination import FolderDestination
+from kit.archive.job import Job
+from kit.archive.journal import Note
+from kit.archive.places import backup_path, require_backup_free, require_free
 from kit.archive.reader import Container, KitReader, open_kit
 from kit.archive.secret_output import SecretOutput
 from kit.archive.source import read_small
+from kit.archive.spool import CHECKPOINT_BYTES, Finished, Spool
 from kit.archive.tar_headers import EntryKind
 from kit.archive.tar_reader import Member
 
 __all__ = [
+    "CHECKPOINT_BYTES",
     "FRAME_BYTES",
     "ArchiveDestination",
     "Container",
     "CountingDestination",
     "Destination",
     "EntryKind",
+    "Finished",
     "FolderDestination",
     "Frame",
     "Job",
     "KitReader",
     "Member",
+    "Note",
     "SecretOutput",
     "Slot",
+    "Spool",
+    "Switch",
     "add_bytes",
     "backup_path",
     "checksum_line",
     "copy_kit",
+    "decode_frame",
     "decoded",
     "encode",
     "encode_frame",
+    "finish",
+    "has_begun",
     "open_kit",
-    "publish",
+    "perform",
     "read_small",
-    "replace",
     "require_backup_free",
     "require_free",
+    "staged",
 ]

@@ -1,6 +1,7 @@
 """From a finished work file to the user's file: the only place where a kit's name comes to mean other bytes.
 
-Order of an in-place switch, and why:
+Before the switch, its :class:`Switch` is in the journal: what is to get which name, and the digests by which a later
+process can tell old from new. Order of an in-place switch, and why:
 
 1. What will stand beside the new kit is written into the job folder: from here on no step needs room on the disk.
 2. The old archive gets its second name ``<kit>.bak`` (hard link): from here on it cannot be lost.
@@ -9,9 +10,11 @@ Order of an in-place switch, and why:
 4. The work file, complete, synced and verified by now, is renamed over the kit: one atomic step from old to new.
 5. The new checksum and signature are put beside it, and the folder is synced.
 
-Laws: whatever step a crash follows, the kit's name holds the old bytes or the new ones, whole; a step up to the fourth
-that *fails* is undone with all before it, so that the kit and everything beside it are as they were. Where the file
-system has no hard links (FAT, exFAT, a file of somebody else's), names are exchanged instead of step 2.
+Laws: whatever step a crash follows, the kit's name holds the old bytes or the new ones, whole, and while anything is
+missing beside it the job folder says so; a step up to the fourth that *fails* is undone with all before it, so that the
+kit and everything beside it are as they were; :func:`finish` does what is left of a switch after any of its steps, or
+before all of them. Where the file system has no hard links (FAT, exFAT, a file of somebody else's), names are exchanged
+instead of step 2. Why the names themselves are asked, and not records of steps: docs/design/journal.md.
 """
 
 from __future__ import annotations
@@ -24,179 +27,242 @@ import shutil
 import stat
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack, suppress
+from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
-from kit.archive.disk import remove_tree, sync_folder, write_new, writing
+from kit.archive.disk import remove_tree, sync_folder, write_file, writing
+from kit.archive.places import SIDECARS, backup_path, is_twin, place_beside, require_backup_free, require_free
 from kit.archive.reader import Container, KitReader
 from kit.archive.source import read_small
-from kit.errors import OutputError, UsageError
+from kit.errors import OutputError
 from kit.values import Sha256
 
-SIDECARS = (".sha256", ".sig")
 _RENAME_NOREPLACE = 1
 _RENAME_EXCHANGE = 2
 _AT_FDCWD = -100
 _NO_HARD_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
+_DIGEST = "sha256:"
 
 
-class Job:
-    """The folder ``<target>.kit-job`` that a run works in; while it exists, no other run can start on that target."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Switch:
+    """A finished kit in the job folder, and the name it is to get. Law: ``Switch.of(…, s.to_json()) == s``."""
 
-    def __init__(self, target: Path) -> None:
-        """Name the job folder of ``target`` (the output, or the kit itself when it is patched in place).
+    work: Path
+    target: Path
+    in_place: bool
+    keep_backup: bool
+    sidecars: tuple[str, ...]
+    """Suffixes of what is staged beside ``work``, to be put beside ``target``."""
+    new: str
+    """Identity of the finished kit: its digest or, of a folder, its inode, which survives every rename."""
+    old: str
+    """Identity of the kit it replaces; empty with ``--output``."""
 
-        Raises:
-            UsageError: The target is ``.`` or ``..``, beside which nothing can be put.
-        """
-        self.folder = _beside(target, ".kit-job")
-
-    def __enter__(self) -> Self:
-        """Make the folder.
-
-        Raises:
-            OutputError: Another run is at work or died here, or the place cannot be written.
-        """
-        try:
-            with writing(self.folder):
-                self.folder.mkdir(mode=0o700)
-        except OutputError as error:
-            if isinstance(error.__cause__, FileExistsError):
-                raise OutputError(
-                    "another run is at work on this kit, or one was killed here",
-                    where=str(self.folder),
-                    hint="if no other run is at work, remove this folder and start again; the kit itself is whole",
-                ) from error
-            raise
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        remove_tree(self.folder)
-
-
-def backup_path(kit: Path) -> Path:
-    """Where the old kit is kept when a kit is patched in place.
-
-    Raises:
-        UsageError: As :class:`Job`.
-    """
-    return _beside(kit, ".bak")
-
-
-def require_free(path: Path) -> None:
-    """Refuse to overwrite anything: a kit of that name, or what stands beside one.
-
-    Raises:
-        OutputError: Something is already there.
-        UsageError: As :class:`Job`.
-    """
-    for place in (path, *(_beside(path, suffix) for suffix in SIDECARS)):
-        if os.path.lexists(place):
-            raise OutputError("already exists", where=str(place), hint="move it away or choose another name")
-
-
-def require_backup_free(kit: Path) -> None:
-    """Refuse to overwrite an older backup of ``kit``; the second name a killed run gave this very kit is none.
-
-    Raises:
-        OutputError: There is one already.
-        UsageError: As :class:`Job`.
-    """
-    if not _is_twin(kit, backup_path(kit)):
-        require_free(backup_path(kit))
-
-
-def _beside(path: Path, suffix: str) -> Path:
-    if path.name in {"", ".."}:
-        raise UsageError(
-            "has no name of its own that a result could stand beside",
-            where=str(path),
-            hint="name the folder from outside, as in ../my-kit",
+    @classmethod
+    def of(cls, folder: Path, target: Path, body: Mapping[str, Any]) -> Self:
+        """Read the switch of the job in ``folder`` from its journal."""
+        return cls(
+            work=folder / body["work"],
+            target=target,
+            in_place=body["inPlace"],
+            keep_backup=body["backup"],
+            sidecars=tuple(body["sidecars"]),
+            new=body["new"],
+            old=body["old"],
         )
-    return path.with_name(path.name + suffix)
+
+    def to_json(self) -> dict[str, Any]:
+        """Give what the journal keeps."""
+        return {
+            "work": self.work.name,
+            "inPlace": self.in_place,
+            "backup": self.keep_backup,
+            "sidecars": list(self.sidecars),
+            "new": self.new,
+            "old": self.old,
+        }
+
+    @property
+    def backup(self) -> Path | None:
+        """Where the old kit is kept; None where it is not, or where there is none."""
+        return backup_path(self.target) if self.in_place and self.keep_backup else None
 
 
-def _is_twin(kit: Path, backup: Path) -> bool:
-    try:
-        return os.path.samestat(kit.lstat(), backup.lstat()) and stat.S_ISREG(kit.lstat().st_mode)
-    except OSError:
-        return False
-
-
-def publish(work: Path, target: Path, sidecars: Mapping[str, bytes]) -> None:
-    """Give a finished work file or folder its new name beside the source, with ``sidecars`` by suffix.
+def staged(
+    work: Path,
+    target: Path,
+    sidecars: Mapping[str, bytes],
+    *,
+    new: Sha256 | None,
+    old: Sha256 | None = None,
+    in_place: bool = False,
+    keep_backup: bool = False,
+) -> Switch:
+    """Do step 1, and give the switch for the journal; ``new`` and ``old`` are digests of archives, None of folders.
 
     Raises:
-        OutputError: A name is taken, or the file system refuses; nothing is left under any of the names.
+        OutputError: What belongs beside the kit could not be written, or a name is taken.
     """
+    if not in_place:
+        require_free(target)
+    elif keep_backup:
+        require_backup_free(target)
+    with writing(work):
+        for suffix, data in sidecars.items():
+            write_file(work.with_name(f"beside{suffix}"), data)
+        sync_folder(work.parent)
+        return Switch(
+            work=work,
+            target=target,
+            in_place=in_place,
+            keep_backup=keep_backup,
+            sidecars=tuple(sidecars),
+            new=f"{_DIGEST}{new}" if new is not None else _identity(work),
+            old="" if not in_place else f"{_DIGEST}{old}" if old is not None else _identity(target),
+        )
+
+
+def perform(switch: Switch) -> None:
+    """Do the whole switch, with nothing of it done before.
+
+    Raises:
+        OutputError: A step was refused by the file system; everything is as it was, unless the message says that only
+            what belongs beside the new kit could not be put there.
+    """
+    if switch.in_place:
+        _replace(switch)
+    else:
+        _publish(switch)
+
+
+def finish(switch: Switch) -> None:
+    """Do what is left of a switch that a crash or a failure ended anywhere; nothing, where all was done.
+
+    Raises:
+        OutputError: The names hold something that this job did not put there, or as :func:`perform`.
+    """
+    with writing(switch.target):
+        work, target = _identity(switch.work), _identity(switch.target)
+    if switch.in_place:
+        _finish_replacing(switch, work, target)
+    elif target == switch.new:
+        _place_sidecars(switch)
+    elif work == switch.new:
+        _publish(switch)
+    else:
+        raise _lost(switch)
+
+
+def has_begun(switch: Switch) -> bool:
+    """Whether any name outside the job folder is other than before the switch, so that it must be finished."""
+    if not switch.in_place:
+        return _identity(switch.target) == switch.new
+    parked = any(os.path.lexists(switch.work.with_name(f"old{suffix}")) for suffix in SIDECARS)
+    linked = switch.backup is not None and os.path.lexists(switch.backup)
+    return parked or linked or _identity(switch.target) != switch.old
+
+
+def _finish_replacing(switch: Switch, work: str, target: str) -> None:
+    backup = switch.backup
+    if target == switch.old and work == switch.new:
+        _replace(switch)
+    elif target == switch.new:
+        with writing(switch.target):
+            if backup is not None and work == switch.old:
+                switch.work.rename(backup)  # the names were exchanged, and the old kit is still under the wrong one
+        _place_sidecars(switch)
+    elif not target and work == switch.new:
+        with writing(switch.target):
+            switch.work.rename(switch.target)  # a system without exchange: the old kit has only its other name
+        _place_sidecars(switch)
+    else:
+        raise _lost(switch)
+
+
+def _lost(switch: Switch) -> OutputError:
+    return OutputError(
+        "is neither the kit that the interrupted run read nor the one it made",
+        where=str(switch.target),
+        hint=f"put the right one there and --resume again, or --abandon; the new one is {switch.work}",
+    )
+
+
+def _identity(path: Path) -> str:
+    """Tell what stands under a name: digest of a file, inode of a folder, empty for nothing or anything else."""
+    try:
+        status = path.lstat()
+    except FileNotFoundError:
+        return ""
+    if stat.S_ISDIR(status.st_mode):
+        return f"inode:{status.st_ino}"
+    if not stat.S_ISREG(status.st_mode):
+        return "other"
+    with path.open("rb") as file:
+        return f"{_DIGEST}{hashlib.file_digest(file, 'sha256').hexdigest()}"
+
+
+def _publish(switch: Switch) -> None:
+    """Give a finished work file or folder its new name, and what belongs beside it."""
+    work, target = switch.work, switch.target
     require_free(target)
     with ExitStack() as undo, writing(target):
-        staged = _stage(work, sidecars)
         if work.is_dir():
             _rename_free(work, target)
+            undo.callback(_quietly, target.rename, work)
         else:
             try:
                 # link, not rename: it fails if somebody took the name since it was checked.
                 os.link(work, target)
+                undo.callback(_quietly, Path.unlink, target)
             except OSError as error:
                 if error.errno not in _NO_HARD_LINKS:
                     raise
                 _rename_free(work, target)
-        undo.callback(_quietly, remove_tree if target.is_dir() else Path.unlink, target)
-        for suffix, file in staged.items():
-            place = _beside(target, suffix)
+                undo.callback(_quietly, target.rename, work)
+        for suffix in switch.sidecars:
+            file, place = work.with_name(f"beside{suffix}"), place_beside(target, suffix)
             _rename_free(file, place)
-            undo.callback(_quietly, Path.unlink, place)
+            undo.callback(_quietly, place.rename, file)
         sync_folder(target.parent)
         undo.pop_all()
 
 
-def replace(work: Path, kit: Path, sidecars: Mapping[str, bytes], *, old: Sha256 | None, keep_backup: bool) -> None:
-    """Switch ``kit`` to the finished ``work`` as the module docstring says; ``old`` is the replaced archive's digest.
-
-    Raises:
-        OutputError: A step was refused by the file system; the kit and everything beside it are as they were, unless
-            the message says that only the new kit's signature and checksum could not be put beside it.
-    """
-    if keep_backup:
+def _replace(switch: Switch) -> None:
+    work, kit, backup = switch.work, switch.target, switch.backup
+    if backup is not None:
         require_backup_free(kit)
-    backup = backup_path(kit) if keep_backup else None
     with ExitStack() as undo, writing(kit):
         _keep_access(kit, work)
         if work.is_dir():
-            staged: Mapping[str, Path] = {}
-            _switch(work, kit, backup, undo)
+            _exchange(work, kit, backup, undo)
         else:
-            staged = _stage(work, sidecars)
             linked = backup is not None and _link(kit, backup, undo)
-            _move_sidecars(work, kit, backup, old, undo)
+            _move_sidecars(switch, undo)
             sync_folder(kit.parent)
             if backup is None or linked:
                 work.rename(kit)
             else:
-                _switch(work, kit, backup, undo)
+                _exchange(work, kit, backup, undo)
         undo.pop_all()
+    _place_sidecars(switch)
+
+
+def _place_sidecars(switch: Switch) -> None:
+    """Put what is still staged beside the new kit, and make all of the switch durable."""
     try:
-        for suffix, file in staged.items():
-            file.rename(_beside(kit, suffix))
-        sync_folder(kit.parent)
+        for suffix in switch.sidecars:
+            file = switch.work.with_name(f"beside{suffix}")
+            if os.path.lexists(file):
+                file.rename(place_beside(switch.target, suffix))
+        sync_folder(switch.target.parent)
     except OSError as error:
         raise OutputError(
             f"the new kit is in place, but not all that belongs beside it: {error.strerror or error}",
-            where=str(kit),
+            where=str(switch.target),
             hint="the kit is whole and signed inside; kit verify shows it, sha256sum makes the checksum",
         ) from error
-
-
-def _stage(work: Path, sidecars: Mapping[str, bytes]) -> dict[str, Path]:
-    """Write what belongs beside a kit into the job folder."""
-    places = {suffix: work.with_name(f"beside{suffix}") for suffix in sidecars}
-    for suffix, place in places.items():
-        write_new(place, sidecars[suffix])
-    return places
 
 
 def _keep_access(kit: Path, work: Path) -> None:
@@ -209,7 +275,7 @@ def _keep_access(kit: Path, work: Path) -> None:
 
 def _link(kit: Path, backup: Path, undo: ExitStack) -> bool:
     """Give the kit its second name; False where the file system has no such thing."""
-    if _is_twin(kit, backup):
+    if is_twin(kit, backup):
         return True
     try:
         os.link(kit, backup)
@@ -221,23 +287,27 @@ def _link(kit: Path, backup: Path, undo: ExitStack) -> bool:
     return True
 
 
-def _move_sidecars(work: Path, kit: Path, backup: Path | None, old: Sha256 | None, undo: ExitStack) -> None:
+def _move_sidecars(switch: Switch, undo: ExitStack) -> None:
     """Take signature and checksum away from the kit's name; the backup's checksum is new, since it names its file."""
+    work, kit, backup = switch.work, switch.target, switch.backup
     for suffix in SIDECARS:
-        place = _beside(kit, suffix)
+        place = place_beside(kit, suffix)
         if os.path.lexists(place):
             to_backup = backup is not None and suffix == ".sig"
-            parked = _beside(backup, suffix) if backup is not None and to_backup else work.with_name(f"old{suffix}")
+            parked = (
+                place_beside(backup, suffix) if backup is not None and to_backup else work.with_name(f"old{suffix}")
+            )
             place.rename(parked)
             undo.callback(_quietly, parked.rename, place)
-    if backup is not None and old is not None:
-        checksum, place = work.with_name("backup.sha256"), _beside(backup, ".sha256")
-        write_new(checksum, checksum_line(old, backup.name))
+    if backup is not None:
+        old = Sha256(switch.old.removeprefix(_DIGEST))
+        checksum, place = work.with_name("backup.sha256"), place_beside(backup, ".sha256")
+        write_file(checksum, checksum_line(old, backup.name))
         checksum.rename(place)
         undo.callback(_quietly, Path.unlink, place)
 
 
-def _switch(work: Path, kit: Path, backup: Path | None, undo: ExitStack) -> None:
+def _exchange(work: Path, kit: Path, backup: Path | None, undo: ExitStack) -> None:
     """Exchange the names of the finished and the old kit, and give the old one the backup's, if there is to be one."""
     if _rename(work, kit, _RENAME_EXCHANGE):
         undo.callback(_quietly, _rename, work, kit, _RENAME_EXCHANGE)
@@ -278,8 +348,8 @@ def _rename(one: Path, other: Path, flags: int) -> bool:
     return bool(renameat2(_AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other), flags) == 0)
 
 
-def copy_kit(reader: KitReader, folder: Path, target: Path) -> None:
-    """Publish the kit that ``reader`` has open under another name, byte for byte, with what stands beside it.
+def copy_kit(reader: KitReader, folder: Path, target: Path) -> Switch:
+    """Copy the kit that ``reader`` has open into the job folder, to be published byte for byte, sidecars included.
 
     Raises:
         OutputError: It cannot be written, or the name is taken.
@@ -287,17 +357,18 @@ def copy_kit(reader: KitReader, folder: Path, target: Path) -> None:
     if reader.container is Container.FOLDER:
         work = folder / "kit"
         with writing(target):
+            remove_tree(work)
             shutil.copytree(reader.path, work, symlinks=True)
-        publish(work, target, {})
-        return
+        return staged(work, target, {}, new=None)
     work = folder / "archive"
     digest = hashlib.sha256()
-    with writing(work), work.open("xb") as file:
+    with writing(work), work.open("wb") as file:
         for chunk in reader.stored_chunks():
             digest.update(chunk)
             file.write(chunk)
         file.flush()
         os.fsync(file.fileno())
-    signature = read_small(_beside(reader.path, ".sig"))
-    sidecars = {".sha256": checksum_line(Sha256(digest.hexdigest()), target.name)}
-    publish(work, target, sidecars | ({".sig": signature} if signature is not None else {}))
+    new = Sha256(digest.hexdigest())
+    signature = read_small(place_beside(reader.path, ".sig"))
+    sidecars = {".sha256": checksum_line(new, target.name)}
+    return staged(work, target, sidecars | ({".sig": signature} if signature is not None else {}), new=new)

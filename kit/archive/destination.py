@@ -9,19 +9,19 @@ job folder; a failed write is an ``OutputError`` and the destination accepts not
 
 from __future__ import annotations
 
-import errno
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import Protocol
 
-from kit.archive.disk import writing
+from kit.archive.disk import write_all, writing
 from kit.archive.encoding import FRAME_BYTES, Frame, encode_frame, seek_table
+from kit.archive.journal import Note
+from kit.archive.spool import Extent, Finished, Spool
 from kit.archive.tar_reader import Member
 from kit.archive.tar_writer import END, file_header, padding
-from kit.errors import OutputError
 from kit.values import Codec, MemberPath, Timestamp
 
 
@@ -39,8 +39,12 @@ class Destination(Protocol):
         """Open the next slot for a changed or new member; its header is made when it is closed."""
         ...
 
-    def add(self, slot: Slot, frame: Frame) -> None:
-        """Append one encoded frame to a slot.
+    def finished(self) -> Finished | None:
+        """Give what is to be added next, where an earlier process of this job has made it already."""
+        ...
+
+    def add(self, slot: Slot, frame: Frame, note: Note | None = None) -> None:
+        """Append one encoded frame to a slot; ``note`` is what :meth:`finished` will say of it to a later process.
 
         Raises:
             OutputError: The bytes could not be written.
@@ -61,32 +65,18 @@ class Slot:
     carried: Member | None = None
     length: int = 0
     """Decoded bytes added."""
-    extents: list[_Extent] = field(default_factory=list)
-
-
-@dataclass(frozen=True, slots=True)
-class _Extent:
-    offset: int
-    size: int
-    length: int
+    extents: list[Extent] = field(default_factory=list)
 
 
 class ArchiveDestination:
     """A tar archive, compressed frame by frame; see the module docstring for the order of events."""
 
-    def __init__(self, folder: Path, *, codec: Codec) -> None:
-        """Write into ``folder``, which exists and belongs to this job.
-
-        Raises:
-            OutputError: The spool file cannot be made there.
-        """
+    def __init__(self, folder: Path, spool: Spool, *, codec: Codec) -> None:
+        """Write into ``folder``, which exists and belongs to this job, by way of its spool."""
         self.codec = codec
         self._folder = folder
+        self._spool = spool
         self._slots: list[Slot] = []
-        self._end = 0
-        self._failed = False
-        with writing(folder):
-            self._spool: BinaryIO = (folder / "spool").open("w+b", buffering=0)
 
     def carry(self, member: Member, body: Iterator[bytes]) -> tuple[Slot, Iterator[bytes]]:
         """Keep header, body and padding byte for byte."""
@@ -100,9 +90,13 @@ class ArchiveDestination:
         self._slots.append(slot)
         return slot
 
-    def add(self, slot: Slot, frame: Frame) -> None:
+    def finished(self) -> Finished | None:
         """See :class:`Destination`."""
-        slot.extents.append(self._write(frame))
+        return self._spool.finished()
+
+    def add(self, slot: Slot, frame: Frame, note: Note | None = None) -> None:
+        """See :class:`Destination`."""
+        slot.extents.append(self._spool.write(frame, note))
         slot.length += frame.length
 
     def close(self, slot: Slot, *, mtime: Timestamp) -> None:
@@ -110,50 +104,36 @@ class ArchiveDestination:
         if slot.path is None or slot.carried is not None:
             return
         header = file_header(slot.path, size=slot.length, mode=slot.mode, mtime=mtime)
-        slot.extents.insert(0, self._write(encode_frame(self.codec, header)))
+        slot.extents.insert(0, self._spool.write(encode_frame(self.codec, header)))
         if tail := padding(slot.length):
-            slot.extents.append(self._write(encode_frame(self.codec, tail)))
+            slot.extents.append(self._spool.write(encode_frame(self.codec, tail)))
 
     def release(self) -> None:
         """Close what is open; what was written stays until the job folder goes. Further calls do nothing."""
         self._spool.close()
 
-    def discard(self) -> None:
-        """Drop everything written, so that a new destination can start in the same folder."""
-        with writing(self._folder):
-            self.release()
-            (self._folder / "spool").unlink()
-
     def assemble(self) -> Path:
         """Write the finished archive into the job folder, synced, and return its path.
+
+        The spool is synced and recorded first, so that a crash from here on costs no frame, and stays until the job
+        folder goes: only what is verified may replace it.
 
         Raises:
             OutputError: The disk is full or failed.
         """
-        end = self._write(encode_frame(self.codec, END))
+        end = self._spool.write(encode_frame(self.codec, END))
         extents = [extent for slot in self._slots for extent in slot.extents] + [end]
         path = self._folder / "archive"
-        with writing(path), path.open("xb", buffering=0) as target:
+        with writing(path), path.open("wb", buffering=0) as target:
+            self._spool.sync()
             for extent in _joined(extents):
-                _copy(self._spool, target, extent)
+                for piece in self._spool.read(extent, FRAME_BYTES):
+                    write_all(target, piece)
             if self.codec is Codec.ZSTD:
                 write_all(target, seek_table([(extent.size, extent.length) for extent in extents]))
             os.fsync(target.fileno())
             self._spool.close()
-            (self._folder / "spool").unlink()
         return path
-
-    def _write(self, frame: Frame) -> _Extent:
-        if self._failed:
-            # What a failed write left in the spool stands where the next extent would be taken to begin.
-            raise OutputError("an earlier write failed", where=str(self._folder))
-        self._failed = True
-        with writing(self._folder):
-            write_all(self._spool, frame.encoded)
-        self._failed = False
-        extent = _Extent(self._end, len(frame.encoded), frame.length)
-        self._end += extent.size
-        return extent
 
 
 class CountingDestination:
@@ -171,7 +151,11 @@ class CountingDestination:
         """See :class:`Destination`."""
         return Slot(path=path, mode=mode)
 
-    def add(self, slot: Slot, frame: Frame) -> None:
+    def finished(self) -> Finished | None:
+        """See :class:`Destination`; nothing is ever kept."""
+        return None
+
+    def add(self, slot: Slot, frame: Frame, note: Note | None = None) -> None:  # noqa: ARG002
         """See :class:`Destination`."""
         slot.length += frame.length
         self.encoded += len(frame.encoded)
@@ -187,31 +171,15 @@ def add_bytes(destination: Destination, slot: Slot, data: bytes, *, mtime: Times
     destination.close(slot, mtime=mtime)
 
 
-def write_all(file: BinaryIO, data: bytes) -> None:
-    """Write all of ``data`` to an unbuffered file; a short write is continued until the system names its error."""
-    view = memoryview(data)
-    while view:
-        view = view[file.write(view) :]
-
-
-def _joined(extents: Iterable[_Extent]) -> Iterator[_Extent]:
+def _joined(extents: Iterable[Extent]) -> Iterator[Extent]:
     """Join extents that follow each other in the spool, so that few large copies are made."""
-    current = _Extent(0, 0, 0)
+    current = Extent(offset=0, size=0, length=0)
     for extent in extents:
         if current.offset + current.size == extent.offset:
-            current = _Extent(current.offset, current.size + extent.size, current.length + extent.length)
+            current = Extent(
+                offset=current.offset, size=current.size + extent.size, length=current.length + extent.length
+            )
         else:
             yield current
             current = extent
     yield current
-
-
-def _copy(source: BinaryIO, target: BinaryIO, extent: _Extent) -> None:
-    offset, left = extent.offset, extent.size
-    while left:
-        data = os.pread(source.fileno(), min(left, FRAME_BYTES), offset)
-        if not data:
-            raise OSError(errno.EIO, f"the spool ends {left} bytes early")
-        write_all(target, data)
-        offset += len(data)
-        left -= len(data)

@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
 from kit.errors import OutputError
 
@@ -31,9 +32,16 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def write_new(path: Path, data: bytes) -> None:
-    """Write a small file that must not be there yet, on disk before this returns."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+def write_all(file: BinaryIO, data: bytes) -> None:
+    """Write all of ``data`` to an unbuffered file; a short write is continued until the system names its error."""
+    view = memoryview(data)
+    while view:
+        view = view[file.write(view) :]
+
+
+def write_file(path: Path, data: bytes) -> None:
+    """Write a small file of ours, new or once more, on disk before this returns."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
     with open(descriptor, "wb") as file:  # noqa: PTH123  a descriptor opened with flags of our choice
         file.write(data)
         file.flush()

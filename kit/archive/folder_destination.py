@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from kit.archive.destination import Slot, write_all
-from kit.archive.disk import sync_folder, writing
+from kit.archive.destination import Slot
+from kit.archive.disk import remove_tree, sync_folder, write_all, writing
 from kit.archive.encoding import Frame
+from kit.archive.journal import Note
+from kit.archive.spool import Finished
 from kit.archive.tar_headers import EntryKind
 from kit.archive.tar_reader import Member
 from kit.values import Codec, MemberPath, Timestamp
@@ -38,6 +39,7 @@ class FolderDestination:
         self._folders: list[Member] = []
         self._created_at = Timestamp(0)
         with writing(self._root):
+            remove_tree(self._root)
             self._root.mkdir()
 
     def carry(self, member: Member, body: Iterator[bytes]) -> tuple[Slot, Iterator[bytes]]:
@@ -58,7 +60,11 @@ class FolderDestination:
         """See :class:`kit.archive.destination.Destination`."""
         return Slot(path=path, mode=mode)
 
-    def add(self, slot: Slot, frame: Frame) -> None:
+    def finished(self) -> Finished | None:
+        """See :class:`kit.archive.destination.Destination`: a folder is always begun anew."""
+        return None
+
+    def add(self, slot: Slot, frame: Frame, note: Note | None = None) -> None:  # noqa: ARG002
         """See :class:`kit.archive.destination.Destination`."""
         with writing(self._place(slot)):
             write_all(self._file(slot), frame.encoded)
@@ -80,12 +86,6 @@ class FolderDestination:
         """Close what is open; what was written stays until the job folder goes. Further calls do nothing."""
         while self._files:
             self._files.popitem()[1].close()
-
-    def discard(self) -> None:
-        """Drop everything written, so that a new destination can start in the same folder."""
-        self.release()
-        with writing(self._root):
-            shutil.rmtree(self._root)
 
     def assemble(self) -> Path:
         """Give folders their modes and times, sync them, and return the root.

@@ -23,7 +23,9 @@ from kit.cli.options import (
 )
 from kit.cli.output import print_report, print_warning
 from kit.cli.trusting import anchor, moment, policy_option, time_option
-from kit.ops.patch import Output, PatchRequest, patch, plan
+from kit.ops.jobs import Completion, abandon
+from kit.ops.patch import Output, PatchRequest, patch, plan, resume
+from kit.reports.jobs import abandonment_json, abandonment_lines, completion_json, completion_lines
 from kit.reports.patches import patch_json, patch_lines
 from kit.transforms.raw_linkset import RawLinkset, parse_cache_map
 
@@ -97,29 +99,34 @@ def plan_command(kit: Path, as_json: bool, **what: Any) -> None:
 @click.option("--output", "-o", type=FILE, metavar="OUT", help="Write the patched kit here; it must not exist.")
 @click.option("--in-place", is_flag=True, help="Replace KIT; the old one is kept as KIT.bak.")
 @click.option("--no-backup", is_flag=True, help="With --in-place: do not keep the old kit.")
-@click.option("--signing-key", type=FILE, metavar="PEM", required=True, help="The private key that signs the result.")
+@click.option("--signing-key", type=FILE, metavar="PEM", help="The private key that signs the result; needed.")
 @passphrase_option
 @click.option("--operator", metavar="NAME", help="Who does this, for the signed provenance.")
 @click.option("--environment", "place", metavar="NAME", help="Where it is done, for the signed provenance.")
 @click.option("--rollback-note", metavar="TEXT", help="How to go back; needed to encrypt, signed with the provenance.")
+@click.option("--resume", "again", is_flag=True, help="Go on with an interrupted run; all else as it was given then.")
+@click.option("--abandon", "give_up", is_flag=True, help="Remove what an interrupted run left; the kit stays as it is.")
 @_what_options
 def patch_command(
     kit: Path,
     output: Path | None,
     in_place: bool,
     no_backup: bool,
-    signing_key: Path,
+    signing_key: Path | None,
     passphrase_fd: int | None,
     operator: str | None,
     place: str | None,
     rollback_note: str | None,
+    again: bool,
+    give_up: bool,
     as_json: bool,
     **what: Any,
 ) -> None:
     """Patch KIT into a new signed generation, beside it or in place.
 
     The base is verified first, the result is read back and verified before it gets its name, and until then nothing but
-    a folder named after the output is written.
+    a folder named after the output is written. A run that is interrupted, killed or out of disk space leaves it there;
+    the same command with --resume goes on from there, to the same bytes.
 
     \b
     Examples:
@@ -128,10 +135,13 @@ def patch_command(
       kit patch kit.tar.zst -o sealed.tar.zst --trusted-key publisher.pub.pem --signing-key site.pem
         --transform encrypt-fields --field-map concelier --keyring site.keyring --rollback-note "kit.tar.zst is kept"
     """
-    if (output is None) != in_place:
-        raise click.UsageError("say where the result goes: either --output OUT or --in-place")
-    if no_backup and not in_place:
-        raise click.UsageError("--no-backup goes with --in-place")
+    _check_together(output, in_place=in_place, no_backup=no_backup, both=again and give_up)
+    if give_up:
+        given_up = abandon(output or kit)
+        print_report(abandonment_lines(given_up), abandonment_json(given_up), as_json=as_json)
+        return
+    if signing_key is None:
+        raise click.UsageError("Missing option '--signing-key'.")
     for name, text in (("--operator", operator), ("--environment", place)):
         if text == "":
             raise click.UsageError(f"{name} is empty; leave it away where there is nothing to say")
@@ -144,11 +154,23 @@ def patch_command(
         place=place,
         rollback_note=rollback_note,
     )
-    report = patch(request, destination)
+    report = resume(request, destination) if again else patch(request, destination)
+    if isinstance(report, Completion):
+        print_report(completion_lines(report), completion_json(report), as_json=as_json)
+        return
     print_report(patch_lines(report), patch_json(report), as_json=as_json)
     for obligation in report.base.obligations:
         if obligation.error is not None:
             print_warning(f"warning: unverified base: {obligation.error}")
+
+
+def _check_together(output: Path | None, *, in_place: bool, no_backup: bool, both: bool) -> None:
+    if (output is None) != in_place:
+        raise click.UsageError("say where the result goes: either --output OUT or --in-place")
+    if no_backup and not in_place:
+        raise click.UsageError("--no-backup goes with --in-place")
+    if both:
+        raise click.UsageError("--resume and --abandon exclude each other")
 
 
 def _request(
@@ -190,6 +212,7 @@ def _request(
         trusted=None if insecure_unverified_base else trusted(trusted_keys),
         trust=anchor(policy, moment(at)),
         created_at=time,
+        created_now=created_at is None,
         limit=limit,
         environment=reading(workers, maxima, allow_links=allow_links),
     )

@@ -8,84 +8,23 @@ re-encoding it would change a ``.bson.gz`` that nobody asked to change.
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from kit.archive import FRAME_BYTES, Destination, Frame, KitReader, Member, Slot, encode_frame
+from kit.archive import FRAME_BYTES, Destination, Frame, KitReader, Member, decode_frame, encode_frame
+from kit.engine.changes import MAX_FINDINGS, MemberChange, Rewrite
+from kit.engine.notes import run_note, run_result
 from kit.engine.pipeline import Pipeline
 from kit.engine.survey import Survey, hashing, member_runs
 from kit.engine.work import RunResult, RunWork, transform_run
 from kit.errors import DigestError
-from kit.transforms.coverage import Tally
-from kit.transforms.protocol import Finding, Transform
-from kit.values import Codec, CollectionMember, MemberPath, RunLengths, Sha256, Timestamp
+from kit.transforms.protocol import Transform
+from kit.values import Codec, CollectionMember, MemberPath, Sha256, Timestamp
+
+__all__ = ["MAX_FINDINGS", "MemberChange", "Request", "Rewrite", "rewrite", "unchanged"]
 
 _AGAIN = "nothing was written; start again"
-MAX_FINDINGS = 10_000
-"""Findings kept for the report, so that its size is bounded; the counts are always exact."""
-
-
-@dataclass(slots=True, kw_only=True)
-class MemberChange:
-    """One collection member that went through the transforms."""
-
-    collection: CollectionMember
-    tally: Tally = field(default_factory=Tally)
-    changed: int = 0
-    added_bytes: int = 0
-    sha256: Sha256 | None = None
-    size: int = 0
-    """Digest and size of the new body as stored."""
-    counts: Counter[tuple[str, str, str]] = field(default_factory=Counter)
-    """(transform, tenant, counter) → sum."""
-    base_documents: Sha256 | None = None
-    """Digest of the documents as they were, before the member's own codec."""
-    runs: list[tuple[bool, int]] = field(default_factory=list)
-    """Which documents changed, in pieces: see :attr:`selection`."""
-
-    @property
-    def selection(self) -> RunLengths:
-        """Which documents changed."""
-        return RunLengths.joined(self.runs)
-
-    def take(self, result: RunResult) -> None:
-        """Add the result of one run."""
-        self.size += len(result.stored)
-        self.changed += result.changed
-        self.added_bytes += result.added_bytes
-        self.tally.add(result.tally)
-        self.counts.update(result.counts)
-        self.runs.extend(result.selection.runs())
-
-
-@dataclass(slots=True, kw_only=True)
-class Rewrite:
-    """What one rewriting pass did."""
-
-    members: dict[MemberPath, MemberChange] = field(default_factory=dict)
-    outcomes: Counter[tuple[str, str, str]] = field(default_factory=Counter)
-    """(transform, tenant, outcome) → documents."""
-    counts: Counter[tuple[str, str, str]] = field(default_factory=Counter)
-    findings: list[tuple[MemberPath, str, Finding]] = field(default_factory=list)
-    """(member, transform, finding), in the order of the kit; at most MAX_FINDINGS."""
-    omitted_findings: int = 0
-    deferred: dict[MemberPath, Slot] = field(default_factory=dict)
-    """Slots left open for members that are made last."""
-
-    @property
-    def changed(self) -> int:
-        """Documents changed."""
-        return sum(change.changed for change in self.members.values())
-
-    def take(self, path: MemberPath, result: RunResult) -> None:
-        """Add the counts and findings of one run of the member ``path``."""
-        self.outcomes.update(result.outcomes)
-        self.counts.update(result.counts)
-        room = MAX_FINDINGS - len(self.findings)
-        self.findings.extend((path, transform, finding) for transform, finding in result.findings[:room])
-        self.omitted_findings += max(0, len(result.findings) - room)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -174,6 +113,9 @@ class _Pass:
         destination = self.destination
         slot, content = destination.carry(member, body)
         for block in _blocks(content):
+            if (finished := destination.finished()) is not None:
+                destination.add(slot, finished.frame)
+                continue
             self.pipeline.submit(
                 encode_frame,
                 *(destination.codec, block),
@@ -205,7 +147,7 @@ class _Pass:
             change.take(result)
             self.done.take(collection.path, result)
             frame = Frame(encoded=result.frame or result.stored, length=len(result.stored))
-            self.destination.add(slot, frame)
+            self.destination.add(slot, frame, run_note(result))
 
         def close() -> None:
             change.sha256 = Sha256(digest.hexdigest())
@@ -216,6 +158,11 @@ class _Pass:
         for run in member_runs(collection, body, self.reader.limits):
             if before is not None:
                 before.update(run.data)
+            if (finished := self.destination.finished()) is not None and finished.note is not None:
+                # Nothing is in flight while frames are taken over, so they are delivered in their order.
+                stored = decode_frame(work.container_codec, finished.frame)
+                deliver(run_result(finished.note, stored, finished.frame.encoded))
+                continue
             self.pipeline.submit(
                 transform_run,
                 *(work, run, self._left()),

@@ -51,6 +51,8 @@ class RunResult:
     """(transform, tenant, counter) → sum."""
     findings: list[tuple[str, Finding]] = field(default_factory=list)
     """(transform, finding), in the order of the documents."""
+    omitted_findings: int = 0
+    """How many more there were."""
     changed: int = 0
     """Documents that any transform changed."""
     selection: RunLengths = field(default_factory=RunLengths)

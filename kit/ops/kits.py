@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from kit.archive import Container, KitReader, open_kit, read_small
+from kit.archive import CHECKPOINT_BYTES, Container, KitReader, open_kit, read_small
 from kit.engine.executors import BUDGET_PER_WORKER, local_executor
 from kit.engine.pipeline import Pipeline
 from kit.manifest import MANIFEST_PATHS, is_history, signature_of
@@ -24,6 +24,8 @@ class Environment:
     limits: Limits = field(default_factory=Limits)
     allow_links: bool = False
     workers: int = os.cpu_count() or 1
+    checkpoint_bytes: int = CHECKPOINT_BYTES
+    """Finished work is put on disk and on record every so many bytes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

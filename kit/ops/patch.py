@@ -9,26 +9,25 @@ outside the job folder nothing changes before the last step; where no document c
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace as with_changes
 from pathlib import Path
+from typing import Any, Protocol
 
 from kit.archive import (
-    ArchiveDestination,
     Container,
     CountingDestination,
     Destination,
-    FolderDestination,
     Job,
     add_bytes,
     backup_path,
     checksum_line,
     copy_kit,
-    publish,
-    replace,
+    perform,
     require_backup_free,
     require_free,
+    staged,
 )
 from kit.engine.lookup import LookupWriter
 from kit.engine.rewrite import Request, Rewrite, rewrite, unchanged
@@ -36,24 +35,19 @@ from kit.engine.survey import Survey, survey
 from kit.engine.work import close_lookups
 from kit.errors import DigestError, KitError, LimitError, OutputError, UntrustedError, UsageError
 from kit.manifest import Manifest
-from kit.ops.generation import Generation, Step, make_generation
+from kit.ops.generation import Generation, Step, make_generation, parameters_digest
+from kit.ops.jobs import Completion, JournaledPasses, begin, check_options, codec_of, complete, ready, resumable
 from kit.ops.keying import Keying, with_keys
 from kit.ops.kits import Environment, OpenKit, beside, is_kept, opened
 from kit.ops.obligations import Beside, Expectation, Judgement, judge
 from kit.ops.signers import require_standing
 from kit.ops.verify import examine
 from kit.signing import PrivateKey, PublicKey, archive_signature
-from kit.transforms.encrypt_fields import check_order
+from kit.transforms.encrypt_fields import EncryptFields, check_order
 from kit.transforms.protocol import Transform
 from kit.trust import Anchor, Role, Subject, authorised
-from kit.values import Codec, MemberPath, Sha256, Timestamp
+from kit.values import CollectionMember, MemberPath, Sha256, Timestamp
 
-_CODECS = {
-    Container.FOLDER: Codec.NONE,
-    Container.TAR: Codec.NONE,
-    Container.TAR_GZIP: Codec.GZIP,
-    Container.TAR_ZSTD: Codec.ZSTD,
-}
 _NEW_FILE_MODE = 0o644
 _AGAIN = "nothing was written; start again"
 
@@ -67,6 +61,8 @@ class PatchRequest:
     trusted: Mapping[str, PublicKey] | None
     """By key id; None accepts a base whose signatures were not verified (``--insecure-unverified-base``)."""
     created_at: Timestamp
+    created_now: bool = False
+    """The time is the clock's, not the user's: a resumed run keeps the one it began with."""
     trust: Anchor | None = None
     """A policy goes before ``trusted``; then the result must be valid under it too."""
     keying: Keying | None = None
@@ -131,14 +127,9 @@ def plan(request: PatchRequest) -> PatchReport:
         stack.callback(close_lookups)
         base = _base(kit, request, scratch)
         request = with_changes(request, transforms=with_keys(kit, request.transforms, request.keying, live=False))
-        passes: list[CountingDestination] = []
-
-        def start() -> Destination:
-            passes.append(CountingDestination(codec=_CODECS[kit.reader.container]))
-            return passes[-1]
-
-        done = _transform(kit, request, base, start)
-        encoded = passes[-1].encoded
+        passes = _CountingPasses(kit.reader.container)
+        done = _transform(kit, request, base, passes)
+        encoded = passes.latest.encoded
         return PatchReport(
             kit=request.kit,
             live=False,
@@ -161,29 +152,68 @@ def patch(request: PatchRequest, output: Output) -> PatchReport:
     """Write the patched kit beside the base, or in its place.
 
     Raises:
-        KitError: The base is refused, a document is malformed, a stop rule holds, or the result could not be written or
-            did not read back; the kit and everything beside it are as they were.
+        OutputError: The result could not be written or did not read back, or there is a job of an earlier run.
+        InterruptedRunError: A signal ended the run; it can be resumed.
+        KitError: The base is refused, a document is malformed, or a stop rule holds; in every case the kit and all
+            beside it are as they were.
     """
     _check_request(request, output)
     if request.trust is not None:
         _check_patcher(request.trust, output.key.public.key_id, request.created_at)
-    target = output.path or request.kit
     if output.path is not None:
         _require_place(request.kit, output.path)
     with ExitStack() as stack:
         kit = stack.enter_context(opened(request.kit, request.environment))
-        job = stack.enter_context(Job(target))
+        job = stack.enter_context(Job(output.path or request.kit))
+        stack.enter_context(resumable(job))
+        return _run(kit, job, request, output)
+
+
+def resume(request: PatchRequest, output: Output) -> PatchReport | Completion:
+    """Go on with a run that was interrupted, to the bytes it would have given; what it finished is not done again.
+
+    Raises:
+        UsageError: There is nothing to resume, or the options differ; says in what.
+        DigestError: It is another kit than the run began with; says in what.
+        KitError: As :func:`patch`.
+    """
+    _check_request(request, output)
+    with ExitStack() as stack:
+        job = stack.enter_context(Job(output.path or request.kit, resume=True))
+        stack.enter_context(resumable(job))
+        job.keep = True  # until it is certain that this is the same run
+        if job.journal.begun is not None and request.created_now:
+            request = _at(request, Timestamp.parse(job.journal.begun.body["options"]["createdAt"]))
+        check_options(job, _options(request, output))
+        if request.trust is not None:
+            _check_patcher(request.trust, output.key.public.key_id, request.created_at)
+        completion = complete(job, request.kit)
+        if completion is not None:
+            job.keep = False
+            return completion
+        if output.path is not None:
+            _require_place(request.kit, output.path)
+        job.clear()
+        kit = stack.enter_context(opened(request.kit, request.environment))
+        return _run(kit, job, request, output)
+
+
+def _run(kit: OpenKit, job: Job, request: PatchRequest, output: Output) -> PatchReport:
+    """Do what both have in common: everything, or what the journal of ``job`` leaves to do."""
+    target = output.path or request.kit
+    with ExitStack() as stack:
         stack.callback(close_lookups)
         base = _base(kit, request, job.folder)
         request = with_changes(request, transforms=with_keys(kit, request.transforms, request.keying, live=True))
-        container = kit.reader.container
-        writer = _Writer(job.folder, container)
-        stack.callback(writer.release)
-        done = _transform(kit, request, base, writer.start)
+        begin(job, _options(request, output), _identity(kit, request, base))
+        job.keep = False
+        passes = JournaledPasses(job, kit.reader.container, request.environment)
+        stack.callback(passes.release)
+        done = _transform(kit, request, base, passes)
         report = PatchReport(
             kit=request.kit,
             live=True,
-            container=container,
+            container=kit.reader.container,
             stored_bytes=kit.reader.stored_bytes,
             base=base.judgement,
             transforms=request.transforms,
@@ -198,30 +228,89 @@ def patch(request: PatchRequest, output: Output) -> PatchReport:
         )
         if not done.changed:
             if output.path is not None:
-                copy_kit(kit.reader, job.folder, output.path)
+                switch = copy_kit(kit.reader, job.folder, output.path)
+                ready(job, switch, _result(report))
+                perform(switch)
             return report
-        if output.path is None and output.keep_backup:
+        in_place = output.path is None
+        if in_place and output.keep_backup:
             # Only now: a run that changes nothing needs no backup, and is not refused for the one an earlier run left.
             require_backup_free(request.kit)
-        generation = _finish(request, output, base, done, writer.destination)
-        work = writer.destination.assemble()
+        generation = _finish(request, output, base, done, passes.destination)
+        work = passes.destination.assemble()
         size, digest = _reread(work, request, output, generation)
-        sidecars = _sidecars(target, digest, output.key)
-        if output.path is not None:
-            publish(work, output.path, sidecars)
-        else:
-            if not kit.reader.is_still_named():
-                raise DigestError("was replaced while it was being patched", where=str(request.kit), hint=_AGAIN)
-            replace(work, request.kit, sidecars, old=base.beside.archive, keep_backup=output.keep_backup)
-        return with_changes(
+        if in_place and not kit.reader.is_still_named():
+            raise DigestError("was replaced while it was being patched", where=str(request.kit), hint=_AGAIN)
+        report = with_changes(
             report,
             generation=generation,
             output=target,
             output_bytes=size,
             output_sha256=digest,
-            backup=backup_path(request.kit) if output.path is None and output.keep_backup else None,
+            backup=backup_path(request.kit) if in_place and output.keep_backup else None,
             temp_bytes=2 * (size or 0) + base.lookup_bytes,
         )
+        switch = staged(
+            work,
+            target,
+            _sidecars(target, digest, output.key),
+            new=digest,
+            old=base.beside.archive,
+            in_place=in_place,
+            keep_backup=output.keep_backup,
+        )
+        ready(job, switch, _result(report))
+        perform(switch)
+        return report
+
+
+def _at(request: PatchRequest, time: Timestamp) -> PatchRequest:
+    keying = with_changes(request.keying, now=time) if request.keying is not None else None
+    return with_changes(request, created_at=time, keying=keying)
+
+
+def _options(request: PatchRequest, output: Output) -> dict[str, Any]:
+    """Name all that decides the bytes of the result and its names, besides the kit: a resumed run must agree."""
+    return {
+        "transforms": [
+            {"name": t.name, "version": t.version, "parameters": str(parameters_digest(t))} for t in request.transforms
+        ],
+        "limit": request.limit,
+        "createdAt": str(request.created_at),
+        "in-place": output.path is None,
+        "backup": output.path is None and output.keep_backup,
+        "signing-key": output.key.public.key_id,
+        "operator": output.operator,
+        "environment": output.place,
+        "rollback-note": output.rollback_note,
+    }
+
+
+def _identity(kit: OpenKit, request: PatchRequest, base: _Base) -> dict[str, Any]:
+    """Name the kit that is read, and the data keys it is sealed with."""
+    archive = base.beside.archive
+    facts: dict[str, Any] = {
+        "container": kit.reader.container.value,
+        "manifest": base.manifest.sha256.hex,
+        "dataKeys": sorted(
+            key for t in request.transforms if isinstance(t, EncryptFields) for key in t.keys.sealing.values()
+        ),
+    }
+    if archive is not None:
+        return facts | {"size": kit.reader.stored_bytes, "sha256": archive.hex}
+    return facts | {"members": {path.text: digest.hex for path, (digest, _) in sorted(base.survey.members.items())}}
+
+
+def _result(report: PatchReport) -> dict[str, Any]:
+    """Name what is known of the result before it gets its name, for a process that only has to finish that."""
+    generation = report.generation
+    return {
+        "outputBytes": report.output_bytes,
+        "outputSha256": report.output_sha256.hex if report.output_sha256 is not None else None,
+        "generation": generation.number if generation is not None else None,
+        "manifestSha256": generation.manifest_sha256.hex if generation is not None else None,
+        "signedBy": generation.key_id if generation is not None else None,
+    }
 
 
 def _check_request(request: PatchRequest, output: Output) -> None:
@@ -316,7 +405,44 @@ def _decides(number: int, request: PatchRequest) -> bool:
     return request.trusted is not None or number not in {3, 6}
 
 
-def _transform(kit: OpenKit, request: PatchRequest, base: _Base, start: Callable[[], Destination]) -> Rewrite:
+class _Passes(Protocol):
+    """Where the passes of a run write to."""
+
+    def found(self, collections: Mapping[MemberPath, CollectionMember]) -> Rewrite | None:
+        """Give what the first pass found, where only the second is left to do."""
+        ...
+
+    def first(self) -> Destination:
+        """Make the destination of the first pass."""
+        ...
+
+    def second(self, done: Rewrite) -> Destination:
+        """Make the destination of the second pass, after a first that did ``done``."""
+        ...
+
+
+class _CountingPasses:
+    """The passes of a plan."""
+
+    def __init__(self, container: Container) -> None:
+        self._codec = codec_of(container)
+        self.latest = CountingDestination(codec=self._codec)
+
+    def found(self, collections: Mapping[MemberPath, CollectionMember]) -> Rewrite | None:  # noqa: ARG002
+        """See :class:`_Passes`."""
+        return None
+
+    def first(self) -> Destination:
+        """See :class:`_Passes`."""
+        return self.latest
+
+    def second(self, done: Rewrite) -> Destination:  # noqa: ARG002
+        """See :class:`_Passes`."""
+        self.latest = CountingDestination(codec=self._codec)
+        return self.latest
+
+
+def _transform(kit: OpenKit, request: PatchRequest, base: _Base, passes: _Passes) -> Rewrite:
     """Rewrite the kit into a destination; a second time where a handled member turned out not to change.
 
     The first pass has the counts of every member; the second only differs in carrying the idle ones verbatim.
@@ -330,45 +456,16 @@ def _transform(kit: OpenKit, request: PatchRequest, base: _Base, start: Callable
         limit=request.limit,
         defer=defer,
     )
-    with kit.pipeline() as pipeline:
-        done = rewrite(kit.reader, base.survey, start(), pipeline, todo)
-    idle = frozenset(unchanged(done))
+    done = passes.found(base.survey.collections)
+    if done is None:
+        with kit.pipeline() as pipeline:
+            done = rewrite(kit.reader, base.survey, passes.first(), pipeline, todo)
+    idle = unchanged(done)
     if not idle or not done.changed:
         return done
     with kit.pipeline() as pipeline:
-        again = rewrite(kit.reader, base.survey, start(), pipeline, with_changes(todo, leave=idle))
+        again = rewrite(kit.reader, base.survey, passes.second(done), pipeline, with_changes(todo, leave=idle))
     return with_changes(done, deferred=again.deferred)
-
-
-class _Writer:
-    """Makes the destination of a run, and makes it anew when a pass starts over."""
-
-    def __init__(self, folder: Path, container: Container) -> None:
-        self._folder = folder
-        self._container = container
-        self._made: ArchiveDestination | FolderDestination | None = None
-
-    @property
-    def destination(self) -> ArchiveDestination | FolderDestination:
-        """The destination of the latest pass."""
-        if self._made is None:
-            raise OutputError("nothing was written")
-        return self._made
-
-    def release(self) -> None:
-        """Close what the latest pass left open, however it ended."""
-        if self._made is not None:
-            self._made.release()
-
-    def start(self) -> Destination:
-        """Drop what an earlier pass wrote, and make a new destination."""
-        if self._made is not None:
-            self._made.discard()
-        if self._container is Container.FOLDER:
-            self._made = FolderDestination(self._folder)
-        else:
-            self._made = ArchiveDestination(self._folder, codec=_CODECS[self._container])
-        return self._made
 
 
 def _finish(request: PatchRequest, output: Output, base: _Base, done: Rewrite, destination: Destination) -> Generation:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 
+from kit.archive import ArchiveDestination, Spool
 from kit.archive.chunks import ChunkReader
+from kit.archive.journal_file import JournalFile
 from kit.archive.tar_reader import Member, read_tar
-from kit.values import Limits
+from kit.values import Codec, Limits
 
 LIMITS = Limits()
 END = bytes(1024)
@@ -107,3 +110,8 @@ def read(data: bytes, *, limits: Limits = LIMITS, allow_links: bool = False, chu
 
 def names(data: bytes, *, limits: Limits = LIMITS, allow_links: bool = False) -> list[str]:
     return [item.name for item in read(data, limits=limits, allow_links=allow_links)]
+
+
+def archive_in(folder: Path, *, codec: Codec) -> ArchiveDestination:
+    """Make a destination with a journal of its own."""
+    return ArchiveDestination(folder, Spool(folder, JournalFile(folder / "journal")), codec=codec)

@@ -14,10 +14,10 @@ from kit.archive import (
     checksum_line,
     copy_kit,
     open_kit,
-    publish,
-    replace,
+    perform,
     require_backup_free,
     require_free,
+    staged,
 )
 from kit.errors import OutputError, UsageError
 from kit.values import Limits, Sha256
@@ -25,6 +25,7 @@ from tests.kits import tar, write_kit
 
 OLD, NEW = b"the old archive", b"the new archive"
 NEW_SIDECARS = {".sha256": checksum_line(Sha256.of(NEW), "kit.tar"), ".sig": b"new signature\n"}
+BACKUP_SUM = checksum_line(Sha256.of(OLD), "kit.tar.bak")
 
 
 @pytest.fixture
@@ -40,14 +41,24 @@ def work_in(job: Job) -> Path:
     return work
 
 
+def publish(work: Path, target: Path, sidecars: dict[str, bytes]) -> None:
+    new = Sha256.of(work.read_bytes()) if work.is_file() else None
+    perform(staged(work, target, sidecars, new=new))
+
+
+def replace(work: Path, kit: Path, sidecars: dict[str, bytes], *, keep_backup: bool) -> None:
+    new, old = (Sha256.of(path.read_bytes()) if path.is_file() else None for path in (work, kit))
+    perform(staged(work, kit, sidecars, new=new, old=old, in_place=True, keep_backup=keep_backup))
+
+
 def names(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
 
 
-def test_while_a_job_runs_a_second_one_on_the_same_kit_is_refused(kit: Path) -> None:
-    with Job(kit), pytest.raises(OutputError, match="another run is at work on this kit") as caught, Job(kit):
+def test_while_there_is_a_job_a_second_one_on_the_same_kit_is_refused(kit: Path) -> None:
+    with Job(kit), pytest.raises(OutputError, match="an earlier run on this kit was interrupted") as caught, Job(kit):
         pass
-    assert "remove this folder" in caught.value.hint
+    assert "--resume" in caught.value.hint
     assert not Job(kit).folder.exists()
 
 
@@ -109,7 +120,7 @@ def test_replacing_keeps_the_old_kit_with_its_signature_and_a_checksum_of_its_ow
     kit.with_name("kit.tar.sig").write_bytes(b"old signature\n")
     kit.with_name("kit.tar.sha256").write_bytes(checksum_line(Sha256.of(OLD), "kit.tar"))
     with Job(kit) as job:
-        replace(work_in(job), kit, NEW_SIDECARS, old=Sha256.of(OLD), keep_backup=True)
+        replace(work_in(job), kit, NEW_SIDECARS, keep_backup=True)
     assert names(kit.parent) == {
         "kit.tar": NEW,
         "kit.tar.sha256": NEW_SIDECARS[".sha256"],
@@ -123,7 +134,7 @@ def test_replacing_keeps_the_old_kit_with_its_signature_and_a_checksum_of_its_ow
 def test_without_a_new_signature_the_old_one_does_not_stay_beside_the_new_kit(kit: Path) -> None:
     kit.with_name("kit.tar.sig").write_bytes(b"old signature\n")
     with Job(kit) as job:
-        replace(work_in(job), kit, {".sha256": b"sum"}, old=None, keep_backup=False)
+        replace(work_in(job), kit, {".sha256": b"sum"}, keep_backup=False)
     assert names(kit.parent) == {"kit.tar": NEW, "kit.tar.sha256": b"sum"}
 
 
@@ -131,7 +142,7 @@ def test_without_a_new_signature_the_old_one_does_not_stay_beside_the_new_kit(ki
 def test_replacing_never_overwrites_an_older_backup(kit: Path, taken: str) -> None:
     kit.with_name(taken).write_bytes(b"older")
     with Job(kit) as job, pytest.raises(OutputError, match="already exists"):
-        replace(work_in(job), kit, NEW_SIDECARS, old=Sha256.of(OLD), keep_backup=True)
+        replace(work_in(job), kit, NEW_SIDECARS, keep_backup=True)
     assert names(kit.parent) == {"kit.tar": OLD, taken: b"older"}
 
 
@@ -139,8 +150,8 @@ def test_a_second_name_of_the_very_kit_is_no_older_backup(kit: Path) -> None:
     os.link(kit, backup_path(kit))
     require_backup_free(kit)
     with Job(kit) as job:
-        replace(work_in(job), kit, {}, old=None, keep_backup=True)
-    assert names(kit.parent) == {"kit.tar": NEW, "kit.tar.bak": OLD}
+        replace(work_in(job), kit, {}, keep_backup=True)
+    assert names(kit.parent) == {"kit.tar": NEW, "kit.tar.bak": OLD, "kit.tar.bak.sha256": BACKUP_SUM}
 
 
 @pytest.mark.parametrize("mode", [0o600, 0o640, 0o664])
@@ -150,7 +161,7 @@ def test_who_may_read_and_write_the_kit_stays_the_same(kit: Path, mode: int) -> 
         os.chown(kit, 12345, 23456)
     owner = (kit.stat().st_uid, kit.stat().st_gid)
     with Job(kit) as job:
-        replace(work_in(job), kit, {}, old=None, keep_backup=False)
+        replace(work_in(job), kit, {}, keep_backup=False)
     assert stat.S_IMODE(kit.stat().st_mode) == mode
     assert (kit.stat().st_uid, kit.stat().st_gid) == owner
 
@@ -161,7 +172,7 @@ def test_a_folder_changes_places_with_the_finished_one(tmp_path: Path) -> None:
     for keep_backup in (True, False):
         with Job(kit) as job:
             work = write_kit(job.folder / "kit", {"a": NEW, "b": b""})
-            replace(work, kit, {}, old=None, keep_backup=keep_backup)
+            replace(work, kit, {}, keep_backup=keep_backup)
         assert (kit / "a").read_bytes() == NEW
         assert stat.S_IMODE(kit.stat().st_mode) == 0o750
         assert sorted(path.name for path in tmp_path.iterdir()) == ["kit", "kit.bak"]
@@ -180,7 +191,7 @@ def test_a_copy_is_the_same_bytes_with_the_same_signature_and_a_checksum_of_its_
     kit.write_bytes(tar({"a": b"a"}))
     kit.with_name("kit.tar.sig").write_bytes(b"signature\n")
     with open_kit(kit, limits=Limits()) as reader, Job(kit) as job:
-        copy_kit(reader, job.folder, tmp_path / "copy.tar")
+        perform(copy_kit(reader, job.folder, tmp_path / "copy.tar"))
     found = names(tmp_path)
     assert found["copy.tar"] == found["kit.tar"]
     assert found["copy.tar.sig"] == b"signature\n"
@@ -190,6 +201,6 @@ def test_a_copy_is_the_same_bytes_with_the_same_signature_and_a_checksum_of_its_
 def test_a_copy_of_a_folder_is_the_same_folder(tmp_path: Path) -> None:
     kit = write_kit(tmp_path / "kit", {"a/b": b"b", "c": b""})
     with open_kit(kit, limits=Limits()) as reader, Job(kit) as job:
-        copy_kit(reader, job.folder, tmp_path / "copy")
+        perform(copy_kit(reader, job.folder, tmp_path / "copy"))
     assert (tmp_path / "copy" / "a" / "b").read_bytes() == b"b"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["copy", "kit"]

@@ -27,6 +27,7 @@ from kit.archive import (
 from kit.archive.tar_writer import END
 from kit.errors import OutputError
 from kit.values import Codec, Limits, MemberPath, Timestamp
+from tests.archive.building import archive_in
 from tests.kits import contents, tar, unpacked
 
 AT = Timestamp(1_760_000_000)
@@ -65,7 +66,7 @@ def numbered(files: dict[str, bytes]) -> dict[str, bytes]:
 def test_carrying_every_member_gives_the_same_tar_bytes(codec: Codec, files: dict[str, bytes], layout: int) -> None:
     with tempfile.TemporaryDirectory() as name:
         archive = tar(numbered(files), layout=layout)
-        destination = ArchiveDestination(Path(name), codec=codec)
+        destination = archive_in(Path(name), codec=codec)
         carry_all(archive, destination, Path(name))
         whole = unpacked(destination.assemble().read_bytes())
         # A tar of tarfile's is filled up to a record of 20 blocks; what comes before its end blocks is the same.
@@ -89,13 +90,13 @@ def test_the_order_of_writes_does_not_show(codec: Codec, tmp_path: Path) -> None
     early, late = tmp_path / "early", tmp_path / "late"
     early.mkdir()
     late.mkdir()
-    one = fill(ArchiveDestination(early, codec=codec), late=False)
-    assert one == fill(ArchiveDestination(late, codec=codec), late=True)
+    one = fill(archive_in(early, codec=codec), late=False)
+    assert one == fill(archive_in(late, codec=codec), late=True)
     assert list(contents(one)) == ["a", "b", "c"]
 
 
 def test_slots_filled_in_turns_do_not_mix(place: Path) -> None:
-    destination = ArchiveDestination(place, codec=Codec.ZSTD)
+    destination = archive_in(place, codec=Codec.ZSTD)
     one, two = (destination.open(MemberPath(name), mode=0o600) for name in ("one", "two"))
     for number in range(5):
         destination.add(one, encode_frame(Codec.ZSTD, b"1" * number))
@@ -110,7 +111,7 @@ def test_stock_tar_lists_and_extracts_what_was_assembled(codec: Codec, place: Pa
     if shutil.which("tar") is None:
         pytest.skip("tar is not installed")
     files = {"docs/": b"", "docs/é.txt": b"e", "empty": b"", "long/" + "n" * 200: b"x" * 1000}
-    destination = ArchiveDestination(place, codec=codec)
+    destination = archive_in(place, codec=codec)
     carry_all(tar(files), destination, place)
     add_bytes(destination, destination.open(MemberPath("new.json"), mode=0o644), b"{}", mtime=AT)
     path = destination.assemble()
@@ -131,7 +132,7 @@ def test_stock_tar_lists_and_extracts_what_was_assembled(codec: Codec, place: Pa
 def test_zstd_lists_the_assembled_archive_and_its_seek_table_adds_up(place: Path) -> None:
     if shutil.which("zstd") is None:
         pytest.skip("zstd is not installed")
-    destination = ArchiveDestination(place, codec=Codec.ZSTD)
+    destination = archive_in(place, codec=Codec.ZSTD)
     carry_all(tar({f"m{number}": b"x" * number for number in range(30)}), destination, place)
     path = destination.assemble().rename(place / "a.tar.zst")
     data = path.read_bytes()
@@ -148,35 +149,26 @@ def test_zstd_lists_the_assembled_archive_and_its_seek_table_adds_up(place: Path
 
 
 def test_a_changed_member_gets_its_mode_its_time_and_no_owner(place: Path) -> None:
-    destination = ArchiveDestination(place, codec=Codec.NONE)
+    destination = archive_in(place, codec=Codec.NONE)
     add_bytes(destination, destination.open(MemberPath("changed"), mode=0o640), b"new", mtime=AT)
     with tarfile.open(fileobj=io.BytesIO(destination.assemble().read_bytes())) as archive:
         info = archive.getmember("changed")
     assert (info.mode, info.mtime, info.uid, info.uname) == (0o640, AT.seconds, 0, "")
 
 
-def test_nothing_is_written_outside_the_job_folder_and_only_the_archive_is_left(place: Path) -> None:
+def test_nothing_is_written_outside_the_job_folder(place: Path) -> None:
     job = place / "job"
     job.mkdir()
-    destination = ArchiveDestination(job, codec=Codec.GZIP)
+    destination = archive_in(job, codec=Codec.GZIP)
     add_bytes(destination, destination.open(MemberPath("a"), mode=0o644), b"a", mtime=AT)
     destination.assemble()
-    assert [path.name for path in place.rglob("*")] == ["job", "archive"]
-
-
-def test_discarding_makes_room_for_a_new_destination_in_the_same_folder(place: Path) -> None:
-    first = ArchiveDestination(place, codec=Codec.NONE)
-    add_bytes(first, first.open(MemberPath("a"), mode=0o644), b"first", mtime=AT)
-    first.discard()
-    assert not list(place.iterdir())
-    second = ArchiveDestination(place, codec=Codec.NONE)
-    add_bytes(second, second.open(MemberPath("a"), mode=0o644), b"second", mtime=AT)
-    assert contents(second.assemble().read_bytes()) == {"a": b"second"}
+    assert [path.name for path in place.iterdir()] == ["job"]
+    assert {path.name for path in job.iterdir()} == {"archive", "journal", "spool"}
 
 
 def test_a_place_that_cannot_be_written_is_an_output_error(place: Path) -> None:
     with pytest.raises(OutputError, match="cannot write: No such file"):
-        ArchiveDestination(place / "missing", codec=Codec.NONE)
+        archive_in(place / "missing", codec=Codec.NONE)
 
 
 @pytest.fixture
@@ -190,7 +182,7 @@ def small_files_only() -> Iterator[None]:
 
 @pytest.mark.usefixtures("small_files_only")
 def test_after_a_failed_write_the_destination_accepts_nothing_more(place: Path) -> None:
-    destination = ArchiveDestination(place, codec=Codec.NONE)
+    destination = archive_in(place, codec=Codec.NONE)
     slot = destination.open(MemberPath("a"), mode=0o644)
     destination.add(slot, encode_frame(Codec.NONE, bytes(900)))
     with pytest.raises(OutputError, match="File too large"):

@@ -274,7 +274,7 @@ class TestOutputThatCannotBeWritten:
         Path(f"{path}.kit-job").mkdir()
         before = kits.snapshot(desk.kits)
         outcome = desk.patch(path, "--in-place")
-        outcome.refused(74, "another run is at work on this kit, or one was killed here\nkit: hint: if no other run")
+        outcome.refused(74, "an earlier run on this kit was interrupted\nkit: hint: continue it with --resume, or")
         assert kits.snapshot(desk.kits) == before
 
     def test_a_folder_that_cannot_be_written(self, desk: Desk) -> None:
@@ -368,7 +368,12 @@ class TestFaultsInTheMiddleOfARun:
             text=True,
             check=False,
         )
-        assert kits.snapshot(desk.kits) == before
+        abandoned = kit("patch", path, "--in-place", "--abandon").out.startswith("removed ")
+        assert abandoned == (fault != "exit")
+        after = kits.snapshot(desk.kits)
+        assert {name: facts for name, facts in after.items() if name != "."} == {
+            name: facts for name, facts in before.items() if name != "."
+        }
         return done
 
     @pytest.mark.parametrize("workers", [1, 2])
@@ -391,12 +396,15 @@ class TestFaultsInTheMiddleOfARun:
     def test_130_a_signal_ends_the_run_and_leaves_the_kit_as_it_was(self, fault: str, desk: Desk) -> None:
         done = self.run(desk, fault)
         assert (done.returncode, done.stdout) == (130, "")
-        assert done.stderr == "kit: error: interrupted; the kit is as it was\n"
+        error, hint = done.stderr.splitlines()
+        assert error == f"kit: error: {desk.kits}/kit.tar.zst: interrupted; the kit is as it was"
+        assert hint == ("kit: hint: continue with the same kit patch and --resume, or give it up with --abandon")
 
     def test_12_a_worker_that_is_killed_stops_the_run(self, desk: Desk) -> None:
         done = self.run(desk, "die", workers=2)
         assert (done.returncode, done.stdout) == (12, "")
         assert done.stderr.startswith("kit: error: a worker died: ")
+        assert "--resume" in done.stderr
 
 
 def test_130_a_signal_while_a_file_is_waited_for(desk: Desk) -> None:

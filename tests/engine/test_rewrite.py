@@ -22,6 +22,7 @@ from kit.engine.work import close_lookups
 from kit.errors import ArchiveError, BsonError, DigestError, KitError, LimitError
 from kit.transforms.raw_linkset import RawLinkset
 from kit.values import Codec, Limits, MemberPath, Sha256, Timestamp
+from tests.archive.building import archive_in
 from tests.kits import (
     OBSERVATIONS,
     SNAPSHOTS,
@@ -72,7 +73,7 @@ def run(
             destination = FolderDestination(job)
         else:
             codec = Codec.ZSTD if kit.suffix == ".zst" else Codec.GZIP if kit.suffix == ".gz" else Codec.NONE
-            destination = ArchiveDestination(job, codec=codec)
+            destination = archive_in(job, codec=codec)
         stack.callback(destination.release)
         request = Request(
             transforms=chain,
@@ -295,11 +296,11 @@ def test_deferred_members_keep_their_place_and_mode_and_get_their_content_last(k
     late = MemberPath("docs/readme.txt")
     with open_kit(kit, limits=Limits()) as reader, local_executor(1) as executor:
         found = survey(reader, Pipeline(executor, budget=1), keep=lambda _: False, count=lambda _: False)
-        destination = ArchiveDestination(job, codec=Codec.NONE)
+        destination = archive_in(job, codec=Codec.NONE)
         request = Request(transforms=(), lookup=None, created_at=AT, defer=frozenset({late}))
         done = rewrite(reader, found, destination, Pipeline(executor, budget=1), request)
     destination.close(done.deferred[late], mtime=AT)
     after = contents(destination.assemble().read_bytes())
     assert list(after) == list(small_files())
     assert after == small_files() | {"docs/readme.txt": b""}
-    assert [path.name for path in job.iterdir()] == ["archive"]
+    assert sorted(path.name for path in job.iterdir()) == ["archive", "journal", "spool"]

@@ -4,11 +4,11 @@ The steps are those CPython announces to audit hooks before it takes them (PEP 5
 rename, a removal, a change of mode … below the working folder. So nothing under test is patched, and step N is the
 same step in every run.
 
-Usage: ``fault_runner.py kill|fail|run|here FOLDER STAGE LACKING ARGUMENT…``. For N = 0, 1, … a fresh copy of FOLDER is
-made as STAGE/N, and ``kit ARGUMENT…`` runs there in a child that is killed before its step N, or whose step N fails:
-"No space left on device". Ends after the first run that has no step N; ``run`` strikes at none, nor does ``here``, a
-run in FOLDER itself. Prints one JSON object a run. LACKING names what the system lacks, joined by commas: ``link``,
-``renameat2``.
+Usage: ``fault_runner.py kill|fail|SIGINT|SIGTERM|run|here FOLDER STAGE LACKING ARGUMENT…``. For N = 0, 1, … a fresh
+copy of FOLDER is made as STAGE/N, and ``kit ARGUMENT…`` runs there in a child that is killed before its step N, gets a
+signal at it, or whose step N fails: "No space left on device". Ends after the first run that has no step N; ``run``
+strikes at none, nor does ``here``, a run in FOLDER itself. Prints one JSON object a run. LACKING names what the system
+lacks, joined by commas: ``link``, ``renameat2``.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from kit.cli import run
+from kit.cli import _terminated, run
 
 _STEPS = {"os.chmod", "os.link", "os.mkdir", "os.remove", "os.rename", "os.rmdir", "os.symlink", "os.truncate"}
 
@@ -39,13 +39,16 @@ class _Hook:
             raise OSError(errno.EPERM, os.strerror(errno.EPERM))
         if event == "ctypes.dlsym" and arguments[1] == "renameat2" and "renameat2" in self.lacking:
             raise AttributeError("renameat2")
-        if self.mode not in {"kill", "fail"} or not self._is_step(event, arguments):
+        if self.mode in {"run", "here"} or not self._is_step(event, arguments):
             return
         self.left -= 1
         if self.left < 0 and not self.struck:
             self.struck = f"{event} {Path(str(arguments[0])).name}"
             if self.mode == "kill":
                 os.kill(os.getpid(), signal.SIGKILL)
+            if self.mode.startswith("SIG"):
+                signal.raise_signal(signal.Signals[self.mode])
+                return
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     def _is_step(self, event: str, arguments: tuple[Any, ...]) -> bool:
@@ -65,6 +68,7 @@ def _child(place: Path, at: int, mode: str, lacking: frozenset[str], arguments: 
     os.dup2(os.open(place / "stderr", os.O_WRONLY | os.O_CREAT), 2)
     hook = _Hook(str(place), at, mode, lacking)
     sys.addaudithook(hook)
+    signal.signal(signal.SIGTERM, _terminated)
     code = run([argument.replace("{place}", str(place)) for argument in arguments])
     hook.mode = "run"
     sys.stdout.flush()

@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -102,11 +101,10 @@ def desk(request: pytest.FixtureRequest, tmp_path: Path) -> Desk:
 
 
 def run_again(desk: Desk, place: Path) -> Outcome:
-    """Do what the message of a killed run says: remove the job folder, and start again."""
-    for job in place.glob("*.kit-job"):
-        shutil.rmtree(job)
+    """Do what the message of a killed run says: go on with it, or begin where nothing was begun."""
     again = Desk(folder=place, name=desk.name, options=desk.options, stage=desk.stage)
-    return again.attack("here", "--in-place")[0]
+    resume = ["--resume"] if list(place.glob("*.kit-job")) else []
+    return again.attack("here", "--in-place", *resume)[0]
 
 
 def test_killed_before_any_step_in_place_the_kit_is_the_old_or_the_new_one(desk: Desk) -> None:

@@ -14,7 +14,8 @@ from pathlib import Path
 import bson
 import pytest
 
-from kit.errors import DigestError, KitError, OutputError, UntrustedError
+from kit.errors import DigestError, InterruptedRunError, KitError, OutputError, UntrustedError
+from kit.ops.jobs import abandon
 from kit.ops.kits import Environment
 from kit.ops.patch import Output, PatchRequest, patch
 from kit.signing import Algorithm, dsse
@@ -305,12 +306,15 @@ class TestMeddling:
         assert output.read_text() == "precious"
         assert sorted(p.name for p in desk.kits.iterdir()) == ["kit.tar.zst", "out.tar.zst"]
 
-    def test_a_signal_in_the_middle_leaves_nothing(self, desk: Desk) -> None:
+    def test_a_signal_in_the_middle_leaves_a_job_and_the_kit_as_it_was(self, desk: Desk) -> None:
         path = desk.kit()
         before = kits.snapshot(desk.kits)
-        with pytest.raises(KeyboardInterrupt):
+        with pytest.raises(InterruptedRunError, match="the kit is as it was"):
             self.run(path, lambda: signal.raise_signal(signal.SIGINT))
-        assert kits.snapshot(desk.kits) == before
+        assert abandon(path).job is not None
+        assert {name: facts for name, facts in kits.snapshot(desk.kits).items() if name != "."} == {
+            name: facts for name, facts in before.items() if name != "."
+        }
 
     def test_a_work_file_that_does_not_read_back_never_gets_the_name(self, desk: Desk) -> None:
         path = desk.kit(name="unpacked")

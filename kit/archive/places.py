@@ -1,0 +1,66 @@
+"""The names beside a kit that belong to it, and how they are kept from being overwritten."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+from kit.errors import OutputError, UsageError
+
+SIDECARS = (".sha256", ".sig")
+
+
+def place_beside(path: Path, suffix: str) -> Path:
+    """Give the place beside ``path`` that has its name and ``suffix``.
+
+    Raises:
+        UsageError: The path is ``.`` or ``..``, beside which nothing can be put.
+    """
+    if path.name in {"", ".."}:
+        raise UsageError(
+            "has no name of its own that a result could stand beside",
+            where=str(path),
+            hint="name the folder from outside, as in ../my-kit",
+        )
+    return path.with_name(path.name + suffix)
+
+
+def backup_path(kit: Path) -> Path:
+    """Where the old kit is kept when a kit is patched in place.
+
+    Raises:
+        UsageError: As :func:`place_beside`.
+    """
+    return place_beside(kit, ".bak")
+
+
+def require_free(path: Path) -> None:
+    """Refuse to overwrite anything: a kit of that name, or what stands beside one.
+
+    Raises:
+        OutputError: Something is already there.
+        UsageError: As :func:`place_beside`.
+    """
+    for place in (path, *(place_beside(path, suffix) for suffix in SIDECARS)):
+        if os.path.lexists(place):
+            raise OutputError("already exists", where=str(place), hint="move it away or choose another name")
+
+
+def require_backup_free(kit: Path) -> None:
+    """Refuse to overwrite an older backup of ``kit``; the second name an ended run gave this very kit is none.
+
+    Raises:
+        OutputError: There is one already.
+        UsageError: As :func:`place_beside`.
+    """
+    if not is_twin(kit, backup_path(kit)):
+        require_free(backup_path(kit))
+
+
+def is_twin(kit: Path, backup: Path) -> bool:
+    """Whether both are names of one file."""
+    try:
+        return os.path.samestat(kit.lstat(), backup.lstat()) and stat.S_ISREG(kit.lstat().st_mode)
+    except OSError:
+        return False

@@ -1,0 +1,210 @@
+"""A journal is believed up to the first line that is not what was written in its turn, and names nothing unsynced."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import given, strategies as st
+
+from kit.archive import Frame, Spool
+from kit.archive.journal import BEGIN, FRAME, READY, RESTART, FrameRecord, Position, Record, encode_record, scan
+from kit.archive.journal_file import JournalFile
+from kit.archive.spool import Extent
+from kit.errors import OutputError
+
+TEXT = st.text(max_size=20)
+BODIES = st.dictionaries(TEXT.filter(lambda key: key != "record"), TEXT | st.integers() | st.none() | st.lists(TEXT))
+
+
+def written(bodies: list[dict[str, object]]) -> tuple[list[bytes], list[Record]]:
+    lines, records, at = [], [], Position()
+    for body in bodies:
+        line, at = encode_record(FRAME, body, at)
+        lines.append(line)
+        records.append(Record(kind=FRAME, body=body, after=at))
+    return lines, records
+
+
+@given(st.lists(BODIES, max_size=6))
+def test_what_is_written_is_read_in_its_order(bodies: list[dict[str, object]]) -> None:
+    lines, records = written(bodies)
+    assert all(line.count(b"\n") == 1 for line in lines)
+    assert list(scan(lines)) == records
+    for number, record in enumerate(records):
+        assert list(scan(lines[number + 1 :], record.after)) == records[number + 1 :]
+
+
+@given(st.lists(BODIES, min_size=1, max_size=4), st.data())
+def test_a_tail_that_is_cut_anywhere_leaves_the_records_before_it(
+    bodies: list[dict[str, object]], data: st.DataObject
+) -> None:
+    lines, records = written(bodies)
+    whole = b"".join(lines)
+    cut = data.draw(st.integers(0, len(whole)))
+    expected = [record for record in records if record.after.offset <= cut]
+    assert list(scan(whole[:cut].splitlines(keepends=True))) == expected
+
+
+@given(st.lists(BODIES, min_size=1, max_size=4), st.data())
+def test_a_flipped_bit_ends_the_journal_before_its_record(bodies: list[dict[str, object]], data: st.DataObject) -> None:
+    lines, records = written(bodies)
+    whole = bytearray(b"".join(lines))
+    at = data.draw(st.integers(0, len(whole) - 1))
+    whole[at] ^= 1 << data.draw(st.integers(0, 7))
+    expected = [record for record in records if record.after.offset <= at]
+    assert list(scan(bytes(whole).splitlines(keepends=True)))[: len(expected) + 1] == expected
+
+
+def test_a_record_out_of_turn_is_not_believed() -> None:
+    lines, records = written([{"a": 1}, {"a": 1}, {"b": 2}])
+    assert list(scan([lines[0], lines[2]])) == records[:1]
+
+
+@given(st.integers(0), st.integers(0), st.integers(0), st.integers(0), st.none() | BODIES)
+def test_a_frame_record_round_trips(offset: int, size: int, length: int, crc32: int, note: dict[str, object]) -> None:
+    record = FrameRecord(offset=offset, size=size, length=length, crc32=crc32, note=note)
+    assert FrameRecord.of(record.to_json()) == record
+
+
+def frame(number: int) -> Frame:
+    return Frame(encoded=b"%04d" % number * 5, length=40)
+
+
+def filled(folder: Path, frames: int, **options: int) -> JournalFile:
+    journal = JournalFile(folder / "journal")
+    journal.write(BEGIN, {"options": {}})
+    spool = Spool(folder, journal, **options)
+    for number in range(frames):
+        spool.write(frame(number), {"number": number})
+    spool.sync()
+    spool.close()
+    journal.close()
+    return JournalFile(folder / "journal")
+
+
+def taken_over(folder: Path) -> list[object]:
+    journal = JournalFile(folder / "journal")
+    spool = Spool(folder, journal)
+    notes: list[object] = []
+    while (finished := spool.finished()) is not None:
+        assert finished.frame == frame(len(notes))
+        extent = spool.write(finished.frame)
+        assert extent == Extent(offset=20 * len(notes), size=20, length=40)
+        notes.append(finished.note)
+    spool.close()
+    journal.close()
+    return notes
+
+
+@pytest.mark.parametrize("options", [{}, {"checkpoint_bytes": 1}, {"checkpoint_bytes": 50}])
+def test_another_process_takes_over_what_was_finished(tmp_path: Path, options: dict[str, int]) -> None:
+    assert filled(tmp_path, 7, **options).frames == 7
+    assert taken_over(tmp_path) == [{"number": number} for number in range(7)]
+
+
+def test_a_checkpoint_is_on_record_without_being_asked_for(tmp_path: Path) -> None:
+    journal = JournalFile(tmp_path / "journal")
+    spool = Spool(tmp_path, journal, checkpoint_bytes=1)
+    spool.write(frame(0))
+    spool.write(frame(1))
+    journal.close()
+    spool.close()
+    assert JournalFile(tmp_path / "journal").frames == 2
+
+
+def test_a_damaged_frame_ends_what_is_taken_over_and_the_rest_is_written_anew(tmp_path: Path) -> None:
+    filled(tmp_path, 5)
+    with (tmp_path / "spool").open("r+b") as file:
+        file.seek(43)
+        file.write(b"!")
+    assert len(taken_over(tmp_path)) == 2
+    assert JournalFile(tmp_path / "journal").frames == 2
+    assert (tmp_path / "spool").stat().st_size == 40
+
+
+def test_a_spool_that_is_shorter_than_its_journal_ends_it_too(tmp_path: Path) -> None:
+    filled(tmp_path, 5)
+    os.truncate(tmp_path / "spool", 70)
+    assert len(taken_over(tmp_path)) == 3
+
+
+def test_frames_beyond_the_journal_are_cut_off(tmp_path: Path) -> None:
+    filled(tmp_path, 2)
+    with (tmp_path / "spool").open("ab") as file:
+        file.write(b"never recorded")
+    assert len(taken_over(tmp_path)) == 2
+    assert (tmp_path / "spool").stat().st_size == 40
+
+
+def test_another_frame_than_the_recorded_one_takes_its_place(tmp_path: Path) -> None:
+    filled(tmp_path, 3)
+    journal = JournalFile(tmp_path / "journal")
+    spool = Spool(tmp_path, journal)
+    spool.write(frame(0))
+    spool.write(Frame(encoded=b"other", length=5))
+    assert spool.finished() is None
+    spool.sync()
+    assert b"".join(spool.read(Extent(offset=0, size=25, length=45), 7)) == frame(0).encoded + b"other"
+    with pytest.raises(OSError, match="ends 5 bytes early"):
+        list(spool.read(Extent(offset=0, size=30, length=0), 100))
+    spool.close()
+    journal.close()
+    assert JournalFile(tmp_path / "journal").frames == 2
+
+
+def test_a_torn_record_is_overwritten(tmp_path: Path) -> None:
+    filled(tmp_path, 2)
+    with (tmp_path / "journal").open("ab") as file:
+        file.write(b'00000000 {"record":"frame"')
+    journal = JournalFile(tmp_path / "journal")
+    journal.write(READY, {"new": "x"})
+    journal.close()
+    again = JournalFile(tmp_path / "journal")
+    assert (again.frames, again.ready is not None) == (2, True)
+
+
+def test_a_second_pass_voids_the_frames_of_the_first(tmp_path: Path) -> None:
+    journal = filled(tmp_path, 3)
+    journal.write(RESTART, {"found": 1})
+    assert journal.frames == 0
+    journal.close()
+    again = JournalFile(tmp_path / "journal")
+    assert again.frames == 0
+    assert again.restarted is not None
+    assert list(again.frame_records()) == []
+    Spool(tmp_path, again).close()
+    assert (tmp_path / "spool").stat().st_size == 0
+
+
+def test_after_a_sync_that_failed_nothing_more_is_put_on_record(tmp_path: Path) -> None:
+    journal = filled(tmp_path, 1)
+    journal.append(FRAME, {"at": 20})
+    reading, writing = os.pipe()
+    with pytest.raises(OSError, match="Invalid argument"):
+        journal.sync(reading)  # a pipe cannot be synced
+    os.close(reading)
+    os.close(writing)
+    with pytest.raises(OutputError, match="an earlier sync of this job failed"):
+        journal.write(READY, {})
+    journal.close()
+    assert JournalFile(tmp_path / "journal").frames == 1
+
+
+def test_a_checkpoint_that_failed_is_told_with_the_next(tmp_path: Path) -> None:
+    journal = filled(tmp_path, 1)
+    reading, writing = os.pipe()
+    journal.append(FRAME, {"at": 20})
+    journal.sync_soon(reading)
+    with pytest.raises(OSError, match="Invalid argument"):
+        journal.sync_soon(reading)
+    journal.close()
+    os.close(reading)
+    os.close(writing)
+
+
+def test_a_journal_that_cannot_be_read_is_an_output_error(tmp_path: Path) -> None:
+    (tmp_path / "journal").mkdir()
+    with pytest.raises(OutputError, match="Is a directory"):
+        JournalFile(tmp_path / "journal")

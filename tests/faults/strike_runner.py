@@ -1,0 +1,168 @@
+"""Runs ``patch`` in a forked child and strikes it at one step: a program that takes orders on standard input.
+
+A step is a call by which a run changes the disk or asks it to keep something, announced by CPython before it is made:
+to a profile function for calls of C functions (``FileIO.write``, ``pwrite``, ``fsync``, ``rename`` …), to an audit hook
+for what is known there only: the path of an open, and the one call made through ctypes. Nothing under test is
+patched, so step N is the same step in every run of the same order. Each order is a JSON object on one line, each answer
+too:
+
+``place``    folder to work in; ``request`` names the files in it and the options
+``strike``   ``none`` | ``kill`` (SIGKILL) | ``power`` (drop what was not synced, then SIGKILL) | ``SIGINT`` | an errno
+             by name
+``at``       the step to strike at, from 0; ``steps`` which calls count: a kind of KINDS, or ``calls`` for every call
+             of a Python or C function, which is as good as any moment
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import signal
+import sys
+import threading
+from dataclasses import replace
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from kit.cli.exit_codes import exit_code
+from kit.errors import KitError
+from kit.ops.kits import Environment
+from kit.ops.patch import Output, PatchRequest, patch, resume
+from kit.signing import load_private, load_public
+from kit.transforms.raw_linkset import RawLinkset
+from kit.values import Timestamp
+
+KINDS: dict[str, frozenset[str]] = {
+    "write": frozenset({"FileIO.write", "pwrite", "BufferedWriter.flush"}),
+    "sync": frozenset({"fsync", "fdatasync"}),
+    "name": frozenset({"link", "rename", "symlink"}),
+    "make": frozenset({"mkdir", "open to write"}),
+    "remove": frozenset({"unlink", "rmdir", "truncate", "ftruncate"}),
+    "mode": frozenset({"chmod", "fchmod", "chown", "utime"}),
+    "read": frozenset({"pread"}),
+}
+DURABLE = frozenset().union(*(names for kind, names in KINDS.items() if kind != "read"))
+
+
+class Striker:
+    """Counts steps and strikes once."""
+
+    def __init__(self, order: dict[str, Any]) -> None:
+        self.place = Path(order["place"])
+        self.strike: str = order["strike"]
+        self.at: int = order["at"]
+        steps = order["steps"]
+        self.every = steps == "calls"
+        self.names: frozenset[str] = DURABLE if steps == "durable" else KINDS.get(steps, frozenset())
+        self.met = 0
+        self.struck = ""
+        self.synced: dict[int, int] = {}
+
+    def start(self) -> None:
+        sys.addaudithook(self._audit)
+        threading.setprofile(self._profile)
+        sys.setprofile(self._profile)
+
+    def stop(self) -> None:
+        self.strike = "none"
+        sys.setprofile(None)
+        threading.setprofile(None)
+
+    def _profile(self, _frame: FrameType, event: str, argument: Any) -> None:
+        if self.every:
+            if event in {"call", "c_call"}:
+                self._step(event)
+        elif event == "c_call" and argument.__qualname__ in self.names:
+            self._step(argument.__qualname__)
+        elif event == "c_return" and self.strike == "power" and argument.__qualname__ in KINDS["sync"]:
+            self._remember()
+
+    def _audit(self, event: str, arguments: tuple[Any, ...]) -> None:
+        if event == "ctypes.dlsym" and arguments[1] == "renameat2" and "rename" in self.names:
+            self._step("renameat2")
+        elif event == "open" and "open to write" in self.names:
+            path, _, flags = arguments
+            if isinstance(flags, int) and flags & (os.O_WRONLY | os.O_RDWR) and str(path).startswith(str(self.place)):
+                self._step("open to write")
+
+    def _step(self, name: str) -> None:
+        self.met += 1
+        if self.met - 1 != self.at or self.strike == "none":
+            return
+        self.struck = name
+        if self.strike == "power":
+            self._lose()
+        if self.strike in {"kill", "power"}:
+            os.kill(os.getpid(), signal.SIGKILL)
+        if self.strike == "SIGINT":
+            signal.raise_signal(signal.SIGINT)
+            return
+        number = getattr(errno, self.strike)
+        raise OSError(number, os.strerror(number))
+
+    def _remember(self) -> None:
+        """Take every file of a job as it is now to be on disk: one sync more than was asked for, never one less."""
+        for path in self.place.glob("*.kit-job/*"):
+            status = path.stat()
+            if path.name in {"spool", "journal"}:
+                self.synced[status.st_ino] = status.st_size
+
+    def _lose(self) -> None:
+        """Cut spool and journal to what was synced."""
+        for path in self.place.glob("*.kit-job/*"):
+            if path.name in {"spool", "journal"}:
+                os.truncate(path, min(path.stat().st_size, self.synced.get(path.stat().st_ino, 0)))
+
+
+def child(order: dict[str, Any]) -> dict[str, Any]:
+    place, wanted = Path(order["place"]), order["request"]
+    os.chdir(place)
+    key = load_private(Path(wanted["key"]), lambda: b"")
+    trusted = [load_public(Path(path)) for path in wanted["trusted"]]
+    request = PatchRequest(
+        kit=place / wanted["kit"],
+        transforms=(RawLinkset(),),
+        trusted={one.key_id: one for one in [*trusted, key.public]},
+        created_at=Timestamp(1_760_000_001),
+        environment=Environment(workers=wanted.get("workers", 1), checkpoint_bytes=wanted["checkpoint"]),
+    )
+    output = Output(path=place / wanted["output"] if wanted["output"] else None, key=key)
+    output = replace(output, keep_backup=wanted["backup"] and output.path is None)
+    striker = Striker(order)
+    striker.start()
+    code, told = 0, ""
+    try:
+        (resume if order["resume"] else patch)(request, output)
+    except KitError as error:
+        code, told = exit_code(error), f"{error} ({error.hint})"
+    except KeyboardInterrupt:
+        code, told = 130, "outside of the job"
+    except OSError as error:  # what no part of the program took for an error of the disk
+        code, told = -1, repr(error)
+    striker.stop()
+    return {"code": code, "told": told, "struck": striker.struck, "met": striker.met}
+
+
+def main() -> None:
+    for line in sys.stdin:
+        order = json.loads(line)
+        reading, writing = os.pipe()
+        number = os.fork()
+        if not number:
+            answer = child(order)
+            os.write(writing, json.dumps(answer).encode())
+            os._exit(0)
+        os.close(writing)
+        with open(reading, "rb") as pipe:  # noqa: PTH123  a descriptor
+            told = pipe.read()
+        _, status = os.waitpid(number, 0)
+        killed = os.WIFSIGNALED(status)
+        answer = json.loads(told) if told else {"code": None, "told": "", "struck": "", "met": 0}
+        sys.stdout.write(json.dumps({"killed": killed, **answer}) + "\n")
+        sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()

@@ -35,7 +35,9 @@ def at_most(size: int) -> Callable[[], None]:
 
 
 def state(folder: Path) -> dict[str, tuple[int, bytes]]:
-    return {str(path): (path.stat().st_mode, path.read_bytes()) for path in folder.rglob("*")}
+    """Give everything but a job that can be resumed."""
+    found = [path for path in folder.rglob("*") if ".kit-job" not in str(path.relative_to(folder))]
+    return {str(path): (path.stat().st_mode, path.read_bytes()) for path in found}
 
 
 @pytest.mark.parametrize("where", [["--in-place"], ["--output", "{desk}/out.tar"]], ids=["in place", "output"])
@@ -58,6 +60,12 @@ def test_without_room_for_the_output_all_stays_as_it_was(
     assert run.returncode == 74, run.stderr
     assert run.stderr.startswith("kit: error: ")
     assert state(desk) == before
+    if any(desk.glob("*.kit-job")):
+        # What was finished is kept: with room again, the run goes on where it was.
+        words = [*command, *(part.format(desk=desk) for part in where), "--workers", workers, "--resume"]
+        again = subprocess.run(words, capture_output=True, text=True, check=False, env=ENVIRONMENT)
+        assert again.returncode == 0, again.stderr
+        assert not any(desk.glob("*.kit-job"))
 
 
 def test_where_workers_cannot_be_started_the_way_out_is_named(command: list[str], tmp_path: Path) -> None:

@@ -173,7 +173,9 @@ def small_files(documents: int = 6) -> dict[str, bytes]:
     return {
         "docs/readme.txt": b"read me\n",
         OBSERVATIONS: collection(observation(n) for n in range(documents)),
-        "feeds/concelier/part-2/concelier/advisory_observations.bson.gz": gzip.compress(collection(complete), 9, mtime=0),
+        "feeds/concelier/part-2/concelier/advisory_observations.bson.gz": gzip.compress(
+            collection(complete), 9, mtime=0
+        ),
         SNAPSHOTS: collection(snapshot(n) for n in range(2)),
         "images/empty": b"",
         "images/layer.bin": bytes(range(256)) * 40,

@@ -13,7 +13,7 @@ import os
 import sys
 import unicodedata
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, TextIO
 
 import click
 
@@ -38,10 +38,13 @@ def print_report(lines: Iterable[str], document: Mapping[str, Any], *, as_json: 
 
 def print_error(error: KitError, code: int, *, as_json: bool) -> None:
     """Say what went wrong on standard error; with ``--json`` also as an object on standard output."""
-    with contextlib.suppress(OSError):  # nobody is there to be told; the exit code still tells
+    try:
         print_warning(f"error: {error}")
         if error.hint:
             print_warning(f"hint: {error.hint}")
+    except OSError:
+        # Nobody is there to be told; the exit code still tells, if what is flushed at the end goes nowhere.
+        _silence(sys.stderr)
     if as_json:
         with contextlib.suppress(OutputError):
             _write(json_text({"schemaVersion": SCHEMA_VERSION, "error": error_json(error), "exitCode": code}))
@@ -75,8 +78,12 @@ def json_text(document: Mapping[str, Any]) -> str:
 
 def silence_standard_output() -> None:
     """Send what is still to come, and what the interpreter flushes when it ends, nowhere."""
+    _silence(sys.stdout)
+
+
+def _silence(stream: TextIO) -> None:
     with contextlib.suppress(OSError, ValueError):  # a stand-in of a test has no descriptor
-        os.dup2(os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC), sys.stdout.fileno())
+        os.dup2(os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC), stream.fileno())
 
 
 def _write(text: str) -> None:

@@ -1,4 +1,4 @@
-"""Times the toolkit against the pump, and prints ratios (see schemas and docs/benchmarks.md for what the words mean).
+"""Times the toolkit against the pump, and prints ratios (docs/benchmarks.md says what the words mean).
 
 The pump is the yardstick: the same archive through decompress → SHA-256 → compress (zstd level 3, two threads), with
 no work in between. Pump and toolkit run in turn, each as its own process tree, so that a noisy machine disturbs both;

@@ -11,7 +11,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace as with_changes
+from dataclasses import replace as with_changes
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -29,90 +29,25 @@ from kit.archive import (
     require_free,
     staged,
 )
-from kit.engine.lookup import LookupWriter
 from kit.engine.rewrite import Request, Rewrite, rewrite, unchanged
-from kit.engine.survey import Survey, survey
 from kit.engine.work import close_lookups
-from kit.errors import DigestError, KitError, LimitError, OutputError, UntrustedError, UsageError
-from kit.manifest import Manifest
+from kit.errors import DigestError, OutputError, UsageError
 from kit.ops.generation import Generation, Step, make_generation, parameters_digest
 from kit.ops.jobs import Completion, JournaledPasses, begin, check_options, codec_of, complete, ready, resumable
-from kit.ops.keying import Keying, with_keys
-from kit.ops.kits import Environment, OpenKit, beside, is_kept, opened
-from kit.ops.obligations import Beside, Expectation, Judgement, judge
+from kit.ops.judging import Base, read_base, reread
+from kit.ops.keying import with_keys
+from kit.ops.kits import OpenKit, opened
+from kit.ops.patching import Output, PatchReport, PatchRequest
 from kit.ops.signers import require_standing
-from kit.ops.verify import examine
-from kit.signing import PrivateKey, PublicKey, archive_signature
+from kit.signing import PrivateKey, archive_signature
 from kit.transforms.encrypt_fields import EncryptFields, check_order
-from kit.transforms.protocol import Transform
 from kit.trust import Anchor, Role, Subject, authorised
 from kit.values import CollectionMember, MemberPath, Sha256, Timestamp
 
+__all__ = ["Output", "PatchReport", "PatchRequest", "patch", "plan", "resume"]
+
 _NEW_FILE_MODE = 0o644
 _AGAIN = "nothing was written; start again"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PatchRequest:
-    """What to do to which kit, and how; the same for plan and patch."""
-
-    kit: Path
-    transforms: tuple[Transform, ...]
-    trusted: Mapping[str, PublicKey] | None
-    """By key id; None accepts a base whose signatures were not verified (``--insecure-unverified-base``)."""
-    created_at: Timestamp
-    created_now: bool = False
-    """The time is the clock's, not the user's: a resumed run keeps the one it began with."""
-    trust: Anchor | None = None
-    """A policy goes before ``trusted``; then the result must be valid under it too."""
-    keying: Keying | None = None
-    """Needed by encrypt-fields."""
-    limit: int | None = None
-    environment: Environment = field(default_factory=Environment)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Output:
-    """Where the result goes and who signs it."""
-
-    path: Path | None
-    """None to patch in place."""
-    key: PrivateKey
-    keep_backup: bool = True
-    operator: str | None = None
-    place: str | None = None
-    """The environment it is done in, as the operator names it."""
-    rollback_note: str | None = None
-    """How to go back; a step that changes what readers see is refused without one."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PatchReport:
-    """What was done, or what would be."""
-
-    kit: Path
-    live: bool
-    container: Container
-    stored_bytes: int | None
-    base: Judgement
-    transforms: tuple[Transform, ...]
-    rewrite: Rewrite
-    created_at: Timestamp
-    generation: Generation | None
-    """None for a plan, and where nothing changed."""
-    output: Path | None
-    """Where the new kit is; None for a plan, and where nothing changed in place."""
-    output_bytes: int | None
-    """Exact after a patch; for a plan, without the manifest and its history."""
-    output_sha256: Sha256 | None
-    backup: Path | None
-    temp_bytes: int
-    """Room the run needed beside the output, or would need."""
-
-    @property
-    def changed(self) -> int:
-        """Documents changed."""
-        return self.rewrite.changed
 
 
 def plan(request: PatchRequest) -> PatchReport:
@@ -125,7 +60,7 @@ def plan(request: PatchRequest) -> PatchReport:
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="kit-plan-")))
         kit = stack.enter_context(opened(request.kit, request.environment))
         stack.callback(close_lookups)
-        base = _base(kit, request, scratch)
+        base = read_base(kit, request, scratch)
         request = with_changes(request, transforms=with_keys(kit, request.transforms, request.keying, live=False))
         passes = _CountingPasses(kit.reader.container)
         done = _transform(kit, request, base, passes)
@@ -203,7 +138,7 @@ def _run(kit: OpenKit, job: Job, request: PatchRequest, output: Output) -> Patch
     target = output.path or request.kit
     with ExitStack() as stack:
         stack.callback(close_lookups)
-        base = _base(kit, request, job.folder)
+        base = read_base(kit, request, job.folder)
         request = with_changes(request, transforms=with_keys(kit, request.transforms, request.keying, live=True))
         begin(job, _options(request, output), _identity(kit, request, base))
         job.keep = False
@@ -238,7 +173,7 @@ def _run(kit: OpenKit, job: Job, request: PatchRequest, output: Output) -> Patch
             require_backup_free(request.kit)
         generation = _finish(request, output, base, done, passes.destination)
         work = passes.destination.assemble()
-        size, digest = _reread(work, request, output, generation)
+        size, digest = reread(work, request, output, generation)
         if in_place and not kit.reader.is_still_named():
             raise DigestError("was replaced while it was being patched", where=str(request.kit), hint=_AGAIN)
         report = with_changes(
@@ -286,7 +221,7 @@ def _options(request: PatchRequest, output: Output) -> dict[str, Any]:
     }
 
 
-def _identity(kit: OpenKit, request: PatchRequest, base: _Base) -> dict[str, Any]:
+def _identity(kit: OpenKit, request: PatchRequest, base: Base) -> dict[str, Any]:
     """Name the kit that is read, and the data keys it is sealed with."""
     archive = base.beside.archive
     facts: dict[str, Any] = {
@@ -347,64 +282,6 @@ def _require_place(kit: Path, place: Path) -> None:
     require_free(place)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Base:
-    """The kit as it was found and judged."""
-
-    survey: Survey
-    beside: Beside
-    judgement: Judgement
-    manifest: Manifest
-    lookup: Path | None
-    lookup_bytes: int
-
-
-def _base(kit: OpenKit, request: PatchRequest, scratch: Path) -> _Base:
-    """Read the kit once, gather the lookups, and refuse it unless it is what its signers say.
-
-    Raises:
-        KitError: The first obligation that failed.
-    """
-    if request.trust is None and request.trusted is not None and not request.trusted:
-        raise UntrustedError(
-            "no key is trusted, so no base can be valid", hint="name the publisher's key with --trusted-key"
-        )
-    path = scratch / "lookup"
-    with kit.pipeline() as pipeline, LookupWriter(path) as lookup:
-        found = survey(
-            kit.reader,
-            pipeline,
-            keep=is_kept,
-            count=lambda member: not any(transform.handles(member.name) for transform in request.transforms),
-            transforms=request.transforms,
-            lookup=lookup,
-        )
-        lookup.finish()
-    around = beside(kit.reader)
-    expectation = Expectation(
-        trusted=request.trusted or {}, trust=request.trust, allow_unsigned_history=request.trusted is None
-    )
-    judgement = judge(found, around, expectation, limits=request.environment.limits)
-    for obligation in judgement.obligations:
-        if obligation.error is not None and _decides(obligation.number, request):
-            raise obligation.error
-    if judgement.manifest is None:
-        raise OutputError("a judged kit without a manifest")
-    return _Base(
-        survey=found,
-        beside=around,
-        judgement=judgement,
-        manifest=judgement.manifest,
-        lookup=path,
-        lookup_bytes=path.stat().st_size,
-    )
-
-
-def _decides(number: int, request: PatchRequest) -> bool:
-    """Whether an obligation's failure refuses the base: all do, signatures only unless they were said not to matter."""
-    return request.trusted is not None or number not in {3, 6}
-
-
 class _Passes(Protocol):
     """Where the passes of a run write to."""
 
@@ -442,7 +319,7 @@ class _CountingPasses:
         return self.latest
 
 
-def _transform(kit: OpenKit, request: PatchRequest, base: _Base, passes: _Passes) -> Rewrite:
+def _transform(kit: OpenKit, request: PatchRequest, base: Base, passes: _Passes) -> Rewrite:
     """Rewrite the kit into a destination; a second time where a handled member turned out not to change.
 
     The first pass has the counts of every member; the second only differs in carrying the idle ones verbatim.
@@ -468,7 +345,7 @@ def _transform(kit: OpenKit, request: PatchRequest, base: _Base, passes: _Passes
     return with_changes(done, deferred=again.deferred)
 
 
-def _finish(request: PatchRequest, output: Output, base: _Base, done: Rewrite, destination: Destination) -> Generation:
+def _finish(request: PatchRequest, output: Output, base: Base, done: Rewrite, destination: Destination) -> Generation:
     """Make the new generation's own members and write them: those of the base in their places, new ones last."""
     if base.judgement.location is None:
         raise OutputError("a judged kit without a manifest")
@@ -493,48 +370,6 @@ def _finish(request: PatchRequest, output: Output, base: _Base, done: Rewrite, d
         slot = done.deferred.get(path) or destination.open(path, mode=_NEW_FILE_MODE)
         add_bytes(destination, slot, data, mtime=request.created_at)
     return generation
-
-
-def _reread(
-    work: Path, request: PatchRequest, output: Output, generation: Generation
-) -> tuple[int | None, Sha256 | None]:
-    """Read the finished kit from its file and judge it as a user will, before it gets its name.
-
-    Raises:
-        OutputError: It does not read back as what was to be written.
-        LimitError: What is added to the kit takes it over a limit.
-    """
-    try:
-        return _judge_again(work, request, output, generation)
-    except LimitError as error:
-        raise LimitError(f"the new kit would be over a limit: {error.what}", hint=error.hint) from error
-    except KitError as error:
-        raise OutputError(
-            f"the new kit does not read back: {error}",
-            where=str(work),
-            hint="the kit is untouched; check the disk and try again",
-        ) from error
-
-
-def _judge_again(
-    work: Path, request: PatchRequest, output: Output, generation: Generation
-) -> tuple[int | None, Sha256 | None]:
-    public = output.key.public
-    expectation = Expectation(
-        trusted={**(request.trusted or {}), public.key_id: public},
-        trust=request.trust,
-        allow_unsigned_history=request.trusted is None,
-    )
-    # No document is looked into, so no workers are needed.
-    with opened(work, with_changes(request.environment, workers=1)) as kit:
-        judgement, _ = examine(kit, expectation)
-        for obligation in judgement.obligations:
-            if obligation.error is not None and (obligation.number == 3 or _decides(obligation.number, request)):
-                raise obligation.error
-        if judgement.manifest is None or judgement.manifest.sha256 != generation.manifest_sha256:
-            raise DigestError("it has another manifest than was written")
-        digest = kit.reader.stored_digest() if kit.reader.container is not Container.FOLDER else None
-        return kit.reader.stored_bytes, digest
 
 
 def _sidecars(target: Path, digest: Sha256 | None, key: PrivateKey) -> dict[str, bytes]:

@@ -1,0 +1,118 @@
+"""The two judgements of a patch: of the base before anything is written, of the result before it gets its name."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace as with_changes
+from pathlib import Path
+
+from kit.archive import Container
+from kit.engine.lookup import LookupWriter
+from kit.engine.survey import Survey, survey
+from kit.errors import DigestError, KitError, LimitError, OutputError, UntrustedError
+from kit.manifest import Manifest
+from kit.ops.generation import Generation
+from kit.ops.kits import OpenKit, beside, is_kept, opened
+from kit.ops.obligations import Beside, Expectation, Judgement, judge
+from kit.ops.patching import Output, PatchRequest
+from kit.ops.verify import examine
+from kit.values import Sha256
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Base:
+    """The kit as it was found and judged."""
+
+    survey: Survey
+    beside: Beside
+    judgement: Judgement
+    manifest: Manifest
+    lookup: Path | None
+    lookup_bytes: int
+
+
+def read_base(kit: OpenKit, request: PatchRequest, scratch: Path) -> Base:
+    """Read the kit once, gather the lookups, and refuse it unless it is what its signers say.
+
+    Raises:
+        KitError: The first obligation that failed.
+    """
+    if request.trust is None and request.trusted is not None and not request.trusted:
+        raise UntrustedError(
+            "no key is trusted, so no base can be valid", hint="name the publisher's key with --trusted-key"
+        )
+    path = scratch / "lookup"
+    with kit.pipeline() as pipeline, LookupWriter(path) as lookup:
+        found = survey(
+            kit.reader,
+            pipeline,
+            keep=is_kept,
+            count=lambda member: not any(transform.handles(member.name) for transform in request.transforms),
+            transforms=request.transforms,
+            lookup=lookup,
+        )
+        lookup.finish()
+    around = beside(kit.reader)
+    expectation = Expectation(
+        trusted=request.trusted or {}, trust=request.trust, allow_unsigned_history=request.trusted is None
+    )
+    judgement = judge(found, around, expectation, limits=request.environment.limits)
+    for obligation in judgement.obligations:
+        if obligation.error is not None and decides(obligation.number, request):
+            raise obligation.error
+    if judgement.manifest is None:
+        raise OutputError("a judged kit without a manifest")
+    return Base(
+        survey=found,
+        beside=around,
+        judgement=judgement,
+        manifest=judgement.manifest,
+        lookup=path,
+        lookup_bytes=path.stat().st_size,
+    )
+
+
+def decides(number: int, request: PatchRequest) -> bool:
+    """Whether an obligation's failure refuses the base: all do, signatures only unless they were said not to matter."""
+    return request.trusted is not None or number not in {3, 6}
+
+
+def reread(
+    work: Path, request: PatchRequest, output: Output, generation: Generation
+) -> tuple[int | None, Sha256 | None]:
+    """Read the finished kit from its file and judge it as a user will, before it gets its name.
+
+    Raises:
+        OutputError: It does not read back as what was to be written.
+        LimitError: What is added to the kit takes it over a limit.
+    """
+    try:
+        return _judge_again(work, request, output, generation)
+    except LimitError as error:
+        raise LimitError(f"the new kit would be over a limit: {error.what}", hint=error.hint) from error
+    except KitError as error:
+        raise OutputError(
+            f"the new kit does not read back: {error}",
+            where=str(work),
+            hint="the kit is untouched; check the disk and try again",
+        ) from error
+
+
+def _judge_again(
+    work: Path, request: PatchRequest, output: Output, generation: Generation
+) -> tuple[int | None, Sha256 | None]:
+    public = output.key.public
+    expectation = Expectation(
+        trusted={**(request.trusted or {}), public.key_id: public},
+        trust=request.trust,
+        allow_unsigned_history=request.trusted is None,
+    )
+    # No document is looked into, so no workers are needed.
+    with opened(work, with_changes(request.environment, workers=1)) as kit:
+        judgement, _ = examine(kit, expectation)
+        for obligation in judgement.obligations:
+            if obligation.error is not None and (obligation.number == 3 or decides(obligation.number, request)):
+                raise obligation.error
+        if judgement.manifest is None or judgement.manifest.sha256 != generation.manifest_sha256:
+            raise DigestError("it has another manifest than was written")
+        digest = kit.reader.stored_digest() if kit.reader.container is not Container.FOLDER else None
+        return kit.reader.stored_bytes, digest

@@ -1,0 +1,81 @@
+"""What a patch is asked for and what it reports: the values that plan, patch and resume share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from kit.archive import Container
+from kit.engine.rewrite import Rewrite
+from kit.ops.generation import Generation
+from kit.ops.keying import Keying
+from kit.ops.kits import Environment
+from kit.ops.obligations import Judgement
+from kit.signing import PrivateKey, PublicKey
+from kit.transforms.protocol import Transform
+from kit.trust import Anchor
+from kit.values import Sha256, Timestamp
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PatchRequest:
+    """What to do to which kit, and how; the same for plan and patch."""
+
+    kit: Path
+    transforms: tuple[Transform, ...]
+    trusted: Mapping[str, PublicKey] | None
+    """By key id; None accepts a base whose signatures were not verified (``--insecure-unverified-base``)."""
+    created_at: Timestamp
+    created_now: bool = False
+    """The time is the clock's, not the user's: a resumed run keeps the one it began with."""
+    trust: Anchor | None = None
+    """A policy goes before ``trusted``; then the result must be valid under it too."""
+    keying: Keying | None = None
+    """Needed by encrypt-fields."""
+    limit: int | None = None
+    environment: Environment = field(default_factory=Environment)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Output:
+    """Where the result goes and who signs it."""
+
+    path: Path | None
+    """None to patch in place."""
+    key: PrivateKey
+    keep_backup: bool = True
+    operator: str | None = None
+    place: str | None = None
+    """The environment it is done in, as the operator names it."""
+    rollback_note: str | None = None
+    """How to go back; a step that changes what readers see is refused without one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PatchReport:
+    """What was done, or what would be."""
+
+    kit: Path
+    live: bool
+    container: Container
+    stored_bytes: int | None
+    base: Judgement
+    transforms: tuple[Transform, ...]
+    rewrite: Rewrite
+    created_at: Timestamp
+    generation: Generation | None
+    """None for a plan, and where nothing changed."""
+    output: Path | None
+    """Where the new kit is; None for a plan, and where nothing changed in place."""
+    output_bytes: int | None
+    """Exact after a patch; for a plan, without the manifest and its history."""
+    output_sha256: Sha256 | None
+    backup: Path | None
+    temp_bytes: int
+    """Room the run needed beside the output, or would need."""
+
+    @property
+    def changed(self) -> int:
+        """Documents changed."""
+        return self.rewrite.changed

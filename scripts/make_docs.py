@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
-"""Writes into README.md what the program itself says: help of every command, and the exit codes.
+"""Writes into the documentation what the program itself says, so that the two cannot differ.
 
-A generated part stands between ``<!-- generated: NAME -->`` and ``<!-- end of generated -->``; NAME is a command or
-``exit codes``. ``--check`` changes nothing and exits 1 if a part is not current, or a command has none.
+``docs/reference.md`` is made whole: the help of every command, and the exit codes. In ``README.md`` a generated part
+stands between ``<!-- generated: NAME -->`` and ``<!-- end of generated -->``. A new command needs nothing here and
+nothing in these pages but a run of this script. ``--check`` changes nothing and exits 1 if a page is not current.
 """
 
 from __future__ import annotations
@@ -23,22 +24,48 @@ from kit.cli import kit  # noqa: E402
 from kit.cli.exit_codes import TABLE  # noqa: E402
 
 README = ROOT / "README.md"
+REFERENCE = ROOT / "docs" / "reference.md"
 _WIDTH = 100
 _PART = re.compile(r"(?P<start><!-- generated: (?P<name>[^>]+) -->\n).*?(?P<end><!-- end of generated -->)", re.DOTALL)
+_HEAD = """\
+# Reference
+
+Every command of `kit`, as its `--help` says it; made by `scripts/make_docs.py`, and a test proves it current. What the
+commands are for is in the [README](../README.md).
+
+## Manners
+
+Data go to standard output, messages to standard error. A failure is `kit: error: <where>: <what>`, and where there is a
+way out, `kit: hint: …`. With `--json` standard output is one JSON object ([schemas](../schemas/README.md)), and a
+failure is one too. Nothing is asked where there is no terminal.
+
+## Exit codes
+
+"""
+
+
+def commands() -> Iterator[tuple[click.Command, click.Context]]:
+    """Give each command that does something, in the order of the program; a group only leads to its commands."""
+    yield from _leaves(kit, click.Context(kit, info_name="kit", **{**kit.context_settings, "terminal_width": _WIDTH}))
 
 
 def parts() -> dict[str, str]:
-    """Give every generated part by name, as Markdown."""
-    table = ["| exit code | meaning |", "|---|---|", *(f"| {code} | {meaning} |" for code, meaning in TABLE)]
-    texts = {"exit codes": "\n".join(table) + "\n"}
-    context = click.Context(kit, info_name="kit", **{**kit.context_settings, "terminal_width": _WIDTH})
-    for name, text in _helps(kit, context):
-        texts[name] = f"```text\n{text.rstrip()}\n```\n"
-    return texts
+    """Give every generated part of the README by name, as Markdown."""
+    rows = [_row(command, context.command_path) for command, context in commands()]
+    return {"commands": "\n".join(["| command | what it does |", "|---|---|", *rows]) + "\n", "exit codes": _codes()}
+
+
+def reference() -> str:
+    """Give the page of all commands."""
+    helps = (
+        f"## {context.command_path}\n\n```text\n{command.get_help(context).rstrip()}\n```\n"
+        for command, context in commands()
+    )
+    return "\n".join([_HEAD + _codes(), *helps])
 
 
 def updated(page: str) -> str:
-    """Put the current parts into a page.
+    """Put the current parts into the README.
 
     Raises:
         ValueError: The page has a part that nothing is known of, has it twice, or lacks one.
@@ -50,34 +77,50 @@ def updated(page: str) -> str:
     return _PART.sub(lambda match: match["start"] + texts[match["name"]] + match["end"], page)
 
 
+def pages() -> dict[Path, str]:
+    """Give every page this script writes, as it should be.
+
+    Raises:
+        ValueError: As of :func:`updated`.
+    """
+    return {README: updated(README.read_text(encoding="utf-8")), REFERENCE: reference()}
+
+
 def main(arguments: list[str]) -> int:
-    """Update README.md, or with ``--check`` compare."""
+    """Write the pages, or with ``--check`` compare."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--check", action="store_true", help="change nothing; exit 1 where something is not current")
     check = parser.parse_args(arguments).check
-    page = README.read_text(encoding="utf-8")
     try:
-        current = updated(page)
+        wanted = pages()
     except ValueError as error:
         print(f"README.md: {error}", file=sys.stderr)
         return 1
-    if check and current != page:
-        print("README.md is not what scripts/make_docs.py makes", file=sys.stderr)
-        return 1
-    if not check:
-        README.write_text(current, encoding="utf-8")
-    return 0
+    stale = [page for page, text in wanted.items() if not page.exists() or page.read_text(encoding="utf-8") != text]
+    for page in stale:
+        if check:
+            print(f"{page.relative_to(ROOT)} is not what scripts/make_docs.py makes", file=sys.stderr)
+        else:
+            page.write_text(wanted[page], encoding="utf-8")
+    return 1 if check and stale else 0
 
 
-def _helps(command: click.Command, context: click.Context) -> Iterator[tuple[str, str]]:
-    """Give the help of each command that does something; a group only leads to its commands."""
+def _codes() -> str:
+    rows = (f"| {code} | {meaning} |" for code, meaning in TABLE)
+    return "\n".join(["| exit code | meaning |", "|---|---|", *rows]) + "\n"
+
+
+def _row(command: click.Command, name: str) -> str:
+    what = command.get_short_help_str(limit=200).rstrip(".")
+    return f"| [`{name}`](docs/reference.md#{name.replace(' ', '-')}) | {what} |"
+
+
+def _leaves(command: click.Command, context: click.Context) -> Iterator[tuple[click.Command, click.Context]]:
     if not isinstance(command, click.Group):
-        yield context.command_path, command.get_help(context)
+        yield command, context
         return
-    for name in command.list_commands(context):
-        inner = command.get_command(context, name)
-        if inner is not None:
-            yield from _helps(inner, click.Context(inner, info_name=name, parent=context))
+    for name, inner in command.commands.items():
+        yield from _leaves(inner, click.Context(inner, info_name=name, parent=context))
 
 
 if __name__ == "__main__":

@@ -16,20 +16,34 @@ PAGES = sorted(
 LINK = re.compile(r"\]\(([^)#:]+)\)")
 
 
-def test_the_generated_parts_of_the_readme_are_current() -> None:
+@pytest.mark.parametrize("page", make_docs.pages(), ids=lambda page: page.name)
+def test_what_the_program_says_of_itself_is_current(page: Path) -> None:
+    assert page.read_text() == make_docs.pages()[page], "run scripts/make_docs.py"
+
+
+def test_the_reference_has_every_command_and_the_front_page_leads_to_each() -> None:
+    paths = [context.command_path for _, context in make_docs.commands()]
+    headings = re.findall(r"^## (kit .*)$", make_docs.REFERENCE.read_text(), re.MULTILINE)
+    assert paths == headings
+    assert [
+        path for path in paths if f"(docs/reference.md#{path.replace(' ', '-')})" not in make_docs.README.read_text()
+    ] == []
+
+
+def test_a_part_the_front_page_lacks_or_has_twice_is_an_error() -> None:
     page = make_docs.README.read_text()
-    assert make_docs.updated(page) == page
-
-
-def test_a_command_without_its_part_in_the_readme_is_an_error() -> None:
-    with pytest.raises(ValueError, match="kit verify"):
-        make_docs.updated(make_docs.README.read_text().replace("<!-- generated: kit verify -->", ""))
+    for spoilt in (
+        page.replace("<!-- generated: commands -->", ""),
+        page + "<!-- generated: commands -->\n<!-- end of generated -->",
+    ):
+        with pytest.raises(ValueError, match="commands"):
+            make_docs.updated(spoilt)
 
 
 def test_the_check_neither_writes_nor_complains(capsys: pytest.CaptureFixture[str]) -> None:
-    before = make_docs.README.stat().st_mtime_ns
+    before = make_docs.README.stat().st_mtime_ns, make_docs.REFERENCE.stat().st_mtime_ns
     assert make_docs.main(["--check"]) == 0
-    assert make_docs.README.stat().st_mtime_ns == before
+    assert (make_docs.README.stat().st_mtime_ns, make_docs.REFERENCE.stat().st_mtime_ns) == before
     assert capsys.readouterr().err == ""
 
 

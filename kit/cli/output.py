@@ -11,17 +11,14 @@ import contextlib
 import json
 import os
 import sys
-import unicodedata
 from collections.abc import Iterable, Mapping
 from typing import Any, TextIO
 
 import click
 
 from kit.errors import KitError, OutputError
+from kit.reports.spelling import is_shown, printable
 from kit.reports.verdicts import SCHEMA_VERSION, error_json
-
-# Control, format (bidirectional overrides, zero width), surrogates, line and paragraph separators.
-_NOT_SHOWN = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 
 
 def print_report(lines: Iterable[str], document: Mapping[str, Any], *, as_json: bool) -> None:
@@ -60,20 +57,11 @@ def wants_json(arguments: Iterable[str]) -> bool:
     return "--json" in arguments
 
 
-def printable(text: str) -> str:
-    """Spell every character that a terminal would obey rather than show, as Python spells it: ``\\x1b``."""
-    return "".join(
-        char.encode("unicode_escape").decode() if unicodedata.category(char) in _NOT_SHOWN else char for char in text
-    )
-
-
 def json_text(document: Mapping[str, Any]) -> str:
     """Print as JSON of many lines, with the same characters escaped as JSON escapes them."""
     text = json.dumps(document, ensure_ascii=False, indent=2, sort_keys=True)
     # Between values there are only blanks and line feeds, so everything else is inside of a string.
-    return "".join(
-        json.dumps(char)[1:-1] if char != "\n" and unicodedata.category(char) in _NOT_SHOWN else char for char in text
-    )
+    return "".join(char if char == "\n" or is_shown(char) else json.dumps(char)[1:-1] for char in text)
 
 
 def silence_standard_output() -> None:

@@ -1,0 +1,233 @@
+"""Builds pages that are safe to open, whatever a kit is called and says: the shell that all HTML reports share.
+
+Laws, each by construction and not by care:
+
+1. Text is text. A string becomes markup nowhere: :func:`element` escapes what it is given, and spells characters that
+   a browser would obey (:mod:`kit.reports.spelling`), in text and in attributes alike.
+2. A page asks for nothing and runs nothing. There is no element and no attribute here that could name another
+   document, a script, an event or a style; the policy in the page's head says the same to the browser.
+3. Equal reports give equal bytes: no clock, no random identifier, attributes in the order of the call.
+4. Nothing is said by colour or by a background alone: a page reads the same on paper and in black and white.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from kit.reports.spelling import printable
+from kit.reports.style import STYLE
+
+_ELEMENTS = frozenset(
+    [
+        "b",
+        "br",
+        "caption",
+        "code",
+        "col",
+        "colgroup",
+        "dd",
+        "div",
+        "dl",
+        "dt",
+        "em",
+        "figcaption",
+        "figure",
+        "footer",
+        "h1",
+        "h2",
+        "h3",
+        "header",
+        "li",
+        "main",
+        "ol",
+        "p",
+        "section",
+        "small",
+        "span",
+        "strong",
+        "table",
+        "tbody",
+        "td",
+        "th",
+        "thead",
+        "tr",
+        "ul",
+        "wbr",
+        "circle",
+        "g",
+        "line",
+        "path",
+        "rect",
+        "svg",
+        "text",
+        "title",
+        "tspan",
+    ]
+)
+_VOID = frozenset({"br", "col", "wbr"})
+_ATTRIBUTES = frozenset(
+    [
+        "aria-hidden",
+        "aria-label",
+        "class",
+        "colspan",
+        "id",
+        "lang",
+        "role",
+        "rowspan",
+        "scope",
+        "span",
+        "cx",
+        "cy",
+        "d",
+        "fill",
+        "height",
+        "preserveAspectRatio",
+        "r",
+        "rx",
+        "stroke",
+        "stroke-dasharray",
+        "stroke-width",
+        "text-anchor",
+        "viewBox",
+        "width",
+        "x",
+        "x1",
+        "x2",
+        "y",
+        "y1",
+        "y2",
+    ]
+)
+_IDENTIFIER = re.compile(r"[a-z0-9-]+( [a-z0-9-]+)*")
+_ESCAPES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&#39;"})
+_POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
+
+
+@dataclass(frozen=True, slots=True)
+class Html:
+    """Markup; made by :func:`element` only, so that whatever is a plain string is text."""
+
+    markup: str
+
+
+Content = str | int | Html | None | Iterable["Content"]
+"""What stands in an element: text, a number, markup, nothing, or several of these."""
+
+
+def escaped(text: str) -> str:
+    """Spell and escape text for element content and for attribute values between double quotes."""
+    return printable(text).translate(_ESCAPES)
+
+
+def element(name: str, *content: Content, **attributes: str | int | None) -> Html:
+    """Make an element; attributes are named as in HTML with ``_`` for ``-`` (``class_``, ``aria_label``), None leaves out.
+
+    Raises:
+        ValueError: An element or attribute that no page needs; it is the code that is wrong, never the kit.
+    """
+    if name not in _ELEMENTS:
+        raise ValueError(f"no page needs an element {name!r}")
+    opening = name + "".join(_attribute(key, value) for key, value in attributes.items() if value is not None)
+    if name in _VOID:
+        return Html(f"<{opening}>")
+    return Html(f"<{opening}>{_markup(content)}</{name}>")
+
+
+def page(title: str, *body: Content) -> bytes:
+    """Make a whole page, self-contained, in UTF-8."""
+    return (
+        "<!DOCTYPE html>\n"
+        '<html lang="en">\n'
+        "<head>\n"
+        '<meta charset="utf-8">\n'
+        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        '<meta name="color-scheme" content="light">\n'
+        f"<title>{escaped(title)}</title>\n"
+        f"<style>\n{STYLE}</style>\n"
+        "</head>\n"
+        f"<body>\n{element('main', body).markup}\n</body>\n"
+        "</html>\n"
+    ).encode()
+
+
+def section(heading: str, *content: Content, identifier: str) -> Html:
+    """Make a part of a page under its heading."""
+    return _line(element("section", element("h2", heading), content, id=identifier))
+
+
+def facts(pairs: Iterable[tuple[str, Content]]) -> Html:
+    """Make a list of names and values; what is None is left out."""
+    rows = [element("div", element("dt", name), element("dd", value)) for name, value in pairs if value is not None]
+    return _line(element("dl", rows))
+
+
+def grid(heads: Sequence[str], rows: Iterable[Sequence[Content]], *, numbers: Sequence[int] = ()) -> Html:
+    """Make a table; the columns in ``numbers`` are counts, set to the right.
+
+    The first cell of a row names it. A table too wide for its place scrolls within it, and is whole on paper.
+    """
+    head = [element("th", text, scope="col", class_=_cell(at, numbers)) for at, text in enumerate(heads)]
+    lines = [
+        _line(
+            element(
+                "tr",
+                [
+                    element("th", cell, scope="row") if not at else element("td", cell, class_=_cell(at, numbers))
+                    for at, cell in enumerate(row)
+                ],
+            )
+        )
+        for row in rows
+    ]
+    table = element("table", element("thead", element("tr", head)), element("tbody", lines))
+    return _line(element("div", table, class_="wide"))
+
+
+def bar(part: int, whole: int) -> Html:
+    """Draw a share as a bar: full exactly when nothing is missing, empty exactly when there is nothing."""
+    length = 0 if part <= 0 else 1000 if part >= whole else min(max(part * 1000 // whole, 1), 999)
+    filled = element("rect", x=0, y=0, width=length, height=100, class_="filled")
+    frame = element("rect", x=0, y=0, width=1000, height=100, class_="frame")
+    label = f"{part:,} of {whole:,}"
+    box = {"viewBox": "0 0 1000 100", "preserveAspectRatio": "none"}
+    return element("svg", filled, frame, class_="bar", role="img", aria_label=label, **box)
+
+
+def code(text: object) -> Html:
+    """Show a path, digest or key id: it may break anywhere, and its direction is its own."""
+    return element("code", str(text))
+
+
+def _attribute(key: str, value: str | int) -> str:
+    name = key.rstrip("_").replace("_", "-")
+    if name not in _ATTRIBUTES:
+        raise ValueError(f"no page needs an attribute {name!r}")
+    text = str(value)
+    if name in {"class", "id"} and not _IDENTIFIER.fullmatch(text):
+        raise ValueError(f"{name}={text!r} is not one of our own words")
+    return f' {name}="{escaped(text)}"'
+
+
+def _markup(content: Content) -> str:
+    if content is None:
+        return ""
+    if isinstance(content, Html):
+        return content.markup
+    if isinstance(content, int):
+        return f"{content:,}"
+    if isinstance(content, str):
+        return escaped(content)
+    return "".join(map(_markup, content))
+
+
+def _line(made: Html) -> Html:
+    # Line ends between blocks, so that two reports can be compared by line.
+    return Html(f"\n{made.markup}")
+
+
+def _cell(column: int, numbers: Sequence[int]) -> str | None:
+    return "number" if column in numbers else None

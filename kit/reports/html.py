@@ -19,88 +19,18 @@ from dataclasses import dataclass
 from kit.reports.spelling import printable
 from kit.reports.style import STYLE
 
-_ELEMENTS = frozenset(
-    [
-        "b",
-        "br",
-        "caption",
-        "code",
-        "col",
-        "colgroup",
-        "dd",
-        "div",
-        "dl",
-        "dt",
-        "em",
-        "figcaption",
-        "figure",
-        "footer",
-        "h1",
-        "h2",
-        "h3",
-        "header",
-        "li",
-        "main",
-        "ol",
-        "p",
-        "section",
-        "small",
-        "span",
-        "strong",
-        "table",
-        "tbody",
-        "td",
-        "th",
-        "thead",
-        "tr",
-        "ul",
-        "wbr",
-        "circle",
-        "g",
-        "line",
-        "path",
-        "rect",
-        "svg",
-        "text",
-        "title",
-        "tspan",
-    ]
-)
+_ELEMENTS = frozenset({
+    *("main", "header", "section", "footer", "div", "figure", "figcaption", "h1", "h2", "h3", "p"),
+    *("dl", "dt", "dd", "ol", "ul", "li", "table", "caption", "colgroup", "col", "thead", "tbody", "tr", "th", "td"),
+    *("b", "br", "code", "em", "small", "span", "strong", "wbr"),
+    *("svg", "g", "circle", "line", "path", "rect", "text", "title", "tspan"),
+})  # fmt: skip
 _VOID = frozenset({"br", "col", "wbr"})
-_ATTRIBUTES = frozenset(
-    [
-        "aria-hidden",
-        "aria-label",
-        "class",
-        "colspan",
-        "id",
-        "lang",
-        "role",
-        "rowspan",
-        "scope",
-        "span",
-        "cx",
-        "cy",
-        "d",
-        "fill",
-        "height",
-        "preserveAspectRatio",
-        "r",
-        "rx",
-        "stroke",
-        "stroke-dasharray",
-        "stroke-width",
-        "text-anchor",
-        "viewBox",
-        "width",
-        "x",
-        "x1",
-        "x2",
-        "y",
-        "y1",
-        "y2",
-    ]
-)
+_ATTRIBUTES = frozenset({
+    *("aria-hidden", "aria-label", "class", "colspan", "id", "lang", "role", "rowspan", "scope", "span", "width"),
+    *("cx", "cy", "d", "height", "preserveAspectRatio", "r", "rx", "viewBox", "x", "x1", "x2", "y", "y1", "y2"),
+    *("fill", "stroke", "stroke-dasharray", "stroke-width", "text-anchor"),
+})  # fmt: skip
 _IDENTIFIER = re.compile(r"[a-z0-9-]+( [a-z0-9-]+)*")
 _ESCAPES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&#39;"})
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
@@ -123,7 +53,7 @@ def escaped(text: str) -> str:
 
 
 def element(name: str, *content: Content, **attributes: str | int | None) -> Html:
-    """Make an element; attributes are named as in HTML with ``_`` for ``-`` (``class_``, ``aria_label``), None leaves out.
+    """Make an element; attributes are named as in HTML, with ``_`` for ``-`` (``class_``); None leaves one out.
 
     Raises:
         ValueError: An element or attribute that no page needs; it is the code that is wrong, never the kit.

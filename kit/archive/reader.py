@@ -49,6 +49,8 @@ class KitReader:
         container: What holds the members.
         path: Where it was opened.
         limits: What it is held to.
+        read_bytes: Stored bytes that the latest pass over the members has read so far.
+        watch: Told how many bytes of a member's body were just used, on the thread that uses them.
     """
 
     def __init__(
@@ -68,6 +70,8 @@ class KitReader:
         """
         self.path = path
         self.limits = limits
+        self.read_bytes = 0
+        self.watch: Callable[[int], None] | None = None
         self._allow_links = allow_links
         self._close = close
         self._source = source
@@ -138,17 +142,33 @@ class KitReader:
             UnreadableError: The medium failed.
         """
         where = str(self.path)
+        self.read_bytes = 0
         if isinstance(self._source, int):
-            return read_folder(self._source, self.limits, where=where, allow_links=self._allow_links)
+            return self._watched(read_folder(self._source, self.limits, where=where, allow_links=self._allow_links))
         chunks = self._tar_chunks(self._source, _CODECS[self.container])
         if self.container is not Container.TAR:
             chunks = prefetched(chunks)
         reader = ChunkReader(chunks, where=where)
-        return read_tar(reader, self.limits, where=where, allow_links=self._allow_links)
+        return self._watched(read_tar(reader, self.limits, where=where, allow_links=self._allow_links))
+
+    def _watched(self, members: Iterator[tuple[Member, Iterator[bytes]]]) -> Iterator[tuple[Member, Iterator[bytes]]]:
+        return members if self.watch is None else ((member, self._told(body, self.watch)) for member, body in members)
+
+    def _told(self, body: Iterator[bytes], watch: Callable[[int], None]) -> Iterator[bytes]:
+        for chunk in body:
+            if isinstance(self._source, int):
+                self.read_bytes += len(chunk)
+            watch(len(chunk))
+            yield chunk
+
+    def _counted(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
+        for chunk in chunks:
+            self.read_bytes += len(chunk)
+            yield chunk
 
     def _tar_chunks(self, source: ByteSource, codec: Codec) -> Iterator[bytes]:
         where = str(self.path)
-        chunks = source_chunks(source, name=where)
+        chunks = self._counted(source_chunks(source, name=where))
         if codec is Codec.NONE:
             return chunks
         return decode(codec, ChunkReader(chunks, where=where), self.limits, where=where)

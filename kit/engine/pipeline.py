@@ -42,10 +42,19 @@ class _Entry:
 
 
 class Pipeline:
-    """See the module docstring. A context manager: leaving it drains what is left, or cancels it after a failure."""
+    """See the module docstring. A context manager: leaving it drains what is left, or cancels it after a failure.
+
+    Attributes:
+        watch: Told of every result after its ``then``: the place, the bytes of input, the result.
+        peak_pieces: How many pieces of work waited or were worked on at once, at most.
+        peak_bytes: How many bytes of input that were, at most.
+    """
 
     def __init__(self, executor: Executor, *, budget: int) -> None:
         """Use ``executor``; keep at most ``budget`` bytes of input in flight."""
+        self.watch: Callable[[str, int, object], None] | None = None
+        self.peak_pieces = 0
+        self.peak_bytes = 0
         self._executor = executor
         self._budget = budget
         self._in_flight = 0
@@ -76,6 +85,8 @@ class Pipeline:
             raise _died(error) from error
         self._entries.append(_Entry(future, then, cost, where))
         self._in_flight += cost
+        self.peak_pieces = max(self.peak_pieces, len(self._entries))
+        self.peak_bytes = max(self.peak_bytes, self._in_flight)
         while self._entries and (first := self._entries[0].future) is not None and first.done():
             self._deliver()
 
@@ -134,6 +145,8 @@ class Pipeline:
         except BrokenExecutor as error:
             raise _died(error) from error
         entry.then(result)
+        if self.watch is not None:
+            self.watch(entry.where, entry.cost, result)
 
 
 def _died(error: BrokenExecutor) -> StoppedError:

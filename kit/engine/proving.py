@@ -45,6 +45,11 @@ class ProofResult:
     appended: int
     before: bytes
 
+    @property
+    def documents(self) -> int:
+        """Documents of the run."""
+        return self.tally.documents
+
 
 def prove(
     reader: KitReader, survey: Survey, pipeline: Pipeline, changed: Mapping[MemberPath, RunLengths]

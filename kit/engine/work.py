@@ -59,6 +59,11 @@ class RunResult:
     """Which those are."""
     added_bytes: int = 0
 
+    @property
+    def documents(self) -> int:
+        """Documents of the run."""
+        return self.tally.documents
+
 
 def transform_run(work: RunWork, run: Run, limit: int | None) -> RunResult:
     """Put a run through the chain; at most ``limit`` documents are changed, the first ones.
@@ -95,6 +100,11 @@ class GatherResult:
 
     tally: Tally
     pairs: list[tuple[bytes, bytes]]
+
+    @property
+    def documents(self) -> int:
+        """Documents of the run."""
+        return self.tally.documents
 
 
 def gather_run(name: CollectionName, transforms: Sequence[Transform], run: Run) -> GatherResult:

@@ -25,6 +25,7 @@ from kit.encryption import (
     SyntheticIv,
     ValueDigest,
 )
+from kit.engine.progress import Stage
 from kit.engine.survey import hashing, member_runs
 from kit.engine.work import prove_run
 from kit.errors import (
@@ -162,7 +163,7 @@ def _proven(kit: OpenKit, judgement: Judgement, expectation: FieldExpectation) -
 def _read(kit: OpenKit, manifest: Manifest, expectation: FieldExpectation) -> Sequence[tuple[CollectionMember, Proof]]:
     listed = {entry.path: entry.sha256 for entry in manifest.entries}
     found: list[tuple[CollectionMember, Proof]] = []
-    with kit.pipeline() as pipeline:
+    with kit.pipeline(Stage.FIELDS) as pipeline:
         for member, body in kit.reader.members():
             collection = collection_member(member.path) if member.path is not None and member.is_file else None
             mapped = expectation.mapped(collection) if collection is not None else None

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kit.archive import Container
+from kit.engine.progress import Stage
 from kit.engine.survey import Survey, survey
 from kit.errors import KitError
 from kit.manifest import Manifest, locate
@@ -39,7 +40,7 @@ def inspect(path: Path, environment: Environment | None = None) -> InspectReport
         KitError: The container or a collection is malformed, or not readable.
     """
     environment = environment or Environment()
-    with opened(path, environment) as kit, kit.pipeline() as pipeline:
+    with opened(path, environment) as kit, kit.pipeline(Stage.SURVEY) as pipeline:
         found = survey(kit.reader, pipeline, keep=is_kept, count=lambda _: True)
         problems: list[str] = []
         manifest, claims = _claims(found, environment, problems)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from kit.archive import Container
 from kit.engine.lookup import LookupWriter
+from kit.engine.progress import Stage
 from kit.engine.survey import Survey, survey
 from kit.errors import DigestError, KitError, LimitError, OutputError, UntrustedError
 from kit.manifest import Manifest
@@ -41,7 +42,7 @@ def read_base(kit: OpenKit, request: PatchRequest, scratch: Path) -> Base:
             "no key is trusted, so no base can be valid", hint="name the publisher's key with --trusted-key"
         )
     path = scratch / "lookup"
-    with kit.pipeline() as pipeline, LookupWriter(path) as lookup:
+    with kit.pipeline(Stage.SURVEY) as pipeline, LookupWriter(path) as lookup:
         found = survey(
             kit.reader,
             pipeline,
@@ -108,7 +109,7 @@ def _judge_again(
     )
     # No document is looked into, so no workers are needed.
     with opened(work, with_changes(request.environment, workers=1)) as kit:
-        judgement, _ = examine(kit, expectation)
+        judgement, _ = examine(kit, expectation, Stage.REREAD)
         for obligation in judgement.obligations:
             if obligation.error is not None and (obligation.number == 3 or decides(obligation.number, request)):
                 raise obligation.error

@@ -24,6 +24,7 @@ from kit.encryption import (
     unlock,
 )
 from kit.encryption.master_keys import Random
+from kit.engine.progress import Stage
 from kit.engine.survey import member_runs
 from kit.engine.work import needs_run
 from kit.errors import UsageError
@@ -106,7 +107,7 @@ def _open(keying: Keying) -> tuple[KeyringFile | None, UnlockedKeyring]:
 def _needs(kit: OpenKit, transform: EncryptFields) -> Needs:
     """Read the mapped collections once and find for whom keys are needed."""
     needs = Needs()
-    with kit.pipeline() as pipeline:
+    with kit.pipeline(Stage.KEYS) as pipeline:
         for collection, body in _mapped(kit, transform):
             for run in member_runs(collection, body, kit.reader.limits):
                 pipeline.submit(

@@ -12,6 +12,7 @@ from pathlib import Path
 from kit.archive import CHECKPOINT_BYTES, Container, KitReader, open_kit, read_small
 from kit.engine.executors import BUDGET_PER_WORKER, local_executor
 from kit.engine.pipeline import Pipeline
+from kit.engine.progress import BATCH_DOCUMENTS, SILENCE, Progress, Stage, watched
 from kit.manifest import MANIFEST_PATHS, is_history, signature_of
 from kit.ops.judgement import Beside
 from kit.values import Limits, MemberPath
@@ -26,6 +27,10 @@ class Environment:
     workers: int = os.cpu_count() or 1
     checkpoint_bytes: int = CHECKPOINT_BYTES
     """Finished work is put on disk and on record every so many bytes."""
+    progress: Progress = SILENCE
+    """Is told what is done, while it is done."""
+    batch_documents: int = BATCH_DOCUMENTS
+    """And told every so many documents."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,10 +40,15 @@ class OpenKit:
     reader: KitReader
     executor: Executor
     budget: int
+    environment: Environment
 
-    def pipeline(self) -> Pipeline:
-        """Make a pipeline for one pass."""
-        return Pipeline(self.executor, budget=self.budget)
+    @contextmanager
+    def pipeline(self, stage: Stage) -> Iterator[Pipeline]:
+        """Give a pipeline for one pass, and tell of the pass while it runs."""
+        told, every = self.environment.progress, self.environment.batch_documents
+        pipeline = Pipeline(self.executor, budget=self.budget)
+        with watched(told, stage, self.reader, pipeline, batch_documents=every):
+            yield pipeline
 
 
 @contextmanager
@@ -53,7 +63,8 @@ def opened(path: Path, environment: Environment) -> Iterator[OpenKit]:
         open_kit(path, limits=environment.limits, allow_links=environment.allow_links) as reader,
         local_executor(environment.workers) as executor,
     ):
-        yield OpenKit(reader=reader, executor=executor, budget=BUDGET_PER_WORKER * environment.workers)
+        budget = BUDGET_PER_WORKER * environment.workers
+        yield OpenKit(reader=reader, executor=executor, budget=budget, environment=environment)
 
 
 def beside(reader: KitReader) -> Beside:

@@ -29,6 +29,7 @@ from kit.archive import (
     require_free,
     staged,
 )
+from kit.engine.progress import Stage
 from kit.engine.rewrite import Request, Rewrite, rewrite, unchanged
 from kit.engine.work import close_lookups
 from kit.errors import DigestError, OutputError, UsageError
@@ -335,12 +336,12 @@ def _transform(kit: OpenKit, request: PatchRequest, base: Base, passes: _Passes)
     )
     done = passes.found(base.survey.collections)
     if done is None:
-        with kit.pipeline() as pipeline:
+        with kit.pipeline(Stage.REWRITE) as pipeline:
             done = rewrite(kit.reader, base.survey, passes.first(), pipeline, todo)
     idle = unchanged(done)
     if not idle or not done.changed:
         return done
-    with kit.pipeline() as pipeline:
+    with kit.pipeline(Stage.CARRY) as pipeline:
         again = rewrite(kit.reader, base.survey, passes.second(done), pipeline, with_changes(todo, leave=idle))
     return with_changes(done, deferred=again.deferred)
 

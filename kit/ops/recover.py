@@ -23,6 +23,7 @@ from kit.encryption.audit_log import AuditLog
 from kit.encryption.key_set import KeySet
 from kit.encryption.restoring import RestoreCounts, Restored, Restoring
 from kit.encryption.sealing import recipients_of, seal
+from kit.engine.progress import Stage
 from kit.engine.survey import Survey, hashing, member_runs, survey
 from kit.engine.work import restore_run
 from kit.errors import DigestError, KitError, UntrustedError, UsageError
@@ -137,7 +138,7 @@ def _judged(kit: OpenKit, request: RecoverRequest, scope: RecoveryScope) -> tupl
     """Read the kit once, refuse it unless it is what its signers say and what the approvers meant."""
     if not request.trusted:
         raise UntrustedError("no key is trusted, so no kit can be valid", hint="name one with --trusted-key")
-    with kit.pipeline() as pipeline:
+    with kit.pipeline(Stage.SURVEY) as pipeline:
         found = survey(kit.reader, pipeline, keep=is_kept, count=lambda _: False)
     expectation = Expectation(trusted=request.trusted)
     judgement = judge(found, beside(kit.reader), expectation, limits=request.environment.limits)
@@ -214,7 +215,7 @@ def _chunks(run: _Run, restoring: Restoring, counts: RestoreCounts) -> Iterator[
         ready.append(restored.data)
 
     reader = run.kit.reader
-    with run.kit.pipeline() as pipeline:
+    with run.kit.pipeline(Stage.RECOVER) as pipeline:
         for member, body in reader.members():
             collection = collection_member(member.path) if member.path is not None and member.is_file else None
             if collection is None or collection.name != run.name:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kit.archive import Container
+from kit.engine.progress import Stage
 from kit.engine.proving import MemberReading, prove
 from kit.engine.survey import survey
 from kit.errors import KitError, StoppedError, UnreadableError, UntrustedError
@@ -66,14 +67,16 @@ def verify(
     return VerifyReport(kit=path, container=container, judgement=judgement, coverage=coverage, fields=fields)
 
 
-def examine(kit: OpenKit, expectation: Expectation) -> tuple[Judgement, dict[str, TenantCoverage]]:
+def examine(
+    kit: OpenKit, expectation: Expectation, stage: Stage = Stage.SURVEY
+) -> tuple[Judgement, dict[str, TenantCoverage]]:
     """Read a kit and judge it; coverage is counted only if it is asked for, documents are walked only if asked for.
 
     Raises:
         KitError: The container, or a document that must be walked for coverage, is malformed.
     """
     reader = kit.reader
-    with kit.pipeline() as pipeline:
+    with kit.pipeline(stage) as pipeline:
         found = survey(
             reader,
             pipeline,
@@ -82,7 +85,7 @@ def examine(kit: OpenKit, expectation: Expectation) -> tuple[Judgement, dict[str
         )
 
     def read_deep(changed: Mapping[MemberPath, RunLengths]) -> Mapping[MemberPath, MemberReading]:
-        with kit.pipeline() as pipeline:
+        with kit.pipeline(Stage.DEEP) as pipeline:
             return prove(reader, found, pipeline, changed)
 
     judgement = judge(found, beside(reader), expectation, limits=reader.limits, read_deep=read_deep)

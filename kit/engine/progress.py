@@ -1,0 +1,219 @@
+"""What a pass over a kit tells while it runs: a port, its events, and the counting that makes events of what happens.
+
+Laws: events are told on the thread that delivers results, in the order of the kit, and change nothing of what a pass
+does; they are cut by documents and bytes, never by time, so that the same kit tells the same batches whatever the
+machine and the number of workers (only ``read``, and where :class:`Advanced` stands between batches, depend on how far
+the reader is ahead). Stops at the events: who shows them, and what the time is, is for whoever implements
+:class:`Progress`.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Protocol, runtime_checkable
+
+from kit.archive import KitReader
+from kit.engine.pipeline import Pipeline
+
+BATCH_DOCUMENTS = 10_000
+ADVANCE_BYTES = 64 * 1024 * 1024
+
+
+class Stage(enum.StrEnum):
+    """What a pass over a kit is for."""
+
+    SURVEY = "survey"
+    """Digests of everything, and what the transforms look up."""
+    KEYS = "keys"
+    """For whom data keys are needed."""
+    REWRITE = "rewrite"
+    """Documents through the transforms, everything to the destination."""
+    CARRY = "carry"
+    """Once more, with the collections in which nothing changed verbatim."""
+    REREAD = "reread"
+    """The finished kit is read back."""
+    DEEP = "deep"
+    """Every document to its last element."""
+    FIELDS = "fields"
+    """Every mapped value."""
+    RECOVER = "recover"
+    """Documents in scope are decrypted."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PassStarted:
+    """A pass begins."""
+
+    stage: Stage
+    total: int | None
+    """Stored bytes that it will read; None where that is not known."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchDone:
+    """So many documents of one collection member went through, or the last ones of it."""
+
+    stage: Stage
+    member: str
+    """Path of the collection member."""
+    documents: int
+    bytes: int
+    """Of the documents as they were read."""
+    outcomes: Mapping[tuple[str, str, str], int]
+    """(transform, tenant, outcome) → documents; empty where the pass transforms nothing."""
+    read: int
+    """Stored bytes read so far, of :attr:`PassStarted.total`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Advanced:
+    """So many bytes of members were read: all there is to tell where nothing looks at documents."""
+
+    stage: Stage
+    bytes: int
+    read: int
+    """As in :class:`BatchDone`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PassDone:
+    """A pass ended well."""
+
+    stage: Stage
+    documents: int
+    bytes: int
+    """Of all members that were read."""
+    queue_peak: int
+    """Pieces of work that waited or were worked on at once, at most."""
+    queue_peak_bytes: int
+
+
+Event = PassStarted | BatchDone | Advanced | PassDone
+
+
+class Progress(Protocol):
+    """Whoever wants to know."""
+
+    def tell(self, event: Event) -> None:
+        """Take one event; must not raise and must not take long, since the pass waits for it."""
+        ...
+
+
+class Silence:
+    """Nobody wants to know."""
+
+    def tell(self, event: Event) -> None:
+        """See :class:`Progress`."""
+
+
+SILENCE = Silence()
+
+
+@runtime_checkable
+class _OfDocuments(Protocol):
+    """The result of a run, as far as progress goes."""
+
+    @property
+    def documents(self) -> int: ...
+
+
+@contextmanager
+def watched(
+    progress: Progress,
+    stage: Stage,
+    reader: KitReader,
+    pipeline: Pipeline,
+    *,
+    batch_documents: int = BATCH_DOCUMENTS,
+    advance_bytes: int = ADVANCE_BYTES,
+) -> Iterator[Pipeline]:
+    """Run the body as one pass of ``reader`` through ``pipeline``, and tell ``progress`` of it."""
+    if isinstance(progress, Silence):
+        with pipeline:
+            yield pipeline
+        return
+    progress.tell(PassStarted(stage=stage, total=reader.stored_bytes))
+    watch = _Watch(
+        progress=progress,
+        stage=stage,
+        reader=reader,
+        batch_documents=batch_documents,
+        advance_bytes=advance_bytes,
+    )
+    pipeline.watch, reader.watch = watch.delivered, watch.met
+    try:
+        with pipeline:
+            yield pipeline
+    finally:
+        reader.watch = None
+    watch.finish(pipeline)
+
+
+@dataclass(slots=True, kw_only=True)
+class _Watch:
+    progress: Progress
+    stage: Stage
+    reader: KitReader
+    batch_documents: int
+    advance_bytes: int
+    member: str = ""
+    documents: int = 0
+    bytes: int = 0
+    outcomes: Counter[tuple[str, str, str]] = field(default_factory=Counter)
+    met_bytes: int = 0
+    """Since the last :class:`Advanced`."""
+    all_documents: int = 0
+    all_bytes: int = 0
+
+    def delivered(self, member: str, cost: int, result: object) -> None:
+        """Count one piece of work that a worker has done."""
+        if not isinstance(result, _OfDocuments):
+            return
+        if member != self.member:
+            self._batch()
+            self.member = member
+        self.documents += result.documents
+        self.bytes += cost
+        self.outcomes.update(getattr(result, "outcomes", {}))
+        if self.documents >= self.batch_documents:
+            self._batch()
+
+    def met(self, size: int) -> None:
+        """Count bytes of a member's body that were read."""
+        self.met_bytes += size
+        self.all_bytes += size
+        if self.met_bytes >= self.advance_bytes:
+            self.progress.tell(Advanced(stage=self.stage, bytes=self.met_bytes, read=self.reader.read_bytes))
+            self.met_bytes = 0
+
+    def finish(self, pipeline: Pipeline) -> None:
+        self._batch()
+        self.progress.tell(
+            PassDone(
+                stage=self.stage,
+                documents=self.all_documents,
+                bytes=self.all_bytes,
+                queue_peak=pipeline.peak_pieces,
+                queue_peak_bytes=pipeline.peak_bytes,
+            )
+        )
+
+    def _batch(self) -> None:
+        if self.documents:
+            self.progress.tell(
+                BatchDone(
+                    stage=self.stage,
+                    member=self.member,
+                    documents=self.documents,
+                    bytes=self.bytes,
+                    outcomes=dict(self.outcomes),
+                    read=self.reader.read_bytes,
+                )
+            )
+        self.all_documents += self.documents
+        self.documents = self.bytes = 0
+        self.outcomes.clear()

@@ -31,6 +31,8 @@ class MemberChange:
     """Digest and size of the new body as stored."""
     counts: Counter[tuple[str, str, str]] = field(default_factory=Counter)
     """(transform, tenant, counter) → sum."""
+    merkle_root: Sha256 | None = None
+    """Over the documents as they are now, where it is wanted."""
     base_documents: Sha256 | None = None
     """Digest of the documents as they were, before the member's own codec."""
     runs: list[tuple[bool, int]] = field(default_factory=list)

@@ -31,6 +31,7 @@ def pass_note(done: Rewrite) -> dict[str, Any]:
                 "size": change.size,
                 "counts": _counts_json(change.counts),
                 "baseDocuments": change.base_documents.hex if change.base_documents is not None else None,
+                "merkleRoot": change.merkle_root.hex if change.merkle_root is not None else None,
                 "selection": list(change.selection.lengths),
             }
             for path, change in done.members.items()
@@ -56,6 +57,7 @@ def rewrite_of(note: Note, collections: Mapping[MemberPath, CollectionMember]) -
                 size=item["size"],
                 counts=_counts(item["counts"]),
                 base_documents=Sha256(item["baseDocuments"]) if item["baseDocuments"] is not None else None,
+                merkle_root=Sha256(item["merkleRoot"]) if item["merkleRoot"] is not None else None,
                 runs=list(RunLengths(tuple(item["selection"])).runs()),
             )
             for item in note["members"]

@@ -14,10 +14,11 @@ from pathlib import Path
 
 from kit.archive import FRAME_BYTES, Destination, Frame, KitReader, Member, decode_frame, encode_frame
 from kit.engine.changes import MAX_FINDINGS, MemberChange, Rewrite
+from kit.engine.leaves import LeafStore
 from kit.engine.notes import run_note, run_result
 from kit.engine.pipeline import Pipeline
 from kit.engine.survey import Survey, hashing, member_runs
-from kit.engine.work import RunResult, RunWork, transform_run
+from kit.engine.work import RunResult, RunWork, stored_leaves, transform_run
 from kit.errors import DigestError
 from kit.transforms.protocol import Transform
 from kit.values import Codec, CollectionMember, MemberPath, Sha256, Timestamp
@@ -40,6 +41,8 @@ class Request:
     """Members whose content is made last; their slots stay open."""
     leave: frozenset[MemberPath] = frozenset()
     """Collection members known not to change."""
+    leaves: LeafStore | None = None
+    """Where the leaves of every handled member go, if they are wanted."""
 
 
 def rewrite(
@@ -136,14 +139,20 @@ class _Pass:
             lookup=self.request.lookup,
             member_codec=collection.codec,
             container_codec=self.destination.codec,
+            leaves=self.request.leaves is not None,
         )
         slot = self.destination.open(collection.path, mode=member.mode)
         digest = hashlib.sha256()
         # The body of a member without a codec is its documents, and the survey has digested it.
         before = hashlib.sha256() if collection.codec is not Codec.NONE else None
 
+        def keep_leaves(lines: bytes) -> None:
+            if lines and self.request.leaves is not None:
+                self.request.leaves.add(collection.path, lines)
+
         def deliver(result: RunResult) -> None:
             digest.update(result.stored)
+            keep_leaves(result.leaves)
             change.take(result)
             self.done.take(collection.path, result)
             frame = Frame(encoded=result.frame or result.stored, length=len(result.stored))
@@ -162,6 +171,9 @@ class _Pass:
                 # Nothing is in flight while frames are taken over, so they are delivered in their order.
                 stored = decode_frame(work.container_codec, finished.frame)
                 deliver(run_result(finished.note, stored, finished.frame.encoded))
+                if work.leaves:  # too many to be on record; they are made of the frame again
+                    arguments = (collection.codec, stored, self.reader.limits)
+                    self.pipeline.submit(stored_leaves, *arguments, cost=len(stored), then=keep_leaves)
                 continue
             self.pipeline.submit(
                 transform_run,

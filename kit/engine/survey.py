@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from kit.archive import KitReader, Member, decoded
 from kit.documents import Run, runs
+from kit.engine.leaves import LeafStore
 from kit.engine.lookup import LookupWriter
 from kit.engine.pipeline import Pipeline
 from kit.engine.work import GatherResult, gather_run
@@ -42,6 +43,7 @@ def survey(
     count: Callable[[CollectionMember], bool],
     transforms: Sequence[Transform] = (),
     lookup: LookupWriter | None = None,
+    leaves: LeafStore | None = None,
 ) -> Survey:
     """Read the whole kit once.
 
@@ -52,6 +54,7 @@ def survey(
         count: Which collection members to walk and tally.
         transforms: Those whose lookups are gathered into ``lookup``.
         lookup: Where gathered pairs go; needed if any transform indexes a collection of this kit.
+        leaves: Where the leaves of the members that ``count`` names go, if they are wanted.
 
     Raises:
         KitError: The container, a member name, or a walked document is malformed or over a limit.
@@ -68,12 +71,14 @@ def survey(
         elif collection is not None:
             found.collections[member.path] = collection
             gathering = tuple(t for t in transforms if t.indexes(collection.name)) if lookup is not None else ()
-            if gathering or count(collection):
-                deliver = _Delivery(found.tallies.setdefault(member.path, Tally()), lookup)
+            counted = count(collection)
+            if gathering or counted:
+                into = leaves if counted else None
+                deliver = _Delivery(member.path, found.tallies.setdefault(member.path, Tally()), lookup, into)
                 for run in member_runs(collection, hashed, reader.limits):
                     pipeline.submit(
                         gather_run,
-                        *(collection.name, gathering, run),
+                        *(collection.name, gathering, run, into is not None),
                         cost=len(run.data),
                         then=deliver,
                         where=str(member.path),
@@ -110,11 +115,15 @@ def member_runs(collection: CollectionMember, body: Iterator[bytes], limits: Lim
 class _Delivery:
     """Takes the results of one member's runs."""
 
+    path: MemberPath
     tally: Tally
     lookup: LookupWriter | None
+    leaves: LeafStore | None
 
     def __call__(self, result: GatherResult) -> None:
         self.tally.add(result.tally)
+        if self.leaves is not None:
+            self.leaves.add(self.path, result.leaves)
         if self.lookup is not None and result.pairs:
             self.lookup.put(result.pairs)
 

@@ -12,8 +12,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from kit.archive import encode
-from kit.documents import Run
+from kit.archive import decoded, encode
+from kit.documents import Run, runs
+from kit.documents.leaves import leaf_lines
 from kit.encryption import KeySet, MappedCollection, Needs, Proof, prove
 from kit.encryption.restoring import Restored, Restoring, restore
 from kit.engine.lookup import EmptyLookup, LookupReader
@@ -22,7 +23,7 @@ from kit.transforms.coverage import Tally
 from kit.transforms.encrypt_fields import EncryptFields
 from kit.transforms.protocol import Change, Finding, Lookup, Transform
 from kit.transforms.raw_linkset import transform as raw_linkset
-from kit.values import Codec, CollectionName, RunLengths
+from kit.values import Codec, CollectionName, Limits, RunLengths
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +35,8 @@ class RunWork:
     lookup: Path | None
     member_codec: Codec
     container_codec: Codec
+    leaves: bool = False
+    """Whether the leaves of a Merkle tree are wanted."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -58,6 +61,8 @@ class RunResult:
     selection: RunLengths = field(default_factory=RunLengths)
     """Which those are."""
     added_bytes: int = 0
+    leaves: bytes = b""
+    """Of the documents as they are now, where they are wanted: see :mod:`kit.documents.leaves`."""
 
     @property
     def documents(self) -> int:
@@ -89,6 +94,7 @@ def transform_run(work: RunWork, run: Run, limit: int | None) -> RunResult:
     result.changed = len(touched)
     result.tally.documents, result.tally.bytes = len(documents), len(body)
     result.added_bytes = len(body) - len(run.data)
+    result.leaves = leaf_lines(documents, run.first) if work.leaves else b""
     result.stored = encode(work.member_codec, body)
     result.frame = encode(work.container_codec, result.stored) if work.container_codec is not Codec.NONE else b""
     return result
@@ -100,6 +106,7 @@ class GatherResult:
 
     tally: Tally
     pairs: list[tuple[bytes, bytes]]
+    leaves: bytes = b""
 
     @property
     def documents(self) -> int:
@@ -107,15 +114,35 @@ class GatherResult:
         return self.tally.documents
 
 
-def gather_run(name: CollectionName, transforms: Sequence[Transform], run: Run) -> GatherResult:
-    """Count a run, and gather from it what each of ``transforms`` will look up.
+def gather_run(
+    name: CollectionName,
+    transforms: Sequence[Transform],
+    run: Run,
+    leaves: bool = False,  # noqa: FBT001, FBT002  for submit
+) -> GatherResult:
+    """Count a run, and gather from it what each of ``transforms`` will look up, and ``leaves`` where they are wanted.
 
     Raises:
         KitError: A document is malformed.
     """
     documents = list(run)
     pairs = [pair for transform in transforms for pair in transform.gather(name, documents, run.first)]
-    return GatherResult(tally=coverage.tally(name, documents, run.first), pairs=pairs)
+    return GatherResult(
+        tally=coverage.tally(name, documents, run.first),
+        pairs=pairs,
+        leaves=leaf_lines(documents, run.first) if leaves else b"",
+    )
+
+
+def stored_leaves(codec: Codec, stored: bytes, limits: Limits) -> bytes:
+    """Give the leaves of a run that stands in a member's body already, in the member's own codec.
+
+    Raises:
+        KitError: It cannot be decoded.
+    """
+    return b"".join(
+        leaf_lines(run, run.first) for run in runs(decoded(iter([stored]), codec, limits, where=""), limits=limits)
+    )
 
 
 def needs_run(transform: EncryptFields, name: CollectionName, run: Run) -> Needs:

@@ -14,6 +14,7 @@ import pytest
 
 from kit.archive import ArchiveDestination, FolderDestination, KitReader, open_kit
 from kit.engine.executors import local_executor
+from kit.engine.leaves import LeafStore
 from kit.engine.lookup import LookupReader, LookupWriter
 from kit.engine.pipeline import Pipeline
 from kit.engine.rewrite import MAX_FINDINGS, Request, Rewrite, rewrite, unchanged
@@ -58,6 +59,7 @@ def run(
     transform: RawLinkset | None = None,
     between: object = None,
     limits: Limits | None = None,
+    leaves: LeafStore | None = None,
 ) -> Ran:
     job.mkdir()
     chain = (transform or RawLinkset(),)
@@ -81,6 +83,7 @@ def run(
             created_at=AT,
             limit=limit,
             leave=frozenset(MemberPath(path) for path in leave),
+            leaves=leaves,
         )
         with Pipeline(executor, budget=1 << 20) as pipeline:
             done = rewrite(reader, found, destination, pipeline, request)

@@ -1,6 +1,6 @@
 """Field encryption: the field map, the envelope, the keys, and what can be proven of a collection.
 
-The way of a run: :func:`needs_of` reads all documents once and finds for whom keys are needed;
+The way of a run: the first reading of a kit finds for whom keys are needed (:func:`needs_of`);
 :meth:`UnlockedKeyring.provide` makes those missing and reserves uses; the keyring is written; ``check_canary`` tries
 every key; then documents go through ``kit.transforms.encrypt_fields``, and :func:`prove` judges the outcome.
 

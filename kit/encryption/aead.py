@@ -101,11 +101,7 @@ class DocumentCipher:
             ContentError: The value is not well-formed BSON, or no string in ``compat``.
         """
         bound = self._profile is Profile.BOUND
-        _check_value(kind, value)
-        if not bound and kind != Kind.STRING:
-            raise ContentError(
-                f"a compat envelope holds strings only, and this is of BSON type {kind}", hint="use the profile 'bound'"
-            )
+        check_sealable(self._profile, kind, value)
         plaintext = value if bound else value[4:-1]
         key = self._key
         associated_data = field.associated_data(self._located, kind, key.dek_id, key.mek_version)
@@ -150,6 +146,19 @@ class DocumentCipher:
         except ContentError as error:
             raise EnvelopeError(f"opens, but holds no value of BSON type {kind}: {error}") from error
         return Opened(kind=kind, value=value)
+
+
+def check_sealable(profile: Profile, kind: int, value: bytes) -> None:
+    """Check that a value of type ``kind`` and these bytes can be sealed.
+
+    Raises:
+        ContentError: It is not well-formed BSON, or no string in ``compat``.
+    """
+    _check_value(kind, value)
+    if profile is Profile.COMPAT and kind != Kind.STRING:
+        raise ContentError(
+            f"a compat envelope holds strings only, and this is of BSON type {kind}", hint="use the profile 'bound'"
+        )
 
 
 def check_form(field: FieldPlace, envelope: Envelope) -> None:

@@ -1,8 +1,9 @@
 """What a run needs before it starts: for whom keys must be there, how many values, and whether it may start at all.
 
-Data keys cannot be made while workers run side by side, since two of them would make two for one owner. So one reading
-of the documents comes first; as it sees all of them, it can also apply the stop rules that need the whole before
-anything is written (SPEC: schemas/field-map.md, "Stop rules").
+Data keys cannot be made while workers run side by side, since two of them would make two for one owner. So the first
+reading of a kit, which digests it, finds them; as it sees all documents, it can also apply the stop rules that need the
+whole before anything is written (schemas/field-map.md, "Stop rules"). What is wrong with a document is kept until the
+kit is known to be what its signers say: a kit that was tampered with is refused as that.
 """
 
 from __future__ import annotations
@@ -11,7 +12,9 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from kit.encryption.aead import check_sealable
 from kit.encryption.data_keys import Scope
+from kit.encryption.envelope import Profile
 from kit.encryption.mapped import MappedCollection, MappedDocument, MappedField, Standing, State, read
 from kit.encryption.opening import in_document, in_field
 from kit.errors import KitError, StoppedError
@@ -29,12 +32,21 @@ class Needs:
     values: Counter[Scope] = field(default_factory=Counter)
     """Plaintext values by the purpose of their key: what will be sealed. An owner all of whose values are sealed or
     null is not there, and gets no key."""
+    failure: KitError | None = None
+    """The first document that cannot be judged, or holds what cannot be sealed, if there is one."""
+
+    def fail(self, error: KitError) -> None:
+        """Keep an error, unless there was one before it."""
+        if self.failure is None:
+            self.failure = error
 
     def add(self, other: Needs) -> None:
         """Add what another run found."""
         self.documents += other.documents
         self.without_partition_key += other.without_partition_key
         self.values.update(other.values)
+        if other.failure is not None:
+            self.fail(other.failure)
 
     def check(self, *, fraction: float = PARTITION_KEY_FRACTION, at_least: int = PARTITION_KEY_LEAST) -> None:
         """Apply the stop rule on documents without partition key.
@@ -68,8 +80,8 @@ def check_partition_keys(
 def needs_of(collection: MappedCollection, documents: Iterable[bytes], first: int = 0) -> Needs:
     """Find what a run of documents needs; ``first`` is the ordinal of the first of them, for messages.
 
-    Raises:
-        KitError: A document cannot be judged, or a value looks like an envelope and is none; names the document.
+    A document that cannot be judged, or holds what cannot be sealed, is kept as the failure if it is the first, and
+    passed over: a dry run goes on, and needs the keys of the others.
     """
     needs = Needs()
     for ordinal, document in enumerate(documents, first):
@@ -83,12 +95,18 @@ def needs_of(collection: MappedCollection, documents: Iterable[bytes], first: in
                 if plain:
                     needs.values[collection.scope(mapped.owner)] += plain
         except KitError as error:
-            raise in_document(error, collection, document, ordinal) from error
+            if needs.failure is None:
+                needs.fail(in_document(error, collection, document, ordinal))
     return needs
 
 
 def _is_plain(mapped: MappedDocument, mapped_field: MappedField) -> bool:
     try:
-        return mapped.value(mapped_field).state is State.PLAIN
+        value = mapped.value(mapped_field)
+        if value.state is not State.PLAIN:
+            return False
+        profile = Profile(mapped_field.place.collection.version)
+        check_sealable(profile, value.kind, mapped.document[value.start : value.end])
     except KitError as error:
         raise in_field(error, mapped_field) from error
+    return True

@@ -27,9 +27,7 @@ class Stage(enum.StrEnum):
     """What a pass over a kit is for."""
 
     SURVEY = "survey"
-    """Digests of everything, and what the transforms look up."""
-    KEYS = "keys"
-    """For whom data keys are needed."""
+    """Digests of everything, what the transforms look up, and for whom data keys are needed."""
     REWRITE = "rewrite"
     """Documents through the transforms, everything to the destination."""
     CARRY = "carry"

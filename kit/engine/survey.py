@@ -12,12 +12,14 @@ from dataclasses import dataclass, field
 
 from kit.archive import KitReader, Member, decoded
 from kit.documents import Run, runs
+from kit.encryption import Needs
 from kit.engine.leaves import LeafStore
 from kit.engine.lookup import LookupWriter
 from kit.engine.pipeline import Pipeline
-from kit.engine.work import GatherResult, gather_run
-from kit.errors import KitError
+from kit.engine.work import GatherResult, gather_run, needs_run
+from kit.errors import BsonError, KitError
 from kit.transforms.coverage import Tally
+from kit.transforms.encrypt_fields import EncryptFields
 from kit.transforms.protocol import Transform
 from kit.values import CollectionMember, Limits, MemberPath, Sha256, collection_member
 
@@ -33,6 +35,8 @@ class Survey:
     collections: dict[MemberPath, CollectionMember] = field(default_factory=dict)
     tallies: dict[MemberPath, Tally] = field(default_factory=dict)
     """Of the collection members that were asked for."""
+    needs: dict[int, Needs] = field(default_factory=dict)
+    """By position in the chain, what each ``encrypt-fields`` needs before it starts."""
 
 
 def survey(
@@ -52,14 +56,23 @@ def survey(
         pipeline: Does the work on documents; drained on return.
         keep: Which members to hold whole (within ``limits.json_bytes``).
         count: Which collection members to walk and tally.
-        transforms: Those whose lookups are gathered into ``lookup``.
+        transforms: The chain: what is gathered into ``lookup`` for each, and what each needs before it starts.
         lookup: Where gathered pairs go; needed if any transform indexes a collection of this kit.
         leaves: Where the leaves of the members that ``count`` names go, if they are wanted.
 
     Raises:
         KitError: The container, a member name, or a walked document is malformed or over a limit.
     """
-    found = Survey()
+    found = Survey(needs={at: Needs() for at, one in enumerate(transforms) if isinstance(one, EncryptFields)})
+    walk = _Walk(
+        found=found,
+        pipeline=pipeline,
+        count=count,
+        transforms=transforms,
+        lookup=lookup,
+        leaves=leaves,
+        limits=reader.limits,
+    )
     for member, body in reader.members():
         if member.path is None or not member.is_file:
             continue
@@ -70,24 +83,66 @@ def survey(
             found.kept[member.path] = _whole(member, hashed, reader.limits)
         elif collection is not None:
             found.collections[member.path] = collection
-            gathering = tuple(t for t in transforms if t.indexes(collection.name)) if lookup is not None else ()
-            counted = count(collection)
-            if gathering or counted:
-                into = leaves if counted else None
-                deliver = _Delivery(member.path, found.tallies.setdefault(member.path, Tally()), lookup, into)
-                for run in member_runs(collection, hashed, reader.limits):
-                    pipeline.submit(
-                        gather_run,
-                        *(collection.name, gathering, run, into is not None),
-                        cost=len(run.data),
-                        then=deliver,
-                        where=str(member.path),
-                    )
+            walk.take(collection, hashed)
         for _ in hashed:
             pass
         found.members[member.path] = (Sha256(digest.hexdigest()), member.size)
     pipeline.drain()
     return found
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Walk:
+    """What is asked of the documents of collections, and where the answers go."""
+
+    found: Survey
+    pipeline: Pipeline
+    count: Callable[[CollectionMember], bool]
+    transforms: Sequence[Transform]
+    lookup: LookupWriter | None
+    leaves: LeafStore | None
+    limits: Limits
+
+    def take(self, collection: CollectionMember, body: Iterator[bytes]) -> None:
+        """Hand the runs of a member to the workers, if anything is asked of them."""
+        name = collection.name
+        gathering = tuple(t for t in self.transforms if t.indexes(name)) if self.lookup is not None else ()
+        needing = [
+            (transform, self.found.needs[at])
+            for at, transform in enumerate(self.transforms)
+            if isinstance(transform, EncryptFields) and transform.handles(name)
+        ]
+        if gathering or self.count(collection):
+            for run in member_runs(collection, body, self.limits):
+                self._gather(collection, gathering, run)
+                self._find_needs(collection, needing, run)
+        elif needing:
+            try:
+                for run in member_runs(collection, body, self.limits):
+                    self._find_needs(collection, needing, run)
+            except BsonError as error:
+                # As with a document that cannot be judged, and after those that come before this place.
+                self.pipeline.drain()
+                for _, needs in needing:
+                    needs.fail(error)
+
+    def _gather(self, collection: CollectionMember, gathering: tuple[Transform, ...], run: Run) -> None:
+        into = self.leaves if self.count(collection) else None
+        tally = self.found.tallies.setdefault(collection.path, Tally())
+        self.pipeline.submit(
+            gather_run,
+            *(collection.name, gathering, run, into is not None),
+            cost=len(run.data),
+            then=_Delivery(collection.path, tally, self.lookup, into),
+            where=str(collection.path),
+        )
+
+    def _find_needs(
+        self, collection: CollectionMember, needing: Sequence[tuple[EncryptFields, Needs]], run: Run
+    ) -> None:
+        for transform, needs in needing:
+            where = str(collection.path)
+            self.pipeline.submit(needs_run, transform, collection, run, cost=len(run.data), then=needs.add, where=where)
 
 
 def hashing(chunks: Iterable[bytes], digest: hashlib._Hash) -> Iterator[bytes]:

@@ -23,7 +23,7 @@ from kit.transforms.coverage import Tally
 from kit.transforms.encrypt_fields import EncryptFields
 from kit.transforms.protocol import Change, Finding, Lookup, Transform
 from kit.transforms.raw_linkset import transform as raw_linkset
-from kit.values import Codec, CollectionName, Limits, RunLengths
+from kit.values import Codec, CollectionMember, CollectionName, Limits, RunLengths
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,13 +145,12 @@ def stored_leaves(codec: Codec, stored: bytes, limits: Limits) -> bytes:
     )
 
 
-def needs_run(transform: EncryptFields, name: CollectionName, run: Run) -> Needs:
-    """Find the keys that a run needs.
-
-    Raises:
-        KitError: A document cannot be judged; names its ordinal.
-    """
-    return transform.needs(name, list(run), run.first)
+def needs_run(transform: EncryptFields, collection: CollectionMember, run: Run) -> Needs:
+    """Find the keys that a run needs; that a document cannot be judged is part of the result."""
+    needs = transform.needs(collection.name, run, run.first)
+    if needs.failure is not None:
+        needs.failure.inside(str(collection.path))
+    return needs
 
 
 def prove_run(mapped: MappedCollection, run: Run, keys: KeySet | None, canaries: tuple[bytes, ...]) -> Proof:

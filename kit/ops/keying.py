@@ -7,7 +7,7 @@ request without keys and leaves this module with them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace as with_changes
 from pathlib import Path
 
@@ -24,14 +24,10 @@ from kit.encryption import (
     unlock,
 )
 from kit.encryption.master_keys import Random
-from kit.engine.progress import Stage
-from kit.engine.survey import member_runs
-from kit.engine.work import needs_run
 from kit.errors import UsageError
-from kit.ops.kits import OpenKit
 from kit.transforms.encrypt_fields import EncryptFields
 from kit.transforms.protocol import Transform
-from kit.values import CollectionMember, CollectionName, Timestamp, collection_member
+from kit.values import CollectionName, Timestamp
 
 _DRY_RUN_COST = 1 << 10
 
@@ -50,9 +46,15 @@ class Keying:
 
 
 def with_keys(
-    kit: OpenKit, transforms: tuple[Transform, ...], keying: Keying | None, *, live: bool
+    transforms: tuple[Transform, ...], found: Mapping[int, Needs], keying: Keying | None, *, live: bool
 ) -> tuple[Transform, ...]:
     """Give ``transforms`` with the keys they need; only a live run writes the keyring.
+
+    Args:
+        transforms: The chain.
+        found: What the first reading found that each encrypt-fields needs, by its position.
+        keying: Where keys come from.
+        live: Whether the keyring is written.
 
     Raises:
         UsageError: Keys are needed and no keyring is named.
@@ -65,13 +67,14 @@ def with_keys(
     if keying is None or (live and keying.keyring is None):
         raise UsageError("encrypt-fields needs a keyring", hint="kit keyring init makes one; name it with --keyring")
     return tuple(
-        _keyed(kit, transform, keying, live=live) if isinstance(transform, EncryptFields) else transform
-        for transform in transforms
+        _keyed(transform, found[at], keying, live=live) if isinstance(transform, EncryptFields) else transform
+        for at, transform in enumerate(transforms)
     )
 
 
-def _keyed(kit: OpenKit, transform: EncryptFields, keying: Keying, *, live: bool) -> EncryptFields:
-    needs = _needs(kit, transform)
+def _keyed(transform: EncryptFields, needs: Needs, keying: Keying, *, live: bool) -> EncryptFields:
+    if needs.failure is not None and transform.stop_at_errors:
+        raise needs.failure
     needs.check()
     file, unlocked = _open(keying)
     provided = unlocked.provide(needs.values, profile=transform.profile, random=keying.random, now=keying.now)
@@ -102,26 +105,3 @@ def _open(keying: Keying) -> tuple[KeyringFile | None, UnlockedKeyring]:
     record = PassphraseRecord.make(passphrase, random=keying.random, cost=_DRY_RUN_COST)
     credentials = Credentials(passphrase=lambda _: passphrase)
     return None, unlock(new_keyring(record, now=keying.now), credentials)
-
-
-def _needs(kit: OpenKit, transform: EncryptFields) -> Needs:
-    """Read the mapped collections once and find for whom keys are needed."""
-    needs = Needs()
-    with kit.pipeline(Stage.KEYS) as pipeline:
-        for collection, body in _mapped(kit, transform):
-            for run in member_runs(collection, body, kit.reader.limits):
-                pipeline.submit(
-                    needs_run,
-                    *(transform, collection.name, run),
-                    cost=len(run.data),
-                    then=needs.add,
-                    where=str(collection.path),
-                )
-    return needs
-
-
-def _mapped(kit: OpenKit, transform: EncryptFields) -> Iterator[tuple[CollectionMember, Iterator[bytes]]]:
-    for member, body in kit.reader.members():
-        collection = collection_member(member.path) if member.path is not None and member.is_file else None
-        if collection is not None and transform.handles(collection.name):
-            yield collection, body

@@ -62,7 +62,7 @@ def plan(request: PatchRequest) -> PatchReport:
         kit = stack.enter_context(opened(request.kit, request.environment))
         stack.callback(close_lookups)
         base = read_base(kit, request, scratch)
-        request = with_changes(request, transforms=with_keys(kit, request.transforms, request.keying, live=False))
+        request = _keyed(request, base, live=False)
         passes = _CountingPasses(kit.reader.container)
         done = _transform(kit, request, base, passes)
         encoded = passes.latest.encoded
@@ -140,7 +140,7 @@ def _run(kit: OpenKit, job: Job, request: PatchRequest, output: Output) -> Patch
     with ExitStack() as stack:
         stack.callback(close_lookups)
         base = read_base(kit, request, job.folder)
-        request = with_changes(request, transforms=with_keys(kit, request.transforms, request.keying, live=True))
+        request = _keyed(request, base, live=True)
         begin(job, _options(request, output), _identity(kit, request, base))
         job.keep = False
         passes = JournaledPasses(job, kit.reader.container, request.environment)
@@ -198,6 +198,11 @@ def _run(kit: OpenKit, job: Job, request: PatchRequest, output: Output) -> Patch
         ready(job, switch, _result(report))
         perform(switch)
         return report
+
+
+def _keyed(request: PatchRequest, base: Base, *, live: bool) -> PatchRequest:
+    transforms = with_keys(request.transforms, base.survey.needs, request.keying, live=live)
+    return with_changes(request, transforms=transforms)
 
 
 def _at(request: PatchRequest, time: Timestamp) -> PatchRequest:

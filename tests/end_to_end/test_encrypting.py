@@ -14,8 +14,9 @@ import pytest
 
 from kit.encryption import load
 from tests.end_to_end import kits
+from tests.end_to_end.desk import key
 from tests.end_to_end.kits import REAL, Outcome
-from tests.end_to_end.vault import BUILTIN, NOTE, PASSPHRASE, Vault, body, descriptor, members, note
+from tests.end_to_end.vault import BUILTIN, DUMP, NOTE, PASSPHRASE, Vault, body, descriptor, members, note
 
 BOTH = ("vendor", "site")
 Documents = list[dict[str, Any]]
@@ -143,16 +144,33 @@ def of_a_number(vault: Vault) -> Path:
     [(invalid_utf8, "compat"), (invalid_utf8, "bound"), (of_a_number, "compat")],
     ids=["text that is not UTF-8 in compat", "text that is not UTF-8 in bound", "what is no string in compat"],
 )
-def test_what_cannot_be_sealed_is_refused_and_no_more_than_a_key_is_made(
+def test_what_cannot_be_sealed_is_refused_and_nothing_written(
     make: Callable[[Vault], Path], profile: str, vault: Vault
 ) -> None:
     path = make(vault)
-    before = kits.snapshot(vault.kits)
+    before = everything(vault)
     for where in (("--in-place",), ("--output", vault.kits / "o.tar.zst")):
         vault.encrypting("patch", path, *where, "--profile", profile).refused(11, IN_N1)
-        assert kits.snapshot(vault.kits) == before
-    # Keys are on disk before the first value is sealed; what was reserved for a run that stopped stays reserved.
-    assert [dek.uses for dek in load(vault.keyring).keyring.deks.values()] == [2]
+        assert everything(vault) == before
+
+
+@pytest.mark.parametrize("stored", [b"\x07\0\0\0", bson.encode(note(1, body={"__encrypted": True}))])
+def test_a_kit_that_was_tampered_with_is_refused_as_that_whatever_its_documents_are(
+    stored: bytes, vault: Vault
+) -> None:
+    found = kits.signed(members({"notes": [note(1)]}), key("vendor"))
+    path = vault.write({**found, f"{DUMP}/notes.bson": stored})
+    before = everything(vault)
+    vault.encrypting("patch", path, "--in-place").refused(2, "dump/notelett/notes.bson")
+    assert everything(vault) == before
+
+
+@pytest.mark.parametrize("stored", [b"\x07\0\0\0", bson.encode(note(1)) + bson.encode(note(2))[:-3]])
+def test_a_collection_that_ends_inside_a_document_is_refused(stored: bytes, vault: Vault) -> None:
+    path = vault.containers(notes=stored)
+    before = everything(vault)
+    vault.encrypting("patch", path, "--in-place").refused(11, "dump/notelett/notes.bson: document ")
+    assert everything(vault) == before
 
 
 def test_an_envelope_of_the_other_profile_is_refused(vault: Vault) -> None:

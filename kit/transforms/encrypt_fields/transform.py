@@ -105,11 +105,7 @@ class EncryptFields:
         return ()
 
     def needs(self, name: CollectionName, documents: Iterable[bytes], first: int) -> Needs:
-        """Find what a run needs before it starts; a pure function of its arguments, for workers as well.
-
-        Raises:
-            KitError: As :func:`kit.encryption.preparation.needs_of`.
-        """
+        """Find what a run needs before it starts; a pure function of its arguments, for workers as well."""
         return needs_of(self.mapped(name), documents, first)
 
     def mapped(self, name: CollectionName) -> MappedCollection:

@@ -339,10 +339,24 @@ def test_a_path_through_an_array_or_an_envelope_stops_the_run(site: Site) -> Non
 def test_a_malformed_document_stops_the_run(site: Site) -> None:
     error = fault(site, note()[:-1], BsonError, "shorter than its length")
     assert '(_id "(unreadable)")' in error.where
-    with pytest.raises(EnvelopeError, match=r'app\.notes: document 0 \(_id "n"\): field "body": .*lacks'):
-        site.transform.needs(NOTES, [note("n", body={"__encrypted": True})], 0)
-    with pytest.raises(BsonError, match=r"app\.notes: document 3 "):
-        site.transform.needs(NOTES, [note()[:-1]], 3)
+
+
+def test_preparation_keeps_the_first_fault_and_the_needs_of_the_others(site: Site) -> None:
+    broken = note("n", body={"__encrypted": True})
+    needs = site.transform.needs(NOTES, [note(1), broken, note()[:-1], note(2, "bob")], 7)
+    assert isinstance(needs.failure, EnvelopeError)
+    assert str(needs.failure).startswith('app.notes: document 8 (_id "n"): field "body": ')
+    assert (dict(needs.values), needs.documents) == ({scope("ada"): 2, scope("bob"): 2}, 4)
+    first = site.transform.needs(NOTES, [note()[:-1]], 3)
+    first.add(needs)
+    assert isinstance(first.failure, BsonError)
+    assert "app.notes: document 3 " in str(first.failure)
+
+
+def test_preparation_finds_what_the_profile_cannot_hold(compat: Site) -> None:
+    failure = compat.transform.needs(NOTES, [note("n", body=7)], 0).failure
+    assert isinstance(failure, ContentError)
+    assert '(_id "n"): field "body": a compat envelope holds strings only' in str(failure)
 
 
 def test_a_name_met_twice_on_the_way_stops_the_run(site: Site) -> None:

@@ -102,6 +102,19 @@ class MemberProof:
     """What proves it; "" where nothing has to be proven."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckedStep:
+    """What holds of a step of the lineage: what it replaced, what replaced that, and who signed both."""
+
+    base: Manifest
+    """The generation that was replaced."""
+    signers: tuple[str, ...] = ()
+    """Key ids that signed ``base`` in the role it needs; empty only where it never was and that was accepted."""
+    statement: PatchStatement | None = None
+    """About this step, signed by ``statement_signers``; None where that does not hold."""
+    statement_signers: tuple[str, ...] = ()
+
+
 @dataclass(slots=True, kw_only=True)
 class Judgement:
     """Everything that was found out about a kit."""
@@ -112,6 +125,8 @@ class Judgement:
     archive: Sha256 | None = None
     signers: tuple[str, ...] = ()
     """Key ids of trusted keys that signed the manifest, in the role it needs."""
+    steps: list[CheckedStep] = field(default_factory=list)
+    """Of the lineage, oldest first; the last may hold only in part where the lineage does not."""
     statements: tuple[PatchStatement, ...] = ()
     """Of every step, oldest first, each signed by a trusted key and about its step; empty unless lineage holds."""
     accepted: Accepted | None = None

@@ -248,20 +248,15 @@ class _Inspector:
         if not steps:
             raise _NotApplicableError("the kit was never patched")
         before: PatchStatement | None = None
-        statements: list[PatchStatement] = []
+        known = self._judgement.steps
         for number, step in enumerate(steps, start=1):
-            statement = signers.check_step(
-                self._anchor,
-                step,
-                last=number == len(steps),
-                allow_unsigned=self._expectation.allow_unsigned_history,
-            )
+            base = signers.check_base(self._anchor, step, allow_unsigned=self._expectation.allow_unsigned_history)
             if before is not None and step.signature is not None:
-                signing = signers.sign_off(self._anchor, step.manifest, step.manifest_bytes, step.signature, "")
-                signers.check_changed(self._anchor, step.manifest, [key.key_id for key in signing.keys], before)
-            before = statement
-            statements.append(statement)
-        self._judgement.statements = tuple(statements)
+                signers.check_changed(self._anchor, step.manifest, base.signers, before)
+            known.append(base)
+            known[-1] = signers.check_statement(self._anchor, step, base, last=number == len(steps))
+            before = known[-1].statement
+        self._judgement.statements = tuple(step.statement for step in known if step.statement is not None)
         if before is not None and self._judgement.signers:
             signers.check_changed(self._anchor, manifest, self._judgement.signers, before)
         self._statement = before

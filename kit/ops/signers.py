@@ -6,11 +6,13 @@ Pure: signed bytes and a policy in, key ids or an error out.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import TypeVar
 
 from kit.errors import KitError, RollbackError, StaleError, UnsignedError
 from kit.manifest import Manifest, PatchStatement, Step, parse_statement
+from kit.ops.judgement import CheckedStep
 from kit.signing import dsse, jws
 from kit.trust import Anchor, Role, Signing, Subject, authorised, freshness, rollback
 from kit.trust.freshness import Moment
@@ -48,27 +50,35 @@ def sign_off(anchor: Anchor, manifest: Manifest, data: bytes, signature: bytes, 
     return inside(where, partial(authorised, anchor.policy, subject, check.valid_key_ids))
 
 
-def check_step(anchor: Anchor, step: Step, *, last: bool, allow_unsigned: bool) -> PatchStatement:
-    """Check who signed a replaced generation, and who signed the statement of what replaced it.
-
-    Returns:
-        The statement, which is about this step.
+def check_base(anchor: Anchor, step: Step, *, allow_unsigned: bool) -> CheckedStep:
+    """Check who signed a replaced generation.
 
     Raises:
         KitError: The first thing that is wrong.
     """
     entry = step.entry
-    if step.signature is not None:
-        signing = sign_off(anchor, step.manifest, step.manifest_bytes, step.signature, str(entry.signature))
-        # Its successor's signer verified it and signed over its digest: it must have been good then.
-        made = made_at(step.manifest) or entry.at
-        inside(entry.path, partial(require_standing, anchor, signing, made, vouched_for=True))
-    elif not allow_unsigned:
+    if step.signature is None:
+        if allow_unsigned:
+            return CheckedStep(base=step.manifest)
         raise UnsignedError(
             f"generation {entry.generation} was never signed",
             where=entry.path,
             hint="it was patched with --insecure-unverified-base; patch a signed kit instead",
         )
+    signing = sign_off(anchor, step.manifest, step.manifest_bytes, step.signature, str(entry.signature))
+    # Its successor's signer verified it and signed over its digest: it must have been good then.
+    made = made_at(step.manifest) or entry.at
+    inside(entry.path, partial(require_standing, anchor, signing, made, vouched_for=True))
+    return CheckedStep(base=step.manifest, signers=tuple(key.key_id for key in signing.keys))
+
+
+def check_statement(anchor: Anchor, step: Step, base: CheckedStep, *, last: bool) -> CheckedStep:
+    """Check the statement of what replaced a generation, and who signed it.
+
+    Raises:
+        KitError: The first thing that is wrong; the statement is not about this step, if nothing else.
+    """
+    entry = step.entry
     signed = inside(entry.statement, partial(dsse.verify, step.statement, anchor.policy.public_keys))
     statement = parse_statement(signed.payload, where=entry.statement)
     step.check_statement(statement)
@@ -81,7 +91,7 @@ def check_step(anchor: Anchor, step: Step, *, last: bool, allow_unsigned: bool) 
     )
     signing = inside(entry.statement, partial(authorised, anchor.policy, subject, signed.check.valid_key_ids))
     inside(entry.statement, partial(require_standing, anchor, signing, entry.at, vouched_for=not last))
-    return statement
+    return replace(base, statement=statement, statement_signers=tuple(key.key_id for key in signing.keys))
 
 
 def check_changed(anchor: Anchor, successor: Manifest, signers: Sequence[str], statement: PatchStatement) -> None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from kit.errors import KitError
+from kit.ops.chain import PUBLISHED, Link, chain
 from kit.ops.judgement import Judgement, MemberProof, Obligation
 from kit.ops.verify import VerifyReport
 from kit.reports.coverage import coverage_json, coverage_lines
@@ -13,6 +14,7 @@ from kit.reports.field_proofs import member_fields_json, member_fields_lines
 from kit.reports.table import table
 
 SCHEMA_VERSION = "1"
+NOT_PROVEN = "(not proven)"
 
 
 def verify_json(report: VerifyReport, exit_code: int) -> dict[str, Any]:
@@ -25,6 +27,7 @@ def verify_json(report: VerifyReport, exit_code: int) -> dict[str, Any]:
         "exitCode": exit_code,
         "error": error_json(report.failure) if report.failure else None,
         **judgement_json(report.judgement),
+        "lineage": [_link_json(link) for link in chain(report.judgement)],
         "proofs": [_proof_json(proof) for _, proof in sorted(report.judgement.proofs.items())],
         "coverage": coverage_json(report.coverage),
         "fields": [member_fields_json(member) for member in report.fields],
@@ -68,6 +71,19 @@ def _proof_json(proof: MemberProof) -> dict[str, Any]:
     }
 
 
+def _link_json(link: Link) -> dict[str, Any]:
+    return {
+        "generation": link.generation,
+        "manifestSha256": str(link.manifest_sha256),
+        "madeAt": str(link.made_at) if link.made_at is not None else None,
+        "operation": link.operation,
+        "tool": link.tool,
+        "transforms": list(link.transforms),
+        "signers": list(link.signers),
+        "statementSigners": list(link.statement_signers),
+    }
+
+
 def error_json(error: KitError) -> dict[str, Any]:
     """Give an error as every report shows it."""
     return {"kind": type(error).__name__, "where": error.where, "what": error.what, "hint": error.hint}
@@ -76,6 +92,10 @@ def error_json(error: KitError) -> dict[str, Any]:
 def verify_lines(report: VerifyReport) -> Iterator[str]:
     """Give the report as lines of text."""
     yield from judgement_lines(report.judgement)
+    links = chain(report.judgement)
+    if len(links) > 1:
+        yield ""
+        yield from _chain_lines(links)
     if report.judgement.proofs:
         yield ""
         yield from _proof_lines(report.judgement)
@@ -101,6 +121,15 @@ def judgement_lines(judgement: Judgement) -> Iterator[str]:
         yield f"{obligation.number:>3}  {mark:<6}  {obligation.name}: {obligation.detail}"
         if obligation.error is not None:
             yield f"             guards against: {obligation.attack}"
+
+
+def _chain_lines(links: Sequence[Link]) -> Iterator[str]:
+    for link in links:
+        made = f" at {link.made_at}" if link.made_at is not None else ""
+        what = f"{link.operation} ({', '.join(link.transforms)})" if link.transforms else link.operation
+        signed = f"signed by {', '.join(link.signers) or NOT_PROVEN}"
+        step = "" if link.operation == PUBLISHED else f"; its step by {', '.join(link.statement_signers) or NOT_PROVEN}"
+        yield f"  generation {link.generation}, {what}{made}: {signed}{step}"
 
 
 def _proof_lines(judgement: Judgement) -> Iterator[str]:

@@ -175,6 +175,9 @@ def test_verify(desk: Desk) -> None:
           7  -       every document, and only appended: not asked for (--deep)
           8  -       rawLinkset on every observation: not asked for (--require-raw-linkset)
 
+          generation 3, published at 2025-10-20T00:00:00Z: signed by <vendor>
+          generation 4, patch (raw-linkset) at 2026-01-02T03:04:05Z: signed by <site>; its step by <site>
+
         valid: out.tar
     """)
 
@@ -195,6 +198,9 @@ which is not among the 1 trusted keys
           7  -       every document, and only appended: not asked for (--deep)
           8  FAILED  rawLinkset on every observation: rawLinkset is not on every observation: acme 2 of 3
                      guards against: premature switch
+
+          generation 3, published at 2025-10-20T00:00:00Z: signed by <vendor>
+          generation 4, patch at 2026-01-02T03:04:05Z: signed by (not proven); its step by (not proven)
 
           tenant       observations  rawLinkset  missing  coverage
           (no tenant)             1           1        0     100 %
@@ -254,7 +260,7 @@ class TestJson:
         report = desk.verify(KIT, "vendor", options=("--json",)).json
         assert set(report) == {
             *("schemaVersion", "kit", "container", "verdict", "exitCode", "error", "bundleId", "generation"),
-            *("manifestSha256", "signers", "obligations", "coverage", "proofs", "fields"),
+            *("manifestSha256", "signers", "obligations", "lineage", "coverage", "proofs", "fields"),
         }
         assert (report["verdict"], report["exitCode"], report["error"]) == ("valid", 0, None)
         assert report["signers"] == [key("vendor").public.key_id]

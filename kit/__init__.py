@@ -57,6 +57,7 @@ from kit.ops.obligations import Expectation
 from kit.ops.patch import Output, PatchReport, PatchRequest, patch, plan
 from kit.ops.recover import RecoverReport, RecoverRequest, recover
 from kit.ops.verify import VerifyReport, verify
+from kit.reports.verdict_page import Occasion, verdict_page
 from kit.signing import (
     Algorithm,
     PrivateKey,
@@ -92,6 +93,7 @@ __all__ = [
     "KitError",
     "Limits",
     "MemberFields",
+    "Occasion",
     "Output",
     "PassphraseRecord",
     "PatchReport",
@@ -124,6 +126,7 @@ __all__ = [
     "rewrap_keyring",
     "shipped",
     "unlock_keyring",
+    "verdict_page",
     "verify",
     "write_private",
     "write_public",

@@ -23,12 +23,13 @@ from kit.cli.options import (
 )
 from kit.cli.output import print_error, print_report
 from kit.cli.trusting import anchor, moment, policy_option, time_option
-from kit.errors import UsageError
+from kit.errors import KitError, UsageError
 from kit.ops import trust_files
 from kit.ops.obligations import Expectation
 from kit.ops.receipts import make_receipt
 from kit.ops.verify import VerifyReport, verify
 from kit.ops.verify_script import write_script
+from kit.reports.verdict_page import Occasion, no_verdict_page, verdict_page
 from kit.reports.verdicts import verify_json, verify_lines
 
 
@@ -48,6 +49,7 @@ from kit.reports.verdicts import verify_json, verify_lines
 @click.option(
     "--write-script", "script", type=FILE, metavar="F", help="Write verify.sh: a check with stock tools only."
 )
+@click.option("--html", type=FILE, metavar="F", help="Write the report as one HTML page, valid or not.")
 @proof_options
 @reading_options
 @json_option
@@ -65,6 +67,7 @@ def verify_command(
     signing_key: Path | None,
     passphrase_fd: int | None,
     script: Path | None,
+    html: Path | None,
     workers: int,
     maxima: tuple[str, ...],
     allow_links: bool,
@@ -84,6 +87,7 @@ def verify_command(
       kit verify patched.tar.zst --trust policy.json --deep --require-raw-linkset --tenant acme
       kit verify patched.tar.zst --trust policy.json --field-map notelett --keyring site.keyring
       kit verify kit.tar.zst --trust policy.json --receipt kit.receipt.json --signing-key auditor.pem
+      kit verify kit.tar.zst --trust policy.json --html kit.report.html
       kit verify kit.tar.zst --trust policy.json --write-script verify.sh
     """
     mapped = field_expectation(what, tenants)
@@ -93,10 +97,7 @@ def verify_command(
         raise click.UsageError("--trust and --trusted-key exclude each other: a policy names its keys")
     if (receipt is None) != (signing_key is None):
         raise click.UsageError("--receipt and --signing-key go together")
-    for path in (receipt, script):
-        if path is not None:
-            _outside(kit, path)
-            require_free(path)
+    _require_places(kit, receipt, script, html)
     now = moment(at)
     expectation = Expectation(
         trusted=trusted(trusted_keys),
@@ -106,13 +107,23 @@ def verify_command(
         tenants=frozenset(tenants) or None,
     )
     auditor = private_key(signing_key, passphrase_fd) if signing_key is not None else None
-    report = verify(kit, expectation, reading(workers, maxima, allow_links=allow_links), mapped=mapped)
+    environment = reading(workers, maxima, allow_links=allow_links)
+    try:
+        report = verify(kit, expectation, environment, mapped=mapped)
+    except KitError as error:
+        if html is not None:
+            said = no_verdict_page(kit, error, Occasion(at=now, exit_code=exit_code(error)))
+            trust_files.write_beside(html, said, what="report")
+        raise
+    code = exit_code(report.failure) if report.failure else OK
     _remember(policy, expectation, report)
+    if html is not None:
+        said = verdict_page(report, expectation, Occasion(at=now, exit_code=code))
+        trust_files.write_beside(html, said, what="report")
     if receipt is not None and auditor is not None:
         trust_files.write_beside(receipt, make_receipt(report, expectation, auditor, now), what="receipt")
     if script is not None and report.failure is None:
         trust_files.write_beside(script, write_script(expectation), what="script")
-    code = exit_code(report.failure) if report.failure else OK
     print_report(verify_lines(report), verify_json(report, code), as_json=as_json)
     if report.failure is not None:
         print_error(report.failure, code, as_json=False)
@@ -128,6 +139,21 @@ def _remember(policy: Path | None, expectation: Expectation, report: VerifyRepor
         trust_files.remember(
             policy, expectation.trust, judgement.manifest.bundle_id, judgement.accepted, judgement.override
         )
+
+
+def _require_places(kit: Path, *places: Path | None) -> None:
+    """Refuse before the kit is read what could not be written after it.
+
+    Raises:
+        UsageError: Two outputs at one place, or one within the kit.
+        OutputError: Something is there already.
+    """
+    named = [place for place in places if place is not None]
+    if len({place.absolute() for place in named}) < len(named):
+        raise UsageError("two outputs at one place", hint="give each a name of its own")
+    for place in named:
+        _outside(kit, place)
+        require_free(place)
 
 
 def _outside(kit: Path, path: Path) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from kit.errors import KitError
 from kit.manifest import Location, Manifest, PatchStatement
+from kit.ops.remedies import remedy
 from kit.signing import PublicKey
 from kit.trust import Anchor
 from kit.trust.state import Accepted, OverrideRecord
@@ -49,7 +50,7 @@ class Obligation:
     @property
     def remedy(self) -> str:
         """The way out of a failure; "" where there is none to name."""
-        return self.error.hint if self.error is not None else ""
+        return remedy(self.number, self.error) if self.error is not None else ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

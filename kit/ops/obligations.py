@@ -16,11 +16,12 @@ the first failure decides.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 
 from kit.engine.proving import MemberReading
 from kit.engine.survey import Survey
-from kit.errors import ContentError, DigestError, KitError, StoppedError, UnreadableError, UnsignedError
+from kit.errors import ContentError, DigestError, KitError, StoppedError, UnreadableError, UnsignedError, UntrustedError
 from kit.manifest import (
     Location,
     Manifest,
@@ -87,13 +88,16 @@ def judge(
         inspector.coverage,
     )
     for number, check in enumerate(checks, start=1):
-        judgement.obligations.append(_attempt(number, check))
+        judgement.obligations.append(_with_digests(_attempt(number, check), survey))
     return judgement
 
 
 def refused(error: KitError) -> Judgement:
     """Judge a kit that could not be read to its end."""
-    return Judgement(obligations=[_failed(1, error, ())])
+    first = _failed(1, error, (Evidence(place=error.where, expected="", met=error.what),))
+    why = "cannot be checked: the container does not read"
+    others = [_ended(number, Status.NOT_APPLICABLE, why) for number in _NAMES if number != 1]
+    return Judgement(obligations=[first, *others])
 
 
 class _NotApplicableError(Exception):
@@ -141,6 +145,16 @@ def _failed(number: int, error: KitError, evidence: tuple[Evidence, ...]) -> Obl
     )
 
 
+def _with_digests(obligation: Obligation, survey: Survey) -> Obligation:
+    """Add to a failure the digests of the signed files that it is about, so that others can tell the very bytes."""
+    found = tuple(
+        Evidence(place=str(path), expected="", met=f"sha256:{Sha256.of(data)}")
+        for path, data in sorted(survey.kept.items())
+        if obligation.error is not None and obligation.error.where.startswith(f"{path}")
+    )
+    return replace(obligation, evidence=(*obligation.evidence, *found)) if found else obligation
+
+
 class _Inspector:
     def __init__(
         self,
@@ -184,7 +198,12 @@ class _Inspector:
         payload, document = self._survey.kept[location.manifest], self._survey.kept.get(location.signature)
         if document is None:
             raise UnsignedError("the manifest has no signature", where=str(location.signature))
-        signing = signers.sign_off(self._anchor, manifest, payload, document, str(location.signature))
+        try:
+            signing = signers.sign_off(self._anchor, manifest, payload, document, str(location.signature))
+        except UntrustedError as error:
+            known = ", ".join(key.label for key in self._anchor.policy.keys[:_MOST_EVIDENCE])
+            evidence = Evidence(place=str(location.signature), expected=f"a signature by {known}", met=error.what)
+            raise _EvidentError(error, (evidence,)) from error
         self._signing = signing
         self._judgement.signers = tuple(key.key_id for key in signing.keys)
         detail = f"by {', '.join(key.label for key in signing.keys)}"
@@ -297,7 +316,15 @@ class _Inspector:
                 f"{name or '(no tenant)'} {covered.present:,} of {covered.documents:,}"
                 for name, covered in sorted(short.items())
             )
-            raise ContentError(f"rawLinkset is not on every observation: {told}")
+            evidence = tuple(
+                Evidence(
+                    place=f"tenant {name or '(none)'}",
+                    expected=f"{covered.documents:,} with rawLinkset",
+                    met=f"{covered.present:,}",
+                )
+                for name, covered in sorted(short.items())[:_MOST_EVIDENCE]
+            )
+            raise _EvidentError(ContentError(f"rawLinkset is not on every observation: {told}"), evidence)
         documents = sum(covered.documents for covered in tenants.values())
         if not documents:
             # A gate that opens for a kit without observations would open for the wrong kit.

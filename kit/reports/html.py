@@ -32,6 +32,7 @@ _ATTRIBUTES = frozenset({
     *("fill", "stroke", "stroke-dasharray", "stroke-width", "text-anchor"),
 })  # fmt: skip
 _IDENTIFIER = re.compile(r"[a-z0-9-]+( [a-z0-9-]+)*")
+_OPTION = re.compile(r"(--[a-z][a-z-]*)")
 _ESCAPES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&#39;"})
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 
@@ -95,8 +96,10 @@ def facts(pairs: Iterable[tuple[str, Content]]) -> Html:
     return _line(element("dl", rows))
 
 
-def grid(heads: Sequence[str], rows: Iterable[Sequence[Content]], *, numbers: Sequence[int] = ()) -> Html:
-    """Make a table; the columns in ``numbers`` are counts, set to the right.
+def grid(
+    heads: Sequence[str], rows: Iterable[Sequence[Content]], *, numbers: Sequence[int] = (), inner: bool = False
+) -> Html:
+    """Make a table; the columns in ``numbers`` are counts, set to the right; an inner one stands within another.
 
     The first cell of a row names it. A table too wide for its place scrolls within it, and is whole on paper.
     """
@@ -113,7 +116,8 @@ def grid(heads: Sequence[str], rows: Iterable[Sequence[Content]], *, numbers: Se
         )
         for row in rows
     ]
-    table = element("table", element("thead", element("tr", head)), element("tbody", lines))
+    parts = element("thead", element("tr", head)), element("tbody", lines)
+    table = element("table", parts, class_="inner" if inner else None)
     return _line(element("div", table, class_="wide"))
 
 
@@ -130,6 +134,11 @@ def bar(part: int, whole: int) -> Html:
 def code(text: object) -> Html:
     """Show a path, digest or key id: it may break anywhere, and its direction is its own."""
     return element("code", str(text))
+
+
+def prose(text: str) -> Content:
+    """Show a sentence in which no option of a command is broken after its dashes."""
+    return [element("span", part, class_="whole") if part.startswith("--") else part for part in _OPTION.split(text)]
 
 
 def _attribute(key: str, value: str | int) -> str:

@@ -121,6 +121,8 @@ def judgement_lines(judgement: Judgement) -> Iterator[str]:
         yield f"{obligation.number:>3}  {mark:<6}  {obligation.name}: {obligation.detail}"
         if obligation.error is not None:
             yield f"             guards against: {obligation.attack}"
+            if obligation.remedy:
+                yield f"             to do: {obligation.remedy}"
 
 
 def _chain_lines(links: Sequence[Link]) -> Iterator[str]:

@@ -190,14 +190,19 @@ def test_verify_of_a_kit_that_fails(desk: Desk) -> None:
           3  FAILED  manifest signed by a trusted key: manifest/offline-manifest.json.jws: signed by <site>, \
 which is not among the 1 trusted keys
                      guards against: arbitrary software, wrong role
+                     to do: see who says to have signed it: kit inspect KIT; if they are to be believed: \
+--trusted-key PEM
           4  -       in its time, and not rolled back: keys without a policy have no time and no memory (--trust)
           5  ok      closed world and every digest: 3 files, 4,790 bytes; .sha256 file matches
           6  FAILED  lineage to the first generation: manifest/history/3/patch.intoto.json: signed by <site>, \
 which is not among the 1 trusted keys
                      guards against: history rewritten, provenance of another kit
+                     to do: name the keys of everyone who signed a generation: \
+kit verify KIT --trusted-key PEM --trusted-key PEM
           7  -       every document, and only appended: not asked for (--deep)
           8  FAILED  rawLinkset on every observation: rawLinkset is not on every observation: acme 2 of 3
                      guards against: premature switch
+                     to do: see which can be derived: kit plan KIT; add them: kit patch KIT --output OUT
 
           generation 3, published at 2025-10-20T00:00:00Z: signed by <vendor>
           generation 4, patch at 2026-01-02T03:04:05Z: signed by (not proven); its step by (not proven)
@@ -213,9 +218,11 @@ which is not among the 1 trusted keys
 
 def test_verify_of_what_is_no_kit(desk: Desk) -> None:
     (desk.kits / "noise.tar").write_bytes(b"noise" * 200)
-    first, attacks, empty, last = desk.verify(Path("noise.tar")).out.splitlines()
+    first, attacks, remedy, *others, empty, last = desk.verify(Path("noise.tar")).out.splitlines()
     assert first.startswith("  1  FAILED  container reads strictly: noise.tar: is no kit: ")
     assert attacks == "             guards against: parser differential, endless data"
+    assert remedy.startswith("             to do: a kit is a .tar, ")
+    assert [line.split()[:2] for line in others] == [[str(number), "-"] for number in range(2, 9)]
     assert (empty, last[:20]) == ("", "refused: noise.tar: ")
 
 

@@ -1,0 +1,195 @@
+"""The verdict on a kit as one HTML page for an auditor's file: what the JSON report says, laid out to be read.
+
+Three kinds of statement are kept apart: what was measured (digests, counts), what was proven (signatures by keys that
+count), and what the manifest merely says, which is marked wherever its signature was not proven. The page itself is
+not signed; it says so, and names the receipt that is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from kit.errors import KitError
+from kit.ops.judgement import Evidence, Expectation, Judgement, Obligation, Status
+from kit.ops.verify import VerifyReport
+from kit.reports.html import Content, Html, code, element, facts, grid, page, prose, section
+from kit.reports.spelling import printable
+from kit.reports.verdict_tables import (
+    capital,
+    collections_part,
+    counted,
+    coverage_part,
+    fields_part,
+    lineage_part,
+    signers_part,
+)
+from kit.values import Timestamp
+from kit.version import TOOL, VERSION
+
+_STATES = {
+    Status.CHECKED: "Holds",
+    Status.FAILED: "FAILED",
+    Status.NOT_APPLICABLE: "Not checked",
+    Status.OVERRIDDEN: "FORCED",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Occasion:
+    """What a page says of the verification itself.
+
+    Attributes:
+        at: When it was judged, or as of when (``--at``).
+        exit_code: What the command ends with.
+    """
+
+    at: Timestamp
+    exit_code: int
+
+
+def verdict_page(report: VerifyReport, expectation: Expectation, occasion: Occasion) -> bytes:
+    """Give the page of a verdict, whatever it is. Equal reports, trust and occasions give equal bytes."""
+    judgement = report.judgement
+    keys = {key.key_id: key for key in expectation.anchor.policy.keys}
+    return page(
+        f"{_word(judgement)}: {report.kit.name}",
+        _head(report.kit, _verdict(judgement)),
+        section("Kit", _kit_facts(report, expectation, occasion), identifier="kit"),
+        section("Obligations", _obligations(judgement.obligations), identifier="obligations"),
+        signers_part(judgement, keys, expectation),
+        lineage_part(judgement, keys),
+        coverage_part(report),
+        collections_part(judgement),
+        fields_part(report),
+        _foot(),
+    )
+
+
+def no_verdict_page(kit: Path, error: KitError, occasion: Occasion) -> bytes:
+    """Give the page of a kit about which nothing could be found out: not there, not readable, nobody trusted."""
+    box = [
+        element("p", "No verdict", class_="word"),
+        element("p", str(error)),
+        element("p", "To do: ", prose(error.hint)) if error.hint else None,
+        element("p", "Nothing was found out about the kit. It must not be taken for valid."),
+    ]
+    return page(
+        f"No verdict: {kit.name}",
+        _head(kit, element("div", box, class_="verdict against", id="verdict")),
+        section("Kit", facts([("File", code(kit)), *_occasion_facts(occasion)]), identifier="kit"),
+        _foot(),
+    )
+
+
+def _head(kit: Path, verdict: Html) -> Html:
+    kicker = element("p", "Verification of an Offline Kit", class_="kicker")
+    return element("header", kicker, element("h1", kit.name or str(kit)), verdict)
+
+
+def _word(judgement: Judgement) -> str:
+    if not judgement.valid:
+        return "Refused"
+    return "Valid by force" if judgement.override is not None else "Valid"
+
+
+def _verdict(judgement: Judgement) -> Html:
+    failed = [o for o in judgement.obligations if o.status is Status.FAILED]
+    forced = [o for o in judgement.obligations if o.status is Status.OVERRIDDEN]
+    unchecked = [o for o in judgement.obligations if o.status is Status.NOT_APPLICABLE]
+    told: list[Content] = [element("p", _word(judgement), class_="word")]
+    if judgement.failure is not None:
+        first = failed[0]
+        told += [
+            element(
+                "p", element("strong", f"{capital(first.name)} (obligation {first.number}). "), str(judgement.failure)
+            ),
+            element("p", f"It guards against: {first.attack}."),
+        ]
+        if first.remedy:
+            told.append(element("p", "To do: ", prose(first.remedy)))
+        if len(failed) > 1:
+            others = ", ".join(f"{o.number} ({o.name})" for o in failed[1:])
+            told.append(element("p", f"Failed too: {others}."))
+    else:
+        holding = sum(o.status is Status.CHECKED for o in judgement.obligations)
+        told.append(element("p", f"{holding} of {len(judgement.obligations)} obligations were checked and hold."))
+        told += [element("p", element("strong", f"Obligation {o.number} failed. "), o.detail) for o in forced]
+    reasons: dict[str, list[str]] = {}
+    for obligation in unchecked:
+        reasons.setdefault(obligation.detail, []).append(f"{obligation.number}, {obligation.name}")
+    for reason, named in reasons.items():
+        told.append(element("p", f"Not checked: {'; '.join(named)}. Why: ", prose(reason), ".", class_="soft"))
+    return element("div", told, class_="verdict" if judgement.valid and not forced else "verdict against", id="verdict")
+
+
+def _kit_facts(report: VerifyReport, expectation: Expectation, occasion: Occasion) -> Html:
+    judgement, manifest = report.judgement, report.judgement.manifest
+    anchor = expectation.anchor
+    if expectation.trust is not None:
+        trust: Content = [f"policy, version {anchor.policy.version}, SHA-256 ", code(anchor.policy_sha256)]
+    else:
+        trust = f"{counted(len(anchor.policy.keys), 'key')} named for this run, without roles, time or memory"
+    rows: list[tuple[str, Content]] = [
+        ("File", code(report.kit)),
+        ("Container", report.container.value if report.container is not None else "not recognised"),
+        ("SHA-256", code(judgement.archive) if judgement.archive is not None else None),
+    ]
+    if manifest is not None and judgement.location is not None:
+        version = " ".join(text for text in (manifest.version, manifest.channel) if text)
+        rows += [
+            ("Bundle", " ".join(filter(None, (manifest.bundle_id or "(unnamed)", version)))),
+            ("Producer", manifest.producer),
+            ("Generation", str(manifest.generation)),
+            ("Made", str(manifest.created_at) if manifest.created_at is not None else None),
+            ("Manifest", [code(judgement.location.manifest), f", {len(manifest.entries):,} files listed"]),
+            ("Manifest SHA-256", code(manifest.sha256)),
+            ("Caution", None if judgement.signers else "all that the manifest says is unproven: obligation 3 failed"),
+        ]
+    return facts([*rows, ("Judged by", trust), *_occasion_facts(occasion)])
+
+
+def _occasion_facts(occasion: Occasion) -> list[tuple[str, Content]]:
+    return [
+        ("Judged as of", str(occasion.at)),
+        ("Program", f"{TOOL} {VERSION}, exit code {occasion.exit_code}"),
+    ]
+
+
+def _obligations(obligations: Sequence[Obligation]) -> Html:
+    return element("div", [_obligation(obligation) for obligation in obligations], class_="obligations")
+
+
+def _obligation(obligation: Obligation) -> Html:
+    state = element("span", _STATES[obligation.status], class_="state")
+    body: list[Content] = [
+        element("p", prose(obligation.detail)),
+        element("p", f"Guards against: {obligation.attack}", class_="soft"),
+    ]
+    evidence = [one for one in obligation.evidence if one.expected or one.met not in obligation.detail]
+    if evidence:  # what only repeats the sentence above is left out
+        body.append(grid(("Evidence", "Expected", "Met"), [_evidence(one) for one in evidence], inner=True))
+    if obligation.remedy:
+        body.append(element("p", element("strong", "To do: "), prose(obligation.remedy)))
+    title = element("h3", element("span", str(obligation.number), class_="count"), capital(obligation.name))
+    kind = "obligation failed" if obligation.status in {Status.FAILED, Status.OVERRIDDEN} else "obligation"
+    return Html(f"\n{element('div', title, state, element('div', body, class_='body'), class_=kind).markup}")
+
+
+def _evidence(evidence: Evidence) -> list[Content]:
+    return [code(evidence.place or "-"), code(evidence.expected or "-"), code(evidence.met or "-")]
+
+
+def _foot() -> Html:
+    return element(
+        "footer",
+        element(
+            "p",
+            "This page is not signed and proves nothing by itself: kit verify repeats the verdict, kit verify "
+            "--receipt signs it, kit verify --write-script checks signatures and digests with stock tools. "
+            "Characters that would hide or reorder text are spelled, as in ",
+            code(printable("\u202e")),
+            ".",
+        ),
+    )

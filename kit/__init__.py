@@ -49,6 +49,7 @@ from kit.encryption import (
     unlock as unlock_keyring,
 )
 from kit.errors import KitError
+from kit.migrations import Decision, Kind, Migration, Rollback, StopRules, Validation, built_in, parse_migration
 from kit.ops.field_proof import Comparison, FieldExpectation, MemberFields
 from kit.ops.inspect import InspectReport, inspect
 from kit.ops.keying import Keying
@@ -80,6 +81,7 @@ __all__ = [
     "CollectionName",
     "Comparison",
     "Credentials",
+    "Decision",
     "EncryptFields",
     "Environment",
     "Expectation",
@@ -90,9 +92,11 @@ __all__ = [
     "Keying",
     "Keyring",
     "KeyringFile",
+    "Kind",
     "KitError",
     "Limits",
     "MemberFields",
+    "Migration",
     "Occasion",
     "Output",
     "PassphraseRecord",
@@ -105,13 +109,17 @@ __all__ = [
     "RawLinkset",
     "RecoverReport",
     "RecoverRequest",
+    "Rollback",
     "RsaRecord",
     "Scope",
+    "StopRules",
     "SyntheticIv",
     "Timestamp",
     "Transform",
     "UnlockedKeyring",
+    "Validation",
     "VerifyReport",
+    "built_in",
     "create_keyring",
     "generate",
     "inspect",
@@ -120,6 +128,7 @@ __all__ = [
     "load_public",
     "new_keyring",
     "parse_cache_map",
+    "parse_migration",
     "patch",
     "plan",
     "recover",

@@ -42,7 +42,7 @@ class EncryptOptions:
     reference_collection: str | None
     credentials: Credentials
 
-    def transform(self, tenants: tuple[str, ...], *, stop_at_errors: bool) -> EncryptFields:
+    def transform(self, tenants: frozenset[str] | None) -> EncryptFields:
         """Make the transform, still without keys.
 
         Raises:
@@ -55,8 +55,7 @@ class EncryptOptions:
             field_map=field_map(self.field_map),
             profile=Profile[self.profile.upper()],
             iv=RandomIv(os.urandom) if self.iv == "random" else SyntheticIv(),
-            partitions=frozenset(tenants) or None,
-            stop_at_errors=stop_at_errors,
+            partitions=tenants,
         )
 
     def keying(self, now: Timestamp) -> Keying:

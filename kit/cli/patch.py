@@ -8,43 +8,33 @@ from typing import Any
 
 import click
 
-from kit.cli.encrypting import EncryptOptions, encrypt_options, taken
+from kit.cli.encrypting import taken
+from kit.cli.exit_codes import OK, exit_code
+from kit.cli.migrating import asked, migration_options
 from kit.cli.options import (
     FILE,
     json_option,
     kit_argument,
     passphrase_option,
     private_key,
-    read_file,
     reading,
     reading_options,
     trust_option,
     trusted,
 )
-from kit.cli.output import print_report, print_warning
+from kit.cli.output import print_error, print_report, print_warning
 from kit.cli.trusting import anchor, moment, policy_option, time_option
 from kit.ops.jobs import Completion, abandon
 from kit.ops.patch import Output, PatchRequest, patch, plan, resume
 from kit.reports.jobs import abandonment_json, abandonment_lines, completion_json, completion_lines
 from kit.reports.patches import patch_json, patch_lines
-from kit.transforms.raw_linkset import RawLinkset, parse_cache_map
-
-_TRANSFORMS = ("raw-linkset", "encrypt-fields")
 
 
 def _what_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """What to do: the options that plan and patch share."""
     for option in reversed(
         (
-            click.option(
-                "--transform",
-                "transforms",
-                type=click.Choice(_TRANSFORMS),
-                multiple=True,
-                default=("raw-linkset",),
-                show_default=True,
-                help="What to apply, in this order.",
-            ),
+            migration_options,
             trust_option,
             policy_option,
             time_option,
@@ -53,19 +43,7 @@ def _what_options(command: Callable[..., Any]) -> Callable[..., Any]:
                 is_flag=True,
                 help="Accept a base whose signatures were not verified; what is made of it says so for ever.",
             ),
-            click.option("--tenant", "tenants", multiple=True, metavar="T", help="Only this tenant; repeatable."),
             click.option("--limit", type=click.IntRange(0), metavar="N", help="Change at most N documents."),
-            click.option(
-                "--on-divergence",
-                type=click.Choice(("warn", "stop")),
-                default="warn",
-                show_default=True,
-                help="What to do where rawLinkset and the canonical linkset would disagree.",
-            ),
-            click.option(
-                "--cache-map", type=FILE, metavar="FILE", help="Where cached payloads are (schemas/cache-map.md)."
-            ),
-            encrypt_options,
             click.option(
                 "--created-at",
                 metavar="TIME",
@@ -83,15 +61,19 @@ def _what_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.command("plan")
 @kit_argument
 @_what_options
-def plan_command(kit: Path, as_json: bool, **what: Any) -> None:
+def plan_command(kit: Path, as_json: bool, **what: Any) -> int:
     """Show exactly what patch would change in KIT, and write nothing.
 
     \b
-    Example:
+    Examples:
       kit plan offline-kit.tar.zst --trusted-key publisher.pub.pem
+      kit plan offline-kit.tar.zst --trusted-key publisher.pub.pem --migration 20251031_raw_linkset --tenant acme
     """
-    report = plan(_request(kit, live=False, encryption=taken(what), **what))
+    report = plan(_request(kit, None, keeps_backup=True, **what))
     print_report(patch_lines(report), patch_json(report), as_json=as_json)
+    for stop in report.stops:
+        print_error(stop, exit_code(stop), as_json=False)
+    return exit_code(report.stops[0]) if report.stops else OK
 
 
 @click.command("patch")
@@ -132,6 +114,7 @@ def patch_command(
     Examples:
       kit patch kit.tar.zst -o patched.tar.zst --trusted-key publisher.pub.pem --signing-key site.pem
       kit patch kit.tar.zst --in-place --trusted-key publisher.pub.pem --signing-key site.pem
+      kit patch kit.tar.zst --in-place --trusted-key publisher.pub.pem --signing-key site.pem --migration job.json
       kit patch kit.tar.zst -o sealed.tar.zst --trusted-key publisher.pub.pem --signing-key site.pem
         --transform encrypt-fields --field-map concelier --keyring site.keyring --rollback-note "kit.tar.zst is kept"
     """
@@ -145,14 +128,13 @@ def patch_command(
     for name, text in (("--operator", operator), ("--environment", place)):
         if text == "":
             raise click.UsageError(f"{name} is empty; leave it away where there is nothing to say")
-    request = _request(kit, live=True, encryption=taken(what), **what)
+    request = _request(kit, rollback_note, keeps_backup=not no_backup, **what)
     destination = Output(
         path=output,
         key=private_key(signing_key, passphrase_fd),
         keep_backup=not no_backup,
         operator=operator,
         place=place,
-        rollback_note=rollback_note,
     )
     report = resume(request, destination) if again else patch(request, destination)
     if isinstance(report, Completion):
@@ -175,22 +157,19 @@ def _check_together(output: Path | None, *, in_place: bool, no_backup: bool, bot
 
 def _request(
     kit: Path,
+    note: str | None,
     *,
-    live: bool,
-    encryption: EncryptOptions,
-    transforms: tuple[str, ...],
+    keeps_backup: bool,
     trusted_keys: tuple[Path, ...],
     policy: Path | None,
     at: str | None,
     insecure_unverified_base: bool,
-    tenants: tuple[str, ...],
     limit: int | None,
-    on_divergence: str,
-    cache_map: Path | None,
     created_at: str | None,
     workers: int,
     maxima: tuple[str, ...],
     allow_links: bool,
+    **what: Any,
 ) -> PatchRequest:
     if insecure_unverified_base and (trusted_keys or policy):
         raise click.UsageError("--insecure-unverified-base and --trusted-key exclude each other, --trust too")
@@ -198,16 +177,11 @@ def _request(
         raise click.UsageError("--trust and --trusted-key exclude each other: a policy names its keys")
     if not insecure_unverified_base and not trusted_keys and policy is None:
         raise click.UsageError("name the publisher's key with --trusted-key (or say --insecure-unverified-base)")
-    cache = parse_cache_map(read_file(cache_map), where=str(cache_map)) if cache_map is not None else None
-    backfill = RawLinkset(tenants=frozenset(tenants) or None, stop_on_divergence=on_divergence == "stop")
-    backfill = backfill.with_cache(cache) if cache is not None else backfill
+    encryption = taken(what)
     time = moment(created_at, "--created-at")
     return PatchRequest(
         kit=kit,
-        transforms=tuple(
-            backfill if name == "raw-linkset" else encryption.transform(tenants, stop_at_errors=live)
-            for name in dict.fromkeys(transforms)
-        ),
+        migration=asked(what, encryption, note, keeps_backup=keeps_backup),
         keying=encryption.keying(time),
         trusted=None if insecure_unverified_base else trusted(trusted_keys),
         trust=anchor(policy, moment(at)),

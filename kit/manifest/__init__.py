@@ -18,11 +18,19 @@ from kit.manifest.location import (
     signature_of,
 )
 from kit.manifest.model import Manifest
-from kit.manifest.provenance import AppliedTransform, Artifact, DocumentChanges, PatchStatement, parse_statement
+from kit.manifest.provenance import (
+    AppliedMigration,
+    AppliedTransform,
+    Artifact,
+    DocumentChanges,
+    PatchStatement,
+    parse_statement,
+)
 from kit.manifest.shapes import Entry, Shape
 
 __all__ = [
     "MANIFEST_PATHS",
+    "AppliedMigration",
     "AppliedTransform",
     "Artifact",
     "CollectionSummary",

@@ -93,6 +93,35 @@ class AppliedTransform:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AppliedMigration:
+    """The description of the job that the step was (schemas/migration.md).
+
+    Attributes:
+        id: As its file calls it.
+        kind: What it may do to readers.
+        sha256: Of its description, canonical, as it was run.
+    """
+
+    id: str
+    kind: str
+    sha256: Sha256
+
+    @classmethod
+    def parse(cls, fields: Fields) -> Self:
+        """Read one.
+
+        Raises:
+            ManifestError: It is not exactly ``{id, kind, sha256}``.
+        """
+        fields.exactly(("id", "kind", "sha256"))
+        return cls(id=fields.text("id"), kind=fields.text("kind"), sha256=fields.digest("sha256"))
+
+    def to_json(self) -> dict[str, Any]:
+        """Print for ``strict_json.canonical``."""
+        return {"id": self.id, "kind": self.kind, "sha256": str(self.sha256)}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DocumentChanges:
     """Which documents of a changed collection member changed, and the digest of all of them as they were.
 
@@ -145,6 +174,7 @@ class PatchStatement:
         tool_name: The program.
         tool_version: Its version.
         transforms: What was applied, in order; not empty.
+        migration: The description of the job; a step of an early version has none.
         counts: What came of it, by name, such as ``raw-linkset.patched``.
         key_ids: The keys that sign the new manifest, sorted.
         operator: As given, or None.
@@ -176,6 +206,7 @@ class PatchStatement:
     base_generation: int
     generation: int
     documents: tuple[DocumentChanges, ...] = ()
+    migration: AppliedMigration | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Print the whole statement as a JSON value."""
@@ -199,6 +230,8 @@ class PatchStatement:
             predicate["valueDigests"] = {path: dict(fields) for path, fields in self.value_digests.items()}
         if self.documents:
             predicate["documents"] = [changes.to_json() for changes in self.documents]
+        if self.migration is not None:
+            predicate["migration"] = self.migration.to_json()
         predicate |= {name: text for name, text in given.items() if text is not None}
         return {
             "_type": STATEMENT_TYPE,
@@ -244,7 +277,7 @@ def _statement(fields: Fields) -> PatchStatement:
     predicate = fields.object("predicate")
     predicate.exactly(
         ("tool", "transforms", "counts", "keyIds", "createdAt", "materials", "baseGeneration", "generation"),
-        ("operator", "environment", "bundleId", "rollbackNote", "valueDigests", "documents"),
+        ("operator", "environment", "bundleId", "rollbackNote", "valueDigests", "documents", "migration"),
     )
     tool, counts = predicate.object("tool"), predicate.object("counts")
     tool.exactly(("name", "version"))
@@ -270,6 +303,7 @@ def _statement(fields: Fields) -> PatchStatement:
         base_generation=predicate.integer("baseGeneration"),
         generation=predicate.integer("generation"),
         documents=_documents(predicate),
+        migration=AppliedMigration.parse(predicate.object("migration")) if "migration" in predicate.members else None,
     )
     _check_sense(statement)
     return statement

@@ -15,6 +15,7 @@ from kit.encryption.counting import DIGEST_TOTAL, DIGEST_VALUES, ENCRYPTED, SKIP
 from kit.engine.rewrite import MemberChange, Rewrite
 from kit.engine.survey import Survey
 from kit.manifest import (
+    AppliedMigration,
     AppliedTransform,
     Artifact,
     CollectionSummary,
@@ -28,6 +29,7 @@ from kit.manifest import (
     TenantSummary,
     history_paths,
 )
+from kit.migrations import Migration
 from kit.signing import PrivateKey, dsse, jws
 from kit.transforms.coverage import NO_TENANT, Tally, is_observations
 from kit.transforms.protocol import Transform
@@ -54,11 +56,11 @@ class Step:
     location: Location
     manifest: Manifest
     rewrite: Rewrite
+    migration: Migration
     transforms: tuple[Transform, ...]
     created_at: Timestamp
     operator: str | None
     environment: str | None
-    rollback_note: str | None = None
 
 
 def make_generation(step: Step, key: PrivateKey) -> Generation:
@@ -99,7 +101,8 @@ def make_generation(step: Step, key: PrivateKey) -> Generation:
         key_ids=(key.public.key_id,),
         operator=step.operator,
         environment=step.environment,
-        rollback_note=step.rollback_note,
+        rollback_note=step.migration.rollback.note or None,
+        migration=AppliedMigration(id=step.migration.id, kind=step.migration.kind.value, sha256=step.migration.sha256),
         value_digests=_value_digests(step.rewrite),
         created_at=step.created_at,
         bundle_id=base.bundle_id,

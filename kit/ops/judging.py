@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from dataclasses import dataclass, replace as with_changes
 from pathlib import Path
 
@@ -11,11 +12,15 @@ from kit.engine.progress import Stage
 from kit.engine.survey import Survey, survey
 from kit.errors import DigestError, KitError, LimitError, OutputError, UntrustedError
 from kit.manifest import Manifest
+from kit.migrations import Validation
+from kit.ops.field_proof import FieldExpectation, prove_fields
 from kit.ops.generation import Generation
 from kit.ops.kits import OpenKit, beside, is_kept, opened
 from kit.ops.obligations import Beside, Expectation, Judgement, judge
-from kit.ops.patching import Output, PatchRequest
+from kit.ops.patching import Output, PatchReport, PatchRequest
 from kit.ops.verify import examine
+from kit.transforms.encrypt_fields import EncryptFields
+from kit.transforms.protocol import Transform
 from kit.values import Sha256
 
 
@@ -31,7 +36,7 @@ class Base:
     lookup_bytes: int
 
 
-def read_base(kit: OpenKit, request: PatchRequest, scratch: Path) -> Base:
+def read_base(kit: OpenKit, request: PatchRequest, transforms: tuple[Transform, ...], scratch: Path) -> Base:
     """Read the kit once, gather the lookups, and refuse it unless it is what its signers say.
 
     Raises:
@@ -47,8 +52,8 @@ def read_base(kit: OpenKit, request: PatchRequest, scratch: Path) -> Base:
             kit.reader,
             pipeline,
             keep=is_kept,
-            count=lambda member: not any(transform.handles(member.name) for transform in request.transforms),
-            transforms=request.transforms,
+            count=lambda member: not any(transform.handles(member.name) for transform in transforms),
+            transforms=transforms,
             lookup=lookup,
         )
         lookup.finish()
@@ -78,42 +83,78 @@ def decides(number: int, request: PatchRequest) -> bool:
 
 
 def reread(
-    work: Path, request: PatchRequest, output: Output, generation: Generation
+    work: Path, request: PatchRequest, done: PatchReport, output: Output, generation: Generation
 ) -> tuple[int | None, Sha256 | None]:
     """Read the finished kit from its file and judge it as a user will, before it gets its name.
 
     Raises:
         OutputError: It does not read back as what was to be written.
         LimitError: What is added to the kit takes it over a limit.
+        KitError: It is not what the migration's validation demands.
     """
-    try:
-        return _judge_again(work, request, output, generation)
-    except LimitError as error:
-        raise LimitError(f"the new kit would be over a limit: {error.what}", hint=error.hint) from error
-    except KitError as error:
-        raise OutputError(
-            f"the new kit does not read back: {error}",
-            where=str(work),
-            hint="the kit is untouched; check the disk and try again",
-        ) from error
+    wanted = done.migration.validation
+    looks_inside = bool(wanted - {Validation.INTEGRITY})
+    # Where no document is looked into, no workers are needed.
+    environment = request.environment if looks_inside else with_changes(request.environment, workers=1)
+    with ExitStack() as stack:
+        try:
+            kit = stack.enter_context(opened(work, environment))
+            judgement = _judge_again(kit, request, done, output, generation)
+            digest = kit.reader.stored_digest() if kit.reader.container is not Container.FOLDER else None
+            size = kit.reader.stored_bytes
+        except LimitError as error:
+            raise LimitError(f"the new kit would be over a limit: {error.what}", hint=error.hint) from error
+        except KitError as error:
+            raise OutputError(
+                f"the new kit does not read back: {error}",
+                where=str(work),
+                hint="the kit is untouched; check the disk and try again",
+            ) from error
+        if Validation.FIELDS in wanted:
+            for transform in done.transforms:
+                if isinstance(transform, EncryptFields):
+                    prove_fields(kit, judgement, _fields_expected(transform))
+        for obligation in judgement.obligations:
+            if obligation.error is not None and obligation.number in _VALIDATED:
+                failed = obligation.error
+                failed.what = f"the new kit fails the validation of {done.migration.id}: {failed.what}"
+                failed.hint = (
+                    "nothing was changed; the migration demands what this kit cannot have, or the run is wrong"
+                )
+                raise failed
+    return size, digest
+
+
+_VALIDATED = frozenset({7, 8})
+"""The obligations that a migration may demand or not; the others are always demanded."""
+
+
+def _fields_expected(transform: EncryptFields) -> FieldExpectation:
+    # With a key locked (another master key's, or one sealed to a public key alone) only the form can be judged.
+    keys = transform.keys if transform.keys.scopes.keys() <= transform.keys.opening.keys() else None
+    return FieldExpectation(
+        field_map=transform.field_map, profile=transform.profile, keys=keys, tenants=transform.partitions
+    )
 
 
 def _judge_again(
-    work: Path, request: PatchRequest, output: Output, generation: Generation
-) -> tuple[int | None, Sha256 | None]:
-    public = output.key.public
+    kit: OpenKit, request: PatchRequest, done: PatchReport, output: Output, generation: Generation
+) -> Judgement:
+    public, wanted = output.key.public, done.migration.validation
     expectation = Expectation(
         trusted={**(request.trusted or {}), public.key_id: public},
         trust=request.trust,
         allow_unsigned_history=request.trusted is None,
+        deep=Validation.DEEP in wanted,
+        require_raw_linkset=Validation.COVERAGE in wanted,
+        tenants=done.migration.tenants,
     )
-    # No document is looked into, so no workers are needed.
-    with opened(work, with_changes(request.environment, workers=1)) as kit:
-        judgement, _ = examine(kit, expectation, Stage.REREAD)
-        for obligation in judgement.obligations:
-            if obligation.error is not None and (obligation.number == 3 or decides(obligation.number, request)):
-                raise obligation.error
-        if judgement.manifest is None or judgement.manifest.sha256 != generation.manifest_sha256:
-            raise DigestError("it has another manifest than was written")
-        digest = kit.reader.stored_digest() if kit.reader.container is not Container.FOLDER else None
-        return kit.reader.stored_bytes, digest
+    judgement, _ = examine(kit, expectation, Stage.REREAD)
+    for obligation in judgement.obligations:
+        if obligation.error is None or obligation.number in _VALIDATED:
+            continue
+        if obligation.number == 3 or decides(obligation.number, request):
+            raise obligation.error
+    if judgement.manifest is None or judgement.manifest.sha256 != generation.manifest_sha256:
+        raise DigestError("it has another manifest than was written")
+    return judgement

@@ -25,6 +25,7 @@ from kit.encryption import (
 )
 from kit.encryption.master_keys import Random
 from kit.errors import UsageError
+from kit.migrations import Migration, StopRules
 from kit.transforms.encrypt_fields import EncryptFields
 from kit.transforms.protocol import Transform
 from kit.values import CollectionName, Timestamp
@@ -46,7 +47,12 @@ class Keying:
 
 
 def with_keys(
-    transforms: tuple[Transform, ...], found: Mapping[int, Needs], keying: Keying | None, *, live: bool
+    transforms: tuple[Transform, ...],
+    found: Mapping[int, Needs],
+    keying: Keying | None,
+    migration: Migration,
+    *,
+    live: bool = False,
 ) -> tuple[Transform, ...]:
     """Give ``transforms`` with the keys they need; only a live run writes the keyring.
 
@@ -54,6 +60,7 @@ def with_keys(
         transforms: The chain.
         found: What the first reading found that each encrypt-fields needs, by its position.
         keying: Where keys come from.
+        migration: What is run; its stop rules hold here too.
         live: Whether the keyring is written.
 
     Raises:
@@ -67,15 +74,17 @@ def with_keys(
     if keying is None or (live and keying.keyring is None):
         raise UsageError("encrypt-fields needs a keyring", hint="kit keyring init makes one; name it with --keyring")
     return tuple(
-        _keyed(transform, found[at], keying, live=live) if isinstance(transform, EncryptFields) else transform
+        _keyed(transform, found[at], keying, migration.stop_rules, live=live)
+        if isinstance(transform, EncryptFields)
+        else transform
         for at, transform in enumerate(transforms)
     )
 
 
-def _keyed(transform: EncryptFields, needs: Needs, keying: Keying, *, live: bool) -> EncryptFields:
+def _keyed(transform: EncryptFields, needs: Needs, keying: Keying, rules: StopRules, *, live: bool) -> EncryptFields:
     if needs.failure is not None and transform.stop_at_errors:
         raise needs.failure
-    needs.check()
+    needs.check(fraction=rules.partition_key_fraction, at_least=rules.partition_key_least)
     file, unlocked = _open(keying)
     provided = unlocked.provide(needs.values, profile=transform.profile, random=keying.random, now=keying.now)
     keys, stored = provided.key_set(), None

@@ -9,15 +9,11 @@ outside the job folder nothing changes before the last step; where no document c
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import replace as with_changes
 from pathlib import Path
-from typing import Any, Protocol
 
 from kit.archive import (
-    Container,
-    CountingDestination,
     Destination,
     Job,
     add_bytes,
@@ -29,21 +25,24 @@ from kit.archive import (
     require_free,
     staged,
 )
-from kit.engine.progress import Stage
-from kit.engine.rewrite import Request, Rewrite, rewrite, unchanged
 from kit.engine.work import close_lookups
 from kit.errors import DigestError, OutputError, UsageError
-from kit.ops.generation import Generation, Step, make_generation, parameters_digest
-from kit.ops.jobs import Completion, JournaledPasses, begin, check_options, codec_of, complete, ready, resumable
+from kit.migrations import Decision, Migration
+from kit.ops.generation import Generation, Step, make_generation
+from kit.ops.identity import at_time, identity_of, options_of, result_of
+from kit.ops.jobs import Completion, JournaledPasses, begin, check_options, complete, ready, resumable
 from kit.ops.judging import Base, read_base, reread
 from kit.ops.keying import with_keys
 from kit.ops.kits import OpenKit, opened
+from kit.ops.passes import CountingPasses, transform_kit
 from kit.ops.patching import Output, PatchReport, PatchRequest
 from kit.ops.signers import require_standing
+from kit.ops.stopping import broken_rules
 from kit.signing import PrivateKey, archive_signature
-from kit.transforms.encrypt_fields import EncryptFields, check_order
+from kit.transforms.encrypt_fields import EncryptFields
+from kit.transforms.protocol import Transform
 from kit.trust import Anchor, Role, Subject, authorised
-from kit.values import CollectionMember, MemberPath, Sha256, Timestamp
+from kit.values import Sha256, Timestamp
 
 __all__ = ["Output", "PatchReport", "PatchRequest", "patch", "plan", "resume"]
 
@@ -57,14 +56,17 @@ def plan(request: PatchRequest) -> PatchReport:
     Raises:
         KitError: As :func:`patch`, as far as it can be told without writing.
     """
+    migration = request.described()
+    request = _paced(request, migration)
     with ExitStack() as stack:
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="kit-plan-")))
         kit = stack.enter_context(opened(request.kit, request.environment))
         stack.callback(close_lookups)
-        base = read_base(kit, request, scratch)
-        request = _keyed(request, base, live=False)
-        passes = _CountingPasses(kit.reader.container)
-        done = _transform(kit, request, base, passes)
+        counting = tuple(map(_counting_errors, migration.transforms))
+        base = read_base(kit, request, counting, scratch)
+        transforms = with_keys(counting, base.survey.needs, request.keying, migration)
+        passes = CountingPasses(kit.reader.container)
+        done = transform_kit(kit, request, transforms, base, passes)
         encoded = passes.latest.encoded
         return PatchReport(
             kit=request.kit,
@@ -72,7 +74,8 @@ def plan(request: PatchRequest) -> PatchReport:
             container=kit.reader.container,
             stored_bytes=kit.reader.stored_bytes,
             base=base.judgement,
-            transforms=request.transforms,
+            migration=migration,
+            transforms=transforms,
             rewrite=done,
             created_at=request.created_at,
             generation=None,
@@ -81,6 +84,7 @@ def plan(request: PatchRequest) -> PatchReport:
             output_sha256=None,
             backup=None,
             temp_bytes=2 * encoded + base.lookup_bytes if done.changed else base.lookup_bytes,
+            stops=broken_rules(migration, done),
         )
 
 
@@ -93,7 +97,8 @@ def patch(request: PatchRequest, output: Output) -> PatchReport:
         KitError: The base is refused, a document is malformed, or a stop rule holds; in every case the kit and all
             beside it are as they were.
     """
-    _check_request(request, output)
+    migration = request.described(output.rollback_note)
+    _check_request(migration, output)
     if request.trust is not None:
         _check_patcher(request.trust, output.key.public.key_id, request.created_at)
     if output.path is not None:
@@ -102,7 +107,7 @@ def patch(request: PatchRequest, output: Output) -> PatchReport:
         kit = stack.enter_context(opened(request.kit, request.environment))
         job = stack.enter_context(Job(output.path or request.kit))
         stack.enter_context(resumable(job))
-        return _run(kit, job, request, output)
+        return _run(kit, job, _paced(request, migration), migration, output)
 
 
 def resume(request: PatchRequest, output: Output) -> PatchReport | Completion:
@@ -113,14 +118,15 @@ def resume(request: PatchRequest, output: Output) -> PatchReport | Completion:
         DigestError: It is another kit than the run began with; says in what.
         KitError: As :func:`patch`.
     """
-    _check_request(request, output)
+    migration = request.described(output.rollback_note)
+    _check_request(migration, output)
     with ExitStack() as stack:
         job = stack.enter_context(Job(output.path or request.kit, resume=True))
         stack.enter_context(resumable(job))
         job.keep = True  # until it is certain that this is the same run
         if job.journal.begun is not None and request.created_now:
-            request = _at(request, Timestamp.parse(job.journal.begun.body["options"]["createdAt"]))
-        check_options(job, _options(request, output))
+            request = at_time(request, Timestamp.parse(job.journal.begun.body["options"]["createdAt"]))
+        check_options(job, options_of(request, migration, output))
         if request.trust is not None:
             _check_patcher(request.trust, output.key.public.key_id, request.created_at)
         completion = complete(job, request.kit)
@@ -131,28 +137,31 @@ def resume(request: PatchRequest, output: Output) -> PatchReport | Completion:
             _require_place(request.kit, output.path)
         job.clear()
         kit = stack.enter_context(opened(request.kit, request.environment))
-        return _run(kit, job, request, output)
+        return _run(kit, job, _paced(request, migration), migration, output)
 
 
-def _run(kit: OpenKit, job: Job, request: PatchRequest, output: Output) -> PatchReport:
+def _run(kit: OpenKit, job: Job, request: PatchRequest, migration: Migration, output: Output) -> PatchReport:
     """Do what both have in common: everything, or what the journal of ``job`` leaves to do."""
     target = output.path or request.kit
     with ExitStack() as stack:
         stack.callback(close_lookups)
-        base = read_base(kit, request, job.folder)
-        request = _keyed(request, base, live=True)
-        begin(job, _options(request, output), _identity(kit, request, base))
+        base = read_base(kit, request, migration.transforms, job.folder)
+        transforms = with_keys(migration.transforms, base.survey.needs, request.keying, migration, live=True)
+        begin(job, options_of(request, migration, output), identity_of(kit, base, transforms))
         job.keep = False
         passes = JournaledPasses(job, kit.reader.container, request.environment)
         stack.callback(passes.release)
-        done = _transform(kit, request, base, passes)
+        done = transform_kit(kit, request, transforms, base, passes)
+        for broken in broken_rules(migration, done):
+            raise broken
         report = PatchReport(
             kit=request.kit,
             live=True,
             container=kit.reader.container,
             stored_bytes=kit.reader.stored_bytes,
             base=base.judgement,
-            transforms=request.transforms,
+            migration=migration,
+            transforms=transforms,
             rewrite=done,
             created_at=request.created_at,
             generation=None,
@@ -165,16 +174,16 @@ def _run(kit: OpenKit, job: Job, request: PatchRequest, output: Output) -> Patch
         if not done.changed:
             if output.path is not None:
                 switch = copy_kit(kit.reader, job.folder, output.path)
-                ready(job, switch, _result(report))
+                ready(job, switch, result_of(report))
                 perform(switch)
             return report
         in_place = output.path is None
         if in_place and output.keep_backup:
             # Only now: a run that changes nothing needs no backup, and is not refused for the one an earlier run left.
             require_backup_free(request.kit)
-        generation = _finish(request, output, base, done, passes.destination)
+        generation = _finish(report, output, base, passes.destination)
         work = passes.destination.assemble()
-        size, digest = reread(work, request, output, generation)
+        size, digest = reread(work, request, report, output, generation)
         if in_place and not kit.reader.is_still_named():
             raise DigestError("was replaced while it was being patched", where=str(request.kit), hint=_AGAIN)
         report = with_changes(
@@ -195,73 +204,33 @@ def _run(kit: OpenKit, job: Job, request: PatchRequest, output: Output) -> Patch
             in_place=in_place,
             keep_backup=output.keep_backup,
         )
-        ready(job, switch, _result(report))
+        ready(job, switch, result_of(report))
         perform(switch)
         return report
 
 
-def _keyed(request: PatchRequest, base: Base, *, live: bool) -> PatchRequest:
-    transforms = with_keys(request.transforms, base.survey.needs, request.keying, live=live)
-    return with_changes(request, transforms=transforms)
-
-
-def _at(request: PatchRequest, time: Timestamp) -> PatchRequest:
-    keying = with_changes(request.keying, now=time) if request.keying is not None else None
-    return with_changes(request, created_at=time, keying=keying)
-
-
-def _options(request: PatchRequest, output: Output) -> dict[str, Any]:
-    """Name all that decides the bytes of the result and its names, besides the kit: a resumed run must agree."""
-    return {
-        "transforms": [
-            {"name": t.name, "version": t.version, "parameters": str(parameters_digest(t))} for t in request.transforms
-        ],
-        "limit": request.limit,
-        "createdAt": str(request.created_at),
-        "in-place": output.path is None,
-        "backup": output.path is None and output.keep_backup,
-        "signing-key": output.key.public.key_id,
-        "operator": output.operator,
-        "environment": output.place,
-        "rollback-note": output.rollback_note,
-    }
-
-
-def _identity(kit: OpenKit, request: PatchRequest, base: Base) -> dict[str, Any]:
-    """Name the kit that is read, and the data keys it is sealed with."""
-    archive = base.beside.archive
-    facts: dict[str, Any] = {
-        "container": kit.reader.container.value,
-        "manifest": base.manifest.sha256.hex,
-        "dataKeys": sorted(
-            key for t in request.transforms if isinstance(t, EncryptFields) for key in t.keys.sealing.values()
-        ),
-    }
-    if archive is not None:
-        return facts | {"size": kit.reader.stored_bytes, "sha256": archive.hex}
-    return facts | {"members": {path.text: digest.hex for path, (digest, _) in sorted(base.survey.members.items())}}
-
-
-def _result(report: PatchReport) -> dict[str, Any]:
-    """Name what is known of the result before it gets its name, for a process that only has to finish that."""
-    generation = report.generation
-    return {
-        "outputBytes": report.output_bytes,
-        "outputSha256": report.output_sha256.hex if report.output_sha256 is not None else None,
-        "generation": generation.number if generation is not None else None,
-        "manifestSha256": generation.manifest_sha256.hex if generation is not None else None,
-        "signedBy": generation.key_id if generation is not None else None,
-    }
-
-
-def _check_request(request: PatchRequest, output: Output) -> None:
-    check_order([transform.name for transform in request.transforms])
-    mutating = [transform.name for transform in request.transforms if transform.kind != "additive-optional"]
-    if mutating and not output.rollback_note:
+def _check_request(migration: Migration, output: Output) -> None:
+    if migration.needs_note and not migration.rollback.note:
         raise UsageError(
-            f"{mutating[0]} changes what readers see, so it needs a note on how to go back",
+            f"{migration.id} is of the kind {migration.kind}, which changes what readers see, so it needs a note on how"
+            " to go back",
             hint="say it with --rollback-note; it becomes part of the signed provenance",
         )
+    if migration.rollback.decision is Decision.RESTORE_BACKUP and output.path is None and not output.keep_backup:
+        raise UsageError(
+            "the way back is to restore the backup, and none would be kept",
+            hint="leave --no-backup away, or decide to restore a copy of your own (restore-copy)",
+        )
+
+
+def _paced(request: PatchRequest, migration: Migration) -> PatchRequest:
+    """Have progress told every so many documents as the migration says."""
+    return with_changes(request, environment=with_changes(request.environment, batch_documents=migration.batch_size))
+
+
+def _counting_errors(transform: Transform) -> Transform:
+    """Let a dry run name every faulty value, where a live one stops at the first."""
+    return with_changes(transform, stop_at_errors=False) if isinstance(transform, EncryptFields) else transform
 
 
 def _check_patcher(trust: Anchor, key_id: str, created_at: Timestamp) -> None:
@@ -288,71 +257,9 @@ def _require_place(kit: Path, place: Path) -> None:
     require_free(place)
 
 
-class _Passes(Protocol):
-    """Where the passes of a run write to."""
-
-    def found(self, collections: Mapping[MemberPath, CollectionMember]) -> Rewrite | None:
-        """Give what the first pass found, where only the second is left to do."""
-        ...
-
-    def first(self) -> Destination:
-        """Make the destination of the first pass."""
-        ...
-
-    def second(self, done: Rewrite) -> Destination:
-        """Make the destination of the second pass, after a first that did ``done``."""
-        ...
-
-
-class _CountingPasses:
-    """The passes of a plan."""
-
-    def __init__(self, container: Container) -> None:
-        self._codec = codec_of(container)
-        self.latest = CountingDestination(codec=self._codec)
-
-    def found(self, collections: Mapping[MemberPath, CollectionMember]) -> Rewrite | None:  # noqa: ARG002
-        """See :class:`_Passes`."""
-        return None
-
-    def first(self) -> Destination:
-        """See :class:`_Passes`."""
-        return self.latest
-
-    def second(self, done: Rewrite) -> Destination:  # noqa: ARG002
-        """See :class:`_Passes`."""
-        self.latest = CountingDestination(codec=self._codec)
-        return self.latest
-
-
-def _transform(kit: OpenKit, request: PatchRequest, base: Base, passes: _Passes) -> Rewrite:
-    """Rewrite the kit into a destination; a second time where a handled member turned out not to change.
-
-    The first pass has the counts of every member; the second only differs in carrying the idle ones verbatim.
-    """
-    location = base.judgement.location
-    defer = frozenset({location.manifest, location.signature}) if location is not None else frozenset[MemberPath]()
-    todo = Request(
-        transforms=request.transforms,
-        lookup=base.lookup,
-        created_at=request.created_at,
-        limit=request.limit,
-        defer=defer,
-    )
-    done = passes.found(base.survey.collections)
-    if done is None:
-        with kit.pipeline(Stage.REWRITE) as pipeline:
-            done = rewrite(kit.reader, base.survey, passes.first(), pipeline, todo)
-    idle = unchanged(done)
-    if not idle or not done.changed:
-        return done
-    with kit.pipeline(Stage.CARRY) as pipeline:
-        again = rewrite(kit.reader, base.survey, passes.second(done), pipeline, with_changes(todo, leave=idle))
-    return with_changes(done, deferred=again.deferred)
-
-
-def _finish(request: PatchRequest, output: Output, base: Base, done: Rewrite, destination: Destination) -> Generation:
+def _finish(report: PatchReport, output: Output, base: Base, destination: Destination) -> Generation:
     """Make the new generation's own members and write them: those of the base in their places, new ones last."""
+    done = report.rewrite
     if base.judgement.location is None:
         raise OutputError("a judged kit without a manifest")
     generation = make_generation(
@@ -361,11 +268,11 @@ def _finish(request: PatchRequest, output: Output, base: Base, done: Rewrite, de
             location=base.judgement.location,
             manifest=base.manifest,
             rewrite=done,
-            transforms=request.transforms,
-            created_at=request.created_at,
+            migration=report.migration,
+            transforms=report.transforms,
+            created_at=report.created_at,
             operator=output.operator,
             environment=output.place,
-            rollback_note=output.rollback_note,
         ),
         output.key,
     )
@@ -374,7 +281,7 @@ def _finish(request: PatchRequest, output: Output, base: Base, done: Rewrite, de
             raise DigestError("is there already, though lineage does not name it", where=str(path))
     for path, data in sorted(generation.files.items()):
         slot = done.deferred.get(path) or destination.open(path, mode=_NEW_FILE_MODE)
-        add_bytes(destination, slot, data, mtime=request.created_at)
+        add_bytes(destination, slot, data, mtime=report.created_at)
     return generation
 
 

@@ -8,6 +8,8 @@ from pathlib import Path
 
 from kit.archive import Container
 from kit.engine.rewrite import Rewrite
+from kit.errors import StoppedError, UsageError
+from kit.migrations import Migration
 from kit.ops.generation import Generation
 from kit.ops.keying import Keying
 from kit.ops.kits import Environment
@@ -23,7 +25,9 @@ class PatchRequest:
     """What to do to which kit, and how; the same for plan and patch."""
 
     kit: Path
-    transforms: tuple[Transform, ...]
+    transforms: tuple[Transform, ...] = ()
+    """Shorthand for the migration that :meth:`kit.migrations.Migration.of` makes of them."""
+    migration: Migration | None = None
     trusted: Mapping[str, PublicKey] | None
     """By key id; None accepts a base whose signatures were not verified (``--insecure-unverified-base``)."""
     created_at: Timestamp
@@ -35,6 +39,19 @@ class PatchRequest:
     """Needed by encrypt-fields."""
     limit: int | None = None
     environment: Environment = field(default_factory=Environment)
+
+    def described(self, note: str | None = None) -> Migration:
+        """Give the migration that is run: the one way in which plan, patch and resume know what to do.
+
+        Args:
+            note: How to go back, where that is said of this run and not by the migration.
+
+        Raises:
+            UsageError: Neither migration nor transforms are given, or both; or the transforms go in no migration.
+        """
+        if (self.migration is None) == (not self.transforms):
+            raise UsageError("say what to do: either by a migration or by transforms")
+        return (self.migration or Migration.of(self.transforms)).with_note(note)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +66,7 @@ class Output:
     place: str | None = None
     """The environment it is done in, as the operator names it."""
     rollback_note: str | None = None
-    """How to go back; a step that changes what readers see is refused without one."""
+    """How to go back, in place of what the migration says; one that can change what readers see needs it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +78,9 @@ class PatchReport:
     container: Container
     stored_bytes: int | None
     base: Judgement
+    migration: Migration
     transforms: tuple[Transform, ...]
+    """As they were run, with keys."""
     rewrite: Rewrite
     created_at: Timestamp
     generation: Generation | None
@@ -74,6 +93,8 @@ class PatchReport:
     backup: Path | None
     temp_bytes: int
     """Room the run needed beside the output, or would need."""
+    stops: tuple[StoppedError, ...] = ()
+    """Of a plan: the stop rules that would end the run."""
 
     @property
     def changed(self) -> int:

@@ -33,6 +33,7 @@ def patch_json(report: PatchReport) -> dict[str, Any]:
         "storedBytes": report.stored_bytes,
         "createdAt": str(report.created_at),
         "base": judgement_json(report.base),
+        "migration": {"sha256": str(report.migration.sha256), "document": report.migration.to_json()},
         "transforms": [
             {"name": t.name, "version": t.version, "parametersSha256": str(parameters_digest(t))}
             for t in report.transforms
@@ -54,6 +55,7 @@ def patch_json(report: PatchReport) -> dict[str, Any]:
             for path, transform, finding in report.rewrite.findings
         ],
         "omittedFindings": report.rewrite.omitted_findings,
+        "stops": [str(stop) for stop in report.stops],
         "generation": generation.number if generation else None,
         "manifestSha256": str(generation.manifest_sha256) if generation else None,
         "signedBy": [generation.key_id] if generation else [],
@@ -110,8 +112,10 @@ def patch_lines(report: PatchReport) -> Iterator[str]:
     if not report.changed:
         yield from _unchanged_lines(report)
     elif not report.live:
+        yield f"migration {report.migration.id}, sha256 {report.migration.sha256.hex}"
         yield f"would write about {report.output_bytes:,} bytes, in {report.temp_bytes:,} bytes of temporary space"
-        yield f"nothing was written; kit patch would change {report.changed:,} documents"
+        would = "be stopped" if report.stops else f"change {report.changed:,} documents"
+        yield f"nothing was written; kit patch would {would}"
     else:
         yield from _written_lines(report)
 

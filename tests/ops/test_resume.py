@@ -19,6 +19,7 @@ from jsonschema import Draft202012Validator
 from kit.archive import Job
 from kit.cli import kit as command_line
 from kit.errors import DigestError, KitError, OutputError, UsageError
+from kit.migrations import Migration, StopRules
 from kit.ops.jobs import Completion, _difference, abandon
 from kit.ops.kits import Environment
 from kit.ops.patch import Output, PatchReport, PatchRequest, patch, resume
@@ -81,6 +82,16 @@ def patched(start: Path, tmp_path: Path) -> bytes:
     out = tmp_path / "out.tar.zst"
     patch(request_for(start / "kit.tar.zst"), output(out))
     return out.read_bytes()
+
+
+def test_a_run_is_not_gone_on_with_under_another_migration(struck: list[Path]) -> None:
+    # It changes no byte of this kit: only the digest tells.
+    other = replace(Migration.of((RawLinkset(),)), stop_rules=StopRules(most_unresolvable=1000))
+    kit = struck[0] / "kit.tar.zst"
+    with pytest.raises(UsageError, match="options: migration was 20251031_raw_linkset") as caught:
+        resume(request_for(kit, migration=other, transforms=()), output())
+    assert "transforms" not in str(caught.value)
+    assert kit.with_name("kit.tar.zst.kit-job").exists()
 
 
 def test_what_a_failing_disk_left_is_resumed_to_the_same_bytes(struck: list[Path], patched: bytes) -> None:

@@ -8,6 +8,7 @@ from textwrap import dedent
 
 import pytest
 
+from kit.migrations import built_in
 from kit.reports.coverage import share
 from kit.reports.table import table
 from kit.transforms.coverage import TenantCoverage
@@ -94,7 +95,9 @@ CHANGES = """
 
 
 def test_plan(desk: Desk) -> None:
+    digest = built_in("20251031_raw_linkset", random=bytes).sha256.hex
     assert shown(kit("plan", KIT, *desk.trust("vendor"), "--workers", 1)) == text(f"""{CHANGES}
+    migration 20251031_raw_linkset, sha256 {digest}
     would write about 4,790 bytes, in N bytes of temporary space
     nothing was written; kit patch would change 3 documents
     """)
@@ -252,8 +255,19 @@ class TestJson:
         planned = kit("plan", KIT, *desk.trust("vendor"), "--workers", 1, "--json")
         report = desk.patch(KIT, "--in-place", "--json").json if live else planned.json
         assert set(report) == {
-            *("schemaVersion", "tool", "kit", "live", "container", "storedBytes", "createdAt", "base", "transforms"),
-            *("changed", "collections", "outcomes", "counts", "fields", "findings", "omittedFindings", "generation"),
+            *("schemaVersion", "tool", "kit", "live", "container", "storedBytes", "createdAt", "base", "migration"),
+            *(
+                "transforms",
+                "stops",
+                "changed",
+                "collections",
+                "outcomes",
+                "counts",
+                "fields",
+                "findings",
+                "omittedFindings",
+                "generation",
+            ),
             *("manifestSha256", "signedBy", "output", "outputBytes", "outputSha256", "backup", "tempBytes"),
         }
         assert report["outcomes"]["raw-linkset"]["acme"] == {"content": 1, "null": 1, "unresolvable": 1}

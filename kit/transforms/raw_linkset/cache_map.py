@@ -21,6 +21,13 @@ class CacheMap:
     collection: str
     places: shape.DocumentShape
 
+    def to_json(self) -> dict[str, Any]:
+        """Print it with every field named; ``parse_cache_map`` reads it back."""
+        names = {name: _NAMES.get(name, name) for name in sorted(_FIELDS)}
+        places: dict[str, shape.Place] = {given: getattr(self.places, name) for given, name in names.items()}
+        fields = {given: [".".join(path) for path in place.paths] for given, place in places.items()}
+        return {"schemaVersion": "1", "collection": self.collection, "fields": fields}
+
 
 def parse_cache_map(data: bytes, *, where: str) -> CacheMap:
     """Read a cache map; fields that it does not name stay where they are by default.

@@ -1,0 +1,114 @@
+"""The options that say what to do: a migration by its file, or the flags that are shorthand for one."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import click
+from click.core import ParameterSource
+
+from kit.cli.encrypting import EncryptOptions, encrypt_options
+from kit.cli.options import FILE, read_file
+from kit.errors import UnreadableError
+from kit.migrations import BUILT_IN, Decision, Migration, Validation, built_in, parse_migration
+from kit.transforms.raw_linkset import RawLinkset, parse_cache_map
+
+_TRANSFORMS = ("raw-linkset", "encrypt-fields")
+_IN_THE_FILE = ("transforms", "on_divergence", "cache_map", "field_map", "profile", "iv")
+"""What a migration file says, so that no flag beside it may."""
+
+
+def migration_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """What to do: the options that plan and patch share."""
+    for option in reversed(
+        (
+            click.option(
+                "--migration",
+                metavar="MIGRATION",
+                help=f"What to apply, as a file says (schemas/migration.md); or {', or '.join(BUILT_IN)}.",
+            ),
+            click.option(
+                "--transform",
+                "transforms",
+                type=click.Choice(_TRANSFORMS),
+                multiple=True,
+                default=("raw-linkset",),
+                show_default=True,
+                help="What to apply, in this order: shorthand for a migration.",
+            ),
+            click.option("--tenant", "tenants", multiple=True, metavar="T", help="Only this tenant; repeatable."),
+            click.option(
+                "--on-divergence",
+                type=click.Choice(("warn", "stop")),
+                default="warn",
+                show_default=True,
+                help="What to do where rawLinkset and the canonical linkset would disagree.",
+            ),
+            click.option(
+                "--cache-map", type=FILE, metavar="FILE", help="Where cached payloads are (schemas/cache-map.md)."
+            ),
+            encrypt_options,
+            click.option(
+                "--validate",
+                "validations",
+                type=click.Choice([word.value for word in Validation]),
+                multiple=True,
+                help="What the new kit must stand before it gets its name, besides integrity; repeatable.",
+            ),
+        )
+    ):
+        command = option(command)
+    return command
+
+
+def asked(what: dict[str, Any], encryption: EncryptOptions, note: str | None, *, keeps_backup: bool) -> Migration:
+    """Make the migration of the options, which are taken out of what click hands over.
+
+    Raises:
+        UsageError: They contradict each other.
+        UnreadableError: A file is not there.
+        ContentError: A migration, cache map or field map is refused.
+    """
+    name: str | None = what.pop("migration")
+    names: tuple[str, ...] = what.pop("transforms")
+    tenants = frozenset(what.pop("tenants")) or None
+    stopping, cache_map = what.pop("on_divergence") == "stop", what.pop("cache_map")
+    validation = frozenset(Validation(word) for word in what.pop("validations"))
+    if name is not None:
+        _refuse_others()
+        found = _named(name).narrowed(tenants)
+        found = replace(found, validation=found.validation | validation)
+    else:
+        backfill = RawLinkset(tenants=tenants, stop_on_divergence=stopping)
+        if cache_map is not None:
+            backfill = backfill.with_cache(parse_cache_map(read_file(cache_map), where=str(cache_map)))
+        found = Migration.of(
+            tuple(backfill if one == "raw-linkset" else encryption.transform(tenants) for one in dict.fromkeys(names)),
+            validation=validation,
+        )
+        if found.rollback.decision is Decision.RESTORE_BACKUP and not keeps_backup:
+            found = replace(found, rollback=replace(found.rollback, decision=Decision.RESTORE_COPY))
+    return found.with_note(note)
+
+
+def _named(name: str) -> Migration:
+    if name in BUILT_IN:
+        return built_in(name, random=os.urandom)
+    try:
+        data = read_file(Path(name))
+    except UnreadableError as error:
+        error.hint = f"a file, or one of {', '.join(BUILT_IN)}"
+        raise
+    return parse_migration(data, random=os.urandom, where=name)
+
+
+def _refuse_others() -> None:
+    context = click.get_current_context()
+    for parameter in context.command.params:
+        given = context.get_parameter_source(parameter.name or "") is not ParameterSource.DEFAULT
+        if parameter.name in _IN_THE_FILE and given:
+            raise click.UsageError(f"{parameter.opts[0]} goes without --migration, whose file says it")

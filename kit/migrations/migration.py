@@ -1,0 +1,248 @@
+"""The value: one description of a job, whether it came from a file, from options or from a program.
+
+Laws: equal descriptions have equal digests, however they were written down; ``parse_migration(m.to_bytes()) == m`` for
+whatever is made of the transforms that a file can name; a kind never says less than what the transforms do.
+"""
+
+from __future__ import annotations
+
+import enum
+import re
+from dataclasses import dataclass, field, replace
+from typing import Any, Self
+
+from kit.engine.progress import BATCH_DOCUMENTS
+from kit.errors import UsageError
+from kit.migrations import steps
+from kit.transforms.encrypt_fields import check_order
+from kit.transforms.protocol import Transform
+from kit.values import Sha256, strict_json
+
+SCHEMA_VERSION = "1"
+_ID = re.compile(r"[0-9]{8}_[a-z0-9]+(_[a-z0-9]+)*")
+_SINCE = "20251031"
+"""The day from which observations carry rawLinkset: the date of what comes with the package."""
+
+
+class Kind(enum.StrEnum):
+    """What a migration may do to those who read the documents."""
+
+    ADDITIVE_OPTIONAL = "additive-optional"
+    ADDITIVE_REQUIRED = "additive-required"
+    ENUM_EXPANSION = "enum-expansion"
+    RENAME = "rename"
+    PARTITION_KEY = "partition-key"
+    OWNERSHIP = "ownership"
+    ENCRYPTED_FIELD = "encrypted-field"
+
+
+_OF_TRANSFORMS = {
+    Kind.ADDITIVE_OPTIONAL: {"additive-optional"},
+    Kind.ADDITIVE_REQUIRED: {"additive-optional"},
+    Kind.ENCRYPTED_FIELD: {"additive-optional", "encrypted-field"},
+}
+"""Which kinds of transforms each kind of migration may hold; no transform does the others."""
+
+
+class Validation(enum.StrEnum):
+    """What is demanded of the finished kit before it gets its name; obligations of schemas/verify-report.md."""
+
+    INTEGRITY = "integrity"
+    """Obligations 1 to 6: always."""
+    DEEP = "deep"
+    """Obligation 7: every document well-formed, and what was appended the only change."""
+    COVERAGE = "coverage"
+    """Obligation 8: every selected observation has rawLinkset."""
+    FIELDS = "fields"
+    """Every mapped value is an envelope that opens and holds what was there."""
+
+
+class Decision(enum.StrEnum):
+    """How a site goes back."""
+
+    LEAVE = "leave"
+    """Nothing is undone: readers pass over what was added."""
+    RESTORE_BACKUP = "restore-backup"
+    """The old kit is put back: the base beside which the result was written, or the backup of a patch in place."""
+    RESTORE_COPY = "restore-copy"
+    """A copy that the site keeps elsewhere is put back."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rollback:
+    """How to go back, as decided before."""
+
+    decision: Decision
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StopRules:
+    """When a run ends with nothing changed, besides the errors that always end it."""
+
+    stop_on_divergence: bool = False
+    """At the first document whose rawLinkset and linkset would disagree."""
+    most_divergent: int | None = None
+    """Above so many such documents."""
+    most_unresolvable: int | None = None
+    """Above so many documents for which there is no source."""
+    partition_key_fraction: float = 0.001
+    partition_key_least: int = 10
+    """Above both this part of the documents and this number of them without partition key."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Migration:
+    """See the module docstring."""
+
+    id: str
+    """``yyyymmdd_name``."""
+    kind: Kind
+    description: str
+    transforms: tuple[Transform, ...]
+    """In the order they are applied, with selection and stop rules in them."""
+    tenants: frozenset[str] | None = None
+    """Only documents of these; None for all."""
+    product_id: str | None = None
+    """Only documents of this product; None for all."""
+    batch_size: int = BATCH_DOCUMENTS
+    """Documents after which progress is told."""
+    stop_rules: StopRules = field(default_factory=StopRules)
+    validation: frozenset[Validation] = frozenset({Validation.INTEGRITY})
+    rollback: Rollback
+
+    def __post_init__(self) -> None:
+        """Refuse what contradicts itself.
+
+        Raises:
+            UsageError: The id is no ``yyyymmdd_name``; there is no transform, one twice, or they stand in an order that
+                cannot work; the kind says less than the transforms do, or what no transform does; a validation is
+                of a transform that is not there.
+        """
+        names = [transform.name for transform in self.transforms]
+        if not _ID.fullmatch(self.id):
+            raise UsageError(f"{self.id!r} is no id of a migration: yyyymmdd_name is expected")
+        if not names or len(set(names)) < len(names):
+            raise UsageError("a migration has at least one transform, and each one once")
+        check_order(names)
+        if self.kind not in _OF_TRANSFORMS:
+            raise UsageError(f"no transform of this version makes a migration of the kind {self.kind}")
+        wrong = [t.name for t in self.transforms if t.kind not in _OF_TRANSFORMS[self.kind]]
+        if wrong or (self.kind is Kind.ENCRYPTED_FIELD and "encrypted-field" not in {t.kind for t in self.transforms}):
+            raise UsageError(f"the kind {self.kind} is not what {wrong[0] if wrong else names[0]} does")
+        for validation, needed in ((Validation.COVERAGE, steps.RAW_LINKSET), (Validation.FIELDS, steps.ENCRYPT_FIELDS)):
+            if validation in self.validation and needed not in names:
+                raise UsageError(f"the validation {validation} is of {needed}, which is not among the transforms")
+        if self.batch_size < 1:
+            raise UsageError("a batch is of at least one document")
+        object.__setattr__(self, "validation", self.validation | {Validation.INTEGRITY})
+
+    @classmethod
+    def of(
+        cls,
+        transforms: tuple[Transform, ...],
+        *,
+        stop_rules: StopRules | None = None,
+        validation: frozenset[Validation] = frozenset(),
+        rollback: Rollback | None = None,
+    ) -> Self:
+        """Describe a job by its transforms alone; selection and what stops it are read off them.
+
+        Raises:
+            UsageError: As of the value; or the transforms select different tenants.
+        """
+        selections = {steps.tenants_of(t) for t in transforms if t.name in steps.KNOWN}
+        if len(selections) > 1:
+            raise UsageError("the transforms of one migration select the same tenants")
+        stopping = any(steps.stops_on_divergence(transform) for transform in transforms)
+        kind = _kind_of(transforms)
+        decision = Decision.LEAVE if kind is Kind.ADDITIVE_OPTIONAL else Decision.RESTORE_BACKUP
+        return cls(
+            id=f"{_SINCE}_{'_and_'.join(steps.slug(transform) for transform in transforms)}",
+            kind=kind,
+            description=" ".join(filter(None, (steps.DESCRIPTIONS.get(t.name, "") for t in transforms))),
+            transforms=transforms,
+            tenants=selections.pop() if selections else None,
+            stop_rules=replace(stop_rules or StopRules(), stop_on_divergence=stopping),
+            validation=validation,
+            rollback=rollback or Rollback(decision=decision),
+        )
+
+    @classmethod
+    def made(
+        cls, *, transforms: tuple[Transform, ...], tenants: frozenset[str] | None, product_id: str | None, **rest: Any
+    ) -> Self:
+        """Describe a job by transforms without selection and stop rules, which are put into them.
+
+        Raises:
+            UsageError: As of the value; or a transform cannot select by product.
+        """
+        rules: StopRules = rest.get("stop_rules", StopRules())
+        applied = tuple(
+            steps.selecting(t, tenants, product_id, stop_on_divergence=rules.stop_on_divergence) for t in transforms
+        )
+        return cls(transforms=applied, tenants=tenants, product_id=product_id, **rest)
+
+    @property
+    def needs_note(self) -> bool:
+        """Whether a live run must say how to go back: it can change what readers see."""
+        return self.kind is not Kind.ADDITIVE_OPTIONAL
+
+    @property
+    def sha256(self) -> Sha256:
+        """Digest of :meth:`to_bytes`."""
+        return Sha256.of(self.to_bytes())
+
+    def narrowed(self, tenants: frozenset[str] | None) -> Migration:
+        """Select these tenants alone, for a rehearsal; None keeps the selection.
+
+        Raises:
+            UsageError: One of them is not among those selected.
+        """
+        if tenants is None:
+            return self
+        beyond = sorted(tenants - self.tenants) if self.tenants is not None else []
+        if beyond:
+            raise UsageError(f"the migration {self.id} does not select the tenant {beyond[0]!r}")
+        transforms = tuple(
+            steps.selecting(t, tenants, None, stop_on_divergence=self.stop_rules.stop_on_divergence)
+            for t in self.transforms
+        )
+        return replace(self, tenants=tenants, transforms=transforms)
+
+    def with_note(self, note: str | None) -> Migration:
+        """Say how to go back; None keeps what is said."""
+        return self if note is None else replace(self, rollback=replace(self.rollback, note=note))
+
+    def to_json(self) -> dict[str, Any]:
+        """Give the file's value, defaults spelled out."""
+        rules = self.stop_rules
+        return {
+            "schemaVersion": SCHEMA_VERSION,
+            "id": self.id,
+            "kind": self.kind.value,
+            "description": self.description,
+            "transforms": [steps.to_json(transform) for transform in self.transforms],
+            "selection": {
+                "tenants": sorted(self.tenants) if self.tenants is not None else None,
+                "productId": self.product_id,
+            },
+            "batchSize": self.batch_size,
+            "stopRules": {
+                "onDivergence": "stop" if rules.stop_on_divergence else "warn",
+                "mostDivergent": rules.most_divergent,
+                "mostUnresolvable": rules.most_unresolvable,
+                "withoutPartitionKey": {"fraction": rules.partition_key_fraction, "atLeast": rules.partition_key_least},
+            },
+            "validation": sorted(self.validation),
+            "rollback": {"decision": self.rollback.decision.value, "note": self.rollback.note},
+        }
+
+    def to_bytes(self) -> bytes:
+        """Print the file: canonical JSON."""
+        return strict_json.canonical(self.to_json())
+
+
+def _kind_of(transforms: tuple[Transform, ...]) -> Kind:
+    optional = all(transform.kind == Kind.ADDITIVE_OPTIONAL for transform in transforms)
+    return Kind.ADDITIVE_OPTIONAL if optional else Kind.ENCRYPTED_FIELD

@@ -1,0 +1,88 @@
+"""The rewriting of a kit, in one pass or two: the same for a plan, a patch and a resumed one, but for where it writes.
+
+The first pass has the counts of every member; a second one is made where a handled member turned out not to change, and
+only differs in carrying such members verbatim.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Protocol
+
+from kit.archive import Container, CountingDestination, Destination
+from kit.engine.progress import Stage
+from kit.engine.rewrite import Request, Rewrite, rewrite, unchanged
+from kit.ops.jobs import codec_of
+from kit.ops.judging import Base
+from kit.ops.kits import OpenKit
+from kit.ops.patching import PatchRequest
+from kit.transforms.protocol import Transform
+from kit.values import CollectionMember, MemberPath
+
+
+class Passes(Protocol):
+    """Where the passes of a run write to."""
+
+    def found(self, collections: Mapping[MemberPath, CollectionMember]) -> Rewrite | None:
+        """Give what the first pass found, where only the second is left to do."""
+        ...
+
+    def first(self) -> Destination:
+        """Make the destination of the first pass."""
+        ...
+
+    def second(self, done: Rewrite) -> Destination:
+        """Make the destination of the second pass, after a first that did ``done``."""
+        ...
+
+
+class CountingPasses:
+    """The passes of a plan."""
+
+    def __init__(self, container: Container) -> None:
+        """Count what would be written to a container of this kind."""
+        self._codec = codec_of(container)
+        self.latest = CountingDestination(codec=self._codec)
+
+    def found(self, collections: Mapping[MemberPath, CollectionMember]) -> Rewrite | None:  # noqa: ARG002
+        """See :class:`Passes`."""
+        return None
+
+    def first(self) -> Destination:
+        """See :class:`Passes`."""
+        return self.latest
+
+    def second(self, done: Rewrite) -> Destination:  # noqa: ARG002
+        """See :class:`Passes`."""
+        self.latest = CountingDestination(codec=self._codec)
+        return self.latest
+
+
+def transform_kit(
+    kit: OpenKit, request: PatchRequest, transforms: tuple[Transform, ...], base: Base, passes: Passes
+) -> Rewrite:
+    """Rewrite the kit into the destination of ``passes``.
+
+    Raises:
+        KitError: As :func:`kit.engine.rewrite.rewrite`.
+    """
+    location = base.judgement.location
+    defer = frozenset({location.manifest, location.signature}) if location is not None else frozenset[MemberPath]()
+    todo = Request(
+        transforms=transforms,
+        lookup=base.lookup,
+        created_at=request.created_at,
+        limit=request.limit,
+        defer=defer,
+    )
+    done = passes.found(base.survey.collections)
+    if done is None:
+        with kit.pipeline(Stage.REWRITE) as pipeline:
+            done = rewrite(kit.reader, base.survey, passes.first(), pipeline, todo)
+    idle = unchanged(done)
+    if not idle or not done.changed:
+        return done
+    with kit.pipeline(Stage.CARRY) as pipeline:
+        again = rewrite(kit.reader, base.survey, passes.second(done), pipeline, replace(todo, leave=idle))
+    return replace(done, deferred=again.deferred)

@@ -1,0 +1,268 @@
+"""Migrations as values and files: one digest for one meaning, nothing misspelt, nothing weaker than it says."""
+
+from __future__ import annotations
+
+import importlib.resources
+import json
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given, settings, strategies as st
+from jsonschema import Draft202012Validator
+
+from kit.encryption import Profile, RandomIv, SyntheticIv, shipped
+from kit.errors import ContentError, UsageError
+from kit.migrations import (
+    BUILT_IN,
+    Decision,
+    Kind,
+    Migration,
+    Rollback,
+    StopRules,
+    Validation,
+    built_in,
+    parse_migration,
+)
+from kit.transforms.encrypt_fields import EncryptFields
+from kit.transforms.protocol import Transform
+from kit.transforms.raw_linkset import RawLinkset, parse_cache_map
+from scripts.make_fixtures import ROOT
+
+SCHEMA = Draft202012Validator(json.loads((ROOT / "schemas" / "migration.schema.json").read_text()))
+RAW = RawLinkset()
+SEAL = EncryptFields(field_map=shipped("notelett"), profile=Profile.BOUND)
+CACHE = parse_cache_map(b'{"schemaVersion": "1", "collection": "cached", "fields": {"vendor": ["a.b", "c"]}}', where="")
+
+
+def parsed(value: object) -> Migration:
+    return parse_migration(json.dumps(value).encode(), random=bytes)
+
+
+def file_of(name: str, **changes: Any) -> dict[str, Any]:
+    text = (importlib.resources.files("kit.migrations") / f"{name}.json").read_text()
+    return {key: value for key, value in {**json.loads(text), **changes}.items() if value is not ...}
+
+
+def raw(**changes: Any) -> dict[str, Any]:
+    return file_of("20251031_raw_linkset", **changes)
+
+
+def seal(**changes: Any) -> dict[str, Any]:
+    return file_of("20251031_notelett_encryption", **changes)
+
+
+@pytest.mark.parametrize("name", BUILT_IN)
+def test_what_comes_with_kit_is_of_the_schema_and_called_by_its_id(name: str) -> None:
+    SCHEMA.validate(file_of(name))
+    assert built_in(name, random=bytes).id == name
+
+
+@pytest.mark.parametrize(("name", "transform"), [(BUILT_IN[0], RAW), (BUILT_IN[1], SEAL)], ids=BUILT_IN)
+def test_the_flags_without_more_are_the_migration_that_comes_with_kit(name: str, transform: Transform) -> None:
+    assert Migration.of((transform,)) == built_in(name, random=bytes)
+    assert Migration.of((transform,)).sha256 == built_in(name, random=bytes).sha256
+
+
+def test_a_migration_that_does_not_come_with_kit_is_refused_with_those_that_do() -> None:
+    with pytest.raises(UsageError, match="20240101_x") as caught:
+        built_in("20240101_x", random=bytes)
+    assert all(name in caught.value.hint for name in BUILT_IN)
+
+
+names = st.text('abcÅ \n"', min_size=1, max_size=5)
+counts = st.none() | st.integers(0, 9)
+rollbacks = st.builds(Rollback, decision=st.sampled_from(Decision), note=st.text(max_size=5).filter(str.isprintable))
+CHAINS: list[tuple[Transform, ...]] = [
+    (RAW,),
+    (RAW.with_cache(CACHE),),
+    (SEAL,),
+    (RAW, replace(SEAL, profile=Profile.COMPAT, iv=RandomIv(bytes))),
+    (EncryptFields(field_map=shipped("concelier"), profile=Profile.BOUND),),
+]
+
+
+@st.composite
+def migrations(draw: st.DrawFn) -> Migration:
+    chosen = draw(st.sampled_from(CHAINS))
+    sealing = any(isinstance(transform, EncryptFields) for transform in chosen)
+    only_sealing = all(isinstance(transform, EncryptFields) for transform in chosen)
+    words = [
+        Validation.DEEP,
+        *([Validation.FIELDS] if sealing else []),
+        *([] if only_sealing else [Validation.COVERAGE]),
+    ]
+    kinds = [Kind.ENCRYPTED_FIELD] if sealing else [Kind.ADDITIVE_OPTIONAL, Kind.ADDITIVE_REQUIRED]
+    return Migration.made(
+        id=f"{draw(st.integers(10**7, 10**8 - 1))}_x_1",
+        kind=draw(st.sampled_from(kinds)),
+        description=draw(names),
+        transforms=chosen,
+        tenants=draw(st.none() | st.frozensets(names, min_size=1, max_size=3)),
+        product_id=draw(st.none() | names) if only_sealing else None,
+        batch_size=draw(st.integers(1, 10**6)),
+        stop_rules=draw(
+            st.builds(
+                StopRules,
+                stop_on_divergence=st.booleans(),
+                most_divergent=counts,
+                most_unresolvable=counts,
+                partition_key_fraction=st.sampled_from([0, 0.001, 0.5, 1]),
+                partition_key_least=st.integers(0, 20),
+            )
+        ),
+        validation=frozenset(draw(st.lists(st.sampled_from(words)))),
+        rollback=draw(rollbacks),
+    )
+
+
+@settings(max_examples=60)
+@given(migrations())
+def test_what_is_printed_reads_back_is_of_the_schema_and_has_one_digest(migration: Migration) -> None:
+    again = parse_migration(migration.to_bytes(), random=bytes)
+    assert again == migration
+    assert again.sha256 == migration.sha256
+    SCHEMA.validate(json.loads(migration.to_bytes()))
+
+
+@settings(max_examples=60)
+@given(migrations(), migrations())
+def test_migrations_that_differ_have_digests_that_differ(one: Migration, other: Migration) -> None:
+    assert (one == other) == (one.sha256 == other.sha256)
+
+
+def test_defaults_said_and_left_away_are_one_migration() -> None:
+    short = raw(selection=..., batchSize=..., stopRules=..., validation=..., transforms=[{"name": "raw-linkset"}])
+    assert parsed(short).sha256 == parsed(raw()).sha256
+    whole = seal(transforms=[{"name": "encrypt-fields", "parameters": {"fieldMap": shipped("notelett").to_json()}}])
+    assert parsed(whole).sha256 == parsed(seal()).sha256
+
+
+BAD: list[tuple[Mapping[str, Any], str]] = [
+    (raw(schemaVersion="2"), "is version '2'"),
+    (raw(id="raw"), "yyyymmdd_name"),
+    (raw(id="20251031_Raw"), "yyyymmdd_name"),
+    (raw(kind="additive"), "'additive' is none of additive-optional"),
+    (raw(kind=...), "has no 'kind'"),
+    (raw(transforms=[]), "at least one transform"),
+    (raw(transforms=[{"name": "rename"}]), "'rename' is no transform"),
+    (raw(transforms=[{"name": "encrypt-fields"}]), "needs parameters"),
+    (raw(transforms=[{"name": "raw-linkset", "parameters": {"limit": 1}}]), "'limit'"),
+    (raw(transforms=[{"name": "raw-linkset", "version": 1}]), "'version'"),
+    (seal(transforms=[{"name": "encrypt-fields", "parameters": {"fieldMap": "other"}}]), "'other' is no field map"),
+    (seal(transforms=[{"name": "encrypt-fields", "parameters": {"fieldMap": {}}}]), "schemaVersion"),
+    (
+        seal(transforms=[{"name": "encrypt-fields", "parameters": {"fieldMap": "notelett", "profile": "weak"}}]),
+        "'weak' is no profile",
+    ),
+    (seal(transforms=[{"name": "encrypt-fields", "parameters": {"fieldMap": "notelett", "iv": "zero"}}]), "'zero'"),
+    (raw(selection={"tenants": []}), "nothing would be selected"),
+    (raw(selection={"tenants": "acme"}), "is not a list"),
+    (raw(selection={"tenant": ["acme"]}), "'tenant'"),
+    (raw(selection={"productId": ""}), "is empty"),
+    (raw(batchSize=0), "at least one document"),
+    (raw(batchSize="1"), "is not an integer"),
+    (raw(stopRules={"onDivergence": "halt"}), "neither warn nor stop"),
+    (raw(stopRules={"mostUnresolveable": 1}), "'mostUnresolveable'"),
+    (raw(stopRules={"mostUnresolvable": -1}), "negative"),
+    (raw(stopRules={"mostDivergent": True}), "is not an integer"),
+    (raw(stopRules={"withoutPartitionKey": {"fraction": 2}}), "no part of one"),
+    (raw(stopRules={"withoutPartitionKey": {"fraction": True}}), "no part of one"),
+    (raw(validation=["deeper"]), "'deeper' is none of"),
+    (raw(rollback=...), "has no 'rollback'"),
+    (raw(rollback={"decision": "hope"}), "'hope' is none of"),
+    (raw(rollback={"decision": "leave", "notes": ""}), "'notes'"),
+    (raw(extra=1), "'extra'"),
+]
+
+
+@pytest.mark.parametrize(("value", "complaint"), BAD, ids=[complaint for _, complaint in BAD])
+def test_a_file_that_is_not_of_the_schema_is_refused(value: Mapping[str, Any], complaint: str) -> None:
+    with pytest.raises(ContentError, match=complaint):
+        parsed(value)
+    # Only what is in a field map is of another schema.
+    assert not SCHEMA.is_valid(value) or "fieldMap" in str(value)
+
+
+@pytest.mark.parametrize(
+    ("value", "complaint"),
+    [
+        pytest.param(raw(transforms=[{"name": "raw-linkset"}] * 2), "each one once", id="a transform twice"),
+        pytest.param(raw(kind="encrypted-field"), "is not what raw-linkset does", id="a kind of another transform"),
+        pytest.param(seal(kind="additive-optional"), "is not what encrypt-fields does", id="a kind that says less"),
+        pytest.param(raw(kind="rename"), "no transform of this version", id="a kind that no transform does"),
+        pytest.param(raw(selection={"productId": "p"}), "observations|have none", id="a product of observations"),
+        pytest.param(raw(validation=["fields"]), "is of encrypt-fields", id="a validation of another transform"),
+        pytest.param(seal(validation=["coverage"]), "is of raw-linkset", id="coverage of what has none"),
+        pytest.param(
+            seal(transforms=[*seal()["transforms"], *raw()["transforms"]]), "cannot run after", id="the wrong order"
+        ),
+        pytest.param(
+            seal(
+                selection={"productId": "b"},
+                transforms=[
+                    {
+                        "name": "encrypt-fields",
+                        "parameters": {
+                            "fieldMap": {
+                                "schemaVersion": "1",
+                                "product": "x",
+                                "collections": [{**shipped("notelett").to_json()["collections"][0], "productId": "a"}],
+                            }
+                        },
+                    }
+                ],
+            ),
+            "limits note_agent_actions to 'a'",
+            id="a product that the map excludes",
+        ),
+    ],
+)
+def test_a_file_that_contradicts_itself_is_refused(value: Mapping[str, Any], complaint: str) -> None:
+    SCHEMA.validate(value)
+    with pytest.raises(ContentError, match=complaint):
+        parsed(value)
+
+
+def test_a_field_of_a_kind_that_may_change_what_users_read_needs_a_note() -> None:
+    assert not parsed(raw()).needs_note
+    assert parsed(raw(kind="additive-required")).needs_note
+    assert parsed(seal()).needs_note
+    assert parsed(seal()).with_note("kept").rollback.note == "kept"
+    assert parsed(seal()).with_note(None) == parsed(seal())
+
+
+def test_a_product_limits_every_collection_of_the_map() -> None:
+    (transform,) = parsed(seal(selection={"productId": "p"})).transforms
+    assert isinstance(transform, EncryptFields)
+    assert {entry.product_id for entry in transform.field_map.collections} == {"p"}
+    assert isinstance(transform.iv, SyntheticIv)
+
+
+def test_a_rehearsal_narrows_the_selection_and_never_widens_it() -> None:
+    whole = parsed(raw(selection={"tenants": ["a", "b"]}, stopRules={"onDivergence": "stop"}))
+    narrowed = whole.narrowed(frozenset({"a"}))
+    assert narrowed.transforms == (RawLinkset(tenants=frozenset({"a"}), stop_on_divergence=True),)
+    assert narrowed.sha256 != whole.sha256
+    assert whole.narrowed(None) is whole
+    with pytest.raises(UsageError, match="does not select the tenant 'c'"):
+        whole.narrowed(frozenset({"a", "c"}))
+
+
+def test_transforms_of_one_migration_select_the_same() -> None:
+    with pytest.raises(UsageError, match="select the same tenants"):
+        Migration.of((RawLinkset(tenants=frozenset({"a"})), SEAL))
+
+
+ODD = st.recursive(st.none() | st.booleans() | st.integers(-2, 2) | st.text(max_size=3), st.lists)
+
+
+@settings(max_examples=40)
+@given(value=ODD, data=st.data())
+def test_a_member_of_an_odd_type_is_a_refusal_and_no_other_error(value: object, data: st.DataObject) -> None:
+    document = raw()
+    document[data.draw(st.sampled_from(sorted(document)))] = value
+    with suppress(ContentError):
+        parsed(document)

@@ -11,11 +11,10 @@ from typing import Any
 import bson
 
 from kit.encryption import Profile, Scope, SyntheticIv
-from kit.encryption.aead import DocumentCipher, Opened
+from kit.encryption.aead import DocumentCipher
 from kit.encryption.associated_data import CollectionPlace
 from kit.encryption.data_keys import DataKey, expand
 from kit.encryption.field_map import FieldPath
-from kit.encryption.proof import value_digest
 from kit.values import CollectionName, strict_json
 
 NAME = "envelope-vectors.json"
@@ -73,7 +72,8 @@ def _vector(name: str, profile: Profile, identity: Any, path: tuple[str, ...], v
     kind, data = _value(value)
     id_kind, id_value = _value(identity)
     typed_id = bytes((id_kind,)) + id_value
-    envelope = DocumentCipher(key, place, typed_id).seal(field, kind, data, SyntheticIv())
+    cipher = DocumentCipher(key, place, typed_id)
+    envelope = cipher.seal(field, kind, data, SyntheticIv())
     located = place.located(typed_id)
     return {
         "name": name,
@@ -94,7 +94,7 @@ def _vector(name: str, profile: Profile, identity: Any, path: tuple[str, ...], v
         "documentKey": expand(key.pseudorandom_key, place.document_key_info(typed_id)).hex(),
         "ivKey": key.iv_key.hex(),
         "commitment": key.commitment,
-        "valueDigest": f"{value_digest(key, field, typed_id, Opened(kind=kind, value=data)).total:064x}",
+        "valueDigest": f"{cipher.digest(field, kind, data):064x}",
         "envelope": bson.decode(envelope.to_bson()),
         "bson": envelope.to_bson().hex(),
     }

@@ -88,6 +88,12 @@ def replace_at(document: bytes, replacements: Sequence[Replacement]) -> bytes:
     Raises:
         BsonError: The result would be longer than a length can say.
     """
+    if len(replacements) == 1 and not replacements[0].enclosing:
+        # What most are: nothing moves but the end.
+        _, start, value, end, kind, new = replacements[0]
+        size = _check_size(len(document) - (end - value) + len(new))
+        head, name = document[4:start], document[start + 1 : value]
+        return b"".join((INT32.pack(size), head, bytes((kind,)), name, new, document[end:]))
     parts: list[bytes] = []
     grown = {0: 0}  # start of a document, as it was → by how much it grows
     at = 0

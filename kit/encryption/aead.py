@@ -11,16 +11,16 @@ from __future__ import annotations
 import hmac
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from kit.documents import Kind, element, validate
 from kit.documents.kinds import INT32
-from kit.encryption.associated_data import CollectionPlace, FieldPlace, part
+from kit.encryption.associated_data import TYPE_PARTS, CollectionPlace, FieldPlace, part
 from kit.encryption.data_keys import DataKey, expand
-from kit.encryption.envelope import IV_BYTES, TAG_BYTES, Envelope, Profile
+from kit.encryption.envelope import IV_BYTES, PROFILES, TAG_BYTES, Envelope, Profile
 from kit.errors import BsonError, ContentError, EnvelopeError
 from kit.values import Limits
 
@@ -28,6 +28,7 @@ COMPAT_USES = 2**31
 """Values sealed under one DEK in ``compat``, at most (schemas/envelope.md, "Nonce budget")."""
 
 _LIMITS = Limits()
+_STRING = int(Kind.STRING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +54,7 @@ class RandomIv:
 IvSource: TypeAlias = SyntheticIv | RandomIv
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Opened:
+class Opened(NamedTuple):
     """A value as it was before it was sealed."""
 
     kind: int
@@ -80,7 +80,7 @@ class DocumentCipher:
             identity: Type byte and value bytes of the document's ``_id``.
         """
         self._key = key
-        self._profile = Profile(collection.version)
+        self._profile = PROFILES[collection.version]
         self._located = collection.located(identity)
         if self._profile is Profile.BOUND:
             secret = expand(key.pseudorandom_key, collection.document_key_info(identity))
@@ -104,7 +104,7 @@ class DocumentCipher:
         check_sealable(self._profile, kind, value)
         plaintext = value if bound else value[4:-1]
         key = self._key
-        associated_data = field.associated_data(self._located, kind, key.dek_id, key.mek_version)
+        associated_data = field.sealed_under(self._located, kind, key.part)
         vector = iv(key, associated_data, plaintext)
         sealed = self._cipher.encrypt(vector, plaintext, associated_data if bound else None)
         return Envelope(
@@ -117,6 +117,11 @@ class DocumentCipher:
             context=field.context if bound else None,
             bson_type=kind if bound else None,
         )
+
+    def digest(self, field: FieldPlace, kind: int, value: bytes) -> int:
+        """Digest one value (schemas/envelope.md, "Value digest"); arguments as for :meth:`seal`."""
+        data = b"".join((part(self._located), part(field.infix), TYPE_PARTS[kind], part(value)))
+        return int.from_bytes(hmac.digest(self._key.digest_key, data, "sha256"), "big")
 
     def open(self, field: FieldPlace, envelope: Envelope) -> Opened:
         """Decrypt one value.
@@ -167,7 +172,7 @@ def check_form(field: FieldPlace, envelope: Envelope) -> None:
     Raises:
         EnvelopeError: It is of the other profile, or of another context than the field map says.
     """
-    profile = Profile(field.collection.version)
+    profile = PROFILES[field.collection.version]
     if envelope.profile is not profile:
         raise EnvelopeError(
             f"a {envelope.profile} envelope, where the profile is {profile}; a collection never holds both"
@@ -178,11 +183,22 @@ def check_form(field: FieldPlace, envelope: Envelope) -> None:
 
 def _check_value(kind: int, value: bytes) -> None:
     """Refuse what is not one well-formed value: whoever opens it could not read it, and nobody could see why."""
-    text = value[4:]
-    if kind == Kind.STRING and text.isascii() and text[-1:] == b"\0" and value[:4] == INT32.pack(len(text)):
-        return  # what nearly every value is, without the price of building a document around it
+    size = len(value) - 4
+    if kind == _STRING and size > 0 and not value[-1] and value[:4] == INT32.pack(size):
+        # What nearly every value is, without the price of building a document around it.
+        text = value[4:-1]
+        if text.isascii() or _is_utf8(text):
+            return
     try:
         body = element("", kind, value)
         validate(b"".join((INT32.pack(len(body) + 5), body, b"\0")), limits=_LIMITS)
     except BsonError as error:
         raise ContentError(f"not a well-formed BSON value: {error}") from error
+
+
+def _is_utf8(text: bytes) -> bool:
+    try:
+        text.decode()
+    except UnicodeDecodeError:
+        return False
+    return True

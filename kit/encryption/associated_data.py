@@ -33,6 +33,15 @@ def number(value: int) -> bytes:
     return _LENGTH.pack(value)
 
 
+TYPE_PARTS = tuple(part(bytes((bson_type,))) for bson_type in range(256))
+"""Every BSON type as a part."""
+
+
+def key_part(dek_id: str, mek_version: int) -> bytes:
+    """The last parts of associated data: whose key."""
+    return encode((dek_id.encode(), number(mek_version)))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CollectionPlace:
     """One collection of one product, with what is encoded once for all its documents."""
@@ -88,5 +97,8 @@ class FieldPlace:
             dek_id: Whose key; it stands for the owner, to whom the keyring binds it.
             mek_version: As in the envelope.
         """
-        tail = encode((bytes((bson_type,)), dek_id.encode(), number(mek_version)))
-        return b"".join((located, self.infix, tail))
+        return self.sealed_under(located, bson_type, key_part(dek_id, mek_version))
+
+    def sealed_under(self, located: bytes, bson_type: int, key: bytes) -> bytes:
+        """As :meth:`associated_data`, with the key's part made before (:func:`key_part`)."""
+        return b"".join((located, self.infix, TYPE_PARTS[bson_type], key))

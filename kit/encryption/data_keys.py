@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF, HKDFExpand
 
-from kit.encryption.associated_data import encode
+from kit.encryption.associated_data import encode, key_part
 from kit.errors import KeyUnusableError
 
 KEY_BYTES = 32
@@ -72,6 +72,8 @@ class DataKey:
     iv_key: bytes = field(init=False, repr=False, compare=False)
     digest_key: bytes = field(init=False, repr=False, compare=False)
     """Of the digests of values (``proof``)."""
+    part: bytes = field(init=False, repr=False, compare=False)
+    """Of associated data; made once, since it is the same for every value."""
 
     def __post_init__(self) -> None:
         if len(self.secret) != KEY_BYTES:
@@ -80,6 +82,7 @@ class DataKey:
         object.__setattr__(self, "pseudorandom_key", pseudorandom_key)
         object.__setattr__(self, "iv_key", expand(pseudorandom_key, encode((_IV_KEY,))))
         object.__setattr__(self, "digest_key", expand(pseudorandom_key, encode((_VALUE_DIGEST,))))
+        object.__setattr__(self, "part", key_part(self.dek_id, self.mek_version))
 
     def __reduce__(self) -> tuple[object, ...]:
         return _data_key, (self.dek_id, self.scope, self.mek_version, self.secret)

@@ -11,11 +11,12 @@ from __future__ import annotations
 
 import binascii
 import enum
+import functools
 import re
 import struct
 from collections.abc import Container, Mapping
-from dataclasses import dataclass, field
-from typing import Self
+from dataclasses import dataclass
+from typing import NamedTuple, Self
 
 from kit.documents import Kind, Place, index, string_at
 from kit.documents.kinds import KINDS
@@ -54,6 +55,10 @@ class Profile(enum.Enum):
         return self.name.lower()
 
 
+PROFILES = {profile.value: profile for profile in Profile}
+"""By version; a look-up costs a tenth of the call of an enumeration."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Names:
     """The adapter table: what each member is called in stored documents. Its order is the order of writing."""
@@ -90,9 +95,10 @@ def looks_like(names: Container[bytes]) -> bool:
     return _MARK in names or all(name in names for name in _TRIO)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Envelope:
+class Envelope(NamedTuple):
     """One encrypted value.
+
+    A plain tuple because of its price: a frozen dataclass of eight members costs 2 µs, twice what AES-GCM takes.
 
     Attributes:
         profile: By ``v``.
@@ -106,7 +112,7 @@ class Envelope:
     """
 
     profile: Profile
-    ciphertext: bytes = field(repr=False)
+    ciphertext: bytes
     iv: bytes
     tag: bytes
     dek_id: str
@@ -156,20 +162,24 @@ class Envelope:
             bson_type=_bson_type(_integer(buffer, places, _TYPE)) if bound else None,
         )
 
+    def __repr__(self) -> str:
+        return f"Envelope({self.profile}, {self.dek_id}, {len(self.ciphertext):,} bytes)"
+
     def to_bson(self) -> bytes:
         """Print as the value bytes of a subdocument."""
-        parts = [
+        text = binascii.b2a_base64(self.ciphertext, newline=False)
+        tail = _tail(self.dek_id, self.mek_version, self.context, self.bson_type)
+        parts = (
             _PREFIX[self.profile],
-            _string(_CIPHERTEXT, binascii.b2a_base64(self.ciphertext, newline=False)),
-            _string(_IV, binascii.b2a_base64(self.iv, newline=False)),
-            _string(_TAG, binascii.b2a_base64(self.tag, newline=False)),
-            _string(_DEK, self.dek_id.encode()),
-            _int32(_MEK, self.mek_version),
-        ]
-        if self.context is not None and self.bson_type is not None:
-            parts += _string(_CONTEXT, self.context.encode()), _int32(_TYPE, self.bson_type)
-        body = b"".join(parts)
-        return b"".join((_INT32.pack(len(body) + 5), body, b"\0"))
+            _INT32.pack(len(text) + 1),
+            text,
+            _BEFORE_IV,
+            binascii.b2a_base64(self.iv, newline=False),
+            _BEFORE_TAG,
+            binascii.b2a_base64(self.tag, newline=False),
+            tail,
+        )
+        return b"".join((_INT32.pack(4 + sum(map(len, parts))), *parts))
 
 
 def checked_dek_id(text: str) -> str:
@@ -191,10 +201,33 @@ def _int32(name: bytes, value: int) -> bytes:
     return b"".join((b"\x10", name, b"\0", _INT32.pack(value)))
 
 
+def _base64_size(size: int) -> bytes:
+    return _INT32.pack((size + 2) // 3 * 4 + 1)
+
+
+# What stands between the members that differ from value to value.
 _PREFIX = {
-    profile: b"\x08" + _MARK + b"\0\x01" + _int32(_VERSION, profile.value) + _string(_ALGORITHM, ALGORITHM.encode())
+    profile: b"".join(
+        (
+            b"\x08" + _MARK + b"\0\x01",
+            _int32(_VERSION, profile.value),
+            _string(_ALGORITHM, ALGORITHM.encode()),
+            b"\x02" + _CIPHERTEXT + b"\0",
+        )
+    )
     for profile in Profile
 }
+_BEFORE_IV = b"\0\x02" + _IV + b"\0" + _base64_size(IV_BYTES)
+_BEFORE_TAG = b"\0\x02" + _TAG + b"\0" + _base64_size(TAG_BYTES)
+
+
+@functools.lru_cache(maxsize=1024)
+def _tail(dek_id: str, mek_version: int, context: str | None, bson_type: int | None) -> bytes:
+    """What follows the tag: the same for most values of an owner."""
+    parts = [b"\0", _string(_DEK, dek_id.encode()), _int32(_MEK, mek_version)]
+    if context is not None and bson_type is not None:
+        parts += _string(_CONTEXT, context.encode()), _int32(_TYPE, bson_type)
+    return b"".join((*parts, b"\0"))
 
 
 def _profile(version: int) -> Profile:

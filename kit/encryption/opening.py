@@ -7,21 +7,38 @@ from kit.encryption.aead import DocumentCipher, IvSource, Opened, check_form
 from kit.encryption.data_keys import DataKey
 from kit.encryption.envelope import Envelope
 from kit.encryption.key_set import KeySet
-from kit.encryption.mapped import MappedCollection, MappedDocument, MappedField, MappedValue
+from kit.encryption.mapped import MappedCollection, MappedDocument, MappedField, MappedValue, State
 from kit.errors import KitError
+
+
+class CollectionKeys:
+    """The keys of a run in one collection; an owner's is looked up once."""
+
+    __slots__ = ("_sealing", "collection", "keys")
+
+    def __init__(self, collection: MappedCollection, keys: KeySet) -> None:
+        self.collection, self.keys = collection, keys
+        self._sealing: dict[str, DataKey | None] = {}
+
+    def at_hand(self, owner: str) -> DataKey | None:
+        """Give the key that seals for ``owner``, or None where there is none or it is locked."""
+        try:
+            return self._sealing[owner]
+        except KeyError:
+            key = self._sealing[owner] = self.keys.at_hand(self.collection.scope(owner))
+            return key
 
 
 class DocumentKeys:
     """A selected document and the keys; derives the document's key once for each data key met."""
 
-    __slots__ = ("_ciphers", "_collection", "_keys", "_mapped", "scope")
+    __slots__ = ("_ciphers", "_keys", "_mapped")
 
-    def __init__(self, collection: MappedCollection, mapped: MappedDocument, keys: KeySet) -> None:
-        self._collection, self._mapped, self._keys = collection, mapped, keys
-        self.scope = collection.scope(mapped.owner)
+    def __init__(self, keys: CollectionKeys, mapped: MappedDocument) -> None:
+        self._keys, self._mapped = keys, mapped
         self._ciphers: dict[str, DocumentCipher] = {}
 
-    def open(self, field: MappedField, envelope: Envelope) -> tuple[DataKey, Opened] | None:
+    def open(self, field: MappedField, envelope: Envelope) -> Opened | None:
         """Check an envelope in its place and open it; None where its key is known and not at hand.
 
         Raises:
@@ -30,8 +47,26 @@ class DocumentKeys:
             StoppedError: Its data key is another owner's.
         """
         check_form(field.place, envelope)
-        key = self._keys.check(envelope, self.scope)
-        return (key, self._cipher(key).open(field.place, envelope)) if key is not None else None
+        key = self._keys.keys.check(envelope, self._keys.collection.scope(self._mapped.owner))
+        return self._cipher(key).open(field.place, envelope) if key is not None else None
+
+    def digest(self, value: MappedValue) -> int | None:
+        """Check a value and digest its plaintext: what verification compares (schemas/envelope.md, "Value digest").
+
+        None where its key is known and not at hand, and for what has no plaintext.
+
+        Raises:
+            KitError: It is an envelope, and :meth:`open` refuses it.
+        """
+        if value.envelope is not None:
+            opened = self.open(value.field, value.envelope)
+            if opened is None:
+                return None
+            return self._ciphers[value.envelope.dek_id].digest(value.field.place, opened.kind, opened.value)
+        key = self._keys.at_hand(self._mapped.owner) if value.state is State.PLAIN else None
+        if key is None:
+            return None
+        return self._cipher(key).digest(value.field.place, value.kind, self._mapped.document[value.start : value.end])
 
     def seal(self, value: MappedValue, iv: IvSource) -> Envelope:
         """Seal a plaintext value under the owner's active key.
@@ -40,14 +75,18 @@ class DocumentKeys:
             KeyUnusableError: The owner has none at hand.
             ContentError: The profile cannot hold the value.
         """
-        key = self._keys.sealing_key(self.scope)
+        key = self._keys.at_hand(self._mapped.owner)
+        if key is None:
+            # Says why.
+            key = self._keys.keys.sealing_key(self._keys.collection.scope(self._mapped.owner))
         plaintext = self._mapped.document[value.start : value.end]
         return self._cipher(key).seal(value.field.place, value.kind, plaintext, iv)
 
     def _cipher(self, key: DataKey) -> DocumentCipher:
         cipher = self._ciphers.get(key.dek_id)
         if cipher is None:
-            cipher = self._ciphers[key.dek_id] = DocumentCipher(key, self._collection.place, self._mapped.identity)
+            place = self._keys.collection.place
+            cipher = self._ciphers[key.dek_id] = DocumentCipher(key, place, self._mapped.identity)
         return cipher
 
 

@@ -15,7 +15,7 @@ from kit.encryption.envelope import Envelope, Profile
 from kit.encryption.field_map import CollectionMap
 from kit.encryption.key_set import KeySet
 from kit.encryption.mapped import MappedCollection, Standing, read
-from kit.encryption.opening import DocumentKeys, in_document
+from kit.encryption.opening import CollectionKeys, DocumentKeys, in_document
 from kit.errors import ContentError, EnvelopeError, KeyUnusableError, KitError
 from kit.values import CollectionName
 
@@ -78,7 +78,7 @@ def check_reference(collection: MappedCollection, document: bytes, keys: KeySet)
         mapped = read(document, collection)
         if mapped.standing is not Standing.SELECTED:
             raise ContentError(f"the reference document is {mapped.standing.value}")
-        document_keys = DocumentKeys(collection, mapped, keys)
+        document_keys = DocumentKeys(CollectionKeys(collection, keys), mapped)
         found = 0
         for field in collection.fields:
             envelope = mapped.value(field).envelope

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 from kit.encryption.aead import check_sealable
 from kit.encryption.data_keys import Scope
-from kit.encryption.envelope import Profile
+from kit.encryption.envelope import PROFILES
 from kit.encryption.mapped import MappedCollection, MappedDocument, MappedField, Standing, State, read
 from kit.encryption.opening import in_document, in_field
 from kit.errors import KitError, StoppedError
@@ -83,7 +83,7 @@ def needs_of(collection: MappedCollection, documents: Iterable[bytes], first: in
     A document that cannot be judged, or holds what cannot be sealed, is kept as the failure if it is the first, and
     passed over: a dry run goes on, and needs the keys of the others.
     """
-    needs = Needs()
+    needs, plain = Needs(), Counter[str]()
     for ordinal, document in enumerate(documents, first):
         needs.documents += 1
         try:
@@ -91,12 +91,13 @@ def needs_of(collection: MappedCollection, documents: Iterable[bytes], first: in
             if mapped.standing is Standing.NO_PARTITION_KEY:
                 needs.without_partition_key += 1
             if mapped.standing is Standing.SELECTED:
-                plain = sum(_is_plain(mapped, mapped_field) for mapped_field in collection.fields)
-                if plain:
-                    needs.values[collection.scope(mapped.owner)] += plain
+                values = sum([_is_plain(mapped, mapped_field) for mapped_field in collection.fields])
+                if values:
+                    plain[mapped.owner] += values
         except KitError as error:
             if needs.failure is None:
                 needs.fail(in_document(error, collection, document, ordinal))
+    needs.values = Counter({collection.scope(owner): values for owner, values in plain.items()})
     return needs
 
 
@@ -105,7 +106,7 @@ def _is_plain(mapped: MappedDocument, mapped_field: MappedField) -> bool:
         value = mapped.value(mapped_field)
         if value.state is not State.PLAIN:
             return False
-        profile = Profile(mapped_field.place.collection.version)
+        profile = PROFILES[mapped_field.place.collection.version]
         check_sealable(profile, value.kind, mapped.document[value.start : value.end])
     except KitError as error:
         raise in_field(error, mapped_field) from error

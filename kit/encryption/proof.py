@@ -10,16 +10,13 @@ to the same in any order.
 
 from __future__ import annotations
 
-import hmac
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from kit.encryption.aead import Opened, check_form
-from kit.encryption.associated_data import FieldPlace, encode
-from kit.encryption.data_keys import DataKey
+from kit.encryption.aead import check_form
 from kit.encryption.key_set import KeySet
 from kit.encryption.mapped import MappedCollection, MappedDocument, MappedValue, Standing, State, read
-from kit.encryption.opening import DocumentKeys, document_name, in_document, in_field
+from kit.encryption.opening import CollectionKeys, DocumentKeys, document_name, in_document, in_field
 from kit.errors import ContentError, EnvelopeError, KeyUnusableError, KitError, StoppedError, UsageError
 
 MAX_FINDINGS = 10_000
@@ -167,17 +164,12 @@ def prove(
     return run.proof
 
 
-def value_digest(key: DataKey, place: FieldPlace, identity: bytes, opened: Opened) -> ValueDigest:
-    """Digest one value (schemas/envelope.md, "Value digest"); ``identity`` as for sealing."""
-    data = encode((place.collection.located(identity), place.infix, bytes((opened.kind,)), opened.value))
-    return ValueDigest(values=1, total=int.from_bytes(hmac.digest(key.digest_key, data, "sha256"), "big"))
-
-
 class _Run:
     """One run of documents."""
 
     def __init__(self, collection: MappedCollection, keys: KeySet | None, canaries: tuple[bytes, ...]) -> None:
-        self._collection, self._keys, self._canaries = collection, keys, canaries
+        self._collection, self._canaries = collection, canaries
+        self._keys = CollectionKeys(collection, keys) if keys is not None else None
         self.proof = Proof(fields={str(field): FieldProof() for field in collection.fields})
 
     def take(self, document: bytes, ordinal: int) -> None:
@@ -200,13 +192,13 @@ class _Run:
 
     def _selected(self, mapped: MappedDocument, ordinal: int) -> None:
         self.proof.selected += 1
-        keys = DocumentKeys(self._collection, mapped, self._keys) if self._keys is not None else None
+        keys = DocumentKeys(self._keys, mapped) if self._keys is not None else None
         met: list[MappedValue] = []
         for mapped_field in self._collection.fields:
             counts = self.proof.fields[str(mapped_field)]
             try:
                 value = mapped.value(mapped_field)
-                self._count(mapped, value, keys, counts)
+                _count(value, keys, counts)
                 met.append(value)
             except KitError as error:
                 counts.faults += 1
@@ -220,26 +212,6 @@ class _Run:
             fault = ContentError("half encrypted: some mapped fields are envelopes and some plaintext")
             self._found("half-encrypted", fault, mapped.document, ordinal, mapped.partition)
         self._search(mapped, met, ordinal)
-
-    def _count(self, mapped: MappedDocument, value: MappedValue, keys: DocumentKeys | None, counts: FieldProof) -> None:
-        if value.envelope is not None:
-            if keys is None:
-                check_form(value.field.place, value.envelope)
-            opened = keys.open(value.field, value.envelope) if keys is not None else None
-            counts.envelopes += 1
-            counts.opened += opened is not None
-            counts.locked += opened is None
-            if opened is not None:
-                counts.digest += value_digest(opened[0], value.field.place, mapped.identity, opened[1])
-        elif value.state is State.PLAIN:
-            counts.plaintext += 1
-            key = self._keys.at_hand(keys.scope) if self._keys is not None and keys is not None else None
-            if key is not None:
-                plain = Opened(kind=value.kind, value=mapped.document[value.start : value.end])
-                counts.digest += value_digest(key, value.field.place, mapped.identity, plain)
-        else:
-            counts.null += value.state is State.NULL
-            counts.missing += value.state is State.MISSING
 
     def _search(self, mapped: MappedDocument, met: Sequence[MappedValue], ordinal: int) -> None:
         """Look for canaries in what lies between the mapped values, which hold base64 or are findings already."""
@@ -259,6 +231,22 @@ class _Run:
             reason = str(in_document(error, self._collection, document, ordinal))
             name = document_name(document)
             self.proof.findings.append(ProofFinding(kind=kind, reason=reason, document=name, partition=partition))
+
+
+def _count(value: MappedValue, keys: DocumentKeys | None, counts: FieldProof) -> None:
+    digest = keys.digest(value) if keys is not None else None
+    if value.envelope is not None:
+        if keys is None:
+            check_form(value.field.place, value.envelope)
+        counts.envelopes += 1
+        counts.opened += digest is not None
+        counts.locked += digest is None
+    else:
+        counts.plaintext += value.state is State.PLAIN
+        counts.null += value.state is State.NULL
+        counts.missing += value.state is State.MISSING
+    if digest is not None:
+        counts.digest += ValueDigest(values=1, total=digest)
 
 
 def _kind(error: KitError) -> str:

@@ -16,7 +16,7 @@ from kit.encryption.envelope import Profile
 from kit.encryption.field_map import FieldMap
 from kit.encryption.key_set import KeySet
 from kit.encryption.mapped import MappedCollection, MappedDocument, MappedField, MappedValue, Standing, State, read
-from kit.encryption.opening import DocumentKeys, in_document, in_field
+from kit.encryption.opening import CollectionKeys, DocumentKeys, in_document, in_field
 from kit.errors import KitError, UsageError
 from kit.values import CollectionName
 
@@ -79,7 +79,7 @@ def restore(restoring: Restoring, collection: MappedCollection, documents: Itera
         StoppedError: It is sealed under another owner's key.
         ContentError: A document cannot be judged.
     """
-    counts = RestoreCounts()
+    counts, keys = RestoreCounts(), CollectionKeys(collection, restoring.keys)
     whole: list[bytes] = []
     for ordinal, document in enumerate(documents, first):
         counts.read += 1
@@ -87,7 +87,7 @@ def restore(restoring: Restoring, collection: MappedCollection, documents: Itera
             mapped = read(document, collection)
             if not _in_scope(restoring.scope, mapped):
                 continue
-            whole.append(_restored(mapped, collection, restoring.keys, counts))
+            whole.append(_restored(mapped, keys, counts))
         except KitError as error:
             raise in_document(error, collection, document, ordinal) from error
         counts.in_scope += 1
@@ -103,11 +103,11 @@ def _in_scope(scope: RecoveryScope, mapped: MappedDocument) -> bool:
     )
 
 
-def _restored(mapped: MappedDocument, collection: MappedCollection, keys: KeySet, counts: RestoreCounts) -> bytes:
-    cipher = DocumentKeys(collection, mapped, keys)
+def _restored(mapped: MappedDocument, keys: CollectionKeys, counts: RestoreCounts) -> bytes:
+    cipher = DocumentKeys(keys, mapped)
     changes = []
-    for mapped_field in collection.fields:
-        change = _opened(mapped, mapped_field, cipher, keys)
+    for mapped_field in keys.collection.fields:
+        change = _opened(mapped, mapped_field, cipher, keys.keys)
         if change is not None:
             changes.append(change)
             counts.opened[str(mapped_field)] += 1
@@ -125,6 +125,6 @@ def _opened(
         if opened is None:
             keys.opening_key(value.envelope.dek_id)  # says that it is locked
             raise AssertionError(value.envelope.dek_id)
-        return value, opened[1].kind, opened[1].value
     except KitError as error:
         raise in_field(error, mapped_field) from error
+    return value, opened.kind, opened.value

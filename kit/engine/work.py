@@ -21,7 +21,7 @@ from kit.engine.lookup import EmptyLookup, LookupReader
 from kit.transforms import coverage
 from kit.transforms.coverage import Tally
 from kit.transforms.encrypt_fields import EncryptFields
-from kit.transforms.protocol import Change, Finding, Lookup, Transform
+from kit.transforms.protocol import NO_COUNTS, Change, Finding, Lookup, Transform
 from kit.transforms.raw_linkset import transform as raw_linkset
 from kit.values import Codec, CollectionMember, CollectionName, Limits, RunLengths
 
@@ -88,7 +88,7 @@ def transform_run(work: RunWork, run: Run, limit: int | None) -> RunResult:
         documents = [change.document or old for change, old in zip(changes, documents, strict=True)]
         _cover(result.tally, transform.name, changes)
     if not result.tally.tenants:
-        result.tally = coverage.tally(work.name, documents, run.first)
+        result.tally = coverage.tally(work.name, documents, run.first, walked=True)
     result.selection = RunLengths.of(number in touched for number in range(len(documents)))
     body = b"".join(documents)
     result.changed = len(touched)
@@ -178,15 +178,19 @@ def _limit(changes: Sequence[Change], touched: set[int], limit: int | None) -> N
             left -= 1
             if left < 0:
                 change.document, change.outcome = None, raw_linkset.NOT_SELECTED
-                change.counts, change.findings = {}, ()
+                change.counts, change.sums, change.findings = NO_COUNTS, (), ()
 
 
 def _count(result: RunResult, name: str, changes: Sequence[Change]) -> None:
+    alike = Counter([(change.tenant, change.outcome, id(change.counts)) for change in changes])
+    mappings = {id(change.counts): change.counts for change in changes}
+    for (tenant, outcome, counts), documents in alike.items():
+        result.outcomes[name, tenant, outcome] += documents
+        for counter, value in mappings[counts].items():
+            result.counts[name, tenant, counter] += value * documents
     for change in changes:
-        result.outcomes[name, change.tenant, change.outcome] += 1
-        if change.counts:
-            for counter, value in change.counts.items():
-                result.counts[name, change.tenant, counter] += value
+        for counter, value in change.sums:
+            result.counts[name, coverage.NO_TENANT, counter] += value
         if change.findings:
             result.findings.extend((name, finding) for finding in change.findings)
 

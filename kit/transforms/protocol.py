@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, Protocol
 
 from kit.values import CollectionName
@@ -37,6 +38,9 @@ class Finding:
     tenant: str
 
 
+NO_COUNTS: Mapping[str, int] = MappingProxyType({})
+
+
 @dataclass(slots=True, kw_only=True)
 class Change:
     """What became of one document."""
@@ -46,8 +50,11 @@ class Change:
     """One word of the transform's own closed list; counted per tenant."""
     document: bytes | None = None
     """The new bytes, or None where the document stays as it is."""
-    counts: Mapping[str, int] = field(default_factory=dict)
-    """Further counters of the transform, by name."""
+    counts: Mapping[str, int] = field(default_factory=lambda: NO_COUNTS)
+    """Further counters of the transform, by name. Documents that came out alike share one mapping where they can, which
+    is then added up once for all of them."""
+    sums: Sequence[tuple[str, int]] = ()
+    """Counters to which each document adds an amount of its own; they are of the member, not of a tenant."""
     findings: Sequence[Finding] = ()
 
 

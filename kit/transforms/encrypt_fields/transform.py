@@ -16,15 +16,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from kit.encryption import counting
-from kit.encryption.aead import IvSource, Opened, RandomIv, SyntheticIv
-from kit.encryption.data_keys import DataKey
+from kit.encryption.aead import IvSource, RandomIv, SyntheticIv
 from kit.encryption.envelope import Profile
 from kit.encryption.field_map import FieldMap
 from kit.encryption.key_set import NO_KEYS, KeySet
 from kit.encryption.mapped import MappedCollection, MappedDocument, MappedField, MappedValue, Standing, State, read
-from kit.encryption.opening import DocumentKeys, document_name, in_document, in_field
+from kit.encryption.opening import CollectionKeys, DocumentKeys, document_name, in_document, in_field
 from kit.encryption.preparation import Needs, needs_of
-from kit.encryption.proof import value_digest
 from kit.errors import KitError, UsageError
 from kit.transforms.protocol import Change, Finding, Lookup
 from kit.values import CollectionName
@@ -140,6 +138,7 @@ class _Run:
     def __init__(self, transform: EncryptFields, collection: MappedCollection) -> None:
         self._transform = transform
         self._collection = collection
+        self._keys = CollectionKeys(collection, transform.keys)
         # Documents whose values came out alike share one mapping: most do, and the engine only reads it.
         self._counts: dict[tuple[str, ...], Mapping[str, int]] = {}
         name = collection.place.name
@@ -167,41 +166,34 @@ class _Run:
         return change
 
     def _selected(self, mapped: MappedDocument, ordinal: int) -> Change:
-        keys = DocumentKeys(self._collection, mapped, self._transform.keys)
+        keys = DocumentKeys(self._keys, mapped)
         replaced: bytes | None = None
-        digests: dict[str, int] = {}
+        sums: list[tuple[str, int]] = []
         try:
-            values = [self._judged(mapped, mapped_field, keys, digests) for mapped_field in self._collection.fields]
+            values = [self._judged(mapped, mapped_field, keys, sums) for mapped_field in self._collection.fields]
             sealed = [(value, self._sealed(value, keys)) for value in values if value.state is State.PLAIN]
             if sealed:
                 replaced = mapped.replaced(sealed)
         except KitError as error:
             in_document(error, self._collection, mapped.document, ordinal)
             return self._failed(error, mapped.document, mapped.partition)
-        counts = self._counted(tuple(_OUTCOME[value.state] for value in values))
+        counts = self._counted(tuple([_OUTCOME[value.state] for value in values]))
         outcome = UNCHANGED if replaced is None else ENCRYPTED
-        return Change(tenant=mapped.partition, outcome=outcome, document=replaced, counts={**counts, **digests})
+        return Change(tenant=mapped.partition, outcome=outcome, document=replaced, counts=counts, sums=sums)
 
     def _judged(
-        self, mapped: MappedDocument, mapped_field: MappedField, keys: DocumentKeys, digests: dict[str, int]
+        self, mapped: MappedDocument, mapped_field: MappedField, keys: DocumentKeys, sums: list[tuple[str, int]]
     ) -> MappedValue:
         """Judge a value, and digest its plaintext where its key is at hand: what verification will compare with."""
         try:
             value = mapped.value(mapped_field)
-            opened = self._opened(mapped, value, keys)
+            digest = keys.digest(value)
         except KitError as error:
             raise in_field(error, mapped_field) from error
-        if opened is not None:
-            digest = value_digest(opened[0], mapped_field.place, mapped.identity, opened[1])
+        if digest is not None:
             values, total = self._digest_names[mapped_field.path]
-            digests[values], digests[total] = digest.values, digest.total
+            sums += (values, 1), (total, digest)
         return value
-
-    def _opened(self, mapped: MappedDocument, value: MappedValue, keys: DocumentKeys) -> tuple[DataKey, Opened] | None:
-        if value.envelope is not None:
-            return keys.open(value.field, value.envelope)
-        key = self._transform.keys.at_hand(keys.scope) if value.state is State.PLAIN else None
-        return (key, Opened(kind=value.kind, value=mapped.document[value.start : value.end])) if key else None
 
     def _sealed(self, value: MappedValue, keys: DocumentKeys) -> bytes:
         try:

@@ -27,7 +27,7 @@ from kit.encryption import (
 )
 from kit.encryption.counting import DIGEST_TOTAL, DIGEST_VALUES, FieldCounts, counter
 from kit.encryption.mapped import read
-from kit.encryption.opening import DocumentKeys
+from kit.encryption.opening import CollectionKeys, DocumentKeys
 from kit.errors import BsonError, ContentError, EnvelopeError, KeyUnusableError, KitError, StoppedError, UsageError
 from kit.transforms.encrypt_fields import NAME, OUTCOMES, check_order
 from kit.transforms.protocol import Change, Transform
@@ -51,9 +51,10 @@ def opened(site: Site, data: bytes) -> bytes:
         mapped = read(data, collection)
         value = mapped.value(field)
         if value.envelope is not None:
-            got = DocumentKeys(collection, mapped, site.transform.keys).open(field, value.envelope)
+            keys = CollectionKeys(collection, site.transform.keys)
+            got = DocumentKeys(keys, mapped).open(field, value.envelope)
             assert got is not None
-            data = replace(data, field.path.steps, got[1].kind, got[1].value)
+            data = replace(data, field.path.steps, got.kind, got.value)
     return data
 
 
@@ -201,7 +202,7 @@ def test_the_digest_counted_on_the_way_is_that_of_the_proof_before_and_after(sit
     for documents in (plain, sealed):
         total = Counter[str]()
         for change in site.apply(*documents):
-            total.update(change.counts)
+            total.update(dict(change.sums))
         for path in ("body", "meta.title"):
             values, sums = (total[counter(name, NOTES, path)] for name in (DIGEST_VALUES, DIGEST_TOTAL))
             proven = prove(site.collection, sealed, keys=site.transform.keys).fields[path].digest

@@ -40,14 +40,14 @@ class Standing(enum.Enum):
     NO_PARTITION_KEY = "no-partition-key"
 
 
-class State(enum.Enum):
+class State(enum.IntEnum):
     """What a mapped value is."""
 
-    PLAIN = "plain"
-    ENVELOPE = "envelope"
+    PLAIN = enum.auto()
+    ENVELOPE = enum.auto()
     """Has the form of one; whether it opens is not said."""
-    NULL = "null"
-    MISSING = "missing"
+    NULL = enum.auto()
+    MISSING = enum.auto()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,20 +159,9 @@ class MappedDocument(NamedTuple):
 
     def with_values(self, changes: Sequence[tuple[MappedValue, int, bytes]]) -> bytes:
         """Put values of the type bytes given in the places of values; the names and everything else stay."""
-        return replace_at(
-            self.document,
-            [
-                Replacement(
-                    enclosing=value.enclosing,
-                    start=value.start - len(value.field.steps[-1]) - 2,  # NUL, name, type byte
-                    value=value.start,
-                    end=value.end,
-                    kind=kind,
-                    new=new,
-                )
-                for value, kind, new in (sorted(changes, key=_start) if len(changes) > 1 else changes)
-            ],
-        )
+        if len(changes) > 1:
+            changes = sorted(changes, key=_start)
+        return replace_at(self.document, [_replacement(*change) for change in changes])
 
     def value(self, field: MappedField) -> MappedValue:
         """Look one field up.
@@ -201,6 +190,11 @@ class MappedDocument(NamedTuple):
             if looks_like(places):
                 raise EnvelopeError("the path leads into an envelope: encrypted under another field map")
         raise AssertionError(field.steps)  # a path has at least one step
+
+
+def _replacement(value: MappedValue, kind: int, new: bytes) -> Replacement:
+    start = value.start - len(value.field.steps[-1]) - 2  # NUL, name, type byte
+    return Replacement(value.enclosing, start, value.start, value.end, kind, new)
 
 
 def _start(change: tuple[MappedValue, int, bytes]) -> int:

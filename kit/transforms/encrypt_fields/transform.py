@@ -20,7 +20,7 @@ from kit.encryption.aead import IvSource, RandomIv, SyntheticIv
 from kit.encryption.envelope import Profile
 from kit.encryption.field_map import FieldMap
 from kit.encryption.key_set import NO_KEYS, KeySet
-from kit.encryption.mapped import MappedCollection, MappedDocument, MappedField, MappedValue, Standing, State, read
+from kit.encryption.mapped import MappedCollection, MappedDocument, MappedValue, Standing, State, read
 from kit.encryption.opening import CollectionKeys, DocumentKeys, document_name, in_document, in_field
 from kit.encryption.preparation import Needs, needs_of
 from kit.errors import KitError, UsageError
@@ -142,13 +142,14 @@ class _Run:
         # Documents whose values came out alike share one mapping: most do, and the engine only reads it.
         self._counts: dict[tuple[str, ...], Mapping[str, int]] = {}
         name = collection.place.name
-        self._digest_names = {
-            mapped_field.path: (
-                counting.counter(counting.DIGEST_VALUES, name, mapped_field),
+        self._fields = [
+            (
+                mapped_field,
+                (counting.counter(counting.DIGEST_VALUES, name, mapped_field), 1),
                 counting.counter(counting.DIGEST_TOTAL, name, mapped_field),
             )
             for mapped_field in collection.fields
-        }
+        ]
 
     def change(self, document: bytes, ordinal: int) -> Change:
         try:
@@ -167,39 +168,38 @@ class _Run:
 
     def _selected(self, mapped: MappedDocument, ordinal: int) -> Change:
         keys = DocumentKeys(self._keys, mapped)
-        replaced: bytes | None = None
+        outcomes: list[str] = []
         sums: list[tuple[str, int]] = []
-        try:
-            values = [self._judged(mapped, mapped_field, keys, sums) for mapped_field in self._collection.fields]
-            sealed = [(value, self._sealed(value, keys)) for value in values if value.state is State.PLAIN]
-            if sealed:
+        sealed: list[tuple[MappedValue, bytes]] = []
+        replaced: bytes | None = None
+        for mapped_field, one_value, total in self._fields:
+            try:
+                value = mapped.value(mapped_field)
+                # Of its plaintext, where its key is at hand: what verification will compare with.
+                digest = keys.digest(value)
+                if value.state is State.PLAIN:
+                    sealed.append((value, keys.seal(value, self._transform.iv).to_bson()))
+            except KitError as error:
+                in_document(in_field(error, mapped_field), self._collection, mapped.document, ordinal)
+                return self._failed(error, mapped.document, mapped.partition)
+            if digest is not None:
+                sums += one_value, (total, digest)
+            outcomes.append(_OUTCOME[value.state])
+        if sealed:
+            try:
                 replaced = mapped.replaced(sealed)
-        except KitError as error:
-            in_document(error, self._collection, mapped.document, ordinal)
-            return self._failed(error, mapped.document, mapped.partition)
-        counts = self._counted(tuple([_OUTCOME[value.state] for value in values]))
-        outcome = UNCHANGED if replaced is None else ENCRYPTED
-        return Change(tenant=mapped.partition, outcome=outcome, document=replaced, counts=counts, sums=sums)
-
-    def _judged(
-        self, mapped: MappedDocument, mapped_field: MappedField, keys: DocumentKeys, sums: list[tuple[str, int]]
-    ) -> MappedValue:
-        """Judge a value, and digest its plaintext where its key is at hand: what verification will compare with."""
-        try:
-            value = mapped.value(mapped_field)
-            digest = keys.digest(value)
-        except KitError as error:
-            raise in_field(error, mapped_field) from error
-        if digest is not None:
-            values, total = self._digest_names[mapped_field.path]
-            sums += (values, 1), (total, digest)
-        return value
-
-    def _sealed(self, value: MappedValue, keys: DocumentKeys) -> bytes:
-        try:
-            return keys.seal(value, self._transform.iv).to_bson()
-        except KitError as error:
-            raise in_field(error, value.field) from error
+            except KitError as error:
+                return self._failed(
+                    in_document(error, self._collection, mapped.document, ordinal), mapped.document, mapped.partition
+                )
+        counts = self._counted(tuple(outcomes))
+        return Change(
+            tenant=mapped.partition,
+            outcome=UNCHANGED if replaced is None else ENCRYPTED,
+            document=replaced,
+            counts=counts,
+            sums=sums,
+        )
 
     def _failed(self, error: KitError, document: bytes, partition: str) -> Change:
         """Stop, or in a dry run count every mapped value as an error: none of the document would be written."""

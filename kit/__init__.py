@@ -72,7 +72,7 @@ from kit.signing import (
 from kit.transforms.encrypt_fields import EncryptFields
 from kit.transforms.protocol import Transform
 from kit.transforms.raw_linkset import CacheMap, RawLinkset, parse_cache_map
-from kit.values import CollectionName, Limits, Timestamp
+from kit.values import CollectionName, Limit, Limits, Timestamp
 
 __all__ = [
     "AgeRecord",
@@ -94,6 +94,7 @@ __all__ = [
     "KeyringFile",
     "Kind",
     "KitError",
+    "Limit",
     "Limits",
     "MemberFields",
     "Migration",

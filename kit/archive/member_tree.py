@@ -2,7 +2,7 @@
 
 Laws: no two members have one name, nor names that a case-insensitive or normalising file system takes for one; a
 folder is spelled one way and is a folder throughout; a link points inside the kit whatever else the kit holds.
-Memory is one entry per member and implied folder, bounded by ``limits.members``.
+Memory is one entry per member and implied folder, bounded by ``limits.members`` and ``limits.names_bytes``.
 """
 
 from __future__ import annotations
@@ -53,13 +53,14 @@ class MemberTree:
         self._entries: dict[str, _Entry] = {}
         self._folders: set[str] = set()
         self._has_root = False
+        self._names_bytes = 0
 
     def add(self, path: MemberPath | None, kind: EntryKind) -> None:
         """Take in one member.
 
         Raises:
             ArchiveError: Its name collides with an earlier one, or lies below something that is no folder.
-            LimitError: More members and implied folders than ``limits.members``.
+            LimitError: More members and implied folders, or more bytes of their names, than the limits allow.
         """
         if path is None:
             if self._has_root:
@@ -124,6 +125,8 @@ class MemberTree:
     def _insert(self, key: str, entry: _Entry) -> None:
         self._entries[key] = entry
         self._limits.check("members", len(self._entries))
+        self._names_bytes += len(entry.text)
+        self._limits.check("names_bytes", self._names_bytes)
 
 
 def _check_symbolic_link(path: MemberPath, target: str) -> None:

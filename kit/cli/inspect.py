@@ -6,18 +6,21 @@ from pathlib import Path
 
 import click
 
-from kit.cli.options import json_option, kit_argument, reading, reading_options
+from kit.cli.options import FILE, json_option, reading, reading_options
 from kit.cli.output import print_report
 from kit.ops.inspect import inspect
 from kit.reports.inspections import inspect_json, inspect_lines
+from kit.reports.limits import limits_json, limits_lines
 
 
 @click.command("inspect")
-@kit_argument
+@click.argument("kit", type=FILE, required=False)
+@click.option("--limits", "show_limits", is_flag=True, help="Show the limits in force, --max included, and no kit.")
 @reading_options
 @json_option
 def inspect_command(
-    kit: Path,
+    kit: Path | None,
+    show_limits: bool,
     workers: int,
     maxima: tuple[str, ...],
     allow_links: bool,
@@ -26,8 +29,17 @@ def inspect_command(
     """Show what is in KIT and who says to have signed it; nothing is verified.
 
     \b
-    Example:
+    Examples:
       kit inspect offline-kit.tar.zst
+      kit inspect --limits
     """
-    report = inspect(kit, reading(workers, maxima, allow_links=allow_links))
+    environment = reading(workers, maxima, allow_links=allow_links)
+    if show_limits:
+        if kit is not None:
+            raise click.UsageError("--limits shows no kit: leave KIT away")
+        print_report(limits_lines(environment.limits), limits_json(environment.limits), as_json=as_json)
+        return
+    if kit is None:
+        raise click.UsageError("Missing argument 'KIT'.")
+    report = inspect(kit, environment)
     print_report(inspect_lines(report), inspect_json(report), as_json=as_json)

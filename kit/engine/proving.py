@@ -74,7 +74,7 @@ def prove(
         digest = hashlib.sha256()
         reading = found[collection.path] = MemberReading()
         selection = changed.get(collection.path)
-        deliver = _Delivery(reading, hashlib.sha256() if selection is not None else None)
+        deliver = _Delivery(reading, hashlib.sha256() if selection is not None else None, reader.limits)
         left = RunLengthsReader(selection or RunLengths())
         hashed = hashing(body, digest)
         for run in member_runs(collection, hashed, reader.limits):
@@ -140,9 +140,11 @@ class _Delivery:
 
     reading: MemberReading
     before: hashlib._Hash | None
+    limits: Limits
 
     def __call__(self, result: ProofResult) -> None:
         self.reading.tally.add(result.tally)
+        self.limits.check("tenants", len(self.reading.tally.tenants))
         self.reading.appended += result.appended
         if self.before is not None:
             self.before.update(result.before)

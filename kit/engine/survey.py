@@ -54,7 +54,7 @@ def survey(
     Args:
         reader: The kit.
         pipeline: Does the work on documents; drained on return.
-        keep: Which members to hold whole (within ``limits.json_bytes``).
+        keep: Which members to hold whole (each within ``limits.json_bytes``, all within ``limits.kept_bytes``).
         count: Which collection members to walk and tally.
         transforms: The chain: what is gathered into ``lookup`` for each, and what each needs before it starts.
         lookup: Where gathered pairs go; needed if any transform indexes a collection of this kit.
@@ -73,6 +73,7 @@ def survey(
         leaves=leaves,
         limits=reader.limits,
     )
+    kept_bytes = 0
     for member, body in reader.members():
         if member.path is None or not member.is_file:
             continue
@@ -80,7 +81,8 @@ def survey(
         hashed = hashing(body, digest)
         collection = collection_member(member.path)
         if keep(member.path):
-            found.kept[member.path] = _whole(member, hashed, reader.limits)
+            kept_bytes += member.size
+            found.kept[member.path] = _whole(member, hashed, reader.limits, kept_bytes)
         elif collection is not None:
             found.collections[member.path] = collection
             walk.take(collection, hashed)
@@ -133,7 +135,7 @@ class _Walk:
             gather_run,
             *(collection.name, gathering, run, into is not None),
             cost=len(run.data),
-            then=_Delivery(collection.path, tally, self.lookup, into),
+            then=_Delivery(collection.path, tally, self.lookup, into, self.limits),
             where=str(collection.path),
         )
 
@@ -174,15 +176,18 @@ class _Delivery:
     tally: Tally
     lookup: LookupWriter | None
     leaves: LeafStore | None
+    limits: Limits
 
     def __call__(self, result: GatherResult) -> None:
         self.tally.add(result.tally)
+        self.limits.check("tenants", len(self.tally.tenants))
         if self.leaves is not None:
             self.leaves.add(self.path, result.leaves)
         if self.lookup is not None and result.pairs:
             self.lookup.put(result.pairs)
 
 
-def _whole(member: Member, body: Iterator[bytes], limits: Limits) -> bytes:
+def _whole(member: Member, body: Iterator[bytes], limits: Limits, kept_bytes: int) -> bytes:
     limits.check("json_bytes", member.size, where=str(member.path))
+    limits.check("kept_bytes", kept_bytes, where=str(member.path))
     return b"".join(body)

@@ -24,7 +24,7 @@ from kit.values import Limits, MemberPath, Sha256, Timestamp
 from kit.values.strict_json import canonical, parse as parse_json
 
 _OPTIONAL_TEXTS = ("version", "channel", "producer")
-_UNBOUNDED = Limits(json_bytes=LARGEST_INTEGER, json_depth=LARGEST_INTEGER, members=LARGEST_INTEGER)
+_UNBOUNDED = Limits(**dict.fromkeys(("json_bytes", "json_depth", "json_values", "members"), LARGEST_INTEGER))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

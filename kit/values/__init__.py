@@ -5,7 +5,7 @@ Pure: nothing here reads a file, a clock or the environment.
 
 from kit.values.collection import Codec, CollectionMember, CollectionName, collection_member
 from kit.values.digest import Sha256
-from kit.values.limits import Limits
+from kit.values.limits import Limit, Limits
 from kit.values.member_path import MemberPath
 from kit.values.run_lengths import RunLengths, RunLengthsReader
 from kit.values.timestamp import Timestamp
@@ -14,6 +14,7 @@ __all__ = [
     "Codec",
     "CollectionMember",
     "CollectionName",
+    "Limit",
     "Limits",
     "MemberPath",
     "RunLengths",

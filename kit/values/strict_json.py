@@ -15,6 +15,7 @@ import math
 import re
 from collections.abc import Iterator
 from decimal import Decimal
+from itertools import islice
 from typing import Any
 
 from kit.errors import ContentError, LimitError
@@ -33,6 +34,7 @@ _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 # A string (closed or cut off: an open one swallows the rest, which keeps the scan linear) or a bracket. Possessive
 # quantifiers, since backtracking over a long run of escapes would be quadratic.
 _STRING_OR_BRACKET = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|[\[{]|[\]}]', re.DOTALL)
+_STRING_OR_VALUE = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|[\[{,]', re.DOTALL)
 _SURROGATE_ESCAPE = re.compile(r"\\u[dD][89a-fA-F]")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -49,17 +51,18 @@ def parse(data: bytes, *, limits: Limits, where: str) -> Any:
 
     Args:
         data: The whole text, UTF-8 without a byte order mark (RFC 8259 8.1).
-        limits: ``json_bytes`` and ``json_depth`` are kept.
+        limits: ``json_bytes``, ``json_depth`` and ``json_values`` are kept.
         where: The file or member, for messages.
 
     Raises:
         ContentError: Not UTF-8, not JSON, an object with a key twice (RFC 7493 2.3), NaN or Infinity, a lone
             surrogate (RFC 7493 2.1), an integer beyond 64 bits, or a fraction that a double cannot keep. The message
             has line and column where the grammar is broken, else the RFC 6901 pointer of the value refused.
-        LimitError: Larger or nested deeper than ``limits`` allow.
+        LimitError: Larger, of more values, or nested deeper than ``limits`` allow.
     """
     limits.check("json_bytes", len(data), where=where)
     text = _decoded(data, where)
+    _check_count(text, limits, where)
     _check_depth(text, limits, where)
     try:
         value = json.loads(
@@ -104,16 +107,30 @@ def _decoded(data: bytes, where: str) -> str:
 def _check_depth(text: str, limits: Limits, where: str) -> None:
     # Up to its first lexical error this scan splits the text as the parser does, and the parser stops there.
     depth = deepest = 0
-    for token in _STRING_OR_BRACKET.finditer(text):
+    # A value has at most two brackets, or a key and a string: more tokens than this is no JSON, or over the limit.
+    most = 4 * limits.json_values
+    for number, token in enumerate(_STRING_OR_BRACKET.finditer(text)):
+        if number > most:
+            limits.check("json_values", number // 4 + 1, where=where)
         first = token[0][0]
         if first in "[{":
             depth += 1
             deepest = max(deepest, depth)
+            if deepest > _DEEPEST:
+                raise LimitError(f"nested over {_DEEPEST} deep, more than any json_depth allows", where=where)
         elif first in "]}":
             depth -= 1
     limits.check("json_depth", deepest, where=where)
-    if deepest > _DEEPEST:
-        raise LimitError(f"nested {deepest:,} deep; no more than {_DEEPEST} can be read at all", where=where)
+
+
+def _check_count(text: str, limits: Limits, where: str) -> None:
+    # Every value but the first of a container follows a comma, and the first one its bracket. Those inside of strings
+    # are counted at first, and left out where that decides.
+    most = text.count(",") + text.count("[") + text.count("{") + 1
+    if most > limits.json_values:
+        tokens = (token for token in _STRING_OR_VALUE.finditer(text) if token[0][0] != '"')
+        if next(islice(tokens, limits.json_values - 1, None), None) is not None:
+            limits.check("json_values", most, where=where)
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any] | _Refused:

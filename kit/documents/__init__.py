@@ -15,11 +15,13 @@ Laws of the package:
 from kit.documents.elements import Element, Kind, Place, elements, find, index, string_at
 from kit.documents.framing import Run, runs
 from kit.documents.identity import document_id
+from kit.documents.loops import COMPILED, select
 from kit.documents.prune import Wanted, prune
 from kit.documents.splice import Replacement, append, element, remove, replace, replace_at
 from kit.documents.validation import validate
 
 __all__ = [
+    "COMPILED",
     "Element",
     "Kind",
     "Place",
@@ -37,6 +39,7 @@ __all__ = [
     "replace",
     "replace_at",
     "runs",
+    "select",
     "string_at",
     "validate",
 ]

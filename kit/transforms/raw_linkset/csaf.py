@@ -121,4 +121,4 @@ def _take_product(product: dict[str, Any], where: str, got: Gathered) -> None:
     got.take(helper, "cpe", where, got.cpes, got.cpe_pointers)
 
 
-EXTRACTOR: Final = CsafExtractor()
+EXTRACTOR: Final[CsafExtractor] = CsafExtractor()

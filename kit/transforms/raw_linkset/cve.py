@@ -43,19 +43,17 @@ _ADP: Final = tuple(_Place(f"/containers/adp/{index}") for index in range(4))
 """The program's own container, CISA's and one or two more are all that is seen; others are made when met."""
 
 
-# No finer than pays: passing over descriptions, metrics and legacy records of the cna container saves a third of the
-# decoding; cutting adp containers or single products down costs more than it saves.
 _CONTAINER: Final[Needs] = {
     "alternateIds": None,
-    "affected": None,
-    "cpeApplicability": None,
-    "references": None,
-    "providerMetadata": None,
+    "affected": {"packageURL": None, "cpes": None},
+    "cpeApplicability": {"nodes": {"cpeMatch": {"criteria": None}}},
+    "references": {"url": None, "tags": None},
+    "providerMetadata": {"shortName": None},
 }
 _NEEDS: Final[Needs] = {
     "dataVersion": None,
     "cveMetadata": {"cveId": None},
-    "containers": {"cna": _CONTAINER, "adp": None},
+    "containers": {"cna": _CONTAINER, "adp": _CONTAINER},
 }
 
 
@@ -68,6 +66,10 @@ class CveExtractor:
         {"cve", "cve-5", "cve-json", "cve-json-5", "cve-record", "cve-record-5", "cvelist", "cvelist-5"}
     )
     needs: Needs = field(default_factory=lambda: _NEEDS, hash=False, compare=False)
+
+    def __reduce__(self) -> str:
+        """Travel to a worker by name; there is one."""
+        return "EXTRACTOR"
 
     def recognises(self, raw: Mapping[str, Any]) -> bool:
         """Ask for ``dataVersion`` 5.x and ``cveMetadata.cveId``, both required by the schema."""
@@ -150,4 +152,4 @@ def _take_references(values: object, source: str | None, pointers: Pointers, got
     got.skipped += len(lost)
 
 
-EXTRACTOR: Final = CveExtractor()
+EXTRACTOR: Final[CveExtractor] = CveExtractor()

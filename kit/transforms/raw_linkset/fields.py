@@ -12,7 +12,7 @@ import bson
 from bson.codec_options import CodecOptions, DatetimeConversion
 from bson.errors import BSONError
 
-from kit.documents import Kind, Wanted, index, prune, string_at
+from kit.documents import COMPILED, Kind, Wanted, index, prune, select, string_at
 from kit.errors import BsonError
 from kit.transforms.raw_linkset.extractor import Needs
 from kit.transforms.raw_linkset.shape import Place
@@ -24,6 +24,7 @@ Found: TypeAlias = tuple[int, int, int]
 OPTIONS: CodecOptions[dict[str, Any]] = CodecOptions(
     document_class=dict, datetime_conversion=DatetimeConversion.DATETIME_MS
 )
+_INTERPRETED_DEPTH = 3
 _DOCUMENT, _NULL, _STRING = int(Kind.DOCUMENT), int(Kind.NULL), int(Kind.STRING)
 
 
@@ -76,7 +77,10 @@ class Fields:
             BsonError: It is malformed or holds a string that is not UTF-8.
         """
         found = self.find(place)
-        return decode(self.document[found[1] : found[2]]) if found is not None and found[0] == _DOCUMENT else None
+        if found is None or found[0] != _DOCUMENT:
+            return None
+        selected = select(self.document, found[1], None) if COMPILED else None
+        return selected if selected is not None else decode(self.document[found[1] : found[2]])
 
     def only(self, found: Found, needs: Needs) -> dict[str, Any]:
         """Decode of a nested document what ``needs`` names.
@@ -85,7 +89,9 @@ class Fields:
             BsonError: The nested document is malformed.
             ContentError: It repeats a name that is needed.
         """
-        return decode(prune(self.document, found[1], _wanted(needs)))
+        wanted = _wanted(needs)
+        selected = select(self.document, found[1], wanted) if COMPILED else None
+        return selected if selected is not None else decode(prune(self.document, found[1], wanted))
 
     def _level(self, parents: tuple[bytes, ...]) -> dict[bytes, Found]:
         level = self._levels.get(parents)
@@ -120,8 +126,13 @@ def _wanted(needs: Needs) -> Wanted:
     return known[1]
 
 
-def _encoded(needs: Needs) -> Wanted:
-    return {name.encode(): None if inner is None else _encoded(inner) for name, inner in needs.items()}
+def _encoded(needs: Needs, depth: int = 1) -> Wanted:
+    # Interpreted, looking closer than that costs more than decoding what is not needed.
+    deeper = COMPILED or depth < _INTERPRETED_DEPTH
+    return {
+        name.encode(): None if inner is None or not deeper else _encoded(inner, depth + 1)
+        for name, inner in needs.items()
+    }
 
 
 @lru_cache(maxsize=256)

@@ -42,6 +42,10 @@ class OsvExtractor:
     formats: frozenset[str] = frozenset({"osv", "osv-1", "osv-json", "osv-schema", "osv-schema-1"})
     needs: Needs = field(default_factory=lambda: _NEEDS, hash=False, compare=False)
 
+    def __reduce__(self) -> str:
+        """Travel to a worker by name; there is one."""
+        return "EXTRACTOR"
+
     def recognises(self, raw: Mapping[str, Any]) -> bool:
         """Ask for ``id`` and ``modified``, all that the schema requires, and no other major version."""
         return type(raw.get("id")) is str and "modified" in raw and _version_refusal(raw) is None
@@ -156,4 +160,4 @@ def _take_related(values: object, identifier: object, taken: list[Relationship])
     return skipped + len(listed) - len(taken)
 
 
-EXTRACTOR: Final = OsvExtractor()
+EXTRACTOR: Final[OsvExtractor] = OsvExtractor()

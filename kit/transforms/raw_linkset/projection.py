@@ -14,16 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-import bson
-from bson.errors import BSONError
-
-from kit.errors import ContentError
 from kit.transforms.raw_linkset import shape
-
-_LENGTH_BYTES = 4
-"""A BSON document opens with its own length (bsonspec.org) ..."""
-_END_BYTES = 1
-"""... and ends in a NUL; what lies between are its elements."""
 
 
 class Reference(NamedTuple):
@@ -104,19 +95,6 @@ class Extraction:
     """Values left out because they are not what the source's schema has at that place."""
     refusal: str | None = None
     """Why the document is not of the extractor's format; then nothing of it may be used, it is unresolvable."""
-
-
-def encode_element(projection: Projection, name: str = shape.RAW_LINKSET) -> bytes:
-    """Encode the BSON element to append to a document: type byte 3, ``name``, NUL, the subdocument.
-
-    Raises:
-        ContentError: A string cannot be BSON (a lone surrogate from JSON; a NUL in the name of a note).
-    """
-    try:
-        document = bson.encode({name: projection.to_document()})
-    except (BSONError, UnicodeEncodeError, OverflowError) as error:
-        raise ContentError(f"{name} cannot be BSON: {error}", where=name) from error
-    return document[_LENGTH_BYTES:-_END_BYTES]
 
 
 def from_linkset(linkset: Mapping[str, Any], identifiers: Mapping[str, Any] | None) -> Extraction:

@@ -19,9 +19,10 @@ from kit.transforms.coverage import NO_TENANT, is_observations
 from kit.transforms.protocol import Change, Finding, Lookup
 from kit.transforms.raw_linkset import divergence, registry, shape
 from kit.transforms.raw_linkset.cache_map import CacheMap
+from kit.transforms.raw_linkset.element import encode_element
 from kit.transforms.raw_linkset.fields import Fields, decode
 from kit.transforms.raw_linkset.keys import CACHE, SNAPSHOT, advisory_digest, revision_digest
-from kit.transforms.raw_linkset.projection import EMPTY, Extraction, Projection, encode_element, from_linkset
+from kit.transforms.raw_linkset.projection import EMPTY, Extraction, Projection, from_linkset
 from kit.values import CollectionName
 
 NAME = "raw-linkset"
@@ -47,6 +48,10 @@ class RawLinkset:
     stop_on_divergence: bool = False
     cache_collection: str = "dto"
     cache_shape: shape.DocumentShape = field(default=shape.DTO)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Travel to a worker by its parameters, whether compiled or not."""
+        return _again, (self.tenants, self.stop_on_divergence, self.cache_collection, self.cache_shape)
 
     def with_cache(self, cache: CacheMap) -> RawLinkset:
         """Read cached payloads where ``cache`` says."""
@@ -189,6 +194,20 @@ class RawLinkset:
         if found is None or found[0] != Kind.DOCUMENT:
             return None
         return _extract(fields, found, fields.text(self.cache_shape.format))[0]
+
+
+def _again(
+    tenants: frozenset[str] | None,
+    stop_on_divergence: bool,  # noqa: FBT001  called by pickle
+    cache_collection: str,
+    cache_shape: shape.DocumentShape,
+) -> RawLinkset:
+    return RawLinkset(
+        tenants=tenants,
+        stop_on_divergence=stop_on_divergence,
+        cache_collection=cache_collection,
+        cache_shape=cache_shape,
+    )
 
 
 @dataclass(slots=True)

@@ -48,8 +48,11 @@ from kit.encryption import (
     shipped,
     unlock as unlock_keyring,
 )
+from kit.engine.extracting import Form, Projection, Selection
 from kit.errors import KitError
 from kit.migrations import Decision, Kind, Migration, Rollback, StopRules, Validation, built_in, parse_migration
+from kit.ops.extract import ExtractReport, ExtractRequest, extract
+from kit.ops.extracted_files import Destination, ExtractedFile
 from kit.ops.field_proof import Comparison, FieldExpectation, MemberFields
 from kit.ops.inspect import InspectReport, inspect
 from kit.ops.keying import Keying
@@ -82,11 +85,16 @@ __all__ = [
     "Comparison",
     "Credentials",
     "Decision",
+    "Destination",
     "EncryptFields",
     "Environment",
     "Expectation",
+    "ExtractReport",
+    "ExtractRequest",
+    "ExtractedFile",
     "FieldExpectation",
     "FieldMap",
+    "Form",
     "InspectReport",
     "KeySet",
     "Keying",
@@ -105,6 +113,7 @@ __all__ = [
     "PatchRequest",
     "PrivateKey",
     "Profile",
+    "Projection",
     "PublicKey",
     "RandomIv",
     "RawLinkset",
@@ -113,6 +122,7 @@ __all__ = [
     "Rollback",
     "RsaRecord",
     "Scope",
+    "Selection",
     "StopRules",
     "SyntheticIv",
     "Timestamp",
@@ -122,6 +132,7 @@ __all__ = [
     "VerifyReport",
     "built_in",
     "create_keyring",
+    "extract",
     "generate",
     "inspect",
     "load_keyring",

@@ -11,6 +11,7 @@ from kit.archive.encoding import FRAME_BYTES, Frame, decode_frame, encode, encod
 from kit.archive.folder_destination import FolderDestination
 from kit.archive.job import Job
 from kit.archive.journal import Note
+from kit.archive.new_folder import NewFolder
 from kit.archive.places import backup_path, require_backup_free, require_free
 from kit.archive.reader import Container, KitReader, open_kit
 from kit.archive.secret_output import SecretOutput
@@ -33,6 +34,7 @@ __all__ = [
     "Job",
     "KitReader",
     "Member",
+    "NewFolder",
     "Note",
     "SecretOutput",
     "Slot",

@@ -209,7 +209,7 @@ def _publish(switch: Switch) -> None:
     require_free(target)
     with ExitStack() as undo, writing(target):
         if work.is_dir():
-            _rename_free(work, target)
+            rename_free(work, target)
             undo.callback(_quietly, target.rename, work)
         else:
             try:
@@ -219,11 +219,11 @@ def _publish(switch: Switch) -> None:
             except OSError as error:
                 if error.errno not in _NO_HARD_LINKS:
                     raise
-                _rename_free(work, target)
+                rename_free(work, target)
                 undo.callback(_quietly, target.rename, work)
         for suffix in switch.sidecars:
             file, place = work.with_name(f"beside{suffix}"), place_beside(target, suffix)
-            _rename_free(file, place)
+            rename_free(file, place)
             undo.callback(_quietly, place.rename, file)
         sync_folder(target.parent)
         undo.pop_all()
@@ -332,7 +332,7 @@ def checksum_line(digest: Sha256, name: str) -> bytes:
     return f"{digest}  {name}\n".encode()
 
 
-def _rename_free(one: Path, other: Path) -> None:
+def rename_free(one: Path, other: Path) -> None:
     """Rename without ever replacing anything, where the system can promise that."""
     if not _rename(one, other, _RENAME_NOREPLACE):
         if os.path.lexists(other):

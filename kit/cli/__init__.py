@@ -18,6 +18,7 @@ import click
 
 from kit.cli.approval import approval_group
 from kit.cli.exit_codes import OK, exit_code, table_text
+from kit.cli.extract import extract_command
 from kit.cli.inspect import inspect_command
 from kit.cli.keyring import keyring_group
 from kit.cli.keys import keys_group
@@ -45,6 +46,7 @@ kit.add_command(inspect_command)
 kit.add_command(plan_command)
 kit.add_command(patch_command)
 kit.add_command(verify_command)
+kit.add_command(extract_command)
 kit.add_command(keys_group)
 kit.add_command(trust_group)
 kit.add_command(keyring_group)

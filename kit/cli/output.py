@@ -33,6 +33,23 @@ def print_report(lines: Iterable[str], document: Mapping[str, Any], *, as_json: 
     _write("\n".join(printable(line) for line in lines))
 
 
+def print_bytes(data: bytes) -> None:
+    """Print bytes that are no report on standard output.
+
+    Raises:
+        OutputError: Standard output takes no more, for another reason than that its reader went away.
+        BrokenPipeError: Its reader went away: nobody wants the rest.
+    """
+    try:
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        silence_standard_output()
+        raise OutputError(f"cannot write: {error.strerror}", where="standard output") from error
+
+
 def print_error(error: KitError, code: int, *, as_json: bool) -> None:
     """Say what went wrong on standard error; with ``--json`` also as an object on standard output."""
     try:

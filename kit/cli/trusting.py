@@ -36,6 +36,30 @@ def time_option(command: Command) -> Command:
     )(command)
 
 
+def unverified_option(command: Command) -> Command:
+    """Go on without signatures that count."""
+    return click.option(
+        "--insecure-unverified-base",
+        "insecure",
+        is_flag=True,
+        help="Accept a kit whose signatures were not verified; the report says so.",
+    )(command)
+
+
+def require_one_trust(trusted_keys: tuple[Path, ...], policy: Path | None, *, insecure: bool) -> None:
+    """Check that exactly one of the three ways was said.
+
+    Raises:
+        UsageError: None was, or several.
+    """
+    if insecure and (trusted_keys or policy):
+        raise UsageError("--insecure-unverified-base and --trusted-key exclude each other, --trust too")
+    if policy is not None and trusted_keys:
+        raise UsageError("--trust and --trusted-key exclude each other: a policy names its keys")
+    if not insecure and not trusted_keys and policy is None:
+        raise UsageError("name the publisher's key with --trusted-key (or say --insecure-unverified-base)")
+
+
 def moment(text: str | None, option: str = "--at") -> Timestamp:
     """Take the time as an input; only where none is given, read the clock, once.
 

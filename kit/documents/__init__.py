@@ -13,6 +13,7 @@ Laws of the package:
 """
 
 from kit.documents.elements import Element, Kind, Place, elements, find, index, string_at
+from kit.documents.extended_json import extended_json
 from kit.documents.framing import Run, runs
 from kit.documents.identity import document_id
 from kit.documents.loops import COMPILED, select
@@ -32,6 +33,7 @@ __all__ = [
     "document_id",
     "element",
     "elements",
+    "extended_json",
     "find",
     "index",
     "prune",

@@ -38,6 +38,8 @@ class Stage(enum.StrEnum):
     """Every document to its last element."""
     FIELDS = "fields"
     """Every mapped value."""
+    EXTRACT = "extract"
+    """Selected documents are taken out."""
     RECOVER = "recover"
     """Documents in scope are decrypted."""
 

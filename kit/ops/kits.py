@@ -13,6 +13,7 @@ from kit.archive import CHECKPOINT_BYTES, Container, KitReader, open_kit, read_s
 from kit.engine.executors import BUDGET_PER_WORKER, local_executor
 from kit.engine.pipeline import Pipeline
 from kit.engine.progress import BATCH_DOCUMENTS, SILENCE, Progress, Stage, watched
+from kit.errors import UsageError
 from kit.manifest import MANIFEST_PATHS, is_history, signature_of
 from kit.ops.judgement import Beside
 from kit.values import Limits, MemberPath
@@ -65,6 +66,16 @@ def opened(path: Path, environment: Environment) -> Iterator[OpenKit]:
     ):
         budget = BUDGET_PER_WORKER * environment.workers
         yield OpenKit(reader=reader, executor=executor, budget=budget, environment=environment)
+
+
+def require_outside(kit: Path, place: Path) -> None:
+    """Refuse to write into the folder of an unpacked kit: that would change what is read, and break its closed world.
+
+    Raises:
+        UsageError: The place is inside the kit.
+    """
+    if kit.resolve() in (place.parent.resolve() / place.name).parents:
+        raise UsageError("would be inside the kit that is read", where=str(place), hint="choose a place outside")
 
 
 def beside(reader: KitReader) -> Beside:

@@ -33,7 +33,7 @@ from kit.ops.identity import at_time, identity_of, options_of, result_of
 from kit.ops.jobs import Completion, JournaledPasses, begin, check_options, complete, ready, resumable
 from kit.ops.judging import Base, read_base, reread
 from kit.ops.keying import with_keys
-from kit.ops.kits import OpenKit, opened
+from kit.ops.kits import OpenKit, opened, require_outside
 from kit.ops.passes import CountingPasses, transform_kit
 from kit.ops.patching import Output, PatchReport, PatchRequest
 from kit.ops.signers import require_standing
@@ -252,8 +252,7 @@ def _require_place(kit: Path, place: Path) -> None:
         OutputError: Something already has a name that the run will give.
         UsageError: It would be inside the kit.
     """
-    if kit.resolve() in (place.parent.resolve() / place.name).parents:
-        raise UsageError("would be inside the kit that is read", where=str(place), hint="choose a place outside")
+    require_outside(kit, place)
     require_free(place)
 
 

@@ -8,6 +8,7 @@ import hashlib
 import io
 import json
 import os
+import subprocess
 import sys
 import tarfile
 from collections.abc import Iterable, Mapping
@@ -232,3 +233,9 @@ def kit(*arguments: object) -> Outcome:
 
 COMMAND = [sys.executable, "-c", "from kit.cli import main; main()"]
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
+
+
+def subprocess_kit(*arguments: object) -> subprocess.CompletedProcess[bytes]:
+    """Run a command in a process of its own, with standard output and error apart."""
+    words = [*COMMAND, *map(str, arguments)]
+    return subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, env=ENVIRONMENT, check=False)

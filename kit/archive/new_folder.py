@@ -1,0 +1,76 @@
+"""A new folder of files that get their place together: it has no name of its own until everything in it is whole.
+
+Laws: mode 0700, since what is in it may be for few eyes; only ``publish`` gives the name, and replaces nothing; a body
+that fails leaves nothing. A killed run leaves ``.<name>.writing-…`` beside the target, which nothing reads.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from kit.archive.commit import rename_free
+from kit.archive.disk import remove_tree, sync_folder, writing
+from kit.errors import OutputError
+
+
+class NewFolder:
+    """See the module docstring. A context manager: leaving it without :meth:`publish` leaves nothing."""
+
+    def __init__(self, target: Path) -> None:
+        """Prepare to make ``target``; nothing is made before the context is entered."""
+        self.target = target
+        self._work: Path | None = None
+
+    def require_free(self) -> None:
+        """Refuse to overwrite.
+
+        Raises:
+            OutputError: Something is there already, a dangling link included.
+        """
+        if os.path.lexists(self.target):
+            raise OutputError("already there; nothing is overwritten", where=str(self.target))
+
+    def __enter__(self) -> Self:
+        self.require_free()
+        with writing(self.target):
+            prefix = f".{self.target.name}.writing-"
+            self._work = Path(tempfile.mkdtemp(prefix=prefix, dir=self.target.absolute().parent))
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._work is not None:
+            remove_tree(self._work)
+
+    def place(self, name: str) -> Path:
+        """Give the place of a file by its path in the folder, and make the folders above it.
+
+        Raises:
+            OutputError: The system refuses.
+        """
+        if self._work is None:
+            raise OutputError("is not being made", where=str(self.target))
+        place = self._work / name
+        with writing(self.target / name):
+            place.parent.mkdir(parents=True, exist_ok=True)
+        return place
+
+    def publish(self) -> None:
+        """Give the folder its name, which must still be free.
+
+        Raises:
+            OutputError: It is not, or the system refuses.
+        """
+        if self._work is None:
+            raise OutputError("is not being made", where=str(self.target))
+        with writing(self.target):
+            for folder, _, _ in os.walk(self._work):
+                sync_folder(Path(folder))
+            rename_free(self._work, self.target)
+            self._work = None
+            sync_folder(self.target.absolute().parent)

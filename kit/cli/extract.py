@@ -1,0 +1,133 @@
+"""``kit extract``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from kit.cli.options import FILE, json_option, kit_argument, reading, reading_options, trust_option, trusted
+from kit.cli.output import print_bytes, print_report, print_warning
+from kit.cli.trusting import anchor, moment, policy_option, require_one_trust, time_option, unverified_option
+from kit.encryption.approval import DocumentName, collection_name
+from kit.engine.extracting import Form, Projection, Selection
+from kit.errors import ContentError, KitError, UsageError
+from kit.ops.extract import ExtractRequest, extract
+from kit.ops.extracted_files import Destination
+from kit.reports.extractions import extract_json, extract_lines, unverified
+from kit.values import Codec, CollectionName, Limits, strict_json
+
+_STREAM = Path("-")
+_GZIP = ".gz"
+
+
+@click.command("extract")
+@kit_argument
+@click.option("--output", "-o", type=FILE, metavar="OUT", required=True, help="A new folder or file; - prints.")
+@click.option(
+    "--collection", "collections", multiple=True, metavar="DB.COLLECTION", help="Only this collection; repeatable."
+)
+@click.option("--tenant", "tenants", multiple=True, metavar="T", help="Only documents of this tenant; repeatable.")
+@click.option(
+    "--id", "ids", multiple=True, metavar="ID", help='Only this _id: text, or {"$oid": "…"} and the like; repeatable.'
+)
+@click.option(
+    "--format", "form", type=click.Choice([form.value for form in Form]), help="As the output is named; BSON otherwise."
+)
+@click.option("--gzip", "zipped", is_flag=True, help="Compress each file, as mongodump --gzip does.")
+@click.option(
+    "--projection",
+    type=click.Choice([projection.value for projection in Projection]),
+    default=Projection.ALL.value,
+    show_default=True,
+    help="canonical: observations without rawLinkset, as they were before it.",
+)
+@trust_option
+@policy_option
+@time_option
+@unverified_option
+@reading_options
+@json_option
+def extract_command(
+    kit: Path,
+    output: Path,
+    trusted_keys: tuple[Path, ...],
+    policy: Path | None,
+    at: str | None,
+    insecure: bool,
+    as_json: bool,
+    **what: Any,
+) -> None:
+    """Write documents of KIT into files that stock tools read; what is encrypted stays encrypted.
+
+    OUT is a folder laid out as mongodump does it (DB/COLLECTION.bson and its metadata), or one file if its name ends in
+    .bson, .json, .bson.gz or .json.gz. JSON is canonical Extended JSON, a document a line. The kit is verified first.
+    What is asked for and not there is an error, and nothing is written.
+
+    \b
+    Examples:
+      kit extract kit.tar.zst --trusted-key publisher.pub.pem --output dump
+      kit extract kit.tar.zst --trust policy.json --tenant acme --projection canonical --gzip --output acme-dump
+      kit extract kit.tar.zst --trust policy.json --collection concelier.advisory_observations --id acme:osv:GO-1:1 -o -
+    """
+    require_one_trust(trusted_keys, policy, insecure=insecure)
+    selection = _selection(output, **what)
+    stream = output == _STREAM
+    if stream and as_json:
+        raise click.UsageError("--json prints a report, and --output - documents: choose one")
+    if stream and selection.form is Form.BSON and sys.stdout.isatty():
+        raise click.UsageError("BSON is not for a terminal; add --format json")
+    report = extract(
+        ExtractRequest(
+            kit=kit,
+            trusted=None if insecure else trusted(trusted_keys),
+            trust=anchor(policy, moment(at)),
+            selection=selection,
+            destination=Destination(sink=print_bytes) if stream else Destination(path=output, single=_is_file(output)),
+            environment=reading(what["workers"], what["maxima"], allow_links=what["allow_links"]),
+        )
+    )
+    if not stream:
+        print_report(extract_lines(report), extract_json(report), as_json=as_json)
+    for line in unverified(report):
+        print_warning(f"warning: {line}")
+
+
+def _selection(output: Path, **what: Any) -> Selection:
+    named = [suffix.lstrip(".") for suffix in output.suffixes[-2:]] if _is_file(output) else []
+    zipped = what["zipped"] or named[-1:] == ["gz"]
+    form = what["form"] or next((form.value for form in Form if form.value in named), None)
+    form = form or (Form.JSON if output == _STREAM and not what["zipped"] else Form.BSON)
+    if named and (form not in named or zipped != (named[-1] == "gz")):
+        raise click.UsageError(f"--output {output} is not named after what it would hold; drop --format and --gzip")
+    return Selection(
+        collections=frozenset(map(_collection, what["collections"])) or None,
+        tenants=frozenset(what["tenants"]) or None,
+        documents=frozenset(map(_document, what["ids"])) or None,
+        form=Form(form),
+        codec=Codec.GZIP if zipped else Codec.NONE,
+        projection=Projection(what["projection"]),
+    )
+
+
+def _is_file(output: Path) -> bool:
+    name = output.name.removesuffix(_GZIP)
+    return any(name.endswith(f".{form.value}") for form in Form)
+
+
+def _collection(text: str) -> CollectionName:
+    try:
+        return collection_name(text)
+    except ContentError as error:
+        raise UsageError(f"--collection: {error.what}") from error
+
+
+def _document(text: str) -> DocumentName:
+    """Read an ``_id``: an object of JSON if it looks like one, text otherwise."""
+    try:
+        value = strict_json.parse(text.encode(), limits=Limits(), where="--id") if text.startswith("{") else text
+        return DocumentName.parse(value)
+    except (KitError, UnicodeEncodeError) as error:
+        raise UsageError(f"--id {text[:80]}: {error}") from error

@@ -1,0 +1,186 @@
+"""``kit extract``: documents of a kit as files that stock tools read; what is encrypted stays so.
+
+Kit read and judged as anybody would → read again, what is selected written into files without a name → each member is
+what was judged, everything asked for was met → files read back → named, all together. Laws: every document is a slice
+of the kit in the kit's order; a failed run leaves nothing; a tenant, collection or document that was asked for and is
+not there is an error, since what is left would be taken for all of it.
+
+A folder is laid out as ``mongodump`` does: ``<db>/<collection>.bson[.gz]``, the metadata of the kit beside it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+from kit.archive import Member, decoded
+from kit.engine.extracting import Selection, extract_run
+from kit.engine.progress import Stage
+from kit.engine.survey import Survey, hashing, member_runs, survey
+from kit.errors import ContentError, DigestError, UntrustedError, UsageError
+from kit.ops.extracted_files import Destination, ExtractedFile, ExtractedFiles
+from kit.ops.kits import Environment, OpenKit, beside, is_kept, opened, require_outside
+from kit.ops.obligations import Expectation, Judgement, judge
+from kit.signing import PublicKey
+from kit.trust import Anchor
+from kit.values import Codec, CollectionName, MemberPath, Sha256, collection_member
+
+_SIGNATURES = frozenset({3, 6})
+"""Obligations that an unverified base need not meet."""
+_SHOWN = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExtractRequest:
+    """What to take out of which kit, and where to."""
+
+    kit: Path
+    trusted: Mapping[str, PublicKey] | None
+    """By key id; None takes from a kit whose signatures were not verified (``--insecure-unverified-base``)."""
+    trust: Anchor | None = None
+    """A policy goes before ``trusted``."""
+    selection: Selection = field(default_factory=Selection)
+    destination: Destination
+    environment: Environment = field(default_factory=Environment)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExtractReport:
+    """What was taken."""
+
+    kit: Path
+    verified: bool
+    """Whether the kit is what signers that are trusted say."""
+    judgement: Judgement
+    selection: Selection
+    output: Path | None
+    files: tuple[ExtractedFile, ...]
+
+
+def extract(request: ExtractRequest) -> ExtractReport:
+    """Write the documents that are selected.
+
+    Raises:
+        ContentError: A tenant, collection or document that was asked for is not in the kit, or a document is malformed.
+        UsageError: Several collections are selected for one file.
+        OutputError: The output cannot be written, or something is there.
+        DigestError: The kit changed between two readings.
+        KitError: The kit is refused.
+    """
+    if request.destination.path is not None:
+        require_outside(request.kit, request.destination.path)
+    with opened(request.kit, request.environment) as kit, ExitStack() as stack:
+        found, judgement = _judged(kit, request)
+        chosen = _chosen(found, request)
+        writer = ExtractedFiles(request.selection, request.destination, stack)
+        _take(kit, found, request.selection, writer)
+        _require_met(request.selection, writer)
+        files = writer.finished(chosen)
+        return ExtractReport(
+            kit=request.kit,
+            verified=judgement.failure is None,
+            judgement=judgement,
+            selection=request.selection,
+            output=request.destination.path,
+            files=files,
+        )
+
+
+def _judged(kit: OpenKit, request: ExtractRequest) -> tuple[Survey, Judgement]:
+    if request.trust is None and request.trusted is not None and not request.trusted:
+        raise UntrustedError("no key is trusted, so no kit can be valid", hint="name one with --trusted-key")
+    with kit.pipeline(Stage.SURVEY) as pipeline:
+        found = survey(kit.reader, pipeline, keep=is_kept, count=lambda _: False)
+    insecure = request.trust is None and request.trusted is None
+    expectation = Expectation(trusted=request.trusted or {}, trust=request.trust, allow_unsigned_history=insecure)
+    judgement = judge(found, beside(kit.reader), expectation, limits=request.environment.limits)
+    for obligation in judgement.obligations:
+        if obligation.error is not None and not (insecure and obligation.number in _SIGNATURES):
+            raise obligation.error
+    return found, judgement
+
+
+def _chosen(found: Survey, request: ExtractRequest) -> tuple[CollectionName, ...]:
+    """Give the collections that are selected, in the kit's order."""
+    there = dict.fromkeys(member.name for member in found.collections.values())
+    wanted = request.selection.collections
+    missing = sorted(str(name) for name in (wanted or frozenset()) if name not in there)
+    if missing:
+        names = ", ".join(sorted(map(str, there))) or "none"
+        raise ContentError(f"no collection {', '.join(missing)} in this kit", hint=f"collections of the kit: {names}")
+    chosen = tuple(name for name in there if request.selection.has_collection(name))
+    if not chosen:
+        raise ContentError("this kit has no collections")
+    if (request.destination.single or request.destination.path is None) and len(chosen) > 1:
+        raise UsageError(
+            f"one file holds one collection, and these are selected: {', '.join(map(str, chosen))}",
+            hint="choose with --collection, or name a folder",
+        )
+    return chosen
+
+
+def _take(kit: OpenKit, found: Survey, selection: Selection, writer: ExtractedFiles) -> None:
+    """Read the kit again; the bytes taken are those that were judged."""
+    reader = kit.reader
+    with kit.pipeline(Stage.EXTRACT) as pipeline:
+        for member, body in reader.members():
+            if member.path is None or not member.is_file:
+                continue
+            collection, described = collection_member(member.path), _described(member.path)
+            digest = hashlib.sha256()
+            hashed = hashing(body, digest)
+            if collection is not None and selection.has_collection(collection.name):
+                writer.begin(collection)
+                for run in member_runs(collection, hashed, reader.limits):
+                    pipeline.submit(
+                        extract_run,
+                        *(selection, collection.name, run),
+                        cost=len(run.data),
+                        then=partial(writer.add, collection.name),
+                        where=str(collection.path),
+                    )
+            elif described is not None and selection.has_collection(described[0]):
+                writer.describe(described[0], member.path, _metadata(kit, member, hashed, described[1]))
+            else:
+                continue
+            if found.members.get(member.path, (None, 0))[0] != Sha256(digest.hexdigest()):
+                raise DigestError("changed while it was read", where=str(member.path), hint="start again")
+
+
+def _described(path: MemberPath) -> tuple[CollectionName, Codec] | None:
+    """Read ``…/<db>/<collection>.metadata.json[.gz|.zst]``."""
+    for codec in Codec:
+        stem = path.text.removesuffix(f".metadata.json{codec.value}")
+        if stem != path.text:
+            collection = collection_member(MemberPath(f"{stem}.bson"))
+            return (collection.name, codec) if collection is not None else None
+    return None
+
+
+def _metadata(kit: OpenKit, member: Member, body: Iterator[bytes], codec: Codec) -> bytes:
+    limits, where = kit.reader.limits, str(member.path)
+    whole = bytearray()
+    for chunk in decoded(body, codec, limits, where=where):
+        whole += chunk
+        limits.check("json_bytes", len(whole), where=where)
+    return bytes(whole)
+
+
+def _require_met(selection: Selection, writer: ExtractedFiles) -> None:
+    """Refuse where something that was asked for is not there."""
+    tenants = sorted((selection.tenants or frozenset()) - writer.tenants)
+    if tenants:
+        raise ContentError(f"no documents of tenant {', '.join(map(repr, tenants))} in what is selected of this kit")
+    absent = [name for name in selection.documents or () if name not in writer.met]
+    if absent:
+        shown = ", ".join(sorted(str(name.to_json()) for name in absent)[:_SHOWN])
+        more = ", …" if len(absent) > _SHOWN else ""
+        count = f"{len(absent):,} of {len(selection.documents or ()):,}"
+        raise ContentError(
+            f"{count} documents are not in what is selected: {shown}{more}",
+            hint="leave them out, or choose other collections and tenants",
+        )

@@ -134,7 +134,9 @@ def _tree_bytes(root: int) -> int:
     return total
 
 
-def bench_case(case: bench_kits.Case, observations: int, *, runs: int, workers: int, folder: Path) -> dict[str, Any]:
+def bench_case(
+    case: bench_kits.Case, observations: int, *, runs: int, workers: int, folder: Path, options: Sequence[str] = ()
+) -> dict[str, Any]:
     """Make the kit of a case, and time pump, patch, the verify yardstick and verify in turn."""
     key_path = folder / "bench-TEST-ONLY.pem"
     key = generate(Algorithm.ES256)
@@ -149,6 +151,7 @@ def bench_case(case: bench_kits.Case, observations: int, *, runs: int, workers: 
     patch = [*cli, "patch", str(kit), "-o", str(out), "--signing-key", str(key_path), "--trusted-key", str(public)]
     if case.source == bench_kits.ENCRYPT:
         patch += encryption(folder)
+    patch += options
     verify = [*cli, "verify", str(out), "--trusted-key", str(public), "--workers", str(workers)]
     rows: list[dict[str, Run]] = []
     for _ in range(runs):
@@ -249,6 +252,7 @@ def main() -> None:
     parser.add_argument("--case", action="append", help="only cases whose name contains this; repeatable")
     parser.add_argument("--json", type=Path, help="write all figures here")
     parser.add_argument("--folder", type=Path, help="work here instead of a temporary folder")
+    parser.add_argument("--option", action="append", default=[], help="one more for kit patch, as --option=--merkle")
     parser.add_argument("--pump", nargs=2, metavar=("KIT", "CONTAINER"), help=argparse.SUPPRESS)
     parser.add_argument("--unpump", nargs=2, metavar=("KIT", "CONTAINER"), help=argparse.SUPPRESS)
     chosen = parser.parse_args()
@@ -272,7 +276,9 @@ def main() -> None:
                 continue
             for observations in chosen.observations or [6000]:
                 for workers in chosen.workers or [os.cpu_count() or 1]:
-                    result = bench_case(case, observations, runs=chosen.runs, workers=workers, folder=folder)
+                    result = bench_case(
+                        case, observations, runs=chosen.runs, workers=workers, folder=folder, options=chosen.option
+                    )
                     results.append(result)
                     cells = zip(line(result), widths, strict=True)
                     print("  ".join(c.ljust(w) if not n else c.rjust(w) for n, (c, w) in enumerate(cells)), flush=True)

@@ -45,6 +45,12 @@ def _what_options(command: Callable[..., Any]) -> Callable[..., Any]:
             ),
             click.option("--limit", type=click.IntRange(0), metavar="N", help="Change at most N documents."),
             click.option(
+                "--merkle/--no-merkle",
+                "merkle",
+                default=None,
+                help="Put Merkle roots of collections into the manifest (schemas/merkle.md); else as the base has it.",
+            ),
+            click.option(
                 "--created-at",
                 metavar="TIME",
                 envvar="SOURCE_DATE_EPOCH",
@@ -165,6 +171,7 @@ def _request(
     at: str | None,
     insecure_unverified_base: bool,
     limit: int | None,
+    merkle: bool | None,
     created_at: str | None,
     workers: int,
     maxima: tuple[str, ...],
@@ -188,5 +195,6 @@ def _request(
         created_at=time,
         created_now=created_at is None,
         limit=limit,
+        merkle=merkle,
         environment=reading(workers, maxima, allow_links=allow_links),
     )

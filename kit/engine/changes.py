@@ -31,8 +31,6 @@ class MemberChange:
     """Digest and size of the new body as stored."""
     counts: Counter[tuple[str, str, str]] = field(default_factory=Counter)
     """(transform, tenant, counter) → sum."""
-    merkle_root: Sha256 | None = None
-    """Over the documents as they are now, where it is wanted."""
     base_documents: Sha256 | None = None
     """Digest of the documents as they were, before the member's own codec."""
     runs: list[tuple[bool, int]] = field(default_factory=list)
@@ -66,6 +64,8 @@ class Rewrite:
     omitted_findings: int = 0
     deferred: dict[MemberPath, Slot] = field(default_factory=dict)
     """Slots left open for members that are made last."""
+    roots: dict[MemberPath, Sha256] = field(default_factory=dict)
+    """Merkle roots of collections as they are now, where they are wanted."""
 
     @property
     def changed(self) -> int:

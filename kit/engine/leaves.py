@@ -48,6 +48,8 @@ class LeafStore:
         self._trees: dict[MemberPath, _Tree] = {}
         self._open: MemberPath | None = None
         self._made = 0
+        self.written_bytes = 0
+        """Room the files took, all together."""
 
     def add(self, path: MemberPath, lines: bytes) -> None:
         """Add the sorted lines of one run of a member; members come one after another.
@@ -120,6 +122,7 @@ class LeafStore:
             self._folder.mkdir(mode=0o700, exist_ok=True)
             with path.open("xb") as file:
                 file.writelines(lines)
+                self.written_bytes += file.tell()
         return path
 
     @contextmanager

@@ -31,7 +31,6 @@ def pass_note(done: Rewrite) -> dict[str, Any]:
                 "size": change.size,
                 "counts": _counts_json(change.counts),
                 "baseDocuments": change.base_documents.hex if change.base_documents is not None else None,
-                "merkleRoot": change.merkle_root.hex if change.merkle_root is not None else None,
                 "selection": list(change.selection.lengths),
             }
             for path, change in done.members.items()
@@ -40,6 +39,7 @@ def pass_note(done: Rewrite) -> dict[str, Any]:
         "counts": _counts_json(done.counts),
         "findings": [[path.text, *_finding_json(name, finding)] for path, name, finding in done.findings],
         "omittedFindings": done.omitted_findings,
+        "merkleRoots": {path.text: root.hex for path, root in done.roots.items()},
     }
 
 
@@ -57,7 +57,6 @@ def rewrite_of(note: Note, collections: Mapping[MemberPath, CollectionMember]) -
                 size=item["size"],
                 counts=_counts(item["counts"]),
                 base_documents=Sha256(item["baseDocuments"]) if item["baseDocuments"] is not None else None,
-                merkle_root=Sha256(item["merkleRoot"]) if item["merkleRoot"] is not None else None,
                 runs=list(RunLengths(tuple(item["selection"])).runs()),
             )
             for item in note["members"]
@@ -66,6 +65,7 @@ def rewrite_of(note: Note, collections: Mapping[MemberPath, CollectionMember]) -
         counts=_counts(note["counts"]),
         findings=[(paths[path], *_finding(rest)) for path, *rest in note["findings"]],
         omitted_findings=note["omittedFindings"],
+        roots={paths[path]: Sha256(root) for path, root in note["merkleRoots"].items()},
     )
 
 

@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 
 from kit.archive import KitReader
 from kit.documents import Kind, Run, elements, remove, validate
+from kit.documents.leaves import leaf_lines
+from kit.engine.leaves import LeafStore
 from kit.engine.pipeline import Pipeline
 from kit.engine.survey import Survey, hashing, member_runs
 from kit.errors import DigestError, KitError
@@ -35,6 +37,8 @@ class MemberReading:
     """Of those, the ones that end in the element."""
     before: Sha256 | None = None
     """Digest of the documents as they were; None for a member that the step did not change."""
+    merkle_root: Sha256 | None = None
+    """Over the documents, where it is asked for."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -44,6 +48,7 @@ class ProofResult:
     tally: Tally
     appended: int
     before: bytes
+    leaves: bytes = b""
 
     @property
     def documents(self) -> int:
@@ -51,8 +56,20 @@ class ProofResult:
         return self.tally.documents
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rooted:
+    """Members whose Merkle roots are asked for, and where their leaves are sorted."""
+
+    members: frozenset[MemberPath]
+    store: LeafStore
+
+
 def prove(
-    reader: KitReader, survey: Survey, pipeline: Pipeline, changed: Mapping[MemberPath, RunLengths]
+    reader: KitReader,
+    survey: Survey,
+    pipeline: Pipeline,
+    changed: Mapping[MemberPath, RunLengths],
+    rooted: Rooted | None = None,
 ) -> dict[MemberPath, MemberReading]:
     """Read every collection of a surveyed kit to its last element.
 
@@ -61,6 +78,7 @@ def prove(
         survey: What its first reading met; this one must meet the same.
         pipeline: Does the work.
         changed: Which documents the last step changed, by member.
+        rooted: Whose Merkle roots are asked for.
 
     Raises:
         DigestError: A body is not the one the survey read: the kit changed meanwhile.
@@ -74,7 +92,9 @@ def prove(
         digest = hashlib.sha256()
         reading = found[collection.path] = MemberReading()
         selection = changed.get(collection.path)
-        deliver = _Delivery(reading, hashlib.sha256() if selection is not None else None, reader.limits)
+        store = rooted.store if rooted is not None and collection.path in rooted.members else None
+        before = hashlib.sha256() if selection is not None else None
+        deliver = _Delivery(collection.path, reading, before, reader.limits, store)
         left = RunLengthsReader(selection or RunLengths())
         hashed = hashing(body, digest)
         for run in member_runs(collection, hashed, reader.limits):
@@ -82,7 +102,7 @@ def prove(
             reading.changed += piece.chosen if piece is not None else 0
             pipeline.submit(
                 prove_run,
-                *(collection.name, run, piece, reader.limits),
+                *(collection.name, run, piece, reader.limits, store is not None),
                 cost=len(run.data),
                 then=deliver,
                 where=str(collection.path),
@@ -95,10 +115,19 @@ def prove(
                 "the kit changed while it was being read", where=str(collection.path), hint="verify it again"
             )
     pipeline.drain()
+    if rooted is not None:
+        for path in sorted(rooted.members & found.keys()):
+            found[path].merkle_root = rooted.store.root(path, pipeline)
     return found
 
 
-def prove_run(name: CollectionName, run: Run, selection: RunLengths | None, limits: Limits) -> ProofResult:
+def prove_run(
+    name: CollectionName,
+    run: Run,
+    selection: RunLengths | None,
+    limits: Limits,
+    leaves: bool,  # noqa: FBT001  the pipeline hands on arguments by place
+) -> ProofResult:
     """Walk a run to its last element, and cut out what was appended to the documents of ``selection``.
 
     Raises:
@@ -110,7 +139,12 @@ def prove_run(name: CollectionName, run: Run, selection: RunLengths | None, limi
             validate(document, limits=limits)
         except KitError as error:
             raise error.inside(f"document {ordinal:,}") from error.__cause__
-    result = ProofResult(tally=coverage.tally(name, documents, run.first), appended=0, before=b"")
+    result = ProofResult(
+        tally=coverage.tally(name, documents, run.first),
+        appended=0,
+        before=b"",
+        leaves=leaf_lines(documents, run.first) if leaves else b"",
+    )
     if selection is None:
         return result
     # Documents beyond what the statement counts are kept as they are: the digest then tells.
@@ -138,11 +172,15 @@ def _ends_in_it(document: bytes) -> bool:
 class _Delivery:
     """Takes the results of one member's runs, in order."""
 
+    path: MemberPath
     reading: MemberReading
     before: hashlib._Hash | None
     limits: Limits
+    store: LeafStore | None
 
     def __call__(self, result: ProofResult) -> None:
+        if self.store is not None:
+            self.store.add(self.path, result.leaves)
         self.reading.tally.add(result.tally)
         self.limits.check("tenants", len(self.reading.tally.tenants))
         self.reading.appended += result.appended

@@ -35,6 +35,8 @@ class Survey:
     collections: dict[MemberPath, CollectionMember] = field(default_factory=dict)
     tallies: dict[MemberPath, Tally] = field(default_factory=dict)
     """Of the collection members that were asked for."""
+    rooted: set[MemberPath] = field(default_factory=set)
+    """Of these, the ones whose leaves were gathered."""
     needs: dict[int, Needs] = field(default_factory=dict)
     """By position in the chain, what each ``encrypt-fields`` needs before it starts."""
 
@@ -114,9 +116,11 @@ class _Walk:
             for at, transform in enumerate(self.transforms)
             if isinstance(transform, EncryptFields) and transform.handles(name)
         ]
-        if gathering or self.count(collection):
+        counted = self.count(collection)
+        if gathering or counted:
+            delivery = self._delivery(collection.path, leaves=counted)  # also of a member without documents
             for run in member_runs(collection, body, self.limits):
-                self._gather(collection, gathering, run)
+                self._gather(collection, gathering, run, delivery)
                 self._find_needs(collection, needing, run)
         elif needing:
             try:
@@ -128,14 +132,20 @@ class _Walk:
                 for _, needs in needing:
                     needs.fail(error)
 
-    def _gather(self, collection: CollectionMember, gathering: tuple[Transform, ...], run: Run) -> None:
-        into = self.leaves if self.count(collection) else None
-        tally = self.found.tallies.setdefault(collection.path, Tally())
+    def _delivery(self, path: MemberPath, *, leaves: bool) -> _Delivery:
+        into = self.leaves if leaves else None
+        if into is not None:
+            self.found.rooted.add(path)
+        return _Delivery(path, self.found.tallies.setdefault(path, Tally()), self.lookup, into, self.limits)
+
+    def _gather(
+        self, collection: CollectionMember, gathering: tuple[Transform, ...], run: Run, delivery: _Delivery
+    ) -> None:
         self.pipeline.submit(
             gather_run,
-            *(collection.name, gathering, run, into is not None),
+            *(collection.name, gathering, run, delivery.leaves is not None),
             cost=len(run.data),
-            then=_Delivery(collection.path, tally, self.lookup, into, self.limits),
+            then=delivery,
             where=str(collection.path),
         )
 

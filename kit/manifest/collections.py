@@ -8,7 +8,7 @@ from typing import Any, Self
 
 from kit.errors import ManifestError
 from kit.manifest.fields import Fields
-from kit.values import MemberPath
+from kit.values import MemberPath, Sha256
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,6 +91,8 @@ class CollectionSummary:
     bytes: int
     """Of the BSON documents, before the member's own codec."""
     tenants: Mapping[str, TenantSummary]
+    merkle_root: Sha256 | None = None
+    """Over its ``documents`` leaves (schemas/merkle.md), where the manifest has one."""
 
     @classmethod
     def parse(cls, value: object, place: str) -> Self:
@@ -108,11 +110,12 @@ class CollectionSummary:
             documents=fields.integer("documents"),
             bytes=fields.integer("bytes"),
             tenants={name: TenantSummary.parse(tenants.object(name)) for name in tenants.members},
+            merkle_root=fields.digest("merkleRoot") if "merkleRoot" in fields.members else None,
         )
 
     def to_json(self) -> dict[str, Any]:
         """Print for ``strict_json.canonical``."""
-        return {
+        printed: dict[str, Any] = {
             "path": str(self.path),
             "db": self.database,
             "collection": self.collection,
@@ -120,3 +123,4 @@ class CollectionSummary:
             "bytes": self.bytes,
             "tenants": {name: tenant.to_json() for name, tenant in self.tenants.items()},
         }
+        return printed if self.merkle_root is None else printed | {"merkleRoot": str(self.merkle_root)}

@@ -53,12 +53,13 @@ def check_declared(manifest: Manifest, survey: Survey, readings: Mapping[MemberP
     """
     if not manifest.collections:
         return "the manifest declares no collections"
+    rooted = sum(summary.merkle_root is not None for summary in manifest.collections)
     declared = {summary.path: summary for summary in manifest.collections}
     for path in sorted(declared.keys() ^ readings.keys()):
         raise ContentError("declared, but no collection" if path in declared else "not declared", where=str(path))
     for path, summary in declared.items():
         _check_summary(summary, survey.collections[path], readings[path])
-    return "as declared"
+    return f"as declared (Merkle roots of {rooted} included)" if rooted else "as declared"
 
 
 def prove_appended(
@@ -119,6 +120,11 @@ def _proof(member: CollectionMember, reading: MemberReading, changed: bool) -> M
 
 def _check_summary(summary: CollectionSummary, member: CollectionMember, reading: MemberReading) -> None:
     tally = reading.tally
+    if summary.merkle_root is not None and summary.merkle_root != reading.merkle_root:
+        raise ContentError(
+            f"the manifest declares Merkle root {summary.merkle_root}, its documents have {reading.merkle_root}",
+            where=str(summary.path),
+        )
     facts: list[tuple[str, object, object]] = [
         ("db", summary.database, member.name.database),
         ("collection", summary.collection, member.name.collection),

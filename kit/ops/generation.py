@@ -172,7 +172,12 @@ def _summaries(step: Step) -> list[CollectionSummary]:
     tallies = {path: change.tally for path, change in step.rewrite.members.items()}
     tallies |= {path: tally for path, tally in step.survey.tallies.items() if path not in tallies}
     return [
-        _summary(step.survey.collections[path], tally, _envelopes(step.rewrite.members.get(path), tally))
+        _summary(
+            step.survey.collections[path],
+            tally,
+            _envelopes(step.rewrite.members.get(path), tally),
+            step.rewrite.roots.get(path),
+        )
         for path, tally in sorted(tallies.items())
     ]
 
@@ -188,7 +193,9 @@ def _envelopes(change: MemberChange | None, tally: Tally) -> dict[str, Counter[s
     return found
 
 
-def _summary(member: CollectionMember, tally: Tally, envelopes: Mapping[str, Mapping[str, int]]) -> CollectionSummary:
+def _summary(
+    member: CollectionMember, tally: Tally, envelopes: Mapping[str, Mapping[str, int]], root: Sha256 | None
+) -> CollectionSummary:
     observed = is_observations(member.name)
     return CollectionSummary(
         path=member.path,
@@ -208,4 +215,5 @@ def _summary(member: CollectionMember, tally: Tally, envelopes: Mapping[str, Map
             )
             for tenant, covered in tally.tenants.items()
         },
+        merkle_root=root,
     )

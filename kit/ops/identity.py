@@ -27,6 +27,7 @@ def options_of(request: PatchRequest, migration: Migration, output: Output) -> d
             for t in migration.transforms
         ],
         "limit": request.limit,
+        "merkle": request.merkle,
         "createdAt": str(request.created_at),
         "in-place": output.path is None,
         "backup": output.path is None and output.keep_backup,

@@ -7,12 +7,14 @@ from dataclasses import dataclass, replace as with_changes
 from pathlib import Path
 
 from kit.archive import Container
+from kit.engine.leaves import LeafStore
 from kit.engine.lookup import LookupWriter
 from kit.engine.progress import Stage
 from kit.engine.survey import Survey, survey
 from kit.errors import DigestError, KitError, LimitError, OutputError, UntrustedError
 from kit.manifest import Manifest
 from kit.migrations import Validation
+from kit.ops import rooting
 from kit.ops.field_proof import FieldExpectation, prove_fields
 from kit.ops.generation import Generation
 from kit.ops.kits import OpenKit, beside, is_kept, opened
@@ -34,6 +36,13 @@ class Base:
     manifest: Manifest
     lookup: Path | None
     lookup_bytes: int
+    leaves: LeafStore | None
+    """Where the leaves of Merkle trees are sorted; None where the new manifest has no roots."""
+
+    @property
+    def scratch_bytes(self) -> int:
+        """Room taken so far beside the output."""
+        return self.lookup_bytes + (self.leaves.written_bytes if self.leaves is not None else 0)
 
 
 def read_base(kit: OpenKit, request: PatchRequest, transforms: tuple[Transform, ...], scratch: Path) -> Base:
@@ -46,7 +55,7 @@ def read_base(kit: OpenKit, request: PatchRequest, transforms: tuple[Transform, 
         raise UntrustedError(
             "no key is trusted, so no base can be valid", hint="name the publisher's key with --trusted-key"
         )
-    path = scratch / "lookup"
+    path, leaves = scratch / "lookup", LeafStore(scratch / "leaves")
     with kit.pipeline(Stage.SURVEY) as pipeline, LookupWriter(path) as lookup:
         found = survey(
             kit.reader,
@@ -55,6 +64,7 @@ def read_base(kit: OpenKit, request: PatchRequest, transforms: tuple[Transform, 
             count=lambda member: not any(transform.handles(member.name) for transform in transforms),
             transforms=transforms,
             lookup=lookup,
+            leaves=leaves if request.merkle else None,
         )
         lookup.finish()
     around = beside(kit.reader)
@@ -74,6 +84,7 @@ def read_base(kit: OpenKit, request: PatchRequest, transforms: tuple[Transform, 
         manifest=judgement.manifest,
         lookup=path,
         lookup_bytes=path.stat().st_size,
+        leaves=leaves if rooting.wanted(request, judgement.manifest) else None,
     )
 
 

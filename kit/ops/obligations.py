@@ -43,8 +43,9 @@ from kit.values import Limits, MemberPath, RunLengths, Sha256
 
 __all__ = ["Beside", "Expectation", "Judgement", "Obligation", "Status", "coverage_of", "judge", "refused"]
 
-DeepReader = Callable[[Mapping[MemberPath, RunLengths]], Mapping[MemberPath, MemberReading]]
-"""Reads every document, given which of them the last step changed; see :func:`kit.engine.proving.prove`."""
+DeepReader = Callable[[Mapping[MemberPath, RunLengths], frozenset[MemberPath]], Mapping[MemberPath, MemberReading]]
+"""Reads every document, given which of them the last step changed, and of which members a Merkle root is asked for; see
+:func:`kit.engine.proving.prove`."""
 
 _NAMES = {
     1: ("container reads strictly", "parser differential, endless data"),
@@ -288,7 +289,8 @@ class _Inspector:
         if manifest.lineage and self._statement is None:
             raise ContentError("what the last step changed cannot be told, since the lineage does not hold")
         statement = self._statement
-        readings = self._read_deep(deep.selections(statement))
+        rooted = frozenset(summary.path for summary in manifest.collections if summary.merkle_root is not None)
+        readings = self._read_deep(deep.selections(statement), rooted)
         declared = deep.check_declared(manifest, self._survey, readings)
         members = self._survey.collections
         if statement is None or not deep.only_appends(statement):

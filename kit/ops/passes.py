@@ -13,6 +13,7 @@ from typing import Protocol
 from kit.archive import Container, CountingDestination, Destination
 from kit.engine.progress import Stage
 from kit.engine.rewrite import Request, Rewrite, rewrite, unchanged
+from kit.ops import rooting
 from kit.ops.jobs import codec_of
 from kit.ops.judging import Base
 from kit.ops.kits import OpenKit
@@ -75,14 +76,18 @@ def transform_kit(
         created_at=request.created_at,
         limit=request.limit,
         defer=defer,
+        leaves=base.leaves,
     )
     done = passes.found(base.survey.collections)
     if done is None:
         with kit.pipeline(Stage.REWRITE) as pipeline:
             done = rewrite(kit.reader, base.survey, passes.first(), pipeline, todo)
+        if base.leaves is not None and done.changed:
+            done.roots = rooting.roots(kit, base.leaves, base.survey, base.manifest, done)
     idle = unchanged(done)
     if not idle or not done.changed:
         return done
     with kit.pipeline(Stage.CARRY) as pipeline:
-        again = rewrite(kit.reader, base.survey, passes.second(done), pipeline, replace(todo, leave=idle))
+        todo = replace(todo, leave=idle, leaves=None)
+        again = rewrite(kit.reader, base.survey, passes.second(done), pipeline, todo)
     return replace(done, deferred=again.deferred)

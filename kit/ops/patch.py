@@ -83,7 +83,7 @@ def plan(request: PatchRequest) -> PatchReport:
             output_bytes=encoded if done.changed else kit.reader.stored_bytes,
             output_sha256=None,
             backup=None,
-            temp_bytes=2 * encoded + base.lookup_bytes if done.changed else base.lookup_bytes,
+            temp_bytes=2 * encoded + base.scratch_bytes if done.changed else base.scratch_bytes,
             stops=broken_rules(migration, done),
         )
 
@@ -169,7 +169,7 @@ def _run(kit: OpenKit, job: Job, request: PatchRequest, migration: Migration, ou
             output_bytes=kit.reader.stored_bytes,
             output_sha256=base.beside.archive,
             backup=None,
-            temp_bytes=base.lookup_bytes,
+            temp_bytes=base.scratch_bytes,
         )
         if not done.changed:
             if output.path is not None:
@@ -193,7 +193,7 @@ def _run(kit: OpenKit, job: Job, request: PatchRequest, migration: Migration, ou
             output_bytes=size,
             output_sha256=digest,
             backup=backup_path(request.kit) if in_place and output.keep_backup else None,
-            temp_bytes=2 * (size or 0) + base.lookup_bytes,
+            temp_bytes=2 * (size or 0) + base.scratch_bytes,
         )
         switch = staged(
             work,

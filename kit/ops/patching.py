@@ -38,6 +38,8 @@ class PatchRequest:
     keying: Keying | None = None
     """Needed by encrypt-fields."""
     limit: int | None = None
+    merkle: bool | None = None
+    """Whether the new manifest has a Merkle root of every collection; None: exactly if the base has some."""
     environment: Environment = field(default_factory=Environment)
 
     def described(self, note: str | None = None) -> Migration:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from kit.archive import Container
+from kit.engine.leaves import LeafStore
 from kit.engine.progress import Stage
-from kit.engine.proving import MemberReading, prove
+from kit.engine.proving import MemberReading, Rooted, prove
 from kit.engine.survey import survey
 from kit.errors import KitError, StoppedError, UnreadableError, UntrustedError
 from kit.ops.field_proof import FieldExpectation, MemberFields, prove_fields
@@ -84,9 +86,12 @@ def examine(
             count=lambda member: expectation.require_raw_linkset and is_observations(member.name),
         )
 
-    def read_deep(changed: Mapping[MemberPath, RunLengths]) -> Mapping[MemberPath, MemberReading]:
-        with kit.pipeline(Stage.DEEP) as pipeline:
-            return prove(reader, found, pipeline, changed)
+    def read_deep(
+        changed: Mapping[MemberPath, RunLengths], rooted: frozenset[MemberPath]
+    ) -> Mapping[MemberPath, MemberReading]:
+        with tempfile.TemporaryDirectory(prefix="kit-verify-") as scratch, kit.pipeline(Stage.DEEP) as pipeline:
+            sorting = Rooted(members=rooted, store=LeafStore(Path(scratch)))
+            return prove(reader, found, pipeline, changed, sorting)
 
     judgement = judge(found, beside(reader), expectation, limits=reader.limits, read_deep=read_deep)
     return judgement, coverage_of(found)

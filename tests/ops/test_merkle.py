@@ -1,0 +1,167 @@
+"""Merkle roots of a patched kit: made again here from the documents alone, by the definition."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import bson
+import pytest
+
+from kit.errors import UsageError
+from kit.ops.kits import Environment
+from kit.ops.patch import PatchReport, patch, resume
+from tests.end_to_end import kits
+from tests.end_to_end.desk import Desk, key
+from tests.end_to_end.kits import MANIFEST, OBSERVATIONS, SNAPSHOTS, content, observation
+from tests.ops.test_resume import output, request_for, strike
+from tests.values.test_merkle import by_definition
+
+IDLE = "dump/part/concelier/advisory_observations.bson.gz"
+EMPTY = "dump/concelier/nothing.bson"
+PATCHED_AT = "2026-01-02T00:00:00Z"
+
+
+def many() -> dict[str, bytes]:
+    """Give members: handled, idle, not handled, empty; ids of several types, twice, and none."""
+    ids: list[Any] = ["b", "a", "a", 7, bson.Int64(7), bson.ObjectId(b"0" * 12), "é", {"x": 1}, ...]
+    documents = [observation(n) | {"_id": one} for n, one in enumerate(ids)]
+    documents = [{name: value for name, value in one.items() if value is not ...} for one in documents]
+    complete = [observation(n) | {"rawLinkset": {}} for n in (3, 1)]
+    return {
+        **content(*documents),
+        IDLE: gzip.compress(kits.bson_of(complete)),
+        SNAPSHOTS: kits.bson_of([{"_id": n, "tenant": "acme"} for n in (2, 1, 300)]),
+        EMPTY: b"",
+    }
+
+
+def root_over(documents: list[bytes]) -> str:
+    """Follow schemas/merkle.md, with the encoder of pymongo to tell what an ``_id`` is."""
+    leaves = []
+    for document in documents:
+        identity = bson.decode(document).get("_id", ...)
+        if identity is ...:
+            typed = b""
+        elif isinstance(identity, str):
+            typed = b"\x02" + identity.encode()
+        else:
+            alone = bson.encode({"_id": identity})
+            typed = alone[4:5] + alone[9:-1]
+        leaf = typed + hashlib.sha256(document).digest()
+        leaves.append((typed, hashlib.sha256(b"\x00" + leaf).digest(), leaf))
+    return by_definition([leaf for _, _, leaf in sorted(leaves)]).hex()
+
+
+def roots_of(path: Path) -> dict[str, str | None]:
+    return {one["path"]: one.get("merkleRoot") for one in manifest_of(path)["collections"]}
+
+
+def manifest_of(path: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(kits.read(path)[MANIFEST])
+    return found
+
+
+def expected(path: Path) -> dict[str, str]:
+    members = kits.read(path)
+    return {
+        name: root_over(kits.documents_of(kits.plain(members[name], name)))
+        for name in (IDLE, OBSERVATIONS, EMPTY, SNAPSHOTS)
+        if name in members
+    }
+
+
+def test_every_collection_has_the_root_that_its_documents_give(desk: Desk) -> None:
+    path = desk.patched(desk.kit(many()), "--merkle")
+    assert roots_of(path) == expected(path)
+    outcome = desk.verify(path, options=("--deep",))
+    assert outcome.code == 0
+    assert "as declared (Merkle roots of 4 included)" in outcome.out
+
+
+def test_roots_change_nothing_but_the_manifest_and_what_depends_on_it(desk: Desk) -> None:
+    base = desk.kit(many())
+    without, rooted = desk.patched(base), desk.patched(base, "--merkle", name="rooted.tar.zst")
+    one, other = kits.read(without), kits.read(rooted)
+    statement = "manifest/history/3/patch.intoto.json"
+    assert {name for name in one if one[name] != other[name]} == {MANIFEST, f"{MANIFEST}.jws", statement}
+    manifest = manifest_of(rooted)
+    for summary in manifest["collections"]:
+        assert len(summary.pop("merkleRoot")) == 64
+    assert manifest == manifest_of(without)
+    assert list(one) == list(other)
+
+
+def test_the_number_of_workers_does_not_show(desk: Desk) -> None:
+    base = desk.kit(many())
+    one = desk.patched(base, "--merkle")
+    two = desk.patched(base, "--merkle", "--workers", 2, name="two.tar.zst")
+    assert one.read_bytes() == two.read_bytes()
+
+
+def test_a_later_patch_keeps_roots_unless_told_not_to(desk: Desk) -> None:
+    content = many() | {OBSERVATIONS: kits.bson_of([observation(1), observation(2, "globex")])}
+    first = desk.patched(desk.kit(content), "--merkle", "--tenant", "acme")
+    more = {"trusting": ("vendor", "site")}
+    second = desk.patched(first, name="second.tar.zst", **more)
+    assert roots_of(second) == expected(second)
+    assert roots_of(first)[OBSERVATIONS] != roots_of(second)[OBSERVATIONS]
+    assert desk.verify(second, options=("--deep",)).code == 0
+    bare = desk.patched(first, "--no-merkle", name="bare.tar.zst", **more)
+    assert set(roots_of(bare).values()) == {None}
+
+
+def test_a_kit_of_folders_and_a_plain_patch(desk: Desk) -> None:
+    folder = desk.patched(desk.kit(many(), name="kit"), "--merkle", name="patched")
+    assert roots_of(folder) == expected(folder)
+    assert set(roots_of(desk.patched(desk.kit(many()))).values()) == {None}
+
+
+def test_a_root_that_its_documents_do_not_have_is_found_out(desk: Desk) -> None:
+    path = desk.patched(desk.kit(many()), "--merkle")
+    members, manifest = kits.read(path), manifest_of(path)
+    manifest["collections"][0]["merkleRoot"] = kits.sha256(b"another")
+    path.unlink()
+    lying = {name: body for name, body in members.items() if name not in {MANIFEST, f"{MANIFEST}.jws"}}
+    # Signed by the site itself, without a history that a new manifest would have to agree with.
+    bare = {name: body for name, body in lying.items() if not name.startswith("manifest/")}
+    manifest["lineage"] = []
+    kits.write(path, kits.signed(bare, key("site"), manifest))
+    for side in (".sha256", ".sig"):
+        Path(f"{path}{side}").unlink()
+    assert desk.verify(path).code == 0
+    outcome = desk.verify(path, options=("--deep",))
+    assert outcome.code == 11
+    assert f"the manifest declares Merkle root {kits.sha256(b'another')}" in outcome.err
+
+
+def test_a_foreign_manifest_has_no_place_for_roots(desk: Desk) -> None:
+    path = desk.kit(content(), manifest=kits.foreign_manifest_of(content()))
+    outcome = desk.patch(path, "--output", desk.kits / "out.tar.zst", "--merkle")
+    assert outcome.code == 64
+    assert "foreign shape" in outcome.err
+    assert not (desk.kits / "out.tar.zst").exists()
+    assert desk.patched(path).exists()
+
+
+def test_an_interrupted_run_goes_on_to_the_same_roots(tmp_path: Path) -> None:
+    start = tmp_path / "start"
+    start.mkdir()
+    source = kits.ROOT / "fixtures" / "kits" / "harbor.tar.zst"
+    (start / "kit.tar.zst").write_bytes(source.read_bytes())
+    request = request_for(start / "kit.tar.zst", merkle=True, environment=Environment(workers=1))
+    whole = tmp_path / "whole.tar.zst"
+    assert isinstance(patch(request, output(whole)), PatchReport)
+    at = str(request.created_at)
+    outcomes = strike(start, tmp_path / "stage", "fail", "--in-place", "--created-at", at, "--merkle")
+    places = [Path(one["place"]) for one in outcomes]
+    left = [place for place in places if (place / "kit.tar.zst.kit-job").exists()]
+    assert len(left) > 3
+    with pytest.raises(UsageError, match="merkle was yes, is not given"):
+        resume(request_for(left[0] / "kit.tar.zst"), output())
+    for place in left:
+        resume(request_for(place / "kit.tar.zst", merkle=True), output())
+        assert (place / "kit.tar.zst").read_bytes() == whole.read_bytes()

@@ -8,15 +8,14 @@ bounded sorter, and readers open the file read-only. Laws: memory does not grow 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from kit.errors import OutputError
+from kit.engine.scratch import CACHE_KIB, disk_errors, scratch_database, sorting_beside
 
-_CACHE_KIB = 16 * 1024
 _BEYOND = b"\xff" * 64
 """Sorts after anything a key of this toolkit (32 bytes) can continue a prefix with."""
 _BATCH = 500
@@ -34,11 +33,7 @@ class LookupWriter:
         """
         self._path = path
         with _disk_errors(path):
-            self._database = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-            # Scratch data of one run: never recovered, so never synced.
-            for pragma in ("journal_mode=OFF", "synchronous=OFF", "locking_mode=EXCLUSIVE", "temp_store=FILE"):
-                self._database.execute(f"PRAGMA {pragma}")
-            self._database.execute(f"PRAGMA cache_size=-{_CACHE_KIB}")
+            self._database = scratch_database(path)
             self._database.execute("CREATE TABLE entry (key BLOB NOT NULL, value BLOB NOT NULL)")
             self._database.execute("BEGIN")
 
@@ -59,13 +54,8 @@ class LookupWriter:
         """
         with _disk_errors(self._path):
             self._database.execute("COMMIT")
-            # The sorter spills where the user gave room, not to /tmp, which may be small or memory.
-            folder = str(self._path.parent.absolute()).replace("'", "''")
-            self._database.execute(f"PRAGMA temp_store_directory = '{folder}'")
-            try:
+            with sorting_beside(self._database, self._path):
                 self._database.execute("CREATE INDEX by_key ON entry (key)")
-            finally:
-                self._database.execute("PRAGMA temp_store_directory = ''")
             self._database.close()
 
     def __enter__(self) -> Self:
@@ -90,7 +80,7 @@ class LookupReader:
         with _disk_errors(path):
             uri = f"{path.absolute().as_uri()}?mode=ro&immutable=1"
             self._database = sqlite3.connect(uri, uri=True, check_same_thread=False)
-            self._database.execute(f"PRAGMA cache_size=-{_CACHE_KIB}")
+            self._database.execute(f"PRAGMA cache_size=-{CACHE_KIB}")
 
     def find(self, keys: Sequence[bytes]) -> Mapping[bytes, Sequence[bytes]]:
         """See :class:`kit.transforms.protocol.Lookup`; values of one key come sorted."""
@@ -130,13 +120,6 @@ class EmptyLookup:
         return False
 
 
-@contextmanager
-def _disk_errors(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except sqlite3.Error as error:
-        raise OutputError(
-            f"cannot keep the lookup on disk: {error}",
-            where=str(path),
-            hint="make room on the file system of the output (kit plan prints the temp space needed)",
-        ) from error
+def _disk_errors(path: Path) -> AbstractContextManager[None]:
+    hint = "make room on the file system of the output (kit plan prints the temp space needed)"
+    return disk_errors(path, "the lookup", hint)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from kit.archive import Container
+from kit.archive import Container, KitReader
 from kit.engine.progress import Stage
 from kit.engine.survey import Survey, survey
 from kit.errors import KitError
@@ -17,8 +18,8 @@ from kit.values import CollectionMember
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class InspectReport:
-    """What a kit holds; nothing in it is verified."""
+class KitFacts:
+    """What a kit is and who claims to have made it; nothing of it is verified."""
 
     kit: Path
     container: Container
@@ -30,6 +31,12 @@ class InspectReport:
     """Who the manifest's signature says made it."""
     problems: tuple[str, ...]
     """Why there is no manifest, or no claim, to show."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InspectReport(KitFacts):
+    """What a kit holds; nothing in it is verified."""
+
     collections: tuple[tuple[CollectionMember, Tally], ...]
 
 
@@ -42,19 +49,26 @@ def inspect(path: Path, environment: Environment | None = None) -> InspectReport
     environment = environment or Environment()
     with opened(path, environment) as kit, kit.pipeline(Stage.SURVEY) as pipeline:
         found = survey(kit.reader, pipeline, keep=is_kept, count=lambda _: True)
-        problems: list[str] = []
-        manifest, claims = _claims(found, environment, problems)
         return InspectReport(
-            kit=path,
-            container=kit.reader.container,
-            stored_bytes=kit.reader.stored_bytes,
-            files=len(found.members),
-            file_bytes=sum(size for _, size in found.members.values()),
-            manifest=manifest,
-            claims=claims,
-            problems=tuple(problems),
+            **facts(kit.reader, found, environment),
             collections=tuple((found.collections[path], tally) for path, tally in found.tallies.items()),
         )
+
+
+def facts(reader: KitReader, found: Survey, environment: Environment) -> dict[str, Any]:
+    """Give the members of :class:`KitFacts`, of a kit that was read once."""
+    problems: list[str] = []
+    manifest, claims = _claims(found, environment, problems)
+    return {
+        "kit": reader.path,
+        "container": reader.container,
+        "stored_bytes": reader.stored_bytes,
+        "files": len(found.members),
+        "file_bytes": sum(size for _, size in found.members.values()),
+        "manifest": manifest,
+        "claims": claims,
+        "problems": tuple(problems),
+    }
 
 
 def _claims(found: Survey, environment: Environment, problems: list[str]) -> tuple[Manifest | None, tuple[Claim, ...]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from kit.ops.inspect import InspectReport
+from kit.ops.inspect import InspectReport, KitFacts
 from kit.reports.coverage import coverage_json, coverage_lines
 from kit.reports.table import table
 from kit.reports.verdicts import SCHEMA_VERSION
@@ -14,9 +14,29 @@ from kit.transforms.coverage import is_observations
 
 def inspect_json(report: InspectReport) -> dict[str, Any]:
     """Give the report as JSON."""
-    manifest = report.manifest
     return {
         "schemaVersion": SCHEMA_VERSION,
+        **facts_json(report),
+        "collections": [
+            {
+                "path": str(member.path),
+                "db": member.name.database,
+                "collection": member.name.collection,
+                "documents": tally.documents,
+                "bytes": tally.bytes,
+                "tenants": coverage_json(tally.tenants)
+                if is_observations(member.name)
+                else {name: {"documents": covered.documents} for name, covered in sorted(tally.tenants.items())},
+            }
+            for member, tally in report.collections
+        ],
+    }
+
+
+def facts_json(report: KitFacts) -> dict[str, Any]:
+    """Give what a kit is and who claims to have made it."""
+    manifest = report.manifest
+    return {
         "kit": str(report.kit),
         "container": report.container.value,
         "storedBytes": report.stored_bytes,
@@ -36,24 +56,25 @@ def inspect_json(report: InspectReport) -> dict[str, Any]:
         else None,
         "claimedSigners": [{"keyId": claim.key_id, "algorithm": claim.algorithm} for claim in report.claims],
         "problems": list(report.problems),
-        "collections": [
-            {
-                "path": str(member.path),
-                "db": member.name.database,
-                "collection": member.name.collection,
-                "documents": tally.documents,
-                "bytes": tally.bytes,
-                "tenants": coverage_json(tally.tenants)
-                if is_observations(member.name)
-                else {name: {"documents": covered.documents} for name, covered in sorted(tally.tenants.items())},
-            }
-            for member, tally in report.collections
-        ],
     }
 
 
 def inspect_lines(report: InspectReport) -> Iterator[str]:
     """Give the report as lines of text."""
+    yield from facts_lines(report)
+    if report.collections:
+        yield ""
+        rows = [(str(member.path), f"{tally.documents:,}", f"{tally.bytes:,}") for member, tally in report.collections]
+        yield from table(("collection", "documents", "bytes"), rows)
+    for member, tally in report.collections:
+        if is_observations(member.name):
+            yield ""
+            yield str(member.path)
+            yield from coverage_lines(tally.tenants)
+
+
+def facts_lines(report: KitFacts) -> Iterator[str]:
+    """Give what a kit is and who claims to have made it."""
     stored = f", {report.stored_bytes:,} bytes" if report.stored_bytes is not None else ""
     yield f"{report.kit}: {report.container.value}{stored}; {report.files:,} files, {report.file_bytes:,} bytes"
     manifest = report.manifest
@@ -66,12 +87,3 @@ def inspect_lines(report: InspectReport) -> Iterator[str]:
         yield f"says it is signed by {claim.key_id} ({claim.algorithm}); not verified, see kit verify"
     for problem in report.problems:
         yield f"problem: {problem}"
-    if report.collections:
-        yield ""
-        rows = [(str(member.path), f"{tally.documents:,}", f"{tally.bytes:,}") for member, tally in report.collections]
-        yield from table(("collection", "documents", "bytes"), rows)
-    for member, tally in report.collections:
-        if is_observations(member.name):
-            yield ""
-            yield str(member.path)
-            yield from coverage_lines(tally.tenants)

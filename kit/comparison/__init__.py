@@ -1,0 +1,25 @@
+"""What differs between two documents, and what an observation is about: the pure half of ``kit diff``.
+
+Laws: ``compare(a, b)`` is empty exactly if ``a == b``; ``compare(b, a)`` is ``compare(a, b)`` mirrored; nothing that a
+result holds grows with the size of a document, except the number of its fields.
+"""
+
+from kit.comparison.fields import FieldChange, How, compare, is_migration
+from kit.comparison.pairing import Compared, Pair, compare_pairs
+from kit.comparison.sketch import Advisory, Sketch, sketch_run
+from kit.comparison.values import bounded, shown
+
+__all__ = [
+    "Advisory",
+    "Compared",
+    "FieldChange",
+    "How",
+    "Pair",
+    "Sketch",
+    "bounded",
+    "compare",
+    "compare_pairs",
+    "is_migration",
+    "shown",
+    "sketch_run",
+]

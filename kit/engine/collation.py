@@ -1,0 +1,188 @@
+"""Which documents of two kits are the same, on disk: millions of them, in whatever order they come.
+
+A row a document (its identity, its digest, what it is about: :class:`kit.comparison.Sketch`), in one SQLite file.
+A merge of the two sides, each sorted by (collection, identity, digest), takes away what is in both; what is left is
+paired by identity, the k-th with the k-th, so that documents that share an ``_id`` are counted exactly. Laws: the
+outcome does not depend on the order in which documents were put; exchanging the sides mirrors it; memory does not grow
+with the number of documents.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Any, NamedTuple, Self
+
+from kit.comparison import Sketch
+from kit.engine.scratch import disk_errors, scratch_database, sorting_beside
+
+BEFORE, AFTER = 0, 1
+WITHDRAWN, RAW_LINKSET = 1, 2
+"""Bits of a document's ``flags``."""
+_FETCHED = 1000
+"""Rows at a time."""
+
+_SCHEMA = """
+CREATE TABLE document (number INTEGER PRIMARY KEY, side INTEGER, collection INTEGER, identity BLOB, digest BLOB,
+    name TEXT, vendor TEXT, upstream TEXT, tenant TEXT, moment INTEGER, flags INTEGER);
+CREATE TABLE odd (collection INTEGER, identity BLOB, rank INTEGER, side INTEGER, document INTEGER,
+    PRIMARY KEY (collection, identity, rank, side)) WITHOUT ROWID;
+CREATE TABLE pair (number INTEGER PRIMARY KEY, collection INTEGER, before INTEGER, after INTEGER,
+    by_identity INTEGER, by_advisory INTEGER, is_migration INTEGER, total INTEGER, shown TEXT);
+CREATE TABLE spill (document INTEGER PRIMARY KEY, data BLOB);
+CREATE TABLE field (collection INTEGER, scope INTEGER, path TEXT, how TEXT, count INTEGER,
+    PRIMARY KEY (collection, scope, path, how)) WITHOUT ROWID;
+"""
+_ODD = """
+    SELECT collection, identity, digest, number FROM document WHERE side = ?
+    ORDER BY collection, identity, digest, number
+"""
+_PAIRS = """
+    INSERT INTO pair (collection, before, after, by_identity, by_advisory, is_migration)
+    SELECT one.collection, one.document, two.document, 1, 0, 0 FROM odd one JOIN odd two
+    ON two.collection = one.collection AND two.identity = one.identity AND two.rank = one.rank AND two.side = 1
+    WHERE one.side = 0 ORDER BY one.collection, one.identity, one.rank
+"""
+_WANTED_BEFORE = """
+    SELECT DISTINCT document.number, digest FROM document JOIN pair ON pair.before = document.number
+    ORDER BY document.number
+"""
+_WANTED_AFTER = """
+    SELECT document.number, document.digest, pair.number, pair.before, document.name, pair.collection,
+        pair.by_identity, pair.by_advisory
+    FROM pair JOIN document ON document.number = pair.after ORDER BY document.number, pair.number
+"""
+
+
+class Wanted(NamedTuple):
+    """A document that is to be compared, met when its kit is read again."""
+
+    number: int
+    digest: bytes
+
+
+class WantedPair(NamedTuple):
+    """A pair whose second document is met when its kit is read again."""
+
+    number: int
+    """Of the second document."""
+    digest: bytes
+    """Of the second document."""
+    pair: int
+    before: int
+    """The first document."""
+    name: str
+    collection: int
+    by_identity: bool
+    by_advisory: bool
+
+
+class Collation:
+    """See the module docstring. A context manager that closes the file; who made its folder removes it."""
+
+    def __init__(self, path: Path) -> None:
+        """Make the file.
+
+        Raises:
+            OutputError: It cannot be made there.
+        """
+        self._path = path
+        self._numbers = itertools.count(1)
+        self._resources = ExitStack()
+        with self.disk_errors():
+            self.database = scratch_database(path)
+            self._resources.callback(self.database.close)
+            self._resources.enter_context(sorting_beside(self.database, path))
+            self.database.executescript(_SCHEMA)
+            self.database.execute("BEGIN")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._resources.close()
+
+    def disk_errors(self) -> AbstractContextManager[None]:
+        """Turn what SQLite raises into an error of ours."""
+        return disk_errors(self._path, "the comparison", "give a folder with more room: --temp DIR")
+
+    def put(self, side: int, collection: int, sketches: Iterable[Sketch]) -> None:
+        """Store documents of one side; they are numbered on, all of ``BEFORE`` first.
+
+        Raises:
+            OutputError: The disk is full or failed.
+        """
+        rows = (_row(number, side, collection, sketch) for sketch, number in zip(sketches, self._numbers, strict=False))
+        with self.disk_errors():
+            self.database.executemany("INSERT INTO document VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
+
+    def match(self) -> None:
+        """Take away what both sides have, and pair what is left.
+
+        Raises:
+            OutputError: The disk is full or failed.
+        """
+        with self.disk_errors():
+            self.database.execute("CREATE INDEX by_identity ON document (side, collection, identity, digest)")
+            self.database.executemany("INSERT INTO odd VALUES (?, ?, ?, ?, ?)", _ranked(self._unmatched()))
+            self.database.execute(_PAIRS)
+            self.database.execute("CREATE INDEX by_documents ON pair (before, after)")
+            self.database.execute("CREATE INDEX by_after ON pair (after)")
+
+    def wanted_before(self) -> Iterator[Wanted]:
+        """Give the first documents of pairs, in the order they were read."""
+        return (Wanted(*row) for row in self._rows(_WANTED_BEFORE))
+
+    def wanted_after(self) -> Iterator[WantedPair]:
+        """Give the pairs, in the order their second documents were read."""
+        return (WantedPair(*row) for row in self._rows(_WANTED_AFTER))
+
+    def _rows(self, query: str) -> Iterator[tuple[Any, ...]]:
+        with self.disk_errors():
+            cursor = self.database.execute(query)
+        while True:
+            with self.disk_errors():
+                rows = cursor.fetchmany(_FETCHED)
+            if not rows:
+                return
+            yield from rows
+
+    def _unmatched(self) -> Iterator[tuple[tuple[int, bytes, bytes], int, int]]:
+        """Merge both sides, each sorted; give (key, side, document) of what only one of them has, ordered by key."""
+        sides = [self.database.execute(_ODD, (side,)) for side in (BEFORE, AFTER)]
+        rows = [cursor.fetchone() for cursor in sides]
+        while rows[BEFORE] or rows[AFTER]:
+            keys = [row and row[:3] for row in rows]
+            if keys[BEFORE] == keys[AFTER]:
+                rows = [cursor.fetchone() for cursor in sides]
+                continue
+            side = BEFORE if keys[AFTER] is None or (keys[BEFORE] and keys[BEFORE] < keys[AFTER]) else AFTER
+            yield keys[side], side, rows[side][3]
+            rows[side] = sides[side].fetchone()
+
+
+def _ranked(
+    odd: Iterable[tuple[tuple[int, bytes, bytes], int, int]],
+) -> Iterator[tuple[int, bytes, int, int, int]]:
+    """Number the documents of one identity on each side, in the order of their digests."""
+    current: tuple[int, bytes] | None = None
+    ranks = [0, 0]
+    for (collection, identity, _), side, document in odd:
+        if current != (collection, identity):
+            current, ranks = (collection, identity), [0, 0]
+        yield collection, identity, ranks[side], side, document
+        ranks[side] += 1
+
+
+def _row(number: int, side: int, collection: int, sketch: Sketch) -> tuple[object, ...]:
+    head = (number, side, collection, sketch.identity, sketch.digest, sketch.name)
+    advisory = sketch.advisory
+    if advisory is None:
+        return (*head, None, None, None, None, 0)
+    flags = WITHDRAWN * advisory.withdrawn + RAW_LINKSET * advisory.raw_linkset
+    return (*head, advisory.vendor, advisory.upstream_id, advisory.tenant, advisory.moment, flags)

@@ -1,0 +1,225 @@
+"""Reads two kits and collates them: once to see which documents differ, once more to see in what.
+
+Each reading is strict, and each kit is opened once. Workers sketch runs of documents and compare pairs; what is kept
+is on disk (:mod:`kit.engine.collation`), the first documents of pairs included, compressed. Memory is bounded by the
+pipeline's budget and the number of members.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from kit.archive import EntryKind, KitReader
+from kit.comparison import Compared, Pair, Sketch, compare_pairs, sketch_run
+from kit.comparison.pairing import packed
+from kit.engine.advisories import find_advisories, tell_migrated
+from kit.engine.collation import AFTER, BEFORE, Collation, WantedPair
+from kit.engine.pipeline import Pipeline
+from kit.engine.survey import Survey, hashing, member_runs
+from kit.errors import DigestError
+from kit.values import CollectionName, MemberPath, Sha256, collection_member
+
+_BATCH_BYTES = 4 * 1024 * 1024
+_COUNT_FIELD = """
+    INSERT INTO field VALUES (?, ?, ?, ?, ?)
+    ON CONFLICT (collection, scope, path, how) DO UPDATE SET count = count + excluded.count
+"""
+BY_IDENTITY, BY_ADVISORY = 0, 1
+"""What fields are counted over: pairs of documents of one ``_id``, or of the latest observations of one advisory."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Reading:
+    """What one kit holds."""
+
+    survey: Survey = field(default_factory=Survey)
+    documents: Counter[int] = field(default_factory=Counter)
+    """By the number of the collection."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Comparison:
+    """Two kits, collated; the rest is in the :class:`Collation`."""
+
+    before: Reading
+    after: Reading
+    collections: dict[CollectionName, int]
+    """The number each collection has in the collation."""
+
+
+class Comparer:
+    """Collates two kits into a :class:`Collation`."""
+
+    def __init__(self, collation: Collation, pipeline: Pipeline) -> None:
+        """Work with ``pipeline``, which is drained whenever a method returns."""
+        self._collation = collation
+        self._pipeline = pipeline
+        self._collections: dict[CollectionName, int] = {}
+
+    def compare(self, before: KitReader, after: KitReader, *, keep: Callable[[MemberPath], bool]) -> Comparison:
+        """Read both kits, twice where they differ.
+
+        Args:
+            before: The first kit.
+            after: The second one.
+            keep: Which members to hold whole.
+
+        Raises:
+            KitError: A kit is malformed, cannot be read, or changed meanwhile; or the disk is full.
+        """
+        readings = [self._read(side, reader, keep) for side, reader in ((BEFORE, before), (AFTER, after))]
+        self._collation.match()
+        find_advisories(self._collation)
+        self._keep_first_documents(before, _numbered(before, readings[BEFORE], 1))
+        self._compare_pairs(after, _numbered(after, readings[AFTER], 1 + readings[BEFORE].documents.total()))
+        tell_migrated(self._collation)
+        return Comparison(before=readings[BEFORE], after=readings[AFTER], collections=self._collections)
+
+    def _read(self, side: int, reader: KitReader, keep: Callable[[MemberPath], bool]) -> Reading:
+        reading = Reading()
+        for member, body in reader.members():
+            if member.path is None or member.kind is EntryKind.DIRECTORY:
+                continue
+            digest = hashlib.sha256(member.link_target.encode())
+            hashed = hashing(body, digest)
+            collection = collection_member(member.path) if member.is_file else None
+            if keep(member.path):
+                reader.limits.check("json_bytes", member.size, where=str(member.path))
+                reading.survey.kept[member.path] = b"".join(hashed)
+            elif collection is not None:
+                reading.survey.collections[member.path] = collection
+                number = self._collections.setdefault(collection.name, len(self._collections))
+                then = _Delivery(self._collation, side, number, reading.documents)
+                for run in member_runs(collection, hashed, reader.limits):
+                    where = str(collection.path)
+                    self._pipeline.submit(sketch_run, collection.name, run, cost=len(run.data), then=then, where=where)
+            for _ in hashed:
+                pass
+            reading.survey.members[member.path] = (Sha256(digest.hexdigest()), member.size)
+        self._pipeline.drain()
+        return reading
+
+    def _keep_first_documents(self, reader: KitReader, documents: Iterator[tuple[int, bytes]]) -> None:
+        """Put the first document of each pair aside."""
+        wanted = self._collation.wanted_before()
+        due = next(wanted, None)
+        if due is None:
+            return
+        for number, document in documents:
+            if number == due.number:
+                _check_same(document, due.digest, reader.path)
+                with self._collation.disk_errors():
+                    self._collation.database.execute("INSERT INTO spill VALUES (?, ?)", (number, packed(document)))
+                due = next(wanted, None)
+                if due is None:
+                    return
+        raise _changed(reader.path)
+
+    def _compare_pairs(self, reader: KitReader, documents: Iterator[tuple[int, bytes]]) -> None:
+        """Meet the second document of each pair, and have the pairs compared."""
+        wanted = self._collation.wanted_after()
+        due = next(wanted, None)
+        if due is None:
+            return
+        batch = _Batch(self._collation, self._pipeline, reader)
+        for number, document in documents:
+            while due is not None and number == due.number:
+                _check_same(document, due.digest, reader.path)
+                batch.add(due, document)
+                due = next(wanted, None)
+            if due is None:
+                break
+        if due is not None:
+            raise _changed(reader.path)
+        batch.submit()
+        self._pipeline.drain()
+
+
+@dataclass(frozen=True, slots=True)
+class _Delivery:
+    """Takes the sketches of one member's runs, in order."""
+
+    collation: Collation
+    side: int
+    collection: int
+    documents: Counter[int]
+
+    def __call__(self, sketches: list[Sketch]) -> None:
+        self.documents[self.collection] += len(sketches)
+        self.collation.put(self.side, self.collection, sketches)
+
+
+class _Batch:
+    """Pairs gathered for a worker."""
+
+    def __init__(self, collation: Collation, pipeline: Pipeline, reader: KitReader) -> None:
+        self._collation = collation
+        self._pipeline = pipeline
+        self._reader = reader
+        self._wanted: list[WantedPair] = []
+        self._pairs: list[Pair] = []
+        self._bytes = 0
+
+    def add(self, wanted: WantedPair, document: bytes) -> None:
+        with self._collation.disk_errors():
+            query = "SELECT data FROM spill WHERE document = ?"
+            (before,) = self._collation.database.execute(query, (wanted.before,)).fetchone()
+        self._wanted.append(wanted)
+        self._pairs.append(Pair(wanted.pair, wanted.name, before, document))
+        self._bytes += len(before) + len(document)
+        if self._bytes >= _BATCH_BYTES:
+            self.submit()
+
+    def submit(self) -> None:
+        wanted = {pair.pair: pair for pair in self._wanted}
+
+        def then(results: list[Compared]) -> None:
+            with self._collation.disk_errors():
+                _record(self._collation, wanted, results)
+
+        where = str(self._reader.path)
+        self._pipeline.submit(compare_pairs, self._pairs, self._reader.limits, cost=self._bytes, then=then, where=where)
+        self._wanted, self._pairs, self._bytes = [], [], 0
+
+
+def _record(collation: Collation, wanted: Mapping[int, WantedPair], results: Sequence[Compared]) -> None:
+    counts: Counter[tuple[int, int, str, str]] = Counter()
+    for result in results:
+        pair = wanted[result.number]
+        for scope, is_one in ((BY_IDENTITY, pair.by_identity), (BY_ADVISORY, pair.by_advisory)):
+            if is_one:
+                counts.update((pair.collection, scope, path, how) for path, how in result.all)
+    rows = ((result.is_migration, result.total, _shown(result), result.number) for result in results)
+    collation.database.executemany("UPDATE pair SET is_migration = ?, total = ?, shown = ? WHERE number = ?", rows)
+    collation.database.executemany(_COUNT_FIELD, ((*key, count) for key, count in counts.items()))
+
+
+def _shown(result: Compared) -> str:
+    return json.dumps([(c.path, c.how.value, c.times, c.before, c.after) for c in result.shown])
+
+
+def _numbered(reader: KitReader, reading: Reading, first: int) -> Iterator[tuple[int, bytes]]:
+    """Read the documents of every collection again, numbered as they were when they were collated."""
+    number = first
+    for member, body in reader.members():
+        collection = reading.survey.collections.get(member.path) if member.path is not None else None
+        if collection is None:
+            continue
+        for run in member_runs(collection, body, reader.limits):
+            for document in run:
+                yield number, document
+                number += 1
+
+
+def _check_same(document: bytes, digest: bytes, path: Path) -> None:
+    if hashlib.sha256(document).digest() != digest:
+        raise _changed(path)
+
+
+def _changed(path: Path) -> DigestError:
+    return DigestError("the kit changed while it was being read", where=str(path), hint="compare it again")

@@ -1,0 +1,65 @@
+"""SQLite as scratch space of one run: never recovered, so never synced; full or broken disks become errors of ours."""
+
+from __future__ import annotations
+
+import sqlite3
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from kit.errors import OutputError
+
+CACHE_KIB = 16 * 1024
+
+
+def scratch_database(path: Path) -> sqlite3.Connection:
+    """Make a database in a new file, outside of any transaction; call within :func:`disk_errors`."""
+    database = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    for pragma in ("journal_mode=OFF", "synchronous=OFF", "locking_mode=EXCLUSIVE", "temp_store=FILE"):
+        database.execute(f"PRAGMA {pragma}")
+    database.execute(f"PRAGMA cache_size=-{CACHE_KIB}")
+    return database
+
+
+@contextmanager
+def sorting_beside(database: sqlite3.Connection, path: Path) -> Iterator[None]:
+    """Let the sorter spill where the user gave room, not to /tmp, which may be small or memory."""
+    folder = str(path.parent.absolute()).replace("'", "''")
+    database.execute(f"PRAGMA temp_store_directory = '{folder}'")
+    try:
+        yield
+    finally:
+        database.execute("PRAGMA temp_store_directory = ''")
+
+
+@contextmanager
+def disk_errors(path: Path, what: str, hint: str) -> Iterator[None]:
+    """Turn what SQLite raises into an error that names ``what`` is kept there.
+
+    Raises:
+        OutputError: The disk is full or failed.
+    """
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise OutputError(f"cannot keep {what} on disk: {error}", where=str(path), hint=hint) from error
+
+
+@contextmanager
+def scratch_folder(within: Path | None) -> Iterator[Path]:
+    """Give a new folder in ``within``, or in the system's place for such; it is gone afterwards.
+
+    Raises:
+        OutputError: It cannot be made there.
+    """
+    try:
+        folder = tempfile.TemporaryDirectory(prefix="kit-", dir=within, ignore_cleanup_errors=True)
+    except OSError as error:
+        raise OutputError(
+            f"a folder for temporary files cannot be made: {error.strerror}",
+            where=str(within or tempfile.gettempdir()),
+            hint="give another one: --temp DIR",
+        ) from error
+    with folder as path:
+        yield Path(path)

@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Self, TypeAlias
 
-from kit.comparison.values import kind_name, shown
+from kit.comparison.values import kind_name, shown, shown_both
 from kit.documents import Kind, elements
 from kit.documents.elements import spelled
 from kit.encryption.envelope import looks_like
@@ -24,6 +24,7 @@ from kit.transforms.raw_linkset import shape
 
 ANY = b"*"
 _DOCUMENT, _ARRAY = int(Kind.DOCUMENT), int(Kind.ARRAY)
+_NUMBERS = {int(Kind.INT32), int(Kind.INT64), int(Kind.DOUBLE)}
 _SHOWN_MEMBERS = 3
 RAW_LINKSET = shape.RAW_LINKSET
 
@@ -126,7 +127,7 @@ def _documents(
         yield FieldChange(path=_spell(path), how=How.DECRYPTED if _is_envelope(old) else How.ENCRYPTED)
         return
     if path is not None and _is_envelope(old):
-        yield FieldChange(path=_spell(path), how=How.CHANGED, before="an envelope", after="another envelope")
+        yield FieldChange(path=_spell(path), how=How.CHANGED, before="an envelope", after="an envelope")
         return
     for key in old.keys() - new.keys():
         yield _single(path, key[0], How.REMOVED, old[key])
@@ -200,7 +201,10 @@ def _leaf(path: _Path, old: _Value, new: _Value) -> FieldChange:
     for value, how in ((new, How.ENCRYPTED), (old, How.DECRYPTED)):
         if value[0] == _DOCUMENT and _is_envelope(_elements(value[1])):
             return FieldChange(path=_spell(path), how=how)
-    before, after = shown(*old), shown(*new)
-    if old[0] != new[0]:
-        before, after = f"{before} ({kind_name(old[0])})", f"{after} ({kind_name(new[0])})"
+    if old[0] == new[0]:
+        before, after = shown_both(old[0], old[1], new[1])
+    elif {old[0], new[0]} <= _NUMBERS:
+        before, after = (f"{shown(*value)} ({kind_name(value[0])})" for value in (old, new))
+    else:
+        before, after = shown(*old), shown(*new)
     return FieldChange(path=_spell(path), how=How.CHANGED, before=before, after=after)

@@ -15,6 +15,8 @@ from kit.documents import Kind, elements, string_at
 
 LONGEST = 60
 """Characters of a value."""
+_ALIKE = 30
+"""Characters at the beginning of two texts that are left out if both have them; half as many stay."""
 _LONGEST_NAME = 160
 """Characters of a name that identifies something (a tenant, an upstream id), before it is cut."""
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
@@ -25,6 +27,19 @@ def shown(kind: int, value: bytes) -> str:
     """Show a value of a well-formed document: text quoted and cut, numbers as they are, documents and lists counted."""
     spell = _SPELLED.get(kind)
     return spell(value) if spell is not None else f"{kind_name(kind)} of {len(value):,} bytes"
+
+
+def shown_both(kind: int, before: bytes, after: bytes) -> tuple[str, str]:
+    """Show two values of one type; of long texts that begin alike, from a little before they part."""
+    if kind != Kind.STRING:
+        return shown(kind, before), shown(kind, after)
+    one, two = (string_at(value, (kind, 0, len(value))) for value in (before, after))
+    pairs = enumerate(zip(one, two, strict=False))
+    alike = next((place for place, (left, right) in pairs if left != right), min(len(one), len(two)))
+    if alike <= _ALIKE or max(len(one), len(two)) <= LONGEST - 2:
+        return _quoted(one), _quoted(two)
+    start = alike - _ALIKE // 2
+    return f"…{_quoted(one[start:])}", f"…{_quoted(two[start:])}"
 
 
 def kind_name(kind: int) -> str:
@@ -57,7 +72,11 @@ def _moment(milliseconds: int) -> str:
 
 
 def _counted(what: str, members: str) -> Callable[[bytes], str]:
-    return lambda value: f"{what} of {sum(1 for _ in elements(value)):,} {members}"
+    def spell(value: bytes) -> str:
+        count = sum(1 for _ in elements(value))
+        return f"{what} of {count:,} {members if count != 1 else members.removesuffix('s')}"
+
+    return spell
 
 
 def _integer(value: bytes) -> int:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from kit.comparison import FieldChange, How
-from kit.engine.collation import AFTER, BEFORE, RAW_LINKSET, Collation
+from kit.engine.collation import RAW_LINKSET, Collation
 
 T = TypeVar("T")
 
@@ -73,6 +73,14 @@ class TenantCount:
     count: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RawLinksetChange:
+    """Observations of one ``_id`` that gained ``rawLinkset``, or lost it."""
+
+    observations: int
+    tenants: Listed[TenantCount]
+
+
 class Differences:
     """Asks a collation after a comparison."""
 
@@ -122,17 +130,18 @@ class Differences:
             _advisory,
         )
 
-    def raw_linkset(self, collection: int, *, gained: bool) -> Listed[TenantCount]:
-        """Give per tenant how many observations of one ``_id`` gained rawLinkset, or lost it; it lists tenants."""
+    def raw_linkset(self, collection: int, *, gained: bool) -> RawLinksetChange:
+        """Give per tenant how many observations of one ``_id`` gained rawLinkset, or lost it."""
         has, lacks = ("two", "one") if gained else ("one", "two")
-        return self._listed(
-            f"""SELECT coalesce(two.tenant, '') AS place, count(*) FROM pair
+        query = f"""SELECT coalesce(two.tenant, '') AS place, count(*) AS count FROM pair
             JOIN document one ON one.number = pair.before JOIN document two ON two.number = pair.after
             WHERE pair.collection = ? AND pair.by_identity
-            AND {has}.flags & {RAW_LINKSET} AND NOT {lacks}.flags & {RAW_LINKSET} GROUP BY place ORDER BY place""",  # noqa: S608
-            (collection,),
-            lambda row: TenantCount(tenant=row[0], count=row[1]),
-        )
+            AND {has}.flags & {RAW_LINKSET} AND NOT {lacks}.flags & {RAW_LINKSET} GROUP BY place ORDER BY place"""  # noqa: S608
+        tenants = self._listed(query, (collection,), lambda row: TenantCount(tenant=row[0], count=row[1]))
+        with self._collation.disk_errors():
+            total = self._collation.database.execute(f"SELECT sum(count) FROM ({query})", (collection,))  # noqa: S608
+            (observations,) = total.fetchone()
+        return RawLinksetChange(observations=observations or 0, tenants=tenants)
 
     def _listed(self, query: str, parameters: tuple[object, ...], make: Callable[[Any], T]) -> Listed[T]:
         with self._collation.disk_errors():
@@ -165,15 +174,3 @@ def _advisory(row: tuple[Any, ...]) -> AdvisoryChange:
         withdrawn=bool(withdrawn),
         fields=_fields(total, shown),
     )
-
-
-__all__ = [
-    "AFTER",
-    "BEFORE",
-    "AdvisoryChange",
-    "Differences",
-    "DocumentChange",
-    "FieldTotal",
-    "Listed",
-    "TenantCount",
-]

@@ -51,6 +51,7 @@ from kit.encryption import (
 from kit.engine.extracting import Form, Projection, Selection
 from kit.errors import KitError
 from kit.migrations import Decision, Kind, Migration, Rollback, StopRules, Validation, built_in, parse_migration
+from kit.ops.diff import DiffReport, DiffRequest, diff
 from kit.ops.extract import ExtractReport, ExtractRequest, extract
 from kit.ops.extracted_files import Destination, ExtractedFile
 from kit.ops.field_proof import Comparison, FieldExpectation, MemberFields
@@ -86,6 +87,8 @@ __all__ = [
     "Credentials",
     "Decision",
     "Destination",
+    "DiffReport",
+    "DiffRequest",
     "EncryptFields",
     "Environment",
     "Expectation",
@@ -132,6 +135,7 @@ __all__ = [
     "VerifyReport",
     "built_in",
     "create_keyring",
+    "diff",
     "extract",
     "generate",
     "inspect",

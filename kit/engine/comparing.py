@@ -20,7 +20,7 @@ from kit.comparison.pairing import packed
 from kit.engine.advisories import find_advisories, tell_migrated
 from kit.engine.collation import AFTER, BEFORE, Collation, WantedPair
 from kit.engine.pipeline import Pipeline
-from kit.engine.survey import Survey, hashing, member_runs
+from kit.engine.survey import Survey, hashing, held_whole, member_runs
 from kit.errors import DigestError
 from kit.values import CollectionName, MemberPath, Sha256, collection_member
 
@@ -81,7 +81,7 @@ class Comparer:
         return Comparison(before=readings[BEFORE], after=readings[AFTER], collections=self._collections)
 
     def _read(self, side: int, reader: KitReader, keep: Callable[[MemberPath], bool]) -> Reading:
-        reading = Reading()
+        reading, kept_bytes = Reading(), 0
         for member, body in reader.members():
             if member.path is None or member.kind is EntryKind.DIRECTORY:
                 continue
@@ -89,8 +89,8 @@ class Comparer:
             hashed = hashing(body, digest)
             collection = collection_member(member.path) if member.is_file else None
             if keep(member.path):
-                reader.limits.check("json_bytes", member.size, where=str(member.path))
-                reading.survey.kept[member.path] = b"".join(hashed)
+                kept_bytes += member.size
+                reading.survey.kept[member.path] = held_whole(member, hashed, reader.limits, kept_bytes)
             elif collection is not None:
                 reading.survey.collections[member.path] = collection
                 number = self._collections.setdefault(collection.name, len(self._collections))

@@ -84,7 +84,7 @@ def survey(
         collection = collection_member(member.path)
         if keep(member.path):
             kept_bytes += member.size
-            found.kept[member.path] = _whole(member, hashed, reader.limits, kept_bytes)
+            found.kept[member.path] = held_whole(member, hashed, reader.limits, kept_bytes)
         elif collection is not None:
             found.collections[member.path] = collection
             walk.take(collection, hashed)
@@ -197,7 +197,12 @@ class _Delivery:
             self.lookup.put(result.pairs)
 
 
-def _whole(member: Member, body: Iterator[bytes], limits: Limits, kept_bytes: int) -> bytes:
+def held_whole(member: Member, body: Iterator[bytes], limits: Limits, kept_bytes: int) -> bytes:
+    """Give the body of a member that is held whole; with it, all that are held have ``kept_bytes``.
+
+    Raises:
+        LimitError: It, or they, are over a limit.
+    """
     limits.check("json_bytes", member.size, where=str(member.path))
     limits.check("kept_bytes", kept_bytes, where=str(member.path))
     return b"".join(body)

@@ -14,7 +14,7 @@ from kit.comparison import FieldChange
 from kit.engine.advisories import STATES
 from kit.engine.collation import AFTER, BEFORE, Collation
 from kit.engine.comparing import BY_ADVISORY, BY_IDENTITY, Comparer, Comparison
-from kit.engine.differences import AdvisoryChange, Differences, DocumentChange, FieldTotal, Listed, TenantCount
+from kit.engine.differences import AdvisoryChange, Differences, DocumentChange, FieldTotal, Listed, RawLinksetChange
 from kit.engine.pipeline import Pipeline
 from kit.engine.scratch import scratch_folder
 from kit.errors import UsageError
@@ -35,7 +35,7 @@ __all__ = [
     "Listed",
     "MemberChange",
     "MemberDifferences",
-    "TenantCount",
+    "RawLinksetChange",
     "diff",
 ]
 
@@ -81,9 +81,9 @@ class AdvisoryDifferences:
     """From one tenant to another."""
     fields: Listed[FieldTotal]
     """Over advisories: how the latest observations differ."""
-    raw_linkset_gained: Listed[TenantCount]
+    raw_linkset_gained: RawLinksetChange
     """Over observations of one ``_id``, per tenant."""
-    raw_linkset_lost: Listed[TenantCount]
+    raw_linkset_lost: RawLinksetChange
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -96,7 +96,15 @@ def test_a_schema_keeps_to_its_metaschema_and_has_its_page(path: Path) -> None:
 
 def test_what_several_schemas_define_is_the_same_in_all_of_them() -> None:
     met: dict[str, Any] = {}
-    for name in ("cache-map", "error-report", "inspect-report", "key-report", "patch-report", "verify-report"):
+    for name in (
+        "cache-map",
+        "diff-report",
+        "error-report",
+        "inspect-report",
+        "key-report",
+        "patch-report",
+        "verify-report",
+    ):
         for part, definition in schema(name).get("$defs", {}).items():
             assert met.setdefault(part, definition) == definition, f"{name}: {part}"
 

@@ -1,0 +1,65 @@
+"""``kit diff``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from kit.archive import require_free
+from kit.cli.options import FILE, json_option, reading, reading_options, require_outside
+from kit.cli.output import print_report
+from kit.ops import trust_files
+from kit.ops.diff import LISTED, DiffRequest, diff
+from kit.reports.difference_page import difference_page
+from kit.reports.differences import diff_json, diff_lines
+
+
+@click.command("diff")
+@click.argument("before", type=FILE, metavar="A")
+@click.argument("after", type=FILE, metavar="B")
+@click.option(
+    "--limit",
+    type=click.IntRange(0),
+    default=LISTED,
+    show_default=True,
+    metavar="N",
+    help="List at most N of each kind; all are counted.",
+)
+@click.option("--html", "html", type=FILE, metavar="F", help="Write the report as one self-contained HTML page, too.")
+@click.option("--temp", type=FILE, metavar="DIR", help="Folder for temporary files, some 250 bytes a document.")
+@reading_options
+@json_option
+def diff_command(
+    before: Path,
+    after: Path,
+    limit: int,
+    html: Path | None,
+    temp: Path | None,
+    workers: int,
+    maxima: tuple[str, ...],
+    allow_links: bool,
+    as_json: bool,
+) -> None:
+    """Tell what differs between the kits A and B: advisories, documents, members; nothing is verified.
+
+    An advisory is added, changed (by the latest observation each kit has of it), withdrawn or reinstated by its
+    publisher, removed, moved to another tenant, or migrated: only rawLinkset or encryption differs. Documents are
+    matched by collection and _id, in whatever order and member they are.
+
+    The exit code is 0 whether or not they differ; "different" in the JSON report says which.
+
+    \b
+    Examples:
+      kit diff september.tar.zst october.tar.zst
+      kit diff september.tar.zst october.tar.zst --limit 1000 --html october.html
+      kit diff before.tar.zst after.tar.zst --json | jq .different
+    """
+    if html is not None:
+        require_outside(html, before, after)
+        require_free(html)
+    request = DiffRequest(before=before, after=after, limit=limit, temporary=temp)
+    report = diff(request, reading(workers, maxima, allow_links=allow_links))
+    if html is not None:
+        trust_files.write_beside(html, difference_page(report), what="page")
+    print_report(diff_lines(report), diff_json(report), as_json=as_json)

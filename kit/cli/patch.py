@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,9 @@ from kit.cli.options import (
     trusted,
 )
 from kit.cli.output import print_error, print_report, print_warning
+from kit.cli.progress import progress_option, progressing
 from kit.cli.trusting import anchor, moment, policy_option, time_option
+from kit.engine.progress import Progress
 from kit.ops.jobs import Completion, abandon
 from kit.ops.patch import Output, PatchRequest, patch, plan, resume
 from kit.reports.jobs import abandonment_json, abandonment_lines, completion_json, completion_lines
@@ -57,6 +60,7 @@ def _what_options(command: Callable[..., Any]) -> Callable[..., Any]:
                 help="Time of the new generation, RFC 3339 UTC or seconds; the clock by default.",
             ),
             reading_options,
+            progress_option,
             json_option,
         )
     ):
@@ -75,7 +79,8 @@ def plan_command(kit: Path, as_json: bool, **what: Any) -> int:
       kit plan offline-kit.tar.zst --trusted-key publisher.pub.pem
       kit plan offline-kit.tar.zst --trusted-key publisher.pub.pem --migration 20251031_raw_linkset --tenant acme
     """
-    report = plan(_request(kit, None, keeps_backup=True, **what))
+    with progressing(what.pop("progress_mode")) as progress:
+        report = plan(_request(kit, None, progress, keeps_backup=True, **what))
     print_report(patch_lines(report), patch_json(report), as_json=as_json)
     for stop in report.stops:
         print_error(stop, exit_code(stop), as_json=False)
@@ -134,15 +139,16 @@ def patch_command(
     for name, text in (("--operator", operator), ("--environment", place)):
         if text == "":
             raise click.UsageError(f"{name} is empty; leave it away where there is nothing to say")
-    request = _request(kit, rollback_note, keeps_backup=not no_backup, **what)
-    destination = Output(
-        path=output,
-        key=private_key(signing_key, passphrase_fd),
-        keep_backup=not no_backup,
-        operator=operator,
-        place=place,
-    )
-    report = resume(request, destination) if again else patch(request, destination)
+    with progressing(what.pop("progress_mode")) as progress:
+        request = _request(kit, rollback_note, progress, keeps_backup=not no_backup, **what)
+        destination = Output(
+            path=output,
+            key=private_key(signing_key, passphrase_fd),
+            keep_backup=not no_backup,
+            operator=operator,
+            place=place,
+        )
+        report = resume(request, destination) if again else patch(request, destination)
     if isinstance(report, Completion):
         print_report(completion_lines(report), completion_json(report), as_json=as_json)
         return
@@ -164,6 +170,7 @@ def _check_together(output: Path | None, *, in_place: bool, no_backup: bool, bot
 def _request(
     kit: Path,
     note: str | None,
+    progress: Progress,
     *,
     keeps_backup: bool,
     trusted_keys: tuple[Path, ...],
@@ -196,5 +203,5 @@ def _request(
         created_now=created_at is None,
         limit=limit,
         merkle=merkle,
-        environment=reading(workers, maxima, allow_links=allow_links),
+        environment=replace(reading(workers, maxima, allow_links=allow_links), progress=progress),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from kit.cli.options import (
     trusted,
 )
 from kit.cli.output import print_error, print_report
+from kit.cli.progress import progress_option, progressing
 from kit.cli.trusting import anchor, moment, policy_option, time_option
 from kit.errors import KitError, UsageError
 from kit.ops import trust_files
@@ -52,6 +54,7 @@ from kit.reports.verdicts import verify_json, verify_lines
 @click.option("--html", type=FILE, metavar="F", help="Write the report as one HTML page, valid or not.")
 @proof_options
 @reading_options
+@progress_option
 @json_option
 def verify_command(
     kit: Path,
@@ -71,6 +74,7 @@ def verify_command(
     workers: int,
     maxima: tuple[str, ...],
     allow_links: bool,
+    progress_mode: str,
     as_json: bool,
     **what: Any,
 ) -> int:
@@ -109,7 +113,8 @@ def verify_command(
     auditor = private_key(signing_key, passphrase_fd) if signing_key is not None else None
     environment = reading(workers, maxima, allow_links=allow_links)
     try:
-        report = verify(kit, expectation, environment, mapped=mapped)
+        with progressing(progress_mode) as progress:
+            report = verify(kit, expectation, replace(environment, progress=progress), mapped=mapped)
     except KitError as error:
         if html is not None:
             said = no_verdict_page(kit, error, Occasion(at=now, exit_code=exit_code(error)))

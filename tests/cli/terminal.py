@@ -22,12 +22,12 @@ _AT_THE_TERMINAL = (
 class Terminal:
     """Runs ``kit`` as the leader of a session whose controlling terminal is ours."""
 
-    def __init__(self, *arguments: object) -> None:
+    def __init__(self, *arguments: object, **environment: str) -> None:
         self.shown = ""
         self._master, slave = pty.openpty()
         words = [COMMAND[0], "-c", _AT_THE_TERMINAL, *map(str, arguments)]
         self._process = subprocess.Popen(
-            words, stdin=slave, stdout=slave, stderr=slave, start_new_session=True, env=ENVIRONMENT
+            words, stdin=slave, stdout=slave, stderr=slave, start_new_session=True, env={**ENVIRONMENT, **environment}
         )
         os.close(slave)
 

@@ -11,6 +11,7 @@
     │   └── EnvelopeError          an encrypted value that does not open, is malformed or not where it belongs
     ├── StaleError                 too old, expired or not valid yet, by the clock that was given
     ├── RollbackError              older than, or other than, what was accepted before
+    ├── WrongBaseError             a delta is for another kit than the one it is applied to
     ├── ArchiveError               container, codec or member name not understood, or hostile
     │   └── LimitError             a declared or met size is over a limit
     ├── ContentError               BSON, JSON, schema or coverage not as required
@@ -93,6 +94,10 @@ class StaleError(KitError):
 
 class RollbackError(KitError):
     """A kit or policy is older than one accepted before, or has its number and other bytes (TUF: rollback)."""
+
+
+class WrongBaseError(KitError):
+    """A delta is for another base: names both generations and digests."""
 
 
 class ArchiveError(KitError):

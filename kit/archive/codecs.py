@@ -6,7 +6,7 @@ container, while a member's codec follows its name, as ``mongodump`` and ``mongo
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import assert_never
 
 from kit.archive import gzip_members, zstd_frames
@@ -26,8 +26,10 @@ def detect(first_bytes: bytes) -> Codec:
     return Codec.NONE
 
 
-def decode(codec: Codec, reader: ChunkReader, limits: Limits, *, where: str) -> Iterator[bytes]:
-    """Yield the decoded bytes of everything ``reader`` has left.
+def decode(
+    codec: Codec, reader: ChunkReader, limits: Limits, *, where: str, ended: Callable[[], None] | None = None
+) -> Iterator[bytes]:
+    """Yield the decoded bytes of everything ``reader`` has left; ``ended`` is called at the end of each frame.
 
     Raises:
         ArchiveError: The stream is not whole and well-formed in that codec.
@@ -35,9 +37,9 @@ def decode(codec: Codec, reader: ChunkReader, limits: Limits, *, where: str) -> 
     """
     match codec:
         case Codec.ZSTD:
-            yield from zstd_frames.decode(reader, limits, where=where)
+            yield from zstd_frames.decode(reader, limits, where=where, ended=ended)
         case Codec.GZIP:
-            yield from gzip_members.decode(reader, limits, where=where)
+            yield from gzip_members.decode(reader, limits, where=where, ended=ended)
         case Codec.NONE:
             while data := reader.read_some(_STEP_BYTES):
                 yield data

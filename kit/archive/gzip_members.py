@@ -9,7 +9,7 @@ last member (zero padding included) are refused with an offset; a step gives out
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from isal import isal_zlib
 
@@ -26,8 +26,16 @@ _FHCRC, _FEXTRA, _FNAME, _FCOMMENT, _FLAGS_RESERVED = 0x02, 0x04, 0x08, 0x10, 0x
 _DEFLATE = 8
 
 
-def decode(reader: ChunkReader, limits: Limits, *, where: str) -> Iterator[bytes]:
+def decode(
+    reader: ChunkReader, limits: Limits, *, where: str, ended: Callable[[], None] | None = None
+) -> Iterator[bytes]:
     """Yield the content of all members up to the end of ``reader``, in chunks of at most 256 KiB.
+
+    Args:
+        reader: The stream.
+        limits: What it is held to.
+        where: What it is called in errors.
+        ended: Called at the end of each member, after its last chunk was taken.
 
     Raises:
         ArchiveError: Not a sequence of at least one whole, well-formed member; names the offset.
@@ -47,6 +55,8 @@ def decode(reader: ChunkReader, limits: Limits, *, where: str) -> Iterator[bytes
             check_ratio(reader, produced, limits)
             yield chunk
         _check_trailer(reader, checksum, size)
+        if ended is not None:
+            ended()
 
 
 def _read_header(reader: ChunkReader, start: int, limits: Limits, where: str, *, first: bool) -> None:

@@ -6,6 +6,8 @@ the strict reader of this package gives back what was asked for.
 
 from __future__ import annotations
 
+from kit.archive.tar_headers import EntryKind
+from kit.archive.tar_reader import Member
 from kit.values import MemberPath, Timestamp
 
 BLOCK = 512
@@ -39,6 +41,24 @@ def file_header(path: MemberPath, *, size: int, mode: int, mtime: Timestamp) -> 
     data = b"".join(_record(key, value) for key, value in sorted(records.items()))
     extension = _block(b"", b"PaxHeaders/" + leaf[:80], kind=b"x", size=len(data), mode=0o644, mtime=mtime)
     return extension + data + padding(len(data)) + header
+
+
+def entry_header(member: Member) -> bytes:
+    """Make the header blocks of an entry that came from a folder and has none: as :func:`file_header`, of any kind."""
+    name = f"{member.path}" if member.path is not None else "."
+    if member.kind is EntryKind.FILE:
+        return file_header(MemberPath(name), size=member.size, mode=member.mode, mtime=Timestamp(member.mtime))
+    is_folder = member.kind is EntryKind.DIRECTORY
+    records = {"path": f"{name}/" if is_folder else name}
+    if not is_folder:
+        records["linkpath"] = member.link_target
+    # A name or target of any length and alphabet goes into a PAX record; what stands in the fields is a stand-in.
+    data = b"".join(_record(key, value) for key, value in sorted(records.items()))
+    mtime = Timestamp(member.mtime)
+    leaf = records["path"].encode()[:100].decode("ascii", "replace").replace("\ufffd", "_").encode()
+    extension = _block(b"", b"PaxHeaders/entry", kind=b"x", size=len(data), mode=0o644, mtime=mtime)
+    block = _block(b"", leaf, kind=b"5" if is_folder else b"2", size=0, mode=member.mode, mtime=mtime)
+    return extension + data + padding(len(data)) + block
 
 
 def _split(name: bytes) -> tuple[bytes, bytes | None]:

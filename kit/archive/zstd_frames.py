@@ -10,7 +10,7 @@ execution stay with libzstd, which also checks checksum and content size.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import zstandard
@@ -35,8 +35,16 @@ def is_skippable(magic: bytes) -> bool:
     return len(magic) == 4 and magic[1:] == b"\x2a\x4d\x18" and magic[0] & 0xF0 == 0x50
 
 
-def decode(reader: ChunkReader, limits: Limits, *, where: str) -> Iterator[bytes]:
+def decode(
+    reader: ChunkReader, limits: Limits, *, where: str, ended: Callable[[], None] | None = None
+) -> Iterator[bytes]:
     """Yield the content of all frames up to the end of ``reader``, in chunks of at most 1 MiB.
+
+    Args:
+        reader: The stream.
+        limits: What it is held to.
+        where: What it is called in errors.
+        ended: Called at the end of each data frame, after its last chunk was taken.
 
     Raises:
         ArchiveError: Not a sequence of whole, well-formed frames with at least one data frame; names the offset.
@@ -62,6 +70,8 @@ def decode(reader: ChunkReader, limits: Limits, *, where: str) -> Iterator[bytes
             produced += len(chunk)
             check_ratio(reader, produced, limits)
             yield chunk
+        if ended is not None:
+            ended()
     if not data_frames:
         raise reader.fault("holds no zstd data frame", reader.offset)
 

@@ -17,6 +17,7 @@ from types import FrameType
 import click
 
 from kit.cli.approval import approval_group
+from kit.cli.delta import delta_group
 from kit.cli.diff import diff_command
 from kit.cli.exit_codes import OK, exit_code, table_text
 from kit.cli.extract import extract_command
@@ -49,6 +50,7 @@ kit.add_command(patch_command)
 kit.add_command(verify_command)
 kit.add_command(extract_command)
 kit.add_command(diff_command)
+kit.add_command(delta_group)
 kit.add_command(keys_group)
 kit.add_command(trust_group)
 kit.add_command(keyring_group)

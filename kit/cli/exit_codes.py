@@ -37,6 +37,7 @@ _CODES: dict[type[KitError], int] = {
     errors.StaleError: 7,
     errors.RollbackError: 8,
     errors.ArchiveError: 9,
+    errors.WrongBaseError: 10,
     errors.ContentError: 11,
     errors.StoppedError: 12,
     errors.KeyUnusableError: 13,

@@ -40,7 +40,7 @@ _CODECS = {
     Container.TAR_GZIP: Codec.GZIP,
     Container.TAR_ZSTD: Codec.ZSTD,
 }
-_RESUME = "continue with the same kit patch and --resume, or give it up with --abandon"
+_RESUME = "continue with the same command and --resume, or give it up with --abandon"
 _SHOWN = 3
 
 Options = Mapping[str, Any]
@@ -283,6 +283,6 @@ def abandon(target: Path) -> Abandonment:
             raise UsageError(
                 "the new kit is on its way into place, so the run can only be finished",
                 where=str(target),
-                hint="kit patch … --resume finishes it; the old kit is then at its backup's name, unless --no-backup",
+                hint="the same command with --resume finishes it; the old kit is then its backup, unless --no-backup",
             )
     return Abandonment(job=job.folder)

@@ -398,7 +398,7 @@ class TestFaultsInTheMiddleOfARun:
         assert (done.returncode, done.stdout) == (130, "")
         error, hint = done.stderr.splitlines()
         assert error == f"kit: error: {desk.kits}/kit.tar.zst: interrupted; the kit is as it was"
-        assert hint == ("kit: hint: continue with the same kit patch and --resume, or give it up with --abandon")
+        assert hint == ("kit: hint: continue with the same command and --resume, or give it up with --abandon")
 
     def test_12_a_worker_that_is_killed_stops_the_run(self, desk: Desk) -> None:
         done = self.run(desk, "die", workers=2)

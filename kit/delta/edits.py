@@ -1,0 +1,212 @@
+"""Says a document by what it has of its older self: elements kept, left out, entered, set, or new.
+
+Laws: :func:`applied` undoes :func:`edit`, byte for byte. Elements are matched by name in documents, by value in arrays,
+so that a member put in front of an array costs one member.
+
+Script of a level, beside the base's level and a place in it that starts at its first element:
+
+======  ==========================  =====================================================================
+0x00    end                         what is left of the base's level is left out
+0x01    keep the rest               and end
+0x02 n  keep n                      elements of the base from the place on, as they are
+0x03 n  leave n out
+0x04 f  enter the element here      a document or array whose members are edited; f: arrays without names
+0x05 …  set the element here        its name stays; a value as in :mod:`kit.delta.shred`, type byte first
+0x06 …  new                         name and NUL (not in arrays without names), then a value
+======  ==========================  =====================================================================
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from kit.delta.columns import Node, TakingNode
+from kit.delta.shred import (
+    CANONICAL,
+    DEPTH,
+    MEMBER,
+    NAMED,
+    Script,
+    framed,
+    index_name,
+    is_canonical,
+    restored_value,
+    shred_value,
+)
+from kit.delta.varint import unsigned
+from kit.documents.elements import Element, elements
+from kit.documents.kinds import INT32, Kind
+from kit.errors import ArchiveError, BsonError
+
+_END, _KEEP_REST, _KEEP, _LEAVE_OUT, _ENTER, _SET, _NEW = range(7)
+_DOCUMENT, _ARRAY = int(Kind.DOCUMENT), int(Kind.ARRAY)
+_NESTED = frozenset({_DOCUMENT, _ARRAY})
+
+
+def edit(base: bytes, target: bytes, script: bytearray, node: Node) -> None:
+    """Append to ``script`` and the columns below ``node`` what makes ``target`` of ``base``.
+
+    Raises:
+        BsonError: One of them cannot be walked; script and columns may have grown and are void.
+    """
+    for document in (base, target):
+        if len(document) < 5 or INT32.unpack_from(document)[0] != len(document):
+            raise BsonError("not one document")
+    _Level(base, target, script, DEPTH).edit(list(elements(base)), list(elements(target)), node, named=True)
+
+
+class _Level:
+    """Two documents and the script between them; one method per level, which calls itself for the levels below."""
+
+    def __init__(self, base: bytes, target: bytes, script: bytearray, depth: int) -> None:
+        self._base = base
+        self._target = target
+        self._script = script
+        self._depth = depth
+
+    def edit(self, old: Sequence[Element], new: Sequence[Element], node: Node, *, named: bool) -> None:
+        base, target, script = self._base, self._target, self._script
+        if self._depth <= 0:
+            raise BsonError("nested too deep to be walked")
+        # What an element is called here: its name or, where names only count, its value.
+        old_keys = [_key(base, element, named=named) for element in old]
+        new_keys = [_key(target, element, named=named) for element in new]
+        places: dict[bytes, list[int]] = {}
+        for place in range(len(old) - 1, -1, -1):
+            places.setdefault(old_keys[place], []).append(place)
+        wanted: dict[bytes, int] = {key: place for place, key in enumerate(new_keys)}
+        at = kept = 0
+        for number, element in enumerate(new):
+            key = new_keys[number]
+            if at >= len(old) or old_keys[at] != key:
+                found = _next(places.get(key), at)
+                if found is not None:
+                    kept = self._keep(kept)
+                    script.append(_LEAVE_OUT)
+                    script += unsigned(found - at)
+                    at = found
+                elif named or at >= len(old) or wanted.get(old_keys[at], -1) > number:
+                    kept = self._keep(kept)
+                    self._new(element, node, named=named)
+                    continue
+            if _same(base, old[at], target, element, named=named):
+                kept += 1
+            else:
+                kept = self._keep(kept)
+                self._change(old[at], element, node, named=named)
+            at += 1
+        if kept and at == len(old):
+            script.append(_KEEP_REST)
+        else:
+            self._keep(kept)
+            script.append(_END)
+
+    def _keep(self, count: int) -> int:
+        if count:
+            self._script.append(_KEEP)
+            self._script += unsigned(count)
+        return 0
+
+    def _new(self, element: Element, node: Node, *, named: bool) -> None:
+        self._script.append(_NEW)
+        if named:
+            self._script += element.name + b"\0"
+        below = node.child(element.name if named else MEMBER)
+        shred_value(self._target, element.kind, element.value, element.end, self._script, below, self._depth)
+
+    def _change(self, old: Element, new: Element, node: Node, *, named: bool) -> None:
+        base, target, script = self._base, self._target, self._script
+        below = node.child(new.name if named else MEMBER)
+        if old.kind == new.kind and new.kind in _NESTED:
+            plain = (
+                new.kind == _ARRAY
+                and is_canonical(base, old.value, old.end)
+                and is_canonical(target, new.value, new.end)
+            )
+            script.append(_ENTER)
+            script.append(CANONICAL if plain else NAMED)
+            inner = _Level(base, target, script, self._depth - 1)
+            inner.edit(list(elements(base, old.value)), list(elements(target, new.value)), below, named=not plain)
+            return
+        script.append(_SET)
+        shred_value(target, new.kind, new.value, new.end, script, below, self._depth)
+
+
+def _key(buffer: bytes, element: Element, *, named: bool) -> bytes:
+    return element.name if named else buffer[element.start : element.start + 1] + buffer[element.value : element.end]
+
+
+def _next(places: list[int] | None, at: int) -> int | None:
+    """Find the first place that is not before ``at``; places before it will never be asked for again."""
+    while places and places[-1] < at:
+        places.pop()
+    return places[-1] if places else None
+
+
+def _same(base: bytes, old: Element, target: bytes, new: Element, *, named: bool) -> bool:
+    if not named:
+        return old.kind == new.kind and base[old.value : old.end] == target[new.value : new.end]
+    return base[old.start : old.end] == target[new.start : new.end]
+
+
+def applied(base: bytes, script: Script, node: TakingNode) -> bytes:
+    """Make the target document of its base.
+
+    Raises:
+        ArchiveError: The script does not fit the base.
+        BsonError: The base cannot be walked.
+    """
+    return _applied(base, 0, script, node, DEPTH, named=True)
+
+
+def _applied(base: bytes, start: int, script: Script, node: TakingNode, depth: int, *, named: bool) -> bytes:
+    if depth <= 0:
+        raise ArchiveError("a script of edits is nested too deep")
+    old = list(elements(base, start))
+    parts: list[bytes] = []
+    at = number = 0
+    while step := script.byte():
+        if step in {_KEEP, _KEEP_REST, _LEAVE_OUT}:
+            count = len(old) - at if step == _KEEP_REST else script.count()
+            if count > len(old) - at:
+                raise ArchiveError("a script of edits goes on after the end of its base")
+            if step != _LEAVE_OUT:
+                _take_over(base, old[at : at + count], parts, number, named=named)
+                number += count
+            at += count
+            if step == _KEEP_REST:
+                break
+            continue
+        if step == _NEW:
+            name = script.name() if named else index_name(number)
+            kind, value = restored_value(script, script.byte(), node.child(name if named else MEMBER), depth)
+        elif at >= len(old):
+            raise ArchiveError("a script of edits goes on after the end of its base")
+        else:
+            element = old[at]
+            name = element.name if named else index_name(number)
+            kind, value = _changed(base, element, script, node.child(name if named else MEMBER), step=step, depth=depth)
+            at += 1
+        parts += bytes((kind,)), name, b"\0", value
+        number += 1
+    return framed(parts)
+
+
+def _take_over(base: bytes, kept: Sequence[Element], parts: list[bytes], number: int, *, named: bool) -> None:
+    if named and kept:
+        parts.append(base[kept[0].start : kept[-1].end])
+        return
+    for element in kept:
+        parts += bytes((element.kind,)), index_name(number), b"\0", base[element.value : element.end]
+        number += 1
+
+
+def _changed(
+    base: bytes, element: Element, script: Script, node: TakingNode, *, step: int, depth: int
+) -> tuple[int, bytes]:
+    if step == _SET:
+        return restored_value(script, script.byte(), node, depth)
+    if step != _ENTER or element.kind not in _NESTED:
+        raise ArchiveError(f"a script of edits has the step {step}, which does not fit its base")
+    named = script.byte() != CANONICAL
+    return element.kind, _applied(base, element.value, script, node, depth - 1, named=named)

@@ -1,0 +1,314 @@
+"""The manifest of a delta: schemas/kit-delta.md, format ``kit-delta`` v1.
+
+What the delta leads from and to, and how each member of the target is made. Strict and closed: an unknown field, method
+or form is refused, since it might say how to make something else. Laws: ``DeltaManifest.parse(m.to_bytes()) == m``;
+every payload is named once, with digest and size; every member of the target is made by exactly one entry.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, Self, TypeVar
+
+from kit.errors import ArchiveError, ContentError, KitError
+from kit.values import Limits, MemberPath, Sha256, Timestamp
+from kit.values.strict_json import canonical, parse as parse_json
+
+FORMAT = "kit-delta"
+VERSION = "1"
+DELTA_TYPE = "application/vnd.offline-kit.delta+jws"
+MANIFEST = MemberPath("delta-manifest.json")
+SIGNATURE = MemberPath("delta-manifest.json.jws")
+LAYOUT = MemberPath("layout")
+ARCHIVE_SIGNATURE = MemberPath("target.sig")
+_LARGEST = 2**53 - 1
+
+_V = TypeVar("_V")
+
+
+class Method(enum.StrEnum):
+    """How a member of the target is made."""
+
+    COPY = "copy"
+    """The bytes of a member of the base."""
+    FULL = "full"
+    """All bytes are in the payload."""
+    BINARY = "binary"
+    """In pieces, against bytes of a member of the base."""
+    DOCUMENTS = "documents"
+    """Document by document, against those of a collection of the base."""
+    RECIPE = "recipe"
+    """What a transform makes of the base; the site makes it again."""
+
+
+_WITH_PAYLOAD = frozenset({Method.FULL, Method.BINARY, Method.DOCUMENTS})
+_WITH_SOURCE = frozenset({Method.COPY, Method.BINARY, Method.DOCUMENTS, Method.RECIPE})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Payload:
+    """A member of the delta that something is made of."""
+
+    path: MemberPath
+    sha256: Sha256
+    size: int
+
+    def to_json(self) -> dict[str, Any]:
+        """Print for ``strict_json.canonical``."""
+        return {"path": str(self.path), "sha256": str(self.sha256), "size": self.size}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """A member of the target."""
+
+    path: MemberPath
+    sha256: Sha256
+    size: int
+    method: Method
+    source: MemberPath | None = None
+    """The member of the base it is made from."""
+    payload: Payload | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Print for ``strict_json.canonical``; what a method does not have is left out."""
+        whole: dict[str, Any] = {
+            "path": str(self.path),
+            "sha256": str(self.sha256),
+            "size": self.size,
+            "method": self.method.value,
+        }
+        if self.source is not None:
+            whole["source"] = str(self.source)
+        if self.payload is not None:
+            whole["payload"] = self.payload.to_json()
+        return whole
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class End:
+    """One end of a delta: a generation of a bundle."""
+
+    generation: int
+    manifest_sha256: Sha256
+
+    def to_json(self) -> dict[str, Any]:
+        """Print for ``strict_json.canonical``."""
+        return {"generation": self.generation, "manifestSha256": str(self.manifest_sha256)}
+
+    def __str__(self) -> str:
+        return f"generation {self.generation} (manifest {self.manifest_sha256})"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TargetArchive:
+    """What held the target, and whether its very bytes come back."""
+
+    container: str
+    """``folder``, ``tar``, ``tar.gz`` or ``tar.zst``."""
+    sha256: Sha256 | None
+    """Of the archive, where the program that applies the delta can make its bytes again; else only its members come
+    back byte for byte."""
+    signature: Payload | None = None
+    """The ``.sig`` file of the archive, which only then can stand beside the result."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Print for ``strict_json.canonical``."""
+        whole: dict[str, Any] = {"container": self.container, "sha256": str(self.sha256) if self.sha256 else None}
+        if self.signature is not None:
+            whole["signature"] = self.signature.to_json()
+        return whole
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeltaManifest:
+    """See the module docstring."""
+
+    bundle_id: str | None
+    """None where neither manifest says."""
+    base: End
+    target: End
+    archive: TargetArchive
+    layout: Payload
+    members: tuple[Entry, ...]
+    """In the order of the target's container."""
+    created_at: Timestamp
+    tool_name: str
+    tool_version: str
+
+    @property
+    def payloads(self) -> tuple[Payload, ...]:
+        """Everything the delta holds besides this manifest and its signature, in the order of its archive."""
+        signature = (self.archive.signature,) if self.archive.signature is not None else ()
+        return (self.layout, *signature, *(entry.payload for entry in self.members if entry.payload is not None))
+
+    def entry_of(self, digest: Sha256) -> Entry | None:
+        """Find a member of the target by its digest."""
+        return next((entry for entry in self.members if entry.sha256 == digest), None)
+
+    def to_bytes(self) -> bytes:
+        """Print, keys sorted."""
+        return canonical(
+            {
+                "format": FORMAT,
+                "schemaVersion": VERSION,
+                "bundleId": self.bundle_id,
+                "base": self.base.to_json(),
+                "target": {**self.target.to_json(), "archive": self.archive.to_json()},
+                "layout": self.layout.to_json(),
+                "members": [entry.to_json() for entry in self.members],
+                "createdAt": str(self.created_at),
+                "tool": {"name": self.tool_name, "version": self.tool_version},
+            }
+        )
+
+    @classmethod
+    def parse(cls, data: bytes, *, limits: Limits) -> Self:
+        """Read a manifest.
+
+        Raises:
+            ArchiveError: It is not strict JSON, or not of this format in any part.
+            LimitError: It is over a limit.
+        """
+        where = str(MANIFEST)
+        try:
+            fields = _Fields(parse_json(data, limits=limits, where=where), "manifest")
+        except ContentError as error:
+            raise ArchiveError(error.what, where=error.where or where) from error
+        fields.exactly(
+            "format", "schemaVersion", "bundleId", "base", "target", "layout", "members", "createdAt", "tool"
+        )
+        if fields["format"] != FORMAT or fields["schemaVersion"] != VERSION:
+            raise fields.fault(
+                f"is {fields['format']!r} {fields['schemaVersion']!r}; this program reads 1 of kit-delta"
+            )
+        target = _Fields(fields["target"], "target")
+        target.exactly("generation", "manifestSha256", "archive")
+        tool = _Fields(fields["tool"], "tool")
+        tool.exactly("name", "version")
+        made = cls(
+            bundle_id=fields.text("bundleId") if fields["bundleId"] is not None else None,
+            base=_end(_Fields(fields["base"], "base", "generation", "manifestSha256")),
+            target=_end(target),
+            archive=_archive(_Fields(target["archive"], "target.archive")),
+            layout=_payload(fields["layout"], "layout"),
+            members=tuple(_entry(item, f"members[{n}]") for n, item in enumerate(fields.items("members"))),
+            created_at=fields.parsed("createdAt", Timestamp.parse),
+            tool_name=tool.text("name"),
+            tool_version=tool.text("version"),
+        )
+        _check_names("member", (entry.path for entry in made.members))
+        _check_names("payload", (MANIFEST, SIGNATURE, *(payload.path for payload in made.payloads)))
+        return made
+
+
+def _check_names(what: str, paths: Iterable[MemberPath]) -> None:
+    seen: set[str] = set()
+    for path in paths:
+        if path.collision_key in seen:
+            raise ArchiveError(f"the {what} {path} is there twice", where=str(MANIFEST))
+        seen.add(path.collision_key)
+
+
+def _end(fields: _Fields) -> End:
+    return End(generation=fields.count("generation"), manifest_sha256=fields.parsed("manifestSha256", _digest))
+
+
+def _archive(fields: _Fields) -> TargetArchive:
+    fields.exactly("container", "sha256", optional=("signature",))
+    if fields["container"] not in {"folder", "tar", "tar.gz", "tar.zst"}:
+        raise fields.fault("has an unknown container")
+    return TargetArchive(
+        container=fields["container"],
+        sha256=fields.parsed("sha256", _digest) if fields["sha256"] is not None else None,
+        signature=_payload(fields["signature"], "target.archive.signature") if "signature" in fields else None,
+    )
+
+
+def _entry(value: object, place: str) -> Entry:
+    fields = _Fields(value, place)
+    try:
+        method = Method(fields.text("method"))
+    except ValueError:
+        raise fields.fault(f"has the unknown method {fields['method']!r}") from None
+    names = ["path", "sha256", "size", "method"]
+    names += ["source"] if method in _WITH_SOURCE else []
+    names += ["payload"] if method in _WITH_PAYLOAD else []
+    fields.exactly(*names)
+    return Entry(
+        path=fields.parsed("path", MemberPath.parse),
+        sha256=fields.parsed("sha256", _digest),
+        size=fields.count("size"),
+        method=method,
+        source=fields.parsed("source", MemberPath.parse) if "source" in fields else None,
+        payload=_payload(fields["payload"], f"{place}.payload") if "payload" in fields else None,
+    )
+
+
+def _payload(value: object, place: str) -> Payload:
+    fields = _Fields(value, place, "path", "sha256", "size")
+    return Payload(
+        path=fields.parsed("path", MemberPath.parse),
+        sha256=fields.parsed("sha256", _digest),
+        size=fields.count("size"),
+    )
+
+
+def _digest(text: str) -> Sha256:
+    digest = Sha256.parse(text)
+    if digest.hex != text:
+        raise ContentError(f"{text!r} is not 64 lower-case hex digits")
+    return digest
+
+
+class _Fields:
+    """One JSON object, read strictly."""
+
+    def __init__(self, value: object, place: str, *names: str) -> None:
+        self._place = place
+        if not isinstance(value, dict):
+            raise self.fault("is not an object")
+        self._members: dict[str, Any] = value
+        if names:
+            self.exactly(*names)
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._members
+
+    def __getitem__(self, name: str) -> Any:
+        return self._members[name]
+
+    def exactly(self, *names: str, optional: tuple[str, ...] = ()) -> None:
+        missing = sorted(set(names) - set(self._members))
+        unknown = sorted(set(self._members) - set(names) - set(optional))
+        if missing or unknown:
+            raise self.fault(f"is missing {missing}, and has {unknown}, which are not understood")
+
+    def text(self, name: str) -> str:
+        value = self._members.get(name)
+        if not isinstance(value, str) or not value:
+            raise self.fault(f"has no text as its {name}")
+        return value
+
+    def count(self, name: str) -> int:
+        value = self._members.get(name)
+        if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= _LARGEST:
+            raise self.fault(f"has no count as its {name}")
+        return value
+
+    def items(self, name: str) -> list[Any]:
+        value = self._members.get(name)
+        if not isinstance(value, list):
+            raise self.fault(f"has no list as its {name}")
+        return value
+
+    def parsed(self, name: str, parse: Callable[[str], _V]) -> _V:
+        try:
+            return parse(self.text(name))
+        except KitError as error:
+            raise self.fault(f"{name}: {error.what}") from error
+
+    def fault(self, what: str) -> ArchiveError:
+        return ArchiveError(f"{self._place} {what}", where=str(MANIFEST))

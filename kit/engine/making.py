@@ -1,0 +1,192 @@
+"""Makes the target's container from a base and the payloads of a delta: a stream of the bytes of a tar archive.
+
+Whatever the result is written to, an archive or a folder, it is made from this one stream. Laws: every member has the
+size and digest that the delta's signed manifest names, or the stream ends in an error; members of the base are read in
+its own order, once, and those that are wanted in another order come from the disk.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+from kit.archive import KitReader, encode
+from kit.archive.reproduction import cut
+from kit.archive.tar_writer import END, padding
+from kit.delta import prefix
+from kit.delta.layout import Layout, parse_lengths
+from kit.delta.model import DeltaManifest, Entry, Method, Payload
+from kit.delta.pieces import pieces
+from kit.delta.varint import Reader
+from kit.engine.differing import joined
+from kit.engine.saying import BaseStores, header_of, met_again, store_bytes
+from kit.engine.survey import Survey
+from kit.errors import ArchiveError, DigestError
+from kit.values import Codec, Limits, MemberPath, collection_member
+
+Take = Callable[[Payload], Iterator[bytes]]
+"""Gives the chunks of a payload; payloads are asked for in the order of the manifest."""
+
+
+class Making:
+    """See the module docstring; ``stores`` is filled by :meth:`prepare`, before :meth:`stream` is read."""
+
+    def __init__(self, manifest: DeltaManifest, reader: KitReader, survey: Survey, stores: BaseStores) -> None:
+        """Make the target of ``manifest`` from the base in ``reader``, whose survey is ``survey``."""
+        self._manifest = manifest
+        self._reader = reader
+        self._survey = survey
+        self._stores = stores
+        self._limits: Limits = reader.limits
+        self._copies: dict[MemberPath, Path] = {}
+        self._streamed: frozenset[MemberPath] = frozenset()
+        self._taken: set[MemberPath] = set()
+
+    def check(self) -> None:
+        """See that the base has every member that is needed of it.
+
+        Raises:
+            DigestError: One is missing, or is not what a copy of it must be.
+        """
+        for entry in self._manifest.members:
+            if entry.source is None:
+                continue
+            met = self._survey.members.get(entry.source)
+            if met is None:
+                raise DigestError("is not in the base, and the delta needs it", where=str(entry.source))
+            if entry.method is Method.COPY and met != (entry.sha256, entry.size):
+                raise DigestError(f"is {met[0]}, where the delta copies {entry.sha256}", where=str(entry.source))
+
+    def prepare(self, folder: Path) -> list[bytes]:
+        """Store what is needed out of order, in files of ``folder``; gives the headers of the base.
+
+        Raises:
+            KitError: The base changed, or the disk is full.
+        """
+        order = {path: place for place, path in enumerate(self._survey.members)}
+        streamed: set[MemberPath] = set()
+        stored: set[MemberPath] = set()
+        copied: set[MemberPath] = set()
+        last = -1
+        for entry in self._manifest.members:
+            if entry.source is None:
+                continue
+            if entry.method is not Method.COPY:
+                stored.add(entry.source)
+            elif order[entry.source] > last:
+                last = order[entry.source]
+                streamed.add(entry.source)
+            else:
+                copied.add(entry.source)
+        self._streamed = frozenset(streamed)
+        headers = []
+        for member, body in self._reader.members():
+            headers.append(header_of(member))
+            if member.path is None or not member.is_file:
+                continue
+            if member.path in stored and member.path in copied:
+                place = self._copy(folder, member.path, met_again(member, body, self._survey))
+                file = whole_of(place)
+                self._stores.put(member.path, self._survey.collections.get(member.path), file, self._limits)
+            elif member.path in copied:
+                self._copy(folder, member.path, met_again(member, body, self._survey))
+            elif member.path in stored:
+                checked = met_again(member, body, self._survey)
+                self._stores.put(member.path, self._survey.collections.get(member.path), checked, self._limits)
+        return headers
+
+    def _copy(self, folder: Path, path: MemberPath, body: Iterator[bytes]) -> Path:
+        place = self._copies[path] = folder / f"copy-{len(self._copies)}"
+        store_bytes(place, body).close()
+        return place
+
+    def stream(self, layout: Layout, take: Take) -> Iterator[bytes]:
+        """Give the target's tar archive, in chunks.
+
+        Raises:
+            DigestError: A member does not come out as the delta says.
+            ArchiveError: A payload is malformed or does not fit the base, or layout and members do not match.
+        """
+        base = iter(self._reader.members())
+
+        def stored(path: MemberPath) -> Iterator[bytes]:
+            for member, body in base:
+                if member.path == path:
+                    return body
+            raise DigestError("the kit changed while it was being read", where=str(path))
+
+        entries = iter(self._manifest.members)
+        for header in layout.headers:
+            yield header.data
+            if not header.has_body:
+                continue
+            entry = next(entries, None)
+            if entry is None:
+                raise ArchiveError("the layout of a delta has more files than its manifest")
+            yield from _checked(entry, self._body(entry, stored, take))
+            yield padding(entry.size)
+        if next(entries, None) is not None:
+            raise ArchiveError("the layout of a delta has fewer files than its manifest")
+        yield END
+
+    def _body(self, entry: Entry, stored: Callable[[MemberPath], Iterator[bytes]], take: Take) -> Iterator[bytes]:
+        if entry.method is Method.COPY and entry.source is not None:
+            if entry.source in self._streamed and entry.source not in self._taken:
+                self._taken.add(entry.source)
+                return stored(entry.source)
+            return whole_of(self._copies[entry.source])
+        if entry.payload is None:
+            raise ArchiveError(f"{entry.path}: the delta has nothing to make it from")
+        payload = take(entry.payload)
+        if entry.method is Method.DOCUMENTS and entry.source is not None:
+            return self._documents(entry, entry.source, payload)
+        return self._binary(entry, payload)
+
+    def _documents(self, entry: Entry, source: MemberPath, payload: Iterator[bytes]) -> Iterator[bytes]:
+        base = self._stores.documents.get(source)
+        collection = collection_member(entry.path)
+        if base is None or collection is None:
+            raise ArchiveError(f"{entry.path}: is made of documents, and {source} or itself is no collection")
+        parts = pieces(payload)
+        outer = Reader(next(parts, b""), "the frames of a member")
+        lengths = parse_lengths(outer, most=self._limits.json_bytes)
+        outer.finish()
+        if collection.codec is Codec.NONE:
+            return joined(base, parts, most=entry.size)
+        most = sum(lengths)
+        self._limits.check("expanded_bytes", most, where=str(entry.path))
+        return (encode(collection.codec, part) for part in cut(joined(base, parts, most=most), lengths))
+
+    def _binary(self, entry: Entry, payload: Iterator[bytes]) -> Iterator[bytes]:
+        base = self._stores.bytes.get(entry.source) if entry.source is not None else None
+        for part in pieces(payload):
+            stretch, reader = prefix.stretch_in(part)
+            if stretch.size and base is None:
+                raise ArchiveError(f"{entry.path}: a piece refers to a base, and has none")
+            yield prefix.unpacked(reader, base.read(stretch.start, stretch.size) if base is not None else b"")
+
+
+def whole_of(path: Path) -> Iterator[bytes]:
+    """Read a file of ours, in chunks."""
+    with path.open("rb") as file:
+        while data := file.read(1024 * 1024):
+            yield data
+
+
+def _checked(entry: Entry, body: Iterable[bytes]) -> Iterator[bytes]:
+    """Pass a member's bytes on as long as they can be what the delta says, and see that they are."""
+    digest = hashlib.sha256()
+    size = 0
+    for chunk in body:
+        size += len(chunk)
+        if size > entry.size:
+            break
+        digest.update(chunk)
+        yield chunk
+    if size != entry.size or digest.hexdigest() != entry.sha256.hex:
+        raise DigestError(
+            f"came out as {size:,} bytes with digest {digest.hexdigest()}, where the delta says {entry.size:,}"
+            f" and {entry.sha256}",
+            where=str(entry.path),
+        )

@@ -1,0 +1,306 @@
+"""Says the members of a target kit by those of a base: the two passes of ``kit delta build``.
+
+The first pass stores what of the base will be needed, on disk; the second goes through the target in the order of its
+container and chooses for each member the method that is smallest. Laws: what is stored or said has the digest that the
+survey found; a member that can be said as documents but is no smaller for it is given in full.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Protocol, Self
+
+from kit.archive import Container, KitReader, Member, decoded
+from kit.archive.reproduction import Framing, framing_of
+from kit.archive.scratch import ScratchFile
+from kit.archive.tar_writer import END, entry_header, padding
+from kit.delta import prefix
+from kit.delta.layout import Header, print_lengths
+from kit.delta.model import Method
+from kit.delta.pieces import END as NO_MORE, piece
+from kit.delta.segment import encode
+from kit.documents import runs
+from kit.engine.differing import LARGEST_DOCUMENT, differences
+from kit.engine.document_store import DocumentStore, matched
+from kit.engine.pipeline import Pipeline
+from kit.engine.survey import Survey, hashing
+from kit.errors import DigestError, KitError
+from kit.values import Codec, CollectionMember, Limits, MemberPath, Sha256
+
+_CHUNK = 1024 * 1024
+_THOROUGH_BYTES = 16 * 1024 * 1024
+_THOROUGH, _FAST = 17, 6
+_WORTH_A_LOOK = 4
+"""Documents whose delta is larger than one part in so many of the member are compared with the member in full."""
+_AGAIN = "nothing was written; start again"
+
+
+class BaseStores:
+    """What of a base can be read at any place: documents of collections, bytes of other members."""
+
+    def __init__(self, folder: Path) -> None:
+        """Keep files in ``folder``."""
+        self._folder = folder
+        self.documents: dict[MemberPath, DocumentStore] = {}
+        self.bytes: dict[MemberPath, ScratchFile] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for store in self.documents.values():
+            store.close()
+        for file in self.bytes.values():
+            file.close()
+
+    def fill(self, reader: KitReader, base: Survey, target: Survey) -> list[bytes]:
+        """Store the members that something else is made from; gives the headers of all.
+
+        Raises:
+            KitError: A member is malformed or changed since it was surveyed.
+        """
+        wanted = sources(base, target)
+        headers = []
+        for member, body in reader.members():
+            headers.append(header_of(member))
+            if member.path is not None and member.path in wanted:
+                checked = met_again(member, body, base)
+                self.put(member.path, base.collections.get(member.path), checked, reader.limits)
+        return headers
+
+    def put(self, path: MemberPath, collection: CollectionMember | None, body: Iterator[bytes], limits: Limits) -> None:
+        """Store one member: the documents of a collection, the bytes of any other.
+
+        Raises:
+            KitError: It is malformed.
+        """
+        if collection is not None:
+            store = self.documents[path] = DocumentStore(self._folder, f"base-{len(self.documents)}")
+            store.put(runs(decoded(body, collection.codec, limits, where=str(path)), limits=limits))
+            return
+        self.bytes[path] = store_bytes(self._folder / f"bytes-{len(self.bytes)}", body)
+
+
+def store_bytes(path: Path, body: Iterator[bytes]) -> ScratchFile:
+    """Store bytes in a file."""
+    file = ScratchFile(path)
+    for chunk in body:
+        file.append(chunk)
+    file.flush()
+    return file
+
+
+def sources(base: Survey, target: Survey) -> frozenset[MemberPath]:
+    """Name the members of the base that something is made from, other than by copying them."""
+    known = {digest for digest, _ in base.members.values()}
+    changed = [path for path, (digest, _) in target.members.items() if digest not in known]
+    return frozenset(found for path in changed if (found := source_of(path, base, target)) is not None)
+
+
+def source_of(path: MemberPath, base: Survey, target: Survey) -> MemberPath | None:
+    """Choose what of the base a member of the target is made from: the same name, or the same collection once there."""
+    if path in base.members:
+        same_kind = (path in base.collections) == (path in target.collections)
+        return path if same_kind else None
+    collection = target.collections.get(path)
+    if collection is None:
+        return None
+    parts = [other for other, met in base.collections.items() if met.name == collection.name]
+    return parts[0] if len(parts) == 1 else None
+
+
+def header_of(member: Member) -> bytes:
+    """Give the header blocks of an entry: its own, or for what comes from a folder those it would get."""
+    return member.header or entry_header(member)
+
+
+def met_again(member: Member, body: Iterator[bytes], survey: Survey) -> Iterator[bytes]:
+    """Pass a body on; at its end it must have been the one that was surveyed."""
+    digest = hashlib.sha256()
+    yield from hashing(body, digest)
+    expected = survey.members.get(member.path) if member.path is not None else None
+    if expected is None or expected[0].hex != digest.hexdigest():
+        raise DigestError("the kit changed while it was being read", where=str(member.path), hint=_AGAIN)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Said:
+    """How a member is made, and its payload where it has one."""
+
+    method: Method
+    source: MemberPath | None = None
+    chunks: Iterator[bytes] | None = None
+
+
+class Work(Protocol):
+    """An open kit and its workers."""
+
+    @property
+    def reader(self) -> KitReader:
+        """The kit."""
+        ...
+
+    @property
+    def executor(self) -> Executor:
+        """Who does the work."""
+        ...
+
+    @property
+    def budget(self) -> int:
+        """Bytes of input in flight."""
+        ...
+
+
+class Saying:
+    """The second pass."""
+
+    def __init__(
+        self,
+        kit: Work,
+        base: Survey,
+        target: Survey,
+        stores: BaseStores,
+        folder: Path,
+        *,
+        verbatim: frozenset[MemberPath],
+    ) -> None:
+        """Say the target ``kit``, whose survey is ``target``, by what is in ``stores``; ``verbatim`` goes in full."""
+        self._kit = kit
+        self._verbatim = verbatim
+        self._base = base
+        self._target = target
+        self._stores = stores
+        self._folder = folder
+        self._limits = kit.reader.limits
+        self._headers: list[Header] = []
+        self._tar = hashlib.sha256()
+        self._by_digest: dict[Sha256, MemberPath] = {}
+        for path, (digest, _) in base.members.items():
+            self._by_digest.setdefault(digest, path)
+
+    @property
+    def headers(self) -> tuple[Header, ...]:
+        """Of the members gone through."""
+        return tuple(self._headers)
+
+    def members(self) -> Iterator[tuple[MemberPath, Sha256, int, Said]]:
+        """Give each file of the target in the order of its container, and how it is made; payloads are taken in turn.
+
+        Raises:
+            KitError: The kit changed since it was surveyed, or the disk is full.
+        """
+        for member, body in self._kit.reader.members():
+            header = header_of(member)
+            self._headers.append(Header(data=header, has_body=member.is_file))
+            self._tar.update(header)
+            if member.path is None or not member.is_file:
+                continue
+            digest, size = self._target.members[member.path]
+            checked = hashing(met_again(member, body, self._target), self._tar)
+            yield member.path, digest, size, self._said(member.path, digest, checked)
+            for _ in checked:
+                pass
+            self._tar.update(padding(size))
+        self._tar.update(END)
+
+    def framing(self) -> tuple[int, ...] | None:
+        """Tell how the container is cut into frames, once all members were given; None where it cannot come back."""
+        reader = self._kit.reader
+        if reader.container is Container.FOLDER:
+            return None
+        if reader.container is Container.TAR:
+            return () if reader.stored_digest().hex == self._tar.hexdigest() else None
+        codec = Codec.ZSTD if reader.container is Container.TAR_ZSTD else Codec.GZIP
+        met = hashlib.sha256()
+        framing = framing_of(reader.stored_chunks(), codec, self._limits, table=True, content=met)
+        # The end stands in a frame of its own, and nothing but headers, bodies, padding and the end is there.
+        if framing is None or framing.lengths[-1] != len(END) or met.digest() != self._tar.digest():
+            return None
+        return framing.lengths
+
+    def _said(self, path: MemberPath, digest: Sha256, body: Iterator[bytes]) -> Said:
+        source = self._by_digest.get(digest)
+        if path in self._verbatim:
+            stored = store_bytes(self._folder / "member", body)
+            return Said(method=Method.FULL, chunks=self._binary(stored, None))
+        if source is not None:
+            return Said(method=Method.COPY, source=source)
+        source = source_of(path, self._base, self._target)
+        stored = store_bytes(self._folder / "member", body)
+        collection = self._target.collections.get(path)
+        if collection is not None and source is not None and source in self._stores.documents:
+            said = self._documents(collection, source, stored)
+            if said is not None:
+                stored.close()
+                return said
+        like = self._stores.bytes.get(source) if source is not None else None
+        method = Method.FULL if like is None else Method.BINARY
+        return Said(method=method, source=source if like is not None else None, chunks=self._binary(stored, like))
+
+    def _documents(self, collection: CollectionMember, source: MemberPath, stored: ScratchFile) -> Said | None:
+        """Say a collection by its documents; None where its bytes would not come back, or nothing is gained."""
+        framing: Framing | None = None
+        if collection.codec is not Codec.NONE:
+            framing = framing_of(whole(stored), collection.codec, self._limits, table=False)
+            if framing is None:
+                return None
+        target = DocumentStore(self._folder, "target")
+        try:
+            body = decoded(whole(stored), collection.codec, self._limits, where=str(collection.path))
+            target.put(runs(body, limits=self._limits))
+            if target.largest > LARGEST_DOCUMENT:
+                return None
+            payload = self._segments(self._stores.documents[source], target, framing)
+        except KitError:
+            return None
+        finally:
+            target.close()
+        if payload.size * _WORTH_A_LOOK > stored.size:
+            full = store_bytes(self._folder / "full", self._binary(stored, None))
+            if full.size < payload.size:
+                payload.close()
+                return Said(method=Method.FULL, chunks=_closing(full))
+            full.close()
+        return Said(method=Method.DOCUMENTS, source=source, chunks=_closing(payload))
+
+    def _segments(self, base: DocumentStore, target: DocumentStore, framing: Framing | None) -> ScratchFile:
+        payload = ScratchFile(self._folder / "payload")
+        payload.append(piece(print_lengths(framing.lengths if framing is not None else ())))
+        with Pipeline(self._kit.executor, budget=self._kit.budget) as pipeline:
+            for material in differences(base, target, matched(base, target)):
+                pipeline.submit(
+                    encode, material, cost=material.size, then=lambda segment: payload.append(piece(segment))
+                )
+        payload.append(NO_MORE)
+        payload.flush()
+        return payload
+
+    def _binary(self, stored: ScratchFile, base: ScratchFile | None) -> Iterator[bytes]:
+        """Give pieces packed against a base, or against nothing."""
+        level = _THOROUGH if stored.size <= _THOROUGH_BYTES else _FAST
+        for at in range(0, stored.size, prefix.PIECE_BYTES):
+            data = stored.read(at, prefix.PIECE_BYTES)
+            stretch = prefix.Stretch(start=0, size=0)
+            if base is not None:
+                stretch = prefix.stretch_of(at, base_size=base.size, target_size=stored.size)
+            like = base.read(stretch.start, stretch.size) if base is not None else b""
+            yield piece(prefix.packed(data, stretch, like, level))
+        yield NO_MORE
+
+
+def whole(file: ScratchFile) -> Iterator[bytes]:
+    """Read all of a file, in chunks."""
+    for at in range(0, file.size, _CHUNK):
+        yield file.read(at, _CHUNK)
+
+
+def _closing(file: ScratchFile) -> Iterator[bytes]:
+    yield from whole(file)
+    file.close()

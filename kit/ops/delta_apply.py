@@ -1,0 +1,366 @@
+"""``kit delta apply``: from a verified base and a signed delta to the target, beside the base or in its place.
+
+Check the delta's signature and every payload → read and judge the base → make the target in a job folder → read it back
+and judge it as anybody would → switch names. Laws: as those of a patch: at any instant the name holds the old kit or
+the new one, whole; the same run resumed gives the same bytes; another base, and a delta that is not what its signer
+made, are refused before anything is written; no key signs anything here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace as with_changes
+from pathlib import Path
+from typing import Any
+
+from kit.archive import (
+    FRAME_BYTES,
+    ArchiveDestination,
+    Container,
+    FolderDestination,
+    Job,
+    Slot,
+    backup_path,
+    checksum_line,
+    copy_kit,
+    encode_frame,
+    perform,
+    require_backup_free,
+    require_free,
+    staged,
+)
+from kit.archive.chunks import ChunkReader
+from kit.archive.reproduction import cut
+from kit.archive.tar_reader import read_tar
+from kit.delta.layout import Layout, parse_layout
+from kit.delta.model import MANIFEST, DeltaManifest
+from kit.engine.making import Making
+from kit.engine.pipeline import Pipeline
+from kit.engine.progress import Stage
+from kit.engine.saying import BaseStores
+from kit.errors import DigestError, KitError, LimitError, OutputError, UsageError
+from kit.ops.deltas import (
+    CONTAINERS,
+    Judged,
+    OpenDelta,
+    Payloads,
+    check_base,
+    check_payloads,
+    check_signature,
+    check_target,
+    judged,
+    opened_delta,
+)
+from kit.ops.jobs import Completion, JournaledPasses, begin, check_options, complete, ready, resumable
+from kit.ops.kits import Environment, OpenKit, opened
+from kit.ops.obligations import Expectation, Judgement
+from kit.values import Sha256, Timestamp
+
+_AGAIN = "nothing was written; start again"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeltaApplyRequest:
+    """What to apply to what."""
+
+    base: Path
+    delta: Path
+    expectation: Expectation
+    """What the base, the delta and the target must be."""
+    output: Path | None = None
+    """None to replace the base."""
+    keep_backup: bool = True
+    environment: Environment = field(default_factory=Environment)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeltaApplyReport:
+    """What was done."""
+
+    base: Path
+    delta: Path
+    manifest: DeltaManifest
+    signers: tuple[str, ...]
+    """Of the delta."""
+    applied: bool
+    """False where the kit was the target already."""
+    output: Path | None
+    """Where the target is; None where nothing had to be done."""
+    output_bytes: int | None
+    output_sha256: Sha256 | None
+    same_archive: bool
+    """Whether the archive itself has the bytes of the one that the delta was built from."""
+    backup: Path | None
+    judgement: Judgement
+    """Of the target; of the base where nothing had to be done."""
+
+
+def apply_delta(request: DeltaApplyRequest) -> DeltaApplyReport:
+    """Apply a delta.
+
+    Raises:
+        UnsignedError: The delta is not signed; so the other signature errors.
+        WrongBaseError: It is for another kit.
+        RollbackError: It is for an older kit than this one.
+        OutputError: The target could not be written or did not read back, or there is a job of an earlier run.
+        InterruptedRunError: A signal ended the run; it can be resumed.
+        KitError: The base or the delta is refused; in every case the kit and all beside it are as they were.
+    """
+    if request.output is not None:
+        _require_place(request.base, request.output)
+    with ExitStack() as stack:
+        delta = stack.enter_context(opened_delta(request.delta, request.environment.limits))
+        signers = _check_delta(delta, request)
+        kit = stack.enter_context(opened(request.base, request.environment))
+        job = stack.enter_context(Job(request.output or request.base))
+        stack.enter_context(resumable(job))
+        return _run(kit, delta, signers, job, request)
+
+
+def resume_delta(request: DeltaApplyRequest) -> DeltaApplyReport | Completion:
+    """Go on with a run that was interrupted, to the bytes it would have given.
+
+    Raises:
+        UsageError: There is nothing to resume, or the options differ.
+        DigestError: It is another kit or delta than the run began with.
+        KitError: As :func:`apply_delta`.
+    """
+    with ExitStack() as stack:
+        delta = stack.enter_context(opened_delta(request.delta, request.environment.limits))
+        signers = _check_delta(delta, request)
+        job = stack.enter_context(Job(request.output or request.base, resume=True))
+        stack.enter_context(resumable(job))
+        job.keep = True  # until it is certain that this is the same run
+        check_options(job, _options(request, delta))
+        completion = complete(job, request.base)
+        if completion is not None:
+            job.keep = False
+            return completion
+        if request.output is not None:
+            _require_place(request.base, request.output)
+        job.clear()
+        kit = stack.enter_context(opened(request.base, request.environment))
+        return _run(kit, delta, signers, job, request)
+
+
+def _check_delta(delta: OpenDelta, request: DeltaApplyRequest) -> tuple[str, ...]:
+    signers = check_signature(delta, request.expectation.anchor)
+    check_target(delta, check_payloads(delta), request.expectation.anchor)
+    return signers
+
+
+def _run(
+    kit: OpenKit, delta: OpenDelta, signers: tuple[str, ...], job: Job, request: DeltaApplyRequest
+) -> DeltaApplyReport:
+    target = request.output or request.base
+    with ExitStack() as stack:
+        base = judged(kit, _of_base(request.expectation))
+        manifest = delta.manifest
+        report = DeltaApplyReport(
+            base=request.base,
+            delta=request.delta,
+            manifest=manifest,
+            signers=signers,
+            applied=False,
+            output=request.output,
+            output_bytes=kit.reader.stored_bytes,
+            output_sha256=base.beside.archive,
+            same_archive=base.beside.archive is not None and base.beside.archive == manifest.archive.sha256,
+            backup=None,
+            judgement=base.judgement,
+        )
+        begin(job, _options(request, delta), _identity(base))
+        job.keep = False
+        if base.manifest.sha256 == manifest.target.manifest_sha256:
+            if request.output is not None:
+                switch = copy_kit(kit.reader, job.folder, request.output)
+                ready(job, switch, _result(report))
+                perform(switch)
+            return report
+        check_base(manifest, base.manifest, str(request.base))
+        container = _container(base, manifest, request)
+        in_place = request.output is None
+        if in_place and request.keep_backup:
+            require_backup_free(request.base)
+        passes = JournaledPasses(job, container, request.environment)
+        stack.callback(passes.release)
+        sig = _write(kit, base, delta, job, passes)
+        work = passes.destination.assemble()
+        size, digest, judgement = _reread(work, request, manifest)
+        if in_place and not kit.reader.is_still_named():
+            raise DigestError("was replaced while the delta was applied", where=str(request.base), hint=_AGAIN)
+        same = digest is not None and digest == manifest.archive.sha256
+        report = with_changes(
+            report,
+            applied=True,
+            output=target,
+            output_bytes=size,
+            output_sha256=digest,
+            same_archive=same,
+            backup=backup_path(request.base) if in_place and request.keep_backup else None,
+            judgement=judgement,
+        )
+        sidecars = {".sha256": checksum_line(digest, target.name)} if digest is not None else {}
+        if same and sig is not None:
+            sidecars[".sig"] = sig
+        switch = staged(
+            work,
+            target,
+            sidecars,
+            new=digest,
+            old=base.beside.archive,
+            in_place=in_place,
+            keep_backup=request.keep_backup,
+        )
+        ready(job, switch, _result(report))
+        perform(switch)
+        return report
+
+
+def _of_base(expectation: Expectation) -> Expectation:
+    """Demand of the base what makes it believed; what was asked of documents is asked of the target."""
+    return with_changes(expectation, deep=False, require_raw_linkset=False, tenants=None)
+
+
+def _container(base: Judged, manifest: DeltaManifest, request: DeltaApplyRequest) -> Container:
+    """Choose what the target is written to: what held it, but a folder where the base is one."""
+    met, due = base.kit.reader.container, CONTAINERS[manifest.archive.container]
+    if met is Container.FOLDER:
+        return Container.FOLDER
+    if due is Container.FOLDER and request.output is None:
+        raise UsageError(
+            "the delta makes a folder, and this kit is an archive", hint="write the folder beside it with --output"
+        )
+    return due
+
+
+def _options(request: DeltaApplyRequest, delta: OpenDelta) -> dict[str, Any]:
+    """Name all that decides the result, besides the base: a resumed run must agree."""
+    return {
+        "delta": Sha256.of(delta.manifest_bytes).hex,
+        "in-place": request.output is None,
+        "backup": request.output is None and request.keep_backup,
+    }
+
+
+def _identity(base: Judged) -> dict[str, Any]:
+    archive = base.beside.archive
+    facts: dict[str, Any] = {
+        "container": base.kit.reader.container.value,
+        "manifest": base.manifest.sha256.hex,
+    }
+    if archive is not None:
+        return facts | {"size": base.kit.reader.stored_bytes, "sha256": archive.hex}
+    members = {path.text: digest.hex for path, (digest, _) in sorted(base.survey.members.items())}
+    return facts | {"members": members}
+
+
+def _result(report: DeltaApplyReport) -> Mapping[str, Any]:
+    manifest = report.judgement.manifest
+    return {
+        "outputBytes": report.output_bytes,
+        "outputSha256": report.output_sha256.hex if report.output_sha256 is not None else None,
+        "generation": report.manifest.target.generation if manifest is not None else None,
+        "manifestSha256": report.manifest.target.manifest_sha256.hex,
+        "signedBy": report.judgement.signers[0] if report.judgement.signers else None,
+    }
+
+
+def _require_place(kit: Path, place: Path) -> None:
+    if kit.resolve() in (place.parent.resolve() / place.name).parents:
+        raise UsageError("would be inside the kit that is read", where=str(place), hint="choose a place outside")
+    require_free(place)
+
+
+def _write(kit: OpenKit, base: Judged, delta: OpenDelta, job: Job, passes: JournaledPasses) -> bytes | None:
+    """Make the target in the job folder; gives the signature that belongs beside its archive."""
+    manifest = delta.manifest
+    with BaseStores(job.folder) as stores:
+        making = Making(manifest, kit.reader, base.survey, stores)
+        making.check()
+        headers = making.prepare(job.folder)
+        payloads = Payloads(delta)
+        data = b"".join(payloads.take(manifest.layout))
+        layout = parse_layout(data, headers, most=kit.reader.limits.json_bytes)
+        sig = b"".join(payloads.take(manifest.archive.signature)) if manifest.archive.signature is not None else None
+        stream = making.stream(layout, payloads.take)
+        destination = passes.first()
+        with Pipeline(kit.executor, budget=kit.budget) as pipeline:
+            if isinstance(destination, FolderDestination):
+                _unpack(stream, destination, kit, manifest.created_at)
+            elif isinstance(destination, ArchiveDestination):
+                _pack(stream, layout, destination, pipeline)
+        return sig
+
+
+def _pack(stream: Iterator[bytes], layout: Layout, destination: ArchiveDestination, pipeline: Pipeline) -> None:
+    """Cut the stream as the target was cut, else every few MiB, and encode it; the destination adds the end."""
+    slot = destination.open(MANIFEST, mode=0)
+    parts = cut(stream, layout.frames) if layout.frames else _blocks(stream)
+    last = b""
+    for part in parts:
+        if last:
+            _frame(last, slot, destination, pipeline)
+        last = part
+
+
+def _frame(part: bytes, slot: Slot, destination: ArchiveDestination, pipeline: Pipeline) -> None:
+    if (finished := destination.finished()) is not None:
+        destination.add(slot, finished.frame)
+        return
+    pipeline.submit(
+        encode_frame, destination.codec, part, cost=len(part), then=lambda frame: destination.add(slot, frame)
+    )
+
+
+def _blocks(stream: Iterable[bytes]) -> Iterator[bytes]:
+    """Cut a stream every FRAME_BYTES, its last block, the end of the archive, apart."""
+    reader = ChunkReader(_without_end(stream), where="")
+    while data := reader.read_up_to(FRAME_BYTES):
+        yield data
+    yield b"end"
+
+
+def _without_end(stream: Iterable[bytes]) -> Iterator[bytes]:
+    held: bytes | None = None
+    for chunk in stream:
+        if held is not None:
+            yield held
+        held = chunk
+
+
+def _unpack(stream: Iterator[bytes], destination: FolderDestination, kit: OpenKit, at: Timestamp) -> None:
+    """Write the stream's members as files."""
+    limits = kit.reader.limits
+    reader = ChunkReader(stream, where="the target")
+    for member, body in read_tar(reader, limits, where="the target", allow_links=kit.environment.allow_links):
+        slot, content = destination.carry(member, body)
+        for chunk in content:
+            destination.add(slot, encode_frame(destination.codec, chunk))
+        destination.close(slot, mtime=at)
+
+
+def _reread(
+    work: Path, request: DeltaApplyRequest, manifest: DeltaManifest
+) -> tuple[int | None, Sha256 | None, Judgement]:
+    """Read the finished target from its file and judge it as a user will, before it gets its name.
+
+    Raises:
+        OutputError: It does not read back as what was to be written.
+        KitError: It is not what its signers say, or is refused by the policy.
+    """
+    try:
+        with opened(work, with_changes(request.environment, workers=1)) as kit:
+            found = judged(kit, request.expectation, stage=Stage.REREAD)
+            if found.manifest.sha256 != manifest.target.manifest_sha256:
+                raise DigestError("it has another manifest than the delta says")
+            digest = found.beside.archive
+            return kit.reader.stored_bytes, digest, found.judgement
+    except LimitError as error:
+        raise LimitError(f"the target would be over a limit: {error.what}", hint=error.hint) from error
+    except OutputError:
+        raise
+    except KitError as error:
+        error.hint = error.hint or "the kit is untouched"
+        raise error.inside("the target") from error.__cause__

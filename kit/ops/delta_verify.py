@@ -1,0 +1,93 @@
+"""``kit delta inspect`` and ``kit delta verify``: what a delta says, and whether it is what its signers say."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from kit.delta.model import DELTA_TYPE, DeltaManifest
+from kit.errors import SignatureError, UnsignedError, UntrustedError
+from kit.manifest import Manifest
+from kit.ops.deltas import check_payloads, check_signature, check_target, opened_delta
+from kit.ops.kits import Environment
+from kit.signing import jws
+from kit.trust import Anchor
+from kit.values import Sha256
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeltaInspectReport:
+    """What a delta says of itself; nothing is verified."""
+
+    delta: Path
+    stored_bytes: int | None
+    manifest: DeltaManifest
+    manifest_sha256: Sha256
+    claims: tuple[str, ...]
+    """Key ids that say to have signed it; empty for an unsigned delta, or one whose signature cannot be read."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeltaVerifyReport:
+    """A delta that is what its signers say; one that is not raises."""
+
+    delta: Path
+    stored_bytes: int | None
+    manifest: DeltaManifest
+    manifest_sha256: Sha256
+    signers: tuple[str, ...]
+    target: Manifest
+    target_signers: tuple[str, ...]
+
+
+def inspect_delta(path: Path, environment: Environment | None = None) -> DeltaInspectReport:
+    """Read what a delta says of itself.
+
+    Raises:
+        UnreadableError: It is not there, or not readable.
+        ArchiveError: It is no delta.
+    """
+    with opened_delta(path, (environment or Environment()).limits) as delta:
+        try:
+            claims = jws.claims(delta.signature, typ=DELTA_TYPE) if delta.signature is not None else ()
+        except (SignatureError, UnsignedError):
+            claims = ()
+        return DeltaInspectReport(
+            delta=path,
+            stored_bytes=delta.reader.stored_bytes,
+            manifest=delta.manifest,
+            manifest_sha256=Sha256.of(delta.manifest_bytes),
+            claims=tuple(claim.key_id for claim in claims),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeltaVerifyRequest:
+    """What to verify, and whom to believe."""
+
+    delta: Path
+    anchor: Anchor
+    environment: Environment = field(default_factory=Environment)
+
+
+def verify_delta(request: DeltaVerifyRequest) -> DeltaVerifyReport:
+    """Check that a delta is signed by those who may, whole, and carries a target that is signed by those who may.
+
+    Raises:
+        UntrustedError: No key is trusted at all, or none of those that signed.
+        KitError: The first thing that is wrong.
+    """
+    if not request.anchor.policy.keys:
+        raise UntrustedError("no key is trusted, so nothing can be valid", hint="name one with --trusted-key")
+    with opened_delta(request.delta, request.environment.limits) as delta:
+        signers = check_signature(delta, request.anchor)
+        target = check_payloads(delta)
+        return DeltaVerifyReport(
+            delta=request.delta,
+            stored_bytes=delta.reader.stored_bytes,
+            manifest=delta.manifest,
+            manifest_sha256=Sha256.of(delta.manifest_bytes),
+            signers=signers,
+            target=target.manifest,
+            target_signers=check_target(delta, target, request.anchor),
+        )

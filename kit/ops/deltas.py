@@ -1,0 +1,299 @@
+"""What every verb of deltas shares: judging a kit, opening a delta, checking who signed it and that it is whole.
+
+A delta is judged by the same policy as kits: whoever may sign its target may sign it. Laws: nothing of a delta is used
+before its manifest's signature is checked, except to say what it claims; every payload has the digest and size that the
+manifest names before any of it is decoded.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from kit.archive import Container, KitReader, Member, open_kit
+from kit.delta import prefix
+from kit.delta.model import DELTA_TYPE, MANIFEST, SIGNATURE, DeltaManifest, Entry, Method, Payload
+from kit.delta.pieces import pieces
+from kit.engine.progress import Stage
+from kit.engine.survey import Survey, survey
+from kit.errors import (
+    ArchiveError,
+    DigestError,
+    KitError,
+    ManifestError,
+    OutputError,
+    RollbackError,
+    UnsignedError,
+    WrongBaseError,
+)
+from kit.manifest import Location, Manifest, signature_of
+from kit.ops.kits import OpenKit, beside, is_kept
+from kit.ops.obligations import Beside, Expectation, Judgement, judge
+from kit.ops.signers import inside, require_standing, sign_off
+from kit.signing import jws
+from kit.trust import Anchor, Role, Subject, authorised
+from kit.values import Limits, MemberPath, Sha256
+
+CONTAINERS = {container.value: container for container in Container}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judged:
+    """A kit that was read once and found to be what its signers say."""
+
+    kit: OpenKit
+    survey: Survey
+    beside: Beside
+    judgement: Judgement
+    manifest: Manifest
+    location: Location
+
+    @property
+    def what(self) -> str:
+        """Name its generation, for messages."""
+        return named(self.manifest.bundle_id, self.manifest.generation, self.manifest.sha256)
+
+
+def named(bundle_id: str | None, generation: int, manifest: Sha256) -> str:
+    """Name a generation of a bundle, for messages."""
+    return f"generation {generation} of {bundle_id or '(no bundle id)'} (manifest {manifest})"
+
+
+def judged(kit: OpenKit, expectation: Expectation, *, stage: Stage = Stage.SURVEY) -> Judged:
+    """Read a kit and refuse it unless it is what its signers say.
+
+    Raises:
+        KitError: The first obligation that failed.
+    """
+    with kit.pipeline(stage) as pipeline:
+        found = survey(kit.reader, pipeline, keep=is_kept, count=lambda _: False)
+    around = beside(kit.reader)
+    judgement = judge(found, around, expectation, limits=kit.reader.limits)
+    if judgement.failure is not None:
+        raise judgement.failure.inside(str(kit.reader.path))
+    if judgement.manifest is None or judgement.location is None:
+        raise OutputError("a judged kit without a manifest")
+    return Judged(
+        kit=kit,
+        survey=found,
+        beside=around,
+        judgement=judgement,
+        manifest=judgement.manifest,
+        location=judgement.location,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenDelta:
+    """A delta being read; its manifest is parsed, and not yet believed."""
+
+    reader: KitReader
+    manifest: DeltaManifest
+    manifest_bytes: bytes
+    signature: bytes | None
+
+    @property
+    def where(self) -> str:
+        """Its place, for messages."""
+        return str(self.reader.path)
+
+
+@contextmanager
+def opened_delta(path: Path, limits: Limits) -> Iterator[OpenDelta]:
+    """Open a delta and read its manifest.
+
+    Raises:
+        UnreadableError: It is not there, or not readable.
+        ArchiveError: It is no archive, or no delta.
+    """
+    with open_kit(path, limits=limits) as reader:
+        where = str(path)
+        members = reader.members()
+        data = _whole(next(members, None), MANIFEST, limits)
+        if data is None:
+            raise ArchiveError(
+                f"is no delta: its first member is not {MANIFEST}", where=where, hint="kit inspect shows what a kit is"
+            )
+        signature = _whole(next(members, None), SIGNATURE, limits)
+        try:
+            manifest = DeltaManifest.parse(data, limits=limits)
+        except KitError as error:
+            raise error.inside(where) from error.__cause__
+        yield OpenDelta(reader=reader, manifest=manifest, manifest_bytes=data, signature=signature)
+
+
+def _whole(met: tuple[Member, Iterator[bytes]] | None, path: MemberPath, limits: Limits) -> bytes | None:
+    if met is None or met[0].path != path:
+        return None
+    limits.check("json_bytes", met[0].size, where=str(path))
+    return b"".join(met[1])
+
+
+def check_signature(delta: OpenDelta, anchor: Anchor) -> tuple[str, ...]:
+    """Check who signed a delta; gives the ids of their keys.
+
+    Raises:
+        UnsignedError: It has no signature.
+        UntrustedError: Nobody who may sign its target has signed it.
+        SignatureError: A signature is malformed or does not verify.
+        StaleError: The keys are out of their time.
+    """
+    manifest = delta.manifest
+    if delta.signature is None:
+        raise UnsignedError("the delta has no signature", where=f"{delta.where}: {SIGNATURE}")
+
+    def check() -> tuple[str, ...]:
+        if delta.signature is None:
+            raise UnsignedError("the delta has no signature")
+        met = jws.verify(delta.signature, delta.manifest_bytes, anchor.policy.public_keys, typ=DELTA_TYPE)
+        # A delta says how to make bytes that the target's own signature is then checked over, so it may be signed by
+        # whoever signs either kind of generation.
+        refusals: list[KitError] = []
+        for role in (Role.PUBLISHER, Role.PATCHER):
+            subject = Subject(
+                what=f"the delta to generation {manifest.target.generation}", role=role, bundle_id=manifest.bundle_id
+            )
+            try:
+                signing = authorised(anchor.policy, subject, met.valid_key_ids)
+                require_standing(anchor, signing, manifest.created_at, vouched_for=False)
+            except KitError as error:
+                refusals.append(error)
+            else:
+                return tuple(key.key_id for key in signing.keys)
+        raise refusals[0]
+
+    return inside(f"{delta.where}: {SIGNATURE}", check)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CarriedTarget:
+    """The target's manifest and signature, as the delta carries them."""
+
+    manifest: Manifest
+    data: bytes
+    signature: bytes | None
+    path: MemberPath
+
+
+def check_payloads(delta: OpenDelta) -> CarriedTarget:
+    """Read every payload and compare it with what the manifest names: a closed world; gives what the target's is.
+
+    Raises:
+        ArchiveError: The archive is malformed, has a member that is not named, lacks one, or has them in another order.
+        DigestError: A payload is not what the manifest says.
+        ManifestError: The target's manifest is none, or is of another bundle or generation than the delta says.
+    """
+    manifest = delta.manifest
+    entry = manifest.entry_of(manifest.target.manifest_sha256)
+    if entry is None or entry.payload is None or entry.method is not Method.FULL:
+        raise ArchiveError("does not carry the manifest of its target", where=delta.where)
+    signature = next((other for other in manifest.members if other.path == signature_of(entry.path)), None)
+    kept = {one.payload.path: b"" for one in (entry, signature) if one is not None and one.payload is not None}
+    _check_each(delta, kept)
+    data = _carried(delta, entry, kept)
+    target = Manifest.parse(data, limits=delta.reader.limits, where=f"{delta.where}: {entry.path}")
+    if (target.bundle_id, target.generation) != (manifest.bundle_id, manifest.target.generation):
+        told = named(target.bundle_id, target.generation, target.sha256)
+        raise ManifestError(f"carries {told}, and says another bundle or generation", where=delta.where)
+    document = _carried(delta, signature, kept) if signature is not None else None
+    return CarriedTarget(manifest=target, data=data, signature=document, path=entry.path)
+
+
+def _check_each(delta: OpenDelta, kept: dict[MemberPath, bytes]) -> None:
+    """Compare all payloads with the manifest; those that ``kept`` names are put there."""
+    due = iter(delta.manifest.payloads)
+    for member, body in delta.reader.members():
+        if member.path in {MANIFEST, SIGNATURE} and member.ordinal < 2:
+            continue
+        payload = next(due, None)
+        if payload is None or member.path != payload.path or not member.is_file:
+            expected = f"{payload.path} is expected" if payload is not None else "nothing more is expected"
+            raise ArchiveError(f"has {member.path}, where {expected}", where=delta.where)
+        where = f"{delta.where}: {payload.path}"
+        if payload.path in kept:
+            delta.reader.limits.check("json_bytes", member.size, where=where)
+        digest = hashlib.sha256()
+        for chunk in body:
+            digest.update(chunk)
+            if payload.path in kept:
+                kept[payload.path] += chunk
+        if (member.size, digest.hexdigest()) != (payload.size, payload.sha256.hex):
+            raise DigestError(
+                f"is {member.size:,} bytes with digest {digest.hexdigest()}, where the delta's manifest says"
+                f" {payload.size:,} and {payload.sha256}",
+                where=where,
+            )
+    missing = next(due, None)
+    if missing is not None:
+        raise ArchiveError(f"lacks {missing.path}", where=delta.where)
+
+
+def _carried(delta: OpenDelta, entry: Entry, kept: Mapping[MemberPath, bytes]) -> bytes:
+    """Unpack a member that is carried in full."""
+    if entry.payload is None or entry.method is not Method.FULL:
+        raise ArchiveError(f"does not carry {entry.path} in full", where=delta.where)
+    delta.reader.limits.check("json_bytes", entry.size, where=f"{delta.where}: {entry.path}")
+    data = b"".join(prefix.unpacked(prefix.stretch_in(part)[1], b"") for part in pieces([kept[entry.payload.path]]))
+    if (len(data), Sha256.of(data)) != (entry.size, entry.sha256):
+        raise DigestError("is not what the delta's manifest says", where=f"{delta.where}: {entry.path}")
+    return data
+
+
+def check_target(delta: OpenDelta, target: CarriedTarget, anchor: Anchor) -> tuple[str, ...]:
+    """Check who signed the target, as carried; gives the ids of their keys.
+
+    Raises:
+        UnsignedError: Nobody did.
+        KitError: Nobody who may did, or a signature is invalid.
+    """
+    where = f"{delta.where}: {signature_of(target.path)}"
+    if target.signature is None:
+        raise UnsignedError("the manifest of the target has no signature", where=where)
+    signing = sign_off(anchor, target.manifest, target.data, target.signature, where)
+    return tuple(key.key_id for key in signing.keys)
+
+
+class Payloads:
+    """The payloads of a delta, taken in the order of its manifest."""
+
+    def __init__(self, delta: OpenDelta) -> None:
+        """Begin at the first."""
+        self._where = delta.where
+        self._members = delta.reader.members()
+
+    def take(self, payload: Payload) -> Iterator[bytes]:
+        """Give the chunks of the next payload, which is this one.
+
+        Raises:
+            ArchiveError: It is not there: the delta changed since it was checked.
+        """
+        for member, body in self._members:
+            if member.path == payload.path:
+                return body
+        raise ArchiveError(f"lacks {payload.path}", where=self._where)
+
+
+def check_base(manifest: DeltaManifest, base: Manifest, where: str) -> None:
+    """Refuse another base than the delta was built for.
+
+    Raises:
+        RollbackError: The base is newer than what the delta makes.
+        WrongBaseError: It is another; both name both.
+    """
+    if base.sha256 == manifest.base.manifest_sha256:
+        return
+    due = named(manifest.bundle_id, manifest.base.generation, manifest.base.manifest_sha256)
+    met = named(base.bundle_id, base.generation, base.sha256)
+    told = f"is {met}; the delta is for {due}"
+    if base.bundle_id == manifest.bundle_id and base.generation > manifest.target.generation:
+        raise RollbackError(
+            f"{told}, and makes generation {manifest.target.generation}: older than what is there",
+            where=where,
+            hint="to go back, get a delta built with --reverse for this kit",
+        )
+    raise WrongBaseError(
+        told, where=where, hint="apply the deltas between them in order, or get one that was built for this kit"
+    )

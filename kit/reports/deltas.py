@@ -1,0 +1,161 @@
+"""The reports of ``kit delta``: schemas/delta-report.md."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from kit.delta.model import DeltaManifest, Method
+from kit.ops.delta_apply import DeltaApplyReport
+from kit.ops.delta_build import DeltaBuildReport
+from kit.ops.delta_verify import DeltaInspectReport, DeltaVerifyReport
+from kit.reports.table import table
+from kit.reports.verdicts import SCHEMA_VERSION, judgement_json
+from kit.version import TOOL, VERSION
+
+
+def built_json(report: DeltaBuildReport) -> dict[str, Any]:
+    """Give the report of a build as JSON."""
+    return {
+        **_head("built", report.manifest),
+        "delta": str(report.output),
+        "storedBytes": report.output_bytes,
+        "sha256": str(report.output_sha256),
+        "manifestSha256": str(report.manifest_sha256),
+        "signedBy": [report.signed_by],
+        "targetBytes": report.target_bytes,
+    }
+
+
+def built_lines(report: DeltaBuildReport) -> Iterator[str]:
+    """Give the report of a build as lines of text."""
+    yield from _ends(report.manifest)
+    yield from _members(report.manifest)
+    share = f", {_share(report.output_bytes, report.target_bytes)} of the target" if report.target_bytes else ""
+    yield f"wrote {report.output} ({report.output_bytes:,} bytes{share}), signed by {report.signed_by}"
+
+
+def applied_json(report: DeltaApplyReport) -> dict[str, Any]:
+    """Give the report of an application as JSON."""
+    return {
+        **_head("applied" if report.applied else "nothing to do", report.manifest),
+        "kit": str(report.base),
+        "delta": str(report.delta),
+        "signedBy": list(report.signers),
+        "result": judgement_json(report.judgement),
+        "output": str(report.output) if report.output else None,
+        "outputBytes": report.output_bytes,
+        "outputSha256": str(report.output_sha256) if report.output_sha256 else None,
+        "sameArchive": report.same_archive,
+        "backup": str(report.backup) if report.backup else None,
+    }
+
+
+def applied_lines(report: DeltaApplyReport) -> Iterator[str]:
+    """Give the report of an application as lines of text."""
+    if not report.applied:
+        yield f"nothing to do: {report.base} is {report.manifest.target} already"
+        if report.output is not None:
+            yield f"wrote {report.output}, a byte-for-byte copy of {report.base}"
+        return
+    yield from _ends(report.manifest)
+    yield f"target signed by {', '.join(report.judgement.signers)}"
+    size = f" ({report.output_bytes:,} bytes)" if report.output_bytes is not None else ""
+    yield f"wrote {report.output}{size}, read back and verified"
+    if report.same_archive:
+        yield "the archive is byte for byte the one that the delta was built from"
+    else:
+        yield "every member is byte for byte that of the target; the archive around them is packed by this program"
+    if report.backup is not None:
+        yield f"the old kit is kept as {report.backup}"
+
+
+def inspected_json(report: DeltaInspectReport) -> dict[str, Any]:
+    """Give the report of an inspection as JSON."""
+    return {
+        **_head("inspected", report.manifest),
+        "delta": str(report.delta),
+        "storedBytes": report.stored_bytes,
+        "manifestSha256": str(report.manifest_sha256),
+        "claims": list(report.claims),
+        "members": [entry.to_json() for entry in report.manifest.members],
+    }
+
+
+def inspected_lines(report: DeltaInspectReport) -> Iterator[str]:
+    """Give the report of an inspection as lines of text."""
+    yield from _ends(report.manifest)
+    yield from _members(report.manifest)
+    made_by = f"{report.manifest.tool_name} {report.manifest.tool_version}"
+    yield f"made at {report.manifest.created_at} by {made_by}"
+    yield f"says to be signed by {', '.join(report.claims) or 'nobody'}; nothing was verified (kit delta verify)"
+
+
+def verified_json(report: DeltaVerifyReport) -> dict[str, Any]:
+    """Give the report of a verification as JSON."""
+    return {
+        **_head("verified", report.manifest),
+        "delta": str(report.delta),
+        "storedBytes": report.stored_bytes,
+        "manifestSha256": str(report.manifest_sha256),
+        "signedBy": list(report.signers),
+        "targetSignedBy": list(report.target_signers),
+    }
+
+
+def verified_lines(report: DeltaVerifyReport) -> Iterator[str]:
+    """Give the report of a verification as lines of text."""
+    yield from _ends(report.manifest)
+    yield f"delta signed by {', '.join(report.signers)}; {len(report.manifest.payloads):,} payloads are as signed"
+    yield f"target signed by {', '.join(report.target_signers)}"
+    yield f"valid: {report.delta}; whether it fits a kit is seen when it is applied"
+
+
+def _head(outcome: str, manifest: DeltaManifest) -> dict[str, Any]:
+    return {
+        "schemaVersion": SCHEMA_VERSION,
+        "tool": {"name": TOOL, "version": VERSION},
+        "outcome": outcome,
+        "bundleId": manifest.bundle_id,
+        "base": manifest.base.to_json(),
+        "target": manifest.target.to_json(),
+        "createdAt": str(manifest.created_at),
+        "methods": {
+            method.value: {
+                "members": len(entries),
+                "bytes": sum(entry.size for entry in entries),
+                "payloadBytes": sum(entry.payload.size for entry in entries if entry.payload is not None),
+            }
+            for method in Method
+            if (entries := [entry for entry in manifest.members if entry.method is method])
+        },
+    }
+
+
+def _ends(manifest: DeltaManifest) -> Iterator[str]:
+    yield f"bundle {manifest.bundle_id or '(no bundle id)'}"
+    yield f"from {manifest.base}"
+    yield f"to   {manifest.target}"
+
+
+def _members(manifest: DeltaManifest) -> Iterator[str]:
+    rows = [
+        (
+            str(entry.path),
+            entry.method.value,
+            f"{entry.size:,}",
+            f"{entry.payload.size:,}" if entry.payload is not None else "0",
+        )
+        for entry in manifest.members
+        if entry.method is not Method.COPY
+    ]
+    copied = sum(entry.method is Method.COPY for entry in manifest.members)
+    if rows:
+        yield ""
+        yield from table(("member", "made by", "bytes", "in the delta"), rows)
+    yield ""
+    yield f"{copied:,} more members are copied from the base"
+
+
+def _share(part: int, whole: int) -> str:
+    return f"{100 * part / whole:.2f} %"

@@ -1,0 +1,189 @@
+"""Laws of the codecs: what is said is what comes back, whatever the documents are and in whatever order."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from hypothesis import example, given, strategies as st
+
+from kit.delta import prefix
+from kit.delta.layout import Header, Layout, parse_layout, print_layout
+from kit.delta.order import Source, Step, parse_steps, print_steps
+from kit.delta.packing import pack, unpack
+from kit.delta.pieces import END, piece, pieces
+from kit.delta.segment import Material, decode, encode, parse_head
+from kit.delta.varint import Reader, signed, unsigned
+from kit.documents import runs
+from kit.engine.differing import differences, joined
+from kit.engine.document_store import DocumentStore, matched
+from kit.errors import ArchiveError, KitError
+from kit.values import Limits
+from tests.documents.strategies import DOCUMENTS, SCALARS, VALUES, document
+
+IDS = st.one_of(st.none(), SCALARS)
+WITH_ID = st.builds(
+    lambda identity, rest: document([("_id", identity), *rest] if identity is not None else rest),
+    IDS,
+    st.lists(st.tuples(st.sampled_from(["a", "b", "c"]), VALUES), max_size=4),
+)
+NUMBERS = st.integers(min_value=0, max_value=2**62)
+
+
+@st.composite
+def two_collections(draw: st.DrawFn) -> tuple[list[bytes], list[bytes]]:
+    """Give a base and a target made of it: documents kept, moved, edited, repeated, removed and new, in any order."""
+    base = draw(st.lists(WITH_ID, max_size=6))
+    kept = draw(st.lists(st.sampled_from(base), max_size=6)) if base else []
+    new = draw(st.lists(WITH_ID, max_size=3))
+    return base, draw(st.permutations([*kept, *new]))
+
+
+def stored(folder: Path, base: Sequence[bytes], target: Sequence[bytes]) -> tuple[DocumentStore, DocumentStore]:
+    old, new = DocumentStore(folder, "base"), DocumentStore(folder, "target")
+    old.put(runs([b"".join(base)], limits=Limits()))
+    new.put(runs([b"".join(target)], limits=Limits()))
+    return old, new
+
+
+def delta_of(base: Sequence[bytes], target: Sequence[bytes]) -> bytes:
+    """Say ``target`` by ``base``, make it again, and see that it is the same; gives the segments."""
+    with tempfile.TemporaryDirectory() as name:
+        old, new = stored(Path(name), base, target)
+        segments = [encode(material) for material in differences(old, new, matched(old, new))]
+        made = b"".join(joined(old, segments, most=sum(map(len, target))))
+        for store in (old, new):
+            store.close()
+    assert made == b"".join(target)
+    return b"".join(segments)
+
+
+@given(two_collections())
+def test_a_collection_comes_back_from_its_base_and_what_is_said_of_it(two: tuple[list[bytes], list[bytes]]) -> None:
+    base, target = two
+    delta_of(base, target)
+    delta_of(target, base)
+
+
+@given(DOCUMENTS, DOCUMENTS)
+@example(b"\x05\0\0\0\0", b"\x05\0\0\0\0")
+def test_any_document_can_be_edited_into_any_other(old: bytes, new: bytes) -> None:
+    steps = (Step(Source.CHANGE, 0, 1),)
+    material = Material(steps=steps, expected=0, documents=(new,), olds=(old,))
+    head = parse_head(encode(material), 0)
+    assert list(decode(head, [old], [], most=len(new))) == [new]
+
+
+@given(st.binary(min_size=1, max_size=40))
+def test_what_is_no_document_inside_goes_whole(inside: bytes) -> None:
+    framed = (len(inside) + 5).to_bytes(4, "little") + inside + b"\0"
+    delta_of([framed], [framed, framed + framed[:0]])
+    delta_of([], [framed])
+
+
+def test_an_array_that_gains_a_member_in_front_costs_that_member() -> None:
+    def holding(members: Sequence[str]) -> bytes:
+        texts = [(2, (len(text) + 1).to_bytes(4, "little") + text.encode() + b"\0") for text in members]
+        array = document([(str(number), value) for number, value in enumerate(texts)])
+        return document([("_id", (16, bytes(4))), ("list", (4, array))])
+
+    many = [f"https://example.com/{number * number}" for number in range(200)]
+    assert len(delta_of([holding(many)], [holding(["new", *many])])) < 60
+
+
+def test_a_collection_in_its_old_order_costs_next_to_nothing() -> None:
+    documents = [document([("_id", (16, number.to_bytes(4, "little")))]) for number in range(5000)]
+    assert len(delta_of(documents, documents)) < 30
+    assert len(delta_of(documents, documents[100:])) < 30
+
+
+@pytest.mark.parametrize("copies", [2, 5])
+def test_documents_of_one_id_are_matched_first_with_first(copies: int, tmp_path: Path) -> None:
+    documents = [document([("_id", (10, b"")), ("n", (16, n.to_bytes(4, "little")))]) for n in range(copies)]
+    other = [document([("_id", (16, bytes(4)))])]
+    old, new = stored(tmp_path, documents, other + documents + documents[:1])
+    assert list(matched(old, new)) == [-1, *range(copies), -1]
+
+
+@given(st.integers(min_value=-(2**61), max_value=2**61), NUMBERS)
+def test_numbers_come_back(number: int, count: int) -> None:
+    reader = Reader(signed(number) + unsigned(count), "x")
+    assert (reader.signed(), reader.unsigned()) == (number, count)
+    reader.finish()
+
+
+STEPS = st.lists(
+    st.builds(
+        lambda source, start, length: Step(source, 0 if source is Source.INSERT else start, length),
+        st.sampled_from(Source),
+        st.integers(min_value=0, max_value=2**40),
+        st.integers(min_value=1, max_value=2**20),
+    ),
+    max_size=20,
+)
+
+
+@given(STEPS, st.integers(min_value=0, max_value=1000))
+def test_an_order_comes_back(steps: list[Step], expected: int) -> None:
+    reader = Reader(print_steps(steps, expected), "x")
+    assert parse_steps(reader, expected) == steps
+    reader.finish()
+
+
+@given(st.binary(max_size=300), st.binary(max_size=300), st.sampled_from([1, 9, 19]))
+def test_a_packed_stream_comes_back_and_never_as_more_than_it_may(data: bytes, dictionary: bytes, level: int) -> None:
+    packed = pack(data, dictionary, level=level)
+    assert unpack(Reader(packed, "x"), dictionary, most=len(data)) == data
+    if data:
+        with pytest.raises(ArchiveError):
+            unpack(Reader(packed, "x"), dictionary, most=len(data) - 1)
+
+
+@given(st.lists(st.binary(min_size=1, max_size=300), max_size=5), st.integers(min_value=1, max_value=50))
+def test_a_row_of_pieces_comes_back_however_it_is_cut(row: list[bytes], size: int) -> None:
+    data = b"".join(map(piece, row)) + END
+    assert list(pieces(data[at : at + size] for at in range(0, len(data), size))) == row
+    with pytest.raises(ArchiveError):
+        list(pieces([data[:-1]]))
+    with pytest.raises(ArchiveError):
+        list(pieces([data + b"x"]))
+
+
+@given(st.lists(st.builds(Header, data=st.binary(max_size=50), has_body=st.booleans())), st.lists(NUMBERS))
+def test_a_layout_comes_back(headers: list[Header], frames: list[int]) -> None:
+    layout = Layout(headers=tuple(headers), frames=tuple(frames))
+    base = [header.data for header in headers]
+    assert parse_layout(print_layout(layout, base), base, most=1 << 20) == layout
+
+
+@given(st.binary(max_size=200), st.binary(max_size=200))
+def test_bytes_of_any_kind_come_back(base: bytes, target: bytes) -> None:
+    stretch = prefix.stretch_of(0, base_size=len(base), target_size=len(target))
+    said = prefix.packed(target, stretch, base[stretch.start :][: stretch.size], 9)
+    met, reader = prefix.stretch_in(said)
+    assert met == stretch
+    assert prefix.unpacked(reader, base) == target
+
+
+@given(two_collections(), st.data())
+def test_a_segment_that_was_altered_ends_in_an_error_or_in_documents(
+    two: tuple[list[bytes], list[bytes]], data: st.DataObject
+) -> None:
+    base, target = two
+    with tempfile.TemporaryDirectory() as name:
+        old, new = stored(Path(name), base, target)
+        segments = [encode(material) for material in differences(old, new, matched(old, new))]
+        if segments and segments[0]:
+            at = data.draw(st.integers(min_value=0, max_value=len(segments[0]) - 1))
+            byte = data.draw(st.integers(min_value=0, max_value=255))
+            altered = segments[0][:at] + bytes((byte,)) + segments[0][at + 1 :]
+            try:
+                made = b"".join(joined(old, [altered], most=2 * sum(map(len, target)) + 100))
+            except KitError:
+                pass
+            else:
+                assert len(made) <= 2 * sum(map(len, target)) + 100
+        for store in (old, new):
+            store.close()

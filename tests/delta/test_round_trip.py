@@ -1,0 +1,197 @@
+"""What a delta makes of the base is the target: every member, and the archive where this program wrote it."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+import tarfile
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from kit.archive import Job
+from kit.errors import OutputError, RollbackError, UsageError, WrongBaseError
+from kit.ops.delta_apply import apply_delta
+from kit.ops.delta_verify import DeltaVerifyRequest, inspect_delta, verify_delta
+from kit.ops.verify import verify
+from tests.delta.kits import HERE, KEY, OTHER, november, october, pair, patched, trusting
+from tests.kits import OBSERVATIONS, collection, contents, observation, signed, write_kit
+
+CONTAINERS = ("kit.tar.zst", "kit.tar.gz", "kit.tar", "kit")
+
+
+def files_of(path: Path) -> dict[str, bytes]:
+    if path.is_file():
+        return contents(path.read_bytes())
+    return {str(file.relative_to(path)): file.read_bytes() for file in path.rglob("*") if file.is_file()}
+
+
+@pytest.mark.parametrize("name", CONTAINERS)
+def test_the_target_comes_back_beside_the_base_member_for_member(name: str, tmp_path: Path) -> None:
+    two = pair(tmp_path, name)
+    built = two.build()
+    assert dict(built.methods) == {"copy": 4, "full": 3, "binary": 1, "documents": 1}
+    done = two.apply(output=tmp_path / name)
+    assert files_of(tmp_path / name) == files_of(two.target)
+    assert done.applied
+    assert verify(tmp_path / name, trusting(KEY), HERE).failure is None
+
+
+@pytest.mark.parametrize("name", ["kit.tar.zst", "kit.tar.gz", "kit.tar"])
+def test_an_archive_of_this_program_comes_back_byte_for_byte_with_what_stands_beside_it(
+    name: str, tmp_path: Path
+) -> None:
+    two = patched(tmp_path, name)
+    two.build()
+    before = two.base.read_bytes()
+    done = two.apply()
+    assert done.same_archive
+    assert two.base.read_bytes() == two.target.read_bytes()
+    sig = two.base.with_name(f"{name}.sig")
+    assert sig.read_bytes() == two.target.with_name(f"{two.target.name}.sig").read_bytes()
+    digest = hashlib.sha256(two.target.read_bytes()).hexdigest()
+    assert two.base.with_name(f"{name}.sha256").read_text() == f"{digest}  {name}\n"
+    assert two.base.with_name(f"{name}.bak").read_bytes() == before
+
+
+def test_a_compressed_collection_of_this_program_is_said_by_its_documents(tmp_path: Path) -> None:
+    # Compressed by somebody else in the base, by this program in the target.
+    entries = {str(entry.path): entry.method.value for entry in patched(tmp_path).build().manifest.members}
+    assert entries[f"{OBSERVATIONS}.zst"] == "documents"
+
+
+@pytest.mark.parametrize("name", CONTAINERS)
+def test_the_way_back_leads_back(name: str, tmp_path: Path) -> None:
+    two = pair(tmp_path, name)
+    two.build()
+    two.build(tmp_path / "back", reverse=True)
+    old = files_of(two.base)
+    two.apply(keep_backup=False)
+    assert files_of(two.base) == files_of(two.target)
+    two.apply(delta=tmp_path / "back", keep_backup=False)
+    assert files_of(two.base) == old
+
+
+def test_the_same_kits_give_the_same_delta_whatever_the_number_of_workers(tmp_path: Path) -> None:
+    two = pair(tmp_path)
+    first = two.build().output_sha256
+    assert two.build(tmp_path / "again", environment=replace(HERE, workers=2)).output_sha256 == first
+
+
+def test_an_empty_collection_and_one_that_becomes_empty(tmp_path: Path) -> None:
+    full, empty = collection([observation(1)]), b""
+    two = pair(
+        tmp_path,
+        base={OBSERVATIONS: full, "a/concelier/dto.bson": empty},
+        target={OBSERVATIONS: empty, "a/concelier/dto.bson": full},
+    )
+    two.build()
+    two.apply()
+    assert files_of(two.base) == files_of(two.target)
+
+
+def test_members_in_another_order_and_twice_the_same_content(tmp_path: Path) -> None:
+    files = october()
+    swapped = {**dict(reversed(files.items())), "images/twice.bin": files["images/layer.bin"]}
+    two = pair(tmp_path, base=files, target=swapped)
+    assert dict(two.build().methods) == {"copy": 8, "full": 2}
+    two.apply()
+    assert list(files_of(two.base).items()) == list(files_of(two.target).items())
+
+
+def test_a_collection_that_is_malformed_is_not_said_by_documents(tmp_path: Path) -> None:
+    two = pair(tmp_path, target=november(**{OBSERVATIONS: b"\x05\0\0\0\0\x09"}))
+    two.build()
+    two.apply()
+    assert files_of(two.base) == files_of(two.target)
+
+
+def test_a_kit_that_is_the_target_already_is_left_alone(tmp_path: Path) -> None:
+    two = pair(tmp_path)
+    two.build()
+    two.apply()
+    before = two.base.stat()
+    assert not two.apply().applied
+    assert two.base.stat() == before
+    assert not two.apply(output=tmp_path / "copy").applied
+    assert (tmp_path / "copy").read_bytes() == two.base.read_bytes()
+
+
+def test_another_base_is_refused_naming_both(tmp_path: Path) -> None:
+    two = pair(tmp_path)
+    two.build()
+    third = write_kit(tmp_path / "third.tar", signed({"a": b"1"}, KEY, generation=1))
+    with pytest.raises(WrongBaseError) as caught:
+        two.apply(base=third)
+    text = str(caught.value)
+    assert "generation 1 of kit-1" in text
+    for path in (third, two.base):
+        assert hashlib.sha256(files_of(path)["offline-manifest.json"]).hexdigest() in text
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["base", "delta", "delta.sha256", "target", "third.tar"]
+
+
+def test_a_delta_replayed_on_a_newer_kit_is_a_rollback(tmp_path: Path) -> None:
+    two = pair(tmp_path)
+    two.build()
+    third = write_kit(tmp_path / "third.tar", signed({"a": b"1"}, KEY, generation=3))
+    with pytest.raises(RollbackError):
+        two.apply(base=third)
+
+
+def test_two_kits_that_are_no_pair_are_refused(tmp_path: Path) -> None:
+    two = pair(tmp_path)
+    with pytest.raises(UsageError):
+        two.build(target=two.base)
+
+
+def test_nothing_is_ever_written_over(tmp_path: Path) -> None:
+    two = pair(tmp_path)
+    two.build()
+    with pytest.raises(OutputError):
+        two.build()
+    with pytest.raises(OutputError):
+        two.apply(output=two.target)
+    with Job(two.base), pytest.raises(OutputError):
+        apply_delta(two.request())
+
+
+def test_what_was_built_can_be_inspected_and_verified_without_a_kit(tmp_path: Path) -> None:
+    two = pair(tmp_path)
+    built = two.build(key=OTHER)
+    shown = inspect_delta(two.delta)
+    assert (shown.manifest, shown.claims) == (built.manifest, (OTHER.public.key_id,))
+    report = verify_delta(DeltaVerifyRequest(delta=two.delta, anchor=trusting(KEY, OTHER).anchor))
+    assert (report.signers, report.target_signers) == ((OTHER.public.key_id,), (KEY.public.key_id,))
+
+
+@pytest.mark.skipif(not shutil.which("tar") or not shutil.which("zstd"), reason="needs tar and zstd")
+def test_stock_tools_open_the_result(tmp_path: Path) -> None:
+    two = pair(tmp_path)
+    two.build()
+    two.apply()
+    out = tmp_path / "out"
+    out.mkdir()
+    subprocess.run(["tar", "--zstd", "-xf", two.base, "-C", out], check=True)
+    assert files_of(out) == files_of(two.target)
+    with _tar(tmp_path) as delta:
+        assert delta.getnames()[:3] == ["delta-manifest.json", "delta-manifest.json.jws", "layout"]
+
+
+def _tar(folder: Path) -> tarfile.TarFile:
+    (folder / "delta").rename(folder / "delta.zst")
+    subprocess.run(["zstd", "-q", "-d", "delta.zst"], cwd=folder, check=True)
+    return tarfile.open(folder / "delta")
+
+
+def test_modes_and_times_of_a_folder_come_back(tmp_path: Path) -> None:
+    two = pair(tmp_path, "kit")
+    script = two.target / "docs" / "new.txt"
+    script.chmod(0o750)
+    os.utime(script, (1_700_000_000, 1_700_000_000))
+    two.build()
+    two.apply()
+    status = (two.base / "docs" / "new.txt").stat()
+    assert (status.st_mode & 0o7777, int(status.st_mtime)) == (0o750, 1_700_000_000)

@@ -1,0 +1,109 @@
+"""Manifests of deltas, and what ``kit delta`` prints, are what their schemas say."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from jsonschema import Draft202012Validator
+
+from kit.delta.model import DeltaManifest
+from kit.errors import ArchiveError
+from kit.ops.delta_verify import DeltaVerifyRequest, inspect_delta, verify_delta
+from kit.reports.deltas import applied_json, built_json, inspected_json, verified_json
+from kit.values import Limits
+from tests.delta.kits import KEY, pair, patched, trusting
+from tests.schemas.test_reports import schema, validate
+
+Document = dict[str, Any]
+
+
+def test_every_report_of_a_delta_is_valid(tmp_path: Path) -> None:
+    two = patched(tmp_path)
+    built = built_json(two.build())
+    inspected = inspected_json(inspect_delta(two.delta))
+    verified = verified_json(verify_delta(DeltaVerifyRequest(delta=two.delta, anchor=trusting(KEY).anchor)))
+    applied, again = applied_json(two.apply()), applied_json(two.apply())
+    for document in (built, inspected, verified, applied, again):
+        validate("delta-report", document)
+    outcomes = [document["outcome"] for document in (built, inspected, verified, applied, again)]
+    assert outcomes == ["built", "inspected", "verified", "applied", "nothing to do"]
+    total = sum(method["members"] for method in built["methods"].values())
+    assert total == len(inspected["members"])
+
+
+@pytest.fixture(scope="module")
+def manifest(tmp_path_factory: pytest.TempPathFactory) -> Document:
+    built = pair(tmp_path_factory.mktemp("pair")).build().manifest
+    document: Document = json.loads(built.to_bytes())
+    assert DeltaManifest.parse(built.to_bytes(), limits=Limits()) == built
+    return document
+
+
+def at(*steps: str | int, value: Any = ...) -> Callable[[Document], None]:
+    """Set, or with ``...`` remove, what stands at a place."""
+
+    def change(document: Document) -> None:
+        inner: Any = document
+        for step in steps[:-1]:
+            inner = inner[step]
+        if value is ...:
+            del inner[steps[-1]]
+        else:
+            inner[steps[-1]] = value
+
+    return change
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        at("format", value="kit"),
+        at("schemaVersion", value="2"),
+        at("schemaVersion", value=1),
+        at("surprise", value=1),
+        at("base"),
+        at("base", "generation", value=-1),
+        at("base", "manifestSha256", value="A" * 64),
+        at("target", "archive", "container", value="zip"),
+        at("target", "archive", "sha256", value="x"),
+        at("layout", "size", value="1"),
+        at("members", value={}),
+        at("members", 0, "method", value="rewrite"),
+        at("members", 0, "method", value=["copy"]),
+        at("members", 0, "payload"),
+        at("members", 0, "source", value="a"),
+        at("members", 0, "size", value=True),
+        at("bundleId", value=""),
+        at("tool", "name", value=""),
+    ],
+)
+def test_what_the_schema_of_a_manifest_refuses_the_program_refuses(
+    change: Callable[[Document], None], manifest: Document
+) -> None:
+    document = json.loads(json.dumps(manifest))
+    validate("kit-delta", document)
+    change(document)
+    assert not Draft202012Validator(schema("kit-delta")).is_valid(document)
+    with pytest.raises(ArchiveError):
+        DeltaManifest.parse(json.dumps(document).encode(), limits=Limits())
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        at("members", 1, "path", value="offline-manifest.json"),
+        at("members", 0, "payload", "path", value="layout"),
+        at("members", 0, "path", value="../a"),
+        at("createdAt", value="yesterday"),
+    ],
+    ids=["a member twice", "a payload twice", "a path that leads outside", "no time"],
+)
+def test_what_a_schema_cannot_say_the_program_refuses(change: Callable[[Document], None], manifest: Document) -> None:
+    document = json.loads(json.dumps(manifest))
+    change(document)
+    with pytest.raises(ArchiveError):
+        DeltaManifest.parse(json.dumps(document).encode(), limits=Limits())

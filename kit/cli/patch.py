@@ -68,10 +68,18 @@ def _what_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
+def _signing_option(told: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    return click.option("--signing-key", "signing_keys", type=FILE, multiple=True, metavar="PEM", help=told)
+
+
 @click.command("plan")
 @kit_argument
+@_signing_option("A private key that will sign; repeatable. Checked by the policy (--trust), nothing is signed.")
+@passphrase_option
 @_what_options
-def plan_command(kit: Path, as_json: bool, **what: Any) -> int:
+def plan_command(
+    kit: Path, signing_keys: tuple[Path, ...], passphrase_fd: int | None, as_json: bool, **what: Any
+) -> int:
     """Show exactly what patch would change in KIT, and write nothing.
 
     \b
@@ -79,8 +87,9 @@ def plan_command(kit: Path, as_json: bool, **what: Any) -> int:
       kit plan offline-kit.tar.zst --trusted-key publisher.pub.pem
       kit plan offline-kit.tar.zst --trusted-key publisher.pub.pem --migration 20251031_raw_linkset --tenant acme
     """
+    signers = [private_key(path, passphrase_fd) for path in signing_keys]
     with progressing(what.pop("progress_mode")) as progress:
-        report = plan(_request(kit, None, progress, keeps_backup=True, **what))
+        report = plan(_request(kit, None, progress, keeps_backup=True, **what), signers)
     print_report(patch_lines(report), patch_json(report), as_json=as_json)
     for stop in report.stops:
         print_error(stop, exit_code(stop), as_json=False)
@@ -92,7 +101,7 @@ def plan_command(kit: Path, as_json: bool, **what: Any) -> int:
 @click.option("--output", "-o", type=FILE, metavar="OUT", help="Write the patched kit here; it must not exist.")
 @click.option("--in-place", is_flag=True, help="Replace KIT; the old one is kept as KIT.bak.")
 @click.option("--no-backup", is_flag=True, help="With --in-place: do not keep the old kit.")
-@click.option("--signing-key", type=FILE, metavar="PEM", help="The private key that signs the result; needed.")
+@_signing_option("A private key that signs the result; needed, and repeatable where a policy asks for several.")
 @passphrase_option
 @click.option("--operator", metavar="NAME", help="Who does this, for the signed provenance.")
 @click.option("--environment", "place", metavar="NAME", help="Where it is done, for the signed provenance.")
@@ -105,7 +114,7 @@ def patch_command(
     output: Path | None,
     in_place: bool,
     no_backup: bool,
-    signing_key: Path | None,
+    signing_keys: tuple[Path, ...],
     passphrase_fd: int | None,
     operator: str | None,
     place: str | None,
@@ -119,13 +128,15 @@ def patch_command(
 
     The base is verified first, the result is read back and verified before it gets its name, and until then nothing but
     a folder named after the output is written. A run that is interrupted, killed or out of disk space leaves it there;
-    the same command with --resume goes on from there, to the same bytes.
+    the same command with --resume goes on from there, to the same bytes. Of several signing keys the first also signs
+    the archive (.sig), and --passphrase-fd has one line for each that is sealed, in their order.
 
     \b
     Examples:
       kit patch kit.tar.zst -o patched.tar.zst --trusted-key publisher.pub.pem --signing-key site.pem
       kit patch kit.tar.zst --in-place --trusted-key publisher.pub.pem --signing-key site.pem
       kit patch kit.tar.zst --in-place --trusted-key publisher.pub.pem --signing-key site.pem --migration job.json
+      kit patch kit.tar.zst --in-place --trust policy.json --signing-key ada.pem --signing-key bob.pem
       kit patch kit.tar.zst -o sealed.tar.zst --trusted-key publisher.pub.pem --signing-key site.pem
         --transform encrypt-fields --field-map concelier --keyring site.keyring --rollback-note "kit.tar.zst is kept"
     """
@@ -134,16 +145,18 @@ def patch_command(
         given_up = abandon(output or kit)
         print_report(abandonment_lines(given_up), abandonment_json(given_up), as_json=as_json)
         return
-    if signing_key is None:
+    if not signing_keys:
         raise click.UsageError("Missing option '--signing-key'.")
     for name, text in (("--operator", operator), ("--environment", place)):
         if text == "":
             raise click.UsageError(f"{name} is empty; leave it away where there is nothing to say")
+    key, *cosigners = (private_key(path, passphrase_fd) for path in signing_keys)
     with progressing(what.pop("progress_mode")) as progress:
         request = _request(kit, rollback_note, progress, keeps_backup=not no_backup, **what)
         destination = Output(
             path=output,
-            key=private_key(signing_key, passphrase_fd),
+            key=key,
+            cosigners=tuple(cosigners),
             keep_backup=not no_backup,
             operator=operator,
             place=place,

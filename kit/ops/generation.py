@@ -7,7 +7,7 @@ from the manifest; nothing here is written or read.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from kit.encryption import ValueDigest
@@ -43,7 +43,8 @@ class Generation:
 
     number: int
     manifest_sha256: Sha256
-    key_id: str
+    key_ids: tuple[str, ...]
+    """Who signed it, sorted."""
     files: Mapping[MemberPath, bytes]
     """Manifest and signature, and what is added under ``manifest/history``."""
 
@@ -63,7 +64,7 @@ class Step:
     environment: str | None
 
 
-def make_generation(step: Step, key: PrivateKey) -> Generation:
+def make_generation(step: Step, keys: Sequence[PrivateKey]) -> Generation:
     """Make and sign everything that the step adds.
 
     Raises:
@@ -89,6 +90,7 @@ def make_generation(step: Step, key: PrivateKey) -> Generation:
         ),
         created_at=step.created_at,
     )
+    key_ids = tuple(sorted(key.public.key_id for key in keys))
     statement = PatchStatement(
         manifest=Artifact(path=location.manifest, sha256=Sha256.of(manifest)),
         changed=tuple(Artifact(path=path, sha256=sha256) for path, (sha256, _) in changed.items()),
@@ -98,7 +100,7 @@ def make_generation(step: Step, key: PrivateKey) -> Generation:
         tool_version=VERSION,
         transforms=tuple(_applied(transform) for transform in step.transforms),
         counts=_counts(step.rewrite),
-        key_ids=(key.public.key_id,),
+        key_ids=key_ids,
         operator=step.operator,
         environment=step.environment,
         rollback_note=step.migration.rollback.note or None,
@@ -117,15 +119,13 @@ def make_generation(step: Step, key: PrivateKey) -> Generation:
     history = history_paths(base.generation)
     files = {
         location.manifest: manifest,
-        location.signature: jws.sign(manifest, [key]),
+        location.signature: jws.sign(manifest, keys),
         history.manifest: step.survey.kept[location.manifest],
-        history.statement: dsse.sign(statement.to_bytes(), [key]),
+        history.statement: dsse.sign(statement.to_bytes(), keys),
     }
     if signature is not None:
         files[history.signature] = signature
-    return Generation(
-        number=base.generation + 1, manifest_sha256=Sha256.of(manifest), key_id=key.public.key_id, files=files
-    )
+    return Generation(number=base.generation + 1, manifest_sha256=Sha256.of(manifest), key_ids=key_ids, files=files)
 
 
 def parameters_digest(transform: Transform) -> Sha256:

@@ -31,7 +31,7 @@ def options_of(request: PatchRequest, migration: Migration, output: Output) -> d
         "createdAt": str(request.created_at),
         "in-place": output.path is None,
         "backup": output.path is None and output.keep_backup,
-        "signing-key": output.key.public.key_id,
+        "signing-key": [key.public.key_id for key in output.keys],
         "operator": output.operator,
         "environment": output.place,
         "rollback-note": migration.rollback.note or None,
@@ -59,7 +59,7 @@ def result_of(report: PatchReport) -> dict[str, Any]:
         "outputSha256": report.output_sha256.hex if report.output_sha256 is not None else None,
         "generation": generation.number if generation is not None else None,
         "manifestSha256": generation.manifest_sha256.hex if generation is not None else None,
-        "signedBy": generation.key_id if generation is not None else None,
+        "signedBy": list(generation.key_ids) if generation is not None else [],
     }
 
 

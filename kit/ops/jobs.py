@@ -58,7 +58,7 @@ class Completion:
     generation: int | None
     """None where nothing had to be changed and the kit was copied."""
     manifest_sha256: Sha256 | None
-    signed_by: str | None
+    signed_by: tuple[str, ...]
     backup: Path | None
 
 
@@ -261,7 +261,7 @@ def complete(job: Job, kit: Path) -> Completion | None:
         output_sha256=Sha256(result["outputSha256"]) if result["outputSha256"] else None,
         generation=result["generation"],
         manifest_sha256=Sha256(result["manifestSha256"]) if result["manifestSha256"] else None,
-        signed_by=result["signedBy"],
+        signed_by=tuple(result["signedBy"]),
         backup=switch.backup,
     )
 

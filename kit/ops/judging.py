@@ -151,9 +151,9 @@ def _fields_expected(transform: EncryptFields) -> FieldExpectation:
 def _judge_again(
     kit: OpenKit, request: PatchRequest, done: PatchReport, output: Output, generation: Generation
 ) -> Judgement:
-    public, wanted = output.key.public, done.migration.validation
+    wanted = done.migration.validation
     expectation = Expectation(
-        trusted={**(request.trusted or {}), public.key_id: public},
+        trusted={**(request.trusted or {}), **{key.public.key_id: key.public for key in output.keys}},
         trust=request.trust,
         allow_unsigned_history=request.trusted is None,
         deep=Validation.DEEP in wanted,

@@ -9,6 +9,7 @@ outside the job folder nothing changes before the last step; where no document c
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace as with_changes
 from pathlib import Path
@@ -50,13 +51,20 @@ _NEW_FILE_MODE = 0o644
 _AGAIN = "nothing was written; start again"
 
 
-def plan(request: PatchRequest) -> PatchReport:
+def plan(request: PatchRequest, signers: Sequence[PrivateKey] = ()) -> PatchReport:
     """Do everything but writing and signing; the counts are those a patch will have.
+
+    Args:
+        request: What to do to which kit.
+        signers: Who is to sign, where that is to be checked, too: by the policy, if there is one.
 
     Raises:
         KitError: As :func:`patch`, as far as it can be told without writing.
     """
     migration = request.described()
+    _check_distinct(signers)
+    if request.trust is not None and signers:
+        _check_patchers(request.trust, signers, request.created_at)
     request = _paced(request, migration)
     with ExitStack() as stack:
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="kit-plan-")))
@@ -100,7 +108,7 @@ def patch(request: PatchRequest, output: Output) -> PatchReport:
     migration = request.described(output.rollback_note)
     _check_request(migration, output)
     if request.trust is not None:
-        _check_patcher(request.trust, output.key.public.key_id, request.created_at)
+        _check_patchers(request.trust, output.keys, request.created_at)
     if output.path is not None:
         _require_place(request.kit, output.path)
     with ExitStack() as stack:
@@ -128,7 +136,7 @@ def resume(request: PatchRequest, output: Output) -> PatchReport | Completion:
             request = at_time(request, Timestamp.parse(job.journal.begun.body["options"]["createdAt"]))
         check_options(job, options_of(request, migration, output))
         if request.trust is not None:
-            _check_patcher(request.trust, output.key.public.key_id, request.created_at)
+            _check_patchers(request.trust, output.keys, request.created_at)
         completion = complete(job, request.kit)
         if completion is not None:
             job.keep = False
@@ -210,6 +218,7 @@ def _run(kit: OpenKit, job: Job, request: PatchRequest, migration: Migration, ou
 
 
 def _check_request(migration: Migration, output: Output) -> None:
+    _check_distinct(output.keys)
     if migration.needs_note and not migration.rollback.note:
         raise UsageError(
             f"{migration.id} is of the kind {migration.kind}, which changes what readers see, so it needs a note on how"
@@ -223,6 +232,11 @@ def _check_request(migration: Migration, output: Output) -> None:
         )
 
 
+def _check_distinct(keys: Sequence[PrivateKey]) -> None:
+    if len({key.public.key_id for key in keys}) != len(keys):
+        raise UsageError("the same signing key is given twice", hint="a threshold counts keys, each once")
+
+
 def _paced(request: PatchRequest, migration: Migration) -> PatchRequest:
     """Have progress told every so many documents as the migration says."""
     return with_changes(request, environment=with_changes(request.environment, batch_documents=migration.batch_size))
@@ -233,15 +247,16 @@ def _counting_errors(transform: Transform) -> Transform:
     return with_changes(transform, stop_at_errors=False) if isinstance(transform, EncryptFields) else transform
 
 
-def _check_patcher(trust: Anchor, key_id: str, created_at: Timestamp) -> None:
+def _check_patchers(trust: Anchor, keys: Sequence[PrivateKey], created_at: Timestamp) -> None:
     """Refuse at once what would be refused under the policy when it is read back."""
-    subject = Subject(what="the signing key", role=Role.PATCHER, bundle_id=None)
-    key = trust.policy.key(key_id)
-    if key is not None:
-        # Which bundle and collections it will be is not known yet.
-        unlimited = with_changes(key, bundle_ids=None, collections=None)
-        trust = with_changes(trust, policy=with_changes(trust.policy, keys=(unlimited,)))
-    signing = authorised(trust.policy, subject, [key_id])
+    what = "the signing key" if len(keys) == 1 else "the signing keys"
+    subject = Subject(what=what, role=Role.PATCHER, bundle_id=None)
+    key_ids = [key.public.key_id for key in keys]
+    # Which bundle and collections it will be is not known yet.
+    known = (trust.policy.key(key_id) for key_id in key_ids)
+    unlimited = tuple(with_changes(key, bundle_ids=None, collections=None) for key in known if key is not None)
+    trust = with_changes(trust, policy=with_changes(trust.policy, keys=unlimited))
+    signing = authorised(trust.policy, subject, key_ids)
     require_standing(trust, signing, created_at, vouched_for=False)
 
 
@@ -273,7 +288,7 @@ def _finish(report: PatchReport, output: Output, base: Base, destination: Destin
             operator=output.operator,
             environment=output.place,
         ),
-        output.key,
+        output.keys,
     )
     for path in generation.files:
         if path not in done.deferred and path in base.survey.members:

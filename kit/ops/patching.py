@@ -63,12 +63,19 @@ class Output:
     path: Path | None
     """None to patch in place."""
     key: PrivateKey
+    cosigners: tuple[PrivateKey, ...] = ()
+    """Who signs besides, where a policy asks for more than one; the ``.sig`` of the archive is by ``key`` alone."""
     keep_backup: bool = True
     operator: str | None = None
     place: str | None = None
     """The environment it is done in, as the operator names it."""
     rollback_note: str | None = None
     """How to go back, in place of what the migration says; one that can change what readers see needs it."""
+
+    @property
+    def keys(self) -> tuple[PrivateKey, ...]:
+        """Everybody who signs."""
+        return (self.key, *self.cosigners)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,7 +20,7 @@ def completion_json(done: Completion) -> dict[str, Any]:
         "outputSha256": str(done.output_sha256) if done.output_sha256 else None,
         "generation": done.generation,
         "manifestSha256": str(done.manifest_sha256) if done.manifest_sha256 else None,
-        "signedBy": [done.signed_by] if done.signed_by else [],
+        "signedBy": list(done.signed_by),
         "backup": str(done.backup) if done.backup else None,
     }
 
@@ -29,7 +29,7 @@ def completion_lines(done: Completion) -> Iterator[str]:
     """Give the report as lines of text."""
     yield f"the interrupted run had finished {done.output}; it has its name now"
     if done.generation is not None:
-        yield f"generation {done.generation}, signed by {done.signed_by}"
+        yield f"generation {done.generation}, signed by {', '.join(done.signed_by)}"
     if done.backup is not None:
         yield f"the old kit is kept as {done.backup}"
 

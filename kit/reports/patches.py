@@ -58,7 +58,7 @@ def patch_json(report: PatchReport) -> dict[str, Any]:
         "stops": [str(stop) for stop in report.stops],
         "generation": generation.number if generation else None,
         "manifestSha256": str(generation.manifest_sha256) if generation else None,
-        "signedBy": [generation.key_id] if generation else [],
+        "signedBy": list(generation.key_ids) if generation else [],
         "output": str(report.output) if report.output else None,
         "outputBytes": report.output_bytes,
         "outputSha256": str(report.output_sha256) if report.output_sha256 else None,
@@ -182,7 +182,7 @@ def _unchanged_lines(report: PatchReport) -> Iterator[str]:
 def _written_lines(report: PatchReport) -> Iterator[str]:
     generation = report.generation
     if generation is not None:
-        yield f"generation {generation.number}, signed by {generation.key_id}"
+        yield f"generation {generation.number}, signed by {', '.join(generation.key_ids)}"
     size = f" ({report.output_bytes:,} bytes)" if report.output_bytes is not None else ""
     yield f"wrote {report.output}{size}, read back and verified"
     if report.backup is not None:

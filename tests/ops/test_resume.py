@@ -121,6 +121,7 @@ def test_a_run_that_was_struck_is_only_begun_again_when_that_is_said(struck: lis
         ({}, {"operator": "me"}, "operator was not given, is me"),
         ({}, {"keep_backup": False}, "backup was yes, is no"),
         ({}, {"key": publisher_key()}, f"signing-key was {site_key().public.key_id}, is "),
+        ({}, {"cosigners": (publisher_key(),)}, f"is {site_key().public.key_id}, {publisher_key().public.key_id}"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )

@@ -71,6 +71,7 @@ class KitReader:
         self.path = path
         self.limits = limits
         self.read_bytes = 0
+        self._read_digest = hashlib.sha256()
         self.watch: Callable[[int], None] | None = None
         self._allow_links = allow_links
         self._close = close
@@ -112,6 +113,13 @@ class KitReader:
             digest.update(chunk)
         return Sha256(digest.hexdigest())
 
+    def pass_digest(self) -> Sha256 | None:
+        """Digest of the stored bytes that the latest pass has read: of the whole archive once it is over.
+
+        Two passes with one digest met the same members with the same bodies. None for a folder.
+        """
+        return None if isinstance(self._source, int) else Sha256(self._read_digest.hexdigest())
+
     def stored_chunks(self) -> Iterator[bytes]:
         """Give the archive as stored; of a folder, nothing.
 
@@ -143,6 +151,7 @@ class KitReader:
         """
         where = str(self.path)
         self.read_bytes = 0
+        self._read_digest = hashlib.sha256()
         if isinstance(self._source, int):
             return self._watched(read_folder(self._source, self.limits, where=where, allow_links=self._allow_links))
         chunks = self._tar_chunks(self._source, _CODECS[self.container])
@@ -162,8 +171,10 @@ class KitReader:
             yield chunk
 
     def _counted(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
+        digest = self._read_digest  # of this pass, also where another is begun before its end
         for chunk in chunks:
             self.read_bytes += len(chunk)
+            digest.update(chunk)
             yield chunk
 
     def _tar_chunks(self, source: ByteSource, codec: Codec) -> Iterator[bytes]:

@@ -14,7 +14,7 @@ Laws of the package:
 
 from kit.documents.elements import Element, Kind, Place, elements, find, index, string_at
 from kit.documents.extended_json import extended_json
-from kit.documents.framing import Run, runs
+from kit.documents.framing import OUT_OF_BAND, Run, runs
 from kit.documents.identity import document_id
 from kit.documents.loops import COMPILED, select
 from kit.documents.prune import Wanted, prune
@@ -23,6 +23,7 @@ from kit.documents.validation import validate
 
 __all__ = [
     "COMPILED",
+    "OUT_OF_BAND",
     "Element",
     "Kind",
     "Place",

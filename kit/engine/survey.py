@@ -33,6 +33,8 @@ class Survey:
     kept: dict[MemberPath, bytes] = field(default_factory=dict)
     """The members held whole: manifest, signatures, history."""
     collections: dict[MemberPath, CollectionMember] = field(default_factory=dict)
+    stored: Sha256 | None = None
+    """Digest of the archive as it was read; None for a folder."""
     tallies: dict[MemberPath, Tally] = field(default_factory=dict)
     """Of the collection members that were asked for."""
     rooted: set[MemberPath] = field(default_factory=set)
@@ -92,6 +94,7 @@ def survey(
             pass
         found.members[member.path] = (Sha256(digest.hexdigest()), member.size)
     pipeline.drain()
+    found.stored = reader.pass_digest()
     return found
 
 

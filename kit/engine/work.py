@@ -9,11 +9,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
+from pickle import PickleBuffer
+from typing import Any, SupportsIndex
 
 from kit.archive import decoded, encode
-from kit.documents import Run, runs
+from kit.documents import OUT_OF_BAND, Run, runs
 from kit.documents.leaves import leaf_lines
 from kit.encryption import KeySet, MappedCollection, Needs, Proof, prove
 from kit.encryption.restoring import Restored, Restoring, restore
@@ -68,6 +70,22 @@ class RunResult:
     def documents(self) -> int:
         """Documents of the run."""
         return self.tally.documents
+
+    def __reduce_ex__(self, protocol: SupportsIndex) -> tuple[Any, ...]:
+        """Offer the bytes out of band (PEP 574): an executor may have a better way for them than a pipe."""
+        bulk = [getattr(self, name) for name in _BULK]
+        if int(protocol) >= OUT_OF_BAND:
+            bulk = [PickleBuffer(part) for part in bulk]
+        return _result, (bulk, [getattr(self, name) for name in _OTHERS])
+
+
+_BULK = ("stored", "frame", "leaves")
+_OTHERS = tuple(item.name for item in fields(RunResult) if item.name not in _BULK)
+
+
+def _result(bulk: Sequence[bytes], others: Sequence[Any]) -> RunResult:
+    members: dict[str, Any] = dict(zip((*_BULK, *_OTHERS), (*map(bytes, bulk), *others), strict=True))
+    return RunResult(**members)
 
 
 def transform_run(work: RunWork, run: Run, limit: int | None) -> RunResult:

@@ -22,7 +22,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -247,6 +247,7 @@ def main() -> None:
     """Run what the options say."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--observations", type=int, action="append", help="how many; repeatable (default 6000)")
+    parser.add_argument("--owners", type=int, default=bench_kits.OWNERS, help="of what is encrypted (default 100)")
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--workers", type=int, action="append", help="repeatable (default: the cores)")
     parser.add_argument("--case", action="append", help="only cases whose name contains this; repeatable")
@@ -271,7 +272,7 @@ def main() -> None:
         )
     )
     try:
-        for case in CASES:
+        for case in (replace(case, owners=chosen.owners) for case in CASES):
             if chosen.case and not any(text in case.name for text in chosen.case):
                 continue
             for observations in chosen.observations or [6000]:

@@ -59,12 +59,15 @@ class Case:
     container: str = "tar.zst"
     member: str = ""
     """The codec of the collections: "", ".gz" or ".zst"."""
+    owners: int = OWNERS
+    """Of notes to encrypt: each has a data key of its own."""
 
     @property
     def name(self) -> str:
         """How the case is called in results."""
         if self.source == ENCRYPT:
-            return f"encrypt-fields, .bson{self.member} in {self.container}"
+            owners = f", {self.owners:,} owners" if self.owners != OWNERS else ""
+            return f"encrypt-fields, .bson{self.member} in {self.container}{owners}"
         return f"{self.source}, .bson{self.member} in {self.container}"
 
 
@@ -113,7 +116,7 @@ def _made_up(chance: random.Random) -> dict[str, Any]:
 
 def make_kit(path: Path, case: Case, observations: int, key: PrivateKey) -> int:
     """Write a signed kit of ``observations`` documents; give the bytes of its members, decompressed."""
-    members = _notes(observations) if case.source == ENCRYPT else _observations(case, observations)
+    members = _notes(observations, case.owners) if case.source == ENCRYPT else _observations(case, observations)
     files: list[dict[str, Any]] = []
     with path.open("wb") as raw, _compressed(raw, case.container) as stream:
         for name, size, chunks in members:
@@ -139,7 +142,7 @@ def _observations(case: Case, count: int) -> list[tuple[str, int, Iterator[bytes
     return members
 
 
-def _notes(count: int) -> list[tuple[str, int, Iterator[bytes]]]:
+def _notes(count: int, owners: int) -> list[tuple[str, int, Iterator[bytes]]]:
     """Make notes of some owners; their texts are as unlike one another as texts are, also to the pump's compressor."""
     chance = random.Random(1)  # noqa: S311  no secret
     words = ["".join(chance.choices("abcdefghijklmnopqrstuvwxyz", k=chance.randint(2, 9))) for _ in range(5000)]
@@ -150,17 +153,17 @@ def _notes(count: int) -> list[tuple[str, int, Iterator[bytes]]]:
             {
                 "_id": f"note:{MARK.decode()}",
                 "workspaceId": f"w{number % 7}",
-                "userId": f"user{number:03}",
+                "userId": f"user{number:07}",
                 "title": "A note",
                 "body": place.decode(),
             }
         ).split(place)
-        for number in range(OWNERS)
+        for number in range(owners)
     ]
 
     def documents() -> Iterator[bytes]:
         for number in range(count):
-            head, tail = parts[number % OWNERS]
+            head, tail = parts[number % owners]
             start = number * _STRIDE % (len(text) - BODY_CHARACTERS)
             yield head.replace(MARK, b"%0*d" % (DIGITS, number)) + text[start : start + BODY_CHARACTERS] + tail
 

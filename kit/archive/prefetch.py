@@ -43,8 +43,14 @@ def prefetched(chunks: Iterator[bytes], *, ahead: int = _AHEAD) -> Iterator[byte
             yield item
     finally:
         stopped.set()
-        while thread.is_alive():
-            # The thread may wait for room; whatever it has left is no longer wanted.
-            while not queue.empty():
-                queue.get_nowait()
-            thread.join(0.01)
+        _end(thread, queue)
+
+
+def _end(thread: threading.Thread, queue: Queue[bytes | BaseException | None]) -> None:
+    """Wait for a thread that was told to stop; it may wait for room, and what it has left is no longer wanted."""
+    while thread.is_alive():
+        while not queue.empty():
+            queue.get_nowait()
+        if thread is threading.current_thread():
+            return  # the garbage collector ended the generator from within the thread, which now ends by itself
+        thread.join(0.01)

@@ -13,7 +13,7 @@ from kit.encryption.counting import FieldCounts, field_counts
 from kit.encryption.data_keys import Scope
 from kit.encryption.envelope import Envelope, Profile
 from kit.encryption.field_map import SHIPPED, CollectionMap, FieldMap, shipped
-from kit.encryption.key_set import NO_KEYS, KeySet
+from kit.encryption.key_set import NO_KEYS, KeySet, KeySource
 from kit.encryption.keyring import Dek, Keyring, Mek, new_keyring
 from kit.encryption.keyring_files import KeyringFile, create, load, rewrap
 from kit.encryption.mapped import MappedCollection
@@ -37,6 +37,7 @@ __all__ = [
     "FieldMap",
     "FieldProof",
     "KeySet",
+    "KeySource",
     "Keyring",
     "KeyringFile",
     "MappedCollection",

@@ -59,7 +59,7 @@ def expand(pseudorandom_key: bytes, info: bytes) -> bytes:
 class DataKey:
     """A data key in memory.
 
-    It crosses the pipe to worker processes, never a file: where it is stored, it is wrapped.
+    Where it is stored, it is wrapped, or sealed for one run (``key_table``).
     """
 
     dek_id: str

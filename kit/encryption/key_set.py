@@ -7,10 +7,29 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from kit.encryption.data_keys import DataKey, Scope
 from kit.encryption.envelope import Envelope
 from kit.errors import EnvelopeError, KeyUnusableError, StoppedError
+
+
+class KeySource(Protocol):
+    """What gives the keys of a run: they themselves, or where they were put for the workers."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The data keys that seal, sorted; known where the source was made."""
+        ...
+
+    @property
+    def complete(self) -> bool:
+        """Whether no data key is locked."""
+        ...
+
+    def key_set(self) -> KeySet:
+        """Give the keys."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,6 +44,20 @@ class KeySet:
     """The active one of each scope."""
     mek_versions: int
     """The newest master key's version."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The data keys that seal, sorted."""
+        return tuple(sorted(self.sealing.values()))
+
+    @property
+    def complete(self) -> bool:
+        """Whether no data key is locked."""
+        return all(dek_id in self.opening for dek_id in self.scopes)
+
+    def key_set(self) -> KeySet:
+        """See :class:`KeySource`."""
+        return self
 
     def sealing_key(self, scope: Scope) -> DataKey:
         """Give the key that seals for ``scope``.
@@ -41,7 +74,8 @@ class KeySet:
 
     def at_hand(self, scope: Scope) -> DataKey | None:
         """Give the key that seals for ``scope``, or None where there is none or it is locked."""
-        return self.opening.get(self.sealing.get(scope, ""))
+        dek_id = self.sealing.get(scope)
+        return self.opening.get(dek_id) if dek_id is not None else None
 
     def opening_key(self, dek_id: str) -> DataKey:
         """Give the key called ``dek_id``.

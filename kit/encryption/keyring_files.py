@@ -28,7 +28,7 @@ class KeyringFile:
     loaded: bytes
 
     def replaced(self, keyring: Keyring) -> KeyringFile:
-        """Put ``keyring`` in the place of this one, on disk before this returns; equal ones are not written.
+        """Put ``keyring`` in the place of this one, and give what is then read back; equal ones are not written.
 
         Raises:
             OutputError: It cannot be written, somebody is writing it, or it is no longer what was loaded.
@@ -43,7 +43,7 @@ class KeyringFile:
                     "the keyring was changed by somebody else meanwhile", where=str(self.path), hint="start again"
                 )
             secret_files.replace(self.path, data, what=_WHAT)
-        return _parsed(self.path, data)
+        return load(self.path)
 
 
 def load(path: Path) -> KeyringFile:
@@ -76,7 +76,7 @@ def rewrap(file: KeyringFile, credentials: Credentials) -> KeyringFile:
         OutputError: As :meth:`KeyringFile.replaced`.
     """
     begun = unlock(file.keyring, credentials, where=str(file.path)).begun_rewrap()
-    read_back = load(file.replaced(begun).path)
+    read_back = file.replaced(begun)
     finished = unlock(read_back.keyring, credentials, where=str(file.path)).finished_rewrap()
     return read_back.replaced(finished)
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from kit.encryption.approval import DocumentName, RecoveryScope
 from kit.encryption.envelope import Profile
 from kit.encryption.field_map import FieldMap
-from kit.encryption.key_set import KeySet
+from kit.encryption.key_set import KeySet, KeySource
 from kit.encryption.mapped import MappedCollection, MappedDocument, MappedField, MappedValue, Standing, State, read
 from kit.encryption.opening import CollectionKeys, DocumentKeys, in_document, in_field
 from kit.errors import KitError, UsageError
@@ -28,7 +28,7 @@ class Restoring:
     field_map: FieldMap
     profile: Profile
     scope: RecoveryScope
-    keys: KeySet = field(repr=False)
+    keys: KeySource = field(repr=False)
 
     def mapped(self, name: CollectionName) -> MappedCollection:
         """Give the map of a collection.
@@ -79,7 +79,7 @@ def restore(restoring: Restoring, collection: MappedCollection, documents: Itera
         StoppedError: It is sealed under another owner's key.
         ContentError: A document cannot be judged.
     """
-    counts, keys = RestoreCounts(), CollectionKeys(collection, restoring.keys)
+    counts, keys = RestoreCounts(), CollectionKeys(collection, restoring.keys.key_set())
     whole: list[bytes] = []
     for ordinal, document in enumerate(documents, first):
         counts.read += 1

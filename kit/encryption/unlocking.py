@@ -8,7 +8,7 @@ before they happen; a rewrap switches to a copy only after that copy, as read ba
 from __future__ import annotations
 
 import hmac
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace as with_changes
 
 from kit.encryption.aead import COMPAT_USES
@@ -32,6 +32,8 @@ class UnlockedKeyring:
     """By ``dekId``; locked ones are absent."""
     masters: Mapping[int, MasterKey] = field(repr=False)
     """Those in use, by version."""
+    made: frozenset[str] = frozenset()
+    """Of the keys, those that were made here and not yet opened from what is on disk."""
 
     def key_set(self) -> KeySet:
         """Give the keys of a run."""
@@ -45,10 +47,18 @@ class UnlockedKeyring:
     def reopened(self, keyring: Keyring) -> UnlockedKeyring:
         """Open ``keyring``, as read back from disk, with the master keys at work here; nothing is asked for again.
 
+        A data key whose record is the one it was opened from is not opened a second time.
+
         Raises:
             KeyUnusableError: A data key does not unwrap or is not the one committed to.
         """
-        return with_changes(self, keyring=keyring, keys=_all_opened(keyring, self.masters))
+        kept = {
+            dek_id: key
+            for dek_id, key in self.keys.items()
+            if dek_id not in self.made and _same_secret(keyring.deks.get(dek_id), self.keyring.deks[dek_id])
+        }
+        others = [dek for dek_id, dek in keyring.deks.items() if dek_id not in kept]
+        return with_changes(self, keyring=keyring, keys={**kept, **_all_opened(others, self.masters)}, made=frozenset())
 
     def provide(
         self, uses: Mapping[Scope, int], *, profile: Profile, random: Random, now: Timestamp
@@ -80,7 +90,8 @@ class UnlockedKeyring:
                 dek_id = f"dek-{random(_DEK_ID_BYTES).hex()}"
                 dek, made[dek_id] = self._new_dek(scope, dek_id, secret, now)
             changed.append(with_changes(dek, uses=_counted(dek, count, profile)))
-        return with_changes(self, keyring=self.keyring.with_deks(*changed), keys={**self.keys, **made})
+        keyring = self.keyring.with_deks(*changed)
+        return with_changes(self, keyring=keyring, keys={**self.keys, **made}, made=self.made | made.keys())
 
     def imported(self, scope: Scope, dek_id: str, secret: bytes, *, now: Timestamp) -> UnlockedKeyring:
         """Take over a data key that the live platform uses, so that its envelopes open and new ones open there.
@@ -97,7 +108,9 @@ class UnlockedKeyring:
         old = self.keyring.active().get(scope)
         dek, key = self._new_dek(scope, dek_id, secret, now)
         changed = [dek] if old is None else [with_changes(old, state=State.RETIRED), dek]
-        return with_changes(self, keyring=self.keyring.with_deks(*changed), keys={**self.keys, dek_id: key})
+        return with_changes(
+            self, keyring=self.keyring.with_deks(*changed), keys={**self.keys, dek_id: key}, made=self.made | {dek_id}
+        )
 
     def begun_rewrap(self) -> Keyring:
         """Write a copy of every data key beside the old one, wrapped under the newest master key.
@@ -180,14 +193,23 @@ def unlock(keyring: Keyring, credentials: Credentials, *, where: str = "keyring"
         if mek.version in in_use
     }
     try:
-        keys = _all_opened(keyring, masters)
+        keys = _all_opened(keyring.deks.values(), masters)
     except KeyUnusableError as error:
         raise error.inside(where) from error
     return UnlockedKeyring(keyring=keyring, keys=keys, masters=masters)
 
 
-def _all_opened(keyring: Keyring, masters: Mapping[int, MasterKey]) -> dict[str, DataKey]:
-    opened = ((dek.dek_id, _opened(dek, dek.wrapped, masters)) for dek in keyring.deks.values())
+def _same_secret(one: Dek | None, other: Dek) -> bool:
+    return one is not None and (one.wrapped, one.scope, one.commitment, one.made_under) == (
+        other.wrapped,
+        other.scope,
+        other.commitment,
+        other.made_under,
+    )
+
+
+def _all_opened(deks: Iterable[Dek], masters: Mapping[int, MasterKey]) -> dict[str, DataKey]:
+    opened = ((dek.dek_id, _opened(dek, dek.wrapped, masters)) for dek in deks)
     return {dek_id: key for dek_id, key in opened if key is not None}
 
 

@@ -17,7 +17,7 @@ from typing import Any, SupportsIndex
 from kit.archive import decoded, encode
 from kit.documents import OUT_OF_BAND, Run, runs
 from kit.documents.leaves import leaf_lines
-from kit.encryption import KeySet, MappedCollection, Needs, Proof, prove
+from kit.encryption import KeySource, MappedCollection, Needs, Proof, prove
 from kit.encryption.restoring import Restored, Restoring, restore
 from kit.engine.lookup import EmptyLookup, LookupReader
 from kit.transforms import coverage
@@ -171,9 +171,9 @@ def needs_run(transform: EncryptFields, collection: CollectionMember, run: Run) 
     return needs
 
 
-def prove_run(mapped: MappedCollection, run: Run, keys: KeySet | None, canaries: tuple[bytes, ...]) -> Proof:
+def prove_run(mapped: MappedCollection, run: Run, keys: KeySource | None, canaries: tuple[bytes, ...]) -> Proof:
     """Look at every mapped value of a run; what is not as it must be is in the result."""
-    return prove(mapped, run, run.first, keys=keys, canaries=canaries)
+    return prove(mapped, run, run.first, keys=keys.key_set() if keys is not None else None, canaries=canaries)
 
 
 def restore_run(restoring: Restoring, name: CollectionName, run: Run) -> Restored:

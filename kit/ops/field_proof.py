@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace as with_changes
 from kit.encryption import (
     FieldMap,
     FieldProof,
-    KeySet,
+    KeySource,
     MappedCollection,
     Profile,
     Proof,
@@ -26,6 +26,7 @@ from kit.encryption import (
     ValueDigest,
 )
 from kit.engine.progress import Stage
+from kit.engine.stored_keys import shared
 from kit.engine.survey import hashing, member_runs
 from kit.engine.work import prove_run
 from kit.errors import (
@@ -67,7 +68,7 @@ class FieldExpectation:
 
     field_map: FieldMap
     profile: Profile = Profile.BOUND
-    keys: KeySet | None = field(default=None, repr=False)
+    keys: KeySource | None = field(default=None, repr=False)
     """Of a keyring that was opened; None to judge the form alone."""
     tenants: frozenset[str] | None = None
     """Only documents of these partitions; None for all."""
@@ -163,7 +164,7 @@ def _proven(kit: OpenKit, judgement: Judgement, expectation: FieldExpectation) -
 def _read(kit: OpenKit, manifest: Manifest, expectation: FieldExpectation) -> Sequence[tuple[CollectionMember, Proof]]:
     listed = {entry.path: entry.sha256 for entry in manifest.entries}
     found: list[tuple[CollectionMember, Proof]] = []
-    with kit.pipeline(Stage.FIELDS) as pipeline:
+    with shared(expectation.keys) as keys, kit.pipeline(Stage.FIELDS) as pipeline:
         for member, body in kit.reader.members():
             collection = collection_member(member.path) if member.path is not None and member.is_file else None
             mapped = expectation.mapped(collection) if collection is not None else None
@@ -175,7 +176,7 @@ def _read(kit: OpenKit, manifest: Manifest, expectation: FieldExpectation) -> Se
             for run in member_runs(collection, signed, kit.reader.limits):
                 pipeline.submit(
                     prove_run,
-                    *(mapped, run, expectation.keys, expectation.canaries),
+                    *(mapped, run, keys, expectation.canaries),
                     cost=len(run.data),
                     then=proof.add,
                     where=str(collection.path),

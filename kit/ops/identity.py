@@ -44,7 +44,7 @@ def identity_of(kit: OpenKit, base: Base, transforms: tuple[Transform, ...]) -> 
     facts: dict[str, Any] = {
         "container": kit.reader.container.value,
         "manifest": base.manifest.sha256.hex,
-        "dataKeys": sorted(key for t in transforms if isinstance(t, EncryptFields) for key in t.keys.sealing.values()),
+        "dataKeys": sorted(key for t in transforms if isinstance(t, EncryptFields) for key in t.keys.names),
     }
     if archive is not None:
         return facts | {"size": kit.reader.stored_bytes, "sha256": archive.hex}

@@ -142,7 +142,7 @@ _VALIDATED = frozenset({7, 8})
 
 def _fields_expected(transform: EncryptFields) -> FieldExpectation:
     # With a key locked (another master key's, or one sealed to a public key alone) only the form can be judged.
-    keys = transform.keys if transform.keys.scopes.keys() <= transform.keys.opening.keys() else None
+    keys = transform.keys if transform.keys.complete else None
     return FieldExpectation(
         field_map=transform.field_map, profile=transform.profile, keys=keys, tenants=transform.partitions
     )

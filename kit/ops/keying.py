@@ -8,12 +8,14 @@ request without keys and leaves this module with them.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace as with_changes
 from pathlib import Path
 
 from kit.encryption import (
     Credentials,
     KeyringFile,
+    KeySet,
     Needs,
     PassphraseRecord,
     UnlockedKeyring,
@@ -24,6 +26,7 @@ from kit.encryption import (
     unlock,
 )
 from kit.encryption.master_keys import Random
+from kit.engine.stored_keys import store
 from kit.errors import UsageError
 from kit.migrations import Migration, StopRules
 from kit.transforms.encrypt_fields import EncryptFields
@@ -52,6 +55,8 @@ def with_keys(
     keying: Keying | None,
     migration: Migration,
     *,
+    scratch: Path,
+    stack: ExitStack,
     live: bool = False,
 ) -> tuple[Transform, ...]:
     """Give ``transforms`` with the keys they need; only a live run writes the keyring.
@@ -61,6 +66,8 @@ def with_keys(
         found: What the first reading found that each encrypt-fields needs, by its position.
         keying: Where keys come from.
         migration: What is run; its stop rules hold here too.
+        scratch: A folder of the run, where keys are put down for the workers.
+        stack: Takes them away again.
         live: Whether the keyring is written.
 
     Raises:
@@ -73,15 +80,18 @@ def with_keys(
         return transforms
     if keying is None or (live and keying.keyring is None):
         raise UsageError("encrypt-fields needs a keyring", hint="kit keyring init makes one; name it with --keyring")
-    return tuple(
-        _keyed(transform, found[at], keying, migration.stop_rules, live=live)
-        if isinstance(transform, EncryptFields)
-        else transform
-        for at, transform in enumerate(transforms)
-    )
+    chain: list[Transform] = []
+    for at, transform in enumerate(transforms):
+        if not isinstance(transform, EncryptFields):
+            chain.append(transform)
+            continue
+        stored = store(_keys(transform, found[at], keying, migration.stop_rules, live=live), scratch / f"keys-{at}")
+        stack.callback(stored.close)
+        chain.append(with_changes(transform, keys=stored))
+    return tuple(chain)
 
 
-def _keyed(transform: EncryptFields, needs: Needs, keying: Keying, rules: StopRules, *, live: bool) -> EncryptFields:
+def _keys(transform: EncryptFields, needs: Needs, keying: Keying, rules: StopRules, *, live: bool) -> KeySet:
     if needs.failure is not None and transform.stop_at_errors:
         raise needs.failure
     needs.check(fraction=rules.partition_key_fraction, at_least=rules.partition_key_least)
@@ -89,7 +99,7 @@ def _keyed(transform: EncryptFields, needs: Needs, keying: Keying, rules: StopRu
     provided = unlocked.provide(needs.values, profile=transform.profile, random=keying.random, now=keying.now)
     keys, stored = provided.key_set(), None
     if live and file is not None:
-        stored = provided.reopened(load(file.replaced(provided.keyring).path).keyring).key_set()
+        stored = provided.reopened(file.replaced(provided.keyring).keyring).key_set()
     for entry in transform.field_map.collections:
         scopes = [scope for scope in needs.values if scope.context == entry.context]
         check_canary(
@@ -103,7 +113,7 @@ def _keyed(transform: EncryptFields, needs: Needs, keying: Keying, rules: StopRu
     if keying.reference is not None:
         name, document = keying.reference
         check_reference(transform.mapped(name), document, keys)
-    return with_changes(transform, keys=keys)
+    return keys
 
 
 def _open(keying: Keying) -> tuple[KeyringFile | None, UnlockedKeyring]:

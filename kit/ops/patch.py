@@ -72,7 +72,7 @@ def plan(request: PatchRequest, signers: Sequence[PrivateKey] = ()) -> PatchRepo
         stack.callback(close_lookups)
         counting = tuple(map(_counting_errors, migration.transforms))
         base = read_base(kit, request, counting, scratch)
-        transforms = with_keys(counting, base.survey.needs, request.keying, migration)
+        transforms = with_keys(counting, base.survey.needs, request.keying, migration, scratch=scratch, stack=stack)
         passes = CountingPasses(kit.reader.container)
         done = transform_kit(kit, request, transforms, base, passes)
         encoded = passes.latest.encoded
@@ -154,7 +154,10 @@ def _run(kit: OpenKit, job: Job, request: PatchRequest, migration: Migration, ou
     with ExitStack() as stack:
         stack.callback(close_lookups)
         base = read_base(kit, request, migration.transforms, job.folder)
-        transforms = with_keys(migration.transforms, base.survey.needs, request.keying, migration, live=True)
+        needs = base.survey.needs
+        transforms = with_keys(
+            migration.transforms, needs, request.keying, migration, scratch=job.folder, stack=stack, live=True
+        )
         begin(job, options_of(request, migration, output), identity_of(kit, base, transforms))
         job.keep = False
         passes = JournaledPasses(job, kit.reader.container, request.environment)

@@ -12,7 +12,7 @@ import contextlib
 import hashlib
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from kit.encryption.key_set import KeySet
 from kit.encryption.restoring import RestoreCounts, Restored, Restoring
 from kit.encryption.sealing import recipients_of, seal
 from kit.engine.progress import Stage
+from kit.engine.stored_keys import shared
 from kit.engine.survey import Survey, hashing, member_runs, survey
 from kit.engine.work import restore_run
 from kit.errors import DigestError, KitError, UntrustedError, UsageError
@@ -174,8 +175,8 @@ def _recovered(run: _Run, restoring: Restoring, output: SecretOutput, log: Audit
     request, counts = run.request, RestoreCounts()
     keyring = load(request.keyring).keyring
     keys = unlock(keyring, request.credentials, where=str(request.keyring)).key_set()
-    ready = Restoring(field_map=restoring.field_map, profile=restoring.profile, scope=restoring.scope, keys=keys)
-    with output:
+    with shared(keys) as opened_keys, output:
+        ready = replace(restoring, keys=opened_keys or keys)
         chunks = _chunks(run, ready, counts)
         if request.sealed_to:
             seal(chunks, request.sealed_to, output.write)

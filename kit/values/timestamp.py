@@ -30,7 +30,8 @@ class Timestamp:
             return cls(int(text))
         match = _RFC3339_UTC.fullmatch(text)
         try:
-            moment = dt.datetime.strptime(match[1], "%Y-%m-%dT%H:%M:%S").replace(tzinfo=dt.UTC) if match else _NEVER
+            # A tenth of the price of strptime, which a keyring of a million keys would pay a million times.
+            moment = dt.datetime.fromisoformat(f"{match[1]}+00:00") if match else _NEVER
         except ValueError:
             moment = _NEVER
         if moment.year < 1970:

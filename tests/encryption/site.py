@@ -14,6 +14,7 @@ from kit.encryption import (
     Credentials,
     FieldMap,
     Keyring,
+    KeySet,
     MappedCollection,
     Needs,
     PassphraseRecord,
@@ -102,6 +103,10 @@ class Site:
     @property
     def collection(self) -> MappedCollection:
         return self.transform.mapped(self.name)
+
+    @property
+    def keys(self) -> KeySet:
+        return self.transform.keys.key_set()
 
     def prepare(self, *documents: bytes) -> Needs:
         needs = self.transform.needs(self.name, documents, 0)

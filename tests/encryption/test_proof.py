@@ -31,7 +31,7 @@ def test_an_encrypted_collection_holds_with_keys_and_without(site: Site) -> None
     body = proof.fields["body"]
     assert (body.envelopes, body.locked, body.opened, body.null, body.skipped_owner) == (2, 2, 0, 1, 1)
     assert proof.fields["meta.title"].missing == 1
-    opened = prove(site.collection, sealed, keys=site.transform.keys)
+    opened = prove(site.collection, sealed, keys=site.keys)
     assert opened.holds
     assert (opened.fields["body"].opened, opened.fields["body"].locked) == (2, 0)
 
@@ -54,7 +54,7 @@ def test_a_moved_envelope_is_found_with_keys_only(site: Site) -> None:
     one, other = site.encrypt(note(1, body="first"), note(2, body="second"))
     swapped = [moved(other, one), moved(one, other)]
     assert prove(site.collection, swapped).holds
-    proof = prove(site.collection, swapped, keys=site.transform.keys)
+    proof = prove(site.collection, swapped, keys=site.keys)
     assert kinds(proof) == ["envelope", "envelope"]
     assert proof.fields["body"].faults == 2
 
@@ -62,10 +62,10 @@ def test_a_moved_envelope_is_found_with_keys_only(site: Site) -> None:
 def test_lost_keys_foreign_owners_and_faults_are_told_apart(site: Site, compat: Site) -> None:
     (sealed,) = site.encrypt(note())
     site.provide({scope("bob"): 1})
-    keys = site.transform.keys
+    keys = site.keys
     stolen = replace(sealed, ["userId"], 2, string("bob"))
     assert kinds(prove(site.collection, [stolen], keys=keys)) == ["owner", "owner"]
-    assert kinds(prove(site.collection, [sealed], keys=Site().transform.keys)) == ["key", "key"]
+    assert kinds(prove(site.collection, [sealed], keys=Site().keys)) == ["key", "key"]
     assert kinds(prove(site.collection, compat.encrypt(note()))) == ["envelope", "envelope"]
     assert kinds(prove(site.collection, [note(body={"__encrypted": 1}, meta={})])) == ["envelope"]
     nobody = prove(site.collection, [note(owner=None), bson.encode({"_id": 1}), note()[:-1]])
@@ -80,7 +80,7 @@ def test_documents_that_are_not_meant_are_not_judged(site: Site) -> None:
     other.transform = type(site.transform)(
         field_map=site.transform.field_map,
         profile=site.transform.profile,
-        keys=site.transform.keys,
+        keys=site.keys,
         partitions=frozenset({"w2"}),
     )
     proof = prove(other.collection, [note()])
@@ -102,7 +102,7 @@ def test_known_plaintext_is_found_wherever_it_is_left(site: Site) -> None:
 def test_the_digest_taken_before_is_that_of_what_opens_after(site: Site) -> None:
     plain = [note(1), note(2, body=7), note(3, "bob", body=None)]
     site.prepare(*plain)
-    keys = site.transform.keys
+    keys = site.keys
     before = prove(site.collection, plain, keys=keys)
     after = prove(site.collection, site.encrypt(*plain), keys=keys)
     assert not before.holds
@@ -123,7 +123,7 @@ def test_the_digest_taken_before_is_that_of_what_opens_after(site: Site) -> None
 )
 def test_any_difference_gives_another_digest(site: Site, other: bytes) -> None:
     site.prepare(note(), other)
-    keys = site.transform.keys
+    keys = site.keys
     digests = [prove(site.collection, [data], keys=keys).fields["body"].digest for data in (note(1), other)]
     assert digests[0] != digests[1]
     assert digests[0].values == digests[1].values
@@ -131,7 +131,7 @@ def test_any_difference_gives_another_digest(site: Site, other: bytes) -> None:
 
 def test_without_a_key_at_hand_there_is_no_digest(site: Site) -> None:
     site.prepare(note())
-    keys = site.transform.keys
+    keys = site.keys
     locked = KeySet(scopes=keys.scopes, opening={}, sealing=keys.sealing, mek_versions=1)
     assert prove(site.collection, [note()], keys=locked).fields["body"].digest == ValueDigest()
 
@@ -141,7 +141,7 @@ def test_without_a_key_at_hand_there_is_no_digest(site: Site) -> None:
 def test_proofs_of_parts_add_up_to_that_of_the_whole_in_any_order(order: list[int], size: int) -> None:
     site = Site()
     documents = [*site.encrypt(*[note(at, f"o{at % 2}") for at in range(5)]), note(5)]
-    keys = site.transform.keys
+    keys = site.keys
     whole = prove(site.collection, documents, keys=keys)
     total = Proof()
     for at in range(0, 6, size):

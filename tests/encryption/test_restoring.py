@@ -20,7 +20,7 @@ ALL = RecoveryScope(manifest_sha256=Sha256("a" * 64), collections=(NOTES,))
 
 
 def restoring(site: Site, scope: RecoveryScope = ALL) -> Restoring:
-    return Restoring(field_map=MAP, profile=site.transform.profile, scope=scope, keys=site.transform.keys)
+    return Restoring(field_map=MAP, profile=site.transform.profile, scope=scope, keys=site.keys)
 
 
 @pytest.mark.parametrize("profile", list(Profile))
@@ -54,7 +54,7 @@ def test_out_of_scope_nothing_is_opened() -> None:
 def test_a_locked_key_and_an_unmapped_collection_are_said() -> None:
     site = Site()
     sealed = site.encrypt(note(1))
-    keys = with_changes(site.transform.keys, opening={})
+    keys = with_changes(site.keys, opening={})
     with pytest.raises(KeyUnusableError, match="is locked"):
         restore(with_changes(restoring(site), keys=keys), site.collection, sealed)
     with pytest.raises(UsageError, match=r"does not name app\.other"):

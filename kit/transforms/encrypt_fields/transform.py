@@ -19,7 +19,7 @@ from kit.encryption import counting
 from kit.encryption.aead import IvSource, RandomIv, SyntheticIv
 from kit.encryption.envelope import Profile
 from kit.encryption.field_map import FieldMap
-from kit.encryption.key_set import NO_KEYS, KeySet
+from kit.encryption.key_set import NO_KEYS, KeySource
 from kit.encryption.mapped import MappedCollection, MappedDocument, MappedValue, Standing, State, read
 from kit.encryption.opening import CollectionKeys, DocumentKeys, document_name, in_document, in_field
 from kit.encryption.preparation import Needs, needs_of
@@ -57,7 +57,7 @@ class EncryptFields:
 
     field_map: FieldMap
     profile: Profile
-    keys: KeySet = field(default=NO_KEYS, repr=False)
+    keys: KeySource = field(default=NO_KEYS, repr=False)
     """Given by the run itself, once it knows for whom they are needed (``kit.ops.keying``)."""
     iv: IvSource = field(default=SyntheticIv(), repr=False)
     partitions: frozenset[str] | None = None
@@ -138,7 +138,7 @@ class _Run:
     def __init__(self, transform: EncryptFields, collection: MappedCollection) -> None:
         self._transform = transform
         self._collection = collection
-        self._keys = CollectionKeys(collection, transform.keys)
+        self._keys = CollectionKeys(collection, transform.keys.key_set())
         # Documents whose values came out alike share one mapping: most do, and the engine only reads it.
         self._counts: dict[tuple[str, ...], Mapping[str, int]] = {}
         name = collection.place.name

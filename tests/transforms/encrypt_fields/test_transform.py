@@ -51,7 +51,7 @@ def opened(site: Site, data: bytes) -> bytes:
         mapped = read(data, collection)
         value = mapped.value(field)
         if value.envelope is not None:
-            keys = CollectionKeys(collection, site.transform.keys)
+            keys = CollectionKeys(collection, site.keys)
             got = DocumentKeys(keys, mapped).open(field, value.envelope)
             assert got is not None
             data = replace(data, field.path.steps, got.kind, got.value)
@@ -205,7 +205,7 @@ def test_the_digest_counted_on_the_way_is_that_of_the_proof_before_and_after(sit
             total.update(dict(change.sums))
         for path in ("body", "meta.title"):
             values, sums = (total[counter(name, NOTES, path)] for name in (DIGEST_VALUES, DIGEST_TOTAL))
-            proven = prove(site.collection, sealed, keys=site.transform.keys).fields[path].digest
+            proven = prove(site.collection, sealed, keys=site.keys).fields[path].digest
             assert ValueDigest.of_sums(values, sums) == proven
 
 
@@ -474,7 +474,7 @@ def test_raw_linkset_runs_first(names: list[str]) -> None:
 def test_a_canary_is_sealed_and_opened_under_every_key(site: Site) -> None:
     site.provide({scope("ada"): 1, scope("bob"): 1})
     (entry,) = MAP.collections
-    keys = site.transform.keys
+    keys = site.keys
     wrong = {dek_id: with_changes(key, secret=bytes(32)) for dek_id, key in keys.opening.items()}
 
     def tried(owners: list[str], stored: KeySet | None = None) -> int:
@@ -493,7 +493,7 @@ def test_a_canary_is_sealed_and_opened_under_every_key(site: Site) -> None:
 def test_a_reference_document_of_the_live_writer_opens(profile: Profile) -> None:
     site = Site(profile)
     (sealed,) = site.encrypt(note(body=None))
-    keys = site.transform.keys
+    keys = site.keys
     assert check_reference(site.collection, sealed, keys) == 1
     other = Site(Profile.COMPAT if profile is Profile.BOUND else Profile.BOUND)
     with pytest.raises(EnvelopeError, match="where the profile is"):
@@ -511,9 +511,9 @@ def test_a_reference_document_of_the_live_writer_opens(profile: Profile) -> None
 
 def test_a_locked_envelope_is_left_alone(site: Site) -> None:
     (sealed,) = site.encrypt(note())
-    keys = site.transform.keys
+    keys = site.keys
     site.transform = with_changes(
         site.transform, keys=KeySet(scopes=keys.scopes, opening={}, sealing=keys.sealing, mek_versions=1)
     )
     assert site.apply(sealed)[0].outcome == "unchanged"
-    assert prove(site.collection, [sealed], keys=site.transform.keys).fields["body"].locked == 1
+    assert prove(site.collection, [sealed], keys=site.keys).fields["body"].locked == 1

@@ -83,8 +83,8 @@ def write_new(path: Path | str, data: bytes, mode: int, *, what: str) -> None:
         raise OutputError(f"cannot write the {what}: {error.strerror}", where=str(path)) from error
 
 
-def replace(path: Path | str, data: bytes, *, what: str) -> None:
-    """Put ``data`` at ``path`` with mode 0600, so that any reader sees the old file or the new one, whole.
+def replace(path: Path | str, data: bytes, *, what: str, mode: int = 0o600) -> None:
+    """Put ``data`` at ``path``, so that any reader sees the old file or the new one, whole.
 
     Raises:
         OutputError: It cannot be written; the old file is as it was.
@@ -94,7 +94,7 @@ def replace(path: Path | str, data: bytes, *, what: str) -> None:
     try:
         # What a crashed run left there, possibly with another owner's mode, is not written into but made anew.
         beside.unlink(missing_ok=True)
-        _fill(os.open(beside, _CREATE, 0o600), data)
+        _fill(os.open(beside, _CREATE, mode), data)
         beside.rename(target)
         _sync_folder(target.parent)
     except OSError as error:

@@ -21,8 +21,8 @@ from kit.reports.spelling import is_shown, printable
 from kit.reports.verdicts import SCHEMA_VERSION, error_json
 
 
-def print_report(lines: Iterable[str], document: Mapping[str, Any], *, as_json: bool) -> None:
-    """Print a report on standard output, as text or as JSON.
+def print_report(lines: Iterable[str], document: Mapping[str, Any], *, as_json: bool, aside: bool = False) -> None:
+    """Print a report on standard output, as text or as JSON; ``aside``, on standard error: something else is there.
 
     Raises:
         OutputError: Standard output takes no more, for another reason than that its reader went away.
@@ -30,7 +30,12 @@ def print_report(lines: Iterable[str], document: Mapping[str, Any], *, as_json: 
     if as_json:
         _write(json_text(document))
         return
-    _write("\n".join(printable(line) for line in lines))
+    text = "\n".join(printable(line) for line in lines)
+    if aside:
+        with contextlib.suppress(OSError):
+            click.echo(text, err=True)
+    else:
+        _write(text)
 
 
 def print_bytes(data: bytes) -> None:

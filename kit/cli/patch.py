@@ -25,10 +25,11 @@ from kit.cli.options import (
 )
 from kit.cli.output import print_error, print_report, print_warning
 from kit.cli.progress import progress_option, progressing
+from kit.cli.recording import recording, recording_options
 from kit.cli.trusting import anchor, moment, policy_option, time_option
 from kit.engine.progress import Progress
 from kit.ops.jobs import Completion, abandon
-from kit.ops.patch import Output, PatchRequest, patch, plan, resume
+from kit.ops.patch import Output, PatchReport, PatchRequest, patch, plan, resume
 from kit.reports.jobs import abandonment_json, abandonment_lines, completion_json, completion_lines
 from kit.reports.patches import patch_json, patch_lines
 
@@ -59,6 +60,10 @@ def _what_options(command: Callable[..., Any]) -> Callable[..., Any]:
                 envvar="SOURCE_DATE_EPOCH",
                 help="Time of the new generation, RFC 3339 UTC or seconds; the clock by default.",
             ),
+            click.option(
+                "--rollback-note", metavar="TEXT", help="How to go back; needed to encrypt, signed with the provenance."
+            ),
+            recording_options,
             reading_options,
             progress_option,
             json_option,
@@ -86,14 +91,22 @@ def plan_command(
     Examples:
       kit plan offline-kit.tar.zst --trusted-key publisher.pub.pem
       kit plan offline-kit.tar.zst --trusted-key publisher.pub.pem --migration 20251031_raw_linkset --tenant acme
+      kit plan offline-kit.tar.zst --trusted-key publisher.pub.pem --record release.json
     """
     signers = [private_key(path, passphrase_fd) for path in signing_keys]
-    with progressing(what.pop("progress_mode")) as progress:
-        report = plan(_request(kit, None, progress, keeps_backup=True, **what), signers)
-    print_report(patch_lines(report), patch_json(report), as_json=as_json)
+    with (
+        recording("plan", what.pop("record"), what.pop("metrics"), as_json=as_json) as run,
+        progressing(what.pop("progress_mode"), run.log) as progress,
+    ):
+        request = _request(kit, progress, keeps_backup=True, **what)
+        run.begin(request)
+        report = plan(request, signers)
+        code = exit_code(report.stops[0]) if report.stops else OK
+        run.end(report, code)
+        print_report(patch_lines(report), patch_json(report), as_json=as_json, aside=run.takes_standard_output)
     for stop in report.stops:
         print_error(stop, exit_code(stop), as_json=False)
-    return exit_code(report.stops[0]) if report.stops else OK
+    return code
 
 
 @click.command("patch")
@@ -105,7 +118,6 @@ def plan_command(
 @passphrase_option
 @click.option("--operator", metavar="NAME", help="Who does this, for the signed provenance.")
 @click.option("--environment", "place", metavar="NAME", help="Where it is done, for the signed provenance.")
-@click.option("--rollback-note", metavar="TEXT", help="How to go back; needed to encrypt, signed with the provenance.")
 @click.option("--resume", "again", is_flag=True, help="Go on with an interrupted run; all else as it was given then.")
 @click.option("--abandon", "give_up", is_flag=True, help="Remove what an interrupted run left; the kit stays as it is.")
 @_what_options
@@ -118,7 +130,6 @@ def patch_command(
     passphrase_fd: int | None,
     operator: str | None,
     place: str | None,
-    rollback_note: str | None,
     again: bool,
     give_up: bool,
     as_json: bool,
@@ -136,6 +147,7 @@ def patch_command(
       kit patch kit.tar.zst -o patched.tar.zst --trusted-key publisher.pub.pem --signing-key site.pem
       kit patch kit.tar.zst --in-place --trusted-key publisher.pub.pem --signing-key site.pem
       kit patch kit.tar.zst --in-place --trusted-key publisher.pub.pem --signing-key site.pem --migration job.json
+        --record release.json --metrics kit.prom --operator "A. Keeper" --environment harbour
       kit patch kit.tar.zst --in-place --trust policy.json --signing-key ada.pem --signing-key bob.pem
       kit patch kit.tar.zst -o sealed.tar.zst --trusted-key publisher.pub.pem --signing-key site.pem
         --transform encrypt-fields --field-map concelier --keyring site.keyring --rollback-note "kit.tar.zst is kept"
@@ -151,8 +163,11 @@ def patch_command(
         if text == "":
             raise click.UsageError(f"{name} is empty; leave it away where there is nothing to say")
     key, *cosigners = (private_key(path, passphrase_fd) for path in signing_keys)
-    with progressing(what.pop("progress_mode")) as progress:
-        request = _request(kit, rollback_note, progress, keeps_backup=not no_backup, **what)
+    with (
+        recording("resume" if again else "patch", what.pop("record"), what.pop("metrics"), as_json=as_json) as run,
+        progressing(what.pop("progress_mode"), run.log) as progress,
+    ):
+        request = _request(kit, progress, keeps_backup=not no_backup, **what)
         destination = Output(
             path=output,
             key=key,
@@ -161,11 +176,17 @@ def patch_command(
             operator=operator,
             place=place,
         )
+        run.begin(request, destination)
         report = resume(request, destination) if again else patch(request, destination)
+        run.end(report)
+        _show(report, as_json=as_json, aside=run.takes_standard_output)
+
+
+def _show(report: PatchReport | Completion, *, as_json: bool, aside: bool) -> None:
     if isinstance(report, Completion):
-        print_report(completion_lines(report), completion_json(report), as_json=as_json)
+        print_report(completion_lines(report), completion_json(report), as_json=as_json, aside=aside)
         return
-    print_report(patch_lines(report), patch_json(report), as_json=as_json)
+    print_report(patch_lines(report), patch_json(report), as_json=as_json, aside=aside)
     for obligation in report.base.obligations:
         if obligation.error is not None:
             print_warning(f"warning: unverified base: {obligation.error}")
@@ -182,10 +203,10 @@ def _check_together(output: Path | None, *, in_place: bool, no_backup: bool, bot
 
 def _request(
     kit: Path,
-    note: str | None,
     progress: Progress,
     *,
     keeps_backup: bool,
+    rollback_note: str | None,
     trusted_keys: tuple[Path, ...],
     policy: Path | None,
     at: str | None,
@@ -208,7 +229,7 @@ def _request(
     time = moment(created_at, "--created-at")
     return PatchRequest(
         kit=kit,
-        migration=asked(what, encryption, note, keeps_backup=keeps_backup),
+        migration=asked(what, encryption, rollback_note, keeps_backup=keeps_backup),
         keying=encryption.keying(time),
         trusted=None if insecure_unverified_base else trusted(trusted_keys),
         trust=anchor(policy, moment(at)),

@@ -38,11 +38,7 @@ def patch_json(report: PatchReport) -> dict[str, Any]:
             {"name": t.name, "version": t.version, "parametersSha256": str(parameters_digest(t))}
             for t in report.transforms
         ],
-        "changed": report.changed,
-        "collections": [_member_json(change) for _, change in sorted(report.rewrite.members.items())],
-        "outcomes": _nested(report.rewrite.outcomes),
-        "counts": _nested(_of_transforms(report.rewrite.counts)),
-        "fields": [counts.to_json() for counts in _field_counts(report.rewrite)],
+        **counts_json(report),
         "findings": [
             {
                 "member": str(path),
@@ -64,6 +60,17 @@ def patch_json(report: PatchReport) -> dict[str, Any]:
         "outputSha256": str(report.output_sha256) if report.output_sha256 else None,
         "backup": str(report.backup) if report.backup else None,
         "tempBytes": report.temp_bytes,
+    }
+
+
+def counts_json(report: PatchReport) -> dict[str, Any]:
+    """Give what was counted, without naming a document: the same of a plan and of the patch it foretells."""
+    return {
+        "changed": report.changed,
+        "collections": [_member_json(change) for _, change in sorted(report.rewrite.members.items())],
+        "outcomes": _nested(report.rewrite.outcomes),
+        "counts": _nested(_of_transforms(report.rewrite.counts)),
+        "fields": [counts.to_json() for counts in _field_counts(report.rewrite)],
     }
 
 

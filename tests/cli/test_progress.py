@@ -12,7 +12,8 @@ import pytest
 from jsonschema import Draft202012Validator
 from rich.console import Console
 
-from kit.cli.progress import Display, JsonLines, Lines, Screen, Several, progressing
+from kit.cli.display import Display, Screen
+from kit.cli.progress import JsonLines, Lines, Several, progressing
 from kit.engine.progress import SILENCE, Advanced, BatchDone, Event, PassDone, PassStarted, Stage
 from tests.cli.terminal import Terminal
 from tests.end_to_end import kits

@@ -1,0 +1,44 @@
+"""Which commit this program was built from, as far as that can be told without running anything."""
+
+from __future__ import annotations
+
+import re
+from contextlib import suppress
+from pathlib import Path
+
+_COMMIT = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
+_STAMP = "COMMIT"
+"""A file in the package that whoever builds it may write the commit to."""
+
+
+def tool_commit(package: Path = Path(__file__).parents[1]) -> str | None:
+    """Give the commit: the stamp in the package, else the checkout it lies in; None where there is neither.
+
+    A checkout says what was checked out, not whether files were changed since.
+    """
+    with suppress(OSError):
+        return _hexadecimal((package / _STAMP).read_text(encoding="ascii", errors="replace"))
+    with suppress(OSError):
+        return _checked_out(package.parent / ".git")
+    return None
+
+
+def _checked_out(git: Path) -> str | None:
+    """Read HEAD of a repository, or of one of its worktrees (gitrepository-layout(5))."""
+    if git.is_file():
+        git = git.parent / git.read_text(encoding="utf-8").removeprefix("gitdir:").strip()
+    head = (git / "HEAD").read_text(encoding="ascii", errors="replace").strip()
+    if not head.startswith("ref: "):
+        return _hexadecimal(head)
+    name = head.removeprefix("ref: ")
+    common = git
+    with suppress(OSError):
+        common = git / (git / "commondir").read_text(encoding="utf-8").strip()
+    with suppress(OSError):
+        return _hexadecimal((common / name).read_text(encoding="ascii", errors="replace"))
+    packed = (common / "packed-refs").read_text(encoding="utf-8", errors="replace")
+    return next((_hexadecimal(line.split()[0]) for line in packed.splitlines() if line.endswith(f" {name}")), None)
+
+
+def _hexadecimal(text: str) -> str | None:
+    return text.strip() if _COMMIT.fullmatch(text.strip()) else None

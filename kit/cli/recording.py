@@ -1,0 +1,196 @@
+"""``--record`` and ``--metrics``: what is left of a run for those who were not there, however it ended.
+
+Both files are replaced whole, also when the run fails, is stopped by a rule, or is interrupted. Where they cannot be
+written, a run that went well ends with exit code 74 and one that failed with its own.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from kit import secret_files
+from kit.archive import read_small
+from kit.cli.commit import tool_commit
+from kit.cli.exit_codes import OK, exit_code
+from kit.cli.options import FILE
+from kit.cli.output import print_report, print_warning
+from kit.encryption import load
+from kit.errors import InterruptedRunError, KitError, OutputError, UsageError
+from kit.ops.jobs import Completion
+from kit.ops.patching import Output, PatchReport, PatchRequest
+from kit.reports.metrics import RunFacts, metrics_text
+from kit.reports.releases import Attempt, release_record, same_job
+from kit.reports.runs import RunLog
+from kit.values import Timestamp, strict_json
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+STANDARD_OUTPUT = "-"
+_MODE = 0o644
+_LARGEST = 64 * 1024 * 1024
+
+
+def recording_options(command: Command) -> Command:
+    """--record and --metrics."""
+    for option in reversed(
+        (
+            click.option(
+                "--record",
+                type=FILE,
+                metavar="F",
+                help="Write the release record here, also of a run that fails; a patch goes on with a plan's.",
+            ),
+            click.option(
+                "--metrics",
+                metavar="F",
+                help="Write metrics here as OpenMetrics text, also of a run that fails; - is standard output.",
+            ),
+        )
+    ):
+        command = option(command)
+    return command
+
+
+class Recording:
+    """What is told of a run while it goes; see :func:`recording`."""
+
+    def __init__(self, command: str, record: Path | None, metrics: str | None) -> None:
+        self.log = RunLog(clock=time.monotonic)
+        self._command = command
+        self._record = record
+        self._metrics = metrics
+        self._began = time.monotonic()
+        self._start = Timestamp(int(time.time()))
+        self._asked: tuple[PatchRequest, Output | None] | None = None
+        self._known: dict[str, Any] | None = None
+        self._report: PatchReport | Completion | None = None
+        self._code = OK
+
+    @property
+    def takes_standard_output(self) -> bool:
+        """Whether metrics go where the report would."""
+        return self._metrics == STANDARD_OUTPUT
+
+    def begin(self, request: PatchRequest, output: Output | None = None) -> None:
+        """Say what is run; from here on something is written.
+
+        Raises:
+            UsageError: A file would be inside of the kit, or the record is of another job.
+            OutputError: A file could not be written.
+            ContentError: What is at the record's place is no record.
+        """
+        for path in (self._record, Path(self._metrics) if self._metrics not in {None, STANDARD_OUTPUT} else None):
+            if path is not None:
+                _require_writable(path, request.kit)
+        if self._record is not None:
+            data = read_small(self._record, at_most=_LARGEST)
+            migration = request.described(output.rollback_note if output is not None else None)
+            self._known = same_job(data, request, migration, where=str(self._record)) if data is not None else None
+        self._asked = request, output
+
+    def end(self, report: PatchReport | Completion, code: int = OK) -> None:
+        """Say what came of it."""
+        self._report, self._code = report, code
+
+    def write(self, error: KitError | None) -> None:
+        """Write both files, where they were asked for and the run began.
+
+        Raises:
+            OutputError: One cannot be written.
+        """
+        if self._asked is None:
+            return
+        self.log.finish()
+        code = exit_code(error) if error is not None else self._code
+        if self._metrics is not None:
+            self._write_metrics(self._metrics, self._asked[0], code)
+        if self._record is not None:
+            self._write_record(self._record, *self._asked, error, code)
+
+    def _write_metrics(self, place: str, request: PatchRequest, code: int) -> None:
+        migration = request.described()
+        report = self._report
+        counted = report if isinstance(report, PatchReport) else None
+        facts = RunFacts(
+            command=self._command,
+            migration=migration.id,
+            migration_sha256=migration.sha256.hex,
+            seconds=time.monotonic() - self._began,
+            exit_code=code,
+            base_bytes=counted.stored_bytes if counted is not None else None,
+            output_bytes=report.output_bytes if report is not None else None,
+            temp_bytes=counted.temp_bytes if counted is not None else None,
+        )
+        text = metrics_text(self.log, facts)
+        if place == STANDARD_OUTPUT:
+            print_report(text.splitlines(), {}, as_json=False)
+        else:
+            secret_files.replace(place, text.encode(), what="metrics", mode=_MODE)
+
+    def _write_record(
+        self, place: Path, request: PatchRequest, output: Output | None, error: KitError | None, code: int
+    ) -> None:
+        attempt = Attempt(
+            command=self._command,
+            start=self._start,
+            end=Timestamp(int(time.time())),
+            seconds=time.monotonic() - self._began,
+            exit_code=code,
+            report=self._report,
+            error=error,
+        )
+        keyring = None
+        if request.keying is not None and request.keying.keyring is not None:
+            with suppress(KitError):  # a keyring that cannot be read has ended the run, and is its error
+                keyring = load(request.keying.keyring)
+        document = release_record(self._known, request, output, attempt, commit=tool_commit(), keyring=keyring)
+        secret_files.replace(place, strict_json.canonical(document), what="release record", mode=_MODE)
+
+
+@contextmanager
+def recording(command: str, record: Path | None, metrics: str | None, *, as_json: bool) -> Iterator[Recording]:
+    """Give the recording of a command, and write it when the command ends, however that is.
+
+    Raises:
+        UsageError: Two documents would be on standard output.
+    """
+    if metrics == STANDARD_OUTPUT and as_json:
+        raise click.UsageError("--metrics - and --json exclude each other: both are for standard output")
+    run = Recording(command, record, metrics)
+    try:
+        yield run
+    except BaseException as error:
+        try:
+            run.write(_as_kit_error(error))
+        except KitError as second:
+            # The first failure is the one that counts.
+            print_warning(f"error: {second}")
+        raise
+    run.write(None)
+
+
+def _as_kit_error(error: BaseException) -> KitError:
+    if isinstance(error, KitError):
+        return error
+    if isinstance(error, KeyboardInterrupt | EOFError | click.Abort):
+        return InterruptedRunError("interrupted; the kit is as it was")
+    if isinstance(error, click.ClickException):
+        return UsageError(error.format_message())
+    return KitError(f"internal error: {type(error).__name__}: {error}")
+
+
+def _require_writable(path: Path, kit: Path) -> None:
+    if path.resolve().is_relative_to(kit.resolve()):
+        # A member more would break the closed world of an unpacked kit; and the kit itself is no place for a record.
+        raise UsageError("is the kit, or inside of it", where=str(path), hint="write it beside the kit")
+    if not os.access(path.parent, os.W_OK | os.X_OK) or path.is_dir():
+        raise OutputError(
+            "cannot be written there", where=str(path), hint="name a file in a folder that can be written"
+        )

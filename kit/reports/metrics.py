@@ -1,0 +1,139 @@
+"""Metrics of a run as OpenMetrics text: schemas/metrics.md.
+
+Printed by ``prometheus-client`` from families of our own, without its process-wide registry and without the times of
+creation it would add: the text is a function of what is counted.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from kit.reports.runs import RunLog
+from kit.reports.spelling import printable
+from kit.version import VERSION
+
+if TYPE_CHECKING:
+    from prometheus_client.core import Metric
+
+_RAW_LINKSET = "raw-linkset"
+_MISSING = frozenset({"unresolvable", "not-selected"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunFacts:
+    """What metrics say of a run besides what its log counted."""
+
+    command: str
+    migration: str
+    migration_sha256: str
+    seconds: float
+    exit_code: int
+    base_bytes: int | None = None
+    output_bytes: int | None = None
+    temp_bytes: int | None = None
+
+
+def metrics_text(log: RunLog, facts: RunFacts) -> str:
+    """Print the metrics of a run that has ended, well or not."""
+    # A tenth of a second to import, which only a run that is measured should pay.
+    from prometheus_client import CollectorRegistry  # noqa: PLC0415
+    from prometheus_client.openmetrics.exposition import generate_latest  # noqa: PLC0415
+
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(_Families(log, facts))
+    text: bytes = generate_latest(registry)  # type: ignore[no-untyped-call]
+    return text.decode()
+
+
+class _Families:
+    """A collector over one run."""
+
+    def __init__(self, log: RunLog, facts: RunFacts) -> None:
+        self._log = log
+        self._facts = facts
+
+    def collect(self) -> Iterator[Metric]:
+        """Give every family; samples sorted by their labels."""
+        yield from self._documents()
+        yield from self._passes()
+        yield from self._run()
+
+    def _documents(self) -> Iterator[Metric]:
+        missing: Counter[str] = Counter()
+        for (tenant, _, transform, outcome), count in self._log.documents.items():
+            if transform == _RAW_LINKSET:
+                missing[tenant] += count if outcome in _MISSING else 0
+        yield _counter(
+            "concelier_migrations_documents_processed",
+            "Documents of the rewriting pass, by what became of them.",
+            ("tenant", "collection", "transform", "outcome"),
+            self._log.documents,
+        )
+        yield _counter(
+            "raw_linkset_missing",
+            "Observations that went through the pass and are still without rawLinkset.",
+            ("tenant",),
+            {(tenant,): count for tenant, count in missing.items()},
+        )
+
+    def _passes(self) -> Iterator[Metric]:
+        passes = {(stage.value,): log for stage, log in self._log.passes.items()}
+        label = ("stage",)
+        documents = {key: log.documents for key, log in passes.items()}
+        read = {key: log.bytes for key, log in passes.items()}
+        seconds = {key: round(log.seconds, 6) for key, log in passes.items()}
+        yield _counter("kit_pass_documents", "Documents that a pass over the kit looked at.", label, documents)
+        yield _counter("kit_pass_bytes", "Bytes of members that a pass read.", label, read)
+        yield _counter("kit_pass_seconds", "Time that a pass took.", label, seconds)
+        peaks = {key: log.queue_peak for key, log in passes.items()}
+        peak_bytes = {key: log.queue_peak_bytes for key, log in passes.items()}
+        yield _gauge("kit_queue_peak_pieces", "Pieces of work waiting or worked on at once, at most.", label, peaks)
+        yield _gauge("kit_queue_peak_bytes", "Bytes of input of those, at most.", label, peak_bytes)
+
+    def _run(self) -> Iterator[Metric]:
+        facts = self._facts
+        names = ("command", "migration", "migration_sha256", "version")
+        labels = (facts.command, facts.migration, facts.migration_sha256, VERSION)
+        yield _info("kit_run", "Which run this was.", dict(zip(names, labels, strict=True)))
+        yield _gauge("kit_run_seconds", "Time that the command took.", (), {(): round(facts.seconds, 6)})
+        yield _gauge("kit_run_exit_code", "How it ended; 0 is well.", (), {(): facts.exit_code})
+        sizes = (
+            ("kit_base_bytes", "Size of the kit as it was.", facts.base_bytes),
+            ("kit_output_bytes", "Size of the new kit.", facts.output_bytes),
+            ("kit_temp_bytes", "Room that the run needed beside the output.", facts.temp_bytes),
+        )
+        for name, told, size in sizes:
+            if size is not None:
+                yield _gauge(name, told, (), {(): size})
+
+
+def _counter(name: str, told: str, labels: tuple[str, ...], samples: Mapping[Any, float]) -> Metric:
+    from prometheus_client.core import CounterMetricFamily  # noqa: PLC0415
+
+    family = CounterMetricFamily(name, told, labels=labels)
+    for values, count in sorted(samples.items()):
+        family.add_metric(_shown(values), count)
+    return family
+
+
+def _gauge(name: str, told: str, labels: tuple[str, ...], samples: Mapping[Any, float]) -> Metric:
+    from prometheus_client.core import GaugeMetricFamily  # noqa: PLC0415
+
+    family = GaugeMetricFamily(name, told, labels=labels)
+    for values, size in sorted(samples.items()):
+        family.add_metric(_shown(values), size)
+    return family
+
+
+def _info(name: str, told: str, value: dict[str, str]) -> Metric:
+    from prometheus_client.core import InfoMetricFamily  # noqa: PLC0415
+
+    return InfoMetricFamily(name, told, value=value)
+
+
+def _shown(values: tuple[str, ...]) -> list[str]:
+    """Spell what a terminal would obey: names are a kit's, and metrics may be on standard output."""
+    return [printable(value) for value in values]

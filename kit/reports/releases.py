@@ -1,0 +1,194 @@
+"""The release record: what an auditor is shown of a job, dry run and live run in one file (schemas/release-record.md).
+
+A plan begins it, each run of a patch adds its attempt, also one that failed. Laws: it has counts, digests, names and
+times, never a secret, never a value of a document; the record of another job is never written into.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import PurePath
+from typing import Any
+
+from kit.encryption import KeyringFile
+from kit.errors import ContentError, KitError, UsageError
+from kit.migrations import Migration
+from kit.ops.jobs import Completion
+from kit.ops.patching import Output, PatchReport, PatchRequest
+from kit.reports.patches import counts_json
+from kit.reports.verdicts import error_json
+from kit.values import Limits, Sha256, Timestamp, strict_json
+from kit.version import TOOL, VERSION
+
+SCHEMA_VERSION = "1"
+
+
+class Outcome(enum.StrEnum):
+    """How an attempt ended."""
+
+    PLANNED = "planned"
+    CHANGED = "changed"
+    UNCHANGED = "unchanged"
+    COMPLETED = "completed"
+    """An interrupted run had finished; only names were left to change."""
+    STOPPED = "stopped"
+    """By a stop rule; nothing was changed."""
+    FAILED = "failed"
+    INTERRUPTED = "interrupted"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """One run of a command, from the outside."""
+
+    command: str
+    """``plan``, ``patch`` or ``resume``."""
+    start: Timestamp
+    end: Timestamp
+    seconds: float
+    exit_code: int
+    report: PatchReport | Completion | None = None
+    error: KitError | None = None
+
+    @property
+    def outcome(self) -> Outcome:
+        """How it ended."""
+        if self.error is not None:
+            return _ENDS.get(self.exit_code, Outcome.FAILED)
+        if isinstance(self.report, Completion):
+            return Outcome.COMPLETED
+        if self.report is None or not self.report.live:
+            return Outcome.STOPPED if self.exit_code else Outcome.PLANNED
+        return Outcome.CHANGED if self.report.changed else Outcome.UNCHANGED
+
+
+_ENDS = {12: Outcome.STOPPED, 130: Outcome.INTERRUPTED}
+
+
+def release_record(
+    known: Mapping[str, Any] | None,
+    request: PatchRequest,
+    output: Output | None,
+    attempt: Attempt,
+    *,
+    commit: str | None,
+    keyring: KeyringFile | None,
+) -> dict[str, Any]:
+    """Give the record after ``attempt``; ``known`` is what :func:`same_job` let pass of the file that is there."""
+    before: Mapping[str, Any] = known or {}
+    migration = request.described(output.rollback_note if output is not None else None)
+    report = attempt.report
+    planned = isinstance(report, PatchReport) and not report.live
+    dry = counts_json(report) if isinstance(report, PatchReport) and not report.live else before.get("dryRun")
+    live = counts_json(report) if isinstance(report, PatchReport) and report.live else before.get("live")
+    return {
+        "schemaVersion": SCHEMA_VERSION,
+        "migration": {"id": migration.id, "kind": migration.kind.value, "sha256": migration.sha256.hex},
+        "kit": str(request.kit),
+        "createdAt": str(request.created_at),
+        "operator": output.operator if output is not None else before.get("operator"),
+        "environment": output.place if output is not None else before.get("environment"),
+        "keyProvider": _key_provider(output, keyring) if output is not None else before.get("keyProvider"),
+        "base": _base(report) if isinstance(report, PatchReport) else before.get("base"),
+        "dryRun": dry,
+        "live": live,
+        "result": _result(report) if report is not None and not planned else before.get("result"),
+        "rollback": {"decision": migration.rollback.decision.value, "note": migration.rollback.note},
+        "backup": _backup(report) if report is not None and not planned else before.get("backup"),
+        "attempts": [*before.get("attempts", ()), _attempt_json(attempt, commit)],
+    }
+
+
+def same_job(data: bytes, request: PatchRequest, migration: Migration, *, where: str) -> dict[str, Any]:
+    """Read a record that is there, of this very job.
+
+    Raises:
+        ContentError: It is no release record of this version.
+        UsageError: It is the record of another job: another kit, or another migration.
+    """
+    found = strict_json.parse(data, limits=Limits(), where=where)
+    is_record = isinstance(found, dict) and found.get("schemaVersion") == SCHEMA_VERSION
+    if not is_record or not isinstance(found.get("attempts"), list) or not isinstance(found.get("migration"), dict):
+        raise ContentError("is there and is no release record", where=where, hint="name another place for --record")
+    was = found["migration"].get("sha256"), PurePath(str(found.get("kit"))).name
+    if was != (migration.sha256.hex, request.kit.name):
+        raise UsageError(
+            "is the record of another job: of another kit, or of another migration",
+            where=where,
+            hint="a record goes with one kit and one migration; name another place for --record",
+        )
+    return dict(found)
+
+
+def _attempt_json(attempt: Attempt, commit: str | None) -> dict[str, Any]:
+    return {
+        "command": attempt.command,
+        "tool": {"name": TOOL, "version": VERSION, "commit": commit},
+        "start": str(attempt.start),
+        "end": str(attempt.end),
+        "seconds": round(attempt.seconds, 3),
+        "outcome": attempt.outcome.value,
+        "exitCode": attempt.exit_code,
+        "error": error_json(attempt.error) if attempt.error is not None else None,
+    }
+
+
+def _key_provider(output: Output, keyring: KeyringFile | None) -> dict[str, Any]:
+    encryption = None
+    if keyring is not None:
+        newest = keyring.keyring.meks[-1]
+        encryption = {
+            "keyring": str(keyring.path),
+            "provider": newest.record.provider,
+            "masterKeyVersion": newest.version,
+        }
+    return {
+        "signing": [
+            {"provider": "file", "keyId": key.public.key_id, "algorithm": key.public.algorithm.value}
+            for key in output.keys
+        ],
+        "encryption": encryption,
+    }
+
+
+def _base(report: PatchReport) -> dict[str, Any]:
+    manifest = report.base.manifest
+    return {
+        "bundleId": manifest.bundle_id if manifest is not None else None,
+        "generation": manifest.generation if manifest is not None else None,
+        "manifestSha256": manifest.sha256.hex if manifest is not None else None,
+        "bytes": report.stored_bytes,
+        "sha256": _hex(report.base.archive),
+        "signers": list(report.base.signers),
+    }
+
+
+def _result(report: PatchReport | Completion) -> dict[str, Any]:
+    if isinstance(report, Completion):
+        number, manifest, key_ids = report.generation, report.manifest_sha256, report.signed_by
+    else:
+        made = report.generation
+        number, manifest, key_ids = (
+            (made.number, made.manifest_sha256, made.key_ids) if made is not None else (None, None, ())
+        )
+    return {
+        "path": str(report.output) if report.output is not None else None,
+        "bytes": report.output_bytes,
+        "sha256": _hex(report.output_sha256),
+        "generation": number,
+        "manifestSha256": _hex(manifest),
+        "signedBy": list(key_ids),
+    }
+
+
+def _backup(report: PatchReport | Completion) -> dict[str, Any] | None:
+    if report.backup is None:
+        return None
+    digest = report.base.archive if isinstance(report, PatchReport) else None
+    return {"path": str(report.backup), "sha256": _hex(digest)}
+
+
+def _hex(digest: Sha256 | None) -> str | None:
+    return digest.hex if digest is not None else None

@@ -10,12 +10,17 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
-from kit.archive.tar_headers import NAME_BYTES, ExtensionKind, TarHeader
+from kit.archive.tar_headers import LARGEST_ID, NAME_BYTES, ExtensionKind, TarHeader
 from kit.errors import ArchiveError
 
 _LENGTH = re.compile(rb"[1-9][0-9]{0,9}")
 _DECIMAL = re.compile(rb"0|[1-9][0-9]{0,18}")
 _SECONDS = re.compile(rb"([0-9]{1,18})(?:\.[0-9]*)?")
+# What other readers stop at, though none of it matters here: they must all come to the end of what is accepted.
+_TEXTS = frozenset({"uname", "gname", "comment"})
+_TIMES = frozenset({"atime", "ctime", "mtime"})
+_TIME = re.compile(rb"-?[0-9]{1,18}(?:\.[0-9]*)?")
+_ID = re.compile(rb"[0-9]{1,10}")
 _UTF8 = b"ISO-IR 10646 2000 UTF-8"
 _BODY_CHANGING = ("GNU.sparse.", "GNU.volume.", "SCHILY.realsize", "SCHILY.offset")
 _IDENTITY = frozenset({"path", "linkpath", "size"})
@@ -55,11 +60,27 @@ class Extensions:
                 self.long_link = _parse_long(data)
 
     def name_over(self, header: TarHeader) -> bytes:
-        """The member's name."""
-        return self._text_over(header.name, self.long_name, "path")
+        """The member's name.
+
+        Raises:
+            ArchiveError: Two records give it, one that was not needed contradicts the header, or only one of record
+                and header ends in the slash that makes an old file a folder.
+        """
+        name = self._text_over(header.name, self.long_name, "path")
+        if header.is_old_file and name.endswith(b"/") is not header.name.endswith(b"/"):
+            # Python decides by the header whether it is a folder, GNU tar by the record.
+            raise ArchiveError(f"is of the old kind, {header.name!r} in its header and {name!r} in a record")
+        return name
 
     def link_over(self, header: TarHeader) -> bytes:
-        """The member's link target."""
+        """The member's link target.
+
+        Raises:
+            ArchiveError: As of the name; or a GNU record gives a target to a header without one.
+        """
+        if self.long_link is not None and not header.link:
+            # libarchive asks the header whether there is a link at all.
+            raise ArchiveError("has a GNU link target in a record and none in its header")
         return self._text_over(header.link, self.long_link, "linkpath")
 
     def size_over(self, header: TarHeader) -> int:
@@ -117,7 +138,7 @@ def parse_pax(data: bytes) -> dict[str, bytes]:
             key = key_bytes.decode("utf-8")
         except UnicodeDecodeError:
             key = ""
-        if not key or not equals:
+        if not key or "\0" in key or not equals:
             raise ArchiveError(f"has a PAX record without a key at byte {at} of its PAX header")
         if key in records:
             raise ArchiveError(f"has two PAX records {key!r}")
@@ -134,8 +155,22 @@ def _check_record(key: str, value: bytes) -> None:
         raise ArchiveError(f"declares the character set {value!r}; only UTF-8 names are read")
     if key in {"path", "linkpath"} and (not value or b"\0" in value):
         raise ArchiveError(f"has an empty PAX {key}, or one with a NUL")
+    if key in _TEXTS and not _is_utf8(value):
+        raise ArchiveError(f"has a PAX {key} that is not UTF-8")
+    if key in _TIMES and not _TIME.fullmatch(value):
+        raise ArchiveError(f"has the PAX {key} {value!r}, which is no time")
+    if key in {"uid", "gid"} and not (_ID.fullmatch(value) and int(value) <= LARGEST_ID):
+        raise ArchiveError(f"has the PAX {key} {value!r}, which is no number up to {LARGEST_ID}")
     if key == "size" and not _DECIMAL.fullmatch(value):
         raise ArchiveError(f"has the PAX size {value!r}, which is no decimal number of at most 19 digits")
+
+
+def _is_utf8(value: bytes) -> bool:
+    try:
+        value.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _parse_global(data: bytes) -> dict[str, bytes]:

@@ -17,6 +17,8 @@ from kit.errors import ArchiveError
 BLOCK_BYTES = 512
 ZERO_BLOCK = bytes(BLOCK_BYTES)
 NAME_BYTES = 100
+LARGEST_ID = (1 << 32) - 2
+"""Largest owner and group: GNU tar stops at those its system cannot hold."""
 _LARGEST = (1 << 63) - 1
 """Largest size any tool here can address; base-256 fields can hold more."""
 
@@ -78,6 +80,8 @@ class TarHeader:
 
     kind: EntryKind | ExtensionKind
     layout: Layout
+    is_old_file: bool
+    """Whether its flag is NUL: a file or, as some readers have it, a folder where the name ends in a slash."""
     name: bytes
     link: bytes
     size: int
@@ -98,11 +102,13 @@ def parse_header(block: bytes) -> TarHeader:
         raise ArchiveError(f"has the unknown tar magic {block[257:265]!r}") from None
     kind = _kind(block, layout)
     for label, start, end in (("uid", 108, 116), ("gid", 116, 124), ("devmajor", 329, 337), ("devminor", 337, 345)):
-        # Blank in what v7 writes, and of no use here; but a reader that cannot parse it would stop at it.
-        _number(block[start:end], label, blank=True)
+        # Of no use here, but a reader that cannot parse it stops at it. Devices are blank in what v7 writes.
+        if _number(block[start:end], label, blank=label.startswith("dev")) > LARGEST_ID and label in {"uid", "gid"}:
+            raise ArchiveError(f"has a {label} over {LARGEST_ID}")
     return TarHeader(
         kind=kind,
         layout=layout,
+        is_old_file=block[156:157] == b"\0",
         name=_full_name(block, layout),
         link=_text(block[157:257], "linkname"),
         size=_number(block[124:136], "size"),

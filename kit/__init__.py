@@ -61,6 +61,7 @@ from kit.ops.kits import Environment
 from kit.ops.obligations import Expectation
 from kit.ops.patch import Output, PatchReport, PatchRequest, patch, plan
 from kit.ops.recover import RecoverReport, RecoverRequest, recover
+from kit.ops.rollback import RollbackReport, RollbackRequest, rollback
 from kit.ops.verify import VerifyReport, verify
 from kit.reports.verdict_page import Occasion, verdict_page
 from kit.signing import (
@@ -123,6 +124,8 @@ __all__ = [
     "RecoverReport",
     "RecoverRequest",
     "Rollback",
+    "RollbackReport",
+    "RollbackRequest",
     "RsaRecord",
     "Scope",
     "Selection",
@@ -149,6 +152,7 @@ __all__ = [
     "plan",
     "recover",
     "rewrap_keyring",
+    "rollback",
     "shipped",
     "unlock_keyring",
     "verdict_page",

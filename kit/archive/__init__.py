@@ -5,14 +5,22 @@ kits. What is written here, the strict reader of this package reads back, and so
 """
 
 from kit.archive.codecs import decoded
-from kit.archive.commit import Switch, checksum_line, copy_kit, finish, has_begun, perform, staged
+from kit.archive.commit import (
+    Switch,
+    checksum_line,
+    finish,
+    has_begun,
+    perform,
+    staged,
+)
+from kit.archive.copies import copy_kit, restored_kit, retire
 from kit.archive.destination import ArchiveDestination, CountingDestination, Destination, Slot, add_bytes
 from kit.archive.encoding import FRAME_BYTES, Frame, decode_frame, encode, encode_frame
 from kit.archive.folder_destination import FolderDestination
 from kit.archive.job import Job
 from kit.archive.journal import Note
 from kit.archive.new_folder import NewFolder
-from kit.archive.places import backup_path, require_backup_free, require_free
+from kit.archive.places import ROLLED_BACK, backup_path, require_backup_free, require_free
 from kit.archive.reader import Container, KitReader, open_kit
 from kit.archive.secret_output import SecretOutput
 from kit.archive.source import read_small
@@ -23,6 +31,7 @@ from kit.archive.tar_reader import Member
 __all__ = [
     "CHECKPOINT_BYTES",
     "FRAME_BYTES",
+    "ROLLED_BACK",
     "ArchiveDestination",
     "Container",
     "CountingDestination",
@@ -55,5 +64,7 @@ __all__ = [
     "read_small",
     "require_backup_free",
     "require_free",
+    "restored_kit",
+    "retire",
     "staged",
 ]

@@ -23,7 +23,6 @@ import ctypes
 import errno
 import hashlib
 import os
-import shutil
 import stat
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack, suppress
@@ -31,10 +30,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from kit.archive.disk import remove_tree, sync_folder, write_file, writing
-from kit.archive.places import SIDECARS, backup_path, is_twin, place_beside, require_backup_free, require_free
-from kit.archive.reader import Container, KitReader
-from kit.archive.source import read_small
+from kit.archive.disk import sync_folder, write_file, writing
+from kit.archive.places import (
+    BACKUP,
+    SIDECARS,
+    backup_path,
+    is_twin,
+    place_beside,
+    require_backup_free,
+    require_free,
+)
 from kit.errors import OutputError
 from kit.values import Sha256
 
@@ -59,6 +64,8 @@ class Switch:
     """Identity of the finished kit: its digest or, of a folder, its inode, which survives every rename."""
     old: str
     """Identity of the kit it replaces; empty with ``--output``."""
+    kept_as: str = BACKUP
+    """Suffix under which the old kit is kept, if it is."""
 
     @classmethod
     def of(cls, folder: Path, target: Path, body: Mapping[str, Any]) -> Self:
@@ -71,11 +78,12 @@ class Switch:
             sidecars=tuple(body["sidecars"]),
             new=body["new"],
             old=body["old"],
+            kept_as=body.get("keptAs", BACKUP),
         )
 
     def to_json(self) -> dict[str, Any]:
         """Give what the journal keeps."""
-        return {
+        body = {
             "work": self.work.name,
             "inPlace": self.in_place,
             "backup": self.keep_backup,
@@ -83,11 +91,12 @@ class Switch:
             "new": self.new,
             "old": self.old,
         }
+        return body if self.kept_as == BACKUP else body | {"keptAs": self.kept_as}
 
     @property
     def backup(self) -> Path | None:
         """Where the old kit is kept; None where it is not, or where there is none."""
-        return backup_path(self.target) if self.in_place and self.keep_backup else None
+        return backup_path(self.target, self.kept_as) if self.in_place and self.keep_backup else None
 
 
 def staged(
@@ -99,6 +108,7 @@ def staged(
     old: Sha256 | None = None,
     in_place: bool = False,
     keep_backup: bool = False,
+    kept_as: str = BACKUP,
 ) -> Switch:
     """Do step 1, and give the switch for the journal; ``new`` and ``old`` are digests of archives, None of folders.
 
@@ -108,7 +118,7 @@ def staged(
     if not in_place:
         require_free(target)
     elif keep_backup:
-        require_backup_free(target)
+        require_backup_free(target, kept_as)
     with writing(work):
         for suffix, data in sidecars.items():
             write_file(work.with_name(f"beside{suffix}"), data)
@@ -121,6 +131,7 @@ def staged(
             sidecars=tuple(sidecars),
             new=f"{_DIGEST}{new}" if new is not None else _identity(work),
             old="" if not in_place else f"{_DIGEST}{old}" if old is not None else _identity(target),
+            kept_as=kept_as,
         )
 
 
@@ -232,7 +243,7 @@ def _publish(switch: Switch) -> None:
 def _replace(switch: Switch) -> None:
     work, kit, backup = switch.work, switch.target, switch.backup
     if backup is not None:
-        require_backup_free(kit)
+        require_backup_free(kit, switch.kept_as)
     with ExitStack() as undo, writing(kit):
         _keep_access(kit, work)
         if work.is_dir():
@@ -346,29 +357,3 @@ def _rename(one: Path, other: Path, flags: int) -> bool:
     if renameat2 is None:
         return False
     return bool(renameat2(_AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other), flags) == 0)
-
-
-def copy_kit(reader: KitReader, folder: Path, target: Path) -> Switch:
-    """Copy the kit that ``reader`` has open into the job folder, to be published byte for byte, sidecars included.
-
-    Raises:
-        OutputError: It cannot be written, or the name is taken.
-    """
-    if reader.container is Container.FOLDER:
-        work = folder / "kit"
-        with writing(target):
-            remove_tree(work)
-            shutil.copytree(reader.path, work, symlinks=True)
-        return staged(work, target, {}, new=None)
-    work = folder / "archive"
-    digest = hashlib.sha256()
-    with writing(work), work.open("wb") as file:
-        for chunk in reader.stored_chunks():
-            digest.update(chunk)
-            file.write(chunk)
-        file.flush()
-        os.fsync(file.fileno())
-    new = Sha256(digest.hexdigest())
-    signature = read_small(place_beside(reader.path, ".sig"))
-    sidecars = {".sha256": checksum_line(new, target.name)}
-    return staged(work, target, sidecars | ({".sig": signature} if signature is not None else {}), new=new)

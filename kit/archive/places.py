@@ -9,6 +9,8 @@ from pathlib import Path
 from kit.errors import OutputError, UsageError
 
 SIDECARS = (".sha256", ".sig")
+BACKUP = ".bak"
+ROLLED_BACK = ".rolled-back"
 
 
 def place_beside(path: Path, suffix: str) -> Path:
@@ -26,13 +28,13 @@ def place_beside(path: Path, suffix: str) -> Path:
     return path.with_name(path.name + suffix)
 
 
-def backup_path(kit: Path) -> Path:
-    """Where the old kit is kept when a kit is patched in place.
+def backup_path(kit: Path, suffix: str = BACKUP) -> Path:
+    """Where the old kit is kept when a kit is patched in place or, with :data:`ROLLED_BACK`, when that is undone.
 
     Raises:
         UsageError: As :func:`place_beside`.
     """
-    return place_beside(kit, ".bak")
+    return place_beside(kit, suffix)
 
 
 def require_free(path: Path) -> None:
@@ -47,15 +49,15 @@ def require_free(path: Path) -> None:
             raise OutputError("already exists", where=str(place), hint="move it away or choose another name")
 
 
-def require_backup_free(kit: Path) -> None:
+def require_backup_free(kit: Path, suffix: str = BACKUP) -> None:
     """Refuse to overwrite an older backup of ``kit``; the second name an ended run gave this very kit is none.
 
     Raises:
         OutputError: There is one already.
         UsageError: As :func:`place_beside`.
     """
-    if not is_twin(kit, backup_path(kit)):
-        require_free(backup_path(kit))
+    if not is_twin(kit, backup_path(kit, suffix)):
+        require_free(backup_path(kit, suffix))
 
 
 def is_twin(kit: Path, backup: Path) -> bool:

@@ -1,0 +1,84 @@
+"""``kit rollback``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from kit.cli.options import json_option, kit_argument, reading, reading_options, trust_option, trusted
+from kit.cli.output import print_report, print_warning
+from kit.cli.trusting import anchor, moment, policy_option, require_one_trust, time_option, unverified_option
+from kit.ops import trust_files
+from kit.ops.jobs import abandon
+from kit.ops.rollback import RollbackReport, RollbackRequest, rollback
+from kit.reports.jobs import abandonment_json, abandonment_lines
+from kit.reports.rollbacks import rollback_json, rollback_lines
+from kit.trust import Anchor
+
+
+@click.command("rollback")
+@kit_argument
+@trust_option
+@policy_option
+@time_option
+@unverified_option
+@click.option("--force", is_flag=True, help="Go back although the policy remembers a newer kit; recorded in its state.")
+@click.option("--reason", metavar="TEXT", help="Why --force, for the record.")
+@click.option("--resume", "again", is_flag=True, help="Finish a rollback that was interrupted.")
+@click.option("--abandon", "give_up", is_flag=True, help="Remove what an interrupted run left; the kit stays as it is.")
+@reading_options
+@json_option
+def rollback_command(
+    kit: Path,
+    trusted_keys: tuple[Path, ...],
+    policy: Path | None,
+    at: str | None,
+    insecure: bool,
+    force: bool,
+    reason: str | None,
+    again: bool,
+    give_up: bool,
+    workers: int,
+    maxima: tuple[str, ...],
+    allow_links: bool,
+    as_json: bool,
+) -> None:
+    """Put KIT.bak, which a patch in place kept, into the place of KIT again.
+
+    Only the very kit that KIT was made of is taken: its manifest is the one that KIT's signed lineage names, its own
+    signatures and digests are good. KIT is kept as KIT.rolled-back; KIT.bak becomes KIT, with its .sha256 and .sig. A
+    policy remembers the newer generation: going back is then something to insist on, and is recorded.
+
+    \b
+    Examples:
+      kit rollback kit.tar.zst --trusted-key publisher.pub.pem --trusted-key site.pub.pem
+      kit rollback kit.tar.zst --trust policy.json --force --reason "INC-9: the importer cannot read it"
+    """
+    if again and give_up:
+        raise click.UsageError("--resume and --abandon exclude each other")
+    if give_up:
+        given_up = abandon(kit)
+        print_report(abandonment_lines(given_up), abandonment_json(given_up), as_json=as_json)
+        return
+    require_one_trust(trusted_keys, policy, insecure=insecure)
+    trust = anchor(policy, moment(at), force=force, reason=reason)
+    request = RollbackRequest(
+        kit=kit,
+        trusted=None if insecure else trusted(trusted_keys),
+        trust=trust,
+        environment=reading(workers, maxima, allow_links=allow_links),
+    )
+    report = rollback(request, again=again)
+    _remember(policy, trust, report)
+    print_report(rollback_lines(report), rollback_json(report), as_json=as_json)
+    if insecure:
+        print_warning("warning: no signature was verified, of neither kit")
+
+
+def _remember(policy: Path | None, trust: Anchor | None, report: RollbackReport) -> None:
+    """Put into the policy's state that somebody insisted."""
+    restored = report.restored
+    if policy is None or trust is None or restored is None or restored.manifest is None or restored.accepted is None:
+        return
+    trust_files.remember(policy, trust, restored.manifest.bundle_id, restored.accepted, restored.override)

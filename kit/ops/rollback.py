@@ -1,0 +1,237 @@
+"""``kit rollback``: the kit that a patch in place replaced takes its place again, if it is the one.
+
+Present kit read, its manifest, signature and lineage judged → backup read and judged like any kit → the backup's
+manifest is the very one that the present kit's lineage says it was made of → backup copied, switched by the same steps
+as a patch (:mod:`kit.archive.commit`) → only then the backup's own name goes. Laws: at any instant the kit's name holds
+the present kit or the backup, whole; the present kit is kept as ``<kit>.rolled-back``; where the two do not belong
+together, nothing changes.
+
+The present kit may be damaged: its members are not asked about, only who signed what it was made of.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from kit.archive import (
+    ROLLED_BACK,
+    Container,
+    Job,
+    Switch,
+    backup_path,
+    finish,
+    perform,
+    require_free,
+    restored_kit,
+    retire,
+)
+from kit.engine.progress import Stage
+from kit.engine.survey import survey
+from kit.errors import DigestError, KitError, OutputError, UnreadableError, UntrustedError, UsageError
+from kit.manifest import Manifest
+from kit.ops.jobs import begin, ready, resumable
+from kit.ops.kits import Environment, OpenKit, beside, is_kept, opened
+from kit.ops.obligations import Beside, Expectation, Judgement, judge
+from kit.signing import PublicKey
+from kit.trust import Anchor
+from kit.values import Sha256
+
+_OF_THE_PRESENT = frozenset({1, 2, 3, 6})
+"""Obligations by which the present kit can say what it was made of; its age and its members do not matter."""
+_SIGNATURES = frozenset({3, 6})
+_JOB = "rollback"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RollbackRequest:
+    """Which kit to take back, and whose signatures count."""
+
+    kit: Path
+    trusted: Mapping[str, PublicKey] | None
+    """By key id; None does not check signatures (``--insecure-unverified-base``), digests always."""
+    trust: Anchor | None = None
+    """A policy goes before ``trusted``; what it remembers refuses the older kit unless its override says otherwise."""
+    environment: Environment = field(default_factory=Environment)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RollbackReport:
+    """What was restored, and where that is kept which was there before."""
+
+    kit: Path
+    restored: Judgement | None
+    """Of the backup, which is the kit now; None where an interrupted run was only finished."""
+    generation: int
+    manifest_sha256: Sha256
+    kept: Path
+    kept_generation: int
+    output_bytes: int | None
+    output_sha256: Sha256 | None
+    """None for a folder."""
+
+
+def rollback(request: RollbackRequest, *, again: bool = False) -> RollbackReport:
+    """Put the backup of a kit in its place; ``again`` goes on with a run that was interrupted.
+
+    Raises:
+        UnreadableError: There is no backup.
+        UsageError: The kit was never patched; or there is nothing to resume, or a run of another command.
+        DigestError: The backup is not what the present kit was made of, or not what its own manifest says.
+        OutputError: It cannot be written, a name is taken, or another run is at work or was interrupted.
+        KitError: A signature, or the policy, refuses one of them; in every case all is as it was.
+    """
+    if request.trust is None and request.trusted is not None and not request.trusted:
+        raise UntrustedError("no key is trusted, so no kit can be valid", hint="name one with --trusted-key")
+    with ExitStack() as stack:
+        job = stack.enter_context(Job(request.kit, resume=again))
+        stack.enter_context(resumable(job))
+        if again:
+            finished = _finished(job, request)
+            if finished is not None:
+                return finished
+            job.clear()
+        require_free(backup_path(request.kit, ROLLED_BACK))
+        return _run(job, stack, request)
+
+
+def _run(job: Job, stack: ExitStack, request: RollbackRequest) -> RollbackReport:
+    kit = stack.enter_context(opened(request.kit, request.environment))
+    present, archive = _present(kit, request)
+    old = _opened_backup(stack, request)
+    judgement, manifest = _restorable(old, present, request)
+    begin(job, {_JOB: str(manifest.sha256)}, {"manifest": str(present.sha256)})
+    switch = restored_kit(old.reader, job.folder, request.kit, old=archive)
+    for reader in (kit.reader, old.reader):
+        if not reader.is_still_named():
+            raise DigestError("was replaced while it was read", where=str(reader.path), hint="start again")
+    report = RollbackReport(
+        kit=request.kit,
+        restored=judgement,
+        generation=manifest.generation,
+        manifest_sha256=manifest.sha256,
+        kept=backup_path(request.kit, ROLLED_BACK),
+        kept_generation=present.generation,
+        output_bytes=old.reader.stored_bytes,
+        output_sha256=judgement.archive,
+    )
+    ready(
+        job,
+        switch,
+        {
+            "outputBytes": report.output_bytes,
+            "outputSha256": report.output_sha256.hex if report.output_sha256 is not None else None,
+            "generation": report.generation,
+            "manifestSha256": report.manifest_sha256.hex,
+            "signedBy": None,
+            "keptGeneration": report.kept_generation,
+        },
+    )
+    perform(switch)
+    retire(backup_path(request.kit), job.folder)
+    return report
+
+
+def _finished(job: Job, request: RollbackRequest) -> RollbackReport | None:
+    """Finish the switch of an interrupted run, if it had come that far."""
+    job.keep = True  # until it is certain that this is such a run
+    begun, record = job.journal.begun, job.journal.ready
+    if begun is not None and _JOB not in begun.body["options"]:
+        raise UsageError("the interrupted run was no rollback", where=str(job.folder), hint="kit patch … --resume")
+    if record is None:
+        job.keep = False
+        return None
+    finish(Switch.of(job.folder, request.kit, record.body))
+    retire(backup_path(request.kit), job.folder)
+    job.keep = False
+    result = record.body["result"]
+    return RollbackReport(
+        kit=request.kit,
+        restored=None,
+        generation=result["generation"],
+        manifest_sha256=Sha256(result["manifestSha256"]),
+        kept=backup_path(request.kit, ROLLED_BACK),
+        kept_generation=result["keptGeneration"],
+        output_bytes=result["outputBytes"],
+        output_sha256=Sha256(result["outputSha256"]) if result["outputSha256"] else None,
+    )
+
+
+def _present(kit: OpenKit, request: RollbackRequest) -> tuple[Manifest, Sha256 | None]:
+    """Find out what the present kit was made of, from what its signers say."""
+    try:
+        # What stands beside it is over its bytes, which may be damaged; what it was made of is not.
+        judgement = _judged(kit, request, Beside(archive=_digest(kit), checksum=None, signature=None))
+    except KitError as error:
+        error.hint = f"what it was made of cannot be told; verify the backup by itself: kit verify {_bak(request)}"
+        raise
+    for obligation in judgement.obligations:
+        if obligation.error is not None and obligation.number in _OF_THE_PRESENT - _ignored(request):
+            raise obligation.error
+    manifest = _manifest(judgement)
+    if not manifest.lineage:
+        raise UsageError(
+            "was never patched, so it does not say what was there before",
+            where=str(request.kit),
+            hint=f"a kit under the backup's name is judged by itself: kit verify {_bak(request)}",
+        )
+    return manifest, judgement.archive
+
+
+def _opened_backup(stack: ExitStack, request: RollbackRequest) -> OpenKit:
+    backup = _bak(request)
+    if not os.path.lexists(backup):
+        raise UnreadableError(
+            "there is no backup",
+            where=str(backup),
+            hint="put the old kit there, from your other medium; it is checked before it is used",
+        )
+    return stack.enter_context(opened(backup, request.environment))
+
+
+def _restorable(old: OpenKit, present: Manifest, request: RollbackRequest) -> tuple[Judgement, Manifest]:
+    """Check that the backup is whole, signed, and the very kit that the present one was made of."""
+    judgement = _judged(old, request, beside(old.reader))
+    base = present.lineage[-1]
+    manifest = judgement.manifest
+    if manifest is not None and manifest.sha256 != base.manifest_sha256:
+        raise DigestError(
+            f"is generation {manifest.generation} with manifest {manifest.sha256}, but {request.kit.name} was made of"
+            f" generation {base.generation} with manifest {base.manifest_sha256}",
+            where=str(_bak(request)),
+            hint="put the kit there that this one was made of; nothing was changed",
+        )
+    for obligation in judgement.obligations:
+        if obligation.error is not None and obligation.number not in _ignored(request):
+            raise obligation.error.inside(str(_bak(request)))
+    return judgement, _manifest(judgement)
+
+
+def _digest(kit: OpenKit) -> Sha256 | None:
+    return kit.reader.stored_digest() if kit.reader.container is not Container.FOLDER else None
+
+
+def _judged(kit: OpenKit, request: RollbackRequest, around: Beside) -> Judgement:
+    with kit.pipeline(Stage.SURVEY) as pipeline:
+        found = survey(kit.reader, pipeline, keep=is_kept, count=lambda _: False)
+    expectation = Expectation(
+        trusted=request.trusted or {}, trust=request.trust, allow_unsigned_history=bool(_ignored(request))
+    )
+    return judge(found, around, expectation, limits=request.environment.limits)
+
+
+def _ignored(request: RollbackRequest) -> frozenset[int]:
+    return _SIGNATURES if request.trust is None and request.trusted is None else frozenset()
+
+
+def _manifest(judgement: Judgement) -> Manifest:
+    if judgement.manifest is None:
+        raise OutputError("a judged kit without a manifest")
+    return judgement.manifest
+
+
+def _bak(request: RollbackRequest) -> Path:
+    return backup_path(request.kit)

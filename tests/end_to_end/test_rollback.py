@@ -1,0 +1,222 @@
+"""``kit rollback``: only the very kit that the patched one was made of comes back, with what belongs beside it."""
+
+from __future__ import annotations
+
+import base64
+import json
+import shutil
+import stat
+from pathlib import Path
+
+import pytest
+from jsonschema import Draft202012Validator
+
+from kit.archive import Job
+from kit.ops.jobs import begin
+from kit.signing import archive_signature
+from kit.values import Sha256
+from tests.end_to_end import kits
+from tests.end_to_end.desk import Desk, key
+from tests.end_to_end.kits import OBSERVATIONS, ROOT, Outcome, kit
+
+SCHEMA = json.loads((ROOT / "schemas/rollback-report.schema.json").read_text())
+NAMES = ("kit.tar", "kit.tar.gz", "kit.tar.zst", "kit")
+
+
+def rollback(desk: Desk, path: Path, *options: object, trusting: tuple[str, ...] = ("vendor", "site")) -> Outcome:
+    return kit("rollback", path, *desk.trust(*trusting), "--workers", 1, *options)
+
+
+def in_place(desk: Desk, name: str = "kit.tar.zst") -> Path:
+    """Patch a kit in place, which has what a vendor puts beside one."""
+    path = desk.kit(name=name)
+    if path.is_file():
+        digest = Sha256.of(path.read_bytes())
+        path.with_name(f"{name}.sha256").write_text(f"{digest}  {name}\n")
+        signature = archive_signature.sign(digest, key("vendor"))
+        assert signature is not None
+        path.with_name(f"{name}.sig").write_bytes(signature)
+    assert desk.patch(path, "--in-place").code == 0
+    return path
+
+
+def unchanged(desk: Desk, path: Path, code: int, *words: str, options: tuple[object, ...] = ()) -> None:
+    before = kits.snapshot(desk.kits)
+    rollback(desk, path, *options).refused(code, *words)
+    assert kits.snapshot(desk.kits) == before
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_old_kit_is_back_byte_for_byte_and_the_new_one_is_kept(name: str, desk: Desk) -> None:
+    path = desk.kit(name=name)
+    before = kits.read(path)
+    mode = stat.S_IMODE(path.stat().st_mode)
+    assert desk.patch(path, "--in-place").code == 0
+    after = kits.read(path)
+    outcome = rollback(desk, path, "--json")
+    assert outcome.code == 0, outcome
+    Draft202012Validator(SCHEMA).validate(outcome.json)
+    assert (outcome.json["generation"], outcome.json["keptGeneration"]) == (3, 4)
+    assert kits.read(path) == before
+    assert kits.read(path.with_name(f"{name}.rolled-back")) == after
+    assert stat.S_IMODE(path.stat().st_mode) == mode
+    assert not path.with_name(f"{name}.bak").exists()
+    assert not list(desk.kits.glob("*.kit-*"))
+    assert desk.verify(path, "vendor").code == 0
+
+
+def test_checksum_and_signature_go_with_their_archive(desk: Desk) -> None:
+    path = in_place(desk)
+    assert rollback(desk, path).code == 0
+    for archive, signer in ((path, "vendor"), (path.with_name("kit.tar.zst.rolled-back"), "site")):
+        digest = Sha256.of(archive.read_bytes())
+        assert archive.with_name(f"{archive.name}.sha256").read_text() == f"{digest}  {archive.name}\n"
+        signature = archive.with_name(f"{archive.name}.sig").read_bytes()
+        archive_signature.verify(signature, digest, {signer: key(signer).public})
+        assert base64.b64decode(signature)
+    assert sorted(file.name.removeprefix("kit.tar.zst") for file in desk.kits.iterdir()) == sorted(
+        ["", ".sha256", ".sig", ".rolled-back", ".rolled-back.sha256", ".rolled-back.sig"]
+    )
+
+
+def test_patched_again_it_is_the_same_kit_again(desk: Desk) -> None:
+    path = in_place(desk)
+    patched = path.read_bytes()
+    assert rollback(desk, path).code == 0
+    assert desk.patch(path, "--in-place").code == 0
+    assert path.read_bytes() == patched
+    unchanged(desk, path, 74, ".rolled-back", "already exists")
+
+
+def test_of_two_steps_the_last_is_undone(desk: Desk) -> None:
+    path = desk.kit()
+    desk.patch(path, "--in-place", "--tenant", "acme")
+    middle = path.read_bytes()
+    path.with_name("kit.tar.zst.bak").unlink()
+    path.with_name("kit.tar.zst.bak.sha256").unlink()
+    desk.patch(path, "--in-place", trusting=("vendor", "site"))
+    assert rollback(desk, path).code == 0
+    assert path.read_bytes() == middle
+
+
+class TestRefusals:
+    def test_there_is_no_backup(self, desk: Desk) -> None:
+        path = desk.kit()
+        desk.patch(path, "--in-place", "--no-backup")
+        unchanged(desk, path, 1, ".bak", "there is no backup")
+
+    def test_the_kit_was_never_patched(self, desk: Desk) -> None:
+        path = desk.kit()
+        shutil.copy(path, path.with_name("kit.tar.zst.bak"))
+        unchanged(desk, path, 64, "never patched")
+
+    def test_the_backup_is_a_genuine_kit_but_not_the_one(self, desk: Desk) -> None:
+        """Mix and match: an older kit of the same vendor, signed and whole, under the backup's name."""
+        path = in_place(desk)
+        older = desk.kit(name="older.tar.zst", manifest=kits.manifest_of(kits.content(), generation=2))
+        shutil.copy(older, path.with_name("kit.tar.zst.bak"))
+        path.with_name("kit.tar.zst.bak.sha256").unlink()
+        path.with_name("kit.tar.zst.bak.sig").unlink()
+        unchanged(desk, path, 2, "is generation 2 ", "made of generation 3")
+
+    def test_a_member_of_the_backup_was_changed(self, desk: Desk) -> None:
+        path = desk.kit()
+        members = kits.read(path)
+        desk.patch(path, "--in-place")
+        backup = path.with_name("kit.tar.zst.bak")
+        kits.write(backup.with_name("spoilt.tar.zst"), members | {"README.txt": b"other\n"}).rename(backup)
+        backup.with_name("kit.tar.zst.bak.sha256").unlink()
+        unchanged(desk, path, 2, "kit.tar.zst.bak: README.txt")
+
+    def test_the_backup_has_bytes_that_its_checksum_does_not_say(self, desk: Desk) -> None:
+        path = in_place(desk)
+        backup = path.with_name("kit.tar.zst.bak")
+        backup.write_bytes(backup.read_bytes() + b"\x50\x2a\x4d\x18\x00\x00\x00\x00")
+        unchanged(desk, path, 5, "kit.tar.zst.bak", ".sig")
+        backup.with_name("kit.tar.zst.bak.sig").unlink()
+        unchanged(desk, path, 2, "kit.tar.zst.bak", ".sha256")
+
+    @pytest.mark.parametrize("missing", ["vendor", "site"])
+    def test_a_key_that_signed_is_not_trusted(self, missing: str, desk: Desk) -> None:
+        path = in_place(desk)
+        before = kits.snapshot(desk.kits)
+        rollback(desk, path, trusting=tuple({"vendor", "site"} - {missing})).refused(4, "not among")
+        assert kits.snapshot(desk.kits) == before
+
+    def test_the_lineage_of_the_present_kit_was_rewritten(self, desk: Desk) -> None:
+        """A lineage that points to another base is believed only if the site signed it."""
+        path = in_place(desk)
+        members = kits.read(path)
+        manifest = json.loads(members[kits.MANIFEST])
+        manifest["lineage"][0]["manifestSha256"] = "0" * 64
+        path.unlink()
+        kits.write(path, members | {kits.MANIFEST: kits.to_json(manifest)})
+        unchanged(desk, path, 5)
+
+    def test_the_present_kit_cannot_be_read(self, desk: Desk) -> None:
+        path = in_place(desk)
+        path.write_bytes(path.read_bytes()[:500])
+        unchanged(desk, path, 9, "kit verify", "kit.tar.zst.bak")
+
+    def test_another_run_was_interrupted(self, desk: Desk) -> None:
+        path = in_place(desk)
+        path.with_name("kit.tar.zst.kit-job").mkdir()
+        unchanged(desk, path, 74, "--resume")
+
+    def test_there_is_nothing_to_resume(self, desk: Desk) -> None:
+        unchanged(desk, in_place(desk), 64, "nothing to resume", options=("--resume",))
+
+    def test_no_trust_was_named(self, desk: Desk) -> None:
+        kit("rollback", in_place(desk)).refused(64, "--trusted-key")
+
+
+def test_a_damaged_member_of_the_present_kit_is_a_reason_to_go_back(desk: Desk) -> None:
+    path = desk.kit()
+    before = path.read_bytes()
+    desk.patch(path, "--in-place")
+    members = kits.read(path)
+    path.unlink()
+    kits.write(path, members | {OBSERVATIONS: b""})
+    desk.refused(path, 5, ".sig")
+    assert rollback(desk, path).code == 0
+    assert path.read_bytes() == before
+
+
+def test_an_unverified_base_can_come_back_where_that_is_said(desk: Desk) -> None:
+    path = desk.kit(signer=None)
+    before = path.read_bytes()
+    words = ("--insecure-unverified-base", "--workers", 1)
+    signing = ("--signing-key", desk.keys / "site", "--created-at", kits.AT)
+    assert kit("patch", path, "--in-place", *words, *signing).code == 0
+    rollback(desk, path).refused(3)
+    outcome = kit("rollback", path, *words)
+    assert (outcome.code, path.read_bytes()) == (0, before)
+    assert "no signature was verified" in outcome.err
+
+
+def test_a_policy_that_remembers_the_newer_kit_must_be_overridden_and_remembers_that(
+    desk: Desk, tmp_path: Path
+) -> None:
+    policy = tmp_path / "policy.json"
+    roles = ("--key", desk.public("vendor"), "publisher", "--key", desk.public("site"), "patcher")
+    assert kit("trust", "init", policy, *roles).code == 0
+    path = in_place(desk)
+    assert kit("verify", path, "--trust", policy).code == 0
+    before = kits.snapshot(desk.kits)
+    kit("rollback", path, "--trust", policy).refused(8, "was accepted before", "--force")
+    assert kits.snapshot(desk.kits) == before
+    outcome = kit("rollback", path, "--trust", policy, "--force", "--reason", "INC-9")
+    assert outcome.code == 0, outcome
+    assert "forced: " in outcome.out
+    (record,) = json.loads(Path(f"{policy}.state").read_text())["overrides"]
+    assert record["reason"] == "INC-9"
+
+
+def test_a_patch_that_was_interrupted_is_not_resumed_as_a_rollback(desk: Desk) -> None:
+    path = in_place(desk)
+    with Job(path) as job:
+        job.keep = True
+        begin(job, {"transforms": []}, {})
+    unchanged(desk, path, 64, "no rollback", "kit patch", options=("--resume",))
+    assert rollback(desk, path, "--abandon").code == 0
+    assert rollback(desk, path).code == 0

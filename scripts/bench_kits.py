@@ -13,7 +13,7 @@ import io
 import json
 import random
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Self
@@ -116,33 +116,55 @@ def _made_up(chance: random.Random) -> dict[str, Any]:
 
 def make_kit(path: Path, case: Case, observations: int, key: PrivateKey) -> int:
     """Write a signed kit of ``observations`` documents; give the bytes of its members, decompressed."""
-    members = _notes(observations, case.owners) if case.source == ENCRYPT else _observations(case, observations)
+    members = [notes(observations, case.owners)] if case.source == ENCRYPT else _observations(case, observations)
+    write_kit(path, members, key, container=case.container, codec=case.member)
+    return sum(size for _, size, _ in members)
+
+
+def write_kit(
+    path: Path,
+    members: Sequence[tuple[str, int, Iterator[bytes]]],
+    key: PrivateKey,
+    *,
+    container: str,
+    codec: str = "",
+    generation: int = 1,
+) -> None:
+    """Write a signed kit.
+
+    Args:
+        path: Where.
+        members: Name of a collection, bytes of its documents, the documents.
+        key: Signs the manifest.
+        container: ``tar``, ``tar.gz`` or ``tar.zst``.
+        codec: Of the members: "", ".gz" or ".zst".
+        generation: In the manifest.
+    """
     files: list[dict[str, Any]] = []
-    with path.open("wb") as raw, _compressed(raw, case.container) as stream:
+    with path.open("wb") as raw, _compressed(raw, container) as stream:
         for name, size, chunks in members:
-            body, length = _in_codec(path, case.member, size, chunks)
+            body, length = _in_codec(path, codec, size, chunks)
             digest = hashlib.sha256()
-            _put(stream, f"{FOLDER}/{name}.bson{case.member}", length, body, digest)
-            files.append({"path": f"{FOLDER}/{name}.bson{case.member}", "sha256": digest.hexdigest(), "size": length})
-        manifest = strict_json.canonical(_manifest(files))
+            _put(stream, f"{FOLDER}/{name}.bson{codec}", length, body, digest)
+            files.append({"path": f"{FOLDER}/{name}.bson{codec}", "sha256": digest.hexdigest(), "size": length})
+        manifest = strict_json.canonical(_manifest(files) | {"generation": generation})
         for name, data in (
             ("manifest/offline-manifest.json", manifest),
             ("manifest/offline-manifest.json.jws", jws.sign(manifest, [key])),
         ):
             _put(stream, name, len(data), iter([data]), hashlib.sha256())
         stream.write(bytes(1024))
-    return sum(size for _, size, _ in members)
 
 
 def _observations(case: Case, count: int) -> list[tuple[str, int, Iterator[bytes]]]:
-    templates = [_template(record, number) for number, record in enumerate(load_records())]
-    members = [_member("advisory_observations", [template[0] for template in templates], count)]
+    made = [template(record, number) for number, record in enumerate(load_records())]
+    members = [_member("advisory_observations", [two[0] for two in made], count)]
     if case.source == "snapshot":
-        members.append(_member("advisory_raw", [template[1] for template in templates], count))
+        members.append(_member("advisory_raw", [two[1] for two in made], count))
     return members
 
 
-def _notes(count: int, owners: int) -> list[tuple[str, int, Iterator[bytes]]]:
+def notes(count: int, owners: int = OWNERS) -> tuple[str, int, Iterator[bytes]]:
     """Make notes of some owners; their texts are as unlike one another as texts are, also to the pump's compressor."""
     chance = random.Random(1)  # noqa: S311  no secret
     words = ["".join(chance.choices("abcdefghijklmnopqrstuvwxyz", k=chance.randint(2, 9))) for _ in range(5000)]
@@ -168,7 +190,7 @@ def _notes(count: int, owners: int) -> list[tuple[str, int, Iterator[bytes]]]:
             yield head.replace(MARK, b"%0*d" % (DIGITS, number)) + text[start : start + BODY_CHARACTERS] + tail
 
     size = sum(map(len, parts[0])) + BODY_CHARACTERS
-    return [("notes", size * count, documents())]
+    return "notes", size * count, documents()
 
 
 def _manifest(files: list[dict[str, Any]]) -> dict[str, Any]:
@@ -186,7 +208,7 @@ def _manifest(files: list[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def _template(record: dict[str, Any], number: int) -> tuple[bytes, bytes]:
+def template(record: dict[str, Any], number: int) -> tuple[bytes, bytes]:
     """Encode an observation and its raw document, with MARK where the running number goes."""
     tenant, mark = TENANTS[number % len(TENANTS)], MARK.decode()
     name = record["cveMetadata"]["cveId"]

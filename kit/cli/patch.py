@@ -118,6 +118,11 @@ def plan_command(
 @passphrase_option
 @click.option("--operator", metavar="NAME", help="Who does this, for the signed provenance.")
 @click.option("--environment", "place", metavar="NAME", help="Where it is done, for the signed provenance.")
+@click.option(
+    "--executor",
+    metavar="URL",
+    help="Have a Dask cluster do the work instead of --workers: dask://HOST:PORT; all see the output's folder.",
+)
 @click.option("--resume", "again", is_flag=True, help="Go on with an interrupted run; all else as it was given then.")
 @click.option("--abandon", "give_up", is_flag=True, help="Remove what an interrupted run left; the kit stays as it is.")
 @_what_options
@@ -130,6 +135,7 @@ def patch_command(
     passphrase_fd: int | None,
     operator: str | None,
     place: str | None,
+    executor: str | None,
     again: bool,
     give_up: bool,
     as_json: bool,
@@ -168,6 +174,7 @@ def patch_command(
         progressing(what.pop("progress_mode"), run.log) as progress,
     ):
         request = _request(kit, progress, keeps_backup=not no_backup, **what)
+        request = replace(request, environment=replace(request.environment, executor=executor))
         destination = Output(
             path=output,
             key=key,

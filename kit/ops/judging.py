@@ -106,7 +106,7 @@ def reread(
     wanted = done.migration.validation
     looks_inside = bool(wanted - {Validation.INTEGRITY})
     # Where no document is looked into, no workers are needed.
-    environment = request.environment if looks_inside else with_changes(request.environment, workers=1)
+    environment = request.environment if looks_inside else with_changes(request.environment, workers=1, executor=None)
     with ExitStack() as stack:
         try:
             kit = stack.enter_context(opened(work, environment))

@@ -10,9 +10,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from kit.archive import CHECKPOINT_BYTES, Container, KitReader, open_kit, read_small
+from kit.engine.clusters import cluster_executor
 from kit.engine.executors import BUDGET_PER_WORKER, local_executor
 from kit.engine.pipeline import Pipeline
 from kit.engine.progress import BATCH_DOCUMENTS, SILENCE, Progress, Stage, watched
+from kit.engine.work import close_lookups
 from kit.errors import UsageError
 from kit.manifest import MANIFEST_PATHS, is_history, signature_of
 from kit.ops.judgement import Beside
@@ -26,6 +28,10 @@ class Environment:
     limits: Limits = field(default_factory=Limits)
     allow_links: bool = False
     workers: int = os.cpu_count() or 1
+    executor: str | None = None
+    """Where the workers are, if not on this machine: ``dask://HOST:PORT``; ``workers`` does not count then."""
+    secrets: bool = False
+    """Whether what workers are sent has keys in it."""
     checkpoint_bytes: int = CHECKPOINT_BYTES
     """Finished work is put on disk and on record every so many bytes."""
     progress: Progress = SILENCE
@@ -62,10 +68,23 @@ def opened(path: Path, environment: Environment) -> Iterator[OpenKit]:
     """
     with (
         open_kit(path, limits=environment.limits, allow_links=environment.allow_links) as reader,
-        local_executor(environment.workers) as executor,
+        _executor(environment) as (executor, workers),
     ):
-        budget = BUDGET_PER_WORKER * environment.workers
+        budget = BUDGET_PER_WORKER * workers
         yield OpenKit(reader=reader, executor=executor, budget=budget, environment=environment)
+
+
+@contextmanager
+def _executor(environment: Environment) -> Iterator[tuple[Executor, int]]:
+    if environment.executor is not None:
+        with cluster_executor(environment.executor, secrets=environment.secrets, goodbye=close_lookups) as (
+            executor,
+            workers,
+        ):
+            yield executor, workers
+    else:
+        with local_executor(environment.workers) as executor:
+            yield executor, environment.workers
 
 
 def require_outside(kit: Path, place: Path) -> None:

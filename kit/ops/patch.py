@@ -241,8 +241,10 @@ def _check_distinct(keys: Sequence[PrivateKey]) -> None:
 
 
 def _paced(request: PatchRequest, migration: Migration) -> PatchRequest:
-    """Have progress told every so many documents as the migration says."""
-    return with_changes(request, environment=with_changes(request.environment, batch_documents=migration.batch_size))
+    """Have progress told every so many documents as the migration says, and workers known to get keys where they do."""
+    secrets = any(isinstance(transform, EncryptFields) for transform in migration.transforms)
+    environment = with_changes(request.environment, batch_documents=migration.batch_size, secrets=secrets)
+    return with_changes(request, environment=environment)
 
 
 def _counting_errors(transform: Transform) -> Transform:

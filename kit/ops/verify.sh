@@ -294,8 +294,13 @@ else
     *) cat "$kit" > "$tmp/kit.tar" ;;
     esac
     tar -tf "$tmp/kit.tar" > "$tmp/names" 2> /dev/null || fail 9 "not a tar archive, or cut off"
-    # tar spells what is not printable with a backslash, and a kit has no such names.
-    if grep -q -e '^/' -e '\\' -e '^\.\./' -e '/\.\./' -e '/\.\.$' -e '^\.\.$' "$tmp/names"; then
+    # tar spells bytes that are not ASCII, which a name may have, and what is not printable, which it may not, with a
+    # backslash; and a backslash with two.
+    sed 's/\\[23][0-7][0-7]//g' "$tmp/names" > "$tmp/ascii"
+    if grep -q '\\' "$tmp/ascii"; then
+        fail 9 "a member name that is refused"
+    fi
+    if grep -q -e '^/' -e '^\.\./' -e '/\.\./' -e '/\.\.$' -e '^\.\.$' "$tmp/names"; then
         fail 9 "a member name that is refused"
     fi
     sed 's:/*$::' "$tmp/names" | sort | uniq -d > "$tmp/twice"

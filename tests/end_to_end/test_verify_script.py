@@ -81,9 +81,10 @@ def test_names_that_json_spells_with_escapes(desk: Desk) -> None:
     members = {"a b/Grüße 𝄞.txt": b"1", 'quo"ted.txt': b"2", "tail\u20ac.bin": b""}
     plain = kits.manifest_of(members)
     for manifest in (json.dumps(plain), json.dumps(plain, ensure_ascii=False), json.dumps(plain, indent=7)):
-        path = desk.write(kits.signed(members, key("vendor"), manifest.encode()), "names")
-        assert run(script(desk, path), path).returncode == 0
-        shutil.rmtree(path)
+        signed = kits.signed(members, key("vendor"), manifest.encode())
+        for path in (desk.write(signed, "names"), desk.write(signed, "names.tar")):
+            assert run(script(desk, path), path).returncode == 0, path
+        shutil.rmtree(desk.kits / "names")
 
 
 @pytest.fixture

@@ -71,12 +71,22 @@ class FixtureKit:
 
 def publisher_key() -> PrivateKey:
     """Give the key that signs the fixture kits: known to everybody, worthless."""
-    return PrivateKey(ed25519.Ed25519PrivateKey.from_private_bytes(_seed("publisher")))
+    return ed25519_key("publisher")
 
 
 def site_key() -> PrivateKey:
     """Give the key that signs patched fixtures."""
-    return PrivateKey(ec.derive_private_key(int.from_bytes(_seed("site"), "big") % _P256_ORDER, ec.SECP256R1()))
+    return p256_key("site")
+
+
+def ed25519_key(name: str) -> PrivateKey:
+    """Give the Ed25519 key that is made from a name."""
+    return PrivateKey(ed25519.Ed25519PrivateKey.from_private_bytes(_seed(name)))
+
+
+def p256_key(name: str) -> PrivateKey:
+    """Give the P-256 key that is made from a name."""
+    return PrivateKey(ec.derive_private_key(int.from_bytes(_seed(name), "big") % _P256_ORDER, ec.SECP256R1()))
 
 
 def harbor() -> FixtureKit:
@@ -124,8 +134,8 @@ def foreign() -> FixtureKit:
     observations += [_present(osv(80), TENANTS[0]), _unresolvable(cve(81), TENANTS[1], raw=None)]
     members = {
         "images/quay.bin": _noise(8 * 1024),
-        f"{folder}/advisory_observations.bson.gz": _gzip(_encoded([one.document for one in observations])),
-        f"{folder}/advisory_observations.metadata.json.gz": _gzip(_metadata("advisory_observations")),
+        f"{folder}/advisory_observations.bson.gz": gzip_member(_encoded([one.document for one in observations])),
+        f"{folder}/advisory_observations.metadata.json.gz": gzip_member(_metadata("advisory_observations")),
     }
     digests = {path: hashlib.sha256(data).hexdigest().upper() for path, data in members.items()}
     manifest = {
@@ -393,10 +403,10 @@ def _zstd_frames(data: bytes) -> bytes:
 
 
 def _gzip_members(data: bytes) -> bytes:
-    return _gzip(data[:1000]) + _gzip(data[1000:])
+    return gzip_member(data[:1000]) + gzip_member(data[1000:])
 
 
-def _gzip(data: bytes) -> bytes:
+def gzip_member(data: bytes) -> bytes:
     """Give a gzip member with a name in its header; deflate is the pinned one, since zlib's bytes vary by its build."""
     header = b"\x1f\x8b\x08\x08" + bytes(4) + b"\x02\x03" + b"a-name\0"
     return header + bytes(deflate.deflate_compress(data, 9)) + struct.pack("<II", zlib.crc32(data), len(data))

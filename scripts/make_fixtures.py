@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 """Builds everything under ``fixtures/`` that is not written by hand; ``--check`` proves that it is current.
 
-Keys, kits (``fixture_kits``), envelopes (``make_envelope_vectors``) and goldens: what a patch of each kit gives, as
-report, digests and documents, with a fixed time and the site's TEST-ONLY key. Before a golden is written, the patched
+Keys, kits (``fixture_kits``), envelopes (``make_envelope_vectors``), the conformance table (``make_conformance``) and
+goldens: what a patch of each kit gives, as report, digests and documents, with a fixed time and the site's TEST-ONLY
+key. Before a golden is written, the patched
 documents are compared with what the kit's definition declares, so a wrong patch cannot become a golden.
 """
 
@@ -34,7 +35,7 @@ from kit.ops.verify import verify  # noqa: E402
 from kit.reports.patches import patch_json  # noqa: E402
 from kit.transforms.raw_linkset import RawLinkset  # noqa: E402
 from kit.values import Limits, Timestamp  # noqa: E402
-from scripts import make_envelope_vectors  # noqa: E402
+from scripts import make_conformance, make_envelope_vectors  # noqa: E402
 from scripts.fixture_kits import KITS, PATCHED_AT, Expected, FixtureKit, publisher_key, site_key  # noqa: E402
 
 FIXTURES = ROOT / "fixtures"
@@ -60,14 +61,12 @@ def build(folder: Path) -> None:
         path.with_name(f"{path.name}.sha256").write_text(f"{hashlib.sha256(archive).hexdigest()}  {path.name}\n")
         (goldens / f"{fixture.name}.json").write_bytes(_golden(fixture, path))
     (folder / make_envelope_vectors.NAME).write_bytes(make_envelope_vectors.text())
+    make_conformance.build(folder / make_conformance.FOLDER.name)
 
 
 def differences(made: Path, kept: Path) -> list[str]:
-    """Compare what was built with what is in the repository, byte for byte; README files are written by hand."""
-    names = {path.relative_to(folder) for folder in (made, kept) for path in folder.rglob("*") if path.is_file()}
-    return [
-        str(name) for name in sorted(names) if name.name != "README.md" and _bytes(made / name) != _bytes(kept / name)
-    ]
+    """Compare what was built with what is in the repository, byte for byte; some files there are written by hand."""
+    return make_conformance.differences(made, kept)
 
 
 def main(arguments: list[str]) -> int:
@@ -188,10 +187,6 @@ def _split(body: bytes) -> Iterator[bytes]:
 
 def _digest(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
-
-
-def _bytes(path: Path) -> bytes | None:
-    return path.read_bytes() if path.is_file() else None
 
 
 if __name__ == "__main__":

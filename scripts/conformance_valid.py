@@ -1,0 +1,278 @@
+"""Kits to accept: every container, writer, manifest shape, kind of signature and staged generation."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import io
+import json
+import struct
+import tarfile
+from collections.abc import Iterator, Mapping
+
+import zstandard
+
+from kit.values import Sha256
+from scripts.conformance_case import Case, valid
+from scripts.conformance_encrypted import ENCRYPTED, NOTES
+from scripts.conformance_kits import (
+    AFTER,
+    BEFORE,
+    MANIFEST,
+    OBSERVATIONS,
+    ROOT_MANIFEST,
+    Document,
+    Members,
+    compressed,
+    encoded,
+    entries,
+    files,
+    forged,
+    header,
+    header_signed,
+    key,
+    manifest,
+    patched,
+    published,
+    sha256,
+    step,
+    summary,
+    tar,
+    to_json,
+)
+from scripts.fixture_kits import gzip_member
+from scripts.tar_bytes import END, V7, long_name, member, pax, record
+
+LONG = "images/" + "layer-" * 20 + "x"
+"""A name of more than 100 bytes that no ustar prefix can hold in two parts."""
+SPLIT = "p" * 60 + "/" + "q" * 70
+SKIPPABLE = struct.pack("<II", 0x184D2A50, 4) + b"skip"
+
+
+def cases() -> Iterator[Case]:
+    """Give them all."""
+    yield from _containers()
+    yield from _writers()
+    yield from _manifests()
+    yield from _signatures()
+    yield from _generations()
+    yield from _contents()
+
+
+def _containers() -> Iterator[Case]:
+    plain = tar(published())
+    for suffix in (".tar", ".tar.gz", ".tar.zst"):
+        yield valid(f"container{suffix.replace('.', '-')}", f"a {suffix} archive", published(), suffix=suffix)
+    yield valid("container-folder", "an unpacked folder", published(), unpack={})
+    yield valid(
+        "container-another-name", "gzip under a name that says tar", compressed(plain, ".tar.gz"), suffix=".tar"
+    )
+    yield valid(
+        "gzip-members", "two gzip members, cut inside of a header", gzip_member(plain[:700]) + gzip_member(plain[700:])
+    )
+    yield valid("gzip-without-name", "a gzip member without a name", _stored_gzip(plain))
+    frames = [zstandard.ZstdCompressor(level=3).compress(part) for part in (plain[:700], plain[700:])]
+    yield valid("zstd-frames", "two zstd frames, a skippable one between", SKIPPABLE.join(frames), suffix=".tar.zst")
+    table = b"".join(
+        struct.pack("<II", len(frame), size) for frame, size in zip(frames, (700, len(plain) - 700), strict=True)
+    )
+    seekable = table + struct.pack("<IBI", len(frames), 0, 0x8F92EAB1)
+    seek = struct.pack("<II", 0x184D2A5E, len(seekable)) + seekable
+    yield valid("zstd-seek-table", "a seek table at the end", b"".join(frames) + seek, suffix=".tar.zst")
+    yield valid(
+        "tar-records", "zero blocks up to a record of 10,240 bytes", plain + bytes(-len(plain) % 10240), suffix=".tar"
+    )
+    checked = compressed(plain, ".tar.gz")
+    digest = f"{sha256(checked)}  beside-checksum.tar.gz\n".encode()
+    yield valid("beside-checksum", "a .sha256 file that fits", checked, beside={".sha256": digest})
+    signed = base64.b64encode(key("site").sign_digest(Sha256.of(checked))) + b"\n"
+    yield valid("beside-signature", "a .sig file by a trusted key", checked, beside={".sig": signed}, trust="both")
+
+
+def _stored_gzip(data: bytes) -> bytes:
+    """Compress with stored blocks only, whose bytes are the same with every zlib."""
+    made = gzip.compress(data, 0, mtime=0)
+    return made[:8] + b"\0\xff" + made[10:]
+
+
+def _writers() -> Iterator[Case]:
+    long = files() | {LONG: b"long"}
+    split = files() | {SPLIT: b"split"}
+    for name, layout, members in (
+        ("gnu", tarfile.GNU_FORMAT, long),
+        ("pax", tarfile.PAX_FORMAT, long),
+        ("ustar", tarfile.USTAR_FORMAT, split),
+    ):
+        yield valid(
+            f"writer-python-{name}", f"Python's tarfile, {name} format", _by_tarfile(published(members), layout)
+        )
+    dotted = b"".join(
+        [
+            member(b"./", flag=b"5"),
+            *(member(f"./{name}".encode(), data) for name, data in published().items()),
+        ]
+    )
+    yield valid(
+        "writer-dotted-names", "names behind ./, as tar -C FOLDER . writes them", compressed(dotted + END, ".tar.gz")
+    )
+    bodies = published(long)
+    go = [
+        pax(record("path", name.encode())) + member(name.encode()[:100], data)
+        if len(name) > 100
+        else member(name.encode(), data)
+        for name, data in bodies.items()
+    ]
+    yield valid(
+        "writer-go", "a PAX path over the first 100 bytes of the name", compressed(b"".join(go) + END, ".tar.gz")
+    )
+    times = [
+        pax(record("mtime", b"1767225600.123456789"), record("LIBARCHIVE.creationtime", b"1767225600"))
+        + member(name.encode(), data)
+        for name, data in published().items()
+    ]
+    yield valid("writer-bsdtar", "PAX records of times and of libarchive", compressed(b"".join(times) + END, ".tar.gz"))
+    old = [member(name.encode(), data, magic=V7) for name, data in published().items()]
+    yield valid("writer-v7", "headers without a magic", compressed(b"".join(old) + END, ".tar.gz"))
+    comment = pax(record("comment", b"0" * 40), flag=b"g") + entries(published())
+    yield valid("writer-git", "a global comment, as git archive writes it", compressed(comment + END, ".tar.gz"))
+    gnu = [
+        long_name(name.encode() + b"\0") + member(name.encode()[:100], data, magic=b"ustar  \0")
+        if len(name) > 100
+        else member(name.encode(), data, magic=b"ustar  \0")
+        for name, data in bodies.items()
+    ]
+    yield valid("writer-gnu", "GNU magic and long names", compressed(b"".join(gnu) + END, ".tar.gz"))
+
+
+def _by_tarfile(members: Mapping[str, bytes], layout: int) -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w", format=layout) as archive:
+        for name, data in members.items():
+            info = tarfile.TarInfo(name)
+            info.size, info.mtime, info.uname = len(data), 1_767_225_600, "builder"
+            archive.addfile(info, io.BytesIO(data))
+    return compressed(buffer.getvalue(), ".tar.gz")
+
+
+def _manifests() -> Iterator[Case]:
+    yield valid("place-root", "the manifest at the root", published(place=ROOT_MANIFEST))
+    yield valid("manifest-unknown-members", "members nobody knows, kept", published(vendor={"note": ["x", None]}))
+    yield valid("manifest-compact", "JSON without blanks", published(document=json.dumps(manifest(files())).encode()))
+    names = files() | {"Grüße/日本.txt": b"1", 'quo"ted.txt': b"2", "empty": b""}
+    escaped = json.dumps(manifest(names), ensure_ascii=True).encode()
+    yield valid("manifest-escapes", "names spelled with JSON escapes", published(names, document=escaped))
+    for name, document in _foreign(files()).items():
+        yield valid(f"foreign-{name}", f"somebody else's manifest: {name}", published(document=document))
+    base = published(document=_foreign(files())["artifacts"])
+    after = step(base, {OBSERVATIONS: encoded(AFTER)})
+    yield valid("foreign-patched", "somebody else's manifest without a generation, patched", after, trust="both")
+
+
+def _foreign(members: Members) -> dict[str, Document]:
+    upper = {path: sha256(data).upper() for path, data in members.items()}
+    return {
+        "files": {
+            "release": "1",
+            "files": [{"path": p, "sha256": sha256(d), "size": len(d)} for p, d in members.items()],
+        },
+        "artifacts": {
+            "vendor": {},
+            "artifacts": [{"name": p, "digest": f"sha256:{sha256(d)}"} for p, d in members.items()],
+        },
+        "entries": {"entries": [{"path": p, "hash": upper[p]} for p in members]},
+        "chunks": {"chunks": [{"name": p, "hash": f"sha256:{upper[p]}", "size": len(d)} for p, d in members.items()]},
+    }
+
+
+def _signatures() -> Iterator[Case]:
+    data = to_json(manifest(files()))
+
+    def by(text: bytes) -> Members:
+        return published(document=data) | {f"{MANIFEST}.jws": text}
+
+    yield valid("signed-es256", "ES256", published(by=["site"]), trust="site")
+    yield valid("signed-ps256", "PS256", published(by=["rsa"]), trust="rsa")
+    yield valid("signed-ed25519-name", "alg Ed25519 (RFC 9864)", by(forged(data, "publisher", alg="Ed25519")))
+    short = forged(data, "publisher", typ="vnd.offline-kit.manifest+jws")
+    yield valid("signed-short-type", "typ without application/ (RFC 7515 4.1.9)", by(short))
+    turned = json.dumps(dict(reversed(header("publisher").items()))).encode()
+    yield valid(
+        "signed-header-order",
+        "the header's members in another order",
+        by(header_signed(data, "publisher", turned)),
+    )
+    several = published(by=["publisher", "site"])
+    yield valid("signers-two", "two signers, general serialisation", several, trust="both", script=None)
+    yield valid("signers-one-unknown", "a signer who is not known beside a trusted one", several, script=None)
+    yield valid(
+        "threshold-met",
+        "two of two publishers",
+        published(by=["publisher", "site"]),
+        trust="two-publishers",
+        script=None,
+    )
+    compact = published()[f"{MANIFEST}.jws"].decode().split("..")
+    general = json.dumps({"signatures": [{"protected": compact[0], "signature": compact[1]}]}).encode()
+    yield valid("signed-general-one", "one signer in the general serialisation", by(general), script=None)
+
+
+def _generations() -> Iterator[Case]:
+    yield valid("patched", "a site's step after the publisher's generation", patched(), trust="both")
+    yield valid("patched-policy", "the same under a policy of roles", patched(), trust="policy", script=None)
+    yield valid("patched-root-place", "patched, the manifest at the root", _at_root(), trust="both")
+    second = step(patched(), {"README.txt": b"more\n"}, by="site-b", at="2026-01-03T00:00:00Z", kind="raw-linkset")
+    yield valid("patched-twice", "two steps by two sites", second, trust="three")
+    yield valid("patched-adds", "a step that adds a file", step(published(), {"new.txt": b"new\n"}), trust="both")
+    yield valid(
+        "policy-rotated", "a policy in its second version, signed by its root", patched(), trust="rotated", script=None
+    )
+    yield valid("key-superseded", "signed before its key was superseded", published(), trust="superseded", script=None)
+    yield valid(
+        "key-expired-history",
+        "the publisher's key has expired since a site vouched for it",
+        patched(),
+        trust="expired",
+        script=None,
+    )
+    yield valid(
+        "fresh", "within its staleness window", published(stalenessWindowHours=500), trust="policy", script=None
+    )
+    yield valid(
+        "newer-generation",
+        "a newer generation than the one accepted before",
+        published(generation=4),
+        trust="policy",
+        before=["patched-policy-base"],
+        script=None,
+    )
+    yield valid(
+        "patched-policy-base",
+        "the publisher's generation under a policy of roles",
+        published(),
+        trust="policy",
+        script=None,
+    )
+
+
+def _at_root() -> Members:
+    return step(published(place=ROOT_MANIFEST), {OBSERVATIONS: encoded(AFTER)}, place=ROOT_MANIFEST)
+
+
+def _contents() -> Iterator[Case]:
+    declared = published(collections=[summary(BEFORE)])
+    yield valid("declared", "collections declared as they are", declared, needs={"deep": True})
+    proven = step(declared, {OBSERVATIONS: encoded(AFTER)}, manifest_changes={"collections": [summary(AFTER)]})
+    yield valid(
+        "proven", "a step that only appended, proven document by document", proven, trust="both", needs={"deep": True}
+    )
+    gz = files() | {f"{OBSERVATIONS}.gz": gzip_member(encoded(BEFORE))}
+    del gz[OBSERVATIONS]
+    yield valid("collection-gzip", "a collection as mongodump --gzip writes it", published(gz), needs={"deep": True})
+    every = (AFTER[0], AFTER[1])
+    yield valid("coverage-whole", "rawLinkset on every observation", published(files(every)), needs={"coverage": True})
+    yield valid(
+        "encrypted",
+        "every mapped field an envelope",
+        published(files() | {NOTES: ENCRYPTED}),
+        needs={"fields": "notelett"},
+    )

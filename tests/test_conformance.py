@@ -1,0 +1,113 @@
+"""The conformance table: every case gets the verdict, the exit code and the failing obligation that the table says."""
+
+from __future__ import annotations
+
+import json
+import runpy
+import shlex
+import shutil
+import subprocess
+import sys
+from argparse import Namespace
+from collections import Counter
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from kit.cli.exit_codes import TABLE as EXIT_CODES
+from scripts import make_conformance
+from scripts.conformance_case import Attack
+from tests.end_to_end.kits import COMMAND, ENVIRONMENT, kit
+
+FOLDER = make_conformance.FOLDER
+# It stands alone, outside of every package.
+runner: Any = SimpleNamespace(**runpy.run_path(str(FOLDER / "run.py")))
+TABLE: dict[str, Any] = json.loads((FOLDER / "table.json").read_text())
+CASES: list[dict[str, Any]] = TABLE["cases"]
+VERIFIER = (
+    "verify {kit} {keys:--trusted-key} {policy:--trust} {at:--at} {deep:--deep} {coverage:--require-raw-linkset} "
+    "{fields:--field-map} --workers 1 --json"
+)
+
+
+@pytest.mark.parametrize("case", CASES, ids=[case["name"] for case in CASES])
+def test_the_verdict_on(case: dict[str, Any], tmp_path: Path) -> None:
+    table = runner.Runner(Namespace(verifier=VERIFIER, no_verdict="", prepare=None, column="verdict"), TABLE, tmp_path)
+    assert not table.leaves_out(case)
+    values = table.trusted(case, tmp_path)
+    for number, path in enumerate(case.get("before", ())):
+        before = {"kit": [str(runner.copied(path, tmp_path / f"before-{number}"))]}
+        assert kit(*runner.command(VERIFIER, values | before)).code == 0
+    outcome = kit(*runner.command(VERIFIER, values | {"kit": [str(runner.placed(case, tmp_path))]}))
+    assert outcome.code == case["exitCode"], outcome
+    report = outcome.json
+    failed = [o["number"] for o in report.get("obligations", ()) if o["status"] == "failed"]
+    assert (failed[0] if failed else None) == case["obligation"], outcome
+    assert report.get("verdict", "refused") == case["verdict"], outcome
+
+
+def test_the_table_is_about_every_obligation_attack_and_exit_code_of_a_verdict() -> None:
+    assert len(CASES) >= 250
+    assert {case["attack"] for case in CASES} == {None, *map(str, Attack)}
+    assert {case["obligation"] for case in CASES} == {None, *range(1, 9)}
+    verdicts = {code for code, _ in EXIT_CODES} - {1, 10, 12, 13, 64, 70, 74, 130}
+    assert {case["exitCode"] for case in CASES} == verdicts
+    sizes = Counter(path.suffix for path in FOLDER.rglob("*") if path.is_file() for _ in range(path.stat().st_size))
+    assert sizes.total() < 1_500_000
+
+
+def told(*words: str, code: int) -> str:
+    """Run the runner as its page says, and give its last line."""
+    command = [sys.executable, str(FOLDER / "run.py"), *words]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=ENVIRONMENT)
+    assert done.returncode == code, done
+    return done.stdout.splitlines()[-1]
+
+
+NAMES = ("patched", "container-folder", "alg-none", "rollback", "folder-fifo", "proven", "coverage-missing")
+EVERYTHING = "{keys} {policy} {deep} {coverage}"
+ONLY = [word for name in NAMES for word in ("--only", name)]
+
+
+def test_the_runner_runs_any_command() -> None:
+    command = f"{shlex.join(COMMAND)} {VERIFIER}"
+    assert (
+        told("--verifier", command, "--exact", *ONLY, code=0)
+        == "7 cases, 7 right (3 valid, 4 refused), 0 wrong, 0 left out"
+    )
+
+
+@pytest.mark.parametrize(
+    ("verifier", "last"),
+    [
+        (f"true {EVERYTHING}", "7 cases, 3 right (3 valid, 0 refused), 4 wrong, 0 left out"),
+        (
+            f"sh -c 'exit 3' {EVERYTHING}",
+            "7 cases, 3 right (0 valid, 3 refused), 4 wrong, 0 left out",
+        ),
+        ("sh -c 'exit 3' {keys}", "4 cases, 2 right (0 valid, 2 refused), 2 wrong, 3 left out"),
+        ("sh -c 'kill -9 $$' {keys}", "4 cases, 0 right (0 valid, 0 refused), 4 wrong, 3 left out"),
+        ("sh -c 'exit 70' {keys}", "4 cases, 0 right (0 valid, 0 refused), 4 wrong, 3 left out"),
+    ],
+    ids=["accepts everything", "refuses everything", "knows keys only", "dies", "fails"],
+)
+def test_the_runner_finds_a_verifier_that(verifier: str, last: str) -> None:
+    assert told("--verifier", verifier, *ONLY, code=1) == last
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None or shutil.which("zstd") is None, reason="needs openssl and zstd")
+def test_verify_sh_over_what_is_in_its_scope() -> None:
+    """Of the valid ones all, of the others every fourth; all are run as fixtures/conformance/README.md says."""
+    scope = [case for case in CASES if case["script"] is not None]
+    others = [case for case in scope if case["script"]]
+    chosen = [case["name"] for case in scope if not case["script"]] + [case["name"] for case in others[::4]]
+    words = [word for name in chosen for word in ("--only", name)]
+    prepare = "verify {sample} {keys:--trusted-key} --workers 1 --write-script {script}"
+    last = told(
+        *("--column", "script", "--prepare", f"{shlex.join(COMMAND)} {prepare}", "--verifier", "sh {script} {kit}"),
+        *("--exact", *words),
+        code=0,
+    )
+    assert last.endswith(f"{len(others[::4])} refused), 0 wrong, 0 left out")

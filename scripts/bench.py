@@ -15,6 +15,7 @@ import os
 import platform
 import shutil
 import statistics
+import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -34,7 +35,7 @@ if str(ROOT) not in sys.path:  # run as a file: its folder is on the path, but n
 from kit.encryption import AgeRecord, create, new_keyring  # noqa: E402
 from kit.signing import Algorithm, generate, write_private, write_public  # noqa: E402
 from kit.values import Timestamp  # noqa: E402
-from scripts import bench_kits  # noqa: E402
+from scripts import bench_kits, bench_plot  # noqa: E402
 from scripts.process_tree import Run, measure  # noqa: E402
 
 STEP = 1 << 20
@@ -207,7 +208,9 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--workers", type=int, action="append", help="repeatable (default: the cores)")
     parser.add_argument("--case", action="append", help="only cases whose name contains this; repeatable")
+    parser.add_argument("--quick", action="store_true", help="every case once over, in less than three minutes")
     parser.add_argument("--json", type=Path, help="write all figures here")
+    parser.add_argument("--plot", type=Path, metavar="PNG", help="draw them here")
     parser.add_argument("--folder", type=Path, help="work here instead of a temporary folder")
     parser.add_argument("--option", action="append", default=[], help="one more for kit patch, as --option=--merkle")
     parser.add_argument("--pump", nargs=2, metavar=("KIT", "CONTAINER"), help=argparse.SUPPRESS)
@@ -217,9 +220,15 @@ def main() -> None:
         return pump(Path(chosen.pump[0]), chosen.pump[1])
     if chosen.unpump:
         return unpump(Path(chosen.unpump[0]), chosen.unpump[1])
+    if chosen.quick:
+        chosen.runs = min(chosen.runs, 3)
     folder = Path(tempfile.mkdtemp(prefix="kit-bench-", dir=chosen.folder))
     results: list[dict[str, Any]] = []
-    print(f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}; {chosen.runs} runs each")
+    compiled = "compiled" if _is_compiled() else "not compiled"
+    print(
+        f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, {compiled}; "
+        f"{chosen.runs} runs each"
+    )
     widths = (34, 9, 7, 7, 8, 6, 9, 6, 9, 9, 12)
     print(
         "  ".join(
@@ -242,8 +251,20 @@ def main() -> None:
     finally:
         shutil.rmtree(folder)
     if chosen.json:
-        chosen.json.write_text(json.dumps({"machine": platform.platform(), "results": results}, indent=1) + "\n")
+        facts = {"machine": platform.machine(), "cores": os.cpu_count(), "python": platform.python_version()}
+        chosen.json.write_text(json.dumps({**facts, "compiled": _is_compiled(), "results": results}, indent=1) + "\n")
+    if chosen.plot:
+        bench_plot.plot(results, chosen.plot)
     return None
+
+
+def _is_compiled() -> bool:
+    """Ask the program that is measured; this one imports from the checkout."""
+    script = "import kit.documents; print(kit.documents.COMPILED)"
+    done: subprocess.CompletedProcess[str] = subprocess.run(
+        [sys.executable, "-P", "-c", script], cwd="/", check=True, capture_output=True, text=True
+    )
+    return done.stdout == "True\n"
 
 
 if __name__ == "__main__":

@@ -48,6 +48,7 @@ from kit.encryption import (
     shipped,
     unlock as unlock_keyring,
 )
+from kit.encryption.approval import DocumentName
 from kit.engine.extracting import Form, Projection, Selection
 from kit.errors import KitError
 from kit.migrations import Decision, Kind, Migration, Rollback, StopRules, Validation, built_in, parse_migration
@@ -58,8 +59,10 @@ from kit.ops.field_proof import Comparison, FieldExpectation, MemberFields
 from kit.ops.inspect import InspectReport, inspect
 from kit.ops.keying import Keying
 from kit.ops.kits import Environment
+from kit.ops.merkle_proof import Proof
 from kit.ops.obligations import Expectation
 from kit.ops.patch import Output, PatchReport, PatchRequest, patch, plan
+from kit.ops.prove import ProofReport, ProveRequest, check as check_proof, prove
 from kit.ops.recover import RecoverReport, RecoverRequest, recover
 from kit.ops.rollback import RollbackReport, RollbackRequest, rollback
 from kit.ops.verify import VerifyReport, verify
@@ -90,6 +93,7 @@ __all__ = [
     "Destination",
     "DiffReport",
     "DiffRequest",
+    "DocumentName",
     "EncryptFields",
     "Environment",
     "Expectation",
@@ -118,6 +122,9 @@ __all__ = [
     "PrivateKey",
     "Profile",
     "Projection",
+    "Proof",
+    "ProofReport",
+    "ProveRequest",
     "PublicKey",
     "RandomIv",
     "RawLinkset",
@@ -137,6 +144,7 @@ __all__ = [
     "Validation",
     "VerifyReport",
     "built_in",
+    "check_proof",
     "create_keyring",
     "diff",
     "extract",
@@ -150,6 +158,7 @@ __all__ = [
     "parse_migration",
     "patch",
     "plan",
+    "prove",
     "recover",
     "rewrap_keyring",
     "rollback",

@@ -26,6 +26,7 @@ from kit.cli.keyring import keyring_group
 from kit.cli.keys import keys_group
 from kit.cli.output import print_error, silence_standard_output, wants_json
 from kit.cli.patch import patch_command, plan_command
+from kit.cli.prove import prove_command
 from kit.cli.recover import audit_group, recover_command
 from kit.cli.rollback import rollback_command
 from kit.cli.trust import trust_group
@@ -50,6 +51,7 @@ kit.add_command(plan_command)
 kit.add_command(patch_command)
 kit.add_command(verify_command)
 kit.add_command(rollback_command)
+kit.add_command(prove_command)
 kit.add_command(extract_command)
 kit.add_command(diff_command)
 kit.add_command(delta_group)

@@ -8,16 +8,15 @@ from typing import Any
 
 import click
 
+from kit.cli.naming import collection_of, document_of
 from kit.cli.options import FILE, json_option, kit_argument, reading, reading_options, trust_option, trusted
 from kit.cli.output import print_bytes, print_report, print_warning
 from kit.cli.trusting import anchor, moment, policy_option, require_one_trust, time_option, unverified_option
-from kit.encryption.approval import DocumentName, collection_name
 from kit.engine.extracting import Form, Projection, Selection
-from kit.errors import ContentError, KitError, UsageError
 from kit.ops.extract import ExtractRequest, extract
 from kit.ops.extracted_files import Destination
 from kit.reports.extractions import extract_json, extract_lines, unverified
-from kit.values import Codec, CollectionName, Limits, strict_json
+from kit.values import Codec
 
 _STREAM = Path("-")
 _GZIP = ".gz"
@@ -103,9 +102,9 @@ def _selection(output: Path, **what: Any) -> Selection:
     if named and (form not in named or zipped != (named[-1] == "gz")):
         raise click.UsageError(f"--output {output} is not named after what it would hold; drop --format and --gzip")
     return Selection(
-        collections=frozenset(map(_collection, what["collections"])) or None,
+        collections=frozenset(map(collection_of, what["collections"])) or None,
         tenants=frozenset(what["tenants"]) or None,
-        documents=frozenset(map(_document, what["ids"])) or None,
+        documents=frozenset(map(document_of, what["ids"])) or None,
         form=Form(form),
         codec=Codec.GZIP if zipped else Codec.NONE,
         projection=Projection(what["projection"]),
@@ -115,19 +114,3 @@ def _selection(output: Path, **what: Any) -> Selection:
 def _is_file(output: Path) -> bool:
     name = output.name.removesuffix(_GZIP)
     return any(name.endswith(f".{form.value}") for form in Form)
-
-
-def _collection(text: str) -> CollectionName:
-    try:
-        return collection_name(text)
-    except ContentError as error:
-        raise UsageError(f"--collection: {error.what}") from error
-
-
-def _document(text: str) -> DocumentName:
-    """Read an ``_id``: an object of JSON if it looks like one, text otherwise."""
-    try:
-        value = strict_json.parse(text.encode(), limits=Limits(), where="--id") if text.startswith("{") else text
-        return DocumentName.parse(value)
-    except (KitError, UnicodeEncodeError) as error:
-        raise UsageError(f"--id {text[:80]}: {error}") from error

@@ -1,0 +1,32 @@
+"""How collections and documents are named on the command line."""
+
+from __future__ import annotations
+
+from kit.encryption.approval import DocumentName, collection_name
+from kit.errors import ContentError, KitError, UsageError
+from kit.values import CollectionName, Limits, strict_json
+
+
+def collection_of(text: str) -> CollectionName:
+    """Read ``--collection``.
+
+    Raises:
+        UsageError: It is not ``DB.COLLECTION``.
+    """
+    try:
+        return collection_name(text)
+    except ContentError as error:
+        raise UsageError(f"--collection: {error.what}") from error
+
+
+def document_of(text: str) -> DocumentName:
+    """Read ``--id``: an object of JSON if it looks like one, text otherwise.
+
+    Raises:
+        UsageError: It is neither, or of a type that has no name here.
+    """
+    try:
+        value = strict_json.parse(text.encode(), limits=Limits(), where="--id") if text.startswith("{") else text
+        return DocumentName.parse(value)
+    except (KitError, UnicodeEncodeError) as error:
+        raise UsageError(f"--id {text[:80]}: {error}") from error

@@ -1,0 +1,100 @@
+"""``kit prove``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from kit.archive import require_free
+from kit.cli.naming import collection_of, document_of
+from kit.cli.options import FILE, json_option, read_file, reading, reading_options, trust_option, trusted
+from kit.cli.output import print_report
+from kit.cli.trusting import anchor, moment, policy_option, time_option
+from kit.ops import trust_files
+from kit.ops.judgement import Expectation
+from kit.ops.merkle_proof import Proof
+from kit.ops.prove import ProveRequest, check, prove
+from kit.reports.proofs import proof_json, proof_lines
+
+
+@click.command("prove")
+@click.argument("kit", type=FILE, required=False)
+@click.option("--id", "name", metavar="ID", help='The _id to prove: text, or {"$oid": "…"} and the like.')
+@click.option("--collection", metavar="DB.COLLECTION", help="Where it is looked for; the observations by default.")
+@click.option("--tenant", metavar="T", help="Only in members that have documents of this tenant.")
+@click.option("--output", "-o", type=FILE, metavar="PROOF", help="Write the proof here; it must not exist.")
+@click.option("--check", "proof", type=FILE, metavar="PROOF", help="Check a proof instead of making one.")
+@click.option("--document", type=FILE, metavar="F", help="With --check: the proof must be about this BSON document.")
+@trust_option
+@policy_option
+@time_option
+@reading_options
+@json_option
+def prove_command(
+    kit: Path | None,
+    name: str | None,
+    collection: str | None,
+    tenant: str | None,
+    output: Path | None,
+    proof: Path | None,
+    document: Path | None,
+    trusted_keys: tuple[Path, ...],
+    policy: Path | None,
+    at: str | None,
+    as_json: bool,
+    **what: Any,
+) -> None:
+    """Prove that one document is in KIT, or that none with its _id is, to somebody who does not have KIT.
+
+    The proof is a small JSON file with the signed manifest in it; what is not proven is not shown, of an absence only
+    the _ids of the two neighbours. Its kit needs Merkle roots (kit patch --merkle). Whoever gets it checks it with
+    --check and the keys they trust, or without this program: docs/auditor.md. The document itself, for --document,
+    comes from kit extract.
+
+    \b
+    Examples:
+      kit prove kit.tar.zst --id acme:osv:GO-1:1 --output GO-1.proof.json
+      kit prove --check GO-1.proof.json --trusted-key site.pub.pem --document GO-1.bson
+    """
+    if proof is not None:
+        made = {"KIT": kit, "--id": name, "--collection": collection, "--tenant": tenant, "--output": output}
+        _require_none(made, "--check")
+        _check(proof, document, _expectation(trusted_keys, policy, at), as_json=as_json)
+        return
+    _require_none(
+        {"--document": document, "--trusted-key": trusted_keys, "--trust": policy}, "making a proof", "--check"
+    )
+    if kit is None or name is None or output is None:
+        raise click.UsageError("say KIT, --id and --output to make a proof, or --check PROOF to check one")
+    require_free(output)
+    report = prove(
+        ProveRequest(
+            kit=kit,
+            document=document_of(name),
+            collection=collection_of(collection) if collection is not None else None,
+            tenant=tenant,
+            environment=reading(what["workers"], what["maxima"], allow_links=what["allow_links"]),
+        )
+    )
+    trust_files.write_beside(output, report.proof.to_bytes(), what="proof")
+    print_report(proof_lines(report, output), proof_json(report, output), as_json=as_json)
+
+
+def _check(path: Path, document: Path | None, expectation: Expectation, *, as_json: bool) -> None:
+    proof = Proof.parse(read_file(path), where=str(path))
+    report = check(proof, expectation, document=read_file(document) if document is not None else None)
+    print_report(proof_lines(report, path), proof_json(report, path), as_json=as_json)
+
+
+def _expectation(keys: tuple[Path, ...], policy: Path | None, at: str | None) -> Expectation:
+    if bool(keys) == (policy is not None):
+        raise click.UsageError("say whom to believe: either --trusted-key, also several, or --trust POLICY")
+    return Expectation(trusted=trusted(keys), trust=anchor(policy, moment(at)))
+
+
+def _require_none(given: dict[str, Any], here: str, there: str = "making a proof") -> None:
+    wrong = next((name for name, value in given.items() if value), None)
+    if wrong is not None:
+        raise click.UsageError(f"{wrong} goes with {there}, not with {here}")

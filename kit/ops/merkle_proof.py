@@ -1,0 +1,288 @@
+"""A proof that a document is in a collection of a signed kit, or that none with that ``_id`` is.
+
+Format: schemas/merkle-proof.md. It carries the manifest and its signature, and what leads from leaves to the roots in
+it; whatever the manifest says is not said again, so that the two cannot differ. Laws: ``Proof.parse(p.to_bytes())`` is
+``p``; a proof that checks is one of its claim under that manifest, whoever made it.
+
+Obligations, tagged where they are enforced:
+
+1. The manifest is signed by those who may sign it (:mod:`kit.ops.prove`, before anything in it is believed).
+2. The members are those of the collection, and of the tenant if one is named; each has a root in the manifest.
+3. Present: each member shown has leaves, all with the key of the claim, each leading to the root at its index.
+4. Absent: every such member is shown, by the leaves between which the key would stand: neighbours, or the first or the
+   last one, or none of an empty tree.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+from kit.documents import Kind
+from kit.documents.leaves import leaf_data
+from kit.encryption.approval import DocumentName, collection_name
+from kit.engine.leaf_search import Leaf
+from kit.errors import ContentError, DigestError, KitError, LimitError
+from kit.manifest import CollectionSummary, Manifest
+from kit.manifest.fields import Fields
+from kit.values import CollectionName, Limits, MemberPath, strict_json
+from kit.values.merkle import EMPTY_ROOT, leaf_hash, root_along
+
+SCHEMA_VERSION = "1"
+_LIMITS = Limits()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """What is claimed of a kit.
+
+    Attributes:
+        document: The ``_id``.
+        collection: Where.
+        tenant: Only the members that have documents of this tenant, by the manifest; None for all.
+        present: Whether a document is there.
+    """
+
+    document: DocumentName
+    collection: CollectionName
+    tenant: str | None
+    present: bool
+
+    @property
+    def key(self) -> bytes:
+        """The key of the leaf: of a text without length and NUL."""
+        return key_of(self.document)
+
+    def members(self, manifest: Manifest) -> dict[MemberPath, CollectionSummary]:
+        """Give the members that the claim is about, with a root each (obligation 2).
+
+        Raises:
+            ContentError: There are none, or one has no root.
+        """
+        named = self.collection
+        found = {
+            summary.path: summary
+            for summary in manifest.collections
+            if (summary.database, summary.collection) == (named.database, named.collection)
+            and (self.tenant is None or self.tenant in summary.tenants)
+        }
+        if not found:
+            of_tenant = f" with documents of tenant {self.tenant!r}" if self.tenant is not None else ""
+            raise ContentError(f"the manifest names no member of {named}{of_tenant}")
+        bare = next((path for path, summary in found.items() if summary.merkle_root is None), None)
+        if bare is not None:
+            raise ContentError(
+                "the manifest has no Merkle root of it, so nothing can be proven",
+                where=str(bare),
+                hint="kit patch --merkle gives the next generation roots",
+            )
+        return found
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proof:
+    """A claim with what proves it.
+
+    Attributes:
+        claim: What is proven.
+        manifest: The exact bytes.
+        signature: The detached JWS over them.
+        members: Leaves by member, in their order.
+    """
+
+    claim: Claim
+    manifest: bytes
+    signature: bytes
+    members: Mapping[MemberPath, tuple[Leaf, ...]]
+
+    def to_bytes(self) -> bytes:
+        """Print it: schemas/merkle-proof.md."""
+        claim = self.claim
+        printed: dict[str, Any] = {
+            "id": claim.document.to_json(),
+            "collection": str(claim.collection),
+            "present": claim.present,
+        }
+        return strict_json.canonical(
+            {
+                "schemaVersion": SCHEMA_VERSION,
+                "claim": printed if claim.tenant is None else printed | {"tenant": claim.tenant},
+                "manifest": base64.b64encode(self.manifest).decode("ascii"),
+                "signature": base64.b64encode(self.signature).decode("ascii"),
+                "members": [
+                    {"path": str(path), "leaves": [_leaf_json(leaf) for leaf in leaves]}
+                    for path, leaves in sorted(self.members.items())
+                ],
+            }
+        )
+
+    @classmethod
+    def parse(cls, data: bytes, *, where: str) -> Self:
+        """Read a proof; nothing in it is believed yet.
+
+        Raises:
+            ContentError: Not strict JSON, or not exactly of this format.
+            LimitError: Larger than any proof.
+        """
+        try:
+            return cls._read(Fields.of(strict_json.parse(data, limits=_LIMITS, where=where), "proof"))
+        except LimitError:
+            raise
+        except KitError as error:
+            place = where if error.where in {"", where} else f"{where}: {error.where}"
+            raise ContentError(error.what, where=place, hint=error.hint) from error
+
+    @classmethod
+    def _read(cls, fields: Fields) -> Self:
+        fields.exactly(("schemaVersion", "claim", "manifest", "signature", "members"))
+        if fields.text("schemaVersion") != SCHEMA_VERSION:
+            raise ContentError(f"schemaVersion {fields.text('schemaVersion')!r} is not known; this program reads '1'")
+        members: dict[MemberPath, tuple[Leaf, ...]] = {}
+        for number, value in enumerate(fields.items("members")):
+            one = Fields.of(value, f"members[{number}]")
+            one.exactly(("path", "leaves"))
+            path = one.member_path("path")
+            if path in members:
+                raise ContentError(f"{one.place}: {path} is there twice")
+            items = enumerate(one.items("leaves"))
+            members[path] = tuple(_leaf(value, f"{one.place}.leaves[{at}]") for at, value in items)
+        return cls(
+            claim=_claim(fields.object("claim")),
+            manifest=_decoded(fields, "manifest"),
+            signature=_decoded(fields, "signature"),
+            members=members,
+        )
+
+    def check(self, manifest: Manifest) -> None:
+        """Check obligations 2 to 4 under a manifest whose signature was verified.
+
+        Raises:
+            ContentError: The manifest has no roots for the claim, or the proof does not show what it claims.
+            DigestError: A leaf does not lead to the root.
+        """
+        due = self.claim.members(manifest)
+        strange = sorted(self.members.keys() - due.keys())
+        if strange:
+            raise ContentError(f"shows {strange[0]}, which is none of the members that the claim is about")
+        if not self.members:
+            raise ContentError("shows no member")
+        unshown = sorted(due.keys() - self.members.keys())
+        if unshown and not self.claim.present:  # obligation 4
+            raise ContentError(f"claims an absence, but does not show {unshown[0]}")
+        for path, leaves in self.members.items():
+            for leaf in leaves:
+                _require_root(leaf, due[path])
+            try:
+                if self.claim.present:
+                    _check_present(self.claim.key, leaves)
+                else:
+                    _check_absent(self.claim.key, leaves, due[path])
+            except KitError as error:
+                raise error.inside(str(path)) from error.__cause__
+
+
+def key_of(name: DocumentName) -> bytes:
+    """Give the key of a leaf for an ``_id``."""
+    kind, value = name.identity[:1], name.identity[1:]
+    return kind + value[4:-1] if kind[0] == Kind.STRING else kind + value
+
+
+def _require_root(leaf: Leaf, summary: CollectionSummary) -> None:
+    """See that a leaf is in the tree of a member, at its index."""
+    hashed = leaf_hash(leaf_data(leaf.key, bytes.fromhex(leaf.document.hex)))
+    where = f"{summary.path}: leaf {leaf.index:,}"
+    try:
+        root = root_along(hashed, leaf.index, summary.documents, leaf.path)
+    except DigestError as error:
+        raise error.inside(where) from error
+    if root.hex() != str(summary.merkle_root):
+        raise DigestError(f"leads to root {root.hex()}, the manifest has {summary.merkle_root}", where=where)
+
+
+def _check_present(key: bytes, leaves: Sequence[Leaf]) -> None:
+    if not leaves:
+        raise ContentError("shows no leaf")
+    if any(leaf.key != key for leaf in leaves):  # obligation 3
+        raise ContentError("shows the leaf of another _id than the claim's")
+    if len({leaf.index for leaf in leaves}) != len(leaves):
+        raise ContentError("shows a leaf twice")
+
+
+def _check_absent(key: bytes, leaves: Sequence[Leaf], summary: CollectionSummary) -> None:
+    last = summary.documents - 1
+    match leaves:  # obligation 4
+        case []:
+            proven = last < 0 and str(summary.merkle_root) == EMPTY_ROOT.hex()
+        case [only] if only.key > key:
+            proven = only.index == 0
+        case [only]:
+            proven = only.key < key and only.index == last
+        case [below, above]:
+            proven = below.key < key < above.key and above.index == below.index + 1
+        case _:
+            proven = False
+    if not proven:
+        raise ContentError("its leaves do not stand around the place where the _id would be")
+
+
+def _leaf_json(leaf: Leaf) -> dict[str, Any]:
+    return {
+        "index": leaf.index,
+        "key": leaf.key.hex(),
+        "documentSha256": str(leaf.document),
+        "path": [one.hex() for one in leaf.path],
+    }
+
+
+def _claim(fields: Fields) -> Claim:
+    fields.exactly(("id", "collection", "present"), ("tenant",))
+    present = fields.members["present"]
+    if not isinstance(present, bool):
+        raise ContentError(f"{fields.place}.present: true or false is expected")
+    return Claim(
+        document=DocumentName.parse(fields.members["id"]),
+        collection=collection_name(fields.text("collection")),
+        tenant=fields.text("tenant") if "tenant" in fields.members else None,
+        present=present,
+    )
+
+
+def _leaf(value: object, place: str) -> Leaf:
+    fields = Fields.of(value, place)
+    fields.exactly(("index", "key", "documentSha256", "path"))
+    hashes = fields.items("path")
+    if not all(isinstance(one, str) for one in hashes):
+        raise ContentError(f"{place}.path: digests are expected")
+    key = fields.members["key"]
+    if not isinstance(key, str) or not _is_hex(key):
+        raise ContentError(f"{place}.key: lower-case hex digits are expected")
+    return Leaf(
+        index=fields.integer("index"),
+        key=bytes.fromhex(key),
+        document=fields.digest("documentSha256"),
+        path=tuple(_hash(one, place) for one in hashes),
+    )
+
+
+def _is_hex(text: str) -> bool:
+    return not set(text) - set("0123456789abcdef") and len(text) % 2 == 0
+
+
+def _hash(text: str, place: str) -> bytes:
+    if len(text) != 64 or not _is_hex(text):
+        raise ContentError(f"{place}.path: 64 lower-case hex digits are expected")
+    return bytes.fromhex(text)
+
+
+def _decoded(fields: Fields, name: str) -> bytes:
+    text = fields.text(name)
+    try:
+        data = base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise ContentError(f"{fields.place}.{name}: not base64") from error
+    if base64.b64encode(data).decode("ascii") != text:
+        raise ContentError(f"{fields.place}.{name}: not the one spelling of its base64")
+    return data

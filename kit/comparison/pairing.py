@@ -8,9 +8,7 @@ from typing import NamedTuple
 import zstandard
 
 from kit.comparison.fields import FieldChange, compare, is_migration
-from kit.documents import validate
-from kit.errors import KitError
-from kit.values import Limits
+from kit.errors import BsonError
 
 SHOWN_FIELDS = 12
 """Fields listed of one document; the others are counted."""
@@ -53,23 +51,21 @@ def unpacked(data: bytes) -> bytes:
     return _DECOMPRESSOR.decompress(data)
 
 
-def compare_pairs(pairs: Sequence[Pair], limits: Limits) -> list[Compared]:
+def compare_pairs(pairs: Sequence[Pair]) -> list[Compared]:
     """Compare each pair.
 
     Raises:
-        KitError: A document is malformed, or over a limit.
+        BsonError: A document is malformed where it differs from the other one.
     """
-    return [_compared(pair, limits) for pair in pairs]
+    return [_compared(pair) for pair in pairs]
 
 
-def _compared(pair: Pair, limits: Limits) -> Compared:
+def _compared(pair: Pair) -> Compared:
     before = unpacked(pair.before)
-    for document in (before, pair.after):
-        try:
-            validate(document, limits=limits)
-        except KitError as error:
-            raise error.inside(f"document {pair.name}") from error.__cause__
-    changes = compare(before, pair.after)
+    try:
+        changes = compare(before, pair.after)
+    except BsonError as error:
+        raise error.inside(f"document {pair.name}") from error.__cause__
     return Compared(
         number=pair.number,
         shown=tuple(changes[:SHOWN_FIELDS]),

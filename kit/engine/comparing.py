@@ -183,7 +183,7 @@ class _Batch:
                 _record(self._collation, wanted, results)
 
         where = str(self._reader.path)
-        self._pipeline.submit(compare_pairs, self._pairs, self._reader.limits, cost=self._bytes, then=then, where=where)
+        self._pipeline.submit(compare_pairs, self._pairs, cost=self._bytes, then=then, where=where)
         self._wanted, self._pairs, self._bytes = [], [], 0
 
 

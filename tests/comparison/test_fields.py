@@ -12,6 +12,7 @@ from hypothesis import given, settings, strategies as st
 from kit.comparison import FieldChange, How, compare, is_migration
 from kit.comparison.values import LONGEST, bounded, shown
 from kit.documents import Kind, element, elements
+from kit.errors import BsonError
 from tests.documents import strategies
 
 ENVELOPE = {"__encrypted": True, "v": 1, "ct": "AAAA", "iv": "BBBB", "tag": "CCCC"}
@@ -156,3 +157,18 @@ def test_an_array_whose_names_are_no_numbers_is_compared_by_them() -> None:
 def test_bounded_names_are_the_same_exactly_if_the_names_are(one: str, two: str) -> None:
     assert (bounded(one) == bounded(two)) == (one == two)
     assert len(bounded(one)) < 260
+
+
+@settings(max_examples=200, deadline=None)
+@given(document=strategies.DOCUMENTS, place=st.integers(0, 400), byte=st.integers(0, 255))
+def test_a_damaged_document_gives_changes_or_a_bson_error_and_nothing_else(
+    document: bytes, place: int, byte: int
+) -> None:
+    damaged = bytearray(document)
+    damaged[place % len(damaged)] = byte
+    for pair in ((document, bytes(damaged)), (bytes(damaged), document)):
+        try:
+            found = compare(*pair)
+        except BsonError:
+            continue
+        assert bool(found) == (pair[0] != pair[1])

@@ -276,11 +276,11 @@ def test_a_malformed_kit_is_refused_whichever_it_is(desk: Desk) -> None:
     kit("diff", good, desk.kits / "absent.tar").refused(1, "absent.tar")
 
 
-def test_a_document_that_changed_is_checked_to_its_last_byte(desk: Desk) -> None:
+def test_a_document_that_is_malformed_where_it_changed_is_named(desk: Desk) -> None:
     fine = kits.bson_of([{"_id": 1, "a": {"b": "text"}}])
     broken = fine.replace(b"text\0", b"texts")
     good, bad = two(desk, {"d/c.bson": fine}, {"d/c.bson": broken})
-    kit("diff", good, bad).refused(11, "document 1", "a.b")
+    kit("diff", good, bad).refused(11, "two.tar: document 1", "string without terminating NUL")
 
 
 class Swapped:

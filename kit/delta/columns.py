@@ -4,8 +4,7 @@ All values that stand at one path, of one type, in the order of the documents, n
 together that way, and so does what is derived: a list that was copied from another place of the same documents is one
 long repetition. Laws: what is put is what is taken, in that order; a column's bytes depend on the values alone.
 
-A string stands as its text and NUL, its length implied, unless it has a NUL inside; values of fixed size as they are;
-others behind their length.
+A string stands as its text and NUL, its length implied; values of fixed size as they are; others behind their length.
 """
 
 from __future__ import annotations
@@ -15,8 +14,6 @@ from kit.documents.kinds import FIXED, Kind
 from kit.errors import ArchiveError
 
 STRING = int(Kind.STRING)
-ODD_STRING = 0x20
-"""Stands for a string that has a NUL inside, or no NUL at its end; no type of BSON has this number."""
 RAW = 0x21
 """Whole documents that are not walked, behind their lengths."""
 
@@ -24,7 +21,7 @@ RAW = 0x21
 class Node:
     """One path: the columns that stand there and the paths below. ``#`` is any member of an array."""
 
-    __slots__ = ("children", "columns", "path", "table")
+    __slots__ = ("children", "columns", "heads", "path", "table")
 
     def __init__(self, path: bytes, table: dict[tuple[bytes, int], bytearray]) -> None:
         """Stand for ``path`` in ``table``, which all nodes of a tree share."""
@@ -32,6 +29,8 @@ class Node:
         self.table = table
         self.children: dict[bytes, Node] = {}
         self.columns: dict[int, bytearray] = {}
+        self.heads: dict[bytes, Node] = {}
+        """Children by how an element begins: type, name and NUL; found again in one look."""
 
     def child(self, name: bytes) -> Node:
         """Give the node below."""

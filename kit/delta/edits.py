@@ -111,8 +111,7 @@ class _Level:
         self._script.append(_NEW)
         if named:
             self._script += element.name + b"\0"
-        below = node.child(element.name if named else MEMBER)
-        shred_value(self._target, element.kind, element.value, element.end, self._script, below, self._depth)
+        self._value(element, node.child(element.name if named else MEMBER))
 
     def _change(self, old: Element, new: Element, node: Node, *, named: bool) -> None:
         base, target, script = self._base, self._target, self._script
@@ -129,7 +128,13 @@ class _Level:
             inner.edit(list(elements(base, old.value)), list(elements(target, new.value)), below, named=not plain)
             return
         script.append(_SET)
-        shred_value(target, new.kind, new.value, new.end, script, below, self._depth)
+        self._value(new, below)
+
+    def _value(self, element: Element, node: Node) -> None:
+        self._script.append(element.kind)
+        shred_value(
+            self._target, element.kind, element.value, self._script, node, end=element.end, depth=self._depth
+        )
 
 
 def _key(buffer: bytes, element: Element, *, named: bool) -> bytes:

@@ -8,8 +8,8 @@ gives; segments need one another for nothing, so any worker can make or read any
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 
 from kit.delta.columns import RAW, Node, TakingNode, headers, joined, root, taking
 from kit.delta.edits import applied, edit
@@ -61,23 +61,25 @@ class Head:
 
 def encode(material: Material) -> bytes:
     """Print a segment, decoded once to be certain of it."""
-    data = _encode(material)
+    dictionary = Dictionary.of((*material.references, *material.olds)) if material.documents else Dictionary()
+    data = _encode(material, dictionary)
     head = parse_head(data, material.expected)
     if head.steps != material.steps or head.ranges != material.ranges:
         raise KitError("a segment of a delta does not read back")
     if not material.documents:
         return data
     try:
-        met = tuple(decode(head, material.olds, material.references, most=sum(map(len, material.documents))))
+        met = tuple(_decode(head, material.olds, dictionary, most=sum(map(len, material.documents))))
     except KitError:
         met = ()
     if met != material.documents:
         # An inside that is well-formed enough to be walked, but not to be made again: all of it goes whole.
-        return _encode(material, walk=False)
+        return _encode(material, None)
     return data
 
 
-def _encode(material: Material, *, walk: bool = True) -> bytes:
+def _encode(material: Material, dictionary: Dictionary | None) -> bytes:
+    """Print a segment; without a dictionary, no document is taken apart."""
     parts = [print_steps(material.steps, material.expected), unsigned(len(material.ranges))]
     at = material.expected
     for first, count in material.ranges:
@@ -85,48 +87,83 @@ def _encode(material: Material, *, walk: bool = True) -> bytes:
         at = first + count
     if not material.documents:
         return b"".join(parts)
-    dictionary = Dictionary.of((*material.references, *material.olds)) if walk else Dictionary()
-    script, node = bytearray(), root()
-    olds = iter(material.olds)
-    documents = iter(material.documents)
-    for source, _, count in material.steps:
-        if source is Source.COPY:
-            continue
-        for _ in range(count):
-            old = next(olds) if source is Source.CHANGE else None
-            _append(next(documents), old, script, node, walk=walk)
-    head = headers(node.table)
-    meta = unsigned(len(head)) + head + bytes(script)
+    said = _said(material, walk=dictionary is not None)
+    used = dictionary or Dictionary()
     parts += (
-        bytes((walk,)),
-        pack(meta, dictionary.script, level=material.level),
-        pack(joined(node.table), dictionary.columns, level=material.level),
+        bytes((dictionary is not None,)),
+        pack(said.meta, used.script, level=material.level),
+        pack(joined(said.node.table), used.columns, level=material.level),
     )
     return b"".join(parts)
 
 
-def _append(document: bytes, old: bytes | None, script: bytearray, node: Node, *, walk: bool) -> None:
-    """Say one document: by edits of the old one, by itself, or whole where it cannot be walked."""
-    place = len(script)
-    if walk:
-        marks = {key: len(column) for key, column in node.table.items()}
-        try:
-            if old is not None:
-                script.append(_EDITED)
-                edit(old, document, script, node)
-            else:
-                script.append(_SHREDDED)
-                shred(document, script, node)
-        except (BsonError, RecursionError):
-            for key, column in node.table.items():
-                del column[marks.get(key, 0) :]
-            del script[place:]
+@dataclass(slots=True)
+class _Said:
+    """Scripts and columns being gathered."""
+
+    script: bytearray = field(default_factory=bytearray)
+    node: Node = field(default_factory=root)
+
+    @property
+    def meta(self) -> bytes:
+        head = headers(self.node.table)
+        return unsigned(len(head)) + head + bytes(self.script)
+
+    def add(self, document: bytes, old: bytes | None) -> None:
+        """Say a document by edits of the old one, or by itself.
+
+        Raises:
+            BsonError: It cannot be walked; everything gathered is void.
+        """
+        if old is not None:
+            self.script.append(_EDITED)
+            edit(old, document, self.script, self.node)
         else:
-            return
-    script.append(_WHOLE)
-    column = node.column(RAW)
-    column += unsigned(len(document))
-    column += document
+            self.script.append(_SHREDDED)
+            shred(document, self.script, self.node)
+
+    def add_whole(self, document: bytes) -> None:
+        self.script.append(_WHOLE)
+        column = self.node.column(RAW)
+        column += unsigned(len(document))
+        column += document
+
+    def add_carefully(self, document: bytes, old: bytes | None) -> bool:
+        """Do as :meth:`add`; nothing, and False, where the document cannot be walked."""
+        place = len(self.script)
+        marks = {key: len(column) for key, column in self.node.table.items()}
+        try:
+            self.add(document, old)
+        except BsonError:
+            for key, column in self.node.table.items():
+                del column[marks.get(key, 0) :]
+            del self.script[place:]
+            return False
+        return True
+
+
+def _said(material: Material, *, walk: bool) -> _Said:
+    olds = iter(material.olds)
+    documents = iter(material.documents)
+    pairs = [
+        (next(documents), next(olds) if source is Source.CHANGE else None)
+        for source, _, count in material.steps
+        if source is not Source.COPY
+        for _ in range(count)
+    ]
+    said = _Said()
+    if walk:
+        try:
+            for document, old in pairs:
+                said.add(document, old)
+        except BsonError:
+            said = _Said()  # once more, with the means to undo a document
+        else:
+            return said
+    for document, old in pairs:
+        if not (walk and said.add_carefully(document, old)):
+            said.add_whole(document)
+    return said
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,12 +174,17 @@ class Dictionary:
     columns: bytes = b""
 
     @classmethod
-    def of(cls, documents: Iterable[bytes]) -> Dictionary:
+    def of(cls, documents: Sequence[bytes]) -> Dictionary:
         """Take documents of the base apart; those that cannot be walked give nothing."""
-        script, node = bytearray(), root()
-        for document in documents:
-            _append(document, None, script, node, walk=True)
-        return cls(script=bytes(script[-_SCRIPT_DICTIONARY:]), columns=joined(node.table))
+        said = _Said()
+        try:
+            for document in documents:
+                said.add(document, None)
+        except BsonError:
+            said = _Said()
+            for document in documents:
+                said.add_carefully(document, None)
+        return cls(script=bytes(said.script[-_SCRIPT_DICTIONARY:]), columns=joined(said.node.table))
 
 
 def parse_head(data: bytes, expected: int) -> Head:
@@ -166,7 +208,7 @@ def parse_head(data: bytes, expected: int) -> Head:
     return Head(steps=steps, ranges=tuple(ranges), rest=reader.rest())
 
 
-def decode(head: Head, olds: Sequence[bytes], references: Sequence[bytes], *, most: int) -> Iterable[bytes]:
+def decode(head: Head, olds: Sequence[bytes], references: Sequence[bytes], *, most: int) -> Iterator[bytes]:
     """Give the changed and inserted documents, in order.
 
     Args:
@@ -178,15 +220,19 @@ def decode(head: Head, olds: Sequence[bytes], references: Sequence[bytes], *, mo
     Raises:
         ArchiveError: The segment is malformed or does not fit this base.
     """
+    needed = any(source is not Source.COPY for source, _, _ in head.steps)
+    return _decode(head, olds, Dictionary.of((*references, *olds)) if needed else Dictionary(), most=most)
+
+
+def _decode(head: Head, olds: Sequence[bytes], dictionary: Dictionary, *, most: int) -> Iterator[bytes]:
     wanted = [source for source, _, count in head.steps if source is not Source.COPY for _ in range(count)]
     reader = Reader(head.rest, "a segment")
     if not wanted:
         reader.finish()
         return
-    walked = reader.take(1)[0]
-    dictionary = Dictionary.of((*references, *olds)) if walked else Dictionary()
-    meta = Reader(unpack(reader, dictionary.script, most=_SCRIPT_FACTOR * most + 65536), "a script")
-    data = unpack(reader, dictionary.columns, most=2 * most + 65536)
+    used = dictionary if reader.take(1)[0] else Dictionary()
+    meta = Reader(unpack(reader, used.script, most=_SCRIPT_FACTOR * most + 65536), "a script")
+    data = unpack(reader, used.columns, most=2 * most + 65536)
     reader.finish()
     header = Reader(meta.take(meta.unsigned()), "column headers")
     table = taking(header, data)

@@ -52,6 +52,16 @@ from kit.encryption.approval import DocumentName
 from kit.engine.extracting import Form, Projection, Selection
 from kit.errors import KitError
 from kit.migrations import Decision, Kind, Migration, Rollback, StopRules, Validation, built_in, parse_migration
+from kit.ops.delta_apply import DeltaApplyReport, DeltaApplyRequest, apply_delta, resume_delta
+from kit.ops.delta_build import DeltaBuildReport, DeltaBuildRequest, DeltaSquashRequest, build_delta
+from kit.ops.delta_squash import squash_deltas
+from kit.ops.delta_verify import (
+    DeltaInspectReport,
+    DeltaVerifyReport,
+    DeltaVerifyRequest,
+    inspect_delta,
+    verify_delta,
+)
 from kit.ops.diff import DiffReport, DiffRequest, diff
 from kit.ops.extract import ExtractReport, ExtractRequest, extract
 from kit.ops.extracted_files import Destination, ExtractedFile
@@ -90,6 +100,14 @@ __all__ = [
     "Comparison",
     "Credentials",
     "Decision",
+    "DeltaApplyReport",
+    "DeltaApplyRequest",
+    "DeltaBuildReport",
+    "DeltaBuildRequest",
+    "DeltaInspectReport",
+    "DeltaSquashRequest",
+    "DeltaVerifyReport",
+    "DeltaVerifyRequest",
     "Destination",
     "DiffReport",
     "DiffRequest",
@@ -143,6 +161,8 @@ __all__ = [
     "UnlockedKeyring",
     "Validation",
     "VerifyReport",
+    "apply_delta",
+    "build_delta",
     "built_in",
     "check_proof",
     "create_keyring",
@@ -150,6 +170,7 @@ __all__ = [
     "extract",
     "generate",
     "inspect",
+    "inspect_delta",
     "load_keyring",
     "load_private",
     "load_public",
@@ -160,12 +181,15 @@ __all__ = [
     "plan",
     "prove",
     "recover",
+    "resume_delta",
     "rewrap_keyring",
     "rollback",
     "shipped",
+    "squash_deltas",
     "unlock_keyring",
     "verdict_page",
     "verify",
+    "verify_delta",
     "write_private",
     "write_public",
 ]

@@ -22,7 +22,8 @@ from kit.cli.output import print_report
 from kit.cli.trusting import anchor, moment, policy_option, time_option
 from kit.ops import trust_files
 from kit.ops.delta_apply import DeltaApplyReport, DeltaApplyRequest, apply_delta, resume_delta
-from kit.ops.delta_build import DeltaBuildRequest, build_delta
+from kit.ops.delta_build import DeltaBuildRequest, DeltaSquashRequest, build_delta
+from kit.ops.delta_squash import squash_deltas
 from kit.ops.delta_verify import DeltaVerifyRequest, inspect_delta, verify_delta
 from kit.ops.jobs import Completion, abandon
 from kit.ops.obligations import Expectation
@@ -245,3 +246,57 @@ def verify_command(
         )
     )
     print_report(verified_lines(report), verified_json(report), as_json=as_json)
+
+
+@delta_group.command("squash")
+@click.argument("base", type=FILE)
+@click.argument("deltas", type=FILE, nargs=-1, required=True, metavar="DELTA DELTA...")
+@click.option("--output", "-o", type=FILE, required=True, metavar="D", help="Write the delta here; it must not exist.")
+@click.option("--signing-key", type=FILE, required=True, metavar="PEM", help="The private key that signs the delta.")
+@passphrase_option
+@_trust_options
+@click.option(
+    "--created-at",
+    metavar="TIME",
+    envvar="SOURCE_DATE_EPOCH",
+    help="Time of the delta, RFC 3339 UTC or seconds; the clock by default.",
+)
+@reading_options
+@json_option
+def squash_command(
+    base: Path,
+    deltas: tuple[Path, ...],
+    output: Path,
+    signing_key: Path,
+    passphrase_fd: int | None,
+    trusted_keys: tuple[Path, ...],
+    policy: Path | None,
+    at: str | None,
+    created_at: str | None,
+    workers: int,
+    maxima: tuple[str, ...],
+    allow_links: bool,
+    as_json: bool,
+) -> None:
+    """Make one delta of a chain that begins at the kit BASE; it gives what the chain gives, and no more.
+
+    The chain is applied in a folder beside the output, which needs room for two kits. Exit code 10: a delta does not
+    go on where the one before it ends.
+
+    \b
+    Example:
+      kit delta squash september.tar.zst october.delta november.delta -o both.delta --signing-key publisher.pem
+        --trusted-key publisher.pem.pub
+    """
+    report = squash_deltas(
+        DeltaSquashRequest(
+            base=base,
+            deltas=deltas,
+            output=output,
+            key=private_key(signing_key, passphrase_fd),
+            expectation=_expectation(trusted_keys, policy, at),
+            created_at=moment(created_at, "--created-at"),
+            environment=reading(workers, maxima, allow_links=allow_links),
+        )
+    )
+    print_report(built_lines(report), built_json(report), as_json=as_json)

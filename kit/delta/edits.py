@@ -132,9 +132,7 @@ class _Level:
 
     def _value(self, element: Element, node: Node) -> None:
         self._script.append(element.kind)
-        shred_value(
-            self._target, element.kind, element.value, self._script, node, end=element.end, depth=self._depth
-        )
+        shred_value(self._target, element.kind, element.value, self._script, node, end=element.end, depth=self._depth)
 
 
 def _key(buffer: bytes, element: Element, *, named: bool) -> bytes:

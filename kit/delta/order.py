@@ -93,7 +93,7 @@ def parse_steps(reader: Reader, expected: int) -> list[Step]:
 
 def _planes(numbers: Sequence[int]) -> bytes:
     """Print numbers of one width, all their lowest bytes first: random low bytes do not spoil the high ones."""
-    width = (max(numbers, default=0).bit_length() + 7) // 8
+    width = (max((number | 1 for number in numbers), default=0).bit_length() + 7) // 8
     return bytes((width,)) + b"".join(bytes(n >> shift & 0xFF for n in numbers) for shift in range(0, 8 * width, 8))
 
 

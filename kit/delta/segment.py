@@ -97,6 +97,16 @@ def _encode(material: Material, dictionary: Dictionary | None) -> bytes:
     return b"".join(parts)
 
 
+def edited_size(old: bytes, document: bytes) -> int:
+    """Tell how many bytes of script and values it takes to edit one document into another, before packing."""
+    said = _Said()
+    try:
+        said.add(document, old)
+    except BsonError:
+        return len(document)
+    return len(said.script) + sum(map(len, said.node.table.values()))
+
+
 @dataclass(slots=True)
 class _Said:
     """Scripts and columns being gathered."""

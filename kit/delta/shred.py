@@ -6,8 +6,8 @@ inside, a depth beyond any database's) raises, and the caller keeps such a docum
 
 Script of a level: for each element its type byte, its name and NUL; 0x00 ends the level. An array whose names are 0, 1,
 2 … has no names in its script, and says so by a byte 0 after its type; one that does not begin with 0 has names, and
-says so by 1. A document with an array that begins with 0 and goes on otherwise, or with a NUL inside a string, is not taken
-apart.
+says so by 1. A document with an array that begins with 0 and goes on otherwise, or with a NUL inside a string, is not
+taken apart.
 """
 
 from __future__ import annotations

@@ -13,8 +13,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from kit.delta.order import MOST_STEPS, Source, Step
-from kit.delta.segment import Material, decode, parse_head
+from kit.delta.segment import MOST_RANGES, Material, decode, edited_size, parse_head
 from kit.engine.document_store import DocumentStore
+from kit.engine.likeness import Likeness
 from kit.errors import ArchiveError
 
 SEGMENT_BYTES = 6 * 1024 * 1024
@@ -23,8 +24,13 @@ MOST_SEGMENT_BYTES = 128 * 1024 * 1024
 """What a segment of anybody may make."""
 LARGEST_DOCUMENT = 64 * 1024 * 1024
 """A collection with a larger one is not taken apart."""
-REFERENCE_BYTES = 2 * 1024 * 1024
-"""Documents of the base that new ones are packed against."""
+NEAR_BYTES = 1024 * 1024
+"""Documents of the base that new ones are packed against because they stand near."""
+LIKE_BYTES = 2 * 1024 * 1024
+"""And because they are like them."""
+_LIKES, _MOST_LIKES = 2, 3000
+_MUCH = 4
+"""A new document is said as a change of another that leaves less than one part in so many of it to be said."""
 _THOROUGH_SEGMENTS = 4
 _THOROUGH, _FAST = 17, 9
 """Levels of zstd: what is little is packed as small as it gets, what is much in the time there is."""
@@ -39,14 +45,14 @@ def differences(base: DocumentStore, target: DocumentStore, matches: array[int])
         target: The newer ones.
         matches: For each of them the ordinal of its older self, or -1.
     """
-    planner = _Planner(base)
+    planner = _Planner(base, Likeness(base, target, matches))
     for first, documents in target.batches(_READ_BYTES):
         at = 0
         while at < len(documents):
             start = matches[first + at]
             end = at + 1
             if start < 0:
-                planner.insert(documents[at])
+                planner.new(documents[at])
             else:
                 while end < len(documents) and matches[first + end] == start + end - at:
                     end += 1
@@ -77,12 +83,15 @@ class _Planner:
     """The segment being gathered."""
 
     base: DocumentStore
+    likeness: Likeness
     expected: int = 0
     steps: list[Step] = field(default_factory=list)
     documents: list[bytes] = field(default_factory=list)
     olds: list[bytes] = field(default_factory=list)
     anchors: list[int] = field(default_factory=list)
     """Where in the base inserted documents stand."""
+    likes: set[int] = field(default_factory=set)
+    """Documents of the base that are like inserted ones."""
     held: int = 0
     begun: int = 0
     segments: int = 0
@@ -100,7 +109,16 @@ class _Planner:
         self.documents.append(document)
         self.held += len(old) + len(document)
 
-    def insert(self, document: bytes) -> None:
+    def new(self, document: bytes) -> None:
+        """Take a document that has no older self: as a change of one that is nearly the same, else as inserted."""
+        likes = self.likeness.of(document, _LIKES)
+        for ordinal in likes:
+            old = self.base.read(ordinal, 1)
+            if len(old) < _MUCH * len(document) and edited_size(old, document) * _MUCH < len(document):
+                self.change(ordinal, old, document)
+                return
+        if len(self.likes) < _MOST_LIKES:
+            self.likes.update(likes)
         if not self.anchors or self.anchors[-1] != self.expected:
             self.anchors.append(self.expected)
         self._step(Source.INSERT, 0, 1)
@@ -121,6 +139,7 @@ class _Planner:
         )
         self.begun, self.segments = self.expected, self.segments + 1
         self.steps, self.documents, self.olds, self.anchors, self.held = [], [], [], [], 0
+        self.likes = set()
         return material
 
     def _step(self, source: Source, start: int, count: int) -> None:
@@ -136,29 +155,52 @@ class _Planner:
             self.steps.append(Step(source, start, count))
 
     def _ranges(self) -> tuple[tuple[int, int], ...]:
-        """Choose references: all of a small base, else equal windows around where the inserted documents stand."""
+        """Choose references: equal windows around where the inserted documents stand, and documents like them."""
         if not self.anchors or not self.base.count:
             return ()
-        if self.base.size <= REFERENCE_BYTES:
-            return ((0, self.base.count),)
+        chosen = _Chosen(self.base)
+        for ordinal in sorted(self.likes):
+            chosen.add(ordinal, ordinal + 1, LIKE_BYTES)
         mean = max(1, self.base.size // self.base.count)
-        window = max(1, REFERENCE_BYTES // mean // len(self.anchors))
-        ranges: list[tuple[int, int]] = []
-        budget = REFERENCE_BYTES
+        window = max(1, NEAR_BYTES // mean // len(self.anchors))
+        chosen.spent = 0
         for anchor in sorted(set(self.anchors)):
             first = max(0, min(anchor - window // 2, self.base.count - window))
-            if ranges and first < sum(ranges[-1]):
-                first = sum(ranges[-1])
-            last = min(anchor + window - window // 2, self.base.count)
-            start, end = self.base.span(first, last - first)
-            if last <= first or end - start > budget:
+            chosen.add(first, min(first + window, self.base.count), NEAR_BYTES)
+        return tuple(chosen.ranges())
+
+
+@dataclass(slots=True)
+class _Chosen:
+    """References being chosen, within a budget of bytes."""
+
+    base: DocumentStore
+    spent: int = 0
+    spans: list[tuple[int, int]] = field(default_factory=list)
+
+    def add(self, first: int, end: int, budget: int) -> None:
+        """Take documents from ``first`` up to ``end``, if all of them together have room."""
+        lower, upper = self.base.span(first, end - first)
+        if end > first and self.spent + upper - lower <= budget:
+            self.spent += upper - lower
+            self.spans.append((first, end))
+
+    def ranges(self) -> Iterator[tuple[int, int]]:
+        """Give (first, count), sorted, each document once."""
+        at = 0
+        open_first = open_end = -1
+        for first, end in sorted(self.spans):
+            if first <= open_end:
+                open_end = max(open_end, end)
                 continue
-            budget -= end - start
-            if ranges and sum(ranges[-1]) == first:
-                ranges[-1] = (ranges[-1][0], last - ranges[-1][0])
-            else:
-                ranges.append((first, last - first))
-        return tuple(ranges[:1024])
+            if open_end > open_first:
+                yield open_first, open_end - open_first
+                at += 1
+            if at >= MOST_RANGES - 1:
+                return
+            open_first, open_end = first, end
+        if open_end > open_first:
+            yield open_first, open_end - open_first
 
 
 def joined(base: DocumentStore, pieces: Iterable[bytes], *, most: int) -> Iterator[bytes]:

@@ -90,6 +90,22 @@ class DeltaBuildReport:
         return Counter(entry.method.value for entry in self.manifest.members)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeltaSquashRequest:
+    """Which deltas to make one of."""
+
+    base: Path
+    """The kit that the first is for."""
+    deltas: tuple[Path, ...]
+    """In the order they would be applied."""
+    output: Path
+    key: PrivateKey
+    expectation: Expectation
+    """What the base, every delta and every kit in between must be."""
+    created_at: Timestamp
+    environment: Environment = field(default_factory=Environment)
+
+
 def build_delta(request: DeltaBuildRequest) -> DeltaBuildReport:
     """Build a delta.
 

@@ -1,0 +1,58 @@
+"""``kit delta squash``: one delta instead of a chain of them.
+
+The chain is applied, beside the base, and the delta from the base to what comes out is built. So the one delta is what
+would have been built from the two kits, whatever the chain went through in between: what was added and taken away again
+is not in it. Laws: applying it gives what applying the chain gives; every link is checked as when it is applied.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+from kit.archive import require_free
+from kit.errors import OutputError, UsageError
+from kit.ops.delta_apply import DeltaApplyRequest, apply_delta
+from kit.ops.delta_build import DeltaBuildReport, DeltaBuildRequest, DeltaSquashRequest, build_delta
+
+
+def squash_deltas(request: DeltaSquashRequest) -> DeltaBuildReport:
+    """Make one delta of a chain.
+
+    Raises:
+        UsageError: There are fewer than two.
+        WrongBaseError: One does not go on where the one before ends; names both.
+        KitError: As :func:`kit.ops.delta_apply.apply_delta` and :func:`kit.ops.delta_build.build_delta`.
+    """
+    if len(request.deltas) < 2:
+        raise UsageError("a chain has at least two deltas")
+    require_free(request.output)
+    try:
+        scratch = tempfile.TemporaryDirectory(prefix=f".{request.output.name}.", dir=request.output.absolute().parent)
+    except OSError as error:
+        raise OutputError(f"cannot write: {error.strerror}", where=str(request.output)) from error
+    with scratch as folder:
+        kit = request.base
+        for number, delta in enumerate(request.deltas, start=1):
+            # A folder of its own each: a kit that is a folder, and what stands beside one that is not, have room.
+            place = Path(folder, str(number))
+            place.mkdir()
+            step = DeltaApplyRequest(
+                base=kit,
+                delta=delta,
+                expectation=request.expectation,
+                output=place / "kit",
+                environment=request.environment,
+            )
+            kit = apply_delta(step).output or kit
+        return build_delta(
+            DeltaBuildRequest(
+                base=request.base,
+                target=kit,
+                output=request.output,
+                key=request.key,
+                expectation=request.expectation,
+                created_at=request.created_at,
+                environment=request.environment,
+            )
+        )

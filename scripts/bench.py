@@ -9,6 +9,7 @@ of the tree (/proc/PID/smaps_rollup), sampled; temp space is what the job folder
 from __future__ import annotations
 
 import argparse
+import filecmp
 import hashlib
 import json
 import os
@@ -94,9 +95,19 @@ def ran(command: Sequence[str], job: Path | None = None) -> Run:
 
 
 def bench_case(
-    case: bench_kits.Case, observations: int, *, runs: int, workers: int, folder: Path, options: Sequence[str] = ()
+    case: bench_kits.Case,
+    observations: int,
+    *,
+    runs: int,
+    workers: int,
+    folder: Path,
+    options: Sequence[str] = (),
+    again: bool = False,
 ) -> dict[str, Any]:
-    """Make the kit of a case, and time pump, patch, the verify yardstick and verify in turn."""
+    """Make the kit of a case, and time pump, patch, the verify yardstick and verify in turn.
+
+    With ``again``, also a second patch, of the result: it must change nothing.
+    """
     key_path = folder / "bench-TEST-ONLY.pem"
     key = generate(Algorithm.ES256)
     for path in (key_path, folder / "bench-TEST-ONLY.pub.pem"):
@@ -124,7 +135,22 @@ def bench_case(
                 "verify": ran(verify),
             }
         )
+        if again:
+            rows[-1]["again"] = _second(patch, kit, out, workers)
     return _summary(case, observations=observations, size=size, workers=workers, stored=kit.stat().st_size, rows=rows)
+
+
+def _second(patch: Sequence[str], kit: Path, out: Path, workers: int) -> Run:
+    """Patch the result as the kit was patched; the outcome must be a copy of it."""
+    copy = out.with_name(f"again-{out.name}")
+    for path in out.parent.glob(f"{copy.name}*"):
+        path.unlink()
+    command = [{str(kit): str(out), str(out): str(copy)}.get(word, word) for word in patch]
+    run = ran([*command, "--workers", str(workers), "--created-at", "0"], copy.with_name(f"{copy.name}.kit-job"))
+    if not filecmp.cmp(out, copy, shallow=False):
+        raise SystemExit("the second patch changed something")
+    copy.unlink()
+    return run
 
 
 def encryption(folder: Path) -> list[str]:
@@ -164,6 +190,8 @@ def _summary(
         "megabytesPerSecond": size / patch / 1e6,
         "peakBytes": max(row["patch"].peak_bytes for row in rows),
         "verifyPeakBytes": max(row["verify"].peak_bytes for row in rows),
+        "againSeconds": statistics.median(row["again"].seconds for row in rows) if "again" in rows[0] else None,
+        "againPeakBytes": max(row["again"].peak_bytes for row in rows) if "again" in rows[0] else None,
         "tempBytes": max(row["patch"].temp_bytes for row in rows),
     }
 
@@ -180,6 +208,8 @@ HEADS = (
     "peak MiB",
     "temp MiB",
     "verify ratio",
+    "again s",
+    "again MiB",
 )
 
 
@@ -197,6 +227,8 @@ def line(result: dict[str, Any]) -> tuple[str, ...]:
         f"{result['peakBytes'] / (1 << 20):,.0f}",
         f"{result['tempBytes'] / (1 << 20):,.0f}",
         f"{result['verifyRatio']:.2f}",
+        "" if result["againSeconds"] is None else f"{result['againSeconds']:.2f}",
+        "" if result["againPeakBytes"] is None else f"{result['againPeakBytes'] / (1 << 20):,.0f}",
     )
 
 
@@ -209,6 +241,7 @@ def main() -> None:
     parser.add_argument("--workers", type=int, action="append", help="repeatable (default: the cores)")
     parser.add_argument("--case", action="append", help="only cases whose name contains this; repeatable")
     parser.add_argument("--quick", action="store_true", help="every case once over, in less than three minutes")
+    parser.add_argument("--again", action="store_true", help="also a second patch, which must change nothing")
     parser.add_argument("--json", type=Path, help="write all figures here")
     parser.add_argument("--plot", type=Path, metavar="PNG", help="draw them here")
     parser.add_argument("--folder", type=Path, help="work here instead of a temporary folder")
@@ -229,7 +262,7 @@ def main() -> None:
         f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, {compiled}; "
         f"{chosen.runs} runs each"
     )
-    widths = (34, 9, 7, 7, 8, 6, 9, 6, 9, 9, 12)
+    widths = (34, 9, 7, 7, 8, 6, 9, 6, 9, 9, 12, 8, 9)
     print(
         "  ".join(
             head.ljust(width) if not n else head.rjust(width)
@@ -243,7 +276,13 @@ def main() -> None:
             for observations in chosen.observations or [6000]:
                 for workers in chosen.workers or [os.cpu_count() or 1]:
                     result = bench_case(
-                        case, observations, runs=chosen.runs, workers=workers, folder=folder, options=chosen.option
+                        case,
+                        observations,
+                        runs=chosen.runs,
+                        workers=workers,
+                        folder=folder,
+                        options=chosen.option,
+                        again=chosen.again,
                     )
                     results.append(result)
                     cells = zip(line(result), widths, strict=True)

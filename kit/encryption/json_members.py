@@ -28,13 +28,13 @@ class Members:
         self._left = dict(value)
 
     @classmethod
-    def parse(cls, data: bytes, *, error: type[KitError], where: str) -> Members:
+    def parse(cls, data: bytes, *, error: type[KitError], where: str, limits: Limits | None = None) -> Members:
         """Read a file whose top is an object.
 
         Raises:
             KitError: Of class ``error`` where the top is no object; as :func:`kit.values.strict_json.parse`.
         """
-        return cls(strict_json.parse(data, limits=Limits(), where=where), error=error, where=where)
+        return cls(strict_json.parse(data, limits=limits or Limits(), where=where), error=error, where=where)
 
     def take(self, name: str, kind: type[_T]) -> _T:
         """Give the member ``name``, which must be there and of this type.

@@ -19,10 +19,13 @@ from kit.encryption.json_members import Members
 from kit.encryption.master_keys import MasterKeyRecord
 from kit.encryption.meks import base64_member, base64_text, parse_record
 from kit.errors import ContentError, EnvelopeError, KeyUnusableError
-from kit.values import Timestamp, strict_json
+from kit.values import Limits, Timestamp, strict_json
 
 SCHEMA_VERSION = "1"
 LARGEST_USES = 2**62
+LARGEST_BYTES = 1024**3
+"""Of a keyring file: a data key takes 600 bytes to 1,100, so more than a million fit."""
+_LIMITS = Limits(json_bytes=LARGEST_BYTES, json_values=LARGEST_BYTES // 32)
 _COMMITMENT = re.compile(r"[0-9a-f]{64}")
 
 
@@ -90,7 +93,7 @@ class Keyring:
             KeyUnusableError: Not of the schema; names the place in the file (RFC 6901).
         """
         try:
-            top = Members.parse(data, error=KeyUnusableError, where=where)
+            top = Members.parse(data, error=KeyUnusableError, where=where, limits=_LIMITS)
         except ContentError as error:
             raise KeyUnusableError(f"not a keyring: {error.what}", where=where) from error
         if (version := top.take("schemaVersion", str)) != SCHEMA_VERSION:

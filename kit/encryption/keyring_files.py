@@ -10,12 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kit import secret_files
-from kit.encryption.keyring import Keyring
+from kit.encryption.keyring import LARGEST_BYTES, Keyring
 from kit.encryption.master_keys import Credentials
 from kit.encryption.unlocking import unlock
 from kit.errors import OutputError
 
-LARGEST = 1024**3
 _WHAT = "keyring"
 
 
@@ -37,6 +36,12 @@ class KeyringFile:
         data = keyring.to_json()
         if data == self.loaded:
             return self
+        if len(data) > LARGEST_BYTES:
+            raise OutputError(
+                f"would have {len(data):,} bytes; no more than {LARGEST_BYTES:,} are read again",
+                where=str(self.path),
+                hint="use a keyring for each product or context",
+            )
         with secret_files.locked(self.path, what=_WHAT):
             if _read(self.path) != self.loaded:
                 raise OutputError(
@@ -82,7 +87,7 @@ def rewrap(file: KeyringFile, credentials: Credentials) -> KeyringFile:
 
 
 def _read(path: Path) -> bytes:
-    return secret_files.read(path, what=_WHAT, largest=LARGEST, secret=True)
+    return secret_files.read(path, what=_WHAT, largest=LARGEST_BYTES, secret=True)
 
 
 def _parsed(path: Path, data: bytes) -> KeyringFile:

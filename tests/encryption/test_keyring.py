@@ -33,6 +33,7 @@ from kit.encryption import (
 from kit.encryption.keyring import State, Wrapped
 from kit.errors import EnvelopeError, KeyUnusableError, OutputError, UsageError
 from kit.secret_files import locked
+from kit.values import Limits
 from tests.encryption.site import (
     COST,
     CREDENTIALS,
@@ -458,3 +459,9 @@ def test_a_keyring_is_not_read_through_a_link(path: Path) -> None:
     link.symlink_to(path)
     with pytest.raises(KeyUnusableError, match="symbolic link"):
         load(link)
+
+
+def test_a_keyring_may_be_larger_than_a_manifest() -> None:
+    data = empty_keyring().to_json()
+    larger = data.rstrip() + b" " * Limits().json_bytes + b"\n"
+    assert Keyring.parse(larger) == Keyring.parse(data)

@@ -6,7 +6,8 @@ for what is known there only: the path of an open, and the one call made through
 patched, so step N is the same step in every run of the same order. Each order is a JSON object on one line, each answer
 too:
 
-``place``    folder to work in; ``request`` names the files in it and the options
+``place``    folder to work in; ``request`` names the files in it and the options; with ``encrypt``
+             (a keyring in the folder, an age identity) NoteLett's fields are encrypted, else rawLinkset is added
 ``strike``   ``none`` | ``kill`` (SIGKILL) | ``power`` (drop what was not synced, then SIGKILL) | ``SIGINT`` | an errno
              by name
 ``at``       the step to strike at, from 0; ``steps`` which calls count: a kind of KINDS, or ``calls`` for every call
@@ -27,10 +28,13 @@ from types import FrameType
 from typing import Any
 
 from kit.cli.exit_codes import exit_code
+from kit.encryption import Credentials, Profile, shipped
 from kit.errors import KitError
+from kit.ops.keying import Keying
 from kit.ops.kits import Environment
 from kit.ops.patch import Output, PatchRequest, patch, resume
 from kit.signing import load_private, load_public
+from kit.transforms.encrypt_fields import EncryptFields
 from kit.transforms.raw_linkset import RawLinkset
 from kit.values import Timestamp
 
@@ -116,19 +120,31 @@ class Striker:
                 os.truncate(path, min(path.stat().st_size, self.synced.get(path.stat().st_ino, 0)))
 
 
+def _keying(place: Path, keys: dict[str, str]) -> Keying:
+    return Keying(
+        random=os.urandom,
+        now=Timestamp(1_760_000_001),
+        keyring=place / keys["keyring"],
+        credentials=Credentials(age_identities=(keys["identity"],)),
+    )
+
+
 def child(order: dict[str, Any]) -> dict[str, Any]:
     place, wanted = Path(order["place"]), order["request"]
+    keys: dict[str, str] | None = wanted.get("encrypt")
     os.chdir(place)
     key = load_private(Path(wanted["key"]), lambda: b"")
     trusted = [load_public(Path(path)) for path in wanted["trusted"]]
     request = PatchRequest(
         kit=place / wanted["kit"],
-        transforms=(RawLinkset(),),
+        transforms=(EncryptFields(field_map=shipped("notelett"), profile=Profile.BOUND) if keys else RawLinkset(),),
+        keying=_keying(place, keys) if keys else None,
         trusted={one.key_id: one for one in [*trusted, key.public]},
         created_at=Timestamp(1_760_000_001),
         environment=Environment(workers=wanted.get("workers", 1), checkpoint_bytes=wanted["checkpoint"]),
     )
-    output = Output(path=place / wanted["output"] if wanted["output"] else None, key=key)
+    note = "the old kit is kept" if keys else None
+    output = Output(path=place / wanted["output"] if wanted["output"] else None, key=key, rollback_note=note)
     output = replace(output, keep_backup=wanted["backup"] and output.path is None)
     striker = Striker(order)
     striker.start()

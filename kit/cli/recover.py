@@ -11,6 +11,7 @@ from kit.cli.encrypting import credential_options, credentials, field_map, field
 from kit.cli.options import FILE, json_option, kit_argument, reading, reading_options, trust_option, trusted
 from kit.cli.output import print_report
 from kit.cli.times import now, parsed
+from kit.cli.trusting import anchor, policy_option
 from kit.encryption import Profile, audit_log
 from kit.encryption.approval import collection_name
 from kit.errors import ContentError, UsageError
@@ -29,7 +30,7 @@ from kit.values import CollectionName, Sha256
     type=FILE,
     multiple=True,
     metavar="PEM",
-    help="The public key of one who may approve; two or more.",
+    help="The public key of one who may approve; two or more. A policy (--trust) names them by the role incident.",
 )
 @click.option(
     "--audit-log", "log", type=FILE, metavar="F", required=True, help="Append records here, before and after."
@@ -38,6 +39,11 @@ from kit.values import CollectionName, Sha256
 @click.option("--sealed-to", multiple=True, metavar="AGE1…", help="Seal the output for this age recipient; repeatable.")
 @click.option("--collection", metavar="DB.COLLECTION", help="Which one, where the approval is for several.")
 @trust_option
+@policy_option
+@click.option(
+    "--force", is_flag=True, help="Recover from a kit that is stale or rolled back; recorded in the audit log."
+)
+@click.option("--reason", metavar="TEXT", help="Why --force, for the record.")
 @field_map_option
 @credential_options
 @click.option(
@@ -58,6 +64,7 @@ def recover_command(
     output: Path,
     sealed_to: tuple[str, ...],
     trusted_keys: tuple[Path, ...],
+    policy: Path | None,
     keyring: Path | None,
     profile: str,
     at: str | None,
@@ -73,12 +80,19 @@ def recover_command(
       kit recover kit.tar.zst --approval two.approval --approver-key ada.pub --approver-key bob.pub
         --trusted-key publisher.pub.pem --trusted-key site.pub.pem --field-map concelier --keyring site.keyring
         --audit-log recoveries.log --output incident-7.bson
+
+    Whom to believe, of the kit and of the approval, is said by keys or by a policy (--trust); with a policy, those
+    approve whose keys have the role incident, are not revoked, and may sign this bundle and collection.
     """
     if more["field_map"] is None or keyring is None:
         raise click.UsageError("name the field map and the keyring with --field-map and --keyring")
+    if policy is not None and (trusted_keys or approver_keys):
+        raise UsageError("--trust goes without --trusted-key and --approver-key: a policy names its keys")
+    time = parsed(at, "--at") if at is not None else now()
     request = RecoverRequest(
         kit=kit,
-        trusted=trusted(trusted_keys),
+        trusted=trusted(trusted_keys) if policy is None else {},
+        trust=anchor(policy, time, force=more["force"], reason=more["reason"]),
         approval=approval,
         approvers=tuple(load_public(path) for path in approver_keys),
         field_map=field_map(more["field_map"]),
@@ -89,7 +103,7 @@ def recover_command(
         output=output,
         sealed_to=sealed_to,
         collection=_collection(more["collection"]),
-        now=parsed(at, "--at") if at is not None else now(),
+        now=time,
         clock=now,
         environment=reading(more["workers"], more["maxima"], allow_links=more["allow_links"]),
     )

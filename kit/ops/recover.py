@@ -28,10 +28,11 @@ from kit.engine.stored_keys import shared
 from kit.engine.survey import Survey, hashing, member_runs, survey
 from kit.engine.work import restore_run
 from kit.errors import DigestError, KitError, UntrustedError, UsageError
-from kit.ops.approve import ApprovalFile, verified
+from kit.ops.approve import ApprovalFile, require_bundle, verified, verified_under
 from kit.ops.kits import Environment, OpenKit, beside, is_kept, opened
 from kit.ops.obligations import Expectation, Judgement, judge
 from kit.signing import PublicKey
+from kit.trust import Anchor
 from kit.values import CollectionName, Sha256, Timestamp, collection_member
 
 _NO_KEYS = KeySet(scopes={}, opening={}, sealing={}, mek_versions=0)
@@ -42,10 +43,12 @@ class RecoverRequest:
     """What to recover from which kit, by whose leave."""
 
     kit: Path
-    trusted: Mapping[str, PublicKey]
+    trusted: Mapping[str, PublicKey] = field(default_factory=dict)
     """By key id: whose signatures on the kit count."""
+    trust: Anchor | None = None
+    """A policy goes before ``trusted`` and ``approvers``: then its keys of the role ``incident`` approve."""
     approval: Path
-    approvers: tuple[PublicKey, ...]
+    approvers: tuple[PublicKey, ...] = ()
     """Whose signatures on the approval count."""
     field_map: FieldMap
     profile: Profile
@@ -98,19 +101,21 @@ def recover(request: RecoverRequest) -> RecoverReport:
         OutputError: Output or audit record cannot be written.
         KitError: The kit is refused, a document is malformed, or the request does not make sense.
     """
-    approval = verified(request.approval, request.approvers, request.now)
+    approval = _approval(request)
     if request.sealed_to:
         recipients_of(request.sealed_to)
     output = SecretOutput(request.output)
     output.require_free()
     with opened(request.kit, request.environment) as kit:
         found, judgement, name = _judged(kit, request, approval.approval.scope)
+        if request.trust is not None and judgement.manifest is not None:
+            approval = require_bundle(approval, request.trust, judgement.manifest.bundle_id)
         restoring = Restoring(
             field_map=request.field_map, profile=request.profile, scope=approval.approval.scope, keys=_NO_KEYS
         )
         restoring.mapped(name)
         with audit_log.opened(request.audit_log) as log:
-            begun = log.append(_begun(request, approval, name))
+            begun = log.append({**_begun(request, approval, name), **_under(request, judgement)})
             try:
                 counts = _recovered(_Run(kit, found, request, name), restoring, output, log, begun)
             except BaseException as error:
@@ -135,13 +140,19 @@ def recover(request: RecoverRequest) -> RecoverReport:
             )
 
 
+def _approval(request: RecoverRequest) -> ApprovalFile:
+    if request.trust is not None:
+        return verified_under(request.approval, request.trust, request.now)
+    return verified(request.approval, request.approvers, request.now)
+
+
 def _judged(kit: OpenKit, request: RecoverRequest, scope: RecoveryScope) -> tuple[Survey, Judgement, CollectionName]:
     """Read the kit once, refuse it unless it is what its signers say and what the approvers meant."""
-    if not request.trusted:
+    if request.trust is None and not request.trusted:
         raise UntrustedError("no key is trusted, so no kit can be valid", hint="name one with --trusted-key")
     with kit.pipeline(Stage.SURVEY) as pipeline:
         found = survey(kit.reader, pipeline, keep=is_kept, count=lambda _: False)
-    expectation = Expectation(trusted=request.trusted)
+    expectation = Expectation(trusted=request.trusted, trust=request.trust)
     judgement = judge(found, beside(kit.reader), expectation, limits=request.environment.limits)
     if judgement.failure is not None:
         raise judgement.failure
@@ -261,3 +272,11 @@ def _begun(request: RecoverRequest, approval: ApprovalFile, name: CollectionName
         "output": str(request.output.absolute()).encode("utf-8", "backslashreplace").decode(),
         "sealedTo": list(request.sealed_to),
     }
+
+
+def _under(request: RecoverRequest, judgement: Judgement) -> dict[str, Any]:
+    """Name the policy, and why the age of the kit was not to matter, if it was not."""
+    if request.trust is None:
+        return {}
+    insisted = {"override": judgement.override.reason} if judgement.override is not None else {}
+    return {"policySha256": str(request.trust.policy_sha256), **insisted}

@@ -24,6 +24,7 @@ from tests.end_to_end import kits
 from tests.end_to_end.kits import ENVIRONMENT, ROOT, Outcome, kit
 
 FROM, UNTIL, AT = "2026-01-01T00:00:00Z", "2026-01-09T00:00:00Z", "2026-01-02T03:04:05Z"
+WHILE_FRESH = "2099-04-04T00:00:00Z"
 NAME = "concelier.advisory_observations"
 
 
@@ -37,6 +38,7 @@ class Office:
     """An encrypted fixture kit, a keyring, approvers and their papers."""
 
     def __init__(self, folder: Path, name: str = "parts.tar") -> None:
+        self.until = UNTIL
         self.folder, self.base, self.log = folder, FIXTURES / "kits" / name, folder / "audit.log"
         self.passphrase = folder / "passphrase"
         self.passphrase.write_bytes(PASSPHRASE + b"\n")
@@ -68,7 +70,7 @@ class Office:
         return self
 
     def approve(self, *scope: object, by: tuple[str, ...] = ("ada", "bob"), path: Path | None = None) -> Path:
-        words = ("--incident", "INC-7", "--reason", "court order", "--not-before", FROM, "--expires", UNTIL)
+        words = ("--incident", "INC-7", "--reason", "court order", "--not-before", FROM, "--expires", self.until)
         scope = scope or ("--collection", NAME, "--whole-collections")
         number = len(list(self.folder.glob("*.approval")))
         output = self.folder / f"{number}.approval"
@@ -329,6 +331,108 @@ class TestRefusedAfterTheFirstRecord:
         office.recover(approval, "--output", office.folder / "absent" / "out")
         assert office.recover(approval).code == 0
         assert [one["sequence"] for one in office.records()] == [1, 2, 3, 4]
+
+
+class TestUnderAPolicy:
+    """Whose approval counts is said by a trust policy: keys of the role incident, with their limits."""
+
+    @pytest.fixture
+    def office(self, tmp_path: Path) -> Office:
+        office = Office(tmp_path).encrypt()
+        office.until = "2099-12-31T00:00:00Z"
+        return office
+
+    def policy(self, office: Office, *more: object, **roles: str) -> Path:
+        keys = {n: FIXTURES / "keys" / f"{n}-TEST-ONLY.pub.pem" for n in ("publisher", "site")}
+        keys |= {name: office.folder / f"{name}.pub" for name in ("ada", "bob", "eve")}
+        chosen = {"publisher": "publisher", "site": "patcher", "ada": "incident", "bob": "incident"} | roles
+        path = office.folder / "policy.json"
+        words = [word for name, role in chosen.items() for word in ("--key", keys[name], role)]
+        made = kit("trust", "init", path, *words, *more)
+        assert made.code == 0, made
+        return path
+
+    def recover(self, office: Office, policy: Path, approval: Path, *options: object) -> Outcome:
+        bare = office.words(approval, *options, "--at", WHILE_FRESH, approvers=())
+        at = bare.index("--trusted-key")
+        words = [*bare[:at], "--trust", policy, *bare[at + len(office.trust) :]]
+        with office.passphrase.open() as file:
+            return kit(*words, "--keyring-passphrase-fd", file.fileno())
+
+    def refused(self, office: Office, policy: Path, approval: Path, code: int, words: str) -> None:
+        before = kits.snapshot(office.folder)
+        self.recover(office, policy, approval).refused(code, words)
+        assert kits.snapshot(office.folder) == before
+
+    def add(self, office: Office, policy: Path, name: str, *words: object) -> None:
+        added = kit("trust", "add", policy, office.folder / f"{name}.pub", *words)
+        assert added.code == 0, added
+
+    def test_two_incident_keys_approve(self, office: Office) -> None:
+        done = self.recover(office, self.policy(office), office.approve(), "--json")
+        assert done.code == 0, done
+        assert (office.folder / "out.bson").read_bytes() == office.original()
+        begun = office.records()[0]
+        assert (len(begun["approvers"]), "override" in begun) == (2, False)
+        schema("audit-log").validate(begun)
+
+    def test_a_stale_kit_is_recovered_from_if_that_is_insisted_on_and_recorded(self, office: Office) -> None:
+        policy = self.policy(office, "--staleness-hours", "1")
+        approval = office.approve()
+        self.refused(office, policy, approval, 7, "hours before")
+        assert self.recover(office, policy, approval, "--force", "--reason", "the only one we have").code == 0
+        begun = office.records()[0]
+        assert begun["override"] == "the only one we have"
+        schema("audit-log").validate(begun)
+
+    def test_a_key_of_another_role_does_not_count(self, office: Office) -> None:
+        policy = self.policy(office, eve="auditor")
+        self.refused(office, policy, office.approve(by=("ada", "eve")), 4, "1 of the 2 incident keys")
+
+    def test_a_key_that_the_policy_does_not_name_does_not_count(self, office: Office) -> None:
+        self.refused(office, self.policy(office), office.approve(by=("ada", "eve")), 4, "1 of the 2 incident keys")
+
+    def test_a_threshold_above_two_holds_and_one_below_it_does_not(self, office: Office) -> None:
+        policy = self.policy(office, "--threshold", "incident", 3, eve="incident")
+        self.refused(office, policy, office.approve(), 4, "2 of the 3 incident keys")
+        assert self.recover(office, policy, office.approve(by=("ada", "bob", "eve"))).code == 0
+        policy.unlink()
+        Path(f"{policy}.state").unlink()
+        policy = self.policy(office, "--threshold", "incident", 1)
+        self.refused(office, policy, office.approve(by=("ada",)), 4, "1 of the 2 incident keys")
+
+    def test_a_revoked_key_does_not_count(self, office: Office) -> None:
+        policy = self.policy(office)
+        approval = office.approve()
+        self.add(office, policy, "bob", "--role", "incident", "--revoke", "ceased", "--at", FROM)
+        self.refused(office, policy, approval, 4, "was revoked")
+
+    def test_a_key_out_of_its_time_does_not_count(self, office: Office) -> None:
+        policy = self.policy(office)
+        self.add(office, policy, "bob", "--role", "incident", "--not-after", FROM)
+        self.refused(office, policy, office.approve(), 7, "expired at")
+
+    @pytest.mark.parametrize(
+        ("limit", "words"),
+        [
+            (("--bundle-id", "another"), "may not sign bundle"),
+            (("--collection", "app.notes"), "may not sign concelier/"),
+        ],
+        ids=["another bundle", "another collection"],
+    )
+    def test_a_key_beyond_its_limits_does_not_count(self, limit: tuple[str, ...], words: str, office: Office) -> None:
+        policy = self.policy(office)
+        self.add(office, policy, "bob", "--role", "incident", *limit)
+        self.refused(office, policy, office.approve(), 4, words)
+
+    def test_a_policy_that_is_not_in_force_is_refused(self, office: Office) -> None:
+        policy = self.policy(office)
+        policy.write_bytes(policy.read_bytes().replace(b'"version": 1', b'"version": 2'))
+        self.refused(office, policy, office.approve(), 4, "policy")
+
+    def test_64_a_policy_and_keys(self, office: Office) -> None:
+        policy = self.policy(office)
+        office.refused(office.approve(), 64, "--trust goes without", "--trust", policy)
 
 
 CRASH = """

@@ -185,6 +185,9 @@ def proof_options(command: Callable[..., Any]) -> Callable[..., Any]:
                 metavar="TEXT",
                 help="Known plaintext that must be nowhere outside the mapped fields; repeatable.",
             ),
+            click.option(
+                "--canary-everywhere", is_flag=True, help="Look for it in collections that the map does not name, too."
+            ),
         )
     ):
         command = option(command)
@@ -202,8 +205,8 @@ def field_expectation(what: dict[str, Any], tenants: tuple[str, ...]) -> FieldEx
     keyring, canaries, name = what["keyring"], what["canaries"], what["field_map"]
     known = credentials(what, keyring)
     if name is None:
-        if keyring is not None or canaries:
-            raise UsageError("--keyring and --canary go with --field-map")
+        if keyring is not None or canaries or what["canary_everywhere"]:
+            raise UsageError("--keyring, --canary and --canary-everywhere go with --field-map")
         return None
     return FieldExpectation(
         field_map=field_map(name),
@@ -211,6 +214,7 @@ def field_expectation(what: dict[str, Any], tenants: tuple[str, ...]) -> FieldEx
         keys=unlock(load(keyring).keyring, known, where=str(keyring)).key_set() if keyring is not None else None,
         tenants=frozenset(tenants) or None,
         canaries=tuple(canary.encode() for canary in canaries),
+        canaries_everywhere=what["canary_everywhere"],
     )
 
 

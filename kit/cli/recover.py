@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import click
 from kit.cli.encrypting import credential_options, credentials, field_map, field_map_option
 from kit.cli.options import FILE, json_option, kit_argument, reading, reading_options, trust_option, trusted
 from kit.cli.output import print_report
+from kit.cli.progress import progress_option, progressing
 from kit.cli.times import now, parsed
 from kit.cli.trusting import anchor, policy_option
 from kit.encryption import Profile, audit_log
@@ -55,6 +57,7 @@ from kit.values import CollectionName, Sha256
 )
 @click.option("--at", metavar="TIME", help="Judge the approval by this time; the audit log has the clock's as well.")
 @reading_options
+@progress_option
 @json_option
 def recover_command(
     kit: Path,
@@ -68,6 +71,7 @@ def recover_command(
     keyring: Path | None,
     profile: str,
     at: str | None,
+    progress_mode: str,
     as_json: bool,
     **more: Any,
 ) -> None:
@@ -107,7 +111,8 @@ def recover_command(
         clock=now,
         environment=reading(more["workers"], more["maxima"], allow_links=more["allow_links"]),
     )
-    report = recover(request)
+    with progressing(progress_mode) as progress:
+        report = recover(replace(request, environment=replace(request.environment, progress=progress)))
     print_report(recover_lines(report), recover_json(report), as_json=as_json)
 
 

@@ -29,6 +29,8 @@ class Needs:
 
     documents: int = 0
     without_partition_key: int = 0
+    first_without: str = ""
+    """Container, document and field of the first of them."""
     values: Counter[Scope] = field(default_factory=Counter)
     """Plaintext values by the purpose of their key: what will be sealed. An owner all of whose values are sealed or
     null is not there, and gets no key."""
@@ -44,6 +46,7 @@ class Needs:
         """Add what another run found."""
         self.documents += other.documents
         self.without_partition_key += other.without_partition_key
+        self.first_without = self.first_without or other.first_without
         self.values.update(other.values)
         if other.failure is not None:
             self.fail(other.failure)
@@ -54,7 +57,10 @@ class Needs:
         Raises:
             StoppedError: There are more of them than ``fraction`` of all documents, and more than ``at_least``.
         """
-        check_partition_keys(self.documents, self.without_partition_key, fraction=fraction, at_least=at_least)
+        try:
+            check_partition_keys(self.documents, self.without_partition_key, fraction=fraction, at_least=at_least)
+        except StoppedError as error:
+            raise error.inside(self.first_without) from None
 
 
 def check_partition_keys(
@@ -90,6 +96,7 @@ def needs_of(collection: MappedCollection, documents: Iterable[bytes], first: in
             mapped = read(document, collection)
             if mapped.standing is Standing.NO_PARTITION_KEY:
                 needs.without_partition_key += 1
+                needs.first_without = needs.first_without or _without(collection, document, ordinal)
             if mapped.standing is Standing.SELECTED:
                 values = sum([_is_plain(mapped, mapped_field) for mapped_field in collection.fields])
                 if values:
@@ -99,6 +106,11 @@ def needs_of(collection: MappedCollection, documents: Iterable[bytes], first: in
                 needs.fail(in_document(error, collection, document, ordinal))
     needs.values = Counter({collection.scope(owner): values for owner, values in plain.items()})
     return needs
+
+
+def _without(collection: MappedCollection, document: bytes, ordinal: int) -> str:
+    field = f'field "{collection.map.partition_key}"'
+    return in_document(StoppedError("", where=field), collection, document, ordinal).where
 
 
 def _is_plain(mapped: MappedDocument, mapped_field: MappedField) -> bool:

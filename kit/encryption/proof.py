@@ -10,6 +10,7 @@ to the same in any order.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
@@ -18,6 +19,7 @@ from kit.encryption.key_set import KeySet
 from kit.encryption.mapped import MappedCollection, MappedDocument, MappedValue, Standing, State, read
 from kit.encryption.opening import CollectionKeys, DocumentKeys, document_name, in_document, in_field
 from kit.errors import ContentError, EnvelopeError, KeyUnusableError, KitError, StoppedError, UsageError
+from kit.values import CollectionName
 
 MAX_FINDINGS = 10_000
 """Kept for the report; the counts are always exact."""
@@ -183,12 +185,15 @@ class _Run:
             return
         if mapped.standing is Standing.SELECTED:
             self._selected(mapped, ordinal)
-        elif mapped.standing is Standing.SKIPPED_OWNER:
+            return
+        if mapped.standing is Standing.SKIPPED_OWNER:
             for counts in self.proof.fields.values():
                 counts.skipped_owner += 1
         elif mapped.standing is Standing.NO_PARTITION_KEY:
             self.proof.without_partition_key += 1
             self._found("content", ContentError("no partition key"), document, ordinal, "")
+        if self._canaries:
+            self._search(mapped, _met(mapped, self._collection), ordinal)
 
     def _selected(self, mapped: MappedDocument, ordinal: int) -> None:
         self.proof.selected += 1
@@ -214,7 +219,11 @@ class _Run:
         self._search(mapped, met, ordinal)
 
     def _search(self, mapped: MappedDocument, met: Sequence[MappedValue], ordinal: int) -> None:
-        """Look for canaries in what lies between the mapped values, which hold base64 or are findings already."""
+        """Look for canaries in what lies between the mapped values.
+
+        Those hold base64 or are findings already; those of an owner to skip, or of a partition that was not asked for,
+        may be plaintext.
+        """
         at, clear = 0, []
         for value in sorted((value for value in met if value.end), key=lambda value: value.start):
             clear.append(mapped.document[at : value.start])
@@ -247,6 +256,31 @@ def _count(value: MappedValue, keys: DocumentKeys | None, counts: FieldProof) ->
         counts.missing += value.state is State.MISSING
     if digest is not None:
         counts.digest += ValueDigest(values=1, total=digest)
+
+
+def _met(mapped: MappedDocument, collection: MappedCollection) -> list[MappedValue]:
+    """Give the mapped values of a document that nothing is demanded of; one that cannot be told is none."""
+    found = []
+    for mapped_field in collection.fields:
+        with contextlib.suppress(KitError):
+            found.append(mapped.value(mapped_field))
+    return found
+
+
+def search(name: CollectionName, documents: Iterable[bytes], first: int, canaries: Sequence[bytes]) -> Proof:
+    """Look for canaries anywhere in documents of a collection that no map names; arguments as for :func:`prove`."""
+    proof = Proof()
+    for ordinal, document in enumerate(documents, first):
+        proof.documents += 1
+        if any(canary in document for canary in canaries):
+            proof.canaries += 1
+            proof.faults += 1
+            if len(proof.findings) < MAX_FINDINGS:
+                called = document_name(document)
+                error = ContentError("known plaintext is left in a collection that the field map does not name")
+                reason = str(error.inside(f'{name}: document {ordinal:,} (_id "{called}")'))
+                proof.findings.append(ProofFinding(kind="canary", reason=reason, document=called, partition=""))
+    return proof
 
 
 def _kind(error: KitError) -> str:

@@ -18,6 +18,7 @@ from kit.archive import decoded, encode
 from kit.documents import OUT_OF_BAND, Run, runs
 from kit.documents.leaves import leaf_lines
 from kit.encryption import KeySource, MappedCollection, Needs, Proof, prove
+from kit.encryption.proof import search
 from kit.encryption.restoring import Restored, Restoring, restore
 from kit.engine.lookup import EmptyLookup, LookupReader
 from kit.transforms import coverage
@@ -168,12 +169,19 @@ def needs_run(transform: EncryptFields, collection: CollectionMember, run: Run) 
     needs = transform.needs(collection.name, run, run.first)
     if needs.failure is not None:
         needs.failure.inside(str(collection.path))
+    if needs.first_without:
+        needs.first_without = f"{collection.path}: {needs.first_without}"
     return needs
 
 
 def prove_run(mapped: MappedCollection, run: Run, keys: KeySource | None, canaries: tuple[bytes, ...]) -> Proof:
     """Look at every mapped value of a run; what is not as it must be is in the result."""
     return prove(mapped, run, run.first, keys=keys.key_set() if keys is not None else None, canaries=canaries)
+
+
+def search_run(name: CollectionName, run: Run, canaries: tuple[bytes, ...]) -> Proof:
+    """Look for known plaintext in a run of a collection that no field map names."""
+    return search(name, run, run.first, canaries)
 
 
 def restore_run(restoring: Restoring, name: CollectionName, run: Run) -> Restored:

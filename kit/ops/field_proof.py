@@ -28,7 +28,7 @@ from kit.encryption import (
 from kit.engine.progress import Stage
 from kit.engine.stored_keys import shared
 from kit.engine.survey import hashing, member_runs
-from kit.engine.work import prove_run
+from kit.engine.work import prove_run, search_run
 from kit.errors import (
     ContentError,
     DigestError,
@@ -73,11 +73,15 @@ class FieldExpectation:
     tenants: frozenset[str] | None = None
     """Only documents of these partitions; None for all."""
     canaries: tuple[bytes, ...] = field(default=(), repr=False)
-    """Plaintext that must be nowhere outside the mapped values."""
+    """Plaintext that must be nowhere outside the mapped values, in all documents of the mapped collections."""
+    canaries_everywhere: bool = False
+    """Nor in any collection that the map does not name."""
 
     def __post_init__(self) -> None:
         if not all(self.canaries):
             raise UsageError("an empty canary is met everywhere")
+        if self.canaries_everywhere and not self.canaries:
+            raise UsageError("there is no canary to look for everywhere", hint="name it with --canary")
 
     def digests_of_parameters(self) -> frozenset[Sha256]:
         """Give how a statement names a run of encrypt-fields with this map, profile and selection."""
@@ -151,7 +155,7 @@ def _proven(kit: OpenKit, judgement: Judgement, expectation: FieldExpectation) -
     if judgement.manifest is None:
         raise ContentError("cannot be checked without a manifest")
     proofs = _read(kit, judgement.manifest, expectation)
-    if not proofs:
+    if not any(expectation.mapped(collection) for collection, _ in proofs):
         raise ContentError("the field map names no collection of this kit")
     statements = judgement.statements if expectation.keys is not None else ()
     parameters = expectation.digests_of_parameters()
@@ -168,19 +172,19 @@ def _read(kit: OpenKit, manifest: Manifest, expectation: FieldExpectation) -> Se
         for member, body in kit.reader.members():
             collection = collection_member(member.path) if member.path is not None and member.is_file else None
             mapped = expectation.mapped(collection) if collection is not None else None
-            if collection is None or mapped is None:
+            if collection is None or (mapped is None and not expectation.canaries_everywhere):
                 continue
-            proof = Proof(fields={str(mapped_field): FieldProof() for mapped_field in mapped.fields})
+            proof = Proof(fields={str(one): FieldProof() for one in mapped.fields} if mapped is not None else {})
             found.append((collection, proof))
             signed = _as_listed(body, collection.path, listed)
             for run in member_runs(collection, signed, kit.reader.limits):
-                pipeline.submit(
-                    prove_run,
-                    *(mapped, run, keys, expectation.canaries),
-                    cost=len(run.data),
-                    then=proof.add,
-                    where=str(collection.path),
-                )
+                cost, where = len(run.data), str(collection.path)
+                if mapped is not None:
+                    proving = (mapped, run, keys, expectation.canaries)
+                    pipeline.submit(prove_run, *proving, cost=cost, then=proof.add, where=where)
+                else:
+                    searching = (collection.name, run, expectation.canaries)
+                    pipeline.submit(search_run, *searching, cost=cost, then=proof.add, where=where)
             for _ in signed:
                 pass
     return found

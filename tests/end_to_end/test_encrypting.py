@@ -90,6 +90,9 @@ def without_partition_key(vault: Vault) -> Path:
 
 
 IN_N1 = 'notelett.notes: document 0 (_id "n1"): field "body": '
+IN_SECOND = 'notelett.notes: document 1 (_id "n1"): field "body": '
+WITHOUT_KEY = 'notelett.notes: document 0 (_id "n0"): field "workspaceId": '
+NO_OWNER = """notelett.notes: document 0 (_id "n1"): no owner: 'userId' is missing"""
 
 REFUSED: list[tuple[str, Callable[[Vault], Path], int, str]] = [
     *(
@@ -113,12 +116,12 @@ REFUSED: list[tuple[str, Callable[[Vault], Path], int, str]] = [
     ),
     *((f"an envelope with the {name} of another", with_other_bits(name), 5, IN_N1) for name in ("ct", "iv", "tag")),
     ("swapped envelopes", swapped, 5, IN_N1),
-    ("user data with the mark of an envelope", like_an_envelope({"__encrypted": "no"}), 5, 'document 1 (_id "n1")'),
-    ("user data with members of an envelope", like_an_envelope({"ct": "", "iv": "", "tag": ""}), 5, '_id "n1"'),
+    ("user data with the mark of an envelope", like_an_envelope({"__encrypted": "no"}), 5, IN_SECOND),
+    ("user data with members of an envelope", like_an_envelope({"ct": "", "iv": "", "tag": ""}), 5, IN_SECOND),
     ("a data key that is not in the keyring", of_a_lost_key, 13, f"{IN_N1}data key dek-"),
     ("an envelope of another owner", of_another_owner, 12, f"{IN_N1}owner mismatch"),
-    ("too many documents without partition key", without_partition_key, 12, "11 of 20 documents"),
-    ("a document without owner", lambda vault: vault.notes(note(1, owner=...)), 11, '(_id "n1")'),
+    ("too many documents without partition key", without_partition_key, 12, f"{WITHOUT_KEY}11 of 20 documents"),
+    ("a document without owner", lambda vault: vault.notes(note(1, owner=...)), 11, NO_OWNER),
     ("a document without _id", lambda vault: vault.notes(note(1, _id=...)), 11, "notelett.notes: document 0"),
 ]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +16,7 @@ from kit.signing import dsse
 from tests.end_to_end import kits
 from tests.end_to_end.desk import key
 from tests.end_to_end.kits import Outcome
-from tests.end_to_end.vault import DUMP, PASSPHRASE, Vault, body, members, note
+from tests.end_to_end.vault import BUILTIN, DUMP, PASSPHRASE, Vault, body, members, note
 from tests.schemas.test_reports import validate
 
 STATEMENT = "manifest/history/3/patch.intoto.json"
@@ -108,6 +109,42 @@ def test_a_canary_outside_the_mapped_fields_is_refused(passphrase: bytes | None,
     assert (outcome.code, proven(outcome)["canaries"]) == (11, 1)
     assert CANARY not in outcome.out + outcome.err
     assert vault.proving(path, "--canary", "nowhere", passphrase=passphrase).code == 0
+
+
+@pytest.mark.parametrize(
+    "document",
+    [note(2, owner=BUILTIN, title=CANARY), note(2, workspaceId="w7", title=CANARY), note(2, deeper={"a": [CANARY]})],
+    ids=["of an owner to skip", "of another partition", "in an array"],
+)
+def test_a_canary_is_looked_for_in_every_document(document: dict[str, Any], vault: Vault) -> None:
+    path = vault.encrypted(vault.kit(members({"note_prompts": [document | {"userId": BUILTIN}], "notes": [note(1)]})))
+    outcome = vault.proving(path, "--canary", CANARY, "--json")
+    assert (outcome.code, proven(outcome, "note_prompts")["canaries"]) == (11, 1)
+    assert vault.proving(path, "--canary", "nowhere").code == 0
+
+
+def test_a_canary_in_another_partition_is_found_when_one_partition_is_proven(vault: Vault) -> None:
+    path = vault.encrypted(vault.notes(note(1), note(2, title=CANARY)))
+    outcome = vault.proving(path, "--tenant", "w1", "--canary", CANARY, "--json")
+    assert (outcome.code, proven(outcome)["canaries"]) == (11, 1)
+
+
+def test_mapped_plaintext_of_an_owner_to_skip_is_no_residue(vault: Vault) -> None:
+    prompt = {"_id": 1, "userId": BUILTIN, "description": CANARY}
+    path = vault.encrypted(vault.kit(members({"note_prompts": [prompt], "notes": [note(1)]})))
+    assert vault.proving(path, "--canary", CANARY).code == 0
+
+
+def test_a_canary_in_a_collection_that_no_map_names_is_found_where_that_is_asked_for(vault: Vault) -> None:
+    found = {**members({"notes": [note(1)]}), f"{DUMP}/drafts.bson.gz": gzip.compress(kits.bson_of([{"a": CANARY}]))}
+    path = vault.encrypted(vault.kit(found))
+    assert vault.proving(path, "--canary", CANARY).code == 0
+    outcome = vault.proving(path, "--canary", CANARY, "--canary-everywhere", "--json")
+    drafts = proven(outcome, "drafts")
+    assert (outcome.code, drafts["canaries"], drafts["fields"]) == (11, 1, [])
+    assert "notelett.drafts: document 0" in drafts["findings"][0]["reason"]
+    assert CANARY not in outcome.out + outcome.err
+    assert vault.proving(path, "--canary", "nowhere", "--canary-everywhere").code == 0
 
 
 def test_a_canary_inside_a_sealed_field_is_nowhere(vault: Vault) -> None:
@@ -270,12 +307,28 @@ def test_a_body_that_is_no_documents_is_no_proof(vault: Vault) -> None:
         (("--keyring", "k"), "--field-map"),
         (("--canary", "x"), "--field-map"),
         (("--field-map", "notelett", "--canary", ""), "empty canary"),
+        (("--field-map", "notelett", "--canary-everywhere"), "no canary"),
         (("--tenant", "w"), "--field-map"),
     ],
-    ids=["a keyring without map", "a canary without map", "an empty canary", "tenants of nothing"],
+    ids=["a keyring without map", "a canary without map", "an empty canary", "no canary", "tenants of nothing"],
 )
 def test_options_that_say_nothing_are_refused(options: tuple[str, ...], word: str, vault: Vault) -> None:
     vault.verify(vault.notes(), options=options).refused(64, word)
+
+
+def test_progress_is_told_while_fields_are_proven(vault: Vault) -> None:
+    path = vault.encrypted(vault.kit(members()))
+    lines = vault.proving(path, "--progress", "json", passphrase=PASSPHRASE).err.splitlines()
+    told = [event for event in map(json.loads, lines) if event["stage"] == "fields"]
+    assert [event["event"] for event in told] == ["started", *["batch"] * 5, "done"]
+    assert {event["collection"]: event["documents"] for event in told[1:-1]} == {
+        "note_agent_actions": 3,
+        "note_artifacts": 2,
+        "note_prompts": 3,
+        "notes": 9,
+        "palace_memories": 4,
+    }
+    assert told[-1]["documents"] == 21
 
 
 def test_verify_changes_nothing(vault: Vault) -> None:

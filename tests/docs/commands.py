@@ -32,6 +32,7 @@ _FENCE = re.compile(r"^```(?P<kind>[^\n]*)\n(?P<text>.*?)^```$", re.MULTILINE | 
 _CODE = re.compile(r"\(exit code (\d+)\)")
 _OTHER_SHELLS = frozenset({"bash", "console", "shell", "shell-session", "zsh"})
 _OMITTED = "…"
+_PROGRAM = "from tests.docs import no_sockets; no_sockets.forbid(); from kit.cli import main; main()"
 # What a shell would act on; a command without any of it needs none.
 _SHELL = re.compile(r"[|&;<>()$`*?\[\]#~={}\n!]")
 
@@ -91,7 +92,7 @@ def execute(block: Block, folder: Path) -> Printed:
     programs = folder.with_name(f"{folder.name}-bin")
     programs.mkdir(exist_ok=True)
     kit = programs / "kit"
-    kit.write_text(f'#!/bin/sh\nexec {sys.executable} -c "from kit.cli import main; main()" "$@"\n')
+    kit.write_text(f'#!/bin/sh\nexec {sys.executable} -c "{_PROGRAM}" "$@"\n')
     kit.chmod(0o755)
     around = {**os.environ, "PATH": f"{programs}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT)}
     # An interpreter that may write no whole file would leave half of one in a cache, for the next.

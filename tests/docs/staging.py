@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from kit.signing import jws, write_private, write_public
@@ -35,3 +36,7 @@ def _kit(path: Path, fixture: Path) -> None:
     kits.write(path, members)
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     path.with_name(f"{path.name}.sha256").write_text(f"{digest}  {path.name}\n")
+
+
+STAGES: Mapping[str, Callable[[Path], None]] = {"site": site}
+"""By the name that a page is listed with."""

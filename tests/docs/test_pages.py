@@ -3,28 +3,57 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Mapping
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from tests.docs import staging
-from tests.docs.commands import ROOT, blocks, follow
+from tests.docs.commands import ROOT, blocks
 
-PAGES: Mapping[str, Callable[[Path], None]] = {
-    "docs/runbook.md": staging.site,
+PAGES = {
+    "docs/runbook.md": "site",
 }
-"""What each page starts from."""
+"""What each page starts from, by its name in :data:`tests.docs.staging.STAGES`."""
 TOOLS = ("openssl", "sha256sum", "tar", "zstd")
+
+
+def offline() -> list[str]:
+    """Give what runs a command in a network namespace without any interface; nothing where that is not allowed."""
+    words = ["unshare", "--map-root-user", "--net"]
+    found = shutil.which("unshare") is not None
+    return words if found and subprocess.run([*words, "true"], capture_output=True, check=False).returncode == 0 else []
+
+
+def follow(page: str, stage: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    folder.mkdir()
+    words = [*offline(), sys.executable, "-m", "tests.docs.follow", str(ROOT / page), stage, str(folder)]
+    return subprocess.run(words, capture_output=True, text=True, cwd=ROOT, check=False)
 
 
 @pytest.mark.skipif(not all(map(shutil.which, TOOLS)), reason=f"needs {', '.join(TOOLS)}")
 @pytest.mark.parametrize("page", PAGES)
-def test_every_command_of_the_page_does_what_the_page_says(page: str, tmp_path: Path) -> None:
-    folder = tmp_path / "desk"
-    folder.mkdir()
-    PAGES[page](folder)
-    assert follow(ROOT / page, folder) > 0
+def test_every_command_of_the_page_does_what_the_page_says_without_a_network(page: str, tmp_path: Path) -> None:
+    done = follow(page, PAGES[page], tmp_path / "desk")
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) > 0
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "import socket; socket.socket()",
+        "import socket; socket.socketpair()",
+        "import socket; socket.getaddrinfo('localhost', 80)",
+        "import os, socket; os.fork() or socket.socket(); os.wait()",
+        "import socket\ntry: socket.socket()\nexcept BaseException: pass",
+    ],
+)
+def test_a_page_that_would_use_a_socket_fails(command: str) -> None:
+    program = f"from tests.docs import no_sockets; no_sockets.forbid()\n{command}\nprint('not noticed')"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT, check=False)
+    assert "a socket was used" in done.stderr
+    assert (done.returncode == 99 and "not noticed" not in done.stdout) or "fork" in command
 
 
 def test_no_page_has_commands_that_nobody_runs() -> None:

@@ -9,6 +9,7 @@ nothing in these pages but a run of this script. ``--check`` changes nothing and
 from __future__ import annotations
 
 import argparse
+import copy
 import re
 import sys
 from collections.abc import Iterator
@@ -39,6 +40,9 @@ Data go to standard output, messages to standard error. A failure is `kit: error
 way out, `kit: hint: …`. With `--json` standard output is one JSON object ([schemas](../schemas/README.md)), and a
 failure is one too. Nothing is asked where there is no terminal.
 
+`kit completion bash|zsh|fish` prints what makes a shell complete commands, options and choices; `kit --version` names
+the version of every part.
+
 ## Exit codes
 
 """
@@ -58,8 +62,7 @@ def parts() -> dict[str, str]:
 def reference() -> str:
     """Give the page of all commands."""
     helps = (
-        f"## {context.command_path}\n\n```text\n{command.get_help(context).rstrip()}\n```\n"
-        for command, context in commands()
+        f"## {context.command_path}\n\n```text\n{_help(command, context)}\n```\n" for command, context in commands()
     )
     return "\n".join([_HEAD + _codes(), *helps])
 
@@ -113,6 +116,13 @@ def _codes() -> str:
 def _row(command: click.Command, name: str) -> str:
     what = command.get_short_help_str(limit=200).rstrip(".")
     return f"| [`{name}`](docs/reference.md#{name.replace(' ', '-')}) | {what} |"
+
+
+def _help(command: click.Command, context: click.Context) -> str:
+    """Give the help without the exit codes, which stand at the head of the page."""
+    alone = copy.copy(command)
+    alone.epilog = None
+    return alone.get_help(context).rstrip()
 
 
 def _leaves(command: click.Command, context: click.Context) -> Iterator[tuple[click.Command, click.Context]]:

@@ -17,9 +17,10 @@ from types import FrameType
 import click
 
 from kit.cli.approval import approval_group
+from kit.cli.completion import complete, completion_command
 from kit.cli.delta import delta_group
 from kit.cli.diff import diff_command
-from kit.cli.exit_codes import OK, exit_code, table_text
+from kit.cli.exit_codes import OK, codes_text, exit_code, table_text
 from kit.cli.extract import extract_command
 from kit.cli.inspect import inspect_command
 from kit.cli.keyring import keyring_group
@@ -31,8 +32,8 @@ from kit.cli.recover import audit_group, recover_command
 from kit.cli.rollback import rollback_command
 from kit.cli.trust import trust_group
 from kit.cli.verify import verify_command
+from kit.cli.versions import print_versions
 from kit.errors import InterruptedRunError, KitError, UsageError
-from kit.version import TOOL, VERSION
 
 _EPILOG = f"""\b
 Exit codes:
@@ -41,7 +42,14 @@ Exit codes:
 
 
 @click.group(epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-@click.version_option(VERSION, prog_name=TOOL, message="%(prog)s %(version)s")
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=print_versions,
+    help="Show the version of the program and of every part, and exit.",
+)
 def kit() -> None:
     """Patch, verify and inspect signed Offline Kits, without a database and without a network."""
 
@@ -61,6 +69,18 @@ kit.add_command(keyring_group)
 kit.add_command(recover_command)
 kit.add_command(approval_group)
 kit.add_command(audit_group)
+kit.add_command(completion_command)
+
+
+def _tell_exit_codes(command: click.Command) -> None:
+    if not isinstance(command, click.Group):
+        command.epilog = codes_text()
+        return
+    for inner in command.commands.values():
+        _tell_exit_codes(inner)
+
+
+_tell_exit_codes(kit)
 
 
 def main() -> None:
@@ -69,7 +89,8 @@ def main() -> None:
     if isinstance(sys.stdout, io.TextIOWrapper):
         # A terminal of another encoding than UTF-8 gets what it cannot show spelled out, not an error.
         sys.stdout.reconfigure(errors="backslashreplace")
-    sys.exit(run(sys.argv[1:]))
+    answered = complete(kit)
+    sys.exit(run(sys.argv[1:]) if answered is None else answered)
 
 
 def run(arguments: list[str]) -> int:

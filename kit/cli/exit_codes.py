@@ -56,3 +56,8 @@ def exit_code(error: KitError) -> int:
 def table_text() -> str:
     """Give the table for ``--help``."""
     return "\n".join(f"{code:>5}  {meaning}" for code, meaning in TABLE)
+
+
+def codes_text() -> str:
+    """Give the same as one paragraph, for the help of each command."""
+    return "Exit codes: " + ", ".join(f"{code} {meaning}" for code, meaning in TABLE) + "."

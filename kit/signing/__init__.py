@@ -7,7 +7,7 @@ opens key files itself, because their mode must be checked on the very file that
 from kit.signing import archive_signature, dsse, jws
 from kit.signing.check import Claim, SignatureCheck, SignatureFound, Verdict
 from kit.signing.key_files import load_private, load_public, write_private, write_public
-from kit.signing.keys import Algorithm, PrivateKey, PublicKey, generate
+from kit.signing.keys import Algorithm, PrivateKey, PublicKey, generate, openssl_version
 
 __all__ = [
     "Algorithm",
@@ -23,6 +23,7 @@ __all__ = [
     "jws",
     "load_private",
     "load_public",
+    "openssl_version",
     "write_private",
     "write_public",
 ]

@@ -22,6 +22,7 @@ from dataclasses import dataclass, field
 from typing import NoReturn, Self
 
 from cryptography.exceptions import InternalError, InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.backends.openssl import backend
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import Prehashed, decode_dss_signature, encode_dss_signature
@@ -275,3 +276,8 @@ def _b64_integer(number: int) -> str:
 
 def _b64(data: bytes) -> str:
     return base64.urlsafe_b64encode(data).rstrip(b"=").decode("ascii")
+
+
+def openssl_version() -> str:
+    """Name the library under ``cryptography`` that does all of it."""
+    return str(backend.openssl_version_text())

@@ -20,6 +20,8 @@ PREDICATE_TYPE = "https://slsa.dev/verification_summary/v1"
 """Constants of their specifications; nothing is ever fetched from them."""
 OBLIGATIONS = "urn:offline-kit:obligations:v1"
 """An extension member of the predicate: how every obligation ended."""
+TENANTS = "urn:offline-kit:tenants:v1"
+"""Another: the tenants that levels ending in ``_OF_TENANTS`` are about."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +38,8 @@ class Receipt:
         inputs: Digests of the signatures and statements that were verified.
         passed: The verdict.
         levels: What the kit was found to keep; empty for one that was refused.
-        obligations: Status by number and name, in their order.
+        obligations: Number, name, status and detail, in their order.
+        tenants: To whom coverage and the proof of mapped fields were restricted; None for all.
     """
 
     subjects: Mapping[str, Sha256]
@@ -48,7 +51,8 @@ class Receipt:
     inputs: Mapping[str, Sha256]
     passed: bool
     levels: tuple[str, ...]
-    obligations: tuple[tuple[int, str, str], ...]
+    obligations: tuple[tuple[int, str, str, str], ...]
+    tenants: tuple[str, ...] | None = None
 
     def to_bytes(self) -> bytes:
         """Print the statement to sign.
@@ -77,8 +81,10 @@ class Receipt:
                     "verificationResult": "PASSED" if self.passed else "FAILED",
                     "verifiedLevels": list(self.levels) if self.passed else ["FAILED"],
                     OBLIGATIONS: [
-                        {"number": number, "name": name, "status": status} for number, name, status in self.obligations
+                        {"number": number, "name": name, "status": status, "detail": detail}
+                        for number, name, status, detail in self.obligations
                     ],
+                    **({TENANTS: list(self.tenants)} if self.tenants is not None else {}),
                 },
             }
         )

@@ -370,6 +370,36 @@ class TestReceipt:
         again, _ = self.receipt(office, path, "--deep")
         again.refused(74)
 
+    def test_of_deep_and_gate_names_what_was_proven_and_no_more(self, office: Office) -> None:
+        office.init()
+        members = kits.content(kits.observation(1), kits.observation(2, "globex"))
+        path = office.desk.patched(office.desk.kit(members))
+        levels = {}
+        for number, options in enumerate(
+            (
+                (),
+                ("--deep",),
+                ("--require-raw-linkset",),
+                ("--require-raw-linkset", "--tenant", "acme"),
+                ("--field-map", "concelier"),
+            )
+        ):
+            place = office.desk.keys / f"{number}.receipt.json"
+            outcome = office.verify(path, "--receipt", place, "--signing-key", office.desk.keys / "site", *options)
+            predicate = self.opened(place)["predicate"]
+            assert (outcome.code == 0) == (predicate["verificationResult"] == "PASSED")
+            # SLSA VSA v1: FAILED or at least one level, and no custom one that begins like its own.
+            assert predicate["verifiedLevels"]
+            assert not [level for level in predicate["verifiedLevels"] if level.startswith("SLSA_")]
+            assert len(predicate["urn:offline-kit:obligations:v1"]) == 8 + ("--field-map" in options)
+            assert predicate.get("urn:offline-kit:tenants:v1") == (["acme"] if "--tenant" in options else None)
+            levels[options[-1:]] = set(predicate["verifiedLevels"])
+        plain = levels[()]
+        assert levels["--deep",] - plain == {"OFFLINE_KIT_DOCUMENTS", "OFFLINE_KIT_APPEND_ONLY"}
+        assert levels["--require-raw-linkset",] - plain == {"OFFLINE_KIT_RAW_LINKSET"}
+        assert levels["acme",] - plain == {"OFFLINE_KIT_RAW_LINKSET_OF_TENANTS"}
+        assert levels["concelier",] == {"FAILED"}  # nothing in this kit is encrypted
+
     def test_of_a_refused_and_of_a_forced_kit(self, office: Office) -> None:
         office.init()
         office.valid(office.kit("new.tar", generation=4))

@@ -277,7 +277,7 @@ def test_a_receipt_for_nothing_is_not_made(change: dict[str, Any]) -> None:
         inputs={},
         passed=True,
         levels=("OFFLINE_KIT_SIGNED",),
-        obligations=((3, "signed", "checked"),),
+        obligations=((3, "signed", "checked", "by a key"),),
     )
     assert receipt.to_bytes() == receipt.to_bytes()
     with pytest.raises(ContentError):

@@ -6,13 +6,27 @@ signatures were checked and count. Pure: a judgement in, links out.
 
 from __future__ import annotations
 
+import enum
 from dataclasses import dataclass
 
 from kit.manifest import PatchStatement
-from kit.ops.judgement import CheckedStep, Judgement
+from kit.ops import deep
+from kit.ops.judgement import CheckedStep, Judgement, Status
 from kit.values import Sha256, Timestamp
 
 PUBLISHED = "published"
+
+
+class Ground(enum.StrEnum):
+    """What a generation rests on, as far as the bytes at hand go."""
+
+    SIGNATURE = "signature"
+    """The first one: those who may have signed all of it."""
+    DOCUMENTS = "documents"
+    """Besides, the documents themselves show what the step to it did."""
+    STATEMENT = "statement"
+    """The signed statement of the step: which members changed, as both manifests have them; inside of them it is the
+    signer's word."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +42,8 @@ class Link:
         signers: Key ids that signed it in the role it needs; empty where that is not proven.
         statement_signers: Key ids that signed the statement of the step to it; empty where that is not proven.
         statement: Of the step to it, where that is proven.
+        ground: What it rests on; None where it is not proven.
+        remedy: What would prove more of the step; "" where nothing here would.
     """
 
     generation: int
@@ -38,6 +54,8 @@ class Link:
     signers: tuple[str, ...]
     statement_signers: tuple[str, ...]
     statement: PatchStatement | None
+    ground: Ground | None
+    remedy: str
 
     @property
     def proven(self) -> bool:
@@ -69,6 +87,8 @@ def chain(judgement: Judgement) -> tuple[Link, ...]:
     for number, (generation, digest, signers) in enumerate(ends):
         entry = manifest.lineage[number - 1] if number else None
         step = steps[number - 1] if number else None
+        last = number == len(ends) - 1
+        ground = _ground(judgement, step, last=last, first=not number, signed=bool(signers))
         links.append(
             Link(
                 generation=generation,
@@ -79,9 +99,30 @@ def chain(judgement: Judgement) -> tuple[Link, ...]:
                 signers=signers,
                 statement_signers=step.statement_signers if step is not None else (),
                 statement=step.statement if step is not None else None,
+                ground=ground,
+                remedy=_remedy(step) if last and ground is Ground.STATEMENT else "",
             )
         )
     return tuple(links)
+
+
+def _ground(judgement: Judgement, step: CheckedStep | None, *, last: bool, first: bool, signed: bool) -> Ground | None:
+    if not signed:
+        return None
+    if first:
+        return Ground.SIGNATURE
+    refuted = last and any(one.number == 7 and one.status is Status.FAILED for one in judgement.obligations)
+    if step is None or not step.statement_signers or refuted:
+        return None
+    # Only the documents of this generation are at hand; what an earlier step did to them has been done to since.
+    shown = last and any(proof.basis for proof in judgement.proofs.values())
+    return Ground.DOCUMENTS if shown else Ground.STATEMENT
+
+
+def _remedy(step: CheckedStep | None) -> str:
+    if step is not None and step.statement is not None and deep.only_appends(step.statement):
+        return "--deep proves it by the documents"
+    return "--field-map and --keyring prove what was sealed"
 
 
 def _published_at(judgement: Judgement) -> Timestamp | None:

@@ -295,7 +295,7 @@ class _Inspector:
         members = self._survey.collections
         if statement is None or not deep.only_appends(statement):
             self._judgement.proofs = deep.unproven(members, readings)
-            step = "no step to prove" if statement is None else "the last step does not only append: not proven"
+            step = "no step to prove" if statement is None else "the last step does more than append: not proven"
         else:
             self._judgement.proofs = deep.prove_appended(statement, members, readings)
             count = sum(proof.only_raw_linkset for proof in self._judgement.proofs.values())

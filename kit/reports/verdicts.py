@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from kit.errors import KitError
-from kit.ops.chain import PUBLISHED, Link, chain
+from kit.ops.chain import PUBLISHED, Ground, Link, chain
 from kit.ops.judgement import Judgement, MemberProof, Obligation
 from kit.ops.verify import VerifyReport
 from kit.reports.coverage import coverage_json, coverage_lines
@@ -81,6 +81,7 @@ def _link_json(link: Link) -> dict[str, Any]:
         "transforms": list(link.transforms),
         "signers": list(link.signers),
         "statementSigners": list(link.statement_signers),
+        "ground": link.ground.value if link.ground is not None else None,
     }
 
 
@@ -132,6 +133,23 @@ def _chain_lines(links: Sequence[Link]) -> Iterator[str]:
         signed = f"signed by {', '.join(link.signers) or NOT_PROVEN}"
         step = "" if link.operation == PUBLISHED else f"; its step by {', '.join(link.statement_signers) or NOT_PROVEN}"
         yield f"  generation {link.generation}, {what}{made}: {signed}{step}"
+        if link.ground is not None:
+            yield f"      {_ground(link)}"
+
+
+def _ground(link: Link) -> str:
+    """Say on what a generation rests, as somebody would who has to sign for it."""
+    if link.ground is Ground.SIGNATURE:
+        return "rests on its signature, over the digest of every file"
+    changed = len(link.statement.changed) if link.statement is not None else 0
+    members = f"{changed:,} member{'' if changed == 1 else 's'}"
+    if link.ground is Ground.DOCUMENTS:
+        return f"rests on the documents: without what the step appended to {members}, they are those of before"
+    more = f"; {link.remedy}" if link.remedy else ""
+    return (
+        f"rests on the signed statement: {members} changed and no other, by the digests of both manifests; "
+        f"what changed inside is its signer's word{more}"
+    )
 
 
 def _proof_lines(judgement: Judgement) -> Iterator[str]:

@@ -179,7 +179,10 @@ def test_verify(desk: Desk) -> None:
           8  -       rawLinkset on every observation: not asked for (--require-raw-linkset)
 
           generation 3, published at 2025-10-20T00:00:00Z: signed by <vendor>
+              rests on its signature, over the digest of every file
           generation 4, patch (raw-linkset) at 2026-01-02T03:04:05Z: signed by <site>; its step by <site>
+              rests on the signed statement: 1 member changed and no other, by the digests of both manifests; \
+what changed inside is its signer's word; --deep proves it by the documents
 
         valid: out.tar
     """)
@@ -208,6 +211,7 @@ kit verify KIT --trusted-key PEM --trusted-key PEM
                      to do: see which can be derived: kit plan KIT; add them: kit patch KIT --output OUT
 
           generation 3, published at 2025-10-20T00:00:00Z: signed by <vendor>
+              rests on its signature, over the digest of every file
           generation 4, patch at 2026-01-02T03:04:05Z: signed by (not proven); its step by (not proven)
 
           tenant       observations  rawLinkset  missing  coverage

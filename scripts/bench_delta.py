@@ -100,6 +100,7 @@ class Row:
     delta_bytes: int | None
     """None where it was not made; see ``why``."""
     seconds: float | None = None
+    cpu_seconds: float | None = None
     peak_bytes: int | None = None
     apply_seconds: float | None = None
     why: str = ""
@@ -244,6 +245,7 @@ def _row(tool: tuple[str, str, str], sides: list[Path], size: int, run: Run, *, 
         after_bytes=after,
         delta_bytes=size,
         seconds=run.seconds,
+        cpu_seconds=run.cpu_seconds,
         peak_bytes=peak,
         apply_seconds=applied,
     )
@@ -266,8 +268,8 @@ def _theirs(peer: Peer, tool: tuple[str, str, str], sides: list[Path], desk: Des
     return Row(pair=pair, tool=name, of=of, before_bytes=before, after_bytes=after, delta_bytes=None, why=why)
 
 
-HEADS = ("pair", "tool", "of", "MB before", "MB after", "delta bytes", "of best", "seconds", "MiB")
-_WIDTHS = (10, 22, 10, 9, 9, 13, 8, 8, 7)
+HEADS = ("pair", "tool", "of", "MB before", "MB after", "delta bytes", "of best", "seconds", "CPU s", "MiB")
+_WIDTHS = (10, 22, 10, 9, 9, 13, 8, 8, 8, 7)
 
 
 def line(row: Row, best: int | None) -> str:
@@ -282,6 +284,7 @@ def line(row: Row, best: int | None) -> str:
         f"{row.delta_bytes:,}" if made else row.why,
         f"{row.delta_bytes / best:.2f}" if row.delta_bytes is not None and best else "-",
         f"{row.seconds:,.1f}" if row.seconds is not None else "-",
+        f"{row.cpu_seconds:,.1f}" if row.cpu_seconds is not None else "-",
         f"{row.peak_bytes / MIB:,.0f}" if row.peak_bytes is not None else "-",
     )
     return _spaced(cells)

@@ -10,6 +10,10 @@ from setuptools import setup
 
 # No values that cross process borders are defined in these: frozen dataclasses of mypyc do not unpickle by themselves.
 COMPILED = [
+    "kit/delta/columns.py",
+    "kit/delta/edits.py",
+    "kit/delta/shred.py",
+    "kit/delta/varint.py",
     "kit/documents/elements.py",
     "kit/documents/identity.py",
     "kit/documents/kinds.py",

@@ -7,10 +7,11 @@ from pathlib import Path
 import click
 
 from kit.archive import require_free
-from kit.cli.options import FILE, json_option, reading, reading_options, require_outside
+from kit.cli.options import FILE, json_option, reading, reading_options
 from kit.cli.output import print_report
 from kit.ops import trust_files
 from kit.ops.diff import LISTED, DiffRequest, diff
+from kit.ops.kits import require_outside
 from kit.reports.difference_page import difference_page
 from kit.reports.differences import diff_json, diff_lines
 
@@ -56,7 +57,8 @@ def diff_command(
       kit diff before.tar.zst after.tar.zst --json | jq .different
     """
     if html is not None:
-        require_outside(html, before, after)
+        for kit in (before, after):
+            require_outside(kit, html)
         require_free(html)
     request = DiffRequest(before=before, after=after, limit=limit, temporary=temp)
     report = diff(request, reading(workers, maxima, allow_links=allow_links))

@@ -115,16 +115,6 @@ def read_file(path: Path) -> bytes:
         raise UnreadableError(f"cannot be read: {error.strerror}", where=str(path)) from error
 
 
-def require_outside(path: Path, *kits: Path) -> None:
-    """Refuse to write into an unpacked kit: a member more would break its closed world.
-
-    Raises:
-        UsageError: ``path`` is within one of ``kits``.
-    """
-    if any(kit.is_dir() and path.resolve().is_relative_to(kit.resolve()) for kit in kits):
-        raise UsageError(f"{path} is inside of the kit", hint="write it beside the kit")
-
-
 def ask_passphrase(
     what: str,
     descriptor: int | None,

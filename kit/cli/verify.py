@@ -27,6 +27,7 @@ from kit.cli.progress import progress_option, progressing
 from kit.cli.trusting import anchor, moment, policy_option, time_option
 from kit.errors import KitError, UsageError
 from kit.ops import trust_files
+from kit.ops.kits import require_outside
 from kit.ops.obligations import Expectation
 from kit.ops.receipts import make_receipt
 from kit.ops.verify import VerifyReport, verify
@@ -157,11 +158,5 @@ def _require_places(kit: Path, *places: Path | None) -> None:
     if len({place.absolute() for place in named}) < len(named):
         raise UsageError("two outputs at one place", hint="give each a name of its own")
     for place in named:
-        _outside(kit, place)
+        require_outside(kit, place)
         require_free(place)
-
-
-def _outside(kit: Path, path: Path) -> None:
-    # A member more would break the closed world of an unpacked kit, and a vendor's kit gains none unasked.
-    if kit.is_dir() and path.resolve().is_relative_to(kit.resolve()):
-        raise UsageError(f"{path} is inside of the kit", hint="write it beside the kit")

@@ -384,7 +384,7 @@ class TestPage:
         kit("diff", *month, "--html", place).refused(74, "page.html", "exists")
         assert place.read_text() == "mine"
         folder = desk.kit(name="unpacked")
-        kit("diff", month[0], folder, "--html", folder / "page.html").refused(64, "inside of the kit")
+        kit("diff", month[0], folder, "--html", folder / "page.html").refused(64, "would be inside the kit")
 
 
 def test_the_text_is_what_a_person_reads(month: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -180,7 +180,7 @@ def test_archives_that_are_no_kits(desk: Desk) -> None:
 
 def test_it_is_not_written_into_the_kit_nor_for_a_refused_one_nor_weaker_than_the_policy(desk: Desk) -> None:
     folder = desk.kit(name="folder")
-    desk.verify(folder, options=("--write-script", folder / "verify.sh")).refused(64, "inside of the kit")
+    desk.verify(folder, options=("--write-script", folder / "verify.sh")).refused(64, "would be inside the kit")
     place = desk.kits / "verify.sh"
     assert desk.verify(desk.kit(), "stranger", options=("--write-script", place)).code == 4
     assert not place.exists()

@@ -181,7 +181,7 @@ class TestTheFile:
 
     def test_it_is_not_put_into_the_kit_nor_where_another_output_goes(self, desk: Desk) -> None:
         folder = desk.kit(name="unpacked")
-        desk.verify(folder, options=("--html", folder / "r.html")).refused(64, "inside of the kit")
+        desk.verify(folder, options=("--html", folder / "r.html")).refused(64, "would be inside the kit")
         words = ("--html", "one", "--write-script", Path.cwd() / "one")
         desk.verify(folder, options=words).refused(64, "two outputs at one place")
 

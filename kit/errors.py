@@ -39,6 +39,7 @@ class KitError(Exception):
         what: One line, no trailing full stop, for the person who must act.
         where: The file, member, offset or document concerned, outermost first (``kit.tar.zst: a/b.bson: document 7``).
         hint: The way out, if there is one.
+        also: What else was found to be wrong at the same time, each with its own way out.
     """
 
     def __init__(self, what: str, *, where: str = "", hint: str = "") -> None:
@@ -46,6 +47,7 @@ class KitError(Exception):
         self.what = what
         self.where = where
         self.hint = hint
+        self.also: tuple[KitError, ...] = ()
 
     def inside(self, where: str) -> Self:
         """Prefix the place with an outer one and return the same error, for ``raise error.inside(path)``."""

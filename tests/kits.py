@@ -102,7 +102,7 @@ def signed(files: Mapping[str, bytes], key: PrivateKey | None, *, generation: in
         "version": "2025.10",
         "channel": "stable",
         "generation": generation,
-        "createdAt": "2025-10-20T00:00:00Z",
+        "createdAt": "2025-10-01T00:00:00Z",
         "producer": "test",
         "files": entries,
         "collections": [],

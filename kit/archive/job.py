@@ -80,6 +80,10 @@ class Job:
                 self._remove()  # the work is over; there is nothing left to interrupt
         self._unlock()
 
+    def obstacle(self) -> OutputError | None:
+        """Say what is in the way of a new job: somebody works there, or died there; None where the place is free."""
+        return self._taken() if self.exists else None
+
     def clear(self) -> None:
         """Remove what a process that died made for itself alone; journal and spool stay.
 

@@ -240,12 +240,21 @@ def credentials(what: dict[str, Any], keyring: Path | None) -> Credentials:
     identities: tuple[Path, ...] = what.pop("age_identities")
     lines = [line.strip() for path in identities for line in read_file(path).decode(errors="replace").splitlines()]
     token = token_credentials(what)
+
+    # A preflight opens the keyring before the run does; a person is asked once, and a descriptor has one line for each.
+    @functools.cache
+    def passphrase(version: int) -> bytes:
+        asked = f"{keyring or 'keyring'} (master key {version})"
+        return ask_passphrase(asked, passphrase_fd, option="--keyring-passphrase-fd")
+
+    @functools.cache
+    def rsa_passphrase() -> bytes:
+        return ask_passphrase(str(key), None)
+
     return Credentials(
-        passphrase=lambda version: ask_passphrase(
-            f"{keyring or 'keyring'} (master key {version})", passphrase_fd, option="--keyring-passphrase-fd"
-        ),
+        passphrase=passphrase,
         rsa_private_key=read_file(key) if key is not None else None,
-        rsa_passphrase=lambda: ask_passphrase(str(key), None),
+        rsa_passphrase=rsa_passphrase,
         age_identities=tuple(line for line in lines if line and not line.startswith("#")),
         pkcs11_module=token.pkcs11_module,
         pkcs11_pin=token.pkcs11_pin,

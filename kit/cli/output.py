@@ -58,15 +58,17 @@ def print_bytes(data: bytes) -> None:
 def print_error(error: KitError, code: int, *, as_json: bool) -> None:
     """Say what went wrong on standard error; with ``--json`` also as an object on standard output."""
     try:
-        print_warning(f"error: {error}")
-        if error.hint:
-            print_warning(f"hint: {error.hint}")
+        for one in (error, *error.also):
+            print_warning(f"error: {one}")
+            if one.hint:
+                print_warning(f"hint: {one.hint}")
     except OSError:
         # Nobody is there to be told; the exit code still tells, if what is flushed at the end goes nowhere.
         _silence(sys.stderr)
     if as_json:
         with contextlib.suppress(OutputError):
-            _write(json_text({"schemaVersion": SCHEMA_VERSION, "error": error_json(error), "exitCode": code}))
+            also = {"also": [error_json(one) for one in error.also]} if error.also else {}
+            _write(json_text({"schemaVersion": SCHEMA_VERSION, "error": error_json(error), "exitCode": code, **also}))
 
 
 def print_warning(text: str) -> None:

@@ -11,6 +11,7 @@ import click
 
 from kit.cli.encrypting import taken
 from kit.cli.exit_codes import OK, exit_code
+from kit.cli.machine import limited, machine_options
 from kit.cli.migrating import asked, migration_options
 from kit.cli.options import (
     FILE,
@@ -28,10 +29,13 @@ from kit.cli.progress import progress_option, progressing
 from kit.cli.recording import recording, recording_options
 from kit.cli.trusting import anchor, moment, policy_option, time_option
 from kit.engine.progress import Progress
+from kit.errors import KeyUnusableError, KitError
 from kit.ops.jobs import Completion, abandon
 from kit.ops.patch import Output, PatchReport, PatchRequest, patch, plan, resume
+from kit.ops.preflight import Aim, obstacles, require_none
 from kit.reports.jobs import abandonment_json, abandonment_lines, completion_json, completion_lines
 from kit.reports.patches import patch_json, patch_lines
+from kit.signing import PrivateKey
 
 
 def _what_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -65,6 +69,7 @@ def _what_options(command: Callable[..., Any]) -> Callable[..., Any]:
             ),
             recording_options,
             reading_options,
+            machine_options,
             progress_option,
             json_option,
         )
@@ -79,11 +84,21 @@ def _signing_option(told: str) -> Callable[[Callable[..., Any]], Callable[..., A
 
 @click.command("plan")
 @kit_argument
+@click.option("--preflight", is_flag=True, help="Check also what else would be in the way: keys, place, room, memory.")
+@click.option("--output", "-o", type=FILE, metavar="OUT", help="With --preflight: where the patch will write.")
+@click.option("--in-place", is_flag=True, help="With --preflight: the patch will replace KIT.")
 @_signing_option("A private key that will sign; repeatable. Checked by the policy (--trust), nothing is signed.")
 @passphrase_option
 @_what_options
 def plan_command(
-    kit: Path, signing_keys: tuple[Path, ...], passphrase_fd: int | None, as_json: bool, **what: Any
+    kit: Path,
+    preflight: bool,
+    output: Path | None,
+    in_place: bool,
+    signing_keys: tuple[Path, ...],
+    passphrase_fd: int | None,
+    as_json: bool,
+    **what: Any,
 ) -> int:
     """Show exactly what patch would change in KIT, and write nothing.
 
@@ -92,20 +107,30 @@ def plan_command(
       kit plan offline-kit.tar.zst --trusted-key publisher.pub.pem
       kit plan offline-kit.tar.zst --trusted-key publisher.pub.pem --migration 20251031_raw_linkset --tenant acme
       kit plan offline-kit.tar.zst --trusted-key publisher.pub.pem --record release.json
+      kit plan offline-kit.tar.zst --trusted-key publisher.pub.pem --preflight --in-place --signing-key site.pem
     """
-    signers = [private_key(path, passphrase_fd) for path in signing_keys]
+    if (output is not None or in_place) and not preflight:
+        raise click.UsageError("--output and --in-place go with --preflight: a plan writes nothing")
+    if output is not None and in_place:
+        raise click.UsageError("--output and --in-place exclude each other")
+    signers, unusable = _keys(signing_keys, passphrase_fd)
+    if not preflight:
+        require_none(unusable)
+    aim = Aim(output=output, keys=signers) if preflight else None
     with (
         recording("plan", what.pop("record"), what.pop("metrics"), as_json=as_json) as run,
         progressing(what.pop("progress_mode"), run.log) as progress,
     ):
         request = _request(kit, progress, keeps_backup=True, **what)
         run.begin(request)
-        report = plan(request, signers)
-        code = exit_code(report.stops[0]) if report.stops else OK
+        report = plan(request, () if preflight else signers, aim)
+        report = replace(report, obstacles=(*unusable, *report.obstacles))
+        against = (*report.obstacles, *report.stops)
+        code = exit_code(against[0]) if against else OK
         run.end(report, code)
         print_report(patch_lines(report), patch_json(report), as_json=as_json, aside=run.takes_standard_output)
-    for stop in report.stops:
-        print_error(stop, exit_code(stop), as_json=False)
+    for found in against:
+        print_error(found, exit_code(found), as_json=False)
     return code
 
 
@@ -168,13 +193,18 @@ def patch_command(
     for name, text in (("--operator", operator), ("--environment", place)):
         if text == "":
             raise click.UsageError(f"{name} is empty; leave it away where there is nothing to say")
-    key, *cosigners = (private_key(path, passphrase_fd) for path in signing_keys)
+    keys, unusable = _keys(signing_keys, passphrase_fd)
     with (
         recording("resume" if again else "patch", what.pop("record"), what.pop("metrics"), as_json=as_json) as run,
         progressing(what.pop("progress_mode"), run.log) as progress,
     ):
         request = _request(kit, progress, keeps_backup=not no_backup, **what)
         request = replace(request, environment=replace(request.environment, executor=executor))
+        if unusable:
+            # What else is wrong is told at the same time.
+            aim = Aim(output=output, keys=keys, resumed=again)
+            require_none(obstacles(request, request.described(), aim, met=unusable))
+        key, *cosigners = keys
         destination = Output(
             path=output,
             key=key,
@@ -187,6 +217,18 @@ def patch_command(
         report = resume(request, destination) if again else patch(request, destination)
         run.end(report)
         _show(report, as_json=as_json, aside=run.takes_standard_output)
+
+
+def _keys(paths: tuple[Path, ...], passphrase_fd: int | None) -> tuple[list[PrivateKey], list[KitError]]:
+    """Load signing keys: those that can be used, and why the others cannot."""
+    keys: list[PrivateKey] = []
+    unusable: list[KitError] = []
+    for path in paths:
+        try:
+            keys.append(private_key(path, passphrase_fd))
+        except KeyUnusableError as error:
+            unusable.append(error)
+    return keys, unusable
 
 
 def _show(report: PatchReport | Completion, *, as_json: bool, aside: bool) -> None:
@@ -224,6 +266,8 @@ def _request(
     workers: int,
     maxima: tuple[str, ...],
     allow_links: bool,
+    max_memory: str | None,
+    nice: int | None,
     **what: Any,
 ) -> PatchRequest:
     if insecure_unverified_base and (trusted_keys or policy):
@@ -244,5 +288,7 @@ def _request(
         created_now=created_at is None,
         limit=limit,
         merkle=merkle,
-        environment=replace(reading(workers, maxima, allow_links=allow_links), progress=progress),
+        environment=limited(
+            replace(reading(workers, maxima, allow_links=allow_links), progress=progress), max_memory, nice
+        ),
     )

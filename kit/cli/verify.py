@@ -11,6 +11,7 @@ import click
 from kit.archive import require_free
 from kit.cli.encrypting import field_expectation, proof_options
 from kit.cli.exit_codes import OK, exit_code
+from kit.cli.machine import limited, machine_options
 from kit.cli.options import (
     FILE,
     json_option,
@@ -55,6 +56,7 @@ from kit.reports.verdicts import verify_json, verify_lines
 @click.option("--html", type=FILE, metavar="F", help="Write the report as one HTML page, valid or not.")
 @proof_options
 @reading_options
+@machine_options
 @progress_option
 @json_option
 def verify_command(
@@ -75,6 +77,8 @@ def verify_command(
     workers: int,
     maxima: tuple[str, ...],
     allow_links: bool,
+    max_memory: str | None,
+    nice: int | None,
     progress_mode: str,
     as_json: bool,
     **what: Any,
@@ -112,7 +116,7 @@ def verify_command(
         tenants=frozenset(tenants) or None,
     )
     auditor = private_key(signing_key, passphrase_fd) if signing_key is not None else None
-    environment = reading(workers, maxima, allow_links=allow_links)
+    environment = limited(reading(workers, maxima, allow_links=allow_links), max_memory, nice)
     try:
         with progressing(progress_mode) as progress:
             report = verify(kit, expectation, replace(environment, progress=progress), mapped=mapped)

@@ -12,6 +12,7 @@ from pathlib import Path
 from kit.archive import CHECKPOINT_BYTES, Container, KitReader, open_kit, read_small
 from kit.engine.clusters import cluster_executor
 from kit.engine.executors import BUDGET_PER_WORKER, local_executor
+from kit.engine.host import THIS_HOST, Host
 from kit.engine.pipeline import Pipeline
 from kit.engine.progress import BATCH_DOCUMENTS, SILENCE, Progress, Stage, watched
 from kit.engine.work import close_lookups
@@ -38,6 +39,10 @@ class Environment:
     """Is told what is done, while it is done."""
     batch_documents: int = BATCH_DOCUMENTS
     """And told every so many documents."""
+    budget_per_worker: int = BUDGET_PER_WORKER
+    """Bytes of input that each worker may have in flight (:func:`kit.engine.memory.allotment`)."""
+    host: Host = THIS_HOST
+    """The machine that a preflight asks."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +75,7 @@ def opened(path: Path, environment: Environment) -> Iterator[OpenKit]:
         open_kit(path, limits=environment.limits, allow_links=environment.allow_links) as reader,
         _executor(environment) as (executor, workers),
     ):
-        budget = BUDGET_PER_WORKER * workers
+        budget = environment.budget_per_worker * workers
         yield OpenKit(reader=reader, executor=executor, budget=budget, environment=environment)
 
 

@@ -23,7 +23,6 @@ from kit.archive import (
     copy_kit,
     perform,
     require_backup_free,
-    require_free,
     staged,
 )
 from kit.engine.work import close_lookups
@@ -34,15 +33,15 @@ from kit.ops.identity import at_time, identity_of, options_of, result_of
 from kit.ops.jobs import Completion, JournaledPasses, begin, check_options, complete, ready, resumable
 from kit.ops.judging import Base, read_base, reread
 from kit.ops.keying import with_keys
-from kit.ops.kits import OpenKit, opened, require_outside
+from kit.ops.kits import OpenKit, opened
 from kit.ops.passes import CountingPasses, transform_kit
 from kit.ops.patching import Output, PatchReport, PatchRequest
-from kit.ops.signers import require_standing
+from kit.ops.preflight import Aim, clock_fault, obstacles, require_none
+from kit.ops.signers import check_patchers, made_at
 from kit.ops.stopping import broken_rules
 from kit.signing import PrivateKey, archive_signature
 from kit.transforms.encrypt_fields import EncryptFields
 from kit.transforms.protocol import Transform
-from kit.trust import Anchor, Role, Subject, authorised
 from kit.values import Sha256, Timestamp
 
 __all__ = ["Output", "PatchReport", "PatchRequest", "patch", "plan", "resume"]
@@ -51,12 +50,14 @@ _NEW_FILE_MODE = 0o644
 _AGAIN = "nothing was written; start again"
 
 
-def plan(request: PatchRequest, signers: Sequence[PrivateKey] = ()) -> PatchReport:
+def plan(request: PatchRequest, signers: Sequence[PrivateKey] = (), aim: Aim | None = None) -> PatchReport:
     """Do everything but writing and signing; the counts are those a patch will have.
 
     Args:
         request: What to do to which kit.
         signers: Who is to sign, where that is to be checked, too: by the policy, if there is one.
+        aim: Where a patch would leave its result, and with which keys, where all that would be in its way is to be
+            reported.
 
     Raises:
         KitError: As :func:`patch`, as far as it can be told without writing.
@@ -64,7 +65,7 @@ def plan(request: PatchRequest, signers: Sequence[PrivateKey] = ()) -> PatchRepo
     migration = request.described()
     _check_distinct(signers)
     if request.trust is not None and signers:
-        _check_patchers(request.trust, signers, request.created_at)
+        check_patchers(request.trust, signers, request.created_at)
     request = _paced(request, migration)
     with ExitStack() as stack:
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="kit-plan-")))
@@ -76,6 +77,7 @@ def plan(request: PatchRequest, signers: Sequence[PrivateKey] = ()) -> PatchRepo
         passes = CountingPasses(kit.reader.container)
         done = transform_kit(kit, request, transforms, base, passes)
         encoded = passes.latest.encoded
+        temp_bytes = 2 * encoded + base.scratch_bytes if done.changed else base.scratch_bytes
         return PatchReport(
             kit=request.kit,
             live=False,
@@ -91,8 +93,11 @@ def plan(request: PatchRequest, signers: Sequence[PrivateKey] = ()) -> PatchRepo
             output_bytes=encoded if done.changed else kit.reader.stored_bytes,
             output_sha256=None,
             backup=None,
-            temp_bytes=2 * encoded + base.scratch_bytes if done.changed else base.scratch_bytes,
+            temp_bytes=temp_bytes,
             stops=broken_rules(migration, done),
+            obstacles=()
+            if aim is None
+            else obstacles(request, migration, aim, needed_bytes=temp_bytes, base_created=made_at(base.manifest)),
         )
 
 
@@ -107,10 +112,7 @@ def patch(request: PatchRequest, output: Output) -> PatchReport:
     """
     migration = request.described(output.rollback_note)
     _check_request(migration, output)
-    if request.trust is not None:
-        _check_patchers(request.trust, output.keys, request.created_at)
-    if output.path is not None:
-        _require_place(request.kit, output.path)
+    require_none(obstacles(request, migration, Aim(output=output.path, keys=output.keys)))
     with ExitStack() as stack:
         kit = stack.enter_context(opened(request.kit, request.environment))
         job = stack.enter_context(Job(output.path or request.kit))
@@ -135,14 +137,11 @@ def resume(request: PatchRequest, output: Output) -> PatchReport | Completion:
         if job.journal.begun is not None and request.created_now:
             request = at_time(request, Timestamp.parse(job.journal.begun.body["options"]["createdAt"]))
         check_options(job, options_of(request, migration, output))
-        if request.trust is not None:
-            _check_patchers(request.trust, output.keys, request.created_at)
         completion = complete(job, request.kit)
         if completion is not None:
             job.keep = False
             return completion
-        if output.path is not None:
-            _require_place(request.kit, output.path)
+        require_none(obstacles(request, migration, Aim(output=output.path, keys=output.keys, resumed=True)))
         job.clear()
         kit = stack.enter_context(opened(request.kit, request.environment))
         return _run(kit, job, _paced(request, migration), migration, output)
@@ -188,6 +187,9 @@ def _run(kit: OpenKit, job: Job, request: PatchRequest, migration: Migration, ou
                 ready(job, switch, result_of(report))
                 perform(switch)
             return report
+        # Only now: a run that changes nothing makes no generation, which alone has a time.
+        if (late := clock_fault(request, made_at(base.manifest))) is not None:
+            raise late
         in_place = output.path is None
         if in_place and output.keep_backup:
             # Only now: a run that changes nothing needs no backup, and is not refused for the one an earlier run left.
@@ -250,30 +252,6 @@ def _paced(request: PatchRequest, migration: Migration) -> PatchRequest:
 def _counting_errors(transform: Transform) -> Transform:
     """Let a dry run name every faulty value, where a live one stops at the first."""
     return with_changes(transform, stop_at_errors=False) if isinstance(transform, EncryptFields) else transform
-
-
-def _check_patchers(trust: Anchor, keys: Sequence[PrivateKey], created_at: Timestamp) -> None:
-    """Refuse at once what would be refused under the policy when it is read back."""
-    what = "the signing key" if len(keys) == 1 else "the signing keys"
-    subject = Subject(what=what, role=Role.PATCHER, bundle_id=None)
-    key_ids = [key.public.key_id for key in keys]
-    # Which bundle and collections it will be is not known yet.
-    known = (trust.policy.key(key_id) for key_id in key_ids)
-    unlimited = tuple(with_changes(key, bundle_ids=None, collections=None) for key in known if key is not None)
-    trust = with_changes(trust, policy=with_changes(trust.policy, keys=unlimited))
-    signing = authorised(trust.policy, subject, key_ids)
-    require_standing(trust, signing, created_at, vouched_for=False)
-
-
-def _require_place(kit: Path, place: Path) -> None:
-    """Refuse before any work an output that could not be given its name, or that would change what is read.
-
-    Raises:
-        OutputError: Something already has a name that the run will give.
-        UsageError: It would be inside the kit.
-    """
-    require_outside(kit, place)
-    require_free(place)
 
 
 def _finish(report: PatchReport, output: Output, base: Base, destination: Destination) -> Generation:

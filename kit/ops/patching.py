@@ -8,7 +8,7 @@ from pathlib import Path
 
 from kit.archive import Container
 from kit.engine.rewrite import Rewrite
-from kit.errors import StoppedError, UsageError
+from kit.errors import KitError, StoppedError, UsageError
 from kit.migrations import Migration
 from kit.ops.generation import Generation
 from kit.ops.keying import Keying
@@ -104,6 +104,8 @@ class PatchReport:
     """Room the run needed beside the output, or would need."""
     stops: tuple[StoppedError, ...] = ()
     """Of a plan: the stop rules that would end the run."""
+    obstacles: tuple[KitError, ...] = ()
+    """Of a plan that was asked for it: what else would be in the way of the run (:mod:`kit.ops.preflight`)."""
 
     @property
     def changed(self) -> int:

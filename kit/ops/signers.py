@@ -13,7 +13,7 @@ from typing import TypeVar
 from kit.errors import KitError, RollbackError, StaleError, UnsignedError
 from kit.manifest import Manifest, PatchStatement, Step, parse_statement
 from kit.ops.judgement import CheckedStep
-from kit.signing import dsse, jws
+from kit.signing import PrivateKey, dsse, jws
 from kit.trust import Anchor, Role, Signing, Subject, authorised, freshness, rollback
 from kit.trust.freshness import Moment
 from kit.trust.state import Accepted
@@ -168,3 +168,20 @@ def inside(where: str, check: Callable[[], T]) -> T:
 def _in_standing(anchor: Anchor, signing: Signing, manifest: Manifest) -> str:
     require_standing(anchor, signing, made_at(manifest), vouched_for=False)
     return "signers in good standing"
+
+
+def check_patchers(trust: Anchor, keys: Sequence[PrivateKey], created_at: Timestamp) -> None:
+    """Refuse at once what would be refused under the policy when it is read back.
+
+    Raises:
+        KitError: As the rules of :mod:`kit.trust` for a patcher of any bundle.
+    """
+    what = "the signing key" if len(keys) == 1 else "the signing keys"
+    subject = Subject(what=what, role=Role.PATCHER, bundle_id=None)
+    key_ids = [key.public.key_id for key in keys]
+    # Which bundle and collections it will be is not known yet.
+    known = (trust.policy.key(key_id) for key_id in key_ids)
+    unlimited = tuple(replace(key, bundle_ids=None, collections=None) for key in known if key is not None)
+    trust = replace(trust, policy=replace(trust.policy, keys=unlimited))
+    signing = authorised(trust.policy, subject, key_ids)
+    require_standing(trust, signing, created_at, vouched_for=False)

@@ -13,7 +13,7 @@ from kit.ops.generation import parameters_digest
 from kit.ops.patch import PatchReport
 from kit.reports.coverage import coverage_json
 from kit.reports.table import table
-from kit.reports.verdicts import SCHEMA_VERSION, judgement_json
+from kit.reports.verdicts import SCHEMA_VERSION, error_json, judgement_json
 from kit.version import TOOL, VERSION
 
 NOT_SELECTED = "not-selected"
@@ -52,6 +52,7 @@ def patch_json(report: PatchReport) -> dict[str, Any]:
         ],
         "omittedFindings": report.rewrite.omitted_findings,
         "stops": [str(stop) for stop in report.stops],
+        "obstacles": [error_json(error) for error in report.obstacles],
         "generation": generation.number if generation else None,
         "manifestSha256": str(generation.manifest_sha256) if generation else None,
         "signedBy": list(generation.key_ids) if generation else [],
@@ -121,7 +122,7 @@ def patch_lines(report: PatchReport) -> Iterator[str]:
     elif not report.live:
         yield f"migration {report.migration.id}, sha256 {report.migration.sha256.hex}"
         yield f"would write about {report.output_bytes:,} bytes, in {report.temp_bytes:,} bytes of temporary space"
-        would = "be stopped" if report.stops else f"change {report.changed:,} documents"
+        would = "be stopped" if report.stops or report.obstacles else f"change {report.changed:,} documents"
         yield f"nothing was written; kit patch would {would}"
     else:
         yield from _written_lines(report)

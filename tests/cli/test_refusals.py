@@ -218,11 +218,12 @@ def test_12_a_document_that_would_diverge_stops_the_run_where_that_is_asked_for(
 
 
 class TestKeysThatCannotBeUsed:
-    """13, and the kit is not even opened."""
+    """13, and nothing is written."""
 
     def refused(self, desk: Desk, words: str, *, by: str) -> None:
+        path = desk.kit()
         before = kits.snapshot(desk.kits)
-        desk.patch(desk.kits / "absent", "--output", desk.kits / "out", by=by).refused(13, words)
+        desk.patch(path, "--output", desk.kits / "out", by=by).refused(13, words)
         assert kits.snapshot(desk.kits) == before
 
     def test_one_that_is_not_there(self, desk: Desk) -> None:
@@ -279,10 +280,14 @@ class TestOutputThatCannotBeWritten:
 
     def test_a_folder_that_cannot_be_written(self, desk: Desk) -> None:
         (desk.kits / "file").write_text("no folder")
-        desk.patch(desk.kit(), "--output", desk.kits / "file" / "out").refused(74, "cannot write: Not a directory")
+        desk.patch(desk.kit(), "--output", desk.kits / "file" / "out").refused(
+            74, "file: is no folder\nkit: hint: choose another"
+        )
 
     def test_a_folder_that_is_not_there(self, desk: Desk) -> None:
-        desk.patch(desk.kit(), "--output", desk.kits / "absent" / "out").refused(74, "cannot write: No such file")
+        desk.patch(desk.kit(), "--output", desk.kits / "absent" / "out").refused(
+            74, "absent: is no folder\nkit: hint: choose another"
+        )
 
     def test_a_disk_that_is_full(self, desk: Desk) -> None:
         # The system's own limit on the size of a file is a full disk that a test can have.

@@ -160,11 +160,11 @@ class TestTime:
     def test_it_is_taken_from_the_environment_unless_it_is_said(
         self, desk: Desk, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setenv("SOURCE_DATE_EPOCH", "1000000000")
+        monkeypatch.setenv("SOURCE_DATE_EPOCH", "2000000000")
         assert self.created_at(desk.patched()) == AT
         words = ("--signing-key", desk.keys / "site", "--output", desk.kits / "o.tar", "--workers", 1)
         assert kit("patch", desk.kit(), *desk.trust("vendor"), *words).code == 0
-        assert self.created_at(desk.kits / "o.tar") == "2001-09-09T01:46:40Z"
+        assert self.created_at(desk.kits / "o.tar") == "2033-05-18T03:33:20Z"
 
     def test_an_empty_environment_says_nothing(self, desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("SOURCE_DATE_EPOCH", "")

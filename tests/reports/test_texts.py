@@ -263,6 +263,7 @@ class TestJson:
             *(
                 "transforms",
                 "stops",
+                "obstacles",
                 "changed",
                 "collections",
                 "outcomes",

@@ -1,0 +1,64 @@
+"""``--max-memory`` and ``--nice``: how much of the machine a long run may take."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, TypeVar
+
+import click
+
+from kit.engine.memory import allotment
+from kit.errors import UsageError
+from kit.ops.kits import Environment
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+_UNITS = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
+_MOST_DIGITS = 12
+NICEST = 19
+
+
+def machine_options(command: Command) -> Command:
+    """--max-memory and --nice."""
+    for option in reversed(
+        (
+            click.option(
+                "--max-memory",
+                metavar="SIZE",
+                help="Memory of all processes together, at most: 512M, 2G. Fewer workers, with less in flight.",
+            ),
+            click.option(
+                "--nice",
+                type=click.IntRange(0, NICEST),
+                metavar="N",
+                help="Leave the processor to others: added to the niceness of this process and its workers.",
+            ),
+        )
+    ):
+        command = option(command)
+    return command
+
+
+def limited(environment: Environment, max_memory: str | None, nice: int | None) -> Environment:
+    """Give the environment that keeps to the options, and make this process as nice as they say.
+
+    Raises:
+        UsageError: The size is none, or too little for one worker.
+    """
+    if nice:
+        os.nice(nice)
+    if max_memory is None:
+        return environment
+    found = allotment(environment.workers, _size(max_memory))
+    return replace(environment, workers=found.workers, budget_per_worker=found.budget)
+
+
+def _size(text: str) -> int:
+    digits, unit = text.upper().removesuffix("IB").removesuffix("B"), 1
+    if digits[-1:] in _UNITS:
+        digits, unit = digits[:-1], _UNITS[digits[-1]]
+    if not (digits.isascii() and digits.isdigit() and len(digits) <= _MOST_DIGITS):
+        raise UsageError(f"--max-memory {text[:40]}: a size is expected, as 512M or 2G")
+    return int(digits) * unit

@@ -1,0 +1,209 @@
+"""What can be known to fail before anything is written: all of it at once, each finding with its way out.
+
+Checked, in this order, and the first that is wrong gives the exit code: keys (that sign, and that seal), the place of
+the result (a name that is free, a folder that can be written, room), memory, and the clock against the base's time.
+The last needs the base's manifest, which a run that finds nothing else reads anyway, and matters only where something
+changes; where something else is wrong, it is looked up so that nothing is found out one by one. Room is the least that
+the run cannot do without; the exact size is what ``kit plan`` counts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from kit.archive import Container, Job, open_kit, require_free
+from kit.encryption import load, unlock
+from kit.engine.host import Host
+from kit.engine.memory import BASE_BYTES, Allotment
+from kit.errors import KitError, OutputError, StaleError, StoppedError
+from kit.manifest import MANIFEST_PATHS, Manifest
+from kit.migrations import Migration
+from kit.ops.kits import require_outside
+from kit.ops.patching import PatchRequest
+from kit.ops.signers import check_patchers, made_at
+from kit.signing import PrivateKey
+from kit.transforms.encrypt_fields import EncryptFields
+from kit.values import Timestamp
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Aim:
+    """Where a run is to leave its result, and who is to sign it."""
+
+    output: Path | None
+    """None in place."""
+    keys: Sequence[PrivateKey] = ()
+    resumed: bool = False
+
+    def target(self, kit: Path) -> Path:
+        """Give the name of the result."""
+        return self.output or kit
+
+
+def obstacles(
+    request: PatchRequest,
+    migration: Migration,
+    aim: Aim,
+    *,
+    met: Sequence[KitError] = (),
+    needed_bytes: int | None = None,
+    base_created: Timestamp | None = None,
+) -> tuple[KitError, ...]:
+    """Find everything that would end the run, in the order of the module docstring.
+
+    Args:
+        request: What is to be done.
+        migration: The same, described.
+        aim: Where to.
+        met: What was found before, about the keys.
+        needed_bytes: Room that the run needs, where a plan has counted it.
+        base_created: When the base was made, where its manifest has been read.
+    """
+    host = request.environment.host
+    checks: tuple[Callable[[], KitError | None], ...] = (
+        lambda: _patchers(request, aim),
+        lambda: _sealing_keys(request, migration, host),
+        lambda: _place(request, aim, host, needed_bytes),
+        lambda: _memory(request, host),
+    )
+    found = [*met, *(error for error in map(_attempted, checks) if error is not None)]
+    if base_created is None and found:
+        base_created = _attempted_time(request)
+    late = clock_fault(request, base_created)
+    return (*found, *([late] if late is not None else []))
+
+
+def require_none(found: Sequence[KitError]) -> None:
+    """End the run with everything that was found.
+
+    Raises:
+        KitError: The first, with the others as :attr:`kit.errors.KitError.also`.
+    """
+    if found:
+        first, *others = found
+        first.also = tuple(others)
+        raise first
+
+
+def clock_fault(request: PatchRequest, base_created: Timestamp | None) -> StaleError | None:
+    """Say whether the new generation would be older than the base it is made of."""
+    if base_created is None or base_created <= request.created_at:
+        return None
+    whose = "by this machine's clock it is" if request.created_now else "the new generation is to be of"
+    return StaleError(
+        f"the base is of {base_created}, and {whose} {request.created_at}: no kit is older than what it is made of",
+        where=str(request.kit),
+        hint="set the clock, or give the right time with --created-at",
+    )
+
+
+def _attempted(check: Callable[[], KitError | None]) -> KitError | None:
+    try:
+        return check()
+    except KitError as error:
+        return error
+
+
+def _patchers(request: PatchRequest, aim: Aim) -> KitError | None:
+    if request.trust is not None and aim.keys:
+        check_patchers(request.trust, aim.keys, request.created_at)
+    return None
+
+
+def _sealing_keys(request: PatchRequest, migration: Migration, host: Host) -> KitError | None:
+    """Open the keyring, as the run will; its passphrase is asked for once (``kit.cli.encrypting``)."""
+    keying = request.keying
+    sealing = any(isinstance(transform, EncryptFields) for transform in migration.transforms)
+    if not sealing or keying is None or keying.keyring is None:
+        return None
+    file = load(keying.keyring)
+    if not host.may_write(file.path.parent):
+        return OutputError(
+            "the keyring cannot be replaced there, which new data keys need",
+            where=str(file.path),
+            hint="give this user write permission on its folder",
+        )
+    unlock(file.keyring, keying.credentials, where=str(file.path))
+    return None
+
+
+def _place(request: PatchRequest, aim: Aim, host: Host, needed_bytes: int | None) -> KitError | None:
+    """Check the place of the result: that it is one, then that it is free, then that there is room."""
+    if aim.output is not None:
+        require_outside(request.kit, aim.output)
+        require_free(aim.output)
+    denied = _permission(aim.target(request.kit).absolute().parent, host)
+    if denied is not None:
+        return denied
+    taken = None if aim.resumed else Job(aim.target(request.kit)).obstacle()
+    return taken or _room(request, aim, host, needed_bytes)
+
+
+def _permission(folder: Path, host: Host) -> KitError | None:
+    if folder.is_dir() and host.may_write(folder):
+        return None
+    return OutputError(
+        "this user cannot make files there" if folder.is_dir() else "is no folder",
+        where=str(folder),
+        hint="choose another folder for the output, or make it and give this user write permission",
+    )
+
+
+def _room(request: PatchRequest, aim: Aim, host: Host, needed_bytes: int | None) -> KitError | None:
+    target = aim.target(request.kit)
+    free = host.free_bytes(target.absolute().parent)
+    needed = needed_bytes if needed_bytes is not None else _least_bytes(request)
+    if aim.resumed:
+        needed -= _bytes_below(Job(target, resume=True).folder)
+    if free is None or free >= needed:
+        return None
+    least = "" if needed_bytes is not None else " at least"
+    return OutputError(
+        f"not enough room: the run needs{least} {needed:,} bytes beside the output, and {free:,} are free",
+        where=str(target.absolute().parent),
+        hint="make room, or write to another file system with --output",
+    )
+
+
+def _least_bytes(request: PatchRequest) -> int:
+    """Give what no run can do without: frames and archive for a moment stand side by side, a folder once."""
+    with open_kit(
+        request.kit, limits=request.environment.limits, allow_links=request.environment.allow_links
+    ) as reader:
+        copies = 1 if reader.container is Container.FOLDER else 2
+        return copies * (reader.stored_bytes or 0)
+
+
+def _bytes_below(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+def _memory(request: PatchRequest, host: Host) -> KitError | None:
+    environment = request.environment
+    if environment.executor is not None:
+        return None  # the work is done on other machines
+    needed = Allotment(workers=environment.workers, budget=environment.budget_per_worker).peak_bytes
+    free = host.free_memory()
+    if free is None or free >= needed:
+        return None
+    return StoppedError(
+        f"not enough memory: {environment.workers} workers take up to {needed >> 20:,} MiB, {free >> 20:,} are free",
+        hint=f"--max-memory {free >> 20}M makes the run fit" if free >= BASE_BYTES else "end other programs",
+    )
+
+
+def _attempted_time(request: PatchRequest) -> Timestamp | None:
+    """Look up when the base was made; None where that cannot be told, which the run itself will say."""
+    environment = request.environment
+    try:
+        with open_kit(request.kit, limits=environment.limits, allow_links=environment.allow_links) as reader:
+            for member, body in reader.members():
+                if member.path in MANIFEST_PATHS:
+                    environment.limits.check("json_bytes", member.size)
+                    data = b"".join(body)
+                    return made_at(Manifest.parse(data, limits=environment.limits, where=str(member.path)))
+    except KitError:
+        return None
+    return None

@@ -1,0 +1,184 @@
+"""Everything that is in the way is told at once, each with its way out and before anything is written."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kit.engine.host import THIS_HOST
+from kit.engine.memory import BASE_BYTES, allotment
+from kit.errors import KitError, OutputError, StaleError, StoppedError
+from kit.ops.kits import Environment
+from kit.ops.patch import Output, PatchRequest, patch, plan
+from kit.ops.preflight import Aim
+from kit.transforms.raw_linkset import RawLinkset
+from kit.values import Timestamp
+from tests.end_to_end import kits
+from tests.end_to_end.desk import Desk, key
+from tests.end_to_end.kits import AT, kit
+from tests.end_to_end.vault import Vault, note
+
+BASE_AT = "2025-10-20T00:00:00Z"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Machine:
+    """A machine of the test's choice."""
+
+    free: int | None = 1 << 40
+    memory: int | None = 1 << 40
+    writable: bool = True
+
+    def free_bytes(self, _folder: Path) -> int | None:
+        return self.free
+
+    def may_write(self, _folder: Path) -> bool:
+        return self.writable
+
+    def free_memory(self) -> int | None:
+        return self.memory
+
+
+def request_for(path: Path, machine: Machine | None = None, **changes: Any) -> PatchRequest:
+    vendor = key("vendor").public
+    facts: dict[str, Any] = {
+        "kit": path,
+        "transforms": (RawLinkset(),),
+        "trusted": {vendor.key_id: vendor},
+        "created_at": Timestamp.parse(AT),
+        "environment": Environment(workers=1, host=machine or Machine()),
+    }
+    return PatchRequest(**(facts | changes))
+
+
+def refused(request: PatchRequest, *, unread: bool = True) -> list[KitError]:
+    """Give all that a patch is refused for; if ``unread``, not even a job folder was made before."""
+    folder = request.kit.parent
+    before = kits.snapshot(folder, itself=unread)
+    with pytest.raises(KitError) as caught:
+        patch(request, Output(path=None, key=key("site")))
+    assert kits.snapshot(folder, itself=unread) == before
+    return [caught.value, *caught.value.also]
+
+
+class TestFindings:
+    def test_too_little_room(self, desk: Desk) -> None:
+        path = desk.kit()
+        (found,) = refused(request_for(path, Machine(free=2 * path.stat().st_size - 1)))
+        assert isinstance(found, OutputError)
+        assert f"at least {2 * path.stat().st_size:,} bytes" in found.what
+        assert "--output" in found.hint
+
+    def test_just_enough_room_or_a_system_that_does_not_say(self, desk: Desk) -> None:
+        for number, free in enumerate((None, 1 << 20)):
+            path = desk.kit(name=f"{number}.tar")
+            assert patch(request_for(path, Machine(free=free)), Output(path=None, key=key("site"))).changed
+
+    def test_a_folder_needs_room_for_one_copy(self, desk: Desk) -> None:
+        path = desk.kit(name="unpacked")
+        size = sum(place.stat().st_size for place in path.rglob("*") if place.is_file())
+        (found,) = refused(request_for(path, Machine(free=size - 1)))
+        assert f"at least {size:,} bytes" in found.what
+
+    def test_no_permission(self, desk: Desk) -> None:
+        (found,) = refused(request_for(desk.kit(), Machine(writable=False)))
+        assert isinstance(found, OutputError)
+        assert found.where == str(desk.kits)
+
+    def test_too_little_memory_for_the_workers(self, desk: Desk) -> None:
+        machine = Machine(memory=BASE_BYTES + (100 << 20))
+        environment = Environment(workers=4, host=machine)
+        (found,) = refused(request_for(desk.kit(), environment=environment))
+        assert isinstance(found, StoppedError)
+        assert f"--max-memory {machine.memory >> 20 if machine.memory else 0}M" in found.hint
+
+    def test_a_clock_behind_the_base(self, desk: Desk) -> None:
+        early = Timestamp(Timestamp.parse(BASE_AT).seconds - 1)
+        (found,) = refused(request_for(desk.kit(), created_at=early, created_now=True), unread=False)
+        assert isinstance(found, StaleError)
+        assert f"the base is of {BASE_AT}, and by this machine's clock it is {early}" in found.what
+
+    def test_a_base_of_the_same_second_is_none(self, desk: Desk) -> None:
+        request = request_for(desk.kit(), created_at=Timestamp.parse(BASE_AT))
+        assert patch(request, Output(path=None, key=key("site"))).generation
+
+    def test_all_at_once_in_their_order_and_the_first_decides(self, desk: Desk) -> None:
+        early = Timestamp(Timestamp.parse(BASE_AT).seconds - 1)
+        environment = Environment(workers=2, host=Machine(free=0, memory=0))
+        found = refused(request_for(desk.kit(), environment=environment, created_at=early))
+        assert [type(error) for error in found] == [OutputError, StoppedError, StaleError]
+        assert all(error.hint for error in found)
+
+
+class TestPlan:
+    def test_it_reports_what_would_be_in_the_way_by_the_size_it_counted(self, desk: Desk) -> None:
+        path = desk.kit()
+        needed = plan(request_for(path)).temp_bytes
+        for free, expected in ((needed - 1, 1), (needed, 0)):
+            report = plan(request_for(path, Machine(free=free)), aim=Aim(output=None))
+            assert len(report.obstacles) == expected
+            assert report.changed == 2
+
+    def test_without_being_asked_it_reports_nothing(self, desk: Desk) -> None:
+        assert plan(request_for(desk.kit(), Machine(free=0, memory=0, writable=False))).obstacles == ()
+
+    def test_the_command_prints_them_all_and_exits_with_the_first(self, desk: Desk) -> None:
+        path = desk.kit()
+        (desk.keys / "site").chmod(0o644)
+        (desk.kits / "out").write_text("precious")
+        words = ("--preflight", "--output", desk.kits / "out", "--signing-key", desk.keys / "site", "--json")
+        outcome = kit("plan", path, *desk.trust("vendor"), "--created-at", AT, "--workers", 1, *words)
+        assert outcome.code == 13
+        assert [obstacle["kind"] for obstacle in outcome.json["obstacles"]] == ["KeyUnusableError", "OutputError"]
+        assert outcome.err.count("kit: error: ") == outcome.err.count("kit: hint: ") == 2
+        assert outcome.json["changed"] == 2
+
+    @pytest.mark.parametrize("word", ["--in-place", "--output=x"])
+    def test_a_place_goes_with_a_preflight(self, word: str, desk: Desk) -> None:
+        kit("plan", desk.kit(), *desk.trust("vendor"), word).refused(64, "go with --preflight")
+
+
+class TestKeys:
+    def test_a_key_that_cannot_be_used_is_told_with_everything_else(self, desk: Desk) -> None:
+        (desk.kits / "out").write_text("precious")
+        outcome = desk.patch(desk.kit(), "--output", desk.kits / "out", "--json", by="nobody")
+        assert outcome.code == 13
+        document = json.loads(outcome.out)
+        assert document["error"]["kind"] == "KeyUnusableError"
+        assert [error["what"] for error in document["also"]] == ["already exists"]
+
+    def test_a_keyring_that_does_not_open_is_found_before_the_kit_is_read(self, tmp_path: Path) -> None:
+        vault = Vault(tmp_path)
+        path = vault.notes(note(1), note(2, owner=1))
+        outcome = vault.encrypting("patch", path, "--in-place", passphrase=b"wrong")
+        outcome.refused(13, "wrong passphrase")
+
+    def test_the_passphrase_of_a_keyring_is_read_once(self, tmp_path: Path) -> None:
+        vault = Vault(tmp_path)
+        assert vault.encrypting("patch", vault.notes(note(1)), "--in-place").code == 0
+
+
+class TestThisMachine:
+    def test_it_says_what_it_has_left(self, tmp_path: Path) -> None:
+        assert (THIS_HOST.free_bytes(tmp_path) or 0) > 0
+        assert (THIS_HOST.free_memory() or 0) > 0
+        assert THIS_HOST.may_write(tmp_path)
+
+    def test_of_a_folder_that_is_not_there_it_says_nothing(self, tmp_path: Path) -> None:
+        assert THIS_HOST.free_bytes(tmp_path / "absent") is None
+        assert not THIS_HOST.may_write(tmp_path / "absent")
+
+
+def test_a_request_of_less_memory_has_less_in_flight_then_fewer_workers() -> None:
+    full = allotment(4)
+    assert allotment(4, full.peak_bytes) == full
+    sizes = [allotment(4, size << 20) for size in range(BASE_BYTES >> 20, full.peak_bytes >> 20, 16)]
+    for size, found in zip(range(BASE_BYTES >> 20, full.peak_bytes >> 20, 16), sizes, strict=True):
+        assert found.peak_bytes <= size << 20
+    assert sizes == sorted(sizes, key=lambda one: (one.workers, one.budget if one.workers > 1 else 0))
+    assert sizes[0].workers == 1
+    assert replace(full, budget=sizes[-1].budget) == sizes[-1]

@@ -50,6 +50,7 @@ from kit.encryption import (
 )
 from kit.encryption.approval import DocumentName
 from kit.engine.extracting import Form, Projection, Selection
+from kit.engine.progress import Advanced, BatchDone, PassDone, PassStarted, Progress, Stage
 from kit.errors import KitError
 from kit.migrations import Decision, Kind, Migration, Rollback, StopRules, Validation, built_in, parse_migration
 from kit.ops.delta_apply import DeltaApplyReport, DeltaApplyRequest, apply_delta, resume_delta
@@ -72,6 +73,7 @@ from kit.ops.kits import Environment
 from kit.ops.merkle_proof import Proof
 from kit.ops.obligations import Expectation
 from kit.ops.patch import Output, PatchReport, PatchRequest, patch, plan
+from kit.ops.preflight import Aim
 from kit.ops.prove import ProofReport, ProveRequest, check as check_proof, prove
 from kit.ops.recover import RecoverReport, RecoverRequest, recover
 from kit.ops.rollback import RollbackReport, RollbackRequest, rollback
@@ -93,8 +95,11 @@ from kit.transforms.raw_linkset import CacheMap, RawLinkset, parse_cache_map
 from kit.values import CollectionName, Limit, Limits, Timestamp
 
 __all__ = [
+    "Advanced",
     "AgeRecord",
+    "Aim",
     "Algorithm",
+    "BatchDone",
     "CacheMap",
     "CollectionName",
     "Comparison",
@@ -134,11 +139,14 @@ __all__ = [
     "Migration",
     "Occasion",
     "Output",
+    "PassDone",
+    "PassStarted",
     "PassphraseRecord",
     "PatchReport",
     "PatchRequest",
     "PrivateKey",
     "Profile",
+    "Progress",
     "Projection",
     "Proof",
     "ProofReport",
@@ -154,6 +162,7 @@ __all__ = [
     "RsaRecord",
     "Scope",
     "Selection",
+    "Stage",
     "StopRules",
     "SyntheticIv",
     "Timestamp",

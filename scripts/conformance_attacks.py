@@ -20,6 +20,7 @@ from scripts.conformance_kits import (
     OBSERVATIONS,
     Document,
     Members,
+    compact_json,
     complete,
     encoded,
     files,
@@ -73,7 +74,7 @@ def _without(members: Members, *names: str) -> Members:
 def _unsigned() -> Iterator[Case]:
     yield refused("unsigned", "no signature at all", A.ARBITRARY_SOFTWARE, 3, 3, _without(published(), SIGNATURE))
     yield refused("signature-empty", "an empty signature file", A.ARBITRARY_SOFTWARE, 3, 3, _with_signature(b""))
-    empty = _with_signature(b'{"signatures": []}')
+    empty = _with_signature(b'{"signatures":[]}')
     yield refused("signature-list-empty", "a list of no signatures", A.ARBITRARY_SOFTWARE, 3, 3, empty, script=5)
     stripped = _without(patched(), SIGNATURE)
     yield refused(
@@ -160,13 +161,15 @@ def _signatures() -> Iterator[Case]:
     part = {"protected": protected, "signature": value}
     entry = json.dumps(part)
     yield of("signature-flattened", "the flattened serialisation", entry)
-    yield of("signature-twice", "one signature twice", json.dumps({"signatures": [part, part]}))
-    loose = json.dumps({"signatures": [part | {"header": {"alg": "none"}}]})
+    yield of("signature-twice", "one signature twice", compact_json({"signatures": [part, part]}))
+    loose = compact_json({"signatures": [part | {"header": {"alg": "none"}}]})
     yield of("signature-unprotected", "an unprotected header", loose)
-    inside = json.dumps({"payload": url_encode(_DATA), "signatures": [part]})
+    inside = compact_json({"payload": url_encode(_DATA), "signatures": [part]})
     yield of("signature-payload-member", "a payload beside the signatures", inside)
-    broken = json.dumps({"signatures": [part | {"signature": url_encode(bytes(64))}, _part("site")]})
+    broken = compact_json({"signatures": [part | {"signature": url_encode(bytes(64))}, _part("site")]})
     yield of("signature-one-broken", "a broken signature of a trusted key beside a good one", broken, trust="both")
+    spaced = compact_json({"signatures": [part]}).replace(",", ", ")
+    yield of("signature-spaced", "blanks between the members of the document", spaced, attack=A.PARSER_DIFFERENTIAL)
     null_key = published(document=_DATA) | {SIGNATURE: _es256(bytes(64))}
     yield refused(
         "es256-zero", "ES256 with r = s = 0 (CVE-2022-21449)", A.ARBITRARY_SOFTWARE, 5, 3, null_key, trust="site"
@@ -252,7 +255,7 @@ def _roles() -> Iterator[Case]:
 
 def _twice() -> Members:
     part = _part("publisher")
-    return _with_signature(json.dumps({"signatures": [part, part]}).encode())
+    return _with_signature(compact_json({"signatures": [part, part]}).encode())
 
 
 def _time() -> Iterator[Case]:
@@ -449,6 +452,8 @@ def _statements() -> Iterator[Case]:
         to_json(envelope | {"signatures": []}),
         script=5,
     )
+    blank = whole[STATEMENT].replace(b"  ", b" \t", 1)
+    yield of("statement-spaced", "a tab for a blank in the envelope", A.PARSER_DIFFERENTIAL, 5, blank)
     yield of("statement-bare", "a statement without its envelope", A.ARBITRARY_SOFTWARE, 5, to_json(_payload(whole)))
     yield of(
         "statement-by-a-stranger",

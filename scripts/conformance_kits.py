@@ -142,6 +142,11 @@ def to_json(document: Mapping[str, Any]) -> bytes:
     return json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False).encode() + b"\n"
 
 
+def compact_json(document: Mapping[str, Any]) -> str:
+    """Print JSON without blanks."""
+    return json.dumps(document, separators=(",", ":"))
+
+
 def entry(path: str, data: bytes) -> Document:
     """Give one entry of ``files``."""
     return {"path": path, "sha256": sha256(data), "size": len(data), "mediaType": "text/plain", "kind": "data"}

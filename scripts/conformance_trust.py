@@ -63,6 +63,7 @@ POLICIES: Mapping[str, Policy] = {
     "es256-only": _policy(_PUBLISHER, _SITE, _key("rsa", Role.PUBLISHER), algorithms=frozenset({Algorithm.ES256})),
     "other-bundle": _policy(_key("publisher", Role.PUBLISHER, bundle_ids=frozenset({"other"})), _SITE),
     "other-collection": _policy(_PUBLISHER, _key("site", Role.PATCHER, collections=frozenset({"*.advisory_raw"}))),
+    "rsa-publishes": _policy(_key("rsa", Role.PUBLISHER), _SITE),
     "unsealed": _policy(_PUBLISHER, _SITE, _key("root", Role.ROOT)),
     "sealed-by-another": _policy(_PUBLISHER, _SITE, _key("root", Role.ROOT)),
 }

@@ -18,7 +18,7 @@ from kit.signing.base64_text import standard_decode, standard_encode
 from kit.signing.check import Candidate, Claim, SignatureCheck, in_signing_order, judge
 from kit.signing.keys import PrivateKey, PublicKey
 from kit.values import Limits
-from kit.values.strict_json import canonical, parse
+from kit.values.strict_json import canonical, is_one_spelling, parse
 
 IN_TOTO_TYPE = "application/vnd.in-toto+json"
 _LIMITS = Limits(json_depth=8)  # the envelope's own nesting; the payload inside is text to it
@@ -144,6 +144,8 @@ def _take_apart(document: bytes, payload_type: str) -> tuple[bytes, list[dict[st
                 pass
             case _:
                 raise SignatureError(f"signature {number}: exactly 'keyid' and 'sig' are expected")
+    if not is_one_spelling(document, whole):
+        raise SignatureError("the envelope is spelled with other blanks or escapes than a signer writes")
     return standard_decode(payload, what="the payload"), entries
 
 

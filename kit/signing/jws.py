@@ -20,7 +20,7 @@ from kit.signing.base64_text import url_decode, url_encode
 from kit.signing.check import Candidate, Claim, SignatureCheck, in_signing_order, judge
 from kit.signing.keys import Algorithm, PrivateKey, PublicKey
 from kit.values import Limits
-from kit.values.strict_json import canonical, parse
+from kit.values.strict_json import canonical, is_one_spelling, parse
 
 MANIFEST_TYPE = "application/vnd.offline-kit.manifest+jws"
 
@@ -177,6 +177,8 @@ def _general(document: bytes) -> list[tuple[str, str]]:
                 pairs.append((header, value))
             case _:
                 raise SignatureError(f"signature {number}: exactly 'protected' and 'signature' are expected")
+    if not is_one_spelling(document, whole):
+        raise SignatureError("the JWS is spelled with other blanks or escapes than a signer writes")
     return pairs
 
 

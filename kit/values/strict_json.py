@@ -95,6 +95,17 @@ def canonical(value: Any) -> bytes:
         raise ContentError(f"cannot be printed as JSON: {error}") from error
 
 
+def is_one_spelling(data: bytes, value: Any) -> bool:
+    """Whether ``data``, which parses to ``value``, is spelled as printers do: :func:`canonical`, or on one line.
+
+    On one line there is no blank, or one behind each comma and colon. For documents that no signature covers, since
+    they hold it: any blank more would be a second document with the same signatures. An object of two members has so
+    many places for blanks that no single byte leads from one of these spellings to another.
+    """
+    lines = (json.dumps(value, separators=separators, allow_nan=False) for separators in ((",", ":"), (", ", ": ")))
+    return data in {canonical(value), *(line.encode("ascii") for line in lines)}
+
+
 def _decoded(data: bytes, where: str) -> str:
     if data.startswith(_BYTE_ORDER_MARK):
         raise ContentError("starts with a byte order mark, which JSON text must not have", where=where)

@@ -404,3 +404,24 @@ def test_the_signatures_of_the_shared_kits_verify(shared_manifest: tuple[bytes, 
     assert jws.verify(signature, manifest, {key.key_id: key}).valid_key_ids == (key.key_id,)
     with pytest.raises(SignatureError):
         jws.verify(signature, manifest + b"\n", {key.key_id: key})
+
+
+@pytest.mark.parametrize(
+    "respell",
+    [
+        pytest.param(lambda text: text.replace("\n", " ", 1), id="a blank for a line feed"),
+        pytest.param(lambda text: text.replace("  ", "\t ", 1), id="a tab for a blank"),
+        pytest.param(lambda text: text + "\n", id="a line feed more"),
+        pytest.param(lambda text: text.replace("protected", "\\u0070rotected", 1), id="an escape"),
+        pytest.param(lambda text: text.replace("\n", ""), id="another indentation"),
+        pytest.param(lambda text: json.dumps(json.loads(text)).replace(", ", ",", 1), id="uneven"),
+    ],
+)
+def test_what_no_signature_covers_has_no_second_spelling(
+    respell: Callable[[str], str], keys: Mapping[Algorithm, PrivateKey], trusted: Mapping[str, PublicKey]
+) -> None:
+    document = jws.sign(PAYLOAD, list(keys.values())).decode()
+    for whole in (document, json.dumps(json.loads(document)), json.dumps(json.loads(document), separators=(",", ":"))):
+        assert jws.verify(whole.encode(), PAYLOAD, trusted).valid_key_ids == tuple(sorted(trusted))
+    with pytest.raises(SignatureError, match="other blanks or escapes"):
+        jws.verify(respell(document).encode(), PAYLOAD, trusted)

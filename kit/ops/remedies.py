@@ -5,6 +5,7 @@ from __future__ import annotations
 from kit.errors import (
     ContentError,
     DigestError,
+    KeyUnusableError,
     KitError,
     RollbackError,
     SignatureError,
@@ -38,6 +39,7 @@ _REMEDIES: tuple[tuple[int, type[KitError], str], ...] = (
         "name the keys of everyone who signed a generation: kit verify KIT --trusted-key PEM --trusted-key PEM",
     ),
     (6, KitError, "go back to a generation that verifies and patch it again: kit patch BASE --output KIT"),
+    (7, KeyUnusableError, "name the keyring that holds the key: --keyring FILE"),
     (7, KitError, "go back to the generation before, verify it with --deep, and patch it again: kit patch BASE"),
     (
         8,

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from kit.signing import jws, write_private, write_public
+from kit.ops.kits import Environment
+from kit.ops.patch import Output, PatchRequest, patch
+from kit.signing import Algorithm, generate, jws, write_private, write_public
+from kit.transforms.raw_linkset import RawLinkset
 from kit.values import Timestamp
 from scripts.fixture_kits import publisher_key, site_key
 from tests.end_to_end import kits
@@ -26,6 +30,29 @@ def site(folder: Path) -> None:
     write_public(folder / "site.pub.pem", site_key().public)
 
 
+def auditor(folder: Path) -> None:
+    """An auditor who got a kit that a site patched, with the script that needs nothing of this program."""
+    published, patched = folder / "published.tar.zst", folder / "kit.tar.zst"
+    _kit(published, FIXTURES / "harbor.tar.zst")
+    request = PatchRequest(
+        kit=published,
+        transforms=(RawLinkset(),),
+        trusted={publisher_key().public.key_id: publisher_key().public},
+        created_at=Timestamp(int(time.time()) - 3600),
+        merkle=True,
+        environment=Environment(workers=1),
+    )
+    patch(request, Output(path=patched, key=site_key()))
+    for path in (published, published.with_name(f"{published.name}.sha256")):
+        path.unlink()
+    write_public(folder / "publisher.pub.pem", publisher_key().public)
+    write_public(folder / "site.pub.pem", site_key().public)
+    own = generate(Algorithm.ES256)
+    write_private(folder / "auditor.pem", own)
+    write_public(folder / "auditor.pub.pem", own.public)
+    shutil.copy(kits.ROOT / "scripts" / "check_proof.py", folder)
+
+
 def _kit(path: Path, fixture: Path) -> None:
     members = kits.read(fixture)
     (place,) = (name for name in members if name.endswith("offline-manifest.json"))
@@ -38,5 +65,5 @@ def _kit(path: Path, fixture: Path) -> None:
     path.with_name(f"{path.name}.sha256").write_text(f"{digest}  {path.name}\n")
 
 
-STAGES: Mapping[str, Callable[[Path], None]] = {"site": site}
+STAGES: Mapping[str, Callable[[Path], None]] = {"site": site, "auditor": auditor}
 """By the name that a page is listed with."""

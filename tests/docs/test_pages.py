@@ -13,6 +13,7 @@ from tests.docs.commands import ROOT, blocks
 
 PAGES = {
     "docs/runbook.md": "site",
+    "docs/auditor.md": "auditor",
 }
 """What each page starts from, by its name in :data:`tests.docs.staging.STAGES`."""
 TOOLS = ("openssl", "sha256sum", "tar", "zstd")

@@ -1,6 +1,6 @@
 """The keys of one run: which data key seals for whom, which ones open, which are known but locked.
 
-Made from a keyring once it is unlocked; handed to worker processes through a pipe and never written anywhere.
+Made from a keyring once it is unlocked; workers get them as a table of sealed records (``key_table``), never in clear.
 """
 
 from __future__ import annotations

@@ -74,6 +74,7 @@ def _expectation(
 @click.option("--signing-key", type=FILE, required=True, metavar="PEM", help="The private key that signs the delta.")
 @passphrase_option
 @click.option("--reverse", is_flag=True, help="Build the way back: from TARGET to BASE.")
+@click.option("--no-recipe", is_flag=True, help="Send what a transform made, too: for sites with another version.")
 @_trust_options
 @click.option(
     "--created-at",
@@ -90,6 +91,7 @@ def build_command(
     signing_key: Path,
     passphrase_fd: int | None,
     reverse: bool,
+    no_recipe: bool,
     trusted_keys: tuple[Path, ...],
     policy: Path | None,
     at: str | None,
@@ -102,7 +104,8 @@ def build_command(
     """Build the signed delta that leads from BASE to TARGET, two generations of one bundle.
 
     Both kits are verified first. Collections are compared document by document, wherever each stands. The same kits,
-    key and --created-at give the same delta, whatever the number of workers. Exit code 64: the kits are no pair.
+    key and --created-at give the same delta, whatever the number of workers. What raw-linkset added to BASE is not
+    sent: the site computes it again. Exit code 64: the kits are no pair.
 
     \b
     Example:
@@ -117,6 +120,7 @@ def build_command(
         expectation=_expectation(trusted_keys, policy, at),
         created_at=moment(created_at, "--created-at"),
         reverse=reverse,
+        recipe=not no_recipe,
         environment=reading(workers, maxima, allow_links=allow_links),
     )
     report = build_delta(request)
@@ -158,7 +162,8 @@ def apply_command(
 
     The delta's signature, the base, and every member that is made are checked; until the target is read back and
     verified, nothing but a folder named after the output is written. Exit codes: 3 the delta is not signed, 4 not by
-    whom you trust, 5 its signature does not hold, 8 it leads back, 9 it is malformed, 10 it is for another kit.
+    whom you trust, 5 its signature does not hold, 8 it leads back, 9 it is malformed, 10 it is for another kit, 12 it
+    is a recipe that this version would compute otherwise.
 
     \b
     Examples:

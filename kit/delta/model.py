@@ -103,6 +103,23 @@ class End:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe:
+    """The transform that makes the members of method ``recipe``."""
+
+    transform: str
+    version: str
+    parameters_sha256: Sha256
+
+    def to_json(self) -> dict[str, Any]:
+        """Print for ``strict_json.canonical``."""
+        return {
+            "transform": self.transform,
+            "version": self.version,
+            "parametersSha256": str(self.parameters_sha256),
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TargetArchive:
     """What held the target, and whether its very bytes come back."""
 
@@ -137,6 +154,8 @@ class DeltaManifest:
     created_at: Timestamp
     tool_name: str
     tool_version: str
+    recipe: Recipe | None = None
+    """There exactly where a member is of the method ``recipe``."""
 
     @property
     def payloads(self) -> tuple[Payload, ...]:
@@ -161,6 +180,7 @@ class DeltaManifest:
                 "members": [entry.to_json() for entry in self.members],
                 "createdAt": str(self.created_at),
                 "tool": {"name": self.tool_name, "version": self.tool_version},
+                **({"recipe": self.recipe.to_json()} if self.recipe is not None else {}),
             }
         )
 
@@ -178,7 +198,8 @@ class DeltaManifest:
         except ContentError as error:
             raise ArchiveError(error.what, where=error.where or where) from error
         fields.exactly(
-            "format", "schemaVersion", "bundleId", "base", "target", "layout", "members", "createdAt", "tool"
+            *("format", "schemaVersion", "bundleId", "base", "target", "layout", "members", "createdAt", "tool"),
+            optional=("recipe",),
         )
         if fields["format"] != FORMAT or fields["schemaVersion"] != VERSION:
             raise fields.fault(
@@ -198,7 +219,10 @@ class DeltaManifest:
             created_at=fields.parsed("createdAt", Timestamp.parse),
             tool_name=tool.text("name"),
             tool_version=tool.text("version"),
+            recipe=_recipe(_Fields(fields["recipe"], "recipe")) if "recipe" in fields else None,
         )
+        if (made.recipe is not None) != any(entry.method is Method.RECIPE for entry in made.members):
+            raise fields.fault("names a recipe and no member made by it, or the other way round")
         _check_names("member", (entry.path for entry in made.members))
         _check_names("payload", (MANIFEST, SIGNATURE, *(payload.path for payload in made.payloads)))
         return made
@@ -214,6 +238,15 @@ def _check_names(what: str, paths: Iterable[MemberPath]) -> None:
 
 def _end(fields: _Fields) -> End:
     return End(generation=fields.count("generation"), manifest_sha256=fields.parsed("manifestSha256", _digest))
+
+
+def _recipe(fields: _Fields) -> Recipe:
+    fields.exactly("transform", "version", "parametersSha256")
+    return Recipe(
+        transform=fields.text("transform"),
+        version=fields.text("version"),
+        parameters_sha256=fields.parsed("parametersSha256", _digest),
+    )
 
 
 def _archive(fields: _Fields) -> TargetArchive:

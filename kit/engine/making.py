@@ -20,7 +20,8 @@ from kit.delta.model import DeltaManifest, Entry, Method, Payload
 from kit.delta.pieces import pieces
 from kit.delta.varint import Reader
 from kit.engine.differing import joined
-from kit.engine.saying import BaseStores, header_of, met_again, store_bytes
+from kit.engine.recipes import check, compute
+from kit.engine.saying import BaseStores, Work, header_of, met_again, store_bytes, whole
 from kit.engine.survey import Survey
 from kit.errors import ArchiveError, DigestError
 from kit.values import Codec, Limits, MemberPath, collection_member
@@ -43,6 +44,18 @@ class Making:
         self._streamed: frozenset[MemberPath] = frozenset()
         self._taken: set[MemberPath] = set()
 
+    def compute(self, kit: Work, folder: Path) -> None:
+        """Compute what the delta is a recipe for, in files of ``folder``; nothing where it is none.
+
+        Raises:
+            StoppedError: This program would compute something else.
+            KitError: The base is malformed, or the disk is full.
+        """
+        if self._manifest.recipe is not None:
+            wanted = frozenset(entry.path for entry in self._manifest.members if entry.method is Method.RECIPE)
+            _, made = compute(kit, check(self._manifest.recipe), folder, keep=wanted)
+            self._stores.made.update(made)
+
     def check(self) -> None:
         """See that the base has every member that is needed of it.
 
@@ -64,13 +77,28 @@ class Making:
         Raises:
             KitError: The base changed, or the disk is full.
         """
+        stored, copied = self._needs()
+        headers = []
+        for member, body in self._reader.members():
+            headers.append(header_of(member))
+            if member.path is None or member.path not in stored | copied:
+                continue
+            checked = met_again(member, body, self._survey)
+            if member.path in copied:
+                checked = whole_of(self._copy(folder, member.path, checked))
+            if member.path in stored:
+                self._stores.put(member.path, self._survey.collections.get(member.path), checked, self._limits)
+        return headers
+
+    def _needs(self) -> tuple[set[MemberPath], set[MemberPath]]:
+        """Name what of the base to store for what is said by it, and what for copies in another order."""
         order = {path: place for place, path in enumerate(self._survey.members)}
         streamed: set[MemberPath] = set()
         stored: set[MemberPath] = set()
         copied: set[MemberPath] = set()
         last = -1
         for entry in self._manifest.members:
-            if entry.source is None:
+            if entry.source is None or entry.method is Method.RECIPE:
                 continue
             if entry.method is not Method.COPY:
                 stored.add(entry.source)
@@ -80,21 +108,7 @@ class Making:
             else:
                 copied.add(entry.source)
         self._streamed = frozenset(streamed)
-        headers = []
-        for member, body in self._reader.members():
-            headers.append(header_of(member))
-            if member.path is None or not member.is_file:
-                continue
-            if member.path in stored and member.path in copied:
-                place = self._copy(folder, member.path, met_again(member, body, self._survey))
-                file = whole_of(place)
-                self._stores.put(member.path, self._survey.collections.get(member.path), file, self._limits)
-            elif member.path in copied:
-                self._copy(folder, member.path, met_again(member, body, self._survey))
-            elif member.path in stored:
-                checked = met_again(member, body, self._survey)
-                self._stores.put(member.path, self._survey.collections.get(member.path), checked, self._limits)
-        return headers
+        return stored, copied
 
     def _copy(self, folder: Path, path: MemberPath, body: Iterator[bytes]) -> Path:
         place = self._copies[path] = folder / f"copy-{len(self._copies)}"
@@ -136,6 +150,9 @@ class Making:
                 self._taken.add(entry.source)
                 return stored(entry.source)
             return whole_of(self._copies[entry.source])
+        if entry.method is Method.RECIPE:
+            made = self._stores.made.get(entry.path)
+            return whole(made) if made is not None else iter(())
         if entry.payload is None:
             raise ArchiveError(f"{entry.path}: the delta has nothing to make it from")
         payload = take(entry.payload)

@@ -48,6 +48,8 @@ class BaseStores:
         self._folder = folder
         self.documents: dict[MemberPath, DocumentStore] = {}
         self.bytes: dict[MemberPath, ScratchFile] = {}
+        self.made: dict[MemberPath, ScratchFile] = {}
+        """Members of the target that a recipe made."""
 
     def __enter__(self) -> Self:
         return self
@@ -57,16 +59,18 @@ class BaseStores:
     ) -> None:
         for store in self.documents.values():
             store.close()
-        for file in self.bytes.values():
+        for file in (*self.bytes.values(), *self.made.values()):
             file.close()
 
-    def fill(self, reader: KitReader, base: Survey, target: Survey) -> list[bytes]:
-        """Store the members that something else is made from; gives the headers of all.
+    def fill(
+        self, reader: KitReader, base: Survey, target: Survey, *, besides: frozenset[MemberPath] = frozenset()
+    ) -> list[bytes]:
+        """Store the members that something else is made from, ``besides`` what is made anyway; gives all headers.
 
         Raises:
             KitError: A member is malformed or changed since it was surveyed.
         """
-        wanted = sources(base, target)
+        wanted = sources(base, target, besides)
         headers = []
         for member, body in reader.members():
             headers.append(header_of(member))
@@ -97,10 +101,10 @@ def store_bytes(path: Path, body: Iterator[bytes]) -> ScratchFile:
     return file
 
 
-def sources(base: Survey, target: Survey) -> frozenset[MemberPath]:
+def sources(base: Survey, target: Survey, besides: frozenset[MemberPath]) -> frozenset[MemberPath]:
     """Name the members of the base that something is made from, other than by copying them."""
     known = {digest for digest, _ in base.members.values()}
-    changed = [path for path, (digest, _) in target.members.items() if digest not in known]
+    changed = [path for path, (digest, _) in target.members.items() if digest not in known and path not in besides]
     return frozenset(found for path in changed if (found := source_of(path, base, target)) is not None)
 
 
@@ -170,8 +174,13 @@ class Saying:
         folder: Path,
         *,
         verbatim: frozenset[MemberPath],
+        recipe: frozenset[MemberPath] = frozenset(),
     ) -> None:
-        """Say the target ``kit``, whose survey is ``target``, by what is in ``stores``; ``verbatim`` goes in full."""
+        """Say the target ``kit``, whose survey is ``target``, by what is in ``stores``.
+
+        ``verbatim`` goes in full, and ``recipe`` is computed at the site.
+        """
+        self._recipe = recipe
         self._kit = kit
         self._verbatim = verbatim
         self._base = base
@@ -232,6 +241,8 @@ class Saying:
             return Said(method=Method.FULL, chunks=self._binary(stored, None))
         if source is not None:
             return Said(method=Method.COPY, source=source)
+        if path in self._recipe:
+            return Said(method=Method.RECIPE, source=path)
         source = source_of(path, self._base, self._target)
         stored = store_bytes(self._folder / "member", body)
         collection = self._target.collections.get(path)

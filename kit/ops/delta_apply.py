@@ -38,6 +38,7 @@ from kit.delta.model import MANIFEST, DeltaManifest
 from kit.engine.making import Making
 from kit.engine.pipeline import Pipeline
 from kit.engine.progress import Stage
+from kit.engine.recipes import check as check_recipe
 from kit.engine.saying import BaseStores
 from kit.errors import DigestError, KitError, LimitError, OutputError, UsageError
 from kit.ops.deltas import (
@@ -146,6 +147,8 @@ def resume_delta(request: DeltaApplyRequest) -> DeltaApplyReport | Completion:
 
 def _check_delta(delta: OpenDelta, request: DeltaApplyRequest) -> tuple[str, ...]:
     signers = check_signature(delta, request.expectation.anchor)
+    if delta.manifest.recipe is not None:
+        check_recipe(delta.manifest.recipe)
     check_target(delta, check_payloads(delta), request.expectation.anchor)
     return signers
 
@@ -279,6 +282,7 @@ def _write(kit: OpenKit, base: Judged, delta: OpenDelta, job: Job, passes: Journ
     with BaseStores(job.folder) as stores:
         making = Making(manifest, kit.reader, base.survey, stores)
         making.check()
+        making.compute(kit, job.folder)
         headers = making.prepare(job.folder)
         payloads = Payloads(delta)
         data = b"".join(payloads.take(manifest.layout))

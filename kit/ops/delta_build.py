@@ -38,8 +38,10 @@ from kit.delta.model import (
     End,
     Entry,
     Payload,
+    Recipe,
     TargetArchive,
 )
+from kit.engine.recipes import check, compute, recipe_of
 from kit.engine.saying import BaseStores, Saying
 from kit.errors import OutputError, UsageError
 from kit.ops.deltas import Judged, check_payloads, check_signature, check_target, judged, opened_delta
@@ -64,6 +66,8 @@ class DeltaBuildRequest:
     expectation: Expectation
     """What both kits must be."""
     created_at: Timestamp
+    recipe: bool = True
+    """Let the site compute again what a transform makes of the base, where that is possible."""
     reverse: bool = False
     """Build the way back: from the target to the base."""
     environment: Environment = field(default_factory=Environment)
@@ -172,10 +176,11 @@ def _write(
     sig_slot = destination.open(ARCHIVE_SIGNATURE, mode=_MODE) if sig is not None else None
 
     stores = stack.enter_context(BaseStores(folder))
-    headers = stores.fill(base.kit.reader, base.survey, target.survey)
+    recipe, computed = _recipe(base, target, folder) if request.recipe else (None, frozenset())
+    headers = stores.fill(base.kit.reader, base.survey, target.survey, besides=computed)
     # The site can check who signed what it will get before it makes any of it.
     verbatim = frozenset({target.location.manifest, target.location.signature})
-    saying = Saying(target.kit, base.survey, target.survey, stores, folder, verbatim=verbatim)
+    saying = Saying(target.kit, base.survey, target.survey, stores, folder, verbatim=verbatim, recipe=computed)
     entries: list[Entry] = []
     for path, sha256, size, said in saying.members():
         payload = None
@@ -205,12 +210,31 @@ def _write(
         created_at=request.created_at,
         tool_name=TOOL,
         tool_version=VERSION,
+        recipe=recipe,
     )
     data = manifest.to_bytes()
     add_bytes(destination, manifest_slot, data, mtime=request.created_at)
     document = jws.sign(data, [request.key], typ=DELTA_TYPE)
     add_bytes(destination, signature_slot, document, mtime=request.created_at)
     return manifest, destination.assemble()
+
+
+def _recipe(base: Judged, target: Judged, folder: Path) -> tuple[Recipe | None, frozenset[MemberPath]]:
+    """Find what a transform makes of the base, by computing it; nothing where the target's last step was another."""
+    lineage, statements = target.manifest.lineage, target.judgement.statements
+    if not lineage or not statements or lineage[-1].manifest_sha256 != base.manifest.sha256:
+        return None, frozenset()
+    recipe = recipe_of(tuple(applied.name for applied in statements[-1].transforms))
+    if recipe is None:
+        return None, frozenset()
+    digests, _ = compute(base.kit, check(recipe), folder, keep=frozenset())
+    known = {digest for digest, _ in base.survey.members.values()}
+    met = frozenset(
+        path
+        for path, digest in digests.items()
+        if path in target.survey.members and target.survey.members[path][0] == digest and digest not in known
+    )
+    return (recipe, met) if met else (None, met)
 
 
 def _add(

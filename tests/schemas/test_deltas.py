@@ -77,6 +77,8 @@ def at(*steps: str | int, value: Any = ...) -> Callable[[Document], None]:
         at("members", 0, "payload"),
         at("members", 0, "source", value="a"),
         at("members", 0, "size", value=True),
+        at("members", 3, "method", value="recipe"),
+        at("recipe", value={"transform": "raw-linkset", "version": "1", "parametersSha256": "0" * 64}),
         at("bundleId", value=""),
         at("tool", "name", value=""),
     ],

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Kills and fails ``kit patch`` at every step, resumes it, and counts what went wrong: nothing may.
+"""Kills and fails ``kit patch`` and ``kit delta apply`` at every step, resumes them, and counts what went wrong.
 
 For every container and every way to patch: SIGKILL before each durable step, SIGKILL at random calls (of resumed runs
 too), a power cut that loses what was not synced, and each class of fault at each of its steps. After each strike the
@@ -30,11 +30,25 @@ ROOT = Path(__file__).resolve().parents[1]
 if str(ROOT) not in sys.path:  # run as a file: its folder is on the path, but not the one above
     sys.path.insert(0, str(ROOT))
 
-from tests.kits import signed, small_files, write_keys, write_kit  # noqa: E402
+from kit.ops.delta_build import DeltaBuildRequest, build_delta  # noqa: E402
+from kit.ops.kits import Environment  # noqa: E402
+from kit.ops.obligations import Expectation  # noqa: E402
+from kit.signing import PrivateKey  # noqa: E402
+from kit.values import Timestamp  # noqa: E402
+from tests.kits import (  # noqa: E402
+    OBSERVATIONS,
+    collection,
+    observation,
+    signed,
+    small_files,
+    write_keys,
+    write_kit,
+)
 
 RUNNER = ROOT / "tests" / "faults" / "strike_runner.py"
 CONTAINERS = ("kit.tar.zst", "kit.tar.gz", "kit.tar", "kit")
 WAYS = ("in place", "no backup", "output")
+PATCH, DELTA = "patch", "delta"
 FAULTS = (
     ("ENOSPC", "write"),
     ("EIO", "write"),
@@ -120,8 +134,8 @@ class Matrix:
 class Bench:
     """One container patched in one way: the folder it starts from, the one it ends in, and a runner to strike."""
 
-    def __init__(self, folder: Path, container: str, way: str) -> None:
-        self.name = f"{container} {way}"
+    def __init__(self, folder: Path, container: str, way: str, work: str = PATCH) -> None:
+        self.name = f"{container} {way}" if work == PATCH else f"{work} {container} {way}"
         self.folder, self.container, self.way = folder, container, way
         self.start, self.place = folder / "start", folder / "place"
         self.target = "out" if way == "output" else container
@@ -142,6 +156,8 @@ class Bench:
             "trusted": [str(public)],
             "checkpoint": _CHECKPOINT,
         }
+        if work == DELTA:
+            self.request["delta"] = str(_delta(folder / "delta", kit, files, key))
         self.runner = subprocess.Popen(
             [sys.executable, str(RUNNER)],
             stdin=subprocess.PIPE,
@@ -225,6 +241,27 @@ class Bench:
         return int(answer["met"])
 
 
+def _delta(folder: Path, base: Path, files: dict[str, bytes], key: PrivateKey) -> Path:
+    """Build a delta to a kit that this program wrote, with members of every method."""
+    folder.mkdir()
+    later = {**files, OBSERVATIONS: collection(observation(n, tenant="beta") for n in (2, 0, 9))}
+    later["images/noise.bin"] = files["images/noise.bin"][:1000] + b"changed" + files["images/noise.bin"][1000:]
+    later["docs/new.txt"] = later.pop("docs/readme.txt") * 2
+    target = write_kit(folder / f"target-{base.name}", signed(later, key, generation=1))
+    build_delta(
+        DeltaBuildRequest(
+            base=base,
+            target=target,
+            output=folder / "next.delta",
+            key=key,
+            expectation=Expectation(trusted={key.public.key_id: key.public}),
+            created_at=Timestamp(1_760_000_001),
+            environment=Environment(workers=1),
+        )
+    )
+    return folder / "next.delta"
+
+
 def strike(bench: Bench, matrix: Matrix, name: str, orders: list[dict[str, Any]]) -> None:
     """Strike a fresh run, then each resumed one, once for each of ``orders``; recover, and compare."""
     bench.fresh()
@@ -285,14 +322,20 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--only", default="", help="only scenarios whose name holds this, as in 'kit.tar.zst in place'")
     options = parser.parse_args(arguments)
-    names = [(container, way) for container in CONTAINERS for way in WAYS if options.only in f"{container} {way}"]
+    names = [
+        (container, way, work)
+        for work in (PATCH, DELTA)
+        for container in CONTAINERS
+        for way in WAYS
+        if options.only in f"{work} {container} {way}"
+    ]
     matrix = Matrix()
     every, kills = (9, 24) if options.quick else (1, options.kills)
     with tempfile.TemporaryDirectory(prefix="kit-faults-") as scratch:
-        for number, (container, way) in enumerate(names):
-            with Bench(Path(scratch) / str(number), container, way) as bench:
+        for number, (container, way, work) in enumerate(names):
+            with Bench(Path(scratch) / str(number), container, way, work) as bench:
                 attack(bench, matrix, random_kills=-(-kills // len(names)), every=every, seed=options.seed)
-            print(f"{container}, {way}: done", file=sys.stderr)
+            print(f"{work} {container}, {way}: done", file=sys.stderr)
     print("\n".join(matrix.lines()))
     return 0 if matrix.sound else 1
 

@@ -1,4 +1,4 @@
-"""Runs ``patch`` in a forked child and strikes it at one step: a program that takes orders on standard input.
+"""Runs ``patch`` or ``delta apply`` in a forked child and strikes it at one step: takes orders on standard input.
 
 A step is a call by which a run changes the disk or asks it to keep something, announced by CPython before it is made:
 to a profile function for calls of C functions (``FileIO.write``, ``pwrite``, ``fsync``, ``rename`` …), to an audit hook
@@ -22,6 +22,7 @@ import os
 import signal
 import sys
 import threading
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from types import FrameType
@@ -30,8 +31,10 @@ from typing import Any
 from kit.cli.exit_codes import exit_code
 from kit.encryption import Credentials, Profile, shipped
 from kit.errors import KitError
+from kit.ops.delta_apply import DeltaApplyRequest, apply_delta, resume_delta
 from kit.ops.keying import Keying
 from kit.ops.kits import Environment
+from kit.ops.obligations import Expectation
 from kit.ops.patch import Output, PatchRequest, patch, resume
 from kit.signing import load_private, load_public
 from kit.transforms.encrypt_fields import EncryptFields
@@ -130,9 +133,40 @@ def _keying(place: Path, keys: dict[str, str]) -> Keying:
 
 
 def child(order: dict[str, Any]) -> dict[str, Any]:
+    os.chdir(order["place"])
+    do = applying(order) if "delta" in order["request"] else patching(order)
+    striker = Striker(order)
+    striker.start()
+    code, told = 0, ""
+    try:
+        do()
+    except KitError as error:
+        code, told = exit_code(error), f"{error} ({error.hint})"
+    except KeyboardInterrupt:
+        code, told = 130, "outside of the job"
+    except OSError as error:  # what no part of the program took for an error of the disk
+        code, told = -1, repr(error)
+    striker.stop()
+    return {"code": code, "told": told, "struck": striker.struck, "met": striker.met}
+
+
+def applying(order: dict[str, Any]) -> Callable[[], object]:
+    place, wanted = Path(order["place"]), order["request"]
+    trusted = [load_public(Path(path)) for path in wanted["trusted"]]
+    request = DeltaApplyRequest(
+        base=place / wanted["kit"],
+        delta=Path(wanted["delta"]),
+        expectation=Expectation(trusted={one.key_id: one for one in trusted}),
+        output=place / wanted["output"] if wanted["output"] else None,
+        keep_backup=wanted["backup"] and not wanted["output"],
+        environment=Environment(workers=1, checkpoint_bytes=wanted["checkpoint"]),
+    )
+    return lambda: (resume_delta if order["resume"] else apply_delta)(request)
+
+
+def patching(order: dict[str, Any]) -> Callable[[], object]:
     place, wanted = Path(order["place"]), order["request"]
     keys: dict[str, str] | None = wanted.get("encrypt")
-    os.chdir(place)
     key = load_private(Path(wanted["key"]), lambda: b"")
     trusted = [load_public(Path(path)) for path in wanted["trusted"]]
     request = PatchRequest(
@@ -146,19 +180,7 @@ def child(order: dict[str, Any]) -> dict[str, Any]:
     note = "the old kit is kept" if keys else None
     output = Output(path=place / wanted["output"] if wanted["output"] else None, key=key, rollback_note=note)
     output = replace(output, keep_backup=wanted["backup"] and output.path is None)
-    striker = Striker(order)
-    striker.start()
-    code, told = 0, ""
-    try:
-        (resume if order["resume"] else patch)(request, output)
-    except KitError as error:
-        code, told = exit_code(error), f"{error} ({error.hint})"
-    except KeyboardInterrupt:
-        code, told = 130, "outside of the job"
-    except OSError as error:  # what no part of the program took for an error of the disk
-        code, told = -1, repr(error)
-    striker.stop()
-    return {"code": code, "told": told, "struck": striker.struck, "met": striker.met}
+    return lambda: (resume if order["resume"] else patch)(request, output)
 
 
 def main() -> None:

@@ -6,19 +6,25 @@ from pathlib import Path
 
 import pytest
 
-from scripts.fault_matrix import FAULTS, Bench, Matrix, attack
+from scripts.fault_matrix import DELTA, FAULTS, PATCH, Bench, Matrix, attack
 
 
 @pytest.mark.parametrize(
-    ("container", "way"),
-    [("kit.tar.zst", "in place"), ("kit.tar", "output"), ("kit", "no backup"), ("kit", "output")],
+    ("container", "way", "work", "every"),
+    [
+        ("kit.tar.zst", "in place", PATCH, 17),
+        ("kit.tar", "output", PATCH, 17),
+        ("kit", "no backup", PATCH, 17),
+        ("kit", "output", PATCH, 17),
+        ("kit.tar.zst", "in place", DELTA, 19),
+    ],
 )
 def test_no_strike_does_harm_and_every_resumed_run_gives_the_same_bytes(
-    tmp_path: Path, container: str, way: str
+    tmp_path: Path, container: str, way: str, work: str, every: int
 ) -> None:
     matrix = Matrix()
-    with Bench(tmp_path / "bench", container, way) as bench:
-        attack(bench, matrix, random_kills=6, every=17, seed=1)
+    with Bench(tmp_path / "bench", container, way, work) as bench:
+        attack(bench, matrix, random_kills=6, every=every, seed=1)
     assert matrix.sound, "\n".join(matrix.lines())
     kinds = {f"{fault} on {kind}" for fault, kind in FAULTS}
     assert matrix.rows.keys() <= kinds | {

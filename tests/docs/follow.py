@@ -8,11 +8,12 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from tests.docs import no_sockets, staging
+from tests.docs import no_sockets, releases, staging
 from tests.docs.commands import follow
 
 if __name__ == "__main__":
     page, stage, folder = sys.argv[1:]
     no_sockets.forbid()
-    staging.STAGES[stage](Path(folder))
+    stages = {**staging.STAGES, "release": releases.release}
+    stages[stage](Path(folder))
     print(follow(Path(page), Path(folder)))  # noqa: T201  a program

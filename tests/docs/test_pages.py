@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from scripts import make_recording
 from tests.docs.commands import ROOT, blocks
 
 PAGES = {
@@ -16,6 +17,7 @@ PAGES = {
     "docs/auditor.md": "auditor",
 }
 """What each page starts from, by its name in :data:`tests.docs.staging.STAGES`."""
+PAGES["docs/release-engineer.md"] = "release"
 TOOLS = ("openssl", "sha256sum", "tar", "zstd")
 
 
@@ -61,3 +63,7 @@ def test_no_page_has_commands_that_nobody_runs() -> None:
     pages = [*(ROOT / "docs").glob("*.md"), *(ROOT / "schemas").glob("*.md")]
     having = {str(page.relative_to(ROOT)) for page in pages if any(blocks(page.read_text(encoding="utf-8")))}
     assert having == set(PAGES)
+
+
+def test_the_recording_is_what_a_terminal_shows_today() -> None:
+    assert make_recording.RECORDING.read_text() == make_recording.recorded(), "run scripts/make_recording.py"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from kit.cli.options import (
     trusted,
 )
 from kit.cli.output import print_report
+from kit.cli.progress import progress_option, progressing
 from kit.cli.trusting import anchor, moment, policy_option, time_option
 from kit.ops import trust_files
 from kit.ops.delta_apply import DeltaApplyReport, DeltaApplyRequest, apply_delta, resume_delta
@@ -83,6 +85,7 @@ def _expectation(
     help="Time of the delta, RFC 3339 UTC or seconds; the clock by default.",
 )
 @reading_options
+@progress_option
 @json_option
 def build_command(
     base: Path,
@@ -99,6 +102,7 @@ def build_command(
     workers: int,
     maxima: tuple[str, ...],
     allow_links: bool,
+    progress_mode: str,
     as_json: bool,
 ) -> None:
     """Build the signed delta that leads from BASE to TARGET, two generations of one bundle.
@@ -123,7 +127,9 @@ def build_command(
         recipe=not no_recipe,
         environment=reading(workers, maxima, allow_links=allow_links),
     )
-    report = build_delta(request)
+    with progressing(progress_mode) as progress:
+        watched = replace(request, environment=replace(request.environment, progress=progress))
+        report = build_delta(watched)
     print_report(built_lines(report), built_json(report), as_json=as_json)
 
 
@@ -139,6 +145,7 @@ def build_command(
 @click.option("--force", is_flag=True, help="Accept a target that is stale or rolled back; recorded in the state.")
 @click.option("--reason", metavar="TEXT", help="Why --force, for the record.")
 @reading_options
+@progress_option
 @json_option
 def apply_command(
     base: Path,
@@ -156,6 +163,7 @@ def apply_command(
     workers: int,
     maxima: tuple[str, ...],
     allow_links: bool,
+    progress_mode: str,
     as_json: bool,
 ) -> None:
     """Make the kit that DELTA leads to from BASE, beside it or in its place; no signing key is needed.
@@ -188,7 +196,9 @@ def apply_command(
         keep_backup=not no_backup,
         environment=reading(workers, maxima, allow_links=allow_links),
     )
-    report = resume_delta(request) if again else apply_delta(request)
+    with progressing(progress_mode) as progress:
+        watched = replace(request, environment=replace(request.environment, progress=progress))
+        report = resume_delta(watched) if again else apply_delta(watched)
     if isinstance(report, Completion):
         print_report(completion_lines(report), completion_json(report), as_json=as_json)
         return

@@ -40,6 +40,10 @@ class Stage(enum.StrEnum):
     """Every mapped value."""
     EXTRACT = "extract"
     """Selected documents are taken out."""
+    COMPARE = "compare"
+    """A delta is built: what the base has is put where it is found again, then what the target is made of is said."""
+    MAKE = "make"
+    """A delta is applied: the target is made of the base."""
     RECOVER = "recover"
     """Documents in scope are decrypted."""
 

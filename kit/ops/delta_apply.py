@@ -279,7 +279,7 @@ def _require_place(kit: Path, place: Path) -> None:
 def _write(kit: OpenKit, base: Judged, delta: OpenDelta, job: Job, passes: JournaledPasses) -> bytes | None:
     """Make the target in the job folder; gives the signature that belongs beside its archive."""
     manifest = delta.manifest
-    with BaseStores(job.folder) as stores:
+    with BaseStores(job.folder) as stores, kit.pipeline(Stage.MAKE) as pipeline:
         making = Making(manifest, kit.reader, base.survey, stores)
         making.check()
         making.compute(kit, job.folder)
@@ -290,11 +290,11 @@ def _write(kit: OpenKit, base: Judged, delta: OpenDelta, job: Job, passes: Journ
         sig = b"".join(payloads.take(manifest.archive.signature)) if manifest.archive.signature is not None else None
         stream = making.stream(layout, payloads.take)
         destination = passes.first()
-        with Pipeline(kit.executor, budget=kit.budget) as pipeline:
-            if isinstance(destination, FolderDestination):
-                _unpack(stream, destination, kit, manifest.created_at)
-            elif isinstance(destination, ArchiveDestination):
-                _pack(stream, layout, destination, pipeline)
+        if isinstance(destination, FolderDestination):
+            _unpack(stream, destination, kit, manifest.created_at)
+        elif isinstance(destination, ArchiveDestination):
+            _pack(stream, layout, destination, pipeline)
+            pipeline.drain()
         return sig
 
 

@@ -41,6 +41,7 @@ from kit.delta.model import (
     Recipe,
     TargetArchive,
 )
+from kit.engine.progress import Stage
 from kit.engine.recipes import check, compute, recipe_of
 from kit.engine.saying import BaseStores, Saying
 from kit.errors import OutputError, UsageError
@@ -177,19 +178,21 @@ def _write(
 
     stores = stack.enter_context(BaseStores(folder))
     recipe, computed = _recipe(base, target, folder) if request.recipe else (None, frozenset())
-    headers = stores.fill(base.kit.reader, base.survey, target.survey, besides=computed)
+    with base.kit.pipeline(Stage.COMPARE):  # for whoever watches; the work is done here
+        headers = stores.fill(base.kit.reader, base.survey, target.survey, besides=computed)
     # The site can check who signed what it will get before it makes any of it.
     verbatim = frozenset({target.location.manifest, target.location.signature})
     saying = Saying(target.kit, base.survey, target.survey, stores, folder, verbatim=verbatim, recipe=computed)
     entries: list[Entry] = []
-    for path, sha256, size, said in saying.members():
-        payload = None
-        if said.chunks is not None:
-            name = MemberPath(f"payload/{len(entries)}")
-            payload = _add(destination, destination.open(name, mode=_MODE), name, said.chunks, request.created_at)
-        entries.append(
-            Entry(path=path, sha256=sha256, size=size, method=said.method, source=said.source, payload=payload)
-        )
+    with target.kit.pipeline(Stage.COMPARE):
+        for path, sha256, size, said in saying.members():
+            payload = None
+            if said.chunks is not None:
+                name = MemberPath(f"payload/{len(entries)}")
+                payload = _add(destination, destination.open(name, mode=_MODE), name, said.chunks, request.created_at)
+            entries.append(
+                Entry(path=path, sha256=sha256, size=size, method=said.method, source=said.source, payload=payload)
+            )
     framing = saying.framing()
     layout = print_layout(Layout(headers=saying.headers, frames=framing or ()), headers)
     layout_payload = _add(destination, layout_slot, LAYOUT, iter([layout]), request.created_at)

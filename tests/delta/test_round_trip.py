@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from kit.archive import Job
+from kit.engine.progress import Advanced, BatchDone, Event, PassDone, Stage
 from kit.errors import OutputError, RollbackError, UsageError, WrongBaseError
 from kit.ops.delta_apply import apply_delta
 from kit.ops.delta_verify import DeltaVerifyRequest, inspect_delta, verify_delta
@@ -195,3 +196,28 @@ def test_modes_and_times_of_a_folder_come_back(tmp_path: Path) -> None:
     two.apply()
     status = (two.base / "docs" / "new.txt").stat()
     assert (status.st_mode & 0o7777, int(status.st_mtime)) == (0o750, 1_700_000_000)
+
+
+def test_what_a_delta_costs_is_told_while_it_is_built_and_while_it_is_applied(tmp_path: Path) -> None:
+    two = pair(tmp_path, "kit.tar.zst")
+    heard = Heard()
+    two.build(environment=replace(HERE, progress=heard))
+    assert heard.done() == [Stage.SURVEY, Stage.SURVEY, Stage.COMPARE, Stage.COMPARE]
+    heard = Heard()
+    two.apply(environment=replace(HERE, progress=heard))
+    assert heard.done() == [Stage.SURVEY, Stage.MAKE, Stage.REREAD]
+    read = [event.read for event in heard.events if isinstance(event, BatchDone | Advanced)]
+    assert all(0 < size <= (two.target.stat().st_size + two.base.stat().st_size) for size in read)
+
+
+class Heard:
+    """Remembers what it is told."""
+
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+
+    def tell(self, event: Event) -> None:
+        self.events.append(event)
+
+    def done(self) -> list[Stage]:
+        return [event.stage for event in self.events if isinstance(event, PassDone)]

@@ -16,6 +16,7 @@ def forbid() -> None:
 
 
 def _refuse(event: str, arguments: tuple[object, ...]) -> None:
-    if event.startswith("socket."):
+    # A measurement of coverage names its files after the host, which takes no socket.
+    if event.startswith("socket.") and event != "socket.gethostname":
         os.write(2, f"a socket was used: {event} {arguments[1:]}\n".encode("ascii", "backslashreplace"))
         os._exit(99)

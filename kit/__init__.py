@@ -77,6 +77,7 @@ from kit.ops.preflight import Aim
 from kit.ops.prove import ProofReport, ProveRequest, check as check_proof, prove
 from kit.ops.recover import RecoverReport, RecoverRequest, recover
 from kit.ops.rollback import RollbackReport, RollbackRequest, rollback
+from kit.ops.selftest import SelftestReport, selftest
 from kit.ops.verify import VerifyReport, verify
 from kit.reports.verdict_page import Occasion, verdict_page
 from kit.signing import (
@@ -162,6 +163,7 @@ __all__ = [
     "RsaRecord",
     "Scope",
     "Selection",
+    "SelftestReport",
     "Stage",
     "StopRules",
     "SyntheticIv",
@@ -193,6 +195,7 @@ __all__ = [
     "resume_delta",
     "rewrap_keyring",
     "rollback",
+    "selftest",
     "shipped",
     "squash_deltas",
     "unlock_keyring",

@@ -58,8 +58,8 @@ class Switch:
     target: Path
     in_place: bool
     keep_backup: bool
-    sidecars: tuple[str, ...]
-    """Suffixes of what is staged beside ``work``, to be put beside ``target``."""
+    sidecars: Mapping[str, str]
+    """What is staged beside ``work``, to be put beside ``target``: suffix → SHA-256 of its bytes."""
     new: str
     """Identity of the finished kit: its digest or, of a folder, its inode, which survives every rename."""
     old: str
@@ -75,7 +75,7 @@ class Switch:
             target=target,
             in_place=body["inPlace"],
             keep_backup=body["backup"],
-            sidecars=tuple(body["sidecars"]),
+            sidecars=dict(body["sidecars"]),
             new=body["new"],
             old=body["old"],
             kept_as=body.get("keptAs", BACKUP),
@@ -87,7 +87,7 @@ class Switch:
             "work": self.work.name,
             "inPlace": self.in_place,
             "backup": self.keep_backup,
-            "sidecars": list(self.sidecars),
+            "sidecars": dict(self.sidecars),
             "new": self.new,
             "old": self.old,
         }
@@ -128,7 +128,7 @@ def staged(
             target=target,
             in_place=in_place,
             keep_backup=keep_backup,
-            sidecars=tuple(sidecars),
+            sidecars={suffix: Sha256.of(data).hex for suffix, data in sidecars.items()},
             new=f"{_DIGEST}{new}" if new is not None else _identity(work),
             old="" if not in_place else f"{_DIGEST}{old}" if old is not None else _identity(target),
             kept_as=kept_as,
@@ -155,6 +155,7 @@ def finish(switch: Switch) -> None:
         OutputError: The names hold something that this job did not put there, or as :func:`perform`.
     """
     with writing(switch.target):
+        _make_good(switch)
         work, target = _identity(switch.work), _identity(switch.target)
     if switch.in_place:
         _finish_replacing(switch, work, target)
@@ -164,6 +165,28 @@ def finish(switch: Switch) -> None:
         _publish(switch)
     else:
         raise _lost(switch)
+
+
+def _make_good(switch: Switch) -> None:
+    """Look at what was staged before a crash: a medium that lost power may give back other bytes than it took.
+
+    A checksum is made again, since the journal has the digest. A signature cannot be: it goes, and that is said.
+
+    Raises:
+        OutputError: The staged signature was damaged.
+    """
+    for suffix, digest in switch.sidecars.items():
+        file = switch.work.with_name(f"beside{suffix}")
+        if not os.path.lexists(file) or Sha256.of(file.read_bytes()).hex == digest:
+            continue
+        file.unlink()
+        if suffix != ".sha256":
+            raise OutputError(
+                f"the staged {suffix} was damaged since it was written, and is removed",
+                where=str(file),
+                hint="--resume again finishes without it; the kit is signed inside",
+            )
+        write_file(file, checksum_line(Sha256(switch.new.removeprefix(_DIGEST)), switch.target.name))
 
 
 def has_begun(switch: Switch) -> bool:

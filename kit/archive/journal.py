@@ -86,7 +86,12 @@ def scan(lines: Iterable[bytes], start: Position | None = None) -> Iterator[Reco
             return
         # Under its checksum a line is as it was written; 32 bits do not keep out who forges it, nor need they: the
         # folder is the user's own, and what is made of it is verified in full before it gets its name.
-        body = json.loads(text)
+        try:
+            body = json.loads(text)
+        except ValueError:
+            return
+        if not isinstance(body, dict) or "record" not in body:
+            return
         at = Position(offset=at.offset + len(line), crc32=crc32)
         yield Record(kind=body.pop("record"), body=body, after=at)
 

@@ -30,6 +30,7 @@ from kit.cli.patch import patch_command, plan_command
 from kit.cli.prove import prove_command
 from kit.cli.recover import audit_group, recover_command
 from kit.cli.rollback import rollback_command
+from kit.cli.selftest import selftest_command
 from kit.cli.trust import trust_group
 from kit.cli.verify import verify_command
 from kit.cli.versions import print_versions
@@ -61,6 +62,7 @@ kit.add_command(verify_command)
 kit.add_command(rollback_command)
 kit.add_command(prove_command)
 kit.add_command(extract_command)
+kit.add_command(selftest_command)
 kit.add_command(diff_command)
 kit.add_command(delta_group)
 kit.add_command(keys_group)

@@ -1,4 +1,4 @@
-"""An encryption killed at its steps on the disk (strike_runner.py) and resumed: the same bytes, and no key is lost."""
+"""An encryption killed at its steps on the disk (kit.ops.selftest.striker) and resumed: same bytes, and no key is lost."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from kit.encryption import AgeRecord, Credentials, create, load, new_keyring, sh
 from kit.ops.field_proof import Comparison, FieldExpectation
 from kit.ops.kits import Environment
 from kit.ops.obligations import Expectation
+from kit.ops.selftest.sample import CLOCK
 from kit.ops.verify import verify
 from kit.signing import PublicKey, load_public
 from kit.values import Timestamp
@@ -25,7 +26,6 @@ from tests.end_to_end.vault import members
 from tests.kits import signed, write_keys, write_kit
 
 ROOT = Path(__file__).parents[2]
-RUNNER = ROOT / "tests" / "faults" / "strike_runner.py"
 KIT, KEYRING = "kit.tar.zst", "site.keyring"
 IDENTITY = pyrage.x25519.Identity.generate()
 ENVELOPES = 27
@@ -53,7 +53,7 @@ class Site:
             "encrypt": {"keyring": KEYRING, "identity": str(IDENTITY)},
         }
         self.runner = subprocess.Popen(
-            [sys.executable, str(RUNNER)],
+            [sys.executable, "-m", "kit.ops.selftest.striker"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env=os.environ | {"PYTHONPATH": str(ROOT)},
@@ -64,10 +64,10 @@ class Site:
         shutil.rmtree(self.place, ignore_errors=True)
         shutil.copytree(self.start, self.place)
 
-    def run(self, at: int = -1, *, resume: bool = False) -> dict[str, Any]:
+    def run(self, at: int = -1, *, do: str = "patch") -> dict[str, Any]:
         """Encrypt in the folder as it is, killed before its durable step ``at``."""
         strike = "kill" if at >= 0 else "none"
-        order = {"place": str(self.place), "strike": strike, "at": at, "steps": "durable", "resume": resume}
+        order = {"place": str(self.place), "strike": strike, "at": at, "steps": "durable", "do": do, "clock": CLOCK}
         assert self.runner.stdin is not None
         assert self.runner.stdout is not None
         self.runner.stdin.write(json.dumps(order | {"request": self.request}) + "\n")
@@ -83,8 +83,8 @@ class Site:
         between = (self.place / KIT).read_bytes()
         job = (self.place / f"{KIT}.kit-job").exists()
         assert between == old or (self.place / f"{KIT}.bak").read_bytes() == old
-        answer = self.run(resume=job)
-        assert answer["code"] == 0, (at, answer)
+        answer = self.run(do="resume" if job else "patch")
+        assert answer["failure"] == "", (at, answer)
         assert not list(self.place.glob("*.kit-job"))
         return (self.place / KIT).read_bytes()
 

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from scripts.fault_matrix import DELTA, FAULTS, PATCH, Bench, Matrix, attack
+from kit.ops.selftest import DAMAGES, FAULTS, Matrix, kill_everywhere, phases
+from kit.reports.selftests import strike_table
+from scripts.fault_matrix import DELTA, PATCH, bench_of
 
 
 @pytest.mark.parametrize(
@@ -23,15 +25,18 @@ def test_no_strike_does_harm_and_every_resumed_run_gives_the_same_bytes(
     tmp_path: Path, container: str, way: str, work: str, every: int
 ) -> None:
     matrix = Matrix()
-    with Bench(tmp_path / "bench", container, way, work) as bench:
-        attack(bench, matrix, random_kills=6, every=every, seed=1)
-    assert matrix.sound, "\n".join(matrix.lines())
+    with bench_of(tmp_path / "bench", container, way, work) as bench:
+        kill_everywhere(bench, matrix, every)
+        for phase in phases(random_kills=6, every=every, seed=1):
+            phase(bench, matrix)
+    assert matrix.sound, "\n".join([*strike_table(matrix.rows, matrix.points), *matrix.faults])
     kinds = {f"{fault} on {kind}" for fault, kind in FAULTS}
     assert matrix.rows.keys() <= kinds | {
         "kill before a durable step",
         "power cut before one",
         "kill at random calls",
         "SIGINT at random calls",
+        *DAMAGES,
     }
     assert sum(row.strikes for row in matrix.rows.values()) > 20
     assert sum(row.resumed for row in matrix.rows.values()) > 10

@@ -10,6 +10,7 @@ too:
              (a keyring in the folder, an age identity) NoteLett's fields are encrypted, else rawLinkset is added
 ``strike``   ``none`` | ``kill`` (SIGKILL) | ``power`` (drop what was not synced, then SIGKILL) | ``SIGINT`` | an errno
              by name
+``do``       ``patch`` | ``resume`` | ``abandon``; ``clock`` seconds since 1970, taken from a clock rather than given
 ``at``       the step to strike at, from 0; ``steps`` which calls count: a kind of KINDS, or ``calls`` for every call
              of a Python or C function, which is as good as any moment
 """
@@ -28,10 +29,10 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from kit.cli.exit_codes import exit_code
 from kit.encryption import Credentials, Profile, shipped
-from kit.errors import KitError
+from kit.errors import InterruptedRunError, KitError
 from kit.ops.delta_apply import DeltaApplyRequest, apply_delta, resume_delta
+from kit.ops.jobs import abandon
 from kit.ops.keying import Keying
 from kit.ops.kits import Environment
 from kit.ops.obligations import Expectation
@@ -68,11 +69,13 @@ class Striker:
         self.synced: dict[int, int] = {}
 
     def start(self) -> None:
+        """Begin to count, in this thread and those it will start."""
         sys.addaudithook(self._audit)
         threading.setprofile(self._profile)
         sys.setprofile(self._profile)
 
     def stop(self) -> None:
+        """Count no more."""
         self.strike = "none"
         sys.setprofile(None)
         threading.setprofile(None)
@@ -133,24 +136,29 @@ def _keying(place: Path, keys: dict[str, str]) -> Keying:
 
 
 def child(order: dict[str, Any]) -> dict[str, Any]:
+    """Do what one order says, and tell how it ended; does not return if it is killed."""
     os.chdir(order["place"])
     do = applying(order) if "delta" in order["request"] else patching(order)
+    if order["do"] == "abandon":
+        target = Path(order["place"]) / (order["request"]["output"] or order["request"]["kit"])
+        do = lambda: abandon(target)  # noqa: E731
     striker = Striker(order)
     striker.start()
-    code, told = 0, ""
+    failure, told = "", ""
     try:
         do()
     except KitError as error:
-        code, told = exit_code(error), f"{error} ({error.hint})"
+        failure, told = type(error).__name__, f"{error} ({error.hint})"
     except KeyboardInterrupt:
-        code, told = 130, "outside of the job"
+        failure, told = InterruptedRunError.__name__, "outside of the job"
     except OSError as error:  # what no part of the program took for an error of the disk
-        code, told = -1, repr(error)
+        failure, told = "OSError", repr(error)
     striker.stop()
-    return {"code": code, "told": told, "struck": striker.struck, "met": striker.met}
+    return {"failure": failure, "told": told, "struck": striker.struck, "met": striker.met}
 
 
 def applying(order: dict[str, Any]) -> Callable[[], object]:
+    """Give the run of ``delta apply`` that an order asks for."""
     place, wanted = Path(order["place"]), order["request"]
     trusted = [load_public(Path(path)) for path in wanted["trusted"]]
     request = DeltaApplyRequest(
@@ -161,10 +169,11 @@ def applying(order: dict[str, Any]) -> Callable[[], object]:
         keep_backup=wanted["backup"] and not wanted["output"],
         environment=Environment(workers=1, checkpoint_bytes=wanted["checkpoint"]),
     )
-    return lambda: (resume_delta if order["resume"] else apply_delta)(request)
+    return lambda: (resume_delta if order["do"] == "resume" else apply_delta)(request)
 
 
 def patching(order: dict[str, Any]) -> Callable[[], object]:
+    """Give the run of ``patch`` that an order asks for."""
     place, wanted = Path(order["place"]), order["request"]
     keys: dict[str, str] | None = wanted.get("encrypt")
     key = load_private(Path(wanted["key"]), lambda: b"")
@@ -174,16 +183,18 @@ def patching(order: dict[str, Any]) -> Callable[[], object]:
         transforms=(EncryptFields(field_map=shipped("notelett"), profile=Profile.BOUND) if keys else RawLinkset(),),
         keying=_keying(place, keys) if keys else None,
         trusted={one.key_id: one for one in [*trusted, key.public]},
-        created_at=Timestamp(1_760_000_001),
+        created_at=Timestamp(order["clock"]),
+        created_now=order["do"] == "resume",
         environment=Environment(workers=wanted.get("workers", 1), checkpoint_bytes=wanted["checkpoint"]),
     )
     note = "the old kit is kept" if keys else None
     output = Output(path=place / wanted["output"] if wanted["output"] else None, key=key, rollback_note=note)
     output = replace(output, keep_backup=wanted["backup"] and output.path is None)
-    return lambda: (resume if order["resume"] else patch)(request, output)
+    return lambda: (resume if order["do"] == "resume" else patch)(request, output)
 
 
 def main() -> None:
+    """Take orders until there are no more."""
     for line in sys.stdin:
         order = json.loads(line)
         reading, writing = os.pipe()
@@ -197,7 +208,7 @@ def main() -> None:
             told = pipe.read()
         _, status = os.waitpid(number, 0)
         killed = os.WIFSIGNALED(status)
-        answer = json.loads(told) if told else {"code": None, "told": "", "struck": "", "met": 0}
+        answer = json.loads(told) if told else {"failure": None, "told": "", "struck": "", "met": 0}
         sys.stdout.write(json.dumps({"killed": killed, **answer}) + "\n")
         sys.stdout.flush()
 

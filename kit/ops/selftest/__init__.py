@@ -1,0 +1,25 @@
+"""``kit selftest``: strikes runs of ``kit patch`` on the operator's own disk, and counts what went wrong: nothing may.
+
+A file system, a mount option or a disk that lies about what it has written is found here, on a kit made for the
+purpose, rather than in the one maintenance window. The same strikes are the fault matrix of the tests.
+"""
+
+from kit.ops.selftest.bench import CONTAINERS, WAYS, Bench, Delta, Facts
+from kit.ops.selftest.run import SelftestReport, selftest
+from kit.ops.selftest.strikes import DAMAGES, FAULTS, Matrix, Row, kill_everywhere, phases
+
+__all__ = [
+    "CONTAINERS",
+    "DAMAGES",
+    "FAULTS",
+    "WAYS",
+    "Bench",
+    "Delta",
+    "Facts",
+    "Matrix",
+    "Row",
+    "SelftestReport",
+    "kill_everywhere",
+    "phases",
+    "selftest",
+]

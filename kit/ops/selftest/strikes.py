@@ -1,0 +1,213 @@
+"""Strikes: what is done to a run, how it is recovered, and the table of what came of it.
+
+After every strike the kit must be the old or the new one, whole, with nothing beside it that contradicts it; then the
+run is resumed where it left a job, and begun again where it did not, and must give the bytes of a quiet run.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from kit.ops.selftest.bench import Bench, Facts
+from kit.ops.selftest.sample import CLOCK
+
+FAULTS = (
+    ("ENOSPC", "write"),
+    ("EIO", "write"),
+    ("EIO", "sync"),
+    ("EIO", "name"),
+    ("EACCES", "name"),
+    ("ENOSPC", "make"),
+    ("EROFS", "make"),
+    ("EIO", "remove"),
+    ("EIO", "read"),
+)
+DAMAGES = ("a bit flipped in the job", "a file of the job cut", "the clock gone back")
+_SOUND_FAILURES = frozenset({"", "UnreadableError", "UsageError", "OutputError", "InterruptedRunError"})
+_SOUND_REFUSALS = frozenset({"UnreadableError", "DigestError", "ArchiveError", "UsageError", "OutputError"})
+
+
+@dataclass(slots=True)
+class Row:
+    """What was done of one kind, and what came of it."""
+
+    strikes: int = 0
+    resumed: int = 0
+    refused: int = 0
+    wrong: int = 0
+    different: int = 0
+
+    def add(self, other: Row) -> None:
+        """Add the counts of another."""
+        self.strikes += other.strikes
+        self.resumed += other.resumed
+        self.refused += other.refused
+        self.wrong += other.wrong
+        self.different += other.different
+
+
+@dataclass(slots=True)
+class Matrix:
+    """The table, and what was wrong in words."""
+
+    rows: dict[str, Row] = field(default_factory=dict)
+    faults: list[str] = field(default_factory=list)
+    points: Counter[str] = field(default_factory=Counter)
+    """Durable steps of an undisturbed run, by scenario."""
+
+    def row(self, name: str) -> Row:
+        """Give a row, new if need be."""
+        return self.rows.setdefault(name, Row())
+
+    def add(self, other: Matrix) -> None:
+        """Add what another table has."""
+        for name, row in other.rows.items():
+            self.row(name).add(row)
+        self.faults += other.faults
+        self.points.update(other.points)
+
+    def wrong(self, name: str, what: str) -> None:
+        """Count a wrong outcome."""
+        self.row(name).wrong += 1
+        self.faults.append(f"{name}: {what}")
+
+    @property
+    def sound(self) -> bool:
+        """Whether nothing was wrong."""
+        return not self.faults
+
+
+def strike(bench: Bench, matrix: Matrix, name: str, orders: list[dict[str, Any]]) -> None:
+    """Strike a fresh run, then each resumed one, once for each of ``orders``; recover, and compare."""
+    bench.fresh()
+    row = matrix.row(name)
+    for number, order in enumerate(orders):
+        answer = bench.run(do="resume" if number and bench.job() else "patch", **order)
+        row.strikes += 1
+        where = f"{bench.name}: {order}: {answer['struck']} {answer['told']}"
+        if fault := bench.fault():
+            matrix.wrong(name, f"{where}: {fault}")
+            return
+        if not answer["killed"] and answer["failure"] not in _SOUND_FAILURES:
+            matrix.wrong(name, f"{where}: {answer['failure']}")
+            return
+    answer, resumed = bench.recover()
+    row.resumed += resumed
+    compare(bench, matrix, name, f"{orders}", answer)
+
+
+def compare(bench: Bench, matrix: Matrix, name: str, orders: str, answer: dict[str, Any]) -> None:
+    """Compare what a recovery left with what a quiet run leaves."""
+    row = matrix.row(name)
+    if answer["failure"] != "":
+        matrix.wrong(name, f"{bench.name}: {orders}: not recovered: {answer}")
+    elif (found := Facts.of(bench.place)) != bench.new:
+        row.different += 1
+        odd = {
+            path
+            for path in found.names.keys() | bench.new.names.keys()
+            if found.names.get(path) != bench.new.names.get(path)
+        }
+        matrix.faults.append(f"{bench.name}: {orders}: differ: {sorted(odd)}")
+    elif left := [path.name for path in bench.place.glob("*.kit-job")]:
+        matrix.wrong(name, f"{bench.name}: {orders}: left {left}")
+
+
+def harm(bench: Bench, matrix: Matrix, name: str, at: int, chance: random.Random) -> None:
+    """Kill a run before a durable step, harm what it left, and go on: to the same bytes, or a harmless refusal."""
+    bench.fresh()
+    row = matrix.row(name)
+    bench.run(strike="kill", at=at)
+    row.strikes += 1
+    if not any(journal.stat().st_size for journal in bench.place.glob("*.kit-job/journal")):
+        return  # nothing is on record yet, so nothing can be gone on with
+    clock, victim_name = CLOCK - 3600, ""
+    where = f"{bench.name}: killed at {at}"
+    if name != DAMAGES[2]:
+        files = sorted(
+            path for path in next(bench.place.glob("*.kit-job")).rglob("*") if path.is_file() and path.stat().st_size
+        )
+        if not files:
+            return
+        victim = chance.choice(files)
+        data = bytearray(victim.read_bytes())
+        place = chance.randrange(len(data))
+        if name == DAMAGES[0]:
+            data[place] ^= 1 << chance.randrange(8)
+        victim.write_bytes(data if name == DAMAGES[0] else data[:place])
+        victim_name = victim.name
+        clock, where = CLOCK, f"{where}, {victim.name} at byte {place}"
+    answer = bench.run(do="resume", clock=clock)
+    row.resumed += 1
+    if answer["failure"] in _SOUND_REFUSALS and name != DAMAGES[2]:
+        row.refused += 1
+        if fault := bench.fault():
+            matrix.wrong(name, f"{where}: {answer}: {fault}")
+            return
+        # What was harmed cannot be gone on with: it is given up, or finished without.
+        given_up = bench.run(do="abandon")
+        answer = bench.run(do="resume") if given_up["failure"] else bench.recover()[0]
+        if given_up["failure"] and victim_name == "beside.sig":
+            return
+    compare(bench, matrix, name, where, answer)
+
+
+def kill_everywhere(bench: Bench, matrix: Matrix, every: int = 1) -> None:
+    """Kill a run before each durable step, or every N-th."""
+    matrix.points[bench.name] = bench.steps["durable"]
+    for at in range(0, bench.steps["durable"], every):
+        strike(bench, matrix, "kill before a durable step", [{"strike": "kill", "at": at}])
+
+
+def cut_power(bench: Bench, matrix: Matrix, every: int) -> None:
+    """Kill a run before every N-th durable step, and take back what was not synced."""
+    for at in range(every // 2, bench.steps["durable"], every):
+        strike(bench, matrix, "power cut before one", [{"strike": "power", "at": at}])
+
+
+def kill_randomly(bench: Bench, matrix: Matrix, kills: int, chance: random.Random) -> None:
+    """Kill that many runs at any call, and one in two of the resumed ones too."""
+    for _ in range(kills):
+        moments = [chance.randrange(bench.steps["calls"]) for _ in range(chance.choice((1, 1, 2, 3)))]
+        orders = [{"strike": "kill", "at": at, "steps": "calls"} for at in moments]
+        strike(bench, matrix, "kill at random calls", orders)
+
+
+def interrupt(bench: Bench, matrix: Matrix, times: int, chance: random.Random) -> None:
+    """Press Ctrl-C at that many random calls."""
+    for _ in range(times):
+        orders = [{"strike": "SIGINT", "at": chance.randrange(bench.steps["calls"]), "steps": "calls"}]
+        strike(bench, matrix, "SIGINT at random calls", orders)
+
+
+def harm_jobs(bench: Bench, matrix: Matrix, every: int, chance: random.Random) -> None:
+    """Kill a run before every N-th durable step, and harm what it left."""
+    for name in DAMAGES:
+        for at in range(every // 3, bench.steps["durable"], every):
+            harm(bench, matrix, name, at, chance)
+
+
+def fail_steps(bench: Bench, matrix: Matrix, every: int, chance: random.Random) -> None:
+    """Let every N-th step of each kind fail in each way that it can."""
+    for fault, kind in FAULTS:
+        for at in range(chance.randrange(every), bench.steps[kind], every):
+            strike(bench, matrix, f"{fault} on {kind}", [{"strike": fault, "at": at, "steps": kind}])
+
+
+def phases(*, random_kills: int, every: int, seed: int) -> tuple[Callable[[Bench, Matrix], None], ...]:
+    """Give all there is to do on a bench, in parts; ``every`` N-th step of each kind, and so many random kills."""
+
+    def chance(bench: Bench) -> random.Random:
+        return random.Random(f"{seed} {bench.name}")  # noqa: S311  which moments are tried, no secret
+
+    return (
+        lambda bench, matrix: kill_randomly(bench, matrix, random_kills, chance(bench)),
+        lambda bench, matrix: fail_steps(bench, matrix, every, chance(bench)),
+        lambda bench, matrix: harm_jobs(bench, matrix, 3 * every, chance(bench)),
+        lambda bench, matrix: interrupt(bench, matrix, -(-random_kills // 4), chance(bench)),
+        lambda bench, matrix: cut_power(bench, matrix, every),
+    )

@@ -1,0 +1,234 @@
+"""What scripts/fuzz attacks: a function of bytes each, and seeds for it.
+
+A target calls what a kit's bytes reach first, with limits small enough that the memory a refusal costs stays small, and
+states its laws by assertions, which are no ``KitError`` and so end the run.
+"""
+
+# ruff: noqa: S101  the laws
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import bson
+import zstandard
+
+from kit.archive.chunks import ChunkReader
+from kit.archive.codecs import decode, detect
+from kit.archive.journal import BEGIN, FRAME, Position, checksum, encode_record, scan
+from kit.archive.tar_reader import read_tar
+from kit.documents import elements, find, index, runs, validate
+from kit.documents.splice import append, element, remove, replace
+from kit.encryption import FieldMap
+from kit.encryption.envelope import Envelope
+from kit.errors import BsonError, KitError
+from kit.manifest import Manifest
+from kit.signing import dsse, jws, load_public
+from kit.trust.policy import Policy
+from kit.values import Codec, Limits, strict_json
+
+__all__ = ["TARGETS", "KitError"]
+
+ROOT = Path(__file__).resolve().parents[1]
+FIXTURES = ROOT / "fixtures"
+LIMITS = Limits(
+    ratio_floor_bytes=1 << 20, window_bytes=1 << 23, total_bytes=1 << 24, expanded_bytes=1 << 24, json_bytes=1 << 20
+)
+_TEXT = element("z", 2, b"\x02\0\0\0x\0")
+
+
+def tar(data: bytes) -> None:
+    """Law: what is accepted is accounted for byte by byte, and is the same in small pieces."""
+    whole = _members([data])
+    assert _members([data[at : at + 97] for at in range(0, len(data), 97)]) == whole
+    assert b"".join(head + body + bytes(-len(body) % 512) for _, head, body in whole) == data.rstrip(b"\0").ljust(
+        sum(len(head) + len(body) + -len(body) % 512 for _, head, body in whole), b"\0"
+    )
+
+
+def _members(chunks: Iterable[bytes]) -> list[tuple[str, bytes, bytes]]:
+    found = read_tar(ChunkReader(chunks, where="k"), LIMITS, where="k", allow_links=True)
+    return [(str(member.path), member.header, b"".join(body)) for member, body in found]
+
+
+def frames(data: bytes) -> None:
+    """Law: the stock libraries give the same bytes for what is accepted."""
+    codec = detect(data[:4])
+    plain = b"".join(decode(codec, ChunkReader([data], where="k"), LIMITS, where="k"))
+    if codec is Codec.GZIP:
+        assert gzip.decompress(data) == plain
+    elif codec is Codec.ZSTD:
+        stream = zstandard.ZstdDecompressor(max_window_size=1 << 31).stream_reader(data, read_across_frames=True)
+        assert stream.read() == plain
+
+
+def walk(data: bytes) -> None:
+    """Laws: ``index`` and ``elements`` agree, ``append`` and ``remove`` are inverse, what is changed is valid again."""
+    validate(data, limits=LIMITS)
+    names = [one.name for one in elements(data)]
+    try:
+        assert list(index(data)) == names
+    except BsonError:
+        assert len(set(names)) != len(names)
+        return
+    longer = append(data, _TEXT)
+    validate(longer, limits=LIMITS)
+    if b"z" not in names:
+        assert remove(longer, ["z"]) == data
+    for name in names[:3]:
+        path = [name.decode()]
+        assert find(data, path) is not None
+        validate(replace(data, path, 10, b""), limits=LIMITS)
+
+
+def framing(data: bytes) -> None:
+    """Law: runs are the stream, cut between documents, however it arrives."""
+    whole = list(runs([data], limits=LIMITS, target=64))
+    assert b"".join(run.data for run in whole) == data
+    assert list(runs([data[:7], data[7:]], limits=LIMITS, target=64)) == whole
+
+
+def parse_json(data: bytes) -> None:
+    """Law: what is read is printed and read back."""
+    value = strict_json.parse(data, limits=LIMITS, where="k")
+    assert json.loads(data) == value
+    assert strict_json.parse(strict_json.canonical(value), limits=LIMITS, where="k") == value
+
+
+def manifest(data: bytes) -> None:
+    """Law: what is read says whose bytes it is."""
+    assert Manifest.parse(data, limits=LIMITS, where="k").entries
+
+
+def signature(data: bytes) -> None:
+    """Law: nothing is signed by nobody."""
+    for read in (jws.claims, dsse.claims):
+        try:
+            assert read(data)
+        except KitError:
+            continue
+
+
+def envelope(data: bytes) -> None:
+    """Law: an envelope prints as it was read."""
+    assert Envelope.parse(Envelope.parse(data).to_bson()) == Envelope.parse(data)
+
+
+def field_map(data: bytes) -> None:
+    """Law: a map prints as it was read."""
+    found = FieldMap.parse(data)
+    assert FieldMap.parse(json.dumps(found.to_json()).encode()) == found
+
+
+def policy(data: bytes) -> None:
+    """Law: a policy prints as it was read."""
+    found = Policy.parse(data, where="k")
+    assert Policy.parse(found.to_bytes(), where="k") == found
+
+
+def journal(data: bytes) -> None:
+    """Law: whatever follows a record, it is read or ends the journal; nothing else comes of it."""
+    first, after = encode_record(BEGIN, {"options": {}}, Position())
+    second, _ = encode_record(FRAME, {}, after)
+    for damaged in (
+        data,
+        first + data,
+        first + second[: len(data)] + data,
+        _sealed(data),
+        first + _sealed(data, after),
+    ):
+        records = list(scan(damaged.splitlines(keepends=True)))
+        assert len(records) <= damaged.count(b"\n") + 1
+
+
+def _sealed(text: bytes, at: Position | None = None) -> bytes:
+    """Give a line whose checksum fits, whatever it says."""
+    return b"%08x %s\n" % (checksum(text, (at or Position()).crc32), text)
+
+
+def _documents() -> list[bytes]:
+    nested = {"a": {"b": [1, "x", None, True, 1.5, b"bytes"]}, "é": "ü"}
+    return [bson.encode({}), bson.encode(nested), bson.encode({"_id": 1, "tenant": "a", "rawLinkset": nested})]
+
+
+def _tars() -> list[bytes]:
+    plain = (FIXTURES / "kits/parts.tar").read_bytes()
+    heads = [plain[at : at + 1024] + bytes(1024) for at in range(0, min(len(plain), 8192), 512)]
+    return [*heads, plain[:512] + bytes(1024), bytes(1024)]
+
+
+def _packed() -> list[bytes]:
+    checked = zstandard.ZstdCompressor(write_checksum=True).compress(b"x")
+    kit = (FIXTURES / "kits/foreign.tar.gz").read_bytes()[:9000]
+    skippable = b"\x50\x2a\x4d\x18\0\0\0\0"
+    return [gzip.compress(b"text" * 9), gzip.compress(b""), zstandard.compress(b"text" * 9), checked, skippable, kit]
+
+
+def _texts() -> list[bytes]:
+    return [b"{}", b'{"a":[1,2.5,"x",null,true]}', b'"\\ud83d\\ude00"', *(path.read_bytes() for path in _goldens())]
+
+
+def _goldens() -> list[Path]:
+    return sorted((ROOT / "kit/encryption/maps").glob("*.json"))
+
+
+def _manifests() -> list[bytes]:
+    files = [{"path": "a", "sha256": "0" * 64, "size": 1, "mediaType": "x/y", "kind": "data"}]
+    own = {"schemaVersion": "1", "bundleId": "b", "version": "1", "channel": "c", "generation": 0, "files": files,
+           "createdAt": "2025-10-20T00:00:00Z", "producer": "p", "collections": [], "lineage": []}  # fmt: skip
+    return [json.dumps(own).encode(), b'{"artifacts":[{"name":"a","digest":"sha256:' + b"0" * 64 + b'"}]}']
+
+
+def _signatures() -> list[bytes]:
+    return [
+        b"eyJhbGciOiJFUzI1NiJ9..AAAA",
+        b'{"signatures":[{"protected":"eyJhbGciOiJFUzI1NiJ9","signature":"AAAA"}]}',
+        b'{"payload":"e30=","payloadType":"application/vnd.in-toto+json","signatures":[{"keyid":"a","sig":"AAAA"}]}',
+    ]
+
+
+def _envelopes() -> list[bytes]:
+    vectors = json.loads((FIXTURES / "envelope-vectors.json").read_text())
+    texts = [text for text in _strings(vectors) if len(text) > 60 and len(text) % 2 == 0]
+    found = []
+    for text in texts:
+        try:
+            found.append(bytes.fromhex(text))
+        except ValueError:
+            continue
+    return [*found[:30], *_documents()]
+
+
+def _strings(value: object) -> Iterable[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict | list):
+        for inner in value.values() if isinstance(value, dict) else value:
+            yield from _strings(inner)
+
+
+def _policies() -> list[bytes]:
+    return [Policy.of_keys([load_public(FIXTURES / "keys/publisher-TEST-ONLY.pub.pem")]).to_bytes()]
+
+
+def _records() -> list[bytes]:
+    line, _ = encode_record(FRAME, {"stored": 1}, Position())
+    return [line, line * 2, line[:-1]]
+
+
+TARGETS: dict[str, tuple[Callable[[bytes], None], Callable[[], list[bytes]]]] = {
+    "tar": (tar, _tars),
+    "frames": (frames, _packed),
+    "bson": (walk, _documents),
+    "framing": (framing, _documents),
+    "json": (parse_json, _texts),
+    "manifest": (manifest, _manifests),
+    "signature": (signature, _signatures),
+    "envelope": (envelope, _envelopes),
+    "field-map": (field_map, _texts),
+    "policy": (policy, _policies),
+    "journal": (journal, _records),
+}

@@ -1,4 +1,4 @@
-"""An encryption killed at its steps on the disk (kit.ops.selftest.striker) and resumed: same bytes, and no key is lost."""
+"""An encryption killed at its steps on the disk (kit.ops.selftest.striker) and resumed: same bytes, no key is lost."""
 
 from __future__ import annotations
 

@@ -128,9 +128,11 @@ def harm(bench: Bench, matrix: Matrix, name: str, at: int, chance: random.Random
     clock, victim_name = CLOCK - 3600, ""
     where = f"{bench.name}: killed at {at}"
     if name != DAMAGES[2]:
-        files = sorted(
-            path for path in next(bench.place.glob("*.kit-job")).rglob("*") if path.is_file() and path.stat().st_size
-        )
+        job = next(bench.place.glob("*.kit-job"))
+        files = sorted(path for path in job.rglob("*") if path.is_file() and path.stat().st_size)
+        if Facts.of(bench.place).kit(bench.target) == bench.new.kit(bench.target):
+            # The names were exchanged: a folder in the job is the old kit now, on its way to be the backup.
+            files = [path for path in files if path.parent == job]
         if not files:
             return
         victim = chance.choice(files)

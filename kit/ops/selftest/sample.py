@@ -112,7 +112,7 @@ def _manifest(files: Mapping[str, bytes]) -> bytes:
     ]
     document = {
         "schemaVersion": "1",
-        "bundleId": "selftest",
+        "bundleId": "kit-1",
         "version": "1",
         "channel": "selftest",
         "generation": 0,

@@ -130,7 +130,9 @@ def bench_case(
         rows.append(
             {
                 "pump": ran([*me, "--pump", str(kit), case.container]),
-                "patch": ran([*patch, "--workers", str(workers), "--created-at", "1790000000"], folder / f"{out.name}.kit-job"),
+                "patch": ran(
+                    [*patch, "--workers", str(workers), "--created-at", "1790000000"], folder / f"{out.name}.kit-job"
+                ),
                 "unpump": ran([*me, "--unpump", str(out), case.container]),
                 "verify": ran(verify),
             }
@@ -146,7 +148,9 @@ def _second(patch: Sequence[str], kit: Path, out: Path, workers: int) -> Run:
     for path in out.parent.glob(f"{copy.name}*"):
         path.unlink()
     command = [{str(kit): str(out), str(out): str(copy)}.get(word, word) for word in patch]
-    run = ran([*command, "--workers", str(workers), "--created-at", "1790000000"], copy.with_name(f"{copy.name}.kit-job"))
+    run = ran(
+        [*command, "--workers", str(workers), "--created-at", "1790000000"], copy.with_name(f"{copy.name}.kit-job")
+    )
     if not filecmp.cmp(out, copy, shallow=False):
         raise SystemExit("the second patch changed something")
     copy.unlink()

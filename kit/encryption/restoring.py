@@ -8,7 +8,7 @@ whole run. Pure, and a function of its arguments, so that workers can do it.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from kit.encryption.approval import DocumentName, RecoveryScope
@@ -94,6 +94,29 @@ def restore(restoring: Restoring, collection: MappedCollection, documents: Itera
         if restoring.scope.documents is not None:
             counts.met.add(DocumentName(identity=mapped.identity))
     return Restored(data=b"".join(whole), counts=counts)
+
+
+def unsealed(
+    collection: MappedCollection, documents: Sequence[bytes], changed: Sequence[bool], keys: KeySet, first: int = 0
+) -> bytes:
+    """Give documents as they were before a step sealed those that ``changed``, back to back.
+
+    Every envelope of such a document is opened; one that was there before the step is opened too, so that what comes
+    out is then another document than the step met: whoever compares can say less than is true, never more.
+
+    Raises:
+        KitError: As :func:`restore`, of a document that changed.
+    """
+    counts, opening = RestoreCounts(), CollectionKeys(collection, keys)
+    whole: list[bytes] = []
+    for ordinal, (document, was_changed) in enumerate(zip(documents, changed, strict=True), first):
+        try:
+            mapped = read(document, collection) if was_changed else None
+            sealed = mapped is not None and mapped.standing is Standing.SELECTED
+            whole.append(_restored(mapped, opening, counts) if mapped is not None and sealed else document)
+        except KitError as error:
+            raise in_document(error, collection, document, ordinal) from error
+    return b"".join(whole)
 
 
 def _in_scope(scope: RecoveryScope, mapped: MappedDocument) -> bool:

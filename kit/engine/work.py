@@ -19,8 +19,9 @@ from kit.documents import OUT_OF_BAND, Run, runs
 from kit.documents.leaves import leaf_lines
 from kit.encryption import KeySource, MappedCollection, Needs, Proof, prove
 from kit.encryption.proof import search
-from kit.encryption.restoring import Restored, Restoring, restore
+from kit.encryption.restoring import Restored, Restoring, restore, unsealed
 from kit.engine.lookup import EmptyLookup, LookupReader
+from kit.errors import KitError
 from kit.transforms import coverage
 from kit.transforms.coverage import Tally
 from kit.transforms.encrypt_fields import EncryptFields
@@ -177,6 +178,17 @@ def needs_run(transform: EncryptFields, collection: CollectionMember, run: Run) 
 def prove_run(mapped: MappedCollection, run: Run, keys: KeySource | None, canaries: tuple[bytes, ...]) -> Proof:
     """Look at every mapped value of a run; what is not as it must be is in the result."""
     return prove(mapped, run, run.first, keys=keys.key_set() if keys is not None else None, canaries=canaries)
+
+
+def unseal_run(mapped: MappedCollection, run: Run, changed: RunLengths, keys: KeySource) -> bytes | None:
+    """Give a run as it was before a step sealed the documents that ``changed``; None where one does not open."""
+    documents = list(run)
+    # Documents beyond what the statement counts are kept as they are: the digest then tells.
+    flags = changed.flags() + [False] * (len(documents) - changed.total)
+    try:
+        return unsealed(mapped, documents, flags, keys.key_set(), run.first)
+    except KitError:
+        return None  # a finding of the proof that goes beside this
 
 
 def search_run(name: CollectionName, run: Run, canaries: tuple[bytes, ...]) -> Proof:

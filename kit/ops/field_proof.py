@@ -12,6 +12,7 @@ import enum
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace as with_changes
+from functools import partial
 
 from kit.encryption import (
     FieldMap,
@@ -28,7 +29,7 @@ from kit.encryption import (
 from kit.engine.progress import Stage
 from kit.engine.stored_keys import shared
 from kit.engine.survey import hashing, member_runs
-from kit.engine.work import prove_run, search_run
+from kit.engine.work import prove_run, search_run, unseal_run
 from kit.errors import (
     ContentError,
     DigestError,
@@ -44,7 +45,7 @@ from kit.ops.generation import parameters_digest
 from kit.ops.judgement import Judgement, Obligation, Status
 from kit.ops.kits import OpenKit
 from kit.transforms.encrypt_fields import EncryptFields
-from kit.values import CollectionMember, MemberPath, Sha256, collection_member
+from kit.values import Codec, CollectionMember, MemberPath, RunLengthsReader, Sha256, collection_member
 
 NUMBER = 7
 NAME = "mapped fields are encrypted"
@@ -108,6 +109,11 @@ class MemberFields:
     """By field: what the newest signed statement about the member says was sealed; empty without keys, without such a
     statement, or where it is of other parameters (map, profile, tenants)."""
 
+    identical: bool | None = None
+    """Whether nothing but the values that the last step sealed is other than before it: with all envelopes of the
+    documents that it changed opened, the member's documents have the digest that was signed for them before. None
+    without keys, or where the last step did not seal in this member, or did something else as well."""
+
     def comparison(self, name: str) -> Comparison:
         """Compare the values of a field with those that were there before they were sealed."""
         before, now = self.recorded.get(name), self.proof.fields[name].digest
@@ -154,18 +160,72 @@ def _failed(error: KitError) -> Obligation:
 def _proven(kit: OpenKit, judgement: Judgement, expectation: FieldExpectation) -> tuple[MemberFields, ...]:
     if judgement.manifest is None:
         raise ContentError("cannot be checked without a manifest")
-    proofs = _read(kit, judgement.manifest, expectation)
-    if not any(expectation.mapped(collection) for collection, _ in proofs):
-        raise ContentError("the field map names no collection of this kit")
     statements = judgement.statements if expectation.keys is not None else ()
     parameters = expectation.digests_of_parameters()
+    before = _Before(_sealing(statements, parameters))
+    proofs = _read(kit, judgement.manifest, expectation, before)
+    if not any(expectation.mapped(collection) for collection, _ in proofs):
+        raise ContentError("the field map names no collection of this kit")
     return tuple(
-        MemberFields(collection=collection, proof=proof, recorded=_recorded(statements, collection, parameters))
+        MemberFields(
+            collection=collection,
+            proof=proof,
+            recorded=_recorded(statements, collection, parameters),
+            identical=before.identical(collection),
+        )
         for collection, proof in proofs
     )
 
 
-def _read(kit: OpenKit, manifest: Manifest, expectation: FieldExpectation) -> Sequence[tuple[CollectionMember, Proof]]:
+def _sealing(statements: Sequence[PatchStatement], parameters: frozenset[Sha256]) -> PatchStatement | None:
+    """Give the statement of the last step, if all it did was to seal, with ``parameters``."""
+    if not statements:
+        return None
+    applied = {transform.parameters_sha256 for transform in statements[-1].transforms}
+    return statements[-1] if applied <= parameters else None
+
+
+class _Before:
+    """Digests the documents as they were before the last step sealed some of their values.
+
+    The step is proven to have changed nothing else where that digest is the one that was signed for them.
+    """
+
+    def __init__(self, step: PatchStatement | None) -> None:
+        self._stated = {changes.path: changes for changes in step.documents} if step is not None else {}
+        self._materials = {artifact.path: artifact.sha256 for artifact in step.materials} if step is not None else {}
+        self._met: dict[MemberPath, hashlib._Hash | None] = {}
+
+    def begin(self, collection: CollectionMember) -> RunLengthsReader | None:
+        """Give which documents of a member the step changed; None where it changed none, or there is no such step."""
+        changes = self._stated.get(collection.path)
+        if changes is None:
+            return None
+        self._met[collection.path] = hashlib.sha256()
+        return RunLengthsReader(changes.changed)
+
+    def take(self, path: MemberPath, documents: bytes | None) -> None:
+        """Take the next documents, as they were; None where they did not open."""
+        met = self._met[path]
+        if documents is None:
+            self._met[path] = None
+        elif met is not None:
+            met.update(documents)
+
+    def identical(self, collection: CollectionMember) -> bool | None:
+        """Tell whether the digest is the one that was signed; None where there is none to be compared with."""
+        if collection.path not in self._met:
+            return None
+        met = self._met[collection.path]
+        # As of an appending step: without a codec the member is its documents, and the previous generation vouches.
+        plain = collection.codec is Codec.NONE
+        due = self._materials.get(collection.path) if plain else self._stated[collection.path].base_sha256
+        return met is not None and due is not None and met.hexdigest() == due.hex
+
+
+def _read(
+    kit: OpenKit, manifest: Manifest, expectation: FieldExpectation, before: _Before
+) -> Sequence[tuple[CollectionMember, Proof]]:
     listed = {entry.path: entry.sha256 for entry in manifest.entries}
     found: list[tuple[CollectionMember, Proof]] = []
     with shared(expectation.keys) as keys, kit.pipeline(Stage.FIELDS) as pipeline:
@@ -176,12 +236,17 @@ def _read(kit: OpenKit, manifest: Manifest, expectation: FieldExpectation) -> Se
                 continue
             proof = Proof(fields={str(one): FieldProof() for one in mapped.fields} if mapped is not None else {})
             found.append((collection, proof))
+            changed = before.begin(collection) if mapped is not None and keys is not None else None
             signed = _as_listed(body, collection.path, listed)
             for run in member_runs(collection, signed, kit.reader.limits):
                 cost, where = len(run.data), str(collection.path)
                 if mapped is not None:
                     proving = (mapped, run, keys, expectation.canaries)
                     pipeline.submit(prove_run, *proving, cost=cost, then=proof.add, where=where)
+                    if changed is not None:
+                        unsealing = (mapped, run, changed.take(len(run)), keys)
+                        then = partial(before.take, collection.path)
+                        pipeline.submit(unseal_run, *unsealing, cost=cost, then=then, where=where)
                 else:
                     searching = (collection.name, run, expectation.canaries)
                     pipeline.submit(search_run, *searching, cost=cost, then=proof.add, where=where)
@@ -271,4 +336,13 @@ def _detail(members: Sequence[MemberFields], expectation: FieldExpectation) -> s
     if expectation.keys is None:
         return f"{detail}, judged without keys"
     equal = sum(member.comparison(name) is Comparison.MATCHES for member in members for name in member.proof.fields)
-    return f"{detail}, all opened; {equal} of {len(fields)} fields are as digested before they were sealed"
+    detail = f"{detail}, all opened; {equal} of {len(fields)} fields are as digested before they were sealed"
+    sealed = [member for member in members if member.identical is not None]
+    if not sealed:
+        return detail
+    other = [str(member.collection.path) for member in sealed if not member.identical]
+    if other:
+        return f"{detail}; that the last step changed nothing else is not proven of {', '.join(other)}"
+    return (
+        f"{detail}; in the {len(sealed)} that the last step sealed, all else is identical to what was signed before it"
+    )

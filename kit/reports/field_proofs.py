@@ -27,6 +27,7 @@ def member_fields_json(member: MemberFields) -> dict[str, Any]:
         "halfEncrypted": proof.half_encrypted,
         "canaries": proof.canaries,
         "faults": proof.faults,
+        "restIdentical": member.identical,
         "fields": [_field_json(name, counts, member) for name, counts in proof.fields.items()],
         "findings": [
             {

@@ -16,6 +16,7 @@ from kit.signing import dsse
 from tests.end_to_end import kits
 from tests.end_to_end.desk import key
 from tests.end_to_end.kits import Outcome
+from tests.end_to_end.test_deep import meddled
 from tests.end_to_end.vault import BUILTIN, DUMP, PASSPHRASE, Vault, body, members, note
 from tests.schemas.test_reports import validate
 
@@ -75,6 +76,34 @@ def test_with_keys_every_value_is_the_one_that_was_sealed(vault: Vault) -> None:
     counts = [field for member in outcome.json["fields"] for field in member["fields"]]
     assert {field["digest"] for field in counts if field["envelopes"]} == {"matches"}
     assert all(field["opened"] == field["envelopes"] for field in counts)
+
+
+@pytest.mark.parametrize("codec", ["", ".gz"])
+def test_with_keys_all_else_is_proven_to_be_what_it_was_before_the_step(codec: str, vault: Vault) -> None:
+    # One note was sealed by an earlier step, one field is null: neither is what the last step did.
+    documents = b"".join(bson.encode(note(number)) for number in range(5))
+    base = vault.kit({f"{DUMP}/notes.bson{codec}": gzip.compress(documents) if codec else documents})
+    first = vault.encrypted(base, "--limit", 2, name="first.tar.zst")
+    outcome = vault.proving(
+        vault.encrypted(first, *vault.trust("site"), name="second.tar.zst"), "--json", passphrase=PASSPHRASE
+    )
+    assert (outcome.code, proven(outcome)["restIdentical"]) == (0, True)
+    assert obligation(outcome)["detail"].endswith(
+        "1 that the last step sealed, all else is identical to what was signed before it"
+    )
+
+
+def test_a_step_that_changed_something_else_as_well_is_not_proven_and_says_so(vault: Vault) -> None:
+    found = kits.read(vault.encrypted(vault.notes(note(1, title="one"), note(2))))
+    path = f"{DUMP}/notes.bson"
+    changed = meddled(found, found[path].replace(b"one\0", b"two\0"), path=path)
+    outcome = vault.proving(vault.write(changed, "changed.tar.zst"), "--json", passphrase=PASSPHRASE)
+    assert proven(outcome)["restIdentical"] is False
+    assert f"that the last step changed nothing else is not proven of {path}" in obligation(outcome)["detail"]
+
+
+def test_without_keys_nothing_is_said_of_all_else(vault: Vault) -> None:
+    assert proven(vault.proving(vault.encrypted(vault.notes(note(1))), "--json"))["restIdentical"] is None
 
 
 def test_the_text_shows_each_field_and_the_first_findings(vault: Vault) -> None:

@@ -16,7 +16,6 @@ def forbid() -> None:
 
 
 def _refuse(event: str, arguments: tuple[object, ...]) -> None:
-    # A measurement of coverage names its files after the host, which takes no socket.
-    if event.startswith("socket.") and event != "socket.gethostname":
+    if event.startswith("socket."):
         os.write(2, f"a socket was used: {event} {arguments[1:]}\n".encode("ascii", "backslashreplace"))
         os._exit(99)

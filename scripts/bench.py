@@ -117,7 +117,7 @@ def bench_case(
     write_public(public, key.public)
     kit, out = folder / f"bench.{case.container}", folder / f"out.{case.container}"
     size = bench_kits.make_kit(kit, case, observations, key)
-    me, cli = [sys.executable, __file__], [sys.executable, "-c", "from kit.cli import main; main()"]
+    me, cli = [sys.executable, __file__], [sys.executable, "-P", "-c", "from kit.cli import main; main()"]
     patch = [*cli, "patch", str(kit), "-o", str(out), "--signing-key", str(key_path), "--trusted-key", str(public)]
     if case.source == bench_kits.ENCRYPT:
         patch += encryption(folder)

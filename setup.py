@@ -1,6 +1,6 @@
 """Builds the parts that are worth compiling, when asked to: KIT_COMPILE=1 (scripts/compile does).
 
-The sources stay Python and run as they are; mypyc makes machine code of the same files, three times as fast where a
+The sources stay Python and run as they are; mypyc makes machine code of the same files, faster where a
 document is looked into. A wheel built without it is pure and runs anywhere. Everything else is in pyproject.toml.
 """
 

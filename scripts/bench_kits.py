@@ -27,11 +27,17 @@ from kit.values import strict_json
 
 ROOT = Path(__file__).resolve().parents[1]
 RECORDS = ROOT.parent / "shared/data/advisories/cisa-vulnrichment.sample.ndjson.zst"
+RECORDS_USED = 6000
 TENANTS = ("default", "acme", "globex")
 DIGITS = 9
 MARK = b"#" * DIGITS
 FOLDER = "concelier/dump/concelier"
+SMALL = "concelier/late/concelier/advisory_observations"
+SMALL_COUNT = 100
+LATECOMER = "latecomer"
+"""The tenant of a small member."""
 ENCRYPT = "encrypt"
+SECOND = "second patch"
 FIELD_MAP = {
     "schemaVersion": "1",
     "product": "bench",
@@ -55,12 +61,15 @@ class Case:
     """What kind of kit to make."""
 
     source: str
-    """Where rawLinkset will come from: content or snapshot; or ``encrypt``: notes with a field to encrypt."""
+    """Where rawLinkset will come from: content or snapshot; or ``encrypt``: notes with a field to encrypt; or ``second
+    patch``: observations, and a small member of another tenant, which is left for later."""
     container: str = "tar.zst"
     member: str = ""
     """The codec of the collections: "", ".gz" or ".zst"."""
     owners: int = OWNERS
     """Of notes to encrypt: each has a data key of its own."""
+    average: int | None = None
+    """Bytes of an observation on average; the longest records are left out until it is met. None: all records."""
 
     @property
     def name(self) -> str:
@@ -68,10 +77,13 @@ class Case:
         if self.source == ENCRYPT:
             owners = f", {self.owners:,} owners" if self.owners != OWNERS else ""
             return f"encrypt-fields, .bson{self.member} in {self.container}{owners}"
-        return f"{self.source}, .bson{self.member} in {self.container}"
+        if self.source == SECOND:
+            return f"{SECOND}, {SMALL_COUNT} left, {self.container}"
+        of = f", {self.average / 1000:g} kB each" if self.average is not None else ""
+        return f"{self.source}, .bson{self.member} in {self.container}{of}"
 
 
-def load_records(at_most: int = 6000) -> list[dict[str, Any]]:
+def load_records(at_most: int = RECORDS_USED) -> list[dict[str, Any]]:
     """Load real CVE records, or make some up."""
     if RECORDS.exists():
         with RECORDS.open("rb") as file, zstandard.ZstdDecompressor().stream_reader(file) as stream:
@@ -134,7 +146,8 @@ def write_kit(
 
     Args:
         path: Where.
-        members: Name of a collection, bytes of its documents, the documents.
+        members: Name of a collection or, with slashes, the path of its member without ending; bytes of its documents,
+            the documents.
         key: Signs the manifest.
         container: ``tar``, ``tar.gz`` or ``tar.zst``.
         codec: Of the members: "", ".gz" or ".zst".
@@ -145,8 +158,9 @@ def write_kit(
         for name, size, chunks in members:
             body, length = _in_codec(path, codec, size, chunks)
             digest = hashlib.sha256()
-            _put(stream, f"{FOLDER}/{name}.bson{codec}", length, body, digest)
-            files.append({"path": f"{FOLDER}/{name}.bson{codec}", "sha256": digest.hexdigest(), "size": length})
+            member = f"{name if '/' in name else f'{FOLDER}/{name}'}.bson{codec}"
+            _put(stream, member, length, body, digest)
+            files.append({"path": member, "sha256": digest.hexdigest(), "size": length})
         manifest = strict_json.canonical(_manifest(files) | {"generation": generation})
         for name, data in (
             ("manifest/offline-manifest.json", manifest),
@@ -157,11 +171,32 @@ def write_kit(
 
 
 def _observations(case: Case, count: int) -> list[tuple[str, int, Iterator[bytes]]]:
-    made = [template(record, number) for number, record in enumerate(load_records())]
+    # Where records are not chosen, those beyond the count are not used.
+    records = load_records() if case.average is not None else load_records(min(count, RECORDS_USED))
+    made = [template(record, number) for number, record in enumerate(records)]
+    if case.average is not None:
+        made = _shortest(made, case.average)
     members = [_member("advisory_observations", [two[0] for two in made], count)]
     if case.source == "snapshot":
         members.append(_member("advisory_raw", [two[1] for two in made], count))
+    if case.source == SECOND:
+        late = [template(record, number, LATECOMER)[0] for number, record in enumerate(load_records(SMALL_COUNT))]
+        members.append(_member(SMALL, late, SMALL_COUNT))
     return members
+
+
+def _shortest(made: list[tuple[bytes, bytes]], average: int) -> list[tuple[bytes, bytes]]:
+    """Leave out the longest until the others have ``average`` bytes or less on average; keep their order."""
+    total, kept = 0, 0
+    lengths = sorted(len(observation) for observation, _ in made)
+    for length in lengths:
+        if total + length > average * (kept + 1):
+            break
+        total, kept = total + length, kept + 1
+    if not kept:
+        raise SystemExit(f"no record is as short as {average} bytes")
+    longest = lengths[kept - 1]
+    return [pair for pair in made if len(pair[0]) <= longest]
 
 
 def notes(count: int, owners: int = OWNERS) -> tuple[str, int, Iterator[bytes]]:
@@ -208,9 +243,9 @@ def _manifest(files: list[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def template(record: dict[str, Any], number: int) -> tuple[bytes, bytes]:
+def template(record: dict[str, Any], number: int, tenant: str | None = None) -> tuple[bytes, bytes]:
     """Encode an observation and its raw document, with MARK where the running number goes."""
-    tenant, mark = TENANTS[number % len(TENANTS)], MARK.decode()
+    tenant, mark = tenant or TENANTS[number % len(TENANTS)], MARK.decode()
     name = record["cveMetadata"]["cveId"]
     digest = hashlib.sha256(name.encode()).hexdigest()[DIGITS:]
     references = [r["url"] for c in (record["containers"]["cna"],) for r in c.get("references", ())]

@@ -2,7 +2,8 @@
 """Writes into the documentation what the program itself says, so that the two cannot differ.
 
 ``docs/reference.md`` is made whole: the help of every command, and the exit codes. In ``README.md`` a generated part
-stands between ``<!-- generated: NAME -->`` and ``<!-- end of generated -->``. A new command needs nothing here and
+stands between ``<!-- generated: NAME -->`` and ``<!-- end of generated -->``; figures are those that scripts/bench left
+under ``docs/bench``. A new command needs nothing here and
 nothing in these pages but a run of this script. ``--check`` changes nothing and exits 1 if a page is not current.
 """
 
@@ -10,10 +11,12 @@ from __future__ import annotations
 
 import argparse
 import copy
+import json
 import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -23,9 +26,12 @@ if str(ROOT) not in sys.path:  # run as a file: its folder is on the path, but n
 
 from kit.cli import kit  # noqa: E402
 from kit.cli.exit_codes import TABLE  # noqa: E402
+from scripts import bench_table  # noqa: E402
 
 README = ROOT / "README.md"
 REFERENCE = ROOT / "docs" / "reference.md"
+MEASURED = {"speed": ROOT / "docs/bench/quick.json", "scaling": ROOT / "docs/bench/scaling.json"}
+"""What scripts/bench wrote, by the part of the README that shows it."""
 _WIDTH = 100
 _PART = re.compile(r"(?P<start><!-- generated: (?P<name>[^>]+) -->\n).*?(?P<end><!-- end of generated -->)", re.DOTALL)
 _HEAD = """\
@@ -56,7 +62,16 @@ def commands() -> Iterator[tuple[click.Command, click.Context]]:
 def parts() -> dict[str, str]:
     """Give every generated part of the README by name, as Markdown."""
     rows = [_row(command, context.command_path) for command, context in commands()]
-    return {"commands": "\n".join(["| command | what it does |", "|---|---|", *rows]) + "\n", "exit codes": _codes()}
+    return {
+        "commands": "\n".join(["| command | what it does |", "|---|---|", *rows]) + "\n",
+        "exit codes": _codes(),
+        **{name: bench_table.markdown(_measured(name)) for name in MEASURED},
+    }
+
+
+def _measured(name: str) -> dict[str, Any]:
+    facts: dict[str, Any] = json.loads(MEASURED[name].read_text(encoding="utf-8"))
+    return facts
 
 
 def reference() -> str:

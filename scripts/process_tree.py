@@ -12,6 +12,7 @@ import os
 import resource
 import signal
 import subprocess
+import tempfile
 import threading
 import time
 from collections.abc import Sequence
@@ -54,13 +55,9 @@ def measure(
     Raises:
         SystemExit: It failed.
     """
-    started, used = time.perf_counter(), _cpu_seconds()
-    # A session of its own, so that ending it ends what it started.
-    with (output or Path(os.devnull)).open("wb") as sink:
-        process = subprocess.Popen(command, stdout=sink, start_new_session=True)
     peak, largest, temp, late, done = [0], [0], [0], [False], threading.Event()
 
-    def watch() -> None:
+    def watch(process: subprocess.Popen[bytes]) -> None:
         while not done.wait(_SAMPLED):
             peak[0] = max(peak[0], tree_bytes(process.pid))
             largest[0] = max(largest[0], *(_high_water(pid) for pid in _tree(process.pid)))
@@ -71,16 +68,23 @@ def measure(
                 late[0] = True
                 os.killpg(process.pid, signal.SIGKILL)
 
-    watcher = threading.Thread(target=watch)
-    watcher.start()
-    process.wait()
-    seconds = time.perf_counter() - started
-    done.set()
-    watcher.join()
-    if late[0]:
-        return None
-    if process.returncode:
-        raise SystemExit(f"{' '.join(command)}: exit code {process.returncode}")
+    # What it says while it works is only of interest where it fails.
+    with (output or Path(os.devnull)).open("wb") as sink, tempfile.TemporaryFile() as said:
+        started, used = time.perf_counter(), _cpu_seconds()
+        # A session of its own, so that ending it ends what it started.
+        process = subprocess.Popen(command, stdout=sink, stderr=said, start_new_session=True)
+        watcher = threading.Thread(target=watch, args=(process,))
+        watcher.start()
+        process.wait()
+        seconds = time.perf_counter() - started
+        done.set()
+        watcher.join()
+        if late[0]:
+            return None
+        if process.returncode:
+            said.seek(0)
+            words = said.read().decode(errors="replace")
+            raise SystemExit(f"{' '.join(command)}: exit code {process.returncode}\n{words}")
     return Run(
         seconds=seconds,
         cpu_seconds=_cpu_seconds() - used,

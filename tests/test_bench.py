@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import bson
+
+from kit.archive import open_kit
+from kit.documents import runs
+from kit.engine.lookup import EmptyLookup
+from kit.transforms.raw_linkset.transform import RawLinkset
+from kit.values import CollectionName, Limits
+from scripts import bench, bench_kits, bench_peer, bench_plot, bench_table
+
+LEFT = f"{bench_kits.SMALL}.bson"
+
+
+def test_the_peer_derives_what_the_toolkit_derives() -> None:
+    made = [bench_kits.template(record, n)[0] for n, record in enumerate(bench_kits.load_records(300))]
+    name = CollectionName(database="concelier", collection="advisory_observations")
+    changes = RawLinkset().apply(name, made, EmptyLookup(), 0)
+    for before, change in zip(made, changes, strict=True):
+        assert change.document is not None
+        assert bson.decode(change.document)["rawLinkset"] == bench_peer.raw_linkset(bson.decode(before))
+
+
+def test_what_is_measured_is_a_patch_of_every_kind_of_kit() -> None:
+    kinds = {(case.source, case.container, case.member) for case in bench.CASES}
+    assert {"content", "snapshot", bench_kits.SECOND, bench_kits.ENCRYPT} <= {source for source, _, _ in kinds}
+    assert {("tar.zst", ""), ("tar.zst", ".zst"), ("tar.zst", ".gz"), ("tar.gz", "")} <= {kind[1:] for kind in kinds}
+
+
+def test_a_kit_for_a_second_patch_lacks_only_what_was_left(tmp_path: Path) -> None:
+    kit, size = bench.Desk(folder=tmp_path, runs=1).make(bench_kits.Case(source=bench_kits.SECOND), 300)
+    total, lacking = 0, dict[str, int]()
+    with open_kit(kit, limits=Limits()) as reader:
+        for member, body in reader.members():
+            if member.path is not None and member.path.text.endswith(".bson"):
+                for run in runs(body, limits=Limits()):
+                    documents = list(run)
+                    total += sum(map(len, documents))
+                    lacking[member.path.text] = sum("rawLinkset" not in bson.decode(one) for one in documents)
+    assert lacking == {f"{bench_kits.FOLDER}/advisory_observations.bson": 0, LEFT: bench_kits.SMALL_COUNT}
+    assert total > size
+
+
+def test_observations_of_a_wanted_size_are_of_that_size_on_average(tmp_path: Path) -> None:
+    case = bench_kits.Case(source="content", average=4000)
+    size = bench.Desk(folder=tmp_path, runs=1).make(case, 2000)[1]
+    assert 3700 < size / 2000 <= 4050
+
+
+def test_a_measurement_becomes_a_row_and_a_plot(tmp_path: Path) -> None:
+    desk = bench.Desk(folder=tmp_path, runs=1)
+    case = bench_kits.Case(source=bench_kits.SECOND, container="tar.gz")
+    kit, size = desk.make(case, 300)
+    rows = desk.measure(case, kit, 300, 1)
+    result = bench.summary(case, observations=300, size=size, workers=1, stored=kit.stat().st_size, rows=rows)
+    facts = {"command": "c", "machine": "m", "cores": 1, "python": "3", "compiled": False, "load": 0.0, "runs": 1}
+    assert "| second patch, 100 left, tar.gz | 300 | 1 |" in bench_table.markdown(
+        json.loads(json.dumps({**facts, "results": [result]}))
+    )
+    bench_plot.plot([result, {**result, "observations": 600}], tmp_path / "plot.png")
+    assert (tmp_path / "plot.png").read_bytes().startswith(b"\x89PNG")

@@ -12,6 +12,7 @@ from setuptools import setup
 COMPILED = [
     "kit/delta/columns.py",
     "kit/delta/edits.py",
+    "kit/delta/picking.py",
     "kit/delta/shred.py",
     "kit/delta/varint.py",
     "kit/documents/elements.py",

@@ -36,7 +36,7 @@ from scripts.bench import encryption  # noqa: E402
 from scripts.bench_pairs import PairMaker, makers, write  # noqa: E402
 from scripts.process_tree import Run, measure  # noqa: E402
 
-COMMAND = (sys.executable, "-c", "from kit.cli import main; main()")
+COMMAND = (sys.executable, "-P", "-c", "from kit.cli import main; main()")
 MIB = 1 << 20
 STEP = MIB
 QUICK_OBSERVATIONS, QUICK_LIMIT = 3000, 60.0
@@ -122,7 +122,7 @@ class Desk:
     @property
     def signing(self) -> tuple[str, ...]:
         """Options that sign."""
-        return ("--signing-key", str(self.folder / "bench-TEST-ONLY.pem"), "--created-at", "0")
+        return ("--signing-key", str(self.folder / "bench-TEST-ONLY.pem"), "--created-at", "1790000000")
 
     @property
     def trusting(self) -> tuple[str, ...]:

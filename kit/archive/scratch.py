@@ -14,22 +14,63 @@ from kit.archive.disk import writing
 _BUFFER = 1024 * 1024
 
 
-class ScratchFile:
-    """See the module docstring; closed by :meth:`close`."""
+class StoredFile:
+    """Such a file being read, by whichever process; closed by :meth:`close`."""
 
     def __init__(self, path: Path) -> None:
-        """Make the file; one that a dead process left there is emptied.
+        """Open the file.
+
+        Raises:
+            OutputError: It cannot be opened.
+        """
+        self.path = path
+        with writing(path):
+            self._descriptor = os.open(path, self._flags(), 0o600)
+            self.size = os.fstat(self._descriptor).st_size
+
+    @staticmethod
+    def _flags() -> int:
+        return os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
+
+    def read(self, offset: int, size: int) -> bytes:
+        """Read ``size`` bytes at ``offset``; fewer only at the end.
+
+        Raises:
+            OutputError: The disk failed.
+        """
+        # Asked for every document: a context manager would cost more than the reading.
+        try:
+            data = os.pread(self._descriptor, size, offset)
+            while len(data) < size and (more := os.pread(self._descriptor, size - len(data), offset + len(data))):
+                data += more
+        except OSError:
+            with writing(self.path):
+                raise
+        return data
+
+    def close(self) -> None:
+        """Close the file; further calls do nothing."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+
+class ScratchFile(StoredFile):
+    """Such a file being written, and read; one that a dead process left there is emptied."""
+
+    def __init__(self, path: Path) -> None:
+        """Make the file.
 
         Raises:
             OutputError: It cannot be made.
         """
-        self.path = path
-        self.size = 0
+        super().__init__(path)
         self._held: list[bytes] = []
         self._held_bytes = 0
-        with writing(path):
-            flags = os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
-            self._descriptor = os.open(path, flags, 0o600)
+
+    @staticmethod
+    def _flags() -> int:
+        return os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
 
     def append(self, data: bytes) -> None:
         """Put ``data`` at the end.
@@ -44,27 +85,13 @@ class ScratchFile:
             self.flush()
 
     def flush(self) -> None:
-        """Hand what is held to the system; needed before reading."""
-        with writing(self.path):
-            view = memoryview(b"".join(self._held))
-            while view:
-                view = view[os.write(self._descriptor, view) :]
-        self._held, self._held_bytes = [], 0
-
-    def read(self, offset: int, size: int) -> bytes:
-        """Read ``size`` bytes at ``offset``; fewer only at the end.
+        """Hand what is held to the system; needed before reading.
 
         Raises:
-            OutputError: The disk failed.
+            OutputError: The disk is full or failed.
         """
+        held, self._held, self._held_bytes = self._held, [], 0
         with writing(self.path):
-            data = os.pread(self._descriptor, size, offset)
-            while len(data) < size and (more := os.pread(self._descriptor, size - len(data), offset + len(data))):
-                data += more
-        return data
-
-    def close(self) -> None:
-        """Close the file; further calls do nothing."""
-        if self._descriptor >= 0:
-            os.close(self._descriptor)
-            self._descriptor = -1
+            view = memoryview(held[0] if len(held) == 1 else b"".join(held))
+            while view:
+                view = view[os.write(self._descriptor, view) :]

@@ -9,6 +9,8 @@ A string stands as its text and NUL, its length implied; values of fixed size as
 
 from __future__ import annotations
 
+from typing import TypeAlias
+
 from kit.delta.varint import Reader, unsigned
 from kit.documents.kinds import FIXED, Kind
 from kit.errors import ArchiveError
@@ -16,6 +18,9 @@ from kit.errors import ArchiveError
 STRING = int(Kind.STRING)
 RAW = 0x21
 """Whole documents that are not walked, behind their lengths."""
+Place: TypeAlias = tuple[bytes, int]
+"""Path and type of a column."""
+Table: TypeAlias = dict[Place, bytearray]
 
 
 class Node:
@@ -23,7 +28,7 @@ class Node:
 
     __slots__ = ("children", "columns", "heads", "path", "table")
 
-    def __init__(self, path: bytes, table: dict[tuple[bytes, int], bytearray]) -> None:
+    def __init__(self, path: bytes, table: Table) -> None:
         """Stand for ``path`` in ``table``, which all nodes of a tree share."""
         self.path = path
         self.table = table
@@ -53,7 +58,7 @@ def root() -> Node:
     return Node(b"", {})
 
 
-def headers(table: dict[tuple[bytes, int], bytearray]) -> bytes:
+def headers(table: Table) -> bytes:
     """Say which columns there are and how long, in the order of :func:`joined`."""
     parts = [unsigned(len(table))]
     for (path, kind), column in sorted(table.items()):
@@ -61,7 +66,7 @@ def headers(table: dict[tuple[bytes, int], bytearray]) -> bytes:
     return b"".join(parts)
 
 
-def joined(table: dict[tuple[bytes, int], bytearray]) -> bytes:
+def joined(table: Table) -> bytes:
     """Join all columns, sorted by path and type."""
     return b"".join(column for _, column in sorted(table.items()))
 
@@ -71,7 +76,7 @@ class TakingNode:
 
     __slots__ = ("children", "columns", "path", "table")
 
-    def __init__(self, path: bytes, table: dict[tuple[bytes, int], Column]) -> None:
+    def __init__(self, path: bytes, table: dict[Place, Column]) -> None:
         """Stand for ``path`` in ``table``, which all nodes of a tree share."""
         self.path = path
         self.table = table
@@ -136,13 +141,13 @@ class Column:
         return self._at == len(self._data)
 
 
-def taking(header: Reader, data: bytes) -> dict[tuple[bytes, int], Column]:
+def taking(header: Reader, data: bytes) -> dict[Place, Column]:
     """Cut joined columns apart.
 
     Raises:
         ArchiveError: The headers do not fit the data.
     """
-    table: dict[tuple[bytes, int], Column] = {}
+    table: dict[Place, Column] = {}
     at = 0
     for _ in range(header.bounded(len(data), "number of columns")):
         path = header.take(header.unsigned())

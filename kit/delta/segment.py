@@ -8,19 +8,23 @@ gives; segments need one another for nothing, so any worker can make or read any
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
 
-from kit.delta.columns import RAW, Node, TakingNode, headers, joined, root, taking
-from kit.delta.edits import applied, edit
+from kit.delta.columns import RAW, Place, TakingNode, joined, taking
+from kit.delta.dictionary import Dictionary, choose
+from kit.delta.edits import applied
+from kit.delta.gathering import EDITED, SHREDDED, WHOLE, Gathered
 from kit.delta.order import Source, Step, parse_steps, print_steps
 from kit.delta.packing import pack, unpack
-from kit.delta.shred import Script, restored, shred
+from kit.delta.picking import parse_places, print_places
+from kit.delta.shred import Script, restored
 from kit.delta.varint import Reader, signed, unsigned
 from kit.errors import ArchiveError, BsonError, KitError
 
-_WHOLE, _SHREDDED, _EDITED = 0, 1, 2
-_SCRIPT_DICTIONARY = 128 * 1024
+_NONE, _ALL, _PICKED = 0, 1, 2
+"""What of the older selves is in the dictionaries; ``_NONE``: there are none, and no document is taken apart."""
 MOST_RANGES = 4096
 MOST_REFERENCES = 1 << 20
 _SCRIPT_FACTOR = 4
@@ -42,6 +46,8 @@ class Material:
     """(first ordinal, count) of the references in the base."""
     references: tuple[bytes, ...] = ()
     """Those documents."""
+    picking: bool = False
+    """Whether only some columns of the older selves are to be repeated."""
     level: int = 17
 
     @property
@@ -61,98 +67,66 @@ class Head:
 
 def encode(material: Material) -> bytes:
     """Print a segment, decoded once to be certain of it."""
-    dictionary = Dictionary.of((*material.references, *material.olds)) if material.documents else Dictionary()
-    data = _encode(material, dictionary)
-    head = parse_head(data, material.expected)
-    if head.steps != material.steps or head.ranges != material.ranges:
-        raise KitError("a segment of a delta does not read back")
     if not material.documents:
-        return data
+        return _checked_head(material, _head(material))
+    dictionary = Dictionary(material.references, material.olds, picking=material.picking)
+    places = choose(material.olds, _changed(material)) if material.picking else ()
+    data = _encode(material, dictionary, _PICKED if material.picking else _ALL, places)
+    head = parse_head(_checked_head(material, data), material.expected)
     try:
-        met = tuple(_decode(head, material.olds, dictionary, most=sum(map(len, material.documents))))
+        most = sum(map(len, material.documents))
+        met = tuple(_decode(head, material.olds, lambda _: dictionary, most=most))
     except KitError:
         met = ()
     if met != material.documents:
         # An inside that is well-formed enough to be walked, but not to be made again: all of it goes whole.
-        return _encode(material, None)
+        return _encode(material, Dictionary((), (), picking=True), _NONE, ())
     return data
 
 
-def _encode(material: Material, dictionary: Dictionary | None) -> bytes:
-    """Print a segment; without a dictionary, no document is taken apart."""
+def _checked_head(material: Material, data: bytes) -> bytes:
+    head = parse_head(data, material.expected)
+    if head.steps != material.steps or head.ranges != material.ranges:
+        raise KitError("a segment of a delta does not read back")
+    return data
+
+
+def _changed(material: Material) -> list[bytes]:
+    """Give the documents that are changed, in order."""
+    documents = iter(material.documents)
+    return [
+        document
+        for source, _, count in material.steps
+        if source is not Source.COPY
+        for document in islice(documents, count)
+        if source is Source.CHANGE
+    ]
+
+
+def _head(material: Material) -> bytes:
     parts = [print_steps(material.steps, material.expected), unsigned(len(material.ranges))]
     at = material.expected
     for first, count in material.ranges:
         parts += signed(first - at), unsigned(count)
         at = first + count
-    if not material.documents:
-        return b"".join(parts)
-    said = _said(material, walk=dictionary is not None)
-    used = dictionary or Dictionary()
-    parts += (
-        bytes((dictionary is not None,)),
-        pack(said.meta, used.script, level=material.level),
-        pack(joined(said.node.table), used.columns, level=material.level),
-    )
     return b"".join(parts)
 
 
-def edited_size(old: bytes, document: bytes) -> int:
-    """Tell how many bytes of script and values it takes to edit one document into another, before packing."""
-    said = _Said()
-    try:
-        said.add(document, old)
-    except BsonError:
-        return len(document)
-    return len(said.script) + sum(map(len, said.node.table.values()))
+def _encode(material: Material, dictionary: Dictionary, form: int, places: tuple[Place, ...]) -> bytes:
+    """Print a segment that has documents; in the form ``_NONE`` none of them is taken apart."""
+    said = _said(material, walk=form != _NONE)
+    named = print_places(places) if form == _PICKED else b""
+    return b"".join(
+        (
+            _head(material),
+            bytes((form,)),
+            pack(said.head + named + bytes(said.script), dictionary.script, level=material.level),
+            pack(joined(said.node.table), dictionary.columns(places), level=material.level),
+        )
+    )
 
 
-@dataclass(slots=True)
-class _Said:
-    """Scripts and columns being gathered."""
-
-    script: bytearray = field(default_factory=bytearray)
-    node: Node = field(default_factory=root)
-
-    @property
-    def meta(self) -> bytes:
-        head = headers(self.node.table)
-        return unsigned(len(head)) + head + bytes(self.script)
-
-    def add(self, document: bytes, old: bytes | None) -> None:
-        """Say a document by edits of the old one, or by itself.
-
-        Raises:
-            BsonError: It cannot be walked; everything gathered is void.
-        """
-        if old is not None:
-            self.script.append(_EDITED)
-            edit(old, document, self.script, self.node)
-        else:
-            self.script.append(_SHREDDED)
-            shred(document, self.script, self.node)
-
-    def add_whole(self, document: bytes) -> None:
-        self.script.append(_WHOLE)
-        column = self.node.column(RAW)
-        column += unsigned(len(document))
-        column += document
-
-    def add_carefully(self, document: bytes, old: bytes | None) -> bool:
-        """Do as :meth:`add`; nothing, and False, where the document cannot be walked."""
-        place = len(self.script)
-        marks = {key: len(column) for key, column in self.node.table.items()}
-        try:
-            self.add(document, old)
-        except BsonError:
-            for key, column in self.node.table.items():
-                del column[marks.get(key, 0) :]
-            del self.script[place:]
-            return False
-        return True
-
-
-def _said(material: Material, *, walk: bool) -> _Said:
+def _said(material: Material, *, walk: bool) -> Gathered:
     olds = iter(material.olds)
     documents = iter(material.documents)
     pairs = [
@@ -161,40 +135,19 @@ def _said(material: Material, *, walk: bool) -> _Said:
         if source is not Source.COPY
         for _ in range(count)
     ]
-    said = _Said()
+    said = Gathered()
     if walk:
         try:
             for document, old in pairs:
                 said.add(document, old)
         except BsonError:
-            said = _Said()  # once more, with the means to undo a document
+            said = Gathered()  # once more, with the means to undo a document
         else:
             return said
     for document, old in pairs:
         if not (walk and said.add_carefully(document, old)):
             said.add_whole(document)
     return said
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Dictionary:
-    """What packed streams may repeat of the base."""
-
-    script: bytes = b""
-    columns: bytes = b""
-
-    @classmethod
-    def of(cls, documents: Sequence[bytes]) -> Dictionary:
-        """Take documents of the base apart; those that cannot be walked give nothing."""
-        said = _Said()
-        try:
-            for document in documents:
-                said.add(document, None)
-        except BsonError:
-            said = _Said()
-            for document in documents:
-                said.add_carefully(document, None)
-        return cls(script=bytes(said.script[-_SCRIPT_DICTIONARY:]), columns=joined(said.node.table))
 
 
 def parse_head(data: bytes, expected: int) -> Head:
@@ -230,21 +183,26 @@ def decode(head: Head, olds: Sequence[bytes], references: Sequence[bytes], *, mo
     Raises:
         ArchiveError: The segment is malformed or does not fit this base.
     """
-    needed = any(source is not Source.COPY for source, _, _ in head.steps)
-    return _decode(head, olds, Dictionary.of((*references, *olds)) if needed else Dictionary(), most=most)
+    return _decode(head, olds, lambda form: Dictionary(references, olds, picking=form == _PICKED), most=most)
 
 
-def _decode(head: Head, olds: Sequence[bytes], dictionary: Dictionary, *, most: int) -> Iterator[bytes]:
+def _decode(
+    head: Head, olds: Sequence[bytes], dictionary_of: Callable[[int], Dictionary], *, most: int
+) -> Iterator[bytes]:
     wanted = [source for source, _, count in head.steps if source is not Source.COPY for _ in range(count)]
     reader = Reader(head.rest, "a segment")
     if not wanted:
         reader.finish()
         return
-    used = dictionary if reader.take(1)[0] else Dictionary()
-    meta = Reader(unpack(reader, used.script, most=_SCRIPT_FACTOR * most + 65536), "a script")
-    data = unpack(reader, used.columns, most=2 * most + 65536)
-    reader.finish()
+    form = reader.take(1)[0]
+    if form > _PICKED:
+        raise reader.fault(f"has the unknown form {form}")
+    dictionary = dictionary_of(form) if form != _NONE else Dictionary((), (), picking=False)
+    meta = Reader(unpack(reader, dictionary.script, most=_SCRIPT_FACTOR * most + 65536), "a script")
     header = Reader(meta.take(meta.unsigned()), "column headers")
+    places = parse_places(meta) if form == _PICKED else ()
+    data = unpack(reader, dictionary.columns(places), most=2 * most + 65536)
+    reader.finish()
     table = taking(header, data)
     header.finish()
     script, node = Script(meta.rest()), TakingNode(b"", table)
@@ -262,10 +220,10 @@ def _decode(head: Head, olds: Sequence[bytes], dictionary: Dictionary, *, most: 
 
 def _restore(script: Script, node: TakingNode, old: bytes | None) -> bytes:
     form = script.byte()
-    if form == _EDITED and old is not None:
+    if form == EDITED and old is not None:
         return applied(old, script, node)
-    if form == _SHREDDED:
+    if form == SHREDDED:
         return restored(script, node)
-    if form == _WHOLE:
+    if form == WHOLE:
         return node.take(RAW)
     raise ArchiveError(f"a document of a segment has the unknown form {form}")

@@ -1,9 +1,7 @@
-"""The documents of one member on disk, to be read by ordinal, and which of two members' documents belong together.
+"""The documents of one member on disk, to be read by ordinal.
 
-A target's documents may stand in any order, so the base's must be readable in any. Laws: memory does not grow with the
-number of documents beyond eight bytes each for the matching; the k-th document of an ``_id`` is matched with the k-th
-of the same ``_id`` on the other side, whatever stands between; documents without an ``_id`` are matched by all their
-bytes.
+A target's documents may stand in any order, so the base's must be readable in any, and by workers: they open the files
+by name. Law: what is put is what is read; memory does not grow with the number of documents.
 """
 
 from __future__ import annotations
@@ -12,88 +10,94 @@ import hashlib
 import struct
 from array import array
 from bisect import bisect_right
-from collections import deque
 from collections.abc import Iterable, Iterator
+from itertools import pairwise
 from operator import sub
 from pathlib import Path
+from types import TracebackType
+from typing import Self
 
-from kit.archive.scratch import ScratchFile
+from kit.archive.scratch import ScratchFile, StoredFile
 from kit.documents import Run, elements
 from kit.errors import BsonError
 
-_OFFSET = struct.Struct("<Q")
-_KEY_BYTES = 8
+_OFFSETS = struct.Struct("<QQ")
+_OFFSET_BYTES = 8
+KEY_BYTES = 8
+_TEXT_ID = b"\x02_id\0"
 _BATCH = 1 << 16
 _BATCH_DOCUMENTS = 1 << 12
-PART_DOCUMENTS = 400_000
-"""Documents whose keys are held at a time: some 70 MB of Python's own."""
 
 
-class DocumentStore:
-    """Documents that came as runs, in files of ``folder``."""
+class StoredDocuments:
+    """Documents that a store wrote, being read. A context manager that closes its files."""
 
-    def __init__(self, folder: Path, name: str) -> None:
-        """Make the files.
+    def __init__(self, place: Path) -> None:
+        """Open what a store keeps at ``place``.
 
         Raises:
-            OutputError: They cannot be made.
+            OutputError: The files are gone.
         """
-        self._data = ScratchFile(folder / f"{name}.documents")
-        self._ends = ScratchFile(folder / f"{name}.ends")
-        self._keys = ScratchFile(folder / f"{name}.keys")
-        self.count = 0
-        self.largest = 0
-        """Bytes of the largest document."""
+        self._use(StoredFile(_data(place)), StoredFile(_ends(place)))
+        self.count = self._ends.size // _OFFSET_BYTES
+
+    def _use(self, data: StoredFile, ends: StoredFile) -> None:
+        self._data, self._ends = data, ends
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
 
     @property
     def size(self) -> int:
         """Bytes of all documents."""
         return self._data.size
 
-    def put(self, runs: Iterable[Run], *, keyed: bool = True) -> None:
-        """Store documents behind those that are there; ``keyed`` where they are to be matched.
-
-        Raises:
-            OutputError: The disk is full or failed.
-        """
-        for run in runs:
-            base = self._data.size
-            self._data.append(run.data)
-            self._ends.append(array("Q", [base + end for end in run.ends]).tobytes())
-            if keyed:
-                self._keys.append(b"".join(map(_key, run)))
-            self.count += len(run)
-            self.largest = max(self.largest, *map(sub, run.ends, (0, *run.ends)))
-        for file in (self._data, self._ends, self._keys):
-            file.flush()
-
     def read(self, first: int, count: int) -> bytes:
         """Read documents that follow each other, joined; fewer at the end."""
         start, end = self.span(first, count)
+        return self._data.read(start, end - start)
+
+    def read_span(self, start: int, end: int) -> bytes:
+        """Read what stands from ``start`` to ``end``, within all documents joined."""
         return self._data.read(start, end - start)
 
     def span(self, first: int, count: int) -> tuple[int, int]:
         """Give where documents that follow each other begin and end, within all of them joined."""
         if first >= self.count or count <= 0:
             return self._data.size, self._data.size
+        if count == 1 and first:
+            start, end = _OFFSETS.unpack(self._ends.read((first - 1) * _OFFSET_BYTES, _OFFSETS.size))
+            return start, end
         last = min(first + count, self.count) - 1
-        start = 0 if first == 0 else self._end(first - 1)
-        return start, self._end(last)
+        return (0 if first == 0 else self._end(first - 1)), self._end(last)
+
+    def bounds(self, first: int, count: int) -> array[int]:
+        """Give where the documents from ``first`` begin, and where the last of them ends: one number more than those.
+
+        Fewer documents at the end; no number at all, where there is none.
+        """
+        last = min(first + count, self.count)
+        if first >= last:
+            return array("Q")
+        before = max(first - 1, 0)
+        bounds = array("Q", self._ends.read(before * _OFFSET_BYTES, (last - before) * _OFFSET_BYTES))
+        if not first:
+            bounds.insert(0, 0)
+        return bounds
 
     def documents(self, first: int, count: int) -> list[bytes]:
         """Read documents that follow each other, one by one."""
-        last = min(first + count, self.count)
-        if first >= last:
+        bounds = self.bounds(first, count)
+        if not bounds:
             return []
-        start, _ = self.span(first, 1)
-        ends = array("Q", self._ends.read(first * _OFFSET.size, (last - first) * _OFFSET.size))
-        data = self._data.read(start, ends[-1] - start)
-        found = []
-        at = 0
-        for end in ends:
-            found.append(data[at : end - start])
-            at = end - start
-        return found
+        start = bounds[0]
+        data = self._data.read(start, bounds[-1] - start)
+        return [data[at - start : end - start] for at, end in pairwise(bounds)]
 
     def chunks(self, first: int, count: int, size: int) -> Iterator[bytes]:
         """Read documents that follow each other, joined, in pieces of at most ``size`` bytes."""
@@ -101,81 +105,98 @@ class DocumentStore:
         for at in range(start, end, size):
             yield self._data.read(at, min(size, end - at))
 
-    def batches(self, size: int) -> Iterator[tuple[int, list[bytes]]]:
-        """Read all documents, in batches of about ``size`` bytes, each with the ordinal of its first."""
-        first = start = 0
+    def ranges(self, size: int) -> Iterator[tuple[int, array[int]]]:
+        """Go through all documents, about ``size`` bytes at a time; gives the first ordinal, and bounds."""
+        first = 0
         while first < self.count:
-            ends = array("Q", self._ends.read(first * _OFFSET.size, _BATCH_DOCUMENTS * _OFFSET.size))
-            count = max(1, bisect_right(ends, start + size))
-            yield first, self.documents(first, count)
-            start = ends[count - 1]
+            bounds = self.bounds(first, _BATCH_DOCUMENTS)
+            count = max(1, bisect_right(bounds, bounds[0] + size) - 1)
+            yield first, bounds[: count + 1]
             first += count
 
-    def key_batches(self) -> Iterator[tuple[int, array[int]]]:
-        """Give the keys, in batches with the ordinal of each batch's first."""
-        for first in range(0, self.count, _BATCH):
-            yield first, array("Q", self._keys.read(first * _KEY_BYTES, _BATCH * _KEY_BYTES))
+    def batches(self, size: int) -> Iterator[tuple[int, list[bytes]]]:
+        """Read all documents, in batches of about ``size`` bytes, each with the ordinal of its first."""
+        for first, bounds in self.ranges(size):
+            yield first, self.documents(first, len(bounds) - 1)
 
     def close(self) -> None:
         """Close the files; further calls do nothing."""
-        for file in (self._data, self._ends, self._keys):
-            file.close()
+        self._data.close()
+        self._ends.close()
 
     def _end(self, ordinal: int) -> int:
-        return int(_OFFSET.unpack(self._ends.read(ordinal * _OFFSET.size, _OFFSET.size))[0])
+        return int.from_bytes(self._ends.read(ordinal * _OFFSET_BYTES, _OFFSET_BYTES), "little")
 
 
-def matched(base: DocumentStore, target: DocumentStore) -> array[int]:
-    """Give for each document of ``target`` the ordinal of its older self in ``base``, or -1.
+class DocumentStore(StoredDocuments):
+    """Documents that come as runs, in files of a folder."""
 
-    Keys are digests of eight bytes: two that collide match documents that have nothing in common, which costs bytes,
-    and is no error.
-    """
-    found = array("q", [-1]) * target.count
-    parts = max(1, -(-base.count // PART_DOCUMENTS))
-    for part in range(parts):
-        # One part of the keys at a time: every document of an ``_id`` is in the same part.
-        places: dict[int, int | deque[int]] = {}
-        for first, keys in base.key_batches():
-            for ordinal, key in enumerate(keys, first):
-                if key % parts == part:
-                    _add(places, key, ordinal)
-        for first, keys in target.key_batches():
-            for ordinal, key in enumerate(keys, first):
-                if key % parts == part and (place := places.get(key)) is not None:
-                    if isinstance(place, int):
-                        found[ordinal] = place
-                        del places[key]
-                    else:
-                        found[ordinal] = place.popleft()
-                        if not place:
-                            del places[key]
-    return found
+    def __init__(self, folder: Path, name: str) -> None:
+        """Make the files.
+
+        Raises:
+            OutputError: They cannot be made.
+        """
+        self.place = folder / name
+        """What :class:`StoredDocuments` are opened by, once all is put."""
+        self._into = ScratchFile(_data(self.place)), ScratchFile(_ends(self.place))
+        self._keys = ScratchFile(self.place.with_name(f"{name}.keys"))
+        self._use(*self._into)
+        self.count = 0
+        self.largest = 0
+        """Bytes of the largest document."""
+
+    def put(self, runs: Iterable[Run], *, keyed: bool = True) -> None:
+        """Store documents behind those that are there; ``keyed`` where they are to be matched.
+
+        Raises:
+            OutputError: The disk is full or failed.
+        """
+        data, ends = self._into
+        for run in runs:
+            base = data.size
+            data.append(run.data)
+            ends.append(array("Q", [base + end for end in run.ends]).tobytes())
+            if keyed:
+                self._keys.append(b"".join(map(_key, run)))
+            self.count += len(run)
+            self.largest = max(self.largest, *map(sub, run.ends, (0, *run.ends)))
+        for file in (data, ends, self._keys):
+            file.flush()
+
+    def keys(self, first: int) -> array[int]:
+        """Give keys from the document ``first`` on, as many as are worth holding; none at the end."""
+        return array("Q", self._keys.read(first * KEY_BYTES, _BATCH * KEY_BYTES))
+
+    def close(self) -> None:
+        """Close the files; further calls do nothing."""
+        super().close()
+        self._keys.close()
 
 
-def _add(places: dict[int, int | deque[int]], key: int, ordinal: int) -> None:
-    met = places.get(key)
-    if met is None:
-        places[key] = ordinal
-    elif isinstance(met, int):
-        places[key] = deque((met, ordinal))
-    else:
-        met.append(ordinal)
+def _data(place: Path) -> Path:
+    return place.with_name(f"{place.name}.documents")
+
+
+def _ends(place: Path) -> Path:
+    return place.with_name(f"{place.name}.ends")
 
 
 def _key(document: bytes) -> bytes:
-    """Digest the typed ``_id``, or all of a document that has none or cannot be walked up to it."""
-    if document[5:9] == b"_id\0":
-        try:
-            element = next(elements(document))
-            return hashlib.blake2b(document[4 : element.end], digest_size=_KEY_BYTES).digest()
-        except BsonError:
-            return hashlib.blake2b(document, digest_size=_KEY_BYTES).digest()
+    """Digest the typed ``_id``, or all of a document that has none or cannot be walked up to it.
+
+    Two keys that collide match documents that have nothing in common, which costs bytes, and is no error.
+    """
+    if document[4:9] == _TEXT_ID:
+        # Nearly every _id: a text, and the first element.
+        end = 13 + int.from_bytes(document[9:13], "little", signed=True)
+        if 13 < end < len(document):
+            return hashlib.blake2b(document[4:end], digest_size=KEY_BYTES).digest()
     try:
         for element in elements(document):
             if element.name == b"_id":
                 value = document[element.start : element.end]
-                return hashlib.blake2b(value, digest_size=_KEY_BYTES).digest()
+                return hashlib.blake2b(value, digest_size=KEY_BYTES).digest()
     except BsonError:
         pass
-    return hashlib.blake2b(document, digest_size=_KEY_BYTES).digest()
+    return hashlib.blake2b(document, digest_size=KEY_BYTES).digest()

@@ -8,12 +8,11 @@ right.
 
 from __future__ import annotations
 
-from array import array
 from collections import Counter, deque
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from kit.engine.document_store import DocumentStore
+from kit.engine.matching import Matching
 
 MOST_FEATURES = 100_000
 _KEPT = 4
@@ -35,10 +34,10 @@ class _Places:
 class Likeness:
     """See the module docstring."""
 
-    def __init__(self, base: DocumentStore, target: DocumentStore, matches: array[int]) -> None:
+    def __init__(self, base: DocumentStore, target: DocumentStore, matching: Matching) -> None:
         """Look for what is like the documents of ``target`` that have no older self in ``base``."""
         self._found: dict[bytes, _Places] = {}
-        for document in _unmatched(target, matches):
+        for document in (target.read(place, 1) for place in matching.unmatched()):
             if len(self._found) > MOST_FEATURES:
                 break
             for feature in _features(document):
@@ -74,13 +73,10 @@ _TEXT = b"\0\2"
 """What stands before the name of a string, nearly always: the NUL that ends the value before, and the type."""
 
 
-def _unmatched(target: DocumentStore, matches: array[int]) -> Iterator[bytes]:
-    if -1 not in matches:
-        return
-    for first, documents in target.batches(_READ_BYTES):
-        for ordinal, document in enumerate(documents, first):
-            if matches[ordinal] < 0:
-                yield document
+def is_much_alike(old: bytes, document: bytes) -> bool:
+    """Whether half of a document stands in another one too, as far as a glance tells: 15 µs for 4.6 kB."""
+    known = set(old.split(b"\0"))
+    return 2 * sum(len(piece) + 1 for piece in document.split(b"\0") if piece in known) >= len(document)
 
 
 def _features(document: bytes) -> set[bytes]:

@@ -23,10 +23,10 @@ from kit.delta import prefix
 from kit.delta.layout import Header, print_lengths
 from kit.delta.model import Method
 from kit.delta.pieces import END as NO_MORE, piece
-from kit.delta.segment import encode
 from kit.documents import runs
-from kit.engine.differing import LARGEST_DOCUMENT, differences
-from kit.engine.document_store import DocumentStore, matched
+from kit.engine.differing import LARGEST_DOCUMENT, differences, segment
+from kit.engine.document_store import DocumentStore
+from kit.engine.matching import matched
 from kit.engine.pipeline import Pipeline
 from kit.engine.survey import Survey, hashing
 from kit.errors import DigestError, KitError
@@ -285,10 +285,8 @@ class Saying:
         payload = ScratchFile(self._folder / "payload")
         payload.append(piece(print_lengths(framing.lengths if framing is not None else ())))
         with Pipeline(self._kit.executor, budget=self._kit.budget) as pipeline:
-            for material in differences(base, target, matched(base, target)):
-                pipeline.submit(
-                    encode, material, cost=material.size, then=lambda segment: payload.append(piece(segment))
-                )
+            for plan in differences(base, target, matched(base, target)):
+                pipeline.submit(segment, plan, cost=plan.size, then=lambda made: payload.append(piece(made)))
         payload.append(NO_MORE)
         payload.flush()
         return payload

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,18 +11,21 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings, strategies as st
 
 from kit.delta import prefix
+from kit.delta.gathering import Gathered
 from kit.delta.layout import Header, Layout, parse_layout, print_layout
 from kit.delta.order import Source, Step, parse_steps, print_steps
 from kit.delta.packing import pack, unpack
+from kit.delta.picking import MOST_PATH_BYTES, MOST_PLACES, Picker, parse_places, print_places
 from kit.delta.pieces import END, piece, pieces
 from kit.delta.segment import Material, decode, encode, parse_head
 from kit.delta.varint import Reader, signed, unsigned
 from kit.documents import runs
-from kit.engine.differing import differences, joined
-from kit.engine.document_store import DocumentStore, matched
+from kit.engine.differing import PICKED_FROM_BYTES, differences, joined, segment
+from kit.engine.document_store import DocumentStore
+from kit.engine.matching import matched
 from kit.errors import ArchiveError, KitError
 from kit.values import Limits
-from tests.documents.strategies import DOCUMENTS, SCALARS, VALUES, document
+from tests.documents.strategies import DOCUMENTS, SCALARS, VALUES, document, string
 
 IDS = st.one_of(st.none(), SCALARS)
 WITH_ID = st.builds(
@@ -54,7 +58,7 @@ def delta_of(base: Sequence[bytes], target: Sequence[bytes]) -> bytes:
     """Say ``target`` by ``base``, make it again, and see that it is the same; gives the segments."""
     with tempfile.TemporaryDirectory() as name:
         old, new = stored(Path(name), base, target)
-        segments = [encode(material) for material in differences(old, new, matched(old, new))]
+        segments = [segment(plan) for plan in differences(old, new, matched(old, new))]
         made = b"".join(joined(old, segments, most=sum(map(len, target))))
         for store in (old, new):
             store.close()
@@ -78,6 +82,66 @@ def test_any_document_can_be_edited_into_any_other(old: bytes, new: bytes) -> No
     material = Material(steps=steps, expected=0, documents=(new,), olds=(old,))
     head = parse_head(encode(material), 0)
     assert list(decode(head, [old], [], most=len(new))) == [new]
+
+
+@ON_DISK
+@given(st.lists(DOCUMENTS, max_size=4), st.data())
+def test_a_column_that_is_picked_is_the_one_that_taking_apart_gives(
+    documents: list[bytes], data: st.DataObject
+) -> None:
+    whole = [one for one in documents if Gathered().add_carefully(one, None)]
+    table = Gathered.of(whole).node.table
+    places = data.draw(st.lists(st.sampled_from(sorted(table)), unique=True)) if table else []
+    picker = Picker(places)
+    for one in whole:
+        picker.add(one)
+    assert picker.table == {place: table[place] for place in places}
+
+
+@ON_DISK
+@given(st.lists(st.tuples(DOCUMENTS, DOCUMENTS), min_size=1, max_size=4), st.lists(DOCUMENTS, max_size=2))
+def test_documents_come_back_where_only_columns_of_their_older_selves_are_repeated(
+    pairs: list[tuple[bytes, bytes]], references: list[bytes]
+) -> None:
+    olds, news = zip(*pairs, strict=True)
+    material = Material(
+        steps=(Step(Source.CHANGE, 0, len(pairs)),),
+        expected=0,
+        documents=news,
+        olds=olds,
+        ranges=((len(pairs), len(references)),),
+        references=tuple(references),
+        picking=True,
+    )
+    head = parse_head(encode(material), 0)
+    assert tuple(decode(head, olds, references, most=sum(map(len, news)))) == news
+
+
+def test_what_is_derived_from_a_few_fields_costs_little_whatever_else_there_is() -> None:
+    def advisory(number: int, *, derived: bool) -> bytes:
+        texts = {name: hashlib.shake_256(f"{name} {number}".encode()).hexdigest(5000) for name in ("url", "about")}
+        fields = [(name, (2, string(text))) for name, text in texts.items()]
+        again = [("links", (3, document([("url", (2, string(texts["url"])))])))] if derived else []
+        return document([("_id", (16, number.to_bytes(4, "little"))), *fields, *again])
+
+    count = 200
+    olds = [advisory(number, derived=False) for number in range(count)]
+    assert sum(map(len, olds)) > PICKED_FROM_BYTES
+    assert len(delta_of(olds, [advisory(number, derived=True) for number in range(count)])) < 500
+
+
+@pytest.mark.parametrize(
+    "places",
+    [
+        pytest.param([(b".b", 2), (b".a", 2)], id="in another order"),
+        pytest.param([(b".a", 2), (b".a", 2)], id="twice"),
+        pytest.param([(b"." * (MOST_PATH_BYTES + 1), 2)], id="of a path that is too long"),
+        pytest.param([(b".%d" % (1000 + number), 2) for number in range(MOST_PLACES + 1)], id="too many"),
+    ],
+)
+def test_columns_to_pick_are_refused(places: list[tuple[bytes, int]]) -> None:
+    with pytest.raises(ArchiveError):
+        parse_places(Reader(print_places(places), "x"))
 
 
 @ON_DISK
@@ -109,7 +173,7 @@ def test_documents_of_one_id_are_matched_first_with_first(copies: int, tmp_path:
     documents = [document([("_id", (10, b"")), ("n", (16, n.to_bytes(4, "little")))]) for n in range(copies)]
     other = [document([("_id", (16, bytes(4)))])]
     old, new = stored(tmp_path, documents, other + documents + documents[:1])
-    assert list(matched(old, new)) == [-1, *range(copies), -1]
+    assert list(matched(old, new).of(0, new.count)) == [-1, *range(copies), -1]
 
 
 @given(st.integers(min_value=-(2**61), max_value=2**61), NUMBERS)
@@ -181,7 +245,7 @@ def test_a_segment_that_was_altered_ends_in_an_error_or_in_documents(
     base, target = two
     with tempfile.TemporaryDirectory() as name:
         old, new = stored(Path(name), base, target)
-        segments = [encode(material) for material in differences(old, new, matched(old, new))]
+        segments = [segment(plan) for plan in differences(old, new, matched(old, new))]
         if segments and segments[0]:
             at = data.draw(st.integers(min_value=0, max_value=len(segments[0]) - 1))
             byte = data.draw(st.integers(min_value=0, max_value=255))

@@ -27,16 +27,18 @@ _HINT = "continue it with --resume, or give it up with --abandon; the kit itself
 class Job:
     """A locked job folder. A context manager: leaving it gives up the lock and, unless ``keep`` is set, the folder."""
 
-    def __init__(self, target: Path, *, resume: bool = False) -> None:
+    def __init__(self, target: Path, *, resume: bool = False, kind: str = "job") -> None:
         """Name the job folder of ``target`` (the output, or the kit itself when it is patched in place).
+
+        ``kind`` is the last part of its name, and says what works there.
 
         Raises:
             UsageError: The target is ``.`` or ``..``, beside which nothing can be put.
         """
         self.target = target
-        self.folder = place_beside(target, ".kit-job")
+        self.folder = place_beside(target, f".kit-{kind}")
         self.keep = False
-        self._done = place_beside(target, ".kit-done")
+        self._done = place_beside(target, ".kit-done" if kind == "job" else f".kit-{kind}-done")
         self._resume = resume
         self._lock: int | None = None
         self._journal: JournalFile | None = None
@@ -84,15 +86,15 @@ class Job:
         """Say what is in the way of a new job: somebody works there, or died there; None where the place is free."""
         return self._taken() if self.exists else None
 
-    def clear(self) -> None:
-        """Remove what a process that died made for itself alone; journal and spool stay.
+    def clear(self, *, keep: frozenset[str] = _KEPT) -> None:
+        """Remove what a process that died made for itself alone; journal and spool stay, if nothing else is said.
 
         Raises:
             OutputError: The file system refuses.
         """
         with writing(self.folder):
             for item in sorted(self.folder.iterdir()):
-                if item.name not in _KEPT:
+                if item.name not in keep:
                     if item.is_dir() and not item.is_symlink():
                         remove_tree(item)
                     else:

@@ -16,6 +16,7 @@ from kit.encryption import (
     SHIPPED,
     Credentials,
     FieldMap,
+    KeySet,
     Profile,
     RandomIv,
     SyntheticIv,
@@ -211,11 +212,26 @@ def field_expectation(what: dict[str, Any], tenants: tuple[str, ...]) -> FieldEx
     return FieldExpectation(
         field_map=field_map(name),
         profile=Profile[what["profile"].upper()],
-        keys=unlock(load(keyring).keyring, known, where=str(keyring)).key_set() if keyring is not None else None,
+        keys=_unlocked(keyring, known),
         tenants=frozenset(tenants) or None,
         canaries=tuple(canary.encode() for canary in canaries),
         canaries_everywhere=what["canary_everywhere"],
     )
+
+
+def keys_given(what: dict[str, Any]) -> KeySet | None:
+    """Take the options of :func:`credential_options`, and open the keyring; None where none is named.
+
+    Raises:
+        KeyUnusableError: The keyring is exposed or does not open.
+        UnreadableError: A file is not there.
+    """
+    keyring: Path | None = what.pop("keyring")
+    return _unlocked(keyring, credentials(what, keyring))
+
+
+def _unlocked(keyring: Path | None, known: Credentials) -> KeySet | None:
+    return unlock(load(keyring).keyring, known, where=str(keyring)).key_set() if keyring is not None else None
 
 
 def taken(what: dict[str, Any]) -> EncryptOptions:

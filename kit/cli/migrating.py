@@ -80,7 +80,7 @@ def asked(what: dict[str, Any], encryption: EncryptOptions, note: str | None, *,
     validation = frozenset(Validation(word) for word in what.pop("validations"))
     if name is not None:
         _refuse_others()
-        found = _named(name).narrowed(tenants)
+        found = named_migration(name).narrowed(tenants)
         found = replace(found, validation=found.validation | validation)
     else:
         backfill = RawLinkset(tenants=tenants, stop_on_divergence=stopping)
@@ -95,7 +95,13 @@ def asked(what: dict[str, Any], encryption: EncryptOptions, note: str | None, *,
     return found.with_note(note)
 
 
-def _named(name: str) -> Migration:
+def named_migration(name: str) -> Migration:
+    """Give a migration that comes with kit by its name, else that of a file.
+
+    Raises:
+        UnreadableError: There is no such file.
+        ContentError: It is refused.
+    """
     if name in BUILT_IN:
         return built_in(name, random=os.urandom)
     try:

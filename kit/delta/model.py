@@ -8,24 +8,23 @@ every payload is named once, with digest and size; every member of the target is
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 
-from kit.errors import ArchiveError, ContentError, KitError
+from kit.delta.fields import MANIFEST_NAME, Fields, exact_digest
+from kit.delta.recipe import Recipe
+from kit.errors import ArchiveError, ContentError
 from kit.values import Limits, MemberPath, Sha256, Timestamp
 from kit.values.strict_json import canonical, parse as parse_json
 
 FORMAT = "kit-delta"
 VERSION = "1"
 DELTA_TYPE = "application/vnd.offline-kit.delta+jws"
-MANIFEST = MemberPath("delta-manifest.json")
-SIGNATURE = MemberPath("delta-manifest.json.jws")
+MANIFEST = MemberPath(MANIFEST_NAME)
+SIGNATURE = MemberPath(f"{MANIFEST_NAME}.jws")
 LAYOUT = MemberPath("layout")
 ARCHIVE_SIGNATURE = MemberPath("target.sig")
-_LARGEST = 2**53 - 1
-
-_V = TypeVar("_V")
 
 
 class Method(enum.StrEnum):
@@ -103,23 +102,6 @@ class End:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Recipe:
-    """The transform that makes the members of method ``recipe``."""
-
-    transform: str
-    version: str
-    parameters_sha256: Sha256
-
-    def to_json(self) -> dict[str, Any]:
-        """Print for ``strict_json.canonical``."""
-        return {
-            "transform": self.transform,
-            "version": self.version,
-            "parametersSha256": str(self.parameters_sha256),
-        }
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class TargetArchive:
     """What held the target, and whether its very bytes come back."""
 
@@ -194,7 +176,7 @@ class DeltaManifest:
         """
         where = str(MANIFEST)
         try:
-            fields = _Fields(parse_json(data, limits=limits, where=where), "manifest")
+            fields = Fields(parse_json(data, limits=limits, where=where), "manifest")
         except ContentError as error:
             raise ArchiveError(error.what, where=error.where or where) from error
         fields.exactly(
@@ -205,21 +187,21 @@ class DeltaManifest:
             raise fields.fault(
                 f"is {fields['format']!r} {fields['schemaVersion']!r}; this program reads 1 of kit-delta"
             )
-        target = _Fields(fields["target"], "target")
+        target = Fields(fields["target"], "target")
         target.exactly("generation", "manifestSha256", "archive")
-        tool = _Fields(fields["tool"], "tool")
+        tool = Fields(fields["tool"], "tool")
         tool.exactly("name", "version")
         made = cls(
             bundle_id=fields.text("bundleId") if fields["bundleId"] is not None else None,
-            base=_end(_Fields(fields["base"], "base", "generation", "manifestSha256")),
+            base=_end(Fields(fields["base"], "base", "generation", "manifestSha256")),
             target=_end(target),
-            archive=_archive(_Fields(target["archive"], "target.archive")),
+            archive=_archive(Fields(target["archive"], "target.archive")),
             layout=_payload(fields["layout"], "layout"),
             members=tuple(_entry(item, f"members[{n}]") for n, item in enumerate(fields.items("members"))),
             created_at=fields.parsed("createdAt", Timestamp.parse),
             tool_name=tool.text("name"),
             tool_version=tool.text("version"),
-            recipe=_recipe(_Fields(fields["recipe"], "recipe")) if "recipe" in fields else None,
+            recipe=Recipe.parse(fields["recipe"]) if "recipe" in fields else None,
         )
         if (made.recipe is not None) != any(entry.method is Method.RECIPE for entry in made.members):
             raise fields.fault("names a recipe and no member made by it, or the other way round")
@@ -236,32 +218,23 @@ def _check_names(what: str, paths: Iterable[MemberPath]) -> None:
         seen.add(path.collision_key)
 
 
-def _end(fields: _Fields) -> End:
-    return End(generation=fields.count("generation"), manifest_sha256=fields.parsed("manifestSha256", _digest))
+def _end(fields: Fields) -> End:
+    return End(generation=fields.count("generation"), manifest_sha256=fields.parsed("manifestSha256", exact_digest))
 
 
-def _recipe(fields: _Fields) -> Recipe:
-    fields.exactly("transform", "version", "parametersSha256")
-    return Recipe(
-        transform=fields.text("transform"),
-        version=fields.text("version"),
-        parameters_sha256=fields.parsed("parametersSha256", _digest),
-    )
-
-
-def _archive(fields: _Fields) -> TargetArchive:
+def _archive(fields: Fields) -> TargetArchive:
     fields.exactly("container", "sha256", optional=("signature",))
     if fields["container"] not in {"folder", "tar", "tar.gz", "tar.zst"}:
         raise fields.fault("has an unknown container")
     return TargetArchive(
         container=fields["container"],
-        sha256=fields.parsed("sha256", _digest) if fields["sha256"] is not None else None,
+        sha256=fields.parsed("sha256", exact_digest) if fields["sha256"] is not None else None,
         signature=_payload(fields["signature"], "target.archive.signature") if "signature" in fields else None,
     )
 
 
 def _entry(value: object, place: str) -> Entry:
-    fields = _Fields(value, place)
+    fields = Fields(value, place)
     try:
         method = Method(fields.text("method"))
     except ValueError:
@@ -272,7 +245,7 @@ def _entry(value: object, place: str) -> Entry:
     fields.exactly(*names)
     return Entry(
         path=fields.parsed("path", MemberPath.parse),
-        sha256=fields.parsed("sha256", _digest),
+        sha256=fields.parsed("sha256", exact_digest),
         size=fields.count("size"),
         method=method,
         source=fields.parsed("source", MemberPath.parse) if "source" in fields else None,
@@ -281,67 +254,9 @@ def _entry(value: object, place: str) -> Entry:
 
 
 def _payload(value: object, place: str) -> Payload:
-    fields = _Fields(value, place, "path", "sha256", "size")
+    fields = Fields(value, place, "path", "sha256", "size")
     return Payload(
         path=fields.parsed("path", MemberPath.parse),
-        sha256=fields.parsed("sha256", _digest),
+        sha256=fields.parsed("sha256", exact_digest),
         size=fields.count("size"),
     )
-
-
-def _digest(text: str) -> Sha256:
-    digest = Sha256.parse(text)
-    if digest.hex != text:
-        raise ContentError(f"{text!r} is not 64 lower-case hex digits")
-    return digest
-
-
-class _Fields:
-    """One JSON object, read strictly."""
-
-    def __init__(self, value: object, place: str, *names: str) -> None:
-        self._place = place
-        if not isinstance(value, dict):
-            raise self.fault("is not an object")
-        self._members: dict[str, Any] = value
-        if names:
-            self.exactly(*names)
-
-    def __contains__(self, name: str) -> bool:
-        return name in self._members
-
-    def __getitem__(self, name: str) -> Any:
-        return self._members[name]
-
-    def exactly(self, *names: str, optional: tuple[str, ...] = ()) -> None:
-        missing = sorted(set(names) - set(self._members))
-        unknown = sorted(set(self._members) - set(names) - set(optional))
-        if missing or unknown:
-            raise self.fault(f"is missing {missing}, and has {unknown}, which are not understood")
-
-    def text(self, name: str) -> str:
-        value = self._members.get(name)
-        if not isinstance(value, str) or not value:
-            raise self.fault(f"has no text as its {name}")
-        return value
-
-    def count(self, name: str) -> int:
-        value = self._members.get(name)
-        if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= _LARGEST:
-            raise self.fault(f"has no count as its {name}")
-        return value
-
-    def items(self, name: str) -> list[Any]:
-        value = self._members.get(name)
-        if not isinstance(value, list):
-            raise self.fault(f"has no list as its {name}")
-        return value
-
-    def parsed(self, name: str, parse: Callable[[str], _V]) -> _V:
-        try:
-            return parse(self.text(name))
-        except KitError as error:
-            raise self.fault(f"{name}: {error.what}") from error
-
-    def fault(self, what: str) -> ArchiveError:
-        return ArchiveError(f"{self._place} {what}", where=str(MANIFEST))

@@ -20,8 +20,7 @@ from kit.delta.model import DeltaManifest, Entry, Method, Payload
 from kit.delta.pieces import pieces
 from kit.delta.varint import Reader
 from kit.engine.differing import joined
-from kit.engine.recipes import check, compute
-from kit.engine.saying import BaseStores, Work, header_of, met_again, store_bytes, whole
+from kit.engine.saying import BaseStores, header_of, met_again, store_bytes, whole
 from kit.engine.survey import Survey
 from kit.errors import ArchiveError, DigestError
 from kit.values import Codec, Limits, MemberPath, collection_member
@@ -43,18 +42,6 @@ class Making:
         self._copies: dict[MemberPath, Path] = {}
         self._streamed: frozenset[MemberPath] = frozenset()
         self._taken: set[MemberPath] = set()
-
-    def compute(self, kit: Work, folder: Path) -> None:
-        """Compute what the delta is a recipe for, in files of ``folder``; nothing where it is none.
-
-        Raises:
-            StoppedError: This program would compute something else.
-            KitError: The base is malformed, or the disk is full.
-        """
-        if self._manifest.recipe is not None:
-            wanted = frozenset(entry.path for entry in self._manifest.members if entry.method is Method.RECIPE)
-            _, made = compute(kit, check(self._manifest.recipe), folder, keep=wanted)
-            self._stores.made.update(made)
 
     def check(self) -> None:
         """See that the base has every member that is needed of it.

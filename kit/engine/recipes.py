@@ -1,87 +1,164 @@
-"""Recipes: members of a target that a transform makes of its base, so that a delta need not hold them.
+"""Recipes: members of a target that transforms make of its base, so that a delta need not hold them.
 
-A transform is a function of the base, its version and its parameters. Where the builder has seen that it gives the very
-bytes, the delta only says which transform; the site computes it again, and the digests of the members prove it. Laws: a
-program whose transform has another version or other parameters refuses before it writes; a recipe that the builder has
-not computed and compared is never given.
+A transform is a function of the base, its version, its parameters and, where it encrypts, of data keys. Where the
+builder has seen that a chain of them gives the very bytes, the delta only says which; the site computes it again, and
+the digests of the members prove it. Laws: a program that has not just these transforms, and a site that has not just
+these keys, refuses before it writes; a recipe that the builder has not computed and compared is never given.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace as with_changes
 from pathlib import Path
+from typing import Any
 
 from kit.archive import Frame, Member, Slot
 from kit.archive.journal import Note
 from kit.archive.scratch import ScratchFile
 from kit.archive.spool import Finished
-from kit.delta.model import Recipe
+from kit.delta.recipe import Recipe, RecipeKeys, RecipeStep
+from kit.encryption import FieldMap, KeySource, Needs, Profile
+from kit.engine import stored_keys
 from kit.engine.lookup import LookupWriter
 from kit.engine.pipeline import Pipeline
+from kit.engine.recipe_keys import check_names, check_same, keys_of
 from kit.engine.rewrite import Request, rewrite
 from kit.engine.saying import Work
+from kit.engine.stored_keys import StoredKeys
 from kit.engine.survey import survey
 from kit.engine.work import close_lookups
-from kit.errors import StoppedError
+from kit.errors import ArchiveError, KeyUnusableError, KitError, StoppedError
+from kit.transforms.encrypt_fields import NAME as ENCRYPT_FIELDS, EncryptFields
 from kit.transforms.protocol import Transform
 from kit.transforms.raw_linkset import RawLinkset
+from kit.transforms.raw_linkset.shape import DocumentShape, Place
 from kit.values import Codec, MemberPath, Sha256, Timestamp, strict_json
 
 RAW_LINKSET = "raw-linkset"
+_OTHERWISE = "apply it with the program that built it, or get a delta built with --no-recipe"
 
 
-def recipe_of(names: tuple[str, ...]) -> Recipe | None:
-    """Give the recipe of a step that applied the transforms called ``names``; None where there is none.
-
-    Only what needs nothing but the base is a recipe: ``raw-linkset`` with the parameters it has by default.
-    """
-    return _described(RawLinkset()) if names == (RAW_LINKSET,) else None
+def step_of(transform: Transform) -> RecipeStep:
+    """Describe a transform as a recipe does."""
+    return RecipeStep(name=transform.name, version=str(transform.version), parameters=dict(transform.parameters()))
 
 
-def check(recipe: Recipe) -> Transform:
-    """Give the transform of a recipe.
+def check(recipe: Recipe) -> tuple[Transform, ...]:
+    """Give the transforms of a recipe, still without keys.
 
     Raises:
-        StoppedError: This program has another; says in what.
+        StoppedError: This program has others; says in what.
+        ArchiveError: It encrypts and names no keys, or the other way round.
     """
-    transform = RawLinkset()
-    own = _described(transform)
-    if recipe != own:
-        met = f"{recipe.transform} version {recipe.version} with parameters {recipe.parameters_sha256}"
+    transforms = tuple(map(_transform, recipe.steps))
+    if encrypts(transforms) != (recipe.keys is not None):
+        raise ArchiveError("the recipe of the delta encrypts without naming keys, or the other way round")
+    return transforms
+
+
+def check_keys(recipe: Recipe, keys: KeySource | None) -> None:
+    """See, without a kit, that the site can have what a recipe needs.
+
+    Raises:
+        KeyUnusableError: It cannot.
+    """
+    if recipe.keys is not None:
+        check_names(recipe.keys, keys)
+
+
+def encrypts(transforms: Sequence[Transform]) -> bool:
+    """Whether a chain needs keys."""
+    return any(isinstance(transform, EncryptFields) for transform in transforms)
+
+
+def _transform(step: RecipeStep) -> Transform:
+    """Make the transform of a step; it must describe itself as the step does."""
+    makers = {RAW_LINKSET: _raw_linkset, ENCRYPT_FIELDS: _encrypt_fields}
+    if step.name not in makers:
         raise StoppedError(
-            f"the delta is a recipe for {met}; this program has {own.transform} version {own.version} with parameters"
-            f" {own.parameters_sha256}, which would compute something else",
-            hint="apply it with the program that built it, or get a delta built with --no-recipe",
+            f"the delta is a recipe for {step}; this program makes {' and '.join(sorted(makers))} of a recipe",
+            hint=_OTHERWISE,
         )
-    return transform
+    try:
+        own = makers[step.name](step.parameters)
+    except (KitError, LookupError, TypeError, ValueError, AttributeError) as error:
+        told = f"the delta is a recipe for {step}, whose parameters mean nothing here"
+        raise StoppedError(told, hint=_OTHERWISE) from error
+    met = step_of(own)
+    if (met.version, met.parameters_sha256) != (step.version, step.parameters_sha256):
+        names = sorted(met.parameters.keys() | step.parameters.keys())
+        others = [name for name in names if met.parameters.get(name) != step.parameters.get(name)]
+        told = f" (they differ in {', '.join(others)})" if others else ""
+        raise StoppedError(
+            f"the delta is a recipe for {step}; this program has {met}{told}, which would compute something else",
+            hint=_OTHERWISE,
+        )
+    return own
 
 
-def _described(transform: Transform) -> Recipe:
-    return Recipe(
-        transform=transform.name,
-        version=str(transform.version),
-        parameters_sha256=Sha256.of(strict_json.canonical(dict(transform.parameters()))),
+def _raw_linkset(given: Mapping[str, Any]) -> Transform:
+    cache = given["cache"]
+    places = {name: Place.parse(*text.split(" | ")) for name, text in cache["fields"].items()}
+    return RawLinkset(
+        tenants=_tenants(given),
+        stop_on_divergence=given["onDivergence"] == "stop",
+        cache_collection=cache["collection"],
+        cache_shape=DocumentShape(**places),
     )
 
 
+def _encrypt_fields(given: Mapping[str, Any]) -> Transform:
+    # Random initialisation vectors do not come out again: what asks for them then describes itself as synthetic.
+    return EncryptFields(
+        field_map=FieldMap.parse(strict_json.canonical(given["fieldMap"])),
+        profile=Profile[given["profile"].upper()],
+        partitions=_tenants(given),
+    )
+
+
+def _tenants(given: Mapping[str, Any]) -> frozenset[str] | None:
+    return frozenset(given["tenants"]) if given["tenants"] is not None else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Computed:
+    """What transforms make of a base."""
+
+    digests: Mapping[MemberPath, Sha256]
+    """Of each member that changed."""
+    files: dict[MemberPath, ScratchFile]
+    """The bytes of those to keep; the caller closes them."""
+    keys: RecipeKeys | None
+    """That were sealed with; None where nothing is encrypted."""
+
+
 def compute(
-    kit: Work, transform: Transform, folder: Path, *, keep: frozenset[MemberPath]
-) -> tuple[dict[MemberPath, Sha256], dict[MemberPath, ScratchFile]]:
-    """Let a transform go over a base.
+    kit: Work,
+    transforms: tuple[Transform, ...],
+    folder: Path,
+    *,
+    keep: frozenset[MemberPath] = frozenset(),
+    keys: KeySource | None = None,
+    due: RecipeKeys | None = None,
+) -> Computed:
+    """Let transforms go over a base.
 
     Args:
         kit: The base.
-        transform: What a recipe names.
+        transforms: What a recipe names.
         folder: Where scratch files go.
         keep: Members whose bytes are wanted.
-
-    Returns:
-        The digest of each member that changed, and the bytes of those to keep, in files that the caller closes.
+        keys: Of the site's keyring, where something is encrypted.
+        due: Which of them a recipe says, where there is one.
 
     Raises:
+        KeyUnusableError: A key is missing, locked, or is not the one that is due.
         KitError: A document is malformed, or the disk is full.
     """
     path = folder / "recipe-lookup"
+    stored: StoredKeys | None = None
+    met: RecipeKeys | None = None
     kept = _Kept(folder, keep)
     try:
         with Pipeline(kit.executor, budget=kit.budget) as pipeline, LookupWriter(path) as lookup:
@@ -90,22 +167,47 @@ def compute(
                 pipeline,
                 keep=lambda _: False,
                 count=lambda _: False,
-                transforms=(transform,),
+                transforms=transforms,
                 lookup=lookup,
             )
             lookup.finish()
+        if encrypts(transforms):
+            met = _keys_met(found.needs, keys, due)
+            stored = stored_keys.store(_given(keys), folder / "recipe-keys")
+        chain = tuple(_with_keys(transform, stored) for transform in transforms)
         with Pipeline(kit.executor, budget=kit.budget) as pipeline:
-            request = Request(transforms=(transform,), lookup=path, created_at=Timestamp(0))
+            request = Request(transforms=chain, lookup=path, created_at=Timestamp(0))
             done = rewrite(kit.reader, found, kept, pipeline, request)
     except BaseException:
         kept.release()
         raise
     finally:
         close_lookups()
+        if stored is not None:
+            stored.close()
     for file in kept.files.values():
         file.flush()
     digests = {path: change.sha256 for path, change in done.members.items() if change.changed and change.sha256}
-    return digests, kept.files
+    return Computed(digests=digests, files=kept.files, keys=met)
+
+
+def _given(keys: KeySource | None) -> KeySource:
+    if keys is None:
+        raise KeyUnusableError("the recipe encrypts, and no keyring is given", hint="name it with --keyring")
+    return keys
+
+
+def _keys_met(needs: Mapping[int, Needs], keys: KeySource | None, due: RecipeKeys | None) -> RecipeKeys:
+    met = keys_of(needs, _given(keys))
+    if due is not None:
+        check_same(due, met)
+    return met
+
+
+def _with_keys(transform: Transform, keys: StoredKeys | None) -> Transform:
+    if keys is None or not isinstance(transform, EncryptFields):
+        return transform
+    return with_changes(transform, keys=keys)
 
 
 class _Kept:

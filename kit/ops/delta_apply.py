@@ -32,13 +32,15 @@ from kit.archive import (
 )
 from kit.archive.chunks import ChunkReader
 from kit.archive.reproduction import cut
+from kit.archive.scratch import ScratchFile
 from kit.archive.tar_reader import read_tar
 from kit.delta.layout import Layout, parse_layout
-from kit.delta.model import MANIFEST, DeltaManifest
+from kit.delta.model import MANIFEST, DeltaManifest, Method
+from kit.encryption import KeySource
 from kit.engine.making import Making
 from kit.engine.pipeline import Pipeline
 from kit.engine.progress import Stage
-from kit.engine.recipes import check as check_recipe
+from kit.engine.recipes import check as check_recipe, check_keys, compute
 from kit.engine.saying import BaseStores
 from kit.errors import DigestError, KitError, LimitError, OutputError, UsageError
 from kit.ops.deltas import (
@@ -56,7 +58,7 @@ from kit.ops.deltas import (
 from kit.ops.jobs import Completion, JournaledPasses, begin, check_options, complete, ready, resumable
 from kit.ops.kits import Environment, OpenKit, opened
 from kit.ops.obligations import Expectation, Judgement
-from kit.values import Sha256, Timestamp
+from kit.values import MemberPath, Sha256, Timestamp
 
 _AGAIN = "nothing was written; start again"
 
@@ -72,6 +74,8 @@ class DeltaApplyRequest:
     output: Path | None = None
     """None to replace the base."""
     keep_backup: bool = True
+    keys: KeySource | None = field(default=None, repr=False)
+    """Of the site's keyring, opened: needed where the delta is a recipe that encrypts, and for nothing else."""
     environment: Environment = field(default_factory=Environment)
 
 
@@ -113,7 +117,7 @@ def apply_delta(request: DeltaApplyRequest) -> DeltaApplyReport:
     with ExitStack() as stack:
         delta = stack.enter_context(opened_delta(request.delta, request.environment.limits))
         signers = _check_delta(delta, request)
-        kit = stack.enter_context(opened(request.base, request.environment))
+        kit = stack.enter_context(opened(request.base, _environment(request)))
         job = stack.enter_context(Job(request.output or request.base))
         stack.enter_context(resumable(job))
         return _run(kit, delta, signers, job, request)
@@ -141,14 +145,19 @@ def resume_delta(request: DeltaApplyRequest) -> DeltaApplyReport | Completion:
         if request.output is not None:
             _require_place(request.base, request.output)
         job.clear()
-        kit = stack.enter_context(opened(request.base, request.environment))
+        kit = stack.enter_context(opened(request.base, _environment(request)))
         return _run(kit, delta, signers, job, request)
+
+
+def _environment(request: DeltaApplyRequest) -> Environment:
+    return with_changes(request.environment, secrets=request.keys is not None)
 
 
 def _check_delta(delta: OpenDelta, request: DeltaApplyRequest) -> tuple[str, ...]:
     signers = check_signature(delta, request.expectation.anchor)
     if delta.manifest.recipe is not None:
         check_recipe(delta.manifest.recipe)
+        check_keys(delta.manifest.recipe, request.keys)
     check_target(delta, check_payloads(delta), request.expectation.anchor)
     return signers
 
@@ -188,7 +197,7 @@ def _run(
             require_backup_free(request.base)
         passes = JournaledPasses(job, container, request.environment)
         stack.callback(passes.release)
-        sig = _write(kit, base, delta, job, passes)
+        sig = _write(base, delta, job, passes, request.keys)
         work = passes.destination.assemble()
         size, digest, judgement = _reread(work, request, manifest)
         if in_place and not kit.reader.is_still_named():
@@ -276,13 +285,13 @@ def _require_place(kit: Path, place: Path) -> None:
     require_free(place)
 
 
-def _write(kit: OpenKit, base: Judged, delta: OpenDelta, job: Job, passes: JournaledPasses) -> bytes | None:
+def _write(base: Judged, delta: OpenDelta, job: Job, passes: JournaledPasses, keys: KeySource | None) -> bytes | None:
     """Make the target in the job folder; gives the signature that belongs beside its archive."""
-    manifest = delta.manifest
+    manifest, kit = delta.manifest, base.kit
     with BaseStores(job.folder) as stores, kit.pipeline(Stage.MAKE) as pipeline:
         making = Making(manifest, kit.reader, base.survey, stores)
         making.check()
-        making.compute(kit, job.folder)
+        stores.made.update(_computed(manifest, kit, job.folder, keys))
         headers = making.prepare(job.folder)
         payloads = Payloads(delta)
         data = b"".join(payloads.take(manifest.layout))
@@ -296,6 +305,34 @@ def _write(kit: OpenKit, base: Judged, delta: OpenDelta, job: Job, passes: Journ
             _pack(stream, layout, destination, pipeline)
             pipeline.drain()
         return sig
+
+
+def _computed(
+    manifest: DeltaManifest, kit: OpenKit, folder: Path, keys: KeySource | None
+) -> Mapping[MemberPath, ScratchFile]:
+    """Compute what the delta is a recipe for; every member must be what the target has, before any of it is written.
+
+    Raises:
+        KeyUnusableError: A data key is missing, or the site would seal with others.
+        DigestError: A member comes out otherwise.
+    """
+    if manifest.recipe is None:
+        return {}
+    wanted = {entry.path: entry.sha256 for entry in manifest.members if entry.method is Method.RECIPE}
+    made = compute(
+        *(kit, check_recipe(manifest.recipe), folder), keep=frozenset(wanted), keys=keys, due=manifest.recipe.keys
+    )
+    for path, digest in sorted(wanted.items()):
+        if made.digests.get(path) != digest:
+            for file in made.files.values():
+                file.close()
+            raise DigestError(
+                f"comes out of the recipe with digest {made.digests.get(path, 'of the base')}, and is {digest} in the"
+                " target",
+                where=str(path),
+                hint="the kit is untouched; ask whoever built the delta for one built with --no-recipe",
+            )
+    return made.files
 
 
 def _pack(stream: Iterator[bytes], layout: Layout, destination: ArchiveDestination, pipeline: Pipeline) -> None:

@@ -8,11 +8,10 @@ number of workers; memory does not grow with the kits; nothing but a folder besi
 from __future__ import annotations
 
 import hashlib
-import tempfile
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace as with_changes
 from pathlib import Path
 
 from kit.archive import (
@@ -27,6 +26,7 @@ from kit.archive import (
     staged,
 )
 from kit.archive.journal_file import JournalFile
+from kit.archive.workplace import workplace
 from kit.delta.layout import Layout, print_layout
 from kit.delta.model import (
     ARCHIVE_SIGNATURE,
@@ -38,17 +38,19 @@ from kit.delta.model import (
     End,
     Entry,
     Payload,
-    Recipe,
     TargetArchive,
 )
+from kit.encryption import KeySource
 from kit.engine.progress import Stage
-from kit.engine.recipes import check, compute, recipe_of
 from kit.engine.saying import BaseStores, Saying
 from kit.errors import OutputError, UsageError
+from kit.migrations import Kind
+from kit.ops.delta_recipe import Found, Ingredients, find, steps_between
 from kit.ops.deltas import Judged, check_payloads, check_signature, check_target, judged, opened_delta
 from kit.ops.kits import Environment, opened
 from kit.ops.obligations import Expectation
 from kit.signing import PrivateKey, jws
+from kit.transforms.protocol import Transform
 from kit.trust import Anchor
 from kit.values import Codec, MemberPath, Sha256, Timestamp
 from kit.version import TOOL, VERSION
@@ -69,6 +71,11 @@ class DeltaBuildRequest:
     created_at: Timestamp
     recipe: bool = True
     """Let the site compute again what a transform makes of the base, where that is possible."""
+    transforms: tuple[Transform, ...] = ()
+    """What may have made the target, where its provenance does not tell the parameters: tenants, cache map, field map
+    of one's own."""
+    keys: KeySource | None = field(default=None, repr=False)
+    """Of the keyring that the target was encrypted with, opened: with it an encryption is a recipe, too."""
     reverse: bool = False
     """Build the way back: from the target to the base."""
     environment: Environment = field(default_factory=Environment)
@@ -88,6 +95,10 @@ class DeltaBuildReport:
     signed_by: str
     target_bytes: int | None
     """Of the target as stored: what would have to be sent without a delta."""
+    no_recipe: str | None
+    """Why nothing is left to the site to compute; None where something is."""
+    discloses: bool
+    """Whether the delta leads back over an encryption: then it holds in the clear what the base has sealed."""
 
     @property
     def methods(self) -> Mapping[str, int]:
@@ -108,6 +119,8 @@ class DeltaSquashRequest:
     expectation: Expectation
     """What the base, every delta and every kit in between must be."""
     created_at: Timestamp
+    keys: KeySource | None = field(default=None, repr=False)
+    """Of a keyring, opened: needed where one of the deltas is a recipe that encrypts."""
     environment: Environment = field(default_factory=Environment)
 
 
@@ -120,19 +133,24 @@ def build_delta(request: DeltaBuildRequest) -> DeltaBuildReport:
         KitError: A kit is refused; nothing was written.
     """
     require_free(request.output)
+    with workplace(request.output) as folder:
+        return build_within(request, folder)
+
+
+def build_within(request: DeltaBuildRequest, folder: Path) -> DeltaBuildReport:
+    """Build a delta in a folder of the caller's, on the file system of the output; it may be removed afterwards.
+
+    Raises:
+        KitError: As :func:`build_delta`.
+    """
     paths = (request.target, request.base) if request.reverse else (request.base, request.target)
-    environment = request.environment
+    environment = with_changes(request.environment, secrets=request.keys is not None)
     with ExitStack() as stack:
         base = judged(stack.enter_context(opened(paths[0], _alone(environment))), request.expectation)
         target = judged(stack.enter_context(opened(paths[1], environment)), request.expectation)
         _check_pair(base, target)
-        parent = request.output.absolute().parent
-        try:
-            scratch = tempfile.TemporaryDirectory(prefix=f".{request.output.name}.", dir=parent)
-        except OSError as error:
-            raise OutputError(f"cannot write: {error.strerror}", where=str(request.output)) from error
-        folder = Path(stack.enter_context(scratch))
-        manifest, work = _write(request, base, target, folder, stack)
+        found = _recipe(request, base, target, folder)
+        manifest, work = _write(request, base, target, found, folder)
         digest, size = _reread(work, request, manifest)
         switch = staged(work, request.output, {".sha256": checksum_line(digest, request.output.name)}, new=digest)
         perform(switch)
@@ -146,14 +164,14 @@ def build_delta(request: DeltaBuildRequest) -> DeltaBuildReport:
             manifest_sha256=Sha256.of(manifest.to_bytes()),
             signed_by=request.key.public.key_id,
             target_bytes=target.kit.reader.stored_bytes,
+            no_recipe=found.absence,
+            discloses=_discloses(base, target),
         )
 
 
 def _alone(environment: Environment) -> Environment:
     # The base is only read; the workers are for what is said of the target.
-    return Environment(
-        limits=environment.limits, allow_links=environment.allow_links, workers=1, progress=environment.progress
-    )
+    return with_changes(environment, workers=1)
 
 
 def _check_pair(base: Judged, target: Judged) -> None:
@@ -163,81 +181,76 @@ def _check_pair(base: Judged, target: Judged) -> None:
         raise UsageError(f"both kits are {base.what}: there is nothing between them")
 
 
+def _recipe(request: DeltaBuildRequest, base: Judged, target: Judged, folder: Path) -> Found:
+    if not request.recipe:
+        return Found(absence="none was wanted")
+    return find(base, target, Ingredients(transforms=request.transforms, keys=request.keys), folder)
+
+
+def _discloses(base: Judged, target: Judged) -> bool:
+    undone = (transform for step in steps_between(target, base) for transform in step.transforms)
+    return any(transform.kind == Kind.ENCRYPTED_FIELD for transform in undone)
+
+
 def _write(
-    request: DeltaBuildRequest, base: Judged, target: Judged, folder: Path, stack: ExitStack
+    request: DeltaBuildRequest, base: Judged, target: Judged, found: Found, folder: Path
 ) -> tuple[DeltaManifest, Path]:
     """Write the delta into ``folder``: slots in the order of its archive, its manifest last."""
-    spool = Spool(folder, JournalFile(folder / "journal"), checkpoint_bytes=1 << 62)
-    destination = ArchiveDestination(folder, spool, codec=Codec.ZSTD)
-    stack.callback(destination.release)
-    manifest_slot = destination.open(MANIFEST, mode=_MODE)
-    signature_slot = destination.open(SIGNATURE, mode=_MODE)
-    layout_slot = destination.open(LAYOUT, mode=_MODE)
-    sig = target.beside.signature
-    sig_slot = destination.open(ARCHIVE_SIGNATURE, mode=_MODE) if sig is not None else None
+    with ExitStack() as stack:
+        spool = Spool(folder, JournalFile(folder / "journal"), checkpoint_bytes=1 << 62)
+        destination = ArchiveDestination(folder, spool, codec=Codec.ZSTD)
+        stack.callback(destination.release)
+        manifest_slot = destination.open(MANIFEST, mode=_MODE)
+        signature_slot = destination.open(SIGNATURE, mode=_MODE)
+        layout_slot = destination.open(LAYOUT, mode=_MODE)
+        sig = target.beside.signature
+        sig_slot = destination.open(ARCHIVE_SIGNATURE, mode=_MODE) if sig is not None else None
 
-    stores = stack.enter_context(BaseStores(folder))
-    recipe, computed = _recipe(base, target, folder) if request.recipe else (None, frozenset())
-    with base.kit.pipeline(Stage.COMPARE):  # for whoever watches; the work is done here
-        headers = stores.fill(base.kit.reader, base.survey, target.survey, besides=computed)
-    # The site can check who signed what it will get before it makes any of it.
-    verbatim = frozenset({target.location.manifest, target.location.signature})
-    saying = Saying(target.kit, base.survey, target.survey, stores, folder, verbatim=verbatim, recipe=computed)
-    entries: list[Entry] = []
-    with target.kit.pipeline(Stage.COMPARE):
-        for path, sha256, size, said in saying.members():
-            payload = None
-            if said.chunks is not None:
-                name = MemberPath(f"payload/{len(entries)}")
-                payload = _add(destination, destination.open(name, mode=_MODE), name, said.chunks, request.created_at)
-            entries.append(
-                Entry(path=path, sha256=sha256, size=size, method=said.method, source=said.source, payload=payload)
-            )
-    framing = saying.framing()
-    layout = print_layout(Layout(headers=saying.headers, frames=framing or ()), headers)
-    layout_payload = _add(destination, layout_slot, LAYOUT, iter([layout]), request.created_at)
-    signature = None
-    if sig_slot is not None and sig is not None:
-        signature = _add(destination, sig_slot, ARCHIVE_SIGNATURE, iter([sig]), request.created_at)
-    manifest = DeltaManifest(
-        bundle_id=target.manifest.bundle_id,
-        base=End(generation=base.manifest.generation, manifest_sha256=base.manifest.sha256),
-        target=End(generation=target.manifest.generation, manifest_sha256=target.manifest.sha256),
-        archive=TargetArchive(
-            container=target.kit.reader.container.value,
-            sha256=target.beside.archive if framing is not None else None,
-            signature=signature,
-        ),
-        layout=layout_payload,
-        members=tuple(entries),
-        created_at=request.created_at,
-        tool_name=TOOL,
-        tool_version=VERSION,
-        recipe=recipe,
-    )
-    data = manifest.to_bytes()
-    add_bytes(destination, manifest_slot, data, mtime=request.created_at)
-    document = jws.sign(data, [request.key], typ=DELTA_TYPE)
-    add_bytes(destination, signature_slot, document, mtime=request.created_at)
-    return manifest, destination.assemble()
-
-
-def _recipe(base: Judged, target: Judged, folder: Path) -> tuple[Recipe | None, frozenset[MemberPath]]:
-    """Find what a transform makes of the base, by computing it; nothing where the target's last step was another."""
-    lineage, statements = target.manifest.lineage, target.judgement.statements
-    if not lineage or not statements or lineage[-1].manifest_sha256 != base.manifest.sha256:
-        return None, frozenset()
-    recipe = recipe_of(tuple(applied.name for applied in statements[-1].transforms))
-    if recipe is None:
-        return None, frozenset()
-    digests, _ = compute(base.kit, check(recipe), folder, keep=frozenset())
-    known = {digest for digest, _ in base.survey.members.values()}
-    met = frozenset(
-        path
-        for path, digest in digests.items()
-        if path in target.survey.members and target.survey.members[path][0] == digest and digest not in known
-    )
-    return (recipe, met) if met else (None, met)
+        stores = stack.enter_context(BaseStores(folder))
+        with base.kit.pipeline(Stage.COMPARE):  # for whoever watches; the work is done here
+            headers = stores.fill(base.kit.reader, base.survey, target.survey, besides=found.members)
+        # The site can check who signed what it will get before it makes any of it.
+        verbatim = frozenset({target.location.manifest, target.location.signature})
+        saying = Saying(target.kit, base.survey, target.survey, stores, folder, verbatim=verbatim, recipe=found.members)
+        entries: list[Entry] = []
+        with target.kit.pipeline(Stage.COMPARE):
+            for path, sha256, size, said in saying.members():
+                payload = None
+                if said.chunks is not None:
+                    name = MemberPath(f"payload/{len(entries)}")
+                    payload = _add(
+                        destination, destination.open(name, mode=_MODE), name, said.chunks, request.created_at
+                    )
+                entries.append(
+                    Entry(path=path, sha256=sha256, size=size, method=said.method, source=said.source, payload=payload)
+                )
+        framing = saying.framing()
+        layout = print_layout(Layout(headers=saying.headers, frames=framing or ()), headers)
+        layout_payload = _add(destination, layout_slot, LAYOUT, iter([layout]), request.created_at)
+        signature = None
+        if sig_slot is not None and sig is not None:
+            signature = _add(destination, sig_slot, ARCHIVE_SIGNATURE, iter([sig]), request.created_at)
+        manifest = DeltaManifest(
+            bundle_id=target.manifest.bundle_id,
+            base=End(generation=base.manifest.generation, manifest_sha256=base.manifest.sha256),
+            target=End(generation=target.manifest.generation, manifest_sha256=target.manifest.sha256),
+            archive=TargetArchive(
+                container=target.kit.reader.container.value,
+                sha256=target.beside.archive if framing is not None else None,
+                signature=signature,
+            ),
+            layout=layout_payload,
+            members=tuple(entries),
+            created_at=request.created_at,
+            tool_name=TOOL,
+            tool_version=VERSION,
+            recipe=found.recipe,
+        )
+        data = manifest.to_bytes()
+        add_bytes(destination, manifest_slot, data, mtime=request.created_at)
+        document = jws.sign(data, [request.key], typ=DELTA_TYPE)
+        add_bytes(destination, signature_slot, document, mtime=request.created_at)
+        return manifest, destination.assemble()
 
 
 def _add(

@@ -7,13 +7,13 @@ is not in it. Laws: applying it gives what applying the chain gives; every link 
 
 from __future__ import annotations
 
-import tempfile
-from pathlib import Path
-
 from kit.archive import require_free
-from kit.errors import OutputError, UsageError
+from kit.archive.workplace import workplace
+from kit.engine.recipes import check
+from kit.errors import UsageError
 from kit.ops.delta_apply import DeltaApplyRequest, apply_delta
-from kit.ops.delta_build import DeltaBuildReport, DeltaBuildRequest, DeltaSquashRequest, build_delta
+from kit.ops.delta_build import DeltaBuildReport, DeltaBuildRequest, DeltaSquashRequest, build_within
+from kit.transforms.protocol import Transform
 
 
 def squash_deltas(request: DeltaSquashRequest) -> DeltaBuildReport:
@@ -27,25 +27,28 @@ def squash_deltas(request: DeltaSquashRequest) -> DeltaBuildReport:
     if len(request.deltas) < 2:
         raise UsageError("a chain has at least two deltas")
     require_free(request.output)
-    try:
-        scratch = tempfile.TemporaryDirectory(prefix=f".{request.output.name}.", dir=request.output.absolute().parent)
-    except OSError as error:
-        raise OutputError(f"cannot write: {error.strerror}", where=str(request.output)) from error
-    with scratch as folder:
+    transforms: list[Transform] = []
+    with workplace(request.output) as folder:
         kit = request.base
         for number, delta in enumerate(request.deltas, start=1):
             # A folder of its own each: a kit that is a folder, and what stands beside one that is not, have room.
-            place = Path(folder, str(number))
+            place = folder / str(number)
             place.mkdir()
             step = DeltaApplyRequest(
                 base=kit,
                 delta=delta,
                 expectation=request.expectation,
                 output=place / "kit",
+                keys=request.keys,
                 environment=request.environment,
             )
-            kit = apply_delta(step).output or kit
-        return build_delta(
+            done = apply_delta(step)
+            kit = done.output or kit
+            if done.manifest.recipe is not None:
+                transforms += check(done.manifest.recipe)
+        work = folder / "work"
+        work.mkdir()
+        return build_within(
             DeltaBuildRequest(
                 base=request.base,
                 target=kit,
@@ -53,6 +56,10 @@ def squash_deltas(request: DeltaSquashRequest) -> DeltaBuildReport:
                 key=request.key,
                 expectation=request.expectation,
                 created_at=request.created_at,
+                # What a link was a recipe for may be one over the whole way: its parameters are known from it.
+                transforms=tuple(transforms),
+                keys=request.keys,
                 environment=request.environment,
-            )
+            ),
+            work,
         )

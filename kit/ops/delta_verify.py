@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from kit.delta.model import DELTA_TYPE, DeltaManifest
-from kit.errors import SignatureError, UnsignedError, UntrustedError
+from kit.engine.recipes import check
+from kit.errors import ArchiveError, SignatureError, StoppedError, UnsignedError, UntrustedError
 from kit.manifest import Manifest
 from kit.ops.deltas import check_payloads, check_signature, check_target, opened_delta
 from kit.ops.kits import Environment
@@ -25,6 +26,8 @@ class DeltaInspectReport:
     manifest_sha256: Sha256
     claims: tuple[str, ...]
     """Key ids that say to have signed it; empty for an unsigned delta, or one whose signature cannot be read."""
+    recipe_refused: str | None
+    """Why this program would refuse to compute the delta's recipe; None where it would not, or there is none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +41,8 @@ class DeltaVerifyReport:
     signers: tuple[str, ...]
     target: Manifest
     target_signers: tuple[str, ...]
+    recipe_refused: str | None
+    """As of :class:`DeltaInspectReport`; it says nothing against the delta, which is what its signers say."""
 
 
 def inspect_delta(path: Path, environment: Environment | None = None) -> DeltaInspectReport:
@@ -58,7 +63,18 @@ def inspect_delta(path: Path, environment: Environment | None = None) -> DeltaIn
             manifest=delta.manifest,
             manifest_sha256=Sha256.of(delta.manifest_bytes),
             claims=tuple(claim.key_id for claim in claims),
+            recipe_refused=_refusal(delta.manifest),
         )
+
+
+def _refusal(manifest: DeltaManifest) -> str | None:
+    if manifest.recipe is None:
+        return None
+    try:
+        check(manifest.recipe)
+    except (StoppedError, ArchiveError) as error:
+        return error.what
+    return None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,4 +106,5 @@ def verify_delta(request: DeltaVerifyRequest) -> DeltaVerifyReport:
             signers=signers,
             target=target.manifest,
             target_signers=check_target(delta, target, request.anchor),
+            recipe_refused=_refusal(delta.manifest),
         )

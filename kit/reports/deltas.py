@@ -24,6 +24,8 @@ def built_json(report: DeltaBuildReport) -> dict[str, Any]:
         "manifestSha256": str(report.manifest_sha256),
         "signedBy": [report.signed_by],
         "targetBytes": report.target_bytes,
+        "noRecipe": report.no_recipe,
+        "discloses": report.discloses,
     }
 
 
@@ -31,6 +33,9 @@ def built_lines(report: DeltaBuildReport) -> Iterator[str]:
     """Give the report of a build as lines of text."""
     yield from _ends(report.manifest)
     yield from _members(report.manifest)
+    yield from _recipe(report.manifest)
+    if report.no_recipe is not None:
+        yield f"nothing is left to the site to compute: {report.no_recipe}"
     share = f", {_share(report.output_bytes, report.target_bytes)} of the target" if report.target_bytes else ""
     yield f"wrote {report.output} ({report.output_bytes:,} bytes{share}), signed by {report.signed_by}"
 
@@ -79,6 +84,7 @@ def inspected_json(report: DeltaInspectReport) -> dict[str, Any]:
         "manifestSha256": str(report.manifest_sha256),
         "claims": list(report.claims),
         "members": [entry.to_json() for entry in report.manifest.members],
+        "recipeRefused": report.recipe_refused,
     }
 
 
@@ -86,6 +92,7 @@ def inspected_lines(report: DeltaInspectReport) -> Iterator[str]:
     """Give the report of an inspection as lines of text."""
     yield from _ends(report.manifest)
     yield from _members(report.manifest)
+    yield from _recipe(report.manifest, report.recipe_refused)
     made_by = f"{report.manifest.tool_name} {report.manifest.tool_version}"
     yield f"made at {report.manifest.created_at} by {made_by}"
     yield f"says to be signed by {', '.join(report.claims) or 'nobody'}; nothing was verified (kit delta verify)"
@@ -100,6 +107,7 @@ def verified_json(report: DeltaVerifyReport) -> dict[str, Any]:
         "manifestSha256": str(report.manifest_sha256),
         "signedBy": list(report.signers),
         "targetSignedBy": list(report.target_signers),
+        "recipeRefused": report.recipe_refused,
     }
 
 
@@ -108,6 +116,7 @@ def verified_lines(report: DeltaVerifyReport) -> Iterator[str]:
     yield from _ends(report.manifest)
     yield f"delta signed by {', '.join(report.signers)}; {len(report.manifest.payloads):,} payloads are as signed"
     yield f"target signed by {', '.join(report.target_signers)}"
+    yield from _recipe(report.manifest, report.recipe_refused)
     yield f"valid: {report.delta}; whether it fits a kit is seen when it is applied"
 
 
@@ -129,6 +138,7 @@ def _head(outcome: str, manifest: DeltaManifest) -> dict[str, Any]:
             for method in Method
             if (entries := [entry for entry in manifest.members if entry.method is method])
         },
+        "recipe": manifest.recipe.to_json() if manifest.recipe is not None else None,
     }
 
 
@@ -155,6 +165,19 @@ def _members(manifest: DeltaManifest) -> Iterator[str]:
         yield from table(("member", "made by", "bytes", "in the delta"), rows)
     yield ""
     yield f"{copied:,} more members are copied from the base"
+
+
+def _recipe(manifest: DeltaManifest, refused: str | None = None) -> Iterator[str]:
+    if manifest.recipe is None:
+        return
+    steps = ", then ".join(f"{step.name} version {step.version}" for step in manifest.recipe.steps)
+    yield f"computed at the site: {steps}"
+    keys = manifest.recipe.keys
+    if keys is not None:
+        names = f": {', '.join(keys.names)}" if keys.names else ""
+        yield f"needs a keyring with the {keys.count:,} data keys that it seals with{names}"
+    if refused is not None:
+        yield f"kit delta apply of this version will refuse it: {refused}"
 
 
 def _share(part: int, whole: int) -> str:

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from kit.encryption import Credentials, KeySet, PassphraseRecord, create, load, new_keyring, unlock
 from kit.ops.delta_apply import DeltaApplyReport, DeltaApplyRequest, apply_delta
 from kit.ops.delta_build import DeltaBuildReport, DeltaBuildRequest, build_delta
+from kit.ops.keying import Keying
 from kit.ops.kits import Environment
 from kit.ops.obligations import Expectation
 from kit.ops.patch import Output, PatchRequest, patch
 from kit.signing import Algorithm, PrivateKey, generate
+from kit.transforms.protocol import Transform
 from kit.transforms.raw_linkset import RawLinkset
 from kit.values import Timestamp
 from tests.kits import OBSERVATIONS, collection, observation, signed, small_files, stored, write_kit
@@ -21,6 +25,8 @@ AT = Timestamp.parse("2026-01-02T03:04:05Z")
 HERE = Environment(workers=1)
 KEY = generate(Algorithm.ES256)
 OTHER = generate(Algorithm.ED25519)
+PASSPHRASE = b"TEST-ONLY passphrase"
+CREDENTIALS = Credentials(passphrase=lambda _: PASSPHRASE)
 COMPRESSED = f"{OBSERVATIONS}.zst"
 
 Files = Mapping[str, bytes]
@@ -102,7 +108,13 @@ def pair(
     return Pair(folder=folder, base=sides[0], target=sides[1])
 
 
-def patched(folder: Path, name: str = "kit.tar.zst", change: Callable[[dict[str, bytes]], None] | None = None) -> Pair:
+def patched(
+    folder: Path,
+    name: str = "kit.tar.zst",
+    change: Callable[[dict[str, bytes]], None] | None = None,
+    *transforms: Transform,
+    **more: Any,
+) -> Pair:
     """Write a kit, and what a patch makes of it: a target that this program wrote."""
     files = october()
     files[COMPRESSED] = stored(COMPRESSED, collection(observation(n, tenant="beta") for n in range(8)))
@@ -111,14 +123,29 @@ def patched(folder: Path, name: str = "kit.tar.zst", change: Callable[[dict[str,
     (folder / "base").mkdir()
     base = write_kit(folder / "base" / name, signed(files, KEY, generation=1))
     target = folder / f"target-{name}"
-    patch(
-        PatchRequest(
-            kit=base,
-            transforms=(RawLinkset(),),
-            trusted={KEY.public.key_id: KEY.public},
-            created_at=AT,
-            environment=HERE,
-        ),
-        Output(path=target, key=KEY),
-    )
+    step(base, target, *(transforms or (RawLinkset(),)), **more)
     return Pair(folder=folder, base=base, target=target)
+
+
+def step(base: Path, target: Path, *transforms: Transform, **more: Any) -> None:
+    """Patch a kit."""
+    request: dict[str, Any] = {
+        "kit": base,
+        "transforms": transforms,
+        "trusted": {KEY.public.key_id: KEY.public},
+        "created_at": AT,
+        "environment": HERE,
+    }
+    patch(PatchRequest(**(request | more)), Output(path=target, key=KEY, rollback_note="the old kit is kept"))
+
+
+def keyring(folder: Path, name: str = "keyring") -> Keying:
+    """Make a keyring, and say what opens it."""
+    record = PassphraseRecord.make(PASSPHRASE, random=os.urandom, cost=1 << 10)
+    create(folder / name, new_keyring(record, now=AT))
+    return Keying(random=os.urandom, now=AT, keyring=folder / name, credentials=CREDENTIALS)
+
+
+def keys_in(path: Path) -> KeySet:
+    """Open a keyring as it is now."""
+    return unlock(load(path).keyring, CREDENTIALS).key_set()

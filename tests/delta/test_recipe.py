@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,10 +11,14 @@ import pytest
 
 from kit.cli.exit_codes import exit_code
 from kit.errors import KitError
+from kit.ops.delta_verify import DeltaVerifyRequest, inspect_delta, verify_delta
 from kit.ops.verify import verify
+from kit.reports.deltas import inspected_lines
+from kit.transforms.raw_linkset import RawLinkset, parse_cache_map
+from kit.values.strict_json import canonical
 from tests.delta.kits import COMPRESSED, HERE, KEY, Pair, patched, trusting
 from tests.delta.test_attacks import archive, files_of, resigned
-from tests.kits import OBSERVATIONS, collection, observation
+from tests.kits import CACHE, OBSERVATIONS, collection, observation, osv
 
 
 def many(files: dict[str, bytes]) -> None:
@@ -61,7 +66,18 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Pair:
 
 
 def recipe(**changes: Any) -> Callable[[dict[str, Any]], None]:
-    return lambda document: document["recipe"].update(changes)
+    return lambda document: document["recipe"]["transforms"][0].update(changes)
+
+
+def parameters(**changes: Any) -> Callable[[dict[str, Any]], None]:
+    """Change parameters as whoever has others would have said them."""
+
+    def change(document: dict[str, Any]) -> None:
+        step = document["recipe"]["transforms"][0]
+        step["parameters"].update(changes)
+        step["parametersSha256"] = hashlib.sha256(canonical(step["parameters"])).hexdigest()
+
+    return change
 
 
 def lie(document: dict[str, Any]) -> None:
@@ -72,12 +88,36 @@ def lie(document: dict[str, Any]) -> None:
     ("code", "change"),
     [
         (12, recipe(version="999")),
-        (12, recipe(parametersSha256="0" * 64)),
-        (12, recipe(transform="encrypt-fields")),
+        (12, parameters(shape=2)),
+        (12, parameters(extractors=["osv"])),
+        (12, parameters(cache="dto")),
+        (12, parameters(tenants="acme")),
+        (12, recipe(name="encrypt-fields")),
+        (12, recipe(name="rename-fields")),
+        (2, parameters(tenants=["acme"])),
         (2, lie),
+        (9, recipe(parametersSha256="0" * 64)),
+        (9, recipe(parameters=[])),
+        (9, lambda document: document["recipe"].update(transforms=[])),
+        (9, lambda document: document["recipe"].update(keys={"count": 0, "sha256": "0" * 64, "dekIds": []})),
         (9, lambda document: document.pop("recipe")),
     ],
-    ids=["another version", "other parameters", "another transform", "a lie", "no recipe"],
+    ids=[
+        "another version",
+        "another shape",
+        "fewer extractors",
+        "parameters of no form",
+        "tenants of no form",
+        "another transform",
+        "a transform that nobody has",
+        "another selection",
+        "a lie",
+        "another digest than its parameters have",
+        "no parameters",
+        "no transform",
+        "keys that nothing is sealed with",
+        "no recipe",
+    ],
 )
 def test_a_recipe_that_would_give_something_else_is_refused_and_nothing_is_written(
     code: int, change: Callable[[dict[str, Any]], None], built: Pair, tmp_path: Path
@@ -91,5 +131,79 @@ def test_a_recipe_that_would_give_something_else_is_refused_and_nothing_is_writt
     assert sorted(built.folder.rglob("*")) == before
 
 
+def test_what_would_be_refused_is_told_before_the_maintenance_window(built: Pair, tmp_path: Path) -> None:
+    shown = inspect_delta(built.delta)
+    assert shown.recipe_refused is None
+    assert "computed at the site: raw-linkset version 1" in inspected_lines(shown)
+    path = tmp_path / "altered"
+    path.write_bytes(archive(resigned(files_of(built.delta.read_bytes()), recipe(version="999"), sizes=False)))
+    verified = verify_delta(DeltaVerifyRequest(delta=path, anchor=trusting(KEY).anchor))
+    for told in (inspect_delta(path).recipe_refused, verified.recipe_refused):
+        assert told is not None
+        assert "raw-linkset version 999" in told
+        assert "raw-linkset version 1 " in told
+
+
+def of_two_tenants(files: dict[str, bytes]) -> None:
+    files[OBSERVATIONS] = collection(observation(n, tenant="acme" if n % 2 else "beta") for n in range(40))
+
+
+CACHE_MAP = b'{"schemaVersion":"1","collection":"cached","fields":{"payload":["body"],"contentHash":["hash"]}}'
+
+
+def cached(files: dict[str, bytes]) -> None:
+    """Put the upstream documents of some observations into a cache that is not where one usually is."""
+    files[OBSERVATIONS] = collection(observation(n, content=...) for n in range(30))
+    files[CACHE.replace("dto", "cached")] = collection(
+        {
+            "_id": n,
+            "tenant": "acme",
+            "sourceName": "go",
+            "upstreamId": f"GO-2024-{n:04}",
+            "hash": f"sha256:{n}",
+            "format": "OSV",
+            "body": osv(n),
+        }
+        for n in range(20)
+    )
+
+
+def test_the_tenants_that_a_backfill_was_limited_to_are_found_and_sent(tmp_path: Path) -> None:
+    limited = RawLinkset(tenants=frozenset({"beta"}))
+    two = patched(tmp_path, "kit.tar.zst", of_two_tenants, limited)
+    report = two.build()
+    assert report.no_recipe is None
+    assert report.manifest.recipe is not None
+    (step,) = report.manifest.recipe.steps
+    assert step.parameters["tenants"] == ["beta"]
+    assert two.apply(output=tmp_path / "out").same_archive
+    assert (tmp_path / "out").read_bytes() == two.target.read_bytes()
+
+
+def test_tenants_that_the_kits_do_not_show_are_named_by_whoever_builds(tmp_path: Path) -> None:
+    limited = RawLinkset(tenants=frozenset({"beta", "nobody"}), stop_on_divergence=True)
+    two = patched(tmp_path, "kit.tar", of_two_tenants, limited)
+    report = two.build(tmp_path / "larger")
+    assert report.manifest.recipe is None
+    assert "--tenant" in (report.no_recipe or "")
+    report = two.build(transforms=(RawLinkset(tenants=frozenset({"nobody", "beta"})),))
+    assert report.manifest.recipe is not None
+    assert two.apply().same_archive
+
+
+def test_a_cache_map_goes_with_the_recipe(tmp_path: Path) -> None:
+    mapped = RawLinkset().with_cache(parse_cache_map(CACHE_MAP, where="map"))
+    two = patched(tmp_path, "kit.tar.zst", cached, mapped)
+    assert two.build(tmp_path / "without").manifest.recipe is None
+    report = two.build(transforms=(mapped,))
+    assert report.manifest.recipe is not None
+    assert report.manifest.recipe.steps[0].parameters["cache"]["collection"] == "cached"
+    assert report.methods["recipe"] >= 1
+    assert two.apply().same_archive
+
+
 def test_the_way_back_from_a_backfill_is_no_recipe(built: Pair, tmp_path: Path) -> None:
-    assert "recipe" not in built.build(tmp_path / "back", reverse=True).methods
+    report = built.build(tmp_path / "back", reverse=True)
+    assert "recipe" not in report.methods
+    assert report.no_recipe
+    assert not report.discloses

@@ -1,0 +1,127 @@
+"""What a delta is a recipe for: which transforms make members of the target of the base, and with whose keys.
+
+Everything that decides what they make is here or in the base: names, versions and parameters of the transforms, and for
+an encryption a digest that fixes its data keys. Law: a recipe holds no key, nothing made of one but that digest, and no
+value of a document (schemas/kit-delta.md, "recipe").
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+from kit.delta.fields import Fields, exact_digest
+from kit.values import Sha256
+from kit.values.strict_json import canonical
+
+MOST_NAMES = 32
+"""Data keys that are named one by one; of more there are only number and digest, so that a recipe stays small."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecipeStep:
+    """One transform of the chain."""
+
+    name: str
+    version: str
+    parameters: Mapping[str, Any]
+    """As the transform gives them, JSON."""
+
+    @property
+    def parameters_sha256(self) -> Sha256:
+        """As the provenance of the target names them (schemas/patch-provenance.md)."""
+        return Sha256.of(canonical(dict(self.parameters)))
+
+    @classmethod
+    def parse(cls, value: object, place: str) -> Self:
+        """Read one.
+
+        Raises:
+            ArchiveError: It is not of this form, or its digest is not that of its parameters.
+        """
+        fields = Fields(value, place, "name", "version", "parameters", "parametersSha256")
+        parameters = fields["parameters"]
+        if not isinstance(parameters, dict):
+            raise fields.fault("has no object as its parameters")
+        step = cls(name=fields.text("name"), version=fields.text("version"), parameters=parameters)
+        if fields.parsed("parametersSha256", exact_digest) != step.parameters_sha256:
+            raise fields.fault(f"has parameters with the digest {step.parameters_sha256}, and says another")
+        return step
+
+    def to_json(self) -> dict[str, Any]:
+        """Print for ``strict_json.canonical``."""
+        return {
+            "name": self.name,
+            "version": self.version,
+            "parameters": dict(self.parameters),
+            "parametersSha256": str(self.parameters_sha256),
+        }
+
+    def __str__(self) -> str:
+        return f"{self.name} version {self.version} (parameters {self.parameters_sha256})"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecipeKeys:
+    """The data keys that an encryption seals with."""
+
+    count: int
+    sha256: Sha256
+    """Over a line for each: name, master key's version and commitment; see the page of the format."""
+    names: tuple[str, ...] | None
+    """``dekId`` of each, sorted; None where there are more than :data:`MOST_NAMES`."""
+
+    @classmethod
+    def parse(cls, value: object) -> Self:
+        """Read it.
+
+        Raises:
+            ArchiveError: It is not of this form, or does not name as many as it says, sorted.
+        """
+        fields = Fields(value, "recipe.keys")
+        fields.exactly("count", "sha256", optional=("dekIds",))
+        count = fields.count("count")
+        names: tuple[str, ...] | None = None
+        if "dekIds" in fields:
+            listed = fields.items("dekIds")
+            names = tuple(name for name in listed if isinstance(name, str) and name)
+            if list(names) != listed or sorted(set(names)) != listed:
+                raise fields.fault("has dekIds that are not names, sorted, each once")
+        if (names is None) != (count > MOST_NAMES) or (names is not None and len(names) != count):
+            raise fields.fault(f"says {count:,} data keys and names others")
+        return cls(count=count, sha256=fields.parsed("sha256", exact_digest), names=names)
+
+    def to_json(self) -> dict[str, Any]:
+        """Print for ``strict_json.canonical``."""
+        whole: dict[str, Any] = {"count": self.count, "sha256": str(self.sha256)}
+        return whole if self.names is None else whole | {"dekIds": list(self.names)}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe:
+    """Transforms, in the order applied; not empty. Law: ``Recipe.parse(r.to_json()) == r``."""
+
+    steps: tuple[RecipeStep, ...]
+    keys: RecipeKeys | None = None
+    """None where nothing is encrypted."""
+
+    @classmethod
+    def parse(cls, value: object) -> Self:
+        """Read one.
+
+        Raises:
+            ArchiveError: It is not of this form.
+        """
+        fields = Fields(value, "recipe")
+        fields.exactly("transforms", optional=("keys",))
+        items = enumerate(fields.items("transforms"))
+        steps = tuple(RecipeStep.parse(item, f"recipe.transforms[{number}]") for number, item in items)
+        if not steps:
+            raise fields.fault("has no transform")
+        return cls(steps=steps, keys=RecipeKeys.parse(fields["keys"]) if "keys" in fields else None)
+
+    def to_json(self) -> dict[str, Any]:
+        """Print for ``strict_json.canonical``."""
+        whole: dict[str, Any] = {"transforms": [step.to_json() for step in self.steps]}
+        return whole if self.keys is None else whole | {"keys": self.keys.to_json()}

@@ -1,0 +1,155 @@
+"""Finds the recipe of a target: what the signed provenance says was done to the base, computed and compared.
+
+The provenance names each transform with its version and the digest of its parameters, not with these themselves. So
+candidates are tried: what a transform has by default, what the manifests show of the tenants, and what whoever builds
+the delta names. Law: a recipe is given only where computing it from the base gave the very members of the target; where
+there is none, the report says why.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace as with_changes
+from pathlib import Path
+
+from kit.delta.recipe import Recipe
+from kit.encryption import SHIPPED, KeySource, Profile, RandomIv, SyntheticIv, shipped
+from kit.engine.recipes import compute, encrypts, step_of
+from kit.errors import ContentError, EnvelopeError, KeyUnusableError, StoppedError
+from kit.manifest import AppliedTransform, Manifest, PatchStatement
+from kit.ops.deltas import Judged
+from kit.ops.generation import parameters_digest
+from kit.transforms.encrypt_fields import EncryptFields
+from kit.transforms.protocol import Transform
+from kit.transforms.raw_linkset import RawLinkset
+from kit.values import MemberPath
+
+_FEW_TENANTS = 8
+_NOTHING_MET = "the transforms that the target's provenance names do not give its members from this base"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """What a search for a recipe came to."""
+
+    recipe: Recipe | None = None
+    members: frozenset[MemberPath] = frozenset()
+    """That it makes."""
+    absence: str | None = None
+    """Why there is none; None where there is one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ingredients:
+    """What a builder has besides the two kits."""
+
+    transforms: tuple[Transform, ...] = ()
+    """What the target may have been made by, where its provenance alone does not tell the parameters."""
+    keys: KeySource | None = None
+    """Of the keyring that it was encrypted with."""
+
+
+def find(base: Judged, target: Judged, ingredients: Ingredients, folder: Path) -> Found:
+    """Find the recipe that leads from ``base`` to members of ``target``.
+
+    Raises:
+        KitError: The base is malformed, or the disk is full.
+    """
+    try:
+        transforms = _identified(base, target, ingredients)
+        computed = compute(base.kit, transforms, folder, keys=ingredients.keys)
+    except (KeyUnusableError, EnvelopeError, StoppedError, ContentError) as error:
+        return Found(absence=str(error))
+    known = {digest for digest, _ in base.survey.members.values()}
+    met = frozenset(
+        path
+        for path, digest in computed.digests.items()
+        if path in target.survey.members and target.survey.members[path][0] == digest and digest not in known
+    )
+    if not met:
+        return Found(absence=_NOTHING_MET)
+    recipe = Recipe(steps=tuple(map(step_of, transforms)), keys=computed.keys)
+    return Found(recipe=recipe, members=met)
+
+
+def _identified(base: Judged, target: Judged, ingredients: Ingredients) -> tuple[Transform, ...]:
+    """Give the transforms of all steps, as their provenance names them.
+
+    Raises:
+        StoppedError: There is no step, one was done by what cannot be told, or by what does not come out again.
+        KeyUnusableError: Keys are needed and none are given.
+    """
+    statements = steps_between(base, target)
+    if not statements:
+        raise StoppedError("the target's provenance does not lead from the base to it")
+    found: list[Transform] = []
+    for applied in itertools.chain.from_iterable(statement.transforms for statement in statements):
+        among = candidates(target.manifest, ingredients.transforms)
+        transform = next((one for one in among if _is(one, applied)), None)
+        if transform is None:
+            raise StoppedError(
+                f"{applied.name} version {applied.version} was applied with parameters {applied.parameters_sha256},"
+                " which are not known here; --migration, --tenant, --cache-map and --field-map name them"
+            )
+        if isinstance(transform, EncryptFields) and isinstance(transform.iv, RandomIv):
+            raise StoppedError(
+                "the target was encrypted with random initialisation vectors, which do not come out again"
+            )
+        found.append(transform)
+    if encrypts(found) and ingredients.keys is None:
+        raise KeyUnusableError("the target was encrypted, and computing that again needs its keyring: --keyring")
+    return tuple(found)
+
+
+def steps_between(base: Judged, target: Judged) -> tuple[PatchStatement, ...]:
+    """Give the signed statements of the steps from one generation to a later one of its line; none where it is not."""
+    lineage, statements = target.manifest.lineage, target.judgement.statements
+    if len(lineage) != len(statements):
+        return ()
+    for number, entry in enumerate(lineage):
+        if entry.manifest_sha256 == base.manifest.sha256:
+            return statements[number:]
+    return ()
+
+
+def candidates(target: Manifest, named: Sequence[Transform]) -> Iterator[Transform]:
+    """Give what a step may have been: what is named, then what this program would do by itself."""
+    selections = dict.fromkeys((None, *_selections(target)))
+    for transform, tenants in itertools.product((*named, RawLinkset(), *_encryptions()), selections):
+        if isinstance(transform, RawLinkset):
+            limited = transform if tenants is None else with_changes(transform, tenants=tenants)
+            yield limited
+            yield with_changes(limited, stop_on_divergence=not limited.stop_on_divergence)
+        elif isinstance(transform, EncryptFields):
+            limited_to = transform.partitions if tenants is None else tenants
+            for source in (SyntheticIv(), RandomIv(bytes)):
+                yield with_changes(transform, partitions=limited_to, iv=source)
+        else:
+            yield transform
+
+
+def _encryptions() -> Iterator[EncryptFields]:
+    return (EncryptFields(field_map=shipped(name), profile=one) for name in SHIPPED for one in Profile)
+
+
+def _selections(target: Manifest) -> Iterator[frozenset[str]]:
+    """Give what a step may have been limited to: of few tenants any of them, of many those that have what is made.
+
+    A wrong guess costs a digest of parameters, and is found out by it.
+    """
+    tenants = [item for summary in target.collections for item in summary.tenants.items()]
+    names = sorted({name for name, _ in tenants})
+    if len(names) <= _FEW_TENANTS:
+        for size in range(1, len(names) + 1):
+            yield from map(frozenset, itertools.combinations(names, size))
+        return
+    yield from (frozenset({name}) for name in names)
+    yield frozenset(name for name, one in tenants if one.raw_linkset is not None and one.raw_linkset.present)
+    yield frozenset(name for name, one in tenants if one.encrypted is not None and any(one.encrypted.values()))
+
+
+def _is(transform: Transform, applied: AppliedTransform) -> bool:
+    # Names first: a digest of parameters costs more than a comparison.
+    same = (transform.name, str(transform.version)) == (applied.name, applied.version)
+    return same and parameters_digest(transform) == applied.parameters_sha256

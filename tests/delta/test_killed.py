@@ -1,0 +1,103 @@
+"""A build that is killed leaves its folder in plain sight, and the next run with that output clears it away."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from kit.archive.workplace import workplace
+from kit.cli import run
+from kit.errors import OutputError
+from kit.signing import write_private, write_public
+from tests.delta.kits import KEY, pair
+from tests.delta.test_squash import chain
+from tests.kits import collection, observation
+
+KILLED_ON_WRITING = """
+import os, signal, sys
+from kit.cli import run
+name, *words = sys.argv[1:]
+def strike(event, arguments):
+    if event == "open" and str(arguments[0]).endswith(name) and arguments[2] & (os.O_WRONLY | os.O_RDWR):
+        os.kill(os.getpid(), signal.SIGKILL)
+sys.addaudithook(strike)
+sys.exit(run(words))
+"""
+HOLDING = """
+import sys
+from pathlib import Path
+from kit.archive.workplace import workplace
+with workplace(Path(sys.argv[1])):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+def killed(name: str, *words: object) -> None:
+    """Run ``kit``, and kill it the moment it makes a file of that name."""
+    program = [sys.executable, "-c", KILLED_ON_WRITING, name, *map(str, words)]
+    assert subprocess.run(program, check=False).returncode == -signal.SIGKILL
+
+
+def signing(folder: Path) -> list[object]:
+    write_private(folder / "key", KEY)
+    write_public(folder / "key.pub", KEY.public)
+    return ["--signing-key", folder / "key", "--trusted-key", folder / "key.pub", "--workers", 1]
+
+
+def ended(*words: object) -> int:
+    return run(list(map(str, words)))
+
+
+@pytest.mark.parametrize("name", ["base-0.documents", "spool"])
+def test_what_a_killed_build_left_is_gone_after_the_next(name: str, tmp_path: Path) -> None:
+    two = pair(tmp_path)
+    words = ["delta", "build", two.base, two.target, "-o", two.delta, *signing(tmp_path)]
+    before = {path.name for path in tmp_path.iterdir()}
+    killed(name, *words)
+    left = {path.name for path in tmp_path.iterdir()} - before
+    assert left == {"delta.kit-build"}, "in plain sight, named after the output, and nothing else"
+    assert (tmp_path / "delta.kit-build").stat().st_mode & 0o077 == 0, "it holds documents in the clear"
+    assert ended(*words) == 0
+    assert {path.name for path in tmp_path.iterdir()} - before == {"delta", "delta.sha256"}
+
+
+def test_what_a_killed_squash_left_is_gone_after_the_next(tmp_path: Path) -> None:
+    first, second, over = chain(tmp_path, *(collection(observation(n) for n in range(m)) for m in (3, 4, 2)))
+    first.build(tmp_path / "one")
+    second.build(tmp_path / "two")
+    words = ["delta", "squash", over.base, tmp_path / "one", tmp_path / "two"]
+    words += ["-o", tmp_path / "all", *signing(tmp_path)]
+    before = {path.name for path in tmp_path.iterdir()}
+    killed("base-0.documents", *words)
+    assert {path.name for path in tmp_path.iterdir()} - before == {"all.kit-build"}
+    assert ended(*words) == 0
+    assert {path.name for path in tmp_path.iterdir()} - before == {"all", "all.sha256"}
+
+
+def test_two_live_builds_never_share_a_folder(tmp_path: Path) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLDING, str(tmp_path / "delta")], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == b"held\n"
+        with pytest.raises(OutputError, match="at work"), workplace(tmp_path / "delta"):
+            pass
+        assert (tmp_path / "delta.kit-build").exists()
+        other.communicate(b"")
+    with workplace(tmp_path / "delta") as folder:
+        assert [path.name for path in folder.iterdir()] == ["lock"]
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_resumable_job_of_that_name_is_not_touched_by_a_build(tmp_path: Path) -> None:
+    two = pair(tmp_path)
+    job = tmp_path / "delta.kit-job"
+    job.mkdir()
+    (job / "journal").write_bytes(b"somebody's")
+    two.build()
+    assert (job / "journal").read_bytes() == b"somebody's"

@@ -10,29 +10,41 @@ What is spliced in must be one whole value by its own lengths; its inside is the
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Final, final
 
 from kit.documents.elements import Element, encoded, trace
 from kit.documents.kinds import INT32, KINDS, value_end
 from kit.errors import BsonError
 
-_INT32_MAX = 2**31 - 1
+_INT32_MAX: Final = 2**31 - 1
+_KIND_BYTES: Final = [bytes((kind,)) for kind in range(256)]
+"""Every type byte as bytes."""
 
 
-class Replacement(NamedTuple):
-    """A new type and value for an element whose place is known from a walk."""
+@final
+class Replacement:
+    """A new type and value for an element whose place is known from a walk.
 
-    enclosing: tuple[int, ...]
-    """Where each document around it starts, below the outermost."""
-    start: int
-    """Offset of the type byte."""
-    value: int
-    """Offset of the value's first byte."""
-    end: int
-    """Offset after the value."""
-    kind: int
-    new: bytes
-    """One whole value of type ``kind``."""
+    Attributes:
+        enclosing: Where each document around it starts, below the outermost.
+        start: Offset of the type byte.
+        value: Offset of the value's first byte.
+        end: Offset after the value.
+        kind: The new type.
+        new: One whole value of that type.
+    """
+
+    __slots__ = ("enclosing", "end", "kind", "new", "start", "value")
+
+    def __init__(  # noqa: PLR0917  made for every document of a kit
+        self, enclosing: tuple[int, ...], start: int, value: int, end: int, kind: int, new: bytes
+    ) -> None:
+        self.enclosing = enclosing
+        self.start = start
+        self.value = value
+        self.end = end
+        self.kind = kind
+        self.new = new
 
 
 def element(name: str, kind: int, value: bytes) -> bytes:
@@ -73,7 +85,7 @@ def replace(document: bytes, path: Sequence[str], kind: int, value: bytes) -> by
     _check_size(len(document) - (target.end - target.value) + len(value))
     _check_value(kind, value, 0)
     head = document[target.start + 1 : target.value]
-    return _spliced(document, route, b"".join((bytes((kind,)), head, value)))
+    return _spliced(document, route, b"".join((_KIND_BYTES[kind], head, value)))
 
 
 def replace_at(document: bytes, replacements: Sequence[Replacement]) -> bytes:
@@ -90,18 +102,18 @@ def replace_at(document: bytes, replacements: Sequence[Replacement]) -> bytes:
     """
     if len(replacements) == 1 and not replacements[0].enclosing:
         # What most are: nothing moves but the end.
-        _, start, value, end, kind, new = replacements[0]
-        size = _check_size(len(document) - (end - value) + len(new))
-        head, name = document[4:start], document[start + 1 : value]
-        return b"".join((INT32.pack(size), head, bytes((kind,)), name, new, document[end:]))
+        one = replacements[0]
+        size = _check_size(len(document) - (one.end - one.value) + len(one.new))
+        head, name = document[4 : one.start], document[one.start + 1 : one.value]
+        return b"".join((INT32.pack(size), head, _KIND_BYTES[one.kind], name, one.new, document[one.end :]))
     parts: list[bytes] = []
     grown = {0: 0}  # start of a document, as it was → by how much it grows
     at = 0
-    for enclosing, start, value, end, kind, new in replacements:
-        parts += document[at:start], bytes((kind,)), document[start + 1 : value], new
-        at = end
-        for outer in (0, *enclosing):
-            grown[outer] = grown.get(outer, 0) + len(new) - (end - value)
+    for one in replacements:
+        parts += document[at : one.start], _KIND_BYTES[one.kind], document[one.start + 1 : one.value], one.new
+        at = one.end
+        for outer in (0, *one.enclosing):
+            grown[outer] = grown.get(outer, 0) + len(one.new) - (one.end - one.value)
     parts.append(document[at:])
     _check_size(len(document) + grown[0])
     result = bytearray().join(parts)

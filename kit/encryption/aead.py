@@ -8,50 +8,27 @@ context and under the key it was sealed for; with synthetic vectors equal inputs
 
 from __future__ import annotations
 
-import hmac
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import NamedTuple, TypeAlias
+from typing import Final, NamedTuple, final
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from kit.documents import Kind, element, validate
 from kit.documents.kinds import INT32
-from kit.encryption.associated_data import TYPE_PARTS, CollectionPlace, FieldPlace, part
-from kit.encryption.data_keys import DataKey, expand
-from kit.encryption.envelope import IV_BYTES, PROFILES, TAG_BYTES, Envelope, Profile
+from kit.encryption.associated_data import CollectionPlace, FieldPlace
+from kit.encryption.data_keys import DataKey
+from kit.encryption.encoding import TYPE_PARTS, length, part
+from kit.encryption.envelope import IV_BYTES, PROFILES, TAG_BYTES, Envelope, Profile, print_sealed
+from kit.encryption.initialisation import IvSource, RandomIv
+from kit.encryption.macs import KeyMacs
 from kit.errors import BsonError, ContentError, EnvelopeError
 from kit.values import Limits
 
-COMPAT_USES = 2**31
+COMPAT_USES: Final = 2**31
 """Values sealed under one DEK in ``compat``, at most (schemas/envelope.md, "Nonce budget")."""
 
-_LIMITS = Limits()
-_STRING = int(Kind.STRING)
-
-
-@dataclass(frozen=True, slots=True)
-class SyntheticIv:
-    """Derive the vector from what is sealed and where; the default."""
-
-    def __call__(self, key: DataKey, associated_data: bytes, plaintext: bytes) -> bytes:
-        """First 12 bytes of HMAC-SHA-256 under the IV key over both, the first with its length."""
-        return hmac.digest(key.iv_key, part(associated_data) + plaintext, "sha256")[:IV_BYTES]
-
-
-@dataclass(frozen=True, slots=True)
-class RandomIv:
-    """Draw the vector; equal values then differ from run to run."""
-
-    random: Callable[[int], bytes]
-
-    def __call__(self, _key: DataKey, _associated_data: bytes, _plaintext: bytes) -> bytes:
-        """12 bytes from the source of randomness."""
-        return self.random(IV_BYTES)
-
-
-IvSource: TypeAlias = SyntheticIv | RandomIv
+_LIMITS: Final = Limits()
+_STRING: Final = int(Kind.STRING)
 
 
 class Opened(NamedTuple):
@@ -66,26 +43,28 @@ class Opened(NamedTuple):
         return f"Opened(kind={self.kind}, {len(self.value):,} bytes)"
 
 
+@final
 class DocumentCipher:
     """Seals and opens the fields of one document under one data key."""
 
-    __slots__ = ("_cipher", "_key", "_located", "_profile")
+    __slots__ = ("_bound", "_cipher", "_key", "_located", "_macs", "_profile")
 
-    def __init__(self, key: DataKey, collection: CollectionPlace, identity: bytes) -> None:
+    def __init__(self, key: DataKey, collection: CollectionPlace, identity: bytes, macs: KeyMacs | None = None) -> None:
         """Derive the document's key.
 
         Args:
             key: The owner's data key.
             collection: Where the document is; its version decides the profile.
             identity: Type byte and value bytes of the document's ``_id``.
+            macs: Of the key, where more documents are its owner's.
         """
         self._key = key
-        self._profile = PROFILES[collection.version]
-        self._located = collection.located(identity)
-        if self._profile is Profile.BOUND:
-            secret = expand(key.pseudorandom_key, collection.document_key_info(identity))
-        else:
-            secret = key.secret
+        self._macs = macs if macs is not None else KeyMacs(key)
+        self._profile: Profile = PROFILES[collection.version]
+        self._bound = self._profile is Profile.BOUND
+        place = part(identity)
+        self._located: bytes = collection.prefix + place
+        secret = self._macs.document_key(collection.key_prefix + place) if self._bound else key.secret
         self._cipher = AESGCM(secret)
 
     def seal(self, field: FieldPlace, kind: int, value: bytes, iv: IvSource) -> Envelope:
@@ -100,28 +79,44 @@ class DocumentCipher:
         Raises:
             ContentError: The value is not well-formed BSON, or no string in ``compat``.
         """
-        bound = self._profile is Profile.BOUND
-        check_sealable(self._profile, kind, value)
-        plaintext = value if bound else value[4:-1]
-        key = self._key
-        associated_data = field.sealed_under(self._located, kind, key.part)
-        vector = iv(key, associated_data, plaintext)
-        sealed = self._cipher.encrypt(vector, plaintext, associated_data if bound else None)
+        vector, sealed = self._sealed(field, kind, value, iv)
         return Envelope(
             profile=self._profile,
             ciphertext=sealed[:-TAG_BYTES],
             iv=vector,
             tag=sealed[-TAG_BYTES:],
-            dek_id=key.dek_id,
-            mek_version=key.mek_version,
-            context=field.context if bound else None,
-            bson_type=kind if bound else None,
+            dek_id=self._key.dek_id,
+            mek_version=self._key.mek_version,
+            context=field.context if self._bound else None,
+            bson_type=kind if self._bound else None,
         )
+
+    def seal_printed(self, field: FieldPlace, kind: int, value: bytes, iv: IvSource) -> bytes:
+        """As :meth:`seal`, printed: ``seal(…).to_bson()``."""
+        vector, sealed = self._sealed(field, kind, value, iv)
+        key = self._key
+        if self._bound:
+            return print_sealed(self._profile, sealed, vector, key.dek_id, key.mek_version, field.context, kind)
+        return print_sealed(self._profile, sealed, vector, key.dek_id, key.mek_version, None, None)
+
+    def _sealed(self, field: FieldPlace, kind: int, value: bytes, iv: IvSource) -> tuple[bytes, bytes]:
+        """Give the vector, and ciphertext and tag."""
+        check_sealable(self._profile, kind, value)
+        plaintext = value if self._bound else value[4:-1]
+        associated_data = b"".join((self._located, field.infix, TYPE_PARTS[kind], self._key.part))
+        if isinstance(iv, RandomIv):
+            vector = iv.random(IV_BYTES)
+        else:
+            # Over both, the first with its length: a pseudorandom function of everything that enters GCM.
+            data = b"".join((length(associated_data), associated_data, plaintext))
+            vector = self._macs.vectors.digest(data)[:IV_BYTES]
+        return vector, self._cipher.encrypt(vector, plaintext, associated_data if self._bound else None)
 
     def digest(self, field: FieldPlace, kind: int, value: bytes) -> int:
         """Digest one value (schemas/envelope.md, "Value digest"); arguments as for :meth:`seal`."""
-        data = b"".join((part(self._located), part(field.infix), TYPE_PARTS[kind], part(value)))
-        return int.from_bytes(hmac.digest(self._key.digest_key, data, "sha256"), "big")
+        located = self._located
+        data = b"".join((length(located), located, field.infix_part, TYPE_PARTS[kind], length(value), value))
+        return int.from_bytes(self._macs.values.digest(data), "big")
 
     def open(self, field: FieldPlace, envelope: Envelope) -> Opened:
         """Decrypt one value.
@@ -133,7 +128,7 @@ class DocumentCipher:
         check_form(field, envelope)
         if envelope.dek_id != self._key.dek_id:
             raise EnvelopeError(f"sealed under data key {envelope.dek_id}, not {self._key.dek_id}")
-        bound = self._profile is Profile.BOUND
+        bound = self._bound
         kind = envelope.bson_type if envelope.bson_type is not None else int(Kind.STRING)
         associated_data = None
         if bound:

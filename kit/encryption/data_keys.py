@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF, HKDFExpand
 
-from kit.encryption.associated_data import encode, key_part
+from kit.encryption.encoding import encode, key_part
 from kit.errors import KeyUnusableError
 
 KEY_BYTES = 32

@@ -167,19 +167,37 @@ class Envelope(NamedTuple):
 
     def to_bson(self) -> bytes:
         """Print as the value bytes of a subdocument."""
-        text = binascii.b2a_base64(self.ciphertext, newline=False)
-        tail = _tail(self.dek_id, self.mek_version, self.context, self.bson_type)
-        parts = (
-            _PREFIX[self.profile],
+        sealed = self.ciphertext + self.tag
+        return print_sealed(self.profile, sealed, self.iv, self.dek_id, self.mek_version, self.context, self.bson_type)
+
+
+def print_sealed(  # noqa: PLR0917  an envelope's members, in their order
+    profile: Profile,
+    sealed: bytes,
+    iv: bytes,
+    dek_id: str,
+    mek_version: int,
+    context: str | None,
+    bson_type: int | None,
+) -> bytes:
+    """Print an envelope as the value bytes of a subdocument; ``sealed`` is ciphertext and tag, as GCM gives them."""
+    text = binascii.b2a_base64(sealed[:-TAG_BYTES], newline=False)
+    prefix = _PREFIX[profile]
+    tail = _tail(dek_id, mek_version, context, bson_type)
+    size = len(prefix) + len(text) + len(tail) + _REST
+    return b"".join(
+        (
+            _INT32.pack(size),
+            prefix,
             _INT32.pack(len(text) + 1),
             text,
             _BEFORE_IV,
-            binascii.b2a_base64(self.iv, newline=False),
+            binascii.b2a_base64(iv, newline=False),
             _BEFORE_TAG,
-            binascii.b2a_base64(self.tag, newline=False),
+            binascii.b2a_base64(sealed[-TAG_BYTES:], newline=False),
             tail,
         )
-        return b"".join((_INT32.pack(4 + sum(map(len, parts))), *parts))
+    )
 
 
 def checked_dek_id(text: str) -> str:
@@ -219,6 +237,8 @@ _PREFIX = {
 }
 _BEFORE_IV = b"\0\x02" + _IV + b"\0" + _base64_size(IV_BYTES)
 _BEFORE_TAG = b"\0\x02" + _TAG + b"\0" + _base64_size(TAG_BYTES)
+_REST = 4 + 4 + len(_BEFORE_IV) + (IV_BYTES + 2) // 3 * 4 + len(_BEFORE_TAG) + (TAG_BYTES + 2) // 3 * 4
+"""Bytes of a subdocument beside what comes before the ciphertext, the ciphertext, and the tail."""
 
 
 @functools.lru_cache(maxsize=1024)
@@ -238,7 +258,8 @@ def _profile(version: int) -> Profile:
 
 
 def _wrong_members(places: Mapping[bytes, Place], wanted: frozenset[bytes], profile: Profile) -> EnvelopeError:
-    absent, foreign = sorted(wanted - places.keys()), sorted(places.keys() - wanted)
+    absent = sorted(name for name in wanted if name not in places)
+    foreign = sorted(name for name in places if name not in wanted)
     what = f"lacks {absent[0].decode()!r}" if absent else f"has {foreign[0].decode('utf-8', 'backslashreplace')!r}"
     return EnvelopeError(f"the members are not those of a {profile} envelope: it {what}")
 

@@ -29,8 +29,8 @@ from typing import TypeVar
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from kit.encryption.associated_data import encode
 from kit.encryption.data_keys import KEY_BYTES, DataKey, Scope, expand
+from kit.encryption.encoding import encode
 from kit.encryption.key_set import KeySet
 from kit.errors import KeyUnusableError
 

@@ -4,29 +4,31 @@ Everything that looks at documents (transform, preparation, proof) looks through
 is plaintext. Each mapped value is exactly one of plaintext, envelope-like, null, missing; what a path cannot
 answer (it leads through an array, or into an envelope) is a fault and never "missing", since missing is left as it is.
 
-Documents and values are plain tuples, and texts that come again and again are decoded once: every document of a kit
-passes here twice, and a frozen dataclass of seven members costs as much as AES-GCM of 4 kB.
+Every document of a kit passes here twice, so documents and values are plain objects: a frozen dataclass of seven
+members costs as much as AES-GCM of 4 kB. This module may be compiled; what it reads by, which crosses to workers, is
+:mod:`kit.encryption.mapping`.
 """
 
 from __future__ import annotations
 
 import enum
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Final, final
 
 from kit.documents import Kind, Place, Replacement, index, replace_at, string_at
-from kit.encryption.associated_data import CollectionPlace, FieldPlace
-from kit.encryption.data_keys import Scope
-from kit.encryption.envelope import Envelope, Profile, looks_like
-from kit.encryption.field_map import PRODUCT_ID, CollectionMap, FieldPath
+from kit.encryption.envelope import Envelope, looks_like
+from kit.encryption.field_map import PRODUCT_ID
+from kit.encryption.mapping import MappedCollection, MappedField
 from kit.errors import BsonError, ContentError, EnvelopeError
-from kit.values import CollectionName
 
-_ID = b"_id"
-_STRING, _DOCUMENT, _NULL = int(Kind.STRING), int(Kind.DOCUMENT), int(Kind.NULL)
-_NOTHING = frozenset({_NULL, int(Kind.UNDEFINED)})
-NO_PARTITION = ""
+_ID: Final = b"_id"
+_PRODUCT_ID: Final = PRODUCT_ID.encode()
+_STRING: Final = int(Kind.STRING)
+_DOCUMENT: Final = int(Kind.DOCUMENT)
+_ARRAY: Final = int(Kind.ARRAY)
+_UNDEFINED: Final = int(Kind.UNDEFINED)
+_NULL: Final = int(Kind.NULL)
+NO_PARTITION: Final = ""
 
 
 class Standing(enum.Enum):
@@ -50,108 +52,71 @@ class State(enum.IntEnum):
     MISSING = enum.auto()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MappedField:
-    """One field of a map at its place in one collection, made once per run."""
+@final
+class MappedValue:
+    """One mapped value of a document.
 
-    place: FieldPlace
-    steps: tuple[bytes, ...]
+    Attributes:
+        field: Which one.
+        state: What it is.
+        kind: Type byte; 0 where it is missing.
+        start: The value is ``document[start:end]``.
+        end: See there.
+        enclosing: Where each subdocument around it starts.
+        envelope: If it has the form of one.
+    """
 
-    @property
-    def path(self) -> FieldPath:
-        """As in the map."""
-        return self.place.path
+    __slots__ = ("enclosing", "end", "envelope", "field", "kind", "start", "state")
 
-    def __str__(self) -> str:
-        return str(self.place.path)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MappedCollection:
-    """A collection's map, made ready for reading documents of it."""
-
-    map: CollectionMap
-    place: CollectionPlace
-    fields: tuple[MappedField, ...]
-    partitions: frozenset[str] | None
-    """Only documents of these partitions (``--tenant``); None for all."""
-    partition_steps: tuple[bytes, ...]
-    owner_steps: tuple[bytes, ...]
-    _texts: dict[bytes, str] = field(default_factory=dict, repr=False, compare=False)
-    """Partition keys and owners met, by their value bytes."""
-    _scopes: dict[str, Scope] = field(default_factory=dict, repr=False, compare=False)
-
-    @classmethod
-    def of(
-        cls,
-        entry: CollectionMap,
-        name: CollectionName,
-        *,
-        product: str,
-        profile: Profile,
-        partitions: frozenset[str] | None = None,
-    ) -> MappedCollection:
-        """Make a map ready for the collection ``name``, which it matches."""
-        place = CollectionPlace(product=product, name=name, version=profile.value)
-        fields = tuple(
-            MappedField(place=place.field(path, entry.context), steps=_encoded(path)) for path in entry.fields
-        )
-        return cls(
-            map=entry,
-            place=place,
-            fields=fields,
-            partitions=partitions,
-            partition_steps=_encoded(entry.partition_key),
-            owner_steps=_encoded(entry.owner),
-        )
-
-    def scope(self, owner: str) -> Scope:
-        """Give the purpose of the key that seals ``owner``'s values here."""
-        found = self._scopes.get(owner)
-        if found is None:
-            found = self._scopes[owner] = Scope(product=self.place.product, context=self.map.context, owner=owner)
-        return found
-
-    def text(self, document: bytes, place: Place) -> str:
-        """Give the text of a string; the same one for the same bytes."""
-        value = document[place[1] : place[2]]
-        found = self._texts.get(value)
-        if found is None:
-            found = self._texts[value] = string_at(document, place)
-        return found
+    def __init__(  # noqa: PLR0917  made for every value of a kit
+        self,
+        field: MappedField,
+        state: State,
+        kind: int,
+        start: int,
+        end: int,
+        enclosing: tuple[int, ...] = (),
+        envelope: Envelope | None = None,
+    ) -> None:
+        self.field = field
+        self.state = state
+        self.kind = kind
+        self.start = start
+        self.end = end
+        self.enclosing = enclosing
+        self.envelope = envelope
 
 
-def _encoded(path: FieldPath) -> tuple[bytes, ...]:
-    return tuple(step.encode() for step in path.steps)
+@final
+class MappedDocument:
+    """One document, as far as it can be judged without its mapped values.
 
+    Attributes:
+        document: Its bytes.
+        places: Its top level.
+        standing: What becomes of it as a whole.
+        partition: The partition key as text, under which documents are counted; empty where there is none.
+        owner: Empty unless the document is selected or skipped.
+        identity: Type byte and value bytes of ``_id``; empty unless it is selected.
+    """
 
-class MappedValue(NamedTuple):
-    """One mapped value of a document."""
+    __slots__ = ("document", "identity", "owner", "partition", "places", "standing")
 
-    field: MappedField
-    state: State
-    kind: int
-    """Type byte; 0 where it is missing."""
-    start: int
-    end: int
-    """The value is ``document[start:end]``."""
-    enclosing: tuple[int, ...] = ()
-    """Where each subdocument around it starts."""
-    envelope: Envelope | None = None
-
-
-class MappedDocument(NamedTuple):
-    """One document, as far as it can be judged without its mapped values."""
-
-    document: bytes
-    places: dict[bytes, Place]
-    standing: Standing
-    partition: str
-    """The partition key as text, under which documents are counted; empty where there is none."""
-    owner: str
-    """Empty unless the document is selected or skipped."""
-    identity: bytes
-    """Type byte and value bytes of ``_id``; empty unless it is selected."""
+    def __init__(  # noqa: PLR0917  made for every document of a kit
+        self,
+        document: bytes,
+        places: dict[bytes, Place],
+        standing: Standing,
+        partition: str,
+        owner: str,
+        identity: bytes,
+    ) -> None:
+        self.document = document
+        self.places = places
+        self.standing = standing
+        self.partition = partition
+        self.owner = owner
+        self.identity = identity
 
     def replaced(self, sealed: Sequence[tuple[MappedValue, bytes]]) -> bytes:
         """Put subdocuments in the places of values of this document; the names and everything else stay."""
@@ -171,25 +136,25 @@ class MappedDocument(NamedTuple):
             ContentError: The path leads through an array.
             EnvelopeError: It leads into an envelope, or ends at what looks like one and is not.
         """
-        document, places = self.document, self.places
-        last = len(field.steps) - 1
+        document, places, steps = self.document, self.places, field.steps
+        last = len(steps) - 1
         enclosing: tuple[int, ...] = ()
-        for depth, step in enumerate(field.steps):
+        for depth, step in enumerate(steps):
             place = places.get(step)
             if place is None:
                 return _absent(field)
             if depth == last:
                 return _value(document, field, place, enclosing)
-            if place[0] == Kind.ARRAY:
+            if place[0] == _ARRAY:
                 # The fields of its elements may well be what the map means, and would stay plaintext unseen.
                 raise ContentError(f"the path leads through the array {'.'.join(field.path.steps[: depth + 1])!r}")
-            if place[0] != Kind.DOCUMENT:
+            if place[0] != _DOCUMENT:
                 return _absent(field)
             places = index(document, place[1])
             enclosing = (*enclosing, place[1])
             if looks_like(places):
                 raise EnvelopeError("the path leads into an envelope: encrypted under another field map")
-        raise AssertionError(field.steps)  # a path has at least one step
+        raise AssertionError(steps)  # a path has at least one step
 
 
 def _replacement(value: MappedValue, kind: int, new: bytes) -> Replacement:
@@ -209,9 +174,9 @@ def read(document: bytes, collection: MappedCollection) -> MappedDocument:
         ContentError: A selected document has no ``_id``, or no owner that is a non-empty string.
     """
     entry, places = collection.map, index(document)
-    partition = _text(document, _find(document, places, collection.partition_steps), collection)
+    partition = _partition(document, _find(document, places, collection.partition_steps), collection)
     standing, owner, identity = Standing.SELECTED, "", b""
-    if entry.product_id is not None and _string(document, places.get(PRODUCT_ID.encode())) != entry.product_id:
+    if entry.product_id is not None and _string(document, places.get(_PRODUCT_ID)) != entry.product_id:
         standing = Standing.NOT_SELECTED
     elif partition is None:
         standing = Standing.NO_PARTITION_KEY
@@ -258,16 +223,27 @@ def _find(document: bytes, places: dict[bytes, Place], steps: tuple[bytes, ...])
 
 
 def _string(document: bytes, place: Place | None) -> str | None:
-    return string_at(document, place) if place is not None and place[0] == Kind.STRING else None
+    return string_at(document, place) if place is not None and place[0] == _STRING else None
 
 
-def _text(document: bytes, place: Place | None, collection: MappedCollection) -> str | None:
+def _text(document: bytes, place: Place, collection: MappedCollection) -> str:
+    """Give the text of a string; the same one for the same bytes."""
+    value = document[place[1] : place[2]]
+    found = collection.texts.get(value)
+    if found is None:
+        found = collection.texts[value] = string_at(document, place)
+    return found
+
+
+def _partition(document: bytes, place: Place | None, collection: MappedCollection) -> str | None:
     """A partition key as text; None where there is none, or null."""
-    if place is None or place[0] in _NOTHING:
+    if place is None:
         return None
     kind, start, end = place
     if kind == _STRING:
-        return collection.text(document, place)
+        return _text(document, place, collection)
+    if kind in {_NULL, _UNDEFINED}:
+        return None
     if kind == Kind.OBJECT_ID:
         return document[start:end].hex()
     if kind in {Kind.INT32, Kind.INT64}:
@@ -277,7 +253,7 @@ def _text(document: bytes, place: Place | None, collection: MappedCollection) ->
 
 def _owner(document: bytes, places: dict[bytes, Place], collection: MappedCollection) -> str:
     place = _find(document, places, collection.owner_steps)
-    owner = collection.text(document, place) if place is not None and place[0] == _STRING else ""
+    owner = _text(document, place, collection) if place is not None and place[0] == _STRING else ""
     if not owner:
         raise ContentError(f"no owner: {str(collection.map.owner)!r} is missing, empty or not a string")
     if "\0" in owner:

@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
+from typing import final
+
 from kit.documents import document_id
-from kit.encryption.aead import DocumentCipher, IvSource, Opened, check_form
+from kit.encryption.aead import DocumentCipher, Opened, check_form
 from kit.encryption.data_keys import DataKey
 from kit.encryption.envelope import Envelope
+from kit.encryption.initialisation import IvSource
 from kit.encryption.key_set import KeySet
-from kit.encryption.mapped import MappedCollection, MappedDocument, MappedField, MappedValue, State
+from kit.encryption.macs import KeyMacs
+from kit.encryption.mapped import MappedDocument, MappedValue, State
+from kit.encryption.mapping import MappedCollection, MappedField
 from kit.errors import KitError
 
 
+@final
 class CollectionKeys:
     """The keys of a run in one collection; an owner's is looked up once."""
 
-    __slots__ = ("_sealing", "collection", "keys")
+    __slots__ = ("_macs", "_sealing", "collection", "keys")
 
     def __init__(self, collection: MappedCollection, keys: KeySet) -> None:
-        self.collection, self.keys = collection, keys
+        self.collection = collection
+        self.keys = keys
         self._sealing: dict[str, DataKey | None] = {}
+        self._macs: dict[str, KeyMacs] = {}
 
     def at_hand(self, owner: str) -> DataKey | None:
         """Give the key that seals for ``owner``, or None where there is none or it is locked."""
@@ -28,14 +36,23 @@ class CollectionKeys:
             key = self._sealing[owner] = self.keys.at_hand(self.collection.scope(owner))
             return key
 
+    def macs(self, key: DataKey) -> KeyMacs:
+        """Give what is derived and digested under ``key``."""
+        macs = self._macs.get(key.dek_id)
+        if macs is None:
+            macs = self._macs[key.dek_id] = KeyMacs(key)
+        return macs
 
+
+@final
 class DocumentKeys:
     """A selected document and the keys; derives the document's key once for each data key met."""
 
     __slots__ = ("_ciphers", "_keys", "_mapped")
 
     def __init__(self, keys: CollectionKeys, mapped: MappedDocument) -> None:
-        self._keys, self._mapped = keys, mapped
+        self._keys = keys
+        self._mapped = mapped
         self._ciphers: dict[str, DocumentCipher] = {}
 
     def open(self, field: MappedField, envelope: Envelope) -> Opened | None:
@@ -68,8 +85,8 @@ class DocumentKeys:
             return None
         return self._cipher(key).digest(value.field.place, value.kind, self._mapped.document[value.start : value.end])
 
-    def seal(self, value: MappedValue, iv: IvSource) -> Envelope:
-        """Seal a plaintext value under the owner's active key.
+    def seal(self, value: MappedValue, iv: IvSource) -> bytes:
+        """Seal a plaintext value under the owner's active key; gives the subdocument that takes its place.
 
         Raises:
             KeyUnusableError: The owner has none at hand.
@@ -80,13 +97,13 @@ class DocumentKeys:
             # Says why.
             key = self._keys.keys.sealing_key(self._keys.collection.scope(self._mapped.owner))
         plaintext = self._mapped.document[value.start : value.end]
-        return self._cipher(key).seal(value.field.place, value.kind, plaintext, iv)
+        return self._cipher(key).seal_printed(value.field.place, value.kind, plaintext, iv)
 
     def _cipher(self, key: DataKey) -> DocumentCipher:
         cipher = self._ciphers.get(key.dek_id)
         if cipher is None:
-            place = self._keys.collection.place
-            cipher = self._ciphers[key.dek_id] = DocumentCipher(key, place, self._mapped.identity)
+            cipher = DocumentCipher(key, self._keys.collection.place, self._mapped.identity, self._keys.macs(key))
+            self._ciphers[key.dek_id] = cipher
         return cipher
 
 

@@ -9,12 +9,14 @@ from collections.abc import Iterable
 
 from kit.documents import Kind
 from kit.documents.kinds import INT32
-from kit.encryption.aead import DocumentCipher, SyntheticIv
+from kit.encryption.aead import DocumentCipher
 from kit.encryption.data_keys import Scope
 from kit.encryption.envelope import Envelope, Profile
 from kit.encryption.field_map import CollectionMap
+from kit.encryption.initialisation import SyntheticIv
 from kit.encryption.key_set import KeySet
-from kit.encryption.mapped import MappedCollection, Standing, read
+from kit.encryption.mapped import Standing, read
+from kit.encryption.mapping import MappedCollection
 from kit.encryption.opening import CollectionKeys, DocumentKeys, in_document
 from kit.errors import ContentError, EnvelopeError, KeyUnusableError, KitError
 from kit.values import CollectionName

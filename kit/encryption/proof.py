@@ -16,7 +16,8 @@ from dataclasses import dataclass, field
 
 from kit.encryption.aead import check_form
 from kit.encryption.key_set import KeySet
-from kit.encryption.mapped import MappedCollection, MappedDocument, MappedValue, Standing, State, read
+from kit.encryption.mapped import MappedDocument, MappedValue, Standing, State, read
+from kit.encryption.mapping import MappedCollection
 from kit.encryption.opening import CollectionKeys, DocumentKeys, document_name, in_document, in_field
 from kit.errors import ContentError, EnvelopeError, KeyUnusableError, KitError, StoppedError, UsageError
 from kit.values import CollectionName

@@ -15,7 +15,8 @@ from kit.encryption.approval import DocumentName, RecoveryScope
 from kit.encryption.envelope import Profile
 from kit.encryption.field_map import FieldMap
 from kit.encryption.key_set import KeySet, KeySource
-from kit.encryption.mapped import MappedCollection, MappedDocument, MappedField, MappedValue, Standing, State, read
+from kit.encryption.mapped import MappedDocument, MappedValue, Standing, State, read
+from kit.encryption.mapping import MappedCollection, MappedField
 from kit.encryption.opening import CollectionKeys, DocumentKeys, in_document, in_field
 from kit.errors import KitError, UsageError
 from kit.values import CollectionName

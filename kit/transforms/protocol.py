@@ -8,11 +8,13 @@ Laws: a document whose change says ``document is None`` stays byte-identical; a 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from types import MappingProxyType
+from dataclasses import dataclass
 from typing import Any, Protocol
 
+from kit.transforms.change import NO_COUNTS, Change
 from kit.values import CollectionName
+
+__all__ = ["NO_COUNTS", "Change", "Finding", "Lookup", "Transform"]
 
 
 class Lookup(Protocol):
@@ -36,26 +38,6 @@ class Finding:
     document: str
     """The document's ``_id`` as text."""
     tenant: str
-
-
-NO_COUNTS: Mapping[str, int] = MappingProxyType({})
-
-
-@dataclass(slots=True, kw_only=True)
-class Change:
-    """What became of one document."""
-
-    tenant: str
-    outcome: str
-    """One word of the transform's own closed list; counted per tenant."""
-    document: bytes | None = None
-    """The new bytes, or None where the document stays as it is."""
-    counts: Mapping[str, int] = field(default_factory=lambda: NO_COUNTS)
-    """Further counters of the transform, by name. Documents that came out alike share one mapping where they can, which
-    is then added up once for all of them."""
-    sums: Sequence[tuple[str, int]] = ()
-    """Counters to which each document adds an amount of its own; they are of the member, not of a tenant."""
-    findings: Sequence[Finding] = ()
 
 
 class Transform(Protocol):

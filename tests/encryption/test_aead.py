@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 import pickle
 
 import pytest
@@ -13,9 +14,11 @@ from hypothesis import given, settings, strategies as st
 from kit.documents import index
 from kit.encryption import Envelope, Profile, RandomIv, Scope, SyntheticIv
 from kit.encryption.aead import DocumentCipher, Opened
-from kit.encryption.associated_data import CollectionPlace, FieldPlace, encode
+from kit.encryption.associated_data import CollectionPlace, FieldPlace
 from kit.encryption.data_keys import DataKey
+from kit.encryption.encoding import encode
 from kit.encryption.field_map import FieldPath
+from kit.encryption.macs import KeyMacs, Mac
 from kit.errors import ContentError, EnvelopeError, KeyUnusableError
 from kit.values import CollectionName
 from tests.documents.strategies import VALUES, Typed, string
@@ -182,6 +185,19 @@ def test_the_document_key_is_hkdf_of_rfc_5869() -> None:
     envelope = seal()
     associated_data = BODY.associated_data(BODY.collection.located(ID), 2, "dek-1", 1)
     assert AESGCM(key).decrypt(envelope.iv, envelope.ciphertext + envelope.tag, associated_data) == VALUE
+
+
+@given(st.binary(min_size=1, max_size=80), st.lists(st.binary(max_size=200), min_size=1, max_size=4))
+def test_a_mac_is_the_same_at_each_use_of_its_key(key: bytes, uses: list[bytes]) -> None:
+    mac = Mac(key)
+    assert [mac.digest(data) for data in uses] == [hmac.digest(key, data, "sha256") for data in uses]
+
+
+def test_every_documents_key_is_hkdf_however_many_there_were_before() -> None:
+    macs = KeyMacs(KEY)
+    for number in range(3):
+        info = BODY.collection.document_key_info(bytes((16, number)))
+        assert macs.document_key(info) == HKDF(hashes.SHA256(), 32, None, info).derive(SECRET)
 
 
 @given(st.lists(st.binary(max_size=6), max_size=5), st.lists(st.binary(max_size=6), max_size=5))

@@ -10,30 +10,26 @@ Data keys are made before a run (``kit.encryption.preparation``) and cross to th
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from kit.encryption import counting
-from kit.encryption.aead import IvSource, RandomIv, SyntheticIv
 from kit.encryption.envelope import Profile
 from kit.encryption.field_map import FieldMap
+from kit.encryption.initialisation import IvSource, RandomIv, SyntheticIv
 from kit.encryption.key_set import NO_KEYS, KeySource
-from kit.encryption.mapped import MappedCollection, MappedDocument, MappedValue, Standing, State, read
-from kit.encryption.opening import CollectionKeys, DocumentKeys, document_name, in_document, in_field
-from kit.encryption.preparation import Needs, needs_of
-from kit.errors import KitError, UsageError
-from kit.transforms.protocol import Change, Finding, Lookup
+from kit.encryption.mapped import Standing
+from kit.encryption.mapping import MappedCollection
+from kit.encryption.needs import Needs
+from kit.encryption.preparation import needs_of
+from kit.errors import UsageError
+from kit.transforms.encrypt_fields.sealing import ENCRYPTED, ERROR, UNCHANGED, SealingRun
+from kit.transforms.protocol import Change, Lookup
 from kit.values import CollectionName
 
 NAME = "encrypt-fields"
 VERSION = 1
 
-ENCRYPTED = "encrypted"
-UNCHANGED = "unchanged"
-"""Selected, and nothing in it is left to encrypt."""
-ERROR = "error"
 OUTCOMES = (
     ENCRYPTED,
     UNCHANGED,
@@ -42,13 +38,6 @@ OUTCOMES = (
     Standing.NO_PARTITION_KEY.value,
     ERROR,
 )
-
-_OUTCOME = {
-    State.PLAIN: counting.ENCRYPTED,
-    State.ENVELOPE: counting.SKIPPED_ENCRYPTED,
-    State.NULL: counting.SKIPPED_NULL,
-    State.MISSING: counting.SKIPPED_MISSING,
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,103 +117,8 @@ class EncryptFields:
             StoppedError: An envelope is sealed under another owner's key.
             ContentError: A document has no owner or ``_id``, or a value that this profile cannot hold.
         """
-        run = _Run(self, self.mapped(name))
-        return [run.change(document, ordinal) for ordinal, document in enumerate(documents, first)]
-
-
-class _Run:
-    """One run of documents of one collection."""
-
-    def __init__(self, transform: EncryptFields, collection: MappedCollection) -> None:
-        self._transform = transform
-        self._collection = collection
-        self._keys = CollectionKeys(collection, transform.keys.key_set())
-        # Documents whose values came out alike share one mapping: most do, and the engine only reads it.
-        self._counts: dict[tuple[str, ...], Mapping[str, int]] = {}
-        name = collection.place.name
-        self._fields = [
-            (
-                mapped_field,
-                (counting.counter(counting.DIGEST_VALUES, name, mapped_field), 1),
-                counting.counter(counting.DIGEST_TOTAL, name, mapped_field),
-            )
-            for mapped_field in collection.fields
-        ]
-
-    def change(self, document: bytes, ordinal: int) -> Change:
-        try:
-            mapped = read(document, self._collection)
-        except KitError as error:
-            return self._failed(in_document(error, self._collection, document, ordinal), document, "")
-        if mapped.standing is Standing.SELECTED:
-            return self._selected(mapped, ordinal)
-        change = Change(tenant=mapped.partition, outcome=mapped.standing.value)
-        if mapped.standing is Standing.SKIPPED_OWNER:
-            change.counts = self._counted((counting.SKIPPED_OWNER,) * len(self._collection.fields))
-        if mapped.standing is Standing.NO_PARTITION_KEY:
-            change.counts = self._counted((counting.ERRORS,) * len(self._collection.fields))
-            change.findings = (self._finding(Standing.NO_PARTITION_KEY.value, "no partition key", document, ""),)
-        return change
-
-    def _selected(self, mapped: MappedDocument, ordinal: int) -> Change:
-        keys = DocumentKeys(self._keys, mapped)
-        outcomes: list[str] = []
-        sums: list[tuple[str, int]] = []
-        sealed: list[tuple[MappedValue, bytes]] = []
-        replaced: bytes | None = None
-        for mapped_field, one_value, total in self._fields:
-            try:
-                value = mapped.value(mapped_field)
-                # Of its plaintext, where its key is at hand: what verification will compare with.
-                digest = keys.digest(value)
-                if value.state is State.PLAIN:
-                    sealed.append((value, keys.seal(value, self._transform.iv).to_bson()))
-            except KitError as error:
-                in_document(in_field(error, mapped_field), self._collection, mapped.document, ordinal)
-                return self._failed(error, mapped.document, mapped.partition)
-            if digest is not None:
-                sums += one_value, (total, digest)
-            outcomes.append(_OUTCOME[value.state])
-        if sealed:
-            try:
-                replaced = mapped.replaced(sealed)
-            except KitError as error:
-                return self._failed(
-                    in_document(error, self._collection, mapped.document, ordinal), mapped.document, mapped.partition
-                )
-        counts = self._counted(tuple(outcomes))
-        return Change(
-            tenant=mapped.partition,
-            outcome=UNCHANGED if replaced is None else ENCRYPTED,
-            document=replaced,
-            counts=counts,
-            sums=sums,
-        )
-
-    def _failed(self, error: KitError, document: bytes, partition: str) -> Change:
-        """Stop, or in a dry run count every mapped value as an error: none of the document would be written."""
-        if self._transform.stop_at_errors:
-            raise error
-        return Change(
-            tenant=partition,
-            outcome=ERROR,
-            counts=self._counted((counting.ERRORS,) * len(self._collection.fields)),
-            findings=(self._finding(ERROR, str(error), document, partition),),
-        )
-
-    def _counted(self, outcomes: tuple[str, ...]) -> Mapping[str, int]:
-        counts = self._counts.get(outcomes)
-        if counts is None:
-            name = self._collection.place.name
-            found: Counter[str] = Counter()
-            for mapped_field, outcome in zip(self._collection.fields, outcomes, strict=True):
-                found[counting.counter(counting.SCANNED, name, mapped_field)] += 1
-                found[counting.counter(outcome, name, mapped_field)] += 1
-            counts = self._counts[outcomes] = dict(found)
-        return counts
-
-    def _finding(self, kind: str, reason: str, document: bytes, partition: str) -> Finding:
-        return Finding(kind=kind, reason=reason, document=document_name(document), tenant=partition)
+        run = SealingRun(self.mapped(name), self.keys.key_set(), self.iv, stop_at_errors=self.stop_at_errors)
+        return run.changes(documents, first)
 
 
 def check_order(names: Sequence[str]) -> None:

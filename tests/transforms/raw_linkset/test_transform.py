@@ -377,6 +377,10 @@ def test_stripping_what_was_added_gives_the_original_and_tallies_add_up(
         assert (again.stored, again.changed) == (result.stored, 0)
 
 
+def said(change: Change) -> tuple[object, ...]:
+    return change.tenant, change.outcome, change.document, change.counts, change.sums, change.findings
+
+
 @settings(deadline=None)
 @given(documents=ANY_DOCUMENTS, cut=st.integers(0, 8))
 def test_the_result_does_not_depend_on_how_documents_are_cut_into_runs(documents: list[bytes], cut: int) -> None:
@@ -387,7 +391,7 @@ def test_the_result_does_not_depend_on_how_documents_are_cut_into_runs(documents
         *transform.apply(NAME, documents[:cut], snapshots, 0),
         *transform.apply(NAME, documents[cut:], snapshots, 0),
     ]
-    assert whole == parts
+    assert list(map(said, whole)) == list(map(said, parts))
     assert Counter(change.outcome for change in whole).total() == len(documents)
 
 

@@ -1,0 +1,66 @@
+"""HMAC-SHA-256 under a key that is used again and again.
+
+A key costs two blocks of SHA-256 and what OpenSSL does to set up, more than hashing half a kilobyte; so from its second
+use on, the state after the key is kept and copied. Not before: of a hundred thousand owners, most keys are used once.
+"""
+
+from __future__ import annotations
+
+import hmac
+from typing import Final, final
+
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.hmac import HMAC
+
+from kit.encryption.data_keys import DataKey
+
+_SHA256: Final = SHA256()
+
+
+@final
+class Mac:
+    """HMAC-SHA-256 under one key. Law: ``Mac(key).digest(data) == hmac.digest(key, data, "sha256")``, each time."""
+
+    __slots__ = ("_key", "_keyed", "_used")
+
+    def __init__(self, key: bytes) -> None:
+        self._key = key
+        self._used = False
+        self._keyed: HMAC | None = None
+
+    def digest(self, data: bytes) -> bytes:
+        """Give the 32 bytes for ``data``."""
+        keyed = self._keyed
+        if keyed is None:
+            if not self._used:
+                self._used = True
+                return hmac.digest(self._key, data, "sha256")
+            keyed = self._keyed = HMAC(self._key, _SHA256)
+        mac = keyed.copy()
+        mac.update(data)
+        return mac.finalize()
+
+
+@final
+class KeyMacs:
+    """What is derived and digested under one data key, for as long as documents of its owner are met.
+
+    Attributes:
+        document_keys: Under the pseudorandom key: see :meth:`document_key`.
+        vectors: Under the key of synthetic initialisation vectors.
+        values: Under the key of the digests of values.
+    """
+
+    __slots__ = ("document_keys", "values", "vectors")
+
+    def __init__(self, key: DataKey) -> None:
+        self.document_keys = Mac(key.pseudorandom_key)
+        self.vectors = Mac(key.iv_key)
+        self.values = Mac(key.digest_key)
+
+    def document_key(self, info: bytes) -> bytes:
+        """Give HKDF-Expand of ``info`` to 32 bytes.
+
+        That is one block of it: T(1) = HMAC(PRK, T(0) | info | 0x01), where T(0) is empty (RFC 5869 section 2.3).
+        """
+        return self.document_keys.digest(info + b"\x01")

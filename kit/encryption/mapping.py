@@ -1,0 +1,82 @@
+"""A collection's map, made ready for reading documents of it: made once per run, and sent to the workers.
+
+Apart from :mod:`kit.encryption.mapped`, which reads the documents, because that one may be compiled and values that
+cross to another process may not (docs/design/compiled.md).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from kit.encryption.associated_data import CollectionPlace, FieldPlace
+from kit.encryption.data_keys import Scope
+from kit.encryption.envelope import Profile
+from kit.encryption.field_map import CollectionMap, FieldPath
+from kit.values import CollectionName
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MappedField:
+    """One field of a map at its place in one collection, made once per run."""
+
+    place: FieldPlace
+    steps: tuple[bytes, ...]
+
+    @property
+    def path(self) -> FieldPath:
+        """As in the map."""
+        return self.place.path
+
+    def __str__(self) -> str:
+        return str(self.place.path)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MappedCollection:
+    """A collection's map, made ready for reading documents of it."""
+
+    map: CollectionMap
+    place: CollectionPlace
+    fields: tuple[MappedField, ...]
+    partitions: frozenset[str] | None
+    """Only documents of these partitions (``--tenant``); None for all."""
+    partition_steps: tuple[bytes, ...]
+    owner_steps: tuple[bytes, ...]
+    texts: dict[bytes, str] = field(default_factory=dict, repr=False, compare=False)
+    """Partition keys and owners met, by their value bytes: texts that come again and again are decoded once."""
+    _scopes: dict[str, Scope] = field(default_factory=dict, repr=False, compare=False)
+
+    @classmethod
+    def of(
+        cls,
+        entry: CollectionMap,
+        name: CollectionName,
+        *,
+        product: str,
+        profile: Profile,
+        partitions: frozenset[str] | None = None,
+    ) -> MappedCollection:
+        """Make a map ready for the collection ``name``, which it matches."""
+        place = CollectionPlace(product=product, name=name, version=profile.value)
+        fields = tuple(
+            MappedField(place=place.field(path, entry.context), steps=_encoded(path)) for path in entry.fields
+        )
+        return cls(
+            map=entry,
+            place=place,
+            fields=fields,
+            partitions=partitions,
+            partition_steps=_encoded(entry.partition_key),
+            owner_steps=_encoded(entry.owner),
+        )
+
+    def scope(self, owner: str) -> Scope:
+        """Give the purpose of the key that seals ``owner``'s values here."""
+        found = self._scopes.get(owner)
+        if found is None:
+            found = self._scopes[owner] = Scope(product=self.place.product, context=self.map.context, owner=owner)
+        return found
+
+
+def _encoded(path: FieldPath) -> tuple[bytes, ...]:
+    return tuple(step.encode() for step in path.steps)

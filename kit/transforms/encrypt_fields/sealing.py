@@ -1,0 +1,133 @@
+"""One run of documents of one collection: what is plaintext is sealed, and every value is accounted for.
+
+Apart from the transform itself, which crosses to workers, so that it may be compiled (docs/design/compiled.md).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Final, final
+
+from kit.encryption import counting
+from kit.encryption.initialisation import IvSource
+from kit.encryption.key_set import KeySet
+from kit.encryption.mapped import MappedDocument, MappedValue, Standing, State, read
+from kit.encryption.mapping import MappedCollection, MappedField
+from kit.encryption.opening import CollectionKeys, DocumentKeys, document_name, in_document, in_field
+from kit.errors import KitError
+from kit.transforms.protocol import Change, Finding
+
+ENCRYPTED: Final = "encrypted"
+UNCHANGED: Final = "unchanged"
+"""Selected, and nothing in it is left to encrypt."""
+ERROR: Final = "error"
+
+_OUTCOME: Final = {
+    State.PLAIN: counting.ENCRYPTED,
+    State.ENVELOPE: counting.SKIPPED_ENCRYPTED,
+    State.NULL: counting.SKIPPED_NULL,
+    State.MISSING: counting.SKIPPED_MISSING,
+}
+_SELECTED: Final = Standing.SELECTED
+_PLAIN: Final = State.PLAIN
+
+
+@final
+class SealingRun:
+    """Seals the values of documents; see :meth:`kit.transforms.encrypt_fields.EncryptFields.apply` for the errors."""
+
+    def __init__(self, collection: MappedCollection, keys: KeySet, iv: IvSource, *, stop_at_errors: bool) -> None:
+        self._collection = collection
+        self._keys = CollectionKeys(collection, keys)
+        self._iv = iv
+        self._stop_at_errors = stop_at_errors
+        # Documents whose values came out alike share one mapping: most do, and the engine only reads it.
+        self._counts: dict[tuple[str, ...], Mapping[str, int]] = {}
+        name = collection.place.name
+        self._fields: list[tuple[MappedField, tuple[str, int], str]] = [
+            (
+                mapped_field,
+                (counting.counter(counting.DIGEST_VALUES, name, mapped_field), 1),
+                counting.counter(counting.DIGEST_TOTAL, name, mapped_field),
+            )
+            for mapped_field in collection.fields
+        ]
+
+    def changes(self, documents: Sequence[bytes], first: int) -> list[Change]:
+        """Decide about each document; ``first`` is the ordinal of the first of them, for messages."""
+        return [self._change(document, ordinal) for ordinal, document in enumerate(documents, first)]
+
+    def _change(self, document: bytes, ordinal: int) -> Change:
+        try:
+            mapped = read(document, self._collection)
+        except KitError as error:
+            return self._failed(in_document(error, self._collection, document, ordinal), document, "")
+        if mapped.standing is _SELECTED:
+            return self._selected(mapped, ordinal)
+        change = Change(tenant=mapped.partition, outcome=mapped.standing.value)
+        if mapped.standing is Standing.SKIPPED_OWNER:
+            change.counts = self._counted((counting.SKIPPED_OWNER,) * len(self._collection.fields))
+        if mapped.standing is Standing.NO_PARTITION_KEY:
+            change.counts = self._counted((counting.ERRORS,) * len(self._collection.fields))
+            change.findings = (self._finding(Standing.NO_PARTITION_KEY.value, "no partition key", document, ""),)
+        return change
+
+    def _selected(self, mapped: MappedDocument, ordinal: int) -> Change:
+        keys = DocumentKeys(self._keys, mapped)
+        outcomes: list[str] = []
+        sums: list[tuple[str, int]] = []
+        sealed: list[tuple[MappedValue, bytes]] = []
+        replaced: bytes | None = None
+        for mapped_field, one_value, total in self._fields:
+            try:
+                value = mapped.value(mapped_field)
+                # Of its plaintext, where its key is at hand: what verification will compare with.
+                digest = keys.digest(value)
+                if value.state is _PLAIN:
+                    sealed.append((value, keys.seal(value, self._iv)))
+            except KitError as error:
+                in_document(in_field(error, mapped_field), self._collection, mapped.document, ordinal)
+                return self._failed(error, mapped.document, mapped.partition)
+            if digest is not None:
+                sums += one_value, (total, digest)
+            outcomes.append(_OUTCOME[value.state])
+        if sealed:
+            try:
+                replaced = mapped.replaced(sealed)
+            except KitError as error:
+                return self._failed(
+                    in_document(error, self._collection, mapped.document, ordinal), mapped.document, mapped.partition
+                )
+        counts = self._counted(tuple(outcomes))
+        return Change(
+            tenant=mapped.partition,
+            outcome=UNCHANGED if replaced is None else ENCRYPTED,
+            document=replaced,
+            counts=counts,
+            sums=sums,
+        )
+
+    def _failed(self, error: KitError, document: bytes, partition: str) -> Change:
+        """Stop, or in a dry run count every mapped value as an error: none of the document would be written."""
+        if self._stop_at_errors:
+            raise error
+        return Change(
+            tenant=partition,
+            outcome=ERROR,
+            counts=self._counted((counting.ERRORS,) * len(self._collection.fields)),
+            findings=(self._finding(ERROR, str(error), document, partition),),
+        )
+
+    def _counted(self, outcomes: tuple[str, ...]) -> Mapping[str, int]:
+        counts = self._counts.get(outcomes)
+        if counts is None:
+            name = self._collection.place.name
+            found: dict[str, int] = {}
+            for mapped_field, outcome in zip(self._collection.fields, outcomes, strict=True):
+                found[counting.counter(counting.SCANNED, name, mapped_field)] = 1
+                found[counting.counter(outcome, name, mapped_field)] = 1
+            counts = self._counts[outcomes] = found
+        return counts
+
+    def _finding(self, kind: str, reason: str, document: bytes, partition: str) -> Finding:
+        return Finding(kind=kind, reason=reason, document=document_name(document), tenant=partition)

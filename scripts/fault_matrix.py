@@ -87,7 +87,7 @@ def main(arguments: list[str]) -> int:
     ]
     every, kills = (17, 24) if options.quick else (options.every, options.kills)
     share = -(-kills // len(names))
-    todo = [*phases(random_kills=share, every=every, seed=options.seed), *([] if options.quick else [kill_everywhere])]
+    todo = [*([] if options.quick else [kill_everywhere]), *phases(random_kills=share, every=every, seed=options.seed)]
     end = time.monotonic() + options.minutes * 60 if options.minutes else math.inf
     matrix, skipped = Matrix(), 0
     with ExitStack() as stack:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import random
+import signal
 from pathlib import Path
 
 from jsonschema import Draft202012Validator
 
-from kit.ops.selftest import Bench, Matrix, Row, SelftestReport
+from kit.ops.selftest import Bench, Facts, Matrix, Row, SelftestReport
 from kit.ops.selftest.strikes import kill_randomly, strike
 from kit.reports.selftests import selftest_json, selftest_lines
 from tests.end_to_end.kits import ROOT, kit
@@ -54,6 +55,22 @@ def test_a_kit_that_changes_under_it_is_a_wrong_outcome(tmp_path: Path) -> None:
     assert valid(report)["sound"] is False
     assert any("kit.tar is neither old nor new" in line for line in selftest_lines(report))
     assert "NOT SOUND" in list(selftest_lines(report))[-1]
+
+
+def test_ctrl_c_strikes_a_run_even_where_the_shell_has_it_ignored_and_leaves_a_job_to_resume(tmp_path: Path) -> None:
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # what a shell does to all it runs in the background
+    try:
+        with Bench(tmp_path / "bench", "kit.tar.gz", "in place") as bench:
+            signal.signal(signal.SIGINT, before)
+            bench.fresh()
+            answer = bench.run(strike="SIGINT", at=bench.steps["durable"] // 2)
+            assert (answer["struck"] != "", answer["failure"]) == (True, "InterruptedRunError"), answer
+            assert bench.job()
+            assert bench.fault() == ""
+            assert bench.recover() == ({"killed": False, "failure": "", "told": "", "struck": "", "met": 0}, True)
+            assert Facts.of(bench.place) == bench.new
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def test_there_must_be_a_folder_to_work_in(tmp_path: Path) -> None:

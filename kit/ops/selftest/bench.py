@@ -156,7 +156,7 @@ class Bench:
         resumed = self.job()
         if not resumed and Facts.of(self.place) == self.new:
             return {"failure": "", "told": ""}, False
-        return self.run(do="resume" if resumed else "patch"), resumed
+        return self.run(do="resume" if resumed else "patch", steps="none"), resumed
 
     def _count(self, steps: str) -> int:
         self.fresh()

@@ -11,8 +11,8 @@ too:
 ``strike``   ``none`` | ``kill`` (SIGKILL) | ``power`` (drop what was not synced, then SIGKILL) | ``SIGINT`` | an errno
              by name
 ``do``       ``patch`` | ``resume`` | ``abandon``; ``clock`` seconds since 1970, taken from a clock rather than given
-``at``       the step to strike at, from 0; ``steps`` which calls count: a kind of KINDS, or ``calls`` for every call
-             of a Python or C function, which is as good as any moment
+``at``       the step to strike at, from 0; ``steps`` which calls count: a kind of KINDS, ``calls`` for every call of a
+             Python or C function, which is as good as any moment, or ``none``
 """
 
 from __future__ import annotations
@@ -70,6 +70,8 @@ class Striker:
 
     def start(self) -> None:
         """Begin to count, in this thread and those it will start."""
+        if not self.every and not self.names:
+            return
         sys.addaudithook(self._audit)
         threading.setprofile(self._profile)
         sys.setprofile(self._profile)
@@ -138,6 +140,8 @@ def _keying(place: Path, keys: dict[str, str]) -> Keying:
 def child(order: dict[str, Any]) -> dict[str, Any]:
     """Do what one order says, and tell how it ended; does not return if it is killed."""
     os.chdir(order["place"])
+    # A shell starts what runs in the background with Ctrl-C ignored, and a child inherits that.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     do = applying(order) if "delta" in order["request"] else patching(order)
     if order["do"] == "abandon":
         target = Path(order["place"]) / (order["request"]["output"] or order["request"]["kit"])

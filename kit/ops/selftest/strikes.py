@@ -208,8 +208,8 @@ def phases(*, random_kills: int, every: int, seed: int) -> tuple[Callable[[Bench
 
     return (
         lambda bench, matrix: kill_randomly(bench, matrix, random_kills, chance(bench)),
+        lambda bench, matrix: interrupt(bench, matrix, -(-random_kills // 4), chance(bench)),
         lambda bench, matrix: fail_steps(bench, matrix, every, chance(bench)),
         lambda bench, matrix: harm_jobs(bench, matrix, 3 * every, chance(bench)),
-        lambda bench, matrix: interrupt(bench, matrix, -(-random_kills // 4), chance(bench)),
         lambda bench, matrix: cut_power(bench, matrix, every),
     )

@@ -51,6 +51,9 @@ class Limits:
     path_depth: int = _bound(64, "levels", "folders in one member name, the last part included")
     # MongoDB's limit for a stored document is 16 MiB; its internal one is 16 KiB more.
     document_bytes: int = _bound(16 * MIB + 16 * KIB, "bytes", "one document of a collection")
+    # An element takes two bytes at least, and 100 to 250 of memory once it is looked up or decoded. The widest
+    # advisory seen has 17,094 in 1.3 MB; as dense as the densest large one (30 a kilobyte), 16 MiB hold 512,000.
+    document_elements: int = _bound(600_000, "values", "elements of one document, nested ones and items included")
     # MongoDB's own nesting limit is 100 for user documents; mongodump can hold up to 200.
     document_depth: int = _bound(200, "levels", "documents nested in one document, itself included")
     tenants: int = _bound(10_000, "tenants", "tenants of one collection member, each counted apart")

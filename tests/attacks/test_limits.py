@@ -47,6 +47,7 @@ CASES: dict[str, tuple[Callable[[], bytes], int, int]] = {
     "path_bytes": (lambda: long_name(b"n" * 120 + b"\0") + header(b"n" * 100), 100, 120),
     "path_depth": (lambda: member(b"a/b/c"), 2, 3),
     "document_bytes": (lambda: member(NAME, DOCUMENT), 20, len(DOCUMENT)),
+    "document_elements": (lambda: member(NAME, DOCUMENT), 3, 4),
     "document_depth": (lambda: member(NAME, DOCUMENT), 2, 3),
     "tenants": (lambda: member(NAME, TWO_TENANTS), 1, 2),
     "json_bytes": (lambda: _json(b"{}" + b" " * 100), 100, 102),

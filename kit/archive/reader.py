@@ -23,7 +23,7 @@ from kit.archive.prefetch import prefetched
 from kit.archive.source import ByteSource, FileSource, source_chunks, unreadable
 from kit.archive.tar_headers import BLOCK_BYTES, ZERO_BLOCK, check_sum
 from kit.archive.tar_reader import Member, read_tar
-from kit.errors import ArchiveError, UsageError
+from kit.errors import ArchiveError, LimitError, UsageError
 from kit.values import Codec, Limits, Sha256
 
 __all__ = ["Container", "KitReader", "Member", "decoded", "open_kit"]
@@ -73,6 +73,8 @@ class KitReader:
         self.read_bytes = 0
         self._read_digest = hashlib.sha256()
         self.watch: Callable[[int], None] | None = None
+        self._expanded_bytes = 0
+        self._stored_bytes: int | None = None
         self._allow_links = allow_links
         self._close = close
         self._source = source
@@ -150,7 +152,7 @@ class KitReader:
             UnreadableError: The medium failed.
         """
         where = str(self.path)
-        self.read_bytes = 0
+        self.read_bytes = self._expanded_bytes = 0
         self._read_digest = hashlib.sha256()
         if isinstance(self._source, int):
             return self._watched(read_folder(self._source, self.limits, where=where, allow_links=self._allow_links))
@@ -159,6 +161,37 @@ class KitReader:
             chunks = prefetched(chunks)
         reader = ChunkReader(chunks, where=where)
         return self._watched(read_tar(reader, self.limits, where=where, allow_links=self._allow_links))
+
+    def decoded(self, body: Iterator[bytes], codec: Codec, *, where: str) -> Iterator[bytes]:
+        """Yield the content of a collection member of this pass, whose stored bytes are ``body``.
+
+        A codec inside of a codec expands by the product of both, and many small members each stay below the floor of
+        ``ratio``; so all that a pass decodes is held to the same ratio over the kit as it is stored.
+
+        Raises:
+            ArchiveError: The stream is not whole and well-formed in that codec.
+            LimitError: It, or all of them together, expand too far.
+        """
+        for chunk in decoded(body, codec, self.limits, where=where):
+            if codec is not Codec.NONE:
+                self._expanded_bytes += len(chunk)
+                if self._expanded_bytes > self.limits.ratio_floor_bytes:
+                    self._check_expansion()
+            yield chunk
+
+    def _check_expansion(self) -> None:
+        expanded = self._expanded_bytes
+        if self._stored_bytes is None:
+            self._stored_bytes = self.stored_bytes
+        stored = max(self._stored_bytes or self.read_bytes, 1)
+        if expanded > self.limits.ratio * stored:
+            met = -(-expanded // stored)
+            raise LimitError(
+                f"its collections expand {met} times in all ({expanded} bytes so far, of {stored} stored), over the"
+                f" limit ratio = {self.limits.ratio}",
+                where=str(self.path),
+                hint=f"if this kit is known to be sound, raise it: --max ratio={met}",
+            )
 
     def _watched(self, members: Iterator[tuple[Member, Iterator[bytes]]]) -> Iterator[tuple[Member, Iterator[bytes]]]:
         return members if self.watch is None else ((member, self._told(body, self.watch)) for member, body in members)

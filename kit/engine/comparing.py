@@ -95,7 +95,7 @@ class Comparer:
                 reading.survey.collections[member.path] = collection
                 number = self._collections.setdefault(collection.name, len(self._collections))
                 then = _Delivery(self._collation, side, number, reading.documents)
-                for run in member_runs(collection, hashed, reader.limits):
+                for run in member_runs(collection, hashed, reader):
                     where = str(collection.path)
                     self._pipeline.submit(sketch_run, collection.name, run, cost=len(run.data), then=then, where=where)
             for _ in hashed:
@@ -210,7 +210,7 @@ def _numbered(reader: KitReader, reading: Reading, first: int) -> Iterator[tuple
         collection = reading.survey.collections.get(member.path) if member.path is not None else None
         if collection is None:
             continue
-        for run in member_runs(collection, body, reader.limits):
+        for run in member_runs(collection, body, reader):
             for document in run:
                 yield number, document
                 number += 1

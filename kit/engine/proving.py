@@ -97,7 +97,7 @@ def prove(
         deliver = _Delivery(collection.path, reading, before, reader.limits, store)
         left = RunLengthsReader(selection or RunLengths())
         hashed = hashing(body, digest)
-        for run in member_runs(collection, hashed, reader.limits):
+        for run in member_runs(collection, hashed, reader):
             piece = left.take(len(run)) if selection is not None else None
             reading.changed += piece.chosen if piece is not None else 0
             pipeline.submit(

@@ -175,7 +175,7 @@ class _Pass:
             change.base_documents = Sha256(before.hexdigest()) if before is not None else surveyed
             self.destination.close(slot, mtime=self.request.created_at)
 
-        for run in member_runs(collection, body, self.reader.limits):
+        for run in member_runs(collection, body, self.reader):
             if before is not None:
                 before.update(run.data)
             if (finished := self.destination.finished()) is not None and finished.note is not None:

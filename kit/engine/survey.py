@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from kit.archive import KitReader, Member, decoded
+from kit.archive import KitReader, Member
 from kit.documents import Run, runs
 from kit.encryption import Needs
 from kit.engine.leaves import LeafStore
@@ -75,7 +75,7 @@ def survey(
         transforms=transforms,
         lookup=lookup,
         leaves=leaves,
-        limits=reader.limits,
+        reader=reader,
     )
     kept_bytes = 0
     for member, body in reader.members():
@@ -108,7 +108,7 @@ class _Walk:
     transforms: Sequence[Transform]
     lookup: LookupWriter | None
     leaves: LeafStore | None
-    limits: Limits
+    reader: KitReader
 
     def take(self, collection: CollectionMember, body: Iterator[bytes]) -> None:
         """Hand the runs of a member to the workers, if anything is asked of them."""
@@ -122,12 +122,12 @@ class _Walk:
         counted = self.count(collection)
         if gathering or counted:
             delivery = self._delivery(collection.path, leaves=counted)  # also of a member without documents
-            for run in member_runs(collection, body, self.limits):
+            for run in member_runs(collection, body, self.reader):
                 self._gather(collection, gathering, run, delivery)
                 self._find_needs(collection, needing, run)
         elif needing:
             try:
-                for run in member_runs(collection, body, self.limits):
+                for run in member_runs(collection, body, self.reader):
                     self._find_needs(collection, needing, run)
             except BsonError as error:
                 # As with a document that cannot be judged, and after those that come before this place.
@@ -139,7 +139,7 @@ class _Walk:
         into = self.leaves if leaves else None
         if into is not None:
             self.found.rooted.add(path)
-        return _Delivery(path, self.found.tallies.setdefault(path, Tally()), self.lookup, into, self.limits)
+        return _Delivery(path, self.found.tallies.setdefault(path, Tally()), self.lookup, into, self.reader.limits)
 
     def _gather(
         self, collection: CollectionMember, gathering: tuple[Transform, ...], run: Run, delivery: _Delivery
@@ -167,15 +167,15 @@ def hashing(chunks: Iterable[bytes], digest: hashlib._Hash) -> Iterator[bytes]:
         yield chunk
 
 
-def member_runs(collection: CollectionMember, body: Iterator[bytes], limits: Limits) -> Iterator[Run]:
-    """Cut a collection member's body into runs of whole documents.
+def member_runs(collection: CollectionMember, body: Iterator[bytes], reader: KitReader) -> Iterator[Run]:
+    """Cut the body of a collection member that ``reader`` gave into runs of whole documents.
 
     Raises:
         KitError: The member's codec or framing is malformed; names the member, the document and the offset.
     """
     where = str(collection.path)
     try:
-        yield from runs(decoded(body, collection.codec, limits, where=where), limits=limits)
+        yield from runs(reader.decoded(body, collection.codec, where=where), limits=reader.limits)
     except KitError as error:
         # Decoder and container know which stream they read; the framing only knows the document.
         raise (error.inside(where) if error.where.startswith("document ") else error) from error.__cause__

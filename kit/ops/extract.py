@@ -135,7 +135,7 @@ def _take(kit: OpenKit, found: Survey, selection: Selection, writer: ExtractedFi
             hashed = hashing(body, digest)
             if collection is not None and selection.has_collection(collection.name):
                 writer.begin(collection)
-                for run in member_runs(collection, hashed, reader.limits):
+                for run in member_runs(collection, hashed, reader):
                     pipeline.submit(
                         extract_run,
                         *(selection, collection.name, run),

@@ -238,7 +238,7 @@ def _read(
             found.append((collection, proof))
             changed = before.begin(collection) if mapped is not None and keys is not None else None
             signed = _as_listed(body, collection.path, listed)
-            for run in member_runs(collection, signed, kit.reader.limits):
+            for run in member_runs(collection, signed, kit.reader):
                 cost, where = len(run.data), str(collection.path)
                 if mapped is not None:
                     proving = (mapped, run, keys, expectation.canaries)

@@ -233,7 +233,7 @@ def _chunks(run: _Run, restoring: Restoring, counts: RestoreCounts) -> Iterator[
             if collection is None or collection.name != run.name:
                 continue
             digest = hashlib.sha256()
-            for documents in member_runs(collection, hashing(body, digest), reader.limits):
+            for documents in member_runs(collection, hashing(body, digest), reader):
                 pipeline.submit(
                     restore_run,
                     *(restoring, run.name, documents),

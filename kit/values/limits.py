@@ -41,8 +41,9 @@ class Limits:
     member_bytes: int = _bound(1024 * GIB, "bytes", "one member's body as stored in the archive")
     total_bytes: int = _bound(4096 * GIB, "bytes", "all of the decompressed container")
     expanded_bytes: int = _bound(4096 * GIB, "bytes", "one collection member after its own codec")
-    ratio: int = _bound(2000, "times", "decompressed over compressed bytes of one stream, once past ratio_floor_bytes")
-    ratio_floor_bytes: int = _bound(64 * MIB, "bytes", "decompressed bytes of one stream that no ratio is asked of")
+    # Of each stream, and of all collections over the whole kit, since a codec inside of a codec multiplies.
+    ratio: int = _bound(2000, "times", "decompressed over compressed bytes of a stream, or of the kit as a whole")
+    ratio_floor_bytes: int = _bound(64 * MIB, "bytes", "decompressed bytes, likewise, that no ratio is asked of")
     # RFC 8878 3.1.1.1.2
     window_bytes: int = _bound(128 * MIB, "bytes", "the zstd window that a frame may demand of the reader")
     header_bytes: int = _bound(1 * MIB, "bytes", "all extension records (PAX, GNU long names) in front of one member")

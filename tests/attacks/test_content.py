@@ -171,6 +171,36 @@ def test_a_collection_that_expands_too_far_is_refused(desk: Desk) -> None:
     kit("inspect", path, "--workers", 1, "--max", f"expanded_bytes={100 * MIB}").refused(HOSTILE, "expanded_bytes")
 
 
+NESTED = {
+    # 130 MiB of documents in less than 3 kB: each codec stays below its own ratio, the kit does not.
+    "gzip in zstd": {OBSERVATIONS + ".gz": bombs.packed_documents(2) + gzip.compress(bombs.document(2 * MIB))},
+    # Each stays below the floor that no ratio is asked of.
+    "many small collections": {
+        f"dump/{number}/{OBSERVATIONS}.zst": zstandard.compress(bombs.document(MIB) * 30) for number in range(3)
+    },
+}
+
+
+@pytest.mark.parametrize("container", ["kit.tar.zst", "kit.tar.gz"])
+@pytest.mark.parametrize("members", NESTED.values(), ids=NESTED)
+def test_codecs_in_codecs_are_held_to_one_ratio_over_the_whole_kit(
+    members: dict[str, bytes], container: str, desk: Desk
+) -> None:
+    path = desk.kit({"README.txt": b"a kit\n", **members}, name=container)
+    words = (f"{container}: its collections expand ", "times in all", "limit ratio = 2000")
+    kit("inspect", path, "--workers", 1).refused(HOSTILE, *words)
+    desk.patch(path, "--in-place").refused(HOSTILE, *words)
+    outcome = desk.verify(path, "vendor", options=("--deep",))
+    assert (outcome.code, "\nvalid: " in outcome.out) == (HOSTILE, False), outcome
+    sound = desk.verify(path, "vendor", options=("--deep", "--max", "ratio=1000000"))
+    assert sound.code == OK, sound
+
+
+def test_small_kits_that_expand_much_are_sound(desk: Desk) -> None:
+    path = desk.kit({"README.txt": b"a kit\n", OBSERVATIONS + ".gz": gzip.compress(bombs.document(16 * MIB) * 3)})
+    assert desk.verify(path, "vendor", options=("--deep",)).code == OK
+
+
 def test_a_document_of_16_mib_is_verified_and_carried(desk: Desk) -> None:
     large = bombs.document(16 * MIB + 16 * 1024)
     path = desk.kit({**kits.content(), OBSERVATIONS: GOOD + large}, name="kit.tar.zst")

@@ -4,14 +4,16 @@
 For .tar, .tar.gz and .tar.zst: how many of the damaged kits are refused (all must be) and with which exit codes. What
 is left alone: changes that leave the very same members, each with name, mode, time and body (a time in a gzip header, a
 bit that nothing reads in a zstd header, a space for a leading zero of a checksum, a cut of zero blocks behind the two
-that end a tar). These are the same kit, and counted apart; each is read and compared.
-Verification runs in this process, with a checksum beside the kit left out, since it would refuse everything.
+that end a tar). These are the same kit, and counted apart; each is read and compared, and verified again with the
+checksum of the sound archive beside it, which is about the file and so must refuse it.
+Verification runs in this process, else without a checksum beside the kit, since it would refuse everything.
 ``--every N`` takes every N-th byte.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import sys
 import tempfile
 import time
@@ -43,6 +45,8 @@ class Sweep:
     codes: Counter[int] = field(default_factory=Counter)
     same: int = 0
     """Damaged kits that hold the very same members, header and body, and are rightly valid."""
+    beside: int = 0
+    """How many of these are refused with the ``.sha256`` of the sound kit beside them."""
     wrong: list[str] = field(default_factory=list)
     """Damaged kits that were called valid."""
 
@@ -70,21 +74,31 @@ def flips(data: bytes, every: int) -> Iterator[tuple[str, bytes]]:
 def sweep(path: Path, damaged: Iterator[tuple[str, bytes]], trusted: PublicKey) -> Sweep:
     """Verify each damaged kit; ``path`` holds the sound one and is written over."""
     sound, found = _members(path), Sweep()
-    expectation = Expectation(trusted={trusted.key_id: trusted})
+    checksum = f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}\n"
+    beside = path.with_name(f"{path.name}.sha256")
     for what, data in damaged:
         path.write_bytes(data)
         found.tried += 1
-        try:
-            failure = verify(path, expectation, _HERE).failure
-        except KitError as error:
-            failure = error
+        failure = _failure(path, trusted)
         if failure is not None:
             found.codes[exit_code(failure)] += 1
-        elif _members(path) == sound:
+            continue
+        beside.write_text(checksum)
+        refused = _failure(path, trusted) is not None
+        beside.unlink()
+        if _members(path) == sound:
             found.same += 1
-        else:
+            found.beside += refused
+        if _members(path) != sound or not refused:
             found.wrong.append(what)
     return found
+
+
+def _failure(path: Path, trusted: PublicKey) -> KitError | None:
+    try:
+        return verify(path, Expectation(trusted={trusted.key_id: trusted}), _HERE).failure
+    except KitError as error:
+        return error
 
 
 def _members(path: Path) -> list[tuple[object, ...]]:
@@ -107,9 +121,8 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--only", default="", metavar="WORD", help="only containers or damages whose name holds this")
     options = parser.parse_args(arguments)
     wrong = 0
-    print(
-        f"{'container':<12}{'damage':<8}{'bytes':>7}{'tried':>9}{'refused':>9}{'same kit':>10}{'accepted':>10}  codes"
-    )
+    heads = f"{'refused':>9}{'same kit':>10}{'by .sha256':>12}{'accepted':>10}"
+    print(f"{'container':<12}{'damage':<8}{'bytes':>7}{'tried':>9}{heads}  codes")
     with tempfile.TemporaryDirectory(prefix="kit-sweep-") as scratch:
         for container in CONTAINERS:
             path = Path(scratch) / container
@@ -122,12 +135,18 @@ def main(arguments: list[str]) -> int:
                 path.write_bytes(data)
                 found = sweep(path, damaged(data, options.every), trusted)
                 codes = ", ".join(f"{code}: {count:,}" for code, count in sorted(found.codes.items()))
-                share = f"{found.tried:>9,}{found.refused:>9,}{found.same:>10,}{len(found.wrong):>10,}"
+                share = (
+                    f"{found.tried:>9,}{found.refused:>9,}{found.same:>10,}{found.beside:>12,}{len(found.wrong):>10,}"
+                )
                 seconds = time.perf_counter() - started
                 print(f"{container:<12}{name:<8}{len(data):>7,}{share}  {codes}  ({seconds:.0f} s)", flush=True)
                 print(*found.wrong[:20], sep="\n", end="\n" if found.wrong else "")
                 wrong += len(found.wrong)
-    print("every damaged kit is refused, or is the same kit" if not wrong else f"{wrong} damaged kits were accepted")
+    print(
+        "every damaged kit is refused, or is the same kit and refused with a checksum beside it"
+        if not wrong
+        else f"{wrong} damaged kits were accepted"
+    )
     return 1 if wrong else 0
 
 

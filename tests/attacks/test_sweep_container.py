@@ -22,4 +22,5 @@ def test_a_damaged_kit_is_refused(
     found = sweep(path, damage(data, every), trusted)
     assert found.wrong == []
     assert found.tried == found.refused + found.same > 35
+    assert found.beside == found.same
     assert set(found.codes) <= {2, 3, 4, 5, 9, 11}

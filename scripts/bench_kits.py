@@ -176,12 +176,12 @@ def _observations(case: Case, count: int) -> list[tuple[str, int, Iterator[bytes
     made = [template(record, number) for number, record in enumerate(records)]
     if case.average is not None:
         made = _shortest(made, case.average)
-    members = [_member("advisory_observations", [two[0] for two in made], count)]
+    members = [repeated("advisory_observations", [two[0] for two in made], count)]
     if case.source == "snapshot":
-        members.append(_member("advisory_raw", [two[1] for two in made], count))
+        members.append(repeated("advisory_raw", [two[1] for two in made], count))
     if case.source == SECOND:
         late = [template(record, number, LATECOMER)[0] for number, record in enumerate(load_records(SMALL_COUNT))]
-        members.append(_member(SMALL, late, SMALL_COUNT))
+        members.append(repeated(SMALL, late, SMALL_COUNT))
     return members
 
 
@@ -278,7 +278,8 @@ def template(record: dict[str, Any], number: int, tenant: str | None = None) -> 
     return bson.encode(observation), bson.encode(raw)
 
 
-def _member(name: str, templates: list[bytes], count: int) -> tuple[str, int, Iterator[bytes]]:
+def repeated(name: str, templates: list[bytes], count: int) -> tuple[str, int, Iterator[bytes]]:
+    """Give a collection of ``count`` documents: the templates again and again, each time under another number."""
     rounds, rest = divmod(count, len(templates))
     sizes = [len(template) for template in templates]
     return name, rounds * sum(sizes) + sum(sizes[:rest]), _documents(templates, count)

@@ -15,7 +15,7 @@ from kit.delta.fields import Fields, exact_digest
 from kit.values import Sha256
 from kit.values.strict_json import canonical
 
-MOST_NAMES = 32
+MOST_NAMES = 8
 """Data keys that are named one by one; of more there are only number and digest, so that a recipe stays small."""
 
 

@@ -58,7 +58,9 @@ def find(base: Judged, target: Judged, ingredients: Ingredients, folder: Path) -
     """
     try:
         transforms = _identified(base, target, ingredients)
-        computed = compute(base.kit, transforms, folder, keys=ingredients.keys)
+        # The base is opened to be read; the workers are the target's.
+        work = with_changes(base.kit, executor=target.kit.executor, budget=target.kit.budget)
+        computed = compute(work, transforms, folder, keys=ingredients.keys)
     except (KeyUnusableError, EnvelopeError, StoppedError, ContentError) as error:
         return Found(absence=str(error))
     known = {digest for digest, _ in base.survey.members.values()}

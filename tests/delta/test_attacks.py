@@ -23,7 +23,7 @@ from kit.ops.delta_verify import DeltaVerifyRequest, verify_delta
 from kit.signing import Algorithm, generate, jws
 from kit.trust import Anchor
 from tests.delta.kits import KEY, OTHER, Pair, pair, trusting
-from tests.kits import OBSERVATIONS, packed, tar, unpacked
+from tests.kits import OBSERVATIONS, contents, packed, signed, tar, unpacked, write_kit
 
 MANIFEST = "delta-manifest.json"
 SIGNATURE = f"{MANIFEST}.jws"
@@ -241,3 +241,60 @@ def test_a_base_that_was_altered_is_refused(built: Pair, tmp_path: Path) -> None
     with pytest.raises(KitError) as caught:
         built.apply(base=base)
     assert exit_code(caught.value) == 2
+
+
+def around(place: Path) -> dict[str, bytes | None]:
+    """Give everything that is in a folder, and below."""
+    return {str(path): path.read_bytes() if path.is_file() else None for path in sorted(place.rglob("*"))}
+
+
+def test_a_delta_of_another_bundle_is_refused_naming_both(built: Pair, tmp_path: Path) -> None:
+    files = signed({"a": b"1"}, None, generation=1)
+    other = json.loads(files["offline-manifest.json"]) | {"bundleId": "other"}
+    manifest = (json.dumps(other, sort_keys=True, indent=2) + "\n").encode()
+    of_other = {"offline-manifest.json": manifest, "offline-manifest.json.jws": jws.sign(manifest, [KEY]), "a": b"1"}
+    base = write_kit(tmp_path / "other.tar", of_other)
+    before = around(tmp_path)
+    with pytest.raises(KitError) as caught:
+        built.apply(base=base)
+    assert exit_code(caught.value) == 10
+    for due in ("generation 1 of other", "generation 1 of kit-1", hashlib.sha256(manifest).hexdigest()):
+        assert due in str(caught.value)
+    assert around(tmp_path) == before
+
+
+@pytest.mark.parametrize(
+    ("generation", "code"), [(0, 10), (1, 10), (2, 10), (3, 8)], ids=["older", "the same", "of the target", "newer"]
+)
+def test_a_delta_for_another_generation_is_refused_and_replayed_on_a_newer_one_it_is_a_rollback(
+    generation: int, code: int, built: Pair, tmp_path: Path
+) -> None:
+    base = write_kit(tmp_path / "kit.tar", signed({"a": b"1"}, KEY, generation=generation))
+    before = around(tmp_path)
+    for where in (None, tmp_path / "out"):
+        with pytest.raises(KitError) as caught:
+            built.apply(base=base, output=where)
+        assert exit_code(caught.value) == code
+        assert f"generation {generation} of kit-1" in str(caught.value)
+        assert "generation 1 of kit-1" in str(caught.value)
+        for path in (base, built.base):
+            assert hashlib.sha256(contents(path.read_bytes())["offline-manifest.json"]).hexdigest() in str(caught.value)
+        assert around(tmp_path) == before
+
+
+def test_an_application_in_part_is_impossible_whichever_member_fails(built: Pair, tmp_path: Path) -> None:
+    files = files_of(built.delta.read_bytes())
+    before = around(built.folder)
+    made = {entry["path"]: entry.get("source", "") for entry in json.loads(files[MANIFEST])["members"]}
+    assert len(made) > 5
+    # The target's own manifest and signature are carried, and checked against the delta's before anything else.
+    for path in sorted(made.keys() - {"offline-manifest.json", "offline-manifest.json.jws"}):
+        altered = tmp_path / "altered"
+        altered.write_bytes(archive(resigned(files, entry(path, sha256="0" * 64))))
+        for where in (None, tmp_path / "out"):
+            with pytest.raises(KitError) as caught:
+                built.apply(delta=altered, output=where)
+            assert exit_code(caught.value) == 2, path
+            assert path in str(caught.value) or made[path] in str(caught.value)
+            assert around(built.folder) == before
+            assert [item.name for item in tmp_path.iterdir()] == ["altered"]

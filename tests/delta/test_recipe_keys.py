@@ -30,6 +30,7 @@ from kit.transforms.raw_linkset import RawLinkset
 from kit.values import Limits
 from tests.delta.kits import AT, HERE, KEY, Pair, keyring, keys_in, patched, step, trusting
 from tests.delta.test_attacks import archive, files_of, resigned
+from tests.delta.test_recipe import besides_what_is_carried
 from tests.kits import OBSERVATIONS, contents, unpacked
 
 NOTES = "dump/notelett/notes.bson"
@@ -38,10 +39,12 @@ NOTELETT = EncryptFields(field_map=shipped("notelett"), profile=Profile.BOUND)
 CONCELIER = EncryptFields(field_map=shipped("concelier"), profile=Profile.BOUND)
 
 
-def notes(count: int = 40, owners: int = 3) -> Callable[[dict[str, bytes]], None]:
-    """Add a collection of notes."""
+def notes(count: int = 40, owners: int = 3, *, alone: bool = False) -> Callable[[dict[str, bytes]], None]:
+    """Add a collection of notes, or leave nothing but it."""
 
     def change(files: dict[str, bytes]) -> None:
+        if alone:
+            files.clear()
         files[NOTES] = b"".join(
             bson.encode({"_id": n, "workspaceId": f"w{n % 2}", "userId": f"u{n % owners}", "body": f"{TEXT} {n}"})
             for n in range(count)
@@ -278,13 +281,26 @@ def test_of_many_keys_there_is_a_digest_and_the_base_tells_which_they_are(tmp_pa
     before = snapshot(tmp_path)
     for lacking, word in (
         (without(keys), "has no data key for"),
-        (renamed(keys), "not the 33"),
+        (renamed(keys), f"not the {MOST_NAMES + 1} of"),
         (locked(keys), "locked"),
     ):
         with pytest.raises(KeyUnusableError, match=word):
             two.apply(keys=lacking)
         assert snapshot(tmp_path) == before
     assert two.apply(keys=keys).same_archive
+
+
+def test_an_encryption_is_at_most_4_kib_whatever_the_documents_and_the_owners(tmp_path: Path) -> None:
+    sizes, sent = [], []
+    for owners in (1, MOST_NAMES, MOST_NAMES * 8):
+        folder = tmp_path / str(owners)
+        folder.mkdir()
+        two, keying = sealed(folder, change=notes(owners * 4, owners, alone=True))
+        sizes.append(besides_what_is_carried(two.build(keys=keys_of(keying))))
+        sent.append(besides_what_is_carried(two.build(folder / "documents")))
+    assert max(sizes) <= 4096, "also with as many names of keys as there ever are"
+    assert abs(sizes[2] - sizes[0]) < 64
+    assert sent[2] > 5 * sizes[2], "where the ciphertext itself is sent"
 
 
 def test_what_a_site_must_have_is_told_by_inspection(built: tuple[Pair, KeySet]) -> None:

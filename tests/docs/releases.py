@@ -1,8 +1,9 @@
-"""What a release engineer has on the desk: three generations of one kit, and the key that signs them."""
+"""What a release engineer has on the desk: three generations of one kit, another kit, and the key that signs them."""
 
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import bson
@@ -31,5 +32,6 @@ def release(folder: Path) -> None:
     for entry in manifest["collections"]:
         entry["bytes"] = len(content[entry["path"]])
     kits.write(folder / "november.tar.zst", kits.signed(content, publisher_key(), manifest))
+    shutil.copy(HARBOR.with_name("parts.tar"), folder / "depot.tar")
     write_private(folder / "publisher.pem", publisher_key())
     write_public(folder / "publisher.pub.pem", publisher_key().public)

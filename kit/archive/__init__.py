@@ -19,9 +19,10 @@ from kit.archive.encoding import FRAME_BYTES, Frame, decode_frame, encode, encod
 from kit.archive.folder_destination import FolderDestination
 from kit.archive.job import Job
 from kit.archive.journal import Note
+from kit.archive.layout import Layout, Stretch
 from kit.archive.new_folder import NewFolder
 from kit.archive.places import ROLLED_BACK, backup_path, require_backup_free, require_free
-from kit.archive.reader import Container, KitReader, open_kit
+from kit.archive.reader import Container, Copying, KitReader, open_kit
 from kit.archive.secret_output import SecretOutput
 from kit.archive.source import read_small
 from kit.archive.spool import CHECKPOINT_BYTES, Finished, Spool
@@ -34,6 +35,7 @@ __all__ = [
     "ROLLED_BACK",
     "ArchiveDestination",
     "Container",
+    "Copying",
     "CountingDestination",
     "Destination",
     "EntryKind",
@@ -42,12 +44,14 @@ __all__ = [
     "Frame",
     "Job",
     "KitReader",
+    "Layout",
     "Member",
     "NewFolder",
     "Note",
     "SecretOutput",
     "Slot",
     "Spool",
+    "Stretch",
     "Switch",
     "add_bytes",
     "backup_path",

@@ -11,6 +11,7 @@ from typing import assert_never
 
 from kit.archive import gzip_members, zstd_frames
 from kit.archive.chunks import ChunkReader
+from kit.archive.frame_form import FrameMet
 from kit.values import Codec, Limits
 
 _STEP_BYTES = 1024 * 1024
@@ -27,9 +28,9 @@ def detect(first_bytes: bytes) -> Codec:
 
 
 def decode(
-    codec: Codec, reader: ChunkReader, limits: Limits, *, where: str, ended: Callable[[], None] | None = None
+    codec: Codec, reader: ChunkReader, limits: Limits, *, where: str, ended: Callable[[FrameMet], None] | None = None
 ) -> Iterator[bytes]:
-    """Yield the decoded bytes of everything ``reader`` has left; ``ended`` is called at the end of each frame.
+    """Yield the decoded bytes of everything ``reader`` has left; ``ended`` is told of each frame at its end.
 
     Raises:
         ArchiveError: The stream is not whole and well-formed in that codec.

@@ -35,6 +35,10 @@ class Destination(Protocol):
         """Open the next slot for a member that stays as it is; give the bytes whose frames must be added to it."""
         ...
 
+    def copy(self) -> Slot:
+        """Open the next slot for frames that are those of the base as stored, headers and padding included."""
+        ...
+
     def open(self, path: MemberPath, *, mode: int) -> Slot:
         """Open the next slot for a changed or new member; its header is made when it is closed."""
         ...
@@ -83,6 +87,12 @@ class ArchiveDestination:
         slot = Slot(path=member.path, mode=member.mode, carried=member)
         self._slots.append(slot)
         return slot, chain([member.header], body, [padding(member.size)])
+
+    def copy(self) -> Slot:
+        """See :class:`Destination`; such a slot needs not be closed."""
+        slot = Slot(path=None, mode=0)
+        self._slots.append(slot)
+        return slot
 
     def open(self, path: MemberPath, *, mode: int) -> Slot:
         """See :class:`Destination`."""
@@ -146,6 +156,10 @@ class CountingDestination:
     def carry(self, member: Member, body: Iterator[bytes]) -> tuple[Slot, Iterator[bytes]]:
         """See :class:`Destination`."""
         return Slot(path=member.path, mode=member.mode, carried=member), body
+
+    def copy(self) -> Slot:
+        """See :class:`Destination`."""
+        return Slot(path=None, mode=0)
 
     def open(self, path: MemberPath, *, mode: int) -> Slot:
         """See :class:`Destination`."""

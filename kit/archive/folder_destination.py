@@ -14,6 +14,7 @@ from kit.archive.journal import Note
 from kit.archive.spool import Finished
 from kit.archive.tar_headers import EntryKind
 from kit.archive.tar_reader import Member
+from kit.errors import OutputError
 from kit.values import Codec, MemberPath, Timestamp
 
 _NEW_FOLDER_MODE = 0o755
@@ -55,6 +56,10 @@ class FolderDestination:
                 place.symlink_to(member.link_target)
                 os.utime(place, (member.mtime, member.mtime), follow_symlinks=False)
         return slot, body
+
+    def copy(self) -> Slot:
+        """Refuse: a folder has no frames, and is made of a folder only."""
+        raise OutputError("a folder has no frames to copy", where=str(self._root))
 
     def open(self, path: MemberPath, *, mode: int) -> Slot:
         """See :class:`kit.archive.destination.Destination`."""

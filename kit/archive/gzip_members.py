@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from isal import isal_zlib
 
 from kit.archive.chunks import ChunkReader, check_ratio
+from kit.archive.frame_form import FrameMet
 from kit.errors import ArchiveError
 from kit.values import Limits
 
@@ -27,7 +28,7 @@ _DEFLATE = 8
 
 
 def decode(
-    reader: ChunkReader, limits: Limits, *, where: str, ended: Callable[[], None] | None = None
+    reader: ChunkReader, limits: Limits, *, where: str, ended: Callable[[FrameMet], None] | None = None
 ) -> Iterator[bytes]:
     """Yield the content of all members up to the end of ``reader``, in chunks of at most 256 KiB.
 
@@ -35,7 +36,7 @@ def decode(
         reader: The stream.
         limits: What it is held to.
         where: What it is called in errors.
-        ended: Called at the end of each member, after its last chunk was taken.
+        ended: Told of each member, after its last chunk was taken.
 
     Raises:
         ArchiveError: Not a sequence of at least one whole, well-formed member; names the offset.
@@ -45,7 +46,7 @@ def decode(
     members = 0
     while not members or not reader.at_end():
         start = reader.offset
-        _read_header(reader, start, limits, where, first=not members)
+        header = _read_header(reader, start, limits, where, first=not members)
         members += 1
         checksum = size = 0
         for chunk in _inflate(reader, start):
@@ -56,11 +57,11 @@ def decode(
             yield chunk
         _check_trailer(reader, checksum, size)
         if ended is not None:
-            ended()
+            ended(FrameMet(header=header, size=reader.offset - start, length=size))
 
 
-def _read_header(reader: ChunkReader, start: int, limits: Limits, where: str, *, first: bool) -> None:
-    """Take a member header (RFC 1952 2.3), checked; nothing in it is needed further on."""
+def _read_header(reader: ChunkReader, start: int, limits: Limits, where: str, *, first: bool) -> bytes:
+    """Take a member header (RFC 1952 2.3), checked; nothing in it is needed to decode."""
     header = bytearray(reader.read_up_to(10))
     if header[:2] != MAGIC[: max(len(header), 1)]:
         raise reader.fault("no gzip member" if first else "data after the last gzip member", start)
@@ -82,6 +83,7 @@ def _read_header(reader: ChunkReader, start: int, limits: Limits, where: str, *,
         stored = int.from_bytes(reader.read_exactly(2, "a gzip header"), "little")
         if stored != isal_zlib.crc32(header) & 0xFFFF:
             raise reader.fault("a gzip header does not match its own checksum", start)
+    return bytes(header)
 
 
 def _take_text(reader: ChunkReader, header: bytearray, start: int, limits: Limits, where: str) -> None:

@@ -10,23 +10,26 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from queue import Queue
+from typing import TypeVar
+
+T = TypeVar("T")
 
 _AHEAD = 4
 
 
-def prefetched(chunks: Iterator[bytes], *, ahead: int = _AHEAD) -> Iterator[bytes]:
+def prefetched(chunks: Iterator[T], *, ahead: int = _AHEAD) -> Iterator[T]:
     """Give ``chunks``, of which up to ``ahead`` are made in advance.
 
     Raises:
         KitError: What ``chunks`` raises, in its place.
     """
-    queue: Queue[bytes | BaseException | None] = Queue(ahead)
+    queue: Queue[tuple[T] | BaseException | None] = Queue(ahead)
     stopped = threading.Event()
 
     def fill() -> None:
         try:
             for chunk in chunks:
-                queue.put(chunk)
+                queue.put((chunk,))
                 if stopped.is_set():
                     return
         except BaseException as error:  # noqa: BLE001  handed over, raised where the chunk would have been used
@@ -40,13 +43,13 @@ def prefetched(chunks: Iterator[bytes], *, ahead: int = _AHEAD) -> Iterator[byte
         while (item := queue.get()) is not None:
             if isinstance(item, BaseException):
                 raise item
-            yield item
+            yield item[0]
     finally:
         stopped.set()
         _end(thread, queue)
 
 
-def _end(thread: threading.Thread, queue: Queue[bytes | BaseException | None]) -> None:
+def _end(thread: threading.Thread, queue: Queue[tuple[T] | BaseException | None]) -> None:
     """Wait for a thread that was told to stop; it may wait for room, and what it has left is no longer wanted."""
     while thread.is_alive():
         while not queue.empty():

@@ -11,22 +11,25 @@ import enum
 import hashlib
 import os
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from kit.archive.chunks import ChunkReader
 from kit.archive.codecs import decode, decoded, detect
+from kit.archive.encoding import Frame
 from kit.archive.folder_reader import folder_bytes, open_folder, read_folder
+from kit.archive.layout import Layout, Stretch
 from kit.archive.prefetch import prefetched
-from kit.archive.source import ByteSource, FileSource, source_chunks, unreadable
+from kit.archive.source import CHUNK_BYTES, ByteSource, FileSource, source_chunks, unreadable
 from kit.archive.tar_headers import BLOCK_BYTES, ZERO_BLOCK, check_sum
 from kit.archive.tar_reader import Member, read_tar
 from kit.errors import ArchiveError, LimitError, UsageError
 from kit.values import Codec, Limits, Sha256
 
-__all__ = ["Container", "KitReader", "Member", "decoded", "open_kit"]
+__all__ = ["Container", "Copying", "KitReader", "Member", "decoded", "open_kit"]
 
 
 class Container(enum.Enum):
@@ -40,6 +43,18 @@ class Container(enum.Enum):
 
 _CONTAINERS = {Codec.NONE: Container.TAR, Codec.GZIP: Container.TAR_GZIP, Codec.ZSTD: Container.TAR_ZSTD}
 _CODECS = {container: codec for codec, container in _CONTAINERS.items()}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Copying:
+    """What a pass over an archive takes as it is stored, instead of reading it."""
+
+    layout: Layout
+    """As an earlier pass met it."""
+    stretches: Sequence[Stretch]
+    """Of it, in order."""
+    take: Callable[[Frame], None]
+    """Gets each frame of these in its place between the entries, on the thread that reads them."""
 
 
 class KitReader:
@@ -72,6 +87,8 @@ class KitReader:
         self.limits = limits
         self.read_bytes = 0
         self._read_digest = hashlib.sha256()
+        self._layout: Layout | None = None
+        self._over = False
         self.watch: Callable[[int], None] | None = None
         self._expanded_bytes = 0
         self._stored_bytes: int | None = None
@@ -143,8 +160,21 @@ class KitReader:
         met, opened = named, self._source.status
         return os.path.samestat(met, opened) and (met.st_size, met.st_mtime_ns) == (opened.st_size, opened.st_mtime_ns)
 
-    def members(self) -> Iterator[tuple[Member, Iterator[bytes]]]:
+    def layout(self) -> Layout | None:
+        """Give where everything is that the latest pass met; None if it is not over, or if nothing can be copied."""
+        if self._layout is None or not self._over or isinstance(self._source, int):
+            return None
+        stored, source = self.read_bytes, self._source
+
+        def tail(size: int) -> bytes:
+            return b"".join(source_chunks(source, name=str(self.path), start=stored - size)) if stored > size else b""
+
+        return self._layout if self._layout.is_own(stored, tail) else None
+
+    def members(self, copying: Copying | None = None) -> Iterator[tuple[Member, Iterator[bytes]]]:
         """Read all members from the start, each with its body; may be called again, also before the end.
+
+        With ``copying``, the entries of its stretches are not given; their frames are, to whom it says.
 
         Raises:
             ArchiveError: The container is malformed, cut, ambiguous or hostile.
@@ -156,11 +186,25 @@ class KitReader:
         self._read_digest = hashlib.sha256()
         if isinstance(self._source, int):
             return self._watched(read_folder(self._source, self.limits, where=where, allow_links=self._allow_links))
-        chunks = self._tar_chunks(self._source, _CODECS[self.container])
-        if self.container is not Container.TAR:
-            chunks = prefetched(chunks)
-        reader = ChunkReader(chunks, where=where)
-        return self._watched(read_tar(reader, self.limits, where=where, allow_links=self._allow_links))
+        codec = _CODECS[self.container]
+        self._over = False
+        self._layout = Layout(codec=codec) if codec is not Codec.NONE and copying is None else None
+        if copying is not None:
+            chunks = self._uncopied(prefetched(self._stored_or_decoded(self._source, codec, copying)), copying.take)
+        else:
+            chunks = self._tar_chunks(self._source, codec, self._layout)
+            if codec is not Codec.NONE:
+                chunks = prefetched(chunks)
+        members = read_tar(ChunkReader(chunks, where=where), self.limits, where=where, allow_links=self._allow_links)
+        return self._watched(members if self._layout is None else self._laid_out(members, self._layout))
+
+    def _laid_out(
+        self, members: Iterator[tuple[Member, Iterator[bytes]]], layout: Layout
+    ) -> Iterator[tuple[Member, Iterator[bytes]]]:
+        for member, body in members:
+            layout.met_member(member)
+            yield member, body
+        self._over = self._layout is layout  # and no other pass was begun meanwhile
 
     def decoded(self, body: Iterator[bytes], codec: Codec, *, where: str) -> Iterator[bytes]:
         """Yield the content of a collection member of this pass, whose stored bytes are ``body``.
@@ -210,12 +254,38 @@ class KitReader:
             digest.update(chunk)
             yield chunk
 
-    def _tar_chunks(self, source: ByteSource, codec: Codec) -> Iterator[bytes]:
+    def _tar_chunks(self, source: ByteSource, codec: Codec, layout: Layout | None = None) -> Iterator[bytes]:
         where = str(self.path)
         chunks = self._counted(source_chunks(source, name=where))
         if codec is Codec.NONE:
             return chunks
-        return decode(codec, ChunkReader(chunks, where=where), self.limits, where=where)
+        ended = layout.met_frame if layout is not None else None
+        return decode(codec, ChunkReader(chunks, where=where), self.limits, where=where, ended=ended)
+
+    def _stored_or_decoded(self, source: ByteSource, codec: Codec, copying: Copying) -> Iterator[Frame | bytes]:
+        """Give the frames of stretches as stored, and what all others decode to; every stored byte is digested."""
+        where = str(self.path)
+        stored = ChunkReader(self._counted(source_chunks(source, name=where)), where=where)
+        sizes, lengths = copying.layout.sizes, copying.layout.lengths
+        frame = 0
+        for stretch in copying.stretches:
+            if stretch.first > frame:
+                between = ChunkReader(_next(stored, sum(sizes[frame : stretch.first])), where=where)
+                yield from decode(codec, between, self.limits, where=where)
+            for frame in range(stretch.first, stretch.end):
+                yield Frame(encoded=stored.read_exactly(sizes[frame], "a frame"), length=lengths[frame])
+            frame = stretch.end
+        # The end blocks of the archive are a frame that is in no stretch, so that there is always a rest.
+        yield from decode(codec, ChunkReader(_rest(stored), where=where), self.limits, where=where)
+
+    def _uncopied(self, pieces: Iterator[Frame | bytes], take: Callable[[Frame], None]) -> Iterator[bytes]:
+        for piece in pieces:
+            if not isinstance(piece, Frame):
+                yield piece
+                continue
+            if self.watch is not None:
+                self.watch(piece.length)
+            take(piece)
 
     def _recognise(self, source: ByteSource) -> Container:
         """Tell the container by its first bytes, and make sure that a tar header or an end block comes out of it."""
@@ -236,6 +306,17 @@ class KitReader:
                 hint="a kit is a .tar, .tar.gz or .tar.zst archive, or the folder one was unpacked to",
             ) from error
         return container
+
+
+def _next(reader: ChunkReader, size: int) -> Iterator[bytes]:
+    """Give the next ``size`` bytes, or what there is of them."""
+    while size and (data := reader.read_some(size)):
+        size -= len(data)
+        yield data
+
+
+def _rest(reader: ChunkReader) -> Iterator[bytes]:
+    return iter(lambda: reader.read_some(CHUNK_BYTES), b"")
 
 
 def open_kit(path: Path, *, limits: Limits, allow_links: bool = False) -> KitReader:

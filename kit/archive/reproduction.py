@@ -14,11 +14,9 @@ from dataclasses import dataclass
 from kit.archive.chunks import ChunkReader
 from kit.archive.codecs import decode
 from kit.archive.encoding import encode_frame, seek_table
+from kit.archive.frame_form import MOST_FRAME_BYTES
 from kit.errors import KitError
 from kit.values import Codec, Limits
-
-MOST_FRAME_BYTES = 32 * 1024 * 1024
-"""A longer frame is of another writer: this one cuts at a document's end or at 4 MiB."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +66,7 @@ def _frames(stored: Iterable[bytes], codec: Codec, limits: Limits) -> Iterator[b
     held = 0
     reader = ChunkReader(stored, where="")
     try:
-        for chunk in decode(codec, reader, limits, where="", ended=lambda: ends.append(1)):
+        for chunk in decode(codec, reader, limits, where="", ended=lambda met: ends.append(met.size)):
             # The end of a frame is told when the next chunk is asked for, which is of the frame after.
             if ends:
                 ends.clear()

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import zstandard
 
 from kit.archive.chunks import ChunkReader, check_ratio
+from kit.archive.frame_form import FrameMet
 from kit.errors import ArchiveError
 from kit.values import Limits
 
@@ -36,7 +37,7 @@ def is_skippable(magic: bytes) -> bool:
 
 
 def decode(
-    reader: ChunkReader, limits: Limits, *, where: str, ended: Callable[[], None] | None = None
+    reader: ChunkReader, limits: Limits, *, where: str, ended: Callable[[FrameMet], None] | None = None
 ) -> Iterator[bytes]:
     """Yield the content of all frames up to the end of ``reader``, in chunks of at most 1 MiB.
 
@@ -44,7 +45,7 @@ def decode(
         reader: The stream.
         limits: What it is held to.
         where: What it is called in errors.
-        ended: Called at the end of each data frame, after its last chunk was taken.
+        ended: Told of each data frame, after its last chunk was taken.
 
     Raises:
         ArchiveError: Not a sequence of whole, well-formed frames with at least one data frame; names the offset.
@@ -66,12 +67,13 @@ def decode(
             raise reader.fault(what, start)
         header = _read_header(reader, start, magic, limits, where)
         data_frames += 1
+        before = produced
         for chunk in _decode_blocks(reader, header, decompressor):
             produced += len(chunk)
             check_ratio(reader, produced, limits)
             yield chunk
         if ended is not None:
-            ended()
+            ended(FrameMet(header=header.verbatim, size=reader.offset - start, length=produced - before))
     if not data_frames:
         raise reader.fault("holds no zstd data frame", reader.offset)
 

@@ -77,18 +77,31 @@ class Pipeline:
             KitError: Whatever an earlier piece of work or its ``then`` raised.
         """
         self._require_sound()
-        while self._entries and self._in_flight + cost > self._budget:
-            self._deliver()
+        self._make_room(cost)
         try:
             future = self._executor.submit(work, *args)
         except BrokenExecutor as error:
             raise _died(error) from error
-        self._entries.append(_Entry(future, then, cost, where))
-        self._in_flight += cost
-        self.peak_pieces = max(self.peak_pieces, len(self._entries))
-        self.peak_bytes = max(self.peak_bytes, self._in_flight)
-        while self._entries and (first := self._entries[0].future) is not None and first.done():
-            self._deliver()
+        self._append(_Entry(future, then, cost, where))
+        self._deliver_ready()
+
+    def hand_on(self, result: T, *, cost: int, then: Callable[[T], None]) -> None:
+        """Hand ``result`` to ``then`` in turn: what was submitted before goes first, and there is no work to do.
+
+        Args:
+            result: What is handed on.
+            cost: The bytes it holds.
+            then: Gets it.
+
+        Raises:
+            KitError: Whatever an earlier piece of work or a ``then`` raised.
+        """
+        self._require_sound()
+        self._make_room(cost)
+        done: Future[T] = Future()
+        done.set_result(result)
+        self._append(_Entry(done, then, cost, ""))
+        self._deliver_ready()
 
     def mark(self, then: Callable[[], None]) -> None:
         """Call ``then`` once everything submitted so far has been delivered."""
@@ -123,6 +136,20 @@ class Pipeline:
             if entry.future is not None:
                 entry.future.cancel()
         self._entries.clear()
+
+    def _append(self, entry: _Entry) -> None:
+        self._entries.append(entry)
+        self._in_flight += entry.cost
+        self.peak_pieces = max(self.peak_pieces, len(self._entries))
+        self.peak_bytes = max(self.peak_bytes, self._in_flight)
+
+    def _make_room(self, cost: int) -> None:
+        while self._entries and self._in_flight + cost > self._budget:
+            self._deliver()
+
+    def _deliver_ready(self) -> None:
+        while self._entries and ((first := self._entries[0].future) is None or first.done()):
+            self._deliver()
 
     def _deliver(self) -> None:
         try:

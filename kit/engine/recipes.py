@@ -220,6 +220,9 @@ class _Kept:
     def carry(self, member: Member, body: Iterator[bytes]) -> tuple[Slot, Iterator[bytes]]:  # noqa: ARG002
         return Slot(path=member.path, mode=member.mode, carried=member), iter(())
 
+    def copy(self) -> Slot:
+        return Slot(path=None, mode=0)
+
     def open(self, path: MemberPath, *, mode: int) -> Slot:
         return Slot(path=path, mode=mode)
 

@@ -1,8 +1,9 @@
 """The second reading: everything goes to the destination, handled collections through the transforms.
 
-Untouched members are re-framed, never altered; the bytes met must be those the survey digested. A handled member in
-which no document changed is untouched too, so it is reported, and the caller starts over with it named in ``leave``:
-re-encoding it would change a ``.bson.gz`` that nobody asked to change.
+Untouched members are copied as they are stored where that is whole frames of this program's own
+(:mod:`kit.archive.layout`), else re-framed, never altered; the bytes met must be those the survey digested. A handled
+member in which no document changed is untouched too, so it is reported, and the caller starts over with it named in
+``leave``: re-encoding it would change a ``.bson.gz`` that nobody asked to change.
 """
 
 from __future__ import annotations
@@ -12,7 +13,17 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from kit.archive import FRAME_BYTES, Destination, Frame, KitReader, Member, decode_frame, encode_frame
+from kit.archive import (
+    FRAME_BYTES,
+    Copying,
+    Destination,
+    Frame,
+    KitReader,
+    Member,
+    Slot,
+    decode_frame,
+    encode_frame,
+)
 from kit.engine.changes import MAX_FINDINGS, MemberChange, Rewrite
 from kit.engine.leaves import LeafStore
 from kit.engine.notes import run_note, run_result
@@ -55,14 +66,16 @@ def rewrite(
         KitError: A document is malformed, a stop rule holds, or the output cannot be written.
     """
     one_pass = _Pass(reader=reader, survey=survey, destination=destination, pipeline=pipeline, request=request)
-    for member, body in reader.members():
+    copying = one_pass.copying()
+    for member, body in reader.members(copying):
         one_pass.take(member, body)
-    if len(one_pass.met) != len(survey.members):
+    if reader.pass_digest() != survey.stored:
+        raise DigestError("the kit changed while it was being read", where=str(reader.path), hint=_AGAIN)
+    # Of an archive the digest says as much; and what is copied of it is not met.
+    if survey.stored is None and len(one_pass.met) != len(survey.members):
         gone = min(survey.members.keys() - one_pass.met)
         raise DigestError("is gone: the kit changed while it was being read", where=str(gone), hint=_AGAIN)
     pipeline.drain()
-    if reader.pass_digest() != survey.stored:
-        raise DigestError("the kit changed while it was being read", where=str(reader.path), hint=_AGAIN)
     return one_pass.done
 
 
@@ -82,10 +95,37 @@ class _Pass:
     request: Request
     done: Rewrite = field(default_factory=Rewrite)
     met: set[MemberPath] = field(default_factory=set)
-    """Regular files of this pass."""
+    """Regular files of this pass, but for those that were copied."""
+    copies: Slot | None = None
+    """What frames are being copied to, until another entry comes."""
+
+    def copying(self) -> Copying | None:
+        """Say what is copied as it is stored; None where nothing can be.
+
+        Only in an archive whose stored bytes the survey has digested: at the end of the pass they must be the same, and
+        then a copied frame holds what the survey decoded and digested.
+        """
+        layout = self.survey.layout
+        if layout is None or layout.codec is not self.destination.codec or self.survey.stored is None:
+            return None
+        files = iter(self.survey.members)
+        stays = (self._stays(next(files)) if is_file else True for is_file in layout.files)
+        stretches = tuple(layout.stretches(stays))
+        return Copying(layout=layout, stretches=stretches, take=self._copy) if stretches else None
+
+    def _stays(self, path: MemberPath) -> bool:
+        collection = self.survey.collections.get(path)
+        return path not in self.request.defer and (collection is None or not self._chain(collection))
+
+    def _copy(self, frame: Frame) -> None:
+        if self.copies is None:
+            self.copies = self.destination.copy()
+        slot = self.copies
+        self.pipeline.hand_on(frame, cost=len(frame.encoded), then=lambda frame: self.destination.add(slot, frame))
 
     def take(self, member: Member, body: Iterator[bytes]) -> None:
         """Decide what becomes of one member, and start it."""
+        self.copies = None
         collection = self.survey.collections.get(member.path) if member.path is not None else None
         if member.path is not None and member.is_file:
             self.met.add(member.path)
@@ -129,6 +169,10 @@ class _Pass:
         for block in _blocks(content):
             if (finished := destination.finished()) is not None:
                 destination.add(slot, finished.frame)
+                continue
+            if destination.codec is Codec.NONE:
+                frame = Frame(encoded=block, length=len(block))
+                self.pipeline.hand_on(frame, cost=len(block), then=lambda frame: destination.add(slot, frame))
                 continue
             self.pipeline.submit(
                 encode_frame,

@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from kit.archive import KitReader, Member
+from kit.archive import KitReader, Layout, Member
 from kit.documents import Run, runs
 from kit.encryption import Needs
 from kit.engine.leaves import LeafStore
@@ -35,6 +35,8 @@ class Survey:
     collections: dict[MemberPath, CollectionMember] = field(default_factory=dict)
     stored: Sha256 | None = None
     """Digest of the archive as it was read; None for a folder."""
+    layout: Layout | None = None
+    """Where everything is in an archive whose frames can be copied."""
     tallies: dict[MemberPath, Tally] = field(default_factory=dict)
     """Of the collection members that were asked for."""
     rooted: set[MemberPath] = field(default_factory=set)
@@ -94,7 +96,7 @@ def survey(
             pass
         found.members[member.path] = (Sha256(digest.hexdigest()), member.size)
     pipeline.drain()
-    found.stored = reader.pass_digest()
+    found.stored, found.layout = reader.pass_digest(), reader.layout()
     return found
 
 

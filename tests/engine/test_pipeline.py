@@ -81,6 +81,18 @@ def test_a_mark_comes_after_all_that_was_submitted_before_it_and_before_the_rest
     assert met == ["start", "end 0", 0, "end 1", 0, 1, "end 2"]
 
 
+def test_what_is_handed_on_without_work_keeps_its_turn_and_counts_in_the_budget(executor: Executor) -> None:
+    met: list[int] = []
+    with Pipeline(executor, budget=10) as pipeline:
+        for number in range(100):
+            if number % 3:
+                pipeline.hand_on(number * number, cost=4, then=met.append)
+            else:
+                pipeline.submit(square, number, cost=4, then=met.append)
+        assert pipeline.peak_bytes <= 10
+    assert met == [number * number for number in range(100)]
+
+
 @given(sizes=st.lists(st.integers(0, 30), max_size=40), budget=st.integers(1, 50))
 def test_no_more_than_the_budget_is_in_flight_but_for_one_oversized_piece(sizes: list[int], budget: int) -> None:
     recording = Recording()

@@ -248,11 +248,14 @@ def template(record: dict[str, Any], number: int, tenant: str | None = None) -> 
     tenant, mark = tenant or TENANTS[number % len(TENANTS)], MARK.decode()
     name = record["cveMetadata"]["cveId"]
     digest = hashlib.sha256(name.encode()).hexdigest()[DIGITS:]
-    references = [r["url"] for c in (record["containers"]["cna"],) for r in c.get("references", ())]
+    containers = record["containers"]
+    parts = (containers["cna"], *containers.get("adp", ()))
+    references = [reference["url"] for part in parts for reference in part.get("references", ())]
+    cpes = [cpe for part in parts for product in part.get("affected", ()) for cpe in product.get("cpes", ())]
     linkset = {
         "aliases": [name.lower()],
         "purls": [],
-        "cpes": [],
+        "cpes": list(dict.fromkeys(cpes)),
         "references": [{"type": "web", "url": url} for url in dict.fromkeys(references)],
     }
     content = {"format": "CVE", "specVersion": "5.1", "raw": record}

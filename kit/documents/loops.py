@@ -36,7 +36,7 @@ def index(buffer: bytes, start: int) -> dict[bytes, tuple[int, int, int]] | None
 def select(buffer: bytes, start: int, wanted: Wanted | None) -> dict[str, Any] | None:
     """Decode what is ``wanted`` of the document at ``start``, None for all of it; None in doubt."""
     try:
-        last = _last(buffer, start, len(buffer))
+        last = last_of(buffer, start, len(buffer))
         return _document(buffer, start, last, wanted, 0) if last >= 0 else None
     except (IndexError, UnicodeDecodeError):
         return None
@@ -50,7 +50,7 @@ def _int32(buffer: bytes, at: i64) -> i64:
     return a | (b << 8) | (c << 16) | (d << 24)  # a negative length is a large one here, and refused as that
 
 
-def _last(buffer: bytes, start: i64, limit: i64) -> i64:
+def last_of(buffer: bytes, start: i64, limit: i64) -> i64:
     """Offset of the final NUL of the document at ``start``, which ends at or before ``limit``."""
     size = _int32(buffer, start)
     if size < 5 or start + size > limit or buffer[start + size - 1]:
@@ -58,7 +58,7 @@ def _last(buffer: bytes, start: i64, limit: i64) -> i64:
     return start + size - 1
 
 
-def _end(buffer: bytes, kind: i64, value: i64, last: i64) -> i64:  # noqa: C901  a call more is a third more
+def end_of(buffer: bytes, kind: i64, value: i64, last: i64) -> i64:  # noqa: C901  a call more is a third more
     """Where a value ends, which is at or before ``last``."""
     end: i64 = _DOUBT
     if kind == 2 or kind == 13 or kind == 14:  # noqa: PLR1714  one comparison each, compiled
@@ -85,11 +85,13 @@ def _end(buffer: bytes, kind: i64, value: i64, last: i64) -> i64:  # noqa: C901 
         end = value + 16
     elif kind == 5:
         end = value + 5 + _int32(buffer, value)
-    return end if end <= last else _DOUBT
+    if end > last:  # a conditional expression would make objects of both
+        return _DOUBT
+    return end
 
 
 def _index(buffer: bytes, start: i64) -> dict[bytes, tuple[int, int, int]] | None:
-    last = _last(buffer, start, len(buffer))
+    last = last_of(buffer, start, len(buffer))
     if last < 0:
         return None
     found: dict[bytes, tuple[int, int, int]] = {}
@@ -101,7 +103,7 @@ def _index(buffer: bytes, start: i64) -> dict[bytes, tuple[int, int, int]] | Non
         while buffer[value]:
             value += 1
         value += 1
-        end = _end(buffer, kind, value, last)
+        end = end_of(buffer, kind, value, last)
         if end < 0:
             return None
         found[buffer[at + 1 : value - 1]] = (kind, value, end)
@@ -121,7 +123,7 @@ def _document(buffer: bytes, start: i64, last: i64, wanted: Wanted | None, depth
         while buffer[value]:
             value += 1
         value += 1
-        end = _end(buffer, kind, value, last)
+        end = end_of(buffer, kind, value, last)
         if end < 0:
             return None
         name = buffer[at + 1 : value - 1]
@@ -146,9 +148,9 @@ def _array(buffer: bytes, start: i64, last: i64, wanted: Wanted | None, depth: i
         while buffer[value]:
             value += 1
         value += 1
-        end = _end(buffer, kind, value, last)
+        end = end_of(buffer, kind, value, last)
         # Items go by their place; a name that is not the expected index may be there twice, which is the twin's to see.
-        if end < 0 or not _is_number(buffer, at + 1, value - 1, len(found)):
+        if end < 0 or not is_number(buffer, at + 1, value - 1, len(found)):
             return None
         decoded = _value(buffer, kind, value, end, wanted if kind == 3 else None, depth)
         if decoded is _UNSURE:
@@ -178,7 +180,7 @@ def _value(  # noqa: PLR0911, PLR0917
     return _UNSURE
 
 
-def _is_number(buffer: bytes, start: i64, nul: i64, number: i64) -> bool:
+def is_number(buffer: bytes, start: i64, nul: i64, number: i64) -> bool:
     """Whether the name at ``start`` is ``number``, written as BSON writes the index of an item."""
     at: i64 = nul - 1
     rest: i64 = number

@@ -5,7 +5,6 @@ Each nested document on the way is walked once per :class:`Fields`, however many
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import Any, TypeAlias
 
 import bson
@@ -135,7 +134,13 @@ def _encoded(needs: Needs, depth: int = 1) -> Wanted:
     }
 
 
-@lru_cache(maxsize=256)
+_paths_by_place: dict[int, tuple[Place, tuple[tuple[tuple[bytes, ...], bytes], ...]]] = {}
+
+
 def _compiled(place: Place) -> tuple[tuple[tuple[bytes, ...], bytes], ...]:
-    encoded = [tuple(step.encode() for step in path) for path in place.paths]
-    return tuple((path[:-1], path[-1]) for path in encoded)
+    """Encode the paths, once for each place: by identity, since a place's hash costs more than the search."""
+    known = _paths_by_place.get(id(place))
+    if known is None:
+        encoded = [tuple([step.encode() for step in path]) for path in place.paths]
+        known = _paths_by_place[id(place)] = (place, tuple([(path[:-1], path[-1]) for path in encoded]))
+    return known[1]

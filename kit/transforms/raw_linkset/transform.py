@@ -17,12 +17,12 @@ from kit.documents import Kind, append, document_id, index
 from kit.errors import BsonError, ContentError, KitError, StoppedError
 from kit.transforms.coverage import NO_TENANT, is_observations
 from kit.transforms.protocol import Change, Finding, Lookup
-from kit.transforms.raw_linkset import divergence, registry, shape
+from kit.transforms.raw_linkset import direct, divergence, registry, shape
 from kit.transforms.raw_linkset.cache_map import CacheMap
 from kit.transforms.raw_linkset.element import encode_element
 from kit.transforms.raw_linkset.fields import Fields, decode
 from kit.transforms.raw_linkset.keys import CACHE, SNAPSHOT, advisory_digest, revision_digest
-from kit.transforms.raw_linkset.projection import EMPTY, Extraction, Projection, from_linkset
+from kit.transforms.raw_linkset.projection import Extraction, Projection, from_linkset
 from kit.values import CollectionName
 
 NAME = "raw-linkset"
@@ -36,6 +36,7 @@ OUTCOMES = (FROM_SNAPSHOT, FROM_CACHE, FROM_CONTENT, PRESENT, NULL, UNRESOLVABLE
 
 _RAW_LINKSET = shape.RAW_LINKSET.encode()
 _ENVELOPE_MARK = b"__encrypted"
+_NONE_SKIPPED = bytes(4)
 _ELEMENT_OVERHEAD = 1 + len(_RAW_LINKSET) + 1
 
 
@@ -95,16 +96,20 @@ class RawLinkset:
     def gather(self, name: CollectionName, documents: Iterable[bytes], first: int) -> Iterable[tuple[bytes, bytes]]:
         """Give each snapshot's or cached payload's finished element under its revision's key."""
         read = _snapshot if name.collection == SNAPSHOTS else self._cached
+        plain = _plain_snapshot if name.collection == SNAPSHOTS else self._plain_cached
         kind = SNAPSHOT if name.collection == SNAPSHOTS else CACHE
         where = shape.ADVISORY_RAW if name.collection == SNAPSHOTS else self.cache_shape
         for ordinal, document in enumerate(documents, first):
             try:
                 fields = Fields(document)
                 key = _key(name.database.encode(), fields, where)
-                extraction = read(fields) if key is not None else None
+                element = plain(fields) if key is not None else None
+                extraction = read(fields) if key is not None and element is None else None
             except KitError as error:
                 raise error.inside(f"document {ordinal}") from error.__cause__
-            if key is not None and extraction is not None and extraction.refusal is None:
+            if key is not None and element is not None:
+                yield kind + b"".join(key), _NONE_SKIPPED + element
+            elif key is not None and extraction is not None and extraction.refusal is None:
                 yield (
                     kind + b"".join(key),
                     extraction.skipped.to_bytes(4, "little") + encode_element(extraction.projection),
@@ -144,7 +149,8 @@ class RawLinkset:
 
     def _resolve(self, item: _Pending, found: Mapping[bytes, Sequence[bytes]], lookup: Lookup) -> None:
         document, change = item.fields.document, item.change
-        element, skipped, reason, projection = b"", 0, "", EMPTY
+        element, skipped, reason = b"", 0, ""
+        projection: Projection | None = None
         for source, kind in ((FROM_SNAPSHOT, SNAPSHOT), (FROM_CACHE, CACHE)):
             values = set(found.get(kind + b"".join(item.key), ())) if item.key is not None else set()
             if len(values) > 1:
@@ -153,11 +159,13 @@ class RawLinkset:
             if values:
                 (value,) = values
                 change.outcome, skipped, element = source, int.from_bytes(value[:4], "little"), value[4:]
-                projection = from_linkset(decode(element[_ELEMENT_OVERHEAD:]), None).projection
                 break
         else:
-            extraction, reason = _content(item.fields)
-            if extraction is not None:
+            plain = _plain_content(item.fields)
+            extraction, reason = _content(item.fields) if plain is None else (None, "")
+            if plain is not None:
+                change.outcome, element = FROM_CONTENT, plain
+            elif extraction is not None:
                 change.outcome, skipped = FROM_CONTENT, extraction.skipped
                 projection = extraction.projection
                 element = encode_element(projection)
@@ -169,13 +177,21 @@ class RawLinkset:
         change.document = append(document, element)
         if skipped:
             change.counts = {"skipped-values": skipped}
-        self._check(item, projection)
+        self._check(item, element, projection)
 
-    def _check(self, item: _Pending, projection: Projection) -> None:
-        """Compare with the canonical linkset (schemas/raw-linkset.md, "Divergence")."""
+    def _check(self, item: _Pending, element: bytes, projection: Projection | None) -> None:
+        """Compare with the canonical linkset (schemas/raw-linkset.md, "Divergence"); None for what ``element`` says."""
+        found = item.fields.find(shape.OBSERVATION.linkset)
+        if found is None or found[0] != Kind.DOCUMENT:
+            return
+        for agrees in direct.AGREES:
+            if agrees(element, item.fields.document, found[1]):
+                return
         linkset = item.fields.subdocument(shape.OBSERVATION.linkset)
         if linkset is None:
             return
+        if projection is None:
+            projection = from_linkset(decode(element[_ELEMENT_OVERHEAD:]), None).projection
         differs = divergence.compare(projection, linkset)
         if differs is None:
             return
@@ -194,6 +210,9 @@ class RawLinkset:
         if found is None or found[0] != Kind.DOCUMENT:
             return None
         return _extract(fields, found, fields.text(self.cache_shape.format))[0]
+
+    def _plain_cached(self, fields: Fields) -> bytes | None:
+        return _plain(fields, fields.find(self.cache_shape.raw), fields.text(self.cache_shape.format))
 
 
 def _again(
@@ -233,6 +252,29 @@ def _key(database: bytes, fields: Fields, where: shape.DocumentShape) -> tuple[b
 def _snapshot(fields: Fields) -> Extraction | None:
     linkset = fields.subdocument(shape.ADVISORY_RAW.linkset)
     return from_linkset(linkset, fields.subdocument(shape.ADVISORY_RAW.identifiers)) if linkset is not None else None
+
+
+def _plain_snapshot(fields: Fields) -> bytes | None:
+    """As :func:`_snapshot`, straight to the element; None where that must be asked."""
+    found = fields.find(shape.ADVISORY_RAW.linkset)
+    if not direct.OF_LINKSET or found is None or found[0] != Kind.DOCUMENT:
+        return None
+    identifiers = fields.find(shape.ADVISORY_RAW.identifiers)
+    beside = identifiers if identifiers is not None and identifiers[0] == Kind.DOCUMENT else None
+    return direct.OF_LINKSET[0](fields.document, found[1], beside)
+
+
+def _plain_content(fields: Fields) -> bytes | None:
+    """As :func:`_content`, straight to the element; None where that must be asked."""
+    return _plain(fields, fields.find(shape.OBSERVATION.raw), fields.text(shape.OBSERVATION.format))
+
+
+def _plain(fields: Fields, found: tuple[int, int, int] | None, format_name: str | None) -> bytes | None:
+    if not direct.EXTRACTORS or found is None or found[0] != Kind.DOCUMENT:
+        return None
+    extractor = registry.load().for_format(format_name)
+    read = direct.EXTRACTORS.get(extractor.name) if extractor is not None else None
+    return read(fields.document, index(fields.document, found[1])) if read is not None else None
 
 
 def _content(fields: Fields) -> tuple[Extraction | None, str]:

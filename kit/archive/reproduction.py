@@ -2,21 +2,27 @@
 
 A delta carries what a compressed stream holds, not its bytes; that is only possible where this program's own encoder,
 told where the frames are cut, gives the very same bytes. Laws: a :class:`Framing` is given only for a stream that was
-made again and met; what it costs is one decoding and one encoding, and the memory of one frame.
+made again and met; what it costs is one decoding and one encoding, and the memory of a few frames; the first frame that
+is another's ends it.
 """
 
 from __future__ import annotations
 
 import hashlib
+from collections import deque
 from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 from kit.archive.chunks import ChunkReader
 from kit.archive.codecs import decode
-from kit.archive.encoding import encode_frame, seek_table
+from kit.archive.encoding import Frame, encode_frame, seek_table
 from kit.archive.frame_form import MOST_FRAME_BYTES
 from kit.errors import KitError
 from kit.values import Codec, Limits
+
+_ENCODERS = 2
+"""Threads: compressors work without Python's lock."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,22 +47,51 @@ def framing_of(
     """
     if codec is Codec.NONE:
         return None
-    met = hashlib.sha256()
-    made = hashlib.sha256()
+    met = _Met(stored)
     sizes: list[tuple[int, int]] = []
-    for data in _frames(_hashed(stored, met), codec, limits):
-        if data is None:
-            return None
-        if content is not None:
-            content.update(data)
-        frame = encode_frame(codec, data)
-        made.update(frame.encoded)
-        sizes.append((len(frame.encoded), frame.length))
-    if table and codec is Codec.ZSTD:
-        made.update(seek_table(sizes))
-    if met.digest() != made.digest():
+    with ThreadPoolExecutor(_ENCODERS) as encoders:
+        waiting: deque[Future[Frame]] = deque()
+        for data in _frames(met.chunks(), codec, limits):
+            if data is None:
+                return None
+            if content is not None:
+                content.update(data)
+            waiting.append(encoders.submit(encode_frame, codec, data))
+            # The first is waited for: of another writer's archive no more is read than that.
+            if (len(waiting) > _ENCODERS or not sizes) and not met.is_next(waiting.popleft().result(), sizes):
+                return None
+        while waiting:
+            if not met.is_next(waiting.popleft().result(), sizes):
+                return None
+    if not met.ends_in(seek_table(sizes) if table and codec is Codec.ZSTD else b""):
         return None
     return Framing(lengths=tuple(length for _, length in sizes))
+
+
+class _Met:
+    """Stored bytes on their way to a decoder, kept until the encoder has made them too."""
+
+    def __init__(self, stored: Iterable[bytes]) -> None:
+        self._stored = stored
+        self._kept = bytearray()
+
+    def chunks(self) -> Iterator[bytes]:
+        for chunk in self._stored:
+            self._kept += chunk
+            yield chunk
+
+    def is_next(self, frame: Frame, sizes: list[tuple[int, int]]) -> bool:
+        """Whether the next bytes are those of a frame; takes them away, and notes its sizes."""
+        size = len(frame.encoded)
+        if self._kept[:size] != frame.encoded:
+            return False
+        del self._kept[:size]
+        sizes.append((size, frame.length))
+        return True
+
+    def ends_in(self, rest: bytes) -> bool:
+        """Whether that is all that is left."""
+        return self._kept == rest
 
 
 def _frames(stored: Iterable[bytes], codec: Codec, limits: Limits) -> Iterator[bytes | None]:
@@ -81,12 +116,6 @@ def _frames(stored: Iterable[bytes], codec: Codec, limits: Limits) -> Iterator[b
         yield None
         return
     yield b"".join(parts)
-
-
-def _hashed(chunks: Iterable[bytes], digest: hashlib._Hash) -> Iterator[bytes]:
-    for chunk in chunks:
-        digest.update(chunk)
-        yield chunk
 
 
 def cut(chunks: Iterable[bytes], lengths: Iterable[int]) -> Iterator[bytes]:

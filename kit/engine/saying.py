@@ -75,8 +75,9 @@ class BaseStores:
         for member, body in reader.members():
             headers.append(header_of(member))
             if member.path is not None and member.path in wanted:
-                checked = met_again(member, body, base)
+                checked = surveyed(member, body, base)
                 self.put(member.path, base.collections.get(member.path), checked, reader.limits)
+        require_same(reader, base)
         return headers
 
     def put(self, path: MemberPath, collection: CollectionMember | None, body: Iterator[bytes], limits: Limits) -> None:
@@ -134,6 +135,25 @@ def met_again(member: Member, body: Iterator[bytes], survey: Survey) -> Iterator
         raise DigestError("the kit changed while it was being read", where=str(member.path), hint=_AGAIN)
 
 
+def surveyed(member: Member, body: Iterator[bytes], survey: Survey) -> Iterator[bytes]:
+    """Pass a body on; of a folder, at its end it must have been the one that was surveyed.
+
+    The bodies in an archive are if its stored bytes are, which are far fewer: :func:`require_same` asks that once,
+    after the pass, before anything is made of what was met.
+    """
+    return body if survey.stored is not None else met_again(member, body, survey)
+
+
+def require_same(reader: KitReader, survey: Survey) -> None:
+    """See, after a pass, that it met the archive that was surveyed.
+
+    Raises:
+        DigestError: It changed.
+    """
+    if reader.pass_digest() != survey.stored:
+        raise DigestError("the kit changed while it was being read", where=str(reader.path), hint=_AGAIN)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Said:
     """How a member is made, and its payload where it has one."""
@@ -189,7 +209,9 @@ class Saying:
         self._folder = folder
         self._limits = kit.reader.limits
         self._headers: list[Header] = []
-        self._tar = hashlib.sha256()
+        self._framing: tuple[int, ...] | None = None
+        self._content = ""
+        """Digest of what the container holds, if it is cut so."""
         self._by_digest: dict[Sha256, MemberPath] = {}
         for path, (digest, _) in base.members.items():
             self._by_digest.setdefault(digest, path)
@@ -205,34 +227,50 @@ class Saying:
         Raises:
             KitError: The kit changed since it was surveyed, or the disk is full.
         """
+        made = self._begin_framing()
         for member, body in self._kit.reader.members():
             header = header_of(member)
             self._headers.append(Header(data=header, has_body=member.is_file))
-            self._tar.update(header)
+            if made is not None:
+                made.update(header)
             if member.path is None or not member.is_file:
                 continue
             digest, size = self._target.members[member.path]
-            checked = hashing(met_again(member, body, self._target), self._tar)
+            checked = surveyed(member, body, self._target)
+            if made is not None:
+                checked = hashing(checked, made)
             yield member.path, digest, size, self._said(member.path, digest, checked)
             for _ in checked:
                 pass
-            self._tar.update(padding(size))
-        self._tar.update(END)
+            if made is not None:
+                made.update(padding(size))
+        require_same(self._kit.reader, self._target)
+        if made is not None:
+            made.update(END)
+            if made.hexdigest() != self._content:
+                self._framing = None
 
     def framing(self) -> tuple[int, ...] | None:
         """Tell how the container is cut into frames, once all members were given; None where it cannot come back."""
+        return self._framing
+
+    def _begin_framing(self) -> hashlib._Hash | None:
+        """See how the container is cut, if this program cut it; gives what to feed with all that members make of it."""
         reader = self._kit.reader
         if reader.container is Container.FOLDER:
             return None
         if reader.container is Container.TAR:
-            return () if reader.stored_digest().hex == self._tar.hexdigest() else None
+            self._framing, self._content = (), reader.stored_digest().hex
+            return hashlib.sha256()
         codec = Codec.ZSTD if reader.container is Container.TAR_ZSTD else Codec.GZIP
         met = hashlib.sha256()
         framing = framing_of(reader.stored_chunks(), codec, self._limits, table=True, content=met)
-        # The end stands in a frame of its own, and nothing but headers, bodies, padding and the end is there.
-        if framing is None or framing.lengths[-1] != len(END) or met.digest() != self._tar.digest():
+        # The end stands in a frame of its own; that nothing but headers, bodies, padding and the end is there, the
+        # digest will tell.
+        if framing is None or framing.lengths[-1] != len(END):
             return None
-        return framing.lengths
+        self._framing, self._content = framing.lengths, met.hexdigest()
+        return hashlib.sha256()
 
     def _said(self, path: MemberPath, digest: Sha256, body: Iterator[bytes]) -> Said:
         source = self._by_digest.get(digest)

@@ -9,13 +9,13 @@ A string stands as its text and NUL, its length implied; values of fixed size as
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from kit.delta.varint import Reader, unsigned
-from kit.documents.kinds import FIXED, Kind
+from kit.documents.kinds import FIXED
 from kit.errors import ArchiveError
 
-STRING = int(Kind.STRING)
+STRING: Final = 2
 RAW = 0x21
 """Whole documents that are not walked, behind their lengths."""
 Place: TypeAlias = tuple[bytes, int]
@@ -26,7 +26,7 @@ Table: TypeAlias = dict[Place, bytearray]
 class Node:
     """One path: the columns that stand there and the paths below. ``#`` is any member of an array."""
 
-    __slots__ = ("children", "columns", "heads", "path", "table")
+    __slots__ = ("children", "columns", "heads", "path", "table", "texts")
 
     def __init__(self, path: bytes, table: Table) -> None:
         """Stand for ``path`` in ``table``, which all nodes of a tree share."""
@@ -36,6 +36,8 @@ class Node:
         self.columns: dict[int, bytearray] = {}
         self.heads: dict[bytes, Node] = {}
         """Children by how an element begins: type, name and NUL; found again in one look."""
+        self.texts: dict[bytes, bytearray] = {}
+        """Columns of children's strings, likewise."""
 
     def child(self, name: bytes) -> Node:
         """Give the node below."""

@@ -18,8 +18,6 @@ Script of a level, beside the base's level and a place in it that starts at its 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from kit.delta.columns import Node, TakingNode
 from kit.delta.shred import (
     CANONICAL,
@@ -34,7 +32,7 @@ from kit.delta.shred import (
     shred_value,
 )
 from kit.delta.varint import unsigned
-from kit.documents.elements import Element, elements
+from kit.documents.elements import Element, document_end, element_end
 from kit.documents.kinds import INT32, Kind
 from kit.errors import ArchiveError, BsonError
 
@@ -52,7 +50,7 @@ def edit(base: bytes, target: bytes, script: bytearray, node: Node) -> None:
     for document in (base, target):
         if len(document) < 5 or INT32.unpack_from(document)[0] != len(document):
             raise BsonError("not one document")
-    _Level(base, target, script, DEPTH).edit(list(elements(base)), list(elements(target)), node, named=True)
+    _Level(base, target, script, DEPTH).edit(0, 0, node, named=True)
 
 
 class _Level:
@@ -64,10 +62,33 @@ class _Level:
         self._script = script
         self._depth = depth
 
-    def edit(self, old: Sequence[Element], new: Sequence[Element], node: Node, *, named: bool) -> None:
-        base, target, script = self._base, self._target, self._script
+    def edit(self, old_start: int, new_start: int, node: Node, *, named: bool) -> None:
         if self._depth <= 0:
             raise BsonError("nested too deep to be walked")
+        base, target = self._base, self._target
+        old_last, new_last = document_end(base, old_start) - 1, document_end(target, new_start) - 1
+        # What both begin with, byte for byte: only one side is walked for it.
+        old_at, at, kept = old_start + 4, new_start + 4, 0
+        while at < new_last:
+            end = element_end(target, at, new_last)
+            size = end - at
+            if old_at + size > old_last or base[old_at : old_at + size] != target[at:end]:
+                break
+            old_at += size
+            at = end
+            kept += 1
+        self._rest(_walked(base, old_at, old_last), _walked(target, at, new_last), kept, node, named=named)
+
+    def _rest(self, old: list[Element], new: list[Element], kept: int, node: Node, *, named: bool) -> None:
+        """Say the elements ``new``, where the base has ``old``, and both have ``kept`` before them."""
+        base, target, script = self._base, self._target, self._script
+        if not new:
+            if kept and not old:
+                script.append(_KEEP_REST)
+            else:
+                self._keep(kept)
+                script.append(_END)
+            return
         # What an element is called here: its name or, where names only count, its value.
         old_keys = [_key(base, element, named=named) for element in old]
         new_keys = [_key(target, element, named=named) for element in new]
@@ -75,7 +96,7 @@ class _Level:
         for place in range(len(old) - 1, -1, -1):
             places.setdefault(old_keys[place], []).append(place)
         wanted: dict[bytes, int] = {key: place for place, key in enumerate(new_keys)}
-        at = kept = 0
+        at = 0
         for number, element in enumerate(new):
             key = new_keys[number]
             if at >= len(old) or old_keys[at] != key:
@@ -125,7 +146,7 @@ class _Level:
             script.append(_ENTER)
             script.append(CANONICAL if plain else NAMED)
             inner = _Level(base, target, script, self._depth - 1)
-            inner.edit(list(elements(base, old.value)), list(elements(target, new.value)), below, named=not plain)
+            inner.edit(old.value, new.value, below, named=not plain)
             return
         script.append(_SET)
         self._value(new, below)
@@ -133,6 +154,17 @@ class _Level:
     def _value(self, element: Element, node: Node) -> None:
         self._script.append(element.kind)
         shred_value(self._target, element.kind, element.value, self._script, node, end=element.end, depth=self._depth)
+
+
+def _walked(buffer: bytes, at: int, last: int) -> list[Element]:
+    """Give the elements that stand from ``at`` to ``last``."""
+    met: list[Element] = []
+    while at < last:
+        end = element_end(buffer, at, last)
+        value = buffer.index(0, at + 1) + 1
+        met.append(tuple.__new__(Element, (buffer[at + 1 : value - 1], at, buffer[at], value, end)))
+        at = end
+    return met
 
 
 def _key(buffer: bytes, element: Element, *, named: bool) -> bytes:
@@ -165,41 +197,49 @@ def applied(base: bytes, script: Script, node: TakingNode) -> bytes:
 def _applied(base: bytes, start: int, script: Script, node: TakingNode, depth: int, *, named: bool) -> bytes:
     if depth <= 0:
         raise ArchiveError("a script of edits is nested too deep")
-    old = list(elements(base, start))
+    last = document_end(base, start) - 1
     parts: list[bytes] = []
-    at = number = 0
+    at, number = start + 4, 0
     while step := script.byte():
-        if step in {_KEEP, _KEEP_REST, _LEAVE_OUT}:
-            count = len(old) - at if step == _KEEP_REST else script.count()
-            if count > len(old) - at:
-                raise ArchiveError("a script of edits goes on after the end of its base")
-            if step != _LEAVE_OUT:
-                _take_over(base, old[at : at + count], parts, number, named=named)
+        if step == _KEEP_REST:
+            _take_over(base, at, last, parts, number, named=named)
+            break
+        if step in {_KEEP, _LEAVE_OUT}:
+            count = script.count()
+            end = _after(base, at, last, count)
+            if step == _KEEP:
+                _take_over(base, at, end, parts, number, named=named)
                 number += count
-            at += count
-            if step == _KEEP_REST:
-                break
+            at = end
             continue
         if step == _NEW:
             name = script.name() if named else index_name(number)
             kind, value = restored_value(script, script.byte(), node.child(name if named else MEMBER), depth)
-        elif at >= len(old):
-            raise ArchiveError("a script of edits goes on after the end of its base")
         else:
-            element = old[at]
+            end = _after(base, at, last, 1)
+            element = _walked(base, at, end)[0]
             name = element.name if named else index_name(number)
             kind, value = _changed(base, element, script, node.child(name if named else MEMBER), step=step, depth=depth)
-            at += 1
+            at = end
         parts += bytes((kind,)), name, b"\0", value
         number += 1
     return framed(parts)
 
 
-def _take_over(base: bytes, kept: Sequence[Element], parts: list[bytes], number: int, *, named: bool) -> None:
-    if named and kept:
-        parts.append(base[kept[0].start : kept[-1].end])
+def _after(base: bytes, at: int, last: int, count: int) -> int:
+    """Give where the ``count`` elements from ``at`` end."""
+    for _ in range(count):
+        if at >= last:
+            raise ArchiveError("a script of edits goes on after the end of its base")
+        at = element_end(base, at, last)
+    return at
+
+
+def _take_over(base: bytes, at: int, end: int, parts: list[bytes], number: int, *, named: bool) -> None:
+    if named:
+        parts.append(base[at:end])
         return
-    for element in kept:
+    for element in _walked(base, at, end):
         parts += bytes((element.kind,)), index_name(number), b"\0", base[element.value : element.end]
         number += 1
 

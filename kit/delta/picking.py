@@ -9,29 +9,40 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Final
 
 from kit.delta.columns import STRING, Place
-from kit.delta.shred import DEPTH, MEMBER, index_name
+from kit.delta.shred import DEPTH, MEMBER, end_of_text, end_of_value, index_name, level_last
 from kit.delta.varint import Reader, unsigned
-from kit.documents.kinds import FIXED, INT32, Kind, value_end
+from kit.documents import loops
+from kit.documents.kinds import FIXED, INT32
 from kit.errors import BsonError
+
+if TYPE_CHECKING:
+    # Machine integers when compiled, plain ones otherwise; never needed at run time.
+    from mypy_extensions import i64
 
 MOST_PLACES, MOST_PATH_BYTES = 256, 1024
 """Chosen by a builder, and believed by a reader: what leads to so many places is a few MiB at most."""
-_DOCUMENT, _ARRAY = int(Kind.DOCUMENT), int(Kind.ARRAY)
+_DOCUMENT: Final = 3
+_ARRAY: Final = 4
 
 
 class _Sought:
     """One path that is wanted or leads to one that is."""
 
-    __slots__ = ("column", "heads", "is_way", "path")
+    __slots__ = ("column", "heads", "kind", "path")
 
-    def __init__(self, path: bytes, column: bytearray | None, *, is_way: bool) -> None:
+    def __init__(self, path: bytes, kind: int, column: bytearray | None) -> None:
         self.path = path
+        self.kind = kind
         self.column = column
-        self.is_way = is_way
-        self.heads: dict[bytes, _Sought | None] = {}
-        """What is below, by how an element begins, as far as it was met; None where nothing is wanted."""
+        """None for a level on the way."""
+        self.heads: dict[bytes, _Sought] = {}
+        """What is below, by how an element begins, as far as it was met."""
+
+
+_UNWANTED: Final = _Sought(b"", 0, None)
 
 
 class Picker:
@@ -42,7 +53,7 @@ class Picker:
         self.table: dict[Place, bytearray] = {place: bytearray() for place in places}
         # Every path on the way to a place, so that a level is entered only where it leads somewhere.
         self._ways: set[bytes] = {path[:dot] for path, _ in self.table for dot in _dots(path)}
-        self._root = _Sought(b"", None, is_way=bool(self.table))
+        self._root = _Sought(b"", _DOCUMENT, None)
 
     def add(self, document: bytes) -> None:
         """Take from one document; nothing, where it cannot be walked."""
@@ -55,67 +66,62 @@ class Picker:
             for column, mark in zip(self.table.values(), marks, strict=True):
                 del column[mark:]
 
-    def _level(self, buffer: bytes, start: int, end: int, sought: _Sought, depth: int) -> None:
-        last = _checked(buffer, start, end, depth)
-        find, heads = buffer.find, sought.heads
-        at = start + 4
+    def _level(self, buffer: bytes, start: i64, end: i64, sought: _Sought, depth: int) -> None:
+        last: i64 = level_last(buffer, start, end, depth)
+        heads, find, compiled = sought.heads, buffer.find, loops.COMPILED
+        at: i64 = start + 4
         while at < last:
-            value = find(0, at + 1, last) + 1
+            value: i64 = loops.after_nul(buffer, at + 1, last) if compiled else find(0, at + 1, last) + 1
             if not value:
                 raise BsonError("element name without terminating NUL", where=f"byte {at + 1}")
             head = buffer[at:value]
-            kind = buffer[at]
-            at = value_end(buffer, kind, value, last)
-            if head in heads:
-                below = heads[head]
-            else:
-                below = heads[head] = self._below(sought, head[1:-1], kind)
-            if below is not None:
-                self._take(buffer, kind, value, at, below, depth)
+            below = heads.get(head)
+            if below is None:
+                below = heads[head] = self._below(sought, head[1:-1], buffer[at])
+            at = end_of_value(buffer, buffer[at], value, last)
+            if below is not _UNWANTED:
+                self._take(buffer, value, at, below, depth)
 
-    def _array(self, buffer: bytes, start: int, end: int, sought: _Sought, depth: int) -> None:
+    def _array(self, buffer: bytes, start: i64, end: i64, sought: _Sought, depth: int) -> None:
         if end - start > 5 and buffer[start + 5 : start + 7] != b"0\0":
             self._level(buffer, start, end, sought, depth)
             return
-        last = _checked(buffer, start, end, depth)
+        last: i64 = level_last(buffer, start, end, depth)
         heads = sought.heads
-        at, number = start + 4, 0
+        at: i64 = start + 4
+        number = 0
         while at < last:
             # A member is found by where its name must end; an array with other names is not walked.
             name = index_name(number)
-            value = at + 2 + len(name)
+            value: i64 = at + 2 + len(name)
             if buffer[at + 1 : value] != name + b"\0":
                 raise BsonError("an array with odd names", where=f"byte {at + 1}")
-            kind = buffer[at]
             head = buffer[at : at + 1]
-            at = value_end(buffer, kind, value, last)
-            if head in heads:
-                below = heads[head]
-            else:
-                below = heads[head] = self._below(sought, MEMBER, kind)
-            if below is not None:
-                self._take(buffer, kind, value, at, below, depth)
+            below = heads.get(head)
+            if below is None:
+                below = heads[head] = self._below(sought, MEMBER, buffer[at])
+            at = end_of_value(buffer, buffer[at], value, last)
+            if below is not _UNWANTED:
+                self._take(buffer, value, at, below, depth)
             number += 1
 
-    def _below(self, sought: _Sought, name: bytes, kind: int) -> _Sought | None:
+    def _below(self, sought: _Sought, name: bytes, kind: int) -> _Sought:
         path = sought.path + b"." + name
         if kind in {_DOCUMENT, _ARRAY}:
-            return _Sought(path, None, is_way=True) if path in self._ways else None
+            return _Sought(path, kind, None) if path in self._ways else _UNWANTED
         column = self.table.get((path, kind))
-        return _Sought(path, column, is_way=False) if column is not None else None
+        return _Sought(path, kind, column) if column is not None else _UNWANTED
 
-    def _take(  # noqa: PLR0917  once a value: what would gather them costs more than the work
-        self, buffer: bytes, kind: int, value: int, end: int, below: _Sought, depth: int
-    ) -> None:
-        column = below.column
+    def _take(self, buffer: bytes, value: i64, end: i64, below: _Sought, depth: int) -> None:
+        column, kind = below.column, below.kind
         if column is None:
             if kind == _ARRAY:
                 self._array(buffer, value, end, below, depth - 1)
             else:
                 self._level(buffer, value, end, below, depth - 1)
         elif kind == STRING:
-            if buffer.find(0, value + 4, end) != end - 1:
-                raise BsonError("a string with a NUL inside", where=f"byte {value}")
+            if end_of_text(buffer, value, end) != end:
+                raise BsonError("a string that is odd", where=f"byte {value}")
             column += buffer[value + 4 : end]
         else:
             if FIXED[kind] < 0:
@@ -149,11 +155,3 @@ def parse_places(reader: Reader) -> tuple[Place, ...]:
 def _dots(path: bytes) -> Sequence[int]:
     """Give where the names of a path begin, but for the first: what stands before is the path of a level."""
     return [at for at in range(1, len(path)) if path[at] == 0x2E]
-
-
-def _checked(buffer: bytes, start: int, end: int, depth: int) -> int:
-    if depth <= 0:
-        raise BsonError("nested too deep to be walked", where=f"byte {start}")
-    if start + 5 > end or INT32.unpack_from(buffer, start)[0] != end - start or buffer[end - 1]:
-        raise BsonError("a document within is not as long as it says", where=f"byte {start}")
-    return end - 1

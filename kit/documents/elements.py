@@ -16,7 +16,19 @@ from kit.documents import loops
 from kit.documents.kinds import COUNTED, FIXED, INT32, LEAST_COUNTED, Kind, value_end
 from kit.errors import BsonError
 
-__all__ = ["Element", "Kind", "Place", "document_end", "elements", "find", "index", "spelled", "string_at", "trace"]
+__all__ = [
+    "Element",
+    "Kind",
+    "Place",
+    "document_end",
+    "element_end",
+    "elements",
+    "find",
+    "index",
+    "spelled",
+    "string_at",
+    "trace",
+]
 
 Place: TypeAlias = tuple[int, int, int]
 """(kind, start of the value, end of the value): the last three fields of an :class:`Element`, as a plain tuple.
@@ -72,6 +84,22 @@ def document_end(buffer: bytes, start: int = 0) -> int:
     if buffer[end - 1]:
         raise BsonError("document without terminating NUL", where=f"byte {end - 1}")
     return end
+
+
+def element_end(buffer: bytes, at: int, last: int) -> int:
+    """Offset after the element whose type byte is at ``at``; ``last`` is that of its document's final NUL.
+
+    Raises:
+        BsonError: As :func:`elements`, but for the name of the element.
+    """
+    if loops.COMPILED:
+        end = loops.element_end(buffer, at, last)
+        if end > 0:
+            return end
+    nul = buffer.find(0, at + 1, last)
+    if nul < 0:
+        raise BsonError("element name without terminating NUL", where=f"byte {at + 1}")
+    return value_end(buffer, buffer[at], nul + 1, last)
 
 
 def elements(buffer: bytes, start: int = 0) -> Iterator[Element]:

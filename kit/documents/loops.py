@@ -42,6 +42,39 @@ def select(buffer: bytes, start: int, wanted: Wanted | None) -> dict[str, Any] |
         return None
 
 
+def after_nul(buffer: bytes, at: i64, last: i64) -> i64:
+    """Give the offset after the first NUL from ``at`` on and before ``last``; 0 if there is none."""
+    while at < last:
+        if not buffer[at]:
+            return at + 1
+        at += 1
+    return 0
+
+
+def element_end(buffer: bytes, at: i64, last: i64) -> i64:
+    """Give the offset after the element at ``at``, in a document whose final NUL is at ``last``; -1 in doubt."""
+    value = after_nul(buffer, at + 1, last)
+    return value_end(buffer, buffer[at], value, last) if value else _DOUBT
+
+
+def value_end(buffer: bytes, kind: i64, value: i64, last: i64) -> i64:
+    """Give the offset after a value of type ``kind``; -1 in doubt."""
+    return _end(buffer, kind, value, last) if value + 4 <= last or kind == 10 or kind == 8 else _DOUBT  # noqa: PLR1714
+
+
+def text_end(buffer: bytes, value: i64, last: i64) -> i64:
+    """Give the offset after the string at ``value`` that has its only NUL at its end; -1 in doubt."""
+    if value + 5 > last:
+        return _DOUBT
+    end = value + 4 + _int32(buffer, value)
+    if end > last or end < value + 5:
+        return _DOUBT
+    # A long text is searched faster by the library; a call costs as much as sixty bytes.
+    if end - value > 64:
+        return end if buffer.find(0, value + 4, end) == end - 1 else _DOUBT
+    return end if after_nul(buffer, value + 4, end) == end else _DOUBT
+
+
 def _int32(buffer: bytes, at: i64) -> i64:
     a: i64 = buffer[at]
     b: i64 = buffer[at + 1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 import bson
@@ -10,7 +11,7 @@ from bson.codec_options import CodecOptions, DatetimeConversion
 from bson.errors import BSONError
 from hypothesis import given, strategies as st
 
-from kit.documents import Wanted, elements, loops, prune
+from kit.documents import Kind, Wanted, elements, loops, prune
 from kit.errors import ContentError
 from tests.documents import strategies
 from tests.documents.test_prune import DOCUMENTS, WANTED
@@ -36,9 +37,22 @@ def decoded(data: bytes, wanted: Wanted | None) -> dict[str, Any] | None:
         return None
 
 
+def ends_agree(data: bytes) -> None:
+    with suppress(ContentError):
+        for element in elements(data):
+            last, value, end = len(data) - 1, element.value, element.end
+            assert loops.after_nul(data, element.start + 1, last) == value
+            assert loops.element_end(data, element.start, last) in {end, -1}
+            assert loops.value_end(data, element.kind, value, last) in {end, -1}
+            if element.kind == Kind.STRING:
+                is_plain = data.find(0, value + 4, end) == end - 1
+                assert loops.text_end(data, value, last) == (end if is_plain else -1)
+
+
 def agree(data: bytes, wanted: Wanted | None) -> None:
     index = loops.index(data, 0)
     assert index is None or list(index.items()) == list((walked(data) or {}).items())
+    ends_agree(data)
     selected = loops.select(data, 0, wanted)
     assert selected is None or repr(selected) == repr(decoded(data, wanted))
 

@@ -18,11 +18,13 @@ from kit.archive.chunks import ChunkReader
 from kit.archive.codecs import decode
 from kit.archive.encoding import Frame, encode_frame, seek_table
 from kit.archive.frame_form import MOST_FRAME_BYTES
-from kit.errors import KitError
+from kit.errors import ArchiveError, KitError
 from kit.values import Codec, Limits
 
 _ENCODERS = 2
 """Threads: compressors work without Python's lock."""
+_MOST_KEPT = (_ENCODERS + 2) * MOST_FRAME_BYTES
+"""Stored bytes that frames being made may have; more stand between two frames only where another put them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,6 +80,8 @@ class _Met:
     def chunks(self) -> Iterator[bytes]:
         for chunk in self._stored:
             self._kept += chunk
+            if len(self._kept) > _MOST_KEPT:
+                raise ArchiveError("is not cut as this program cuts")
             yield chunk
 
     def is_next(self, frame: Frame, sizes: list[tuple[int, int]]) -> bool:

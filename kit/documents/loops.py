@@ -59,7 +59,7 @@ def element_end(buffer: bytes, at: i64, last: i64) -> i64:
 
 def value_end(buffer: bytes, kind: i64, value: i64, last: i64) -> i64:
     """Give the offset after a value of type ``kind``; -1 in doubt."""
-    return _end(buffer, kind, value, last) if value + 4 <= last or kind == 10 or kind == 8 else _DOUBT  # noqa: PLR1714
+    return end_of(buffer, kind, value, last) if value + 4 <= last or kind == 10 or kind == 8 else _DOUBT  # noqa: PLR1714
 
 
 def text_end(buffer: bytes, value: i64, last: i64) -> i64:

@@ -354,7 +354,7 @@ def verify_command(
 @click.option("--output", "-o", type=FILE, required=True, metavar="D", help="Write the delta here; it must not exist.")
 @click.option("--signing-key", type=FILE, required=True, metavar="PEM", help="The private key that signs the delta.")
 @passphrase_option
-@credential_options
+@_recipe_options
 @_trust_options
 @click.option(
     "--created-at",
@@ -378,6 +378,7 @@ def squash_command(
     maxima: tuple[str, ...],
     allow_links: bool,
     as_json: bool,
+    no_recipe: bool,
     **what: Any,
 ) -> None:
     """Make one delta of a chain that begins at the kit BASE; it gives what the chain gives, and no more.
@@ -399,6 +400,8 @@ def squash_command(
             key=private_key(signing_key, passphrase_fd),
             expectation=_expectation(trusted_keys, policy, at),
             created_at=moment(created_at, "--created-at"),
+            recipe=not no_recipe,
+            transforms=_candidates(what),
             keys=keys_given(what),
             environment=reading(workers, maxima, allow_links=allow_links),
         )

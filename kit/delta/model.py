@@ -243,6 +243,8 @@ def _entry(value: object, place: str) -> Entry:
     names += ["source"] if method in _WITH_SOURCE else []
     names += ["payload"] if method in _WITH_PAYLOAD else []
     fields.exactly(*names)
+    if method is Method.RECIPE and fields["source"] != fields["path"]:
+        raise fields.fault("is made by a recipe of a member of another name")
     return Entry(
         path=fields.parsed("path", MemberPath.parse),
         sha256=fields.parsed("sha256", exact_digest),

@@ -119,6 +119,9 @@ class DeltaSquashRequest:
     expectation: Expectation
     """What the base, every delta and every kit in between must be."""
     created_at: Timestamp
+    recipe: bool = True
+    """As of :class:`DeltaBuildRequest`; so ``transforms``, besides those that the deltas themselves name."""
+    transforms: tuple[Transform, ...] = ()
     keys: KeySource | None = field(default=None, repr=False)
     """Of a keyring, opened: needed where one of the deltas is a recipe that encrypts."""
     environment: Environment = field(default_factory=Environment)

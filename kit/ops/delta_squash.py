@@ -27,7 +27,7 @@ def squash_deltas(request: DeltaSquashRequest) -> DeltaBuildReport:
     if len(request.deltas) < 2:
         raise UsageError("a chain has at least two deltas")
     require_free(request.output)
-    transforms: list[Transform] = []
+    transforms: list[Transform] = list(request.transforms)
     with workplace(request.output) as folder:
         kit = request.base
         for number, delta in enumerate(request.deltas, start=1):
@@ -57,6 +57,7 @@ def squash_deltas(request: DeltaSquashRequest) -> DeltaBuildReport:
                 expectation=request.expectation,
                 created_at=request.created_at,
                 # What a link was a recipe for may be one over the whole way: its parameters are known from it.
+                recipe=request.recipe,
                 transforms=tuple(transforms),
                 keys=request.keys,
                 environment=request.environment,

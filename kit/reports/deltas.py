@@ -175,7 +175,8 @@ def _recipe(manifest: DeltaManifest, refused: str | None = None) -> Iterator[str
     keys = manifest.recipe.keys
     if keys is not None:
         names = f": {', '.join(keys.names)}" if keys.names else ""
-        yield f"needs a keyring with the {keys.count:,} data keys that it seals with{names}"
+        many = f"{keys.count:,} data key{'s' if keys.count != 1 else ''}"
+        yield f"needs a keyring with the {many} that it seals with{names}"
     if refused is not None:
         yield f"kit delta apply of this version will refuse it: {refused}"
 

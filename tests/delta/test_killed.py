@@ -13,17 +13,20 @@ from kit.archive.workplace import workplace
 from kit.cli import run
 from kit.errors import OutputError
 from kit.signing import write_private, write_public
-from tests.delta.kits import KEY, pair
+from tests.delta.kits import KEY, PASSPHRASE, pair
+from tests.delta.test_recipe_keys import keys_of, notes, sealed
 from tests.delta.test_squash import chain
+from tests.end_to_end.vault import descriptor
 from tests.kits import collection, observation
 
-KILLED_ON_WRITING = """
+KILLED = """
 import os, signal, sys
 from kit.cli import run
-name, *words = sys.argv[1:]
+how, name, *words = sys.argv[1:]
 def strike(event, arguments):
-    if event == "open" and str(arguments[0]).endswith(name) and arguments[2] & (os.O_WRONLY | os.O_RDWR):
-        os.kill(os.getpid(), signal.SIGKILL)
+    if event == "open" and str(arguments[0]).endswith(name):
+        if bool(arguments[2] & (os.O_WRONLY | os.O_RDWR)) == (how == "makes"):
+            os.kill(os.getpid(), signal.SIGKILL)
 sys.addaudithook(strike)
 sys.exit(run(words))
 """
@@ -37,10 +40,10 @@ with workplace(Path(sys.argv[1])):
 """
 
 
-def killed(name: str, *words: object) -> None:
-    """Run ``kit``, and kill it the moment it makes a file of that name."""
-    program = [sys.executable, "-c", KILLED_ON_WRITING, name, *map(str, words)]
-    assert subprocess.run(program, check=False).returncode == -signal.SIGKILL
+def killed(name: str, *words: object, how: str = "makes", passing: tuple[int, ...] = ()) -> None:
+    """Run ``kit``, and kill it the moment it makes a file of that name, or ``reads`` one."""
+    program = [sys.executable, "-c", KILLED, how, name, *map(str, words)]
+    assert subprocess.run(program, pass_fds=passing, check=False).returncode == -signal.SIGKILL
 
 
 def signing(folder: Path) -> list[object]:
@@ -101,3 +104,28 @@ def test_a_resumable_job_of_that_name_is_not_touched_by_a_build(tmp_path: Path) 
     (job / "journal").write_bytes(b"somebody's")
     two.build()
     assert (job / "journal").read_bytes() == b"somebody's"
+
+
+@pytest.mark.parametrize(("how", "name"), [("reads", "recipe-keys"), ("makes", "spool")])
+def test_an_application_of_a_recipe_that_was_killed_goes_on_to_the_same_bytes(
+    how: str, name: str, tmp_path: Path
+) -> None:
+    two, keying = sealed(tmp_path, change=notes(12, owners=2))
+    two.build(keys=keys_of(keying))
+    old = two.base.read_bytes()
+    signing(tmp_path)
+    words = ["delta", "apply", two.base, two.delta, "--in-place", "--trusted-key", tmp_path / "key.pub", "--workers", 1]
+    words += ["--keyring", keying.keyring, "--keyring-passphrase-fd"]
+    with descriptor(PASSPHRASE) as number:
+        killed(name, *words, number, how=how, passing=(number,))
+    assert two.base.read_bytes() == old
+    job = two.base.with_name(f"{two.base.name}.kit-job")
+    inside = b"".join(path.read_bytes() for path in job.rglob("*") if path.is_file())
+    assert (job / "recipe-keys").exists() == (how == "reads")
+    for key in keys_of(keying).opening.values():
+        assert key.secret not in inside
+        assert key.secret.hex().encode() not in inside
+    with descriptor(PASSPHRASE) as number:
+        assert ended(*words, number, "--resume") == 0
+    assert two.base.read_bytes() == two.target.read_bytes()
+    assert not job.exists()

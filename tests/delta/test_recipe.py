@@ -68,6 +68,10 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Pair:
     return two
 
 
+def elsewhere(document: dict[str, Any]) -> None:
+    next(entry for entry in document["members"] if entry["method"] == "recipe")["source"] = "docs/readme.txt"
+
+
 def recipe(**changes: Any) -> Callable[[dict[str, Any]], None]:
     return lambda document: document["recipe"]["transforms"][0].update(changes)
 
@@ -103,6 +107,7 @@ def lie(document: dict[str, Any]) -> None:
         (9, recipe(parameters=[])),
         (9, lambda document: document["recipe"].update(transforms=[])),
         (9, lambda document: document["recipe"].update(keys={"count": 0, "sha256": "0" * 64, "dekIds": []})),
+        (9, elsewhere),
         (9, lambda document: document.pop("recipe")),
     ],
     ids=[
@@ -119,6 +124,7 @@ def lie(document: dict[str, Any]) -> None:
         "no parameters",
         "no transform",
         "keys that nothing is sealed with",
+        "a member made of another",
         "no recipe",
     ],
 )

@@ -50,7 +50,7 @@ def test_a_site_with_the_keyring_gets_the_encrypted_kit_of_a_few_kilobytes(couri
     assert "computed at the site: encrypt-fields version 1" in built.out
     assert courier.delta.stat().st_size < 8192
     shown = courier.delta_of("inspect", courier.delta)
-    assert "needs a keyring with the 1 data keys that it seals with: dek-" in shown.out
+    assert "needs a keyring with the 1 data key that it seals with: dek-" in shown.out
     assert courier.delta_of("verify", courier.delta).code == 0
     keyring = courier.keyring.read_bytes()
     old = courier.base.read_bytes()

@@ -35,8 +35,13 @@ CHANGED = frozenset({FROM_SNAPSHOT, FROM_CACHE, FROM_CONTENT})
 OUTCOMES = (FROM_SNAPSHOT, FROM_CACHE, FROM_CONTENT, PRESENT, NULL, UNRESOLVABLE, NOT_SELECTED)
 
 _RAW_LINKSET = shape.RAW_LINKSET.encode()
+_SOURCES = ((FROM_SNAPSHOT, SNAPSHOT), (FROM_CACHE, CACHE))
 _ENVELOPE_MARK = b"__encrypted"
 _NONE_SKIPPED = bytes(4)
+_DOCUMENT, _NULL = int(Kind.DOCUMENT), int(Kind.NULL)
+_FORMATS = 256
+_direct_by_format: dict[str, direct.Direct | None] = {}
+"""As the registry says, remembered for so many names: asking it costs as much as reading a document."""
 _ELEMENT_OVERHEAD = 1 + len(_RAW_LINKSET) + 1
 
 
@@ -128,7 +133,7 @@ class RawLinkset:
                 tenant = fields.text(shape.OBSERVATION.tenant) or NO_TENANT
                 present = fields.top.get(_RAW_LINKSET)
                 if present is not None:
-                    changes.append(Change(tenant=tenant, outcome=NULL if present[0] == Kind.NULL else PRESENT))
+                    changes.append(Change(tenant=tenant, outcome=NULL if present[0] == _NULL else PRESENT))
                 elif self.tenants is not None and tenant not in self.tenants:
                     changes.append(Change(tenant=tenant, outcome=NOT_SELECTED))
                 else:
@@ -151,8 +156,9 @@ class RawLinkset:
         document, change = item.fields.document, item.change
         element, skipped, reason = b"", 0, ""
         projection: Projection | None = None
-        for source, kind in ((FROM_SNAPSHOT, SNAPSHOT), (FROM_CACHE, CACHE)):
-            values = set(found.get(kind + b"".join(item.key), ())) if item.key is not None else set()
+        key = b"".join(item.key) if item.key is not None else b""
+        for source, kind in _SOURCES if key else ():
+            values = set(found.get(kind + key, ()))
             if len(values) > 1:
                 reason = f"{len(values)} {source} documents of the same revision differ"
                 break
@@ -182,7 +188,7 @@ class RawLinkset:
     def _check(self, item: _Pending, element: bytes, projection: Projection | None) -> None:
         """Compare with the canonical linkset (schemas/raw-linkset.md, "Divergence"); None for what ``element`` says."""
         found = item.fields.find(shape.OBSERVATION.linkset)
-        if found is None or found[0] != Kind.DOCUMENT:
+        if found is None or found[0] != _DOCUMENT:
             return
         for agrees in direct.AGREES:
             if agrees(element, item.fields.document, found[1]):
@@ -270,10 +276,14 @@ def _plain_content(fields: Fields) -> bytes | None:
 
 
 def _plain(fields: Fields, found: tuple[int, int, int] | None, format_name: str | None) -> bytes | None:
-    if not direct.EXTRACTORS or found is None or found[0] != Kind.DOCUMENT:
+    if not direct.EXTRACTORS or found is None or found[0] != _DOCUMENT or format_name is None:
         return None
-    extractor = registry.load().for_format(format_name)
-    read = direct.EXTRACTORS.get(extractor.name) if extractor is not None else None
+    if len(_direct_by_format) > _FORMATS:
+        _direct_by_format.clear()
+    if format_name not in _direct_by_format:
+        extractor = registry.load().for_format(format_name)
+        _direct_by_format[format_name] = direct.EXTRACTORS.get(extractor.name) if extractor is not None else None
+    read = _direct_by_format[format_name]
     return read(fields.document, index(fields.document, found[1])) if read is not None else None
 
 

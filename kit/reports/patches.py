@@ -19,6 +19,9 @@ from kit.version import TOOL, VERSION
 NOT_SELECTED = "not-selected"
 SHOWN_FINDINGS = 5
 """Documents named in the text report for each reason; the JSON report has them all (up to its own bound)."""
+SHOWN_TENANTS = 40
+"""Tenants, or partitions, with a row of their own in the text report: a partition may be a person, and a hundred
+thousand rows tell nobody anything. The others are added up in one row; the JSON report has them all."""
 
 
 def patch_json(report: PatchReport) -> dict[str, Any]:
@@ -135,10 +138,16 @@ def _outcome_lines(transform: str, done: Rewrite) -> Iterator[str]:
         return
     outcomes = sorted({outcome for _, _, outcome in found}, key=lambda name: _ORDER.get(name, len(_ORDER)))
     tenants = sorted({tenant for _, tenant, _ in found})
+    shown, others = tenants[:SHOWN_TENANTS], set(tenants[SHOWN_TENANTS:])
     rows = [
-        (tenant or "(no tenant)", *(f"{done.outcomes[transform, tenant, outcome]:,}" for outcome in outcomes))
-        for tenant in tenants
+        (tenant or "(no tenant)", *(f"{found.get((transform, tenant, outcome), 0):,}" for outcome in outcomes))
+        for tenant in shown
     ]
+    if others:
+        left: Counter[str] = Counter()
+        for (_, tenant, outcome), count in found.items():
+            left[outcome] += count if tenant in others else 0
+        rows.append((f"and {len(others):,} more", *(f"{left[outcome]:,}" for outcome in outcomes)))
     yield from table((transform, *outcomes), rows)
     yield ""
 

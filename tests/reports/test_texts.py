@@ -156,6 +156,16 @@ def test_many_findings_are_counted_and_five_are_named(desk: Desk) -> None:
     assert f"unresolvable: 7 x no raw document: {named}, …\n" in output
 
 
+def test_many_tenants_are_added_up_but_forty(desk: Desk) -> None:
+    documents = [observation(number, f"t{number:03}", raw=number != 44) for number in range(45)]
+    desk.kit(kits.content(*documents), name="kit.tar")
+    rows = [line.split() for line in desk.patch(KIT, "-o", "out.tar").out.splitlines()]
+    assert rows[0] == ["raw-linkset", "content", "unresolvable"]
+    assert [row[0] for row in rows[1:41]] == [f"t{number:03}" for number in range(40)]
+    assert rows[41] == ["and", "5", "more", "4", "1"]
+    assert rows[42] == []
+
+
 def test_more_findings_than_a_report_can_hold_are_still_counted(desk: Desk) -> None:
     documents = [{"_id": number, "tenant": "acme"} for number in range(10_003)]
     desk.kit({kits.OBSERVATIONS: kits.bson_of(documents)}, name="many.tar")

@@ -70,7 +70,7 @@ def judged(kit: OpenKit, expectation: Expectation, *, stage: Stage = Stage.SURVE
     """
     with kit.pipeline(stage) as pipeline:
         found = survey(kit.reader, pipeline, keep=is_kept, count=lambda _: False)
-    around = beside(kit.reader)
+    around = beside(kit.reader, found.stored)
     judgement = judge(found, around, expectation, limits=kit.reader.limits)
     if judgement.failure is not None:
         raise judgement.failure.inside(str(kit.reader.path))

@@ -6,7 +6,6 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace as with_changes
 from pathlib import Path
 
-from kit.archive import Container
 from kit.engine.leaves import LeafStore
 from kit.engine.lookup import LookupWriter
 from kit.engine.progress import Stage
@@ -67,7 +66,7 @@ def read_base(kit: OpenKit, request: PatchRequest, transforms: tuple[Transform, 
             leaves=leaves if request.merkle else None,
         )
         lookup.finish()
-    around = beside(kit.reader)
+    around = beside(kit.reader, found.stored)
     expectation = Expectation(
         trusted=request.trusted or {}, trust=request.trust, allow_unsigned_history=request.trusted is None
     )
@@ -111,7 +110,6 @@ def reread(
         try:
             kit = stack.enter_context(opened(work, environment))
             judgement = _judge_again(kit, request, done, output, generation)
-            digest = kit.reader.stored_digest() if kit.reader.container is not Container.FOLDER else None
             size = kit.reader.stored_bytes
         except LimitError as error:
             raise LimitError(f"the new kit would be over a limit: {error.what}", hint=error.hint) from error
@@ -133,7 +131,7 @@ def reread(
                     "nothing was changed; the migration demands what this kit cannot have, or the run is wrong"
                 )
                 raise failed
-    return size, digest
+    return size, judgement.archive
 
 
 _VALIDATED = frozenset({7, 8})

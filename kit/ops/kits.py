@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from kit.archive import CHECKPOINT_BYTES, Container, KitReader, open_kit, read_small
+from kit.archive import CHECKPOINT_BYTES, KitReader, open_kit, read_small
 from kit.engine.clusters import cluster_executor
 from kit.engine.executors import BUDGET_PER_WORKER, local_executor
 from kit.engine.host import THIS_HOST, Host
@@ -19,7 +19,7 @@ from kit.engine.work import close_lookups
 from kit.errors import UsageError
 from kit.manifest import MANIFEST_PATHS, is_history, signature_of
 from kit.ops.judgement import Beside
-from kit.values import Limits, MemberPath
+from kit.values import Limits, MemberPath, Sha256
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,17 +102,21 @@ def require_outside(kit: Path, place: Path) -> None:
         raise UsageError("would be inside the kit that is read", where=str(place), hint="choose a place outside")
 
 
-def beside(reader: KitReader) -> Beside:
-    """Digest the archive and read the ``.sha256`` and ``.sig`` files beside it, where there are any.
+def beside(reader: KitReader, archive: Sha256 | None) -> Beside:
+    """Read the ``.sha256`` and ``.sig`` files beside an archive, where there are any.
+
+    Args:
+        reader: The kit.
+        archive: The digest of its stored bytes, as they were met while its members were read; None for a folder.
 
     Raises:
         UnreadableError: One of them is there and cannot be read.
     """
-    if reader.container is Container.FOLDER:
+    if archive is None:
         return Beside(archive=None, checksum=None, signature=None)
     checksum = read_small(reader.path.with_name(f"{reader.path.name}.sha256"))
     return Beside(
-        archive=reader.stored_digest(),
+        archive=archive,
         checksum=None if checksum is None else _first_word(checksum),
         signature=read_small(reader.path.with_name(f"{reader.path.name}.sig")),
     )

@@ -194,7 +194,7 @@ def _opened_backup(stack: ExitStack, request: RollbackRequest) -> OpenKit:
 
 def _restorable(old: OpenKit, present: Manifest, request: RollbackRequest) -> tuple[Judgement, Manifest]:
     """Check that the backup is whole, signed, and the very kit that the present one was made of."""
-    judgement = _judged(old, request, beside(old.reader))
+    judgement = _judged(old, request, beside(old.reader, _digest(old)))
     base = present.lineage[-1]
     manifest = judgement.manifest
     if manifest is not None and manifest.sha256 != base.manifest_sha256:

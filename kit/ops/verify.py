@@ -93,5 +93,5 @@ def examine(
             sorting = Rooted(members=rooted, store=LeafStore(Path(scratch)))
             return prove(reader, found, pipeline, changed, sorting)
 
-    judgement = judge(found, beside(reader), expectation, limits=reader.limits, read_deep=read_deep)
+    judgement = judge(found, beside(reader, found.stored), expectation, limits=reader.limits, read_deep=read_deep)
     return judgement, coverage_of(found)

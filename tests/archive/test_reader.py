@@ -18,6 +18,7 @@ import zstandard
 from kit.archive.reader import Container, KitReader, open_kit
 from kit.archive.source import ByteSource, FileSource, source_chunks
 from kit.errors import ArchiveError, UnreadableError
+from kit.values import Sha256
 from tests.archive.building import END, LIMITS, collect, member
 
 KITS = Path(__file__).parents[2].parent / "shared" / "data" / "kits"
@@ -98,6 +99,15 @@ def test_every_pass_reads_the_file_that_was_opened(tmp_path: Path) -> None:
         (tmp_path / "other").write_bytes(member(b"evil") + END)
         (tmp_path / "other").rename(path)
         assert collect(kit.members()) == first
+
+
+@pytest.mark.parametrize("data", PACKED.values(), ids=[container.value for container in PACKED])
+def test_a_pass_over_the_members_has_read_and_digested_the_whole_archive(tmp_path: Path, data: bytes) -> None:
+    path = tmp_path / "kit"
+    path.write_bytes(data)
+    with open_kit(path, limits=LIMITS) as kit:
+        collect(kit.members())
+        assert kit.pass_digest() == kit.stored_digest() == Sha256.of(data)
 
 
 def test_two_passes_may_be_under_way_at_once() -> None:

@@ -47,6 +47,7 @@ COMPILED = [
     "kit/transforms/raw_linkset/projection.py",
     "kit/transforms/raw_linkset/taking.py",
     "kit/transforms/raw_linkset/transform.py",
+    "kit/transforms/tenants.py",
 ]
 
 extensions = []

@@ -11,6 +11,7 @@ from typing import Protocol
 
 from kit.encryption.data_keys import DataKey, Scope
 from kit.encryption.envelope import Envelope
+from kit.encryption.macs import MacCache
 from kit.errors import EnvelopeError, KeyUnusableError, StoppedError
 
 
@@ -44,6 +45,8 @@ class KeySet:
     """The active one of each scope."""
     mek_versions: int
     """The newest master key's version."""
+    macs: MacCache = field(default_factory=MacCache, init=False, repr=False, compare=False)
+    """What was derived of these very keys, for those met last."""
 
     @property
     def names(self) -> tuple[str, ...]:

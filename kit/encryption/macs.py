@@ -15,6 +15,8 @@ from cryptography.hazmat.primitives.hmac import HMAC
 from kit.encryption.data_keys import DataKey
 
 _SHA256: Final = SHA256()
+_REMEMBERED: Final = 4096
+"""Keys whose state is kept: those of the owners of a few runs of documents."""
 
 
 @final
@@ -64,3 +66,26 @@ class KeyMacs:
         That is one block of it: T(1) = HMAC(PRK, T(0) | info | 0x01), where T(0) is empty (RFC 5869 section 2.3).
         """
         return self.document_keys.digest(info + b"\x01")
+
+
+@final
+class MacCache:
+    """The state of the keys met most recently, for a process that sees run after run of documents."""
+
+    __slots__ = ("_macs",)
+
+    def __init__(self) -> None:
+        self._macs: dict[str, KeyMacs] = {}
+
+    def of(self, key: DataKey) -> KeyMacs:
+        """Give what is derived and digested under ``key``; there is one key of a name in a run."""
+        macs = self._macs.get(key.dek_id)
+        if macs is None:
+            if len(self._macs) >= _REMEMBERED:
+                self._macs.clear()
+            macs = self._macs[key.dek_id] = KeyMacs(key)
+        return macs
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # Where it goes, nothing was met yet.
+        return MacCache, ()

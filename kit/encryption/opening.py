@@ -10,7 +10,6 @@ from kit.encryption.data_keys import DataKey
 from kit.encryption.envelope import Envelope
 from kit.encryption.initialisation import IvSource
 from kit.encryption.key_set import KeySet
-from kit.encryption.macs import KeyMacs
 from kit.encryption.mapped import MappedDocument, MappedValue, State
 from kit.encryption.mapping import MappedCollection, MappedField
 from kit.errors import KitError
@@ -20,13 +19,12 @@ from kit.errors import KitError
 class CollectionKeys:
     """The keys of a run in one collection; an owner's is looked up once."""
 
-    __slots__ = ("_macs", "_sealing", "collection", "keys")
+    __slots__ = ("_sealing", "collection", "keys")
 
     def __init__(self, collection: MappedCollection, keys: KeySet) -> None:
         self.collection = collection
         self.keys = keys
         self._sealing: dict[str, DataKey | None] = {}
-        self._macs: dict[str, KeyMacs] = {}
 
     def at_hand(self, owner: str) -> DataKey | None:
         """Give the key that seals for ``owner``, or None where there is none or it is locked."""
@@ -35,13 +33,6 @@ class CollectionKeys:
         except KeyError:
             key = self._sealing[owner] = self.keys.at_hand(self.collection.scope(owner))
             return key
-
-    def macs(self, key: DataKey) -> KeyMacs:
-        """Give what is derived and digested under ``key``."""
-        macs = self._macs.get(key.dek_id)
-        if macs is None:
-            macs = self._macs[key.dek_id] = KeyMacs(key)
-        return macs
 
 
 @final
@@ -102,7 +93,8 @@ class DocumentKeys:
     def _cipher(self, key: DataKey) -> DocumentCipher:
         cipher = self._ciphers.get(key.dek_id)
         if cipher is None:
-            cipher = DocumentCipher(key, self._keys.collection.place, self._mapped.identity, self._keys.macs(key))
+            macs = self._keys.keys.macs.of(key)
+            cipher = DocumentCipher(key, self._keys.collection.place, self._mapped.identity, macs)
             self._ciphers[key.dek_id] = cipher
         return cipher
 

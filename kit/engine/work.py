@@ -23,6 +23,7 @@ from kit.encryption.restoring import Restored, Restoring, restore, unsealed
 from kit.engine.lookup import EmptyLookup, LookupReader
 from kit.errors import KitError
 from kit.transforms import coverage
+from kit.transforms.change import Summed, applied
 from kit.transforms.coverage import Tally
 from kit.transforms.encrypt_fields import EncryptFields
 from kit.transforms.protocol import NO_COUNTS, Change, Finding, Lookup, Transform
@@ -104,12 +105,11 @@ def transform_run(work: RunWork, run: Run, limit: int | None) -> RunResult:
         changes = transform.apply(work.name, documents, lookup, run.first)
         _limit(changes, touched, limit)
         _count(result, transform.name, changes)
-        touched.update(number for number, change in enumerate(changes) if change.document is not None)
-        documents = [change.document or old for change, old in zip(changes, documents, strict=True)]
+        documents = applied(changes, documents, touched)
         _cover(result.tally, transform.name, changes)
     if not result.tally.tenants:
         result.tally = coverage.tally(work.name, documents, run.first, walked=True)
-    result.selection = RunLengths.of(number in touched for number in range(len(documents)))
+    result.selection = RunLengths.of([number in touched for number in range(len(documents))])
     body = b"".join(documents)
     result.changed = len(touched)
     result.tally.documents, result.tally.bytes = len(documents), len(body)
@@ -220,17 +220,14 @@ def _limit(changes: Sequence[Change], touched: set[int], limit: int | None) -> N
 
 
 def _count(result: RunResult, name: str, changes: Sequence[Change]) -> None:
-    alike = Counter([(change.tenant, change.outcome, id(change.counts)) for change in changes])
-    mappings = {id(change.counts): change.counts for change in changes}
-    for (tenant, outcome, counts), documents in alike.items():
+    summed = Summed(changes)
+    for (tenant, outcome), documents in summed.outcomes.items():
         result.outcomes[name, tenant, outcome] += documents
-        for counter, value in mappings[counts].items():
-            result.counts[name, tenant, counter] += value * documents
-    for change in changes:
-        for counter, value in change.sums:
-            result.counts[name, coverage.NO_TENANT, counter] += value
-        if change.findings:
-            result.findings.extend((name, finding) for finding in change.findings)
+    for (tenant, counter), value in summed.counts.items():
+        result.counts[name, tenant, counter] += value
+    for counter, value in summed.sums.items():
+        result.counts[name, coverage.NO_TENANT, counter] += value
+    result.findings.extend((name, finding) for finding in summed.findings)
 
 
 def _cover(tally: Tally, name: str, changes: Sequence[Change]) -> None:

@@ -1,4 +1,7 @@
-"""What a transform made of one document: made for every document of a kit, so apart, to be compiled."""
+"""What a transform made of one document, and what the changes of a run add up to.
+
+Made and looked at for every document of a kit, so apart, to be compiled.
+"""
 
 from __future__ import annotations
 
@@ -44,3 +47,59 @@ class Change:
         self.counts = counts
         self.sums = sums
         self.findings = findings
+
+
+@final
+class Summed:
+    """What the changes of a run add up to.
+
+    Attributes:
+        outcomes: (tenant, outcome) → documents.
+        counts: (tenant, counter) → sum.
+        sums: Counter → sum, of the whole run.
+        findings: In the order of the documents.
+    """
+
+    __slots__ = ("counts", "findings", "outcomes", "sums")
+
+    def __init__(self, changes: Sequence[Change]) -> None:
+        self.outcomes: dict[tuple[str, str], int] = {}
+        self.counts: dict[tuple[str, str], int] = {}
+        self.sums: dict[str, int] = {}
+        self.findings: list[Finding] = []
+        alike: dict[tuple[str, str, int], int] = {}
+        mappings: dict[int, Mapping[str, int]] = {}
+        for change in changes:
+            counts = change.counts
+            mappings[id(counts)] = counts
+            key = (change.tenant, change.outcome, id(counts))
+            alike[key] = alike.get(key, 0) + 1
+            for counter, value in change.sums:
+                self.sums[counter] = self.sums.get(counter, 0) + value
+            if change.findings:
+                self.findings.extend(change.findings)
+        for (tenant, outcome, of), documents in alike.items():
+            self.outcomes[tenant, outcome] = self.outcomes.get((tenant, outcome), 0) + documents
+            for counter, value in mappings[of].items():
+                self.counts[tenant, counter] = self.counts.get((tenant, counter), 0) + value * documents
+
+
+def applied(changes: Sequence[Change], documents: Sequence[bytes], touched: set[int]) -> list[bytes]:
+    """Give the documents after their changes; adds the numbers of those that changed to ``touched``.
+
+    Args:
+        changes: One for each document.
+        documents: As they were.
+        touched: Those that changed before.
+    """
+    after: list[bytes] = []
+    for number, change in enumerate(changes):
+        new = change.document
+        if new is None:
+            after.append(documents[number])
+        else:
+            after.append(new)
+            touched.add(number)
+    if len(after) != len(documents):
+        raise ValueError(f"{len(after)} changes of {len(documents)} documents")
+    return after

@@ -7,16 +7,14 @@ missing``, ``null <= present``, ``unresolvable <= missing``.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from kit.documents import Kind, index, string_at
-from kit.errors import BsonError
+from kit.documents import Kind, string_at
+from kit.transforms.tenants import Tenants
 from kit.values import CollectionName
 
 OBSERVATIONS = "advisory_observations"
-_TENANT = b"\x02tenant\0"
 NO_TENANT = ""
 """Under which documents without a string ``tenant`` are counted."""
 
@@ -91,28 +89,13 @@ def tally(name: CollectionName, documents: Iterable[bytes], first: int = 0, *, w
         BsonError: A document is malformed at its top level; the message names its ordinal.
     """
     total = Tally()
-    keys: Counter[tuple[bytes, int]] = Counter()
-    tenants: dict[bytes, str] = {b"": NO_TENANT}
     observed = is_observations(name)
-    for ordinal, document in enumerate(documents, first):
-        if walked and not observed and _TENANT not in document:
-            total.documents += 1
-            total.bytes += len(document)
-            keys[b"", -1] += 1
-            continue
-        try:
-            places = index(document)
-            tenant = places.get(b"tenant")
-            text = document[tenant[1] : tenant[2]] if tenant is not None and tenant[0] == Kind.STRING else b""
-            if text not in tenants:
-                tenants[text] = string_at(text, (Kind.STRING, 0, len(text))) if text else NO_TENANT
-        except BsonError as error:
-            raise error.inside(f"document {ordinal}") from error.__cause__
-        total.documents += 1
-        total.bytes += len(document)
-        raw = places.get(b"rawLinkset") if observed else None
-        keys[text, raw[0] if raw else -1] += 1
-    for (value, kind), count in keys.items():
+    met = Tenants(documents, first, observed=observed, walked=walked)
+    total.documents, total.bytes = met.documents, met.bytes
+    tenants: dict[bytes, str] = {b"": NO_TENANT}
+    for (value, kind), count in met.counts.items():
+        if value not in tenants:
+            tenants[value] = string_at(value, (Kind.STRING, 0, len(value)))
         coverage = total.tenant(tenants[value])
         coverage.documents += count
         if observed:

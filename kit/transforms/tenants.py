@@ -1,0 +1,69 @@
+"""Whose documents a run holds: one look at the top level of each, so apart from what it adds up to, to be compiled."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final, final
+
+from kit.documents.elements import index, string_at
+from kit.documents.kinds import Kind
+from kit.documents.loops import COMPILED
+from kit.errors import BsonError
+
+_STRING: Final = int(Kind.STRING)
+_TENANT: Final = b"\x02tenant\0"
+"""How the element begins."""
+
+
+@final
+class Tenants:
+    """The tenants met in a run of documents, and for observations what their ``rawLinkset`` is.
+
+    Attributes:
+        documents: How many there are.
+        bytes: Of all of them.
+        counts: (value bytes of the tenant, type of ``rawLinkset``) → documents; no bytes where there is no tenant that
+            is a string, -1 where there is no ``rawLinkset`` or it does not matter.
+    """
+
+    __slots__ = ("bytes", "counts", "documents")
+
+    def __init__(self, documents: Iterable[bytes], first: int, *, observed: bool, walked: bool) -> None:
+        """Look at ``documents``, the first of which is number ``first`` in its member.
+
+        Args:
+            documents: BSON.
+            first: For messages.
+            observed: Whether they are observations.
+            walked: Whether their top level is known to be sound. One that has the bytes of no tenant anywhere is then
+                not walked, where to walk costs more than to search.
+
+        Raises:
+            BsonError: A document is malformed at its top level, or its tenant is.
+        """
+        self.documents = 0
+        self.bytes = 0
+        self.counts: dict[tuple[bytes, int], int] = {}
+        search = walked and not observed and not COMPILED
+        met = {b""}
+        for document in documents:
+            text, kind = b"", -1
+            if not search or _TENANT in document:
+                try:
+                    places = index(document)
+                    tenant = places.get(b"tenant")
+                    if tenant is not None and tenant[0] == _STRING:
+                        text = document[tenant[1] : tenant[2]]
+                        if text not in met:
+                            string_at(text, (_STRING, 0, len(text)))
+                            met.add(text)
+                except BsonError as error:
+                    raise error.inside(f"document {first + self.documents}") from error.__cause__
+                if observed:
+                    raw = places.get(b"rawLinkset")
+                    if raw is not None:
+                        kind = raw[0]
+            self.documents += 1
+            self.bytes += len(document)
+            key = (text, kind)
+            self.counts[key] = self.counts.get(key, 0) + 1

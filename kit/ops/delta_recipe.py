@@ -54,7 +54,7 @@ def find(base: Judged, target: Judged, ingredients: Ingredients, folder: Path) -
     """Find the recipe that leads from ``base`` to members of ``target``.
 
     Raises:
-        KitError: The base is malformed, or the disk is full.
+        KitError: The base cannot be read, or the disk is full. What only tells that there is no recipe is no error.
     """
     try:
         transforms = _identified(base, target, ingredients)

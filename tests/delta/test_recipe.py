@@ -140,6 +140,15 @@ def test_a_recipe_that_would_give_something_else_is_refused_and_nothing_is_writt
     assert sorted(built.folder.rglob("*")) == before
 
 
+def test_a_folder_gets_what_a_recipe_makes_member_for_member(tmp_path: Path) -> None:
+    two = patched(tmp_path, "kit", many)
+    assert two.build().methods["recipe"] == 2
+    two.apply(output=tmp_path / "out")
+    for path in (path for path in two.target.rglob("*") if path.is_file()):
+        assert (tmp_path / "out" / path.relative_to(two.target)).read_bytes() == path.read_bytes()
+    assert verify(tmp_path / "out", trusting(KEY), HERE).failure is None
+
+
 def test_what_would_be_refused_is_told_before_the_maintenance_window(built: Pair, tmp_path: Path) -> None:
     shown = inspect_delta(built.delta)
     assert shown.recipe_refused is None

@@ -17,7 +17,7 @@ import pytest
 from kit.cli.exit_codes import exit_code
 from kit.delta.model import DeltaManifest
 from kit.delta.recipe import MOST_NAMES
-from kit.encryption import KeySet, Profile, RandomIv, shipped
+from kit.encryption import KeySet, PassphraseRecord, Profile, RandomIv, load, rewrap, shipped
 from kit.errors import KeyUnusableError, KitError
 from kit.ops.delta_build import DeltaSquashRequest
 from kit.ops.delta_squash import squash_deltas
@@ -28,7 +28,7 @@ from kit.reports.deltas import inspected_lines
 from kit.transforms.encrypt_fields import EncryptFields
 from kit.transforms.raw_linkset import RawLinkset
 from kit.values import Limits
-from tests.delta.kits import AT, HERE, KEY, Pair, keyring, keys_in, patched, step, trusting
+from tests.delta.kits import AT, CREDENTIALS, HERE, KEY, PASSPHRASE, Pair, keyring, keys_in, patched, step, trusting
 from tests.delta.test_attacks import archive, files_of, resigned
 from tests.delta.test_recipe import besides_what_is_carried
 from tests.kits import OBSERVATIONS, contents, unpacked
@@ -148,6 +148,17 @@ def test_an_encryption_that_cannot_be_proven_to_come_out_again_is_sent_by_its_do
     assert word in (report.no_recipe or "")
     assert "recipe" not in report.methods
     assert two.apply().same_archive, "and needs no keyring"
+
+
+def test_a_copy_of_the_keyring_under_another_master_key_is_as_good(tmp_path: Path) -> None:
+    two, keying = sealed(tmp_path)
+    assert keying.keyring is not None
+    two.build(keys=keys_of(keying))
+    file = load(keying.keyring)
+    record = PassphraseRecord.make(PASSPHRASE, random=os.urandom, cost=1 << 10)
+    rewrapped = rewrap(file.replaced(file.keyring.with_mek(record, now=AT)), CREDENTIALS)
+    assert {dek.wrapped.mek_version for dek in rewrapped.keyring.deks.values()} == {2}
+    assert two.apply(keys=keys_of(keying)).same_archive
 
 
 def without(keys: KeySet) -> KeySet:

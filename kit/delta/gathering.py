@@ -45,11 +45,6 @@ class Gathered:
         columns = headers(self.node.table)
         return unsigned(len(columns)) + columns
 
-    @property
-    def size(self) -> int:
-        """Bytes of scripts and values."""
-        return len(self.script) + sum(map(len, self.node.table.values()))
-
     def add(self, document: bytes, old: bytes | None) -> None:
         """Say a document by edits of the old one, or by itself.
 
@@ -82,13 +77,3 @@ class Gathered:
             del self.script[place:]
             return False
         return True
-
-
-def edited_size(old: bytes, document: bytes) -> int:
-    """Tell how many bytes of script and values it takes to edit one document into another, before packing."""
-    gathered = Gathered()
-    try:
-        gathered.add(document, old)
-    except BsonError:
-        return len(document)
-    return gathered.size

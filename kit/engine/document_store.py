@@ -42,7 +42,7 @@ class StoredDocuments:
         self.count = self._ends.size // _OFFSET_BYTES
 
     def _use(self, data: StoredFile, ends: StoredFile) -> None:
-        self._data, self._ends = data, ends
+        self._documents, self._ends = data, ends
 
     def __enter__(self) -> Self:
         return self
@@ -55,21 +55,21 @@ class StoredDocuments:
     @property
     def size(self) -> int:
         """Bytes of all documents."""
-        return self._data.size
+        return self._documents.size
 
     def read(self, first: int, count: int) -> bytes:
         """Read documents that follow each other, joined; fewer at the end."""
         start, end = self.span(first, count)
-        return self._data.read(start, end - start)
+        return self._documents.read(start, end - start)
 
     def read_span(self, start: int, end: int) -> bytes:
         """Read what stands from ``start`` to ``end``, within all documents joined."""
-        return self._data.read(start, end - start)
+        return self._documents.read(start, end - start)
 
     def span(self, first: int, count: int) -> tuple[int, int]:
         """Give where documents that follow each other begin and end, within all of them joined."""
         if first >= self.count or count <= 0:
-            return self._data.size, self._data.size
+            return self._documents.size, self._documents.size
         if count == 1 and first:
             start, end = _OFFSETS.unpack(self._ends.read((first - 1) * _OFFSET_BYTES, _OFFSETS.size))
             return start, end
@@ -96,14 +96,14 @@ class StoredDocuments:
         if not bounds:
             return []
         start = bounds[0]
-        data = self._data.read(start, bounds[-1] - start)
+        data = self._documents.read(start, bounds[-1] - start)
         return [data[at - start : end - start] for at, end in pairwise(bounds)]
 
     def chunks(self, first: int, count: int, size: int) -> Iterator[bytes]:
         """Read documents that follow each other, joined, in pieces of at most ``size`` bytes."""
         start, end = self.span(first, count)
         for at in range(start, end, size):
-            yield self._data.read(at, min(size, end - at))
+            yield self._documents.read(at, min(size, end - at))
 
     def ranges(self, size: int) -> Iterator[tuple[int, array[int]]]:
         """Go through all documents, about ``size`` bytes at a time; gives the first ordinal, and bounds."""
@@ -121,7 +121,7 @@ class StoredDocuments:
 
     def close(self) -> None:
         """Close the files; further calls do nothing."""
-        self._data.close()
+        self._documents.close()
         self._ends.close()
 
     def _end(self, ordinal: int) -> int:
@@ -139,29 +139,55 @@ class DocumentStore(StoredDocuments):
         """
         self.place = folder / name
         """What :class:`StoredDocuments` are opened by, once all is put."""
-        self._into = ScratchFile(_data(self.place)), ScratchFile(_ends(self.place))
+        self.data = ScratchFile(_data(self.place))
+        """The documents, joined."""
+        self._into = ScratchFile(_ends(self.place))
         self._keys = ScratchFile(self.place.with_name(f"{name}.keys"))
-        self._use(*self._into)
+        self._use(self.data, self._into)
         self.count = 0
         self.largest = 0
         """Bytes of the largest document."""
 
-    def put(self, runs: Iterable[Run], *, keyed: bool = True) -> None:
-        """Store documents behind those that are there; ``keyed`` where they are to be matched.
+    def keeping(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
+        """Pass on chunks of documents back to back, and store their bytes on the way.
 
         Raises:
             OutputError: The disk is full or failed.
         """
-        data, ends = self._into
+        for chunk in chunks:
+            self.data.append(chunk)
+            yield chunk
+
+    def put(self, runs: Iterable[Run], *, keyed: bool = True, kept: bool = False) -> None:
+        """Store documents behind those that are there.
+
+        Args:
+            runs: The documents.
+            keyed: They are to be matched.
+            kept: Their bytes are stored already, on their way (:meth:`keeping`).
+
+        Raises:
+            OutputError: The disk is full or failed.
+        """
+        data, ends = self.data, self._into
         for run in runs:
-            base = data.size
-            data.append(run.data)
+            base = run.offset if kept else data.size
+            if not kept:
+                data.append(run.data)
             ends.append(array("Q", [base + end for end in run.ends]).tobytes())
             if keyed:
                 self._keys.append(b"".join(map(_key, run)))
             self.count += len(run)
             self.largest = max(self.largest, *map(sub, run.ends, (0, *run.ends)))
-        for file in (data, ends, self._keys):
+        self.flush()
+
+    def flush(self) -> None:
+        """Hand all to the system; needed before reading.
+
+        Raises:
+            OutputError: The disk is full or failed.
+        """
+        for file in (self.data, self._into, self._keys):
             file.flush()
 
     def keys(self, first: int) -> array[int]:

@@ -73,10 +73,12 @@ _TEXT = b"\0\2"
 """What stands before the name of a string, nearly always: the NUL that ends the value before, and the type."""
 
 
-def is_much_alike(old: bytes, document: bytes) -> bool:
-    """Whether half of a document stands in another one too, as far as a glance tells: 15 µs for 4.6 kB."""
+def is_nearly(old: bytes, document: bytes) -> bool:
+    """Whether three quarters of a document stand in another that is not much longer, as far as a glance tells."""
+    if len(old) > 4 * len(document):
+        return False
     known = set(old.split(b"\0"))
-    return 2 * sum(len(piece) + 1 for piece in document.split(b"\0") if piece in known) >= len(document)
+    return 4 * sum([len(piece) + 1 for piece in document.split(b"\0") if piece in known]) >= 3 * len(document)
 
 
 def _features(document: bytes) -> set[bytes]:

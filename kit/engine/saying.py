@@ -29,7 +29,7 @@ from kit.engine.document_store import DocumentStore
 from kit.engine.matching import matched
 from kit.engine.pipeline import Pipeline
 from kit.engine.survey import Survey, hashing
-from kit.errors import DigestError, KitError
+from kit.errors import ArchiveError, ContentError, DigestError
 from kit.values import Codec, CollectionMember, Limits, MemberPath, Sha256
 
 _CHUNK = 1024 * 1024
@@ -282,46 +282,62 @@ class Saying:
         if path in self._recipe:
             return Said(method=Method.RECIPE, source=path)
         source = source_of(path, self._base, self._target)
-        stored = store_bytes(self._folder / "member", body)
         collection = self._target.collections.get(path)
         if collection is not None and source is not None and source in self._stores.documents:
-            said = self._documents(collection, source, stored)
-            if said is not None:
-                stored.close()
-                return said
+            return self._collection(collection, source, body)
+        stored = store_bytes(self._folder / "member", body)
         like = self._stores.bytes.get(source) if source is not None else None
         method = Method.FULL if like is None else Method.BINARY
         return Said(method=method, source=source if like is not None else None, chunks=self._binary(stored, like))
 
-    def _documents(self, collection: CollectionMember, source: MemberPath, stored: ScratchFile) -> Said | None:
-        """Say a collection by its documents; None where its bytes would not come back, or nothing is gained."""
-        framing: Framing | None = None
-        if collection.codec is not Codec.NONE:
-            framing = framing_of(whole(stored), collection.codec, self._limits, table=False)
-            if framing is None:
-                return None
+    def _collection(self, collection: CollectionMember, source: MemberPath, body: Iterator[bytes]) -> Said:
+        """Say a collection by its documents; in full where its bytes would not come back, or nothing is gained."""
         target = DocumentStore(self._folder, "target")
-        try:
-            body = decoded(whole(stored), collection.codec, self._limits, where=str(collection.path))
-            target.put(runs(body, limits=self._limits))
-            if target.largest > LARGEST_DOCUMENT:
-                return None
+        framing: Framing | None = Framing(lengths=())
+        if collection.codec is Codec.NONE:
+            stored = target.data
+            sound = self._cut(collection, target, target.keeping(body), kept=True)
+        else:
+            stored = store_bytes(self._folder / "member", body)
+            framing = framing_of(whole(stored), collection.codec, self._limits, table=False)
+            chunks = decoded(whole(stored), collection.codec, self._limits, where=str(collection.path))
+            sound = framing is not None and self._cut(collection, target, chunks, kept=False)
+        payload = None
+        if sound and framing is not None and target.largest <= LARGEST_DOCUMENT:
             payload = self._segments(self._stores.documents[source], target, framing)
-        except KitError:
-            return None
-        finally:
-            target.close()
-        if payload.size * _WORTH_A_LOOK > stored.size:
-            full = store_bytes(self._folder / "full", self._binary(stored, None))
-            if full.size < payload.size:
-                payload.close()
-                return Said(method=Method.FULL, chunks=_closing(full))
-            full.close()
-        return Said(method=Method.DOCUMENTS, source=source, chunks=_closing(payload))
+        if payload is not None and payload.size * _WORTH_A_LOOK <= stored.size:
+            chosen = payload
+        else:
+            chosen = store_bytes(self._folder / "full", self._binary(stored, None))
+            if payload is not None and payload.size <= chosen.size:
+                chosen = payload
+        for file in (stored, target):
+            file.close()
+        if chosen is payload:
+            return Said(method=Method.DOCUMENTS, source=source, chunks=_closing(chosen))
+        return Said(method=Method.FULL, chunks=_closing(chosen))
 
-    def _segments(self, base: DocumentStore, target: DocumentStore, framing: Framing | None) -> ScratchFile:
+    def _cut(self, collection: CollectionMember, target: DocumentStore, chunks: Iterator[bytes], *, kept: bool) -> bool:
+        """Cut a stream into documents and store them; tells whether it can be cut.
+
+        Raises:
+            KitError: The stream ends before its member does; or the disk is full.
+        """
+        try:
+            target.put(runs(chunks, limits=self._limits), kept=kept)
+        except (ContentError, ArchiveError):
+            # It goes in full then; the rest of its bytes is wanted, and an error of the container is none of its own.
+            for _ in chunks:
+                pass
+            target.flush()
+            if kept and target.size != self._target.members[collection.path][1]:
+                raise
+            return False
+        return True
+
+    def _segments(self, base: DocumentStore, target: DocumentStore, framing: Framing) -> ScratchFile:
         payload = ScratchFile(self._folder / "payload")
-        payload.append(piece(print_lengths(framing.lengths if framing is not None else ())))
+        payload.append(piece(print_lengths(framing.lengths)))
         with Pipeline(self._kit.executor, budget=self._kit.budget) as pipeline:
             for plan in differences(base, target, matched(base, target)):
                 pipeline.submit(segment, plan, cost=plan.size, then=lambda made: payload.append(piece(made)))

@@ -36,6 +36,8 @@ class Stage(enum.StrEnum):
     """The finished kit is read back."""
     DEEP = "deep"
     """Every document to its last element."""
+    EXPLAIN = "explain"
+    """Why observations lack ``rawLinkset``: what a patch would look up, then the observations."""
     FIELDS = "fields"
     """Every mapped value."""
     EXTRACT = "extract"

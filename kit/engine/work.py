@@ -99,7 +99,7 @@ def transform_run(work: RunWork, run: Run, limit: int | None) -> RunResult:
     """
     documents = list(run)
     result = RunResult(stored=b"", frame=b"", tally=Tally())
-    lookup = _lookup(work.lookup)
+    lookup = open_lookup(work.lookup)
     touched: set[int] = set()
     for transform in work.transforms:
         changes = transform.apply(work.name, documents, lookup, run.first)
@@ -247,7 +247,7 @@ def _cover(tally: Tally, name: str, changes: Sequence[Change]) -> None:
 _open_lookups: dict[Path, LookupReader] = {}
 
 
-def _lookup(path: Path | None) -> Lookup:
+def open_lookup(path: Path | None) -> Lookup:
     """Open a lookup once per process."""
     if path is None:
         return EmptyLookup()

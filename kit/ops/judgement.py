@@ -6,6 +6,7 @@ import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from kit.engine.gaps import Gap
 from kit.errors import KitError
 from kit.manifest import Location, Manifest, PatchStatement
 from kit.ops.remedies import remedy
@@ -137,6 +138,8 @@ class Judgement:
     attestations: dict[MemberPath, Sha256] = field(default_factory=dict)
     """Digests of the signatures and statements that were judged."""
     proofs: dict[MemberPath, MemberProof] = field(default_factory=dict)
+    gaps: tuple[Gap, ...] = ()
+    """Why observations lack ``rawLinkset``, where some do that must have it, and that was asked for."""
 
     @property
     def failure(self) -> KitError | None:

@@ -32,7 +32,7 @@ from kit.manifest import (
     is_history,
     locate,
 )
-from kit.ops import deep, signers
+from kit.ops import deep, gate, signers
 from kit.ops.judgement import Beside, Evidence, Expectation, Judgement, Obligation, Status
 from kit.ops.signers import inside
 from kit.signing import PublicKey, archive_signature
@@ -61,7 +61,13 @@ _MOST_EVIDENCE = 100
 
 
 def judge(
-    survey: Survey, beside: Beside, expectation: Expectation, *, limits: Limits, read_deep: DeepReader | None = None
+    survey: Survey,
+    beside: Beside,
+    expectation: Expectation,
+    *,
+    limits: Limits,
+    read_deep: DeepReader | None = None,
+    explain: gate.Explainer | None = None,
 ) -> Judgement:
     """Check every obligation that can be checked, also after one has failed.
 
@@ -71,13 +77,16 @@ def judge(
         expectation: What is demanded of it.
         limits: For what is parsed.
         read_deep: Reads the kit again, document by document; needed where ``expectation.deep`` asks for it.
+        explain: Finds out why observations lack ``rawLinkset``, where that is wanted.
 
     Raises:
         UnreadableError: The second reading failed.
         StoppedError: A worker died in it.
     """
     judgement = Judgement(archive=beside.archive)
-    inspector = _Inspector(survey, beside, expectation, limits=limits, judgement=judgement, read_deep=read_deep)
+    inspector = _Inspector(
+        survey, beside, expectation, limits=limits, judgement=judgement, read_deep=read_deep, explain=explain
+    )
     checks = (
         inspector.container,
         inspector.one_manifest,
@@ -166,6 +175,7 @@ class _Inspector:
         limits: Limits,
         judgement: Judgement,
         read_deep: DeepReader | None,
+        explain: gate.Explainer | None,
     ) -> None:
         self._survey = survey
         self._beside = beside
@@ -174,6 +184,7 @@ class _Inspector:
         self._limits = limits
         self._judgement = judgement
         self._read_deep = read_deep
+        self._explain = explain
         self._signing: Signing | None = None
         self._known_steps: tuple[Step, ...] | None = None
         self._statement: PatchStatement | None = None
@@ -306,32 +317,11 @@ class _Inspector:
     def coverage(self) -> str:
         if not self._expectation.require_raw_linkset:
             raise _NotApplicableError("not asked for (--require-raw-linkset)")
-        total = coverage_of(self._survey)
-        wanted = self._expectation.tenants
-        absent = sorted((wanted or frozenset()) - set(total))
-        if absent:
-            raise ContentError(f"tenant {absent[0]!r} has no observations in this kit")
-        tenants = {name: covered for name, covered in total.items() if wanted is None or name in wanted}
-        short = {name: covered for name, covered in tenants.items() if covered.missing}
-        if short:
-            told = ", ".join(
-                f"{name or '(no tenant)'} {covered.present:,} of {covered.documents:,}"
-                for name, covered in sorted(short.items())
-            )
-            evidence = tuple(
-                Evidence(
-                    place=f"tenant {name or '(none)'}",
-                    expected=f"{covered.documents:,} with rawLinkset",
-                    met=f"{covered.present:,}",
-                )
-                for name, covered in sorted(short.items())[:_MOST_EVIDENCE]
-            )
-            raise _EvidentError(ContentError(f"rawLinkset is not on every observation: {told}"), evidence)
-        documents = sum(covered.documents for covered in tenants.values())
-        if not documents:
-            # A gate that opens for a kit without observations would open for the wrong kit.
-            raise ContentError("there are no observations in this kit")
-        return f"{documents:,} observations of {len(tenants)} tenants"
+        found = gate.check(coverage_of(self._survey), self._expectation.tenants, self._explain)
+        self._judgement.gaps = found.gaps
+        if found.error is not None:
+            raise _EvidentError(found.error, found.evidence)
+        return found.detail
 
     def _archive_keys(self) -> Mapping[str, PublicKey]:
         roles = {Role.PUBLISHER, Role.PATCHER}

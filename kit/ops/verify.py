@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
 from kit.archive import Container
+from kit.engine.gaps import Gap, find_gaps, gather
 from kit.engine.leaves import LeafStore
 from kit.engine.progress import Stage
 from kit.engine.proving import MemberReading, Rooted, prove
 from kit.engine.survey import survey
+from kit.engine.work import close_lookups
 from kit.errors import KitError, StoppedError, UnreadableError, UntrustedError
 from kit.ops.field_proof import FieldExpectation, MemberFields, prove_fields
 from kit.ops.kits import Environment, OpenKit, beside, is_kept, opened
 from kit.ops.obligations import Expectation, Judgement, coverage_of, judge, refused
 from kit.transforms.coverage import TenantCoverage, is_observations
+from kit.transforms.raw_linkset import RawLinkset
 from kit.values import MemberPath, RunLengths
 
 
@@ -59,7 +63,7 @@ def verify(
     try:
         with opened(path, environment or Environment()) as kit:
             container = kit.reader.container
-            judgement, coverage = examine(kit, expectation)
+            judgement, coverage = examine(kit, expectation, explain=True)
             if mapped is not None:
                 fields = prove_fields(kit, judgement, mapped)
     except (UnreadableError, StoppedError):
@@ -70,9 +74,11 @@ def verify(
 
 
 def examine(
-    kit: OpenKit, expectation: Expectation, stage: Stage = Stage.SURVEY
+    kit: OpenKit, expectation: Expectation, stage: Stage = Stage.SURVEY, *, explain: bool = False
 ) -> tuple[Judgement, dict[str, TenantCoverage]]:
     """Read a kit and judge it; coverage is counted only if it is asked for, documents are walked only if asked for.
+
+    With ``explain``, observations that lack ``rawLinkset`` and must have it are looked into.
 
     Raises:
         KitError: The container, or a document that must be walked for coverage, is malformed.
@@ -93,5 +99,25 @@ def examine(
             sorting = Rooted(members=rooted, store=LeafStore(Path(scratch)))
             return prove(reader, found, pipeline, changed, sorting)
 
-    judgement = judge(found, beside(reader, found.stored), expectation, limits=reader.limits, read_deep=read_deep)
-    return judgement, coverage_of(found)
+    def explained(tenants: frozenset[str]) -> tuple[Gap, ...]:
+        with tempfile.TemporaryDirectory(prefix="kit-verify-") as scratch, ExitStack() as stack:
+            stack.callback(close_lookups)
+            transform, lookup = RawLinkset(tenants=tenants), Path(scratch) / "lookup"
+            with kit.pipeline(Stage.EXPLAIN) as pipeline:
+                gather(reader, found, pipeline, transform, lookup)
+            with kit.pipeline(Stage.EXPLAIN) as pipeline:
+                return find_gaps(reader, found, pipeline, transform, lookup)
+
+    judgement = judge(
+        found,
+        beside(reader, found.stored),
+        expectation,
+        limits=reader.limits,
+        read_deep=read_deep,
+        explain=explained if explain else None,
+    )
+    coverage = coverage_of(found)
+    for gap in judgement.gaps:
+        if gap.source is None:
+            coverage[gap.tenant].unresolvable += gap.documents
+    return judgement, coverage

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 
+from kit.engine.gaps import Gap
 from kit.ops.chain import PUBLISHED, Link, chain
 from kit.ops.judgement import Expectation, Judgement
 from kit.ops.verify import VerifyReport
-from kit.reports.coverage import share
+from kit.reports.coverage import gap_reason, share
 from kit.reports.html import Content, Html, bar, code, element, facts, grid, section
 from kit.reports.lineage_picture import lineage_picture
 from kit.transforms.coverage import TenantCoverage
@@ -115,8 +116,25 @@ def coverage_part(report: VerifyReport) -> Html | None:
         "Coverage",
         element("p", told, _unproven(report.judgement, measured=met)),
         *_rows(heads, rows, numbers=(1, 2, 3, 5)),
+        *_gaps(report.judgement.gaps),
         identifier="coverage",
     )
+
+
+def _gaps(gaps: Sequence[Gap]) -> Iterator[Html]:
+    """List why observations lack rawLinkset, where that was asked for."""
+    if not gaps:
+        return
+    rows: list[list[Content]] = [
+        [gap.tenant or "(no tenant)", gap_reason(gap), gap.documents, _examples(gap)] for gap in gaps
+    ]
+    yield element("p", "Why it is missing, of every tenant that must have it:")
+    yield from _rows(("Tenant", "Why", "Observations", "For example"), rows, numbers=(2,))
+
+
+def _examples(gap: Gap) -> Content:
+    ids: list[Content] = [[element("br") if number else None, code(name)] for number, name in enumerate(gap.examples)]
+    return [*ids, " …"] if gap.documents > len(gap.examples) else ids
 
 
 def _declared(judgement: Judgement) -> dict[str, TenantCoverage]:

@@ -9,7 +9,7 @@ from kit.errors import KitError
 from kit.ops.chain import PUBLISHED, Ground, Link, chain
 from kit.ops.judgement import Judgement, MemberProof, Obligation
 from kit.ops.verify import VerifyReport
-from kit.reports.coverage import coverage_json, coverage_lines
+from kit.reports.coverage import coverage_json, coverage_lines, gaps_json, gaps_lines
 from kit.reports.field_proofs import member_fields_json, member_fields_lines
 from kit.reports.table import table
 
@@ -30,6 +30,7 @@ def verify_json(report: VerifyReport, exit_code: int) -> dict[str, Any]:
         "lineage": [_link_json(link) for link in chain(report.judgement)],
         "proofs": [_proof_json(proof) for _, proof in sorted(report.judgement.proofs.items())],
         "coverage": coverage_json(report.coverage),
+        "gaps": gaps_json(report.judgement.gaps),
         "fields": [member_fields_json(member) for member in report.fields],
     }
 
@@ -102,7 +103,12 @@ def verify_lines(report: VerifyReport) -> Iterator[str]:
         yield from _proof_lines(report.judgement)
     if report.coverage:
         yield ""
-        yield from coverage_lines(report.coverage)
+        gaps = report.judgement.gaps
+        yield from coverage_lines(report.coverage, explained=bool(gaps))
+        if gaps:
+            yield ""
+            yield "rawLinkset is missing:"
+            yield from (f"  {line}" for line in gaps_lines(gaps))
     if report.fields:
         yield ""
         yield from member_fields_lines(report.fields)

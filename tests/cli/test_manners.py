@@ -203,7 +203,7 @@ class TestHostileText:
     def test_verify_spells_it_out_on_both_streams(self, hostile: Path, desk: Desk) -> None:
         outcome = desk.verify(hostile, "vendor", options=("--require-raw-linkset",))
         assert outcome.code == 11
-        assert len(outcome.err.splitlines()) == 1
+        assert [line.split(": ")[1] for line in outcome.err.splitlines()] == ["error", "hint"]
         assert f"acme{SPELLED} 0 of 1" in outcome.err
         assert "valid: all.tar" not in outcome.out.splitlines()
 

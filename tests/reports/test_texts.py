@@ -218,16 +218,20 @@ kit verify KIT --trusted-key PEM --trusted-key PEM
           7  -       every document, and only appended: not asked for (--deep)
           8  FAILED  rawLinkset on every observation: rawLinkset is not on every observation: acme 2 of 3
                      guards against: premature switch
-                     to do: see which can be derived: kit plan KIT; add them: kit patch KIT --output OUT
+                     to do: a patch adds no more, 1 of 1 are unresolvable: their sources are not in this kit: \
+send the reasons to its publisher, and patch the next kit that has them
 
           generation 3, published at 2025-10-20T00:00:00Z: signed by <vendor>
               rests on its signature, over the digest of every file
           generation 4, patch at 2026-01-02T03:04:05Z: signed by (not proven); its step by (not proven)
 
-          tenant       observations  rawLinkset  missing  coverage
-          (no tenant)             1           1        0     100 %
-          acme                    3           2        1    66.6 %
-          globex                  1           1        0     100 %
+          tenant       observations  rawLinkset  missing  unresolvable  coverage
+          (no tenant)             1           1        0             0     100 %
+          acme                    3           2        1             1    66.6 %
+          globex                  1           1        0             0     100 %
+
+        rawLinkset is missing:
+          acme: 1 x unresolvable, no raw document: acme:osv:GO-2025-0003:1
 
         refused: out.tar: manifest/offline-manifest.json.jws: signed by <site>, which is not among the 1 trusted keys
     """)
@@ -296,7 +300,7 @@ class TestJson:
         report = desk.verify(KIT, "vendor", options=("--json",)).json
         assert set(report) == {
             *("schemaVersion", "kit", "container", "verdict", "exitCode", "error", "bundleId", "generation"),
-            *("manifestSha256", "signers", "obligations", "lineage", "coverage", "proofs", "fields"),
+            *("manifestSha256", "signers", "obligations", "lineage", "coverage", "gaps", "proofs", "fields"),
         }
         assert (report["verdict"], report["exitCode"], report["error"]) == ("valid", 0, None)
         assert report["signers"] == [key("vendor").public.key_id]

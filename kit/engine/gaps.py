@@ -1,0 +1,162 @@
+"""Why observations lack ``rawLinkset``: what the backfill would say of each of them, were it run now.
+
+Only asked where some lack it, so a kit that has it everywhere pays nothing. The kit is read twice more: once for what
+the backfill looks up, once for the observations; both readings must meet what was judged. Laws: nothing is written but
+the lookup; every document that lacks the element is counted exactly once; what is kept does not grow with the number
+of documents, nor with how many different things they say.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from kit.archive import KitReader
+from kit.documents import Run, document_id
+from kit.engine.lookup import LookupWriter
+from kit.engine.pipeline import Pipeline
+from kit.engine.survey import Survey, hashing, member_runs, survey
+from kit.engine.work import open_lookup
+from kit.errors import DigestError
+from kit.transforms.coverage import is_observations
+from kit.transforms.raw_linkset import RawLinkset
+from kit.transforms.raw_linkset.transform import CHANGED, UNRESOLVABLE
+from kit.values import CollectionName, Sha256
+
+MOST_REASONS = 50
+"""Told apart of one tenant; documents beyond them are counted under :data:`OTHERS`."""
+MOST_EXAMPLES = 3
+OTHERS = "other reasons"
+_LONGEST_REASON = 200
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gap:
+    """Observations of one tenant that lack ``rawLinkset`` for the same reason."""
+
+    tenant: str
+    source: str | None
+    """Where a patch would find it (``snapshot``, ``cache``, ``content``); None where it finds none: unresolvable."""
+    reason: str
+    """Why there is no source; "" where there is one."""
+    documents: int
+    examples: tuple[str, ...]
+    """The ``_id`` of the first ones, in the order of the kit."""
+
+
+@dataclass(slots=True)
+class _Counted:
+    documents: int = 0
+    examples: list[str] = field(default_factory=list)
+
+    def add(self, other: _Counted) -> None:
+        self.documents += other.documents
+        self.examples += other.examples[: MOST_EXAMPLES - len(self.examples)]
+
+
+_Key = tuple[str, str, str]
+"""Tenant, outcome, reason."""
+
+
+@dataclass(slots=True, kw_only=True)
+class GapsOfRun:
+    """What a worker found in one run."""
+
+    documents: int
+    counted: dict[_Key, _Counted]
+
+
+def gaps_of_run(transform: RawLinkset, name: CollectionName, run: Run, lookup: Path) -> GapsOfRun:
+    """Say of each document of a run that lacks the element what a patch would do.
+
+    Raises:
+        KitError: A document is malformed; names its ordinal within the member.
+    """
+    documents = list(run)
+    counted: dict[_Key, _Counted] = {}
+    changes = transform.apply(name, documents, open_lookup(lookup), run.first)
+    for document, change in zip(documents, changes, strict=True):
+        if change.outcome != UNRESOLVABLE and change.outcome not in CHANGED:
+            continue
+        reason = next((f.reason for f in change.findings if f.kind == UNRESOLVABLE), "")
+        one = counted.setdefault((change.tenant, change.outcome, reason[:_LONGEST_REASON]), _Counted())
+        one.documents += 1
+        if len(one.examples) < MOST_EXAMPLES:
+            one.examples.append(document_id(document))
+    return GapsOfRun(documents=len(documents), counted=counted)
+
+
+def gather(reader: KitReader, found: Survey, pipeline: Pipeline, transform: RawLinkset, path: Path) -> None:
+    """Read the kit for what ``transform`` looks up, into a new file at ``path``.
+
+    Raises:
+        DigestError: It is no longer the kit that was surveyed.
+        KitError: A document that is looked up is malformed; or the disk is full.
+    """
+    with LookupWriter(path) as lookup:
+        again = survey(
+            reader, pipeline, keep=lambda _: False, count=lambda _: False, transforms=(transform,), lookup=lookup
+        )
+        lookup.finish()
+    if again.members != found.members:
+        raise _changed(reader)
+
+
+def find_gaps(
+    reader: KitReader, found: Survey, pipeline: Pipeline, transform: RawLinkset, lookup: Path
+) -> tuple[Gap, ...]:
+    """Read every observation once more; by tenant, those that a patch would complete first, then by reason.
+
+    Raises:
+        DigestError: It is no longer the kit that was surveyed.
+        KitError: A document is malformed.
+    """
+    total = _Total()
+    for member, body in reader.members():
+        collection = found.collections.get(member.path) if member.path is not None else None
+        if collection is None or not is_observations(collection.name):
+            continue
+        digest = hashlib.sha256()
+        for run in member_runs(collection, hashing(body, digest), reader.limits):
+            arguments = (transform, collection.name, run, lookup)
+            pipeline.submit(gaps_of_run, *arguments, cost=len(run.data), then=total.take, where=str(collection.path))
+        if found.members[collection.path][0] != Sha256(digest.hexdigest()):
+            raise _changed(reader)
+    pipeline.drain()
+    return total.gaps()
+
+
+@dataclass(slots=True)
+class _Total:
+    tenants: dict[str, dict[tuple[str, str], _Counted]] = field(default_factory=dict)
+
+    def take(self, result: GapsOfRun) -> None:
+        for (tenant, outcome, reason), counted in result.counted.items():
+            reasons = self.tenants.setdefault(tenant, {})
+            key = (outcome, reason)
+            if key not in reasons and len(reasons) >= MOST_REASONS:
+                key = (outcome, OTHERS if reason else "")
+            reasons.setdefault(key, _Counted()).add(counted)
+
+    def gaps(self) -> tuple[Gap, ...]:
+        return tuple(
+            Gap(
+                tenant=tenant,
+                source=None if outcome == UNRESOLVABLE else outcome,
+                reason=reason,
+                documents=counted.documents,
+                examples=tuple(counted.examples),
+            )
+            for tenant, reasons in sorted(self.tenants.items())
+            for (outcome, reason), counted in sorted(reasons.items(), key=_order)
+        )
+
+
+def _order(item: tuple[tuple[str, str], _Counted]) -> tuple[bool, int, str, str]:
+    (outcome, reason), counted = item
+    return outcome == UNRESOLVABLE, -counted.documents, outcome, reason
+
+
+def _changed(reader: KitReader) -> DigestError:
+    return DigestError("the kit changed while it was being read", where=str(reader.path), hint="start again")

@@ -58,7 +58,7 @@ def selftest(
         raise UsageError("is no folder to work in", where=str(directory))
     matrix = Matrix()
     try:
-        with tempfile.TemporaryDirectory(prefix="kit-selftest-", dir=directory) as scratch:
+        with tempfile.TemporaryDirectory(prefix="kit-selftest-", dir=directory.absolute()) as scratch:
             for number, (container, way) in enumerate(SCENARIOS):
                 told(f"{container}, {way}")
                 with Bench(Path(scratch) / str(number), container, way) as bench:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -9,6 +10,7 @@ import click
 from kit.archive import require_free
 from kit.cli.options import FILE, json_option, reading, reading_options
 from kit.cli.output import print_report
+from kit.cli.progress import progress_option, progressing
 from kit.ops import trust_files
 from kit.ops.diff import LISTED, DiffRequest, diff
 from kit.ops.kits import require_outside
@@ -30,6 +32,7 @@ from kit.reports.differences import diff_json, diff_lines
 @click.option("--html", "html", type=FILE, metavar="F", help="Write the report as one self-contained HTML page, too.")
 @click.option("--temp", type=FILE, metavar="DIR", help="Folder for temporary files, some 250 bytes a document.")
 @reading_options
+@progress_option
 @json_option
 def diff_command(
     before: Path,
@@ -40,6 +43,7 @@ def diff_command(
     workers: int,
     maxima: tuple[str, ...],
     allow_links: bool,
+    progress_mode: str,
     as_json: bool,
 ) -> None:
     """Tell what differs between the kits A and B: advisories, documents, members; nothing is verified.
@@ -61,7 +65,9 @@ def diff_command(
             require_outside(kit, html)
         require_free(html)
     request = DiffRequest(before=before, after=after, limit=limit, temporary=temp)
-    report = diff(request, reading(workers, maxima, allow_links=allow_links))
+    environment = reading(workers, maxima, allow_links=allow_links)
+    with progressing(progress_mode) as progress:
+        report = diff(request, replace(environment, progress=progress))
     if html is not None:
         trust_files.write_beside(html, difference_page(report), what="page")
     print_report(diff_lines(report), diff_json(report), as_json=as_json)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import click
 from kit.cli.naming import collection_of, document_of
 from kit.cli.options import FILE, json_option, kit_argument, reading, reading_options, trust_option, trusted
 from kit.cli.output import print_bytes, print_report, print_warning
+from kit.cli.progress import progress_option, progressing
 from kit.cli.trusting import anchor, moment, policy_option, require_one_trust, time_option, unverified_option
 from kit.engine.extracting import Form, Projection, Selection
 from kit.ops.extract import ExtractRequest, extract
@@ -48,6 +50,7 @@ _GZIP = ".gz"
 @time_option
 @unverified_option
 @reading_options
+@progress_option
 @json_option
 def extract_command(
     kit: Path,
@@ -56,6 +59,7 @@ def extract_command(
     policy: Path | None,
     at: str | None,
     insecure: bool,
+    progress_mode: str,
     as_json: bool,
     **what: Any,
 ) -> None:
@@ -78,16 +82,18 @@ def extract_command(
         raise click.UsageError("--json prints a report, and --output - documents: choose one")
     if stream and selection.form is Form.BSON and sys.stdout.isatty():
         raise click.UsageError("BSON is not for a terminal; add --format json")
-    report = extract(
-        ExtractRequest(
-            kit=kit,
-            trusted=None if insecure else trusted(trusted_keys),
-            trust=anchor(policy, moment(at)),
-            selection=selection,
-            destination=Destination(sink=print_bytes) if stream else Destination(path=output, single=_is_file(output)),
-            environment=reading(what["workers"], what["maxima"], allow_links=what["allow_links"]),
-        )
+    environment = reading(what["workers"], what["maxima"], allow_links=what["allow_links"])
+    request = ExtractRequest(
+        kit=kit,
+        trusted=None if insecure else trusted(trusted_keys),
+        trust=anchor(policy, moment(at)),
+        selection=selection,
+        destination=Destination(sink=print_bytes) if stream else Destination(path=output, single=_is_file(output)),
     )
+    # A display would draw over documents that go to the same terminal.
+    quiet = stream and progress_mode == "auto" and sys.stdout.isatty()
+    with progressing("none" if quiet else progress_mode) as progress:
+        report = extract(replace(request, environment=replace(environment, progress=progress)))
     if not stream:
         print_report(extract_lines(report), extract_json(report), as_json=as_json)
     for line in unverified(report):

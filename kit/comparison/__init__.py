@@ -6,7 +6,7 @@ result holds grows with the size of a document, except the number of its fields.
 
 from kit.comparison.fields import FieldChange, How, compare, is_migration
 from kit.comparison.pairing import Compared, Pair, compare_pairs
-from kit.comparison.sketch import Advisory, Sketch, sketch_run
+from kit.comparison.sketch import Advisory, Sketch, Sketches, sketch_run
 from kit.comparison.values import bounded, shown
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
     "How",
     "Pair",
     "Sketch",
+    "Sketches",
     "bounded",
     "compare",
     "compare_pairs",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from kit.comparison.values import bounded
@@ -53,17 +54,29 @@ class Sketch(NamedTuple):
     advisory: Advisory | None
 
 
-def sketch_run(name: CollectionName, run: Run) -> list[Sketch]:
-    """Sketch the documents of a run, in order.
+@dataclass(frozen=True, slots=True)
+class Sketches:
+    """Of the documents of a run, in order."""
+
+    each: list[Sketch]
+
+    @property
+    def documents(self) -> int:
+        """Documents of the run."""
+        return len(self.each)
+
+
+def sketch_run(name: CollectionName, run: Run) -> Sketches:
+    """Sketch the documents of a run.
 
     Raises:
         BsonError: One is malformed where it was looked at; names its ordinal.
     """
-    return sketches(name, run, run.first)
+    return Sketches(sketches(name, run, run.first))
 
 
 def sketches(name: CollectionName, documents: Iterable[bytes], first: int = 0) -> list[Sketch]:
-    """As :func:`sketch_run`."""
+    """As :func:`sketch_run`, without its box."""
     observed = is_observations(name)
     made: list[Sketch] = []
     for ordinal, document in enumerate(documents, first):

@@ -11,15 +11,17 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from kit.archive import EntryKind, KitReader
-from kit.comparison import Compared, Pair, Sketch, compare_pairs, sketch_run
+from kit.comparison import Compared, Pair, Sketches, compare_pairs, sketch_run
 from kit.comparison.pairing import packed
 from kit.engine.advisories import find_advisories, tell_migrated
 from kit.engine.collation import AFTER, BEFORE, Collation, WantedPair
 from kit.engine.pipeline import Pipeline
+from kit.engine.progress import Stage
 from kit.engine.survey import Survey, hashing, held_whole, member_runs
 from kit.errors import DigestError
 from kit.values import CollectionName, MemberPath, Sha256, collection_member
@@ -29,6 +31,8 @@ _COUNT_FIELD = """
     INSERT INTO field VALUES (?, ?, ?, ?, ?)
     ON CONFLICT (collection, scope, path, how) DO UPDATE SET count = count + excluded.count
 """
+Passes = Callable[[Stage, KitReader], AbstractContextManager[Pipeline]]
+"""Begins one pass over a kit."""
 BY_IDENTITY, BY_ADVISORY = 0, 1
 """What fields are counted over: pairs of documents of one ``_id``, or of the latest observations of one advisory."""
 
@@ -55,10 +59,10 @@ class Comparison:
 class Comparer:
     """Collates two kits into a :class:`Collation`."""
 
-    def __init__(self, collation: Collation, pipeline: Pipeline) -> None:
-        """Work with ``pipeline``, which is drained whenever a method returns."""
+    def __init__(self, collation: Collation, begin: Passes) -> None:
+        """Do each pass over a kit with the pipeline that ``begin`` gives for it."""
         self._collation = collation
-        self._pipeline = pipeline
+        self._begin = begin
         self._collections: dict[CollectionName, int] = {}
 
     def compare(self, before: KitReader, after: KitReader, *, keep: Callable[[MemberPath], bool]) -> Comparison:
@@ -75,12 +79,21 @@ class Comparer:
         readings = [self._read(side, reader, keep) for side, reader in ((BEFORE, before), (AFTER, after))]
         self._collation.match()
         find_advisories(self._collation)
-        self._keep_first_documents(before, _numbered(before, readings[BEFORE], 1))
-        self._compare_pairs(after, _numbered(after, readings[AFTER], 1 + readings[BEFORE].documents.total()))
+        with self._begin(Stage.COMPARE, before):  # for whoever watches; the work is done here
+            self._keep_first_documents(before, _numbered(before, readings[BEFORE], 1))
+        with self._begin(Stage.COMPARE, after) as pipeline:
+            first = 1 + readings[BEFORE].documents.total()
+            self._compare_pairs(after, _numbered(after, readings[AFTER], first), pipeline)
         tell_migrated(self._collation)
         return Comparison(before=readings[BEFORE], after=readings[AFTER], collections=self._collections)
 
     def _read(self, side: int, reader: KitReader, keep: Callable[[MemberPath], bool]) -> Reading:
+        with self._begin(Stage.SURVEY, reader) as pipeline:
+            return self._surveyed(side, reader, keep, pipeline)
+
+    def _surveyed(
+        self, side: int, reader: KitReader, keep: Callable[[MemberPath], bool], pipeline: Pipeline
+    ) -> Reading:
         reading, kept_bytes = Reading(), 0
         for member, body in reader.members():
             if member.path is None or member.kind is EntryKind.DIRECTORY:
@@ -97,11 +110,11 @@ class Comparer:
                 then = _Delivery(self._collation, side, number, reading.documents)
                 for run in member_runs(collection, hashed, reader):
                     where = str(collection.path)
-                    self._pipeline.submit(sketch_run, collection.name, run, cost=len(run.data), then=then, where=where)
+                    pipeline.submit(sketch_run, collection.name, run, cost=len(run.data), then=then, where=where)
             for _ in hashed:
                 pass
             reading.survey.members[member.path] = (Sha256(digest.hexdigest()), member.size)
-        self._pipeline.drain()
+        pipeline.drain()
         return reading
 
     def _keep_first_documents(self, reader: KitReader, documents: Iterator[tuple[int, bytes]]) -> None:
@@ -120,13 +133,13 @@ class Comparer:
                     return
         raise _changed(reader.path)
 
-    def _compare_pairs(self, reader: KitReader, documents: Iterator[tuple[int, bytes]]) -> None:
+    def _compare_pairs(self, reader: KitReader, documents: Iterator[tuple[int, bytes]], pipeline: Pipeline) -> None:
         """Meet the second document of each pair, and have the pairs compared."""
         wanted = self._collation.wanted_after()
         due = next(wanted, None)
         if due is None:
             return
-        batch = _Batch(self._collation, self._pipeline, reader)
+        batch = _Batch(self._collation, pipeline, reader)
         for number, document in documents:
             while due is not None and number == due.number:
                 _check_same(document, due.digest, reader.path)
@@ -137,7 +150,7 @@ class Comparer:
         if due is not None:
             raise _changed(reader.path)
         batch.submit()
-        self._pipeline.drain()
+        pipeline.drain()
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,9 +162,9 @@ class _Delivery:
     collection: int
     documents: Counter[int]
 
-    def __call__(self, sketches: list[Sketch]) -> None:
-        self.documents[self.collection] += len(sketches)
-        self.collation.put(self.side, self.collection, sketches)
+    def __call__(self, sketches: Sketches) -> None:
+        self.documents[self.collection] += sketches.documents
+        self.collation.put(self.side, self.collection, sketches.each)
 
 
 class _Batch:

@@ -6,16 +6,18 @@ Both kits are read strictly; who signed them is told as ``kit inspect`` tells it
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
-from kit.archive import open_kit
+from kit.archive import KitReader, open_kit
 from kit.comparison import FieldChange
 from kit.engine.advisories import STATES
 from kit.engine.collation import AFTER, BEFORE, Collation
 from kit.engine.comparing import BY_ADVISORY, BY_IDENTITY, Comparer, Comparison
 from kit.engine.differences import AdvisoryChange, Differences, DocumentChange, FieldTotal, Listed, RawLinksetChange
 from kit.engine.pipeline import Pipeline
+from kit.engine.progress import Stage, watched
 from kit.engine.scratch import scratch_folder
 from kit.errors import UsageError
 from kit.ops.inspect import KitFacts, facts
@@ -145,9 +147,15 @@ def diff(request: DiffRequest, environment: Environment | None = None) -> DiffRe
         open_kit(request.after, limits=environment.limits, allow_links=environment.allow_links) as after,
         scratch_folder(request.temporary) as folder,
         Collation(folder / "collation") as collation,
-        Pipeline(before.executor, budget=before.budget) as pipeline,
     ):
-        comparison = Comparer(collation, pipeline).compare(before.reader, after, keep=is_kept)
+
+        def begin(stage: Stage, reader: KitReader) -> AbstractContextManager[Pipeline]:
+            # Both kits share the workers that the first was opened with.
+            pipeline = Pipeline(before.executor, budget=before.budget)
+            every = environment.batch_documents
+            return watched(environment.progress, stage, reader, pipeline, batch_documents=every)
+
+        comparison = Comparer(collation, begin).compare(before.reader, after, keep=is_kept)
         found = Differences(collation, limit=request.limit)
         return DiffReport(
             before=KitFacts(**facts(before.reader, comparison.before.survey, environment)),

@@ -180,6 +180,30 @@ class TestCommands:
         stages = [document["stage"] for document in told if document["event"] == "done"]
         assert stages == ["survey", "rewrite", "reread", "deep", "survey", "deep"]
 
+    def test_each_line_of_json_is_of_the_schema_for_extract_and_for_diff(self, path: Path, desk: Desk) -> None:
+        words = ("--workers", 1, "--progress", "json")
+        output = desk.kits.parent / "dump"
+        extracted = kit("extract", path, *desk.trust("vendor"), "--output", output, *words)
+        changed = desk.kit(kits.content(observation(0), observation(1, x=1)), name="changed.tar")
+        compared = kit("diff", path, changed, *words)
+        gate = desk.verify(path, options=("--require-raw-linkset", "--progress", "json"))
+        assert (extracted.code, compared.code, gate.code) == (0, 0, 11)
+        told = [json.loads(line) for line in (extracted.err + compared.err + gate.err).splitlines() if line[0] == "{"]
+        for document in told:
+            LINE.validate(document)
+        done = [(document["stage"], document["documents"]) for document in told if document["event"] == "done"]
+        assert done[:2] == [("survey", 0), ("extract", 40)]
+        assert done[2:6] == [("survey", 40), ("survey", 2), ("compare", 0), ("compare", 0)]
+        assert done[6:] == [("survey", 40), ("explain", 0), ("explain", 40)]
+        assert kit("diff", path, changed, "--workers", 1).out == compared.out
+
+    def test_a_display_does_not_draw_over_documents(self, path: Path, desk: Desk) -> None:
+        words = ("extract", path, *desk.trust("vendor"), "--workers", 1, "--output", "-")
+        with Terminal(*words, TERM="xterm") as terminal:
+            assert terminal.wait() == 0
+            assert "\x1b" not in terminal.shown
+            assert terminal.shown.count('{"_id":') == 40
+
     def test_a_batch_is_as_long_as_the_migration_says(self, path: Path, desk: Desk) -> None:
         document = {
             "schemaVersion": "1",

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from kit.cli.options import json_option, kit_argument, reading, reading_options, trust_option, trusted
+from kit.cli.options import FILE, json_option, kit_argument, reading, reading_options, trust_option, trusted
 from kit.cli.output import print_report, print_warning
 from kit.cli.trusting import anchor, moment, policy_option, require_one_trust, time_option, unverified_option
 from kit.ops import trust_files
@@ -23,6 +23,7 @@ from kit.trust import Anchor
 @policy_option
 @time_option
 @unverified_option
+@click.option("--delta", type=FILE, metavar="DELTA", help="What made KIT, where it was kit delta apply --in-place.")
 @click.option("--force", is_flag=True, help="Go back although the policy remembers a newer kit; recorded in its state.")
 @click.option("--reason", metavar="TEXT", help="Why --force, for the record.")
 @click.option("--resume", "again", is_flag=True, help="Finish a rollback that was interrupted.")
@@ -35,6 +36,7 @@ def rollback_command(
     policy: Path | None,
     at: str | None,
     insecure: bool,
+    delta: Path | None,
     force: bool,
     reason: str | None,
     again: bool,
@@ -44,15 +46,17 @@ def rollback_command(
     allow_links: bool,
     as_json: bool,
 ) -> None:
-    """Put KIT.bak, which a patch in place kept, into the place of KIT again.
+    """Put KIT.bak, which a patch or a delta in place kept, into the place of KIT again.
 
-    Only the very kit that KIT was made of is taken: its manifest is the one that KIT's signed lineage names, its own
-    signatures and digests are good. KIT is kept as KIT.rolled-back; KIT.bak becomes KIT, with its .sha256 and .sig. A
-    policy remembers the newer generation: going back is then something to insist on, and is recorded.
+    Only the very kit that KIT was made of is taken: its manifest is the one that KIT's signed lineage names, or the
+    signed delta that made KIT (a publisher's next generation has no lineage), its own signatures and digests are good.
+    KIT is kept as KIT.rolled-back; KIT.bak becomes KIT, with its .sha256 and .sig. A policy remembers the newer
+    generation: going back is then something to insist on, and is recorded.
 
     \b
     Examples:
       kit rollback kit.tar.zst --trusted-key publisher.pub.pem --trusted-key site.pub.pem
+      kit rollback kit.tar.zst --trusted-key publisher.pub.pem --delta november.delta
       kit rollback kit.tar.zst --trust policy.json --force --reason "INC-9: the importer cannot read it"
     """
     if again and give_up:
@@ -67,6 +71,7 @@ def rollback_command(
         kit=kit,
         trusted=None if insecure else trusted(trusted_keys),
         trust=trust,
+        delta=delta,
         environment=reading(workers, maxima, allow_links=allow_links),
     )
     report = rollback(request, again=again)

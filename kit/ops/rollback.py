@@ -1,10 +1,10 @@
-"""``kit rollback``: the kit that a patch in place replaced takes its place again, if it is the one.
+"""``kit rollback``: the kit that a patch or a delta in place replaced takes its place again, if it is the one.
 
 Present kit read, its manifest, signature and lineage judged → backup read and judged like any kit → the backup's
-manifest is the very one that the present kit's lineage says it was made of → backup copied, switched by the same steps
-as a patch (:mod:`kit.archive.commit`) → only then the backup's own name goes. Laws: at any instant the kit's name holds
-the present kit or the backup, whole; the present kit is kept as ``<kit>.rolled-back``; where the two do not belong
-together, nothing changes.
+manifest is the very one that the present kit's lineage, or the signed delta that made it, says it was made of → backup
+copied, switched by the same steps as a patch (:mod:`kit.archive.commit`) → only then the backup's own name goes. Laws:
+at any instant the kit's name holds the present kit or the backup, whole; the present kit is kept as
+``<kit>.rolled-back``; where the two do not belong together, nothing changes.
 
 The present kit may be damaged: its members are not asked about, only who signed what it was made of.
 """
@@ -29,10 +29,12 @@ from kit.archive import (
     restored_kit,
     retire,
 )
+from kit.delta.model import End
 from kit.engine.progress import Stage
 from kit.engine.survey import survey
-from kit.errors import DigestError, KitError, OutputError, UnreadableError, UntrustedError, UsageError
+from kit.errors import DigestError, KitError, OutputError, UnreadableError, UntrustedError, UsageError, WrongBaseError
 from kit.manifest import Manifest
+from kit.ops.delta_verify import DeltaVerifyRequest, verify_delta
 from kit.ops.jobs import begin, ready, resumable
 from kit.ops.kits import Environment, OpenKit, beside, is_kept, opened
 from kit.ops.obligations import Beside, Expectation, Judgement, judge
@@ -55,6 +57,8 @@ class RollbackRequest:
     """By key id; None does not check signatures (``--insecure-unverified-base``), digests always."""
     trust: Anchor | None = None
     """A policy goes before ``trusted``; what it remembers refuses the older kit unless its override says otherwise."""
+    delta: Path | None = None
+    """What made the present kit, where that is no patch: its signers then say of what."""
     environment: Environment = field(default_factory=Environment)
 
 
@@ -81,6 +85,7 @@ def rollback(request: RollbackRequest, *, again: bool = False) -> RollbackReport
         UnreadableError: There is no backup.
         UsageError: The kit was never patched; or there is nothing to resume, or a run of another command.
         DigestError: The backup is not what the present kit was made of, or not what its own manifest says.
+        WrongBaseError: The delta does not lead to the present kit.
         OutputError: It cannot be written, a name is taken, or another run is at work or was interrupted.
         KitError: A signature, or the policy, refuses one of them; in every case all is as it was.
     """
@@ -101,8 +106,9 @@ def rollback(request: RollbackRequest, *, again: bool = False) -> RollbackReport
 def _run(job: Job, stack: ExitStack, request: RollbackRequest) -> RollbackReport:
     kit = stack.enter_context(opened(request.kit, request.environment))
     present, archive = _present(kit, request)
+    origin = _origin(present, request)
     old = _opened_backup(stack, request)
-    judgement, manifest = _restorable(old, present, request)
+    judgement, manifest = _restorable(old, origin, request)
     begin(job, {_JOB: str(manifest.sha256)}, {"manifest": str(present.sha256)})
     switch = restored_kit(old.reader, job.folder, request.kit, old=archive)
     for reader in (kit.reader, old.reader):
@@ -171,14 +177,38 @@ def _present(kit: OpenKit, request: RollbackRequest) -> tuple[Manifest, Sha256 |
     for obligation in judgement.obligations:
         if obligation.error is not None and obligation.number in _OF_THE_PRESENT - _ignored(request):
             raise obligation.error
-    manifest = _manifest(judgement)
-    if not manifest.lineage:
+    return _manifest(judgement), judgement.archive
+
+
+def _origin(present: Manifest, request: RollbackRequest) -> End:
+    """Tell what the present kit was made of: by its lineage, or by the delta that led to it."""
+    if request.delta is not None:
+        return _origin_by_delta(request.delta, present, request)
+    if not present.lineage:
         raise UsageError(
             "was never patched, so it does not say what was there before",
             where=str(request.kit),
-            hint=f"a kit under the backup's name is judged by itself: kit verify {_bak(request)}",
+            hint=f"name the delta that made it, if one did: --delta DELTA; a kit under the backup's name is judged by "
+            f"itself: kit verify {_bak(request)}",
         )
-    return manifest, judgement.archive
+    return End(generation=present.lineage[-1].generation, manifest_sha256=present.lineage[-1].manifest_sha256)
+
+
+def _origin_by_delta(path: Path, present: Manifest, request: RollbackRequest) -> End:
+    if request.trust is None and request.trusted is None:
+        raise UsageError(
+            "a delta says of what a kit was made only by its signature", where=str(path), hint="name keys or a policy"
+        )
+    expectation = Expectation(trusted=request.trusted or {}, trust=request.trust)
+    delta = verify_delta(DeltaVerifyRequest(delta=path, anchor=expectation.anchor, environment=request.environment))
+    target = delta.manifest.target
+    if target.manifest_sha256 != present.sha256:
+        raise WrongBaseError(
+            f"leads to {target}, and {request.kit.name} is generation {present.generation} (manifest {present.sha256})",
+            where=str(path),
+            hint="name the delta that made this very kit; one that was patched is taken back without a delta",
+        )
+    return delta.manifest.base
 
 
 def _opened_backup(stack: ExitStack, request: RollbackRequest) -> OpenKit:
@@ -192,10 +222,9 @@ def _opened_backup(stack: ExitStack, request: RollbackRequest) -> OpenKit:
     return stack.enter_context(opened(backup, request.environment))
 
 
-def _restorable(old: OpenKit, present: Manifest, request: RollbackRequest) -> tuple[Judgement, Manifest]:
+def _restorable(old: OpenKit, base: End, request: RollbackRequest) -> tuple[Judgement, Manifest]:
     """Check that the backup is whole, signed, and the very kit that the present one was made of."""
     judgement = _judged(old, request, beside(old.reader, _digest(old)))
-    base = present.lineage[-1]
     manifest = judgement.manifest
     if manifest is not None and manifest.sha256 != base.manifest_sha256:
         raise DigestError(

@@ -17,7 +17,7 @@ from kit.signing import archive_signature
 from kit.values import Sha256
 from tests.end_to_end import kits
 from tests.end_to_end.desk import Desk, key
-from tests.end_to_end.kits import OBSERVATIONS, ROOT, Outcome, kit
+from tests.end_to_end.kits import AT, OBSERVATIONS, ROOT, Outcome, kit
 
 SCHEMA = json.loads((ROOT / "schemas/rollback-report.schema.json").read_text())
 NAMES = ("kit.tar", "kit.tar.gz", "kit.tar.zst", "kit")
@@ -97,6 +97,72 @@ def test_of_two_steps_the_last_is_undone(desk: Desk) -> None:
     desk.patch(path, "--in-place", trusting=("vendor", "site"))
     assert rollback(desk, path).code == 0
     assert path.read_bytes() == middle
+
+
+class TestOfADelta:
+    """``kit delta apply --in-place`` keeps the old kit too; the signed delta says what the new one was made of."""
+
+    def next_month(self, desk: Desk, name: str = "kit.tar.zst") -> tuple[Path, Path]:
+        """Apply the vendor's delta to its next generation in place; gives the kit and the delta."""
+        members = kits.content() | {"README.txt": b"november\n"}
+        target = desk.kit(members, name=f"november-{name}", manifest=kits.manifest_of(members, generation=4))
+        return self.applied(desk, desk.kit(name=name), target)
+
+    def applied(self, desk: Desk, path: Path, target: Path) -> tuple[Path, Path]:
+        trust = (*desk.trust("vendor", "site"), "--workers", 1)
+        signing = ("--signing-key", desk.keys / "vendor", "--created-at", AT)
+        delta = desk.kits.parent / "delta"
+        built = kit("delta", "build", path, target, "--output", delta, *signing, *trust)
+        assert built.code == 0, built
+        outcome = kit("delta", "apply", path, delta, "--in-place", *trust)
+        assert outcome.code == 0, outcome
+        assert path.with_name(f"{path.name}.bak").exists()
+        return path, delta
+
+    @pytest.mark.parametrize("name", NAMES)
+    def test_a_publishers_next_generation_is_taken_back_by_its_delta(self, name: str, desk: Desk) -> None:
+        before = kits.read(desk.kit(name=f"copy-{name}"))
+        path, delta = self.next_month(desk, name)
+        after = kits.read(path)
+        unchanged(desk, path, 64, "was never patched", "--delta DELTA")
+        outcome = rollback(desk, path, "--delta", delta, "--json")
+        assert (outcome.code, outcome.json["generation"], outcome.json["keptGeneration"]) == (0, 3, 4), outcome
+        assert kits.read(path) == before
+        assert kits.read(path.with_name(f"{name}.rolled-back")) == after
+        assert not path.with_name(f"{name}.bak").exists()
+        assert desk.verify(path, "vendor").code == 0
+
+    def test_a_patched_target_is_taken_back_by_its_lineage_alone(self, desk: Desk) -> None:
+        path = desk.kit()
+        before = kits.read(path)
+        self.applied(desk, path, desk.patched(path))
+        assert rollback(desk, path).code == 0
+        assert kits.read(path) == before
+
+    def test_a_step_of_two_generations_is_taken_back_by_its_delta(self, desk: Desk) -> None:
+        path = desk.kit()
+        before = kits.read(path)
+        middle = desk.patched(path, "--tenant", "acme", name="middle.tar.zst")
+        target = desk.patched(middle, trusting=("vendor", "site"))
+        _, delta = self.applied(desk, path, target)
+        unchanged(desk, path, 2, "is generation 3 ", "made of generation 4")
+        assert rollback(desk, path, "--delta", delta).code == 0
+        assert kits.read(path) == before
+
+    def test_the_delta_of_another_kit_another_backup_and_a_stranger_s_delta_are_refused(self, desk: Desk) -> None:
+        path, delta = self.next_month(desk)
+        other = desk.kits.parent / "other"
+        signing = ("--signing-key", desk.keys / "vendor", "--created-at", AT, "--workers", 1)
+        later = kits.content() | {"README.txt": b"december\n"}
+        target = desk.kit(later, name="d.tar", manifest=kits.manifest_of(later, generation=5))
+        assert kit("delta", "build", path, target, "-o", other, *signing, *desk.trust("vendor")).code == 0
+        unchanged(desk, path, 10, "leads to generation 5", options=("--delta", other))
+        before = kits.snapshot(desk.kits)
+        rollback(desk, path, "--delta", delta, trusting=("site",)).refused(4)
+        kit("rollback", path, "--insecure-unverified-base", "--delta", delta).refused(64, "only by its signature")
+        assert kits.snapshot(desk.kits) == before
+        shutil.copy(target, path.with_name("kit.tar.zst.bak"))
+        unchanged(desk, path, 2, "is generation 5 ", "made of generation 3", options=("--delta", delta))
 
 
 class TestRefusals:

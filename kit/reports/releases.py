@@ -17,7 +17,7 @@ from kit.errors import ContentError, KitError, UsageError
 from kit.migrations import Migration
 from kit.ops.jobs import Completion
 from kit.ops.patching import Output, PatchReport, PatchRequest
-from kit.reports.patches import counts_json
+from kit.reports.patches import NOT_SELECTED, counts_json
 from kit.reports.verdicts import error_json
 from kit.values import Limits, Sha256, Timestamp, strict_json
 from kit.version import TOOL, VERSION
@@ -81,11 +81,16 @@ def release_record(
     migration = request.described(output.rollback_note if output is not None else None)
     report = attempt.report
     planned = isinstance(report, PatchReport) and not report.live
-    dry = counts_json(report) if isinstance(report, PatchReport) and not report.live else before.get("dryRun")
-    live = counts_json(report) if isinstance(report, PatchReport) and report.live else before.get("live")
+    counted = {**counts_json(report), "covered": _covered(report)} if isinstance(report, PatchReport) else None
+    dry = counted if planned else before.get("dryRun")
+    live = counted if counted is not None and not planned else before.get("live")
     return {
         "schemaVersion": SCHEMA_VERSION,
         "migration": {"id": migration.id, "kind": migration.kind.value, "sha256": migration.sha256.hex},
+        "selection": {
+            "tenants": sorted(migration.tenants) if migration.tenants is not None else None,
+            "productId": migration.product_id,
+        },
         "kit": str(request.kit),
         "createdAt": str(request.created_at),
         "operator": output.operator if output is not None else before.get("operator"),
@@ -97,7 +102,7 @@ def release_record(
         "result": _result(report) if report is not None and not planned else before.get("result"),
         "rollback": {"decision": migration.rollback.decision.value, "note": migration.rollback.note},
         "backup": _backup(report) if report is not None and not planned else before.get("backup"),
-        "attempts": [*before.get("attempts", ()), _attempt_json(attempt, commit)],
+        "attempts": [*before.get("attempts", ()), _attempt_json(attempt, request.limit, commit)],
     }
 
 
@@ -122,9 +127,21 @@ def same_job(data: bytes, request: PatchRequest, migration: Migration, *, where:
     return dict(found)
 
 
-def _attempt_json(attempt: Attempt, commit: str | None) -> dict[str, Any]:
+def _covered(report: PatchReport) -> dict[str, Any]:
+    """Say of whom every document was looked at and of whom not, so that a part is never taken for the whole."""
+    left: dict[str, int] = {}
+    met: set[str] = set()
+    for (_, tenant, outcome), count in report.rewrite.outcomes.items():
+        met.add(tenant)
+        if outcome == NOT_SELECTED:
+            left[tenant] = max(left.get(tenant, 0), count)
+    return {"whole": not left, "tenants": sorted(met - left.keys()), "leftOut": dict(sorted(left.items()))}
+
+
+def _attempt_json(attempt: Attempt, limit: int | None, commit: str | None) -> dict[str, Any]:
     return {
         "command": attempt.command,
+        "limit": limit,
         "tool": {"name": TOOL, "version": VERSION, "commit": commit},
         "start": str(attempt.start),
         "end": str(attempt.end),

@@ -110,6 +110,27 @@ class TestMetrics:
 
 
 class TestRecord:
+    def test_a_part_is_never_taken_for_the_whole(self, desk: Desk, record: Path) -> None:
+        path = desk.kit()
+        assert plan(path, desk, "--tenant", "globex", "--record", record).code == 0
+        part = record_of(record)
+        assert part["selection"] == {"tenants": ["globex"], "productId": None}
+        assert part["dryRun"]["covered"] == {"whole": False, "tenants": ["globex"], "leftOut": {"acme": 2}}
+        desk.patch(path, "--output", desk.kits / "r.tar", "--tenant", "globex", "--record", record)
+        assert record_of(record)["live"]["covered"] == part["dryRun"]["covered"]
+        desk.patch(path, "--in-place", "--record", record).refused(64, "of another migration")
+        record.unlink()
+        desk.patch(path, "--in-place", "--limit", 1, "--record", record)
+        limited = record_of(record)
+        assert limited["selection"]["tenants"] is None
+        assert [one["limit"] for one in limited["attempts"]] == [1]
+        assert limited["live"]["covered"]["whole"] is False
+
+    def test_the_whole_says_so(self, desk: Desk, record: Path) -> None:
+        assert desk.patch(desk.kit(), "--in-place", "--record", record).code == 0
+        covered = {"whole": True, "tenants": ["acme", "globex"], "leftOut": {}}
+        assert record_of(record)["live"]["covered"] == covered
+
     def test_a_plan_begins_it_and_the_patch_goes_on(self, desk: Desk, record: Path) -> None:
         path = desk.kit()
         assert plan(path, desk, "--record", record).code == 0

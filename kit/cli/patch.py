@@ -277,13 +277,14 @@ def _request(
     if not insecure_unverified_base and not trusted_keys and policy is None:
         raise click.UsageError("name the publisher's key with --trusted-key (or say --insecure-unverified-base)")
     encryption = taken(what)
-    time = moment(created_at, "--created-at")
+    time, now = moment(created_at, "--created-at"), moment(at)
     return PatchRequest(
         kit=kit,
         migration=asked(what, encryption, rollback_note, keeps_backup=keeps_backup),
         keying=encryption.keying(time),
         trusted=None if insecure_unverified_base else trusted(trusted_keys),
-        trust=anchor(policy, moment(at)),
+        trust=anchor(policy, now),
+        now=now,
         created_at=time,
         created_now=created_at is None,
         limit=limit,

@@ -38,7 +38,7 @@ from kit.ops.passes import CountingPasses, transform_kit
 from kit.ops.patching import Output, PatchReport, PatchRequest
 from kit.ops.preflight import Aim, clock_fault, obstacles, require_none
 from kit.ops.signers import check_patchers, made_at
-from kit.ops.stopping import broken_rules
+from kit.ops.stopping import broken_rules, require_tenants
 from kit.signing import PrivateKey, archive_signature
 from kit.transforms.encrypt_fields import EncryptFields
 from kit.transforms.protocol import Transform
@@ -60,6 +60,7 @@ def plan(request: PatchRequest, signers: Sequence[PrivateKey] = (), aim: Aim | N
             reported.
 
     Raises:
+        UsageError: The selection names a tenant that no document has which the transforms look at.
         KitError: As :func:`patch`, as far as it can be told without writing.
     """
     migration = request.described()
@@ -76,6 +77,7 @@ def plan(request: PatchRequest, signers: Sequence[PrivateKey] = (), aim: Aim | N
         transforms = with_keys(counting, base.survey.needs, request.keying, migration, scratch=scratch, stack=stack)
         passes = CountingPasses(kit.reader.container)
         done = transform_kit(kit, request, transforms, base, passes)
+        require_tenants(migration, done)
         encoded = passes.latest.encoded
         temp_bytes = 2 * encoded + base.scratch_bytes if done.changed else base.scratch_bytes
         return PatchReport(
@@ -95,6 +97,7 @@ def plan(request: PatchRequest, signers: Sequence[PrivateKey] = (), aim: Aim | N
             backup=None,
             temp_bytes=temp_bytes,
             stops=broken_rules(migration, done),
+            preflight=aim is not None,
             obstacles=()
             if aim is None
             else obstacles(request, migration, aim, needed_bytes=temp_bytes, base_created=made_at(base.manifest)),
@@ -107,6 +110,7 @@ def patch(request: PatchRequest, output: Output) -> PatchReport:
     Raises:
         OutputError: The result could not be written or did not read back, or there is a job of an earlier run.
         InterruptedRunError: A signal ended the run; it can be resumed.
+        UsageError: As of :func:`plan`.
         KitError: The base is refused, a document is malformed, or a stop rule holds; in every case the kit and all
             beside it are as they were.
     """
@@ -162,6 +166,7 @@ def _run(kit: OpenKit, job: Job, request: PatchRequest, migration: Migration, ou
         passes = JournaledPasses(job, kit.reader.container, request.environment)
         stack.callback(passes.release)
         done = transform_kit(kit, request, transforms, base, passes)
+        require_tenants(migration, done)
         for broken in broken_rules(migration, done):
             raise broken
         report = PatchReport(

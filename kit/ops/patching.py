@@ -33,6 +33,8 @@ class PatchRequest:
     created_at: Timestamp
     created_now: bool = False
     """The time is the clock's, not the user's: a resumed run keeps the one it began with."""
+    now: Timestamp | None = None
+    """What time it is, where ``created_at`` is held to that: a time to come would lock out the kit's next patch."""
     trust: Anchor | None = None
     """A policy goes before ``trusted``; then the result must be valid under it too."""
     keying: Keying | None = None
@@ -106,6 +108,8 @@ class PatchReport:
     """Of a plan: the stop rules that would end the run."""
     obstacles: tuple[KitError, ...] = ()
     """Of a plan that was asked for it: what else would be in the way of the run (:mod:`kit.ops.preflight`)."""
+    preflight: bool = False
+    """Whether it was asked for it."""
 
     @property
     def changed(self) -> int:

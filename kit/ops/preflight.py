@@ -1,10 +1,11 @@
 """What can be known to fail before anything is written: all of it at once, each finding with its way out.
 
 Checked, in this order, and the first that is wrong gives the exit code: keys (that sign, and that seal), the place of
-the result (a name that is free, a folder that can be written, room), memory, and the clock against the base's time.
-The last needs the base's manifest, which a run that finds nothing else reads anyway, and matters only where something
-changes; where something else is wrong, it is looked up so that nothing is found out one by one. Room is the least that
-the run cannot do without; the exact size is what ``kit plan`` counts.
+the result (a name that is free, a folder that can be written, room), memory, and the clock: against the base's time,
+and the time that was asked for against the clock. The last needs the base's manifest, which a run that finds nothing
+else reads anyway, and matters only where something changes; where something else is wrong, it is looked up so that
+nothing is found out one by one. Room is the least that the run cannot do without; the exact size is what ``kit plan``
+counts.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ from kit.ops.signers import check_patchers, made_at
 from kit.signing import PrivateKey
 from kit.transforms.encrypt_fields import EncryptFields
 from kit.values import Timestamp
+
+_DAY = 86_400
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +72,7 @@ def obstacles(
         lambda: _memory(request, host),
     )
     found = [*met, *(error for error in map(_attempted, checks) if error is not None)]
-    if base_created is None and found:
+    if base_created is None and (found or _is_ahead(request)):
         base_created = _attempted_time(request)
     late = clock_fault(request, base_created)
     return (*found, *([late] if late is not None else []))
@@ -88,15 +91,33 @@ def require_none(found: Sequence[KitError]) -> None:
 
 
 def clock_fault(request: PatchRequest, base_created: Timestamp | None) -> StaleError | None:
-    """Say whether the new generation would be older than the base it is made of."""
-    if base_created is None or base_created <= request.created_at:
+    """Say whether the new generation would be older than its base, or of a time to come.
+
+    A base that is of a time to come itself shows that the clock is what is wrong; then the time asked for is believed.
+    """
+    if base_created is not None and base_created > request.created_at:
+        whose = "by this machine's clock it is" if request.created_now else "the new generation is to be of"
+        return StaleError(
+            f"the base is of {base_created}, and {whose} {request.created_at}: no kit is older than what it is made of",
+            where=str(request.kit),
+            hint="set the clock, or give the right time with --created-at",
+        )
+    if request.now is None or not _is_ahead(request) or (base_created is not None and base_created > request.now):
         return None
-    whose = "by this machine's clock it is" if request.created_now else "the new generation is to be of"
     return StaleError(
-        f"the base is of {base_created}, and {whose} {request.created_at}: no kit is older than what it is made of",
+        f"the new generation is to be of {request.created_at}, and it is {request.now}: until then nothing could be "
+        "made of it, since no kit is older than what it is made of",
         where=str(request.kit),
-        hint="set the clock, or give the right time with --created-at",
+        hint="correct --created-at (or SOURCE_DATE_EPOCH); if it is the clock that is wrong, set it, or say with --at "
+        "what time it is",
     )
+
+
+def _is_ahead(request: PatchRequest) -> bool:
+    """Whether the time asked for is later than a time zone can explain."""
+    if request.now is None or request.created_now:
+        return False
+    return request.created_at.seconds - request.now.seconds > _DAY
 
 
 def _attempted(check: Callable[[], KitError | None]) -> KitError | None:

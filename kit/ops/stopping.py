@@ -1,13 +1,42 @@
 """The stop rules of a migration that need the whole: what a pass counted, before anything is made of it.
 
+So is the selection held to what there is: a tenant that nobody has must never look like work that was done.
 Those that a single document can break (an envelope that is none, ``onDivergence``) end the pass itself.
 """
 
 from __future__ import annotations
 
+from difflib import get_close_matches
+
 from kit.engine.rewrite import Rewrite
-from kit.errors import StoppedError
+from kit.errors import StoppedError, UsageError
 from kit.migrations import Migration
+
+_SHOWN = 20
+
+
+def require_tenants(migration: Migration, done: Rewrite) -> None:
+    """Refuse a selection that names a tenant of whom no document was met in what the transforms look at.
+
+    Also where others that it names are there: what is left would be taken for all of it
+    (docs/design/unknown-tenant.md).
+
+    Raises:
+        UsageError: Names the tenant, and those that there are.
+    """
+    there = {tenant for _, tenant, _ in done.outcomes if tenant}
+    absent = sorted((migration.tenants or frozenset()) - there)
+    if not absent:
+        return
+    close = get_close_matches(absent[0], sorted(there), n=3)
+    others = [*close, *sorted(there - set(close))]
+    more = f" and {len(others) - _SHOWN:,} more" if len(others) > _SHOWN else ""
+    names = ", ".join(map(repr, others[:_SHOWN])) or "none"
+    raise UsageError(
+        f"no document that {' or '.join(t.name for t in migration.transforms)} looks at in this kit is of tenant "
+        f"{', '.join(map(repr, absent[:_SHOWN]))}; nothing was changed",
+        hint=f"tenants that there are: {names}{more}",
+    )
 
 
 def broken_rules(migration: Migration, done: Rewrite) -> tuple[StoppedError, ...]:

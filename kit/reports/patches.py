@@ -55,6 +55,7 @@ def patch_json(report: PatchReport) -> dict[str, Any]:
         ],
         "omittedFindings": report.rewrite.omitted_findings,
         "stops": [str(stop) for stop in report.stops],
+        "preflight": report.preflight,
         "obstacles": [error_json(error) for error in report.obstacles],
         "generation": generation.number if generation else None,
         "manifestSha256": str(generation.manifest_sha256) if generation else None,
@@ -121,10 +122,12 @@ def patch_lines(report: PatchReport) -> Iterator[str]:
     if report.changed:
         yield ""
     if not report.changed:
+        yield from _preflight_lines(report)
         yield from _unchanged_lines(report)
     elif not report.live:
         yield f"migration {report.migration.id}, sha256 {report.migration.sha256.hex}"
         yield f"would write about {report.output_bytes:,} bytes, in {report.temp_bytes:,} bytes of temporary space"
+        yield from _preflight_lines(report)
         would = "be stopped" if report.stops or report.obstacles else f"change {report.changed:,} documents"
         yield f"nothing was written; kit patch would {would}"
     else:
@@ -185,6 +188,12 @@ def _finding_lines(done: Rewrite) -> Iterator[str]:
         yield f"and {done.omitted_findings:,} more findings that are counted but not named"
     if reasons:
         yield ""
+
+
+def _preflight_lines(report: PatchReport) -> Iterator[str]:
+    if report.preflight:
+        found = f"{len(report.obstacles)} in the way" if report.obstacles else "nothing is in the way"
+        yield f"preflight: {found} (keys, place, permission, room, memory, clock)"
 
 
 def _unchanged_lines(report: PatchReport) -> Iterator[str]:

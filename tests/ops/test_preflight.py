@@ -15,6 +15,7 @@ from kit.errors import KitError, OutputError, StaleError, StoppedError
 from kit.ops.kits import Environment
 from kit.ops.patch import Output, PatchRequest, patch, plan
 from kit.ops.preflight import Aim
+from kit.reports.patches import patch_lines
 from kit.transforms.raw_linkset import RawLinkset
 from kit.values import Timestamp
 from tests.end_to_end import kits
@@ -106,6 +107,38 @@ class TestFindings:
         request = request_for(desk.kit(), created_at=Timestamp.parse(BASE_AT))
         assert patch(request, Output(path=None, key=key("site"))).generation
 
+    def test_a_time_to_come_which_no_time_zone_explains(self, desk: Desk) -> None:
+        now = Timestamp.parse(AT)
+        for seconds, expected in ((86_400, 0), (86_401, 1)):
+            path = desk.kit(name=f"{seconds}.tar")
+            request = request_for(path, created_at=Timestamp(now.seconds + seconds), now=now)
+            report = plan(request, aim=Aim(output=None))
+            assert [type(error) for error in report.obstacles] == [StaleError] * expected
+        request = request_for(desk.kit(name="late.tar"), created_at=Timestamp(now.seconds + 86_401), now=now)
+        (found,) = refused(request)
+        assert f"is to be of {request.created_at}, and it is {now}" in found.what
+        assert "--at" in found.hint
+
+    def test_a_base_of_a_time_to_come_shows_that_it_is_the_clock_that_is_wrong(self, desk: Desk) -> None:
+        behind = Timestamp(Timestamp.parse(BASE_AT).seconds - 1)
+        request = request_for(desk.kit(), now=behind)
+        assert patch(request, Output(path=None, key=key("site"))).generation
+
+    def test_a_time_that_nobody_gave_is_the_clock_s_whatever_is_judged_at(self, desk: Desk) -> None:
+        request = request_for(desk.kit(), now=Timestamp.parse(BASE_AT), created_now=True)
+        assert patch(request, Output(path=None, key=key("site"))).generation
+
+    def test_the_command_holds_a_given_time_to_the_clock_or_to_what_it_is_told(self, desk: Desk) -> None:
+        late = ("--created-at", "2099-01-01T00:00:00Z", "--workers", 1)
+        path = desk.kit()
+        found = kit("plan", path, *desk.trust("vendor"), *late, "--preflight")
+        assert found.code == 7
+        assert "is to be of 2099-01-01T00:00:00Z" in found.err
+        words = ("--created-at", "2099-01-01T00:00:00Z", "--in-place")
+        desk.patch(path, *words).refused(7, "is to be of 2099-01-01T00:00:00Z", "--at")
+        told = kit("plan", path, *desk.trust("vendor"), *late, "--preflight", "--at", "2099-01-01T00:00:00Z")
+        assert told.code == 0, told
+
     def test_all_at_once_in_their_order_and_the_first_decides(self, desk: Desk) -> None:
         early = Timestamp(Timestamp.parse(BASE_AT).seconds - 1)
         environment = Environment(workers=2, host=Machine(free=0, memory=0))
@@ -121,6 +154,8 @@ class TestPlan:
         for free, expected in ((needed - 1, 1), (needed, 0)):
             report = plan(request_for(path, Machine(free=free)), aim=Aim(output=None))
             assert len(report.obstacles) == expected
+            told = f"{expected} in the way" if expected else "nothing is in the way"
+            assert f"preflight: {told} (keys, place, permission, room, memory, clock)" in patch_lines(report)
             assert report.changed == 2
 
     def test_without_being_asked_it_reports_nothing(self, desk: Desk) -> None:

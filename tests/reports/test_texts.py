@@ -277,6 +277,7 @@ class TestJson:
             *(
                 "transforms",
                 "stops",
+                "preflight",
                 "obstacles",
                 "changed",
                 "collections",

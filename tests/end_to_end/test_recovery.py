@@ -59,7 +59,8 @@ class Office:
         return [word for n in names for word in ("--trusted-key", FIXTURES / "keys" / f"{n}-TEST-ONLY.pub.pem")]
 
     def encrypt(self, profile: str = "bound", *options: object) -> Office:
-        words = ("--transform", "encrypt-fields", "--rollback-note", "none", "--created-at", "2099-04-03T00:00:00Z")
+        time = (f"--{what}=2099-04-03T00:00:00Z" for what in ("created-at", "at"))
+        words = ("--transform", "encrypt-fields", "--rollback-note", "none", *time)
         with self.passphrase.open() as file:
             done = kit(
                 *("patch", self.base, "-o", self.kit, *self.trust, "--signing-key", self.site, *words),

@@ -68,7 +68,11 @@ def test_the_published_fixtures_patched_and_not(fixture: str, desk: Desk) -> Non
     base = Path(shutil.copy(kits.ROOT / "fixtures/kits" / fixture, desk.kits))
     publisher = kits.ROOT / "fixtures/keys/publisher-TEST-ONLY.pub.pem"
     output, place = desk.kits / f"patched-{fixture}", desk.kits / "verify.sh"
-    signing = ("--signing-key", desk.keys / "site", "--created-at", "2099-04-02T03:04:05Z")
+    signing = (
+        "--signing-key",
+        desk.keys / "site",
+        *(f"--{what}=2099-04-02T03:04:05Z" for what in ("created-at", "at")),
+    )
     assert kit("patch", base, "--output", output, "--trusted-key", publisher, *signing, "--workers", 1).code == 0
     both = ("--trusted-key", publisher, "--trusted-key", desk.public("site"))
     assert kit("verify", output, *both, "--write-script", place, "--workers", 1).code == 0

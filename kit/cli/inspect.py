@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import click
 
 from kit.cli.options import FILE, json_option, reading, reading_options
 from kit.cli.output import print_report
+from kit.cli.progress import progress_option, progressing
 from kit.ops.inspect import inspect
 from kit.reports.inspections import inspect_json, inspect_lines
 from kit.reports.limits import limits_json, limits_lines
@@ -17,6 +19,7 @@ from kit.reports.limits import limits_json, limits_lines
 @click.argument("kit", type=FILE, required=False)
 @click.option("--limits", "show_limits", is_flag=True, help="Show the limits in force, --max included, and no kit.")
 @reading_options
+@progress_option
 @json_option
 def inspect_command(
     kit: Path | None,
@@ -24,6 +27,7 @@ def inspect_command(
     workers: int,
     maxima: tuple[str, ...],
     allow_links: bool,
+    progress_mode: str,
     as_json: bool,
 ) -> None:
     """Show what is in KIT and who says to have signed it; nothing is verified.
@@ -41,5 +45,6 @@ def inspect_command(
         return
     if kit is None:
         raise click.UsageError("Missing argument 'KIT'.")
-    report = inspect(kit, environment)
+    with progressing(progress_mode) as progress:
+        report = inspect(kit, replace(environment, progress=progress))
     print_report(inspect_lines(report), inspect_json(report), as_json=as_json)

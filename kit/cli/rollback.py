@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import click
 
 from kit.cli.options import FILE, json_option, kit_argument, reading, reading_options, trust_option, trusted
 from kit.cli.output import print_report, print_warning
+from kit.cli.progress import progress_option, progressing
 from kit.cli.trusting import anchor, moment, policy_option, require_one_trust, time_option, unverified_option
 from kit.ops import trust_files
 from kit.ops.jobs import abandon
@@ -29,6 +31,7 @@ from kit.trust import Anchor
 @click.option("--resume", "again", is_flag=True, help="Finish a rollback that was interrupted.")
 @click.option("--abandon", "give_up", is_flag=True, help="Remove what an interrupted run left; the kit stays as it is.")
 @reading_options
+@progress_option
 @json_option
 def rollback_command(
     kit: Path,
@@ -44,6 +47,7 @@ def rollback_command(
     workers: int,
     maxima: tuple[str, ...],
     allow_links: bool,
+    progress_mode: str,
     as_json: bool,
 ) -> None:
     """Put KIT.bak, which a patch or a delta in place kept, into the place of KIT again.
@@ -74,7 +78,9 @@ def rollback_command(
         delta=delta,
         environment=reading(workers, maxima, allow_links=allow_links),
     )
-    report = rollback(request, again=again)
+    with progressing(progress_mode) as progress:
+        watched = replace(request, environment=replace(request.environment, progress=progress))
+        report = rollback(watched, again=again)
     _remember(policy, trust, report)
     print_report(rollback_lines(report), rollback_json(report), as_json=as_json)
     if insecure:

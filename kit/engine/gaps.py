@@ -118,7 +118,7 @@ def find_gaps(
         if collection is None or not is_observations(collection.name):
             continue
         digest = hashlib.sha256()
-        for run in member_runs(collection, hashing(body, digest), reader.limits):
+        for run in member_runs(collection, hashing(body, digest), reader):
             arguments = (transform, collection.name, run, lookup)
             pipeline.submit(gaps_of_run, *arguments, cost=len(run.data), then=total.take, where=str(collection.path))
         if found.members[collection.path][0] != Sha256(digest.hexdigest()):

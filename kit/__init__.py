@@ -50,6 +50,7 @@ from kit.encryption import (
 )
 from kit.encryption.approval import DocumentName
 from kit.engine.extracting import Form, Projection, Selection
+from kit.engine.gaps import Gap
 from kit.engine.progress import Advanced, BatchDone, PassDone, PassStarted, Progress, Stage
 from kit.errors import KitError
 from kit.migrations import Decision, Kind, Migration, Rollback, StopRules, Validation, built_in, parse_migration
@@ -127,6 +128,7 @@ __all__ = [
     "FieldExpectation",
     "FieldMap",
     "Form",
+    "Gap",
     "InspectReport",
     "KeySet",
     "Keying",

@@ -20,6 +20,7 @@ from typing import NamedTuple, Self
 
 from kit.documents import Kind, Place, index, string_at
 from kit.documents.kinds import KINDS
+from kit.encryption.base64_text import encoded
 from kit.errors import BsonError, EnvelopeError
 
 ALGORITHM = "aes-256-gcm"
@@ -181,7 +182,7 @@ def print_sealed(  # noqa: PLR0917  an envelope's members, in their order
     bson_type: int | None,
 ) -> bytes:
     """Print an envelope as the value bytes of a subdocument; ``sealed`` is ciphertext and tag, as GCM gives them."""
-    text = binascii.b2a_base64(sealed[:-TAG_BYTES], newline=False)
+    text = encoded(sealed[:-TAG_BYTES])
     prefix = _PREFIX[profile]
     tail = _tail(dek_id, mek_version, context, bson_type)
     size = len(prefix) + len(text) + len(tail) + _REST
@@ -192,9 +193,9 @@ def print_sealed(  # noqa: PLR0917  an envelope's members, in their order
             _INT32.pack(len(text) + 1),
             text,
             _BEFORE_IV,
-            binascii.b2a_base64(iv, newline=False),
+            encoded(iv),
             _BEFORE_TAG,
-            binascii.b2a_base64(sealed[-TAG_BYTES:], newline=False),
+            encoded(sealed[-TAG_BYTES:]),
             tail,
         )
     )
@@ -293,7 +294,7 @@ def _base64(buffer: bytes, places: Mapping[bytes, Place], name: bytes, size: int
         data = binascii.a2b_base64(text, strict_mode=True)
     except binascii.Error as error:
         raise EnvelopeError(f"{name.decode()} is not base64") from error
-    if buffer[end - 1] or binascii.b2a_base64(data, newline=False) != text:
+    if buffer[end - 1] or encoded(data) != text:
         raise EnvelopeError(f"{name.decode()} is not base64 in its one canonical spelling (RFC 4648 3.5)")
     if size is not None and len(data) != size:
         raise EnvelopeError(f"{name.decode()} has {len(data):,} bytes, not {size}")

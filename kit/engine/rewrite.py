@@ -9,7 +9,7 @@ member in which no document changed is untouched too, so it is reported, and the
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -28,9 +28,11 @@ from kit.engine.changes import MAX_FINDINGS, MemberChange, Rewrite
 from kit.engine.leaves import LeafStore
 from kit.engine.notes import run_note, run_result
 from kit.engine.pipeline import Pipeline
+from kit.engine.settled import as_rewritten
 from kit.engine.survey import Survey, hashing, member_runs
 from kit.engine.work import RunResult, RunWork, stored_leaves, transform_run
 from kit.errors import DigestError
+from kit.transforms.coverage import Tally
 from kit.transforms.protocol import Transform
 from kit.values import Codec, CollectionMember, MemberPath, Sha256, Timestamp
 
@@ -52,6 +54,8 @@ class Request:
     """Members whose content is made last; their slots stay open."""
     leave: frozenset[MemberPath] = frozenset()
     """Collection members known not to change."""
+    settled: Mapping[MemberPath, Tally] = field(default_factory=dict)
+    """Of the survey's: collection members that are not looked into again; what they hold is reported all the same."""
     leaves: LeafStore | None = None
     """Where the leaves of every handled member go, if they are wanted."""
 
@@ -65,7 +69,10 @@ def rewrite(
         DigestError: A body is not the one the survey read: the kit changed meanwhile.
         KitError: A document is malformed, a stop rule holds, or the output cannot be written.
     """
-    one_pass = _Pass(reader=reader, survey=survey, destination=destination, pipeline=pipeline, request=request)
+    done = as_rewritten(request.settled, survey.collections, survey.members)
+    one_pass = _Pass(
+        reader=reader, survey=survey, destination=destination, pipeline=pipeline, request=request, done=done
+    )
     copying = one_pass.copying()
     for member, body in reader.members(copying):
         one_pass.take(member, body)
@@ -77,6 +84,19 @@ def rewrite(
         raise DigestError("is gone: the kit changed while it was being read", where=str(gone), hint=_AGAIN)
     pipeline.drain()
     return one_pass.done
+
+
+def untouched(reader: KitReader, survey: Survey, settled: Mapping[MemberPath, Tally]) -> Rewrite | None:
+    """Give what :func:`rewrite` would find where every member it would transform is settled; None where it must look.
+
+    Raises:
+        DigestError: The kit changed since it was surveyed.
+    """
+    if survey.stored is None or not settled:
+        return None  # a folder is only known to be what was surveyed once each of its files was read again
+    if reader.stored_digest() != survey.stored:
+        raise DigestError("the kit changed while it was being read", where=str(reader.path), hint=_AGAIN)
+    return as_rewritten(settled, survey.collections, survey.members)
 
 
 def unchanged(done: Rewrite) -> frozenset[MemberPath]:
@@ -93,7 +113,7 @@ class _Pass:
     destination: Destination
     pipeline: Pipeline
     request: Request
-    done: Rewrite = field(default_factory=Rewrite)
+    done: Rewrite
     met: set[MemberPath] = field(default_factory=set)
     """Regular files of this pass, but for those that were copied."""
     copies: Slot | None = None
@@ -137,7 +157,7 @@ class _Pass:
             self._carry(member, self._checked(member, body) if member.is_file else body)
 
     def _chain(self, collection: CollectionMember) -> tuple[Transform, ...]:
-        if collection.path in self.request.leave:
+        if collection.path in self.request.leave or collection.path in self.request.settled:
             return ()
         return tuple(transform for transform in self.request.transforms if transform.handles(collection.name))
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from kit.archive import KitReader, Layout, Member
 from kit.documents import Run, runs
 from kit.encryption import Needs
+from kit.engine import settled
 from kit.engine.leaves import LeafStore
 from kit.engine.lookup import LookupWriter
 from kit.engine.pipeline import Pipeline
@@ -39,6 +40,8 @@ class Survey:
     """Where everything is in an archive whose frames can be copied."""
     tallies: dict[MemberPath, Tally] = field(default_factory=dict)
     """Of the collection members that were asked for."""
+    settled: dict[MemberPath, Tally] = field(default_factory=dict)
+    """Of those in which the transforms would change nothing, as far as that can be told (:mod:`kit.engine.settled`)."""
     rooted: set[MemberPath] = field(default_factory=set)
     """Of these, the ones whose leaves were gathered."""
     needs: dict[int, Needs] = field(default_factory=dict)
@@ -136,6 +139,29 @@ class _Walk:
                 self.pipeline.drain()
                 for _, needs in needing:
                     needs.fail(error)
+        elif (probe := settled.probe(collection, self.transforms)) is not None:
+            self._probe(probe, settled.Overheard(body))
+
+    def _probe(self, probe: settled.Probe, body: settled.Overheard) -> None:
+        """Find out whether a member has nothing left to do, as far as every run so far says so."""
+        collection = probe.collection
+
+        def settle() -> None:
+            if probe.settled:
+                self.found.settled[collection.path] = probe.tally
+
+        try:
+            for run in member_runs(collection, body, self.reader):
+                if not probe.goes_on(run):
+                    return
+                where = str(collection.path)
+                cost = len(run.data)
+                self.pipeline.submit(settled.probe_run, collection.name, run, cost=cost, then=probe.add, where=where)
+        except KitError:
+            if body.failed:
+                raise
+            return  # the rewriting pass meets it again, once the base is known to be what its signers say
+        self.pipeline.mark(settle)
 
     def _delivery(self, path: MemberPath, *, leaves: bool) -> _Delivery:
         into = self.leaves if leaves else None

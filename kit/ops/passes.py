@@ -1,7 +1,7 @@
 """The rewriting of a kit, in one pass or two: the same for a plan, a patch and a resumed one, but for where it writes.
 
 The first pass has the counts of every member; a second one is made where a handled member turned out not to change, and
-only differs in carrying such members verbatim.
+only differs in carrying such members verbatim. Where the survey found that nothing is left to do, none is made.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from typing import Protocol
 
 from kit.archive import Container, CountingDestination, Destination
 from kit.engine.progress import Stage
-from kit.engine.rewrite import Request, Rewrite, rewrite, unchanged
+from kit.engine.rewrite import Request, Rewrite, rewrite, unchanged, untouched
+from kit.engine.settled import tell
 from kit.ops import rooting
 from kit.ops.jobs import codec_of
 from kit.ops.judging import Base
@@ -70,9 +71,17 @@ def transform_kit(
     """
     location = base.judgement.location
     defer = frozenset({location.manifest, location.signature}) if location is not None else frozenset[MemberPath]()
+    # Where leaves are wanted, they are made of every handled member while it is rewritten.
+    settled = base.survey.settled if base.leaves is None else {}
+    handled = [path for path, one in base.survey.collections.items() if any(t.handles(one.name) for t in transforms)]
+    if len(settled) == len(handled) and (found := untouched(kit.reader, base.survey, settled)) is not None:
+        with kit.pipeline(Stage.REWRITE) as pipeline:
+            tell(settled, pipeline)
+        return found
     todo = Request(
         transforms=transforms,
         lookup=base.lookup,
+        settled=settled,
         created_at=request.created_at,
         limit=request.limit,
         defer=defer,
@@ -81,10 +90,11 @@ def transform_kit(
     done = passes.found(base.survey.collections)
     if done is None:
         with kit.pipeline(Stage.REWRITE) as pipeline:
+            tell(settled, pipeline)
             done = rewrite(kit.reader, base.survey, passes.first(), pipeline, todo)
         if base.leaves is not None and done.changed:
             done.roots = rooting.roots(kit, base.leaves, base.survey, base.manifest, done)
-    idle = unchanged(done)
+    idle = unchanged(done) - settled.keys()
     if not idle or not done.changed:
         return done
     with kit.pipeline(Stage.CARRY) as pipeline:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import signal
 import subprocess
@@ -82,11 +83,25 @@ class TestMetrics:
 
     def test_a_second_pass_counts_no_document_twice(self, desk: Desk, metrics: Path) -> None:
         done = kits.bson_of([observation(9, rawLinkset={})])
-        path = desk.kit({**kits.content(), "dump/archive/advisory_observations.bson": done})
+        # Of a member with a codec of its own it takes a pass to see that nothing is left to do.
+        member = "dump/archive/advisory_observations.bson.gz"
+        path = desk.kit({**kits.content(), member: gzip.compress(done)})
         assert desk.patch(path, "--in-place", "--metrics", metrics).code == 0
         text = metrics.read_text()
         assert sum(count for (name, _), count in samples(text).items() if name == PROCESSED) == 4
         assert value(text, "kit_pass_documents_total", stage="carry") == 3
+
+    @pytest.mark.parametrize("missing", [True, False], ids=["beside others", "alone"])
+    def test_a_member_that_needs_no_pass_is_counted_all_the_same(
+        self, desk: Desk, metrics: Path, *, missing: bool
+    ) -> None:
+        done = kits.bson_of([observation(9, rawLinkset={}), observation(10, rawLinkset=None)])
+        content = kits.content() if missing else {}
+        path = desk.kit({**content, "dump/archive/advisory_observations.bson": done})
+        assert desk.patch(path, "--in-place", "--metrics", metrics).code == 0
+        text = metrics.read_text()
+        assert sum(count for (name, _), count in samples(text).items() if name == PROCESSED) == 2 + 3 * missing
+        assert "carry" not in text
 
     def test_on_standard_output_they_are_alone(self, desk: Desk) -> None:
         outcome = plan(desk.kit(), desk, "--metrics", "-")

@@ -1,0 +1,138 @@
+"""Collections in which nothing is left to do, told while a kit is read for the first time.
+
+Such a member stays as it is, so it need not be transformed and compressed to find that out: in a kit that this program
+wrote, its frames are copied. Laws: a member is settled only if every one of its documents was walked and has what the
+one transform that handles it would add; where there is any doubt (a member with a codec of its own, a document that
+cannot be walked, a second transform) it is not, and the rewriting pass decides and says what is wrong.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+
+from kit.documents import Run
+from kit.engine.changes import MemberChange, Rewrite
+from kit.engine.pipeline import Pipeline
+from kit.errors import KitError
+from kit.transforms import coverage
+from kit.transforms.coverage import Tally
+from kit.transforms.protocol import Transform
+from kit.transforms.raw_linkset import RawLinkset, transform as raw_linkset
+from kit.values import Codec, CollectionMember, CollectionName, MemberPath, Sha256
+
+_SAMPLE = 16
+"""Documents of a run that are looked at before it is handed to a worker: what lacks something mostly lacks it there."""
+
+
+@dataclass(slots=True)
+class Probe:
+    """Counts one member until a document lacks something."""
+
+    collection: CollectionMember
+    tally: Tally = field(default_factory=Tally)
+    settled: bool = True
+    """As far as is known."""
+
+    def goes_on(self, run: Run) -> bool:
+        """Whether it is worth it to have the next run counted."""
+        if self.settled:
+            self._take(count(self.collection.name, list(islice(run, _SAMPLE)), run.first))
+        return self.settled
+
+    def add(self, tally: Tally | None) -> None:
+        """Take what :func:`probe_run` found."""
+        self._take(tally)
+        if tally is not None:
+            self.tally.add(tally)
+
+    def _take(self, tally: Tally | None) -> None:
+        self.settled &= tally is not None and not any(one.missing for one in tally.tenants.values())
+
+
+def probe(collection: CollectionMember, transforms: Sequence[Transform]) -> Probe | None:
+    """Give a probe of a member; None where only the transforms can tell."""
+    handling = [transform for transform in transforms if transform.handles(collection.name)]
+    if collection.codec is not Codec.NONE or len(handling) != 1 or not isinstance(handling[0], RawLinkset):
+        return None
+    return Probe(collection)
+
+
+def probe_run(name: CollectionName, run: Run) -> Tally | None:
+    """Count a run, in a worker; None where that cannot be done."""
+    return count(name, list(run), run.first)
+
+
+def count(name: CollectionName, documents: Sequence[bytes], first: int) -> Tally | None:
+    """Count documents; None where one is malformed, which is for the rewriting pass to say."""
+    try:
+        return coverage.tally(name, documents, first)
+    except KitError:
+        return None
+
+
+class Overheard:
+    """An iterator, and whether it failed itself: what uses it may fail, too."""
+
+    def __init__(self, chunks: Iterator[bytes]) -> None:
+        self._chunks = chunks
+        self.failed = False
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self
+
+    def __next__(self) -> bytes:
+        try:
+            return next(self._chunks)
+        except StopIteration:
+            raise
+        except BaseException:
+            self.failed = True
+            raise
+
+
+def as_rewritten(
+    settled: Mapping[MemberPath, Tally],
+    collections: Mapping[MemberPath, CollectionMember],
+    members: Mapping[MemberPath, tuple[Sha256, int]],
+) -> Rewrite:
+    """Give what a pass over the settled members would have found."""
+    done = Rewrite()
+    for path, tally in settled.items():
+        sha256, size = members[path]
+        done.members[path] = MemberChange(
+            collection=collections[path],
+            tally=tally,
+            sha256=sha256,
+            size=size,
+            base_documents=sha256,
+            runs=[(False, tally.documents)] if tally.documents else [],
+        )
+        done.outcomes.update(_outcomes(tally))
+    return done
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Told:
+    """What :mod:`kit.engine.progress` counts."""
+
+    documents: int
+    outcomes: Mapping[tuple[str, str, str], int]
+
+
+def tell(settled: Mapping[MemberPath, Tally], pipeline: Pipeline) -> None:
+    """Count settled members as if their documents had come through ``pipeline``."""
+    if pipeline.watch is not None:
+        for path, tally in settled.items():
+            told = _Told(documents=tally.documents, outcomes=_outcomes(tally))
+            pipeline.watch(str(path), tally.bytes, told)
+
+
+def _outcomes(tally: Tally) -> Counter[tuple[str, str, str]]:
+    found: Counter[tuple[str, str, str]] = Counter()
+    for tenant, covered in tally.tenants.items():
+        found[raw_linkset.NAME, tenant, raw_linkset.PRESENT] += covered.present - covered.null
+        found[raw_linkset.NAME, tenant, raw_linkset.NULL] += covered.null
+    return +found  # without those of no document

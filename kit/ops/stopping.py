@@ -24,10 +24,11 @@ def require_tenants(migration: Migration, done: Rewrite) -> None:
     Raises:
         UsageError: Names the tenant, and those that there are.
     """
-    there = {tenant for _, tenant, _ in done.outcomes if tenant}
-    absent = sorted((migration.tenants or frozenset()) - there)
+    met = {tenant for _, tenant, _ in done.outcomes}
+    absent = sorted((migration.tenants or frozenset()) - met)
     if not absent:
         return
+    there = met - {""}  # which selects documents without a tenant, and has no name to show
     close = get_close_matches(absent[0], sorted(there), n=3)
     others = [*close, *sorted(there - set(close))]
     more = f" and {len(others) - _SHOWN:,} more" if len(others) > _SHOWN else ""

@@ -27,183 +27,25 @@ Field encryption has one more step, a keyring (``docs/library.md``)::
 Whatever is not named here may change without notice; what is written to disk is fixed by the documents in ``schemas/``.
 """
 
-from kit.encryption import (
-    AgeRecord,
-    Credentials,
-    FieldMap,
-    Keyring,
-    KeyringFile,
-    KeySet,
-    PassphraseRecord,
-    Profile,
-    RandomIv,
-    RsaRecord,
-    Scope,
-    SyntheticIv,
-    UnlockedKeyring,
-    create as create_keyring,
-    load as load_keyring,
-    new_keyring,
-    rewrap as rewrap_keyring,
-    shipped,
-    unlock as unlock_keyring,
-)
-from kit.encryption.approval import DocumentName
-from kit.engine.extracting import Form, Projection, Selection
-from kit.engine.gaps import Gap
-from kit.engine.progress import Advanced, BatchDone, PassDone, PassStarted, Progress, Stage
-from kit.errors import KitError
-from kit.migrations import Decision, Kind, Migration, Rollback, StopRules, Validation, built_in, parse_migration
-from kit.ops.delta_apply import DeltaApplyReport, DeltaApplyRequest, apply_delta, resume_delta
-from kit.ops.delta_build import DeltaBuildReport, DeltaBuildRequest, DeltaSquashRequest, build_delta
-from kit.ops.delta_squash import squash_deltas
-from kit.ops.delta_verify import (
-    DeltaInspectReport,
-    DeltaVerifyReport,
-    DeltaVerifyRequest,
-    inspect_delta,
-    verify_delta,
-)
-from kit.ops.diff import DiffReport, DiffRequest, diff
-from kit.ops.extract import ExtractReport, ExtractRequest, extract
-from kit.ops.extracted_files import Destination, ExtractedFile
-from kit.ops.field_proof import Comparison, FieldExpectation, MemberFields
-from kit.ops.inspect import InspectReport, inspect
-from kit.ops.keying import Keying
-from kit.ops.kits import Environment
-from kit.ops.merkle_proof import Proof
-from kit.ops.obligations import Expectation
-from kit.ops.patch import Output, PatchReport, PatchRequest, patch, plan
-from kit.ops.preflight import Aim
-from kit.ops.prove import ProofReport, ProveRequest, check as check_proof, prove
-from kit.ops.recover import RecoverReport, RecoverRequest, recover
-from kit.ops.rollback import RollbackReport, RollbackRequest, rollback
-from kit.ops.selftest import SelftestReport, selftest
-from kit.ops.verify import VerifyReport, verify
-from kit.reports.verdict_page import Occasion, verdict_page
-from kit.signing import (
-    Algorithm,
-    PrivateKey,
-    PublicKey,
-    generate,
-    load_private,
-    load_public,
-    write_private,
-    write_public,
-)
-from kit.transforms.encrypt_fields import EncryptFields
-from kit.transforms.protocol import Transform
-from kit.transforms.raw_linkset import CacheMap, RawLinkset, parse_cache_map
-from kit.values import CollectionName, Limit, Limits, Timestamp
+from __future__ import annotations
 
-__all__ = [
-    "Advanced",
-    "AgeRecord",
-    "Aim",
-    "Algorithm",
-    "BatchDone",
-    "CacheMap",
-    "CollectionName",
-    "Comparison",
-    "Credentials",
-    "Decision",
-    "DeltaApplyReport",
-    "DeltaApplyRequest",
-    "DeltaBuildReport",
-    "DeltaBuildRequest",
-    "DeltaInspectReport",
-    "DeltaSquashRequest",
-    "DeltaVerifyReport",
-    "DeltaVerifyRequest",
-    "Destination",
-    "DiffReport",
-    "DiffRequest",
-    "DocumentName",
-    "EncryptFields",
-    "Environment",
-    "Expectation",
-    "ExtractReport",
-    "ExtractRequest",
-    "ExtractedFile",
-    "FieldExpectation",
-    "FieldMap",
-    "Form",
-    "Gap",
-    "InspectReport",
-    "KeySet",
-    "Keying",
-    "Keyring",
-    "KeyringFile",
-    "Kind",
-    "KitError",
-    "Limit",
-    "Limits",
-    "MemberFields",
-    "Migration",
-    "Occasion",
-    "Output",
-    "PassDone",
-    "PassStarted",
-    "PassphraseRecord",
-    "PatchReport",
-    "PatchRequest",
-    "PrivateKey",
-    "Profile",
-    "Progress",
-    "Projection",
-    "Proof",
-    "ProofReport",
-    "ProveRequest",
-    "PublicKey",
-    "RandomIv",
-    "RawLinkset",
-    "RecoverReport",
-    "RecoverRequest",
-    "Rollback",
-    "RollbackReport",
-    "RollbackRequest",
-    "RsaRecord",
-    "Scope",
-    "Selection",
-    "SelftestReport",
-    "Stage",
-    "StopRules",
-    "SyntheticIv",
-    "Timestamp",
-    "Transform",
-    "UnlockedKeyring",
-    "Validation",
-    "VerifyReport",
-    "apply_delta",
-    "build_delta",
-    "built_in",
-    "check_proof",
-    "create_keyring",
-    "diff",
-    "extract",
-    "generate",
-    "inspect",
-    "inspect_delta",
-    "load_keyring",
-    "load_private",
-    "load_public",
-    "new_keyring",
-    "parse_cache_map",
-    "parse_migration",
-    "patch",
-    "plan",
-    "prove",
-    "recover",
-    "resume_delta",
-    "rewrap_keyring",
-    "rollback",
-    "selftest",
-    "shipped",
-    "squash_deltas",
-    "unlock_keyring",
-    "verdict_page",
-    "verify",
-    "verify_delta",
-    "write_private",
-    "write_public",
-]
+from importlib import import_module
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from kit.api import *  # noqa: F403  one list of names, in kit.api
+
+
+def __getattr__(name: str) -> Any:
+    # A command needs a part of the package; that part must not pay for importing all of it (PEP 562). A submodule is
+    # asked for here before it is imported, and is no name of the API.
+    if name == "__all__" or not (name.startswith("_") or find_spec(f"{__name__}.{name}")):
+        api = import_module("kit.api")
+        if name == "__all__" or name in api.__all__:
+            return getattr(api, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *import_module("kit.api").__all__})

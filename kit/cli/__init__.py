@@ -16,23 +16,10 @@ from types import FrameType
 
 import click
 
-from kit.cli.approval import approval_group
-from kit.cli.completion import complete, completion_command
-from kit.cli.delta import delta_group
-from kit.cli.diff import diff_command
-from kit.cli.exit_codes import OK, codes_text, exit_code, table_text
-from kit.cli.extract import extract_command
-from kit.cli.inspect import inspect_command
-from kit.cli.keyring import keyring_group
-from kit.cli.keys import keys_group
+from kit.cli.commands import Commands
+from kit.cli.completion import complete
+from kit.cli.exit_codes import OK, exit_code, table_text
 from kit.cli.output import print_error, silence_standard_output, wants_json
-from kit.cli.patch import patch_command, plan_command
-from kit.cli.prove import prove_command
-from kit.cli.recover import audit_group, recover_command
-from kit.cli.rollback import rollback_command
-from kit.cli.selftest import selftest_command
-from kit.cli.trust import trust_group
-from kit.cli.verify import verify_command
 from kit.cli.versions import print_versions
 from kit.errors import InterruptedRunError, KitError, UsageError
 
@@ -42,7 +29,9 @@ Exit codes:
 """
 
 
-@click.group(epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(
+    cls=Commands, epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
+)
 @click.option(
     "--version",
     is_flag=True,
@@ -53,36 +42,6 @@ Exit codes:
 )
 def kit() -> None:
     """Patch, verify and inspect signed Offline Kits, without a database and without a network."""
-
-
-kit.add_command(inspect_command)
-kit.add_command(plan_command)
-kit.add_command(patch_command)
-kit.add_command(verify_command)
-kit.add_command(rollback_command)
-kit.add_command(prove_command)
-kit.add_command(extract_command)
-kit.add_command(selftest_command)
-kit.add_command(diff_command)
-kit.add_command(delta_group)
-kit.add_command(keys_group)
-kit.add_command(trust_group)
-kit.add_command(keyring_group)
-kit.add_command(recover_command)
-kit.add_command(approval_group)
-kit.add_command(audit_group)
-kit.add_command(completion_command)
-
-
-def _tell_exit_codes(command: click.Command) -> None:
-    if not isinstance(command, click.Group):
-        command.epilog = codes_text()
-        return
-    for inner in command.commands.values():
-        _tell_exit_codes(inner)
-
-
-_tell_exit_codes(kit)
 
 
 def main() -> None:

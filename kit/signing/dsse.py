@@ -11,8 +11,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from securesystemslib.dsse import Envelope
-
 from kit.errors import ContentError, LimitError, SignatureError, UnsignedError, UsageError
 from kit.signing.base64_text import standard_decode, standard_encode
 from kit.signing.check import Candidate, Claim, SignatureCheck, in_signing_order, judge
@@ -112,6 +110,9 @@ def claims(document: bytes, *, payload_type: str = IN_TOTO_TYPE) -> tuple[Claim,
 
 
 def _encoding(payload: bytes, payload_type: str) -> bytes:
+    # Here, since it imports every kind of signer there is: a tenth of what starting the program costs.
+    from securesystemslib.dsse import Envelope  # noqa: PLC0415
+
     encoded: bytes = Envelope(payload, payload_type, {}).pae()
     return encoded
 

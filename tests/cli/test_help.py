@@ -17,7 +17,7 @@ from jsonschema import Draft202012Validator
 
 from kit.cli import kit as group
 from kit.cli.exit_codes import TABLE
-from tests.cli.test_manners import commands
+from tests.cli.test_manners import commands, inner
 from tests.end_to_end.kits import COMMAND, ENVIRONMENT, ROOT, kit, subprocess_kit
 
 EVERY = pytest.mark.parametrize("words", list(commands()), ids=" ".join)
@@ -42,10 +42,10 @@ def parsed(words: list[str]) -> None:
     Raises:
         click.ClickException: It does not understand it.
     """
-    context, command = click.Context(group, info_name="kit"), group.commands[words[0]]
+    context, command = click.Context(group, info_name="kit"), inner(group, words[0])
     while isinstance(command, click.Group):
         words = words[1:]
-        context, command = click.Context(command, parent=context), command.commands[words[0]]
+        context, command = click.Context(command, parent=context), inner(command, words[0])
     command.make_context(words[0], words[1:], context)
 
 

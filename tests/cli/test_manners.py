@@ -15,7 +15,7 @@ from typing import IO
 import click
 import pytest
 
-from kit import errors
+from kit import api, errors
 from kit.cli import exit_codes, kit as group
 from kit.cli.exit_codes import TABLE, exit_code
 from kit.errors import KitError
@@ -27,10 +27,20 @@ from tests.end_to_end.kits import COMMAND, ENVIRONMENT, ROOT, kit, observation
 
 def commands(command: click.Command = group, words: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
     if isinstance(command, click.Group):
-        for name, inner in command.commands.items():
-            yield from commands(inner, (*words, name))
+        context = click.Context(command)
+        for name in command.list_commands(context):
+            yield from commands(inner(command, name), (*words, name))
     else:
         yield words
+
+
+def inner(command: click.Group, name: str) -> click.Command:
+    found = command.get_command(click.Context(command), name)
+    assert found is not None
+    return found
+
+
+assert api.__all__  # imported, so that all errors are there
 
 
 def all_errors(kind: type[KitError] = KitError) -> Iterator[type[KitError]]:
@@ -62,7 +72,7 @@ class TestHelp:
         found: click.Command = group
         for word in words:
             assert isinstance(found, click.Group)
-            found = found.commands[word]
+            found = inner(found, word)
         options = [parameter for parameter in found.params if isinstance(parameter, click.Option)]
         assert [option.name for option in options if not option.help] == []
         assert "--json" in {name for option in options for name in option.opts}

@@ -1,0 +1,182 @@
+"""The names of the public API, gathered from where they live; :mod:`kit` gives them out on first use."""
+
+from kit.encryption import (
+    AgeRecord,
+    Credentials,
+    FieldMap,
+    Keyring,
+    KeyringFile,
+    KeySet,
+    PassphraseRecord,
+    Profile,
+    RandomIv,
+    RsaRecord,
+    Scope,
+    SyntheticIv,
+    UnlockedKeyring,
+    create as create_keyring,
+    load as load_keyring,
+    new_keyring,
+    rewrap as rewrap_keyring,
+    shipped,
+    unlock as unlock_keyring,
+)
+from kit.encryption.approval import DocumentName
+from kit.engine.extracting import Form, Projection, Selection
+from kit.engine.gaps import Gap
+from kit.engine.progress import Advanced, BatchDone, PassDone, PassStarted, Progress, Stage
+from kit.errors import KitError
+from kit.migrations import Decision, Kind, Migration, Rollback, StopRules, Validation, built_in, parse_migration
+from kit.ops.delta_apply import DeltaApplyReport, DeltaApplyRequest, apply_delta, resume_delta
+from kit.ops.delta_build import DeltaBuildReport, DeltaBuildRequest, DeltaSquashRequest, build_delta
+from kit.ops.delta_squash import squash_deltas
+from kit.ops.delta_verify import (
+    DeltaInspectReport,
+    DeltaVerifyReport,
+    DeltaVerifyRequest,
+    inspect_delta,
+    verify_delta,
+)
+from kit.ops.diff import DiffReport, DiffRequest, diff
+from kit.ops.extract import ExtractReport, ExtractRequest, extract
+from kit.ops.extracted_files import Destination, ExtractedFile
+from kit.ops.field_proof import Comparison, FieldExpectation, MemberFields
+from kit.ops.inspect import InspectReport, inspect
+from kit.ops.keying import Keying
+from kit.ops.kits import Environment
+from kit.ops.merkle_proof import Proof
+from kit.ops.obligations import Expectation
+from kit.ops.patch import Output, PatchReport, PatchRequest, patch, plan
+from kit.ops.preflight import Aim
+from kit.ops.prove import ProofReport, ProveRequest, check as check_proof, prove
+from kit.ops.recover import RecoverReport, RecoverRequest, recover
+from kit.ops.rollback import RollbackReport, RollbackRequest, rollback
+from kit.ops.selftest import SelftestReport, selftest
+from kit.ops.verify import VerifyReport, verify
+from kit.reports.verdict_page import Occasion, verdict_page
+from kit.signing import (
+    Algorithm,
+    PrivateKey,
+    PublicKey,
+    generate,
+    load_private,
+    load_public,
+    write_private,
+    write_public,
+)
+from kit.transforms.encrypt_fields import EncryptFields
+from kit.transforms.protocol import Transform
+from kit.transforms.raw_linkset import CacheMap, RawLinkset, parse_cache_map
+from kit.values import CollectionName, Limit, Limits, Timestamp
+
+__all__ = [
+    "Advanced",
+    "AgeRecord",
+    "Aim",
+    "Algorithm",
+    "BatchDone",
+    "CacheMap",
+    "CollectionName",
+    "Comparison",
+    "Credentials",
+    "Decision",
+    "DeltaApplyReport",
+    "DeltaApplyRequest",
+    "DeltaBuildReport",
+    "DeltaBuildRequest",
+    "DeltaInspectReport",
+    "DeltaSquashRequest",
+    "DeltaVerifyReport",
+    "DeltaVerifyRequest",
+    "Destination",
+    "DiffReport",
+    "DiffRequest",
+    "DocumentName",
+    "EncryptFields",
+    "Environment",
+    "Expectation",
+    "ExtractReport",
+    "ExtractRequest",
+    "ExtractedFile",
+    "FieldExpectation",
+    "FieldMap",
+    "Form",
+    "Gap",
+    "InspectReport",
+    "KeySet",
+    "Keying",
+    "Keyring",
+    "KeyringFile",
+    "Kind",
+    "KitError",
+    "Limit",
+    "Limits",
+    "MemberFields",
+    "Migration",
+    "Occasion",
+    "Output",
+    "PassDone",
+    "PassStarted",
+    "PassphraseRecord",
+    "PatchReport",
+    "PatchRequest",
+    "PrivateKey",
+    "Profile",
+    "Progress",
+    "Projection",
+    "Proof",
+    "ProofReport",
+    "ProveRequest",
+    "PublicKey",
+    "RandomIv",
+    "RawLinkset",
+    "RecoverReport",
+    "RecoverRequest",
+    "Rollback",
+    "RollbackReport",
+    "RollbackRequest",
+    "RsaRecord",
+    "Scope",
+    "Selection",
+    "SelftestReport",
+    "Stage",
+    "StopRules",
+    "SyntheticIv",
+    "Timestamp",
+    "Transform",
+    "UnlockedKeyring",
+    "Validation",
+    "VerifyReport",
+    "apply_delta",
+    "build_delta",
+    "built_in",
+    "check_proof",
+    "create_keyring",
+    "diff",
+    "extract",
+    "generate",
+    "inspect",
+    "inspect_delta",
+    "load_keyring",
+    "load_private",
+    "load_public",
+    "new_keyring",
+    "parse_cache_map",
+    "parse_migration",
+    "patch",
+    "plan",
+    "prove",
+    "recover",
+    "resume_delta",
+    "rewrap_keyring",
+    "rollback",
+    "selftest",
+    "shipped",
+    "squash_deltas",
+    "unlock_keyring",
+    "verdict_page",
+    "verify",
+    "verify_delta",
+    "write_private",
+    "write_public",
+]

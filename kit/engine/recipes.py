@@ -8,7 +8,7 @@ these keys, refuses before it writes; a recipe that the builder has not computed
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace as with_changes
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from kit.archive import Frame, Member, Slot
 from kit.archive.journal import Note
 from kit.archive.scratch import ScratchFile
 from kit.archive.spool import Finished
+from kit.delta.model import Entry, Method
 from kit.delta.recipe import Recipe, RecipeKeys, RecipeStep
 from kit.encryption import FieldMap, KeySource, Needs, Profile
 from kit.engine import stored_keys
@@ -131,6 +132,12 @@ class Computed:
     """The bytes of those to keep; the caller closes them."""
     keys: RecipeKeys | None
     """That were sealed with; None where nothing is encrypted."""
+    frames: Mapping[MemberPath, Sequence[int]]
+    """Of each member, the bytes of the runs that it was made in: a patch makes a frame of its container of each."""
+
+    def frames_of(self, members: Iterable[Entry]) -> list[int]:
+        """Give the frames of those of ``members`` that a recipe makes, joined in their order."""
+        return [size for entry in members if entry.method is Method.RECIPE for size in self.frames.get(entry.path, ())]
 
 
 def compute(
@@ -188,7 +195,7 @@ def compute(
     for file in kept.files.values():
         file.flush()
     digests = {path: change.sha256 for path, change in done.members.items() if change.changed and change.sha256}
-    return Computed(digests=digests, files=kept.files, keys=met)
+    return Computed(digests=digests, files=kept.files, keys=met, frames=kept.frames)
 
 
 def _given(keys: KeySource | None) -> KeySource:
@@ -216,6 +223,7 @@ class _Kept:
     def __init__(self, folder: Path, keep: frozenset[MemberPath]) -> None:
         self.codec = Codec.NONE
         self.files = {path: ScratchFile(folder / f"recipe-{number}") for number, path in enumerate(sorted(keep))}
+        self.frames: dict[MemberPath, list[int]] = {}
 
     def carry(self, member: Member, body: Iterator[bytes]) -> tuple[Slot, Iterator[bytes]]:  # noqa: ARG002
         return Slot(path=member.path, mode=member.mode, carried=member), iter(())
@@ -230,7 +238,10 @@ class _Kept:
         return None
 
     def add(self, slot: Slot, frame: Frame, note: Note | None = None) -> None:  # noqa: ARG002
-        if slot.path is not None and slot.path in self.files:
+        if slot.path is None:
+            return
+        self.frames.setdefault(slot.path, []).append(frame.length)
+        if slot.path in self.files:
             self.files[slot.path].append(frame.encoded)
 
     def close(self, slot: Slot, *, mtime: Timestamp) -> None:

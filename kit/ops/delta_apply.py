@@ -32,7 +32,6 @@ from kit.archive import (
 )
 from kit.archive.chunks import ChunkReader
 from kit.archive.reproduction import cut
-from kit.archive.scratch import ScratchFile
 from kit.archive.tar_reader import read_tar
 from kit.delta.layout import Layout, parse_layout
 from kit.delta.model import MANIFEST, DeltaManifest, Method
@@ -40,7 +39,7 @@ from kit.encryption import KeySource
 from kit.engine.making import Making
 from kit.engine.pipeline import Pipeline
 from kit.engine.progress import Stage
-from kit.engine.recipes import check as check_recipe, check_keys, compute
+from kit.engine.recipes import Computed, check as check_recipe, check_keys, compute
 from kit.engine.saying import BaseStores
 from kit.errors import DigestError, KitError, LimitError, OutputError, UsageError
 from kit.ops.deltas import (
@@ -58,7 +57,7 @@ from kit.ops.deltas import (
 from kit.ops.jobs import Completion, JournaledPasses, begin, check_options, complete, ready, resumable
 from kit.ops.kits import Environment, OpenKit, opened
 from kit.ops.obligations import Expectation, Judgement
-from kit.values import MemberPath, Sha256, Timestamp
+from kit.values import Sha256, Timestamp
 
 _AGAIN = "nothing was written; start again"
 
@@ -291,11 +290,13 @@ def _write(base: Judged, delta: OpenDelta, job: Job, passes: JournaledPasses, ke
     with BaseStores(job.folder) as stores, kit.pipeline(Stage.MAKE) as pipeline:
         making = Making(manifest, kit.reader, base.survey, stores)
         making.check()
-        stores.made.update(_computed(manifest, kit, job.folder, keys))
+        computed = _computed(manifest, kit, job.folder, keys)
+        stores.made.update(computed.files if computed is not None else {})
+        made = computed.frames_of(manifest.members) if computed is not None else ()
         headers = making.prepare(job.folder)
         payloads = Payloads(delta)
         data = b"".join(payloads.take(manifest.layout))
-        layout = parse_layout(data, headers, most=kit.reader.limits.json_bytes)
+        layout = parse_layout(data, headers, made, most=kit.reader.limits.json_bytes)
         sig = b"".join(payloads.take(manifest.archive.signature)) if manifest.archive.signature is not None else None
         stream = making.stream(layout, payloads.take)
         destination = passes.first()
@@ -307,9 +308,7 @@ def _write(base: Judged, delta: OpenDelta, job: Job, passes: JournaledPasses, ke
         return sig
 
 
-def _computed(
-    manifest: DeltaManifest, kit: OpenKit, folder: Path, keys: KeySource | None
-) -> Mapping[MemberPath, ScratchFile]:
+def _computed(manifest: DeltaManifest, kit: OpenKit, folder: Path, keys: KeySource | None) -> Computed | None:
     """Compute what the delta is a recipe for; every member must be what the target has, before any of it is written.
 
     Raises:
@@ -317,7 +316,7 @@ def _computed(
         DigestError: A member comes out otherwise.
     """
     if manifest.recipe is None:
-        return {}
+        return None
     wanted = {entry.path: entry.sha256 for entry in manifest.members if entry.method is Method.RECIPE}
     made = compute(
         *(kit, check_recipe(manifest.recipe), folder), keep=frozenset(wanted), keys=keys, due=manifest.recipe.keys
@@ -332,7 +331,7 @@ def _computed(
                 where=str(path),
                 hint="the kit is untouched; ask whoever built the delta for one built with --no-recipe",
             )
-    return made.files
+    return made
 
 
 def _pack(stream: Iterator[bytes], layout: Layout, destination: ArchiveDestination, pipeline: Pipeline) -> None:

@@ -228,7 +228,8 @@ def _write(
                     Entry(path=path, sha256=sha256, size=size, method=said.method, source=said.source, payload=payload)
                 )
         framing = saying.framing()
-        layout = print_layout(Layout(headers=saying.headers, frames=framing or ()), headers)
+        made = found.computed.frames_of(entries) if found.computed is not None else ()
+        layout = print_layout(Layout(headers=saying.headers, frames=framing or ()), headers, made)
         layout_payload = _add(destination, layout_slot, LAYOUT, iter([layout]), request.created_at)
         signature = None
         if sig_slot is not None and sig is not None:

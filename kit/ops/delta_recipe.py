@@ -15,7 +15,7 @@ from pathlib import Path
 
 from kit.delta.recipe import Recipe
 from kit.encryption import SHIPPED, KeySource, Profile, RandomIv, SyntheticIv, shipped
-from kit.engine.recipes import compute, encrypts, step_of
+from kit.engine.recipes import Computed, compute, encrypts, step_of
 from kit.errors import ContentError, EnvelopeError, KeyUnusableError, StoppedError
 from kit.manifest import AppliedTransform, Manifest, PatchStatement
 from kit.ops.deltas import Judged
@@ -36,6 +36,8 @@ class Found:
     recipe: Recipe | None = None
     members: frozenset[MemberPath] = frozenset()
     """That it makes."""
+    computed: Computed | None = None
+    """What computing it gave."""
     absence: str | None = None
     """Why there is none; None where there is one."""
 
@@ -72,7 +74,7 @@ def find(base: Judged, target: Judged, ingredients: Ingredients, folder: Path) -
     if not met:
         return Found(absence=_NOTHING_MET)
     recipe = Recipe(steps=tuple(map(step_of, transforms)), keys=computed.keys)
-    return Found(recipe=recipe, members=met)
+    return Found(recipe=recipe, members=met, computed=computed)
 
 
 def _identified(base: Judged, target: Judged, ingredients: Ingredients) -> tuple[Transform, ...]:

@@ -221,11 +221,33 @@ def test_a_row_of_pieces_comes_back_however_it_is_cut(row: list[bytes], size: in
         list(pieces([data + b"x"]))
 
 
-@given(st.lists(st.builds(Header, data=st.binary(max_size=50), has_body=st.booleans())), st.lists(NUMBERS))
-def test_a_layout_comes_back(headers: list[Header], frames: list[int]) -> None:
+@given(
+    st.lists(st.builds(Header, data=st.binary(max_size=50), has_body=st.booleans())),
+    st.lists(NUMBERS),
+    st.lists(NUMBERS, max_size=5),
+)
+def test_a_layout_comes_back(headers: list[Header], frames: list[int], made: list[int]) -> None:
     layout = Layout(headers=tuple(headers), frames=tuple(frames))
     base = [header.data for header in headers]
-    assert parse_layout(print_layout(layout, base), base, most=1 << 20) == layout
+    assert parse_layout(print_layout(layout, base, made), base, made, most=1 << 20) == layout
+
+
+@given(st.lists(NUMBERS, max_size=5), st.lists(NUMBERS, max_size=5))
+def test_a_recipe_that_cuts_other_frames_leaves_them_unknown_and_all_else_as_it_is(
+    made: list[int], others: list[int]
+) -> None:
+    layout = Layout(headers=(Header(data=b"header", has_body=True),), frames=(1, 2, 3))
+    met = parse_layout(print_layout(layout, [], made), [], others, most=1 << 20)
+    assert met.headers == layout.headers
+    assert met.frames == (layout.frames if made == others else ())
+
+
+def test_frames_that_a_recipe_cuts_cost_next_to_nothing_however_many() -> None:
+    made = [4_194_304 + (number * 7919) % 100_000 for number in range(5000)]
+    frames = (512, 1000, *made, 0, 1024)
+    layout = Layout(headers=(), frames=frames)
+    assert len(print_layout(layout, [], made)) < 100
+    assert len(print_layout(layout, [])) > 10_000
 
 
 @given(st.binary(max_size=200), st.binary(max_size=200))

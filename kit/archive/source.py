@@ -153,6 +153,9 @@ def read_small(path: Path, *, at_most: int = 64 * 1024) -> bytes | None:
     try:
         if source.size > at_most:
             raise UnreadableError(f"is {source.size:,} bytes long; at most {at_most:,} are expected", where=str(path))
-        return source.read(at_most)
+        data = b""
+        while part := source.read(at_most - len(data)):  # a read may give less than is there (read(2))
+            data += part
+        return data
     finally:
         source.close()

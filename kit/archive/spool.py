@@ -134,13 +134,22 @@ class Spool:
             found = next(self._kept, None)
             record = FrameRecord.of(found.body) if found is not None else None
             if found is not None and record is not None and record.offset == self._end:
-                data = os.pread(self._file.fileno(), record.size, record.offset)
+                data = self._stored(record)
                 if len(data) == record.size and checksum(data) == record.crc32:
                     self._next = record, found.after, data
             if self._next is None:
                 with self._guarded():
                     self._leave_kept()
         return self._next
+
+    def _stored(self, record: FrameRecord) -> bytes:
+        """Read a frame, or what is there of it."""
+        data = os.pread(self._file.fileno(), record.size, record.offset)
+        while len(data) < record.size and (
+            more := os.pread(self._file.fileno(), record.size - len(data), record.offset + len(data))
+        ):
+            data += more
+        return data
 
     def _leave_kept(self) -> None:
         """Go on from here by writing: cut off what is not known to be good, in the journal first."""

@@ -11,7 +11,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -80,13 +80,7 @@ class Bench:
         }
         if delta is not None:
             self.request["delta"] = str(delta(folder / "delta", self.start / container, keys))
-        self.runner = subprocess.Popen(  # noqa: S603  this interpreter, and a module of this package
-            [sys.executable, "-m", _STRIKER],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            env=os.environ | {"PYTHONPATH": os.pathsep.join([str(_ROOT), os.environ.get("PYTHONPATH", "")])},
-            text=True,
-        )
+        self.runner = _runner({})
         self.old = Facts.of(self.start)
         self.steps = {steps: self._count(steps) for steps in ("durable", "calls", *kinds)}
         self.new = Facts.of(self.place)
@@ -99,6 +93,11 @@ class Bench:
     ) -> None:
         self.runner.communicate()
         shutil.rmtree(self.folder)
+
+    def restart(self, environment: Mapping[str, str]) -> None:
+        """Go on with another child, which has this in its environment too."""
+        self.runner.communicate()
+        self.runner = _runner(environment)
 
     def fresh(self) -> None:
         """Put the folder back as it was before everything."""
@@ -164,3 +163,14 @@ class Bench:
         if answer["failure"] != "":
             raise StoppedError(f"a run that nobody disturbs fails: {answer['told']}", where=self.name)
         return int(answer["met"])
+
+
+def _runner(environment: Mapping[str, str]) -> subprocess.Popen[str]:
+    path = os.pathsep.join([str(_ROOT), os.environ.get("PYTHONPATH", "")])
+    return subprocess.Popen(  # noqa: S603  this interpreter, and a module of this package
+        [sys.executable, "-m", _STRIKER],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": path, **environment},
+        text=True,
+    )

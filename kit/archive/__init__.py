@@ -11,6 +11,7 @@ from kit.archive.commit import (
     finish,
     has_begun,
     perform,
+    retreat,
     staged,
 )
 from kit.archive.copies import copy_kit, restored_kit, retire
@@ -70,5 +71,6 @@ __all__ = [
     "require_free",
     "restored_kit",
     "retire",
+    "retreat",
     "staged",
 ]

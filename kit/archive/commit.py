@@ -13,7 +13,8 @@ process can tell old from new. Order of an in-place switch, and why:
 Laws: whatever step a crash follows, the kit's name holds the old bytes or the new ones, whole, and while anything is
 missing beside it the job folder says so; a step up to the fourth that *fails* is undone with all before it, so that the
 kit and everything beside it are as they were; :func:`finish` does what is left of a switch after any of its steps, or
-before all of them. Where the file system has no hard links (FAT, exFAT, a file of somebody else's), names are exchanged
+before all of them, and refuses to where the new kit is no longer what was verified, in which case :func:`retreat` puts
+everything back. Where the file system has no hard links (FAT, exFAT, a file of somebody else's), names are exchanged
 instead of step 2. Why the names themselves are asked, and not records of steps: docs/design/journal.md.
 """
 
@@ -40,6 +41,7 @@ from kit.archive.places import (
     require_backup_free,
     require_free,
 )
+from kit.archive.tree_digest import tree_digest
 from kit.errors import OutputError
 from kit.values import Sha256
 
@@ -66,6 +68,8 @@ class Switch:
     """Identity of the kit it replaces; empty with ``--output``."""
     kept_as: str = BACKUP
     """Suffix under which the old kit is kept, if it is."""
+    content: str = ""
+    """Of a folder, the digest of all that is in it: its inode does not tell whether it is still what was verified."""
 
     @classmethod
     def of(cls, folder: Path, target: Path, body: Mapping[str, Any]) -> Self:
@@ -79,6 +83,7 @@ class Switch:
             new=body["new"],
             old=body["old"],
             kept_as=body.get("keptAs", BACKUP),
+            content=body.get("content", ""),
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -91,6 +96,7 @@ class Switch:
             "new": self.new,
             "old": self.old,
         }
+        body |= {"content": self.content} if self.content else {}
         return body if self.kept_as == BACKUP else body | {"keptAs": self.kept_as}
 
     @property
@@ -132,6 +138,7 @@ def staged(
             new=f"{_DIGEST}{new}" if new is not None else _identity(work),
             old="" if not in_place else f"{_DIGEST}{old}" if old is not None else _identity(target),
             kept_as=kept_as,
+            content=tree_digest(work).hex if new is None else "",
         )
 
 
@@ -152,11 +159,18 @@ def finish(switch: Switch) -> None:
     """Do what is left of a switch that a crash or a failure ended anywhere; nothing, where all was done.
 
     Raises:
-        OutputError: The names hold something that this job did not put there, or as :func:`perform`.
+        OutputError: The names hold something that this job did not put there, the finished kit was damaged in the job
+            folder, or as :func:`perform`.
     """
     with writing(switch.target):
         _make_good(switch)
         work, target = _identity(switch.work), _identity(switch.target)
+        if _is_damaged(switch, work, target):
+            raise OutputError(
+                "the new kit was damaged in the job folder since it was verified; the old one is whole",
+                where=str(switch.work),
+                hint="give the run up with --abandon, which puts back what was moved, and begin it again",
+            )
     if switch.in_place:
         _finish_replacing(switch, work, target)
     elif target == switch.new:
@@ -196,6 +210,50 @@ def has_begun(switch: Switch) -> bool:
     parked = any(os.path.lexists(switch.work.with_name(f"old{suffix}")) for suffix in SIDECARS)
     linked = switch.backup is not None and os.path.lexists(switch.backup)
     return parked or linked or _identity(switch.target) != switch.old
+
+
+def retreat(switch: Switch) -> bool:
+    """Undo a switch that cannot be finished, since its new kit was damaged before it got its name.
+
+    Returns:
+        False where that is not so, and nothing was done.
+
+    Raises:
+        OutputError: The file system refuses.
+    """
+    kit, backup = switch.target, switch.backup
+    with writing(kit):
+        if not switch.in_place or not _is_damaged(switch, _identity(switch.work), _identity(kit)):
+            return False
+        parking = backup or switch.work.with_name("old")
+        if not os.path.lexists(kit):  # a system without exchange: the old kit has only its other name
+            parking.rename(kit)
+        if backup is not None:
+            place_beside(backup, ".sha256").unlink(missing_ok=True)
+        for suffix in SIDECARS:
+            for parked in _parkings(switch, suffix):
+                if os.path.lexists(parked):
+                    rename_free(parked, place_beside(kit, suffix))
+        if backup is not None and is_twin(kit, backup):
+            backup.unlink()  # last: as long as it is there, has_begun
+        sync_folder(kit.parent)
+    return True
+
+
+def _parkings(switch: Switch, suffix: str) -> list[Path]:
+    """Where :func:`_move_sidecars` may have put what was beside the old kit."""
+    beside = [place_beside(switch.backup, suffix)] if switch.backup is not None and suffix == ".sig" else []
+    return [*beside, switch.work.with_name(f"old{suffix}")]
+
+
+def _is_damaged(switch: Switch, work: str, target: str) -> bool:
+    """Whether the old kit still has its name, or its other one, and what was to replace it is not what was made."""
+    if work == switch.new:
+        return bool(switch.content) and tree_digest(switch.work).hex != switch.content
+    if not switch.in_place:
+        return work != "" and target == ""
+    parking = switch.backup or switch.work.with_name("old")
+    return work != switch.old and (target == switch.old or (target == "" and _identity(parking) == switch.old))
 
 
 def _finish_replacing(switch: Switch, work: str, target: str) -> None:

@@ -25,6 +25,7 @@ from kit.archive import (
     Switch,
     finish,
     has_begun,
+    retreat,
 )
 from kit.archive.journal import BEGIN, FORMAT, READY, RESTART
 from kit.engine.changes import Rewrite
@@ -278,11 +279,13 @@ def abandon(target: Path) -> Abandonment:
         return Abandonment(job=None)
     with job:
         record = job.journal.ready
-        if record is not None and has_begun(Switch.of(job.folder, target, record.body)):
-            job.keep = True
+        switch = Switch.of(job.folder, target, record.body) if record is not None else None
+        job.keep = True
+        if switch is not None and has_begun(switch) and not retreat(switch):
             raise UsageError(
                 "the new kit is on its way into place, so the run can only be finished",
                 where=str(target),
                 hint="the same command with --resume finishes it; the old kit is then its backup, unless --no-backup",
             )
+        job.keep = False
     return Abandonment(job=job.folder)

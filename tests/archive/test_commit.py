@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,12 +14,17 @@ from kit.archive import (
     backup_path,
     checksum_line,
     copy_kit,
+    finish,
+    has_begun,
     open_kit,
     perform,
     require_backup_free,
     require_free,
+    retreat,
     staged,
 )
+from kit.archive.commit import Switch
+from kit.archive.places import place_beside
 from kit.errors import OutputError, UsageError
 from kit.values import Limits, Sha256
 from tests.kits import tar, write_kit
@@ -204,3 +210,103 @@ def test_a_copy_of_a_folder_is_the_same_folder(tmp_path: Path) -> None:
         perform(copy_kit(reader, job.folder, tmp_path / "copy"))
     assert (tmp_path / "copy" / "a" / "b").read_bytes() == b"b"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["copy", "kit"]
+
+
+def begun(job: Job, kit: Path, steps: int, *, keep_backup: bool) -> Switch:
+    """Stage a switch in place, do so many of its steps, damage the new kit: as a crash and a bad medium leave it."""
+    work = work_in(job)
+    switch = staged(
+        work,
+        kit,
+        NEW_SIDECARS,
+        new=Sha256.of(NEW),
+        old=Sha256.of(OLD),
+        in_place=True,
+        keep_backup=keep_backup,
+    )
+    backup = backup_path(kit)
+    sig = place_beside(backup, ".sig") if keep_backup else work.with_name("old.sig")
+    done: list[Callable[[], object]] = [
+        *([lambda: os.link(kit, backup)] if keep_backup else []),
+        lambda: place_beside(kit, ".sha256").rename(work.with_name("old.sha256")),
+        lambda: place_beside(kit, ".sig").rename(sig),
+        *([lambda: place_beside(backup, ".sha256").write_bytes(BACKUP_SUM)] if keep_backup else []),
+        lambda: kit.replace(backup if keep_backup else work.with_name("old")),  # a system without exchange
+    ]
+    for step in done[:steps]:
+        step()
+    work.write_bytes(NEW[:-1])
+    return switch
+
+
+@pytest.mark.parametrize(("keep_backup", "steps"), [*((True, n) for n in range(6)), *((False, n) for n in range(4))])
+def test_a_new_kit_that_was_damaged_never_gets_its_name_and_all_that_was_moved_is_put_back(
+    kit: Path,
+    keep_backup: bool,  # noqa: FBT001  a row of the table
+    steps: int,
+) -> None:
+    place_beside(kit, ".sig").write_bytes(b"old signature\n")
+    place_beside(kit, ".sha256").write_bytes(checksum_line(Sha256.of(OLD), "kit.tar"))
+    before = names(kit.parent)
+    with Job(kit) as job:
+        switch = begun(job, kit, steps, keep_backup=keep_backup)
+        assert has_begun(switch) == (steps > 0)
+        with pytest.raises(OutputError, match="was damaged in the job folder since it was verified") as caught:
+            finish(switch)
+        assert "--abandon" in caught.value.hint
+        assert retreat(switch)
+        assert names(kit.parent) == before
+        assert not has_begun(switch)
+
+
+def test_a_switch_that_can_be_finished_is_not_undone(kit: Path) -> None:
+    with Job(kit) as job:
+        switch = begun(job, kit, 1, keep_backup=True)
+        switch.work.write_bytes(NEW)
+        assert not retreat(switch)
+        finish(switch)
+        assert not retreat(switch)
+    assert kit.read_bytes() == NEW
+
+
+def test_what_a_stranger_put_in_the_place_of_the_kit_is_not_moved(kit: Path) -> None:
+    with Job(kit) as job:
+        switch = begun(job, kit, 1, keep_backup=True)
+        kit.unlink()
+        kit.write_bytes(b"mine")
+        before = names(kit.parent)
+        assert not retreat(switch)
+        with pytest.raises(OutputError, match="neither the kit that the interrupted run read nor the one it made"):
+            finish(switch)
+        assert names(kit.parent) == before
+
+
+@pytest.mark.parametrize("in_place", [True, False], ids=["in place", "output"])
+@pytest.mark.parametrize("harm", ["changed", "cut", "gone", "more", "another name", "another link"])
+def test_a_finished_folder_that_was_damaged_never_gets_its_name(
+    tmp_path: Path,
+    in_place: bool,  # noqa: FBT001  a row of the table
+    harm: str,
+) -> None:
+    kit = write_kit(tmp_path / "kit", {"a": OLD})
+    with Job(kit) as job:
+        work = write_kit(job.folder / "kit", {"d/a": NEW, "d/b": b"bb", "e": b""})
+        (work / "link").symlink_to("d/a")
+        target = kit if in_place else tmp_path / "out"
+        switch = staged(work, target, {}, new=None, in_place=in_place, keep_backup=in_place)
+        assert Switch.of(job.folder, target, switch.to_json()) == switch
+        file = work / "d" / "b"
+        if harm == "another link":
+            (work / "link").unlink()
+            (work / "link").symlink_to("d/b")
+        elif harm == "another name":
+            file.rename(file.with_name("c"))
+        elif harm == "gone":
+            file.unlink()
+        else:
+            file.write_bytes({"changed": b"bc", "cut": b"b", "more": b"bb\0"}[harm])
+        with pytest.raises(OutputError, match="damaged in the job folder"):
+            finish(switch)
+        assert retreat(switch) == in_place
+    assert [path.name for path in tmp_path.iterdir()] == ["kit"]
+    assert (kit / "a").read_bytes() == OLD

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import random
 from pathlib import Path
 
 import pytest
 
 from kit.ops.selftest import DAMAGES, FAULTS, Matrix, kill_everywhere, phases
+from kit.ops.selftest.strikes import harm
 from kit.reports.selftests import strike_table
 from scripts.fault_matrix import DELTA, PATCH, bench_of
 
@@ -40,3 +42,12 @@ def test_no_strike_does_harm_and_every_resumed_run_gives_the_same_bytes(
     }
     assert sum(row.strikes for row in matrix.rows.values()) > 20
     assert sum(row.resumed for row in matrix.rows.values()) > 10
+
+
+def test_a_finished_folder_that_is_harmed_before_it_has_its_name_is_refused_and_can_be_given_up(tmp_path: Path) -> None:
+    matrix, chance = Matrix(), random.Random(1)  # noqa: S311  which bytes are harmed, no secret
+    with bench_of(tmp_path / "bench", "kit", "output", PATCH) as bench:
+        for at in range(bench.steps["durable"] - 10, bench.steps["durable"] - 5):
+            harm(bench, matrix, DAMAGES[1], at, chance)
+    assert matrix.sound, "\n".join(matrix.faults)
+    assert matrix.rows[DAMAGES[1]].refused > 0

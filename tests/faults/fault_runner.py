@@ -56,8 +56,8 @@ class _Hook:
             path, _, flags = arguments
             writes = isinstance(flags, int) and flags & (os.O_WRONLY | os.O_RDWR)
             return bool(writes) and str(path).startswith(self.place)
-        if event == "ctypes.dlopen":  # for a rename that Python has no call for
-            return arguments[0] is None
+        if event == "ctypes.dlsym":  # a rename that Python has no call for
+            return bool(arguments[1] == "renameat2")
         return event in _STEPS and str(arguments[0]).startswith(self.place)
 
 

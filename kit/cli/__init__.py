@@ -44,9 +44,15 @@ def kit() -> None:
     """Patch, verify and inspect signed Offline Kits, without a database and without a network."""
 
 
+_SOON = 0.01
+"""Seconds."""
+
+
 def main() -> None:
     """Run the command line and exit with a code of the table."""
     signal.signal(signal.SIGTERM, _terminated)
+    signal.signal(signal.SIGALRM, _terminated)
+    sys.unraisablehook = _again
     if isinstance(sys.stdout, io.TextIOWrapper):
         # A terminal of another encoding than UTF-8 gets what it cannot show spelled out, not an error.
         sys.stdout.reconfigure(errors="backslashreplace")
@@ -100,3 +106,14 @@ def _usage(error: click.ClickException) -> UsageError:
 
 def _terminated(_number: int, _frame: FrameType | None) -> None:
     raise KeyboardInterrupt
+
+
+def _again(unraisable: sys.UnraisableHookArgs) -> None:
+    """Let an interrupt that fell into a callback of the interpreter, which drops whatever is raised there, come again.
+
+    A finaliser runs at any moment; Ctrl-C during one would be lost, and a second one be asked of the operator.
+    """
+    if issubclass(unraisable.exc_type, KeyboardInterrupt):
+        signal.setitimer(signal.ITIMER_REAL, _SOON)
+    else:
+        sys.__unraisablehook__(unraisable)

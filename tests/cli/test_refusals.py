@@ -330,6 +330,10 @@ from kit.transforms.raw_linkset.extractor import Extraction
 from kit.transforms.raw_linkset.projection import EMPTY
 import dataclasses
 
+class Late:
+    def __del__(self):
+        signal.raise_signal(signal.SIGINT)
+
 class Broken:
     name = "broken"
     formats = frozenset({"broken"})
@@ -339,6 +343,9 @@ class Broken:
     def extract(self, raw):
         if raw["id"] == "interrupt":
             os.kill(os.getpid(), signal.SIGINT)
+        if raw["id"] == "interrupt in a finaliser":
+            Late()
+            signal.pause()
         if raw["id"] == "terminate":
             os.kill(os.getpid(), signal.SIGTERM)
         if raw["id"] == "die":
@@ -399,7 +406,7 @@ class TestFaultsInTheMiddleOfARun:
         monkeypatch.setitem(ENVIRONMENT, "KIT_DEBUG", "1")
         assert self.run(desk, "exit").stderr.startswith("Traceback")
 
-    @pytest.mark.parametrize("fault", ["interrupt", "terminate"])
+    @pytest.mark.parametrize("fault", ["interrupt", "terminate", "interrupt in a finaliser"])
     def test_130_a_signal_ends_the_run_and_leaves_the_kit_as_it_was(self, fault: str, desk: Desk) -> None:
         done = self.run(desk, fault)
         assert (done.returncode, done.stdout) == (130, "")

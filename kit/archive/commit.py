@@ -315,8 +315,9 @@ def _publish(switch: Switch) -> None:
                 undo.callback(_quietly, target.rename, work)
         for suffix in switch.sidecars:
             file, place = work.with_name(f"beside{suffix}"), place_beside(target, suffix)
-            rename_free(file, place)
-            undo.callback(_quietly, place.rename, file)
+            if os.path.lexists(file):  # a signature that was damaged is gone: _make_good
+                rename_free(file, place)
+                undo.callback(_quietly, place.rename, file)
         sync_folder(target.parent)
         undo.pop_all()
 

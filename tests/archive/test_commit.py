@@ -231,7 +231,7 @@ def begun(job: Job, kit: Path, steps: int, *, keep_backup: bool) -> Switch:
         lambda: place_beside(kit, ".sha256").rename(work.with_name("old.sha256")),
         lambda: place_beside(kit, ".sig").rename(sig),
         *([lambda: place_beside(backup, ".sha256").write_bytes(BACKUP_SUM)] if keep_backup else []),
-        lambda: kit.replace(backup if keep_backup else work.with_name("old")),  # a system without exchange
+        lambda: kit.rename(work.with_name("old")),  # a system without exchange, and no backup
     ]
     for step in done[:steps]:
         step()
@@ -239,7 +239,7 @@ def begun(job: Job, kit: Path, steps: int, *, keep_backup: bool) -> Switch:
     return switch
 
 
-@pytest.mark.parametrize(("keep_backup", "steps"), [*((True, n) for n in range(6)), *((False, n) for n in range(4))])
+@pytest.mark.parametrize(("keep_backup", "steps"), [*((True, n) for n in range(5)), *((False, n) for n in range(4))])
 def test_a_new_kit_that_was_damaged_never_gets_its_name_and_all_that_was_moved_is_put_back(
     kit: Path,
     keep_backup: bool,  # noqa: FBT001  a row of the table
@@ -310,3 +310,72 @@ def test_a_finished_folder_that_was_damaged_never_gets_its_name(
         assert retreat(switch) == in_place
     assert [path.name for path in tmp_path.iterdir()] == ["kit"]
     assert (kit / "a").read_bytes() == OLD
+
+
+def staged_output(job: Job, target: Path) -> Switch:
+    return staged(work_in(job), target, NEW_SIDECARS, new=Sha256.of(NEW))
+
+
+@pytest.mark.parametrize("published", [0, 1, 2, 3], ids=["nothing", "the archive", "a checksum too", "all"])
+def test_what_a_crash_left_of_publishing_is_finished(tmp_path: Path, published: int) -> None:
+    target = tmp_path / "out.tar"
+    with Job(target) as job:
+        switch = staged_output(job, target)
+        assert not has_begun(switch)
+        if published:
+            os.link(switch.work, target)
+            assert has_begun(switch)
+        for suffix in list(NEW_SIDECARS)[: max(published - 1, 0)]:
+            switch.work.with_name(f"beside{suffix}").rename(place_beside(target, suffix))
+        for _ in range(2):  # once more changes nothing
+            finish(switch)
+            assert names(tmp_path) == {
+                "out.tar": NEW,
+                **{f"out.tar{name}": data for name, data in NEW_SIDECARS.items()},
+            }
+
+
+def test_what_somebody_else_put_in_the_place_of_the_output_stays(tmp_path: Path) -> None:
+    target = tmp_path / "out.tar"
+    with Job(target) as job:
+        switch = staged_output(job, target)
+        target.mkdir()
+        for _ in range(2):
+            with pytest.raises(OutputError):
+                finish(switch)
+            switch.work.unlink(missing_ok=True)
+        assert not list(target.iterdir())
+
+
+def test_a_staged_checksum_that_was_damaged_is_made_again_and_a_signature_left_out(tmp_path: Path) -> None:
+    target = tmp_path / "out.tar"
+    with Job(target) as job:
+        switch = staged_output(job, target)
+        for suffix in NEW_SIDECARS:
+            switch.work.with_name(f"beside{suffix}").write_bytes(b"damaged")
+        with pytest.raises(OutputError, match=r"the staged \.sig was damaged since it was written") as caught:
+            finish(switch)
+        assert "--resume again" in caught.value.hint
+        assert not target.exists()
+        finish(switch)
+    assert names(tmp_path) == {"out.tar": NEW, "out.tar.sha256": checksum_line(Sha256.of(NEW), "out.tar")}
+
+
+@pytest.mark.parametrize("keep_backup", [True, False], ids=["backup", "no backup"])
+def test_on_a_system_without_exchange_a_kit_that_has_only_its_other_name_is_finished(
+    kit: Path,
+    keep_backup: bool,  # noqa: FBT001  a row of the table
+) -> None:
+    place_beside(kit, ".sig").write_bytes(b"old signature\n")
+    place_beside(kit, ".sha256").write_bytes(checksum_line(Sha256.of(OLD), "kit.tar"))
+    with Job(kit) as job:
+        switch = begun(job, kit, 4 if keep_backup else 2, keep_backup=keep_backup)
+        other = backup_path(kit) if keep_backup else switch.work.with_name("old")
+        other.unlink(missing_ok=True)  # there are no links either
+        kit.rename(other)
+        switch.work.write_bytes(NEW)
+        assert has_begun(switch)
+        finish(switch)
+    found = names(kit.parent)
+    assert (found["kit.tar"], found["kit.tar.sig"]) == (NEW, NEW_SIDECARS[".sig"])
+    assert (found.get("kit.tar.bak") == OLD) == keep_backup

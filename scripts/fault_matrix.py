@@ -77,6 +77,11 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--minutes", type=float, default=0, help="begin nothing after so many minutes")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--only", default="", help="only scenarios whose name holds this, as in 'kit.tar.zst in place'")
+    parser.add_argument(
+        "--part",
+        default="",
+        help="only kills, random kills, interrupts, faults, harm or power cuts (or what holds this)",
+    )
     options = parser.parse_args(arguments)
     names = [
         (container, way, work)
@@ -87,7 +92,9 @@ def main(arguments: list[str]) -> int:
     ]
     every, kills = (17, 24) if options.quick else (options.every, options.kills)
     share = -(-kills // len(names))
-    todo = [*([] if options.quick else [kill_everywhere]), *phases(random_kills=share, every=every, seed=options.seed)]
+    parts: dict[str, Callable[[Bench, Matrix], None]] = {} if options.quick else {"kills": kill_everywhere}
+    parts |= phases(random_kills=share, every=every, seed=options.seed)
+    todo = [part for name, part in parts.items() if options.part in name]
     end = time.monotonic() + options.minutes * 60 if options.minutes else math.inf
     matrix, skipped = Matrix(), 0
     with ExitStack() as stack:

@@ -200,16 +200,16 @@ def fail_steps(bench: Bench, matrix: Matrix, every: int, chance: random.Random) 
             strike(bench, matrix, f"{fault} on {kind}", [{"strike": fault, "at": at, "steps": kind}])
 
 
-def phases(*, random_kills: int, every: int, seed: int) -> tuple[Callable[[Bench, Matrix], None], ...]:
+def phases(*, random_kills: int, every: int, seed: int) -> dict[str, Callable[[Bench, Matrix], None]]:
     """Give all there is to do on a bench, in parts; ``every`` N-th step of each kind, and so many random kills."""
 
     def chance(bench: Bench) -> random.Random:
         return random.Random(f"{seed} {bench.name}")  # noqa: S311  which moments are tried, no secret
 
-    return (
-        lambda bench, matrix: kill_randomly(bench, matrix, random_kills, chance(bench)),
-        lambda bench, matrix: interrupt(bench, matrix, -(-random_kills // 4), chance(bench)),
-        lambda bench, matrix: fail_steps(bench, matrix, every, chance(bench)),
-        lambda bench, matrix: harm_jobs(bench, matrix, 3 * every, chance(bench)),
-        lambda bench, matrix: cut_power(bench, matrix, every),
-    )
+    return {
+        "random kills": lambda bench, matrix: kill_randomly(bench, matrix, random_kills, chance(bench)),
+        "interrupts": lambda bench, matrix: interrupt(bench, matrix, -(-random_kills // 4), chance(bench)),
+        "faults": lambda bench, matrix: fail_steps(bench, matrix, every, chance(bench)),
+        "harm": lambda bench, matrix: harm_jobs(bench, matrix, 3 * every, chance(bench)),
+        "power cuts": lambda bench, matrix: cut_power(bench, matrix, every),
+    }

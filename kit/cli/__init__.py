@@ -9,10 +9,8 @@ from __future__ import annotations
 
 import io
 import os
-import signal
 import sys
 import traceback
-from types import FrameType
 
 import click
 
@@ -21,6 +19,7 @@ from kit.cli.completion import complete
 from kit.cli.exit_codes import OK, exit_code, table_text
 from kit.cli.output import print_error, silence_standard_output, wants_json
 from kit.cli.versions import print_versions
+from kit.engine.interrupts import Interrupts
 from kit.errors import InterruptedRunError, KitError, UsageError
 
 _EPILOG = f"""\b
@@ -44,20 +43,17 @@ def kit() -> None:
     """Patch, verify and inspect signed Offline Kits, without a database and without a network."""
 
 
-_SOON = 0.01
-"""Seconds."""
-
-
 def main() -> None:
     """Run the command line and exit with a code of the table."""
-    signal.signal(signal.SIGTERM, _terminated)
-    signal.signal(signal.SIGALRM, _terminated)
-    sys.unraisablehook = _again
+    interrupts = Interrupts()
+    interrupts.install()
     if isinstance(sys.stdout, io.TextIOWrapper):
         # A terminal of another encoding than UTF-8 gets what it cannot show spelled out, not an error.
         sys.stdout.reconfigure(errors="backslashreplace")
     answered = complete(kit)
-    sys.exit(run(sys.argv[1:]) if answered is None else answered)
+    code = run(sys.argv[1:]) if answered is None else answered
+    interrupts.forget()
+    sys.exit(code)
 
 
 def run(arguments: list[str]) -> int:
@@ -102,18 +98,3 @@ def _usage(error: click.ClickException) -> UsageError:
     # Its message is the whole help page, which is for who asks for it.
     missing = isinstance(error, click.exceptions.NoArgsIsHelpError)
     return UsageError("a command is missing" if missing else error.format_message(), hint=f"{command} --help")
-
-
-def _terminated(_number: int, _frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
-
-
-def _again(unraisable: sys.UnraisableHookArgs) -> None:
-    """Let an interrupt that fell into a callback of the interpreter, which drops whatever is raised there, come again.
-
-    A finaliser runs at any moment; Ctrl-C during one would be lost, and a second one be asked of the operator.
-    """
-    if issubclass(unraisable.exc_type, KeyboardInterrupt):
-        signal.setitimer(signal.ITIMER_REAL, _SOON)
-    else:
-        sys.__unraisablehook__(unraisable)

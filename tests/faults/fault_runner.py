@@ -22,7 +22,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from kit.cli import _terminated, run
+from kit.cli import run
+from kit.engine.interrupts import Interrupts
 
 _STEPS = {"os.chmod", "os.link", "os.mkdir", "os.remove", "os.rename", "os.rmdir", "os.symlink", "os.truncate"}
 
@@ -68,7 +69,7 @@ def _child(place: Path, at: int, mode: str, lacking: frozenset[str], arguments: 
     os.dup2(os.open(place / "stderr", os.O_WRONLY | os.O_CREAT), 2)
     hook = _Hook(str(place), at, mode, lacking)
     sys.addaudithook(hook)
-    signal.signal(signal.SIGTERM, _terminated)
+    Interrupts().install()
     code = run([argument.replace("{place}", str(place)) for argument in arguments])
     hook.mode = "run"
     sys.stdout.flush()

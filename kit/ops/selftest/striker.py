@@ -30,6 +30,7 @@ from types import FrameType
 from typing import Any
 
 from kit.encryption import Credentials, Profile, shipped
+from kit.engine.interrupts import Interrupts
 from kit.errors import InterruptedRunError, KitError
 from kit.ops.delta_apply import DeltaApplyRequest, apply_delta, resume_delta
 from kit.ops.jobs import abandon
@@ -142,6 +143,8 @@ def child(order: dict[str, Any]) -> dict[str, Any]:
     os.chdir(order["place"])
     # A shell starts what runs in the background with Ctrl-C ignored, and a child inherits that.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    interrupts = Interrupts()
+    interrupts.install()
     do = applying(order) if "delta" in order["request"] else patching(order)
     if order["do"] == "abandon":
         target = Path(order["place"]) / (order["request"]["output"] or order["request"]["kit"])
@@ -151,6 +154,7 @@ def child(order: dict[str, Any]) -> dict[str, Any]:
     failure, told = "", ""
     try:
         do()
+        interrupts.forget()
     except KitError as error:
         failure, told = type(error).__name__, f"{error} ({error.hint})"
     except KeyboardInterrupt:

@@ -9,12 +9,12 @@ from kit.transforms.raw_linkset.direct.scanning import (
     ARRAY,
     DOCUMENT,
     Doubt,
-    array_called,
     closed,
     end_of_value,
     first_string,
     is_name,
     item,
+    nested,
     once,
     opened,
     string_called,
@@ -219,7 +219,7 @@ def _take_cpes(buffer: bytes, container: _Container, sheet: Sheet) -> None:
     while at < last:
         value = value_of(buffer, at)
         end = end_of_value(buffer, at, value, last)
-        inner, stop = array_called(buffer, value, end - 1, b"cpes\0")
+        inner, stop = nested(buffer, value, end - 1, b"cpes\0", ARRAY)
         if inner:
             prefix = b"%b/affected/%d/cpes/" % (container.prefix, number)
             take_all(buffer, inner, stop, sheet.cpes, sheet.pointers, prefix)
@@ -235,7 +235,7 @@ def _take_applicability(buffer: bytes, container: _Container, sheet: Sheet) -> N
         value = value_of(buffer, at)
         end = end_of_value(buffer, at, value, last)
         item(buffer, at, value, outer)
-        nodes, stop = array_called(buffer, value, opened(buffer, buffer[at], value, end, DOCUMENT), b"nodes\0")
+        nodes, stop = nested(buffer, value, opened(buffer, buffer[at], value, end, DOCUMENT), b"nodes\0", ARRAY)
         if nodes:
             _take_nodes(buffer, nodes, stop, b"%b/cpeApplicability/%d/nodes/" % (container.prefix, outer), sheet)
         outer += 1
@@ -250,7 +250,7 @@ def _take_nodes(buffer: bytes, start: i64, last: i64, prefix: bytes, sheet: Shee
         value = value_of(buffer, at)
         end = end_of_value(buffer, at, value, last)
         item(buffer, at, value, middle)
-        matches, stop = array_called(buffer, value, opened(buffer, buffer[at], value, end, DOCUMENT), b"cpeMatch\0")
+        matches, stop = nested(buffer, value, opened(buffer, buffer[at], value, end, DOCUMENT), b"cpeMatch\0", ARRAY)
         if matches:
             _take_matches(buffer, matches, stop, b"%b%d/cpeMatch/" % (prefix, middle), sheet)
         middle += 1

@@ -10,14 +10,15 @@ from kit.transforms.raw_linkset.direct.scanning import (
     DOCUMENT,
     STRING,
     Doubt,
-    array_called,
     closed,
     end_of_value,
     is_name,
     item,
+    nested,
     once,
     opened,
     sound,
+    string_called,
     text,
     value_of,
 )
@@ -62,7 +63,7 @@ def _element(buffer: bytes, top: dict[bytes, Place]) -> bytes:
         start = specific[1]
         last = opened(buffer, specific[0], start, specific[2], DOCUMENT)
         sound(buffer, DOCUMENT, start, specific[2], 0)
-        cpes, stop = array_called(buffer, start, last, b"cpes\0")
+        cpes, stop = nested(buffer, start, last, b"cpes\0", ARRAY)
         if cpes:
             take_all(buffer, cpes, stop, sheet.cpes, sheet.pointers, b"/database_specific/cpes/")
     references = top.get(b"references")
@@ -110,10 +111,11 @@ def _take_purls(buffer: bytes, start: i64, last: i64, sheet: Sheet) -> None:
         value = value_of(buffer, at)
         end = end_of_value(buffer, at, value, last)
         item(buffer, at, value, number)
-        package, package_end = _part(buffer, value, opened(buffer, buffer[at], value, end, DOCUMENT), b"package\0")
+        inner_last = opened(buffer, buffer[at], value, end, DOCUMENT)
+        package, package_last = nested(buffer, value, inner_last, b"package\0", DOCUMENT)
         if package:
-            sound(buffer, DOCUMENT, package, package_end, 0)
-            purl, stop = _part_string(buffer, package, package_end - 1)
+            sound(buffer, DOCUMENT, package, package_last + 1, 0)
+            purl, stop = string_called(buffer, package, package_last, b"purl\0")
             if purl:
                 sheet.purls.take(buffer, STRING, purl, stop)
                 sheet.pointers.pointer(b"/affected/", number, b"/package/purl")
@@ -128,48 +130,15 @@ def _take_cpes(buffer: bytes, start: i64, last: i64, sheet: Sheet) -> None:
     while at < last:
         value = value_of(buffer, at)
         end = end_of_value(buffer, at, value, last)
-        specific, stop = _part(buffer, value, end - 1, b"database_specific\0")
+        specific, stop = nested(buffer, value, end - 1, b"database_specific\0", DOCUMENT)
         if specific:
-            sound(buffer, DOCUMENT, specific, stop, 0)
-            cpes, cpes_last = array_called(buffer, specific, stop - 1, b"cpes\0")
+            sound(buffer, DOCUMENT, specific, stop + 1, 0)
+            cpes, cpes_last = nested(buffer, specific, stop, b"cpes\0", ARRAY)
             if cpes:
                 prefix = b"/affected/%d/database_specific/cpes/" % number
                 take_all(buffer, cpes, cpes_last, sheet.cpes, sheet.pointers, prefix)
         number += 1
         at = end
-
-
-def _part(buffer: bytes, start: i64, last: i64, name: bytes) -> tuple[i64, i64]:
-    """Give start and end of the subdocument called ``name``; (0, 0) where it is absent."""
-    found: i64 = 0
-    stop: i64 = 0
-    at: i64 = start + 4
-    while at < last:
-        value = value_of(buffer, at)
-        end = end_of_value(buffer, at, value, last)
-        if is_name(buffer, at, name):
-            once(found)
-            opened(buffer, buffer[at], value, end, DOCUMENT)
-            found, stop = value, end
-        at = end
-    closed(at, last)
-    return found, stop
-
-
-def _part_string(buffer: bytes, start: i64, last: i64) -> tuple[i64, i64]:
-    """Give start and end of the string ``purl`` of a document that is sound; (0, 0) where it is absent."""
-    found: i64 = 0
-    stop: i64 = 0
-    at: i64 = start + 4
-    while at < last:
-        value = value_of(buffer, at)
-        end = end_of_value(buffer, at, value, last)
-        if is_name(buffer, at, b"purl\0"):
-            once(found)
-            text(buffer, buffer[at], value, end)
-            found, stop = value, end
-        at = end
-    return found, stop
 
 
 def _take_references(buffer: bytes, start: i64, last: i64, sheet: Sheet) -> None:

@@ -193,11 +193,11 @@ def string_called(buffer: bytes, start: i64, last: i64, name: bytes) -> tuple[i6
     return found, stop
 
 
-def array_called(buffer: bytes, start: i64, last: i64, name: bytes) -> tuple[i64, i64]:
-    """Give start and final NUL of the array called ``name`` in the document at ``start``; (0, 0) where it is absent.
+def nested(buffer: bytes, start: i64, last: i64, name: bytes, kind: i64) -> tuple[i64, i64]:
+    """Give start and final NUL of the document or array, as ``kind`` says, that is called ``name``; (0, 0) for none.
 
     Raises:
-        Doubt: It is there twice or no array, or the document is odd.
+        Doubt: It is there twice or is something else, or the document it is sought in is odd.
     """
     found: i64 = 0
     stop: i64 = 0
@@ -207,7 +207,7 @@ def array_called(buffer: bytes, start: i64, last: i64, name: bytes) -> tuple[i64
         end = end_of_value(buffer, at, value, last)
         if is_name(buffer, at, name):
             once(found)
-            found, stop = value, opened(buffer, buffer[at], value, end, ARRAY)
+            found, stop = value, opened(buffer, buffer[at], value, end, kind)
         at = end
     closed(at, last)
     return found, stop

@@ -25,8 +25,8 @@ import errno
 import hashlib
 import os
 import stat
-from collections.abc import Callable, Mapping
-from contextlib import ExitStack, suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -295,11 +295,26 @@ def _identity(path: Path) -> str:
         return f"{_DIGEST}{hashlib.file_digest(file, 'sha256').hexdigest()}"
 
 
+@contextmanager
+def _undone_by_failure() -> Iterator[ExitStack]:
+    """Collect what undoes the steps of a switch, and do that if one of them fails.
+
+    Not where the run is interrupted: that may fall behind the last step, when to undo the others would take the backup
+    and put the old checksum beside the new kit. What an interrupt leaves is what a kill leaves, and finished as that.
+    """
+    undo = ExitStack()
+    try:
+        yield undo
+    except Exception:
+        undo.close()
+        raise
+
+
 def _publish(switch: Switch) -> None:
     """Give a finished work file or folder its new name, and what belongs beside it."""
     work, target = switch.work, switch.target
     require_free(target)
-    with ExitStack() as undo, writing(target):
+    with _undone_by_failure() as undo, writing(target):
         if work.is_dir():
             rename_free(work, target)
             undo.callback(_quietly, target.rename, work)
@@ -319,14 +334,13 @@ def _publish(switch: Switch) -> None:
                 rename_free(file, place)
                 undo.callback(_quietly, place.rename, file)
         sync_folder(target.parent)
-        undo.pop_all()
 
 
 def _replace(switch: Switch) -> None:
     work, kit, backup = switch.work, switch.target, switch.backup
     if backup is not None:
         require_backup_free(kit, switch.kept_as)
-    with ExitStack() as undo, writing(kit):
+    with _undone_by_failure() as undo, writing(kit):
         _keep_access(kit, work)
         if work.is_dir():
             _exchange(work, kit, backup, undo)
@@ -338,7 +352,6 @@ def _replace(switch: Switch) -> None:
                 work.rename(kit)
             else:
                 _exchange(work, kit, backup, undo)
-        undo.pop_all()
     _place_sidecars(switch)
 
 

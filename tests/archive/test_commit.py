@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import FrameType
+from typing import Any
 
 import pytest
 
@@ -379,3 +383,43 @@ def test_on_a_system_without_exchange_a_kit_that_has_only_its_other_name_is_fini
     found = names(kit.parent)
     assert (found["kit.tar"], found["kit.tar.sig"]) == (NEW, NEW_SIDECARS[".sig"])
     assert (found.get("kit.tar.bak") == OLD) == keep_backup
+
+
+@contextmanager
+def interrupted_after(number: int) -> Iterator[list[str]]:
+    """Raise what Ctrl-C raises right after the ``number``-th change of a name."""
+    met: list[str] = []
+
+    def watch(_frame: FrameType, event: str, called: Any) -> None:
+        if event == "c_return" and getattr(called, "__name__", "") in {"rename", "link", "unlink"}:
+            met.append(called.__name__)
+            if len(met) == number:
+                raise KeyboardInterrupt
+
+    sys.setprofile(watch)
+    try:
+        yield met
+    finally:
+        sys.setprofile(None)
+
+
+@pytest.mark.parametrize("keep_backup", [True, False], ids=["backup", "no backup"])
+@pytest.mark.parametrize("number", range(1, 9))
+def test_an_interrupt_during_a_switch_leaves_what_a_kill_leaves(kit: Path, number: int, keep_backup: bool) -> None:  # noqa: FBT001
+    kit.with_name("kit.tar.sig").write_bytes(b"old signature\n")
+    kit.with_name("kit.tar.sha256").write_bytes(checksum_line(Sha256.of(OLD), "kit.tar"))
+    with Job(kit) as job:
+        work = work_in(job)
+        new, old = Sha256.of(NEW), Sha256.of(OLD)
+        switch = staged(work, kit, NEW_SIDECARS, new=new, old=old, in_place=True, keep_backup=keep_backup)
+        with interrupted_after(number) as met, suppress(KeyboardInterrupt):
+            perform(switch)
+        sums = kit.with_name("kit.tar.sha256")
+        assert not sums.exists() or sums.read_bytes() == checksum_line(Sha256.of(kit.read_bytes()), "kit.tar")
+        assert kit.read_bytes() == OLD or not keep_backup or kit.with_name("kit.tar.bak").read_bytes() == OLD
+        finish(switch)
+        assert len(met) >= min(number, 5)
+    left = names(kit.parent)
+    assert left["kit.tar"] == NEW
+    assert left["kit.tar.sha256"] == NEW_SIDECARS[".sha256"]
+    assert not keep_backup or left["kit.tar.bak"] == OLD

@@ -61,7 +61,7 @@ def _keep_freed_memory() -> None:
     """Have glibc keep what is freed, up to a bound, in this process and in the workers forked from it.
 
     Runs and frames are megabytes each: given back and mapped anew every time (mallopt(3)), their pages are
-    zeroed by the kernel for each run, which cost an eighth of a worker's time.
+    zeroed by the kernel for each run.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
     if mallopt is not None:

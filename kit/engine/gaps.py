@@ -21,7 +21,7 @@ from kit.engine.work import open_lookup
 from kit.errors import DigestError
 from kit.transforms.coverage import is_observations
 from kit.transforms.raw_linkset import RawLinkset
-from kit.transforms.raw_linkset.transform import CHANGED, UNRESOLVABLE
+from kit.transforms.raw_linkset.outcomes import CHANGED, UNRESOLVABLE
 from kit.values import CollectionName, Sha256
 
 MOST_REASONS = 50

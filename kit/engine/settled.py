@@ -20,7 +20,8 @@ from kit.errors import KitError
 from kit.transforms import coverage
 from kit.transforms.coverage import Tally
 from kit.transforms.protocol import Transform
-from kit.transforms.raw_linkset import RawLinkset, transform as raw_linkset
+from kit.transforms.raw_linkset import RawLinkset, outcomes
+from kit.transforms.raw_linkset.transform import NAME
 from kit.values import Codec, CollectionMember, CollectionName, MemberPath, Sha256
 
 _SAMPLE = 16
@@ -133,6 +134,6 @@ def tell(settled: Mapping[MemberPath, Tally], pipeline: Pipeline) -> None:
 def _outcomes(tally: Tally) -> Counter[tuple[str, str, str]]:
     found: Counter[tuple[str, str, str]] = Counter()
     for tenant, covered in tally.tenants.items():
-        found[raw_linkset.NAME, tenant, raw_linkset.PRESENT] += covered.present - covered.null
-        found[raw_linkset.NAME, tenant, raw_linkset.NULL] += covered.null
+        found[NAME, tenant, outcomes.PRESENT] += covered.present - covered.null
+        found[NAME, tenant, outcomes.NULL] += covered.null
     return +found  # without those of no document

@@ -23,11 +23,12 @@ from kit.encryption.restoring import Restored, Restoring, restore, unsealed
 from kit.engine.lookup import EmptyLookup, LookupReader
 from kit.errors import KitError
 from kit.transforms import coverage
-from kit.transforms.change import Summed, applied
-from kit.transforms.coverage import Tally
+from kit.transforms.change import Rewritten, Summed, applied
+from kit.transforms.coverage import Tally, TenantCoverage
 from kit.transforms.encrypt_fields import EncryptFields
 from kit.transforms.protocol import NO_COUNTS, Change, Finding, Lookup, Transform
-from kit.transforms.raw_linkset import transform as raw_linkset
+from kit.transforms.raw_linkset import outcomes
+from kit.transforms.raw_linkset.transform import NAME as RAW_LINKSET
 from kit.values import Codec, CollectionMember, CollectionName, Limits, RunLengths
 
 
@@ -97,6 +98,9 @@ def transform_run(work: RunWork, run: Run, limit: int | None) -> RunResult:
     Raises:
         KitError: A document is malformed or a stop rule holds; names the document's ordinal within the member.
     """
+    whole = _rewritten(work, run) if limit is None else None
+    if whole is not None:
+        return _encoded(work, run, whole)
     documents = list(run)
     result = RunResult(stored=b"", frame=b"", tally=Tally())
     lookup = open_lookup(work.lookup)
@@ -104,20 +108,38 @@ def transform_run(work: RunWork, run: Run, limit: int | None) -> RunResult:
     for transform in work.transforms:
         changes = transform.apply(work.name, documents, lookup, run.first)
         _limit(changes, touched, limit)
-        _count(result, transform.name, changes)
+        _count(result, transform.name, Summed(changes))
         documents = applied(changes, documents, touched)
-        _cover(result.tally, transform.name, changes)
     if not result.tally.tenants:
         result.tally = coverage.tally(work.name, documents, run.first, walked=True)
     result.selection = RunLengths.of([number in touched for number in range(len(documents))])
-    body = b"".join(documents)
     result.changed = len(touched)
-    result.tally.documents, result.tally.bytes = len(documents), len(body)
-    result.added_bytes = len(body) - len(run.data)
     result.leaves = leaf_lines(documents, run.first) if work.leaves else b""
+    _encode(result, work, run, b"".join(documents))
+    return result
+
+
+def _rewritten(work: RunWork, run: Run) -> Rewritten | None:
+    """Give what the only transform makes of a run as a whole; None where each document must be asked for."""
+    if len(work.transforms) > 1 or work.leaves:
+        return None
+    return work.transforms[0].rewrite(work.name, run.data, run.ends, open_lookup(work.lookup), run.first)
+
+
+def _encoded(work: RunWork, run: Run, whole: Rewritten) -> RunResult:
+    result = RunResult(stored=b"", frame=b"", tally=Tally())
+    _count(result, work.transforms[0].name, whole.summed)
+    result.selection = RunLengths.of(whole.touched)
+    result.changed = result.selection.chosen
+    _encode(result, work, run, whole.body)
+    return result
+
+
+def _encode(result: RunResult, work: RunWork, run: Run, body: bytes) -> None:
+    result.tally.documents, result.tally.bytes = len(run), len(body)
+    result.added_bytes = len(body) - len(run.data)
     result.stored = encode(work.member_codec, body)
     result.frame = encode(work.container_codec, result.stored) if work.container_codec is not Codec.NONE else b""
-    return result
 
 
 @dataclass(slots=True, kw_only=True)
@@ -215,14 +237,15 @@ def _limit(changes: Sequence[Change], touched: set[int], limit: int | None) -> N
         if change.document is not None and number not in touched:
             left -= 1
             if left < 0:
-                change.document, change.outcome = None, raw_linkset.NOT_SELECTED
+                change.document, change.outcome = None, outcomes.NOT_SELECTED
                 change.counts, change.sums, change.findings = NO_COUNTS, (), ()
 
 
-def _count(result: RunResult, name: str, changes: Sequence[Change]) -> None:
-    summed = Summed(changes)
+def _count(result: RunResult, name: str, summed: Summed) -> None:
     for (tenant, outcome), documents in summed.outcomes.items():
         result.outcomes[name, tenant, outcome] += documents
+        if name == RAW_LINKSET:
+            _cover(result.tally.tenant(tenant), outcome, documents)
     for (tenant, counter), value in summed.counts.items():
         result.counts[name, tenant, counter] += value
     for counter, value in summed.sums.items():
@@ -230,18 +253,14 @@ def _count(result: RunResult, name: str, changes: Sequence[Change]) -> None:
     result.findings.extend((name, finding) for finding in summed.findings)
 
 
-def _cover(tally: Tally, name: str, changes: Sequence[Change]) -> None:
-    if name != raw_linkset.NAME:
-        return
-    for (tenant, outcome), count in Counter([(change.tenant, change.outcome) for change in changes]).items():
-        covered = tally.tenant(tenant)
-        covered.documents += count
-        covered.null += count if outcome == raw_linkset.NULL else 0
-        covered.unresolvable += count if outcome == raw_linkset.UNRESOLVABLE else 0
-        if outcome in {raw_linkset.UNRESOLVABLE, raw_linkset.NOT_SELECTED}:
-            covered.missing += count
-        else:
-            covered.present += count
+def _cover(covered: TenantCoverage, outcome: str, documents: int) -> None:
+    covered.documents += documents
+    covered.null += documents if outcome == outcomes.NULL else 0
+    covered.unresolvable += documents if outcome == outcomes.UNRESOLVABLE else 0
+    if outcome in {outcomes.UNRESOLVABLE, outcomes.NOT_SELECTED}:
+        covered.missing += documents
+    else:
+        covered.present += documents
 
 
 _open_lookups: dict[Path, LookupReader] = {}

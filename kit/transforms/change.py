@@ -84,6 +84,24 @@ class Summed:
                 self.counts[tenant, counter] = self.counts.get((tenant, counter), 0) + value * documents
 
 
+@final
+class Rewritten:
+    """What became of a run as a whole, where nothing is made for each of its documents.
+
+    Attributes:
+        body: The documents, back to back, as they are now.
+        touched: Whether each changed.
+        summed: What the changes add up to.
+    """
+
+    __slots__ = ("body", "summed", "touched")
+
+    def __init__(self, body: bytes, touched: list[bool], summed: Summed) -> None:
+        self.body = body
+        self.touched = touched
+        self.summed = summed
+
+
 def applied(changes: Sequence[Change], documents: Sequence[bytes], touched: set[int]) -> list[bytes]:
     """Give the documents after their changes; adds the numbers of those that changed to ``touched``.
 

@@ -11,10 +11,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from kit.transforms.change import NO_COUNTS, Change
+from kit.transforms.change import NO_COUNTS, Change, Rewritten
 from kit.values import CollectionName
 
-__all__ = ["NO_COUNTS", "Change", "Finding", "Lookup", "Transform"]
+__all__ = ["NO_COUNTS", "Change", "Finding", "Lookup", "Rewritten", "Transform"]
 
 
 class Lookup(Protocol):
@@ -86,5 +86,19 @@ class Transform(Protocol):
         Raises:
             BsonError: A document is malformed; the message names its ordinal.
             StoppedError: A stop rule of the transform holds.
+        """
+        ...
+
+    def rewrite(
+        self, name: CollectionName, data: bytes, ends: Sequence[int], lookup: Lookup, first: int
+    ) -> Rewritten | None:
+        """Do what :meth:`apply` does and splice it, for a whole run at once; None where that must be asked.
+
+        Args:
+            name: Of the collection.
+            data: The documents, back to back.
+            ends: Offset after each.
+            lookup: As for :meth:`apply`.
+            first: As for :meth:`gather`.
         """
         ...

@@ -19,7 +19,7 @@ from kit.ops.jobs import abandon
 from kit.ops.kits import Environment
 from kit.ops.patch import Output, PatchRequest, patch
 from kit.signing import Algorithm, dsse
-from kit.transforms.protocol import Change, Lookup
+from kit.transforms.protocol import Change, Lookup, Rewritten
 from kit.transforms.raw_linkset import RawLinkset
 from kit.values import CollectionName, Timestamp
 from tests.end_to_end import kits
@@ -235,6 +235,9 @@ class Meddling(RawLinkset):
     def apply(self, name: CollectionName, documents: Sequence[bytes], lookup: Lookup, first: int) -> Sequence[Change]:
         self.meddle()
         return super().apply(name, documents, lookup, first)
+
+    def rewrite(self, *_: object) -> Rewritten | None:
+        return None
 
 
 class TestMeddling:

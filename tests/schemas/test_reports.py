@@ -26,7 +26,7 @@ from kit.reports.patches import patch_json
 from kit.reports.verdicts import verify_json
 from kit.signing import PublicKey
 from kit.transforms.raw_linkset import RawLinkset, parse_cache_map
-from kit.transforms.raw_linkset.transform import OUTCOMES
+from kit.transforms.raw_linkset.outcomes import OUTCOMES
 from kit.values import Timestamp
 from scripts.fixture_kits import PATCHED_AT, publisher_key, site_key
 from scripts.make_fixtures import FIXTURES, ROOT

@@ -24,7 +24,7 @@ from kit.encryption.needs import Needs
 from kit.encryption.preparation import needs_of
 from kit.errors import UsageError
 from kit.transforms.encrypt_fields.sealing import ENCRYPTED, ERROR, UNCHANGED, SealingRun
-from kit.transforms.protocol import Change, Lookup
+from kit.transforms.protocol import Change, Lookup, Rewritten
 from kit.values import CollectionName
 
 NAME = "encrypt-fields"
@@ -107,6 +107,17 @@ class EncryptFields:
         return MappedCollection.of(
             entry, name, product=self.field_map.product, profile=self.profile, partitions=self.partitions
         )
+
+    def rewrite(
+        self,
+        name: CollectionName,  # noqa: ARG002
+        data: bytes,  # noqa: ARG002
+        ends: Sequence[int],  # noqa: ARG002
+        lookup: Lookup,  # noqa: ARG002
+        first: int,  # noqa: ARG002
+    ) -> Rewritten | None:
+        """See the protocol: each document is asked for."""
+        return None
 
     def apply(self, name: CollectionName, documents: Sequence[bytes], lookup: Lookup, first: int) -> Sequence[Change]:  # noqa: ARG002
         """Seal what is plaintext, document by document.

@@ -16,23 +16,26 @@ from typing import Any
 from kit.documents import Kind, append, document_id, index
 from kit.errors import BsonError, ContentError, KitError, StoppedError
 from kit.transforms.coverage import NO_TENANT, is_observations
-from kit.transforms.protocol import Change, Finding, Lookup
+from kit.transforms.protocol import Change, Finding, Lookup, Rewritten
 from kit.transforms.raw_linkset import direct, divergence, registry, shape
 from kit.transforms.raw_linkset.cache_map import CacheMap
 from kit.transforms.raw_linkset.element import encode_element
 from kit.transforms.raw_linkset.fields import Fields, decode
 from kit.transforms.raw_linkset.keys import CACHE, SNAPSHOT, advisory_digest, revision_digest
+from kit.transforms.raw_linkset.outcomes import (
+    FROM_CACHE,
+    FROM_CONTENT,
+    FROM_SNAPSHOT,
+    NOT_SELECTED,
+    NULL,
+    PRESENT,
+    UNRESOLVABLE,
+)
 from kit.transforms.raw_linkset.projection import Extraction, Projection, from_linkset
 from kit.values import CollectionName
 
 NAME = "raw-linkset"
 SNAPSHOTS = "advisory_raw"
-
-PRESENT, NULL, NOT_SELECTED = "present", "null", "not-selected"
-FROM_SNAPSHOT, FROM_CACHE, FROM_CONTENT = "snapshot", "cache", "content"
-UNRESOLVABLE = "unresolvable"
-CHANGED = frozenset({FROM_SNAPSHOT, FROM_CACHE, FROM_CONTENT})
-OUTCOMES = (FROM_SNAPSHOT, FROM_CACHE, FROM_CONTENT, PRESENT, NULL, UNRESOLVABLE, NOT_SELECTED)
 
 _RAW_LINKSET = shape.RAW_LINKSET.encode()
 _SOURCES = ((FROM_SNAPSHOT, SNAPSHOT), (FROM_CACHE, CACHE))
@@ -151,6 +154,21 @@ class RawLinkset:
             except KitError as error:
                 raise error.inside(f"document {item.ordinal}") from error.__cause__
         return changes
+
+    def rewrite(
+        self, name: CollectionName, data: bytes, ends: Sequence[int], lookup: Lookup, first: int
+    ) -> Rewritten | None:
+        """See the protocol. Only where observations need nothing but themselves."""
+        if not direct.WHOLE or lookup.has_prefix(SNAPSHOT) or lookup.has_prefix(CACHE):
+            return None
+
+        def alone(document: bytes, number: int) -> Change:
+            return self.apply(name, [document], lookup, first + number)[0]
+
+        try:
+            return direct.WHOLE[0](data, ends, self.tenants, _reader_of, alone)
+        except KitError:
+            return None  # which of several faults is told does not depend on how they were found
 
     def _resolve(self, item: _Pending, found: Mapping[bytes, Sequence[bytes]], lookup: Lookup) -> None:
         document, change = item.fields.document, item.change
@@ -278,13 +296,18 @@ def _plain_content(fields: Fields) -> bytes | None:
 def _plain(fields: Fields, found: tuple[int, int, int] | None, format_name: str | None) -> bytes | None:
     if not direct.EXTRACTORS or found is None or found[0] != _DOCUMENT or format_name is None:
         return None
+    read = _reader_of(format_name)
+    return read(fields.document, index(fields.document, found[1])) if read is not None else None
+
+
+def _reader_of(format_name: str) -> direct.Direct | None:
+    """Give how documents of a format go straight to their element, if they do."""
     if len(_direct_by_format) > _FORMATS:
         _direct_by_format.clear()
     if format_name not in _direct_by_format:
         extractor = registry.load().for_format(format_name)
         _direct_by_format[format_name] = direct.EXTRACTORS.get(extractor.name) if extractor is not None else None
-    read = _direct_by_format[format_name]
-    return read(fields.document, index(fields.document, found[1])) if read is not None else None
+    return _direct_by_format[format_name]
 
 
 def _content(fields: Fields) -> tuple[Extraction | None, str]:

@@ -17,7 +17,7 @@ from kit.engine.work import RunWork, gather_run, transform_run
 from kit.errors import BsonError, ContentError, StoppedError
 from kit.transforms.protocol import Change
 from kit.transforms.raw_linkset import RawLinkset, parse_cache_map
-from kit.transforms.raw_linkset.transform import OUTCOMES
+from kit.transforms.raw_linkset.outcomes import OUTCOMES
 from kit.values import Codec, CollectionName
 from tests.documents.strategies import DISTINCT, NAMES, document as bson_document
 from tests.kits import canonical_linkset, observation, osv, snapshot

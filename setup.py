@@ -35,6 +35,8 @@ COMPILED = [
     "kit/transforms/raw_linkset/cve.py",
     "kit/transforms/raw_linkset/direct/agreement.py",
     "kit/transforms/raw_linkset/direct/cve.py",
+    "kit/transforms/raw_linkset/direct/asked.py",
+    "kit/transforms/raw_linkset/direct/keyed.py",
     "kit/transforms/raw_linkset/direct/levels.py",
     "kit/transforms/raw_linkset/direct/linkset.py",
     "kit/transforms/raw_linkset/direct/osv.py",

@@ -19,6 +19,7 @@ from kit.transforms.coverage import NO_TENANT, is_observations
 from kit.transforms.protocol import Change, Finding, Lookup, Rewritten
 from kit.transforms.raw_linkset import direct, divergence, registry, shape
 from kit.transforms.raw_linkset.cache_map import CacheMap
+from kit.transforms.raw_linkset.direct.asked import Asked, Direct
 from kit.transforms.raw_linkset.element import encode_element
 from kit.transforms.raw_linkset.fields import Fields, decode
 from kit.transforms.raw_linkset.keys import CACHE, SNAPSHOT, advisory_digest, revision_digest
@@ -43,7 +44,7 @@ _ENVELOPE_MARK = b"__encrypted"
 _NONE_SKIPPED = bytes(4)
 _DOCUMENT, _NULL = int(Kind.DOCUMENT), int(Kind.NULL)
 _FORMATS = 256
-_direct_by_format: dict[str, direct.Direct | None] = {}
+_direct_by_format: dict[str, Direct | None] = {}
 """As the registry says, remembered for so many names: asking it costs as much as reading a document."""
 _ELEMENT_OVERHEAD = 1 + len(_RAW_LINKSET) + 1
 
@@ -103,15 +104,20 @@ class RawLinkset:
 
     def gather(self, name: CollectionName, documents: Iterable[bytes], first: int) -> Iterable[tuple[bytes, bytes]]:
         """Give each snapshot's or cached payload's finished element under its revision's key."""
-        read = _snapshot if name.collection == SNAPSHOTS else self._cached
-        plain = _plain_snapshot if name.collection == SNAPSHOTS else self._plain_cached
-        kind = SNAPSHOT if name.collection == SNAPSHOTS else CACHE
-        where = shape.ADVISORY_RAW if name.collection == SNAPSHOTS else self.cache_shape
+        snapshots, database = name.collection == SNAPSHOTS, name.database.encode()
+        read = _snapshot if snapshots else self._cached
+        kind = SNAPSHOT if snapshots else CACHE
+        where = shape.ADVISORY_RAW if snapshots else self.cache_shape
+        pair_of = direct.SNAPSHOT_PAIR[0] if direct.SNAPSHOT_PAIR and snapshots else None
         for ordinal, document in enumerate(documents, first):
+            pair = pair_of(document, database) if pair_of is not None else None
+            if pair is not None:
+                yield pair
+                continue
             try:
                 fields = Fields(document)
-                key = _key(name.database.encode(), fields, where)
-                element = plain(fields) if key is not None else None
+                key = _key(database, fields, where)
+                element = self._plain_cached(fields) if key is not None and not snapshots else None
                 extraction = read(fields) if key is not None and element is None else None
             except KitError as error:
                 raise error.inside(f"document {ordinal}") from error.__cause__
@@ -126,8 +132,7 @@ class RawLinkset:
     def apply(self, name: CollectionName, documents: Sequence[bytes], lookup: Lookup, first: int) -> Sequence[Change]:
         """Give each observation its ``rawLinkset``, or say why not."""
         database = name.database.encode()
-        # Which kinds of sources the kit has at all: most have one or none, and a key costs as much as a walk.
-        kinds = [kind for kind in (SNAPSHOT, CACHE) if lookup.has_prefix(kind)]
+        kinds = _kinds(lookup)
         changes: list[Change] = []
         pending: list[_Pending] = []
         for ordinal, document in enumerate(documents, first):
@@ -158,15 +163,16 @@ class RawLinkset:
     def rewrite(
         self, name: CollectionName, data: bytes, ends: Sequence[int], lookup: Lookup, first: int
     ) -> Rewritten | None:
-        """See the protocol. Only where observations need nothing but themselves."""
-        if not direct.WHOLE or lookup.has_prefix(SNAPSHOT) or lookup.has_prefix(CACHE):
+        """See the protocol."""
+        if not direct.WHOLE:
             return None
 
         def alone(document: bytes, number: int) -> Change:
             return self.apply(name, [document], lookup, first + number)[0]
 
+        asked = Asked(self.tenants, name.database.encode(), _kinds(lookup), lookup, _reader_of, alone)
         try:
-            return direct.WHOLE[0](data, ends, self.tenants, _reader_of, alone)
+            return direct.WHOLE[0](data, ends, asked)
         except KitError:
             return None  # which of several faults is told does not depend on how they were found
 
@@ -239,6 +245,11 @@ class RawLinkset:
         return _plain(fields, fields.find(self.cache_shape.raw), fields.text(self.cache_shape.format))
 
 
+def _kinds(lookup: Lookup) -> list[bytes]:
+    """Give the kinds of sources the kit has at all: most have one or none, and a key costs as much as a walk."""
+    return [kind for _, kind in _SOURCES if lookup.has_prefix(kind)]
+
+
 def _again(
     tenants: frozenset[str] | None,
     stop_on_divergence: bool,  # noqa: FBT001  called by pickle
@@ -278,16 +289,6 @@ def _snapshot(fields: Fields) -> Extraction | None:
     return from_linkset(linkset, fields.subdocument(shape.ADVISORY_RAW.identifiers)) if linkset is not None else None
 
 
-def _plain_snapshot(fields: Fields) -> bytes | None:
-    """As :func:`_snapshot`, straight to the element; None where that must be asked."""
-    found = fields.find(shape.ADVISORY_RAW.linkset)
-    if not direct.OF_LINKSET or found is None or found[0] != Kind.DOCUMENT:
-        return None
-    identifiers = fields.find(shape.ADVISORY_RAW.identifiers)
-    beside = identifiers if identifiers is not None and identifiers[0] == Kind.DOCUMENT else None
-    return direct.OF_LINKSET[0](fields.document, found[1], beside)
-
-
 def _plain_content(fields: Fields) -> bytes | None:
     """As :func:`_content`, straight to the element; None where that must be asked."""
     return _plain(fields, fields.find(shape.OBSERVATION.raw), fields.text(shape.OBSERVATION.format))
@@ -300,7 +301,7 @@ def _plain(fields: Fields, found: tuple[int, int, int] | None, format_name: str 
     return read(fields.document, index(fields.document, found[1])) if read is not None else None
 
 
-def _reader_of(format_name: str) -> direct.Direct | None:
+def _reader_of(format_name: str) -> Direct | None:
     """Give how documents of a format go straight to their element, if they do."""
     if len(_direct_by_format) > _FORMATS:
         _direct_by_format.clear()

@@ -20,7 +20,8 @@ from tests.transforms.raw_linkset.published_data import advisories
 
 pytest.importorskip("librt", reason="mypyc's run-time library is not installed")
 
-from kit.transforms.raw_linkset.direct import Direct, agreement, cve as direct_cve, linkset, osv as direct_osv
+from kit.transforms.raw_linkset.direct import agreement, cve as direct_cve, linkset, osv as direct_osv
+from kit.transforms.raw_linkset.direct.asked import Direct
 
 TWINS: dict[str, tuple[Direct, Extractor]] = {
     "cve": (direct_cve.cve_element, cve.EXTRACTOR),

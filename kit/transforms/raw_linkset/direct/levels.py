@@ -60,9 +60,13 @@ class Level:
             if not self._walk(buffer, start, last):
                 raise Doubt
 
-    def _walk(self, buffer: bytes, start: i64, last: i64) -> bool:
+    def clear(self) -> None:
+        """Mark nothing: the document has no such level."""
         for mark in self.marks:
             mark.kind = 0
+
+    def _walk(self, buffer: bytes, start: i64, last: i64) -> bool:
+        self.clear()
         names, places = self._names, self._places
         count: i64 = len(names)
         place: i64 = 0

@@ -1,7 +1,7 @@
 """A whole run of observations at once: of a document nothing is made but the bytes it gains.
 
 What ``RawLinkset.apply`` does with one document after the other, in objects for each, is done here at offsets into the
-run. Any document that is not plainly an observation whose own content gives its ``rawLinkset`` is handed back, alone.
+run. Any document that is not plainly an observation with one source of its ``rawLinkset`` is handed back, alone.
 """
 
 from __future__ import annotations
@@ -14,32 +14,30 @@ from kit.errors import KitError
 from kit.transforms.change import Change, Rewritten, Summed
 from kit.transforms.raw_linkset import outcomes, shape
 from kit.transforms.raw_linkset.direct.agreement import agrees
+from kit.transforms.raw_linkset.direct.keyed import Keyed, split
 from kit.transforms.raw_linkset.direct.levels import Level
 from kit.transforms.raw_linkset.direct.scanning import DOCUMENT, STRING, Doubt, opened, text
+from kit.transforms.raw_linkset.keys import SNAPSHOT
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Mapping, Sequence
 
     from mypy_extensions import i64
 
-    from kit.transforms.raw_linkset.direct import Direct
+    from kit.transforms.raw_linkset.direct.asked import Asked, Direct
 
 _NULL: Final = 10
+_NONE_SKIPPED: Final = bytes(4)
 _HEAD: Final = 1 + len(shape.RAW_LINKSET) + 1
 """Bytes of an element before its value."""
 _INT32_MAX: Final = 2**31 - 1
 
 
-def _within(*places: shape.Place) -> tuple[bytes, list[bytes]]:
-    """Give the document that all of these stand in, and their names there."""
-    (parent,) = {path[:-1] for place in places for path in place.paths}
-    return ".".join(parent).encode(), [leaf.encode() for place in places for *_, leaf in place.paths]
-
-
-_CONTENT, _IN_CONTENT = _within(shape.OBSERVATION.format, shape.OBSERVATION.raw)
-_, _AT_TOP = _within(shape.OBSERVATION.tenant, shape.OBSERVATION.linkset)
-_top: Final = Level([*_AT_TOP, _CONTENT, shape.RAW_LINKSET.encode()])
-_inner: Final = Level(_IN_CONTENT)
+_content_name, _in_content = split(shape.OBSERVATION.format, shape.OBSERVATION.raw)
+_, _at_top = split(shape.OBSERVATION.linkset)
+_keyed: Final = Keyed(shape.OBSERVATION, [*_at_top, _content_name, shape.RAW_LINKSET.encode()])
+_top: Final = _keyed.top
+_inner: Final = Level(_in_content)
 _tenant: Final = _top.marks[0]
 _linkset: Final = _top.marks[1]
 _content: Final = _top.marks[2]
@@ -55,10 +53,21 @@ class _Tenant:
     def __init__(self, name: str, *, selected: bool) -> None:
         self.name = name
         self.selected = selected
-        self.changed: i64 = 0
+        self.from_snapshot: i64 = 0
+        self.from_cache: i64 = 0
+        self.from_content: i64 = 0
         self.present: i64 = 0
         self.null: i64 = 0
         self.not_selected: i64 = 0
+
+    def gained(self, kind: bytes) -> None:
+        """Count one more document, by the kind of its source."""
+        if not kind:
+            self.from_content += 1
+        elif kind == SNAPSHOT:
+            self.from_snapshot += 1
+        else:
+            self.from_cache += 1
 
 
 @final
@@ -96,7 +105,9 @@ class _Tenants:
         summed = Summed(others)
         for tenant in self._met.values():
             for outcome, documents in (
-                (outcomes.FROM_CONTENT, tenant.changed),
+                (outcomes.FROM_SNAPSHOT, tenant.from_snapshot),
+                (outcomes.FROM_CACHE, tenant.from_cache),
+                (outcomes.FROM_CONTENT, tenant.from_content),
                 (outcomes.PRESENT, tenant.present),
                 (outcomes.NULL, tenant.null),
                 (outcomes.NOT_SELECTED, tenant.not_selected),
@@ -110,37 +121,107 @@ class _Tenants:
         return _Tenant(name, selected=self._selected is None or name in self._selected)
 
 
-def rewrite(
-    data: bytes,
-    ends: Sequence[int],
-    tenants: frozenset[str] | None,
-    reader_of: Callable[[str], Direct | None],
-    alone: Callable[[bytes, int], Change],
-) -> Rewritten:
-    """Give every observation of a run its ``rawLinkset``, as ``RawLinkset.apply`` does where there is no lookup.
+@final
+class _Sources:
+    """What may give an observation its ``rawLinkset``.
+
+    Attributes:
+        latest: The kind of what gave the latest; empty for its own content.
+    """
+
+    def __init__(self, asked: Asked, tenants: _Tenants, data: bytes, ends: Sequence[int]) -> None:
+        """Look up what the kit has for all documents of a run at once."""
+        self.latest = b""
+        self._reader_of = asked.reader_of
+        self._readers: dict[bytes, Direct | None] = {}
+        self._kinds = list(asked.kinds)
+        self._keys: list[bytes | None] = []
+        self._found: Mapping[bytes, Sequence[bytes]] = {}
+        if self._kinds:
+            self._keys = _keys(data, ends, tenants, asked.database)
+            self._found = asked.lookup.find([kind + key for kind in self._kinds for key in self._keys if key])
+
+    def element(self, data: bytes, number: int) -> bytes:
+        """Give what the document just walked, of that number, gains.
+
+        Raises:
+            Doubt: There is nothing plain, or more than one thing.
+            KitError: A level on the way is malformed.
+        """
+        if self._kinds:
+            key = self._keys[number]
+            if key is None:
+                raise Doubt
+            for kind in self._kinds if key else ():
+                values = self._found.get(kind + key)
+                if values is not None:
+                    value = values[0]
+                    if len(values) > 1 or not value.startswith(_NONE_SKIPPED):
+                        raise Doubt
+                    self.latest = kind
+                    return value[len(_NONE_SKIPPED) :]
+        self.latest = b""
+        return self._of_content(data)
+
+    def _of_content(self, data: bytes) -> bytes:
+        if _content.kind != DOCUMENT:
+            raise Doubt
+        _inner.walk(data, _content.start, opened(data, _content.kind, _content.start, _content.end, DOCUMENT))
+        if _raw.kind != DOCUMENT or _format.kind != STRING:
+            raise Doubt
+        name = data[_format.start : _format.end]
+        if name not in self._readers:
+            text(data, _format.kind, _format.start, _format.end)
+            self._readers[name] = self._reader_of(name[4:-1].decode())
+        read = self._readers[name]
+        element = read(data, index(data, _raw.start)) if read is not None else None
+        if element is None:
+            raise Doubt
+        return element
+
+
+def _keys(data: bytes, ends: Sequence[int], tenants: _Tenants, database: bytes) -> list[bytes | None]:
+    """Give by what each document is looked up; empty where it is not, None in doubt."""
+    keys: list[bytes | None] = []
+    start: i64 = 0
+    for end in ends:
+        keys.append(_key(data, start, end, tenants, database))
+        start = end
+    return keys
+
+
+def _key(data: bytes, start: i64, end: i64, tenants: _Tenants, database: bytes) -> bytes | None:
+    try:
+        if last_of(data, start, end) != end - 1:
+            return None
+        _top.walk(data, start, end - 1)
+        return _keyed.key(data, database) if not _present.kind and tenants.of(data).selected else b""
+    except (Doubt, LookupError, ValueError):  # of these, UnicodeDecodeError is one
+        return None
+
+
+def rewrite(data: bytes, ends: Sequence[int], asked: Asked) -> Rewritten:
+    """Give every observation of a run its ``rawLinkset``, as ``RawLinkset.apply`` does.
 
     Args:
         data: The documents, back to back.
         ends: Offset after each.
-        tenants: Only observations of these; None for all.
-        reader_of: Gives how documents of a format are read directly, if they can be.
-        alone: Decides about a document, of that number in the run, as ``apply`` would.
+        asked: What else is needed.
 
     Raises:
-        KitError: Of ``alone``.
+        KitError: Of ``asked.alone`` or of its lookup.
     """
-    met = _Tenants(tenants)
-    readers: dict[bytes, Direct | None] = {}
+    tenants = _Tenants(asked.tenants)
+    sources = _Sources(asked, tenants, data, ends)
     parts: list[bytes] = []
     touched = [False] * len(ends)
     others: list[Change] = []
     start: i64 = 0
     kept: i64 = 0  # everything before this is in parts
     for number, end in enumerate(ends):
-        element = _element(data, start, end, met, readers, reader_of)
+        element = _element(data, start, end, number, tenants, sources)
         if element is None:
-            document = data[start:end]
-            change = alone(document, number)
+            change = asked.alone(data[start:end], number)
             others.append(change)
             new = change.document
             if new is not None:
@@ -160,31 +241,21 @@ def rewrite(
             touched[number] = True
         start = end
     body = b"".join([*parts, data[kept:]]) if kept else data
-    return Rewritten(body, touched, met.summed(others))
+    return Rewritten(body, touched, tenants.summed(others))
 
 
 def _element(  # noqa: PLR0917  called for every document of a kit
-    data: bytes,
-    start: i64,
-    end: i64,
-    tenants: _Tenants,
-    readers: dict[bytes, Direct | None],
-    reader_of: Callable[[str], Direct | None],
+    data: bytes, start: i64, end: i64, number: int, tenants: _Tenants, sources: _Sources
 ) -> bytes | None:
     """Give the element that the document ``[start, end)`` gains; empty if it gains none, None in doubt."""
     try:
-        return _gained(data, start, end, tenants, readers, reader_of)
+        return _gained(data, start, end, number, tenants, sources)
     except (Doubt, KitError, LookupError, ValueError):  # of these, UnicodeDecodeError is one
         return None
 
 
 def _gained(  # noqa: PLR0917
-    data: bytes,
-    start: i64,
-    end: i64,
-    tenants: _Tenants,
-    readers: dict[bytes, Direct | None],
-    reader_of: Callable[[str], Direct | None],
+    data: bytes, start: i64, end: i64, number: int, tenants: _Tenants, sources: _Sources
 ) -> bytes:
     if last_of(data, start, end) != end - 1:
         raise Doubt
@@ -199,28 +270,11 @@ def _gained(  # noqa: PLR0917
     if not tenant.selected:
         tenant.not_selected += 1
         return b""
-    element = _of_content(data, readers, reader_of)
+    element = sources.element(data, number)
     # What is appended is one whole document by its own length, and a length can say what comes of it.
     if last_of(element, _HEAD, len(element)) != len(element) - 1 or end - start + len(element) > _INT32_MAX:
         raise Doubt
     if _linkset.kind == DOCUMENT and not agrees(element, data, _linkset.start):
         raise Doubt
-    tenant.changed += 1
-    return element
-
-
-def _of_content(data: bytes, readers: dict[bytes, Direct | None], reader_of: Callable[[str], Direct | None]) -> bytes:
-    if _content.kind != DOCUMENT:
-        raise Doubt
-    _inner.walk(data, _content.start, opened(data, _content.kind, _content.start, _content.end, DOCUMENT))
-    if _raw.kind != DOCUMENT or _format.kind != STRING:
-        raise Doubt
-    name = data[_format.start : _format.end]
-    if name not in readers:
-        text(data, _format.kind, _format.start, _format.end)
-        readers[name] = reader_of(name[4:-1].decode())
-    read = readers[name]
-    element = read(data, index(data, _raw.start)) if read is not None else None
-    if element is None:
-        raise Doubt
+    tenant.gained(sources.latest)
     return element

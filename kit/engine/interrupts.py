@@ -17,15 +17,18 @@ from typing import Final
 
 PATIENCE: Final = 5.0
 """Seconds for which a wait of the library's is let finish; a piece of work takes a fraction of one."""
-_SOON: Final = 0.01
+SOON: Final = 0.01
+"""Seconds until what was put off comes again."""
 _LIBRARY: Final = ("threading", "concurrent.futures", "multiprocessing", "queue")
 
 
 class Interrupts:
     """What becomes of a signal; one for the program."""
 
-    def __init__(self) -> None:
-        """Nothing was asked yet."""
+    def __init__(self, *, patience: float = PATIENCE, soon: float = SOON) -> None:
+        """Nothing was asked yet; put off for ``patience`` seconds at most, by ``soon`` each time."""
+        self._patience = patience
+        self._soon = soon
         self._asked: float | None = None
 
     def install(self) -> None:
@@ -46,8 +49,8 @@ class Interrupts:
         now = time.monotonic()
         if self._asked is None:
             self._asked = now
-        if _within_library(frame) and now - self._asked < PATIENCE:
-            signal.setitimer(signal.ITIMER_REAL, _SOON)
+        if _within_library(frame) and now - self._asked < self._patience:
+            signal.setitimer(signal.ITIMER_REAL, self._soon)
             return
         self._asked = None
         raise KeyboardInterrupt
@@ -60,7 +63,7 @@ class Interrupts:
     def _dropped(self, unraisable: sys.UnraisableHookArgs) -> None:
         """Let an interrupt that fell into a callback of the interpreter come again; anything else is told as ever."""
         if issubclass(unraisable.exc_type, KeyboardInterrupt):
-            signal.setitimer(signal.ITIMER_REAL, _SOON)
+            signal.setitimer(signal.ITIMER_REAL, self._soon)
         else:
             sys.__unraisablehook__(unraisable)
 

@@ -7,28 +7,45 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
 import pytest
 
-from kit.engine import interrupts
 from kit.engine.interrupts import Interrupts
 
+NEVER = 3600.0
+"""Seconds: what was put off does not come again within a test."""
 
-@pytest.fixture
-def installed() -> Iterator[Interrupts]:
+
+@contextmanager
+def installing(made: Interrupts) -> Iterator[Interrupts]:
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGALRM)
     before = [signal.signal(number, signal.default_int_handler) for number in numbers]
     left, _ = signal.setitimer(signal.ITIMER_REAL, 0)  # the time limit of tests has the same timer
     hook = sys.unraisablehook
-    made = Interrupts()
     made.install()
-    yield made
-    sys.unraisablehook = hook
-    for number, handler in zip(numbers, before, strict=True):
-        signal.signal(number, handler)
-    signal.setitimer(signal.ITIMER_REAL, left)
+    try:
+        yield made
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        sys.unraisablehook = hook
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)
+        signal.setitimer(signal.ITIMER_REAL, left)
+
+
+@pytest.fixture
+def installed() -> Iterator[Interrupts]:
+    with installing(Interrupts()) as made:
+        yield made
+
+
+@pytest.fixture
+def silent() -> Iterator[Interrupts]:
+    with installing(Interrupts(soon=NEVER)) as made:
+        yield made
 
 
 def within(module: str) -> Callable[[Callable[[int, FrameType | None], None]], None]:
@@ -40,8 +57,8 @@ def within(module: str) -> Callable[[Callable[[int, FrameType | None], None]], N
 
 
 @pytest.mark.parametrize("module", ["threading", "concurrent.futures.process", "multiprocessing.queues", "queue"])
-def test_within_the_library_it_comes_again(module: str, installed: Interrupts) -> None:
-    within(module)(installed.arrived)
+def test_within_the_library_it_comes_again(module: str, silent: Interrupts) -> None:
+    within(module)(silent.arrived)
     assert signal.getitimer(signal.ITIMER_REAL)[0] > 0
 
 
@@ -52,13 +69,9 @@ def test_elsewhere_it_is_raised_at_once(module: str, installed: Interrupts) -> N
     assert signal.getitimer(signal.ITIMER_REAL)[0] == 0
 
 
-def test_after_some_patience_it_is_raised_wherever_it_falls(
-    installed: Interrupts, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    within("threading")(installed.arrived)
-    monkeypatch.setattr(interrupts, "PATIENCE", 0.0)
-    with pytest.raises(KeyboardInterrupt):
-        within("threading")(installed.arrived)
+def test_after_some_patience_it_is_raised_wherever_it_falls() -> None:
+    with installing(Interrupts(patience=0.0)) as impatient, pytest.raises(KeyboardInterrupt):
+        within("threading")(impatient.arrived)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -99,7 +112,7 @@ def test_what_a_finaliser_drops_comes_again() -> None:
         signal.pause()
 
 
-def test_what_was_put_off_can_be_forgotten(installed: Interrupts) -> None:
-    within("threading")(installed.arrived)
-    installed.forget()
+def test_what_was_put_off_can_be_forgotten(silent: Interrupts) -> None:
+    within("threading")(silent.arrived)
+    silent.forget()
     assert signal.getitimer(signal.ITIMER_REAL)[0] == 0

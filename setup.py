@@ -13,6 +13,7 @@ from setuptools import setup
 COMPILED = [
     "kit/delta/columns.py",
     "kit/delta/edits.py",
+    "kit/delta/features.py",
     "kit/delta/picking.py",
     "kit/delta/shred.py",
     "kit/delta/varint.py",

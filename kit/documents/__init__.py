@@ -15,7 +15,7 @@ Laws of the package:
 from kit.documents.elements import Element, Kind, Place, elements, find, index, string_at
 from kit.documents.extended_json import extended_json
 from kit.documents.framing import OUT_OF_BAND, Run, runs
-from kit.documents.identity import document_id
+from kit.documents.identity import KEY_BYTES, document_id, keys_of
 from kit.documents.loops import COMPILED, select
 from kit.documents.prune import Wanted, prune
 from kit.documents.splice import Replacement, append, element, remove, replace, replace_at
@@ -23,6 +23,7 @@ from kit.documents.validation import validate
 
 __all__ = [
     "COMPILED",
+    "KEY_BYTES",
     "OUT_OF_BAND",
     "Element",
     "Kind",
@@ -37,6 +38,7 @@ __all__ = [
     "extended_json",
     "find",
     "index",
+    "keys_of",
     "prune",
     "remove",
     "replace",

@@ -1,13 +1,18 @@
-"""How a document is called in messages and reports: its ``_id`` as text."""
+"""How a document is called: its ``_id`` as text in messages and reports, as a short digest where it is looked up."""
 
 from __future__ import annotations
 
 import struct
+from collections.abc import Sequence
+from hashlib import blake2b
 
 from kit.documents.elements import Element, elements
 from kit.documents.kinds import Kind
+from kit.errors import BsonError
 
+KEY_BYTES = 8
 _LONGEST = 200
+_TEXT_ID = b"\x02_id\0"
 
 
 def document_id(document: bytes) -> str:
@@ -40,3 +45,36 @@ def _shown(document: bytes, element: Element) -> str:
             return repr(struct.unpack("<d", value)[0])
         case _:
             return f"type {element.kind}: {value[: _LONGEST // 2].hex()}"
+
+
+def keys_of(data: bytes, ends: Sequence[int]) -> bytes:
+    """Give a key of :data:`KEY_BYTES` for each of the documents in ``data``, one after the other.
+
+    It is a digest of the typed ``_id``, or of the whole of a document that has none or cannot be walked up to it. Two
+    that collide match documents that have nothing in common, which costs a delta bytes, and is no error.
+
+    Args:
+        data: Whole documents, back to back.
+        ends: The offset after each.
+    """
+    keys: list[bytes] = []
+    start = 0
+    for end in ends:
+        after = 0
+        if data[start + 4 : start + 9] == _TEXT_ID:
+            # Nearly every _id: a text, and the first element.
+            after = start + 13 + int.from_bytes(data[start + 9 : start + 13], "little", signed=True)
+        key = data[start + 4 : after] if start + 13 < after < end else _identity(data[start:end])
+        keys.append(blake2b(key, digest_size=KEY_BYTES).digest())
+        start = end
+    return b"".join(keys)
+
+
+def _identity(document: bytes) -> bytes:
+    try:
+        for element in elements(document):
+            if element.name == b"_id":
+                return document[element.start : element.end]
+    except BsonError:
+        pass
+    return document

@@ -14,10 +14,11 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 
+from kit.delta.features import is_nearly
 from kit.delta.order import MOST_STEPS, Source, Step
 from kit.delta.segment import MOST_RANGES, Material, decode, encode, parse_head
 from kit.engine.document_store import DocumentStore, StoredDocuments
-from kit.engine.likeness import Likeness, is_nearly
+from kit.engine.likeness import Likeness
 from kit.engine.matching import Matching
 from kit.errors import ArchiveError
 

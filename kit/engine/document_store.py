@@ -6,7 +6,6 @@ by name. Law: what is put is what is read; memory does not grow with the number 
 
 from __future__ import annotations
 
-import hashlib
 import struct
 from array import array
 from bisect import bisect_right
@@ -18,13 +17,10 @@ from types import TracebackType
 from typing import Self
 
 from kit.archive.scratch import ScratchFile, StoredFile
-from kit.documents import Run, elements
-from kit.errors import BsonError
+from kit.documents import KEY_BYTES, Run, keys_of
 
 _OFFSETS = struct.Struct("<QQ")
 _OFFSET_BYTES = 8
-KEY_BYTES = 8
-_TEXT_ID = b"\x02_id\0"
 _BATCH = 1 << 16
 _BATCH_DOCUMENTS = 1 << 12
 
@@ -176,7 +172,7 @@ class DocumentStore(StoredDocuments):
                 data.append(run.data)
             ends.append(array("Q", [base + end for end in run.ends]).tobytes())
             if keyed:
-                self._keys.append(b"".join(map(_key, run)))
+                self._keys.append(keys_of(run.data, run.ends))
             self.count += len(run)
             self.largest = max(self.largest, *map(sub, run.ends, (0, *run.ends)))
         self.flush()
@@ -206,23 +202,3 @@ def _data(place: Path) -> Path:
 
 def _ends(place: Path) -> Path:
     return place.with_name(f"{place.name}.ends")
-
-
-def _key(document: bytes) -> bytes:
-    """Digest the typed ``_id``, or all of a document that has none or cannot be walked up to it.
-
-    Two keys that collide match documents that have nothing in common, which costs bytes, and is no error.
-    """
-    if document[4:9] == _TEXT_ID:
-        # Nearly every _id: a text, and the first element.
-        end = 13 + int.from_bytes(document[9:13], "little", signed=True)
-        if 13 < end < len(document):
-            return hashlib.blake2b(document[4:end], digest_size=KEY_BYTES).digest()
-    try:
-        for element in elements(document):
-            if element.name == b"_id":
-                value = document[element.start : element.end]
-                return hashlib.blake2b(value, digest_size=KEY_BYTES).digest()
-    except BsonError:
-        pass
-    return hashlib.blake2b(document, digest_size=KEY_BYTES).digest()

@@ -1,0 +1,63 @@
+"""What tells documents from others at a glance: the quick ways give what the plain ones do."""
+
+from __future__ import annotations
+
+import hashlib
+
+from hypothesis import given, strategies as st
+
+from kit.delta.features import features, is_nearly, known_features
+from kit.documents import KEY_BYTES, elements, keys_of
+from kit.errors import BsonError
+from tests.documents.strategies import DOCUMENTS, SCALARS, document
+
+PIECES = st.lists(
+    st.sampled_from([b"\0\2", b"\0", b"://", b"a", b"example.org/" * 4, b"x" * 24, b"y" * 512, b"z" * 513]), max_size=40
+)
+"""What documents are cut at, and pieces of every length that is told apart."""
+TEXTS = PIECES.map(b"".join)
+
+
+@given(TEXTS, TEXTS)
+def test_the_features_that_are_known_are_those_that_both_have(old: bytes, new: bytes) -> None:
+    assert known_features(old, dict.fromkeys(features(new))) == features(old) & features(new)
+
+
+@given(TEXTS, TEXTS)
+def test_nearly_another_is_what_stands_in_it_to_three_quarters(old: bytes, new: bytes) -> None:
+    known = set(old.split(b"\0"))
+    shared = sum(len(piece) + 1 for piece in new.split(b"\0") if piece in known)
+    assert is_nearly(old, new) == (len(old) <= 4 * len(new) and 4 * shared >= 3 * len(new))
+
+
+WITH_ID = st.builds(
+    lambda before, identity, rest: document([*before, ("_id", identity), *rest]),
+    st.lists(st.tuples(st.just("a"), SCALARS), max_size=1),
+    SCALARS,
+    st.lists(st.tuples(st.just("b"), SCALARS), max_size=1),
+)
+
+
+@given(st.lists(WITH_ID | DOCUMENTS, max_size=4))
+def test_a_key_is_a_digest_of_the_typed_id_or_of_all_there_is(documents: list[bytes]) -> None:
+    ends = [sum(map(len, documents[: number + 1])) for number in range(len(documents))]
+    keys = keys_of(b"".join(documents), ends)
+    assert len(keys) == KEY_BYTES * len(documents)
+    for number, one in enumerate(documents):
+        said = hashlib.blake2b(identity(one), digest_size=KEY_BYTES).digest()
+        assert keys[number * KEY_BYTES :][:KEY_BYTES] == said
+
+
+def identity(one: bytes) -> bytes:
+    try:
+        return next((one[met.start : met.end] for met in elements(one) if met.name == b"_id"), one)
+    except BsonError:
+        return one
+
+
+def test_a_text_id_that_claims_to_end_elsewhere_is_no_id() -> None:
+    for length in (-1, 0, 1 << 30):
+        body = b"\x02_id\0" + length.to_bytes(4, "little", signed=True) + b"a\0"
+        one = (5 + len(body)).to_bytes(4, "little") + body + b"\0"
+        said = hashlib.blake2b(one, digest_size=KEY_BYTES).digest()
+        assert keys_of(one + one, [len(one), 2 * len(one)]) == said * 2

@@ -25,7 +25,8 @@ if str(ROOT) not in sys.path:  # run as a file: its folder is on the path, but n
 
 from kit.cli.exit_codes import exit_code  # noqa: E402
 from kit.engine.pipeline import InlineExecutor, Pipeline  # noqa: E402
-from kit.engine.survey import Survey, survey  # noqa: E402
+from kit.engine.reading import Survey  # noqa: E402
+from kit.engine.survey import survey  # noqa: E402
 from kit.errors import KitError  # noqa: E402
 from kit.ops.judgement import Beside, Expectation  # noqa: E402
 from kit.ops.kits import Environment, is_kept, opened  # noqa: E402

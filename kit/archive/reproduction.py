@@ -8,7 +8,6 @@ is another's ends it.
 
 from __future__ import annotations
 
-import hashlib
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -35,9 +34,7 @@ class Framing:
     """Decoded bytes of each frame."""
 
 
-def framing_of(
-    stored: Iterable[bytes], codec: Codec, limits: Limits, *, table: bool, content: hashlib._Hash | None = None
-) -> Framing | None:
+def framing_of(stored: Iterable[bytes], codec: Codec, limits: Limits, *, table: bool) -> Framing | None:
     """Find how ``stored`` is cut, or that it cannot be made again.
 
     Args:
@@ -45,7 +42,6 @@ def framing_of(
         codec: What they are compressed by; nothing is to be found for ``Codec.NONE``.
         limits: For decoding.
         table: A zstd stream ends in a seek table, as archives do and members do not.
-        content: Is fed what the stream holds.
     """
     if codec is Codec.NONE:
         return None
@@ -56,8 +52,6 @@ def framing_of(
         for data in _frames(met.chunks(), codec, limits):
             if data is None:
                 return None
-            if content is not None:
-                content.update(data)
             waiting.append(encoders.submit(encode_frame, codec, data))
             # The first is waited for: of another writer's archive no more is read than that.
             if (len(waiting) > _ENCODERS or not sizes) and not met.is_next(waiting.popleft().result(), sizes):

@@ -22,7 +22,7 @@ from kit.engine.advisories import find_advisories, tell_migrated
 from kit.engine.collation import AFTER, BEFORE, Collation, WantedPair
 from kit.engine.pipeline import Pipeline
 from kit.engine.progress import Stage
-from kit.engine.survey import Survey, hashing, held_whole, member_runs
+from kit.engine.reading import Survey, hashing, held_whole, member_runs
 from kit.errors import DigestError
 from kit.values import CollectionName, MemberPath, Sha256, collection_member
 

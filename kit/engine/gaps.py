@@ -16,7 +16,8 @@ from kit.archive import KitReader
 from kit.documents import Run, document_id
 from kit.engine.lookup import LookupWriter
 from kit.engine.pipeline import Pipeline
-from kit.engine.survey import Survey, hashing, member_runs, survey
+from kit.engine.reading import Survey, hashing, member_runs
+from kit.engine.survey import survey
 from kit.engine.work import open_lookup
 from kit.errors import DigestError
 from kit.transforms.coverage import is_observations

@@ -17,7 +17,7 @@ from kit.documents import Run
 from kit.documents.leaves import hash_digits, identity_key, leaf_data, leaf_lines
 from kit.engine.leaves import BLOCK, LeafStore, leaf_hashes
 from kit.engine.pipeline import Pipeline
-from kit.engine.survey import member_runs
+from kit.engine.reading import member_runs
 from kit.errors import LimitError
 from kit.values import CollectionMember, MemberPath, Sha256
 from kit.values.merkle import leaf_hash, path_of, root_of

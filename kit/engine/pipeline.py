@@ -41,6 +41,15 @@ class _Entry:
     where: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Workers:
+    """Who does work, and how much of it at a time."""
+
+    executor: Executor
+    budget: int
+    """Bytes of input in flight."""
+
+
 class Pipeline:
     """See the module docstring. A context manager: leaving it drains what is left, or cancels it after a failure.
 

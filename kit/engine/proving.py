@@ -16,7 +16,7 @@ from kit.documents import Kind, Run, elements, remove, validate
 from kit.documents.leaves import leaf_lines
 from kit.engine.leaves import LeafStore
 from kit.engine.pipeline import Pipeline
-from kit.engine.survey import Survey, hashing, member_runs
+from kit.engine.reading import Survey, hashing, member_runs
 from kit.errors import DigestError, KitError
 from kit.transforms import coverage
 from kit.transforms.coverage import Tally

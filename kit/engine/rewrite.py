@@ -28,8 +28,8 @@ from kit.engine.changes import MAX_FINDINGS, MemberChange, Rewrite
 from kit.engine.leaves import LeafStore
 from kit.engine.notes import run_note, run_result
 from kit.engine.pipeline import Pipeline
+from kit.engine.reading import Survey, hashing, member_runs
 from kit.engine.settled import as_rewritten
-from kit.engine.survey import Survey, hashing, member_runs
 from kit.engine.work import RunResult, RunWork, stored_leaves, transform_run
 from kit.errors import DigestError
 from kit.transforms.coverage import Tally

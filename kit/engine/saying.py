@@ -1,16 +1,19 @@
-"""Says the members of a target kit by those of a base: the two passes of ``kit delta build``.
+"""Says the members of a target kit by those of a base: what ``kit delta build`` does once both are read and judged.
 
-The first pass stores what of the base will be needed, on disk; the second goes through the target in the order of its
-container and chooses for each member the method that is smallest. Laws: what is stored or said has the digest that the
-survey found; a member that can be said as documents but is no smaller for it is given in full.
+What of the base will be needed is stored on disk; then the members of the target are gone through in the order of its
+container, and for each the method is chosen that is smallest. What the first reading of the target put aside
+(:mod:`kit.engine.changed`) is not read again; only where something else has changed there is a second pass. Laws: what
+is stored or said has the digest that the survey found; a member that can be said as documents but is no smaller for it
+is given in full.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
 from dataclasses import dataclass
+from itertools import chain, islice
 from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
@@ -18,17 +21,18 @@ from typing import Protocol, Self
 from kit.archive import Container, KitReader, Member, decoded
 from kit.archive.reproduction import Framing, framing_of
 from kit.archive.scratch import ScratchFile
-from kit.archive.tar_writer import END, entry_header, padding
+from kit.archive.tar_writer import END
 from kit.delta import prefix
-from kit.delta.layout import Header, print_lengths
+from kit.delta.layout import print_lengths
 from kit.delta.model import Method
 from kit.delta.pieces import END as NO_MORE, piece
 from kit.documents import runs
+from kit.engine.changed import Changed, header_of, put_whole
 from kit.engine.differing import LARGEST_DOCUMENT, differences, segment
 from kit.engine.document_store import DocumentStore
 from kit.engine.matching import matched
-from kit.engine.pipeline import Pipeline
-from kit.engine.survey import Survey, hashing
+from kit.engine.pipeline import Pipeline, Workers
+from kit.engine.reading import Survey, hashing
 from kit.errors import ArchiveError, ContentError, DigestError
 from kit.values import Codec, CollectionMember, Limits, MemberPath, Sha256
 
@@ -37,6 +41,8 @@ _THOROUGH_BYTES = 16 * 1024 * 1024
 _THOROUGH, _FAST = 17, 6
 _WORTH_A_LOOK = 4
 """Documents whose delta is larger than one part in so many of the member are compared with the member in full."""
+_FEW_SEGMENTS = 3
+"""So many are made here: to start two workers costs as much."""
 _AGAIN = "nothing was written; start again"
 
 
@@ -121,11 +127,6 @@ def source_of(path: MemberPath, base: Survey, target: Survey) -> MemberPath | No
     return parts[0] if len(parts) == 1 else None
 
 
-def header_of(member: Member) -> bytes:
-    """Give the header blocks of an entry: its own, or for what comes from a folder those it would get."""
-    return member.header or entry_header(member)
-
-
 def met_again(member: Member, body: Iterator[bytes], survey: Survey) -> Iterator[bytes]:
     """Pass a body on; at its end it must have been the one that was surveyed."""
     digest = hashlib.sha256()
@@ -151,7 +152,11 @@ def require_same(reader: KitReader, survey: Survey) -> None:
         DigestError: It changed.
     """
     if reader.pass_digest() != survey.stored:
-        raise DigestError("the kit changed while it was being read", where=str(reader.path), hint=_AGAIN)
+        raise _changed(reader)
+
+
+def _changed(reader: KitReader) -> DigestError:
+    return DigestError("the kit changed while it was being read", where=str(reader.path), hint=_AGAIN)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -182,44 +187,57 @@ class Work(Protocol):
         ...
 
 
+class Stored(Protocol):
+    """Bytes on disk."""
+
+    @property
+    def size(self) -> int:
+        """How many."""
+        ...
+
+    def read(self, offset: int, size: int) -> bytes:
+        """Read some of them; fewer only at the end."""
+        ...
+
+    def close(self) -> None:
+        """They are no longer needed; further calls do nothing."""
+        ...
+
+
 class Saying:
-    """The second pass."""
+    """See the module docstring."""
 
     def __init__(
         self,
-        kit: Work,
+        reader: KitReader,
         base: Survey,
         target: Survey,
-        stores: BaseStores,
-        folder: Path,
         *,
+        stores: BaseStores,
+        changed: Changed,
+        workers: Callable[[], Workers],
+        folder: Path,
         verbatim: frozenset[MemberPath],
         recipe: frozenset[MemberPath] = frozenset(),
     ) -> None:
-        """Say the target ``kit``, whose survey is ``target``, by what is in ``stores``.
+        """Say the target in ``reader``, whose survey is ``target``, by what is in ``stores``.
 
-        ``verbatim`` goes in full, and ``recipe`` is computed at the site.
+        ``changed`` was put aside by that survey; ``workers`` gives those who do what is much, and is asked while no
+        other thread runs. ``verbatim`` goes in full, and ``recipe`` is computed at the site.
         """
         self._recipe = recipe
-        self._kit = kit
+        self._reader = reader
         self._verbatim = verbatim
         self._base = base
         self._target = target
         self._stores = stores
+        self._changed = changed
+        self._workers = workers
         self._folder = folder
-        self._limits = kit.reader.limits
-        self._headers: list[Header] = []
-        self._framing: tuple[int, ...] | None = None
-        self._content = ""
-        """Digest of what the container holds, if it is cut so."""
+        self._limits = reader.limits
         self._by_digest: dict[Sha256, MemberPath] = {}
         for path, (digest, _) in base.members.items():
             self._by_digest.setdefault(digest, path)
-
-    @property
-    def headers(self) -> tuple[Header, ...]:
-        """Of the members gone through."""
-        return tuple(self._headers)
 
     def members(self) -> Iterator[tuple[MemberPath, Sha256, int, Said]]:
         """Give each file of the target in the order of its container, and how it is made; payloads are taken in turn.
@@ -227,56 +245,57 @@ class Saying:
         Raises:
             KitError: The kit changed since it was surveyed, or the disk is full.
         """
-        made = self._begin_framing()
-        for member, body in self._kit.reader.members():
-            header = header_of(member)
-            self._headers.append(Header(data=header, has_body=member.is_file))
-            if made is not None:
-                made.update(header)
+        if all(map(self._is_at_hand, self._target.members)):
+            for path, (digest, size) in self._target.members.items():
+                yield path, digest, size, self._said(path, digest, iter(()))
+            return
+        self._workers()  # before a thread reads ahead
+        for member, body in self._reader.members():
             if member.path is None or not member.is_file:
                 continue
             digest, size = self._target.members[member.path]
             checked = surveyed(member, body, self._target)
-            if made is not None:
-                checked = hashing(checked, made)
             yield member.path, digest, size, self._said(member.path, digest, checked)
             for _ in checked:
                 pass
-            if made is not None:
-                made.update(padding(size))
-        require_same(self._kit.reader, self._target)
-        if made is not None:
-            made.update(END)
-            if made.hexdigest() != self._content:
-                self._framing = None
+        require_same(self._reader, self._target)
+
+    def _is_at_hand(self, path: MemberPath) -> bool:
+        """Whether a member can be said without reading the target again."""
+        digest, _ = self._target.members[path]
+        is_said_by_name = path in self._verbatim or path in self._recipe or digest in self._by_digest
+        return is_said_by_name or path in self._changed.documents or path in self._changed.bytes
 
     def framing(self) -> tuple[int, ...] | None:
-        """Tell how the container is cut into frames, once all members were given; None where it cannot come back."""
-        return self._framing
+        """Tell how the container is cut into frames of this program; None where it cannot come back.
 
-    def _begin_framing(self) -> hashlib._Hash | None:
-        """See how the container is cut, if this program cut it; gives what to feed with all that members make of it."""
-        reader = self._kit.reader
+        The strict reader has accounted for every byte: what it met is headers, bodies, padding and zeros at the end.
+        So the container is what will be made of its members, if it is no longer than that.
+
+        Raises:
+            DigestError: The kit changed since it was surveyed.
+        """
+        reader = self._reader
         if reader.container is Container.FOLDER:
             return None
         if reader.container is Container.TAR:
-            self._framing, self._content = (), reader.stored_digest().hex
-            return hashlib.sha256()
+            return () if reader.stored_bytes == self._changed.length else None
         codec = Codec.ZSTD if reader.container is Container.TAR_ZSTD else Codec.GZIP
-        met = hashlib.sha256()
-        framing = framing_of(reader.stored_chunks(), codec, self._limits, table=True, content=met)
-        # The end stands in a frame of its own; that nothing but headers, bodies, padding and the end is there, the
-        # digest will tell.
-        if framing is None or framing.lengths[-1] != len(END):
+        digest = hashlib.sha256()
+        framing = framing_of(hashing(reader.stored_chunks(), digest), codec, self._limits, table=True)
+        # The end stands in a frame of its own.
+        if framing is None or framing.lengths[-1] != len(END) or sum(framing.lengths) != self._changed.length:
             return None
-        self._framing, self._content = framing.lengths, met.hexdigest()
-        return hashlib.sha256()
+        if Sha256(digest.hexdigest()) != self._target.stored:
+            raise _changed(reader)
+        return framing.lengths
 
     def _said(self, path: MemberPath, digest: Sha256, body: Iterator[bytes]) -> Said:
-        source = self._by_digest.get(digest)
+        """Say a member; its ``body`` is only read where it is not at hand."""
         if path in self._verbatim:
-            stored = store_bytes(self._folder / "member", body)
-            return Said(method=Method.FULL, chunks=self._binary(stored, None))
+            kept = store_bytes(self._folder / "member", iter((self._target.kept[path],)))
+            return Said(method=Method.FULL, chunks=_closing(self._binary(kept, None), kept))
+        source = self._by_digest.get(digest)
         if source is not None:
             return Said(method=Method.COPY, source=source)
         if path in self._recipe:
@@ -285,67 +304,83 @@ class Saying:
         collection = self._target.collections.get(path)
         if collection is not None and source is not None and source in self._stores.documents:
             return self._collection(collection, source, body)
-        stored = store_bytes(self._folder / "member", body)
         like = self._stores.bytes.get(source) if source is not None else None
-        method = Method.FULL if like is None else Method.BINARY
-        return Said(method=method, source=source if like is not None else None, chunks=self._binary(stored, like))
+        chunks = _closing(self._binary(stored := self._bytes_of(path, body), like), stored)
+        if like is None:
+            return Said(method=Method.FULL, chunks=chunks)
+        return Said(method=Method.BINARY, source=source, chunks=chunks)
+
+    def _bytes_of(self, path: MemberPath, body: Iterator[bytes]) -> Stored:
+        """Give the bytes of a member; the caller closes them."""
+        if path in self._changed.documents:
+            return self._changed.documents[path].store.data
+        return self._changed.bytes.get(path) or store_bytes(self._folder / "member", body)
 
     def _collection(self, collection: CollectionMember, source: MemberPath, body: Iterator[bytes]) -> Said:
         """Say a collection by its documents; in full where its bytes would not come back, or nothing is gained."""
-        target = DocumentStore(self._folder, "target")
+        stored: Stored
         framing: Framing | None = Framing(lengths=())
         if collection.codec is Codec.NONE:
+            target, sound = self._documents_of(collection, body)
             stored = target.data
-            sound = self._cut(collection, target, target.keeping(body), kept=True)
         else:
-            stored = store_bytes(self._folder / "member", body)
+            target = DocumentStore(self._folder, "target")
+            stored = self._bytes_of(collection.path, body)
             framing = framing_of(whole(stored), collection.codec, self._limits, table=False)
-            chunks = decoded(whole(stored), collection.codec, self._limits, where=str(collection.path))
-            sound = framing is not None and self._cut(collection, target, chunks, kept=False)
+            sound = framing is not None and self._cut(collection, target, stored)
         payload = None
         if sound and framing is not None and target.largest <= LARGEST_DOCUMENT:
             payload = self._segments(self._stores.documents[source], target, framing)
-        if payload is not None and payload.size * _WORTH_A_LOOK <= stored.size:
-            chosen = payload
-        else:
+        chosen = payload
+        if chosen is None or chosen.size * _WORTH_A_LOOK > stored.size:
             chosen = store_bytes(self._folder / "full", self._binary(stored, None))
             if payload is not None and payload.size <= chosen.size:
+                chosen.close()
                 chosen = payload
-        for file in (stored, target):
-            file.close()
+            elif payload is not None:
+                payload.close()
+        target.close()
+        stored.close()
         if chosen is payload:
-            return Said(method=Method.DOCUMENTS, source=source, chunks=_closing(chosen))
-        return Said(method=Method.FULL, chunks=_closing(chosen))
+            return Said(method=Method.DOCUMENTS, source=source, chunks=_closing(whole(chosen), chosen))
+        return Said(method=Method.FULL, chunks=_closing(whole(chosen), chosen))
 
-    def _cut(self, collection: CollectionMember, target: DocumentStore, chunks: Iterator[bytes], *, kept: bool) -> bool:
-        """Cut a stream into documents and store them; tells whether it can be cut.
+    def _documents_of(self, collection: CollectionMember, body: Iterator[bytes]) -> tuple[DocumentStore, bool]:
+        aside = self._changed.documents.get(collection.path)
+        if aside is not None:
+            return aside.store, aside.sound
+        target = DocumentStore(self._folder, "target")
+        return target, put_whole(target, body, self._target.members[collection.path][1], self._limits)
 
-        Raises:
-            KitError: The stream ends before its member does; or the disk is full.
-        """
+    def _cut(self, collection: CollectionMember, target: DocumentStore, stored: Stored) -> bool:
+        """Cut what a compressed collection holds into documents and store them; tells whether it can be cut."""
+        chunks = decoded(whole(stored), collection.codec, self._limits, where=str(collection.path))
         try:
-            target.put(runs(chunks, limits=self._limits), kept=kept)
+            target.put(runs(chunks, limits=self._limits))
         except (ContentError, ArchiveError):
-            # It goes in full then; the rest of its bytes is wanted, and an error of the container is none of its own.
-            for _ in chunks:
-                pass
-            target.flush()
-            if kept and target.size != self._target.members[collection.path][1]:
-                raise
             return False
         return True
 
     def _segments(self, base: DocumentStore, target: DocumentStore, framing: Framing) -> ScratchFile:
         payload = ScratchFile(self._folder / "payload")
         payload.append(piece(print_lengths(framing.lengths)))
-        with Pipeline(self._kit.executor, budget=self._kit.budget) as pipeline:
-            for plan in differences(base, target, matched(base, target)):
-                pipeline.submit(segment, plan, cost=plan.size, then=lambda made: payload.append(piece(made)))
+        matching = matched(base, target)
+        plans = differences(base, target, matching)
+        first = list(islice(plans, _FEW_SEGMENTS + 1))
+        if len(first) <= _FEW_SEGMENTS:
+            for plan in first:
+                payload.append(piece(segment(plan)))
+        else:
+            workers = self._workers()
+            with Pipeline(workers.executor, budget=workers.budget) as pipeline:
+                for plan in chain(first, plans):
+                    pipeline.submit(segment, plan, cost=plan.size, then=lambda made: payload.append(piece(made)))
+        matching.close()
         payload.append(NO_MORE)
         payload.flush()
         return payload
 
-    def _binary(self, stored: ScratchFile, base: ScratchFile | None) -> Iterator[bytes]:
+    def _binary(self, stored: Stored, base: ScratchFile | None) -> Iterator[bytes]:
         """Give pieces packed against a base, or against nothing."""
         level = _THOROUGH if stored.size <= _THOROUGH_BYTES else _FAST
         for at in range(0, stored.size, prefix.PIECE_BYTES):
@@ -358,12 +393,12 @@ class Saying:
         yield NO_MORE
 
 
-def whole(file: ScratchFile) -> Iterator[bytes]:
+def whole(file: Stored) -> Iterator[bytes]:
     """Read all of a file, in chunks."""
     for at in range(0, file.size, _CHUNK):
         yield file.read(at, _CHUNK)
 
 
-def _closing(file: ScratchFile) -> Iterator[bytes]:
-    yield from whole(file)
+def _closing(chunks: Iterator[bytes], file: Stored) -> Iterator[bytes]:
+    yield from chunks
     file.close()

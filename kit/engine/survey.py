@@ -1,4 +1,4 @@
-"""The first reading of a kit: digests of everything, the few members held whole, and what the transforms look up.
+"""The first reading of a kit whose documents are asked for something: what the transforms look up, whom they are for.
 
 One pass over the container, through the descriptor that every later pass uses too. What is decided on the result (is
 the base what its signers say?) is decided before anything is written; the second pass checks that it met the same.
@@ -7,45 +7,23 @@ the base what its signers say?) is decided before anything is written; the secon
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 
-from kit.archive import KitReader, Layout, Member
-from kit.documents import Run, runs
+from kit.archive import KitReader
+from kit.documents import Run
 from kit.encryption import Needs
 from kit.engine import settled
 from kit.engine.leaves import LeafStore
 from kit.engine.lookup import LookupWriter
 from kit.engine.pipeline import Pipeline
+from kit.engine.reading import Survey, hashing, held_whole, member_runs
 from kit.engine.work import GatherResult, gather_run, needs_run
 from kit.errors import BsonError, KitError
 from kit.transforms.coverage import Tally
 from kit.transforms.encrypt_fields import EncryptFields
 from kit.transforms.protocol import Transform
 from kit.values import CollectionMember, Limits, MemberPath, Sha256, collection_member
-
-
-@dataclass(slots=True, kw_only=True)
-class Survey:
-    """What one reading of a kit found."""
-
-    members: dict[MemberPath, tuple[Sha256, int]] = field(default_factory=dict)
-    """Every regular file: digest and size of its body as stored."""
-    kept: dict[MemberPath, bytes] = field(default_factory=dict)
-    """The members held whole: manifest, signatures, history."""
-    collections: dict[MemberPath, CollectionMember] = field(default_factory=dict)
-    stored: Sha256 | None = None
-    """Digest of the archive as it was read; None for a folder."""
-    layout: Layout | None = None
-    """Where everything is in an archive whose frames can be copied."""
-    tallies: dict[MemberPath, Tally] = field(default_factory=dict)
-    """Of the collection members that were asked for."""
-    settled: dict[MemberPath, Tally] = field(default_factory=dict)
-    """Of those in which the transforms would change nothing, as far as that can be told (:mod:`kit.engine.settled`)."""
-    rooted: set[MemberPath] = field(default_factory=set)
-    """Of these, the ones whose leaves were gathered."""
-    needs: dict[int, Needs] = field(default_factory=dict)
-    """By position in the chain, what each ``encrypt-fields`` needs before it starts."""
 
 
 def survey(
@@ -188,27 +166,6 @@ class _Walk:
             self.pipeline.submit(needs_run, transform, collection, run, cost=len(run.data), then=needs.add, where=where)
 
 
-def hashing(chunks: Iterable[bytes], digest: hashlib._Hash) -> Iterator[bytes]:
-    """Pass chunks on, feeding ``digest`` on the way."""
-    for chunk in chunks:
-        digest.update(chunk)
-        yield chunk
-
-
-def member_runs(collection: CollectionMember, body: Iterator[bytes], reader: KitReader) -> Iterator[Run]:
-    """Cut the body of a collection member that ``reader`` gave into runs of whole documents.
-
-    Raises:
-        KitError: The member's codec or framing is malformed; names the member, the document and the offset.
-    """
-    where = str(collection.path)
-    try:
-        yield from runs(reader.decoded(body, collection.codec, where=where), limits=reader.limits)
-    except KitError as error:
-        # Decoder and container know which stream they read; the framing only knows the document.
-        raise (error.inside(where) if error.where.startswith("document ") else error) from error.__cause__
-
-
 @dataclass(frozen=True, slots=True)
 class _Delivery:
     """Takes the results of one member's runs."""
@@ -226,14 +183,3 @@ class _Delivery:
             self.leaves.add(self.path, result.leaves)
         if self.lookup is not None and result.pairs:
             self.lookup.put(result.pairs)
-
-
-def held_whole(member: Member, body: Iterator[bytes], limits: Limits, kept_bytes: int) -> bytes:
-    """Give the body of a member that is held whole; with it, all that are held have ``kept_bytes``.
-
-    Raises:
-        LimitError: It, or they, are over a limit.
-    """
-    limits.check("json_bytes", member.size, where=str(member.path))
-    limits.check("kept_bytes", kept_bytes, where=str(member.path))
-    return b"".join(body)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from kit.engine.proving import MemberReading
-from kit.engine.survey import Survey
+from kit.engine.reading import Survey
 from kit.errors import ContentError, DigestError
 from kit.manifest import CollectionSummary, Manifest, PatchStatement
 from kit.ops.judgement import MemberProof

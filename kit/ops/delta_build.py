@@ -1,15 +1,16 @@
 """``kit delta build``: from two verified kits to the signed delta between them.
 
-Read and judge both → store what of the base is needed → say each member of the target by it → manifest, signature →
-read the delta back → give it its name. Laws: the same kits, key, time and options give the same delta, whatever the
-number of workers; memory does not grow with the kits; nothing but a folder beside the output is written before.
+Read and judge both, putting aside what of the target has surely changed → store what of the base is needed → say each
+member of the target by it → manifest, signature → read the delta back → give it its name. Laws: the same kits, key,
+time and options give the same delta, whatever the number of workers; memory does not grow with the kits; nothing but a
+folder beside the output is written before.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace as with_changes
 from pathlib import Path
@@ -41,13 +42,15 @@ from kit.delta.model import (
     TargetArchive,
 )
 from kit.encryption import KeySource
+from kit.engine.changed import Changed, Heads
+from kit.engine.pipeline import Workers
 from kit.engine.progress import Stage
 from kit.engine.saying import BaseStores, Saying
 from kit.errors import OutputError, UsageError
 from kit.migrations import Kind
 from kit.ops.delta_recipe import Found, Ingredients, find, steps_between
 from kit.ops.deltas import Judged, check_payloads, check_signature, check_target, judged, opened_delta
-from kit.ops.kits import Environment, opened
+from kit.ops.kits import Environment, opened, workers_when_asked
 from kit.ops.obligations import Expectation
 from kit.signing import PrivateKey, jws
 from kit.transforms.protocol import Transform
@@ -149,11 +152,17 @@ def build_within(request: DeltaBuildRequest, folder: Path) -> DeltaBuildReport:
     paths = (request.target, request.base) if request.reverse else (request.base, request.target)
     environment = with_changes(request.environment, secrets=request.keys is not None)
     with ExitStack() as stack:
-        base = judged(stack.enter_context(opened(paths[0], _alone(environment))), request.expectation)
-        target = judged(stack.enter_context(opened(paths[1], environment)), request.expectation)
+        workers = stack.enter_context(workers_when_asked(environment))
+        heads = Heads()
+        kit = stack.enter_context(opened(paths[0], _alone(environment)))
+        base = judged(kit, request.expectation, aside=heads)
+        changed = Changed(folder, base.survey, heads, environment.limits)
+        stack.callback(changed.close)
+        kit = stack.enter_context(opened(paths[1], _alone(environment)))
+        target = judged(kit, request.expectation, aside=changed)
         _check_pair(base, target)
-        found = _recipe(request, base, target, folder)
-        manifest, work = _write(request, base, target, found, folder)
+        found = _recipe(request, base, target, workers, folder)
+        manifest, work = _write(request, _Sides(base, target, changed, workers), found, folder)
         digest, size = _reread(work, request, manifest)
         switch = staged(work, request.output, {".sha256": checksum_line(digest, request.output.name)}, new=digest)
         perform(switch)
@@ -173,8 +182,8 @@ def build_within(request: DeltaBuildRequest, folder: Path) -> DeltaBuildReport:
 
 
 def _alone(environment: Environment) -> Environment:
-    # The base is only read; the workers are for what is said of the target.
-    return with_changes(environment, workers=1)
+    # Both kits are only read; workers are for what is said of the target, where that is much.
+    return with_changes(environment, workers=1, executor=None)
 
 
 def _check_pair(base: Judged, target: Judged) -> None:
@@ -184,10 +193,12 @@ def _check_pair(base: Judged, target: Judged) -> None:
         raise UsageError(f"both kits are {base.what}: there is nothing between them")
 
 
-def _recipe(request: DeltaBuildRequest, base: Judged, target: Judged, folder: Path) -> Found:
+def _recipe(
+    request: DeltaBuildRequest, base: Judged, target: Judged, workers: Callable[[], Workers], folder: Path
+) -> Found:
     if not request.recipe:
         return Found(absence="none was wanted")
-    return find(base, target, Ingredients(transforms=request.transforms, keys=request.keys), folder)
+    return find(base, target, Ingredients(transforms=request.transforms, keys=request.keys), workers, folder)
 
 
 def _discloses(base: Judged, target: Judged) -> bool:
@@ -195,12 +206,23 @@ def _discloses(base: Judged, target: Judged) -> bool:
     return any(transform.kind == Kind.ENCRYPTED_FIELD for transform in undone)
 
 
-def _write(
-    request: DeltaBuildRequest, base: Judged, target: Judged, found: Found, folder: Path
-) -> tuple[DeltaManifest, Path]:
+@dataclass(frozen=True, slots=True)
+class _Sides:
+    """The two kits, what of the target was put aside, and who says it."""
+
+    base: Judged
+    target: Judged
+    changed: Changed
+    workers: Callable[[], Workers]
+
+
+def _write(request: DeltaBuildRequest, sides: _Sides, found: Found, folder: Path) -> tuple[DeltaManifest, Path]:
     """Write the delta into ``folder``: slots in the order of its archive, its manifest last."""
+    base, target = sides.base, sides.target
     with ExitStack() as stack:
-        spool = Spool(folder, JournalFile(folder / "journal"), checkpoint_bytes=1 << 62)
+        journal = JournalFile(folder / "journal")
+        stack.callback(journal.close)
+        spool = Spool(folder, journal, checkpoint_bytes=1 << 62)
         destination = ArchiveDestination(folder, spool, codec=Codec.ZSTD)
         stack.callback(destination.release)
         manifest_slot = destination.open(MANIFEST, mode=_MODE)
@@ -214,7 +236,15 @@ def _write(
             headers = stores.fill(base.kit.reader, base.survey, target.survey, besides=found.members)
         # The site can check who signed what it will get before it makes any of it.
         verbatim = frozenset({target.location.manifest, target.location.signature})
-        saying = Saying(target.kit, base.survey, target.survey, stores, folder, verbatim=verbatim, recipe=found.members)
+        saying = Saying(
+            *(target.kit.reader, base.survey, target.survey),
+            stores=stores,
+            changed=sides.changed,
+            workers=sides.workers,
+            folder=folder,
+            verbatim=verbatim,
+            recipe=found.members,
+        )
         entries: list[Entry] = []
         with target.kit.pipeline(Stage.COMPARE):
             for path, sha256, size, said in saying.members():
@@ -229,7 +259,7 @@ def _write(
                 )
         framing = saying.framing()
         made = found.computed.frames_of(entries) if found.computed is not None else ()
-        layout = print_layout(Layout(headers=saying.headers, frames=framing or ()), headers, made)
+        layout = print_layout(Layout(headers=tuple(sides.changed.headers), frames=framing or ()), headers, made)
         layout_payload = _add(destination, layout_slot, LAYOUT, iter([layout]), request.created_at)
         signature = None
         if sig_slot is not None and sig is not None:

@@ -9,12 +9,13 @@ there is none, the report says why.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace as with_changes
 from pathlib import Path
 
 from kit.delta.recipe import Recipe
 from kit.encryption import SHIPPED, KeySource, Profile, RandomIv, SyntheticIv, shipped
+from kit.engine.pipeline import Workers
 from kit.engine.recipes import Computed, compute, encrypts, step_of
 from kit.errors import ContentError, EnvelopeError, KeyUnusableError, StoppedError
 from kit.manifest import AppliedTransform, Manifest, PatchStatement
@@ -52,16 +53,16 @@ class Ingredients:
     """Of the keyring that it was encrypted with."""
 
 
-def find(base: Judged, target: Judged, ingredients: Ingredients, folder: Path) -> Found:
-    """Find the recipe that leads from ``base`` to members of ``target``.
+def find(base: Judged, target: Judged, ingredients: Ingredients, workers: Callable[[], Workers], folder: Path) -> Found:
+    """Find the recipe that leads from ``base`` to members of ``target``; ``workers`` are asked for to compute it.
 
     Raises:
         KitError: The base cannot be read, or the disk is full. What only tells that there is no recipe is no error.
     """
     try:
         transforms = _identified(base, target, ingredients)
-        # The base is opened to be read; the workers are the target's.
-        work = with_changes(base.kit, executor=target.kit.executor, budget=target.kit.budget)
+        started = workers()
+        work = with_changes(base.kit, executor=started.executor, budget=started.budget)
         computed = compute(work, transforms, folder, keys=ingredients.keys)
     except (KeyUnusableError, EnvelopeError, StoppedError, ContentError) as error:
         return Found(absence=str(error))

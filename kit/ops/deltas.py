@@ -18,7 +18,7 @@ from kit.delta import prefix
 from kit.delta.model import DELTA_TYPE, MANIFEST, SIGNATURE, DeltaManifest, Entry, Method, Payload
 from kit.delta.pieces import pieces
 from kit.engine.progress import Stage
-from kit.engine.survey import Survey, survey
+from kit.engine.reading import Aside, Survey, read_once
 from kit.errors import (
     ArchiveError,
     DigestError,
@@ -62,14 +62,22 @@ def named(bundle_id: str | None, generation: int, manifest: Sha256) -> str:
     return f"generation {generation} of {bundle_id or '(no bundle id)'} (manifest {manifest})"
 
 
-def judged(kit: OpenKit, expectation: Expectation, *, stage: Stage = Stage.SURVEY) -> Judged:
+def judged(
+    kit: OpenKit, expectation: Expectation, *, stage: Stage = Stage.SURVEY, aside: Aside | None = None
+) -> Judged:
     """Read a kit and refuse it unless it is what its signers say.
+
+    Args:
+        kit: The kit, opened.
+        expectation: What it must be.
+        stage: What this reading is for.
+        aside: Is shown the members on the way, before anything is known of them.
 
     Raises:
         KitError: The first obligation that failed.
     """
-    with kit.pipeline(stage) as pipeline:
-        found = survey(kit.reader, pipeline, keep=is_kept, count=lambda _: False)
+    with kit.pipeline(stage):
+        found = read_once(kit.reader, keep=is_kept, aside=aside)
     around = beside(kit.reader, found.stored)
     judgement = judge(found, around, expectation, limits=kit.reader.limits)
     if judgement.failure is not None:

@@ -20,7 +20,8 @@ from pathlib import Path
 from kit.archive import Member, decoded
 from kit.engine.extracting import Selection, extract_run
 from kit.engine.progress import Stage
-from kit.engine.survey import Survey, hashing, member_runs, survey
+from kit.engine.reading import Survey, hashing, member_runs
+from kit.engine.survey import survey
 from kit.errors import ContentError, DigestError, UntrustedError, UsageError
 from kit.ops.extracted_files import Destination, ExtractedFile, ExtractedFiles
 from kit.ops.kits import Environment, OpenKit, beside, is_kept, opened, require_outside

@@ -27,8 +27,8 @@ from kit.encryption import (
     ValueDigest,
 )
 from kit.engine.progress import Stage
+from kit.engine.reading import hashing, member_runs
 from kit.engine.stored_keys import shared
-from kit.engine.survey import hashing, member_runs
 from kit.engine.work import prove_run, search_run, unseal_run
 from kit.errors import (
     ContentError,

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 from kit.encryption import ValueDigest
 from kit.encryption.counting import DIGEST_TOTAL, DIGEST_VALUES, ENCRYPTED, SKIPPED_ENCRYPTED
+from kit.engine.reading import Survey
 from kit.engine.rewrite import MemberChange, Rewrite
-from kit.engine.survey import Survey
 from kit.manifest import (
     AppliedMigration,
     AppliedTransform,

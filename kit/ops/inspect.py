@@ -8,7 +8,8 @@ from typing import Any
 
 from kit.archive import Container, KitReader
 from kit.engine.progress import Stage
-from kit.engine.survey import Survey, survey
+from kit.engine.reading import Survey
+from kit.engine.survey import survey
 from kit.errors import KitError
 from kit.manifest import Manifest, locate
 from kit.ops.kits import Environment, is_kept, opened

@@ -9,7 +9,8 @@ from pathlib import Path
 from kit.engine.leaves import LeafStore
 from kit.engine.lookup import LookupWriter
 from kit.engine.progress import Stage
-from kit.engine.survey import Survey, survey
+from kit.engine.reading import Survey
+from kit.engine.survey import survey
 from kit.errors import DigestError, KitError, LimitError, OutputError, UntrustedError
 from kit.manifest import Manifest
 from kit.migrations import Validation

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 from kit.archive import CHECKPOINT_BYTES, KitReader, open_kit, read_small
 from kit.engine.clusters import cluster_executor
 from kit.engine.executors import BUDGET_PER_WORKER, local_executor
 from kit.engine.host import THIS_HOST, Host
-from kit.engine.pipeline import Pipeline
+from kit.engine.pipeline import Pipeline, Workers
 from kit.engine.progress import BATCH_DOCUMENTS, SILENCE, Progress, Stage, watched
 from kit.engine.work import close_lookups
 from kit.errors import UsageError
@@ -77,6 +78,22 @@ def opened(path: Path, environment: Environment) -> Iterator[OpenKit]:
     ):
         budget = environment.budget_per_worker * workers
         yield OpenKit(reader=reader, executor=executor, budget=budget, environment=environment)
+
+
+@contextmanager
+def workers_when_asked(environment: Environment) -> Iterator[Callable[[], Workers]]:
+    """Give what starts the workers when it is first asked for them, which must be while no other thread runs.
+
+    Whoever turns out to have little to do then needs none.
+    """
+    with ExitStack() as stack:
+
+        @cache
+        def start() -> Workers:
+            executor, workers = stack.enter_context(_executor(environment))
+            return Workers(executor=executor, budget=environment.budget_per_worker * workers)
+
+        yield start
 
 
 @contextmanager

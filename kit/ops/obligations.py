@@ -20,7 +20,7 @@ from dataclasses import replace
 from functools import partial
 
 from kit.engine.proving import MemberReading
-from kit.engine.survey import Survey
+from kit.engine.reading import Survey
 from kit.errors import ContentError, DigestError, KitError, StoppedError, UnreadableError, UnsignedError, UntrustedError
 from kit.manifest import (
     Location,

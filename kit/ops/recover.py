@@ -24,8 +24,9 @@ from kit.encryption.key_set import KeySet
 from kit.encryption.restoring import RestoreCounts, Restored, Restoring
 from kit.encryption.sealing import recipients_of, seal
 from kit.engine.progress import Stage
+from kit.engine.reading import Survey, hashing, member_runs
 from kit.engine.stored_keys import shared
-from kit.engine.survey import Survey, hashing, member_runs, survey
+from kit.engine.survey import survey
 from kit.engine.work import restore_run
 from kit.errors import DigestError, KitError, UntrustedError, UsageError
 from kit.ops.approve import ApprovalFile, require_bundle, verified, verified_under

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from kit.engine.leaves import LeafStore
 from kit.engine.pipeline import Pipeline
+from kit.engine.reading import Survey
 from kit.engine.rewrite import Rewrite
-from kit.engine.survey import Survey
 from kit.errors import UsageError
 from kit.manifest import Manifest, Shape
 from kit.ops.kits import OpenKit

@@ -12,7 +12,8 @@ import pytest
 
 from kit.cli.exit_codes import exit_code
 from kit.engine.pipeline import InlineExecutor, Pipeline
-from kit.engine.survey import Survey, survey
+from kit.engine.reading import Survey
+from kit.engine.survey import survey
 from kit.ops.kits import Environment, is_kept, opened
 from kit.ops.obligations import Beside, Expectation, judge
 from kit.signing import dsse, jws

@@ -13,8 +13,9 @@ import pytest
 from kit.archive import Frame, Slot, open_kit
 from kit.archive.journal import Note
 from kit.engine.pipeline import InlineExecutor, Pipeline
+from kit.engine.reading import Survey
 from kit.engine.rewrite import Request, rewrite
-from kit.engine.survey import Survey, survey
+from kit.engine.survey import survey
 from kit.errors import DigestError
 from kit.transforms.raw_linkset import RawLinkset
 from kit.values import Codec, Limits, MemberPath

@@ -17,8 +17,9 @@ from kit.engine.executors import local_executor
 from kit.engine.leaves import LeafStore
 from kit.engine.lookup import LookupReader, LookupWriter
 from kit.engine.pipeline import Pipeline
+from kit.engine.reading import Survey
 from kit.engine.rewrite import MAX_FINDINGS, Request, Rewrite, rewrite, unchanged
-from kit.engine.survey import Survey, survey
+from kit.engine.survey import survey
 from kit.engine.work import close_lookups
 from kit.errors import ArchiveError, BsonError, DigestError, KitError, LimitError
 from kit.transforms.raw_linkset import RawLinkset

@@ -10,8 +10,9 @@ from hypothesis import given, settings, strategies as st
 
 from kit.archive import open_kit
 from kit.engine.pipeline import InlineExecutor, Pipeline
+from kit.engine.reading import Survey
 from kit.engine.rewrite import Request, Rewrite, rewrite, untouched
-from kit.engine.survey import Survey, survey
+from kit.engine.survey import survey
 from kit.errors import ArchiveError, BsonError, DigestError
 from kit.transforms.protocol import Transform
 from kit.transforms.raw_linkset import RawLinkset

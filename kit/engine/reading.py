@@ -1,0 +1,124 @@
+"""One reading of a kit: digests of everything, and the few members held whole.
+
+What transforms ask of documents besides is for :mod:`kit.engine.survey`, which gives the same. Here a body may be taken
+aside on its way (:class:`Aside`), by whoever would have to read the kit again for it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+from kit.archive import KitReader, Layout, Member
+from kit.documents import Run, runs
+from kit.errors import KitError
+from kit.values import CollectionMember, Limits, MemberPath, Sha256, collection_member
+
+if TYPE_CHECKING:
+    # Of a reading that transforms ask for; who only compares kits does without loading them.
+    from kit.encryption import Needs
+    from kit.transforms.coverage import Tally
+
+
+@dataclass(slots=True, kw_only=True)
+class Survey:
+    """What one reading of a kit found."""
+
+    members: dict[MemberPath, tuple[Sha256, int]] = field(default_factory=dict)
+    """Every regular file: digest and size of its body as stored."""
+    kept: dict[MemberPath, bytes] = field(default_factory=dict)
+    """The members held whole: manifest, signatures, history."""
+    collections: dict[MemberPath, CollectionMember] = field(default_factory=dict)
+    stored: Sha256 | None = None
+    """Digest of the archive as it was read; None for a folder."""
+    layout: Layout | None = None
+    """Where everything is in an archive whose frames can be copied."""
+    tallies: dict[MemberPath, Tally] = field(default_factory=dict)
+    """Of the collection members that were asked for."""
+    settled: dict[MemberPath, Tally] = field(default_factory=dict)
+    """Of those in which the transforms would change nothing, as far as that can be told (:mod:`kit.engine.settled`)."""
+    rooted: set[MemberPath] = field(default_factory=set)
+    """Of these, the ones whose leaves were gathered."""
+    needs: dict[int, Needs] = field(default_factory=dict)
+    """By position in the chain, what each ``encrypt-fields`` needs before it starts."""
+
+
+class Aside(Protocol):
+    """Who is shown every entry, and may take of its body what is wanted."""
+
+    def met(self, member: Member) -> None:
+        """Take note of an entry of any kind."""
+        ...
+
+    def take(self, member: Member, path: MemberPath, body: Iterator[bytes]) -> None:
+        """Take of the body of a file, its path being ``path``, any number of chunks; the others are only digested."""
+        ...
+
+
+def read_once(reader: KitReader, *, keep: Callable[[MemberPath], bool], aside: Aside | None = None) -> Survey:
+    """Read the whole kit, asking nothing of its documents.
+
+    Args:
+        reader: The kit.
+        keep: Which members to hold whole (each within ``limits.json_bytes``, all within ``limits.kept_bytes``).
+        aside: Is shown the entries and, of all files but those, the bodies.
+
+    Raises:
+        KitError: The container or a member name is malformed or over a limit; or ``aside`` failed.
+    """
+    found = Survey()
+    kept_bytes = 0
+    for member, body in reader.members():
+        if aside is not None:
+            aside.met(member)
+        if member.path is None or not member.is_file:
+            continue
+        digest = hashlib.sha256()
+        hashed = hashing(body, digest)
+        if keep(member.path):
+            kept_bytes += member.size
+            found.kept[member.path] = held_whole(member, hashed, reader.limits, kept_bytes)
+        else:
+            if (collection := collection_member(member.path)) is not None:
+                found.collections[member.path] = collection
+            if aside is not None:
+                aside.take(member, member.path, hashed)
+        for _ in hashed:
+            pass
+        found.members[member.path] = (Sha256(digest.hexdigest()), member.size)
+    found.stored, found.layout = reader.pass_digest(), reader.layout()
+    return found
+
+
+def hashing(chunks: Iterable[bytes], digest: hashlib._Hash) -> Iterator[bytes]:
+    """Pass chunks on, feeding ``digest`` on the way."""
+    for chunk in chunks:
+        digest.update(chunk)
+        yield chunk
+
+
+def member_runs(collection: CollectionMember, body: Iterator[bytes], reader: KitReader) -> Iterator[Run]:
+    """Cut the body of a collection member that ``reader`` gave into runs of whole documents.
+
+    Raises:
+        KitError: The member's codec or framing is malformed; names the member, the document and the offset.
+    """
+    where = str(collection.path)
+    try:
+        yield from runs(reader.decoded(body, collection.codec, where=where), limits=reader.limits)
+    except KitError as error:
+        # Decoder and container know which stream they read; the framing only knows the document.
+        raise (error.inside(where) if error.where.startswith("document ") else error) from error.__cause__
+
+
+def held_whole(member: Member, body: Iterator[bytes], limits: Limits, kept_bytes: int) -> bytes:
+    """Give the body of a member that is held whole; with it, all that are held have ``kept_bytes``.
+
+    Raises:
+        LimitError: It, or they, are over a limit.
+    """
+    limits.check("json_bytes", member.size, where=str(member.path))
+    limits.check("kept_bytes", kept_bytes, where=str(member.path))
+    return b"".join(body)

@@ -1,0 +1,140 @@
+"""What of a target is put aside on the first reading, what is read again, and that neither changes the delta."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from kit.archive import encode, open_kit
+from kit.engine.changed import MOST_COLLECTIONS, Changed, Heads
+from kit.engine.reading import Survey, read_once
+from kit.errors import ArchiveError
+from kit.values import Codec, Limits, MemberPath, Sha256
+from tests.delta.kits import HERE, pair, patched
+from tests.delta.test_round_trip import files_of
+from tests.kits import OBSERVATIONS, collection, observation, tar, write_kit
+
+ENDING = "images/layer.bin"
+PLAIN = bytes(range(256)) * 40
+
+
+def put_aside(folder: Path, base: dict[str, bytes], target: dict[str, bytes]) -> tuple[Survey, Changed]:
+    """Read two kits as a build does."""
+    surveys: list[Survey] = []
+    heads = Heads()
+    aside: Heads | Changed = heads
+    for name, files in (("base.tar", base), ("target.tar", target)):
+        with open_kit(write_kit(folder / name, files), limits=Limits()) as reader:
+            surveys.append(read_once(reader, keep=lambda _: False, aside=aside))
+        if isinstance(aside, Heads):
+            aside = Changed(folder, surveys[0], heads, Limits())
+    assert isinstance(aside, Changed)
+    return surveys[1], aside
+
+
+def test_what_has_another_size_or_begins_otherwise_is_put_aside_and_what_may_be_the_same_is_not(tmp_path: Path) -> None:
+    documents = collection(observation(n) for n in range(3))
+    base = {"a/c/same.bson": documents, "a/c/longer.bson": documents, "a/c/otherwise.bson": documents}
+    base |= {"same": PLAIN, "ends otherwise": PLAIN, "begins otherwise": PLAIN, "longer": PLAIN}
+    target = base | {
+        "a/c/longer.bson": documents * 2,
+        "a/c/otherwise.bson": collection(observation(n) for n in (1, 0, 2)),
+        "a/c/new.bson": documents[:-1],
+        "ends otherwise": PLAIN[:-1] + b"!",
+        "begins otherwise": b"!" + PLAIN[1:],
+        "longer": PLAIN + b"!",
+        "new": b"",
+    }
+    found, changed = put_aside(tmp_path, base, target)
+    assert {str(path) for path in changed.documents} == {"a/c/longer.bson", "a/c/otherwise.bson", "a/c/new.bson"}
+    assert {str(path) for path in changed.bytes} == {"begins otherwise", "longer", "new"}
+    for path, part in changed.bytes.items():
+        assert part.read(0, part.size + 1) == target[str(path)]
+        assert part.read(1, 5) == target[str(path)][1:6]
+    for path, one in changed.documents.items():
+        assert Sha256.of(one.store.data.read(0, one.store.data.size)) == found.members[path][0]
+        assert one.sound == (str(path) != "a/c/new.bson")
+    assert changed.documents[MemberPath("a/c/longer.bson")].store.count == 6
+    changed.close()
+
+
+def test_a_container_has_the_length_that_was_counted(tmp_path: Path) -> None:
+    _, changed = put_aside(tmp_path, {"a": b""}, {"folder/a": b"1", "ä" * 80: PLAIN, "b": bytes(512)})
+    changed.close()
+    # GNU tar and Python's fill the last record with zeros; the archive of this test is not this program's.
+    assert 0 <= (tmp_path / "target.tar").stat().st_size - changed.length < 10_240
+
+
+def test_a_collection_whose_body_breaks_off_is_an_error_and_not_one_to_be_given_in_full(tmp_path: Path) -> None:
+    whole = tar({OBSERVATIONS: collection([observation(1)])})
+    (tmp_path / "cut.tar").write_bytes(whole[:700])
+    changed = Changed(tmp_path, Survey(), Heads(), Limits())
+    with open_kit(tmp_path / "cut.tar", limits=Limits()) as reader, pytest.raises(ArchiveError):
+        read_once(reader, keep=lambda _: False, aside=changed)
+    changed.close()
+
+
+@pytest.mark.parametrize("name", ["kit.tar.zst", "kit"])
+def test_what_only_the_digest_tells_is_read_again(name: str, tmp_path: Path) -> None:
+    documents = [observation(n) for n in range(4)]
+    edited = [*documents[:3], observation(7)]
+    base = {OBSERVATIONS: collection(documents), ENDING: PLAIN, "a/c/moved.bson": collection(documents[:2])}
+    target = {OBSERVATIONS: collection(edited), ENDING: PLAIN[:-1] + b"!", "a/c/moved.bson": collection(documents[:3])}
+    assert [*map(len, base.values())][:2] == [*map(len, target.values())][:2]
+    two = pair(tmp_path, name, base=base, target=target)
+    assert dict(two.build().methods) == {"documents": 2, "binary": 1, "full": 2}
+    two.apply()
+    assert files_of(two.base) == files_of(two.target)
+
+
+def test_more_collections_change_than_are_put_aside(tmp_path: Path) -> None:
+    names = [f"a/c/many{n}.bson" for n in range(MOST_COLLECTIONS + 2)]
+    base = {name: collection([observation(n)]) for n, name in enumerate(names)}
+    target = {name: collection([observation(n), observation(n + 50)]) for n, name in enumerate(names)}
+    two = pair(tmp_path, base=base, target=target)
+    assert two.build().methods["documents"] == len(names)
+    two.apply()
+    assert files_of(two.base) == files_of(two.target)
+
+
+def test_many_segments_are_made_by_workers_and_are_the_same(tmp_path: Path) -> None:
+    def documents(note: str) -> Iterator[dict[str, object]]:
+        return ({"_id": number, "note": f"{note} {number}", "data": bytes(1 << 21)} for number in range(7))
+
+    two = pair(
+        tmp_path, base={OBSERVATIONS: collection(documents("a"))}, target={OBSERVATIONS: collection(documents("b"))}
+    )
+    first = two.build()
+    assert two.build(tmp_path / "again", environment=replace(HERE, workers=2)).output_sha256 == first.output_sha256
+    two.apply()
+    assert files_of(two.base) == files_of(two.target)
+
+
+@pytest.mark.parametrize("name", ["kit.tar", "kit.tar.gz"])
+def test_an_archive_of_this_program_with_more_zeros_at_its_end_is_not_promised(name: str, tmp_path: Path) -> None:
+    two = patched(tmp_path, name)
+    assert two.build(tmp_path / "own").manifest.archive.sha256 is not None
+    for beside in tmp_path.glob("target-*.s*"):
+        beside.unlink()
+    # One end more, in a frame of its own as this program would make it: only the length of it all tells.
+    own = two.target.read_bytes()
+    two.target.write_bytes(own + encode(Codec.GZIP if name.endswith(".gz") else Codec.NONE, bytes(1024)))
+    assert two.build().manifest.archive.sha256 is None
+    assert not two.apply().same_archive
+    assert files_of(two.base) == files_of(two.target)
+
+
+OPEN = Path("/proc/self/fd")
+
+
+@pytest.mark.skipif(not OPEN.exists(), reason="the system does not tell what is open")
+def test_a_build_leaves_no_file_open(tmp_path: Path) -> None:
+    (tmp_path / "own").mkdir()
+    two, own = pair(tmp_path), patched(tmp_path / "own")
+    before = len(list(OPEN.iterdir()))
+    two.build()
+    own.build(recipe=False)
+    assert len(list(OPEN.iterdir())) == before

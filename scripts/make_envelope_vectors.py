@@ -11,7 +11,7 @@ from typing import Any
 import bson
 
 from kit.encryption import Profile, Scope, SyntheticIv
-from kit.encryption.aead import DocumentCipher
+from kit.encryption.aead import DocumentCipher, KeyInPlace
 from kit.encryption.associated_data import CollectionPlace
 from kit.encryption.data_keys import DataKey, expand
 from kit.encryption.field_map import FieldPath
@@ -72,7 +72,7 @@ def _vector(name: str, profile: Profile, identity: Any, path: tuple[str, ...], v
     kind, data = _value(value)
     id_kind, id_value = _value(identity)
     typed_id = bytes((id_kind,)) + id_value
-    cipher = DocumentCipher(key, place, typed_id)
+    cipher = DocumentCipher(KeyInPlace(key, place), typed_id)
     envelope = cipher.seal(field, kind, data, SyntheticIv())
     located = place.located(typed_id)
     return {

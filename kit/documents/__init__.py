@@ -18,7 +18,7 @@ from kit.documents.framing import OUT_OF_BAND, Run, runs
 from kit.documents.identity import KEY_BYTES, document_id, keys_of
 from kit.documents.loops import COMPILED, select
 from kit.documents.prune import Wanted, prune
-from kit.documents.splice import Replacement, append, element, remove, replace, replace_at
+from kit.documents.splice import Replacement, append, element, remove, replace, replace_at, replace_value
 from kit.documents.validation import validate
 
 __all__ = [
@@ -43,6 +43,7 @@ __all__ = [
     "remove",
     "replace",
     "replace_at",
+    "replace_value",
     "runs",
     "select",
     "string_at",

@@ -66,7 +66,7 @@ def text_end(buffer: bytes, value: i64, last: i64) -> i64:
     """Give the offset after the string at ``value`` that has its only NUL at its end; -1 in doubt."""
     if value + 5 > last:
         return _DOUBT
-    end = value + 4 + _int32(buffer, value)
+    end = value + 4 + int32_at(buffer, value)
     if end > last or end < value + 5:
         return _DOUBT
     # A long text is searched faster by the library; a call costs as much as sixty bytes.
@@ -75,17 +75,18 @@ def text_end(buffer: bytes, value: i64, last: i64) -> i64:
     return end if after_nul(buffer, value + 4, end) == end else _DOUBT
 
 
-def _int32(buffer: bytes, at: i64) -> i64:
+def int32_at(buffer: bytes, at: i64) -> i64:
+    """Read four bytes, little-endian; what is negative is a large number here."""
     a: i64 = buffer[at]
     b: i64 = buffer[at + 1]
     c: i64 = buffer[at + 2]
     d: i64 = buffer[at + 3]
-    return a | (b << 8) | (c << 16) | (d << 24)  # a negative length is a large one here, and refused as that
+    return a | (b << 8) | (c << 16) | (d << 24)
 
 
 def last_of(buffer: bytes, start: i64, limit: i64) -> i64:
     """Offset of the final NUL of the document at ``start``, which ends at or before ``limit``."""
-    size = _int32(buffer, start)
+    size = int32_at(buffer, start)
     if size < 5 or start + size > limit or buffer[start + size - 1]:
         return _DOUBT
     return start + size - 1
@@ -95,12 +96,12 @@ def end_of(buffer: bytes, kind: i64, value: i64, last: i64) -> i64:  # noqa: C90
     """Where a value ends, which is at or before ``last``."""
     end: i64 = _DOUBT
     if kind == 2 or kind == 13 or kind == 14:  # noqa: PLR1714  one comparison each, compiled
-        count = _int32(buffer, value)
+        count = int32_at(buffer, value)
         if count < 1:
             return _DOUBT
         end = value + 4 + count
     elif kind == 3 or kind == 4:  # noqa: PLR1714
-        count = _int32(buffer, value)
+        count = int32_at(buffer, value)
         if count < 5:
             return _DOUBT
         end = value + count
@@ -117,7 +118,7 @@ def end_of(buffer: bytes, kind: i64, value: i64, last: i64) -> i64:  # noqa: C90
     elif kind == 19:
         end = value + 16
     elif kind == 5:
-        end = value + 5 + _int32(buffer, value)
+        end = value + 5 + int32_at(buffer, value)
     if end > last:  # a conditional expression would make objects of both
         return _DOUBT
     return end

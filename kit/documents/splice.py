@@ -101,11 +101,8 @@ def replace_at(document: bytes, replacements: Sequence[Replacement]) -> bytes:
         BsonError: The result would be longer than a length can say.
     """
     if len(replacements) == 1 and not replacements[0].enclosing:
-        # What most are: nothing moves but the end.
         one = replacements[0]
-        size = _check_size(len(document) - (one.end - one.value) + len(one.new))
-        head, name = document[4 : one.start], document[one.start + 1 : one.value]
-        return b"".join((INT32.pack(size), head, _KIND_BYTES[one.kind], name, one.new, document[one.end :]))
+        return replace_value(document, one.start, one.value, one.end, one.kind, one.new)
     parts: list[bytes] = []
     grown = {0: 0}  # start of a document, as it was → by how much it grows
     at = 0
@@ -122,6 +119,17 @@ def replace_at(document: bytes, replacements: Sequence[Replacement]) -> bytes:
         moved = sum(len(item.new) - (item.end - item.value) for item in replacements if item.start < outer)
         INT32.pack_into(result, outer + moved, INT32.unpack_from(document, outer)[0] + delta)
     return bytes(result)
+
+
+def replace_value(document: bytes, start: int, value: int, end: int, kind: int, new: bytes) -> bytes:  # noqa: PLR0917  as a Replacement
+    """As :func:`replace_at`, of one element of the top level, where nothing moves but the end: what most are.
+
+    Raises:
+        BsonError: The result would be longer than a length can say.
+    """
+    size = _check_size(len(document) - (end - value) + len(new))
+    head, name = document[4:start], document[start + 1 : value]
+    return b"".join((INT32.pack(size), head, _KIND_BYTES[kind], name, new, document[end:]))
 
 
 def remove(document: bytes, path: Sequence[str]) -> bytes:

@@ -15,10 +15,11 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from kit.documents import Kind, element, validate
 from kit.documents.kinds import INT32
+from kit.documents.loops import int32_at
 from kit.encryption.associated_data import CollectionPlace, FieldPlace
 from kit.encryption.data_keys import DataKey
 from kit.encryption.encoding import TYPE_PARTS, length, part
-from kit.encryption.envelope import IV_BYTES, PROFILES, TAG_BYTES, Envelope, Profile, print_sealed
+from kit.encryption.envelope import IV_BYTES, PROFILES, TAG_BYTES, Envelope, Profile, envelope_tail, print_sealed
 from kit.encryption.initialisation import IvSource, RandomIv
 from kit.encryption.macs import KeyMacs
 from kit.errors import BsonError, ContentError, EnvelopeError
@@ -29,6 +30,7 @@ COMPAT_USES: Final = 2**31
 
 _LIMITS: Final = Limits()
 _STRING: Final = int(Kind.STRING)
+_COMPAT: Final = Profile.COMPAT
 
 
 class Opened(NamedTuple):
@@ -44,28 +46,71 @@ class Opened(NamedTuple):
 
 
 @final
+class _Parts:
+    """What is the same for all values of one type in one field under one key."""
+
+    __slots__ = ("associated", "digested", "kind", "tail")
+
+    def __init__(self, field: FieldPlace, kind: int, key: DataKey, *, bound: bool) -> None:
+        self.kind = kind
+        typed = TYPE_PARTS[kind]
+        self.associated = b"".join((field.infix, typed, key.part))
+        """The last parts of associated data."""
+        self.digested = field.infix_part + typed
+        """Of what is digested, the parts between document and value."""
+        self.tail = envelope_tail(
+            key.dek_id, key.mek_version, field.context if bound else None, kind if bound else None
+        )
+        """The end of the envelope."""
+
+
+@final
+class KeyInPlace:
+    """One data key in one collection: what all documents of its owner have in common."""
+
+    __slots__ = ("_parts", "bound", "key", "key_prefix", "macs", "prefix", "profile", "shared")
+
+    def __init__(self, key: DataKey, collection: CollectionPlace, macs: KeyMacs | None = None) -> None:
+        """Take a key to a collection, whose version decides the profile; ``macs`` of it, where there are some."""
+        self.key = key
+        self.macs = macs if macs is not None else KeyMacs(key)
+        self.profile: Profile = PROFILES[collection.version]
+        self.bound = self.profile is Profile.BOUND
+        self.prefix: bytes = collection.prefix
+        self.key_prefix: bytes = collection.key_prefix
+        # In ``compat`` the DEK itself is the key of all documents.
+        self.shared = None if self.bound else AESGCM(key.secret)
+        self._parts: dict[bytes, _Parts] = {}
+
+    def parts(self, field: FieldPlace, kind: int) -> _Parts:
+        """Give what values of type ``kind`` in ``field`` have in common."""
+        name: bytes = field.infix
+        parts = self._parts.get(name)
+        if parts is None or parts.kind != kind:
+            parts = self._parts[name] = _Parts(field, kind, self.key, bound=self.bound)
+        return parts
+
+
+@final
 class DocumentCipher:
     """Seals and opens the fields of one document under one data key."""
 
-    __slots__ = ("_bound", "_cipher", "_key", "_located", "_macs", "_profile")
+    __slots__ = ("_cipher", "_located", "_place")
 
-    def __init__(self, key: DataKey, collection: CollectionPlace, identity: bytes, macs: KeyMacs | None = None) -> None:
+    def __init__(self, place: KeyInPlace, identity: bytes) -> None:
         """Derive the document's key.
 
         Args:
-            key: The owner's data key.
-            collection: Where the document is; its version decides the profile.
+            place: The owner's data key in the document's collection.
             identity: Type byte and value bytes of the document's ``_id``.
-            macs: Of the key, where more documents are its owner's.
         """
-        self._key = key
-        self._macs = macs if macs is not None else KeyMacs(key)
-        self._profile: Profile = PROFILES[collection.version]
-        self._bound = self._profile is Profile.BOUND
-        place = part(identity)
-        self._located: bytes = collection.prefix + place
-        secret = self._macs.document_key(collection.key_prefix + place) if self._bound else key.secret
-        self._cipher = AESGCM(secret)
+        self._place = place
+        document = part(identity)
+        self._located: bytes = place.prefix + document
+        shared = place.shared
+        if shared is None:
+            shared = AESGCM(place.macs.document_key(place.key_prefix, document))
+        self._cipher = shared
 
     def seal(self, field: FieldPlace, kind: int, value: bytes, iv: IvSource) -> Envelope:
         """Encrypt one value.
@@ -79,44 +124,45 @@ class DocumentCipher:
         Raises:
             ContentError: The value is not well-formed BSON, or no string in ``compat``.
         """
-        vector, sealed = self._sealed(field, kind, value, iv)
+        place = self._place
+        key, bound = place.key, place.bound
+        vector, sealed = self._sealed(place.parts(field, kind), kind, value, iv)
         return Envelope(
-            profile=self._profile,
+            profile=place.profile,
             ciphertext=sealed[:-TAG_BYTES],
             iv=vector,
             tag=sealed[-TAG_BYTES:],
-            dek_id=self._key.dek_id,
-            mek_version=self._key.mek_version,
-            context=field.context if self._bound else None,
-            bson_type=kind if self._bound else None,
+            dek_id=key.dek_id,
+            mek_version=key.mek_version,
+            context=field.context if bound else None,
+            bson_type=kind if bound else None,
         )
 
     def seal_printed(self, field: FieldPlace, kind: int, value: bytes, iv: IvSource) -> bytes:
         """As :meth:`seal`, printed: ``seal(…).to_bson()``."""
-        vector, sealed = self._sealed(field, kind, value, iv)
-        key = self._key
-        if self._bound:
-            return print_sealed(self._profile, sealed, vector, key.dek_id, key.mek_version, field.context, kind)
-        return print_sealed(self._profile, sealed, vector, key.dek_id, key.mek_version, None, None)
+        parts = self._place.parts(field, kind)
+        vector, sealed = self._sealed(parts, kind, value, iv)
+        return print_sealed(self._place.profile, sealed, vector, parts.tail)
 
-    def _sealed(self, field: FieldPlace, kind: int, value: bytes, iv: IvSource) -> tuple[bytes, bytes]:
+    def _sealed(self, parts: _Parts, kind: int, value: bytes, iv: IvSource) -> tuple[bytes, bytes]:
         """Give the vector, and ciphertext and tag."""
-        check_sealable(self._profile, kind, value)
-        plaintext = value if self._bound else value[4:-1]
-        associated_data = b"".join((self._located, field.infix, TYPE_PARTS[kind], self._key.part))
+        place = self._place
+        check_sealable(place.profile, kind, value)
+        plaintext = value if place.bound else value[4:-1]
+        associated_data = self._located + parts.associated
         if isinstance(iv, RandomIv):
             vector = iv.random(IV_BYTES)
         else:
             # Over both, the first with its length: a pseudorandom function of everything that enters GCM.
             data = b"".join((length(associated_data), associated_data, plaintext))
-            vector = self._macs.vectors.digest(data)[:IV_BYTES]
-        return vector, self._cipher.encrypt(vector, plaintext, associated_data if self._bound else None)
+            vector = place.macs.vectors.digest(data)[:IV_BYTES]
+        return vector, self._cipher.encrypt(vector, plaintext, associated_data if place.bound else None)
 
     def digest(self, field: FieldPlace, kind: int, value: bytes) -> int:
         """Digest one value (schemas/envelope.md, "Value digest"); arguments as for :meth:`seal`."""
-        located = self._located
-        data = b"".join((length(located), located, field.infix_part, TYPE_PARTS[kind], length(value), value))
-        return int.from_bytes(self._macs.values.digest(data), "big")
+        located, place = self._located, self._place
+        data = b"".join((length(located), located, place.parts(field, kind).digested, length(value), value))
+        return int.from_bytes(place.macs.values.digest(data), "big")
 
     def open(self, field: FieldPlace, envelope: Envelope) -> Opened:
         """Decrypt one value.
@@ -126,9 +172,9 @@ class DocumentCipher:
                 holds what could not have been sealed.
         """
         check_form(field, envelope)
-        if envelope.dek_id != self._key.dek_id:
-            raise EnvelopeError(f"sealed under data key {envelope.dek_id}, not {self._key.dek_id}")
-        bound = self._bound
+        if envelope.dek_id != self._place.key.dek_id:
+            raise EnvelopeError(f"sealed under data key {envelope.dek_id}, not {self._place.key.dek_id}")
+        bound = self._place.bound
         kind = envelope.bson_type if envelope.bson_type is not None else int(Kind.STRING)
         associated_data = None
         if bound:
@@ -155,7 +201,7 @@ def check_sealable(profile: Profile, kind: int, value: bytes) -> None:
         ContentError: It is not well-formed BSON, or no string in ``compat``.
     """
     _check_value(kind, value)
-    if profile is Profile.COMPAT and kind != Kind.STRING:
+    if profile is _COMPAT and kind != _STRING:
         raise ContentError(
             f"a compat envelope holds strings only, and this is of BSON type {kind}", hint="use the profile 'bound'"
         )
@@ -179,11 +225,10 @@ def check_form(field: FieldPlace, envelope: Envelope) -> None:
 def _check_value(kind: int, value: bytes) -> None:
     """Refuse what is not one well-formed value: whoever opens it could not read it, and nobody could see why."""
     size = len(value) - 4
-    if kind == _STRING and size > 0 and not value[-1] and value[:4] == INT32.pack(size):
-        # What nearly every value is, without the price of building a document around it.
-        text = value[4:-1]
-        if text.isascii() or _is_utf8(text):
-            return
+    # What nearly every value is, without the price of building a document around it.
+    is_framed = kind == _STRING and size > 0 and not value[-1] and int32_at(value, 0) == size
+    if is_framed and (value.isascii() or _is_utf8(value[4:-1])):  # some lengths are no ASCII
+        return
     try:
         body = element("", kind, value)
         validate(b"".join((INT32.pack(len(body) + 5), body, b"\0")), limits=_LIMITS)

@@ -15,7 +15,7 @@ _LENGTH: Final = struct.Struct(">I")
 
 def length(data: bytes) -> bytes:
     """What stands before a part: its length as four bytes, big-endian."""
-    return _LENGTH.pack(len(data))
+    return len(data).to_bytes(4, "big")
 
 
 def part(data: bytes) -> bytes:

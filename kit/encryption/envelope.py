@@ -11,12 +11,11 @@ from __future__ import annotations
 
 import binascii
 import enum
-import functools
 import re
 import struct
 from collections.abc import Container, Mapping
 from dataclasses import dataclass
-from typing import NamedTuple, Self
+from typing import Final, NamedTuple, Self
 
 from kit.documents import Kind, Place, index, string_at
 from kit.documents.kinds import KINDS
@@ -56,6 +55,7 @@ class Profile(enum.Enum):
         return self.name.lower()
 
 
+_COMPAT: Final = Profile.COMPAT
 PROFILES = {profile.value: profile for profile in Profile}
 """By version; a look-up costs a tenth of the call of an enumeration."""
 
@@ -168,29 +168,27 @@ class Envelope(NamedTuple):
 
     def to_bson(self) -> bytes:
         """Print as the value bytes of a subdocument."""
-        sealed = self.ciphertext + self.tag
-        return print_sealed(self.profile, sealed, self.iv, self.dek_id, self.mek_version, self.context, self.bson_type)
+        tail = envelope_tail(self.dek_id, self.mek_version, self.context, self.bson_type)
+        return print_sealed(self.profile, self.ciphertext + self.tag, self.iv, tail)
 
 
-def print_sealed(  # noqa: PLR0917  an envelope's members, in their order
-    profile: Profile,
-    sealed: bytes,
-    iv: bytes,
-    dek_id: str,
-    mek_version: int,
-    context: str | None,
-    bson_type: int | None,
-) -> bytes:
-    """Print an envelope as the value bytes of a subdocument; ``sealed`` is ciphertext and tag, as GCM gives them."""
+def print_sealed(profile: Profile, sealed: bytes, iv: bytes, tail: bytes) -> bytes:
+    """Print an envelope as the value bytes of a subdocument.
+
+    Args:
+        profile: Which kind.
+        sealed: Ciphertext and tag, as GCM gives them.
+        iv: The initialisation vector.
+        tail: From :func:`envelope_tail`.
+    """
     text = encoded(sealed[:-TAG_BYTES])
-    prefix = _PREFIX[profile]
-    tail = _tail(dek_id, mek_version, context, bson_type)
+    prefix = _PREFIX_COMPAT if profile is _COMPAT else _PREFIX_BOUND
     size = len(prefix) + len(text) + len(tail) + _REST
     return b"".join(
         (
-            _INT32.pack(size),
+            size.to_bytes(4, "little"),
             prefix,
-            _INT32.pack(len(text) + 1),
+            (len(text) + 1).to_bytes(4, "little"),
             text,
             _BEFORE_IV,
             encoded(iv),
@@ -225,8 +223,8 @@ def _base64_size(size: int) -> bytes:
 
 
 # What stands between the members that differ from value to value.
-_PREFIX = {
-    profile: b"".join(
+_PREFIX_COMPAT, _PREFIX_BOUND = (
+    b"".join(
         (
             b"\x08" + _MARK + b"\0\x01",
             _int32(_VERSION, profile.value),
@@ -234,17 +232,16 @@ _PREFIX = {
             b"\x02" + _CIPHERTEXT + b"\0",
         )
     )
-    for profile in Profile
-}
+    for profile in (Profile.COMPAT, Profile.BOUND)
+)
 _BEFORE_IV = b"\0\x02" + _IV + b"\0" + _base64_size(IV_BYTES)
 _BEFORE_TAG = b"\0\x02" + _TAG + b"\0" + _base64_size(TAG_BYTES)
 _REST = 4 + 4 + len(_BEFORE_IV) + (IV_BYTES + 2) // 3 * 4 + len(_BEFORE_TAG) + (TAG_BYTES + 2) // 3 * 4
 """Bytes of a subdocument beside what comes before the ciphertext, the ciphertext, and the tail."""
 
 
-@functools.lru_cache(maxsize=1024)
-def _tail(dek_id: str, mek_version: int, context: str | None, bson_type: int | None) -> bytes:
-    """What follows the tag: the same for most values of an owner."""
+def envelope_tail(dek_id: str, mek_version: int, context: str | None, bson_type: int | None) -> bytes:
+    """Print what follows the tag: the same for most values of an owner."""
     parts = [b"\0", _string(_DEK, dek_id.encode()), _int32(_MEK, mek_version)]
     if context is not None and bson_type is not None:
         parts += _string(_CONTEXT, context.encode()), _int32(_TYPE, bson_type)

@@ -60,12 +60,12 @@ class KeyMacs:
         self.vectors = Mac(key.iv_key)
         self.values = Mac(key.digest_key)
 
-    def document_key(self, info: bytes) -> bytes:
-        """Give HKDF-Expand of ``info`` to 32 bytes.
+    def document_key(self, prefix: bytes, document: bytes) -> bytes:
+        """Give HKDF-Expand of ``prefix + document`` to 32 bytes.
 
         That is one block of it: T(1) = HMAC(PRK, T(0) | info | 0x01), where T(0) is empty (RFC 5869 section 2.3).
         """
-        return self.document_keys.digest(info + b"\x01")
+        return self.document_keys.digest(b"".join((prefix, document, b"\x01")))
 
 
 @final

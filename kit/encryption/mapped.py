@@ -15,7 +15,7 @@ import enum
 from collections.abc import Sequence
 from typing import Final, final
 
-from kit.documents import Kind, Place, Replacement, index, replace_at, string_at
+from kit.documents import Kind, Place, Replacement, index, replace_at, replace_value, string_at
 from kit.encryption.envelope import Envelope, looks_like
 from kit.encryption.field_map import PRODUCT_ID
 from kit.encryption.mapping import MappedCollection, MappedField
@@ -120,6 +120,10 @@ class MappedDocument:
 
     def replaced(self, sealed: Sequence[tuple[MappedValue, bytes]]) -> bytes:
         """Put subdocuments in the places of values of this document; the names and everything else stay."""
+        if len(sealed) == 1:
+            value, subdocument = sealed[0]
+            if not value.enclosing:
+                return replace_value(self.document, _type_byte(value), value.start, value.end, _DOCUMENT, subdocument)
         return self.with_values([(value, int(Kind.DOCUMENT), subdocument) for value, subdocument in sealed])
 
     def with_values(self, changes: Sequence[tuple[MappedValue, int, bytes]]) -> bytes:
@@ -158,37 +162,95 @@ class MappedDocument:
 
 
 def _replacement(value: MappedValue, kind: int, new: bytes) -> Replacement:
-    start = value.start - len(value.field.steps[-1]) - 2  # NUL, name, type byte
-    return Replacement(value.enclosing, start, value.start, value.end, kind, new)
+    return Replacement(value.enclosing, _type_byte(value), value.start, value.end, kind, new)
+
+
+def _type_byte(value: MappedValue) -> int:
+    """Where the element begins whose value it is."""
+    return value.start - len(value.field.steps[-1]) - 2  # NUL, name, type byte
 
 
 def _start(change: tuple[MappedValue, int, bytes]) -> int:
     return change[0].start
 
 
-def read(document: bytes, collection: MappedCollection) -> MappedDocument:
-    """Judge a document as a whole.
+@final
+class Reading:
+    """Reads the documents of one collection, one after the other."""
 
-    Raises:
-        BsonError: It is malformed at a level that had to be looked at, or has a name twice there.
-        ContentError: A selected document has no ``_id``, or no owner that is a non-empty string.
-    """
-    entry, places = collection.map, index(document)
-    partition = _partition(document, _find(document, places, collection.partition_steps), collection)
-    standing, owner, identity = Standing.SELECTED, "", b""
-    if entry.product_id is not None and _string(document, places.get(_PRODUCT_ID)) != entry.product_id:
-        standing = Standing.NOT_SELECTED
-    elif partition is None:
-        standing = Standing.NO_PARTITION_KEY
-    elif collection.partitions is not None and partition not in collection.partitions:
-        standing = Standing.NOT_SELECTED
-    else:
-        owner = _owner(document, places, collection)
-        if owner in entry.skip_owners:
-            standing = Standing.SKIPPED_OWNER
+    __slots__ = ("_collection", "_owner_steps", "_owners", "_partition_steps", "_skipped", "_texts")
+
+    def __init__(self, collection: MappedCollection) -> None:
+        self._collection = collection
+        self._partition_steps = collection.partition_steps
+        self._owner_steps = collection.owner_steps
+        self._skipped = frozenset(collection.map.skip_owners)
+        # By their value bytes: texts that come again and again are decoded, and owners checked, once.
+        self._texts: dict[bytes, str] = {}
+        self._owners: dict[bytes, str] = {}
+
+    def read(self, document: bytes) -> MappedDocument:
+        """Judge a document as a whole.
+
+        Raises:
+            BsonError: It is malformed at a level that had to be looked at, or has a name twice there.
+            ContentError: A selected document has no ``_id``, or no owner that is a non-empty string.
+        """
+        collection, places = self._collection, index(document)
+        partition = self._partition(document, _find(document, places, self._partition_steps))
+        standing, owner, identity = Standing.SELECTED, "", b""
+        product_id = collection.map.product_id
+        if product_id is not None and _string(document, places.get(_PRODUCT_ID)) != product_id:
+            standing = Standing.NOT_SELECTED
+        elif partition is None:
+            standing = Standing.NO_PARTITION_KEY
+        elif collection.partitions is not None and partition not in collection.partitions:
+            standing = Standing.NOT_SELECTED
         else:
-            identity = _identity(document, places)
-    return MappedDocument(document, places, standing, partition or NO_PARTITION, owner, identity)
+            owner = self._owner(document, _find(document, places, self._owner_steps))
+            if owner in self._skipped:
+                standing = Standing.SKIPPED_OWNER
+            else:
+                identity = _identity(document, places)
+        return MappedDocument(document, places, standing, partition or NO_PARTITION, owner, identity)
+
+    def _partition(self, document: bytes, place: Place | None) -> str | None:
+        """A partition key as text; None where there is none, or null."""
+        if place is None:
+            return None
+        kind, start, end = place
+        if kind == _STRING:
+            value = document[start:end]
+            text = self._texts.get(value)
+            if text is None:
+                text = self._texts[value] = string_at(document, place)
+            return text
+        if kind in {_NULL, _UNDEFINED}:
+            return None
+        if kind == Kind.OBJECT_ID:
+            return document[start:end].hex()
+        if kind in {Kind.INT32, Kind.INT64}:
+            return str(int.from_bytes(document[start:end], "little", signed=True))
+        raise ContentError(f"the partition key is of BSON type {kind}; text, ObjectId and integers are known")
+
+    def _owner(self, document: bytes, place: Place | None) -> str:
+        if place is not None and place[0] == _STRING:
+            value = document[place[1] : place[2]]
+            known = self._owners.get(value)
+            if known is not None:
+                return known
+            owner = string_at(document, place)
+            if owner and "\0" not in owner:
+                self._owners[value] = owner
+                return owner
+            if owner:
+                raise ContentError(f"the owner {str(self._collection.map.owner)!r} holds NUL")
+        raise ContentError(f"no owner: {str(self._collection.map.owner)!r} is missing, empty or not a string")
+
+
+def read(document: bytes, collection: MappedCollection) -> MappedDocument:
+    """As :meth:`Reading.read`, of a document by itself."""
+    return Reading(collection).read(document)
 
 
 def _value(document: bytes, field: MappedField, place: Place, enclosing: tuple[int, ...]) -> MappedValue:
@@ -224,41 +286,6 @@ def _find(document: bytes, places: dict[bytes, Place], steps: tuple[bytes, ...])
 
 def _string(document: bytes, place: Place | None) -> str | None:
     return string_at(document, place) if place is not None and place[0] == _STRING else None
-
-
-def _text(document: bytes, place: Place, collection: MappedCollection) -> str:
-    """Give the text of a string; the same one for the same bytes."""
-    value = document[place[1] : place[2]]
-    found = collection.texts.get(value)
-    if found is None:
-        found = collection.texts[value] = string_at(document, place)
-    return found
-
-
-def _partition(document: bytes, place: Place | None, collection: MappedCollection) -> str | None:
-    """A partition key as text; None where there is none, or null."""
-    if place is None:
-        return None
-    kind, start, end = place
-    if kind == _STRING:
-        return _text(document, place, collection)
-    if kind in {_NULL, _UNDEFINED}:
-        return None
-    if kind == Kind.OBJECT_ID:
-        return document[start:end].hex()
-    if kind in {Kind.INT32, Kind.INT64}:
-        return str(int.from_bytes(document[start:end], "little", signed=True))
-    raise ContentError(f"the partition key is of BSON type {kind}; text, ObjectId and integers are known")
-
-
-def _owner(document: bytes, places: dict[bytes, Place], collection: MappedCollection) -> str:
-    place = _find(document, places, collection.owner_steps)
-    owner = _text(document, place, collection) if place is not None and place[0] == _STRING else ""
-    if not owner:
-        raise ContentError(f"no owner: {str(collection.map.owner)!r} is missing, empty or not a string")
-    if "\0" in owner:
-        raise ContentError(f"the owner {str(collection.map.owner)!r} holds NUL")
-    return owner
 
 
 def _identity(document: bytes, places: dict[bytes, Place]) -> bytes:

@@ -42,8 +42,6 @@ class MappedCollection:
     """Only documents of these partitions (``--tenant``); None for all."""
     partition_steps: tuple[bytes, ...]
     owner_steps: tuple[bytes, ...]
-    texts: dict[bytes, str] = field(default_factory=dict, repr=False, compare=False)
-    """Partition keys and owners met, by their value bytes: texts that come again and again are decoded once."""
     _scopes: dict[str, Scope] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import final
 
 from kit.documents import document_id
-from kit.encryption.aead import DocumentCipher, Opened, check_form
+from kit.encryption.aead import DocumentCipher, KeyInPlace, Opened, check_form
 from kit.encryption.data_keys import DataKey
 from kit.encryption.envelope import Envelope
 from kit.encryption.initialisation import IvSource
@@ -19,32 +19,44 @@ from kit.errors import KitError
 class CollectionKeys:
     """The keys of a run in one collection; an owner's is looked up once."""
 
-    __slots__ = ("_sealing", "collection", "keys")
+    __slots__ = ("_places", "_sealing", "collection", "keys")
 
     def __init__(self, collection: MappedCollection, keys: KeySet) -> None:
         self.collection = collection
         self.keys = keys
-        self._sealing: dict[str, DataKey | None] = {}
+        self._sealing: dict[str, KeyInPlace | None] = {}
+        self._places: dict[str, KeyInPlace] = {}
 
-    def at_hand(self, owner: str) -> DataKey | None:
+    def at_hand(self, owner: str) -> KeyInPlace | None:
         """Give the key that seals for ``owner``, or None where there is none or it is locked."""
         try:
             return self._sealing[owner]
         except KeyError:
-            key = self._sealing[owner] = self.keys.at_hand(self.collection.scope(owner))
-            return key
+            key: DataKey | None = self.keys.at_hand(self.collection.scope(owner))
+            place = self._sealing[owner] = self.place(key) if key is not None else None
+            return place
+
+    def place(self, key: DataKey) -> KeyInPlace:
+        """Give a key in this collection; there is one of a name in a run."""
+        name: str = key.dek_id
+        place = self._places.get(name)
+        if place is None:
+            place = self._places[name] = KeyInPlace(key, self.collection.place, self.keys.macs.of(key))
+        return place
 
 
 @final
 class DocumentKeys:
     """A selected document and the keys; derives the document's key once for each data key met."""
 
-    __slots__ = ("_ciphers", "_keys", "_mapped")
+    __slots__ = ("_cipher", "_keys", "_mapped", "_under")
 
     def __init__(self, keys: CollectionKeys, mapped: MappedDocument) -> None:
         self._keys = keys
         self._mapped = mapped
-        self._ciphers: dict[str, DocumentCipher] = {}
+        # All envelopes of a document are under one key, but for one whose key was changed while it was encrypted.
+        self._under: KeyInPlace | None = None
+        self._cipher: DocumentCipher | None = None
 
     def open(self, field: MappedField, envelope: Envelope) -> Opened | None:
         """Check an envelope in its place and open it; None where its key is known and not at hand.
@@ -56,7 +68,7 @@ class DocumentKeys:
         """
         check_form(field.place, envelope)
         key = self._keys.keys.check(envelope, self._keys.collection.scope(self._mapped.owner))
-        return self._cipher(key).open(field.place, envelope) if key is not None else None
+        return self._under_key(self._keys.place(key)).open(field.place, envelope) if key is not None else None
 
     def digest(self, value: MappedValue) -> int | None:
         """Check a value and digest its plaintext: what verification compares (schemas/envelope.md, "Value digest").
@@ -68,34 +80,39 @@ class DocumentKeys:
         """
         if value.envelope is not None:
             opened = self.open(value.field, value.envelope)
-            if opened is None:
+            if opened is None or self._cipher is None:
                 return None
-            return self._ciphers[value.envelope.dek_id].digest(value.field.place, opened.kind, opened.value)
+            return self._cipher.digest(value.field.place, opened.kind, opened.value)
         key = self._keys.at_hand(self._mapped.owner) if value.state is State.PLAIN else None
         if key is None:
             return None
-        return self._cipher(key).digest(value.field.place, value.kind, self._mapped.document[value.start : value.end])
+        plaintext = self._mapped.document[value.start : value.end]
+        return self._under_key(key).digest(value.field.place, value.kind, plaintext)
 
-    def seal(self, value: MappedValue, iv: IvSource) -> bytes:
-        """Seal a plaintext value under the owner's active key; gives the subdocument that takes its place.
+    def digest_and_seal(self, value: MappedValue, iv: IvSource) -> tuple[int, bytes]:
+        """Digest a plaintext value and seal it under the owner's active key.
+
+        Returns:
+            The digest, and the subdocument that takes the value's place.
 
         Raises:
             KeyUnusableError: The owner has none at hand.
             ContentError: The profile cannot hold the value.
         """
-        key = self._keys.at_hand(self._mapped.owner)
+        owner, place, kind = self._mapped.owner, value.field.place, value.kind
+        key = self._keys.at_hand(owner)
         if key is None:
             # Says why.
-            key = self._keys.keys.sealing_key(self._keys.collection.scope(self._mapped.owner))
+            key = self._keys.place(self._keys.keys.sealing_key(self._keys.collection.scope(owner)))
         plaintext = self._mapped.document[value.start : value.end]
-        return self._cipher(key).seal_printed(value.field.place, value.kind, plaintext, iv)
+        cipher = self._under_key(key)
+        return cipher.digest(place, kind, plaintext), cipher.seal_printed(place, kind, plaintext, iv)
 
-    def _cipher(self, key: DataKey) -> DocumentCipher:
-        cipher = self._ciphers.get(key.dek_id)
-        if cipher is None:
-            macs = self._keys.keys.macs.of(key)
-            cipher = DocumentCipher(key, self._keys.collection.place, self._mapped.identity, macs)
-            self._ciphers[key.dek_id] = cipher
+    def _under_key(self, key: KeyInPlace) -> DocumentCipher:
+        cipher = self._cipher
+        if cipher is None or self._under is not key:
+            cipher = self._cipher = DocumentCipher(key, self._mapped.identity)
+            self._under = key
         return cipher
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 from kit.documents import Kind
 from kit.documents.kinds import INT32
-from kit.encryption.aead import DocumentCipher
+from kit.encryption.aead import DocumentCipher, KeyInPlace
 from kit.encryption.data_keys import Scope
 from kit.encryption.envelope import Envelope, Profile
 from kit.encryption.field_map import CollectionMap
@@ -57,10 +57,12 @@ def check_canary(
     tried = 0
     for scope in scopes:
         key = keys.sealing_key(scope)
-        sealed = DocumentCipher(key, collection.place, _IDENTITY).seal(place, Kind.STRING, _CANARY, SyntheticIv())
+        cipher = DocumentCipher(KeyInPlace(key, collection.place), _IDENTITY)
+        sealed = cipher.seal(place, Kind.STRING, _CANARY, SyntheticIv())
         opening = stored.opening.get(key.dek_id, key) if stored is not None else key
         try:
-            DocumentCipher(opening, collection.place, _IDENTITY).open(place, Envelope.parse(sealed.to_bson()))
+            cipher = DocumentCipher(KeyInPlace(opening, collection.place), _IDENTITY)
+            cipher.open(place, Envelope.parse(sealed.to_bson()))
         except EnvelopeError as error:
             raise KeyUnusableError(f"data key {key.dek_id} as stored does not open what it sealed here") from error
         tried += 1

@@ -14,7 +14,7 @@ from typing import Final
 
 from kit.encryption.aead import check_sealable
 from kit.encryption.envelope import PROFILES, Profile
-from kit.encryption.mapped import MappedDocument, Standing, State, read
+from kit.encryption.mapped import MappedDocument, Reading, Standing, State
 from kit.encryption.mapping import MappedCollection, MappedField
 from kit.encryption.needs import Needs
 from kit.encryption.opening import in_document, in_field
@@ -33,12 +33,12 @@ def needs_of(collection: MappedCollection, documents: Iterable[bytes], first: in
     """
     needs = Needs()
     profile: Profile = PROFILES[collection.place.version]
-    fields = collection.fields
+    fields, reading = collection.fields, Reading(collection)
     plain: dict[str, int] = {}
     ordinal = first
     for document in documents:
         try:
-            mapped = read(document, collection)
+            mapped = reading.read(document)
             standing = mapped.standing
             if standing is _SELECTED:
                 values = 0

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 
 from kit.encryption.aead import check_form
 from kit.encryption.key_set import KeySet
-from kit.encryption.mapped import MappedDocument, MappedValue, Standing, State, read
+from kit.encryption.mapped import MappedDocument, MappedValue, Reading, Standing, State
 from kit.encryption.mapping import MappedCollection
 from kit.encryption.opening import CollectionKeys, DocumentKeys, document_name, in_document, in_field
 from kit.errors import ContentError, EnvelopeError, KeyUnusableError, KitError, StoppedError, UsageError
@@ -172,13 +172,14 @@ class _Run:
 
     def __init__(self, collection: MappedCollection, keys: KeySet | None, canaries: tuple[bytes, ...]) -> None:
         self._collection, self._canaries = collection, canaries
+        self._reading = Reading(collection)
         self._keys = CollectionKeys(collection, keys) if keys is not None else None
         self.proof = Proof(fields={str(field): FieldProof() for field in collection.fields})
 
     def take(self, document: bytes, ordinal: int) -> None:
         self.proof.documents += 1
         try:
-            mapped = read(document, self._collection)
+            mapped = self._reading.read(document)
         except KitError as error:
             self._found(_kind(error), error, document, ordinal, "")
             for counts in self.proof.fields.values():

@@ -15,7 +15,7 @@ from kit.encryption.approval import DocumentName, RecoveryScope
 from kit.encryption.envelope import Profile
 from kit.encryption.field_map import FieldMap
 from kit.encryption.key_set import KeySet, KeySource
-from kit.encryption.mapped import MappedDocument, MappedValue, Standing, State, read
+from kit.encryption.mapped import MappedDocument, MappedValue, Reading, Standing, State
 from kit.encryption.mapping import MappedCollection, MappedField
 from kit.encryption.opening import CollectionKeys, DocumentKeys, in_document, in_field
 from kit.errors import KitError, UsageError
@@ -81,11 +81,12 @@ def restore(restoring: Restoring, collection: MappedCollection, documents: Itera
         ContentError: A document cannot be judged.
     """
     counts, keys = RestoreCounts(), CollectionKeys(collection, restoring.keys.key_set())
+    reading = Reading(collection)
     whole: list[bytes] = []
     for ordinal, document in enumerate(documents, first):
         counts.read += 1
         try:
-            mapped = read(document, collection)
+            mapped = reading.read(document)
             if not _in_scope(restoring.scope, mapped):
                 continue
             whole.append(_restored(mapped, keys, counts))
@@ -108,11 +109,11 @@ def unsealed(
     Raises:
         KitError: As :func:`restore`, of a document that changed.
     """
-    counts, opening = RestoreCounts(), CollectionKeys(collection, keys)
+    counts, opening, reading = RestoreCounts(), CollectionKeys(collection, keys), Reading(collection)
     whole: list[bytes] = []
     for ordinal, (document, was_changed) in enumerate(zip(documents, changed, strict=True), first):
         try:
-            mapped = read(document, collection) if was_changed else None
+            mapped = reading.read(document) if was_changed else None
             sealed = mapped is not None and mapped.standing is Standing.SELECTED
             whole.append(_restored(mapped, opening, counts) if mapped is not None and sealed else document)
         except KitError as error:

@@ -11,7 +11,7 @@ import bson
 import pytest
 
 from kit.encryption import Envelope, Profile, Scope
-from kit.encryption.aead import DocumentCipher
+from kit.encryption.aead import DocumentCipher, KeyInPlace
 from kit.encryption.associated_data import CollectionPlace
 from kit.encryption.data_keys import DataKey
 from kit.encryption.field_map import FieldPath
@@ -39,7 +39,8 @@ def cipher(vector: dict[str, Any]) -> tuple[DocumentCipher, Any]:
     name = CollectionName(database=vector["database"], collection=vector["collection"])
     place = CollectionPlace(product=scope.product, name=name, version=Profile.named(vector["profile"]).value)
     identity = bytes((vector["id"]["type"],)) + bytes.fromhex(vector["id"]["value"])
-    return DocumentCipher(key, place, identity), place.field(FieldPath(tuple(vector["path"])), scope.context)
+    field = place.field(FieldPath(tuple(vector["path"])), scope.context)
+    return DocumentCipher(KeyInPlace(key, place), identity), field
 
 
 def test_the_vectors_are_current() -> None:

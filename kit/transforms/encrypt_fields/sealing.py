@@ -11,7 +11,7 @@ from typing import Final, final
 from kit.encryption import counting
 from kit.encryption.initialisation import IvSource
 from kit.encryption.key_set import KeySet
-from kit.encryption.mapped import MappedDocument, MappedValue, Standing, State, read
+from kit.encryption.mapped import MappedDocument, MappedValue, Reading, Standing, State
 from kit.encryption.mapping import MappedCollection, MappedField
 from kit.encryption.opening import CollectionKeys, DocumentKeys, document_name, in_document, in_field
 from kit.errors import KitError
@@ -23,7 +23,6 @@ UNCHANGED: Final = "unchanged"
 ERROR: Final = "error"
 
 _OUTCOME: Final = {
-    State.PLAIN: counting.ENCRYPTED,
     State.ENVELOPE: counting.SKIPPED_ENCRYPTED,
     State.NULL: counting.SKIPPED_NULL,
     State.MISSING: counting.SKIPPED_MISSING,
@@ -38,6 +37,7 @@ class SealingRun:
 
     def __init__(self, collection: MappedCollection, keys: KeySet, iv: IvSource, *, stop_at_errors: bool) -> None:
         self._collection = collection
+        self._reading = Reading(collection)
         self._keys = CollectionKeys(collection, keys)
         self._iv = iv
         self._stop_at_errors = stop_at_errors
@@ -59,7 +59,7 @@ class SealingRun:
 
     def _change(self, document: bytes, ordinal: int) -> Change:
         try:
-            mapped = read(document, self._collection)
+            mapped = self._reading.read(document)
         except KitError as error:
             return self._failed(in_document(error, self._collection, document, ordinal), document, "")
         if mapped.standing is _SELECTED:
@@ -82,14 +82,18 @@ class SealingRun:
             try:
                 value = mapped.value(mapped_field)
                 # Of its plaintext, where its key is at hand: what verification will compare with.
-                digest = keys.digest(value)
                 if value.state is _PLAIN:
-                    sealed.append((value, keys.seal(value, self._iv)))
+                    digest, envelope = keys.digest_and_seal(value, self._iv)
+                    sealed.append((value, envelope))
+                    outcomes.append(counting.ENCRYPTED)
+                    sums += one_value, (total, digest)
+                    continue
+                opened = keys.digest(value)
             except KitError as error:
                 in_document(in_field(error, mapped_field), self._collection, mapped.document, ordinal)
                 return self._failed(error, mapped.document, mapped.partition)
-            if digest is not None:
-                sums += one_value, (total, digest)
+            if opened is not None:
+                sums += one_value, (total, opened)
             outcomes.append(_OUTCOME[value.state])
         if sealed:
             try:
@@ -98,12 +102,11 @@ class SealingRun:
                 return self._failed(
                     in_document(error, self._collection, mapped.document, ordinal), mapped.document, mapped.partition
                 )
-        counts = self._counted(tuple(outcomes))
         return Change(
             tenant=mapped.partition,
             outcome=UNCHANGED if replaced is None else ENCRYPTED,
             document=replaced,
-            counts=counts,
+            counts=self._counted(tuple(outcomes)),
             sums=sums,
         )
 

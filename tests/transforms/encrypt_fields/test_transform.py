@@ -77,6 +77,20 @@ def test_it_is_a_transform(site: Site) -> None:
         site.transform.mapped(OBSERVATIONS)
 
 
+def outcome(change: Change) -> tuple[object, ...]:
+    return change.outcome, change.document, change.tenant, dict(change.counts), list(change.sums)
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.lists(st.tuples(st.sampled_from(["ada", "bob", ""]), st.sampled_from(["w", "v", None])), max_size=6))
+def test_what_becomes_of_a_document_does_not_depend_on_those_before(whose: list[tuple[str, str | None]]) -> None:
+    site = Site()
+    site.transform = with_changes(site.transform, stop_at_errors=False)
+    notes = [note(number, owner, workspaceId=partition) for number, (owner, partition) in enumerate(whose)]
+    site.prepare(*notes)
+    assert list(map(outcome, site.apply(*notes))) == [outcome(one) for data in notes for one in site.apply(data)]
+
+
 def test_only_mapped_values_change(site: Site) -> None:
     plain = note(tags=["hello"], meta={"before": 1, "title": "t", "after": 2})
     (sealed,) = site.encrypt(plain)

@@ -2,9 +2,10 @@
 
 The pump is the yardstick: the same archive through decompress → SHA-256 → compress (zstd level 3, two threads), with
 no work in between. Pump, toolkit and, where there is one, a peer run in turn, each as its own process tree, so that a
-noisy machine disturbs all; the figure is the median of the ratios of neighbours. Memory is the sum of the proportional
-set sizes of all processes of the tree (/proc/PID/smaps_rollup), sampled; temp space is what the job folder held at
-most.
+noisy machine disturbs all; the figure is the median of the ratios of neighbours. The floor is what no patch can do
+without: one reading of the kit before it, the pump of what it writes, one reading of that. Memory is the sum of the
+proportional set sizes of all processes of the tree (/proc/PID/smaps_rollup), sampled; temp space is what the job folder
+held at most.
 """
 
 from __future__ import annotations
@@ -112,8 +113,8 @@ class Desk:
         return [*KIT, "patch", *names, "--workers", str(workers), "--created-at", _CREATED_AT]
 
     def measure(self, case: Case, kit: Path, observations: int, workers: int) -> list[dict[str, Run]]:
-        """Time pump, patch, the yardstick of verify, verify and, where there is one, the peer, in turn."""
-        out = self.folder / f"out.{case.container}"
+        """Time the yardsticks, patch, verify and, where there is one, the peer, in turn."""
+        out = kit.with_name(f"{kit.name.partition('.')[0]}-out.{case.container}")
         options = [*(encryption(self.folder) if case.source == bench_kits.ENCRYPT else ()), *self.options]
         rows: list[dict[str, Run]] = []
         for _ in range(self.runs):
@@ -121,7 +122,9 @@ class Desk:
             patch = [*self.patch(kit, out, workers), *options]
             row = {
                 "pump": ran([*PUMP, "pump", str(kit)]),
+                "base": ran([*PUMP, "read", str(kit)]),
                 "patch": ran(patch, out.with_name(f"{out.name}.kit-job")),
+                "result": ran([*PUMP, "pump", str(out)]),
                 "read": ran([*PUMP, "read", str(out)]),
                 "verify": ran(
                     [*KIT, "verify", str(out), "--trusted-key", str(self._public), "--workers", str(workers)]
@@ -191,6 +194,9 @@ def summary(
         "pumpSeconds": seconds("pump"),
         "patchSeconds": patch,
         "patchRatio": ratio("patch", "pump"),
+        "floorRatio": statistics.median(
+            row["patch"].seconds / (row["base"].seconds + row["result"].seconds + row["read"].seconds) for row in rows
+        ),
         "readRatio": ratio("patch", "read"),
         "verifySeconds": seconds("verify"),
         "verifyRatio": ratio("verify", "read"),

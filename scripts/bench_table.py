@@ -17,6 +17,7 @@ HEADS = (
     "pump s",
     "patch s",
     "ratio",
+    "of floor",
     "docs/s",
     "MB/s",
     "peak MiB",
@@ -25,7 +26,7 @@ HEADS = (
     "peer s",
     "again s",
 )
-WIDTHS = (46, 9, 7, 7, 8, 6, 8, 6, 8, 8, 12, 7, 7)
+WIDTHS = (46, 9, 7, 7, 8, 6, 8, 8, 6, 8, 8, 12, 7, 7)
 
 
 def row(result: dict[str, Any]) -> tuple[str, ...]:
@@ -37,6 +38,7 @@ def row(result: dict[str, Any]) -> tuple[str, ...]:
         f"{result['pumpSeconds']:.2f}",
         f"{result['patchSeconds']:.2f}",
         f"{result['patchRatio']:.2f}",
+        f"{result['floorRatio']:.2f}" if "floorRatio" in result else "",
         f"{result['documentsPerSecond']:,.0f}",
         f"{result['megabytesPerSecond']:,.0f}",
         f"{result['peakBytes'] / (1 << 20):,.0f}",

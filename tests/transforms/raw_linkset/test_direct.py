@@ -8,11 +8,11 @@ import bson
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from kit.documents import Wanted, index, prune
+from kit.documents import index
 from kit.errors import KitError
 from kit.transforms.raw_linkset import cve, divergence, osv, shape
 from kit.transforms.raw_linkset.element import encode_element
-from kit.transforms.raw_linkset.extractor import Extractor, Needs
+from kit.transforms.raw_linkset.extractor import Extractor
 from kit.transforms.raw_linkset.fields import Fields, decode
 from kit.transforms.raw_linkset.projection import from_linkset
 from kit.transforms.raw_linkset.shape import Place
@@ -90,18 +90,13 @@ LINKSETS = holding(
 ).map(lambda one: {"aliases": ["A"], **one})
 
 
-def wanted(needs: Needs) -> Wanted:
-    return {name.encode(): None if inner is None else wanted(inner) for name, inner in needs.items()}
-
-
 def raw_twin(extractor: Extractor, document: bytes) -> bytes | None:
     """Give the element by way of the decoded document; None where anything at all is not plain."""
     fields = Fields(document)
     found = fields.find(Place.parse("raw"))
     if found is None or b"__encrypted" in index(document, found[1]):
         return None
-    # As deep as the compiled way looks; the interpreted one decodes more, and so also meets what is spoiled there.
-    extraction = extractor.extract(decode(prune(document, found[1], wanted(extractor.needs))))
+    extraction = extractor.extract(fields.only(found, extractor.needs))
     plain = extraction.refusal is None and not extraction.skipped
     return encode_element(extraction.projection) if plain else None
 

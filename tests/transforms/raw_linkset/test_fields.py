@@ -8,7 +8,9 @@ import bson
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from kit.errors import BsonError
+from kit.documents.kinds import INT32
+from kit.errors import BsonError, ContentError
+from kit.transforms.raw_linkset.extractor import Needs
 from kit.transforms.raw_linkset.fields import Fields, decode
 from kit.transforms.raw_linkset.shape import Place
 
@@ -63,3 +65,30 @@ def test_a_document_nested_too_deep_to_decode_is_a_bson_error() -> None:
         data = (len(data) + 8).to_bytes(4, "little") + b"\x03a\0" + data + b"\0"
     with pytest.raises(BsonError, match="cannot be decoded"):
         decode(data)
+
+
+NEEDS: Needs = {"a": {"b": {"c": {"d": {"url": None}}}}}
+
+
+def four_deep(inside: bytes) -> bytes:
+    """Give {"raw": {"a": {"b": {"c": {"d": inside}}}}}, of an ``inside`` that bson would not write."""
+    for name in (b"d", b"c", b"b", b"a", b"raw"):
+        inside = b"\x03" + name + b"\0" + INT32.pack(len(inside) + 5) + inside + b"\0"
+    return INT32.pack(len(inside) + 5) + inside + b"\0"
+
+
+def only(inside: bytes) -> dict[str, Any]:
+    fields = Fields(four_deep(inside))
+    found = fields.find(Place.parse("raw"))
+    assert found is not None
+    return fields.only(found, NEEDS)
+
+
+def test_however_deep_what_is_not_needed_is_not_looked_into() -> None:
+    met = only(b"\x02\xff\0\x02\0\0\0\xff\0" + b"\x02url\0\x02\0\0\0x\0")
+    assert met == {"a": {"b": {"c": {"d": {"url": "x"}}}}}
+
+
+def test_however_deep_a_name_that_is_needed_must_not_be_there_twice() -> None:
+    with pytest.raises(ContentError, match="there twice"):
+        only(2 * b"\x02url\0\x02\0\0\0x\0")

@@ -23,7 +23,7 @@ from kit.encryption import (
 )
 from kit.encryption.approval import DocumentName
 from kit.engine.extracting import Form, Projection, Selection
-from kit.engine.gaps import Gap
+from kit.engine.gap import Gap
 from kit.engine.progress import Advanced, BatchDone, PassDone, PassStarted, Progress, Stage
 from kit.errors import KitError
 from kit.migrations import Decision, Kind, Migration, Rollback, StopRules, Validation, built_in, parse_migration

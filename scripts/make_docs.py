@@ -25,7 +25,7 @@ if str(ROOT) not in sys.path:  # run as a file: its folder is on the path, but n
     sys.path.insert(0, str(ROOT))
 
 from kit.cli import kit  # noqa: E402
-from kit.cli.commands import HOMES  # noqa: E402
+from kit.cli.commands import Commands  # noqa: E402
 from kit.cli.exit_codes import TABLE  # noqa: E402
 from scripts import bench_table  # noqa: E402
 
@@ -145,7 +145,7 @@ def _leaves(command: click.Command, context: click.Context) -> Iterator[tuple[cl
     if not isinstance(command, click.Group):
         yield command, context
         return
-    for name in HOMES if command is kit else command.commands:
+    for name in command.homes if isinstance(command, Commands) else command.commands:
         inner = command.get_command(context, name)
         assert inner is not None, name  # noqa: S101  for the type checker
         yield from _leaves(inner, click.Context(inner, info_name=name, parent=context))

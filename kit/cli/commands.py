@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib import import_module
-from typing import Final
+from typing import Any, Final
 
 import click
 
@@ -32,17 +33,22 @@ HOMES: Final = {
 
 
 class Commands(click.Group):
-    """The commands of ``kit``."""
+    """Commands that are imported when they are asked for: those of ``kit``, or of a group of it."""
+
+    def __init__(self, *arguments: Any, homes: Mapping[str, str] = HOMES, **options: Any) -> None:
+        """Know where each is; ``homes`` is as :data:`HOMES`."""
+        super().__init__(*arguments, **options)
+        self.homes = homes
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
         """Name them all, in the order of the alphabet, as click does."""
-        return sorted(HOMES)
+        return sorted(self.homes)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
         """Import one."""
-        if cmd_name not in HOMES:
+        if cmd_name not in self.homes:
             return None
-        module, name = HOMES[cmd_name].split(".")
+        module, name = self.homes[cmd_name].split(".")
         command: click.Command = getattr(import_module(f"kit.cli.{module}"), name)
         _tell_exit_codes(command)
         return command

@@ -9,7 +9,7 @@ from click.shell_completion import get_completion_class, shell_complete
 
 from kit.cli.output import print_bytes, print_report
 from kit.errors import UsageError
-from kit.reports.verdicts import SCHEMA_VERSION
+from kit.reports.errors import SCHEMA_VERSION
 
 _SHELLS = ("bash", "zsh", "fish")
 VARIABLE = "_KIT_COMPLETE"

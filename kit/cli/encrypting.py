@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 
+from kit.cli.credentials import credential_options
 from kit.cli.options import FILE, ask_passphrase, read_file
 from kit.encryption import (
     SHIPPED,
@@ -104,50 +105,6 @@ def profile_option(command: Callable[..., Any]) -> Callable[..., Any]:
     )(command)
 
 
-def credential_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """What opens a keyring."""
-    for option in reversed(
-        (
-            click.option("--keyring", type=FILE, metavar="FILE", help="The keyring (kit keyring init)."),
-            click.option(
-                "--keyring-passphrase-fd",
-                type=int,
-                metavar="N",
-                help="Read the keyring's passphrase from this descriptor; asked at the terminal otherwise.",
-            ),
-            click.option("--keyring-key", type=FILE, metavar="PEM", help="RSA private key that opens the keyring."),
-            click.option(
-                "--age-identity", "age_identities", type=FILE, multiple=True, metavar="FILE", help="age identity file."
-            ),
-            token_options,
-        )
-    ):
-        command = option(command)
-    return command
-
-
-def token_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """What reaches a PKCS#11 token."""
-    for option in reversed(
-        (
-            click.option(
-                "--pkcs11-module",
-                type=FILE,
-                metavar="PATH",
-                help="Library of the token that holds the master key; its code is run.",
-            ),
-            click.option(
-                "--pkcs11-pin-fd",
-                type=int,
-                metavar="N",
-                help="Read the token's PIN from this descriptor; asked at the terminal otherwise.",
-            ),
-        )
-    ):
-        command = option(command)
-    return command
-
-
 def encrypt_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Everything that encrypt-fields takes."""
     for option in reversed(
@@ -219,8 +176,8 @@ def field_expectation(what: dict[str, Any], tenants: tuple[str, ...]) -> FieldEx
     )
 
 
-def keys_given(what: dict[str, Any]) -> KeySet | None:
-    """Take the options of :func:`credential_options`, and open the keyring; None where none is named.
+def keys_of(what: dict[str, Any]) -> KeySet | None:
+    """Take the options that open a keyring (:mod:`kit.cli.credentials`), and open it; None where none is named.
 
     Raises:
         KeyUnusableError: The keyring is exposed or does not open.
@@ -246,7 +203,7 @@ def taken(what: dict[str, Any]) -> EncryptOptions:
 
 
 def credentials(what: dict[str, Any], keyring: Path | None) -> Credentials:
-    """Take the options of :func:`credential_options` but the keyring; passphrases are only asked for when needed.
+    """Take the options that open a keyring, but the keyring; passphrases are only asked for when needed.
 
     Raises:
         UnreadableError: A file is not there.
@@ -278,7 +235,7 @@ def credentials(what: dict[str, Any], keyring: Path | None) -> Credentials:
 
 
 def token_credentials(what: dict[str, Any]) -> Credentials:
-    """Take the options of :func:`token_options`; the PIN of a token is asked for once, and only when it is needed."""
+    """Take the options that reach a token; its PIN is asked for once, and only when it is needed."""
     module: Path | None = what.pop("pkcs11_module")
     pin_fd: int | None = what.pop("pkcs11_pin_fd")
 

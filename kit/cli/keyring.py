@@ -9,7 +9,8 @@ from typing import Any
 
 import click
 
-from kit.cli.encrypting import credential_options, credentials, token_credentials, token_options
+from kit.cli.credentials import credential_options, token_options
+from kit.cli.encrypting import credentials, token_credentials
 from kit.cli.options import FILE, ask_passphrase, json_option, read_file
 from kit.cli.output import print_report
 from kit.encryption import AgeRecord, PassphraseRecord, RsaRecord, TokenRecord, create, load, new_keyring, rewrap

@@ -17,8 +17,8 @@ from typing import Any, TextIO
 import click
 
 from kit.errors import KitError, OutputError
+from kit.reports.errors import SCHEMA_VERSION, error_json
 from kit.reports.spelling import is_shown, printable
-from kit.reports.verdicts import SCHEMA_VERSION, error_json
 
 
 def print_report(lines: Iterable[str], document: Mapping[str, Any], *, as_json: bool, aside: bool = False) -> None:

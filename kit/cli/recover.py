@@ -8,7 +8,8 @@ from typing import Any
 
 import click
 
-from kit.cli.encrypting import credential_options, credentials, field_map, field_map_option
+from kit.cli.credentials import credential_options
+from kit.cli.encrypting import credentials, field_map, field_map_option
 from kit.cli.options import FILE, json_option, kit_argument, reading, reading_options, trust_option, trusted
 from kit.cli.output import print_report
 from kit.cli.progress import progress_option, progressing

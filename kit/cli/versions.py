@@ -6,7 +6,6 @@ import platform
 from collections.abc import Iterator
 from importlib import metadata
 
-import click
 import zstandard
 
 from kit.cli.commit import tool_commit
@@ -53,11 +52,3 @@ def version_lines() -> Iterator[str]:
                 yield f"  {name} (not installed as a package)"
             continue
         yield f"  {name} {version}{f' ({inside[name]})' if name in inside else ''}"
-
-
-def print_versions(context: click.Context, _option: click.Parameter, wanted: bool) -> None:
-    """Print the versions and stop, where they are asked for."""
-    if wanted and not context.resilient_parsing:
-        for line in version_lines():
-            click.echo(line)
-        context.exit()

@@ -13,7 +13,6 @@ Laws of the package:
 """
 
 from kit.documents.elements import Element, Kind, Place, elements, find, index, string_at
-from kit.documents.extended_json import extended_json
 from kit.documents.framing import OUT_OF_BAND, Run, runs
 from kit.documents.identity import KEY_BYTES, document_id, keys_of
 from kit.documents.loops import COMPILED, select
@@ -35,7 +34,6 @@ __all__ = [
     "document_id",
     "element",
     "elements",
-    "extended_json",
     "find",
     "index",
     "keys_of",

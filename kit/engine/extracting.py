@@ -11,7 +11,8 @@ import enum
 from dataclasses import dataclass, field
 
 from kit.archive import encode
-from kit.documents import Run, extended_json, index, remove
+from kit.documents import Run, index, remove
+from kit.documents.extended_json import extended_json
 from kit.encryption.approval import DocumentName
 from kit.errors import KitError
 from kit.transforms.coverage import is_observations, tenant_of

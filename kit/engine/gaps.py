@@ -14,11 +14,11 @@ from pathlib import Path
 
 from kit.archive import KitReader
 from kit.documents import Run, document_id
-from kit.engine.lookup import LookupWriter
+from kit.engine.gap import Gap
+from kit.engine.lookup import LookupWriter, open_lookup
 from kit.engine.pipeline import Pipeline
 from kit.engine.reading import Survey, hashing, member_runs
 from kit.engine.survey import survey
-from kit.engine.work import open_lookup
 from kit.errors import DigestError
 from kit.transforms.coverage import is_observations
 from kit.transforms.raw_linkset import RawLinkset
@@ -30,20 +30,6 @@ MOST_REASONS = 50
 MOST_EXAMPLES = 3
 OTHERS = "other reasons"
 _LONGEST_REASON = 200
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Gap:
-    """Observations of one tenant that lack ``rawLinkset`` for the same reason."""
-
-    tenant: str
-    source: str | None
-    """Where a patch would find it (``snapshot``, ``cache``, ``content``); None where it finds none: unresolvable."""
-    reason: str
-    """Why there is no source; "" where there is one."""
-    documents: int
-    examples: tuple[str, ...]
-    """The ``_id`` of the first ones, in the order of the kit."""
 
 
 @dataclass(slots=True)

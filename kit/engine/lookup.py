@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import Self
 
 from kit.engine.scratch import CACHE_KIB, disk_errors, scratch_database, sorting_beside
+from kit.transforms.protocol import Lookup
 
 _BEYOND = b"\xff" * 64
 """Sorts after anything a key of this toolkit (32 bytes) can continue a prefix with."""
@@ -118,6 +119,25 @@ class EmptyLookup:
     def has_prefix(self, prefix: bytes) -> bool:  # noqa: ARG002  the protocol's name
         """Find nothing."""
         return False
+
+
+_open_lookups: dict[Path, LookupReader] = {}
+
+
+def open_lookup(path: Path | None) -> Lookup:
+    """Open a lookup once per process."""
+    if path is None:
+        return EmptyLookup()
+    reader = _open_lookups.get(path)
+    if reader is None:
+        reader = _open_lookups[path] = LookupReader(path)
+    return reader
+
+
+def close_lookups() -> None:
+    """Close what this process opened, before the file is removed."""
+    while _open_lookups:
+        _open_lookups.popitem()[1].close()
 
 
 def _disk_errors(path: Path) -> AbstractContextManager[None]:

@@ -21,14 +21,13 @@ from kit.delta.model import Entry, Method
 from kit.delta.recipe import Recipe, RecipeKeys, RecipeStep
 from kit.encryption import FieldMap, KeySource, Needs, Profile
 from kit.engine import stored_keys
-from kit.engine.lookup import LookupWriter
+from kit.engine.lookup import LookupWriter, close_lookups
 from kit.engine.pipeline import Pipeline
 from kit.engine.recipe_keys import check_names, check_same, keys_of
 from kit.engine.rewrite import Request, rewrite
 from kit.engine.saying import Work
 from kit.engine.stored_keys import StoredKeys
 from kit.engine.survey import survey
-from kit.engine.work import close_lookups
 from kit.errors import ArchiveError, KeyUnusableError, KitError, StoppedError
 from kit.transforms.encrypt_fields import NAME as ENCRYPT_FIELDS, EncryptFields
 from kit.transforms.protocol import Transform

@@ -20,13 +20,13 @@ from kit.documents.leaves import leaf_lines
 from kit.encryption import KeySource, MappedCollection, Needs, Proof, prove
 from kit.encryption.proof import search
 from kit.encryption.restoring import Restored, Restoring, restore, unsealed
-from kit.engine.lookup import EmptyLookup, LookupReader
+from kit.engine.lookup import open_lookup
 from kit.errors import KitError
 from kit.transforms import coverage
 from kit.transforms.change import Rewritten, Summed, applied
 from kit.transforms.coverage import Tally, TenantCoverage
 from kit.transforms.encrypt_fields import EncryptFields
-from kit.transforms.protocol import NO_COUNTS, Change, Finding, Lookup, Transform
+from kit.transforms.protocol import NO_COUNTS, Change, Finding, Transform
 from kit.transforms.raw_linkset import outcomes
 from kit.transforms.raw_linkset.transform import NAME as RAW_LINKSET
 from kit.values import Codec, CollectionMember, CollectionName, Limits, RunLengths
@@ -261,22 +261,3 @@ def _cover(covered: TenantCoverage, outcome: str, documents: int) -> None:
         covered.missing += documents
     else:
         covered.present += documents
-
-
-_open_lookups: dict[Path, LookupReader] = {}
-
-
-def open_lookup(path: Path | None) -> Lookup:
-    """Open a lookup once per process."""
-    if path is None:
-        return EmptyLookup()
-    reader = _open_lookups.get(path)
-    if reader is None:
-        reader = _open_lookups[path] = LookupReader(path)
-    return reader
-
-
-def close_lookups() -> None:
-    """Close what this process opened, before the file is removed."""
-    while _open_lookups:
-        _open_lookups.popitem()[1].close()

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace as with_changes
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from kit.archive import (
     ArchiveDestination,
@@ -41,22 +42,23 @@ from kit.delta.model import (
     Payload,
     TargetArchive,
 )
-from kit.encryption import KeySource
 from kit.engine.changed import Changed, Heads
 from kit.engine.pipeline import Workers
 from kit.engine.progress import Stage
 from kit.engine.saying import BaseStores, Saying
 from kit.errors import OutputError, UsageError
-from kit.migrations import Kind
-from kit.ops.delta_recipe import Found, Ingredients, find, steps_between
+from kit.ops.delta_steps import NO_STEPS, Found, Ingredients, steps_between
 from kit.ops.deltas import Judged, check_payloads, check_signature, check_target, judged, opened_delta
 from kit.ops.kits import Environment, opened, workers_when_asked
 from kit.ops.obligations import Expectation
 from kit.signing import PrivateKey, jws
-from kit.transforms.protocol import Transform
 from kit.trust import Anchor
 from kit.values import Codec, MemberPath, Sha256, Timestamp
 from kit.version import TOOL, VERSION
+
+if TYPE_CHECKING:
+    from kit.encryption import KeySource
+    from kit.transforms.protocol import Transform
 
 _MODE = 0o644
 
@@ -198,11 +200,19 @@ def _recipe(
 ) -> Found:
     if not request.recipe:
         return Found(absence="none was wanted")
+    if not steps_between(base, target):
+        return Found(absence=NO_STEPS)
+    from kit.ops.delta_recipe import find  # noqa: PLC0415  with all transforms, which no other delta needs
+
     return find(base, target, Ingredients(transforms=request.transforms, keys=request.keys), workers, folder)
 
 
 def _discloses(base: Judged, target: Judged) -> bool:
-    undone = (transform for step in steps_between(target, base) for transform in step.transforms)
+    undone = [transform for step in steps_between(target, base) for transform in step.transforms]
+    if not undone:
+        return False
+    from kit.migrations import Kind  # noqa: PLC0415  as above
+
     return any(transform.kind == Kind.ENCRYPTED_FIELD for transform in undone)
 
 

@@ -10,47 +10,24 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace as with_changes
+from dataclasses import replace as with_changes
 from pathlib import Path
 
 from kit.delta.recipe import Recipe
-from kit.encryption import SHIPPED, KeySource, Profile, RandomIv, SyntheticIv, shipped
+from kit.encryption import SHIPPED, Profile, RandomIv, SyntheticIv, shipped
 from kit.engine.pipeline import Workers
-from kit.engine.recipes import Computed, compute, encrypts, step_of
+from kit.engine.recipes import compute, encrypts, step_of
 from kit.errors import ContentError, EnvelopeError, KeyUnusableError, StoppedError
-from kit.manifest import AppliedTransform, Manifest, PatchStatement
+from kit.manifest import AppliedTransform, Manifest
+from kit.ops.delta_steps import NO_STEPS, Found, Ingredients, steps_between
 from kit.ops.deltas import Judged
 from kit.ops.generation import parameters_digest
 from kit.transforms.encrypt_fields import EncryptFields
 from kit.transforms.protocol import Transform
 from kit.transforms.raw_linkset import RawLinkset
-from kit.values import MemberPath
 
 _FEW_TENANTS = 8
 _NOTHING_MET = "the transforms that the target's provenance names do not give its members from this base"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Found:
-    """What a search for a recipe came to."""
-
-    recipe: Recipe | None = None
-    members: frozenset[MemberPath] = frozenset()
-    """That it makes."""
-    computed: Computed | None = None
-    """What computing it gave."""
-    absence: str | None = None
-    """Why there is none; None where there is one."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ingredients:
-    """What a builder has besides the two kits."""
-
-    transforms: tuple[Transform, ...] = ()
-    """What the target may have been made by, where its provenance alone does not tell the parameters."""
-    keys: KeySource | None = None
-    """Of the keyring that it was encrypted with."""
 
 
 def find(base: Judged, target: Judged, ingredients: Ingredients, workers: Callable[[], Workers], folder: Path) -> Found:
@@ -87,7 +64,7 @@ def _identified(base: Judged, target: Judged, ingredients: Ingredients) -> tuple
     """
     statements = steps_between(base, target)
     if not statements:
-        raise StoppedError("the target's provenance does not lead from the base to it")
+        raise StoppedError(NO_STEPS)
     found: list[Transform] = []
     for applied in itertools.chain.from_iterable(statement.transforms for statement in statements):
         among = candidates(target.manifest, ingredients.transforms)
@@ -105,17 +82,6 @@ def _identified(base: Judged, target: Judged, ingredients: Ingredients) -> tuple
     if encrypts(found) and ingredients.keys is None:
         raise KeyUnusableError("the target was encrypted, and computing that again needs its keyring: --keyring")
     return tuple(found)
-
-
-def steps_between(base: Judged, target: Judged) -> tuple[PatchStatement, ...]:
-    """Give the signed statements of the steps from one generation to a later one of its line; none where it is not."""
-    lineage, statements = target.manifest.lineage, target.judgement.statements
-    if len(lineage) != len(statements):
-        return ()
-    for number, entry in enumerate(lineage):
-        if entry.manifest_sha256 == base.manifest.sha256:
-            return statements[number:]
-    return ()
 
 
 def candidates(target: Manifest, named: Sequence[Transform]) -> Iterator[Transform]:

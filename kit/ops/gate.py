@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from kit.engine.gaps import Gap
+from kit.engine.gap import Gap
 from kit.errors import ContentError, KitError, StoppedError, UnreadableError
 from kit.ops.judgement import Evidence
 from kit.transforms.coverage import TenantCoverage

@@ -6,7 +6,7 @@ import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from kit.engine.gaps import Gap
+from kit.engine.gap import Gap
 from kit.errors import KitError
 from kit.manifest import Location, Manifest, PatchStatement
 from kit.ops.remedies import remedy

@@ -11,12 +11,10 @@ from functools import cache
 from pathlib import Path
 
 from kit.archive import CHECKPOINT_BYTES, KitReader, open_kit, read_small
-from kit.engine.clusters import cluster_executor
 from kit.engine.executors import BUDGET_PER_WORKER, local_executor
 from kit.engine.host import THIS_HOST, Host
 from kit.engine.pipeline import Pipeline, Workers
 from kit.engine.progress import BATCH_DOCUMENTS, SILENCE, Progress, Stage, watched
-from kit.engine.work import close_lookups
 from kit.errors import UsageError
 from kit.manifest import MANIFEST_PATHS, is_history, signature_of
 from kit.ops.judgement import Beside
@@ -99,6 +97,10 @@ def workers_when_asked(environment: Environment) -> Iterator[Callable[[], Worker
 @contextmanager
 def _executor(environment: Environment) -> Iterator[tuple[Executor, int]]:
     if environment.executor is not None:
+        # Not loaded by whoever has no cluster.
+        from kit.engine.clusters import cluster_executor  # noqa: PLC0415
+        from kit.engine.lookup import close_lookups  # noqa: PLC0415
+
         with cluster_executor(environment.executor, secrets=environment.secrets, goodbye=close_lookups) as (
             executor,
             workers,

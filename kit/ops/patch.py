@@ -25,7 +25,7 @@ from kit.archive import (
     require_backup_free,
     staged,
 )
-from kit.engine.work import close_lookups
+from kit.engine.lookup import close_lookups
 from kit.errors import DigestError, OutputError, UsageError
 from kit.migrations import Decision, Migration
 from kit.ops.generation import Generation, Step, make_generation

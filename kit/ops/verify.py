@@ -9,12 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kit.archive import Container
-from kit.engine.gaps import Gap, find_gaps, gather
+from kit.engine.gap import Gap
+from kit.engine.gaps import find_gaps, gather
 from kit.engine.leaves import LeafStore
+from kit.engine.lookup import close_lookups
 from kit.engine.progress import Stage
 from kit.engine.proving import MemberReading, Rooted, prove
 from kit.engine.survey import survey
-from kit.engine.work import close_lookups
 from kit.errors import KitError, StoppedError, UnreadableError, UntrustedError
 from kit.ops.field_proof import FieldExpectation, MemberFields, prove_fields
 from kit.ops.kits import Environment, OpenKit, beside, is_kept, opened

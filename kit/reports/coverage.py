@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from kit.engine.gaps import Gap
+from kit.engine.gap import Gap
 from kit.reports.table import table
 from kit.transforms.coverage import TenantCoverage
 

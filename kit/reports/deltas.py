@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kit.delta.model import DeltaManifest, Method
-from kit.ops.delta_apply import DeltaApplyReport
-from kit.ops.delta_build import DeltaBuildReport
-from kit.ops.delta_verify import DeltaInspectReport, DeltaVerifyReport
+from kit.reports.errors import SCHEMA_VERSION
 from kit.reports.table import table
-from kit.reports.verdicts import SCHEMA_VERSION, judgement_json
+from kit.reports.verdicts import judgement_json
 from kit.version import TOOL, VERSION
+
+if TYPE_CHECKING:
+    # Whoever does one of these does not load the others.
+    from kit.ops.delta_apply import DeltaApplyReport
+    from kit.ops.delta_build import DeltaBuildReport
+    from kit.ops.delta_verify import DeltaInspectReport, DeltaVerifyReport
 
 
 def built_json(report: DeltaBuildReport) -> dict[str, Any]:

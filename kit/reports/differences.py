@@ -17,9 +17,9 @@ from kit.ops.diff import (
     MemberChange,
     RawLinksetChange,
 )
+from kit.reports.errors import SCHEMA_VERSION
 from kit.reports.inspections import facts_json, facts_lines
 from kit.reports.table import table
-from kit.reports.verdicts import SCHEMA_VERSION
 
 T = TypeVar("T")
 

@@ -7,7 +7,8 @@ from typing import Any
 
 from kit.ops.extract import ExtractReport
 from kit.ops.extracted_files import ExtractedFile
-from kit.reports.verdicts import SCHEMA_VERSION, judgement_json
+from kit.reports.errors import SCHEMA_VERSION
+from kit.reports.verdicts import judgement_json
 
 
 def extract_json(report: ExtractReport) -> dict[str, Any]:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from kit.encryption import FieldProof
-from kit.ops.field_proof import MemberFields
 from kit.reports.table import table
+
+if TYPE_CHECKING:
+    # What proves is not loaded to tell of a kit without it.
+    from kit.encryption import FieldProof
+    from kit.ops.field_proof import MemberFields
 
 SHOWN_FINDINGS = 5
 """Named in the text report for each member; the JSON report has them all (up to its own bound)."""

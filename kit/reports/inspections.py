@@ -7,8 +7,8 @@ from typing import Any
 
 from kit.ops.inspect import InspectReport, KitFacts
 from kit.reports.coverage import coverage_json, coverage_lines
+from kit.reports.errors import SCHEMA_VERSION
 from kit.reports.table import table
-from kit.reports.verdicts import SCHEMA_VERSION
 from kit.transforms.coverage import is_observations
 
 

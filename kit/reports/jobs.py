@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from kit.ops.jobs import Abandonment, Completion
-from kit.reports.verdicts import SCHEMA_VERSION
+from kit.reports.errors import SCHEMA_VERSION
 from kit.version import TOOL, VERSION
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from kit.reports.verdicts import SCHEMA_VERSION
+from kit.reports.errors import SCHEMA_VERSION
 from kit.values import Limits
 
 

@@ -12,8 +12,9 @@ from kit.engine.rewrite import MemberChange, Rewrite
 from kit.ops.generation import parameters_digest
 from kit.ops.patch import PatchReport
 from kit.reports.coverage import coverage_json
+from kit.reports.errors import SCHEMA_VERSION, error_json
 from kit.reports.table import table
-from kit.reports.verdicts import SCHEMA_VERSION, error_json, judgement_json
+from kit.reports.verdicts import judgement_json
 from kit.version import TOOL, VERSION
 
 NOT_SELECTED = "not-selected"

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from kit.reports.verdicts import SCHEMA_VERSION
+from kit.reports.errors import SCHEMA_VERSION
 from kit.trust import Policy, State, TrustedKey
 from kit.values import Sha256
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from kit.ops.prove import ProofReport
-from kit.reports.verdicts import SCHEMA_VERSION
+from kit.reports.errors import SCHEMA_VERSION
 from kit.version import TOOL, VERSION
 
 

@@ -9,7 +9,8 @@ from typing import Any
 from kit.encryption.audit_log import Chain
 from kit.ops.approve import ApprovalFile
 from kit.ops.recover import RecoverReport
-from kit.reports.verdicts import SCHEMA_VERSION, judgement_json
+from kit.reports.errors import SCHEMA_VERSION
+from kit.reports.verdicts import judgement_json
 from kit.values import Limits
 from kit.values.strict_json import parse
 

@@ -17,8 +17,8 @@ from kit.errors import ContentError, KitError, UsageError
 from kit.migrations import Migration
 from kit.ops.jobs import Completion
 from kit.ops.patching import Output, PatchReport, PatchRequest
+from kit.reports.errors import error_json
 from kit.reports.patches import NOT_SELECTED, counts_json
-from kit.reports.verdicts import error_json
 from kit.values import Limits, Sha256, Timestamp, strict_json
 from kit.version import TOOL, VERSION
 

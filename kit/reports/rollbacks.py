@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from kit.ops.rollback import RollbackReport
-from kit.reports.verdicts import SCHEMA_VERSION, judgement_json
+from kit.reports.errors import SCHEMA_VERSION
+from kit.reports.verdicts import judgement_json
 from kit.version import TOOL, VERSION
 
 

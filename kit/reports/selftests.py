@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from kit.ops.selftest import Row, SelftestReport
+from kit.reports.errors import SCHEMA_VERSION
 from kit.reports.table import table
-from kit.reports.verdicts import SCHEMA_VERSION
 
 _HEADS = ("strike", "strikes", "resumed", "refused", "wrong", "bytes differ")
 

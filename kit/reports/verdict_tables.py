@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 
-from kit.engine.gaps import Gap
+from kit.engine.gap import Gap
 from kit.ops.chain import PUBLISHED, Link, chain
 from kit.ops.judgement import Expectation, Judgement
 from kit.ops.verify import VerifyReport

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from kit.errors import KitError
 from kit.ops.chain import PUBLISHED, Ground, Link, chain
 from kit.ops.judgement import Judgement, MemberProof, Obligation
-from kit.ops.verify import VerifyReport
 from kit.reports.coverage import coverage_json, coverage_lines, gaps_json, gaps_lines
+from kit.reports.errors import SCHEMA_VERSION, error_json
 from kit.reports.field_proofs import member_fields_json, member_fields_lines
 from kit.reports.table import table
 
-SCHEMA_VERSION = "1"
+if TYPE_CHECKING:
+    from kit.ops.verify import VerifyReport  # what verifies is not loaded to tell of a delta
+
 NOT_PROVEN = "(not proven)"
 
 
@@ -84,11 +85,6 @@ def _link_json(link: Link) -> dict[str, Any]:
         "statementSigners": list(link.statement_signers),
         "ground": link.ground.value if link.ground is not None else None,
     }
-
-
-def error_json(error: KitError) -> dict[str, Any]:
-    """Give an error as every report shows it."""
-    return {"kind": type(error).__name__, "where": error.where, "what": error.what, "hint": error.hint}
 
 
 def verify_lines(report: VerifyReport) -> Iterator[str]:

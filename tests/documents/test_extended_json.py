@@ -11,7 +11,7 @@ from bson.codec_options import CodecOptions, DatetimeConversion
 from bson.json_util import JSONOptions, loads
 from hypothesis import given
 
-from kit.documents import extended_json
+from kit.documents.extended_json import extended_json
 from kit.errors import BsonError
 from tests.documents.strategies import DOCUMENTS
 from tests.documents.test_corpus import CORPUS

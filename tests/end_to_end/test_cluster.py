@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from kit.engine.clusters import cluster_executor
-from kit.engine.work import close_lookups
+from kit.engine.lookup import close_lookups
 from kit.errors import StoppedError, UsageError
 from tests.end_to_end.kits import ROOT, Outcome, kit
 

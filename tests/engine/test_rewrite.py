@@ -15,12 +15,11 @@ import pytest
 from kit.archive import ArchiveDestination, FolderDestination, KitReader, open_kit
 from kit.engine.executors import local_executor
 from kit.engine.leaves import LeafStore
-from kit.engine.lookup import LookupReader, LookupWriter
+from kit.engine.lookup import LookupReader, LookupWriter, close_lookups
 from kit.engine.pipeline import Pipeline
 from kit.engine.reading import Survey
 from kit.engine.rewrite import MAX_FINDINGS, Request, Rewrite, rewrite, unchanged
 from kit.engine.survey import survey
-from kit.engine.work import close_lookups
 from kit.errors import ArchiveError, BsonError, DigestError, KitError, LimitError
 from kit.transforms.raw_linkset import RawLinkset
 from kit.values import Codec, Limits, MemberPath, Sha256, Timestamp

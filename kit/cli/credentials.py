@@ -1,0 +1,75 @@
+"""The options that open a keyring; what opens one is only loaded where any of them is given."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from kit.cli.options import FILE
+
+if TYPE_CHECKING:
+    from kit.encryption import KeySet
+
+_NAMES = ("keyring", "keyring_passphrase_fd", "keyring_key", "age_identities", "pkcs11_module", "pkcs11_pin_fd")
+
+
+def credential_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """What opens a keyring."""
+    for option in reversed(
+        (
+            click.option("--keyring", type=FILE, metavar="FILE", help="The keyring (kit keyring init)."),
+            click.option(
+                "--keyring-passphrase-fd",
+                type=int,
+                metavar="N",
+                help="Read the keyring's passphrase from this descriptor; asked at the terminal otherwise.",
+            ),
+            click.option("--keyring-key", type=FILE, metavar="PEM", help="RSA private key that opens the keyring."),
+            click.option(
+                "--age-identity", "age_identities", type=FILE, multiple=True, metavar="FILE", help="age identity file."
+            ),
+            token_options,
+        )
+    ):
+        command = option(command)
+    return command
+
+
+def token_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """What reaches a PKCS#11 token."""
+    for option in reversed(
+        (
+            click.option(
+                "--pkcs11-module",
+                type=FILE,
+                metavar="PATH",
+                help="Library of the token that holds the master key; its code is run.",
+            ),
+            click.option(
+                "--pkcs11-pin-fd",
+                type=int,
+                metavar="N",
+                help="Read the token's PIN from this descriptor; asked at the terminal otherwise.",
+            ),
+        )
+    ):
+        command = option(command)
+    return command
+
+
+def keys_given(what: dict[str, Any]) -> KeySet | None:
+    """Take the options of :func:`credential_options`, and open the keyring; None where none is named.
+
+    Raises:
+        KeyUnusableError: The keyring is exposed or does not open.
+        UnreadableError: A file is not there.
+    """
+    if all(what[name] in {None, ()} for name in _NAMES):
+        for name in _NAMES:
+            del what[name]
+        return None
+    from kit.cli.encrypting import keys_of  # noqa: PLC0415  with all of encryption
+
+    return keys_of(what)

@@ -1,0 +1,166 @@
+"""``kit delta apply``, ``inspect`` and ``verify``: what a site does with a delta."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import click
+
+from kit.cli.credentials import credential_options, keys_given
+from kit.cli.delta_options import expectation, trust_options
+from kit.cli.options import FILE, json_option, reading, reading_options
+from kit.cli.output import print_report
+from kit.cli.progress import progress_option, progressing
+from kit.ops import trust_files
+from kit.ops.delta_apply import DeltaApplyReport, DeltaApplyRequest, apply_delta, resume_delta
+from kit.ops.delta_verify import DeltaVerifyRequest, inspect_delta, verify_delta
+from kit.ops.jobs import Completion, abandon
+from kit.ops.obligations import Expectation
+from kit.reports.deltas import (
+    applied_json,
+    applied_lines,
+    inspected_json,
+    inspected_lines,
+    verified_json,
+    verified_lines,
+)
+from kit.reports.jobs import abandonment_json, abandonment_lines, completion_json, completion_lines
+
+
+@click.command("apply")
+@click.argument("base", type=FILE)
+@click.argument("delta", type=FILE)
+@click.option("--output", "-o", type=FILE, metavar="OUT", help="Write the target here; it must not exist.")
+@click.option("--in-place", is_flag=True, help="Replace BASE; the old kit is kept as BASE.bak.")
+@click.option("--no-backup", is_flag=True, help="With --in-place: do not keep the old kit.")
+@click.option("--resume", "again", is_flag=True, help="Go on with an interrupted run; all else as it was given then.")
+@click.option("--abandon", "give_up", is_flag=True, help="Remove what an interrupted run left; the kit stays as it is.")
+@credential_options
+@trust_options
+@click.option("--force", is_flag=True, help="Accept a target that is stale or rolled back; recorded in the state.")
+@click.option("--reason", metavar="TEXT", help="Why --force, for the record.")
+@reading_options
+@progress_option
+@json_option
+def apply_command(
+    base: Path,
+    delta: Path,
+    output: Path | None,
+    in_place: bool,
+    no_backup: bool,
+    again: bool,
+    give_up: bool,
+    trusted_keys: tuple[Path, ...],
+    policy: Path | None,
+    at: str | None,
+    force: bool,
+    reason: str | None,
+    workers: int,
+    maxima: tuple[str, ...],
+    allow_links: bool,
+    progress_mode: str,
+    as_json: bool,
+    **what: Any,
+) -> None:
+    """Make the kit that DELTA leads to from BASE, beside it or in its place; no signing key is needed.
+
+    The delta's signature, the base, and every member that is made are checked; until the target is read back and
+    verified, nothing but a folder named after the output is written. A delta that is a recipe of an encryption needs
+    the keyring (--keyring; kit delta inspect names the data keys), which is read and never written.
+
+    Exit codes: 3 the delta is not signed, 4 not by whom you trust, 5 its signature does not hold, 8 it leads back, 9 it
+    is malformed, 10 it is for another kit, 12 it is a recipe that this version would compute otherwise, 13 it is a
+    recipe that seals with data keys that are not given.
+
+    \b
+    Examples:
+      kit delta apply kit.tar.zst november.delta --in-place --trusted-key publisher.pem.pub
+      kit delta apply october.tar.zst november.delta -o november.tar.zst --trust policy.json
+      kit delta apply kit.tar.zst sealed.delta --in-place --trust policy.json --keyring site.keyring
+    """
+    if (output is None) != in_place:
+        raise click.UsageError("say where the result goes: either --output OUT or --in-place")
+    if no_backup and not in_place:
+        raise click.UsageError("--no-backup goes with --in-place")
+    if again and give_up:
+        raise click.UsageError("--resume and --abandon exclude each other")
+    if give_up:
+        given_up = abandon(output or base)
+        print_report(abandonment_lines(given_up), abandonment_json(given_up), as_json=as_json)
+        return
+    request = DeltaApplyRequest(
+        base=base,
+        delta=delta,
+        expectation=expectation(trusted_keys, policy, at, force=force, reason=reason),
+        output=output,
+        keep_backup=not no_backup,
+        keys=keys_given(what),
+        environment=reading(workers, maxima, allow_links=allow_links),
+    )
+    with progressing(progress_mode) as progress:
+        watched = replace(request, environment=replace(request.environment, progress=progress))
+        report = resume_delta(watched) if again else apply_delta(watched)
+    if isinstance(report, Completion):
+        print_report(completion_lines(report), completion_json(report), as_json=as_json)
+        return
+    _remember(policy, request.expectation, report)
+    print_report(applied_lines(report), applied_json(report), as_json=as_json)
+
+
+def _remember(policy: Path | None, expectation: Expectation, report: DeltaApplyReport) -> None:
+    judgement = report.judgement
+    if policy is None or expectation.trust is None or judgement.manifest is None or judgement.accepted is None:
+        return
+    bundle = judgement.manifest.bundle_id
+    trust_files.remember(policy, expectation.trust, bundle, judgement.accepted, judgement.override)
+
+
+@click.command("inspect")
+@click.argument("delta", type=FILE)
+@reading_options
+@json_option
+def inspect_command(delta: Path, workers: int, maxima: tuple[str, ...], allow_links: bool, as_json: bool) -> None:
+    """Show what DELTA leads from and to, how each member is made, and who says to have signed it; nothing is verified.
+
+    \b
+    Example:
+      kit delta inspect november.delta
+    """
+    report = inspect_delta(delta, reading(workers, maxima, allow_links=allow_links))
+    print_report(inspected_lines(report), inspected_json(report), as_json=as_json)
+
+
+@click.command("verify")
+@click.argument("delta", type=FILE)
+@trust_options
+@reading_options
+@json_option
+def verify_command(
+    delta: Path,
+    trusted_keys: tuple[Path, ...],
+    policy: Path | None,
+    at: str | None,
+    workers: int,
+    maxima: tuple[str, ...],
+    allow_links: bool,
+    as_json: bool,
+) -> None:
+    """Decide whether DELTA is what its signers say, and who signed the kit it leads to; no kit is needed.
+
+    Exit codes: 2 a payload is not as signed, 3 unsigned, 4 not by whom you trust, 5 a signature does not hold, 9
+    malformed.
+
+    \b
+    Example:
+      kit delta verify november.delta --trusted-key publisher.pem.pub
+    """
+    report = verify_delta(
+        DeltaVerifyRequest(
+            delta=delta,
+            anchor=expectation(trusted_keys, policy, at).anchor,
+            environment=reading(workers, maxima, allow_links=allow_links),
+        )
+    )
+    print_report(verified_lines(report), verified_json(report), as_json=as_json)

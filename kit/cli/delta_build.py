@@ -1,0 +1,101 @@
+"""``kit delta build``."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import click
+
+from kit.cli.credentials import keys_given
+from kit.cli.delta_options import candidates, expectation, recipe_options, trust_options
+from kit.cli.options import FILE, json_option, passphrase_option, private_key, reading, reading_options
+from kit.cli.output import print_report, print_warning
+from kit.cli.progress import progress_option, progressing
+from kit.cli.trusting import moment
+from kit.ops.delta_build import DeltaBuildReport, DeltaBuildRequest, build_delta
+from kit.reports.deltas import built_json, built_lines
+
+
+@click.command("build")
+@click.argument("base", type=FILE)
+@click.argument("target", type=FILE)
+@click.option("--output", "-o", type=FILE, required=True, metavar="D", help="Write the delta here; it must not exist.")
+@click.option("--signing-key", type=FILE, required=True, metavar="PEM", help="The private key that signs the delta.")
+@passphrase_option
+@click.option("--reverse", is_flag=True, help="Build the way back: from TARGET to BASE.")
+@recipe_options
+@trust_options
+@click.option(
+    "--created-at",
+    metavar="TIME",
+    envvar="SOURCE_DATE_EPOCH",
+    help="Time of the delta, RFC 3339 UTC or seconds; the clock by default.",
+)
+@reading_options
+@progress_option
+@json_option
+def build_command(
+    base: Path,
+    target: Path,
+    output: Path,
+    signing_key: Path,
+    passphrase_fd: int | None,
+    reverse: bool,
+    no_recipe: bool,
+    trusted_keys: tuple[Path, ...],
+    policy: Path | None,
+    at: str | None,
+    created_at: str | None,
+    workers: int,
+    maxima: tuple[str, ...],
+    allow_links: bool,
+    progress_mode: str,
+    as_json: bool,
+    **what: Any,
+) -> None:
+    """Build the signed delta that leads from BASE to TARGET, two generations of one bundle.
+
+    Both kits are verified first. Collections are compared document by document, wherever each stands. The same kits,
+    key and --created-at give the same delta, whatever the number of workers.
+
+    What kit patch made of BASE is not sent where the site can compute it again: what raw-linkset added, and with
+    --keyring what encrypt-fields sealed (the site then needs that keyring, too; no key and no plaintext is sent). The
+    report says why nothing is left to the site. A folder OUTPUT.kit-build is there while it runs; the next run removes
+    what a killed one left of it. Exit codes: 13 the keyring does not open, 64 the kits are no pair.
+
+    \b
+    Examples:
+      kit delta build october.tar.zst november.tar.zst -o november.delta --signing-key publisher.pem
+        --trusted-key publisher.pem.pub
+      kit delta build kit.tar.zst sealed.tar.zst -o sealed.delta --signing-key site.pem --trusted-key publisher.pem.pub
+        --trusted-key site.pem.pub --keyring site.keyring
+    """
+    request = DeltaBuildRequest(
+        base=base,
+        target=target,
+        output=output,
+        key=private_key(signing_key, passphrase_fd),
+        expectation=expectation(trusted_keys, policy, at),
+        created_at=moment(created_at, "--created-at"),
+        reverse=reverse,
+        recipe=not no_recipe,
+        transforms=candidates(what),
+        keys=keys_given(what),
+        environment=reading(workers, maxima, allow_links=allow_links),
+    )
+    with progressing(progress_mode) as progress:
+        watched = replace(request, environment=replace(request.environment, progress=progress))
+        report = build_delta(watched)
+    show(report, as_json=as_json)
+
+
+def show(report: DeltaBuildReport, *, as_json: bool) -> None:
+    """Print the report of a build, and warn of what it discloses."""
+    print_report(built_lines(report), built_json(report), as_json=as_json)
+    if report.discloses:
+        print_warning(
+            f"warning: {report.output} leads back over an encryption: it holds in the clear what {report.base} has"
+            " sealed, so keep it as you keep the old kit"
+        )

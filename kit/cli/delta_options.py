@@ -1,0 +1,107 @@
+"""The options that the commands of ``kit delta`` share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from kit.cli.credentials import credential_options
+from kit.cli.options import FILE, read_file, trust_option, trusted
+from kit.cli.trusting import anchor, moment, policy_option, time_option
+from kit.ops.obligations import Expectation
+
+if TYPE_CHECKING:
+    from kit.transforms.protocol import Transform
+
+
+def trust_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Whom to believe: keys, or a policy with its state and the time."""
+    for option in (time_option, policy_option, trust_option):
+        command = option(command)
+    return command
+
+
+def expectation(
+    trusted_keys: tuple[Path, ...],
+    policy: Path | None,
+    at: str | None,
+    *,
+    force: bool = False,
+    reason: str | None = None,
+) -> Expectation:
+    """Make of the options of :func:`trust_options` what is demanded.
+
+    Raises:
+        UsageError: Nobody is named to believe, or in two ways.
+        KitError: A key, the policy or its state is refused.
+    """
+    if policy is not None and trusted_keys:
+        raise click.UsageError("--trust and --trusted-key exclude each other: a policy names its keys")
+    if policy is None and not trusted_keys:
+        raise click.UsageError("name whom to believe with --trusted-key or --trust")
+    return Expectation(trusted=trusted(trusted_keys), trust=anchor(policy, moment(at), force=force, reason=reason))
+
+
+def recipe_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """What a recipe is found and proven with."""
+    for option in reversed(
+        (
+            click.option(
+                "--no-recipe", is_flag=True, help="Send what a transform made, too: for sites with another version."
+            ),
+            click.option(
+                "--migration",
+                metavar="MIGRATION",
+                help="The migration that made TARGET: where it has a cache map or a field map of its own.",
+            ),
+            click.option(
+                "--cache-map", type=FILE, metavar="FILE", help="The cache map that raw-linkset was applied with."
+            ),
+            click.option(
+                "--field-map", "map_name", metavar="MAP", help="The field map that was encrypted by, if none of kit's."
+            ),
+            click.option(
+                "--tenant",
+                "tenants",
+                multiple=True,
+                metavar="T",
+                help="A tenant that TARGET was limited to, where the kits do not show it; repeatable.",
+            ),
+            credential_options,
+        )
+    ):
+        command = option(command)
+    return command
+
+
+def candidates(what: dict[str, Any]) -> tuple[Transform, ...]:
+    """Make of the options of :func:`recipe_options` what may have made the target.
+
+    Raises:
+        UnreadableError: A file is not there.
+        ContentError: A migration, cache map or field map is refused.
+    """
+    migration, cache_map, map_name = what.pop("migration"), what.pop("cache_map"), what.pop("map_name")
+    tenants = frozenset(what.pop("tenants")) or None
+    if migration is None and cache_map is None and map_name is None and tenants is None:
+        return ()
+    # With all transforms: only where one is named.
+    from kit.cli.encrypting import field_map  # noqa: PLC0415
+    from kit.cli.migrating import named_migration  # noqa: PLC0415
+    from kit.encryption import SHIPPED, Profile  # noqa: PLC0415
+    from kit.transforms.encrypt_fields import EncryptFields  # noqa: PLC0415
+    from kit.transforms.raw_linkset import RawLinkset, parse_cache_map  # noqa: PLC0415
+
+    made: list[Transform] = []
+    if migration is not None:
+        made += named_migration(migration).narrowed(tenants).transforms
+    backfill = RawLinkset(tenants=tenants)
+    if cache_map is not None:
+        backfill = backfill.with_cache(parse_cache_map(read_file(cache_map), where=str(cache_map)))
+    maps = [field_map(name) for name in ((map_name,) if map_name is not None else SHIPPED if tenants else ())]
+    made += [backfill] if cache_map is not None or tenants else []
+    made += [EncryptFields(field_map=one, profile=profile, partitions=tenants) for one in maps for profile in Profile]
+    return tuple(made)

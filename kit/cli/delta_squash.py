@@ -1,0 +1,77 @@
+"""``kit delta squash``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from kit.cli.credentials import keys_given
+from kit.cli.delta_build import show
+from kit.cli.delta_options import candidates, expectation, recipe_options, trust_options
+from kit.cli.options import FILE, json_option, passphrase_option, private_key, reading, reading_options
+from kit.cli.trusting import moment
+from kit.ops.delta_build import DeltaSquashRequest
+from kit.ops.delta_squash import squash_deltas
+
+
+@click.command("squash")
+@click.argument("base", type=FILE)
+@click.argument("deltas", type=FILE, nargs=-1, required=True, metavar="DELTA DELTA...")
+@click.option("--output", "-o", type=FILE, required=True, metavar="D", help="Write the delta here; it must not exist.")
+@click.option("--signing-key", type=FILE, required=True, metavar="PEM", help="The private key that signs the delta.")
+@passphrase_option
+@recipe_options
+@trust_options
+@click.option(
+    "--created-at",
+    metavar="TIME",
+    envvar="SOURCE_DATE_EPOCH",
+    help="Time of the delta, RFC 3339 UTC or seconds; the clock by default.",
+)
+@reading_options
+@json_option
+def squash_command(
+    base: Path,
+    deltas: tuple[Path, ...],
+    output: Path,
+    signing_key: Path,
+    passphrase_fd: int | None,
+    trusted_keys: tuple[Path, ...],
+    policy: Path | None,
+    at: str | None,
+    created_at: str | None,
+    workers: int,
+    maxima: tuple[str, ...],
+    allow_links: bool,
+    as_json: bool,
+    no_recipe: bool,
+    **what: Any,
+) -> None:
+    """Make one delta of a chain that begins at the kit BASE; it gives what the chain gives, and no more.
+
+    The chain is applied in a folder beside the output (OUTPUT.kit-build), which needs room for two kits. Recipes of the
+    chain become one where the base still gives it. Exit codes: 10 a delta does not go on where the one before it ends,
+    13 a recipe seals with keys that the keyring does not have.
+
+    \b
+    Example:
+      kit delta squash september.tar.zst october.delta november.delta -o both.delta --signing-key publisher.pem
+        --trusted-key publisher.pem.pub
+    """
+    report = squash_deltas(
+        DeltaSquashRequest(
+            base=base,
+            deltas=deltas,
+            output=output,
+            key=private_key(signing_key, passphrase_fd),
+            expectation=expectation(trusted_keys, policy, at),
+            created_at=moment(created_at, "--created-at"),
+            recipe=not no_recipe,
+            transforms=candidates(what),
+            keys=keys_given(what),
+            environment=reading(workers, maxima, allow_links=allow_links),
+        )
+    )
+    show(report, as_json=as_json)

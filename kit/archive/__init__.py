@@ -5,18 +5,11 @@ kits. What is written here, the strict reader of this package reads back, and so
 """
 
 from kit.archive.codecs import decoded
-from kit.archive.commit import (
-    Switch,
-    checksum_line,
-    finish,
-    has_begun,
-    perform,
-    retreat,
-    staged,
-)
+from kit.archive.commit import perform
 from kit.archive.copies import copy_kit, restored_kit, retire
 from kit.archive.destination import ArchiveDestination, CountingDestination, Destination, Slot, add_bytes
 from kit.archive.encoding import FRAME_BYTES, Frame, decode_frame, encode, encode_frame
+from kit.archive.finishing import finish, retreat
 from kit.archive.folder_destination import FolderDestination
 from kit.archive.job import Job
 from kit.archive.journal import Note
@@ -27,6 +20,7 @@ from kit.archive.reader import Container, Copying, KitReader, open_kit
 from kit.archive.secret_output import SecretOutput
 from kit.archive.source import read_small
 from kit.archive.spool import CHECKPOINT_BYTES, Finished, Spool
+from kit.archive.switch import Switch, checksum_line, has_begun, staged
 from kit.archive.tar_headers import EntryKind
 from kit.archive.tar_reader import Member
 

@@ -11,11 +11,11 @@ import os
 import shutil
 from pathlib import Path
 
-from kit.archive.commit import Switch, checksum_line, staged
 from kit.archive.disk import remove_tree, sync_folder, writing
 from kit.archive.places import ROLLED_BACK, SIDECARS, place_beside
 from kit.archive.reader import Container, KitReader
 from kit.archive.source import read_small
+from kit.archive.switch import Switch, checksum_line, staged
 from kit.values import Sha256
 
 

@@ -12,8 +12,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from kit.archive.commit import rename_free
 from kit.archive.disk import remove_tree, sync_folder, writing
+from kit.archive.renaming import rename_free
 from kit.errors import OutputError
 
 

@@ -27,8 +27,8 @@ from kit.archive import (
     retreat,
     staged,
 )
-from kit.archive.commit import Switch
 from kit.archive.places import place_beside
+from kit.archive.switch import Switch
 from kit.errors import OutputError, UsageError
 from kit.values import Limits, Sha256
 from tests.kits import tar, write_kit

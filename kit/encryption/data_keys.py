@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from typing import Self
 
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF, HKDFExpand
@@ -84,6 +85,22 @@ class DataKey:
         object.__setattr__(self, "digest_key", expand(pseudorandom_key, encode((_VALUE_DIGEST,))))
         object.__setattr__(self, "part", key_part(self.dek_id, self.mek_version))
 
+    @property
+    def derived(self) -> tuple[bytes, bytes, bytes]:
+        """What was derived of the secret: :meth:`restored` takes it."""
+        return self.pseudorandom_key, self.iv_key, self.digest_key
+
+    @classmethod
+    def restored(
+        cls, *, dek_id: str, scope: Scope, mek_version: int, secret: bytes, derived: tuple[bytes, bytes, bytes]
+    ) -> Self:
+        """Give a key with what was derived of it before; from a place where nobody can have altered either."""
+        key = object.__new__(cls)
+        values = (dek_id, scope, mek_version, secret, *derived, key_part(dek_id, mek_version))
+        for name, value in zip(_MEMBERS, values, strict=True):
+            object.__setattr__(key, name, value)
+        return key
+
     def __reduce__(self) -> tuple[object, ...]:
         return _data_key, (self.dek_id, self.scope, self.mek_version, self.secret)
 
@@ -104,6 +121,9 @@ class DataKey:
                 f"data key {self.dek_id} is not the one the keyring committed to ({self.scope})",
                 hint="the keyring was altered or damaged; restore it from its backup",
             )
+
+
+_MEMBERS = tuple(member.name for member in fields(DataKey))
 
 
 def _data_key(dek_id: str, scope: Scope, mek_version: int, secret: bytes) -> DataKey:

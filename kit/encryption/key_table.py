@@ -7,7 +7,9 @@ workers: whoever finds the block has nothing. It is scratch data of one run of o
 
 ::
 
-    records   4 bytes length, then AES-256-GCM of a record; the offset is the nonce
+    records   4 bytes length, then AES-256-GCM of a record; the offset is the nonce. A record has a byte of flags, the
+              master key's version (4 bytes), the secret and what is derived of it (32 bytes each), then as parts the
+              data key's name and its scope
     slots     16 bytes each: hash and offset of a record; a power of two of them, at most half full
     end       number of slots, newest master key
 
@@ -19,12 +21,11 @@ for every name and every scope; a record that was altered, or is of another run,
 from __future__ import annotations
 
 import hmac
-import json
 import mmap
 import struct
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -42,6 +43,10 @@ _LENGTH = struct.Struct("<I")
 _SLOT = struct.Struct("<QQ")
 _END = struct.Struct("<QQ")
 _NONCE_BYTES = 12
+_HEAD = struct.Struct(f"<BI{KEY_BYTES}s{KEY_BYTES}s{KEY_BYTES}s{KEY_BYTES}s")
+_PART = struct.Struct(">I")
+_OPENED, _ACTIVE = 1, 2
+_LOCKED = (0, *(bytes(KEY_BYTES) for _ in range(4)))
 _REMEMBERED = 4096
 """Records that a worker keeps opened: the owners of a run of documents, and then some."""
 
@@ -83,6 +88,7 @@ class KeyTable:
         self._slots, self._mek_versions = _END.unpack_from(data, len(data) - _END.size)
         self._first = len(data) - _END.size - self._slots * _SLOT.size
         self._met: dict[int, _Record] = {}
+        self._met_names: dict[str, _Record] = {}
 
     def key_set(self) -> KeySet:
         """Give the keys; each is opened when it is looked up."""
@@ -101,11 +107,16 @@ class KeyTable:
             at += _LENGTH.size + _LENGTH.unpack_from(self._data, at)[0]
 
     def _named(self, dek_id: str) -> _Record | None:
+        met = self._met_names.get(dek_id)
+        if met is not None:
+            return met
         return next((record for record in self._candidates(_named(dek_id)) if record.dek_id == dek_id), None)
 
     def _active(self, scope: Scope) -> _Record | None:
-        found = (record for record in self._candidates(_of(scope)) if record.active and record.scope == scope)
-        return next(found, None)
+        for record in self._candidates(_of(scope)):
+            if record.active and record.scope == scope:
+                return record
+        return None
 
     def _candidates(self, name: bytes) -> Iterator[_Record]:
         wanted = slot = _hash(self._hashing, name)
@@ -130,7 +141,9 @@ class KeyTable:
                 raise KeyUnusableError("the keys of this run were altered, or are those of another run") from error
             if len(self._met) >= _REMEMBERED:
                 self._met.clear()
+                self._met_names.clear()
             record = self._met[offset] = _Record.parse(plain)
+            self._met_names[record.dek_id] = record
         return record
 
 
@@ -146,17 +159,30 @@ class _Record:
 
     @classmethod
     def parse(cls, data: bytes) -> _Record:
-        dek_id, purpose, opened, active = json.loads(data)
-        scope = Scope(**purpose)
-        key = None
-        if opened is not None:
-            key = DataKey(dek_id=dek_id, scope=scope, mek_version=opened[0], secret=bytes.fromhex(opened[1]))
-        return cls(dek_id=dek_id, scope=scope, key=key, active=active)
+        flags, mek_version, secret, *derived = _HEAD.unpack_from(data)
+        dek_id, product, context, owner = _parts(data, _HEAD.size)
+        scope, key = Scope(product=product, context=context, owner=owner), None
+        if flags & _OPENED:
+            key = DataKey.restored(
+                dek_id=dek_id, scope=scope, mek_version=mek_version, secret=secret, derived=tuple(derived)
+            )
+        return cls(dek_id=dek_id, scope=scope, key=key, active=bool(flags & _ACTIVE))
 
     def printed(self) -> bytes:
-        scope = {"product": self.scope.product, "context": self.scope.context, "owner": self.scope.owner}
-        key = [self.key.mek_version, self.key.secret.hex()] if self.key is not None else None
-        return json.dumps([self.dek_id, scope, key, self.active]).encode()
+        key = self.key
+        flags = (_OPENED if key is not None else 0) | (_ACTIVE if self.active else 0)
+        head = _HEAD.pack(flags, *((key.mek_version, key.secret, *key.derived) if key is not None else _LOCKED))
+        return head + encode(self.scope.parts(self.dek_id))
+
+
+def _parts(data: bytes, at: int) -> tuple[str, str, str, str]:
+    """Undo ``encode`` of four texts."""
+    found = []
+    for _ in range(4):
+        (size,) = _PART.unpack_from(data, at)
+        found.append(data[at + 4 : at + 4 + size].decode())
+        at += 4 + size
+    return found[0], found[1], found[2], found[3]
 
 
 class _View(Mapping[K, V]):
@@ -168,11 +194,16 @@ class _View(Mapping[K, V]):
         self._table, self._find, self._item = table, find, item
 
     def __getitem__(self, name: K) -> V:
-        record = self._find(name)
-        value = self._item(record)[1] if record is not None else None
+        value: V | None = self.get(name)
         if value is None:
             raise KeyError(name)
         return value
+
+    def get(self, key: K, default: Any = None) -> Any:
+        """Give the value, or ``default``; without an exception, since an owner is looked up in every run."""
+        record = self._find(key)
+        value = self._item(record)[1] if record is not None else None
+        return default if value is None else value
 
     def __iter__(self) -> Iterator[K]:
         items = map(self._item, self._table.records())

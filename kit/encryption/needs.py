@@ -20,9 +20,9 @@ class Needs:
     without_partition_key: int = 0
     first_without: str = ""
     """Container, document and field of the first of them."""
-    values: Counter[Scope] = field(default_factory=Counter)
-    """Plaintext values by the purpose of their key: what will be sealed. An owner all of whose values are sealed or
-    null is not there, and gets no key."""
+    owners: dict[tuple[str, str], Counter[str]] = field(default_factory=dict)
+    """Plaintext values by product and context, then by owner; there are few of the first and may be a million of these,
+    so no object is made of each and sent to where they add up."""
     failure: KitError | None = None
     """The first document that cannot be judged, or holds what cannot be sealed, if there is one."""
 
@@ -31,12 +31,27 @@ class Needs:
         if self.failure is None:
             self.failure = error
 
+    @property
+    def values(self) -> Counter[Scope]:
+        """Plaintext values by the purpose of their key: what will be sealed.
+
+        An owner all of whose values are sealed or null is not there, and gets no key.
+        """
+        return Counter(
+            {
+                Scope(product=product, context=context, owner=owner): values
+                for (product, context), owners in self.owners.items()
+                for owner, values in owners.items()
+            }
+        )
+
     def add(self, other: Needs) -> None:
         """Add what another run found."""
         self.documents += other.documents
         self.without_partition_key += other.without_partition_key
         self.first_without = self.first_without or other.first_without
-        self.values.update(other.values)
+        for purpose, owners in other.owners.items():
+            self.owners.setdefault(purpose, Counter()).update(owners)
         if other.failure is not None:
             self.fail(other.failure)
 

@@ -54,7 +54,8 @@ def needs_of(collection: MappedCollection, documents: Iterable[bytes], first: in
                 needs.fail(in_document(error, collection, document, ordinal))
         ordinal += 1
     needs.documents = ordinal - first
-    needs.values = Counter({collection.scope(owner): values for owner, values in plain.items()})
+    if plain:
+        needs.owners[collection.place.product, collection.map.context] = Counter(plain)
     return needs
 
 

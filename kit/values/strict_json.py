@@ -16,6 +16,7 @@ import re
 from collections.abc import Iterator
 from decimal import Decimal
 from itertools import islice
+from json.encoder import encode_basestring
 from typing import Any
 
 from kit.errors import ContentError, LimitError
@@ -30,6 +31,7 @@ _LONGEST_NUMBER = 40
 # exact, while refusing above 2^53 would refuse sound kits. Beyond 64 bits those producers' own readers disagree.
 _SMALLEST_INTEGER, _LARGEST_INTEGER = -(2**63), 2**63 - 1
 
+_INDENT, _NEWLINE = "  ", "\n"
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 # A string (closed or cut off: an open one swallows the rest, which keeps the scan linear) or a bracket. Possessive
 # quantifiers, since backtracking over a long run of escapes would be quadratic.
@@ -42,8 +44,12 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 class _Refused:
     """Stands in the parsed value for a part that is refused, since the parser's hooks do not know their place."""
 
+    made = 0
+    """How many there were in this process: whether a parse made one."""
+
     def __init__(self, why: str) -> None:
         self.why = why
+        _Refused.made += 1
 
 
 def parse(data: bytes, *, limits: Limits, where: str) -> Any:
@@ -64,6 +70,7 @@ def parse(data: bytes, *, limits: Limits, where: str) -> Any:
     text = _decoded(data, where)
     _check_count(text, limits, where)
     _check_depth(text, limits, where)
+    refused, surrogates = _Refused.made, bool(_SURROGATE_ESCAPE.search(text))
     try:
         value = json.loads(
             text,
@@ -74,8 +81,9 @@ def parse(data: bytes, *, limits: Limits, where: str) -> Any:
         )
     except json.JSONDecodeError as error:
         raise ContentError(f"not JSON: {error.msg} at line {error.lineno} column {error.colno}", where=where) from error
-    for pointer, why in _refusals(value, surrogates=bool(_SURROGATE_ESCAPE.search(text))):
-        raise ContentError(f"at {pointer or 'the top'}: {why}", where=where)
+    if surrogates or _Refused.made != refused:  # else there is nothing to find
+        for pointer, why in _refusals(value, surrogates=surrogates):
+            raise ContentError(f"at {pointer or 'the top'}: {why}", where=where)
     return value
 
 
@@ -89,10 +97,30 @@ def canonical(value: Any) -> bytes:
             line argument has).
     """
     try:
-        text = json.dumps(value, sort_keys=True, indent=2, ensure_ascii=False, allow_nan=False)
-        return text.encode("utf-8") + b"\n"
+        return f"{_printed(value, _NEWLINE)}\n".encode()
     except ValueError as error:  # UnicodeEncodeError is one
         raise ContentError(f"cannot be printed as JSON: {error}") from error
+
+
+def _printed(value: Any, newline: str) -> str:
+    """Print as the standard library does with an indent, which it does in Python for each comma: a third of its time.
+
+    Args:
+        value: What is printed.
+        newline: What a line begins with in the container around it, the line feed before it included.
+    """
+    if isinstance(value, str):
+        return encode_basestring(value)
+    inner = newline + _INDENT
+    if isinstance(value, dict) and value and all(type(key) is str for key in value):
+        members = [f"{encode_basestring(key)}: {_printed(value[key], inner)}" for key in sorted(value)]
+        return f"{{{inner}{f',{inner}'.join(members)}{newline}}}"
+    if isinstance(value, list | tuple) and value:
+        return f"[{inner}{f',{inner}'.join([_printed(item, inner) for item in value])}{newline}]"
+    if type(value) is int:
+        return str(value)
+    text = json.dumps(value, sort_keys=True, indent=2, ensure_ascii=False, allow_nan=False)
+    return text.replace("\n", newline) if isinstance(value, dict) else text
 
 
 def is_one_spelling(data: bytes, value: Any) -> bool:

@@ -32,6 +32,12 @@ def test_what_is_printed_reads_back_and_prints_the_same(value: Any) -> None:
     assert canonical(parse(printed, limits=Limits(), where="x")) == printed
 
 
+@given(VALUES)
+def test_what_is_printed_is_what_the_standard_library_prints(value: Any) -> None:
+    expected = json.dumps(value, sort_keys=True, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    assert canonical(value) == expected.encode()
+
+
 @given(st.binary(max_size=200) | st.text('[]{}":,\\u0dD819eE+-. \ntrufalsn', max_size=60).map(str.encode))
 def test_arbitrary_bytes_raise_nothing_but_our_own_errors(data: bytes) -> None:
     try:

@@ -26,6 +26,14 @@ class KeyringFile:
     keyring: Keyring
     loaded: bytes
 
+    def is_current(self) -> bool:
+        """Whether the file still holds the bytes that were loaded.
+
+        Raises:
+            KeyUnusableError: It is gone or exposed.
+        """
+        return _read(self.path) == self.loaded
+
     def replaced(self, keyring: Keyring) -> KeyringFile:
         """Put ``keyring`` in the place of this one, and give what is then read back; equal ones are not written.
 

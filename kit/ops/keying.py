@@ -47,6 +47,30 @@ class Keying:
     credentials: Credentials = field(default_factory=Credentials, repr=False)
     reference: tuple[CollectionName, bytes] | None = field(default=None, repr=False)
     """A document that the live writer encrypted, and the collection it is from."""
+    _opened: list[tuple[KeyringFile, UnlockedKeyring]] = field(
+        default_factory=list, init=False, repr=False, compare=False
+    )
+
+    def tried(self, keyring: Path) -> KeyringFile:
+        """Load and open the keyring before a run, which then finds it open as long as the file holds the same bytes.
+
+        Raises:
+            KeyUnusableError: It is exposed, or does not open.
+        """
+        self._opened[:] = [_loaded(keyring, self.credentials)]
+        return self._opened[0][0]
+
+    def opened(self, keyring: Path) -> tuple[KeyringFile, UnlockedKeyring]:
+        """Load and open the keyring; what :meth:`tried` opened is given, once, if it is still what is there.
+
+        Raises:
+            KeyUnusableError: As :meth:`tried`.
+        """
+        if self._opened:
+            file, unlocked = self._opened.pop()
+            if file.path == keyring and file.is_current():
+                return file, unlocked
+        return _loaded(keyring, self.credentials)
 
 
 def with_keys(
@@ -96,12 +120,13 @@ def _keys(transform: EncryptFields, needs: Needs, keying: Keying, rules: StopRul
         raise needs.failure
     needs.check(fraction=rules.partition_key_fraction, at_least=rules.partition_key_least)
     file, unlocked = _open(keying)
-    provided = unlocked.provide(needs.values, profile=transform.profile, random=keying.random, now=keying.now)
+    values = needs.values
+    provided = unlocked.provide(values, profile=transform.profile, random=keying.random, now=keying.now)
     keys, stored = provided.key_set(), None
     if live and file is not None:
         stored = provided.reopened(file.replaced(provided.keyring).keyring).key_set()
     for entry in transform.field_map.collections:
-        scopes = [scope for scope in needs.values if scope.context == entry.context]
+        scopes = [scope for scope in values if scope.context == entry.context]
         check_canary(
             entry,
             product=transform.field_map.product,
@@ -118,9 +143,13 @@ def _keys(transform: EncryptFields, needs: Needs, keying: Keying, rules: StopRul
 
 def _open(keying: Keying) -> tuple[KeyringFile | None, UnlockedKeyring]:
     if keying.keyring is not None:
-        file = load(keying.keyring)
-        return file, unlock(file.keyring, keying.credentials, where=str(file.path))
+        return keying.opened(keying.keyring)
     passphrase = keying.random(32)
     record = PassphraseRecord.make(passphrase, random=keying.random, cost=_DRY_RUN_COST)
     credentials = Credentials(passphrase=lambda _: passphrase)
     return None, unlock(new_keyring(record, now=keying.now), credentials)
+
+
+def _loaded(keyring: Path, credentials: Credentials) -> tuple[KeyringFile, UnlockedKeyring]:
+    file = load(keyring)
+    return file, unlock(file.keyring, credentials, where=str(file.path))

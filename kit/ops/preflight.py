@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kit.archive import Container, Job, open_kit, require_free
-from kit.encryption import load, unlock
 from kit.engine.host import Host
 from kit.engine.memory import BASE_BYTES, Allotment
 from kit.errors import KitError, OutputError, StaleError, StoppedError
@@ -139,14 +138,13 @@ def _sealing_keys(request: PatchRequest, migration: Migration, host: Host) -> Ki
     sealing = any(isinstance(transform, EncryptFields) for transform in migration.transforms)
     if not sealing or keying is None or keying.keyring is None:
         return None
-    file = load(keying.keyring)
+    file = keying.tried(keying.keyring)
     if not host.may_write(file.path.parent):
         return OutputError(
             "the keyring cannot be replaced there, which new data keys need",
             where=str(file.path),
             hint="give this user write permission on its folder",
         )
-    unlock(file.keyring, keying.credentials, where=str(file.path))
     return None
 
 

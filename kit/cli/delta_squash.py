@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from kit.cli.credentials import keys_given
 from kit.cli.delta_build import show
 from kit.cli.delta_options import candidates, expectation, recipe_options, trust_options
 from kit.cli.options import FILE, json_option, passphrase_option, private_key, reading, reading_options
+from kit.cli.progress import progress_option, progressing
 from kit.cli.trusting import moment
 from kit.ops.delta_build import DeltaSquashRequest
 from kit.ops.delta_squash import squash_deltas
@@ -31,6 +33,7 @@ from kit.ops.delta_squash import squash_deltas
     help="Time of the delta, RFC 3339 UTC or seconds; the clock by default.",
 )
 @reading_options
+@progress_option
 @json_option
 def squash_command(
     base: Path,
@@ -45,6 +48,7 @@ def squash_command(
     workers: int,
     maxima: tuple[str, ...],
     allow_links: bool,
+    progress_mode: str,
     as_json: bool,
     no_recipe: bool,
     **what: Any,
@@ -60,18 +64,18 @@ def squash_command(
       kit delta squash september.tar.zst october.delta november.delta -o both.delta --signing-key publisher.pem
         --trusted-key publisher.pem.pub
     """
-    report = squash_deltas(
-        DeltaSquashRequest(
-            base=base,
-            deltas=deltas,
-            output=output,
-            key=private_key(signing_key, passphrase_fd),
-            expectation=expectation(trusted_keys, policy, at),
-            created_at=moment(created_at, "--created-at"),
-            recipe=not no_recipe,
-            transforms=candidates(what),
-            keys=keys_given(what),
-            environment=reading(workers, maxima, allow_links=allow_links),
-        )
+    request = DeltaSquashRequest(
+        base=base,
+        deltas=deltas,
+        output=output,
+        key=private_key(signing_key, passphrase_fd),
+        expectation=expectation(trusted_keys, policy, at),
+        created_at=moment(created_at, "--created-at"),
+        recipe=not no_recipe,
+        transforms=candidates(what),
+        keys=keys_given(what),
+        environment=reading(workers, maxima, allow_links=allow_links),
     )
+    with progressing(progress_mode) as progress:
+        report = squash_deltas(replace(request, environment=replace(request.environment, progress=progress)))
     show(report, as_json=as_json)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from kit.archive import require_free
 from kit.cli.naming import collection_of, document_of
 from kit.cli.options import FILE, json_option, read_file, reading, reading_options, trust_option, trusted
 from kit.cli.output import print_report
+from kit.cli.progress import progress_option, progressing
 from kit.cli.trusting import anchor, moment, policy_option, time_option
 from kit.ops import trust_files
 from kit.ops.judgement import Expectation
@@ -31,6 +33,7 @@ from kit.reports.proofs import proof_json, proof_lines
 @policy_option
 @time_option
 @reading_options
+@progress_option
 @json_option
 def prove_command(
     kit: Path | None,
@@ -43,6 +46,7 @@ def prove_command(
     trusted_keys: tuple[Path, ...],
     policy: Path | None,
     at: str | None,
+    progress_mode: str,
     as_json: bool,
     **what: Any,
 ) -> None:
@@ -69,15 +73,17 @@ def prove_command(
     if kit is None or name is None or output is None:
         raise click.UsageError("say KIT, --id and --output to make a proof, or --check PROOF to check one")
     require_free(output)
-    report = prove(
-        ProveRequest(
-            kit=kit,
-            document=document_of(name),
-            collection=collection_of(collection) if collection is not None else None,
-            tenant=tenant,
-            environment=reading(what["workers"], what["maxima"], allow_links=what["allow_links"]),
+    environment = reading(what["workers"], what["maxima"], allow_links=what["allow_links"])
+    with progressing(progress_mode) as progress:
+        report = prove(
+            ProveRequest(
+                kit=kit,
+                document=document_of(name),
+                collection=collection_of(collection) if collection is not None else None,
+                tenant=tenant,
+                environment=replace(environment, progress=progress),
+            )
         )
-    )
     trust_files.write_beside(output, report.proof.to_bytes(), what="proof")
     print_report(proof_lines(report, output), proof_json(report, output), as_json=as_json)
 

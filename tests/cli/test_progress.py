@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import json
 import re
 from collections.abc import Iterator
@@ -196,6 +197,24 @@ class TestCommands:
         assert done[2:6] == [("survey", 40), ("survey", 2), ("compare", 0), ("compare", 0)]
         assert done[6:] == [("survey", 40), ("explain", 0), ("explain", 40)]
         assert kit("diff", path, changed, "--workers", 1).out == compared.out
+
+    def test_each_line_of_json_is_of_the_schema_for_prove_and_for_squash(self, path: Path, desk: Desk) -> None:
+        words = ("--workers", 1, "--progress", "json")
+        some = desk.patched(path, "--merkle", "--limit", 10, name="some.tar.zst")
+        both = ("vendor", "site")
+        proven = kit("prove", some, "--id", observation(1)["_id"], "--output", desk.kits / "proof.json", *words)
+        chain = [path, some, desk.patched(some, name="all.tar.zst", trusting=both)]
+        signing = ("--signing-key", desk.keys / "site", *desk.trust(*both))
+        deltas = [desk.kits / f"{number}.delta" for number in (0, 1)]
+        for (base, target), delta in zip(itertools.pairwise(chain), deltas, strict=True):
+            assert kit("delta", "build", base, target, "-o", delta, *signing).code == 0
+        squashed = kit("delta", "squash", path, *deltas, "-o", desk.kits / "all.delta", *signing, *words)
+        assert (proven.code, squashed.code) == (0, 0)
+        for outcome in (proven, squashed):
+            told = [json.loads(line) for line in outcome.err.splitlines()]
+            assert any(document["event"] == "done" for document in told)
+            for document in told:
+                LINE.validate(document)
 
     def test_a_display_does_not_draw_over_documents(self, path: Path, desk: Desk) -> None:
         words = ("extract", path, *desk.trust("vendor"), "--workers", 1, "--output", "-")

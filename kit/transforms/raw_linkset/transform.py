@@ -44,6 +44,7 @@ _ENVELOPE_MARK = b"__encrypted"
 _NONE_SKIPPED = bytes(4)
 _DOCUMENT, _NULL = int(Kind.DOCUMENT), int(Kind.NULL)
 _FORMATS = 256
+_SHOWN = 64
 _direct_by_format: dict[str, Direct | None] = {}
 """As the registry says, remembered for so many names: asking it costs as much as reading a document."""
 _ELEMENT_OVERHEAD = 1 + len(_RAW_LINKSET) + 1
@@ -327,7 +328,7 @@ def _extract(fields: Fields, found: tuple[int, int, int], format_name: str | Non
     known = registry.load()
     extractor = known.for_format(format_name) if format_name is not None else None
     if format_name is not None and extractor is None:
-        return None, f"format {format_name!r} is not known"
+        return None, f"format {_shown(format_name)} is not known"
     try:
         extractor = extractor or known.sniff(fields.only(found, known.needs))
         if extractor is None:
@@ -338,6 +339,11 @@ def _extract(fields: Fields, found: tuple[int, int, int], format_name: str | Non
     except ContentError as error:
         return None, f"raw cannot be read: {error}"
     return (None, extraction.refusal) if extraction.refusal is not None else (extraction, "")
+
+
+def _shown(name: str) -> str:
+    """Spell a name from a document for a finding: findings are kept by the thousand, and names may be megabytes."""
+    return repr(name[:_SHOWN]) + "…" * (len(name) > _SHOWN)
 
 
 def _other_revision(item: _Pending, lookup: Lookup) -> bool:

@@ -298,6 +298,12 @@ def test_a_malformed_snapshot_is_refused_by_its_ordinal() -> None:
         list(RawLinkset().gather(RAW, [bson.encode(snapshot(1)), broken], 7))
 
 
+def test_a_finding_holds_no_more_of_a_format_than_tells_it() -> None:
+    (change,) = applied(observation(1, content={"format": "é" * 1_000_000, "raw": osv(1)}))
+    (finding,) = change.findings
+    assert finding.reason == f"format '{'é' * 64}'… is not known"
+
+
 def test_the_transform_crosses_process_borders_and_handles_observations_of_any_database() -> None:
     transform = RawLinkset(tenants=frozenset({"a"}))
     assert pickle.loads(pickle.dumps(transform)) == transform  # noqa: S301  our own

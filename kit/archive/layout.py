@@ -69,6 +69,11 @@ class Layout:
         self.sizes.append(met.size)
         self.lengths.append(met.length)
 
+    @property
+    def is_foreign(self) -> bool:
+        """Whether a frame was met that this program's encoder would not give."""
+        return self._foreign_frame
+
     def met_member(self, member: Member) -> None:
         """Take in the next entry."""
         # A global PAX record has a say in all entries after it, and a hard link needs the one it names: of these none

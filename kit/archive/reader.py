@@ -171,6 +171,10 @@ class KitReader:
 
         return self._layout if self._layout.is_own(stored, tail) else None
 
+    def is_foreign(self) -> bool:
+        """Whether the latest pass met a frame of an archive that this program's encoder would not give."""
+        return self._layout is not None and self._layout.is_foreign
+
     def members(self, copying: Copying | None = None) -> Iterator[tuple[Member, Iterator[bytes]]]:
         """Read all members from the start, each with its body; may be called again, also before the end.
 

@@ -1,9 +1,10 @@
-"""What of a target is surely not in its base, put aside while the target is read the first time.
+"""What of two kits a delta will be made of, put aside while each is read the first time.
 
-A member that has another size than the one of its name in the base, or begins otherwise, has another digest; that of
-all others only tells at its end. So most changed members need not be read again. Laws: what is put aside is the body
-that the reading digests; nothing that is put aside has been believed yet; files of :data:`MOST_COLLECTIONS` collections
-are open at most, and one of everything else.
+Of a base that is a guess, up to :data:`MOST_BYTES`: its collections, which seldom stay the same. Of a target it is no
+guess: a member that has another size than the one of its name in the base, or begins otherwise, has another digest;
+that of all others only tells at its end. So most of what changed need not be read again. Laws: what is put aside is the
+body that the reading digests; nothing that is put aside has been believed yet; files of :data:`MOST_COLLECTIONS`
+collections of each side are open at most, and one of everything else.
 """
 
 from __future__ import annotations
@@ -15,52 +16,57 @@ from pathlib import Path
 
 from kit.archive import Member
 from kit.archive.scratch import ScratchFile
-from kit.archive.tar_writer import END, entry_header, padding
+from kit.archive.tar_writer import END, padding
 from kit.delta.layout import Header
-from kit.documents import runs
 from kit.engine.document_store import DocumentStore
 from kit.engine.reading import Survey
-from kit.errors import ArchiveError, ContentError
+from kit.engine.stores import BaseStores, Stretch, header_of, put_whole, stretch_of
 from kit.values import Codec, Limits, MemberPath, collection_member
 
 MOST_COLLECTIONS = 32
+MOST_BYTES = 512 * 1024 * 1024
+"""Of collections of a base."""
+_SMALL_BYTES, _MOST_SMALL_BYTES = 64 * 1024, 16 * 1024 * 1024
+"""Other members of a base: of one, and of all."""
 _HEAD_BYTES = 64
 
 
-def header_of(member: Member) -> bytes:
-    """Give the header blocks of an entry: its own, or for what comes from a folder those it would get."""
-    return member.header or entry_header(member)
+class Before:
+    """What a base may be asked for; an :class:`kit.engine.reading.Aside` for its first reading.
 
+    How every member begins, all headers, and into ``stores`` what the target will most likely be said by: collections,
+    and members that are small. What is not needed after all is for :meth:`BaseStores.fill` to remove.
+    """
 
-class Heads:
-    """How the members of a base begin."""
-
-    def __init__(self) -> None:
-        """Know of none."""
-        self.of: dict[MemberPath, bytes] = {}
+    def __init__(self, stores: BaseStores, limits: Limits) -> None:
+        """Put what may be needed into ``stores``."""
+        self.heads: dict[MemberPath, bytes] = {}
+        self.headers: list[bytes] = []
+        self.stores = stores
+        self._limits = limits
+        self._room, self._room_for_small = MOST_BYTES, _MOST_SMALL_BYTES
 
     def met(self, member: Member) -> None:
-        """See :class:`kit.engine.reading.Aside`."""
+        """Note the header of an entry."""
+        self.headers.append(header_of(member))
 
-    def take(self, _: Member, path: MemberPath, body: Iterator[bytes]) -> None:
-        """Note how a member begins."""
-        self.of[path] = next(body, b"")[:_HEAD_BYTES]
-
-
-@dataclass(frozen=True, slots=True)
-class Stretch:
-    """A part of a file that holds more."""
-
-    file: ScratchFile
-    start: int
-    size: int
-
-    def read(self, offset: int, size: int) -> bytes:
-        """Read as of a file of its own."""
-        return self.file.read(self.start + offset, max(0, min(size, self.size - offset)))
-
-    def close(self) -> None:
-        """Do nothing: the file is whoever's who made it."""
+    def take(self, member: Member, path: MemberPath, body: Iterator[bytes]) -> None:
+        """Note how a member begins, and store it if it may be needed and there is room."""
+        first = next(body, b"")
+        self.heads[path] = first[:_HEAD_BYTES]
+        body = chain((first,), body)
+        collection = collection_member(path)
+        if collection is None:
+            if member.size <= min(_SMALL_BYTES, self._room_for_small):
+                self._room_for_small -= member.size
+                self.stores.put_small(path, body)
+        elif (
+            collection.codec is Codec.NONE
+            and member.size <= self._room
+            and len(self.stores.documents) < MOST_COLLECTIONS
+        ):
+            self._room -= member.size
+            self.stores.put_if_sound(path, body, member.size, self._limits)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +81,7 @@ class Documents:
 class Changed:
     """See the module docstring; an :class:`kit.engine.reading.Aside` for the reading of the target."""
 
-    def __init__(self, folder: Path, base: Survey, heads: Heads, limits: Limits) -> None:
+    def __init__(self, folder: Path, base: Survey, before: Before, limits: Limits) -> None:
         """Put files into ``folder``, of what is not in ``base``."""
         self.headers: list[Header] = []
         self.length = len(END)
@@ -84,7 +90,7 @@ class Changed:
         self.bytes: dict[MemberPath, Stretch] = {}
         self._folder = folder
         self._base = base
-        self._heads = heads
+        self._heads = before.heads
         self._limits = limits
         self._others: ScratchFile | None = None
 
@@ -99,7 +105,7 @@ class Changed:
         known = self._base.members.get(path)
         if known is not None and known[1] == member.size:
             first = next(body, b"")
-            head = self._heads.of.get(path, first)
+            head = self._heads.get(path, first)
             if first.startswith(head[: len(first)]):
                 return
             body = chain((first,), body)
@@ -110,11 +116,7 @@ class Changed:
             return
         if self._others is None:
             self._others = ScratchFile(self._folder / "changed")
-        start = self._others.size
-        for chunk in body:
-            self._others.append(chunk)
-        self._others.flush()
-        self.bytes[path] = Stretch(self._others, start, self._others.size - start)
+        self.bytes[path] = stretch_of(self._others, body)
 
     def _cut(self, member: Member, body: Iterator[bytes]) -> Documents:
         store = DocumentStore(self._folder, f"target-{len(self.documents)}")
@@ -126,23 +128,3 @@ class Changed:
             documents.store.close()
         if self._others is not None:
             self._others.close()
-
-
-def put_whole(store: DocumentStore, body: Iterator[bytes], size: int, limits: Limits) -> bool:
-    """Store all bytes of a collection, and its documents if it can be cut into such; tells whether it can.
-
-    Raises:
-        KitError: The body ends before ``size`` bytes; or the disk is full.
-    """
-    chunks = store.keeping(body)
-    try:
-        store.put(runs(chunks, limits=limits), kept=True)
-    except (ContentError, ArchiveError):
-        # It goes in full then; the rest of its bytes is wanted, and an error of the container is none of its own.
-        for _ in chunks:
-            pass
-        store.flush()
-        if store.size != size:
-            raise
-        return False
-    return True

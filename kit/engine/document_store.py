@@ -190,6 +190,12 @@ class DocumentStore(StoredDocuments):
         """Give keys from the document ``first`` on, as many as are worth holding; none at the end."""
         return array("Q", self._keys.read(first * KEY_BYTES, _BATCH * KEY_BYTES))
 
+    def remove(self) -> None:
+        """Close the files and give their room back."""
+        self.close()
+        for file in (self.data, self._into, self._keys):
+            file.path.unlink(missing_ok=True)
+
     def close(self) -> None:
         """Close the files; further calls do nothing."""
         super().close()

@@ -19,10 +19,9 @@ from kit.delta.layout import Layout, parse_lengths
 from kit.delta.model import DeltaManifest, Entry, Method, Payload
 from kit.delta.pieces import pieces
 from kit.delta.varint import Reader
-from kit.engine.changed import header_of
 from kit.engine.differing import joined
 from kit.engine.reading import Survey
-from kit.engine.saying import BaseStores, met_again, store_bytes, whole
+from kit.engine.stores import BaseStores, header_of, met_again, store_bytes, whole
 from kit.errors import ArchiveError, DigestError
 from kit.values import Codec, Limits, MemberPath, collection_member
 

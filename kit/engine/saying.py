@@ -15,10 +15,9 @@ from concurrent.futures import Executor
 from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
-from types import TracebackType
-from typing import Protocol, Self
+from typing import Protocol
 
-from kit.archive import Container, KitReader, Member, decoded
+from kit.archive import Container, KitReader, decoded
 from kit.archive.reproduction import Framing, framing_of
 from kit.archive.scratch import ScratchFile
 from kit.archive.tar_writer import END
@@ -27,14 +26,25 @@ from kit.delta.layout import print_lengths
 from kit.delta.model import Method
 from kit.delta.pieces import END as NO_MORE, piece
 from kit.documents import runs
-from kit.engine.changed import Changed, header_of, put_whole
+from kit.engine.changed import Changed
 from kit.engine.differing import LARGEST_DOCUMENT, differences, segment
 from kit.engine.document_store import DocumentStore
 from kit.engine.matching import matched
 from kit.engine.pipeline import Pipeline, Workers
 from kit.engine.reading import Survey, hashing
-from kit.errors import ArchiveError, ContentError, DigestError
-from kit.values import Codec, CollectionMember, Limits, MemberPath, Sha256
+from kit.engine.stores import (
+    BaseStores,
+    Stored,
+    changed_meanwhile,
+    put_whole,
+    require_same,
+    source_of,
+    store_bytes,
+    surveyed,
+    whole,
+)
+from kit.errors import ArchiveError, ContentError
+from kit.values import Codec, CollectionMember, MemberPath, Sha256
 
 _CHUNK = 1024 * 1024
 _THOROUGH_BYTES = 16 * 1024 * 1024
@@ -43,120 +53,6 @@ _WORTH_A_LOOK = 4
 """Documents whose delta is larger than one part in so many of the member are compared with the member in full."""
 _FEW_SEGMENTS = 3
 """So many are made here: to start two workers costs as much."""
-_AGAIN = "nothing was written; start again"
-
-
-class BaseStores:
-    """What of a base can be read at any place: documents of collections, bytes of other members."""
-
-    def __init__(self, folder: Path) -> None:
-        """Keep files in ``folder``."""
-        self._folder = folder
-        self.documents: dict[MemberPath, DocumentStore] = {}
-        self.bytes: dict[MemberPath, ScratchFile] = {}
-        self.made: dict[MemberPath, ScratchFile] = {}
-        """Members of the target that a recipe made."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        for store in self.documents.values():
-            store.close()
-        for file in (*self.bytes.values(), *self.made.values()):
-            file.close()
-
-    def fill(
-        self, reader: KitReader, base: Survey, target: Survey, *, besides: frozenset[MemberPath] = frozenset()
-    ) -> list[bytes]:
-        """Store the members that something else is made from, ``besides`` what is made anyway; gives all headers.
-
-        Raises:
-            KitError: A member is malformed or changed since it was surveyed.
-        """
-        wanted = sources(base, target, besides)
-        headers = []
-        for member, body in reader.members():
-            headers.append(header_of(member))
-            if member.path is not None and member.path in wanted:
-                checked = surveyed(member, body, base)
-                self.put(member.path, base.collections.get(member.path), checked, reader.limits)
-        require_same(reader, base)
-        return headers
-
-    def put(self, path: MemberPath, collection: CollectionMember | None, body: Iterator[bytes], limits: Limits) -> None:
-        """Store one member: the documents of a collection, the bytes of any other.
-
-        Raises:
-            KitError: It is malformed.
-        """
-        if collection is not None:
-            store = self.documents[path] = DocumentStore(self._folder, f"base-{len(self.documents)}")
-            store.put(runs(decoded(body, collection.codec, limits, where=str(path)), limits=limits))
-            return
-        self.bytes[path] = store_bytes(self._folder / f"bytes-{len(self.bytes)}", body)
-
-
-def store_bytes(path: Path, body: Iterator[bytes]) -> ScratchFile:
-    """Store bytes in a file."""
-    file = ScratchFile(path)
-    for chunk in body:
-        file.append(chunk)
-    file.flush()
-    return file
-
-
-def sources(base: Survey, target: Survey, besides: frozenset[MemberPath]) -> frozenset[MemberPath]:
-    """Name the members of the base that something is made from, other than by copying them."""
-    known = {digest for digest, _ in base.members.values()}
-    changed = [path for path, (digest, _) in target.members.items() if digest not in known and path not in besides]
-    return frozenset(found for path in changed if (found := source_of(path, base, target)) is not None)
-
-
-def source_of(path: MemberPath, base: Survey, target: Survey) -> MemberPath | None:
-    """Choose what of the base a member of the target is made from: the same name, or the same collection once there."""
-    if path in base.members:
-        same_kind = (path in base.collections) == (path in target.collections)
-        return path if same_kind else None
-    collection = target.collections.get(path)
-    if collection is None:
-        return None
-    parts = [other for other, met in base.collections.items() if met.name == collection.name]
-    return parts[0] if len(parts) == 1 else None
-
-
-def met_again(member: Member, body: Iterator[bytes], survey: Survey) -> Iterator[bytes]:
-    """Pass a body on; at its end it must have been the one that was surveyed."""
-    digest = hashlib.sha256()
-    yield from hashing(body, digest)
-    expected = survey.members.get(member.path) if member.path is not None else None
-    if expected is None or expected[0].hex != digest.hexdigest():
-        raise DigestError("the kit changed while it was being read", where=str(member.path), hint=_AGAIN)
-
-
-def surveyed(member: Member, body: Iterator[bytes], survey: Survey) -> Iterator[bytes]:
-    """Pass a body on; of a folder, at its end it must have been the one that was surveyed.
-
-    The bodies in an archive are if its stored bytes are, which are far fewer: :func:`require_same` asks that once,
-    after the pass, before anything is made of what was met.
-    """
-    return body if survey.stored is not None else met_again(member, body, survey)
-
-
-def require_same(reader: KitReader, survey: Survey) -> None:
-    """See, after a pass, that it met the archive that was surveyed.
-
-    Raises:
-        DigestError: It changed.
-    """
-    if reader.pass_digest() != survey.stored:
-        raise _changed(reader)
-
-
-def _changed(reader: KitReader) -> DigestError:
-    return DigestError("the kit changed while it was being read", where=str(reader.path), hint=_AGAIN)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -184,23 +80,6 @@ class Work(Protocol):
     @property
     def budget(self) -> int:
         """Bytes of input in flight."""
-        ...
-
-
-class Stored(Protocol):
-    """Bytes on disk."""
-
-    @property
-    def size(self) -> int:
-        """How many."""
-        ...
-
-    def read(self, offset: int, size: int) -> bytes:
-        """Read some of them; fewer only at the end."""
-        ...
-
-    def close(self) -> None:
-        """They are no longer needed; further calls do nothing."""
         ...
 
 
@@ -280,6 +159,8 @@ class Saying:
             return None
         if reader.container is Container.TAR:
             return () if reader.stored_bytes == self._changed.length else None
+        if reader.is_foreign():
+            return None
         codec = Codec.ZSTD if reader.container is Container.TAR_ZSTD else Codec.GZIP
         digest = hashlib.sha256()
         framing = framing_of(hashing(reader.stored_chunks(), digest), codec, self._limits, table=True)
@@ -287,7 +168,7 @@ class Saying:
         if framing is None or framing.lengths[-1] != len(END) or sum(framing.lengths) != self._changed.length:
             return None
         if Sha256(digest.hexdigest()) != self._target.stored:
-            raise _changed(reader)
+            raise changed_meanwhile(reader)
         return framing.lengths
 
     def _said(self, path: MemberPath, digest: Sha256, body: Iterator[bytes]) -> Said:
@@ -380,7 +261,7 @@ class Saying:
         payload.flush()
         return payload
 
-    def _binary(self, stored: Stored, base: ScratchFile | None) -> Iterator[bytes]:
+    def _binary(self, stored: Stored, base: Stored | None) -> Iterator[bytes]:
         """Give pieces packed against a base, or against nothing."""
         level = _THOROUGH if stored.size <= _THOROUGH_BYTES else _FAST
         for at in range(0, stored.size, prefix.PIECE_BYTES):
@@ -391,12 +272,6 @@ class Saying:
             like = base.read(stretch.start, stretch.size) if base is not None else b""
             yield piece(prefix.packed(data, stretch, like, level))
         yield NO_MORE
-
-
-def whole(file: Stored) -> Iterator[bytes]:
-    """Read all of a file, in chunks."""
-    for at in range(0, file.size, _CHUNK):
-        yield file.read(at, _CHUNK)
 
 
 def _closing(chunks: Iterator[bytes], file: Stored) -> Iterator[bytes]:

@@ -40,7 +40,7 @@ from kit.engine.making import Making
 from kit.engine.pipeline import Pipeline
 from kit.engine.progress import Stage
 from kit.engine.recipes import Computed, check as check_recipe, check_keys, compute
-from kit.engine.saying import BaseStores
+from kit.engine.stores import BaseStores
 from kit.errors import DigestError, KitError, LimitError, OutputError, UsageError
 from kit.ops.deltas import (
     CONTAINERS,

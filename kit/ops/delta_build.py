@@ -42,10 +42,11 @@ from kit.delta.model import (
     Payload,
     TargetArchive,
 )
-from kit.engine.changed import Changed, Heads
+from kit.engine.changed import Before, Changed
 from kit.engine.pipeline import Workers
 from kit.engine.progress import Stage
-from kit.engine.saying import BaseStores, Saying
+from kit.engine.saying import Saying
+from kit.engine.stores import BaseStores
 from kit.errors import OutputError, UsageError
 from kit.ops.delta_steps import NO_STEPS, Found, Ingredients, steps_between
 from kit.ops.deltas import Judged, check_payloads, check_signature, check_target, judged, opened_delta
@@ -155,16 +156,16 @@ def build_within(request: DeltaBuildRequest, folder: Path) -> DeltaBuildReport:
     environment = with_changes(request.environment, secrets=request.keys is not None)
     with ExitStack() as stack:
         workers = stack.enter_context(workers_when_asked(environment))
-        heads = Heads()
+        before = Before(stack.enter_context(BaseStores(folder)), environment.limits)
         kit = stack.enter_context(opened(paths[0], _alone(environment)))
-        base = judged(kit, request.expectation, aside=heads)
-        changed = Changed(folder, base.survey, heads, environment.limits)
+        base = judged(kit, request.expectation, aside=before)
+        changed = Changed(folder, base.survey, before, environment.limits)
         stack.callback(changed.close)
         kit = stack.enter_context(opened(paths[1], _alone(environment)))
         target = judged(kit, request.expectation, aside=changed)
         _check_pair(base, target)
         found = _recipe(request, base, target, workers, folder)
-        manifest, work = _write(request, _Sides(base, target, changed, workers), found, folder)
+        manifest, work = _write(request, _Sides(base, target, before, changed, workers), found, folder)
         digest, size = _reread(work, request, manifest)
         switch = staged(work, request.output, {".sha256": checksum_line(digest, request.output.name)}, new=digest)
         perform(switch)
@@ -218,10 +219,11 @@ def _discloses(base: Judged, target: Judged) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class _Sides:
-    """The two kits, what of the target was put aside, and who says it."""
+    """The two kits, what of each was put aside, and who says it."""
 
     base: Judged
     target: Judged
+    before: Before
     changed: Changed
     workers: Callable[[], Workers]
 
@@ -241,11 +243,11 @@ def _write(request: DeltaBuildRequest, sides: _Sides, found: Found, folder: Path
         sig = target.beside.signature
         sig_slot = destination.open(ARCHIVE_SIGNATURE, mode=_MODE) if sig is not None else None
 
-        stores = stack.enter_context(BaseStores(folder))
-        with base.kit.pipeline(Stage.COMPARE):  # for whoever watches; the work is done here
-            headers = stores.fill(base.kit.reader, base.survey, target.survey, besides=found.members)
         # The site can check who signed what it will get before it makes any of it.
         verbatim = frozenset({target.location.manifest, target.location.signature})
+        stores, headers = sides.before.stores, sides.before.headers
+        with base.kit.pipeline(Stage.COMPARE):  # for whoever watches; the work is done here
+            stores.fill(base.kit.reader, base.survey, target.survey, besides=found.members | verbatim)
         saying = Saying(
             *(target.kit.reader, base.survey, target.survey),
             stores=stores,

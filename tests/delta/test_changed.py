@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from kit.archive import encode, open_kit
-from kit.engine.changed import MOST_COLLECTIONS, Changed, Heads
-from kit.engine.reading import Survey, read_once
+from kit.engine.changed import MOST_COLLECTIONS, Before, Changed
+from kit.engine.reading import Aside, Survey, read_once
+from kit.engine.stores import BaseStores
 from kit.errors import ArchiveError
 from kit.values import Codec, Limits, MemberPath, Sha256
 from tests.delta.kits import HERE, pair, patched
@@ -21,18 +22,18 @@ ENDING = "images/layer.bin"
 PLAIN = bytes(range(256)) * 40
 
 
+def read(folder: Path, name: str, files: dict[str, bytes], aside: Aside) -> Survey:
+    with open_kit(write_kit(folder / name, files), limits=Limits()) as reader:
+        return read_once(reader, keep=lambda _: False, aside=aside)
+
+
 def put_aside(folder: Path, base: dict[str, bytes], target: dict[str, bytes]) -> tuple[Survey, Changed]:
     """Read two kits as a build does."""
-    surveys: list[Survey] = []
-    heads = Heads()
-    aside: Heads | Changed = heads
-    for name, files in (("base.tar", base), ("target.tar", target)):
-        with open_kit(write_kit(folder / name, files), limits=Limits()) as reader:
-            surveys.append(read_once(reader, keep=lambda _: False, aside=aside))
-        if isinstance(aside, Heads):
-            aside = Changed(folder, surveys[0], heads, Limits())
-    assert isinstance(aside, Changed)
-    return surveys[1], aside
+    with BaseStores(folder) as stores:
+        before = Before(stores, Limits())
+        survey = read(folder, "base.tar", base, before)
+        changed = Changed(folder, survey, before, Limits())
+        return read(folder, "target.tar", target, changed), changed
 
 
 def test_what_has_another_size_or_begins_otherwise_is_put_aside_and_what_may_be_the_same_is_not(tmp_path: Path) -> None:
@@ -71,10 +72,40 @@ def test_a_container_has_the_length_that_was_counted(tmp_path: Path) -> None:
 def test_a_collection_whose_body_breaks_off_is_an_error_and_not_one_to_be_given_in_full(tmp_path: Path) -> None:
     whole = tar({OBSERVATIONS: collection([observation(1)])})
     (tmp_path / "cut.tar").write_bytes(whole[:700])
-    changed = Changed(tmp_path, Survey(), Heads(), Limits())
-    with open_kit(tmp_path / "cut.tar", limits=Limits()) as reader, pytest.raises(ArchiveError):
-        read_once(reader, keep=lambda _: False, aside=changed)
-    changed.close()
+    with BaseStores(tmp_path) as stores:
+        before = Before(stores, Limits())
+        changed = Changed(tmp_path, Survey(), before, Limits())
+        for aside in (before, changed):
+            with open_kit(tmp_path / "cut.tar", limits=Limits()) as reader, pytest.raises(ArchiveError):
+                read_once(reader, keep=lambda _: False, aside=aside)
+        assert not stores.documents
+        changed.close()
+
+
+def test_what_is_put_aside_of_a_base_on_a_guess_is_removed_where_it_is_not_needed(tmp_path: Path) -> None:
+    documents = collection(observation(n) for n in range(3))
+    base = {"a/c/same.bson": documents, "a/c/longer.bson": documents, "a/c/broken.bson": documents[:-1]}
+    base |= {"small": b"1", "large": bytes(1 << 17)}
+    with BaseStores(tmp_path) as stores:
+        before = Before(stores, Limits())
+        found = read(tmp_path, "base.tar", base, before)
+        assert {str(path) for path in stores.documents} == {"a/c/same.bson", "a/c/longer.bson"}
+        assert {str(path) for path in stores.bytes} == {"small"}
+        assert len(before.headers) == len(base)
+        kept = Changed(tmp_path, found, before, Limits())
+        after = read(
+            tmp_path, "target.tar", base | {"a/c/longer.bson": documents * 2, "large": b"", "small": b"2"}, kept
+        )
+        kept.close()
+        with open_kit(tmp_path / "base.tar", limits=Limits()) as reader:
+            read_once(reader, keep=lambda _: False)  # what comes again is compared with the survey
+            stores.fill(reader, found, after)
+        assert {str(path) for path in stores.documents} == {"a/c/longer.bson"}
+        assert {str(path): part.read(0, part.size) for path, part in stores.bytes.items()} == {
+            "small": b"1",
+            "large": base["large"],
+        }
+        assert sorted(path.name for path in tmp_path.glob("base-*.documents")) == ["base-1.documents"]
 
 
 @pytest.mark.parametrize("name", ["kit.tar.zst", "kit"])

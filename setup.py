@@ -26,6 +26,7 @@ COMPILED = [
     "kit/encryption/aead.py",
     "kit/encryption/encoding.py",
     "kit/encryption/envelope.py",
+    "kit/encryption/key_table.py",
     "kit/encryption/macs.py",
     "kit/encryption/mapped.py",
     "kit/encryption/opening.py",

@@ -97,8 +97,8 @@ class DataKey:
         """Give a key with what was derived of it before; from a place where nobody can have altered either."""
         key = object.__new__(cls)
         values = (dek_id, scope, mek_version, secret, *derived, key_part(dek_id, mek_version))
-        for name, value in zip(_MEMBERS, values, strict=True):
-            object.__setattr__(key, name, value)
+        for put, value in zip(_MEMBERS, values, strict=True):
+            put(key, value)
         return key
 
     def __reduce__(self) -> tuple[object, ...]:
@@ -123,7 +123,8 @@ class DataKey:
             )
 
 
-_MEMBERS = tuple(member.name for member in fields(DataKey))
+_MEMBERS = tuple(getattr(DataKey, member.name).__set__ for member in fields(DataKey))
+"""What sets each member of a key that is being made: half the price of ``object.__setattr__``."""
 
 
 def _data_key(dek_id: str, scope: Scope, mek_version: int, secret: bytes) -> DataKey:

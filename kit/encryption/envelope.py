@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import binascii
 import enum
+import functools
 import re
 import struct
 from collections.abc import Container, Mapping
@@ -242,7 +243,13 @@ _REST = 4 + 4 + len(_BEFORE_IV) + (IV_BYTES + 2) // 3 * 4 + len(_BEFORE_TAG) + (
 
 def envelope_tail(dek_id: str, mek_version: int, context: str | None, bson_type: int | None) -> bytes:
     """Print what follows the tag: the same for most values of an owner."""
-    parts = [b"\0", _string(_DEK, dek_id.encode()), _int32(_MEK, mek_version)]
+    return b"".join((b"\0", _string(_DEK, dek_id.encode()), _after_dek(mek_version, context, bson_type)))
+
+
+@functools.lru_cache(maxsize=1024)
+def _after_dek(mek_version: int, context: str | None, bson_type: int | None) -> bytes:
+    """Print what follows the name of the key: the same for most values of a collection."""
+    parts = [_int32(_MEK, mek_version)]
     if context is not None and bson_type is not None:
         parts += _string(_CONTEXT, context.encode()), _int32(_TYPE, bson_type)
     return b"".join((*parts, b"\0"))

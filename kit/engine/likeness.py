@@ -8,25 +8,15 @@ right.
 
 from __future__ import annotations
 
-from collections import Counter, deque
-from dataclasses import dataclass, field
+from collections import Counter
 
-from kit.delta.features import features, known_features
+from kit.delta.features import features, new_places, note
 from kit.engine.document_store import DocumentStore
 from kit.engine.matching import Matching
 
 MOST_FEATURES = 100_000
-_KEPT = 4
-"""Documents of the base that are remembered of each feature: the latest."""
 _READ_BYTES = 4 * 1024 * 1024
-
-
-@dataclass(slots=True)
-class _Places:
-    """Where in the base a feature stands."""
-
-    latest: deque[int] = field(default_factory=lambda: deque(maxlen=_KEPT))
-    count: int = 0
+_WEIGHT = 1 << 40
 
 
 class Likeness:
@@ -34,33 +24,23 @@ class Likeness:
 
     def __init__(self, base: DocumentStore, target: DocumentStore, matching: Matching) -> None:
         """Look for what is like the documents of ``target`` that have no older self in ``base``."""
-        self._found: dict[bytes, _Places] = {}
+        self._places: dict[bytes, list[int]] = {}
         for document in (target.read(place, 1) for place in matching.unmatched()):
-            if len(self._found) > MOST_FEATURES:
+            if len(self._places) > MOST_FEATURES:
                 break
             for feature in features(document):
-                self._found.setdefault(feature, _Places())
-        if self._found:
-            self._search(base)
+                self._places.setdefault(feature, new_places())
+        if self._places:
+            for first, documents in base.batches(_READ_BYTES):
+                note(documents, first, self._places)
 
     def of(self, document: bytes, most: int) -> list[int]:
         """Give at most ``most`` ordinals in the base, the most alike first: a feature counts by how rare it is."""
         shared: Counter[int] = Counter()
         for feature in features(document):
-            places = self._found.get(feature)
-            if places is not None:
-                for ordinal in set(places.latest):
-                    shared[ordinal] += _WEIGHT // places.count
+            places = self._places.get(feature)
+            if places is not None and places[0]:
+                for ordinal in places[1:]:
+                    if ordinal >= 0:
+                        shared[ordinal] += _WEIGHT // places[0]
         return [ordinal for ordinal, _ in sorted(shared.items(), key=lambda item: (-item[1], -item[0]))[:most]]
-
-    def _search(self, base: DocumentStore) -> None:
-        found = self._found
-        for first, documents in base.batches(_READ_BYTES):
-            for ordinal, document in enumerate(documents, first):
-                for feature in known_features(document, found):
-                    places = found[feature]
-                    places.latest.append(ordinal)
-                    places.count += 1
-
-
-_WEIGHT = 1 << 40

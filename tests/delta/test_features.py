@@ -6,7 +6,7 @@ import hashlib
 
 from hypothesis import given, strategies as st
 
-from kit.delta.features import features, is_nearly, known_features
+from kit.delta.features import KEPT, features, is_nearly, new_places, note
 from kit.documents import KEY_BYTES, elements, keys_of
 from kit.errors import BsonError
 from tests.documents.strategies import DOCUMENTS, SCALARS, document
@@ -18,9 +18,17 @@ PIECES = st.lists(
 TEXTS = PIECES.map(b"".join)
 
 
-@given(TEXTS, TEXTS)
-def test_the_features_that_are_known_are_those_that_both_have(old: bytes, new: bytes) -> None:
-    assert known_features(old, dict.fromkeys(features(new))) == features(old) & features(new)
+@given(st.lists(TEXTS, max_size=8), TEXTS, st.integers(min_value=1, max_value=3))
+def test_of_every_feature_that_is_asked_for_the_latest_documents_are_noted(
+    olds: list[bytes], new: bytes, together: int
+) -> None:
+    places = {feature: new_places() for feature in features(new)}
+    for first in range(0, len(olds), together):
+        note(olds[first : first + together], first, places)
+    for feature, (count, *latest) in places.items():
+        met = [number for number, old in enumerate(olds) if feature in features(old)]
+        assert count == len(met)
+        assert sorted(number for number in latest if number >= 0) == met[-KEPT:]
 
 
 @given(TEXTS, TEXTS)

@@ -18,6 +18,7 @@ COMPILED = [
     "kit/delta/shred.py",
     "kit/delta/varint.py",
     "kit/documents/elements.py",
+    "kit/documents/framing.py",
     "kit/documents/identity.py",
     "kit/documents/kinds.py",
     "kit/documents/loops.py",

@@ -65,6 +65,7 @@ def main() -> None:
     answered = complete(kit)
     code = run(sys.argv[1:]) if answered is None else answered
     interrupts.forget()
+    gc.freeze()  # what is left goes with the process, and need not be looked through once more
     sys.exit(code)
 
 

@@ -13,10 +13,11 @@ Laws of the package:
 """
 
 from kit.documents.elements import Element, Kind, Place, elements, find, index, string_at
-from kit.documents.framing import OUT_OF_BAND, Run, runs
+from kit.documents.framing import runs
 from kit.documents.identity import KEY_BYTES, document_id, keys_of
 from kit.documents.loops import COMPILED, select
 from kit.documents.prune import Wanted, prune
+from kit.documents.run import OUT_OF_BAND, Run
 from kit.documents.splice import Replacement, append, element, remove, replace, replace_at, replace_value
 from kit.documents.validation import validate
 

@@ -8,52 +8,16 @@ nothing is dropped at a fault without an error. Memory is bounded by the target,
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from typing import Any, SupportsIndex
 
 from kit.documents.kinds import INT32
+from kit.documents.run import Run
 from kit.documents.width import check_width, narrow_bytes
 from kit.errors import BsonError
 from kit.values import Limits
 
-OUT_OF_BAND = 5
-"""The pickle protocol that has out-of-band buffers."""
 _BLOCK = 64 * 1024
 """Chunks are gathered to at least this size, so that the price per chunk does not matter even if each is one byte."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Run:
-    """Whole documents that follow each other in a member. Law: ``b"".join(run) == run.data``."""
-
-    first: int
-    """Ordinal of the first document in the member, from 0."""
-    offset: int
-    """Offset of the first document in the decoded member."""
-    data: bytes
-    """The documents, back to back."""
-    ends: tuple[int, ...]
-    """Offset after each document, within ``data``; the last one is its length."""
-
-    def __len__(self) -> int:
-        return len(self.ends)
-
-    def __reduce_ex__(self, protocol: SupportsIndex) -> tuple[Any, ...]:
-        """Offer ``data`` out of band (PEP 574): an executor may have a better way for it than a pipe."""
-        data = pickle.PickleBuffer(self.data) if int(protocol) >= OUT_OF_BAND else self.data
-        return _run, (self.first, self.offset, data, self.ends)
-
-    def __iter__(self) -> Iterator[bytes]:
-        start = 0
-        for end in self.ends:
-            yield self.data[start:end]
-            start = end
-
-
-def _run(first: int, offset: int, data: bytes, ends: tuple[int, ...]) -> Run:
-    return Run(first=first, offset=offset, data=bytes(data), ends=ends)
 
 
 def runs(chunks: Iterable[bytes], *, limits: Limits, target: int = 4 * 1024 * 1024) -> Iterator[Run]:

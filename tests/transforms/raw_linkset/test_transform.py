@@ -11,8 +11,7 @@ import bson
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from kit.documents import remove
-from kit.documents.framing import Run
+from kit.documents import Run, remove
 from kit.engine.work import RunWork, gather_run, transform_run
 from kit.errors import BsonError, ContentError, StoppedError
 from kit.transforms.protocol import Change

@@ -1,0 +1,43 @@
+"""Whole documents that follow each other: the unit that is handed to workers."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, SupportsIndex
+
+OUT_OF_BAND = 5
+"""The pickle protocol that has out-of-band buffers."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """Whole documents that follow each other in a member. Law: ``b"".join(run) == run.data``."""
+
+    first: int
+    """Ordinal of the first document in the member, from 0."""
+    offset: int
+    """Offset of the first document in the decoded member."""
+    data: bytes
+    """The documents, back to back."""
+    ends: tuple[int, ...]
+    """Offset after each document, within ``data``; the last one is its length."""
+
+    def __len__(self) -> int:
+        return len(self.ends)
+
+    def __reduce_ex__(self, protocol: SupportsIndex) -> tuple[Any, ...]:
+        """Offer ``data`` out of band (PEP 574): an executor may have a better way for it than a pipe."""
+        data = pickle.PickleBuffer(self.data) if int(protocol) >= OUT_OF_BAND else self.data
+        return _run, (self.first, self.offset, data, self.ends)
+
+    def __iter__(self) -> Iterator[bytes]:
+        start = 0
+        for end in self.ends:
+            yield self.data[start:end]
+            start = end
+
+
+def _run(first: int, offset: int, data: bytes, ends: tuple[int, ...]) -> Run:
+    return Run(first=first, offset=offset, data=bytes(data), ends=ends)

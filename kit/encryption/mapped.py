@@ -52,6 +52,10 @@ class State(enum.IntEnum):
     MISSING = enum.auto()
 
 
+_SELECTED: Final = Standing.SELECTED
+_PLAIN: Final = State.PLAIN
+
+
 @final
 class MappedValue:
     """One mapped value of a document.
@@ -178,12 +182,23 @@ def _start(change: tuple[MappedValue, int, bytes]) -> int:
 class Reading:
     """Reads the documents of one collection, one after the other."""
 
-    __slots__ = ("_collection", "_owner_steps", "_owners", "_partition_steps", "_skipped", "_texts")
+    __slots__ = (
+        "_collection",
+        "_owner_steps",
+        "_owners",
+        "_partition_steps",
+        "_partitions",
+        "_product_id",
+        "_skipped",
+        "_texts",
+    )
 
     def __init__(self, collection: MappedCollection) -> None:
         self._collection = collection
         self._partition_steps = collection.partition_steps
         self._owner_steps = collection.owner_steps
+        self._product_id = collection.map.product_id
+        self._partitions = collection.partitions
         self._skipped = frozenset(collection.map.skip_owners)
         # By their value bytes: texts that come again and again are decoded, and owners checked, once.
         self._texts: dict[bytes, str] = {}
@@ -196,15 +211,15 @@ class Reading:
             BsonError: It is malformed at a level that had to be looked at, or has a name twice there.
             ContentError: A selected document has no ``_id``, or no owner that is a non-empty string.
         """
-        collection, places = self._collection, index(document)
+        places = index(document)
         partition = self._partition(document, _find(document, places, self._partition_steps))
-        standing, owner, identity = Standing.SELECTED, "", b""
-        product_id = collection.map.product_id
+        standing, owner, identity = _SELECTED, "", b""
+        product_id = self._product_id
         if product_id is not None and _string(document, places.get(_PRODUCT_ID)) != product_id:
             standing = Standing.NOT_SELECTED
         elif partition is None:
             standing = Standing.NO_PARTITION_KEY
-        elif collection.partitions is not None and partition not in collection.partitions:
+        elif self._partitions is not None and partition not in self._partitions:
             standing = Standing.NOT_SELECTED
         else:
             owner = self._owner(document, _find(document, places, self._owner_steps))
@@ -268,7 +283,7 @@ def _value(document: bytes, field: MappedField, place: Place, enclosing: tuple[i
         if looks_like(members):
             envelope = Envelope.read(document, members)
             return MappedValue(field, State.ENVELOPE, kind, start, end, enclosing, envelope)
-    return MappedValue(field, State.PLAIN, kind, start, end, enclosing)
+    return MappedValue(field, _PLAIN, kind, start, end, enclosing)
 
 
 def _absent(field: MappedField) -> MappedValue:

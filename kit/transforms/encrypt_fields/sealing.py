@@ -22,6 +22,7 @@ UNCHANGED: Final = "unchanged"
 """Selected, and nothing in it is left to encrypt."""
 ERROR: Final = "error"
 
+_SEALED: Final = counting.ENCRYPTED
 _OUTCOME: Final = {
     State.ENVELOPE: counting.SKIPPED_ENCRYPTED,
     State.NULL: counting.SKIPPED_NULL,
@@ -85,7 +86,7 @@ class SealingRun:
                 if value.state is _PLAIN:
                     digest, envelope = keys.digest_and_seal(value, self._iv)
                     sealed.append((value, envelope))
-                    outcomes.append(counting.ENCRYPTED)
+                    outcomes.append(_SEALED)
                     sums += one_value, (total, digest)
                     continue
                 opened = keys.digest(value)

@@ -121,7 +121,7 @@ class Keyring:
             {
                 "schemaVersion": SCHEMA_VERSION,
                 "meks": [_printed_mek(mek) for mek in self.meks],
-                "deks": [_printed_dek(self.deks[dek_id]) for dek_id in sorted(self.deks)],
+                "deks": (_printed_dek(self.deks[dek_id]) for dek_id in sorted(self.deks)),
             }
         )
 

@@ -56,6 +56,7 @@ class KeyringFile:
                     "the keyring was changed by somebody else meanwhile", where=str(self.path), hint="start again"
                 )
             secret_files.replace(self.path, data, what=_WHAT)
+        del data  # of many owners, a hundred megabytes; what is read back is as large
         return load(self.path)
 
 

@@ -90,7 +90,8 @@ def parse(data: bytes, *, limits: Limits, where: str) -> Any:
 def canonical(value: Any) -> bytes:
     """Print as schemas/offline-manifest.md "Bytes": sorted keys, two-space indent, UTF-8, one final newline.
 
-    Keys are sorted by code point, which is also the order of their UTF-8 bytes.
+    Keys are sorted by code point, which is also the order of their UTF-8 bytes. An iterator is printed as the list of
+    what it gives, without ever holding that.
 
     Raises:
         ContentError: The value holds NaN, an infinity, or a string with a lone surrogate (as an undecodable command
@@ -115,8 +116,9 @@ def _printed(value: Any, newline: str) -> str:
     if isinstance(value, dict) and value and all(type(key) is str for key in value):
         members = [f"{encode_basestring(key)}: {_printed(value[key], inner)}" for key in sorted(value)]
         return f"{{{inner}{f',{inner}'.join(members)}{newline}}}"
-    if isinstance(value, list | tuple) and value:
-        return f"[{inner}{f',{inner}'.join([_printed(item, inner) for item in value])}{newline}]"
+    if isinstance(value, list | tuple | Iterator):
+        items = f",{inner}".join([_printed(item, inner) for item in value])
+        return f"[{inner}{items}{newline}]" if items else "[]"
     if type(value) is int:
         return str(value)
     text = json.dumps(value, sort_keys=True, indent=2, ensure_ascii=False, allow_nan=False)

@@ -38,6 +38,11 @@ def test_what_is_printed_is_what_the_standard_library_prints(value: Any) -> None
     assert canonical(value) == expected.encode()
 
 
+@given(st.lists(VALUES, max_size=4))
+def test_an_iterator_is_printed_as_the_list_of_what_it_gives(items: list[Any]) -> None:
+    assert canonical({"a": iter(items)}) == canonical({"a": items})
+
+
 @given(st.binary(max_size=200) | st.text('[]{}":,\\u0dD819eE+-. \ntrufalsn', max_size=60).map(str.encode))
 def test_arbitrary_bytes_raise_nothing_but_our_own_errors(data: bytes) -> None:
     try:

@@ -54,7 +54,7 @@ CASES = (
     Case(source=bench_kits.ENCRYPT),
 )
 USUAL, QUICK = 6000, 20_000
-QUICK_RUNS = 3
+QUICK_RUNS = 5
 PEER_MOST = 200_000
 """Observations; the peer is not asked for more, since it takes minutes for a million."""
 _CREATED_AT = "1790000000"

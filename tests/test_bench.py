@@ -4,13 +4,14 @@ import json
 from pathlib import Path
 
 import bson
+import zstandard
 
 from kit.archive import open_kit
 from kit.documents import runs
 from kit.engine.lookup import EmptyLookup
 from kit.transforms.raw_linkset.transform import RawLinkset
 from kit.values import CollectionName, Limits
-from scripts import bench, bench_kits, bench_peer, bench_plot, bench_table
+from scripts import bench, bench_floor, bench_kits, bench_peer, bench_plot, bench_table
 
 LEFT = f"{bench_kits.SMALL}.bson"
 
@@ -62,3 +63,12 @@ def test_a_measurement_becomes_a_row_and_a_plot(tmp_path: Path) -> None:
     )
     bench_plot.plot([result, {**result, "observations": 600}], tmp_path / "plot.png")
     assert (tmp_path / "plot.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_floor_is_of_the_bytes_of_two_archives(tmp_path: Path) -> None:
+    kit = tmp_path / "kit.tar.zst"
+    kit.write_bytes(zstandard.compress(bytes(1000)))
+    assert b"".join(bench_floor.decoded(kit)) == bytes(1000)
+    found = dict(bench_floor.steps(kit, kit))
+    assert len(found) == 7
+    assert min(found.values()) >= 0

@@ -124,12 +124,7 @@ class BaseStores:
             KitError: The body ends before ``size`` bytes; or the disk is full.
         """
         store = self._new()
-        try:
-            sound = put_whole(store, body, size, limits)
-        except BaseException:
-            store.close()
-            raise
-        if sound:
+        if put_whole(store, body, size, limits):
             self.documents[path] = store
         else:
             store.remove()
@@ -238,9 +233,17 @@ def put_whole(store: DocumentStore, body: Iterator[bytes], size: int, limits: Li
     """Store all bytes of a collection, and its documents if it can be cut into such; tells whether it can.
 
     Raises:
-        KitError: The body ends before ``size`` bytes; or the disk is full.
+        KitError: The body ends before ``size`` bytes; or the disk is full. The store is closed.
     """
     chunks = store.keeping(body)
+    try:
+        return _put(store, chunks, size, limits)
+    except BaseException:
+        store.close()
+        raise
+
+
+def _put(store: DocumentStore, chunks: Iterator[bytes], size: int, limits: Limits) -> bool:
     try:
         store.put(runs(chunks, limits=limits), kept=True)
     except (ContentError, ArchiveError):

@@ -20,6 +20,14 @@ from tests.kits import OBSERVATIONS, collection, observation, tar, write_kit
 
 ENDING = "images/layer.bin"
 PLAIN = bytes(range(256)) * 40
+OPEN = Path("/proc/self/fd")
+
+
+def _target_of(link: Path) -> str:
+    try:
+        return str(link.readlink())
+    except FileNotFoundError:  # that of the listing itself
+        return ""
 
 
 def read(folder: Path, name: str, files: dict[str, bytes], aside: Aside) -> Survey:
@@ -80,6 +88,8 @@ def test_a_collection_whose_body_breaks_off_is_an_error_and_not_one_to_be_given_
                 read_once(reader, keep=lambda _: False, aside=aside)
         assert not stores.documents
         changed.close()
+    if OPEN.exists():
+        assert not [name for file in OPEN.iterdir() if str(tmp_path) in (name := _target_of(file))]
 
 
 def test_what_is_put_aside_of_a_base_on_a_guess_is_removed_where_it_is_not_needed(tmp_path: Path) -> None:
@@ -156,9 +166,6 @@ def test_an_archive_of_this_program_with_more_zeros_at_its_end_is_not_promised(n
     assert two.build().manifest.archive.sha256 is None
     assert not two.apply().same_archive
     assert files_of(two.base) == files_of(two.target)
-
-
-OPEN = Path("/proc/self/fd")
 
 
 @pytest.mark.skipif(not OPEN.exists(), reason="the system does not tell what is open")

@@ -47,3 +47,20 @@ def test_a_process_that_is_forked_dies_of_it() -> None:
                 socket.socket()
             os._exit(0)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 99
+
+
+def test_a_socket_that_was_there_before_is_not_used() -> None:
+    watch = Watch()
+    with (
+        socket.socket() as there,
+        pytest.raises(AssertionError, match=r"sockets were used: \['connect'\]"),
+        watch.forbidden(),
+    ):
+        _swallowed(lambda: there.connect(("127.0.0.1", 9)))
+
+
+def test_afterwards_sockets_are_what_they_were() -> None:
+    before = dict(vars(socket.socket)), socket.getaddrinfo
+    with Watch().forbidden():
+        pass
+    assert (dict(vars(socket.socket)), socket.getaddrinfo) == before

@@ -21,6 +21,7 @@ from kit.archive import (
     FolderDestination,
     Job,
     Slot,
+    Switch,
     backup_path,
     checksum_line,
     copy_kit,
@@ -164,69 +165,94 @@ def _check_delta(delta: OpenDelta, request: DeltaApplyRequest) -> tuple[str, ...
 def _run(
     kit: OpenKit, delta: OpenDelta, signers: tuple[str, ...], job: Job, request: DeltaApplyRequest
 ) -> DeltaApplyReport:
-    target = request.output or request.base
+    """Do what both have in common: everything, or what the journal of ``job`` leaves to do."""
+    manifest = delta.manifest
     with ExitStack() as stack:
         base = judged(kit, _of_base(request.expectation))
-        manifest = delta.manifest
-        report = DeltaApplyReport(
-            base=request.base,
-            delta=request.delta,
-            manifest=manifest,
-            signers=signers,
-            applied=False,
-            output=request.output,
-            output_bytes=kit.reader.stored_bytes,
-            output_sha256=base.beside.archive,
-            same_archive=base.beside.archive is not None and base.beside.archive == manifest.archive.sha256,
-            backup=None,
-            judgement=base.judgement,
-        )
         begin(job, _options(request, delta), _identity(base))
         job.keep = False
-        if base.manifest.sha256 == manifest.target.manifest_sha256:
-            if request.output is not None:
-                switch = copy_kit(kit.reader, job.folder, request.output)
-                ready(job, switch, _result(report))
-                perform(switch)
-            return report
-        check_base(manifest, base.manifest, str(request.base))
-        container = _container(base, manifest, request)
-        in_place = request.output is None
-        if in_place and request.keep_backup:
-            require_backup_free(request.base)
-        passes = JournaledPasses(job, container, request.environment)
-        stack.callback(passes.release)
-        sig = _write(base, delta, job, passes, request.keys)
-        work = passes.destination.assemble()
-        size, digest, judgement = _reread(work, request, manifest)
-        if in_place and not kit.reader.is_still_named():
-            raise DigestError("was replaced while the delta was applied", where=str(request.base), hint=_AGAIN)
-        same = digest is not None and digest == manifest.archive.sha256
-        report = with_changes(
-            report,
-            applied=True,
-            output=target,
-            output_bytes=size,
-            output_sha256=digest,
-            same_archive=same,
-            backup=backup_path(request.base) if in_place and request.keep_backup else None,
-            judgement=judgement,
-        )
-        sidecars = {".sha256": checksum_line(digest, target.name)} if digest is not None else {}
-        if same and sig is not None:
-            sidecars[".sig"] = sig
-        switch = staged(
-            work,
-            target,
-            sidecars,
-            new=digest,
-            old=base.beside.archive,
-            in_place=in_place,
-            keep_backup=request.keep_backup,
-        )
-        ready(job, switch, _result(report))
-        perform(switch)
+        report, switch = _unchanged(request, manifest, signers, base), None
+        if base.manifest.sha256 != manifest.target.manifest_sha256:
+            check_base(manifest, base.manifest, str(request.base))
+            container = _container(base, manifest, request)
+            if request.output is None and request.keep_backup:
+                require_backup_free(request.base)
+            passes = JournaledPasses(job, container, request.environment)
+            stack.callback(passes.release)
+            sig = _write(base, delta, job, passes, request.keys)
+            work = passes.destination.assemble()
+            size, digest, judgement = _reread(work, request, manifest)
+            if request.output is None and not kit.reader.is_still_named():
+                raise DigestError("was replaced while the delta was applied", where=str(request.base), hint=_AGAIN)
+            report = _applied(report, request, judgement, size=size, digest=digest)
+            switch = _staged(work, report, request, sig, old=base.beside.archive)
+        elif request.output is not None:
+            switch = copy_kit(kit.reader, job.folder, request.output)
+        if switch is not None:
+            ready(job, switch, _result(report))
+            perform(switch)
         return report
+
+
+def _unchanged(
+    request: DeltaApplyRequest, manifest: DeltaManifest, signers: tuple[str, ...], base: Judged
+) -> DeltaApplyReport:
+    """Report a run whose base is the target already."""
+    archive = base.beside.archive
+    return DeltaApplyReport(
+        base=request.base,
+        delta=request.delta,
+        manifest=manifest,
+        signers=signers,
+        applied=False,
+        output=request.output,
+        output_bytes=base.kit.reader.stored_bytes,
+        output_sha256=archive,
+        same_archive=archive is not None and archive == manifest.archive.sha256,
+        backup=None,
+        judgement=base.judgement,
+    )
+
+
+def _applied(
+    report: DeltaApplyReport,
+    request: DeltaApplyRequest,
+    judgement: Judgement,
+    *,
+    size: int | None,
+    digest: Sha256 | None,
+) -> DeltaApplyReport:
+    """Report the finished target under the name that it is to get."""
+    in_place = request.output is None
+    return with_changes(
+        report,
+        applied=True,
+        output=request.output or request.base,
+        output_bytes=size,
+        output_sha256=digest,
+        same_archive=digest is not None and digest == report.manifest.archive.sha256,
+        backup=backup_path(request.base) if in_place and request.keep_backup else None,
+        judgement=judgement,
+    )
+
+
+def _staged(
+    work: Path, report: DeltaApplyReport, request: DeltaApplyRequest, sig: bytes | None, *, old: Sha256 | None
+) -> Switch:
+    """Put beside the finished target what belongs there under its name, and give the switch to that name."""
+    target, digest = request.output or request.base, report.output_sha256
+    sidecars = {".sha256": checksum_line(digest, target.name)} if digest is not None else {}
+    if report.same_archive and sig is not None:
+        sidecars[".sig"] = sig
+    return staged(
+        work,
+        target,
+        sidecars,
+        new=digest,
+        old=old,
+        in_place=request.output is None,
+        keep_backup=request.keep_backup,
+    )
 
 
 def _of_base(expectation: Expectation) -> Expectation:

@@ -17,6 +17,7 @@ from pathlib import Path
 from kit.archive import (
     Destination,
     Job,
+    Switch,
     add_bytes,
     backup_path,
     checksum_line,
@@ -26,6 +27,7 @@ from kit.archive import (
     staged,
 )
 from kit.engine.lookup import close_lookups
+from kit.engine.rewrite import Rewrite
 from kit.errors import DigestError, OutputError, UsageError
 from kit.migrations import Decision, Migration
 from kit.ops.generation import Generation, Step, make_generation
@@ -78,30 +80,16 @@ def plan(request: PatchRequest, signers: Sequence[PrivateKey] = (), aim: Aim | N
         passes = CountingPasses(kit.reader.container)
         done = transform_kit(kit, request, transforms, base, passes)
         require_tenants(migration, done)
-        encoded = passes.latest.encoded
-        temp_bytes = 2 * encoded + base.scratch_bytes if done.changed else base.scratch_bytes
-        return PatchReport(
-            kit=request.kit,
-            live=False,
-            container=kit.reader.container,
-            stored_bytes=kit.reader.stored_bytes,
-            base=base.judgement,
-            migration=migration,
-            transforms=transforms,
-            rewrite=done,
-            created_at=request.created_at,
-            generation=None,
-            output=None,
-            output_bytes=encoded if done.changed else kit.reader.stored_bytes,
-            output_sha256=None,
-            backup=None,
-            temp_bytes=temp_bytes,
-            stops=broken_rules(migration, done),
-            preflight=aim is not None,
-            obstacles=()
-            if aim is None
-            else obstacles(request, migration, aim, needed_bytes=temp_bytes, base_created=made_at(base.manifest)),
-        )
+        report = _unchanged(kit, request, migration, base, transforms=transforms, rewrite=done)
+        if done.changed:
+            encoded = passes.latest.encoded
+            report = with_changes(report, output_bytes=encoded, temp_bytes=2 * encoded + base.scratch_bytes)
+        report = with_changes(report, stops=broken_rules(migration, done))
+        if aim is None:
+            return report
+        created = made_at(base.manifest)
+        met = obstacles(request, migration, aim, needed_bytes=report.temp_bytes, base_created=created)
+        return with_changes(report, preflight=True, obstacles=met)
 
 
 def patch(request: PatchRequest, output: Output) -> PatchReport:
@@ -153,7 +141,6 @@ def resume(request: PatchRequest, output: Output) -> PatchReport | Completion:
 
 def _run(kit: OpenKit, job: Job, request: PatchRequest, migration: Migration, output: Output) -> PatchReport:
     """Do what both have in common: everything, or what the journal of ``job`` leaves to do."""
-    target = output.path or request.kit
     with ExitStack() as stack:
         stack.callback(close_lookups)
         base = read_base(kit, request, migration.transforms, job.folder)
@@ -169,62 +156,69 @@ def _run(kit: OpenKit, job: Job, request: PatchRequest, migration: Migration, ou
         require_tenants(migration, done)
         for broken in broken_rules(migration, done):
             raise broken
-        report = PatchReport(
-            kit=request.kit,
-            live=True,
-            container=kit.reader.container,
-            stored_bytes=kit.reader.stored_bytes,
-            base=base.judgement,
-            migration=migration,
-            transforms=transforms,
-            rewrite=done,
-            created_at=request.created_at,
-            generation=None,
-            output=output.path,
-            output_bytes=kit.reader.stored_bytes,
-            output_sha256=base.beside.archive,
-            backup=None,
-            temp_bytes=base.scratch_bytes,
-        )
-        if not done.changed:
-            if output.path is not None:
-                switch = copy_kit(kit.reader, job.folder, output.path)
-                ready(job, switch, result_of(report))
-                perform(switch)
-            return report
-        # Only now: a run that changes nothing makes no generation, which alone has a time.
-        if (late := clock_fault(request, made_at(base.manifest))) is not None:
-            raise late
-        in_place = output.path is None
-        if in_place and output.keep_backup:
-            # Only now: a run that changes nothing needs no backup, and is not refused for the one an earlier run left.
-            require_backup_free(request.kit)
-        generation = _finish(report, output, base, passes.destination)
-        work = passes.destination.assemble()
-        size, digest = reread(work, request, report, output, generation)
-        if in_place and not kit.reader.is_still_named():
-            raise DigestError("was replaced while it was being patched", where=str(request.kit), hint=_AGAIN)
-        report = with_changes(
-            report,
-            generation=generation,
-            output=target,
-            output_bytes=size,
-            output_sha256=digest,
-            backup=backup_path(request.kit) if in_place and output.keep_backup else None,
-            temp_bytes=2 * (size or 0) + base.scratch_bytes,
-        )
-        switch = staged(
-            work,
-            target,
-            _sidecars(target, digest, output.key),
-            new=digest,
-            old=base.beside.archive,
-            in_place=in_place,
-            keep_backup=output.keep_backup,
-        )
-        ready(job, switch, result_of(report))
-        perform(switch)
+        report = _unchanged(kit, request, migration, base, transforms=transforms, rewrite=done)
+        report = with_changes(report, live=True, output=output.path, output_sha256=base.beside.archive)
+        switch = None
+        if done.changed:
+            _require_time_and_place(request, output, base)
+            generation = _write_generation(report, output, base, passes.destination)
+            work = passes.destination.assemble()
+            size, digest = reread(work, request, report, output, generation)
+            if output.path is None and not kit.reader.is_still_named():
+                raise DigestError("was replaced while it was being patched", where=str(request.kit), hint=_AGAIN)
+            report = _renewed(report, output, base, generation, size=size, digest=digest)
+            switch = _staged(work, report, base, output)
+        elif output.path is not None:
+            switch = copy_kit(kit.reader, job.folder, output.path)
+        if switch is not None:
+            ready(job, switch, result_of(report))
+            perform(switch)
         return report
+
+
+def _unchanged(
+    kit: OpenKit,
+    request: PatchRequest,
+    migration: Migration,
+    base: Base,
+    *,
+    transforms: tuple[Transform, ...],
+    rewrite: Rewrite,
+) -> PatchReport:
+    """Report a dry run that changes nothing: what plan and patch say in common."""
+    return PatchReport(
+        kit=request.kit,
+        live=False,
+        container=kit.reader.container,
+        stored_bytes=kit.reader.stored_bytes,
+        base=base.judgement,
+        migration=migration,
+        transforms=transforms,
+        rewrite=rewrite,
+        created_at=request.created_at,
+        generation=None,
+        output=None,
+        output_bytes=kit.reader.stored_bytes,
+        output_sha256=None,
+        backup=None,
+        temp_bytes=base.scratch_bytes,
+    )
+
+
+def _require_time_and_place(request: PatchRequest, output: Output, base: Base) -> None:
+    """Refuse what is in the way of a new generation alone: its time, and the name of its backup.
+
+    Only now: a run that changes nothing has no time of its own and needs no backup, so it is not refused for a wrong
+    clock, nor for the backup that an earlier run left.
+
+    Raises:
+        StaleError: The new generation would be older than its base, or of a time to come.
+        OutputError: The backup's name is taken.
+    """
+    if (late := clock_fault(request, made_at(base.manifest))) is not None:
+        raise late
+    if output.path is None and output.keep_backup:
+        require_backup_free(request.kit)
 
 
 def _check_request(migration: Migration, output: Output) -> None:
@@ -259,7 +253,7 @@ def _counting_errors(transform: Transform) -> Transform:
     return with_changes(transform, stop_at_errors=False) if isinstance(transform, EncryptFields) else transform
 
 
-def _finish(report: PatchReport, output: Output, base: Base, destination: Destination) -> Generation:
+def _write_generation(report: PatchReport, output: Output, base: Base, destination: Destination) -> Generation:
     """Make the new generation's own members and write them: those of the base in their places, new ones last."""
     done = report.rewrite
     if base.judgement.location is None:
@@ -285,6 +279,36 @@ def _finish(report: PatchReport, output: Output, base: Base, destination: Destin
         slot = done.deferred.get(path) or destination.open(path, mode=_NEW_FILE_MODE)
         add_bytes(destination, slot, data, mtime=report.created_at)
     return generation
+
+
+def _renewed(
+    report: PatchReport, output: Output, base: Base, generation: Generation, *, size: int | None, digest: Sha256 | None
+) -> PatchReport:
+    """Report the new generation under the name that it is to get."""
+    return with_changes(
+        report,
+        generation=generation,
+        output=output.path or report.kit,
+        output_bytes=size,
+        output_sha256=digest,
+        backup=backup_path(report.kit) if output.path is None and output.keep_backup else None,
+        # The new kit twice, as frames and assembled, besides what was sorted on the way.
+        temp_bytes=2 * (size or 0) + base.scratch_bytes,
+    )
+
+
+def _staged(work: Path, report: PatchReport, base: Base, output: Output) -> Switch:
+    """Put beside the finished kit what belongs there under its name, and give the switch to that name."""
+    target, digest = output.path or report.kit, report.output_sha256
+    return staged(
+        work,
+        target,
+        _sidecars(target, digest, output.key),
+        new=digest,
+        old=base.beside.archive,
+        in_place=output.path is None,
+        keep_backup=output.keep_backup,
+    )
 
 
 def _sidecars(target: Path, digest: Sha256 | None, key: PrivateKey) -> dict[str, bytes]:

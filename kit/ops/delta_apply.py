@@ -8,46 +8,34 @@ made, are refused before anything is written; no key signs anything here.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace as with_changes
 from pathlib import Path
 from typing import Any
 
 from kit.archive import (
-    FRAME_BYTES,
-    ArchiveDestination,
     Container,
-    FolderDestination,
     Job,
-    Slot,
     Switch,
     backup_path,
     checksum_line,
     copy_kit,
-    encode_frame,
     perform,
     require_backup_free,
     require_free,
     staged,
 )
-from kit.archive.chunks import ChunkReader
-from kit.archive.reproduction import cut
-from kit.archive.tar_reader import read_tar
-from kit.delta.layout import Layout, parse_layout
-from kit.delta.model import MANIFEST, DeltaManifest, Method
+from kit.delta.model import DeltaManifest
 from kit.encryption import KeySource
-from kit.engine.making import Making
-from kit.engine.pipeline import Pipeline
 from kit.engine.progress import Stage
-from kit.engine.recipes import Computed, check as check_recipe, check_keys, compute
-from kit.engine.stores import BaseStores
+from kit.engine.recipes import check as check_recipe, check_keys
 from kit.errors import DigestError, KitError, LimitError, OutputError, UsageError
+from kit.ops.delta_writing import write_target
 from kit.ops.deltas import (
     CONTAINERS,
     Judged,
     OpenDelta,
-    Payloads,
     check_base,
     check_payloads,
     check_signature,
@@ -58,7 +46,7 @@ from kit.ops.deltas import (
 from kit.ops.jobs import Completion, JournaledPasses, begin, check_options, complete, ready, resumable
 from kit.ops.kits import Environment, OpenKit, opened
 from kit.ops.obligations import Expectation, Judgement
-from kit.values import Sha256, Timestamp
+from kit.values import Sha256
 
 _AGAIN = "nothing was written; start again"
 
@@ -179,7 +167,7 @@ def _run(
                 require_backup_free(request.base)
             passes = JournaledPasses(job, container, request.environment)
             stack.callback(passes.release)
-            sig = _write(base, delta, job, passes, request.keys)
+            sig = write_target(base, delta, job, passes, request.keys)
             work = passes.destination.assemble()
             size, digest, judgement = _reread(work, request, manifest)
             if request.output is None and not kit.reader.is_still_named():
@@ -308,103 +296,6 @@ def _require_place(kit: Path, place: Path) -> None:
     if kit.resolve() in (place.parent.resolve() / place.name).parents:
         raise UsageError("would be inside the kit that is read", where=str(place), hint="choose a place outside")
     require_free(place)
-
-
-def _write(base: Judged, delta: OpenDelta, job: Job, passes: JournaledPasses, keys: KeySource | None) -> bytes | None:
-    """Make the target in the job folder; gives the signature that belongs beside its archive."""
-    manifest, kit = delta.manifest, base.kit
-    with BaseStores(job.folder) as stores, kit.pipeline(Stage.MAKE) as pipeline:
-        making = Making(manifest, kit.reader, base.survey, stores)
-        making.check()
-        computed = _computed(manifest, kit, job.folder, keys)
-        stores.made.update(computed.files if computed is not None else {})
-        made = computed.frames_of(manifest.members) if computed is not None else ()
-        headers = making.prepare(job.folder)
-        payloads = Payloads(delta)
-        data = b"".join(payloads.take(manifest.layout))
-        layout = parse_layout(data, headers, made, most=kit.reader.limits.json_bytes)
-        sig = b"".join(payloads.take(manifest.archive.signature)) if manifest.archive.signature is not None else None
-        stream = making.stream(layout, payloads.take)
-        destination = passes.first()
-        if isinstance(destination, FolderDestination):
-            _unpack(stream, destination, kit, manifest.created_at)
-        elif isinstance(destination, ArchiveDestination):
-            _pack(stream, layout, destination, pipeline)
-            pipeline.drain()
-        return sig
-
-
-def _computed(manifest: DeltaManifest, kit: OpenKit, folder: Path, keys: KeySource | None) -> Computed | None:
-    """Compute what the delta is a recipe for; every member must be what the target has, before any of it is written.
-
-    Raises:
-        KeyUnusableError: A data key is missing, or the site would seal with others.
-        DigestError: A member comes out otherwise.
-    """
-    if manifest.recipe is None:
-        return None
-    wanted = {entry.path: entry.sha256 for entry in manifest.members if entry.method is Method.RECIPE}
-    made = compute(
-        *(kit, check_recipe(manifest.recipe), folder), keep=frozenset(wanted), keys=keys, due=manifest.recipe.keys
-    )
-    for path, digest in sorted(wanted.items()):
-        if made.digests.get(path) != digest:
-            for file in made.files.values():
-                file.close()
-            raise DigestError(
-                f"comes out of the recipe with digest {made.digests.get(path, 'of the base')}, and is {digest} in the"
-                " target",
-                where=str(path),
-                hint="the kit is untouched; ask whoever built the delta for one built with --no-recipe",
-            )
-    return made
-
-
-def _pack(stream: Iterator[bytes], layout: Layout, destination: ArchiveDestination, pipeline: Pipeline) -> None:
-    """Cut the stream as the target was cut, else every few MiB, and encode it; the destination adds the end."""
-    slot = destination.open(MANIFEST, mode=0)
-    parts = cut(stream, layout.frames) if layout.frames else _blocks(stream)
-    last = b""
-    for part in parts:
-        if last:
-            _frame(last, slot, destination, pipeline)
-        last = part
-
-
-def _frame(part: bytes, slot: Slot, destination: ArchiveDestination, pipeline: Pipeline) -> None:
-    if (finished := destination.finished()) is not None:
-        destination.add(slot, finished.frame)
-        return
-    pipeline.submit(
-        encode_frame, destination.codec, part, cost=len(part), then=lambda frame: destination.add(slot, frame)
-    )
-
-
-def _blocks(stream: Iterable[bytes]) -> Iterator[bytes]:
-    """Cut a stream every FRAME_BYTES, its last block, the end of the archive, apart."""
-    reader = ChunkReader(_without_end(stream), where="")
-    while data := reader.read_up_to(FRAME_BYTES):
-        yield data
-    yield b"end"
-
-
-def _without_end(stream: Iterable[bytes]) -> Iterator[bytes]:
-    held: bytes | None = None
-    for chunk in stream:
-        if held is not None:
-            yield held
-        held = chunk
-
-
-def _unpack(stream: Iterator[bytes], destination: FolderDestination, kit: OpenKit, at: Timestamp) -> None:
-    """Write the stream's members as files."""
-    limits = kit.reader.limits
-    reader = ChunkReader(stream, where="the target")
-    for member, body in read_tar(reader, limits, where="the target", allow_links=kit.environment.allow_links):
-        slot, content = destination.carry(member, body)
-        for chunk in content:
-            destination.add(slot, encode_frame(destination.codec, chunk))
-        destination.close(slot, mtime=at)
 
 
 def _reread(

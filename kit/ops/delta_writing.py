@@ -1,0 +1,143 @@
+"""Writes the target of a delta into a job folder: its stream made from the base and the payloads, and stored anew.
+
+What the delta is a recipe for is computed first → what of the base is needed is stored → layout and members give the
+target's stream → of an archive it is cut and encoded, of a folder it is unpacked. Laws: where the layout says how the
+target was cut, it is cut there, so that its very bytes come back; members that a recipe makes are compared with what
+the target has before any of it is written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from kit.archive import FRAME_BYTES, ArchiveDestination, FolderDestination, Job, Slot, encode_frame
+from kit.archive.chunks import ChunkReader
+from kit.archive.reproduction import cut
+from kit.archive.tar_reader import read_tar
+from kit.delta.layout import Layout, parse_layout
+from kit.delta.model import MANIFEST, DeltaManifest, Method
+from kit.encryption import KeySource
+from kit.engine.making import Making
+from kit.engine.pipeline import Pipeline
+from kit.engine.progress import Stage
+from kit.engine.recipes import Computed, check as check_recipe, compute
+from kit.engine.stores import BaseStores
+from kit.errors import DigestError
+from kit.ops.deltas import Judged, OpenDelta, Payloads
+from kit.ops.jobs import JournaledPasses
+from kit.ops.kits import OpenKit
+from kit.values import Timestamp
+
+
+def write_target(
+    base: Judged, delta: OpenDelta, job: Job, passes: JournaledPasses, keys: KeySource | None
+) -> bytes | None:
+    """Make the target in the job folder; gives the signature that belongs beside its archive.
+
+    Args:
+        base: What the delta is applied to, judged.
+        delta: Its signature and payloads checked.
+        job: Where the base's documents, and what a recipe makes, are kept meanwhile.
+        passes: Makes the destination, or has what an earlier process wrote to it.
+        keys: Of the site, where the delta is a recipe that encrypts.
+
+    Raises:
+        DigestError: A member comes out otherwise than the delta says.
+        KeyUnusableError: A data key is missing, or the site would seal with others.
+        OutputError: The target cannot be written.
+        KitError: A payload does not decode to what the delta says.
+    """
+    manifest, kit = delta.manifest, base.kit
+    with BaseStores(job.folder) as stores, kit.pipeline(Stage.MAKE) as pipeline:
+        making = Making(manifest, kit.reader, base.survey, stores)
+        making.check()
+        computed = _computed(manifest, kit, job.folder, keys)
+        stores.made.update(computed.files if computed is not None else {})
+        made = computed.frames_of(manifest.members) if computed is not None else ()
+        headers = making.prepare(job.folder)
+        payloads = Payloads(delta)
+        data = b"".join(payloads.take(manifest.layout))
+        layout = parse_layout(data, headers, made, most=kit.reader.limits.json_bytes)
+        sig = b"".join(payloads.take(manifest.archive.signature)) if manifest.archive.signature is not None else None
+        stream = making.stream(layout, payloads.take)
+        destination = passes.first()
+        if isinstance(destination, FolderDestination):
+            _unpack(stream, destination, kit, manifest.created_at)
+        elif isinstance(destination, ArchiveDestination):
+            _pack(stream, layout, destination, pipeline)
+            pipeline.drain()
+        return sig
+
+
+def _computed(manifest: DeltaManifest, kit: OpenKit, folder: Path, keys: KeySource | None) -> Computed | None:
+    """Compute what the delta is a recipe for; every member must be what the target has, before any of it is written.
+
+    Raises:
+        KeyUnusableError: A data key is missing, or the site would seal with others.
+        DigestError: A member comes out otherwise.
+    """
+    if manifest.recipe is None:
+        return None
+    wanted = {entry.path: entry.sha256 for entry in manifest.members if entry.method is Method.RECIPE}
+    made = compute(
+        *(kit, check_recipe(manifest.recipe), folder), keep=frozenset(wanted), keys=keys, due=manifest.recipe.keys
+    )
+    for path, digest in sorted(wanted.items()):
+        if made.digests.get(path) != digest:
+            for file in made.files.values():
+                file.close()
+            raise DigestError(
+                f"comes out of the recipe with digest {made.digests.get(path, 'of the base')}, and is {digest} in the"
+                " target",
+                where=str(path),
+                hint="the kit is untouched; ask whoever built the delta for one built with --no-recipe",
+            )
+    return made
+
+
+def _pack(stream: Iterator[bytes], layout: Layout, destination: ArchiveDestination, pipeline: Pipeline) -> None:
+    """Cut the stream as the target was cut, else every few MiB, and encode it; the destination adds the end."""
+    slot = destination.open(MANIFEST, mode=0)
+    parts = cut(stream, layout.frames) if layout.frames else _blocks(stream)
+    last = b""
+    for part in parts:
+        if last:
+            _frame(last, slot, destination, pipeline)
+        last = part
+
+
+def _frame(part: bytes, slot: Slot, destination: ArchiveDestination, pipeline: Pipeline) -> None:
+    if (finished := destination.finished()) is not None:
+        destination.add(slot, finished.frame)
+        return
+    pipeline.submit(
+        encode_frame, destination.codec, part, cost=len(part), then=lambda frame: destination.add(slot, frame)
+    )
+
+
+def _blocks(stream: Iterable[bytes]) -> Iterator[bytes]:
+    """Cut a stream every FRAME_BYTES, its last block, the end of the archive, apart."""
+    reader = ChunkReader(_without_end(stream), where="")
+    while data := reader.read_up_to(FRAME_BYTES):
+        yield data
+    yield b"end"
+
+
+def _without_end(stream: Iterable[bytes]) -> Iterator[bytes]:
+    held: bytes | None = None
+    for chunk in stream:
+        if held is not None:
+            yield held
+        held = chunk
+
+
+def _unpack(stream: Iterator[bytes], destination: FolderDestination, kit: OpenKit, at: Timestamp) -> None:
+    """Write the stream's members as files."""
+    limits = kit.reader.limits
+    reader = ChunkReader(stream, where="the target")
+    for member, body in read_tar(reader, limits, where="the target", allow_links=kit.environment.allow_links):
+        slot, content = destination.carry(member, body)
+        for chunk in content:
+            destination.add(slot, encode_frame(destination.codec, chunk))
+        destination.close(slot, mtime=at)

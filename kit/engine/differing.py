@@ -2,8 +2,9 @@
 
 Decides which documents are compared, where a segment ends and what it may refer to; how it is said is for
 :mod:`kit.delta.segment`. Laws: what is made depends on the two collections alone, never on workers or time; a segment
-holds at most :data:`SEGMENT_BYTES` of documents and one batch more, or one document; :func:`joined` gives what
-:func:`differences` was given, whatever order both are in.
+holds at most :data:`SEGMENT_BYTES` of documents and one batch more, or one document, with older selves of
+:data:`HELD_BYTES` at most and one more; :func:`joined` gives what :func:`differences` was given, whatever order both
+are in.
 """
 
 from __future__ import annotations
@@ -24,10 +25,12 @@ from kit.errors import ArchiveError
 
 SEGMENT_BYTES = 6 * 1024 * 1024
 """Of changed and inserted documents and of the older selves of the changed, in one segment."""
+HELD_BYTES = 32 * 1024 * 1024
+"""A segment that holds so much ends within its batch: documents that became small are many in one."""
 MOST_SEGMENT_BYTES = 128 * 1024 * 1024
-"""What a segment of anybody may make."""
+"""What a segment of anybody may make, or ask for of the base."""
 LARGEST_DOCUMENT = 64 * 1024 * 1024
-"""A collection with a larger one is not taken apart."""
+"""A collection with a larger one, in either kit, is not taken apart."""
 NEAR_BYTES = 1024 * 1024
 """Documents of the base that new ones are packed against because they stand near."""
 LIKE_BYTES = 2 * 1024 * 1024
@@ -103,7 +106,7 @@ def differences(base: DocumentStore, target: DocumentStore, matching: Matching) 
             else:
                 while end < len(matches) and matches[end] == start + end - at:
                     end += 1
-                _compare(planner, start, first + at, bounds[at : end + 1])
+                yield from _compare(planner, start, first + at, bounds[at : end + 1])
             at = end
             if planner.is_full:
                 yield planner.take()
@@ -111,8 +114,11 @@ def differences(base: DocumentStore, target: DocumentStore, matching: Matching) 
         yield planner.take()
 
 
-def _compare(planner: _Planner, start: int, first: int, bounds: array[int]) -> None:
-    """Tell the planner of documents from ``first`` on, whose older selves follow each other from ``start``."""
+def _compare(planner: _Planner, start: int, first: int, bounds: array[int]) -> Iterator[Plan]:
+    """Tell the planner of documents from ``first`` on, whose older selves follow each other from ``start``.
+
+    Gives segments that must end before the batch does.
+    """
     old = planner.base.bounds(start, len(bounds) - 1)
     sizes = [end - at for at, end in pairwise(bounds)]
     olds = [end - at for at, end in pairwise(old)]
@@ -132,6 +138,8 @@ def _compare(planner: _Planner, start: int, first: int, bounds: array[int]) -> N
         # Documents of other sizes are others; nothing is read to see that.
         while at < len(sizes) and sizes[at] != olds[at]:
             planner.change(start + at, first + at, sizes[at] + olds[at])
+            if planner.held >= HELD_BYTES:
+                yield planner.take()
             at += 1
 
 

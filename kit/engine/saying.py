@@ -210,8 +210,9 @@ class Saying:
             framing = framing_of(whole(stored), collection.codec, self._limits, table=False)
             sound = framing is not None and self._cut(collection, target, stored)
         payload = None
-        if sound and framing is not None and target.largest <= LARGEST_DOCUMENT:
-            payload = self._segments(self._stores.documents[source], target, framing)
+        base = self._stores.documents[source]
+        if sound and framing is not None and max(base.largest, target.largest) <= LARGEST_DOCUMENT:
+            payload = self._segments(base, target, framing)
         chosen = payload
         if chosen is None or chosen.size * _WORTH_A_LOOK > stored.size:
             chosen = store_bytes(self._folder / "full", self._binary(stored, None))

@@ -20,12 +20,12 @@ from kit.delta.pieces import END, piece, pieces
 from kit.delta.segment import Material, decode, encode, parse_head
 from kit.delta.varint import Reader, signed, unsigned
 from kit.documents import runs
-from kit.engine.differing import PICKED_FROM_BYTES, differences, joined, segment
+from kit.engine.differing import MOST_SEGMENT_BYTES, PICKED_FROM_BYTES, differences, joined, segment
 from kit.engine.document_store import DocumentStore
 from kit.engine.matching import matched
 from kit.errors import ArchiveError, KitError
 from kit.values import Limits
-from tests.documents.strategies import DOCUMENTS, SCALARS, VALUES, document, string
+from tests.documents.strategies import DOCUMENTS, SCALARS, VALUES, binary, document, string
 
 IDS = st.one_of(st.none(), SCALARS)
 WITH_ID = st.builds(
@@ -166,6 +166,15 @@ def test_a_collection_in_its_old_order_costs_next_to_nothing() -> None:
     documents = [document([("_id", (16, number.to_bytes(4, "little")))]) for number in range(5000)]
     assert len(delta_of(documents, documents)) < 30
     assert len(delta_of(documents, documents[100:])) < 30
+
+
+def test_documents_that_became_small_come_back_however_many_bytes_they_had() -> None:
+    # All stand in one batch of the target; what a segment may ask for of the base is less than they were.
+    ids = [("_id", (16, number.to_bytes(4, "little"))) for number in range(9)]
+    dropped = ("raw", (5, binary(0, bytes(15 * 1024 * 1024))))
+    base = [document([one, dropped]) for one in ids]
+    assert sum(map(len, base)) > MOST_SEGMENT_BYTES
+    delta_of(base, [document([one]) for one in ids])
 
 
 @pytest.mark.parametrize("copies", [2, 5])

@@ -18,6 +18,7 @@ from kit.errors import OutputError, RollbackError, UsageError, WrongBaseError
 from kit.ops.delta_apply import apply_delta
 from kit.ops.delta_verify import DeltaVerifyRequest, inspect_delta, verify_delta
 from kit.ops.verify import verify
+from kit.values import Limits
 from tests.delta.kits import HERE, KEY, OTHER, november, october, pair, patched, trusting
 from tests.kits import OBSERVATIONS, collection, contents, observation, signed, write_kit
 
@@ -62,6 +63,17 @@ def test_a_compressed_collection_of_this_program_is_said_by_its_documents(tmp_pa
     # Compressed by somebody else in the base, by this program in the target.
     entries = {str(entry.path): entry.method.value for entry in patched(tmp_path).build(recipe=False).manifest.members}
     assert entries[f"{OBSERVATIONS}.zst"] == "documents"
+
+
+def test_a_document_larger_than_a_segment_may_ask_for_is_not_said_by_documents(tmp_path: Path) -> None:
+    large, small = {"_id": 1, "raw": bytes(129 * 1024 * 1024)}, {"_id": 1}
+    others = [observation(number) for number in range(20)]
+    limits = Limits(document_bytes=1 << 30, ratio=1 << 30)
+    sides = [{OBSERVATIONS: collection([*others, one])} for one in (large, small)]
+    two = pair(tmp_path, "kit.tar.zst", *sides)
+    two.build(environment=replace(HERE, limits=limits))
+    two.apply(environment=replace(HERE, limits=limits))
+    assert files_of(two.base) == files_of(two.target)
 
 
 @pytest.mark.parametrize("name", CONTAINERS)

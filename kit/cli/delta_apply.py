@@ -10,14 +10,21 @@ import click
 
 from kit.cli.credentials import credential_options, keys_given
 from kit.cli.delta_options import expectation, trust_options
+from kit.cli.job_options import (
+    abandon_option,
+    give_up_run,
+    no_backup_option,
+    require_one_way,
+    require_place,
+    resume_option,
+)
 from kit.cli.options import FILE, json_option, reading, reading_options
 from kit.cli.output import print_report
 from kit.cli.progress import progress_option, progressing
-from kit.ops import trust_files
-from kit.ops.delta_apply import DeltaApplyReport, DeltaApplyRequest, apply_delta, resume_delta
+from kit.cli.trusting import override_options, remember
+from kit.ops.delta_apply import DeltaApplyRequest, apply_delta, resume_delta
 from kit.ops.delta_verify import DeltaVerifyRequest, inspect_delta, verify_delta
-from kit.ops.jobs import Completion, abandon
-from kit.ops.obligations import Expectation
+from kit.ops.jobs import Completion
 from kit.reports.deltas import (
     applied_json,
     applied_lines,
@@ -26,7 +33,7 @@ from kit.reports.deltas import (
     verified_json,
     verified_lines,
 )
-from kit.reports.jobs import abandonment_json, abandonment_lines, completion_json, completion_lines
+from kit.reports.jobs import completion_json, completion_lines
 
 
 @click.command("apply")
@@ -34,13 +41,12 @@ from kit.reports.jobs import abandonment_json, abandonment_lines, completion_jso
 @click.argument("delta", type=FILE)
 @click.option("--output", "-o", type=FILE, metavar="OUT", help="Write the target here; it must not exist.")
 @click.option("--in-place", is_flag=True, help="Replace BASE; the old kit is kept as BASE.bak.")
-@click.option("--no-backup", is_flag=True, help="With --in-place: do not keep the old kit.")
-@click.option("--resume", "again", is_flag=True, help="Go on with an interrupted run; all else as it was given then.")
-@click.option("--abandon", "give_up", is_flag=True, help="Remove what an interrupted run left; the kit stays as it is.")
+@no_backup_option
+@resume_option
+@abandon_option
 @credential_options
 @trust_options
-@click.option("--force", is_flag=True, help="Accept a target that is stale or rolled back; recorded in the state.")
-@click.option("--reason", metavar="TEXT", help="Why --force, for the record.")
+@override_options("Accept a target that is stale or rolled back; recorded in the state.")
 @reading_options
 @progress_option
 @json_option
@@ -80,15 +86,10 @@ def apply_command(
       kit delta apply october.tar.zst november.delta -o november.tar.zst --trust policy.json
       kit delta apply kit.tar.zst sealed.delta --in-place --trust policy.json --keyring site.keyring
     """
-    if (output is None) != in_place:
-        raise click.UsageError("say where the result goes: either --output OUT or --in-place")
-    if no_backup and not in_place:
-        raise click.UsageError("--no-backup goes with --in-place")
-    if again and give_up:
-        raise click.UsageError("--resume and --abandon exclude each other")
+    require_place(output, in_place=in_place, no_backup=no_backup)
+    require_one_way(again=again, give_up=give_up)
     if give_up:
-        given_up = abandon(output or base)
-        print_report(abandonment_lines(given_up), abandonment_json(given_up), as_json=as_json)
+        give_up_run(output or base, as_json=as_json)
         return
     request = DeltaApplyRequest(
         base=base,
@@ -105,16 +106,8 @@ def apply_command(
     if isinstance(report, Completion):
         print_report(completion_lines(report), completion_json(report), as_json=as_json)
         return
-    _remember(policy, request.expectation, report)
+    remember(policy, request.expectation.trust, report.judgement)
     print_report(applied_lines(report), applied_json(report), as_json=as_json)
-
-
-def _remember(policy: Path | None, expectation: Expectation, report: DeltaApplyReport) -> None:
-    judgement = report.judgement
-    if policy is None or expectation.trust is None or judgement.manifest is None or judgement.accepted is None:
-        return
-    bundle = judgement.manifest.bundle_id
-    trust_files.remember(policy, expectation.trust, bundle, judgement.accepted, judgement.override)
 
 
 @click.command("inspect")

@@ -9,8 +9,8 @@ from typing import Any
 import click
 
 from kit.cli.credentials import keys_given
-from kit.cli.delta_options import candidates, expectation, recipe_options, trust_options
-from kit.cli.options import FILE, json_option, passphrase_option, private_key, reading, reading_options
+from kit.cli.delta_options import candidates, expectation, recipe_options, signed_output_options, trust_options
+from kit.cli.options import FILE, created_at_option, json_option, private_key, reading, reading_options
 from kit.cli.output import print_report, print_warning
 from kit.cli.progress import progress_option, progressing
 from kit.cli.trusting import moment
@@ -21,18 +21,11 @@ from kit.reports.deltas import built_json, built_lines
 @click.command("build")
 @click.argument("base", type=FILE)
 @click.argument("target", type=FILE)
-@click.option("--output", "-o", type=FILE, required=True, metavar="D", help="Write the delta here; it must not exist.")
-@click.option("--signing-key", type=FILE, required=True, metavar="PEM", help="The private key that signs the delta.")
-@passphrase_option
+@signed_output_options
 @click.option("--reverse", is_flag=True, help="Build the way back: from TARGET to BASE.")
 @recipe_options
 @trust_options
-@click.option(
-    "--created-at",
-    metavar="TIME",
-    envvar="SOURCE_DATE_EPOCH",
-    help="Time of the delta, RFC 3339 UTC or seconds; the clock by default.",
-)
+@created_at_option("the delta")
 @reading_options
 @progress_option
 @json_option

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from kit.cli.credentials import credential_options
-from kit.cli.options import FILE, read_file, trust_option, trusted
+from kit.cli.options import FILE, passphrase_option, read_file, trust_option, trusted
 from kit.cli.trusting import anchor, moment, policy_option, time_option
 from kit.ops.obligations import Expectation
 
@@ -43,6 +43,23 @@ def expectation(
     if policy is None and not trusted_keys:
         raise click.UsageError("name whom to believe with --trusted-key or --trust")
     return Expectation(trusted=trusted(trusted_keys), trust=anchor(policy, moment(at), force=force, reason=reason))
+
+
+def signed_output_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Where a new delta goes, and who signs it."""
+    for option in reversed(
+        (
+            click.option(
+                "--output", "-o", type=FILE, required=True, metavar="D", help="Write the delta here; it must not exist."
+            ),
+            click.option(
+                "--signing-key", type=FILE, required=True, metavar="PEM", help="The private key that signs the delta."
+            ),
+            passphrase_option,
+        )
+    ):
+        command = option(command)
+    return command
 
 
 def recipe_options(command: Callable[..., Any]) -> Callable[..., Any]:

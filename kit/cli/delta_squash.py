@@ -10,8 +10,8 @@ import click
 
 from kit.cli.credentials import keys_given
 from kit.cli.delta_build import show
-from kit.cli.delta_options import candidates, expectation, recipe_options, trust_options
-from kit.cli.options import FILE, json_option, passphrase_option, private_key, reading, reading_options
+from kit.cli.delta_options import candidates, expectation, recipe_options, signed_output_options, trust_options
+from kit.cli.options import FILE, created_at_option, json_option, private_key, reading, reading_options
 from kit.cli.progress import progress_option, progressing
 from kit.cli.trusting import moment
 from kit.ops.delta_build import DeltaSquashRequest
@@ -21,17 +21,10 @@ from kit.ops.delta_squash import squash_deltas
 @click.command("squash")
 @click.argument("base", type=FILE)
 @click.argument("deltas", type=FILE, nargs=-1, required=True, metavar="DELTA DELTA...")
-@click.option("--output", "-o", type=FILE, required=True, metavar="D", help="Write the delta here; it must not exist.")
-@click.option("--signing-key", type=FILE, required=True, metavar="PEM", help="The private key that signs the delta.")
-@passphrase_option
+@signed_output_options
 @recipe_options
 @trust_options
-@click.option(
-    "--created-at",
-    metavar="TIME",
-    envvar="SOURCE_DATE_EPOCH",
-    help="Time of the delta, RFC 3339 UTC or seconds; the clock by default.",
-)
+@created_at_option("the delta")
 @reading_options
 @progress_option
 @json_option

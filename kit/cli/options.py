@@ -84,6 +84,16 @@ def reading(workers: int, maxima: tuple[str, ...], *, allow_links: bool) -> Envi
     return Environment(limits=Limits().with_overrides(overrides), allow_links=allow_links, workers=workers)
 
 
+def created_at_option(made: str) -> Callable[[Command], Command]:
+    """The time of what is made, which is an input: ``made`` says of what."""
+    return click.option(
+        "--created-at",
+        metavar="TIME",
+        envvar="SOURCE_DATE_EPOCH",
+        help=f"Time of {made}, RFC 3339 UTC or seconds; the clock by default.",
+    )
+
+
 def trusted(paths: tuple[Path, ...]) -> dict[str, PublicKey]:
     """Load public keys, by key id.
 

@@ -11,10 +11,19 @@ import click
 
 from kit.cli.encrypting import taken
 from kit.cli.exit_codes import OK, exit_code
+from kit.cli.job_options import (
+    abandon_option,
+    give_up_run,
+    no_backup_option,
+    require_one_way,
+    require_place,
+    resume_option,
+)
 from kit.cli.machine import limited, machine_options
 from kit.cli.migrating import asked, migration_options
 from kit.cli.options import (
     FILE,
+    created_at_option,
     json_option,
     kit_argument,
     passphrase_option,
@@ -30,10 +39,10 @@ from kit.cli.recording import recording, recording_options
 from kit.cli.trusting import anchor, moment, policy_option, time_option
 from kit.engine.progress import Progress
 from kit.errors import KeyUnusableError, KitError
-from kit.ops.jobs import Completion, abandon
+from kit.ops.jobs import Completion
 from kit.ops.patch import Output, PatchReport, PatchRequest, patch, plan, resume
 from kit.ops.preflight import Aim, obstacles, require_none
-from kit.reports.jobs import abandonment_json, abandonment_lines, completion_json, completion_lines
+from kit.reports.jobs import completion_json, completion_lines
 from kit.reports.patches import patch_json, patch_lines
 from kit.signing import PrivateKey
 
@@ -58,12 +67,7 @@ def _what_options(command: Callable[..., Any]) -> Callable[..., Any]:
                 default=None,
                 help="Put Merkle roots of collections into the manifest (schemas/merkle.md); else as the base has it.",
             ),
-            click.option(
-                "--created-at",
-                metavar="TIME",
-                envvar="SOURCE_DATE_EPOCH",
-                help="Time of the new generation, RFC 3339 UTC or seconds; the clock by default.",
-            ),
+            created_at_option("the new generation"),
             click.option(
                 "--rollback-note", metavar="TEXT", help="How to go back; needed to encrypt, signed with the provenance."
             ),
@@ -138,7 +142,7 @@ def plan_command(
 @kit_argument
 @click.option("--output", "-o", type=FILE, metavar="OUT", help="Write the patched kit here; it must not exist.")
 @click.option("--in-place", is_flag=True, help="Replace KIT; the old one is kept as KIT.bak.")
-@click.option("--no-backup", is_flag=True, help="With --in-place: do not keep the old kit.")
+@no_backup_option
 @_signing_option("A private key that signs the result; needed, and repeatable where a policy asks for several.")
 @passphrase_option
 @click.option("--operator", metavar="NAME", help="Who does this, for the signed provenance.")
@@ -148,8 +152,8 @@ def plan_command(
     metavar="URL",
     help="Have a Dask cluster do the work instead of --workers: dask://HOST:PORT; all see the output's folder.",
 )
-@click.option("--resume", "again", is_flag=True, help="Go on with an interrupted run; all else as it was given then.")
-@click.option("--abandon", "give_up", is_flag=True, help="Remove what an interrupted run left; the kit stays as it is.")
+@resume_option
+@abandon_option
 @_what_options
 def patch_command(
     kit: Path,
@@ -183,10 +187,10 @@ def patch_command(
       kit patch kit.tar.zst -o sealed.tar.zst --trusted-key publisher.pub.pem --signing-key site.pem
         --transform encrypt-fields --field-map concelier --keyring site.keyring --rollback-note "kit.tar.zst is kept"
     """
-    _check_together(output, in_place=in_place, no_backup=no_backup, both=again and give_up)
+    require_place(output, in_place=in_place, no_backup=no_backup)
+    require_one_way(again=again, give_up=give_up)
     if give_up:
-        given_up = abandon(output or kit)
-        print_report(abandonment_lines(given_up), abandonment_json(given_up), as_json=as_json)
+        give_up_run(output or kit, as_json=as_json)
         return
     if not signing_keys:
         raise click.UsageError("Missing option '--signing-key'.")
@@ -239,15 +243,6 @@ def _show(report: PatchReport | Completion, *, as_json: bool, aside: bool) -> No
     for obligation in report.base.obligations:
         if obligation.error is not None:
             print_warning(f"warning: unverified base: {obligation.error}")
-
-
-def _check_together(output: Path | None, *, in_place: bool, no_backup: bool, both: bool) -> None:
-    if (output is None) != in_place:
-        raise click.UsageError("say where the result goes: either --output OUT or --in-place")
-    if no_backup and not in_place:
-        raise click.UsageError("--no-backup goes with --in-place")
-    if both:
-        raise click.UsageError("--resume and --abandon exclude each other")
 
 
 def _request(

@@ -14,7 +14,7 @@ from kit.cli.options import FILE, json_option, kit_argument, reading, reading_op
 from kit.cli.output import print_report
 from kit.cli.progress import progress_option, progressing
 from kit.cli.times import now, parsed
-from kit.cli.trusting import anchor, policy_option
+from kit.cli.trusting import anchor, override_options, policy_option
 from kit.encryption import Profile, audit_log
 from kit.encryption.approval import collection_name
 from kit.errors import ContentError, UsageError
@@ -43,10 +43,7 @@ from kit.values import CollectionName, Sha256
 @click.option("--collection", metavar="DB.COLLECTION", help="Which one, where the approval is for several.")
 @trust_option
 @policy_option
-@click.option(
-    "--force", is_flag=True, help="Recover from a kit that is stale or rolled back; recorded in the audit log."
-)
-@click.option("--reason", metavar="TEXT", help="Why --force, for the record.")
+@override_options("Recover from a kit that is stale or rolled back; recorded in the audit log.")
 @field_map_option
 @credential_options
 @click.option(

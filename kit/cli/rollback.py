@@ -7,16 +7,22 @@ from pathlib import Path
 
 import click
 
+from kit.cli.job_options import abandon_option, give_up_run, require_one_way
 from kit.cli.options import FILE, json_option, kit_argument, reading, reading_options, trust_option, trusted
 from kit.cli.output import print_report, print_warning
 from kit.cli.progress import progress_option, progressing
-from kit.cli.trusting import anchor, moment, policy_option, require_one_trust, time_option, unverified_option
-from kit.ops import trust_files
-from kit.ops.jobs import abandon
-from kit.ops.rollback import RollbackReport, RollbackRequest, rollback
-from kit.reports.jobs import abandonment_json, abandonment_lines
+from kit.cli.trusting import (
+    anchor,
+    moment,
+    override_options,
+    policy_option,
+    remember,
+    require_one_trust,
+    time_option,
+    unverified_option,
+)
+from kit.ops.rollback import RollbackRequest, rollback
 from kit.reports.rollbacks import rollback_json, rollback_lines
-from kit.trust import Anchor
 
 
 @click.command("rollback")
@@ -26,10 +32,9 @@ from kit.trust import Anchor
 @time_option
 @unverified_option
 @click.option("--delta", type=FILE, metavar="DELTA", help="What made KIT, where it was kit delta apply --in-place.")
-@click.option("--force", is_flag=True, help="Go back although the policy remembers a newer kit; recorded in its state.")
-@click.option("--reason", metavar="TEXT", help="Why --force, for the record.")
+@override_options("Go back although the policy remembers a newer kit; recorded in its state.")
 @click.option("--resume", "again", is_flag=True, help="Finish a rollback that was interrupted.")
-@click.option("--abandon", "give_up", is_flag=True, help="Remove what an interrupted run left; the kit stays as it is.")
+@abandon_option
 @reading_options
 @progress_option
 @json_option
@@ -63,11 +68,9 @@ def rollback_command(
       kit rollback kit.tar.zst --trusted-key publisher.pub.pem --delta november.delta
       kit rollback kit.tar.zst --trust policy.json --force --reason "INC-9: the importer cannot read it"
     """
-    if again and give_up:
-        raise click.UsageError("--resume and --abandon exclude each other")
+    require_one_way(again=again, give_up=give_up)
     if give_up:
-        given_up = abandon(kit)
-        print_report(abandonment_lines(given_up), abandonment_json(given_up), as_json=as_json)
+        give_up_run(kit, as_json=as_json)
         return
     require_one_trust(trusted_keys, policy, insecure=insecure)
     trust = anchor(policy, moment(at), force=force, reason=reason)
@@ -81,15 +84,7 @@ def rollback_command(
     with progressing(progress_mode) as progress:
         watched = replace(request, environment=replace(request.environment, progress=progress))
         report = rollback(watched, again=again)
-    _remember(policy, trust, report)
+    remember(policy, trust, report.restored)
     print_report(rollback_lines(report), rollback_json(report), as_json=as_json)
     if insecure:
         print_warning("warning: no signature was verified, of neither kit")
-
-
-def _remember(policy: Path | None, trust: Anchor | None, report: RollbackReport) -> None:
-    """Put into the policy's state that somebody insisted."""
-    restored = report.restored
-    if policy is None or trust is None or restored is None or restored.manifest is None or restored.accepted is None:
-        return
-    trust_files.remember(policy, trust, restored.manifest.bundle_id, restored.accepted, restored.override)

@@ -1,19 +1,22 @@
-"""Options that say whom to trust, shared by verify, plan and patch."""
+"""Whom to believe: the options that say so, shared by every command that judges, and what a policy then remembers."""
 
 from __future__ import annotations
 
-import time as clock
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from kit.cli.options import FILE
-from kit.errors import ContentError, UsageError
+from kit.cli.times import now, parsed
+from kit.errors import UsageError
 from kit.ops import trust_files
 from kit.trust import Anchor, Override
 from kit.values import Timestamp
+
+if TYPE_CHECKING:
+    from kit.ops.obligations import Judgement
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -34,6 +37,16 @@ def time_option(command: Command) -> Command:
     return click.option(
         "--at", "at", metavar="TIME", help="Judge as of this time, RFC 3339 UTC or seconds; the clock by default."
     )(command)
+
+
+def override_options(told: str) -> Callable[[Command], Command]:
+    """Insist, against what the policy remembers: --force, of which ``told`` says what it does here, and --reason."""
+
+    def with_both(command: Command) -> Command:
+        reason = click.option("--reason", metavar="TEXT", help="Why --force, for the record.")
+        return click.option("--force", is_flag=True, help=told)(reason(command))
+
+    return with_both
 
 
 def unverified_option(command: Command) -> Command:
@@ -66,12 +79,7 @@ def moment(text: str | None, option: str = "--at") -> Timestamp:
     Raises:
         UsageError: It is no time.
     """
-    if text is None:
-        return Timestamp(int(clock.time()))
-    try:
-        return Timestamp.parse(text)
-    except ContentError as error:
-        raise UsageError(f"{option}: {error.what}") from error
+    return parsed(text, option) if text is not None else now()
 
 
 def anchor(policy: Path | None, at: Timestamp, *, force: bool = False, reason: str | None = None) -> Anchor | None:
@@ -90,3 +98,16 @@ def anchor(policy: Path | None, at: Timestamp, *, force: bool = False, reason: s
             raise UsageError("--force goes with --trust: keys without a policy have nothing to override")
         return None
     return trust_files.anchor(policy, at, Override(reason=reason) if reason else None)
+
+
+def remember(policy: Path | None, trust: Anchor | None, judgement: Judgement | None) -> None:
+    """Put a kit that was found valid, or insisted on, into the state of the policy, if there is one.
+
+    Raises:
+        KitError: As :func:`kit.ops.trust_files.remember`.
+    """
+    if policy is None or trust is None or judgement is None:
+        return
+    if judgement.manifest is not None and judgement.accepted is not None:
+        bundle = judgement.manifest.bundle_id
+        trust_files.remember(policy, trust, bundle, judgement.accepted, judgement.override)

@@ -25,13 +25,13 @@ from kit.cli.options import (
 )
 from kit.cli.output import print_error, print_report
 from kit.cli.progress import progress_option, progressing
-from kit.cli.trusting import anchor, moment, policy_option, time_option
+from kit.cli.trusting import anchor, moment, override_options, policy_option, remember, time_option
 from kit.errors import KitError, UsageError
 from kit.ops import trust_files
 from kit.ops.kits import require_outside
 from kit.ops.obligations import Expectation
 from kit.ops.receipts import make_receipt
-from kit.ops.verify import VerifyReport, verify
+from kit.ops.verify import verify
 from kit.ops.verify_script import write_script
 from kit.reports.verdict_page import Occasion, no_verdict_page, verdict_page
 from kit.reports.verdicts import verify_json, verify_lines
@@ -42,8 +42,7 @@ from kit.reports.verdicts import verify_json, verify_lines
 @trust_option
 @policy_option
 @time_option
-@click.option("--force", is_flag=True, help="Accept a kit that is stale or rolled back; recorded in the state.")
-@click.option("--reason", metavar="TEXT", help="Why --force, for the record.")
+@override_options("Accept a kit that is stale or rolled back; recorded in the state.")
 @click.option("--deep", is_flag=True, help="Walk every document; prove that the last step only appended.")
 @click.option("--require-raw-linkset", is_flag=True, help="Refuse unless every observation has rawLinkset.")
 @click.option("--tenant", "tenants", multiple=True, metavar="T", help="Require it of this tenant only; repeatable.")
@@ -126,7 +125,8 @@ def verify_command(
             trust_files.write_beside(html, said, what="report")
         raise
     code = exit_code(report.failure) if report.failure else OK
-    _remember(policy, expectation, report)
+    # Before anybody is told that the kit is valid.
+    remember(policy, expectation.trust, report.judgement if report.judgement.valid else None)
     if html is not None:
         said = verdict_page(report, expectation, Occasion(at=now, exit_code=code))
         trust_files.write_beside(html, said, what="report")
@@ -138,17 +138,6 @@ def verify_command(
     if report.failure is not None:
         print_error(report.failure, code, as_json=False)
     return code
-
-
-def _remember(policy: Path | None, expectation: Expectation, report: VerifyReport) -> None:
-    """Put a valid kit into the state, before anybody is told that it is valid."""
-    judgement = report.judgement
-    if policy is None or expectation.trust is None or not judgement.valid:
-        return
-    if judgement.manifest is not None and judgement.accepted is not None:
-        trust_files.remember(
-            policy, expectation.trust, judgement.manifest.bundle_id, judgement.accepted, judgement.override
-        )
 
 
 def _require_places(kit: Path, *places: Path | None) -> None:

@@ -1,0 +1,66 @@
+"""What the commands share that switch a kit for another: where the result goes, going on with a run, giving one up."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from kit.cli.output import print_report
+from kit.ops.jobs import abandon
+from kit.reports.jobs import abandonment_json, abandonment_lines
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def no_backup_option(command: Command) -> Command:
+    """Nothing is to be left of the old kit."""
+    return click.option("--no-backup", is_flag=True, help="With --in-place: do not keep the old kit.")(command)
+
+
+def resume_option(command: Command) -> Command:
+    """Go on with a run."""
+    return click.option(
+        "--resume", "again", is_flag=True, help="Go on with an interrupted run; all else as it was given then."
+    )(command)
+
+
+def abandon_option(command: Command) -> Command:
+    """Give a run up."""
+    return click.option(
+        "--abandon", "give_up", is_flag=True, help="Remove what an interrupted run left; the kit stays as it is."
+    )(command)
+
+
+def require_place(output: Path | None, *, in_place: bool, no_backup: bool) -> None:
+    """Check that it was said where the result goes, once.
+
+    Raises:
+        click.UsageError: It was not, or a backup is refused where none is made.
+    """
+    if (output is None) != in_place:
+        raise click.UsageError("say where the result goes: either --output OUT or --in-place")
+    if no_backup and not in_place:
+        raise click.UsageError("--no-backup goes with --in-place")
+
+
+def require_one_way(*, again: bool, give_up: bool) -> None:
+    """Check that an earlier run is not to be both gone on with and given up.
+
+    Raises:
+        click.UsageError: It is.
+    """
+    if again and give_up:
+        raise click.UsageError("--resume and --abandon exclude each other")
+
+
+def give_up_run(target: Path, *, as_json: bool) -> None:
+    """Remove what an interrupted run on ``target`` left, and say so.
+
+    Raises:
+        KitError: As :func:`kit.ops.jobs.abandon`.
+    """
+    given_up = abandon(target)
+    print_report(abandonment_lines(given_up), abandonment_json(given_up), as_json=as_json)

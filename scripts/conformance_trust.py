@@ -10,7 +10,7 @@ from kit.trust import Policy, Role, TrustedKey
 from kit.trust.rotation import POLICY_TYPE
 from kit.trust.trusted_key import Revocation, RevocationReason
 from kit.values import Timestamp
-from scripts.conformance_kits import key
+from scripts.conformance_signing import key
 
 KEYS: Mapping[str, Sequence[str]] = {
     "publisher": ["publisher"],

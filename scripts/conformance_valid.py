@@ -28,10 +28,6 @@ from scripts.conformance_kits import (
     encoded,
     entries,
     files,
-    forged,
-    header,
-    header_signed,
-    key,
     manifest,
     patched,
     published,
@@ -41,6 +37,7 @@ from scripts.conformance_kits import (
     tar,
     to_json,
 )
+from scripts.conformance_signing import forged, header, header_signed, key
 from scripts.fixture_kits import gzip_member
 from scripts.tar_bytes import END, V7, long_name, member, pax, record
 

@@ -18,12 +18,29 @@ ROOT = Path(__file__).resolve().parents[1]
 if str(ROOT) not in sys.path:  # run as a file: its folder is on the path, but not the one above
     sys.path.insert(0, str(ROOT))
 
-from scripts import conformance_attacks, conformance_containers, conformance_valid  # noqa: E402
+from scripts import (  # noqa: E402
+    conformance_authority,
+    conformance_containers,
+    conformance_content,
+    conformance_history,
+    conformance_signatures,
+    conformance_valid,
+)
 from scripts.conformance_case import Attack, Case  # noqa: E402
-from scripts.conformance_kits import key, sha256  # noqa: E402
+from scripts.conformance_kits import sha256  # noqa: E402
+from scripts.conformance_signing import key  # noqa: E402
 from scripts.conformance_trust import KEYS, POLICIES, SAMPLES, SEALED  # noqa: E402
 
 FOLDER = ROOT / "fixtures" / "conformance"
+PARTS = (
+    conformance_valid,
+    conformance_signatures,
+    conformance_authority,
+    conformance_history,
+    conformance_content,
+    conformance_containers,
+)
+"""Who has the cases, in the order of the table."""
 BY_HAND = {"README.md", "run.py"}
 """What of the folder is written by people."""
 _ALWAYS = {"obligation", "attack", "script"}
@@ -35,7 +52,7 @@ def all_cases() -> list[Case]:
     Raises:
         SystemExit: Two cases have one name.
     """
-    found = [*conformance_valid.cases(), *conformance_attacks.cases(), *conformance_containers.cases()]
+    found = [case for part in PARTS for case in part.cases()]
     twice = [name for name, number in Counter(case.name for case in found).items() if number > 1]
     if twice:
         raise SystemExit(f"two cases are called {twice[0]}")

@@ -1,0 +1,193 @@
+"""Kits to refuse for what is in them: files that were not signed, documents that are not as declared, plain fields."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from scripts.conformance_case import Attack, Case, refused
+from scripts.conformance_encrypted import DISPLACED, HALF_ENCRYPTED, MALFORMED, NOTES, PLAIN
+from scripts.conformance_kits import (
+    AFTER,
+    BEFORE,
+    MANIFEST,
+    OBSERVATIONS,
+    SIGNATURE,
+    Document,
+    Members,
+    complete,
+    encoded,
+    files,
+    manifest,
+    patched,
+    published,
+    step,
+    summary,
+    without,
+)
+
+A = Attack
+
+
+def cases() -> Iterator[Case]:
+    """Give them all."""
+    yield from _files()
+    yield from _documents()
+    yield from _encrypted()
+
+
+def _files() -> Iterator[Case]:
+    whole = published()
+
+    def of(name: str, says: str, attack: Attack, kit: Members, code: int = 2, number: int = 5, **more: Any) -> Case:
+        return refused(name, says, attack, code, number, kit, **more)
+
+    yield of("file-added", "a file the manifest does not list", A.EXTRANEOUS, whole | {"more.txt": b"x"})
+    yield of(
+        "file-added-beside-manifest",
+        "a file more beside the manifest",
+        A.EXTRANEOUS,
+        whole | {"manifest/more.txt": b"x"},
+    )
+    yield of("file-removed", "a listed file removed", A.MIX_AND_MATCH, without(whole, "README.txt"))
+    yield of("file-changed", "a byte of a file changed", A.ARBITRARY_SOFTWARE, whole | {"README.txt": b"a Kit\n"})
+    yield of("file-grown", "a byte more behind a file", A.ARBITRARY_SOFTWARE, whole | {"README.txt": b"a kit\n\n"})
+    renamed = without(whole, "README.txt") | {"readme.md": whole["README.txt"]}
+    yield of("file-renamed", "a file under another name", A.MIX_AND_MATCH, renamed)
+    swapped = whole | {"README.txt": whole["images/layer.bin"], "images/layer.bin": whole["README.txt"]}
+    yield of("file-swapped", "two files that swap their bodies", A.MIX_AND_MATCH, swapped)
+    lying = manifest(files())
+    lying["files"][0]["size"] += 1
+    yield of("size-lie", "a size that is not the body's", A.MIX_AND_MATCH, published(document=lying))
+    old = patched() | {OBSERVATIONS: encoded(BEFORE)}
+    yield of(
+        "collection-rolled-back", "the collection as it was, under the patched manifest", A.ROLLBACK, old, trust="both"
+    )
+    yield of(
+        "manifest-twice",
+        "manifests in both places",
+        A.PARSER_DIFFERENTIAL,
+        whole | {"offline-manifest.json": whole[MANIFEST]},
+        11,
+        2,
+    )
+    yield of("manifest-absent", "no manifest", A.ARBITRARY_SOFTWARE, without(whole, MANIFEST, SIGNATURE), 11, 2)
+    empty = published(document=manifest({}))
+    yield of(
+        "manifest-lists-nothing",
+        "a manifest that lists nothing",
+        A.ARBITRARY_SOFTWARE,
+        without(empty, *files()),
+        11,
+        2,
+    )
+    wrong = b"0" * 64 + b"  beside-checksum-wrong.tar.gz\n"
+    yield of(
+        "beside-checksum-wrong", "a .sha256 file of another archive", A.MIX_AND_MATCH, whole, beside={".sha256": wrong}
+    )
+    yield of(
+        "beside-signature-wrong",
+        "a .sig file over another archive",
+        A.MIX_AND_MATCH,
+        whole,
+        5,
+        3,
+        beside={".sig": b"AAAA\n"},
+        trust="both",
+        script=None,
+    )
+
+
+def _documents() -> Iterator[Case]:
+    def of(name: str, says: str, attack: Attack, code: int, kit: Members, number: int = 7, **more: Any) -> Case:
+        return refused(name, says, attack, code, number, kit, **({"needs": {"deep": True}, "script": None} | more))
+
+    lies: list[tuple[str, str, Callable[[Document], object]]] = [
+        ("declared-documents", "more documents declared than there are", lambda s: s.update(documents=4)),
+        ("declared-bytes", "other bytes declared than there are", lambda s: s.update(bytes=1)),
+        (
+            "declared-tenant",
+            "a tenant declared that is not there",
+            lambda s: s["tenants"].update(ghost={"documents": 0}),
+        ),
+        (
+            "declared-coverage",
+            "coverage declared that is not there",
+            lambda s: s["tenants"]["acme"]["rawLinkset"].update(present=2, missing=0),
+        ),
+    ]
+    for name, says, lie in lies:
+        told = summary(BEFORE)
+        lie(told)
+        yield of(name, says, A.PREMATURE_SWITCH, 11, published(collections=[told]))
+    yield of(
+        "declared-not-all",
+        "a collection that is not declared",
+        A.MIX_AND_MATCH,
+        11,
+        published(files() | {"x/y/z.bson": b""}, collections=[summary(BEFORE)]),
+    )
+    body = encoded(BEFORE)
+    for name, says, spoilt in (
+        ("bson-cut", "the last document cut", body[:-3]),
+        ("bson-length", "a document that says it is longer", (len(body) + 9).to_bytes(4, "little") + body[4:]),
+        ("bson-negative", "a document of negative length", b"\xff\xff\xff\xff" + body[4:]),
+        ("bson-type", "an element of no type", body.replace(b"\x02tenant\0", b"\x7atenant\0", 1)),
+        ("bson-string", "a string without its end", body.replace(b"osv\0\0", b"osv\1\0", 1)),
+    ):
+        yield of(name, says, A.PARSER_DIFFERENTIAL, 11, published(files() | {OBSERVATIONS: spoilt}))
+    base = published()
+    changes: list[tuple[str, str, list[Document], dict[str, Any]]] = [
+        (
+            "append-edits",
+            "a step that edits what it says it only appended to",
+            [AFTER[0] | {"tenant": "acme2"}, *AFTER[1:]],
+            {},
+        ),
+        ("append-order", "a step that reorders documents", [AFTER[1], AFTER[0], AFTER[2]], {}),
+        ("append-removes", "a step that drops a document", [AFTER[0], AFTER[1]], {"runs": (0, 2)}),
+        ("append-elsewhere", "a step that appends where it says it did not", [*AFTER[:2], complete(BEFORE[2])], {}),
+        ("append-other-element", "a step that appends another element", [BEFORE[0] | {"other": 1}, *AFTER[1:]], {}),
+    ]
+    for name, says, after, more in changes:
+        meddled = step(base, {OBSERVATIONS: encoded(after)}, **more)
+        yield of(name, says, A.ARBITRARY_SOFTWARE, 2, meddled, trust="both")
+    silent = step(base, {OBSERVATIONS: encoded(AFTER)}, statement_changes={"documents": ...})
+    yield of(
+        "append-silent",
+        "a step that does not say which documents it changed",
+        A.ARBITRARY_SOFTWARE,
+        11,
+        silent,
+        trust="both",
+    )
+    yield of(
+        "coverage-missing",
+        "rawLinkset missing from an observation",
+        A.PREMATURE_SWITCH,
+        11,
+        patched(),
+        8,
+        trust="both",
+        needs={"coverage": True},
+    )
+    yield of(
+        "coverage-nothing",
+        "no observations at all",
+        A.PREMATURE_SWITCH,
+        11,
+        published({"README.txt": b"x"}),
+        8,
+        needs={"coverage": True},
+    )
+
+
+def _encrypted() -> Iterator[Case]:
+    for name, says, attack, code, body in (
+        ("half-encrypted", "a document of which one field is plaintext", A.DISCLOSURE, 11, HALF_ENCRYPTED),
+        ("not-encrypted", "a document in plaintext", A.DISCLOSURE, 11, PLAIN),
+        ("envelope-malformed", "an envelope with a short nonce", A.ARBITRARY_SOFTWARE, 5, MALFORMED),
+        ("envelope-displaced", "an envelope of another context", A.MIX_AND_MATCH, 5, DISPLACED),
+    ):
+        kit = published(files() | {NOTES: body})
+        yield refused(name, says, attack, code, 7, kit, needs={"fields": "notelett"}, script=None)

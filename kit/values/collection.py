@@ -1,4 +1,4 @@
-"""Which members are collections: the layout ``mongodump`` writes (SPEC: schemas/offline-manifest.md, collections)."""
+"""Which members are collections: the layout ``mongodump`` writes (schemas/offline-manifest.md, "Fields")."""
 
 from __future__ import annotations
 

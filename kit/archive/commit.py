@@ -29,14 +29,14 @@ from pathlib import Path
 from kit.archive.disk import sync_folder, write_file, writing
 from kit.archive.places import SIDECARS, is_twin, place_beside, require_backup_free, require_free
 from kit.archive.renaming import exchange, rename_free
-from kit.archive.switch import Switch, checksum_line
+from kit.archive.switch import Switch, checksum_line, parked
 from kit.errors import OutputError
 
 _NO_HARD_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
 
 
 def perform(switch: Switch) -> None:
-    """Do the whole switch, with nothing of it done before.
+    """Do the whole switch, of which nothing was done before, or no more than its first three steps.
 
     Raises:
         OutputError: A step was refused by the file system; everything is as it was, unless the message says that only
@@ -92,7 +92,7 @@ def _publish(switch: Switch) -> None:
 def _replace(switch: Switch) -> None:
     work, kit, backup = switch.work, switch.target, switch.backup
     if backup is not None:
-        require_backup_free(kit, switch.kept_as)
+        require_backup_free(kit, switch.kept_as, but=parked(switch))
     with _undone_by_failure() as undo, writing(kit):
         _keep_access(kit, work)
         if work.is_dir():
@@ -153,11 +153,9 @@ def _move_sidecars(switch: Switch, undo: ExitStack) -> None:
         place = place_beside(kit, suffix)
         if os.path.lexists(place):
             to_backup = backup is not None and suffix == ".sig"
-            parked = (
-                place_beside(backup, suffix) if backup is not None and to_backup else work.with_name(f"old{suffix}")
-            )
-            place.rename(parked)
-            undo.callback(_quietly, parked.rename, place)
+            other = place_beside(backup, suffix) if backup is not None and to_backup else work.with_name(f"old{suffix}")
+            place.rename(other)
+            undo.callback(_quietly, other.rename, place)
     if backup is not None:
         checksum, place = work.with_name("backup.sha256"), place_beside(backup, ".sha256")
         write_file(checksum, checksum_line(switch.old_digest, backup.name))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Collection
 from pathlib import Path
 
 from kit.errors import OutputError, UsageError
@@ -37,27 +38,29 @@ def backup_path(kit: Path, suffix: str = BACKUP) -> Path:
     return place_beside(kit, suffix)
 
 
-def require_free(path: Path) -> None:
-    """Refuse to overwrite anything: a kit of that name, or what stands beside one.
+def require_free(path: Path, *, but: Collection[Path] = ()) -> None:
+    """Refuse to overwrite anything ``but`` what is ours: a kit of that name, or what stands beside one.
 
     Raises:
         OutputError: Something is already there.
         UsageError: As :func:`place_beside`.
     """
     for place in (path, *(place_beside(path, suffix) for suffix in SIDECARS)):
-        if os.path.lexists(place):
+        if os.path.lexists(place) and place not in but:
             raise OutputError("already exists", where=str(place), hint="move it away or choose another name")
 
 
-def require_backup_free(kit: Path, suffix: str = BACKUP) -> None:
+def require_backup_free(kit: Path, suffix: str = BACKUP, *, but: Collection[Path] = ()) -> None:
     """Refuse to overwrite an older backup of ``kit``; the second name an ended run gave this very kit is none.
+
+    Nor is ``but``: what is ours of what stands beside a backup.
 
     Raises:
         OutputError: There is one already.
         UsageError: As :func:`place_beside`.
     """
     if not is_twin(kit, backup_path(kit, suffix)):
-        require_free(backup_path(kit, suffix))
+        require_free(backup_path(kit, suffix), but=but)
 
 
 def is_twin(kit: Path, backup: Path) -> bool:

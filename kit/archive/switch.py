@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from kit.archive.disk import sync_folder, write_file, writing
-from kit.archive.places import BACKUP, SIDECARS, backup_path, require_backup_free, require_free
+from kit.archive.places import BACKUP, SIDECARS, backup_path, place_beside, require_backup_free, require_free
 from kit.archive.tree_digest import tree_digest
 from kit.values import Sha256
 
@@ -126,9 +126,25 @@ def has_begun(switch: Switch) -> bool:
     """Whether any name outside the job folder is other than before the switch, so that it must be finished."""
     if not switch.in_place:
         return identity_of(switch.target) == switch.new
-    parked = any(os.path.lexists(switch.work.with_name(f"old{suffix}")) for suffix in SIDECARS)
     linked = switch.backup is not None and os.path.lexists(switch.backup)
-    return parked or linked or identity_of(switch.target) != switch.old
+    return linked or bool(parked(switch)) or identity_of(switch.target) != switch.old
+
+
+def parked(switch: Switch) -> frozenset[Path]:
+    """Name what the switch has moved away from beside the kit, and the checksum that it made for the backup.
+
+    When it was staged nothing stood beside the backup's name, unless that was the kit's second. So a signature there is
+    the one that the kit had, if it has none; and a checksum is ours, if it is the old kit's.
+    """
+    places = [switch.work.with_name(f"old{suffix}") for suffix in SIDECARS]
+    if switch.backup is not None and switch.old.startswith(_DIGEST):
+        if not os.path.lexists(place_beside(switch.target, ".sig")):
+            places.append(place_beside(switch.backup, ".sig"))
+        checksum = place_beside(switch.backup, ".sha256")
+        line = checksum_line(switch.old_digest, switch.backup.name)
+        if checksum.is_file() and checksum.stat().st_size == len(line) and checksum.read_bytes() == line:
+            places.append(checksum)
+    return frozenset(place for place in places if os.path.lexists(place))
 
 
 def identity_of(path: Path) -> str:

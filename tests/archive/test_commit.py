@@ -7,6 +7,7 @@ import stat
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -383,6 +384,49 @@ def test_on_a_system_without_exchange_a_kit_that_has_only_its_other_name_is_fini
     found = names(kit.parent)
     assert (found["kit.tar"], found["kit.tar.sig"]) == (NEW, NEW_SIDECARS[".sig"])
     assert (found.get("kit.tar.bak") == OLD) == keep_backup
+
+
+@pytest.mark.parametrize("beside", [(), (".sig",), (".sig", ".sha256")], ids=["nothing", "signature", "both"])
+@pytest.mark.parametrize("steps", range(4))
+def test_on_a_system_without_links_what_was_moved_away_is_no_older_backup(
+    kit: Path, beside: tuple[str, ...], steps: int
+) -> None:
+    for suffix in beside:
+        place_beside(kit, suffix).write_bytes(b"old")
+    backup = backup_path(kit)
+    with Job(kit) as job:
+        switch = begun(job, kit, 0, keep_backup=True)
+        switch.work.write_bytes(NEW)
+        moves = {".sha256": switch.work.with_name("old.sha256"), ".sig": place_beside(backup, ".sig")}
+        done: list[Callable[[], object]] = [
+            *(partial(place_beside(kit, suffix).rename, moves[suffix]) for suffix in moves if suffix in beside),
+            lambda: place_beside(backup, ".sha256").write_bytes(BACKUP_SUM),
+        ]
+        for step in done[:steps]:
+            step()
+        assert has_begun(switch) == (steps > 0)
+        finish(switch)
+    assert names(kit.parent) == {
+        "kit.tar": NEW,
+        "kit.tar.bak": OLD,
+        "kit.tar.bak.sha256": BACKUP_SUM,
+        **({"kit.tar.bak.sig": b"old"} if ".sig" in beside else {}),
+        **{f"kit.tar{suffix}": data for suffix, data in NEW_SIDECARS.items()},
+    }
+
+
+@pytest.mark.parametrize("taken", [".sig", ".sha256"])
+def test_what_a_stranger_put_beside_the_backups_name_since_stays(kit: Path, taken: str) -> None:
+    place_beside(kit, ".sig").write_bytes(b"old signature\n")
+    with Job(kit) as job:
+        switch = begun(job, kit, 0, keep_backup=True)
+        switch.work.write_bytes(NEW)
+        place_beside(backup_path(kit), taken).write_bytes(b"mine")
+        assert not has_begun(switch)
+        before = names(kit.parent)
+        with pytest.raises(OutputError, match="already exists"):
+            finish(switch)
+        assert names(kit.parent) == before
 
 
 @contextmanager

@@ -11,7 +11,6 @@ from array import array
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from itertools import pairwise
-from operator import sub
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -110,11 +109,6 @@ class StoredDocuments:
             yield first, bounds[: count + 1]
             first += count
 
-    def batches(self, size: int) -> Iterator[tuple[int, list[bytes]]]:
-        """Read all documents, in batches of about ``size`` bytes, each with the ordinal of its first."""
-        for first, bounds in self.ranges(size):
-            yield first, self.documents(first, len(bounds) - 1)
-
     def close(self) -> None:
         """Close the files; further calls do nothing."""
         self._documents.close()
@@ -141,8 +135,8 @@ class DocumentStore(StoredDocuments):
         self._keys = ScratchFile(self.place.with_name(f"{name}.keys"))
         self._use(self.data, self._into)
         self.count = 0
-        self.largest = 0
-        """Bytes of the largest document."""
+        self.largest_run = 0
+        """Bytes of the largest run, which is one document where it is over the size of a run."""
 
     def keeping(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
         """Pass on chunks of documents back to back, and store their bytes on the way.
@@ -170,11 +164,11 @@ class DocumentStore(StoredDocuments):
             base = run.offset if kept else data.size
             if not kept:
                 data.append(run.data)
-            ends.append(array("Q", [base + end for end in run.ends]).tobytes())
+            ends.append(array("Q", map(base.__add__, run.ends)).tobytes())
             if keyed:
                 self._keys.append(keys_of(run.data, run.ends))
             self.count += len(run)
-            self.largest = max(self.largest, *map(sub, run.ends, (0, *run.ends)))
+            self.largest_run = max(self.largest_run, len(run.data))
         self.flush()
 
     def flush(self) -> None:

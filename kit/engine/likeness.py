@@ -31,8 +31,10 @@ class Likeness:
             for feature in features(document):
                 self._places.setdefault(feature, new_places())
         if self._places:
-            for first, documents in base.batches(_READ_BYTES):
-                note(documents, first, self._places)
+            for first, bounds in base.ranges(_READ_BYTES):
+                start = bounds[0]
+                data = base.read_span(start, bounds[-1])
+                note(data, [end - start for end in bounds[1:]], first, self._places)
 
     def of(self, document: bytes, most: int) -> list[int]:
         """Give at most ``most`` ordinals in the base, the most alike first: a feature counts by how rare it is."""

@@ -211,7 +211,7 @@ class Saying:
             sound = framing is not None and self._cut(collection, target, stored)
         payload = None
         base = self._stores.documents[source]
-        if sound and framing is not None and max(base.largest, target.largest) <= LARGEST_DOCUMENT:
+        if sound and framing is not None and max(base.largest_run, target.largest_run) <= LARGEST_DOCUMENT:
             payload = self._segments(base, target, framing)
         chosen = payload
         if chosen is None or chosen.size * _WORTH_A_LOOK > stored.size:

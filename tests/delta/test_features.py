@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from itertools import accumulate
 
 from hypothesis import given, strategies as st
 
@@ -12,7 +13,10 @@ from kit.errors import BsonError
 from tests.documents.strategies import DOCUMENTS, SCALARS, document
 
 PIECES = st.lists(
-    st.sampled_from([b"\0\2", b"\0", b"://", b"a", b"example.org/" * 4, b"x" * 24, b"y" * 512, b"z" * 513]), max_size=40
+    st.sampled_from(
+        [b"\0\2", b"\0", b"://", b"a", b"example.org/" * 4, b"x" * 24, b"y" * 512, b"z" * 513, b"\1" * 1900]
+    ),
+    max_size=40,
 )
 """What documents are cut at, and pieces of every length that is told apart."""
 TEXTS = PIECES.map(b"".join)
@@ -24,7 +28,8 @@ def test_of_every_feature_that_is_asked_for_the_latest_documents_are_noted(
 ) -> None:
     places = {feature: new_places() for feature in features(new)}
     for first in range(0, len(olds), together):
-        note(olds[first : first + together], first, places)
+        some = olds[first : first + together]
+        note(b"".join(some), list(accumulate(map(len, some))), first, places)
     for feature, (count, *latest) in places.items():
         met = [number for number, old in enumerate(olds) if feature in features(old)]
         assert count == len(met)

@@ -5,7 +5,8 @@ the best case for them, and the archives as they would be sent. Of ours, "collec
 member and "archive" the whole delta, signature and manifests included; time and memory are those of the whole command,
 which verifies both kits and reads its delta back. Each delta of ours is applied, timed, and compared. A peer that is
 not installed is named and skipped; one that takes longer than ``--limit`` seconds is ended and shown so. Memory of a
-peer is its largest resident set, of ours the sum of the proportional set sizes of all its processes.
+peer is its largest resident set, of ours the sum of the proportional set sizes of all its processes. With ``--rounds``,
+all tools run in turn so many times, and a figure of time is the median, of memory the most.
 """
 
 from __future__ import annotations
@@ -16,11 +17,12 @@ import json
 import os
 import platform
 import shutil
+import statistics
 import sys
 import tarfile
 import tempfile
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -118,6 +120,7 @@ class Desk:
     """Only those whose name holds one of these; all where there are none."""
     workers: int
     container: str
+    rounds: int
 
     @property
     def signing(self) -> tuple[str, ...]:
@@ -142,6 +145,15 @@ def bench_pair(maker: PairMaker, observations: int, desk: Desk) -> Iterator[Row]
     if maker.is_encrypted:
         kits = [_encrypted(kit, desk) for kit in kits]
         files = [_extracted(kit, file, maker) for kit, file in zip(kits, files, strict=True)]
+    rounds = [list(_round(maker, files, kits, desk)) for _ in range(desk.rounds)]
+    yield from map(_typical, zip(*rounds, strict=True))
+
+
+_SIDES = ("before", "after")
+
+
+def _round(maker: PairMaker, files: list[Path], kits: list[Path], desk: Desk) -> Iterator[Row]:
+    """Run every tool once."""
     if desk.wants(OURS):
         yield from _ours(maker, files, kits, desk)
     for peer in PEERS:
@@ -150,7 +162,23 @@ def bench_pair(maker: PairMaker, observations: int, desk: Desk) -> Iterator[Row]
                 yield _theirs(peer, (maker.name, peer.name, of), paths, desk)
 
 
-_SIDES = ("before", "after")
+def _typical(rows: tuple[Row, ...]) -> Row:
+    """Make one row of those of all rounds; one that was not made stays so."""
+    made = [row for row in rows if row.delta_bytes is not None]
+    if len(made) < len(rows):
+        return next(row for row in rows if row.delta_bytes is None)
+    return replace(
+        rows[0],
+        seconds=_median(row.seconds for row in rows),
+        cpu_seconds=_median(row.cpu_seconds for row in rows),
+        peak_bytes=max((row.peak_bytes for row in rows if row.peak_bytes is not None), default=None),
+        apply_seconds=_median(row.apply_seconds for row in rows),
+    )
+
+
+def _median(figures: Iterable[float | None]) -> float | None:
+    known = [figure for figure in figures if figure is not None]
+    return statistics.median(known) if known else None
 
 
 def _kit(file: Path, maker: PairMaker, desk: Desk, generation: int) -> Path:
@@ -283,8 +311,8 @@ def line(row: Row, best: int | None) -> str:
         f"{row.after_bytes / 1e6:,.1f}",
         f"{row.delta_bytes:,}" if made else row.why,
         f"{row.delta_bytes / best:.2f}" if row.delta_bytes is not None and best else "-",
-        f"{row.seconds:,.1f}" if row.seconds is not None else "-",
-        f"{row.cpu_seconds:,.1f}" if row.cpu_seconds is not None else "-",
+        f"{row.seconds:,.2f}" if row.seconds is not None else "-",
+        f"{row.cpu_seconds:,.2f}" if row.cpu_seconds is not None else "-",
         f"{row.peak_bytes / MIB:,.0f}" if row.peak_bytes is not None else "-",
     )
     return _spaced(cells)
@@ -307,6 +335,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--observations", type=int, help="of every pair that is no month (default: each its own)")
     parser.add_argument("--limit", type=float, default=900.0, help="seconds for one run of a peer (default 900)")
     parser.add_argument("--quick", action="store_true", help="3,000 observations, 60 s a peer, no bsdiff over 64 MiB")
+    parser.add_argument("--rounds", type=int, default=1, metavar="N", help="run all tools N times in turn (default 1)")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--container", choices=("tar", "tar.gz", "tar.zst"), default="tar.zst")
     parser.add_argument("--json", type=Path, help="write all figures here")
@@ -329,6 +358,7 @@ def main() -> None:
         peers=tuple(chosen.tool or ()),
         workers=chosen.workers,
         container=chosen.container,
+        rounds=max(1, chosen.rounds),
     )
     print(f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}")
     print(_spaced(HEADS))

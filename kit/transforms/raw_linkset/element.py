@@ -1,6 +1,6 @@
 """The element that is appended: a projection as BSON, by pymongo's encoder or, where that pays, without one.
 
-Law: both ways give the same bytes (schemas/raw-linkset.md, "Shape").
+Law: both ways give the same bytes (schemas/raw-linkset.md, "Names").
 """
 
 from __future__ import annotations

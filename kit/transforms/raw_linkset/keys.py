@@ -2,16 +2,19 @@
 
 A key is one byte for the kind of entry, the 16-byte BLAKE2b digest of (database, tenant, vendor, upstream id), and that
 of the content hash. All but the last part tells whether another revision of the same advisory is there. Parts are
-length-prefixed, so no
-two different tuples have the same input; 128 bits make an accidental meeting of two of 2^32 keys rarer than 2^-64.
+length-prefixed, so no two different tuples have the same input; 128 bits make an accidental meeting of two of 2^32 keys
+rarer than 2^-64. Under a key stands how many values of the source were skipped, and the finished element.
 """
 
 from __future__ import annotations
 
 from hashlib import blake2b
+from typing import Final
 
 SNAPSHOT = b"S"
 CACHE = b"C"
+NONE_SKIPPED: Final = bytes(4)
+"""How an entry begins of whose values none was skipped: the count, 32 bits, little-endian."""
 _DIGEST = 16
 
 

@@ -22,7 +22,7 @@ from kit.transforms.raw_linkset.cache_map import CacheMap
 from kit.transforms.raw_linkset.direct.asked import Asked, Direct
 from kit.transforms.raw_linkset.element import encode_element
 from kit.transforms.raw_linkset.fields import Fields, decode
-from kit.transforms.raw_linkset.keys import CACHE, SNAPSHOT, advisory_digest, revision_digest
+from kit.transforms.raw_linkset.keys import CACHE, NONE_SKIPPED, SNAPSHOT, advisory_digest, revision_digest
 from kit.transforms.raw_linkset.outcomes import (
     FROM_CACHE,
     FROM_CONTENT,
@@ -41,7 +41,6 @@ SNAPSHOTS = "advisory_raw"
 _RAW_LINKSET = shape.RAW_LINKSET.encode()
 _SOURCES = ((FROM_SNAPSHOT, SNAPSHOT), (FROM_CACHE, CACHE))
 _ENVELOPE_MARK = b"__encrypted"
-_NONE_SKIPPED = bytes(4)
 _DOCUMENT, _NULL = int(Kind.DOCUMENT), int(Kind.NULL)
 _FORMATS = 256
 _SHOWN = 64
@@ -123,7 +122,7 @@ class RawLinkset:
             except KitError as error:
                 raise error.inside(f"document {ordinal}") from error.__cause__
             if key is not None and element is not None:
-                yield kind + b"".join(key), _NONE_SKIPPED + element
+                yield kind + b"".join(key), NONE_SKIPPED + element
             elif key is not None and extraction is not None and extraction.refusal is None:
                 yield (
                     kind + b"".join(key),

@@ -8,16 +8,13 @@ from kit.documents.loops import last_of
 from kit.transforms.raw_linkset import shape
 from kit.transforms.raw_linkset.direct.levels import Level, Mark
 from kit.transforms.raw_linkset.direct.linkset import linkset_element
-from kit.transforms.raw_linkset.direct.scanning import DOCUMENT, STRING, Doubt, opened
-from kit.transforms.raw_linkset.keys import SNAPSHOT, advisory_digest, revision_digest
+from kit.transforms.raw_linkset.direct.scanning import DOCUMENT, NULL, STRING, Doubt, opened
+from kit.transforms.raw_linkset.keys import NONE_SKIPPED, SNAPSHOT, advisory_digest, revision_digest
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from mypy_extensions import i64
-
-_NULL: Final = 10
-_NONE_SKIPPED: Final = bytes(4)
 
 
 def split(*places: shape.Place) -> tuple[bytes, list[bytes]]:
@@ -77,7 +74,7 @@ def _enter(buffer: bytes, mark: Mark, level: Level) -> None:
 def _text(buffer: bytes, marks: list[Mark]) -> bytes:
     """Give the bytes of the first that is there and not null, if it is a string; else nothing."""
     for mark in marks:
-        if mark.kind and mark.kind != _NULL:
+        if mark.kind and mark.kind != NULL:
             return buffer[mark.start + 4 : mark.end - 1] if mark.kind == STRING else b""
     return b""
 
@@ -109,4 +106,4 @@ def _pair(document: bytes, database: bytes) -> tuple[bytes, bytes] | None:
     if _identifiers.kind == DOCUMENT:
         beside = (DOCUMENT, int(_identifiers.start), int(_identifiers.end))
     element = linkset_element(document, _linkset.start, beside) if key else None
-    return (SNAPSHOT + key, _NONE_SKIPPED + element) if element is not None else None
+    return (SNAPSHOT + key, NONE_SKIPPED + element) if element is not None else None

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 STRING: Final = 2
 DOCUMENT: Final = 3
 ARRAY: Final = 4
+NULL: Final = 10
 _HIGH_BITS: Final = 0x80808080808080  # of seven bytes; that of the eighth is the sign
 _DEPTH: Final = 48
 

@@ -16,8 +16,8 @@ from kit.transforms.raw_linkset import outcomes, shape
 from kit.transforms.raw_linkset.direct.agreement import agrees
 from kit.transforms.raw_linkset.direct.keyed import Keyed, split
 from kit.transforms.raw_linkset.direct.levels import Level
-from kit.transforms.raw_linkset.direct.scanning import DOCUMENT, STRING, Doubt, opened, text
-from kit.transforms.raw_linkset.keys import SNAPSHOT
+from kit.transforms.raw_linkset.direct.scanning import DOCUMENT, NULL, STRING, Doubt, opened, text
+from kit.transforms.raw_linkset.keys import NONE_SKIPPED, SNAPSHOT
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 
     from kit.transforms.raw_linkset.direct.asked import Asked, Direct
 
-_NULL: Final = 10
-_NONE_SKIPPED: Final = bytes(4)
 _HEAD: Final = 1 + len(shape.RAW_LINKSET) + 1
 """Bytes of an element before its value."""
 _INT32_MAX: Final = 2**31 - 1
@@ -156,10 +154,10 @@ class _Sources:
                 values = self._found.get(kind + key)
                 if values is not None:
                     value = values[0]
-                    if len(values) > 1 or not value.startswith(_NONE_SKIPPED):
+                    if len(values) > 1 or not value.startswith(NONE_SKIPPED):
                         raise Doubt
                     self.latest = kind
-                    return value[len(_NONE_SKIPPED) :]
+                    return value[len(NONE_SKIPPED) :]
         self.latest = b""
         return self._of_content(data)
 
@@ -262,7 +260,7 @@ def _gained(  # noqa: PLR0917
     _top.walk(data, start, end - 1)
     tenant = tenants.of(data)
     if _present.kind:
-        if _present.kind == _NULL:
+        if _present.kind == NULL:
             tenant.null += 1
         else:
             tenant.present += 1

@@ -12,7 +12,7 @@ import zstandard
 from scripts.conformance_case import Attack, Case, refused
 from scripts.conformance_kits import MANIFEST, Members, compressed, entries, files, manifest, published, tar, to_json
 from scripts.conformance_signing import signature
-from scripts.fixture_kits import gzip_member
+from scripts.fixture_archives import gzip_member
 from scripts.tar_bytes import END, GNU, header, long_name, member, padded, pax, record, with_checksum
 
 A = Attack

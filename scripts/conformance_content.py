@@ -32,7 +32,10 @@ A = Attack
 def cases() -> Iterator[Case]:
     """Give them all."""
     yield from _files()
-    yield from _documents()
+    yield from _declared()
+    yield from _malformed()
+    yield from _meddled()
+    yield from _coverage()
     yield from _encrypted()
 
 
@@ -98,10 +101,11 @@ def _files() -> Iterator[Case]:
     )
 
 
-def _documents() -> Iterator[Case]:
-    def of(name: str, says: str, attack: Attack, code: int, kit: Members, number: int = 7, **more: Any) -> Case:
-        return refused(name, says, attack, code, number, kit, **({"needs": {"deep": True}, "script": None} | more))
+def _deep(name: str, says: str, attack: Attack, code: int, kit: Members, number: int = 7, **more: Any) -> Case:
+    return refused(name, says, attack, code, number, kit, **({"needs": {"deep": True}, "script": None} | more))
 
+
+def _declared() -> Iterator[Case]:
     lies: list[tuple[str, str, Callable[[Document], object]]] = [
         ("declared-documents", "more documents declared than there are", lambda s: s.update(documents=4)),
         ("declared-bytes", "other bytes declared than there are", lambda s: s.update(bytes=1)),
@@ -119,14 +123,17 @@ def _documents() -> Iterator[Case]:
     for name, says, lie in lies:
         told = summary(BEFORE)
         lie(told)
-        yield of(name, says, A.PREMATURE_SWITCH, 11, published(collections=[told]))
-    yield of(
+        yield _deep(name, says, A.PREMATURE_SWITCH, 11, published(collections=[told]))
+    yield _deep(
         "declared-not-all",
         "a collection that is not declared",
         A.MIX_AND_MATCH,
         11,
         published(files() | {"x/y/z.bson": b""}, collections=[summary(BEFORE)]),
     )
+
+
+def _malformed() -> Iterator[Case]:
     body = encoded(BEFORE)
     for name, says, spoilt in (
         ("bson-cut", "the last document cut", body[:-3]),
@@ -135,7 +142,10 @@ def _documents() -> Iterator[Case]:
         ("bson-type", "an element of no type", body.replace(b"\x02tenant\0", b"\x7atenant\0", 1)),
         ("bson-string", "a string without its end", body.replace(b"osv\0\0", b"osv\1\0", 1)),
     ):
-        yield of(name, says, A.PARSER_DIFFERENTIAL, 11, published(files() | {OBSERVATIONS: spoilt}))
+        yield _deep(name, says, A.PARSER_DIFFERENTIAL, 11, published(files() | {OBSERVATIONS: spoilt}))
+
+
+def _meddled() -> Iterator[Case]:
     base = published()
     changes: list[tuple[str, str, list[Document], dict[str, Any]]] = [
         (
@@ -151,9 +161,9 @@ def _documents() -> Iterator[Case]:
     ]
     for name, says, after, more in changes:
         meddled = step(base, {OBSERVATIONS: encoded(after)}, **more)
-        yield of(name, says, A.ARBITRARY_SOFTWARE, 2, meddled, trust="both")
+        yield _deep(name, says, A.ARBITRARY_SOFTWARE, 2, meddled, trust="both")
     silent = step(base, {OBSERVATIONS: encoded(AFTER)}, statement_changes={"documents": ...})
-    yield of(
+    yield _deep(
         "append-silent",
         "a step that does not say which documents it changed",
         A.ARBITRARY_SOFTWARE,
@@ -161,7 +171,10 @@ def _documents() -> Iterator[Case]:
         silent,
         trust="both",
     )
-    yield of(
+
+
+def _coverage() -> Iterator[Case]:
+    yield _deep(
         "coverage-missing",
         "rawLinkset missing from an observation",
         A.PREMATURE_SWITCH,
@@ -171,7 +184,7 @@ def _documents() -> Iterator[Case]:
         trust="both",
         needs={"coverage": True},
     )
-    yield of(
+    yield _deep(
         "coverage-nothing",
         "no observations at all",
         A.PREMATURE_SWITCH,

@@ -1,4 +1,4 @@
-"""Kits to refuse for what they say of their past: history and the statements of its steps."""
+"""Kits to refuse for what they say of their past: history, lineage, the policy it is judged by, statements of steps."""
 
 from __future__ import annotations
 
@@ -37,37 +37,40 @@ A = Attack
 def cases() -> Iterator[Case]:
     """Give them all."""
     yield from _history()
+    yield from _lineage()
+    yield from _policies()
     yield from _statements()
 
 
-def _history() -> Iterator[Case]:
-    def of(name: str, says: str, attack: Attack, code: int, kit: Members, number: int | None = 6, **more: Any) -> Case:
-        return refused(name, says, attack, code, number, kit, **({"trust": "both"} | more))
+def _of(name: str, says: str, attack: Attack, code: int, kit: Members, number: int | None = 6, **more: Any) -> Case:
+    return refused(name, says, attack, code, number, kit, **({"trust": "both"} | more))
 
+
+def _history() -> Iterator[Case]:
     whole = patched()
     for name, part in (("manifest", KEPT), ("signature", KEPT_SIGNATURE), ("statement", STATEMENT)):
-        yield of(f"history-{name}-removed", f"the kept {name} removed", A.MIX_AND_MATCH, 2, without(whole, part))
+        yield _of(f"history-{name}-removed", f"the kept {name} removed", A.MIX_AND_MATCH, 2, without(whole, part))
     bare = {name: data for name, data in whole.items() if "history" not in name}
-    yield of("history-removed", "all of history removed", A.MIX_AND_MATCH, 2, bare)
-    yield of("history-extra", "a file more in history", A.EXTRANEOUS, 2, whole | {f"{HISTORY}/more.json": b"{}"})
+    yield _of("history-removed", "all of history removed", A.MIX_AND_MATCH, 2, bare)
+    yield _of("history-extra", "a file more in history", A.EXTRANEOUS, 2, whole | {f"{HISTORY}/more.json": b"{}"})
     extra = whole | {"manifest/history/2/offline-manifest.json": b"{}"}
-    yield of("history-extra-generation", "a generation more in history", A.EXTRANEOUS, 2, extra)
+    yield _of("history-extra-generation", "a generation more in history", A.EXTRANEOUS, 2, extra)
     strange = step(published(files() | {"other.txt": b"x"}), {OBSERVATIONS: encoded(AFTER)})
-    yield of(
+    yield _of(
         "history-of-another-kit",
         "history of another kit of the same people",
         A.MIX_AND_MATCH,
         2,
         whole | {n: d for n, d in strange.items() if n.startswith(HISTORY)},
     )
-    yield of(
+    yield _of(
         "history-manifest-of-another",
         "the kept manifest of another kit",
         A.MIX_AND_MATCH,
         2,
         whole | {KEPT: strange[KEPT]},
     )
-    yield of(
+    yield _of(
         "history-signature-of-another",
         "the kept signature of another kit",
         A.MIX_AND_MATCH,
@@ -75,10 +78,10 @@ def _history() -> Iterator[Case]:
         whole | {KEPT_SIGNATURE: strange[KEPT_SIGNATURE]},
     )
     by_stranger = whole | {KEPT_SIGNATURE: signature(whole[KEPT], "stranger")}
-    yield of(
+    yield _of(
         "history-by-a-stranger", "the kept signature replaced by a stranger's", A.ARBITRARY_SOFTWARE, 4, by_stranger
     )
-    yield of(
+    yield _of(
         "history-vendor-unknown",
         "a patched kit for who trusts the site alone",
         A.ARBITRARY_SOFTWARE,
@@ -87,7 +90,7 @@ def _history() -> Iterator[Case]:
         trust="site",
         script=None,
     )
-    yield of(
+    yield _of(
         "history-site-unknown",
         "a patched kit for who trusts the publisher alone",
         A.ARBITRARY_SOFTWARE,
@@ -96,23 +99,27 @@ def _history() -> Iterator[Case]:
         3,
         trust="publisher",
     )
+
+
+def _lineage() -> Iterator[Case]:
+    whole = patched()
     second = step(whole, {"README.txt": b"more\n"}, by="site-b", at=LATER)
     skipped = step(whole, {"README.txt": b"more\n"}, by="site-b", at=LATER, manifest_changes={"generation": 6})
-    yield of(
+    yield _of(
         "lineage-skips", "a generation left out of the chain", A.MIX_AND_MATCH, 11, skipped, trust="three", script=None
     )
     document = json.loads(second[MANIFEST])
     document["lineage"] = document["lineage"][1:]
     cut = second | {MANIFEST: to_json(document), SIGNATURE: signature(to_json(document), "site-b")}
-    yield of(
+    yield _of(
         "lineage-shortened", "the first step left out of lineage", A.MIX_AND_MATCH, 2, cut, trust="three", script=11
     )
     document = json.loads(whole[MANIFEST]) | {"lineage": []}
     denied = whole | {MANIFEST: to_json(document), SIGNATURE: signature(to_json(document), "site")}
-    yield of("lineage-denied", "a patched kit that denies its history", A.MIX_AND_MATCH, 2, denied)
+    yield _of("lineage-denied", "a patched kit that denies its history", A.MIX_AND_MATCH, 2, denied)
     own = published(by=["site"])
     vendor = step(own, {OBSERVATIONS: encoded(AFTER)})
-    yield of(
+    yield _of(
         "vendor-replaced",
         "the publisher replaced by the site, for who knows their roles",
         A.ARBITRARY_SOFTWARE,
@@ -121,7 +128,10 @@ def _history() -> Iterator[Case]:
         trust="policy",
         script=None,
     )
-    yield of(
+
+
+def _policies() -> Iterator[Case]:
+    yield _of(
         "policy-unsealed",
         "a policy with a root key that did not sign it",
         A.KEY_COMPROMISE,
@@ -131,7 +141,7 @@ def _history() -> Iterator[Case]:
         trust="unsealed",
         script=None,
     )
-    yield of(
+    yield _of(
         "policy-sealed-by-another",
         "a policy signed by another than its root",
         A.KEY_COMPROMISE,
@@ -141,7 +151,7 @@ def _history() -> Iterator[Case]:
         trust="sealed-by-another",
         script=None,
     )
-    yield of(
+    yield _of(
         "policy-expired",
         "a policy whose time is over",
         A.FREEZE,

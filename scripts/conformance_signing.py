@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from kit.signing import PrivateKey, jws
 from kit.signing.base64_text import url_encode
-from scripts.fixture_kits import ed25519_key, p256_key
+from scripts.fixture_keys import ed25519_key, p256_key
 
 
 @functools.cache

@@ -38,7 +38,7 @@ from scripts.conformance_kits import (
     to_json,
 )
 from scripts.conformance_signing import forged, header, header_signed, key
-from scripts.fixture_kits import gzip_member
+from scripts.fixture_archives import gzip_member
 from scripts.tar_bytes import END, V7, long_name, member, pax, record
 
 LONG = "images/" + "layer-" * 20 + "x"

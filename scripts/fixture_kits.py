@@ -1,36 +1,30 @@
-"""What is in the kits under ``fixtures/``, and how they are packed: stdlib ``tarfile``, zstandard and pymongo's BSON.
+"""What is in the kits under ``fixtures/``.
 
-Archives are made without kit's writer, so that reading them is reading what others wrote. Every observation carries
-what a patch must make of it, declared here and not computed by the code under test.
+Every observation carries what a patch must make of it, declared here and not computed by the code under test.
 """
 
 from __future__ import annotations
 
 import datetime as dt
 import hashlib
-import io
 import json
-import struct
 import tarfile
-import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import bson
-import deflate
 import zstandard
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 
-from kit.signing import PrivateKey, jws
+from kit.signing import jws
 from scripts.fixture_advisories import MAKERS, Advisory, csaf, cve, ghsa, osv
+from scripts.fixture_archives import BUILT_AT, gzip_member, gzip_members, tar_of, zstd_frames
+from scripts.fixture_keys import publisher_key
 
-BUILT_AT = "2099-04-01T00:00:00Z"
 PATCHED_AT = "2099-04-02T03:04:05Z"
 TENANTS = ("dock-north", "dock-south", "pilot-boats")
 _STORED = dt.datetime(2099, 3, 2, 12, 0, tzinfo=dt.UTC)
-_P256_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
 
 Document = dict[str, Any]
 
@@ -69,26 +63,6 @@ class FixtureKit:
         return Counter((one.document["tenant"], one.outcome) for one in every)
 
 
-def publisher_key() -> PrivateKey:
-    """Give the key that signs the fixture kits: known to everybody, worthless."""
-    return ed25519_key("publisher")
-
-
-def site_key() -> PrivateKey:
-    """Give the key that signs patched fixtures."""
-    return p256_key("site")
-
-
-def ed25519_key(name: str) -> PrivateKey:
-    """Give the Ed25519 key that is made from a name."""
-    return PrivateKey(ed25519.Ed25519PrivateKey.from_private_bytes(_seed(name)))
-
-
-def p256_key(name: str) -> PrivateKey:
-    """Give the P-256 key that is made from a name."""
-    return PrivateKey(ec.derive_private_key(int.from_bytes(_seed(name), "big") % _P256_ORDER, ec.SECP256R1()))
-
-
 def harbor() -> FixtureKit:
     """Three tenants, four formats, every source and every reason there is."""
     raws = [_snapshot(advisory, tenant) for advisory, tenant in _snapshotted()]
@@ -123,7 +97,7 @@ def harbor() -> FixtureKit:
         observations={f"{folder}/advisory_observations.bson": observations},
         manifest_path="manifest/offline-manifest.json",
         manifest=_own_manifest("harbor", 7, members, counted),
-        pack=lambda every: _zstd_frames(_tar(every, tarfile.PAX_FORMAT, folders=True)),
+        pack=lambda every: zstd_frames(tar_of(every, tarfile.PAX_FORMAT, folders=True)),
     )
 
 
@@ -153,7 +127,7 @@ def foreign() -> FixtureKit:
         observations={f"{folder}/advisory_observations.bson.gz": observations},
         manifest_path="offline-manifest.json",
         manifest=json.dumps(manifest, indent=4).encode(),
-        pack=lambda every: _gzip_members(_tar(every, tarfile.USTAR_FORMAT, folders=False)),
+        pack=lambda every: gzip_members(tar_of(every, tarfile.USTAR_FORMAT, folders=False)),
     )
 
 
@@ -174,7 +148,7 @@ def parts() -> FixtureKit:
         observations=observations,
         manifest_path="manifest/offline-manifest.json",
         manifest=_own_manifest("harbor-parts", 3, members, plain),
-        pack=lambda every: _tar(every, tarfile.GNU_FORMAT, folders=False),
+        pack=lambda every: tar_of(every, tarfile.GNU_FORMAT, folders=False),
     )
 
 
@@ -369,54 +343,7 @@ def _metadata(collection: str) -> bytes:
     return json.dumps({"indexes": [index], "collectionName": collection}, separators=(",", ":")).encode()
 
 
-def _tar(members: Mapping[str, bytes], layout: int, *, folders: bool) -> bytes:
-    """Pack with stdlib tarfile; owner, mode and time are somebody's, so that a patch is seen to keep them."""
-    built = int(dt.datetime.fromisoformat(BUILT_AT).timestamp())
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w", format=layout) as archive:
-        made: set[str] = set()
-        for path, data in members.items():
-            parents = ["/".join(path.split("/")[: n + 1]) for n in range(path.count("/"))] if folders else []
-            for parent in [parent for parent in parents if parent not in made]:
-                made.add(parent)
-                archive.addfile(_entry(parent, tarfile.DIRTYPE, 0o755, built))
-            entry = _entry(path, tarfile.REGTYPE, 0o640, built)
-            entry.size = len(data)
-            archive.addfile(entry, io.BytesIO(data))
-    return buffer.getvalue()
-
-
-def _entry(path: str, kind: bytes, mode: int, mtime: int) -> tarfile.TarInfo:
-    entry = tarfile.TarInfo(path)
-    entry.type, entry.mode, entry.mtime = kind, mode, mtime
-    entry.uid = entry.gid = 1000
-    entry.uname = entry.gname = "quartermaster"
-    return entry
-
-
-def _zstd_frames(data: bytes) -> bytes:
-    """Give two frames, cut where no member ends, and a skippable one between them: what a reader must take."""
-    compressor = zstandard.ZstdCompressor(level=19, write_checksum=True)
-    middle = len(data) // 2 + 7
-    skippable = struct.pack("<II", 0x184D2A50, 4) + b"skip"
-    return compressor.compress(data[:middle]) + skippable + compressor.compress(data[middle:])
-
-
-def _gzip_members(data: bytes) -> bytes:
-    return gzip_member(data[:1000]) + gzip_member(data[1000:])
-
-
-def gzip_member(data: bytes) -> bytes:
-    """Give a gzip member with a name in its header; deflate is the pinned one, since zlib's bytes vary by its build."""
-    header = b"\x1f\x8b\x08\x08" + bytes(4) + b"\x02\x03" + b"a-name\0"
-    return header + bytes(deflate.deflate_compress(data, 9)) + struct.pack("<II", zlib.crc32(data), len(data))
-
-
 def _noise(size: int) -> bytes:
     """Give bytes that do not compress, as those of an image layer do not."""
     blocks = (hashlib.sha256(number.to_bytes(8, "big")).digest() for number in range(size // 32))
     return b"".join(blocks)
-
-
-def _seed(name: str) -> bytes:
-    return hashlib.sha256(f"offline-kit {name} TEST ONLY".encode()).digest()

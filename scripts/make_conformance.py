@@ -43,7 +43,6 @@ PARTS = (
 """Who has the cases, in the order of the table."""
 BY_HAND = {"README.md", "run.py"}
 """What of the folder is written by people."""
-_ALWAYS = {"obligation", "attack", "script"}
 
 
 def all_cases() -> list[Case]:

@@ -36,7 +36,8 @@ from kit.reports.patches import patch_json  # noqa: E402
 from kit.transforms.raw_linkset import RawLinkset  # noqa: E402
 from kit.values import Limits, Timestamp  # noqa: E402
 from scripts import make_conformance, make_envelope_vectors  # noqa: E402
-from scripts.fixture_kits import KITS, PATCHED_AT, Expected, FixtureKit, publisher_key, site_key  # noqa: E402
+from scripts.fixture_keys import publisher_key, site_key  # noqa: E402
+from scripts.fixture_kits import KITS, PATCHED_AT, Expected, FixtureKit  # noqa: E402
 
 FIXTURES = ROOT / "fixtures"
 

@@ -83,11 +83,6 @@ def packed_documents(members: int) -> bytes:
     return gzip.compress(document(1 << 20) * 64, 9, mtime=0) * members
 
 
-def tar_of(*parts: bytes) -> bytes:
-    """End an archive."""
-    return b"".join(parts) + END
-
-
 def zstd_repeated_in(head: bytes, text: bytes, times: int) -> bytes:
     """Give an archive of one member, whose body is a text again and again, in one frame at level 3."""
     packer = zstandard.ZstdCompressor(level=3).compressobj()

@@ -9,7 +9,7 @@ from pathlib import Path
 import bson
 
 from kit.signing import write_private, write_public
-from scripts.fixture_kits import publisher_key
+from scripts.fixture_keys import publisher_key
 from tests.end_to_end import kits
 
 HARBOR = kits.ROOT / "fixtures" / "kits" / "harbor.tar.zst"

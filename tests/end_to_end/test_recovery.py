@@ -17,7 +17,7 @@ from jsonschema import Draft202012Validator
 from kit.encryption import PassphraseRecord, create, new_keyring
 from kit.signing import Algorithm, generate, write_private, write_public
 from kit.values import Timestamp
-from scripts.fixture_kits import publisher_key
+from scripts.fixture_keys import publisher_key
 from scripts.make_fixtures import FIXTURES
 from tests.encryption.site import COST, PASSPHRASE, Stream
 from tests.end_to_end import kits

@@ -19,7 +19,6 @@ from tests.end_to_end.kits import AT, MANIFEST, OBSERVATIONS, SIGNATURE, Outcome
 from tests.end_to_end.test_trust import LATER, Office
 
 STATEMENT = "manifest/history/3/patch.intoto.json"
-CREATED = "2026-01-02T03:04:05Z"
 
 
 @pytest.fixture

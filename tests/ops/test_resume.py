@@ -25,7 +25,8 @@ from kit.ops.kits import Environment
 from kit.ops.patch import Output, PatchReport, PatchRequest, patch, resume
 from kit.transforms.raw_linkset import RawLinkset
 from kit.values import Timestamp
-from scripts.fixture_kits import PATCHED_AT, publisher_key, site_key
+from scripts.fixture_keys import publisher_key, site_key
+from scripts.fixture_kits import PATCHED_AT
 from scripts.make_fixtures import FIXTURES, ROOT
 from tests.kits import contents, write_kit
 

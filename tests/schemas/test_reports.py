@@ -28,7 +28,8 @@ from kit.signing import PublicKey
 from kit.transforms.raw_linkset import RawLinkset, parse_cache_map
 from kit.transforms.raw_linkset.outcomes import OUTCOMES
 from kit.values import Timestamp
-from scripts.fixture_kits import PATCHED_AT, publisher_key, site_key
+from scripts.fixture_keys import publisher_key, site_key
+from scripts.fixture_kits import PATCHED_AT
 from scripts.make_fixtures import FIXTURES, ROOT
 
 SCHEMAS = ROOT / "schemas"

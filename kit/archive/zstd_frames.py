@@ -5,7 +5,8 @@ one. Here every frame header, block header and checksum is located before its by
 the end of a frame is exact; truncation anywhere, trailing bytes, reserved bits and a window over the limit are
 refused with an offset; at most ``BATCH_BLOCKS`` blocks (1 MiB) are regenerated per step, whatever the input claims;
 the last batch of a frame is given out only after its checksum and content size were met. Entropy coding and match
-execution stay with libzstd, which also checks checksum and content size.
+execution stay with libzstd, which also checks the checksum. The content size is checked here, too: libzstd 1.5.7 looks
+at it behind every last block but an empty one, as long as it was not given room for the whole frame.
 """
 
 from __future__ import annotations
@@ -138,6 +139,7 @@ def _decode_blocks(
     frame = decompressor.decompressobj(write_size=max(output, 1))
     batch = [header.verbatim]
     last = False
+    size = 0
     while not last:
         batch_start = reader.offset
         last = any(_take_block(reader, batch, header.block_maximum) for _ in range(BATCH_BLOCKS))
@@ -148,6 +150,9 @@ def _decode_blocks(
         except zstandard.ZstdError as error:
             place = f"a zstd block between byte {batch_start} and byte {reader.offset} is corrupt"
             raise ArchiveError(f"{place}: {error}", where=reader.where) from error
+        size += len(content)
+        if header.content_size is not None and (size > header.content_size or (last and size < header.content_size)):
+            raise reader.fault(f"a zstd frame declares {header.content_size} bytes and has {size}", header.start)
         if content:
             yield content
         batch = []

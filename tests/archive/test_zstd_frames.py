@@ -41,6 +41,7 @@ def block(kind: int, size: int, content: bytes, *, last: bool = True) -> bytes:
     return (size << 3 | kind << 1 | int(last)).to_bytes(3, "little") + content
 
 
+NOTHING = block(0, 0, b"", last=False)
 SOUND = {
     "with content size, without checksum": (frame(), TEXT),
     "with checksum": (frame(write_checksum=True), TEXT),
@@ -56,6 +57,10 @@ SOUND = {
     "raw and run-length blocks": (
         ONE_BLOCK + block(0, 3, b"abc", last=False) + block(1, 1024, b"z"),
         b"abc" + b"z" * 1024,
+    ),
+    "what is declared, in more blocks than are decoded at once": (
+        MAGIC + b"\x20\x04" + block(0, 4, b"four", last=False) + NOTHING * BATCH_BLOCKS + block(0, 0, b""),
+        b"four",
     ),
     "the unused bit set": (MAGIC + b"\x10\x00" + block(0, 1, b"x"), b"x"),
 }
@@ -89,6 +94,14 @@ CUT_OR_HOSTILE = {
     "a corrupt block": (ONE_BLOCK + block(2, 9, b"\xff" * 9), r"between byte 6 and byte 18 is corrupt"),
     "a wrong checksum": (frame(write_checksum=True)[:-4] + b"\0\0\0\0", r"is corrupt: .*checksum"),
     "less content than declared": (MAGIC + b"\x20\x05" + block(0, 4, b"four"), r"is corrupt"),
+    "less content than declared, in more blocks than are decoded at once": (
+        MAGIC + b"\x20\x05" + block(0, 4, b"four", last=False) + NOTHING * BATCH_BLOCKS + block(0, 0, b""),
+        r"a zstd frame declares 5 bytes and has 4 \(byte 0\)",
+    ),
+    "no content where some is declared, the same way": (
+        MAGIC + b"\x60\x00\x27" + NOTHING * BATCH_BLOCKS + block(0, 0, b""),
+        r"a zstd frame declares 10240 bytes and has 0 \(byte 0\)",
+    ),
     "more content than declared": (
         MAGIC + b"\x20\x02" + block(0, 2, b"ab", last=False) + block(1, 2, b"c"),
         r"corrupt",

@@ -121,6 +121,11 @@ STREAMS = {
     "a zstd frame that says to be longer": zstd(_TAR)[:5]
     + (len(_TAR) + 1 - 256).to_bytes(2, "little")
     + zstd(_TAR)[7:],
+    "a zstd frame of many blocks that says to be longer": b"\x28\xb5\x2f\xfd\xa0"
+    + (len(_TAR) + 1).to_bytes(4, "little")
+    + bombs.zstd_block(0, _TAR, len(_TAR))
+    + bombs.zstd_block(0, b"", 0) * 8
+    + bombs.zstd_block(0, b"", 0, last=True),
     "a zstd frame that says to be shorter": zstd(_TAR)[:5]
     + (len(_TAR) - 1 - 256).to_bytes(2, "little")
     + zstd(_TAR)[7:],

@@ -12,6 +12,7 @@ Laws of the package:
 ``runs`` looks at frames, ``index``/``elements``/``find`` at one level of a document, ``validate`` at everything.
 """
 
+from kit.documents.depth import is_deeper
 from kit.documents.elements import Element, Kind, Place, elements, find, index, string_at
 from kit.documents.framing import runs
 from kit.documents.identity import KEY_BYTES, document_id, keys_of
@@ -37,6 +38,7 @@ __all__ = [
     "elements",
     "find",
     "index",
+    "is_deeper",
     "keys_of",
     "prune",
     "remove",

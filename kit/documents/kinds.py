@@ -44,6 +44,8 @@ class Kind(enum.IntEnum):
 
 
 KINDS = frozenset(int(kind) for kind in Kind)
+NESTING = frozenset({int(Kind.DOCUMENT), int(Kind.ARRAY), int(Kind.CODE_WITH_SCOPE)})
+"""The types whose values hold elements."""
 
 _OTHERWISE = -1
 
@@ -114,6 +116,14 @@ def value_end(buffer: bytes, kind: int, value: int, last: int) -> int:
     if end > last:
         raise BsonError(f"value ends {end - last:,} bytes after its document does", where=f"byte {value}")
     return end
+
+
+def inside(buffer: bytes, kind: int, value: int, end: int) -> int:
+    """Offset of the first element of the nested document in the value ``buffer[value:end]``, at most ``end``."""
+    scope = value
+    if kind == Kind.CODE_WITH_SCOPE:  # a length, a string, a document
+        scope += 8 + max(INT32.unpack_from(buffer, value + 4)[0], 0)
+    return min(scope + 4, end)
 
 
 def _count(buffer: bytes, at: int, last: int, *, least: int) -> int:

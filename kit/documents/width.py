@@ -9,7 +9,7 @@ one that has fewer NULs than there may be elements is not walked, so that ordina
 
 from __future__ import annotations
 
-from kit.documents.kinds import FIXED, INT32, Kind, value_end
+from kit.documents.kinds import FIXED, NESTING, inside, value_end
 from kit.errors import BsonError
 from kit.values import Limits
 
@@ -17,7 +17,6 @@ __all__ = ["check_width", "count_elements", "narrow_bytes"]
 
 _LEAST_ELEMENT = 2
 """Bytes of the least element: a type, and the NUL of an empty name."""
-_NESTING = frozenset({int(Kind.DOCUMENT), int(Kind.ARRAY), int(Kind.CODE_WITH_SCOPE)})
 
 
 def narrow_bytes(limits: Limits) -> int:
@@ -59,17 +58,9 @@ def count_elements(buffer: bytes, start: int, end: int, limits: Limits) -> int:
                 at = value_end(buffer, kind, value, last)
             except BsonError:
                 break
-            if kind in _NESTING and len(outer) + 2 <= limits.document_depth:
+            if kind in NESTING and len(outer) + 2 <= limits.document_depth:
                 outer.append(last)
-                at, last = _inside(buffer, kind, value, at), at - 1
+                at, last = inside(buffer, kind, value, at), at - 1
         if not outer:
             return met
         at, last = last + 1, outer.pop()
-
-
-def _inside(buffer: bytes, kind: int, value: int, end: int) -> int:
-    """Offset of the first element of a nested document, at most ``end``."""
-    scope = value
-    if kind == Kind.CODE_WITH_SCOPE:  # a length, a string, a document
-        scope += 8 + max(INT32.unpack_from(buffer, value + 4)[0], 0)
-    return min(scope + 4, end)

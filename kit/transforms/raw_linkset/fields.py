@@ -11,7 +11,7 @@ import bson
 from bson.codec_options import CodecOptions, DatetimeConversion
 from bson.errors import BSONError
 
-from kit.documents import COMPILED, Kind, Wanted, index, prune, select, string_at
+from kit.documents import COMPILED, Kind, Wanted, index, is_deeper, prune, select, string_at
 from kit.errors import BsonError
 from kit.transforms.raw_linkset.extractor import Needs
 from kit.transforms.raw_linkset.shape import Place
@@ -23,6 +23,8 @@ Found: TypeAlias = tuple[int, int, int]
 OPTIONS: CodecOptions[dict[str, Any]] = CodecOptions(
     document_class=dict, datetime_conversion=DatetimeConversion.DATETIME_MS
 )
+MOST_LEVELS = 500
+"""Of a document that is decoded; MongoDB nests to 100, and dumps to 200."""
 _DOCUMENT, _NULL, _STRING = int(Kind.DOCUMENT), int(Kind.NULL), int(Kind.STRING)
 
 
@@ -105,8 +107,11 @@ def decode(document: bytes) -> dict[str, Any]:
     """Decode one whole document into dicts and lists.
 
     Raises:
-        BsonError: It is malformed or holds a string that is not UTF-8.
+        BsonError: It is malformed, holds a string that is not UTF-8, or has more than :data:`MOST_LEVELS` levels.
     """
+    # Itself it would give up at what Python's stack has left.
+    if is_deeper(document, MOST_LEVELS):
+        raise BsonError(f"cannot be decoded: nested over {MOST_LEVELS} levels")
     try:
         return bson.decode(document, OPTIONS)
     except (BSONError, ValueError, OverflowError) as error:

@@ -11,13 +11,14 @@ import bson
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from kit.documents import Run, remove
+from kit.documents import Run, remove, replace
 from kit.engine.work import RunWork, gather_run, transform_run
 from kit.errors import BsonError, ContentError, StoppedError
 from kit.transforms.protocol import Change
 from kit.transforms.raw_linkset import RawLinkset, parse_cache_map
 from kit.transforms.raw_linkset.outcomes import OUTCOMES
 from kit.values import Codec, CollectionName
+from tests.attacks.bombs import nested_document
 from tests.documents.strategies import DISTINCT, NAMES, document as bson_document
 from tests.kits import canonical_linkset, observation, osv, snapshot
 
@@ -289,6 +290,23 @@ def test_a_name_twice_at_the_top_of_the_raw_document_is_refused_by_its_ordinal()
     twice = bson.encode(observation(1)).replace(b"schema_version", b"modified\0\5\0\0\0")
     with pytest.raises(BsonError, match="document 0: "):
         applied(twice)
+
+
+@pytest.mark.parametrize("levels", [400, 490, 800, 985, 2000])
+def test_how_deep_a_document_may_be_nested_does_not_depend_on_who_asks(levels: int) -> None:
+    base = bson.encode(observation(1, raw=osv(1, database_specific={"x": {}})))
+    deep = replace(base, ["content", "raw", "database_specific", "x"], 3, nested_document(levels))
+
+    def asked(frames: int) -> str:
+        if frames:
+            return asked(frames - 1)
+        try:
+            return applied(deep)[0].outcome
+        except BsonError as error:
+            return str(error)
+
+    told = {asked(frames) for frames in (0, 40, 150)}
+    assert told == {"content" if levels <= 490 else "document 0: cannot be decoded: nested over 500 levels"}
 
 
 def test_a_malformed_snapshot_is_refused_by_its_ordinal() -> None:

@@ -1,0 +1,46 @@
+"""Whether a document is nested deeper than a decoder that recurses should be handed.
+
+Where such a decoder gives up depends on how deep its caller is already, and so on the number of workers and on what is
+compiled. Laws: no recursion; linear time; a document that has too few bytes that could be the type of a nested one is
+not walked, so that ordinary documents cost next to nothing.
+"""
+
+from __future__ import annotations
+
+from kit.documents.kinds import FIXED, NESTING, inside, value_end
+from kit.errors import BsonError
+
+__all__ = ["is_deeper"]
+
+
+def is_deeper(document: bytes, levels: int) -> bool:
+    """Whether a document has more than ``levels`` levels, at least 1, its own included.
+
+    Of a malformed one what is behind a fault is not told: what decodes it meets the fault first.
+    """
+    if sum(document.count(kind) for kind in NESTING) < levels:
+        return False
+    at, last = 4, len(document) - 1
+    outer: list[int] = []  # the final NUL of each document around the current one
+    while True:
+        while at < last:
+            nul = document.find(0, at + 1, last)
+            if nul < 0:
+                return False
+            kind, value = document[at], nul + 1
+            size = FIXED[kind]
+            if size >= 0:
+                at = value + size
+                continue
+            try:
+                at = value_end(document, kind, value, last)
+            except BsonError:
+                return False
+            if kind in NESTING:
+                outer.append(last)
+                if len(outer) >= levels:
+                    return True
+                at, last = inside(document, kind, value, at), at - 1
+        if not outer:
+            return False
+        at, last = last + 1, outer.pop()

@@ -2,6 +2,17 @@
 
 Reading starts at :func:`open_kit`; writing at a :class:`Destination`; nothing else of this toolkit touches files of
 kits. What is written here, the strict reader of this package reads back, and so do stock ``tar``, ``gzip``, ``zstd``.
+
+- Reading: ``reader`` opens a ``source``, tells the codec (``codecs``; ``gzip_members``, ``zstd_frames``; ``prefetch``
+  runs ahead) and reads ``chunks`` as tar (``tar_reader``, ``tar_headers``, ``tar_extensions``) or a folder
+  (``folder_reader``); ``member_tree`` keeps names apart. ``layout``, ``frame_form`` and ``reproduction`` tell what of
+  the stored bytes can be kept or made again.
+- Writing: ``destination`` and ``folder_destination``, by ``tar_writer`` and ``encoding``; finished frames wait in a
+  ``spool``.
+- A run and its end: ``job`` is the folder, ``journal`` and ``journal_file`` what is on record, ``switch`` what is to
+  get which name, ``commit`` the steps, ``finishing`` what becomes of them after a crash; ``copies`` are kits that only
+  get another name. By ``places``, ``renaming``, ``disk`` and ``tree_digest``.
+- Other files: ``new_folder``, ``secret_output``; ``workplace`` and ``scratch`` for what a run keeps meanwhile.
 """
 
 from kit.archive.codecs import decoded

@@ -1,4 +1,4 @@
-"""``kit delta build``."""
+"""``kit delta build``: from two kits to a signed delta, and a warning where it discloses what was sealed."""
 
 from __future__ import annotations
 

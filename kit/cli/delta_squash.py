@@ -1,4 +1,4 @@
-"""``kit delta squash``."""
+"""``kit delta squash``: from a kit and a chain of deltas to one delta."""
 
 from __future__ import annotations
 

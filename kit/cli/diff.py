@@ -1,4 +1,4 @@
-"""``kit diff``."""
+"""``kit diff``: what differs between two kits, as text, JSON or a page."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``kit extract``."""
+"""``kit extract``: which documents, in which form, to where."""
 
 from __future__ import annotations
 

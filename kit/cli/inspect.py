@@ -1,4 +1,4 @@
-"""``kit inspect``."""
+"""``kit inspect``: what is in a kit, or with ``--limits`` what a kit may ask of this host."""
 
 from __future__ import annotations
 

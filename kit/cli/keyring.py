@@ -1,4 +1,4 @@
-"""``kit keyring``."""
+"""``kit keyring``: master keys of an encryption are made, added, changed and shown."""
 
 from __future__ import annotations
 

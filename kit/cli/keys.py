@@ -1,4 +1,4 @@
-"""``kit keys``."""
+"""``kit keys``: signing keys are made and shown."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``kit prove``."""
+"""``kit prove``: a proof of one document is made or, with ``--check``, checked."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``kit recover`` and ``kit audit``."""
+"""``kit recover`` and ``kit audit``: plaintext by an approval, and the log that says so."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``kit rollback``."""
+"""``kit rollback``: the kit before the last one, put back."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``kit selftest``."""
+"""``kit selftest``: whether this disk keeps what it says it has written."""
 
 from __future__ import annotations
 

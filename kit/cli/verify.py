@@ -1,4 +1,4 @@
-"""``kit verify``."""
+"""``kit verify``: the verdict, and what is left of it: state, page, receipt, script, exit code."""
 
 from __future__ import annotations
 

@@ -1,1 +1,13 @@
-"""How much work is done, where, and in which order: surveys, rewrites, workers and their lookups on disk."""
+"""How much work is done, where, and in which order: surveys, rewrites, workers and their lookups on disk.
+
+- Going over a kit: ``reading`` (digests), ``survey`` (the first one of a patch, with ``settled``), ``rewrite`` (the
+  second one), ``proving`` (every document), ``extracting``, ``gap`` and ``gaps``. What a pass adds up is in
+  ``changes``, what the journal keeps of it in ``notes``, what it tells meanwhile in ``progress``.
+- Doing it: ``pipeline`` keeps results in order; ``work`` is what a worker does; ``executors`` chooses between this
+  thread, ``processes`` (with ``shared_memory``) and ``clusters``; ``memory`` and ``host`` say how much, ``interrupts``
+  when to stop.
+- Kept on disk: ``scratch`` (SQLite), ``lookup``, ``leaves`` and ``leaf_search`` (Merkle trees), ``stored_keys``.
+- Two kits: ``collation`` and ``comparing`` find what differs, ``differences`` and ``advisories`` say it.
+- Deltas: ``saying`` makes payloads of two kits (``changed``, ``stores``, ``document_store``, ``matching``,
+  ``likeness``, ``differing``), ``making`` a kit of payloads; ``recipes`` and ``recipe_keys`` compute members instead.
+"""

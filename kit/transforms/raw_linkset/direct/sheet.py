@@ -1,4 +1,4 @@
-"""The lists of a ``rawLinkset`` in the making, as the bytes they will be (schemas/raw-linkset.md, "Shape")."""
+"""The lists of a ``rawLinkset`` in the making, as the bytes they will be (schemas/raw-linkset.md, "Names")."""
 
 from __future__ import annotations
 

@@ -18,15 +18,9 @@ from kit.manifest.location import (
     signature_of,
 )
 from kit.manifest.model import Manifest
-from kit.manifest.provenance import (
-    AppliedMigration,
-    AppliedTransform,
-    Artifact,
-    DocumentChanges,
-    PatchStatement,
-    parse_statement,
-)
+from kit.manifest.provenance import PatchStatement, parse_statement
 from kit.manifest.shapes import Entry, Shape
+from kit.manifest.statement_parts import AppliedMigration, AppliedTransform, Artifact, DocumentChanges
 
 __all__ = [
     "MANIFEST_PATHS",

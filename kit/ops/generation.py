@@ -91,8 +91,26 @@ def make_generation(step: Step, keys: Sequence[PrivateKey]) -> Generation:
         created_at=step.created_at,
     )
     key_ids = tuple(sorted(key.public.key_id for key in keys))
-    statement = PatchStatement(
-        manifest=Artifact(path=location.manifest, sha256=Sha256.of(manifest)),
+    statement = _statement(step, Sha256.of(manifest), changed, key_ids)
+    history = history_paths(base.generation)
+    files = {
+        location.manifest: manifest,
+        location.signature: jws.sign(manifest, keys),
+        history.manifest: step.survey.kept[location.manifest],
+        history.statement: dsse.sign(statement.to_bytes(), keys),
+    }
+    if signature is not None:
+        files[history.signature] = signature
+    return Generation(number=base.generation + 1, manifest_sha256=Sha256.of(manifest), key_ids=key_ids, files=files)
+
+
+def _statement(
+    step: Step, manifest: Sha256, changed: Mapping[MemberPath, tuple[Sha256, int]], key_ids: tuple[str, ...]
+) -> PatchStatement:
+    """State the step: what it was made of, what was done, and what came of it."""
+    base, location = step.manifest, step.location
+    return PatchStatement(
+        manifest=Artifact(path=location.manifest, sha256=manifest),
         changed=tuple(Artifact(path=path, sha256=sha256) for path, (sha256, _) in changed.items()),
         base_manifest=Artifact(path=location.manifest, sha256=base.sha256),
         materials=tuple(Artifact(path=path, sha256=step.survey.members[path][0]) for path in changed),
@@ -116,16 +134,6 @@ def make_generation(step: Step, keys: Sequence[PrivateKey]) -> Generation:
             if change.changed and change.base_documents is not None
         ),
     )
-    history = history_paths(base.generation)
-    files = {
-        location.manifest: manifest,
-        location.signature: jws.sign(manifest, keys),
-        history.manifest: step.survey.kept[location.manifest],
-        history.statement: dsse.sign(statement.to_bytes(), keys),
-    }
-    if signature is not None:
-        files[history.signature] = signature
-    return Generation(number=base.generation + 1, manifest_sha256=Sha256.of(manifest), key_ids=key_ids, files=files)
 
 
 def parameters_digest(transform: Transform) -> Sha256:

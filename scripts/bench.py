@@ -21,7 +21,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -213,6 +213,35 @@ def summary(
 
 def main() -> None:
     """Run what the options say."""
+    chosen = _options()
+    runs = chosen.runs or (QUICK_RUNS if chosen.quick else 5)
+    # A user's environment has byte code; compiling sources anew for every process is not what is measured.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    facts = _circumstances(runs)
+    print(bench_table.machine(facts))
+    print(bench_table.text(bench_table.HEADS), flush=True)
+    folder = Path(tempfile.mkdtemp(prefix="kit-bench-", dir=chosen.folder))
+    try:
+        desk = Desk(folder=folder, runs=runs, options=chosen.option, again=chosen.again)
+        for result in _results(desk, chosen):
+            facts["results"].append(result)
+            print(bench_table.text(bench_table.row(result)), flush=True)
+    finally:
+        shutil.rmtree(folder)
+    if chosen.json:
+        chosen.json.parent.mkdir(parents=True, exist_ok=True)
+        chosen.json.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
+    if chosen.plot:
+        # A process of its own: what draws is no part of what is needed to measure.
+        subprocess.run(
+            [sys.executable, str(ROOT / "scripts/bench_plot.py"), "-", str(chosen.plot)],
+            input=json.dumps(facts),
+            text=True,
+            check=True,
+        )
+
+
+def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
         "--observations", type=int, action="append", help=f"how many; repeatable (default {USUAL}; quick: {QUICK})"
@@ -229,11 +258,12 @@ def main() -> None:
     parser.add_argument("--plot", type=Path, metavar="PNG", help="draw them here")
     parser.add_argument("--folder", type=Path, help="work here instead of a temporary folder")
     parser.add_argument("--option", action="append", default=[], help="one more for kit patch, as --option=--merkle")
-    chosen = parser.parse_args()
-    runs = chosen.runs or (QUICK_RUNS if chosen.quick else 5)
-    # A user's environment has byte code; compiling sources anew for every process is not what is measured.
-    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
-    facts: dict[str, Any] = {
+    return parser.parse_args()
+
+
+def _circumstances(runs: int) -> dict[str, Any]:
+    """Say by what and where it is measured; the results are to come."""
+    return {
         "command": shlex.join(["scripts/bench", *sys.argv[1:]]),
         "machine": platform.machine(),
         "cores": CORES,
@@ -243,43 +273,26 @@ def main() -> None:
         "runs": runs,
         "results": [],
     }
-    print(bench_table.machine(facts))
-    print(bench_table.text(bench_table.HEADS), flush=True)
-    folder = Path(tempfile.mkdtemp(prefix="kit-bench-", dir=chosen.folder))
-    try:
-        desk = Desk(folder=folder, runs=runs, options=chosen.option, again=chosen.again)
-        for case in (replace(case, owners=chosen.owners) for case in CASES):
-            if chosen.case and not any(text in case.name for text in chosen.case):
-                continue
-            for observations in chosen.observations or [QUICK if chosen.quick else USUAL]:
-                kit, size = desk.make(case, observations)
-                usual = sorted({1, 2, 4, CORES}) if chosen.quick and case == MAIN else [CORES]
-                for workers in chosen.workers or usual:
-                    facts["results"].append(
-                        summary(
-                            case,
-                            observations=observations,
-                            size=size,
-                            workers=workers,
-                            stored=kit.stat().st_size,
-                            rows=desk.measure(case, kit, observations, workers),
-                        )
-                    )
-                    print(bench_table.text(bench_table.row(facts["results"][-1])), flush=True)
-                kit.unlink()
-    finally:
-        shutil.rmtree(folder)
-    if chosen.json:
-        chosen.json.parent.mkdir(parents=True, exist_ok=True)
-        chosen.json.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
-    if chosen.plot:
-        # A process of its own: what draws is no part of what is needed to measure.
-        subprocess.run(
-            [sys.executable, str(ROOT / "scripts/bench_plot.py"), "-", str(chosen.plot)],
-            input=json.dumps(facts),
-            text=True,
-            check=True,
-        )
+
+
+def _results(desk: Desk, chosen: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    """Measure the cases that were chosen, one after another."""
+    for case in (replace(case, owners=chosen.owners) for case in CASES):
+        if chosen.case and not any(text in case.name for text in chosen.case):
+            continue
+        for observations in chosen.observations or [QUICK if chosen.quick else USUAL]:
+            kit, size = desk.make(case, observations)
+            usual = sorted({1, 2, 4, CORES}) if chosen.quick and case == MAIN else [CORES]
+            for workers in chosen.workers or usual:
+                yield summary(
+                    case,
+                    observations=observations,
+                    size=size,
+                    workers=workers,
+                    stored=kit.stat().st_size,
+                    rows=desk.measure(case, kit, observations, workers),
+                )
+            kit.unlink()
 
 
 def _is_compiled() -> bool:

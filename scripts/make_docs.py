@@ -2,9 +2,10 @@
 """Writes into the documentation what the program itself says, so that the two cannot differ.
 
 ``docs/reference.md`` is made whole: the help of every command, and the exit codes. In ``README.md`` a generated part
-stands between ``<!-- generated: NAME -->`` and ``<!-- end of generated -->``; figures are those that scripts/bench left
-under ``docs/bench``. A new command needs nothing here and
-nothing in these pages but a run of this script. ``--check`` changes nothing and exits 1 if a page is not current.
+stands between ``<!-- generated: NAME -->`` and ``<!-- end of generated -->``: commands, exit codes, the rooms of the
+package in the order of its import contract, and figures that scripts/bench left under ``docs/bench``. A new command
+needs nothing here and nothing in these pages but a run of this script. ``--check`` changes nothing and exits 1 if a
+page is not current.
 """
 
 from __future__ import annotations
@@ -14,7 +15,9 @@ import copy
 import json
 import re
 import sys
+import tomllib
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +37,7 @@ REFERENCE = ROOT / "docs" / "reference.md"
 MEASURED = {"speed": ROOT / "docs/bench/quick.json", "scaling": ROOT / "docs/bench/scaling.json"}
 """What scripts/bench wrote, by the part of the README that shows it."""
 _WIDTH = 100
+_ROLE = re.compile(r":\w+:(?=`)")
 _PART = re.compile(r"(?P<start><!-- generated: (?P<name>[^>]+) -->\n).*?(?P<end><!-- end of generated -->)", re.DOTALL)
 _HEAD = """\
 # Reference
@@ -66,6 +70,7 @@ def parts() -> dict[str, str]:
     return {
         "commands": "\n".join(["| command | what it does |", "|---|---|", *rows]) + "\n",
         "exit codes": _codes(),
+        "rooms": _rooms(),
         **{name: bench_table.markdown(_measured(name)) for name in MEASURED},
     }
 
@@ -127,6 +132,23 @@ def main(arguments: list[str]) -> int:
 def _codes() -> str:
     rows = (f"| {code} | {meaning} |" for code, meaning in TABLE)
     return "\n".join(["| exit code | meaning |", "|---|---|", *rows]) + "\n"
+
+
+def _rooms() -> str:
+    """Give the layers of the import contract from the top, and what each room in them says that it is."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    layers = project["tool"]["importlinter"]["contracts"][0]["layers"]
+    rows = (
+        f"| {len(layers) - number} | `{name.replace('.', '/')}` | {_first_paragraph(name)} |"
+        for number, layer in enumerate(layers)
+        for name in layer.split(" | ")
+    )
+    return "\n".join(["| layer | room | what |", "|---|---|---|", *rows]) + "\n"
+
+
+def _first_paragraph(name: str) -> str:
+    text = (import_module(name).__doc__ or "").strip().partition("\n\n")[0]
+    return _ROLE.sub("", " ".join(text.split())).replace("``", "`").rstrip(".")
 
 
 def _row(command: click.Command, name: str) -> str:

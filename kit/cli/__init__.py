@@ -3,6 +3,12 @@
 Manners, for every command: data on standard output, messages on standard error; a failure is one line
 ``kit: error: <where>: <what>`` and, where there is a way out, ``kit: hint: …``; the exit code is from one table;
 nothing is asked without a terminal; ``--json`` prints the same report as the text.
+
+A command has the module of its name; a group of commands has one for all, or for each as ``delta_build``. Shared are:
+
+- The program: ``commands`` (which there are), ``exit_codes``, ``output``, ``completion``, ``versions`` and ``commit``.
+- Options and what they make: ``options``, ``trusting``, ``credentials``, ``migrating``, ``encrypting``, ``machine``,
+  ``job_options``, ``delta_options``, ``recording``, ``progress`` with its ``display``; ``naming`` and ``times``.
 """
 
 from __future__ import annotations

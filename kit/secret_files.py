@@ -77,7 +77,7 @@ def write_new(path: Path | str, data: bytes, mode: int, *, what: str) -> None:
         raise OutputError(f"cannot write the {what}: {error.strerror}", where=str(path)) from error
     try:
         _fill(descriptor, data)
-        _sync_folder(target.parent)
+        sync_folder(target.parent)
     except OSError as error:
         target.unlink(missing_ok=True)  # ours: O_EXCL made it
         raise OutputError(f"cannot write the {what}: {error.strerror}", where=str(path)) from error
@@ -96,7 +96,7 @@ def replace(path: Path | str, data: bytes, *, what: str, mode: int = 0o600) -> N
         beside.unlink(missing_ok=True)
         _fill(os.open(beside, _CREATE, mode), data)
         beside.rename(target)
-        _sync_folder(target.parent)
+        sync_folder(target.parent)
     except OSError as error:
         raise OutputError(f"cannot write the {what}: {error.strerror}", where=str(path)) from error
 
@@ -134,8 +134,8 @@ def _fill(descriptor: int, data: bytes) -> None:
         os.fsync(file.fileno())
 
 
-def _sync_folder(folder: Path) -> None:
-    # Without it a power cut may lose the name of a key that has already signed or encrypted.
+def sync_folder(folder: Path) -> None:
+    """Make a folder's entries durable: else a power cut may lose the name of a key that signed or encrypted already."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)

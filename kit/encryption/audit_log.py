@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from kit.errors import DigestError, KeyUnusableError, KitError, OutputError, UnreadableError
+from kit.secret_files import sync_folder
 from kit.values import Limits, Sha256, strict_json
 
 SCHEMA_VERSION = "1"
@@ -139,7 +140,7 @@ def _verified_start(descriptor: int, path: Path) -> Chain:
     try:
         with os.fdopen(os.dup(descriptor), "rb") as reading:
             chain = _verified(reading, where=str(path))
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
     except OSError as error:
         raise OutputError(f"cannot use the audit log: {error.strerror}", where=str(path)) from error
     return chain
@@ -172,11 +173,3 @@ def _printed(record: Mapping[str, Any]) -> bytes:
     return (
         json.dumps(record, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False).encode() + b"\n"
     )
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -207,7 +207,7 @@ class _Pass:
         self, member: Member, collection: CollectionMember, chain: tuple[Transform, ...], body: Iterator[bytes]
     ) -> None:
         """Put a member's documents through the chain, run by run."""
-        change = self.done.members[collection.path] = MemberChange(collection=collection)
+        handled = _Handled(self, collection, mode=member.mode)
         work = RunWork(
             name=collection.name,
             transforms=chain,
@@ -216,48 +216,24 @@ class _Pass:
             container_codec=self.destination.codec,
             leaves=self.request.leaves is not None,
         )
-        slot = self.destination.open(collection.path, mode=member.mode)
-        digest = hashlib.sha256()
-        # The body of a member without a codec is its documents, and the survey has digested it.
-        before = hashlib.sha256() if collection.codec is not Codec.NONE else None
-
-        def keep_leaves(lines: bytes) -> None:
-            if lines and self.request.leaves is not None:
-                self.request.leaves.add(collection.path, lines)
-
-        def deliver(result: RunResult) -> None:
-            digest.update(result.stored)
-            keep_leaves(result.leaves)
-            change.take(result)
-            self.done.take(collection.path, result)
-            frame = Frame(encoded=result.frame or result.stored, length=len(result.stored))
-            self.destination.add(slot, frame, run_note(result))
-
-        def close() -> None:
-            change.sha256 = Sha256(digest.hexdigest())
-            surveyed, _ = self.survey.members[collection.path]
-            change.base_documents = Sha256(before.hexdigest()) if before is not None else surveyed
-            self.destination.close(slot, mtime=self.request.created_at)
-
         for run in member_runs(collection, body, self.reader):
-            if before is not None:
-                before.update(run.data)
+            handled.read(run.data)
             if (finished := self.destination.finished()) is not None and finished.note is not None:
                 # Nothing is in flight while frames are taken over, so they are delivered in their order.
                 stored = decode_frame(work.container_codec, finished.frame)
-                deliver(run_result(finished.note, stored, finished.frame.encoded))
+                handled.deliver(run_result(finished.note, stored, finished.frame.encoded))
                 if work.leaves:  # too many to be on record; they are made of the frame again
                     arguments = (collection.codec, stored, self.reader.limits)
-                    self.pipeline.submit(stored_leaves, *arguments, cost=len(stored), then=keep_leaves)
+                    self.pipeline.submit(stored_leaves, *arguments, cost=len(stored), then=handled.keep_leaves)
                 continue
             self.pipeline.submit(
                 transform_run,
                 *(work, run, self._left()),
                 cost=len(run.data),
-                then=deliver,
+                then=handled.deliver,
                 where=str(collection.path),
             )
-        self.pipeline.mark(close)
+        self.pipeline.mark(handled.close)
 
     def _left(self) -> int | None:
         """How many documents may still change; with a limit, that is only known once all before are done."""
@@ -265,6 +241,45 @@ class _Pass:
             return None
         self.pipeline.drain()
         return self.request.limit - self.done.changed
+
+
+class _Handled:
+    """One member that goes through the transforms: its runs as they are read, their results as they come back."""
+
+    def __init__(self, one_pass: _Pass, collection: CollectionMember, *, mode: int) -> None:
+        self._pass = one_pass
+        self._collection = collection
+        self._change = one_pass.done.members[collection.path] = MemberChange(collection=collection)
+        self._slot = one_pass.destination.open(collection.path, mode=mode)
+        self._after = hashlib.sha256()
+        # The body of a member without a codec is its documents, and the survey has digested it.
+        self._before = hashlib.sha256() if collection.codec is not Codec.NONE else None
+
+    def read(self, documents: bytes) -> None:
+        """Digest what the member held before."""
+        if self._before is not None:
+            self._before.update(documents)
+
+    def deliver(self, result: RunResult) -> None:
+        """Count the result of one run, and give its frame to the destination."""
+        self._after.update(result.stored)
+        self.keep_leaves(result.leaves)
+        self._change.take(result)
+        self._pass.done.take(self._collection.path, result)
+        frame = Frame(encoded=result.frame or result.stored, length=len(result.stored))
+        self._pass.destination.add(self._slot, frame, run_note(result))
+
+    def keep_leaves(self, lines: bytes) -> None:
+        """Put leaves with those of the other members, where they are wanted."""
+        if lines and self._pass.request.leaves is not None:
+            self._pass.request.leaves.add(self._collection.path, lines)
+
+    def close(self) -> None:
+        """Say what the member held and what it holds, and end it."""
+        self._change.sha256 = Sha256(self._after.hexdigest())
+        surveyed, _ = self._pass.survey.members[self._collection.path]
+        self._change.base_documents = Sha256(self._before.hexdigest()) if self._before is not None else surveyed
+        self._pass.destination.close(self._slot, mtime=self._pass.request.created_at)
 
 
 def _blocks(chunks: Iterable[bytes]) -> Iterator[bytes]:

@@ -20,6 +20,15 @@ from kit.archive.chunks import ChunkReader
 from kit.archive.codecs import decode, detect
 from kit.archive.journal import BEGIN, FRAME, Position, checksum, encode_record, scan
 from kit.archive.tar_reader import read_tar
+from kit.delta.dictionary import Dictionary
+from kit.delta.layout import parse_layout
+from kit.delta.model import DeltaManifest
+from kit.delta.order import Source, Step
+from kit.delta.packing import unpack
+from kit.delta.picking import parse_places
+from kit.delta.pieces import END, piece, pieces
+from kit.delta.segment import Head, Material, decode as decode_segment, encode as encode_segment, parse_head
+from kit.delta.varint import Reader, unsigned
 from kit.documents import elements, find, index, runs, validate
 from kit.documents.splice import append, element, remove, replace
 from kit.encryption import FieldMap
@@ -149,6 +158,95 @@ def _sealed(text: bytes, at: Position | None = None) -> bytes:
     return b"%08x %s\n" % (checksum(text, (at or Position()).crc32), text)
 
 
+def segment(data: bytes) -> None:
+    """Law: what a segment makes is within its bound, and can be said again.
+
+    Its script and columns come as they are, not packed, which would keep what is mutated from ever being read: the
+    form, the length of the first, both.
+    """
+    split = int.from_bytes(data[1:3], "little")
+    streams = (data[3 : 3 + split], data[3 + split :])
+    rest = data[:1] + b"".join(unsigned(len(one)) + b"\0" + unsigned(len(one)) + one for one in streams)
+    made = tuple(decode_segment(Head(steps=_STEPS, ranges=(), rest=rest), _OLDS, (), most=_MOST))
+    assert sum(map(len, made)) <= _MOST
+    again = encode_segment(Material(steps=_STEPS, expected=0, documents=made, olds=_OLDS))
+    assert tuple(decode_segment(parse_head(again, 0), _OLDS, (), most=_MOST)) == made
+
+
+_STEPS = (Step(Source.CHANGE, 0, 2), Step(Source.INSERT, 0, 1))
+_OLDS = (
+    bson.encode({"_id": "a", "n": 1, "title": "an advisory", "refs": [{"url": "https://a.example/1"}, "b"], "x": None}),
+    bson.encode(
+        {"_id": "b", "n": 2.5, "title": "another", "refs": [{"url": "https://b.example/2"}], "deep": {"a": {}}}
+    ),
+)
+_MOST = 1 << 16
+
+
+def payload(data: bytes) -> None:
+    """Law: pieces, heads, layouts and manifests end in a value; pieces are the same however they arrive."""
+    kind, data = data[:1], data[1:]
+    if kind == b"p":
+        found = list(pieces([data[:5], data[5:]]))
+        assert found == list(pieces([data[at : at + 1] for at in range(len(data))]))
+        assert sum(map(len, found)) < len(data)
+    elif kind == b"h":
+        parse_head(data, 7)
+    elif kind == b"l":
+        parse_layout(data, [b"header"], [1, 2], most=1 << 16)
+    else:
+        manifest = DeltaManifest.parse(data, limits=LIMITS)
+        assert DeltaManifest.parse(manifest.to_bytes(), limits=LIMITS) == manifest
+
+
+def _segments() -> list[bytes]:
+    olds = [bson.decode(old) for old in _OLDS]
+    edits: list[dict[str, object]] = [{"n": 3}, {"title": "an advisory, again", "new": [1, {"k": b"v"}]}, {"refs": []}]
+    found = []
+    for edit in edits:
+        documents = tuple(bson.encode(one) for one in ({**olds[0], **edit}, {**edit, **olds[1]}, {"_id": "c", **edit}))
+        for picking in (False, True):
+            material = Material(steps=_STEPS, expected=0, documents=documents, olds=_OLDS, picking=picking)
+            reader = Reader(parse_head(encode_segment(material), 0).rest, "a seed")
+            form = reader.take(1)
+            dictionary = Dictionary((), _OLDS, picking=picking)
+            script = unpack(reader, dictionary.script, most=_MOST)
+            meta = Reader(script, "a seed")
+            meta.take(meta.unsigned())
+            columns = unpack(reader, dictionary.columns(parse_places(meta) if picking else ()), most=_MOST)
+            found.append(form + len(script).to_bytes(2, "little") + script + columns)
+    return found
+
+
+def _payloads() -> list[bytes]:
+    digest = {"sha256": "0" * 64, "size": 1}
+    manifest = {
+        "format": "kit-delta",
+        "schemaVersion": "1",
+        "bundleId": "b",
+        "base": {"generation": 0, "manifestSha256": "0" * 64},
+        "target": {
+            "generation": 1,
+            "manifestSha256": "1" * 64,
+            "archive": {"container": "tar.zst", "sha256": None, "signature": {"path": "s", **digest}},
+        },
+        "layout": {"path": "layout", **digest},
+        "members": [
+            {"path": "a", **digest, "method": "full", "payload": {"path": "payload/0", **digest}},
+            {"path": "b", **digest, "method": "copy", "source": "c"},
+        ],
+        "createdAt": "2025-10-20T00:00:00Z",
+        "tool": {"name": "kit", "version": "1"},
+    }
+    head = encode_segment(Material(steps=_STEPS[1:], expected=7, documents=(_OLDS[0],), olds=()))
+    return [
+        b"p" + piece(b"abc") + piece(b"x" * 200) + END,
+        b"h" + head,
+        b"l" + b"\2\0\2" + b"\1\0" + b"\0" + b"\1\0\1\0",
+        b"m" + json.dumps(manifest).encode(),
+    ]
+
+
 def _documents() -> list[bytes]:
     nested = {"a": {"b": [1, "x", None, True, 1.5, b"bytes"]}, "é": "ü"}
     return [bson.encode({}), bson.encode(nested), bson.encode({"_id": 1, "tenant": "a", "rawLinkset": nested})]
@@ -231,4 +329,6 @@ TARGETS: dict[str, tuple[Callable[[bytes], None], Callable[[], list[bytes]]]] = 
     "field-map": (field_map, _texts),
     "policy": (policy, _policies),
     "journal": (journal, _records),
+    "segment": (segment, _segments),
+    "delta": (payload, _payloads),
 }

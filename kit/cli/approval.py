@@ -9,7 +9,7 @@ import click
 
 from kit.cli.options import FILE, json_option, kit_argument, passphrase_option, private_key
 from kit.cli.output import print_report
-from kit.cli.times import now, parsed
+from kit.cli.times import moment, parsed
 from kit.encryption.approval import Approval, DocumentName, RecoveryScope, collection_name
 from kit.errors import ContentError, UsageError
 from kit.ops.approve import ApprovalFile, countersign, create, show
@@ -122,7 +122,7 @@ def _approval(
         incident_id=incident,
         reason=reason,
         scope=scope,
-        not_before=parsed(not_before, "--not-before") if not_before is not None else now(),
+        not_before=moment(not_before, "--not-before"),
         expires=parsed(expires, "--expires"),
     )
 

@@ -13,7 +13,7 @@ from kit.cli.delta_options import candidates, expectation, recipe_options, signe
 from kit.cli.options import FILE, created_at_option, json_option, private_key, reading, reading_options
 from kit.cli.output import print_report, print_warning
 from kit.cli.progress import progress_option, progressing
-from kit.cli.trusting import moment
+from kit.cli.times import moment
 from kit.ops.delta_build import DeltaBuildReport, DeltaBuildRequest, build_delta
 from kit.reports.deltas import built_json, built_lines
 

@@ -10,7 +10,8 @@ import click
 
 from kit.cli.credentials import credential_options
 from kit.cli.options import FILE, passphrase_option, read_file, trust_option, trusted
-from kit.cli.trusting import anchor, moment, policy_option, time_option
+from kit.cli.times import moment
+from kit.cli.trusting import anchor, policy_option, time_option
 from kit.ops.obligations import Expectation
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from kit.cli.delta_build import show
 from kit.cli.delta_options import candidates, expectation, recipe_options, signed_output_options, trust_options
 from kit.cli.options import FILE, created_at_option, json_option, private_key, reading, reading_options
 from kit.cli.progress import progress_option, progressing
-from kit.cli.trusting import moment
+from kit.cli.times import moment
 from kit.ops.delta_build import DeltaSquashRequest
 from kit.ops.delta_squash import squash_deltas
 

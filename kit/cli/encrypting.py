@@ -94,15 +94,18 @@ def field_map_option(command: Callable[..., Any]) -> Callable[..., Any]:
     )(command)
 
 
-def profile_option(command: Callable[..., Any]) -> Callable[..., Any]:
-    """--profile."""
+def profile_option(told: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """--profile, of which ``told`` says what it is here."""
     return click.option(
         "--profile",
         type=click.Choice([profile.name.lower() for profile in Profile]),
         default=Profile.BOUND.name.lower(),
         show_default=True,
-        help="Envelopes bound to their place, or those the platform's own reader opens.",
-    )(command)
+        help=told,
+    )
+
+
+_profile_option = profile_option("Envelopes bound to their place, or those the platform's own reader opens.")
 
 
 def encrypt_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -111,7 +114,7 @@ def encrypt_options(command: Callable[..., Any]) -> Callable[..., Any]:
         (
             field_map_option,
             credential_options,
-            profile_option,
+            _profile_option,
             click.option(
                 "--iv",
                 type=click.Choice(("synthetic", "random")),
@@ -135,7 +138,7 @@ def proof_options(command: Callable[..., Any]) -> Callable[..., Any]:
         (
             field_map_option,
             credential_options,
-            profile_option,
+            _profile_option,
             click.option(
                 "--canary",
                 "canaries",

@@ -13,7 +13,8 @@ from kit.cli.naming import collection_of, document_of
 from kit.cli.options import FILE, json_option, kit_argument, reading, reading_options, trust_option, trusted
 from kit.cli.output import print_bytes, print_report, print_warning
 from kit.cli.progress import progress_option, progressing
-from kit.cli.trusting import anchor, moment, policy_option, require_one_trust, time_option, unverified_option
+from kit.cli.times import moment
+from kit.cli.trusting import anchor, policy_option, require_one_trust, time_option, unverified_option
 from kit.engine.extracting import Form, Projection, Selection
 from kit.ops.extract import ExtractRequest, extract
 from kit.ops.extracted_files import Destination

@@ -36,7 +36,8 @@ from kit.cli.options import (
 from kit.cli.output import print_error, print_report, print_warning
 from kit.cli.progress import progress_option, progressing
 from kit.cli.recording import recording, recording_options
-from kit.cli.trusting import anchor, moment, policy_option, time_option
+from kit.cli.times import moment
+from kit.cli.trusting import anchor, policy_option, time_option
 from kit.engine.progress import Progress
 from kit.errors import KeyUnusableError, KitError
 from kit.ops.jobs import Completion

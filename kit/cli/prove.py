@@ -13,7 +13,8 @@ from kit.cli.naming import collection_of, document_of
 from kit.cli.options import FILE, json_option, read_file, reading, reading_options, trust_option, trusted
 from kit.cli.output import print_report
 from kit.cli.progress import progress_option, progressing
-from kit.cli.trusting import anchor, moment, policy_option, time_option
+from kit.cli.times import moment
+from kit.cli.trusting import anchor, policy_option, time_option
 from kit.ops import trust_files
 from kit.ops.judgement import Expectation
 from kit.ops.merkle_proof import Proof

@@ -9,19 +9,19 @@ from typing import Any
 import click
 
 from kit.cli.credentials import credential_options
-from kit.cli.encrypting import credentials, field_map, field_map_option
+from kit.cli.encrypting import credentials, field_map, field_map_option, profile_option
+from kit.cli.naming import collection_of
 from kit.cli.options import FILE, json_option, kit_argument, reading, reading_options, trust_option, trusted
 from kit.cli.output import print_report
 from kit.cli.progress import progress_option, progressing
-from kit.cli.times import now, parsed
+from kit.cli.times import moment, now
 from kit.cli.trusting import anchor, override_options, policy_option
 from kit.encryption import Profile, audit_log
-from kit.encryption.approval import collection_name
 from kit.errors import ContentError, UsageError
 from kit.ops.recover import RecoverRequest, recover
 from kit.reports.recoveries import chain_json, chain_lines, recover_json, recover_lines
 from kit.signing import load_public
-from kit.values import CollectionName, Sha256
+from kit.values import Sha256
 
 
 @click.command("recover")
@@ -46,13 +46,7 @@ from kit.values import CollectionName, Sha256
 @override_options("Recover from a kit that is stale or rolled back; recorded in the audit log.")
 @field_map_option
 @credential_options
-@click.option(
-    "--profile",
-    type=click.Choice([profile.name.lower() for profile in Profile]),
-    default=Profile.BOUND.name.lower(),
-    show_default=True,
-    help="Of the envelopes, as they were made.",
-)
+@profile_option("Of the envelopes, as they were made.")
 @click.option("--at", metavar="TIME", help="Judge the approval by this time; the audit log has the clock's as well.")
 @reading_options
 @progress_option
@@ -90,7 +84,7 @@ def recover_command(
         raise click.UsageError("name the field map and the keyring with --field-map and --keyring")
     if policy is not None and (trusted_keys or approver_keys):
         raise UsageError("--trust goes without --trusted-key and --approver-key: a policy names its keys")
-    time = parsed(at, "--at") if at is not None else now()
+    time = moment(at)
     request = RecoverRequest(
         kit=kit,
         trusted=trusted(trusted_keys) if policy is None else {},
@@ -104,7 +98,7 @@ def recover_command(
         audit_log=log,
         output=output,
         sealed_to=sealed_to,
-        collection=_collection(more["collection"]),
+        collection=collection_of(more["collection"]) if more["collection"] is not None else None,
         now=time,
         clock=now,
         environment=reading(more["workers"], more["maxima"], allow_links=more["allow_links"]),
@@ -134,13 +128,6 @@ def verify_command(log: Path, anchor: str | None, as_json: bool) -> None:
     """
     chain = audit_log.verify(log, anchor=_anchor(anchor))
     print_report(chain_lines(log, chain), chain_json(log, chain), as_json=as_json)
-
-
-def _collection(text: str | None) -> CollectionName | None:
-    try:
-        return collection_name(text) if text is not None else None
-    except ContentError as error:
-        raise UsageError(f"--collection: {error.what}") from error
 
 
 def _anchor(text: str | None) -> Sha256 | None:

@@ -11,9 +11,9 @@ from kit.cli.job_options import abandon_option, give_up_run, require_one_way
 from kit.cli.options import FILE, json_option, kit_argument, reading, reading_options, trust_option, trusted
 from kit.cli.output import print_report, print_warning
 from kit.cli.progress import progress_option, progressing
+from kit.cli.times import moment
 from kit.cli.trusting import (
     anchor,
-    moment,
     override_options,
     policy_option,
     remember,

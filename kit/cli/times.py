@@ -1,4 +1,4 @@
-"""Times that the user gives, and the one place of these commands that reads the clock."""
+"""Times that the user gives, and the one place of the commands where the clock gives one instead."""
 
 from __future__ import annotations
 
@@ -23,3 +23,12 @@ def parsed(text: str, option: str) -> Timestamp:
         return Timestamp.parse(text)
     except ContentError as error:
         raise UsageError(f"{option}: {error.what}") from error
+
+
+def moment(text: str | None, option: str = "--at") -> Timestamp:
+    """Take the time as an input; only where none is given, read the clock, once.
+
+    Raises:
+        UsageError: It is no time.
+    """
+    return parsed(text, option) if text is not None else now()

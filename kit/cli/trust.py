@@ -9,7 +9,8 @@ import click
 
 from kit.cli.options import FILE, json_option, passphrase_option, private_key
 from kit.cli.output import print_report
-from kit.cli.trusting import moment, time_option
+from kit.cli.times import moment
+from kit.cli.trusting import time_option
 from kit.errors import UsageError
 from kit.ops import trust_files, trusting
 from kit.reports.policies import policy_json, policy_lines

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from kit.cli.options import FILE
-from kit.cli.times import now, parsed
 from kit.errors import UsageError
 from kit.ops import trust_files
 from kit.trust import Anchor, Override
@@ -71,15 +70,6 @@ def require_one_trust(trusted_keys: tuple[Path, ...], policy: Path | None, *, in
         raise UsageError("--trust and --trusted-key exclude each other: a policy names its keys")
     if not insecure and not trusted_keys and policy is None:
         raise UsageError("name the publisher's key with --trusted-key (or say --insecure-unverified-base)")
-
-
-def moment(text: str | None, option: str = "--at") -> Timestamp:
-    """Take the time as an input; only where none is given, read the clock, once.
-
-    Raises:
-        UsageError: It is no time.
-    """
-    return parsed(text, option) if text is not None else now()
 
 
 def anchor(policy: Path | None, at: Timestamp, *, force: bool = False, reason: str | None = None) -> Anchor | None:

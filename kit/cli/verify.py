@@ -25,7 +25,8 @@ from kit.cli.options import (
 )
 from kit.cli.output import print_error, print_report
 from kit.cli.progress import progress_option, progressing
-from kit.cli.trusting import anchor, moment, override_options, policy_option, remember, time_option
+from kit.cli.times import moment
+from kit.cli.trusting import anchor, override_options, policy_option, remember, time_option
 from kit.errors import KitError, UsageError
 from kit.ops import trust_files
 from kit.ops.kits import require_outside

@@ -26,7 +26,7 @@ from kit.archive.prefetch import prefetched
 from kit.archive.source import CHUNK_BYTES, ByteSource, FileSource, source_chunks, unreadable
 from kit.archive.tar_headers import BLOCK_BYTES, ZERO_BLOCK, check_sum
 from kit.archive.tar_reader import Member, read_tar
-from kit.errors import ArchiveError, LimitError, UsageError
+from kit.errors import ArchiveError, DigestError, LimitError, UsageError
 from kit.values import Codec, Limits, Sha256
 
 __all__ = ["Container", "Copying", "KitReader", "Member", "decoded", "open_kit"]
@@ -88,6 +88,8 @@ class KitReader:
         self.read_bytes = 0
         self._read_digest = hashlib.sha256()
         self._layout: Layout | None = None
+        self._entries: bytes | None = None
+        """What the first pass met, if one is over."""
         self._over = False
         self.watch: Callable[[int], None] | None = None
         self._expanded_bytes = 0
@@ -178,9 +180,11 @@ class KitReader:
     def members(self, copying: Copying | None = None) -> Iterator[tuple[Member, Iterator[bytes]]]:
         """Read all members from the start, each with its body; may be called again, also before the end.
 
-        With ``copying``, the entries of its stretches are not given; their frames are, to whom it says.
+        A pass that ends has given the same entries as those before it. With ``copying``, the entries of its stretches
+        are not given; their frames are, to whom it says.
 
         Raises:
+            DigestError: The kit has other entries than when it was first read.
             ArchiveError: The container is malformed, cut, ambiguous or hostile.
             LimitError: Something is over a limit.
             UnreadableError: The medium failed.
@@ -189,7 +193,8 @@ class KitReader:
         self.read_bytes = self._expanded_bytes = 0
         self._read_digest = hashlib.sha256()
         if isinstance(self._source, int):
-            return self._watched(read_folder(self._source, self.limits, where=where, allow_links=self._allow_links))
+            members = read_folder(self._source, self.limits, where=where, allow_links=self._allow_links)
+            return self._watched(self._alike(members))
         codec = _CODECS[self.container]
         self._over = False
         self._layout = Layout(codec=codec) if codec is not Codec.NONE and copying is None else None
@@ -200,7 +205,20 @@ class KitReader:
             if codec is not Codec.NONE:
                 chunks = prefetched(chunks)
         members = read_tar(ChunkReader(chunks, where=where), self.limits, where=where, allow_links=self._allow_links)
-        return self._watched(members if self._layout is None else self._laid_out(members, self._layout))
+        if self._layout is not None:
+            members = self._laid_out(members, self._layout)
+        return self._watched(members if copying is not None else self._alike(members))
+
+    def _alike(self, members: Iterator[tuple[Member, Iterator[bytes]]]) -> Iterator[tuple[Member, Iterator[bytes]]]:
+        """Pass entries on, and see that they are those of the first pass: nobody asks the digest of what is gone."""
+        digest = hashlib.sha256()
+        for member, body in members:
+            digest.update(f"{member.path}\n{member.kind} {member.size} {member.link_target!r}\n".encode())
+            yield member, body
+        if self._entries is None:
+            self._entries = digest.digest()
+        elif self._entries != digest.digest():
+            raise DigestError("the kit changed while it was being read", where=str(self.path), hint="start again")
 
     def _laid_out(
         self, members: Iterator[tuple[Member, Iterator[bytes]]], layout: Layout

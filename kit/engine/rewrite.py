@@ -78,10 +78,6 @@ def rewrite(
         one_pass.take(member, body)
     if reader.pass_digest() != survey.stored:
         raise DigestError("the kit changed while it was being read", where=str(reader.path), hint=_AGAIN)
-    # Of an archive the digest says as much; and what is copied of it is not met.
-    if survey.stored is None and len(one_pass.met) != len(survey.members):
-        gone = min(survey.members.keys() - one_pass.met)
-        raise DigestError("is gone: the kit changed while it was being read", where=str(gone), hint=_AGAIN)
     pipeline.drain()
     return one_pass.done
 
@@ -114,8 +110,6 @@ class _Pass:
     pipeline: Pipeline
     request: Request
     done: Rewrite
-    met: set[MemberPath] = field(default_factory=set)
-    """Regular files of this pass, but for those that were copied."""
     copies: Slot | None = None
     """What frames are being copied to, until another entry comes."""
 
@@ -147,8 +141,6 @@ class _Pass:
         """Decide what becomes of one member, and start it."""
         self.copies = None
         collection = self.survey.collections.get(member.path) if member.path is not None else None
-        if member.path is not None and member.is_file:
-            self.met.add(member.path)
         if member.path is not None and member.path in self.request.defer:
             self.done.deferred[member.path] = self.destination.open(member.path, mode=member.mode)
         elif collection is not None and (chain := self._chain(collection)):

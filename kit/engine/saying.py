@@ -132,6 +132,8 @@ class Saying:
         for member, body in self._reader.members():
             if member.path is None or not member.is_file:
                 continue
+            if member.path not in self._target.members:
+                raise changed_meanwhile(self._reader)
             digest, size = self._target.members[member.path]
             checked = surveyed(member, body, self._target)
             yield member.path, digest, size, self._said(member.path, digest, checked)

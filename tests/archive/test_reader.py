@@ -17,7 +17,7 @@ import zstandard
 
 from kit.archive.reader import Container, KitReader, open_kit
 from kit.archive.source import ByteSource, FileSource, source_chunks
-from kit.errors import ArchiveError, UnreadableError
+from kit.errors import ArchiveError, DigestError, UnreadableError
 from kit.values import Sha256
 from tests.archive.building import END, LIMITS, collect, member
 
@@ -176,3 +176,29 @@ def _open_descriptors() -> int:
 def _digest(file: IO[bytes] | None) -> str:
     assert file is not None
     return hashlib.sha256(file.read()).hexdigest()
+
+
+@pytest.mark.parametrize("harm", ["one less", "one more", "another kind"])
+def test_a_folder_that_has_other_entries_in_a_later_pass_is_refused(harm: str, tmp_path: Path) -> None:
+    (tmp_path / "one").write_bytes(b"1")
+    (tmp_path / "two").write_bytes(b"")
+    with open_kit(tmp_path, limits=LIMITS) as reader:
+        for _ in range(2):
+            assert len(list(reader.members())) == 2
+        if harm != "one more":
+            (tmp_path / "two").unlink()
+        if harm != "one less":
+            (tmp_path / ("two" if harm == "another kind" else "three")).mkdir()
+        next(reader.members())  # of a pass that does not end, nothing is asked
+        with pytest.raises(DigestError, match="changed while it was being read"):
+            list(reader.members())
+
+
+def test_an_archive_that_loses_a_member_between_two_passes_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "kit.tar"
+    path.write_bytes(member(b"one", b"1") + member(b"two", b"2") + END)
+    with open_kit(path, limits=LIMITS) as reader:
+        assert len(list(reader.members())) == 2
+        path.write_bytes(member(b"one", b"1") + END)
+        with pytest.raises(DigestError, match="changed while it was being read"):
+            list(reader.members())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,12 +10,13 @@ import pytest
 
 from kit.archive import encode, open_kit
 from kit.engine.changed import MOST_COLLECTIONS, Before, Changed
+from kit.engine.progress import Event, PassDone, Stage
 from kit.engine.reading import Aside, Survey, read_once
 from kit.engine.stores import BaseStores
-from kit.errors import ArchiveError
+from kit.errors import ArchiveError, DigestError
 from kit.values import Codec, Limits, MemberPath, Sha256
 from tests.delta.kits import HERE, pair, patched
-from tests.delta.test_round_trip import files_of
+from tests.delta.test_round_trip import Heard, files_of
 from tests.kits import OBSERVATIONS, collection, observation, tar, write_kit
 
 ENDING = "images/layer.bin"
@@ -176,3 +177,38 @@ def test_a_build_leaves_no_file_open(tmp_path: Path) -> None:
     two.build()
     own.build(recipe=False)
     assert len(list(OPEN.iterdir())) == before
+
+
+class Meddler(Heard):
+    """Does something once the first reading of the target is over."""
+
+    def __init__(self, meddle: Callable[[], object]) -> None:
+        super().__init__()
+        self._meddle = meddle
+
+    def tell(self, event: Event) -> None:
+        super().tell(event)
+        if isinstance(event, PassDone) and self.done() == [Stage.SURVEY, Stage.SURVEY]:
+            self._meddle()
+
+
+@pytest.mark.parametrize("side", ["base", "target"])
+@pytest.mark.parametrize("harm", ["a new file", "a file less", "another byte"])
+def test_a_folder_that_changes_between_its_two_readings_is_refused(side: str, harm: str, tmp_path: Path) -> None:
+    # The last byte only: so both kits are read a second time.
+    body = {name: bytes(1 << 17) for name in ("images/a.bin", "images/b.bin")}
+    two = pair(tmp_path, "kit", base=body, target={name: data[:-1] + b"!" for name, data in body.items()})
+    where = (two.base if side == "base" else two.target) / "images"
+
+    def meddle() -> None:
+        if harm == "a new file":
+            (where / "new.bin").write_bytes(b"new")
+        elif harm == "a file less":
+            (where / "b.bin").unlink()
+        else:
+            (where / "b.bin").write_bytes(bytes((1 << 17) - 1) + b"?")
+
+    heard = Meddler(meddle)
+    with pytest.raises(DigestError, match="changed while it was being read"):
+        two.build(environment=replace(HERE, progress=heard))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["base", "target"]

@@ -10,6 +10,7 @@ A verb has the module of its name: ``inspect``, ``patch`` (and plan), ``verify``
   generations, ``remedies`` what to do; ``receipts``, ``verify_script`` and ``merkle_proof`` are for others to check.
 - A patch: ``patching`` (asked and reported), ``preflight``, ``keying``, ``judging`` (base and result), ``passes``,
   ``stopping``, ``rooting``, ``generation`` (what is signed). ``jobs`` and ``identity`` let it be gone on with.
-- Deltas: ``deltas``, ``delta_steps`` and ``delta_recipe`` (what can be computed), ``delta_writing``.
+- Deltas: ``deltas``, ``delta_steps`` and ``delta_recipe`` (what can be computed), ``delta_archive`` (a delta),
+  ``delta_writing`` (its target).
 - ``extracted_files``: what ``extract`` writes.
 """

@@ -8,60 +8,36 @@ folder beside the output is written before.
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace as with_changes
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kit.archive import (
-    ArchiveDestination,
-    Slot,
-    Spool,
-    add_bytes,
-    checksum_line,
-    encode_frame,
-    perform,
-    require_free,
-    staged,
-)
-from kit.archive.journal_file import JournalFile
+from kit.archive import checksum_line, perform, require_free, staged
 from kit.archive.workplace import workplace
 from kit.delta.layout import Layout, print_layout
-from kit.delta.model import (
-    ARCHIVE_SIGNATURE,
-    DELTA_TYPE,
-    LAYOUT,
-    MANIFEST,
-    SIGNATURE,
-    DeltaManifest,
-    End,
-    Entry,
-    Payload,
-    TargetArchive,
-)
+from kit.delta.model import DeltaManifest, End, Entry, TargetArchive
 from kit.engine.changed import Before, Changed
 from kit.engine.pipeline import Workers
 from kit.engine.progress import Stage
 from kit.engine.saying import Saying
 from kit.engine.stores import BaseStores
 from kit.errors import OutputError, UsageError
+from kit.ops.delta_archive import DeltaArchive
 from kit.ops.delta_steps import NO_STEPS, Found, Ingredients, steps_between
 from kit.ops.deltas import Judged, check_payloads, check_signature, check_target, judged, opened_delta
 from kit.ops.kits import Environment, opened, workers_when_asked
 from kit.ops.obligations import Expectation
-from kit.signing import PrivateKey, jws
+from kit.signing import PrivateKey
 from kit.trust import Anchor
-from kit.values import Codec, MemberPath, Sha256, Timestamp
+from kit.values import Sha256, Timestamp
 from kit.version import TOOL, VERSION
 
 if TYPE_CHECKING:
     from kit.encryption import KeySource
     from kit.transforms.protocol import Transform
-
-_MODE = 0o644
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -229,53 +205,21 @@ class _Sides:
 
 
 def _write(request: DeltaBuildRequest, sides: _Sides, found: Found, folder: Path) -> tuple[DeltaManifest, Path]:
-    """Write the delta into ``folder``: slots in the order of its archive, its manifest last."""
+    """Write the delta into ``folder``."""
     base, target = sides.base, sides.target
-    with ExitStack() as stack:
-        journal = JournalFile(folder / "journal")
-        stack.callback(journal.close)
-        spool = Spool(folder, journal, checkpoint_bytes=1 << 62)
-        destination = ArchiveDestination(folder, spool, codec=Codec.ZSTD)
-        stack.callback(destination.release)
-        manifest_slot = destination.open(MANIFEST, mode=_MODE)
-        signature_slot = destination.open(SIGNATURE, mode=_MODE)
-        layout_slot = destination.open(LAYOUT, mode=_MODE)
-        sig = target.beside.signature
-        sig_slot = destination.open(ARCHIVE_SIGNATURE, mode=_MODE) if sig is not None else None
-
-        # The site can check who signed what it will get before it makes any of it.
-        verbatim = frozenset({target.location.manifest, target.location.signature})
-        stores, headers = sides.before.stores, sides.before.headers
-        with base.kit.pipeline(Stage.COMPARE):  # for whoever watches; the work is done here
-            stores.fill(base.kit.reader, base.survey, target.survey, besides=found.members | verbatim)
-        saying = Saying(
-            *(target.kit.reader, base.survey, target.survey),
-            stores=stores,
-            changed=sides.changed,
-            workers=sides.workers,
-            folder=folder,
-            verbatim=verbatim,
-            recipe=found.members,
-        )
+    with DeltaArchive(folder, request.created_at, signature=target.beside.signature) as archive:
+        saying = _saying(sides, found, folder)
         entries: list[Entry] = []
         with target.kit.pipeline(Stage.COMPARE):
             for path, sha256, size, said in saying.members():
-                payload = None
-                if said.chunks is not None:
-                    name = MemberPath(f"payload/{len(entries)}")
-                    payload = _add(
-                        destination, destination.open(name, mode=_MODE), name, said.chunks, request.created_at
-                    )
+                payload = archive.add(said.chunks) if said.chunks is not None else None
                 entries.append(
                     Entry(path=path, sha256=sha256, size=size, method=said.method, source=said.source, payload=payload)
                 )
         framing = saying.framing()
         made = found.computed.frames_of(entries) if found.computed is not None else ()
-        layout = print_layout(Layout(headers=tuple(sides.changed.headers), frames=framing or ()), headers, made)
-        layout_payload = _add(destination, layout_slot, LAYOUT, iter([layout]), request.created_at)
-        signature = None
-        if sig_slot is not None and sig is not None:
-            signature = _add(destination, sig_slot, ARCHIVE_SIGNATURE, iter([sig]), request.created_at)
+        layout = Layout(headers=tuple(sides.changed.headers), frames=framing or ())
+        layout_payload, signature = archive.close_front(print_layout(layout, sides.before.headers, made))
         manifest = DeltaManifest(
             bundle_id=target.manifest.bundle_id,
             base=End(generation=base.manifest.generation, manifest_sha256=base.manifest.sha256),
@@ -292,24 +236,25 @@ def _write(request: DeltaBuildRequest, sides: _Sides, found: Found, folder: Path
             tool_version=VERSION,
             recipe=found.recipe,
         )
-        data = manifest.to_bytes()
-        add_bytes(destination, manifest_slot, data, mtime=request.created_at)
-        document = jws.sign(data, [request.key], typ=DELTA_TYPE)
-        add_bytes(destination, signature_slot, document, mtime=request.created_at)
-        return manifest, destination.assemble()
+        return manifest, archive.signed(manifest, request.key)
 
 
-def _add(
-    destination: ArchiveDestination, slot: Slot, path: MemberPath, chunks: Iterator[bytes], at: Timestamp
-) -> Payload:
-    digest = hashlib.sha256()
-    size = 0
-    for chunk in chunks:
-        digest.update(chunk)
-        size += len(chunk)
-        destination.add(slot, encode_frame(destination.codec, chunk))
-    destination.close(slot, mtime=at)
-    return Payload(path=path, sha256=Sha256(digest.hexdigest()), size=size)
+def _saying(sides: _Sides, found: Found, folder: Path) -> Saying:
+    """Store what of the base is needed, and make ready to say the target by it."""
+    base, target = sides.base, sides.target
+    # The site can check who signed what it will get before it makes any of it.
+    verbatim = frozenset({target.location.manifest, target.location.signature})
+    with base.kit.pipeline(Stage.COMPARE):  # for whoever watches; the work is done here
+        sides.before.stores.fill(base.kit.reader, base.survey, target.survey, besides=found.members | verbatim)
+    return Saying(
+        *(target.kit.reader, base.survey, target.survey),
+        stores=sides.before.stores,
+        changed=sides.changed,
+        workers=sides.workers,
+        folder=folder,
+        verbatim=verbatim,
+        recipe=found.members,
+    )
 
 
 def _reread(work: Path, request: DeltaBuildRequest, manifest: DeltaManifest) -> tuple[Sha256, int]:

@@ -3,18 +3,49 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import sys
+import threading
 from collections.abc import Iterator
 from concurrent.futures import Executor
 from contextlib import contextmanager
 
 from kit.engine.pipeline import InlineExecutor
+from kit.errors import UsageError
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 _KEPT_BYTES = 64 * 1024 * 1024
 _MAPPED_BYTES = 32 * 1024 * 1024
 BUDGET_PER_WORKER = 24 * 1024 * 1024
 """Bytes of input in flight per worker: enough that none waits for the reader, little enough to bound memory."""
+
+
+_at_work: list[tuple[int, int]] = []
+"""Process and thread of each context of :func:`one_thread` that is open."""
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """See that only one thread of this process works with kits while the context lasts.
+
+    What looks into documents keeps, when compiled, what it is reading in its module, and workers are forked with the
+    memory that was announced last: two threads would mix their documents up, and nobody would notice.
+
+    Raises:
+        UsageError: Another thread is at work.
+    """
+    # A process that was forked in the meantime has a copy of the list, and none of the threads.
+    mine = os.getpid(), threading.get_ident()
+    _at_work.append(mine)
+    try:
+        if any(process == mine[0] and thread != mine[1] for process, thread in list(_at_work)):
+            raise UsageError(
+                "another thread of this process is at work with a kit",
+                hint="let one thread do it, or use a process for each",
+            )
+        yield
+    finally:
+        _at_work.remove(mine)
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path
 
 from kit.archive import CHECKPOINT_BYTES, KitReader, open_kit, read_small
-from kit.engine.executors import BUDGET_PER_WORKER, local_executor
+from kit.engine.executors import BUDGET_PER_WORKER, local_executor, one_thread
 from kit.engine.host import THIS_HOST, Host
 from kit.engine.pipeline import Pipeline, Workers
 from kit.engine.progress import BATCH_DOCUMENTS, SILENCE, Progress, Stage, watched
@@ -69,6 +69,7 @@ def opened(path: Path, environment: Environment) -> Iterator[OpenKit]:
     Raises:
         UnreadableError: It is not there, or not readable.
         ArchiveError: It is no kit container.
+        UsageError: Another thread of this process is at work with a kit.
     """
     with (
         open_kit(path, limits=environment.limits, allow_links=environment.allow_links) as reader,
@@ -96,6 +97,12 @@ def workers_when_asked(environment: Environment) -> Iterator[Callable[[], Worker
 
 @contextmanager
 def _executor(environment: Environment) -> Iterator[tuple[Executor, int]]:
+    with one_thread(), _executor_of(environment) as found:
+        yield found
+
+
+@contextmanager
+def _executor_of(environment: Environment) -> Iterator[tuple[Executor, int]]:
     if environment.executor is not None:
         # Not loaded by whoever has no cluster.
         from kit.engine.clusters import cluster_executor  # noqa: PLC0415

@@ -66,7 +66,7 @@ class Before:
             and len(self.stores.documents) < MOST_COLLECTIONS
         ):
             self._room -= member.size
-            self.stores.put_if_sound(path, body, member.size, self._limits)
+            self.stores.put_if_sound(collection, body, member.size, self._limits)
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from kit.documents import runs
 from kit.engine.document_store import DocumentStore
 from kit.engine.reading import Survey, hashing
 from kit.errors import ArchiveError, ContentError, DigestError
-from kit.values import CollectionMember, Limits, MemberPath
+from kit.values import Codec, CollectionMember, Limits, MemberPath
 
 _CHUNK = 1024 * 1024
 _AGAIN = "nothing was written; start again"
@@ -88,10 +88,11 @@ class BaseStores:
     ) -> None:
         """See that the members are stored that something else is made from, ``besides`` what is made anyway.
 
-        What was put aside on a guess and is not needed is removed; only for what was not is the base read again.
+        What was put aside on a guess and is not needed is removed; only for what was not is the base read again. A
+        collection that cannot be cut into documents is not stored: what is made of it goes in full.
 
         Raises:
-            KitError: A member is malformed or changed since it was surveyed.
+            KitError: A member changed since it was surveyed; or the disk is full.
         """
         wanted = sources(base, target, besides)
         for path in self.documents.keys() - wanted:
@@ -102,7 +103,11 @@ class BaseStores:
         for member, body in reader.members():
             if member.path is not None and member.path in missing:
                 checked = surveyed(member, body, base)
-                self.put(member.path, base.collections.get(member.path), checked, reader.limits)
+                collection = base.collections.get(member.path)
+                if collection is not None:
+                    self.put_if_sound(collection, checked, member.size, reader.limits)
+                else:
+                    self.put(member.path, None, checked, reader.limits)
         require_same(reader, base)
 
     def put(self, path: MemberPath, collection: CollectionMember | None, body: Iterator[bytes], limits: Limits) -> None:
@@ -117,15 +122,16 @@ class BaseStores:
             return
         self.bytes[path] = store_bytes(self._folder / f"bytes-{len(self.bytes)}", body)
 
-    def put_if_sound(self, path: MemberPath, body: Iterator[bytes], size: int, limits: Limits) -> None:
-        """Store the documents of a collection that is not compressed by itself; nothing, if it cannot be cut into such.
+    def put_if_sound(self, collection: CollectionMember, body: Iterator[bytes], size: int, limits: Limits) -> None:
+        """Store the documents of a collection; nothing, if it cannot be cut into such.
 
         Raises:
             KitError: The body ends before ``size`` bytes; or the disk is full.
         """
         store = self._new()
-        if put_whole(store, body, size, limits):
-            self.documents[path] = store
+        is_plain = collection.codec is Codec.NONE
+        if put_whole(store, body, size, limits) if is_plain else _put_decoded(store, collection, body, size, limits):
+            self.documents[collection.path] = store
         else:
             store.remove()
 
@@ -241,6 +247,33 @@ def put_whole(store: DocumentStore, body: Iterator[bytes], size: int, limits: Li
     except BaseException:
         store.close()
         raise
+
+
+def _put_decoded(
+    store: DocumentStore, collection: CollectionMember, body: Iterator[bytes], size: int, limits: Limits
+) -> bool:
+    """As :func:`put_whole`, of a collection that is compressed by itself; of its bytes nothing is kept."""
+    met = 0
+
+    def counted() -> Iterator[bytes]:
+        nonlocal met
+        for chunk in body:
+            met += len(chunk)
+            yield chunk
+
+    try:
+        store.put(runs(decoded(counted(), collection.codec, limits, where=str(collection.path)), limits=limits))
+    except (ContentError, ArchiveError):
+        for chunk in body:
+            met += len(chunk)
+        if met != size:  # the body itself has ended early, which is the container's fault
+            store.close()
+            raise
+        return False
+    except BaseException:
+        store.close()
+        raise
+    return True
 
 
 def _put(store: DocumentStore, chunks: Iterator[bytes], size: int, limits: Limits) -> bool:

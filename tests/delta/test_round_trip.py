@@ -12,13 +12,13 @@ from pathlib import Path
 
 import pytest
 
-from kit.archive import Job
+from kit.archive import Job, encode
 from kit.engine.progress import Advanced, BatchDone, Event, PassDone, Stage
 from kit.errors import OutputError, RollbackError, UsageError, WrongBaseError
 from kit.ops.delta_apply import apply_delta
 from kit.ops.delta_verify import DeltaVerifyRequest, inspect_delta, verify_delta
 from kit.ops.verify import verify
-from kit.values import Limits
+from kit.values import Codec, Limits
 from tests.delta.kits import HERE, KEY, OTHER, november, october, pair, patched, trusting
 from tests.kits import OBSERVATIONS, collection, contents, observation, signed, write_kit
 
@@ -117,6 +117,28 @@ def test_members_in_another_order_and_twice_the_same_content(tmp_path: Path) -> 
 
 def test_a_collection_that_is_malformed_is_not_said_by_documents(tmp_path: Path) -> None:
     two = pair(tmp_path, target=november(**{OBSERVATIONS: b"\x05\0\0\0\0\x09"}))
+    two.build()
+    two.apply()
+    assert files_of(two.base) == files_of(two.target)
+
+
+@pytest.mark.parametrize("broken", [b"\x05\0\0\0\0\x09", b"\x05\0\0\0\x09"])
+@pytest.mark.parametrize(("suffix", "codec"), [("", Codec.NONE), (".gz", Codec.GZIP), (".zst", Codec.ZSTD)])
+@pytest.mark.parametrize("name", ["kit.tar.zst", "kit"])
+def test_a_release_that_mends_a_malformed_collection_can_be_sent(
+    name: str, suffix: str, codec: Codec, broken: bytes, tmp_path: Path
+) -> None:
+    sides = [{f"{OBSERVATIONS}{suffix}": encode(codec, data)} for data in (broken, collection([observation(1)]))]
+    two = pair(tmp_path, name, *sides)
+    assert dict(two.build().methods)["full"] >= 1
+    two.apply()
+    assert files_of(two.base) == files_of(two.target)
+
+
+@pytest.mark.parametrize("cut", [1, 20, 30])
+def test_a_release_that_mends_a_cut_compressed_collection_can_be_sent(cut: int, tmp_path: Path) -> None:
+    whole = encode(Codec.ZSTD, collection([observation(1)]))
+    two = pair(tmp_path, "kit.tar", {f"{OBSERVATIONS}.zst": whole[:-cut]}, {f"{OBSERVATIONS}.zst": whole})
     two.build()
     two.apply()
     assert files_of(two.base) == files_of(two.target)

@@ -4,16 +4,24 @@ The steps are those CPython announces to audit hooks before it takes them (PEP 5
 rename, a removal, a change of mode … below the working folder. So nothing under test is patched, and step N is the
 same step in every run.
 
-Usage: ``fault_runner.py kill|fail|SIGINT|SIGTERM|run|here FOLDER STAGE LACKING ARGUMENT…``. For N = 0, 1, … a fresh
-copy of FOLDER is made as STAGE/N, and ``kit ARGUMENT…`` runs there in a child that is killed before its step N, gets a
-signal at it, or whose step N fails: "No space left on device". Ends after the first run that has no step N; ``run``
-strikes at none, nor does ``here``, a run in FOLDER itself. Prints one JSON object a run. LACKING names what the system
-lacks, joined by commas: ``link``, ``renameat2``.
+Takes orders on standard input, one JSON object a line, so that many attacks need one process:
+
+``mode``       ``kill`` | ``fail`` ("No space left on device") | ``SIGINT`` | ``SIGTERM`` | ``run`` | ``here``
+``folder``     what to start from; ``stage`` is where copies go
+``lacking``    what the system lacks: ``link``, ``renameat2``
+``arguments``  of ``kit``; ``{place}`` is the folder it runs in
+
+For N = 0, 1, … a fresh copy of ``folder`` is made as ``stage``/N, and the command runs there and is killed before its
+step N, gets a signal at it, or its step N fails. An order ends after the first run that has no step N; ``run`` strikes
+at none, nor does ``here``, a run in ``folder`` itself. Prints one JSON object a run, and an empty line at the end of an
+order.
 """
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import importlib
 import json
 import os
 import shutil
@@ -29,9 +37,13 @@ _STEPS = {"os.chmod", "os.link", "os.mkdir", "os.remove", "os.rename", "os.rmdir
 
 
 class _Hook:
-    """Counts steps; at step ``at`` strikes once."""
+    """Counts the steps of one run; at step ``at`` strikes once. A process has one, since it can never be removed."""
 
-    def __init__(self, place: str, at: int, mode: str, lacking: frozenset[str]) -> None:
+    def __init__(self) -> None:
+        self.aim("", 0, "run", frozenset())
+
+    def aim(self, place: str, at: int, mode: str, lacking: frozenset[str]) -> None:
+        """Begin to count for another run."""
         self.place, self.left, self.mode, self.lacking = place, at, mode, lacking
         self.struck = ""
 
@@ -62,47 +74,82 @@ class _Hook:
         return event in _STEPS and str(arguments[0]).startswith(self.place)
 
 
-def _child(place: Path, at: int, mode: str, lacking: frozenset[str], arguments: list[str]) -> None:
+_HOOK = _Hook()
+
+
+def _attempt(place: Path, at: int, order: dict[str, Any]) -> None:
+    """Run the command in ``place`` and leave there what became of it."""
     os.chdir(place)
     kept = [os.dup(1), os.dup(2)]
-    os.dup2(os.open(place / "stdout", os.O_WRONLY | os.O_CREAT), 1)
-    os.dup2(os.open(place / "stderr", os.O_WRONLY | os.O_CREAT), 2)
-    hook = _Hook(str(place), at, mode, lacking)
-    sys.addaudithook(hook)
+    for name, number in (("stdout", 1), ("stderr", 2)):
+        printed = os.open(place / name, os.O_WRONLY | os.O_CREAT)
+        os.dup2(printed, number)
+        os.close(printed)
+    _HOOK.aim(str(place), at, order["mode"], frozenset(order["lacking"]))
     Interrupts().install()
-    code = run([argument.replace("{place}", str(place)) for argument in arguments])
-    hook.mode = "run"
+    code = run([argument.replace("{place}", str(place)) for argument in order["arguments"]])
+    struck = _HOOK.struck
+    _HOOK.aim("", 0, "run", frozenset())
     sys.stdout.flush()
     sys.stderr.flush()
-    (place / "outcome").write_text(json.dumps({"code": code, "struck": hook.struck}))
-    if mode in {"kill", "fail"}:
-        os._exit(0)
+    (place / "outcome").write_text(json.dumps({"code": code, "struck": struck}))
     for descriptor, number in zip(kept, (1, 2), strict=True):
         os.dup2(descriptor, number)
+        os.close(descriptor)
+    os.chdir("/")
 
 
-def main() -> None:
-    mode, folder, stage, lacking, *arguments = sys.argv[1:]
+def _import_what_it_imports(order: dict[str, Any], place: Path) -> None:
+    """Import every module that a quiet run imports, in that run's stead: a child that is forked has them already.
+
+    The run itself is a child's too, so that nothing it may have remembered is there when step N is counted.
+    """
+    child = os.fork()
+    if not child:
+        _attempt(place, 0, {**order, "mode": "run"})
+        (place / "modules").write_text("\n".join(sys.modules))
+        os._exit(0)
+    os.waitpid(child, 0)
+    for name in (place / "modules").read_text().split("\n"):
+        with contextlib.suppress(ImportError):
+            importlib.import_module(name)
+    shutil.rmtree(place)
+
+
+def _carry_out(order: dict[str, Any]) -> None:
+    mode, folder, stage = order["mode"], Path(order["folder"]), Path(order["stage"])
+    # Unharmed runs are this process's, so that what measures coverage sees them.
+    forks = mode in {"kill", "fail"}
+    if forks:
+        shutil.copytree(folder, stage / "quiet", symlinks=True)
+        _import_what_it_imports(order, stage / "quiet")
     for at in range(1000):
-        place = Path(folder) if mode == "here" else Path(stage) / str(at)
+        place = folder if mode == "here" else stage / str(at)
         if mode != "here":
             shutil.copytree(folder, place, symlinks=True)
-        # Unharmed runs end in the usual way, so that what measures coverage sees them.
-        forks = mode in {"kill", "fail"}
         child = os.fork() if forks else 0
         if not child:
-            _child(place, at, mode, frozenset(lacking.split(",")), arguments)
+            _attempt(place, at, order)
+            if forks:
+                os._exit(0)
         status = os.waitpid(child, 0)[1] if forks else 0
         outcome = place / "outcome"
         killed = os.WIFSIGNALED(status)
-        told = json.loads(outcome.read_text()) if outcome.exists() else {"code": None, "struck": ""}
-        told["stderr"] = (place / "stderr").read_text()
+        found = json.loads(outcome.read_text()) if outcome.exists() else {"code": None, "struck": ""}
+        found["stderr"] = (place / "stderr").read_text()
         for name in ("outcome", "stdout", "stderr"):
             (place / name).unlink(missing_ok=True)
-        sys.stdout.write(json.dumps({"place": str(place), "killed": killed, **told}) + "\n")
-        sys.stdout.flush()
-        if not killed and not told["struck"]:
+        sys.stdout.write(json.dumps({"place": str(place), "killed": killed, **found}) + "\n")
+        if not killed and not found["struck"]:
             return
+
+
+def main() -> None:
+    sys.addaudithook(_HOOK)
+    for line in sys.stdin:
+        _carry_out(json.loads(line))
+        sys.stdout.write("\n")
+        sys.stdout.flush()
 
 
 if __name__ == "__main__":

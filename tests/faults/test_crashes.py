@@ -6,35 +6,37 @@ The steps are those of fault_runner.py. What may be found afterwards is asserted
 from __future__ import annotations
 
 import hashlib
-import json
-import os
-import subprocess
-import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 
-from tests.kits import signed, small_files, write_keys, write_kit
+from tests.faults.attacking import Attacker, Outcome
+from tests.kits import (
+    OBSERVATIONS,
+    SNAPSHOTS,
+    collection,
+    observation,
+    signed,
+    snapshot,
+    write_keys,
+    write_kit,
+)
 
-ROOT = Path(__file__).parents[2]
-RUNNER = ROOT / "tests" / "faults" / "fault_runner.py"
 CONTAINERS = ("kit.tar.zst", "kit")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
-    place: Path
-    killed: bool
-    code: int | None
-    struck: str
-    stderr: str
+FILES = {
+    OBSERVATIONS: collection(observation(n) for n in range(2)),
+    SNAPSHOTS: collection([snapshot(0)]),
+    "images/layer.bin": bytes(range(256)),
+}
+"""A kit that takes every kind of step: one member is changed, one looked up (so it is read twice), one carried over."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Desk:
     """A folder with one kit in it and, where it is an archive, what belongs beside it; and how to patch it."""
 
+    attacker: Attacker
     folder: Path
     name: str
     options: list[str]
@@ -43,19 +45,8 @@ class Desk:
     def attack(self, mode: str, *where: str, lacking: str = "") -> list[Outcome]:
         """Run ``kit patch`` with one step after the other cut off; ``where`` says where the result goes."""
         stage = self.stage / f"{mode}{len(list(self.stage.iterdir()))}"
-        stage.mkdir()
-        command = [sys.executable, str(RUNNER), mode, str(self.folder), str(stage), lacking, "patch"]
-        run = subprocess.run(
-            [*command, f"{{place}}/{self.name}", *where, *self.options],
-            capture_output=True,
-            text=True,
-            check=True,
-            env=os.environ | {"PYTHONPATH": str(ROOT)},
-        )
-        outcomes = []
-        for line in run.stdout.splitlines():
-            told = json.loads(line)
-            outcomes.append(Outcome(**(told | {"place": Path(told["place"])})))
+        arguments = ["patch", f"{{place}}/{self.name}", *where, *self.options]
+        outcomes = self.attacker.attack(mode, self.folder, stage, *arguments, lacking=lacking)
         assert outcomes[-1].code == 0, outcomes[-1]
         return outcomes
 
@@ -84,12 +75,12 @@ def checksum_matches(folder: Path, name: str) -> bool:
 
 
 @pytest.fixture(params=CONTAINERS)
-def desk(request: pytest.FixtureRequest, tmp_path: Path) -> Desk:
+def desk(request: pytest.FixtureRequest, attacker: Attacker, tmp_path: Path) -> Desk:
     folder, keys, stage = tmp_path / "folder", tmp_path / "keys", tmp_path / "stage"
     for one in (folder, keys, stage):
         one.mkdir()
     key, private, public = write_keys(keys)
-    kit = write_kit(folder / request.param, signed(small_files(2), key))
+    kit = write_kit(folder / request.param, signed(FILES, key))
     if kit.is_dir():
         kit.chmod(0o750)
     else:
@@ -97,17 +88,20 @@ def desk(request: pytest.FixtureRequest, tmp_path: Path) -> Desk:
         digest = hashlib.sha256(kit.read_bytes()).hexdigest()
         (folder / f"{kit.name}.sha256").write_text(f"{digest}  {kit.name}\n")
     options = ["--trusted-key", str(public), "--signing-key", str(private), "--workers", "1"]
-    return Desk(folder=folder, name=kit.name, options=[*options, "--created-at", "1760000001"], stage=stage)
+    options += ["--created-at", "1760000001"]
+    return Desk(attacker=attacker, folder=folder, name=kit.name, options=options, stage=stage)
 
 
 def run_again(desk: Desk, place: Path) -> Outcome:
     """Do what the message of a killed run says: go on with it, or begin where nothing was begun."""
-    again = Desk(folder=place, name=desk.name, options=desk.options, stage=desk.stage)
+    again = replace(desk, folder=place)
     resume = ["--resume"] if list(place.glob("*.kit-job")) else []
     return again.attack("here", "--in-place", *resume)[0]
 
 
-def test_killed_before_any_step_in_place_the_kit_is_the_old_or_the_new_one(desk: Desk) -> None:
+def test_killed_before_any_step_in_place_the_kit_is_the_old_or_the_new_one_and_a_second_run_gives_the_new(
+    desk: Desk,
+) -> None:
     outcomes = desk.attack("kill", "--in-place")
     old, new = kit_of(desk.folder, desk.name), kit_of(outcomes[-1].place, desk.name)
     assert old != new
@@ -117,11 +111,6 @@ def test_killed_before_any_step_in_place_the_kit_is_the_old_or_the_new_one(desk:
     assert all(outcome.killed for outcome in outcomes[:-1])
     assert all(checksum_matches(outcome.place, desk.name) for outcome in outcomes)
     assert all(checksum_matches(outcome.place, f"{desk.name}.bak") for outcome in outcomes)
-
-
-def test_after_a_kill_a_second_run_gives_the_same_kit(desk: Desk) -> None:
-    outcomes = desk.attack("kill", "--in-place")
-    new = kit_of(outcomes[-1].place, desk.name)
     # Neighbouring steps leave the same folder behind; each different one is tried once.
     different = {tuple(sorted(listing(outcome.place))): outcome for outcome in outcomes}
     for outcome in different.values():
@@ -195,5 +184,5 @@ def test_without_links_a_step_that_fails_leaves_everything_as_it_was(desk: Desk,
 
 def test_a_second_run_in_place_changes_nothing_though_the_backup_of_the_first_is_there(desk: Desk) -> None:
     first = desk.attack("run", "--in-place")[0].place
-    second = Desk(folder=first, name=desk.name, options=desk.options, stage=desk.stage).attack("run", "--in-place")[0]
+    second = replace(desk, folder=first).attack("run", "--in-place")[0]
     assert listing(second.place) == listing(first)

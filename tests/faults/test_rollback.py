@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 
-from tests.end_to_end.kits import ENVIRONMENT, kit
-from tests.faults.test_crashes import CONTAINERS, RUNNER, Outcome, checksum_matches, kit_of, listing
-from tests.kits import signed, small_files, write_keys, write_kit
+from tests.end_to_end.kits import kit
+from tests.faults.attacking import Attacker, Outcome
+from tests.faults.test_crashes import CONTAINERS, FILES, checksum_matches, kit_of, listing
+from tests.kits import signed, write_keys, write_kit
 
 KEPT = ".rolled-back"
 
@@ -21,6 +19,7 @@ KEPT = ".rolled-back"
 class Desk:
     """A folder with a kit that was patched in place, and how to go back."""
 
+    attacker: Attacker
     folder: Path
     name: str
     trust: list[str]
@@ -28,40 +27,25 @@ class Desk:
 
     def attack(self, mode: str, *options: str, lacking: str = "") -> list[Outcome]:
         stage = self.stage / f"{mode}{len(list(self.stage.iterdir()))}"
-        stage.mkdir()
-        words = [
-            mode,
-            str(self.folder),
-            str(stage),
-            lacking,
-            "rollback",
-            f"{{place}}/{self.name}",
-            *self.trust,
-            *options,
-        ]
-        run = subprocess.run(
-            [sys.executable, RUNNER, *words], capture_output=True, text=True, check=True, env=ENVIRONMENT
-        )
-        told = [json.loads(line) for line in run.stdout.splitlines()]
-        return [Outcome(**(one | {"place": Path(one["place"])})) for one in told]
+        arguments = ["rollback", f"{{place}}/{self.name}", *self.trust, *options]
+        return self.attacker.attack(mode, self.folder, stage, *arguments, lacking=lacking)
 
     def again(self, place: Path) -> Outcome:
         """Do what the message of a killed run says."""
-        other = Desk(folder=place, name=self.name, trust=self.trust, stage=self.stage)
-        return other.attack("here", *(["--resume"] if list(place.glob("*.kit-job")) else []))[0]
+        return replace(self, folder=place).attack("here", *(["--resume"] if list(place.glob("*.kit-job")) else []))[0]
 
 
 @pytest.fixture(params=CONTAINERS)
-def desk(request: pytest.FixtureRequest, tmp_path: Path) -> Desk:
+def desk(request: pytest.FixtureRequest, attacker: Attacker, tmp_path: Path) -> Desk:
     folder, keys, stage = tmp_path / "folder", tmp_path / "keys", tmp_path / "stage"
     for one in (folder, keys, stage):
         one.mkdir()
     key, private, public = write_keys(keys)
-    path = write_kit(folder / request.param, signed(small_files(2), key))
+    path = write_kit(folder / request.param, signed(FILES, key))
     trust = ["--trusted-key", str(public), "--workers", "1"]
     patched = kit("patch", path, "--in-place", *trust, "--signing-key", private, "--created-at", "1760000001")
     assert patched.code == 0, patched
-    return Desk(folder=folder, name=path.name, trust=trust, stage=stage)
+    return Desk(attacker=attacker, folder=folder, name=path.name, trust=trust, stage=stage)
 
 
 def contents(folder: Path, name: str) -> list[str]:

@@ -17,6 +17,7 @@ from kit.ops.patch import PatchReport, patch, resume
 from tests.end_to_end import kits
 from tests.end_to_end.desk import Desk, key
 from tests.end_to_end.kits import MANIFEST, OBSERVATIONS, SNAPSHOTS, content, observation
+from tests.faults.attacking import Attacker
 from tests.ops.test_resume import output, request_for, strike
 from tests.values.test_merkle import by_definition
 
@@ -147,7 +148,7 @@ def test_a_foreign_manifest_has_no_place_for_roots(desk: Desk) -> None:
     assert desk.patched(path).exists()
 
 
-def test_an_interrupted_run_goes_on_to_the_same_roots(tmp_path: Path) -> None:
+def test_an_interrupted_run_goes_on_to_the_same_roots(attacker: Attacker, tmp_path: Path) -> None:
     start = tmp_path / "start"
     start.mkdir()
     source = kits.ROOT / "fixtures" / "kits" / "harbor.tar.zst"
@@ -155,9 +156,8 @@ def test_an_interrupted_run_goes_on_to_the_same_roots(tmp_path: Path) -> None:
     request = request_for(start / "kit.tar.zst", merkle=True, environment=Environment(workers=1))
     whole = tmp_path / "whole.tar.zst"
     assert isinstance(patch(request, output(whole)), PatchReport)
-    at = str(request.created_at)
-    outcomes = strike(start, tmp_path / "stage", "fail", "--in-place", "--created-at", at, "--merkle")
-    places = [Path(one["place"]) for one in outcomes]
+    outcomes = strike(attacker, start, tmp_path / "stage", "fail", "--merkle")
+    places = [one.place for one in outcomes]
     left = [place for place in places if (place / "kit.tar.zst.kit-job").exists()]
     assert len(left) > 3
     with pytest.raises(UsageError, match="merkle was yes, is not given"):

@@ -28,9 +28,9 @@ from kit.values import Timestamp
 from scripts.fixture_keys import publisher_key, site_key
 from scripts.fixture_kits import PATCHED_AT
 from scripts.make_fixtures import FIXTURES, ROOT
+from tests.faults.attacking import Attacker, Outcome
 from tests.kits import contents, write_kit
 
-RUNNER = ROOT / "tests" / "faults" / "fault_runner.py"
 PUBLIC, PRIVATE = FIXTURES / "keys" / "publisher-TEST-ONLY.pub.pem", FIXTURES / "keys" / "site-TEST-ONLY.pem"
 
 
@@ -49,17 +49,15 @@ def output(path: Path | None = None, **changes: Any) -> Output:
     return Output(path=path, key=site_key(), **changes)
 
 
-def strike(folder: Path, stage: Path, mode: str, *options: str, name: str = "kit.tar.zst") -> list[dict[str, Any]]:
-    """Run ``kit patch`` with one step after the other struck, and give what each left, in a folder of its own."""
-    key = stage / "site.pem"
-    stage.mkdir()
+def strike(
+    attacker: Attacker, folder: Path, stage: Path, mode: str, *options: str, name: str = "kit.tar.zst"
+) -> list[Outcome]:
+    """Run ``kit patch --in-place`` with one step after the other struck, each in a folder of its own in ``stage``."""
+    key = stage.with_name("site.pem")
     shutil.copy(PRIVATE, key)
     key.chmod(0o600)
-    where = ["--trusted-key", str(PUBLIC), "--signing-key", str(key), "--workers", "1", *options]
-    command = [sys.executable, str(RUNNER), mode, str(folder), str(stage), "", "patch", f"{{place}}/{name}", *where]
-    environment = {"PYTHONPATH": str(ROOT), "PATH": os.environ["PATH"]}
-    run = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
-    return [json.loads(line) for line in run.stdout.splitlines()]
+    words = ["--trusted-key", str(PUBLIC), "--signing-key", str(key), "--workers", "1", "--created-at", PATCHED_AT]
+    return attacker.attack(mode, folder, stage, "patch", f"{{place}}/{name}", *words, "--in-place", *options)
 
 
 @pytest.fixture
@@ -70,19 +68,31 @@ def start(tmp_path: Path) -> Path:
     return folder
 
 
-@pytest.fixture
-def struck(start: Path, tmp_path: Path) -> list[Path]:
-    """Give the folders of runs in place that a failing disk ended with something worth keeping."""
-    outcomes = strike(start, tmp_path / "stage", "fail", "--in-place", "--created-at", PATCHED_AT)
-    places = [Path(outcome["place"]) for outcome in outcomes]
-    return [place for place in places if (place / "kit.tar.zst.kit-job").exists()]
+@pytest.fixture(scope="module")
+def after_failing(attacker: Attacker, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with what runs in place left that a failing disk ended with something worth keeping."""
+    folder = tmp_path_factory.mktemp("failing")
+    (folder / "start").mkdir()
+    shutil.copy(FIXTURES / "kits" / "harbor.tar.zst", folder / "start" / "kit.tar.zst")
+    for outcome in strike(attacker, folder / "start", folder / "stage", "fail"):
+        if not (outcome.place / "kit.tar.zst.kit-job").exists():
+            shutil.rmtree(outcome.place)
+    return folder / "stage"
 
 
 @pytest.fixture
-def patched(start: Path, tmp_path: Path) -> bytes:
-    out = tmp_path / "out.tar.zst"
-    patch(request_for(start / "kit.tar.zst"), output(out))
-    return out.read_bytes()
+def struck(after_failing: Path, tmp_path: Path) -> list[Path]:
+    """Return copies of those folders, in the order of the steps; two names of one file are so in the copy, too."""
+    subprocess.run(["cp", "-a", after_failing, tmp_path / "struck"], check=True)
+    return sorted((tmp_path / "struck").iterdir(), key=lambda place: int(place.name))
+
+
+@pytest.fixture(scope="module")
+def patched(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    folder = tmp_path_factory.mktemp("patched")
+    shutil.copy(FIXTURES / "kits" / "harbor.tar.zst", folder / "kit.tar.zst")
+    patch(request_for(folder / "kit.tar.zst"), output(folder / "out.tar.zst"))
+    return (folder / "out.tar.zst").read_bytes()
 
 
 def test_a_run_is_not_gone_on_with_under_another_migration(struck: list[Path]) -> None:
@@ -152,12 +162,10 @@ def test_another_kit_is_refused_and_the_job_stays(struck: list[Path], start: Pat
     resume(request_for(kit), output())
 
 
-def test_a_kit_in_a_folder_that_changed_is_refused_by_member(start: Path, tmp_path: Path) -> None:
+def test_a_kit_in_a_folder_that_changed_is_refused_by_member(start: Path, attacker: Attacker, tmp_path: Path) -> None:
     folder = tmp_path / "folders"
     write_kit(folder / "kit", contents((start / "kit.tar.zst").read_bytes()))
-    options = ("--in-place", "--created-at", PATCHED_AT)
-    outcomes = strike(folder, tmp_path / "stage", "kill", *options, name="kit")
-    places = [Path(outcome["place"]) for outcome in outcomes]
+    places = [outcome.place for outcome in strike(attacker, folder, tmp_path / "stage", "kill", name="kit")]
     kit = next(place / "kit" for place in places if (place / "kit.kit-job" / "journal").exists())
     extra = kit / "another.txt"
     extra.write_text("one more file")
@@ -263,17 +271,16 @@ def test_a_live_run_locks_everybody_out_and_a_killed_one_does_not(start: Path) -
 
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
 def test_a_signal_ends_the_run_cleanly_and_leaves_a_job_that_can_be_resumed(
-    start: Path, tmp_path: Path, name: str, patched: bytes
+    start: Path, attacker: Attacker, tmp_path: Path, name: str, patched: bytes
 ) -> None:
-    outcomes = strike(start, tmp_path / "stage", name, "--in-place", "--created-at", PATCHED_AT)
-    ended = [outcome for outcome in outcomes if outcome["code"] == 130]
+    ended = [outcome for outcome in strike(attacker, start, tmp_path / "stage", name) if outcome.code == 130]
     assert len(ended) > 8
     for outcome in ended:
-        assert not outcome["killed"]
-        assert outcome["stderr"].startswith("kit: error: "), outcome
-        kit = Path(outcome["place"]) / "kit.tar.zst"
+        assert not outcome.killed
+        assert outcome.stderr.startswith("kit: error: "), outcome
+        kit = outcome.place / "kit.tar.zst"
         if Job(kit).exists:
-            assert "--resume" in outcome["stderr"]
+            assert "--resume" in outcome.stderr
             resume(request_for(kit), output())
             assert kit.read_bytes() == patched
 

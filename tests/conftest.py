@@ -1,4 +1,10 @@
-"""What holds for every test, wherever it is run from."""
+"""What holds for every test, wherever it is run from; and the two tiers of tests.
+
+``scripts/test`` runs the first tier, a verdict on every room in three minutes on two processors; ``scripts/test --all``
+runs everything. A test is marked ``slow``, and so left to the second tier, if it takes more than a second of processor
+time, or starts more than two interpreters; of a family of cases, the cheapest stay in the first. Laws are tried there
+on a quarter of the examples (tests/tiers.py). What takes minutes is a script, of which a test takes a share.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +12,14 @@ import signal
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
 
 from tests.faults.attacking import Attacker
+
+# Neither has a deadline for an example: nothing here depends on speed.
+settings.register_profile("all", deadline=None)
+settings.register_profile("quick", deadline=None, max_examples=25)
+settings.load_profile("all")
 
 # A background job of a shell starts with Ctrl-C ignored, and all it starts inherit that; tests that press it could only
 # hang there. A handler of ours is reset to the default in every program that is started.

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from scripts import sweep
+from tests.tiers import examples
 
 
 @pytest.mark.parametrize("name", sorted(sweep.targets()))
@@ -25,7 +26,7 @@ def _changed(draw: st.DrawFn) -> tuple[str, str, int, bytes]:
     return target.name, file, at, draw(st.sampled_from([*sweep.mutations(data, at), *any_byte]))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(case=_changed())
 def test_one_byte_changed_is_never_valid(case: tuple[str, str, int, bytes]) -> None:
     name, file, at, changed = case

@@ -29,6 +29,7 @@ from kit.errors import OutputError
 from kit.values import Codec, Limits, MemberPath, Timestamp
 from tests.archive.building import archive_in
 from tests.kits import contents, tar, unpacked
+from tests.tiers import examples
 
 AT = Timestamp(1_760_000_000)
 CODECS = (Codec.NONE, Codec.GZIP, Codec.ZSTD)
@@ -61,7 +62,7 @@ def numbered(files: dict[str, bytes]) -> dict[str, bytes]:
 
 
 @every_codec
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=examples(40))
 @given(files=FILES, layout=LAYOUTS)
 def test_carrying_every_member_gives_the_same_tar_bytes(codec: Codec, files: dict[str, bytes], layout: int) -> None:
     with tempfile.TemporaryDirectory() as name:

@@ -20,6 +20,7 @@ from kit.values import Codec, Limits
 from tests.archive.building import archive_in
 from tests.archive.test_destination import AT
 from tests.kits import packed, tar, unpacked
+from tests.tiers import examples
 
 NOISE = random.Random(2).randbytes(9 << 20)  # noqa: S311  no secret
 FILES = {"a": b"a" * 700, "big": NOISE, "empty": b"", "folder/z": b"z"}
@@ -66,7 +67,7 @@ def archive(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     return written(tmp_path_factory.mktemp("archive"), request.param, FILES)
 
 
-@settings(deadline=None, max_examples=16)
+@settings(deadline=None, max_examples=examples(16))
 @given(stays=st.lists(st.booleans(), min_size=len(FILES), max_size=len(FILES)))
 def test_what_is_copied_and_what_is_read_are_together_all_there_is(archive: Path, stays: list[bool]) -> None:
     with open_kit(archive, limits=Limits()) as reader:

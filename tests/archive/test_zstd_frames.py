@@ -16,6 +16,7 @@ from kit.archive.zstd_frames import BATCH_BLOCKS, BLOCK_BYTES, MAGIC
 from kit.errors import ArchiveError, LimitError
 from kit.values import Codec, Limits
 from tests.archive.building import LIMITS, chunked
+from tests.tiers import slow
 
 TEXT = b"".join(b"advisory %d\n" % i for i in range(60_000))
 SKIPPABLE = b"\x5e\x2a\x4d\x18" + (5).to_bytes(4, "little") + b"table"
@@ -155,7 +156,9 @@ def test_repetitive_content_below_the_floor_is_no_bomb() -> None:
     assert len(unpack(frame(bytes(1 << 20)), limits=replace(LIMITS, ratio=2))) == 1 << 20
 
 
-@pytest.mark.parametrize("options", [["-1"], ["-19"], ["--long=27"], ["--no-check"], ["-T2", "-B65536"]], ids=str)
+@pytest.mark.parametrize(
+    "options", [["-1"], ["--long=27"], ["--no-check"], ["-T2", "-B65536"], *slow(["-19"])], ids=str
+)
 @pytest.mark.parametrize("piped", [False, True], ids=["from a file", "from a pipe"])
 def test_what_the_zstd_program_writes_is_read(tmp_path: Path, options: list[str], *, piped: bool) -> None:
     plain = tmp_path / "plain"

@@ -43,6 +43,7 @@ from tests.archive.test_tar_attacks import ATTACKS, LINKS_OUT
 from tests.attacks.bombs import size_field
 from tests.attacks.readers import ours, readings
 from tests.attacks.test_containers import SKIPPABLE, TARS
+from tests.tiers import examples
 
 pytestmark = pytest.mark.skipif(
     shutil.which("tar") is None or shutil.which("bsdtar") is None, reason="GNU tar and bsdtar are the oracles"
@@ -321,7 +322,7 @@ def archives(draw: st.DrawFn) -> bytes:
 
 
 @settings(
-    max_examples=250,
+    max_examples=examples(250),
     suppress_health_check=[HealthCheck.too_slow],
     deadline=None,
 )

@@ -57,6 +57,7 @@ def test_seeds_and_what_is_near_them_end_in_a_result_or_an_error_of_ours(name: s
             continue
 
 
+@pytest.mark.slow
 def test_the_fuzzer_runs(tmp_path: Path) -> None:
     pytest.importorskip("atheris")
     command = [sys.executable, str(ROOT / "scripts/fuzz.py"), "bson", "--runs", "200", "--seed", "1"]

@@ -62,6 +62,7 @@ def test_a_keyring_sealed_by_a_passphrase_from_a_descriptor_is_made_0600(vault: 
     vault.encrypted(keyring=path)
 
 
+@pytest.mark.slow
 def test_a_passphrase_is_asked_for_twice_at_a_terminal(vault: Vault) -> None:
     path = vault.keys / "asked.keyring"
     with Terminal("keyring", "init", path) as terminal:
@@ -136,6 +137,7 @@ def test_show_needs_a_keyring_that_nobody_else_can_read(vault: Vault) -> None:
     kit("keyring", "show", vault.keyring).refused(13, "chmod")
 
 
+@pytest.mark.slow
 def test_rewrap_to_a_new_passphrase_moves_every_key_and_no_envelope(vault: Vault) -> None:
     first = vault.encrypted()
     with descriptor(NEW) as number:
@@ -167,6 +169,7 @@ def test_an_rsa_keyring_encrypts_where_it_cannot_decrypt(vault: Vault, rsa_pair:
     assert vault.proving(first, "--keyring-key", private, keyring=path).code == 0
 
 
+@pytest.mark.slow
 def test_an_rsa_keyring_moves_to_a_passphrase_with_the_private_key(vault: Vault, rsa_pair: tuple[bytes, bytes]) -> None:
     private, public = (write(vault.keys / f"rsa{n}", pem) for n, pem in enumerate(rsa_pair))
     path = vault.keys / "rsa.keyring"
@@ -200,6 +203,7 @@ def test_an_absent_identity_file_is_said(vault: Vault) -> None:
     outcome.refused(1, "absent")
 
 
+@pytest.mark.slow
 def test_an_encrypted_rsa_key_is_asked_for_its_passphrase(vault: Vault, rsa_pair: tuple[bytes, bytes]) -> None:
     public = write(vault.keys / "rsa.pub", rsa_pair[1])
     key = serialization.load_pem_private_key(rsa_pair[0], None)

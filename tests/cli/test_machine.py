@@ -55,6 +55,7 @@ def test_too_little_for_one_worker_is_refused() -> None:
         limited(Environment(), "143M", None)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/smaps_rollup").exists(), reason="no proportional set sizes here")
 @pytest.mark.parametrize("most", [144, 290], ids=["one worker", "two workers"])
 def test_a_run_keeps_to_what_it_was_given(most: int, desk: Desk) -> None:

@@ -252,6 +252,7 @@ class TestStreams:
         assert b"Broken" not in done.stderr
         assert (done.stderr == b"") == (code == 0)
 
+    @pytest.mark.slow
     def test_a_reader_of_help_that_goes_away_is_no_failure(self) -> None:
         reading, writing = os.pipe()
         os.close(reading)

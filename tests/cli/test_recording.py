@@ -213,6 +213,7 @@ class TestEndings:
         assert document["base"] is document["live"] is document["result"] is None
         assert value(metrics.read_text(), "kit_run_exit_code") == 4
 
+    @pytest.mark.slow
     def test_interrupted(self, desk: Desk, record: Path, metrics: Path) -> None:
         path = desk.kit(kits.content(*(observation(number) for number in range(200))))
         script = (

@@ -14,6 +14,7 @@ from kit.comparison.values import LONGEST, bounded, shown
 from kit.documents import Kind, element, elements
 from kit.errors import BsonError
 from tests.documents import strategies
+from tests.tiers import examples
 
 ENVELOPE = {"__encrypted": True, "v": 1, "ct": "AAAA", "iv": "BBBB", "tag": "CCCC"}
 
@@ -29,14 +30,14 @@ def sorted_mirror(found: list[FieldChange]) -> list[FieldChange]:
     return sorted(found, key=lambda change: (change.path, change.how.mirrored.value))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(one=strategies.DOCUMENTS, two=strategies.DOCUMENTS)
 def test_there_are_no_changes_exactly_if_the_documents_are_the_same(one: bytes, two: bytes) -> None:
     assert compare(one, one) == []
     assert bool(compare(one, two)) == (one != two)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(pairs=strategies.DISTINCT, more=strategies.DISTINCT, data=st.data())
 def test_a_comparison_is_mirrored_by_exchanging_the_documents(
     pairs: list[tuple[str, strategies.Typed]], more: list[tuple[str, strategies.Typed]], data: st.DataObject
@@ -159,7 +160,7 @@ def test_bounded_names_are_the_same_exactly_if_the_names_are(one: str, two: str)
     assert len(bounded(one)) < 260
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(document=strategies.DOCUMENTS, place=st.integers(0, 400), byte=st.integers(0, 255))
 def test_a_damaged_document_gives_changes_or_a_bson_error_and_nothing_else(
     document: bytes, place: int, byte: int

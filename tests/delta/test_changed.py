@@ -142,6 +142,7 @@ def test_more_collections_change_than_are_put_aside(tmp_path: Path) -> None:
     assert files_of(two.base) == files_of(two.target)
 
 
+@pytest.mark.slow
 def test_many_segments_are_made_by_workers_and_are_the_same(tmp_path: Path) -> None:
     def documents(note: str) -> Iterator[dict[str, object]]:
         return ({"_id": number, "note": f"{note} {number}", "data": bytes(1 << 21)} for number in range(7))

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import bson
+import pytest
 from hypothesis import HealthCheck, example, given, settings, strategies as st
 
 from kit.encryption import Profile, shipped
@@ -64,6 +65,7 @@ def repeated(documents: st.SearchStrategy[bytes]) -> st.SearchStrategy[list[byte
     return st.lists(documents, min_size=1, max_size=4).flatmap(lambda some: st.permutations([*some, *some[:2]]))
 
 
+@pytest.mark.slow
 @FEW
 @given(
     repeated(st.builds(with_more, st.integers(min_value=0, max_value=9), VALUES)),

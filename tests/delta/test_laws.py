@@ -26,6 +26,7 @@ from kit.engine.matching import matched
 from kit.errors import ArchiveError, KitError
 from kit.values import Limits
 from tests.documents.strategies import DOCUMENTS, SCALARS, VALUES, binary, document, string
+from tests.tiers import examples
 
 IDS = st.one_of(st.none(), SCALARS)
 WITH_ID = st.builds(
@@ -34,7 +35,7 @@ WITH_ID = st.builds(
     st.lists(st.tuples(st.sampled_from(["a", "b", "c"]), VALUES), max_size=4),
 )
 NUMBERS = st.integers(min_value=0, max_value=2**62)
-ON_DISK = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+ON_DISK = settings(max_examples=examples(60), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 """For laws that go through files: what a loaded machine takes for an example says nothing."""
 
 
@@ -168,6 +169,7 @@ def test_a_collection_in_its_old_order_costs_next_to_nothing() -> None:
     assert len(delta_of(documents, documents[100:])) < 30
 
 
+@pytest.mark.slow
 def test_documents_that_became_small_come_back_however_many_bytes_they_had() -> None:
     # All stand in one batch of the target; what a segment may ask for of the base is less than they were.
     ids = [("_id", (16, number.to_bytes(4, "little"))) for number in range(9)]

@@ -65,6 +65,7 @@ def test_a_compressed_collection_of_this_program_is_said_by_its_documents(tmp_pa
     assert entries[f"{OBSERVATIONS}.zst"] == "documents"
 
 
+@pytest.mark.slow
 def test_a_document_larger_than_a_segment_may_ask_for_is_not_said_by_documents(tmp_path: Path) -> None:
     large, small = {"_id": 1, "raw": bytes(129 * 1024 * 1024)}, {"_id": 1}
     others = [observation(number) for number in range(20)]

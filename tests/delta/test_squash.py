@@ -46,6 +46,7 @@ DOCUMENTS = st.lists(st.integers(min_value=0, max_value=6), max_size=6).map(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.tuples(DOCUMENTS, DOCUMENTS, DOCUMENTS))
 def test_applying_the_squashed_delta_gives_what_the_direct_one_gives(

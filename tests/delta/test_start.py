@@ -35,6 +35,7 @@ def test_a_small_delta_loads_neither_transforms_nor_encryption_nor_workers(worke
     assert not loaded(*words, *signing(tmp_path)[:-1], workers)
 
 
+@pytest.mark.slow
 def test_a_recipe_is_found_all_the_same(tmp_path: Path) -> None:
     two = patched(tmp_path)
     words = ["delta", "build", two.base, two.target, "-o", two.delta, "--progress", "none"]

@@ -37,6 +37,7 @@ def follow(page: str, stage: str, folder: Path) -> subprocess.CompletedProcess[s
     return subprocess.run(words, capture_output=True, text=True, cwd=ROOT, env=environment, check=False)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not all(map(shutil.which, TOOLS)), reason=f"needs {', '.join(TOOLS)}")
 @pytest.mark.parametrize("page", PAGES)
 def test_every_command_of_the_page_does_what_the_page_says_without_a_network(page: str, tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from tests.documents.strategies import (
     int32,
     string,
 )
+from tests.tiers import examples
 
 AS_STORED: CodecOptions[dict[str, object]] = CodecOptions(datetime_conversion=DatetimeConversion.DATETIME_MS)
 LIMITS = Limits()
@@ -62,7 +63,7 @@ def test_trailing_bytes_are_refused(data: bytes, more: bytes) -> None:
         validate(data + more, limits=LIMITS)
 
 
-@settings(max_examples=500)
+@settings(max_examples=examples(500))
 @given(DOCUMENTS, st.data())
 def test_a_changed_byte_is_refused_or_harmless_and_pymongo_never_knows_better(data: bytes, draw: st.DataObject) -> None:
     damaged = bytearray(data)
@@ -180,6 +181,7 @@ def test_depth_is_limited() -> None:
         validate(EMPTY, limits=Limits(document_depth=0))
 
 
+@pytest.mark.slow
 def test_a_bomb_of_16_mib_is_refused_at_the_limit_and_walked_to_its_core_without_one() -> None:
     data = bomb(16 * MIB // 7)
     with pytest.raises(LimitError, match="document_depth"):

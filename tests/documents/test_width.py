@@ -66,6 +66,7 @@ def test_the_walk_goes_on_behind_a_fault_in_a_nested_document() -> None:
     assert counted(data) == 2
 
 
+@pytest.mark.slow
 def test_what_is_nested_too_deep_is_one_element() -> None:
     assert counted(nested_document(2_000_000)) == LIMITS.document_depth
     assert counted(nested_document(5), Limits(document_depth=3)) == 3
@@ -107,6 +108,7 @@ def test_the_limit_holds_for_each_document_wherever_runs_are_cut(
     assert outcome([bytes([byte]) for byte in data]) == met
 
 
+@pytest.mark.slow
 def test_the_default_leaves_room_for_10_mib_of_the_shortest_references() -> None:
     advisory = bson.encode({"references": [{"url": "https://example.com/1", "category": "self"}] * 170_000})
     assert len(advisory) > 10 << 20

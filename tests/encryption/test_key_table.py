@@ -12,6 +12,7 @@ from kit.encryption.data_keys import DataKey
 from kit.encryption.key_table import SECRET_BYTES, KeyTable, write_table
 from kit.errors import KeyUnusableError
 from tests.encryption.site import Stream
+from tests.tiers import examples
 
 SECRET = Stream("TEST-ONLY table")(SECRET_BYTES)
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=8)
@@ -40,7 +41,7 @@ def owner(name: str) -> Scope:
     return Scope(product="p", context="c", owner=name)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=examples(40))
 @given(st.lists(st.builds(Scope, product=TEXTS, context=TEXTS, owner=TEXTS), unique=True, max_size=20), st.data())
 def test_a_table_gives_what_it_was_made_of(scopes: list[Scope], data: st.DataObject) -> None:
     locked, retired = (data.draw(st.integers(0, len(scopes))) for _ in range(2))
@@ -62,6 +63,7 @@ def test_a_table_gives_what_it_was_made_of(scopes: list[Scope], data: st.DataObj
         assert found.at_hand(scope) == keys.at_hand(scope)
 
 
+@pytest.mark.slow
 def test_a_table_of_many_owners_is_found_through() -> None:
     keys = keys_of([owner(f"user{at}") for at in range(10_000)])
     found = KeyTable(written(keys), SECRET).key_set()

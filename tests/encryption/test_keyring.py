@@ -461,6 +461,7 @@ def test_a_keyring_is_not_read_through_a_link(path: Path) -> None:
         load(link)
 
 
+@pytest.mark.slow
 def test_a_keyring_may_be_larger_than_a_manifest() -> None:
     data = empty_keyring().to_json()
     larger = data.rstrip() + b" " * Limits().json_bytes + b"\n"

@@ -119,6 +119,7 @@ def test_a_kit_is_encrypted_and_proven_with_the_key_in_the_token(desk: TokenDesk
     assert "its module is not named" in without.err
 
 
+@pytest.mark.slow
 def test_a_keyring_moves_from_passphrase_to_token_and_back_and_envelopes_stay(desk: TokenDesk) -> None:
     vault, ring = desk.vault, desk.vault.keyring
     first = body(vault.encrypted(name="first.tar.zst"), "notes")

@@ -450,6 +450,7 @@ def test_the_text_is_what_a_person_reads(month: tuple[Path, Path], monkeypatch: 
         """)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pair", ["go-vulndb-osv", "pypa"])
 def test_a_real_month_is_told_as_a_naive_comparison_tells_it(pair: str, desk: Desk) -> None:
     records = kits.ROOT.parent / "shared/data/advisories"

@@ -385,6 +385,7 @@ def test_raw_linkset_and_encryption_in_one_chain(vault: Vault) -> None:
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not REAL.is_dir(), reason="the published kits are not beside the project")
 def test_a_published_kit_is_encrypted_and_proven(vault: Vault) -> None:
     publisher = REAL / "publisher-TEST-ONLY.pub.pem"

@@ -21,7 +21,7 @@ from kit.signing import Algorithm
 from tests.end_to_end import kits
 from tests.end_to_end.desk import Desk, key
 from tests.end_to_end.kits import MANIFEST, REAL, ROOT, SIGNATURE
-from tests.end_to_end.test_real_kits import KITS, PUBLISHER, expected, observations, patch, patched
+from tests.end_to_end.test_real_kits import KITS, PUBLISHER, every_kit, expected, observations, patch, patched
 
 NODE_MODULES = ROOT / ".venv/node"
 NAMES = ("kit.tar", "kit.tar.gz", "kit.tar.zst")
@@ -135,7 +135,7 @@ def decoded_by_node(documents: list[bytes], folder: Path) -> list[dict[str, Any]
 
 @pytest.mark.skipif(not REAL.is_dir(), reason="the published kits are not beside the project")
 @pytest.mark.skipif(not (NODE_MODULES / "node_modules/bson").is_dir(), reason="the npm package bson is not installed")
-@pytest.mark.parametrize("name", KITS)
+@every_kit
 def test_the_npm_package_bson_reads_what_is_expected_and_all_else_as_it_was(name: str, desk: Desk) -> None:
     before = decoded_by_node(observations(REAL / name), desk.kits)
     after = decoded_by_node(observations(patched(name, desk)), desk.kits)

@@ -29,6 +29,7 @@ from tests.end_to_end import kits
 from tests.end_to_end.desk import Desk, key
 from tests.end_to_end.kits import OBSERVATIONS, ROOT, Outcome, kit, observation
 from tests.end_to_end.test_trust import LATER, Office
+from tests.tiers import examples
 
 SCRIPT = ROOT / "scripts" / "check_proof.py"
 OTHER_PART = "dump/part/concelier/advisory_observations.bson"
@@ -391,7 +392,7 @@ def change(whole: Any, data: st.DataObject) -> bool:
     return before != inner[at[-1]] and at[-1] in FIRM
 
 
-@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(400), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.data())
 def test_whatever_is_changed_no_false_claim_is_accepted(proofs: Made, data: st.DataObject) -> None:
     made, expectation, public, folder = proofs
@@ -409,7 +410,7 @@ def test_whatever_is_changed_no_false_claim_is_accepted(proofs: Made, data: st.D
         assert script(place, public) == 1 or is_true(whole["claim"])
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(st.data())
 def test_no_byte_of_a_proof_can_be_changed_but_to_claim_that_another_neighbour_is_absent(
     proofs: Made, data: st.DataObject

@@ -451,6 +451,7 @@ run(sys.argv[1:])
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("event", "path", "records"),
     [

@@ -14,6 +14,7 @@ from kit.signing import Algorithm, dsse, jws
 from tests.end_to_end import kits
 from tests.end_to_end.desk import Desk, key
 from tests.end_to_end.kits import MANIFEST, SIGNATURE, Outcome, kit
+from tests.tiers import examples
 
 MADE = "2025-10-20T00:00:00Z"
 LATER = "2026-02-01T00:00:00Z"
@@ -432,7 +433,7 @@ class TestReceipt:
         assert self.opened(place, "stranger")["predicate"]["verificationResult"] == "PASSED"
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(150), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_any_single_byte_of_what_is_signed_changed_is_never_valid(
     data: st.DataObject, tmp_path_factory: pytest.TempPathFactory

@@ -53,6 +53,7 @@ def test_a_valid_kit_of_every_container_and_algorithm(algorithm: Algorithm, name
     assert done.stdout.startswith(f"valid: {path}: 3 files, manifest {kits.sha256(members[MANIFEST])}")
 
 
+@pytest.mark.slow
 def test_many_signatures_with_every_length_of_integer(desk: Desk) -> None:
     vendor = key("vendor")
     place = script(desk, desk.kit())
@@ -96,6 +97,7 @@ def patched(desk: Desk) -> Members:
     return kits.read(desk.patched())
 
 
+@pytest.mark.slow
 def test_each_member_removed_emptied_flipped_and_one_added(patched: Members, desk: Desk) -> None:
     place = script(desk, desk.write(patched, "whole.tar"))
     for name, data in patched.items():

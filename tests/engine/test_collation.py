@@ -18,6 +18,7 @@ from kit.engine.advisories import STATES, find_advisories, tell_migrated
 from kit.engine.collation import AFTER, BEFORE, Collation
 from kit.engine.differences import Differences
 from kit.errors import OutputError
+from tests.tiers import examples
 
 ROOT = Path(__file__).parents[2]
 Made = tuple[int, int, str, str]
@@ -70,7 +71,7 @@ def model(before: list[Made], after: list[Made]) -> tuple[Counter[str], Counter[
     return come - left, left & come, left - come
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=examples(60))
 @given(before=DOCUMENTS, after=DOCUMENTS, data=st.data())
 def test_documents_are_matched_as_multisets_in_any_order(
     before: list[Made], after: list[Made], data: st.DataObject
@@ -84,7 +85,7 @@ def test_documents_are_matched_as_multisets_in_any_order(
 MIRRORED = {"added": "removed", "removed": "added", "withdrawn": "reinstated", "reinstated": "withdrawn"}
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=examples(60))
 @given(before=DOCUMENTS, after=DOCUMENTS)
 def test_exchanging_the_sides_mirrors_everything(before: list[Made], after: list[Made]) -> None:
     there, back = Outcome(before, after), Outcome(after, before)
@@ -97,7 +98,7 @@ def test_exchanging_the_sides_mirrors_everything(before: list[Made], after: list
         assert mirrored == back.states[MIRRORED.get(state, state)]
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=examples(60))
 @given(before=DOCUMENTS, after=DOCUMENTS)
 def test_every_advisory_that_differs_is_under_exactly_one_heading(before: list[Made], after: list[Made]) -> None:
     outcome = Outcome(before, after)
@@ -182,6 +183,7 @@ def peak_kib(count: int, folder: Path) -> int:
     return int(run.stdout)
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_number_of_documents(tmp_path: Path) -> None:
     few, many = peak_kib(30_000, tmp_path), peak_kib(90_000, tmp_path)
     assert (tmp_path / "90000").stat().st_size > 40 * 1024 * 1024

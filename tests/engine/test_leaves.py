@@ -19,6 +19,7 @@ from kit.values import MemberPath
 from kit.values.merkle import root_of
 from tests.engine.test_rewrite import IDLE, run
 from tests.kits import OBSERVATIONS, small_files, write_kit
+from tests.tiers import examples
 
 PATH, OTHER = MemberPath("a/b/c.bson"), MemberPath("a/b/d.bson")
 
@@ -38,7 +39,7 @@ def expected(lines: list[bytes]) -> str:
 LINES = st.builds(line, st.integers(0, 300), st.integers(0, 3))
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 @given(st.lists(st.lists(LINES, max_size=20), max_size=20), st.sampled_from([1, 300, 1 << 20]))
 def test_the_order_of_runs_and_what_fits_in_memory_do_not_show(
     tmp_path_factory: pytest.TempPathFactory, runs: list[list[bytes]], held: int

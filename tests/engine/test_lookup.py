@@ -16,6 +16,7 @@ from hypothesis import given, settings, strategies as st
 
 from kit.engine.lookup import EmptyLookup, LookupReader, LookupWriter
 from kit.errors import OutputError
+from tests.tiers import examples
 
 ROOT = Path(__file__).parents[2]
 KEYS = st.binary(min_size=1, max_size=3) | st.sampled_from([b"\xff" * 32, b"\xff" * 31 + b"\0", b"a" * 32])
@@ -31,7 +32,7 @@ def built(folder: str, pairs: list[tuple[bytes, bytes]], parts: int = 1) -> Look
     return LookupReader(path)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(deadline=None, max_examples=examples(50))
 @given(pairs=PAIRS, asked=st.lists(KEYS, max_size=10), parts=st.integers(1, 4), data=st.data())
 def test_what_is_found_does_not_depend_on_the_order_of_filling(
     pairs: list[tuple[bytes, bytes]], asked: list[bytes], parts: int, data: st.DataObject
@@ -120,6 +121,7 @@ def peak_kib(count: int, folder: Path) -> int:
     return int(run.stdout)
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_number_of_entries(tmp_path: Path) -> None:
     few, many = peak_kib(200_000, tmp_path), peak_kib(500_000, tmp_path)
     assert (tmp_path / "500000").stat().st_size > 40 * 1024 * 1024

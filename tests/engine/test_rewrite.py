@@ -37,6 +37,7 @@ from tests.kits import (
     tar,
     write_kit,
 )
+from tests.tiers import slow
 
 AT = Timestamp(1_760_000_000)
 IDLE = "feeds/concelier/part-2/concelier/advisory_observations.bson.gz"
@@ -163,7 +164,7 @@ def large_files() -> dict[str, bytes]:
     }
 
 
-@pytest.mark.parametrize("name", ["kit.tar", "kit.tar.gz", "kit.tar.zst"])
+@pytest.mark.parametrize("name", ["kit.tar.zst", *slow("kit.tar", "kit.tar.gz")])
 def test_the_result_does_not_depend_on_the_number_of_workers(name: str, tmp_path: Path) -> None:
     files = large_files()
     del files["feeds/concelier/z/concelier/advisory_observations.bson.zst"]

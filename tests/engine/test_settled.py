@@ -20,6 +20,7 @@ from kit.values import Codec, Limits, MemberPath
 from tests.archive.building import archive_in
 from tests.engine.test_rewrite import AT
 from tests.kits import OBSERVATIONS, collection, observation, packed, stored, tar, write_kit
+from tests.tiers import examples
 
 PATH = MemberPath(OBSERVATIONS)
 DONE = [observation(number, rawLinkset={"aliases": []}) for number in range(40)]
@@ -48,7 +49,7 @@ def rewritten(kit: Path, folder: Path, found: Survey, *, trusting: bool) -> tupl
         destination.release()
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=examples(40))
 @given(kinds=DOCUMENTS)
 def test_what_is_told_of_a_settled_member_is_what_rewriting_it_finds(
     kinds: list[tuple[Any, Any]], tmp_path_factory: pytest.TempPathFactory

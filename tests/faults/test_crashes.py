@@ -22,8 +22,8 @@ from tests.kits import (
     write_keys,
     write_kit,
 )
+from tests.tiers import slow
 
-CONTAINERS = ("kit.tar.zst", "kit")
 FILES = {
     OBSERVATIONS: collection(observation(n) for n in range(2)),
     SNAPSHOTS: collection([snapshot(0)]),
@@ -74,7 +74,7 @@ def checksum_matches(folder: Path, name: str) -> bool:
     return told == name and digest == hashlib.sha256((folder / name).read_bytes()).hexdigest()
 
 
-@pytest.fixture(params=CONTAINERS)
+@pytest.fixture(params=["kit.tar.zst", *slow("kit")])
 def desk(request: pytest.FixtureRequest, attacker: Attacker, tmp_path: Path) -> Desk:
     folder, keys, stage = tmp_path / "folder", tmp_path / "keys", tmp_path / "stage"
     for one in (folder, keys, stage):
@@ -135,6 +135,7 @@ def test_a_step_that_fails_in_place_leaves_everything_as_it_was(desk: Desk) -> N
             assert checksum_matches(outcome.place, desk.name)
 
 
+@pytest.mark.slow
 def test_without_backup_too_a_step_that_fails_leaves_everything_as_it_was(desk: Desk) -> None:
     outcomes = desk.attack("fail", "--in-place", "--no-backup")
     before = listing(desk.folder)
@@ -144,6 +145,7 @@ def test_without_backup_too_a_step_that_fails_leaves_everything_as_it_was(desk: 
     assert not list(outcomes[-1].place.glob("*.bak*"))
 
 
+@pytest.mark.slow
 def test_a_step_that_fails_leaves_no_output(desk: Desk) -> None:
     outcomes = desk.attack("fail", "--output", "{place}/out")
     before = listing(desk.folder)
@@ -154,6 +156,7 @@ def test_a_step_that_fails_leaves_no_output(desk: Desk) -> None:
         assert listing(outcome.place) == before, outcome
 
 
+@pytest.mark.slow
 def test_killed_before_any_step_the_output_is_not_there_or_whole(desk: Desk) -> None:
     outcomes = desk.attack("kill", "--output", "{place}/out")
     new = kit_of(outcomes[-1].place, "out")
@@ -171,6 +174,7 @@ def test_a_file_system_without_links_or_exchange_gives_the_same_result(desk: Des
     assert listing(desk.attack("run", "--output", "{place}/out", lacking=lacking)[0].place) == published
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("desk", "lacking"), [("kit.tar", "link"), ("kit.tar", "link,renameat2"), ("kit", "renameat2")], indirect=["desk"]
 )

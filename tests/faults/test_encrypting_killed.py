@@ -111,6 +111,7 @@ def site(tmp_path: Path) -> Iterator[Site]:
     site.runner.communicate()
 
 
+@pytest.mark.slow
 def test_killed_and_resumed_the_same_envelopes_come_out(site: Site) -> None:
     site.fresh()
     steps = site.run()["met"]
@@ -126,6 +127,7 @@ def test_killed_and_resumed_the_same_envelopes_come_out(site: Site) -> None:
     site.proven()
 
 
+@pytest.mark.slow
 def test_killed_while_keys_are_made_no_envelope_is_without_its_key(site: Site) -> None:
     site.fresh()
     steps = site.run()["met"]

@@ -104,6 +104,7 @@ def test_workers_do_not_outlive_a_killed_parent() -> None:
     assert run.returncode == -9
 
 
+@pytest.mark.slow
 def test_killed_at_any_moment_the_kit_is_whole_and_a_new_run_gives_the_same(command: list[str], tmp_path: Path) -> None:
     kit = tmp_path / "desk" / "kit.tar"
     old = kit.read_bytes()

@@ -9,8 +9,9 @@ import pytest
 
 from tests.end_to_end.kits import kit
 from tests.faults.attacking import Attacker, Outcome
-from tests.faults.test_crashes import CONTAINERS, FILES, checksum_matches, kit_of, listing
+from tests.faults.test_crashes import FILES, checksum_matches, kit_of, listing
 from tests.kits import signed, write_keys, write_kit
+from tests.tiers import slow
 
 KEPT = ".rolled-back"
 
@@ -35,7 +36,7 @@ class Desk:
         return replace(self, folder=place).attack("here", *(["--resume"] if list(place.glob("*.kit-job")) else []))[0]
 
 
-@pytest.fixture(params=CONTAINERS)
+@pytest.fixture(params=["kit.tar.zst", *slow("kit")])
 def desk(request: pytest.FixtureRequest, attacker: Attacker, tmp_path: Path) -> Desk:
     folder, keys, stage = tmp_path / "folder", tmp_path / "keys", tmp_path / "stage"
     for one in (folder, keys, stage):
@@ -53,6 +54,7 @@ def contents(folder: Path, name: str) -> list[str]:
     return [digest for _, (_, digest) in sorted(kit_of(folder, name).items()) if digest]
 
 
+@pytest.mark.slow
 def test_killed_before_any_step_both_kits_are_there_and_resuming_makes_it_whole(desk: Desk) -> None:
     outcomes = desk.attack("kill")
     old, new = contents(desk.folder, f"{desk.name}.bak"), contents(desk.folder, desk.name)
@@ -77,6 +79,7 @@ def test_killed_before_any_step_both_kits_are_there_and_resuming_makes_it_whole(
             assert listing(outcome.place) == final
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("desk", ["kit.tar.zst"], indirect=True)
 def test_a_step_that_fails_before_the_switch_leaves_everything_as_it_was(desk: Desk) -> None:
     outcomes = desk.attack("fail")

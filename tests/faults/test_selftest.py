@@ -7,6 +7,7 @@ import random
 import signal
 from pathlib import Path
 
+import pytest
 from jsonschema import Draft202012Validator
 
 from kit.ops.selftest import Bench, Facts, Matrix, Row, SelftestReport
@@ -77,6 +78,7 @@ def test_there_must_be_a_folder_to_work_in(tmp_path: Path) -> None:
     kit("selftest", "--directory", tmp_path / "no").refused(64, "is no folder to work in")
 
 
+@pytest.mark.slow
 def test_the_command_tries_a_disk_and_leaves_nothing_there(tmp_path: Path) -> None:
     outcome = kit("selftest", "--quick", "--kills", 3, "--directory", tmp_path, "--json")
     assert (outcome.code, list(tmp_path.iterdir())) == (0, []), outcome

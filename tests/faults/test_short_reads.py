@@ -37,6 +37,7 @@ def wrapper(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return library
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("container", "way", "work"),
     [(container, "output" if number % 2 else "in place", PATCH) for number, container in enumerate(CONTAINERS)]

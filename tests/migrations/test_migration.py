@@ -30,6 +30,7 @@ from kit.transforms.encrypt_fields import EncryptFields
 from kit.transforms.protocol import Transform
 from kit.transforms.raw_linkset import RawLinkset, parse_cache_map
 from scripts.make_fixtures import ROOT
+from tests.tiers import examples
 
 SCHEMA = Draft202012Validator(json.loads((ROOT / "schemas" / "migration.schema.json").read_text()))
 RAW = RawLinkset()
@@ -118,7 +119,7 @@ def migrations(draw: st.DrawFn) -> Migration:
     )
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 @given(migrations())
 def test_what_is_printed_reads_back_is_of_the_schema_and_has_one_digest(migration: Migration) -> None:
     again = parse_migration(migration.to_bytes(), random=bytes)
@@ -127,7 +128,7 @@ def test_what_is_printed_reads_back_is_of_the_schema_and_has_one_digest(migratio
     SCHEMA.validate(json.loads(migration.to_bytes()))
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 @given(migrations(), migrations())
 def test_migrations_that_differ_have_digests_that_differ(one: Migration, other: Migration) -> None:
     assert (one == other) == (one.sha256 == other.sha256)
@@ -259,7 +260,7 @@ def test_transforms_of_one_migration_select_the_same() -> None:
 ODD = st.recursive(st.none() | st.booleans() | st.integers(-2, 2) | st.text(max_size=3), st.lists)
 
 
-@settings(max_examples=40)
+@settings(max_examples=examples(40))
 @given(value=ODD, data=st.data())
 def test_a_member_of_an_odd_type_is_a_refusal_and_no_other_error(value: object, data: st.DataObject) -> None:
     document = raw()

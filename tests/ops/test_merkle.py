@@ -148,6 +148,7 @@ def test_a_foreign_manifest_has_no_place_for_roots(desk: Desk) -> None:
     assert desk.patched(path).exists()
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_goes_on_to_the_same_roots(attacker: Attacker, tmp_path: Path) -> None:
     start = tmp_path / "start"
     start.mkdir()

@@ -162,6 +162,7 @@ def test_another_kit_is_refused_and_the_job_stays(struck: list[Path], start: Pat
     resume(request_for(kit), output())
 
 
+@pytest.mark.slow
 def test_a_kit_in_a_folder_that_changed_is_refused_by_member(start: Path, attacker: Attacker, tmp_path: Path) -> None:
     folder = tmp_path / "folders"
     write_kit(folder / "kit", contents((start / "kit.tar.zst").read_bytes()))

@@ -13,6 +13,7 @@ from securesystemslib.signer import CryptoSigner, SSlibKey  # type: ignore[attr-
 
 from kit.errors import KitError, SignatureError, UnsignedError, UntrustedError, UsageError
 from kit.signing import Algorithm, PrivateKey, PublicKey, dsse, generate
+from tests.tiers import examples
 
 PAYLOAD = b'{"_type": "https://in-toto.io/Statement/v1"}'
 SCHEMES = {
@@ -136,7 +137,7 @@ def test_a_member_twice_is_refused(key: PrivateKey) -> None:
 KEY = generate(Algorithm.ES256)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(st.integers(min_value=0), st.integers(1, 255))
 def test_a_one_byte_change_never_changes_what_is_accepted(place: int, flip: int) -> None:
     document = bytearray(dsse.sign(PAYLOAD, [KEY]))

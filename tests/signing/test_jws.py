@@ -16,6 +16,7 @@ from joserfc.jwk import import_key
 from kit.errors import KitError, SignatureError, UnsignedError, UntrustedError, UsageError
 from kit.signing import Algorithm, PrivateKey, PublicKey, SignatureFound, Verdict, generate, jws, load_public
 from kit.signing.check import judge
+from tests.tiers import examples
 
 PAYLOAD = b'{"the": "manifest"}\n'
 KIND = {Algorithm.ED25519: "OKP", Algorithm.ES256: "EC", Algorithm.PS256: "RSA"}
@@ -288,7 +289,7 @@ ONE = generate(Algorithm.ES256)
 TWO = generate(Algorithm.ED25519)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(st.sampled_from([[ONE], [TWO]]), st.integers(min_value=0), st.integers(1, 255))
 def test_any_one_byte_change_of_a_compact_document_is_refused(keys: list[PrivateKey], place: int, flip: int) -> None:
     document = bytearray(jws.sign(PAYLOAD, keys))
@@ -297,7 +298,7 @@ def test_any_one_byte_change_of_a_compact_document_is_refused(keys: list[Private
         jws.verify(bytes(document), PAYLOAD, _trust(*keys))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(st.integers(min_value=0), st.integers(1, 255))
 def test_a_one_byte_change_of_a_general_document_never_adds_a_signer(place: int, flip: int) -> None:
     document = bytearray(jws.sign(PAYLOAD, [ONE, TWO]))

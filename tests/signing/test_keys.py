@@ -26,6 +26,7 @@ from kit.signing import (
     write_public,
 )
 from kit.signing.keys import _b64_integer, _thumbprint
+from tests.tiers import examples
 
 PEM = serialization.Encoding.PEM
 PKCS8 = serialization.PrivateFormat.PKCS8
@@ -98,7 +99,7 @@ def test_equal_data_give_equal_signatures(kind: Algorithm) -> None:
     assert key.sign_der(b"x") == key.sign_der(b"x")
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(st.data())
 def test_no_one_byte_change_of_signature_or_data_verifies(data: st.DataObject) -> None:
     key = data.draw(st.sampled_from(_KEYS))

@@ -14,6 +14,7 @@ from kit.trust import Accepted, Policy, Revocation, RevocationReason, Role, Stat
 from kit.trust.state import OverrideRecord
 from kit.values import Sha256, Timestamp
 from scripts.make_fixtures import ROOT
+from tests.tiers import examples
 
 VENDOR, SITE, ROOT_KEY = (generate(Algorithm.ED25519).public for _ in range(3))
 FULL = Policy(
@@ -130,7 +131,7 @@ def test_a_state_is_never_lowered() -> None:
     assert STATE.accepting("other", older).bundles.keys() == {"small", "other"}
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(st.data())
 def test_a_changed_byte_of_a_policy_is_another_policy_or_none(data: st.DataObject) -> None:
     whole = FULL.to_bytes()

@@ -34,6 +34,7 @@ from kit.transforms.protocol import Change, Transform
 from kit.values import CollectionName
 from tests.documents.strategies import NAMES, VALUES, document, string
 from tests.encryption.site import ENTRY, MAP, NOTES, Site, Stream, map_of, note, scope
+from tests.tiers import examples
 
 OBSERVATIONS = CollectionName(database="concelier", collection="advisory_observations")
 
@@ -81,7 +82,7 @@ def outcome(change: Change) -> tuple[object, ...]:
     return change.outcome, change.document, change.tenant, dict(change.counts), list(change.sums)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=examples(60))
 @given(st.lists(st.tuples(st.sampled_from(["ada", "bob", ""]), st.sampled_from(["w", "v", None])), max_size=6))
 def test_what_becomes_of_a_document_does_not_depend_on_those_before(whose: list[tuple[str, str | None]]) -> None:
     site = Site()
@@ -100,7 +101,7 @@ def test_only_mapped_values_change(site: Site) -> None:
     assert opened(site, sealed) == plain
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=examples(60))
 @given(st.lists(st.tuples(NAMES, VALUES), max_size=4), VALUES.filter(lambda value: value[0] != 10), st.booleans())
 def test_opening_what_was_sealed_gives_the_document_back(
     others: list[tuple[str, tuple[int, bytes]]],

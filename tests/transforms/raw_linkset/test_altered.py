@@ -23,6 +23,7 @@ from tests.transforms.raw_linkset.test_transform import DTO, RAW, Memory, cached
 pytest.importorskip("librt", reason="mypyc's run-time library is not installed")
 
 from kit.transforms.raw_linkset.direct import keyed
+from tests.tiers import examples
 from tests.transforms.raw_linkset.test_whole import Request, one_by_one, said
 
 Tree: TypeAlias = "list[tuple[int, bytes, bytes | Tree]]"
@@ -137,7 +138,7 @@ def observed(number: int) -> dict[str, Any]:
 NUMBERS = st.integers(0, 3)
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=examples(300))
 @given(
     numbers=st.lists(NUMBERS, min_size=1, max_size=4),
     beside=st.none() | st.lists(NUMBERS, max_size=2),
@@ -160,7 +161,7 @@ def test_altered_documents_come_out_at_once_as_one_by_one(
     assert said(Request(transform, lookup).rewrite(documents)) == said(expected)
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=examples(300))
 @given(NUMBERS, st.data())
 def test_an_altered_snapshot_gives_to_the_lookup_what_its_fields_say(number: int, data: st.DataObject) -> None:
     linkset = {

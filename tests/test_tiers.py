@@ -1,0 +1,62 @@
+"""The two tiers of tests: what scripts/test asks pytest for, and that no room is left to the second."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+QUICK = ["-m", "not slow", "--hypothesis-profile", "quick"]
+EVERYTHING: list[str] = []
+
+
+def asked(folder: Path, *words: str) -> list[str]:
+    """Return what the script asks pytest for, by running it where Python is a program that prints its arguments."""
+    python, scripts = folder / ".venv" / "bin" / "python", folder / "scripts"
+    python.parent.mkdir(parents=True)
+    scripts.mkdir()
+    python.write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
+    python.chmod(0o755)
+    shutil.copy(ROOT / "scripts" / "test", scripts)
+    (scripts / "environment.sh").write_text("set -eu\n")
+    run = subprocess.run([scripts / "test", *words], capture_output=True, text=True, check=True)
+    module, *arguments = run.stdout.splitlines()[1:]
+    assert module == "pytest"
+    assert arguments[:4] == ["-n", "auto", "--dist", "worksteal"]
+    return arguments[4:]
+
+
+@pytest.mark.parametrize(
+    ("words", "due"),
+    [
+        ([], QUICK),
+        (["-x", "-k", "a b"], [*QUICK, "-x", "-k", "a b"]),
+        (["-m", "slow"], [*QUICK, "-m", "slow"]),
+        (["--all"], EVERYTHING),
+        (["-q", "--all", "--cov"], ["-q", "--cov"]),
+        (["tests/test_tiers.py", "-k", "tier"], ["tests/test_tiers.py", "-k", "tier"]),
+        (["-x", "./tests/cli/test_help.py::test_it"], ["-x", "./tests/cli/test_help.py::test_it"]),
+        (["tests"], ["tests"]),
+    ],
+    ids=lambda words: " ".join(words) or "nothing",
+)
+def test_the_script_asks_for_the_quick_tests_unless_all_or_some_are_named(
+    words: list[str], due: list[str], tmp_path: Path
+) -> None:
+    assert asked(tmp_path, *words) == due
+
+
+def test_what_the_checks_of_a_commit_run_is_everything() -> None:
+    check = (ROOT / "scripts" / "check").read_text()
+    assert '"$root/scripts/test" --all ' in check
+    assert "exec ./scripts/check" in (ROOT / ".ci" / "run").read_text()
+
+
+def test_every_room_has_tests_in_the_first_tier(request: pytest.FixtureRequest) -> None:
+    tests = {item.path.parent: False for item in request.session.items}
+    for item in request.session.items:
+        tests[item.path.parent] |= item.get_closest_marker("slow") is None
+    assert [str(room) for room, quick in tests.items() if not quick] == []

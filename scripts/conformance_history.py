@@ -25,6 +25,7 @@ from scripts.conformance_kits import (
     files,
     patched,
     published,
+    sha256,
     step,
     to_json,
     without,
@@ -117,6 +118,7 @@ def _lineage() -> Iterator[Case]:
     document = json.loads(whole[MANIFEST]) | {"lineage": []}
     denied = whole | {MANIFEST: to_json(document), SIGNATURE: signature(to_json(document), "site")}
     yield _of("lineage-denied", "a patched kit that denies its history", A.MIX_AND_MATCH, 2, denied)
+    yield from _times()
     own = published(by=["site"])
     vendor = step(own, {OBSERVATIONS: encoded(AFTER)})
     yield _of(
@@ -126,6 +128,40 @@ def _lineage() -> Iterator[Case]:
         4,
         vendor,
         trust="policy",
+        script=None,
+    )
+
+
+def _times() -> Iterator[Case]:
+    early, change = "2025-12-31T23:59:59Z", {OBSERVATIONS: encoded(AFTER)}
+    yield _of(
+        "time-before-base",
+        "a step dated before the publisher's generation",
+        A.KEY_COMPROMISE,
+        11,
+        step(published(), change, at=early),
+        script=None,
+    )
+    back = step(step(published(), change, at=LATER), {"README.txt": b"more\n"}, by="site-b")
+    yield _of(
+        "time-before-step",
+        "a step dated before the one below",
+        A.KEY_COMPROMISE,
+        11,
+        back,
+        2,
+        trust="three",
+        script=None,
+    )
+    named = [{"name": path, "digest": f"sha256:{sha256(data)}"} for path, data in sorted(files().items())]
+    foreign = step(published(document={"artifacts": named, "createdAt": LATER}), change)
+    yield _of(
+        "time-before-foreign",
+        "a step dated before the time of a foreign manifest",
+        A.KEY_COMPROMISE,
+        11,
+        foreign,
+        2,
         script=None,
     )
 

@@ -5,7 +5,7 @@ Obligations, tagged where they are enforced:
 1. ``manifest/history`` holds exactly the files that lineage names.
 2. Each kept manifest has the digest its lineage entry names.
 3. Each kept manifest is the generation named, each step goes up by one, at the time its successor says, and the last
-   leads to the current manifest.
+   leads to the current manifest. No generation is older than the one below it.
 4. Each kept manifest's own lineage is the beginning of the current one: history is appended to, never rewritten.
 5. Bundle id and shape are the same throughout.
 6. Each provenance statement is about its own step (:meth:`Step.check_statement`, once its signature has been checked).
@@ -22,7 +22,6 @@ from kit.errors import DigestError, ManifestError
 from kit.manifest.lineage_entry import LineageEntry
 from kit.manifest.model import Manifest
 from kit.manifest.provenance import PatchStatement
-from kit.manifest.shapes import Shape
 from kit.values import Limits, MemberPath, Sha256
 
 
@@ -156,9 +155,26 @@ def _check_link(current: Manifest, number: int, entry: LineageEntry, manifest: M
         )
     if manifest.lineage != current.lineage[:number]:  # obligation 4
         raise ManifestError("its lineage is not the beginning of the current one: history was rewritten", where=where)
-    if successor.shape is Shape.OWN and successor.created_at != entry.at:  # obligation 3
-        raise ManifestError(f"lineage says {entry.at}, its successor {successor.created_at}", where=where)
+    _check_order(entry, manifest, successor)  # obligation 3
     if manifest.bundle_id != current.bundle_id:  # obligation 5
         raise ManifestError(f"bundle id {manifest.bundle_id!r} became {current.bundle_id!r}", where=where)
     if manifest.shape is not current.shape:  # obligation 5
         raise ManifestError(f"a manifest of {manifest.shape.value} shape became {current.shape.value}", where=where)
+
+
+def _check_order(entry: LineageEntry, manifest: Manifest, successor: Manifest) -> None:
+    """Check that the step is no older than what it replaced; what says no time is not compared.
+
+    Every manifest has shown when it was parsed that its entries are in order and end in its own time.
+    """
+    if manifest.made_at is not None and entry.at < manifest.made_at:
+        raise ManifestError(
+            f"made at {manifest.made_at}, and replaced at {entry.at}: no generation is older than the one below",
+            where=entry.path,
+        )
+    before, after = manifest.created_at, successor.created_at
+    if before is not None and after is not None and after < before:  # a foreign manifest keeps its times
+        raise ManifestError(
+            f"made at {before}, but its successor says {after}: no generation is older than the one below",
+            where=entry.path,
+        )

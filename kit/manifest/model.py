@@ -83,6 +83,8 @@ class Manifest:
         generation = _generation(fields, lineage, own=own)
         if lineage and lineage[-1].generation >= generation:
             raise ManifestError(f"generation {generation} is not above {lineage[-1].generation}, the last in lineage")
+        created_at = _created_at(fields, own=own)
+        _check_times(created_at, lineage, own=own)
         collections = _collections(fields, entries) if own else ()
         texts = {name: _optional_text(fields, name, own=own) for name in _OPTIONAL_TEXTS}
         return cls(
@@ -90,7 +92,7 @@ class Manifest:
             entries=entries,
             generation=generation,
             bundle_id=fields.text("bundleId") if own else _optional_text(fields, "bundleId", own=False),
-            created_at=_created_at(fields, own=own),
+            created_at=created_at,
             collections=collections,
             lineage=lineage,
             staleness_window_hours=_staleness(fields, own=own),
@@ -103,6 +105,11 @@ class Manifest:
     def shape(self) -> Shape:
         """Whose format it is in."""
         return self._files.shape
+
+    @property
+    def made_at(self) -> Timestamp | None:
+        """When this generation was made; of a foreign manifest that was patched, its lineage has it, else nobody."""
+        return self.lineage[-1].at if self.lineage else self.created_at
 
     def entry(self, path: MemberPath) -> Entry | None:
         """Look up one listed file."""
@@ -185,6 +192,10 @@ def _lineage(fields: Fields) -> tuple[LineageEntry, ...]:
     for number, (earlier, later) in enumerate(itertools.pairwise(entries), start=1):
         if later.generation <= earlier.generation:
             raise ManifestError(f"lineage[{number}]: generation {later.generation} follows {earlier.generation}")
+        if later.at < earlier.at:
+            raise ManifestError(
+                f"lineage[{number}]: made at {later.at}, before {earlier.at}: no generation is older than the one below"
+            )
     return entries
 
 
@@ -224,6 +235,17 @@ def _created_at(fields: Fields, *, own: bool) -> Timestamp | None:
         if own:
             raise
         return None
+
+
+def _check_times(created_at: Timestamp | None, lineage: tuple[LineageEntry, ...], *, own: bool) -> None:
+    """Check the manifest's own time against its lineage; whether the first entry fits is for :mod:`lineage`."""
+    if created_at is None or not lineage:
+        return
+    due = lineage[-1].at
+    if own and created_at != due:
+        raise ManifestError(f"manifest.createdAt: {created_at}, but lineage says {due}")
+    if created_at > due:  # a patch keeps the times of a foreign manifest
+        raise ManifestError(f"manifest.createdAt: {created_at}, after {due}, when it was patched")
 
 
 def _staleness(fields: Fields, *, own: bool) -> int | None:

@@ -291,7 +291,10 @@ class _Inspector:
         if before is not None and self._judgement.signers:
             signers.check_changed(self._anchor, manifest, self._judgement.signers, before)
         self._statement = before
-        return f"{len(steps)} earlier generation{'s' if len(steps) > 1 else ''}, from {steps[0].entry.generation}"
+        found = f"{len(steps)} earlier generation{'s' if len(steps) > 1 else ''}, from {steps[0].entry.generation}"
+        if steps[0].manifest.made_at is None:
+            found += f"; generation {steps[0].entry.generation} says no time, so none was compared with it"
+        return found
 
     def documents(self) -> str:
         if not self._expectation.deep or self._read_deep is None:

@@ -39,7 +39,7 @@ from kit.ops.kits import OpenKit, opened
 from kit.ops.passes import CountingPasses, transform_kit
 from kit.ops.patching import Output, PatchReport, PatchRequest
 from kit.ops.preflight import Aim, clock_fault, obstacles, require_none
-from kit.ops.signers import check_patchers, made_at
+from kit.ops.signers import check_patchers
 from kit.ops.stopping import broken_rules, require_tenants
 from kit.signing import PrivateKey, archive_signature
 from kit.transforms.encrypt_fields import EncryptFields
@@ -87,7 +87,7 @@ def plan(request: PatchRequest, signers: Sequence[PrivateKey] = (), aim: Aim | N
         report = with_changes(report, stops=broken_rules(migration, done))
         if aim is None:
             return report
-        created = made_at(base.manifest)
+        created = base.manifest.made_at
         met = obstacles(request, migration, aim, needed_bytes=report.temp_bytes, base_created=created)
         return with_changes(report, preflight=True, obstacles=met)
 
@@ -215,7 +215,7 @@ def _require_time_and_place(request: PatchRequest, output: Output, base: Base) -
         StaleError: The new generation would be older than its base, or of a time to come.
         OutputError: The backup's name is taken.
     """
-    if (late := clock_fault(request, made_at(base.manifest))) is not None:
+    if (late := clock_fault(request, base.manifest.made_at)) is not None:
         raise late
     if output.path is None and output.keep_backup:
         require_backup_free(request.kit)

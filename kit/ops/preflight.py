@@ -22,7 +22,7 @@ from kit.manifest import MANIFEST_PATHS, Manifest
 from kit.migrations import Migration
 from kit.ops.kits import require_outside
 from kit.ops.patching import PatchRequest
-from kit.ops.signers import check_patchers, made_at
+from kit.ops.signers import check_patchers
 from kit.signing import PrivateKey
 from kit.transforms.encrypt_fields import EncryptFields
 from kit.values import Timestamp
@@ -222,7 +222,7 @@ def _attempted_time(request: PatchRequest) -> Timestamp | None:
                 if member.path in MANIFEST_PATHS:
                     environment.limits.check("json_bytes", member.size)
                     data = b"".join(body)
-                    return made_at(Manifest.parse(data, limits=environment.limits, where=str(member.path)))
+                    return Manifest.parse(data, limits=environment.limits, where=str(member.path)).made_at
     except KitError:
         return None
     return None

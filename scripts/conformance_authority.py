@@ -61,6 +61,8 @@ def _roles() -> Iterator[Case]:
     yield of("role-incident-states", "a statement by the key for incidents", A.ARBITRARY_SOFTWARE, 4, 6, by_incident)
     yield of("threshold-short", "one of two publishers", A.KEY_COMPROMISE, 4, 3, published(), "two-publishers")
     yield of("threshold-one-twice", "one publisher, twice", A.KEY_COMPROMISE, 5, 3, _twice(), "two-publishers")
+    one = published(by=["publisher", "site-b"])
+    yield of("threshold-one-person", "two keys of one person", A.KEY_COMPROMISE, 4, 3, one, "two-people")
     yield of("threshold-patchers", "one of two patchers", A.KEY_COMPROMISE, 4, 3, patched(), "two-patchers")
     yield of(
         "algorithm-refused", "an algorithm the policy does not allow", A.KEY_COMPROMISE, 4, 3, published(), "es256-only"
@@ -94,6 +96,60 @@ def _time() -> Iterator[Case]:
     yield of("key-revoked-site", "a step by a revoked site", A.KEY_COMPROMISE, 4, patched(), "revoked-site")
     late = published(createdAt="2026-01-06T00:00:00Z")
     yield of("key-superseded-after", "signed after its key was superseded", A.KEY_COMPROMISE, 4, late, "superseded")
+    yield of(
+        "key-superseded",
+        "dated, by its own word, before it was superseded",
+        A.KEY_COMPROMISE,
+        4,
+        published(),
+        "superseded",
+    )
+    covered = step(late, {OBSERVATIONS: encoded(AFTER)}, at="2026-01-07T00:00:00Z")
+    yield of(
+        "key-superseded-late-history",
+        "history from after its key was superseded",
+        A.KEY_COMPROMISE,
+        4,
+        covered,
+        "superseded",
+        6,
+    )
+    yield of(
+        "key-superseded-step",
+        "a step by a site's key that was superseded, dated before",
+        A.KEY_COMPROMISE,
+        4,
+        patched(),
+        "rotated-site",
+    )
+    other_role = published(by=["publisher", "site"])
+    yield of(
+        "key-superseded-other-role",
+        "signed as well by a key in force, of another role",
+        A.KEY_COMPROMISE,
+        4,
+        other_role,
+        "superseded",
+    )
+    alone = patched(stated_by="site-b")
+    yield of(
+        "statement-superseded",
+        "the last statement by a key that was superseded",
+        A.KEY_COMPROMISE,
+        4,
+        alone,
+        "old-statements",
+        6,
+    )
+    yield of(
+        "key-revoked-covered",
+        "a revoked publisher below two steps by sites in force",
+        A.KEY_COMPROMISE,
+        4,
+        step(patched(), {"README.txt": b"more\n"}, at=LATER),
+        "revoked",
+        6,
+    )
     yield of("key-expired", "a key whose time is over", A.KEY_COMPROMISE, 7, published(), "expired")
     yield of("key-early", "signed before its key's time", A.KEY_COMPROMISE, 7, published(), "early")
     stale = published(stalenessWindowHours=48)
@@ -106,6 +162,14 @@ def _time() -> Iterator[Case]:
         A.FAST_FORWARD,
         7,
         published(createdAt="2027-01-01T00:00:00Z", stalenessWindowHours=48),
+        "policy",
+    )
+    yield of(
+        "future-no-window",
+        "made in the future, and fresh for ever",
+        A.FAST_FORWARD,
+        7,
+        published(createdAt="2027-01-01T00:00:00Z"),
         "policy",
     )
 

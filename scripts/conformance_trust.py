@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from kit.signing import Algorithm, jws
@@ -54,6 +55,19 @@ POLICIES: Mapping[str, Policy] = {
     "two-patchers": _policy(_PUBLISHER, _SITE, _key("site-b", Role.PATCHER), thresholds={Role.PATCHER: 2}),
     "rotated": _policy(_PUBLISHER, _SITE, _key("root", Role.ROOT), version=2),
     "superseded": _policy(_key("publisher", Role.PUBLISHER, revocation=_SUPERSEDED), _SITE),
+    "rotated-publisher": _policy(
+        _key("publisher", Role.PUBLISHER, revocation=_SUPERSEDED), _key("site-b", Role.PUBLISHER), _SITE
+    ),
+    "rotated-site": _policy(
+        _PUBLISHER, _key("site", Role.PATCHER, revocation=_SUPERSEDED), _key("site-b", Role.PATCHER)
+    ),
+    "old-statements": _policy(_PUBLISHER, _SITE, _key("site-b", Role.PATCHER, revocation=_SUPERSEDED)),
+    "two-people": _policy(
+        _PUBLISHER,
+        replace(_key("site-b", Role.PUBLISHER), name="Publisher"),
+        _key("rsa", Role.PUBLISHER),
+        thresholds={Role.PUBLISHER: 2},
+    ),
     "revoked": _policy(_key("publisher", Role.PUBLISHER, revocation=_REVOKED), _SITE, _key("site-b", Role.PUBLISHER)),
     "revoked-site": _policy(_PUBLISHER, _key("site", Role.PATCHER, revocation=_REVOKED), _key("site-b", Role.PATCHER)),
     "expired": _policy(_key("publisher", Role.PUBLISHER, not_after=_at("2026-01-05T00:00:00Z")), _SITE),

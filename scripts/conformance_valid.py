@@ -224,7 +224,35 @@ def _generations() -> Iterator[Case]:
     yield valid(
         "policy-rotated", "a policy in its second version, signed by its root", patched(), trust="rotated", script=None
     )
-    yield valid("key-superseded", "signed before its key was superseded", published(), trust="superseded", script=None)
+    yield valid(
+        "key-superseded-history",
+        "the publisher's key was superseded since a site, which is to be believed, vouched for it",
+        patched(),
+        trust="superseded",
+        script=None,
+    )
+    both = published(by=["publisher", "site-b"])
+    yield valid(
+        "key-superseded-both",
+        "signed anew by the key that took its place, beside the old one",
+        both,
+        trust="rotated-publisher",
+        script=None,
+    )
+    yield valid(
+        "key-revoked-both",
+        "signed by a publisher's key in force as well, beside the revoked one",
+        both,
+        trust="revoked",
+        script=None,
+    )
+    yield valid(
+        "key-superseded-below",
+        "the new key's generation over history of the old one",
+        step(patched(), {"README.txt": b"more\n"}, by="site-b", at="2026-01-06T00:00:00Z"),
+        trust="rotated-site",
+        script=None,
+    )
     yield valid(
         "key-expired-history",
         "the publisher's key has expired since a site vouched for it",

@@ -15,7 +15,7 @@ from kit.cli.options import FILE, json_option, kit_argument, reading, reading_op
 from kit.cli.output import print_report
 from kit.cli.progress import progress_option, progressing
 from kit.cli.times import moment, now
-from kit.cli.trusting import anchor, override_options, policy_option
+from kit.cli.trusting import anchor, override, override_options, policy_option
 from kit.encryption import Profile, audit_log
 from kit.errors import ContentError, UsageError
 from kit.ops.recover import RecoverRequest, recover
@@ -43,11 +43,11 @@ from kit.values import Sha256
 @click.option("--collection", metavar="DB.COLLECTION", help="Which one, where the approval is for several.")
 @trust_option
 @policy_option
-@override_options("Recover from a kit that is stale or rolled back; recorded in the audit log.")
+@override_options("Recover by an approval out of its time, from a kit that is stale or rolled back; recorded.")
 @field_map_option
 @credential_options
 @profile_option("Of the envelopes, as they were made.")
-@click.option("--at", metavar="TIME", help="Judge the approval by this time; the audit log has the clock's as well.")
+@click.option("--at", metavar="TIME", help="Judge the kit as of this time; the approval is judged by the clock.")
 @reading_options
 @progress_option
 @json_option
@@ -69,7 +69,8 @@ def recover_command(
 ) -> None:
     """Decrypt the documents of KIT that an approval names, as they were, into a file of BSON.
 
-    Two approvers must have signed; the kit is verified first; a record is in the audit log before any key is opened.
+    Two approvers must have signed, and by the clock the approval must be valid; the kit is verified first; a record is
+    in the audit log before any key is opened.
 
     \b
     Example:
@@ -84,11 +85,12 @@ def recover_command(
         raise click.UsageError("name the field map and the keyring with --field-map and --keyring")
     if policy is not None and (trusted_keys or approver_keys):
         raise UsageError("--trust goes without --trusted-key and --approver-key: a policy names its keys")
-    time = moment(at)
+    time, insisted = moment(at), override(force=more["force"], reason=more["reason"])
     request = RecoverRequest(
         kit=kit,
         trusted=trusted(trusted_keys) if policy is None else {},
-        trust=anchor(policy, time, force=more["force"], reason=more["reason"]),
+        trust=anchor(policy, time, force=more["force"], reason=more["reason"]) if policy is not None else None,
+        override=insisted,
         approval=approval,
         approvers=tuple(load_public(path) for path in approver_keys),
         field_map=field_map(more["field_map"]),

@@ -79,15 +79,25 @@ def anchor(policy: Path | None, at: Timestamp, *, force: bool = False, reason: s
         UsageError: ``--force`` and ``--reason`` do not come together, or without a policy.
         KitError: The policy cannot be read, or is not the one in force.
     """
-    if force != bool(reason):
-        raise UsageError(
-            "--force needs --reason TEXT, and --reason needs --force: an override is recorded with its why"
-        )
+    insisted = override(force=force, reason=reason)
     if policy is None:
         if force:
             raise UsageError("--force goes with --trust: keys without a policy have nothing to override")
         return None
-    return trust_files.anchor(policy, at, Override(reason=reason) if reason else None)
+    return trust_files.anchor(policy, at, insisted)
+
+
+def override(*, force: bool, reason: str | None) -> Override | None:
+    """Return what the user insists on, if anything.
+
+    Raises:
+        UsageError: ``--force`` and ``--reason`` do not come together.
+    """
+    if force != bool(reason):
+        raise UsageError(
+            "--force needs --reason TEXT, and --reason needs --force: an override is recorded with its why"
+        )
+    return Override(reason=reason) if reason else None
 
 
 def remember(policy: Path | None, trust: Anchor | None, judgement: Judgement | None) -> None:

@@ -222,7 +222,10 @@ class Approval:
         if now < self.not_before:
             raise StaleError(f"the approval is not valid before {self.not_before}; it is {now}")
         if now >= self.expires:
-            raise StaleError(f"the approval expired at {self.expires}; it is {now}", hint="have a new one signed")
+            raise StaleError(
+                f"the approval expired at {self.expires}; it is {now}",
+                hint="have a new one signed; or, on record: --force --reason TEXT",
+            )
 
 
 def collection_name(text: str) -> CollectionName:

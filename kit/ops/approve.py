@@ -1,14 +1,15 @@
 """``kit approval``: approvals are made, signed by one person after the other, and verified before they are acted on.
 
-Obligations of :func:`verified`, in this order (schemas/recovery-approval.md, "Verification"): two or more approver keys
-are trusted, each once; the envelope is signed by at least two of them, and by none of them falsely; the payload is of
-the schema; the time is within its bounds. Under a trust policy (:func:`verified_under`) the approvers are its keys of
-the role ``incident`` that are in good standing. Nothing of the payload is believed before its signatures are verified.
+Obligations, in this order (schemas/recovery-approval.md, "Verification"): two or more approver keys are trusted, each
+once; the envelope is signed by at least two people, and by none of their keys falsely; the payload is of the schema
+(:func:`verified`); the time is within its bounds (:func:`check_time`). Under a trust policy the approvers are its keys
+of the role ``incident`` that are in good standing (:func:`verified_under`). Nothing of the payload is believed before
+its signatures are verified.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -17,8 +18,7 @@ from kit.archive import read_small
 from kit.encryption.approval import PAYLOAD_TYPE, REQUIRED_SIGNATURES, Approval
 from kit.errors import SignatureError, StaleError, UnreadableError, UnsignedError, UntrustedError, UsageError
 from kit.signing import PrivateKey, PublicKey, dsse
-from kit.trust import Anchor, Policy, Role, Signing, Subject, authorised, freshness
-from kit.trust.freshness import Moment
+from kit.trust import Anchor, Occasion, Role, Signing, Subject, narrow, open_envelope
 from kit.values import MemberPath, Sha256, Timestamp
 
 LARGEST = 64 * 1024 * 1024
@@ -35,6 +35,8 @@ class ApprovalFile:
     approval: Approval
     signers: tuple[str, ...]
     """Key ids: of a verified approval, trusted ones that signed; else those that it says signed."""
+    signing: Signing | None = None
+    """Of a verified approval."""
 
 
 def create(path: Path, approval: Approval, key: PrivateKey) -> ApprovalFile:
@@ -71,15 +73,14 @@ def show(path: Path) -> ApprovalFile:
     return _told(path, _read(path))
 
 
-def verified(path: Path, approvers: Sequence[PublicKey], now: Timestamp) -> ApprovalFile:
-    """Read an approval that counts at the time ``now``.
+def verified(path: Path, approvers: Sequence[PublicKey]) -> ApprovalFile:
+    """Read an approval that enough approvers signed; whether it is in its time is for :func:`check_time`.
 
     Raises:
         UsageError: An approver's key is given twice.
         UntrustedError: Fewer than two approver keys are trusted, or fewer than two of them have signed.
         SignatureError: It is no approval envelope, or a trusted key's signature does not verify.
         ContentError: Its payload is not of the schema.
-        StaleError: It is expired or not valid yet.
     """
     trusted = {key.key_id: key for key in approvers}
     if len(trusted) != len(approvers):
@@ -89,88 +90,84 @@ def verified(path: Path, approvers: Sequence[PublicKey], now: Timestamp) -> Appr
             f"{len(trusted)} approver keys are trusted, and {REQUIRED_SIGNATURES} must have signed",
             hint="name each with --approver-key",
         )
-    data = _read(path)
-    signed = _signed(path, data, trusted)
-    signers = signed.check.valid_key_ids
-    if len(signers) < REQUIRED_SIGNATURES:
-        raise UntrustedError(
-            f"signed by {len(signers)} of the approvers trusted, and {REQUIRED_SIGNATURES} are required",
-            where=str(path),
-        )
-    return _in_time(
-        ApprovalFile(path=path, sha256=Sha256.of(data), approval=_parsed(path, signed), signers=signers), now
-    )
+    return verified_under(path, Anchor.of_keys(trusted))
 
 
-def verified_under(path: Path, anchor: Anchor, now: Timestamp) -> ApprovalFile:
-    """Read an approval that counts at the time ``now``, by the keys that a policy has for incidents.
+def verified_under(path: Path, anchor: Anchor) -> ApprovalFile:
+    """Read an approval that enough of those signed whom a policy lets approve, at the time of the anchor.
 
     Which bundle it is for is known once the kit is: then :func:`require_bundle`.
 
     Args:
         path: The approval.
-        anchor: The policy. Its threshold for the role holds where it is more than two.
-        now: The time of the verdict.
+        anchor: The policy, and the time that keys are held to. Its threshold for the role holds where it is more than
+            two; it counts people.
 
     Raises:
         UntrustedError: Too few of those who may have signed: another role, a collection beyond a key's limits, a key
-            that is revoked.
+            that is revoked, two keys of one person.
         SignatureError: It is no approval envelope, or the signature of a key of the policy does not verify.
         ContentError: Its payload is not of the schema.
-        StaleError: It is expired or not valid yet, or a signer's key is.
+        StaleError: A signer's key is out of its time.
     """
-    data = _read(path)
-    signed = _signed(path, data, anchor.policy.public_keys)
-    # Who may sign what, the payload has to say; until enough of those have signed, nothing else of it counts.
-    approval = _parsed(path, signed)
-    any_bundle = replace(anchor.policy, keys=tuple(replace(key, bundle_ids=None) for key in anchor.policy.keys))
-    signing = _approvers(any_bundle, approval, signed.check.valid_key_ids, str(path))
-    moment = Moment(signed_at=None, now=now, vouched_for=False)  # an approval does not say when it was signed
-    signers = tuple(key.key_id for key in signing.require(lambda key: freshness.standing(key, moment)))
-    return _in_time(ApprovalFile(path=path, sha256=Sha256.of(data), approval=approval, signers=signers), now)
+    data, where = _read(path), str(path)
+
+    def read(payload: bytes) -> tuple[Approval, Subject, Occasion]:
+        # Who may sign what, the payload has to say; until enough of those have signed, nothing else of it counts.
+        approval = Approval.parse(payload, where=where)
+        return approval, _subject(approval, where), Occasion()  # an approval does not say when it was signed
+
+    try:
+        opened = open_envelope(anchor, data, read, payload_type=PAYLOAD_TYPE)
+    except UnsignedError as error:
+        raise UntrustedError(f"{error.what}; {REQUIRED_SIGNATURES} approvers must have signed", where=where) from error
+    except (UntrustedError, SignatureError, StaleError) as error:
+        raise (error if error.where.startswith(where) else error.inside(where)) from error.__cause__
+    return ApprovalFile(
+        path=path,
+        sha256=Sha256.of(data),
+        approval=opened.content,
+        signers=opened.signing.key_ids,
+        signing=opened.signing,
+    )
 
 
 def require_bundle(file: ApprovalFile, anchor: Anchor, bundle_id: str | None) -> ApprovalFile:
-    """Give a verified approval with those signers that may sign for a bundle.
+    """Return a verified approval with those signers that may sign for a bundle.
 
     Raises:
         UntrustedError: They are too few.
     """
-    signing = _approvers(anchor.policy, file.approval, file.signers, str(file.path), bundle_id)
-    return replace(file, signers=tuple(key.key_id for key in signing.keys))
+    if file.signing is None:
+        raise UntrustedError("an approval that was not verified", where=str(file.path))
+    subject = replace(_subject(file.approval, str(file.path)), bundle_id=bundle_id, any_bundle=False)
+    signing = narrow(anchor, file.signing, subject)
+    return replace(file, signers=signing.key_ids, signing=signing)
 
 
-def _approvers(
-    policy: Policy, approval: Approval, key_ids: Sequence[str], where: str, bundle_id: str | None = None
-) -> Signing:
-    collections = approval.scope.collections
-    members = tuple(MemberPath(f"{name.database}/{name.collection}.bson") for name in collections)
-    subject = Subject(what=where, role=Role.INCIDENT, bundle_id=bundle_id, members=members)
-    needed = max(policy.threshold(Role.INCIDENT), REQUIRED_SIGNATURES)
-    return authorised(replace(policy, thresholds={**policy.thresholds, Role.INCIDENT: needed}), subject, key_ids)
+def check_time(file: ApprovalFile, now: Timestamp) -> None:
+    """Check that an approval is valid at a time.
 
-
-def _signed(path: Path, data: bytes, trusted: Mapping[str, PublicKey]) -> dsse.SignedPayload:
-    try:
-        return dsse.verify(data, trusted, payload_type=PAYLOAD_TYPE)
-    except UnsignedError as error:
-        raise UntrustedError(
-            f"{error.what}; {REQUIRED_SIGNATURES} approvers must have signed", where=str(path)
-        ) from error
-    except (UntrustedError, SignatureError) as error:
-        raise error.inside(str(path)) from error.__cause__
-
-
-def _parsed(path: Path, signed: dsse.SignedPayload) -> Approval:
-    return Approval.parse(signed.payload, where=str(path))
-
-
-def _in_time(file: ApprovalFile, now: Timestamp) -> ApprovalFile:
+    Raises:
+        StaleError: It is expired or not valid yet.
+    """
     try:
         file.approval.check_time(now)
     except StaleError as error:
         raise error.inside(str(file.path)) from None
-    return file
+
+
+def _subject(approval: Approval, where: str) -> Subject:
+    collections = approval.scope.collections
+    members = tuple(MemberPath(f"{name.database}/{name.collection}.bson") for name in collections)
+    return Subject(
+        what=where,
+        role=Role.INCIDENT,
+        bundle_id=None,
+        any_bundle=True,
+        members=members,
+        at_least=REQUIRED_SIGNATURES,
+    )
 
 
 def _read(path: Path) -> bytes:

@@ -11,6 +11,7 @@ import hashlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from kit.archive import Container, KitReader, Member, open_kit
@@ -29,12 +30,11 @@ from kit.errors import (
     UnsignedError,
     WrongBaseError,
 )
-from kit.manifest import Location, Manifest, signature_of
+from kit.manifest import MANIFEST_PATHS, Location, Manifest, is_history, signature_of
 from kit.ops.kits import OpenKit, beside, is_kept
 from kit.ops.obligations import Beside, Expectation, Judgement, judge
-from kit.ops.signers import inside, require_standing, sign_off
-from kit.signing import jws
-from kit.trust import Anchor, Role, Subject, authorised
+from kit.ops.signers import inside, sign_off
+from kit.trust import Anchor, Detached, Occasion, Role, Subject, authorise_any
 from kit.values import Limits, MemberPath, Sha256
 
 CONTAINERS = {container.value: container for container in Container}
@@ -153,27 +153,33 @@ def check_signature(delta: OpenDelta, anchor: Anchor) -> tuple[str, ...]:
     if delta.signature is None:
         raise UnsignedError("the delta has no signature", where=f"{delta.where}: {SIGNATURE}")
 
-    def check() -> tuple[str, ...]:
-        if delta.signature is None:
-            raise UnsignedError("the delta has no signature")
-        met = jws.verify(delta.signature, delta.manifest_bytes, anchor.policy.public_keys, typ=DELTA_TYPE)
-        # A delta says how to make bytes that the target's own signature is then checked over, so it may be signed by
-        # whoever signs either kind of generation.
-        refusals: list[KitError] = []
-        for role in (Role.PUBLISHER, Role.PATCHER):
-            subject = Subject(
-                what=f"the delta to generation {manifest.target.generation}", role=role, bundle_id=manifest.bundle_id
-            )
-            try:
-                signing = authorised(anchor.policy, subject, met.valid_key_ids)
-                require_standing(anchor, signing, manifest.created_at, vouched_for=False)
-            except KitError as error:
-                refusals.append(error)
-            else:
-                return tuple(key.key_id for key in signing.keys)
-        raise refusals[0]
+    # A delta says how to make bytes that the target's own signature is then checked over, so it may be signed by
+    # whoever signs either kind of generation.
+    subjects = [
+        Subject(
+            what=f"the delta to generation {manifest.target.generation}",
+            role=role,
+            bundle_id=manifest.bundle_id,
+            members=_made_anew(manifest),
+            only_collections=role is Role.PATCHER,
+        )
+        for role in (Role.PUBLISHER, Role.PATCHER)
+    ]
+    signature = Detached(document=delta.signature, payload=delta.manifest_bytes, typ=DELTA_TYPE)
+    check = partial(authorise_any, anchor, subjects, signature, Occasion(signed_at=manifest.created_at))
+    return inside(f"{delta.where}: {SIGNATURE}", check).key_ids
 
-    return inside(f"{delta.where}: {SIGNATURE}", check)
+
+def _made_anew(manifest: DeltaManifest) -> tuple[MemberPath, ...]:
+    """Return the members that the delta does more with than copy them; a manifest and history are nobody's to limit."""
+    outside = {*MANIFEST_PATHS, *(signature_of(path) for path in MANIFEST_PATHS)}
+    return tuple(
+        entry.path
+        for entry in manifest.members
+        if entry.path not in outside
+        and not is_history(entry.path)
+        and not (entry.method is Method.COPY and entry.source == entry.path)
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -253,15 +259,18 @@ def _carried(delta: OpenDelta, entry: Entry, kept: Mapping[MemberPath, bytes]) -
 def check_target(delta: OpenDelta, target: CarriedTarget, anchor: Anchor) -> tuple[str, ...]:
     """Check who signed the target, as carried; gives the ids of their keys.
 
+    What its step changed, its own statement says, which is judged with the whole target.
+
     Raises:
         UnsignedError: Nobody did.
-        KitError: Nobody who may did, or a signature is invalid.
+        KitError: Nobody who may did, or a signature is invalid, or its keys are revoked or out of their time; the last
+            is for the verdict on the target where the user insists.
     """
     where = f"{delta.where}: {signature_of(target.path)}"
     if target.signature is None:
         raise UnsignedError("the manifest of the target has no signature", where=where)
     signing = sign_off(anchor, target.manifest, target.data, target.signature, where)
-    return tuple(key.key_id for key in signing.keys)
+    return inside(where, partial(signing.require, insisted=anchor.override is not None)).key_ids
 
 
 class Payloads:

@@ -17,7 +17,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from functools import partial
 
 from kit.engine.proving import MemberReading
 from kit.engine.reading import Survey
@@ -34,10 +33,8 @@ from kit.manifest import (
 )
 from kit.ops import deep, gate, signers
 from kit.ops.judgement import Beside, Evidence, Expectation, Judgement, Obligation, Status
-from kit.ops.signers import inside
-from kit.signing import PublicKey, archive_signature
 from kit.transforms.coverage import Tally, TenantCoverage, is_observations
-from kit.trust import Role, Signing
+from kit.trust import Signing
 from kit.trust.state import OverrideRecord
 from kit.values import Limits, MemberPath, RunLengths, Sha256
 
@@ -186,6 +183,7 @@ class _Inspector:
         self._read_deep = read_deep
         self._explain = explain
         self._signing: Signing | None = None
+        self._over_archive: Signing | None = None
         self._known_steps: tuple[Step, ...] | None = None
         self._statement: PatchStatement | None = None
 
@@ -217,15 +215,14 @@ class _Inspector:
             evidence = Evidence(place=str(location.signature), expected=f"a signature by {known}", met=error.what)
             raise _EvidentError(error, (evidence,)) from error
         self._signing = signing
-        self._judgement.signers = tuple(key.key_id for key in signing.keys)
-        detail = f"by {', '.join(key.label for key in signing.keys)}"
+        self._judgement.signers = tuple(key.key_id for key in signing.able)
+        detail = f"by {', '.join(key.label for key in signing.able)}"
         if self._expectation.trust is not None:
             detail += f" as {signing.subject.role} ({signing.threshold} needed)"
         if self._beside.signature is not None and self._beside.archive is not None:
-            able = self._archive_keys()
-            verify = partial(archive_signature.verify, self._beside.signature, self._beside.archive, able)
-            key = inside("the .sig file", verify)
-            detail += f"; .sig file by {key.key_id}"
+            over = signers.sign_off_archive(self._anchor, manifest, self._beside.archive, self._beside.signature)
+            self._over_archive = over
+            detail += f"; .sig file by {over.able[0].key_id}"
         return detail
 
     def in_time(self) -> str:
@@ -237,15 +234,18 @@ class _Inspector:
             raise _NotApplicableError("nobody who may has signed, so there is nothing to date")
         steps = self._steps()
         first = steps[0].manifest if steps else manifest
-        good, faults, met = signers.faults_in_time(self._anchor, at, self._signing, manifest, first)
-        self._judgement.accepted = met
+        signings = [self._signing, *([self._over_archive] if self._over_archive is not None else [])]
+        found = signers.judge_time(self._anchor, at, signings, manifest, first)
+        self._judgement.accepted, faults = found.accepted, found.faults
+        self._judgement.signers = self._signing.key_ids if self._signing.fault is None else ()
         if not faults:
-            return f"at {at}: {'; '.join(good)}"
+            return f"at {at}: {'; '.join(found.good)}"
         override = self._anchor.override
         fault = next((fault for fault in faults if not signers.may_be_overridden(fault)), faults[0])
         if override is None or not signers.may_be_overridden(fault):
             raise fault
         told = "; ".join(str(fault) for fault in faults)
+        self._judgement.signers = self._signing.require(insisted=True).key_ids
         self._judgement.override = OverrideRecord(
             at=at,
             bundle_id=manifest.bundle_id or "(no bundle id)",
@@ -279,18 +279,29 @@ class _Inspector:
         if not steps:
             raise _NotApplicableError("the kit was never patched")
         before: PatchStatement | None = None
-        known = self._judgement.steps
+        known, earlier = self._judgement.steps, set[Sha256]()
+        # Who is to be believed today and signed the current generation had verified what it covers.
+        covered = self._signing is not None and self._signing.covers
         for number, step in enumerate(steps, start=1):
-            base = signers.check_base(self._anchor, step, allow_unsigned=self._expectation.allow_unsigned_history)
-            if before is not None and step.signature is not None:
-                signers.check_changed(self._anchor, step.manifest, base.signers, before)
-            known.append(base)
-            known[-1] = signers.check_statement(self._anchor, step, base, last=number == len(steps))
-            before = known[-1].statement
+            base = signers.check_base(
+                self._anchor, step, covered=covered, allow_unsigned=self._expectation.allow_unsigned_history
+            )
+            if before is not None and base.signing is not None:
+                signers.check_changed(self._anchor, base.signing, step.manifest, before)
+            known.append(base.step)
+            last = number == len(steps)
+            stated = signers.check_statement(self._anchor, step, last=last, covered=covered)
+            before = stated.statement
+            known[-1] = replace(base.step, statement=before, statement_signers=stated.signing.key_ids)
+            earlier |= {step.manifest.sha256} if base.signing is not None and base.signing.by_memory else set()
+            earlier |= {step.successor.sha256} if not last and stated.signing.by_memory else set()
         self._judgement.statements = tuple(step.statement for step in known if step.statement is not None)
-        if before is not None and self._judgement.signers:
-            signers.check_changed(self._anchor, manifest, self._judgement.signers, before)
+        if before is not None:
+            for signing in self._signings():
+                signers.check_changed(self._anchor, signing, manifest, before)
         self._statement = before
+        if self._judgement.accepted is not None:
+            self._judgement.accepted = replace(self._judgement.accepted, earlier=frozenset(earlier))
         found = f"{len(steps)} earlier generation{'s' if len(steps) > 1 else ''}, from {steps[0].entry.generation}"
         if steps[0].manifest.made_at is None:
             found += f"; generation {steps[0].entry.generation} says no time, so none was compared with it"
@@ -326,9 +337,17 @@ class _Inspector:
             raise _EvidentError(found.error, found.evidence)
         return found.detail
 
-    def _archive_keys(self) -> Mapping[str, PublicKey]:
-        roles = {Role.PUBLISHER, Role.PATCHER}
-        return {key.key_id: key.key for key in self._anchor.policy.keys if not roles.isdisjoint(key.roles)}
+    def _signings(self) -> tuple[Signing, ...]:
+        """Return who signed the current generation; keys that do not count refuse the kit in obligation 4 already."""
+        found: list[Signing] = []
+        for signing in (self._signing, self._over_archive):
+            if signing is None:
+                continue
+            try:
+                found.append(signing.require(insisted=self._anchor.override is not None))
+            except KitError:
+                found.append(replace(signing, faults={}))
+        return tuple(found)
 
     def _steps(self) -> tuple[Step, ...]:
         if self._known_steps is None:

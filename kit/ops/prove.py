@@ -9,6 +9,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 from kit.documents.leaves import identity_key
@@ -26,6 +27,7 @@ from kit.ops.kits import Environment, OpenKit, is_kept, opened
 from kit.ops.merkle_proof import Claim, Proof, key_of
 from kit.signing import Claim as SignatureClaim, jws
 from kit.transforms.coverage import is_observations
+from kit.trust import narrow
 from kit.values import CollectionName, Limits, MemberPath, Sha256, collection_member
 
 
@@ -116,15 +118,18 @@ def check(proof: Proof, expectation: Expectation, *, document: bytes | None = No
     if not anchor.policy.keys:
         raise UntrustedError("no key is trusted, so nothing can be proven", hint="name one with --trusted-key")
     manifest = Manifest.parse(proof.manifest, limits=Limits(), where="the manifest in the proof")
-    signing = signers.sign_off(anchor, manifest, proof.manifest, proof.signature, "the signature in the proof")
-    signers.require_standing(anchor, signing, signers.made_at(manifest), vouched_for=False)
+    where = "the signature in the proof"
+    signing = signers.inside(where, signers.sign_off(anchor, manifest, proof.manifest, proof.signature, where).require)
+    # What the step to this generation changed, a proof does not show; so who is limited is asked about what it proves.
+    subject = replace(signing.subject, members=tuple(proof.claim.members(manifest)), only_collections=True)
+    signers.inside(where, partial(narrow, anchor, signing, subject))
     proof.check(manifest)
     digest = _compared(proof, document) if document is not None else None
     return ProofReport(
         proof=proof,
         manifest=manifest,
         claims=jws.claims(proof.signature),
-        signers=tuple(key.key_id for key in signing.keys),
+        signers=signing.key_ids,
         document=digest,
     )
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from kit.errors import UntrustedError
+from kit.manifest import Manifest
 from kit.ops import field_proof
 from kit.ops.judgement import Expectation, Judgement, Status
 from kit.ops.verify import VerifyReport
 from kit.signing import PrivateKey, dsse
-from kit.trust import Role, Subject, authorised, freshness
-from kit.trust.freshness import Moment
+from kit.trust import AtHand, Occasion, Role, Subject, authorise
 from kit.trust.receipt import Receipt
 from kit.values import Sha256, Timestamp
 from kit.version import TOOL, VERSION
@@ -37,8 +36,8 @@ def make_receipt(report: VerifyReport, expectation: Expectation, key: PrivateKey
         UntrustedError: The policy does not let this key sign receipts, or no longer.
         ContentError: Nothing was read that a receipt could be about.
     """
-    _check_auditor(expectation, key, at)
     judgement = report.judgement
+    _check_auditor(expectation, judgement.manifest, key, at)
     receipt = Receipt(
         subjects=_subjects(report),
         verifier=key.public.key_id,
@@ -70,18 +69,16 @@ def _levels(judgement: Judgement, expectation: Expectation) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _check_auditor(expectation: Expectation, key: PrivateKey, at: Timestamp) -> None:
+def _check_auditor(expectation: Expectation, manifest: Manifest | None, key: PrivateKey, at: Timestamp) -> None:
     if expectation.trust is None:
         return
-    policy, key_id = expectation.trust.policy, key.public.key_id
-    if policy.key(key_id) is None:
-        raise UntrustedError(
-            f"key {key_id} is not in the policy, so its receipts would count for nobody",
-            hint="kit trust add POLICY KEY --role auditor",
-        )
-    subject = Subject(what="the receipt", role=Role.AUDITOR, bundle_id=None)
-    moment = Moment(signed_at=at, now=at, vouched_for=False)
-    authorised(policy, subject, [key_id]).require(lambda trusted: freshness.standing(trusted, moment))
+    subject = Subject(
+        what="the receipt",
+        role=Role.AUDITOR,
+        bundle_id=manifest.bundle_id if manifest is not None else None,
+        members=tuple(entry.path for entry in manifest.entries) if manifest is not None else (),
+    )
+    authorise(expectation.trust, subject, AtHand(keys=[key.public]), Occasion(signed_at=at))
 
 
 def _subjects(report: VerifyReport) -> dict[str, Sha256]:

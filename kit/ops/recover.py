@@ -28,12 +28,12 @@ from kit.engine.reading import Survey, hashing, member_runs
 from kit.engine.stored_keys import shared
 from kit.engine.survey import survey
 from kit.engine.work import restore_run
-from kit.errors import DigestError, KitError, UntrustedError, UsageError
-from kit.ops.approve import ApprovalFile, require_bundle, verified, verified_under
+from kit.errors import DigestError, KitError, StaleError, UntrustedError, UsageError
+from kit.ops.approve import ApprovalFile, check_time, require_bundle, verified, verified_under
 from kit.ops.kits import Environment, OpenKit, beside, is_kept, opened
 from kit.ops.obligations import Expectation, Judgement, judge
 from kit.signing import PublicKey
-from kit.trust import Anchor
+from kit.trust import Anchor, Override, freshness
 from kit.values import CollectionName, Sha256, Timestamp, collection_member
 
 _NO_KEYS = KeySet(scopes={}, opening={}, sealing={}, mek_versions=0)
@@ -62,10 +62,22 @@ class RecoverRequest:
     collection: CollectionName | None = None
     """Which one, where the approval names several."""
     now: Timestamp
-    """The time that the approval is held to."""
+    """The time that the kit is held to, as the user says what time it is."""
     clock: Callable[[], Timestamp] = field(repr=False)
-    """The time of audit records; not the same where the user said what time it is."""
+    """The time that the approval, its signers and the policy are held to, and that of audit records: nobody's word."""
+    override: Override | None = None
+    """That an approval out of its time is not to be refused, and why: recorded in the audit log."""
     environment: Environment = field(default_factory=Environment)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Forced:
+    """That an approval out of its time was acted on."""
+
+    refusal: str
+    """Why it would have been refused."""
+    reason: str
+    """Why it was not."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +87,8 @@ class RecoverReport:
     kit: Path
     judgement: Judgement
     approval: ApprovalFile
+    forced: Forced | None
+    """What the user insisted on of the approval, if that was needed."""
     collection: CollectionName
     counts: RestoreCounts
     absent: int
@@ -95,14 +109,15 @@ def recover(request: RecoverRequest) -> RecoverReport:
     Raises:
         UntrustedError: The approval does not count, is for another kit, or nothing in the kit is in its scope; or the
             kit is not signed by whom the user trusts.
-        StaleError: The approval is expired or not valid yet.
+        StaleError: By the clock, the approval is expired or not valid yet and nobody insists, or a signer's key or the
+            policy is out of its time.
         DigestError: The audit log does not verify, or the kit is not what its manifest says.
         EnvelopeError: A value in scope does not open.
         KeyUnusableError: A key for it is not at hand.
         OutputError: Output or audit record cannot be written.
         KitError: The kit is refused, a document is malformed, or the request does not make sense.
     """
-    approval = _approval(request)
+    approval, forced = _approval(request)
     if request.sealed_to:
         recipients_of(request.sealed_to)
     output = SecretOutput(request.output)
@@ -116,7 +131,9 @@ def recover(request: RecoverRequest) -> RecoverReport:
         )
         restoring.mapped(name)
         with audit_log.opened(request.audit_log) as log:
-            begun = log.append({**_begun(request, approval, name), **_under(request, judgement)})
+            begun = log.append(
+                {**_begun(request, approval, name), **_under(request, judgement), **_insisted(forced)},
+            )
             try:
                 counts = _recovered(_Run(kit, found, request, name), restoring, output, log, begun)
             except BaseException as error:
@@ -128,6 +145,7 @@ def recover(request: RecoverRequest) -> RecoverReport:
                 kit=request.kit,
                 judgement=judgement,
                 approval=approval,
+                forced=forced,
                 collection=name,
                 counts=counts,
                 absent=_absent(restoring.scope, counts),
@@ -141,10 +159,21 @@ def recover(request: RecoverRequest) -> RecoverReport:
             )
 
 
-def _approval(request: RecoverRequest) -> ApprovalFile:
+def _approval(request: RecoverRequest) -> tuple[ApprovalFile, Forced | None]:
+    """Verify the approval by the clock: who may recover could else say that it is still last year."""
+    time = request.clock()
     if request.trust is not None:
-        return verified_under(request.approval, request.trust, request.now)
-    return verified(request.approval, request.approvers, request.now)
+        freshness.check_policy(request.trust.policy, time)
+        approval = verified_under(request.approval, replace(request.trust, at=time))
+    else:
+        approval = verified(request.approval, request.approvers)
+    try:
+        check_time(approval, time)
+    except StaleError as error:
+        if request.override is None:
+            raise
+        return approval, Forced(refusal=str(error), reason=request.override.reason)
+    return approval, None
 
 
 def _judged(kit: OpenKit, request: RecoverRequest, scope: RecoveryScope) -> tuple[Survey, Judgement, CollectionName]:
@@ -281,3 +310,7 @@ def _under(request: RecoverRequest, judgement: Judgement) -> dict[str, Any]:
         return {}
     insisted = {"override": judgement.override.reason} if judgement.override is not None else {}
     return {"policySha256": str(request.trust.policy_sha256), **insisted}
+
+
+def _insisted(forced: Forced | None) -> dict[str, Any]:
+    return {"approvalOverride": {"refusal": forced.refusal, "reason": forced.reason}} if forced is not None else {}

@@ -11,8 +11,7 @@ from importlib import resources
 from kit.errors import UsageError
 from kit.ops.judgement import Expectation
 from kit.signing import Algorithm
-from kit.trust import Anchor, Role, TrustedKey
-from kit.trust.trusted_key import RevocationReason
+from kit.trust import Anchor, Role, TrustedKey, in_force
 
 _PLACE = "# @KEYS@\n"
 _KINDS = {Algorithm.ED25519: "ed25519", Algorithm.ES256: "es256", Algorithm.PS256: "ps256"}
@@ -26,7 +25,8 @@ def write_script(expectation: Expectation) -> bytes:
     """
     anchor = expectation.anchor
     _require_simple(anchor)
-    keys = [key for key in anchor.policy.keys if _counts(anchor, key)]
+    # The script has no clock: who is out of their time when it is written is left out of it.
+    keys = list(dict.fromkeys((*in_force(anchor, Role.PUBLISHER), *in_force(anchor, Role.PATCHER))))
     if not keys:
         raise UsageError("no key of the policy may sign kits, so a script would refuse every kit")
     template = resources.files("kit.ops").joinpath("verify.sh").read_text(encoding="utf-8")
@@ -41,19 +41,6 @@ def _require_simple(anchor: Anchor) -> None:
     limited = next((key for key in policy.keys if key.bundle_ids is not None or key.collections is not None), None)
     if limited is not None:
         raise UsageError(f"key {limited.label} is limited to bundles or collections, which the script does not check")
-
-
-def _counts(anchor: Anchor, key: TrustedKey) -> bool:
-    if key.roles.isdisjoint({Role.PUBLISHER, Role.PATCHER}) or key.key.algorithm not in anchor.policy.algorithms:
-        return False
-    revoked = key.revocation
-    if revoked is not None and (
-        revoked.reason is RevocationReason.COMPROMISED or anchor.at is None or revoked.at <= anchor.at
-    ):
-        return False
-    # The script has no clock: who is out of their time when it is written is left out of it.
-    too_late = key.not_after is not None and anchor.at is not None and anchor.at > key.not_after
-    return not too_late
 
 
 def _case(key: TrustedKey) -> str:

@@ -24,6 +24,11 @@ def recover_json(report: RecoverReport) -> dict[str, Any]:
         "incidentId": report.approval.approval.incident_id,
         "approvalSha256": str(report.approval.sha256),
         "approvers": list(report.approval.signers),
+        **(
+            {"approvalOverride": {"refusal": report.forced.refusal, "reason": report.forced.reason}}
+            if report.forced is not None
+            else {}
+        ),
         "collection": str(report.collection),
         "documents": {"read": report.counts.read, "recovered": report.counts.in_scope, "absent": report.absent},
         "values": dict(sorted(report.counts.opened.items())),
@@ -41,6 +46,8 @@ def recover_lines(report: RecoverReport) -> Iterator[str]:
     """Give the report as lines of text."""
     approval = report.approval.approval
     yield f"incident {approval.incident_id}, approved by {', '.join(report.approval.signers)}"
+    if report.forced is not None:
+        yield f"FORCED ({report.forced.reason}): {report.forced.refusal}"
     yield f"{report.collection}: {report.counts.in_scope:,} of {report.counts.read:,} documents recovered"
     for name, count in sorted(report.counts.opened.items()):
         yield f"  {name}: {count:,} values opened"

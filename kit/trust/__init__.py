@@ -13,10 +13,11 @@ P4    a policy follows its own predecessor            rollback, key compromise  
 A1    a signer has the role the generation needs      arbitrary software               :mod:`authority`
 A2    its key may sign that bundle and collections    wrong software, mix-and-match    :mod:`authority`
 A3    its algorithm is allowed                        key compromise                   :mod:`authority`
-A4    so many keys sign, each counted once            key compromise                   :mod:`authority`
-F1    a revoked key does not count                    key compromise                   :mod:`freshness`
+A4    so many people sign, each counted once          key compromise                   :mod:`authority`
+F1    a revoked key counts by others' evidence only   key compromise                   :mod:`freshness`
 F2    a key counts only within its time               key compromise                   :mod:`freshness`
 F3    a kit is younger than its window                indefinite freeze                :mod:`freshness`
+F4    a kit is not of a time to come                  fast-forward                     :mod:`freshness`
 R1    a kit is not below the policy's floor           rollback                         :mod:`rollback`
 R2    a kit is not older than one accepted before     rollback                         :mod:`rollback`
 R3    one generation has one manifest                 rollback (equivocation)          :mod:`rollback`
@@ -24,7 +25,21 @@ R3    one generation has one manifest                 rollback (equivocation)   
 """
 
 from kit.trust.anchor import Anchor, Override
-from kit.trust.authority import Signing, Subject, authorised
+from kit.trust.authority import (
+    AtHand,
+    Detached,
+    Occasion,
+    Opened,
+    OverArchive,
+    Signing,
+    Subject,
+    authorise,
+    authorise_any,
+    in_force,
+    narrow,
+    open_envelope,
+    weigh,
+)
 from kit.trust.policy import Policy
 from kit.trust.roles import Role
 from kit.trust.state import Accepted, State
@@ -33,6 +48,11 @@ from kit.trust.trusted_key import Revocation, RevocationReason, TrustedKey
 __all__ = [
     "Accepted",
     "Anchor",
+    "AtHand",
+    "Detached",
+    "Occasion",
+    "Opened",
+    "OverArchive",
     "Override",
     "Policy",
     "Revocation",
@@ -42,5 +62,10 @@ __all__ = [
     "State",
     "Subject",
     "TrustedKey",
-    "authorised",
+    "authorise",
+    "authorise_any",
+    "in_force",
+    "narrow",
+    "open_envelope",
+    "weigh",
 ]

@@ -37,6 +37,10 @@ class Anchor:
     at: Timestamp | None = None
     override: Override | None = None
 
+    def has_accepted(self, bundle_id: str | None, manifest: Sha256) -> bool:
+        """Whether exactly this manifest of the bundle was accepted before, as the state remembers."""
+        return self.state is not None and bundle_id is not None and self.state.has_accepted(bundle_id, manifest)
+
     @classmethod
     def of_keys(cls, trusted: Mapping[str, PublicKey]) -> Self:
         """Give what ``--trusted-key`` stands for: no roles, no time, no memory."""

@@ -1,4 +1,4 @@
-"""Is it in its time? Rules F1 to F3; the clock is an input."""
+"""Is it in its time? Rules F1 to F4; the clock is an input."""
 
 from __future__ import annotations
 
@@ -10,38 +10,87 @@ from kit.trust.trusted_key import RevocationReason, TrustedKey
 from kit.values import Timestamp
 
 _HOUR = 3600
+_DAY = 24 * _HOUR
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Moment:
-    """When a signature was made, and whether it must still be good.
+    """When a signature was made, and what speaks for it besides its own word.
 
     Attributes:
         signed_at: As the signed document says; None where it does not, which is taken for ``now``.
         now: The time of the verdict.
-        vouched_for: The signature is history: a later generation, whose signer had verified it, is signed over it.
-            Then it must have been good when it was made, and need not be still.
+        kept: The signature is history: a later generation took its place.
+        covered: That generation is signed by keys that are not revoked, or was accepted before: somebody who is to be
+            believed had verified this one. Then it must have been good when it was made, and need not be still.
+        accepted: The very bytes that are signed were accepted before, as the state remembers.
     """
 
     signed_at: Timestamp | None
     now: Timestamp
-    vouched_for: bool
+    kept: bool = False
+    covered: bool = False
+    accepted: bool = False
 
 
 def standing(key: TrustedKey, moment: Moment) -> KitError | None:
-    """Tell why a key's signature does not count at that moment; None if it does."""
-    signed_at = moment.signed_at or moment.now
+    """Return why a key's signature does not count at that moment; None if it does."""
+    return _revoked(key, moment) or _out_of_time(key, moment)
+
+
+def is_revoked(key: TrustedKey, at: Timestamp) -> bool:
+    """Whether a key is revoked at a time; a compromised one always was."""
     revoked = key.revocation
-    if revoked is not None and (revoked.reason is RevocationReason.COMPROMISED or revoked.at <= signed_at):  # F1
-        # Whoever has the key can write any time into what it signs, so no time proves a compromised one.
-        return UntrustedError(f"key {key.label} was revoked at {revoked.at} ({revoked.reason})")
-    times = (signed_at,) if moment.vouched_for else (signed_at, moment.now)
-    for time in times:  # F2
+    return revoked is not None and (revoked.reason is RevocationReason.COMPROMISED or revoked.at <= at)
+
+
+def _revoked(key: TrustedKey, moment: Moment) -> KitError | None:  # F1
+    signed_at, revoked = moment.signed_at or moment.now, key.revocation
+    if revoked is None or moment.accepted or not is_revoked(key, max(signed_at, moment.now)):
+        return None
+    if revoked.reason is RevocationReason.COMPROMISED:
+        # Whoever has the key can write any time into what it signs, so no time proves it, nor who built upon it.
+        return UntrustedError(
+            f"key {key.label} was revoked at {revoked.at} ({revoked.reason}): whatever it signed counts no more",
+            hint="ask for a kit that another key signed; what was accepted before its revocation is known by the state",
+        )
+    # Its holder writes the time as well; only who is not revoked and verified it then can say that it was earlier.
+    if moment.kept and moment.covered and signed_at < revoked.at:
+        return None
+    why = (
+        f"and this is of {signed_at}"
+        if signed_at >= revoked.at
+        else "and its own word that this is older is not enough"
+    )
+    return UntrustedError(
+        f"key {key.label} was revoked at {revoked.at} ({revoked.reason}), {why}",
+        hint="have the very manifest signed by a key in force, too; what was accepted before is known by the state",
+    )
+
+
+def _out_of_time(key: TrustedKey, moment: Moment) -> KitError | None:  # F2
+    signed_at = moment.signed_at or moment.now
+    times = (signed_at,) if moment.kept and moment.covered else (signed_at, moment.now)
+    for time in times:
         if key.not_before is not None and time < key.not_before:
             return StaleError(f"key {key.label} is good from {key.not_before} on, not at {time}")
         if key.not_after is not None and time > key.not_after:
             return StaleError(f"key {key.label} expired at {key.not_after}, before {time}")
     return None
+
+
+def check_future(made_at: Timestamp | None, now: Timestamp) -> str:
+    """Check that a generation is not of a time to come, by more than a time zone can explain.
+
+    Raises:
+        StaleError: It is (F4).
+    """
+    if made_at is not None and made_at.seconds - now.seconds > _DAY:
+        raise StaleError(
+            f"made at {made_at}, which is after {now}: nothing is signed in times to come",
+            hint="set the clock, or give the time with --at",
+        )
+    return ""
 
 
 def check_age(policy: Policy, created_at: Timestamp | None, window_hours: int | None, now: Timestamp) -> str:

@@ -14,7 +14,7 @@ from kit.errors import ContentError, ManifestError, UntrustedError
 from kit.manifest.fields import Fields
 from kit.signing import Algorithm, PublicKey
 from kit.trust.roles import Role
-from kit.trust.trusted_key import TrustedKey, distinct, one_of
+from kit.trust.trusted_key import TrustedKey, distinct, one_of, people
 from kit.values import Limits, Sha256, Timestamp
 from kit.values.strict_json import canonical, parse as parse_json
 
@@ -113,18 +113,9 @@ class Policy:
         return Sha256.of(self.to_bytes())
 
     @property
-    def public_keys(self) -> Mapping[str, PublicKey]:
-        """Every key by id, whatever its role: a broken signature by any of them is to be told."""
-        return {key.key_id: key.key for key in self.keys}
-
-    @property
     def is_sealed(self) -> bool:
         """Whether it names root keys, so that it must be signed and can only be replaced by rotation (P3, P4)."""
         return any(Role.ROOT in key.roles for key in self.keys)
-
-    def key(self, key_id: str) -> TrustedKey | None:
-        """Look a key up."""
-        return next((key for key in self.keys if key.key_id == key_id), None)
 
     def threshold(self, role: Role) -> int:
         """How many keys must sign in that role."""
@@ -140,7 +131,7 @@ class Policy:
 
         Raises:
             ContentError: Version 0; a key twice; a threshold of 0, which anybody meets (P1); a threshold above the
-                number of keys of a role, revoked ones not counted (P2); a root key with a second role.
+                number of people with a key of a role, revoked ones not counted (P2); a root key with a second role.
             UntrustedError: There are no keys: under an empty policy nothing can be valid (P1).
         """
         if not self.keys:
@@ -151,11 +142,13 @@ class Policy:
         if len(set(ids)) != len(ids):
             raise ContentError("policy.keys: a key is there twice")
         for role, count in self.thresholds.items():
-            able = [key for key in self.keys if role in key.roles and key.revocation is None]
+            able = people(key for key in self.keys if role in key.roles and key.revocation is None)
             if count < 1:
                 raise ContentError(f"policy.thresholds.{role}: 0 would let anybody sign")
-            if count > len(able):
-                raise ContentError(f"policy.thresholds.{role}: {count} of {len(able)} keys can never be met")
+            if count > able:
+                raise ContentError(
+                    f"policy.thresholds.{role}: {count} of {able} keys can never be met; keys of one name count once"
+                )
         for key in self.keys:
             if Role.ROOT in key.roles and len(key.roles) > 1:
                 raise ContentError(f"policy: root key {key.label} has other roles too; a root key signs policies only")

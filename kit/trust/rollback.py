@@ -40,7 +40,7 @@ def check_kit(policy: Policy, state: State | None, bundle_id: str | None, met: A
             f"{met} of {bundle_id!r} has manifest {met.manifest}, but was accepted before with {known.manifest}",
             hint=_FORCE,
         )
-    return "accepted before" if met == known else f"newer than {known}"
+    return "accepted before" if met.rank == known.rank else f"newer than {known}"
 
 
 def check_policy(version: int, sha256: Sha256, state: State | None) -> None:

@@ -8,12 +8,11 @@ retired ones can put a policy in force alone, and no version can be skipped that
 from __future__ import annotations
 
 from kit.errors import KitError, RollbackError, UnsignedError, UntrustedError
-from kit.signing import jws
-from kit.trust.authority import Subject, authorised
-from kit.trust.freshness import Moment, standing
+from kit.trust.anchor import Anchor
+from kit.trust.authority import Detached, Subject, authorise
 from kit.trust.policy import Policy
 from kit.trust.roles import Role
-from kit.values import Timestamp
+from kit.values import Sha256, Timestamp
 
 POLICY_TYPE = "application/vnd.offline-kit.trust-policy+jws"
 
@@ -54,11 +53,9 @@ def check_successor(old: Policy, new: Policy, data: bytes, signature: bytes | No
 def _require(policy: Policy, data: bytes, signature: bytes | None, now: Timestamp, what: str) -> None:
     if signature is None:
         raise UnsignedError("the policy names root keys, but is not signed", where=what, hint="kit trust sign")
-    roots = {key.key_id: key.key for key in policy.keys if Role.ROOT in key.roles}
-    try:
-        check = jws.verify(signature, data, roots, typ=POLICY_TYPE)
-    except KitError as error:
-        raise error.inside(what) from error.__cause__
+    anchor = Anchor(policy=policy, policy_sha256=Sha256.of(data), at=now)
     subject = Subject(what=what, role=Role.ROOT, bundle_id=None)
-    moment = Moment(signed_at=None, now=now, vouched_for=False)
-    authorised(policy, subject, check.valid_key_ids).require(lambda key: standing(key, moment))
+    try:
+        authorise(anchor, subject, Detached(document=signature, payload=data, typ=POLICY_TYPE))
+    except KitError as error:
+        raise (error if error.where.startswith(what) else error.inside(what)) from error.__cause__

@@ -32,6 +32,8 @@ class Accepted:
     generation: int
     """The kit's own."""
     manifest: Sha256
+    earlier: frozenset[Sha256] = frozenset()
+    """Manifests of its history that were accepted before it, and only count since: see schemas/trust-state.md."""
 
     @property
     def rank(self) -> tuple[int, int]:
@@ -50,11 +52,12 @@ class Accepted:
         Raises:
             ContentError: It is not exactly of this format, or the generation is below the publisher's.
         """
-        fields.exactly(("published", "generation", "manifestSha256"))
+        fields.exactly(("published", "generation", "manifestSha256"), ("earlier",))
         accepted = cls(
             published=fields.integer("published"),
             generation=fields.integer("generation"),
             manifest=fields.digest("manifestSha256"),
+            earlier=_earlier(fields),
         )
         if accepted.generation < accepted.published:
             raise ContentError(f"{fields.place}: generation is below the publisher's")
@@ -62,7 +65,8 @@ class Accepted:
 
     def to_json(self) -> dict[str, Any]:
         """Print for ``strict_json.canonical``."""
-        return {"published": self.published, "generation": self.generation, "manifestSha256": str(self.manifest)}
+        printed = {"published": self.published, "generation": self.generation, "manifestSha256": str(self.manifest)}
+        return printed | ({"earlier": sorted(map(str, self.earlier))} if self.earlier else {})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,6 +161,11 @@ class State:
             }
         )
 
+    def has_accepted(self, bundle_id: str, manifest: Sha256) -> bool:
+        """Whether exactly this manifest is the newest accepted of its bundle, or one that counts since then."""
+        known = self.bundles.get(bundle_id)
+        return known is not None and (manifest == known.manifest or manifest in known.earlier)
+
     def accepting(self, bundle_id: str, met: Accepted) -> Self:
         """Remember a kit, if it is newer than what is remembered of its bundle."""
         known = self.bundles.get(bundle_id)
@@ -171,3 +180,16 @@ class State:
     def under(self, version: int, sha256: Sha256) -> Self:
         """Give the same memory under a policy that took the place of the old."""
         return replace(self, policy_version=version, policy_sha256=sha256)
+
+
+def _earlier(fields: Fields) -> frozenset[Sha256]:
+    if "earlier" not in fields.members:
+        return frozenset()
+    texts = fields.items("earlier")
+    digests = frozenset(
+        Fields.of({"digest": text}, f"{fields.place}.earlier[{number}]").digest("digest")
+        for number, text in enumerate(texts)
+    )
+    if not digests or [str(digest) for digest in sorted(digests, key=str)] != texts:
+        raise ContentError(f"{fields.place}.earlier: digests are expected, sorted, each once, one at least")
+    return digests

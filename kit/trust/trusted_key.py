@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import enum
+import unicodedata
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Self, TypeVar
 
@@ -24,9 +26,9 @@ class RevocationReason(enum.StrEnum):
     COMPROMISED = "compromised"
     """Someone else may have it, and can write any time into what it signs: none of its signatures counts."""
     SUPERSEDED = "superseded"
-    """Another took its place: what it signed before still counts."""
+    """Another took its place: what it signed before still counts, as far as others show that it was before."""
     CEASED = "ceased"
-    """Its holder no longer signs: what it signed before still counts."""
+    """Its holder no longer signs; the same."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +60,7 @@ class TrustedKey:
     Attributes:
         key: The key; its id is derived, never believed.
         roles: What its signatures can mean; never empty.
-        name: Whose it is, for people.
+        name: Whose it is; keys of one name are one person's.
         bundle_ids: The bundles it may sign; None for all.
         collections: The collections it may sign, ``database.collection`` or ``*.collection``; None for all.
         not_before: Signs nothing before.
@@ -84,6 +86,13 @@ class TrustedKey:
     def label(self) -> str:
         """Id and name, for messages."""
         return f"{self.key_id} ({self.name})" if self.name else self.key_id
+
+    @property
+    def person(self) -> tuple[str, str]:
+        """Whose it is, for thresholds: by its name, however spelled; a key without a name is somebody's of its own."""
+        if self.name is None:
+            return "key", self.key_id
+        return "name", " ".join(unicodedata.normalize("NFKC", self.name).casefold().split())
 
     @classmethod
     def parse(cls, value: object, place: str) -> Self:
@@ -146,6 +155,11 @@ class TrustedKey:
     def may_sign_collection(self, name: CollectionName) -> bool:
         """Whether documents of that collection are within its limits."""
         return self.collections is None or not self.collections.isdisjoint({str(name), f"{ANY}.{name.collection}"})
+
+
+def people(keys: Iterable[TrustedKey]) -> int:
+    """Count the people behind keys: a threshold counts people, not keys."""
+    return len({key.person for key in keys})
 
 
 def distinct(fields: Fields, name: str) -> list[str]:

@@ -23,7 +23,8 @@ from tests.encryption.site import COST, PASSPHRASE, Stream
 from tests.end_to_end import kits
 from tests.end_to_end.kits import ENVIRONMENT, ROOT, Outcome, kit
 
-FROM, UNTIL, AT = "2026-01-01T00:00:00Z", "2026-01-09T00:00:00Z", "2026-01-02T03:04:05Z"
+FROM, UNTIL, AT = "2026-01-01T00:00:00Z", "2199-12-31T00:00:00Z", "2026-01-02T03:04:05Z"
+OVER, TO_COME = "2026-01-09T00:00:00Z", "2199-01-01T00:00:00Z"
 WHILE_FRESH = "2099-04-04T00:00:00Z"
 NAME = "concelier.advisory_observations"
 
@@ -38,7 +39,7 @@ class Office:
     """An encrypted fixture kit, a keyring, approvers and their papers."""
 
     def __init__(self, folder: Path, name: str = "parts.tar") -> None:
-        self.until = UNTIL
+        self.since, self.until = FROM, UNTIL
         self.folder, self.base, self.log = folder, FIXTURES / "kits" / name, folder / "audit.log"
         self.passphrase = folder / "passphrase"
         self.passphrase.write_bytes(PASSPHRASE + b"\n")
@@ -71,7 +72,7 @@ class Office:
         return self
 
     def approve(self, *scope: object, by: tuple[str, ...] = ("ada", "bob"), path: Path | None = None) -> Path:
-        words = ("--incident", "INC-7", "--reason", "court order", "--not-before", FROM, "--expires", self.until)
+        words = ("--incident", "INC-7", "--reason", "court order", "--not-before", self.since, "--expires", self.until)
         scope = scope or ("--collection", NAME, "--whole-collections")
         number = len(list(self.folder.glob("*.approval")))
         output = self.folder / f"{number}.approval"
@@ -201,17 +202,24 @@ def test_nothing_secret_is_in_the_log_or_the_report(office: Office) -> None:
 
 
 class TestRefusedBeforeAnythingIsRecorded:
-    def test_7_expired(self, office: Office) -> None:
-        office.refused(office.approve(), 7, f"expired at {UNTIL}", "--at", UNTIL)
+    @pytest.mark.parametrize("at", [(), ("--at", AT)], ids=["", "whatever time the one who recovers says it is"])
+    def test_7_expired(self, at: tuple[str, ...], office: Office) -> None:
+        office.until = OVER
+        office.refused(office.approve(), 7, f"expired at {OVER}", *at)
 
     def test_7_not_valid_yet(self, office: Office) -> None:
-        office.refused(office.approve(), 7, f"not valid before {FROM}", "--at", "2025-12-31T23:59:59Z")
+        office.since = TO_COME
+        office.refused(office.approve(), 7, f"not valid before {TO_COME}", "--at", TO_COME)
+
+    @pytest.mark.parametrize("words", [("--force",), ("--reason", "court")])
+    def test_64_insisting_without_a_reason(self, words: tuple[str, ...], office: Office) -> None:
+        office.refused(office.approve(), 64, "--force needs --reason", *words)
 
     def test_4_one_signature(self, office: Office) -> None:
-        office.refused(office.approve(by=("ada",)), 4, "signed by 1 of the approvers trusted, and 2 are required")
+        office.refused(office.approve(by=("ada",)), 4, "signed by 1 of the 2 incident keys needed")
 
     def test_4_a_second_signature_by_whom_nobody_trusts(self, office: Office) -> None:
-        office.refused(office.approve(by=("ada", "eve")), 4, "signed by 1 of the approvers trusted")
+        office.refused(office.approve(by=("ada", "eve")), 4, "signed by 1 of the 2 incident keys needed")
 
     def test_4_no_signature_that_is_trusted(self, office: Office) -> None:
         office.refused(office.approve(by=("eve",)), 4, "not among the 2 trusted keys")
@@ -297,6 +305,17 @@ class TestRefusedBeforeAnythingIsRecorded:
         assert kits.snapshot(office.folder).items() >= before.items()
 
 
+def test_an_expired_approval_is_acted_on_if_that_is_insisted_on_and_recorded(office: Office) -> None:
+    office.until = OVER
+    done = office.recover(office.approve(), "--force", "--reason", "the court sits tonight", "--json")
+    assert done.code == 0, done
+    schema("recovery").validate(done.json)
+    begun = office.records()[0]
+    schema("audit-log").validate(begun)
+    assert begun["approvalOverride"]["reason"] == "the court sits tonight"
+    assert f"expired at {OVER}" in begun["approvalOverride"]["refusal"]
+
+
 class TestRefusedAfterTheFirstRecord:
     def test_13_a_keyring_that_is_not_there(self, office: Office) -> None:
         approval = office.approve()
@@ -339,9 +358,7 @@ class TestUnderAPolicy:
 
     @pytest.fixture
     def office(self, tmp_path: Path) -> Office:
-        office = Office(tmp_path).encrypt()
-        office.until = "2099-12-31T00:00:00Z"
-        return office
+        return Office(tmp_path).encrypt()
 
     def policy(self, office: Office, *more: object, **roles: str) -> Path:
         keys = {n: FIXTURES / "keys" / f"{n}-TEST-ONLY.pub.pem" for n in ("publisher", "site")}
@@ -425,6 +442,28 @@ class TestUnderAPolicy:
         policy = self.policy(office)
         self.add(office, policy, "bob", "--role", "incident", *limit)
         self.refused(office, policy, office.approve(), 4, words)
+
+    def test_two_keys_of_one_person_do_not_count_as_two_people(self, office: Office) -> None:
+        policy = self.policy(office, eve="incident")
+        for name, told in (("ada", "Ada Keeper"), ("eve", "ada  keeper")):
+            self.add(office, policy, name, "--role", "incident", "--name", told)
+        self.refused(office, policy, office.approve(by=("ada", "eve")), 4, "keys of one name are one person's")
+        assert self.recover(office, policy, office.approve(by=("ada", "eve", "bob"))).code == 0
+
+    def test_whom_the_key_was_taken_from_cannot_be_brought_back_by_an_earlier_time(self, office: Office) -> None:
+        """Only the kit is judged as of ``--at``; approvers and policy are by the clock."""
+        policy = self.policy(office)
+        self.add(office, policy, "bob", "--role", "incident", "--not-after", AT)
+        bare = office.words(office.approve(), "--at", AT, approvers=())
+        at = bare.index("--trusted-key")
+        words = [*bare[:at], "--trust", policy, *bare[at + len(office.trust) :]]
+        kit(*words).refused(7, f"expired at {AT}")
+
+    def test_a_policy_that_is_over_is_not_brought_back_by_an_earlier_time(self, office: Office) -> None:
+        policy = self.policy(office, "--expires-at", AT)
+        bare = office.words(office.approve(), "--at", FROM, approvers=())
+        at = bare.index("--trusted-key")
+        kit(*bare[:at], "--trust", policy, *bare[at + len(office.trust) :]).refused(7, "the policy expired")
 
     def test_a_policy_that_is_not_in_force_is_refused(self, office: Office) -> None:
         policy = self.policy(office)

@@ -168,10 +168,11 @@ class TestTime:
         office.refused(path, 4, "was revoked", at="2025-11-01T00:00:00Z")
         office.refused(path, 4, "was revoked", options=("--force", "--reason", "I insist"))
 
-    def test_a_superseded_key_still_vouches_for_what_is_older(self, office: Office) -> None:
+    def test_a_superseded_key_vouches_for_what_is_older_as_far_as_others_show_that_it_is(self, office: Office) -> None:
         office.init()
         office.add("vendor", "--role", "publisher", "--revoke", "superseded", "--at", "2025-12-01T00:00:00Z")
-        office.valid(office.desk.kit())
+        office.refused(office.desk.kit(), 4, "its own word")
+        office.valid(office.desk.patched(name="p.tar"))
         office.refused(office.kit("new.tar", createdAt="2025-12-02T00:00:00Z"), 4, "was revoked")
 
     def test_an_expired_policy(self, office: Office) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -11,17 +12,21 @@ from kit.errors import ContentError, KitError, RollbackError, SignatureError, St
 from kit.signing import Algorithm, PrivateKey, generate, jws
 from kit.trust import (
     Accepted,
+    Anchor,
+    AtHand,
     Policy,
     Revocation,
     RevocationReason,
     Role,
+    Signing,
     State,
     Subject,
     TrustedKey,
-    authorised,
     freshness,
+    narrow,
     rollback,
     rotation,
+    weigh,
 )
 from kit.trust.freshness import Moment
 from kit.trust.receipt import Receipt
@@ -46,81 +51,127 @@ def subject(role: Role = Role.PUBLISHER, *members: MemberPath, **more: Any) -> S
     return Subject(what="generation 3", role=role, bundle_id="small", members=members, **more)
 
 
-def ids(*keys: PrivateKey) -> list[str]:
-    return [key.public.key_id for key in keys]
+def authorised(whom: Policy, what: Subject, keys: Sequence[PrivateKey], at: Timestamp = NOW) -> Signing:
+    """Judge who would sign."""
+    return weigh(Anchor(policy=whom, policy_sha256=whom.sha256, at=at), what, AtHand(keys=[key.public for key in keys]))
 
 
 class TestAuthority:
     def test_a1_a_patcher_publishes_arbitrary_software(self) -> None:
         with pytest.raises(UntrustedError, match="it has the role patcher"):
-            authorised(policy(trusted(ALICE, Role.PATCHER)), subject(), ids(ALICE))
+            authorised(policy(trusted(ALICE, Role.PATCHER)), subject(), (ALICE,))
 
     def test_a2_wrong_software_of_another_bundle(self) -> None:
         limited = policy(trusted(ALICE, bundle_ids=frozenset({"large"})))
         with pytest.raises(UntrustedError, match="may not sign bundle 'small'"):
-            authorised(limited, subject(), ids(ALICE))
+            authorised(limited, subject(), (ALICE,))
         nameless = Subject(what="g", role=Role.PUBLISHER, bundle_id=None)
         with pytest.raises(UntrustedError):
-            authorised(limited, nameless, ids(ALICE))
+            authorised(limited, nameless, (ALICE,))
 
     @pytest.mark.parametrize("pattern", ["concelier.advisory_observations", "*.advisory_observations"])
     def test_a2_mix_and_match_of_collections(self, pattern: str) -> None:
         limited = policy(trusted(ALICE, Role.PATCHER, collections=frozenset({pattern})))
-        assert authorised(limited, subject(Role.PATCHER, OBSERVATIONS), ids(ALICE)).keys
+        assert authorised(limited, subject(Role.PATCHER, OBSERVATIONS), (ALICE,)).keys
         with pytest.raises(UntrustedError, match="may not sign dump/concelier/advisory_raw"):
-            authorised(limited, subject(Role.PATCHER, OBSERVATIONS, RAW), ids(ALICE))
+            authorised(limited, subject(Role.PATCHER, OBSERVATIONS, RAW), (ALICE,))
         with pytest.raises(UntrustedError, match="may not sign README"):
-            authorised(limited, subject(Role.PATCHER, DOCS, only_collections=True), ids(ALICE))
-        assert authorised(limited, subject(Role.PATCHER, DOCS), ids(ALICE)).keys
+            authorised(limited, subject(Role.PATCHER, DOCS, only_collections=True), (ALICE,))
+        assert authorised(limited, subject(Role.PATCHER, DOCS), (ALICE,)).keys
 
     def test_a3_an_algorithm_that_is_no_longer_believed(self) -> None:
         strict = policy(trusted(ALICE), algorithms=frozenset({Algorithm.ES256}))
         with pytest.raises(UntrustedError, match="Ed25519 is not allowed"):
-            authorised(strict, subject(), ids(ALICE))
+            authorised(strict, subject(), (ALICE,))
 
     def test_a4_one_key_counted_twice_for_a_threshold_of_two(self) -> None:
         two = policy(trusted(ALICE), trusted(BOB), thresholds={Role.PUBLISHER: 2})
         with pytest.raises(UntrustedError, match="1 of the 2 publisher keys"):
-            authorised(two, subject(), ids(ALICE, ALICE))
-        assert len(authorised(two, subject(), ids(ALICE, BOB)).keys) == 2
+            authorised(two, subject(), (ALICE, ALICE))
+        assert len(authorised(two, subject(), (ALICE, BOB)).keys) == 2
 
     def test_a4_a_stranger_counted_for_a_threshold(self) -> None:
         two = policy(trusted(ALICE), trusted(BOB), thresholds={Role.PUBLISHER: 2})
         with pytest.raises(UntrustedError, match="the policy does not name it"):
-            authorised(two, subject(), ids(ALICE, CAROL))
+            authorised(two, subject(), (ALICE, CAROL))
 
     def test_a_threshold_is_met_by_those_in_good_standing_only(self) -> None:
         two = policy(trusted(ALICE), trusted(BOB, not_after=Timestamp(1)), thresholds={Role.PUBLISHER: 2})
-        signing = authorised(two, subject(), ids(ALICE, BOB))
-        moment = Moment(signed_at=NOW, now=NOW, vouched_for=False)
+        signing = authorised(two, subject(), (ALICE, BOB))
         with pytest.raises(StaleError, match="generation 3"):
-            signing.require(lambda key: freshness.standing(key, moment))
-        one = replace(signing, threshold=1)
-        assert [key.key for key in one.require(lambda key: freshness.standing(key, moment))] == [ALICE.public]
+            signing.require()
+        assert len(signing.require(insisted=True).keys) == 2
+        one = authorised(replace(two, thresholds={}), subject(), (ALICE, BOB))
+        assert [key.key for key in one.require().keys] == [ALICE.public]
+
+    @pytest.mark.parametrize("names", [("Ada", "Ada"), ("Ada  Keeper", "ada keeper"), ("ﬁona", "Fiona")])
+    def test_a4_two_keys_of_one_person_counted_for_two(self, names: tuple[str, str]) -> None:
+        keys = tuple(trusted(key, name=name) for key, name in zip((ALICE, BOB), names, strict=True))
+        two = policy(*keys, trusted(CAROL), thresholds={Role.PUBLISHER: 2})
+        with pytest.raises(UntrustedError, match=r"1 of the 2 publisher keys.*one person's"):
+            authorised(two, subject(), (ALICE, BOB))
+        assert authorised(two, subject(), (ALICE, CAROL)).require().keys
+
+    def test_a4_an_unnamed_key_is_a_person_of_its_own_whatever_others_are_called(self) -> None:
+        two = policy(trusted(ALICE, name=BOB.public.key_id), trusted(BOB), thresholds={Role.PUBLISHER: 2})
+        assert authorised(two, subject(), (ALICE, BOB)).require().keys
+
+    def test_p2_a_threshold_that_one_person_would_have_to_meet_alone(self) -> None:
+        alone = policy(trusted(ALICE, name="Ada"), trusted(BOB, name="Ada"), thresholds={Role.PUBLISHER: 2})
+        with pytest.raises(ContentError, match="2 of 1 keys can never be met"):
+            alone.check()
+
+    def test_one_key_that_may_and_another_that_counts_do_not_make_one_signer(self) -> None:
+        """The first may sign the collection and is out of its time; the second is in its time and may not."""
+        both = policy(
+            trusted(ALICE, Role.PATCHER, not_after=Timestamp(1)),
+            trusted(BOB, Role.PATCHER, collections=frozenset({"*.other"})),
+        )
+        what = subject(Role.PATCHER)
+        signing = authorised(both, what, (ALICE, BOB)).require()
+        anchor = Anchor(policy=both, policy_sha256=both.sha256, at=NOW)
+        with pytest.raises(UntrustedError, match="may not sign dump"):
+            narrow(anchor, signing, replace(what, members=(OBSERVATIONS,)))
 
 
 class TestFreshness:
-    def at(self, signed: int | None, *, vouched: bool = False) -> Moment:
+    def at(self, signed: int | None, **more: bool) -> Moment:
         made = None if signed is None else Timestamp(NOW.seconds + signed)
-        return Moment(signed_at=made, now=NOW, vouched_for=vouched)
+        return Moment(signed_at=made, now=NOW, **more)
 
     @pytest.mark.parametrize("signed", [-9 * DAY, None])
-    def test_f1_key_compromise_is_not_undone_by_an_early_date(self, signed: int | None) -> None:
-        revoked = Revocation(at=NOW, reason=RevocationReason.COMPROMISED)
-        fault = freshness.standing(trusted(ALICE, revocation=revoked), self.at(signed, vouched=True))
-        assert isinstance(fault, UntrustedError)
+    def test_f1_key_compromise_is_not_undone_by_an_early_date_nor_by_who_built_on_it(self, signed: int | None) -> None:
+        key = trusted(ALICE, revocation=Revocation(at=NOW, reason=RevocationReason.COMPROMISED))
+        assert isinstance(freshness.standing(key, self.at(signed, kept=True, covered=True)), UntrustedError)
+        assert freshness.standing(key, self.at(signed, accepted=True)) is None
+        later = trusted(ALICE, revocation=Revocation(at=Timestamp(NOW.seconds + DAY), reason=key.revocation.reason))  # type: ignore[union-attr]
+        assert isinstance(freshness.standing(later, self.at(signed)), UntrustedError)
 
     @pytest.mark.parametrize("reason", [RevocationReason.SUPERSEDED, RevocationReason.CEASED])
-    def test_f1_a_superseded_key_counts_for_what_is_older(self, reason: RevocationReason) -> None:
+    def test_f1_a_superseded_key_counts_for_covered_history_that_is_older(self, reason: RevocationReason) -> None:
         key = trusted(ALICE, revocation=Revocation(at=NOW, reason=reason))
+        assert freshness.standing(key, self.at(-1, kept=True, covered=True)) is None
+        for moment in (
+            self.at(0, kept=True, covered=True),  # not before
+            self.at(-1, kept=True),  # nobody else says so
+            self.at(-1),  # the current generation: its own word
+            self.at(None),
+        ):
+            assert isinstance(freshness.standing(key, moment), UntrustedError)
+            assert freshness.standing(key, replace(moment, accepted=True)) is None
+
+    def test_f1_a_revocation_to_come_is_none_yet(self) -> None:
+        key = trusted(ALICE, revocation=Revocation(at=Timestamp(NOW.seconds + 9), reason=RevocationReason.SUPERSEDED))
         assert freshness.standing(key, self.at(-1)) is None
-        assert isinstance(freshness.standing(key, self.at(0)), UntrustedError)
+        assert isinstance(freshness.standing(key, self.at(9)), UntrustedError)
 
     def test_f2_an_expired_key(self) -> None:
         key = trusted(ALICE, not_after=Timestamp(NOW.seconds - 1))
         assert isinstance(freshness.standing(key, self.at(-DAY)), StaleError)
-        assert freshness.standing(key, self.at(-DAY, vouched=True)) is None
-        assert isinstance(freshness.standing(key, self.at(0, vouched=True)), StaleError)
+        assert freshness.standing(key, self.at(-DAY, kept=True, covered=True)) is None
+        assert isinstance(freshness.standing(key, self.at(-DAY, kept=True)), StaleError)
+        assert isinstance(freshness.standing(key, self.at(-DAY, accepted=True)), StaleError)
+        assert isinstance(freshness.standing(key, self.at(0, kept=True, covered=True)), StaleError)
 
     def test_f2_a_key_before_its_time(self) -> None:
         key = trusted(ALICE, not_before=Timestamp(NOW.seconds))
@@ -142,6 +193,12 @@ class TestFreshness:
             freshness.check_age(policy(trusted(ALICE)), None, 48, NOW)
         with pytest.raises(StaleError, match="cannot be told"):
             freshness.check_age(policy(trusted(ALICE)), Timestamp(NOW.seconds + 1), 48, NOW)
+
+    def test_f4_a_kit_of_a_time_to_come(self) -> None:
+        freshness.check_future(None, NOW)
+        freshness.check_future(Timestamp(NOW.seconds + DAY), NOW)
+        with pytest.raises(StaleError, match="times to come"):
+            freshness.check_future(Timestamp(NOW.seconds + DAY + 1), NOW)
 
     def test_an_expired_policy(self) -> None:
         expired = policy(trusted(ALICE), expires_at=NOW)

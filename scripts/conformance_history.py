@@ -30,7 +30,7 @@ from scripts.conformance_kits import (
     to_json,
     without,
 )
-from scripts.conformance_signing import key, signature
+from scripts.conformance_signing import higher, key, signature
 
 A = Attack
 
@@ -77,6 +77,28 @@ def _history() -> Iterator[Case]:
         A.MIX_AND_MATCH,
         5,
         whole | {KEPT_SIGNATURE: strange[KEPT_SIGNATURE]},
+    )
+    twice = step(patched(digests=True), {"README.txt": b"more\n"}, by="site-b", at=LATER, digests=True)
+    below = f"manifest/history/4/{KEPT_SIGNATURE.rpartition('/')[2]}"
+    yield _of(
+        "history-signature-twin",
+        "the kept signature in its other form, (r, n - s)",
+        A.MIX_AND_MATCH,
+        2,
+        twice | {below: higher(twice[below])},
+        trust="three",
+        script=None,
+    )
+    again = json.loads(dsse.payload_of(twice[STATEMENT]))
+    again["predicate"]["operator"] = "somebody else"
+    yield _of(
+        "history-statement-twin",
+        "the kept statement, another one by the same signer",
+        A.MIX_AND_MATCH,
+        2,
+        twice | {STATEMENT: dsse.sign(to_json(again), [key("site")])},
+        trust="three",
+        script=None,
     )
     by_stranger = whole | {KEPT_SIGNATURE: signature(whole[KEPT], "stranger")}
     yield _of(

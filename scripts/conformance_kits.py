@@ -164,6 +164,7 @@ def step(
     base_documents: bytes | None = None,
     kind: str = "raw-linkset",
     place: str = MANIFEST,
+    digests: bool = False,
     manifest_changes: Mapping[str, Any] | None = None,
     statement_changes: Mapping[str, Any] | None = None,
 ) -> Members:
@@ -179,6 +180,7 @@ def step(
         base_documents: The documents as they were, where they are not those of the member.
         kind: The transform.
         place: Where the manifest is.
+        digests: Lineage has the digests of signature and prior statement, too, as entries of earlier versions have not.
         manifest_changes: Members of the new manifest that are not as they should be.
         statement_changes: Members of the predicate that are not as they should be; ``...`` removes one.
     """
@@ -186,7 +188,12 @@ def step(
     number = old.get("generation", len(old.get("lineage", [])))
     names = {what: f"manifest/history/{number}/{name}" for what, name in _KEPT.items()}
     kept = {names["path"]: before[place], names["signature"]: before[f"{place}.jws"]}
-    new = copy.deepcopy(old) | {"lineage": [*old.get("lineage", []), _lineage_entry(number, before[place], names, at)]}
+    new_entry = _lineage_entry(number, before[place], names, at)
+    if digests:
+        new_entry |= {"signatureSha256": sha256(before[f"{place}.jws"])}
+        if old.get("lineage"):
+            new_entry |= {"priorStatementSha256": sha256(before[old["lineage"][-1]["statement"]])}
+    new = copy.deepcopy(old) | {"lineage": [*old.get("lineage", []), new_entry]}
     if "schemaVersion" in old:
         new |= {"generation": number + 1, "createdAt": at}
     _respell(new, changed)

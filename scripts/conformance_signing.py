@@ -13,8 +13,8 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from kit.signing import PrivateKey, jws
-from kit.signing.base64_text import url_encode
-from scripts.fixture_keys import ed25519_key, p256_key
+from kit.signing.base64_text import url_decode, url_encode
+from scripts.fixture_keys import P256_ORDER, ed25519_key, p256_key
 
 
 @functools.cache
@@ -102,6 +102,14 @@ def header_signed(data: bytes, by: str, text: bytes) -> bytes:
     signed = protected.encode() + b"." + data
     value = _sign_pss(signed) if by == "rsa" else key(by).sign(signed)
     return f"{protected}..{url_encode(value)}".encode()
+
+
+def higher(document: bytes) -> bytes:
+    """Give a compact ES256 signature in its other form, (r, n - s), the one that kit does not make; needs no key."""
+    protected, value = document.decode().split("..")
+    raw = url_decode(value, what="the signature")
+    s = P256_ORDER - int.from_bytes(raw[32:], "big")
+    return f"{protected}..{url_encode(raw[:32] + s.to_bytes(32, 'big'))}".encode()
 
 
 def signature_part(data: bytes, by: str) -> dict[str, Any]:

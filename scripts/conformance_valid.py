@@ -21,6 +21,7 @@ from scripts.conformance_kits import (
     MANIFEST,
     OBSERVATIONS,
     ROOT_MANIFEST,
+    SIGNATURE,
     Document,
     Members,
     compact_json,
@@ -37,7 +38,7 @@ from scripts.conformance_kits import (
     tar,
     to_json,
 )
-from scripts.conformance_signing import forged, header, header_signed, key
+from scripts.conformance_signing import forged, header, header_signed, higher, key
 from scripts.fixture_archives import gzip_member
 from scripts.tar_bytes import END, V7, long_name, member, pax, record
 
@@ -189,6 +190,8 @@ def _signatures() -> Iterator[Case]:
         return published(document=data) | {f"{MANIFEST}.jws": text}
 
     yield valid("signed-es256", "ES256", published(by=["site"]), trust="site")
+    other = higher(published(by=["site"])[SIGNATURE])
+    yield valid("signed-es256-higher", "ES256 in the form (r, n - s) that some signers make", by(other), trust="site")
     yield valid("signed-ps256", "PS256", published(by=["rsa"]), trust="rsa")
     yield valid("signed-ed25519-name", "alg Ed25519 (RFC 9864)", by(forged(data, "publisher", alg="Ed25519")))
     short = forged(data, "publisher", typ="vnd.offline-kit.manifest+jws")
@@ -219,6 +222,12 @@ def _generations() -> Iterator[Case]:
     yield valid("patched-policy", "the same under a policy of roles", patched(), trust="policy", script=None)
     yield valid("patched-root-place", "patched, the manifest at the root", _at_root(), trust="both")
     second = step(patched(), {"README.txt": b"more\n"}, by="site-b", at="2026-01-03T00:00:00Z", kind="raw-linkset")
+    recorded = step(
+        patched(digests=True), {"README.txt": b"more\n"}, by="site-b", at="2026-01-03T00:00:00Z", digests=True
+    )
+    yield valid(
+        "patched-recorded", "two steps; lineage has the digests of signatures and statements", recorded, trust="three"
+    )
     yield valid("patched-twice", "two steps by two sites", second, trust="three")
     yield valid("patched-adds", "a step that adds a file", step(published(), {"new.txt": b"new\n"}), trust="both")
     yield valid(

@@ -8,7 +8,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 
 from kit.signing import PrivateKey
 
-_P256_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
+P256_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
 
 
 def publisher_key() -> PrivateKey:
@@ -28,7 +28,7 @@ def ed25519_key(name: str) -> PrivateKey:
 
 def p256_key(name: str) -> PrivateKey:
     """Give the P-256 key that is made from a name."""
-    return PrivateKey(ec.derive_private_key(int.from_bytes(_seed(name), "big") % _P256_ORDER, ec.SECP256R1()))
+    return PrivateKey(ec.derive_private_key(int.from_bytes(_seed(name), "big") % P256_ORDER, ec.SECP256R1()))
 
 
 def _seed(name: str) -> bytes:

@@ -3,7 +3,8 @@
 Obligations, tagged where they are enforced:
 
 1. ``manifest/history`` holds exactly the files that lineage names.
-2. Each kept manifest has the digest its lineage entry names.
+2. Each kept manifest has the digest its lineage entry names; so have each kept signature, and each statement but the
+   last, where an entry names theirs: entries of earlier versions do not.
 3. Each kept manifest is the generation named, each step goes up by one, at the time its successor says, and the last
    leads to the current manifest. No generation is older than the one below it.
 4. Each kept manifest's own lineage is the beginning of the current one: history is appended to, never rewritten.
@@ -15,6 +16,7 @@ Stops at signatures: they are handed back as bytes, step by step, for :mod:`kit.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -105,6 +107,7 @@ def check(current: Manifest, history: Mapping[MemberPath, bytes], *, limits: Lim
         ManifestError: A kept manifest is not one, or does not fit its place in the chain.
     """
     _check_files(current.lineage, history)
+    _check_digests(current.lineage, history)
     kept = [_kept(entry, history[MemberPath(entry.path)], limits) for entry in current.lineage]
     steps: list[Step] = []
     for number, (entry, manifest) in enumerate(zip(current.lineage, kept, strict=True)):
@@ -136,6 +139,18 @@ def _check_files(lineage: tuple[LineageEntry, ...], history: Mapping[MemberPath,
     surplus = sorted(set(history) - named)
     if surplus:  # obligation 1: what nothing binds would be an unsigned place in a signed kit
         raise DigestError(f"{surplus[0]} is not named by lineage")
+
+
+def _check_digests(lineage: tuple[LineageEntry, ...], history: Mapping[MemberPath, bytes]) -> None:
+    """Check what else lineage has digests of (obligation 2): a twin that verifies as well is not what was kept."""
+    named: list[tuple[str | None, Sha256 | None]] = [(entry.signature, entry.signature_sha256) for entry in lineage]
+    named += [(before.statement, entry.prior_statement_sha256) for before, entry in itertools.pairwise(lineage)]
+    for path, due in named:
+        if path is None or due is None:
+            continue
+        met = Sha256.of(history[MemberPath(path)])
+        if met != due:
+            raise DigestError(f"digest {met} where lineage says {due}", where=path)
 
 
 def _kept(entry: LineageEntry, data: bytes, limits: Limits) -> Manifest:

@@ -11,6 +11,7 @@ from kit.manifest.location import history_paths
 from kit.values import Sha256, Timestamp
 
 _NAMES = ("generation", "manifestSha256", "path", "signature", "statement", "operation", "tool", "at")
+_DIGESTS = ("signatureSha256", "priorStatementSha256")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +27,11 @@ class LineageEntry:
         operation: What replaced it (``patch``).
         tool: Name and version of the program that did.
         at: The ``createdAt`` of the generation that came of it.
+        signature_sha256: Of the kept signature, byte for byte; None where there is none, or an earlier version made the
+            entry.
+        prior_statement_sha256: Of the statement of the step **to** the replaced generation; None for the first, or
+            where an earlier version made the entry. That of the step of this entry names the new manifest, so it cannot
+            be in it.
     """
 
     generation: int
@@ -36,6 +42,8 @@ class LineageEntry:
     operation: str
     tool: str
     at: Timestamp
+    signature_sha256: Sha256 | None = None
+    prior_statement_sha256: Sha256 | None = None
 
     @classmethod
     def of(
@@ -43,22 +51,35 @@ class LineageEntry:
         *,
         generation: int,
         manifest_sha256: Sha256,
-        signed: bool,
+        signature: Sha256 | None,
         tool: str,
         at: Timestamp,
+        prior_statement: Sha256 | None = None,
         operation: str = "patch",
     ) -> Self:
-        """Describe the step that replaces ``generation``, with the paths the format prescribes."""
+        """Describe the step that replaces ``generation``, with the paths the format prescribes.
+
+        Args:
+            generation: Its number.
+            manifest_sha256: Of its manifest.
+            signature: Digest of its signature; None where it has none.
+            tool: Name and version of the program.
+            at: When.
+            prior_statement: Digest of the statement of the step to it; None where it is the first.
+            operation: What replaces it.
+        """
         paths = history_paths(generation)
         return cls(
             generation=generation,
             manifest_sha256=manifest_sha256,
             path=str(paths.manifest),
-            signature=str(paths.signature) if signed else None,
+            signature=str(paths.signature) if signature is not None else None,
             statement=str(paths.statement),
             operation=operation,
             tool=tool,
             at=at,
+            signature_sha256=signature,
+            prior_statement_sha256=prior_statement,
         )
 
     @classmethod
@@ -66,11 +87,12 @@ class LineageEntry:
         """Read one entry, strictly.
 
         Raises:
-            ManifestError: A member is missing, unknown, of the wrong type, or a path is not the one that belongs to
-                the generation: a lineage that could point anywhere could pass any file off as history.
+            ManifestError: A member is missing, unknown, of the wrong type, a path is not the one that belongs to the
+                generation (a lineage that could point anywhere could pass any file off as history), or there is a
+                digest of a signature that there is none of.
         """
         fields = Fields.of(value, place)
-        fields.exactly(_NAMES)
+        fields.exactly(_NAMES, _DIGESTS)
         entry = cls(
             generation=fields.integer("generation"),
             manifest_sha256=fields.digest("manifestSha256"),
@@ -80,7 +102,13 @@ class LineageEntry:
             operation=fields.text("operation"),
             tool=fields.text("tool"),
             at=fields.timestamp("at"),
+            signature_sha256=fields.digest("signatureSha256") if "signatureSha256" in fields.members else None,
+            prior_statement_sha256=(
+                fields.digest("priorStatementSha256") if "priorStatementSha256" in fields.members else None
+            ),
         )
+        if entry.signature is None and entry.signature_sha256 is not None:
+            raise ManifestError(f"{place}.signatureSha256: there is no signature")
         paths = history_paths(entry.generation)
         for name, met, due in (
             ("path", entry.path, paths.manifest),
@@ -93,7 +121,7 @@ class LineageEntry:
 
     def to_json(self) -> dict[str, Any]:
         """Print for ``strict_json.canonical``."""
-        return {
+        printed: dict[str, Any] = {
             "generation": self.generation,
             "manifestSha256": str(self.manifest_sha256),
             "path": self.path,
@@ -103,3 +131,5 @@ class LineageEntry:
             "tool": self.tool,
             "at": str(self.at),
         }
+        digests = zip(_DIGESTS, (self.signature_sha256, self.prior_statement_sha256), strict=True)
+        return printed | {name: str(digest) for name, digest in digests if digest is not None}

@@ -77,6 +77,7 @@ def make_generation(step: Step, keys: Sequence[PrivateKey]) -> Generation:
         if change.changed and change.sha256 is not None
     }
     signature = step.survey.kept.get(location.signature)
+    prior = step.survey.kept.get(MemberPath(base.lineage[-1].statement)) if base.lineage else None
     manifest = base.next_generation(
         changed=changed,
         added={},
@@ -84,7 +85,8 @@ def make_generation(step: Step, keys: Sequence[PrivateKey]) -> Generation:
         lineage_entry=LineageEntry.of(
             generation=base.generation,
             manifest_sha256=base.sha256,
-            signed=signature is not None,
+            signature=Sha256.of(signature) if signature is not None else None,
+            prior_statement=Sha256.of(prior) if prior is not None else None,
             tool=f"{TOOL} {VERSION}",
             at=step.created_at,
         ),

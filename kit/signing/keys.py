@@ -4,12 +4,14 @@
 kind       JOSE algorithm           signatures
 ========== ======================== ==================================================================
 Ed25519    EdDSA (RFC 8037)         RFC 8032, deterministic
-P-256      ES256 (RFC 7518 3.4)     deterministic nonce, RFC 6979
+P-256      ES256 (RFC 7518 3.4)     deterministic nonce, RFC 6979; s in the lower half
 RSA        PS256 (RFC 7518 3.5)     3072 to 16384 bits; salt of 32 random bytes, the only output that varies
 ========== ======================== ==================================================================
 
-Laws: a key has one algorithm, so no document can choose another for it; equal keys have equal ids; a private key never
-shows in ``repr`` or in an error.
+Laws: a key has one algorithm, so no document can choose another for it; equal keys have equal ids, and one key has one
+encoding; a key that signs for everybody, or under which everything verifies, is none; a private key never shows in
+``repr`` or in an error. Of the two forms of an ECDSA signature, (r, s) and (r, n - s), the lower is made and both are
+read, since stock signers make either.
 """
 
 from __future__ import annotations
@@ -34,6 +36,10 @@ from kit.values import Sha256
 SMALLEST_RSA_BITS = 3072
 LARGEST_RSA_BITS = 16384  # past this, one verification is a denial of service
 _P256_BYTES = 32  # of each of r and s, and of each coordinate
+_P256_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551  # n (SEC 2 2.4.2)
+_ED25519_PRIME = 2**255 - 19
+_ED25519_D = -121665 * pow(121666, -1, _ED25519_PRIME) % _ED25519_PRIME  # RFC 8032 5.1
+_SMALLEST_EXPONENT, _LARGEST_EXPONENT_BITS = 3, 256  # FIPS 186-5 5.4 allows no longer ones
 _SHA256 = hashes.SHA256()
 _PREHASHED = Prehashed(_SHA256)
 # RFC 7518 3.5: MGF1 with the same hash, salt as long as the digest.
@@ -184,7 +190,7 @@ class PrivateKey:
             case ed25519.Ed25519PrivateKey():
                 return self._handle.sign(data)
             case ec.EllipticCurvePrivateKey():
-                return self._handle.sign(data, ec.ECDSA(_SHA256, deterministic_signing=True))
+                return _low(self._handle.sign(data, ec.ECDSA(_SHA256, deterministic_signing=True)))
             case rsa.RSAPrivateKey():
                 return self._handle.sign(data, _PSS, _SHA256)
 
@@ -199,7 +205,7 @@ class PrivateKey:
             case ed25519.Ed25519PrivateKey():
                 raise KeyUnusableError("an Ed25519 key cannot sign a digest", hint="sign with a P-256 or RSA key")
             case ec.EllipticCurvePrivateKey():
-                return self._handle.sign(raw, ec.ECDSA(_PREHASHED, deterministic_signing=True))
+                return _low(self._handle.sign(raw, ec.ECDSA(_PREHASHED, deterministic_signing=True)))
             case rsa.RSAPrivateKey():
                 return self._handle.sign(raw, padding.PKCS1v15(), _PREHASHED)
 
@@ -236,6 +242,7 @@ def _judge(handle: object, where: str) -> tuple[Algorithm, _PublicHandle, dict[s
     """Decide whether a key is accepted, and its RFC 7638 3.2 members."""
     match handle:
         case ed25519.Ed25519PublicKey():
+            _check_ed25519(handle.public_bytes_raw(), where)
             return Algorithm.ED25519, handle, {"crv": "Ed25519", "kty": "OKP", "x": _b64(handle.public_bytes_raw())}
         case ec.EllipticCurvePublicKey() if isinstance(handle.curve, ec.SECP256R1):
             point = handle.public_numbers()
@@ -243,6 +250,7 @@ def _judge(handle: object, where: str) -> tuple[Algorithm, _PublicHandle, dict[s
             return Algorithm.ES256, handle, {"crv": "P-256", "kty": "EC", "x": x, "y": y}
         case rsa.RSAPublicKey() if SMALLEST_RSA_BITS <= handle.key_size <= LARGEST_RSA_BITS:
             numbers = handle.public_numbers()
+            _check_rsa(numbers, where)
             return Algorithm.PS256, handle, {"e": _b64_integer(numbers.e), "kty": "RSA", "n": _b64_integer(numbers.n)}
         case _:
             raise _refused(handle, where)
@@ -258,6 +266,46 @@ def _refused(handle: object, where: str) -> KeyUnusableError:
             met = f"a key of kind {type(handle).__name__.removesuffix('PublicKey').removesuffix('PrivateKey')}"
     accepted = f"Ed25519, ECDSA P-256 and RSA of {SMALLEST_RSA_BITS} to {LARGEST_RSA_BITS} bits are accepted"
     return KeyUnusableError(f"{met}; {accepted}", where=where)
+
+
+def _check_ed25519(encoded: bytes, where: str) -> None:
+    """Check that a public key is a point that only its holder can sign for, in its one encoding (RFC 8032 5.1.3).
+
+    The library takes any 32 bytes. Under a point of low order, which has no secret, one signature verifies over one
+    message in eight, or over all; and a y beyond the prime is a second name of a key.
+
+    Raises:
+        KeyUnusableError: It is none.
+    """
+    p = _ED25519_PRIME
+    y = int.from_bytes(encoded, "little") & (2**255 - 1)
+    if y >= p:
+        raise KeyUnusableError("an Ed25519 key that is not in its one encoding (RFC 8032 5.1.3)", where=where)
+    square = (y * y - 1) * pow(_ED25519_D * y * y + 1, -1, p) % p  # x² of -x² + y² = 1 + d x² y²
+    # Orders 1 and 2 have x = 0, order 4 has y = 0, and a point of order 8 doubles to one of order 4: x² + y² = 0.
+    if square == 0 or y == 0 or (square + y * y) % p == 0:
+        raise KeyUnusableError("an Ed25519 key of low order: anybody can sign for it", where=where)
+    if pow(square, (p - 1) // 2, p) != 1:
+        raise KeyUnusableError("an Ed25519 key that is no point of the curve", where=where)
+
+
+def _check_rsa(numbers: rsa.RSAPublicNumbers, where: str) -> None:
+    """Check exponent and modulus; with the exponent 1 a signature is its own message.
+
+    Raises:
+        KeyUnusableError: The exponent is even, below 3 or longer than any key's; or the modulus is even.
+    """
+    e = numbers.e
+    if e < _SMALLEST_EXPONENT or e % 2 == 0 or e.bit_length() > _LARGEST_EXPONENT_BITS:
+        raise KeyUnusableError("an RSA key with an exponent that no key has (FIPS 186-5 5.4)", where=where)
+    if numbers.n % 2 == 0:
+        raise KeyUnusableError("an RSA key with an even modulus", where=where)
+
+
+def _low(signature: bytes) -> bytes:
+    """Return the lower of the two forms of an ECDSA signature in DER; it verifies as the other does."""
+    r, s = decode_dss_signature(signature)
+    return encode_dss_signature(r, min(s, _P256_ORDER - s))
 
 
 def _does_not_verify(key: PublicKey) -> SignatureError:

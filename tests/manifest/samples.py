@@ -77,7 +77,11 @@ def parsed(document: Mapping[str, Any]) -> Manifest:
 
 def step_of(manifest: Manifest, *, at: Timestamp = AT, signed: bool = True) -> LineageEntry:
     return LineageEntry.of(
-        generation=manifest.generation, manifest_sha256=manifest.sha256, signed=signed, tool="kit 0.1", at=at
+        generation=manifest.generation,
+        manifest_sha256=manifest.sha256,
+        signature=digest("signature") if signed else None,
+        tool="kit 0.1",
+        at=at,
     )
 
 

@@ -34,7 +34,7 @@ def test_an_unsigned_generation_has_no_signature_to_keep() -> None:
     first = parsed(own())
     chain = Chain(own(), 1)
     paths = history_paths(3)
-    entry = replace(chain.current.lineage[0], signature=None)
+    entry = replace(chain.current.lineage[0], signature=None, signature_sha256=None)
     data = first.next_generation(changed={}, added={}, collections=None, lineage_entry=entry, created_at=entry.at)
     current = Manifest.parse(data, limits=LIMITS, where="m")
     with pytest.raises(DigestError, match="is not named by lineage"):

@@ -330,7 +330,9 @@ def test_a_collection_summary_survives_printing_and_parsing() -> None:
 
 
 def _entry(generation: int = 0, **changes: Any) -> dict[str, Any]:
-    entry = LineageEntry.of(generation=generation, manifest_sha256=digest("m"), signed=True, tool="kit", at=AT)
+    entry = LineageEntry.of(
+        generation=generation, manifest_sha256=digest("m"), signature=digest("s"), tool="kit", at=AT
+    )
     return entry.to_json() | changes
 
 

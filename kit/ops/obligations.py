@@ -232,12 +232,14 @@ class _Inspector:
         _, manifest = self._found()
         if self._signing is None:
             raise _NotApplicableError("nobody who may has signed, so there is nothing to date")
+        signings = [self._signing, *([self._over_archive] if self._over_archive is not None else [])]
+        self._judgement.signers = self._signing.key_ids if self._signing.fault is None else ()
+        for signing in signings:
+            signing.require(insisted=True)  # a revoked key is refused as such, whatever is wrong with history besides
         steps = self._steps()
         first = steps[0].manifest if steps else manifest
-        signings = [self._signing, *([self._over_archive] if self._over_archive is not None else [])]
         found = signers.judge_time(self._anchor, at, signings, manifest, first)
         self._judgement.accepted, faults = found.accepted, found.faults
-        self._judgement.signers = self._signing.key_ids if self._signing.fault is None else ()
         if not faults:
             return f"at {at}: {'; '.join(found.good)}"
         override = self._anchor.override

@@ -52,7 +52,7 @@ def _revoked(key: TrustedKey, moment: Moment) -> KitError | None:  # F1
         # Whoever has the key can write any time into what it signs, so no time proves it, nor who built upon it.
         return UntrustedError(
             f"key {key.label} was revoked at {revoked.at} ({revoked.reason}): whatever it signed counts no more",
-            hint="ask for a kit that another key signed; what was accepted before its revocation is known by the state",
+            hint="ask for a kit signed by a key in force: kit trust show POLICY",
         )
     # Its holder writes the time as well; only who is not revoked and verified it then can say that it was earlier.
     if moment.kept and moment.covered and signed_at < revoked.at:
@@ -64,7 +64,7 @@ def _revoked(key: TrustedKey, moment: Moment) -> KitError | None:  # F1
     )
     return UntrustedError(
         f"key {key.label} was revoked at {revoked.at} ({revoked.reason}), {why}",
-        hint="have the very manifest signed by a key in force, too; what was accepted before is known by the state",
+        hint="ask for this very manifest signed by a key in force: kit trust show POLICY",
     )
 
 

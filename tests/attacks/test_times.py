@@ -13,6 +13,7 @@ from kit.manifest import Manifest
 from kit.values import Limits
 from scripts.conformance_kits import (
     AFTER,
+    JUDGED_AT,
     LATER,
     MANIFEST,
     OBSERVATIONS,
@@ -27,6 +28,7 @@ from scripts.conformance_kits import (
     to_json,
 )
 from scripts.conformance_signing import key
+from scripts.conformance_trust import POLICIES
 from tests.end_to_end.kits import Outcome, kit, write
 
 BEFORE = "2025-12-31T23:59:59Z"
@@ -99,3 +101,18 @@ def test_a_manifest_of_another_time_than_its_lineage_is_none_for_any_reader(at: 
     document = json.loads(step(published(), APPENDED)[MANIFEST]) | {"createdAt": at}
     with pytest.raises(ManifestError, match="but lineage says"):
         Manifest.parse(to_json(document), limits=Limits(), where="m")
+
+
+@pytest.mark.parametrize("at", [BEFORE, PATCHED_AT, "2026-01-06T00:00:00Z"])
+def test_whoever_left_with_the_key_signs_with_whatever_date(at: str, tmp_path: Path) -> None:
+    """Before the generation that it is made of, between that and the revocation, or after it."""
+    policy = tmp_path / "policy.json"
+    policy.write_bytes(POLICIES["rotated-site"].to_bytes())
+    path = write(tmp_path / "kit.tar", step(published(), APPENDED, at=at))
+    outcome = kit("verify", path, "--trust", policy, "--at", JUDGED_AT, "--workers", 1, "--json")
+    assert outcome.code == 4, outcome
+    report = outcome.json
+    assert report["signers"] == []
+    failed = [one["number"] for one in report["obligations"] if one["status"] == "failed"]
+    assert failed[0] == 4
+    assert 6 in failed  # by its time, or by the statement, which the same key signed

@@ -54,7 +54,7 @@ class TestPublisher:
         rotate(office, "vendor", "vendor-2", "publisher")
         assert "accepted before" in office.valid(path).out
         office.state.write_text(json.dumps(json.loads(office.state.read_text()) | {"bundles": {}}))
-        office.refused(path, 4, "its own word", "hint: have the very manifest signed by a key in force")
+        office.refused(path, 4, "its own word", "hint: ask for this very manifest signed by a key in force")
 
     def test_the_vendor_signs_the_very_manifest_with_both_keys(self, office: Office) -> None:
         office.init()
@@ -126,6 +126,17 @@ class TestPatcher:
         office.valid(twice)
         rotate(office, "site", "site-2", "patcher")
         office.valid(twice)
+
+    def test_a_patch_by_the_old_key_is_refused_before_the_work_whatever_date_it_is_to_have(
+        self, office: Office
+    ) -> None:
+        office.init()
+        base = office.kit("kit.tar")
+        rotate(office, "site", "site-2", "patcher")
+        for at in (kits.AT, "2026-01-20T00:00:00Z"):
+            words = ("--signing-key", office.desk.keys / "site", "--created-at", at, "--at", "2026-02-01T00:00:00Z")
+            outcome = kit("patch", base, "-o", office.desk.kits / "o.tar", "--trust", office.policy, *words)
+            outcome.refused(4, "the signing key", "was revoked")
 
     def test_both_keys_sign_manifest_and_statement_anew(self, office: Office) -> None:
         office.init()

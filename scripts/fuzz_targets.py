@@ -37,7 +37,7 @@ from kit.errors import BsonError, KitError
 from kit.manifest import Manifest
 from kit.signing import dsse, jws, load_public
 from kit.trust.policy import Policy
-from kit.values import Codec, Limits, strict_json
+from kit.values import Allowed, Codec, Limits, strict_json
 
 __all__ = ["TARGETS", "KitError"]
 
@@ -59,7 +59,7 @@ def tar(data: bytes) -> None:
 
 
 def _members(chunks: Iterable[bytes]) -> list[tuple[str, bytes, bytes]]:
-    found = read_tar(ChunkReader(chunks, where="k"), LIMITS, where="k", allow_links=True)
+    found = read_tar(ChunkReader(chunks, where="k"), LIMITS, where="k", allowed=Allowed(links=True))
     return [(str(member.path), member.header, b"".join(body)) for member, body in found]
 
 

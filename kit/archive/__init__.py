@@ -25,6 +25,7 @@ from kit.archive.folder_destination import FolderDestination
 from kit.archive.job import Job
 from kit.archive.journal import Note
 from kit.archive.layout import Layout, Stretch
+from kit.archive.member_tree import LINK_HINT
 from kit.archive.new_folder import NewFolder
 from kit.archive.places import ROLLED_BACK, backup_path, require_backup_free, require_free
 from kit.archive.reader import Container, Copying, KitReader, open_kit
@@ -38,6 +39,7 @@ from kit.archive.tar_reader import Member
 __all__ = [
     "CHECKPOINT_BYTES",
     "FRAME_BYTES",
+    "LINK_HINT",
     "ROLLED_BACK",
     "ArchiveDestination",
     "Container",

@@ -8,26 +8,31 @@ Kinds and names are held to the rules of the archive reader. At most ``limits.pa
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from kit.archive.member_tree import MemberTree, parse_name
+from kit.archive.member_tree import LINK_HINT, MemberTree, check_mode, check_name, parse_name
 from kit.archive.source import OPEN_FLAGS, FileSource, source_chunks, unreadable
 from kit.archive.tar_headers import EntryKind
 from kit.archive.tar_reader import Member
 from kit.errors import ArchiveError
-from kit.values import Limits
+from kit.values import STRICT, Allowed, Limits
 
-_LINK_HINT = "links that stay inside the kit are kept with --allow-links"
 _REFUSED = {
     stat.S_IFIFO: "a FIFO",
     stat.S_IFSOCK: "a socket",
     stat.S_IFCHR: "a character device",
     stat.S_IFBLK: "a block device",
 }
+
+
+# Not the lists of NFSv4: a mount of that kind shows one for every file.
+_RIGHTS = frozenset({"security.capability", "system.posix_acl_access", "system.posix_acl_default"})
+_WITHOUT_ATTRIBUTES = frozenset({errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +73,7 @@ def open_folder(path: Path | str, *, directory: int | None = None, name: str = "
 
 
 def read_folder(
-    root: int, limits: Limits, *, where: str, allow_links: bool = False
+    root: int, limits: Limits, *, where: str, allowed: Allowed = STRICT
 ) -> Iterator[tuple[Member, Iterator[bytes]]]:
     """Yield every member below the folder open as ``root``, which stays open.
 
@@ -79,14 +84,14 @@ def read_folder(
         LimitError: A size or count is over a limit.
         UnreadableError: The file system refused.
     """
-    yield from _FolderReader(limits, where=where, allow_links=allow_links).members(root)
+    yield from _FolderReader(limits, where=where, allowed=allowed).members(root)
 
 
 class _FolderReader:
-    def __init__(self, limits: Limits, *, where: str, allow_links: bool) -> None:
+    def __init__(self, limits: Limits, *, where: str, allowed: Allowed) -> None:
         self._limits = limits
         self._where = where
-        self._allow_links = allow_links
+        self._allowed = allowed
         self._tree = MemberTree(limits)
         self._ordinal = 0
         self._total = 0
@@ -112,10 +117,15 @@ class _FolderReader:
                         open_folder(entry.leaf, directory=folder.descriptor, name=self._place(text)), f"{text}/", []
                     )
                     folders.append(inner)
+                    _check_attributes(inner.descriptor, self._place(text))
                     inner.left = self._listing(inner.descriptor, text)
         finally:
             for folder in folders:
                 folder.close_unless(root)
+        try:
+            self._tree.check_links()
+        except ArchiveError as error:
+            raise error.inside(self._where) from error
 
     def _listing(self, folder: int, text: str) -> list[_Entry]:
         """The entries of one folder, last first."""
@@ -145,19 +155,21 @@ class _FolderReader:
             kind = EntryKind.FILE
             size = entry.status.st_size
         elif stat.S_ISLNK(mode):
-            if not self._allow_links:
-                raise ArchiveError("is a symlink", hint=_LINK_HINT)
+            if not self._allowed.links:
+                raise ArchiveError("is a symlink", hint=LINK_HINT)
             kind = EntryKind.SYMLINK
             target = os.readlink(entry.leaf, dir_fd=folder)
         else:
             raise ArchiveError(f"is {_REFUSED.get(stat.S_IFMT(mode), 'of an unknown kind')}, which no kit may hold")
         # Undecodable bytes come from the file system as surrogates, which MemberPath refuses by name.
         path = parse_name(text.encode("utf-8", "surrogateescape"), kind, self._limits)
+        permitted = check_name(path, self._allowed)
+        check_mode(stat.S_IMODE(mode), kind)
         self._total += size
         self._limits.check("member_bytes", size)
         self._limits.check("total_bytes", self._total)
         if kind is EntryKind.SYMLINK and path is not None:
-            self._tree.check_link(path, kind, target)
+            self._tree.check_link(path, kind, target, self._allowed)
         self._tree.add(path, kind)
         self._ordinal += 1
         return Member(
@@ -170,6 +182,7 @@ class _FolderReader:
             link_target=target,
             offset=0,
             ordinal=self._ordinal - 1,
+            permitted=permitted,
         )
 
     def _file(self, member: Member, entry: _Entry, folder: int) -> Iterator[tuple[Member, Iterator[bytes]]]:
@@ -178,6 +191,7 @@ class _FolderReader:
         try:
             if not os.path.samestat(source.status, entry.status):
                 raise ArchiveError("was replaced while the folder was read", where=place)
+            _check_open(source, place)
             yield member, _body(source, member, place)
         finally:
             source.close()
@@ -185,6 +199,38 @@ class _FolderReader:
     def _place(self, text: str) -> str:
         printable = text.encode("utf-8", "backslashreplace").decode()
         return f"{self._where}: {printable}" if text else self._where
+
+
+def _check_open(source: FileSource, place: str) -> None:
+    """Check what only the open file tells for certain: its mode, which its listing had before, and its attributes."""
+    try:
+        check_mode(stat.S_IMODE(source.status.st_mode), EntryKind.FILE)
+    except ArchiveError as error:
+        raise error.inside(place) from error
+    _check_attributes(source.descriptor, place)
+
+
+def _check_attributes(descriptor: int, place: str) -> None:
+    """Refuse an open file or folder with capabilities or an access list, where the file system has such.
+
+    Raises:
+        ArchiveError: It has.
+        UnreadableError: They cannot be listed.
+    """
+    if not hasattr(os, "listxattr"):
+        return
+    try:
+        found = _RIGHTS.intersection(os.listxattr(descriptor))
+    except OSError as error:
+        if error.errno in _WITHOUT_ATTRIBUTES:
+            return
+        raise unreadable(error, place) from error
+    if found:
+        raise ArchiveError(
+            f"has {', '.join(sorted(found))}: capabilities and access lists have no place in a kit",
+            where=place,
+            hint="remove them: setfacl -bR FOLDER, setcap -r FILE",
+        )
 
 
 def _body(source: FileSource, member: Member, place: str) -> Iterator[bytes]:
@@ -200,10 +246,12 @@ def _body(source: FileSource, member: Member, place: str) -> Iterator[bytes]:
         )
 
 
-def folder_bytes(root: int, limits: Limits, *, where: str) -> int:
+def folder_bytes(root: int, limits: Limits, *, where: str, allowed: Allowed) -> int:
     """Bytes of all files below ``root``, by their declared sizes.
 
     Raises:
         KitError: As :func:`read_folder`, links being allowed.
     """
-    return sum(member.size for member, _ in read_folder(root, limits, where=where, allow_links=True))
+    return sum(
+        member.size for member, _ in read_folder(root, limits, where=where, allowed=replace(allowed, links=True))
+    )

@@ -1,17 +1,28 @@
 """Keeps the names of one archive apart: what a file system would merge, follow or replace is refused.
 
-Laws: no two members have one name, nor names that a case-insensitive or normalising file system takes for one; a
-folder is spelled one way and is a folder throughout; a link points inside the kit whatever else the kit holds.
-Memory is one entry per member and implied folder, bounded by ``limits.members`` and ``limits.names_bytes``.
+Laws: no two members have one name, nor names that a file system takes for one that folds case, normalises, or cuts
+blanks and dots off; a folder is spelled one way and is a folder throughout; a link leads to a place inside the kit,
+also through other links. Memory is one entry per member and implied folder, and where each link leads, bounded by
+``limits.members`` and ``limits.names_bytes``.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+from kit.archive.link_targets import LinkTargets, check_target
 from kit.archive.tar_headers import EntryKind
 from kit.errors import ArchiveError
-from kit.values import Limits, MemberPath
+from kit.values import Allowed, Limits, MemberPath, NameClass
+
+LINK_HINT = "links that stay inside the kit, and are listed in the manifest, are accepted with --allow-links"
+_SPECIAL_BITS = 0o7000
+_SETUID = 0o4000
+_READ_AS = {
+    NameClass.COLON: "takes for a stream of another file: a part of it holds a colon",
+    NameClass.DOT: "cuts short: a part of it ends in a dot",
+    NameClass.DEVICE: "takes for a device",
+}
 
 
 def parse_name(name: bytes, kind: EntryKind, limits: Limits) -> MemberPath | None:
@@ -37,6 +48,38 @@ def parse_name(name: bytes, kind: EntryKind, limits: Limits) -> MemberPath | Non
     return path
 
 
+def check_mode(mode: int, kind: EntryKind) -> None:
+    """Refuse permission bits that change under whose name a file runs, or who may remove it.
+
+    A folder may be setgid or sticky: what is made in it gets its group, or is its owner's to remove, which is how
+    shared folders are; neither runs anything.
+
+    Raises:
+        ArchiveError: There are some.
+    """
+    refused = mode & (_SETUID if kind is EntryKind.DIRECTORY else _SPECIAL_BITS)
+    if refused:
+        raise ArchiveError(
+            f"is a {kind.value} with the mode {mode:04o}: setuid, setgid and sticky bits have no place in a kit"
+        )
+
+
+def check_name(path: MemberPath | None, allowed: Allowed) -> tuple[str, ...]:
+    """Refuse a name that Windows reads otherwise, unless its classes are permitted; returns what was permitted of it.
+
+    Raises:
+        ArchiveError: A class is not permitted.
+    """
+    classes = path.classes if path is not None else ()
+    for name in classes:
+        if name not in allowed.names:
+            raise ArchiveError(
+                f"has a name that Windows {_READ_AS[name]}",
+                hint=f"if no such system will hold the kit, permit it: --allow-names {name}",
+            )
+    return tuple(f"name {name}" for name in classes)
+
+
 @dataclass(slots=True)
 class _Entry:
     text: str
@@ -54,6 +97,7 @@ class MemberTree:
         self._folders: set[str] = set()
         self._has_root = False
         self._names_bytes = 0
+        self._links = LinkTargets(limits)
 
     def add(self, path: MemberPath | None, kind: EntryKind) -> None:
         """Take in one member.
@@ -83,24 +127,35 @@ class MemberTree:
         else:
             raise ArchiveError("is a second member of this name")
 
-    def check_link(self, path: MemberPath, kind: EntryKind, target: str) -> None:
-        """Refuse a link that leaves the kit.
+    def check_link(self, path: MemberPath, kind: EntryKind, target: str, allowed: Allowed) -> None:
+        """Refuse a link that leaves the kit by what it says; :meth:`check_links` follows it through others.
 
-        A symbolic link may climb only at its start (``../../a/b``): its own folders are real ones, since nothing is
-        accepted below a link, so the climb is what it seems, and every name after it stays inside by induction. A
-        ``..`` behind a name could climb from wherever that name, itself a link, leads. A hard link names a file
-        that came before it, as every tool that extracts it needs.
+        A hard link names a file that came before it, as every tool that extracts it needs.
 
         Raises:
-            ArchiveError: The target is absolute, leaves the kit, is not normal, or is no earlier file.
+            ArchiveError: The target is absolute, leaves the kit, has a name that no member may have, or is no earlier
+                file.
+            LimitError: It is longer or deeper than names may be.
         """
         try:
+            self._limits.check("path_bytes", len(target.encode()))
+            self._limits.check("path_depth", target.count("/") + 1)
             if kind is EntryKind.HARDLINK:
                 self._check_hard_link(target.removeprefix("./"))
             else:
-                _check_symbolic_link(path, target)
+                check_name(check_target(path, target), allowed)
+                self._links.add(path, target)
         except ArchiveError as error:
-            raise ArchiveError(f"links to {target!r}: {error.what}") from error
+            raise type(error)(f"links to {target!r}: {error.what}", where=error.where, hint=error.hint) from error
+
+    def check_links(self) -> None:
+        """Follow every symbolic link, once all members are known, through every other.
+
+        Raises:
+            ArchiveError: One leads out of the kit, or in a circle.
+            LimitError: The places they lead to are longer than names may be.
+        """
+        self._links.check()
 
     def _check_hard_link(self, target: str) -> None:
         known = self._entries.get(MemberPath.parse(target).collision_key)
@@ -127,13 +182,3 @@ class MemberTree:
         self._limits.check("members", len(self._entries))
         self._names_bytes += len(entry.text)
         self._limits.check("names_bytes", self._names_bytes)
-
-
-def _check_symbolic_link(path: MemberPath, target: str) -> None:
-    segments = target.split("/")
-    climbs = next((i for i, segment in enumerate(segments) if segment != ".."), len(segments))
-    if climbs > path.text.count("/"):
-        raise ArchiveError("leads out of the kit")
-    rest = "/".join(segments[climbs:])
-    if rest or not climbs:
-        MemberPath.parse(rest)

@@ -27,7 +27,7 @@ from kit.archive.source import CHUNK_BYTES, ByteSource, FileSource, source_chunk
 from kit.archive.tar_headers import BLOCK_BYTES, ZERO_BLOCK, check_sum
 from kit.archive.tar_reader import Member, read_tar
 from kit.errors import ArchiveError, DigestError, LimitError, UsageError
-from kit.values import Codec, Limits, Sha256
+from kit.values import STRICT, Allowed, Codec, Limits, Sha256
 
 __all__ = ["Container", "Copying", "KitReader", "Member", "decoded", "open_kit"]
 
@@ -64,6 +64,7 @@ class KitReader:
         container: What holds the members.
         path: Where it was opened.
         limits: What it is held to.
+        allowed: What the user permits in it.
         read_bytes: Stored bytes that the latest pass over the members has read so far.
         watch: Told how many bytes of a member's body were just used, on the thread that uses them.
     """
@@ -74,7 +75,7 @@ class KitReader:
         *,
         path: Path,
         limits: Limits,
-        allow_links: bool = False,
+        allowed: Allowed = STRICT,
         close: Callable[[], None] | None = None,
     ) -> None:
         """Read from ``source``: the bytes of an archive, or the descriptor of an open folder.
@@ -94,7 +95,7 @@ class KitReader:
         self.watch: Callable[[int], None] | None = None
         self._expanded_bytes = 0
         self._stored_bytes: int | None = None
-        self._allow_links = allow_links
+        self.allowed = allowed
         self._close = close
         self._source = source
         self.container = Container.FOLDER if isinstance(source, int) else self._recognise(source)
@@ -117,7 +118,7 @@ class KitReader:
     def stored_bytes(self) -> int | None:
         """Size of the archive as stored, or of all files of a folder (which walks it); None when not known."""
         if isinstance(self._source, int):
-            return folder_bytes(self._source, self.limits, where=str(self.path))
+            return folder_bytes(self._source, self.limits, where=str(self.path), allowed=self.allowed)
         return self._source.size
 
     def stored_digest(self) -> Sha256:
@@ -193,7 +194,7 @@ class KitReader:
         self.read_bytes = self._expanded_bytes = 0
         self._read_digest = hashlib.sha256()
         if isinstance(self._source, int):
-            members = read_folder(self._source, self.limits, where=where, allow_links=self._allow_links)
+            members = read_folder(self._source, self.limits, where=where, allowed=self.allowed)
             return self._watched(self._alike(members))
         codec = _CODECS[self.container]
         self._over = False
@@ -204,7 +205,7 @@ class KitReader:
             chunks = self._tar_chunks(self._source, codec, self._layout)
             if codec is not Codec.NONE:
                 chunks = prefetched(chunks)
-        members = read_tar(ChunkReader(chunks, where=where), self.limits, where=where, allow_links=self._allow_links)
+        members = read_tar(ChunkReader(chunks, where=where), self.limits, where=where, allowed=self.allowed)
         if self._layout is not None:
             members = self._laid_out(members, self._layout)
         return self._watched(members if copying is not None else self._alike(members))
@@ -341,7 +342,7 @@ def _rest(reader: ChunkReader) -> Iterator[bytes]:
     return iter(lambda: reader.read_some(CHUNK_BYTES), b"")
 
 
-def open_kit(path: Path, *, limits: Limits, allow_links: bool = False) -> KitReader:
+def open_kit(path: Path, *, limits: Limits, allowed: Allowed = STRICT) -> KitReader:
     """Open the archive or folder at ``path``; no link is followed to it.
 
     Raises:
@@ -354,10 +355,10 @@ def open_kit(path: Path, *, limits: Limits, allow_links: bool = False) -> KitRea
         raise unreadable(error, str(path)) from error
     if is_folder:
         folder = open_folder(path)
-        return KitReader(folder, path=path, limits=limits, allow_links=allow_links, close=lambda: os.close(folder))
+        return KitReader(folder, path=path, limits=limits, allowed=allowed, close=lambda: os.close(folder))
     source = FileSource.open(path)
     try:
-        return KitReader(source, path=path, limits=limits, allow_links=allow_links, close=source.close)
+        return KitReader(source, path=path, limits=limits, allowed=allowed, close=source.close)
     except BaseException:
         source.close()
         raise

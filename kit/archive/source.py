@@ -84,6 +84,11 @@ class FileSource:
         return self._status.st_size
 
     @property
+    def descriptor(self) -> int:
+        """The open descriptor, which stays this object's."""
+        return self._descriptor
+
+    @property
     def status(self) -> os.stat_result:
         """What the file system said of the open descriptor."""
         return self._status

@@ -10,20 +10,14 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
-from kit.archive.tar_headers import LARGEST_ID, NAME_BYTES, ExtensionKind, TarHeader
+from kit.archive.record_keys import check_record
+from kit.archive.tar_headers import NAME_BYTES, ExtensionKind, TarHeader
 from kit.errors import ArchiveError
 
 _LENGTH = re.compile(rb"[1-9][0-9]{0,9}")
-_DECIMAL = re.compile(rb"0|[1-9][0-9]{0,18}")
 _SECONDS = re.compile(rb"([0-9]{1,18})(?:\.[0-9]*)?")
-# What other readers stop at, though none of it matters here: they must all come to the end of what is accepted.
-_TEXTS = frozenset({"uname", "gname", "comment"})
-_TIMES = frozenset({"atime", "ctime", "mtime"})
-_TIME = re.compile(rb"-?[0-9]{1,18}(?:\.[0-9]*)?")
-_ID = re.compile(rb"[0-9]{1,10}")
-_UTF8 = b"ISO-IR 10646 2000 UTF-8"
-_BODY_CHANGING = ("GNU.sparse.", "GNU.volume.", "SCHILY.realsize", "SCHILY.offset")
-_IDENTITY = frozenset({"path", "linkpath", "size"})
+# Python before 3.13 looks for a character set anywhere in a PAX header, also inside of the value of another record.
+_CHARSET_RECORD = re.compile(rb"[0-9]+ hdrcharset=")
 # What the 11 digits of a ustar size can hold; a larger size is written as 0 (GNU tar, Python, Go) or saturated.
 _OCTAL_MAXIMUM = 8**11 - 1
 _STAND_INS = frozenset({0, _OCTAL_MAXIMUM, 8**12 - 1})
@@ -38,6 +32,10 @@ class Extensions:
     long_link: bytes | None = None
     defaults: dict[str, bytes] = field(default_factory=dict)
     """From global records, in force until the end of the archive."""
+    permitted: frozenset[str] = frozenset()
+    """Keys of records that the user permits."""
+    used: set[str] = field(default_factory=set)
+    """Of these, the ones met in front of this member."""
 
     def add(self, kind: ExtensionKind, data: bytes) -> None:
         """Take in one record block.
@@ -47,17 +45,27 @@ class Extensions:
         """
         match kind:
             case ExtensionKind.PAX_GLOBAL:
-                self.defaults |= _parse_global(data)
+                if (self.pax, self.long_name, self.long_link) != (None, None, None):
+                    # Go forgets what was said of the member before; others keep it.
+                    raise ArchiveError("has a global PAX header between a record and the member that it is about")
+                self.defaults |= self._parse(data, is_global=True)
             case ExtensionKind.PAX:
                 # POSIX lets the second win in some readers and the first in others.
                 _refuse_second(self.pax, "PAX header")
-                self.pax = parse_pax(data)
+                self.pax = self._parse(data)
             case ExtensionKind.GNU_LONG_NAME:
                 _refuse_second(self.long_name, "GNU long name")
                 self.long_name = _parse_long(data)
             case ExtensionKind.GNU_LONG_LINK:
                 _refuse_second(self.long_link, "GNU long link")
                 self.long_link = _parse_long(data)
+
+    def _parse(self, data: bytes, *, is_global: bool = False) -> dict[str, bytes]:
+        records = parse_pax(data)
+        for key, value in records.items():
+            if check_record(key, value, self.permitted, is_global=is_global):
+                self.used.add(key)
+        return records
 
     def name_over(self, header: TarHeader) -> bytes:
         """The member's name.
@@ -124,7 +132,7 @@ def parse_pax(data: bytes) -> dict[str, bytes]:
     """Parse ``length key=value newline`` records, exactly up to the end of ``data``.
 
     Raises:
-        ArchiveError: A record is malformed or repeated, or says something refused here.
+        ArchiveError: A record is malformed or repeated, or hides another in its value.
     """
     records: dict[str, bytes] = {}
     at = 0
@@ -142,42 +150,10 @@ def parse_pax(data: bytes) -> dict[str, bytes]:
             raise ArchiveError(f"has a PAX record without a key at byte {at} of its PAX header")
         if key in records:
             raise ArchiveError(f"has two PAX records {key!r}")
-        _check_record(key, value)
         records[key] = value
         at = end
-    return records
-
-
-def _check_record(key: str, value: bytes) -> None:
-    if key.startswith(_BODY_CHANGING):
-        raise ArchiveError(f"has a PAX record {key!r}: sparse and multi-volume members have no place in a kit")
-    if key == "hdrcharset" and value != _UTF8:
-        raise ArchiveError(f"declares the character set {value!r}; only UTF-8 names are read")
-    if key in {"path", "linkpath"} and (not value or b"\0" in value):
-        raise ArchiveError(f"has an empty PAX {key}, or one with a NUL")
-    if key in _TEXTS and not _is_utf8(value):
-        raise ArchiveError(f"has a PAX {key} that is not UTF-8")
-    if key in _TIMES and not _TIME.fullmatch(value):
-        raise ArchiveError(f"has the PAX {key} {value!r}, which is no time")
-    if key in {"uid", "gid"} and not (_ID.fullmatch(value) and int(value) <= LARGEST_ID):
-        raise ArchiveError(f"has the PAX {key} {value!r}, which is no number up to {LARGEST_ID}")
-    if key == "size" and not _DECIMAL.fullmatch(value):
-        raise ArchiveError(f"has the PAX size {value!r}, which is no decimal number of at most 19 digits")
-
-
-def _is_utf8(value: bytes) -> bool:
-    try:
-        value.decode("utf-8")
-    except UnicodeDecodeError:
-        return False
-    return True
-
-
-def _parse_global(data: bytes) -> dict[str, bytes]:
-    records = parse_pax(data)
-    for key in _IDENTITY & records.keys():
-        # One record that renames or resizes every member after it, in the readers that honour it.
-        raise ArchiveError(f"has a global PAX {key}")
+    if len(_CHARSET_RECORD.findall(data)) != ("hdrcharset" in records):
+        raise ArchiveError("has a PAX record that holds another one, a character set")
     return records
 
 

@@ -19,6 +19,8 @@ ZERO_BLOCK = bytes(BLOCK_BYTES)
 NAME_BYTES = 100
 LARGEST_ID = (1 << 32) - 2
 """Largest owner and group: GNU tar stops at those its system cannot hold."""
+MAX_TIME = 253_402_300_799
+"""The last second of the year 9999: readers stop at times that their calendar does not hold."""
 _LARGEST = (1 << 63) - 1
 """Largest size any tool here can address; base-256 fields can hold more."""
 
@@ -105,6 +107,9 @@ def parse_header(block: bytes) -> TarHeader:
         # Of no use here, but a reader that cannot parse it stops at it. Devices are blank in what v7 writes.
         if _number(block[start:end], label, blank=label.startswith("dev")) > LARGEST_ID and label in {"uid", "gid"}:
             raise ArchiveError(f"has a {label} over {LARGEST_ID}")
+    mtime = _number(block[136:148], "mtime")
+    if mtime > MAX_TIME:
+        raise ArchiveError(f"has an mtime after the year 9999: {mtime}")
     return TarHeader(
         kind=kind,
         layout=layout,
@@ -113,7 +118,7 @@ def parse_header(block: bytes) -> TarHeader:
         link=_text(block[157:257], "linkname"),
         size=_number(block[124:136], "size"),
         mode=_number(block[100:108], "mode") & 0o7777,
-        mtime=_number(block[136:148], "mtime"),
+        mtime=mtime,
     )
 
 

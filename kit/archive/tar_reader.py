@@ -12,11 +12,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from kit.archive.chunks import ChunkReader
-from kit.archive.member_tree import MemberTree, parse_name
+from kit.archive.member_tree import LINK_HINT, MemberTree, check_mode, check_name, parse_name
 from kit.archive.tar_extensions import Extensions
 from kit.archive.tar_headers import BLOCK_BYTES, ZERO_BLOCK, EntryKind, ExtensionKind, TarHeader, parse_header
 from kit.errors import ArchiveError
-from kit.values import Limits, MemberPath
+from kit.values import STRICT, Allowed, Limits, MemberPath
 
 _CHUNK_BYTES = 1024 * 1024
 _LINKS = frozenset({EntryKind.SYMLINK, EntryKind.HARDLINK})
@@ -43,6 +43,8 @@ class Member:
     """Of its first header block in the decompressed stream; 0 when it comes from a folder."""
     ordinal: int
     """Counted from 0, in the order of the container."""
+    permitted: tuple[str, ...] = ()
+    """What of it is only accepted because the user permits it: ``name colon``, ``record SCHILY.fflags``, sorted."""
 
     @property
     def is_file(self) -> bool:
@@ -51,7 +53,7 @@ class Member:
 
 
 def read_tar(
-    reader: ChunkReader, limits: Limits, *, where: str, allow_links: bool = False
+    reader: ChunkReader, limits: Limits, *, where: str, allowed: Allowed = STRICT
 ) -> Iterator[tuple[Member, Iterator[bytes]]]:
     """Yield each member with an iterator over its body, which is drained here if the caller has not done so.
 
@@ -59,7 +61,7 @@ def read_tar(
         ArchiveError: The stream is cut, malformed, ambiguous or hostile.
         LimitError: A size or count is over a limit.
     """
-    yield from _TarReader(reader, limits, where=where, allow_links=allow_links).members()
+    yield from _TarReader(reader, limits, where=where, allowed=allowed).members()
 
 
 class _Body:
@@ -95,11 +97,11 @@ class _Body:
 
 
 class _TarReader:
-    def __init__(self, reader: ChunkReader, limits: Limits, *, where: str, allow_links: bool) -> None:
+    def __init__(self, reader: ChunkReader, limits: Limits, *, where: str, allowed: Allowed) -> None:
         self._reader = reader
         self._limits = limits
         self._where = where
-        self._allow_links = allow_links
+        self._allowed = allowed
         self._tree = MemberTree(limits)
         self._defaults: dict[str, bytes] = {}
 
@@ -114,11 +116,12 @@ class _TarReader:
             body.abandoned = True
             self._take_padding(member.size, label)
         self._take_end()
+        self._check_links()
 
     def _next_member(self, ordinal: int) -> Member | None:
         """Take the header blocks of the next member; None at the first end block."""
         start = self._reader.offset
-        extensions = Extensions(defaults=self._defaults)
+        extensions = Extensions(defaults=self._defaults, permitted=self._allowed.records)
         blocks: list[bytes] = []
         extension_bytes = 0
         while True:
@@ -161,6 +164,8 @@ class _TarReader:
         name = extensions.name_over(header)
         path = parse_name(name, kind, self._limits)
         try:
+            names = check_name(path, self._allowed)
+            check_mode(header.mode, kind)
             size = extensions.size_over(header)
             if kind is not EntryKind.FILE and size:
                 raise ArchiveError(f"is a {kind.value} and declares {size} bytes")  # noqa: TRY301
@@ -183,6 +188,7 @@ class _TarReader:
             link_target=target,
             offset=start,
             ordinal=ordinal,
+            permitted=(*names, *(f"record {key}" for key in sorted(extensions.used))),
         )
 
     def _link_target(self, kind: EntryKind, path: MemberPath | None, link: bytes) -> str:
@@ -190,15 +196,21 @@ class _TarReader:
             if link:
                 raise ArchiveError(f"is a {kind.value} and has the link target {link!r}")
             return ""
-        if not self._allow_links:
-            raise ArchiveError(f"is a {kind.value}", hint="links that stay inside the kit are kept with --allow-links")
+        if not self._allowed.links:
+            raise ArchiveError(f"is a {kind.value}", hint=LINK_HINT)
         try:
             target = link.decode("utf-8")
         except UnicodeDecodeError:
             raise ArchiveError(f"links to {link!r}, which is not valid UTF-8") from None
         if path is not None:
-            self._tree.check_link(path, kind, target)
+            self._tree.check_link(path, kind, target, self._allowed)
         return target
+
+    def _check_links(self) -> None:
+        try:
+            self._tree.check_links()
+        except ArchiveError as error:
+            raise error.inside(self._where) from error
 
     def _take_padding(self, size: int, label: str) -> bytes:
         """Take the zero bytes that fill the last block of ``size`` bytes."""

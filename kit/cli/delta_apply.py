@@ -34,6 +34,7 @@ from kit.reports.deltas import (
     verified_lines,
 )
 from kit.reports.jobs import completion_json, completion_lines
+from kit.values import Allowed
 
 
 @click.command("apply")
@@ -65,7 +66,7 @@ def apply_command(
     reason: str | None,
     workers: int,
     maxima: tuple[str, ...],
-    allow_links: bool,
+    allowed: Allowed,
     progress_mode: str,
     as_json: bool,
     **what: Any,
@@ -98,7 +99,7 @@ def apply_command(
         output=output,
         keep_backup=not no_backup,
         keys=keys_given(what),
-        environment=reading(workers, maxima, allow_links=allow_links),
+        environment=reading(workers, maxima, allowed=allowed),
     )
     with progressing(progress_mode) as progress:
         watched = replace(request, environment=replace(request.environment, progress=progress))
@@ -114,14 +115,14 @@ def apply_command(
 @click.argument("delta", type=FILE)
 @reading_options
 @json_option
-def inspect_command(delta: Path, workers: int, maxima: tuple[str, ...], allow_links: bool, as_json: bool) -> None:
+def inspect_command(delta: Path, workers: int, maxima: tuple[str, ...], allowed: Allowed, as_json: bool) -> None:
     """Show what DELTA leads from and to, how each member is made, and who says to have signed it; nothing is verified.
 
     \b
     Example:
       kit delta inspect november.delta
     """
-    report = inspect_delta(delta, reading(workers, maxima, allow_links=allow_links))
+    report = inspect_delta(delta, reading(workers, maxima, allowed=allowed))
     print_report(inspected_lines(report), inspected_json(report), as_json=as_json)
 
 
@@ -137,7 +138,7 @@ def verify_command(
     at: str | None,
     workers: int,
     maxima: tuple[str, ...],
-    allow_links: bool,
+    allowed: Allowed,
     as_json: bool,
 ) -> None:
     """Decide whether DELTA is what its signers say, and who signed the kit it leads to; no kit is needed.
@@ -153,7 +154,7 @@ def verify_command(
         DeltaVerifyRequest(
             delta=delta,
             anchor=expectation(trusted_keys, policy, at).anchor,
-            environment=reading(workers, maxima, allow_links=allow_links),
+            environment=reading(workers, maxima, allowed=allowed),
         )
     )
     print_report(verified_lines(report), verified_json(report), as_json=as_json)

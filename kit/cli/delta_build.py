@@ -16,6 +16,7 @@ from kit.cli.progress import progress_option, progressing
 from kit.cli.times import moment
 from kit.ops.delta_build import DeltaBuildReport, DeltaBuildRequest, build_delta
 from kit.reports.deltas import built_json, built_lines
+from kit.values import Allowed
 
 
 @click.command("build")
@@ -43,7 +44,7 @@ def build_command(
     created_at: str | None,
     workers: int,
     maxima: tuple[str, ...],
-    allow_links: bool,
+    allowed: Allowed,
     progress_mode: str,
     as_json: bool,
     **what: Any,
@@ -76,7 +77,7 @@ def build_command(
         recipe=not no_recipe,
         transforms=candidates(what),
         keys=keys_given(what),
-        environment=reading(workers, maxima, allow_links=allow_links),
+        environment=reading(workers, maxima, allowed=allowed),
     )
     with progressing(progress_mode) as progress:
         watched = replace(request, environment=replace(request.environment, progress=progress))

@@ -16,6 +16,7 @@ from kit.cli.progress import progress_option, progressing
 from kit.cli.times import moment
 from kit.ops.delta_build import DeltaSquashRequest
 from kit.ops.delta_squash import squash_deltas
+from kit.values import Allowed
 
 
 @click.command("squash")
@@ -40,7 +41,7 @@ def squash_command(
     created_at: str | None,
     workers: int,
     maxima: tuple[str, ...],
-    allow_links: bool,
+    allowed: Allowed,
     progress_mode: str,
     as_json: bool,
     no_recipe: bool,
@@ -67,7 +68,7 @@ def squash_command(
         recipe=not no_recipe,
         transforms=candidates(what),
         keys=keys_given(what),
-        environment=reading(workers, maxima, allow_links=allow_links),
+        environment=reading(workers, maxima, allowed=allowed),
     )
     with progressing(progress_mode) as progress:
         report = squash_deltas(replace(request, environment=replace(request.environment, progress=progress)))

@@ -16,6 +16,7 @@ from kit.ops.diff import LISTED, DiffRequest, diff
 from kit.ops.kits import require_outside
 from kit.reports.difference_page import difference_page
 from kit.reports.differences import diff_json, diff_lines
+from kit.values import Allowed
 
 
 @click.command("diff")
@@ -42,7 +43,7 @@ def diff_command(
     temp: Path | None,
     workers: int,
     maxima: tuple[str, ...],
-    allow_links: bool,
+    allowed: Allowed,
     progress_mode: str,
     as_json: bool,
 ) -> None:
@@ -65,7 +66,7 @@ def diff_command(
             require_outside(kit, html)
         require_free(html)
     request = DiffRequest(before=before, after=after, limit=limit, temporary=temp)
-    environment = reading(workers, maxima, allow_links=allow_links)
+    environment = reading(workers, maxima, allowed=allowed)
     with progressing(progress_mode) as progress:
         report = diff(request, replace(environment, progress=progress))
     if html is not None:

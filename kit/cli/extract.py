@@ -83,7 +83,7 @@ def extract_command(
         raise click.UsageError("--json prints a report, and --output - documents: choose one")
     if stream and selection.form is Form.BSON and sys.stdout.isatty():
         raise click.UsageError("BSON is not for a terminal; add --format json")
-    environment = reading(what["workers"], what["maxima"], allow_links=what["allow_links"])
+    environment = reading(what["workers"], what["maxima"], allowed=what["allowed"])
     request = ExtractRequest(
         kit=kit,
         trusted=None if insecure else trusted(trusted_keys),

@@ -13,6 +13,7 @@ from kit.cli.progress import progress_option, progressing
 from kit.ops.inspect import inspect
 from kit.reports.inspections import inspect_json, inspect_lines
 from kit.reports.limits import limits_json, limits_lines
+from kit.values import Allowed
 
 
 @click.command("inspect")
@@ -26,7 +27,7 @@ def inspect_command(
     show_limits: bool,
     workers: int,
     maxima: tuple[str, ...],
-    allow_links: bool,
+    allowed: Allowed,
     progress_mode: str,
     as_json: bool,
 ) -> None:
@@ -37,7 +38,7 @@ def inspect_command(
       kit inspect offline-kit.tar.zst
       kit inspect --limits
     """
-    environment = reading(workers, maxima, allow_links=allow_links)
+    environment = reading(workers, maxima, allowed=allowed)
     if show_limits:
         if kit is not None:
             raise click.UsageError("--limits shows no kit: leave KIT away")

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import click
 
+from kit.archive.record_keys import never
 from kit.errors import KeyUnusableError, UnreadableError, UsageError
 from kit.ops.kits import Environment
 from kit.signing import PrivateKey, PublicKey, load_private, load_public
-from kit.values import Limits
+from kit.values import Allowed, Limits, NameClass
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -33,7 +35,19 @@ def json_option(command: Command) -> Command:
 
 
 def reading_options(command: Command) -> Command:
-    """How to read a kit, and with how many workers."""
+    """How to read a kit, with how many workers, and what of it is permitted: the command gets that as ``allowed``."""
+
+    @functools.wraps(command)
+    def with_allowed(
+        *arguments: Any,
+        allow_links: bool,
+        allow_names: tuple[str, ...],
+        allow_records: tuple[str, ...],
+        **options: Any,
+    ) -> Any:
+        return command(*arguments, allowed=_allowed(allow_links, allow_names, allow_records), **options)
+
+    decorated: Any = with_allowed
     for option in reversed(
         (
             click.option(
@@ -43,7 +57,26 @@ def reading_options(command: Command) -> Command:
                 show_default="one a core",
                 help="Processes that do the work; the result does not depend on it.",
             ),
-            click.option("--allow-links", is_flag=True, help="Carry relative links that stay inside the kit."),
+            click.option(
+                "--allow-links",
+                is_flag=True,
+                help="Accept links that stay inside the kit and are those that its manifest lists.",
+            ),
+            click.option(
+                "--allow-names",
+                type=click.Choice([name.value for name in NameClass]),
+                multiple=True,
+                metavar="CLASS",
+                help="Accept names that Windows reads otherwise: colon (one in the name), dot (at the end of a part) or"
+                " device (NUL, com1.txt); may be given several times, and is recorded.",
+            ),
+            click.option(
+                "--allow-records",
+                multiple=True,
+                metavar="KEY",
+                help="Accept PAX records of this key, though it is not known to be harmless; may be given several"
+                " times, and is recorded.",
+            ),
             click.option(
                 "--max",
                 "maxima",
@@ -53,8 +86,20 @@ def reading_options(command: Command) -> Command:
             ),
         )
     ):
-        command = option(command)
-    return command
+        decorated = option(decorated)
+    return cast("Command", decorated)
+
+
+def _allowed(allow_links: bool, allow_names: tuple[str, ...], allow_records: tuple[str, ...]) -> Allowed:
+    """Make one value of the three options.
+
+    Raises:
+        UsageError: A record is one that no kit may hold.
+    """
+    for key in allow_records:
+        if reason := never(key):
+            raise UsageError(f"--allow-records {key[:80]!r}: such a record {reason}, and cannot be permitted")
+    return Allowed(links=allow_links, names=frozenset(map(NameClass, allow_names)), records=frozenset(allow_records))
 
 
 def trust_option(command: Command) -> Command:
@@ -69,7 +114,7 @@ def trust_option(command: Command) -> Command:
     )(command)
 
 
-def reading(workers: int, maxima: tuple[str, ...], *, allow_links: bool) -> Environment:
+def reading(workers: int, maxima: tuple[str, ...], *, allowed: Allowed) -> Environment:
     """Make the environment from its options.
 
     Raises:
@@ -81,7 +126,7 @@ def reading(workers: int, maxima: tuple[str, ...], *, allow_links: bool) -> Envi
         if name not in Limits.names() or not (value.isascii() and value.isdigit() and len(value) <= _MOST_DIGITS):
             raise UsageError(f"--max {text[:80]}: NAME=VALUE is expected, with one of {', '.join(Limits.names())}")
         overrides[name] = int(value)
-    return Environment(limits=Limits().with_overrides(overrides), allow_links=allow_links, workers=workers)
+    return Environment(limits=Limits().with_overrides(overrides), allowed=allowed, workers=workers)
 
 
 def created_at_option(made: str) -> Callable[[Command], Command]:

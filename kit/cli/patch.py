@@ -46,6 +46,7 @@ from kit.ops.preflight import Aim, obstacles, require_none
 from kit.reports.jobs import completion_json, completion_lines
 from kit.reports.patches import patch_json, patch_lines
 from kit.signing import PrivateKey
+from kit.values import Allowed
 
 
 def _what_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -261,7 +262,7 @@ def _request(
     created_at: str | None,
     workers: int,
     maxima: tuple[str, ...],
-    allow_links: bool,
+    allowed: Allowed,
     max_memory: str | None,
     nice: int | None,
     **what: Any,
@@ -285,7 +286,5 @@ def _request(
         created_now=created_at is None,
         limit=limit,
         merkle=merkle,
-        environment=limited(
-            replace(reading(workers, maxima, allow_links=allow_links), progress=progress), max_memory, nice
-        ),
+        environment=limited(replace(reading(workers, maxima, allowed=allowed), progress=progress), max_memory, nice),
     )

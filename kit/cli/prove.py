@@ -74,7 +74,7 @@ def prove_command(
     if kit is None or name is None or output is None:
         raise click.UsageError("say KIT, --id and --output to make a proof, or --check PROOF to check one")
     require_free(output)
-    environment = reading(what["workers"], what["maxima"], allow_links=what["allow_links"])
+    environment = reading(what["workers"], what["maxima"], allowed=what["allowed"])
     with progressing(progress_mode) as progress:
         report = prove(
             ProveRequest(

@@ -103,7 +103,7 @@ def recover_command(
         collection=collection_of(more["collection"]) if more["collection"] is not None else None,
         now=time,
         clock=now,
-        environment=reading(more["workers"], more["maxima"], allow_links=more["allow_links"]),
+        environment=reading(more["workers"], more["maxima"], allowed=more["allowed"]),
     )
     with progressing(progress_mode) as progress:
         report = recover(replace(request, environment=replace(request.environment, progress=progress)))

@@ -23,6 +23,7 @@ from kit.cli.trusting import (
 )
 from kit.ops.rollback import RollbackRequest, rollback
 from kit.reports.rollbacks import rollback_json, rollback_lines
+from kit.values import Allowed
 
 
 @click.command("rollback")
@@ -51,7 +52,7 @@ def rollback_command(
     give_up: bool,
     workers: int,
     maxima: tuple[str, ...],
-    allow_links: bool,
+    allowed: Allowed,
     progress_mode: str,
     as_json: bool,
 ) -> None:
@@ -79,7 +80,7 @@ def rollback_command(
         trusted=None if insecure else trusted(trusted_keys),
         trust=trust,
         delta=delta,
-        environment=reading(workers, maxima, allow_links=allow_links),
+        environment=reading(workers, maxima, allowed=allowed),
     )
     with progressing(progress_mode) as progress:
         watched = replace(request, environment=replace(request.environment, progress=progress))

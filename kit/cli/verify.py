@@ -36,6 +36,7 @@ from kit.ops.verify import verify
 from kit.ops.verify_script import write_script
 from kit.reports.verdict_page import Occasion, no_verdict_page, verdict_page
 from kit.reports.verdicts import verify_json, verify_lines
+from kit.values import Allowed
 
 
 @click.command("verify")
@@ -76,7 +77,7 @@ def verify_command(
     html: Path | None,
     workers: int,
     maxima: tuple[str, ...],
-    allow_links: bool,
+    allowed: Allowed,
     max_memory: str | None,
     nice: int | None,
     progress_mode: str,
@@ -116,7 +117,7 @@ def verify_command(
         tenants=frozenset(tenants) or None,
     )
     auditor = private_key(signing_key, passphrase_fd) if signing_key is not None else None
-    environment = limited(reading(workers, maxima, allow_links=allow_links), max_memory, nice)
+    environment = limited(reading(workers, maxima, allowed=allowed), max_memory, nice)
     try:
         with progressing(progress_mode) as progress:
             report = verify(kit, expectation, replace(environment, progress=progress), mapped=mapped)

@@ -136,7 +136,7 @@ def _unpack(stream: Iterator[bytes], destination: FolderDestination, kit: OpenKi
     """Write the stream's members as files."""
     limits = kit.reader.limits
     reader = ChunkReader(stream, where="the target")
-    for member, body in read_tar(reader, limits, where="the target", allow_links=kit.environment.allow_links):
+    for member, body in read_tar(reader, limits, where="the target", allowed=kit.environment.allowed):
         slot, content = destination.carry(member, body)
         for chunk in content:
             destination.add(slot, encode_frame(destination.codec, chunk))

@@ -144,7 +144,7 @@ def diff(request: DiffRequest, environment: Environment | None = None) -> DiffRe
         raise UsageError("the limit is below 0")
     with (
         opened(request.before, environment) as before,
-        open_kit(request.after, limits=environment.limits, allow_links=environment.allow_links) as after,
+        open_kit(request.after, limits=environment.limits, allowed=environment.allowed) as after,
         scratch_folder(request.temporary) as folder,
         Collation(folder / "collation") as collation,
     ):

@@ -18,7 +18,7 @@ from kit.engine.progress import BATCH_DOCUMENTS, SILENCE, Progress, Stage, watch
 from kit.errors import UsageError
 from kit.manifest import MANIFEST_PATHS, is_history, signature_of
 from kit.ops.judgement import Beside
-from kit.values import Limits, MemberPath, Sha256
+from kit.values import STRICT, Allowed, Limits, MemberPath, Sha256
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,7 +26,7 @@ class Environment:
     """How to read and work: what is the same for every verb."""
 
     limits: Limits = field(default_factory=Limits)
-    allow_links: bool = False
+    allowed: Allowed = STRICT
     workers: int = os.cpu_count() or 1
     executor: str | None = None
     """Where the workers are, if not on this machine: ``dask://HOST:PORT``; ``workers`` does not count then."""
@@ -72,7 +72,7 @@ def opened(path: Path, environment: Environment) -> Iterator[OpenKit]:
         UsageError: Another thread of this process is at work with a kit.
     """
     with (
-        open_kit(path, limits=environment.limits, allow_links=environment.allow_links) as reader,
+        open_kit(path, limits=environment.limits, allowed=environment.allowed) as reader,
         _executor(environment) as (executor, workers),
     ):
         budget = environment.budget_per_worker * workers

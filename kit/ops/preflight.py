@@ -188,9 +188,7 @@ def _room(request: PatchRequest, aim: Aim, host: Host, needed_bytes: int | None)
 
 def _least_bytes(request: PatchRequest) -> int:
     """Give what no run can do without: frames and archive for a moment stand side by side, a folder once."""
-    with open_kit(
-        request.kit, limits=request.environment.limits, allow_links=request.environment.allow_links
-    ) as reader:
+    with open_kit(request.kit, limits=request.environment.limits, allowed=request.environment.allowed) as reader:
         copies = 1 if reader.container is Container.FOLDER else 2
         return copies * (reader.stored_bytes or 0)
 
@@ -217,7 +215,7 @@ def _attempted_time(request: PatchRequest) -> Timestamp | None:
     """Look up when the base was made; None where that cannot be told, which the run itself will say."""
     environment = request.environment
     try:
-        with open_kit(request.kit, limits=environment.limits, allow_links=environment.allow_links) as reader:
+        with open_kit(request.kit, limits=environment.limits, allowed=environment.allowed) as reader:
             for member, body in reader.members():
                 if member.path in MANIFEST_PATHS:
                     environment.limits.check("json_bytes", member.size)

@@ -3,20 +3,24 @@
 Pure: nothing here reads a file, a clock or the environment.
 """
 
+from kit.values.allowed import STRICT, Allowed
 from kit.values.collection import Codec, CollectionMember, CollectionName, collection_member
 from kit.values.digest import Sha256
 from kit.values.limits import Limit, Limits
-from kit.values.member_path import MemberPath
+from kit.values.member_path import MemberPath, NameClass
 from kit.values.run_lengths import RunLengths, RunLengthsReader
 from kit.values.timestamp import Timestamp
 
 __all__ = [
+    "STRICT",
+    "Allowed",
     "Codec",
     "CollectionMember",
     "CollectionName",
     "Limit",
     "Limits",
     "MemberPath",
+    "NameClass",
     "RunLengths",
     "RunLengthsReader",
     "Sha256",

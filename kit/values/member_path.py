@@ -6,12 +6,42 @@ the name is what a signature covers, so it must mean one file on every system th
 
 from __future__ import annotations
 
+import enum
+import re
 import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Self
 
 from kit.errors import ArchiveError
+
+MAX_COMPONENT_BYTES = 255
+"""Of one part of a path: more no usual file system holds, and tools that unpack it cut, skip or fail."""
+
+
+class NameClass(enum.StrEnum):
+    """Names that systems of one kind read otherwise than the readers of archives; a user may permit each class."""
+
+    COLON = "colon"
+    """A part holds ``:``, which on NTFS names a stream of the file before it."""
+    DOT = "dot"
+    """A part ends in ``.``, also before blanks, which Windows cuts off."""
+    DEVICE = "device"
+    """A part is a device of Windows (``NUL``, ``com1.txt``), whatever extension it has."""
+
+
+_DEVICE = re.compile(
+    r"(?:con|prn|aux|nul|conin\$|conout\$|(?:com|lpt)[0-9\u00b9\u00b2\u00b3]) *(?:[.:].*)?", re.IGNORECASE
+)
+_CLASSES: tuple[tuple[NameClass, Callable[[str], bool]], ...] = (
+    (NameClass.COLON, lambda part: ":" in part),
+    (NameClass.DOT, lambda part: part.rstrip(" ").endswith(".")),
+    (NameClass.DEVICE, lambda part: _DEVICE.fullmatch(part) is not None),
+)
+# What libarchive writes on Windows for characters that no name there may have (cleanup_pathname_win).
+_STAND_INS = str.maketrans(dict.fromkeys('*?"<>|:', "_"))
+# What Windows cuts off the end of a part. It begins behind another character, so that no run is looked at twice.
+_CUT_OFF = re.compile(r"(?<=[^/ .])[ .]+(?=/|\Z)")
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -25,8 +55,9 @@ class MemberPath:
         """Check a name as an archive or a manifest spells it; a directory's trailing slash must be cut before.
 
         Raises:
-            ArchiveError: The name is empty, absolute, has ``.``, ``..`` or empty segments, a backslash, a control
-                character, a lone surrogate (the mark of undecodable bytes), is not NFC, or looks like a drive (``C:``).
+            ArchiveError: The name is empty, absolute, has ``.``, ``..`` or empty segments, one of more than 255 bytes,
+                a backslash, a control character, a lone surrogate (the mark of undecodable bytes), is not NFC, or
+                begins like a drive (``C:``).
         """
         fault = _fault(text)
         if fault:
@@ -35,20 +66,39 @@ class MemberPath:
 
     @property
     def collision_key(self) -> str:
-        """What a case-insensitive or normalising file system would file this path under (APFS, NTFS)."""
-        return unicodedata.normalize("NFC", unicodedata.normalize("NFKD", self.text).casefold())
+        """What a file system that folds case, normalises or cuts names would file this path under (APFS, NTFS)."""
+        text = self.text
+        folded = text.lower() if text.isascii() else "/".join(map(_folded, text.split("/")))
+        return _CUT_OFF.sub("", folded.translate(_STAND_INS))
+
+    @property
+    def classes(self) -> tuple[NameClass, ...]:
+        """The classes of names that it is refused for in a container, unless the user permits them."""
+        parts = self.text.split("/")
+        return tuple(name for name, holds in _CLASSES if any(map(holds, parts)))
 
     def __str__(self) -> str:
         return self.text
 
 
-def _is_drive(text: str) -> bool:
-    return len(text) >= 2 and text[1] == ":" and text[0].isalpha() and text[2:3] in {"", "/"}
+def _folded(part: str) -> str:
+    # Compatibility forms may hold a slash (U+2100), which separates nothing.
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFKD", part).casefold()).replace("/", "_")
 
 
 def _has_invisible(text: str) -> bool:
     return any(unicodedata.category(c) in {"Cc", "Cf", "Zl", "Zp"} for c in text)
 
+
+def _is_too_long(text: str) -> bool:
+    # Of any other text no byte can be more than one character, so most are not encoded.
+    return len(text) * 4 > MAX_COMPONENT_BYTES and any(
+        len(part.encode()) > MAX_COMPONENT_BYTES for part in text.split("/")
+    )
+
+
+# libarchive cuts a letter and a colon off the front, whatever follows, and again: x:b.txt is unpacked over b.txt.
+_DRIVE = re.compile(r"[A-Za-z]:")
 
 # First rule that holds names the fault; the order only decides which fault is named.
 _RULES: tuple[tuple[Callable[[str], bool], str], ...] = (
@@ -60,7 +110,8 @@ _RULES: tuple[tuple[Callable[[str], bool], str], ...] = (
     (lambda text: text.startswith("/"), "is absolute"),
     (lambda text: ".." in text.split("/"), "has a '..' segment"),
     (lambda text: not {"", "."}.isdisjoint(text.split("/")), "has an empty or '.' segment"),
-    (_is_drive, "starts with a drive letter"),
+    (lambda text: _DRIVE.match(text) is not None, "starts with a drive letter"),
+    (_is_too_long, f"has a segment of more than {MAX_COMPONENT_BYTES} bytes"),
 )
 
 

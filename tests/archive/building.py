@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from kit.archive import ArchiveDestination, Spool
 from kit.archive.chunks import ChunkReader
 from kit.archive.journal_file import JournalFile
 from kit.archive.tar_reader import Member, read_tar
-from kit.values import Codec, Limits
+from kit.values import STRICT, Allowed, Codec, Limits
 from scripts.tar_bytes import END, GNU, USTAR, V7, header, long_name, member, padded, pax, record, with_checksum
 
 __all__ = [
@@ -57,9 +57,17 @@ def chunked(data: bytes, size: int) -> list[bytes]:
     return [data[at : at + size] for at in range(0, len(data), size)]
 
 
-def read(data: bytes, *, limits: Limits = LIMITS, allow_links: bool = False, chunk: int = 1 << 20) -> list[Read]:
+def read(
+    data: bytes,
+    *,
+    limits: Limits = LIMITS,
+    allow_links: bool = False,
+    allowed: Allowed = STRICT,
+    chunk: int = 1 << 20,
+) -> list[Read]:
     reader = ChunkReader(chunked(data, chunk), where="kit.tar")
-    return collect(read_tar(reader, limits, where="kit.tar", allow_links=allow_links))
+    permitted = replace(allowed, links=allowed.links or allow_links)
+    return collect(read_tar(reader, limits, where="kit.tar", allowed=permitted))
 
 
 def names(data: bytes, *, limits: Limits = LIMITS, allow_links: bool = False) -> list[str]:

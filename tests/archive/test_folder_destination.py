@@ -13,7 +13,7 @@ import pytest
 from kit.archive import FolderDestination, Member, Slot, add_bytes, encode_frame, open_kit
 from kit.archive.disk import remove_tree
 from kit.errors import OutputError
-from kit.values import Codec, Limits, MemberPath, Timestamp
+from kit.values import Allowed, Codec, Limits, MemberPath, Timestamp
 
 AT = Timestamp(1_760_000_000)
 OLD = 1_600_000_000
@@ -55,7 +55,7 @@ def facts(root: Path) -> dict[str, tuple[int, int, bytes]]:
 
 def carried(destination: FolderDestination, root: Path) -> list[tuple[Member, Slot]]:
     slots = []
-    with open_kit(root, limits=Limits(), allow_links=True) as reader:
+    with open_kit(root, limits=Limits(), allowed=Allowed(links=True)) as reader:
         for member, body in reader.members():
             slot, content = destination.carry(member, body)
             for chunk in content:

@@ -12,12 +12,12 @@ import pytest
 from kit.archive.reader import Container, open_kit
 from kit.archive.tar_headers import EntryKind
 from kit.errors import ArchiveError, KitError, LimitError, UnreadableError
-from kit.values import Limits
+from kit.values import Allowed, Limits
 from tests.archive.building import LIMITS, Read, collect
 
 
 def read(root: Path, *, limits: Limits = LIMITS, allow_links: bool = False) -> list[Read]:
-    with open_kit(root, limits=limits, allow_links=allow_links) as kit:
+    with open_kit(root, limits=limits, allowed=Allowed(links=allow_links)) as kit:
         assert kit.container is Container.FOLDER
         return collect(kit.members())
 

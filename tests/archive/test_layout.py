@@ -16,7 +16,7 @@ from hypothesis import given, settings, strategies as st
 from kit.archive import Copying, Frame, Layout, encode, encode_frame, open_kit
 from kit.archive.encoding import seek_table
 from kit.archive.tar_writer import END
-from kit.values import Codec, Limits
+from kit.values import Allowed, Codec, Limits
 from tests.archive.building import archive_in
 from tests.archive.test_destination import AT
 from tests.kits import packed, tar, unpacked
@@ -47,7 +47,7 @@ def written(folder: Path, codec: Codec, files: dict[str, bytes]) -> Path:
 
 
 def layout_of(archive: Path, *, allow_links: bool = False) -> Layout | None:
-    with open_kit(archive, limits=Limits(), allow_links=allow_links) as reader:
+    with open_kit(archive, limits=Limits(), allowed=Allowed(links=allow_links)) as reader:
         assert reader.layout() is None
         for _ in reader.members():
             pass

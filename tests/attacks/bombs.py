@@ -99,9 +99,9 @@ def size_field(size: int) -> int | bytes:
 
 
 def global_records(count: int) -> Iterator[bytes]:
-    """Give global PAX records of one key each, in front of no member."""
+    """Give global PAX records of one key, in front of no member."""
     for number in range(count):
-        yield pax(record(f"comment{number}", b"c"), flag=b"g")
+        yield pax(record("comment", b"%d" % number), flag=b"g")
 
 
 def tenant_document(tenant: bytes) -> bytes:

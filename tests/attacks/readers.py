@@ -1,34 +1,41 @@
-"""One archive as four readers have it: GNU tar, bsdtar (libarchive), Python's tarfile, and the one under test.
+"""One archive as five readers have it: GNU tar, bsdtar (libarchive), Python's tarfile, Go, and the one under test.
 
 A reading is the list of members in the order of the archive, or None where the reader ends in an error; a warning alone
 is none. Names lose what readers spell differently though they mean the same: ``./`` in front, the slash of a folder.
+What a reader lists is not what it unpacks, so an archive is unpacked as well.
 """
 
 from __future__ import annotations
 
+import atexit
 import hashlib
 import io
+import json
 import os
 import re
+import shutil
 import subprocess
 import tarfile
+import tempfile
 import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from kit.archive.reader import KitReader
 from kit.errors import KitError
-from kit.values import Limits
+from kit.values import Allowed, Limits
 from tests.archive.building import collect
 from tests.archive.test_reader import MemorySource
 
+LINKS = Allowed(links=True)
 _ENVIRONMENT = {**os.environ, "LC_ALL": "C.UTF-8", "TZ": "UTC"}
 _KINDS = {"-": "file", "d": "directory", "l": "symlink", "h": "hardlink"}
 # GNU: mode owner size date time name; bsdtar: mode links owner group size month day year name.
 _GNU = re.compile(r"(?P<kind>.)\S+ +\S+ +(?P<size>\d+) \S+ \S+ (?P<name>.*)")
 _ESCAPED = re.compile(r"(?:\\[0-7]{3})+")
-_BSD = re.compile(r"(?P<kind>.)\S+ +\d+ +\S+ +\S+ +(?P<size>\d+) +\S+ +\S+ +\S+ (?P<name>.*)")
+_BSD = re.compile(r"(?P<kind>.)\S+ +-?\d+ +\S+ +\S+ +(?P<size>\d+) +\S+ +\S+ +\S+ (?P<name>.*)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,10 +63,10 @@ def plain_name(name: str) -> str:
     return name.removeprefix("./").removesuffix("/") or "."
 
 
-def ours(data: bytes) -> Reading:
-    """Read with the reader under test, links allowed."""
+def ours(data: bytes, allowed: Allowed = LINKS) -> Reading:
+    """Read with the reader under test."""
     try:
-        found = collect(KitReader(MemorySource(data), path=Path("k"), limits=Limits(), allow_links=True).members())
+        found = collect(KitReader(MemorySource(data), path=Path("k"), limits=Limits(), allowed=allowed).members())
     except KitError:
         return None
     return [
@@ -130,6 +137,89 @@ def bsdtar(folder: Path, data: bytes) -> Reading:
     return _by_program(["bsdtar", "--numeric-owner"], _BSD, folder, data)
 
 
+@cache
+def go_program() -> Path | None:
+    """Compile the reader in Go, once; None where there is no compiler."""
+    compiler = shutil.which("go")
+    if compiler is None:
+        return None
+    program = Path(tempfile.mkdtemp(prefix="kit-tests-")) / "read_tar"
+    atexit.register(shutil.rmtree, program.parent, ignore_errors=True)
+    source = Path(__file__).with_name("read_tar.go")
+    subprocess.run([compiler, "build", "-o", str(program), str(source)], check=True, capture_output=True)
+    return program
+
+
+def go(program: Path, folder: Path, data: bytes) -> Reading:
+    """Read with Go's archive/tar; its entries for global headers are none of the other readers'."""
+    path = folder / "archive"
+    path.write_bytes(data)
+    listed = _run([str(program), str(path)])
+    if listed is None:
+        return None
+    found = [json.loads(line) for line in listed.splitlines()]
+    kinds = {"0": "file", "1": "hardlink", "2": "symlink", "5": "directory"}
+    return [
+        Entry(
+            name=plain_name(one["name"]),
+            kind=(kind := kinds.get(one["flag"], f"type {one['flag']!r}")),
+            size=one["size"],
+            digest=one["digest"] if kind == "file" else "",
+            target=one["target"],
+        )
+        for one in found
+        if one["flag"] != "g"
+    ]
+
+
+def expected_files(reading: list[Entry]) -> dict[str, str]:
+    """Return what a folder holds into which an archive was unpacked that reads so: names, and what each is."""
+    found: dict[str, str] = {}
+    for entry in reading:
+        parts = entry.name.split("/")
+        for depth in range(1, len(parts)):
+            found["/".join(parts[:depth])] = "directory"
+        if entry.name == ".":
+            continue
+        found[entry.name] = {
+            "file": entry.digest,
+            "hardlink": found.get(plain_name(entry.target), "a link to nothing"),
+            "symlink": f"-> {entry.target}",
+        }.get(entry.kind, entry.kind)
+    return found
+
+
+def unpacked(folder: Path, data: bytes) -> dict[str, dict[str, str] | None]:
+    """Unpack with all that can; of each, what is in the folder then, None where it ends in an error."""
+    (folder / "archive").write_bytes(data)
+    found: dict[str, dict[str, str] | None] = {}
+    for program in ("tar", "bsdtar"):
+        place = Path(tempfile.mkdtemp(dir=folder))
+        done = _run([program, "-xf", str(folder / "archive"), "-C", str(place), "--no-same-owner"])
+        found[f"{program} -x"] = None if done is None else _files(place)
+        shutil.rmtree(place)
+    place = Path(tempfile.mkdtemp(dir=folder))
+    try:
+        with tarfile.open(fileobj=io.BytesIO(data)) as archive:
+            archive.extractall(place, filter="data")
+        found["tarfile, unpacked"] = _files(place)
+    except (tarfile.TarError, OSError, ValueError):
+        found["tarfile, unpacked"] = None
+    shutil.rmtree(place)
+    return found
+
+
+def _files(place: Path) -> dict[str, str]:
+    found = {}
+    for path in place.rglob("*"):
+        if path.is_symlink():
+            what = f"-> {os.readlink(path)}"  # noqa: PTH115  pathlib would respell it
+        else:
+            what = "directory" if path.is_dir() else hashlib.sha256(path.read_bytes()).hexdigest()
+        found[str(path.relative_to(place))] = what
+    return found
+
+
 def _unescaped(match: re.Match[str]) -> str:
     return bytes(int(part, 8) for part in match[0].split("\\")[1:]).decode("utf-8", "surrogateescape")
 
@@ -141,9 +231,23 @@ def _run(command: Iterable[str]) -> bytes | None:
 
 def readings(folder: Path, data: bytes) -> dict[str, Reading]:
     """Read with all others."""
+    program = go_program()
     return {
         "GNU tar": gnu_tar(folder, data),
         "bsdtar": bsdtar(folder, data),
         "tarfile": tarfile_of("r:")(data),
         "tarfile, streaming": tarfile_of("r|")(data),
+        **({"Go": go(program, folder, data)} if program is not None else {}),
     }
+
+
+def disagreement(folder: Path, data: bytes, allowed: Allowed = LINKS) -> str:
+    """Say who reads or unpacks something else than the reader under test; empty where it refuses, or all agree."""
+    mine = ours(data, allowed)
+    if mine is None:
+        return ""
+    others = readings(folder, data)
+    found = [f"{name}: {read}\n  ours: {mine}" for name, read in others.items() if read != mine]
+    due = expected_files(mine)
+    found += [f"{name}: {files}\n  ours: {due}" for name, files in unpacked(folder, data).items() if files != due]
+    return "\n".join(found)

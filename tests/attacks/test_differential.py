@@ -8,6 +8,7 @@ same members in the same order, of the same kinds, sizes and contents; what they
 from __future__ import annotations
 
 import gzip
+import itertools
 import shutil
 import struct
 import subprocess
@@ -23,7 +24,7 @@ from hypothesis import HealthCheck, given, settings, strategies as st
 from kit.archive.chunks import ChunkReader
 from kit.archive.codecs import decode, detect
 from kit.errors import KitError
-from kit.values import Codec
+from kit.values import Allowed, Codec
 from tests.archive.building import (
     END,
     GNU,
@@ -41,22 +42,15 @@ from tests.archive.building import (
 from tests.archive.test_reading_laws import TAR
 from tests.archive.test_tar_attacks import ATTACKS, LINKS_OUT
 from tests.attacks.bombs import size_field
-from tests.attacks.readers import ours, readings
+from tests.attacks.readers import disagreement, expected_files, ours, readings, unpacked
 from tests.attacks.test_containers import SKIPPABLE, TARS
+from tests.attacks.test_names import ALL_CLASSES, CLASSES, NEVER as NAMES_NEVER, ORDINARY, spellings
+from tests.attacks.test_records import NEVER, PERMITTED
 from tests.tiers import examples
 
 pytestmark = pytest.mark.skipif(
     shutil.which("tar") is None or shutil.which("bsdtar") is None, reason="GNU tar and bsdtar are the oracles"
 )
-
-
-def disagreement(folder: Path, data: bytes) -> str:
-    """Say who reads something else than the reader under test; empty where it refuses, or all agree with it."""
-    mine = ours(data)
-    if mine is None:
-        return ""
-    others = readings(folder, data)
-    return "\n".join(f"{name}: {read}\n  ours: {mine}" for name, read in others.items() if read != mine)
 
 
 HANDWRITTEN = {
@@ -174,6 +168,79 @@ HANDWRITTEN = {
 }  # fmt: skip
 
 
+# Values of each kind that some writer gives, or a reader might take otherwise; what is refused here is not compared.
+TIMES = [b"1", b"1.5", b"1.", b"-1", b"-0.5", b"253402300799.999999999", b"-62135596800", b".5", b"1e3", b"+1", b"01"]
+COUNTS = [b"0", b"1", b"01", b"4294967294", b"18446744073709551615", b"9999999999999999999", b"-1", b"x"]
+TEXTS = [b"user", "é".encode(), "e\u0301".encode(), b"a\nb", b" ", b"x" * 300, b"\x1b[2J", b"7 a=b\n"]
+VALUES = {
+    **dict.fromkeys(("mtime", "atime", "ctime", "LIBARCHIVE.creationtime"), TIMES),
+    **dict.fromkeys(("uid", "gid", "SCHILY.dev", "SCHILY.ino", "SCHILY.nlink"), COUNTS),
+    **dict.fromkeys(("uname", "gname", "comment"), TEXTS),
+    "hdrcharset": [b"ISO-IR 10646 2000 UTF-8", b"BINARY", b"UTF-8"],
+    "size": [b"1500", b"0", b"512"],
+    "linkpath": [b"a"],
+    **{key: [b"1", b"0,1,2,3", b" 0 64 1000 1500", b"x", b"\0", b""] for key in (*NEVER.values(), *PERMITTED.values())},
+}
+
+
+def recorded(flag: bytes, accepted: Allowed) -> bytes:
+    """Give an archive that has, in front of a member each, every record of :data:`VALUES` that is accepted."""
+    parts, body = [], padded(b"x" * 1500)
+    for number, (key, value) in enumerate((key, value) for key, values in VALUES.items() for value in values):
+        part = pax(record(key, value), flag=flag) + header(b"%d" % number, size=1500) + body
+        if ours(part + END, accepted) is not None:
+            parts.append(part)
+    return b"".join(parts) + END
+
+
+@pytest.mark.parametrize("flag", [b"x", b"g"])
+def test_every_record_that_is_accepted_is_harmless_in_every_reader(flag: bytes, scratch: Path) -> None:
+    plain = recorded(flag, Allowed())
+    assert len(ours(plain) or []) > (60 if flag == b"x" else 50)
+    assert disagreement(scratch, plain) == ""
+    permitting = Allowed(records=frozenset(VALUES))
+    permitted = recorded(flag, permitting)
+    assert len(ours(permitted, permitting) or []) > len(ours(plain) or []) + 40
+    assert disagreement(scratch, permitted, permitting) == ""
+
+
+# No listing tells "a -> b" from a link, so these names are only unpacked.
+ARROWS = ["a -> b", "a link to b"]
+
+
+@pytest.mark.parametrize("spelling", range(6))
+def test_every_name_that_is_accepted_is_that_name_in_every_reader(spelling: int, scratch: Path) -> None:
+    """Also names that the user permits: what Windows reads otherwise, the readers here do not."""
+    every = [*NAMES_NEVER.values(), *ORDINARY, *(name for names in CLASSES.values() for name in names)]
+    parts: list[bytes] = []
+    for name in every:
+        ways = spellings(name)
+        part = ways[spelling][: -len(END)] if spelling < len(ways) else b""
+        if part and ours(b"".join(parts) + part + END, ALL_CLASSES) is not None:
+            parts.append(part)
+    assert len(parts) > 60
+    data = b"".join(parts) + END
+    assert disagreement(scratch, data, ALL_CLASSES) == ""
+    arrows = b"".join(member(name.encode(), name.encode()) for name in ARROWS) + END
+    due = expected_files(ours(arrows) or [])
+    assert all(files == due for files in unpacked(scratch, arrows).values())
+
+
+def test_every_type_flag_that_is_accepted_is_of_that_kind_in_every_reader(scratch: Path) -> None:
+    parts = [member(b"z", b"z")]
+    accepted = {b"0", b"\0", b"1", b"2", b"5"}
+    for flag in (bytes([number]) for number in range(256)):
+        sizes, links = ((0, 1), (b"", b"z")) if flag in accepted else ((0,), (b"",))
+        for magic, name, size, link in itertools.product((USTAR, GNU, V7), (b"", b"/"), sizes, links):
+            full = b"%d%s" % (len(parts), name)
+            part = header(full, size=size, flag=flag, magic=magic, link=link) + padded(b"x" * size)
+            if ours(parts[0] + part + END) is not None:
+                assert flag in accepted
+                parts.append(part)
+    assert len(parts) > 25
+    assert disagreement(scratch, b"".join(parts) + END) == ""
+
+
 def with_header_checksum(flags: bytes, texts: bytes) -> bytes:
     """Give a gzip member with optional parts; bit 1 of ``flags`` says that its header has a checksum."""
     head = b"\x1f\x8b\x08" + flags + bytes(6) + texts
@@ -208,6 +275,7 @@ def test_the_readers_are_comparable(scratch: Path) -> None:
     mine = ours(sound)
     assert mine
     assert len(mine) == 4
+    assert disagreement(scratch, sound) == ""
     assert all(read == mine for read in readings(scratch, sound).values())
     accepted = [name for name, data in HANDWRITTEN.items() if ours(data) is not None]
     assert len(accepted) > 30

@@ -95,7 +95,9 @@ class Comparer:
         self, side: int, reader: KitReader, keep: Callable[[MemberPath], bool], pipeline: Pipeline
     ) -> Reading:
         reading, kept_bytes = Reading(), 0
+        reading.survey.allowed = reader.allowed
         for member, body in reader.members():
+            reading.survey.meet(member)
             if member.path is None or member.kind is EntryKind.DIRECTORY:
                 continue
             digest = hashlib.sha256(member.link_target.encode())

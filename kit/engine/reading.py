@@ -11,15 +11,19 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
-from kit.archive import KitReader, Layout, Member
+from kit.archive import EntryKind, KitReader, Layout, Member
 from kit.documents import Run, runs
 from kit.errors import KitError
-from kit.values import CollectionMember, Limits, MemberPath, Sha256, collection_member
+from kit.manifest import Link, LinkKind
+from kit.values import STRICT, Allowed, CollectionMember, Limits, MemberPath, Sha256, collection_member
 
 if TYPE_CHECKING:
     # Of a reading that transforms ask for; who only compares kits does without loading them.
     from kit.encryption import Needs
     from kit.transforms.coverage import Tally
+
+
+_LINK_KINDS = {EntryKind.SYMLINK: LinkKind.SYMBOLIC, EntryKind.HARDLINK: LinkKind.HARD}
 
 
 @dataclass(slots=True, kw_only=True)
@@ -28,6 +32,13 @@ class Survey:
 
     members: dict[MemberPath, tuple[Sha256, int]] = field(default_factory=dict)
     """Every regular file: digest and size of its body as stored."""
+    links: dict[MemberPath, Link] = field(default_factory=dict)
+    folders: set[MemberPath] = field(default_factory=set)
+    """Those with an entry of their own, whatever they hold."""
+    allowed: Allowed = STRICT
+    """What the user permits in a container."""
+    permitted: dict[MemberPath | None, tuple[str, ...]] = field(default_factory=dict)
+    """Of each member, what was only accepted because of that."""
     kept: dict[MemberPath, bytes] = field(default_factory=dict)
     """The members held whole: manifest, signatures, history."""
     collections: dict[MemberPath, CollectionMember] = field(default_factory=dict)
@@ -43,6 +54,25 @@ class Survey:
     """Of these, the ones whose leaves were gathered."""
     needs: dict[int, Needs] = field(default_factory=dict)
     """By position in the chain, what each ``encrypt-fields`` needs before it starts."""
+
+    def meet(self, member: Member) -> MemberPath | None:
+        """Take note of an entry of any kind; returns its path if it is a file, whose body is the caller's business."""
+        path = member.path
+        if member.permitted:
+            self.permitted[path] = member.permitted
+        if path is None or member.is_file:
+            return path
+        kind = _LINK_KINDS.get(member.kind)
+        if kind is None:
+            self.folders.add(path)
+        else:
+            target = member.link_target.removeprefix("./") if kind is LinkKind.HARD else member.link_target
+            self.links[path] = Link(path=path, target=target, kind=kind)
+        return None
+
+    def permitted_things(self) -> tuple[tuple[str, str], ...]:
+        """Return what was only accepted because it was permitted: member ("./" for the root) and thing, sorted."""
+        return tuple(sorted((str(path or "./"), what) for path, met in self.permitted.items() for what in met))
 
 
 class Aside(Protocol):
@@ -68,26 +98,27 @@ def read_once(reader: KitReader, *, keep: Callable[[MemberPath], bool], aside: A
     Raises:
         KitError: The container or a member name is malformed or over a limit; or ``aside`` failed.
     """
-    found = Survey()
+    found = Survey(allowed=reader.allowed)
     kept_bytes = 0
     for member, body in reader.members():
         if aside is not None:
             aside.met(member)
-        if member.path is None or not member.is_file:
+        path = found.meet(member)
+        if path is None:
             continue
         digest = hashlib.sha256()
         hashed = hashing(body, digest)
-        if keep(member.path):
+        if keep(path):
             kept_bytes += member.size
-            found.kept[member.path] = held_whole(member, hashed, reader.limits, kept_bytes)
+            found.kept[path] = held_whole(member, hashed, reader.limits, kept_bytes)
         else:
-            if (collection := collection_member(member.path)) is not None:
-                found.collections[member.path] = collection
+            if (collection := collection_member(path)) is not None:
+                found.collections[path] = collection
             if aside is not None:
-                aside.take(member, member.path, hashed)
+                aside.take(member, path, hashed)
         for _ in hashed:
             pass
-        found.members[member.path] = (Sha256(digest.hexdigest()), member.size)
+        found.members[path] = (Sha256(digest.hexdigest()), member.size)
     found.stored, found.layout = reader.pass_digest(), reader.layout()
     return found
 

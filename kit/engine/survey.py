@@ -50,7 +50,10 @@ def survey(
     Raises:
         KitError: The container, a member name, or a walked document is malformed or over a limit.
     """
-    found = Survey(needs={at: Needs() for at, one in enumerate(transforms) if isinstance(one, EncryptFields)})
+    found = Survey(
+        allowed=reader.allowed,
+        needs={at: Needs() for at, one in enumerate(transforms) if isinstance(one, EncryptFields)},
+    )
     walk = _Walk(
         found=found,
         pipeline=pipeline,
@@ -62,20 +65,21 @@ def survey(
     )
     kept_bytes = 0
     for member, body in reader.members():
-        if member.path is None or not member.is_file:
+        path = found.meet(member)
+        if path is None:
             continue
         digest = hashlib.sha256()
         hashed = hashing(body, digest)
-        collection = collection_member(member.path)
-        if keep(member.path):
+        collection = collection_member(path)
+        if keep(path):
             kept_bytes += member.size
-            found.kept[member.path] = held_whole(member, hashed, reader.limits, kept_bytes)
+            found.kept[path] = held_whole(member, hashed, reader.limits, kept_bytes)
         elif collection is not None:
-            found.collections[member.path] = collection
+            found.collections[path] = collection
             walk.take(collection, hashed)
         for _ in hashed:
             pass
-        found.members[member.path] = (Sha256(digest.hexdigest()), member.size)
+        found.members[path] = (Sha256(digest.hexdigest()), member.size)
     pipeline.drain()
     found.stored, found.layout = reader.pass_digest(), reader.layout()
     return found

@@ -8,6 +8,7 @@ from kit.manifest.closed_world import Fault, FaultKind
 from kit.manifest.collections import CollectionSummary, RawLinksetCoverage, TenantSummary
 from kit.manifest.lineage import Step, check as check_lineage
 from kit.manifest.lineage_entry import LineageEntry
+from kit.manifest.links import Link, LinkKind
 from kit.manifest.location import (
     MANIFEST_PATHS,
     HistoryPaths,
@@ -34,6 +35,8 @@ __all__ = [
     "FaultKind",
     "HistoryPaths",
     "LineageEntry",
+    "Link",
+    "LinkKind",
     "Location",
     "Manifest",
     "PatchStatement",

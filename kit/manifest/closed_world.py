@@ -1,4 +1,4 @@
-"""The closed world: every member is listed, every listed file is there, with its digest and size.
+"""The closed world: every file and link is listed, and every listed one is there, as it is listed.
 
 Pure comparison of two lists; who read the members, and how strictly, is not decided here.
 """
@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from kit.errors import DigestError
+from kit.manifest.links import Link
 from kit.manifest.shapes import Entry
 from kit.values import MemberPath, Sha256
 
@@ -21,6 +22,7 @@ class FaultKind(enum.Enum):
     UNLISTED = "unlisted"
     DIGEST = "digest differs"
     SIZE = "size differs"
+    LINK = "link differs"
 
 
 @dataclass(frozen=True, slots=True, order=True, kw_only=True)
@@ -38,7 +40,7 @@ class Fault:
                 return f"{self.path}: listed in the manifest, but absent"
             case FaultKind.UNLISTED:
                 return f"{self.path}: not listed in the manifest"
-            case FaultKind.DIGEST | FaultKind.SIZE:
+            case FaultKind.DIGEST | FaultKind.SIZE | FaultKind.LINK:
                 return f"{self.path}: {self.kind.value}: {self.met} where the manifest says {self.expected}"
 
 
@@ -63,6 +65,32 @@ def compare(entries: Iterable[Entry], members: Mapping[MemberPath, tuple[Sha256,
         elif entry is not None and met is not None:
             faults.extend(_differences(entry, *met))
     return tuple(faults)
+
+
+def compare_links(listed: Iterable[Link], met: Mapping[MemberPath, Link]) -> tuple[Fault, ...]:
+    """Compare the links that are listed with those that are there; all faults, by path."""
+    due = {link.path: link for link in listed}
+    faults: list[Fault] = []
+    for path in sorted(due.keys() | met.keys()):
+        expected, found = due.get(path), met.get(path)
+        if expected == found:
+            continue
+        kind = FaultKind.UNLISTED if expected is None else FaultKind.ABSENT if found is None else FaultKind.LINK
+        faults.append(Fault(path=path, kind=kind, expected=str(expected or ""), met=str(found or "")))
+    return tuple(faults)
+
+
+def extra_folders(
+    folders: Iterable[MemberPath], listed: Iterable[MemberPath], outside: Iterable[MemberPath]
+) -> tuple[MemberPath, ...]:
+    """Return the folders that hold nothing of what is listed, or of what is outside the closed world."""
+    holding: set[str] = set()
+    for path in (*listed, *outside):
+        folder = path.text.rpartition("/")[0]
+        while folder and folder not in holding:
+            holding.add(folder)
+            folder = folder.rpartition("/")[0]
+    return tuple(sorted(folder for folder in folders if folder.text not in holding))
 
 
 def require(faults: Sequence[Fault]) -> None:

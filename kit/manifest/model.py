@@ -19,6 +19,7 @@ from kit.errors import ContentError, ManifestError
 from kit.manifest.collections import CollectionSummary
 from kit.manifest.fields import LARGEST_INTEGER, Fields, is_count
 from kit.manifest.lineage_entry import LineageEntry
+from kit.manifest.links import NAME as LINKS, Link, read_links
 from kit.manifest.shapes import Entry, FileList, Shape, read_entries, recognise, respell, spell_new
 from kit.values import Limits, MemberPath, Sha256, Timestamp
 from kit.values.strict_json import canonical, parse as parse_json
@@ -37,6 +38,7 @@ class Manifest:
         generation: As said; for a foreign manifest that does not say, one more than its last lineage entry, else 0.
         bundle_id: None for a foreign manifest that does not say.
         created_at: None for a foreign manifest that does not say.
+        links: None where it lists none, by not having the list.
         collections: Empty for a foreign manifest, whatever it has under that name.
         lineage: Oldest first, generations increasing.
         staleness_window_hours: How long after ``created_at`` the kit counts as fresh, if it says.
@@ -47,6 +49,7 @@ class Manifest:
     generation: int
     bundle_id: str | None
     created_at: Timestamp | None
+    links: tuple[Link, ...] | None
     collections: tuple[CollectionSummary, ...]
     lineage: tuple[LineageEntry, ...]
     staleness_window_hours: int | None
@@ -68,7 +71,9 @@ class Manifest:
         try:
             fields = Fields.of(parse_json(data, limits=limits, where=where), "manifest")
             files = recognise(fields.members)
-            limits.check("members", len(fields.members[files.name]), where=where)
+            for name in (files.name, LINKS):
+                listed = fields.members.get(name)
+                limits.check("members", len(listed) if isinstance(listed, list) else 0, where=where)
             return cls._read(fields, files, Sha256.of(data))
         except ManifestError as error:
             raise error.inside(where) from error.__cause__
@@ -86,6 +91,7 @@ class Manifest:
         created_at = _created_at(fields, own=own)
         _check_times(created_at, lineage, own=own)
         collections = _collections(fields, entries) if own else ()
+        links = read_links(fields, (entry.path for entry in entries), own=own)
         texts = {name: _optional_text(fields, name, own=own) for name in _OPTIONAL_TEXTS}
         return cls(
             sha256=sha256,
@@ -93,6 +99,7 @@ class Manifest:
             generation=generation,
             bundle_id=fields.text("bundleId") if own else _optional_text(fields, "bundleId", own=False),
             created_at=created_at,
+            links=links,
             collections=collections,
             lineage=lineage,
             staleness_window_hours=_staleness(fields, own=own),

@@ -46,6 +46,7 @@ class PatchStatement:
         rollback_note: How to go back, as given; required of a step that changes what readers see.
         value_digests: By member and field, the keyed digest of the plaintext that an encryption sealed.
         documents: What changed inside of collections, by path; empty where the step does not say.
+        permitted: What the base was only accepted for because the user permitted it (``name colon``), sorted.
         created_at: ``createdAt`` of the new generation; the only time in the statement.
         bundle_id: Of the kit, if its manifest says.
         base_generation: What was replaced.
@@ -71,6 +72,7 @@ class PatchStatement:
     generation: int
     documents: tuple[DocumentChanges, ...] = ()
     migration: AppliedMigration | None = None
+    permitted: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Print the whole statement as a JSON value."""
@@ -94,6 +96,8 @@ class PatchStatement:
             predicate["valueDigests"] = {path: dict(fields) for path, fields in self.value_digests.items()}
         if self.documents:
             predicate["documents"] = [changes.to_json() for changes in self.documents]
+        if self.permitted:
+            predicate["permitted"] = list(self.permitted)
         if self.migration is not None:
             predicate["migration"] = self.migration.to_json()
         predicate |= {name: text for name, text in given.items() if text is not None}
@@ -141,7 +145,7 @@ def _statement(fields: Fields) -> PatchStatement:
     predicate = fields.object("predicate")
     predicate.exactly(
         ("tool", "transforms", "counts", "keyIds", "createdAt", "materials", "baseGeneration", "generation"),
-        ("operator", "environment", "bundleId", "rollbackNote", "valueDigests", "documents", "migration"),
+        ("operator", "environment", "bundleId", "rollbackNote", "valueDigests", "documents", "migration", "permitted"),
     )
     tool, counts = predicate.object("tool"), predicate.object("counts")
     tool.exactly(("name", "version"))
@@ -157,7 +161,7 @@ def _statement(fields: Fields) -> PatchStatement:
         tool_version=tool.text("version"),
         transforms=tuple(transforms),
         counts={name: counts.integer(name) for name in counts.members},
-        key_ids=_key_ids(predicate),
+        key_ids=_sorted_texts(predicate, "keyIds"),
         operator=predicate.text("operator") if "operator" in predicate.members else None,
         environment=predicate.text("environment") if "environment" in predicate.members else None,
         rollback_note=predicate.text("rollbackNote") if "rollbackNote" in predicate.members else None,
@@ -167,6 +171,7 @@ def _statement(fields: Fields) -> PatchStatement:
         base_generation=predicate.integer("baseGeneration"),
         generation=predicate.integer("generation"),
         documents=_documents(predicate),
+        permitted=_sorted_texts(predicate, "permitted") if "permitted" in predicate.members else (),
         migration=AppliedMigration.parse(predicate.object("migration")) if "migration" in predicate.members else None,
     )
     _check_sense(statement)
@@ -204,12 +209,12 @@ def _documents(predicate: Fields) -> tuple[DocumentChanges, ...]:
     return changes
 
 
-def _key_ids(predicate: Fields) -> tuple[str, ...]:
-    ids = predicate.items("keyIds")
-    if not all(isinstance(key_id, str) and key_id for key_id in ids):
-        raise ManifestError("predicate.keyIds: strings are expected")
-    _check_sorted(ids, "predicate.keyIds")
-    return tuple(ids)
+def _sorted_texts(predicate: Fields, name: str) -> tuple[str, ...]:
+    texts = predicate.items(name)
+    if not all(isinstance(text, str) and text for text in texts):
+        raise ManifestError(f"predicate.{name}: strings are expected")
+    _check_sorted(texts, f"predicate.{name}")
+    return tuple(texts)
 
 
 def _check_sorted(names: Sequence[str], place: str) -> None:

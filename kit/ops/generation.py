@@ -130,6 +130,7 @@ def _statement(
         bundle_id=base.bundle_id,
         base_generation=base.generation,
         generation=base.generation + 1,
+        permitted=tuple(sorted({what for met in step.survey.permitted.values() for what in met})),
         documents=tuple(
             DocumentChanges(path=path, base_sha256=change.base_documents, changed=change.selection)
             for path, change in sorted(step.rewrite.members.items())

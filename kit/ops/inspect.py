@@ -11,11 +11,11 @@ from kit.engine.progress import Stage
 from kit.engine.reading import Survey
 from kit.engine.survey import survey
 from kit.errors import KitError
-from kit.manifest import Manifest, locate
+from kit.manifest import Link, Manifest, closed_world, locate
 from kit.ops.kits import Environment, is_kept, opened
 from kit.signing import Claim, jws
 from kit.transforms.coverage import Tally
-from kit.values import CollectionMember
+from kit.values import Allowed, CollectionMember, MemberPath
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +27,13 @@ class KitFacts:
     stored_bytes: int | None
     files: int
     file_bytes: int
+    empty_folders: tuple[MemberPath, ...]
+    """Folders without any file or link below them."""
+    links: tuple[Link, ...]
+    allowed: Allowed
+    """What the user permits in a container."""
+    permitted: tuple[tuple[str, str], ...]
+    """What was only accepted because of that, as :attr:`kit.ops.judgement.Judgement.permitted`."""
     manifest: Manifest | None
     claims: tuple[Claim, ...]
     """Who the manifest's signature says made it."""
@@ -66,6 +73,10 @@ def facts(reader: KitReader, found: Survey, environment: Environment) -> dict[st
         "stored_bytes": reader.stored_bytes,
         "files": len(found.members),
         "file_bytes": sum(size for _, size in found.members.values()),
+        "empty_folders": closed_world.extra_folders(found.folders, found.members, found.links),
+        "links": tuple(sorted(found.links.values())),
+        "allowed": found.allowed,
+        "permitted": found.permitted_things(),
         "manifest": manifest,
         "claims": claims,
         "problems": tuple(problems),

@@ -13,7 +13,7 @@ from kit.ops.remedies import remedy
 from kit.signing import PublicKey
 from kit.trust import Anchor
 from kit.trust.state import Accepted, OverrideRecord
-from kit.values import CollectionMember, MemberPath, Sha256
+from kit.values import STRICT, Allowed, CollectionMember, MemberPath, Sha256
 
 
 class Status(enum.StrEnum):
@@ -135,6 +135,12 @@ class Judgement:
     """What the state is to remember of a valid kit."""
     override: OverrideRecord | None = None
     """What the user insisted on, if that was needed."""
+    allowed: Allowed = STRICT
+    """What the user permits in a container."""
+    permitted: tuple[tuple[str, str], ...] = ()
+    """What was only accepted because of that: the member ("./" for the root), and ``name colon``, ``record KEY``."""
+    extra_folders: tuple[MemberPath, ...] = ()
+    """Folders that hold nothing of what is listed; nobody signed that they are there."""
     attestations: dict[MemberPath, Sha256] = field(default_factory=dict)
     """Digests of the signatures and statements that were judged."""
     proofs: dict[MemberPath, MemberProof] = field(default_factory=dict)

@@ -15,13 +15,25 @@ the first failure decides.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
+from kit.archive import LINK_HINT
 from kit.engine.proving import MemberReading
 from kit.engine.reading import Survey
-from kit.errors import ContentError, DigestError, KitError, StoppedError, UnreadableError, UnsignedError, UntrustedError
+from kit.errors import (
+    ArchiveError,
+    ContentError,
+    DigestError,
+    KitError,
+    StoppedError,
+    UnreadableError,
+    UnsignedError,
+    UntrustedError,
+)
 from kit.manifest import (
+    Link,
+    LinkKind,
     Location,
     Manifest,
     PatchStatement,
@@ -80,7 +92,8 @@ def judge(
         UnreadableError: The second reading failed.
         StoppedError: A worker died in it.
     """
-    judgement = Judgement(archive=beside.archive)
+    permitted = survey.permitted_things()
+    judgement = Judgement(archive=beside.archive, allowed=survey.allowed, permitted=permitted)
     inspector = _Inspector(
         survey, beside, expectation, limits=limits, judgement=judgement, read_deep=read_deep, explain=explain
     )
@@ -188,7 +201,8 @@ class _Inspector:
         self._statement: PatchStatement | None = None
 
     def container(self) -> str:
-        return f"{len(self._survey.members):,} files"
+        permitted = sorted({what for met in self._survey.permitted.values() for what in met})
+        return f"{len(self._survey.members):,} files" + (f"; permitted: {', '.join(permitted)}" if permitted else "")
 
     def one_manifest(self) -> str:
         location = locate(self._survey.members)
@@ -260,7 +274,22 @@ class _Inspector:
     def closed_world(self) -> str:
         location, manifest = self._found()
         members = {path: met for path, met in self._survey.members.items() if not location.is_outside(path)}
-        faults = closed_world.compare(manifest.entries, members)
+        listed, links = manifest.links or (), dict(self._survey.links)
+        if self._beside.archive is None:
+            self._unpack_hard_links(listed, members, links)
+        if links and not listed:
+            first = min(links.values())
+            raise ArchiveError(
+                f"is {first}, and the manifest lists no links ({len(links):,} in all)",
+                where=str(first.path),
+                hint="kits with links need a publisher whose manifest lists them (links)",
+            )
+        faults = closed_world.compare(manifest.entries, members) + closed_world.compare_links(listed, links)
+        self._judgement.extra_folders = closed_world.extra_folders(
+            self._survey.folders,
+            (*(entry.path for entry in manifest.entries), *(link.path for link in listed)),
+            (path for path in self._survey.members if location.is_outside(path)),
+        )
         try:
             closed_world.require(faults)
         except DigestError as error:
@@ -268,12 +297,36 @@ class _Inspector:
             evidence = tuple(Evidence(place=str(f.path), expected=f.expected, met=f.met) for f in shown)
             raise _EvidentError(error, evidence) from error
         detail = f"{len(members):,} files, {sum(size for _, size in members.values()):,} bytes"
+        if listed:
+            detail += f"; {len(listed):,} links"
+        if self._judgement.extra_folders:
+            named = ", ".join(f"{folder}/" for folder in self._judgement.extra_folders[:3])
+            detail += f"; {len(self._judgement.extra_folders):,} folders that hold nothing listed: {named}"
         if self._beside.checksum is not None:
             if self._beside.archive is None or self._beside.checksum != str(self._beside.archive):
                 said = self._beside.checksum or "nothing"
                 raise DigestError(f"says {said}, the archive has {self._beside.archive}", where="the .sha256 file")
             detail += "; .sha256 file matches"
         return detail
+
+    def _unpack_hard_links(
+        self,
+        listed: Iterable[Link],
+        members: dict[MemberPath, tuple[Sha256, int]],
+        links: dict[MemberPath, Link],
+    ) -> None:
+        """Take the files of a folder that are listed hard links for what they are, if they have their target's bytes.
+
+        Raises:
+            ArchiveError: There are some, and links are not permitted.
+        """
+        for link in listed:
+            if link.kind is LinkKind.HARD and link.path in members:
+                if not self._survey.allowed.links:
+                    raise ArchiveError(f"is listed as {link}", where=str(link.path), hint=LINK_HINT)
+                if members[link.path] == self._survey.members.get(MemberPath(link.target)):
+                    del members[link.path]
+                    links[link.path] = link
 
     def lineage(self) -> str:
         _, manifest = self._found()

@@ -9,7 +9,10 @@ from kit.ops.inspect import InspectReport, KitFacts
 from kit.reports.coverage import coverage_json, coverage_lines
 from kit.reports.errors import SCHEMA_VERSION
 from kit.reports.table import table
+from kit.reports.verdicts import permitted_json
 from kit.transforms.coverage import is_observations
+
+_MOST_SHOWN = 20
 
 
 def inspect_json(report: InspectReport) -> dict[str, Any]:
@@ -42,6 +45,9 @@ def facts_json(report: KitFacts) -> dict[str, Any]:
         "storedBytes": report.stored_bytes,
         "files": report.files,
         "fileBytes": report.file_bytes,
+        "emptyFolders": [str(folder) for folder in report.empty_folders],
+        "links": [{"path": str(link.path), "target": link.target, "kind": link.kind.value} for link in report.links],
+        "permitted": permitted_json(report.allowed, report.permitted),
         "manifest": {
             "shape": manifest.shape.value,
             "sha256": str(manifest.sha256),
@@ -77,6 +83,15 @@ def facts_lines(report: KitFacts) -> Iterator[str]:
     """Give what a kit is and who claims to have made it."""
     stored = f", {report.stored_bytes:,} bytes" if report.stored_bytes is not None else ""
     yield f"{report.kit}: {report.container.value}{stored}; {report.files:,} files, {report.file_bytes:,} bytes"
+    for folder in report.empty_folders[:_MOST_SHOWN]:
+        yield f"empty folder: {folder}/"
+    for link in report.links[:_MOST_SHOWN]:
+        yield f"link: {link.path} is {link}"
+    for path, what in report.permitted[:_MOST_SHOWN]:
+        yield f"permitted: {what} ({path})"
+    omitted = sum(max(0, len(x) - _MOST_SHOWN) for x in (report.empty_folders, report.links, report.permitted))
+    if omitted:
+        yield f"… and {omitted:,} more folders, links and permitted members (--json)"
     manifest = report.manifest
     if manifest is not None:
         name = " ".join(text for text in (manifest.bundle_id, manifest.version, manifest.channel) if text)

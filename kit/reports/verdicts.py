@@ -11,11 +11,13 @@ from kit.reports.coverage import coverage_json, coverage_lines, gaps_json, gaps_
 from kit.reports.errors import SCHEMA_VERSION, error_json
 from kit.reports.field_proofs import member_fields_json, member_fields_lines
 from kit.reports.table import table
+from kit.values import Allowed
 
 if TYPE_CHECKING:
     from kit.ops.verify import VerifyReport  # what verifies is not loaded to tell of a delta
 
 NOT_PROVEN = "(not proven)"
+MAX_PERMITTED = 100
 
 
 def verify_json(report: VerifyReport, exit_code: int) -> dict[str, Any]:
@@ -45,6 +47,18 @@ def judgement_json(judgement: Judgement) -> dict[str, Any]:
         "manifestSha256": str(manifest.sha256) if manifest else None,
         "signers": list(judgement.signers),
         "obligations": [_obligation_json(obligation) for obligation in judgement.obligations],
+        "extraFolders": [str(folder) for folder in judgement.extra_folders],
+        "permitted": permitted_json(judgement.allowed, judgement.permitted),
+    }
+
+
+def permitted_json(allowed: Allowed, met: Sequence[tuple[str, str]]) -> dict[str, Any]:
+    """Give what the user permitted in a container, and what of it there was."""
+    return {
+        "links": allowed.links,
+        "names": sorted(allowed.names),
+        "records": sorted(allowed.records),
+        "met": [{"path": path, "what": what} for path, what in met[:MAX_PERMITTED]],
     }
 
 

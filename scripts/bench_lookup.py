@@ -60,7 +60,7 @@ class Sqlite:
             for batch in pairs(count):
                 writer.put(batch)
             writer.finish()
-        self.reader = LookupReader(path)
+        self.reader = LookupReader(writer.path)
 
     def find(self, keys: list[bytes]) -> int:
         """Read."""

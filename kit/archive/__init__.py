@@ -19,11 +19,11 @@ from kit.archive.codecs import decoded
 from kit.archive.commit import perform
 from kit.archive.copies import copy_kit, restored_kit, retire
 from kit.archive.destination import ArchiveDestination, CountingDestination, Destination, Slot, add_bytes
-from kit.archive.encoding import FRAME_BYTES, Frame, decode_frame, encode, encode_frame
-from kit.archive.finishing import finish, retreat
+from kit.archive.encoding import FRAME_BYTES, Frame, encode, encode_frame
+from kit.archive.finishing import Standing, finish, retreat, standing
 from kit.archive.folder_destination import FolderDestination
+from kit.archive.frame_form import content_of, encode_again, encode_frame_again
 from kit.archive.job import Job
-from kit.archive.journal import Note
 from kit.archive.layout import Layout, Stretch
 from kit.archive.member_tree import LINK_HINT
 from kit.archive.new_folder import NewFolder
@@ -31,7 +31,7 @@ from kit.archive.places import ROLLED_BACK, backup_path, require_backup_free, re
 from kit.archive.reader import Container, Copying, KitReader, open_kit
 from kit.archive.secret_output import SecretOutput
 from kit.archive.source import read_small
-from kit.archive.spool import CHECKPOINT_BYTES, Finished, Spool
+from kit.archive.spool import CHECKPOINT_BYTES, Spool
 from kit.archive.switch import Switch, checksum_line, has_begun, staged
 from kit.archive.tar_headers import EntryKind
 from kit.archive.tar_reader import Member
@@ -47,7 +47,6 @@ __all__ = [
     "CountingDestination",
     "Destination",
     "EntryKind",
-    "Finished",
     "FolderDestination",
     "Frame",
     "Job",
@@ -55,20 +54,22 @@ __all__ = [
     "Layout",
     "Member",
     "NewFolder",
-    "Note",
     "SecretOutput",
     "Slot",
     "Spool",
+    "Standing",
     "Stretch",
     "Switch",
     "add_bytes",
     "backup_path",
     "checksum_line",
+    "content_of",
     "copy_kit",
-    "decode_frame",
     "decoded",
     "encode",
+    "encode_again",
     "encode_frame",
+    "encode_frame_again",
     "finish",
     "has_begun",
     "open_kit",
@@ -80,4 +81,5 @@ __all__ = [
     "retire",
     "retreat",
     "staged",
+    "standing",
 ]

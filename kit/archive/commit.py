@@ -29,7 +29,7 @@ from pathlib import Path
 from kit.archive.disk import sync_folder, write_file, writing
 from kit.archive.places import SIDECARS, is_twin, place_beside, require_backup_free, require_free
 from kit.archive.renaming import exchange, rename_free
-from kit.archive.switch import Switch, checksum_line, parked
+from kit.archive.switch import Switch, checksum_line, is_file_of, parked
 from kit.errors import OutputError
 
 _NO_HARD_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
@@ -75,7 +75,7 @@ def _publish(switch: Switch) -> None:
             try:
                 # link, not rename: it fails if somebody took the name since it was checked.
                 os.link(work, target)
-                undo.callback(_quietly, Path.unlink, target)
+                undo.callback(_quietly, _unlink_twin, target, work)
             except OSError as error:
                 if error.errno not in _NO_HARD_LINKS:
                     raise
@@ -114,7 +114,7 @@ def place_sidecars(switch: Switch) -> None:
         for suffix in switch.sidecars:
             file = switch.work.with_name(f"beside{suffix}")
             if os.path.lexists(file):
-                file.rename(place_beside(switch.target, suffix))
+                rename_free(file, place_beside(switch.target, suffix))
         sync_folder(switch.target.parent)
     except OSError as error:
         raise OutputError(
@@ -128,8 +128,9 @@ def _keep_access(kit: Path, work: Path) -> None:
     """Let the new kit be read and written by whom the old one was."""
     status = kit.lstat()
     with suppress(OSError):  # only root may give files away; the mode is what protects them
-        os.chown(work, status.st_uid, status.st_gid)
-    work.chmod(stat.S_IMODE(status.st_mode))
+        os.chown(work, status.st_uid, status.st_gid, follow_symlinks=False)
+    with suppress(OSError):  # a file system without modes refuses, and has none that could be lost
+        work.chmod(stat.S_IMODE(status.st_mode))
 
 
 def _link(kit: Path, backup: Path, undo: ExitStack) -> bool:
@@ -142,7 +143,7 @@ def _link(kit: Path, backup: Path, undo: ExitStack) -> bool:
         if error.errno not in _NO_HARD_LINKS:
             raise
         return False
-    undo.callback(_quietly, Path.unlink, backup)
+    undo.callback(_quietly, _unlink_twin, backup, kit)
     return True
 
 
@@ -154,13 +155,15 @@ def _move_sidecars(switch: Switch, undo: ExitStack) -> None:
         if os.path.lexists(place):
             to_backup = backup is not None and suffix == ".sig"
             other = place_beside(backup, suffix) if backup is not None and to_backup else work.with_name(f"old{suffix}")
-            place.rename(other)
-            undo.callback(_quietly, other.rename, place)
+            rename_free(place, other)
+            undo.callback(_quietly, rename_free, other, place)
     if backup is not None:
         checksum, place = work.with_name("backup.sha256"), place_beside(backup, ".sha256")
-        write_file(checksum, checksum_line(switch.old_digest, backup.name))
-        checksum.rename(place)
-        undo.callback(_quietly, Path.unlink, place)
+        line = checksum_line(switch.old_digest, backup.name)
+        if not is_file_of(place, line):  # as it is where an earlier process did this
+            write_file(checksum, line)
+            rename_free(checksum, place)
+            undo.callback(_quietly, _unlink_file_of, place, line)
 
 
 def _exchange(work: Path, kit: Path, backup: Path | None, undo: ExitStack) -> None:
@@ -168,13 +171,23 @@ def _exchange(work: Path, kit: Path, backup: Path | None, undo: ExitStack) -> No
     if exchange(work, kit):
         undo.callback(_quietly, exchange, work, kit)
         if backup is not None:
-            work.rename(backup)
+            rename_free(work, backup)
         return
     # No atomic exchange on this system: for an instant the old kit has only its other name.
     parking = backup or work.with_name("old")
-    kit.rename(parking)
-    undo.callback(_quietly, parking.rename, kit)
-    work.rename(kit)
+    rename_free(kit, parking)
+    undo.callback(_quietly, rename_free, parking, kit)
+    rename_free(work, kit)
+
+
+def _unlink_twin(path: Path, other: Path) -> None:
+    if is_twin(other, path):  # else somebody else has put another file there
+        path.unlink()
+
+
+def _unlink_file_of(path: Path, data: bytes) -> None:
+    if is_file_of(path, data):
+        path.unlink()
 
 
 def _quietly(step: Callable[..., object], *arguments: object) -> None:

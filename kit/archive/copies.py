@@ -11,7 +11,7 @@ import os
 import shutil
 from pathlib import Path
 
-from kit.archive.disk import remove_tree, sync_folder, writing
+from kit.archive.disk import open_own, remove_tree, sync_folder, writing
 from kit.archive.places import ROLLED_BACK, SIDECARS, place_beside
 from kit.archive.reader import Container, KitReader
 from kit.archive.source import read_small
@@ -79,7 +79,10 @@ def _copied(reader: KitReader, folder: Path, target: Path) -> tuple[Path, Sha256
         return work, None
     work = folder / "archive"
     digest = hashlib.sha256()
-    with writing(work), work.open("wb") as file:
+    with (
+        writing(work),
+        open(open_own(work, os.O_WRONLY | os.O_CREAT, mode=0o666, empty=True), "wb") as file,  # noqa: PTH123
+    ):
         for chunk in reader.stored_chunks():
             digest.update(chunk)
             file.write(chunk)

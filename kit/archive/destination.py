@@ -16,10 +16,9 @@ from itertools import chain
 from pathlib import Path
 from typing import Protocol
 
-from kit.archive.disk import write_all, writing
+from kit.archive.disk import open_own, write_all, writing
 from kit.archive.encoding import FRAME_BYTES, Frame, encode_frame, seek_table
-from kit.archive.journal import Note
-from kit.archive.spool import Extent, Finished, Spool
+from kit.archive.spool import Extent, Spool
 from kit.archive.tar_reader import Member
 from kit.archive.tar_writer import END, file_header, padding
 from kit.values import Codec, MemberPath, Timestamp
@@ -43,12 +42,15 @@ class Destination(Protocol):
         """Open the next slot for a changed or new member; its header is made when it is closed."""
         ...
 
-    def finished(self) -> Finished | None:
-        """Give what is to be added next, where an earlier process of this job has made it already."""
+    def next_piece(self) -> bytes:
+        """Return the frame that an earlier process of this job recorded for the next piece of work, unproven.
+
+        Called once for each piece, in the order of the pieces. Nothing where there is none.
+        """
         ...
 
-    def add(self, slot: Slot, frame: Frame, note: Note | None = None) -> None:
-        """Append one encoded frame to a slot; ``note`` is what :meth:`finished` will say of it to a later process.
+    def add(self, slot: Slot, frame: Frame, *, piece: bool = False) -> None:
+        """Append one encoded frame to a slot; ``piece`` says that :meth:`next_piece` may give it to a later process.
 
         Raises:
             OutputError: The bytes could not be written.
@@ -100,13 +102,13 @@ class ArchiveDestination:
         self._slots.append(slot)
         return slot
 
-    def finished(self) -> Finished | None:
+    def next_piece(self) -> bytes:
         """See :class:`Destination`."""
-        return self._spool.finished()
+        return self._spool.next_piece()
 
-    def add(self, slot: Slot, frame: Frame, note: Note | None = None) -> None:
+    def add(self, slot: Slot, frame: Frame, *, piece: bool = False) -> None:
         """See :class:`Destination`."""
-        slot.extents.append(self._spool.write(frame, note))
+        slot.extents.append(self._spool.write(frame, piece=piece))
         slot.length += frame.length
 
     def close(self, slot: Slot, *, mtime: Timestamp) -> None:
@@ -134,7 +136,10 @@ class ArchiveDestination:
         end = self._spool.write(encode_frame(self.codec, END))
         extents = [extent for slot in self._slots for extent in slot.extents] + [end]
         path = self._folder / "archive"
-        with writing(path), path.open("wb", buffering=0) as target:
+        with (
+            writing(path),
+            open(open_own(path, os.O_WRONLY | os.O_CREAT, mode=0o666, empty=True), "wb", buffering=0) as target,  # noqa: PTH123
+        ):
             self._spool.sync()
             for extent in _joined(extents):
                 for piece in self._spool.read(extent, FRAME_BYTES):
@@ -147,7 +152,10 @@ class ArchiveDestination:
 
 
 class CountingDestination:
-    """Writes nothing and counts what would have been written: the destination of ``kit plan``."""
+    """Writes nothing and counts what would have been written: the destination of ``kit plan``.
+
+    And of a pass that was made before, of which only what it found is wanted.
+    """
 
     def __init__(self, *, codec: Codec) -> None:
         self.codec = codec
@@ -165,11 +173,11 @@ class CountingDestination:
         """See :class:`Destination`."""
         return Slot(path=path, mode=mode)
 
-    def finished(self) -> Finished | None:
+    def next_piece(self) -> bytes:
         """See :class:`Destination`; nothing is ever kept."""
-        return None
+        return b""
 
-    def add(self, slot: Slot, frame: Frame, note: Note | None = None) -> None:  # noqa: ARG002
+    def add(self, slot: Slot, frame: Frame, *, piece: bool = False) -> None:  # noqa: ARG002
         """See :class:`Destination`."""
         slot.length += frame.length
         self.encoded += len(frame.encoded)

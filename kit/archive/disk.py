@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import shutil
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -12,6 +12,9 @@ from typing import BinaryIO
 from kit.errors import OutputError
 
 _HINT = "the kit is untouched; make room, check permissions, or choose another place for the output"
+# O_NONBLOCK: opening a FIFO must not wait for its other end; it means nothing for the regular files that pass.
+_OWN_FILE = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_OWN_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 @contextmanager
@@ -21,6 +24,45 @@ def writing(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise OutputError(f"cannot write: {error.strerror or error}", where=str(path), hint=_HINT) from error
+
+
+def open_own(path: Path, flags: int, *, mode: int = 0o600, empty: bool = False) -> int:
+    """Return a descriptor of a file of ours: a regular file of this user with no other name.
+
+    A link would lead elsewhere, a FIFO would block, and a file with a second name is one that others may write to.
+
+    Args:
+        path: Where the file is, or with ``O_CREAT`` is made.
+        flags: How to open it, as of open(2).
+        mode: Of a file that is made, less what the umask takes.
+        empty: Whether what is in it goes, which only happens once it is known to be ours.
+
+    Raises:
+        OutputError: It is something else.
+        OSError: The system refuses.
+    """
+    try:
+        descriptor = os.open(path, flags | _OWN_FILE, mode)
+        status = os.fstat(descriptor)
+    except OSError as error:
+        with suppress(OSError):
+            if not stat.S_ISREG(path.lstat().st_mode):
+                raise _foreign(path) from error
+        raise
+    if not stat.S_ISREG(status.st_mode) or status.st_uid != os.geteuid() or status.st_nlink > 1:
+        os.close(descriptor)
+        raise _foreign(path)
+    if empty:
+        os.ftruncate(descriptor, 0)
+    return descriptor
+
+
+def _foreign(path: Path) -> OutputError:
+    return OutputError(
+        "is not a file of this run: it is a link, has a second name, or belongs to another user",
+        where=str(path),
+        hint="nothing was read from it or written to it; find out who put it there, then move it away",
+    )
 
 
 def sync_folder(folder: Path) -> None:
@@ -40,8 +82,13 @@ def write_all(file: BinaryIO, data: bytes) -> None:
 
 
 def write_file(path: Path, data: bytes) -> None:
-    """Write a small file of ours, new or once more, on disk before this returns."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
+    """Write a small file of ours, new or once more, on disk before this returns.
+
+    Raises:
+        OutputError: Something else has that name.
+        OSError: The disk is full or failed.
+    """
+    descriptor = open_own(path, os.O_WRONLY | os.O_CREAT, mode=0o644, empty=True)
     with open(descriptor, "wb") as file:  # noqa: PTH123  a descriptor opened with flags of our choice
         file.write(data)
         file.flush()
@@ -49,10 +96,49 @@ def write_file(path: Path, data: bytes) -> None:
 
 
 def remove_tree(folder: Path) -> None:
-    """Remove a folder of ours as far as the system lets us, read-only folders in it included."""
-    for place, folders, _ in os.walk(folder):
-        for name in folders:
-            if not (inner := Path(place) / name).is_symlink():
+    """Remove a folder of ours as far as the system lets us, read-only folders in it included; no link is followed."""
+    with suppress(OSError):
+        descriptor = os.open(folder, _OWN_FOLDER)
+        try:
+            empty_folder(descriptor)
+        finally:
+            os.close(descriptor)
+        folder.rmdir()
+
+
+def empty_folder(descriptor: int, *, keep: frozenset[str] = frozenset()) -> None:
+    """Remove what is in an open folder of ours, as far as the system lets us, but the files of these names.
+
+    Every step is relative to the descriptor of the folder it is in (openat(2), unlinkat(2)), and a name is entered only
+    if it is no link: whoever exchanges names meanwhile leads it nowhere else.
+    """
+    device = os.fstat(descriptor).st_dev
+    with suppress(OSError, RecursionError), os.scandir(descriptor) as entries:
+        for entry in [entry for entry in entries if entry.name not in keep]:
+            with suppress(OSError):
+                if not entry.is_dir(follow_symlinks=False):
+                    os.unlink(entry.name, dir_fd=descriptor)
+                    continue
                 with suppress(OSError):
-                    inner.chmod(0o700)
-    shutil.rmtree(folder, ignore_errors=True)
+                    _empty_inner(entry.name, descriptor, device)
+                os.rmdir(entry.name, dir_fd=descriptor)
+
+
+def _empty_inner(name: str, above: int, device: int) -> None:
+    try:
+        inner = os.open(name, _OWN_FOLDER, dir_fd=above)
+    except PermissionError:
+        # It may not be listed. O_PATH (open(2)) opens it all the same, and its mode is set by way of the descriptor.
+        handle = os.open(name, getattr(os, "O_PATH", 0) | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=above)
+        try:
+            os.chmod(f"/proc/self/fd/{handle}", 0o700)  # noqa: PTH101  a descriptor
+        finally:
+            os.close(handle)
+        inner = os.open(name, _OWN_FOLDER, dir_fd=above)
+    try:
+        if os.fstat(inner).st_dev == device:  # what is mounted there is not ours
+            with suppress(OSError):
+                os.fchmod(inner, 0o700)
+            empty_folder(inner)
+    finally:
+        os.close(inner)

@@ -48,7 +48,6 @@ class _Compressors(threading.local):
 
     def __init__(self) -> None:
         self.zstd = zstandard.ZstdCompressor(level=_ZSTD_LEVEL, write_checksum=True, write_content_size=True)
-        self.decompressor = zstandard.ZstdDecompressor()
 
 
 _compressors = _Compressors()
@@ -66,15 +65,6 @@ def encode(codec: Codec, data: bytes) -> bytes:
 def encode_frame(codec: Codec, data: bytes) -> Frame:
     """Encode ``data`` and remember how long it was."""
     return Frame(encoded=encode(codec, data), length=len(data))
-
-
-def decode_frame(codec: Codec, frame: Frame) -> bytes:
-    """Undo :func:`encode_frame` on a frame that this code made; archives of others go through the strict readers."""
-    if codec is Codec.ZSTD:
-        return _compressors.decompressor.decompress(frame.encoded)
-    if codec is Codec.GZIP:
-        return bytes(deflate.gzip_decompress(frame.encoded, frame.length))
-    return frame.encoded
 
 
 _SEEK_TABLE_MAGIC = 0x184D2A5E

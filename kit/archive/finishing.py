@@ -1,30 +1,49 @@
 """What becomes of a switch that a crash ended: it is finished, or where that cannot be, everything is put back.
 
-Which step was the last the names themselves tell (docs/design/journal.md). Laws: :func:`finish` does what is left after
-any step, and refuses to where the new kit is no longer what was verified; :func:`retreat` then puts everything back.
+Which step was the last the names themselves tell (docs/design/journal.md). Laws: :func:`standing` finds the
+kits, which are judged anew before anything is finished, since a journal proves nothing; :func:`finish` does what is
+left after any step, and refuses to where the new kit is no longer what was verified; :func:`retreat` then puts
+everything back.
 """
 
 from __future__ import annotations
 
 import os
+import stat
+from dataclasses import dataclass
 from pathlib import Path
 
 from kit.archive.commit import perform, place_sidecars
 from kit.archive.disk import sync_folder, write_file, writing
 from kit.archive.places import SIDECARS, is_twin, place_beside
 from kit.archive.renaming import rename_free
-from kit.archive.switch import Switch, checksum_line, identity_of
+from kit.archive.source import read_small
+from kit.archive.switch import Switch, checksum_line, identity_of, is_file_of, parked
 from kit.archive.tree_digest import tree_digest
-from kit.errors import OutputError
+from kit.errors import OutputError, UnreadableError
 from kit.values import Sha256
 
 
-def finish(switch: Switch) -> None:
-    """Do what is left of a switch that a crash or a failure ended anywhere; nothing, where all was done.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """Where the two kits of an interrupted switch are."""
+
+    new: Path
+    """The finished kit: in the job folder, or under its name already."""
+    old: Path | None
+    """The kit it replaces; None where there is none, or where it has gone."""
+    is_placed: bool
+    """Whether the finished kit has its name."""
+    signature: bytes | None
+    """What is to be beside the new kit as its ``.sig``, or is there."""
+
+
+def standing(switch: Switch) -> Standing:
+    """Find the kits of an interrupted switch, so that they can be judged before it is finished.
 
     Raises:
-        OutputError: The names hold something that this job did not put there, the finished kit was damaged in the job
-            folder, or as :func:`perform`.
+        OutputError: The names hold something that this job did not put there, or the finished kit was damaged in the
+            job folder.
     """
     with writing(switch.target):
         _make_good(switch)
@@ -35,6 +54,57 @@ def finish(switch: Switch) -> None:
                 where=str(switch.work),
                 hint="give the run up with --abandon, which puts back what was moved, and begin it again",
             )
+        if switch.new not in {work, target}:
+            raise _lost(switch)
+        at = switch.target if target == switch.new else switch.work
+        if at == switch.work:
+            _require_own(switch)
+        places = (
+            switch.target,
+            switch.work,
+            switch.work.with_name("old"),
+            *((switch.backup,) if switch.backup else ()),
+        )
+        old = next((place for place in places if place != at and identity_of(place) == switch.old), None)
+        return Standing(
+            new=at,
+            old=old if switch.in_place else None,
+            is_placed=at == switch.target,
+            signature=_signature(switch, at),
+        )
+
+
+def _require_own(switch: Switch) -> None:
+    """Refuse a finished archive that has a name outside of the job folder, which is not its own.
+
+    Raises:
+        OutputError: It has one.
+    """
+    status = switch.work.lstat()
+    if stat.S_ISREG(status.st_mode) and (status.st_nlink > 1 or status.st_uid != os.geteuid()):
+        raise OutputError(
+            "is not a file of this run: it has a second name, or belongs to another user",
+            where=str(switch.work),
+            hint="give the run up with --abandon, and begin it again",
+        )
+
+
+def _signature(switch: Switch, new: Path) -> bytes | None:
+    staged = read_small(switch.work.with_name("beside.sig")) if ".sig" in switch.sidecars else None
+    if staged is None and new == switch.target:
+        return read_small(place_beside(new, ".sig"))
+    return staged
+
+
+def finish(switch: Switch) -> None:
+    """Do what is left of a switch that a crash or a failure ended anywhere; nothing, where all was done.
+
+    Raises:
+        OutputError: As :func:`standing`, or as :func:`perform`.
+    """
+    standing(switch)
+    with writing(switch.target):
+        work, target = identity_of(switch.work), identity_of(switch.target)
     if switch.in_place:
         _finish_replacing(switch, work, target)
     elif target == switch.new:
@@ -52,11 +122,13 @@ def _finish_replacing(switch: Switch, work: str, target: str) -> None:
     elif target == switch.new:
         with writing(switch.target):
             if backup is not None and work == switch.old:
-                switch.work.rename(backup)  # the names were exchanged, and the old kit is still under the wrong one
+                rename_free(
+                    switch.work, backup
+                )  # the names were exchanged, and the old kit is still under the wrong one
         place_sidecars(switch)
     elif not target and work == switch.new:
         with writing(switch.target):
-            switch.work.rename(switch.target)  # a system without exchange: the old kit has only its other name
+            rename_free(switch.work, switch.target)  # a system without exchange: the old kit has only its other name
         place_sidecars(switch)
     else:
         raise _lost(switch)
@@ -80,7 +152,7 @@ def _make_good(switch: Switch) -> None:
     """
     for suffix, digest in switch.sidecars.items():
         file = switch.work.with_name(f"beside{suffix}")
-        if not os.path.lexists(file) or Sha256.of(file.read_bytes()).hex == digest:
+        if not os.path.lexists(file) or (_held(file) == digest and (suffix != ".sha256" or _is_due(switch, file))):
             continue
         file.unlink()
         if suffix != ".sha256":
@@ -90,6 +162,18 @@ def _make_good(switch: Switch) -> None:
                 hint="--resume again finishes without it; the kit is signed inside",
             )
         write_file(file, checksum_line(switch.new_digest, switch.target.name))
+
+
+def _held(file: Path) -> str:
+    try:
+        data = read_small(file)
+    except UnreadableError:  # a link, or no file: none of ours
+        return ""
+    return Sha256.of(data).hex if data is not None else ""
+
+
+def _is_due(switch: Switch, file: Path) -> bool:
+    return is_file_of(file, checksum_line(switch.new_digest, switch.target.name))
 
 
 def retreat(switch: Switch) -> bool:
@@ -107,13 +191,14 @@ def retreat(switch: Switch) -> bool:
             return False
         parking = backup or switch.work.with_name("old")
         if not os.path.lexists(kit):  # a system without exchange: the old kit has only its other name
-            parking.rename(kit)
-        if backup is not None:
-            place_beside(backup, ".sha256").unlink(missing_ok=True)
+            rename_free(parking, kit)
+        ours = parked(switch)
         for suffix in SIDECARS:
-            for parked in _parkings(switch, suffix):
-                if os.path.lexists(parked):
-                    rename_free(parked, place_beside(kit, suffix))
+            for place in _parkings(switch, suffix):
+                if place in ours:
+                    rename_free(place, place_beside(kit, suffix))
+        if backup is not None and place_beside(backup, ".sha256") in ours:
+            place_beside(backup, ".sha256").unlink()
         if backup is not None and is_twin(kit, backup):
             backup.unlink()  # last: as long as it is there, has_begun
         sync_folder(kit.parent)

@@ -10,8 +10,6 @@ from typing import BinaryIO
 from kit.archive.destination import Slot
 from kit.archive.disk import remove_tree, sync_folder, write_all, writing
 from kit.archive.encoding import Frame
-from kit.archive.journal import Note
-from kit.archive.spool import Finished
 from kit.archive.tar_headers import EntryKind
 from kit.archive.tar_reader import Member
 from kit.errors import OutputError
@@ -65,11 +63,11 @@ class FolderDestination:
         """See :class:`kit.archive.destination.Destination`."""
         return Slot(path=path, mode=mode)
 
-    def finished(self) -> Finished | None:
+    def next_piece(self) -> bytes:
         """See :class:`kit.archive.destination.Destination`: a folder is always begun anew."""
-        return None
+        return b""
 
-    def add(self, slot: Slot, frame: Frame, note: Note | None = None) -> None:  # noqa: ARG002
+    def add(self, slot: Slot, frame: Frame, *, piece: bool = False) -> None:  # noqa: ARG002
         """See :class:`kit.archive.destination.Destination`."""
         with writing(self._place(slot)):
             write_all(self._file(slot), frame.encoded)

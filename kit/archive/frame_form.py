@@ -9,7 +9,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from kit.archive.encoding import encode
+import zstandard
+from isal import isal_zlib
+
+from kit.archive.encoding import Frame, encode
 from kit.values import Codec
 
 MOST_FRAME_BYTES = 32 * 1024 * 1024
@@ -20,6 +23,8 @@ _WINDOW_LOG = 21
 _WINDOW = bytes([(_WINDOW_LOG - 10) << 3])
 _SINGLE_SEGMENT, _CHECKSUM = 0x20, 0x04
 _GZIP_HEADER = encode(Codec.GZIP, b"")[:10]
+_GZIP_WINDOW = 16 + 15
+"""Of isal_zlib, as of zlib: a gzip header and the largest window."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,3 +63,35 @@ def zstd_header(length: int) -> bytes:
     else:
         flag, size = 2, length.to_bytes(4, "little")
     return _ZSTD_MAGIC + bytes([flag << 6 | descriptor]) + window + size
+
+
+def encode_again(codec: Codec, data: bytes, kept: bytes) -> bytes:
+    """Return ``data`` as one frame: ``kept`` if that is one of our form which holds this very data, else a new one.
+
+    Decoding is several times faster than encoding, so what an earlier process made need not be made again, and need not
+    be believed either. That ``encode`` would give other bytes is possible only where another level made ``kept``.
+    """
+    return kept if kept and content_of(codec, kept, most=len(data)) == data else encode(codec, data)
+
+
+def encode_frame_again(codec: Codec, data: bytes, kept: bytes) -> Frame:
+    """Do as :func:`encode_again`, and remember how long the data was."""
+    return Frame(encoded=encode_again(codec, data, kept), length=len(data))
+
+
+def content_of(codec: Codec, kept: bytes, *, most: int = MOST_FRAME_BYTES) -> bytes | None:
+    """Return what one frame of our form holds; None where it is not one, or holds more than ``most`` bytes."""
+    try:
+        if codec is Codec.ZSTD:
+            length = zstandard.frame_content_size(kept)
+            if not 0 < length <= most or not kept.startswith(zstd_header(length)):
+                return None
+            # The header is the frame's own, so this is all that it can decode to.
+            return zstandard.ZstdDecompressor().decompress(kept, allow_extra_data=False)
+        if codec is Codec.GZIP:
+            inflater = isal_zlib.decompressobj(_GZIP_WINDOW)
+            data = inflater.decompress(kept, most + 1) if kept.startswith(_GZIP_HEADER) else b""
+            return bytes(data) if inflater.eof and not inflater.unused_data and len(data) <= most else None
+    except (zstandard.ZstdError, isal_zlib.IsalError):  # type: ignore[misc]  # its stub declares an instance
+        return None
+    return kept

@@ -11,11 +11,25 @@ import errno
 import os
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from kit.archive.disk import sync_folder, writing
-from kit.archive.journal import BEGIN, FRAME, READY, RESTART, Position, Record, encode_record, scan
+from kit.archive.disk import open_own, sync_folder, writing
+from kit.archive.journal import (
+    BEGIN,
+    FRAME,
+    LONGEST_LINE,
+    READY,
+    RESTART,
+    Begun,
+    FrameRecord,
+    Position,
+    Record,
+    encode_record,
+    scan,
+)
+from kit.errors import ManifestError, OutputError
 
 
 class JournalFile:
@@ -25,10 +39,10 @@ class JournalFile:
         """Read what is there, up to the last whole record; what follows it is overwritten.
 
         Raises:
-            OutputError: It is there and cannot be read.
+            OutputError: It is there and cannot be read, or holds what no run writes.
         """
         self.path = path
-        self.begun: Record | None = None
+        self.begun: Begun | None = None
         self.restarted: Record | None = None
         """The latest record of kind RESTART: frames before it are void."""
         self.ready: Record | None = None
@@ -43,16 +57,23 @@ class JournalFile:
         self._worker: ThreadPoolExecutor | None = None
         self._batch: Future[None] | None = None
         self._broken = False
+        self._passed = self._end
+        """Where the records of the latest pass begin."""
         for record in self._records():
+            self._check(record)
             self._end = self._handed = record.after
             self._take(record)
 
-    def frame_records(self) -> Iterator[Record]:
-        """Give the records of the latest pass, read as they are asked for."""
-        start = self.restarted or self.begun
-        for record in self._records(start.after if start is not None else None):
+    @property
+    def pass_start(self) -> Position:
+        """Where the records of the latest pass begin."""
+        return self._passed
+
+    def frame_records(self) -> Iterator[tuple[FrameRecord, Position]]:
+        """Yield the records of the latest pass and the position after each, read as they are asked for."""
+        for record in self._records(self._passed):
             if record.kind == FRAME:
-                yield record
+                yield FrameRecord.of(record.body), record.after
 
     def append(self, kind: str, body: Mapping[str, Any]) -> None:
         """Add a record to the batch; nothing is written yet."""
@@ -105,8 +126,12 @@ class JournalFile:
         self._end = self._handed = to
         self.frames = frames
         self._pending = []
-        if self.path.exists():
-            os.truncate(self.path, to.offset)
+        with suppress(FileNotFoundError):
+            file = open_own(self.path, os.O_WRONLY)
+            try:
+                os.ftruncate(file, to.offset)
+            finally:
+                os.close(file)
 
     def close(self) -> None:
         """End the thread and close the file; what is pending is dropped. Further calls do nothing."""
@@ -121,22 +146,48 @@ class JournalFile:
     def _records(self, start: Position | None = None) -> Iterator[Record]:
         with writing(self.path):
             try:
-                file = self.path.open("rb")
+                descriptor = open_own(self.path, os.O_RDONLY)
             except FileNotFoundError:
                 return
-            with file:
+            with open(descriptor, "rb") as file:  # noqa: PTH123  a descriptor
                 file.seek(start.offset if start is not None else 0)
-                yield from scan(file, start)
+                yield from scan(iter(lambda: file.readline(LONGEST_LINE), b""), start)
+
+    def _check(self, record: Record) -> None:
+        """Refuse a record that no run writes, or not at this place.
+
+        Raises:
+            OutputError: It is one.
+        """
+        try:
+            self._require_turn(record.kind)
+            if record.kind == FRAME:
+                FrameRecord.of(record.body)
+            elif record.kind == BEGIN:
+                Begun.of(record.body)
+        except ManifestError as error:
+            raise OutputError(
+                f"is no journal of a run of this program: at byte {self._end.offset:,}: {error.what}",
+                where=str(self.path),
+                hint="give the run up with --abandon, and begin it again",
+            ) from error
+
+    def _require_turn(self, kind: str) -> None:
+        first = self.begun is None
+        if (kind == BEGIN) != first or self.ready is not None or kind not in {BEGIN, FRAME, RESTART, READY}:
+            raise ManifestError(f"a record {kind!r} is not expected there")
 
     def _take(self, record: Record) -> None:
         if record.kind == FRAME:
             self.frames += 1
         elif record.kind == BEGIN:
-            self.begun = record
+            self.begun = Begun.of(record.body)
+            self._passed = record.after
         elif record.kind == READY:
             self.ready = record
         elif record.kind == RESTART:
             self.restarted, self.frames = record, 0
+            self._passed = record.after
 
     def _wait(self) -> None:
         if self._batch is not None:
@@ -160,7 +211,7 @@ class JournalFile:
         if data is not None:
             os.fdatasync(data)
         if self._file is None:
-            self._file = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+            self._file = open_own(self.path, os.O_WRONLY | os.O_CREAT)
             os.ftruncate(self._file, self._end.offset)
             sync_folder(self.path.parent)
         offset = self._end.offset

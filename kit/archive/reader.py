@@ -150,10 +150,10 @@ class KitReader:
         """
         return iter(()) if isinstance(self._source, int) else source_chunks(self._source, name=str(self.path))
 
-    def is_still_named(self) -> bool:
-        """Whether ``path`` still names what is open here, with the size and time it was opened with."""
+    def is_still_named(self, place: Path | None = None) -> bool:
+        """Whether ``place``, or ``path``, names what is open here, with the size and time it was opened with."""
         try:
-            named = os.lstat(self.path)
+            named = os.lstat(place or self.path)
         except OSError:
             return False
         if isinstance(self._source, int):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from kit.archive.disk import writing
+from kit.archive.disk import open_own, writing
 
 _BUFFER = 1024 * 1024
 
@@ -25,12 +25,12 @@ class StoredFile:
         """
         self.path = path
         with writing(path):
-            self._descriptor = os.open(path, self._flags(), 0o600)
+            self._descriptor = self._opened(path)
             self.size = os.fstat(self._descriptor).st_size
 
     @staticmethod
-    def _flags() -> int:
-        return os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
+    def _opened(path: Path) -> int:
+        return open_own(path, os.O_RDONLY)
 
     def read(self, offset: int, size: int) -> bytes:
         """Read ``size`` bytes at ``offset``; fewer only at the end.
@@ -69,8 +69,8 @@ class ScratchFile(StoredFile):
         self._held_bytes = 0
 
     @staticmethod
-    def _flags() -> int:
-        return os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+    def _opened(path: Path) -> int:
+        return open_own(path, os.O_RDWR | os.O_CREAT, empty=True)
 
     def append(self, data: bytes) -> None:
         """Put ``data`` at the end.

@@ -1,10 +1,11 @@
 """The finished frames of a job, one after another in one file, those of a process that died included.
 
 Frames come in the same order in every run of a job (the engine delivers in the order of the archive), so what an
-earlier process finished is a prefix of what this one will write. :meth:`Spool.finished` gives the next frame of that
-prefix, so that nobody makes it again; :meth:`Spool.write` of that frame then only counts. Laws: what is taken over has
-the checksum of its record; the first frame that is missing, damaged or other than recorded ends the prefix, and
-everything from there on is written anew; offsets are the same as in a run that was never interrupted.
+earlier process finished is a prefix of what this one will write. :meth:`Spool.next_piece` gives what is on record of
+the next piece of work, for whoever can tell that it is what the work would give; :meth:`Spool.write` of a frame that is
+there already only counts. Laws: every frame is one that was handed to :meth:`Spool.write` in this run, so nothing is
+taken over because the journal names it; the first frame that is missing, damaged or other than recorded ends the
+prefix, and everything from there on is written anew; offsets are the same as in a run that was never interrupted.
 """
 
 from __future__ import annotations
@@ -16,9 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from kit.archive.disk import sync_folder, write_all, writing
+from kit.archive.disk import open_own, sync_folder, write_all, writing
 from kit.archive.encoding import Frame
-from kit.archive.journal import FRAME, FrameRecord, Note, Position, Record, checksum
+from kit.archive.journal import FRAME, FrameRecord, Position, checksum
 from kit.archive.journal_file import JournalFile
 from kit.errors import OutputError
 
@@ -36,14 +37,6 @@ class Extent:
     offset: int
     size: int
     length: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finished:
-    """A frame that an earlier process made, and what was noted of it."""
-
-    frame: Frame
-    note: Note | None
 
 
 class Spool:
@@ -65,25 +58,35 @@ class Spool:
         self._unsynced = 0
         self._unsynced_frames = 0
         self._failed = False
-        self._kept: Iterator[Record] | None = journal.frame_records() if journal.frames else None
+        self._kept: Iterator[tuple[FrameRecord, Position]] | None = journal.frame_records() if journal.frames else None
+        self._ahead: Iterator[tuple[FrameRecord, Position]] | None = journal.frame_records() if journal.frames else None
         self._next: tuple[FrameRecord, Position, bytes] | None = None
         with writing(folder):
-            mode = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-            self._file: BinaryIO = open(os.open(folder / "spool", mode, 0o600), "r+b", buffering=0)  # noqa: PTH123, SIM115
+            spool = open_own(folder / "spool", os.O_RDWR | os.O_CREAT)
+            self._file: BinaryIO = open(spool, "r+b", buffering=0)  # noqa: PTH123, SIM115
             sync_folder(folder)
             if self._kept is None:
                 os.ftruncate(self._file.fileno(), 0)
 
-    def finished(self) -> Finished | None:
-        """Give the next frame if an earlier process finished it; the caller writes it next, or something else."""
-        kept = self._peek()
-        if kept is None:
-            return None
-        record, _, data = kept
-        return Finished(frame=Frame(encoded=data, length=record.length), note=record.note)
+    def next_piece(self) -> bytes:
+        """Return the frame that an earlier process recorded for the next piece of work; nothing where there is none.
 
-    def write(self, frame: Frame, note: Note | None = None) -> Extent:
+        It may be anything: the journal alone vouches for it.
+        """
+        while self._ahead is not None:
+            record, _ = next(self._ahead, (None, None))
+            if record is None or (data := self._stored(record)) is None:
+                self._ahead = None
+            elif record.piece:
+                return data
+        return b""
+
+    def write(self, frame: Frame, *, piece: bool = False) -> Extent:
         """Append a frame, or count it where it is the one that is there.
+
+        Args:
+            frame: The frame.
+            piece: Whether it came out of a piece of work, so that :meth:`next_piece` gives it to a later process.
 
         Raises:
             OutputError: The bytes, or a batch before them, could not be written.
@@ -97,7 +100,7 @@ class Spool:
                 if kept is not None:
                     self._leave_kept()
                 write_all(self._file, frame.encoded)
-                self._record(extent, frame.encoded, note)
+                self._record(extent, frame.encoded, piece=piece)
         self._end += extent.size
         self._frames += 1
         return extent
@@ -131,38 +134,36 @@ class Spool:
 
     def _peek(self) -> tuple[FrameRecord, Position, bytes] | None:
         if self._next is None and self._kept is not None:
-            found = next(self._kept, None)
-            record = FrameRecord.of(found.body) if found is not None else None
-            if found is not None and record is not None and record.offset == self._end:
+            record, after = next(self._kept, (None, None))
+            if record is not None and after is not None and record.offset == self._end:
                 data = self._stored(record)
-                if len(data) == record.size and checksum(data) == record.crc32:
-                    self._next = record, found.after, data
+                self._next = (record, after, data) if data is not None else None
             if self._next is None:
                 with self._guarded():
                     self._leave_kept()
         return self._next
 
-    def _stored(self, record: FrameRecord) -> bytes:
-        """Read a frame, or what is there of it."""
+    def _stored(self, record: FrameRecord) -> bytes | None:
+        """Read a frame; None where it is not there, or is not what was recorded."""
+        if record.offset + record.size > os.fstat(self._file.fileno()).st_size:
+            return None  # nothing is asked for that is not there: a record may name any size
         data = os.pread(self._file.fileno(), record.size, record.offset)
         while len(data) < record.size and (
             more := os.pread(self._file.fileno(), record.size - len(data), record.offset + len(data))
         ):
             data += more
-        return data
+        return data if len(data) == record.size and checksum(data) == record.crc32 else None
 
     def _leave_kept(self) -> None:
         """Go on from here by writing: cut off what is not known to be good, in the journal first."""
-        self._kept = self._next = None
-        start = self._journal.restarted or self._journal.begun
-        position = self._recorded or (start.after if start is not None else Position())
-        self._journal.rewind(position, self._frames)
+        self._kept = self._ahead = self._next = None
+        self._journal.rewind(self._recorded or self._journal.pass_start, self._frames)
         os.ftruncate(self._file.fileno(), self._end)
         self._file.seek(self._end)
 
-    def _record(self, extent: Extent, encoded: bytes, note: Note | None) -> None:
+    def _record(self, extent: Extent, encoded: bytes, *, piece: bool) -> None:
         record = FrameRecord(
-            offset=extent.offset, size=extent.size, length=extent.length, crc32=checksum(encoded), note=note
+            offset=extent.offset, size=extent.size, length=extent.length, crc32=checksum(encoded), piece=piece
         )
         self._journal.append(FRAME, record.to_json())
         self._unsynced += extent.size

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,11 +16,28 @@ from pathlib import Path
 from typing import Any, Self
 
 from kit.archive.disk import sync_folder, write_file, writing
-from kit.archive.places import BACKUP, SIDECARS, backup_path, place_beside, require_backup_free, require_free
+from kit.archive.places import (
+    BACKUP,
+    ROLLED_BACK,
+    SIDECARS,
+    backup_path,
+    is_twin,
+    place_beside,
+    require_backup_free,
+    require_free,
+)
 from kit.archive.tree_digest import tree_digest
+from kit.errors import ManifestError
+from kit.manifest.fields import Fields
 from kit.values import Sha256
 
+ARCHIVE, FOLDER = "archive", "kit"
+"""What a finished kit is called in the job folder."""
 _DIGEST = "sha256:"
+_ARCHIVE = re.compile(r"sha256:[0-9a-f]{64}")
+_INODE = re.compile(r"inode:[0-9]{1,20}")
+_MEMBERS = frozenset({"work", "inPlace", "backup", "sidecars", "new", "old"})
+_OPTIONAL = frozenset({"keptAs", "content"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,17 +61,26 @@ class Switch:
 
     @classmethod
     def of(cls, folder: Path, target: Path, body: Mapping[str, Any]) -> Self:
-        """Read the switch of the job in ``folder`` from its journal."""
+        """Read the switch of the job in ``folder`` from its journal; every name in it is one of a few.
+
+        Raises:
+            ManifestError: It is no switch that a run puts on record.
+        """
+        fields = Fields.of(dict(body), "ready")
+        fields.exactly(_MEMBERS, _OPTIONAL)
+        sidecars = fields.object("sidecars")
+        sidecars.exactly((), SIDECARS)
+        in_place, is_folder = _flag(fields, "inPlace"), _one_of(fields, "work", (ARCHIVE, FOLDER)) == FOLDER
         return cls(
-            work=folder / body["work"],
+            work=folder / fields.text("work"),
             target=target,
-            in_place=body["inPlace"],
-            keep_backup=body["backup"],
-            sidecars=dict(body["sidecars"]),
-            new=body["new"],
-            old=body["old"],
-            kept_as=body.get("keptAs", BACKUP),
-            content=body.get("content", ""),
+            in_place=in_place,
+            keep_backup=_flag(fields, "backup"),
+            sidecars={suffix: str(sidecars.digest(suffix)) for suffix in sidecars.members},
+            new=_identity(fields, "new", (_INODE if is_folder else _ARCHIVE,)),
+            old=_identity(fields, "old", (_INODE, _ARCHIVE)) if in_place else _one_of(fields, "old", ("",)),
+            kept_as=_one_of(fields, "keptAs", (BACKUP, ROLLED_BACK)) if "keptAs" in body else BACKUP,
+            content=str(fields.digest("content")) if is_folder else _one_of(fields, "content", (None,)) or "",
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -126,8 +153,13 @@ def has_begun(switch: Switch) -> bool:
     """Whether any name outside the job folder is other than before the switch, so that it must be finished."""
     if not switch.in_place:
         return identity_of(switch.target) == switch.new
-    linked = switch.backup is not None and os.path.lexists(switch.backup)
-    return linked or bool(parked(switch)) or identity_of(switch.target) != switch.old
+    target = identity_of(switch.target)
+    if target not in {"", switch.old, switch.new}:
+        # Something else has the name, so nothing can be finished. But the old kit, or what was beside it, may be here.
+        kept = [switch.work.with_name(f"old{suffix}") for suffix in ("", *SIDECARS)]
+        return identity_of(switch.work) == switch.old or any(os.path.lexists(place) for place in kept)
+    linked = switch.backup is not None and is_twin(switch.target, switch.backup)
+    return linked or bool(parked(switch)) or target != switch.old
 
 
 def parked(switch: Switch) -> frozenset[Path]:
@@ -137,14 +169,32 @@ def parked(switch: Switch) -> frozenset[Path]:
     the one that the kit had, if it has none; and a checksum is ours, if it is the old kit's.
     """
     places = [switch.work.with_name(f"old{suffix}") for suffix in SIDECARS]
-    if switch.backup is not None and switch.old.startswith(_DIGEST):
+    if has_own_backup(switch) and switch.backup is not None and switch.old.startswith(_DIGEST):
         if not os.path.lexists(place_beside(switch.target, ".sig")):
             places.append(place_beside(switch.backup, ".sig"))
         checksum = place_beside(switch.backup, ".sha256")
         line = checksum_line(switch.old_digest, switch.backup.name)
-        if checksum.is_file() and checksum.stat().st_size == len(line) and checksum.read_bytes() == line:
+        if is_file_of(checksum, line):
             places.append(checksum)
     return frozenset(place for place in places if os.path.lexists(place))
+
+
+def has_own_backup(switch: Switch) -> bool:
+    """Whether what has the backup's name, if anything has, is the old kit, so that this switch put it there."""
+    backup = switch.backup
+    if backup is None or not os.path.lexists(backup):
+        return True
+    return is_twin(switch.target, backup) or identity_of(backup) == switch.old
+
+
+def is_file_of(path: Path, data: bytes) -> bool:
+    """Whether a regular file, and no link to one, holds exactly ``data``."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return False
+    with open(descriptor, "rb") as file:  # noqa: PTH123  a descriptor
+        return stat.S_ISREG(os.fstat(descriptor).st_mode) and file.read(len(data) + 1) == data
 
 
 def identity_of(path: Path) -> str:
@@ -157,8 +207,33 @@ def identity_of(path: Path) -> str:
         return f"inode:{status.st_ino}"
     if not stat.S_ISREG(status.st_mode):
         return "other"
-    with path.open("rb") as file:
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    with open(descriptor, "rb") as file:  # noqa: PTH123  a descriptor
+        if not os.path.samestat(os.fstat(descriptor), status):
+            return "other"
         return f"{_DIGEST}{hashlib.file_digest(file, 'sha256').hexdigest()}"
+
+
+def _flag(fields: Fields, name: str) -> bool:
+    value = fields.members.get(name)
+    if not isinstance(value, bool):
+        raise ManifestError(f"{fields.place}.{name}: true or false is expected")
+    return value
+
+
+def _one_of(fields: Fields, name: str, allowed: tuple[str | None, ...]) -> Any:
+    value = fields.members.get(name)
+    if value not in allowed:
+        raise ManifestError(f"{fields.place}.{name}: one of {allowed} is expected")
+    return value
+
+
+def _identity(fields: Fields, name: str, forms: tuple[re.Pattern[str], ...]) -> str:
+    """Read a digest of an archive, or the inode of a folder."""
+    text = fields.text(name)
+    if not any(form.fullmatch(text) for form in forms):
+        raise ManifestError(f"{fields.place}.{name}: names no archive or folder of the kind that is expected")
+    return text
 
 
 def checksum_line(digest: Sha256, name: str) -> bytes:

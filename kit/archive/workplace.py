@@ -17,8 +17,8 @@ _KIND = "build"
 
 
 @contextmanager
-def workplace(target: Path) -> Iterator[Path]:
-    """Give an empty folder beside ``target``, on its file system; what a killed run left of it is removed first.
+def workplace(target: Path) -> Iterator[Job]:
+    """Yield a job in an empty folder beside ``target``, on its file system; what a killed run left of it is removed.
 
     Raises:
         OutputError: Another process is at work there, or the place cannot be written.
@@ -27,4 +27,4 @@ def workplace(target: Path) -> Iterator[Path]:
     left = Job(target, kind=_KIND).exists
     with Job(target, resume=left, kind=_KIND) as job:
         job.clear(keep=frozenset({"lock"}))
-        yield job.folder
+        yield job

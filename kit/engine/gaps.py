@@ -74,20 +74,21 @@ def gaps_of_run(transform: RawLinkset, name: CollectionName, run: Run, lookup: P
     return GapsOfRun(documents=len(documents), counted=counted)
 
 
-def gather(reader: KitReader, found: Survey, pipeline: Pipeline, transform: RawLinkset, path: Path) -> None:
-    """Read the kit for what ``transform`` looks up, into a new file at ``path``.
+def gather(reader: KitReader, found: Survey, pipeline: Pipeline, transform: RawLinkset, folder: Path) -> Path:
+    """Read the kit for what ``transform`` looks up, into a new file in ``folder``, and return its path.
 
     Raises:
         DigestError: It is no longer the kit that was surveyed.
         KitError: A document that is looked up is malformed; or the disk is full.
     """
-    with LookupWriter(path) as lookup:
+    with LookupWriter(folder / "lookup") as lookup:
         again = survey(
             reader, pipeline, keep=lambda _: False, count=lambda _: False, transforms=(transform,), lookup=lookup
         )
         lookup.finish()
     if again.members != found.members:
         raise _changed(reader)
+    return lookup.path
 
 
 def find_gaps(

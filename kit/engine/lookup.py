@@ -7,6 +7,7 @@ bounded sorter, and readers open the file read-only. Laws: memory does not grow 
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -24,17 +25,24 @@ _BATCH = 500
 
 
 class LookupWriter:
-    """Gathers (key, value) pairs into a new file; :meth:`finish` sorts them and ends the writing."""
+    """Gathers (key, value) pairs into a new file; :meth:`finish` sorts them and ends the writing.
+
+    SQLite opens what a path means by name in the end, and workers of a cluster have nothing but the name. What has that
+    name by then is this file all the same, or nothing: who cannot look into its folder does not know how it ends.
+
+    Attributes:
+        path: By which it can be opened.
+    """
 
     def __init__(self, path: Path) -> None:
-        """Make the file.
+        """Make the file; ``path`` leads to its folder, and says how its name begins.
 
         Raises:
             OutputError: It cannot be made there.
         """
-        self._path = path
-        with _disk_errors(path):
-            self._database = scratch_database(path)
+        self.path = path.with_name(f"{path.name}-{os.urandom(16).hex()}")
+        with _disk_errors(self.path):
+            self._database = scratch_database(self.path)
             self._database.execute("CREATE TABLE entry (key BLOB NOT NULL, value BLOB NOT NULL)")
             self._database.execute("BEGIN")
 
@@ -44,7 +52,7 @@ class LookupWriter:
         Raises:
             OutputError: The disk is full or failed.
         """
-        with _disk_errors(self._path):
+        with _disk_errors(self.path):
             self._database.executemany("INSERT INTO entry VALUES (?, ?)", pairs)
 
     def finish(self) -> None:
@@ -53,9 +61,9 @@ class LookupWriter:
         Raises:
             OutputError: The disk is full or failed.
         """
-        with _disk_errors(self._path):
+        with _disk_errors(self.path):
             self._database.execute("COMMIT")
-            with sorting_beside(self._database, self._path):
+            with sorting_beside(self._database, self.path):
                 self._database.execute("CREATE INDEX by_key ON entry (key)")
             self._database.close()
 

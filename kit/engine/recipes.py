@@ -14,9 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from kit.archive import Frame, Member, Slot
-from kit.archive.journal import Note
 from kit.archive.scratch import ScratchFile
-from kit.archive.spool import Finished
 from kit.delta.model import Entry, Method
 from kit.delta.recipe import Recipe, RecipeKeys, RecipeStep
 from kit.encryption import FieldMap, KeySource, Needs, Profile
@@ -162,12 +160,11 @@ def compute(
         KeyUnusableError: A key is missing, locked, or is not the one that is due.
         KitError: A document is malformed, or the disk is full.
     """
-    path = folder / "recipe-lookup"
     stored: StoredKeys | None = None
     met: RecipeKeys | None = None
     kept = _Kept(folder, keep)
     try:
-        with Pipeline(kit.executor, budget=kit.budget) as pipeline, LookupWriter(path) as lookup:
+        with Pipeline(kit.executor, budget=kit.budget) as pipeline, LookupWriter(folder / "recipe-lookup") as lookup:
             found = survey(
                 kit.reader,
                 pipeline,
@@ -182,7 +179,7 @@ def compute(
             stored = stored_keys.store(_given(keys), folder / "recipe-keys")
         chain = tuple(_with_keys(transform, stored) for transform in transforms)
         with Pipeline(kit.executor, budget=kit.budget) as pipeline:
-            request = Request(transforms=chain, lookup=path, created_at=Timestamp(0))
+            request = Request(transforms=chain, lookup=lookup.path, created_at=Timestamp(0))
             done = rewrite(kit.reader, found, kept, pipeline, request)
     except BaseException:
         kept.release()
@@ -233,10 +230,10 @@ class _Kept:
     def open(self, path: MemberPath, *, mode: int) -> Slot:
         return Slot(path=path, mode=mode)
 
-    def finished(self) -> Finished | None:
-        return None
+    def next_piece(self) -> bytes:
+        return b""
 
-    def add(self, slot: Slot, frame: Frame, note: Note | None = None) -> None:  # noqa: ARG002
+    def add(self, slot: Slot, frame: Frame, *, piece: bool = False) -> None:  # noqa: ARG002
         if slot.path is None:
             return
         self.frames.setdefault(slot.path, []).append(frame.length)

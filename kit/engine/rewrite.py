@@ -21,16 +21,14 @@ from kit.archive import (
     KitReader,
     Member,
     Slot,
-    decode_frame,
-    encode_frame,
+    encode_frame_again,
 )
 from kit.engine.changes import MAX_FINDINGS, MemberChange, Rewrite
 from kit.engine.leaves import LeafStore
-from kit.engine.notes import run_note, run_result
 from kit.engine.pipeline import Pipeline
 from kit.engine.reading import Survey, hashing, member_runs
 from kit.engine.settled import as_rewritten
-from kit.engine.work import RunResult, RunWork, stored_leaves, transform_run
+from kit.engine.work import RunResult, RunWork, transform_run
 from kit.errors import DigestError
 from kit.transforms.coverage import Tally
 from kit.transforms.protocol import Transform
@@ -179,18 +177,15 @@ class _Pass:
         destination = self.destination
         slot, content = destination.carry(member, body)
         for block in _blocks(content):
-            if (finished := destination.finished()) is not None:
-                destination.add(slot, finished.frame)
-                continue
             if destination.codec is Codec.NONE:
                 frame = Frame(encoded=block, length=len(block))
                 self.pipeline.hand_on(frame, cost=len(block), then=lambda frame: destination.add(slot, frame))
                 continue
             self.pipeline.submit(
-                encode_frame,
-                *(destination.codec, block),
+                encode_frame_again,
+                *(destination.codec, block, destination.next_piece()),
                 cost=len(block),
-                then=lambda frame: destination.add(slot, frame),
+                then=lambda frame: destination.add(slot, frame, piece=True),
                 where=str(member.path),
             )
         self.pipeline.mark(lambda: destination.close(slot, mtime=self.request.created_at))
@@ -210,17 +205,9 @@ class _Pass:
         )
         for run in member_runs(collection, body, self.reader):
             handled.read(run.data)
-            if (finished := self.destination.finished()) is not None and finished.note is not None:
-                # Nothing is in flight while frames are taken over, so they are delivered in their order.
-                stored = decode_frame(work.container_codec, finished.frame)
-                handled.deliver(run_result(finished.note, stored, finished.frame.encoded))
-                if work.leaves:  # too many to be on record; they are made of the frame again
-                    arguments = (collection.codec, stored, self.reader.limits)
-                    self.pipeline.submit(stored_leaves, *arguments, cost=len(stored), then=handled.keep_leaves)
-                continue
             self.pipeline.submit(
                 transform_run,
-                *(work, run, self._left()),
+                *(work, run, self._left(), self.destination.next_piece()),
                 cost=len(run.data),
                 then=handled.deliver,
                 where=str(collection.path),
@@ -259,7 +246,7 @@ class _Handled:
         self._change.take(result)
         self._pass.done.take(self._collection.path, result)
         frame = Frame(encoded=result.frame or result.stored, length=len(result.stored))
-        self._pass.destination.add(self._slot, frame, run_note(result))
+        self._pass.destination.add(self._slot, frame, piece=True)
 
     def keep_leaves(self, lines: bytes) -> None:
         """Put leaves with those of the other members, where they are wanted."""

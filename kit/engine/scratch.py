@@ -2,24 +2,37 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from kit.archive.disk import open_own
 from kit.errors import OutputError
 
 CACHE_KIB = 16 * 1024
 
 
 def scratch_database(path: Path) -> sqlite3.Connection:
-    """Make a database in a new file, outside of any transaction; call within :func:`disk_errors`."""
-    database = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    """Make a database in a new file, outside of any transaction; call within :func:`disk_errors`.
+
+    SQLite follows every link in a path by itself, and then opens what has that name. So the file is made before, in the
+    folder that ``path`` leads to, and SQLite may only open it: where folders were exchanged, it finds none.
+    """
+    os.close(open_own(path, os.O_RDWR | os.O_CREAT | os.O_EXCL))
+    uri = f"{named(path).as_uri()}?mode=rw"
+    database = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False)
     for pragma in ("journal_mode=OFF", "synchronous=OFF", "locking_mode=EXCLUSIVE", "temp_store=FILE"):
         database.execute(f"PRAGMA {pragma}")
     database.execute(f"PRAGMA cache_size=-{CACHE_KIB}")
     return database
+
+
+def named(path: Path) -> Path:
+    """Return the name of a file by which SQLite, and a worker on another machine, can open it."""
+    return path.parent.resolve() / path.name
 
 
 @contextmanager
@@ -42,7 +55,7 @@ def disk_errors(path: Path, what: str, hint: str) -> Iterator[None]:
     """
     try:
         yield
-    except sqlite3.Error as error:
+    except (sqlite3.Error, OSError) as error:
         raise OutputError(f"cannot keep {what} on disk: {error}", where=str(path), hint=hint) from error
 
 

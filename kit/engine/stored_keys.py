@@ -16,6 +16,7 @@ from pathlib import Path
 
 from kit.encryption.key_set import KeySet, KeySource
 from kit.encryption.key_table import SECRET_BYTES, KeyTable, write_table
+from kit.engine.scratch import named
 from kit.errors import OutputError
 
 
@@ -28,6 +29,8 @@ class StoredKeys:
     complete: bool
     names: tuple[str, ...] = field(default=(), repr=False, compare=False)
     """Does not cross to workers: there may be a million."""
+    place: Path | None = field(default=None, repr=False, compare=False)
+    """Where the process that put them down reaches the file, whatever its name leads to by then."""
 
     def key_set(self) -> KeySet:
         """Map the file, once in each process.
@@ -53,7 +56,7 @@ class StoredKeys:
         """
         _opened.pop(self.secret, None)
         try:
-            self.path.unlink(missing_ok=True)
+            (self.place or self.path).unlink(missing_ok=True)
         except OSError as error:
             raise OutputError(f"cannot be removed: {error.strerror}", where=str(self.path)) from error
 
@@ -82,7 +85,7 @@ def store(keys: KeySource, path: Path) -> StoredKeys:
         raise OutputError(
             f"cannot put the keys down for the workers: {error.strerror}", where=str(path), hint="make room there"
         ) from error
-    return StoredKeys(path=path, secret=secret, complete=known.complete, names=known.names)
+    return StoredKeys(path=named(path), secret=secret, complete=known.complete, names=known.names, place=path)
 
 
 @contextmanager

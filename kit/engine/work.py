@@ -14,8 +14,8 @@ from pathlib import Path
 from pickle import PickleBuffer
 from typing import Any, SupportsIndex
 
-from kit.archive import decoded, encode
-from kit.documents import OUT_OF_BAND, Run, runs
+from kit.archive import content_of, encode_again
+from kit.documents import OUT_OF_BAND, Run
 from kit.documents.leaves import leaf_lines
 from kit.encryption import KeySource, MappedCollection, Needs, Proof, prove
 from kit.encryption.proof import search
@@ -29,7 +29,7 @@ from kit.transforms.encrypt_fields import EncryptFields
 from kit.transforms.protocol import NO_COUNTS, Change, Finding, Transform
 from kit.transforms.raw_linkset import outcomes
 from kit.transforms.raw_linkset.transform import NAME as RAW_LINKSET
-from kit.values import Codec, CollectionMember, CollectionName, Limits, RunLengths
+from kit.values import Codec, CollectionMember, CollectionName, RunLengths
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,15 +92,22 @@ def _result(bulk: Sequence[bytes], others: Sequence[Any]) -> RunResult:
     return RunResult(**members)
 
 
-def transform_run(work: RunWork, run: Run, limit: int | None) -> RunResult:
+def transform_run(work: RunWork, run: Run, limit: int | None, kept: bytes = b"") -> RunResult:
     """Put a run through the chain; at most ``limit`` documents are changed, the first ones.
+
+    Args:
+        work: What to do.
+        run: The documents.
+        limit: None for all.
+        kept: The frame that an earlier process is said to have made of the run. It saves the encoding if it holds just
+            what comes out here, and is nothing else taken from.
 
     Raises:
         KitError: A document is malformed or a stop rule holds; names the document's ordinal within the member.
     """
     whole = _rewritten(work, run) if limit is None else None
     if whole is not None:
-        return _encoded(work, run, whole)
+        return _encoded(work, run, whole, kept)
     documents = list(run)
     result = RunResult(stored=b"", frame=b"", tally=Tally())
     lookup = open_lookup(work.lookup)
@@ -115,7 +122,7 @@ def transform_run(work: RunWork, run: Run, limit: int | None) -> RunResult:
     result.selection = RunLengths.of([number in touched for number in range(len(documents))])
     result.changed = len(touched)
     result.leaves = leaf_lines(documents, run.first) if work.leaves else b""
-    _encode(result, work, run, b"".join(documents))
+    _encode(result, work, run, b"".join(documents), kept)
     return result
 
 
@@ -126,20 +133,22 @@ def _rewritten(work: RunWork, run: Run) -> Rewritten | None:
     return work.transforms[0].rewrite(work.name, run.data, run.ends, open_lookup(work.lookup), run.first)
 
 
-def _encoded(work: RunWork, run: Run, whole: Rewritten) -> RunResult:
+def _encoded(work: RunWork, run: Run, whole: Rewritten, kept: bytes) -> RunResult:
     result = RunResult(stored=b"", frame=b"", tally=Tally())
     _count(result, work.transforms[0].name, whole.summed)
     result.selection = RunLengths.of(whole.touched)
     result.changed = result.selection.chosen
-    _encode(result, work, run, whole.body)
+    _encode(result, work, run, whole.body, kept)
     return result
 
 
-def _encode(result: RunResult, work: RunWork, run: Run, body: bytes) -> None:
+def _encode(result: RunResult, work: RunWork, run: Run, body: bytes, kept: bytes) -> None:
     result.tally.documents, result.tally.bytes = len(run), len(body)
     result.added_bytes = len(body) - len(run.data)
-    result.stored = encode(work.member_codec, body)
-    result.frame = encode(work.container_codec, result.stored) if work.container_codec is not Codec.NONE else b""
+    inner = (content_of(work.container_codec, kept) or b"") if kept and work.member_codec is not Codec.NONE else b""
+    result.stored = encode_again(work.member_codec, body, inner)
+    framed = work.container_codec is not Codec.NONE
+    result.frame = encode_again(work.container_codec, result.stored, kept) if framed else b""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -173,17 +182,6 @@ def gather_run(
         tally=coverage.tally(name, documents, run.first),
         pairs=pairs,
         leaves=leaf_lines(documents, run.first) if leaves else b"",
-    )
-
-
-def stored_leaves(codec: Codec, stored: bytes, limits: Limits) -> bytes:
-    """Give the leaves of a run that stands in a member's body already, in the member's own codec.
-
-    Raises:
-        KitError: It cannot be decoded.
-    """
-    return b"".join(
-        leaf_lines(run, run.first) for run in runs(decoded(iter([stored]), codec, limits, where=""), limits=limits)
     )
 
 

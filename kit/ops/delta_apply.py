@@ -8,7 +8,6 @@ made, are refused before anything is written; no key signs anything here.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace as with_changes
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import Any
 from kit.archive import (
     Container,
     Job,
+    Standing,
     Switch,
     backup_path,
     checksum_line,
@@ -43,7 +43,8 @@ from kit.ops.deltas import (
     judged,
     opened_delta,
 )
-from kit.ops.jobs import Completion, JournaledPasses, begin, check_options, complete, ready, resumable
+from kit.ops.jobs import Completion, Finished, JournaledPasses, begin, check_options, complete, ready, resumable
+from kit.ops.judging import check_archive_signature
 from kit.ops.kits import Environment, OpenKit, opened
 from kit.ops.obligations import Expectation, Judgement
 from kit.values import Sha256
@@ -126,7 +127,10 @@ def resume_delta(request: DeltaApplyRequest) -> DeltaApplyReport | Completion:
         stack.enter_context(resumable(job))
         job.keep = True  # until it is certain that this is the same run
         check_options(job, _options(request, delta))
-        completion = complete(job, request.base)
+        completion = complete(
+            *(job, request.base, lambda where: _judge_finished(where, delta.manifest, request)),
+            keep_backup=request.keep_backup,
+        )
         if completion is not None:
             job.keep = False
             return completion
@@ -170,14 +174,14 @@ def _run(
             sig = write_target(base, delta, job, passes, request.keys)
             work = passes.destination.assemble()
             size, digest, judgement = _reread(work, request, manifest)
-            if request.output is None and not kit.reader.is_still_named():
+            if request.output is None and not kit.reader.is_still_named(job.place):
                 raise DigestError("was replaced while the delta was applied", where=str(request.base), hint=_AGAIN)
             report = _applied(report, request, judgement, size=size, digest=digest)
-            switch = _staged(work, report, request, sig, old=base.beside.archive)
+            switch = _staged(work, job.place, report, request, sig, old=base.beside.archive)
         elif request.output is not None:
-            switch = copy_kit(kit.reader, job.folder, request.output)
+            switch = copy_kit(kit.reader, job.folder, job.place)
         if switch is not None:
-            ready(job, switch, _result(report))
+            ready(job, switch)
             perform(switch)
         return report
 
@@ -225,16 +229,22 @@ def _applied(
 
 
 def _staged(
-    work: Path, report: DeltaApplyReport, request: DeltaApplyRequest, sig: bytes | None, *, old: Sha256 | None
+    work: Path,
+    place: Path,
+    report: DeltaApplyReport,
+    request: DeltaApplyRequest,
+    sig: bytes | None,
+    *,
+    old: Sha256 | None,
 ) -> Switch:
     """Put beside the finished target what belongs there under its name, and give the switch to that name."""
-    target, digest = request.output or request.base, report.output_sha256
-    sidecars = {".sha256": checksum_line(digest, target.name)} if digest is not None else {}
+    digest = report.output_sha256
+    sidecars = {".sha256": checksum_line(digest, place.name)} if digest is not None else {}
     if report.same_archive and sig is not None:
         sidecars[".sig"] = sig
     return staged(
         work,
-        target,
+        place,
         sidecars,
         new=digest,
         old=old,
@@ -281,21 +291,28 @@ def _identity(base: Judged) -> dict[str, Any]:
     return facts | {"members": members}
 
 
-def _result(report: DeltaApplyReport) -> Mapping[str, Any]:
-    manifest = report.judgement.manifest
-    return {
-        "outputBytes": report.output_bytes,
-        "outputSha256": report.output_sha256.hex if report.output_sha256 is not None else None,
-        "generation": report.manifest.target.generation if manifest is not None else None,
-        "manifestSha256": report.manifest.target.manifest_sha256.hex,
-        "signedBy": report.judgement.signers[0] if report.judgement.signers else None,
-    }
-
-
 def _require_place(kit: Path, place: Path) -> None:
     if kit.resolve() in (place.parent.resolve() / place.name).parents:
         raise UsageError("would be inside the kit that is read", where=str(place), hint="choose a place outside")
     require_free(place)
+
+
+def _judge_finished(where: Standing, manifest: DeltaManifest, request: DeltaApplyRequest) -> Finished:
+    """Judge a target that an interrupted run finished: as the run does, and that it is made from this very base.
+
+    Raises:
+        KitError: It is not the target of the delta, or the kit it would replace is not the delta's base.
+    """
+    base = where.old if request.output is None else request.base
+    if base is not None and not where.is_placed:
+        with opened(base, with_changes(request.environment, workers=1)) as kit:
+            found = judged(kit, _of_base(request.expectation))
+            # Where the base is the target already, it was copied to the output.
+            if request.output is None or found.manifest.sha256 != manifest.target.manifest_sha256:
+                check_base(manifest, found.manifest, str(request.base))
+    size, _, judgement = _reread(where.new, request, manifest)
+    check_archive_signature(where.signature, judgement.archive, request.expectation.anchor)
+    return Finished(judgement=judgement, stored_bytes=size)
 
 
 def _reread(

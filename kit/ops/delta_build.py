@@ -118,12 +118,17 @@ def build_delta(request: DeltaBuildRequest) -> DeltaBuildReport:
         KitError: A kit is refused; nothing was written.
     """
     require_free(request.output)
-    with workplace(request.output) as folder:
-        return build_within(request, folder)
+    with workplace(request.output) as job:
+        return build_within(request, job.folder, job.place)
 
 
-def build_within(request: DeltaBuildRequest, folder: Path) -> DeltaBuildReport:
+def build_within(request: DeltaBuildRequest, folder: Path, place: Path) -> DeltaBuildReport:
     """Build a delta in a folder of the caller's, on the file system of the output; it may be removed afterwards.
+
+    Args:
+        request: What to build.
+        folder: Where to work.
+        place: The output, by a way that leads to it whatever names mean by then.
 
     Raises:
         KitError: As :func:`build_delta`.
@@ -143,7 +148,7 @@ def build_within(request: DeltaBuildRequest, folder: Path) -> DeltaBuildReport:
         found = _recipe(request, base, target, workers, folder)
         manifest, work = _write(request, _Sides(base, target, before, changed, workers), found, folder)
         digest, size = _reread(work, request, manifest)
-        switch = staged(work, request.output, {".sha256": checksum_line(digest, request.output.name)}, new=digest)
+        switch = staged(work, place, {".sha256": checksum_line(digest, place.name)}, new=digest)
         perform(switch)
         return DeltaBuildReport(
             base=paths[0],

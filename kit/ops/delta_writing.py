@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from kit.archive import FRAME_BYTES, ArchiveDestination, FolderDestination, Job, Slot, encode_frame
+from kit.archive import FRAME_BYTES, ArchiveDestination, FolderDestination, Job, Slot, encode_frame, encode_frame_again
 from kit.archive.chunks import ChunkReader
 from kit.archive.reproduction import cut
 from kit.archive.tar_reader import read_tar
@@ -108,11 +108,11 @@ def _pack(stream: Iterator[bytes], layout: Layout, destination: ArchiveDestinati
 
 
 def _frame(part: bytes, slot: Slot, destination: ArchiveDestination, pipeline: Pipeline) -> None:
-    if (finished := destination.finished()) is not None:
-        destination.add(slot, finished.frame)
-        return
     pipeline.submit(
-        encode_frame, destination.codec, part, cost=len(part), then=lambda frame: destination.add(slot, frame)
+        encode_frame_again,
+        *(destination.codec, part, destination.next_piece()),
+        cost=len(part),
+        then=lambda frame: destination.add(slot, frame, piece=True),
     )
 
 

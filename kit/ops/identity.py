@@ -1,6 +1,6 @@
-"""Which run this is: what decides its bytes besides the kit, which kit it read, and what its result is called.
+"""Which run this is: what decides its bytes besides the kit, and which kit it read.
 
-The three parts of a journal by which a resumed run is known to be the same one (schemas/journal.md).
+The parts of a journal by which a resumed run is known to be the same one (schemas/journal.md).
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from kit.migrations import Migration
 from kit.ops.generation import parameters_digest
 from kit.ops.judging import Base
 from kit.ops.kits import OpenKit
-from kit.ops.patching import Output, PatchReport, PatchRequest
+from kit.ops.patching import Output, PatchRequest
 from kit.transforms.encrypt_fields import EncryptFields
 from kit.transforms.protocol import Transform
 from kit.values import Timestamp
@@ -49,18 +49,6 @@ def identity_of(kit: OpenKit, base: Base, transforms: tuple[Transform, ...]) -> 
     if archive is not None:
         return facts | {"size": kit.reader.stored_bytes, "sha256": archive.hex}
     return facts | {"members": {path.text: digest.hex for path, (digest, _) in sorted(base.survey.members.items())}}
-
-
-def result_of(report: PatchReport) -> dict[str, Any]:
-    """Name what is known of the result before it gets its name, for a process that only has to finish that."""
-    generation = report.generation
-    return {
-        "outputBytes": report.output_bytes,
-        "outputSha256": report.output_sha256.hex if report.output_sha256 is not None else None,
-        "generation": generation.number if generation is not None else None,
-        "manifestSha256": generation.manifest_sha256.hex if generation is not None else None,
-        "signedBy": list(generation.key_ids) if generation is not None else [],
-    }
 
 
 def at_time(request: PatchRequest, time: Timestamp) -> PatchRequest:

@@ -8,7 +8,7 @@ the options end it, since the same run would fail the same way again: schemas/jo
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import BrokenExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -18,21 +18,26 @@ from typing import Any
 from kit.archive import (
     ArchiveDestination,
     Container,
+    CountingDestination,
     Destination,
     FolderDestination,
     Job,
     Spool,
+    Standing,
     Switch,
+    backup_path,
     finish,
     has_begun,
     retreat,
+    standing,
 )
-from kit.archive.journal import BEGIN, FORMAT, READY, RESTART
-from kit.engine.changes import Rewrite
-from kit.engine.notes import pass_note, rewrite_of
-from kit.errors import DigestError, InterruptedRunError, KitError, OutputError, UsageError
+from kit.archive.journal import BEGIN, FORMAT, READY, RESTART, Begun
+from kit.archive.places import BACKUP
+from kit.errors import DigestError, InterruptedRunError, KitError, ManifestError, OutputError, UsageError
+from kit.manifest.fields import Fields
+from kit.ops.judgement import Judgement
 from kit.ops.kits import Environment
-from kit.values import Codec, CollectionMember, MemberPath, Sha256
+from kit.values import Codec, Sha256, Timestamp
 from kit.version import TOOL, VERSION
 
 _CODECS = {
@@ -49,6 +54,16 @@ Options = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Finished:
+    """A kit that an interrupted run finished, read and judged again: nothing of it is taken from the journal."""
+
+    judgement: Judgement
+    stored_bytes: int | None
+    copied: bool = False
+    """Whether it is the base, byte for byte."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Completion:
     """What a resumed run did that found the new kit finished, and at most its names left to change."""
 
@@ -61,6 +76,7 @@ class Completion:
     manifest_sha256: Sha256 | None
     signed_by: tuple[str, ...]
     backup: Path | None
+    judgement: Judgement
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,21 +100,19 @@ def check_options(job: Job, options: Options) -> None:
     begun = job.journal.begun
     if begun is None:
         return
-    made_by = {"format": begun.body["format"], **begun.body["tool"]}
-    this = {"format": FORMAT, "name": TOOL, "version": VERSION}
-    was, now = begun.body["options"], dict(options)
-    differing = [name for name in now if was.get(name) != now[name]]
-    if made_by != this:
+    was, now = begun.options, dict(options)
+    differing = [name for name in now if name not in was or was[name] != now[name]]
+    if (begun.format, begun.tool, begun.version) != (FORMAT, TOOL, VERSION):
         raise UsageError(
-            f"the interrupted run was begun by {made_by['name']} {made_by['version']}, this is {TOOL} {VERSION}",
-            where=str(job.folder),
+            f"the interrupted run was begun by {begun.tool} {begun.version}, this is {TOOL} {VERSION}",
+            where=str(job.named),
             hint="continue it with that version, or give it up with --abandon",
         )
     if differing:
         raise UsageError(
             "the interrupted run was begun with other options: "
             + "; ".join(f"{name} was {_told(was.get(name))}, is {_told(now[name])}" for name in differing),
-            where=str(job.folder),
+            where=str(job.named),
             hint="--resume with the same options, or give it up with --abandon",
         )
 
@@ -112,10 +126,10 @@ def begin(job: Job, options: Options, base: Mapping[str, Any]) -> None:
     """
     begun = job.journal.begun
     if begun is None:
-        tool = {"name": TOOL, "version": VERSION}
-        job.journal.write(BEGIN, {"format": FORMAT, "tool": tool, "options": dict(options), "base": dict(base)})
+        this = Begun(format=FORMAT, tool=TOOL, version=VERSION, options=options, base=base)
+        job.journal.write(BEGIN, this.to_json())
         return
-    was = begun.body["base"]
+    was = begun.base
     differing = [name for name in base if _differs(name, was.get(name), base[name])]
     if differing:
         told = "; ".join(f"{name} {_difference(was.get(name), base[name])}" for name in differing)
@@ -128,7 +142,9 @@ def begin(job: Job, options: Options, base: Mapping[str, Any]) -> None:
 
 def _differs(name: str, was: Any, now: Any) -> bool:
     # A keyring may have gained keys for others since; those that the run seals with must still be its own.
-    return not set(was) <= set(now) if name == "dataKeys" else bool(was != now)
+    if name == "dataKeys" and isinstance(was, list):
+        return any(key not in now for key in was)
+    return bool(was != now)
 
 
 def _difference(was: Any, now: Any) -> str:
@@ -144,8 +160,10 @@ def _told(value: Any) -> str:
     if isinstance(value, list):
         return ", ".join(_told(item) for item in value)
     if isinstance(value, dict):
-        return " ".join(str(item) for item in value.values())
-    return {None: "not given", True: "yes", False: "no"}.get(value, str(value))
+        return " ".join(map(_told, value.values()))
+    return (
+        "not given" if value is None else {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)
+    )
 
 
 class JournaledPasses:
@@ -165,20 +183,18 @@ class JournaledPasses:
             raise OutputError("nothing was written")
         return self._made
 
-    def found(self, collections: Mapping[MemberPath, CollectionMember]) -> Rewrite | None:
-        """Give what the first pass found, where the job is in its second."""
-        restarted = self._job.journal.restarted
-        return rewrite_of(restarted.body, collections) if restarted is not None else None
-
     def first(self) -> Destination:
-        """Make the destination of the first pass, at what is there of it."""
-        return self._make()
+        """Make the destination of the first pass, at what is there of it.
 
-    def second(self, done: Rewrite) -> Destination:
-        """Put on record what the first pass found, which voids its frames, and make the destination of the second."""
+        Where the job is in its second pass, nothing of the first is written: it only finds again what it found.
+        """
+        return self._make() if self._job.journal.restarted is None else CountingDestination(codec=Codec.NONE)
+
+    def second(self) -> Destination:
+        """Put on record that the first pass is over, which voids its frames, and make the destination of the second."""
         if self._job.journal.restarted is None:
             self.release()
-            self._job.journal.write(RESTART, pass_note(done))
+            self._job.journal.write(RESTART, {})
         return self._make()
 
     def release(self) -> None:
@@ -234,36 +250,107 @@ def _may_pass(error: BaseException | None) -> bool:
     return False
 
 
-def ready(job: Job, switch: Switch, result: Mapping[str, Any]) -> None:
+def ready(job: Job, switch: Switch) -> None:
     """Put on record that the new kit is whole, synced and verified: from here on only names change.
 
     Raises:
         OutputError: The record cannot be written.
     """
-    job.journal.write(READY, {**switch.to_json(), "result": dict(result)})
+    job.journal.write(READY, switch.to_json())
 
 
-def complete(job: Job, kit: Path) -> Completion | None:
-    """Finish the switch of a job whose new kit was finished; None where it was not.
+def interrupted_switch(job: Job) -> Switch | None:
+    """Return the switch of a job whose new kit was finished; None where it was not.
 
     Raises:
-        OutputError: As :func:`kit.archive.finish`.
+        OutputError: The journal has something else there than a run puts on record.
     """
     record = job.journal.ready
     if record is None:
         return None
-    switch = Switch.of(job.folder, job.target, record.body)
+    try:
+        return Switch.of(job.folder, job.place, record.body)
+    except ManifestError as error:
+        raise _unusable(job, error) from error
+
+
+def complete(job: Job, kit: Path, judge: Callable[[Standing], Finished], *, keep_backup: bool) -> Completion | None:
+    """Finish the switch of a job whose new kit was finished; None where it was not.
+
+    The journal says which file that is, and whoever may write a journal may write any file beside it. So the kit is
+    judged as the run judged it before it put it on record, and only then gets its name.
+
+    Args:
+        job: The job.
+        kit: The kit that the run reads.
+        judge: Reads the finished kit and judges it.
+        keep_backup: Whether the old kit is to be kept.
+
+    Raises:
+        OutputError: As :func:`kit.archive.finish`, or the journal is not of this run.
+        KitError: As ``judge``.
+    """
+    switch = interrupted_switch(job)
+    if switch is None:
+        return None
+    in_place = kit == job.target
+    if (switch.in_place, switch.keep_backup, switch.kept_as) != (in_place, in_place and keep_backup, BACKUP):
+        raise _unusable(job, "the switch on record is not one of this run")
+    finished = judged_switch(switch, judge)
     finish(switch)
-    result = record.body["result"]
+    judgement, manifest = finished.judgement, finished.judgement.manifest
+    changed = manifest if not finished.copied else None
     return Completion(
         kit=kit,
         output=job.target,
-        output_bytes=result["outputBytes"],
-        output_sha256=Sha256(result["outputSha256"]) if result["outputSha256"] else None,
-        generation=result["generation"],
-        manifest_sha256=Sha256(result["manifestSha256"]) if result["manifestSha256"] else None,
-        signed_by=tuple(result["signedBy"]),
-        backup=switch.backup,
+        output_bytes=finished.stored_bytes,
+        output_sha256=judgement.archive,
+        generation=changed.generation if changed is not None else None,
+        manifest_sha256=changed.sha256 if changed is not None else None,
+        signed_by=judgement.signers if changed is not None else (),
+        backup=backup_path(job.target) if switch.backup is not None else None,
+        judgement=judgement,
+    )
+
+
+def judged_switch(switch: Switch, judge: Callable[[Standing], Finished]) -> Finished:
+    """Judge the finished kit of an interrupted switch, wherever it is.
+
+    Raises:
+        KitError: It is refused. What it replaces has its name, or what it was given: nothing is changed.
+    """
+    where = standing(switch)
+    try:
+        finished = judge(where)
+        archive = finished.judgement.archive
+        if archive is not None and archive != switch.new_digest:
+            raise DigestError("changed while it was read", where=str(where.new))
+    except KitError as error:
+        error.hint = error.hint or "nothing was changed; give the run up with --abandon, and begin it again"
+        raise error.inside("what the interrupted run is said to have finished") from error.__cause__
+    return finished
+
+
+def recorded_time(job: Job) -> Timestamp | None:
+    """Return the time of the generation that a job makes; None where nothing is on record.
+
+    Raises:
+        OutputError: The journal has none.
+    """
+    begun = job.journal.begun
+    if begun is None:
+        return None
+    try:
+        return Fields.of(dict(begun.options), "options").timestamp("createdAt")
+    except ManifestError as error:
+        raise _unusable(job, error) from error
+
+
+def _unusable(job: Job, why: object) -> OutputError:
+    return OutputError(
+        f"its journal is none of a run of this program: {why}",
+        where=str(job.named),
+        hint="give the run up with --abandon, and begin it again",
     )
 
 
@@ -278,9 +365,11 @@ def abandon(target: Path) -> Abandonment:
     if not job.exists:
         return Abandonment(job=None)
     with job:
-        record = job.journal.ready
-        switch = Switch.of(job.folder, target, record.body) if record is not None else None
         job.keep = True
+        try:
+            switch = interrupted_switch(job)
+        except OutputError:
+            switch = None  # no run wrote that journal, so none of the names around it is of a run
         if switch is not None and has_begun(switch) and not retreat(switch):
             raise UsageError(
                 "the new kit is on its way into place, so the run can only be finished",
@@ -288,4 +377,4 @@ def abandon(target: Path) -> Abandonment:
                 hint="the same command with --resume finishes it; the old kit is then its backup, unless --no-backup",
             )
         job.keep = False
-    return Abandonment(job=job.folder)
+    return Abandonment(job=job.named)

@@ -6,24 +6,30 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace as with_changes
 from pathlib import Path
 
+from kit.archive import Standing
 from kit.engine.leaves import LeafStore
 from kit.engine.lookup import LookupWriter
 from kit.engine.progress import Stage
 from kit.engine.reading import Survey
+from kit.engine.scratch import named
 from kit.engine.survey import survey
 from kit.errors import DigestError, KitError, LimitError, OutputError, UntrustedError
-from kit.manifest import Manifest
-from kit.migrations import Validation
+from kit.manifest import AppliedMigration, Manifest
+from kit.migrations import Migration, Validation
 from kit.ops import rooting
 from kit.ops.field_proof import FieldExpectation, prove_fields
 from kit.ops.generation import Generation
+from kit.ops.jobs import Finished
 from kit.ops.kits import OpenKit, beside, is_kept, opened
 from kit.ops.obligations import Beside, Expectation, Judgement, judge
 from kit.ops.patching import Output, PatchReport, PatchRequest
 from kit.ops.verify import examine
+from kit.signing import archive_signature
 from kit.transforms.encrypt_fields import EncryptFields
 from kit.transforms.protocol import Transform
+from kit.trust import Anchor, Role
 from kit.values import Sha256
+from kit.version import TOOL, VERSION
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,8 +61,8 @@ def read_base(kit: OpenKit, request: PatchRequest, transforms: tuple[Transform, 
         raise UntrustedError(
             "no key is trusted, so no base can be valid", hint="name the publisher's key with --trusted-key"
         )
-    path, leaves = scratch / "lookup", LeafStore(scratch / "leaves")
-    with kit.pipeline(Stage.SURVEY) as pipeline, LookupWriter(path) as lookup:
+    leaves = LeafStore(scratch / "leaves")
+    with kit.pipeline(Stage.SURVEY) as pipeline, LookupWriter(scratch / "lookup") as lookup:
         found = survey(
             kit.reader,
             pipeline,
@@ -82,8 +88,9 @@ def read_base(kit: OpenKit, request: PatchRequest, transforms: tuple[Transform, 
         beside=around,
         judgement=judgement,
         manifest=judgement.manifest,
-        lookup=path,
-        lookup_bytes=path.stat().st_size,
+        # Workers on other machines find it by its name only.
+        lookup=named(lookup.path) if kit.environment.executor is not None else lookup.path,
+        lookup_bytes=lookup.path.stat().st_size,
         leaves=leaves if rooting.wanted(request, judgement.manifest) else None,
     )
 
@@ -147,24 +154,120 @@ def _fields_expected(transform: EncryptFields) -> FieldExpectation:
     )
 
 
-def _judge_again(
-    kit: OpenKit, request: PatchRequest, done: PatchReport, output: Output, generation: Generation
-) -> Judgement:
-    wanted = done.migration.validation
+def judge_finished(where: Standing, request: PatchRequest, migration: Migration, output: Output) -> Finished:
+    """Judge a kit that an interrupted run finished: as the run does, and that it is what this run makes of this base.
+
+    Who forges a journal puts any kit there: an unsigned one, another's, one of the site's own that is older or was made
+    otherwise. So the signatures, the base, and what the signed statement says of the step must all be those of the run.
+
+    Raises:
+        DigestError: It was made of another kit, or in another way.
+        KitError: It is not what its signers say, or a signature is missing.
+    """
+    with opened(where.new, request.environment) as kit:
+        judgement = _judged_new(kit, request, migration, output)
+        manifest, size = judgement.manifest, kit.reader.stored_bytes
+        if Validation.FIELDS in migration.validation:
+            for transform in migration.transforms:
+                if isinstance(transform, EncryptFields):
+                    prove_fields(kit, judgement, _fields_expected(transform))
+    for obligation in judgement.obligations:
+        if obligation.error is not None and obligation.number in _VALIDATED:
+            raise obligation.error
+    if manifest is None:
+        raise OutputError("a judged kit without a manifest")
+    check_archive_signature(where.signature, judgement.archive, _expected(request, migration, output).anchor)
+    path = where.old if output.path is None else request.kit
+    base = _base_manifest(path, request) if path is not None and not where.is_placed else None
+    copied = output.path is not None and base is not None and base.sha256 == manifest.sha256
+    if not copied:
+        if base is not None and (not manifest.lineage or manifest.lineage[-1].manifest_sha256 != base.sha256):
+            raise DigestError(f"was not made of this kit, whose manifest is {base.sha256}")
+        _check_step(judgement, request, migration, output)
+    return Finished(judgement=judgement, stored_bytes=size, copied=copied)
+
+
+def _check_step(judgement: Judgement, request: PatchRequest, migration: Migration, output: Output) -> None:
+    """Check that the last step of a kit is the one that this run takes.
+
+    Raises:
+        DigestError: It is another.
+        UntrustedError: Not all who are to sign it have.
+    """
+    if not judgement.statements:
+        raise DigestError("has no signed statement of how it was made")
+    step, keys = judgement.statements[-1], sorted(key.public.key_id for key in output.keys)
+    if not set(keys) <= set(judgement.signers) or list(step.key_ids) != keys:
+        raise UntrustedError(f"is signed by {', '.join(judgement.signers)}, and this run signs by {', '.join(keys)}")
+    applied = AppliedMigration(id=migration.id, kind=migration.kind.value, sha256=migration.sha256)
+    facts = {
+        "migration": (step.migration, applied),
+        "time": (step.created_at, request.created_at),
+        "operator": (step.operator, output.operator),
+        "environment": (step.environment, output.place),
+        "rollback note": (step.rollback_note, migration.rollback.note or None),
+        "tool": ((step.tool_name, step.tool_version), (TOOL, VERSION)),
+    }
+    differing = [name for name, (met, due) in facts.items() if met != due]
+    if differing:
+        raise DigestError(f"was made otherwise than this run makes it: its statement differs in {', '.join(differing)}")
+
+
+def _base_manifest(path: Path, request: PatchRequest) -> Manifest:
+    """Return the manifest of the base, which is judged as when the run began."""
     expectation = Expectation(
+        trusted=request.trusted or {}, trust=request.trust, allow_unsigned_history=request.trusted is None
+    )
+    with opened(path, with_changes(request.environment, workers=1, executor=None)) as kit:
+        judgement, _ = examine(kit, expectation)
+    for obligation in judgement.obligations:
+        if obligation.error is not None and decides(obligation.number, request):
+            raise obligation.error
+    if judgement.manifest is None:
+        raise OutputError("a judged kit without a manifest")
+    return judgement.manifest
+
+
+def check_archive_signature(signature: bytes | None, archive: Sha256 | None, anchor: Anchor) -> None:
+    """Check the signature that belongs beside an archive, where there is one.
+
+    Raises:
+        SignatureError: It is not over this archive, or by nobody who may sign one.
+    """
+    if signature is None or archive is None:
+        return
+    roles = {Role.PUBLISHER, Role.PATCHER}
+    able = {key.key_id: key.key for key in anchor.policy.keys if not roles.isdisjoint(key.roles)}
+    archive_signature.verify(signature, archive, able)
+
+
+def _expected(request: PatchRequest, migration: Migration, output: Output) -> Expectation:
+    """Demand of the new kit what the migration does, and that it is signed as the base was or by those who sign now."""
+    wanted = migration.validation
+    return Expectation(
         trusted={**(request.trusted or {}), **{key.public.key_id: key.public for key in output.keys}},
         trust=request.trust,
         allow_unsigned_history=request.trusted is None,
         deep=Validation.DEEP in wanted,
         require_raw_linkset=Validation.COVERAGE in wanted,
-        tenants=done.migration.tenants,
+        tenants=migration.tenants,
     )
-    judgement, _ = examine(kit, expectation, Stage.REREAD)
+
+
+def _judged_new(kit: OpenKit, request: PatchRequest, migration: Migration, output: Output) -> Judgement:
+    judgement, _ = examine(kit, _expected(request, migration, output), Stage.REREAD)
     for obligation in judgement.obligations:
         if obligation.error is None or obligation.number in _VALIDATED:
             continue
         if obligation.number == 3 or decides(obligation.number, request):
             raise obligation.error
+    return judgement
+
+
+def _judge_again(
+    kit: OpenKit, request: PatchRequest, done: PatchReport, output: Output, generation: Generation
+) -> Judgement:
+    judgement = _judged_new(kit, request, done.migration, output)
     if judgement.manifest is None or judgement.manifest.sha256 != generation.manifest_sha256:
         raise DigestError("it has another manifest than was written")
     return judgement

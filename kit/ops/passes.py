@@ -6,7 +6,6 @@ only differs in carrying such members verbatim. Where the survey found that noth
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import Protocol
 
@@ -20,22 +19,18 @@ from kit.ops.judging import Base
 from kit.ops.kits import OpenKit
 from kit.ops.patching import PatchRequest
 from kit.transforms.protocol import Transform
-from kit.values import CollectionMember, MemberPath
+from kit.values import MemberPath
 
 
 class Passes(Protocol):
     """Where the passes of a run write to."""
 
-    def found(self, collections: Mapping[MemberPath, CollectionMember]) -> Rewrite | None:
-        """Give what the first pass found, where only the second is left to do."""
-        ...
-
     def first(self) -> Destination:
         """Make the destination of the first pass."""
         ...
 
-    def second(self, done: Rewrite) -> Destination:
-        """Make the destination of the second pass, after a first that did ``done``."""
+    def second(self) -> Destination:
+        """Make the destination of the second pass."""
         ...
 
 
@@ -47,15 +42,11 @@ class CountingPasses:
         self._codec = codec_of(container)
         self.latest = CountingDestination(codec=self._codec)
 
-    def found(self, collections: Mapping[MemberPath, CollectionMember]) -> Rewrite | None:  # noqa: ARG002
-        """See :class:`Passes`."""
-        return None
-
     def first(self) -> Destination:
         """See :class:`Passes`."""
         return self.latest
 
-    def second(self, done: Rewrite) -> Destination:  # noqa: ARG002
+    def second(self) -> Destination:
         """See :class:`Passes`."""
         self.latest = CountingDestination(codec=self._codec)
         return self.latest
@@ -87,17 +78,15 @@ def transform_kit(
         defer=defer,
         leaves=base.leaves,
     )
-    done = passes.found(base.survey.collections)
-    if done is None:
-        with kit.pipeline(Stage.REWRITE) as pipeline:
-            tell(settled, pipeline)
-            done = rewrite(kit.reader, base.survey, passes.first(), pipeline, todo)
-        if base.leaves is not None and done.changed:
-            done.roots = rooting.roots(kit, base.leaves, base.survey, base.manifest, done)
+    with kit.pipeline(Stage.REWRITE) as pipeline:
+        tell(settled, pipeline)
+        done = rewrite(kit.reader, base.survey, passes.first(), pipeline, todo)
+    if base.leaves is not None and done.changed:
+        done.roots = rooting.roots(kit, base.leaves, base.survey, base.manifest, done)
     idle = unchanged(done) - settled.keys()
     if not idle or not done.changed:
         return done
     with kit.pipeline(Stage.CARRY) as pipeline:
         todo = replace(todo, leave=idle, leaves=None)
-        again = rewrite(kit.reader, base.survey, passes.second(done), pipeline, todo)
+        again = rewrite(kit.reader, base.survey, passes.second(), pipeline, todo)
     return replace(done, deferred=again.deferred)

@@ -31,9 +31,18 @@ from kit.engine.rewrite import Rewrite
 from kit.errors import DigestError, OutputError, UsageError
 from kit.migrations import Decision, Migration
 from kit.ops.generation import Generation, Step, make_generation
-from kit.ops.identity import at_time, identity_of, options_of, result_of
-from kit.ops.jobs import Completion, JournaledPasses, begin, check_options, complete, ready, resumable
-from kit.ops.judging import Base, read_base, reread
+from kit.ops.identity import at_time, identity_of, options_of
+from kit.ops.jobs import (
+    Completion,
+    JournaledPasses,
+    begin,
+    check_options,
+    complete,
+    ready,
+    recorded_time,
+    resumable,
+)
+from kit.ops.judging import Base, judge_finished, read_base, reread
 from kit.ops.keying import with_keys
 from kit.ops.kits import OpenKit, opened
 from kit.ops.passes import CountingPasses, transform_kit
@@ -44,7 +53,7 @@ from kit.ops.stopping import broken_rules, require_tenants
 from kit.signing import PrivateKey, archive_signature
 from kit.transforms.encrypt_fields import EncryptFields
 from kit.transforms.protocol import Transform
-from kit.values import Sha256, Timestamp
+from kit.values import Sha256
 
 __all__ = ["Output", "PatchReport", "PatchRequest", "patch", "plan", "resume"]
 
@@ -126,14 +135,21 @@ def resume(request: PatchRequest, output: Output) -> PatchReport | Completion:
         job = stack.enter_context(Job(output.path or request.kit, resume=True))
         stack.enter_context(resumable(job))
         job.keep = True  # until it is certain that this is the same run
-        if job.journal.begun is not None and request.created_now:
-            request = at_time(request, Timestamp.parse(job.journal.begun.body["options"]["createdAt"]))
+        if request.created_now and (time := recorded_time(job)) is not None:
+            request = at_time(request, time)
         check_options(job, options_of(request, migration, output))
-        completion = complete(job, request.kit)
+        completion = complete(
+            *(job, request.kit, lambda where: judge_finished(where, request, migration, output)),
+            keep_backup=output.keep_backup,
+        )
         if completion is not None:
             job.keep = False
             return completion
-        require_none(obstacles(request, migration, Aim(output=output.path, keys=output.keys, resumed=True)))
+        require_none(
+            obstacles(
+                request, migration, Aim(output=output.path, keys=output.keys, resumed=True, held_bytes=job.stored_bytes)
+            )
+        )
         job.clear()
         kit = stack.enter_context(opened(request.kit, request.environment))
         return _run(kit, job, _paced(request, migration), migration, output)
@@ -164,14 +180,14 @@ def _run(kit: OpenKit, job: Job, request: PatchRequest, migration: Migration, ou
             generation = _write_generation(report, output, base, passes.destination)
             work = passes.destination.assemble()
             size, digest = reread(work, request, report, output, generation)
-            if output.path is None and not kit.reader.is_still_named():
+            if output.path is None and not kit.reader.is_still_named(job.place):
                 raise DigestError("was replaced while it was being patched", where=str(request.kit), hint=_AGAIN)
             report = _renewed(report, output, base, generation, size=size, digest=digest)
-            switch = _staged(work, report, base, output)
+            switch = _staged(work, job.place, report, base, output)
         elif output.path is not None:
-            switch = copy_kit(kit.reader, job.folder, output.path)
+            switch = copy_kit(kit.reader, job.folder, job.place)
         if switch is not None:
-            ready(job, switch, result_of(report))
+            ready(job, switch)
             perform(switch)
         return report
 
@@ -297,13 +313,13 @@ def _renewed(
     )
 
 
-def _staged(work: Path, report: PatchReport, base: Base, output: Output) -> Switch:
+def _staged(work: Path, place: Path, report: PatchReport, base: Base, output: Output) -> Switch:
     """Put beside the finished kit what belongs there under its name, and give the switch to that name."""
-    target, digest = output.path or report.kit, report.output_sha256
+    digest = report.output_sha256
     return staged(
         work,
-        target,
-        _sidecars(target, digest, output.key),
+        place,
+        _sidecars(place, digest, output.key),
         new=digest,
         old=base.beside.archive,
         in_place=output.path is None,

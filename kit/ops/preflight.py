@@ -38,6 +38,8 @@ class Aim:
     """None in place."""
     keys: Sequence[PrivateKey] = ()
     resumed: bool = False
+    held_bytes: int = 0
+    """Room that the job which is resumed has already."""
 
     def target(self, kit: Path) -> Path:
         """Give the name of the result."""
@@ -174,8 +176,7 @@ def _room(request: PatchRequest, aim: Aim, host: Host, needed_bytes: int | None)
     target = aim.target(request.kit)
     free = host.free_bytes(target.absolute().parent)
     needed = needed_bytes if needed_bytes is not None else _least_bytes(request)
-    if aim.resumed:
-        needed -= _bytes_below(Job(target, resume=True).folder)
+    needed -= aim.held_bytes
     if free is None or free >= needed:
         return None
     least = "" if needed_bytes is not None else " at least"
@@ -191,10 +192,6 @@ def _least_bytes(request: PatchRequest) -> int:
     with open_kit(request.kit, limits=request.environment.limits, allowed=request.environment.allowed) as reader:
         copies = 1 if reader.container is Container.FOLDER else 2
         return copies * (reader.stored_bytes or 0)
-
-
-def _bytes_below(folder: Path) -> int:
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
 def _memory(request: PatchRequest, host: Host) -> KitError | None:

@@ -21,6 +21,7 @@ from kit.archive import (
     ROLLED_BACK,
     Container,
     Job,
+    Standing,
     Switch,
     backup_path,
     finish,
@@ -29,13 +30,17 @@ from kit.archive import (
     restored_kit,
     retire,
 )
+from kit.archive.disk import writing
+from kit.archive.switch import identity_of
+from kit.archive.tree_digest import tree_digest
 from kit.delta.model import End
 from kit.engine.progress import Stage
 from kit.engine.survey import survey
 from kit.errors import DigestError, KitError, OutputError, UnreadableError, UntrustedError, UsageError, WrongBaseError
 from kit.manifest import Manifest
 from kit.ops.delta_verify import DeltaVerifyRequest, verify_delta
-from kit.ops.jobs import begin, ready, resumable
+from kit.ops.jobs import Finished, begin, check_options, interrupted_switch, judged_switch, ready, resumable
+from kit.ops.judging import check_archive_signature
 from kit.ops.kits import Environment, OpenKit, beside, is_kept, opened
 from kit.ops.obligations import Beside, Expectation, Judgement, judge
 from kit.signing import PublicKey
@@ -67,8 +72,10 @@ class RollbackReport:
     """What was restored, and where that is kept which was there before."""
 
     kit: Path
-    restored: Judgement | None
-    """Of the backup, which is the kit now; None where an interrupted run was only finished."""
+    restored: Judgement
+    """Of the backup, which is the kit now."""
+    resumed: bool = field(default=False, kw_only=True)
+    """Whether an interrupted run was only finished."""
     generation: int
     manifest_sha256: Sha256
     kept: Path
@@ -110,9 +117,10 @@ def _run(job: Job, stack: ExitStack, request: RollbackRequest) -> RollbackReport
     old = _opened_backup(stack, request)
     judgement, manifest = _restorable(old, origin, request)
     begin(job, {_JOB: str(manifest.sha256)}, {"manifest": str(present.sha256)})
-    switch = restored_kit(old.reader, job.folder, request.kit, old=archive)
-    for reader in (kit.reader, old.reader):
-        if not reader.is_still_named():
+    switch = restored_kit(old.reader, job.folder, job.place, old=archive)
+    backup = backup_path(job.place)
+    for reader, place in ((kit.reader, job.place), (old.reader, backup)):
+        if not reader.is_still_named(place):
             raise DigestError("was replaced while it was read", where=str(reader.path), hint="start again")
     report = RollbackReport(
         kit=request.kit,
@@ -124,46 +132,76 @@ def _run(job: Job, stack: ExitStack, request: RollbackRequest) -> RollbackReport
         output_bytes=old.reader.stored_bytes,
         output_sha256=judgement.archive,
     )
-    ready(
-        job,
-        switch,
-        {
-            "outputBytes": report.output_bytes,
-            "outputSha256": report.output_sha256.hex if report.output_sha256 is not None else None,
-            "generation": report.generation,
-            "manifestSha256": report.manifest_sha256.hex,
-            "signedBy": None,
-            "keptGeneration": report.kept_generation,
-        },
-    )
+    ready(job, switch)
     perform(switch)
-    retire(backup_path(request.kit), job.folder)
+    if old.reader.is_still_named(backup):  # else somebody has put another there meanwhile
+        retire(backup, job.folder)
     return report
 
 
 def _finished(job: Job, request: RollbackRequest) -> RollbackReport | None:
-    """Finish the switch of an interrupted run, if it had come that far."""
+    """Finish the switch of an interrupted run, if it had come that far.
+
+    Raises:
+        UsageError: It was a run of another command.
+        KitError: As :func:`rollback`, which judges the two kits by the same rules.
+    """
     job.keep = True  # until it is certain that this is such a run
-    begun, record = job.journal.begun, job.journal.ready
-    if begun is not None and _JOB not in begun.body["options"]:
-        raise UsageError("the interrupted run was no rollback", where=str(job.folder), hint="kit patch … --resume")
-    if record is None:
+    begun, switch = job.journal.begun, interrupted_switch(job)
+    if begun is not None and _JOB not in begun.options:
+        raise UsageError("the interrupted run was no rollback", where=str(job.named), hint="kit patch … --resume")
+    check_options(job, {})
+    if switch is None:
         job.keep = False
         return None
-    finish(Switch.of(job.folder, request.kit, record.body))
-    retire(backup_path(request.kit), job.folder)
+    if (switch.in_place, switch.keep_backup, switch.kept_as) != (True, True, ROLLED_BACK):
+        raise UsageError("the interrupted run was no rollback", where=str(job.named), hint="kit patch … --resume")
+    kept: list[Manifest] = []
+    finished = judged_switch(switch, lambda where: _judge_finished(where, request, kept))
+    finish(switch)
+    backup = backup_path(job.place)
+    if _is_restored(backup, switch):
+        retire(backup, job.folder)
     job.keep = False
-    result = record.body["result"]
+    manifest = _manifest(finished.judgement)
     return RollbackReport(
         kit=request.kit,
-        restored=None,
-        generation=result["generation"],
-        manifest_sha256=Sha256(result["manifestSha256"]),
+        restored=finished.judgement,
+        generation=manifest.generation,
+        manifest_sha256=manifest.sha256,
         kept=backup_path(request.kit, ROLLED_BACK),
-        kept_generation=result["keptGeneration"],
-        output_bytes=result["outputBytes"],
-        output_sha256=Sha256(result["outputSha256"]) if result["outputSha256"] else None,
+        kept_generation=kept[0].generation,
+        output_bytes=finished.stored_bytes,
+        output_sha256=finished.judgement.archive,
+        resumed=True,
     )
+
+
+def _judge_finished(where: Standing, request: RollbackRequest, kept: list[Manifest]) -> Finished:
+    """Judge the two kits of an interrupted rollback as when it began; the one that is replaced is added to ``kept``."""
+    if where.old is None:
+        raise OutputError(
+            "the kit that was replaced is no longer there, so it cannot be told that the two belong together",
+            where=str(backup_path(request.kit, ROLLED_BACK)),
+            hint="put it back there and --resume; or verify the kit by itself, and remove the job folder by hand",
+        )
+    with opened(where.old, request.environment) as kit:
+        present, _ = _present(kit, request)
+    kept.append(present)
+    with opened(where.new, request.environment) as kit:
+        judgement, _ = _restorable(kit, _origin(present, request), request)
+        if not _ignored(request):
+            expectation = Expectation(trusted=request.trusted or {}, trust=request.trust)
+            check_archive_signature(where.signature, judgement.archive, expectation.anchor)
+        return Finished(judgement=judgement, stored_bytes=kit.reader.stored_bytes)
+
+
+def _is_restored(backup: Path, switch: Switch) -> bool:
+    """Whether what is under the backup's name is what was restored, so that nothing is lost with it."""
+    with writing(backup):
+        if switch.content:
+            return backup.is_dir() and not backup.is_symlink() and tree_digest(backup).hex == switch.content
+        return identity_of(backup) == switch.new
 
 
 def _present(kit: OpenKit, request: RollbackRequest) -> tuple[Manifest, Sha256 | None]:

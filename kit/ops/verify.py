@@ -103,9 +103,9 @@ def examine(
     def explained(tenants: frozenset[str]) -> tuple[Gap, ...]:
         with tempfile.TemporaryDirectory(prefix="kit-verify-") as scratch, ExitStack() as stack:
             stack.callback(close_lookups)
-            transform, lookup = RawLinkset(tenants=tenants), Path(scratch) / "lookup"
+            transform = RawLinkset(tenants=tenants)
             with kit.pipeline(Stage.EXPLAIN) as pipeline:
-                gather(reader, found, pipeline, transform, lookup)
+                lookup = gather(reader, found, pipeline, transform, Path(scratch))
             with kit.pipeline(Stage.EXPLAIN) as pipeline:
                 return find_gaps(reader, found, pipeline, transform, lookup)
 

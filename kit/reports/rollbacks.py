@@ -23,18 +23,17 @@ def rollback_json(report: RollbackReport) -> dict[str, Any]:
         "sha256": str(report.output_sha256) if report.output_sha256 else None,
         "kept": str(report.kept),
         "keptGeneration": report.kept_generation,
-        "resumed": report.restored is None,
-        "restored": judgement_json(report.restored) if report.restored is not None else None,
+        "resumed": report.resumed,
+        "restored": judgement_json(report.restored),
     }
 
 
 def rollback_lines(report: RollbackReport) -> Iterator[str]:
     """Give the report as lines of text."""
-    if report.restored is None:
+    if report.resumed:
         yield "the interrupted rollback is finished"
     yield f"{report.kit} is generation {report.generation} again, manifest {report.manifest_sha256}"
     yield f"generation {report.kept_generation} is kept as {report.kept}"
-    if report.restored is not None:
-        for obligation in report.restored.obligations:
-            if obligation.status.value == "overridden":
-                yield f"forced: {obligation.detail}"
+    for obligation in report.restored.obligations:
+        if obligation.status.value == "overridden":
+            yield f"forced: {obligation.detail}"

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from kit.archive import ArchiveDestination, Spool
 from kit.archive.chunks import ChunkReader
+from kit.archive.journal import BEGIN, FORMAT, Begun
 from kit.archive.journal_file import JournalFile
 from kit.archive.tar_reader import Member, read_tar
 from kit.values import STRICT, Allowed, Codec, Limits
@@ -76,4 +77,7 @@ def names(data: bytes, *, limits: Limits = LIMITS, allow_links: bool = False) ->
 
 def archive_in(folder: Path, *, codec: Codec) -> ArchiveDestination:
     """Make a destination with a journal of its own."""
-    return ArchiveDestination(folder, Spool(folder, JournalFile(folder / "journal")), codec=codec)
+    journal = JournalFile(folder / "journal")
+    if journal.begun is None:
+        journal.append(BEGIN, Begun(format=FORMAT, tool="kit", version="1", options={}, base={}).to_json())
+    return ArchiveDestination(folder, Spool(folder, journal), codec=codec)

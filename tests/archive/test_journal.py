@@ -9,13 +9,28 @@ import pytest
 from hypothesis import given, strategies as st
 
 from kit.archive import Frame, Spool
-from kit.archive.journal import BEGIN, FRAME, READY, RESTART, FrameRecord, Position, Record, encode_record, scan
+from kit.archive.journal import (
+    BEGIN,
+    FORMAT,
+    FRAME,
+    READY,
+    RESTART,
+    Begun,
+    FrameRecord,
+    Position,
+    Record,
+    encode_record,
+    scan,
+)
 from kit.archive.journal_file import JournalFile
 from kit.archive.spool import Extent
 from kit.errors import OutputError
 
 TEXT = st.text(max_size=20)
-BODIES = st.dictionaries(TEXT.filter(lambda key: key != "record"), TEXT | st.integers() | st.none() | st.lists(TEXT))
+INTEGERS = st.integers(-(2**63), 2**63 - 1)
+BODIES = st.dictionaries(TEXT.filter(lambda key: key != "record"), TEXT | INTEGERS | st.none() | st.lists(TEXT))
+COUNTS = st.integers(0, 2**53 - 1)
+BEGUN = Begun(format=FORMAT, tool="kit", version="1", options={}, base={})
 
 
 def written(bodies: list[dict[str, object]]) -> tuple[list[bytes], list[Record]]:
@@ -62,9 +77,9 @@ def test_a_record_out_of_turn_is_not_believed() -> None:
     assert list(scan([lines[0], lines[2]])) == records[:1]
 
 
-@given(st.integers(0), st.integers(0), st.integers(0), st.integers(0), st.none() | BODIES)
-def test_a_frame_record_round_trips(offset: int, size: int, length: int, crc32: int, note: dict[str, object]) -> None:
-    record = FrameRecord(offset=offset, size=size, length=length, crc32=crc32, note=note)
+@given(COUNTS, COUNTS, COUNTS, st.integers(0, 2**32 - 1), st.booleans())
+def test_a_frame_record_round_trips(offset: int, size: int, length: int, crc32: int, piece: bool) -> None:  # noqa: FBT001
+    record = FrameRecord(offset=offset, size=size, length=length, crc32=crc32, piece=piece)
     assert FrameRecord.of(record.to_json()) == record
 
 
@@ -74,38 +89,46 @@ def frame(number: int) -> Frame:
 
 def filled(folder: Path, frames: int, **options: int) -> JournalFile:
     journal = JournalFile(folder / "journal")
-    journal.write(BEGIN, {"options": {}})
+    journal.write(BEGIN, BEGUN.to_json())
     spool = Spool(folder, journal, **options)
     for number in range(frames):
-        spool.write(frame(number), {"number": number})
+        spool.write(frame(number), piece=number % 3 > 0)  # the first of three is made by no worker
     spool.sync()
     spool.close()
     journal.close()
     return JournalFile(folder / "journal")
 
 
-def taken_over(folder: Path) -> list[object]:
+def taken_over(folder: Path) -> list[bytes]:
+    """Write again what an earlier process wrote, and give what was offered for the pieces among it."""
     journal = JournalFile(folder / "journal")
     spool = Spool(folder, journal)
-    notes: list[object] = []
-    while (finished := spool.finished()) is not None:
-        assert finished.frame == frame(len(notes))
-        extent = spool.write(finished.frame)
-        assert extent == Extent(offset=20 * len(notes), size=20, length=40)
-        notes.append(finished.note)
+    before, offered = journal.frames, []
+    while data := spool.next_piece():
+        offered.append(data)
+    for number in range(before):
+        assert spool.write(frame(number), piece=number % 3 > 0) == Extent(offset=20 * number, size=20, length=40)
+    spool.sync()
     spool.close()
     journal.close()
-    return notes
+    return offered
+
+
+def pieces(frames: int) -> list[bytes]:
+    return [frame(number).encoded for number in range(frames) if number % 3]
 
 
 @pytest.mark.parametrize("options", [{}, {"checkpoint_bytes": 1}, {"checkpoint_bytes": 50}])
 def test_another_process_takes_over_what_was_finished(tmp_path: Path, options: dict[str, int]) -> None:
     assert filled(tmp_path, 7, **options).frames == 7
-    assert taken_over(tmp_path) == [{"number": number} for number in range(7)]
+    before = (tmp_path / "spool").stat().st_mtime_ns, (tmp_path / "journal").read_bytes()
+    assert taken_over(tmp_path) == pieces(7)
+    assert ((tmp_path / "spool").stat().st_mtime_ns, (tmp_path / "journal").read_bytes()) == before
 
 
 def test_a_checkpoint_is_on_record_without_being_asked_for(tmp_path: Path) -> None:
     journal = JournalFile(tmp_path / "journal")
+    journal.write(BEGIN, BEGUN.to_json())
     spool = Spool(tmp_path, journal, checkpoint_bytes=1)
     spool.write(frame(0))
     spool.write(frame(1))
@@ -119,23 +142,23 @@ def test_a_damaged_frame_ends_what_is_taken_over_and_the_rest_is_written_anew(tm
     with (tmp_path / "spool").open("r+b") as file:
         file.seek(43)
         file.write(b"!")
-    assert len(taken_over(tmp_path)) == 2
-    assert JournalFile(tmp_path / "journal").frames == 2
-    assert (tmp_path / "spool").stat().st_size == 40
+    assert taken_over(tmp_path) == pieces(2)
+    assert JournalFile(tmp_path / "journal").frames == 5
+    assert (tmp_path / "spool").read_bytes() == b"".join(frame(number).encoded for number in range(5))
 
 
 def test_a_spool_that_is_shorter_than_its_journal_ends_it_too(tmp_path: Path) -> None:
     filled(tmp_path, 5)
     os.truncate(tmp_path / "spool", 70)
-    assert len(taken_over(tmp_path)) == 3
+    assert taken_over(tmp_path) == pieces(3)
 
 
 def test_frames_beyond_the_journal_are_cut_off(tmp_path: Path) -> None:
     filled(tmp_path, 2)
     with (tmp_path / "spool").open("ab") as file:
         file.write(b"never recorded")
-    assert len(taken_over(tmp_path)) == 2
-    assert (tmp_path / "spool").stat().st_size == 40
+    assert taken_over(tmp_path) == pieces(2)
+    JournalFile(tmp_path / "journal").close()
 
 
 def test_another_frame_than_the_recorded_one_takes_its_place(tmp_path: Path) -> None:
@@ -144,7 +167,7 @@ def test_another_frame_than_the_recorded_one_takes_its_place(tmp_path: Path) -> 
     spool = Spool(tmp_path, journal)
     spool.write(frame(0))
     spool.write(Frame(encoded=b"other", length=5))
-    assert spool.finished() is None
+    assert spool.next_piece() == b""
     spool.sync()
     assert b"".join(spool.read(Extent(offset=0, size=25, length=45), 7)) == frame(0).encoded + b"other"
     with pytest.raises(OSError, match="ends 5 bytes early"):
@@ -167,7 +190,7 @@ def test_a_torn_record_is_overwritten(tmp_path: Path) -> None:
 
 def test_a_second_pass_voids_the_frames_of_the_first(tmp_path: Path) -> None:
     journal = filled(tmp_path, 3)
-    journal.write(RESTART, {"found": 1})
+    journal.write(RESTART, {})
     assert journal.frames == 0
     journal.close()
     again = JournalFile(tmp_path / "journal")
@@ -206,5 +229,5 @@ def test_a_checkpoint_that_failed_is_told_with_the_next(tmp_path: Path) -> None:
 
 def test_a_journal_that_cannot_be_read_is_an_output_error(tmp_path: Path) -> None:
     (tmp_path / "journal").mkdir()
-    with pytest.raises(OutputError, match="Is a directory"):
+    with pytest.raises(OutputError, match="is not a file of this run"):
         JournalFile(tmp_path / "journal")

@@ -92,8 +92,8 @@ def test_two_live_builds_never_share_a_folder(tmp_path: Path) -> None:
             pass
         assert (tmp_path / "delta.kit-build").exists()
         other.communicate(b"")
-    with workplace(tmp_path / "delta") as folder:
-        assert [path.name for path in folder.iterdir()] == ["lock"]
+    with workplace(tmp_path / "delta") as job:
+        assert [path.name for path in job.folder.iterdir()] == ["lock"]
     assert not list(tmp_path.iterdir())
 
 

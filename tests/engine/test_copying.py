@@ -11,7 +11,6 @@ from typing import Any, TypeVar
 import pytest
 
 from kit.archive import Frame, Slot, open_kit
-from kit.archive.journal import Note
 from kit.engine.pipeline import InlineExecutor, Pipeline
 from kit.engine.reading import Survey
 from kit.engine.rewrite import Request, rewrite
@@ -98,8 +97,8 @@ def second(kit: Path, job: Path, executor: Executor, *, codec: Codec, frames: in
     destination = archive_in(job, codec=codec)
     add, left = destination.add, [frames]
 
-    def interrupted(slot: Slot, frame: Frame, note: Note | None = None) -> None:
-        add(slot, frame, note)
+    def interrupted(slot: Slot, frame: Frame, *, piece: bool = False) -> None:
+        add(slot, frame, piece=piece)
         if left[0] is not None:
             left[0] -= 1
             if not left[0]:

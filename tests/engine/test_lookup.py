@@ -29,7 +29,7 @@ def built(folder: str, pairs: list[tuple[bytes, bytes]], parts: int = 1) -> Look
         for part in range(parts):
             writer.put(pairs[part::parts])
         writer.finish()
-    return LookupReader(path)
+    return LookupReader(writer.path)
 
 
 @settings(deadline=None, max_examples=examples(50))
@@ -103,6 +103,7 @@ with LookupWriter(path) as writer:
     for start in range(0, count, 5000):
         writer.put((key(number), b"v" * 20) for number in range(start, start + 5000))
     writer.finish()
+writer.path.rename(path)
 reader = LookupReader(path)
 for start in range(0, count, 5000):
     assert len(reader.find([key(number) for number in range(start, start + 50)])) == 50
@@ -134,7 +135,7 @@ def test_the_sorter_spills_beside_the_lookup_and_nowhere_else(tmp_path: Path) ->
     with LookupWriter(folder / "lookup") as writer:
         writer.put((number.to_bytes(32, "big"), bytes(400)) for number in range(100_000, 0, -1))
         writer.finish()
-    reader = LookupReader(folder / "lookup")
+    reader = LookupReader(writer.path)
     assert len(reader.find([(7).to_bytes(32, "big")])) == 1
     assert reader._database.execute("PRAGMA temp_store_directory").fetchall() in ([], [("",)])
     reader.close()

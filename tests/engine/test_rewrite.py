@@ -102,6 +102,7 @@ def _surveyed(reader: KitReader, pipeline: Pipeline, lookup: Path, chain: tuple[
             lookup=writer,
         )
         writer.finish()
+    writer.path.rename(lookup)
     return found
 
 

@@ -68,10 +68,17 @@ class _Hook:
         if event == "open":
             path, _, flags = arguments
             writes = isinstance(flags, int) and flags & (os.O_WRONLY | os.O_RDWR)
-            return bool(writes) and str(path).startswith(self.place)
+            return bool(writes) and self._is_below(path)
         if event == "ctypes.dlsym":  # a rename that Python has no call for
             return bool(arguments[1] == "renameat2")
-        return event in _STEPS and str(arguments[0]).startswith(self.place)
+        return event in _STEPS and self._is_below(arguments[0])
+
+    def _is_below(self, path: object) -> bool:
+        """Whether a path leads below the working folder: by name, or from a descriptor of a folder there."""
+        name = str(path) if isinstance(path, str | os.PathLike) else "/"  # a descriptor: it was opened before
+        if name.startswith("/proc/"):
+            name = os.path.join(os.path.realpath(os.path.dirname(name)), os.path.basename(name))  # noqa: PTH118, PTH119, PTH120
+        return name.startswith(self.place) or not name.startswith("/")
 
 
 _HOOK = _Hook()

@@ -197,7 +197,7 @@ def test_a_job_of_another_version_is_refused(struck: list[Path]) -> None:
         (job.folder / "journal").unlink()
     with Job(kit, resume=True) as job:
         job.keep = True
-        job.journal.write("begin", {**begun.body, "tool": {"name": "offline-kit", "version": "9.9"}})
+        job.journal.write("begin", {**begun.to_json(), "tool": {"name": "offline-kit", "version": "9.9"}})
     with pytest.raises(UsageError, match=r"was begun by offline-kit 9\.9, this is offline-kit"):
         resume(request_for(kit), output())
 

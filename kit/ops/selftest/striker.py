@@ -102,8 +102,14 @@ class Striker:
             self._step("renameat2")
         elif event == "open" and "open to write" in self.names:
             path, _, flags = arguments
-            if isinstance(flags, int) and flags & (os.O_WRONLY | os.O_RDWR) and str(path).startswith(str(self.place)):
+            if isinstance(flags, int) and flags & (os.O_WRONLY | os.O_RDWR) and self._is_below(path):
                 self._step("open to write")
+
+    def _is_below(self, path: object) -> bool:
+        """Whether a path leads below the working folder: by name, or from a descriptor of a folder there."""
+        if not isinstance(path, str | os.PathLike):
+            return False
+        return Path(path).parent.resolve().is_relative_to(self.place) or not Path(path).is_absolute()
 
     def _step(self, name: str) -> None:
         self.met += 1

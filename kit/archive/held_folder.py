@@ -1,0 +1,221 @@
+"""A folder that is held open: what is done in it is done in that folder, whatever its name comes to mean meanwhile.
+
+Who may write to the folder above can put another folder, or a link, under a name at any moment. So a folder is opened
+once and judged by its descriptor, and what is in it is reached by way of that descriptor: a path below
+``/proc/PID/fd/N`` is resolved by the kernel from the open folder and not from its name (proc(5)). It is a path, since
+SQLite, readers of kits and workers that were started before take no descriptor, and one way for all leaves no call that
+could forget it. Laws: :meth:`HeldFolder.private` gives a folder that this user alone may enter, or refuses it by name
+and touches nothing in it or behind it.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from kit.archive.disk import empty_folder
+from kit.errors import KitError, OutputError
+
+_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+_PRIVATE = 0o700
+_OTHERS_WRITE = 0o022
+
+
+class HeldFolder:
+    """See the module docstring. A context manager that closes the descriptor.
+
+    Attributes:
+        descriptor: Of the open folder.
+        named: What it was called when it was opened, for people.
+        path: Leads to the open folder, from every process of this user while this one holds it.
+    """
+
+    def __init__(self, descriptor: int, named: Path) -> None:
+        """Take over a descriptor.
+
+        Raises:
+            OutputError: There is no /proc, and others may change names on the way to the folder.
+        """
+        self.descriptor = descriptor
+        self.named = named
+        try:
+            self.path = _path_of(descriptor, named)
+        except BaseException:
+            os.close(descriptor)
+            raise
+
+    @classmethod
+    def of(cls, path: Path) -> Self:
+        """Hold the folder at ``path``, whoever it belongs to; it is the user who named it, so links are followed.
+
+        Raises:
+            OSError: The system refuses.
+        """
+        return cls(os.open(path, _FLAGS), path)
+
+    def private(self, name: str) -> HeldFolder:
+        """Hold the folder ``name`` in this one, which must be this user's alone.
+
+        Raises:
+            FileNotFoundError: There is nothing of that name.
+            OutputError: It is a link, no folder, another user's, or has another mode than 0700.
+        """
+        named = self.named / name
+        try:
+            descriptor = os.open(name, _FLAGS | os.O_NOFOLLOW, dir_fd=self.descriptor)
+        except FileNotFoundError:
+            raise
+        except OSError as error:
+            status = os.stat(name, dir_fd=self.descriptor, follow_symlinks=False)
+            raise _refusal(named, _fault_of(status) or f"cannot be opened ({error.strerror})") from error
+        if (fault := _fault_of(os.fstat(descriptor))) is not None:
+            os.close(descriptor)
+            raise _refusal(named, fault)
+        return HeldFolder(descriptor, named)
+
+    def make_private(self, name: str) -> HeldFolder:
+        """Make the folder ``name`` in this one, for this user alone, and hold it.
+
+        Raises:
+            FileExistsError: The name is taken.
+            OutputError: Somebody exchanged it at once, or the file system keeps no modes.
+            OSError: The system refuses.
+        """
+        os.mkdir(name, _PRIVATE, dir_fd=self.descriptor)
+        try:
+            folder = self.private(name)
+        except OutputError:
+            with suppress(OSError):
+                os.rmdir(name, dir_fd=self.descriptor)
+            raise
+        if folder.names():
+            folder.close()
+            raise _refusal(folder.named, "is not the folder that was just made there")
+        return folder
+
+    def names(self) -> frozenset[str]:
+        """Return the names in the folder."""
+        return frozenset(os.listdir(self.descriptor))  # noqa: PTH208  a descriptor
+
+    def is_at(self, above: HeldFolder, name: str) -> bool:
+        """Return whether the folder has the name ``name`` in ``above``."""
+        try:
+            status = os.stat(name, dir_fd=above.descriptor, follow_symlinks=False)
+        except OSError:
+            return False
+        return os.path.samestat(status, os.fstat(self.descriptor))
+
+    def empty(self, *, last: str) -> None:
+        """Remove what is in it, as far as the system lets us, and the file ``last`` when all else is gone."""
+        empty_folder(self.descriptor, keep=frozenset({last}))
+        if self.names() <= {last}:
+            empty_folder(self.descriptor)
+
+    def describe(self, error: KitError) -> None:
+        """Let an error name the folder as people know it."""
+        for one in (error, *error.also):
+            one.where, one.what, one.hint = (self._described(text) for text in (one.where, one.what, one.hint))
+
+    def _described(self, text: str) -> str:
+        above = "" if self.named == Path() else f"{self.named}/"
+        return text.replace(f"{self.path}/", above).replace(str(self.path), str(self.named))
+
+    def close(self) -> None:
+        """Give the descriptor back; further calls do nothing."""
+        if self.descriptor >= 0:
+            os.close(self.descriptor)
+            self.descriptor = -1
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def keeps_modes(folder: Path) -> bool:
+    """Return whether the file system there keeps the owner and mode of files, which is asked by a probe.
+
+    FAT, and many a CIFS share, show the same ones for all files, so that nothing tells there who made a folder.
+
+    Raises:
+        OSError: Nothing can be made there.
+    """
+    with suppress(OSError):
+        # It has no name, so nobody else meets it and a kill leaves nothing (O_TMPFILE, open(2)).
+        probe = os.open(folder, getattr(os, "O_TMPFILE", 0) | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        try:
+            return _keeps(probe, 0o640)
+        finally:
+            os.close(probe)
+    with tempfile.TemporaryDirectory(prefix=".kit-probe-", dir=folder, ignore_cleanup_errors=True) as name:
+        probe = os.open(name, _FLAGS | os.O_NOFOLLOW)
+        try:
+            # Without its x bit: FAT and CIFS drop the w bit of what is read-only, and nothing else.
+            return _keeps(probe, 0o600) and _keeps(probe, _PRIVATE)
+        finally:
+            os.close(probe)
+
+
+def _keeps(descriptor: int, mode: int) -> bool:
+    try:
+        os.fchmod(descriptor, mode)
+    except OSError:
+        return False
+    status = os.fstat(descriptor)
+    return stat.S_IMODE(status.st_mode) & 0o777 == mode and status.st_uid == os.geteuid()
+
+
+def _fault_of(status: os.stat_result) -> str | None:
+    """Say why something is no folder of this user alone; None where it is.
+
+    A POSIX access list cannot widen mode 0700: the bits of the group are its mask then, and those of the mask limit
+    every user and group that the list names (acl(5)). A set-group-id bit, which a new folder has from the one above,
+    gives nobody anything.
+    """
+    if stat.S_ISLNK(status.st_mode):
+        return "is a symbolic link"
+    if not stat.S_ISDIR(status.st_mode):
+        return "is no folder"
+    if status.st_uid != os.geteuid():
+        return f"belongs to another user (uid {status.st_uid})"
+    mode = stat.S_IMODE(status.st_mode) & ~stat.S_ISGID
+    return None if mode == _PRIVATE else f"has mode {mode:04o} and not 0700, so others may have put something there"
+
+
+def _refusal(named: Path, fault: str) -> OutputError:
+    return OutputError(
+        f"{fault}: it is not used, and nothing in it was touched",
+        where=str(named),
+        hint="a run works only in a folder of this user alone; find out who put this there, then move it away",
+    )
+
+
+def _path_of(descriptor: int, named: Path) -> Path:
+    with suppress(OSError):
+        # The number of this process as that /proc counts, which need not be this process's own.
+        path = Path(f"/proc/{os.readlink('/proc/self')}/fd/{descriptor}")  # noqa: PTH115  not a path of files
+        if os.path.samestat(path.stat(), os.fstat(descriptor)):
+            return path
+    absolute = named.resolve()
+    if not all(_is_settled(folder) for folder in (absolute, *absolute.parents)):
+        raise OutputError(
+            "other users may exchange folders on the way there, and without /proc a run could be led elsewhere",
+            where=str(named),
+            hint="mount /proc, or work where only this user may write",
+        )
+    return absolute
+
+
+def _is_settled(folder: Path) -> bool:
+    """Whether nobody but this user and root may exchange what is in a folder and is theirs."""
+    status = folder.stat()
+    shared = status.st_mode & _OTHERS_WRITE and not status.st_mode & stat.S_ISVTX
+    return status.st_uid in {0, os.geteuid()} and not shared

@@ -11,7 +11,7 @@ from kit.documents import runs
 from kit.engine.lookup import EmptyLookup
 from kit.transforms.raw_linkset.transform import RawLinkset
 from kit.values import CollectionName, Limits
-from scripts import bench, bench_floor, bench_kits, bench_peer, bench_plot, bench_table
+from scripts import bench, bench_floor, bench_kits, bench_peer, bench_table
 
 LEFT = f"{bench_kits.SMALL}.bson"
 
@@ -61,6 +61,8 @@ def test_a_measurement_becomes_a_row_and_a_plot(tmp_path: Path) -> None:
     assert "| second patch, 100 left, tar.gz | 300 | 1 |" in bench_table.markdown(
         json.loads(json.dumps({**facts, "results": [result]}))
     )
+    from scripts import bench_plot  # noqa: PLC0415  its library takes a second to import, in every process of the tests
+
     bench_plot.plot([result, {**result, "observations": 600}], tmp_path / "plot.png")
     assert (tmp_path / "plot.png").read_bytes().startswith(b"\x89PNG")
 

@@ -72,10 +72,11 @@ def document(size: int) -> bytes:
 
 def nested_document(depth: int) -> bytes:
     """Give documents inside of one another, 8 bytes a level."""
-    data = b"\x05\0\0\0\0"
-    lengths = [5 + 8 * level for level in range(1, depth + 1)]
-    heads = b"".join(struct.pack("<i", length) + b"\x03a\0" for length in reversed(lengths))
-    return heads + data + bytes(depth)
+    heads = bytearray(b"\0\0\0\0\x03a\0" * depth)
+    lengths = struct.pack(f"<{depth}i", *range(5 + 8 * depth, 5, -8))
+    for place in range(4):
+        heads[place::7] = lengths[place::4]
+    return bytes(heads) + b"\x05\0\0\0\0" + bytes(depth)
 
 
 def packed_documents(members: int) -> bytes:

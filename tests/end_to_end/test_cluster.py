@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,8 +13,6 @@ from kit.engine.clusters import cluster_executor
 from kit.engine.lookup import close_lookups
 from kit.errors import StoppedError, UsageError
 from tests.end_to_end.kits import ROOT, Outcome, kit
-
-distributed = pytest.importorskip("distributed")
 
 FIXTURES = ROOT / "fixtures"
 
@@ -35,7 +34,13 @@ def site(tmp_path: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def scheduler() -> Iterator[str]:
+def distributed() -> Any:
+    """Return the library, which is imported only where a test of this page runs."""
+    return pytest.importorskip("distributed")
+
+
+@pytest.fixture(scope="module")
+def scheduler(distributed: Any) -> Iterator[str]:
     with distributed.LocalCluster(
         n_workers=2, threads_per_worker=1, dashboard_address="127.0.0.1:0", host="127.0.0.1"
     ) as cluster:
@@ -72,7 +77,7 @@ def test_keys_are_not_sent_in_the_clear(scheduler: str) -> None:
         pass
 
 
-def test_a_worker_with_several_threads_is_refused() -> None:
+def test_a_worker_with_several_threads_is_refused(distributed: Any) -> None:
     with (
         distributed.LocalCluster(
             n_workers=1,
@@ -88,7 +93,7 @@ def test_a_worker_with_several_threads_is_refused() -> None:
         pass
 
 
-def test_a_cluster_without_workers_is_refused() -> None:
+def test_a_cluster_without_workers_is_refused(distributed: Any) -> None:
     with (
         distributed.LocalCluster(
             n_workers=0, dashboard_address="127.0.0.1:0", processes=False, protocol="tcp", host="127.0.0.1"

@@ -45,6 +45,7 @@ def test_no_strike_does_harm_and_every_resumed_run_gives_the_same_bytes(
     assert sum(row.resumed for row in matrix.rows.values()) > 10
 
 
+@pytest.mark.slow
 def test_a_finished_folder_that_is_harmed_before_it_has_its_name_is_refused_and_can_be_given_up(tmp_path: Path) -> None:
     matrix, chance = Matrix(), random.Random(1)  # noqa: S311  which bytes are harmed, no secret
     with bench_of(tmp_path / "bench", "kit", "output", PATCH) as bench:

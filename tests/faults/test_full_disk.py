@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.kits import OBSERVATIONS, collection, observation, osv, signed, small_files, write_keys, write_kit
+from tests.tiers import slow
 
 ROOT = Path(__file__).parents[2]
 COMMAND = [sys.executable, "-c", "from kit.cli import main; main()"]
@@ -42,7 +43,8 @@ def state(folder: Path) -> dict[str, tuple[int, bytes]]:
 
 @pytest.mark.parametrize("where", [["--in-place"], ["--output", "{desk}/out.tar"]], ids=["in place", "output"])
 @pytest.mark.parametrize(
-    ("workers", "size"), [("1", 0), ("1", 10), ("1", 5_000), ("1", 700_000), ("1", 2_500_000), ("2", 1_000_000)]
+    ("workers", "size"),
+    [("1", 0), ("1", 700_000), *slow(("1", 10), ("1", 5_000), ("1", 2_500_000), ("2", 1_000_000))],
 )
 def test_without_room_for_the_output_all_stays_as_it_was(
     command: list[str], where: list[str], size: int, workers: str, tmp_path: Path
@@ -68,6 +70,7 @@ def test_without_room_for_the_output_all_stays_as_it_was(
         assert not any(desk.glob("*.kit-job"))
 
 
+@pytest.mark.slow
 def test_where_workers_cannot_be_started_the_way_out_is_named(command: list[str], tmp_path: Path) -> None:
     """Their locks are files in /dev/shm: with no room for a file of 32 bytes there are none."""
     before = state(tmp_path / "desk")

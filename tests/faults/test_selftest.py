@@ -32,6 +32,7 @@ def valid(report: SelftestReport) -> dict[str, object]:
     return document
 
 
+@pytest.mark.slow
 def test_on_a_sound_disk_random_kills_find_nothing(tmp_path: Path) -> None:
     matrix = Matrix()
     with Bench(tmp_path / "bench", "kit.tar.zst", "in place") as bench:

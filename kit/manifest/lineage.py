@@ -3,20 +3,20 @@
 Obligations, tagged where they are enforced:
 
 1. ``manifest/history`` holds exactly the files that lineage names.
-2. Each kept manifest has the digest its lineage entry names; so have each kept signature, and each statement but the
-   last, where an entry names theirs: entries of earlier versions do not.
+2. Each kept manifest has the digest its lineage entry names.
 3. Each kept manifest is the generation named, each step goes up by one, at the time its successor says, and the last
    leads to the current manifest. No generation is older than the one below it.
 4. Each kept manifest's own lineage is the beginning of the current one: history is appended to, never rewritten.
 5. Bundle id and shape are the same throughout.
 6. Each provenance statement is about its own step (:meth:`Step.check_statement`, once its signature has been checked).
+7. Each kept signature, and each statement but the last, is the very one that lineage has the digest of, where it has
+   one: entries of earlier versions do not (:meth:`Step.check_recorded`, once both are known to hold).
 
 Stops at signatures: they are handed back as bytes, step by step, for :mod:`kit.signing`.
 """
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -38,6 +38,7 @@ class Step:
         signature: The kept detached JWS; None when that generation was not signed.
         statement: The DSSE envelope of the step.
         successor: The manifest that replaced it: the next kept one, or the current one.
+        statement_sha256: Of the statement, as the next entry has it; None for the last, or where that does not say.
     """
 
     entry: LineageEntry
@@ -46,6 +47,26 @@ class Step:
     signature: bytes | None
     statement: bytes
     successor: Manifest
+    statement_sha256: Sha256 | None = None
+
+    def check_recorded(self) -> None:
+        """Check that signature and statement are those that lineage has the digests of (obligation 7).
+
+        A twin verifies as well: the other form of an ECDSA signature, another salt, another spelling, or what its
+        signer signed another time. What does not verify at all is reported as that, so this comes last.
+
+        Raises:
+            DigestError: One is another.
+        """
+        for path, document, due in (
+            (self.entry.signature, self.signature, self.entry.signature_sha256),
+            (self.entry.statement, self.statement, self.statement_sha256),
+        ):
+            if path is not None and document is not None and due is not None and Sha256.of(document) != due:
+                raise DigestError(
+                    f"verifies, but has digest {Sha256.of(document)} where lineage says {due}: another took its place",
+                    where=path,
+                )
 
     def check_statement(self, statement: PatchStatement) -> None:
         """Check that a statement, its signature already verified, is about this step (obligation 6).
@@ -107,7 +128,6 @@ def check(current: Manifest, history: Mapping[MemberPath, bytes], *, limits: Lim
         ManifestError: A kept manifest is not one, or does not fit its place in the chain.
     """
     _check_files(current.lineage, history)
-    _check_digests(current.lineage, history)
     kept = [_kept(entry, history[MemberPath(entry.path)], limits) for entry in current.lineage]
     steps: list[Step] = []
     for number, (entry, manifest) in enumerate(zip(current.lineage, kept, strict=True)):
@@ -121,9 +141,14 @@ def check(current: Manifest, history: Mapping[MemberPath, bytes], *, limits: Lim
                 signature=history[MemberPath(entry.signature)] if entry.signature else None,
                 statement=history[MemberPath(entry.statement)],
                 successor=successor,
+                statement_sha256=_prior_statement(current.lineage, number + 1),
             )
         )
     return tuple(steps)
+
+
+def _prior_statement(lineage: tuple[LineageEntry, ...], number: int) -> Sha256 | None:
+    return lineage[number].prior_statement_sha256 if number < len(lineage) else None
 
 
 def _check_files(lineage: tuple[LineageEntry, ...], history: Mapping[MemberPath, bytes]) -> None:
@@ -139,18 +164,6 @@ def _check_files(lineage: tuple[LineageEntry, ...], history: Mapping[MemberPath,
     surplus = sorted(set(history) - named)
     if surplus:  # obligation 1: what nothing binds would be an unsigned place in a signed kit
         raise DigestError(f"{surplus[0]} is not named by lineage")
-
-
-def _check_digests(lineage: tuple[LineageEntry, ...], history: Mapping[MemberPath, bytes]) -> None:
-    """Check what else lineage has digests of (obligation 2): a twin that verifies as well is not what was kept."""
-    named: list[tuple[str | None, Sha256 | None]] = [(entry.signature, entry.signature_sha256) for entry in lineage]
-    named += [(before.statement, entry.prior_statement_sha256) for before, entry in itertools.pairwise(lineage)]
-    for path, due in named:
-        if path is None or due is None:
-            continue
-        met = Sha256.of(history[MemberPath(path)])
-        if met != due:
-            raise DigestError(f"digest {met} where lineage says {due}", where=path)
 
 
 def _kept(entry: LineageEntry, data: bytes, limits: Limits) -> Manifest:

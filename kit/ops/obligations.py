@@ -346,6 +346,7 @@ class _Inspector:
             known.append(base.step)
             last = number == len(steps)
             stated = signers.check_statement(self._anchor, step, last=last, covered=covered)
+            step.check_recorded()
             before = stated.statement
             known[-1] = replace(base.step, statement=before, statement_signers=stated.signing.key_ids)
             earlier |= {step.manifest.sha256} if base.signing is not None and base.signing.by_memory else set()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace as with_changes
 from pathlib import Path
@@ -13,8 +14,8 @@ from kit.engine.progress import Stage
 from kit.engine.reading import Survey
 from kit.engine.scratch import named
 from kit.engine.survey import survey
-from kit.errors import DigestError, KitError, LimitError, OutputError, UntrustedError
-from kit.manifest import AppliedMigration, Manifest
+from kit.errors import DigestError, KitError, LimitError, OutputError, UntrustedError, UsageError
+from kit.manifest import AppliedMigration, LinkKind, Manifest
 from kit.migrations import Migration, Validation
 from kit.ops import rooting
 from kit.ops.field_proof import FieldExpectation, prove_fields
@@ -28,7 +29,7 @@ from kit.signing import archive_signature
 from kit.transforms.encrypt_fields import EncryptFields
 from kit.transforms.protocol import Transform
 from kit.trust import Anchor, Role
-from kit.values import Sha256
+from kit.values import MemberPath, Sha256
 from kit.version import TOOL, VERSION
 
 
@@ -83,6 +84,8 @@ def read_base(kit: OpenKit, request: PatchRequest, transforms: tuple[Transform, 
             raise obligation.error
     if judgement.manifest is None:
         raise OutputError("a judged kit without a manifest")
+    if around.archive is None:
+        _refuse_linked(found, judgement.manifest, transforms)
     return Base(
         survey=found,
         beside=around,
@@ -93,6 +96,22 @@ def read_base(kit: OpenKit, request: PatchRequest, transforms: tuple[Transform, 
         lookup_bytes=lookup.path.stat().st_size,
         leaves=leaves if rooting.wanted(request, judgement.manifest) else None,
     )
+
+
+def _refuse_linked(found: Survey, manifest: Manifest, transforms: Sequence[Transform]) -> None:
+    """Refuse to change a file of a folder that a listed hard link names: the link is a file there, and does not follow.
+
+    Raises:
+        UsageError: There is one.
+    """
+    for link in manifest.links or ():
+        collection = found.collections.get(MemberPath(link.target)) if link.kind is LinkKind.HARD else None
+        if collection is not None and any(transform.handles(collection.name) for transform in transforms):
+            raise UsageError(
+                f"is {link}, which the patch may change, and a file of its own in a folder",
+                where=str(link.path),
+                hint="patch the archive that the folder was unpacked from",
+            )
 
 
 def decides(number: int, request: PatchRequest) -> bool:

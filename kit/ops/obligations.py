@@ -327,6 +327,9 @@ class _Inspector:
                 if members[link.path] == self._survey.members.get(MemberPath(link.target)):
                     del members[link.path]
                     links[link.path] = link
+                    # As in an archive, where a link is no collection whatever its name.
+                    self._survey.collections.pop(link.path, None)
+                    self._survey.tallies.pop(link.path, None)
 
     def lineage(self) -> str:
         _, manifest = self._found()

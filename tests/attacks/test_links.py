@@ -317,6 +317,17 @@ def test_a_folder_with_links_is_what_the_archive_is(desk: Desk) -> None:
     assert desk.verify(patched, options=ALLOW).code == 0
 
 
+def test_a_file_of_a_folder_that_a_hard_link_names_is_not_changed_behind_the_link(desk: Desk) -> None:
+    folder = folder_of(desk, HARD_TO_CHANGED)
+    before = kits.snapshot(folder)
+    outcome = desk.verify(folder, options=(*ALLOW, "--json", "--require-raw-linkset"))
+    archive = desk.verify(desk.kits / "kit.tar.zst", options=(*ALLOW, "--json", "--require-raw-linkset"))
+    assert outcome.json["coverage"] == archive.json["coverage"]
+    refusal = desk.patch(folder, "--in-place", *ALLOW)
+    refusal.refused(64, "dump/copy/advisory_observations.bson", "patch the archive")
+    assert kits.snapshot(folder) == before
+
+
 def test_hard_links_of_a_folder_are_listed_files_with_their_targets_bytes(desk: Desk) -> None:
     folder = folder_of(desk, {"images/copy.bin": ("images/layer.bin", "hard")})
     desk.refused(folder, 9, "images/copy.bin: is listed as a hard link", "--allow-links")

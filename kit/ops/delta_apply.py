@@ -311,7 +311,7 @@ def _judge_finished(where: Standing, manifest: DeltaManifest, request: DeltaAppl
             if request.output is None or found.manifest.sha256 != manifest.target.manifest_sha256:
                 check_base(manifest, found.manifest, str(request.base))
     size, _, judgement = _reread(where.new, request, manifest)
-    check_archive_signature(where.signature, judgement.archive, request.expectation.anchor)
+    check_archive_signature(where.signature, judgement, request.expectation.anchor)
     return Finished(judgement=judgement, stored_bytes=size)
 
 

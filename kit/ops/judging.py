@@ -24,11 +24,11 @@ from kit.ops.jobs import Finished
 from kit.ops.kits import OpenKit, beside, is_kept, opened
 from kit.ops.obligations import Beside, Expectation, Judgement, judge
 from kit.ops.patching import Output, PatchReport, PatchRequest
+from kit.ops.signers import sign_off_archive
 from kit.ops.verify import examine
-from kit.signing import archive_signature
 from kit.transforms.encrypt_fields import EncryptFields
 from kit.transforms.protocol import Transform
-from kit.trust import Anchor, Role
+from kit.trust import Anchor
 from kit.values import MemberPath, Sha256
 from kit.version import TOOL, VERSION
 
@@ -195,7 +195,7 @@ def judge_finished(where: Standing, request: PatchRequest, migration: Migration,
             raise obligation.error
     if manifest is None:
         raise OutputError("a judged kit without a manifest")
-    check_archive_signature(where.signature, judgement.archive, _expected(request, migration, output).anchor)
+    check_archive_signature(where.signature, judgement, _expected(request, migration, output).anchor)
     path = where.old if output.path is None else request.kit
     base = _base_manifest(path, request) if path is not None and not where.is_placed else None
     copied = output.path is not None and base is not None and base.sha256 == manifest.sha256
@@ -247,17 +247,15 @@ def _base_manifest(path: Path, request: PatchRequest) -> Manifest:
     return judgement.manifest
 
 
-def check_archive_signature(signature: bytes | None, archive: Sha256 | None, anchor: Anchor) -> None:
-    """Check the signature that belongs beside an archive, where there is one.
+def check_archive_signature(signature: bytes | None, judgement: Judgement, anchor: Anchor) -> None:
+    """Check the signature that belongs beside a judged archive, where there is one.
 
     Raises:
-        SignatureError: It is not over this archive, or by nobody who may sign one.
+        SignatureError: It is not over this archive.
+        KitError: It is by nobody who may sign such a kit, or whose key does not count.
     """
-    if signature is None or archive is None:
-        return
-    roles = {Role.PUBLISHER, Role.PATCHER}
-    able = {key.key_id: key.key for key in anchor.policy.keys if not roles.isdisjoint(key.roles)}
-    archive_signature.verify(signature, archive, able)
+    if signature is not None and judgement.archive is not None and judgement.manifest is not None:
+        sign_off_archive(anchor, judgement.manifest, judgement.archive, signature).require()
 
 
 def _expected(request: PatchRequest, migration: Migration, output: Output) -> Expectation:

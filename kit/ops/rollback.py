@@ -192,7 +192,7 @@ def _judge_finished(where: Standing, request: RollbackRequest, kept: list[Manife
         judgement, _ = _restorable(kit, _origin(present, request), request)
         if not _ignored(request):
             expectation = Expectation(trusted=request.trusted or {}, trust=request.trust)
-            check_archive_signature(where.signature, judgement.archive, expectation.anchor)
+            check_archive_signature(where.signature, judgement, expectation.anchor)
         return Finished(judgement=judgement, stored_bytes=kit.reader.stored_bytes)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -124,3 +124,28 @@ class CollectionSummary:
             "tenants": {name: tenant.to_json() for name, tenant in self.tenants.items()},
         }
         return printed if self.merkle_root is None else printed | {"merkleRoot": str(self.merkle_root)}
+
+
+_KNOWN = ("path", "db", "collection", "documents", "bytes", "tenants", "merkleRoot")
+_KNOWN_OF_TENANT = ("documents", "rawLinkset", "encrypted")
+
+
+def respelled(items: Sequence[Mapping[str, Any]], summaries: Sequence[CollectionSummary]) -> list[dict[str, Any]]:
+    """Return the JSON of ``collections`` with these summaries, by path; fields that are not known are those of before.
+
+    Args:
+        items: As they were parsed, each of them a summary.
+        summaries: New ones; of a member that none is of, the old one stays.
+    """
+    old = {str(item["path"]): item for item in items}
+    new = {str(summary.path): _onto(old.get(str(summary.path), {}), summary) for summary in summaries}
+    return [new[path] if path in new else dict(old[path]) for path in sorted(old.keys() | new.keys())]
+
+
+def _onto(old: Mapping[str, Any], summary: CollectionSummary) -> dict[str, Any]:
+    printed = {**{name: value for name, value in old.items() if name not in _KNOWN}, **summary.to_json()}
+    before = old.get("tenants", {})
+    for name, tenant in printed["tenants"].items():
+        kept = {key: value for key, value in before.get(name, {}).items() if key not in _KNOWN_OF_TENANT}
+        printed["tenants"][name] = kept | tenant
+    return printed

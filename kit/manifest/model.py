@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 
 from kit.errors import ContentError, ManifestError
-from kit.manifest.collections import CollectionSummary
+from kit.manifest.collections import CollectionSummary, respelled
 from kit.manifest.fields import LARGEST_INTEGER, Fields, is_count
 from kit.manifest.lineage_entry import LineageEntry
 from kit.manifest.links import NAME as LINKS, Link, read_links
@@ -118,6 +118,16 @@ class Manifest:
         """When this generation was made; of a foreign manifest that was patched, its lineage has it, else nobody."""
         return self.lineage[-1].at if self.lineage else self.created_at
 
+    @property
+    def list_name(self) -> str:
+        """What its list of files is called."""
+        return self._files.name
+
+    @property
+    def document(self) -> Mapping[str, Any]:
+        """All of it as it was parsed, to be compared; nobody changes it."""
+        return self._document
+
     def entry(self, path: MemberPath) -> Entry | None:
         """Look up one listed file."""
         return next((entry for entry in self.entries if entry.path == path), None)
@@ -140,7 +150,8 @@ class Manifest:
         Args:
             changed: New digest and size of listed members.
             added: Digest and size of members not listed before; own shape: list sorted by path; foreign: appended.
-            collections: Replaces ``collections`` when given; own shape only.
+            collections: Replaces what ``collections`` tells when given; own shape only. Fields of it that are not known
+                stay, and so do entries of members that are not given.
             lineage_entry: Of the step that replaces this generation; appended.
             created_at: Equal to the lineage entry's ``at``. A foreign manifest's own time fields are not touched.
 
@@ -163,7 +174,7 @@ class Manifest:
         if own:
             document["createdAt"] = str(created_at)
             if collections is not None:
-                document["collections"] = [summary.to_json() for summary in collections]
+                document["collections"] = respelled(document.get("collections", []), collections)
         data = canonical(document)
         # The result must be readable before it is signed. It grew from a manifest that was within the user's limits.
         Manifest.parse(data, limits=_UNBOUNDED, where="the new manifest")

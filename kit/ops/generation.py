@@ -8,10 +8,17 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from kit.encryption import ValueDigest
-from kit.encryption.counting import DIGEST_TOTAL, DIGEST_VALUES, ENCRYPTED, SKIPPED_ENCRYPTED
+from kit.encryption.counting import (
+    DIGEST_TOTAL,
+    DIGEST_VALUES,
+    ENCRYPTED,
+    SCANNED,
+    SKIPPED_ENCRYPTED,
+    SKIPPED_OWNER,
+)
 from kit.engine.reading import Survey
 from kit.engine.rewrite import MemberChange, Rewrite
 from kit.manifest import (
@@ -180,27 +187,49 @@ def _value_digests(done: Rewrite) -> dict[str, dict[str, str]]:
 
 
 def _summaries(step: Step) -> list[CollectionSummary]:
+    """Return what the new manifest tells of collections: counted anew where documents changed, else as it was told.
+
+    What the base says of a member that stays as it is, counts of envelopes included, is not this patch's to reword.
+    """
     tallies = {path: change.tally for path, change in step.rewrite.members.items()}
     tallies |= {path: tally for path, tally in step.survey.tallies.items() if path not in tallies}
-    return [
-        _summary(
-            step.survey.collections[path],
-            tally,
-            _envelopes(step.rewrite.members.get(path), tally),
-            step.rewrite.roots.get(path),
-        )
-        for path, tally in sorted(tallies.items())
-    ]
+    told = {summary.path: summary for summary in step.manifest.collections}
+    summaries: list[CollectionSummary] = []
+    for path, tally in sorted(tallies.items()):
+        change, before, root = step.rewrite.members.get(path), told.get(path), step.rewrite.roots.get(path)
+        if before is not None and (change is None or not change.changed):
+            summaries.append(replace(before, merkle_root=root))
+        else:
+            envelopes = _envelopes(change, tally, before)
+            summaries.append(_summary(step.survey.collections[path], tally, envelopes, root))
+    return summaries
 
 
-def _envelopes(change: MemberChange | None, tally: Tally) -> dict[str, Counter[str]]:
-    """Count the envelopes of a member by tenant and field; what belongs to no tenant of it counts as nobody's."""
-    found: dict[str, Counter[str]] = {}
-    for (_, tenant, counter), count in change.counts.items() if change is not None else ():
+def _envelopes(
+    change: MemberChange | None, tally: Tally, before: CollectionSummary | None
+) -> dict[str, Mapping[str, int]]:
+    """Count the envelopes of a member by tenant and field; what belongs to no tenant of it counts as nobody's.
+
+    A step that looked at every document of a tenant has counted them all; one that was for some of them adds what it
+    sealed to what was told before. Where nothing was told before, such a step cannot tell, and nothing is.
+    """
+    met: dict[str, dict[str, Counter[str]]] = {}
+    for (_, partition, counter), count in change.counts.items() if change is not None else ():
         outcome, _, rest = counter.partition("/")
-        if outcome in {ENCRYPTED, SKIPPED_ENCRYPTED}:
-            name = tenant if tenant in tally.tenants else NO_TENANT
-            found.setdefault(name, Counter())[rest.partition("/")[2]] += count
+        if outcome in {SCANNED, SKIPPED_OWNER, ENCRYPTED, SKIPPED_ENCRYPTED}:
+            name = partition if partition in tally.tenants else NO_TENANT
+            met.setdefault(name, {}).setdefault(rest.partition("/")[2], Counter())[outcome] += count
+    found: dict[str, Mapping[str, int]] = {}
+    for name, covered in tally.tenants.items():
+        known = before.tenants.get(name) if before is not None else None
+        counts: dict[str, int] = dict((known.encrypted if known is not None else None) or {})
+        for field, seen in met.get(name, {}).items():
+            if seen[SCANNED] - seen[SKIPPED_OWNER] == covered.documents:
+                counts[field] = seen[ENCRYPTED] + seen[SKIPPED_ENCRYPTED]
+            elif field in counts:
+                counts[field] += seen[ENCRYPTED]
+        if counts or (known is not None and known.encrypted is not None):
+            found[name] = dict(sorted(counts.items()))
     return found
 
 
@@ -222,7 +251,7 @@ def _summary(
                 )
                 if observed
                 else None,
-                encrypted=dict(sorted(envelopes[tenant].items())) if tenant in envelopes else None,
+                encrypted=envelopes.get(tenant),
             )
             for tenant, covered in tally.tenants.items()
         },

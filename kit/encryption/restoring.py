@@ -98,27 +98,72 @@ def restore(restoring: Restoring, collection: MappedCollection, documents: Itera
     return Restored(data=b"".join(whole), counts=counts)
 
 
-def unsealed(
-    collection: MappedCollection, documents: Sequence[bytes], changed: Sequence[bool], keys: KeySet, first: int = 0
-) -> bytes:
-    """Give documents as they were before a step sealed those that ``changed``, back to back.
+@dataclass(slots=True, kw_only=True)
+class Unsealed:
+    """Documents as they were before a step sealed some of their values; results of several runs add up."""
 
-    Every envelope of such a document is opened; one that was there before the step is opened too, so that what comes
-    out is then another document than the step met: whoever compares can say less than is true, never more.
+    documents: list[bytes] = field(default_factory=list, repr=False)
+    """In their order; those that the step left alone as they are. Without keys, all as they are."""
+    opened: Counter[str] = field(default_factory=Counter)
+    """Values that were opened in documents that changed, by field; without keys, those that could be."""
+    without: int = 0
+    """Documents that are said to have changed, and have nothing sealed that the step could have sealed."""
+
+
+def unseal(
+    collection: MappedCollection,
+    documents: Sequence[bytes],
+    changed: Sequence[bool],
+    keys: KeySet | None,
+    fields: frozenset[str] | None = None,
+    *,
+    first: int = 0,
+) -> Unsealed:
+    """Return documents as they were before a step sealed values of those that ``changed``.
+
+    Every envelope of such a document is opened, in ``fields`` where they are given; one that was there before the step
+    is opened too, so that what comes out is then another document than the step read: whoever compares can claim less
+    than is true, never more.
+
+    Args:
+        collection: The map at its collection.
+        documents: A run of them.
+        changed: Which of them the step changed.
+        keys: A keyring's keys; None only counts what is sealed.
+        fields: Those that the step sealed; None for all that are mapped.
+        first: Ordinal of the first document, for messages.
 
     Raises:
         KitError: As :func:`restore`, of a document that changed.
     """
-    counts, opening, reading = RestoreCounts(), CollectionKeys(collection, keys), Reading(collection)
-    whole: list[bytes] = []
+    found, reading = Unsealed(), Reading(collection)
+    opening = CollectionKeys(collection, keys) if keys is not None else None
+    chosen = [one for one in collection.fields if fields is None or str(one) in fields]
     for ordinal, (document, was_changed) in enumerate(zip(documents, changed, strict=True), first):
         try:
-            mapped = reading.read(document) if was_changed else None
-            sealed = mapped is not None and mapped.standing is Standing.SELECTED
-            whole.append(_restored(mapped, opening, counts) if mapped is not None and sealed else document)
+            found.documents.append(_unsealed(document, reading, opening, chosen, found) if was_changed else document)
         except KitError as error:
             raise in_document(error, collection, document, ordinal) from error
-    return b"".join(whole)
+    return found
+
+
+def _unsealed(
+    document: bytes,
+    reading: Reading,
+    opening: CollectionKeys | None,
+    fields: Sequence[MappedField],
+    found: Unsealed,
+) -> bytes:
+    mapped = reading.read(document)
+    sealed = fields if mapped.standing is Standing.SELECTED else []
+    met = [one for one in sealed if mapped.value(one).state is State.ENVELOPE]
+    found.opened.update(map(str, met))
+    found.without += not met
+    if opening is None or not met:
+        return document
+    cipher = DocumentKeys(opening, mapped)
+    changes = [change for one in met if (change := _opened(mapped, one, cipher, opening.keys)) is not None]
+    return mapped.with_values(changes)
 
 
 def _in_scope(scope: RecoveryScope, mapped: MappedDocument) -> bool:

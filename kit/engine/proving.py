@@ -1,29 +1,61 @@
-"""A deep reading: every document well-formed, counted, and the documents as they were before the last step digested.
+"""A deep reading: every document well-formed, counted, and the documents as they were before earlier steps digested.
 
-Obligation 7 of schemas/verify-report.md. The appended element is cut out of the documents that the statement of the
-step names, in the workers; what is left is digested in order, as a stream (schemas/patch-provenance.md, "Documents").
-Law: the digest is that of the documents before the step exactly if the step only appended ``rawLinkset`` to those.
+Obligation 7 of schemas/verify-report.md. The appended element is cut out of the documents that the statements of the
+steps name, in the workers; what is left is digested in order, as a stream (schemas/patch-provenance.md, "Documents").
+Law: the digest is that of the documents before the steps exactly if those only appended ``rawLinkset``.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from kit.archive import KitReader
-from kit.documents import Kind, Run, elements, remove, validate
+from kit.documents import Run, validate
 from kit.documents.leaves import leaf_lines
+from kit.encryption.envelope_tally import EnvelopeTally
 from kit.engine.leaves import LeafStore
 from kit.engine.pipeline import Pipeline
 from kit.engine.reading import Survey, hashing, member_runs
+from kit.engine.reencoding import Reencoding, sizes_when_cut, without_appended
 from kit.errors import DigestError, KitError
 from kit.transforms import coverage
 from kit.transforms.coverage import Tally
-from kit.values import CollectionName, Limits, MemberPath, RunLengths, RunLengthsReader, Sha256
+from kit.values import Codec, CollectionMember, CollectionName, Limits, MemberPath, RunLengths, RunLengthsReader, Sha256
 
-APPENDED = "rawLinkset"
-_NAME = APPENDED.encode()
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Earlier:
+    """A generation below, as far as it concerns one member.
+
+    Attributes:
+        appended: The documents that had the element appended since.
+        cut_appended: Those that had it appended since that generation's frames were cut, the others included: frames
+            are cut by the documents that were read, not by those that were written.
+        rooted: Whether the Merkle root of the documents of then is wanted.
+    """
+
+    appended: RunLengths
+    cut_appended: RunLengths
+    rooted: bool = False
+
+
+@dataclass(slots=True, kw_only=True)
+class EarlierReading:
+    """What the documents give without what was appended since."""
+
+    changed: int = 0
+    """Documents that are said to have changed since."""
+    appended: int = 0
+    """Of those, the ones that end in the element."""
+    documents: Sha256 | None = None
+    """Digest of the documents as they were."""
+    stored: Sha256 | None = None
+    """Digest of what this program would have stored of them; None of a member without a codec."""
+    merkle_root: Sha256 | None = None
 
 
 @dataclass(slots=True, kw_only=True)
@@ -31,14 +63,36 @@ class MemberReading:
     """What a deep reading found in one member."""
 
     tally: Tally = field(default_factory=Tally)
-    changed: int = 0
-    """Documents that the statement says changed."""
-    appended: int = 0
-    """Of those, the ones that end in the element."""
-    before: Sha256 | None = None
-    """Digest of the documents as they were; None for a member that the step did not change."""
+    envelopes: dict[str, Counter[str]] = field(default_factory=dict)
+    """By tenant and field, of the fields that were asked for."""
+    earlier: tuple[EarlierReading, ...] = ()
+    """Of each generation that was asked for."""
     merkle_root: Sha256 | None = None
     """Over the documents, where it is asked for."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """What is asked of one member besides that its documents are well-formed."""
+
+    earlier: tuple[Earlier, ...] = ()
+    rooted: bool = False
+    fields: tuple[str, ...] = ()
+    """Whose envelopes are counted."""
+
+
+_NOTHING = Wanted()
+
+
+@dataclass(slots=True, kw_only=True)
+class EarlierResult:
+    """What one run gave of a generation below."""
+
+    appended: int
+    documents: bytes
+    sizes: bytes
+    """Of each document when the frames were cut, as an array of integers; empty where the member has no codec."""
+    leaves: bytes
 
 
 @dataclass(slots=True, kw_only=True)
@@ -46,8 +100,8 @@ class ProofResult:
     """What one run gave."""
 
     tally: Tally
-    appended: int
-    before: bytes
+    envelopes: dict[str, Counter[str]]
+    earlier: tuple[EarlierResult, ...]
     leaves: bytes = b""
 
     @property
@@ -57,19 +111,30 @@ class ProofResult:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Rooted:
-    """Members whose Merkle roots are asked for, and where their leaves are sorted."""
+class _Piece:
+    """The part of an :class:`Earlier` that one run is about."""
 
-    members: frozenset[MemberPath]
-    store: LeafStore
+    appended: RunLengths
+    cut_appended: RunLengths
+    sized: bool
+    rooted: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Asked:
+    """What is asked of one run."""
+
+    earlier: tuple[_Piece, ...]
+    rooted: bool
+    fields: tuple[str, ...]
 
 
 def prove(
     reader: KitReader,
     survey: Survey,
     pipeline: Pipeline,
-    changed: Mapping[MemberPath, RunLengths],
-    rooted: Rooted | None = None,
+    wanted: Mapping[MemberPath, Wanted],
+    stores: Sequence[LeafStore],
 ) -> dict[MemberPath, MemberReading]:
     """Read every collection of a surveyed kit to its last element.
 
@@ -77,8 +142,8 @@ def prove(
         reader: The kit.
         survey: What its first reading met; this one must meet the same.
         pipeline: Does the work.
-        changed: Which documents the last step changed, by member.
-        rooted: Whose Merkle roots are asked for.
+        wanted: What is asked of which member besides.
+        stores: Where leaves are sorted: of the documents as they are, then of each generation below.
 
     Raises:
         DigestError: A body is not the one the survey read: the kit changed meanwhile.
@@ -90,19 +155,23 @@ def prove(
         if collection is None:
             continue
         digest = hashlib.sha256()
-        reading = found[collection.path] = MemberReading()
-        selection = changed.get(collection.path)
-        store = rooted.store if rooted is not None and collection.path in rooted.members else None
-        before = hashlib.sha256() if selection is not None else None
-        deliver = _Delivery(collection.path, reading, before, reader.limits, store)
-        left = RunLengthsReader(selection or RunLengths())
+        asked = wanted.get(collection.path, _NOTHING)
+        reading = found[collection.path] = MemberReading(earlier=tuple(EarlierReading() for _ in asked.earlier))
+        deliver = _Delivery(collection, reading, asked, reader.limits, stores)
+        cutters = [_Cutter(one, sized=collection.codec is not Codec.NONE) for one in asked.earlier]
         hashed = hashing(body, digest)
         for run in member_runs(collection, hashed, reader):
-            piece = left.take(len(run)) if selection is not None else None
-            reading.changed += piece.chosen if piece is not None else 0
+            pieces = tuple(cutter.take(len(run)) for cutter in cutters)
+            for one, piece in zip(reading.earlier, pieces, strict=True):
+                one.changed += piece.appended.chosen
             pipeline.submit(
                 prove_run,
-                *(collection.name, run, piece, reader.limits, store is not None),
+                *(
+                    collection.name,
+                    run,
+                    _Asked(earlier=pieces, rooted=asked.rooted, fields=asked.fields),
+                    reader.limits,
+                ),
                 cost=len(run.data),
                 then=deliver,
                 where=str(collection.path),
@@ -115,20 +184,24 @@ def prove(
                 "the kit changed while it was being read", where=str(collection.path), hint="verify it again"
             )
     pipeline.drain()
-    if rooted is not None:
-        for path in sorted(rooted.members & found.keys()):
-            found[path].merkle_root = rooted.store.root(path, pipeline)
+    for path, asked in wanted.items():
+        if path in found:
+            _root(path, found[path], asked, pipeline, stores)
     return found
 
 
-def prove_run(
-    name: CollectionName,
-    run: Run,
-    selection: RunLengths | None,
-    limits: Limits,
-    leaves: bool,  # noqa: FBT001  the pipeline hands on arguments by place
-) -> ProofResult:
-    """Walk a run to its last element, and cut out what was appended to the documents of ``selection``.
+def _root(
+    path: MemberPath, reading: MemberReading, asked: Wanted, pipeline: Pipeline, stores: Sequence[LeafStore]
+) -> None:
+    if asked.rooted:
+        reading.merkle_root = stores[0].root(path, pipeline)
+    for one, met, store in zip(asked.earlier, reading.earlier, stores[1:], strict=False):
+        if one.rooted:
+            met.merkle_root = store.root(path, pipeline)
+
+
+def prove_run(name: CollectionName, run: Run, asked: _Asked, limits: Limits) -> ProofResult:
+    """Walk a run to its last element, and cut out what was appended since each of the generations that are asked for.
 
     Raises:
         KitError: A document is malformed; names its ordinal.
@@ -139,54 +212,99 @@ def prove_run(
             validate(document, limits=limits)
         except KitError as error:
             raise error.inside(f"document {ordinal:,}") from error.__cause__
-    result = ProofResult(
+    # Most steps of a chain are about the same documents, so each is cut once.
+    without = lru_cache(maxsize=None)(lambda number: without_appended(documents[number]))
+    return ProofResult(
         tally=coverage.tally(name, documents, run.first),
-        appended=0,
-        before=b"",
-        leaves=leaf_lines(documents, run.first) if leaves else b"",
+        envelopes=_envelopes(name, documents, asked.fields),
+        earlier=tuple(_earlier(documents, piece, without, run.first) for piece in asked.earlier),
+        leaves=leaf_lines(documents, run.first) if asked.rooted else b"",
     )
-    if selection is None:
-        return result
-    # Documents beyond what the statement counts are kept as they are: the digest then tells.
-    flags = selection.flags() + [False] * (len(documents) - selection.total)
+
+
+def _earlier(
+    documents: Sequence[bytes], piece: _Piece, without: Callable[[int], bytes | None], first: int
+) -> EarlierResult:
+    # Documents beyond what the statement counts are kept as they are: the digest then shows it.
     before: list[bytes] = []
-    for document, is_changed in zip(documents, flags, strict=True):
-        appended = is_changed and _ends_in_it(document)
-        result.appended += appended
-        before.append(remove(document, [APPENDED]) if appended else document)
-    result.before = b"".join(before)
-    return result
-
-
-def _ends_in_it(document: bytes) -> bool:
-    """Whether the last element is one ``rawLinkset``, a document, that has no namesake."""
-    found = list(elements(document))
-    return (
-        bool(found)
-        and [at for at, element in enumerate(found) if element.name == _NAME] == [len(found) - 1]
-        and (found[-1].kind == Kind.DOCUMENT)
+    appended = 0
+    for number, was_changed in enumerate(_flags(piece.appended, len(documents))):
+        earlier = without(number) if was_changed else None
+        appended += earlier is not None
+        before.append(documents[number] if earlier is None else earlier)
+    return EarlierResult(
+        appended=appended,
+        documents=b"".join(before),
+        sizes=sizes_when_cut(documents, piece.cut_appended) if piece.sized else b"",
+        leaves=leaf_lines(before, first) if piece.rooted else b"",
     )
 
 
-@dataclass(frozen=True, slots=True)
+def _flags(selection: RunLengths, count: int) -> list[bool]:
+    return selection.flags() + [False] * (count - selection.total)
+
+
+def _envelopes(name: CollectionName, documents: Sequence[bytes], fields: tuple[str, ...]) -> dict[str, Counter[str]]:
+    if not fields:
+        return {}
+    tally, found = EnvelopeTally(fields), dict[str, Counter[str]]()
+    for document in documents:
+        met: Counter[str] = Counter()
+        tally.count(document, met)
+        if met:
+            (tenant,) = coverage.tally(name, [document]).tenants
+            found.setdefault(tenant, Counter()).update(met)
+    return found
+
+
+class _Cutter:
+    """Hands out what is asked of a generation below, run by run."""
+
+    def __init__(self, whole: Earlier, *, sized: bool) -> None:
+        self._whole, self._sized = whole, sized
+        self._appended = RunLengthsReader(whole.appended)
+        self._cut = RunLengthsReader(whole.cut_appended)
+
+    def take(self, count: int) -> _Piece:
+        appended, cut = self._appended.take(count), self._cut.take(count)
+        return _Piece(appended=appended, cut_appended=cut, sized=self._sized, rooted=self._whole.rooted)
+
+
 class _Delivery:
     """Takes the results of one member's runs, in order."""
 
-    path: MemberPath
-    reading: MemberReading
-    before: hashlib._Hash | None
-    limits: Limits
-    store: LeafStore | None
+    def __init__(
+        self,
+        collection: CollectionMember,
+        reading: MemberReading,
+        asked: Wanted,
+        limits: Limits,
+        stores: Sequence[LeafStore],
+    ) -> None:
+        self._path, self._reading, self._limits = collection.path, reading, limits
+        self._store = stores[0] if asked.rooted else None
+        self._digests = [hashlib.sha256() for _ in asked.earlier]
+        plain = collection.codec is Codec.NONE
+        self._again = [None if plain else Reencoding(collection.codec) for _ in asked.earlier]
+        self._stores = [store if one.rooted else None for one, store in zip(asked.earlier, stores[1:], strict=False)]
 
     def __call__(self, result: ProofResult) -> None:
-        if self.store is not None:
-            self.store.add(self.path, result.leaves)
-        self.reading.tally.add(result.tally)
-        self.limits.check("tenants", len(self.reading.tally.tenants))
-        self.reading.appended += result.appended
-        if self.before is not None:
-            self.before.update(result.before)
+        if self._store is not None:
+            self._store.add(self._path, result.leaves)
+        self._reading.tally.add(result.tally)
+        self._limits.check("tenants", len(self._reading.tally.tenants))
+        for tenant, met in result.envelopes.items():
+            self._reading.envelopes.setdefault(tenant, Counter()).update(met)
+        for number, earlier in enumerate(result.earlier):
+            self._reading.earlier[number].appended += earlier.appended
+            self._digests[number].update(earlier.documents)
+            again, store = self._again[number], self._stores[number]
+            if again is not None:
+                again.update(earlier.documents, earlier.sizes)
+            if store is not None:
+                store.add(self._path, earlier.leaves)
 
     def finish(self) -> None:
-        if self.before is not None:
-            self.reading.before = Sha256(self.before.hexdigest())
+        for one, digest, again in zip(self._reading.earlier, self._digests, self._again, strict=True):
+            one.documents = Sha256(digest.hexdigest())
+            one.stored = again.digest() if again is not None else None

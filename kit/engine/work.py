@@ -19,8 +19,9 @@ from kit.documents import OUT_OF_BAND, Run
 from kit.documents.leaves import leaf_lines
 from kit.encryption import KeySource, MappedCollection, Needs, Proof, prove
 from kit.encryption.proof import search
-from kit.encryption.restoring import Restored, Restoring, restore, unsealed
+from kit.encryption.restoring import Restored, Restoring, restore, unseal
 from kit.engine.lookup import open_lookup
+from kit.engine.reencoding import sizes_when_cut
 from kit.errors import KitError
 from kit.transforms import coverage
 from kit.transforms.change import Rewritten, Summed, applied
@@ -200,15 +201,53 @@ def prove_run(mapped: MappedCollection, run: Run, keys: KeySource | None, canari
     return prove(mapped, run, run.first, keys=keys.key_set() if keys is not None else None, canaries=canaries)
 
 
-def unseal_run(mapped: MappedCollection, run: Run, changed: RunLengths, keys: KeySource) -> bytes | None:
-    """Give a run as it was before a step sealed the documents that ``changed``; None where one does not open."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sealing:
+    """What is asked of a run that the last step sealed values in.
+
+    Attributes:
+        changed: Which documents it changed.
+        cut: Which had an element appended since their frames were cut, where the member has a codec.
+        fields: Which fields it sealed; None where that is not known.
+        sized: Whether the sizes by which the frames were cut are wanted.
+    """
+
+    changed: RunLengths
+    cut: RunLengths
+    fields: frozenset[str] | None
+    sized: bool
+
+
+@dataclass(slots=True, kw_only=True)
+class UnsealedRun:
+    """A run as it was before; ``data`` is None without keys, or where a document does not open."""
+
+    count: int
+    """Of documents; a pass counts those that the proof beside this looks at."""
+    failed: bool = False
+    """Whether a document that changed cannot be read or opened."""
+    data: bytes | None = None
+    sizes: bytes = b""
+    opened: Counter[str] = field(default_factory=Counter)
+    without: int = 0
+
+
+def unseal_run(mapped: MappedCollection, run: Run, sealing: Sealing, keys: KeySource | None) -> UnsealedRun:
+    """Return a run as it was before a step sealed values of the documents that changed."""
     documents = list(run)
-    # Documents beyond what the statement counts are kept as they are: the digest then tells.
-    flags = changed.flags() + [False] * (len(documents) - changed.total)
+    # Documents beyond what the statement counts are kept as they are: the digest then shows it.
+    flags = sealing.changed.flags() + [False] * (len(documents) - sealing.changed.total)
+    opening = keys.key_set() if keys is not None else None
     try:
-        return unsealed(mapped, documents, flags, keys.key_set(), run.first)
+        found = unseal(mapped, documents, flags, opening, sealing.fields, first=run.first)
     except KitError:
-        return None  # a finding of the proof that goes beside this
+        return UnsealedRun(count=len(documents), failed=True)  # a finding of the proof that goes beside this
+    done = UnsealedRun(count=len(documents), opened=found.opened, without=found.without)
+    if opening is not None:
+        done.data = b"".join(found.documents)
+        if sealing.sized:
+            done.sizes = sizes_when_cut(found.documents, sealing.cut)
+    return done
 
 
 def search_run(name: CollectionName, run: Run, canaries: tuple[bytes, ...]) -> Proof:

@@ -6,6 +6,7 @@ Pure: takes bytes and values, returns bytes and values.
 from kit.manifest import closed_world
 from kit.manifest.closed_world import Fault, FaultKind
 from kit.manifest.collections import CollectionSummary, RawLinksetCoverage, TenantSummary
+from kit.manifest.comparison import Difference, DifferenceKind, compare
 from kit.manifest.lineage import Step, check as check_lineage
 from kit.manifest.lineage_entry import LineageEntry
 from kit.manifest.links import Link, LinkKind
@@ -29,6 +30,8 @@ __all__ = [
     "AppliedTransform",
     "Artifact",
     "CollectionSummary",
+    "Difference",
+    "DifferenceKind",
     "DocumentChanges",
     "Entry",
     "Fault",
@@ -46,6 +49,7 @@ __all__ = [
     "TenantSummary",
     "check_lineage",
     "closed_world",
+    "compare",
     "history_paths",
     "is_history",
     "locate",

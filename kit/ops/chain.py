@@ -9,12 +9,14 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass
 
-from kit.manifest import PatchStatement
-from kit.ops import deep
+from kit.manifest import Difference, PatchStatement
+from kit.ops.appending import says_it_appends
 from kit.ops.judgement import CheckedStep, Judgement, Status
 from kit.values import Sha256, Timestamp
 
 PUBLISHED = "published"
+MOST_DIFFERENCES = 100
+"""Named of one step in a report or a receipt; what is more is counted."""
 
 
 class Ground(enum.StrEnum):
@@ -42,6 +44,7 @@ class Link:
         signers: Key ids that signed it in the role it needs; empty where that is not proven.
         statement_signers: Key ids that signed the statement of the step to it; empty where that is not proven.
         statement: Of the step to it, where that is proven.
+        differences: In what its manifest differs from the one before, besides what every patch changes.
         ground: What it rests on; None where it is not proven.
         remedy: What would prove more of the step; "" where nothing here would.
     """
@@ -54,6 +57,7 @@ class Link:
     signers: tuple[str, ...]
     statement_signers: tuple[str, ...]
     statement: PatchStatement | None
+    differences: tuple[Difference, ...]
     ground: Ground | None
     remedy: str
 
@@ -99,8 +103,9 @@ def chain(judgement: Judgement) -> tuple[Link, ...]:
                 signers=signers,
                 statement_signers=step.statement_signers if step is not None else (),
                 statement=step.statement if step is not None else None,
+                differences=step.differences if step is not None else (),
                 ground=ground,
-                remedy=_remedy(step) if last and ground is Ground.STATEMENT else "",
+                remedy=_remedy(judgement, step) if last and ground is Ground.STATEMENT else "",
             )
         )
     return tuple(links)
@@ -115,13 +120,13 @@ def _ground(judgement: Judgement, step: CheckedStep | None, *, last: bool, first
     if step is None or not step.statement_signers or refuted:
         return None
     # Only the documents of this generation are at hand; what an earlier step did to them has been done to since.
-    shown = last and any(proof.basis for proof in judgement.proofs.values())
+    shown = last and judgement.appended is not None and judgement.appended.since is not None
     return Ground.DOCUMENTS if shown else Ground.STATEMENT
 
 
-def _remedy(step: CheckedStep | None) -> str:
-    if step is not None and step.statement is not None and deep.only_appends(step.statement):
-        return "--deep proves it by the documents"
+def _remedy(judgement: Judgement, step: CheckedStep | None) -> str:
+    if step is not None and step.statement is not None and says_it_appends(step.statement):
+        return "--deep proves it by the documents" if judgement.appended is None else ""
     return "--field-map and --keyring prove what was sealed"
 
 

@@ -1,52 +1,42 @@
-"""Obligation 7: are the collections what the manifest says, and did the last step only append?
+"""Obligation 7: what of the documents is to be read, and are the collections what the manifest says?
 
-Pure: compares what a deep reading met with what was signed.
+Pure: compares what a deep reading met with what was signed. Whether the last steps only appended is for
+:mod:`kit.ops.appending`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
-from kit.engine.proving import MemberReading
+from kit.engine.gap import Gap
+from kit.engine.proving import MemberReading, Wanted
 from kit.engine.reading import Survey
-from kit.errors import ContentError, DigestError
-from kit.manifest import CollectionSummary, Manifest, PatchStatement
-from kit.ops.judgement import MemberProof
+from kit.errors import ContentError
+from kit.manifest import CollectionSummary, Manifest, TenantSummary
+from kit.ops.appending import Plan
 from kit.transforms.coverage import TenantCoverage, is_observations
-from kit.values import Codec, CollectionMember, MemberPath, RunLengths
-
-_APPENDING = {"raw-linkset"}
-PUBLISHED = "the previous manifest's digest"
-STATED = "the digest in the patcher's statement"
+from kit.values import CollectionMember, MemberPath
 
 
-def selections(statement: PatchStatement | None) -> dict[MemberPath, RunLengths]:
-    """Tell which documents the last step changed, where it only may have appended.
-
-    Raises:
-        ContentError: The step does not say so of a member it changed.
-    """
-    if statement is None or not only_appends(statement):
-        return {}
-    stated = {changes.path: changes.changed for changes in statement.documents}
-    silent = next((artifact.path for artifact in statement.materials if artifact.path not in stated), None)
-    if silent is not None:
-        raise ContentError(
-            "the statement of the last step does not say which documents it changed, so nothing proves that it only "
-            "appended",
-            where=str(silent),
-            hint="patch the previous generation again with this version",
+def wanted(manifest: Manifest, plan: Plan | None, paths: Collection[MemberPath]) -> dict[MemberPath, Wanted]:
+    """Say what is asked of each collection besides that its documents are well-formed."""
+    told = {summary.path: summary for summary in manifest.collections}
+    return {
+        path: Wanted(
+            earlier=plan.earlier(path) if plan is not None else (),
+            rooted=path in told and told[path].merkle_root is not None,
+            fields=_fields(told[path]) if path in told else (),
         )
-    return stated
+        for path in paths
+    }
 
 
-def only_appends(statement: PatchStatement) -> bool:
-    """Whether every transform of a step is one that appends an element and does nothing else."""
-    return {transform.name for transform in statement.transforms} <= _APPENDING
+def _fields(summary: CollectionSummary) -> tuple[str, ...]:
+    return tuple(sorted({name for tenant in summary.tenants.values() for name in tenant.encrypted or ()}))
 
 
 def check_declared(manifest: Manifest, survey: Survey, readings: Mapping[MemberPath, MemberReading]) -> str:
-    """Compare ``collections`` of the manifest with what was met.
+    """Compare ``collections`` of the manifest with what was met, and return what was compared.
 
     Raises:
         ContentError: They differ; names the member and the count.
@@ -62,60 +52,33 @@ def check_declared(manifest: Manifest, survey: Survey, readings: Mapping[MemberP
     return f"as declared (Merkle roots of {rooted} included)" if rooted else "as declared"
 
 
-def prove_appended(
-    statement: PatchStatement,
-    members: Mapping[MemberPath, CollectionMember],
-    readings: Mapping[MemberPath, MemberReading],
-) -> dict[MemberPath, MemberProof]:
-    """Compare the documents as they were, by what was cut out, with the digest that was signed for them.
+def unresolvable(manifest: Manifest) -> dict[str, int]:
+    """Return by tenant how many observations the manifest calls unresolvable, where it does so of any."""
+    total: dict[str, int] = {}
+    for summary in manifest.collections:
+        for name, tenant in summary.tenants.items():
+            if tenant.raw_linkset is not None and tenant.raw_linkset.unresolvable:
+                total[name] = total.get(name, 0) + tenant.raw_linkset.unresolvable
+    return total
+
+
+def check_unresolvable(declared: Mapping[str, int], gaps: Collection[Gap]) -> None:
+    """Refuse a manifest that calls more observations unresolvable than are.
+
+    Fewer are no lie: whoever counted may not have looked at all of them.
 
     Raises:
-        DigestError: They differ: the step did more than it says.
+        ContentError: It does; names the tenant.
     """
-    stated = {changes.path: changes for changes in statement.documents}
-    materials = {artifact.path: artifact.sha256 for artifact in statement.materials}
-    proofs = {path: _proof(members[path], reading, stated.get(path) is not None) for path, reading in readings.items()}
-    for path, changes in stated.items():
-        proof, reading = proofs[path], readings[path]
-        if changes.changed.total != proof.documents:
-            raise DigestError(
-                f"the statement counts {changes.changed.total:,} documents, there are {proof.documents:,}",
-                where=str(path),
+    for name, count in sorted(declared.items()):
+        met = sum(gap.documents for gap in gaps if gap.tenant == name and gap.source is None)
+        if count > met:
+            raise ContentError(
+                f"rawLinkset unresolvable of tenant {name!r}: the manifest declares {count:,}, and of those without it "
+                f"{met:,} are",
+                where="collections",
+                hint="kit plan KIT shows which can be resolved; kit patch KIT --output OUT resolves them",
             )
-        if proof.other:
-            raise DigestError(
-                f"{proof.other:,} documents changed in another way than by a rawLinkset at their end", where=str(path)
-            )
-        # Without a codec the documents are the member, whose digest the previous generation's signer vouches for.
-        due = materials[path] if proof.member.codec is Codec.NONE else changes.base_sha256
-        if reading.before != due:
-            raise DigestError(
-                f"without what was appended its documents have digest {reading.before}, but {due} was signed for "
-                "them: the step changed more than it says",
-                where=str(path),
-            )
-    return proofs
-
-
-def unproven(
-    members: Mapping[MemberPath, CollectionMember], readings: Mapping[MemberPath, MemberReading]
-) -> dict[MemberPath, MemberProof]:
-    """Give what was met where there is no step to prove."""
-    return {path: _proof(members[path], reading, changed=False) for path, reading in readings.items()}
-
-
-def _proof(member: CollectionMember, reading: MemberReading, changed: bool) -> MemberProof:  # noqa: FBT001
-    basis = ""
-    if changed:
-        basis = PUBLISHED if member.codec is Codec.NONE else STATED
-    return MemberProof(
-        member=member,
-        documents=reading.tally.documents,
-        changed=reading.changed,
-        only_raw_linkset=reading.appended,
-        other=reading.changed - reading.appended,
-        basis=basis,
-    )
 
 
 def _check_summary(summary: CollectionSummary, member: CollectionMember, reading: MemberReading) -> None:
@@ -133,11 +96,23 @@ def _check_summary(summary: CollectionSummary, member: CollectionMember, reading
         ("tenants", sorted(summary.tenants), sorted(tally.tenants)),
     ]
     for name, tenant in sorted(summary.tenants.items()):
-        met = tally.tenants.get(name, TenantCoverage())
-        facts.append((f"documents of tenant {name!r}", tenant.documents, met.documents))
-        if tenant.raw_linkset is not None and is_observations(member.name):
-            facts.append((f"rawLinkset present of tenant {name!r}", tenant.raw_linkset.present, met.present))
-            facts.append((f"rawLinkset missing of tenant {name!r}", tenant.raw_linkset.missing, met.missing))
+        facts += _of_tenant(name, tenant, member, reading)
     for name, declared, found in facts:
         if declared != found:
             raise ContentError(f"{name}: the manifest declares {declared}, met {found}", where=str(summary.path))
+
+
+def _of_tenant(
+    name: str, tenant: TenantSummary, member: CollectionMember, reading: MemberReading
+) -> list[tuple[str, object, object]]:
+    met = reading.tally.tenants.get(name, TenantCoverage())
+    facts: list[tuple[str, object, object]] = [(f"documents of tenant {name!r}", tenant.documents, met.documents)]
+    raw = tenant.raw_linkset
+    if raw is not None:
+        observed = is_observations(member.name)
+        facts.append((f"rawLinkset present of tenant {name!r}", raw.present, met.present if observed else 0))
+        facts.append((f"rawLinkset missing of tenant {name!r}", raw.missing, met.missing if observed else 0))
+    envelopes: Mapping[str, int] = reading.envelopes.get(name, {})
+    for field, count in sorted((tenant.encrypted or {}).items()):
+        facts.append((f"encrypted {field!r} of tenant {name!r}", count, envelopes.get(field, 0)))
+    return facts

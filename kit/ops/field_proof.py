@@ -12,7 +12,6 @@ import enum
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace as with_changes
-from functools import partial
 
 from kit.encryption import (
     FieldMap,
@@ -41,14 +40,16 @@ from kit.errors import (
     UsageError,
 )
 from kit.manifest import Manifest, PatchStatement
+from kit.ops import claims
 from kit.ops.generation import parameters_digest
 from kit.ops.judgement import Judgement, Obligation, Status
 from kit.ops.kits import OpenKit
+from kit.ops.sealing import Rest, SealedStep
 from kit.transforms.encrypt_fields import EncryptFields
-from kit.values import Codec, CollectionMember, MemberPath, RunLengthsReader, Sha256, collection_member
+from kit.values import CollectionMember, MemberPath, Sha256, collection_member
 
 NUMBER = 7
-NAME = "mapped fields are encrypted"
+NAME = claims.FIELDS
 ATTACK = "plaintext left behind, envelopes moved or altered"
 
 
@@ -109,10 +110,9 @@ class MemberFields:
     """By field: what the newest signed statement about the member says was sealed; empty without keys, without such a
     statement, or where it is of other parameters (map, profile, tenants)."""
 
-    identical: bool | None = None
-    """Whether nothing but the values that the last step sealed is other than before it: with all envelopes of the
-    documents that it changed opened, the member's documents have the digest that was signed for them before. None
-    without keys, or where the last step did not seal in this member, or did something else as well."""
+    rest: Rest | None = None
+    """What is proven of all else in the documents; None where the last step did not seal in this member, or did
+    something else as well."""
 
     def comparison(self, name: str) -> Comparison:
         """Compare the values of a field with those that were there before they were sealed."""
@@ -132,16 +132,17 @@ def prove_fields(kit: OpenKit, judgement: Judgement, expectation: FieldExpectati
         StoppedError: A worker died.
     """
     try:
-        members = _proven(kit, judgement, expectation)
+        members, besides, is_all = _proven(kit, judgement, expectation)
     except (UnreadableError, StoppedError):
         raise  # nothing was found out about the fields
     except KitError as error:
         _end(judgement, _failed(error))
         return ()
-    failure = _failure(members, expectation)
+    failure = _failure(members, expectation) or besides
     if failure is not None:
         _end(judgement, _failed(failure))
     else:
+        judgement.sealed_only = is_all
         detail = _detail(members, expectation)
         _end(judgement, Obligation(number=NUMBER, name=NAME, attack=ATTACK, status=Status.CHECKED, detail=detail))
     return members
@@ -157,74 +158,46 @@ def _failed(error: KitError) -> Obligation:
     return Obligation(number=NUMBER, name=NAME, attack=ATTACK, status=Status.FAILED, detail=str(error), error=error)
 
 
-def _proven(kit: OpenKit, judgement: Judgement, expectation: FieldExpectation) -> tuple[MemberFields, ...]:
+def _proven(
+    kit: OpenKit, judgement: Judgement, expectation: FieldExpectation
+) -> tuple[tuple[MemberFields, ...], KitError | None, bool]:
+    """Return what was found, what the last step did besides, and whether it is proven that it did nothing besides."""
     if judgement.manifest is None:
         raise ContentError("cannot be checked without a manifest")
     statements = judgement.statements if expectation.keys is not None else ()
     parameters = expectation.digests_of_parameters()
-    before = _Before(_sealing(statements, parameters))
-    proofs = _read(kit, judgement.manifest, expectation, before)
-    if not any(expectation.mapped(collection) for collection, _ in proofs):
+    step = SealedStep(judgement.steps if judgement.statements else (), parameters)
+    proofs = _read(kit, judgement.manifest, expectation, step)
+    mapped = frozenset(collection.path for collection, _ in proofs if expectation.mapped(collection) is not None)
+    if not mapped:
         raise ContentError("the field map names no collection of this kit")
-    return tuple(
+    members = tuple(
         MemberFields(
             collection=collection,
             proof=proof,
             recorded=_recorded(statements, collection, parameters),
-            identical=before.identical(collection),
+            rest=step.rest(collection.path),
         )
         for collection, proof in proofs
     )
+    return members, _step_failure(step, members, mapped), step.is_all
 
 
-def _sealing(statements: Sequence[PatchStatement], parameters: frozenset[Sha256]) -> PatchStatement | None:
-    """Give the statement of the last step, if all it did was to seal, with ``parameters``."""
-    if not statements:
+def _step_failure(step: SealedStep, members: Sequence[MemberFields], mapped: frozenset[MemberPath]) -> KitError | None:
+    """Return what shows that the last step did more than to seal mapped values, or else than it counts."""
+    if not step.is_there:
         return None
-    applied = {transform.parameters_sha256 for transform in statements[-1].transforms}
-    return statements[-1] if applied <= parameters else None
-
-
-class _Before:
-    """Digests the documents as they were before the last step sealed some of their values.
-
-    The step is proven to have changed nothing else where that digest is the one that was signed for them.
-    """
-
-    def __init__(self, step: PatchStatement | None) -> None:
-        self._stated = {changes.path: changes for changes in step.documents} if step is not None else {}
-        self._materials = {artifact.path: artifact.sha256 for artifact in step.materials} if step is not None else {}
-        self._met: dict[MemberPath, hashlib._Hash | None] = {}
-
-    def begin(self, collection: CollectionMember) -> RunLengthsReader | None:
-        """Give which documents of a member the step changed; None where it changed none, or there is no such step."""
-        changes = self._stated.get(collection.path)
-        if changes is None:
-            return None
-        self._met[collection.path] = hashlib.sha256()
-        return RunLengthsReader(changes.changed)
-
-    def take(self, path: MemberPath, documents: bytes | None) -> None:
-        """Take the next documents, as they were; None where they did not open."""
-        met = self._met[path]
-        if documents is None:
-            self._met[path] = None
-        elif met is not None:
-            met.update(documents)
-
-    def identical(self, collection: CollectionMember) -> bool | None:
-        """Tell whether the digest is the one that was signed; None where there is none to be compared with."""
-        if collection.path not in self._met:
-            return None
-        met = self._met[collection.path]
-        # As of an appending step: without a codec the member is its documents, and the previous generation vouches.
-        plain = collection.codec is Codec.NONE
-        due = self._materials.get(collection.path) if plain else self._stated[collection.path].base_sha256
-        return met is not None and due is not None and met.hexdigest() == due.hex
+    shown = (member.rest.fault for member in members if member.rest is not None and member.rest.fault is not None)
+    named = {member.collection.name: member.collection for member in members if member.collection.path in mapped}
+    counted = (
+        step.check_counts(one, [member.proof for member in members if member.collection.name == one.name])
+        for one in named.values()
+    )
+    return step.excess(mapped) or next(shown, None) or next((error for error in counted if error is not None), None)
 
 
 def _read(
-    kit: OpenKit, manifest: Manifest, expectation: FieldExpectation, before: _Before
+    kit: OpenKit, manifest: Manifest, expectation: FieldExpectation, step: SealedStep
 ) -> Sequence[tuple[CollectionMember, Proof]]:
     listed = {entry.path: entry.sha256 for entry in manifest.entries}
     found: list[tuple[CollectionMember, Proof]] = []
@@ -236,17 +209,16 @@ def _read(
                 continue
             proof = Proof(fields={str(one): FieldProof() for one in mapped.fields} if mapped is not None else {})
             found.append((collection, proof))
-            changed = before.begin(collection) if mapped is not None and keys is not None else None
+            sealed = step.begin(collection) if mapped is not None else None
             signed = _as_listed(body, collection.path, listed)
             for run in member_runs(collection, signed, kit.reader):
                 cost, where = len(run.data), str(collection.path)
                 if mapped is not None:
                     proving = (mapped, run, keys, expectation.canaries)
                     pipeline.submit(prove_run, *proving, cost=cost, then=proof.add, where=where)
-                    if changed is not None:
-                        unsealing = (mapped, run, changed.take(len(run)), keys)
-                        then = partial(before.take, collection.path)
-                        pipeline.submit(unseal_run, *unsealing, cost=cost, then=then, where=where)
+                    if sealed is not None:
+                        unsealing = (mapped, run, sealed.take(len(run)), keys)
+                        pipeline.submit(unseal_run, *unsealing, cost=cost, then=sealed.add, where=where)
                 else:
                     searching = (collection.name, run, expectation.canaries)
                     pipeline.submit(search_run, *searching, cost=cost, then=proof.add, where=where)
@@ -333,14 +305,20 @@ def _detail(members: Sequence[MemberFields], expectation: FieldExpectation) -> s
     envelopes = sum(counts.envelopes for counts in fields)
     documents = sum(member.proof.documents for member in members)
     detail = f"{envelopes:,} envelopes in {documents:,} documents of {len(members)} collections"
+    sealed = [member for member in members if member.rest is not None]
     if expectation.keys is None:
-        return f"{detail}, judged without keys"
+        if not sealed:
+            return f"{detail}, judged without keys"
+        # What else it changed in those documents takes the keyring.
+        return (
+            f"{detail}, judged without keys; the last step changed no member that the map does not name, and no "
+            "document without an envelope; what else it changed in them was not looked into (--keyring)"
+        )
     equal = sum(member.comparison(name) is Comparison.MATCHES for member in members for name in member.proof.fields)
     detail = f"{detail}, all opened; {equal} of {len(fields)} fields are as digested before they were sealed"
-    sealed = [member for member in members if member.identical is not None]
     if not sealed:
         return detail
-    other = [str(member.collection.path) for member in sealed if not member.identical]
+    other = [f"{m.collection.path}: {m.rest.why}" for m in sealed if m.rest is not None and not m.rest.identical]
     if other:
         return f"{detail}; that the last step changed nothing else is not proven of {', '.join(other)}"
     return (

@@ -8,12 +8,15 @@ from dataclasses import dataclass, field
 
 from kit.engine.gap import Gap
 from kit.errors import KitError
-from kit.manifest import Location, Manifest, PatchStatement
+from kit.manifest import Difference, Location, Manifest, PatchStatement
 from kit.ops.remedies import remedy
 from kit.signing import PublicKey
 from kit.trust import Anchor
 from kit.trust.state import Accepted, OverrideRecord
 from kit.values import STRICT, Allowed, CollectionMember, MemberPath, Sha256
+
+PATCH = "patch"
+"""The one operation that lineage knows so far (schemas/offline-manifest.md)."""
 
 
 class Status(enum.StrEnum):
@@ -88,6 +91,42 @@ class Beside:
     """The ``.sig`` file."""
 
 
+class Basis(enum.StrEnum):
+    """What shows that a member is what it was before a step, but for what was appended."""
+
+    SIGNED = "the previous manifest's digest"
+    """Of the documents, which are the member."""
+    REENCODED = "the previous manifest's digest, of the documents compressed again"
+    ROOT = "the previous manifest's Merkle root, which does not prove their order"
+    STATED = "the patcher's word alone"
+    """Nothing that was signed before can be compared with: the digest in the statement is its signer's own."""
+
+    @property
+    def is_proof(self) -> bool:
+        """Whether every byte of the documents, and their order, is held to what was signed before the step."""
+        return self in {Basis.SIGNED, Basis.REENCODED}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Appended:
+    """What the documents prove of the last steps.
+
+    Attributes:
+        since: The oldest generation to which nothing but ``rawLinkset`` was added; None where that is not proven even
+            of the last step.
+        until: The current generation.
+        is_whole: Whether ``since`` is the publisher's.
+        why: Why no more is proven; "" where all of it is.
+        documents: How many documents have what was appended since.
+    """
+
+    since: int | None
+    until: int
+    is_whole: bool
+    why: str
+    documents: int
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MemberProof:
     """What a deep reading of one collection member found."""
@@ -100,8 +139,8 @@ class MemberProof:
     """Changed, and what the step did is one ``rawLinkset`` at the end."""
     other: int
     """Changed in another way; 0 in a kit that keeps the append-only law."""
-    basis: str
-    """What proves it; "" where nothing has to be proven."""
+    basis: Basis | None
+    """What it was compared with; None where there is nothing to compare."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,6 +154,22 @@ class CheckedStep:
     statement: PatchStatement | None = None
     """About this step, signed by ``statement_signers``; None where that does not hold."""
     statement_signers: tuple[str, ...] = ()
+    operation: str = PATCH
+    """What lineage calls the step."""
+    differences: tuple[Difference, ...] = ()
+    """In what the manifest that replaced ``base`` differs, besides what every patch changes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InTime:
+    """What of obligation 4 was compared with something, and holds."""
+
+    signers: bool = False
+    """They are neither revoked nor out of their time, as the policy has it."""
+    age: bool = False
+    """The publisher's generation is within a staleness window."""
+    memory: bool = False
+    """The kit is not below the policy's minimum, nor older than what was accepted before."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -143,7 +198,15 @@ class Judgement:
     """Folders that hold nothing of what is listed; nobody signed that they are there."""
     attestations: dict[MemberPath, Sha256] = field(default_factory=dict)
     """Digests of the signatures and statements that were judged."""
+    in_time: InTime = field(default_factory=InTime)
+    """What of obligation 4 was compared."""
     proofs: dict[MemberPath, MemberProof] = field(default_factory=dict)
+    declared: int = 0
+    """How many collections the manifest describes, and a deep reading found to be so."""
+    appended: Appended | None = None
+    """What the documents prove of the last steps; None where they were not read, or there is no step."""
+    sealed_only: bool = False
+    """Whether, with every envelope opened, the last step is proven to have sealed mapped values and nothing else."""
     gaps: tuple[Gap, ...] = ()
     """Why observations lack ``rawLinkset``, where some do that must have it, and that was asked for."""
 

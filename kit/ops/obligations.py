@@ -16,10 +16,10 @@ the first failure decides.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from kit.archive import LINK_HINT
-from kit.engine.proving import MemberReading
+from kit.engine.proving import MemberReading, Wanted
 from kit.engine.reading import Survey
 from kit.errors import (
     ArchiveError,
@@ -40,30 +40,31 @@ from kit.manifest import (
     Step,
     check_lineage,
     closed_world,
+    compare,
     is_history,
     locate,
 )
-from kit.ops import deep, gate, signers
-from kit.ops.judgement import Beside, Evidence, Expectation, Judgement, Obligation, Status
+from kit.ops import appending, claims, deep, gate, signers
+from kit.ops.judgement import Beside, Evidence, Expectation, InTime, Judgement, Obligation, Status
+from kit.signing import jws
 from kit.transforms.coverage import Tally, TenantCoverage, is_observations
-from kit.trust import Signing
+from kit.trust import Signing, freshness, rollback
 from kit.trust.state import OverrideRecord
-from kit.values import Limits, MemberPath, RunLengths, Sha256
+from kit.values import Limits, MemberPath, Sha256
 
 __all__ = ["Beside", "Expectation", "Judgement", "Obligation", "Status", "coverage_of", "judge", "refused"]
 
-DeepReader = Callable[[Mapping[MemberPath, RunLengths], frozenset[MemberPath]], Mapping[MemberPath, MemberReading]]
-"""Reads every document, given which of them the last step changed, and of which members a Merkle root is asked for; see
-:func:`kit.engine.proving.prove`."""
+DeepReader = Callable[[Mapping[MemberPath, Wanted]], Mapping[MemberPath, MemberReading]]
+"""Reads every document, given what is asked of each collection besides; see :func:`kit.engine.proving.prove`."""
 
 _NAMES = {
     1: ("container reads strictly", "parser differential, endless data"),
     2: ("exactly one manifest", "mix-and-match"),
     3: ("manifest signed by a trusted key", "arbitrary software, wrong role"),
-    4: ("in its time, and not rolled back", "rollback, indefinite freeze, key compromise"),
+    4: (claims.IN_TIME, "rollback, indefinite freeze, key compromise"),
     5: ("closed world and every digest", "arbitrary software, mix-and-match"),
     6: ("lineage to the first generation", "history rewritten, provenance of another kit"),
-    7: ("every document, and only appended", "a patcher that changes more than it says"),
+    7: (claims.DOCUMENTS, "a patcher that changes more than it says"),
     8: ("rawLinkset on every observation", "premature switch"),
 }
 _MOST_EVIDENCE = 100
@@ -120,6 +121,14 @@ def refused(error: KitError) -> Judgement:
     return Judgement(obligations=[first, *others])
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Named:
+    """How an obligation ended of which only a part was compared, under the name of that part."""
+
+    name: str
+    detail: str
+
+
 class _NotApplicableError(Exception):
     """An obligation that this kit or this request does not have."""
 
@@ -137,9 +146,12 @@ class _EvidentError(Exception):
         self.evidence = evidence
 
 
-def _attempt(number: int, check: Callable[[], str]) -> Obligation:
+def _attempt(number: int, check: Callable[[], str | _Named]) -> Obligation:
     try:
-        return _ended(number, Status.CHECKED, check())
+        found = check()
+        if isinstance(found, _Named):
+            return replace(_ended(number, Status.CHECKED, found.detail), name=found.name)
+        return _ended(number, Status.CHECKED, found)
     except _NotApplicableError as reason:
         return _ended(number, Status.NOT_APPLICABLE, str(reason))
     except _OverriddenError as reason:
@@ -198,7 +210,8 @@ class _Inspector:
         self._signing: Signing | None = None
         self._over_archive: Signing | None = None
         self._known_steps: tuple[Step, ...] | None = None
-        self._statement: PatchStatement | None = None
+        self._holds = False
+        """Whether the lineage does."""
 
     def container(self) -> str:
         permitted = sorted({what for met in self._survey.permitted.values() for what in met})
@@ -239,7 +252,7 @@ class _Inspector:
             detail += f"; .sig file by {over.able[0].key_id}"
         return detail
 
-    def in_time(self) -> str:
+    def in_time(self) -> str | _Named:
         at = self._anchor.at
         if at is None:
             raise _NotApplicableError("keys without a policy have no time and no memory (--trust)")
@@ -255,7 +268,18 @@ class _Inspector:
         found = signers.judge_time(self._anchor, at, signings, manifest, first)
         self._judgement.accepted, faults = found.accepted, found.faults
         if not faults:
-            return f"at {at}: {'; '.join(found.good)}"
+            policy, state = self._anchor.policy, self._anchor.state
+            self._judgement.in_time = compared = InTime(
+                signers=True,
+                age=first.made_at is not None
+                and freshness.allowed_hours(policy, first.staleness_window_hours) is not None,
+                memory=rollback.has_memory(policy, state, manifest.bundle_id),
+            )
+            detail = f"at {at}: {'; '.join(found.good)}"
+            name = claims.name_in_time(compared)
+            if name is None:
+                raise _NotApplicableError(detail)
+            return _Named(name=name, detail=detail)
         override = self._anchor.override
         fault = next((fault for fault in faults if not signers.may_be_overridden(fault)), faults[0])
         if override is None or not signers.may_be_overridden(fault):
@@ -332,7 +356,7 @@ class _Inspector:
                     self._survey.tallies.pop(link.path, None)
 
     def lineage(self) -> str:
-        _, manifest = self._found()
+        location, manifest = self._found()
         steps = self._steps()
         if not steps:
             raise _NotApplicableError("the kit was never patched")
@@ -346,19 +370,23 @@ class _Inspector:
             )
             if before is not None and base.signing is not None:
                 signers.check_changed(self._anchor, base.signing, step.manifest, before)
-            known.append(base.step)
+            differences = compare(step.manifest, step.successor)
+            known.append(replace(base.step, operation=step.entry.operation, differences=differences))
             last = number == len(steps)
             stated = signers.check_statement(self._anchor, step, last=last, covered=covered)
             step.check_recorded()
             before = stated.statement
-            known[-1] = replace(base.step, statement=before, statement_signers=stated.signing.key_ids)
+            known[-1] = replace(known[-1], statement=before, statement_signers=stated.signing.key_ids)
+            signature = steps[number].signature if not last else self._survey.kept.get(location.signature)
+            if signature is not None:
+                _check_key_ids(before, signature, step.entry.statement)
             earlier |= {step.manifest.sha256} if base.signing is not None and base.signing.by_memory else set()
             earlier |= {step.successor.sha256} if not last and stated.signing.by_memory else set()
         self._judgement.statements = tuple(step.statement for step in known if step.statement is not None)
         if before is not None:
             for signing in self._signings():
                 signers.check_changed(self._anchor, signing, manifest, before)
-        self._statement = before
+        self._holds = True
         if self._judgement.accepted is not None:
             self._judgement.accepted = replace(self._judgement.accepted, earlier=frozenset(earlier))
         found = f"{len(steps)} earlier generation{'s' if len(steps) > 1 else ''}, from {steps[0].entry.generation}"
@@ -366,26 +394,44 @@ class _Inspector:
             found += f"; generation {steps[0].entry.generation} says no time, so none was compared with it"
         return found
 
-    def documents(self) -> str:
+    def documents(self) -> str | _Named:
         if not self._expectation.deep or self._read_deep is None:
             raise _NotApplicableError("not asked for (--deep)")
         _, manifest = self._found()
-        if manifest.lineage and self._statement is None:
+        members, steps = self._survey.collections, self._judgement.steps
+        if manifest.lineage and not self._holds:
             raise ContentError("what the last step changed cannot be told, since the lineage does not hold")
-        statement = self._statement
-        rooted = frozenset(summary.path for summary in manifest.collections if summary.merkle_root is not None)
-        readings = self._read_deep(deep.selections(statement), rooted)
+        if not members:
+            raise _NotApplicableError("there are no collections in this kit")
+        _require_no_excess(appending.excess(steps))
+        plan = appending.plan(steps, members) if steps else None
+        readings = self._read_deep(deep.wanted(manifest, plan, members.keys()))
         declared = deep.check_declared(manifest, self._survey, readings)
-        members = self._survey.collections
-        if statement is None or not deep.only_appends(statement):
-            self._judgement.proofs = deep.unproven(members, readings)
-            step = "no step to prove" if statement is None else "the last step does more than append: not proven"
+        declared += self._unresolvable(manifest)
+        if plan is None:
+            self._judgement.proofs = appending.unproven(members, readings)
         else:
-            self._judgement.proofs = deep.prove_appended(statement, members, readings)
-            count = sum(proof.only_raw_linkset for proof in self._judgement.proofs.values())
-            step = f"the last step appended rawLinkset to {count:,} and changed no other byte"
+            found, proofs = appending.prove(plan, members, readings, manifest.generation)
+            if self._judgement.extra_folders:
+                folder = self._judgement.extra_folders[0]
+                found = replace(found, since=None, is_whole=False, why=f"nobody signed that there is a folder {folder}")
+            self._judgement.appended, self._judgement.proofs = found, proofs
         documents = sum(reading.tally.documents for reading in readings.values())
-        return f"{documents:,} documents of {len(readings)} collection members are well-formed, {declared}; {step}"
+        step = claims.tell_appended(self._judgement.appended)
+        return _Named(
+            name=claims.name_documents(self._judgement.appended),
+            detail=f"{documents:,} documents of {len(readings)} collection members are well-formed, {declared}; {step}",
+        )
+
+    def _unresolvable(self, manifest: Manifest) -> str:
+        """Hold what the manifest calls unresolvable to what is; returns what to add where that is not done."""
+        declared = deep.unresolvable(manifest)
+        if not declared:
+            return ""
+        if self._explain is None:
+            return ", but for what it calls unresolvable, which was not looked into"
+        deep.check_unresolvable(declared, self._explain(frozenset(declared)))
+        return ""
 
     def coverage(self) -> str:
         if not self._expectation.require_raw_linkset:
@@ -420,6 +466,38 @@ class _Inspector:
         if location is None or manifest is None:
             raise ContentError("cannot be checked without a manifest")
         return location, manifest
+
+
+def _require_no_excess(excess: appending.Excess | None) -> None:
+    """Refuse a chain with a step that did more to the manifest than it says.
+
+    Raises:
+        _EvidentError: There is one; names what it did.
+    """
+    if excess is not None:
+        shown = excess.differences[:_MOST_EVIDENCE]
+        evidence = tuple(
+            Evidence(place=f"{one.kind}: {one.place}", expected=one.before, met=one.after) for one in shown
+        )
+        raise _EvidentError(ContentError(str(excess)), evidence)
+
+
+def _check_key_ids(statement: PatchStatement, signature: bytes, where: str) -> None:
+    """Check that the keys which a statement names are among those that signed the manifest which it is about.
+
+    Others may have signed it since: that is how a key in force vouches for what a revoked one signed
+    (schemas/trust-policy.md, "Revoked keys").
+
+    Raises:
+        ContentError: One has not, or the statement names none.
+    """
+    met = sorted(claim.key_id for claim in jws.claims(signature))
+    if not statement.key_ids or not set(statement.key_ids) <= set(met):
+        raise ContentError(
+            f"says that generation {statement.generation} is signed by {', '.join(statement.key_ids) or 'nobody'}, and "
+            f"it is by {', '.join(met)}",
+            where=where,
+        )
 
 
 def coverage_of(survey: Survey) -> dict[str, TenantCoverage]:

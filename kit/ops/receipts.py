@@ -3,30 +3,14 @@
 from __future__ import annotations
 
 from kit.manifest import Manifest
-from kit.ops import field_proof
-from kit.ops.judgement import Expectation, Judgement, Status
+from kit.ops.chain import MOST_DIFFERENCES, PUBLISHED, chain
+from kit.ops.judgement import Expectation, Judgement
 from kit.ops.verify import VerifyReport
 from kit.signing import PrivateKey, dsse
 from kit.trust import AtHand, Occasion, Role, Subject, authorise
-from kit.trust.receipt import Receipt
+from kit.trust.receipt import Receipt, Step
 from kit.values import Sha256, Timestamp
 from kit.version import TOOL, VERSION
-
-_RAW_LINKSET, _FIELDS = "OFFLINE_KIT_RAW_LINKSET", "OFFLINE_KIT_FIELDS_ENCRYPTED"
-_APPEND_ONLY = "OFFLINE_KIT_APPEND_ONLY"
-_OF_TENANTS = "_OF_TENANTS"
-"""Ends the levels of what was only asked of the tenants that the receipt names."""
-_LEVELS = {
-    1: "OFFLINE_KIT_CONTAINER",
-    2: "OFFLINE_KIT_MANIFEST",
-    3: "OFFLINE_KIT_SIGNED",
-    4: "OFFLINE_KIT_FRESH",
-    5: "OFFLINE_KIT_CLOSED_WORLD",
-    6: "OFFLINE_KIT_LINEAGE",
-    7: "OFFLINE_KIT_DOCUMENTS",
-    8: _RAW_LINKSET,
-}
-"""By number; the obligation on mapped fields is a second 7, and has a level of its own."""
 
 
 def make_receipt(report: VerifyReport, expectation: Expectation, key: PrivateKey, at: Timestamp) -> bytes:
@@ -47,26 +31,24 @@ def make_receipt(report: VerifyReport, expectation: Expectation, key: PrivateKey
         policy=expectation.anchor.policy_sha256,
         inputs=_inputs(judgement),
         passed=judgement.valid,
-        levels=_levels(judgement, expectation) if judgement.valid else (),
+        levels=report.levels,
         obligations=tuple((o.number, o.name, o.status.value, o.detail) for o in judgement.obligations),
+        steps=tuple(
+            Step(
+                generation=link.generation,
+                ground=link.ground.value if link.ground is not None else None,
+                differences=tuple(map(str, link.differences[:MOST_DIFFERENCES])),
+                omitted=max(0, len(link.differences) - MOST_DIFFERENCES),
+            )
+            for link in chain(judgement)
+            if link.operation != PUBLISHED
+        ),
+        appended=(judgement.appended.since, judgement.appended.until)
+        if judgement.appended is not None and judgement.appended.since is not None and judgement.valid
+        else None,
         tenants=tuple(sorted(expectation.tenants)) if expectation.tenants is not None else None,
     )
     return dsse.sign(receipt.to_bytes(), [key])
-
-
-def _levels(judgement: Judgement, expectation: Expectation) -> tuple[str, ...]:
-    """Name what was verified, and no more than that."""
-    found: list[str] = []
-    for obligation in judgement.obligations:
-        # An override is no verification: whoever reads the level "fresh" must be able to rely on it.
-        if obligation.status is not Status.CHECKED:
-            continue
-        level = _FIELDS if obligation.name == field_proof.NAME else _LEVELS[obligation.number]
-        narrowed = level in {_FIELDS, _RAW_LINKSET} and expectation.tenants is not None
-        found.append(level + _OF_TENANTS if narrowed else level)
-    if any(proof.basis for proof in judgement.proofs.values()):
-        found.append(_APPEND_ONLY)
-    return tuple(found)
 
 
 def _check_auditor(expectation: Expectation, manifest: Manifest | None, key: PrivateKey, at: Timestamp) -> None:

@@ -14,15 +14,16 @@ from kit.engine.gaps import find_gaps, gather
 from kit.engine.leaves import LeafStore
 from kit.engine.lookup import close_lookups
 from kit.engine.progress import Stage
-from kit.engine.proving import MemberReading, Rooted, prove
+from kit.engine.proving import MemberReading, Wanted, prove
 from kit.engine.survey import survey
 from kit.errors import KitError, StoppedError, UnreadableError, UntrustedError
+from kit.ops.claims import levels
 from kit.ops.field_proof import FieldExpectation, MemberFields, prove_fields
 from kit.ops.kits import Environment, OpenKit, beside, is_kept, opened
 from kit.ops.obligations import Expectation, Judgement, coverage_of, judge, refused
 from kit.transforms.coverage import TenantCoverage, is_observations
 from kit.transforms.raw_linkset import RawLinkset
-from kit.values import MemberPath, RunLengths
+from kit.values import MemberPath
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +37,13 @@ class VerifyReport:
     """Per tenant; empty unless coverage was asked for."""
     fields: tuple[MemberFields, ...] = ()
     """Of the mapped collections, in the order of the kit; empty unless asked for."""
+    of_tenants: bool = False
+    """Whether coverage and mapped fields were asked for of some tenants only."""
+
+    @property
+    def levels(self) -> tuple[str, ...]:
+        """What the verdict claims; nothing of a kit that is not valid."""
+        return levels(self.judgement, of_tenants=self.of_tenants)
 
     @property
     def failure(self) -> KitError | None:
@@ -71,7 +79,14 @@ def verify(
         raise  # nothing was found out about the kit
     except KitError as error:
         judgement, coverage = refused(error), {}
-    return VerifyReport(kit=path, container=container, judgement=judgement, coverage=coverage, fields=fields)
+    return VerifyReport(
+        kit=path,
+        container=container,
+        judgement=judgement,
+        coverage=coverage,
+        fields=fields,
+        of_tenants=expectation.tenants is not None,
+    )
 
 
 def examine(
@@ -93,12 +108,11 @@ def examine(
             count=lambda member: expectation.require_raw_linkset and is_observations(member.name),
         )
 
-    def read_deep(
-        changed: Mapping[MemberPath, RunLengths], rooted: frozenset[MemberPath]
-    ) -> Mapping[MemberPath, MemberReading]:
+    def read_deep(wanted: Mapping[MemberPath, Wanted]) -> Mapping[MemberPath, MemberReading]:
+        count = 1 + max((len(one.earlier) for one in wanted.values()), default=0)
         with tempfile.TemporaryDirectory(prefix="kit-verify-") as scratch, kit.pipeline(Stage.DEEP) as pipeline:
-            sorting = Rooted(members=rooted, store=LeafStore(Path(scratch)))
-            return prove(reader, found, pipeline, changed, sorting)
+            stores = [LeafStore(Path(scratch) / str(number)) for number in range(count)]
+            return prove(reader, found, pipeline, wanted, stores)
 
     def explained(tenants: frozenset[str]) -> tuple[Gap, ...]:
         with tempfile.TemporaryDirectory(prefix="kit-verify-") as scratch, ExitStack() as stack:

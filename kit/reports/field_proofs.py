@@ -30,7 +30,8 @@ def member_fields_json(member: MemberFields) -> dict[str, Any]:
         "halfEncrypted": proof.half_encrypted,
         "canaries": proof.canaries,
         "faults": proof.faults,
-        "restIdentical": member.identical,
+        "restIdentical": member.rest.identical if member.rest is not None else None,
+        "restNotProven": (member.rest.why or None) if member.rest is not None else None,
         "fields": [_field_json(name, counts, member) for name, counts in proof.fields.items()],
         "findings": [
             {

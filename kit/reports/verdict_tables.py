@@ -77,7 +77,18 @@ def _generation(link: Link) -> Content:
         ("Rollback note", statement.rollback_note if statement is not None else None),
         ("Manifest SHA-256", code(link.manifest_sha256)),
     ]
-    return [element("h3", f"Generation {link.generation}"), facts(rows)]
+    differing = [[one.kind.value, code(one.place), one.before or "-", one.after or "-"] for one in link.differences]
+    return [
+        element("h3", f"Generation {link.generation}"),
+        facts(rows),
+        *_differences(differing),
+    ]
+
+
+def _differences(rows: Sequence[Sequence[Content]]) -> Iterator[Html]:
+    if rows:
+        yield element("p", "Besides what every patch changes, its manifest differs from the one before:")
+        yield from _rows(("What", "Where", "Before", "After"), rows)
 
 
 def _ids(key_ids: Sequence[str]) -> Content:
@@ -165,7 +176,7 @@ def collections_part(judgement: Judgement) -> Html | None:
             "Changed by the last step",
             "Only rawLinkset added",
             "Otherwise",
-            "Proven by",
+            "Compared with",
         )
         rows: list[list[Content]] = [
             [
@@ -174,7 +185,7 @@ def collections_part(judgement: Judgement) -> Html | None:
                 proof.changed,
                 proof.only_raw_linkset,
                 proof.other,
-                proof.basis or "-",
+                proof.basis.value if proof.basis is not None else "-",
             ]
             for path, proof in sorted(judgement.proofs.items())
         ]

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from kit.ops.chain import PUBLISHED, Ground, Link, chain
-from kit.ops.judgement import Judgement, MemberProof, Obligation
+from kit.manifest import Difference
+from kit.ops.chain import MOST_DIFFERENCES, PUBLISHED, Ground, Link, chain
+from kit.ops.claims import is_append_only
+from kit.ops.judgement import Appended, Judgement, MemberProof, Obligation
 from kit.reports.coverage import coverage_json, coverage_lines, gaps_json, gaps_lines
 from kit.reports.errors import SCHEMA_VERSION, error_json
 from kit.reports.field_proofs import member_fields_json, member_fields_lines
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
 
 NOT_PROVEN = "(not proven)"
 MAX_PERMITTED = 100
+SHOWN_DIFFERENCES = 20
+"""Of one step, in the text report."""
 
 
 def verify_json(report: VerifyReport, exit_code: int) -> dict[str, Any]:
@@ -31,6 +35,8 @@ def verify_json(report: VerifyReport, exit_code: int) -> dict[str, Any]:
         "error": error_json(report.failure) if report.failure else None,
         **judgement_json(report.judgement),
         "lineage": [_link_json(link) for link in chain(report.judgement)],
+        "levels": list(report.levels),
+        "appendOnly": _appended_json(report.judgement.appended),
         "proofs": [_proof_json(proof) for _, proof in sorted(report.judgement.proofs.items())],
         "coverage": coverage_json(report.coverage),
         "gaps": gaps_json(report.judgement.gaps),
@@ -83,7 +89,29 @@ def _proof_json(proof: MemberProof) -> dict[str, Any]:
         "changed": proof.changed,
         "onlyRawLinkset": proof.only_raw_linkset,
         "other": proof.other,
-        "basis": proof.basis or None,
+        "basis": proof.basis.value if proof.basis is not None else None,
+        "proven": proof.basis.is_proof if proof.basis is not None else None,
+    }
+
+
+def _appended_json(appended: Appended | None) -> dict[str, Any] | None:
+    if appended is None:
+        return None
+    return {
+        "since": appended.since,
+        "until": appended.until,
+        "wholeChain": is_append_only(appended),
+        "documents": appended.documents,
+        "why": appended.why or None,
+    }
+
+
+def _difference_json(difference: Difference) -> dict[str, Any]:
+    return {
+        "kind": difference.kind.value,
+        "place": difference.place,
+        "before": difference.before,
+        "after": difference.after,
     }
 
 
@@ -98,6 +126,8 @@ def _link_json(link: Link) -> dict[str, Any]:
         "signers": list(link.signers),
         "statementSigners": list(link.statement_signers),
         "ground": link.ground.value if link.ground is not None else None,
+        "differences": [_difference_json(one) for one in link.differences[:MOST_DIFFERENCES]],
+        "omittedDifferences": max(0, len(link.differences) - MOST_DIFFERENCES),
     }
 
 
@@ -107,7 +137,7 @@ def verify_lines(report: VerifyReport) -> Iterator[str]:
     links = chain(report.judgement)
     if len(links) > 1:
         yield ""
-        yield from _chain_lines(links)
+        yield from _chain_lines(links, report.judgement.appended)
     if report.judgement.proofs:
         yield ""
         yield from _proof_lines(report.judgement)
@@ -142,7 +172,7 @@ def judgement_lines(judgement: Judgement) -> Iterator[str]:
                 yield f"             to do: {obligation.remedy}"
 
 
-def _chain_lines(links: Sequence[Link]) -> Iterator[str]:
+def _chain_lines(links: Sequence[Link], appended: Appended | None) -> Iterator[str]:
     for link in links:
         made = f" at {link.made_at}" if link.made_at is not None else ""
         what = f"{link.operation} ({', '.join(link.transforms)})" if link.transforms else link.operation
@@ -150,21 +180,33 @@ def _chain_lines(links: Sequence[Link]) -> Iterator[str]:
         step = "" if link.operation == PUBLISHED else f"; its step by {', '.join(link.statement_signers) or NOT_PROVEN}"
         yield f"  generation {link.generation}, {what}{made}: {signed}{step}"
         if link.ground is not None:
-            yield f"      {_ground(link)}"
+            yield f"      {_ground(link, appended if link is links[-1] else None)}"
+        for difference in link.differences[:SHOWN_DIFFERENCES]:
+            yield f"      {difference}"
+        if (more := len(link.differences) - SHOWN_DIFFERENCES) > 0:
+            yield f"      and {more:,} more differences, which the JSON report names"
 
 
-def _ground(link: Link) -> str:
-    """Say on what a generation rests, as somebody would who has to sign for it."""
+def _ground(link: Link, appended: Appended | None) -> str:
+    """Return on what a generation rests, as somebody would word it who has to sign for it."""
     if link.ground is Ground.SIGNATURE:
         return "rests on its signature, over the digest of every file"
-    changed = len(link.statement.changed) if link.statement is not None else 0
+    statement = link.statement
+    changed = len(statement.materials) if statement is not None else 0
+    added = len(statement.changed) - changed if statement is not None else 0
     members = f"{changed:,} member{'' if changed == 1 else 's'}"
-    if link.ground is Ground.DOCUMENTS:
-        return f"rests on the documents: without what the step appended to {members}, they are those of before"
+    if link.ground is Ground.DOCUMENTS and appended is not None:
+        if appended.since is None or appended.until - appended.since == 1:
+            return f"rests on the documents: without what the step appended to {members}, they are those of before"
+        return (
+            f"rests on the documents: without what was appended since generation {appended.since}, they are those that "
+            "it signed"
+        )
     more = f"; {link.remedy}" if link.remedy else ""
+    told = f"{members} changed, {added:,} added" if added else f"{members} changed and no other"
     return (
-        f"rests on the signed statement: {members} changed and no other, by the digests of both manifests; "
-        f"what changed inside is its signer's word{more}"
+        f"rests on the signed statement: {told}, by the digests of both manifests; what changed inside is its signer's "
+        f"word{more}"
     )
 
 
@@ -176,9 +218,9 @@ def _proof_lines(judgement: Judgement) -> Iterator[str]:
             f"{proof.changed:,}",
             f"{proof.only_raw_linkset:,}",
             f"{proof.other:,}",
-            proof.basis or "-",
+            proof.basis.value if proof.basis is not None else "-",
         )
         for path, proof in sorted(judgement.proofs.items())
     ]
-    heads = ("collection member", "documents", "changed", "only rawLinkset", "other", "proven by")
+    heads = ("collection member", "documents", "changed", "only rawLinkset", "other", "compared with")
     yield from table(heads, rows)

@@ -93,6 +93,11 @@ def check_future(made_at: Timestamp | None, now: Timestamp) -> str:
     return ""
 
 
+def allowed_hours(policy: Policy, window_hours: int | None) -> int | None:
+    """Return how old a kit that itself says ``window_hours`` may be; None where nobody says, and no age is compared."""
+    return policy.staleness_window_hours if policy.staleness_window_hours is not None else window_hours
+
+
 def check_age(policy: Policy, created_at: Timestamp | None, window_hours: int | None, now: Timestamp) -> str:
     """Check that a kit is not stale; tell its age.
 
@@ -105,9 +110,9 @@ def check_age(policy: Policy, created_at: Timestamp | None, window_hours: int | 
     Raises:
         StaleError: It is older than the window, from the future, or of no known age where there is a window (F3).
     """
-    window = policy.staleness_window_hours if policy.staleness_window_hours is not None else window_hours
+    window = allowed_hours(policy, window_hours)
     if window is None:
-        return "no staleness window"
+        return "no staleness window, so no age was compared"
     if created_at is None:
         raise StaleError(f"the kit does not say when it was made, but may be {window:,} hours old at most")
     age = now.seconds - created_at.seconds

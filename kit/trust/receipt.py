@@ -22,6 +22,36 @@ OBLIGATIONS = "urn:offline-kit:obligations:v1"
 """An extension member of the predicate: how every obligation ended."""
 TENANTS = "urn:offline-kit:tenants:v1"
 """Another: the tenants that levels ending in ``_OF_TENANTS`` are about."""
+STEPS = "urn:offline-kit:steps:v1"
+"""Another: what every step of the lineage rests on, and what it changed in the manifest beyond what a patch does."""
+APPENDED = "urn:offline-kit:append-only:v1"
+"""Another: the generations that ``OFFLINE_KIT_APPEND_ONLY`` is about."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One step of the lineage, as a receipt has it.
+
+    Attributes:
+        generation: What it made.
+        ground: What that rests on (schemas/verify-report.md); None where it is not proven.
+        differences: In what the manifest differs from the one before, in words.
+        omitted: How many differences more there are.
+    """
+
+    generation: int
+    ground: str | None
+    differences: tuple[str, ...]
+    omitted: int
+
+    def to_json(self) -> dict[str, Any]:
+        """Print for ``strict_json.canonical``."""
+        return {
+            "generation": self.generation,
+            "ground": self.ground,
+            "differences": list(self.differences),
+            "omittedDifferences": self.omitted,
+        }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +69,9 @@ class Receipt:
         passed: The verdict.
         levels: What the kit was found to keep; empty for one that was refused.
         obligations: Number, name, status and detail, in their order.
+        steps: Of the lineage, oldest first; empty for a kit that was never patched.
+        appended: The oldest and the newest generation between which nothing but ``rawLinkset`` was added; None where
+            that is not proven of any step.
         tenants: To whom coverage and the proof of mapped fields were restricted; None for all.
     """
 
@@ -52,6 +85,8 @@ class Receipt:
     passed: bool
     levels: tuple[str, ...]
     obligations: tuple[tuple[int, str, str, str], ...]
+    steps: tuple[Step, ...] = ()
+    appended: tuple[int, int] | None = None
     tenants: tuple[str, ...] | None = None
 
     def to_bytes(self) -> bytes:
@@ -84,6 +119,8 @@ class Receipt:
                         {"number": number, "name": name, "status": status, "detail": detail}
                         for number, name, status, detail in self.obligations
                     ],
+                    **({STEPS: [step.to_json() for step in self.steps]} if self.steps else {}),
+                    **({APPENDED: dict(zip(("since", "until"), self.appended, strict=True))} if self.appended else {}),
                     **({TENANTS: list(self.tenants)} if self.tenants is not None else {}),
                 },
             }

@@ -23,7 +23,7 @@ def check_kit(policy: Policy, state: State | None, bundle_id: str | None, met: A
         RollbackError: Older than what was accepted (R2), or as old and with another manifest (R3).
     """
     if bundle_id is None:
-        return "the manifest names no bundle, so there is nothing to compare with"
+        return "the manifest names no bundle, so nothing accepted before was compared"
     floor = policy.minimum_generations.get(bundle_id)
     if floor is not None and met.published < floor:  # R1
         raise BelowFloorError(
@@ -32,7 +32,8 @@ def check_kit(policy: Policy, state: State | None, bundle_id: str | None, met: A
         )
     known = state.bundles.get(bundle_id) if state is not None else None
     if known is None:
-        return f"first kit of {bundle_id!r}" + ("" if floor is None else f", not below the minimum {floor}")
+        told = "so nothing accepted before was compared" if floor is None else f"not below the minimum {floor}"
+        return f"first kit of {bundle_id!r}, {told}"
     if met.rank < known.rank:  # R2
         raise RollbackError(f"{met} of {bundle_id!r}, but {known} was accepted before", hint=_FORCE)
     if met.rank == known.rank and met.manifest != known.manifest:  # R3
@@ -41,6 +42,13 @@ def check_kit(policy: Policy, state: State | None, bundle_id: str | None, met: A
             hint=_FORCE,
         )
     return "accepted before" if met.rank == known.rank else f"newer than {known}"
+
+
+def has_memory(policy: Policy, state: State | None, bundle_id: str | None) -> bool:
+    """Whether :func:`check_kit` has anything to compare a kit of this bundle with."""
+    if bundle_id is None:
+        return False
+    return bundle_id in policy.minimum_generations or (state is not None and bundle_id in state.bundles)
 
 
 def check_policy(version: int, sha256: Sha256, state: State | None) -> None:

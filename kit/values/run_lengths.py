@@ -39,6 +39,26 @@ class RunLengths:
                 lengths.append(length)
         return cls(tuple(lengths))
 
+    @classmethod
+    def union(cls, *sequences: RunLengths) -> Self:
+        """Return what is "yes" in any of these, as long as the longest of them."""
+        # Where a run of "yes" begins and ends, of all of them in order: how many are open says what holds between.
+        edges: dict[int, int] = {}
+        for one in sequences:
+            at = 0
+            for flag, length in one.runs():
+                if flag:
+                    edges[at] = edges.get(at, 0) + 1
+                    edges[at + length] = edges.get(at + length, 0) - 1
+                at += length
+        joined: list[tuple[bool, int]] = []
+        at = is_open = 0
+        for edge in sorted(edges):
+            joined.append((is_open > 0, edge - at))
+            at, is_open = edge, is_open + edges[edge]
+        joined.append((False, max((one.total for one in sequences), default=0) - at))
+        return cls.joined(joined)
+
     @property
     def is_canonical(self) -> bool:
         """Whether this is the one spelling of its sequence."""

@@ -66,7 +66,7 @@ def test_the_chain_says_who_did_what_and_on_what_each_step_rests(story: Story) -
         f"      {word}; --field-map and --keyring prove what was sealed",
     ]
     assert "\n".join(told) in outcome.out
-    assert "the last step does more than append: not proven" in outcome.out
+    assert "that the last step only appended is not proven: it does more than append" in outcome.out
 
 
 def test_each_generation_is_proven_by_its_documents_while_they_are_at_hand(story: Story) -> None:

@@ -356,7 +356,7 @@ class TestReceipt:
 
     def test_of_a_valid_kit(self, office: Office) -> None:
         office.init()
-        path = office.kit("kit.tar")
+        path = office.kit("kit.tar", stalenessWindowHours=100_000)
         outcome, place = self.receipt(office, path, "--deep")
         assert outcome.code == 0, outcome
         statement = self.opened(place)
@@ -376,6 +376,7 @@ class TestReceipt:
         office.init()
         members = kits.content(kits.observation(1), kits.observation(2, "globex"))
         path = office.desk.patched(office.desk.kit(members))
+        office.valid(path)  # from here on there is a memory to compare with
         levels = {}
         for number, options in enumerate(
             (

@@ -302,6 +302,7 @@ class TestJson:
         assert set(report) == {
             *("schemaVersion", "kit", "container", "verdict", "exitCode", "error", "bundleId", "generation"),
             *("manifestSha256", "signers", "obligations", "lineage", "coverage", "gaps", "proofs", "fields"),
+            *("levels", "appendOnly"),
         }
         assert (report["verdict"], report["exitCode"], report["error"]) == ("valid", 0, None)
         assert report["signers"] == [key("vendor").public.key_id]

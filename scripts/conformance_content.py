@@ -10,6 +10,7 @@ from scripts.conformance_encrypted import DISPLACED, HALF_ENCRYPTED, MALFORMED, 
 from scripts.conformance_kits import (
     AFTER,
     BEFORE,
+    LATER,
     MANIFEST,
     OBSERVATIONS,
     SIGNATURE,
@@ -19,6 +20,7 @@ from scripts.conformance_kits import (
     encoded,
     files,
     manifest,
+    observation,
     patched,
     published,
     step,
@@ -35,6 +37,7 @@ def cases() -> Iterator[Case]:
     yield from _declared()
     yield from _malformed()
     yield from _meddled()
+    yield from _excessive()
     yield from _coverage()
     yield from _encrypted()
 
@@ -119,6 +122,16 @@ def _declared() -> Iterator[Case]:
             "coverage declared that is not there",
             lambda s: s["tenants"]["acme"]["rawLinkset"].update(present=2, missing=0),
         ),
+        (
+            "declared-unresolvable",
+            "more called unresolvable than are",
+            lambda s: s["tenants"]["acme"]["rawLinkset"].update(unresolvable=2),
+        ),
+        (
+            "declared-encrypted",
+            "envelopes declared that are not there",
+            lambda s: s["tenants"]["acme"].update(encrypted={"content.raw": 1}),
+        ),
     ]
     for name, says, lie in lies:
         told = summary(BEFORE)
@@ -171,6 +184,44 @@ def _meddled() -> Iterator[Case]:
         silent,
         trust="both",
     )
+
+
+def _excessive() -> Iterator[Case]:
+    """Give steps that say they only append, and do more to the manifest."""
+    base, after = published(), {OBSERVATIONS: encoded(AFTER)}
+
+    def of(name: str, says: str, kit: Members, code: int = 11, **more: Any) -> Case:
+        return _deep(name, says, A.ARBITRARY_SOFTWARE, code, kit, **({"trust": "both"} | more))
+
+    forged = {"dump-b/concelier/advisory_observations.bson": encoded([complete(observation(9))])}
+    yield of("append-adds-advisories", "a step that adds a part of a collection", step(base, after | forged))
+    yield of("append-adds-plugin", "a step that adds a file", step(base, after | {"plugins/hook.so": b"x"}))
+    yield of("append-changes-file", "a step that changes another file", step(base, after | {"README.txt": b"other\n"}))
+    for name, changes in (
+        ("version", {"version": "2099.9"}),
+        ("window", {"stalenessWindowHours": 9_999_999}),
+        ("unknown-field", {"approved": True}),
+    ):
+        reworded = step(base, after, manifest_changes=changes)
+        yield of(f"append-rewords-{name}", f"a step that changes the manifest's {name}", reworded)
+    kinds = manifest(files() | after)["files"]
+    kinds[0]["kind"] = "exception"
+    yield of(
+        "append-rewords-entry",
+        "a step that changes a file's kind",
+        step(base, after, manifest_changes={"files": kinds}),
+    )
+    first = step(base, {"plugins/hook.so": b"x"})
+    below = step(first, after, by="site-b", at=LATER)
+    yield of("append-adds-below", "a step that adds a file, an honest one after it", below, trust="three")
+    edited = [BEFORE[0] | {"tenant": "acme2"}, complete(BEFORE[1]), BEFORE[2]]
+    first = step(base, {OBSERVATIONS: encoded(edited)}, runs=(1, 1, 1))
+    second = step(
+        first, {OBSERVATIONS: encoded([complete(edited[0]), *edited[1:]])}, by="site-b", at=LATER, runs=(0, 1, 2)
+    )
+    yield of("append-edits-below", "a step that edits a document, an honest one after it", second, 2, trust="three")
+    counted = step(base, after, statement_changes={"counts": {"raw-linkset.content": 3}})
+    yield of("append-counts", "a step that counts more documents than it names", counted)
 
 
 def _coverage() -> Iterator[Case]:

@@ -300,6 +300,14 @@ def _statements() -> Iterator[Case]:
         script=None,
     )
     yield of(
+        "statement-other-keys",
+        "a statement that names other keys than signed",
+        A.MIX_AND_MATCH,
+        11,
+        altered(lambda s: s["predicate"].update(keyIds=[key("site-b").public.key_id])),
+        script=None,
+    )
+    yield of(
         "statement-other-time",
         "a statement of another time",
         A.MIX_AND_MATCH,

@@ -300,6 +300,13 @@ def _contents() -> Iterator[Case]:
     yield valid(
         "proven", "a step that only appended, proven document by document", proven, trust="both", needs={"deep": True}
     )
+    first = step(published(), {OBSERVATIONS: encoded([AFTER[0], *BEFORE[1:]])}, runs=(0, 1, 2))
+    second = step(first, {OBSERVATIONS: encoded(AFTER)}, by="site-b", at="2026-01-03T00:00:00Z", runs=(1, 1, 1))
+    yield valid("proven-twice", "two steps that only appended", second, trust="three", needs={"deep": True})
+    honest = step(published(), {"new.txt": b"new\n"}, kind="by-hand", statement_changes={"counts": {}})
+    yield valid(
+        "adds-and-says-so", "a step that adds a file and says it does more", honest, trust="both", needs={"deep": True}
+    )
     gz = files() | {f"{OBSERVATIONS}.gz": gzip_member(encoded(BEFORE))}
     del gz[OBSERVATIONS]
     yield valid("collection-gzip", "a collection as mongodump --gzip writes it", published(gz), needs={"deep": True})

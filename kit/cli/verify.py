@@ -45,7 +45,9 @@ from kit.values import Allowed
 @policy_option
 @time_option
 @override_options("Accept a kit that is stale or rolled back; recorded in the state.")
-@click.option("--deep", is_flag=True, help="Walk every document; prove that the last step only appended.")
+@click.option(
+    "--deep", is_flag=True, help="Walk every document; prove, where the bytes allow it, that only rawLinkset was added."
+)
 @click.option("--require-raw-linkset", is_flag=True, help="Refuse unless every observation has rawLinkset.")
 @click.option("--tenant", "tenants", multiple=True, metavar="T", help="Require it of this tenant only; repeatable.")
 @click.option("--receipt", type=FILE, metavar="F", help="Write a signed receipt of the verdict here (SLSA VSA).")

@@ -18,6 +18,7 @@ from tests.end_to_end import kits
 from tests.end_to_end.desk import Desk, key
 from tests.end_to_end.kits import MANIFEST, OBSERVATIONS, SIGNATURE, Members, Outcome, kit, observation
 from tests.end_to_end.test_trust import LATER, schema
+from tests.end_to_end.vault import DUMP, PASSPHRASE, Vault, note
 
 Change = Callable[[dict[str, Any]], object]
 ADDED = "dump-b/concelier/advisory_observations.bson"
@@ -483,6 +484,120 @@ class TestDeclared:
         outcome = patcher.judged(patcher.forged(kits.read(path), manifest=lie))
         assert outcome.code == 11, outcome
         assert "unresolvable of tenant 'globex': the manifest declares 1" in outcome.err
+
+
+NOTES = f"{DUMP}/notes.bson"
+
+
+class TestSealedOnly:
+    """A step of encrypt-fields that does more than its map says."""
+
+    @pytest.fixture
+    def vault(self, tmp_path: Path) -> Vault:
+        return Vault(tmp_path)
+
+    def judged(self, vault: Vault, members: Members, *, keys: bool) -> tuple[Outcome, list[str]]:
+        place = vault.keys / "receipt.json"
+        place.unlink(missing_ok=True)
+        signing = ("--receipt", place, "--signing-key", vault.keys / "stranger", "--at", LATER, "--json")
+        path = vault.write(members, "judged.tar")
+        outcome = vault.proving(path, *signing, passphrase=PASSPHRASE if keys else None)
+        schema("verify-report").validate(outcome.json)
+        payload = dsse.verify(place.read_bytes(), {key("stranger").public.key_id: key("stranger").public}).payload
+        statement = json.loads(payload)
+        schema("receipt").validate(statement)
+        levels: list[str] = statement["predicate"]["verifiedLevels"]
+        assert outcome.json["levels"] == [level for level in levels if level != "FAILED"]
+        return outcome, levels
+
+    @pytest.mark.parametrize("keys", [True, False])
+    def test_an_honest_step_has_the_level_with_the_keyring_alone(self, keys: bool, vault: Vault) -> None:  # noqa: FBT001
+        outcome, levels = self.judged(vault, kits.read(vault.encrypted()), keys=keys)
+        assert outcome.code == 0, outcome
+        assert ("OFFLINE_KIT_SEALED_ONLY" in levels) == keys
+        assert ("not looked into (--keyring)" in outcome.out) != keys
+
+    def test_another_word_of_a_sealed_document_is_changed(self, vault: Vault) -> None:
+        honest = kits.read(vault.encrypted(vault.notes(note(1, title="one"), note(2))))
+        files = {NOTES: honest[NOTES].replace(b"one\0", b"two\0")}
+        members = Patcher(vault).forged(honest, files)
+        outcome, levels = self.judged(vault, members, keys=True)
+        assert (outcome.code, levels) == (2, ["FAILED"]), outcome
+        assert "changed more than mapped values" in outcome.json["error"]["what"]
+        outcome, levels = self.judged(vault, members, keys=False)
+        assert (outcome.code, "OFFLINE_KIT_SEALED_ONLY" in levels) == (0, False)
+
+    @pytest.mark.parametrize("keys", [True, False])
+    def test_a_document_without_anything_to_seal_is_changed(self, keys: bool, vault: Vault) -> None:  # noqa: FBT001
+        honest = kits.read(vault.encrypted(vault.notes(note(1), note(2, body=None, title="one"))))
+        files = {NOTES: honest[NOTES].replace(b"one\0", b"two\0")}
+
+        def claim(statement: dict[str, Any]) -> None:
+            statement["documents"][0]["changed"] = [0, 2]
+
+        outcome, _ = self.judged(vault, Patcher(vault).forged(honest, files, statement=claim), keys=keys)
+        assert outcome.code == 2, outcome
+        assert "1 documents that the step changed have no envelope" in outcome.json["error"]["what"]
+
+    @pytest.mark.parametrize("keys", [True, False])
+    @pytest.mark.parametrize("what", ["README.txt", PLUGIN, "version"])
+    def test_something_that_the_map_does_not_name_is_changed(self, what: str, keys: bool, vault: Vault) -> None:  # noqa: FBT001
+        base = vault.kit({**members_of(note(1)), "README.txt": b"a kit"})
+        honest = kits.read(vault.encrypted(base))
+        patcher = Patcher(vault)
+        if what == "version":
+            members = patcher.forged(honest, manifest=set_in("version", "2099-GA"))
+        else:
+            members = patcher.forged(honest, {what: b"other"})
+        outcome, _ = self.judged(vault, members, keys=keys)
+        assert outcome.code == 11, outcome
+        assert what in str(outcome.json["error"])
+
+    @pytest.mark.parametrize("keys", [True, False])
+    def test_other_envelopes_are_counted_than_there_are(self, keys: bool, vault: Vault) -> None:  # noqa: FBT001
+        def claim(statement: dict[str, Any]) -> None:
+            statement["counts"]["encrypt-fields.encrypted/notelett.notes/body"] += 1
+
+        honest = kits.read(vault.encrypted())
+        outcome, _ = self.judged(vault, Patcher(vault).forged(honest, statement=claim), keys=keys)
+        assert outcome.code == 11, outcome
+        assert "the statement counts 4" in outcome.json["error"]["what"]
+
+    def test_a_base_that_somebody_else_compressed_is_the_patchers_word(self, vault: Vault) -> None:
+        body = gzip.compress(kits.bson_of([note(1), note(2)]), 9, mtime=0)
+        outcome, levels = self.judged(vault, kits.read(vault.encrypted(vault.kit({f"{NOTES}.gz": body}))), keys=True)
+        assert (outcome.code, "OFFLINE_KIT_SEALED_ONLY" in levels) == (0, False)
+        assert outcome.json["fields"][0]["restIdentical"] is False
+        assert "the patcher's word alone" in outcome.json["fields"][0]["restNotProven"]
+
+    def test_envelopes_that_a_manifest_declares_are_counted(self, vault: Vault) -> None:
+        honest = kits.read(vault.encrypted())
+        assert vault.verify(vault.write(honest, "honest.tar"), options=("--deep",)).code == 0
+        lie = set_in("collections", 0, "tenants", "", "encrypted", {"body": 2})
+        path = vault.write(Patcher(vault).forged(honest, manifest=lie), "forged.tar")
+        outcome = vault.verify(path, options=("--deep",))
+        assert outcome.code == 11, outcome
+        assert "encrypted 'body' of tenant '': the manifest declares 2, met 3" in outcome.err
+
+    def test_what_was_counted_stays_when_another_step_looks_at_others(self, vault: Vault) -> None:
+        notes = members_of(*(note(number) for number in range(4)))
+        base = vault.kit({**notes, OBSERVATIONS: kits.content()[OBSERVATIONS]})
+        half = vault.encrypted(base, "--tenant", "w1", name="half.tar")
+        whole = vault.encrypted(half, name="whole.tar", trusting=("vendor", "site"))
+        backfilled = vault.patched(whole, name="backfilled.tar", trusting=("vendor", "site"))
+        for path, count in ((half, 2), (whole, 4), (backfilled, 4)):
+            outcome = vault.verify(path, options=("--deep", "--json"))
+            assert outcome.code == 0, outcome
+            told = json.loads(kits.read(path)[MANIFEST])["collections"]
+            (notes_told,) = (one for one in told if one["path"] == NOTES)
+            # Half of them were counted in a run that did not look at the others: nothing is told then.
+            assert notes_told["tenants"][""].get("encrypted") == ({"body": count} if count == 4 else None)
+        levels = vault.verify(backfilled, options=("--deep", "--json")).json["levels"]
+        assert append_only(levels) == ["OFFLINE_KIT_APPEND_ONLY_LAST_STEPS"]
+
+
+def members_of(*documents: dict[str, Any]) -> Members:
+    return {NOTES: kits.bson_of(documents)}
 
 
 class TestNothingToCompareWith:

@@ -146,6 +146,9 @@ def _onto(old: Mapping[str, Any], summary: CollectionSummary) -> dict[str, Any]:
     printed = {**{name: value for name, value in old.items() if name not in _KNOWN}, **summary.to_json()}
     before = old.get("tenants", {})
     for name, tenant in printed["tenants"].items():
-        kept = {key: value for key, value in before.get(name, {}).items() if key not in _KNOWN_OF_TENANT}
+        known = before.get(name, {})
+        kept = {key: value for key, value in known.items() if key not in _KNOWN_OF_TENANT}
         printed["tenants"][name] = kept | tenant
+        if "rawLinkset" in tenant and "rawLinkset" in known:
+            printed["tenants"][name]["rawLinkset"] = {**known["rawLinkset"], **tenant["rawLinkset"]}
     return printed

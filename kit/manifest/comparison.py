@@ -215,7 +215,7 @@ def _counts(
     for key in sorted(old.keys() | new.keys()):
         was, met = old.get(key, _ABSENT), new.get(key, _ABSENT)
         known = name == "encrypted" or key in _OF_COVERAGE
-        if _same(was, met) or (known and (recounted or was is _ABSENT) and met is not _ABSENT):
+        if _same(was, met) or (known and recounted and met is not _ABSENT):
             continue
         lost = known and (met is _ABSENT or key == "unresolvable")
         kind = DifferenceKind.UNDECLARED if lost else DifferenceKind.COLLECTION

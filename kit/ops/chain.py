@@ -126,7 +126,7 @@ def _ground(judgement: Judgement, step: CheckedStep | None, *, last: bool, first
 
 def _remedy(judgement: Judgement, step: CheckedStep | None) -> str:
     if step is not None and step.statement is not None and says_it_appends(step.statement):
-        return "--deep proves it by the documents" if judgement.appended is None else ""
+        return "--deep looks at the documents" if judgement.appended is None else ""
     return "--field-map and --keyring prove what was sealed"
 
 

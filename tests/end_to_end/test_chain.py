@@ -71,7 +71,7 @@ def test_the_chain_says_who_did_what_and_on_what_each_step_rests(story: Story) -
 
 def test_each_generation_is_proven_by_its_documents_while_they_are_at_hand(story: Story) -> None:
     shallow = story.vault.verify(story.backfilled)
-    assert "its signer's word; --deep proves it by the documents" in shallow.out
+    assert "its signer's word; --deep looks at the documents" in shallow.out
     outcome = story.vault.verify(story.backfilled, options=("--deep", "--json"))
     schema("verify-report").validate(outcome.json)
     assert [link["ground"] for link in outcome.json["lineage"]] == ["signature", "documents"]

@@ -192,7 +192,7 @@ def test_verify(desk: Desk) -> None:
               rests on its signature, over the digest of every file
           generation 4, patch (raw-linkset) at 2026-01-02T03:04:05Z: signed by <site>; its step by <site>
               rests on the signed statement: 1 member changed and no other, by the digests of both manifests; \
-what changed inside is its signer's word; --deep proves it by the documents
+what changed inside is its signer's word; --deep looks at the documents
 
         valid: out.tar
     """)

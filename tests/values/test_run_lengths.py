@@ -29,3 +29,12 @@ def test_pieces_joined_are_the_whole_wherever_it_is_cut(given_flags: list[bool],
 @pytest.mark.parametrize("lengths", [(0,), (1, 0), (1, 0, 2), (-1, 1)])
 def test_a_second_spelling_is_told(lengths: tuple[int, ...]) -> None:
     assert not RunLengths(lengths).is_canonical
+
+
+@given(st.lists(flags, max_size=4))
+def test_the_union_is_what_any_of_them_has(sequences: list[list[bool]]) -> None:
+    longest = max(map(len, sequences), default=0)
+    padded = [[*one, *[False] * (longest - len(one))] for one in sequences]
+    whole = RunLengths.union(*map(RunLengths.of, sequences))
+    assert whole.flags() == [any(column) for column in zip(*padded, strict=True)]
+    assert whole.is_canonical

@@ -19,6 +19,7 @@ import base64
 import binascii
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Self
 
 from kit.documents import Kind
@@ -141,13 +142,14 @@ class Proof:
         if fields.text("schemaVersion") != SCHEMA_VERSION:
             raise ContentError(f"schemaVersion {fields.text('schemaVersion')!r} is not known; this program reads '1'")
         members: dict[MemberPath, tuple[Leaf, ...]] = {}
+        last = MemberPath("")
         for number, value in enumerate(fields.items("members")):
             one = Fields.of(value, f"members[{number}]")
             one.exactly(("path", "leaves"))
             path = one.member_path("path")
-            if path in members:
-                raise ContentError(f"{one.place}: {path} is there twice")
-            items = enumerate(one.items("leaves"))
+            if path <= last:
+                raise ContentError(f"{one.place}: {path} is out of order, or there twice")
+            last, items = path, enumerate(one.items("leaves"))
             members[path] = tuple(_leaf(value, f"{one.place}.leaves[{at}]") for at, value in items)
         return cls(
             claim=_claim(fields.object("claim")),
@@ -207,8 +209,8 @@ def _check_present(key: bytes, leaves: Sequence[Leaf]) -> None:
         raise ContentError("shows no leaf")
     if any(leaf.key != key for leaf in leaves):  # obligation 3
         raise ContentError("shows the leaf of another _id than the claim's")
-    if len({leaf.index for leaf in leaves}) != len(leaves):
-        raise ContentError("shows a leaf twice")
+    if any(later.index <= earlier.index for earlier, later in pairwise(leaves)):
+        raise ContentError("shows its leaves out of order, or one of them twice")
 
 
 def _check_absent(key: bytes, leaves: Sequence[Leaf], summary: CollectionSummary) -> None:

@@ -6,10 +6,8 @@ import base64
 import contextlib
 import io
 import json
-import runpy
 import shutil
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -25,13 +23,13 @@ from kit.ops.judgement import Expectation
 from kit.ops.merkle_proof import Proof
 from kit.ops.prove import check
 from kit.signing import Algorithm, jws
+from scripts import check_proof
 from tests.end_to_end import kits
 from tests.end_to_end.desk import Desk, key
 from tests.end_to_end.kits import OBSERVATIONS, ROOT, Outcome, kit, observation
 from tests.end_to_end.test_trust import LATER, Office
 from tests.tiers import examples
 
-SCRIPT = ROOT / "scripts" / "check_proof.py"
 OTHER_PART = "dump/part/concelier/advisory_observations.bson"
 OID = "65a000000000000000000001"
 
@@ -92,19 +90,11 @@ def prover(tmp_path_factory: pytest.TempPathFactory) -> Prover:
 
 
 def script(proof: Path, public: Path, *document: Path) -> int:
-    """Run the stand-alone check in this process; whatever it stumbles over, it proves nothing."""
-    before, sys.argv = sys.argv, [str(SCRIPT), str(proof), str(public), *map(str, document)]
-    out, code = io.StringIO(), 1
-    try:
-        with contextlib.redirect_stdout(out):
-            runpy.run_path(str(SCRIPT))
-    except SystemExit as end:
-        code = int(end.code or 0)
-    except Exception:  # noqa: BLE001  any failure of it is a refusal
-        return 1
-    finally:
-        sys.argv = before
-    assert out.getvalue().startswith("NOT PROVEN:" if code else "proven:")
+    """Run the stand-alone check in this process."""
+    out = io.StringIO()
+    with contextlib.redirect_stdout(out):
+        code = check_proof.main([str(proof), str(public), *map(str, document)])
+    assert out.getvalue().startswith("NOT PROVEN: " if code else "proven: ")
     return code
 
 

@@ -2,7 +2,8 @@
 """Fuzzes what reads bytes from outside: any input ends in a result or a ``KitError``, soon and in little memory.
 
 ``fuzz.py --minutes N`` runs every target for so long, ``--at-once`` of them at a time, and prints a table; ``fuzz.py
-TARGET --seconds N`` or ``--runs N`` (with ``--seed``, so that a run can be repeated) runs one. Corpora are made from
+TARGET --seconds N`` or ``--runs N`` runs one. The command with its seed is printed first, so that a run can be
+repeated, the number of executions last. Corpora are made from
 the fixtures and from what the tests call odd; what the fuzzer finds new stays in the folder ``--corpus``. A crash, a
 hang (``--hang`` seconds) or more than 2 GiB of memory ends the run with a failure, and the input is written to
 ``--crashes``. ``--list`` names the targets.
@@ -12,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import random
 import re
 import subprocess
 import sys
@@ -28,7 +30,7 @@ if str(ROOT) not in sys.path:  # run as a file: its folder is on the path, but n
 
 with atheris.instrument_imports(include=["kit."]):
     from scripts import fuzz_targets
-    from scripts.fuzz_targets import TARGETS
+    from scripts.fuzz_targets import NAMES, target_of
 
 
 def one(target: Callable[[bytes], object]) -> Callable[[bytes], None]:
@@ -47,6 +49,14 @@ def write_corpus(folder: Path, seeds: Iterable[bytes]) -> None:
         (folder / f"seed-{number:03}").write_bytes(seed)
 
 
+def write_words(path: Path) -> None:
+    """Write the words that libFuzzer puts in: values of JSON that a careless reader takes for others."""
+    words = ("null", "true", "false", "0", "-1", "1.5", "1e400", "9007199254740993", "NaN", "[]", "{}", '""', "[[]]")
+    strange = ('"\\ud800"', '"a":1,', ",", ":", "\x1e", "\x1b[2J", "GNU.sparse.", "SUN.holesdata=", "path=", "size=")
+    escaped = ("".join(f"\\x{byte:02x}" for byte in word.encode()) for word in (*words, *strange))
+    path.write_text("".join(f'"{word}"\n' for word in escaped))
+
+
 def run_all(seconds: int, options: argparse.Namespace) -> int:
     """Fuzz every target in a process of its own, print what came of each, and give 1 if any of them failed."""
 
@@ -57,15 +67,16 @@ def run_all(seconds: int, options: argparse.Namespace) -> int:
         run = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
         return name, run.returncode, run.stderr
 
+    print(f"fuzz.py --minutes {seconds / 60:g} --hang {options.hang} --seed {options.seed}")
     print(f"{'target':<12}{'executions':>14}{'MiB':>6}  outcome")
     failed = total = 0
     with ThreadPoolExecutor(options.at_once) as pool:
-        for name, code, told in pool.map(fuzz, sorted(TARGETS)):
+        for name, code, told in pool.map(fuzz, NAMES):
             executions = _figure(told, "number_of_executed_units")
             outcome = "no crash" if not code else f"FAILED ({code}): {told[-2000:]}"
             print(f"{name:<12}{executions:>14,}{_figure(told, 'peak_rss_mb'):>6}  {outcome}", flush=True)
             failed, total = failed + bool(code), total + executions
-    print(f"{len(TARGETS)} targets of {seconds:,} s each, {total:,} executions, {failed} failed")
+    print(f"{len(NAMES)} targets of {seconds:,} s each, {total:,} executions, {failed} failed")
     return 1 if failed else 0
 
 
@@ -77,7 +88,7 @@ def _figure(told: str, name: str) -> int:
 def main(arguments: list[str]) -> None:
     """Fuzz one target, in which case the process ends with the exit code of libFuzzer, or all of them."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("target", nargs="?", choices=sorted(TARGETS))
+    parser.add_argument("target", nargs="?", choices=NAMES)
     parser.add_argument("--seconds", type=int, default=0)
     parser.add_argument("--minutes", type=float, default=0, help="of each target, all of them unless one is named")
     parser.add_argument("--at-once", type=int, default=2, metavar="N", help="targets at a time (default 2)")
@@ -88,19 +99,26 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--crashes", type=Path, default=Path.cwd())
     parser.add_argument("--list", action="store_true")
     options = parser.parse_args(arguments)
+    options.seed = options.seed or random.SystemRandom().randrange(1, 1 << 31)
     seconds = options.seconds or round(options.minutes * 60)
     if options.list or (options.target is None and not seconds):
-        print("\n".join(sorted(TARGETS)))
+        print("\n".join(NAMES))
         return
     if options.target is None:
         sys.exit(run_all(seconds, options))
-    target, seeds = TARGETS[options.target]
+    command = f"fuzz.py {options.target} --seconds {seconds} --runs {options.runs} --hang {options.hang}"
+    print(f"{command} --seed {options.seed}", file=sys.stderr, flush=True)
+    with atheris.instrument_imports(include=["kit."]):
+        target, seeds = target_of(options.target)
     with tempfile.TemporaryDirectory(prefix="kit-fuzz-") as scratch:
-        corpus = options.corpus or Path(scratch)
+        corpus = options.corpus or Path(scratch, "corpus")
         corpus.mkdir(parents=True, exist_ok=True)
         write_corpus(corpus, seeds())
+        words = Path(scratch, "words")
+        write_words(words)
         flags = [
             "fuzz",
+            f"-dict={words}",
             f"-max_total_time={seconds}",
             f"-runs={options.runs}",
             f"-seed={options.seed}",

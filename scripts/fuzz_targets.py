@@ -9,9 +9,12 @@ states its laws by assertions, which are no ``KitError`` and so end the run.
 from __future__ import annotations
 
 import gzip
+import importlib
 import json
 from collections.abc import Callable, Iterable
+from dataclasses import replace as with_changes
 from pathlib import Path
+from typing import Any
 
 import bson
 import zstandard
@@ -32,14 +35,19 @@ from kit.delta.varint import Reader, unsigned
 from kit.documents import elements, find, index, runs, validate
 from kit.documents.splice import append, element, remove, replace
 from kit.encryption import FieldMap
+from kit.encryption.approval import Approval, DocumentName, RecoveryScope
 from kit.encryption.envelope import Envelope
 from kit.errors import BsonError, KitError
 from kit.manifest import Manifest
 from kit.signing import dsse, jws, load_public
+from kit.trust import Role, TrustedKey
 from kit.trust.policy import Policy
-from kit.values import Allowed, Codec, Limits, strict_json
+from kit.trust.state import Accepted, OverrideRecord, State
+from kit.trust.trusted_key import Revocation, RevocationReason
+from kit.values import Allowed, Codec, CollectionName, Limits, Sha256, Timestamp, strict_json
+from scripts.conformance_signing import key
 
-__all__ = ["TARGETS", "KitError"]
+__all__ = ["NAMES", "KitError", "target_of"]
 
 ROOT = Path(__file__).resolve().parents[1]
 FIXTURES = ROOT / "fixtures"
@@ -133,9 +141,23 @@ def field_map(data: bytes) -> None:
 
 
 def policy(data: bytes) -> None:
-    """Law: a policy prints as it was read."""
-    found = Policy.parse(data, where="k")
-    assert Policy.parse(found.to_bytes(), where="k") == found
+    """Law: a policy, a state and an approval print as they were read; no input is two of them."""
+    read: list[tuple[Callable[[bytes], Any], Callable[[Any], bytes]]] = [
+        (lambda text: Policy.parse(text, where="k"), Policy.to_bytes),
+        (lambda text: State.parse(text, where="k"), State.to_bytes),
+        (Approval.parse, Approval.to_json),
+    ]
+    refusals: list[KitError] = []
+    for parse, printed in read:
+        try:
+            found = parse(data)
+        except KitError as error:
+            refusals.append(error)
+        else:
+            assert parse(printed(found)) == found
+    assert len(refusals) >= len(read) - 1
+    if len(refusals) == len(read):
+        raise refusals[0]
 
 
 def journal(data: bytes) -> None:
@@ -309,7 +331,27 @@ def _strings(value: object) -> Iterable[str]:
 
 
 def _policies() -> list[bytes]:
-    return [Policy.of_keys([load_public(FIXTURES / "keys/publisher-TEST-ONLY.pub.pem")]).to_bytes()]
+    public = load_public(FIXTURES / "keys/publisher-TEST-ONLY.pub.pem")
+    moment = Timestamp.parse("2026-01-02T03:04:05Z")
+    revoked = Revocation(at=moment, reason=RevocationReason.SUPERSEDED)
+    limited = TrustedKey(key=public, roles=frozenset({Role.PATCHER}), revocation=revoked, not_after=moment)
+    whole = Policy.of_keys([key("site").public]).with_key(limited)
+    override = OverrideRecord(at=moment, bundle_id="b", manifest=Sha256("0" * 64), refusal="stale", reason="r")
+    accepted = {"b": Accepted(published=3, generation=4, manifest=Sha256("1" * 64))}
+    names = [DocumentName.parse(one) for one in ("a", {"$numberLong": "7"})]
+    scope = RecoveryScope(
+        manifest_sha256=Sha256("2" * 64),
+        collections=(CollectionName(database="db", collection="c.d"),),
+        owners=frozenset({"o"}),
+        documents=frozenset(names),
+    )
+    approval = Approval(incident_id="1", reason="r", scope=scope, not_before=Timestamp(0), expires=moment)
+    return [
+        Policy.of_keys([public]).to_bytes(),
+        with_changes(whole, thresholds={Role.PUBLISHER: 1}, minimum_generations={"b": 2}, expires_at=moment).to_bytes(),
+        State(policy_version=1, policy_sha256=Sha256("3" * 64), bundles=accepted, overrides=(override,)).to_bytes(),
+        approval.to_json(),
+    ]
 
 
 def _records() -> list[bytes]:
@@ -317,7 +359,7 @@ def _records() -> list[bytes]:
     return [line, line * 2, line[:-1]]
 
 
-TARGETS: dict[str, tuple[Callable[[bytes], None], Callable[[], list[bytes]]]] = {
+_TARGETS: dict[str, tuple[Callable[[bytes], None], Callable[[], list[bytes]]]] = {
     "tar": (tar, _tars),
     "frames": (frames, _packed),
     "bson": (walk, _documents),
@@ -332,3 +374,21 @@ TARGETS: dict[str, tuple[Callable[[bytes], None], Callable[[], list[bytes]]]] = 
     "segment": (segment, _segments),
     "delta": (payload, _payloads),
 }
+_COMMANDS = {
+    "pax": ("fuzz_archives", "pax", "pax_seeds"),
+    "proof": ("fuzz_proofs", "proof", "seeds"),
+    "resume": ("fuzz_archives", "journal", "journal_seeds"),
+    "whole-delta": ("fuzz_archives", "delta", "delta_seeds"),
+}
+"""Module, target and seeds of what runs whole commands: to instrument those takes longer than to fuzz a parser."""
+NAMES = tuple(sorted({*_TARGETS, *_COMMANDS}))
+
+
+def target_of(name: str) -> tuple[Callable[[bytes], None], Callable[[], list[bytes]]]:
+    """Return a target and what makes its seeds, imported only now where it runs whole commands."""
+    if name in _TARGETS:
+        return _TARGETS[name]
+    module, *names = _COMMANDS[name]
+    loaded = importlib.import_module(f"scripts.{module}")
+    target, seeds = (getattr(loaded, one) for one in names)
+    return target, seeds

@@ -28,14 +28,14 @@ def print_report(lines: Iterable[str], document: Mapping[str, Any], *, as_json: 
         OutputError: Standard output takes no more, for another reason than that its reader went away.
     """
     if as_json:
-        _write(json_text(document))
+        print_text(json_text(document))
         return
     text = "\n".join(printable(line) for line in lines)
     if aside:
         with contextlib.suppress(OSError):
             click.echo(text, err=True)
     else:
-        _write(text)
+        print_text(text)
 
 
 def print_bytes(data: bytes) -> None:
@@ -68,7 +68,9 @@ def print_error(error: KitError, code: int, *, as_json: bool) -> None:
     if as_json:
         with contextlib.suppress(OutputError):
             also = {"also": [error_json(one) for one in error.also]} if error.also else {}
-            _write(json_text({"schemaVersion": SCHEMA_VERSION, "error": error_json(error), "exitCode": code, **also}))
+            print_text(
+                json_text({"schemaVersion": SCHEMA_VERSION, "error": error_json(error), "exitCode": code, **also})
+            )
 
 
 def print_warning(text: str) -> None:
@@ -98,7 +100,12 @@ def _silence(stream: TextIO) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC), stream.fileno())
 
 
-def _write(text: str) -> None:
+def print_text(text: str) -> None:
+    """Print text in which every name is spelled already: to spell it again would change it.
+
+    Raises:
+        OutputError: As of :func:`print_report`.
+    """
     try:
         click.echo(text)
     except BrokenPipeError:

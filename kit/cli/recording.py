@@ -20,7 +20,7 @@ from kit.archive import read_small
 from kit.cli.commit import tool_commit
 from kit.cli.exit_codes import OK, exit_code
 from kit.cli.options import FILE
-from kit.cli.output import print_report, print_warning
+from kit.cli.output import print_text, print_warning
 from kit.encryption import load
 from kit.errors import InterruptedRunError, KitError, OutputError, UsageError
 from kit.ops.jobs import Completion
@@ -130,7 +130,7 @@ class Recording:
         )
         text = metrics_text(self.log, facts)
         if place == STANDARD_OUTPUT:
-            print_report(text.splitlines(), {}, as_json=False)
+            print_text(text.rstrip("\n"))
         else:
             secret_files.replace(place, text.encode(), what="metrics", mode=_MODE)
 

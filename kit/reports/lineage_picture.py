@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from kit.ops.chain import PUBLISHED, Link
-from kit.reports.html import Content, Html, element
+from kit.reports.html import Html, element
 from kit.reports.spelling import printable
 
 _WIDTH, _BOX, _STEP, _MARGIN = 520, 62, 54, 2
@@ -91,6 +91,7 @@ def _named(key_ids: Sequence[str], labels: Mapping[str, str]) -> str:
 
 
 def _words(x: int, y: int, text: str, *, class_: str | None = None, anchor: str | None = None) -> Html:
-    spelled = printable(text)
-    cut: Content = spelled if len(spelled) <= _MOST_WORDS else f"{spelled[: _MOST_WORDS - 1]}…"
+    cut = text
+    while len(printable(cut)) > _MOST_WORDS:  # as it will be spelled
+        cut = f"{cut[: min(len(cut), _MOST_WORDS) - 2]}…"
     return element("text", cut, x=x, y=y, class_=class_, text_anchor=anchor)

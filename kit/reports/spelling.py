@@ -1,4 +1,7 @@
-"""Spells what a reader would not see: names come from whoever made a kit, and may hide, reorder or steer text."""
+"""Spells what a reader would not see: names come from others, who made a kit, and may hide, reorder or steer text.
+
+Law: two texts that differ are spelled in two ways, so that no two tenants become one series of metrics or one row.
+"""
 
 from __future__ import annotations
 
@@ -14,5 +17,8 @@ def is_shown(char: str) -> bool:
 
 
 def printable(text: str) -> str:
-    """Spell every character that would be obeyed rather than shown, as Python spells it: ``x1b`` behind a backslash."""
-    return "".join(char if is_shown(char) else char.encode("unicode_escape").decode() for char in text)
+    r"""Return the text with each character that would be obeyed rather than shown as Python spells it: ``\x1b``.
+
+    A backslash is doubled, or what spells a character would also be the spelling of that very text.
+    """
+    return "".join(char if char != "\\" and is_shown(char) else char.encode("unicode_escape").decode() for char in text)

@@ -15,7 +15,6 @@ from kit.errors import KitError
 from kit.ops.judgement import Evidence, Expectation, Judgement, Obligation, Status
 from kit.ops.verify import VerifyReport
 from kit.reports.html import Content, Html, code, element, facts, grid, page, prose, section
-from kit.reports.spelling import printable
 from kit.reports.verdict_tables import (
     capital,
     collections_part,
@@ -189,7 +188,7 @@ def _foot() -> Html:
             "This page is not signed and proves nothing by itself: kit verify repeats the verdict, kit verify "
             "--receipt signs it, kit verify --write-script checks signatures and digests with stock tools. "
             "Characters that would hide or reorder text are spelled, as in ",
-            code(printable("\u202e")),
+            code("\u202e"),
             ".",
         ),
     )

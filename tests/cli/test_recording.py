@@ -112,7 +112,7 @@ class TestMetrics:
     def test_a_tenant_is_a_label_whatever_it_is_called(self, desk: Desk) -> None:
         outcome = plan(desk.kit(kits.content(observation(1, 'a"b\\c\n\x1b'))), desk, "--metrics", "-")
         (tenant,) = {dict(pairs)["tenant"] for name, pairs in samples(outcome.out) if name == PROCESSED}
-        assert tenant == 'a"b\\c\\n\\x1b'
+        assert tenant == 'a"b\\\\c\\n\\x1b'
 
     def test_the_same_counts_give_the_same_text_but_for_times(self, desk: Desk) -> None:
         path = desk.kit()

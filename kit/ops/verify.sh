@@ -1,35 +1,137 @@
 #!/bin/sh
-# Checks an Offline Kit with stock tools: tar, gzip or zstd, sha256sum, openssl, awk and the POSIX shell.
+# Checks an Offline Kit with stock tools: a POSIX shell, GNU tar or bsdtar, gzip or zstd, sha256sum, openssl, awk.
 #
 #   sh verify.sh KIT          an archive or an unpacked folder
 #
-# Checked: the manifest's signature by a key below, in its role; every digest and size; that nothing is missing and
-# nothing is added; of every earlier generation its manifest, its signature, and the signed statement of what replaced it.
-# Not checked (kit verify does): how strictly the container reads, the time, rollbacks, what is inside of collections,
-# and whether each statement names exactly the members that changed.
+# Checked: the manifest's signature by a key below, in its role; every digest and size; that every file is listed and
+# every listed file is there; that there are no links and devices, and that an archive names no member twice; of every
+# earlier generation its manifest, its signature, and the signed statement of what replaced it; KIT.sha256.
+# Not checked, which kit verify does: how strictly container, names and JSON are read (limits, records that readers take
+# in different ways, names that collide elsewhere); time, expiry and rollback; what is inside of collections; of a
+# statement more than that it names both manifests; folders without files; KIT.sig.
 #
-# Exit codes: 0 valid, 1 not readable or a tool is missing, 2 digest mismatch, 3 unsigned, 4 not trusted,
-# 5 signature invalid, 9 archive hostile or not understood, 11 manifest not understood.
+# Exit codes: 0 valid, 2 digest mismatch, 3 unsigned, 4 not trusted, 5 signature invalid, 9 archive hostile or not
+# understood, 11 manifest not understood; 1 no verdict: KIT cannot be read, a tool is missing or fails, no room.
 set -eu
+# Options for the tools below, and another place for cd.
+unset CDPATH GREP_OPTIONS GZIP POSIXLY_CORRECT TAR_OPTIONS TAR_READER_OPTIONS
 LC_ALL=C
 export LC_ALL
 umask 077
+ended=no
+tmp=
+# Descriptor 3 is for this script. What tools write of names they meet goes into a file, not to a terminal.
+(exec 3>&2) 2> /dev/null || exec 2> /dev/null
+exec 3>&2 2> /dev/null
+
+# shown TEXT: printable ASCII as it is, a backslash doubled, every other byte in octal behind a backslash.
+shown() {
+    numbers=$(printf '%s' "$1" | od -An -v -tu1) || return 1
+    printf '%s\n' "$numbers" | awk '{
+        for (i = 1; i <= NF; i++)
+            if ($i == 92) printf "%c%c", 92, 92
+            else if ($i > 31 && $i < 127) printf "%c", $i + 0
+            else printf "%c%03o", 92, $i
+    }'
+}
 
 fail() {
     code=$1
     shift
-    printf 'verify.sh: refused: %s\n' "$*" >&2
+    ended=yes
+    printf 'verify.sh: refused: %s\n' "$(shown "$*")" >&3
     exit "$code"
 }
 
-[ $# -eq 1 ] || fail 1 "usage: sh verify.sh KIT"
-kit=$1
-for tool in tar sha256sum openssl awk od sort cmp; do
-    command -v "$tool" > /dev/null 2>&1 || fail 1 "$tool is not there"
+# broken WHAT: no verdict, since something failed that says nothing of the kit.
+broken() {
+    ended=yes
+    printf 'verify.sh: no verdict: %s\n' "$(shown "$*")" >&3
+    exit 1
+}
+
+# shellcheck disable=SC2329  the trap calls it
+end() {
+    status=$?
+    if [ -n "$tmp" ]; then
+        chmod -R u+rwx "$tmp" || :
+        rm -rf "$tmp" || :
+    fi
+    [ "$ended" = no ] || exit "$status"
+    # Some command failed where none was expected to: its exit code must not pass for one of ours.
+    printf 'verify.sh: no verdict: interrupted, or a command failed\n' >&3
+    exit 1
+}
+trap end EXIT
+trap 'exit 1' HUP INT TERM
+
+for tool in od awk cat chmod cmp find grep head mkdir mktemp openssl rm sed sha256sum sort tar tr uniq wc; do
+    command -v "$tool" > /dev/null || broken "$tool is not there"
 done
-tmp=$(mktemp -d) || fail 1 "no temporary folder"
-trap 'rm -rf "$tmp"' EXIT
-trap 'exit 130' HUP INT TERM
+[ $# -eq 1 ] && [ -n "$1" ] || broken "usage: sh verify.sh KIT"
+case $1 in
+-*) kit=./$1 ;;
+*) kit=$1 ;;
+esac
+tmp=$(mktemp -d) || broken "no temporary folder can be made; set TMPDIR"
+case $tmp in
+/*) ;;
+*) tmp=$(pwd)/$tmp || broken "the working folder has no name" ;;
+esac
+exec 2> "$tmp/stderr"
+
+# Each helper below tells "no" (1) from a tool that fails.
+
+# same FILE FILE
+same() {
+    status=0
+    cmp -s "$1" "$2" || status=$?
+    [ "$status" -le 1 ] || broken "cmp fails"
+    return "$status"
+}
+
+# found FILE -e PATTERN…: whether a line matches one of them.
+found() {
+    from=$1
+    shift
+    status=0
+    grep -q "$@" < "$from" || status=$?
+    [ "$status" -le 1 ] || broken "grep fails"
+    return "$status"
+}
+
+# count_lines FILE: sets lines.
+count_lines() {
+    lines=$(wc -l < "$1") || broken "wc fails"
+    lines=$((lines))
+}
+
+# digest_of FILE: sets sum.
+digest_of() {
+    sum=$(sha256sum < "$1") || broken "$1 cannot be read"
+    sum=${sum%% *}
+}
+
+# twice FILE: whether a line is there twice; sets line.
+twice() {
+    sort < "$1" > "$tmp/sorted-lines" || broken "sort fails"
+    uniq -d < "$tmp/sorted-lines" > "$tmp/doubled" || broken "uniq fails"
+    first_of "$tmp/doubled"
+    [ -s "$tmp/doubled" ]
+}
+
+# first_of FILE: sets line.
+first_of() {
+    line=$(head -n 1 < "$1") || broken "head fails"
+}
+
+# parse WANT FILE OUTPUT CODE: see the parser.
+parse() {
+    status=0
+    awk -v want="$1" "$parser" < "$2" > "$3" || status=$?
+    [ "$status" -le 1 ] || broken "awk fails"
+    [ "$status" -eq 0 ] || fail "$4" "$2 is not understood"
+}
 
 # --- keys -------------------------------------------------------------------------------------------------------------
 # load_key KID: writes $tmp/key.pem, sets kind and roles.
@@ -76,13 +178,15 @@ check_signature() {
         openssl dgst -sha256 -sigopt rsa_padding_mode:pss -sigopt rsa_pss_saltlen:32 -sigopt rsa_mgf1_md:sha256 \
             -verify "$tmp/key.pem" -signature "$2" "$1"
         ;;
-    esac > /dev/null 2>&1
+    esac > /dev/null
 }
 
 # decode TEXT FILE: standard base64 in its one spelling (a second spelling would be a second document).
 decode() {
-    printf '%s' "$1" | openssl base64 -d -A > "$2" 2> /dev/null || return 1
-    [ "$(openssl base64 -A < "$2")" = "$1" ]
+    printf '%s' "$1" > "$tmp/base64" || broken "no room in $tmp"
+    openssl base64 -d -A < "$tmp/base64" > "$2" || return 1
+    openssl base64 -A < "$2" > "$tmp/base64-again" || broken "openssl base64 fails"
+    same "$tmp/base64" "$tmp/base64-again"
 }
 
 # decode_url TEXT FILE: base64url without padding (RFC 7515 2).
@@ -90,7 +194,8 @@ decode_url() {
     case $1 in
     '' | *[!A-Za-z0-9_-]*) return 1 ;;
     esac
-    padded=$(printf '%s' "$1" | tr '_-' '/+')
+    printf '%s' "$1" > "$tmp/base64url" || broken "no room in $tmp"
+    padded=$(tr '_-' '/+' < "$tmp/base64url") || broken "tr fails"
     case $((${#padded} % 4)) in
     0) ;;
     2) padded=$padded== ;;
@@ -108,23 +213,27 @@ need_role() {
     esac
 }
 
-# check_manifest MANIFEST JWS ROLE: a compact detached JWS (RFC 7515 appendix F, RFC 7797).
+# check_manifest MANIFEST JWS ROLE: a compact detached JWS (RFC 7515 appendix F, RFC 7797); sets kid.
 check_manifest() {
     [ -f "$2" ] || fail 3 "$1 has no signature"
     [ -s "$2" ] || fail 3 "the signature of $1 is empty"
-    jws=$(cat "$2")
+    size=$(wc -c < "$2") || broken "$2 cannot be read"
+    [ "$size" -le 1048576 ] || fail 5 "$2 is larger than any signature"
+    jws=$(cat < "$2") || broken "$2 cannot be read"
     # What the shell drops (NUL, final newlines) must not have been there.
-    [ "$(printf '%s' "$jws" | wc -c)" -eq "$(wc -c < "$2")" ] || fail 5 "$2 is not a compact JWS"
+    printf '%s' "$jws" > "$tmp/jws" || broken "no room in $tmp"
+    same "$tmp/jws" "$2" || fail 5 "$2 is not a compact JWS"
     header=${jws%%..*}
     signature=${jws#*..}
     [ "$jws" = "$header..$signature" ] || fail 5 "$2 is not a compact detached JWS; several signers need kit verify"
     decode_url "$header" "$tmp/header" || fail 5 "the header of $2 is not base64url"
     decode_url "$signature" "$tmp/sig" || fail 5 "the signature in $2 is not base64url"
     # Five members, each exactly one of those known, in any order: no other alg, crit, b64 or key can be asked for.
-    tr -d ' \t\r\n{}' < "$tmp/header" | tr ',' '\n' > "$tmp/members"
-    printf '\n' >> "$tmp/members"
-    sort "$tmp/members" > "$tmp/sorted"
-    kid=$(sed -n 's/^"kid":"\([A-Za-z0-9_-]*\)"$/\1/p' "$tmp/sorted")
+    tr -d ' \t\r\n{}' < "$tmp/header" > "$tmp/bare" || broken "tr fails"
+    tr ',' '\n' < "$tmp/bare" > "$tmp/members" || broken "tr fails"
+    printf '\n' >> "$tmp/members" || broken "no room in $tmp"
+    sort < "$tmp/members" > "$tmp/sorted" || broken "sort fails"
+    kid=$(sed -n 's/^"kid":"\([A-Za-z0-9_-]*\)"$/\1/p' < "$tmp/sorted") || broken "sed fails"
     [ -n "$kid" ] || fail 5 "the header of $2 names no key"
     case $kid in
     *[!A-Za-z0-9_-]*) fail 5 "the header of $2 names several keys" ;;
@@ -138,9 +247,10 @@ check_manifest() {
     known=no
     for name in $names; do
         for type in application/vnd.offline-kit.manifest+jws vnd.offline-kit.manifest+jws; do
-            printf '"alg":"%s"\n"b64":false\n"crit":["b64"]\n"kid":"%s"\n"typ":"%s"\n' "$name" "$kid" "$type" |
-                sort > "$tmp/expected"
-            if cmp -s "$tmp/expected" "$tmp/sorted"; then
+            # In the order of sort.
+            printf '"alg":"%s"\n"b64":false\n"crit":["b64"]\n"kid":"%s"\n"typ":"%s"\n' "$name" "$kid" "$type" \
+                > "$tmp/expected" || broken "no room in $tmp"
+            if same "$tmp/expected" "$tmp/sorted"; then
                 known=yes
             fi
         done
@@ -148,43 +258,58 @@ check_manifest() {
     [ "$known" = yes ] || fail 5 "the header of $2 is not understood"
     need_role "$3" "$1"
     if [ "$kind" = es256 ]; then
-        raw=$(od -An -v -tx1 "$tmp/sig" | tr -d ' \n')
+        od -An -v -tx1 < "$tmp/sig" > "$tmp/hex" || broken "od fails"
+        raw=$(tr -d ' \n' < "$tmp/hex") || broken "tr fails"
         [ ${#raw} -eq 128 ] || fail 5 "the signature in $2 has not 64 bytes"
         s=${raw#????????????????????????????????????????????????????????????????}
-        body=$(der_integer "${raw%"$s"}")$(der_integer "$s")
-        unhex "30$(printf '%02x' $((${#body} / 2)))$body" > "$tmp/sig"
+        r=$(der_integer "${raw%"$s"}") || broken "printf fails"
+        s=$(der_integer "$s") || broken "printf fails"
+        length=$(printf '%02x' $((${#r} / 2 + ${#s} / 2))) || broken "printf fails"
+        unhex "30$length$r$s" > "$tmp/sig" || broken "no room in $tmp"
     fi
-    printf '%s.' "$header" | cat - "$1" > "$tmp/signed"
+    printf '%s.' "$header" > "$tmp/signed" || broken "no room in $tmp"
+    cat < "$1" >> "$tmp/signed" || broken "$1 cannot be read, or no room in $tmp"
     check_signature "$tmp/signed" "$tmp/sig" || fail 5 "the signature of $1 does not verify"
+}
+
+# member NAME: prints a member of the envelope in $tmp/dsse.
+member() {
+    sed -n "s/^$1 //p" < "$tmp/dsse"
 }
 
 # check_statement FILE BASE-DIGEST NEW-DIGEST: a DSSE envelope (DSSE 1.0.2) of one signature.
 check_statement() {
-    awk -v want=dsse "$parser" "$1" > "$tmp/dsse" || fail 5 "$1 is not an envelope"
-    [ "$(wc -l < "$tmp/dsse")" -eq 4 ] || fail 5 "$1 is not an envelope with one signature"
-    type=$(sed -n 's/^payloadType //p' "$tmp/dsse")
+    parse dsse "$1" "$tmp/dsse" 5
+    count_lines "$tmp/dsse"
+    [ "$lines" -eq 4 ] || fail 5 "$1 is not an envelope with one signature"
+    type=$(member payloadType) || broken "sed fails"
+    text=$(member payload) || broken "sed fails"
+    keyid=$(member keyid) || broken "sed fails"
+    sig=$(member sig) || broken "sed fails"
     [ "$type" = application/vnd.in-toto+json ] || fail 5 "$1 was signed for another purpose"
-    decode "$(sed -n 's/^payload //p' "$tmp/dsse")" "$tmp/payload" || fail 5 "the payload of $1 is not base64"
-    decode "$(sed -n 's/^sig //p' "$tmp/dsse")" "$tmp/sig" || fail 5 "the signature of $1 is not base64"
+    decode "$text" "$tmp/payload" || fail 5 "the payload of $1 is not base64"
+    decode "$sig" "$tmp/sig" || fail 5 "the signature of $1 is not base64"
     # The signature does not cover the envelope around it, so that must be as kit prints it, byte for byte.
     printf '{\n  "payload": "%s",\n  "payloadType": "%s",\n  "signatures": [\n    {\n      "keyid": "%s",\n      "sig": "%s"\n    }\n  ]\n}\n' \
-        "$(sed -n 's/^payload //p' "$tmp/dsse")" "$type" "$(sed -n 's/^keyid //p' "$tmp/dsse")" \
-        "$(sed -n 's/^sig //p' "$tmp/dsse")" | cmp -s - "$1" || fail 5 "$1 is not spelled as kit spells it"
-    load_key "$(sed -n 's/^keyid //p' "$tmp/dsse")"
+        "$text" "$type" "$keyid" "$sig" > "$tmp/envelope" || broken "no room in $tmp"
+    same "$tmp/envelope" "$1" || fail 5 "$1 is not spelled as kit spells it"
+    load_key "$keyid"
     need_role patcher "$1"
-    size=$(wc -c < "$tmp/payload")
-    printf 'DSSEv1 %d %s %d ' ${#type} "$type" "$size" | cat - "$tmp/payload" > "$tmp/signed"
+    size=$(wc -c < "$tmp/payload") || broken "wc fails"
+    printf 'DSSEv1 %d %s %d ' ${#type} "$type" "$size" > "$tmp/signed" || broken "no room in $tmp"
+    cat < "$tmp/payload" >> "$tmp/signed" || broken "no room in $tmp"
     check_signature "$tmp/signed" "$tmp/sig" || fail 5 "the signature of $1 does not verify"
     for digest in "$2" "$3"; do
-        grep -q "\"$digest\"" "$tmp/payload" || fail 2 "$1 is about another step"
+        found "$tmp/payload" -e "\"$digest\"" || fail 2 "$1 is about another step"
     done
 }
 
 # --- JSON -------------------------------------------------------------------------------------------------------------
 # Records between quotation marks are, in turn, outside and inside of strings. want=files prints "digest size path" of
 # each entry, want=lineage "digest path signature statement" of each step, want=dsse the members of an envelope.
-parser=$(cat << 'AWK'
-function bad(why) { print "verify.sh: JSON: " why > "/dev/stderr"; failed = 1; exit 1 }
+# shellcheck disable=SC2016  awk's own
+parser='
+function bad(why) { failed = 1; exit 1 }
 function utf8(c) {
     if (c < 128) return sprintf("%c", c)
     if (c < 2048) return sprintf("%c%c", 192 + int(c / 64), 128 + c % 64)
@@ -204,15 +329,21 @@ function unescape(s,    out, at, c, n, low) {
         s = substr(s, at + 2)
         if (c == "u") {
             n = hex(s); s = substr(s, 5)
-            if (n >= 55296 && n < 56320) { low = hex(substr(s, 3)); s = substr(s, 7); n = 65536 + (n - 55296) * 1024 + low - 56320 }
-            if (n < 32) bad("a control character")
-            out = out utf8(n)
+            if (n >= 56320 && n < 57344) bad("half a surrogate pair")
+            if (n >= 55296 && n < 56320) {
+                low = hex(substr(s, 3))
+                if (substr(s, 1, 2) != "\\u" || low < 56320 || low >= 57344) bad("half a surrogate pair")
+                s = substr(s, 7); n = 65536 + (n - 55296) * 1024 + low - 56320
+            }
+            out = out (n < 32 ? "\001" : utf8(n))
         } else if (c == "\"" || c == "\\" || c == "/") out = out c
-        else bad("a control character")
+        else if (c ~ /[bfnrt]/) out = out "\001"
+        else bad("an escape that is none")
     }
     return out s
 }
 function value(v, is_text) {
+    if (depth == 1 && key[1] == "schemaVersion") version = v
     if (depth in is_list && is_list[depth]) return
     if (want == "dsse") {
         if (depth == 1 && (key[1] == "payload" || key[1] == "payloadType") && is_text) print key[1] " " v
@@ -235,8 +366,9 @@ function closed(    d, p) {
             if (list != "" && list != key[1]) bad("two lists of files")
             list = key[1]
             sub(/^sha256:/, "", d); d = tolower(d)
-            if (d !~ /^[0-9a-f]+$/ || length(d) != 64) bad("not a digest: " d)
+            if (d !~ /^[0-9a-f]+$/ || length(d) != 64) bad("not a digest")
             if (p ~ /^\// || p ~ /(^|\/)\.\.?(\/|$)/ || p ~ /\/\// || p ~ /[\001-\037\177\\]/) bad("a path that is refused")
+            if (field["size"] !~ /^[0-9]*$/) bad("not a size")
             print d, (field["size"] == "" ? "-" : field["size"]), p
             count++
         }
@@ -250,75 +382,143 @@ BEGIN { RS = "\""; depth = 0; text = 0; held = "" }
         tail = held; sub(/^.*[^\\]/, "", tail)
         if (length(tail) % 2) { held = held "\""; next }
         text = 0
-        if (depth in is_list && !is_list[depth] && expects_key) { key[depth] = unescape(held); expects_key = 0 }
+        if (!depth) bad("a text, not an object")
+        if (depth in is_list && !is_list[depth] && expects_key) {
+            key[depth] = unescape(held); expects_key = 0
+            # Which of two would count is not the same for all readers.
+            if (depth == 1 && key[1] in top || depth == 3 && key[3] in names) bad("a key twice")
+            if (depth == 1) top[key[1]] = 1
+            if (depth == 3) names[key[3]] = 1
+        }
         else value(unescape(held), 1)
         held = ""
         next
     }
     rest = $0
+    if (rest ~ /[^][{},: \t\r\n][ \t\r\n]+[^][{},: \t\r\n]/) bad("two values without a comma")
     gsub(/[ \t\r\n]/, "", rest)
     while (rest != "") {
         c = substr(rest, 1, 1)
+        if (!depth && (ended || c != "{")) bad("not one object")
         if (c == "{" || c == "[") {
-            depth++; is_list[depth] = (c == "["); expects_key = (c == "{"); key[depth] = ""
-            if (depth == 3) split("", field)
+            if (++depth > 64) bad("nested too deep")
+            is_list[depth] = (c == "["); expects_key = (c == "{"); key[depth] = ""
+            if (depth == 3) { split("", field); split("", names) }
             rest = substr(rest, 2)
         } else if (c == "}" || c == "]") {
             if (c == "}") closed()
-            depth--; expects_key = 0; rest = substr(rest, 2)
+            if (!--depth) ended = 1
+            expects_key = 0; rest = substr(rest, 2)
         } else if (c == ",") { expects_key = (depth in is_list && !is_list[depth]); rest = substr(rest, 2) }
         else if (c == ":") rest = substr(rest, 2)
-        else { match(rest, /^[^][{},:]+/); value(substr(rest, 1, RLENGTH) == "null" ? "" : substr(rest, 1, RLENGTH), 0); rest = substr(rest, RLENGTH + 1) }
+        else {
+            match(rest, /^[^][{},:]+/)
+            word = substr(rest, 1, RLENGTH)
+            if (word !~ /^(true|false|null|-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][-+]?[0-9]+)?)$/) bad("no value")
+            rest = substr(rest, RLENGTH + 1)
+            value(word == "null" ? "" : word, 0)
+        }
     }
     text = 1
 }
 END {
     if (failed) exit 1
-    if (depth != 0) bad("not closed")
+    if (depth || !ended) bad("not closed")
+    if (list == "files" && version != "" && version != "1" && "bundleId" in top && "generation" in top) bad("a version that is not known")
     if (want == "files" && !count) bad("no list of files")
 }
-AWK
-)
+'
 
 # --- the container ----------------------------------------------------------------------------------------------------
+beside=
 if [ -d "$kit" ]; then
     root=$kit
 else
-    [ -f "$kit" ] && [ -r "$kit" ] || fail 1 "$kit cannot be read"
-    case $(od -An -v -tx1 -N4 "$kit" | tr -d ' \n') in
-    1f8b*) gzip -dc < "$kit" > "$tmp/kit.tar" 2> /dev/null || fail 9 "the archive does not decompress" ;;
-    28b52ffd | 5?2a4d18)
-        command -v zstd > /dev/null 2>&1 || fail 1 "zstd is not there"
-        zstd -dcq --memory=128MB < "$kit" > "$tmp/kit.tar" 2> /dev/null || fail 9 "the archive does not decompress"
+    [ -f "$kit" ] && [ -r "$kit" ] || broken "$kit cannot be read"
+    version=$(tar --version) || broken "tar is neither GNU tar nor bsdtar"
+    charset=C
+    case $version in
+    *'GNU tar'*) option=--quoting-style=escape ;;
+    *bsdtar*)
+        # It would also look for a compression, by the first bytes, which are a member's name.
+        option=--use-compress-program=cat
+        # It takes names out of PAX records in the character set of the locale.
+        for one in C.UTF-8 C.utf8 en_US.UTF-8; do
+            map=$(LC_ALL=$one locale charmap) || map=
+            [ "$map" != UTF-8 ] || charset=$one
+        done
         ;;
-    *) cat "$kit" > "$tmp/kit.tar" ;;
+    *) broken "tar is neither GNU tar nor bsdtar" ;;
     esac
-    tar -tf "$tmp/kit.tar" > "$tmp/names" 2> /dev/null || fail 9 "not a tar archive, or cut off"
+    magic=$(od -An -v -tx1 -N4 < "$kit") || broken "$kit cannot be read"
+    # shellcheck disable=SC2086  into words
+    set -- $magic
+    case ${1-}${2-}${3-}${4-} in
+    1f8b*)
+        command -v gzip > /dev/null || broken "gzip is not there"
+        gzip -dc < "$kit" > "$tmp/kit.tar" || fail 9 "the archive does not decompress, or there is no room for it"
+        ;;
+    28b52ffd | 5?2a4d18)
+        command -v zstd > /dev/null || broken "zstd is not there"
+        zstd -dcq --memory=128MB < "$kit" > "$tmp/kit.tar" ||
+            fail 9 "the archive does not decompress, or there is no room for it"
+        ;;
+    *) cat < "$kit" > "$tmp/kit.tar" || broken "$kit cannot be read, or there is no room for it" ;;
+    esac
+    # tar itself would also unpack other formats, or one more compression: the first block must be a tar header.
+    od -An -v -tu1 -N512 < "$tmp/kit.tar" > "$tmp/block" || broken "od fails"
+    status=0
+    awk '{ for (i = 1; i <= NF; i++) { block[++size] = $i; sum += (size > 148 && size <= 156) ? 32 : $i } }
+        END {
+            for (i = 149; i <= 156 && block[i] == 32; i++) ;
+            for (; i <= 156 && block[i] >= 48 && block[i] <= 55; i++) said = said * 8 + block[i] - 48
+            exit (size == 512 && said == sum) ? 0 : 1
+        }' < "$tmp/block" || status=$?
+    [ "$status" -le 1 ] || broken "awk fails"
+    [ "$status" -eq 0 ] || fail 9 "not a tar archive"
+    LC_ALL=$charset tar "$option" -tf - < "$tmp/kit.tar" > "$tmp/names" || fail 9 "not a tar archive, or cut off"
     # tar spells bytes that are not ASCII, which a name may have, and what is not printable, which it may not, with a
     # backslash; and a backslash with two.
-    sed 's/\\[23][0-7][0-7]//g' "$tmp/names" > "$tmp/ascii"
-    if grep -q '\\' "$tmp/ascii"; then
+    sed 's/\\[23][0-7][0-7]//g' < "$tmp/names" > "$tmp/ascii" || broken "sed fails"
+    ! found "$tmp/ascii" -e '\\' || fail 9 "a member name that is refused"
+    # One spelling of each name: no ./ before it, no slash behind.
+    sed -e 's:^\(\./\)*::' -e 's:/$::' < "$tmp/names" > "$tmp/spelled" || broken "sed fails"
+    ! found "$tmp/spelled" -e '^/' -e '//' -e '/$' -e '^\.\./' -e '/\.\./' -e '/\.\.$' -e '^\.\.$' -e '/\./' -e '/\.$' ||
         fail 9 "a member name that is refused"
-    fi
-    if grep -q -e '^/' -e '^\.\./' -e '/\.\./' -e '/\.\.$' -e '^\.\.$' "$tmp/names"; then
-        fail 9 "a member name that is refused"
-    fi
-    sed 's:/*$::' "$tmp/names" | sort | uniq -d > "$tmp/twice"
-    [ ! -s "$tmp/twice" ] || fail 9 "two members of one name: $(head -n 1 "$tmp/twice")"
-    if tar -tvf "$tmp/kit.tar" 2> /dev/null | grep -q '^[^-d]'; then
-        fail 9 "a member that is neither file nor folder"
-    fi
+    ! twice "$tmp/spelled" || fail 9 "two members of one name: $line"
+    LC_ALL=$charset tar "$option" --numeric-owner -tvf - < "$tmp/kit.tar" > "$tmp/table" || fail 9 "not a tar archive"
+    ! found "$tmp/table" -e '^[^d-]' || fail 9 "a member that is neither file nor folder"
     root=$tmp/kit
-    mkdir "$root"
-    tar -xof "$tmp/kit.tar" -C "$root" 2> /dev/null || fail 9 "the archive does not unpack"
-    rm "$tmp/kit.tar"
+    mkdir "$root" || broken "no room in $tmp"
+    LC_ALL=$charset tar "$option" --no-same-permissions -xokf - -C "$root" < "$tmp/kit.tar" ||
+        fail 9 "the archive does not unpack, or there is no room for it"
+    rm "$tmp/kit.tar" || broken "rm fails"
+    # Folders may have come without leave to read them.
+    chmod -R u+rwX "$root" || broken "chmod fails"
     if [ -f "$kit.sha256" ]; then
-        [ "$(sed 's/[ *].*//;q' "$kit.sha256")" = "$(sha256sum < "$kit" | sed 's/ .*//')" ] ||
-            fail 2 "the archive is not the one that $kit.sha256 names"
+        said=$(awk 'NF { sub(/^\\/, "", $1); print tolower($1); exit }' < "$kit.sha256") ||
+            broken "$kit.sha256 cannot be read"
+        digest_of "$kit"
+        [ "$said" = "$sum" ] || fail 2 "the archive is not the one that $kit.sha256 names"
+        beside="; the .sha256 file"
     fi
 fi
-cd "$root" || fail 1 "$root cannot be entered"
-[ -z "$(find . ! -type f ! -type d)" ] || fail 9 "something that is neither file nor folder"
+cd -- "$root" || broken "$kit cannot be entered"
+find . ! -type f ! -type d > "$tmp/others" || broken "a folder in $kit cannot be read"
+first_of "$tmp/others"
+[ ! -s "$tmp/others" ] || fail 9 "neither file nor folder: $line"
+find . \( -name '*[[:cntrl:]]*' -o -name '*\\*' \) > "$tmp/others" || broken "a folder in $kit cannot be read"
+first_of "$tmp/others"
+[ ! -s "$tmp/others" ] || fail 9 "a name that is refused: $line"
+find . -type f > "$tmp/files-met" || broken "a folder in $kit cannot be read"
+if [ "$root" != "$kit" ]; then
+    # An archive in which tar has written two members to one file, or one to none.
+    sed -n '/^-/p' < "$tmp/table" > "$tmp/table-files" || broken "sed fails"
+    count_lines "$tmp/table-files"
+    listed=$lines
+    count_lines "$tmp/files-met"
+    [ "$lines" -eq "$listed" ] || fail 9 "the archive has $listed files, and $lines when unpacked"
+fi
 
 # --- manifest, signature, digests -------------------------------------------------------------------------------------
 manifest=
@@ -329,48 +529,83 @@ for place in offline-manifest.json manifest/offline-manifest.json; do
     fi
 done
 [ -n "$manifest" ] || fail 11 "no manifest"
-awk -v want=lineage "$parser" "$manifest" > "$tmp/lineage" || fail 11 "the manifest is not understood"
+parse lineage "$manifest" "$tmp/lineage" 11
 role=publisher
 [ ! -s "$tmp/lineage" ] || role=patcher
 check_manifest "$manifest" "$manifest.jws" "$role"
-awk -v want=files "$parser" "$manifest" > "$tmp/files" || fail 11 "the manifest is not understood"
+signer=$kid
+signed_as=$role
+parse files "$manifest" "$tmp/files" 11
 
-: > "$tmp/listed"
-: > "$tmp/sums"
-while read -r digest size path; do
-    printf '%s  ./%s\n' "$digest" "$path" >> "$tmp/sums"
-    printf './%s\n' "$path" >> "$tmp/listed"
-    [ -f "./$path" ] || fail 2 "$path is listed, but absent"
-    [ "$size" = - ] || [ "$(wc -c < "./$path")" -eq "$size" ] || fail 2 "$path has another size than the manifest says"
-done < "$tmp/files"
-printf './%s\n' "$manifest" "$manifest.jws" >> "$tmp/listed"
-# Each step binds the generation before; its successor is the next line's, or the manifest itself.
-current=$(sha256sum < "$manifest" | sed 's/ .*//')
-sed 1d "$tmp/lineage" | sed 's/ .*//' > "$tmp/successors"
-printf '%s\n' "$current" >> "$tmp/successors"
+sed 's:^\([^ ]*\) [^ ]* :\1  ./:' < "$tmp/files" > "$tmp/sums" || broken "sed fails"
+sed 's:^[^ ]* [^ ]* :./:' < "$tmp/files" > "$tmp/listed" || broken "sed fails"
 number=0
-while read -r digest path signature statement; do
+while IFS= read -r line; do
+    number=$((number + 1))
+    line=${line#* }
+    size=${line%% *}
+    path=${line#* }
+    [ -f "./$path" ] || fail 2 "$path is listed, but absent"
+    [ "$size" != - ] || continue
+    met=$(wc -c < "./$path") || broken "$path cannot be read"
+    [ "$met" -eq "$size" ] || fail 2 "$path has another size than the manifest says"
+done < "$tmp/files"
+count_lines "$tmp/files"
+[ "$number" -eq "$lines" ] || broken "the list of files cannot be read"
+files=$number
+printf './%s\n' "$manifest" "$manifest.jws" >> "$tmp/listed" || broken "no room in $tmp"
+# Each step binds the generation before; its successor is the next line's, or the manifest itself.
+digest_of "$manifest"
+current=$sum
+sed -e 1d -e 's/ .*//' < "$tmp/lineage" > "$tmp/successors" || broken "sed fails"
+printf '%s\n' "$current" >> "$tmp/successors" || broken "no room in $tmp"
+number=0
+while IFS=' ' read -r digest path signature statement; do
     number=$((number + 1))
     for kept in "$path" "$signature" "$statement"; do
         case $kept in
+        *[!A-Za-z0-9._/-]* | *..*) fail 11 "lineage names a file that is refused" ;;
         manifest/history/*) [ -f "$kept" ] || fail 2 "$kept is named by lineage, but absent" ;;
         *) fail 3 "a generation that was never signed, or whose history is elsewhere" ;;
         esac
-        printf './%s\n' "$kept" >> "$tmp/listed"
+        printf './%s\n' "$kept" >> "$tmp/listed" || broken "no room in $tmp"
     done
-    [ "$(sha256sum < "$path" | sed 's/ .*//')" = "$digest" ] || fail 2 "$path has another digest than lineage says"
-    awk -v want=lineage "$parser" "$path" > "$tmp/earlier" || fail 11 "$path is not understood"
-    head -n $((number - 1)) "$tmp/lineage" | cmp -s - "$tmp/earlier" || fail 11 "history was rewritten"
+    digest_of "$path"
+    [ "$sum" = "$digest" ] || fail 2 "$path has another digest than lineage says"
+    parse lineage "$path" "$tmp/earlier" 11
+    head -n $((number - 1)) < "$tmp/lineage" > "$tmp/before" || broken "head fails"
+    same "$tmp/before" "$tmp/earlier" || fail 11 "history was rewritten"
     role=publisher
     [ "$number" -eq 1 ] || role=patcher
-    [ "$number" -gt 1 ] || [ ! -s "$tmp/earlier" ] || fail 11 "the first generation has a history"
     check_manifest "$path" "$signature" "$role"
-    check_statement "$statement" "$digest" "$(sed -n "${number}p" "$tmp/successors")"
+    successor=$(sed -n "${number}p" < "$tmp/successors") || broken "sed fails"
+    check_statement "$statement" "$digest" "$successor"
 done < "$tmp/lineage"
+count_lines "$tmp/lineage"
+[ "$number" -eq "$lines" ] || broken "lineage cannot be read"
 
-find . -type f | sort > "$tmp/met"
-sort "$tmp/listed" > "$tmp/due"
-[ -z "$(uniq -d "$tmp/due")" ] || fail 11 "listed twice: $(uniq -d "$tmp/due" | head -n 1)"
-cmp -s "$tmp/met" "$tmp/due" || fail 2 "not what the manifest lists: $(diff "$tmp/due" "$tmp/met" | sed -n 's/^[<>] //p' | head -n 1)"
-sha256sum -c "$tmp/sums" > "$tmp/result" 2>&1 || fail 2 "$(grep -v ': OK$' "$tmp/result" | head -n 1)"
-printf 'valid: %s: %d files, manifest %s\n' "$kit" "$(wc -l < "$tmp/files")" "$current"
+! twice "$tmp/listed" || fail 11 "listed twice: $line"
+sort < "$tmp/listed" > "$tmp/due" || broken "sort fails"
+sort < "$tmp/files-met" > "$tmp/met" || broken "sort fails"
+if ! same "$tmp/met" "$tmp/due"; then
+    sort "$tmp/met" "$tmp/due" > "$tmp/both" || broken "sort fails"
+    uniq -u < "$tmp/both" > "$tmp/differing" || broken "uniq fails"
+    first_of "$tmp/differing"
+    fail 2 "not what the manifest lists: $line"
+fi
+status=0
+sha256sum -c "$tmp/sums" > "$tmp/result" || status=$?
+sed '/: OK$/d' < "$tmp/result" > "$tmp/wrong" || broken "sed fails"
+first_of "$tmp/wrong"
+count_lines "$tmp/result"
+[ "$status" -eq 0 ] && [ ! -s "$tmp/wrong" ] && [ "$lines" -eq "$files" ] || fail 2 "${line:-sha256sum stops}"
+named=$(shown "$kit") || broken "od or awk fails"
+{
+    printf 'valid: %s: %d files, manifest %s\n' "$named" "$files" "$current" &&
+    printf 'checked: signed by %s as %s; size and digest of every file; none missing or added%s\n' \
+        "$signer" "$signed_as" "$beside" &&
+    { [ "$number" -eq 0 ] ||
+        printf 'checked: %d earlier generations, by signature and by signed statement\n' "$number"; } &&
+    printf 'not checked: time and rollback; how strictly the container is read; what is inside of collections\n'
+} || broken "standard output cannot be written"
+ended=yes

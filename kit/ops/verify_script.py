@@ -49,7 +49,7 @@ def _case(key: TrustedKey) -> str:
     return f"""\
     {key.key_id})
         kind={_KINDS[key.key.algorithm]} roles=' {roles} '
-        cat > "$tmp/key.pem" <<'PEM'
+        cat > "$tmp/key.pem" << 'PEM' || broken "no room in $tmp"
 {pem}
 PEM
         ;;

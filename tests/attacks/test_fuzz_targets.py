@@ -14,7 +14,7 @@ from kit.errors import KitError
 from scripts.fuzz_targets import NAMES, target_of
 from tests.end_to_end.kits import ROOT
 
-_RUNS = {"whole-delta": 40, "resume": 25}  # each is a command as a whole
+_RUNS = {"whole-delta": 40, "resume": 25, "verify-sh": 25}  # each is a command as a whole
 
 
 def mutated(seed: bytes, chance: random.Random) -> bytes:

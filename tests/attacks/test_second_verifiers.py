@@ -1,4 +1,4 @@
-"""``check_proof.py`` and ``verify.sh`` against an adversary: they accept nothing that the program itself refuses."""
+"""``check_proof.py`` against an adversary: it accepts nothing that ``kit prove --check`` refuses, and no lie."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ from kit.ops.kits import Environment
 from kit.ops.patch import Output, PatchRequest, patch, resume
 from kit.signing import jws
 from kit.transforms.raw_linkset import RawLinkset
-from kit.values import Limits, Timestamp
+from kit.values import Allowed, Limits, Timestamp
 from scripts.conformance_kits import LATER, published, sha256, tar
 from scripts.conformance_signing import key
 from scripts.tar_bytes import END, GNU, header, member, padded
@@ -54,7 +54,7 @@ def pax(data: bytes) -> None:
     archive = b"".join(map(_block, data.split(b"\n"))) + END
     found = [
         (str(one.path or "."), one.kind.value, b"".join(body))
-        for one, body in read_tar(ChunkReader([archive], where="k"), LIMITS, where="k", allow_links=True)
+        for one, body in read_tar(ChunkReader([archive], where="k"), LIMITS, where="k", allowed=Allowed(links=True))
     ]
     assert found == list(_of_tarfile(archive))
 

@@ -68,7 +68,7 @@ def parsed(document: dict[str, Any]) -> Manifest:
 def following(before: Manifest) -> dict[str, Any]:
     """Give what a patch of the one collection makes of a manifest."""
     entry = LineageEntry.of(
-        generation=before.generation, manifest_sha256=before.sha256, signed=True, tool="kit 1", at=AT
+        generation=before.generation, manifest_sha256=before.sha256, signature=Sha256.of(b"jws"), tool="kit 1", at=AT
     )
     summaries = [CollectionSummary.parse(told(CHANGED, 1) | {"bytes": 99}, "c")] if before.collections else None
     data = before.next_generation(

@@ -19,6 +19,7 @@ from tests.attacks import bombs
 from tests.end_to_end import kits
 from tests.end_to_end.desk import Desk
 from tests.end_to_end.kits import MANIFEST, OBSERVATIONS, kit
+from tests.tiers import slow
 
 HOSTILE, CONTENT, OK = 9, 11, 0
 MIB = 1 << 20
@@ -182,7 +183,7 @@ NESTED: dict[str, Callable[[], dict[str, bytes]]] = {
 }
 
 
-@pytest.mark.parametrize("container", ["kit.tar.zst", "kit.tar.gz"])
+@pytest.mark.parametrize("container", ["kit.tar.zst", *slow("kit.tar.gz")])
 @pytest.mark.parametrize("members", NESTED.values(), ids=NESTED)
 def test_codecs_in_codecs_are_held_to_one_ratio_over_the_whole_kit(
     members: Callable[[], dict[str, bytes]], container: str, desk: Desk
@@ -202,6 +203,7 @@ def test_small_kits_that_expand_much_are_sound(desk: Desk) -> None:
     assert desk.verify(path, "vendor", options=("--deep",)).code == OK
 
 
+@pytest.mark.slow
 def test_a_document_of_16_mib_is_verified_and_carried(desk: Desk) -> None:
     large = bombs.document(16 * MIB + 16 * 1024)
     path = desk.kit({**kits.content(), OBSERVATIONS: GOOD + large}, name="kit.tar.zst")

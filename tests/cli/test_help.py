@@ -19,6 +19,7 @@ from kit.cli import kit as group
 from kit.cli.exit_codes import TABLE
 from tests.cli.test_manners import commands, inner
 from tests.end_to_end.kits import COMMAND, ENVIRONMENT, ROOT, kit, subprocess_kit
+from tests.tiers import slow
 
 EVERY = pytest.mark.parametrize("words", list(commands()), ids=" ".join)
 
@@ -97,10 +98,12 @@ def test_a_script_is_made_for_every_shell_and_is_one(shell: str, tmp_path: Path)
     ("typed", "offered"),
     [
         (["ver"], {"verify"}),
-        (["keyring", ""], {"add", "init", "rewrap", "show"}),
-        (["patch", "--on-div"], {"--on-divergence"}),
-        (["patch", "--on-divergence", "s"], {"stop"}),
-        (["verify", "--no-such-op"], set()),
+        *slow(
+            (["keyring", ""], {"add", "init", "rewrap", "show"}),
+            (["patch", "--on-div"], {"--on-divergence"}),
+            (["patch", "--on-divergence", "s"], {"stop"}),
+            (["verify", "--no-such-op"], set()),
+        ),
     ],
     ids=["a command", "commands of a group", "an option", "a choice", "nothing"],
 )

@@ -51,6 +51,7 @@ def deks(keyring: Path) -> list[dict[str, Any]]:
     return shown
 
 
+@pytest.mark.slow
 def test_a_keyring_sealed_by_a_passphrase_from_a_descriptor_is_made_0600(vault: Vault) -> None:
     path = vault.keys / "new.keyring"
     with descriptor(PASSPHRASE) as number:
@@ -76,6 +77,7 @@ def test_a_passphrase_is_asked_for_twice_at_a_terminal(vault: Vault) -> None:
     vault.encrypted(keyring=path)
 
 
+@pytest.mark.slow
 def test_the_passphrase_of_a_keyring_is_asked_for_at_a_terminal(vault: Vault) -> None:
     path, output = vault.notes(), vault.kits / "out.tar.zst"
     words = ("patch", path, *vault.trust("vendor"), "--transform", "encrypt-fields", "--field-map", "notelett")

@@ -124,6 +124,7 @@ class TestPassphraseOfASigningKey:
         assert "open sesame" not in terminal.shown
         assert desk.verify(output, "vendor", locked).code == 0
 
+    @pytest.mark.slow
     def test_interrupted_while_it_waits_nothing_is_left(self, locked: str, desk: Desk) -> None:
         path = desk.kit()
         before = kits.snapshot(desk.kits)

@@ -31,6 +31,7 @@ _NICENESS = (
 )
 
 
+@pytest.mark.slow
 def test_workers_are_as_nice_as_their_process() -> None:
     words = [sys.executable, "-c", _NICENESS]
     run = subprocess.run(words, capture_output=True, text=True, env=ENVIRONMENT, check=True)

@@ -227,6 +227,7 @@ class TestHostileText:
         kit("inspect", tmp_path / name).refused(1, "a\\udcff\\n.tar: cannot be read")
         assert json.loads(kit("inspect", name, "--json").out)["error"]["where"] == name
 
+    @pytest.mark.slow
     def test_a_terminal_of_another_encoding_gets_an_answer(self, desk: Desk) -> None:
         path = desk.kit(kits.content(observation(1, "ακμή")))
         done = command("inspect", path, env={**ENVIRONMENT, "PYTHONIOENCODING": "latin-1"})
@@ -235,6 +236,7 @@ class TestHostileText:
 
 
 class TestStreams:
+    @pytest.mark.slow
     def test_no_colour_also_on_a_terminal(self, desk: Desk) -> None:
         done = command("inspect", desk.kit(), env={**ENVIRONMENT, "FORCE_COLOR": "1", "TERM": "xterm-256color"})
         assert done.returncode == 0
@@ -262,6 +264,7 @@ class TestStreams:
             os.close(writing)
         assert (done.returncode, done.stderr) == (0, b"")
 
+    @pytest.mark.slow
     def test_a_listener_of_errors_that_goes_away_changes_no_exit_code(self, tmp_path: Path) -> None:
         reading, writing = os.pipe()
         os.close(reading)

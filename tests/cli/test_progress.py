@@ -20,6 +20,7 @@ from tests.cli.terminal import Terminal
 from tests.end_to_end import kits
 from tests.end_to_end.desk import Desk
 from tests.end_to_end.kits import ROOT, Outcome, kit, observation
+from tests.tiers import slow
 
 LINE = Draft202012Validator(json.loads((ROOT / "schemas" / "progress.schema.json").read_text()))
 MEMBER = "dump/concelier/advisory_observations.bson"
@@ -216,6 +217,7 @@ class TestCommands:
             for document in told:
                 LINE.validate(document)
 
+    @pytest.mark.slow
     def test_a_display_does_not_draw_over_documents(self, path: Path, desk: Desk) -> None:
         words = ("extract", path, *desk.trust("vendor"), "--workers", 1, "--output", "-")
         with Terminal(*words, TERM="xterm") as terminal:
@@ -240,7 +242,7 @@ class TestCommands:
         batches = [found for found in map(json.loads, told) if found["event"] == "batch"]
         assert [found["documents"] for found in batches] == [40]
 
-    @pytest.mark.parametrize("colour", [True, False], ids=["colour", "NO_COLOR"])
+    @pytest.mark.parametrize("colour", [True, *slow(False)], ids=["colour", "NO_COLOR"])
     def test_at_a_terminal_there_is_a_display(self, path: Path, desk: Desk, *, colour: bool) -> None:
         words = ("plan", path, *desk.trust("vendor"), "--workers", 1)
         with Terminal(*words, TERM="xterm", **({} if colour else {"NO_COLOR": "1"})) as terminal:

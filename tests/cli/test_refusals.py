@@ -15,6 +15,7 @@ from tests.cli.terminal import Terminal
 from tests.end_to_end import kits
 from tests.end_to_end.desk import Desk, key
 from tests.end_to_end.kits import AT, COMMAND, ENVIRONMENT, MANIFEST, OBSERVATIONS, SIGNATURE, kit, observation
+from tests.tiers import slow
 
 Make = Callable[[Desk], Path]
 
@@ -390,7 +391,7 @@ class TestFaultsInTheMiddleOfARun:
         }
         return done
 
-    @pytest.mark.parametrize("workers", [1, 2])
+    @pytest.mark.parametrize("workers", [2, *slow(1)])
     def test_70_a_defect_is_called_one(self, workers: int, desk: Desk) -> None:
         done = self.run(desk, "exit", workers=workers)
         assert (done.returncode, done.stdout) == (70, "")
@@ -398,15 +399,17 @@ class TestFaultsInTheMiddleOfARun:
         assert first.startswith("kit: error: internal error: ")
         assert second == "kit: hint: this is a defect of kit; KIT_DEBUG=1 shows where it happened"
 
+    @pytest.mark.slow
     def test_70_with_json_is_an_object_too(self, desk: Desk) -> None:
         done = self.run(desk, "exit", "--json")
         assert '"exitCode": 70' in done.stdout
 
+    @pytest.mark.slow
     def test_70_shows_where_it_happened_to_who_asks(self, desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(ENVIRONMENT, "KIT_DEBUG", "1")
         assert self.run(desk, "exit").stderr.startswith("Traceback")
 
-    @pytest.mark.parametrize("fault", ["interrupt", "terminate", "interrupt in a finaliser"])
+    @pytest.mark.parametrize("fault", ["interrupt", *slow("terminate", "interrupt in a finaliser")])
     def test_130_a_signal_ends_the_run_and_leaves_the_kit_as_it_was(self, fault: str, desk: Desk) -> None:
         done = self.run(desk, fault)
         assert (done.returncode, done.stdout) == (130, "")

@@ -69,6 +69,7 @@ def test_what_a_killed_build_left_is_gone_after_the_next(name: str, tmp_path: Pa
     assert {path.name for path in tmp_path.iterdir()} - before == {"delta", "delta.sha256"}
 
 
+@pytest.mark.slow
 def test_what_a_killed_squash_left_is_gone_after_the_next(tmp_path: Path) -> None:
     first, second, over = chain(tmp_path, *(collection(observation(n) for n in range(m)) for m in (3, 4, 2)))
     first.build(tmp_path / "one")
@@ -106,6 +107,7 @@ def test_a_resumable_job_of_that_name_is_not_touched_by_a_build(tmp_path: Path) 
     assert (job / "journal").read_bytes() == b"somebody's"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("how", "name"), [("reads", "recipe-keys"), ("makes", "spool")])
 def test_an_application_of_a_recipe_that_was_killed_goes_on_to_the_same_bytes(
     how: str, name: str, tmp_path: Path

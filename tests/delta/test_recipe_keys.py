@@ -338,6 +338,7 @@ def test_a_delta_back_over_an_encryption_is_said_to_hold_what_was_sealed(
     assert contents((tmp_path / "plain.tar.zst").read_bytes()) == contents(two.base.read_bytes())
 
 
+@pytest.mark.slow
 def test_a_chain_of_recipes_squashed_is_the_direct_recipe_byte_for_byte(tmp_path: Path) -> None:
     first = patched(tmp_path, "kit.tar.zst", notes())
     keying = keyring(tmp_path)

@@ -10,6 +10,7 @@ import pytest
 
 from tests.delta.kits import pair, patched
 from tests.delta.test_killed import signing
+from tests.tiers import slow
 
 BUILD = """
 import sys
@@ -28,7 +29,7 @@ def loaded(*words: object) -> set[str]:
     return set(done.stderr.split("\n")[-2].split())
 
 
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("workers", [2, *slow(1)])
 def test_a_small_delta_loads_neither_transforms_nor_encryption_nor_workers(workers: int, tmp_path: Path) -> None:
     two = pair(tmp_path)
     words = ["delta", "build", two.base, two.target, "-o", two.delta, "--progress", "none"]

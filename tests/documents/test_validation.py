@@ -155,6 +155,7 @@ def test_names_are_checked_too(data: bytes, where: str) -> None:
     assert caught.value.where == where
 
 
+@pytest.mark.slow
 def test_the_largest_document_allowed_is_checked_and_a_larger_one_refused() -> None:
     # The levels of one observation, 16 MiB of them.
     element = (3, document([("text", (2, string("x" * 50))), ("number", (16, int32(1)))]))

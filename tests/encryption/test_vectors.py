@@ -81,6 +81,7 @@ def test_what_node_seals_opens_here(node: str, profile: str) -> None:
         assert (opened.kind, opened.value.hex()) == (vector["bsonType"], vector["value"])
 
 
+@pytest.mark.slow
 def test_node_opens_what_is_sealed_here_with_nothing_but_key_vector_and_tag(node: str) -> None:
     program = """
       const c = require('node:crypto'), e = JSON.parse(require('node:fs').readFileSync(0));

@@ -268,6 +268,7 @@ class TestManners:
         outcome = take(desk.kit(), "--output", "-", "--json")
         assert (outcome.code, outcome.json["error"]["kind"]) == (64, "UsageError")
 
+    @pytest.mark.slow
     def test_the_number_of_workers_changes_nothing(self, desk: Desk, tmp_path: Path) -> None:
         documents = [observation(n, "acme" if n % 2 else "globex", pad="x" * 9000) for n in range(2000)]
         path = desk.kit(content(**{OBSERVATIONS: kits.bson_of(documents)}))

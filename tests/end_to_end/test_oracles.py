@@ -22,6 +22,7 @@ from tests.end_to_end import kits
 from tests.end_to_end.desk import Desk, key
 from tests.end_to_end.kits import MANIFEST, REAL, ROOT, SIGNATURE
 from tests.end_to_end.test_real_kits import KITS, PUBLISHER, every_kit, expected, observations, patch, patched
+from tests.tiers import slow
 
 NODE_MODULES = ROOT / ".venv/node"
 NAMES = ("kit.tar", "kit.tar.gz", "kit.tar.zst")
@@ -133,6 +134,7 @@ def decoded_by_node(documents: list[bytes], folder: Path) -> list[dict[str, Any]
     return [json.loads(line) for line in lines]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not REAL.is_dir(), reason="the published kits are not beside the project")
 @pytest.mark.skipif(not (NODE_MODULES / "node_modules/bson").is_dir(), reason="the npm package bson is not installed")
 @every_kit
@@ -176,7 +178,7 @@ sys.addaudithook(forbid)
         done = subprocess.run([kits.COMMAND[0], "-c", program], capture_output=True, check=False)
         assert b"RuntimeError: socket.__new__" in done.stderr
 
-    @pytest.mark.parametrize("workers", [1, 2])
+    @pytest.mark.parametrize("workers", [2, *slow(1)])
     def test_patch_and_verify_open_no_socket(self, workers: int, desk: Desk) -> None:
         output = desk.kits / "patched.tar.zst"
         words = ("--signing-key", desk.keys / "site", "--output", output, "--workers", workers)

@@ -188,6 +188,7 @@ def test_other_collections_and_an_empty_one(prover: Prover) -> None:
     prover.prove("x", "--collection", "nodot", code=64)
 
 
+@pytest.mark.slow
 def test_trees_of_more_than_a_block_of_leaves(desk: Desk) -> None:
     ids = [f"id-{n:06}" for n in range(0, 4 * BLOCK + 10, 2)]
     many = kits.bson_of({"_id": one} for one in reversed(ids))

@@ -183,6 +183,7 @@ def unpacked(desk: Desk) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_an_unpacked_kit_is_patched_into_the_files_that_the_archive_would_hold(unpacked: Path, desk: Desk) -> None:
     archive, folder = patched(KITS[0], desk), desk.kits / "folder"
     assert patch(unpacked, desk, "--output", folder).code == 0

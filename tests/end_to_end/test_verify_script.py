@@ -82,6 +82,7 @@ def test_the_published_fixtures_patched_and_not(fixture: str, desk: Desk) -> Non
         assert (done.returncode, done.stderr) == (0, ""), done
 
 
+@pytest.mark.slow
 def test_names_that_json_spells_with_escapes(desk: Desk) -> None:
     members = {"a b/Grüße 𝄞.txt": b"1", 'quo"ted.txt': b"2", "tail\u20ac.bin": b""}
     plain = kits.manifest_of(members)

@@ -79,6 +79,7 @@ def test_a_frame_that_was_damaged_since_it_was_read_is_refused(own: Path, tmp_pa
         run(own, tmp_path / "job", leave=[IDLE], between=lambda: own.write_bytes(data))
 
 
+@pytest.mark.slow
 @every_suffix
 def test_a_run_that_is_interrupted_while_it_copies_goes_on_to_the_same_bytes(
     own: Path, name: str, tmp_path: Path

@@ -129,6 +129,7 @@ def test_memory_does_not_grow_with_the_number_of_entries(tmp_path: Path) -> None
     assert many - few < 12 * 1024
 
 
+@pytest.mark.slow
 def test_the_sorter_spills_beside_the_lookup_and_nowhere_else(tmp_path: Path) -> None:
     folder = tmp_path / "it's here"
     folder.mkdir()

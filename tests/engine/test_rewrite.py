@@ -189,7 +189,7 @@ def test_the_result_does_not_depend_on_how_the_archive_was_compressed(tmp_path: 
     assert len(outputs) == 1
 
 
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("workers", [1, *slow(2)])
 @pytest.mark.parametrize("limit", [0, 1, 25, 60, 1000])
 def test_a_limit_changes_exactly_so_many_documents_the_first_ones(limit: int, workers: int, tmp_path: Path) -> None:
     files = {OBSERVATIONS: large_files()[OBSERVATIONS]}
@@ -286,6 +286,7 @@ def test_a_kept_member_over_the_limit_is_refused(kit: Path, tmp_path: Path) -> N
         run(kit, tmp_path / "job", limits=Limits(json_bytes=7))
 
 
+@pytest.mark.slow
 def test_findings_are_bounded_and_counts_exact(tmp_path: Path) -> None:
     many = MAX_FINDINGS + 50
     document = bson.encode(observation(0, content={}))

@@ -10,7 +10,18 @@ from typing import Any
 import zstandard
 
 from scripts.conformance_case import Attack, Case, refused
-from scripts.conformance_kits import MANIFEST, Members, compressed, entries, files, manifest, published, tar, to_json
+from scripts.conformance_kits import (
+    MANIFEST,
+    OBSERVATIONS,
+    Members,
+    compressed,
+    entries,
+    files,
+    manifest,
+    published,
+    tar,
+    to_json,
+)
 from scripts.conformance_signing import signature
 from scripts.fixture_archives import gzip_member
 from scripts.tar_bytes import END, GNU, header, long_name, member, padded, pax, record, with_checksum
@@ -25,16 +36,19 @@ def cases() -> Iterator[Case]:
     yield from _names()
     yield from _kinds()
     yield from _records()
+    yield from _links()
     yield from _cut()
     yield from _compressed()
     yield from _folders()
     yield from _json()
 
 
-def _case(name: str, says: str, archive: bytes, attack: Attack = P, **more: Any) -> Case:
+def _case(
+    name: str, says: str, archive: bytes, attack: Attack = P, *, code: int = 9, obligation: int = 1, **more: Any
+) -> Case:
     """Refuse a tar archive; what ``verify.sh`` makes of it is not its business unless ``script`` says so."""
     data = compressed(archive, ".tar.gz")
-    return refused(name, says, attack, 9, 1, data, **({"script": None} | more))
+    return refused(name, says, attack, code, obligation, data, **({"script": None} | more))
 
 
 def _with(entry: bytes, members: Members | None = None) -> bytes:
@@ -76,6 +90,18 @@ def _names() -> Iterator[Case]:
     yield _case("name-hidden-end", "a name behind the end of the name", _with(member(b"a\0evil", b"x")))
     yield _case("name-below-a-file", "a file below a file", _with(member(b"README.txt/x", b"x")))
     yield _case("name-empty", "an empty name", _with(member(b"", b"x")))
+    for name, says, path in (
+        ("drive-over-another", "a drive letter in front of another file's name", "x:README.txt"),
+        ("colon", "a colon, which Windows takes for a stream", "images/layer.bin:x"),
+        ("dot-at-the-end", "a dot at the end, which Windows cuts off", "README.txt."),
+        ("device", "a device of Windows", "images/NUL.txt"),
+        ("long", "a name of 256 bytes", "n" * 256),
+        ("blank-at-the-end", "names that differ in a blank at their end", "README.txt "),
+    ):
+        listed = files() | {path: b"x"}
+        added = pax(record("path", path.encode())) + member(path.encode()[:100], b"x")
+        kept = {other: data for other, data in published(listed).items() if other != path}
+        yield _case(f"name-{name}", says, _with(added, kept))
 
 
 def _kinds() -> Iterator[Case]:
@@ -99,6 +125,9 @@ def _kinds() -> Iterator[Case]:
     sparse = pax(record("GNU.sparse.major", b"1"), record("GNU.sparse.name", b"odd"))
     yield _case("kind-sparse-pax", "a sparse file of PAX", _with(sparse + member(b"odd")), A.ENDLESS_DATA)
     yield _case("kind-unknown", "a kind nobody knows", _with(member(b"odd", flag=b"Z")))
+    yield _case(
+        "kind-setuid", "a file that runs as its owner", _with(member(b"odd", mode=b"0004755\0")), A.ARBITRARY_SOFTWARE
+    )
     yield _case("folder-with-body", "a folder with a body", _with(header(b"odd/", size=1, flag=b"5") + padded(b"x")))
 
 
@@ -121,6 +150,25 @@ def _records() -> Iterator[Case]:
         "pax-global-path", "a global PAX path", _with(pax(record("path", b"evil"), flag=b"g") + member(b"good"))
     )
     yield _case("pax-charset", "a PAX character set", _with(pax(record("hdrcharset", b"BINARY")) + member(b"odd")))
+    for name, says, key, value in (
+        ("holes", "a map of holes that some readers leave zeros in", "SUN.holesdata", b" 0 8 16 64"),
+        ("sparse-without-a-dot", "a key that some readers drop members for", "GNU.sparse", b"1"),
+        ("capability", "a capability", "SCHILY.xattr.security.capability", b"\1\0\0\2" + bytes(16)),
+        ("access-list", "an access list", "SCHILY.acl.access", b"user::rwx,group::r-x,other::r-x,user:x:rwx:0"),
+        ("unknown", "a key of a vendor nobody knows", "VENDOR.keyword", b"1"),
+        ("without-vendor", "a key that POSIX may yet define", "mode", b"1"),
+        ("empty", "a record that takes back what was said before", "mtime", b""),
+        ("hidden", "a character set inside of another record", "comment", b"a\n21 hdrcharset=BINARY\n"),
+    ):
+        yield _case(f"pax-{name}", says, _with(pax(record(key, value)) + member(b"odd", bytes(64))))
+        if name in {"holes", "unknown"}:
+            told = pax(record(key, value), flag=b"g")
+            yield _case(f"pax-global-{name}", f"{says}, for all members", _with(told + member(b"odd", bytes(64))))
+    yield _case(
+        "pax-global-between",
+        "a global header between a record and its member",
+        _with(pax(record("path", LONG)) + pax(record("comment", b"c"), flag=b"g") + member(LONG[:100])),
+    )
     yield _case("pax-malformed", "a PAX record longer than its header", _with(pax(b"99 path=a\n") + member(b"odd")))
     yield _case(
         "pax-endless",
@@ -157,6 +205,53 @@ def _records() -> Iterator[Case]:
         _with(long_name(b"d/" * 70 + b"x\0") + member(b"d/" * 50, magic=GNU)),
         A.ENDLESS_DATA,
     )
+
+
+def _links() -> Iterator[Case]:
+    """Give kits whose links are another matter than the closed world: read with links allowed."""
+    listed = [{"path": "docs/layer", "target": "../images/layer.bin", "kind": "symbolic"}]
+    layer = member(b"docs/layer", flag=b"2", link=b"../images/layer.bin")
+    for name, says, links, entry, code in (
+        ("unlisted", "a link, and a manifest that lists none", ..., layer, 9),
+        ("unlisted-hard", "a second collection by a hard link", ..., _HARD, 9),
+        ("added", "a link beside those that are listed", listed, layer + _HARD, 2),
+        ("dropped", "a listed link that is not there", listed, b"", 2),
+        ("other-target", "a link to another place", listed, layer.replace(b"layer.bin", b"other.bin"), 2),
+        (
+            "other-kind",
+            "a hard link for a symbolic one",
+            listed,
+            _HARD.replace(_COPY, b"docs/layer".ljust(30, b"\0")),
+            2,
+        ),
+    ):
+        archive = _with(_summed(entry), published(links=links))
+        yield _case(f"link-{name}", says, archive, A.ARBITRARY_SOFTWARE, code=code, obligation=5, needs={"links": True})
+    for name, says, entry in (
+        ("out", "a link that leads out", member(b"link", flag=b"2", link=b"../x")),
+        (
+            "out-through-another",
+            "a link that leads out through another",
+            member(b"images/up", flag=b"2", link=b"..") + member(b"link", flag=b"2", link=b"images/up/.."),
+        ),
+        ("circle", "links in a circle", member(b"a", flag=b"2", link=b"b") + member(b"b", flag=b"2", link=b"a")),
+        ("below", "a member below a link", member(b"link", flag=b"2", link=b"images") + member(b"link/x")),
+        (
+            "hard-to-nothing",
+            "a hard link to what comes later",
+            member(b"link", flag=b"1", link=b"zzz") + member(b"zzz"),
+        ),
+    ):
+        yield _case(f"link-{name}", says, _with(entry), A.ARBITRARY_SOFTWARE, needs={"links": True})
+
+
+_COPY = b"dump/concelier/copies.bson".ljust(30, b"\0")
+_HARD = member(_COPY, flag=b"1", link=OBSERVATIONS.encode())
+
+
+def _summed(headers: bytes) -> bytes:
+    """Give header blocks whose fields were replaced their checksums."""
+    return b"".join(with_checksum(headers[at : at + 512]) for at in range(0, len(headers), 512))
 
 
 def _cut() -> Iterator[Case]:

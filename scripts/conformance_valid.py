@@ -51,6 +51,7 @@ SKIPPABLE = struct.pack("<II", 0x184D2A50, 4) + b"skip"
 def cases() -> Iterator[Case]:
     """Give them all."""
     yield from _containers()
+    yield from _entries()
     yield from _writers()
     yield from _manifests()
     yield from _signatures()
@@ -92,6 +93,37 @@ def _stored_gzip(data: bytes) -> bytes:
     """Compress with stored blocks only, whose bytes are the same with every zlib."""
     made = gzip.compress(data, 0, mtime=0)
     return made[:8] + b"\0\xff" + made[10:]
+
+
+def _entries() -> Iterator[Case]:
+    """Give kits with entries of kinds that not every kit has; blanks and links are beyond some scripts."""
+    blanks = files() | {"docs/notes ": b"n", " first": b"f"}
+    yield valid("name-blanks", "names that begin or end in a blank", published(blanks), script=None)
+    link = {"path": "docs/layer", "target": "./../images/layer.bin", "kind": "symbolic"}
+    hard = {"path": "images/copy.bin", "target": "images/layer.bin", "kind": "hard"}
+    linked = entries(published(links=[link, hard])) + member(b"docs/layer", flag=b"2", link=link["target"].encode())
+    linked += member(b"images/copy.bin", flag=b"1", link=b"images/layer.bin") + END
+    yield valid(
+        "links-listed",
+        "links that the manifest lists",
+        compressed(linked, ".tar.gz"),
+        needs={"links": True},
+        script=None,
+    )
+    shared = member(b"images/", flag=b"5", mode=b"0002775\0") + member(b"empty/", flag=b"5", mode=b"0001777\0")
+    yield valid(
+        "folders-shared",
+        "a setgid folder, and a sticky one that is empty",
+        compressed(shared + entries(published()) + END, ".tar.gz"),
+        script=None,
+    )
+    known = pax(record("LIBARCHIVE.creationtime", b"1.5"), record("SCHILY.ino", b"7"), record("uname", b"\xc3\xa9"))
+    yield valid(
+        "pax-harmless",
+        "records that change nothing",
+        compressed(pax(record("comment", b"c"), flag=b"g") + known + entries(published()) + END, ".tar.gz"),
+        script=None,
+    )
 
 
 def _writers() -> Iterator[Case]:

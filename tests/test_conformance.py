@@ -28,7 +28,7 @@ TABLE: dict[str, Any] = json.loads((FOLDER / "table.json").read_text())
 CASES: list[dict[str, Any]] = TABLE["cases"]
 VERIFIER = (
     "verify {kit} {keys:--trusted-key} {policy:--trust} {at:--at} {deep:--deep} {coverage:--require-raw-linkset} "
-    "{fields:--field-map} --workers 1 --json"
+    "{fields:--field-map} {links:--allow-links} --workers 1 --json"
 )
 
 

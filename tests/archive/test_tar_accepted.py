@@ -17,6 +17,7 @@ from kit.archive.tar_headers import EntryKind
 from kit.archive.tar_reader import read_tar
 from kit.errors import ArchiveError
 from tests.archive.building import LIMITS, padded, read
+from tests.attacks.readers import compiled
 
 SHORT = {"a.txt": b"text", "empty": b"", "dir/b.bin": bytes(range(256)) * 5, "dir/inner/c": b"c" * 512}
 SPLITTABLE = {f"{'p' * 60}/{'q' * 60}/{'r' * 90}": b"long"}
@@ -31,6 +32,8 @@ WRITERS = {
     "GNU tar gnu": (["tar", "--format=gnu"], SHORT | SPLITTABLE | LONG | ACCENTED),
     "GNU tar ustar": (["tar", "--format=ustar"], SHORT | SPLITTABLE),
     "GNU tar posix": (["tar", "--format=posix"], SHORT | SPLITTABLE | LONG | ACCENTED),
+    "GNU tar, nothing said": (["tar"], SHORT | SPLITTABLE | LONG | ACCENTED),
+    "bsdtar, nothing said": (["bsdtar"], SHORT | SPLITTABLE | LONG | ACCENTED),
     "bsdtar v7": (["bsdtar", "--format=v7"], SHORT),
     "bsdtar ustar": (["bsdtar", "--format=ustar"], SHORT | SPLITTABLE),
     "bsdtar pax": (["bsdtar", "--format=pax"], SHORT | SPLITTABLE | LONG | ACCENTED),
@@ -87,6 +90,17 @@ def test_archives_of_tarfile_are_read(tmp_path: Path, layout: int, files: dict[s
     with tarfile.open(fileobj=out, mode="w", format=layout) as archive:
         archive.add(unpacked(tmp_path, files), arcname=".")
     check_same(out.getvalue(), files)
+
+
+@pytest.mark.parametrize("layout", ["default", "ustar", "pax", "gnu"])
+def test_archives_of_go_are_read(tmp_path: Path, layout: str) -> None:
+    writer = compiled(Path(__file__).with_name("write_tar.go"))
+    if writer is None:
+        pytest.skip("go is not installed")
+    files = SHORT | SPLITTABLE if layout == "ustar" else SHORT | SPLITTABLE | LONG | ACCENTED
+    root = unpacked(tmp_path, files)
+    data = subprocess.run([writer, root, layout], capture_output=True, check=True).stdout
+    check_same(data, files)
 
 
 def test_an_archive_of_git_with_its_global_comment_is_read(tmp_path: Path) -> None:

@@ -138,14 +138,13 @@ def bsdtar(folder: Path, data: bytes) -> Reading:
 
 
 @cache
-def go_program() -> Path | None:
-    """Compile the reader in Go, once; None where there is no compiler."""
+def compiled(source: Path) -> Path | None:
+    """Compile a program in Go, once; None where there is no compiler."""
     compiler = shutil.which("go")
     if compiler is None:
         return None
-    program = Path(tempfile.mkdtemp(prefix="kit-tests-")) / "read_tar"
+    program = Path(tempfile.mkdtemp(prefix="kit-tests-")) / source.stem
     atexit.register(shutil.rmtree, program.parent, ignore_errors=True)
-    source = Path(__file__).with_name("read_tar.go")
     subprocess.run([compiler, "build", "-o", str(program), str(source)], check=True, capture_output=True)
     return program
 
@@ -231,7 +230,7 @@ def _run(command: Iterable[str]) -> bytes | None:
 
 def readings(folder: Path, data: bytes) -> dict[str, Reading]:
     """Read with all others."""
-    program = go_program()
+    program = compiled(Path(__file__).with_name("read_tar.go"))
     return {
         "GNU tar": gnu_tar(folder, data),
         "bsdtar": bsdtar(folder, data),

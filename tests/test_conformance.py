@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import runpy
 import shlex
 import shutil
@@ -10,6 +11,7 @@ import subprocess
 import sys
 from argparse import Namespace
 from collections import Counter
+from fnmatch import fnmatchcase
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -17,8 +19,16 @@ from typing import Any
 import pytest
 
 from kit.cli.exit_codes import TABLE as EXIT_CODES
+from kit.errors import UsageError
+from kit.ops.judgement import Expectation
+from kit.ops.verify_script import write_script
+from kit.trust import Anchor
+from kit.values import Timestamp
 from scripts import make_conformance
+from scripts.conformance_beyond import BEYOND, NOT_WRITTEN, TOO_STRICT, is_beyond
 from scripts.conformance_case import Attack
+from scripts.conformance_signing import key
+from scripts.conformance_trust import KEYS, POLICIES
 from tests.end_to_end.kits import COMMAND, ENVIRONMENT, kit
 
 FOLDER = make_conformance.FOLDER
@@ -111,3 +121,78 @@ def test_verify_sh_over_what_is_in_its_scope() -> None:
         code=0,
     )
     assert last.endswith(f"{len(others[::4])} refused), 0 wrong, 0 left out")
+
+
+def script_for(case: dict[str, Any]) -> bytes | None:
+    """Return the script for whom a case trusts; None where the policy asks for more than a script can check."""
+    if case["trust"] in KEYS:
+        keys = [key(name).public for name in KEYS[case["trust"]]]
+        return write_script(Expectation(trusted={one.key_id: one for one in keys}))
+    policy = POLICIES[case["trust"]]
+    try:
+        return write_script(
+            Expectation(trust=Anchor(policy=policy, policy_sha256=policy.sha256, at=Timestamp.parse(case["at"])))
+        )
+    except UsageError:
+        return None
+
+
+def script_code(case: dict[str, Any], folder: Path, path: str) -> int | None:
+    text = script_for(case)
+    if text is None or case["name"] in NOT_WRITTEN:
+        return None
+    (folder / "verify.sh").write_bytes(text)
+    command = ["sh", folder / "verify.sh", runner.placed(case, folder)]
+    environment = {**os.environ, "PATH": path + os.environ["PATH"], "TMPDIR": str(folder)}
+    run = subprocess.run(command, capture_output=True, check=False, env=environment, timeout=300)
+    assert all(0x20 <= byte < 0x7F or byte == 0x0A for byte in run.stdout + run.stderr), run
+    return run.returncode
+
+
+SOME = (
+    "patched",
+    "patched-policy",
+    "name-climbs",
+    "file-added",
+    "stale",
+    "json-key-twice",
+    "folder-fifo",
+    "kind-symlink",
+)
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None or shutil.which("zstd") is None, reason="needs openssl and zstd")
+@pytest.mark.parametrize("tar", ["tar", pytest.param("bsdtar", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("names", [SOME, pytest.param((), marks=pytest.mark.slow)], ids=["some", "all"])
+def test_verify_sh_accepts_what_kit_verify_accepts_or_the_reason_is_listed(
+    names: tuple[str, ...], tar: str, tmp_path: Path
+) -> None:
+    by_bsdtar = tar == "bsdtar"
+    if by_bsdtar:
+        (tmp_path / "tar").symlink_to(shutil.which("bsdtar") or pytest.skip("needs bsdtar"))
+    wrong, beyond = [], set()
+    for case in CASES:
+        name, is_valid = case["name"], case["exitCode"] == 0
+        if names and name not in names:
+            continue
+        folder = tmp_path / name
+        folder.mkdir()
+        code = script_code(case, folder, f"{tmp_path}:" if by_bsdtar else "")
+        shutil.rmtree(folder)
+        if code is None:
+            continue
+        if code == 0 and not is_valid:
+            beyond.add(name)
+        may_be = {0} if is_valid and name not in TOO_STRICT else {2, 3, 4, 5, 9, 11}
+        if code not in may_be and not (code == 0 and is_beyond(name, by_bsdtar=by_bsdtar)):
+            wrong.append((name, case["exitCode"], code))
+    assert not wrong
+    if not names:  # nothing is listed without need
+        unused = [one for listed in BEYOND.values() for one in listed if not any(fnmatchcase(n, one) for n in beyond)]
+        assert not unused
+
+
+def test_valid_cases_that_the_script_refuses_are_in_the_table() -> None:
+    table = {case["name"]: case for case in CASES}
+    assert all(table[name]["exitCode"] == 0 and table[name]["script"] is None for name in TOO_STRICT)
+    assert all(table[name]["exitCode"] and table[name]["obligation"] is None for name in NOT_WRITTEN)

@@ -605,7 +605,7 @@ named=$(shown "$kit") || broken "od or awk fails"
     printf 'checked: signed by %s as %s; size and digest of every file; none missing or added%s\n' \
         "$signer" "$signed_as" "$beside" &&
     { [ "$number" -eq 0 ] ||
-        printf 'checked: %d earlier generations, by signature and by signed statement\n' "$number"; } &&
+        printf 'checked: earlier generations, by signature and by signed statement: %d\n' "$number"; } &&
     printf 'not checked: time and rollback; how strictly the container is read; what is inside of collections\n'
 } || broken "standard output cannot be written"
 ended=yes

@@ -1,7 +1,7 @@
 """Makes ``verify.sh``: a check of signatures and digests that needs none of this program.
 
 Why it is as it is: docs/design/verify-script.md. The script is one POSIX shell text with the trusted keys in it; what
-it does stands in ``verify.sh`` beside this module.
+it checks, and what not, is said at the top of ``verify.sh`` beside this module and in its last lines of output.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _KINDS = {Algorithm.ED25519: "ed25519", Algorithm.ES256: "es256", Algorithm.PS25
 
 
 def write_script(expectation: Expectation) -> bytes:
-    """Give the script for whom this expectation trusts.
+    """Return the script for the keys that this expectation trusts.
 
     Raises:
         UsageError: The policy demands what the script cannot check: more than one signature, or limits of a key.

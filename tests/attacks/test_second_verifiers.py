@@ -57,7 +57,7 @@ def refused_mutants(seed: bytes) -> Iterator[tuple[str, bytes]]:
 
 
 @needs_openssl
-@pytest.mark.parametrize("number", range(len(SEEDS)))
+@pytest.mark.parametrize("number", [pytest.param(n, marks=pytest.mark.slow) if n else n for n in range(len(SEEDS))])
 def test_every_mutant_of_a_proof_is_refused_by_both_checkers_or_true(number: int) -> None:
     assert outcomes(fuzz_proofs.whole_proof(SEEDS[number])) == (True, NUMBERED not in SEEDS[number])
     for name, mutant in refused_mutants(SEEDS[number]):

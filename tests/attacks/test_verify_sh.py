@@ -20,7 +20,7 @@ needs_tools = pytest.mark.skipif(
 )
 
 
-@pytest.fixture(params=["GNU tar", "bsdtar"])
+@pytest.fixture(params=["GNU tar", pytest.param("bsdtar", marks=pytest.mark.slow)])
 def tar_folder(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """Give a folder for PATH in which tar is this one."""
     folder = tmp_path / "bin"
@@ -93,6 +93,7 @@ def test_names_that_a_shell_could_take_for_something_else_are_kept(tar_folder: s
     verdict(tmp_path / "folder", 2, "after", path=tar_folder)
 
 
+@pytest.mark.slow
 @needs_tools
 def test_each_way_to_put_something_beside_what_is_signed(tar_folder: str, tmp_path: Path) -> None:
     whole = tar(published())[: -len(END)]
@@ -130,6 +131,7 @@ def test_each_way_to_put_something_beside_what_is_signed(tar_folder: str, tmp_pa
     assert not Path("/tmp/kit-evil").exists()  # noqa: S108  the attack's
 
 
+@pytest.mark.slow
 @needs_tools
 def test_what_tar_would_unpack_though_it_is_no_tar(tar_folder: str, tmp_path: Path) -> None:
     """The attack: another format, or one more compression, that only some tars see through."""
@@ -181,14 +183,17 @@ _NOBODY = {"PATH": os.environ["PATH"], "TMPDIR": "/tmp"}  # noqa: S108  where an
 
 
 @needs_tools
-@pytest.mark.parametrize("tool", fuzz_scripts.TOOLS)
+@pytest.mark.parametrize(
+    "tool",
+    [tool if tool in {"find", "sort"} else pytest.param(tool, marks=pytest.mark.slow) for tool in fuzz_scripts.TOOLS],
+)
 def test_no_command_of_the_script_fails_unnoticed(tool: str, tmp_path: Path) -> None:
     """The attack: a disk that fills, a folder that cannot be read, a process that is killed: each ends the verdict."""
     suffix = ".tar.zst" if tool == "zstd" else ".tar.gz"
     kit = written(tmp_path / f"kit{suffix}", compressed(tar(patched()), suffix))
     _, calls = fuzz_scripts.run_failing(kit, tool, 0)
     assert calls
-    for call in {1, calls // 2 + 1, calls}:
+    for call in {1, calls}:
         run, _ = fuzz_scripts.run_failing(kit, tool, call)
         assert (run.returncode, run.stdout) != (0, b""), (call, run)
         assert run.returncode in {1, 2, 5, 9}, (call, run)
@@ -196,6 +201,7 @@ def test_no_command_of_the_script_fails_unnoticed(tool: str, tmp_path: Path) -> 
     assert sorted(path.name for path in tmp_path.iterdir()) == [kit.name, "verify.sh"]
 
 
+@pytest.mark.slow
 @needs_tools
 def test_what_the_environment_says_changes_no_verdict(tmp_path: Path) -> None:
     """The attack: options for tar in TAR_OPTIONS, another place for cd in CDPATH, a folder with blanks for TMPDIR."""
@@ -241,6 +247,7 @@ def test_a_tool_that_is_missing_or_another_tar_is_named(tmp_path: Path) -> None:
     assert (run.returncode, "neither GNU tar nor bsdtar" in run.stderr) == (1, True), run
 
 
+@pytest.mark.slow
 @needs_tools
 def test_the_name_of_the_kit_is_no_option_and_reaches_no_terminal(tmp_path: Path) -> None:
     place = written(tmp_path / "verify.sh", fuzz_scripts.script())

@@ -17,7 +17,7 @@ kits. What is written here, the strict reader of this package reads back, and so
 
 from kit.archive.codecs import decoded
 from kit.archive.commit import perform
-from kit.archive.copies import copy_kit, restored_kit, retire
+from kit.archive.copies import copy_kit, land, restored_kit, retire
 from kit.archive.destination import ArchiveDestination, CountingDestination, Destination, Slot, add_bytes
 from kit.archive.encoding import FRAME_BYTES, Frame, encode, encode_frame
 from kit.archive.finishing import Standing, finish, retreat, standing
@@ -72,6 +72,7 @@ __all__ = [
     "encode_frame_again",
     "finish",
     "has_begun",
+    "land",
     "open_kit",
     "perform",
     "read_small",

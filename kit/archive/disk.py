@@ -82,13 +82,13 @@ def write_all(file: BinaryIO, data: bytes) -> None:
 
 
 def write_file(path: Path, data: bytes) -> None:
-    """Write a small file of ours, new or once more, on disk before this returns.
+    """Write a small file of ours, new or once more, on disk before this returns; what had the name goes.
 
     Raises:
-        OutputError: Something else has that name.
         OSError: The disk is full or failed.
     """
-    descriptor = open_own(path, os.O_WRONLY | os.O_CREAT, mode=0o644, empty=True)
+    path.unlink(missing_ok=True)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _OWN_FILE, 0o644)
     with open(descriptor, "wb") as file:  # noqa: PTH123  a descriptor opened with flags of our choice
         file.write(data)
         file.flush()

@@ -18,7 +18,7 @@ from kit.archive.disk import sync_folder, write_file, writing
 from kit.archive.places import SIDECARS, is_twin, place_beside
 from kit.archive.renaming import rename_free
 from kit.archive.source import read_small
-from kit.archive.switch import Switch, checksum_line, identity_of, is_file_of, parked
+from kit.archive.switch import Switch, checksum_line, is_file_of, parked
 from kit.archive.tree_digest import tree_digest
 from kit.errors import OutputError, UnreadableError
 from kit.values import Sha256
@@ -47,7 +47,7 @@ def standing(switch: Switch) -> Standing:
     """
     with writing(switch.target):
         _make_good(switch)
-        work, target = identity_of(switch.work), identity_of(switch.target)
+        work, target = switch.identity(switch.work), switch.identity(switch.target)
         if _is_damaged(switch, work, target):
             raise OutputError(
                 "the new kit was damaged in the job folder since it was verified; the old one is whole",
@@ -65,7 +65,7 @@ def standing(switch: Switch) -> Standing:
             switch.work.with_name("old"),
             *((switch.backup,) if switch.backup else ()),
         )
-        old = next((place for place in places if place != at and identity_of(place) == switch.old), None)
+        old = next((place for place in places if place != at and switch.identity(place) == switch.old), None)
         return Standing(
             new=at,
             old=old if switch.in_place else None,
@@ -81,7 +81,8 @@ def _require_own(switch: Switch) -> None:
         OutputError: It has one.
     """
     status = switch.work.lstat()
-    if stat.S_ISREG(status.st_mode) and (status.st_nlink > 1 or status.st_uid != os.geteuid()):
+    due = switch.work.parent.stat().st_uid  # this user's, but where the file system says the same of all files
+    if stat.S_ISREG(status.st_mode) and (status.st_nlink > 1 or status.st_uid != due):
         raise OutputError(
             "is not a file of this run: it has a second name, or belongs to another user",
             where=str(switch.work),
@@ -104,7 +105,7 @@ def finish(switch: Switch) -> None:
     """
     standing(switch)
     with writing(switch.target):
-        work, target = identity_of(switch.work), identity_of(switch.target)
+        work, target = switch.identity(switch.work), switch.identity(switch.target)
     if switch.in_place:
         _finish_replacing(switch, work, target)
     elif target == switch.new:
@@ -187,7 +188,7 @@ def retreat(switch: Switch) -> bool:
     """
     kit, backup = switch.target, switch.backup
     with writing(kit):
-        if not switch.in_place or not _is_damaged(switch, identity_of(switch.work), identity_of(kit)):
+        if not switch.in_place or not _is_damaged(switch, switch.identity(switch.work), switch.identity(kit)):
             return False
         parking = backup or switch.work.with_name("old")
         if not os.path.lexists(kit):  # a system without exchange: the old kit has only its other name
@@ -218,4 +219,4 @@ def _is_damaged(switch: Switch, work: str, target: str) -> bool:
     if not switch.in_place:
         return work != "" and target == ""
     parking = switch.backup or switch.work.with_name("old")
-    return work != switch.old and (target == switch.old or (target == "" and identity_of(parking) == switch.old))
+    return work != switch.old and (target == switch.old or (target == "" and switch.identity(parking) == switch.old))

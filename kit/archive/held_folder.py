@@ -98,6 +98,22 @@ class HeldFolder:
             raise _refusal(folder.named, "is not the folder that was just made there")
         return folder
 
+    def landing(self, name: str) -> HeldFolder:
+        """Hold the folder ``name`` in this one, and make it if need be, where the file system may keep no modes.
+
+        Raises:
+            OutputError: It is a link, no folder, or where that can be told, not this user's alone.
+            OSError: The system refuses.
+        """
+        with suppress(FileExistsError):
+            os.mkdir(name, _PRIVATE, dir_fd=self.descriptor)
+        if keeps_modes(self.path):
+            return self.private(name)
+        try:
+            return HeldFolder(os.open(name, _FLAGS | os.O_NOFOLLOW, dir_fd=self.descriptor), self.named / name)
+        except OSError as error:
+            raise _refusal(self.named / name, f"cannot be opened ({error.strerror})") from error
+
     def names(self) -> frozenset[str]:
         """Return the names in the folder."""
         return frozenset(os.listdir(self.descriptor))  # noqa: PTH208  a descriptor

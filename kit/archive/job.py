@@ -1,10 +1,13 @@
 """The folder ``<target>.kit-job`` that a run works in: who may be in it, and what is left of it afterwards.
 
+Where the file system of the target keeps no owner and mode of files, the folder is below one that the user names
+(``--work-folder``), under a name that nobody can guess, and is found again by what its lock says.
+
 Laws: at most one live process works on a target, whatever happened to the one before (the lock is the system's, and
 dies with its process); a job that nobody finished is never silently thrown away or continued; the folder of a finished
 job takes another name, ``<target>.kit-done``, before it is removed, so that a job folder is never a half-removed one.
 Only a folder that a run made is worked in, emptied or removed: it is this user's alone (:mod:`kit.archive.held_folder`)
-and has a lock with :data:`_MARK` in it, which nobody else could have put there. Both it and the folder that the target
+and has a lock that says so, which nobody else could have put there. Both it and the folder that the target
 is in are opened once; everything is relative to them from then on. Stops at the folder: what is in it is for the
 journal, the destinations and the switch.
 """
@@ -12,7 +15,9 @@ journal, the destinations and the switch.
 from __future__ import annotations
 
 import fcntl
+import json
 import os
+import re
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import TracebackType
@@ -27,6 +32,7 @@ from kit.errors import KitError, OutputError, UsageError
 _LOCK = "lock"
 _KEPT = frozenset({_LOCK, "journal", "spool"})
 _MARK = b"kit job folder 1\n"
+_TOKEN_BYTES = 16
 _HINT = "continue it with --resume, or give it up with --abandon; the kit itself is whole"
 
 
@@ -39,10 +45,16 @@ class Job:
         keep: Whether the folder stays when the context is left.
     """
 
-    def __init__(self, target: Path, *, resume: bool = False, kind: str = "job") -> None:
+    def __init__(
+        self, target: Path, *, resume: bool = False, kind: str = "job", work_folder: Path | None = None
+    ) -> None:
         """Name the job folder of ``target``.
 
-        ``kind`` is the last part of its name, and says what works there.
+        Args:
+            target: The output, or the kit itself.
+            resume: Whether to take over what another process left.
+            kind: The last part of the folder's name, which says what works there.
+            work_folder: Where to work if not beside the target.
 
         Raises:
             UsageError: The target is ``.`` or ``..``, beside which nothing can be put.
@@ -50,17 +62,30 @@ class Job:
         self.target = target
         self.named = place_beside(target, f".kit-{kind}")
         self.keep = False
+        self._kind = kind
         self._done = place_beside(target, ".kit-done" if kind == "job" else f".kit-{kind}-done").name
         self._resume = resume
+        self._work_folder = work_folder
+        self._mark = _MARK
         self._lock: int | None = None
         self._journal: JournalFile | None = None
+        self._beside: HeldFolder | None = None
+        """The folder that the target is in."""
         self._above: HeldFolder | None = None
+        """The folder that the job folder is in."""
         self._folder: HeldFolder | None = None
+        self._landing: HeldFolder | None = None
 
     @property
     def exists(self) -> bool:
-        """Whether there is anything of that name."""
-        return os.path.lexists(self.named)
+        """Whether there is anything of that name, or such a folder where the user said to work."""
+        if self._work_folder is None:
+            return os.path.lexists(self.named)
+        try:
+            with HeldFolder.of(self._work_folder) as above:
+                return self._find(above)
+        except OSError:
+            return False
 
     @property
     def folder(self) -> Path:
@@ -70,7 +95,34 @@ class Job:
     @property
     def place(self) -> Path:
         """The target, in the folder that was opened when the run began; only within the context."""
-        return self._held(self._above).path / self.target.name
+        return self._held(self._beside).path / self.target.name
+
+    @property
+    def stage(self) -> Path:
+        """Where a finished kit waits for its name: a folder on the file system of the target; only within the context.
+
+        The job folder, unless that is elsewhere; then a folder beside the target, made when it is first asked for. No
+        kit is read there that is not judged or compared first, since it may be open to others.
+
+        Raises:
+            OutputError: It cannot be made, or something else has its name.
+        """
+        if self._work_folder is None:
+            return self.folder
+        if self._landing is None:
+            above = self._held(self._beside)
+            with writing(above.named / self._landing_name):
+                self._landing = above.landing(self._landing_name)
+        return self._landing.path
+
+    @property
+    def is_elsewhere(self) -> bool:
+        """Whether the job folder is not beside the target, so that the last step crosses file systems."""
+        return self._work_folder is not None
+
+    @property
+    def _landing_name(self) -> str:
+        return f".{self.target.name}.kit-{self.named.name[-2 * _TOKEN_BYTES :]}"
 
     @property
     def journal(self) -> JournalFile:
@@ -99,8 +151,12 @@ class Job:
         """
         with ExitStack() as stack, writing(self.named):
             stack.callback(self._let_go)
-            self._above = HeldFolder.of(self.target.parent)
+            self._beside = HeldFolder.of(self.target.parent)
+            self._above = self._beside
             try:
+                if self._work_folder is not None:
+                    self._above = HeldFolder.of(self._work_folder)
+                    self._find(self._above)
                 self._clear_done(self._above)
                 if self._resume:
                     self._take_over(self._above)
@@ -132,10 +188,12 @@ class Job:
         Raises:
             OSError: The folder of the target cannot be opened.
         """
-        if not self.exists:
-            return None
-        with HeldFolder.of(self.target.parent) as above:
-            return self._taken(above)
+        with HeldFolder.of(self._work_folder or self.target.parent) as above:
+            if self._work_folder is not None and not self._find(above):
+                return None
+            if os.path.lexists(above.path / self.named.name):
+                return self._taken(above)
+            return self._foreign_done(above) if self._work_folder is None else None
 
     def clear(self, *, keep: frozenset[str] = _KEPT) -> None:
         """Remove what a process that died made for itself alone; journal and spool stay, if nothing else is said.
@@ -144,6 +202,8 @@ class Job:
             OutputError: The file system refuses.
         """
         with writing(self.named):
+            if self._work_folder is not None:
+                remove_tree(self._held(self._beside).path / self._landing_name)
             for item in sorted(self.folder.iterdir()):
                 if item.name not in keep:
                     if item.is_dir() and not item.is_symlink():
@@ -187,18 +247,58 @@ class Job:
 
     def _require_modes(self, above: HeldFolder) -> None:
         if not keeps_modes(above.path):
-            raise OutputError(
-                "the file system there does not keep the owner and mode of files, so others could change what a run"
-                " works with",
-                where=str(above.named),
-                hint="write to another file system with --output",
-            )
+            raise without_modes(above.named)
 
     def _enter(self, above: HeldFolder, folder: HeldFolder) -> None:
         # Of a process that was killed at its first step the folder is empty; else a run has put its lock there.
         self._lock = self._acquire(folder, create=not folder.names())
         if self._lock is None or not folder.is_at(above, self.named.name):
             raise self._busy()
+        if self._work_folder is not None and self._others(above) != {self.named.name}:
+            raise self._busy()  # two runs began at once, and neither saw the other
+
+    def _find(self, above: HeldFolder) -> bool:
+        """Look in the user's work folder for the job of this target; name it, or a new one where there is none.
+
+        Whoever else may write there may leave anything: what is not this user's own and marked is passed over.
+        """
+        real = f"{self.target.parent.resolve()}/{self.target.name}"
+        self._mark = _MARK + json.dumps(real).encode("ascii") + b"\n"
+        found = sorted(self._others(above))
+        name = found[0] if found else f"kit-{self._kind}-{os.urandom(_TOKEN_BYTES).hex()}"
+        self.named, self._done = above.named / name, f"{name}-done"
+        return bool(found)
+
+    def _others(self, above: HeldFolder, suffix: str = "") -> frozenset[str]:
+        """Return the names in the user's work folder of jobs for this target."""
+        form = self._form(suffix)
+        return frozenset(name for name in above.names() if form.fullmatch(name) and self._is_ours(above, name))
+
+    def _form(self, suffix: str) -> re.Pattern[str]:
+        return re.compile(rf"kit-{self._kind}-[0-9a-f]{{{2 * _TOKEN_BYTES}}}{suffix}")
+
+    def _is_ours(self, above: HeldFolder, name: str) -> bool:
+        try:
+            with above.private(name) as folder:
+                lock = open_own(folder.path / _LOCK, os.O_RDONLY)
+                try:
+                    return os.pread(lock, len(self._mark) + 1, 0) == self._mark
+                finally:
+                    os.close(lock)
+        except (OSError, OutputError):
+            return False
+
+    def _foreign_done(self, above: HeldFolder) -> OutputError | None:
+        """Say why what has the name of a finished job cannot be removed; None where it can, or is not there."""
+        try:
+            with above.private(self._done) as done:
+                if done.names() and (lock := self._acquire(done, create=False)) is not None:
+                    os.close(lock)
+        except FileNotFoundError:
+            return None
+        except OutputError as error:
+            return error
+        return None
 
     def _taken(self, above: HeldFolder) -> OutputError:
         """Say why the folder cannot be made: somebody works there, died there, or it is no folder of a run."""
@@ -231,7 +331,8 @@ class Job:
         try:
             lock = open_own(path, os.O_RDWR | (os.O_CREAT | os.O_EXCL if create else 0))
         except FileNotFoundError as error:
-            raise self._foreign(folder) from error
+            # A folder that was just made is gone only where another run took it for one that was never begun.
+            raise self._busy() if create else self._foreign(folder) from error
         except OutputError as error:
             folder.describe(error)
             raise
@@ -247,14 +348,16 @@ class Job:
             except (BlockingIOError, PermissionError, FileNotFoundError):
                 return None
             if not os.fstat(lock).st_size:
-                os.pwrite(lock, _MARK, 0)
+                os.pwrite(lock, self._mark, 0)
                 os.fsync(lock)
             stack.pop_all()
         return lock
 
     def _is_marked(self, folder: HeldFolder, lock: int) -> bool:
         """Whether a run made the lock: it is marked, or alone in its folder since the run was killed at once."""
-        return os.pread(lock, len(_MARK) + 1, 0) == _MARK or (not os.fstat(lock).st_size and folder.names() <= {_LOCK})
+        return os.pread(lock, len(self._mark) + 1, 0) == self._mark or (
+            not os.fstat(lock).st_size and folder.names() <= {_LOCK}
+        )
 
     def _foreign(self, folder: HeldFolder) -> OutputError:
         return OutputError(
@@ -269,8 +372,19 @@ class Job:
         Raises:
             OutputError: No run made what has its name.
         """
+        if self._work_folder is None:
+            self._clear(above, self._done)
+            return
+        for name in self._others(above, "-done"):
+            self._clear(above, name)
+        # A process that was killed at its first step, or its last, left an empty folder.
+        for name in filter(self._form("(-done)?").fullmatch, above.names()):
+            with suppress(OSError, OutputError), above.private(name):
+                os.rmdir(name, dir_fd=above.descriptor)
+
+    def _clear(self, above: HeldFolder, name: str) -> None:
         try:
-            done = above.private(self._done)
+            done = above.private(name)
         except FileNotFoundError:
             return
         with done:
@@ -283,10 +397,10 @@ class Job:
                 finally:
                     os.close(lock)
             with suppress(OSError):
-                os.rmdir(self._done, dir_fd=above.descriptor)
+                os.rmdir(name, dir_fd=above.descriptor)
 
     def _describe(self, error: KitError) -> None:
-        for held in (self._folder, self._above):
+        for held in (self._landing, self._folder, self._above, self._beside):
             if held is not None:
                 held.describe(error)
 
@@ -294,13 +408,16 @@ class Job:
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
-        for held in (self._folder, self._above):
+        for held in (self._landing, self._folder, self._above, self._beside):
             if held is not None:
                 held.close()
-        self._folder = self._above = None
+        self._landing = self._folder = self._above = self._beside = None
 
     def _remove(self) -> None:
-        above, folder = self._held(self._above), self._held(self._folder)
+        above, folder, beside = self._held(self._above), self._held(self._folder), self._held(self._beside)
+        if self._work_folder is not None:
+            # First: as long as the job is there, another process knows what this folder was for.
+            remove_tree(beside.path / self._landing_name)
         with suppress(OSError):
             if folder.is_at(above, self.named.name):
                 (above.path / self.named.name).rename(above.path / self._done)
@@ -315,3 +432,12 @@ class Job:
         if folder is None:
             raise OutputError("the job folder is not open")
         return folder
+
+
+def without_modes(folder: Path) -> OutputError:
+    """Return the refusal of a folder whose file system keeps no modes."""
+    return OutputError(
+        "the file system there does not keep the owner and mode of files, so others could change what a run works with",
+        where=str(folder),
+        hint="name a folder of your own on a file system that does, with --work-folder DIR",
+    )

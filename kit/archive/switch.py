@@ -33,9 +33,9 @@ from kit.values import Sha256
 
 ARCHIVE, FOLDER = "archive", "kit"
 """What a finished kit is called in the job folder."""
-_DIGEST = "sha256:"
+_DIGEST, _TREE = "sha256:", "tree:"
 _ARCHIVE = re.compile(r"sha256:[0-9a-f]{64}")
-_INODE = re.compile(r"inode:[0-9]{1,20}")
+_INODE = re.compile(r"(?:inode:[0-9]{1,20}|tree:[0-9a-f]{64})")
 _MEMBERS = frozenset({"work", "inPlace", "backup", "sidecars", "new", "old"})
 _OPTIONAL = frozenset({"keptAs", "content"})
 
@@ -51,7 +51,10 @@ class Switch:
     sidecars: Mapping[str, str]
     """What is staged beside ``work``, to be put beside ``target``: suffix → SHA-256 of its bytes."""
     new: str
-    """Identity of the finished kit: its digest or, of a folder, its inode, which survives every rename."""
+    """Identity of the finished kit: its digest or, of a folder, its inode, which survives every rename.
+
+    Of a folder that waits outside of the job folder it is the digest of its tree, since FAT keeps no numbers of files.
+    """
     old: str
     """Identity of the kit it replaces; empty with ``--output``."""
     kept_as: str = BACKUP
@@ -106,6 +109,10 @@ class Switch:
         """Of the kit it replaces, which is an archive."""
         return Sha256(self.old.removeprefix(_DIGEST))
 
+    def identity(self, path: Path) -> str:
+        """Return what has a name, as ``new`` and ``old`` say it."""
+        return identity_of(path, by_content=self.new.startswith(_TREE))
+
     @property
     def backup(self) -> Path | None:
         """Where the old kit is kept; None where it is not, or where there is none."""
@@ -122,8 +129,11 @@ def staged(
     in_place: bool = False,
     keep_backup: bool = False,
     kept_as: str = BACKUP,
+    by_content: bool = False,
 ) -> Switch:
     """Do step 1, and give the switch for the journal; ``new`` and ``old`` are digests of archives, None of folders.
+
+    With ``by_content``, folders are told by what is in them.
 
     Raises:
         OutputError: What belongs beside the kit could not be written, or a name is taken.
@@ -142,8 +152,12 @@ def staged(
             in_place=in_place,
             keep_backup=keep_backup,
             sidecars={suffix: Sha256.of(data).hex for suffix, data in sidecars.items()},
-            new=f"{_DIGEST}{new}" if new is not None else identity_of(work),
-            old="" if not in_place else f"{_DIGEST}{old}" if old is not None else identity_of(target),
+            new=f"{_DIGEST}{new}" if new is not None else identity_of(work, by_content=by_content),
+            old=""
+            if not in_place
+            else f"{_DIGEST}{old}"
+            if old is not None
+            else identity_of(target, by_content=by_content),
             kept_as=kept_as,
             content=tree_digest(work).hex if new is None else "",
         )
@@ -152,12 +166,12 @@ def staged(
 def has_begun(switch: Switch) -> bool:
     """Whether any name outside the job folder is other than before the switch, so that it must be finished."""
     if not switch.in_place:
-        return identity_of(switch.target) == switch.new
-    target = identity_of(switch.target)
+        return switch.identity(switch.target) == switch.new
+    target = switch.identity(switch.target)
     if target not in {"", switch.old, switch.new}:
         # Something else has the name, so nothing can be finished. But the old kit, or what was beside it, may be here.
         kept = [switch.work.with_name(f"old{suffix}") for suffix in ("", *SIDECARS)]
-        return identity_of(switch.work) == switch.old or any(os.path.lexists(place) for place in kept)
+        return switch.identity(switch.work) == switch.old or any(os.path.lexists(place) for place in kept)
     linked = switch.backup is not None and is_twin(switch.target, switch.backup)
     return linked or bool(parked(switch)) or target != switch.old
 
@@ -184,7 +198,7 @@ def has_own_backup(switch: Switch) -> bool:
     backup = switch.backup
     if backup is None or not os.path.lexists(backup):
         return True
-    return is_twin(switch.target, backup) or identity_of(backup) == switch.old
+    return is_twin(switch.target, backup) or switch.identity(backup) == switch.old
 
 
 def is_file_of(path: Path, data: bytes) -> bool:
@@ -197,14 +211,19 @@ def is_file_of(path: Path, data: bytes) -> bool:
         return stat.S_ISREG(os.fstat(descriptor).st_mode) and file.read(len(data) + 1) == data
 
 
-def identity_of(path: Path) -> str:
-    """Tell what stands under a name: digest of a file, inode of a folder, empty for nothing or anything else."""
+def identity_of(path: Path, *, by_content: bool = False) -> str:
+    """Tell what stands under a name: digest of a file, inode of a folder, empty for nothing or anything else.
+
+    Args:
+        path: The name.
+        by_content: Whether a folder is told by the digest of its tree.
+    """
     try:
         status = path.lstat()
     except FileNotFoundError:
         return ""
     if stat.S_ISDIR(status.st_mode):
-        return f"inode:{status.st_ino}"
+        return f"{_TREE}{tree_digest(path)}" if by_content else f"inode:{status.st_ino}"
     if not stat.S_ISREG(status.st_mode):
         return "other"
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)

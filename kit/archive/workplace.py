@@ -17,14 +17,14 @@ _KIND = "build"
 
 
 @contextmanager
-def workplace(target: Path) -> Iterator[Job]:
+def workplace(target: Path, work_folder: Path | None = None) -> Iterator[Job]:
     """Yield a job in an empty folder beside ``target``, on its file system; what a killed run left of it is removed.
 
     Raises:
         OutputError: Another process is at work there, or the place cannot be written.
         UsageError: The target is ``.`` or ``..``, beside which nothing can be put.
     """
-    left = Job(target, kind=_KIND).exists
-    with Job(target, resume=left, kind=_KIND) as job:
+    left = Job(target, kind=_KIND, work_folder=work_folder).exists
+    with Job(target, resume=left, kind=_KIND, work_folder=work_folder) as job:
         job.clear(keep=frozenset({"lock"}))
         yield job

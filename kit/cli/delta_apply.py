@@ -17,6 +17,7 @@ from kit.cli.job_options import (
     require_one_way,
     require_place,
     resume_option,
+    work_folder_option,
 )
 from kit.cli.options import FILE, json_option, reading, reading_options
 from kit.cli.output import print_report
@@ -45,6 +46,7 @@ from kit.values import Allowed
 @no_backup_option
 @resume_option
 @abandon_option
+@work_folder_option
 @credential_options
 @trust_options
 @override_options("Accept a target that is stale or rolled back; recorded in the state.")
@@ -59,6 +61,7 @@ def apply_command(
     no_backup: bool,
     again: bool,
     give_up: bool,
+    work_folder: Path | None,
     trusted_keys: tuple[Path, ...],
     policy: Path | None,
     at: str | None,
@@ -90,7 +93,7 @@ def apply_command(
     require_place(output, in_place=in_place, no_backup=no_backup)
     require_one_way(again=again, give_up=give_up)
     if give_up:
-        give_up_run(output or base, as_json=as_json)
+        give_up_run(output or base, work_folder, as_json=as_json)
         return
     request = DeltaApplyRequest(
         base=base,
@@ -98,16 +101,17 @@ def apply_command(
         expectation=expectation(trusted_keys, policy, at, force=force, reason=reason),
         output=output,
         keep_backup=not no_backup,
+        work_folder=work_folder,
         keys=keys_given(what),
         environment=reading(workers, maxima, allowed=allowed),
     )
     with progressing(progress_mode) as progress:
         watched = replace(request, environment=replace(request.environment, progress=progress))
         report = resume_delta(watched) if again else apply_delta(watched)
+    remember(policy, request.expectation.trust, report.judgement)
     if isinstance(report, Completion):
         print_report(completion_lines(report), completion_json(report), as_json=as_json)
         return
-    remember(policy, request.expectation.trust, report.judgement)
     print_report(applied_lines(report), applied_json(report), as_json=as_json)
 
 

@@ -10,6 +10,7 @@ import click
 
 from kit.cli.credentials import keys_given
 from kit.cli.delta_options import candidates, expectation, recipe_options, signed_output_options, trust_options
+from kit.cli.job_options import work_folder_option
 from kit.cli.options import FILE, created_at_option, json_option, private_key, reading, reading_options
 from kit.cli.output import print_report, print_warning
 from kit.cli.progress import progress_option, progressing
@@ -25,6 +26,7 @@ from kit.values import Allowed
 @signed_output_options
 @click.option("--reverse", is_flag=True, help="Build the way back: from TARGET to BASE.")
 @recipe_options
+@work_folder_option
 @trust_options
 @created_at_option("the delta")
 @reading_options
@@ -36,6 +38,7 @@ def build_command(
     output: Path,
     signing_key: Path,
     passphrase_fd: int | None,
+    work_folder: Path | None,
     reverse: bool,
     no_recipe: bool,
     trusted_keys: tuple[Path, ...],
@@ -77,6 +80,7 @@ def build_command(
         recipe=not no_recipe,
         transforms=candidates(what),
         keys=keys_given(what),
+        work_folder=work_folder,
         environment=reading(workers, maxima, allowed=allowed),
     )
     with progressing(progress_mode) as progress:

@@ -11,6 +11,7 @@ import click
 from kit.cli.credentials import keys_given
 from kit.cli.delta_build import show
 from kit.cli.delta_options import candidates, expectation, recipe_options, signed_output_options, trust_options
+from kit.cli.job_options import work_folder_option
 from kit.cli.options import FILE, created_at_option, json_option, private_key, reading, reading_options
 from kit.cli.progress import progress_option, progressing
 from kit.cli.times import moment
@@ -24,6 +25,7 @@ from kit.values import Allowed
 @click.argument("deltas", type=FILE, nargs=-1, required=True, metavar="DELTA DELTA...")
 @signed_output_options
 @recipe_options
+@work_folder_option
 @trust_options
 @created_at_option("the delta")
 @reading_options
@@ -35,6 +37,7 @@ def squash_command(
     output: Path,
     signing_key: Path,
     passphrase_fd: int | None,
+    work_folder: Path | None,
     trusted_keys: tuple[Path, ...],
     policy: Path | None,
     at: str | None,
@@ -68,6 +71,7 @@ def squash_command(
         recipe=not no_recipe,
         transforms=candidates(what),
         keys=keys_given(what),
+        work_folder=work_folder,
         environment=reading(workers, maxima, allowed=allowed),
     )
     with progressing(progress_mode) as progress:

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
+from kit.cli.options import FILE
 from kit.cli.output import print_report
 from kit.ops.jobs import abandon
 from kit.reports.jobs import abandonment_json, abandonment_lines
@@ -34,6 +35,17 @@ def abandon_option(command: Command) -> Command:
     )(command)
 
 
+def work_folder_option(command: Command) -> Command:
+    """Work elsewhere."""
+    return click.option(
+        "--work-folder",
+        type=FILE,
+        metavar="DIR",
+        help="Work in this folder, not beside the result: needed where that is on FAT or CIFS, which keep no modes."
+        " It is given again with --resume and --abandon.",
+    )(command)
+
+
 def require_place(output: Path | None, *, in_place: bool, no_backup: bool) -> None:
     """Check that it was said where the result goes, once.
 
@@ -56,11 +68,11 @@ def require_one_way(*, again: bool, give_up: bool) -> None:
         raise click.UsageError("--resume and --abandon exclude each other")
 
 
-def give_up_run(target: Path, *, as_json: bool) -> None:
+def give_up_run(target: Path, work_folder: Path | None = None, *, as_json: bool) -> None:
     """Remove what an interrupted run on ``target`` left, and say so.
 
     Raises:
         KitError: As :func:`kit.ops.jobs.abandon`.
     """
-    given_up = abandon(target)
+    given_up = abandon(target, work_folder)
     print_report(abandonment_lines(given_up), abandonment_json(given_up), as_json=as_json)

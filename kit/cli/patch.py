@@ -18,6 +18,7 @@ from kit.cli.job_options import (
     require_one_way,
     require_place,
     resume_option,
+    work_folder_option,
 )
 from kit.cli.machine import limited, machine_options
 from kit.cli.migrating import asked, migration_options
@@ -93,6 +94,7 @@ def _signing_option(told: str) -> Callable[[Callable[..., Any]], Callable[..., A
 @click.option("--preflight", is_flag=True, help="Check also what else would be in the way: keys, place, room, memory.")
 @click.option("--output", "-o", type=FILE, metavar="OUT", help="With --preflight: where the patch will write.")
 @click.option("--in-place", is_flag=True, help="With --preflight: the patch will replace KIT.")
+@work_folder_option
 @_signing_option("A private key that will sign; repeatable. Checked by the policy (--trust), nothing is signed.")
 @passphrase_option
 @_what_options
@@ -101,6 +103,7 @@ def plan_command(
     preflight: bool,
     output: Path | None,
     in_place: bool,
+    work_folder: Path | None,
     signing_keys: tuple[Path, ...],
     passphrase_fd: int | None,
     as_json: bool,
@@ -115,14 +118,14 @@ def plan_command(
       kit plan offline-kit.tar.zst --trusted-key publisher.pub.pem --record release.json
       kit plan offline-kit.tar.zst --trusted-key publisher.pub.pem --preflight --in-place --signing-key site.pem
     """
-    if (output is not None or in_place) and not preflight:
-        raise click.UsageError("--output and --in-place go with --preflight: a plan writes nothing")
+    if (output is not None or in_place or work_folder is not None) and not preflight:
+        raise click.UsageError("--output, --in-place and --work-folder go with --preflight: a plan writes nothing")
     if output is not None and in_place:
         raise click.UsageError("--output and --in-place exclude each other")
     signers, unusable = _keys(signing_keys, passphrase_fd)
     if not preflight:
         require_none(unusable)
-    aim = Aim(output=output, keys=signers) if preflight else None
+    aim = Aim(output=output, keys=signers, work_folder=work_folder) if preflight else None
     with (
         recording("plan", what.pop("record"), what.pop("metrics"), as_json=as_json) as run,
         progressing(what.pop("progress_mode"), run.log) as progress,
@@ -156,6 +159,7 @@ def plan_command(
 )
 @resume_option
 @abandon_option
+@work_folder_option
 @_what_options
 def patch_command(
     kit: Path,
@@ -169,6 +173,7 @@ def patch_command(
     executor: str | None,
     again: bool,
     give_up: bool,
+    work_folder: Path | None,
     as_json: bool,
     **what: Any,
 ) -> None:
@@ -192,7 +197,7 @@ def patch_command(
     require_place(output, in_place=in_place, no_backup=no_backup)
     require_one_way(again=again, give_up=give_up)
     if give_up:
-        give_up_run(output or kit, as_json=as_json)
+        give_up_run(output or kit, work_folder, as_json=as_json)
         return
     if not signing_keys:
         raise click.UsageError("Missing option '--signing-key'.")
@@ -208,11 +213,12 @@ def patch_command(
         request = replace(request, environment=replace(request.environment, executor=executor))
         if unusable:
             # What else is wrong is told at the same time.
-            aim = Aim(output=output, keys=keys, resumed=again)
+            aim = Aim(output=output, keys=keys, work_folder=work_folder, resumed=again)
             require_none(obstacles(request, request.described(), aim, met=unusable))
         key, *cosigners = keys
         destination = Output(
             path=output,
+            work_folder=work_folder,
             key=key,
             cosigners=tuple(cosigners),
             keep_backup=not no_backup,

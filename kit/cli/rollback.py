@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from kit.cli.job_options import abandon_option, give_up_run, require_one_way
+from kit.cli.job_options import abandon_option, give_up_run, require_one_way, work_folder_option
 from kit.cli.options import FILE, json_option, kit_argument, reading, reading_options, trust_option, trusted
 from kit.cli.output import print_report, print_warning
 from kit.cli.progress import progress_option, progressing
@@ -36,6 +36,7 @@ from kit.values import Allowed
 @override_options("Go back although the policy remembers a newer kit; recorded in its state.")
 @click.option("--resume", "again", is_flag=True, help="Finish a rollback that was interrupted.")
 @abandon_option
+@work_folder_option
 @reading_options
 @progress_option
 @json_option
@@ -50,6 +51,7 @@ def rollback_command(
     reason: str | None,
     again: bool,
     give_up: bool,
+    work_folder: Path | None,
     workers: int,
     maxima: tuple[str, ...],
     allowed: Allowed,
@@ -71,7 +73,7 @@ def rollback_command(
     """
     require_one_way(again=again, give_up=give_up)
     if give_up:
-        give_up_run(kit, as_json=as_json)
+        give_up_run(kit, work_folder, as_json=as_json)
         return
     require_one_trust(trusted_keys, policy, insecure=insecure)
     trust = anchor(policy, moment(at), force=force, reason=reason)
@@ -80,6 +82,7 @@ def rollback_command(
         trusted=None if insecure else trusted(trusted_keys),
         trust=trust,
         delta=delta,
+        work_folder=work_folder,
         environment=reading(workers, maxima, allowed=allowed),
     )
     with progressing(progress_mode) as progress:

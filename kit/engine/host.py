@@ -7,6 +7,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
+from kit.archive.held_folder import keeps_modes
+
 _CGROUPS = (
     ("/sys/fs/cgroup", "memory.max", "memory.current"),
     ("/sys/fs/cgroup/memory", "memory.limit_in_bytes", "memory.usage_in_bytes"),
@@ -22,6 +24,10 @@ class Host(Protocol):
 
     def may_write(self, folder: Path) -> bool:
         """Whether files can be made in ``folder``."""
+        ...
+
+    def keeps_modes(self, folder: Path) -> bool:
+        """Whether the file system of ``folder`` keeps the owner and mode of files, as far as can be told."""
         ...
 
     def free_memory(self) -> int | None:
@@ -43,6 +49,13 @@ class ThisHost:
     def may_write(self, folder: Path) -> bool:
         """See :class:`Host`; a read-only file system says no also to the superuser (access(2))."""
         return os.access(folder, os.W_OK | os.X_OK)
+
+    def keeps_modes(self, folder: Path) -> bool:
+        """See :class:`Host`; where nothing can be made, the run will say so itself."""
+        try:
+            return keeps_modes(folder)
+        except OSError:
+            return True
 
     def free_memory(self) -> int | None:
         """See :class:`Host`: the least of what the machine and the process's control group have left."""

@@ -21,6 +21,7 @@ from kit.archive import (
     backup_path,
     checksum_line,
     copy_kit,
+    land,
     perform,
     require_backup_free,
     require_free,
@@ -63,6 +64,8 @@ class DeltaApplyRequest:
     output: Path | None = None
     """None to replace the base."""
     keep_backup: bool = True
+    work_folder: Path | None = None
+    """Where to work if not beside the result."""
     keys: KeySource | None = field(default=None, repr=False)
     """Of the site's keyring, opened: needed where the delta is a recipe that encrypts, and for nothing else."""
     environment: Environment = field(default_factory=Environment)
@@ -107,7 +110,7 @@ def apply_delta(request: DeltaApplyRequest) -> DeltaApplyReport:
         delta = stack.enter_context(opened_delta(request.delta, request.environment.limits))
         signers = _check_delta(delta, request)
         kit = stack.enter_context(opened(request.base, _environment(request)))
-        job = stack.enter_context(Job(request.output or request.base))
+        job = stack.enter_context(Job(request.output or request.base, work_folder=request.work_folder))
         stack.enter_context(resumable(job))
         return _run(kit, delta, signers, job, request)
 
@@ -123,7 +126,7 @@ def resume_delta(request: DeltaApplyRequest) -> DeltaApplyReport | Completion:
     with ExitStack() as stack:
         delta = stack.enter_context(opened_delta(request.delta, request.environment.limits))
         signers = _check_delta(delta, request)
-        job = stack.enter_context(Job(request.output or request.base, resume=True))
+        job = stack.enter_context(Job(request.output or request.base, resume=True, work_folder=request.work_folder))
         stack.enter_context(resumable(job))
         job.keep = True  # until it is certain that this is the same run
         check_options(job, _options(request, delta))
@@ -177,9 +180,9 @@ def _run(
             if request.output is None and not kit.reader.is_still_named(job.place):
                 raise DigestError("was replaced while the delta was applied", where=str(request.base), hint=_AGAIN)
             report = _applied(report, request, judgement, size=size, digest=digest)
-            switch = _staged(work, job.place, report, request, sig, old=base.beside.archive)
+            switch = _staged(land(work, job.stage), job, report, request, sig, old=base.beside.archive)
         elif request.output is not None:
-            switch = copy_kit(kit.reader, job.folder, job.place)
+            switch = copy_kit(kit.reader, job)
         if switch is not None:
             ready(job, switch)
             perform(switch)
@@ -230,7 +233,7 @@ def _applied(
 
 def _staged(
     work: Path,
-    place: Path,
+    job: Job,
     report: DeltaApplyReport,
     request: DeltaApplyRequest,
     sig: bytes | None,
@@ -239,17 +242,18 @@ def _staged(
 ) -> Switch:
     """Put beside the finished target what belongs there under its name, and give the switch to that name."""
     digest = report.output_sha256
-    sidecars = {".sha256": checksum_line(digest, place.name)} if digest is not None else {}
+    sidecars = {".sha256": checksum_line(digest, job.place.name)} if digest is not None else {}
     if report.same_archive and sig is not None:
         sidecars[".sig"] = sig
     return staged(
         work,
-        place,
+        job.place,
         sidecars,
         new=digest,
         old=old,
         in_place=request.output is None,
         keep_backup=request.keep_backup,
+        by_content=job.is_elsewhere,
     )
 
 

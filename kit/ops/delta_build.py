@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace as with_changes
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kit.archive import checksum_line, perform, require_free, staged
+from kit.archive import Job, checksum_line, land, perform, require_free, staged
 from kit.archive.workplace import workplace
 from kit.delta.layout import Layout, print_layout
 from kit.delta.model import DeltaManifest, End, Entry, TargetArchive
@@ -60,6 +60,8 @@ class DeltaBuildRequest:
     """Of the keyring that the target was encrypted with, opened: with it an encryption is a recipe, too."""
     reverse: bool = False
     """Build the way back: from the target to the base."""
+    work_folder: Path | None = None
+    """Where to work if not beside the output."""
     environment: Environment = field(default_factory=Environment)
 
 
@@ -106,6 +108,8 @@ class DeltaSquashRequest:
     transforms: tuple[Transform, ...] = ()
     keys: KeySource | None = field(default=None, repr=False)
     """Of a keyring, opened: needed where one of the deltas is a recipe that encrypts."""
+    work_folder: Path | None = None
+    """As of :class:`DeltaBuildRequest`."""
     environment: Environment = field(default_factory=Environment)
 
 
@@ -118,17 +122,17 @@ def build_delta(request: DeltaBuildRequest) -> DeltaBuildReport:
         KitError: A kit is refused; nothing was written.
     """
     require_free(request.output)
-    with workplace(request.output) as job:
-        return build_within(request, job.folder, job.place)
+    with workplace(request.output, request.work_folder) as job:
+        return build_within(request, job.folder, job)
 
 
-def build_within(request: DeltaBuildRequest, folder: Path, place: Path) -> DeltaBuildReport:
-    """Build a delta in a folder of the caller's, on the file system of the output; it may be removed afterwards.
+def build_within(request: DeltaBuildRequest, folder: Path, job: Job) -> DeltaBuildReport:
+    """Build a delta in a folder of a job.
 
     Args:
         request: What to build.
-        folder: Where to work.
-        place: The output, by a way that leads to it whatever names mean by then.
+        folder: In the job folder; it may be removed afterwards.
+        job: Whose target is the output.
 
     Raises:
         KitError: As :func:`build_delta`.
@@ -148,7 +152,8 @@ def build_within(request: DeltaBuildRequest, folder: Path, place: Path) -> Delta
         found = _recipe(request, base, target, workers, folder)
         manifest, work = _write(request, _Sides(base, target, before, changed, workers), found, folder)
         digest, size = _reread(work, request, manifest)
-        switch = staged(work, place, {".sha256": checksum_line(digest, place.name)}, new=digest)
+        beside = {".sha256": checksum_line(digest, request.output.name)}
+        switch = staged(land(work, job.stage if job.is_elsewhere else folder), job.place, beside, new=digest)
         perform(switch)
         return DeltaBuildReport(
             base=paths[0],

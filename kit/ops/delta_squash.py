@@ -28,7 +28,7 @@ def squash_deltas(request: DeltaSquashRequest) -> DeltaBuildReport:
         raise UsageError("a chain has at least two deltas")
     require_free(request.output)
     transforms: list[Transform] = list(request.transforms)
-    with workplace(request.output) as job:
+    with workplace(request.output, request.work_folder) as job:
         folder, kit = job.folder, request.base
         for number, delta in enumerate(request.deltas, start=1):
             # A folder of its own each: a kit that is a folder, and what stands beside one that is not, have room.
@@ -63,5 +63,5 @@ def squash_deltas(request: DeltaSquashRequest) -> DeltaBuildReport:
                 environment=request.environment,
             ),
             work,
-            job.place,
+            job,
         )

@@ -269,7 +269,7 @@ def interrupted_switch(job: Job) -> Switch | None:
     if record is None:
         return None
     try:
-        return Switch.of(job.folder, job.place, record.body)
+        return Switch.of(job.stage, job.place, record.body)
     except ManifestError as error:
         raise _unusable(job, error) from error
 
@@ -354,14 +354,14 @@ def _unusable(job: Job, why: object) -> OutputError:
     )
 
 
-def abandon(target: Path) -> Abandonment:
+def abandon(target: Path, work_folder: Path | None = None) -> Abandonment:
     """Remove the job of a run on ``target`` that was interrupted; the kit is as it was before that run.
 
     Raises:
         OutputError: A live process is at work in it.
         UsageError: The switch to the new kit has begun, so that only finishing it leaves everything in order.
     """
-    job = Job(target, resume=True)
+    job = Job(target, resume=True, work_folder=work_folder)
     if not job.exists:
         return Abandonment(job=None)
     with job:

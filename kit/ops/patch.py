@@ -22,6 +22,7 @@ from kit.archive import (
     backup_path,
     checksum_line,
     copy_kit,
+    land,
     perform,
     require_backup_free,
     staged,
@@ -113,10 +114,12 @@ def patch(request: PatchRequest, output: Output) -> PatchReport:
     """
     migration = request.described(output.rollback_note)
     _check_request(migration, output)
-    require_none(obstacles(request, migration, Aim(output=output.path, keys=output.keys)))
+    require_none(
+        obstacles(request, migration, Aim(output=output.path, keys=output.keys, work_folder=output.work_folder))
+    )
     with ExitStack() as stack:
         kit = stack.enter_context(opened(request.kit, request.environment))
-        job = stack.enter_context(Job(output.path or request.kit))
+        job = stack.enter_context(Job(output.path or request.kit, work_folder=output.work_folder))
         stack.enter_context(resumable(job))
         return _run(kit, job, _paced(request, migration), migration, output)
 
@@ -132,7 +135,7 @@ def resume(request: PatchRequest, output: Output) -> PatchReport | Completion:
     migration = request.described(output.rollback_note)
     _check_request(migration, output)
     with ExitStack() as stack:
-        job = stack.enter_context(Job(output.path or request.kit, resume=True))
+        job = stack.enter_context(Job(output.path or request.kit, resume=True, work_folder=output.work_folder))
         stack.enter_context(resumable(job))
         job.keep = True  # until it is certain that this is the same run
         if request.created_now and (time := recorded_time(job)) is not None:
@@ -147,7 +150,15 @@ def resume(request: PatchRequest, output: Output) -> PatchReport | Completion:
             return completion
         require_none(
             obstacles(
-                request, migration, Aim(output=output.path, keys=output.keys, resumed=True, held_bytes=job.stored_bytes)
+                request,
+                migration,
+                Aim(
+                    output=output.path,
+                    keys=output.keys,
+                    work_folder=output.work_folder,
+                    resumed=True,
+                    held_bytes=job.stored_bytes,
+                ),
             )
         )
         job.clear()
@@ -183,9 +194,9 @@ def _run(kit: OpenKit, job: Job, request: PatchRequest, migration: Migration, ou
             if output.path is None and not kit.reader.is_still_named(job.place):
                 raise DigestError("was replaced while it was being patched", where=str(request.kit), hint=_AGAIN)
             report = _renewed(report, output, base, generation, size=size, digest=digest)
-            switch = _staged(work, job.place, report, base, output)
+            switch = _staged(land(work, job.stage), job, report, base, output)
         elif output.path is not None:
-            switch = copy_kit(kit.reader, job.folder, job.place)
+            switch = copy_kit(kit.reader, job)
         if switch is not None:
             ready(job, switch)
             perform(switch)
@@ -313,17 +324,18 @@ def _renewed(
     )
 
 
-def _staged(work: Path, place: Path, report: PatchReport, base: Base, output: Output) -> Switch:
+def _staged(work: Path, job: Job, report: PatchReport, base: Base, output: Output) -> Switch:
     """Put beside the finished kit what belongs there under its name, and give the switch to that name."""
     digest = report.output_sha256
     return staged(
         work,
-        place,
-        _sidecars(place, digest, output.key),
+        job.place,
+        _sidecars(job.place, digest, output.key),
         new=digest,
         old=base.beside.archive,
         in_place=output.path is None,
         keep_backup=output.keep_backup,
+        by_content=job.is_elsewhere,
     )
 
 

@@ -64,6 +64,8 @@ class Output:
 
     path: Path | None
     """None to patch in place."""
+    work_folder: Path | None = None
+    """Where to work if not beside the result."""
     key: PrivateKey
     cosigners: tuple[PrivateKey, ...] = ()
     """Who signs besides, where a policy asks for more than one; the ``.sig`` of the archive is by ``key`` alone."""

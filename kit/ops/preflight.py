@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kit.archive import Container, Job, open_kit, require_free
+from kit.archive.job import without_modes
 from kit.engine.host import Host
 from kit.engine.memory import BASE_BYTES, Allotment
 from kit.errors import KitError, OutputError, StaleError, StoppedError
@@ -37,6 +38,8 @@ class Aim:
     output: Path | None
     """None in place."""
     keys: Sequence[PrivateKey] = ()
+    work_folder: Path | None = None
+    """Where it works if not beside the result."""
     resumed: bool = False
     held_bytes: int = 0
     """Room that the job which is resumed has already."""
@@ -155,10 +158,14 @@ def _place(request: PatchRequest, aim: Aim, host: Host, needed_bytes: int | None
     if aim.output is not None:
         require_outside(request.kit, aim.output)
         require_free(aim.output)
-    denied = _permission(aim.target(request.kit).absolute().parent, host)
-    if denied is not None:
-        return denied
-    taken = None if aim.resumed else Job(aim.target(request.kit)).obstacle()
+    target = aim.target(request.kit)
+    for folder in (target.absolute().parent, aim.work_folder):
+        if folder is not None and (denied := _permission(folder, host)) is not None:
+            return denied
+    work = aim.work_folder or target.absolute().parent
+    if not host.keeps_modes(work):
+        return without_modes(work)
+    taken = None if aim.resumed else Job(target, work_folder=aim.work_folder).obstacle()
     return taken or _room(request, aim, host, needed_bytes)
 
 
@@ -173,16 +180,24 @@ def _permission(folder: Path, host: Host) -> KitError | None:
 
 
 def _room(request: PatchRequest, aim: Aim, host: Host, needed_bytes: int | None) -> KitError | None:
-    target = aim.target(request.kit)
-    free = host.free_bytes(target.absolute().parent)
+    target = aim.target(request.kit).absolute().parent
     needed = needed_bytes if needed_bytes is not None else _least_bytes(request)
-    needed -= aim.held_bytes
+    least = "" if needed_bytes is not None else " at least"
+    if aim.work_folder is None:
+        return _lacking(host, target, needed - aim.held_bytes, f"needs{least}", "beside the output")
+    # The work folder has frames and archive, of a folder the copy; beside the target it waits for its name.
+    return _lacking(host, aim.work_folder, needed - aim.held_bytes, f"needs{least}", "in the work folder") or _lacking(
+        host, target, needed // 2, f"needs{least}", "beside the output"
+    )
+
+
+def _lacking(host: Host, folder: Path, needed: int, told: str, where: str) -> KitError | None:
+    free = host.free_bytes(folder)
     if free is None or free >= needed:
         return None
-    least = "" if needed_bytes is not None else " at least"
     return OutputError(
-        f"not enough room: the run needs{least} {needed:,} bytes beside the output, and {free:,} are free",
-        where=str(target.absolute().parent),
+        f"not enough room: the run {told} {needed:,} bytes {where}, and {free:,} are free",
+        where=str(folder),
         hint="make room, or write to another file system with --output",
     )
 

@@ -31,7 +31,6 @@ from kit.archive import (
     retire,
 )
 from kit.archive.disk import writing
-from kit.archive.switch import identity_of
 from kit.archive.tree_digest import tree_digest
 from kit.delta.model import End
 from kit.engine.progress import Stage
@@ -64,6 +63,8 @@ class RollbackRequest:
     """A policy goes before ``trusted``; what it remembers refuses the older kit unless its override says otherwise."""
     delta: Path | None = None
     """What made the present kit, where that is no patch: its signers then say of what."""
+    work_folder: Path | None = None
+    """Where to work if not beside the kit."""
     environment: Environment = field(default_factory=Environment)
 
 
@@ -99,7 +100,7 @@ def rollback(request: RollbackRequest, *, again: bool = False) -> RollbackReport
     if request.trust is None and request.trusted is not None and not request.trusted:
         raise UntrustedError("no key is trusted, so no kit can be valid", hint="name one with --trusted-key")
     with ExitStack() as stack:
-        job = stack.enter_context(Job(request.kit, resume=again))
+        job = stack.enter_context(Job(request.kit, resume=again, work_folder=request.work_folder))
         stack.enter_context(resumable(job))
         if again:
             finished = _finished(job, request)
@@ -117,7 +118,7 @@ def _run(job: Job, stack: ExitStack, request: RollbackRequest) -> RollbackReport
     old = _opened_backup(stack, request)
     judgement, manifest = _restorable(old, origin, request)
     begin(job, {_JOB: str(manifest.sha256)}, {"manifest": str(present.sha256)})
-    switch = restored_kit(old.reader, job.folder, job.place, old=archive)
+    switch = restored_kit(old.reader, job, old=archive)
     backup = backup_path(job.place)
     for reader, place in ((kit.reader, job.place), (old.reader, backup)):
         if not reader.is_still_named(place):
@@ -135,7 +136,7 @@ def _run(job: Job, stack: ExitStack, request: RollbackRequest) -> RollbackReport
     ready(job, switch)
     perform(switch)
     if old.reader.is_still_named(backup):  # else somebody has put another there meanwhile
-        retire(backup, job.folder)
+        retire(backup, job.stage)
     return report
 
 
@@ -161,7 +162,7 @@ def _finished(job: Job, request: RollbackRequest) -> RollbackReport | None:
     finish(switch)
     backup = backup_path(job.place)
     if _is_restored(backup, switch):
-        retire(backup, job.folder)
+        retire(backup, job.stage)
     job.keep = False
     manifest = _manifest(finished.judgement)
     return RollbackReport(
@@ -201,7 +202,7 @@ def _is_restored(backup: Path, switch: Switch) -> bool:
     with writing(backup):
         if switch.content:
             return backup.is_dir() and not backup.is_symlink() and tree_digest(backup).hex == switch.content
-        return identity_of(backup) == switch.new
+        return switch.identity(backup) == switch.new
 
 
 def _present(kit: OpenKit, request: RollbackRequest) -> tuple[Manifest, Sha256 | None]:

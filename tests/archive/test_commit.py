@@ -202,8 +202,8 @@ def test_a_copy_is_the_same_bytes_with_the_same_signature_and_a_checksum_of_its_
     kit = tmp_path / "kit.tar"
     kit.write_bytes(tar({"a": b"a"}))
     kit.with_name("kit.tar.sig").write_bytes(b"signature\n")
-    with open_kit(kit, limits=Limits()) as reader, Job(kit) as job:
-        perform(copy_kit(reader, job.folder, tmp_path / "copy.tar"))
+    with open_kit(kit, limits=Limits()) as reader, Job(tmp_path / "copy.tar") as job:
+        perform(copy_kit(reader, job))
     found = names(tmp_path)
     assert found["copy.tar"] == found["kit.tar"]
     assert found["copy.tar.sig"] == b"signature\n"
@@ -212,8 +212,8 @@ def test_a_copy_is_the_same_bytes_with_the_same_signature_and_a_checksum_of_its_
 
 def test_a_copy_of_a_folder_is_the_same_folder(tmp_path: Path) -> None:
     kit = write_kit(tmp_path / "kit", {"a/b": b"b", "c": b""})
-    with open_kit(kit, limits=Limits()) as reader, Job(kit) as job:
-        perform(copy_kit(reader, job.folder, tmp_path / "copy"))
+    with open_kit(kit, limits=Limits()) as reader, Job(tmp_path / "copy") as job:
+        perform(copy_kit(reader, job))
     assert (tmp_path / "copy" / "a" / "b").read_bytes() == b"b"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["copy", "kit"]
 

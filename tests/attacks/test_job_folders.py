@@ -138,6 +138,12 @@ def refused(attempt: Callable[[], object], name: Path, folder: Path) -> KitError
     return caught.value
 
 
+def look(target: Path) -> None:
+    """Ask as a preflight does."""
+    if (found := Job(target).obstacle()) is not None:
+        raise found
+
+
 def enter(target: Path, *, again: bool = False) -> None:
     with Job(target, resume=again):
         pass
@@ -149,8 +155,8 @@ def build(target: Path) -> None:
 
 
 USERS: dict[str, tuple[Callable[[Path], object], ...]] = {
-    ".kit-job": (enter, lambda target: enter(target, again=True), abandon),
-    ".kit-done": (enter,),
+    ".kit-job": (look, enter, lambda target: enter(target, again=True), abandon),
+    ".kit-done": (look, enter),
     ".kit-build": (build,),
     ".kit-build-done": (build,),
 }
@@ -332,6 +338,16 @@ def test_a_folder_of_the_kit_that_is_exchanged_keeps_the_result_where_the_run_be
     assert (tmp_path / "moved" / "kit.tar.zst").read_bytes() == expected
     assert [path.name for path in folder.iterdir()] == ["kit.tar.zst"]
     assert (folder / "kit.tar.zst").read_text() == "mine"
+
+
+def test_a_folder_is_patched_from_inside_and_the_folder_above_stays_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kit = kit_in(tmp_path, "kit")
+    monkeypatch.chdir(kit)
+    patch(request(Path("../kit")), output())
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["kit", "kit.bak"]
+    assert (kit / "manifest" / "history").is_dir()
 
 
 def test_a_kit_that_is_exchanged_meanwhile_is_not_replaced(shared: Path) -> None:

@@ -40,6 +40,9 @@ class Machine:
     def may_write(self, _folder: Path) -> bool:
         return self.writable
 
+    def keeps_modes(self, _folder: Path) -> bool:
+        return True
+
     def free_memory(self) -> int | None:
         return self.memory
 

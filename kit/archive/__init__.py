@@ -24,6 +24,7 @@ from kit.archive.finishing import Standing, finish, retreat, standing
 from kit.archive.folder_destination import FolderDestination
 from kit.archive.frame_form import content_of, encode_again, encode_frame_again
 from kit.archive.job import Job
+from kit.archive.journal import checksum
 from kit.archive.layout import Layout, Stretch
 from kit.archive.member_tree import LINK_HINT
 from kit.archive.new_folder import NewFolder
@@ -62,6 +63,7 @@ __all__ = [
     "Switch",
     "add_bytes",
     "backup_path",
+    "checksum",
     "checksum_line",
     "content_of",
     "copy_kit",

@@ -19,7 +19,7 @@ from kit.documents.identity import KEY_BYTES, document_id, keys_of
 from kit.documents.loops import COMPILED, select
 from kit.documents.prune import Wanted, prune
 from kit.documents.run import OUT_OF_BAND, Run
-from kit.documents.splice import Replacement, append, element, remove, replace, replace_at, replace_value
+from kit.documents.splice import Replacement, append, element, first_other, remove, replace, replace_at, replace_value
 from kit.documents.validation import validate
 
 __all__ = [
@@ -37,6 +37,7 @@ __all__ = [
     "element",
     "elements",
     "find",
+    "first_other",
     "index",
     "is_deeper",
     "keys_of",

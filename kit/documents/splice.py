@@ -141,6 +141,43 @@ def remove(document: bytes, path: Sequence[str]) -> bytes:
     return _spliced(document, _route(document, path), b"")
 
 
+def first_other(before: bytes, ends: Sequence[int], after: bytes, changed: Sequence[bool], name: str) -> int:
+    """Return which of some documents is other than it was with, at most, one document called ``name`` appended.
+
+    What :func:`append` does is undone without looking for it: where a document ended is known.
+
+    Args:
+        before: Documents back to back, as they were.
+        ends: Offset after each of them.
+        after: The same documents, as they are.
+        changed: Whether each was appended to.
+        name: Of the element that was.
+
+    Returns:
+        The number of the first document for which that does not hold; that of the documents where ``after`` goes on
+        behind the last of them; -1 where nothing else differs.
+    """
+    head = b"\3" + encoded(name) + b"\0"
+    start, at, size = 0, 0, len(after)
+    for number, end in enumerate(ends):
+        if not changed[number]:
+            stop = at + end - start
+            if after[at:stop] != before[start:end]:
+                return number
+        else:
+            # The final NUL gives way to the element, behind which it comes again; the length is the element's longer.
+            value = at + end - start - 1 + len(head)
+            if value + 5 >= size or after[at + 4 : value] != before[start + 4 : end - 1] + head:
+                return number
+            stop = value + INT32.unpack_from(after, value)[0] + 1
+            if stop < value + 6 or stop > size or after[stop - 2 : stop] != b"\0\0":
+                return number
+            if INT32.unpack_from(after, at)[0] != stop - at:
+                return number
+        start, at = end, stop
+    return -1 if at == size else len(ends)
+
+
 def _route(document: bytes, path: Sequence[str]) -> list[Element]:
     _check_frame(document)
     route = trace(document, path)

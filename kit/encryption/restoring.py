@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from kit.encryption.approval import DocumentName, RecoveryScope
@@ -162,8 +163,55 @@ def _unsealed(
     if opening is None or not met:
         return document
     cipher = DocumentKeys(opening, mapped)
-    changes = [change for one in met if (change := _opened(mapped, one, cipher, opening.keys)) is not None]
-    return mapped.with_values(changes)
+    return mapped.with_values([_opened(mapped.value(one), cipher, opening.keys) for one in met])
+
+
+class Reopening:
+    """Undoes what a step sealed, where both sides of the step are at hand: one run of documents of one collection.
+
+    Unlike :func:`unsealed` it needs no key for what was sealed before the step.
+
+    Attributes:
+        envelopes: (partition, field) → envelopes in selected documents, as they are after the step.
+        opened: Of these, the ones that the step sealed.
+    """
+
+    def __init__(self, collection: MappedCollection, keys: KeySet) -> None:
+        """Open with ``keys`` what is sealed in documents of ``collection``."""
+        self._opening, self._reading = CollectionKeys(collection, keys), Reading(collection)
+        self.envelopes: Counter[tuple[str, str]] = Counter()
+        self.opened: Counter[tuple[str, str]] = Counter()
+
+    def undone(self, before: bytes, after: bytes) -> bytes:
+        """Return ``after`` with those of its envelopes opened that ``before`` does not have.
+
+        Raises:
+            KitError: As :func:`restore`, of one of these documents.
+        """
+        if before == after:
+            with suppress(KitError):  # a value that cannot be judged stays as it is, and is counted by the transform
+                self._count(self._reading.read(after))
+            return after
+        mapped = self._reading.read(after)
+        if mapped.standing is not Standing.SELECTED:
+            return after
+        was, cipher = self._reading.read(before), DocumentKeys(self._opening, mapped)
+        changes: list[tuple[MappedValue, int, bytes]] = []
+        for mapped_field in self._opening.collection.fields:
+            value = mapped.value(mapped_field)
+            if value.state is not State.ENVELOPE:
+                continue
+            self.envelopes[mapped.partition, str(mapped_field)] += 1
+            if was.value(mapped_field).state is not State.ENVELOPE:
+                changes.append(_opened(value, cipher, self._opening.keys))
+                self.opened[mapped.partition, str(mapped_field)] += 1
+        return mapped.with_values(changes) if changes else after
+
+    def _count(self, mapped: MappedDocument) -> None:
+        if mapped.standing is Standing.SELECTED:
+            for mapped_field in self._opening.collection.fields:
+                if mapped.value(mapped_field).state is State.ENVELOPE:
+                    self.envelopes[mapped.partition, str(mapped_field)] += 1
 
 
 def _in_scope(scope: RecoveryScope, mapped: MappedDocument) -> bool:
@@ -177,24 +225,25 @@ def _restored(mapped: MappedDocument, keys: CollectionKeys, counts: RestoreCount
     cipher = DocumentKeys(keys, mapped)
     changes = []
     for mapped_field in keys.collection.fields:
-        change = _opened(mapped, mapped_field, cipher, keys.keys)
-        if change is not None:
-            changes.append(change)
+        try:
+            value = mapped.value(mapped_field)
+        except KitError as error:
+            raise in_field(error, mapped_field) from error
+        if value.state is State.ENVELOPE:
+            changes.append(_opened(value, cipher, keys.keys))
             counts.opened[str(mapped_field)] += 1
     return mapped.with_values(changes) if changes else mapped.document
 
 
-def _opened(
-    mapped: MappedDocument, mapped_field: MappedField, cipher: DocumentKeys, keys: KeySet
-) -> tuple[MappedValue, int, bytes] | None:
+def _opened(value: MappedValue, cipher: DocumentKeys, keys: KeySet) -> tuple[MappedValue, int, bytes]:
+    """Open an envelope: its place, and the type and bytes of what is in it."""
+    if value.envelope is None:
+        raise AssertionError(value.state)
     try:
-        value = mapped.value(mapped_field)
-        if value.state is not State.ENVELOPE or value.envelope is None:
-            return None
-        opened = cipher.open(mapped_field, value.envelope)
+        opened = cipher.open(value.field, value.envelope)
         if opened is None:
             keys.opening_key(value.envelope.dek_id)  # says that it is locked
             raise AssertionError(value.envelope.dek_id)
     except KitError as error:
-        raise in_field(error, mapped_field) from error
+        raise in_field(error, value.field) from error
     return value, opened.kind, opened.value

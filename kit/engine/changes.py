@@ -31,8 +31,12 @@ class MemberChange:
     """Digest and size of the new body as stored."""
     counts: Counter[tuple[str, str, str]] = field(default_factory=Counter)
     """(transform, tenant, counter) → sum."""
+    envelopes: Counter[tuple[str, str]] = field(default_factory=Counter)
+    """(partition, field) → envelopes there are now."""
     base_documents: Sha256 | None = None
     """Digest of the documents as they were, before the member's own codec."""
+    proven: bool = False
+    """Whether every run was proven to be what it was with what the transforms state."""
     runs: list[tuple[bool, int]] = field(default_factory=list)
     """Which documents changed, in pieces: see :attr:`selection`."""
 
@@ -48,6 +52,7 @@ class MemberChange:
         self.added_bytes += result.added_bytes
         self.tally.add(result.tally)
         self.counts.update(result.counts)
+        self.envelopes.update(result.envelopes)
         self.runs.extend(result.selection.runs())
 
 

@@ -179,7 +179,8 @@ def compute(
             stored = stored_keys.store(_given(keys), folder / "recipe-keys")
         chain = tuple(_with_keys(transform, stored) for transform in transforms)
         with Pipeline(kit.executor, budget=kit.budget) as pipeline:
-            request = Request(transforms=chain, lookup=lookup.path, created_at=Timestamp(0))
+            # What comes out is compared with the digests of a signed manifest.
+            request = Request(transforms=chain, lookup=lookup.path, created_at=Timestamp(0), prove=False)
             done = rewrite(kit.reader, found, kept, pipeline, request)
     except BaseException:
         kept.release()

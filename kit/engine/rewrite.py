@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from kit.archive import (
@@ -21,6 +22,7 @@ from kit.archive import (
     KitReader,
     Member,
     Slot,
+    checksum,
     encode_frame_again,
 )
 from kit.engine.changes import MAX_FINDINGS, MemberChange, Rewrite
@@ -56,6 +58,8 @@ class Request:
     """Of the survey's: collection members that are not looked into again; what they hold is reported all the same."""
     leaves: LeafStore | None = None
     """Where the leaves of every handled member go, if they are wanted."""
+    prove: bool = True
+    """Whether every run is proven; only who compares what comes out with digests may do without."""
 
 
 def rewrite(
@@ -202,6 +206,7 @@ class _Pass:
             member_codec=collection.codec,
             container_codec=self.destination.codec,
             leaves=self.request.leaves is not None,
+            prove=self.request.prove,
         )
         for run in member_runs(collection, body, self.reader):
             handled.read(run.data)
@@ -209,7 +214,7 @@ class _Pass:
                 transform_run,
                 *(work, run, self._left(), self.destination.next_piece()),
                 cost=len(run.data),
-                then=handled.deliver,
+                then=partial(handled.deliver, checksum(run.data)),
                 where=str(collection.path),
             )
         self.pipeline.mark(handled.close)
@@ -239,14 +244,21 @@ class _Handled:
         if self._before is not None:
             self._before.update(documents)
 
-    def deliver(self, result: RunResult) -> None:
-        """Count the result of one run, and give its frame to the destination."""
+    def deliver(self, base: int, result: RunResult) -> None:
+        """Count the result of the run whose documents have the checksum ``base``; give its frame to the destination.
+
+        Raises:
+            DigestError: The result is another run's, or what an earlier process left of it is something else.
+        """
+        one_pass = self._pass
+        if one_pass.request.prove and result.proven != (base, checksum(result.stored)):
+            raise DigestError("what came back from a worker is not what was proven there", hint=_AGAIN)
         self._after.update(result.stored)
         self.keep_leaves(result.leaves)
         self._change.take(result)
-        self._pass.done.take(self._collection.path, result)
+        one_pass.done.take(self._collection.path, result)
         frame = Frame(encoded=result.frame or result.stored, length=len(result.stored))
-        self._pass.destination.add(self._slot, frame, piece=True)
+        one_pass.destination.add(self._slot, frame, piece=True)
 
     def keep_leaves(self, lines: bytes) -> None:
         """Put leaves with those of the other members, where they are wanted."""
@@ -256,6 +268,7 @@ class _Handled:
     def close(self) -> None:
         """Say what the member held and what it holds, and end it."""
         self._change.sha256 = Sha256(self._after.hexdigest())
+        self._change.proven = self._pass.request.prove
         surveyed, _ = self._pass.survey.members[self._collection.path]
         self._change.base_documents = Sha256(self._before.hexdigest()) if self._before is not None else surveyed
         self._pass.destination.close(self._slot, mtime=self._pass.request.created_at)

@@ -14,7 +14,7 @@ from pathlib import Path
 from pickle import PickleBuffer
 from typing import Any, SupportsIndex
 
-from kit.archive import content_of, encode_again
+from kit.archive import checksum, content_of, encode_again
 from kit.documents import OUT_OF_BAND, Run
 from kit.documents.leaves import leaf_lines
 from kit.encryption import KeySource, MappedCollection, Needs, Proof, prove
@@ -22,7 +22,8 @@ from kit.encryption.proof import search
 from kit.encryption.restoring import Restored, Restoring, restore, unseal
 from kit.engine.lookup import open_lookup
 from kit.engine.reencoding import sizes_when_cut
-from kit.errors import KitError
+from kit.engine.self_proof import Claim, prove_run as prove_own_run
+from kit.errors import DigestError, KitError
 from kit.transforms import coverage
 from kit.transforms.change import Rewritten, Summed, applied
 from kit.transforms.coverage import Tally, TenantCoverage
@@ -44,6 +45,9 @@ class RunWork:
     container_codec: Codec
     leaves: bool = False
     """Whether the leaves of a Merkle tree are wanted."""
+    prove: bool = True
+    """Whether what comes out is proven (:mod:`kit.engine.self_proof`); only who compares it with digests may do
+    without."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -70,6 +74,10 @@ class RunResult:
     added_bytes: int = 0
     leaves: bytes = b""
     """Of the documents as they are now, where they are wanted: see :mod:`kit.documents.leaves`."""
+    envelopes: Counter[tuple[str, str]] = field(default_factory=Counter)
+    """(partition, field) → envelopes there are now, as the proof met them."""
+    proven: tuple[int, int] | None = None
+    """Checksums of the run that was proven: of the documents as they were, and of ``stored``. None where it was not."""
 
     @property
     def documents(self) -> int:
@@ -148,8 +156,24 @@ def _encode(result: RunResult, work: RunWork, run: Run, body: bytes, kept: bytes
     result.added_bytes = len(body) - len(run.data)
     inner = (content_of(work.container_codec, kept) or b"") if kept and work.member_codec is not Codec.NONE else b""
     result.stored = encode_again(work.member_codec, body, inner)
+    if work.prove:
+        _prove(result, work, run, body)
     framed = work.container_codec is not Codec.NONE
     result.frame = encode_again(work.container_codec, result.stored, kept) if framed else b""
+
+
+def _prove(result: RunResult, work: RunWork, run: Run, body: bytes) -> None:
+    claim = Claim(
+        name=work.name,
+        transforms=work.transforms,
+        selection=result.selection,
+        tally=result.tally,
+        counts=result.counts,
+    )
+    result.envelopes = prove_own_run(claim, run, body)
+    if work.member_codec is not Codec.NONE and content_of(work.member_codec, result.stored) != body:
+        raise DigestError("the documents were compressed to something else")
+    result.proven = checksum(run.data), checksum(result.stored)
 
 
 @dataclass(slots=True, kw_only=True)

@@ -19,13 +19,14 @@ from kit.manifest.location import (
     locate,
     signature_of,
 )
-from kit.manifest.model import Manifest
+from kit.manifest.model import UNBOUNDED, Manifest
 from kit.manifest.provenance import PatchStatement, parse_statement
 from kit.manifest.shapes import Entry, Shape
 from kit.manifest.statement_parts import AppliedMigration, AppliedTransform, Artifact, DocumentChanges
 
 __all__ = [
     "MANIFEST_PATHS",
+    "UNBOUNDED",
     "AppliedMigration",
     "AppliedTransform",
     "Artifact",

@@ -25,7 +25,8 @@ from kit.values import Limits, MemberPath, Sha256, Timestamp
 from kit.values.strict_json import canonical, parse as parse_json
 
 _OPTIONAL_TEXTS = ("version", "channel", "producer")
-_UNBOUNDED = Limits(**dict.fromkeys(("json_bytes", "json_depth", "json_values", "members"), LARGEST_INTEGER))
+UNBOUNDED = Limits(**dict.fromkeys(("json_bytes", "json_depth", "json_values", "members"), LARGEST_INTEGER))
+"""For what this program has printed itself."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -177,7 +178,7 @@ class Manifest:
                 document["collections"] = respelled(document.get("collections", []), collections)
         data = canonical(document)
         # The result must be readable before it is signed. It grew from a manifest that was within the user's limits.
-        Manifest.parse(data, limits=_UNBOUNDED, where="the new manifest")
+        Manifest.parse(data, limits=UNBOUNDED, where="the new manifest")
         return data
 
     def _update_entries(

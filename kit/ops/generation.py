@@ -11,17 +11,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from kit.encryption import ValueDigest
-from kit.encryption.counting import (
-    DIGEST_TOTAL,
-    DIGEST_VALUES,
-    ENCRYPTED,
-    SCANNED,
-    SKIPPED_ENCRYPTED,
-    SKIPPED_OWNER,
-)
+from kit.encryption.counting import DIGEST_TOTAL, DIGEST_VALUES, ENCRYPTED, SCANNED, SKIPPED_OWNER
 from kit.engine.reading import Survey
 from kit.engine.rewrite import MemberChange, Rewrite
+from kit.errors import DigestError
 from kit.manifest import (
+    UNBOUNDED,
     AppliedMigration,
     AppliedTransform,
     Artifact,
@@ -34,6 +29,7 @@ from kit.manifest import (
     RawLinksetCoverage,
     Shape,
     TenantSummary,
+    closed_world,
     history_paths,
 )
 from kit.migrations import Migration
@@ -76,6 +72,8 @@ def make_generation(step: Step, keys: Sequence[PrivateKey]) -> Generation:
 
     Raises:
         ManifestError: A changed member is not listed in the base's manifest.
+        DigestError: The new manifest lists another digest of a member than was met when the base was read and, of one
+            that changed, when that was proven; or one was not proven. Nothing is signed.
     """
     base, location = step.manifest, step.location
     changed = {
@@ -99,6 +97,7 @@ def make_generation(step: Step, keys: Sequence[PrivateKey]) -> Generation:
         ),
         created_at=step.created_at,
     )
+    _check_own(step, manifest, changed)
     key_ids = tuple(sorted(key.public.key_id for key in keys))
     statement = _statement(step, Sha256.of(manifest), changed, key_ids)
     history = history_paths(base.generation)
@@ -111,6 +110,16 @@ def make_generation(step: Step, keys: Sequence[PrivateKey]) -> Generation:
     if signature is not None:
         files[history.signature] = signature
     return Generation(number=base.generation + 1, manifest_sha256=Sha256.of(manifest), key_ids=key_ids, files=files)
+
+
+def _check_own(step: Step, manifest: bytes, changed: Mapping[MemberPath, tuple[Sha256, int]]) -> None:
+    """Compare what is about to be signed with what was read of the base, and proven of what was made of it."""
+    for path in changed:
+        if not step.rewrite.members[path].proven:
+            raise DigestError("changed, and nothing proves how", where=str(path))
+    parsed = Manifest.parse(manifest, limits=UNBOUNDED, where=str(step.location.manifest))
+    due = {path: met for path, met in step.survey.members.items() if not step.location.is_outside(path)}
+    closed_world.require(closed_world.compare(parsed.entries, due | dict(changed)))
 
 
 def _statement(
@@ -210,22 +219,26 @@ def _envelopes(
 ) -> dict[str, Mapping[str, int]]:
     """Count the envelopes of a member by tenant and field; what belongs to no tenant of it counts as nobody's.
 
-    A step that looked at every document of a tenant has counted them all; one that was for some of them adds what it
-    sealed to what was told before. Where nothing was told before, such a step cannot tell, and nothing is.
+    A step that looked at every document of a tenant has counted all that are there now; one that was for some of them
+    adds what it sealed to what was told before. Where nothing was told before, such a step cannot tell, and nothing is.
     """
     met: dict[str, dict[str, Counter[str]]] = {}
+    there: dict[str, Counter[str]] = {}
     for (_, partition, counter), count in change.counts.items() if change is not None else ():
         outcome, _, rest = counter.partition("/")
-        if outcome in {SCANNED, SKIPPED_OWNER, ENCRYPTED, SKIPPED_ENCRYPTED}:
+        if outcome in {SCANNED, SKIPPED_OWNER, ENCRYPTED}:
             name = partition if partition in tally.tenants else NO_TENANT
             met.setdefault(name, {}).setdefault(rest.partition("/")[2], Counter())[outcome] += count
+    for (partition, field), count in change.envelopes.items() if change is not None else ():
+        name = partition if partition in tally.tenants else NO_TENANT
+        there.setdefault(name, Counter())[field] += count
     found: dict[str, Mapping[str, int]] = {}
     for name, covered in tally.tenants.items():
         known = before.tenants.get(name) if before is not None else None
         counts: dict[str, int] = dict((known.encrypted if known is not None else None) or {})
         for field, seen in met.get(name, {}).items():
             if seen[SCANNED] - seen[SKIPPED_OWNER] == covered.documents:
-                counts[field] = seen[ENCRYPTED] + seen[SKIPPED_ENCRYPTED]
+                counts[field] = there.get(name, Counter())[field]
             elif field in counts:
                 counts[field] += seen[ENCRYPTED]
         if counts or (known is not None and known.encrypted is not None):

@@ -89,4 +89,4 @@ def transform_kit(
     with kit.pipeline(Stage.CARRY) as pipeline:
         todo = replace(todo, leave=idle, leaves=None)
         again = rewrite(kit.reader, base.survey, passes.second(), pipeline, todo)
-    return replace(done, deferred=again.deferred)
+    return replace(done, deferred=again.deferred, members=done.members | again.members)

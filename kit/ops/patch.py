@@ -1,9 +1,10 @@
 """``kit plan`` and ``kit patch``: one path from a kit to the kit that the transforms make of it.
 
-Read and judge the base → transform into a destination → manifest, history, provenance, signature → read the result
-back and judge it as anybody would → switch names. ``plan`` takes the same path with a destination that only counts and
-stops before anything is signed. Laws: a base that is not what its signers say is refused before anything is written;
-outside the job folder nothing changes before the last step; where no document changes, nothing does.
+Read and judge the base → transform into a destination, proving every run → manifest, history, provenance, signature →
+read the result back and judge it as anybody would → switch names. ``plan`` takes the same path with a destination that
+only counts and stops before anything is signed. Laws: a base that is not what its signers say is refused before
+anything is written; outside the job folder nothing changes before the last step; where no document changes, nothing
+does; nothing is signed that was not proven (docs/design/self-proof.md).
 """
 
 from __future__ import annotations
@@ -125,7 +126,7 @@ def patch(request: PatchRequest, output: Output) -> PatchReport:
 
 
 def resume(request: PatchRequest, output: Output) -> PatchReport | Completion:
-    """Go on with a run that was interrupted, to the bytes it would have given; what it finished is not done again.
+    """Go on with a run that was interrupted, to the bytes it would have given; what it finished is proven, not trusted.
 
     Raises:
         UsageError: There is nothing to resume, or the options differ; says in what.

@@ -1,0 +1,154 @@
+"""Whether a run of documents became what its transforms may make of it, and nothing else: what a patch proves first.
+
+The engine is not believed about its own work (docs/design/self-proof.md). What was appended is cut out again, what was
+sealed is opened, and what is left must be the documents of the base, byte for byte, as many and in their order; what
+was counted of them is counted again. Laws: a run passes exactly if undoing gives the bytes it was made of; where a
+transform is of no known kind, none passes.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from kit.documents import Run, first_other
+from kit.encryption.counting import ENCRYPTED
+from kit.encryption.opening import document_name
+from kit.encryption.restoring import Reopening
+from kit.errors import DigestError, KitError
+from kit.transforms import coverage
+from kit.transforms.coverage import Tally
+from kit.transforms.encrypt_fields import EncryptFields
+from kit.transforms.protocol import Transform
+from kit.transforms.raw_linkset import RawLinkset
+from kit.values import CollectionName, RunLengths
+
+APPENDED = "rawLinkset"
+_HINT = "nothing was signed, and the kit is as it was; this is a fault of the program or of the machine: report it"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """What transforms say of a run."""
+
+    name: CollectionName
+    transforms: Sequence[Transform]
+    selection: RunLengths
+    """Which documents changed."""
+    tally: Tally
+    """What was counted of the documents as they are."""
+    counts: Mapping[tuple[str, str, str], int]
+    """(transform, tenant, counter) → sum."""
+
+
+def prove_run(claim: Claim, run: Run, body: bytes) -> Counter[tuple[str, str]]:
+    """Check what became of one run, and return the envelopes that are in it now: (partition, field) → count.
+
+    Args:
+        claim: What is said of it.
+        run: The documents, as they were.
+        body: The documents, as they are.
+
+    Raises:
+        DigestError: They are other documents than the transforms may make, or a count is not what is there.
+    """
+    for transform in claim.transforms:
+        if not isinstance(transform, RawLinkset | EncryptFields):
+            raise DigestError(f"nothing proves what the transform {transform.name!r} changes", hint=_HINT)
+    if claim.selection.total != len(run):
+        raise DigestError(f"{claim.selection.total:,} documents are accounted for, of {len(run):,}", hint=_HINT)
+    sealing = [transform for transform in claim.transforms if isinstance(transform, EncryptFields)]
+    appending = len(sealing) < len(claim.transforms)
+    flags, envelopes = claim.selection.flags(), Counter[tuple[str, str]]()
+    if sealing:
+        envelopes = _check_sealed(claim, sealing, run, body, flags, appending=appending)
+    elif (other := first_other(run.data, run.ends, body, flags, APPENDED)) >= 0:
+        raise _other(run, other, "rawLinkset appended")
+    _check_tally(claim, body, run.first, appending=appending)
+    return envelopes
+
+
+def _check_sealed(
+    claim: Claim, sealing: Sequence[EncryptFields], run: Run, body: bytes, flags: Sequence[bool], *, appending: bool
+) -> Counter[tuple[str, str]]:
+    """Open what was sealed, cut out what was appended, and compare."""
+    envelopes: Counter[tuple[str, str]] = Counter()
+    try:
+        after = _documents(body)
+        undone = after
+        for transform in reversed(sealing):
+            opening = Reopening(transform.mapped(claim.name), transform.keys.key_set())
+            undone = [opening.undone(old, new) for old, new in zip(run, undone, strict=False)]
+            _check_opened(claim, transform, opening)
+            envelopes.update(opening.envelopes)
+    except KitError as error:
+        raise DigestError(f"what was sealed does not open: {error.what}", where=error.where, hint=_HINT) from error
+    # Where it was appended to, too, a document is longer than it was. One that changed is in any case not the same.
+    appended = [len(old) != len(new) for old, new in zip(run, undone, strict=False)]
+    for number, (old, new) in enumerate(zip(run, after, strict=False)):
+        if flags[number] == (old == new) or (appended[number] and not (appending and flags[number])):
+            raise _other(run, number, "its fields sealed")
+    other = first_other(run.data, run.ends, b"".join(undone), appended, APPENDED) if len(after) == len(run) else 0
+    if other >= 0 or len(after) != len(run):
+        raise _other(run, other, "its fields sealed")
+    return envelopes
+
+
+def _check_opened(claim: Claim, transform: EncryptFields, opening: Reopening) -> None:
+    """Compare what was sealed with what the statement will count."""
+    counted: Counter[tuple[str, str]] = Counter()
+    for (name, tenant, counter), count in claim.counts.items():
+        outcome, _, rest = counter.partition("/")
+        if name == transform.name and outcome == ENCRYPTED:
+            counted[tenant, rest.partition("/")[2]] += count
+    if +counted != opening.opened:
+        raise DigestError("the envelopes were counted wrongly", hint=_HINT)
+
+
+def _check_tally(claim: Claim, body: bytes, first: int, *, appending: bool) -> None:
+    """Count the documents again, by what is in them; what the counts leave open is why one is missing."""
+    if not appending:
+        if claim.tally.bytes != len(body):
+            raise DigestError("the documents were counted wrongly", hint=_HINT)
+        return
+    found = coverage.tally(claim.name, _documents(body), first)
+    if _compared(found) != _compared(claim.tally):
+        raise DigestError("the documents were counted wrongly", hint=_HINT)
+
+
+def _compared(tally: Tally) -> tuple[int, int, dict[str, tuple[int, int, int, int]]]:
+    return (
+        tally.documents,
+        tally.bytes,
+        {name: (one.documents, one.present, one.null, one.missing) for name, one in tally.tenants.items()},
+    )
+
+
+def _documents(body: bytes) -> list[bytes]:
+    """Cut documents apart, by their lengths.
+
+    Raises:
+        DigestError: They are none.
+    """
+    found, at, size = [], 0, len(body)
+    while at < size:
+        end = at + int.from_bytes(body[at : at + 4], "little")
+        if end < at + 5 or end > size:
+            raise DigestError("what came out is no document", hint=_HINT)
+        found.append(body[at:end])
+        at = end
+    return found
+
+
+def _other(run: Run, number: int, what: str) -> DigestError:
+    """Name the document that is not as it must be."""
+    if number >= len(run):
+        return DigestError(f"more documents came out than the {len(run):,} that went in", hint=_HINT)
+    start = run.ends[number - 1] if number else 0
+    name = document_name(run.data[start : run.ends[number]])
+    return DigestError(
+        f"came out as another document than the one that is there with {what}",
+        where=f'document {run.first + number:,} (_id "{name}")',
+        hint=_HINT,
+    )

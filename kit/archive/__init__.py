@@ -17,11 +17,11 @@ kits. What is written here, the strict reader of this package reads back, and so
 
 from kit.archive.codecs import decoded
 from kit.archive.commit import perform
-from kit.archive.copies import copy_kit, land, restored_kit, retire
+from kit.archive.copies import Verified, copy_kit, land, restored_kit, retire
 from kit.archive.destination import ArchiveDestination, CountingDestination, Destination, Slot, add_bytes
 from kit.archive.encoding import FRAME_BYTES, Frame, encode, encode_frame
 from kit.archive.finishing import Standing, finish, retreat, standing
-from kit.archive.folder_destination import FolderDestination
+from kit.archive.folder_destination import FolderDestination, searchable
 from kit.archive.frame_form import content_of, encode_again, encode_frame_again
 from kit.archive.job import Job
 from kit.archive.journal import checksum
@@ -61,6 +61,7 @@ __all__ = [
     "Standing",
     "Stretch",
     "Switch",
+    "Verified",
     "add_bytes",
     "backup_path",
     "checksum",
@@ -83,6 +84,7 @@ __all__ = [
     "restored_kit",
     "retire",
     "retreat",
+    "searchable",
     "staged",
     "standing",
 ]

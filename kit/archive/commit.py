@@ -161,7 +161,7 @@ def _move_sidecars(switch: Switch, undo: ExitStack) -> None:
         checksum, place = work.with_name("backup.sha256"), place_beside(backup, ".sha256")
         line = checksum_line(switch.old_digest, backup.name)
         if not is_file_of(place, line):  # as it is where an earlier process did this
-            write_file(checksum, line)
+            write_file(checksum, line, mode=kit.lstat().st_mode)
             rename_free(checksum, place)
             undo.callback(_quietly, _unlink_file_of, place, line)
 

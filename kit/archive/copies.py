@@ -1,7 +1,8 @@
 """Whole kits that only get another name: a copy through the descriptor that was judged, with what belongs beside it.
 
-Laws: the copy is staged in the job folder and switched like any new kit (:mod:`kit.archive.commit`); a signature beside
-the source goes with the copy, whose bytes it is over; nothing is moved away before the switch is done.
+Laws: what is copied is what was verified, by digest, and read back from the copy; it is staged in the job folder and
+switched like any new kit (:mod:`kit.archive.commit`); the signature that was judged beside the source goes with the
+copy, whose bytes it is over; nothing is moved away before the switch is done.
 """
 
 from __future__ import annotations
@@ -10,46 +11,67 @@ import hashlib
 import os
 import shutil
 import stat
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from kit.archive.disk import remove_tree, sync_folder, writing
+from kit.archive.disk import new_file, remove_tree, sync_folder, write_all, writing
+from kit.archive.encoding import Frame
+from kit.archive.folder_destination import FolderDestination
 from kit.archive.job import Job
 from kit.archive.places import ROLLED_BACK, SIDECARS, place_beside
-from kit.archive.reader import Container, KitReader
-from kit.archive.source import read_small
+from kit.archive.reader import Container, KitReader, open_kit
 from kit.archive.switch import Switch, checksum_line, staged
+from kit.archive.tar_headers import EntryKind
+from kit.archive.tar_reader import Member
 from kit.archive.tree_digest import tree_digest
-from kit.errors import OutputError
-from kit.values import Sha256
+from kit.errors import DigestError, OutputError
+from kit.values import MemberPath, Sha256, Timestamp
+
+_Met = tuple[Member, tuple[Sha256, int]]
 
 _CHUNK = 1 << 20
 
 
-def copy_kit(reader: KitReader, job: Job) -> Switch:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verified:
+    """What was met of a kit while it was judged: what a copy of it must be."""
+
+    archive: Sha256 | None
+    """Digest of an archive as stored; None for a folder."""
+    members: Mapping[MemberPath, tuple[Sha256, int]]
+    """Every regular file: digest and size."""
+    signature: bytes | None
+    """The ``.sig`` file beside it."""
+
+
+def copy_kit(reader: KitReader, verified: Verified, job: Job) -> Switch:
     """Copy the kit that ``reader`` has open into the job folder, to be published byte for byte, sidecars included.
 
     Raises:
+        DigestError: It is no longer what was verified, or the copy does not read back as that.
         OutputError: It cannot be written, or the name is taken.
     """
-    work, new = _copied(reader, job.folder, job.place)
-    beside = _sidecars_of(reader.path, job.place, new)
-    return staged(land(work, job.stage), job.place, beside, new=new, by_content=job.is_elsewhere)
+    work = _copied(reader, verified, job.folder)
+    beside = _sidecars_of(verified, job.place)
+    return staged(land(work, job.stage), job.place, beside, new=verified.archive, by_content=job.is_elsewhere)
 
 
-def restored_kit(reader: KitReader, job: Job, *, old: Sha256 | None) -> Switch:
+def restored_kit(reader: KitReader, verified: Verified, job: Job, *, old: Sha256 | None) -> Switch:
     """Stage the kit that ``reader`` has open, a backup, to take the place of the job's target, which is kept beside it.
 
     Raises:
+        DigestError: As of :func:`copy_kit`.
         OutputError: It cannot be written, or the name to keep the old kit under is taken.
     """
-    work, new = _copied(reader, job.folder, job.place)
+    work = _copied(reader, verified, job.folder)
     return staged(
         land(work, job.stage),
         job.place,
-        _sidecars_of(reader.path, job.place, new),
-        new=new,
+        _sidecars_of(verified, job.place),
+        new=verified.archive,
         old=old,
         in_place=True,
         keep_backup=True,
@@ -103,7 +125,7 @@ def _copy_tree(source: Path, place: Path) -> None:
     folders = []
     for name, inner, files in os.walk(source):
         folder = place / Path(name).relative_to(source)
-        folder.mkdir()
+        folder.mkdir(mode=0o700)
         folders.append((Path(name).lstat(), folder))
         for leaf in (*files, *(one for one in inner if (Path(name) / one).is_symlink())):
             _copy_file(Path(name) / leaf, folder / leaf)
@@ -119,20 +141,14 @@ def _copy_file(source: Path, place: Path) -> None:
     if stat.S_ISLNK(status.st_mode):
         place.symlink_to(source.readlink())
         return
-    with source.open("rb") as file, _new_file(place) as other:
+    place.unlink(missing_ok=True)
+    with source.open("rb") as file, new_file(place, status.st_mode) as other:
         shutil.copyfileobj(file, other, _CHUNK)
         other.flush()
         os.fsync(other.fileno())
         with suppress(OSError):  # a file system without modes
             os.fchmod(other.fileno(), stat.S_IMODE(status.st_mode))
             os.utime(other.fileno(), ns=(status.st_atime_ns, status.st_mtime_ns))
-
-
-def _new_file(path: Path) -> BinaryIO:
-    """Make a file, in place of what an earlier process left there."""
-    path.unlink(missing_ok=True)
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-    return open(os.open(path, flags, 0o666), "wb")  # noqa: PTH123  a descriptor
 
 
 def _digest_of(path: Path) -> bytes:
@@ -142,28 +158,90 @@ def _digest_of(path: Path) -> bytes:
         return hashlib.file_digest(file, "sha256").digest()
 
 
-def _sidecars_of(path: Path, target: Path, digest: Sha256 | None) -> dict[str, bytes]:
-    """Give what belongs beside a copy of the archive at ``path``; its signature is over the same bytes."""
-    if digest is None:
+def _sidecars_of(verified: Verified, target: Path) -> dict[str, bytes]:
+    """Return what belongs beside a copy of an archive; the signature that was judged is over the same bytes."""
+    if verified.archive is None:
         return {}
-    signature = read_small(place_beside(path, ".sig"))
-    return {".sha256": checksum_line(digest, target.name)} | ({".sig": signature} if signature is not None else {})
+    beside = {".sha256": checksum_line(verified.archive, target.name)}
+    return beside if verified.signature is None else beside | {".sig": verified.signature}
 
 
-def _copied(reader: KitReader, folder: Path, target: Path) -> tuple[Path, Sha256 | None]:
-    """Copy a kit into the job folder, through the descriptor it was judged by; None is the digest of a folder."""
+def _copied(reader: KitReader, verified: Verified, folder: Path) -> Path:
+    """Copy a kit into the job folder, through the descriptor it was judged by, and read the copy back."""
     if reader.container is Container.FOLDER:
-        work = folder / "kit"
-        with writing(target):
-            remove_tree(work)
-            shutil.copytree(reader.path, work, symlinks=True)
-        return work, None
+        return _copied_folder(reader, verified, folder)
     work = folder / "archive"
-    digest = hashlib.sha256()
-    with writing(work), _new_file(work) as file:
-        for chunk in reader.stored_chunks():
-            digest.update(chunk)
-            file.write(chunk)
-        file.flush()
+    work.unlink(missing_ok=True)
+    with writing(work), new_file(work, reader.mode) as file:
+        _require(_all_of(reader.stored_chunks(), file), verified.archive, reader.path)
         os.fsync(file.fileno())
-    return work, Sha256(digest.hexdigest())
+    with open_kit(work, limits=reader.limits, allowed=reader.allowed) as copy:
+        _require(copy.stored_digest(), verified.archive, work)
+    return work
+
+
+def _copied_folder(reader: KitReader, verified: Verified, folder: Path) -> Path:
+    destination = FolderDestination(folder, mode=reader.mode)
+
+    def copied() -> Iterator[_Met]:
+        for member, body in reader.members():
+            slot, content = destination.carry(member, body)
+            digest, size = hashlib.sha256(), 0
+            for chunk in content:
+                digest.update(chunk)
+                size += len(chunk)
+                destination.add(slot, Frame(encoded=chunk, length=len(chunk)))
+            destination.close(slot, mtime=Timestamp(member.mtime))
+            yield member, (Sha256(digest.hexdigest()), size)
+
+    try:
+        others = _compare(copied(), verified, reader.path)
+    finally:
+        destination.release()
+    work = destination.assemble()
+    with open_kit(work, limits=reader.limits, allowed=reader.allowed) as copy:
+        if _compare(((member, _digested(body)) for member, body in copy.members()), verified, work) != others:
+            raise _other(str(work))
+    return work
+
+
+def _all_of(chunks: Iterable[bytes], file: BinaryIO) -> Sha256:
+    digest = hashlib.sha256()
+    for chunk in chunks:
+        digest.update(chunk)
+        write_all(file, chunk)
+    return Sha256(digest.hexdigest())
+
+
+def _digested(body: Iterable[bytes]) -> tuple[Sha256, int]:
+    digest, size = hashlib.sha256(), 0
+    for chunk in body:
+        digest.update(chunk)
+        size += len(chunk)
+    return Sha256(digest.hexdigest()), size
+
+
+def _compare(met: Iterable[_Met], verified: Verified, where: Path) -> list[tuple[MemberPath | None, EntryKind, str]]:
+    """See that the files are those that were verified, none missing and each as it was; return what else is there."""
+    left, others = dict(verified.members), []
+    for member, found in met:
+        if not member.is_file:
+            others.append((member.path, member.kind, member.link_target))
+        elif member.path is None or left.pop(member.path, None) != found:
+            raise _other(f"{where}: {member.path}")
+    for path in left:
+        raise _other(f"{where}: {path}")
+    return others
+
+
+def _require(found: Sha256, due: Sha256 | None, where: Path) -> None:
+    if found != due:
+        raise _other(str(where))
+
+
+def _other(where: str) -> DigestError:
+    return DigestError(
+        "is no longer what was verified, or was not copied as it is",
+        where=where,
+        hint="nothing was written; somebody, or the medium, changed it meanwhile: start again",
+    )

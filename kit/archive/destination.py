@@ -16,7 +16,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Protocol
 
-from kit.archive.disk import open_own, write_all, writing
+from kit.archive.disk import new_file, write_all, writing
 from kit.archive.encoding import FRAME_BYTES, Frame, encode_frame, seek_table
 from kit.archive.spool import Extent, Spool
 from kit.archive.tar_reader import Member
@@ -77,11 +77,15 @@ class Slot:
 class ArchiveDestination:
     """A tar archive, compressed frame by frame; see the module docstring for the order of events."""
 
-    def __init__(self, folder: Path, spool: Spool, *, codec: Codec) -> None:
-        """Write into ``folder``, which exists and belongs to this job, by way of its spool."""
+    def __init__(self, folder: Path, spool: Spool, *, codec: Codec, mode: int = 0o600) -> None:
+        """Write into ``folder``, which exists and belongs to this job, by way of its spool.
+
+        The archive has no wider ``mode`` than this, within the umask.
+        """
         self.codec = codec
         self._folder = folder
         self._spool = spool
+        self._mode = mode
         self._slots: list[Slot] = []
 
     def carry(self, member: Member, body: Iterator[bytes]) -> tuple[Slot, Iterator[bytes]]:
@@ -136,10 +140,8 @@ class ArchiveDestination:
         end = self._spool.write(encode_frame(self.codec, END))
         extents = [extent for slot in self._slots for extent in slot.extents] + [end]
         path = self._folder / "archive"
-        with (
-            writing(path),
-            open(open_own(path, os.O_WRONLY | os.O_CREAT, mode=0o666, empty=True), "wb", buffering=0) as target,  # noqa: PTH123
-        ):
+        path.unlink(missing_ok=True)  # of an earlier process
+        with writing(path), new_file(path, self._mode) as target:
             self._spool.sync()
             for extent in _joined(extents):
                 for piece in self._spool.read(extent, FRAME_BYTES):

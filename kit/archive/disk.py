@@ -81,17 +81,22 @@ def write_all(file: BinaryIO, data: bytes) -> None:
         view = view[file.write(view) :]
 
 
-def write_file(path: Path, data: bytes) -> None:
-    """Write a small file of ours, new or once more, on disk before this returns; what had the name goes.
+def new_file(path: Path, mode: int) -> BinaryIO:
+    """Open a file that is not there yet, unbuffered; it never has a wider mode than ``mode``, and may have a narrower.
 
     Raises:
-        OSError: The disk is full or failed.
+        OSError: Something has the name, a link included, or the system refuses.
     """
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    # Nothing that is written here is a program.
+    return open(os.open(path, flags, mode & 0o666), "wb", buffering=0)  # noqa: PTH123  with flags of our choice
+
+
+def write_file(path: Path, data: bytes, *, mode: int) -> None:
+    """Write a small file of ours, new or in the place of one, on disk before this returns; ``mode`` as of a new one."""
     path.unlink(missing_ok=True)
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _OWN_FILE, 0o644)
-    with open(descriptor, "wb") as file:  # noqa: PTH123  a descriptor opened with flags of our choice
-        file.write(data)
-        file.flush()
+    with new_file(path, mode) as file:
+        write_all(file, data)
         os.fsync(file.fileno())
 
 

@@ -155,6 +155,7 @@ def _make_good(switch: Switch) -> None:
         file = switch.work.with_name(f"beside{suffix}")
         if not os.path.lexists(file) or (_held(file) == digest and (suffix != ".sha256" or _is_due(switch, file))):
             continue
+        mode = file.lstat().st_mode
         file.unlink()
         if suffix != ".sha256":
             raise OutputError(
@@ -162,7 +163,7 @@ def _make_good(switch: Switch) -> None:
                 where=str(file),
                 hint="--resume again finishes without it; the kit is signed inside",
             )
-        write_file(file, checksum_line(switch.new_digest, switch.target.name))
+        write_file(file, checksum_line(switch.new_digest, switch.target.name), mode=mode)
 
 
 def _held(file: Path) -> str:

@@ -15,20 +15,27 @@ from kit.archive.tar_reader import Member
 from kit.errors import OutputError
 from kit.values import Codec, MemberPath, Timestamp
 
-_NEW_FOLDER_MODE = 0o755
+_PERMISSIONS = 0o777
+_NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class FolderDestination:
     """See :class:`kit.archive.destination.Destination`; frames are plain bytes here.
 
     A file is made when its first bytes come, or at its end where none did, so that one is open at a time however many
-    members the engine has started.
+    members the engine has started. Until it is whole it is its owner's alone, and then has no wider mode than it is
+    given: that of its source, within ``most``, whatever the umask is, so that equal runs give equal folders.
     """
 
     codec = Codec.NONE
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, mode: int = 0o700, most: int = _PERMISSIONS) -> None:
         """Write into ``folder``, which exists and belongs to this job.
+
+        Args:
+            folder: Where.
+            mode: Of the root, and of folders that no member stands for.
+            most: What any file's mode is kept within, and a folder's as far as it is about reading and writing.
 
         Raises:
             OutputError: The folder ``kit`` cannot be made there.
@@ -37,9 +44,10 @@ class FolderDestination:
         self._files: dict[Slot, BinaryIO] = {}
         self._folders: list[Member] = []
         self._created_at = Timestamp(0)
+        self._mode, self._most = mode & _PERMISSIONS, most
         with writing(self._root):
             remove_tree(self._root)
-            self._root.mkdir()
+            self._root.mkdir(mode=0o700)
 
     def carry(self, member: Member, body: Iterator[bytes]) -> tuple[Slot, Iterator[bytes]]:
         """Make a folder or link at once; a file is filled by what follows."""
@@ -81,7 +89,7 @@ class FolderDestination:
         seconds = slot.carried.mtime if slot.carried else mtime.seconds
         with writing(self._place(slot)), self._file(slot) as file:
             del self._files[slot]
-            os.fchmod(file.fileno(), slot.mode & 0o7777)
+            os.fchmod(file.fileno(), slot.mode & self._most & _PERMISSIONS)
             os.utime(file.fileno(), (seconds, seconds))
             os.fsync(file.fileno())
 
@@ -106,7 +114,7 @@ class FolderDestination:
                 # A new folder shows neither the clock nor the umask: equal runs give equal folders.
                 seconds = member.mtime if member is not None else self._created_at.seconds
                 os.utime(folder, (seconds, seconds))
-                folder.chmod(member.mode & 0o7777 if member is not None else _NEW_FOLDER_MODE)
+                folder.chmod(member.mode & searchable(self._most) & _PERMISSIONS if member is not None else self._mode)
         return self._root
 
     def _place(self, slot: Slot) -> Path:
@@ -117,5 +125,10 @@ class FolderDestination:
         if file is None:
             place = self._place(slot)
             place.parent.mkdir(parents=True, exist_ok=True)
-            file = self._files[slot] = place.open("xb", buffering=0)
+            file = self._files[slot] = open(os.open(place, _NEW_FILE, 0o600), "wb", buffering=0)  # noqa: PTH123, SIM115
         return file
+
+
+def searchable(mode: int) -> int:
+    """Return the mode of a folder that is for the same people as a file of ``mode``: who may read may search it."""
+    return (mode | (mode & 0o444) >> 2) & _PERMISSIONS

@@ -121,6 +121,13 @@ class KitReader:
             return folder_bytes(self._source, self.limits, where=str(self.path), allowed=self.allowed)
         return self._source.size
 
+    @property
+    def mode(self) -> int:
+        """Permissions of the archive, or of the root of a folder; its owner's alone where there is no file."""
+        if isinstance(self._source, int):
+            return stat.S_IMODE(os.fstat(self._source).st_mode)
+        return stat.S_IMODE(self._source.status.st_mode) if isinstance(self._source, FileSource) else 0o600
+
     def stored_digest(self) -> Sha256:
         """Digest the archive as stored, compression included, through the descriptor that the members are read from.
 

@@ -133,7 +133,8 @@ def staged(
 ) -> Switch:
     """Do step 1, and give the switch for the journal; ``new`` and ``old`` are digests of archives, None of folders.
 
-    With ``by_content``, folders are told by what is in them.
+    With ``by_content``, folders are told by what is in them. What is put beside the kit is for those whom ``work`` is
+    for.
 
     Raises:
         OutputError: What belongs beside the kit could not be written, or a name is taken.
@@ -144,7 +145,7 @@ def staged(
         require_backup_free(target, kept_as)
     with writing(work):
         for suffix, data in sidecars.items():
-            write_file(work.with_name(f"beside{suffix}"), data)
+            write_file(work.with_name(f"beside{suffix}"), data, mode=work.lstat().st_mode)
         sync_folder(work.parent)
         return Switch(
             work=work,

@@ -32,6 +32,8 @@ class Survey:
 
     members: dict[MemberPath, tuple[Sha256, int]] = field(default_factory=dict)
     """Every regular file: digest and size of its body as stored."""
+    modes: dict[MemberPath, int] = field(default_factory=dict)
+    """Permissions of those that are kept."""
     links: dict[MemberPath, Link] = field(default_factory=dict)
     folders: set[MemberPath] = field(default_factory=set)
     """Those with an entry of their own, whatever they hold."""
@@ -111,6 +113,7 @@ def read_once(reader: KitReader, *, keep: Callable[[MemberPath], bool], aside: A
         if keep(path):
             kept_bytes += member.size
             found.kept[path] = held_whole(member, hashed, reader.limits, kept_bytes)
+            found.modes[path] = member.mode & 0o777
         else:
             if (collection := collection_member(path)) is not None:
                 found.collections[path] = collection

@@ -74,6 +74,7 @@ def survey(
         if keep(path):
             kept_bytes += member.size
             found.kept[path] = held_whole(member, hashed, reader.limits, kept_bytes)
+            found.modes[path] = member.mode & 0o777
         elif collection is not None:
             found.collections[path] = collection
             walk.take(collection, hashed)

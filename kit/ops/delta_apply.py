@@ -25,6 +25,7 @@ from kit.archive import (
     perform,
     require_backup_free,
     require_free,
+    searchable,
     staged,
 )
 from kit.delta.model import DeltaManifest
@@ -46,7 +47,7 @@ from kit.ops.deltas import (
 )
 from kit.ops.jobs import Completion, Finished, JournaledPasses, begin, check_options, complete, ready, resumable
 from kit.ops.judging import check_archive_signature
-from kit.ops.kits import Environment, OpenKit, opened
+from kit.ops.kits import Environment, OpenKit, opened, verified
 from kit.ops.obligations import Expectation, Judgement
 from kit.values import Sha256
 
@@ -172,7 +173,7 @@ def _run(
             container = _container(base, manifest, request)
             if request.output is None and request.keep_backup:
                 require_backup_free(request.base)
-            passes = JournaledPasses(job, container, request.environment)
+            passes = JournaledPasses(job, container, request.environment, **_modes(base, delta, container))
             stack.callback(passes.release)
             sig = write_target(base, delta, job, passes, request.keys)
             work = passes.destination.assemble()
@@ -182,7 +183,7 @@ def _run(
             report = _applied(report, request, judgement, size=size, digest=digest)
             switch = _staged(land(work, job.stage), job, report, request, sig, old=base.beside.archive)
         elif request.output is not None:
-            switch = copy_kit(kit.reader, job)
+            switch = copy_kit(kit.reader, verified(base.survey, base.beside), job)
         if switch is not None:
             ready(job, switch)
             perform(switch)
@@ -272,6 +273,16 @@ def _container(base: Judged, manifest: DeltaManifest, request: DeltaApplyRequest
             "the delta makes a folder, and this kit is an archive", hint="write the folder beside it with --output"
         )
     return due
+
+
+def _modes(base: Judged, delta: OpenDelta, container: Container) -> dict[str, int]:
+    """Return who may get at the target: at most those who may get at base and delta (schemas/kit-delta.md, "Modes")."""
+    reader, most = base.kit.reader, delta.reader.mode
+    if container is not Container.FOLDER:
+        return {"mode": reader.mode & most}
+    if reader.container is Container.FOLDER:
+        return {"mode": reader.mode & searchable(most), "most": base.survey.modes[base.location.manifest] & most}
+    return {"mode": searchable(reader.mode & most), "most": reader.mode & most}
 
 
 def _options(request: DeltaApplyRequest, delta: OpenDelta) -> dict[str, Any]:

@@ -25,13 +25,14 @@ _MODE = 0o644
 class DeltaArchive:
     """See the module docstring. A context manager that closes its files."""
 
-    def __init__(self, folder: Path, at: Timestamp, *, signature: bytes | None) -> None:
+    def __init__(self, folder: Path, at: Timestamp, *, signature: bytes | None, mode: int) -> None:
         """Begin an archive in ``folder``, whose entries have the time ``at``.
 
         Args:
             folder: On the file system of the output.
             at: The time of every entry.
             signature: Of the target's archive, carried as it is.
+            mode: The widest that the archive may have.
 
         Raises:
             OutputError: Its files cannot be made.
@@ -43,7 +44,7 @@ class DeltaArchive:
             journal = JournalFile(folder / "journal")
             stack.callback(journal.close)
             spool = Spool(folder, journal, checkpoint_bytes=1 << 62)
-            self._destination = ArchiveDestination(folder, spool, codec=Codec.ZSTD)
+            self._destination = ArchiveDestination(folder, spool, codec=Codec.ZSTD, mode=mode)
             stack.callback(self._destination.release)
             in_front = (MANIFEST, SIGNATURE, LAYOUT, *((ARCHIVE_SIGNATURE,) if signature is not None else ()))
             self._slots = {path: self._destination.open(path, mode=_MODE) for path in in_front}

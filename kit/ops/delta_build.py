@@ -217,7 +217,9 @@ class _Sides:
 def _write(request: DeltaBuildRequest, sides: _Sides, found: Found, folder: Path) -> tuple[DeltaManifest, Path]:
     """Write the delta into ``folder``."""
     base, target = sides.base, sides.target
-    with DeltaArchive(folder, request.created_at, signature=target.beside.signature) as archive:
+    # It holds of both: nobody gets more of either than they may read.
+    mode = base.kit.reader.mode & target.kit.reader.mode
+    with DeltaArchive(folder, request.created_at, signature=target.beside.signature, mode=mode) as archive:
         saying = _saying(sides, found, folder)
         entries: list[Entry] = []
         with target.kit.pipeline(Stage.COMPARE):

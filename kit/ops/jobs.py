@@ -169,9 +169,21 @@ def _told(value: Any) -> str:
 class JournaledPasses:
     """Makes the destination of each pass of a job, and has what an earlier process did of it."""
 
-    def __init__(self, job: Job, container: Container, environment: Environment) -> None:
+    def __init__(
+        self, job: Job, container: Container, environment: Environment, *, mode: int, most: int = 0o777
+    ) -> None:
+        """Write into the folder of ``job``.
+
+        Args:
+            job: The job.
+            container: What to make.
+            environment: How to work.
+            mode: The widest that the archive, or the root of the folder, may have.
+            most: The widest that anything in a folder may have.
+        """
         self._job = job
         self._container = container
+        self._mode, self._most = mode, most
         self._checkpoint_bytes = environment.checkpoint_bytes
         self._spool: Spool | None = None
         self._made: ArchiveDestination | FolderDestination | None = None
@@ -208,10 +220,10 @@ class JournaledPasses:
     def _make(self) -> Destination:
         folder = self._job.folder
         if self._container is Container.FOLDER:
-            self._made = FolderDestination(folder)
+            self._made = FolderDestination(folder, mode=self._mode, most=self._most)
         else:
             self._spool = Spool(folder, self._job.journal, checkpoint_bytes=self._checkpoint_bytes)
-            self._made = ArchiveDestination(folder, self._spool, codec=codec_of(self._container))
+            self._made = ArchiveDestination(folder, self._spool, codec=codec_of(self._container), mode=self._mode)
         return self._made
 
 

@@ -10,11 +10,12 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
-from kit.archive import CHECKPOINT_BYTES, KitReader, open_kit, read_small
+from kit.archive import CHECKPOINT_BYTES, KitReader, Verified, open_kit, read_small
 from kit.engine.executors import BUDGET_PER_WORKER, local_executor, one_thread
 from kit.engine.host import THIS_HOST, Host
 from kit.engine.pipeline import Pipeline, Workers
 from kit.engine.progress import BATCH_DOCUMENTS, SILENCE, Progress, Stage, watched
+from kit.engine.reading import Survey
 from kit.errors import UsageError
 from kit.manifest import MANIFEST_PATHS, is_history, signature_of
 from kit.ops.judgement import Beside
@@ -146,6 +147,11 @@ def beside(reader: KitReader, archive: Sha256 | None) -> Beside:
         checksum=None if checksum is None else _first_word(checksum),
         signature=read_small(reader.path.with_name(f"{reader.path.name}.sig")),
     )
+
+
+def verified(found: Survey, around: Beside) -> Verified:
+    """Return what a copy of a kit must be, of which one reading met ``found`` and ``around``."""
+    return Verified(archive=around.archive, members=found.members, signature=around.signature)
 
 
 def _first_word(line: bytes) -> str:

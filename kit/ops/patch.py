@@ -16,6 +16,7 @@ from dataclasses import replace as with_changes
 from pathlib import Path
 
 from kit.archive import (
+    Container,
     Destination,
     Job,
     Switch,
@@ -46,7 +47,7 @@ from kit.ops.jobs import (
 )
 from kit.ops.judging import Base, judge_finished, read_base, reread
 from kit.ops.keying import with_keys
-from kit.ops.kits import OpenKit, opened
+from kit.ops.kits import OpenKit, opened, verified
 from kit.ops.passes import CountingPasses, transform_kit
 from kit.ops.patching import Output, PatchReport, PatchRequest
 from kit.ops.preflight import Aim, clock_fault, obstacles, require_none
@@ -59,7 +60,7 @@ from kit.values import Sha256
 
 __all__ = ["Output", "PatchReport", "PatchRequest", "patch", "plan", "resume"]
 
-_NEW_FILE_MODE = 0o644
+_NEW_MEMBER_MODE = 0o644
 _AGAIN = "nothing was written; start again"
 
 
@@ -178,7 +179,7 @@ def _run(kit: OpenKit, job: Job, request: PatchRequest, migration: Migration, ou
         )
         begin(job, options_of(request, migration, output), identity_of(kit, base, transforms))
         job.keep = False
-        passes = JournaledPasses(job, kit.reader.container, request.environment)
+        passes = JournaledPasses(job, kit.reader.container, request.environment, mode=kit.reader.mode)
         stack.callback(passes.release)
         done = transform_kit(kit, request, transforms, base, passes)
         require_tenants(migration, done)
@@ -197,7 +198,7 @@ def _run(kit: OpenKit, job: Job, request: PatchRequest, migration: Migration, ou
             report = _renewed(report, output, base, generation, size=size, digest=digest)
             switch = _staged(land(work, job.stage), job, report, base, output)
         elif output.path is not None:
-            switch = copy_kit(kit.reader, job)
+            switch = copy_kit(kit.reader, verified(base.survey, base.beside), job)
         if switch is not None:
             ready(job, switch)
             perform(switch)
@@ -303,8 +304,11 @@ def _write_generation(report: PatchReport, output: Output, base: Base, destinati
     for path in generation.files:
         if path not in done.deferred and path in base.survey.members:
             raise DigestError("is there already, though lineage does not name it", where=str(path))
+    mode = _NEW_MEMBER_MODE
+    if report.container is Container.FOLDER:  # a new file is for those whom the manifest is for
+        mode &= base.survey.modes[base.judgement.location.manifest]
     for path, data in sorted(generation.files.items()):
-        slot = done.deferred.get(path) or destination.open(path, mode=_NEW_FILE_MODE)
+        slot = done.deferred.get(path) or destination.open(path, mode=mode)
         add_bytes(destination, slot, data, mtime=report.created_at)
     return generation
 

@@ -19,10 +19,10 @@ from pathlib import Path
 
 from kit.archive import (
     ROLLED_BACK,
-    Container,
     Job,
     Standing,
     Switch,
+    Verified,
     backup_path,
     finish,
     perform,
@@ -34,13 +34,14 @@ from kit.archive.disk import writing
 from kit.archive.tree_digest import tree_digest
 from kit.delta.model import End
 from kit.engine.progress import Stage
+from kit.engine.reading import Survey
 from kit.engine.survey import survey
 from kit.errors import DigestError, KitError, OutputError, UnreadableError, UntrustedError, UsageError, WrongBaseError
 from kit.manifest import Manifest
 from kit.ops.delta_verify import DeltaVerifyRequest, verify_delta
 from kit.ops.jobs import Finished, begin, check_options, interrupted_switch, judged_switch, ready, resumable
 from kit.ops.judging import check_archive_signature
-from kit.ops.kits import Environment, OpenKit, beside, is_kept, opened
+from kit.ops.kits import Environment, OpenKit, beside, is_kept, opened, verified
 from kit.ops.obligations import Beside, Expectation, Judgement, judge
 from kit.signing import PublicKey
 from kit.trust import Anchor
@@ -116,9 +117,9 @@ def _run(job: Job, stack: ExitStack, request: RollbackRequest) -> RollbackReport
     present, archive = _present(kit, request)
     origin = _origin(present, request)
     old = _opened_backup(stack, request)
-    judgement, manifest = _restorable(old, origin, request)
+    judgement, manifest, met = _restorable(old, origin, request)
     begin(job, {_JOB: str(manifest.sha256)}, {"manifest": str(present.sha256)})
-    switch = restored_kit(old.reader, job, old=archive)
+    switch = restored_kit(old.reader, met, job, old=archive)
     backup = backup_path(job.place)
     for reader, place in ((kit.reader, job.place), (old.reader, backup)):
         if not reader.is_still_named(place):
@@ -190,7 +191,7 @@ def _judge_finished(where: Standing, request: RollbackRequest, kept: list[Manife
         present, _ = _present(kit, request)
     kept.append(present)
     with opened(where.new, request.environment) as kit:
-        judgement, _ = _restorable(kit, _origin(present, request), request)
+        judgement, _, _ = _restorable(kit, _origin(present, request), request)
         if not _ignored(request):
             expectation = Expectation(trusted=request.trusted or {}, trust=request.trust)
             check_archive_signature(where.signature, judgement, expectation.anchor)
@@ -209,7 +210,8 @@ def _present(kit: OpenKit, request: RollbackRequest) -> tuple[Manifest, Sha256 |
     """Find out what the present kit was made of, from what its signers say."""
     try:
         # What stands beside it is over its bytes, which may be damaged; what it was made of is not.
-        judgement = _judged(kit, request, Beside(archive=_digest(kit), checksum=None, signature=None))
+        found = _surveyed(kit)
+        judgement = _judged(request, found, Beside(archive=found.stored, checksum=None, signature=None))
     except KitError as error:
         error.hint = f"what it was made of cannot be told; verify the backup by itself: kit verify {_bak(request)}"
         raise
@@ -261,9 +263,11 @@ def _opened_backup(stack: ExitStack, request: RollbackRequest) -> OpenKit:
     return stack.enter_context(opened(backup, request.environment))
 
 
-def _restorable(old: OpenKit, base: End, request: RollbackRequest) -> tuple[Judgement, Manifest]:
+def _restorable(old: OpenKit, base: End, request: RollbackRequest) -> tuple[Judgement, Manifest, Verified]:
     """Check that the backup is whole, signed, and the very kit that the present one was made of."""
-    judgement = _judged(old, request, beside(old.reader, _digest(old)))
+    found = _surveyed(old)
+    around = beside(old.reader, found.stored)
+    judgement = _judged(request, found, around)
     manifest = judgement.manifest
     if manifest is not None and manifest.sha256 != base.manifest_sha256:
         raise DigestError(
@@ -275,16 +279,16 @@ def _restorable(old: OpenKit, base: End, request: RollbackRequest) -> tuple[Judg
     for obligation in judgement.obligations:
         if obligation.error is not None and obligation.number not in _ignored(request):
             raise obligation.error.inside(str(_bak(request)))
-    return judgement, _manifest(judgement)
+    return judgement, _manifest(judgement), verified(found, around)
 
 
-def _digest(kit: OpenKit) -> Sha256 | None:
-    return kit.reader.stored_digest() if kit.reader.container is not Container.FOLDER else None
-
-
-def _judged(kit: OpenKit, request: RollbackRequest, around: Beside) -> Judgement:
+def _surveyed(kit: OpenKit) -> Survey:
+    """Read a kit once: its members, and in the same reading the digest of what they are stored in."""
     with kit.pipeline(Stage.SURVEY) as pipeline:
-        found = survey(kit.reader, pipeline, keep=is_kept, count=lambda _: False)
+        return survey(kit.reader, pipeline, keep=is_kept, count=lambda _: False)
+
+
+def _judged(request: RollbackRequest, found: Survey, around: Beside) -> Judgement:
     expectation = Expectation(
         trusted=request.trusted or {}, trust=request.trust, allow_unsigned_history=bool(_ignored(request))
     )

@@ -16,6 +16,7 @@ import pytest
 
 from kit.archive import (
     Job,
+    Verified,
     backup_path,
     checksum_line,
     copy_kit,
@@ -31,7 +32,7 @@ from kit.archive import (
 from kit.archive.places import place_beside
 from kit.archive.switch import Switch
 from kit.errors import OutputError, UsageError
-from kit.values import Limits, Sha256
+from kit.values import Limits, MemberPath, Sha256
 from tests.kits import tar, write_kit
 
 OLD, NEW = b"the old archive", b"the new archive"
@@ -201,9 +202,9 @@ def test_a_folder_is_published_and_never_over_another(tmp_path: Path) -> None:
 def test_a_copy_is_the_same_bytes_with_the_same_signature_and_a_checksum_of_its_own_name(tmp_path: Path) -> None:
     kit = tmp_path / "kit.tar"
     kit.write_bytes(tar({"a": b"a"}))
-    kit.with_name("kit.tar.sig").write_bytes(b"signature\n")
     with open_kit(kit, limits=Limits()) as reader, Job(tmp_path / "copy.tar") as job:
-        perform(copy_kit(reader, job))
+        verified = Verified(archive=reader.stored_digest(), members={}, signature=b"signature\n")
+        perform(copy_kit(reader, verified, job))
     found = names(tmp_path)
     assert found["copy.tar"] == found["kit.tar"]
     assert found["copy.tar.sig"] == b"signature\n"
@@ -213,7 +214,8 @@ def test_a_copy_is_the_same_bytes_with_the_same_signature_and_a_checksum_of_its_
 def test_a_copy_of_a_folder_is_the_same_folder(tmp_path: Path) -> None:
     kit = write_kit(tmp_path / "kit", {"a/b": b"b", "c": b""})
     with open_kit(kit, limits=Limits()) as reader, Job(tmp_path / "copy") as job:
-        perform(copy_kit(reader, job))
+        files = {MemberPath("a/b"): (Sha256.of(b"b"), 1), MemberPath("c"): (Sha256.of(b""), 0)}
+        perform(copy_kit(reader, Verified(archive=None, members=files, signature=None), job))
     assert (tmp_path / "copy" / "a" / "b").read_bytes() == b"b"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["copy", "kit"]
 

@@ -20,7 +20,7 @@ from kit.archive.source import OPEN_FLAGS, FileSource, source_chunks, unreadable
 from kit.archive.tar_headers import EntryKind
 from kit.archive.tar_reader import Member
 from kit.errors import ArchiveError
-from kit.values import STRICT, Allowed, Limits
+from kit.values import STRICT, Allowed, Limits, Price
 
 _REFUSED = {
     stat.S_IFIFO: "a FIFO",
@@ -170,6 +170,7 @@ class _FolderReader:
         self._limits.check("total_bytes", self._total)
         if kind is EntryKind.SYMLINK and path is not None:
             self._tree.check_link(path, kind, target, self._allowed)
+        self._limits.spend(Price.MEMBER + size)
         self._tree.add(path, kind)
         self._ordinal += 1
         return Member(

@@ -16,11 +16,12 @@ from isal import isal_zlib
 from kit.archive.chunks import ChunkReader, check_ratio
 from kit.archive.frame_form import FrameMet
 from kit.errors import ArchiveError
-from kit.values import Limits
+from kit.values import Limits, Price
 
 MAGIC = b"\x1f\x8b"
 STEP_BYTES = 256 * 1024
 _INPUT_BYTES = 64 * 1024
+_TEXT_BYTES = 1024
 _RAW_DEFLATE = -15
 # RFC 1952 2.3.1
 _FHCRC, _FEXTRA, _FNAME, _FCOMMENT, _FLAGS_RESERVED = 0x02, 0x04, 0x08, 0x10, 0xE0
@@ -48,8 +49,9 @@ def decode(
         start = reader.offset
         header = _read_header(reader, start, limits, where, first=not members)
         members += 1
+        limits.spend(Price.FRAME + Price.CODED_BYTE * (reader.offset - start), where=where)
         checksum = size = 0
-        for chunk in _inflate(reader, start):
+        for chunk in _inflate(reader, start, limits):
             checksum = isal_zlib.crc32(chunk, checksum)
             size += len(chunk)
             produced += len(chunk)
@@ -89,22 +91,28 @@ def _read_header(reader: ChunkReader, start: int, limits: Limits, where: str, *,
 def _take_text(reader: ChunkReader, header: bytearray, start: int, limits: Limits, where: str) -> None:
     """Append a zero-terminated text; its length is declared nowhere, so it is bounded here."""
     while True:
-        byte = reader.read_exactly(1, "a gzip header")
-        header += byte
-        if byte == b"\0":
+        data = reader.read_some(_TEXT_BYTES)
+        if not data:
+            raise reader.cut("a gzip header", start)
+        text, end, rest = data.partition(b"\0")
+        header += text + end
+        if end:
+            reader.unread(len(rest))
             return
         limits.check("header_bytes", len(header), where=f"{where}: gzip header at byte {start}")
 
 
-def _inflate(reader: ChunkReader, start: int) -> Iterator[bytes]:
+def _inflate(reader: ChunkReader, start: int, limits: Limits) -> Iterator[bytes]:
     """Yield one member's content and leave ``reader`` at the first byte after its deflate stream."""
     inflater = isal_zlib.decompressobj(_RAW_DEFLATE)
-    pending = True
+    pending, taken = True, 0
     while pending:
         if reader.at_end():
             raise reader.cut("a gzip member", start)
+        limits.spend(Price.CODED_BYTE * taken, where=reader.where)
         step_start = reader.offset
         data = reader.read_some(_INPUT_BYTES)
+        taken = len(data)
         while True:
             try:
                 content = inflater.decompress(data, STEP_BYTES)
@@ -118,6 +126,7 @@ def _inflate(reader: ChunkReader, start: int) -> Iterator[bytes]:
             pending = not inflater.eof
             if not pending or (len(content) < STEP_BYTES and not data):
                 break
+    limits.spend(Price.CODED_BYTE * (taken - len(inflater.unused_data)), where=reader.where)
     reader.unread(len(inflater.unused_data))
 
 

@@ -8,12 +8,13 @@ also through other links. Memory is one entry per member and implied folder, and
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 
 from kit.archive.link_targets import LinkTargets, check_target
 from kit.archive.tar_headers import EntryKind
 from kit.errors import ArchiveError
-from kit.values import Allowed, Limits, MemberPath, NameClass
+from kit.values import Allowed, Held, Limits, MemberPath, NameClass
 
 LINK_HINT = "links that stay inside the kit, and are listed in the manifest, are accepted with --allow-links"
 _SPECIAL_BITS = 0o7000
@@ -182,3 +183,6 @@ class MemberTree:
         self._limits.check("members", len(self._entries))
         self._names_bytes += len(entry.text)
         self._limits.check("names_bytes", self._names_bytes)
+        # The name is held here, as its key, by the manifest, by whoever reads the kit and, implied, by names below it.
+        size = Held.MEMBER + 4 * sys.getsizeof(entry.text) + sys.getsizeof(key)
+        self._limits.hold(size, passing=True)

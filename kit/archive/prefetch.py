@@ -1,8 +1,9 @@
 """Runs an iterator of chunks ahead in a thread, so that decompressing overlaps with whatever uses the chunks.
 
 The decoders release the interpreter's lock while they work, as hashing and compressing do, so one thread more is one
-core more. Laws: the chunks, their order and the error at their end are those of the iterator; at most ``ahead`` chunks
-wait; closing the generator (or dropping it) ends the thread before it returns.
+core more. Where no thread can be had, the chunks are made when they are asked for. Laws: the chunks, their order and
+the error at their end are those of the iterator; at most ``ahead`` chunks wait; closing the generator (or dropping it)
+ends the thread before it returns.
 """
 
 from __future__ import annotations
@@ -38,7 +39,11 @@ def prefetched(chunks: Iterator[T], *, ahead: int = _AHEAD) -> Iterator[T]:
             queue.put(None)
 
     thread = threading.Thread(target=fill, name="prefetch", daemon=True)
-    thread.start()
+    try:
+        thread.start()
+    except RuntimeError:  # the system allows no more of them
+        yield from chunks
+        return
     try:
         while (item := queue.get()) is not None:
             if isinstance(item, BaseException):

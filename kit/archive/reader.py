@@ -12,7 +12,7 @@ import hashlib
 import os
 import stat
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -85,7 +85,9 @@ class KitReader:
             UnreadableError: The source failed.
         """
         self.path = path
-        self.limits = limits
+        self.limits = limits.metered(self._stored)
+        # Of the container itself every byte is stored, which bounds what its frames cost.
+        self._outer_limits = limits
         self.read_bytes = 0
         self._read_digest = hashlib.sha256()
         self._layout: Layout | None = None
@@ -118,7 +120,7 @@ class KitReader:
     def stored_bytes(self) -> int | None:
         """Size of the archive as stored, or of all files of a folder (which walks it); None when not known."""
         if isinstance(self._source, int):
-            return folder_bytes(self._source, self.limits, where=str(self.path), allowed=self.allowed)
+            return folder_bytes(self._source, self._outer_limits, where=str(self.path), allowed=self.allowed)
         return self._source.size
 
     @property
@@ -127,6 +129,13 @@ class KitReader:
         if isinstance(self._source, int):
             return stat.S_IMODE(os.fstat(self._source).st_mode)
         return stat.S_IMODE(self._source.status.st_mode) if isinstance(self._source, FileSource) else 0o600
+
+    def _stored(self) -> int:
+        """Return the size by which the meter goes: of a folder, each entry counts as a header would."""
+        if not isinstance(self._source, int):
+            return self._source.size or self.read_bytes
+        members = read_folder(self._source, self._outer_limits, where=str(self.path), allowed=replace(self.allowed, links=True))
+        return sum(BLOCK_BYTES + member.size for member, _ in members)
 
     def stored_digest(self) -> Sha256:
         """Digest the archive as stored, compression included, through the descriptor that the members are read from.
@@ -199,6 +208,8 @@ class KitReader:
         """
         where = str(self.path)
         self.read_bytes = self._expanded_bytes = 0
+        if self.limits.meter is not None:
+            self.limits.meter.begin()
         self._read_digest = hashlib.sha256()
         if isinstance(self._source, int):
             members = read_folder(self._source, self.limits, where=where, allowed=self.allowed)
@@ -249,6 +260,7 @@ class KitReader:
         for chunk in decoded(body, codec, self.limits, where=where):
             if codec is not Codec.NONE:
                 self._expanded_bytes += len(chunk)
+                self.limits.spend(len(chunk), where=where)
                 if self._expanded_bytes > self.limits.ratio_floor_bytes:
                     self._check_expansion()
             yield chunk
@@ -290,7 +302,7 @@ class KitReader:
         if codec is Codec.NONE:
             return chunks
         ended = layout.met_frame if layout is not None else None
-        return decode(codec, ChunkReader(chunks, where=where), self.limits, where=where, ended=ended)
+        return decode(codec, ChunkReader(chunks, where=where), self._outer_limits, where=where, ended=ended)
 
     def _stored_or_decoded(self, source: ByteSource, codec: Codec, copying: Copying) -> Iterator[Frame | bytes]:
         """Give the frames of stretches as stored, and what all others decode to; every stored byte is digested."""
@@ -301,12 +313,12 @@ class KitReader:
         for stretch in copying.stretches:
             if stretch.first > frame:
                 between = ChunkReader(_next(stored, sum(sizes[frame : stretch.first])), where=where)
-                yield from decode(codec, between, self.limits, where=where)
+                yield from decode(codec, between, self._outer_limits, where=where)
             for frame in range(stretch.first, stretch.end):
                 yield Frame(encoded=stored.read_exactly(sizes[frame], "a frame"), length=lengths[frame])
             frame = stretch.end
         # The end blocks of the archive are a frame that is in no stretch, so that there is always a rest.
-        yield from decode(codec, ChunkReader(_rest(stored), where=where), self.limits, where=where)
+        yield from decode(codec, ChunkReader(_rest(stored), where=where), self._outer_limits, where=where)
 
     def _uncopied(self, pieces: Iterator[Frame | bytes], take: Callable[[Frame], None]) -> Iterator[bytes]:
         for piece in pieces:

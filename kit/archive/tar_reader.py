@@ -16,7 +16,7 @@ from kit.archive.member_tree import LINK_HINT, MemberTree, check_mode, check_nam
 from kit.archive.tar_extensions import Extensions
 from kit.archive.tar_headers import BLOCK_BYTES, ZERO_BLOCK, EntryKind, ExtensionKind, TarHeader, parse_header
 from kit.errors import ArchiveError
-from kit.values import STRICT, Allowed, Limits, MemberPath
+from kit.values import STRICT, Allowed, Limits, MemberPath, Price
 
 _CHUNK_BYTES = 1024 * 1024
 _LINKS = frozenset({EntryKind.SYMLINK, EntryKind.HARDLINK})
@@ -114,6 +114,7 @@ class _TarReader:
             yield member, body
             body.drain()
             body.abandoned = True
+            self._limits.spend(member.size, where=self._where)
             self._take_padding(member.size, label)
         self._take_end()
         self._check_links()
@@ -145,6 +146,7 @@ class _TarReader:
                     )
                 extension_bytes += BLOCK_BYTES + header.size
                 self._limits.check("header_bytes", extension_bytes)
+                self._limits.spend(Price.RECORD + Price.RECORD_BYTE * header.size)
             except ArchiveError as error:
                 raise error.inside(f"byte {at}").inside(self._where) from error
             data = self._reader.read_exactly(header.size, "an extension record")
@@ -173,6 +175,7 @@ class _TarReader:
             # A size that would lead past the limit is refused before a byte of it is read.
             self._limits.check("total_bytes", self._reader.offset + size)
             self._limits.check("members", ordinal + 1)
+            self._limits.spend(Price.MEMBER)
             target = self._link_target(kind, path, extensions.link_over(header))
             self._tree.add(path, kind)
             mtime = extensions.mtime_over(header)

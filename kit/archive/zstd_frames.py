@@ -19,7 +19,7 @@ import zstandard
 from kit.archive.chunks import ChunkReader, check_ratio
 from kit.archive.frame_form import FrameMet
 from kit.errors import ArchiveError
-from kit.values import Limits
+from kit.values import Limits, Price
 
 MAGIC = b"\x28\xb5\x2f\xfd"
 BLOCK_BYTES = 128 * 1024
@@ -61,18 +61,23 @@ def decode(
         start = reader.offset
         magic = reader.read_exactly(4, "the magic of a zstd frame")
         if is_skippable(magic):
+            limits.spend(Price.SKIPPED, where=where)
             _skip(reader, start)
             continue
         if magic != MAGIC:
             what = "data after the last zstd frame" if data_frames else "no zstd frame"
             raise reader.fault(what, start)
+        limits.spend(Price.FRAME, where=where)
         header = _read_header(reader, start, magic, limits, where)
         data_frames += 1
         before = produced
-        for chunk in _decode_blocks(reader, header, decompressor):
+        # Of the codec of a member; that of the container has its own bound, and both windows are held at once.
+        limits.hold(header.window, where=where, passing=True)
+        for chunk in _decode_blocks(reader, header, decompressor, limits):
             produced += len(chunk)
             check_ratio(reader, produced, limits)
             yield chunk
+        limits.hold(-header.window, passing=True)
         if ended is not None:
             ended(FrameMet(header=header.verbatim, size=reader.offset - start, length=produced - before))
     if not data_frames:
@@ -84,6 +89,7 @@ class _FrameHeader:
     start: int
     verbatim: bytes
     content_size: int | None
+    window: int
     block_maximum: int
     has_checksum: bool
 
@@ -126,13 +132,14 @@ def _read_header(reader: ChunkReader, start: int, magic: bytes, limits: Limits, 
         start=start,
         verbatim=magic + descriptor_byte + rest,
         content_size=content_size,
+        window=window,
         block_maximum=min(window, BLOCK_BYTES),
         has_checksum=bool(descriptor & 0x04),
     )
 
 
 def _decode_blocks(
-    reader: ChunkReader, header: _FrameHeader, decompressor: zstandard.ZstdDecompressor
+    reader: ChunkReader, header: _FrameHeader, decompressor: zstandard.ZstdDecompressor, limits: Limits
 ) -> Iterator[bytes]:
     """Yield a frame's content, a batch of whole blocks at a time."""
     output = min(header.content_size or BATCH_BLOCKS * BLOCK_BYTES, BATCH_BLOCKS * BLOCK_BYTES)
@@ -143,11 +150,15 @@ def _decode_blocks(
     while not last:
         batch_start = reader.offset
         last = any(_take_block(reader, batch, header.block_maximum) for _ in range(BATCH_BLOCKS))
+        coded = reader.offset - batch_start
+        limits.spend(Price.BLOCK * (len(batch) // 2) + Price.CODED_BYTE * coded, where=reader.where)
         if last and header.has_checksum:
             batch.append(reader.read_exactly(4, "the checksum of a zstd frame"))
         try:
             content = frame.decompress(b"".join(batch))
         except zstandard.ZstdError as error:
+            if "not enough memory" in str(error):
+                raise MemoryError from error
             place = f"a zstd block between byte {batch_start} and byte {reader.offset} is corrupt"
             raise ArchiveError(f"{place}: {error}", where=reader.where) from error
         size += len(content)

@@ -13,9 +13,11 @@ A command has the module of its name; a group of commands has one for all, or fo
 
 from __future__ import annotations
 
+import errno
 import gc
 import io
 import os
+import sqlite3
 import sys
 import traceback
 
@@ -26,7 +28,7 @@ from kit.cli.completion import complete
 from kit.cli.exit_codes import OK, exit_code, table_text
 from kit.cli.output import print_error, silence_standard_output, wants_json
 from kit.engine.interrupts import Interrupts
-from kit.errors import InterruptedRunError, KitError, UsageError
+from kit.errors import InterruptedRunError, KitError, OutputError, StoppedError, UsageError
 
 _GC_THRESHOLD = 50_000
 _EPILOG = f"""\b
@@ -90,8 +92,36 @@ def run(arguments: list[str]) -> int:
     except (Exception, SystemExit) as error:  # noqa: BLE001  the last line of defence: a defect, said as such
         if os.environ.get("KIT_DEBUG"):
             traceback.print_exc()
-        what = f"internal error: {type(error).__name__}: {error}"
-        return _refuse(KitError(what, hint="this is a defect of kit; KIT_DEBUG=1 shows where it happened"), arguments)
+        return _refuse(_refused_by_system(error) or _defect(error), arguments)
+
+
+_SHORT_OF_MEMORY = StoppedError(
+    "not enough memory; the kit is as it was", hint="end other programs, raise the limit (ulimit -v), or --workers 1"
+)
+_SPENT = frozenset({errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE})
+
+
+def _defect(error: BaseException) -> KitError:
+    what = f"internal error: {type(error).__name__}: {error}"
+    return KitError(what, hint="this is a defect of kit; KIT_DEBUG=1 shows where it happened")
+
+
+def _refused_by_system(error: BaseException) -> KitError | None:
+    """Return the error for what the system refused where nobody expects it to; None for a defect of this program.
+
+    Memory, processes, descriptors and disks run out at any call, also within a library or while it is imported.
+    """
+    if isinstance(error, MemoryError) or (isinstance(error, ImportError) and "shared object" in str(error)):
+        return _SHORT_OF_MEMORY  # a library that cannot be mapped is not imported (dlopen(3))
+    if isinstance(error, sqlite3.OperationalError):
+        return OutputError(f"cannot keep temporary data on disk: {error}", hint="make room, or set TMPDIR")
+    if isinstance(error, OSError) and error.errno in _SPENT:
+        return StoppedError(f"the system gives no more: {error.strerror}", hint="raise the limit (ulimit -a)")
+    if isinstance(error, OSError) and error.errno is not None:
+        return OutputError(f"the system refuses: {error.strerror}", where=str(error.filename or ""))
+    if isinstance(error, RuntimeError) and "start new thread" in str(error):
+        return StoppedError("the system allows no more threads", hint="raise the limit (ulimit -u)")
+    return None
 
 
 def _command(arguments: list[str]) -> int:

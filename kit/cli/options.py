@@ -19,7 +19,8 @@ from kit.values import Allowed, Limits, NameClass
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
-FILE = click.Path(path_type=Path)
+FILE = click.Path(path_type=Path, readable=False)
+"""Whether it can be read is found when it is, and told as what it is: a kit or a key that is unreadable, not usage."""
 _MOST_DIGITS = 18
 """Of a limit: all that fits 64 bits, which is what the system's own calls take."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from kit.cli.options import FILE
-from kit.errors import UsageError
+from kit.errors import OutputError, UsageError
 from kit.ops import trust_files
 from kit.trust import Anchor, Override
 from kit.values import Timestamp
@@ -98,6 +99,24 @@ def override(*, force: bool, reason: str | None) -> Override | None:
             "--force needs --reason TEXT, and --reason needs --force: an override is recorded with its why"
         )
     return Override(reason=reason) if reason else None
+
+
+def remember_if_possible(policy: Path | None, trust: Anchor | None, judgement: Judgement | None) -> OutputError | None:
+    """Put a kit into the state as :func:`remember`; where that lies on what cannot be written, return why not.
+
+    A verdict on read-only media is still one, as long as nothing says that it will be remembered.
+
+    Raises:
+        KitError: As :func:`kit.ops.trust_files.remember`, for any other reason.
+    """
+    try:
+        remember(policy, trust, judgement)
+    except OutputError as error:
+        cause = error.__cause__
+        if isinstance(cause, OSError) and cause.errno in {errno.EROFS, errno.EACCES, errno.EPERM}:
+            return error
+        raise
+    return None
 
 
 def remember(policy: Path | None, trust: Anchor | None, judgement: Judgement | None) -> None:

@@ -23,10 +23,10 @@ from kit.cli.options import (
     trust_option,
     trusted,
 )
-from kit.cli.output import print_error, print_report
+from kit.cli.output import print_error, print_report, print_warning
 from kit.cli.progress import progress_option, progressing
 from kit.cli.times import moment
-from kit.cli.trusting import anchor, override_options, policy_option, remember, time_option
+from kit.cli.trusting import anchor, override_options, policy_option, remember_if_possible, time_option
 from kit.errors import KitError, UsageError
 from kit.ops import trust_files
 from kit.ops.kits import require_outside
@@ -130,7 +130,7 @@ def verify_command(
         raise
     code = exit_code(report.failure) if report.failure else OK
     # Before anybody is told that the kit is valid.
-    remember(policy, expectation.trust, report.judgement if report.judgement.valid else None)
+    unrecorded = remember_if_possible(policy, expectation.trust, report.judgement if report.judgement.valid else None)
     if html is not None:
         said = verdict_page(report, expectation, Occasion(at=now, exit_code=code))
         trust_files.write_beside(html, said, what="report")
@@ -139,9 +139,15 @@ def verify_command(
     if script is not None and report.failure is None:
         trust_files.write_beside(script, write_script(expectation), what="script")
     print_report(verify_lines(report), verify_json(report, code), as_json=as_json)
+    _warn(unrecorded)
     if report.failure is not None:
         print_error(report.failure, code, as_json=False)
     return code
+
+
+def _warn(unrecorded: KitError | None) -> None:
+    if unrecorded is not None:
+        print_warning(f"not recorded: {unrecorded}; a rollback to an older kit will not be noticed")
 
 
 def _require_places(kit: Path, *places: Path | None) -> None:

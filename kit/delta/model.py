@@ -224,10 +224,11 @@ def _end(fields: Fields) -> End:
 
 def _archive(fields: Fields) -> TargetArchive:
     fields.exactly("container", "sha256", optional=("signature",))
-    if fields["container"] not in {"folder", "tar", "tar.gz", "tar.zst"}:
+    container = fields.text("container")
+    if container not in {"folder", "tar", "tar.gz", "tar.zst"}:
         raise fields.fault("has an unknown container")
     return TargetArchive(
-        container=fields["container"],
+        container=container,
         sha256=fields.parsed("sha256", exact_digest) if fields["sha256"] is not None else None,
         signature=_payload(fields["signature"], "target.archive.signature") if "signature" in fields else None,
     )

@@ -23,42 +23,49 @@ def pieces(chunks: Iterable[bytes]) -> Iterator[bytes]:
     Raises:
         ArchiveError: It is cut, a piece is too large, or something follows the end.
     """
-    source = iter(chunks)
-    held = b""
-    while True:
-        size, held = _size(source, held)
-        if not size:
-            if held or any(source):
-                raise ArchiveError("a payload goes on after its end")
-            return
+    source = _Source(chunks)
+    while size := source.size():
         if size > MOST_BYTES:
             raise ArchiveError(f"a payload has a piece of {size:,} bytes; at most {MOST_BYTES:,} can be")
-        parts = [held]
-        missing = size - len(held)
-        while missing > 0:
-            parts.append(_more(source))
-            missing -= len(parts[-1])
-        data = b"".join(parts)
-        yield data[:size]
-        held = data[size:]
+        yield source.take(size)
+    if not source.at_end():
+        raise ArchiveError("a payload goes on after its end")
 
 
-def _size(source: Iterator[bytes], held: bytes) -> tuple[int, bytes]:
-    value = shift = 0
-    while True:
-        while not held:
-            held = _more(source)
-        byte, held = held[0], held[1:]
-        value |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return value, held
-        shift += 7
-        if shift > 28:
-            raise ArchiveError("a payload has a piece of no possible size")
+class _Source:
+    """Takes bytes from chunks, each copied once, however many pieces are in it."""
 
+    def __init__(self, chunks: Iterable[bytes]) -> None:
+        self._chunks = iter(chunks)
+        self._chunk = b""
+        self._at = 0
 
-def _more(source: Iterator[bytes]) -> bytes:
-    chunk = next(source, None)
-    if chunk is None:
-        raise ArchiveError("a payload is cut")
-    return chunk
+    def size(self) -> int:
+        value = shift = 0
+        while True:
+            byte = self.take(1)[0]
+            value |= (byte & 0x7F) << shift
+            if byte < 0x80:
+                return value
+            shift += 7
+            if shift > 28:
+                raise ArchiveError("a payload has a piece of no possible size")
+
+    def take(self, size: int) -> bytes:
+        parts: list[bytes] = []
+        while size:
+            if self.at_end():
+                raise ArchiveError("a payload is cut")
+            part = self._chunk[self._at : self._at + size]
+            self._at += len(part)
+            size -= len(part)
+            parts.append(part)
+        return b"".join(parts)
+
+    def at_end(self) -> bool:
+        while self._at == len(self._chunk):
+            chunk = next(self._chunks, None)
+            if chunk is None:
+                return True
+            self._chunk, self._at = chunk, 0
+        return False

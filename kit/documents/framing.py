@@ -12,9 +12,9 @@ from collections.abc import Iterable, Iterator
 
 from kit.documents.kinds import INT32
 from kit.documents.run import Run
-from kit.documents.width import check_width, narrow_bytes
+from kit.documents.width import check_width, elements_in, narrow_bytes
 from kit.errors import BsonError
-from kit.values import Limits
+from kit.values import Limits, Price
 
 _BLOCK = 64 * 1024
 """Chunks are gathered to at least this size, so that the price per chunk does not matter even if each is one byte."""
@@ -31,8 +31,8 @@ def runs(chunks: Iterable[bytes], *, limits: Limits, target: int = 4 * 1024 * 10
     Raises:
         BsonError: A length is below 5, the stream ends inside a document or its length, or a document does not end
             in NUL; names the document's ordinal and its offset in the member.
-        LimitError: A length is over ``limits.document_bytes``, or a document has more elements than
-            ``limits.document_elements``.
+        LimitError: A length is over ``limits.document_bytes``, a document has more elements than
+            ``limits.document_elements``, or all of the kit costs more than its limits allow.
     """
     cutter = _Cutter(limits, target)
     # Measured, CPython 3.11: 0.16 µs a document of 20 bytes; 0.5 µs one of 4.2 kB, most of it the copy into the run.
@@ -66,6 +66,7 @@ class _Cutter:
         self._target = target
         self._first = 0
         self._offset = 0
+        self._counted = 0  # documents
         self._pieces: list[bytes | memoryview] = []
         self._held = 0  # bytes in pieces
         self._ends: list[int] = []
@@ -75,6 +76,7 @@ class _Cutter:
         self._wide = False  # whether the open run holds a document with room for too many elements
 
     def feed(self, block: bytes) -> Iterator[Run]:
+        self._spend(block)
         if self._carry:
             block, self._carry = self._carry + block, b""
         size = len(block)
@@ -117,12 +119,20 @@ class _Cutter:
         self._keep(block, begin, size)
 
     def finish(self) -> Iterator[Run]:
+        self._spend(b"")
         if self._missing:
             raise self._fault(f"stream ends inside a document, {self._missing:,} bytes before its end")
         if self._carry:
             raise self._fault("stream ends inside a document's length")
         if self._ends:
             yield self._close()
+
+    def _spend(self, block: bytes) -> None:
+        """Count what the documents are that ended since the last block, and the elements of this one."""
+        met = self._first + len(self._ends)
+        elements = elements_in(block, exactly=self._limits.is_work_scarce())
+        self._limits.spend(Price.DOCUMENT * (met - self._counted) + Price.ELEMENT * elements, where=self._where())
+        self._counted = met
 
     def _keep(self, block: bytes, begin: int, end: int) -> None:
         if end > begin:

@@ -13,8 +13,9 @@ from kit.documents.kinds import FIXED, NESTING, inside, value_end
 from kit.errors import BsonError
 from kit.values import Limits
 
-__all__ = ["check_width", "count_elements", "narrow_bytes"]
+__all__ = ["check_width", "count_elements", "elements_in", "narrow_bytes"]
 
+_ZERO_OR_ONE = bytes((0,)) + bytes((1,)) * 255
 _LEAST_ELEMENT = 2
 """Bytes of the least element: a type, and the NUL of an empty name."""
 
@@ -33,6 +34,19 @@ def check_width(buffer: bytes, start: int, end: int, limits: Limits, *, where: s
     # Each element has a NUL of its own, so this is never less; it takes a millisecond for 16 MiB, a walk seconds.
     if buffer.count(0, start, end) > limits.document_elements:
         limits.check("document_elements", count_elements(buffer, start, end, limits), where=where)
+
+
+def elements_in(block: bytes, *, exactly: bool) -> int:
+    """Give a number that the elements in a stretch of documents are not above.
+
+    An element begins with a type that is no NUL and has a NUL behind it or its name. So there are no more than NULs, of
+    which a sound kit of few zeros has some five for each; and no more than places where a NUL follows another byte.
+
+    Args:
+        block: The bytes, cut anywhere.
+        exactly: Whether it is worth ten times as long (3 ms a MiB) not to count the zeros of numbers and binary values.
+    """
+    return block.translate(_ZERO_OR_ONE).count(b"\1\0") if exactly else block.count(0)
 
 
 def count_elements(buffer: bytes, start: int, end: int, limits: Limits) -> int:

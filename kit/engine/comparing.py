@@ -94,7 +94,7 @@ class Comparer:
     def _surveyed(
         self, side: int, reader: KitReader, keep: Callable[[MemberPath], bool], pipeline: Pipeline
     ) -> Reading:
-        reading, kept_bytes = Reading(), 0
+        reading = Reading()
         reading.survey.allowed = reader.allowed
         for member, body in reader.members():
             reading.survey.meet(member)
@@ -104,8 +104,7 @@ class Comparer:
             hashed = hashing(body, digest)
             collection = collection_member(member.path) if member.is_file else None
             if keep(member.path):
-                kept_bytes += member.size
-                reading.survey.kept[member.path] = held_whole(member, hashed, reader.limits, kept_bytes)
+                reading.survey.kept[member.path] = held_whole(member, hashed, reader.limits)
             elif collection is not None:
                 reading.survey.collections[member.path] = collection
                 number = self._collections.setdefault(collection.name, len(self._collections))

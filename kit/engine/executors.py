@@ -8,10 +8,10 @@ import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import Executor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 from kit.engine.pipeline import InlineExecutor
-from kit.errors import UsageError
+from kit.errors import StoppedError, UsageError
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 _KEPT_BYTES = 64 * 1024 * 1024
@@ -50,20 +50,28 @@ def one_thread() -> Iterator[None]:
 
 @contextmanager
 def local_executor(workers: int) -> Iterator[Executor]:
-    """Give an executor of ``workers`` processes; for one worker, none: the work is done where it is submitted.
+    """Give an executor of up to ``workers`` processes, as many as the system lets be started.
 
-    Raises:
-        StoppedError: The system does not let workers be started.
+    For one worker, or where not even two can be had, there are none: the work is done where it is submitted.
     """
     _keep_freed_memory()
-    if workers == 1:
-        yield InlineExecutor()
-        return
-    # Not loaded by whoever does the work itself.
-    from kit.engine.processes import pool  # noqa: PLC0415
+    with ExitStack() as stack:
+        yield _processes(workers, stack) or InlineExecutor()
 
-    with pool(workers) as executor:
-        yield executor
+
+def _processes(workers: int, stack: ExitStack) -> Executor | None:
+    if workers == 1:
+        return None
+    # Not loaded by whoever does the work itself.
+    from kit.engine.processes import pool, startable  # noqa: PLC0415
+
+    fewer = min(workers, startable(workers))
+    if fewer < 2:
+        return None
+    try:
+        return stack.enter_context(pool(fewer))
+    except StoppedError:
+        return None  # somebody else took what was free a moment ago, or there is no place for locks
 
 
 def _keep_freed_memory() -> None:

@@ -291,8 +291,7 @@ class _Delivery:
     def __call__(self, result: ProofResult) -> None:
         if self._store is not None:
             self._store.add(self._path, result.leaves)
-        self._reading.tally.add(result.tally)
-        self._limits.check("tenants", len(self._reading.tally.tenants))
+        self._reading.tally.add_within(result.tally, self._limits)
         for tenant, met in result.envelopes.items():
             self._reading.envelopes.setdefault(tenant, Counter()).update(met)
         for number, earlier in enumerate(result.earlier):

@@ -101,7 +101,6 @@ def read_once(reader: KitReader, *, keep: Callable[[MemberPath], bool], aside: A
         KitError: The container or a member name is malformed or over a limit; or ``aside`` failed.
     """
     found = Survey(allowed=reader.allowed)
-    kept_bytes = 0
     for member, body in reader.members():
         if aside is not None:
             aside.met(member)
@@ -111,8 +110,7 @@ def read_once(reader: KitReader, *, keep: Callable[[MemberPath], bool], aside: A
         digest = hashlib.sha256()
         hashed = hashing(body, digest)
         if keep(path):
-            kept_bytes += member.size
-            found.kept[path] = held_whole(member, hashed, reader.limits, kept_bytes)
+            found.kept[path] = held_whole(member, hashed, reader.limits)
             found.modes[path] = member.mode & 0o777
         else:
             if (collection := collection_member(path)) is not None:
@@ -147,12 +145,12 @@ def member_runs(collection: CollectionMember, body: Iterator[bytes], reader: Kit
         raise (error.inside(where) if error.where.startswith("document ") else error) from error.__cause__
 
 
-def held_whole(member: Member, body: Iterator[bytes], limits: Limits, kept_bytes: int) -> bytes:
-    """Give the body of a member that is held whole; with it, all that are held have ``kept_bytes``.
+def held_whole(member: Member, body: Iterator[bytes], limits: Limits) -> bytes:
+    """Give the body of a member that is held whole.
 
     Raises:
-        LimitError: It, or they, are over a limit.
+        LimitError: It, or all that is held of the kit, is over a limit.
     """
     limits.check("json_bytes", member.size, where=str(member.path))
-    limits.check("kept_bytes", kept_bytes, where=str(member.path))
+    limits.hold(member.size, where=str(member.path))
     return b"".join(body)

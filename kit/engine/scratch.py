@@ -61,7 +61,7 @@ def disk_errors(path: Path, what: str, hint: str) -> Iterator[None]:
 
 @contextmanager
 def scratch_folder(within: Path | None) -> Iterator[Path]:
-    """Give a new folder in ``within``, or in the system's place for such; it is gone afterwards.
+    """Return a new folder in ``within``, or in the system's place for such; it is gone afterwards.
 
     Raises:
         OutputError: It cannot be made there.
@@ -69,10 +69,11 @@ def scratch_folder(within: Path | None) -> Iterator[Path]:
     try:
         folder = tempfile.TemporaryDirectory(prefix="kit-", dir=within, ignore_cleanup_errors=True)
     except OSError as error:
+        # Without a place that can be written the library has none to name (tempfile.gettempdir).
         raise OutputError(
             f"a folder for temporary files cannot be made: {error.strerror}",
-            where=str(within or tempfile.gettempdir()),
-            hint="give another one: --temp DIR",
+            where=str(within or os.environ.get("TMPDIR") or "TMPDIR"),
+            hint="set TMPDIR to a folder that can be written" if within is None else "give another one: --temp DIR",
         ) from error
     with folder as path:
         yield Path(path)

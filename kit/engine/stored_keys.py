@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import mmap
 import os
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -16,7 +15,7 @@ from pathlib import Path
 
 from kit.encryption.key_set import KeySet, KeySource
 from kit.encryption.key_table import SECRET_BYTES, KeyTable, write_table
-from kit.engine.scratch import named
+from kit.engine.scratch import named, scratch_folder
 from kit.errors import OutputError
 
 
@@ -98,8 +97,8 @@ def shared(keys: KeySource | None) -> Iterator[KeySource | None]:
     if keys is None or isinstance(keys, StoredKeys):
         yield keys
         return
-    with tempfile.TemporaryDirectory(prefix="kit-keys-") as folder:
-        stored = store(keys, Path(folder) / "keys")
+    with scratch_folder(None) as folder:
+        stored = store(keys, folder / "keys")
         try:
             yield stored
         finally:

@@ -63,7 +63,6 @@ def survey(
         leaves=leaves,
         reader=reader,
     )
-    kept_bytes = 0
     for member, body in reader.members():
         path = found.meet(member)
         if path is None:
@@ -72,8 +71,7 @@ def survey(
         hashed = hashing(body, digest)
         collection = collection_member(path)
         if keep(path):
-            kept_bytes += member.size
-            found.kept[path] = held_whole(member, hashed, reader.limits, kept_bytes)
+            found.kept[path] = held_whole(member, hashed, reader.limits)
             found.modes[path] = member.mode & 0o777
         elif collection is not None:
             found.collections[path] = collection
@@ -182,8 +180,7 @@ class _Delivery:
     limits: Limits
 
     def __call__(self, result: GatherResult) -> None:
-        self.tally.add(result.tally)
-        self.limits.check("tenants", len(self.tally.tenants))
+        self.tally.add_within(result.tally, self.limits)
         if self.leaves is not None:
             self.leaves.add(self.path, result.leaves)
         if self.lookup is not None and result.pairs:

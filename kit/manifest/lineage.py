@@ -12,6 +12,9 @@ Obligations, tagged where they are enforced:
 7. Each kept signature, and each statement but the last, is the very one that lineage has the digest of, where it has
    one: entries of earlier versions do not (:meth:`Step.check_recorded`, once both are known to hold).
 
+Of an earlier manifest nothing is held but its bytes: it is parsed where it is compared, and no more than two of them
+are at hand at a time, however many generations there are.
+
 Stops at signatures: they are handed back as bytes, step by step, for :mod:`kit.signing`.
 """
 
@@ -26,6 +29,10 @@ from kit.manifest.model import Manifest
 from kit.manifest.provenance import PatchStatement
 from kit.values import Limits, MemberPath, Sha256
 
+_HELD = 2
+_READING = 5
+"""Bytes held, while a statement is read, for each of its own: its text, what is encoded in it, and the text of that."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
@@ -33,21 +40,29 @@ class Step:
 
     Attributes:
         entry: As the current manifest's lineage has it.
-        manifest: The kept manifest, parsed.
         manifest_bytes: The kept manifest, which ``signature`` is over.
         signature: The kept detached JWS; None when that generation was not signed.
         statement: The DSSE envelope of the step.
-        successor: The manifest that replaced it: the next kept one, or the current one.
         statement_sha256: Of the statement, as the next entry has it; None for the last, or where that does not say.
     """
 
     entry: LineageEntry
-    manifest: Manifest
     manifest_bytes: bytes
     signature: bytes | None
     statement: bytes
-    successor: Manifest
+    _history: _History
+    _number: int
     statement_sha256: Sha256 | None = None
+
+    @property
+    def manifest(self) -> Manifest:
+        """The kept manifest, parsed where it is asked for."""
+        return self._history.manifest(self._number)
+
+    @property
+    def successor(self) -> Manifest:
+        """The manifest that replaced it: the next kept one, or the current one."""
+        return self._history.manifest(self._number + 1)
 
     def check_recorded(self) -> None:
         """Check that signature and statement are those that lineage has the digests of (obligation 7).
@@ -112,6 +127,37 @@ class Step:
                 )
 
 
+class _History:
+    """Generations by number, from the oldest kept one to the current one; the two used last are held, parsed."""
+
+    def __init__(self, current: Manifest, kept: Mapping[MemberPath, bytes], limits: Limits) -> None:
+        self._current = current
+        self._kept = kept
+        self._limits = limits
+        self._parsed: dict[int, tuple[Manifest, int]] = {}
+
+    def manifest(self, number: int) -> Manifest:
+        """Give one generation's manifest.
+
+        Raises:
+            DigestError: It has another digest than lineage names.
+            ManifestError: It is none.
+            LimitError: More would be held of the kit than may be.
+        """
+        if number == len(self._current.lineage):
+            return self._current
+        found = self._parsed.pop(number, None) or self._parse(self._current.lineage[number])
+        self._parsed[number] = found
+        return found[0]
+
+    def _parse(self, entry: LineageEntry) -> tuple[Manifest, int]:
+        if len(self._parsed) == _HELD:
+            _, size = self._parsed.pop(next(iter(self._parsed)))
+            self._limits.hold(-size)
+        before = self._limits.held
+        return _kept(entry, self._kept[MemberPath(entry.path)], self._limits), self._limits.held - before
+
+
 def check(current: Manifest, history: Mapping[MemberPath, bytes], *, limits: Limits) -> tuple[Step, ...]:
     """Check obligations 1 to 5.
 
@@ -128,23 +174,24 @@ def check(current: Manifest, history: Mapping[MemberPath, bytes], *, limits: Lim
         ManifestError: A kept manifest is not one, or does not fit its place in the chain.
     """
     _check_files(current.lineage, history)
-    kept = [_kept(entry, history[MemberPath(entry.path)], limits) for entry in current.lineage]
-    steps: list[Step] = []
-    for number, (entry, manifest) in enumerate(zip(current.lineage, kept, strict=True)):
-        successor = kept[number + 1] if number + 1 < len(kept) else current
-        _check_link(current, number, entry, manifest, successor)
-        steps.append(
-            Step(
-                entry=entry,
-                manifest=manifest,
-                manifest_bytes=history[MemberPath(entry.path)],
-                signature=history[MemberPath(entry.signature)] if entry.signature else None,
-                statement=history[MemberPath(entry.statement)],
-                successor=successor,
-                statement_sha256=_prior_statement(current.lineage, number + 1),
-            )
+    generations = _History(current, history, limits)
+    steps = tuple(
+        Step(
+            entry=entry,
+            manifest_bytes=history[MemberPath(entry.path)],
+            signature=history[MemberPath(entry.signature)] if entry.signature else None,
+            statement=history[MemberPath(entry.statement)],
+            _history=generations,
+            _number=number,
+            statement_sha256=_prior_statement(current.lineage, number + 1),
         )
-    return tuple(steps)
+        for number, entry in enumerate(current.lineage)
+    )
+    for number, step in enumerate(steps):
+        with limits.letting_go():
+            limits.hold(_READING * len(step.statement), where=step.entry.statement)
+        _check_link(current, number, step.entry, step.manifest, step.successor)
+    return steps
 
 
 def _prior_statement(lineage: tuple[LineageEntry, ...], number: int) -> Sha256 | None:

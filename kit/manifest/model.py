@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import copy
 import itertools
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Container, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
 from kit.errors import ContentError, ManifestError
@@ -21,11 +21,13 @@ from kit.manifest.fields import LARGEST_INTEGER, Fields, is_count
 from kit.manifest.lineage_entry import LineageEntry
 from kit.manifest.links import NAME as LINKS, Link, read_links
 from kit.manifest.shapes import Entry, FileList, Shape, read_entries, recognise, respell, spell_new
-from kit.values import Limits, MemberPath, Sha256, Timestamp
+from kit.values import Held, Limits, MemberPath, Sha256, Timestamp
 from kit.values.strict_json import canonical, parse as parse_json
 
 _OPTIONAL_TEXTS = ("version", "channel", "producer")
-UNBOUNDED = Limits(**dict.fromkeys(("json_bytes", "json_depth", "json_values", "members"), LARGEST_INTEGER))
+UNBOUNDED = Limits().with_overrides(
+    dict.fromkeys(("json_bytes", "json_depth", "json_values", "members"), LARGEST_INTEGER)
+)
 """For what this program has printed itself."""
 
 
@@ -75,6 +77,7 @@ class Manifest:
             for name in (files.name, LINKS):
                 listed = fields.members.get(name)
                 limits.check("members", len(listed) if isinstance(listed, list) else 0, where=where)
+                limits.hold(Held.LISTED * (len(listed) if isinstance(listed, list) else 0), where=where)
             return cls._read(fields, files, Sha256.of(data))
         except ManifestError as error:
             raise error.inside(where) from error.__cause__
@@ -128,6 +131,15 @@ class Manifest:
     def document(self) -> Mapping[str, Any]:
         """All of it as it was parsed, to be compared; nobody changes it."""
         return self._document
+
+    def brief(self, paths: Container[MemberPath]) -> Self:
+        """Return it with no more of what it lists than ``paths``: which generation it is, and what it tells of them."""
+        return replace(
+            self,
+            entries=tuple(entry for entry in self.entries if entry.path in paths),
+            collections=tuple(summary for summary in self.collections if summary.path in paths),
+            _document={},
+        )
 
     def entry(self, path: MemberPath) -> Entry | None:
         """Look up one listed file."""

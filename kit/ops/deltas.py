@@ -19,7 +19,7 @@ from kit.delta import prefix
 from kit.delta.model import DELTA_TYPE, MANIFEST, SIGNATURE, DeltaManifest, Entry, Method, Payload
 from kit.delta.pieces import pieces
 from kit.engine.progress import Stage
-from kit.engine.reading import Aside, Survey, read_once
+from kit.engine.reading import Aside, Survey, hashing, held_whole, read_once
 from kit.errors import (
     ArchiveError,
     DigestError,
@@ -118,7 +118,7 @@ def opened_delta(path: Path, limits: Limits) -> Iterator[OpenDelta]:
         ArchiveError: It is no archive, or no delta.
     """
     with open_kit(path, limits=limits) as reader:
-        where = str(path)
+        where, limits = str(path), reader.limits
         members = reader.members()
         data = _whole(next(members, None), MANIFEST, limits)
         if data is None:
@@ -136,8 +136,7 @@ def opened_delta(path: Path, limits: Limits) -> Iterator[OpenDelta]:
 def _whole(met: tuple[Member, Iterator[bytes]] | None, path: MemberPath, limits: Limits) -> bytes | None:
     if met is None or met[0].path != path:
         return None
-    limits.check("json_bytes", met[0].size, where=str(path))
-    return b"".join(met[1])
+    return held_whole(*met, limits)
 
 
 def check_signature(delta: OpenDelta, anchor: Anchor) -> tuple[str, ...]:
@@ -227,13 +226,12 @@ def _check_each(delta: OpenDelta, kept: dict[MemberPath, bytes]) -> None:
             expected = f"{payload.path} is expected" if payload is not None else "nothing more is expected"
             raise ArchiveError(f"has {member.path}, where {expected}", where=delta.where)
         where = f"{delta.where}: {payload.path}"
-        if payload.path in kept:
-            delta.reader.limits.check("json_bytes", member.size, where=where)
         digest = hashlib.sha256()
-        for chunk in body:
-            digest.update(chunk)
-            if payload.path in kept:
-                kept[payload.path] += chunk
+        hashed = hashing(body, digest)
+        if payload.path in kept:
+            kept[payload.path] = held_whole(member, hashed, delta.reader.limits)
+        for _ in hashed:
+            pass
         if (member.size, digest.hexdigest()) != (payload.size, payload.sha256.hex):
             raise DigestError(
                 f"is {member.size:,} bytes with digest {digest.hexdigest()}, where the delta's manifest says"
@@ -250,7 +248,15 @@ def _carried(delta: OpenDelta, entry: Entry, kept: Mapping[MemberPath, bytes]) -
     if entry.payload is None or entry.method is not Method.FULL:
         raise ArchiveError(f"does not carry {entry.path} in full", where=delta.where)
     delta.reader.limits.check("json_bytes", entry.size, where=f"{delta.where}: {entry.path}")
-    data = b"".join(prefix.unpacked(prefix.stretch_in(part)[1], b"") for part in pieces([kept[entry.payload.path]]))
+    delta.reader.limits.hold(entry.size, where=f"{delta.where}: {entry.path}")
+    parts: list[bytes] = []
+    left = entry.size
+    for piece in pieces([kept[entry.payload.path]]):
+        parts.append(prefix.unpacked(prefix.stretch_in(piece)[1], b""))
+        left -= len(parts[-1])
+        if left < 0:
+            break  # a piece of a few bytes makes up to four MiB
+    data = b"".join(parts)
     if (len(data), Sha256.of(data)) != (entry.size, entry.sha256):
         raise DigestError("is not what the delta's manifest says", where=f"{delta.where}: {entry.path}")
     return data

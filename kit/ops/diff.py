@@ -143,7 +143,7 @@ def diff(request: DiffRequest, environment: Environment | None = None) -> DiffRe
     if request.limit < 0:
         raise UsageError("the limit is below 0")
     with (
-        opened(request.before, environment) as before,
+        opened(request.before, environment, request.after) as before,
         open_kit(request.after, limits=environment.limits, allowed=environment.allowed) as after,
         scratch_folder(request.temporary) as folder,
         Collation(folder / "collation") as collation,
@@ -158,8 +158,8 @@ def diff(request: DiffRequest, environment: Environment | None = None) -> DiffRe
         comparison = Comparer(collation, begin).compare(before.reader, after, keep=is_kept)
         found = Differences(collation, limit=request.limit)
         return DiffReport(
-            before=KitFacts(**facts(before.reader, comparison.before.survey, environment)),
-            after=KitFacts(**facts(after, comparison.after.survey, environment)),
+            before=KitFacts(**facts(before.reader, comparison.before.survey)),
+            after=KitFacts(**facts(after, comparison.after.survey)),
             collections=tuple(_collections(comparison, found)),
             members=_members(comparison, request.limit),
             limit=request.limit,

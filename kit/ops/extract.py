@@ -98,7 +98,7 @@ def _judged(kit: OpenKit, request: ExtractRequest) -> tuple[Survey, Judgement]:
         found = survey(kit.reader, pipeline, keep=is_kept, count=lambda _: False)
     insecure = request.trust is None and request.trusted is None
     expectation = Expectation(trusted=request.trusted or {}, trust=request.trust, allow_unsigned_history=insecure)
-    judgement = judge(found, beside(kit.reader, found.stored), expectation, limits=request.environment.limits)
+    judgement = judge(found, beside(kit.reader, found.stored), expectation, limits=kit.reader.limits)
     for obligation in judgement.obligations:
         if obligation.error is not None and not (insecure and obligation.number in _SIGNATURES):
             raise obligation.error

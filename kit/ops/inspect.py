@@ -15,7 +15,7 @@ from kit.manifest import Link, Manifest, closed_world, locate
 from kit.ops.kits import Environment, is_kept, opened
 from kit.signing import Claim, jws
 from kit.transforms.coverage import Tally
-from kit.values import Allowed, CollectionMember, MemberPath
+from kit.values import Allowed, CollectionMember, Limits, MemberPath
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,15 +58,15 @@ def inspect(path: Path, environment: Environment | None = None) -> InspectReport
     with opened(path, environment) as kit, kit.pipeline(Stage.SURVEY) as pipeline:
         found = survey(kit.reader, pipeline, keep=is_kept, count=lambda _: True)
         return InspectReport(
-            **facts(kit.reader, found, environment),
+            **facts(kit.reader, found),
             collections=tuple((found.collections[path], tally) for path, tally in found.tallies.items()),
         )
 
 
-def facts(reader: KitReader, found: Survey, environment: Environment) -> dict[str, Any]:
+def facts(reader: KitReader, found: Survey) -> dict[str, Any]:
     """Give the members of :class:`KitFacts`, of a kit that was read once."""
     problems: list[str] = []
-    manifest, claims = _claims(found, environment, problems)
+    manifest, claims = _claims(found, reader.limits, problems)
     return {
         "kit": reader.path,
         "container": reader.container,
@@ -83,13 +83,11 @@ def facts(reader: KitReader, found: Survey, environment: Environment) -> dict[st
     }
 
 
-def _claims(found: Survey, environment: Environment, problems: list[str]) -> tuple[Manifest | None, tuple[Claim, ...]]:
+def _claims(found: Survey, limits: Limits, problems: list[str]) -> tuple[Manifest | None, tuple[Claim, ...]]:
     manifest: Manifest | None = None
     try:
         location = locate(found.members)
-        manifest = Manifest.parse(
-            found.kept[location.manifest], limits=environment.limits, where=str(location.manifest)
-        )
+        manifest = Manifest.parse(found.kept[location.manifest], limits=limits, where=str(location.manifest))
         document = found.kept.get(location.signature)
         if document is None:
             problems.append(f"{location.signature}: the manifest is not signed")

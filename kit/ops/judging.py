@@ -78,7 +78,7 @@ def read_base(kit: OpenKit, request: PatchRequest, transforms: tuple[Transform, 
     expectation = Expectation(
         trusted=request.trusted or {}, trust=request.trust, allow_unsigned_history=request.trusted is None
     )
-    judgement = judge(found, around, expectation, limits=request.environment.limits)
+    judgement = judge(found, around, expectation, limits=kit.reader.limits)
     for obligation in judgement.obligations:
         if obligation.error is not None and decides(obligation.number, request):
             raise obligation.error

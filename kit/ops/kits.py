@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 
@@ -20,6 +20,8 @@ from kit.errors import UsageError
 from kit.manifest import MANIFEST_PATHS, is_history, signature_of
 from kit.ops.judgement import Beside
 from kit.values import STRICT, Allowed, Limits, MemberPath, Sha256
+
+_LEAST_WORKERS = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,8 +66,10 @@ class OpenKit:
 
 
 @contextmanager
-def opened(path: Path, environment: Environment) -> Iterator[OpenKit]:
-    """Open a kit and start workers.
+def opened(path: Path, environment: Environment, other: Path | None = None) -> Iterator[OpenKit]:
+    """Open a kit and start workers: two, and one more for each MiB that is stored of it and of ``other``.
+
+    What is small may still ask for much, and each worker takes memory.
 
     Raises:
         UnreadableError: It is not there, or not readable.
@@ -74,10 +78,17 @@ def opened(path: Path, environment: Environment) -> Iterator[OpenKit]:
     """
     with (
         open_kit(path, limits=environment.limits, allowed=environment.allowed) as reader,
-        _executor(environment) as (executor, workers),
+        _executor(replace(environment, workers=_worth(reader, environment.workers, other))) as (executor, workers),
     ):
         budget = environment.budget_per_worker * workers
         yield OpenKit(reader=reader, executor=executor, budget=budget, environment=environment)
+
+
+def _worth(reader: KitReader, workers: int, other: Path | None) -> int:
+    if workers <= _LEAST_WORKERS or (other is not None and not other.is_file()):
+        return workers
+    stored = reader.limits.stored + (other.stat().st_size if other is not None else 0)
+    return min(workers, _LEAST_WORKERS + (stored >> 20))
 
 
 @contextmanager

@@ -26,6 +26,7 @@ from kit.errors import (
     ContentError,
     DigestError,
     KitError,
+    OutputError,
     StoppedError,
     UnreadableError,
     UnsignedError,
@@ -92,6 +93,7 @@ def judge(
     Raises:
         UnreadableError: The second reading failed.
         StoppedError: A worker died in it.
+        OutputError: There was no room for temporary files.
     """
     permitted = survey.permitted_things()
     judgement = Judgement(archive=beside.archive, allowed=survey.allowed, permitted=permitted)
@@ -158,8 +160,8 @@ def _attempt(number: int, check: Callable[[], str | _Named]) -> Obligation:
         return _ended(number, Status.OVERRIDDEN, str(reason))
     except _EvidentError as failure:
         return _failed(number, failure.error, failure.evidence)
-    except (UnreadableError, StoppedError):
-        raise  # a medium or a worker failed in the second reading: nothing was found out about the kit
+    except (UnreadableError, StoppedError, OutputError):
+        raise  # a medium, a worker or a disk failed in the second reading: nothing was found out about the kit
     except KitError as error:
         return _failed(number, error, (Evidence(place=error.where, expected="", met=error.what),))
 
@@ -382,6 +384,8 @@ class _Inspector:
                 _check_key_ids(before, signature, step.entry.statement)
             earlier |= {step.manifest.sha256} if base.signing is not None and base.signing.by_memory else set()
             earlier |= {step.successor.sha256} if not last and stated.signing.by_memory else set()
+            if not last:
+                known[-1] = replace(known[-1], base=known[-1].base.brief(self._survey.collections))
         self._judgement.statements = tuple(step.statement for step in known if step.statement is not None)
         if before is not None:
             for signing in self._signings():
@@ -455,6 +459,9 @@ class _Inspector:
         return tuple(found)
 
     def _steps(self) -> tuple[Step, ...]:
+        if self._signing is None and not self._expectation.allow_unsigned_history:
+            # The history is what this manifest names, by digest: without a signature, anybody's bytes.
+            raise _NotApplicableError("nobody who may has signed the manifest, so its history is not read")
         if self._known_steps is None:
             _, manifest = self._found()
             history = {path: data for path, data in self._survey.kept.items() if is_history(path)}

@@ -9,7 +9,6 @@ does; nothing is signed that was not proven (docs/design/self-proof.md).
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace as with_changes
@@ -31,6 +30,7 @@ from kit.archive import (
 )
 from kit.engine.lookup import close_lookups
 from kit.engine.rewrite import Rewrite
+from kit.engine.scratch import scratch_folder
 from kit.errors import DigestError, OutputError, UsageError
 from kit.migrations import Decision, Migration
 from kit.ops.generation import Generation, Step, make_generation
@@ -83,7 +83,7 @@ def plan(request: PatchRequest, signers: Sequence[PrivateKey] = (), aim: Aim | N
         check_patchers(request.trust, signers, request.created_at)
     request = _paced(request, migration)
     with ExitStack() as stack:
-        scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="kit-plan-")))
+        scratch = stack.enter_context(scratch_folder(None))
         kit = stack.enter_context(opened(request.kit, request.environment))
         stack.callback(close_lookups)
         counting = tuple(map(_counting_errors, migration.transforms))

@@ -18,6 +18,7 @@ from kit.archive import Container, Job, open_kit, require_free
 from kit.archive.job import without_modes
 from kit.engine.host import Host
 from kit.engine.memory import BASE_BYTES, Allotment
+from kit.engine.reading import held_whole
 from kit.errors import KitError, OutputError, StaleError, StoppedError
 from kit.manifest import MANIFEST_PATHS, Manifest
 from kit.migrations import Migration
@@ -230,9 +231,8 @@ def _attempted_time(request: PatchRequest) -> Timestamp | None:
         with open_kit(request.kit, limits=environment.limits, allowed=environment.allowed) as reader:
             for member, body in reader.members():
                 if member.path in MANIFEST_PATHS:
-                    environment.limits.check("json_bytes", member.size)
-                    data = b"".join(body)
-                    return Manifest.parse(data, limits=environment.limits, where=str(member.path)).made_at
+                    data = held_whole(member, body, reader.limits)
+                    return Manifest.parse(data, limits=reader.limits, where=str(member.path)).made_at
     except KitError:
         return None
     return None

@@ -6,7 +6,6 @@ decided where it is checked, by the keys of whoever checks.
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -18,6 +17,7 @@ from kit.engine.leaf_search import MemberLeaves, holds, search
 from kit.engine.leaves import LeafStore
 from kit.engine.pipeline import Pipeline
 from kit.engine.progress import Stage
+from kit.engine.scratch import scratch_folder
 from kit.engine.survey import survey
 from kit.errors import ContentError, DigestError, KitError, UnsignedError, UntrustedError, UsageError
 from kit.manifest import Manifest, locate
@@ -77,7 +77,7 @@ def prove(request: ProveRequest) -> ProofReport:
         raise UsageError("the tenant has no name; leave it away to prove it of all")
     with (
         opened(request.kit, request.environment) as kit,
-        tempfile.TemporaryDirectory(prefix="kit-prove-") as scratch,
+        scratch_folder(None) as scratch,
     ):
         with kit.pipeline(Stage.SURVEY) as pipeline:
             found = survey(kit.reader, pipeline, keep=is_kept, count=lambda _: False)
@@ -92,7 +92,7 @@ def prove(request: ProveRequest) -> ProofReport:
             tenant=request.tenant,
             present=True,
         )
-        store = LeafStore(Path(scratch))
+        store = LeafStore(scratch)
         shown = _search(kit, claim, manifest, store)
         if not any(one.present for one in shown.values()):
             _require_one_meaning(request.document, shown, store)

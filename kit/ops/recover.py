@@ -183,7 +183,7 @@ def _judged(kit: OpenKit, request: RecoverRequest, scope: RecoveryScope) -> tupl
     with kit.pipeline(Stage.SURVEY) as pipeline:
         found = survey(kit.reader, pipeline, keep=is_kept, count=lambda _: False)
     expectation = Expectation(trusted=request.trusted, trust=request.trust)
-    judgement = judge(found, beside(kit.reader, found.stored), expectation, limits=request.environment.limits)
+    judgement = judge(found, beside(kit.reader, found.stored), expectation, limits=kit.reader.limits)
     if judgement.failure is not None:
         raise judgement.failure
     if judgement.manifest is None:

@@ -211,7 +211,7 @@ def _present(kit: OpenKit, request: RollbackRequest) -> tuple[Manifest, Sha256 |
     try:
         # What stands beside it is over its bytes, which may be damaged; what it was made of is not.
         found = _surveyed(kit)
-        judgement = _judged(request, found, Beside(archive=found.stored, checksum=None, signature=None))
+        judgement = _judged(kit, request, found, Beside(archive=found.stored, checksum=None, signature=None))
     except KitError as error:
         error.hint = f"what it was made of cannot be told; verify the backup by itself: kit verify {_bak(request)}"
         raise
@@ -267,7 +267,7 @@ def _restorable(old: OpenKit, base: End, request: RollbackRequest) -> tuple[Judg
     """Check that the backup is whole, signed, and the very kit that the present one was made of."""
     found = _surveyed(old)
     around = beside(old.reader, found.stored)
-    judgement = _judged(request, found, around)
+    judgement = _judged(old, request, found, around)
     manifest = judgement.manifest
     if manifest is not None and manifest.sha256 != base.manifest_sha256:
         raise DigestError(
@@ -288,11 +288,11 @@ def _surveyed(kit: OpenKit) -> Survey:
         return survey(kit.reader, pipeline, keep=is_kept, count=lambda _: False)
 
 
-def _judged(request: RollbackRequest, found: Survey, around: Beside) -> Judgement:
+def _judged(kit: OpenKit, request: RollbackRequest, found: Survey, around: Beside) -> Judgement:
     expectation = Expectation(
         trusted=request.trusted or {}, trust=request.trust, allow_unsigned_history=bool(_ignored(request))
     )
-    return judge(found, around, expectation, limits=request.environment.limits)
+    return judge(found, around, expectation, limits=kit.reader.limits)
 
 
 def _ignored(request: RollbackRequest) -> frozenset[int]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -15,8 +14,9 @@ from kit.engine.leaves import LeafStore
 from kit.engine.lookup import close_lookups
 from kit.engine.progress import Stage
 from kit.engine.proving import MemberReading, Wanted, prove
+from kit.engine.scratch import scratch_folder
 from kit.engine.survey import survey
-from kit.errors import KitError, StoppedError, UnreadableError, UntrustedError
+from kit.errors import KitError, OutputError, StoppedError, UnreadableError, UntrustedError
 from kit.ops.claims import levels
 from kit.ops.field_proof import FieldExpectation, MemberFields, prove_fields
 from kit.ops.kits import Environment, OpenKit, beside, is_kept, opened
@@ -75,7 +75,7 @@ def verify(
             judgement, coverage = examine(kit, expectation, explain=True)
             if mapped is not None:
                 fields = prove_fields(kit, judgement, mapped)
-    except (UnreadableError, StoppedError):
+    except (UnreadableError, StoppedError, OutputError):
         raise  # nothing was found out about the kit
     except KitError as error:
         judgement, coverage = refused(error), {}
@@ -110,16 +110,16 @@ def examine(
 
     def read_deep(wanted: Mapping[MemberPath, Wanted]) -> Mapping[MemberPath, MemberReading]:
         count = 1 + max((len(one.earlier) for one in wanted.values()), default=0)
-        with tempfile.TemporaryDirectory(prefix="kit-verify-") as scratch, kit.pipeline(Stage.DEEP) as pipeline:
-            stores = [LeafStore(Path(scratch) / str(number)) for number in range(count)]
+        with scratch_folder(None) as scratch, kit.pipeline(Stage.DEEP) as pipeline:
+            stores = [LeafStore(scratch / str(number)) for number in range(count)]
             return prove(reader, found, pipeline, wanted, stores)
 
     def explained(tenants: frozenset[str]) -> tuple[Gap, ...]:
-        with tempfile.TemporaryDirectory(prefix="kit-verify-") as scratch, ExitStack() as stack:
+        with scratch_folder(None) as scratch, ExitStack() as stack:
             stack.callback(close_lookups)
             transform = RawLinkset(tenants=tenants)
             with kit.pipeline(Stage.EXPLAIN) as pipeline:
-                lookup = gather(reader, found, pipeline, transform, Path(scratch))
+                lookup = gather(reader, found, pipeline, transform, scratch)
             with kit.pipeline(Stage.EXPLAIN) as pipeline:
                 return find_gaps(reader, found, pipeline, transform, lookup)
 

@@ -19,7 +19,7 @@ from kit.values import Limits
 from kit.values.strict_json import canonical, is_one_spelling, parse
 
 IN_TOTO_TYPE = "application/vnd.in-toto+json"
-_LIMITS = Limits(json_depth=8)  # the envelope's own nesting; the payload inside is text to it
+_LIMITS = Limits(json_depth=8, json_values=1000)  # the envelope's own nesting; the payload inside is text to it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

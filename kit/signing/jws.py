@@ -34,7 +34,7 @@ _ALGORITHMS = {
 _WRITTEN_NAMES = {algorithm: name for name, algorithm in reversed(_ALGORITHMS.items())}
 _HEADER_NAMES = {"alg", "b64", "crit", "kid", "typ"}
 # A signature document is small whatever the kit; these bounds are not the user's to raise.
-_LIMITS = Limits(json_bytes=1024 * 1024, json_depth=8)
+_LIMITS = Limits(json_bytes=1024 * 1024, json_depth=8, json_values=1000)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

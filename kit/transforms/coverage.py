@@ -7,12 +7,13 @@ missing``, ``null <= present``, ``unresolvable <= missing``.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from kit.documents import Kind, string_at
 from kit.transforms.tenants import Tenants
-from kit.values import CollectionName
+from kit.values import CollectionName, Held, Limits
 
 OBSERVATIONS = "advisory_observations"
 NO_TENANT = ""
@@ -63,6 +64,17 @@ class Tally:
         self.bytes += other.bytes
         for name, coverage in other.tenants.items():
             self.tenant(name).add(coverage)
+
+    def add_within(self, other: Tally, limits: Limits) -> None:
+        """Add the counts of ``other``, as far as the limits allow what then is held.
+
+        Raises:
+            LimitError: There would be more than ``tenants``, or more held of the kit than it may.
+        """
+        new = other.tenants.keys() - self.tenants.keys()
+        limits.check("tenants", len(self.tenants) + len(new))
+        limits.hold(sum(Held.TENANT + sys.getsizeof(name) for name in new))
+        self.add(other)
 
 
 def is_observations(name: CollectionName) -> bool:

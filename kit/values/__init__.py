@@ -6,7 +6,7 @@ Pure: nothing here reads a file, a clock or the environment.
 from kit.values.allowed import STRICT, Allowed
 from kit.values.collection import Codec, CollectionMember, CollectionName, collection_member
 from kit.values.digest import Sha256
-from kit.values.limits import Limit, Limits
+from kit.values.limits import Held, Limit, Limits, Price
 from kit.values.member_path import MemberPath, NameClass
 from kit.values.run_lengths import RunLengths, RunLengthsReader
 from kit.values.timestamp import Timestamp
@@ -17,10 +17,12 @@ __all__ = [
     "Codec",
     "CollectionMember",
     "CollectionName",
+    "Held",
     "Limit",
     "Limits",
     "MemberPath",
     "NameClass",
+    "Price",
     "RunLengths",
     "RunLengthsReader",
     "Sha256",

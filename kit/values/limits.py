@@ -1,12 +1,16 @@
 """Limits: how much a kit may ask of the host that reads it. Declared sizes are never trusted, only met ones.
 
 Every bound is a field here and nowhere else; ``--max NAME=VALUE`` sets each of them, and a refusal names the limit, the
-value met and the option that raises it.
+value met and the option that raises it. Two of them are of the kit as a whole (:class:`Meter`): what it costs to read,
+and what is held of it. What a small file can hold of anything else is bounded by these two.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, fields, replace
+from enum import IntEnum
 
 from kit.errors import LimitError
 
@@ -18,6 +22,85 @@ GIB = 1024 * MIB
 def _bound(value: int, unit: str, meaning: str) -> int:
     bound: int = field(default=value, metadata={"unit": unit, "meaning": meaning})
     return bound
+
+
+class Price(IntEnum):
+    """What the work on one thing costs, in the time that a byte of a file takes (1 to 3 ns, all passes counted apart).
+
+    Measured in CPython on one core, with margin; whatever a kit can hold many of has its price here, also where it
+    holds nothing: a frame without content, a member without a body.
+    """
+
+    MEMBER = 32 * KIB
+    """A header of an archive, or an entry of a folder: parsed, named, looked up."""
+    RECORD = 16 * KIB
+    """An extension record in front of one."""
+    RECORD_BYTE = 16
+    CODED_BYTE = 64
+    """A byte that the codec of a member reads: a block of deflate with tables takes 13."""
+    FRAME = 8 * KIB
+    """A frame of zstd, a member of gzip."""
+    SKIPPED = 2 * KIB
+    """A skippable frame of zstd."""
+    BLOCK = KIB
+    """A block of zstd."""
+    DOCUMENT = 8 * KIB
+    ELEMENT = 256
+    """An element of a document, nested ones included."""
+    JSON_VALUE = KIB
+    JSON_BYTE = 8
+
+
+class Held(IntEnum):
+    """What is held of one thing, in bytes of memory: measured, objects and tables included."""
+
+    MEMBER = 1536
+    """Besides its name."""
+    LISTED = 1024
+    """A file that a manifest lists, besides the JSON that says so."""
+    TENANT = 512
+    """Of one collection member, besides its name."""
+    JSON_VALUE = 112
+    JSON_CONTAINER = 160
+    """Besides being a value."""
+
+
+class Meter:
+    """What one kit has cost so far; belongs to whoever reads it, and is not sent to workers.
+
+    Attributes:
+        work: In the units of :class:`Price`, since the reading began that is under way.
+        held: Bytes that are held until the kit is closed.
+        passing: Bytes that are held until the next reading begins.
+    """
+
+    __slots__ = ("_stored", "_stored_bytes", "held", "passing", "work")
+
+    def __init__(self, stored: Callable[[], int]) -> None:
+        """Count for a kit of so many ``stored`` bytes; they are asked for when they matter."""
+        self._stored = stored
+        self._stored_bytes: int | None = None
+        self.work = 0
+        self.held = 0
+        self.passing = 0
+
+    def __reduce__(self) -> tuple[Callable[[], None], tuple[()]]:
+        return _no_meter, ()
+
+    def begin(self) -> None:
+        """Begin a reading."""
+        self.work = self.passing = 0
+
+    @property
+    def stored(self) -> int:
+        """Bytes of the kit as it is stored."""
+        if self._stored_bytes is None:
+            self._stored_bytes = self._stored()
+        return self._stored_bytes
+
+
+def _no_meter() -> None:
+    return None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +145,12 @@ class Limits:
     json_depth: int = _bound(64, "levels", "containers nested in one JSON text")
     # "[]," costs 3 bytes in a text, and 64 when it is read.
     json_values: int = _bound(2_000_000, "values", "values of one JSON text, containers included")
-    kept_bytes: int = _bound(256 * MIB, "bytes", "all members that are held whole, history included")
+    work_bytes: int = _bound(1 * GIB, "bytes", "one reading of a kit: its bytes, and the prices of what is in it")
+    work_ratio: int = _bound(2000, "times", "what may be added to work_bytes for each byte stored beyond the first MiB")
+    kept_bytes: int = _bound(112 * MIB, "bytes", "what is held of a kit: names, manifests, history, tenants")
+    kept_ratio: int = _bound(50, "times", "what may be added to kept_bytes for each byte stored beyond the first MiB")
+    meter: Meter | None = field(default=None, compare=False, repr=False)
+    """What the kit has cost that these are the limits of; None where there is no kit."""
 
     def check(self, name: str, met: int, *, where: str = "") -> None:
         """Refuse ``met`` if it is over the limit called ``name``.
@@ -80,8 +168,93 @@ class Limits:
 
     def with_overrides(self, overrides: dict[str, int]) -> Limits:
         """Replace the limits named; the caller has checked the names against :meth:`names`."""
-        values = {field.name: getattr(self, field.name) for field in fields(self)}
-        return Limits(**(values | overrides))
+        values = {name: getattr(self, name) for name in self.names()}
+        return Limits(**(values | overrides), meter=self.meter)
+
+    def metered(self, stored: Callable[[], int]) -> Limits:
+        """Give the same limits for one kit, of so many ``stored`` bytes, with a meter of its own."""
+        return replace(self, meter=Meter(stored))
+
+    def spend(self, work: int, *, where: str = "") -> None:
+        """Count work on a kit, in the units of :class:`Price`; without a meter, nothing.
+
+        Raises:
+            LimitError: This reading has cost more than ``work_bytes`` and ``work_ratio`` allow.
+        """
+        meter = self.meter
+        if meter is not None:
+            meter.work += work
+            if meter.work > self.work_bytes:
+                self._check_metered("work", meter.work, meter, where)
+
+    def is_work_scarce(self) -> bool:
+        """Whether a quarter of the work that the kit may cost is spent: what was estimated is to be counted then."""
+        meter = self.meter
+        return (
+            meter is not None
+            and meter.work > self.work_bytes >> 2
+            and meter.work > (self.work_bytes + self._more("work", meter)) >> 2
+        )
+
+    def hold(self, size: int, *, where: str = "", passing: bool = False) -> None:
+        """Count what is held of a kit; without a meter, nothing.
+
+        Args:
+            size: Bytes, as :class:`Held` has them.
+            where: For the message.
+            passing: Whether it is held no longer than this reading.
+
+        Raises:
+            LimitError: All that is held is more than ``kept_bytes`` and ``kept_ratio`` allow.
+        """
+        meter = self.meter
+        if meter is None:
+            return
+        if passing:
+            meter.passing += size
+        else:
+            meter.held += size
+        if meter.held + meter.passing > self.kept_bytes:
+            self._check_metered("kept", meter.held + meter.passing, meter, where)
+
+    @property
+    def stored(self) -> int:
+        """Bytes of the kit as it is stored; 0 where there is none."""
+        return self.meter.stored if self.meter is not None else 0
+
+    @property
+    def held(self) -> int:
+        """What is held of the kit until it is closed."""
+        return self.meter.held if self.meter is not None else 0
+
+    @contextmanager
+    def letting_go(self) -> Iterator[None]:
+        """Let go, afterwards, of what is held from here on."""
+        held = self.meter.held if self.meter is not None else 0
+        try:
+            yield
+        finally:
+            if self.meter is not None:
+                self.meter.held = held
+
+    def _more(self, name: str, meter: Meter) -> int:
+        """Give what the size of a kit allows beyond what any kit may."""
+        ratio: int = getattr(self, f"{name}_ratio")
+        return ratio * max(meter.stored - MIB, 0)
+
+    def _check_metered(self, name: str, met: int, meter: Meter, where: str) -> None:
+        bound: int = getattr(self, f"{name}_bytes")
+        ratio: int = getattr(self, f"{name}_ratio")
+        more = self._more(name, meter)
+        if met <= bound + more:
+            return
+        allowed = f"{bound + more:,} that {name}_ratio = {ratio:,} allows for {meter.stored:,} bytes stored"
+        grown = f", and over the {allowed}" if more else ""
+        raise LimitError(
+            f"{met:,} is over the limit {name}_bytes = {bound:,}{grown}",
+            where=where,
+            hint=f"if this kit is known to be sound, raise it: --max {name}_bytes={2 * met}",
+        )
 
     def table(self) -> tuple[Limit, ...]:
         """Explain every limit in force, in the order of this class."""
@@ -89,9 +262,10 @@ class Limits:
         return tuple(
             Limit(name=one.name, value=getattr(self, one.name), default=getattr(defaults, one.name), **one.metadata)
             for one in fields(self)
+            if one.metadata
         )
 
     @classmethod
     def names(cls) -> tuple[str, ...]:
         """The name of every limit, in the order of this class."""
-        return tuple(field.name for field in fields(cls))
+        return tuple(one.name for one in fields(cls) if one.metadata)

@@ -5,6 +5,9 @@ there, ``NaN`` is a number for some, half a surrogate pair a character. What is 
 reader, so all of these are refused. Laws: ``parse(canonical(v)) == v``; ``parse`` raises nothing but ``KitError``, on
 any bytes.
 
+A text of a few kilobytes, compressed, can ask for gigabytes once it is read: what its values will take is counted
+before any of them is made, and held to the limits of the kit it comes from.
+
 Stops at the text: what the values mean is for the caller.
 """
 
@@ -13,6 +16,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections import Counter
 from collections.abc import Iterator
 from decimal import Decimal
 from itertools import islice
@@ -20,7 +24,7 @@ from json.encoder import encode_basestring
 from typing import Any
 
 from kit.errors import ContentError, LimitError
-from kit.values.limits import Limits
+from kit.values.limits import Held, Limits, Price
 
 # The printer and the parser of the standard library recurse; past this depth they may exhaust the interpreter's stack
 # whatever limit the user has set.
@@ -31,12 +35,17 @@ _LONGEST_NUMBER = 40
 # exact, while refusing above 2^53 would refuse sound kits. Beyond 64 bits those producers' own readers disagree.
 _SMALLEST_INTEGER, _LARGEST_INTEGER = -(2**63), 2**63 - 1
 
+_LONGEST_STEP = 200
 _INDENT, _NEWLINE = "  ", "\n"
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 # A string (closed or cut off: an open one swallows the rest, which keeps the scan linear) or a bracket. Possessive
 # quantifiers, since backtracking over a long run of escapes would be quadratic.
 _STRING_OR_BRACKET = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|[\[{]|[\]}]', re.DOTALL)
 _STRING_OR_VALUE = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|[\[{,]', re.DOTALL)
+_WIDE = ((re.compile(rb"[\xf0-\xff]"), 4), (re.compile(rb"[\xc4-\xef]"), 2))
+"""Bytes of UTF-8 that begin a character for which a string takes so many bytes for each of its characters (PEP 393)."""
+_EXACTLY_FROM = 50_000
+"""Values; below, those that are only commas in strings are counted, too."""
 _SURROGATE_ESCAPE = re.compile(r"\\u[dD][89a-fA-F]")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -57,18 +66,25 @@ def parse(data: bytes, *, limits: Limits, where: str) -> Any:
 
     Args:
         data: The whole text, UTF-8 without a byte order mark (RFC 8259 8.1).
-        limits: ``json_bytes``, ``json_depth`` and ``json_values`` are kept.
+        limits: ``json_bytes``, ``json_depth`` and ``json_values`` are kept; of a kit also what it may cost and hold.
         where: The file or member, for messages.
 
     Raises:
         ContentError: Not UTF-8, not JSON, an object with a key twice (RFC 7493 2.3), NaN or Infinity, a lone
             surrogate (RFC 7493 2.1), an integer beyond 64 bits, or a fraction that a double cannot keep. The message
             has line and column where the grammar is broken, else the RFC 6901 pointer of the value refused.
-        LimitError: Larger, of more values, or nested deeper than ``limits`` allow.
+        LimitError: Larger, of more values, or nested deeper than ``limits`` allow, or more than the kit may cost or
+            hold.
     """
     limits.check("json_bytes", len(data), where=where)
-    text = _decoded(data, where)
-    _check_count(text, limits, where)
+    width = next((size for wide, size in _WIDE if not data.isascii() and wide.search(data)), 1)
+    limits.spend(Price.JSON_BYTE * len(data), where=where)
+    with limits.letting_go():
+        limits.hold(2 * width * len(data), where=where)  # the text, and its strings as they are read
+        text = _decoded(data, where)
+        values, containers = _check_count(text, limits, where)
+    limits.spend(Price.JSON_VALUE * values, where=where)
+    limits.hold(Held.JSON_VALUE * values + Held.JSON_CONTAINER * containers + width * len(data), where=where)
     _check_depth(text, limits, where)
     refused, surrogates = _Refused.made, bool(_SURROGATE_ESCAPE.search(text))
     try:
@@ -82,8 +98,8 @@ def parse(data: bytes, *, limits: Limits, where: str) -> Any:
     except json.JSONDecodeError as error:
         raise ContentError(f"not JSON: {error.msg} at line {error.lineno} column {error.colno}", where=where) from error
     if surrogates or _Refused.made != refused:  # else there is nothing to find
-        for pointer, why in _refusals(value, surrogates=surrogates):
-            raise ContentError(f"at {pointer or 'the top'}: {why}", where=where)
+        for way, why in _refusals(value, surrogates=surrogates):
+            raise ContentError(f"at {_pointer(way) or 'the top'}: {why}", where=where)
     return value
 
 
@@ -164,14 +180,19 @@ def _check_depth(text: str, limits: Limits, where: str) -> None:
     limits.check("json_depth", deepest, where=where)
 
 
-def _check_count(text: str, limits: Limits, where: str) -> None:
+def _check_count(text: str, limits: Limits, where: str) -> tuple[int, int]:
+    """Give numbers that values and containers are not above."""
     # Every value but the first of a container follows a comma, and the first one its bracket. Those inside of strings
-    # are counted at first, and left out where that decides.
-    most = text.count(",") + text.count("[") + text.count("{") + 1
-    if most > limits.json_values:
-        tokens = (token for token in _STRING_OR_VALUE.finditer(text) if token[0][0] != '"')
-        if next(islice(tokens, limits.json_values - 1, None), None) is not None:
-            limits.check("json_values", most, where=where)
+    # are counted at first, and left out where that may decide.
+    containers = text.count("[") + text.count("{")
+    most = text.count(",") + containers + 1
+    if most <= min(_EXACTLY_FROM, limits.json_values):
+        return most, containers
+    tokens = (token[0] for token in _STRING_OR_VALUE.finditer(text) if token[0][0] != '"')
+    met = Counter(islice(tokens, limits.json_values))
+    if met.total() >= limits.json_values:
+        limits.check("json_values", most, where=where)
+    return met.total() + 1, met["["] + met["{"]
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any] | _Refused:
@@ -180,7 +201,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any] | _Refused:
         return found
     seen: set[str] = set()
     twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
-    return _Refused(f"the key {twice!r} is there twice")
+    return _Refused(f"the key {twice[:_LONGEST_STEP]!r} is there twice")
 
 
 def _integer(text: str) -> int | _Refused:
@@ -205,24 +226,39 @@ def _same_number(text: str, number: float) -> bool:
     return Decimal(text) == Decimal(repr(number))
 
 
-def _refusals(value: Any, *, surrogates: bool) -> Iterator[tuple[str, str]]:
+_Way = tuple["_Way | None", str | int] | None
+"""How a value is reached: the way to its container, and its key or index in there; None at the top."""
+
+
+def _refusals(value: Any, *, surrogates: bool) -> Iterator[tuple[_Way, str]]:
     """Walk everything once, without recursion, in the order of the text."""
-    stack: list[tuple[str, Any]] = [("", value)]
+    # A pointer is spelled where it is needed: a key may be as long as the text, and its container as wide.
+    stack: list[tuple[_Way, Any]] = [(None, value)]
     while stack:
-        pointer, part = stack.pop()
+        way, part = stack.pop()
         if isinstance(part, _Refused):
-            yield pointer, part.why
+            yield way, part.why
         elif isinstance(part, dict):
             if surrogates and any(_SURROGATE.search(key) for key in part):
-                yield pointer, "a key has a lone surrogate"
-            stack.extend((f"{pointer}/{_step(key)}", inner) for key, inner in reversed(part.items()))
+                yield way, "a key has a lone surrogate"
+            stack.extend(((way, key), inner) for key, inner in reversed(part.items()))
         elif isinstance(part, list):
-            stack.extend((f"{pointer}/{index}", part[index]) for index in range(len(part) - 1, -1, -1))
+            stack.extend(((way, index), part[index]) for index in range(len(part) - 1, -1, -1))
         elif surrogates and isinstance(part, str) and _SURROGATE.search(part):
-            yield pointer, "the string has a lone surrogate"
+            yield way, "the string has a lone surrogate"
+
+
+def _pointer(way: _Way) -> str:
+    """Spell an RFC 6901 pointer."""
+    steps: list[str] = []
+    while way is not None:
+        way, step = way
+        steps.append(f"/{_step(str(step))}")
+    return "".join(reversed(steps))
 
 
 def _step(key: str) -> str:
-    """One reference token of an RFC 6901 pointer, printable whatever the key holds."""
-    escaped = key.replace("~", "~0").replace("/", "~1")
+    """One reference token of an RFC 6901 pointer, printable whatever the key holds; of a long key, its beginning."""
+    shown = key if len(key) <= _LONGEST_STEP else f"{key[:_LONGEST_STEP]}…"
+    escaped = shown.replace("~", "~0").replace("/", "~1")
     return escaped.encode("utf-8", "backslashreplace").decode("utf-8")

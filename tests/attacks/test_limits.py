@@ -29,6 +29,10 @@ def _history() -> bytes:
     return b"".join(member(HISTORY % number, b" " * 400) for number in range(3))
 
 
+def _two_mib() -> bytes:
+    return member(b"a", bytes(2 << 20))
+
+
 def _json(text: bytes) -> bytes:
     return member(MANIFEST.encode(), text)
 
@@ -53,7 +57,17 @@ CASES: dict[str, tuple[Callable[[], bytes], int, int]] = {
     "json_bytes": (lambda: _json(b"{}" + b" " * 100), 100, 102),
     "json_depth": (lambda: _json(b'{"a":[[]]}'), 2, 3),
     "json_values": (lambda: _json(b'{"a":[1,2,3]}'), 4, 5),
-    "kept_bytes": (_history, 1000, 1200),
+    "work_bytes": (lambda: member(b"a"), 30_000, 32_768),
+    "work_ratio": (_two_mib, 1, 0),
+    "kept_bytes": (_history, 4000, 0),
+    "kept_ratio": (_two_mib, 0, 0),
+}
+# What must be set, too, for the limit to be met, and what the refusal is then called.
+WITH = {
+    "ratio": ("ratio", ["ratio_floor_bytes=100"]),
+    "ratio_floor_bytes": ("ratio", ["ratio=500"]),
+    "work_ratio": ("work_bytes", ["work_bytes=1000"]),
+    "kept_ratio": ("kept_bytes", ["kept_bytes=1000"]),
 }
 
 
@@ -80,10 +94,9 @@ def test_a_limit_is_said_with_the_value_met_and_the_option_that_lets_it_pass(
     if name == "document_depth":  # a document is walked to its depth by verify --deep only
         path = desk.kit({OBSERVATIONS: DOCUMENT})
         command = ["verify", "--deep", *map(str, desk.trust("vendor"))]
-    others = {"ratio": ["ratio_floor_bytes=100"], "ratio_floor_bytes": ["ratio=500"]}.get(name, [])
+    asked, others = WITH.get(name, (name, []))
     refused = told_by(path, command, f"{name}={bound}", *others)
-    asked = "ratio" if name == "ratio_floor_bytes" else name
-    limit = 500 if asked == "ratio" else bound
+    limit = {"ratio_floor_bytes": 500, "work_ratio": 1000, "kept_ratio": 1000}.get(name, bound)
     assert f"limit {asked} = {limit:,}" in refused, refused
     if met:
         assert f"{met:,} is over the limit {name} = {bound:,}" in refused, refused
@@ -128,3 +141,22 @@ def test_a_compressed_archive_is_held_to_the_ratio_too(tmp_path: Path) -> None:
     kit("inspect", path, "--workers", 1, "--max", "ratio=100", "--max", "ratio_floor_bytes=1000").refused(
         9, "ratio = 100"
     )
+
+
+def test_what_may_be_asked_for_grows_with_what_is_stored(tmp_path: Path) -> None:
+    path = tmp_path / "kit"
+    path.write_bytes(member(b"a", bytes(2 << 20)) + END)
+    outcome = kit("inspect", path, "--workers", 1, "--max", "work_bytes=1000", "--max", "work_ratio=3")
+    assert outcome.code == 0, outcome
+    outcome = kit("inspect", path, "--workers", 1, "--max", "work_bytes=1000", "--max", "work_ratio=1")
+    outcome.refused(
+        9,
+        "over the limit work_bytes = 1,000, and over the 1,051,112 that work_ratio = 1 allows for 2,098,688",
+    )
+
+
+def test_a_folder_is_held_to_the_limits_of_a_kit_as_well(tmp_path: Path) -> None:
+    for number in range(20):
+        (tmp_path / f"{number}").write_bytes(b"")
+    kit("inspect", tmp_path, "--max", "work_bytes=500000").refused(9, "over the limit work_bytes = 500,000")
+    kit("inspect", tmp_path, "--max", "kept_bytes=20000").refused(9, "over the limit kept_bytes = 20,000")

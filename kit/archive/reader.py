@@ -134,7 +134,8 @@ class KitReader:
         """Return the size by which the meter goes: of a folder, each entry counts as a header would."""
         if not isinstance(self._source, int):
             return self._source.size or self.read_bytes
-        members = read_folder(self._source, self._outer_limits, where=str(self.path), allowed=replace(self.allowed, links=True))
+        allowed = replace(self.allowed, links=True)
+        members = read_folder(self._source, self._outer_limits, where=str(self.path), allowed=allowed)
         return sum(BLOCK_BYTES + member.size for member, _ in members)
 
     def stored_digest(self) -> Sha256:

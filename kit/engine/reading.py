@@ -15,7 +15,7 @@ from kit.archive import EntryKind, KitReader, Layout, Member
 from kit.documents import Run, runs
 from kit.errors import KitError
 from kit.manifest import Link, LinkKind
-from kit.values import STRICT, Allowed, CollectionMember, Limits, MemberPath, Sha256, collection_member
+from kit.values import STRICT, Allowed, CollectionMember, Limits, MemberPath, Price, Sha256, collection_member
 
 if TYPE_CHECKING:
     # Of a reading that transforms ask for; who only compares kits does without loading them.
@@ -138,6 +138,7 @@ def member_runs(collection: CollectionMember, body: Iterator[bytes], reader: Kit
         KitError: The member's codec or framing is malformed; names the member, the document and the offset.
     """
     where = str(collection.path)
+    reader.limits.spend(Price.COLLECTION, where=where)
     try:
         yield from runs(reader.decoded(body, collection.codec, where=where), limits=reader.limits)
     except KitError as error:

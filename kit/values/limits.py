@@ -44,6 +44,8 @@ class Price(IntEnum):
     """A skippable frame of zstd."""
     BLOCK = KIB
     """A block of zstd."""
+    COLLECTION = 128 * KIB
+    """A member that is cut into documents: decoded, handed to a worker, counted apart."""
     DOCUMENT = 8 * KIB
     ELEMENT = 256
     """An element of a document, nested ones included."""

@@ -22,6 +22,17 @@ settings.register_profile("all", deadline=None)
 settings.register_profile("quick", deadline=None, max_examples=25)
 settings.load_profile("all")
 
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leave slow tests unmeasured: tracing doubles their time, and what they reach, cheaper ones reach too.
+
+    The programs that they start are measured.
+    """
+    for item in items:
+        if item.get_closest_marker("slow"):
+            item.add_marker("no_cover")
+
+
 # A background job of a shell starts with Ctrl-C ignored, and all it starts inherit that; tests that press it could only
 # hang there. A handler of ours is reset to the default in every program that is started.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import bson
+import pytest
 import zstandard
 
 from kit.archive import open_kit
@@ -31,6 +32,7 @@ def test_what_is_measured_is_a_patch_of_every_kind_of_kit() -> None:
     assert {("tar.zst", ""), ("tar.zst", ".zst"), ("tar.zst", ".gz"), ("tar.gz", "")} <= {kind[1:] for kind in kinds}
 
 
+@pytest.mark.slow
 def test_a_kit_for_a_second_patch_lacks_only_what_was_left(tmp_path: Path) -> None:
     kit, size = bench.Desk(folder=tmp_path, runs=1).make(bench_kits.Case(source=bench_kits.SECOND), 300)
     total, lacking = 0, dict[str, int]()
@@ -45,12 +47,14 @@ def test_a_kit_for_a_second_patch_lacks_only_what_was_left(tmp_path: Path) -> No
     assert total > size
 
 
+@pytest.mark.slow
 def test_observations_of_a_wanted_size_are_of_that_size_on_average(tmp_path: Path) -> None:
     case = bench_kits.Case(source="content", average=4000)
     size = bench.Desk(folder=tmp_path, runs=1).make(case, 2000)[1]
     assert 3700 < size / 2000 <= 4050
 
 
+@pytest.mark.slow
 def test_a_measurement_becomes_a_row_and_a_plot(tmp_path: Path) -> None:
     desk = bench.Desk(folder=tmp_path, runs=1)
     case = bench_kits.Case(source=bench_kits.SECOND, container="tar.gz")

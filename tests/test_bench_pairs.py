@@ -9,8 +9,11 @@ import pytest
 from kit.documents import validate
 from kit.values import Limits
 from scripts.bench_pairs import PairMaker, makers
+from tests.tiers import slow
 
 COUNT = 400
+COSTLY = {"backfill", "encrypted"}
+"""Made by transforms of the program itself."""
 MADE = {maker.name: maker for maker in makers() if maker.observations is not None}
 
 
@@ -19,7 +22,7 @@ def sides(maker: PairMaker) -> tuple[list[bytes], list[bytes]]:
     return list(before), list(after)
 
 
-@pytest.mark.parametrize("name", sorted(MADE))
+@pytest.mark.parametrize("name", [*sorted(MADE.keys() - COSTLY), *slow(*sorted(COSTLY))])
 def test_a_pair_is_what_its_name_says_and_the_same_at_every_run(name: str) -> None:
     before, after = sides(MADE[name])
     assert (before, after) == sides(MADE[name])

@@ -12,6 +12,7 @@ import pytest
 from kit.archive.chunks import ChunkReader
 from kit.archive.tar_reader import read_tar
 from kit.errors import ArchiveError
+from scripts import large_member
 from tests.archive.building import END, LIMITS, header, member, pax, record
 from tests.attacks.bombs import size_field
 
@@ -58,3 +59,9 @@ def test_a_size_that_only_the_low_bits_of_the_header_agree_with_is_refused(size:
         head = pax(record("size", b"%d" % size)) + header(b"large", size=low_bits or 512)
         with pytest.raises(ArchiveError, match=f"declares {size} bytes in its PAX record and"):
             next(read_tar(ChunkReader([head + END], where="k"), LIMITS, where="k"))
+
+
+@pytest.mark.slow
+def test_the_script_patches_and_verifies_a_large_member(capsys: pytest.CaptureFixture[str]) -> None:
+    assert large_member.main(["--gib", "0.004", "--workers", "1"]) == 0
+    assert "one member" in capsys.readouterr().out

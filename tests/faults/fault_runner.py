@@ -136,6 +136,8 @@ def _carry_out(order: dict[str, Any]) -> None:
             shutil.copytree(folder, place, symlinks=True)
         child = os.fork() if forks else 0
         if not child:
+            if forks:
+                sys.settrace(None)  # what measures coverage learns nothing from one that ends like this
             _attempt(place, at, order)
             if forks:
                 os._exit(0)

@@ -59,6 +59,7 @@ def test_a_kit_that_changes_under_it_is_a_wrong_outcome(tmp_path: Path) -> None:
     assert "NOT SOUND" in list(selftest_lines(report))[-1]
 
 
+@pytest.mark.slow
 def test_ctrl_c_strikes_a_run_even_where_the_shell_has_it_ignored_and_leaves_a_job_to_resume(tmp_path: Path) -> None:
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # what a shell does to all it runs in the background
     try:

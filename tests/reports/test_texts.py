@@ -166,6 +166,7 @@ def test_many_tenants_are_added_up_but_forty(desk: Desk) -> None:
     assert rows[42] == []
 
 
+@pytest.mark.slow
 def test_more_findings_than_a_report_can_hold_are_still_counted(desk: Desk) -> None:
     documents = [{"_id": number, "tenant": "acme"} for number in range(10_003)]
     desk.kit({kits.OBSERVATIONS: kits.bson_of(documents)}, name="many.tar")

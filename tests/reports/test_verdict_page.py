@@ -159,6 +159,7 @@ def test_equal_verdicts_give_equal_bytes(desk: Desk) -> None:
     assert written(desk, path, "--deep") == written(desk, path, "--deep", "--workers", 2)
 
 
+@pytest.mark.slow
 def test_a_long_lineage_is_drawn_without_its_middle(desk: Desk) -> None:
     path = desk.kit(kits.content(*(observation(n) for n in range(14))))
     for number in range(14):

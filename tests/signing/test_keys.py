@@ -26,7 +26,7 @@ from kit.signing import (
     write_public,
 )
 from kit.signing.keys import _b64_integer, _thumbprint
-from tests.tiers import examples
+from tests.tiers import examples, slow
 
 PEM = serialization.Encoding.PEM
 PKCS8 = serialization.PrivateFormat.PKCS8
@@ -305,7 +305,7 @@ def test_a_key_that_cannot_be_written_leaves_no_file(tmp_path: Path) -> None:
     [
         (Algorithm.ED25519, ["-algorithm", "ed25519"]),
         (Algorithm.ES256, ["-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256"]),
-        (Algorithm.PS256, ["-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:3072"]),
+        *slow((Algorithm.PS256, ["-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:3072"])),
     ],
 )
 def test_keys_openssl_makes_are_read(tmp_path: Path, openssl: str, kind: Algorithm, arguments: list[str]) -> None:

@@ -220,6 +220,7 @@ def main() -> None:
         there = set(sys.modules)
         number = os.fork()
         if not number:
+            sys.settrace(None)  # a tracer would learn nothing from a child that ends like this, and double its time
             answer = child(order)
             answer["imported"] = [name for name in sys.modules if name not in there]
             os.write(writing, json.dumps(answer).encode())

@@ -9,9 +9,9 @@ kits. What is written here, the strict reader of this package reads back, and so
   the stored bytes can be kept or made again.
 - Writing: ``destination`` and ``folder_destination``, by ``tar_writer`` and ``encoding``; finished frames wait in a
   ``spool``.
-- A run and its end: ``job`` is the folder, ``journal`` and ``journal_file`` what is on record, ``switch`` what is to
-  get which name, ``commit`` the steps, ``finishing`` what becomes of them after a crash; ``copies`` are kits that only
-  get another name. By ``places``, ``renaming``, ``disk`` and ``tree_digest``.
+- A run and its end: ``job`` is the folder, a ``held_folder``; ``journal`` and ``journal_file`` are what is on record,
+  ``switch`` what is to get which name, ``commit`` the steps, ``finishing`` what becomes of them after a crash;
+  ``copies`` are kits that only get another name. By ``places``, ``renaming``, ``disk`` and ``tree_digest``.
 - Other files: ``new_folder``, ``secret_output``; ``workplace`` and ``scratch`` for what a run keeps meanwhile.
 """
 

@@ -32,6 +32,7 @@ from kit.archive.renaming import exchange, rename_free
 from kit.archive.switch import Switch, checksum_line, is_file_of, parked
 from kit.errors import OutputError
 
+_NO_MODES = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS})
 _NO_HARD_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
 
 
@@ -129,8 +130,13 @@ def _keep_access(kit: Path, work: Path) -> None:
     status = kit.lstat()
     with suppress(OSError):  # only root may give files away; the mode is what protects them
         os.chown(work, status.st_uid, status.st_gid, follow_symlinks=False)
-    with suppress(OSError):  # a file system without modes refuses, and has none that could be lost
-        work.chmod(stat.S_IMODE(status.st_mode))
+    mode = stat.S_IMODE(status.st_mode)
+    try:
+        work.chmod(mode)
+    except OSError as error:
+        # A file system without modes refuses, and has none that could be lost; but nobody is let in by that.
+        if error.errno not in _NO_MODES or stat.S_IMODE(work.lstat().st_mode) & ~mode:
+            raise
 
 
 def _link(kit: Path, backup: Path, undo: ExitStack) -> bool:

@@ -2,7 +2,7 @@
 
 - Going over a kit: ``reading`` (digests), ``survey`` (the first one of a patch, with ``settled``), ``rewrite`` (the
   second one), ``proving`` (every document), ``extracting``, ``gap`` and ``gaps``. What a pass adds up is in
-  ``changes``, what the journal keeps of it in ``notes``, what it tells meanwhile in ``progress``.
+  ``changes``, what it tells meanwhile in ``progress``.
 - Doing it: ``pipeline`` keeps results in order; ``work`` is what a worker does; ``executors`` chooses between this
   thread, ``processes`` (with ``shared_memory``) and ``clusters``; ``memory`` and ``host`` say how much, ``interrupts``
   when to stop.

@@ -275,7 +275,7 @@ class TestOutputThatCannotBeWritten:
 
     def test_the_job_folder_of_another_run_locks_the_kit(self, desk: Desk) -> None:
         path = desk.kit()
-        Path(f"{path}.kit-job").mkdir()
+        Path(f"{path}.kit-job").mkdir(mode=0o700)
         before = kits.snapshot(desk.kits)
         outcome = desk.patch(path, "--in-place")
         outcome.refused(74, "an earlier run on this kit was interrupted\nkit: hint: continue it with --resume, or")

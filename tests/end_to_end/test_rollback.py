@@ -226,7 +226,8 @@ class TestRefusals:
 
     def test_another_run_was_interrupted(self, desk: Desk) -> None:
         path = in_place(desk)
-        path.with_name("kit.tar.zst.kit-job").mkdir()
+        with Job(path) as job:
+            job.keep = True
         unchanged(desk, path, 74, "--resume")
 
     def test_there_is_nothing_to_resume(self, desk: Desk) -> None:

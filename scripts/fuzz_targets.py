@@ -47,7 +47,7 @@ from kit.trust.trusted_key import Revocation, RevocationReason
 from kit.values import Allowed, Codec, CollectionName, Limits, Sha256, Timestamp, strict_json
 from scripts.conformance_signing import key
 
-__all__ = ["NAMES", "KitError", "target_of"]
+__all__ = ["NAMES", "KitError", "delta_manifest", "policies", "target_of"]
 
 ROOT = Path(__file__).resolve().parents[1]
 FIXTURES = ROOT / "fixtures"
@@ -240,9 +240,10 @@ def _segments() -> list[bytes]:
     return found
 
 
-def _payloads() -> list[bytes]:
+def delta_manifest() -> dict[str, Any]:
+    """Return the manifest of a delta, every kind of value in it."""
     digest = {"sha256": "0" * 64, "size": 1}
-    manifest = {
+    return {
         "format": "kit-delta",
         "schemaVersion": "1",
         "bundleId": "b",
@@ -260,12 +261,15 @@ def _payloads() -> list[bytes]:
         "createdAt": "2025-10-20T00:00:00Z",
         "tool": {"name": "kit", "version": "1"},
     }
+
+
+def _payloads() -> list[bytes]:
     head = encode_segment(Material(steps=_STEPS[1:], expected=7, documents=(_OLDS[0],), olds=()))
     return [
         b"p" + piece(b"abc") + piece(b"x" * 200) + END,
         b"h" + head,
         b"l" + b"\2\0\2" + b"\1\0" + b"\0" + b"\1\0\1\0",
-        b"m" + json.dumps(manifest).encode(),
+        b"m" + json.dumps(delta_manifest()).encode(),
     ]
 
 
@@ -330,7 +334,8 @@ def _strings(value: object) -> Iterable[str]:
             yield from _strings(inner)
 
 
-def _policies() -> list[bytes]:
+def policies() -> list[bytes]:
+    """Return two policies, a state and an approval."""
     public = load_public(FIXTURES / "keys/publisher-TEST-ONLY.pub.pem")
     moment = Timestamp.parse("2026-01-02T03:04:05Z")
     revoked = Revocation(at=moment, reason=RevocationReason.SUPERSEDED)
@@ -369,7 +374,7 @@ _TARGETS: dict[str, tuple[Callable[[bytes], None], Callable[[], list[bytes]]]] =
     "signature": (signature, _signatures),
     "envelope": (envelope, _envelopes),
     "field-map": (field_map, _texts),
-    "policy": (policy, _policies),
+    "policy": (policy, policies),
     "journal": (journal, _records),
     "segment": (segment, _segments),
     "delta": (payload, _payloads),

@@ -176,35 +176,34 @@ class DeltaManifest:
         """
         where = str(MANIFEST)
         try:
-            fields = Fields(parse_json(data, limits=limits, where=where), "manifest")
+            fields = Fields.of(parse_json(data, limits=limits, where=where), "manifest")
         except ContentError as error:
             raise ArchiveError(error.what, where=error.where or where) from error
         fields.exactly(
-            *("format", "schemaVersion", "bundleId", "base", "target", "layout", "members", "createdAt", "tool"),
-            optional=("recipe",),
+            ("format", "schemaVersion", "bundleId", "base", "target", "layout", "members", "createdAt", "tool"),
+            ("recipe",),
         )
-        if fields["format"] != FORMAT or fields["schemaVersion"] != VERSION:
-            raise fields.fault(
-                f"is {fields['format']!r} {fields['schemaVersion']!r}; this program reads 1 of kit-delta"
-            )
-        target = Fields(fields["target"], "target")
-        target.exactly("generation", "manifestSha256", "archive")
-        tool = Fields(fields["tool"], "tool")
-        tool.exactly("name", "version")
+        if (fields.text("format"), fields.text("schemaVersion")) != (FORMAT, VERSION):
+            said = f"{fields.text('format')!r} {fields.text('schemaVersion')!r}"
+            raise fields.refusal(f"is {said}; this program reads 1 of kit-delta")
+        base, target, tool = (fields.object(name) for name in ("base", "target", "tool"))
+        base.exactly(("generation", "manifestSha256"))
+        target.exactly(("generation", "manifestSha256", "archive"))
+        tool.exactly(("name", "version"))
         made = cls(
-            bundle_id=fields.text("bundleId") if fields["bundleId"] is not None else None,
-            base=_end(Fields(fields["base"], "base", "generation", "manifestSha256")),
+            bundle_id=fields.text("bundleId") if fields.members["bundleId"] is not None else None,
+            base=_end(base),
             target=_end(target),
-            archive=_archive(Fields(target["archive"], "target.archive")),
-            layout=_payload(fields["layout"], "layout"),
+            archive=_archive(target.object("archive")),
+            layout=_payload(fields.object("layout")),
             members=tuple(_entry(item, f"members[{n}]") for n, item in enumerate(fields.items("members"))),
-            created_at=fields.parsed("createdAt", Timestamp.parse),
+            created_at=fields.timestamp("createdAt"),
             tool_name=tool.text("name"),
             tool_version=tool.text("version"),
-            recipe=Recipe.parse(fields["recipe"]) if "recipe" in fields else None,
+            recipe=Recipe.parse(fields.members["recipe"]) if "recipe" in fields.members else None,
         )
         if (made.recipe is not None) != any(entry.method is Method.RECIPE for entry in made.members):
-            raise fields.fault("names a recipe and no member made by it, or the other way round")
+            raise fields.refusal("names a recipe and no member made by it, or the other way round")
         _check_names("member", (entry.path for entry in made.members))
         _check_names("payload", (MANIFEST, SIGNATURE, *(payload.path for payload in made.payloads)))
         return made
@@ -219,47 +218,47 @@ def _check_names(what: str, paths: Iterable[MemberPath]) -> None:
 
 
 def _end(fields: Fields) -> End:
-    return End(generation=fields.count("generation"), manifest_sha256=fields.parsed("manifestSha256", exact_digest))
+    return End(generation=fields.integer("generation"), manifest_sha256=fields.parsed("manifestSha256", exact_digest))
 
 
 def _archive(fields: Fields) -> TargetArchive:
-    fields.exactly("container", "sha256", optional=("signature",))
+    fields.exactly(("container", "sha256"), ("signature",))
     container = fields.text("container")
     if container not in {"folder", "tar", "tar.gz", "tar.zst"}:
-        raise fields.fault("has an unknown container")
+        raise fields.refusal("has an unknown container")
     return TargetArchive(
         container=container,
-        sha256=fields.parsed("sha256", exact_digest) if fields["sha256"] is not None else None,
-        signature=_payload(fields["signature"], "target.archive.signature") if "signature" in fields else None,
+        sha256=fields.parsed("sha256", exact_digest) if fields.members["sha256"] is not None else None,
+        signature=_payload(fields.object("signature")) if "signature" in fields.members else None,
     )
 
 
 def _entry(value: object, place: str) -> Entry:
-    fields = Fields(value, place)
+    fields = Fields.of(value, place)
     try:
         method = Method(fields.text("method"))
     except ValueError:
-        raise fields.fault(f"has the unknown method {fields['method']!r}") from None
+        raise fields.refusal(f"has the unknown method {fields.text('method')!r}") from None
     names = ["path", "sha256", "size", "method"]
     names += ["source"] if method in _WITH_SOURCE else []
     names += ["payload"] if method in _WITH_PAYLOAD else []
-    fields.exactly(*names)
-    if method is Method.RECIPE and fields["source"] != fields["path"]:
-        raise fields.fault("is made by a recipe of a member of another name")
+    fields.exactly(names)
+    if method is Method.RECIPE and fields.text("source") != fields.text("path"):
+        raise fields.refusal("is made by a recipe of a member of another name")
     return Entry(
-        path=fields.parsed("path", MemberPath.parse),
+        path=fields.member_path("path"),
         sha256=fields.parsed("sha256", exact_digest),
-        size=fields.count("size"),
+        size=fields.integer("size"),
         method=method,
-        source=fields.parsed("source", MemberPath.parse) if "source" in fields else None,
-        payload=_payload(fields["payload"], f"{place}.payload") if "payload" in fields else None,
+        source=fields.member_path("source") if "source" in fields.members else None,
+        payload=_payload(fields.object("payload")) if "payload" in fields.members else None,
     )
 
 
-def _payload(value: object, place: str) -> Payload:
-    fields = Fields(value, place, "path", "sha256", "size")
+def _payload(fields: Fields) -> Payload:
+    fields.exactly(("path", "sha256", "size"))
     return Payload(
-        path=fields.parsed("path", MemberPath.parse),
+        path=fields.member_path("path"),
         sha256=fields.parsed("sha256", exact_digest),
-        size=fields.count("size"),
+        size=fields.integer("size"),
     )

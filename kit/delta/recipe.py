@@ -40,13 +40,12 @@ class RecipeStep:
         Raises:
             ArchiveError: It is not of this form, or its digest is not that of its parameters.
         """
-        fields = Fields(value, place, "name", "version", "parameters", "parametersSha256")
-        parameters = fields["parameters"]
-        if not isinstance(parameters, dict):
-            raise fields.fault("has no object as its parameters")
+        fields = Fields.of(value, place)
+        fields.exactly(("name", "version", "parameters", "parametersSha256"))
+        parameters = fields.object("parameters").members
         step = cls(name=fields.text("name"), version=fields.text("version"), parameters=parameters)
         if fields.parsed("parametersSha256", exact_digest) != step.parameters_sha256:
-            raise fields.fault(f"has parameters with the digest {step.parameters_sha256}, and says another")
+            raise fields.refusal(f"has parameters with the digest {step.parameters_sha256}, and says another")
         return step
 
     def to_json(self) -> dict[str, Any]:
@@ -79,17 +78,17 @@ class RecipeKeys:
         Raises:
             ArchiveError: It is not of this form, or does not name as many as it says, sorted.
         """
-        fields = Fields(value, "recipe.keys")
-        fields.exactly("count", "sha256", optional=("dekIds",))
-        count = fields.count("count")
+        fields = Fields.of(value, "recipe.keys")
+        fields.exactly(("count", "sha256"), ("dekIds",))
+        count = fields.integer("count")
         names: tuple[str, ...] | None = None
-        if "dekIds" in fields:
+        if "dekIds" in fields.members:
             listed = fields.items("dekIds")
             names = tuple(name for name in listed if isinstance(name, str) and name)
             if list(names) != listed or sorted(set(names)) != listed:
-                raise fields.fault("has dekIds that are not names, sorted, each once")
+                raise fields.refusal("has dekIds that are not names, sorted, each once")
         if (names is None) != (count > MOST_NAMES) or (names is not None and len(names) != count):
-            raise fields.fault(f"says {count:,} data keys and names others")
+            raise fields.refusal(f"says {count:,} data keys and names others")
         return cls(count=count, sha256=fields.parsed("sha256", exact_digest), names=names)
 
     def to_json(self) -> dict[str, Any]:
@@ -113,13 +112,13 @@ class Recipe:
         Raises:
             ArchiveError: It is not of this form.
         """
-        fields = Fields(value, "recipe")
-        fields.exactly("transforms", optional=("keys",))
+        fields = Fields.of(value, "recipe")
+        fields.exactly(("transforms",), ("keys",))
         items = enumerate(fields.items("transforms"))
         steps = tuple(RecipeStep.parse(item, f"recipe.transforms[{number}]") for number, item in items)
         if not steps:
-            raise fields.fault("has no transform")
-        return cls(steps=steps, keys=RecipeKeys.parse(fields["keys"]) if "keys" in fields else None)
+            raise fields.refusal("has no transform")
+        return cls(steps=steps, keys=RecipeKeys.parse(fields.members["keys"]) if "keys" in fields.members else None)
 
     def to_json(self) -> dict[str, Any]:
         """Print for ``strict_json.canonical``."""

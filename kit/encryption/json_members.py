@@ -12,7 +12,13 @@ from kit.errors import KitError
 from kit.values import Limits, strict_json
 
 _T = TypeVar("_T")
-_NAMES = {str: "a string", int: "an integer", list: "a list", dict: "an object"}
+_NAMES: dict[type, str] = {
+    str: "a string",
+    int: "an integer",
+    list: "a list",
+    dict: "an object",
+    object: "a string, a number, a list or an object",
+}
 
 
 class Members:

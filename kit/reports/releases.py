@@ -20,6 +20,7 @@ from kit.ops.patching import Output, PatchReport, PatchRequest
 from kit.reports.errors import error_json
 from kit.reports.patches import NOT_SELECTED, counts_json
 from kit.values import Limits, Sha256, Timestamp, strict_json
+from kit.values.fields import Fields
 from kit.version import TOOL, VERSION
 
 SCHEMA_VERSION = "1"
@@ -113,18 +114,26 @@ def same_job(data: bytes, request: PatchRequest, migration: Migration, *, where:
         ContentError: It is no release record of this version.
         UsageError: It is the record of another job: another kit, or another migration.
     """
-    found = strict_json.parse(data, limits=Limits(), where=where)
-    is_record = isinstance(found, dict) and found.get("schemaVersion") == SCHEMA_VERSION
-    if not is_record or not isinstance(found.get("attempts"), list) or not isinstance(found.get("migration"), dict):
-        raise ContentError("is there and is no release record", where=where, hint="name another place for --record")
-    was = found["migration"].get("sha256"), PurePath(str(found.get("kit"))).name
+    try:
+        found = Fields.of(strict_json.parse(data, limits=Limits(), where=where), "record")
+        found.items("attempts")
+        is_record = found.text("schemaVersion") == SCHEMA_VERSION
+        was = found.object("migration").text("sha256"), PurePath(found.text("kit")).name
+    except ContentError as error:
+        raise _no_record(where) from error
+    if not is_record:
+        raise _no_record(where)
     if was != (migration.sha256.hex, request.kit.name):
         raise UsageError(
             "is the record of another job: of another kit, or of another migration",
             where=where,
             hint="a record goes with one kit and one migration; name another place for --record",
         )
-    return dict(found)
+    return dict(found.members)
+
+
+def _no_record(where: str) -> ContentError:
+    return ContentError("is there and is no release record", where=where, hint="name another place for --record")
 
 
 def _covered(report: PatchReport) -> dict[str, Any]:

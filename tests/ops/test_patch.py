@@ -140,7 +140,7 @@ class TestSelection:
         path = desk.keys / "map.json"
         path.write_text('{"schemaVersion": "2"}')
         out = ("--output", desk.kits / "o")
-        desk.patch(desk.kit(), *out, "--cache-map", path).refused(11, f"{path}: not a cache map")
+        desk.patch(desk.kit(), *out, "--cache-map", path).refused(11, f"{path}: cache map: is of version")
         desk.patch(desk.kit(), *out, "--cache-map", desk.keys).refused(
             1, f"{desk.keys}: cannot be read: Is a directory"
         )

@@ -9,6 +9,7 @@ from typing import Any
 from kit.errors import ContentError
 from kit.transforms.raw_linkset import shape
 from kit.values import Limits, strict_json
+from kit.values.fields import Fields
 
 _FIELDS = frozenset({"tenant", "vendor", "upstreamId", "contentHash", "format", "payload"})
 _NAMES = {"upstreamId": "upstream_id", "contentHash": "content_hash", "payload": "raw"}
@@ -35,25 +36,27 @@ def parse_cache_map(data: bytes, *, where: str) -> CacheMap:
     Raises:
         ContentError: It is not strict JSON, or not of the form of schemas/cache-map.schema.json.
     """
-    document = strict_json.parse(data, limits=Limits(), where=where)
-    if not isinstance(document, dict) or document.get("schemaVersion") != "1":
-        raise ContentError('not a cache map: an object with "schemaVersion": "1" is expected', where=where)
-    unknown = sorted(set(document) - {"schemaVersion", "collection", "fields"})
-    if unknown:
-        raise ContentError(f"unknown member {unknown[0]!r}", where=where)
-    collection, fields = document.get("collection", "dto"), document.get("fields", {})
-    if not isinstance(collection, str) or not collection:
-        raise ContentError('"collection" is not a name', where=where)
-    if not isinstance(fields, dict):
-        raise ContentError('"fields" is not an object', where=where)
-    places: dict[str, Any] = {_NAMES.get(str(name), str(name)): _place(name, fields[name], where) for name in fields}
+    try:
+        return _read(Fields.of(strict_json.parse(data, limits=Limits(), where=where), "cache map"))
+    except ContentError as error:
+        raise (error if error.where else error.inside(where)) from error.__cause__
+
+
+def _read(document: Fields) -> CacheMap:
+    document.exactly(("schemaVersion",), ("collection", "fields"))
+    if (version := document.text("schemaVersion")) != "1":
+        raise document.refusal(f"is of version {version!r}; this program reads '1'")
+    collection = document.text("collection") if "collection" in document.members else "dto"
+    fields = document.object("fields") if "fields" in document.members else Fields({}, "fields")
+    places: dict[str, Any] = {_NAMES.get(name, name): _place(name, fields) for name in fields.members}
     return CacheMap(collection=collection, places=dataclasses.replace(shape.DTO, **places))
 
 
-def _place(name: str, paths: Any, where: str) -> shape.Place:
+def _place(name: str, fields: Fields) -> shape.Place:
     if name not in _FIELDS:
-        raise ContentError(f"unknown field {name!r}; there are {', '.join(sorted(_FIELDS))}", where=where)
+        raise fields.refusal(f"unknown field {name!r}; there are {', '.join(sorted(_FIELDS))}")
+    paths = fields.members[name]
     listed = paths if isinstance(paths, list) else [paths]
     if not listed or not all(isinstance(path, str) and all(path.split(".")) for path in listed):
-        raise ContentError(f"fields.{name}: dotted paths are expected", where=where)
+        raise fields.refusal(f"{name}: dotted paths are expected")
     return shape.Place.parse(*listed)

@@ -1,0 +1,200 @@
+"""Every JSON document that the program reads, in every structure: what is refused is refused with an error of ours.
+
+A member taken out, a list where a name is expected, null, true for 1, numbers that no type holds, keys twice, nesting
+without end: each ends in the document being read or in a ``KitError``, never in the exit code of a defect.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import bson
+import pytest
+
+from kit.cli.naming import document_of
+from kit.delta.model import DeltaManifest
+from kit.delta.recipe import Recipe
+from kit.encryption import FieldMap
+from kit.encryption.approval import PAYLOAD_TYPE, Approval
+from kit.encryption.audit_log import Chain
+from kit.encryption.envelope_tally import EnvelopeTally
+from kit.encryption.keyring import Keyring
+from kit.engine.recipes import check as check_recipe, step_of
+from kit.errors import ContentError, KitError
+from kit.manifest import Manifest, parse_statement
+from kit.migrations import BUILT_IN, Migration, parse_migration
+from kit.ops.merkle_proof import Proof
+from kit.ops.patch import PatchRequest
+from kit.reports.releases import same_job
+from kit.signing import dsse, jws
+from kit.transforms.raw_linkset import RawLinkset, parse_cache_map
+from kit.trust import Policy
+from kit.trust.state import State
+from kit.values import Limits, Timestamp, strict_json
+from scripts import fuzz_proofs
+from scripts.conformance_kits import STATEMENT, files, patched, sha256, to_json
+from scripts.conformance_signing import signature_part
+from scripts.fuzz_targets import delta_manifest, policies
+from tests.attacks import mutants
+from tests.encryption.site import MAP, empty_keyring
+from tests.end_to_end.kits import ROOT, foreign_manifest_of
+
+Reader = Callable[[bytes], Any]
+MANIFEST = fuzz_proofs.MANIFEST
+PARTS = [signature_part(MANIFEST, name) for name in ("publisher", "site")]
+PATCHED = patched()
+
+
+def _migration(name: str) -> bytes:
+    return (ROOT / "kit/migrations" / f"{name}.json").read_bytes()
+
+
+def _keyring() -> bytes:
+    whole = json.loads(empty_keyring().to_json())
+    dek = {"dekId": "dek-1", "product": "p", "context": "c", "owner": "o", "madeUnder": 1, "mekVersion": 1}
+    dek |= {"wrapped": "AAAA" * 16, "commitment": "0" * 64, "state": "active", "uses": 7}
+    dek |= {"createdAt": "2026-01-02T03:04:05Z", "beside": {"mekVersion": 1, "wrapped": "AAAA" * 16}}
+    return json.dumps(whole | {"deks": [dek]}).encode()
+
+
+def _cache_map() -> bytes:
+    fields = {"payload": "raw", "tenant": ["tenant", "meta.tenant"], "upstreamId": "id"}
+    return json.dumps({"schemaVersion": "1", "collection": "dto", "fields": fields}).encode()
+
+
+def _lined(data: bytes) -> Chain:
+    return Chain().checked(data, where="log")
+
+
+def _recipe(data: bytes) -> object:
+    # In a delta, whose manifest says what parameters have which digest: whoever writes one makes them fit.
+    value = strict_json.parse(data, limits=Limits(), where="k")
+    if isinstance(value, dict):
+        for step in value["transforms"] if isinstance(value.get("transforms"), list) else ():
+            if isinstance(step, dict) and isinstance(step.get("parameters"), dict):
+                step["parametersSha256"] = sha256(to_json_or_nothing(step["parameters"]))
+    return check_recipe(Recipe.parse(value))
+
+
+def to_json_or_nothing(value: dict[str, Any]) -> bytes:
+    try:
+        return to_json(value)
+    except ValueError:
+        return b""
+
+
+REQUEST = PatchRequest(kit=Path("k.tar"), transforms=(RawLinkset(),), trusted=None, created_at=Timestamp(0))
+JOB = Migration.of((RawLinkset(),))
+RECORD = {
+    "schemaVersion": "1",
+    "kit": "k.tar",
+    "migration": {"id": JOB.id, "sha256": JOB.sha256.hex},
+    "attempts": [{"command": "plan", "exitCode": 0}],
+    "dryRun": {"result": {}},
+}
+RECIPE = {"transforms": [step_of(RawLinkset()).to_json()]}
+READERS: dict[str, tuple[Reader, bytes]] = {
+    **{
+        f"policy, state or approval {number}": (reader, data)
+        for number, (reader, data) in enumerate(
+            zip(
+                (
+                    *[lambda data: Policy.parse(data, where="k")] * 2,
+                    lambda data: State.parse(data, where="k"),
+                    Approval.parse,
+                ),
+                policies(),
+                strict=True,
+            )
+        )
+    },
+    "manifest": (lambda data: Manifest.parse(data, limits=Limits(), where="k"), MANIFEST),
+    "patched manifest": (
+        lambda data: Manifest.parse(data, limits=Limits(), where="k"),
+        PATCHED["manifest/offline-manifest.json"],
+    ),
+    "foreign manifest": (
+        lambda data: Manifest.parse(data, limits=Limits(), where="k"),
+        json.dumps(foreign_manifest_of(files())).encode(),
+    ),
+    "statement": (parse_statement, dsse.payload_of(PATCHED[STATEMENT])),
+    "signature": (jws.claims, json.dumps({"signatures": PARTS}, separators=(",", ":")).encode()),
+    "envelope": (dsse.claims, PATCHED[STATEMENT]),
+    "proof": (lambda data: Proof.parse(data, where="k"), fuzz_proofs.whole_proof(fuzz_proofs.seeds()[5])),
+    "delta": (lambda data: DeltaManifest.parse(data, limits=Limits()), json.dumps(delta_manifest()).encode()),
+    "recipe": (_recipe, json.dumps(RECIPE).encode()),
+    "field map": (FieldMap.parse, json.dumps(MAP.to_json()).encode()),
+    "keyring": (Keyring.parse, _keyring()),
+    "cache map": (lambda data: parse_cache_map(data, where="k"), _cache_map()),
+    **{name: (lambda data: parse_migration(data, random=bytes), _migration(name)) for name in BUILT_IN},
+    "release record": (lambda data: same_job(data, REQUEST, JOB, where="k"), json.dumps(RECORD).encode()),
+    "audit record": (_lined, Chain().line({"incident": "7", "counts": {"read": 1}})),
+    "name of a document": (lambda data: document_of(data.decode("utf-8", "surrogateescape")), b'{"$numberInt": "7"}'),
+}
+
+
+def mutants_of(data: bytes) -> Iterator[tuple[str, bytes]]:
+    whole = json.loads(data)
+    for name, made in (*mutants.retyped(whole), *mutants.rearranged(whole)):
+        yield name, json.dumps(made).encode()
+    yield from mutants.respelled(data)
+
+
+@pytest.mark.parametrize("kind", READERS)
+def test_every_mutant_of_a_document_is_read_or_refused(kind: str) -> None:
+    read, data = READERS[kind]
+    read(data)
+    refused = 0
+    for name, mutant in mutants_of(data):
+        try:
+            read(mutant)
+        except KitError:
+            refused += 1
+        except Exception as error:
+            raise AssertionError(f"{name}: {type(error).__name__}: {error}") from error
+    assert refused > 10
+
+
+def test_an_approval_in_an_envelope_of_another_type_is_none() -> None:
+    with pytest.raises(KitError):
+        dsse.payload_of(PATCHED[STATEMENT], payload_type=PAYLOAD_TYPE)
+    with pytest.raises(ContentError):
+        Approval.parse(dsse.payload_of(PATCHED[STATEMENT]))
+
+
+@pytest.mark.parametrize("name", ["[", "[" * 100_000, f"[{'1' * 5000}]", "[1]", "[null]", '{"a":1}', "[[]]", "[NaN]"])
+def test_a_field_that_a_manifest_declares_and_no_document_can_have_is_counted_as_nothing(name: str) -> None:
+    """The attack: a field called as a list of a number with 5,000 digits, which Python's own reader refuses its way."""
+    counts: Counter[str] = Counter()
+    EnvelopeTally([name]).count(bson.encode({"1": {}, "a": {"b": 1}}), counts)
+    assert not counts
+
+
+READ_ABOVE = {
+    *("archive/journal.py", "cli/approval.py", "cli/naming.py", "delta/model.py", "encryption/audit_log.py"),
+    "encryption/envelope_tally.py",
+    *("encryption/json_members.py", "manifest/model.py", "manifest/provenance.py", "ops/merkle_proof.py"),
+    *("reports/releases.py", "signing/dsse.py", "signing/jws.py", "transforms/raw_linkset/cache_map.py"),
+    *("trust/policy.py", "trust/state.py"),
+}
+"""Modules that read JSON from outside, each through a typed reader; the journal's is attacked with the job folder."""
+READ_OWN = {"reports/recoveries.py", "reports/policies.py", "engine/differences.py", "values/strict_json.py"}
+"""Modules that read what this process has printed."""
+
+
+def test_no_module_reads_json_that_is_not_attacked_here() -> None:
+    """A new reader of JSON belongs into the table above."""
+    reading = re.compile(
+        r"\bjson\.loads\(|\bstrict_json\.parse\(|\bparse_json\(|from kit\.values\.strict_json import .*\bparse\b"
+    )
+    found = {
+        str(path.relative_to(ROOT / "kit"))
+        for path in (ROOT / "kit").rglob("*.py")
+        if reading.search(re.sub(r'""".*?"""', "", path.read_text(), flags=re.DOTALL))
+    }
+    assert {name for name in found if not name.startswith("ops/selftest/")} == READ_ABOVE | READ_OWN

@@ -192,8 +192,9 @@ def journal(data: bytes) -> None:
         shutil.copytree(_struck(), folder, dirs_exist_ok=True)
         (place,) = folder.rglob("journal")
         place.write_bytes(_sealed(data.split(b"\n")))
+        place.with_name("archive").write_bytes(_expected())  # where a journal says that the new kit is finished
         resume(_patch_of(folder / "kit.tar"), Output(path=None, key=key("site")))
-        assert sha256((folder / "kit.tar").read_bytes()) == _expected()
+        assert (folder / "kit.tar").read_bytes() == _expected()
 
 
 def _sealed(lines: list[bytes]) -> bytes:
@@ -209,7 +210,10 @@ def journal_seeds() -> list[bytes]:
     """Return the journal of a run that was interrupted, whole and cut."""
     (place,) = _struck().rglob("journal")
     lines = [line[9:] for line in place.read_bytes().splitlines()]
-    ready = b'{"record":"ready","work":"work","result":{},"backup":null,"sidecars":{}}'
+    base = sha256((_struck() / "kit.tar").read_bytes())
+    switch = {"work": "archive", "inPlace": True, "backup": True, "sidecars": {}}
+    switch |= {"new": f"sha256:{sha256(_expected())}", "old": f"sha256:{base}"}
+    ready = json.dumps({"record": "ready", **switch}).encode()
     return [b"\n".join(lines), lines[0], b"\n".join([*lines, lines[-1]]), b"\n".join([*lines, ready])]
 
 
@@ -233,12 +237,12 @@ def _struck() -> Path:
 
 
 @functools.cache
-def _expected() -> str:
+def _expected() -> bytes:
     with _scratch() as folder:
         kit = folder / "kit.tar"
         kit.write_bytes(tar(published()))
         patch(_patch_of(kit), Output(path=None, key=key("site")))
-        return sha256(kit.read_bytes())
+        return kit.read_bytes()
 
 
 def _patch_of(kit: Path, **more: Any) -> PatchRequest:

@@ -36,11 +36,9 @@ def mutated(seed: bytes, chance: random.Random) -> bytes:
     return bytes(data)
 
 
-# A journal whose checksums fit is read without looking at the types in it.
-_RESUME = pytest.param("resume", marks=pytest.mark.xfail(strict=False, reason="journals are read untyped"))
-
-
-@pytest.mark.parametrize("name", [_RESUME if name == "resume" else name for name in NAMES])
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow) if name in _RUNS else name for name in NAMES]
+)
 def test_seeds_and_what_is_near_them_end_in_a_result_or_an_error_of_ours(name: str) -> None:
     target, seeds = target_of(name)
     chance = random.Random(1)  # noqa: S311

@@ -24,13 +24,12 @@ from kit.errors import (
     ArchiveError,
     DigestError,
     KitError,
-    ManifestError,
     OutputError,
     RollbackError,
     UnsignedError,
     WrongBaseError,
 )
-from kit.manifest import MANIFEST_PATHS, Location, Manifest, is_history, signature_of
+from kit.manifest import MANIFEST_PATHS, Location, Manifest, closed_world, is_history, locate, signature_of
 from kit.ops.kits import OpenKit, beside, is_kept
 from kit.ops.obligations import Beside, Expectation, Judgement, judge
 from kit.ops.signers import inside, sign_off
@@ -195,9 +194,10 @@ def check_payloads(delta: OpenDelta) -> CarriedTarget:
     """Read every payload and compare it with what the manifest names: a closed world; gives what the target's is.
 
     Raises:
-        ArchiveError: The archive is malformed, has a member that is not named, lacks one, or has them in another order.
-        DigestError: A payload is not what the manifest says.
-        ManifestError: The target's manifest is none, or is of another bundle or generation than the delta says.
+        ArchiveError: The archive is malformed, has a member that is not named, lacks one, or has them in another order;
+            or the delta says something else of its target than that does, or of its base where it was made of that.
+        DigestError: A payload is not what the manifest says, or a member is not to be what the target's manifest lists.
+        ManifestError: The target's manifest is none.
     """
     manifest = delta.manifest
     entry = manifest.entry_of(manifest.target.manifest_sha256)
@@ -208,11 +208,30 @@ def check_payloads(delta: OpenDelta) -> CarriedTarget:
     _check_each(delta, kept)
     data = _carried(delta, entry, kept)
     target = Manifest.parse(data, limits=delta.reader.limits, where=f"{delta.where}: {entry.path}")
-    if (target.bundle_id, target.generation) != (manifest.bundle_id, manifest.target.generation):
-        told = named(target.bundle_id, target.generation, target.sha256)
-        raise ManifestError(f"carries {told}, and says another bundle or generation", where=delta.where)
+    _check_labels(delta, target)
     document = _carried(delta, signature, kept) if signature is not None else None
     return CarriedTarget(manifest=target, data=data, signature=document, path=entry.path)
+
+
+def _check_labels(delta: OpenDelta, target: Manifest) -> None:
+    """Compare all that a delta says of its target, and of what that was made of, with the target's own manifest."""
+    manifest = delta.manifest
+    if (target.bundle_id, target.generation) != (manifest.bundle_id, manifest.target.generation):
+        told = named(target.bundle_id, target.generation, target.sha256)
+        raise ArchiveError(f"carries {told}, and says another bundle or generation", where=delta.where)
+    for step in target.lineage:
+        if (step.manifest_sha256 == manifest.base.manifest_sha256) != (step.generation == manifest.base.generation):
+            raise ArchiveError(
+                f"says that its base is {manifest.base}; the target was made of generation {step.generation} (manifest"
+                f" {step.manifest_sha256})",
+                where=delta.where,
+            )
+    location = locate([entry.path for entry in manifest.members])
+    made = {entry.path: (entry.sha256, entry.size) for entry in manifest.members if not location.is_outside(entry.path)}
+    for fault in closed_world.compare(target.entries, made):
+        listed = fault.kind not in {closed_world.FaultKind.ABSENT, closed_world.FaultKind.UNLISTED}
+        error = DigestError if listed else ArchiveError
+        raise error(f"makes something else than its target lists: {fault}", where=delta.where)
 
 
 def _check_each(delta: OpenDelta, kept: dict[MemberPath, bytes]) -> None:
@@ -305,8 +324,14 @@ def check_base(manifest: DeltaManifest, base: Manifest, where: str) -> None:
     Raises:
         RollbackError: The base is newer than what the delta makes.
         WrongBaseError: It is another; both name both.
+        ArchiveError: It is this one, and the delta says another bundle or generation of it.
     """
     if base.sha256 == manifest.base.manifest_sha256:
+        if (base.bundle_id, base.generation) != (manifest.bundle_id, manifest.base.generation):
+            told = named(base.bundle_id, base.generation, base.sha256)
+            raise ArchiveError(
+                f"is {told}; the delta for this very manifest says another bundle or generation", where=where
+            )
         return
     due = named(manifest.bundle_id, manifest.base.generation, manifest.base.manifest_sha256)
     met = named(base.bundle_id, base.generation, base.sha256)

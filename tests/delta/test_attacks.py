@@ -22,7 +22,7 @@ from kit.errors import KitError, UntrustedError
 from kit.ops.delta_verify import DeltaVerifyRequest, verify_delta
 from kit.signing import Algorithm, generate, jws
 from kit.trust import Anchor
-from tests.delta.kits import KEY, OTHER, Pair, pair, trusting
+from tests.delta.kits import KEY, OTHER, Pair, pair, patched, trusting
 from tests.kits import OBSERVATIONS, contents, packed, signed, tar, unpacked, write_kit
 
 MANIFEST = "delta-manifest.json"
@@ -154,9 +154,9 @@ def said(path: str, payload: Callable[[bytes], bytes]) -> Callable[[Files], File
     return change
 
 
-def entry(path: str, **changes: Any) -> Callable[[dict[str, Any]], None]:
+def entry(name: str, **changes: Any) -> Callable[[dict[str, Any]], None]:
     def change(document: dict[str, Any]) -> None:
-        next(entry for entry in document["members"] if entry["path"] == path).update(changes)
+        next(entry for entry in document["members"] if entry["path"] == name).update(changes)
 
     return change
 
@@ -171,9 +171,10 @@ def bomb(size: int) -> bytes:
 
 
 BY_ITS_SIGNER: dict[str, tuple[int, Callable[[Files], Files]]] = {
-    "another bundle": (11, lying(lambda document: document.update(bundleId="other"))),
+    "another bundle": (9, lying(lambda document: document.update(bundleId="other"))),
     "another base": (10, lying(lambda document: document["base"].update(manifestSha256="0" * 64))),
-    "another generation than its target has": (11, lying(lambda document: document["target"].update(generation=9))),
+    "another generation than its base has": (9, lying(lambda document: document["base"].update(generation=7))),
+    "another generation than its target has": (9, lying(lambda document: document["target"].update(generation=9))),
     "no manifest of its target": (9, lying(lambda document: document["target"].update(manifestSha256="0" * 64))),
     "a member of another size": (2, lying(entry(NEW, size=5))),
     "a member of another digest": (2, lying(entry(NEW, sha256="0" * 64))),
@@ -208,6 +209,37 @@ BY_ITS_SIGNER: dict[str, tuple[int, Callable[[Files], Files]]] = {
 def test_a_delta_whose_signer_lies_is_refused(attack: str, built: Pair, tmp_path: Path) -> None:
     code, change = BY_ITS_SIGNER[attack]
     refused(built, archive(change(files_of(built.delta.read_bytes()))), tmp_path, code)
+
+
+LABELS: dict[str, tuple[int, Callable[[dict[str, Any]], None]]] = {
+    "its bundle": (9, lambda document: document.update(bundleId="other")),
+    "no bundle": (9, lambda document: document.update(bundleId=None)),
+    "the generation it makes": (9, lambda document: document["target"].update(generation=9)),
+    "the generation it is for": (9, lambda document: document["base"].update(generation=0)),
+    "the base that its target was made of": (9, lambda document: document["base"].update(manifestSha256="0" * 64)),
+    "the size of a member": (2, entry("images/empty", size=5)),
+    "the digest of a member": (2, entry("images/empty", sha256="0" * 64)),
+    "the name of a member": (9, entry("images/empty", path="images/full")),
+    "a member less": (9, lambda document: document["members"].pop(-1)),
+}
+
+
+@pytest.fixture(scope="module")
+def patch_delta(tmp_path_factory: pytest.TempPathFactory) -> Pair:
+    """Build the delta to what a patch made of a kit, whose lineage names the base."""
+    two = patched(tmp_path_factory.mktemp("labels"))
+    two.build(recipe=False)
+    return two
+
+
+@pytest.mark.parametrize("label", LABELS)
+def test_a_label_that_lies_is_refused_with_no_kit_at_hand(label: str, patch_delta: Pair, tmp_path: Path) -> None:
+    code, change = LABELS[label]
+    lying_delta = tmp_path / "altered"
+    lying_delta.write_bytes(archive(resigned(files_of(patch_delta.delta.read_bytes()), change)))
+    with pytest.raises(KitError) as caught:
+        verify_delta(DeltaVerifyRequest(delta=lying_delta, anchor=trusting(KEY).anchor))
+    assert exit_code(caught.value) == code
 
 
 @pytest.mark.usefixtures("before")

@@ -22,7 +22,7 @@ from kit.cli.job_options import (
 from kit.cli.options import FILE, json_option, reading, reading_options
 from kit.cli.output import print_report
 from kit.cli.progress import progress_option, progressing
-from kit.cli.trusting import override_options, remember
+from kit.cli.trusting import Remembering, override_options
 from kit.ops.delta_apply import DeltaApplyRequest, apply_delta, resume_delta
 from kit.ops.delta_verify import DeltaVerifyRequest, inspect_delta, verify_delta
 from kit.ops.jobs import Completion
@@ -95,20 +95,23 @@ def apply_command(
     if give_up:
         give_up_run(output or base, work_folder, as_json=as_json)
         return
+    wanted = expectation(trusted_keys, policy, at, force=force, reason=reason)
+    remembering = Remembering(policy, wanted.trust)
     request = DeltaApplyRequest(
         base=base,
         delta=delta,
-        expectation=expectation(trusted_keys, policy, at, force=force, reason=reason),
+        expectation=wanted,
         output=output,
         keep_backup=not no_backup,
         work_folder=work_folder,
         keys=keys_given(what),
         environment=reading(workers, maxima, allowed=allowed),
+        installed=remembering,
     )
     with progressing(progress_mode) as progress:
         watched = replace(request, environment=replace(request.environment, progress=progress))
         report = resume_delta(watched) if again else apply_delta(watched)
-    remember(policy, request.expectation.trust, report.judgement)
+    remembering.check()
     if isinstance(report, Completion):
         print_report(completion_lines(report), completion_json(report), as_json=as_json)
         return

@@ -38,7 +38,7 @@ from kit.cli.output import print_error, print_report, print_warning
 from kit.cli.progress import progress_option, progressing
 from kit.cli.recording import recording, recording_options
 from kit.cli.times import moment
-from kit.cli.trusting import anchor, policy_option, time_option
+from kit.cli.trusting import Remembering, anchor, policy_option, time_option
 from kit.engine.progress import Progress
 from kit.errors import KeyUnusableError, KitError
 from kit.ops.jobs import Completion
@@ -216,6 +216,7 @@ def patch_command(
             aim = Aim(output=output, keys=keys, work_folder=work_folder, resumed=again)
             require_none(obstacles(request, request.described(), aim, met=unusable))
         key, *cosigners = keys
+        remembering = Remembering(what["policy"], request.trust)
         destination = Output(
             path=output,
             work_folder=work_folder,
@@ -224,11 +225,14 @@ def patch_command(
             keep_backup=not no_backup,
             operator=operator,
             place=place,
+            installed=remembering,
         )
         run.begin(request, destination)
         report = resume(request, destination) if again else patch(request, destination)
         run.end(report)
         _show(report, as_json=as_json, aside=run.takes_standard_output)
+        if remembering.failure is not None:  # a policy on a medium that is read-only does not keep a site from patching
+            print_warning(f"warning: {remembering.failure}")
 
 
 def _keys(paths: tuple[Path, ...], passphrase_fd: int | None) -> tuple[list[PrivateKey], list[KitError]]:

@@ -13,10 +13,10 @@ from kit.cli.output import print_report, print_warning
 from kit.cli.progress import progress_option, progressing
 from kit.cli.times import moment
 from kit.cli.trusting import (
+    Remembering,
     anchor,
     override_options,
     policy_option,
-    remember,
     require_one_trust,
     time_option,
     unverified_option,
@@ -77,6 +77,7 @@ def rollback_command(
         return
     require_one_trust(trusted_keys, policy, insecure=insecure)
     trust = anchor(policy, moment(at), force=force, reason=reason)
+    remembering = Remembering(policy, trust)
     request = RollbackRequest(
         kit=kit,
         trusted=None if insecure else trusted(trusted_keys),
@@ -84,11 +85,12 @@ def rollback_command(
         delta=delta,
         work_folder=work_folder,
         environment=reading(workers, maxima, allowed=allowed),
+        installed=remembering,
     )
     with progressing(progress_mode) as progress:
         watched = replace(request, environment=replace(request.environment, progress=progress))
         report = rollback(watched, again=again)
-    remember(policy, trust, report.restored)
+    remembering.check()
     print_report(rollback_lines(report), rollback_json(report), as_json=as_json)
     if insecure:
         print_warning("warning: no signature was verified, of neither kit")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from kit.cli.options import FILE
-from kit.errors import OutputError, UsageError
+from kit.errors import KitError, OutputError, UsageError
 from kit.ops import trust_files
 from kit.trust import Anchor, Override
 from kit.values import Timestamp
@@ -117,6 +117,36 @@ def remember_if_possible(policy: Path | None, trust: Anchor | None, judgement: J
             return error
         raise
     return None
+
+
+class Remembering:
+    """Puts a kit that was installed into the state of the policy, while the job that installed it can be resumed.
+
+    What is in its way does not undo the job: it is raised, or read, when that is over.
+    """
+
+    def __init__(self, policy: Path | None, trust: Anchor | None) -> None:
+        """Remember under ``policy``, if there is one."""
+        self._policy, self._trust = policy, trust
+        self.failure: KitError | None = None
+
+    def __call__(self, judgement: Judgement) -> None:
+        """Remember the kit that ``judgement`` is about."""
+        try:
+            remember(self._policy, self._trust, judgement)
+        except KitError as error:
+            error.what = f"the kit is in its place, but the policy does not remember it: {error.what}"
+            error.hint = error.hint or "when the cause is gone, kit verify --trust makes it"
+            self.failure = error
+
+    def check(self) -> None:
+        """Raise what was in the way.
+
+        Raises:
+            KitError: As :func:`remember`.
+        """
+        if self.failure is not None:
+            raise self.failure
 
 
 def remember(policy: Path | None, trust: Anchor | None, judgement: Judgement | None) -> None:

@@ -46,6 +46,7 @@ from kit.ops.deltas import (
     opened_delta,
 )
 from kit.ops.jobs import Completion, Finished, JournaledPasses, begin, check_options, complete, ready, resumable
+from kit.ops.judgement import Installed, ignore
 from kit.ops.judging import check_archive_signature
 from kit.ops.kits import Environment, OpenKit, opened, verified
 from kit.ops.obligations import Expectation, Judgement
@@ -70,6 +71,7 @@ class DeltaApplyRequest:
     keys: KeySource | None = field(default=None, repr=False)
     """Of the site's keyring, opened: needed where the delta is a recipe that encrypts, and for nothing else."""
     environment: Environment = field(default_factory=Environment)
+    installed: Installed = ignore
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,6 +138,7 @@ def resume_delta(request: DeltaApplyRequest) -> DeltaApplyReport | Completion:
             keep_backup=request.keep_backup,
         )
         if completion is not None:
+            request.installed(completion.judgement)
             job.keep = False
             return completion
         if request.output is not None:
@@ -187,6 +190,7 @@ def _run(
         if switch is not None:
             ready(job, switch)
             perform(switch)
+        request.installed(report.judgement)
         return report
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 from kit.engine.gap import Gap
 from kit.errors import KitError
@@ -17,6 +18,10 @@ from kit.values import STRICT, Allowed, CollectionMember, MemberPath, Sha256
 
 PATCH = "patch"
 """The one operation that lineage knows so far (schemas/offline-manifest.md)."""
+
+Installed: TypeAlias = "Callable[[Judgement], None]"
+"""What takes note of a kit that has its name now, before the job is over: who is killed on the way is told again by the
+run that finishes it. It must not raise."""
 
 
 class Status(enum.StrEnum):
@@ -141,6 +146,10 @@ class MemberProof:
     """Changed in another way; 0 in a kit that keeps the append-only law."""
     basis: Basis | None
     """What it was compared with; None where there is nothing to compare."""
+
+
+def ignore(_: Judgement) -> None:
+    """Take no note of a kit that was installed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -29,7 +29,7 @@ from kit.ops.verify import examine
 from kit.transforms.encrypt_fields import EncryptFields
 from kit.transforms.protocol import Transform
 from kit.trust import Anchor
-from kit.values import MemberPath, Sha256
+from kit.values import MemberPath
 from kit.version import TOOL, VERSION
 
 
@@ -121,8 +121,8 @@ def decides(number: int, request: PatchRequest) -> bool:
 
 def reread(
     work: Path, request: PatchRequest, done: PatchReport, output: Output, generation: Generation
-) -> tuple[int | None, Sha256 | None]:
-    """Read the finished kit from its file and judge it as a user will, before it gets its name.
+) -> tuple[int | None, Judgement]:
+    """Read the finished kit from its file and judge it as a user will, before it gets its name; return its size, too.
 
     Raises:
         OutputError: It does not read back as what was to be written.
@@ -158,7 +158,7 @@ def reread(
                     "nothing was changed; the migration demands what this kit cannot have, or the run is wrong"
                 )
                 raise failed
-    return size, judgement.archive
+    return size, judgement
 
 
 _VALIDATED = frozenset({7, 8})

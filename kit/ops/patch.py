@@ -148,6 +148,8 @@ def resume(request: PatchRequest, output: Output) -> PatchReport | Completion:
             keep_backup=output.keep_backup,
         )
         if completion is not None:
+            if output.path is None:
+                output.installed(completion.judgement)
             job.keep = False
             return completion
         require_none(
@@ -187,21 +189,23 @@ def _run(kit: OpenKit, job: Job, request: PatchRequest, migration: Migration, ou
             raise broken
         report = _unchanged(kit, request, migration, base, transforms=transforms, rewrite=done)
         report = with_changes(report, live=True, output=output.path, output_sha256=base.beside.archive)
-        switch = None
+        switch, judgement = None, base.judgement
         if done.changed:
             _require_time_and_place(request, output, base)
             generation = _write_generation(report, output, base, passes.destination)
             work = passes.destination.assemble()
-            size, digest = reread(work, request, report, output, generation)
+            size, judgement = reread(work, request, report, output, generation)
             if output.path is None and not kit.reader.is_still_named(job.place):
                 raise DigestError("was replaced while it was being patched", where=str(request.kit), hint=_AGAIN)
-            report = _renewed(report, output, base, generation, size=size, digest=digest)
+            report = _renewed(report, output, base, generation, size=size, digest=judgement.archive)
             switch = _staged(land(work, job.stage), job, report, base, output)
         elif output.path is not None:
             switch = copy_kit(kit.reader, verified(base.survey, base.beside), job)
         if switch is not None:
             ready(job, switch)
             perform(switch)
+            if output.path is None:
+                output.installed(judgement)
         return report
 
 

@@ -11,6 +11,7 @@ from kit.engine.rewrite import Rewrite
 from kit.errors import KitError, StoppedError, UsageError
 from kit.migrations import Migration
 from kit.ops.generation import Generation
+from kit.ops.judgement import Installed, ignore
 from kit.ops.keying import Keying
 from kit.ops.kits import Environment
 from kit.ops.obligations import Judgement
@@ -75,6 +76,8 @@ class Output:
     """The environment it is done in, as the operator names it."""
     rollback_note: str | None = None
     """How to go back, in place of what the migration says; one that can change what readers see needs it."""
+    installed: Installed = ignore
+    """Of a kit that is patched in place."""
 
     @property
     def keys(self) -> tuple[PrivateKey, ...]:

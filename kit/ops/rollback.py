@@ -40,6 +40,7 @@ from kit.errors import DigestError, KitError, OutputError, UnreadableError, Untr
 from kit.manifest import Manifest
 from kit.ops.delta_verify import DeltaVerifyRequest, verify_delta
 from kit.ops.jobs import Finished, begin, check_options, interrupted_switch, judged_switch, ready, resumable
+from kit.ops.judgement import Installed, ignore
 from kit.ops.judging import check_archive_signature
 from kit.ops.kits import Environment, OpenKit, beside, is_kept, opened, verified
 from kit.ops.obligations import Beside, Expectation, Judgement, judge
@@ -67,6 +68,7 @@ class RollbackRequest:
     work_folder: Path | None = None
     """Where to work if not beside the kit."""
     environment: Environment = field(default_factory=Environment)
+    installed: Installed = ignore
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,6 +140,7 @@ def _run(job: Job, stack: ExitStack, request: RollbackRequest) -> RollbackReport
     perform(switch)
     if old.reader.is_still_named(backup):  # else somebody has put another there meanwhile
         retire(backup, job.stage)
+    request.installed(judgement)
     return report
 
 
@@ -164,6 +167,7 @@ def _finished(job: Job, request: RollbackRequest) -> RollbackReport | None:
     backup = backup_path(job.place)
     if _is_restored(backup, switch):
         retire(backup, job.stage)
+    request.installed(finished.judgement)
     job.keep = False
     manifest = _manifest(finished.judgement)
     return RollbackReport(

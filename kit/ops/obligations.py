@@ -303,14 +303,15 @@ class _Inspector:
         listed, links = manifest.links or (), dict(self._survey.links)
         if self._beside.archive is None:
             self._unpack_hard_links(listed, members, links)
-        if links and not listed:
+        faults = closed_world.compare(manifest.entries, members)
+        if links and not listed and not faults:
             first = min(links.values())
             raise ArchiveError(
                 f"is {first}, and the manifest lists no links ({len(links):,} in all)",
                 where=str(first.path),
                 hint="kits with links need a publisher whose manifest lists them (links)",
             )
-        faults = closed_world.compare(manifest.entries, members) + closed_world.compare_links(listed, links)
+        faults += closed_world.compare_links(listed, links)
         self._judgement.extra_folders = closed_world.extra_folders(
             self._survey.folders,
             (*(entry.path for entry in manifest.entries), *(link.path for link in listed)),

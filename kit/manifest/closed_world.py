@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from kit.errors import DigestError
-from kit.manifest.links import Link
+from kit.manifest.links import Link, LinkKind
 from kit.manifest.shapes import Entry
 from kit.values import MemberPath, Sha256
 
@@ -78,6 +78,17 @@ def compare_links(listed: Iterable[Link], met: Mapping[MemberPath, Link]) -> tup
         kind = FaultKind.UNLISTED if expected is None else FaultKind.ABSENT if found is None else FaultKind.LINK
         faults.append(Fault(path=path, kind=kind, expected=str(expected or ""), met=str(found or "")))
     return tuple(faults)
+
+
+def unpacked_links(listed: Iterable[Link], members: Mapping[MemberPath, tuple[Sha256, int]]) -> dict[MemberPath, Link]:
+    """Return the hard links that files of an unpacked kit are, which nothing but their bytes tells from other files."""
+    return {
+        link.path: link
+        for link in listed
+        if link.kind is LinkKind.HARD
+        and link.path in members
+        and members[link.path] == members.get(MemberPath(link.target))
+    }
 
 
 def extra_folders(

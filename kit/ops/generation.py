@@ -118,8 +118,16 @@ def _check_own(step: Step, manifest: bytes, changed: Mapping[MemberPath, tuple[S
         if not step.rewrite.members[path].proven:
             raise DigestError("changed, and nothing proves how", where=str(path))
     parsed = Manifest.parse(manifest, limits=UNBOUNDED, where=str(step.location.manifest))
-    due = {path: met for path, met in step.survey.members.items() if not step.location.is_outside(path)}
-    closed_world.require(closed_world.compare(parsed.entries, due | dict(changed)))
+    listed, links = parsed.links or (), dict(step.survey.links)
+    if step.survey.stored is None:  # of a folder
+        links |= closed_world.unpacked_links(listed, step.survey.members)
+    due = {
+        path: met
+        for path, met in step.survey.members.items()
+        if not step.location.is_outside(path) and path not in links
+    }
+    faults = closed_world.compare(parsed.entries, due | dict(changed)) + closed_world.compare_links(listed, links)
+    closed_world.require(faults)
 
 
 def _statement(

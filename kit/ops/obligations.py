@@ -34,7 +34,6 @@ from kit.errors import (
 )
 from kit.manifest import (
     Link,
-    LinkKind,
     Location,
     Manifest,
     PatchStatement,
@@ -302,7 +301,9 @@ class _Inspector:
         members = {path: met for path, met in self._survey.members.items() if not location.is_outside(path)}
         listed, links = manifest.links or (), dict(self._survey.links)
         if self._beside.archive is None:
-            self._unpack_hard_links(listed, members, links)
+            unpacked = self._unpack_hard_links(listed)
+            members = {path: met for path, met in members.items() if path not in unpacked}
+            links |= unpacked
         faults = closed_world.compare(manifest.entries, members)
         if links and not listed and not faults:
             first = min(links.values())
@@ -336,27 +337,20 @@ class _Inspector:
             detail += "; .sha256 file matches"
         return detail
 
-    def _unpack_hard_links(
-        self,
-        listed: Iterable[Link],
-        members: dict[MemberPath, tuple[Sha256, int]],
-        links: dict[MemberPath, Link],
-    ) -> None:
-        """Take the files of a folder that are listed hard links for what they are, if they have their target's bytes.
+    def _unpack_hard_links(self, listed: Iterable[Link]) -> dict[MemberPath, Link]:
+        """Take the files of a folder that are listed hard links for what they are.
 
         Raises:
             ArchiveError: There are some, and links are not permitted.
         """
-        for link in listed:
-            if link.kind is LinkKind.HARD and link.path in members:
-                if not self._survey.allowed.links:
-                    raise ArchiveError(f"is listed as {link}", where=str(link.path), hint=LINK_HINT)
-                if members[link.path] == self._survey.members.get(MemberPath(link.target)):
-                    del members[link.path]
-                    links[link.path] = link
-                    # As in an archive, where a link is no collection whatever its name.
-                    self._survey.collections.pop(link.path, None)
-                    self._survey.tallies.pop(link.path, None)
+        found = closed_world.unpacked_links(listed, self._survey.members)
+        for path, link in found.items():
+            if not self._survey.allowed.links:
+                raise ArchiveError(f"is listed as {link}", where=str(path), hint=LINK_HINT)
+            # As in an archive, where a link is no collection whatever its name.
+            self._survey.collections.pop(path, None)
+            self._survey.tallies.pop(path, None)
+        return found
 
     def lineage(self) -> str:
         location, manifest = self._found()

@@ -255,7 +255,7 @@ class TestJson:
         report = kit("inspect", KIT, "--workers", 1, "--json").json
         assert set(report) == {
             *("schemaVersion", "kit", "container", "storedBytes", "files", "fileBytes", "manifest"),
-            *("claimedSigners", "problems", "collections"),
+            *("claimedSigners", "problems", "collections", "emptyFolders", "links", "permitted"),
         }
         (collection,) = report["collections"]
         assert collection["tenants"]["acme"] == {
@@ -303,7 +303,7 @@ class TestJson:
         assert set(report) == {
             *("schemaVersion", "kit", "container", "verdict", "exitCode", "error", "bundleId", "generation"),
             *("manifestSha256", "signers", "obligations", "lineage", "coverage", "gaps", "proofs", "fields"),
-            *("levels", "appendOnly"),
+            *("levels", "appendOnly", "extraFolders", "permitted"),
         }
         assert (report["verdict"], report["exitCode"], report["error"]) == ("valid", 0, None)
         assert report["signers"] == [key("vendor").public.key_id]

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import operator
 import pickle
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, SupportsIndex
 
+from kit.documents.width import elements_in
+
+_WIDE_BYTES = 1 << 20
+_ELEMENT_BYTES = 250
+"""Of an element that is looked up: its name, where its value is, and its place in a table."""
 OUT_OF_BAND = 5
 """The pickle protocol that has out-of-band buffers."""
 
@@ -26,6 +32,13 @@ class Run:
 
     def __len__(self) -> int:
         return len(self.ends)
+
+    @property
+    def weight(self) -> int:
+        """Bytes of memory that the run takes while it is worked on: a wide document many times its own."""
+        if max(map(operator.sub, self.ends, (0, *self.ends[:-1])), default=0) < _WIDE_BYTES:
+            return len(self.data)
+        return len(self.data) + _ELEMENT_BYTES * elements_in(self.data, exactly=True)
 
     def __reduce_ex__(self, protocol: SupportsIndex) -> tuple[Any, ...]:
         """Offer ``data`` out of band (PEP 574): an executor may have a better way for it than a pipe."""

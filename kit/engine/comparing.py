@@ -111,7 +111,9 @@ class Comparer:
                 then = _Delivery(self._collation, side, number, reading.documents)
                 for run in member_runs(collection, hashed, reader):
                     where = str(collection.path)
-                    pipeline.submit(sketch_run, collection.name, run, cost=len(run.data), then=then, where=where)
+                    pipeline.submit(
+                        sketch_run, collection.name, run, cost=len(run.data), weight=run.weight, then=then, where=where
+                    )
             for _ in hashed:
                 pass
             reading.survey.members[member.path] = (Sha256(digest.hexdigest()), member.size)

@@ -108,7 +108,14 @@ def find_gaps(
         digest = hashlib.sha256()
         for run in member_runs(collection, hashing(body, digest), reader):
             arguments = (transform, collection.name, run, lookup)
-            pipeline.submit(gaps_of_run, *arguments, cost=len(run.data), then=total.take, where=str(collection.path))
+            pipeline.submit(
+                gaps_of_run,
+                *arguments,
+                cost=len(run.data),
+                weight=run.weight,
+                then=total.take,
+                where=str(collection.path),
+            )
         if found.members[collection.path][0] != Sha256(digest.hexdigest()):
             raise _changed(reader)
     pipeline.drain()

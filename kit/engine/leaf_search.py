@@ -127,7 +127,7 @@ def search(
             found[path].add(result)
 
         for run in member_runs(collection, body, reader):
-            pipeline.submit(search_run, run, key, cost=len(run.data), then=deliver, where=str(path))
+            pipeline.submit(search_run, run, key, cost=len(run.data), weight=run.weight, then=deliver, where=str(path))
     pipeline.drain()
     return {path: _member_leaves(path, one, key, store, pipeline) for path, one in found.items()}
 

@@ -2,8 +2,8 @@
 
 The reader pushes work and marks; each result is handed to its own ``then`` in the order of submission, on the thread
 that submits. Laws: the order of every ``then`` is the order of submission, whatever the number of workers; no more
-than ``budget`` bytes of input wait or are worked on at any time (one oversized piece alone excepted); the first
-failure ends the pipeline, and nothing submitted after it is delivered.
+than ``budget`` bytes of input, by what they weigh, wait or are worked on at any time (one oversized piece alone
+excepted); the first failure ends the pipeline, and nothing submitted after it is delivered.
 """
 
 from __future__ import annotations
@@ -39,6 +39,7 @@ class _Entry:
     then: Callable[..., None]
     cost: int
     where: str
+    weight: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,7 +72,13 @@ class Pipeline:
         self._failure: BaseException | None = None
 
     def submit(
-        self, work: Callable[..., T], *args: object, cost: int, then: Callable[[T], None], where: str = ""
+        self,
+        work: Callable[..., T],
+        *args: object,
+        cost: int,
+        then: Callable[[T], None],
+        where: str = "",
+        weight: int = 0,
     ) -> None:
         """Do ``work(*args)`` on the executor and hand its result to ``then``, in turn.
 
@@ -81,17 +88,19 @@ class Pipeline:
             cost: The bytes of input it holds.
             then: Gets the result.
             where: The place an error of ``work`` is reported in.
+            weight: The bytes of memory that the work takes, where those are more.
 
         Raises:
             KitError: Whatever an earlier piece of work or its ``then`` raised.
         """
         self._require_sound()
-        self._make_room(cost)
+        weight = max(weight, cost)
+        self._make_room(weight)
         try:
             future = self._executor.submit(work, *args)
         except BrokenExecutor as error:
             raise _died(error) from error
-        self._append(_Entry(future, then, cost, where))
+        self._append(_Entry(future, then, cost, where, weight))
         self._deliver_ready()
 
     def hand_on(self, result: T, *, cost: int, then: Callable[[T], None]) -> None:
@@ -109,14 +118,14 @@ class Pipeline:
         self._make_room(cost)
         done: Future[T] = Future()
         done.set_result(result)
-        self._append(_Entry(done, then, cost, ""))
+        self._append(_Entry(done, then, cost, "", cost))
         self._deliver_ready()
 
     def mark(self, then: Callable[[], None]) -> None:
         """Call ``then`` once everything submitted so far has been delivered."""
         self._require_sound()
         if self._entries:
-            self._entries.append(_Entry(None, then, 0, ""))
+            self._entries.append(_Entry(None, then, 0, "", 0))
         else:
             then()
 
@@ -148,12 +157,12 @@ class Pipeline:
 
     def _append(self, entry: _Entry) -> None:
         self._entries.append(entry)
-        self._in_flight += entry.cost
+        self._in_flight += entry.weight
         self.peak_pieces = max(self.peak_pieces, len(self._entries))
         self.peak_bytes = max(self.peak_bytes, self._in_flight)
 
-    def _make_room(self, cost: int) -> None:
-        while self._entries and self._in_flight + cost > self._budget:
+    def _make_room(self, weight: int) -> None:
+        while self._entries and self._in_flight + weight > self._budget:
             self._deliver()
 
     def _deliver_ready(self) -> None:
@@ -170,7 +179,7 @@ class Pipeline:
 
     def _deliver_first(self) -> None:
         entry = self._entries.popleft()
-        self._in_flight -= entry.cost
+        self._in_flight -= entry.weight
         if entry.future is None:
             entry.then()
             return

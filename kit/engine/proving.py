@@ -173,6 +173,7 @@ def prove(
                     reader.limits,
                 ),
                 cost=len(run.data),
+                weight=run.weight,
                 then=deliver,
                 where=str(collection.path),
             )

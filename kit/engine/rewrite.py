@@ -214,6 +214,7 @@ class _Pass:
                 transform_run,
                 *(work, run, self._left(), self.destination.next_piece()),
                 cost=len(run.data),
+                weight=run.weight,
                 then=partial(handled.deliver, checksum(run.data)),
                 where=str(collection.path),
             )

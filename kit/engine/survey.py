@@ -157,6 +157,7 @@ class _Walk:
             gather_run,
             *(collection.name, gathering, run, delivery.leaves is not None),
             cost=len(run.data),
+            weight=run.weight,
             then=delivery,
             where=str(collection.path),
         )
@@ -166,7 +167,16 @@ class _Walk:
     ) -> None:
         for transform, needs in needing:
             where = str(collection.path)
-            self.pipeline.submit(needs_run, transform, collection, run, cost=len(run.data), then=needs.add, where=where)
+            self.pipeline.submit(
+                needs_run,
+                transform,
+                collection,
+                run,
+                cost=len(run.data),
+                weight=run.weight,
+                then=needs.add,
+                where=where,
+            )
 
 
 @dataclass(frozen=True, slots=True)

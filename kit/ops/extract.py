@@ -141,6 +141,7 @@ def _take(kit: OpenKit, found: Survey, selection: Selection, writer: ExtractedFi
                         extract_run,
                         *(selection, collection.name, run),
                         cost=len(run.data),
+                        weight=run.weight,
                         then=partial(writer.add, collection.name),
                         where=str(collection.path),
                     )

@@ -47,7 +47,7 @@ class Price(IntEnum):
     COLLECTION = 128 * KIB
     """A member that is cut into documents: decoded, handed to a worker, counted apart."""
     DOCUMENT = 8 * KIB
-    ELEMENT = 256
+    ELEMENT = 512
     """An element of a document, nested ones included."""
     JSON_VALUE = KIB
     JSON_BYTE = 8

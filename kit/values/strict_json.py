@@ -83,9 +83,9 @@ def parse(data: bytes, *, limits: Limits, where: str) -> Any:
         limits.hold(2 * width * len(data), where=where)  # the text, and its strings as they are read
         text = _decoded(data, where)
         values, containers = _check_count(text, limits, where)
+    _check_depth(text, limits, where)
     limits.spend(Price.JSON_VALUE * values, where=where)
     limits.hold(Held.JSON_VALUE * values + Held.JSON_CONTAINER * containers + width * len(data), where=where)
-    _check_depth(text, limits, where)
     refused, surrogates = _Refused.made, bool(_SURROGATE_ESCAPE.search(text))
     try:
         value = json.loads(

@@ -121,6 +121,13 @@ def well_packed(parts: Iterator[bytes]) -> bytes:
     return b"".join([*(packer.compress(part) for part in parts), packer.flush()])
 
 
+def best_packed(parts: Iterator[bytes]) -> bytes:
+    """Compress as well as it goes, which takes long."""
+    parameters = zstandard.ZstdCompressionParameters.from_level(19, window_log=24)
+    packer = zstandard.ZstdCompressor(compression_params=parameters).compressobj()
+    return b"".join([*(packer.compress(part) for part in parts), packer.flush()])
+
+
 def wide_window(parts: Iterator[bytes]) -> bytes:
     """Compress with a window of 128 MiB, which the reader has to hold."""
     parameters = zstandard.ZstdCompressionParameters.from_level(3, window_log=27)

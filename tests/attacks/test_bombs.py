@@ -17,9 +17,11 @@ from kit.archive.codecs import decode
 from kit.delta.pieces import pieces
 from kit.documents import runs
 from kit.documents.width import count_elements, elements_in
+from kit.engine.pipeline import InlineExecutor, Pipeline
 from kit.errors import ContentError, LimitError, SignatureError
 from kit.manifest import lineage
 from kit.manifest.model import Manifest
+from kit.ops.kits import Environment, opened
 from kit.signing import Algorithm, generate, jws
 from kit.values import Codec, Limits, MemberPath, Price
 from kit.values.strict_json import parse
@@ -27,7 +29,7 @@ from tests.archive.building import END, header, member, pax, record
 from tests.attacks import bombs_of_kits as made
 from tests.attacks.bomb_list import DELTAS
 from tests.end_to_end.desk import Desk, key as key_of
-from tests.end_to_end.kits import OBSERVATIONS, SIGNATURE, kit
+from tests.end_to_end.kits import OBSERVATIONS, SIGNATURE, content, foreign_manifest_of, kit
 
 NAME = OBSERVATIONS.encode()
 LITTLE = 1_000_000
@@ -215,3 +217,35 @@ def test_work_begins_anew_with_each_reading(tmp_path: Path) -> None:
         for _ in range(3):
             for _, body in reader.members():
                 assert sum(map(len, body)) == 1000
+
+
+def test_a_wide_document_weighs_what_it_takes_when_it_is_looked_into() -> None:
+    (narrow,) = runs([made.observation(1) * 100], limits=Limits())
+    (wide,) = runs([made.wide_document(200_000)], limits=Limits())
+    assert narrow.weight == len(narrow.data)
+    assert wide.weight > 200_000 * 200
+
+
+def test_what_weighs_much_is_not_worked_on_beside_other_work() -> None:
+    waiting: list[int] = []
+    with Pipeline(InlineExecutor(), budget=10) as pipeline:
+        for number in range(3):
+            pipeline.submit(abs, number, cost=1, then=waiting.append, weight=11)
+            assert pipeline.peak_pieces == 1
+    assert waiting == [0, 1, 2]
+
+
+def test_a_kit_of_a_few_kilobytes_is_read_by_two_processes_at_most(desk: Desk) -> None:
+    with opened(desk.kit(), Environment(workers=16)) as small:
+        assert small.budget == 2 * Environment().budget_per_worker
+
+
+def test_a_member_that_the_last_step_tells_of_and_that_is_absent_is_named(desk: Desk) -> None:
+    # Without declared collections nothing else told of it, and the deep reading looked for it in vain.
+    path = desk.patched(desk.kit(manifest=foreign_manifest_of(content())))
+    members = made_members(path)
+    del members[OBSERVATIONS]
+    desk.write(members, "absent.tar.zst")
+    outcome = desk.verify(desk.kits / "absent.tar.zst", options=("--deep",))
+    assert outcome.code == 2, outcome
+    assert "listed in the manifest, but absent" in outcome.err, outcome

@@ -81,6 +81,7 @@ EVERYTHING = "{keys} {policy} {deep} {coverage}"
 ONLY = [word for name in NAMES for word in ("--only", name)]
 
 
+@pytest.mark.slow
 def test_the_runner_runs_any_command() -> None:
     command = f"{shlex.join(COMMAND)} {VERIFIER}"
     assert (
@@ -107,6 +108,7 @@ def test_the_runner_finds_a_verifier_that(verifier: str, last: str) -> None:
     assert told("--verifier", verifier, *ONLY, code=1) == last
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("openssl") is None or shutil.which("zstd") is None, reason="needs openssl and zstd")
 def test_verify_sh_over_what_is_in_its_scope() -> None:
     """Of the valid ones all, of the others every fourth; all are run as fixtures/conformance/README.md says."""

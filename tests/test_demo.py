@@ -45,6 +45,7 @@ def this_kit(tmp_path: Path) -> Path:
     return program(tmp_path / "kit", f'exec {sys.executable} -c "from kit.cli import main; main()" "$@"')
 
 
+@pytest.mark.slow
 def test_every_step_of_the_demo_gives_its_exit_code_and_nothing_is_left(this_kit: Path, tmp_path: Path) -> None:
     done = demo(this_kit, tmp_path / "tmp")
     assert done.returncode == 0, done.stdout + done.stderr

@@ -8,6 +8,7 @@ import pytest
 
 import kit
 from scripts import make_docs
+from tests.tiers import slow
 
 ROOT = make_docs.ROOT
 PAGES = sorted(
@@ -47,7 +48,7 @@ def test_the_check_neither_writes_nor_complains(capsys: pytest.CaptureFixture[st
     assert capsys.readouterr().err == ""
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/library.md"])
+@pytest.mark.parametrize("page", ["README.md", *slow("docs/library.md")])
 def test_the_library_example_is_true(page: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
     outcome = doctest.testfile(str(ROOT / page), module_relative=False)

@@ -13,6 +13,7 @@ from kit.archive.journal import BEGIN, Position, checksum, encode_record, scan
 from kit.errors import KitError
 from scripts.fuzz_targets import NAMES, target_of
 from tests.end_to_end.kits import ROOT
+from tests.tiers import examples
 
 _RUNS = {"whole-delta": 40, "resume": 25, "verify-sh": 25}  # each is a command as a whole
 
@@ -51,7 +52,7 @@ def test_seeds_and_what_is_near_them_end_in_a_result_or_an_error_of_ours(name: s
             pass
     assert accepted, "no seed is accepted, so nothing behind the first check is tried"
     found = seeds()
-    for number in range(_RUNS.get(name, 150)):
+    for number in range(examples(_RUNS.get(name, 150))):
         data = mutated(found[number % len(found)], chance)
         try:
             target(data)

@@ -306,6 +306,7 @@ class TestResumed:
         self.put(job, frames, lengths)
         self.refused(path, before)
 
+    @pytest.mark.slow
     def test_a_frame_that_decodes_to_a_gigabyte_is_not_decoded(self, tmp_path: Path) -> None:
         path = kit(tmp_path / "a")
         before = path.read_bytes()

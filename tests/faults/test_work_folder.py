@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,6 +27,7 @@ from tests.attacks.test_forged_journals import Interruption
 from tests.end_to_end.kits import COMMAND, ENVIRONMENT, Outcome
 from tests.faults.attacking import Attacker
 from tests.faults.test_crashes import checksum_matches, kit_of, listing
+from tests.tiers import slow
 
 SOURCE = Path(__file__).with_name("no_modes.c")
 NAMES = ("kit.tar.zst", "kit")
@@ -96,6 +97,7 @@ def refused(outcome: Outcome) -> None:
     assert "--work-folder DIR" in outcome.err
 
 
+@pytest.mark.slow
 def test_where_no_modes_are_kept_a_run_is_refused_before_any_work_with_the_way_out(
     desk: Desk, medium: Callable[..., Outcome]
 ) -> None:
@@ -115,7 +117,7 @@ def test_a_job_that_lies_on_such_a_medium_already_is_not_believed(desk: Desk, me
     assert (resumed.code, listing(desk.folder)) == (74, before)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", ["kit.tar.zst", *slow("kit")])
 def test_with_a_work_folder_a_kit_on_such_a_medium_is_patched_and_taken_back(
     name: str, desk: Desk, medium: Callable[..., Outcome]
 ) -> None:
@@ -134,6 +136,7 @@ def test_with_a_work_folder_a_kit_on_such_a_medium_is_patched_and_taken_back(
     assert left(desk.work) == []
 
 
+@pytest.mark.slow
 def test_a_delta_is_built_and_applied_on_such_a_medium(desk: Desk, medium: Callable[..., Outcome]) -> None:
     base, target, delta = kit_in(desk.folder), desk.work / "target.tar.zst", desk.folder / "d.delta"
     patch(request(base), output(target))
@@ -215,12 +218,7 @@ def test_two_runs_on_one_target_never_work_at_once(desk: Desk) -> None:
     assert left(desk.work) == []
 
 
-@pytest.fixture(scope="module")
-def attacker() -> Iterator[Attacker]:
-    with Attacker() as attacker:
-        yield attacker
-
-
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_killed_before_any_step_the_kit_is_the_old_or_the_new_one_and_resuming_makes_it_whole(
     name: str, desk: Desk, attacker: Attacker, tmp_path: Path

@@ -306,7 +306,8 @@ check_statement() {
 
 # --- JSON -------------------------------------------------------------------------------------------------------------
 # Records between quotation marks are, in turn, outside and inside of strings. want=files prints "digest size path" of
-# each entry, want=lineage "digest path signature statement" of each step, want=dsse the members of an envelope.
+# each entry; want=lineage the digest, path, signature and statement of each step, and the digests of its signature and
+# of the statement before, or a dash; want=dsse the members of an envelope.
 # shellcheck disable=SC2016  awk's own
 parser='
 function bad(why) { failed = 1; exit 1 }
@@ -355,11 +356,14 @@ function value(v, is_text) {
     seen[key[1], key[3]] = 1
     field[key[3]] = v
 }
+function or_dash(name) { return (field[name] == "") ? "-" : field[name] }
 function digest_name() { return ("sha256" in field) ? "sha256" : ("digest" in field) ? "digest" : "hash" }
 function closed(    d, p) {
     if (depth != 3 || !is_list[2]) return
     if (want == "lineage" && key[1] == "lineage")
-        print field["manifestSha256"], field["path"], field["signature"], field["statement"]
+        print field["manifestSha256"], field["path"], field["signature"], field["statement"], or_dash("signatureSha256"), or_dash("priorStatementSha256")
+    # Links are compared by kit verify only.
+    if (want == "files" && key[1] == "links") bad("links")
     if (want == "files" && (key[1] == "files" || key[1] == "artifacts" || key[1] == "entries" || key[1] == "chunks")) {
         d = field[digest_name()]; p = ("path" in field) ? field["path"] : field["name"]
         if (d != "" && p != "") {
@@ -368,6 +372,7 @@ function closed(    d, p) {
             sub(/^sha256:/, "", d); d = tolower(d)
             if (d !~ /^[0-9a-f]+$/ || length(d) != 64) bad("not a digest")
             if (p ~ /^\// || p ~ /(^|\/)\.\.?(\/|$)/ || p ~ /\/\// || p ~ /[\001-\037\177\\]/) bad("a path that is refused")
+            if (p ~ /:/ || p ~ /\. *(\/|$)/ || tolower(p) ~ device) bad("a name that Windows takes for another")
             if (field["size"] !~ /^[0-9]*$/) bad("not a size")
             print d, (field["size"] == "" ? "-" : field["size"]), p
             count++
@@ -375,7 +380,10 @@ function closed(    d, p) {
     }
     split("", field)
 }
-BEGIN { RS = "\""; depth = 0; text = 0; held = "" }
+BEGIN {
+    device = "(^|/)(con|prn|aux|nul|conin[$]|conout[$]|com[0-9]|lpt[0-9]) *([.][^/]*)?(/|$)"
+    RS = "\""; depth = 0; text = 0; held = ""
+}
 {
     if (text) {
         held = held $0
@@ -560,7 +568,8 @@ current=$sum
 sed -e 1d -e 's/ .*//' < "$tmp/lineage" > "$tmp/successors" || broken "sed fails"
 printf '%s\n' "$current" >> "$tmp/successors" || broken "no room in $tmp"
 number=0
-while IFS=' ' read -r digest path signature statement; do
+before=
+while IFS=' ' read -r digest path signature statement signature_sum before_sum; do
     number=$((number + 1))
     for kept in "$path" "$signature" "$statement"; do
         case $kept in
@@ -572,6 +581,15 @@ while IFS=' ' read -r digest path signature statement; do
     done
     digest_of "$path"
     [ "$sum" = "$digest" ] || fail 2 "$path has another digest than lineage says"
+    # Of one signature or statement there may be a twin that verifies, too.
+    digest_of "$signature"
+    [ "$signature_sum" = - ] || [ "$sum" = "$signature_sum" ] || fail 2 "$signature has another digest than lineage says"
+    if [ "$before_sum" != - ]; then
+        [ -n "$before" ] || fail 11 "lineage has the digest of a statement before the first"
+        digest_of "$before"
+        [ "$sum" = "$before_sum" ] || fail 2 "$before has another digest than lineage says"
+    fi
+    before=$statement
     parse lineage "$path" "$tmp/earlier" 11
     head -n $((number - 1)) < "$tmp/lineage" > "$tmp/before" || broken "head fails"
     same "$tmp/before" "$tmp/earlier" || fail 11 "history was rewritten"

@@ -74,7 +74,13 @@ NAMES = (
     ";",
     "#",
 )
-MORE = ("BZh91AY&SYx", "begin 644 x", "LZIP", "a=b", "%s", "~", ": OK", "yes: FAILED", "aux.", "\u00a0")
+MORE = ("BZh91AY&SYx", "begin 644 x", "LZIP", "a=b", "%s", "~", " OK", "\u00a0")
+
+
+@needs_tools
+def test_names_that_windows_takes_for_others_are_refused(tmp_path: Path) -> None:
+    for name in ("x:b.txt", "a:b", "C:", "d/end.", "end. ", "d./f", "aux", "NUL.txt", "d/com1 .x", "conin$"):
+        verdict(written(tmp_path / "kit.tar", tar(published(files() | {name: b"x"}))), 11)
 
 
 @needs_tools

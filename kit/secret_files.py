@@ -113,9 +113,12 @@ def locked(path: Path | str, *, what: str) -> Iterator[None]:
     target = Path(path)
     beside = target.with_name(f".{target.name}.lock")
     try:
-        descriptor = os.open(beside, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        descriptor = os.open(beside, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600)
     except OSError as error:
-        raise OutputError(f"cannot lock the {what}: {error.strerror}", where=str(path)) from error
+        raise OutputError(f"cannot lock the {what}: {error.strerror}", where=str(beside)) from error
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OutputError(f"cannot lock the {what}: not a regular file", where=str(beside), hint="move it away")
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:

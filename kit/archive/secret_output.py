@@ -111,6 +111,10 @@ class SecretOutput:
             try:
                 # With a folder given, Python calls linkat(2), which alone can follow the link to the open file.
                 os.link(source, self.path.name, src_dir_fd=folder, dst_dir_fd=folder, follow_symlinks=not self._named)
+                named = os.stat(self.path.name, dir_fd=folder, follow_symlinks=False)
+                if not os.path.samestat(named, os.fstat(self._descriptor)):
+                    os.unlink(self.path.name, dir_fd=folder)
+                    raise OutputError("somebody exchanged the file before it had its name", where=str(self.path))
                 os.fsync(folder)
             finally:
                 os.close(folder)

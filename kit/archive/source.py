@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Protocol, Self
 
@@ -146,16 +146,26 @@ def unreadable(error: Exception, where: str) -> UnreadableError:
     return UnreadableError(f"cannot be read: {words}", where=where)
 
 
-def read_small(path: Path, *, at_most: int = 64 * 1024) -> bytes | None:
-    """Read a small file that may stand beside a kit; None where there is none.
+def read_small(
+    path: Path, *, at_most: int = 64 * 1024, check: Callable[[os.stat_result], None] | None = None
+) -> bytes | None:
+    """Read a small file that may be beside a kit; None where there is none.
+
+    Args:
+        path: The file; a link is not followed, and a FIFO not waited for.
+        at_most: More bytes than this are refused.
+        check: Refuses the file by what the system says of the one that is open.
 
     Raises:
         UnreadableError: It is there, but cannot be read, is no regular file, or is larger than ``at_most`` bytes.
+        KitError: As ``check``.
     """
     if not os.path.lexists(path):
         return None
     source = FileSource.open(path)
     try:
+        if check is not None:
+            check(source.status)
         if source.size > at_most:
             raise UnreadableError(f"is {source.size:,} bytes long; at most {at_most:,} are expected", where=str(path))
         data = b""

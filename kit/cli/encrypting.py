@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 
+from kit import secret_files
 from kit.cli.credentials import credential_options
 from kit.cli.options import FILE, ask_passphrase, read_file
 from kit.encryption import (
@@ -30,6 +31,8 @@ from kit.ops.field_proof import FieldExpectation
 from kit.ops.keying import Keying
 from kit.transforms.encrypt_fields import EncryptFields
 from kit.values import CollectionName, Timestamp
+
+_LARGEST_CANARIES = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,7 +147,16 @@ def proof_options(command: Callable[..., Any]) -> Callable[..., Any]:
                 "canaries",
                 multiple=True,
                 metavar="TEXT",
-                help="Known plaintext that must be nowhere outside the mapped fields; repeatable.",
+                help="Known plaintext that must be nowhere outside the mapped fields; repeatable. Others on this host"
+                " see it: what is secret goes into --canary-file.",
+            ),
+            click.option(
+                "--canary-file",
+                "canary_files",
+                type=FILE,
+                multiple=True,
+                metavar="FILE",
+                help="The same from a file of mode 0600, one on each line; repeatable.",
             ),
             click.option(
                 "--canary-everywhere", is_flag=True, help="Look for it in collections that the map does not name, too."
@@ -161,22 +173,32 @@ def field_expectation(what: dict[str, Any], tenants: tuple[str, ...]) -> FieldEx
     Raises:
         UsageError: Some of them go with a field map, and there is none; or a canary is empty.
         ContentError: The field map is refused.
-        KeyUnusableError: The keyring is exposed or does not open.
+        KeyUnusableError: The keyring, or a file of canaries, is exposed, or does not open.
     """
-    keyring, canaries, name = what["keyring"], what["canaries"], what["field_map"]
+    keyring, name = what["keyring"], what["field_map"]
+    canaries = [*(text.encode() for text in what["canaries"]), *_lines_of(what["canary_files"])]
     known = credentials(what, keyring)
     if name is None:
         if keyring is not None or canaries or what["canary_everywhere"]:
-            raise UsageError("--keyring, --canary and --canary-everywhere go with --field-map")
+            raise UsageError("--keyring, --canary, --canary-file and --canary-everywhere go with --field-map")
         return None
     return FieldExpectation(
         field_map=field_map(name),
         profile=Profile[what["profile"].upper()],
         keys=_unlocked(keyring, known),
         tenants=frozenset(tenants) or None,
-        canaries=tuple(canary.encode() for canary in canaries),
+        canaries=tuple(canaries),
         canaries_everywhere=what["canary_everywhere"],
     )
+
+
+def _lines_of(files: tuple[Path, ...]) -> list[bytes]:
+    """Read what is looked for from files that nobody else can read, one on each line."""
+    lines: list[bytes] = []
+    for path in files:
+        data = secret_files.read(path, what="file of canaries", largest=_LARGEST_CANARIES, secret=True)
+        lines += [line.removesuffix(b"\r") for line in data.removesuffix(b"\n").split(b"\n")]
+    return lines
 
 
 def keys_of(what: dict[str, Any]) -> KeySet | None:

@@ -6,18 +6,21 @@ under a lock and merged into what is there, so that two verdicts at once cannot 
 
 from __future__ import annotations
 
+import os
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 
 from kit import secret_files
 from kit.archive import read_small
-from kit.errors import KitError, OutputError, UnreadableError
+from kit.errors import KitError, OutputError, UnreadableError, UntrustedError
 from kit.trust import Anchor, Override, Policy, State, freshness, rollback, rotation
 from kit.trust.state import Accepted, OverrideRecord
 from kit.values import Sha256, Timestamp
 
 _LARGEST = 16 * 1024 * 1024
 _MODE = 0o644
+_OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +69,7 @@ def read(path: Path) -> PolicyFile:
     data = read_small(path, at_most=_LARGEST)
     if data is None:
         raise UnreadableError("cannot be read: there is no such file", where=str(path), hint="kit trust init")
-    state = read_small(state_path(path), at_most=_LARGEST)
+    state = _read_state(path)
     return PolicyFile(
         path=path,
         data=data,
@@ -74,6 +77,32 @@ def read(path: Path) -> PolicyFile:
         signature=read_small(signature_path(path), at_most=_LARGEST),
         state=State.parse(state, where=str(state_path(path))) if state is not None else None,
     )
+
+
+def _read_state(policy: Path) -> bytes | None:
+    """Read the state beside a policy; None where there is none.
+
+    Raises:
+        UntrustedError: Others could have written it.
+        UnreadableError: It cannot be read.
+    """
+    place = state_path(policy)
+
+    def check(status: os.stat_result) -> None:
+        if status.st_uid not in {os.geteuid(), 0}:
+            raise UntrustedError(
+                f"belongs to another user ({status.st_uid}), who may have this policy forget what it accepted",
+                where=str(place),
+                hint="find out who put it there; the kit that you trust, verified again, begins a new one",
+            )
+        if status.st_mode & _OTHERS_WRITE:
+            raise UntrustedError(
+                f"others can write this trust state (mode {stat.S_IMODE(status.st_mode):04o})",
+                where=str(place),
+                hint=f"see that it is as you left it, then chmod go-w {place}",
+            )
+
+    return read_small(place, at_most=_LARGEST, check=check)
 
 
 def anchor(path: Path, at: Timestamp, override: Override | None = None) -> Anchor:
@@ -98,7 +127,7 @@ def remember(path: Path, used: Anchor, bundle_id: str | None, met: Accepted, ove
         OutputError: It cannot be written, or the policy was replaced meanwhile.
     """
     with secret_files.locked(state_path(path), what="trust state"):
-        data = read_small(state_path(path), at_most=_LARGEST)
+        data = _read_state(path)
         known = State.parse(data, where=str(state_path(path))) if data is not None else None
         if known is not None and known.policy_sha256 != used.policy_sha256:
             raise OutputError("the policy was replaced during this run", where=str(path), hint="start again")
@@ -136,7 +165,7 @@ def put_in_force(path: Path, data: bytes, policy: Policy, signature: bytes | Non
         OutputError: A file cannot be written.
     """
     with secret_files.locked(state_path(path), what="trust state"):
-        known = read_small(state_path(path), at_most=_LARGEST)
+        known = _read_state(path)
         digest = Sha256.of(data)
         state = State(policy_version=policy.version, policy_sha256=digest)
         if known is not None:

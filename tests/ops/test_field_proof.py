@@ -154,6 +154,22 @@ def test_a_canary_is_looked_for_in_every_document(document: dict[str, Any], vaul
     assert vault.proving(path, "--canary", "nowhere").code == 0
 
 
+def test_a_canary_comes_from_a_file_that_nobody_else_can_read(vault: Vault) -> None:
+    path = vault.containers(notes=kits.bson_of([note(1, title=CANARY)]))
+    secret = vault.keys / "canaries"
+    secret.write_text(f"nowhere\n{CANARY}\n")
+    secret.chmod(0o600)
+    outcome = vault.proving(path, "--canary-file", secret, "--json")
+    assert outcome.code == 11
+    assert CANARY not in outcome.out + outcome.err
+    secret.write_text("nowhere\n")
+    assert vault.proving(path, "--canary-file", secret).code == vault.proving(path).code
+    secret.chmod(0o644)
+    assert vault.proving(path, "--canary-file", secret).code == 13
+    (vault.keys / "link").symlink_to(secret)
+    assert vault.proving(path, "--canary-file", vault.keys / "link").code == 13
+
+
 def test_a_canary_in_another_partition_is_found_when_one_partition_is_proven(vault: Vault) -> None:
     path = vault.encrypted(vault.notes(note(1), note(2, title=CANARY)))
     outcome = vault.proving(path, "--tenant", "w1", "--canary", CANARY, "--json")

@@ -249,7 +249,7 @@ class _Handled:
         """Count the result of the run whose documents have the checksum ``base``; give its frame to the destination.
 
         Raises:
-            DigestError: The result is another run's, or what an earlier process left of it is something else.
+            DigestError: The result is another run's.
         """
         one_pass = self._pass
         if one_pass.request.prove and result.proven != (base, checksum(result.stored)):

@@ -28,7 +28,7 @@ from kit.archive.journal import checksum
 from kit.archive.layout import Layout, Stretch
 from kit.archive.member_tree import LINK_HINT
 from kit.archive.new_folder import NewFolder
-from kit.archive.places import ROLLED_BACK, backup_path, require_backup_free, require_free
+from kit.archive.places import ROLLED_BACK, backup_path, require_backup_free, require_free, require_replaceable
 from kit.archive.reader import Container, Copying, KitReader, open_kit
 from kit.archive.secret_output import SecretOutput
 from kit.archive.source import read_small
@@ -81,6 +81,7 @@ __all__ = [
     "read_small",
     "require_backup_free",
     "require_free",
+    "require_replaceable",
     "restored_kit",
     "retire",
     "retreat",

@@ -140,7 +140,8 @@ class ArchiveDestination:
         end = self._spool.write(encode_frame(self.codec, END))
         extents = [extent for slot in self._slots for extent in slot.extents] + [end]
         path = self._folder / "archive"
-        path.unlink(missing_ok=True)  # of an earlier process
+        with writing(path):
+            path.unlink(missing_ok=True)  # of an earlier process
         with writing(path), new_file(path, self._mode) as target:
             self._spool.sync()
             for extent in _joined(extents):

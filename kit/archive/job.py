@@ -7,7 +7,7 @@ Laws: at most one live process works on a target, whatever happened to the one b
 dies with its process); a job that nobody finished is never silently thrown away or continued; the folder of a finished
 job takes another name, ``<target>.kit-done``, before it is removed, so that a job folder is never a half-removed one.
 Only a folder that a run made is worked in, emptied or removed: it is this user's alone (:mod:`kit.archive.held_folder`)
-and has a lock that says so, which nobody else could have put there. Both it and the folder that the target
+and has a file :data:`LOCK`, which nobody else could have put there. Both it and the folder that the target
 is in are opened once; everything is relative to them from then on. Stops at the folder: what is in it is for the
 journal, the destinations and the switch.
 """
@@ -29,9 +29,9 @@ from kit.archive.journal_file import JournalFile
 from kit.archive.places import place_beside
 from kit.errors import KitError, OutputError, UsageError
 
-_LOCK = "lock"
-_KEPT = frozenset({_LOCK, "journal", "spool"})
-_MARK = b"kit job folder 1\n"
+LOCK = "kit-job.lock"
+"""Says of a folder, by its name, that a run made it. What is in it may be damaged as any file may."""
+_KEPT = frozenset({LOCK, "journal", "spool"})
 _TOKEN_BYTES = 16
 _HINT = "continue it with --resume, or give it up with --abandon; the kit itself is whole"
 
@@ -66,7 +66,8 @@ class Job:
         self._done = place_beside(target, ".kit-done" if kind == "job" else f".kit-{kind}-done").name
         self._resume = resume
         self._work_folder = work_folder
-        self._mark = _MARK
+        self._mark = b""
+        """What the lock has in it: of a job that is not beside its target, which one that is."""
         self._lock: int | None = None
         self._journal: JournalFile | None = None
         self._beside: HeldFolder | None = None
@@ -263,7 +264,7 @@ class Job:
         Whoever else may write there may leave anything: what is not this user's own and marked is passed over.
         """
         real = f"{self.target.parent.resolve()}/{self.target.name}"
-        self._mark = _MARK + json.dumps(real).encode("ascii") + b"\n"
+        self._mark = json.dumps(real).encode("ascii") + b"\n"
         found = sorted(self._others(above))
         name = found[0] if found else f"kit-{self._kind}-{os.urandom(_TOKEN_BYTES).hex()}"
         self.named, self._done = above.named / name, f"{name}-done"
@@ -280,7 +281,7 @@ class Job:
     def _is_ours(self, above: HeldFolder, name: str) -> bool:
         try:
             with above.private(name) as folder:
-                lock = open_own(folder.path / _LOCK, os.O_RDONLY)
+                lock = open_own(folder.path / LOCK, os.O_RDONLY)
                 try:
                     return os.pread(lock, len(self._mark) + 1, 0) == self._mark
                 finally:
@@ -327,7 +328,7 @@ class Job:
         Raises:
             OutputError: No run made the folder.
         """
-        path = folder.path / _LOCK
+        path = folder.path / LOCK
         try:
             lock = open_own(path, os.O_RDWR | (os.O_CREAT | os.O_EXCL if create else 0))
         except FileNotFoundError as error:
@@ -338,8 +339,6 @@ class Job:
             raise
         with ExitStack() as stack:
             stack.callback(os.close, lock)
-            if not create and not self._is_marked(folder, lock):
-                raise self._foreign(folder)
             try:
                 fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 # The process before may have removed it between the two calls; its lock guards nothing any more.
@@ -347,17 +346,11 @@ class Job:
                     return None
             except (BlockingIOError, PermissionError, FileNotFoundError):
                 return None
-            if not os.fstat(lock).st_size:
+            if self._mark and not os.fstat(lock).st_size:
                 os.pwrite(lock, self._mark, 0)
                 os.fsync(lock)
             stack.pop_all()
         return lock
-
-    def _is_marked(self, folder: HeldFolder, lock: int) -> bool:
-        """Whether a run made the lock: it is marked, or alone in its folder since the run was killed at once."""
-        return os.pread(lock, len(self._mark) + 1, 0) == self._mark or (
-            not os.fstat(lock).st_size and folder.names() <= {_LOCK}
-        )
 
     def _foreign(self, folder: HeldFolder) -> OutputError:
         return OutputError(
@@ -377,9 +370,14 @@ class Job:
             return
         for name in self._others(above, "-done"):
             self._clear(above, name)
-        # A process that was killed at its first step, or its last, left an empty folder.
+        # A process that was killed at its first steps, or its last, left an empty folder.
         for name in filter(self._form("(-done)?").fullmatch, above.names()):
-            with suppress(OSError, OutputError), above.private(name):
+            with suppress(OSError, OutputError), above.private(name) as folder:
+                if folder.names() == {LOCK} and not (folder.path / LOCK).lstat().st_size:
+                    lock = self._acquire(folder, create=False)
+                    if lock is not None:
+                        folder.empty(last=LOCK)
+                        os.close(lock)
                 os.rmdir(name, dir_fd=above.descriptor)
 
     def _clear(self, above: HeldFolder, name: str) -> None:
@@ -393,7 +391,7 @@ class Job:
                 if lock is None:
                     return  # its process is removing it
                 try:
-                    done.empty(last=_LOCK)
+                    done.empty(last=LOCK)
                 finally:
                     os.close(lock)
             with suppress(OSError):
@@ -421,7 +419,7 @@ class Job:
         with suppress(OSError):
             if folder.is_at(above, self.named.name):
                 (above.path / self.named.name).rename(above.path / self._done)
-        folder.empty(last=_LOCK)
+        folder.empty(last=LOCK)
         for name in (self._done, self.named.name):
             if folder.is_at(above, name):
                 with suppress(OSError):

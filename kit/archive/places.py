@@ -12,6 +12,7 @@ from kit.errors import OutputError, UsageError
 SIDECARS = (".sha256", ".sig")
 BACKUP = ".bak"
 ROLLED_BACK = ".rolled-back"
+_BESIDE = "write beside it with --output, and replace it where it was put there"
 
 
 def place_beside(path: Path, suffix: str) -> Path:
@@ -61,6 +62,33 @@ def require_backup_free(kit: Path, suffix: str = BACKUP, *, but: Collection[Path
     """
     if not is_twin(kit, backup_path(kit, suffix)):
         require_free(backup_path(kit, suffix), but=but)
+
+
+def require_replaceable(kit: Path) -> None:
+    """Refuse a kit whose name cannot come to mean another file, however whole the new one is.
+
+    Raises:
+        OutputError: Something is mounted there, or it is another user's in a folder where only the owner may rename.
+        OSError: It is not there.
+    """
+    status, above = kit.lstat(), kit.absolute().parent.stat()
+    if _is_mounted(kit.absolute().parent.resolve() / kit.name):
+        raise OutputError("is mounted there by itself, so it cannot be replaced", where=str(kit), hint=_BESIDE)
+    if above.st_mode & stat.S_ISVTX and os.geteuid() not in {0, status.st_uid, above.st_uid}:
+        raise OutputError(
+            "belongs to another user, and its folder (sticky) lets nobody else replace it", where=str(kit), hint=_BESIDE
+        )
+
+
+def _is_mounted(path: Path) -> bool:
+    """Whether a file system, or a part of one, is mounted at a path (proc(5), mountinfo)."""
+    # Blanks and backslashes are written as octal numbers there.
+    due = "".join(f"\\{ord(one):03o}" if one in " \t\n\\" else one for one in str(path))
+    try:
+        lines = Path("/proc/self/mountinfo").read_text(encoding="utf-8", errors="surrogateescape").splitlines()
+    except OSError:
+        return False
+    return any(line.split(" ", 5)[4] == due for line in lines if line.count(" ") > 4)
 
 
 def is_twin(kit: Path, backup: Path) -> bool:

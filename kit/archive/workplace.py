@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from kit.archive.job import Job
+from kit.archive.job import LOCK, Job
 
 _KIND = "build"
 
@@ -26,5 +26,5 @@ def workplace(target: Path, work_folder: Path | None = None) -> Iterator[Job]:
     """
     left = Job(target, kind=_KIND, work_folder=work_folder).exists
     with Job(target, resume=left, kind=_KIND, work_folder=work_folder) as job:
-        job.clear(keep=frozenset({"lock"}))
+        job.clear(keep=frozenset({LOCK}))
         yield job

@@ -8,7 +8,7 @@ made, are refused before anything is written; no key signs anything here.
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace as with_changes
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from kit.archive import (
     perform,
     require_backup_free,
     require_free,
+    require_replaceable,
     searchable,
     staged,
 )
@@ -109,6 +110,9 @@ def apply_delta(request: DeltaApplyRequest) -> DeltaApplyReport:
     """
     if request.output is not None:
         _require_place(request.base, request.output)
+    else:
+        with suppress(OSError):  # that it is not there, reading it will say
+            require_replaceable(request.base)
     with ExitStack() as stack:
         delta = stack.enter_context(opened_delta(request.delta, request.environment.limits))
         signers = _check_delta(delta, request)

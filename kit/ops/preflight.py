@@ -11,10 +11,11 @@ counts.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from kit.archive import Container, Job, open_kit, require_free
+from kit.archive import Container, Job, open_kit, require_free, require_replaceable
 from kit.archive.job import without_modes
 from kit.engine.host import Host
 from kit.engine.memory import BASE_BYTES, Allotment
@@ -159,6 +160,9 @@ def _place(request: PatchRequest, aim: Aim, host: Host, needed_bytes: int | None
     if aim.output is not None:
         require_outside(request.kit, aim.output)
         require_free(aim.output)
+    else:
+        with suppress(OSError):  # that it is not there, reading it will say
+            require_replaceable(request.kit)
     target = aim.target(request.kit)
     for folder in (target.absolute().parent, aim.work_folder):
         if folder is not None and (denied := _permission(folder, host)) is not None:

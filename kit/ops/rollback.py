@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -27,6 +27,7 @@ from kit.archive import (
     finish,
     perform,
     require_free,
+    require_replaceable,
     restored_kit,
     retire,
 )
@@ -102,6 +103,8 @@ def rollback(request: RollbackRequest, *, again: bool = False) -> RollbackReport
     """
     if request.trust is None and request.trusted is not None and not request.trusted:
         raise UntrustedError("no key is trusted, so no kit can be valid", hint="name one with --trusted-key")
+    with suppress(OSError):  # that it is not there, reading it will say
+        require_replaceable(request.kit)
     with ExitStack() as stack:
         job = stack.enter_context(Job(request.kit, resume=again, work_folder=request.work_folder))
         stack.enter_context(resumable(job))

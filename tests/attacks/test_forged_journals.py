@@ -207,7 +207,7 @@ NAMES = [
     {"work": "kit.tar.zst"},
     {"work": ""},
     {"work": "."},
-    {"work": "lock"},
+    {"work": "kit-job.lock"},
     {"work": 7},
     {"work": "kit"},
     {"keptAs": "/../../outside"},

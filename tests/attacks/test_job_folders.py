@@ -16,6 +16,7 @@ import pytest
 
 from kit.archive import Job
 from kit.archive.disk import remove_tree
+from kit.archive.job import LOCK
 from kit.archive.workplace import workplace
 from kit.cli.exit_codes import exit_code
 from kit.engine.progress import Event, PassStarted, Stage
@@ -210,7 +211,7 @@ def test_a_delta_is_not_built_through_such_a_link(kind: str, shared: Path, home:
     refused(two.build, place, shared.parent)
 
 
-@pytest.mark.parametrize("name", ["lock", "journal", "spool"])
+@pytest.mark.parametrize("name", [LOCK, "journal", "spool"])
 @pytest.mark.parametrize("form", ["link", "hard link", "FIFO", "folder"])
 def test_a_file_in_the_folder_that_leads_elsewhere_is_refused_and_never_waited_for(
     name: str, form: str, shared: Path, home: Path

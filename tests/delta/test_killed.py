@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from kit.archive.job import LOCK
 from kit.archive.workplace import workplace
 from kit.cli import run
 from kit.errors import OutputError
@@ -94,7 +95,7 @@ def test_two_live_builds_never_share_a_folder(tmp_path: Path) -> None:
         assert (tmp_path / "delta.kit-build").exists()
         other.communicate(b"")
     with workplace(tmp_path / "delta") as job:
-        assert [path.name for path in job.folder.iterdir()] == ["lock"]
+        assert [path.name for path in job.folder.iterdir()] == [LOCK]
     assert not list(tmp_path.iterdir())
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from kit.archive import Job
+from kit.archive.job import LOCK
 from kit.engine.progress import Stage
 from kit.errors import InterruptedRunError, OutputError, UsageError
 from kit.ops.jobs import abandon
@@ -188,7 +189,7 @@ def test_what_others_left_in_a_shared_work_folder_is_passed_over(desk: Desk) -> 
         shutil.copytree(job, other)
         other.chmod(mode)
         if mode == 0o700:
-            (other / "lock").write_bytes((job / "lock").read_bytes().replace(b"kit.tar", b"kat.tar"))
+            (other / LOCK).write_bytes((job / LOCK).read_bytes().replace(b"kit.tar", b"kat.tar"))
     (desk.work / f"kit-job-{'f' * 32}").symlink_to(desk.keys)
     (desk.work / f"kit-job-{'e' * 32}").write_text("mine")
     os.mkfifo(desk.work / f"kit-job-{'d' * 32}")

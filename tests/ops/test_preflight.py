@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from kit.archive import require_replaceable
 from kit.engine.host import THIS_HOST
 from kit.engine.memory import BASE_BYTES, allotment
 from kit.errors import KitError, OutputError, StaleError, StoppedError
@@ -92,6 +96,31 @@ class TestFindings:
         (found,) = refused(request_for(desk.kit(), Machine(writable=False)))
         assert isinstance(found, OutputError)
         assert found.where == str(desk.kits)
+
+    @pytest.mark.skipif(os.geteuid() != 0, reason="only root mounts, and becomes somebody else")
+    def test_a_kit_that_is_mounted_there_or_in_a_sticky_folder_cannot_be_replaced(self, desk: Desk) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "kit.tar"
+            path.touch()
+            path.parent.chmod(0o1777)
+            require_replaceable(path)
+            os.seteuid(65534)
+            try:
+                with pytest.raises(OutputError, match=r"belongs to another user, and its folder \(sticky\)"):
+                    require_replaceable(path)
+            finally:
+                os.seteuid(0)
+        path = desk.kit()
+        real = path.rename(path.with_name("real"))
+        path.touch()
+        if subprocess.run(["mount", "--bind", real, path], capture_output=True, check=False).returncode:
+            pytest.skip("nothing can be mounted here")
+        try:
+            met = refused(request_for(path))
+        finally:
+            subprocess.run(["umount", path], check=True)
+        assert "is mounted there by itself" in str(met[0])
+        assert "--output" in met[0].hint
 
     def test_too_little_memory_for_the_workers(self, desk: Desk) -> None:
         machine = Machine(memory=BASE_BYTES + (100 << 20))

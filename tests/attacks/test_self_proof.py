@@ -269,50 +269,46 @@ class TestResumed:
         data = (job / "spool").read_bytes()
         return [data[one.offset : one.offset + one.size] for one in found], [one.length for one in found]
 
-    def refused(self, path: Path, before: bytes) -> None:
-        with pytest.raises(DigestError, match="other data than this kit gives"):
-            resume(request_for(path), Output(path=None, key=KEY))
-        assert path.read_bytes() == before
-        assert not list(path.parent.glob(f"{path.name}.*[!b]"))
+    def is_made_anew(self, path: Path, quiet: Path) -> None:
+        """Check that what was put into the job folder is in nothing that comes of it."""
+        patch(request_for(quiet), Output(path=None, key=KEY))
+        resume(request_for(path), Output(path=None, key=KEY))
+        assert path.read_bytes() == quiet.read_bytes()
 
     @pytest.mark.parametrize("name", CODECS)
-    def test_frames_of_another_kit_are_refused(self, name: str, tmp_path: Path) -> None:
+    def test_frames_of_another_kit_are_not_taken_over(self, name: str, tmp_path: Path) -> None:
         path, other = kit(tmp_path / "a", name=name), kit(tmp_path / "b", files(tenant="evil"), name=name)
-        before = path.read_bytes()
         job, foreign = self.interrupted(path), self.interrupted(other)
         self.put(job, *self.frames(foreign))
-        self.refused(path, before)
+        self.is_made_anew(path, kit(tmp_path / "quiet", name=name))
 
     @pytest.mark.parametrize("name", CODECS)
-    def test_frames_of_this_kit_with_another_element_are_refused(self, name: str, tmp_path: Path) -> None:
+    def test_frames_of_this_kit_with_another_element_are_not_taken_over(self, name: str, tmp_path: Path) -> None:
         path, codec = kit(tmp_path / "a", name=name), CODECS[name]
-        before = path.read_bytes()
         job = self.interrupted(path)
         frames, lengths = self.frames(job)
         forged = collection(observation(n) | {"rawLinkset": {"aliases": ["CVE-0000-0000"]}} for n in range(4))
         (at,) = [n for n, frame in enumerate(frames) if b"\3rawLinkset\0" in unpacked(frame)]
         frames[at], lengths[at] = encode(codec, forged), len(forged)
         self.put(job, frames, lengths)
-        self.refused(path, before)
+        self.is_made_anew(path, kit(tmp_path / "quiet", name=name))
 
     @pytest.mark.parametrize("name", CODECS)
-    def test_a_carried_member_with_other_bytes_is_refused(self, name: str, tmp_path: Path) -> None:
+    def test_a_carried_member_with_other_bytes_is_not_taken_over(self, name: str, tmp_path: Path) -> None:
         path, codec = kit(tmp_path / "a", name=name), CODECS[name]
-        before = path.read_bytes()
         job = self.interrupted(path)
         frames, lengths = self.frames(job)
         (at,) = [n for n, length in enumerate(lengths) if 10240 <= length < 12000]
         frames[at], lengths[at] = encode(codec, b"evil" * 3000), 12000
         self.put(job, frames, lengths)
-        self.refused(path, before)
+        self.is_made_anew(path, kit(tmp_path / "quiet", name=name))
 
     @pytest.mark.slow
     def test_a_frame_that_decodes_to_a_gigabyte_is_not_decoded(self, tmp_path: Path) -> None:
         path = kit(tmp_path / "a")
-        before = path.read_bytes()
         job = self.interrupted(path)
         self.put(job, [encode(Codec.ZSTD, bytes(1 << 30))], [1 << 30])
-        self.refused(path, before)
+        self.is_made_anew(path, kit(tmp_path / "quiet"))
 
     def test_what_this_kit_gave_is_taken_over_to_the_same_bytes(self, tmp_path: Path) -> None:
         quiet = kit(tmp_path / "quiet")

@@ -6,6 +6,7 @@ Those that a single document can break (an envelope that is none, ``onDivergence
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from difflib import get_close_matches
 
 from kit.engine.rewrite import Rewrite
@@ -32,10 +33,10 @@ def require_tenants(migration: Migration, done: Rewrite) -> None:
     close = get_close_matches(absent[0], sorted(there), n=3)
     others = [*close, *sorted(there - set(close))]
     more = f" and {len(others) - _SHOWN:,} more" if len(others) > _SHOWN else ""
-    names = ", ".join(map(repr, others[:_SHOWN])) or "none"
+    names = _quoted(others) or "none"
     raise UsageError(
         f"no document that {' or '.join(t.name for t in migration.transforms)} looks at in this kit is of tenant "
-        f"{', '.join(map(repr, absent[:_SHOWN]))}; nothing was changed",
+        f"{_quoted(absent)}; nothing was changed",
         hint=f"tenants that there are: {names}{more}",
     )
 
@@ -65,3 +66,8 @@ def broken_rules(migration: Migration, done: Rewrite) -> tuple[StoppedError, ...
         for rule, most, what, count in counted
         if most is not None and count > most
     )
+
+
+def _quoted(names: Sequence[str]) -> str:
+    """Return the first of ``names`` in quotation marks; what cannot be printed is for whoever prints to spell."""
+    return ", ".join(f"'{name}'" for name in names[:_SHOWN])

@@ -211,19 +211,14 @@ which is not among the 1 trusted keys
 --trusted-key PEM
           4  -       in its time, and not rolled back: keys without a policy have no time and no memory (--trust)
           5  ok      closed world and every digest: 3 files, 4,790 bytes; .sha256 file matches
-          6  FAILED  lineage to the first generation: manifest/history/3/patch.intoto.json: signed by <site>, \
-which is not among the 1 trusted keys
-                     guards against: history rewritten, provenance of another kit
-                     to do: name the keys of everyone who signed a generation: \
-kit verify KIT --trusted-key PEM --trusted-key PEM
+          6  -       lineage to the first generation: nobody who may has signed the manifest, so its history is not read
           7  -       every document, and only appended: not asked for (--deep)
           8  FAILED  rawLinkset on every observation: rawLinkset is not on every observation: acme 2 of 3
                      guards against: premature switch
                      to do: a patch adds no more, 1 of 1 are unresolvable: their sources are not in this kit: \
 send the reasons to its publisher, and patch the next kit that has them
 
-          generation 3, published at 2025-10-20T00:00:00Z: signed by <vendor>
-              rests on its signature, over the digest of every file
+          generation 3, published: signed by (not proven)
           generation 4, patch at 2026-01-02T03:04:05Z: signed by (not proven); its step by (not proven)
 
           tenant       observations  rawLinkset  missing  unresolvable  coverage

@@ -79,7 +79,7 @@ def test_what_an_unproven_manifest_says_is_marked_as_unproven(desk: Desk) -> Non
     assert "signature not proven" in page.sections["lineage"]
     assert f"by {key('vendor').public.key_id}" in page.sections["obligations"]
     assert [facts["class"] for _, facts in page.elements if str(facts.get("class"))[:3] == "box"] == [
-        "box",
+        "box doubt",
         "box now doubt",
     ]
 

@@ -89,7 +89,7 @@ class FolderDestination:
         seconds = slot.carried.mtime if slot.carried else mtime.seconds
         with writing(self._place(slot)), self._file(slot) as file:
             del self._files[slot]
-            os.fchmod(file.fileno(), slot.mode & self._most & _PERMISSIONS)
+            os.fchmod(file.fileno(), slot.mode & searchable(self._most))  # who may read a program may run it
             os.utime(file.fileno(), (seconds, seconds))
             os.fsync(file.fileno())
 

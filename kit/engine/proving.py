@@ -16,7 +16,6 @@ from functools import lru_cache
 from kit.archive import KitReader
 from kit.documents import Run, validate
 from kit.documents.leaves import leaf_lines
-from kit.encryption.envelope_tally import EnvelopeTally
 from kit.engine.leaves import LeafStore
 from kit.engine.pipeline import Pipeline
 from kit.engine.reading import Survey, hashing, member_runs
@@ -248,6 +247,8 @@ def _flags(selection: RunLengths, count: int) -> list[bool]:
 def _envelopes(name: CollectionName, documents: Sequence[bytes], fields: tuple[str, ...]) -> dict[str, Counter[str]]:
     if not fields:
         return {}
+    from kit.encryption.envelope_tally import EnvelopeTally  # noqa: PLC0415  a delta needs no cryptography
+
     tally, found = EnvelopeTally(fields), dict[str, Counter[str]]()
     for document in documents:
         met: Counter[str] = Counter()

@@ -20,7 +20,6 @@ from kit.errors import ContentError, DigestError
 from kit.manifest import Difference, DocumentChanges, Manifest, PatchStatement
 from kit.ops.judgement import PATCH, Appended, Basis, CheckedStep, MemberProof
 from kit.transforms.coverage import is_observations
-from kit.transforms.raw_linkset.outcomes import CHANGED, OUTCOMES
 from kit.values import Codec, CollectionMember, MemberPath, RunLengths
 
 _APPENDING = "raw-linkset"
@@ -330,6 +329,8 @@ def _check_counts(
     statement = step.statement
     if statement is None:
         return
+    from kit.transforms.raw_linkset.outcomes import CHANGED, OUTCOMES  # noqa: PLC0415  a delta needs no transform
+
     known = {
         outcome: statement.counts[f"{_APPENDING}.{outcome}"]
         for outcome in OUTCOMES

@@ -40,7 +40,9 @@ def surveyed(kit: Path, *transforms: Transform) -> Survey:
 def rewritten(kit: Path, folder: Path, found: Survey, *, trusting: bool) -> tuple[Rewrite, bytes]:
     folder.mkdir()
     destination = archive_in(folder, codec=Codec.ZSTD)
-    request = Request(transforms=(RawLinkset(),), lookup=None, created_at=AT, settled=found.settled if trusting else {})
+    # A settled member is not proven: nothing of it changed, so nothing of it is signed anew.
+    settled = found.settled if trusting else {}
+    request = Request(transforms=(RawLinkset(),), lookup=None, created_at=AT, settled=settled, prove=False)
     try:
         with open_kit(kit, limits=Limits()) as reader, Pipeline(InlineExecutor(), budget=1 << 20) as pipeline:
             done = rewrite(reader, found, destination, pipeline, request)

@@ -23,17 +23,6 @@ settings.register_profile("quick", deadline=None, max_examples=25)
 settings.load_profile("all")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Leave slow tests unmeasured: tracing doubles their time, and what they reach, cheaper ones reach too.
-
-    The programs that they start are measured, and so is ``slow(measured=True)``: what nothing cheaper reaches.
-    """
-    for item in items:
-        slow = item.get_closest_marker("slow")
-        if slow is not None and not slow.kwargs.get("measured"):
-            item.add_marker("no_cover")
-
-
 # A background job of a shell starts with Ctrl-C ignored, and all it starts inherit that; tests that press it could only
 # hang there. A handler of ours is reset to the default in every program that is started.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

@@ -1,10 +1,10 @@
 """What holds for every test, wherever it is run from; and the two tiers of tests.
 
-``scripts/test`` runs the first tier, a verdict on every room, meant to take three minutes on two processors; ``scripts/test --all``
-runs everything. A test is marked ``slow``, and so left to the second tier, if it takes more than half a second of
-processor time, which is what an interpreter takes to start; where nothing cheaper shows the same, one of a family of
-such tests stays in the first. Laws are tried there on a quarter of the examples (tests/tiers.py). What takes minutes is
-a script, of which a test takes a share.
+``scripts/test`` runs the first tier, a verdict on every room, meant to take three minutes on two processors;
+``scripts/test --all`` runs everything. A test is marked ``slow``, and so left to the second tier, if it takes more
+than half a second of processor time, which is what an interpreter takes to start; where nothing cheaper shows the
+same, one of a family of such tests stays in the first. Laws are tried there on a quarter of the examples
+(tests/tiers.py). What takes minutes is a script, of which a test takes a share.
 """
 
 from __future__ import annotations

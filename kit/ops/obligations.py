@@ -16,7 +16,7 @@ the first failure decides.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from kit.archive import LINK_HINT
 from kit.engine.proving import MemberReading, Wanted
@@ -26,9 +26,6 @@ from kit.errors import (
     ContentError,
     DigestError,
     KitError,
-    OutputError,
-    StoppedError,
-    UnreadableError,
     UnsignedError,
     UntrustedError,
 )
@@ -46,6 +43,16 @@ from kit.manifest import (
 )
 from kit.ops import appending, claims, deep, gate, signers
 from kit.ops.judgement import Beside, Evidence, Expectation, InTime, Judgement, Obligation, Status
+from kit.ops.obligation_ends import (
+    MOST_EVIDENCE,
+    EvidentError,
+    NotApplicableError,
+    OverriddenError,
+    PartlyChecked,
+    attempt,
+    refused,
+    with_digests,
+)
 from kit.signing import jws
 from kit.transforms.coverage import Tally, TenantCoverage, is_observations
 from kit.trust import Signing, freshness, rollback
@@ -56,18 +63,6 @@ __all__ = ["Beside", "Expectation", "Judgement", "Obligation", "Status", "covera
 
 DeepReader = Callable[[Mapping[MemberPath, Wanted]], Mapping[MemberPath, MemberReading]]
 """Reads every document, given what is asked of each collection besides; see :func:`kit.engine.proving.prove`."""
-
-_NAMES = {
-    1: ("container reads strictly", "parser differential, endless data"),
-    2: ("exactly one manifest", "mix-and-match"),
-    3: ("manifest signed by a trusted key", "arbitrary software, wrong role"),
-    4: (claims.IN_TIME, "rollback, indefinite freeze, key compromise"),
-    5: ("closed world and every digest", "arbitrary software, mix-and-match"),
-    6: ("lineage to the first generation", "history rewritten, provenance of another kit"),
-    7: (claims.DOCUMENTS, "a patcher that changes more than it says"),
-    8: ("rawLinkset on every observation", "premature switch"),
-}
-_MOST_EVIDENCE = 100
 
 
 def judge(
@@ -110,82 +105,8 @@ def judge(
         inspector.coverage,
     )
     for number, check in enumerate(checks, start=1):
-        judgement.obligations.append(_with_digests(_attempt(number, check), survey))
+        judgement.obligations.append(with_digests(attempt(number, check), survey))
     return judgement
-
-
-def refused(error: KitError) -> Judgement:
-    """Judge a kit that could not be read to its end."""
-    first = _failed(1, error, (Evidence(place=error.where, expected="", met=error.what),))
-    why = "cannot be checked: the container does not read"
-    others = [_ended(number, Status.NOT_APPLICABLE, why) for number in _NAMES if number != 1]
-    return Judgement(obligations=[first, *others])
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Named:
-    """How an obligation ended of which only a part was compared, under the name of that part."""
-
-    name: str
-    detail: str
-
-
-class _NotApplicableError(Exception):
-    """An obligation that this kit or this request does not have."""
-
-
-class _OverriddenError(Exception):
-    """An obligation that failed, and the user insisted."""
-
-
-class _EvidentError(Exception):
-    """A failure with more to show than its one line."""
-
-    def __init__(self, error: KitError, evidence: tuple[Evidence, ...]) -> None:
-        super().__init__(str(error))
-        self.error = error
-        self.evidence = evidence
-
-
-def _attempt(number: int, check: Callable[[], str | _Named]) -> Obligation:
-    try:
-        found = check()
-        if isinstance(found, _Named):
-            return replace(_ended(number, Status.CHECKED, found.detail), name=found.name)
-        return _ended(number, Status.CHECKED, found)
-    except _NotApplicableError as reason:
-        return _ended(number, Status.NOT_APPLICABLE, str(reason))
-    except _OverriddenError as reason:
-        return _ended(number, Status.OVERRIDDEN, str(reason))
-    except _EvidentError as failure:
-        return _failed(number, failure.error, failure.evidence)
-    except (UnreadableError, StoppedError, OutputError):
-        raise  # a medium, a worker or a disk failed in the second reading: nothing was found out about the kit
-    except KitError as error:
-        return _failed(number, error, (Evidence(place=error.where, expected="", met=error.what),))
-
-
-def _ended(number: int, status: Status, detail: str) -> Obligation:
-    name, attack = _NAMES[number]
-    return Obligation(number=number, name=name, attack=attack, status=status, detail=detail)
-
-
-def _failed(number: int, error: KitError, evidence: tuple[Evidence, ...]) -> Obligation:
-    name, attack = _NAMES[number]
-    status, detail = Status.FAILED, str(error)
-    return Obligation(
-        number=number, name=name, attack=attack, status=status, detail=detail, evidence=evidence, error=error
-    )
-
-
-def _with_digests(obligation: Obligation, survey: Survey) -> Obligation:
-    """Add to a failure the digests of the signed files that it is about, so that others can tell the very bytes."""
-    found = tuple(
-        Evidence(place=str(path), expected="", met=f"sha256:{Sha256.of(data)}")
-        for path, data in sorted(survey.kept.items())
-        if obligation.error is not None and obligation.error.where.startswith(f"{path}")
-    )
-    return replace(obligation, evidence=(*obligation.evidence, *found)) if found else obligation
 
 
 class _Inspector:
@@ -239,9 +160,9 @@ class _Inspector:
         try:
             signing = signers.sign_off(self._anchor, manifest, payload, document, str(location.signature))
         except UntrustedError as error:
-            known = ", ".join(key.label for key in self._anchor.policy.keys[:_MOST_EVIDENCE])
+            known = ", ".join(key.label for key in self._anchor.policy.keys[:MOST_EVIDENCE])
             evidence = Evidence(place=str(location.signature), expected=f"a signature by {known}", met=error.what)
-            raise _EvidentError(error, (evidence,)) from error
+            raise EvidentError(error, (evidence,)) from error
         self._signing = signing
         self._judgement.signers = tuple(key.key_id for key in signing.able)
         detail = f"by {', '.join(key.label for key in signing.able)}"
@@ -253,13 +174,13 @@ class _Inspector:
             detail += f"; .sig file by {over.able[0].key_id}"
         return detail
 
-    def in_time(self) -> str | _Named:
+    def in_time(self) -> str | PartlyChecked:
         at = self._anchor.at
         if at is None:
-            raise _NotApplicableError("keys without a policy have no time and no memory (--trust)")
+            raise NotApplicableError("keys without a policy have no time and no memory (--trust)")
         _, manifest = self._found()
         if self._signing is None:
-            raise _NotApplicableError("nobody who may has signed, so there is nothing to date")
+            raise NotApplicableError("nobody who may has signed, so there is nothing to date")
         signings = [self._signing, *([self._over_archive] if self._over_archive is not None else [])]
         self._judgement.signers = self._signing.key_ids if self._signing.fault is None else ()
         for signing in signings:
@@ -279,8 +200,8 @@ class _Inspector:
             detail = f"at {at}: {'; '.join(found.good)}"
             name = claims.name_in_time(compared)
             if name is None:
-                raise _NotApplicableError(detail)
-            return _Named(name=name, detail=detail)
+                raise NotApplicableError(detail)
+            return PartlyChecked(name=name, detail=detail)
         override = self._anchor.override
         fault = next((fault for fault in faults if not signers.may_be_overridden(fault)), faults[0])
         if override is None or not signers.may_be_overridden(fault):
@@ -294,7 +215,7 @@ class _Inspector:
             refusal=told,
             reason=override.reason,
         )
-        raise _OverriddenError(f"by --force ({override.reason}): {told}")
+        raise OverriddenError(f"by --force ({override.reason}): {told}")
 
     def closed_world(self) -> str:
         location, manifest = self._found()
@@ -321,9 +242,9 @@ class _Inspector:
         try:
             closed_world.require(faults)
         except DigestError as error:
-            shown = faults[:_MOST_EVIDENCE]
+            shown = faults[:MOST_EVIDENCE]
             evidence = tuple(Evidence(place=str(f.path), expected=f.expected, met=f.met) for f in shown)
-            raise _EvidentError(error, evidence) from error
+            raise EvidentError(error, evidence) from error
         detail = f"{len(members):,} files, {sum(size for _, size in members.values()):,} bytes"
         if listed:
             detail += f"; {len(listed):,} links"
@@ -356,7 +277,7 @@ class _Inspector:
         location, manifest = self._found()
         steps = self._steps()
         if not steps:
-            raise _NotApplicableError("the kit was never patched")
+            raise NotApplicableError("the kit was never patched")
         before: PatchStatement | None = None
         known, earlier = self._judgement.steps, set[Sha256]()
         # Who is to be believed today and signed the current generation had verified what it covers.
@@ -393,15 +314,15 @@ class _Inspector:
             found += f"; generation {steps[0].entry.generation} says no time, so none was compared with it"
         return found
 
-    def documents(self) -> str | _Named:
+    def documents(self) -> str | PartlyChecked:
         if not self._expectation.deep or self._read_deep is None:
-            raise _NotApplicableError("not asked for (--deep)")
+            raise NotApplicableError("not asked for (--deep)")
         _, manifest = self._found()
         members, steps = self._survey.collections, self._judgement.steps
         if manifest.lineage and not self._holds:
             raise ContentError("what the last step changed cannot be told, since the lineage does not hold")
         if not members:
-            raise _NotApplicableError("there are no collections in this kit")
+            raise NotApplicableError("there are no collections in this kit")
         _require_no_excess(appending.excess(steps))
         plan = appending.plan(steps, members) if steps else None
         readings = self._read_deep(deep.wanted(manifest, plan, members.keys()))
@@ -417,7 +338,7 @@ class _Inspector:
             self._judgement.appended, self._judgement.proofs = found, proofs
         documents = sum(reading.tally.documents for reading in readings.values())
         step = claims.tell_appended(self._judgement.appended)
-        return _Named(
+        return PartlyChecked(
             name=claims.name_documents(self._judgement.appended),
             detail=f"{documents:,} documents of {len(readings)} collection members are well-formed, {declared}; {step}",
         )
@@ -434,11 +355,11 @@ class _Inspector:
 
     def coverage(self) -> str:
         if not self._expectation.require_raw_linkset:
-            raise _NotApplicableError("not asked for (--require-raw-linkset)")
+            raise NotApplicableError("not asked for (--require-raw-linkset)")
         found = gate.check(coverage_of(self._survey), self._expectation.tenants, self._explain)
         self._judgement.gaps = found.gaps
         if found.error is not None:
-            raise _EvidentError(found.error, found.evidence)
+            raise EvidentError(found.error, found.evidence)
         return found.detail
 
     def _signings(self) -> tuple[Signing, ...]:
@@ -456,7 +377,7 @@ class _Inspector:
     def _steps(self) -> tuple[Step, ...]:
         if self._signing is None and not self._expectation.allow_unsigned_history:
             # The history is what this manifest names, by digest: without a signature, anybody's bytes.
-            raise _NotApplicableError("nobody who may has signed the manifest, so its history is not read")
+            raise NotApplicableError("nobody who may has signed the manifest, so its history is not read")
         if self._known_steps is None:
             _, manifest = self._found()
             history = {path: data for path, data in self._survey.kept.items() if is_history(path)}
@@ -474,14 +395,14 @@ def _require_no_excess(excess: appending.Excess | None) -> None:
     """Refuse a chain with a step that did more to the manifest than it says.
 
     Raises:
-        _EvidentError: There is one; names what it did.
+        EvidentError: There is one; names what it did.
     """
     if excess is not None:
-        shown = excess.differences[:_MOST_EVIDENCE]
+        shown = excess.differences[:MOST_EVIDENCE]
         evidence = tuple(
             Evidence(place=f"{one.kind}: {one.place}", expected=one.before, met=one.after) for one in shown
         )
-        raise _EvidentError(ContentError(str(excess)), evidence)
+        raise EvidentError(ContentError(str(excess)), evidence)
 
 
 def _check_key_ids(statement: PatchStatement, signature: bytes, where: str) -> None:

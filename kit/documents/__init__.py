@@ -17,7 +17,7 @@ from kit.documents.elements import Element, Kind, Place, elements, find, index, 
 from kit.documents.framing import runs
 from kit.documents.identity import KEY_BYTES, document_id, keys_of
 from kit.documents.loops import COMPILED, select
-from kit.documents.prune import Wanted, prune
+from kit.documents.prune import OTHERS, Wanted, prune
 from kit.documents.run import OUT_OF_BAND, Run
 from kit.documents.splice import Replacement, append, element, first_other, remove, replace, replace_at, replace_value
 from kit.documents.validation import validate
@@ -25,6 +25,7 @@ from kit.documents.validation import validate
 __all__ = [
     "COMPILED",
     "KEY_BYTES",
+    "OTHERS",
     "OUT_OF_BAND",
     "Element",
     "Kind",

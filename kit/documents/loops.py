@@ -150,6 +150,7 @@ def _document(buffer: bytes, start: i64, last: i64, wanted: Wanted | None, depth
     """Decode a document of which ``wanted`` is wanted; None for all of it."""
     found: dict[str, Any] = {}
     met = 0
+    others = wanted is not None and b"" in wanted  # prune.OTHERS
     at: i64 = start + 4
     while at < last:
         kind: i64 = buffer[at]
@@ -161,13 +162,16 @@ def _document(buffer: bytes, start: i64, last: i64, wanted: Wanted | None, depth
         if end < 0:
             return None
         name = buffer[at + 1 : value - 1]
-        if wanted is None or name in wanted:
+        if wanted is None or (name in wanted and len(name)):
             if buffer[at + 1] == 36:  # "$": a decoder may see a reference in it
                 return None
             decoded = _value(buffer, kind, value, end, wanted[name] if wanted is not None else None, depth)
             if decoded is _UNSURE:
                 return None
             found[name.decode()] = decoded
+            met += 1
+        elif others and buffer[at + 1] != 36:
+            found[name.decode(errors="replace")] = None
             met += 1
         at = end
     return found if at == last and len(found) == met else None

@@ -1,14 +1,14 @@
 """Cuts a document down to the elements somebody wants, so that only those need decoding.
 
-Law: decoding what ``prune`` gives equals decoding the whole and then dropping every name that is not wanted; what is
-dropped is skipped over by its length and never looked into.
+Law: decoding what ``prune`` gives equals decoding the whole and then dropping every name that is not wanted, but for
+the nulls of :data:`OTHERS`; what is dropped is skipped over by its length and never looked into.
 """
 
 from __future__ import annotations
 
 import struct
 from collections.abc import Mapping
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from kit.documents.elements import document_end, spelled
 from kit.documents.kinds import COUNTED, FIXED, INT32, Kind, value_end
@@ -17,7 +17,11 @@ from kit.errors import BsonError, ContentError
 Wanted: TypeAlias = "Mapping[bytes, Wanted | None]"
 """Names wanted of a document; None for all of a value, else what is wanted of it. Arrays are transparent: what is
 wanted of an array is wanted of each of its items that is a document. Whatever is no document where one is expected,
-arrays in arrays included, is kept whole; so recursion goes no deeper than what is wanted."""
+arrays in arrays included, is kept whole; so recursion goes no deeper than what is wanted. :data:`OTHERS` stands for all
+names that are not named: where it is wanted, each of them is kept with null as its value, once or more, unless it opens
+with ``$``."""
+OTHERS: Final = b""
+"""In :data:`Wanted`: report that other names are there, whatever they hold; nothing of that is looked into."""
 
 _DOCUMENT, _ARRAY = int(Kind.DOCUMENT), int(Kind.ARRAY)
 
@@ -35,12 +39,15 @@ def prune(buffer: bytes, start: int, wanted: Wanted) -> bytes:
         raise BsonError("an element is cut short", where=f"document at byte {start}") from error
 
 
-def _pruned(buffer: bytes, start: int, last: int, wanted: Wanted, *, is_array: bool) -> bytes:
+def _pruned(  # noqa: C901  a call for each element costs as much as the walk
+    buffer: bytes, start: int, last: int, wanted: Wanted, *, is_array: bool
+) -> bytes:
     # Costs about 0.35 µs for each element met, so a caller asks for no more detail than pays. `last` is this document's
     # final NUL; the end of every value is compared with it before the value is entered, copied or passed.
     unpack, fixed, counted, find_byte = INT32.unpack_from, FIXED, COUNTED, buffer.index
     parts = [b""]
     seen = set()
+    others = OTHERS in wanted and not is_array
     at = start + 4
     while at < last:
         kind = buffer[at]
@@ -55,7 +62,7 @@ def _pruned(buffer: bytes, start: int, last: int, wanted: Wanted, *, is_array: b
         if not value <= end <= last:
             raise BsonError("a value does not end within its document", where=f"byte {at}")
         name = buffer[at + 1 : value - 1]
-        if is_array or name in wanted:
+        if is_array or (name in wanted and name != OTHERS):
             if name in seen:
                 raise ContentError("a name is there twice", where=f'element "{spelled([name])}"')
             seen.add(name)
@@ -67,6 +74,8 @@ def _pruned(buffer: bytes, start: int, last: int, wanted: Wanted, *, is_array: b
                     raise BsonError("a nested document is malformed", where=f"byte {value}")
                 parts.append(buffer[at:value])
                 parts.append(_pruned(buffer, value, end - 1, inner, is_array=kind == _ARRAY))
+        elif others and not name.startswith(b"$"):  # a decoder may see a reference in that
+            parts.append(b"\x0a%b\0" % name.decode(errors="replace").encode())
         at = end
     if at != last:
         raise BsonError("the last element does not end where its document does", where=f"byte {at}")

@@ -8,7 +8,7 @@ import bson
 import pytest
 from hypothesis import given, strategies as st
 
-from kit.documents import Wanted, prune
+from kit.documents import OTHERS, Wanted, prune
 from kit.errors import BsonError, ContentError
 
 NAMES = ("a", "b", "c", "d")
@@ -20,7 +20,11 @@ VALUES = st.recursive(
 )
 DOCUMENTS = st.dictionaries(st.sampled_from(NAMES), VALUES, max_size=4)
 WANTED: st.SearchStrategy[Any] = st.recursive(
-    st.none(), lambda inner: st.dictionaries(st.sampled_from([name.encode() for name in NAMES]), inner, max_size=3)
+    st.none(),
+    lambda inner: st.tuples(
+        st.dictionaries(st.sampled_from([name.encode() for name in NAMES]), inner, max_size=3),
+        st.just({}) | st.just({OTHERS: {}}),
+    ).map(lambda two: {**two[0], **two[1]}),
 ).filter(lambda wanted: wanted is not None)
 
 
@@ -29,7 +33,13 @@ def kept(value: Any, wanted: Wanted | None, *, in_list: bool = False) -> Any:
     if wanted is None:
         return value
     if isinstance(value, dict):
-        return {name: kept(item, wanted[name.encode()]) for name, item in value.items() if name.encode() in wanted}
+        found = {}
+        for name, item in value.items():
+            if name and name.encode() in wanted:
+                found[name] = kept(item, wanted[name.encode()])
+            elif OTHERS in wanted and not name.startswith("$"):
+                found[name] = None
+        return found
     if isinstance(value, list) and not in_list:
         return [kept(item, wanted, in_list=True) for item in value]
     return value
@@ -56,6 +66,19 @@ def test_a_spoiled_byte_is_an_error_of_ours_or_none(
     spoiled[data.draw(st.integers(0, len(spoiled) - 1))] ^= data.draw(st.integers(1, 255))
     with contextlib.suppress(ContentError):
         prune(bytes(spoiled), 0, wanted)
+
+
+@pytest.mark.parametrize("name", [b"x", b"", b"\xff", b"x\xff"])
+@pytest.mark.parametrize("kind", [b"\x02\x02\0\0\0\xff\0", b"\x01" + bytes(8)])
+def test_another_name_is_reported_whatever_it_and_its_value_are(name: bytes, kind: bytes) -> None:
+    element = kind[:1] + name + b"\0" + kind[1:]
+    data = (2 * len(element) + 5).to_bytes(4, "little") + 2 * element + b"\0"
+    assert bson.decode(prune(data, 0, {b"a": None, OTHERS: {}})) == {name.decode(errors="replace"): None}
+
+
+def test_another_name_that_could_make_a_reference_is_not_reported() -> None:
+    data = bson.encode({"$ref": 5, "$id": 1, "b": 1})
+    assert bson.decode(prune(data, 0, {b"a": None, OTHERS: {}})) == {"b": None}
 
 
 def test_a_wanted_name_that_is_there_twice_is_refused() -> None:

@@ -1,4 +1,4 @@
-"""CSAF 2.0 and 2.1 (https://docs.oasis-open.org/csaf/csaf/v2.0/csaf-v2.0.html): security advisories and VEX.
+"""CSAF 2.0 and 2.1 (https://docs.oasis-open.org/csaf/csaf/v2.1/csaf-v2.1.html): security advisories and VEX.
 
 ==========  =========================================================================================================
 aliases     ``/document/tracking/id``, ``/document/tracking/aliases/*`` (section 3.2.1.12), then for each of
@@ -8,8 +8,12 @@ cpes        ``cpe`` of the same helpers
 references  ``/document/references/*``, then each ``/vulnerabilities/*/references/*``: ``category``, ``url``
 ==========  =========================================================================================================
 
-Helpers are met walking ``product_tree`` depth first: ``branches``, ``full_product_names``, then
-``relationships/*/full_product_name`` (3.2.2); within a branch its ``product``, then its ``branches``.
+Helpers are found walking ``product_tree`` depth first: ``branches``, ``full_product_names``, then
+``relationships/*/full_product_name`` (2.0) and ``product_paths/*/full_product_name``, which replaced them in 2.1.
+Within a branch: its ``product``, then its ``branches``. Section numbers are those of 2.0.
+
+The schema closes every object on the way. A member that neither version has counts one skipped, so that what a later
+version moves elsewhere is seen to be missing.
 """
 
 from __future__ import annotations
@@ -18,7 +22,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from kit.transforms.raw_linkset.extractor import Needs
+from kit.transforms.raw_linkset.extractor import OTHERS, Needs
 from kit.transforms.raw_linkset.projection import EMPTY, Extraction, Reference
 from kit.transforms.raw_linkset.taking import Gathered, Pointers, take_strings
 
@@ -28,10 +32,49 @@ _HELPER: Final = "product_identification_helper"
 
 
 _NEEDS: Final[Needs] = {
-    "document": {"csaf_version": None, "tracking": {"id": None, "aliases": None}, "references": None},
+    "document": {
+        "csaf_version": None,
+        "tracking": {"id": None, "aliases": None, OTHERS: {}},
+        "references": None,
+        OTHERS: {},
+    },
     "product_tree": None,
-    "vulnerabilities": {"cve": None, "ids": None, "references": None},
+    "vulnerabilities": {"cve": None, "ids": None, "references": None, OTHERS: {}},
+    OTHERS: {},
 }
+
+
+def _members(names: str) -> frozenset[str]:
+    return frozenset(names.split())
+
+
+# What the two schemas have at each place, together; x_ and $ are known everywhere.
+_TOP: Final = _members("document product_tree vulnerabilities")
+_DOCUMENT: Final = _members(
+    "acknowledgments aggregate_severity category csaf_version distribution lang license_expression notes publisher "
+    "references source_lang title tracking"
+)
+_TRACKING: Final = _members(
+    "aliases current_release_date generator id initial_release_date revision_history status version"
+)
+_VULNERABILITY: Final = _members(
+    "acknowledgments cve cwe cwes disclosure_date discovery_date first_known_exploitation_dates flags ids involvements "
+    "metrics notes product_status references release_date remediations scores threats title"
+)
+_PRODUCT_TREE: Final = _members("branches full_product_names product_groups product_paths relationships")
+_BRANCH: Final = _members("branches category name product")
+_PRODUCT: Final = _members("name product_id product_identification_helper")
+_RELATIONSHIP: Final = _members("category full_product_name product_reference relates_to_product_reference")
+_PATH: Final = _members("beginning_product_reference full_product_name subpaths")
+_IDENTIFIERS: Final = _members("cpe hashes model_numbers purl purls sbom_urls serial_numbers skus x_generic_uris")
+
+
+# Beside the format's own name those of its profiles (section 4), which stand in ``document.category``.
+_FAMILIES: Final = _members(
+    "csaf csaf-json csaf-base csaf-vex csaf-security-advisory csaf-informational-advisory "
+    "csaf-security-incident-response csaf-deprecated-security-advisory csaf-superseded csaf-withdrawn"
+)
+_FORMATS: Final = _FAMILIES.union(f"{name}-2" for name in _FAMILIES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +82,7 @@ class CsafExtractor:
     """Reads CSAF 2.0 and 2.1, every profile."""
 
     name: str = "csaf"
-    formats: frozenset[str] = frozenset({"csaf", "csaf-2", "csaf-json", "csaf-json-2", "csaf-vex", "csaf-vex-2"})
+    formats: frozenset[str] = _FORMATS
     needs: Needs = field(default_factory=lambda: _NEEDS, hash=False, compare=False)
 
     def recognises(self, raw: Mapping[str, Any]) -> bool:
@@ -63,7 +106,10 @@ class CsafExtractor:
         version = document.get("csaf_version")
         if type(version) is str and version not in _VERSIONS:
             return Extraction(EMPTY, 0, f"csaf_version is {version!r}, not 2.0 or 2.1")
+        got.unknown(raw, _TOP)
+        got.unknown(document, _DOCUMENT)
         tracking = got.member(document, "tracking")
+        got.unknown(tracking, _TRACKING)
         got.take(tracking, "id", "/document/tracking", got.aliases, got.alias_pointers)
         got.skipped += take_strings(tracking.get("aliases"), _TRACKING_ALIASES, got.aliases, got.alias_pointers)
         _take_references(document.get("references"), "/document/references", got)
@@ -74,6 +120,7 @@ class CsafExtractor:
 
 
 def _take_vulnerability(vulnerability: dict[str, Any], where: str, got: Gathered) -> None:
+    got.unknown(vulnerability, _VULNERABILITY)
     got.take(vulnerability, "cve", where, got.aliases, got.alias_pointers)
     for index, identifier in got.objects(vulnerability.get("ids")):
         got.take(identifier, "text", f"{where}/ids/{index}", got.aliases, got.alias_pointers)
@@ -91,12 +138,15 @@ def _take_references(values: object, where: str, got: Gathered) -> None:
 
 
 def _walk_product_tree(tree: dict[str, Any], got: Gathered) -> None:
+    got.unknown(tree, _PRODUCT_TREE)
     _walk_branches(tree.get("branches"), "/product_tree/branches", got)
     for index, product in got.objects(tree.get("full_product_names")):
         _take_product(product, f"/product_tree/full_product_names/{index}", got)
-    for index, relationship in got.objects(tree.get("relationships")):
-        product = got.member(relationship, "full_product_name")
-        _take_product(product, f"/product_tree/relationships/{index}/full_product_name", got)
+    for name, known in (("relationships", _RELATIONSHIP), ("product_paths", _PATH)):
+        for index, combination in got.objects(tree.get(name)):
+            got.unknown(combination, known)
+            product = got.member(combination, "full_product_name")
+            _take_product(product, f"/product_tree/{name}/{index}/full_product_name", got)
 
 
 def _walk_branches(branches: object, where: str, got: Gathered) -> None:
@@ -104,6 +154,7 @@ def _walk_branches(branches: object, where: str, got: Gathered) -> None:
     pending = [(f"{where}/{index}", branch) for index, branch in reversed(got.objects(branches))]
     while pending:
         here, branch = pending.pop()
+        got.unknown(branch, _BRANCH)
         if "product" in branch:
             _take_product(got.member(branch, "product"), f"{here}/product", got)
         if "branches" in branch:
@@ -112,9 +163,11 @@ def _walk_branches(branches: object, where: str, got: Gathered) -> None:
 
 
 def _take_product(product: dict[str, Any], where: str, got: Gathered) -> None:
+    got.unknown(product, _PRODUCT)
     if _HELPER not in product:
         return
     helper = got.member(product, _HELPER)
+    got.unknown(helper, _IDENTIFIERS)
     where = f"{where}/{_HELPER}"
     got.take(helper, "purl", where, got.purls, got.purl_pointers)
     got.strings(helper.get("purls"), f"{where}/purls", got.purls, got.purl_pointers)

@@ -9,7 +9,8 @@ references  per container ``references/*``: first of ``tags``, else ``reference`
 ==========  =====================================================================================================
 
 A rejected record is one like any other: its identifier is a fact, and it has no products to project; ``replacedBy``
-names other advisories, not aliases. CVE JSON 4 shares neither layout nor member names and is refused.
+names other advisories, not aliases. CVE JSON 4 shares neither layout nor member names and is refused. Both levels above
+the containers are closed in the schema: another member there, such as ``cnaContainer``, counts one skipped.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from kit.transforms.raw_linkset.extractor import Needs
+from kit.transforms.raw_linkset.extractor import OTHERS, Needs
 from kit.transforms.raw_linkset.projection import EMPTY, Extraction, Reference
 from kit.transforms.raw_linkset.taking import Gathered, Pointers, take_strings
 
@@ -53,8 +54,11 @@ _CONTAINER: Final[Needs] = {
 _NEEDS: Final[Needs] = {
     "dataVersion": None,
     "cveMetadata": {"cveId": None},
-    "containers": {"cna": _CONTAINER, "adp": _CONTAINER},
+    "containers": {"cna": _CONTAINER, "adp": _CONTAINER, OTHERS: {}},
+    OTHERS: {},
 }
+MEMBERS: Final = frozenset({"dataType", "dataVersion", "cveMetadata", "containers"})
+CONTAINERS: Final = frozenset({"cna", "adp"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +67,10 @@ class CveExtractor:
 
     name: str = "cve"
     formats: frozenset[str] = frozenset(
-        {"cve", "cve-5", "cve-json", "cve-json-5", "cve-record", "cve-record-5", "cvelist", "cvelist-5"}
+        {
+            *("cve", "cve-5", "cve-json", "cve-json-5", "cve-record", "cve-record-5", "cvelist", "cvelist-5"),
+            *("cve-record-format", "cve-record-format-5"),
+        }
     )
     needs: Needs = field(default_factory=lambda: _NEEDS, hash=False, compare=False)
 
@@ -88,11 +95,13 @@ class CveExtractor:
         if type(version) is str and not version.startswith(_FAMILY) and version != "5":
             return Extraction(EMPTY, 0, f"dataVersion is {version!r}, not CVE JSON 5.x")
         got = Gathered()
+        got.unknown(raw, MEMBERS)
         identifier = got.text(got.member(raw, "cveMetadata"), "cveId")
         if identifier is not None:
             got.aliases.append(identifier)
             got.alias_pointers.append("/cveMetadata/cveId")
         containers = got.member(raw, "containers")
+        got.unknown(containers, CONTAINERS)
         _take_container(got.member(containers, "cna"), _CNA, got)
         for index, container in got.objects(containers.get("adp")):
             place = _ADP[index] if index < len(_ADP) else _Place(f"/containers/adp/{index}")

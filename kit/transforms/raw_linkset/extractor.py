@@ -11,21 +11,25 @@ What every built-in keeps to, and an added one should:
 - A value that is not a string where one is expected counts one skipped, null included unless the format's schema allows
   it there. A list or object of another type counts one skipped as a whole; null instead of it is an empty one, since
   Go and Java writers say "no elements" that way (the OSV schema spells ``["array", "null"]``).
+- A container of a name that the format does not have, where the format's schema closes the list of names, counts one
+  skipped: a later version may keep there what is taken elsewhere today.
 - ``reconciled_from`` has one RFC 6901 pointer for each value taken: aliases, purls, cpes, references, in that order.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Final, Protocol, TypeAlias
 
 from kit.transforms.raw_linkset.projection import Extraction
 
-__all__ = ["Extraction", "Extractor", "Needs"]
+__all__ = ["OTHERS", "Extraction", "Extractor", "Needs"]
 
 Needs: TypeAlias = "Mapping[str, Needs | None]"
 """Names read of an object: None for all of a value, else what is read of it. Lists are transparent: what is read of a
-list is read of each of its items."""
+list is read of each of its items. :data:`OTHERS` asks for the names of all other members, each with None as its value,
+so that what an extractor does not know can be counted without being decoded."""
+OTHERS: Final = ""
 
 
 class Extractor(Protocol):

@@ -1,12 +1,15 @@
 """OSV 1.x (https://ossf.github.io/osv-schema/): Go, PyPA, OSV.dev, Red Hat and SUSE conversions.
 
 =============  ============================================================================================
-aliases        ``/id``, ``/aliases/*``, ``/upstream/*``
+aliases        ``/id``, ``/aliases/*``
 purls          ``/affected/*/package/purl``
 cpes           ``/affected/*/database_specific/cpes/*``, ``/database_specific/cpes/*``
 references     ``/references/*``: ``type``, ``url``
-relationships  ``/related/*`` as {related, id, other}; related advisories are no aliases and get no pointer
+relationships  ``/upstream/*`` as {upstream, id, other}, then ``/related/*`` as {related, id, other}; no pointers
 =============  ============================================================================================
+
+The schema defines ``upstream`` as the vulnerabilities that this one carries downstream, and ``related`` as those that
+have something to do with it: neither identifies the same vulnerability, so neither is an alias.
 """
 
 from __future__ import annotations
@@ -20,11 +23,11 @@ from kit.transforms.raw_linkset.projection import EMPTY, Extraction, Projection,
 from kit.transforms.raw_linkset.taking import Pointers, elements, take_strings
 
 _ALIASES: Final = Pointers("/aliases")
-_UPSTREAM: Final = Pointers("/upstream")
 _PURLS: Final = Pointers("/affected", "/package/purl")
 _CPES: Final = Pointers("/database_specific/cpes")
 _REFERENCES: Final = Pointers("/references")
-_RELATED: Final = "related"
+_RELATIONSHIPS: Final = ("upstream", "related")
+"""Lists of other advisories, in the order they are taken; each names the type of its relationships."""
 
 
 _NEEDS: Final[Needs] = {
@@ -66,8 +69,6 @@ class OsvExtractor:
             skipped += "id" in raw
         if "aliases" in raw:
             skipped += take_strings(raw["aliases"], _ALIASES, aliases, pointers)
-        if "upstream" in raw:
-            skipped += take_strings(raw["upstream"], _UPSTREAM, aliases, pointers)
         purls: list[str] = []
         cpes: list[str] = []
         cpe_pointers: list[str] = []
@@ -78,8 +79,9 @@ class OsvExtractor:
         references: list[Reference] = []
         skipped += _take_references(raw.get("references"), references, pointers)
         relationships: list[Relationship] = []
-        if "related" in raw:
-            skipped += _take_related(raw["related"], identifier, relationships)
+        for name in _RELATIONSHIPS:
+            if name in raw:
+                skipped += _take_others(raw[name], name, identifier, relationships)
         projection = Projection(
             tuple(aliases),
             tuple(purls),
@@ -152,12 +154,13 @@ def _take_references(values: object, taken: list[Reference], pointers: list[str]
     return skipped + len(lost)
 
 
-def _take_related(values: object, identifier: object, taken: list[Relationship]) -> int:
+def _take_others(values: object, kind: str, identifier: object, taken: list[Relationship]) -> int:
     listed, skipped = elements(values)
-    # Without an identifier of its own the advisory is refused; there is no other end to relate to.
+    # Without an identifier of its own the advisory has only one end of the relationship to name.
     source = identifier if type(identifier) is str else None
-    taken += [Relationship(_RELATED, source, other) for other in listed if type(other) is str]
-    return skipped + len(listed) - len(taken)
+    others = [Relationship(kind, source, other) for other in listed if type(other) is str]
+    taken += others
+    return skipped + len(listed) - len(others)
 
 
 EXTRACTOR: Final[OsvExtractor] = OsvExtractor()

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from kit.errors import ContentError, UsageError
 from kit.transforms.raw_linkset import csaf, cve, ghsa, osv
-from kit.transforms.raw_linkset.extractor import Extraction, Extractor
+from kit.transforms.raw_linkset.extractor import OTHERS, Extraction, Extractor
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -37,12 +37,15 @@ def format_names(stated: str) -> tuple[str, ...]:
 
     Case does not matter; blanks, ``_``, ``/`` and ``-`` are one separator; a version at the end may follow with or
     without one, with or without a ``v``. A name with a version is looked up with all of it, then with its major part,
-    and never without: ``CSAF 1.2`` must not reach the extractor of CSAF 2.
+    and never without: ``CSAF 1.2`` must not reach the extractor of CSAF 2. A ``v`` that touches both the name and the
+    version is read as part of the name first (``osv1.6``), then as that of the version (``csafv2``).
 
     >>> format_names("CVE JSON v5.1")
     ('cve-json-5.1', 'cve-json-5')
     >>> format_names("osv")
     ('osv',)
+    >>> format_names("cvelistV5")
+    ('cvelistv-5', 'cvelist-5')
     """
     name = _SEPARATORS.sub("-", stated.strip().lower())
     match = _FAMILY_AND_VERSION.fullmatch(name) if len(name) <= _NAME_LENGTH else None
@@ -52,7 +55,17 @@ def format_names(stated: str) -> tuple[str, ...]:
     if version is None:
         return (family,)
     major = version.partition(".")[0]
-    return tuple(dict.fromkeys((f"{family}-{version}", f"{family}-{major}")))
+    families = [family]
+    if match.end(1) == match.start(2) and family.endswith("v"):
+        families.append(family[:-1].rstrip("-"))
+    return tuple(dict.fromkeys(f"{name}-{number}" for name in families if name for number in (version, major)))
+
+
+def _joined(name: str) -> str:
+    """Return a name as a program spells it that writes no separators: ``CveRecord5.1``, ``csafVex``."""
+    family, separator, version = name.rpartition("-")
+    is_versioned = bool(separator) and version[:1].isdigit()
+    return f"{family.replace('-', '')}-{version}" if is_versioned else name.replace("-", "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +80,8 @@ class Registry:
     needs: dict[str, None] = field(init=False, default_factory=dict, repr=False)
     """The top-level names any extractor reads: what to decode before :meth:`sniff`."""
     _claims: dict[str, Extractor] = field(init=False, default_factory=dict, repr=False)
+    _joined_claims: dict[str, Extractor | None] = field(init=False, default_factory=dict, repr=False)
+    """By the claim without separators; None where that is the same for two extractors."""
 
     def __post_init__(self) -> None:
         names: set[str] = set()
@@ -74,7 +89,7 @@ class Registry:
             if extractor.name in names:
                 raise UsageError("two extractors have this name", where=f"extractor {extractor.name!r}", hint=_HINT)
             names.add(extractor.name)
-            self.needs.update(dict.fromkeys(extractor.needs))
+            self.needs.update(dict.fromkeys(name for name in extractor.needs if name != OTHERS))
             for claim in extractor.formats:
                 other = self._claims.setdefault(claim, extractor)
                 if other is not extractor:
@@ -83,16 +98,20 @@ class Registry:
                         where=f"extractor {extractor.name!r}",
                         hint=_HINT,
                     )
+                joined = _joined(claim)
+                same = self._joined_claims.get(joined, extractor) is extractor
+                self._joined_claims[joined] = extractor if same else None
 
     def for_format(self, name: object) -> Extractor | None:
         """Return the extractor that answers to the stated format ``name``; None if none does or it is no string."""
         if type(name) is not str:
             return None
-        for candidate in format_names(name):
+        candidates = format_names(name)
+        for candidate in candidates:
             extractor = self._claims.get(candidate)
             if extractor is not None:
                 return extractor
-        return None
+        return next(filter(None, (self._joined_claims.get(_joined(candidate)) for candidate in candidates)), None)
 
     def sniff(self, raw: Mapping[str, Any]) -> Extractor | None:
         """Return the one extractor that recognises ``raw``; None if there is none or more than one."""

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from kit.transforms.raw_linkset.projection import Extraction, Projection, Reference
 
+_EXTENSIONS: Final = ("x_", "$")
 _KEPT: Final = 128
 """Pointers kept for one list; longer lists are rare, and their pointers are made anew."""
 
@@ -115,6 +116,14 @@ class Gathered:
             return value
         self.skipped += name in owner
         return None
+
+    def unknown(self, owner: Mapping[str, Any], known: frozenset[str]) -> None:
+        """Count one skipped for each member of ``owner`` that its schema does not have.
+
+        Names that open with ``x_`` or ``$`` are those of private extensions and of JSON Schema itself.
+        """
+        if not known.issuperset(owner):
+            self.skipped += sum(name not in known and not name.startswith(_EXTENSIONS) for name in owner)
 
     def take(self, owner: Mapping[str, Any], name: str, where: str, taken: list[str], pointers: list[str]) -> None:
         """Take the string called ``name`` of the object whose pointer is ``where``."""

@@ -10,7 +10,7 @@ from hypothesis import given, settings, strategies as st
 
 from kit.documents import index
 from kit.errors import KitError
-from kit.transforms.raw_linkset import cve, divergence, osv, shape
+from kit.transforms.raw_linkset import csaf, cve, divergence, osv, shape
 from kit.transforms.raw_linkset.element import encode_element
 from kit.transforms.raw_linkset.extractor import Extractor
 from kit.transforms.raw_linkset.fields import Fields, decode
@@ -62,7 +62,9 @@ DOCUMENTS = {
     "cve": holding(
         dataVersion=st.sampled_from(["5.1", "5.", "5", "4.0"]),
         cveMetadata=holding(cveId=TEXT),
-        containers=holding(cna=CONTAINER, adp=several(CONTAINER)),
+        containers=holding(cna=CONTAINER, adp=several(CONTAINER), cnaContainer=CONTAINER, x_more=TEXT),
+        dataType=TEXT,
+        cnaContainer=CONTAINER,
     ).map(lambda one: {"dataVersion": "5.1", "cveMetadata": {"cveId": "CVE-1"}, "containers": {"cna": {}}, **one}),
     "osv": holding(
         id=TEXT,
@@ -195,6 +197,34 @@ def test_agreement_of_a_spoiled_linkset_is_the_twins(ours: dict[str, Any], data:
         found = fields.subdocument(shape.OBSERVATION.linkset)
         assert found is not None
         assert divergence.compare(projection, found) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "raw"),
+    [
+        ("cve", {"containers": {"cna": {}, "cnaContainer": {"references": [{"url": "lost"}]}}}),
+        ("cve", {"containers": {"cna": {}}, "cnaContainer": {"references": [{"url": "lost"}]}}),
+        ("cve", {"containers": {"cna": {}, "\u00e9": 1}}),
+        ("csaf", {"product_tree": {"productPaths": []}}),
+        ("csaf", {"productTree": {}}),
+        ("csaf", {"document": {"tracking": {"id": "X", "alias": "lost"}}}),
+        ("csaf", {"vulnerabilities": [{"cves": ["lost"]}]}),
+    ],
+)
+def test_an_unknown_container_is_left_to_the_twin_which_counts_it_undecoded(name: str, raw: dict[str, Any]) -> None:
+    bases: dict[str, dict[str, Any]] = {
+        "cve": {"dataVersion": "5.2", "cveMetadata": {"cveId": "CVE-1"}},
+        "csaf": {"document": {"tracking": {"id": "X"}}},
+    }
+    document = bson.encode({"raw": bases[name] | raw})
+    fields = Fields(document)
+    found = fields.find(Place.parse("raw"))
+    assert found is not None
+    extractors: dict[str, Extractor] = {"cve": cve.EXTRACTOR, "csaf": csaf.EXTRACTOR}
+    extractor = extractors[name]
+    extraction = extractor.extract(fields.only(found, extractor.needs))
+    assert (extraction.skipped, extraction.refusal) == (1, None)
+    assert name not in TWINS or raw_element(TWINS[name][0], document) is None
 
 
 PUBLISHED = {"cve": ("cisa-vulnrichment.sample",), "osv": ("go-vulndb-osv", "pypa")}

@@ -87,11 +87,13 @@ NEARLY = {
             branches=BRANCHES,
             full_product_names=listed(PRODUCT),
             relationships=listed(holding(full_product_name=PRODUCT)),
+            product_paths=listed(holding(full_product_name=PRODUCT, subpaths=SCALAR)),
+            productPaths=listed(PRODUCT),
         ),
     ),
     "cve": holding(
         cveMetadata=holding(cveId=SCALAR) | SCALAR,
-        containers=holding(cna=CONTAINER | SCALAR, adp=listed(CONTAINER)),
+        containers=holding(cna=CONTAINER | SCALAR, adp=listed(CONTAINER), cnaContainer=CONTAINER),
     ),
     "ghsa": holding(ghsa_id=SCALAR, cve_id=SCALAR, identifiers=listed(holding(value=SCALAR)), references=REFERENCES),
 }
@@ -142,6 +144,7 @@ def test_every_value_is_a_string_of_the_document_as_it_stands(extractor: Extract
     theirs = strings_of(raw)
     ours = {*projection.aliases, *projection.purls, *projection.cpes, *(one.url for one in projection.references)}
     ours |= {one.source for one in projection.references if one.source is not None}
+    assert {one.type for one in projection.relationships or ()} <= {"upstream", "related"}
     ours |= {one.target for one in projection.relationships or () if one.target is not None}
     ours |= {one.type for one in projection.references if one.type not in {None, "reference"}}
     assert ours <= theirs

@@ -15,7 +15,7 @@ OSV: dict[str, Any] = {
     "id": "GO-1",
     "modified": "2024-01-01T00:00:00Z",
     "aliases": ["ghsa-x", "CVE-1", "ghsa-x"],
-    "upstream": ["UP-1"],
+    "upstream": ["UP-1", "UP-1"],
     "related": ["CVE-2", "CVE-2"],
     "affected": [
         {
@@ -109,13 +109,16 @@ GHSA: dict[str, Any] = {
 def test_osv() -> None:
     assert osv.EXTRACTOR.extract(OSV) == Extraction(
         Projection(
-            aliases=("GO-1", "ghsa-x", "CVE-1", "ghsa-x", "UP-1"),
+            aliases=("GO-1", "ghsa-x", "CVE-1", "ghsa-x"),
             purls=("pkg:GoLang/A?x=y", " pkg:golang/b "),
             cpes=("c1", "c2", "c1"),
             references=(Reference("u2", "WEB"), Reference("u1"), Reference("u2", "WEB")),
-            relationships=(Relationship("related", "GO-1", "CVE-2"), Relationship("related", "GO-1", "CVE-2")),
+            relationships=(
+                *(Relationship("upstream", "GO-1", "UP-1"), Relationship("upstream", "GO-1", "UP-1")),
+                *(Relationship("related", "GO-1", "CVE-2"), Relationship("related", "GO-1", "CVE-2")),
+            ),
             reconciled_from=(
-                *("/id", "/aliases/0", "/aliases/1", "/aliases/2", "/upstream/0"),
+                *("/id", "/aliases/0", "/aliases/1", "/aliases/2"),
                 *("/affected/0/package/purl", "/affected/2/package/purl"),
                 *("/affected/0/database_specific/cpes/0", "/database_specific/cpes/0", "/database_specific/cpes/1"),
                 *("/references/0", "/references/1", "/references/2"),
@@ -151,6 +154,111 @@ def test_csaf_products_are_met_depth_first_and_a_branchs_own_product_first() -> 
         ),
         skipped=0,
     )
+
+
+def test_csaf_product_paths_are_read_as_relationships_were() -> None:
+    helper = "product_identification_helper"
+    raw = {
+        "$schema": "https://docs.oasis-open.org/csaf/csaf/v2.1/schema/csaf.json",
+        "document": {
+            "category": "csaf_security_advisory",
+            "csaf_version": "2.1",
+            "distribution": {"tlp": {"label": "CLEAR"}},
+            "license_expression": "MIT",
+            "title": "t",
+            "tracking": {"id": "HARBOR-1", "status": "final", "version": "1"},
+        },
+        "product_tree": {
+            "product_paths": [
+                {
+                    "beginning_product_reference": "P-1",
+                    "full_product_name": {
+                        "name": "crane on quay",
+                        "product_id": "P-3",
+                        helper: {"cpe": "cpe:/a:path", "purls": ["pkg:rpm/path", "pkg:rpm/path2"], "skus": ["s"]},
+                    },
+                    "subpaths": [{"category": "installed_on", "next_product_reference": "P-2"}],
+                },
+                {"full_product_name": {"name": "bare", "product_id": "P-4"}},
+            ],
+            "full_product_names": [{"product_id": "P-1", helper: {"cpe": "cpe:/a:flat"}}],
+            "product_groups": [{"group_id": "G-1", "product_ids": ["P-1", "P-2"]}],
+        },
+        "vulnerabilities": [
+            {
+                "cve": "CVE-1",
+                "cwes": [{"id": "CWE-1"}],
+                "disclosure_date": "2026-01-01T00:00:00Z",
+                "first_known_exploitation_dates": [{"date": "2026-01-01T00:00:00Z"}],
+                "ids": [{"system_name": "x", "text": "id-1", "product_ids": ["P-1"]}],
+                "metrics": [{"content": {"epss": {}}, "source": "https://example.org"}],
+            }
+        ],
+        "x_extensions": [{"any": "thing"}],
+    }
+    path = f"/product_tree/product_paths/0/full_product_name/{helper}"
+    assert csaf.EXTRACTOR.extract(raw) == Extraction(
+        Projection(
+            aliases=("HARBOR-1", "CVE-1", "id-1"),
+            purls=("pkg:rpm/path", "pkg:rpm/path2"),
+            cpes=("cpe:/a:flat", "cpe:/a:path"),
+            reconciled_from=(
+                *("/document/tracking/id", "/vulnerabilities/0/cve", "/vulnerabilities/0/ids/0/text"),
+                *(f"{path}/purls/0", f"{path}/purls/1"),
+                *(f"/product_tree/full_product_names/0/{helper}/cpe", f"{path}/cpe"),
+            ),
+        ),
+        skipped=0,
+    )
+
+
+HELPED = {"product_identification_helper": {"purl": "pkg:rpm/lost", "cpe": "cpe:/a:lost"}}
+
+
+@pytest.mark.parametrize(
+    "unknown",
+    [
+        {"product_tree": {"product_combinations": [{"full_product_name": HELPED}]}},
+        {"product_tree": {"productPaths": [{"full_product_name": HELPED}]}},
+        {"product_tree": {"product_paths": [{"products": [HELPED]}]}},
+        {"product_tree": {"relationships": [{"product": HELPED}]}},
+        {"product_tree": {"branches": [{"full_product_name": HELPED}]}},
+        {"product_tree": {"branches": [{"branches": [{"products": [HELPED]}]}]}},
+        {"product_tree": {"full_product_names": [{"identification_helper": {"cpe": "cpe:/a:lost"}}]}},
+        {"product_tree": {"full_product_names": [{"product_identification_helper": {"cpes": ["cpe:/a:lost"]}}]}},
+        {"productTree": {"full_product_names": [HELPED]}},
+        {"vulnerability": [{"cve": "CVE-LOST"}]},
+        {"vulnerabilities": [{"cves": ["CVE-LOST"]}]},
+    ],
+)
+def test_a_csaf_member_that_no_version_has_is_counted(unknown: dict[str, Any]) -> None:
+    extraction = csaf.EXTRACTOR.extract({"document": {"tracking": {"id": "X"}}} | unknown)
+    assert (extraction.projection, extraction.skipped) == (
+        Projection(aliases=("X",), reconciled_from=("/document/tracking/id",)),
+        1,
+    )
+
+
+@pytest.mark.parametrize(
+    "unknown",
+    [
+        {"containers": {"cnaContainer": CVE["containers"]["cna"]}},
+        {"containers": {"adpContainer": [{}]}},
+        {"cnaContainer": CVE["containers"]["cna"]},
+        {"container": {}},
+    ],
+)
+def test_a_cve_container_of_another_name_is_counted(unknown: dict[str, Any]) -> None:
+    extraction = cve.EXTRACTOR.extract({"dataVersion": "5.2", "cveMetadata": {"cveId": "CVE-1"}} | unknown)
+    assert (extraction.projection, extraction.skipped) == (
+        Projection(aliases=("CVE-1",), reconciled_from=("/cveMetadata/cveId",)),
+        1,
+    )
+
+
+def test_private_extensions_of_a_cve_record_are_no_unknown_containers() -> None:
+    raw = CVE | {"x_top": {}, "containers": CVE["containers"] | {"x_more": {}}}
+    assert cve.EXTRACTOR.extract(raw) == cve.EXTRACTOR.extract(CVE)
 
 
 def test_cve_takes_the_cna_container_first_wherever_it_stands() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, final
 
 from kit.documents import Place
+from kit.transforms.raw_linkset import cve
 from kit.transforms.raw_linkset.direct.scanning import (
     ARRAY,
     DOCUMENT,
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 _UNTAGGED: Final = as_value(b"reference")
 _MOST_CONTAINERS: Final = 16
+_MEMBERS: Final = frozenset(name.encode() for name in cve.MEMBERS)
 _FIVE, _DOT = 53, 46
 
 
@@ -97,8 +99,8 @@ def cve_element(buffer: bytes, top: dict[bytes, Place]) -> bytes | None:
 
 def _element(buffer: bytes, top: dict[bytes, Place]) -> bytes:
     version, metadata, containers = top[b"dataVersion"], top[b"cveMetadata"], top[b"containers"]
-    if b"__encrypted" in top:
-        raise Doubt
+    if len(top) > 3 and not _MEMBERS.issuperset(top):
+        raise Doubt  # which includes an envelope
     start: i64 = version[1]
     text(buffer, version[0], start, version[2])
     if buffer[start + 4] != _FIVE or buffer[start + 5] != _DOT:
@@ -168,6 +170,8 @@ def _find_containers(buffer: bytes, start: i64, last: i64) -> i64:
         elif is_name(buffer, at, b"adp\0"):
             once(adp)
             adp, adp_last = value, opened(buffer, buffer[at], value, end, ARRAY)
+        else:
+            raise Doubt  # another container is counted
         at = end
     closed(at, last)
     if not cna:

@@ -27,6 +27,7 @@ from kit.transforms.raw_linkset.direct.sheet import List, Sheet, as_value, take_
 if TYPE_CHECKING:
     from mypy_extensions import i64
 
+_UPSTREAM: Final = as_value(b"upstream")
 _RELATED: Final = as_value(b"related")
 _ONE, _DOT = 49, 46
 _sheet: Final = Sheet()
@@ -51,7 +52,6 @@ def _element(buffer: bytes, top: dict[bytes, Place]) -> bytes:
     sheet.aliases.take(buffer, identifier[0], start, identifier[2])
     sheet.pointers.constant(b"/id")
     _take_list(buffer, top, b"aliases", sheet.aliases, sheet.pointers, b"/aliases/")
-    _take_list(buffer, top, b"upstream", sheet.aliases, sheet.pointers, b"/upstream/")
     affected = top.get(b"affected")
     if affected is not None:
         start = affected[1]
@@ -72,11 +72,9 @@ def _element(buffer: bytes, top: dict[bytes, Place]) -> bytes:
         last = opened(buffer, references[0], start, references[2], ARRAY)
         sound(buffer, ARRAY, start, references[2], 0)
         _take_references(buffer, start, last, sheet)
-    related = top.get(b"related")
-    if related is not None:
-        start = related[1]
-        last = opened(buffer, related[0], start, related[2], ARRAY)
-        _take_related(buffer, start, last, buffer[identifier[1] : identifier[2]], sheet)
+    source = buffer[identifier[1] : identifier[2]]
+    _take_others(buffer, top.get(b"upstream"), _UPSTREAM, source, sheet)
+    _take_others(buffer, top.get(b"related"), _RELATED, source, sheet)
     return sheet.element()
 
 
@@ -176,7 +174,11 @@ def _take_reference(buffer: bytes, start: i64, last: i64, references: List) -> N
     references.reference(buffer[kind:kind_end] if kind else b"", buffer[url:url_end], b"")
 
 
-def _take_related(buffer: bytes, start: i64, last: i64, source: bytes, sheet: Sheet) -> None:
+def _take_others(buffer: bytes, found: Place | None, kind: bytes, source: bytes, sheet: Sheet) -> None:
+    if found is None:
+        return
+    start: i64 = found[1]
+    last = opened(buffer, found[0], start, found[2], ARRAY)
     at: i64 = start + 4
     number: i64 = 0
     while at < last:
@@ -184,7 +186,7 @@ def _take_related(buffer: bytes, start: i64, last: i64, source: bytes, sheet: Sh
         end = end_of_value(buffer, at, value, last)
         item(buffer, at, value, number)
         text(buffer, buffer[at], value, end)
-        sheet.relationships.relationship(_RELATED, source, buffer[value:end])
+        sheet.relationships.relationship(kind, source, buffer[value:end])
         sheet.has_relationships = True
         number += 1
         at = end

@@ -30,7 +30,7 @@ def osv(number: int, **changes: Any) -> dict[str, Any]:
         "id": f"GO-2024-{number:04}",
         "modified": "2024-01-01T00:00:00Z",
         "aliases": [f"CVE-2024-{number:04}", f"CVE-2024-{number:04}"],
-        "affected": [{"package": {"ecosystem": "Go", "name": "x/y", "purl": f"pkg:golang/Example.com/y@{number}"}}],
+        "affected": [{"package": {"ecosystem": "Go", "name": "x/y", "purl": f"pkg:GoLang/example.com/y@{number}"}}],
         "references": [{"type": "WEB", "url": f"https://example.com/{number}"}],
     }
     return {name: value for name, value in (whole | changes).items() if value is not ...}

@@ -11,13 +11,13 @@ from kit.transforms.raw_linkset.projection import EMPTY, Projection, Reference
 
 PROJECTION = Projection(
     aliases=("CVE-1", "GHSA-x", "CVE-1"),
-    purls=("pkg:NPM/Left-Pad@1?x=y#z", "not a purl"),
+    purls=("pkg:PyPI/Left-Pad@1?x=y#z", "not a purl"),
     cpes=("cpe:/a:Acme:Tool:1",),
     references=(Reference("u2", "WEB"), Reference("u1"), Reference("u2", "FIX", "s")),
 )
 LINKSET: dict[str, Any] = {
     "aliases": ["cve-1", "ghsa-X"],
-    "purls": ["not a purl", "pkg:npm/left-pad@1"],
+    "purls": ["not a purl", "pkg:pypi/left-pad@1"],
     "cpes": ["cpe:2.3:a:acme:tool:1:*:*:*:*:*:*:*"],
     "references": [{"type": "other", "url": "u1"}, {"url": "u2"}],
 }
@@ -43,9 +43,9 @@ def test_a_linkset_that_already_reads_the_same_is_not_parsed() -> None:
     [
         ({"aliases": ["cve-1"]}, "aliases: only in rawLinkset 'ghsa-x'"),
         ({"aliases": ["cve-1", "ghsa-x", "CVE-2"]}, "aliases: only in linkset 'cve-2'"),
-        ({"purls": ["pkg:npm/left-pad@2"]}, "purls: only in rawLinkset 'not a purl', 'pkg:npm/left-pad@1'; only in "),
+        ({"purls": ["pkg:npm/left-pad@2"]}, "purls: only in rawLinkset 'not a purl', 'pkg:pypi/left-pad@1'; only in "),
         (
-            {"purls": ["Not a purl", "pkg:npm/left-pad@1"]},
+            {"purls": ["Not a purl", "pkg:pypi/left-pad@1"]},
             "only in rawLinkset 'not a purl'; only in linkset 'Not a purl'",
         ),
         ({"cpes": []}, "cpes: only in rawLinkset 'cpe:2.3:a:acme:tool:1:*:*:*:*:*:*:*'"),
@@ -53,7 +53,7 @@ def test_a_linkset_that_already_reads_the_same_is_not_parsed() -> None:
         ({"references": [{"url": "U1"}, {"url": "u2"}]}, "references: only in rawLinkset 'u1'; only in linkset 'U1'"),
         ({"aliases": None, "cpes": None}, "aliases: only in rawLinkset 'cve-1', 'ghsa-x' | cpes: only in rawLinkset"),
         ({"aliases": ["CVE-1", "GHSA-X", 5]}, "aliases: only in linkset '<int instead of a string>'"),
-        ({"purls": {"pkg:npm/left-pad@1": 1}}, "'<dict instead of a list>'"),
+        ({"purls": {"pkg:pypi/left-pad@1": 1}}, "'<dict instead of a list>'"),
         ({"references": [{"url": "u1"}, {"url": "u2"}, {}]}, "only in linkset '<NoneType instead of a string>'"),
         (
             {"references": [{"url": "u1"}, {"url": "u2"}, 5, 6]},

@@ -96,7 +96,7 @@ def _normalised(purl: str) -> str:
     # A slash within a segment stays one: `quote` leaves it, and it would start another segment.
     segments = [encoded("namespace", one) for one in (parsed.namespace or "").split("/") if one]
     segments.append(encoded("name", parsed.name))
-    path = "/".join(segment.replace("/", "%2F") for segment in segments)
+    path = "/".join([segment.replace("/", "%2F") for segment in segments])
     return f"{_SCHEME}:{parsed.type}/{path}" + (f"@{encoded('version', parsed.version)}" if parsed.version else "")
 
 

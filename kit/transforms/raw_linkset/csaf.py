@@ -45,7 +45,8 @@ _NEEDS: Final[Needs] = {
 
 
 def _members(names: str) -> frozenset[str]:
-    return frozenset(names.split())
+    # What extensions (2.1) hold is by definition nothing that the core has a place for (conformance clause 28).
+    return frozenset((*names.split(), "extensions"))
 
 
 # What the two schemas have at each place, together; x_ and $ are known everywhere.
@@ -70,9 +71,11 @@ _IDENTIFIERS: Final = _members("cpe hashes model_numbers purl purls sbom_urls se
 
 
 # Beside the format's own name those of its profiles (section 4), which stand in ``document.category``.
-_FAMILIES: Final = _members(
-    "csaf csaf-json csaf-base csaf-vex csaf-security-advisory csaf-informational-advisory "
-    "csaf-security-incident-response csaf-deprecated-security-advisory csaf-superseded csaf-withdrawn"
+_FAMILIES: Final = frozenset(
+    {
+        *("csaf", "csaf-json", "csaf-base", "csaf-vex", "csaf-security-advisory", "csaf-informational-advisory"),
+        *("csaf-security-incident-response", "csaf-deprecated-security-advisory", "csaf-superseded", "csaf-withdrawn"),
+    }
 )
 _FORMATS: Final = _FAMILIES.union(f"{name}-2" for name in _FAMILIES)
 

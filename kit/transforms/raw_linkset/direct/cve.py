@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 _UNTAGGED: Final = as_value(b"reference")
 _MOST_CONTAINERS: Final = 16
-_MEMBERS: Final = frozenset(name.encode() for name in cve.MEMBERS)
+_MEMBERS: Final = frozenset([name.encode() for name in cve.MEMBERS])
 _FIVE, _DOT = 53, 46
 
 

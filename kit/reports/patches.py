@@ -187,7 +187,14 @@ def _finding_lines(done: Rewrite) -> Iterator[str]:
         yield f"{kind}: {count:,} x {why}: {shown}{', …' if count > SHOWN_FINDINGS else ''}"
     if done.omitted_findings:
         yield f"and {done.omitted_findings:,} more findings that are counted but not named"
-    if reasons:
+    kinds = {kind for kind, _ in reasons}
+    totals: Counter[tuple[str, str]] = Counter()
+    for (transform, _, counter), count in _of_transforms(done.counts).items():
+        if counter not in kinds:
+            totals[counter, transform] += count
+    for (counter, transform), count in sorted(totals.items()):
+        yield f"{counter}: {count:,} ({transform}; --json counts them by tenant)"
+    if reasons or totals:
         yield ""
 
 

@@ -156,6 +156,17 @@ def test_many_findings_are_counted_and_five_are_named(desk: Desk) -> None:
     assert f"unresolvable: 7 x no raw document: {named}, …\n" in output
 
 
+def test_what_was_not_read_of_upstream_documents_is_counted(desk: Desk) -> None:
+    raw = {"id": "GO-1", "modified": "2026", "aliases": [5, 6]}
+    linkset = {"aliases": ["go-1"], "purls": [], "cpes": [], "references": []}
+    content = {"format": "OSV", "raw": raw}
+    documents = [observation(number, content=content, linkset=linkset) for number in range(2)]
+    desk.kit(kits.content(*documents, observation(3, raw=False)), name="kit.tar")
+    output = shown(kit("plan", KIT, *desk.trust("vendor"), "--workers", 1))
+    assert "\n\nunresolvable: 1 x" in output
+    assert "\nskipped-values: 4 (raw-linkset; --json counts them by tenant)\n\ndump/" in output
+
+
 def test_many_tenants_are_added_up_but_forty(desk: Desk) -> None:
     documents = [observation(number, f"t{number:03}", raw=number != 44) for number in range(45)]
     desk.kit(kits.content(*documents), name="kit.tar")

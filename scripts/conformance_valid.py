@@ -40,11 +40,14 @@ from scripts.conformance_kits import (
 )
 from scripts.conformance_signing import forged, header, header_signed, higher, key
 from scripts.fixture_archives import gzip_member
-from scripts.tar_bytes import END, V7, long_name, member, pax, record
+from scripts.tar_bytes import END, V7, long_name, member, pax, record, with_checksum
 
 LONG = "images/" + "layer-" * 20 + "x"
 """A name of more than 100 bytes that no ustar prefix can hold in two parts."""
 SPLIT = "p" * 60 + "/" + "q" * 70
+APPLE_DOUBLE = bytes.fromhex("00051607000200004d6163204f53205820202020202020200002000000090000003200000e00") + bytes(
+    200
+)
 SKIPPABLE = struct.pack("<II", 0x184D2A50, 4) + b"skip"
 
 
@@ -172,7 +175,17 @@ def _writers() -> Iterator[Case]:
         else member(name.encode(), data, magic=b"ustar  \0")
         for name, data in bodies.items()
     ]
+    rust = [_unset(member(name.encode(), data)) for name, data in published().items()]
+    yield valid("writer-rust", "owners, times, devices of NULs", compressed(b"".join(rust) + END, ".tar.gz"))
+    old_times = [_unset(member(name.encode(), data), b"\xff" * 11 + b"\x9c") for name, data in published().items()]
+    yield valid("time-before-1970", "a negative time in base 256", compressed(b"".join(old_times) + END, ".tar.gz"))
     yield valid("writer-gnu", "GNU magic and long names", compressed(b"".join(gnu) + END, ".tar.gz"))
+
+
+def _unset(entry: bytes, mtime: bytes = bytes(12)) -> bytes:
+    """Return an entry whose owner and devices are not set."""
+    head = entry[:108] + bytes(16) + entry[124:136] + mtime + entry[148:329] + bytes(16) + entry[345:512]
+    return with_checksum(head) + entry[512:]
 
 
 def _by_tarfile(members: Mapping[str, bytes], layout: int) -> bytes:
@@ -342,6 +355,8 @@ def _contents() -> Iterator[Case]:
     gz = files() | {f"{OBSERVATIONS}.gz": gzip_member(encoded(BEFORE))}
     del gz[OBSERVATIONS]
     yield valid("collection-gzip", "a collection as mongodump --gzip writes it", published(gz), needs={"deep": True})
+    doubles = files() | {"dump/concelier/._advisory_observations.bson": APPLE_DOUBLE, "dump/.AppleDouble/a.bson": b"x"}
+    yield valid("apple-double", "what macOS puts beside a collection", published(doubles), needs={"deep": True})
     every = (AFTER[0], AFTER[1])
     yield valid("coverage-whole", "rawLinkset on every observation", published(files(every)), needs={"coverage": True})
     yield valid(

@@ -20,6 +20,7 @@ def header(
     prefix: bytes = b"",
     tail: bytes = b"",
     uid: bytes = b"0000000\0",
+    gid: bytes = b"0000000\0",
 ) -> bytes:
     """Give one header block; every field can be any bytes."""
     size_field = size if isinstance(size, bytes) else b"%011o\0" % size
@@ -28,7 +29,7 @@ def header(
         (0, name),
         (100, mode),
         (108, uid),
-        (116, b"0000000\0"),
+        (116, gid),
         (124, size_field),
         (136, mtime),
         (156, flag),

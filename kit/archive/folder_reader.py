@@ -17,7 +17,7 @@ from pathlib import Path
 
 from kit.archive.member_tree import LINK_HINT, MemberTree, check_mode, check_name, parse_name
 from kit.archive.source import OPEN_FLAGS, FileSource, source_chunks, unreadable
-from kit.archive.tar_headers import EntryKind
+from kit.archive.tar_headers import MAX_TIME, MIN_TIME, EntryKind
 from kit.archive.tar_reader import Member
 from kit.errors import ArchiveError
 from kit.values import STRICT, Allowed, Limits, Price
@@ -178,7 +178,7 @@ class _FolderReader:
             kind=kind,
             size=size,
             mode=stat.S_IMODE(mode),
-            mtime=int(entry.status.st_mtime),
+            mtime=min(max(entry.status.st_mtime_ns // 1_000_000_000, MIN_TIME), MAX_TIME),
             header=b"",
             link_target=target,
             offset=0,

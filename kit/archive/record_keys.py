@@ -13,11 +13,11 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from urllib.parse import unquote_to_bytes
 
-from kit.archive.tar_headers import LARGEST_ID, MAX_TIME
+from kit.archive.tar_headers import LARGEST_ID, MAX_TIME, MIN_TIME
 from kit.errors import ArchiveError
 
 _DECIMAL = re.compile(rb"0|[1-9][0-9]{0,18}")
-_TIME = re.compile(rb"-?([0-9]{1,12})(?:\.[0-9]*)?")
+_TIME = re.compile(rb"(-?[0-9]{1,12})(?:\.[0-9]*)?")
 _ID = re.compile(rb"[0-9]{1,10}")
 _UTF8 = b"ISO-IR 10646 2000 UTF-8"
 # Of keys that only the user vouches for: VENDOR.keyword, the vendor in capitals (POSIX pax, "pax Extended Header").
@@ -39,7 +39,7 @@ def _is_decimal(value: bytes) -> bool:
 
 def _is_time(value: bytes) -> bool:
     match = _TIME.fullmatch(value)
-    return match is not None and int(match[1]) <= MAX_TIME
+    return match is not None and MIN_TIME <= int(match[1]) <= MAX_TIME
 
 
 def _is_id(value: bytes) -> bool:
@@ -64,7 +64,7 @@ class Harmless:
     """Whether it may be said of all members that follow."""
 
 
-_TIME_FORM = "a time up to the year 9999"
+_TIME_FORM = "a time of the years 1 to 9999"
 _OBEYED = "all obey it; it is compared with the header that it overrides"
 _OWNER = "the owner is no part of what is signed; all but libarchive and Go obey a global one"
 _CLOCK = "a time is no part of what is signed; all but libarchive and Go obey a global one"

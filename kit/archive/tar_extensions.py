@@ -15,7 +15,7 @@ from kit.archive.tar_headers import NAME_BYTES, ExtensionKind, TarHeader
 from kit.errors import ArchiveError
 
 _LENGTH = re.compile(rb"[1-9][0-9]{0,9}")
-_SECONDS = re.compile(rb"([0-9]{1,18})(?:\.[0-9]*)?")
+_SECONDS = re.compile(rb"(-?[0-9]{1,12})(?:\.([0-9]*))?")
 # Python before 3.13 looks for a character set anywhere in a PAX header, also inside of the value of another record.
 _CHARSET_RECORD = re.compile(rb"[0-9]+ hdrcharset=")
 # What the 11 digits of a ustar size can hold; a larger size is written as 0 (GNU tar, Python, Go) or saturated.
@@ -106,12 +106,12 @@ class Extensions:
         return size
 
     def mtime_over(self, header: TarHeader) -> int:
-        """Time of last change in whole seconds, the fraction cut."""
+        """Return the time of last change in whole seconds; a fraction is cut towards the past, as a clock has it."""
         value = (self.pax or {}).get("mtime", self.defaults.get("mtime", b""))
         match = _SECONDS.fullmatch(value) if value else None
-        if value and not match:
-            raise ArchiveError(f"has the PAX mtime {value!r}, which is no time from 1970 on")
-        return int(match[1]) if match else header.mtime
+        if match is None:  # none: a record of another form was refused where it was read
+            return header.mtime
+        return int(match[1]) - (match[1].startswith(b"-") and bool((match[2] or b"").strip(b"0")))
 
     def _text_over(self, plain: bytes, long: bytes | None, key: str) -> bytes:
         override = (self.pax or {}).get(key)

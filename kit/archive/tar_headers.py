@@ -2,8 +2,8 @@
 
 ``tarfile`` reads on past what it does not understand and other tools guess differently; a signed archive must mean
 one thing to all of them. Laws: every field that decides what a member is, is either fully understood or refused;
-bytes hidden behind a terminator are refused; numbers are non-negative. Entry kinds other than files, folders and
-(when asked for) links have no place in a kit. Offsets are the caller's business: errors here name only the fault.
+bytes hidden behind a terminator are refused; numbers are non-negative, times excepted. Entry kinds other than files,
+folders and (when asked for) links have no place in a kit. Offsets are the caller's business: errors name the fault.
 """
 
 from __future__ import annotations
@@ -21,12 +21,16 @@ LARGEST_ID = (1 << 32) - 2
 """Largest owner and group: GNU tar stops at those its system cannot hold."""
 MAX_TIME = 253_402_300_799
 """The last second of the year 9999: readers stop at times that their calendar does not hold."""
+MIN_TIME = -62_135_596_800
+"""The first second of the year 1: as before."""
 _LARGEST = (1 << 63) - 1
 """Largest size any tool here can address; base-256 fields can hold more."""
 
 # Digits, led by spaces (old writers) and ended by space or NUL; a full field has no terminator (bsdtar ustar).
 _OCTAL = re.compile(rb" *([0-7]+)[ \0]*")
 _BLANK = re.compile(rb"[ \0]*")
+# Zero to GNU tar 1.34, bsdtar, Python and Go; Rust's tar writes it. Of nothing but spaces GNU tar complains.
+_BLANK_WITH_NUL = re.compile(rb" *\0[ \0]*")
 
 
 class EntryKind(enum.Enum):
@@ -105,11 +109,9 @@ def parse_header(block: bytes) -> TarHeader:
     kind = _kind(block, layout)
     for label, start, end in (("uid", 108, 116), ("gid", 116, 124), ("devmajor", 329, 337), ("devminor", 337, 345)):
         # Of no use here, but a reader that cannot parse it stops at it. Devices are blank in what v7 writes.
-        if _number(block[start:end], label, blank=label.startswith("dev")) > LARGEST_ID and label in {"uid", "gid"}:
+        if _number(block[start:end], label, blank=_BLANK) > LARGEST_ID and label in {"uid", "gid"}:
             raise ArchiveError(f"has a {label} over {LARGEST_ID}")
-    mtime = _number(block[136:148], "mtime")
-    if mtime > MAX_TIME:
-        raise ArchiveError(f"has an mtime after the year 9999: {mtime}")
+    mtime = _time(block[136:148])
     return TarHeader(
         kind=kind,
         layout=layout,
@@ -130,7 +132,7 @@ def check_sum(block: bytes) -> None:
     Raises:
         ArchiveError: It differs.
     """
-    stored = _number(block[148:156], "checksum")
+    stored = _number(block[148:156], "checksum", blank=None)
     if stored != sum(block) - sum(block[148:156]) + 8 * 0x20:
         raise ArchiveError("is no tar header: its checksum does not match")
 
@@ -167,8 +169,19 @@ def _text(field: bytes, label: str) -> bytes:
     return text
 
 
-def _number(field: bytes, label: str, *, blank: bool = False) -> int:
-    """Read octal digits, or the base-256 form of GNU and star (first bit set, big-endian, two's complement)."""
+def _time(field: bytes) -> int:
+    """Read an mtime: as other numbers, but negative before 1970 (base 256: octal digits have no sign)."""
+    value = int.from_bytes(field, "big", signed=True) if field[0] == 0xFF else _number(field, "mtime", blank=_BLANK)
+    if not MIN_TIME <= value <= MAX_TIME:
+        raise ArchiveError(f"has an mtime outside of the years 1 to 9999: {value}")
+    return value
+
+
+def _number(field: bytes, label: str, *, blank: re.Pattern[bytes] | None = _BLANK_WITH_NUL) -> int:
+    """Read octal digits, or the base-256 form of GNU and star (first bit set, big-endian, two's complement).
+
+    A field of the form ``blank`` is 0.
+    """
     match = _OCTAL.fullmatch(field)
     if match:
         return int(match[1], 8)
@@ -179,6 +192,6 @@ def _number(field: bytes, label: str, *, blank: bool = False) -> int:
         raise ArchiveError(f"declares an oversized {label}: {value}")
     if field[0] & 0x80:
         raise ArchiveError(f"declares a negative or oversized {label}: {field!r}")
-    if blank and _BLANK.fullmatch(field):
+    if blank is not None and blank.fullmatch(field):
         return 0
     raise ArchiveError(f"has a {label} that is no octal number: {field!r}")

@@ -34,7 +34,7 @@ class Member:
     mode: int
     """Permission bits, 0 to 0o7777."""
     mtime: int
-    """Seconds since 1970."""
+    """Seconds since 1970, negative before."""
     header: bytes
     """All its header blocks verbatim, extension records included; empty when it comes from a folder."""
     link_target: str

@@ -33,8 +33,7 @@ def file_header(path: MemberPath, *, size: int, mode: int, mtime: Timestamp) -> 
         prefix, leaf = b"", name[:100].decode("ascii", "replace").replace("\ufffd", "_").rstrip("/").encode()
     if size > _OCTAL_11:
         records["size"] = str(size)
-    if mtime.seconds > _OCTAL_11:
-        records["mtime"] = str(mtime.seconds)
+    records |= _time_record(mtime)
     header = _block(prefix, leaf, kind=b"0", size=0 if "size" in records else size, mode=mode, mtime=mtime)
     if not records:
         return header
@@ -52,9 +51,10 @@ def entry_header(member: Member) -> bytes:
     records = {"path": f"{name}/" if is_folder else name}
     if not is_folder:
         records["linkpath"] = member.link_target
+    mtime = Timestamp(member.mtime)
+    records |= _time_record(mtime)
     # A name or target of any length and alphabet goes into a PAX record; what stands in the fields is a stand-in.
     data = b"".join(_record(key, value) for key, value in sorted(records.items()))
-    mtime = Timestamp(member.mtime)
     leaf = records["path"].encode()[:100].decode("ascii", "replace").replace("\ufffd", "_").encode()
     extension = _block(b"", b"PaxHeaders/entry", kind=b"x", size=len(data), mode=0o644, mtime=mtime)
     block = _block(b"", leaf, kind=b"5" if is_folder else b"2", size=0, mode=member.mode, mtime=mtime)
@@ -69,6 +69,11 @@ def _split(name: bytes) -> tuple[bytes, bytes | None]:
         if name[at : at + 1] == b"/":
             return name[:at], name[at + 1 :]
     return b"", None
+
+
+def _time_record(mtime: Timestamp) -> dict[str, str]:
+    """Return the PAX record of a time that octal digits do not hold: before 1970, or after 2242."""
+    return {} if 0 <= mtime.seconds <= _OCTAL_11 else {"mtime": str(mtime.seconds)}
 
 
 def _record(key: str, value: str) -> bytes:
@@ -86,7 +91,7 @@ def _block(prefix: bytes, name: bytes, *, kind: bytes, size: int, mode: int, mti
         b"%07o\0" % (mode & 0o7777),
         b"0000000\x00" * 2,
         b"%011o\0" % size,
-        b"%011o\0" % min(mtime.seconds, _OCTAL_11),
+        b"%011o\0" % min(max(mtime.seconds, 0), _OCTAL_11),
         b"        ",
         kind,
         bytes(100),

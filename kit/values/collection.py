@@ -37,11 +37,18 @@ class CollectionMember:
 
 
 def collection_member(path: MemberPath) -> CollectionMember | None:
-    """Read ``…/<db>/<collection>.bson[.gz|.zst]``; None for every other member, collection metadata included."""
+    """Read ``…/<db>/<collection>.bson[.gz|.zst]``; None for every other member, collection metadata included.
+
+    Neither name begins with a dot: MongoDB permits no such database and no such collection. So what systems put beside
+    files is no collection: ``._advisories.bson`` of macOS, and what is in a folder ``.AppleDouble``.
+    """
     folder, _, leaf = path.text.rpartition("/")
+    database = folder.rpartition("/")[2]
+    if leaf.startswith(".") or database.startswith("."):
+        return None
     for codec in Codec:
         stem = leaf.removesuffix(f".bson{codec.value}")
         if stem and stem != leaf and folder:
-            name = CollectionName(database=folder.rpartition("/")[2], collection=stem)
+            name = CollectionName(database=database, collection=stem)
             return CollectionMember(path=path, name=name, codec=codec)
     return None

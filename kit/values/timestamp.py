@@ -15,7 +15,7 @@ _NEVER = dt.datetime.min.replace(tzinfo=dt.UTC)
 
 @dataclass(frozen=True, slots=True, order=True)
 class Timestamp:
-    """Seconds since 1970-01-01T00:00:00Z, 0 to year 9999. Law: ``Timestamp.parse(str(t)) == t``."""
+    """Seconds since 1970-01-01T00:00:00Z, to year 9999 (files: before, too). Law: ``Timestamp.parse(str(t)) == t``."""
 
     seconds: int
 

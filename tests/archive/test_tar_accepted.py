@@ -7,16 +7,19 @@ import os
 import shutil
 import subprocess
 import tarfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
 import pytest
 
+from kit.archive import open_kit
 from kit.archive.chunks import ChunkReader
 from kit.archive.tar_headers import EntryKind
 from kit.archive.tar_reader import read_tar
+from kit.archive.tar_writer import END, entry_header
 from kit.errors import ArchiveError
-from tests.archive.building import LIMITS, padded, read
+from tests.archive.building import LIMITS, header, padded, pax, read, record
 from tests.attacks.readers import compiled
 
 SHORT = {"a.txt": b"text", "empty": b"", "dir/b.bin": bytes(range(256)) * 5, "dir/inner/c": b"c" * 512}
@@ -158,4 +161,59 @@ def test_links_of_gnu_tar_are_carried_when_allowed(tmp_path: Path) -> None:
         (EntryKind.FILE, ""),
         (EntryKind.HARDLINK, "a"),
         (EntryKind.SYMLINK, "a"),
+    ]
+
+
+@pytest.mark.parametrize("layout", ["gnu", "posix"])
+@pytest.mark.parametrize("seconds", [-1, -100, -(2**31)])
+def test_times_before_1970_of_gnu_tar_are_read(tmp_path: Path, layout: str, seconds: int) -> None:
+    (tmp_path / "old").write_bytes(b"x")
+    os.utime(tmp_path / "old", (seconds, seconds))
+    command = ["tar", f"--format={layout}", "-cf", "-", "old"]
+    data = subprocess.run(command, cwd=tmp_path, capture_output=True, check=True).stdout
+    (item,) = read(data)
+    assert (item.name, item.body, item.member.mtime) == ("old", b"x", seconds)
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [(b"-1", -1), (b"-1.5", -2), (b"-0.25", -1), (b"-2.000", -2), (b"1.5", 1), (b"-62135596800", -62_135_596_800)],
+)
+def test_a_pax_time_is_the_second_that_it_is_in(value: bytes, seconds: int) -> None:
+    assert [item.member.mtime for item in read(pax(record("mtime", value)) + header() + END)] == [seconds]
+
+
+# What Rust's tar leaves of a header of which only name, size and mode were set; and blanks, as old writers fill fields.
+@pytest.mark.parametrize("blank", [bytes, lambda size: b" " * (size - 1) + b"\0"], ids=["NUL", "blank"])
+def test_blank_numbers_are_zero_to_all_readers(tmp_path: Path, blank: Callable[[int], bytes]) -> None:
+    fields = {name: blank(8) for name in ("uid", "gid")} | {name: blank(12) for name in ("size", "mtime")}
+    data = header(b"a", mode=blank(8), **fields) + END
+    (item,) = read(data)
+    assert (item.member.size, item.member.mode, item.member.mtime) == (0, 0, 0)
+    with tarfile.open(fileobj=io.BytesIO(data)) as archive:
+        (info,) = archive.getmembers()
+    assert (info.size, info.mode, info.mtime, info.uid, info.gid) == (0, 0, 0, 0, 0)
+    for program in filter(shutil.which, ("tar", "bsdtar")):
+        done = subprocess.run([program, "-xf", "-"], cwd=tmp_path, input=data, capture_output=True, check=True)
+        assert (done.stderr, (tmp_path / "a").stat().st_mtime) == (b"", 0)
+
+
+@pytest.mark.parametrize("field", ["uid", "gid", "mtime"])
+def test_an_owner_or_time_of_nothing_but_spaces_is_read(field: str) -> None:
+    (item,) = read(header(b"a", **{field: b" " * (12 if field == "mtime" else 8)}) + END)
+    assert (item.name, item.member.mtime == 0) == ("a", field == "mtime")
+
+
+def test_a_folder_with_times_before_1970_is_read_and_its_headers_say_so(tmp_path: Path) -> None:
+    (tmp_path / "d").mkdir()
+    (tmp_path / "d/f").write_bytes(b"")
+    for name in ("d/f", "d"):
+        os.utime(tmp_path / name, ns=(0, -1_500_000_000))
+    with open_kit(tmp_path, limits=LIMITS) as kit:
+        found = [member for member, _ in kit.members()]
+    assert [member.mtime for member in found] == [-2, -2]
+    again = read(b"".join(entry_header(member) for member in found) + END)
+    assert [(item.name, item.member.kind, item.member.mtime) for item in again] == [
+        ("d", EntryKind.DIRECTORY, -2),
+        ("d/f", EntryKind.FILE, -2),
     ]

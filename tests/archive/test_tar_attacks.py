@@ -29,6 +29,17 @@ from tests.archive.building import (
 LONG = b"d/" + b"n" * 120
 BIG = 8**11
 NEGATIVE = b"\xff" * 12
+
+
+def _base256(number: int) -> bytes:
+    return number.to_bytes(12, "big", signed=True) if number < 0 else b"\x80" + number.to_bytes(11, "big")
+
+
+def _without_checksum() -> bytes:
+    block = header()
+    return block[:148] + bytes(8) + block[156:]
+
+
 SPARSE_1_0 = (record("GNU.sparse.major", b"1"), record("GNU.sparse.name", b"a"))
 
 ATTACKS = {
@@ -97,16 +108,23 @@ ATTACKS = {
     "a size with a sign": (header(size=b"+0000000001\0") + END, r"no octal"),
     "a size with an underscore": (header(size=b"0000_000001\0") + END, r"no octal"),
     "a size that is not octal": (header(size=b"00000000009\0") + END, r"no octal"),
-    "a blank size": (header(size=b" " * 12) + END, r"no octal"),
+    "a size of blanks, at which GNU tar stops": (header(size=b" " * 12) + END, r"no octal"),
+    "a mode of blanks, 7777 to GNU tar": (header(mode=b" " * 8) + END, r"no octal"),
+    "a checksum that is blank": (_without_checksum() + END, r"checksum that is no octal"),
     "digits behind the end of the size": (header(size=b"1\0" + b"7" * 10) + END, r"no octal"),
-    "a negative mtime": (header(mtime=NEGATIVE) + END, r"negative or oversized mtime"),
+    "a negative uid": (header(uid=b"\xff" * 7 + b"\xfe") + END, r"negative or oversized uid"),
+    "an mtime in the year 0": (header(mtime=_base256(-62_135_596_801)) + END, r"outside of the years 1 to 9999"),
+    "an mtime in the year 10000": (header(mtime=_base256(253_402_300_800)) + END, r"outside of the years 1 to 9999"),
+    "an mtime of -2^63": (header(mtime=_base256(-(2**63))) + END, r"outside of the years 1 to 9999"),
+    "an mtime with a sign in octal": (header(mtime=b"-0000000001\0") + END, r"mtime that is no octal"),
     "a uid that is no number": (header(uid=b"root\0\0\0\0") + END, r"uid that is no octal"),
     "an unknown magic": (member(magic=b"ustar\x0099") + END, r"unknown tar magic"),
     "a wrong checksum": (b"b" + member()[1:] + END, r"byte 0: is no tar header: its checksum"),
     "a signed checksum": (with_checksum(header("é".encode()), signed=True) + END, r"checksum does not match"),
     "bytes after the last field": (member(tail=b"x") + END, r"after the last field"),
     "a prefix in a GNU header": (member(magic=GNU, prefix=b"evil") + END, r"prefix, time or sparse map"),
-    "an mtime before 1970 in PAX": (pax(record("mtime", b"-1.5")) + member() + END, r"a: has the PAX mtime"),
+    "a PAX mtime in the year 0": (pax(record("mtime", b"-62135596801")) + member() + END, r"of the years 1 to 9999"),
+    "a PAX mtime with two signs": (pax(record("mtime", b"--1")) + member() + END, r"of the years 1 to 9999"),
     "a PAX path over a name that fits": (pax(record("path", b"evil")) + member(b"good") + END, r"'evil'.*'good'"),
     "a PAX size over another size": (
         pax(record("size", b"512")) + member(body=b"x" * 1024) + END,

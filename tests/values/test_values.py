@@ -105,6 +105,12 @@ def test_names_that_meet_on_a_case_folding_file_system_collide(one: str, other: 
         ("db/.bson", None),
         ("db/c.metadata.json", None),
         ("db/c.bson.xz", None),
+        ("x/db/._c.bson", None),
+        ("__MACOSX/x/db/._c.bson.gz", None),
+        ("x/.AppleDouble/c.bson", None),
+        ("db/.DS_Store.bson.zst", None),
+        (".snapshot/db/c.bson", ("db", "c", Codec.NONE)),
+        ("__MACOSX/db/c.bson", ("db", "c", Codec.NONE)),
     ],
 )
 def test_collections_are_known_by_the_layout_of_mongodump(text: str, expected: tuple[str, str, Codec] | None) -> None:

@@ -78,6 +78,7 @@ def is_signed(alg: str, public: bytes, signature: bytes, data: bytes) -> bool:
 
 
 def signer_of(jws: bytes, manifest: bytes, public: bytes, verify: Any) -> str:  # RFC 7515, RFC 7797
+    jws = jws[:-2] if jws.endswith(b"\r\n") else jws.removesuffix(b"\n")  # the end of the last line says nothing
     pairs = [jws.decode().split("..")]
     if jws[:1] == b"{":
         whole = exact(parse(jws), {"signatures": list})
@@ -85,7 +86,10 @@ def signer_of(jws: bytes, manifest: bytes, public: bytes, verify: Any) -> str:  
         pairs = [[one["protected"], one["signature"]] for one in entries]
         lines = [json.dumps(whole, separators=blanks) for blanks in ((",", ":"), (", ", ": "))]
         lines.append(json.dumps(whole, ensure_ascii=False, indent=2, sort_keys=True) + "\n")
-        need(jws.decode() in lines, "the signatures are spelled in another way than a signer does")
+        need(
+            jws.decode() in [line.removesuffix("\n") for line in lines],
+            "the signatures are spelled in another way than a signer does",
+        )
     need(0 < len(pairs) <= 100 and all(len(pair) == 2 for pair in pairs), "not a detached JWS of 1 to 100 signatures")
     heads = [exact(parse(unbase(protected, url=True)), HEADER) for protected, _ in pairs]
     for head in heads:

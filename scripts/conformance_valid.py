@@ -88,7 +88,16 @@ def _containers() -> Iterator[Case]:
     checked = compressed(plain, ".tar.gz")
     digest = f"{sha256(checked)}  beside-checksum.tar.gz\n".encode()
     yield valid("beside-checksum", "a .sha256 file that fits", checked, beside={".sha256": digest})
+    for form, text in {
+        "tag": f"SHA256 (beside-checksum-tag.tar.gz) = {sha256(checked)}\n",
+        "crlf": f"\ufeff{sha256(checked).upper()} *beside-checksum-crlf.tar.gz\r\n",
+        "several": f"# of the release\n{'0' * 64}  other\n{sha256(checked)}  out/beside-checksum-several.tar.gz\n",
+    }.items():
+        beside = {".sha256": text.encode()}
+        yield valid(f"beside-checksum-{form}", f"a .sha256 file that fits: {form}", checked, beside=beside)
     signed = base64.b64encode(key("site").sign_digest(Sha256.of(checked))) + b"\n"
+    wrapped = {".sig": b"\r\n".join([signed[:64], signed[64:]])}
+    yield valid("beside-signature-wrapped", "a .sig file of two lines, CRLF", checked, beside=wrapped, trust="both")
     yield valid("beside-signature", "a .sig file by a trusted key", checked, beside={".sig": signed}, trust="both")
 
 
@@ -247,6 +256,9 @@ def _signatures() -> Iterator[Case]:
         "the header's members in another order",
         by(header_signed(data, "publisher", turned)),
     )
+    plain = published()[f"{MANIFEST}.jws"]
+    yield valid("signed-newline", "a line feed behind the signature", by(plain + b"\n"))
+    yield valid("signed-crlf", "carriage return and line feed behind the signature", by(plain + b"\r\n"))
     several = published(by=["publisher", "site"])
     yield valid("signers-two", "two signers, general serialisation", several, trust="both", script=None)
     yield valid("signers-one-unknown", "a signer who is not known beside a trusted one", several, script=None)

@@ -10,6 +10,7 @@ from typing import TypeAlias
 from kit.engine.gap import Gap
 from kit.errors import KitError
 from kit.manifest import Difference, Location, Manifest, PatchStatement
+from kit.ops.checksum_file import ChecksumFile
 from kit.ops.remedies import remedy
 from kit.signing import PublicKey
 from kit.trust import Anchor
@@ -90,8 +91,8 @@ class Beside:
 
     archive: Sha256 | None
     """None for a folder."""
-    checksum: str | None
-    """The digest the ``.sha256`` file names, "" where it names none; None where there is no such file."""
+    checksum: ChecksumFile | None
+    """What the ``.sha256`` file says of it; None where there is no such file."""
     signature: bytes | None
     """The ``.sig`` file."""
 

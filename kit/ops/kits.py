@@ -18,6 +18,7 @@ from kit.engine.progress import BATCH_DOCUMENTS, SILENCE, Progress, Stage, watch
 from kit.engine.reading import Survey
 from kit.errors import UsageError
 from kit.manifest import MANIFEST_PATHS, is_history, signature_of
+from kit.ops.checksum_file import ChecksumFile
 from kit.ops.judgement import Beside
 from kit.values import STRICT, Allowed, Limits, MemberPath, Sha256
 
@@ -155,7 +156,7 @@ def beside(reader: KitReader, archive: Sha256 | None) -> Beside:
     checksum = read_small(reader.path.with_name(f"{reader.path.name}.sha256"))
     return Beside(
         archive=archive,
-        checksum=None if checksum is None else _first_word(checksum),
+        checksum=None if checksum is None else ChecksumFile.parse(checksum, reader.path.name),
         signature=read_small(reader.path.with_name(f"{reader.path.name}.sig")),
     )
 
@@ -163,12 +164,6 @@ def beside(reader: KitReader, archive: Sha256 | None) -> Beside:
 def verified(found: Survey, around: Beside) -> Verified:
     """Return what a copy of a kit must be, of which one reading met ``found`` and ``around``."""
     return Verified(archive=around.archive, members=found.members, signature=around.signature)
-
-
-def _first_word(line: bytes) -> str:
-    """Read the digest of a line as sha256sum does: digits of either case, a backslash before an escaped name."""
-    words = line.split(maxsplit=1)
-    return words[0].removeprefix(b"\\").decode("ascii", "replace").lower() if words else ""
 
 
 def is_kept(path: MemberPath) -> bool:

@@ -252,9 +252,9 @@ class _Inspector:
             named = ", ".join(f"{folder}/" for folder in self._judgement.extra_folders[:3])
             detail += f"; {len(self._judgement.extra_folders):,} folders that hold nothing listed: {named}"
         if self._beside.checksum is not None:
-            if self._beside.archive is None or self._beside.checksum != str(self._beside.archive):
-                said = self._beside.checksum or "nothing"
-                raise DigestError(f"says {said}, the archive has {self._beside.archive}", where="the .sha256 file")
+            if not self._beside.checksum.is_of(self._beside.archive):
+                stated = f"states {self._beside.checksum}, the archive has {self._beside.archive}"
+                raise DigestError(stated, where="the .sha256 file")
             detail += "; .sha256 file matches"
         return detail
 

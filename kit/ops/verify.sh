@@ -80,6 +80,8 @@ case $tmp in
 esac
 exec 2> "$tmp/stderr"
 
+cr=$(printf '\r')
+
 # Each helper below tells "no" (1) from a tool that fails.
 
 # same FILE FILE
@@ -110,6 +112,47 @@ count_lines() {
 digest_of() {
     sum=$(sha256sum < "$1") || broken "$1 cannot be read"
     sum=${sum%% *}
+}
+
+# stated_digest KIT: the digest that a .sha256 file says of it, in any form that sha256sum -c reads. Of one line the
+# name does not matter; of several those count that name the kit. They must agree, else nothing comes out.
+stated_digest() {
+    KIT=${1##*/} LC_ALL=C awk '
+BEGIN {
+    kit = ENVIRON["KIT"]
+    escaped = ""
+    for (i = 1; i <= length(kit); i++) {
+        c = substr(kit, i, 1)
+        escaped = escaped (c == "\\" ? "\\\\" : c == "\n" ? "\\n" : c == "\r" ? "\\r" : c)
+    }
+}
+NR == 1 { sub(/^\357\273\277/, "") }
+{
+    gsub(/^[ \t]+|\r$/, "")
+    wanted = sub(/^\\/, "") ? escaped : kit
+    if ($0 ~ /^SHA(2-)?256 ?[(].*[)] ?= ?[0-9A-Fa-f]+[ \t]*$/) {
+        digest = $0
+        sub(/[ \t]+$/, "", digest)
+        sub(/^.*= ?/, "", digest)
+        sub(/^SHA(2-)?256 ?[(]/, "")
+        sub(/[)] ?= ?[0-9A-Fa-f]+[ \t]*$/, "")
+    } else {
+        digest = substr($0, 1, 64)
+        if (substr($0, 65) !~ /^([ \t]|$)/)
+            next
+        $0 = substr($0, 65)
+        sub(/^[ \t][ \t*]?/, "")
+    }
+    if (length(digest) != 64 || digest ~ /[^0-9A-Fa-f]/)
+        next
+    sub(/^.*\//, "")
+    digest = tolower(digest)
+    last = digest
+    lines++
+    if ($0 == wanted && named != digest)
+        named = named digest
+}
+END { print lines == 1 ? last : named }'
 }
 
 # twice FILE: whether a line is there twice; sets line.
@@ -220,9 +263,14 @@ check_manifest() {
     size=$(wc -c < "$2") || broken "$2 cannot be read"
     [ "$size" -le 1048576 ] || fail 5 "$2 is larger than any signature"
     jws=$(cat < "$2") || broken "$2 cannot be read"
-    # What the shell drops (NUL, final newlines) must not have been there.
-    printf '%s' "$jws" > "$tmp/jws" || broken "no room in $tmp"
-    same "$tmp/jws" "$2" || fail 5 "$2 is not a compact JWS"
+    jws=${jws%"$cr"}
+    # What the shell drops (NUL, newlines) must not have been there, but for the end of one line.
+    as_read=no
+    for end in '' '\n' '\r\n'; do
+        printf "%s$end" "$jws" > "$tmp/jws" || broken "no room in $tmp"
+        ! same "$tmp/jws" "$2" || as_read=yes
+    done
+    [ "$as_read" = yes ] || fail 5 "$2 is not a compact JWS"
     header=${jws%%..*}
     signature=${jws#*..}
     [ "$jws" = "$header..$signature" ] || fail 5 "$2 is not a compact detached JWS; several signers need kit verify"
@@ -504,8 +552,9 @@ else
     # Folders may have come without leave to read them.
     chmod -R u+rwX "$root" || broken "chmod fails"
     if [ -f "$kit.sha256" ]; then
-        said=$(awk 'NF { sub(/^\\/, "", $1); print tolower($1); exit }' < "$kit.sha256") ||
-            broken "$kit.sha256 cannot be read"
+        # UTF-16, as PowerShell writes it, without its marks and NULs is the text.
+        LC_ALL=C tr -d '\000\376\377' < "$kit.sha256" > "$tmp/beside" || broken "$kit.sha256 cannot be read"
+        said=$(stated_digest "$kit" < "$tmp/beside") || broken "awk fails"
         digest_of "$kit"
         [ "$said" = "$sum" ] || fail 2 "the archive is not the one that $kit.sha256 names"
         beside="; the .sha256 file"

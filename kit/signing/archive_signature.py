@@ -5,7 +5,8 @@ The archive can be larger than memory, so only its SHA-256 is signed, which is w
 would need ``-sigopt`` in one and cannot be asked for in the other). Ed25519 hashes the whole message itself, twice
 (RFC 8032 5.1.6), so there is no such signature from a digest: an Ed25519 signer leaves no ``.sig``.
 
-The file is one line of base64 and a newline: ``base64 -d`` and ``openssl base64 -d -A`` decode it.
+The file is one line of base64 and a newline: ``base64 -d`` and ``openssl base64 -d -A`` decode it. What others
+make of it is read as well: wrapped lines (``openssl base64``), CRLF, a byte order mark. The base64 has one spelling.
 """
 
 from __future__ import annotations
@@ -16,6 +17,14 @@ from kit.errors import SignatureError, UnsignedError, UntrustedError
 from kit.signing.base64_text import standard_decode, standard_encode
 from kit.signing.keys import Algorithm, PrivateKey, PublicKey
 from kit.values import Sha256
+from kit.values.plain_text import plain_text
+
+_OTHER_FORMS = (
+    (b"-----BEGINPGP", "a signature of OpenPGP: gpg --verify checks it"),
+    (b"-----BEGINSSHSIGNATURE-----", "a signature of OpenSSH: ssh-keygen -Y verify checks it"),
+    (b"untrustedcomment:", "a signature of minisign or signify: they check it"),
+    (b"{", "JSON, as a bundle of cosign is: cosign verify-blob --bundle checks it"),
+)
 
 
 def sign(digest: Sha256, key: PrivateKey) -> bytes | None:
@@ -29,18 +38,20 @@ def verify(document: bytes, digest: Sha256, trusted: Mapping[str, PublicKey]) ->
     """Find the trusted key that made this signature; the file does not name it.
 
     Args:
-        document: The ``.sig`` file; its final newline may be missing, as cosign writes it.
+        document: The ``.sig`` file. Its final newline may be missing, as cosign writes it, and its lines wrapped.
         digest: Of the archive as read, not as declared.
         trusted: Keys by id.
 
     Raises:
         UnsignedError: The file is empty.
         UntrustedError: No trusted key is of a kind that can make such a signature.
-        SignatureError: The file is not canonical base64, or no trusted key verifies it.
+        SignatureError: The file is a signature of another form or not canonical base64, or no trusted key verifies it.
     """
-    if not document.strip():
+    text = b"".join(plain_text(document).split())
+    if not text:
         raise UnsignedError("the archive signature is empty")
-    signature = standard_decode(document.removesuffix(b"\n").decode("latin-1"), what="the archive signature")
+    _refuse_other_forms(text)
+    signature = standard_decode(text.decode("latin-1"), what="the archive signature")
     able = [key for key in trusted.values() if key.algorithm is not Algorithm.ED25519]
     if not able:
         raise UntrustedError("no trusted key can have made an archive signature: a P-256 or RSA key is needed")
@@ -51,3 +62,21 @@ def verify(document: bytes, digest: Sha256, trusted: Mapping[str, PublicKey]) ->
             continue
         return key
     raise SignatureError(f"the archive signature does not verify with any of {len(able)} trusted keys")
+
+
+def _refuse_other_forms(text: bytes) -> None:
+    """Name what stands beside an archive under the same name, and is no signature that can be checked here.
+
+    Raises:
+        SignatureError: It is of another form.
+    """
+    for start, form in _OTHER_FORMS:
+        if text.startswith(start):
+            raise SignatureError(f"the archive signature is {form}; it is not looked at here", hint=_MOVE)
+    if max(text) >= 0x80 or min(text) < 0x20:
+        raise SignatureError(
+            "the archive signature is binary; base64 is expected", hint="openssl base64 -A -in RAW -out KIT.sig"
+        )
+
+
+_MOVE = "move the file away from the kit, or give it another name"

@@ -141,9 +141,11 @@ def _candidate(part: _Part, payload: bytes) -> Candidate:
 def _take_apart(document: bytes, typ: str) -> list[_Part]:
     if not document.strip():
         raise UnsignedError("the signature document is empty")
-    if document.lstrip()[:1] == b"{":
-        return [_part(header, value, typ) for header, value in _general(document)]
-    return [_part(*_compact(document), typ)]
+    # One end of a line, as editors and echo add it, says nothing; kit itself writes none behind the compact form.
+    text = document[:-2] if document.endswith(b"\r\n") else document.removesuffix(b"\n")
+    if text.lstrip()[:1] == b"{":
+        return [_part(header, value, typ) for header, value in _general(text)]
+    return [_part(*_compact(text), typ)]
 
 
 def _compact(document: bytes) -> tuple[str, str]:
@@ -177,7 +179,8 @@ def _general(document: bytes) -> list[tuple[str, str]]:
                 pairs.append((header, value))
             case _:
                 raise SignatureError(f"signature {number}: exactly 'protected' and 'signature' are expected")
-    if not is_one_spelling(document, whole):
+    # Without the end of its last line, which is part of the one spelling on several lines.
+    if document.endswith(b"\n") or not any(is_one_spelling(document + end, whole) for end in (b"", b"\n")):
         raise SignatureError("the JWS is spelled with other blanks or escapes than a signer writes")
     return pairs
 

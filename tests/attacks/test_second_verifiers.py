@@ -88,7 +88,9 @@ def signature_mutants() -> Iterator[tuple[str, bytes]]:
     part = signature_part(manifest, "site")
     compact = f"{part['protected']}..{part['signature']}".encode()
     other = signature_part(manifest, "publisher")
-    yield "a line feed at the end", compact + b"\n"
+    yield "two line feeds at the end", compact + b"\n\n"
+    yield "a carriage return at the end", compact + b"\r"
+    yield "a line feed before", b"\n" + compact
     yield "a payload", compact.replace(b"..", b".e30.")
     yield "three dots", compact.replace(b"..", b"...")
     yield "padding", compact + b"="
@@ -136,6 +138,19 @@ def test_every_mutant_of_the_signature_in_a_proof_is_refused_by_both_checkers() 
     for name, document in signature_mutants():
         data = SEEDS[0].replace(b"@SIGNATURE", base64.b64encode(document))
         assert outcomes(fuzz_proofs.whole_proof(data)) == (False, False), name
+
+
+@needs_openssl
+@pytest.mark.parametrize("end", [b"\n", b"\r\n"], ids=["LF", "CRLF"])
+def test_the_end_of_the_last_line_says_nothing_to_both_checkers(end: bytes) -> None:
+    part = signature_part(fuzz_proofs.MANIFEST, "site")
+    for document in (
+        f"{part['protected']}..{part['signature']}".encode(),
+        json.dumps({"signatures": [part]}).encode(),
+        json.dumps({"signatures": [part]}, indent=2, sort_keys=True).encode(),
+    ):
+        data = SEEDS[0].replace(b"@SIGNATURE", base64.b64encode(document + end))
+        assert outcomes(fuzz_proofs.whole_proof(data)) == (True, True)
 
 
 @needs_openssl

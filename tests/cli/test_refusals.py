@@ -98,11 +98,16 @@ REFUSED_BY_ALL = [
     ),
     pytest.param(without("README.txt"), 2, "README.txt: listed", id="2 absent"),
     pytest.param(
-        lambda desk: with_checksum(desk, f"{'0' * 64}  kit.tar.zst\n"), 2, "the .sha256 file: says 000", id="2 .sha256"
+        lambda desk: with_checksum(desk, f"{'0' * 64}  kit.tar.zst\n"),
+        2,
+        "the .sha256 file: states 000",
+        id="2 .sha256",
     ),
-    pytest.param(lambda desk: with_checksum(desk, ""), 2, "the .sha256 file: says nothing", id="2 an empty .sha256"),
     pytest.param(
-        lambda desk: with_checksum(desk, "SHA256 (kit.tar.zst) = 0"), 2, "says sha256", id="2 a .sha256 of another form"
+        lambda desk: with_checksum(desk, ""), 2, "the .sha256 file: states no digest", id="2 an empty .sha256"
+    ),
+    pytest.param(
+        lambda desk: with_checksum(desk, "SHA256 (kit.tar.zst) = 0"), 2, "states no digest", id="2 a .sha256 cut short"
     ),
     pytest.param(lambda desk: desk.kit(signer=None), 3, f"{SIGNATURE}: the manifest has no", id="3 never signed"),
     pytest.param(

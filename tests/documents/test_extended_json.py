@@ -35,7 +35,8 @@ def test_a_line_read_back_and_encoded_is_the_document(document: bytes) -> None:
     read = loads(line, json_options=OPTIONS)
     if any(name in line for name in (b'{"$symbol":', b'{"$undefined":', b'{"$dbPointer":')):
         # pymongo reads deprecated types as their successors, from JSON as from BSON.
-        document = bson.encode(bson.decode(document, CODEC), codec_options=CODEC)
+        successors = bson.decode(document, CODEC)
+        document = bson.encode(successors, codec_options=CODEC)
     assert bson.encode(read, codec_options=CODEC) == document
 
 

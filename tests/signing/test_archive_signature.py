@@ -22,7 +22,16 @@ def test_a_signature_is_deterministic_and_verifies(kind: Algorithm, keys: Mappin
     assert document == archive_signature.sign(DIGEST, keys[kind])
     assert document is not None
     trusted = {key.public.key_id: key.public for key in keys.values()}
-    for text in (document, document.removesuffix(b"\n")):
+    wrapped = base64.encodebytes(base64.b64decode(document))
+    for text in (
+        document,
+        document.removesuffix(b"\n"),
+        document + b"\n",
+        wrapped,
+        wrapped.replace(b"\n", b"\r\n"),
+        b"\xef\xbb\xbf" + document,
+        b"\xff\xfe" + document.decode().encode("utf-16-le"),
+    ):
         assert archive_signature.verify(text, DIGEST, trusted) == keys[kind].public
     with pytest.raises(SignatureError, match="any of 2 trusted keys"):
         archive_signature.verify(document, Sha256.of(ARCHIVE[1:]), trusted)
@@ -69,10 +78,26 @@ def test_a_stranger_s_signature_and_other_texts_are_refused(
 ) -> None:
     document = archive_signature.sign(DIGEST, generate(Algorithm.ES256)) or b""
     trusted = {"": keys[kind].public}
-    for text in (document, document + b"\n", document[:-2], b"!" + document, b"\xff", document.replace(b"\n", b"\r\n")):
+    for text in (document, document[:-2], b"!" + document, b"\xff", document[:8] + b"=" + document[8:]):
         with pytest.raises(SignatureError):
             archive_signature.verify(text, DIGEST, trusted)
     with pytest.raises(UnsignedError):
         archive_signature.verify(b"\n", DIGEST, trusted)
     with pytest.raises(UntrustedError):
         archive_signature.verify(document, DIGEST, {})
+
+
+@pytest.mark.parametrize(
+    ("document", "form"),
+    [
+        pytest.param(b"-----BEGIN PGP SIGNATURE-----\n\niQ==\n", "OpenPGP", id="gpg --armor"),
+        pytest.param(b"-----BEGIN SSH SIGNATURE-----\nU1NI\n", "OpenSSH", id="ssh-keygen -Y"),
+        pytest.param(b"untrusted comment: signature\nRUQ=\n", "minisign", id="minisign"),
+        pytest.param(b'{"base64Signature": "MEQ=", "cert": ""}', "cosign", id="a bundle"),
+        pytest.param(bytes.fromhex("3045022100ff") + bytes(65), "binary", id="openssl dgst -sign"),
+    ],
+)
+def test_signatures_of_other_forms_are_named(document: bytes, form: str, keys: Mapping[Algorithm, PrivateKey]) -> None:
+    with pytest.raises(SignatureError, match=form) as caught:
+        archive_signature.verify(document, DIGEST, {"": keys[Algorithm.ES256].public})
+    assert caught.value.hint

@@ -248,7 +248,11 @@ def _general(**members: Any) -> Callable[[bytes], bytes]:
         pytest.param(_with(lambda h, s: f"{h}.{_b64(PAYLOAD)}.{s}"), "payload of its own", id="attached payload"),
         pytest.param(_with(lambda h, s: f"{h}..{s}="), "canonical spelling", id="padding"),
         pytest.param(_with(lambda h, s: f"{h}==..{s}"), "canonical spelling", id="padding of the header"),
-        pytest.param(_with(lambda h, s: f"{h}..{s}\n"), "base64url", id="a newline"),
+        pytest.param(_with(lambda h, s: f"{h}..{s}\n\n"), "base64url", id="two newlines"),
+        pytest.param(_with(lambda h, s: f"{h}..{s} \n"), "base64url", id="a blank and a newline"),
+        pytest.param(_with(lambda h, s: f"{h}..{s}\r"), "base64url", id="a carriage return alone"),
+        pytest.param(_with(lambda h, s: f"\n{h}..{s}"), "base64url", id="a newline before"),
+        pytest.param(_with(lambda h, s: f"\ufeff{h}..{s}"), "neither JSON nor ASCII", id="a byte order mark"),
         pytest.param(_with(lambda h, s: f"{h}..{s[:8]}*{s[8:]}"), "canonical spelling|not base64url", id="junk inside"),
         pytest.param(_with(lambda h, s: f"{h}..{s[:-1]}\u00e9"), "neither JSON nor ASCII", id="not ASCII"),
         pytest.param(_with(lambda h, s: f"{h}..{s}AA"), "base64url|64 bytes|verify", id="another character"),
@@ -413,6 +417,7 @@ def test_the_signatures_of_the_shared_kits_verify(shared_manifest: tuple[bytes, 
         pytest.param(lambda text: text.replace("\n", " ", 1), id="a blank for a line feed"),
         pytest.param(lambda text: text.replace("  ", "\t ", 1), id="a tab for a blank"),
         pytest.param(lambda text: text + "\n", id="a line feed more"),
+        pytest.param(lambda text: text + " \n", id="a blank and a line feed more"),
         pytest.param(lambda text: text.replace("protected", "\\u0070rotected", 1), id="an escape"),
         pytest.param(lambda text: text.replace("\n", ""), id="another indentation"),
         pytest.param(lambda text: json.dumps(json.loads(text)).replace(", ", ",", 1), id="uneven"),
@@ -426,3 +431,17 @@ def test_what_no_signature_covers_has_no_second_spelling(
         assert jws.verify(whole.encode(), PAYLOAD, trusted).valid_key_ids == tuple(sorted(trusted))
     with pytest.raises(SignatureError, match="other blanks or escapes"):
         jws.verify(respell(document).encode(), PAYLOAD, trusted)
+
+
+@pytest.mark.parametrize("end", [b"\n", b"\r\n"], ids=["LF", "CRLF"])
+def test_the_end_of_the_last_line_says_nothing(
+    end: bytes, keys: Mapping[Algorithm, PrivateKey], trusted: Mapping[str, PublicKey]
+) -> None:
+    several = json.loads(jws.sign(PAYLOAD, list(keys.values())))
+    compact = jws.sign(PAYLOAD, [keys[Algorithm.ED25519]])
+    one_line = json.dumps(several).encode()
+    printed = jws.sign(PAYLOAD, list(keys.values())).removesuffix(b"\n")
+    for document in (compact, one_line, printed):
+        for text in (document, document + end):
+            assert jws.verify(text, PAYLOAD, trusted).valid_key_ids
+    assert jws.joined([compact + end]) == jws.joined([compact])

@@ -63,7 +63,8 @@ def unbase(text: str, *, url: bool = False) -> bytes:  # base64 in its one spell
 
 def is_signed(alg: str, public: bytes, signature: bytes, data: bytes) -> bool:
     blocks = re.findall(rb"-----BEGIN ([^-]+)-----([^-]+)-----END", public)
-    need(len(blocks) == 1 and blocks[0][0] == b"PUBLIC KEY", "the key is not one public key in PEM")
+    need(len(blocks) == 1 and blocks[0][0] == b"PUBLIC KEY", "the key is not one in PEM: kit keys show KEY prints it")
+    public = b"-----BEGIN PUBLIC KEY-----%b-----END PUBLIC KEY-----\n" % blocks[0][1]  # no byte order mark, no notes
     if VERIFY[alg][1] not in base64.b64decode(blocks[0][1])[:23].hex() or (alg == "ES256" and len(signature) != 64):
         return False
     if alg == "ES256":  # r and s, as the ASN.1 that openssl takes

@@ -11,14 +11,17 @@ from pathlib import Path
 
 from kit import secret_files
 from kit.errors import KeyUnusableError
-from kit.signing import pem as pem_blocks
+from kit.signing.key_forms import as_pkcs8, as_spki
 from kit.signing.keys import PrivateKey, PublicKey
 
+_ENCRYPTED = b"-----BEGIN ENCRYPTED"
 _LARGEST = 64 * 1024  # the PKCS#8 form of a 16384-bit RSA key takes 13 KB
 
 
 def load_private(path: Path | str, passphrase: Callable[[], bytes] | None = None) -> PrivateKey:
-    """Read a PKCS#8 private key; ``passphrase`` is called only when the file is encrypted.
+    """Read a private key in a form that :mod:`kit.signing.key_forms` reads.
+
+    ``passphrase`` is called only when the file is encrypted.
 
     Raises:
         KeyUnusableError: Missing, unreadable, a link, exposed to group or others, a public key, or not accepted by
@@ -26,20 +29,21 @@ def load_private(path: Path | str, passphrase: Callable[[], bytes] | None = None
     """
     where = str(path)
     data = secret_files.read(path, what="private key", largest=_LARGEST, secret=True)
-    encrypted = pem_blocks.expect_private(data, where=where) == pem_blocks.ENCRYPTED_PKCS8
+    data = as_pkcs8(data, where=where)
+    encrypted = data.startswith(_ENCRYPTED)
     if encrypted and passphrase is None:
         raise KeyUnusableError("the key is encrypted and there is no way to ask for its passphrase", where=where)
     return PrivateKey.parse(data, passphrase() if encrypted and passphrase else None, where=where)
 
 
 def load_public(path: Path | str) -> PublicKey:
-    """Read an SPKI public key.
+    """Read a public key in a form that :mod:`kit.signing.key_forms` reads.
 
     Raises:
         KeyUnusableError: Missing, unreadable, a private key, or not accepted by :meth:`PublicKey.parse`.
     """
     data = secret_files.read(path, what="key", largest=_LARGEST, secret=False)
-    return PublicKey.parse(data, where=str(path))
+    return PublicKey.parse(as_spki(data, where=str(path)), where=str(path))
 
 
 def write_private(path: Path | str, key: PrivateKey, passphrase: bytes | None = None) -> None:

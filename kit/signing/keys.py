@@ -30,7 +30,8 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import Prehashed, decode_dss_signature, encode_dss_signature
 
 from kit.errors import KeyUnusableError, SignatureError
-from kit.signing import pem as pem_blocks
+from kit.signing import der, pem as pem_blocks
+from kit.signing.key_forms import as_pkcs8, as_spki, rsassa_pss
 from kit.values import Sha256
 
 SMALLEST_RSA_BITS = 3072
@@ -78,14 +79,19 @@ class PublicKey:
 
     @classmethod
     def parse(cls, pem: bytes, *, where: str = "") -> Self:
-        """Read one SPKI PEM block.
+        """Read one SPKI PEM block; other forms are for :mod:`kit.signing.key_forms`.
 
         Raises:
             KeyUnusableError: Not one such block, or a key of a kind, curve or size that is refused.
         """
-        pem_blocks.expect_public(pem, where=where)
+        block = pem_blocks.only_block(pem, where)
+        if block is None or block.label != pem_blocks.SPKI:
+            as_spki(pem, where=where)  # raises, with what it is
+            raise KeyUnusableError("a public key, but not in PEM (a block PUBLIC KEY)", where=where)
+        if der.is_rsassa_pss(block.der):
+            raise rsassa_pss(where, is_private=False)
         try:
-            handle = serialization.load_pem_public_key(pem)
+            handle = serialization.load_der_public_key(block.der)
         except _UNREADABLE as error:
             raise KeyUnusableError("not a public key that can be read", where=where) from error
         return cls._of(handle, where)
@@ -164,17 +170,34 @@ class PrivateKey:
             KeyUnusableError: Not one such block, the passphrase is missing, wrong or not called for, or the key is of
                 a kind, curve or size that is refused.
         """
-        encrypted = pem_blocks.expect_private(pem, where=where) == pem_blocks.ENCRYPTED_PKCS8
+        block = pem_blocks.only_block(pem, where)
+        if block is None or block.label not in {pem_blocks.PKCS8, pem_blocks.ENCRYPTED_PKCS8}:
+            as_pkcs8(pem, where=where)  # raises, with what it is
+            raise KeyUnusableError("a private key, but not in PKCS#8 (a block PRIVATE KEY)", where=where)
+        encrypted = block.label == pem_blocks.ENCRYPTED_PKCS8
         if encrypted and passphrase is None:
             raise KeyUnusableError("the key is encrypted and no passphrase was given", where=where)
         if passphrase is not None and not encrypted:
             # Whoever gives a passphrase believes the file is protected, and should learn that it is not.
             raise KeyUnusableError("a passphrase was given, but the key is not encrypted", where=where)
+        opened = der.decrypted_pkcs8(block.der, passphrase) if passphrase is not None else block.der
+        if opened is not None and der.is_rsassa_pss(opened):
+            raise rsassa_pss(where, is_private=True)
         try:
-            handle = serialization.load_pem_private_key(pem, passphrase)
+            if opened is not None:
+                handle = serialization.load_der_private_key(der.plain_pkcs8(opened, where), None)
+            else:  # encrypted in a way of its own, or with another passphrase
+                handle = serialization.load_der_private_key(block.der, passphrase)
         except _UNREADABLE as error:
             why = "wrong passphrase, or not" if encrypted else "not"
             raise KeyUnusableError(f"{why} a private key that can be read", where=where) from error
+        if opened is None and isinstance(handle, rsa.RSAPrivateKey):
+            # The library does not show whether the key is only for RSASSA-PSS.
+            raise KeyUnusableError(
+                "an RSA key encrypted in a way that is not PBES2 with AES",
+                where=where,
+                hint="encrypt it anew: openssl pkcs8 -topk8 -v2 aes-256-cbc -in KEY -out KEY.pkcs8",
+            )
         return cls(handle, where=where)
 
     def sign(self, data: bytes) -> bytes:

@@ -1,66 +1,74 @@
-"""PEM framing: exactly one block with exactly the label expected (RFC 7468), or an error that names what was met."""
+"""PEM framing: exactly one block of a key (RFC 7468), or an error that names what was found and how to convert it.
+
+What is around the block says nothing: explanatory text, comments, a byte order mark, CRLF. Which of several blocks is
+"the" key differs between tools, so several have no one meaning; the one exception is the curve that ``openssl ecparam``
+writes before its key, which the key repeats.
+"""
 
 from __future__ import annotations
 
+import base64
+import binascii
 import re
+from dataclasses import dataclass
 
 from kit.errors import KeyUnusableError
+from kit.values.plain_text import plain_text
 
 SPKI = "PUBLIC KEY"
 PKCS8 = "PRIVATE KEY"
 ENCRYPTED_PKCS8 = "ENCRYPTED PRIVATE KEY"
 
-_BEGIN = re.compile(rb"-----BEGIN ([^\r\n-]{1,64})-----")
-_TO_PKCS8 = "convert it: openssl pkcs8 -topk8 -in KEY -out KEY.pkcs8"
-_TO_SPKI = "extract the public key: openssl pkey -in KEY -pubout"
-_HINTS = {
-    "RSA PRIVATE KEY": _TO_PKCS8,
-    "EC PRIVATE KEY": _TO_PKCS8,
-    "RSA PUBLIC KEY": "convert it: openssl rsa -RSAPublicKey_in -in KEY -pubout",
-    "OPENSSH PRIVATE KEY": "convert it: ssh-keygen -p -m PKCS8 -f KEY",
-    "CERTIFICATE": "extract the public key: openssl x509 -in CERT -pubkey -noout",
-}
+_BEGIN = re.compile(rb"-----BEGIN ([^\r\n]{1,64}?)-----")
+_CURVE = "EC PARAMETERS"
 
 
-def expect_public(data: bytes, *, where: str) -> None:
-    """Check that ``data`` is one SPKI block (RFC 5280 4.1.2.7).
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Block:
+    """One block of PEM."""
 
-    Raises:
-        KeyUnusableError: It is not; a private key is named as such, since handing one out is the worse mistake.
-    """
-    label = _only_label(data, where)
-    if label == SPKI:
-        return
-    if label.endswith(PKCS8):
-        raise KeyUnusableError(f"a private key ({label}) where a public key is expected", where=where, hint=_TO_SPKI)
-    raise _other(label, "a public key (PEM block PUBLIC KEY)", where)
+    label: str
+    headers: bytes
+    """As older tools write them before the base64: ``Proc-Type: 4,ENCRYPTED``."""
+    der: bytes
+    """What the base64 stands for; empty where it is none."""
+    text: bytes
+    """The block itself, lines ended by LF."""
 
 
-def expect_private(data: bytes, *, where: str) -> str:
-    """Check that ``data`` is one PKCS#8 block (RFC 5958); return its label, ``PKCS8`` or ``ENCRYPTED_PKCS8``.
+def only_block(data: bytes, where: str) -> Block | None:
+    """Return the one block of a text; None where there is none.
 
     Raises:
-        KeyUnusableError: It is not.
+        KeyUnusableError: There are several.
     """
-    label = _only_label(data, where)
-    if label in {PKCS8, ENCRYPTED_PKCS8}:
-        return label
-    if label == SPKI:
-        raise KeyUnusableError("a public key where a private key is expected", where=where)
-    raise _other(label, "a private key in PKCS#8 form (PEM block PRIVATE KEY or ENCRYPTED PRIVATE KEY)", where)
-
-
-def _only_label(data: bytes, where: str) -> str:
-    labels: list[str] = [label.decode("latin-1") for label in _BEGIN.findall(data)]
-    if not labels:
-        raise KeyUnusableError("not a key in PEM form", where=where)
+    text = plain_text(data)
+    begins = [match for match in _BEGIN.finditer(text) if match[1].decode("latin-1") != _CURVE]
+    if not begins:
+        return None
+    labels = [match[1].decode("latin-1") for match in begins]
     if len(labels) > 1:
-        # Which of several blocks is "the" key differs between tools, so a bundle has no one meaning.
-        raise KeyUnusableError(f"{len(labels)} PEM blocks where one key is expected: {', '.join(labels)}", where=where)
-    return labels[0]
+        raise KeyUnusableError(
+            f"{len(labels)} PEM blocks where one key is expected: {', '.join(labels)}",
+            where=where,
+            hint="write the one that is meant to a file of its own",
+        )
+    ending = b"-----END " + begins[0][1] + b"-----"
+    body, end, _ = text[begins[0].end() :].partition(ending)
+    if b":" in body:
+        headers, _, body = body.rpartition(b"\n\n")
+    else:
+        headers = b""
+    try:
+        der = base64.b64decode(b"".join(body.split()), validate=True) if end else b""
+    except binascii.Error:
+        der = b""
+    return Block(label=labels[0], headers=headers, der=der, text=begins[0][0] + body + end + b"\n")
 
 
-def _other(label: str, expected: str, where: str) -> KeyUnusableError:
-    return KeyUnusableError(
-        f"a PEM block {label!r} where {expected} is expected", where=where, hint=_HINTS.get(label, "")
-    )
+def printed(label: str, der: bytes) -> bytes:
+    """Return a block as RFC 7468 has it: lines of 64 characters."""
+    text = base64.b64encode(der)
+    lines = b"\n".join(text[at : at + 64] for at in range(0, len(text), 64))
+    name = label.encode("ascii")
+    return b"-----BEGIN " + name + b"-----\n" + lines + b"\n-----END " + name + b"-----\n"

@@ -1,0 +1,175 @@
+"""Tells keys in DER apart by their outermost structure, and takes from a PKCS#8 key what the library does not.
+
+Walks definite lengths (X.690 8.1.3) two levels deep and decodes no value; what the parts mean, and whether the whole is
+sound, is for ``cryptography``. Laws: what is not DER has no form; nothing here makes a key out of what is none.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519
+from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+from cryptography.hazmat.primitives.hashes import SHA1, SHA224, SHA256, SHA384, SHA512, HashAlgorithm
+from cryptography.hazmat.primitives.kdf.pbkdf2 import PBKDF2HMAC
+from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
+
+from kit.errors import KeyUnusableError
+
+SEQUENCE, INTEGER, OCTETS, BITS, OID = 0x30, 0x02, 0x04, 0x03, 0x06
+_ATTRIBUTES, _PUBLIC, _PUBLIC_EXPLICIT = 0xA0, 0x81, 0xA1
+_RSASSA_PSS = bytes.fromhex("2a864886f70d01010a")
+_PBES2, _PBKDF2 = bytes.fromhex("2a864886f70d01050d"), bytes.fromhex("2a864886f70d01050c")
+_SCRYPT = bytes.fromhex("2b06010401da47040b")
+_AES_CBC = frozenset(bytes.fromhex("60864801650304012a")[:-1] + bytes([last]) for last in (0x02, 0x16, 0x2A))
+_PRF: dict[bytes, type[HashAlgorithm]] = {
+    bytes.fromhex("2a864886f70d02") + bytes([last]): kind
+    for last, kind in ((7, SHA1), (8, SHA224), (9, SHA256), (10, SHA384), (11, SHA512))
+}
+_MAX_ITERATIONS = 10_000_000
+_MAX_SCRYPT_MEMORY = 1 << 30
+
+_CERTIFICATE = "CERTIFICATE"
+# The outermost parts of what a file may hold, by their tags: RFC 5958, 5280, 8017, 5915, 7292, 5652.
+_FORMS = {
+    (INTEGER, SEQUENCE, OCTETS): "PRIVATE KEY",
+    (SEQUENCE, OCTETS): "ENCRYPTED PRIVATE KEY",
+    (SEQUENCE, BITS): "PUBLIC KEY",
+    (INTEGER, INTEGER): "RSA PUBLIC KEY",
+    (INTEGER,) * 9: "RSA PRIVATE KEY",
+    (INTEGER, OCTETS): "EC PRIVATE KEY",
+    (INTEGER, SEQUENCE, SEQUENCE): "PKCS12",
+    (INTEGER, SEQUENCE): "PKCS12",
+    (SEQUENCE, SEQUENCE, BITS): _CERTIFICATE,
+    (OID,): "PKCS7",
+}
+
+
+class _Part(NamedTuple):
+    tag: int
+    value: bytes
+    whole: bytes
+
+
+def form_of(data: bytes) -> str:
+    """Return the PEM label that fits a DER structure; "" where none does."""
+    outer = _parts(data)
+    if len(outer) != 1 or outer[0].tag != SEQUENCE:
+        return ""
+    # Optional parts at the end have tags of their own; what they are does not change the form.
+    return _FORMS.get(tuple(part.tag for part in _parts(outer[0].value) if part.tag < 0x80), "")
+
+
+def is_rsassa_pss(data: bytes) -> bool:
+    """Return whether an SPKI or PKCS#8 structure has a key that is only for RSASSA-PSS (RFC 4055 1.2)."""
+    inner = [part for part in _inner(data) if part.tag == SEQUENCE]
+    return bool(inner) and _first_value(inner[0].value, OID) == _RSASSA_PSS
+
+
+def plain_pkcs8(data: bytes, where: str) -> bytes:
+    """Return a PKCS#8 structure of version 1 as one of version 0: the library reads no other.
+
+    Raises:
+        KeyUnusableError: The public key that version 1 adds is not that of the private key (RFC 5958 2).
+    """
+    parts = _inner(data)
+    if [part.tag for part in parts[:3]] != [INTEGER, SEQUENCE, OCTETS] or parts[0].value != b"\1":
+        return data
+    plain = _sequence(b"\x02\x01\x00" + parts[1].whole + parts[2].whole)
+    added = next((part.value for part in parts[3:] if part.tag in {_PUBLIC, _PUBLIC_EXPLICIT}), b"")
+    if added[:1] == b"\x03":  # an explicit tag has the whole bit string in it
+        added = _parts(added)[0].value if _parts(added) else b""
+    try:
+        handle = serialization.load_der_private_key(plain, None)
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        return plain  # named by whoever reads it
+    if added and added[1:] != _public_bits(handle.public_key()):
+        raise KeyUnusableError("the public key in the file is not that of its private key (RFC 5958 2)", where=where)
+    return plain
+
+
+def decrypted_pkcs8(data: bytes, passphrase: bytes) -> bytes | None:
+    """Return what an encrypted PKCS#8 structure holds, of the schemes in use: PBES2 with AES-CBC (RFC 8018, 7914).
+
+    The library decrypts more, but shows only the key, not what it is for, and reads version 0 alone. None for another
+    scheme, a wrong passphrase, or parameters that ask for more than a key file may.
+    """
+    try:
+        scheme, encrypted = _inner(data)
+        oid, parameters = _parts(scheme.value)
+        derivation, cipher = (_parts(part.value) for part in _parts(parameters.value))
+        if oid.value != _PBES2 or cipher[0].value not in _AES_CBC:
+            return None
+        size = {0x02: 16, 0x16: 24, 0x2A: 32}[cipher[0].value[-1]]
+        key = _derived(derivation[0].value, _parts(derivation[1].value), size, passphrase)
+        if key is None:
+            return None
+        decryptor = Cipher(algorithms.AES(key), modes.CBC(cipher[1].value)).decryptor()
+        padded = decryptor.update(encrypted.value) + decryptor.finalize()
+    except (ValueError, IndexError, KeyError):
+        return None
+    plain = padded[: -padded[-1]] if padded and 0 < padded[-1] <= 16 else b""
+    return plain if form_of(plain) == "PRIVATE KEY" else None
+
+
+def _derived(oid: bytes, parameters: list[_Part], size: int, passphrase: bytes) -> bytes | None:
+    numbers = [int.from_bytes(part.value, "big") for part in parameters if part.tag == INTEGER]
+    salt = parameters[0].value
+    if oid == _PBKDF2 and numbers[0] <= _MAX_ITERATIONS:
+        chosen = [part for part in parameters if part.tag == SEQUENCE]
+        prf = _PRF[_first_value(chosen[0].value, OID)] if chosen else SHA1  # RFC 8018 A.2
+        return PBKDF2HMAC(prf(), size, salt, numbers[0]).derive(passphrase)
+    if oid == _SCRYPT and 128 * numbers[0] * numbers[1] <= _MAX_SCRYPT_MEMORY:
+        return Scrypt(salt, size, numbers[0], numbers[1], numbers[2]).derive(passphrase)
+    return None
+
+
+def _public_bits(key: object) -> bytes:
+    match key:
+        case ed25519.Ed25519PublicKey():
+            return key.public_bytes_raw()
+        case ec.EllipticCurvePublicKey():
+            return key.public_bytes(serialization.Encoding.X962, serialization.PublicFormat.UncompressedPoint)
+        case _:
+            encode = getattr(key, "public_bytes", None)
+            form = serialization.PublicFormat.PKCS1
+            return encode(serialization.Encoding.DER, form) if encode is not None else b""
+
+
+def _inner(data: bytes) -> list[_Part]:
+    outer = _parts(data)
+    return _parts(outer[0].value) if len(outer) == 1 and outer[0].tag == SEQUENCE else []
+
+
+def _first_value(data: bytes, tag: int) -> bytes:
+    return next((part.value for part in _parts(data) if part.tag == tag), b"")
+
+
+def _parts(data: bytes) -> list[_Part]:
+    """Return the parts of a constructed value; none where it is no DER."""
+    found: list[_Part] = []
+    at = 0
+    while at < len(data):
+        head = data[at : at + 2]
+        if len(head) < 2:
+            return []
+        more = head[1] & 0x7F if head[1] & 0x80 else 0
+        if head[1] == 0x80 or more > 4:
+            return []
+        start = at + 2 + more
+        end = start + (int.from_bytes(data[at + 2 : start], "big") if more else head[1])
+        if end > len(data):
+            return []
+        found.append(_Part(head[0], data[start:end], data[at:end]))
+        at = end
+    return found
+
+
+def _sequence(body: bytes) -> bytes:
+    size = len(body)
+    if size < 0x80:
+        return bytes((SEQUENCE, size)) + body
+    length = size.to_bytes((size.bit_length() + 7) // 8, "big")
+    return bytes((SEQUENCE, 0x80 | len(length))) + length + body

@@ -42,7 +42,11 @@ def parse(data: bytes) -> Any:  # strict: UTF-8, no key twice, no NaN or Infinit
         need(len(dict(pairs)) == len(pairs), "a JSON object has a key twice")
         return dict(pairs)
 
-    value = json.loads(data.decode(), object_pairs_hook=once, parse_constant=lambda name: need(None, f"{name} in JSON"))
+    def number(text: str) -> float:  # 3.0 is an integer, as in JSON Schema
+        return int(float(text)) if float(text).is_integer() and abs(float(text)) < 2**53 else float(text)
+
+    hooks: dict[str, Any] = {"parse_float": number, "parse_constant": lambda name: need(None, f"{name} in JSON")}
+    value = json.loads(data.decode(), object_pairs_hook=once, **hooks)
     json.dumps(value, ensure_ascii=False).encode()
     return value
 

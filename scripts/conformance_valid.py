@@ -6,6 +6,7 @@ import base64
 import gzip
 import io
 import json
+import re
 import struct
 import tarfile
 from collections.abc import Iterator, Mapping
@@ -210,6 +211,11 @@ def _by_tarfile(members: Mapping[str, bytes], layout: int) -> bytes:
 def _manifests() -> Iterator[Case]:
     yield valid("place-root", "the manifest at the root", published(place=ROOT_MANIFEST))
     yield valid("manifest-unknown-members", "members nobody knows, kept", published(vendor={"note": ["x", None]}))
+    whole = re.sub(rb'("size"|"generation"): (\d+)', rb"\1: \2.0", to_json(manifest(files())))
+    yield valid("manifest-whole-numbers", "3.0 for 3, as JSON Schema has it", published(document=whole))
+    strange = manifest(files())
+    strange["files"] = [entry | {"kind": None, "mediaType": 7} for entry in strange["files"]]
+    yield valid("manifest-kind-null", "a kind and a media type that are no text", published(document=to_json(strange)))
     yield valid("manifest-compact", "JSON without blanks", published(document=json.dumps(manifest(files())).encode()))
     names = files() | {"Grüße/日本.txt": b"1", 'quo"ted.txt': b"2", "empty": b""}
     escaped = json.dumps(manifest(names), ensure_ascii=True).encode()

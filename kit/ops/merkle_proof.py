@@ -151,6 +151,8 @@ class Proof:
                 raise ContentError(f"{one.place}: {path} is out of order, or there twice")
             last, items = path, enumerate(one.items("leaves"))
             members[path] = tuple(_leaf(value, f"{one.place}.leaves[{at}]") for at, value in items)
+        if not members:
+            raise ContentError("shows no member")
         return cls(
             claim=_claim(fields.object("claim")),
             manifest=_decoded(fields, "manifest"),
@@ -169,8 +171,6 @@ class Proof:
         strange = sorted(self.members.keys() - due.keys())
         if strange:
             raise ContentError(f"shows {strange[0]}, which is none of the members that the claim is about")
-        if not self.members:
-            raise ContentError("shows no member")
         unshown = sorted(due.keys() - self.members.keys())
         if unshown and not self.claim.present:  # obligation 4
             raise ContentError(f"claims an absence, but does not show {unshown[0]}")

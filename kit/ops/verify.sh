@@ -421,6 +421,10 @@ function closed(    d, p) {
             if (d !~ /^[0-9a-f]+$/ || length(d) != 64) bad("not a digest")
             if (p ~ /^\// || p ~ /(^|\/)\.\.?(\/|$)/ || p ~ /\/\// || p ~ /[\001-\037\177\\]/) bad("a path that is refused")
             if (p ~ /:/ || p ~ /\. *(\/|$)/ || tolower(p) ~ device) bad("a name that Windows takes for another")
+            # 6.0 and 6e0 are the integer 6 to JSON, up to 2^53.
+            if (field["size"] ~ /^[0-9]+([.][0-9]+)?([eE][-+]?[0-9]+)?$/ && field["size"] ~ /[.eE]/ &&
+                field["size"] + 0 == int(field["size"] + 0) && field["size"] + 0 < 9007199254740992)
+                field["size"] = sprintf("%.0f", field["size"] + 0)
             if (field["size"] !~ /^[0-9]*$/) bad("not a size")
             print d, (field["size"] == "" ? "-" : field["size"]), p
             count++

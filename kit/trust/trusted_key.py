@@ -19,6 +19,8 @@ Word = TypeVar("Word", bound=enum.StrEnum)
 ANY = "*"
 """As the database of a collection: whichever."""
 
+_SPKI = "-----BEGIN PUBLIC KEY-----\n"
+
 
 class RevocationReason(enum.StrEnum):
     """Why a key is revoked (the words of RFC 5280 5.3.1), which decides what its old signatures are worth."""
@@ -107,8 +109,11 @@ class TrustedKey:
             ("keyId", "publicKey", "roles"),
             ("name", "bundleIds", "collections", "notBefore", "notAfter", "revoked"),
         )
+        text = fields.text("publicKey")
+        if not text.startswith(_SPKI):  # documents have keys in one form, files in several
+            raise ContentError(f"{place}.publicKey: a PEM block PUBLIC KEY and nothing before it is expected")
         try:
-            key = PublicKey.parse(fields.text("publicKey").encode(), where=f"{place}.publicKey")
+            key = PublicKey.parse(text.encode(), where=f"{place}.publicKey")
         except KeyUnusableError as error:
             raise ContentError(error.what, where=error.where) from error
         if fields.text("keyId") != key.key_id:

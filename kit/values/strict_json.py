@@ -29,12 +29,15 @@ from kit.values.limits import Held, Limits, Price
 # The printer and the parser of the standard library recurse; past this depth they may exhaust the interpreter's stack
 # whatever limit the user has set.
 _DEEPEST = 256
-# No 64-bit integer and no shortest form of a double is longer; a longer one is padding or an attack on int().
+# No 64-bit integer is longer; a longer one is padding or an attack on int().
 _LONGEST_NUMBER = 40
+# No double has more digits, written out: 2^-1074 has 1,074 behind the point.
+_LONGEST_FRACTION = 1100
 # 64-bit signed, not 53-bit: .NET and Go producers write sizes and counters as 64-bit integers and Python keeps them
 # exact, while refusing above 2^53 would refuse sound kits. Beyond 64 bits those producers' own readers disagree.
 _SMALLEST_INTEGER, _LARGEST_INTEGER = -(2**63), 2**63 - 1
 
+_EXACT = 2**53 - 1  # up to here every whole double is one integer
 _LONGEST_STEP = 200
 _INDENT, _NEWLINE = "  ", "\n"
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
@@ -68,6 +71,9 @@ def parse(data: bytes, *, limits: Limits, where: str) -> Any:
         data: The whole text, UTF-8 without a byte order mark (RFC 8259 8.1).
         limits: ``json_bytes``, ``json_depth`` and ``json_values`` are kept; of a kit also what it may cost and hold.
         where: The file or member, for messages.
+
+    Returns:
+        What ``json`` makes of it; a whole number is an integer however it is spelled, up to 2^53 - 1 (:class:`Whole`).
 
     Raises:
         ContentError: Not UTF-8, not JSON, an object with a key twice (RFC 7493 2.3), NaN or Infinity, a lone
@@ -137,6 +143,8 @@ def _printed(value: Any, newline: str) -> str:
         return f"[{inner}{items}{newline}]" if items else "[]"
     if type(value) is int:
         return str(value)
+    if isinstance(value, Whole):
+        return repr(value.spelled)
     text = json.dumps(value, sort_keys=True, indent=2, ensure_ascii=False, allow_nan=False)
     return text.replace("\n", newline) if isinstance(value, dict) else text
 
@@ -204,18 +212,31 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any] | _Refused:
     return _Refused(f"the key {twice[:_LONGEST_STEP]!r} is there twice")
 
 
+class Whole(int):
+    """A whole number that is spelled as a fraction: an integer, as JSON Schema has it, and printed as the fraction.
+
+    ``3.0`` is ``3`` to a schema (2020-12, 4.2.3) and to most readers; fields that nobody knows are kept as they are.
+    """
+
+    spelled: float
+
+
 def _integer(text: str) -> int | _Refused:
     if len(text) <= _LONGEST_NUMBER and _SMALLEST_INTEGER <= int(text) <= _LARGEST_INTEGER:
         return int(text)
     return _Refused(f"the integer {text[:_LONGEST_NUMBER]} is beyond 64 bits")
 
 
-def _fraction(text: str) -> float | _Refused:
+def _fraction(text: str) -> float | Whole | _Refused:
     # Unknown fields are kept, so a number that a double cannot hold must not come out as another one.
-    if len(text) <= _LONGEST_NUMBER:
+    if len(text) <= _LONGEST_FRACTION:
         number = float(text)
         if math.isfinite(number) and _same_number(text, number):
-            return number
+            if not number.is_integer() or abs(number) > _EXACT:
+                return number
+            whole = Whole(number)
+            whole.spelled = number
+            return whole
     return _Refused(f"the number {text[:_LONGEST_NUMBER]} cannot be kept exactly")
 
 

@@ -6,6 +6,7 @@ without end: each ends in the document being read or in a ``KitError``, never in
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 from collections import Counter
@@ -32,6 +33,7 @@ from kit.ops.merkle_proof import Proof
 from kit.ops.patch import PatchRequest
 from kit.reports.releases import same_job
 from kit.signing import dsse, jws
+from kit.signing.key_forms import as_spki
 from kit.transforms.raw_linkset import RawLinkset, parse_cache_map
 from kit.trust import Policy
 from kit.trust.state import State
@@ -60,6 +62,11 @@ def _keyring() -> bytes:
     dek |= {"wrapped": "AAAA" * 16, "commitment": "0" * 64, "state": "active", "uses": 7}
     dek |= {"createdAt": "2026-01-02T03:04:05Z", "beside": {"mekVersion": 1, "wrapped": "AAAA" * 16}}
     return json.dumps(whole | {"deks": [dek]}).encode()
+
+
+def _jwk() -> bytes:
+    numbers = base64.urlsafe_b64encode(bytes(range(32))).rstrip(b"=").decode()
+    return json.dumps({"kty": "OKP", "crv": "Ed25519", "x": numbers, "use": "sig", "key_ops": ["verify"]}).encode()
 
 
 def _cache_map() -> bytes:
@@ -134,6 +141,7 @@ READERS: dict[str, tuple[Reader, bytes]] = {
     **{name: (lambda data: parse_migration(data, random=bytes), _migration(name)) for name in BUILT_IN},
     "release record": (lambda data: same_job(data, REQUEST, JOB, where="k"), json.dumps(RECORD).encode()),
     "audit record": (_lined, Chain().line({"incident": "7", "counts": {"read": 1}})),
+    "JWK": (lambda data: as_spki(data, where="k"), _jwk()),
     "name of a document": (lambda data: document_of(data.decode("utf-8", "surrogateescape")), b'{"$numberInt": "7"}'),
 }
 
@@ -179,11 +187,23 @@ READ_ABOVE = {
     *("archive/journal.py", "cli/approval.py", "cli/naming.py", "delta/model.py", "encryption/audit_log.py"),
     "encryption/envelope_tally.py",
     *("encryption/json_members.py", "manifest/model.py", "manifest/provenance.py", "ops/merkle_proof.py"),
-    *("reports/releases.py", "signing/dsse.py", "signing/jws.py", "transforms/raw_linkset/cache_map.py"),
+    *(
+        "reports/releases.py",
+        "signing/dsse.py",
+        "signing/jws.py",
+        "signing/key_forms.py",
+        "transforms/raw_linkset/cache_map.py",
+    ),
     *("trust/policy.py", "trust/state.py"),
 }
 """Modules that read JSON from outside, each through a typed reader; the journal's is attacked with the job folder."""
-READ_OWN = {"reports/recoveries.py", "reports/policies.py", "engine/differences.py", "values/strict_json.py"}
+READ_OWN = {
+    "documents/extended_json.py",
+    "reports/recoveries.py",
+    "reports/policies.py",
+    "engine/differences.py",
+    "values/strict_json.py",
+}
 """Modules that read what this process has printed."""
 
 

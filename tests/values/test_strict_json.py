@@ -62,6 +62,7 @@ def test_arbitrary_bytes_raise_nothing_but_our_own_errors(data: bytes) -> None:
         pytest.param(b'{"a/b~c":-Infinity}', "at /a~1b~0c: -Infinity is not a JSON number", id="-Infinity"),
         pytest.param(b"1e400", "at the top: the number 1e400 cannot be kept exactly", id="overflow to infinity"),
         pytest.param(b"1e-400", "cannot be kept exactly", id="underflow to zero"),
+        pytest.param(b"0." + b"0" * 1100 + b"1", "cannot be kept exactly", id="longer than any double"),
         pytest.param(b"0." + b"1" * 50, "cannot be kept exactly", id="a fraction that is too long"),
         pytest.param(b"0.12345678901234567890", "cannot be kept exactly", id="more digits than a double has"),
         pytest.param(b"9223372036854775808", "beyond 64 bits", id="2^63"),
@@ -140,3 +141,8 @@ def test_the_printed_form_is_sorted_indented_utf_8_with_a_final_newline() -> Non
 def test_what_could_not_be_read_back_is_not_printed(value: Any) -> None:
     with pytest.raises(ContentError):
         canonical(value)
+
+
+@pytest.mark.parametrize("text", [b"-0." + b"0" * 77 + b"1", b"1" + b"0" * 50 + b".0", b"0.5" + b"0" * 90])
+def test_a_number_that_a_double_keeps_is_read_however_long_it_is_written(text: bytes) -> None:
+    assert parse(text, limits=Limits(), where="x") == float(text)

@@ -23,9 +23,10 @@ from kit.archive.chunks import ChunkReader
 from kit.archive.codecs import decode, detect
 from kit.archive.journal import BEGIN, FRAME, Position, checksum, encode_record, scan
 from kit.archive.tar_reader import read_tar
+from kit.archive.tar_writer import file_header
 from kit.delta.dictionary import Dictionary
-from kit.delta.layout import parse_layout
-from kit.delta.model import DeltaManifest
+from kit.delta.layout import Header, Layout, parse_layout, parse_layout_of_base, print_layout
+from kit.delta.model import DeltaManifest, Payload
 from kit.delta.order import Source, Step
 from kit.delta.packing import unpack
 from kit.delta.picking import parse_places
@@ -44,7 +45,7 @@ from kit.trust import Role, TrustedKey
 from kit.trust.policy import Policy
 from kit.trust.state import Accepted, OverrideRecord, State
 from kit.trust.trusted_key import Revocation, RevocationReason
-from kit.values import Allowed, Codec, CollectionName, Limits, Sha256, Timestamp, strict_json
+from kit.values import Allowed, Codec, CollectionName, Limits, MemberPath, Sha256, Timestamp, strict_json
 from scripts.conformance_signing import key
 
 __all__ = ["NAMES", "KitError", "delta_manifest", "policies", "target_of"]
@@ -203,6 +204,10 @@ _OLDS = (
     ),
 )
 _MOST = 1 << 16
+_FILE = MemberPath("a/file")
+_FILES = (Payload(path=_FILE, sha256=Sha256.of(b""), size=7),)
+_HEADER = Header(data=file_header(_FILE, size=7, mode=0o644, mtime=Timestamp(7)), has_body=True)
+_LAYOUT = Layout(headers=(_HEADER,), frames=(1, 2))
 
 
 def payload(data: bytes) -> None:
@@ -215,7 +220,10 @@ def payload(data: bytes) -> None:
     elif kind == b"h":
         parse_head(data, 7)
     elif kind == b"l":
-        parse_layout(data, [b"header"], [1, 2], most=1 << 16)
+        parse_layout_of_base(data, [b"header"], [1, 2], most=1 << 16)
+    elif kind == b"f":
+        layout = parse_layout(data, _FILES, [1, 2], most=1 << 16)
+        assert sum(header.has_body for header in layout.headers) == len(_FILES)
     else:
         manifest = DeltaManifest.parse(data, limits=LIMITS)
         assert DeltaManifest.parse(manifest.to_bytes(), limits=LIMITS) == manifest
@@ -269,6 +277,7 @@ def _payloads() -> list[bytes]:
         b"p" + piece(b"abc") + piece(b"x" * 200) + END,
         b"h" + head,
         b"l" + b"\2\0\2" + b"\1\0" + b"\0" + b"\1\0\1\0",
+        b"f" + print_layout(_LAYOUT, _FILES, [1, 2]),
         b"m" + json.dumps(delta_manifest()).encode(),
     ]
 

@@ -76,6 +76,9 @@ def apply_command(
 ) -> None:
     """Make the kit that DELTA leads to from BASE, beside it or in its place; no signing key is needed.
 
+    BASE is any kit with the manifest that DELTA names, unpacked or packed in whatever way. The report tells whether the
+    result is byte for byte the archive that DELTA was built from, and what was compared.
+
     The delta's signature, the base, and every member that is made are checked; until the target is read back and
     verified, nothing but a folder named after the output is written. A delta that is a recipe of an encryption needs
     the keyring (--keyring; kit delta inspect names the data keys), which is read and never written.

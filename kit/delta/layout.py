@@ -1,19 +1,31 @@
 """The layout of the target's container: its headers, byte for byte, and where its frames are cut.
 
-Law: ``parse(print(l)) == l``; headers that the base has too cost next to nothing, since they are packed against them,
-and neither do frames that a recipe cuts, whose lengths the site finds out when it computes it.
+Headers are packed against the blocks that one template gives for the names and sizes in the delta's own manifest. So a
+layout needs nothing of the base but what a recipe makes of it, and it is the same whatever the base is packed in. Laws:
+``parse(print(l)) == l``; headers that differ in name and size alone cost next to nothing, and neither do frames that a
+recipe cuts, whose lengths the site finds out when it computes it; one group of headers is held at a time.
 """
 
 from __future__ import annotations
 
 import zlib
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
+from typing import Protocol
 
 from kit.delta.packing import pack, unpack
 from kit.delta.varint import Reader, unsigned
+from kit.values import MemberPath
 
+GROUP = 4096
+"""Members whose headers are packed together."""
 _LEVEL = 19
+_BLOCK = 512
+_NAME, _SIZE, _SUM, _MAGIC, _PREFIX = slice(0, 100), slice(124, 136), slice(148, 156), slice(257, 263), slice(345, 500)
+"""Fields of a tar header (POSIX ustar)."""
+_USTAR, _HERE = b"ustar\0", b"./"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,6 +35,20 @@ class Header:
     data: bytes
     has_body: bool
     """Whether the next member of the target is its body; folders and links have none."""
+
+
+class File(Protocol):
+    """A member as the manifest has it, as far as its header says the same."""
+
+    @property
+    def path(self) -> MemberPath:
+        """Its name."""
+        ...
+
+    @property
+    def size(self) -> int:
+        """Bytes of its body."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,25 +61,69 @@ class Layout:
     compressed."""
 
 
-def print_layout(layout: Layout, base_headers: Sequence[bytes], made: Sequence[int] = ()) -> bytes:
-    """Print a layout against the headers of the base, in their order, and the lengths of frames that a recipe made."""
-    body = bytearray(unsigned(len(layout.headers)))
-    for header in layout.headers:
-        body += unsigned(len(header.data) << 1 | header.has_body)
-        body += header.data
+def print_layout(layout: Layout, files: Sequence[File], made: Sequence[int] = ()) -> bytes:
+    """Print a layout of ``files``, in the order of their bodies, given the lengths of frames that a recipe made."""
+    template = _template(layout.headers)
+    parts = [pack(template, level=_LEVEL)]
+    headers = iter(layout.headers)
+    for group in _groups(files):
+        taken = list(_with_bodies(headers, len(group)))
+        if len(parts) == _groups_of(files):  # the last has what stands behind the last body, too
+            taken += headers
+        # Sizes apart, so that the headers of a group are one repetition of what is expected.
+        sizes = [unsigned(len(header.data) << 1 | header.has_body) for header in taken]
+        body = b"".join((unsigned(len(taken)), *sizes, *(header.data for header in taken)))
+        parts.append(pack(body, _expected(template, group), level=_LEVEL))
     known = _lengths(made)
     frames = pack(_lengths((len(layout.frames), *layout.frames)), known, level=_LEVEL)
-    return pack(bytes(body), b"".join(base_headers), level=_LEVEL) + unsigned(_mark(known)) + frames
+    return b"".join((*parts, unsigned(_mark(known)), frames))
 
 
-def parse_layout(data: bytes, base_headers: Sequence[bytes], made: Sequence[int] = (), *, most: int) -> Layout:
-    """Read a layout of at most ``most`` bytes.
+def parse_layout(data: bytes, files: Sequence[File], made: Sequence[int] = (), *, most: int) -> Layout:
+    """Read a layout whose headers, and whose frames, make at most ``most`` bytes.
 
     Where this program's recipe cuts other frames than that of the builder, none are known: the members are the same,
     and the archive around them is not.
 
     Raises:
-        ArchiveError: It is malformed, or of another base.
+        ArchiveError: It is malformed, or its headers have more or fewer bodies than there are files.
+    """
+    outer = Reader(data, "the layout")
+    headers = tuple(_headers(outer, files, most=most))
+    frames = _frames(outer, _lengths(made), most=most)
+    outer.finish()
+    return Layout(headers=headers, frames=frames)
+
+
+def parse_headers(data: bytes, files: Sequence[File], *, most: int) -> Iterator[Header]:
+    """Read the headers of a layout one by one, without what a recipe makes.
+
+    Raises:
+        ArchiveError: As :func:`parse_layout`.
+    """
+    yield from _headers(Reader(data, "the layout"), files, most=most)
+
+
+def _headers(outer: Reader, files: Sequence[File], *, most: int) -> Iterator[Header]:
+    template = unpack(outer, most=_BLOCK)
+    for group in _groups(files):
+        data = unpack(outer, _expected(template, group), most=most)
+        most -= len(data)
+        reader = Reader(data, "the layout")
+        words = [reader.unsigned() for _ in range(reader.bounded(len(data), "number of headers"))]
+        bodies = sum(word & 1 for word in words)
+        if bodies != len(group):
+            raise reader.fault(f"has headers of {bodies:,} files, where the manifest has {len(group):,}")
+        for word in words:
+            yield Header(data=reader.take(word >> 1), has_body=bool(word & 1))
+        reader.finish()
+
+
+def parse_layout_of_base(data: bytes, base_headers: Sequence[bytes], made: Sequence[int] = (), *, most: int) -> Layout:
+    """Read a layout as earlier versions print it: packed against the headers of the base's container.
+
+    Raises:
+        ArchiveError: It is malformed, or that container had other headers.
     """
     outer = Reader(data, "the layout")
     reader = Reader(unpack(outer, b"".join(base_headers), most=most), "the layout")
@@ -65,6 +135,72 @@ def parse_layout(data: bytes, base_headers: Sequence[bytes], made: Sequence[int]
         headers.append(Header(data=reader.take(word >> 1), has_body=bool(word & 1)))
     reader.finish()
     return Layout(headers=tuple(headers), frames=frames)
+
+
+def _groups(files: Sequence[File]) -> Iterator[Sequence[File]]:
+    """Cut files into groups; without any there is one group, for folders and links."""
+    for at in range(0, max(len(files), 1), GROUP):
+        yield files[at : at + GROUP]
+
+
+def _groups_of(files: Sequence[File]) -> int:
+    return max(1, -(-len(files) // GROUP))
+
+
+def _with_bodies(headers: Iterator[Header], count: int) -> Iterator[Header]:
+    """Take headers up to the one of the last of ``count`` files."""
+    while count:
+        for header in islice(headers, 1):
+            count -= header.has_body
+            yield header
+            break
+        else:
+            return
+
+
+def _template(headers: Iterable[Header]) -> bytes:
+    """Choose the header that most files have but for name, size and sum; of several the first."""
+    plain = Counter(_blank(header.data[-_BLOCK:]) for header in headers if header.has_body)
+    return max(plain, key=plain.__getitem__, default=b"")
+
+
+def _blank(block: bytes) -> bytes:
+    made = bytearray(block)
+    if len(made) == _BLOCK:
+        lead = _HERE if made.startswith(_HERE) else b""
+        made[_NAME], made[_SIZE], made[_SUM] = lead.ljust(100, b"\0"), bytes(12), bytes(8)
+        if made[_MAGIC] == _USTAR:
+            made[_PREFIX] = bytes(155)
+    return bytes(made)
+
+
+def _expected(template: bytes, files: Iterable[File]) -> bytes:
+    """Make the blocks that files most likely have.
+
+    They are a dictionary, so a name that a header cannot hold needs no right spelling here, only its letters.
+    """
+    if len(template) != _BLOCK:
+        return b""
+    return b"".join(_block(template, file) for file in files)
+
+
+def _block(template: bytes, file: File) -> bytes:
+    made = bytearray(template)
+    name, prefix, front = file.path.text.encode(), b"", b""
+    if made.startswith(_HERE):
+        name = _HERE + name
+    if len(name) > 100:
+        at = name.rfind(b"/", 0, 156)
+        if made[_MAGIC] == _USTAR and at >= len(name) - 101:
+            prefix, name = name[:at], name[at + 1 :]
+            made[_PREFIX] = prefix.ljust(155, b"\0")
+        else:
+            front, name = name + bytes(-len(name) % _BLOCK), name[:100]
+    made[_NAME] = name.ljust(100, b"\0")
+    made[_SIZE] = b"%011o\0" % (file.size & 0o77777777777)
+    made[_SUM] = b" " * 8
+    made[_SUM] = b"%06o\0 " % sum(made)
+    return front + bytes(made)
 
 
 def _frames(outer: Reader, known: bytes, *, most: int) -> tuple[int, ...]:

@@ -25,6 +25,8 @@ MANIFEST = MemberPath(MANIFEST_NAME)
 SIGNATURE = MemberPath(f"{MANIFEST_NAME}.jws")
 LAYOUT = MemberPath("layout")
 ARCHIVE_SIGNATURE = MemberPath("target.sig")
+_MEMBERS = "members"
+"""What a layout's dictionary is made of: the members that the manifest names."""
 
 
 class Method(enum.StrEnum):
@@ -122,6 +124,44 @@ class TargetArchive:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ArchiveComparison:
+    """What of the container of a kit was compared with that of a delta's target, whose members it has."""
+
+    container: str
+    """Of the kit, as :attr:`TargetArchive.container`."""
+    sha256: Sha256 | None
+    """Of the kit's archive; None for a folder."""
+    target: TargetArchive
+
+    @property
+    def is_compared(self) -> bool:
+        """Whether there are two archives whose digests are known."""
+        return self.sha256 is not None and self.target.sha256 is not None
+
+    @property
+    def is_same(self) -> bool:
+        """Whether the kit's archive is byte for byte the one that the delta was built from."""
+        return self.is_compared and self.sha256 == self.target.sha256
+
+    @property
+    def difference(self) -> str | None:
+        """Why it is not known to be that archive; None where it is."""
+        if self.is_same:
+            return None
+        if self.target.container == "folder":
+            return "the delta was built from a folder, so there was no archive to compare"
+        published = f"the {self.target.container} archive that the delta was built from"
+        if self.sha256 is None:
+            return f"it is a folder, not {published}; no archive was compared"
+        if self.target.sha256 is None:
+            return (
+                f"it is a {self.container} archive packed by this program, not {published}, whose bytes this program"
+                " does not make; the archives were not compared"
+            )
+        return f"it is not {published}: its SHA-256 is {self.sha256}, and not {self.target.sha256}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DeltaManifest:
     """See the module docstring."""
 
@@ -131,6 +171,8 @@ class DeltaManifest:
     target: End
     archive: TargetArchive
     layout: Payload
+    layout_of_base: bool = False
+    """Whether the layout is packed against the headers of the base's container, as earlier versions made it."""
     members: tuple[Entry, ...]
     """In the order of the target's container."""
     created_at: Timestamp
@@ -158,7 +200,7 @@ class DeltaManifest:
                 "bundleId": self.bundle_id,
                 "base": self.base.to_json(),
                 "target": {**self.target.to_json(), "archive": self.archive.to_json()},
-                "layout": self.layout.to_json(),
+                "layout": self.layout.to_json() | ({} if self.layout_of_base else {"dictionary": _MEMBERS}),
                 "members": [entry.to_json() for entry in self.members],
                 "createdAt": str(self.created_at),
                 "tool": {"name": self.tool_name, "version": self.tool_version},
@@ -190,12 +232,14 @@ class DeltaManifest:
         base.exactly(("generation", "manifestSha256"))
         target.exactly(("generation", "manifestSha256", "archive"))
         tool.exactly(("name", "version"))
+        layout = fields.object("layout")
         made = cls(
             bundle_id=fields.text("bundleId") if fields.members["bundleId"] is not None else None,
             base=_end(base),
             target=_end(target),
             archive=_archive(target.object("archive")),
-            layout=_payload(fields.object("layout")),
+            layout=_payload(layout, "dictionary"),
+            layout_of_base=_is_of_base(layout),
             members=tuple(_entry(item, f"members[{n}]") for n, item in enumerate(fields.items("members"))),
             created_at=fields.timestamp("createdAt"),
             tool_name=tool.text("name"),
@@ -255,8 +299,16 @@ def _entry(value: object, place: str) -> Entry:
     )
 
 
-def _payload(fields: Fields) -> Payload:
-    fields.exactly(("path", "sha256", "size"))
+def _is_of_base(layout: Fields) -> bool:
+    if "dictionary" not in layout.members:
+        return True
+    if layout.text("dictionary") != _MEMBERS:
+        raise layout.refusal(f"has the unknown dictionary {layout.text('dictionary')!r}")
+    return False
+
+
+def _payload(fields: Fields, *optional: str) -> Payload:
+    fields.exactly(("path", "sha256", "size"), optional)
     return Payload(
         path=fields.member_path("path"),
         sha256=fields.parsed("sha256", exact_digest),

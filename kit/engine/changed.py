@@ -34,21 +34,19 @@ _HEAD_BYTES = 64
 class Before:
     """What a base may be asked for; an :class:`kit.engine.reading.Aside` for its first reading.
 
-    How every member begins, all headers, and into ``stores`` what the target will most likely be said by: collections,
+    How every member begins, and into ``stores`` what the target will most likely be said by: collections,
     and members that are small. What is not needed after all is for :meth:`BaseStores.fill` to remove.
     """
 
     def __init__(self, stores: BaseStores, limits: Limits) -> None:
         """Put what may be needed into ``stores``."""
         self.heads: dict[MemberPath, bytes] = {}
-        self.headers: list[bytes] = []
         self.stores = stores
         self._limits = limits
         self._room, self._room_for_small = MOST_BYTES, _MOST_SMALL_BYTES
 
     def met(self, member: Member) -> None:
-        """Note the header of an entry."""
-        self.headers.append(header_of(member))
+        """Do nothing: what holds a base decides nothing of a delta."""
 
     def take(self, member: Member, path: MemberPath, body: Iterator[bytes]) -> None:
         """Note how a member begins, and store it if it may be needed and there is room."""

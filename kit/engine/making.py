@@ -59,7 +59,7 @@ class Making:
                 raise DigestError(f"is {met[0]}, where the delta copies {entry.sha256}", where=str(entry.source))
 
     def prepare(self, folder: Path) -> list[bytes]:
-        """Store what is needed out of order, in files of ``folder``; gives the headers of the base.
+        """Store what is needed out of order, in files of ``folder``; returns headers that the layout needs.
 
         Raises:
             KitError: The base changed, or the disk is full.
@@ -67,7 +67,8 @@ class Making:
         stored, copied = self._needs()
         headers = []
         for member, body in self._reader.members():
-            headers.append(header_of(member))
+            if self._manifest.layout_of_base:
+                headers.append(header_of(member))
             if member.path is None or member.path not in stored | copied:
                 continue
             checked = met_again(member, body, self._survey)

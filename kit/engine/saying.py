@@ -97,12 +97,14 @@ class Saying:
         workers: Callable[[], Workers],
         folder: Path,
         verbatim: frozenset[MemberPath],
+        unbound: frozenset[MemberPath],
         recipe: frozenset[MemberPath] = frozenset(),
     ) -> None:
         """Say the target in ``reader``, whose survey is ``target``, by what is in ``stores``.
 
         ``changed`` was put aside by that survey; ``workers`` gives those who do what is much, and is asked while no
-        other thread runs. ``verbatim`` goes in full, and ``recipe`` is computed at the site.
+        other thread runs. ``verbatim`` goes in full, ``recipe`` is computed at the site, and nothing is made from
+        ``unbound``, which another packing of the base may have otherwise.
         """
         self._recipe = recipe
         self._reader = reader
@@ -114,9 +116,10 @@ class Saying:
         self._workers = workers
         self._folder = folder
         self._limits = reader.limits
+        # In the order of names: that of a container is nobody's promise.
         self._by_digest: dict[Sha256, MemberPath] = {}
-        for path, (digest, _) in base.members.items():
-            self._by_digest.setdefault(digest, path)
+        for path in sorted(base.members.keys() - unbound):
+            self._by_digest.setdefault(base.members[path][0], path)
 
     def members(self) -> Iterator[tuple[MemberPath, Sha256, int, Said]]:
         """Give each file of the target in the order of its container, and how it is made; payloads are taken in turn.
@@ -180,7 +183,8 @@ class Saying:
             return Said(method=Method.FULL, chunks=_closing(self._binary(kept, None), kept))
         source = self._by_digest.get(digest)
         if source is not None:
-            return Said(method=Method.COPY, source=source)
+            same_name = path in self._base.members and self._base.members[path][0] == digest
+            return Said(method=Method.COPY, source=path if same_name else source)
         if path in self._recipe:
             return Said(method=Method.RECIPE, source=path)
         source = source_of(path, self._base, self._target)

@@ -29,7 +29,7 @@ from kit.archive import (
     searchable,
     staged,
 )
-from kit.delta.model import DeltaManifest
+from kit.delta.model import ArchiveComparison, DeltaManifest
 from kit.encryption import KeySource
 from kit.engine.progress import Stage
 from kit.engine.recipes import check as check_recipe, check_keys
@@ -69,6 +69,8 @@ class DeltaApplyRequest:
     keep_backup: bool = True
     work_folder: Path | None = None
     """Where to work if not beside the result."""
+    in_published_container: bool = False
+    """Make an archive also of a base that is a folder, where the delta was built from one."""
     keys: KeySource | None = field(default=None, repr=False)
     """Of the site's keyring, opened: needed where the delta is a recipe that encrypts, and for nothing else."""
     environment: Environment = field(default_factory=Environment)
@@ -90,11 +92,16 @@ class DeltaApplyReport:
     """Where the target is; None where nothing had to be done."""
     output_bytes: int | None
     output_sha256: Sha256 | None
-    same_archive: bool
-    """Whether the archive itself has the bytes of the one that the delta was built from."""
+    archive: ArchiveComparison
+    """Of the container of the target with the one that the delta was built from."""
     backup: Path | None
     judgement: Judgement
     """Of the target; of the base where nothing had to be done."""
+
+    @property
+    def same_archive(self) -> bool:
+        """Whether the archive itself has the bytes of the one that the delta was built from."""
+        return self.archive.is_same
 
 
 def apply_delta(request: DeltaApplyRequest) -> DeltaApplyReport:
@@ -184,10 +191,10 @@ def _run(
             stack.callback(passes.release)
             sig = write_target(base, delta, job, passes, request.keys)
             work = passes.destination.assemble()
-            size, digest, judgement = _reread(work, request, manifest)
+            size, archive, judgement = _reread(work, request, manifest)
             if request.output is None and not kit.reader.is_still_named(job.place):
                 raise DigestError("was replaced while the delta was applied", where=str(request.base), hint=_AGAIN)
-            report = _applied(report, request, judgement, size=size, digest=digest)
+            report = _applied(report, request, judgement, size=size, archive=archive)
             switch = _staged(land(work, job.stage), job, report, request, sig, old=base.beside.archive)
         elif request.output is not None:
             switch = copy_kit(kit.reader, verified(base.survey, base.beside), job)
@@ -202,7 +209,6 @@ def _unchanged(
     request: DeltaApplyRequest, manifest: DeltaManifest, signers: tuple[str, ...], base: Judged
 ) -> DeltaApplyReport:
     """Report a run whose base is the target already."""
-    archive = base.beside.archive
     return DeltaApplyReport(
         base=request.base,
         delta=request.delta,
@@ -211,8 +217,8 @@ def _unchanged(
         applied=False,
         output=request.output,
         output_bytes=base.kit.reader.stored_bytes,
-        output_sha256=archive,
-        same_archive=archive is not None and archive == manifest.archive.sha256,
+        output_sha256=base.beside.archive,
+        archive=_compared(manifest, base.kit.reader.container, base.beside.archive),
         backup=None,
         judgement=base.judgement,
     )
@@ -224,7 +230,7 @@ def _applied(
     judgement: Judgement,
     *,
     size: int | None,
-    digest: Sha256 | None,
+    archive: ArchiveComparison,
 ) -> DeltaApplyReport:
     """Report the finished target under the name that it is to get."""
     in_place = request.output is None
@@ -233,8 +239,8 @@ def _applied(
         applied=True,
         output=request.output or request.base,
         output_bytes=size,
-        output_sha256=digest,
-        same_archive=digest is not None and digest == report.manifest.archive.sha256,
+        output_sha256=archive.sha256,
+        archive=archive,
         backup=backup_path(request.base) if in_place and request.keep_backup else None,
         judgement=judgement,
     )
@@ -252,7 +258,7 @@ def _staged(
     """Put beside the finished target what belongs there under its name, and give the switch to that name."""
     digest = report.output_sha256
     sidecars = {".sha256": checksum_line(digest, job.place.name)} if digest is not None else {}
-    if report.same_archive and sig is not None:
+    if report.archive.is_same and sig is not None:
         sidecars[".sig"] = sig
     return staged(
         work,
@@ -272,15 +278,17 @@ def _of_base(expectation: Expectation) -> Expectation:
 
 
 def _container(base: Judged, manifest: DeltaManifest, request: DeltaApplyRequest) -> Container:
-    """Choose what the target is written to: what held it, but a folder where the base is one."""
+    """Choose what the target is written to: what held it, but what replaces a folder or an archive is one, too."""
     met, due = base.kit.reader.container, CONTAINERS[manifest.archive.container]
-    if met is Container.FOLDER:
+    if met is Container.FOLDER and not request.in_published_container:
         return Container.FOLDER
     if due is Container.FOLDER and request.output is None:
-        raise UsageError(
-            "the delta makes a folder, and this kit is an archive", hint="write the folder beside it with --output"
-        )
+        return met
     return due
+
+
+def _compared(manifest: DeltaManifest, container: Container, digest: Sha256 | None) -> ArchiveComparison:
+    return ArchiveComparison(container=container.value, sha256=digest, target=manifest.archive)
 
 
 def _modes(base: Judged, delta: OpenDelta, container: Container) -> dict[str, int]:
@@ -333,14 +341,14 @@ def _judge_finished(where: Standing, manifest: DeltaManifest, request: DeltaAppl
             # Where the base is the target already, it was copied to the output.
             if request.output is None or found.manifest.sha256 != manifest.target.manifest_sha256:
                 check_base(manifest, found.manifest, str(request.base))
-    size, _, judgement = _reread(where.new, request, manifest)
+    size, archive, judgement = _reread(where.new, request, manifest)
     check_archive_signature(where.signature, judgement, request.expectation.anchor)
-    return Finished(judgement=judgement, stored_bytes=size)
+    return Finished(judgement=judgement, stored_bytes=size, archive=archive)
 
 
 def _reread(
     work: Path, request: DeltaApplyRequest, manifest: DeltaManifest
-) -> tuple[int | None, Sha256 | None, Judgement]:
+) -> tuple[int | None, ArchiveComparison, Judgement]:
     """Read the finished target from its file and judge it as a user will, before it gets its name.
 
     Raises:
@@ -352,8 +360,8 @@ def _reread(
             found = judged(kit, request.expectation, stage=Stage.REREAD)
             if found.manifest.sha256 != manifest.target.manifest_sha256:
                 raise DigestError("it has another manifest than the delta says")
-            digest = found.beside.archive
-            return kit.reader.stored_bytes, digest, found.judgement
+            archive = _compared(manifest, kit.reader.container, found.beside.archive)
+            return kit.reader.stored_bytes, archive, found.judgement
     except LimitError as error:
         raise LimitError(f"the target would be over a limit: {error.what}", hint=error.hint) from error
     except OutputError:

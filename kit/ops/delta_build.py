@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace as with_changes
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,7 +33,7 @@ from kit.ops.kits import Environment, opened, workers_when_asked
 from kit.ops.obligations import Expectation
 from kit.signing import PrivateKey
 from kit.trust import Anchor
-from kit.values import Sha256, Timestamp
+from kit.values import MemberPath, Sha256, Timestamp
 from kit.version import TOOL, VERSION
 
 if TYPE_CHECKING:
@@ -231,7 +232,7 @@ def _write(request: DeltaBuildRequest, sides: _Sides, found: Found, folder: Path
         framing = saying.framing()
         made = found.computed.frames_of(entries) if found.computed is not None else ()
         layout = Layout(headers=tuple(sides.changed.headers), frames=framing or ())
-        layout_payload, signature = archive.close_front(print_layout(layout, sides.before.headers, made))
+        layout_payload, signature = archive.close_front(print_layout(layout, entries, made))
         manifest = DeltaManifest(
             bundle_id=target.manifest.bundle_id,
             base=End(generation=base.manifest.generation, manifest_sha256=base.manifest.sha256),
@@ -254,8 +255,11 @@ def _write(request: DeltaBuildRequest, sides: _Sides, found: Found, folder: Path
 def _saying(sides: _Sides, found: Found, folder: Path) -> Saying:
     """Store what of the base is needed, and make ready to say the target by it."""
     base, target = sides.base, sides.target
-    # The site can check who signed what it will get before it makes any of it.
-    verbatim = frozenset({target.location.manifest, target.location.signature})
+    # The site can check who signed what it will get before it makes any of it; and its base may be signed otherwise.
+    unbound = _unbound(base)
+    bound = {digest for path, (digest, _) in base.survey.members.items() if path not in unbound}
+    kept = {path for path in target.survey.kept if target.survey.members[path][0] not in bound}
+    verbatim = frozenset({target.location.manifest, target.location.signature, *kept})
     with base.kit.pipeline(Stage.COMPARE):  # for whoever watches; the work is done here
         sides.before.stores.fill(base.kit.reader, base.survey, target.survey, besides=found.members | verbatim)
     return Saying(
@@ -265,7 +269,24 @@ def _saying(sides: _Sides, found: Found, folder: Path) -> Saying:
         workers=sides.workers,
         folder=folder,
         verbatim=verbatim,
+        unbound=unbound,
         recipe=found.members,
+    )
+
+
+def _unbound(base: Judged) -> frozenset[MemberPath]:
+    """Return the members that a manifest does not fix: a kit of that very manifest may have others in their place.
+
+    These are its signature and, of its lineage, the last statement and what earlier versions recorded no digest of.
+    """
+    lineage = base.manifest.lineage
+    bound = {MemberPath(entry.path) for entry in lineage}
+    bound |= {MemberPath(entry.signature) for entry in lineage if entry.signature and entry.signature_sha256}
+    bound |= {MemberPath(one.statement) for one, after in pairwise(lineage) if after.prior_statement_sha256}
+    return frozenset(
+        path
+        for path in base.survey.members
+        if path != base.location.manifest and base.location.is_outside(path) and path not in bound
     )
 
 

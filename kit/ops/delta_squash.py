@@ -39,6 +39,8 @@ def squash_deltas(request: DeltaSquashRequest) -> DeltaBuildReport:
                 delta=delta,
                 expectation=request.expectation,
                 output=place / "kit",
+                # What the site has its base in decides nothing of a delta.
+                in_published_container=True,
                 keys=request.keys,
                 environment=request.environment,
             )

@@ -8,14 +8,14 @@ the target has before any of it is written.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from kit.archive import FRAME_BYTES, ArchiveDestination, FolderDestination, Job, Slot, encode_frame, encode_frame_again
 from kit.archive.chunks import ChunkReader
 from kit.archive.reproduction import cut
 from kit.archive.tar_reader import read_tar
-from kit.delta.layout import Layout, parse_layout
+from kit.delta.layout import Layout, parse_layout, parse_layout_of_base
 from kit.delta.model import MANIFEST, DeltaManifest, Method
 from kit.encryption import KeySource
 from kit.engine.making import Making
@@ -23,11 +23,11 @@ from kit.engine.pipeline import Pipeline
 from kit.engine.progress import Stage
 from kit.engine.recipes import Computed, check as check_recipe, compute
 from kit.engine.stores import BaseStores
-from kit.errors import DigestError
+from kit.errors import ArchiveError, DigestError, WrongBaseError
 from kit.ops.deltas import Judged, OpenDelta, Payloads
 from kit.ops.jobs import JournaledPasses
 from kit.ops.kits import OpenKit
-from kit.values import Timestamp
+from kit.values import Allowed, Limits, Timestamp
 
 
 def write_target(
@@ -44,6 +44,7 @@ def write_target(
 
     Raises:
         DigestError: A member comes out otherwise than the delta says.
+        WrongBaseError: An earlier version built the delta, for a kit that was packed otherwise.
         KeyUnusableError: A data key is missing, or the site would seal with others.
         OutputError: The target cannot be written.
         KitError: A payload does not decode to what the delta says.
@@ -58,7 +59,7 @@ def write_target(
         headers = making.prepare(job.folder)
         payloads = Payloads(delta)
         data = b"".join(payloads.take(manifest.layout))
-        layout = parse_layout(data, headers, made, most=kit.reader.limits.json_bytes)
+        layout = _layout(base, delta, data, headers, made)
         sig = b"".join(payloads.take(manifest.archive.signature)) if manifest.archive.signature is not None else None
         stream = making.stream(layout, payloads.take)
         destination = passes.first()
@@ -68,6 +69,48 @@ def write_target(
             _pack(stream, layout, destination, pipeline)
             pipeline.drain()
         return sig
+
+
+def _layout(base: Judged, delta: OpenDelta, data: bytes, headers: Sequence[bytes], made: Sequence[int]) -> Layout:
+    """Read the layout of the target.
+
+    Raises:
+        WrongBaseError: It is packed against the headers of the base's container, and this one has others.
+        ArchiveError: It is malformed.
+    """
+    manifest, limits = delta.manifest, base.kit.reader.limits
+    if not manifest.layout_of_base:
+        return parse_layout(data, manifest.members, made, most=limits.json_bytes)
+    try:
+        layout = parse_layout_of_base(data, headers, made, most=limits.json_bytes)
+        _check_headers(layout, manifest, limits, base.kit.environment.allowed)
+    except ArchiveError as error:
+        raise WrongBaseError(
+            f"is {base.what}, for which the delta is; but an earlier version built that, for this kit as it was packed"
+            f" then: unpacked, or packed again, it cannot be used ({error.what})",
+            where=str(base.kit.reader.path),
+            hint="apply it to the archive or folder that it was built from, or have it built again by this version",
+        ) from error
+    return layout
+
+
+def _check_headers(layout: Layout, manifest: DeltaManifest, limits: Limits, allowed: Allowed) -> None:
+    """Check that headers, read as any, are of the members that the manifest names: another dictionary gives others.
+
+    Raises:
+        ArchiveError: One is not.
+    """
+    due = [(entry.path, entry.size) for entry in manifest.members]
+    met = []
+    for header in layout.headers:
+        blocks = ChunkReader(iter((header.data,)), where="a header")
+        member = next((member for member, _ in read_tar(blocks, limits, where="a header", allowed=allowed)), None)
+        if member is None or member.is_file != header.has_body:
+            raise ArchiveError("a header of the layout is none")
+        if member.is_file and member.path is not None:
+            met.append((member.path, member.size))
+    if met != due:
+        raise ArchiveError("the headers of the layout are of other members")
 
 
 def _computed(manifest: DeltaManifest, kit: OpenKit, folder: Path, keys: KeySource | None) -> Computed | None:

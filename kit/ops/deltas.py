@@ -16,6 +16,7 @@ from pathlib import Path
 
 from kit.archive import Container, KitReader, Member, open_kit
 from kit.delta import prefix
+from kit.delta.layout import parse_headers
 from kit.delta.model import DELTA_TYPE, MANIFEST, SIGNATURE, DeltaManifest, Entry, Method, Payload
 from kit.delta.pieces import pieces
 from kit.engine.progress import Stage
@@ -205,7 +206,10 @@ def check_payloads(delta: OpenDelta) -> CarriedTarget:
         raise ArchiveError("does not carry the manifest of its target", where=delta.where)
     signature = next((other for other in manifest.members if other.path == signature_of(entry.path)), None)
     kept = {one.payload.path: b"" for one in (entry, signature) if one is not None and one.payload is not None}
+    kept[manifest.layout.path] = b""
     _check_each(delta, kept)
+    if not manifest.layout_of_base:
+        _check_layout(delta, kept[manifest.layout.path])
     data = _carried(delta, entry, kept)
     target = Manifest.parse(data, limits=delta.reader.limits, where=f"{delta.where}: {entry.path}")
     _check_labels(delta, target)
@@ -232,6 +236,15 @@ def _check_labels(delta: OpenDelta, target: Manifest) -> None:
         listed = fault.kind not in {closed_world.FaultKind.ABSENT, closed_world.FaultKind.UNLISTED}
         error = DigestError if listed else ArchiveError
         raise error(f"makes something else than its target lists: {fault}", where=delta.where)
+
+
+def _check_layout(delta: OpenDelta, data: bytes) -> None:
+    """Check that the layout can be read, and has a header for each member that the delta makes."""
+    try:
+        for _ in parse_headers(data, delta.manifest.members, most=delta.reader.limits.json_bytes):
+            pass
+    except ArchiveError as error:
+        raise error.inside(delta.where) from error
 
 
 def _check_each(delta: OpenDelta, kept: dict[MemberPath, bytes]) -> None:

@@ -13,7 +13,7 @@ from concurrent.futures import BrokenExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kit.archive import (
     ArchiveDestination,
@@ -40,6 +40,9 @@ from kit.ops.kits import Environment
 from kit.values import Codec, Sha256, Timestamp
 from kit.version import TOOL, VERSION
 
+if TYPE_CHECKING:
+    from kit.delta.model import ArchiveComparison
+
 _CODECS = {
     Container.FOLDER: Codec.NONE,
     Container.TAR: Codec.NONE,
@@ -61,6 +64,8 @@ class Finished:
     stored_bytes: int | None
     copied: bool = False
     """Whether it is the base, byte for byte."""
+    archive: ArchiveComparison | None = None
+    """Of a delta: its container and the one that the delta was built from."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +82,8 @@ class Completion:
     signed_by: tuple[str, ...]
     backup: Path | None
     judgement: Judgement
+    archive: ArchiveComparison | None = None
+    """As of :class:`Finished`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -322,6 +329,7 @@ def complete(job: Job, kit: Path, judge: Callable[[Standing], Finished], *, keep
         signed_by=judgement.signers if changed is not None else (),
         backup=backup_path(job.target) if switch.backup is not None else None,
         judgement=judgement,
+        archive=finished.archive,
     )
 
 

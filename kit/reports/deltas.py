@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from kit.delta.model import DeltaManifest, Method
+from kit.delta.model import ArchiveComparison, DeltaManifest, Method, TargetArchive
 from kit.reports.errors import SCHEMA_VERSION
 from kit.reports.table import table
 from kit.reports.verdicts import judgement_json
@@ -56,6 +56,7 @@ def applied_json(report: DeltaApplyReport) -> dict[str, Any]:
         "outputBytes": report.output_bytes,
         "outputSha256": str(report.output_sha256) if report.output_sha256 else None,
         "sameArchive": report.same_archive,
+        "archive": comparison_json(report.archive),
         "backup": str(report.backup) if report.backup else None,
     }
 
@@ -66,17 +67,60 @@ def applied_lines(report: DeltaApplyReport) -> Iterator[str]:
         yield f"nothing to do: {report.base} is {report.manifest.target} already"
         if report.output is not None:
             yield f"wrote {report.output}, a byte-for-byte copy of {report.base}"
+        yield from comparison_lines(report.archive)
         return
     yield from _ends(report.manifest)
     yield f"target signed by {', '.join(report.judgement.signers)}"
     size = f" ({report.output_bytes:,} bytes)" if report.output_bytes is not None else ""
     yield f"wrote {report.output}{size}, read back and verified"
-    if report.same_archive:
-        yield "the archive is byte for byte the one that the delta was built from"
-    else:
-        yield "every member is byte for byte that of the target; the archive around them is packed by this program"
+    yield "every member is byte for byte that of the target"
+    yield from comparison_lines(report.archive)
     if report.backup is not None:
         yield f"the old kit is kept as {report.backup}"
+
+
+def comparison_json(archive: ArchiveComparison) -> dict[str, Any]:
+    """Return what was compared of two containers as JSON: the member ``archive`` of reports."""
+    return {
+        "container": archive.container,
+        "builtFrom": _archive(archive.target),
+        "compared": archive.is_compared,
+        "difference": archive.difference,
+    }
+
+
+def comparison_lines(archive: ArchiveComparison) -> Iterator[str]:
+    """Return the same as lines of text."""
+    if archive.difference is None:
+        yield "the archive is byte for byte the one that the delta was built from"
+        return
+    yield archive.difference
+    if archive.target.signature is not None:
+        yield "the .sig of that archive is over its bytes, so it is not beside this kit"
+
+
+def _archive(archive: TargetArchive) -> dict[str, Any]:
+    return {
+        "container": archive.container,
+        "sha256": str(archive.sha256) if archive.sha256 is not None else None,
+        "hasSignature": archive.signature is not None,
+    }
+
+
+def _container(manifest: DeltaManifest) -> Iterator[str]:
+    """Tell what of the target's container comes back, and that the base's does not matter."""
+    archive = manifest.archive
+    if archive.container == "folder":
+        yield "built from a folder"
+    elif archive.sha256 is None:
+        yield f"built from a {archive.container} archive, whose members come back and whose own bytes do not"
+    else:
+        signature = ", with its .sig" if archive.signature is not None else ""
+        yield f"built from a {archive.container} archive with SHA-256 {archive.sha256}{signature}"
+    if manifest.layout_of_base:
+        yield "built by an earlier version: the base must be packed as it was when the delta was built"
+    else:
+        yield "applies to a base with that manifest, unpacked or packed in whatever way"
 
 
 def inspected_json(report: DeltaInspectReport) -> dict[str, Any]:
@@ -87,6 +131,8 @@ def inspected_json(report: DeltaInspectReport) -> dict[str, Any]:
         "storedBytes": report.stored_bytes,
         "manifestSha256": str(report.manifest_sha256),
         "claims": list(report.claims),
+        "archive": _archive(report.manifest.archive),
+        "anyContainer": not report.manifest.layout_of_base,
         "members": [entry.to_json() for entry in report.manifest.members],
         "recipeRefused": report.recipe_refused,
     }
@@ -97,6 +143,7 @@ def inspected_lines(report: DeltaInspectReport) -> Iterator[str]:
     yield from _ends(report.manifest)
     yield from _members(report.manifest)
     yield from _recipe(report.manifest, report.recipe_refused)
+    yield from _container(report.manifest)
     made_by = f"{report.manifest.tool_name} {report.manifest.tool_version}"
     yield f"made at {report.manifest.created_at} by {made_by}"
     yield f"says to be signed by {', '.join(report.claims) or 'nobody'}; nothing was verified (kit delta verify)"
@@ -111,6 +158,8 @@ def verified_json(report: DeltaVerifyReport) -> dict[str, Any]:
         "manifestSha256": str(report.manifest_sha256),
         "signedBy": list(report.signers),
         "targetSignedBy": list(report.target_signers),
+        "archive": _archive(report.manifest.archive),
+        "anyContainer": not report.manifest.layout_of_base,
         "recipeRefused": report.recipe_refused,
     }
 
@@ -121,6 +170,7 @@ def verified_lines(report: DeltaVerifyReport) -> Iterator[str]:
     yield f"delta signed by {', '.join(report.signers)}; {len(report.manifest.payloads):,} payloads are as signed"
     yield f"target signed by {', '.join(report.target_signers)}"
     yield from _recipe(report.manifest, report.recipe_refused)
+    yield from _container(report.manifest)
     yield f"valid: {report.delta}; whether it fits a kit is seen when it is applied"
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from kit.ops.jobs import Abandonment, Completion
+from kit.reports.deltas import comparison_json, comparison_lines
 from kit.reports.errors import SCHEMA_VERSION
 from kit.version import TOOL, VERSION
 
@@ -22,6 +23,7 @@ def completion_json(done: Completion) -> dict[str, Any]:
         "manifestSha256": str(done.manifest_sha256) if done.manifest_sha256 else None,
         "signedBy": list(done.signed_by),
         "backup": str(done.backup) if done.backup else None,
+        **({"archive": comparison_json(done.archive)} if done.archive is not None else {}),
     }
 
 
@@ -30,6 +32,8 @@ def completion_lines(done: Completion) -> Iterator[str]:
     yield f"the interrupted run had finished {done.output}; it has its name now"
     if done.generation is not None:
         yield f"generation {done.generation}, signed by {', '.join(done.signed_by)}"
+    if done.archive is not None:
+        yield from comparison_lines(done.archive)
     if done.backup is not None:
         yield f"the old kit is kept as {done.backup}"
 

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+import tarfile
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from hypothesis import HealthCheck, example, given, settings, strategies as st
 
 from kit.delta import prefix
 from kit.delta.gathering import Gathered
-from kit.delta.layout import Header, Layout, parse_layout, print_layout
+from kit.delta.layout import Header, Layout, parse_headers, parse_layout, print_layout
+from kit.delta.model import Payload
 from kit.delta.order import Source, Step, parse_steps, print_steps
 from kit.delta.packing import pack, unpack
 from kit.delta.picking import MOST_PATH_BYTES, MOST_PLACES, Picker, parse_places, print_places
@@ -24,7 +27,7 @@ from kit.engine.differing import MOST_SEGMENT_BYTES, PICKED_FROM_BYTES, differen
 from kit.engine.document_store import DocumentStore
 from kit.engine.matching import matched
 from kit.errors import ArchiveError, KitError
-from kit.values import Limits
+from kit.values import Limits, MemberPath, Sha256
 from tests.documents.strategies import DOCUMENTS, SCALARS, VALUES, binary, document, string
 from tests.tiers import examples
 
@@ -232,15 +235,49 @@ def test_a_row_of_pieces_comes_back_however_it_is_cut(row: list[bytes], size: in
         list(pieces([data + b"x"]))
 
 
-@given(
-    st.lists(st.builds(Header, data=st.binary(max_size=50), has_body=st.booleans())),
-    st.lists(NUMBERS),
-    st.lists(NUMBERS, max_size=5),
-)
-def test_a_layout_comes_back(headers: list[Header], frames: list[int], made: list[int]) -> None:
+def file(name: str, size: int = 0) -> Payload:
+    return Payload(path=MemberPath(name), sha256=Sha256.of(b""), size=size)
+
+
+NAMES = st.text(st.sampled_from("ab/ä"), min_size=1, max_size=180).map(lambda text: "x" + text.replace("/", "/x"))
+LAYOUTS: tuple[Literal[0, 1, 2], ...] = (tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT)
+FILES = st.lists(st.builds(file, NAMES, st.integers(0, 2**40)), max_size=9)
+
+
+@given(FILES, st.data(), st.lists(NUMBERS), st.lists(NUMBERS, max_size=5))
+def test_a_layout_comes_back(files: list[Payload], data: st.DataObject, frames: list[int], made: list[int]) -> None:
+    headers = [Header(data=data.draw(header_of(one)), has_body=True) for one in files]
+    for folder in data.draw(st.lists(st.binary(max_size=50), max_size=4)):
+        headers.insert(data.draw(st.integers(0, len(headers))), Header(data=folder, has_body=False))
     layout = Layout(headers=tuple(headers), frames=tuple(frames))
-    base = [header.data for header in headers]
-    assert parse_layout(print_layout(layout, base, made), base, made, most=1 << 20) == layout
+    printed = print_layout(layout, files, made)
+    assert parse_layout(printed, files, made, most=1 << 20) == layout
+    assert tuple(parse_headers(printed, files, most=1 << 20)) == layout.headers
+    with pytest.raises(ArchiveError):
+        parse_layout(printed, [*files, file("more")], made, most=1 << 20)
+
+
+def header_of(one: Payload) -> st.SearchStrategy[bytes]:
+    """Make any bytes, or a header as some tool writes it."""
+    return st.one_of(st.binary(max_size=50), st.sampled_from(LAYOUTS).map(lambda layout: _header(one, layout)))
+
+
+def _header(one: Payload, layout: Literal[0, 1, 2]) -> bytes:
+    info = tarfile.TarInfo(f"./{one.path}")
+    info.size = one.size
+    try:
+        return info.tobuf(layout)
+    except ValueError:  # a name or size that ustar cannot hold
+        return b"none"
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_headers_that_differ_in_name_and_size_alone_cost_next_to_nothing(layout: Literal[0, 1, 2]) -> None:
+    files = [file(f"images/{hashlib.sha256(b'%d' % number).hexdigest()}/layer", number) for number in range(5000)]
+    headers = tuple(Header(data=_header(one, layout), has_body=True) for one in files)
+    printed = print_layout(Layout(headers=headers, frames=()), files)
+    assert len(printed) < 400
+    assert parse_layout(printed, files, most=1 << 23).headers == headers
 
 
 @given(st.lists(NUMBERS, max_size=5), st.lists(NUMBERS, max_size=5))
@@ -248,7 +285,7 @@ def test_a_recipe_that_cuts_other_frames_leaves_them_unknown_and_all_else_as_it_
     made: list[int], others: list[int]
 ) -> None:
     layout = Layout(headers=(Header(data=b"header", has_body=True),), frames=(1, 2, 3))
-    met = parse_layout(print_layout(layout, [], made), [], others, most=1 << 20)
+    met = parse_layout(print_layout(layout, [file("a")], made), [file("a")], others, most=1 << 20)
     assert met.headers == layout.headers
     assert met.frames == (layout.frames if made == others else ())
 

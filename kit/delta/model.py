@@ -148,16 +148,14 @@ class ArchiveComparison:
         """Why it is not known to be that archive; None where it is."""
         if self.is_same:
             return None
+        what = "a folder" if self.sha256 is None else f"a {self.container} archive packed by this program"
         if self.target.container == "folder":
-            return "the delta was built from a folder, so there was no archive to compare"
+            return f"it is {what}; the delta was built from a folder, so no archive was compared"
         published = f"the {self.target.container} archive that the delta was built from"
         if self.sha256 is None:
-            return f"it is a folder, not {published}; no archive was compared"
+            return f"it is {what}, not {published}; no archive was compared"
         if self.target.sha256 is None:
-            return (
-                f"it is a {self.container} archive packed by this program, not {published}, whose bytes this program"
-                " does not make; the archives were not compared"
-            )
+            return f"it is {what}, not {published}, whose bytes it does not make again; the two were not compared"
         return f"it is not {published}: its SHA-256 is {self.sha256}, and not {self.target.sha256}"
 
 

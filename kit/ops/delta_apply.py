@@ -29,7 +29,7 @@ from kit.archive import (
     searchable,
     staged,
 )
-from kit.delta.model import ArchiveComparison, DeltaManifest
+from kit.delta.model import ARCHIVE_SIGNATURE, ArchiveComparison, DeltaManifest
 from kit.encryption import KeySource
 from kit.engine.progress import Stage
 from kit.engine.recipes import check as check_recipe, check_keys
@@ -192,6 +192,8 @@ def _run(
             sig = write_target(base, delta, job, passes, request.keys)
             work = passes.destination.assemble()
             size, archive, judgement = _reread(work, request, manifest)
+            if archive.is_same:
+                _check_carried(sig, judgement, request)
             if request.output is None and not kit.reader.is_still_named(job.place):
                 raise DigestError("was replaced while the delta was applied", where=str(request.base), hint=_AGAIN)
             report = _applied(report, request, judgement, size=size, archive=archive)
@@ -203,6 +205,19 @@ def _run(
             perform(switch)
         request.installed(report.judgement)
         return report
+
+
+def _check_carried(sig: bytes | None, judgement: Judgement, request: DeltaApplyRequest) -> None:
+    """Check the ``.sig`` that the delta carries as whoever verifies the kit will, before it is put beside that.
+
+    Raises:
+        KitError: As :func:`kit.ops.judging.check_archive_signature`.
+    """
+    try:
+        check_archive_signature(sig, judgement, request.expectation.anchor)
+    except KitError as error:
+        error.hint = error.hint or "the kit is untouched; have the delta built again from a kit that verifies"
+        raise error.inside(f"{request.delta}: {ARCHIVE_SIGNATURE}") from error.__cause__
 
 
 def _unchanged(

@@ -75,6 +75,8 @@ def applied_lines(report: DeltaApplyReport) -> Iterator[str]:
     yield f"wrote {report.output}{size}, read back and verified"
     yield "every member is byte for byte that of the target"
     yield from comparison_lines(report.archive)
+    if report.archive.target.signature is not None and not report.same_archive:
+        yield "the .sig of that archive is over its bytes, and was not written beside this kit"
     if report.backup is not None:
         yield f"the old kit is kept as {report.backup}"
 
@@ -91,12 +93,7 @@ def comparison_json(archive: ArchiveComparison) -> dict[str, Any]:
 
 def comparison_lines(archive: ArchiveComparison) -> Iterator[str]:
     """Return the same as lines of text."""
-    if archive.difference is None:
-        yield "the archive is byte for byte the one that the delta was built from"
-        return
-    yield archive.difference
-    if archive.target.signature is not None:
-        yield "the .sig of that archive is over its bytes, so it is not beside this kit"
+    yield archive.difference or "the archive is byte for byte the one that the delta was built from"
 
 
 def _archive(archive: TargetArchive) -> dict[str, Any]:

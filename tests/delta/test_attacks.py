@@ -20,8 +20,9 @@ from kit.delta.pieces import END, piece
 from kit.delta.varint import unsigned
 from kit.errors import KitError, UntrustedError
 from kit.ops.delta_verify import DeltaVerifyRequest, verify_delta
-from kit.signing import Algorithm, generate, jws
+from kit.signing import Algorithm, archive_signature, generate, jws
 from kit.trust import Anchor
+from kit.values import Sha256
 from tests.delta.kits import KEY, OTHER, Pair, pair, patched, trusting
 from tests.kits import OBSERVATIONS, contents, packed, signed, tar, unpacked, write_kit
 
@@ -330,3 +331,24 @@ def test_an_application_in_part_is_impossible_whichever_member_fails(built: Pair
             assert path in str(caught.value) or made[path] in str(caught.value)
             assert around(built.folder) == before
             assert [item.name for item in tmp_path.iterdir()] == ["altered"]
+
+
+@pytest.mark.parametrize("name", ["of another archive", "no signature", "by a stranger"])
+def test_a_signature_that_does_not_hold_for_the_archive_is_not_put_beside_it(name: str, tmp_path: Path) -> None:
+    two = patched(tmp_path)
+    two.build()
+    digest = Sha256.of(two.target.read_bytes())
+    sig, code = {
+        "of another archive": (archive_signature.sign(Sha256.of(b"another"), KEY), 5),
+        "no signature": (b"none", 5),
+        "by a stranger": (archive_signature.sign(digest, STRANGER), 5),
+    }[name]
+    files = files_of(two.delta.read_bytes()) | {"target.sig": sig}
+
+    def change(document: dict[str, Any]) -> None:
+        carried = document["target"]["archive"]["signature"]
+        carried |= {"size": len(sig), "sha256": hashlib.sha256(sig).hexdigest()}
+
+    before = sorted(path.name for path in two.base.parent.iterdir())
+    assert "target.sig" in refused(two, archive(resigned(files, change)), tmp_path, code)
+    assert sorted(path.name for path in two.base.parent.iterdir()) == before

@@ -140,6 +140,7 @@ def test_a_base_packed_in_any_way_becomes_the_target_and_an_archive_the_publishe
         assert not done.same_archive
         assert (done.archive.container, done.archive.is_compared) == ("folder", False)
         assert any("it is a folder, not the tar.zst archive" in line for line in told)
+        assert "the .sig of that archive is over its bytes, and was not written beside this kit" in told
         assert not sig.exists()
         assert not made.with_name(f"{made.name}.sha256").exists()
     else:

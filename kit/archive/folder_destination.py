@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -57,11 +59,24 @@ class FolderDestination:
             if member.kind is EntryKind.DIRECTORY:
                 place.mkdir(parents=True, exist_ok=True)
                 self._folders.append(member)
+            elif member.kind is EntryKind.HARDLINK:
+                self._link(place, member)
             elif member.kind is not EntryKind.FILE:
                 place.parent.mkdir(parents=True, exist_ok=True)
                 place.symlink_to(member.link_target)
                 os.utime(place, (member.mtime, member.mtime), follow_symlinks=False)
         return slot, body
+
+    def _link(self, place: Path, member: Member) -> None:
+        """Make a second name of a file that is there, as unpacking does, or a copy where the file system has none."""
+        place.parent.mkdir(parents=True, exist_ok=True)
+        source = self._root / member.link_target.removeprefix("./")
+        try:
+            os.link(source, place, follow_symlinks=False)
+        except OSError:
+            if not stat.S_ISREG(source.lstat().st_mode):
+                raise
+            shutil.copy2(source, place, follow_symlinks=False)
 
     def copy(self) -> Slot:
         """Refuse: a folder has no frames, and is made of a folder only."""

@@ -55,9 +55,11 @@ def entry_header(member: Member) -> bytes:
     records |= _time_record(mtime)
     # A name or target of any length and alphabet goes into a PAX record; what stands in the fields is a stand-in.
     data = b"".join(_record(key, value) for key, value in sorted(records.items()))
-    leaf = records["path"].encode()[:100].decode("ascii", "replace").replace("\ufffd", "_").encode()
+    leaf, link = (text.encode()[:100].decode("ascii", "replace") for text in (records["path"], member.link_target))
     extension = _block(b"", b"PaxHeaders/entry", kind=b"x", size=len(data), mode=0o644, mtime=mtime)
-    block = _block(b"", leaf, kind=b"5" if is_folder else b"2", size=0, mode=member.mode, mtime=mtime)
+    kind = {EntryKind.DIRECTORY: b"5", EntryKind.SYMLINK: b"2", EntryKind.HARDLINK: b"1"}[member.kind]
+    fields = (text.replace("\ufffd", "_").encode() for text in (leaf, link))
+    block = _block(b"", *fields, kind=kind, size=0, mode=member.mode, mtime=mtime)
     return extension + data + padding(len(data)) + block
 
 
@@ -85,7 +87,9 @@ def _record(key: str, value: str) -> bytes:
     return str(length).encode() + rest
 
 
-def _block(prefix: bytes, name: bytes, *, kind: bytes, size: int, mode: int, mtime: Timestamp) -> bytes:
+def _block(
+    prefix: bytes, name: bytes, link: bytes = b"", *, kind: bytes, size: int, mode: int, mtime: Timestamp
+) -> bytes:
     fields = (
         name.ljust(100, b"\0"),
         b"%07o\0" % (mode & 0o7777),
@@ -94,7 +98,7 @@ def _block(prefix: bytes, name: bytes, *, kind: bytes, size: int, mode: int, mti
         b"%011o\0" % min(max(mtime.seconds, 0), _OCTAL_11),
         b"        ",
         kind,
-        bytes(100),
+        link.ljust(100, b"\0"),
         b"ustar\x0000",
         bytes(32 + 32),
         b"0000000\x00" * 2,

@@ -9,18 +9,19 @@ collections of each side are open at most, and one of everything else.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 
-from kit.archive import Member
+from kit.archive import EntryKind, Member
 from kit.archive.scratch import ScratchFile
-from kit.archive.tar_writer import END, padding
+from kit.archive.tar_writer import END, entry_header, padding
 from kit.delta.layout import Header
 from kit.engine.document_store import DocumentStore
 from kit.engine.reading import Survey
 from kit.engine.stores import BaseStores, Stretch, header_of, put_whole, stretch_of
+from kit.manifest import Link
 from kit.values import Codec, Limits, MemberPath, collection_member
 
 MOST_COLLECTIONS = 32
@@ -82,6 +83,8 @@ class Changed:
     def __init__(self, folder: Path, base: Survey, before: Before, limits: Limits) -> None:
         """Put files into ``folder``, of what is not in ``base``."""
         self.headers: list[Header] = []
+        self._members: list[Member] = []
+        """Of a folder."""
         self.length = len(END)
         """Bytes of a container that holds what was met and no more than that needs."""
         self.documents: dict[MemberPath, Documents] = {}
@@ -92,9 +95,23 @@ class Changed:
         self._limits = limits
         self._others: ScratchFile | None = None
 
+    def relink(self, links: Iterable[Link]) -> None:
+        """Take files of a folder for the hard links that they are listed as, behind all that they may lead to."""
+        targets = {link.path: link.target for link in links}
+        if not targets:
+            return
+        both = zip(self._members, self.headers, strict=True)
+        self.headers = [header for member, header in both if member.path not in targets]
+        for member in self._members:
+            if member.path in targets:
+                link = replace(member, kind=EntryKind.HARDLINK, size=0, link_target=targets[member.path])
+                self.headers.append(Header(data=entry_header(link), has_body=False))
+
     def met(self, member: Member) -> None:
         """Note the header of an entry."""
         header = header_of(member)
+        if not member.header:
+            self._members.append(member)
         self.headers.append(Header(data=header, has_body=member.is_file))
         self.length += len(header) + member.size + len(padding(member.size))
 

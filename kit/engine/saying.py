@@ -98,17 +98,21 @@ class Saying:
         folder: Path,
         verbatim: frozenset[MemberPath],
         unbound: frozenset[MemberPath],
+        links: frozenset[MemberPath] = frozenset(),
         recipe: frozenset[MemberPath] = frozenset(),
     ) -> None:
         """Say the target in ``reader``, whose survey is ``target``, by what is in ``stores``.
 
         ``changed`` was put aside by that survey; ``workers`` gives those who do what is much, and is asked while no
         other thread runs. ``verbatim`` goes in full, ``recipe`` is computed at the site, and nothing is made from
-        ``unbound``, which another packing of the base may have otherwise.
+        ``unbound``, which another packing of the base may have otherwise. ``links`` are files of an unpacked target
+        that are hard links, and so no members.
         """
         self._recipe = recipe
         self._reader = reader
         self._verbatim = verbatim
+        self._unbound = unbound
+        self._links = links
         self._base = base
         self._target = target
         self._stores = stores
@@ -129,11 +133,13 @@ class Saying:
         """
         if all(map(self._is_at_hand, self._target.members)):
             for path, (digest, size) in self._target.members.items():
+                if path in self._links:
+                    continue
                 yield path, digest, size, self._said(path, digest, iter(()))
             return
         self._workers()  # before a thread reads ahead
         for member, body in self._reader.members():
-            if member.path is None or not member.is_file:
+            if member.path is None or not member.is_file or member.path in self._links:
                 continue
             if member.path not in self._target.members:
                 raise changed_meanwhile(self._reader)
@@ -188,6 +194,8 @@ class Saying:
         if path in self._recipe:
             return Said(method=Method.RECIPE, source=path)
         source = source_of(path, self._base, self._target)
+        if source in self._unbound:
+            source = None
         collection = self._target.collections.get(path)
         if collection is not None and source is not None and source in self._stores.documents:
             return self._collection(collection, source, body)

@@ -26,6 +26,7 @@ from kit.engine.progress import Stage
 from kit.engine.saying import Saying
 from kit.engine.stores import BaseStores
 from kit.errors import OutputError, UsageError
+from kit.manifest import Link, closed_world
 from kit.ops.delta_archive import DeltaArchive
 from kit.ops.delta_steps import NO_STEPS, Found, Ingredients, steps_between
 from kit.ops.deltas import Judged, check_payloads, check_signature, check_target, judged, opened_delta
@@ -260,6 +261,8 @@ def _saying(sides: _Sides, found: Found, folder: Path) -> Saying:
     bound = {digest for path, (digest, _) in base.survey.members.items() if path not in unbound}
     kept = {path for path in target.survey.kept if target.survey.members[path][0] not in bound}
     verbatim = frozenset({target.location.manifest, target.location.signature, *kept})
+    links = _hard_links(target)
+    sides.changed.relink(links.values())
     with base.kit.pipeline(Stage.COMPARE):  # for whoever watches; the work is done here
         sides.before.stores.fill(base.kit.reader, base.survey, target.survey, besides=found.members | verbatim)
     return Saying(
@@ -270,6 +273,7 @@ def _saying(sides: _Sides, found: Found, folder: Path) -> Saying:
         folder=folder,
         verbatim=verbatim,
         unbound=unbound,
+        links=frozenset(links),
         recipe=found.members,
     )
 
@@ -277,7 +281,8 @@ def _saying(sides: _Sides, found: Found, folder: Path) -> Saying:
 def _unbound(base: Judged) -> frozenset[MemberPath]:
     """Return the members that a manifest does not fix: a kit of that very manifest may have others in their place.
 
-    These are its signature and, of its lineage, the last statement and what earlier versions recorded no digest of.
+    These are its signature and, of its lineage, the last statement and what earlier versions recorded no digest of; and
+    the hard links of an unpacked kit, which are no files in an archive.
     """
     lineage = base.manifest.lineage
     bound = {MemberPath(entry.path) for entry in lineage}
@@ -287,7 +292,12 @@ def _unbound(base: Judged) -> frozenset[MemberPath]:
         path
         for path in base.survey.members
         if path != base.location.manifest and base.location.is_outside(path) and path not in bound
-    )
+    ) | frozenset(_hard_links(base))
+
+
+def _hard_links(kit: Judged) -> Mapping[MemberPath, Link]:
+    """Return the hard links that files of an unpacked kit are; none of an archive, whose links are no files."""
+    return closed_world.unpacked_links(kit.manifest.links or (), kit.survey.members)
 
 
 def _reread(work: Path, request: DeltaBuildRequest, manifest: DeltaManifest) -> tuple[Sha256, int]:

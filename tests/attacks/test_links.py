@@ -360,3 +360,27 @@ def test_folders_that_hold_nothing_listed_are_named(desk: Desk) -> None:
     assert kit("inspect", folder, "--json", "--workers", 1).json["emptyFolders"] == extra
     assert "empty folder: plugins/enabled/" in kit("inspect", folder, "--workers", 1).out
     assert desk.verify(desk.kit(), options=("--json",)).json["extraFolders"] == []
+
+
+def test_a_delta_between_kits_with_links_makes_them_whichever_of_the_kits_are_unpacked(desk: Desk) -> None:
+    folder, base = folder_of(desk, LINKS), desk.kits / "kit.tar.zst"
+    target = desk.patched(base, *ALLOW, name="target.tar.zst")
+    new = desk.kits / "patched"
+    new.mkdir()
+    with tarfile.open(fileobj=io.BytesIO(kits.plain_tar(target))) as archive:
+        archive.extractall(new, filter="tar")
+    trust = (*desk.trust("vendor", "site"), "--workers", 1, *ALLOW)
+    for number, two in enumerate([(base, target), (folder, new)]):
+        delta = desk.kits / f"{number}.delta"
+        built = kit("delta", "build", *two, "-o", delta, "--signing-key", desk.keys / "vendor", *trust)
+        assert built.code == 0, built
+        for other in (base, folder):
+            out = desk.kits / f"out-{number}-{other.name}"
+            applied = kit("delta", "apply", other, delta, "-o", out, *trust)
+            assert applied.code == 0, applied
+            assert desk.verify(out, options=ALLOW).code == 0
+            if out.is_dir():
+                assert symbolic_in(out) == symbolic_in(new)
+                assert (out / "images/copy.bin").samefile(out / "images/layer.bin")
+            else:
+                assert carried(out) == carried(target)

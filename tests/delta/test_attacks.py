@@ -338,11 +338,13 @@ def test_a_signature_that_does_not_hold_for_the_archive_is_not_put_beside_it(nam
     two = patched(tmp_path)
     two.build()
     digest = Sha256.of(two.target.read_bytes())
-    sig, code = {
+    cases: dict[str, tuple[bytes | None, int]] = {
         "of another archive": (archive_signature.sign(Sha256.of(b"another"), KEY), 5),
         "no signature": (b"none", 5),
         "by a stranger": (archive_signature.sign(digest, STRANGER), 5),
-    }[name]
+    }
+    sig, code = cases[name]
+    assert sig is not None
     files = files_of(two.delta.read_bytes()) | {"target.sig": sig}
 
     def change(document: dict[str, Any]) -> None:

@@ -179,7 +179,7 @@ def _run(
     manifest = delta.manifest
     with ExitStack() as stack:
         base = judged(kit, _of_base(request.expectation))
-        begin(job, _options(request, delta), _identity(base))
+        begin(job, _options(request, delta), _identity(base, manifest, request))
         job.keep = False
         report, switch = _unchanged(request, manifest, signers, base), None
         if base.manifest.sha256 != manifest.target.manifest_sha256:
@@ -325,16 +325,12 @@ def _options(request: DeltaApplyRequest, delta: OpenDelta) -> dict[str, Any]:
     }
 
 
-def _identity(base: Judged) -> dict[str, Any]:
-    archive = base.beside.archive
-    facts: dict[str, Any] = {
-        "container": base.kit.reader.container.value,
+def _identity(base: Judged, manifest: DeltaManifest, request: DeltaApplyRequest) -> dict[str, Any]:
+    """Name what of the base decides the result: not what it is packed in, but whether a folder is written for it."""
+    return {
+        "container": _container(base, manifest, request).value,
         "manifest": base.manifest.sha256.hex,
     }
-    if archive is not None:
-        return facts | {"size": base.kit.reader.stored_bytes, "sha256": archive.hex}
-    members = {path.text: digest.hex for path, (digest, _) in sorted(base.survey.members.items())}
-    return facts | {"members": members}
 
 
 def _require_place(kit: Path, place: Path) -> None:

@@ -23,19 +23,25 @@ from kit.delta.layout import parse_layout
 from kit.delta.model import DeltaManifest
 from kit.delta.packing import pack
 from kit.delta.varint import unsigned
-from kit.errors import DigestError, RollbackError, WrongBaseError
+from kit.engine.progress import Event, PassDone, Stage
+from kit.errors import DigestError, InterruptedRunError, RollbackError, WrongBaseError
+from kit.ops.delta_apply import DeltaApplyReport, resume_delta
 from kit.ops.delta_build import DeltaSquashRequest
 from kit.ops.delta_squash import squash_deltas
 from kit.ops.delta_verify import DeltaVerifyRequest, inspect_delta, verify_delta
+from kit.ops.jobs import Completion
+from kit.ops.judgement import Judgement
 from kit.ops.rollback import RollbackRequest, rollback
 from kit.ops.verify import verify
 from kit.reports.deltas import applied_json, applied_lines, inspected_lines, verified_json, verified_lines
+from kit.reports.jobs import completion_json, completion_lines
 from kit.signing import jws
 from kit.values import Limits
 from tests.delta.kits import AT, HERE, KEY, OTHER, Pair, keyring, keys_in, october, pair, patched, step, trusting
 from tests.delta.test_attacks import archive, files_of as delta_files, resigned
 from tests.delta.test_kit_laws import NOTES, SEALING
 from tests.kits import MANIFEST, OBSERVATIONS, collection, contents, observation, signed, unpacked, write_kit
+from tests.schemas.test_reports import validate
 
 SIGNATURE = f"{MANIFEST}.jws"
 ON_DISK = settings(
@@ -364,6 +370,68 @@ def test_a_recipe_that_seals_gives_the_published_archive_from_any_packing(tmp_pa
         done = two.apply(base=again, keys=keys)
         assert files_of(again) == files_of(target)
         assert done.same_archive == (packing.name != "k")
+
+
+class Interrupting:
+    """Interrupts a run at the end of a stage."""
+
+    def __init__(self, stage: Stage) -> None:
+        self._stage = stage
+
+    def tell(self, event: Event) -> None:
+        if isinstance(event, PassDone) and event.stage is self._stage:
+            raise KeyboardInterrupt
+
+
+def resumed_on(two: Pair, base: Path, again: Path, output: Path | None) -> DeltaApplyReport | Completion:
+    """Interrupt a run, put ``again`` in the place of its base, and resume it."""
+    interrupted = replace(HERE, progress=Interrupting(Stage.MAKE), checkpoint_bytes=1)
+    with pytest.raises(InterruptedRunError):
+        two.apply(base=base, output=output, environment=interrupted)
+    shutil.rmtree(base) if base.is_dir() else base.unlink()
+    again.rename(base)
+    return resume_delta(two.request(base=base, output=output))
+
+
+@pytest.mark.parametrize("way", ["beside", "in place"])
+def test_a_run_is_resumed_on_a_base_that_was_packed_again(way: str, own: Pair, tmp_path: Path) -> None:
+    again = PACKINGS[3].pack(files_of(own.base), tmp_path)
+    base = PACKINGS[2].pack(files_of(own.base), tmp_path)
+    output = None if way == "in place" else tmp_path / "out"
+    done = resumed_on(own, base, again, output)
+    assert isinstance(done, DeltaApplyReport)
+    assert done.same_archive
+    assert (output or base).read_bytes() == own.target.read_bytes()
+
+
+def test_a_run_is_not_resumed_on_a_base_with_another_manifest_or_as_a_folder_for_an_archive(
+    own: Pair, tmp_path: Path
+) -> None:
+    for number, other in enumerate((PACKINGS[0], PACKINGS[3])):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        files = files_of(own.base) if other.name == "k" else signed(october(), KEY, generation=1)
+        again = other.pack(files, folder)
+        with pytest.raises(DigestError, match="is not the kit that the interrupted run read"):
+            resumed_on(own, PACKINGS[2].pack(files_of(own.base), folder), again, folder / "out")
+        assert not (folder / "out").exists()
+
+
+@pytest.mark.parametrize("packing", FEW, ids=str)
+def test_a_finished_run_that_is_resumed_tells_what_was_compared(packing: Packing, own: Pair, tmp_path: Path) -> None:
+    def interrupt(_: Judgement) -> None:
+        raise KeyboardInterrupt
+
+    base = packing.pack(files_of(own.base), tmp_path)
+    with pytest.raises(InterruptedRunError):
+        own.apply(base=base, installed=interrupt)
+    done = resume_delta(own.request(base=base))
+    assert isinstance(done, Completion)
+    validate("job-report", completion_json(done))
+    told = "the archive is byte for byte the one that the delta was built from"
+    assert (told in list(completion_lines(done))) == base.is_file()
+    assert any("it is a folder, not the tar.zst archive" in line for line in completion_lines(done)) == base.is_dir()
+    assert files_of(base) == files_of(own.target)
 
 
 @pytest.mark.parametrize("packing", FEW, ids=str)

@@ -65,7 +65,9 @@ class Making:
             KitError: The base changed, or the disk is full.
         """
         stored, copied = self._needs()
-        headers = []
+        headers: list[bytes] = []
+        if not (stored or copied or self._manifest.layout_of_base):
+            return headers
         for member, body in self._reader.members():
             if self._manifest.layout_of_base:
                 headers.append(header_of(member))

@@ -7,8 +7,10 @@ from typing import Any
 
 import click
 
+from kit.cli.collisions import Group
 from kit.cli.options import FILE, json_option, kit_argument, passphrase_option, private_key
 from kit.cli.output import print_report
+from kit.cli.places import NEW
 from kit.cli.times import moment, parsed
 from kit.encryption.approval import Approval, DocumentName, RecoveryScope, collection_name
 from kit.errors import ContentError, UsageError
@@ -19,13 +21,13 @@ from kit.values import Limits, Sha256
 from kit.values.strict_json import parse
 
 
-@click.group("approval")
+@click.group("approval", cls=Group)
 def approval_group() -> None:
     """Make, sign and show an approval to decrypt (kit recover)."""
 
 
 _output_option = click.option(
-    "--output", "-o", type=FILE, metavar="OUT", required=True, help="Write the approval here; it must not exist."
+    "--output", "-o", type=NEW, metavar="OUT", required=True, help="Write the approval here; it must not exist."
 )
 _signing_option = click.option(
     "--signing-key", type=FILE, metavar="PEM", required=True, help="The private key of who approves."

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from kit.cli.options import FILE
+from kit.cli.places import KEYRING
 
 if TYPE_CHECKING:
     from kit.encryption import KeySet
@@ -19,7 +20,7 @@ def credential_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """What opens a keyring."""
     for option in reversed(
         (
-            click.option("--keyring", type=FILE, metavar="FILE", help="The keyring (kit keyring init)."),
+            click.option("--keyring", type=KEYRING, metavar="FILE", help="The keyring (kit keyring init)."),
             click.option(
                 "--keyring-passphrase-fd",
                 type=int,

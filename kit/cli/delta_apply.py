@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from kit.cli.collisions import Command
 from kit.cli.credentials import credential_options, keys_given
 from kit.cli.delta_options import expectation, trust_options
 from kit.cli.job_options import (
@@ -19,8 +20,9 @@ from kit.cli.job_options import (
     resume_option,
     work_folder_option,
 )
-from kit.cli.options import FILE, json_option, reading, reading_options
+from kit.cli.options import json_option, reading, reading_options
 from kit.cli.output import print_report
+from kit.cli.places import KIT, KIT_IN_PLACE, NEW_KIT
 from kit.cli.progress import progress_option, progressing
 from kit.cli.trusting import Remembering, override_options
 from kit.ops.delta_apply import DeltaApplyRequest, apply_delta, resume_delta
@@ -38,10 +40,10 @@ from kit.reports.jobs import completion_json, completion_lines
 from kit.values import Allowed
 
 
-@click.command("apply")
-@click.argument("base", type=FILE)
-@click.argument("delta", type=FILE)
-@click.option("--output", "-o", type=FILE, metavar="OUT", help="Write the target here; it must not exist.")
+@click.command("apply", cls=Command)
+@click.argument("base", type=KIT_IN_PLACE)
+@click.argument("delta", type=KIT)
+@click.option("--output", "-o", type=NEW_KIT, metavar="OUT", help="Write the target here; it must not exist.")
 @click.option("--in-place", is_flag=True, help="Replace BASE; the old kit is kept as BASE.bak.")
 @no_backup_option
 @resume_option
@@ -121,8 +123,8 @@ def apply_command(
     print_report(applied_lines(report), applied_json(report), as_json=as_json)
 
 
-@click.command("inspect")
-@click.argument("delta", type=FILE)
+@click.command("inspect", cls=Command)
+@click.argument("delta", type=KIT)
 @reading_options
 @json_option
 def inspect_command(delta: Path, workers: int, maxima: tuple[str, ...], allowed: Allowed, as_json: bool) -> None:
@@ -136,8 +138,8 @@ def inspect_command(delta: Path, workers: int, maxima: tuple[str, ...], allowed:
     print_report(inspected_lines(report), inspected_json(report), as_json=as_json)
 
 
-@click.command("verify")
-@click.argument("delta", type=FILE)
+@click.command("verify", cls=Command)
+@click.argument("delta", type=KIT)
 @trust_options
 @reading_options
 @json_option

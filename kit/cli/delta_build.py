@@ -8,11 +8,13 @@ from typing import Any
 
 import click
 
+from kit.cli.collisions import Command
 from kit.cli.credentials import keys_given
 from kit.cli.delta_options import candidates, expectation, recipe_options, signed_output_options, trust_options
 from kit.cli.job_options import work_folder_option
-from kit.cli.options import FILE, created_at_option, json_option, private_key, reading, reading_options
+from kit.cli.options import created_at_option, json_option, private_key, reading, reading_options
 from kit.cli.output import print_report, print_warning
+from kit.cli.places import KIT
 from kit.cli.progress import progress_option, progressing
 from kit.cli.times import moment
 from kit.ops.delta_build import DeltaBuildReport, DeltaBuildRequest, build_delta
@@ -20,9 +22,9 @@ from kit.reports.deltas import built_json, built_lines
 from kit.values import Allowed
 
 
-@click.command("build")
-@click.argument("base", type=FILE)
-@click.argument("target", type=FILE)
+@click.command("build", cls=Command)
+@click.argument("base", type=KIT)
+@click.argument("target", type=KIT)
 @signed_output_options
 @click.option("--reverse", is_flag=True, help="Build the way back: from TARGET to BASE.")
 @recipe_options

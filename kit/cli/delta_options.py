@@ -10,6 +10,7 @@ import click
 
 from kit.cli.credentials import credential_options
 from kit.cli.options import FILE, passphrase_option, read_file, trust_option, trusted
+from kit.cli.places import NAME_OR_FILE, NEW_DELTA
 from kit.cli.times import moment
 from kit.cli.trusting import anchor, policy_option, time_option
 from kit.ops.obligations import Expectation
@@ -51,7 +52,12 @@ def signed_output_options(command: Callable[..., Any]) -> Callable[..., Any]:
     for option in reversed(
         (
             click.option(
-                "--output", "-o", type=FILE, required=True, metavar="D", help="Write the delta here; it must not exist."
+                "--output",
+                "-o",
+                type=NEW_DELTA,
+                required=True,
+                metavar="D",
+                help="Write the delta here; it must not exist.",
             ),
             click.option(
                 "--signing-key", type=FILE, required=True, metavar="PEM", help="The private key that signs the delta."
@@ -72,6 +78,7 @@ def recipe_options(command: Callable[..., Any]) -> Callable[..., Any]:
             ),
             click.option(
                 "--migration",
+                type=NAME_OR_FILE,
                 metavar="MIGRATION",
                 help="The migration that made TARGET: where it has a cache map or a field map of its own.",
             ),
@@ -79,7 +86,11 @@ def recipe_options(command: Callable[..., Any]) -> Callable[..., Any]:
                 "--cache-map", type=FILE, metavar="FILE", help="The cache map that raw-linkset was applied with."
             ),
             click.option(
-                "--field-map", "map_name", metavar="MAP", help="The field map that was encrypted by, if none of kit's."
+                "--field-map",
+                "map_name",
+                type=NAME_OR_FILE,
+                metavar="MAP",
+                help="The field map that was encrypted by, if none of kit's.",
             ),
             click.option(
                 "--tenant",

@@ -8,11 +8,13 @@ from typing import Any
 
 import click
 
+from kit.cli.collisions import Command
 from kit.cli.credentials import keys_given
 from kit.cli.delta_build import show
 from kit.cli.delta_options import candidates, expectation, recipe_options, signed_output_options, trust_options
 from kit.cli.job_options import work_folder_option
-from kit.cli.options import FILE, created_at_option, json_option, private_key, reading, reading_options
+from kit.cli.options import created_at_option, json_option, private_key, reading, reading_options
+from kit.cli.places import KIT
 from kit.cli.progress import progress_option, progressing
 from kit.cli.times import moment
 from kit.ops.delta_build import DeltaSquashRequest
@@ -20,9 +22,9 @@ from kit.ops.delta_squash import squash_deltas
 from kit.values import Allowed
 
 
-@click.command("squash")
-@click.argument("base", type=FILE)
-@click.argument("deltas", type=FILE, nargs=-1, required=True, metavar="DELTA DELTA...")
+@click.command("squash", cls=Command)
+@click.argument("base", type=KIT)
+@click.argument("deltas", type=KIT, nargs=-1, required=True, metavar="DELTA DELTA...")
 @signed_output_options
 @recipe_options
 @work_folder_option

@@ -8,20 +8,21 @@ from pathlib import Path
 import click
 
 from kit.archive import require_free
-from kit.cli.options import FILE, json_option, reading, reading_options
+from kit.cli.collisions import Command
+from kit.cli.options import json_option, reading, reading_options
 from kit.cli.output import print_report
+from kit.cli.places import KIT, NEW, ROOM
 from kit.cli.progress import progress_option, progressing
 from kit.ops import trust_files
 from kit.ops.diff import LISTED, DiffRequest, diff
-from kit.ops.kits import require_outside
 from kit.reports.difference_page import difference_page
 from kit.reports.differences import diff_json, diff_lines
 from kit.values import Allowed
 
 
-@click.command("diff")
-@click.argument("before", type=FILE, metavar="A")
-@click.argument("after", type=FILE, metavar="B")
+@click.command("diff", cls=Command)
+@click.argument("before", type=KIT, metavar="A")
+@click.argument("after", type=KIT, metavar="B")
 @click.option(
     "--limit",
     type=click.IntRange(0),
@@ -30,8 +31,8 @@ from kit.values import Allowed
     metavar="N",
     help="List at most N of each kind; all are counted.",
 )
-@click.option("--html", "html", type=FILE, metavar="F", help="Write the report as one self-contained HTML page, too.")
-@click.option("--temp", type=FILE, metavar="DIR", help="Folder for temporary files, some 250 bytes a document.")
+@click.option("--html", "html", type=NEW, metavar="F", help="Write the report as one self-contained HTML page, too.")
+@click.option("--temp", type=ROOM, metavar="DIR", help="Folder for temporary files, some 250 bytes a document.")
 @reading_options
 @progress_option
 @json_option
@@ -62,8 +63,6 @@ def diff_command(
       kit diff before.tar.zst after.tar.zst --json | jq .different
     """
     if html is not None:
-        for kit in (before, after):
-            require_outside(kit, html)
         require_free(html)
     request = DiffRequest(before=before, after=after, limit=limit, temporary=temp)
     environment = reading(workers, maxima, allowed=allowed)

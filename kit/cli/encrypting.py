@@ -14,6 +14,7 @@ import click
 from kit import secret_files
 from kit.cli.credentials import credential_options
 from kit.cli.options import FILE, ask_passphrase, read_file
+from kit.cli.places import NAME_OR_FILE
 from kit.encryption import (
     SHIPPED,
     Credentials,
@@ -93,7 +94,10 @@ def field_map(name: str) -> FieldMap:
 def field_map_option(command: Callable[..., Any]) -> Callable[..., Any]:
     """--field-map."""
     return click.option(
-        "--field-map", metavar="MAP", help=f"Which fields are encrypted: a file, or {' or '.join(SHIPPED)}."
+        "--field-map",
+        type=NAME_OR_FILE,
+        metavar="MAP",
+        help=f"Which fields are encrypted: a file, or {' or '.join(SHIPPED)}.",
     )(command)
 
 

@@ -9,9 +9,11 @@ from typing import Any
 
 import click
 
+from kit.cli.collisions import Command
 from kit.cli.naming import collection_of, document_of
-from kit.cli.options import FILE, json_option, kit_argument, reading, reading_options, trust_option, trusted
+from kit.cli.options import json_option, kit_argument, reading, reading_options, trust_option, trusted
 from kit.cli.output import print_bytes, print_report, print_warning
+from kit.cli.places import NEW_OR_STREAM, STREAM
 from kit.cli.progress import progress_option, progressing
 from kit.cli.times import moment
 from kit.cli.trusting import anchor, policy_option, require_one_trust, time_option, unverified_option
@@ -21,13 +23,14 @@ from kit.ops.extracted_files import Destination
 from kit.reports.extractions import extract_json, extract_lines, unverified
 from kit.values import Codec
 
-_STREAM = Path("-")
 _GZIP = ".gz"
 
 
-@click.command("extract")
+@click.command("extract", cls=Command)
 @kit_argument
-@click.option("--output", "-o", type=FILE, metavar="OUT", required=True, help="A new folder or file; - prints.")
+@click.option(
+    "--output", "-o", type=NEW_OR_STREAM, metavar="OUT", required=True, help="A new folder or file; - prints."
+)
 @click.option(
     "--collection", "collections", multiple=True, metavar="DB.COLLECTION", help="Only this collection; repeatable."
 )
@@ -78,7 +81,7 @@ def extract_command(
     """
     require_one_trust(trusted_keys, policy, insecure=insecure)
     selection = _selection(output, **what)
-    stream = output == _STREAM
+    stream = output == STREAM
     if stream and as_json:
         raise click.UsageError("--json prints a report, and --output - documents: choose one")
     if stream and selection.form is Form.BSON and sys.stdout.isatty():
@@ -105,7 +108,7 @@ def _selection(output: Path, **what: Any) -> Selection:
     named = [suffix.lstrip(".") for suffix in output.suffixes[-2:]] if _is_file(output) else []
     zipped = what["zipped"] or named[-1:] == ["gz"]
     form = what["form"] or next((form.value for form in Form if form.value in named), None)
-    form = form or (Form.JSON if output == _STREAM and not what["zipped"] else Form.BSON)
+    form = form or (Form.JSON if output == STREAM and not what["zipped"] else Form.BSON)
     if named and (form not in named or zipped != (named[-1] == "gz")):
         raise click.UsageError(f"--output {output} is not named after what it would hold; drop --format and --gzip")
     return Selection(

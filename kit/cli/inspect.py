@@ -7,8 +7,10 @@ from pathlib import Path
 
 import click
 
-from kit.cli.options import FILE, json_option, reading, reading_options
+from kit.cli.collisions import Command
+from kit.cli.options import json_option, reading, reading_options
 from kit.cli.output import print_report
+from kit.cli.places import KIT
 from kit.cli.progress import progress_option, progressing
 from kit.ops.inspect import inspect
 from kit.reports.inspections import inspect_json, inspect_lines
@@ -16,8 +18,8 @@ from kit.reports.limits import limits_json, limits_lines
 from kit.values import Allowed
 
 
-@click.command("inspect")
-@click.argument("kit", type=FILE, required=False)
+@click.command("inspect", cls=Command)
+@click.argument("kit", type=KIT, required=False)
 @click.option("--limits", "show_limits", is_flag=True, help="Show the limits in force, --max included, and no kit.")
 @reading_options
 @progress_option

@@ -8,8 +8,8 @@ from typing import Any, TypeVar
 
 import click
 
-from kit.cli.options import FILE
 from kit.cli.output import print_report
+from kit.cli.places import ROOM
 from kit.ops.jobs import abandon
 from kit.reports.jobs import abandonment_json, abandonment_lines
 
@@ -39,7 +39,7 @@ def work_folder_option(command: Command) -> Command:
     """Work elsewhere."""
     return click.option(
         "--work-folder",
-        type=FILE,
+        type=ROOM,
         metavar="DIR",
         help="Work in this folder, not beside the result: needed where that is on FAT or CIFS, which keep no modes."
         " It is given again with --resume and --abandon.",

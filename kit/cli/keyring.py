@@ -9,10 +9,12 @@ from typing import Any
 
 import click
 
+from kit.cli.collisions import Group
 from kit.cli.credentials import credential_options, token_options
 from kit.cli.encrypting import credentials, token_credentials
 from kit.cli.options import FILE, ask_passphrase, json_option, read_file
 from kit.cli.output import print_report
+from kit.cli.places import CHANGED_KEYRING
 from kit.encryption import AgeRecord, PassphraseRecord, RsaRecord, TokenRecord, create, load, new_keyring, rewrap
 from kit.encryption.keyring import Keyring
 from kit.encryption.master_keys import MasterKeyRecord
@@ -21,7 +23,7 @@ from kit.errors import UsageError
 from kit.values import Timestamp
 
 
-@click.group("keyring")
+@click.group("keyring", cls=Group)
 def keyring_group() -> None:
     """Make and keep the keyring of field encryption."""
 
@@ -50,7 +52,7 @@ def _record_options(command: Any) -> Any:
 
 
 @keyring_group.command("init")
-@click.argument("path", type=FILE)
+@click.argument("path", type=CHANGED_KEYRING)
 @_record_options
 @json_option
 def init_command(path: Path, as_json: bool, **sealed_by: Any) -> None:
@@ -64,7 +66,7 @@ def init_command(path: Path, as_json: bool, **sealed_by: Any) -> None:
 
 
 @keyring_group.command("add")
-@click.argument("path", type=FILE)
+@click.argument("path", type=CHANGED_KEYRING)
 @_record_options
 @json_option
 def add_command(path: Path, as_json: bool, **sealed_by: Any) -> None:

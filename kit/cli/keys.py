@@ -7,21 +7,23 @@ from pathlib import Path
 
 import click
 
+from kit.cli.collisions import Group
 from kit.cli.options import FILE, has_terminal, json_option
 from kit.cli.output import print_report
+from kit.cli.places import NEW_KEYS
 from kit.errors import KeyUnusableError, OutputError
 from kit.signing import Algorithm, PublicKey, generate, load_private, load_public, write_private, write_public
 
 _KINDS = {"ed25519": Algorithm.ED25519, "es256": Algorithm.ES256, "ps256": Algorithm.PS256}
 
 
-@click.group("keys")
+@click.group("keys", cls=Group)
 def keys_group() -> None:
     """Make and show keys."""
 
 
 @keys_group.command("generate")
-@click.argument("path", type=FILE)
+@click.argument("path", type=NEW_KEYS)
 @click.option(
     "--algorithm",
     type=click.Choice(sorted(_KINDS)),

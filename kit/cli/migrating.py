@@ -13,6 +13,7 @@ from click.core import ParameterSource
 
 from kit.cli.encrypting import EncryptOptions, encrypt_options
 from kit.cli.options import FILE, read_file
+from kit.cli.places import NAME_OR_FILE
 from kit.errors import UnreadableError
 from kit.migrations import BUILT_IN, Decision, Migration, Validation, built_in, parse_migration
 from kit.transforms.raw_linkset import RawLinkset, parse_cache_map
@@ -28,6 +29,7 @@ def migration_options(command: Callable[..., Any]) -> Callable[..., Any]:
         (
             click.option(
                 "--migration",
+                type=NAME_OR_FILE,
                 metavar="MIGRATION",
                 help=f"What to apply, as a file says (schemas/migration.md); or {', or '.join(BUILT_IN)}.",
             ),

@@ -12,6 +12,7 @@ from typing import Any, TypeVar, cast
 import click
 
 from kit.archive.record_keys import never
+from kit.cli.places import KIT, READ
 from kit.errors import KeyUnusableError, UnreadableError, UsageError
 from kit.ops.kits import Environment
 from kit.signing import PrivateKey, PublicKey, load_private, load_public
@@ -19,15 +20,15 @@ from kit.values import Allowed, Limits, NameClass
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
-FILE = click.Path(path_type=Path, readable=False)
-"""Whether it can be read is found when it is, and told as what it is: a kit or a key that is unreadable, not usage."""
+FILE = READ
+"""A path that is only read; :mod:`kit.cli.places` has the types of the others."""
 _MOST_DIGITS = 18
 """Of a limit: all that fits 64 bits, which is what the system's own calls take."""
 
 
 def kit_argument(command: Command) -> Command:
     """KIT: an archive or a folder."""
-    return click.argument("kit", type=FILE)(command)
+    return click.argument("kit", type=KIT)(command)
 
 
 def json_option(command: Command) -> Command:

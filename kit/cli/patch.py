@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from kit.cli.collisions import Command
 from kit.cli.encrypting import taken
 from kit.cli.exit_codes import OK, exit_code
 from kit.cli.job_options import (
@@ -26,7 +27,6 @@ from kit.cli.options import (
     FILE,
     created_at_option,
     json_option,
-    kit_argument,
     passphrase_option,
     private_key,
     reading,
@@ -35,6 +35,7 @@ from kit.cli.options import (
     trusted,
 )
 from kit.cli.output import print_error, print_report, print_warning
+from kit.cli.places import KIT_IN_PLACE, NEW_KIT
 from kit.cli.progress import progress_option, progressing
 from kit.cli.recording import recording, recording_options
 from kit.cli.times import moment
@@ -89,10 +90,10 @@ def _signing_option(told: str) -> Callable[[Callable[..., Any]], Callable[..., A
     return click.option("--signing-key", "signing_keys", type=FILE, multiple=True, metavar="PEM", help=told)
 
 
-@click.command("plan")
-@kit_argument
+@click.command("plan", cls=Command)
+@click.argument("kit", type=KIT_IN_PLACE)
 @click.option("--preflight", is_flag=True, help="Check also what else would be in the way: keys, place, room, memory.")
-@click.option("--output", "-o", type=FILE, metavar="OUT", help="With --preflight: where the patch will write.")
+@click.option("--output", "-o", type=NEW_KIT, metavar="OUT", help="With --preflight: where the patch will write.")
 @click.option("--in-place", is_flag=True, help="With --preflight: the patch will replace KIT.")
 @work_folder_option
 @_signing_option("A private key that will sign; repeatable. Checked by the policy (--trust), nothing is signed.")
@@ -143,9 +144,9 @@ def plan_command(
     return code
 
 
-@click.command("patch")
-@kit_argument
-@click.option("--output", "-o", type=FILE, metavar="OUT", help="Write the patched kit here; it must not exist.")
+@click.command("patch", cls=Command)
+@click.argument("kit", type=KIT_IN_PLACE)
+@click.option("--output", "-o", type=NEW_KIT, metavar="OUT", help="Write the patched kit here; it must not exist.")
 @click.option("--in-place", is_flag=True, help="Replace KIT; the old one is kept as KIT.bak.")
 @no_backup_option
 @_signing_option("A private key that signs the result; needed, and repeatable where a policy asks for several.")

@@ -9,9 +9,11 @@ from typing import Any
 import click
 
 from kit.archive import require_free
+from kit.cli.collisions import Command
 from kit.cli.naming import collection_of, document_of
 from kit.cli.options import FILE, json_option, read_file, reading, reading_options, trust_option, trusted
 from kit.cli.output import print_report
+from kit.cli.places import KIT, NEW
 from kit.cli.progress import progress_option, progressing
 from kit.cli.times import moment
 from kit.cli.trusting import anchor, policy_option, time_option
@@ -22,12 +24,12 @@ from kit.ops.prove import ProveRequest, check, prove
 from kit.reports.proofs import proof_json, proof_lines
 
 
-@click.command("prove")
-@click.argument("kit", type=FILE, required=False)
+@click.command("prove", cls=Command)
+@click.argument("kit", type=KIT, required=False)
 @click.option("--id", "name", metavar="ID", help='The _id to prove: text, or {"$oid": "…"} and the like.')
 @click.option("--collection", metavar="DB.COLLECTION", help="Where it is looked for; the observations by default.")
 @click.option("--tenant", metavar="T", help="Only in members that have documents of this tenant.")
-@click.option("--output", "-o", type=FILE, metavar="PROOF", help="Write the proof here; it must not exist.")
+@click.option("--output", "-o", type=NEW, metavar="PROOF", help="Write the proof here; it must not exist.")
 @click.option("--check", "proof", type=FILE, metavar="PROOF", help="Check a proof instead of making one.")
 @click.option("--document", type=FILE, metavar="F", help="With --check: the proof must be about this BSON document.")
 @trust_option

@@ -19,8 +19,8 @@ from kit import secret_files
 from kit.archive import read_small
 from kit.cli.commit import tool_commit
 from kit.cli.exit_codes import OK, exit_code
-from kit.cli.options import FILE
 from kit.cli.output import print_text, print_warning
+from kit.cli.places import EXCHANGED, EXCHANGED_OR_STREAM, STREAM
 from kit.encryption import load
 from kit.errors import InterruptedRunError, KitError, OutputError, UsageError
 from kit.ops.jobs import Completion
@@ -32,7 +32,6 @@ from kit.values import Timestamp, strict_json
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
-STANDARD_OUTPUT = "-"
 _MODE = 0o644
 _LARGEST = 64 * 1024 * 1024
 
@@ -43,12 +42,13 @@ def recording_options(command: Command) -> Command:
         (
             click.option(
                 "--record",
-                type=FILE,
+                type=EXCHANGED,
                 metavar="F",
                 help="Write the release record here, also of a run that fails; a patch goes on with a plan's.",
             ),
             click.option(
                 "--metrics",
+                type=EXCHANGED_OR_STREAM,
                 metavar="F",
                 help="Write metrics here as OpenMetrics text, also of a run that fails; - is standard output.",
             ),
@@ -61,7 +61,7 @@ def recording_options(command: Command) -> Command:
 class Recording:
     """What is told of a run while it goes; see :func:`recording`."""
 
-    def __init__(self, command: str, record: Path | None, metrics: str | None) -> None:
+    def __init__(self, command: str, record: Path | None, metrics: Path | None) -> None:
         self.log = RunLog(clock=time.monotonic)
         self._command = command
         self._record = record
@@ -76,19 +76,19 @@ class Recording:
     @property
     def takes_standard_output(self) -> bool:
         """Whether metrics go where the report would."""
-        return self._metrics == STANDARD_OUTPUT
+        return self._metrics == STREAM
 
     def begin(self, request: PatchRequest, output: Output | None = None) -> None:
         """Say what is run; from here on something is written.
 
         Raises:
-            UsageError: A file would be inside of the kit, or the record is of another job.
+            UsageError: The record is of another job.
             OutputError: A file could not be written.
             ContentError: What is at the record's place is no record.
         """
-        for path in (self._record, Path(self._metrics) if self._metrics not in {None, STANDARD_OUTPUT} else None):
-            if path is not None:
-                _require_writable(path, request.kit)
+        for path in (self._record, self._metrics):
+            if path not in {None, STREAM}:
+                _require_writable(path)
         if self._record is not None:
             data = read_small(self._record, at_most=_LARGEST)
             migration = request.described(output.rollback_note if output is not None else None)
@@ -114,7 +114,7 @@ class Recording:
         if self._record is not None:
             self._write_record(self._record, *self._asked, error, code)
 
-    def _write_metrics(self, place: str, request: PatchRequest, code: int) -> None:
+    def _write_metrics(self, place: Path, request: PatchRequest, code: int) -> None:
         migration = request.described()
         report = self._report
         counted = report if isinstance(report, PatchReport) else None
@@ -129,7 +129,7 @@ class Recording:
             temp_bytes=counted.temp_bytes if counted is not None else None,
         )
         text = metrics_text(self.log, facts)
-        if place == STANDARD_OUTPUT:
+        if place == STREAM:
             print_text(text.rstrip("\n"))
         else:
             secret_files.replace(place, text.encode(), what="metrics", mode=_MODE)
@@ -155,13 +155,13 @@ class Recording:
 
 
 @contextmanager
-def recording(command: str, record: Path | None, metrics: str | None, *, as_json: bool) -> Iterator[Recording]:
+def recording(command: str, record: Path | None, metrics: Path | None, *, as_json: bool) -> Iterator[Recording]:
     """Give the recording of a command, and write it when the command ends, however that is.
 
     Raises:
         UsageError: Two documents would be on standard output.
     """
-    if metrics == STANDARD_OUTPUT and as_json:
+    if metrics == STREAM and as_json:
         raise click.UsageError("--metrics - and --json exclude each other: both are for standard output")
     run = Recording(command, record, metrics)
     try:
@@ -186,10 +186,7 @@ def _as_kit_error(error: BaseException) -> KitError:
     return KitError(f"internal error: {type(error).__name__}: {error}")
 
 
-def _require_writable(path: Path, kit: Path) -> None:
-    if path.resolve().is_relative_to(kit.resolve()):
-        # A member more would break the closed world of an unpacked kit; and the kit itself is no place for a record.
-        raise UsageError("is the kit, or inside of it", where=str(path), hint="write it beside the kit")
+def _require_writable(path: Path) -> None:
     if not os.access(path.parent, os.W_OK | os.X_OK) or path.is_dir():
         raise OutputError(
             "cannot be written there", where=str(path), hint="name a file in a folder that can be written"

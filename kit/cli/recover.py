@@ -8,11 +8,13 @@ from typing import Any
 
 import click
 
+from kit.cli.collisions import Command, Group
 from kit.cli.credentials import credential_options
 from kit.cli.encrypting import credentials, field_map, field_map_option, profile_option
 from kit.cli.naming import collection_of
 from kit.cli.options import FILE, json_option, kit_argument, reading, reading_options, trust_option, trusted
 from kit.cli.output import print_report
+from kit.cli.places import APPENDED, NEW_SECRET
 from kit.cli.progress import progress_option, progressing
 from kit.cli.times import moment, now
 from kit.cli.trusting import anchor, override, override_options, policy_option
@@ -24,7 +26,7 @@ from kit.signing import load_public
 from kit.values import Sha256
 
 
-@click.command("recover")
+@click.command("recover", cls=Command)
 @kit_argument
 @click.option("--approval", type=FILE, metavar="FILE", required=True, help="Who allows what (kit approval create).")
 @click.option(
@@ -36,9 +38,9 @@ from kit.values import Sha256
     help="The public key of one who may approve; two or more. A policy (--trust) names them by the role incident.",
 )
 @click.option(
-    "--audit-log", "log", type=FILE, metavar="F", required=True, help="Append records here, before and after."
+    "--audit-log", "log", type=APPENDED, metavar="F", required=True, help="Append records here, before and after."
 )
-@click.option("--output", "-o", type=FILE, metavar="OUT", required=True, help="A new file, of mode 0600.")
+@click.option("--output", "-o", type=NEW_SECRET, metavar="OUT", required=True, help="A new file, of mode 0600.")
 @click.option("--sealed-to", multiple=True, metavar="AGE1…", help="Seal the output for this age recipient; repeatable.")
 @click.option("--collection", metavar="DB.COLLECTION", help="Which one, where the approval is for several.")
 @trust_option
@@ -110,7 +112,7 @@ def recover_command(
     print_report(recover_lines(report), recover_json(report), as_json=as_json)
 
 
-@click.group("audit")
+@click.group("audit", cls=Group)
 def audit_group() -> None:
     """Check an audit log."""
 

@@ -7,9 +7,11 @@ from pathlib import Path
 
 import click
 
+from kit.cli.collisions import Command
 from kit.cli.job_options import abandon_option, give_up_run, require_one_way, work_folder_option
-from kit.cli.options import FILE, json_option, kit_argument, reading, reading_options, trust_option, trusted
+from kit.cli.options import json_option, reading, reading_options, trust_option, trusted
 from kit.cli.output import print_report, print_warning
+from kit.cli.places import KIT, KIT_ROLLED_BACK
 from kit.cli.progress import progress_option, progressing
 from kit.cli.times import moment
 from kit.cli.trusting import (
@@ -26,13 +28,13 @@ from kit.reports.rollbacks import rollback_json, rollback_lines
 from kit.values import Allowed
 
 
-@click.command("rollback")
-@kit_argument
+@click.command("rollback", cls=Command)
+@click.argument("kit", type=KIT_ROLLED_BACK)
 @trust_option
 @policy_option
 @time_option
 @unverified_option
-@click.option("--delta", type=FILE, metavar="DELTA", help="What made KIT, where it was kit delta apply --in-place.")
+@click.option("--delta", type=KIT, metavar="DELTA", help="What made KIT, where it was kit delta apply --in-place.")
 @override_options("Go back although the policy remembers a newer kit; recorded in its state.")
 @click.option("--resume", "again", is_flag=True, help="Finish a rollback that was interrupted.")
 @abandon_option

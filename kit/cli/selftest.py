@@ -6,21 +6,23 @@ from pathlib import Path
 
 import click
 
+from kit.cli.collisions import Command
 from kit.cli.exit_codes import OK, exit_code
 from kit.cli.options import json_option
 from kit.cli.output import print_error, print_report, print_warning
+from kit.cli.places import ROOM
 from kit.errors import OutputError
 from kit.ops.selftest import selftest
 from kit.reports.selftests import selftest_json, selftest_lines
 
 
-@click.command("selftest")
+@click.command("selftest", cls=Command)
 @click.option(
     "--kills", type=click.IntRange(0, 1_000_000), default=100, show_default=True, help="Kills at random moments."
 )
 @click.option(
     "--directory",
-    type=click.Path(path_type=Path),
+    type=ROOM,
     default=Path(),
     help="The folder whose disk is tried; the current one by default.",
 )

@@ -7,8 +7,10 @@ from typing import Any
 
 import click
 
+from kit.cli.collisions import Group
 from kit.cli.options import FILE, json_option, passphrase_option, private_key
 from kit.cli.output import print_report
+from kit.cli.places import CHANGED_POLICY, NEW, POLICY, SIGNED
 from kit.cli.times import moment
 from kit.cli.trusting import time_option
 from kit.errors import UsageError
@@ -21,7 +23,7 @@ from kit.values import Timestamp
 _ROLES = click.Choice([role.value for role in Role])
 
 
-@click.group("trust")
+@click.group("trust", cls=Group)
 def trust_group() -> None:
     """Make, show and change trust policies: whom to believe, for what, until when."""
 
@@ -46,7 +48,7 @@ def _key_options(command: Any) -> Any:
 
 
 @trust_group.command("init")
-@click.argument("policy", type=FILE)
+@click.argument("policy", type=CHANGED_POLICY)
 @click.option(
     "--key",
     "keys",
@@ -115,11 +117,11 @@ def init_command(
 
 
 @trust_group.command("add")
-@click.argument("policy", type=FILE)
+@click.argument("policy", type=CHANGED_POLICY)
 @click.argument("key", type=FILE)
 @_key_options
 @click.option("--revoke", type=click.Choice([reason.value for reason in RevocationReason]), help="Why it is revoked.")
-@click.option("--output", "-o", type=FILE, metavar="NEW", help="Write the next version here, to be signed.")
+@click.option("--output", "-o", type=NEW, metavar="NEW", help="Write the next version here, to be signed.")
 @time_option
 @json_option
 def add_command(
@@ -162,7 +164,7 @@ def add_command(
 
 
 @trust_group.command("sign")
-@click.argument("policy", type=FILE)
+@click.argument("policy", type=CHANGED_POLICY)
 @click.option("--signing-key", type=FILE, metavar="PEM", required=True, help="A root key of this policy or the last.")
 @passphrase_option
 @json_option
@@ -183,8 +185,8 @@ def sign_command(policy: Path, signing_key: Path, passphrase_fd: int | None, as_
 
 
 @trust_group.command("rotate")
-@click.argument("policy", type=FILE)
-@click.argument("new", type=FILE)
+@click.argument("policy", type=CHANGED_POLICY)
+@click.argument("new", type=SIGNED)
 @time_option
 @json_option
 def rotate_command(policy: Path, new: Path, at: str | None, as_json: bool) -> None:
@@ -201,7 +203,7 @@ def rotate_command(policy: Path, new: Path, at: str | None, as_json: bool) -> No
 
 
 @trust_group.command("show")
-@click.argument("policy", type=FILE)
+@click.argument("policy", type=POLICY)
 @time_option
 @json_option
 def show_command(policy: Path, at: str | None, as_json: bool) -> None:

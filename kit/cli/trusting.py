@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from kit.cli.options import FILE
+from kit.cli.places import POLICY
 from kit.errors import KitError, OutputError, UsageError
 from kit.ops import trust_files
 from kit.trust import Anchor, Override
@@ -26,7 +26,7 @@ def policy_option(command: Command) -> Command:
     return click.option(
         "--trust",
         "policy",
-        type=FILE,
+        type=POLICY,
         metavar="POLICY",
         help="A trust policy (kit trust init); its state, kept beside it, makes rollbacks visible.",
     )(command)

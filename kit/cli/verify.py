@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from kit.archive import require_free
+from kit.cli.collisions import Command
 from kit.cli.encrypting import field_expectation, proof_options
 from kit.cli.exit_codes import OK, exit_code
 from kit.cli.machine import limited, machine_options
@@ -24,12 +25,12 @@ from kit.cli.options import (
     trusted,
 )
 from kit.cli.output import print_error, print_report, print_warning
+from kit.cli.places import NEW
 from kit.cli.progress import progress_option, progressing
 from kit.cli.times import moment
 from kit.cli.trusting import anchor, override_options, policy_option, remember_if_possible, time_option
-from kit.errors import KitError, UsageError
+from kit.errors import KitError
 from kit.ops import trust_files
-from kit.ops.kits import require_outside
 from kit.ops.obligations import Expectation
 from kit.ops.receipts import make_receipt
 from kit.ops.verify import verify
@@ -39,7 +40,7 @@ from kit.reports.verdicts import verify_json, verify_lines
 from kit.values import Allowed
 
 
-@click.command("verify")
+@click.command("verify", cls=Command)
 @kit_argument
 @trust_option
 @policy_option
@@ -50,13 +51,11 @@ from kit.values import Allowed
 )
 @click.option("--require-raw-linkset", is_flag=True, help="Refuse unless every observation has rawLinkset.")
 @click.option("--tenant", "tenants", multiple=True, metavar="T", help="Require it of this tenant only; repeatable.")
-@click.option("--receipt", type=FILE, metavar="F", help="Write a signed receipt of the verdict here (SLSA VSA).")
+@click.option("--receipt", type=NEW, metavar="F", help="Write a signed receipt of the verdict here (SLSA VSA).")
 @click.option("--signing-key", type=FILE, metavar="PEM", help="The auditor's private key, for --receipt.")
 @passphrase_option
-@click.option(
-    "--write-script", "script", type=FILE, metavar="F", help="Write verify.sh: a check with stock tools only."
-)
-@click.option("--html", type=FILE, metavar="F", help="Write the report as one HTML page, valid or not.")
+@click.option("--write-script", "script", type=NEW, metavar="F", help="Write verify.sh: a check with stock tools only.")
+@click.option("--html", type=NEW, metavar="F", help="Write the report as one HTML page, valid or not.")
 @proof_options
 @reading_options
 @machine_options
@@ -109,7 +108,7 @@ def verify_command(
         raise click.UsageError("--trust and --trusted-key exclude each other: a policy names its keys")
     if (receipt is None) != (signing_key is None):
         raise click.UsageError("--receipt and --signing-key go together")
-    _require_places(kit, receipt, script, html)
+    _require_places(receipt, script, html)
     now = moment(at)
     expectation = Expectation(
         trusted=trusted(trusted_keys),
@@ -150,16 +149,12 @@ def _warn(unrecorded: KitError | None) -> None:
         print_warning(f"not recorded: {unrecorded}; a rollback to an older kit will not be noticed")
 
 
-def _require_places(kit: Path, *places: Path | None) -> None:
+def _require_places(*places: Path | None) -> None:
     """Refuse before the kit is read what could not be written after it.
 
     Raises:
-        UsageError: Two outputs at one place, or one within the kit.
         OutputError: Something is there already.
     """
-    named = [place for place in places if place is not None]
-    if len({place.absolute() for place in named}) < len(named):
-        raise UsageError("two outputs at one place", hint="give each a name of its own")
-    for place in named:
-        require_outside(kit, place)
-        require_free(place)
+    for place in places:
+        if place is not None:
+            require_free(place)

@@ -327,7 +327,7 @@ class TestPlacesThatMakeNoSense:
 
     def test_the_kit_itself_is_no_output(self, desk: Desk) -> None:
         path = desk.kit()
-        desk.patch(path, "--output", path).refused(74, "already exists")
+        desk.patch(path, "--output", path).refused(64, "KIT and --output are one place")
 
 
 EXTRACTOR = """

@@ -184,7 +184,7 @@ class TestTheFile:
         folder = desk.kit(name="unpacked")
         desk.verify(folder, options=("--html", folder / "r.html")).refused(64, "would be inside the kit")
         words = ("--html", "one", "--write-script", Path.cwd() / "one")
-        desk.verify(folder, options=words).refused(64, "two outputs at one place")
+        desk.verify(folder, options=words).refused(64, "--write-script and --html are one place")
 
     def test_where_it_cannot_be_written_nothing_is_called_valid(self, desk: Desk) -> None:
         desk.verify(desk.kit(), options=("--html", "no/such/folder.html")).refused(74)

@@ -7,7 +7,9 @@ in its place. Stops at bytes: nothing here knows an archive.
 
 from __future__ import annotations
 
+import errno
 import os
+import shlex
 import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -141,7 +143,13 @@ def source_chunks(source: ByteSource, *, name: str, start: int = 0) -> Iterator[
 
 
 def unreadable(error: Exception, where: str) -> UnreadableError:
-    """The system's refusal as an error of ours, in the system's words."""
+    """Return the system's refusal as an error of ours, in the system's words; of a link, with the way out."""
+    if isinstance(error, OSError) and error.errno == errno.ELOOP:
+        return UnreadableError(
+            "cannot be read: it is a symbolic link, which is not followed",
+            where=where,
+            hint=f"name the file or folder that it leads to: readlink -f {shlex.quote(where)}",
+        )
     words = (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
     return UnreadableError(f"cannot be read: {words}", where=where)
 

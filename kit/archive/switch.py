@@ -257,5 +257,10 @@ def _identity(fields: Fields, name: str, forms: tuple[re.Pattern[str], ...]) -> 
 
 
 def checksum_line(digest: Sha256, name: str) -> bytes:
-    """Make the content of a ``.sha256`` file, as sha256sum writes and checks it."""
-    return f"{digest}  {name}\n".encode()
+    """Return the content of a ``.sha256`` file, as sha256sum writes and checks it.
+
+    A name with a backslash, line feed or carriage return is escaped, which a backslash before the line declares; the
+    bytes of one that is not UTF-8 are as they are.
+    """
+    escaped = name.replace("\\", "\\\\").replace("\n", "\\n").replace("\r", "\\r")
+    return ("" if escaped == name else "\\").encode() + f"{digest}  ".encode() + os.fsencode(escaped) + b"\n"

@@ -7,8 +7,9 @@ nothing is asked without a terminal; ``--json`` prints the same report as the te
 A command has the module of its name; a group of commands has one for all, or for each as ``delta_build``. Shared are:
 
 - The program: ``commands`` (which there are), ``exit_codes``, ``output``, ``completion``, ``versions`` and ``commit``.
-- Options and what they make: ``options``, ``places`` and the check of them in ``collisions``, ``trusting``, ``credentials``, ``migrating``, ``encrypting``, ``machine``,
-  ``job_options``, ``delta_options``, ``recording``, ``progress`` with its ``display``; ``naming`` and ``times``.
+- Options and what they make: ``options``, ``places`` with the check in ``collisions``, ``trusting``, ``credentials``,
+  ``migrating``, ``encrypting``, ``machine``, ``job_options``, ``delta_options``, ``recording``, ``progress`` with its
+  ``display``; ``naming`` and ``times``.
 """
 
 from __future__ import annotations

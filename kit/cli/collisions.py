@@ -38,8 +38,9 @@ class Command(click.Command):
         """Check the paths, then run the command.
 
         Raises:
-            UsageError: As :func:`require_apart`.
+            UsageError: As :func:`require_apart`, or text is not UTF-8.
         """
+        _require_text(ctx)
         require_apart(ctx)
         return super().invoke(ctx)
 
@@ -48,6 +49,19 @@ class Group(click.Group):
     """A group of such commands."""
 
     command_class = Command
+
+
+def _require_text(context: click.Context) -> None:
+    """Refuse text that is not UTF-8, which neither JSON nor BSON can hold: it would be refused after the work."""
+    for parameter in context.command.params:
+        value = context.params.get(parameter.name or "")
+        for text in value if isinstance(value, tuple) else (value,):
+            if (
+                isinstance(text, str)
+                and not isinstance(parameter.type, NameOrFile)
+                and any("\ud800" <= char <= "\udfff" for char in text)
+            ):
+                raise UsageError(f"{_label(parameter)}: its text is not UTF-8")
 
 
 class _Use(Enum):

@@ -87,7 +87,13 @@ def json_text(document: Mapping[str, Any]) -> str:
     """Print as JSON of many lines, with the same characters escaped as JSON escapes them."""
     text = json.dumps(document, ensure_ascii=False, indent=2, sort_keys=True)
     # Between values there are only blanks and line feeds, so everything else is inside of a string.
-    return "".join(char if char == "\n" or is_shown(char) else json.dumps(char)[1:-1] for char in text)
+    return "".join(char if char == "\n" or is_shown(char) else _escaped(char) for char in text)
+
+
+def _escaped(char: str) -> str:
+    """Return the JSON escape; for half a surrogate pair, which is no JSON (RFC 7493 2.1), its escape as text."""
+    escape = json.dumps(char)[1:-1]
+    return f"\\{escape}" if "\ud800" <= char <= "\udfff" else escape
 
 
 def silence_standard_output() -> None:

@@ -28,6 +28,7 @@ from kit.ops.patching import Output, PatchReport, PatchRequest
 from kit.reports.metrics import RunFacts, metrics_text
 from kit.reports.releases import Attempt, release_record, same_job
 from kit.reports.runs import RunLog
+from kit.reports.spelling import well_formed
 from kit.values import Timestamp, strict_json
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -151,7 +152,7 @@ class Recording:
             with suppress(KitError):  # a keyring that cannot be read has ended the run, and is its error
                 keyring = load(request.keying.keyring)
         document = release_record(self._known, request, output, attempt, commit=tool_commit(), keyring=keyring)
-        secret_files.replace(place, strict_json.canonical(document), what="release record", mode=_MODE)
+        secret_files.replace(place, strict_json.canonical(well_formed(document)), what="release record", mode=_MODE)
 
 
 @contextmanager

@@ -67,7 +67,8 @@ def _subjects(report: VerifyReport) -> dict[str, Sha256]:
     judgement = report.judgement
     subjects: dict[str, Sha256] = {}
     if judgement.archive is not None:
-        subjects[report.kit.name] = judgement.archive
+        # A file name may be no text; half a surrogate pair is no JSON.
+        subjects[report.kit.name.encode("utf-8", "backslashreplace").decode()] = judgement.archive
     if judgement.manifest is not None and judgement.location is not None:
         subjects[str(judgement.location.manifest)] = judgement.manifest.sha256
     return subjects

@@ -19,6 +19,7 @@ from kit.ops.jobs import Completion
 from kit.ops.patching import Output, PatchReport, PatchRequest
 from kit.reports.errors import error_json
 from kit.reports.patches import NOT_SELECTED, counts_json
+from kit.reports.spelling import well_formed
 from kit.values import Limits, Sha256, Timestamp, strict_json
 from kit.values.fields import Fields
 from kit.version import TOOL, VERSION
@@ -123,7 +124,7 @@ def same_job(data: bytes, request: PatchRequest, migration: Migration, *, where:
         raise _no_record(where) from error
     if not is_record:
         raise _no_record(where)
-    if was != (migration.sha256.hex, request.kit.name):
+    if was != (migration.sha256.hex, well_formed(request.kit.name)):
         raise UsageError(
             "is the record of another job: of another kit, or of another migration",
             where=where,

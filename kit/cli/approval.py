@@ -26,6 +26,8 @@ def approval_group() -> None:
     """Make, sign and show an approval to decrypt (kit recover)."""
 
 
+_DONE = "the approval is written"
+
 _output_option = click.option(
     "--output", "-o", type=NEW, metavar="OUT", required=True, help="Write the approval here; it must not exist."
 )
@@ -63,7 +65,7 @@ def create_command(
       kit approval create kit.tar.zst --incident INC-7 --reason "court order 12" --collection concelier.notes
         --owner ada --expires 2026-01-03T00:00:00Z --signing-key ada.pem -o one.approval
     """
-    _print(create(output, _approval(kit, **what), private_key(signing_key, passphrase_fd)), as_json=as_json)
+    _print(create(output, _approval(kit, **what), private_key(signing_key, passphrase_fd)), as_json=as_json, done=_DONE)
 
 
 @approval_group.command("sign")
@@ -79,7 +81,7 @@ def sign_command(approval: Path, signing_key: Path, passphrase_fd: int | None, o
     Example:
       kit approval sign one.approval --signing-key bob.pem -o two.approval
     """
-    _print(countersign(approval, output, private_key(signing_key, passphrase_fd)), as_json=as_json)
+    _print(countersign(approval, output, private_key(signing_key, passphrase_fd)), as_json=as_json, done=_DONE)
 
 
 @approval_group.command("show")
@@ -143,5 +145,5 @@ def _document(text: str) -> DocumentName:
     return DocumentName.parse(text)
 
 
-def _print(file: ApprovalFile, *, as_json: bool) -> None:
-    print_report(approval_lines(file), approval_json(file), as_json=as_json)
+def _print(file: ApprovalFile, *, as_json: bool, done: str = "") -> None:
+    print_report(approval_lines(file), approval_json(file), as_json=as_json, done=done)

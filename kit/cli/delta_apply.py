@@ -39,6 +39,8 @@ from kit.reports.deltas import (
 from kit.reports.jobs import completion_json, completion_lines
 from kit.values import Allowed
 
+_DONE = "the delta is applied"
+
 
 @click.command("apply", cls=Command)
 @click.argument("base", type=KIT_IN_PLACE)
@@ -118,9 +120,9 @@ def apply_command(
         report = resume_delta(watched) if again else apply_delta(watched)
     remembering.check()
     if isinstance(report, Completion):
-        print_report(completion_lines(report), completion_json(report), as_json=as_json)
+        print_report(completion_lines(report), completion_json(report), as_json=as_json, done=_DONE)
         return
-    print_report(applied_lines(report), applied_json(report), as_json=as_json)
+    print_report(applied_lines(report), applied_json(report), as_json=as_json, done=_DONE)
 
 
 @click.command("inspect", cls=Command)

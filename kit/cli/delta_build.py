@@ -93,7 +93,7 @@ def build_command(
 
 def show(report: DeltaBuildReport, *, as_json: bool) -> None:
     """Print the report of a build, and warn of what it discloses."""
-    print_report(built_lines(report), built_json(report), as_json=as_json)
+    print_report(built_lines(report), built_json(report), as_json=as_json, done="the delta is written")
     if report.discloses:
         print_warning(
             f"warning: {report.output} leads back over an encryption: it holds in the clear what {report.base} has"

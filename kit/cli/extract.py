@@ -99,7 +99,7 @@ def extract_command(
     with progressing("none" if quiet else progress_mode) as progress:
         report = extract(replace(request, environment=replace(environment, progress=progress)))
     if not stream:
-        print_report(extract_lines(report), extract_json(report), as_json=as_json)
+        print_report(extract_lines(report), extract_json(report), as_json=as_json, done="the documents are written")
     for line in unverified(report):
         print_warning(f"warning: {line}")
 

@@ -75,4 +75,9 @@ def give_up_run(target: Path, work_folder: Path | None = None, *, as_json: bool)
         KitError: As :func:`kit.ops.jobs.abandon`.
     """
     given_up = abandon(target, work_folder)
-    print_report(abandonment_lines(given_up), abandonment_json(given_up), as_json=as_json)
+    print_report(
+        abandonment_lines(given_up),
+        abandonment_json(given_up),
+        as_json=as_json,
+        done="the run is given up" if given_up.job else "",
+    )

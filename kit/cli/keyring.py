@@ -62,7 +62,9 @@ def init_command(path: Path, as_json: bool, **sealed_by: Any) -> None:
     Example:
       kit keyring init site.keyring
     """
-    _print(create(path, new_keyring(_record(sealed_by), now=_now())).keyring, as_json=as_json)
+    _print(
+        create(path, new_keyring(_record(sealed_by), now=_now())).keyring, as_json=as_json, done="the keyring is made"
+    )
 
 
 @keyring_group.command("add")
@@ -78,7 +80,7 @@ def add_command(path: Path, as_json: bool, **sealed_by: Any) -> None:
     """
     file = load(path)
     keyring = file.keyring.with_mek(_record(sealed_by), now=_now())
-    _print(file.replaced(keyring).keyring, as_json=as_json)
+    _print(file.replaced(keyring).keyring, as_json=as_json, done="the keyring is changed")
 
 
 @keyring_group.command("rewrap")
@@ -93,7 +95,9 @@ def rewrap_command(keyring: Path | None, as_json: bool, **opened_by: Any) -> Non
     """
     if keyring is None:
         raise UsageError("name the keyring with --keyring")
-    _print(rewrap(load(keyring), credentials(opened_by, keyring)).keyring, as_json=as_json)
+    _print(
+        rewrap(load(keyring), credentials(opened_by, keyring)).keyring, as_json=as_json, done="the keyring is changed"
+    )
 
 
 @keyring_group.command("show")
@@ -133,7 +137,7 @@ def _record(what: dict[str, Any]) -> MasterKeyRecord:
     return PassphraseRecord.make(ask_passphrase("the new master key", passphrase_fd, confirm=True), random=os.urandom)
 
 
-def _print(keyring: Keyring, *, as_json: bool) -> None:
+def _print(keyring: Keyring, *, as_json: bool, done: str = "") -> None:
     meks = [
         {"version": mek.version, "provider": mek.record.provider, "createdAt": str(mek.created_at)}
         for mek in keyring.meks
@@ -157,7 +161,7 @@ def _print(keyring: Keyring, *, as_json: bool) -> None:
         f"{dek['product']} {dek['context']} {dek['owner']}"
         for dek in deks
     ]
-    print_report(lines, {"schemaVersion": "1", "masterKeys": meks, "dataKeys": deks}, as_json=as_json)
+    print_report(lines, {"schemaVersion": "1", "masterKeys": meks, "dataKeys": deks}, as_json=as_json, done=done)
 
 
 def _now() -> Timestamp:

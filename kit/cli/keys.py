@@ -49,7 +49,12 @@ def generate_command(path: Path, algorithm: str, ask: bool, as_json: bool) -> No
     write_private(path, key, passphrase)
     write_public(public, key.public)
     lines = [f"private key: {path}", f"public key:  {public}", *_lines(key.public)]
-    print_report(lines, {"private": str(path), "public": str(public), **_json(key.public)}, as_json=as_json)
+    print_report(
+        lines,
+        {"private": str(path), "public": str(public), **_json(key.public)},
+        as_json=as_json,
+        done="the keys are written",
+    )
 
 
 @keys_group.command("show")

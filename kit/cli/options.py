@@ -6,6 +6,7 @@ import functools
 import os
 import sys
 from collections.abc import Callable
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -124,11 +125,23 @@ def reading(workers: int, maxima: tuple[str, ...], *, allowed: Allowed) -> Envir
     """
     overrides: dict[str, int] = {}
     for text in maxima:
-        name, _, value = text.partition("=")
-        if name not in Limits.names() or not (value.isascii() and value.isdigit() and len(value) <= _MOST_DIGITS):
-            raise UsageError(f"--max {text[:80]}: NAME=VALUE is expected, with one of {', '.join(Limits.names())}")
+        name, equals, value = text.partition("=")
+        if fault := _fault_of(name, equals, value):
+            raise UsageError(f"--max {text[:80]}: {fault}", hint="kit inspect --limits")
         overrides[name] = int(value)
     return Environment(limits=Limits().with_overrides(overrides), allowed=allowed, workers=workers)
+
+
+def _fault_of(name: str, equals: str, value: str) -> str:
+    """Return what is wrong with a limit that was given; empty where nothing is."""
+    if not equals:
+        return "NAME=VALUE is expected"
+    if name not in Limits.names():
+        near = get_close_matches(name, Limits.names(), n=1)
+        return f"no limit has the name {name[:40]!r}{f'; {near[0]} has one like it' if near else ''}"
+    if not (value.isascii() and value.isdigit()):
+        return f"the value of {name} is a count, in digits"
+    return f"the value of {name} has more than {_MOST_DIGITS} digits" if len(value) > _MOST_DIGITS else ""
 
 
 def created_at_option(made: str) -> Callable[[Command], Command]:

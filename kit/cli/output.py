@@ -11,7 +11,7 @@ import contextlib
 import json
 import os
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, TextIO
 
 import click
@@ -21,21 +21,42 @@ from kit.reports.errors import SCHEMA_VERSION, error_json
 from kit.reports.spelling import is_shown, printable
 
 
-def print_report(lines: Iterable[str], document: Mapping[str, Any], *, as_json: bool, aside: bool = False) -> None:
-    """Print a report on standard output, as text or as JSON; ``aside``, on standard error: something else is there.
+def print_report(
+    lines: Iterable[str], document: Mapping[str, Any], *, as_json: bool, aside: bool = False, done: str = ""
+) -> None:
+    """Print a report on standard output, as text or as JSON.
+
+    Args:
+        lines: The report as text.
+        document: The report as JSON.
+        as_json: Which of the two.
+        aside: Print on standard error: something else is on standard output.
+        done: What the command has done, which is so whether or not its report can be read: ``the kit is patched``.
 
     Raises:
         OutputError: Standard output takes no more, for another reason than that its reader went away.
     """
-    if as_json:
-        print_text(json_text(document))
-        return
-    text = "\n".join(printable(line) for line in lines)
-    if aside:
+    text = json_text(document) if as_json else "\n".join(printable(line) for line in lines)
+    if aside and not as_json:
         with contextlib.suppress(OSError):
             click.echo(text, err=True)
-    else:
+        return
+    with after(done):
         print_text(text)
+
+
+@contextlib.contextmanager
+def after(done: str) -> Iterator[None]:
+    """Add to the message of an output that fails what the command has done before, if anything.
+
+    Raises:
+        OutputError: As the body.
+    """
+    try:
+        yield
+    except OutputError as error:
+        error.what = f"{done}, but the report is lost: {error.what}" if done else error.what
+        raise
 
 
 def print_bytes(data: bytes) -> None:

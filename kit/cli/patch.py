@@ -37,7 +37,7 @@ from kit.cli.options import (
 from kit.cli.output import print_error, print_report, print_warning
 from kit.cli.places import KIT_IN_PLACE, NEW_KIT
 from kit.cli.progress import progress_option, progressing
-from kit.cli.recording import recording, recording_options
+from kit.cli.recording import DONE, recording, recording_options
 from kit.cli.times import moment
 from kit.cli.trusting import Remembering, anchor, policy_option, time_option
 from kit.engine.progress import Progress
@@ -250,9 +250,9 @@ def _keys(paths: tuple[Path, ...], passphrase_fd: int | None) -> tuple[list[Priv
 
 def _show(report: PatchReport | Completion, *, as_json: bool, aside: bool) -> None:
     if isinstance(report, Completion):
-        print_report(completion_lines(report), completion_json(report), as_json=as_json, aside=aside)
+        print_report(completion_lines(report), completion_json(report), as_json=as_json, aside=aside, done=DONE)
         return
-    print_report(patch_lines(report), patch_json(report), as_json=as_json, aside=aside)
+    print_report(patch_lines(report), patch_json(report), as_json=as_json, aside=aside, done=DONE)
     for obligation in report.base.obligations:
         if obligation.error is not None:
             print_warning(f"warning: unverified base: {obligation.error}")

@@ -88,7 +88,7 @@ def prove_command(
             )
         )
     trust_files.write_beside(output, report.proof.to_bytes(), what="proof")
-    print_report(proof_lines(report, output), proof_json(report, output), as_json=as_json)
+    print_report(proof_lines(report, output), proof_json(report, output), as_json=as_json, done="the proof is written")
 
 
 def _check(path: Path, document: Path | None, expectation: Expectation, *, as_json: bool) -> None:

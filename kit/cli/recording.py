@@ -19,7 +19,7 @@ from kit import secret_files
 from kit.archive import read_small
 from kit.cli.commit import tool_commit
 from kit.cli.exit_codes import OK, exit_code
-from kit.cli.output import print_text, print_warning
+from kit.cli.output import after, print_text, print_warning
 from kit.cli.places import EXCHANGED, EXCHANGED_OR_STREAM, STREAM
 from kit.encryption import load
 from kit.errors import InterruptedRunError, KitError, OutputError, UsageError
@@ -33,6 +33,7 @@ from kit.values import Timestamp, strict_json
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
+DONE = "the kit is patched"
 _MODE = 0o644
 _LARGEST = 64 * 1024 * 1024
 
@@ -78,6 +79,11 @@ class Recording:
     def takes_standard_output(self) -> bool:
         """Whether metrics go where the report would."""
         return self._metrics == STREAM
+
+    @property
+    def done(self) -> str:
+        """What the command has done, where it is no plan."""
+        return DONE if self._asked is not None and self._asked[1] is not None and self._report is not None else ""
 
     def begin(self, request: PatchRequest, output: Output | None = None) -> None:
         """Say what is run; from here on something is written.
@@ -174,7 +180,8 @@ def recording(command: str, record: Path | None, metrics: Path | None, *, as_jso
             # The first failure is the one that counts.
             print_warning(f"error: {second}")
         raise
-    run.write(None)
+    with after(run.done):
+        run.write(None)
 
 
 def _as_kit_error(error: BaseException) -> KitError:

@@ -109,7 +109,7 @@ def recover_command(
     )
     with progressing(progress_mode) as progress:
         report = recover(replace(request, environment=replace(request.environment, progress=progress)))
-    print_report(recover_lines(report), recover_json(report), as_json=as_json)
+    print_report(recover_lines(report), recover_json(report), as_json=as_json, done="the documents are recovered")
 
 
 @click.group("audit", cls=Group)

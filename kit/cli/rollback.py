@@ -93,6 +93,6 @@ def rollback_command(
         watched = replace(request, environment=replace(request.environment, progress=progress))
         report = rollback(watched, again=again)
     remembering.check()
-    print_report(rollback_lines(report), rollback_json(report), as_json=as_json)
+    print_report(rollback_lines(report), rollback_json(report), as_json=as_json, done="the kit is rolled back")
     if insecure:
         print_warning("warning: no signature was verified, of neither kit")

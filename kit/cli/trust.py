@@ -113,7 +113,9 @@ def init_command(
     )
     made.check()
     trust_files.create(policy, made)
-    print_report(policy_lines(made, made.sha256), policy_json(made, made.sha256), as_json=as_json)
+    print_report(
+        policy_lines(made, made.sha256), policy_json(made, made.sha256), as_json=as_json, done="the policy is made"
+    )
 
 
 @trust_group.command("add")
@@ -160,7 +162,12 @@ def add_command(
         revocation=Revocation(at=now, reason=RevocationReason(revoke)) if revoke else None,
     )
     after = trusting.add(policy, added, now, output)
-    print_report(policy_lines(after, after.sha256), policy_json(after, after.sha256), as_json=as_json)
+    print_report(
+        policy_lines(after, after.sha256),
+        policy_json(after, after.sha256),
+        as_json=as_json,
+        done="the policy is written",
+    )
 
 
 @trust_group.command("sign")
@@ -181,6 +188,7 @@ def sign_command(policy: Path, signing_key: Path, passphrase_fd: int | None, as_
         [f"signed by {key_id}" for key_id in signers],
         {"policy": str(policy), "signers": list(signers)},
         as_json=as_json,
+        done="the policy is signed",
     )
 
 
@@ -199,7 +207,12 @@ def rotate_command(policy: Path, new: Path, at: str | None, as_json: bool) -> No
       kit trust rotate policy.json policy-2.json
     """
     after = trusting.rotate(policy, new, moment(at))
-    print_report(policy_lines(after.policy, after.sha256), policy_json(after.policy, after.sha256), as_json=as_json)
+    print_report(
+        policy_lines(after.policy, after.sha256),
+        policy_json(after.policy, after.sha256),
+        as_json=as_json,
+        done="the policy is in force",
+    )
 
 
 @trust_group.command("show")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -16,7 +17,7 @@ import click
 import pytest
 
 from kit import api, errors
-from kit.cli import exit_codes, kit as group
+from kit.cli import exit_codes, kit as group, run
 from kit.cli.exit_codes import TABLE, exit_code
 from kit.errors import KitError
 from kit.version import VERSION
@@ -126,12 +127,15 @@ class TestWrongUse:
             pytest.param(("inspect", "k", "--fast"), "No such option", id="an option that there is not"),
             pytest.param(("inspect", "k", "--workers", 0), "0 is not in the range", id="no workers"),
             pytest.param(("inspect", "k", "--max", "members"), "--max members: NAME=VALUE", id="a limit without value"),
-            pytest.param(("inspect", "k", "--max", "speed=1"), "--max speed=1: NAME=VALUE", id="an unknown limit"),
-            pytest.param(("inspect", "k", "--max", "members=-1"), "NAME=VALUE", id="a negative limit"),
-            pytest.param(("inspect", "k", "--max", "members=٣"), "NAME=VALUE", id="a limit in other digits"),
+            pytest.param(("inspect", "k", "--max", "speed=1"), "no limit has the name 'speed'", id="an unknown limit"),
             pytest.param(
-                ("inspect", "k", "--max", f"members={'9' * 5000}"), "NAME=VALUE", id="a limit past all bounds"
+                ("inspect", "k", "--max", "members=-1"), "members is a count, in digits", id="a negative limit"
             ),
+            pytest.param(("inspect", "k", "--max", "members=٣"), "members is a count", id="a limit in other digits"),
+            pytest.param(
+                ("inspect", "k", "--max", f"members={'9' * 5000}"), "more than 18 digits", id="a limit past all bounds"
+            ),
+            pytest.param(("inspect", "k", "--max", "memmbers=1"), "; members has one like it", id="a limit nearly so"),
             pytest.param(("verify", "k", "--tenant", "t"), "--tenant goes with", id="a tenant without coverage"),
             pytest.param(("plan", "k"), "name the publisher's key with --trusted-key", id="no word about trust"),
             pytest.param(
@@ -156,7 +160,7 @@ class TestWrongUse:
         ],
     )
     def test_wrong_use_is_one_line_and_where_to_read_on(self, words: tuple[object, ...], complaint: str) -> None:
-        kit(*words).refused(64, complaint, "--help" if "NAME=VALUE" not in complaint else "")
+        kit(*words).refused(64, complaint, "kit inspect --limits" if "--max" in words else "--help")
 
     @pytest.mark.parametrize("text", ["yesterday", "2026-01-02", "2026-01-02T03:04:05+02:00", "-1", "1e9"])
     def test_a_time_that_is_none_is_wrong_use(self, text: str, desk: Desk) -> None:
@@ -166,7 +170,23 @@ class TestWrongUse:
         self, desk: Desk, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setenv("SOURCE_DATE_EPOCH", "soon")
-        kit("plan", desk.kit(), *desk.trust("vendor")).refused(64, "'soon' is not an RFC 3339 UTC time stamp")
+        words = ("plan", desk.kit(), *desk.trust("vendor"))
+        kit(*words).refused(64, "SOURCE_DATE_EPOCH: 'soon' is not an RFC 3339 UTC time stamp")
+        kit(*words, "--created-at", "later").refused(64, "--created-at: 'later' is not an RFC 3339 UTC time stamp")
+
+    @pytest.mark.parametrize(
+        ("text", "fault"),
+        [
+            ("-1", "before 1970"),
+            ("99999999999999", "so many seconds are after the year 9999"),
+            ("2026-01-01", "the time of the day is missing"),
+            ("2026-01-01T00:00:00", "the zone is missing"),
+            ("2026-01-01T00:00:00+01:00", "in another zone than UTC"),
+        ],
+    )
+    def test_what_is_wrong_with_a_time_is_named(self, text: str, fault: str) -> None:
+        words = ("verify", "k", "--trusted-key", "p", "--at", text)
+        kit(*words).refused(64, f"--at: '{text}'", fault, "a time is 2026-01-02T03:04:05Z")
 
 
 class TestJson:
@@ -279,6 +299,42 @@ class TestStreams:
             done = command("inspect", desk.kit(), stdout=full)
         assert done.returncode == 74
         assert done.stderr == b"kit: error: standard output: cannot write: No space left on device\n"
+
+    def test_a_report_that_is_lost_is_an_output_that_is_not_written_and_what_was_done_is_named(
+        self, desk: Desk, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        path, both = desk.kit(), desk.trust("vendor", "site")
+        patching = (*desk.trust("vendor"), "--signing-key", desk.keys / "site", "--workers", 1)
+        new, delta, policy = desk.kits / "new", desk.kits / "delta", desk.kits / "policy"
+        commands: list[tuple[tuple[object, ...], str]] = [
+            (("--version",), ""),
+            (("patch", "--help"), ""),
+            (("completion", "bash"), ""),
+            (("inspect", path), ""),
+            (("verify", path, *desk.trust("vendor"), "--json"), ""),
+            (("plan", path, *patching), ""),
+            (("patch", path, "-o", new, *patching), "the kit is patched"),
+            (("patch", path, "-o", desk.kits / "other", *patching, "--metrics", "-"), "the kit is patched"),
+            (
+                ("delta", "build", path, new, "-o", delta, *both, "--signing-key", desk.keys / "site"),
+                "delta is written",
+            ),
+            (("patch", path, "--in-place", *patching, "--json"), "the kit is patched"),
+            (("rollback", path, *both), "the kit is rolled back"),
+            (("delta", "apply", path, delta, "--in-place", *both), "the delta is applied"),
+            (("extract", new, *both, "-o", desk.kits / "dump"), "the documents are written"),
+            (("extract", new, *both, "-o", "-"), ""),
+            (("keys", "generate", desk.kits / "pair"), "the keys are written"),
+            (("trust", "init", policy, "--key", desk.public("vendor"), "publisher"), "the policy is made"),
+        ]
+        for words, what in commands:
+            with contextlib.suppress(OSError), Path("/dev/full").open("w") as full, contextlib.redirect_stdout(full):
+                code = run([str(word) for word in words])
+            said = capsys.readouterr().err
+            assert code == 74, (words, said)
+            assert "No space left on device" in said
+            assert (what in said) if what else ("but the report is lost" not in said), (words, said)
+        assert desk.verify(path).code == 0
 
     def test_closed_streams_are_no_failure(self, desk: Desk) -> None:
         words = " ".join([*COMMAND[:2], f"'{COMMAND[2]}'", "verify", str(desk.kit()), *map(str, desk.trust("vendor"))])

@@ -21,8 +21,9 @@ from typing import Any
 
 import click
 
+from kit.cli.hints import fit
 from kit.cli.places import STREAM, NameOrFile, Place
-from kit.errors import UsageError
+from kit.errors import KitError, UsageError
 
 _MAX_LINKS = 40
 """As many as Linux follows (path_resolution(7))."""
@@ -32,7 +33,7 @@ _Key = tuple[object, ...]
 
 
 class Command(click.Command):
-    """A command of kit: its paths are compared before it begins."""
+    """A command of kit: its paths are compared before it begins, and hints are about it."""
 
     def invoke(self, ctx: click.Context) -> Any:
         """Check the paths, then run the command.
@@ -42,7 +43,11 @@ class Command(click.Command):
         """
         _require_text(ctx)
         require_apart(ctx)
-        return super().invoke(ctx)
+        try:
+            return super().invoke(ctx)
+        except KitError as error:
+            fit(error, ctx)
+            raise
 
 
 class Group(click.Group):

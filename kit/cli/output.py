@@ -16,6 +16,7 @@ from typing import Any, TextIO
 
 import click
 
+from kit.cli.hints import fit
 from kit.errors import KitError, OutputError
 from kit.reports.errors import SCHEMA_VERSION, error_json
 from kit.reports.spelling import is_shown, printable
@@ -78,6 +79,8 @@ def print_bytes(data: bytes) -> None:
 
 def print_error(error: KitError, code: int, *, as_json: bool) -> None:
     """Say what went wrong on standard error; with ``--json`` also as an object on standard output."""
+    if (context := click.get_current_context(silent=True)) is not None:
+        fit(error, context)
     try:
         for one in (error, *error.also):
             print_warning(f"error: {one}")

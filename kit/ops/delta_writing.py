@@ -134,7 +134,7 @@ def _computed(manifest: DeltaManifest, kit: OpenKit, folder: Path, keys: KeySour
                 f"comes out of the recipe with digest {made.digests.get(path, 'of the base')}, and is {digest} in the"
                 " target",
                 where=str(path),
-                hint="the kit is untouched; ask whoever built the delta for one built with --no-recipe",
+                hint="the kit is untouched; ask its builder for a delta made by kit delta build --no-recipe",
             )
     return made
 

@@ -353,7 +353,7 @@ def check_base(manifest: DeltaManifest, base: Manifest, where: str) -> None:
         raise RollbackError(
             f"{told}, and makes generation {manifest.target.generation}: older than what is there",
             where=where,
-            hint="to go back, get a delta built with --reverse for this kit",
+            hint="to go back, get one for this kit that was made by kit delta build --reverse",
         )
     raise WrongBaseError(
         told, where=where, hint="apply the deltas between them in order, or get one that was built for this kit"

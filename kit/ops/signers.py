@@ -92,7 +92,7 @@ def check_base(anchor: Anchor, step: Step, *, covered: bool, allow_unsigned: boo
         raise UnsignedError(
             f"generation {entry.generation} was never signed",
             where=entry.path,
-            hint="it was patched with --insecure-unverified-base; patch a signed kit instead",
+            hint="it was made by kit patch --insecure-unverified-base; patch a signed kit instead",
         )
     occasion = Occasion(
         # Without a time of its own it is at least as old as what took its place.

@@ -17,9 +17,11 @@ from pathlib import Path
 from typing import Any
 
 import bson
+import click
 import zstandard
 
-from kit.cli import run
+from kit.cli import kit as group, run
+from kit.cli.hints import unknown
 from kit.signing import PrivateKey, jws
 
 ROOT = Path(__file__).parents[2]
@@ -228,7 +230,22 @@ def kit(*arguments: object) -> Outcome:
     out, err = io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         code = run([str(argument) for argument in arguments])
+    require_fitting_hints([str(argument) for argument in arguments], err.getvalue())
     return Outcome(code, out.getvalue(), err.getvalue())
+
+
+def require_fitting_hints(arguments: list[str], printed: str) -> None:
+    """Check that hints name no option that the command, or the one that they name, does not have."""
+    command: click.Command = group
+    context = click.Context(group, info_name="kit")
+    for word in arguments:
+        inner = command.get_command(context, word) if isinstance(command, click.Group) else None
+        if inner is None:
+            break
+        command, context = inner, click.Context(inner, parent=context)
+    for line in printed.splitlines():
+        if line.startswith("kit: hint: ") and " --help" not in line:
+            assert list(unknown(line.removeprefix("kit: hint: "), context)) == [], (arguments, line)
 
 
 COMMAND = [sys.executable, "-c", "from kit.cli import main; main()"]

@@ -131,7 +131,7 @@ class TestHistory:
             0,
             f"kit: warning: unverified base: {SIGNATURE}: the manifest has no signature\n",
         )
-        words = "generation 3 was never signed\nkit: hint: it was patched with --insecure-unverified-base"
+        words = "generation 3 was never signed\nkit: hint: it was made by kit patch --insecure-unverified-base"
         desk.refused(output, 3, words)
         # Neither a later patch nor a later signature makes it sound.
         more = kits.read(output)

@@ -135,7 +135,8 @@ def plan_command(
         run.begin(request)
         report = plan(request, () if preflight else signers, aim)
         report = replace(report, obstacles=(*unusable, *report.obstacles))
-        against = (*report.obstacles, *report.stops)
+        refusals = (report.refusal,) if report.refusal is not None else ()
+        against = (*report.obstacles, *refusals, *report.stops)
         code = exit_code(against[0]) if against else OK
         run.end(report, code)
         print_report(patch_lines(report), patch_json(report), as_json=as_json, aside=run.takes_standard_output)

@@ -15,12 +15,13 @@ Laws of the package:
 from kit.documents.depth import is_deeper
 from kit.documents.elements import Element, Kind, Place, elements, find, index, string_at
 from kit.documents.framing import runs
-from kit.documents.identity import KEY_BYTES, document_id, keys_of
+from kit.documents.identity import KEY_BYTES, document_id, document_name, keys_of
 from kit.documents.loops import COMPILED, select
 from kit.documents.prune import OTHERS, Wanted, prune
 from kit.documents.run import OUT_OF_BAND, Run
 from kit.documents.splice import Replacement, append, element, first_other, remove, replace, replace_at, replace_value
 from kit.documents.validation import validate
+from kit.documents.width import count_elements, narrow_bytes
 
 __all__ = [
     "COMPILED",
@@ -34,7 +35,9 @@ __all__ = [
     "Run",
     "Wanted",
     "append",
+    "count_elements",
     "document_id",
+    "document_name",
     "element",
     "elements",
     "find",
@@ -42,6 +45,7 @@ __all__ = [
     "index",
     "is_deeper",
     "keys_of",
+    "narrow_bytes",
     "prune",
     "remove",
     "replace",

@@ -30,6 +30,14 @@ def document_id(document: bytes) -> str:
     return "(none)"
 
 
+def document_name(document: bytes) -> str:
+    """Return what to call a document that may be malformed: as :func:`document_id`, or that it cannot be read."""
+    try:
+        return document_id(document)
+    except BsonError:
+        return "(unreadable)"
+
+
 def _shown(document: bytes, element: Element) -> str:
     value = document[element.value : element.end]
     match element.kind:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import final
 
-from kit.documents import document_id
-from kit.encryption.aead import DocumentCipher, KeyInPlace, Opened, check_form
+from kit.documents import document_name
+from kit.encryption.aead import DocumentCipher, KeyInPlace, Opened, check_form, check_sealable
 from kit.encryption.data_keys import DataKey
-from kit.encryption.envelope import Envelope
+from kit.encryption.envelope import PROFILES, Envelope
 from kit.encryption.initialisation import IvSource
 from kit.encryption.key_set import KeySet
 from kit.encryption.mapped import MappedDocument, MappedValue, State
@@ -100,11 +100,12 @@ class DocumentKeys:
             ContentError: The profile cannot hold the value.
         """
         owner, place, kind = self._mapped.owner, value.field.place, value.kind
+        plaintext = self._mapped.document[value.start : value.end]
         key = self._keys.at_hand(owner)
         if key is None:
-            # Says why.
+            # An owner none of whose values can be sealed has got no key: then that is what is wrong. Else this says why.
+            check_sealable(PROFILES[self._keys.collection.place.version], kind, plaintext)
             key = self._keys.place(self._keys.keys.sealing_key(self._keys.collection.scope(owner)))
-        plaintext = self._mapped.document[value.start : value.end]
         cipher = self._under_key(key)
         return cipher.digest(place, kind, plaintext), cipher.seal_printed(place, kind, plaintext, iv)
 
@@ -114,14 +115,6 @@ class DocumentKeys:
             cipher = self._cipher = DocumentCipher(key, self._mapped.identity)
             self._under = key
         return cipher
-
-
-def document_name(document: bytes) -> str:
-    """What to call a document that may be malformed."""
-    try:
-        return document_id(document)
-    except KitError:
-        return "(unreadable)"
 
 
 def in_document(error: KitError, collection: MappedCollection, document: bytes, ordinal: int) -> KitError:

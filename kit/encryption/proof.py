@@ -14,11 +14,12 @@ import contextlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
+from kit.documents import document_name
 from kit.encryption.aead import check_form
 from kit.encryption.key_set import KeySet
 from kit.encryption.mapped import MappedDocument, MappedValue, Reading, Standing, State
 from kit.encryption.mapping import MappedCollection
-from kit.encryption.opening import CollectionKeys, DocumentKeys, document_name, in_document, in_field
+from kit.encryption.opening import CollectionKeys, DocumentKeys, in_document, in_field
 from kit.errors import ContentError, EnvelopeError, KeyUnusableError, KitError, StoppedError, UsageError
 from kit.values import CollectionName
 

@@ -9,13 +9,12 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from kit.archive import Slot
+from kit.engine.reading import MAX_FINDINGS
+from kit.engine.refusals import Refusals
 from kit.engine.work import RunResult
 from kit.transforms.coverage import Tally
 from kit.transforms.protocol import Finding
 from kit.values import CollectionMember, MemberPath, RunLengths, Sha256
-
-MAX_FINDINGS = 10_000
-"""Findings kept for the report, so that its size is bounded; the counts are always exact."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -67,6 +66,8 @@ class Rewrite:
     findings: list[tuple[MemberPath, str, Finding]] = field(default_factory=list)
     """(member, transform, finding), in the order of the kit; at most MAX_FINDINGS."""
     omitted_findings: int = 0
+    refusals: Refusals = field(default_factory=Refusals)
+    """The documents that stop a patch."""
     deferred: dict[MemberPath, Slot] = field(default_factory=dict)
     """Slots left open for members that are made last."""
     roots: dict[MemberPath, Sha256] = field(default_factory=dict)
@@ -81,6 +82,7 @@ class Rewrite:
         """Add one run of the member ``path``; findings that there is no room for leave ``result`` too."""
         self.outcomes.update(result.outcomes)
         self.counts.update(result.counts)
+        self.refusals.take(result.refusals, str(path))
         room = MAX_FINDINGS - len(self.findings)
         result.omitted_findings += max(0, len(result.findings) - room)
         del result.findings[room:]

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from kit.archive import KitReader
-from kit.documents import Run, document_id
+from kit.documents import Run, document_name
 from kit.engine.gap import Gap
 from kit.engine.lookup import LookupWriter, open_lookup
 from kit.engine.pipeline import Pipeline
@@ -70,7 +70,7 @@ def gaps_of_run(transform: RawLinkset, name: CollectionName, run: Run, lookup: P
         one = counted.setdefault((change.tenant, change.outcome, reason[:_LONGEST_REASON]), _Counted())
         one.documents += 1
         if len(one.examples) < MOST_EXAMPLES:
-            one.examples.append(document_id(document))
+            one.examples.append(document_name(document))
     return GapsOfRun(documents=len(documents), counted=counted)
 
 

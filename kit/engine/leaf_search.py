@@ -47,13 +47,9 @@ class LeavesOfRun:
 
 
 def search_run(run: Run, key: bytes) -> LeavesOfRun:
-    """Give the leaves of a run, and those of its documents that are at or next to ``key``.
-
-    Raises:
-        KitError: A document is malformed before its ``_id``.
-    """
+    """Return the leaves of a run, and those of its documents that are at or next to ``key``."""
     documents = list(run)
-    lines = leaf_lines(documents, run.first)
+    lines = leaf_lines(documents)
     found = LeavesOfRun(lines=lines, equal=[], below=None, above=None)
     for document in documents:
         met = _met(document)

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 
 from kit.archive import KitReader
-from kit.documents import Run, validate
+from kit.documents import Run, document_name, validate
 from kit.documents.leaves import leaf_lines
 from kit.engine.leaves import LeafStore
 from kit.engine.pipeline import Pipeline
@@ -210,21 +210,21 @@ def prove_run(name: CollectionName, run: Run, asked: _Asked, limits: Limits) -> 
     for ordinal, document in enumerate(documents, run.first):
         try:
             validate(document, limits=limits)
+            coverage.check_certain(name, document)
         except KitError as error:
-            raise error.inside(f"document {ordinal:,}") from error.__cause__
+            place = f'document {ordinal:,} (_id "{document_name(document)}")'
+            raise error.inside(place) from error.__cause__
     # Most steps of a chain are about the same documents, so each is cut once.
     without = lru_cache(maxsize=None)(lambda number: without_appended(documents[number]))
     return ProofResult(
-        tally=coverage.tally(name, documents, run.first),
+        tally=coverage.tally(name, documents),
         envelopes=_envelopes(name, documents, asked.fields),
-        earlier=tuple(_earlier(documents, piece, without, run.first) for piece in asked.earlier),
-        leaves=leaf_lines(documents, run.first) if asked.rooted else b"",
+        earlier=tuple(_earlier(documents, piece, without) for piece in asked.earlier),
+        leaves=leaf_lines(documents) if asked.rooted else b"",
     )
 
 
-def _earlier(
-    documents: Sequence[bytes], piece: _Piece, without: Callable[[int], bytes | None], first: int
-) -> EarlierResult:
+def _earlier(documents: Sequence[bytes], piece: _Piece, without: Callable[[int], bytes | None]) -> EarlierResult:
     # Documents beyond what the statement counts are kept as they are: the digest then shows it.
     before: list[bytes] = []
     appended = 0
@@ -236,7 +236,7 @@ def _earlier(
         appended=appended,
         documents=b"".join(before),
         sizes=sizes_when_cut(documents, piece.cut_appended) if piece.sized else b"",
-        leaves=leaf_lines(before, first) if piece.rooted else b"",
+        leaves=leaf_lines(before) if piece.rooted else b"",
     )
 
 

@@ -7,7 +7,7 @@ aside on its way (:class:`Aside`), by whoever would have to read the kit again f
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
@@ -21,8 +21,11 @@ if TYPE_CHECKING:
     # Of a reading that transforms ask for; who only compares kits does without loading them.
     from kit.encryption import Needs
     from kit.transforms.coverage import Tally
+    from kit.transforms.protocol import Finding
 
 
+MAX_FINDINGS = 10_000
+"""Findings kept for the report, so that its size is bounded; the counts are always exact."""
 _LINK_KINDS = {EntryKind.SYMLINK: LinkKind.SYMBOLIC, EntryKind.HARDLINK: LinkKind.HARD}
 
 
@@ -54,6 +57,10 @@ class Survey:
     """Of those in which the transforms would change nothing, as far as that can be told (:mod:`kit.engine.settled`)."""
     rooted: set[MemberPath] = field(default_factory=set)
     """Of these, the ones whose leaves were gathered."""
+    findings: list[tuple[MemberPath, str, Finding]] = field(default_factory=list)
+    """(member, transform, finding) of documents that cannot be looked up; at most :data:`MAX_FINDINGS`."""
+    omitted_findings: int = 0
+    """How many more there were."""
     needs: dict[int, Needs] = field(default_factory=dict)
     """By position in the chain, what each ``encrypt-fields`` needs before it starts."""
 
@@ -71,6 +78,12 @@ class Survey:
             target = member.link_target.removeprefix("./") if kind is LinkKind.HARD else member.link_target
             self.links[path] = Link(path=path, target=target, kind=kind)
         return None
+
+    def take_findings(self, path: MemberPath, found: Sequence[tuple[str, Finding]]) -> None:
+        """Take what transforms found in a run of a member that they look up."""
+        room = MAX_FINDINGS - len(self.findings)
+        self.findings.extend((path, transform, finding) for transform, finding in found[:room])
+        self.omitted_findings += len(found[room:])
 
     def permitted_things(self) -> tuple[tuple[str, str], ...]:
         """Return what was only accepted because it was permitted: member ("./" for the root) and thing, sorted."""

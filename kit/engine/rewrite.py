@@ -25,10 +25,10 @@ from kit.archive import (
     checksum,
     encode_frame_again,
 )
-from kit.engine.changes import MAX_FINDINGS, MemberChange, Rewrite
+from kit.engine.changes import MemberChange, Rewrite
 from kit.engine.leaves import LeafStore
 from kit.engine.pipeline import Pipeline
-from kit.engine.reading import Survey, hashing, member_runs
+from kit.engine.reading import MAX_FINDINGS, Survey, hashing, member_runs
 from kit.engine.settled import as_rewritten
 from kit.engine.work import RunResult, RunWork, transform_run
 from kit.errors import DigestError
@@ -71,7 +71,7 @@ def rewrite(
         DigestError: A body is not the one the survey read: the kit changed meanwhile.
         KitError: A document is malformed, a stop rule holds, or the output cannot be written.
     """
-    done = as_rewritten(request.settled, survey.collections, survey.members)
+    done = as_rewritten(request.settled, survey)
     one_pass = _Pass(
         reader=reader, survey=survey, destination=destination, pipeline=pipeline, request=request, done=done
     )
@@ -94,7 +94,7 @@ def untouched(reader: KitReader, survey: Survey, settled: Mapping[MemberPath, Ta
         return None  # a folder is only known to be what was surveyed once each of its files was read again
     if reader.stored_digest() != survey.stored:
         raise DigestError("the kit changed while it was being read", where=str(reader.path), hint=_AGAIN)
-    return as_rewritten(settled, survey.collections, survey.members)
+    return as_rewritten(settled, survey)
 
 
 def unchanged(done: Rewrite) -> frozenset[MemberPath]:
@@ -205,6 +205,7 @@ class _Pass:
             lookup=self.request.lookup,
             member_codec=collection.codec,
             container_codec=self.destination.codec,
+            limits=self.reader.limits,
             leaves=self.request.leaves is not None,
             prove=self.request.prove,
         )

@@ -12,9 +12,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from kit.documents import Run, first_other
+from kit.documents import Run, document_name, first_other
 from kit.encryption.counting import ENCRYPTED
-from kit.encryption.opening import document_name
 from kit.encryption.restoring import Reopening
 from kit.errors import DigestError, KitError
 from kit.transforms import coverage
@@ -65,7 +64,7 @@ def prove_run(claim: Claim, run: Run, body: bytes) -> Counter[tuple[str, str]]:
         envelopes = _check_sealed(claim, sealing, run, body, flags, appending=appending)
     elif (other := first_other(run.data, run.ends, body, flags, APPENDED)) >= 0:
         raise _other(run, other, "rawLinkset appended")
-    _check_tally(claim, body, run.first, appending=appending)
+    _check_tally(claim, body, appending=appending)
     return envelopes
 
 
@@ -75,7 +74,7 @@ def _check_sealed(
     """Open what was sealed, cut out what was appended, and compare."""
     envelopes: Counter[tuple[str, str]] = Counter()
     try:
-        after = _documents(body)
+        after = cut(body)
         undone = after
         for transform in reversed(sealing):
             opening = Reopening(transform.mapped(claim.name), transform.keys.key_set())
@@ -106,13 +105,13 @@ def _check_opened(claim: Claim, transform: EncryptFields, opening: Reopening) ->
         raise DigestError("the envelopes were counted wrongly", hint=_HINT)
 
 
-def _check_tally(claim: Claim, body: bytes, first: int, *, appending: bool) -> None:
+def _check_tally(claim: Claim, body: bytes, *, appending: bool) -> None:
     """Count the documents again, by what is in them; what the counts leave open is why one is missing."""
     if not appending:
         if claim.tally.bytes != len(body):
             raise DigestError("the documents were counted wrongly", hint=_HINT)
         return
-    found = coverage.tally(claim.name, _documents(body), first)
+    found = coverage.tally(claim.name, cut(body))
     if _compared(found) != _compared(claim.tally):
         raise DigestError("the documents were counted wrongly", hint=_HINT)
 
@@ -125,7 +124,7 @@ def _compared(tally: Tally) -> tuple[int, int, dict[str, tuple[int, int, int, in
     )
 
 
-def _documents(body: bytes) -> list[bytes]:
+def cut(body: bytes) -> list[bytes]:
     """Cut documents apart, by their lengths.
 
     Raises:

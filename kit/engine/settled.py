@@ -16,13 +16,13 @@ from itertools import islice
 from kit.documents import Run
 from kit.engine.changes import MemberChange, Rewrite
 from kit.engine.pipeline import Pipeline
-from kit.errors import KitError
+from kit.engine.reading import Survey
 from kit.transforms import coverage
 from kit.transforms.coverage import Tally
 from kit.transforms.protocol import Transform
 from kit.transforms.raw_linkset import RawLinkset, outcomes
 from kit.transforms.raw_linkset.transform import NAME
-from kit.values import Codec, CollectionMember, CollectionName, MemberPath, Sha256
+from kit.values import Codec, CollectionMember, CollectionName, MemberPath
 
 _SAMPLE = 16
 """Documents of a run that are looked at before it is handed to a worker: what lacks something mostly lacks it there."""
@@ -40,17 +40,16 @@ class Probe:
     def goes_on(self, run: Run) -> bool:
         """Whether it is worth it to have the next run counted."""
         if self.settled:
-            self._take(count(self.collection.name, list(islice(run, _SAMPLE)), run.first))
+            self._take(coverage.tally(self.collection.name, islice(run, _SAMPLE)))
         return self.settled
 
-    def add(self, tally: Tally | None) -> None:
+    def add(self, tally: Tally) -> None:
         """Take what :func:`probe_run` found."""
         self._take(tally)
-        if tally is not None:
-            self.tally.add(tally)
+        self.tally.add(tally)
 
-    def _take(self, tally: Tally | None) -> None:
-        self.settled &= tally is not None and not any(one.missing for one in tally.tenants.values())
+    def _take(self, tally: Tally) -> None:
+        self.settled &= not any(one.missing for one in tally.tenants.values())
 
 
 def probe(collection: CollectionMember, transforms: Sequence[Transform]) -> Probe | None:
@@ -61,17 +60,9 @@ def probe(collection: CollectionMember, transforms: Sequence[Transform]) -> Prob
     return Probe(collection)
 
 
-def probe_run(name: CollectionName, run: Run) -> Tally | None:
-    """Count a run, in a worker; None where that cannot be done."""
-    return count(name, list(run), run.first)
-
-
-def count(name: CollectionName, documents: Sequence[bytes], first: int) -> Tally | None:
-    """Count documents; None where one is malformed, which is for the rewriting pass to say."""
-    try:
-        return coverage.tally(name, documents, first)
-    except KitError:
-        return None
+def probe_run(name: CollectionName, run: Run) -> Tally:
+    """Count a run, in a worker; a document that cannot be read lacks the element, and the rewriting pass names it."""
+    return coverage.tally(name, run)
 
 
 class Overheard:
@@ -94,17 +85,13 @@ class Overheard:
             raise
 
 
-def as_rewritten(
-    settled: Mapping[MemberPath, Tally],
-    collections: Mapping[MemberPath, CollectionMember],
-    members: Mapping[MemberPath, tuple[Sha256, int]],
-) -> Rewrite:
-    """Give what a pass over the settled members would have found."""
-    done = Rewrite()
+def as_rewritten(settled: Mapping[MemberPath, Tally], survey: Survey) -> Rewrite:
+    """Return what a pass over the settled members would have found, and what the survey did."""
+    done = Rewrite(findings=list(survey.findings), omitted_findings=survey.omitted_findings)
     for path, tally in settled.items():
-        sha256, size = members[path]
+        sha256, size = survey.members[path]
         done.members[path] = MemberChange(
-            collection=collections[path],
+            collection=survey.collections[path],
             tally=tally,
             sha256=sha256,
             size=size,

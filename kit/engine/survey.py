@@ -148,7 +148,8 @@ class _Walk:
         into = self.leaves if leaves else None
         if into is not None:
             self.found.rooted.add(path)
-        return _Delivery(path, self.found.tallies.setdefault(path, Tally()), self.lookup, into, self.reader.limits)
+        tally = self.found.tallies.setdefault(path, Tally())
+        return _Delivery(path, self.found, tally, self.lookup, into, self.reader.limits)
 
     def _gather(
         self, collection: CollectionMember, gathering: tuple[Transform, ...], run: Run, delivery: _Delivery
@@ -184,6 +185,7 @@ class _Delivery:
     """Takes the results of one member's runs."""
 
     path: MemberPath
+    found: Survey
     tally: Tally
     lookup: LookupWriter | None
     leaves: LeafStore | None
@@ -195,3 +197,4 @@ class _Delivery:
             self.leaves.add(self.path, result.leaves)
         if self.lookup is not None and result.pairs:
             self.lookup.put(result.pairs)
+        self.found.take_findings(self.path, result.findings)

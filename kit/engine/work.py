@@ -8,7 +8,7 @@ output as it is.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from pickle import PickleBuffer
@@ -22,7 +22,8 @@ from kit.encryption.proof import search
 from kit.encryption.restoring import Restored, Restoring, restore, unseal
 from kit.engine.lookup import open_lookup
 from kit.engine.reencoding import sizes_when_cut
-from kit.engine.self_proof import Claim, prove_run as prove_own_run
+from kit.engine.refusals import Refusal, Refusals, oversized
+from kit.engine.self_proof import Claim, cut, prove_run as prove_own_run
 from kit.errors import DigestError, KitError
 from kit.transforms import coverage
 from kit.transforms.change import Rewritten, Summed, applied
@@ -31,7 +32,7 @@ from kit.transforms.encrypt_fields import EncryptFields
 from kit.transforms.protocol import NO_COUNTS, Change, Finding, Transform
 from kit.transforms.raw_linkset import outcomes
 from kit.transforms.raw_linkset.transform import NAME as RAW_LINKSET
-from kit.values import Codec, CollectionMember, CollectionName, RunLengths
+from kit.values import Codec, CollectionMember, CollectionName, Limits, RunLengths
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +44,8 @@ class RunWork:
     lookup: Path | None
     member_codec: Codec
     container_codec: Codec
+    limits: Limits
+    """Of the kit that is read; what is written is held to them, too."""
     leaves: bool = False
     """Whether the leaves of a Merkle tree are wanted."""
     prove: bool = True
@@ -67,6 +70,8 @@ class RunResult:
     """(transform, finding), in the order of the documents."""
     omitted_findings: int = 0
     """How many more there were."""
+    refusals: Refusals = field(default_factory=Refusals)
+    """The documents that stop a patch."""
     changed: int = 0
     """Documents that any transform changed."""
     selection: RunLengths = field(default_factory=RunLengths)
@@ -104,6 +109,8 @@ def _result(bulk: Sequence[bytes], others: Sequence[Any]) -> RunResult:
 def transform_run(work: RunWork, run: Run, limit: int | None, kept: bytes = b"") -> RunResult:
     """Put a run through the chain; at most ``limit`` documents are changed, the first ones.
 
+    A document that stops a patch is among the ``refusals`` of the result, so that whoever reads on can name all.
+
     Args:
         work: What to do.
         run: The documents.
@@ -121,16 +128,20 @@ def transform_run(work: RunWork, run: Run, limit: int | None, kept: bytes = b"")
     result = RunResult(stored=b"", frame=b"", tally=Tally())
     lookup = open_lookup(work.lookup)
     touched: set[int] = set()
+    refused: list[Refusal] = []
     for transform in work.transforms:
         changes = transform.apply(work.name, documents, lookup, run.first)
         _limit(changes, touched, limit)
-        _count(result, transform.name, Summed(changes))
+        summed = Summed(changes)
+        _count(result, transform.name, summed)
+        refused += _refused(summed, run.first)
         documents = applied(changes, documents, touched)
     if not result.tally.tenants:
-        result.tally = coverage.tally(work.name, documents, run.first, walked=True)
+        result.tally = coverage.tally(work.name, documents, walked=True)
     result.selection = RunLengths.of([number in touched for number in range(len(documents))])
     result.changed = len(touched)
-    result.leaves = leaf_lines(documents, run.first) if work.leaves else b""
+    result.refusals = Refusals.of((*refused, *_oversized(result, work, documents, sorted(touched), run.first)))
+    result.leaves = leaf_lines(documents) if work.leaves else b""
     _encode(result, work, run, b"".join(documents), kept)
     return result
 
@@ -147,8 +158,27 @@ def _encoded(work: RunWork, run: Run, whole: Rewritten, kept: bytes) -> RunResul
     _count(result, work.transforms[0].name, whole.summed)
     result.selection = RunLengths.of(whole.touched)
     result.changed = result.selection.chosen
+    documents = cut(whole.body)
+    touched = [number for number, is_touched in enumerate(whole.touched) if is_touched]
+    oversize = _oversized(result, work, documents, touched, run.first)
+    result.refusals = Refusals.of((*_refused(whole.summed, run.first), *oversize))
     _encode(result, work, run, whole.body, kept)
     return result
+
+
+def _refused(summed: Summed, first: int) -> list[Refusal]:
+    return [
+        Refusal(ordinal=first + number, document=document, error=error) for number, document, error in summed.failures
+    ]
+
+
+def _oversized(
+    result: RunResult, work: RunWork, documents: Sequence[bytes], touched: Iterable[int], first: int
+) -> list[Refusal]:
+    """Return the documents that are too large or too deep to be written, and add what is said of them to ``result``."""
+    found = list(oversized(documents, touched, first, work.limits))
+    result.findings.extend((work.transforms[-1].name, finding) for _, finding in found)
+    return [refusal for refusal, _ in found]
 
 
 def _encode(result: RunResult, work: RunWork, run: Run, body: bytes, kept: bytes) -> None:
@@ -182,6 +212,8 @@ class GatherResult:
 
     tally: Tally
     pairs: list[tuple[bytes, bytes]]
+    findings: list[tuple[str, Finding]]
+    """(transform, finding): the documents that cannot be looked up."""
     leaves: bytes = b""
 
     @property
@@ -196,17 +228,21 @@ def gather_run(
     run: Run,
     leaves: bool = False,  # noqa: FBT001, FBT002  for submit
 ) -> GatherResult:
-    """Count a run, and gather from it what each of ``transforms`` will look up, and ``leaves`` where they are wanted.
-
-    Raises:
-        KitError: A document is malformed.
-    """
+    """Count a run, and gather what each of ``transforms`` will look up in it; and ``leaves`` where they are wanted."""
     documents = list(run)
-    pairs = [pair for transform in transforms for pair in transform.gather(name, documents, run.first)]
+    pairs: list[tuple[bytes, bytes]] = []
+    findings: list[tuple[str, Finding]] = []
+    for transform in transforms:
+        for one in transform.gather(name, documents):
+            if isinstance(one, Finding):
+                findings.append((transform.name, one))
+            else:
+                pairs.append(one)
     return GatherResult(
-        tally=coverage.tally(name, documents, run.first),
+        tally=coverage.tally(name, documents),
         pairs=pairs,
-        leaves=leaf_lines(documents, run.first) if leaves else b"",
+        findings=findings,
+        leaves=leaf_lines(documents) if leaves else b"",
     )
 
 

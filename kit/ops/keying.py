@@ -116,8 +116,6 @@ def with_keys(
 
 
 def _keys(transform: EncryptFields, needs: Needs, keying: Keying, rules: StopRules, *, live: bool) -> KeySet:
-    if needs.failure is not None and transform.stop_at_errors:
-        raise needs.failure
     needs.check(fraction=rules.partition_key_fraction, at_least=rules.partition_key_least)
     file, unlocked = _open(keying)
     values = needs.values

@@ -84,7 +84,7 @@ def transform_kit(
     if base.leaves is not None and done.changed:
         done.roots = rooting.roots(kit, base.leaves, base.survey, base.manifest, done)
     idle = unchanged(done) - settled.keys()
-    if not idle or not done.changed:
+    if not idle or not done.changed or done.refusals.total:
         return done
     with kit.pipeline(Stage.CARRY) as pipeline:
         todo = replace(todo, leave=idle, leaves=None)

@@ -86,17 +86,14 @@ def plan(request: PatchRequest, signers: Sequence[PrivateKey] = (), aim: Aim | N
         scratch = stack.enter_context(scratch_folder(None))
         kit = stack.enter_context(opened(request.kit, request.environment))
         stack.callback(close_lookups)
-        counting = tuple(map(_counting_errors, migration.transforms))
-        base = read_base(kit, request, counting, scratch)
-        transforms = with_keys(counting, base.survey.needs, request.keying, migration, scratch=scratch, stack=stack)
+        base = read_base(kit, request, migration.transforms, scratch)
         passes = CountingPasses(kit.reader.container)
-        done = transform_kit(kit, request, transforms, base, passes)
-        require_tenants(migration, done)
+        transforms, done = _counted(kit, request, migration, base, passes, scratch=scratch, stack=stack)
         report = _unchanged(kit, request, migration, base, transforms=transforms, rewrite=done)
         if done.changed:
             encoded = passes.latest.encoded
             report = with_changes(report, output_bytes=encoded, temp_bytes=2 * encoded + base.scratch_bytes)
-        report = with_changes(report, stops=broken_rules(migration, done))
+        report = with_changes(report, refusal=done.refusals.error(), stops=broken_rules(migration, done))
         if aim is None:
             return report
         created = base.manifest.made_at
@@ -175,9 +172,12 @@ def _run(kit: OpenKit, job: Job, request: PatchRequest, migration: Migration, ou
     with ExitStack() as stack:
         stack.callback(close_lookups)
         base = read_base(kit, request, migration.transforms, job.folder)
-        needs = base.survey.needs
+        _require_sealable(kit, request, migration, base, scratch=job.folder, stack=stack)
         transforms = with_keys(
-            migration.transforms, needs, request.keying, migration, scratch=job.folder, stack=stack, live=True
+            *(_counting(migration), base.survey.needs, request.keying, migration),
+            scratch=job.folder,
+            stack=stack,
+            live=True,
         )
         begin(job, options_of(request, migration, output), identity_of(kit, base, transforms))
         job.keep = False
@@ -185,8 +185,9 @@ def _run(kit: OpenKit, job: Job, request: PatchRequest, migration: Migration, ou
         stack.callback(passes.release)
         done = transform_kit(kit, request, transforms, base, passes)
         require_tenants(migration, done)
-        for broken in broken_rules(migration, done):
-            raise broken
+        for broken in (done.refusals.error(), *broken_rules(migration, done)):
+            if broken is not None:
+                raise broken
         report = _unchanged(kit, request, migration, base, transforms=transforms, rewrite=done)
         report = with_changes(report, live=True, output=output.path, output_sha256=base.beside.archive)
         switch, judgement = None, base.judgement
@@ -281,9 +282,46 @@ def _paced(request: PatchRequest, migration: Migration) -> PatchRequest:
     return with_changes(request, environment=environment)
 
 
-def _counting_errors(transform: Transform) -> Transform:
-    """Let a dry run name every faulty value, where a live one stops at the first."""
-    return with_changes(transform, stop_at_errors=False) if isinstance(transform, EncryptFields) else transform
+def _counting(migration: Migration) -> tuple[Transform, ...]:
+    """Return the transforms of a run that reads on where a document stops it, to name all of them."""
+    return tuple(
+        with_changes(transform, stop_at_errors=False) if isinstance(transform, EncryptFields) else transform
+        for transform in migration.transforms
+    )
+
+
+def _counted(
+    kit: OpenKit,
+    request: PatchRequest,
+    migration: Migration,
+    base: Base,
+    passes: CountingPasses,
+    *,
+    scratch: Path,
+    stack: ExitStack,
+) -> tuple[tuple[Transform, ...], Rewrite]:
+    """Return the transforms with their keys, and what they would make of the kit; nothing is written."""
+    transforms = with_keys(
+        _counting(migration), base.survey.needs, request.keying, migration, scratch=scratch, stack=stack
+    )
+    done = transform_kit(kit, request, transforms, base, passes)
+    require_tenants(migration, done)
+    return transforms, done
+
+
+def _require_sealable(
+    kit: OpenKit, request: PatchRequest, migration: Migration, base: Base, *, scratch: Path, stack: ExitStack
+) -> None:
+    """End a run of which the first reading has found that it cannot succeed, before the keyring is written.
+
+    Raises:
+        KitError: A document stops it; the words are those of the plan.
+    """
+    failures = [needs.failure for needs in base.survey.needs.values() if needs.failure is not None]
+    if failures:
+        passes = CountingPasses(kit.reader.container)
+        _, done = _counted(kit, request, migration, base, passes, scratch=scratch, stack=stack)
+        raise done.refusals.error() or failures[0]
 
 
 def _write_generation(report: PatchReport, output: Output, base: Base, destination: Destination) -> Generation:

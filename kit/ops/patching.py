@@ -109,6 +109,8 @@ class PatchReport:
     backup: Path | None
     temp_bytes: int
     """Room the run needed beside the output, or would need."""
+    refusal: KitError | None = None
+    """Of a plan: what the documents themselves would end the run with (:mod:`kit.engine.refusals`)."""
     stops: tuple[StoppedError, ...] = ()
     """Of a plan: the stop rules that would end the run."""
     obstacles: tuple[KitError, ...] = ()

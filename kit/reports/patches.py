@@ -55,6 +55,7 @@ def patch_json(report: PatchReport) -> dict[str, Any]:
             for path, transform, finding in report.rewrite.findings
         ],
         "omittedFindings": report.rewrite.omitted_findings,
+        "refusal": error_json(report.refusal) if report.refusal is not None else None,
         "stops": [str(stop) for stop in report.stops],
         "preflight": report.preflight,
         "obstacles": [error_json(error) for error in report.obstacles],
@@ -122,14 +123,18 @@ def patch_lines(report: PatchReport) -> Iterator[str]:
             yield f"{path}: {change.changed:,} of {change.tally.documents:,} documents, +{change.added_bytes:,} bytes"
     if report.changed:
         yield ""
+    is_stopped = bool(report.stops or report.obstacles or report.refusal is not None)
     if not report.changed:
         yield from _preflight_lines(report)
-        yield from _unchanged_lines(report)
+        if is_stopped:
+            yield "nothing was written; kit patch would be stopped"
+        else:
+            yield from _unchanged_lines(report)
     elif not report.live:
         yield f"migration {report.migration.id}, sha256 {report.migration.sha256.hex}"
         yield f"would write about {report.output_bytes:,} bytes, in {report.temp_bytes:,} bytes of temporary space"
         yield from _preflight_lines(report)
-        would = "be stopped" if report.stops or report.obstacles else f"change {report.changed:,} documents"
+        would = "be stopped" if is_stopped else f"change {report.changed:,} documents"
         yield f"nothing was written; kit patch would {would}"
     else:
         yield from _written_lines(report)

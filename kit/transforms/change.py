@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, final
 
 if TYPE_CHECKING:
+    from kit.errors import KitError
     from kit.transforms.protocol import Finding
 
 NO_COUNTS: Final[Mapping[str, int]] = MappingProxyType({})
@@ -27,9 +28,10 @@ class Change:
             can, which is then added up once for all of them.
         sums: Counters to which each document adds an amount of its own; they are of the member, not of a tenant.
         findings: What to name in the report.
+        failure: What stops a patch, where this document does; the first finding names the document.
     """
 
-    __slots__ = ("counts", "document", "findings", "outcome", "sums", "tenant")
+    __slots__ = ("counts", "document", "failure", "findings", "outcome", "sums", "tenant")
 
     def __init__(
         self,
@@ -40,6 +42,7 @@ class Change:
         counts: Mapping[str, int] = NO_COUNTS,
         sums: Sequence[tuple[str, int]] = (),
         findings: Sequence[Finding] = (),
+        failure: KitError | None = None,
     ) -> None:
         self.tenant = tenant
         self.outcome = outcome
@@ -47,6 +50,7 @@ class Change:
         self.counts = counts
         self.sums = sums
         self.findings = findings
+        self.failure = failure
 
 
 @final
@@ -58,18 +62,20 @@ class Summed:
         counts: (tenant, counter) → sum.
         sums: Counter → sum, of the whole run.
         findings: In the order of the documents.
+        failures: What stops a patch: the number of the document, its name and the error, in their order.
     """
 
-    __slots__ = ("counts", "findings", "outcomes", "sums")
+    __slots__ = ("counts", "failures", "findings", "outcomes", "sums")
 
     def __init__(self, changes: Sequence[Change]) -> None:
         self.outcomes: dict[tuple[str, str], int] = {}
         self.counts: dict[tuple[str, str], int] = {}
         self.sums: dict[str, int] = {}
         self.findings: list[Finding] = []
+        self.failures: list[tuple[int, str, KitError]] = []
         alike: dict[tuple[str, str, int], int] = {}
         mappings: dict[int, Mapping[str, int]] = {}
-        for change in changes:
+        for number, change in enumerate(changes):
             counts = change.counts
             mappings[id(counts)] = counts
             key = (change.tenant, change.outcome, id(counts))
@@ -78,6 +84,8 @@ class Summed:
                 self.sums[counter] = self.sums.get(counter, 0) + value
             if change.findings:
                 self.findings.extend(change.findings)
+                if change.failure is not None:
+                    self.failures.append((number, change.findings[0].document, change.failure))
         for (tenant, outcome, of), documents in alike.items():
             self.outcomes[tenant, outcome] = self.outcomes.get((tenant, outcome), 0) + documents
             for counter, value in mappings[of].items():

@@ -11,11 +11,13 @@ import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from kit.documents import Kind, string_at
+from kit.documents import Kind, elements, index, string_at
+from kit.errors import BsonError
 from kit.transforms.tenants import Tenants
 from kit.values import CollectionName, Held, Limits
 
 OBSERVATIONS = "advisory_observations"
+_DECIDING = frozenset({b"_id", b"tenant", b"rawLinkset"})
 NO_TENANT = ""
 """Under which documents without a string ``tenant`` are counted."""
 
@@ -92,22 +94,48 @@ def tenant_of(document: bytes, places: Mapping[bytes, tuple[int, int, int]]) -> 
     return string_at(document, place) if place is not None and place[0] == Kind.STRING else NO_TENANT
 
 
-def tally(name: CollectionName, documents: Iterable[bytes], first: int = 0, *, walked: bool = False) -> Tally:
-    """Count a run of documents as they are; ``first`` is the ordinal of the first of them, for messages.
+def tenant_named(document: bytes) -> str:
+    """Return the tenant that a document is counted under, whatever its bytes are."""
+    ((value, _),) = Tenants([document], observed=False, walked=False).counts
+    return _text(value)
 
-    With ``walked``, their top level is known to be sound: one that has the bytes of no tenant anywhere is not walked.
+
+def check_certain(name: CollectionName, document: bytes) -> None:
+    """Check that a well-formed document has nothing twice that would decide what it counts as.
+
+    A name twice is legal in BSON, and which of the two counts is up to whoever reads it.
 
     Raises:
-        BsonError: A document is malformed at its top level; the message names its ordinal.
+        BsonError: It has ``_id``, ``tenant`` or, as an observation, ``rawLinkset`` twice.
+    """
+    try:
+        index(document)
+    except BsonError:
+        deciding = _DECIDING if is_observations(name) else _DECIDING - {b"rawLinkset"}
+        found: set[bytes] = set()
+        for element in elements(document):
+            if element.name in found:
+                where = f'element "{element.name.decode()}": byte {element.start}'
+                raise BsonError("repeated element name", where=where) from None
+            found.update(deciding & {element.name})
+
+
+def tally(name: CollectionName, documents: Iterable[bytes], *, walked: bool = False) -> Tally:
+    """Count documents as they are.
+
+    One whose top level is malformed, or repeats a name, counts as lacking ``rawLinkset``, under its tenant as far as
+    that can be read: coverage is never more than what can be read.
+
+    With ``walked``, their top level is known to be sound: one that has the bytes of no tenant anywhere is not walked.
     """
     total = Tally()
     observed = is_observations(name)
-    met = Tenants(documents, first, observed=observed, walked=walked)
+    met = Tenants(documents, observed=observed, walked=walked)
     total.documents, total.bytes = met.documents, met.bytes
-    tenants: dict[bytes, str] = {b"": NO_TENANT}
+    tenants: dict[bytes, str] = {}
     for (value, kind), count in met.counts.items():
         if value not in tenants:
-            tenants[value] = string_at(value, (Kind.STRING, 0, len(value)))
+            tenants[value] = _text(value)
         coverage = total.tenant(tenants[value])
         coverage.documents += count
         if observed:
@@ -115,3 +143,8 @@ def tally(name: CollectionName, documents: Iterable[bytes], first: int = 0, *, w
             coverage.null += count if kind == Kind.NULL else 0
             coverage.missing += count if kind < 0 else 0
     return total
+
+
+def _text(value: bytes) -> str:
+    """Decode the value bytes of a tenant that was found to be a string."""
+    return string_at(value, (Kind.STRING, 0, len(value))) if value else NO_TENANT

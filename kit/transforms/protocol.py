@@ -70,21 +70,19 @@ class Transform(Protocol):
         """Whether documents of that collection must be gathered for :class:`Lookup` before any run."""
         ...
 
-    def gather(self, name: CollectionName, documents: Iterable[bytes], first: int) -> Iterable[tuple[bytes, bytes]]:
-        """Give the (key, value) pairs that ``documents`` of an indexed collection contribute to the lookup.
+    def gather(self, name: CollectionName, documents: Iterable[bytes]) -> Iterable[tuple[bytes, bytes] | Finding]:
+        """Return the (key, value) pairs that ``documents`` of an indexed collection contribute to the lookup.
 
-        ``first`` is the ordinal of the first of them in its member, for messages.
-
-        Raises:
-            BsonError: A document is malformed; the message names its ordinal.
+        A document that cannot be read where its key is contributes nothing, and is a finding.
         """
         ...
 
     def apply(self, name: CollectionName, documents: Sequence[bytes], lookup: Lookup, first: int) -> Sequence[Change]:
-        """Decide about each of ``documents``, in order; ``first`` as for :meth:`gather`.
+        """Decide about each of ``documents``, in order; ``first`` is the ordinal of the first of them in its member.
+
+        What cannot be read in one document is the outcome of that document.
 
         Raises:
-            BsonError: A document is malformed; the message names its ordinal.
             StoppedError: A stop rule of the transform holds.
         """
         ...
@@ -99,6 +97,6 @@ class Transform(Protocol):
             data: The documents, back to back.
             ends: Offset after each.
             lookup: As for :meth:`apply`.
-            first: As for :meth:`gather`.
+            first: As for :meth:`apply`.
         """
         ...

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final, final
 
-from kit.documents.elements import index, string_at
+from kit.documents.elements import elements, index, string_at
 from kit.documents.kinds import Kind
 from kit.documents.loops import COMPILED
 from kit.errors import BsonError
@@ -13,6 +13,25 @@ from kit.errors import BsonError
 _STRING: Final = int(Kind.STRING)
 _TENANT: Final = b"\x02tenant\0"
 """How the element begins."""
+
+
+def readable_tenant(document: bytes) -> bytes:
+    """Return the value bytes of the tenant of a document whose top level is malformed, or repeats a name.
+
+    Empty unless it is there exactly once, as far as the walk goes, and is a string of UTF-8: of an unreadable document
+    as much is told as is certain, so that the coverage of its tenant is not taken for complete.
+    """
+    found = b""
+    try:
+        for element in elements(document):
+            if element.name == b"tenant":
+                if found or element.kind != _STRING:
+                    return b""
+                string_at(document, element)
+                found = document[element.value : element.end]
+    except BsonError:
+        pass
+    return found
 
 
 @final
@@ -23,23 +42,20 @@ class Tenants:
         documents: How many there are.
         bytes: Of all of them.
         counts: (value bytes of the tenant, type of ``rawLinkset``) → documents; no bytes where there is no tenant that
-            is a string, -1 where there is no ``rawLinkset`` or it does not matter.
+            is a string of UTF-8, -1 where there is no ``rawLinkset``, the top level cannot be read, or it does not
+            matter.
     """
 
     __slots__ = ("bytes", "counts", "documents")
 
-    def __init__(self, documents: Iterable[bytes], first: int, *, observed: bool, walked: bool) -> None:
-        """Look at ``documents``, the first of which is number ``first`` in its member.
+    def __init__(self, documents: Iterable[bytes], *, observed: bool, walked: bool) -> None:
+        """Look at ``documents``.
 
         Args:
             documents: BSON.
-            first: For messages.
             observed: Whether they are observations.
             walked: Whether their top level is known to be sound. One that has the bytes of no tenant anywhere is then
                 not walked, where to walk costs more than to search.
-
-        Raises:
-            BsonError: A document is malformed at its top level, or its tenant is.
         """
         self.documents = 0
         self.bytes = 0
@@ -52,17 +68,17 @@ class Tenants:
                 try:
                     places = index(document)
                     tenant = places.get(b"tenant")
+                    if observed:
+                        raw = places.get(b"rawLinkset")
+                        if raw is not None:
+                            kind = raw[0]
                     if tenant is not None and tenant[0] == _STRING:
                         text = document[tenant[1] : tenant[2]]
                         if text not in met:
                             string_at(text, (_STRING, 0, len(text)))
                             met.add(text)
-                except BsonError as error:
-                    raise error.inside(f"document {first + self.documents}") from error.__cause__
-                if observed:
-                    raw = places.get(b"rawLinkset")
-                    if raw is not None:
-                        kind = raw[0]
+                except BsonError:
+                    text = readable_tenant(document)
             self.documents += 1
             self.bytes += len(document)
             key = (text, kind)

@@ -407,7 +407,14 @@ def sealed(hands: Callable[[Site, list[bytes], Sequence[Change]], object], codec
     documents = [note(1, title="shown"), note(2), changed(half, meta={"title": "t"}), note(4, "__builtin__"), half]
     site.prepare(*documents, note(1, body="another"))
     transform = RogueSeal(field_map=MAP, profile=Profile.BOUND, keys=site.keys, hands=hands, site=site)
-    work = RunWork(name=NOTES, transforms=(transform,), lookup=None, member_codec=codec, container_codec=Codec.NONE)
+    work = RunWork(
+        name=NOTES,
+        transforms=(transform,),
+        lookup=None,
+        member_codec=codec,
+        container_codec=Codec.NONE,
+        limits=Limits(),
+    )
     (run,) = runs([b"".join(documents)], limits=Limits())
     return transform_run(work, run, None)
 

@@ -188,7 +188,6 @@ def test_9_a_kit_that_history_takes_over_a_limit_says_which_and_leaves_nothing(d
         pytest.param(b"\x00\x00\x10\x00\x00", "document 0", id="a length that the member does not have"),
         pytest.param(kits.bson_of([observation(1)]) + b"\x00", "document 1", id="a byte too many"),
         pytest.param(kits.bson_of([observation(1)])[:-3], "document 0", id="cut short"),
-        pytest.param(b"\x0b\x00\x00\x00\x55a\x00\x00\x00\x00\x00", "document 0", id="an unknown type"),
     ],
 )
 def test_11_malformed_bson_is_refused_by_member_and_document(body: bytes, words: str, desk: Desk) -> None:

@@ -13,7 +13,7 @@ from kit.engine.pipeline import InlineExecutor, Pipeline
 from kit.engine.reading import Survey
 from kit.engine.rewrite import Request, Rewrite, rewrite, untouched
 from kit.engine.survey import survey
-from kit.errors import ArchiveError, BsonError, DigestError
+from kit.errors import ArchiveError, DigestError
 from kit.transforms.protocol import Transform
 from kit.transforms.raw_linkset import RawLinkset
 from kit.values import Codec, Limits, MemberPath
@@ -104,9 +104,10 @@ def test_what_several_transforms_handle_is_not_settled(tmp_path: Path) -> None:
 
 def test_a_malformed_document_is_named_when_it_is_rewritten(tmp_path: Path) -> None:
     kit = write_kit(tmp_path / "kit.tar", {OBSERVATIONS: collection(DONE) + b"\x07\0\0\0\x99a\0"})
-    found = surveyed(kit)
-    with pytest.raises(BsonError, match=f"^{OBSERVATIONS}: document 40: "):
-        rewritten(kit, tmp_path / "job", found, trusting=True)
+    done, _ = rewritten(kit, tmp_path / "job", surveyed(kit), trusting=True)
+    assert done.outcomes["raw-linkset", "", "unresolvable"] == 1
+    ((_, _, finding),) = done.findings
+    assert (finding.document, finding.reason.partition(": ")[0]) == ("(unreadable)", "the document cannot be read")
 
 
 def test_an_archive_cut_inside_a_settled_member_is_refused(tmp_path: Path) -> None:

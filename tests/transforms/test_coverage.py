@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from kit.errors import BsonError
-from kit.transforms.coverage import NO_TENANT, Tally, tally
+from kit.transforms.coverage import NO_TENANT, Tally, check_certain, tally, tenant_named
 from kit.values import CollectionName
 
 NAME = CollectionName(database="x", collection="advisory_observations")
@@ -33,7 +33,7 @@ def test_counts_add_up_and_do_not_depend_on_the_cut(documents: list[dict[str, An
     whole = tally(NAME, encoded)
     parts = Tally()
     parts.add(tally(NAME, encoded[:cut]))
-    parts.add(tally(NAME, encoded[cut:], cut))
+    parts.add(tally(NAME, encoded[cut:]))
     assert whole == parts
     assert (whole.documents, whole.bytes) == (len(encoded), sum(map(len, encoded)))
     tenants = Counter(d["tenant"] if isinstance(d.get("tenant"), str) else NO_TENANT for d in documents)
@@ -50,11 +50,42 @@ def test_other_collections_are_counted_without_coverage() -> None:
 
 
 @pytest.mark.parametrize(
-    ("old", "new"),
-    [(b"\x02tenant", b"\x99tenant"), (b"acme", b"ac\xffe"), (b"\x02b\0", b"\x02a\0")],
-    ids=["an unknown type", "a tenant that is no UTF-8", "a name twice"],
+    ("old", "new", "tenant"),
+    [
+        pytest.param(b"\x02a\0", b"\x99a\0", "acme", id="an unknown type behind the tenant"),
+        pytest.param(b"\x02tenant", b"\x99tenant", NO_TENANT, id="an unknown type in place of the tenant"),
+        pytest.param(b"\x02b\0", b"\x02a\0", "acme", id="a name twice"),
+        pytest.param(b"\x02other\0", b"\x02tenant\0", NO_TENANT, id="the tenant twice"),
+        pytest.param(b"\x03rawLinkset\0", b"\x99rawLinkset\0", "acme", id="an unknown type in place of rawLinkset"),
+    ],
 )
-def test_what_is_malformed_is_refused_by_its_ordinal(old: bytes, new: bytes) -> None:
-    document = bson.encode({"tenant": "acme", "a": "1", "b": "2"})
-    with pytest.raises(BsonError, match="document 1235: "):
-        tally(NAME, [document, document.replace(old, new)], 1234)
+def test_what_cannot_be_read_lacks_the_element_under_its_tenant_as_far_as_that_is_certain(
+    old: bytes, new: bytes, tenant: str
+) -> None:
+    document = bson.encode({"tenant": "acme", "a": "1", "b": "2", "other": "x", "rawLinkset": {}})
+    assert old in document
+    counted = tally(NAME, [document, document.replace(old, new)])
+    assert counted.tenants["acme"].present == 1
+    assert counted.tenants[tenant].missing == 1
+    assert tenant_named(document.replace(old, new)) == tenant
+
+
+def test_a_tenant_that_is_no_utf8_is_no_tenant() -> None:
+    document = bson.encode({"tenant": "acme", "rawLinkset": {}}).replace(b"acme", b"ac\xffe")
+    counted = tally(NAME, [document]).tenants
+    assert {name: (one.documents, one.present) for name, one in counted.items()} == {NO_TENANT: (1, 1)}
+
+
+@pytest.mark.parametrize(
+    ("name", "is_certain"), [("other", True), ("_id", False), ("tenant", False), ("rawLinkset", False)]
+)
+def test_a_name_twice_is_only_refused_where_it_decides_what_a_document_counts_as(
+    name: str, *, is_certain: bool
+) -> None:
+    once = bson.encode({name: 1})[4:-1]
+    document = (5 + 2 * len(once)).to_bytes(4, "little") + 2 * once + b"\0"
+    if is_certain:
+        check_certain(NAME, document)
+        return
+    with pytest.raises(BsonError, match="repeated element name"):
+        check_certain(NAME, document)

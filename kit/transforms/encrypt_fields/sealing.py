@@ -8,12 +8,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final, final
 
+from kit.documents import document_name
 from kit.encryption import counting
 from kit.encryption.initialisation import IvSource
 from kit.encryption.key_set import KeySet
 from kit.encryption.mapped import MappedDocument, MappedValue, Reading, Standing, State
 from kit.encryption.mapping import MappedCollection, MappedField
-from kit.encryption.opening import CollectionKeys, DocumentKeys, document_name, in_document, in_field
+from kit.encryption.opening import CollectionKeys, DocumentKeys, in_document, in_field
 from kit.errors import KitError
 from kit.transforms.protocol import Change, Finding
 
@@ -112,7 +113,7 @@ class SealingRun:
         )
 
     def _failed(self, error: KitError, document: bytes, partition: str) -> Change:
-        """Stop, or in a dry run count every mapped value as an error: none of the document would be written."""
+        """Raise, or count every mapped value as an error: none of the document would be written."""
         if self._stop_at_errors:
             raise error
         return Change(
@@ -120,6 +121,7 @@ class SealingRun:
             outcome=ERROR,
             counts=self._counted((counting.ERRORS,) * len(self._collection.fields)),
             findings=(self._finding(ERROR, str(error), document, partition),),
+            failure=error,
         )
 
     def _counted(self, outcomes: tuple[str, ...]) -> Mapping[str, int]:

@@ -24,7 +24,7 @@ from kit.encryption.needs import Needs
 from kit.encryption.preparation import needs_of
 from kit.errors import UsageError
 from kit.transforms.encrypt_fields.sealing import ENCRYPTED, ERROR, UNCHANGED, SealingRun
-from kit.transforms.protocol import Change, Lookup, Rewritten
+from kit.transforms.protocol import Change, Finding, Lookup, Rewritten
 from kit.values import CollectionName
 
 NAME = "encrypt-fields"
@@ -52,7 +52,7 @@ class EncryptFields:
     partitions: frozenset[str] | None = None
     """Only documents of these partitions; None for all."""
     stop_at_errors: bool = True
-    """False counts faulty values instead of stopping, so that a dry run can name all of them."""
+    """False counts faulty values instead of raising, so that a run can read on and name all of them before it ends."""
 
     @property
     def name(self) -> str:
@@ -76,7 +76,7 @@ class EncryptFields:
             "profile": str(self.profile),
             "iv": "random" if isinstance(self.iv, RandomIv) else "synthetic",
             "tenants": sorted(self.partitions) if self.partitions is not None else None,
-            "onError": "stop" if self.stop_at_errors else "count",
+            "onError": "stop",  # whichever way a run is told of a fault, it ends with nothing written
         }
 
     def handles(self, name: CollectionName) -> bool:
@@ -87,7 +87,7 @@ class EncryptFields:
         """See the protocol; nothing is looked up."""
         return False
 
-    def gather(self, name: CollectionName, documents: Iterable[bytes], first: int) -> Iterable[tuple[bytes, bytes]]:  # noqa: ARG002
+    def gather(self, name: CollectionName, documents: Iterable[bytes]) -> Iterable[tuple[bytes, bytes] | Finding]:  # noqa: ARG002
         """See the protocol; nothing is looked up."""
         return ()
 

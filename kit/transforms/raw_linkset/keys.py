@@ -15,6 +15,8 @@ SNAPSHOT = b"S"
 CACHE = b"C"
 NONE_SKIPPED: Final = bytes(4)
 """How an entry begins of whose values none was skipped: the count, 32 bits, little-endian."""
+UNREADABLE: Final = b"\xff" * 4
+"""How an entry begins whose document cannot be read; the reason follows, as UTF-8."""
 _DIGEST = 16
 
 

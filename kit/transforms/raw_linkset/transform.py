@@ -13,16 +13,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from kit.documents import Kind, append, document_id, index
+from kit.documents import Kind, append, document_name, elements, index
 from kit.errors import BsonError, ContentError, KitError, StoppedError
-from kit.transforms.coverage import NO_TENANT, is_observations
+from kit.transforms.coverage import NO_TENANT, is_observations, tenant_named
 from kit.transforms.protocol import Change, Finding, Lookup, Rewritten
 from kit.transforms.raw_linkset import direct, divergence, registry, shape
 from kit.transforms.raw_linkset.cache_map import CacheMap
 from kit.transforms.raw_linkset.direct.asked import Asked, Direct
 from kit.transforms.raw_linkset.element import encode_element
 from kit.transforms.raw_linkset.fields import Fields, decode
-from kit.transforms.raw_linkset.keys import CACHE, NONE_SKIPPED, SNAPSHOT, advisory_digest, revision_digest
+from kit.transforms.raw_linkset.keys import CACHE, NONE_SKIPPED, SNAPSHOT, UNREADABLE, advisory_digest, revision_digest
 from kit.transforms.raw_linkset.outcomes import (
     FROM_CACHE,
     FROM_CONTENT,
@@ -30,6 +30,7 @@ from kit.transforms.raw_linkset.outcomes import (
     NOT_SELECTED,
     NULL,
     PRESENT,
+    UNREADABLE as UNREADABLE_SOURCE,
     UNRESOLVABLE,
 )
 from kit.transforms.raw_linkset.projection import Extraction, Projection, from_linkset
@@ -44,6 +45,7 @@ _ENVELOPE_MARK = b"__encrypted"
 _DOCUMENT, _NULL = int(Kind.DOCUMENT), int(Kind.NULL)
 _FORMATS = 256
 _SHOWN = 64
+_LONGEST_REASON = 200
 _direct_by_format: dict[str, Direct | None] = {}
 """As the registry says, remembered for so many names: asking it costs as much as reading a document."""
 _ELEMENT_OVERHEAD = 1 + len(_RAW_LINKSET) + 1
@@ -102,14 +104,14 @@ class RawLinkset:
         """See the protocol."""
         return name.collection in {SNAPSHOTS, self.cache_collection}
 
-    def gather(self, name: CollectionName, documents: Iterable[bytes], first: int) -> Iterable[tuple[bytes, bytes]]:
-        """Give each snapshot's or cached payload's finished element under its revision's key."""
+    def gather(self, name: CollectionName, documents: Iterable[bytes]) -> Iterable[tuple[bytes, bytes] | Finding]:
+        """Return each snapshot's or cached payload's finished element under its revision's key."""
         snapshots, database = name.collection == SNAPSHOTS, name.database.encode()
         read = _snapshot if snapshots else self._cached
         kind = SNAPSHOT if snapshots else CACHE
         where = shape.ADVISORY_RAW if snapshots else self.cache_shape
         pair_of = direct.SNAPSHOT_PAIR[0] if direct.SNAPSHOT_PAIR and snapshots else None
-        for ordinal, document in enumerate(documents, first):
+        for document in documents:
             pair = pair_of(document, database) if pair_of is not None else None
             if pair is not None:
                 yield pair
@@ -117,40 +119,38 @@ class RawLinkset:
             try:
                 fields = Fields(document)
                 key = _key(database, fields, where)
-                element = self._plain_cached(fields) if key is not None and not snapshots else None
-                extraction = read(fields) if key is not None and element is None else None
-            except KitError as error:
-                raise error.inside(f"document {ordinal}") from error.__cause__
-            if key is not None and element is not None:
-                yield kind + b"".join(key), NONE_SKIPPED + element
-            elif key is not None and extraction is not None and extraction.refusal is None:
-                yield (
-                    kind + b"".join(key),
-                    extraction.skipped.to_bytes(4, "little") + encode_element(extraction.projection),
-                )
+            except BsonError as error:
+                yield _finding(UNREADABLE_SOURCE, _unreadable("its key", error), document, tenant_named(document))
+                continue
+            if key is None:
+                continue
+            try:
+                element = self._plain_cached(fields) if not snapshots else None
+                if element is not None:
+                    yield kind + b"".join(key), NONE_SKIPPED + element
+                elif (extraction := read(fields)) is not None and extraction.refusal is None:
+                    found = encode_element(extraction.projection)
+                    yield kind + b"".join(key), extraction.skipped.to_bytes(4, "little") + found
+            except ContentError as error:
+                # Who asks for it must not take another source instead: it is there, and cannot be read.
+                reason = _unreadable(f'_id "{document_name(document)}"', error)
+                yield kind + b"".join(key), UNREADABLE + reason.encode()
 
     def apply(self, name: CollectionName, documents: Sequence[bytes], lookup: Lookup, first: int) -> Sequence[Change]:
-        """Give each observation its ``rawLinkset``, or say why not."""
-        database = name.database.encode()
-        kinds = _kinds(lookup)
+        """Return what becomes of each observation: what cannot be read in one is why that one is unresolvable."""
+        database, kinds = name.database.encode(), _kinds(lookup)
         changes: list[Change] = []
         pending: list[_Pending] = []
         for ordinal, document in enumerate(documents, first):
-            try:
-                fields = Fields(document)
-                tenant = fields.text(shape.OBSERVATION.tenant) or NO_TENANT
-                present = fields.top.get(_RAW_LINKSET)
-                if present is not None:
-                    changes.append(Change(tenant=tenant, outcome=NULL if present[0] == _NULL else PRESENT))
-                elif self.tenants is not None and tenant not in self.tenants:
-                    changes.append(Change(tenant=tenant, outcome=NOT_SELECTED))
-                else:
-                    change = Change(tenant=tenant, outcome=UNRESOLVABLE)
-                    changes.append(change)
+            change, fields = self._standing(document)
+            changes.append(change)
+            if fields is not None:
+                try:
                     key = _key(database, fields, shape.OBSERVATION) if kinds else None
+                except BsonError as error:
+                    _leave(change, document, _unreadable("its key", error))
+                else:
                     pending.append(_Pending(ordinal, fields, change, key))
-            except KitError as error:
-                raise error.inside(f"document {ordinal}") from error.__cause__
         keys = [kind + b"".join(item.key) for kind in kinds for item in pending if item.key is not None]
         found = lookup.find(keys) if keys else {}
         for item in pending:
@@ -176,38 +176,47 @@ class RawLinkset:
         except KitError:
             return None  # which of several faults is told does not depend on how they were found
 
+    def _standing(self, document: bytes) -> tuple[Change, Fields | None]:
+        """Return what becomes of a document by its top level, and its fields where its source must be looked for."""
+        fields, present, unread = None, None, ""
+        try:
+            fields = Fields(document)
+            present = fields.top.get(_RAW_LINKSET)
+            tenant = fields.text(shape.OBSERVATION.tenant) or NO_TENANT
+        except BsonError as error:
+            tenant = tenant_named(document)
+            unread = _unreadable("its tenant" if fields is not None else "the document", error)
+        if present is not None:
+            return Change(tenant=tenant, outcome=NULL if present[0] == _NULL else PRESENT), None
+        if self.tenants is not None and tenant not in self.tenants:
+            return Change(tenant=tenant, outcome=NOT_SELECTED), None
+        change = Change(tenant=tenant, outcome=UNRESOLVABLE)
+        if unread:
+            _leave(change, document, unread)
+            return change, None
+        return change, fields
+
     def _resolve(self, item: _Pending, found: Mapping[bytes, Sequence[bytes]], lookup: Lookup) -> None:
         document, change = item.fields.document, item.change
-        element, skipped, reason = b"", 0, ""
-        projection: Projection | None = None
-        key = b"".join(item.key) if item.key is not None else b""
-        for source, kind in _SOURCES if key else ():
-            values = set(found.get(kind + key, ()))
-            if len(values) > 1:
-                reason = f"{len(values)} {source} documents of the same revision differ"
-                break
-            if values:
-                (value,) = values
-                change.outcome, skipped, element = source, int.from_bytes(value[:4], "little"), value[4:]
-                break
-        else:
-            plain = _plain_content(item.fields)
-            extraction, reason = _content(item.fields) if plain is None else (None, "")
-            if plain is not None:
-                change.outcome, element = FROM_CONTENT, plain
-            elif extraction is not None:
-                change.outcome, skipped = FROM_CONTENT, extraction.skipped
-                projection = extraction.projection
-                element = encode_element(projection)
-        if not element:
-            if reason == "" or (reason.startswith("no raw") and _other_revision(item, lookup)):
+        made, reason = _looked_up(item, found)
+        if made is None and not reason:
+            try:
+                made, reason = _from_content(item.fields)
+            except ContentError as error:
+                reason = _unreadable("raw", error)
+            if made is None and (reason == "" or (reason.startswith("no raw") and _other_revision(item, lookup))):
                 reason = "the snapshot in the kit is of another revision"
-            change.findings = (_finding(UNRESOLVABLE, reason, item),)
+        if made is None:
+            _leave(change, document, reason)
             return
-        change.document = append(document, element)
-        if skipped:
-            change.counts = {"skipped-values": skipped}
-        self._check(item, element, projection)
+        try:
+            self._check(item, made.element, made.projection)
+        except ContentError as error:
+            _leave(change, document, _unreadable("linkset", error))
+            return
+        change.outcome, change.document = made.outcome, append(document, made.element)
+        if made.skipped:
+            change.counts = {"skipped-values": made.skipped, **change.counts}
 
     def _check(self, item: _Pending, element: bytes, projection: Projection | None) -> None:
         """Compare with the canonical linkset (schemas/raw-linkset.md, "Divergence"); None for what ``element`` says."""
@@ -225,7 +234,7 @@ class RawLinkset:
         differs = divergence.compare(projection, linkset)
         if differs is None:
             return
-        finding = _finding("divergent", str(differs), item)
+        finding = _finding("divergent", str(differs), item.fields.document, item.change.tenant)
         if self.stop_on_divergence:
             raise StoppedError(
                 f"rawLinkset would diverge from linkset: {finding.reason}",
@@ -298,7 +307,10 @@ def _plain(fields: Fields, found: tuple[int, int, int] | None, format_name: str 
     if not direct.EXTRACTORS or found is None or found[0] != _DOCUMENT or format_name is None:
         return None
     read = _reader_of(format_name)
-    return read(fields.document, index(fields.document, found[1])) if read is not None else None
+    try:
+        return read(fields.document, index(fields.document, found[1])) if read is not None else None
+    except BsonError:
+        return None  # malformed, or a name twice that may not be needed: the twin looks
 
 
 def _reader_of(format_name: str) -> Direct | None:
@@ -309,6 +321,47 @@ def _reader_of(format_name: str) -> Direct | None:
         extractor = registry.load().for_format(format_name)
         _direct_by_format[format_name] = direct.EXTRACTORS.get(extractor.name) if extractor is not None else None
     return _direct_by_format[format_name]
+
+
+@dataclass(frozen=True, slots=True)
+class _Made:
+    """A finished element, and where it is from; the projection it was made of, where there is one."""
+
+    outcome: str
+    element: bytes
+    skipped: int = 0
+    projection: Projection | None = None
+
+
+def _looked_up(item: _Pending, found: Mapping[bytes, Sequence[bytes]]) -> tuple[_Made | None, str]:
+    """Return what the kit has for an observation; (None, reason) where that cannot be used, (None, "") for nothing."""
+    key = b"".join(item.key) if item.key is not None else b""
+    for source, kind in _SOURCES if key else ():
+        values = sorted(set(found.get(kind + key, ())))
+        if values and values[-1].startswith(UNREADABLE):
+            return None, f"the {source} document {values[-1][len(UNREADABLE) :].decode()}"
+        if len(values) > 1:
+            return None, f"{len(values)} {source} documents of the same revision differ"
+        if values:
+            (value,) = values
+            return _Made(source, value[4:], skipped=int.from_bytes(value[:4], "little")), ""
+    return None, ""
+
+
+def _from_content(fields: Fields) -> tuple[_Made | None, str]:
+    """Return what the observation's own content gives, or (None, reason).
+
+    Raises:
+        ContentError: It cannot be read.
+    """
+    plain = _plain_content(fields)
+    if plain is not None:
+        return _Made(FROM_CONTENT, plain), ""
+    extraction, reason = _content(fields)
+    if extraction is None:
+        return None, reason
+    projection = extraction.projection
+    return _Made(FROM_CONTENT, encode_element(projection), extraction.skipped, projection), ""
 
 
 def _content(fields: Fields) -> tuple[Extraction | None, str]:
@@ -322,22 +375,29 @@ def _content(fields: Fields) -> tuple[Extraction | None, str]:
 
 
 def _extract(fields: Fields, found: tuple[int, int, int], format_name: str | None) -> tuple[Extraction | None, str]:
-    if _ENVELOPE_MARK in index(fields.document, found[1]):
+    if _is_marked(fields.document, found[1]):
         return None, "raw is an envelope"
     known = registry.load()
     extractor = known.for_format(format_name) if format_name is not None else None
     if format_name is not None and extractor is None:
         return None, f"format {_shown(format_name)} is not known"
-    try:
-        extractor = extractor or known.sniff(fields.only(found, known.needs))
-        if extractor is None:
-            return None, "format is not named and not recognised"
-        extraction = extractor.extract(fields.only(found, extractor.needs))
-    except BsonError:
-        raise
-    except ContentError as error:
-        return None, f"raw cannot be read: {error}"
+    extractor = extractor or known.sniff(fields.only(found, known.needs))
+    if extractor is None:
+        return None, "format is not named and not recognised"
+    extraction = extractor.extract(fields.only(found, extractor.needs))
     return (None, extraction.refusal) if extraction.refusal is not None else (extraction, "")
+
+
+def _is_marked(document: bytes, start: int) -> bool:
+    """Whether the document at ``start`` is an envelope; one that has names twice may be.
+
+    Raises:
+        BsonError: It is malformed.
+    """
+    try:
+        return _ENVELOPE_MARK in index(document, start)
+    except BsonError:
+        return any(element.name == _ENVELOPE_MARK for element in elements(document, start))
 
 
 def _shown(name: str) -> str:
@@ -349,5 +409,16 @@ def _other_revision(item: _Pending, lookup: Lookup) -> bool:
     return item.key is not None and lookup.has_prefix(SNAPSHOT + item.key[0])
 
 
-def _finding(kind: str, reason: str, item: _Pending) -> Finding:
-    return Finding(kind=kind, reason=reason, document=document_id(item.fields.document), tenant=item.change.tenant)
+def _finding(kind: str, reason: str, document: bytes, tenant: str) -> Finding:
+    return Finding(kind=kind, reason=reason, document=document_name(document), tenant=tenant)
+
+
+def _leave(change: Change, document: bytes, reason: str) -> None:
+    """Leave a document as it is, unresolvable."""
+    change.findings = (_finding(UNRESOLVABLE, reason, document, change.tenant),)
+
+
+def _unreadable(what: str, error: KitError) -> str:
+    """Return a reason that is bounded and can be printed: what extractors of others raise may be any text."""
+    told = str(error)[:_LONGEST_REASON].encode("utf-8", "backslashreplace").decode()
+    return f"{what} cannot be read: {told}"

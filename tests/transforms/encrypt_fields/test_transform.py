@@ -73,7 +73,7 @@ def test_it_is_a_transform(site: Site) -> None:
     assert transform.handles(NOTES)
     assert not transform.handles(OBSERVATIONS)
     assert not transform.indexes(NOTES)
-    assert list(transform.gather(NOTES, [note()], 0)) == []
+    assert list(transform.gather(NOTES, [note()])) == []
     with pytest.raises(UsageError, match="does not name concelier"):
         site.transform.mapped(OBSERVATIONS)
 

@@ -175,4 +175,4 @@ def test_an_altered_snapshot_gives_to_the_lookup_what_its_fields_say(number: int
     document = altered(snapshot(number, linkset=linkset), data)
     pair = keyed.snapshot_pair(document, b"concelier")
     if pair is not None:
-        assert [pair] == list(RawLinkset().gather(RAW, [document], 0))
+        assert [pair] == list(RawLinkset().gather(RAW, [document]))

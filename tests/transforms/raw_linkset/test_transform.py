@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import re
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -11,13 +12,13 @@ import bson
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from kit.documents import Run, remove, replace
+from kit.documents import Run, document_name, remove, replace
 from kit.engine.work import RunWork, gather_run, transform_run
 from kit.errors import BsonError, ContentError, StoppedError
-from kit.transforms.protocol import Change
+from kit.transforms.protocol import Change, Finding
 from kit.transforms.raw_linkset import RawLinkset, parse_cache_map
 from kit.transforms.raw_linkset.outcomes import OUTCOMES
-from kit.values import Codec, CollectionName
+from kit.values import Codec, CollectionName, Limits
 from tests.attacks.bombs import nested_document
 from tests.documents.strategies import DISTINCT, NAMES, document as bson_document
 from tests.kits import canonical_linkset, observation, osv, snapshot
@@ -34,8 +35,9 @@ class Memory:
         self.pairs: dict[bytes, list[bytes]] = defaultdict(list)
         for name, documents in kit.items():
             assert transform.indexes(name)
-            for key, value in transform.gather(name, [bson.encode(document) for document in documents], 0):
-                self.pairs[key].append(value)
+            for pair in transform.gather(name, [bson.encode(document) for document in documents]):
+                assert not isinstance(pair, Finding), pair
+                self.pairs[pair[0]].append(pair[1])
 
     def find(self, keys: Sequence[bytes]) -> Mapping[bytes, Sequence[bytes]]:
         return {key: self.pairs[key] for key in keys if key in self.pairs}
@@ -265,31 +267,85 @@ def test_values_that_are_no_strings_are_skipped_and_counted_from_every_source() 
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "message"),
+    ("old", "new", "tenant", "reason"),
     [
-        (b"\x02tenant\0", b"\x02linkse\0", None),
-        (b"\x02tenant\0\x05\0\0\0acme", b"\x02tenant\0\x05\0\0\0ac\xffe", "document 1: .*UTF-8"),
-        (b"CVE-2024-0002", b"CVE-2024-\xff\xff02", "document 1: .*utf-8"),
-        (b"\x03content\0", b"\x99content\0", "document 1: .*"),
-        (b"\x02tenant\0", b"\x02source\0", "document 1: .*source"),
+        pytest.param(
+            *(
+                b"\x02tenant\0\x05\0\0\0acme",
+                b"\x02tenant\0\x05\0\0\0ac\xffe",
+                "",
+                "its tenant cannot be read: .*UTF-8",
+            ),
+            id="a tenant that is no UTF-8",
+        ),
+        pytest.param(
+            *(b"CVE-2024-0002", b"CVE-2024-\xff\xff02", "acme", "raw cannot be read: .*utf-8"),
+            id="an alias that is no UTF-8",
+        ),
+        pytest.param(
+            *(b"\x03content\0", b"\x99content\0", "acme", "the document cannot be read: .*0x99"), id="an unknown type"
+        ),
+        pytest.param(
+            *(b"\x02tenant\0", b"\x02source\0", "", 'the document cannot be read: element "source": .*repeated'),
+            id="a name twice, the tenant missing",
+        ),
+        pytest.param(
+            *(b"\x03linkset\0", b"\x03content\0", "acme", 'the document cannot be read: element "content": .*repeated'),
+            id="the content twice",
+        ),
+        pytest.param(
+            *(b"format\0\4\0\0\0OSV", b"format\0\4\0\0\0O\xffV", "acme", "raw cannot be read: .*UTF-8"),
+            id="a format that is no UTF-8",
+        ),
     ],
-    ids=["sound", "a tenant that is no UTF-8", "an alias that is no UTF-8", "an unknown type", "a name twice"],
 )
-def test_what_is_malformed_is_refused_by_its_ordinal(old: bytes, new: bytes, message: str | None) -> None:
+def test_what_cannot_be_read_in_one_document_is_its_outcome_and_the_others_are_patched(
+    old: bytes, new: bytes, tenant: str, reason: str
+) -> None:
     data = bson.encode(observation(2))
     assert old in data
-    broken = data.replace(old, new)
-    if message is None:
-        applied(observation(1), broken)
-        return
-    with pytest.raises(BsonError, match=message):
-        applied(observation(1), broken)
+    good, bad = applied(observation(1), data.replace(old, new))
+    assert (good.outcome, bad.outcome, bad.tenant, bad.document) == ("content", "unresolvable", tenant, None)
+    (finding,) = bad.findings
+    assert finding.document == "acme:2" or finding.document == document_name(data)
+    assert re.match(reason, finding.reason), finding.reason
 
 
-def test_a_name_twice_at_the_top_of_the_raw_document_is_refused_by_its_ordinal() -> None:
-    twice = bson.encode(observation(1)).replace(b"schema_version", b"modified\0\5\0\0\0")
-    with pytest.raises(BsonError, match="document 0: "):
-        applied(twice)
+def test_a_linkset_that_cannot_be_read_leaves_the_check_undone_and_so_the_document_as_it_is() -> None:
+    data = bson.encode(observation(1, linkset={"aliases": ["MARK"], "purls": [], "cpes": [], "references": []}))
+    (change,) = applied(data.replace(b"MARK", b"MA\xffK"))
+    assert (change.outcome, change.document) == ("unresolvable", None)
+    assert change.findings[0].reason.startswith("linkset cannot be read: ")
+
+
+def twice(name: str) -> bytes:
+    """Give an observation whose raw document has a name twice; ``modified`` becomes the second one."""
+    data = bson.encode(observation(1, raw={"id": "X-1", "aliases": ["A"], name: "a", "z" * len(name): "b"}))
+    return data.replace(b"z" * len(name) + b"\0", name.encode() + b"\0")
+
+
+def test_a_name_twice_at_the_top_of_the_raw_document_decides_nothing_where_nobody_needs_it() -> None:
+    (change,) = applied(twice("summary"))
+    assert change.outcome == "content"
+    assert change.document is not None
+
+
+def test_a_name_twice_at_the_top_of_the_raw_document_is_a_reason_where_it_is_needed() -> None:
+    (change,) = applied(twice("modified"))
+    assert (change.outcome, change.document) == ("unresolvable", None)
+    assert change.findings[0].reason.startswith("raw cannot be read: ")
+    assert "modified" in change.findings[0].reason
+
+
+def test_of_a_key_that_cannot_be_read_the_source_is_not_guessed() -> None:
+    transform = RawLinkset()
+    lookup = Memory(transform, {RAW: [snapshot(1)]})
+    data = bson.encode(observation(1))
+    broken = data.replace(b"\x02contentHash\0", b"\x02upstreamId\0\0"[:13])
+    assert len(broken) == len(data)
+    (change,) = transform.apply(NAME, [broken], lookup, 0)
+    assert change.outcome == "unresolvable"
+    assert change.findings[0].reason.startswith("its key cannot be read: ")
 
 
 @pytest.mark.parametrize("levels", [400, 490, 800, 985, 2000])
@@ -300,19 +356,33 @@ def test_how_deep_a_document_may_be_nested_does_not_depend_on_who_asks(levels: i
     def asked(frames: int) -> str:
         if frames:
             return asked(frames - 1)
-        try:
-            return applied(deep)[0].outcome
-        except BsonError as error:
-            return str(error)
+        (change,) = applied(deep)
+        return change.findings[0].reason if change.outcome == "unresolvable" else change.outcome
 
     told = {asked(frames) for frames in (0, 40, 150)}
-    assert told == {"content" if levels <= 490 else "document 0: cannot be decoded: nested over 500 levels"}
+    assert told == {"content" if levels <= 490 else "raw cannot be read: cannot be decoded: nested over 500 levels"}
 
 
-def test_a_malformed_snapshot_is_refused_by_its_ordinal() -> None:
+def test_a_snapshot_whose_key_cannot_be_read_is_named_and_gives_nothing() -> None:
     broken = bson.encode(snapshot(1)).replace(b"\x02tenant\0", b"\x99tenant\0")
-    with pytest.raises(BsonError, match="document 8: "):
-        list(RawLinkset().gather(RAW, [bson.encode(snapshot(1)), broken], 7))
+    pair, finding = RawLinkset().gather(RAW, [bson.encode(snapshot(1)), broken])
+    assert not isinstance(pair, Finding)
+    assert isinstance(finding, Finding)
+    assert (finding.kind, finding.document) == ("unreadable", document_name(broken))
+    assert finding.reason.startswith("its key cannot be read: ")
+
+
+def test_an_observation_whose_snapshot_cannot_be_read_takes_no_other_source_instead() -> None:
+    transform, name = RawLinkset(), "SNAP"
+    whole = snapshot(1, linkset={"aliases": [name], "purls": [], "cpes": [], "references": []})
+    lookup = Memory(transform, {})
+    broken = bson.encode(whole).replace(name.encode(), b"SN\xffP")
+    for pair in transform.gather(RAW, [broken]):
+        assert not isinstance(pair, Finding), pair
+        lookup.pairs[pair[0]].append(pair[1])
+    (change,) = transform.apply(NAME, [bson.encode(observation(1))], lookup, 0)
+    assert (change.outcome, change.document) == ("unresolvable", None)
+    assert change.findings[0].reason.startswith(f'the snapshot document _id "{document_name(broken)}" cannot be read: ')
 
 
 def test_a_finding_holds_no_more_of_a_format_than_tells_it() -> None:
@@ -368,7 +438,14 @@ def test_stripping_what_was_added_gives_the_original_and_tallies_add_up(
     documents: list[bytes], limit: int | None, tenants: frozenset[str] | None
 ) -> None:
     transform = RawLinkset(tenants=tenants)
-    work = RunWork(name=NAME, transforms=(transform,), lookup=None, member_codec=Codec.NONE, container_codec=Codec.NONE)
+    work = RunWork(
+        name=NAME,
+        transforms=(transform,),
+        lookup=None,
+        member_codec=Codec.NONE,
+        container_codec=Codec.NONE,
+        limits=Limits(),
+    )
     result = transform_run(work, run_of(documents), limit)
     after, at = [], 0
     while at < len(result.stored):

@@ -1,0 +1,191 @@
+"""What a patch writes can be read again, and a plan ends as the patch does, in code and in words."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import bson
+import pytest
+
+from kit.documents import replace
+from kit.engine.refusals import oversized
+from kit.values import Limits
+from tests.attacks.bombs import nested_document
+from tests.end_to_end import kits
+from tests.end_to_end.desk import Desk
+from tests.end_to_end.kits import AT, OBSERVATIONS, Outcome, kit, observation
+from tests.end_to_end.vault import Vault, note
+
+
+@pytest.fixture
+def vault(tmp_path: Path) -> Vault:
+    return Vault(tmp_path)
+
+
+def planned(desk: Desk, path: Path, *options: object) -> Outcome:
+    return kit("plan", path, *desk.trust("vendor"), "--created-at", AT, "--workers", 1, *options)
+
+
+def said(outcome: Outcome) -> tuple[int, str]:
+    """Give the exit code and the first sentence."""
+    errors = [line for line in outcome.err.splitlines() if line.startswith("kit: error: ")]
+    return outcome.code, errors[0] if errors else ""
+
+
+def alike(desk: Desk, path: Path, *options: object) -> tuple[int, str]:
+    """Check that plan and patch end alike and leave nothing, and give how."""
+    before = kits.snapshot(desk.kits)
+    plan = planned(desk, path, *options)
+    patch = desk.patch(path, "--output", desk.kits / "out", *options)
+    assert said(plan) == said(patch), (plan, patch)
+    assert kits.snapshot(desk.kits) == before
+    return said(plan)
+
+
+def encrypted_alike(vault: Vault, path: Path, *options: object, field_map: object = "notelett") -> tuple[int, str]:
+    """As :func:`alike`, with encrypt-fields; the keyring stays as it is, too."""
+    before, keyring = kits.snapshot(vault.kits), vault.keyring.read_bytes()
+    plan = vault.encrypting("plan", path, *options, field_map=field_map)
+    patch = vault.encrypting("patch", path, "--output", vault.kits / "out", *options, field_map=field_map)
+    assert said(plan) == said(patch), (plan, patch)
+    assert kits.snapshot(vault.kits) == before
+    if "document_bytes=300" not in options:  # which is only seen once values are sealed
+        assert vault.keyring.read_bytes() == keyring
+    return said(plan)
+
+
+def twice(document: bytes, name: str, value: Any) -> bytes:
+    """Give a document with one more element at its end, whatever its name."""
+    more = bson.encode({name: value})[4:-1]
+    return (len(document) + len(more)).to_bytes(4, "little") + document[4:-1] + more + b"\0"
+
+
+def deep(levels: int) -> bytes:
+    return replace(bson.encode(observation(1, deep={})), ["deep"], 3, nested_document(levels))
+
+
+FINE = bson.encode(observation(1))
+WIDE = [observation(number, pad="p" * 600) for number in range(25)]
+NO_TENANT = bson.encode(observation(2)).replace(b"\x02tenant\0\5\0\0\0acme", b"\x02tenant\0\5\0\0\0ac\xffe")
+# How a patch ends, whatever a plan would have to say of it: kit, options, exit code, a part of the sentence.
+RAW_LINKSET: dict[str, tuple[bytes, tuple[object, ...], int, str]] = {
+    "no _id": (kits.bson_of([observation(1, _id=...)]), (), 0, ""),
+    "an _id twice": (FINE + FINE, (), 0, ""),
+    "an element _id twice": (twice(FINE, "_id", 1) + FINE, (), 0, ""),
+    "the tenant twice": (twice(FINE, "tenant", "other"), (), 0, ""),
+    "a tenant that is no UTF-8": (NO_TENANT, (), 0, ""),
+    "an alias that is no UTF-8": (FINE.replace(b"CVE-2025", b"CVE\xff2025"), (), 0, ""),
+    "an unknown type": (b"\x0b\0\0\0\x55a\0\0\0\0\0" + FINE, (), 0, ""),
+    "no document": (b"", (), 0, ""),
+    "cut": (FINE[:-3], (), 11, "document 0"),
+    "no end": (FINE + FINE[:-1] + b"\1", (), 11, "document 1"),
+    "too large": (FINE, ("--max", "document_bytes=480"), 11, '(_id "acme:osv:GO-2025-0001:1"): cannot be written: '),
+    "25 too large": (kits.bson_of(WIDE), ("--max", "document_bytes=1100"), 11, "the first of 25 documents that stop"),
+    "too large, then cut": (
+        *(kits.bson_of(WIDE) + FINE[:-3], ("--max", "document_bytes=1100")),
+        *(11, "document 25: "),
+    ),
+    "too large beyond the limit": (kits.bson_of(WIDE), ("--max", "document_bytes=1100", "--limit", 0), 0, ""),
+    "deeper than is read": (FINE + deep(300), (), 11, "document 1 (_id"),
+    "as deep as is read": (deep(198), (), 0, ""),
+    "divergent": (
+        *(kits.bson_of([observation(1, linkset={"aliases": ["x"]})]), ("--on-divergence", "stop")),
+        *(12, "would diverge"),
+    ),
+    "too large, then divergent": (
+        kits.bson_of([*WIDE, observation(1, linkset={"aliases": ["x"]})]),
+        *(("--on-divergence", "stop", "--max", "document_bytes=1100"), 12, "would diverge"),
+    ),
+    "nobody's tenant": (FINE, ("--tenant", "nobody"), 64, "nobody"),
+    "a document over a limit": (FINE, ("--max", "document_bytes=100"), 9, "document_bytes = 100"),
+}
+
+
+@pytest.mark.parametrize(("body", "options", "code", "words"), RAW_LINKSET.values(), ids=RAW_LINKSET)
+def test_a_plan_ends_as_the_patch_does(
+    body: bytes, options: tuple[object, ...], code: int, words: str, desk: Desk
+) -> None:
+    path = desk.kit({**kits.content(), OBSERVATIONS: body})
+    if code:
+        met, sentence = alike(desk, path, *options)
+        assert (met, words in sentence) == (code, True), sentence
+        return
+    assert planned(desk, path, *options).code == 0
+    assert desk.patch(path, "--output", desk.kits / "out", *options).code == 0
+
+
+NOT_AN_ENVELOPE = {"__encrypted": True, "v": 1}
+NOTES: dict[str, tuple[bytes, tuple[object, ...], int, str]] = {
+    "three without _id": (
+        kits.bson_of([note(1), *(note(number, _id=...) for number in (2, 3, 4))]),
+        *((), 11, 'document 1 (_id "(none)"): no _id'),
+    ),
+    "no owner": (kits.bson_of([note(1, userId=...)]), (), 11, "no owner"),
+    "no owner, then no end": (kits.bson_of([note(1, userId=...), note(2)])[:-2], (), 11, "document 1: "),
+    "a body that is an odd envelope": (kits.bson_of([note(1), note(2, body=NOT_AN_ENVELOPE)]), (), 5, "document 1 "),
+    "no owner, then an odd envelope": (
+        *(kits.bson_of([note(1, userId=...), note(2, body=NOT_AN_ENVELOPE)]), ()),
+        *(11, 'the first of 2 documents that stop the patch: "n1", "n2"'),
+    ),
+    "an odd envelope, then no owner": (
+        *(kits.bson_of([note(2, body=NOT_AN_ENVELOPE), note(1, userId=...)]), ()),
+        *(5, 'the first of 2 documents that stop the patch: "n2", "n1"'),
+    ),
+    "a name twice": (twice(bson.encode(note(1)), "title", "x"), (), 11, "repeated element name"),
+    "a body that is no UTF-8": (bson.encode(note(1, body="MARK")).replace(b"MARK", b"MA\xffK"), (), 11, "UTF-8"),
+    "no partition keys, and no owner": (
+        *(kits.bson_of([note(1, userId=...), *(note(n, workspaceId=...) for n in range(20))]), ()),
+        *(12, "have no partition key"),
+    ),
+    "too large": (kits.bson_of([note(1)]), ("--max", "document_bytes=300"), 11, 'document 0 (_id "n1"): cannot be'),
+    "no owner, then too large": (
+        *(kits.bson_of([note(1, userId=...), note(2)]), ("--max", "document_bytes=300")),
+        *(11, "no owner"),
+    ),
+    "a list of notes": (kits.bson_of([note(1, body=["a"])]), ("--profile", "compat"), 11, 'field "body"'),
+}
+
+
+@pytest.mark.parametrize(("body", "options", "code", "words"), NOTES.values(), ids=NOTES)
+def test_a_plan_to_encrypt_ends_as_the_patch_does_and_the_keyring_is_as_it_was(
+    body: bytes, options: tuple[object, ...], code: int, words: str, vault: Vault
+) -> None:
+    met, sentence = encrypted_alike(vault, vault.containers(notes=body), *options)
+    assert (met, words in sentence) == (code, True), sentence
+
+
+def test_a_plan_names_each_document_that_stops_the_patch(desk: Desk) -> None:
+    path = desk.kit({**kits.content(), OBSERVATIONS: kits.bson_of(WIDE)})
+    outcome = planned(desk, path, "--max", "document_bytes=1100", "--json")
+    report = json.loads(outcome.out)
+    found = [finding for finding in report["findings"] if finding["kind"] == "too-large"]
+    assert [finding["document"] for finding in found] == [document["_id"] for document in WIDE]
+    assert report["refusal"]["kind"] == "ContentError"
+    assert report["refusal"]["what"].count(' bytes, "acme:') == 19
+    assert report["refusal"]["what"].endswith("bytes and 5 more")
+    assert "kit patch would be stopped" in planned(desk, path, "--max", "document_bytes=1100").out
+
+
+BOUNDS = Limits()
+LARGEST = 16 * 1024 * 1024
+
+
+@pytest.mark.parametrize(
+    ("document", "measure"),
+    [
+        pytest.param(b"\0" * LARGEST, None, id="16 MiB"),
+        pytest.param(b"\0" * (LARGEST + 1), "16,777,217 bytes", id="a byte more"),
+        pytest.param(nested_document(BOUNDS.document_depth - 1), None, id="200 levels"),
+        pytest.param(nested_document(BOUNDS.document_depth), "over 200 levels", id="a level more"),
+        pytest.param(bson.encode({"": [None] * 599_999}), None, id="600,000 elements"),
+        pytest.param(bson.encode({"": [None] * 600_000}), "600,001 elements", id="an element more"),
+    ],
+)
+def test_no_option_lets_a_patch_write_what_cannot_be_read_again(document: bytes, measure: str | None) -> None:
+    more = Limits(document_bytes=1 << 30, document_depth=5000, document_elements=1 << 30)
+    for limits in (BOUNDS, more):
+        found = [refusal.measure for refusal, _ in oversized([b"", document], [1], 7, limits)]
+        assert found == ([] if measure is None else [measure])
+    assert list(oversized([b"", document], [], 7, BOUNDS)) == []

@@ -20,7 +20,7 @@ from kit.cli.trusting import anchor, policy_option, require_one_trust, time_opti
 from kit.engine.extracting import Form, Projection, Selection
 from kit.ops.extract import ExtractRequest, extract
 from kit.ops.extracted_files import Destination
-from kit.reports.extractions import extract_json, extract_lines, unverified
+from kit.reports.extractions import extract_json, extract_lines, left_out, unverified
 from kit.values import Codec
 
 _GZIP = ".gz"
@@ -100,7 +100,7 @@ def extract_command(
         report = extract(replace(request, environment=replace(environment, progress=progress)))
     if not stream:
         print_report(extract_lines(report), extract_json(report), as_json=as_json, done="the documents are written")
-    for line in unverified(report):
+    for line in (*unverified(report), *left_out(report)):
         print_warning(f"warning: {line}")
 
 

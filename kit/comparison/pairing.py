@@ -8,7 +8,10 @@ from typing import NamedTuple
 import zstandard
 
 from kit.comparison.fields import FieldChange, compare, is_migration
-from kit.errors import BsonError
+from kit.comparison.sketch import reason
+from kit.documents import validate
+from kit.errors import BsonError, KitError
+from kit.values import Limits
 
 SHOWN_FIELDS = 12
 """Fields listed of one document; the others are counted."""
@@ -21,7 +24,7 @@ class Pair(NamedTuple):
 
     number: int
     name: str
-    """The ``_id``, for messages."""
+    """The ``_id``."""
     before: bytes
     """Compressed by :func:`packed`."""
     after: bytes
@@ -39,6 +42,8 @@ class Compared(NamedTuple):
     """Nothing but rawLinkset or encryption differs."""
     all: tuple[tuple[str, str], ...]
     """(path, how) of every change, for the counts."""
+    unread: tuple[str, str] = ("", "")
+    """Why the first and the second document cannot be compared; nothing where they can."""
 
 
 def packed(document: bytes) -> bytes:
@@ -52,11 +57,7 @@ def unpacked(data: bytes) -> bytes:
 
 
 def compare_pairs(pairs: Sequence[Pair]) -> list[Compared]:
-    """Compare each pair.
-
-    Raises:
-        BsonError: A document is malformed where it differs from the other one.
-    """
+    """Compare each pair; that a document cannot be read where it differs from its partner is part of what comes out."""
     return [_compared(pair) for pair in pairs]
 
 
@@ -65,7 +66,10 @@ def _compared(pair: Pair) -> Compared:
     try:
         changes = compare(before, pair.after)
     except BsonError as error:
-        raise error.inside(f"document {pair.name}") from error.__cause__
+        unread = _fault(before), _fault(pair.after)
+        if not any(unread):
+            unread = reason(error), reason(error)
+        return Compared(pair.number, (), 0, is_migration=False, all=(), unread=unread)
     return Compared(
         number=pair.number,
         shown=tuple(changes[:SHOWN_FIELDS]),
@@ -73,3 +77,12 @@ def _compared(pair: Pair) -> Compared:
         is_migration=is_migration(changes),
         all=tuple((change.path, change.how.value) for change in changes),
     )
+
+
+def _fault(document: bytes) -> str:
+    """Return what is wrong with a document; "" where nothing is."""
+    try:
+        validate(document, limits=Limits(document_bytes=len(document)))
+    except KitError as error:
+        return reason(error)
+    return ""

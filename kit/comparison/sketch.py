@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from kit.comparison.values import bounded
-from kit.documents import Kind, Place, Run, document_id, index, string_at
-from kit.errors import BsonError
+from kit.documents import Kind, Place, Run, document_name, elements, find, index, string_at
+from kit.errors import BsonError, KitError
 from kit.transforms.coverage import NO_TENANT, is_observations
 from kit.transforms.raw_linkset.fields import Fields
 from kit.transforms.raw_linkset.shape import OBSERVATION, RAW_LINKSET, Place as FieldPlace
@@ -22,6 +22,7 @@ from kit.values import CollectionName
 _RAW_LINKSET = RAW_LINKSET.encode()
 _MOMENTS = FieldPlace.parse("upstream.receivedAt", "upstream.received_at", "upstream.fetchedAt", "createdAt")
 _LEAST = -(2**63)
+_LONGEST_REASON = 200
 # Where each format says that its publisher took an advisory back, and the values that say so; None for any value.
 _WITHDRAWN: tuple[tuple[FieldPlace, frozenset[str] | None], ...] = (
     (FieldPlace.parse("content.raw.withdrawn", "content.raw.withdrawn_at"), None),  # OSV, GHSA: a time
@@ -52,6 +53,8 @@ class Sketch(NamedTuple):
     name: str
     """The ``_id`` as a person would write it."""
     advisory: Advisory | None
+    unread: str = ""
+    """Why a part of it could not be read; "" where all that was asked for could."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,41 +70,62 @@ class Sketches:
 
 
 def sketch_run(name: CollectionName, run: Run) -> Sketches:
-    """Sketch the documents of a run.
-
-    Raises:
-        BsonError: One is malformed where it was looked at; names its ordinal.
-    """
-    return Sketches(sketches(name, run, run.first))
+    """Sketch the documents of a run; what cannot be read in one is part of its sketch."""
+    return Sketches(sketches(name, run))
 
 
-def sketches(name: CollectionName, documents: Iterable[bytes], first: int = 0) -> list[Sketch]:
+def sketches(name: CollectionName, documents: Iterable[bytes]) -> list[Sketch]:
     """As :func:`sketch_run`, without its box."""
     observed = is_observations(name)
-    made: list[Sketch] = []
-    for ordinal, document in enumerate(documents, first):
-        try:
-            made.append(_sketch(document, observed=observed))
-        except BsonError as error:
-            raise error.inside(f"document {ordinal:,}") from error.__cause__
-    return made
+    return [_sketch(document, observed=observed) for document in documents]
 
 
 def _sketch(document: bytes, *, observed: bool) -> Sketch:
     digest = hashlib.sha256(document).digest()
-    places = index(document)
-    place = places.get(b"_id")
+    places, unread = {}, ""
+    try:
+        places = index(document)
+        place = places.get(b"_id")
+    except BsonError as error:
+        place, unread = _first_id(document), reason(error)
+    name = document_name(document)
     if place is None:
         # Without an identity it can only be the same document or another one.
-        return Sketch(hashlib.sha256(b"\0" + digest).digest(), digest, "(none)", None)
+        return Sketch(hashlib.sha256(b"\0" + digest).digest(), digest, name, None, unread)
     kind, start, end = place
     identity = hashlib.sha256(b"%c%b" % (kind, document[start:end])).digest()
-    return Sketch(identity, digest, document_id(document), _advisory(document, places) if observed else None)
+    advisory = None
+    if observed and not unread:
+        try:
+            fields = Fields(document)
+            advisory = _advisory(fields, places)
+            if advisory is not None:
+                advisory = advisory._replace(withdrawn=_is_withdrawn(fields))
+        except BsonError as error:
+            unread = reason(error)
+    return Sketch(identity, digest, name, advisory, unread)
 
 
-def _advisory(document: bytes, places: dict[bytes, Place]) -> Advisory | None:
-    """Read what an observation is about; None where it does not say."""
-    fields = Fields(document)
+def reason(error: KitError) -> str:
+    """Return why a document cannot be read, in a bounded text."""
+    return str(error)[:_LONGEST_REASON]
+
+
+def _first_id(document: bytes) -> Place | None:
+    """Return where the ``_id`` is in a document whose top level is malformed behind it, or has a name twice."""
+    try:
+        return next((element[2:] for element in elements(document) if element.name == b"_id"), None)
+    except BsonError:
+        return None
+
+
+def _advisory(fields: Fields, places: dict[bytes, Place]) -> Advisory | None:
+    """Return what an observation is about, withdrawn or not; None where it does not say.
+
+    Raises:
+        BsonError: That cannot be read.
+    """
+    document = fields.document
     vendor, upstream_id = fields.text(OBSERVATION.vendor), fields.text(OBSERVATION.upstream_id)
     if vendor is None or upstream_id is None:
         return None
@@ -114,14 +138,19 @@ def _advisory(document: bytes, places: dict[bytes, Place]) -> Advisory | None:
         moment=int.from_bytes(document[received[1] : received[2]], "little", signed=True)
         if is_dated and received is not None
         else _LEAST,
-        withdrawn=_is_withdrawn(fields),
+        withdrawn=False,
         raw_linkset=_RAW_LINKSET in places,
     )
 
 
 def _is_withdrawn(fields: Fields) -> bool:
+    """Whether an observation says that its publisher withdrew the advisory.
+
+    Raises:
+        BsonError: That cannot be read.
+    """
     for place, values in _WITHDRAWN:
-        found = fields.find(place)
+        found = _found(fields, place)
         if found is None or found[0] != Kind.STRING:
             # A GHSA time may have become a date on its way into the database.
             if found is not None and values is None and found[0] == Kind.DATETIME:
@@ -131,3 +160,16 @@ def _is_withdrawn(fields: Fields) -> bool:
         if (text.lower() in values) if values is not None else text:
             return True
     return False
+
+
+def _found(fields: Fields, place: FieldPlace) -> Place | None:
+    """Return what ``place`` names; where a level has a name twice, that matters only if it is one on the way.
+
+    Raises:
+        BsonError: It is on the way, or a level is malformed.
+    """
+    try:
+        return fields.find(place)
+    except BsonError:
+        each = (find(fields.document, path) for path in place.paths)
+        return next((one[2:] for one in each if one is not None and one.kind != Kind.NULL), None)

@@ -103,7 +103,7 @@ class DocumentKeys:
         plaintext = self._mapped.document[value.start : value.end]
         key = self._keys.at_hand(owner)
         if key is None:
-            # An owner none of whose values can be sealed has got no key: then that is what is wrong. Else this says why.
+            # An owner none of whose values can be sealed has got no key, and that is what is wrong. Else this says why.
             check_sealable(PROFILES[self._keys.collection.place.version], kind, plaintext)
             key = self._keys.place(self._keys.keys.sealing_key(self._keys.collection.scope(owner)))
         cipher = self._under_key(key)

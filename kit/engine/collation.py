@@ -32,6 +32,8 @@ CREATE TABLE odd (collection INTEGER, identity BLOB, rank INTEGER, side INTEGER,
     PRIMARY KEY (collection, identity, rank, side)) WITHOUT ROWID;
 CREATE TABLE pair (number INTEGER PRIMARY KEY, collection INTEGER, before INTEGER, after INTEGER,
     by_identity INTEGER, by_advisory INTEGER, is_migration INTEGER, total INTEGER, shown TEXT);
+CREATE TABLE unread (document INTEGER, reason TEXT);
+CREATE INDEX unread_document ON unread (document);
 CREATE TABLE spill (document INTEGER PRIMARY KEY, data BLOB);
 CREATE TABLE field (collection INTEGER, scope INTEGER, path TEXT, how TEXT, count INTEGER,
     PRIMARY KEY (collection, scope, path, how)) WITHOUT ROWID;
@@ -117,9 +119,20 @@ class Collation:
         Raises:
             OutputError: The disk is full or failed.
         """
-        rows = (_row(number, side, collection, sketch) for sketch, number in zip(sketches, self._numbers, strict=False))
+        numbered = [(number, sketch) for sketch, number in zip(sketches, self._numbers, strict=False)]
+        rows = (_row(number, side, collection, sketch) for number, sketch in numbered)
         with self.disk_errors():
             self.database.executemany("INSERT INTO document VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
+        self.put_unread((number, sketch.unread) for number, sketch in numbered if sketch.unread)
+
+    def put_unread(self, reasons: Iterable[tuple[int, str]]) -> None:
+        """Store why documents cannot be read, by their numbers.
+
+        Raises:
+            OutputError: The disk is full or failed.
+        """
+        with self.disk_errors():
+            self.database.executemany("INSERT INTO unread VALUES (?, ?)", reasons)
 
     def match(self) -> None:
         """Take away what both sides have, and pair what is left.

@@ -210,6 +210,11 @@ def _record(collation: Collation, wanted: Mapping[int, WantedPair], results: Seq
         for scope, is_one in ((BY_IDENTITY, pair.by_identity), (BY_ADVISORY, pair.by_advisory)):
             if is_one:
                 counts.update((pair.collection, scope, path, how) for path, how in result.all)
+    unread: list[tuple[int, str]] = []
+    for result in results:
+        pair = wanted[result.number]
+        unread += [(at, why) for at, why in zip((pair.before, pair.number), result.unread, strict=True) if why]
+    collation.put_unread(unread)
     rows = ((result.is_migration, result.total, _shown(result), result.number) for result in results)
     collation.database.executemany("UPDATE pair SET is_migration = ?, total = ?, shown = ? WHERE number = ?", rows)
     collation.database.executemany(_COUNT_FIELD, ((*key, count) for key, count in counts.items()))

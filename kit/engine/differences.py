@@ -38,6 +38,16 @@ class DocumentChange:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class UnreadDocument:
+    """A document that cannot be read as far as a comparison must."""
+
+    document: str
+    side: int
+    """Of which kit it is: ``BEFORE`` or ``AFTER``."""
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FieldTotal:
     """How often a field changed in one way."""
 
@@ -109,6 +119,16 @@ class Differences:
             lambda row: DocumentChange(document=row[0], fields=_fields(row[1], row[2])),
         )
 
+    def unresolvable(self, collection: int) -> Listed[UnreadDocument]:
+        """Return the documents that cannot be read, by name; one that is in both kits, twice."""
+        return self._listed(
+            """SELECT document.name, document.side, min(unread.reason) AS reason FROM unread
+            JOIN document ON document.number = unread.document WHERE document.collection = ?
+            GROUP BY document.number ORDER BY document.name, document.digest, document.side, document.number""",
+            (collection,),
+            lambda row: UnreadDocument(document=row[0], side=row[1], reason=row[2]),
+        )
+
     def fields(self, collection: int, scope: int) -> Listed[FieldTotal]:
         """Give the fields that changed, the most frequent first."""
         return self._listed(
@@ -136,7 +156,9 @@ class Differences:
         query = f"""SELECT coalesce(two.tenant, '') AS place, count(*) AS count FROM pair
             JOIN document one ON one.number = pair.before JOIN document two ON two.number = pair.after
             WHERE pair.collection = ? AND pair.by_identity
-            AND {has}.flags & {RAW_LINKSET} AND NOT {lacks}.flags & {RAW_LINKSET} GROUP BY place ORDER BY place"""  # noqa: S608
+            AND {has}.flags & {RAW_LINKSET} AND NOT {lacks}.flags & {RAW_LINKSET}
+            AND NOT EXISTS (SELECT 1 FROM unread WHERE unread.document IN (one.number, two.number))
+            GROUP BY place ORDER BY place"""  # noqa: S608
         tenants = self._listed(query, (collection,), lambda row: TenantCount(tenant=row[0], count=row[1]))
         with self._collation.disk_errors():
             total = self._collation.database.execute(f"SELECT sum(count) FROM ({query})", (collection,))  # noqa: S608

@@ -15,7 +15,15 @@ from kit.comparison import FieldChange
 from kit.engine.advisories import STATES
 from kit.engine.collation import AFTER, BEFORE, Collation
 from kit.engine.comparing import BY_ADVISORY, BY_IDENTITY, Comparer, Comparison
-from kit.engine.differences import AdvisoryChange, Differences, DocumentChange, FieldTotal, Listed, RawLinksetChange
+from kit.engine.differences import (
+    AdvisoryChange,
+    Differences,
+    DocumentChange,
+    FieldTotal,
+    Listed,
+    RawLinksetChange,
+    UnreadDocument,
+)
 from kit.engine.pipeline import Pipeline
 from kit.engine.progress import Stage, watched
 from kit.engine.scratch import scratch_folder
@@ -38,6 +46,7 @@ __all__ = [
     "MemberChange",
     "MemberDifferences",
     "RawLinksetChange",
+    "UnreadDocument",
     "diff",
 ]
 
@@ -98,6 +107,8 @@ class CollectionDifferences:
     added: Listed[str]
     changed: Listed[DocumentChange]
     removed: Listed[str]
+    unresolvable: Listed[UnreadDocument]
+    """Documents that cannot be read as far as a comparison must: told of by their bytes and ``_id`` alone."""
     fields: Listed[FieldTotal]
     """Over documents."""
     advisories: AdvisoryDifferences | None
@@ -175,6 +186,7 @@ def _collections(comparison: Comparison, found: Differences) -> Iterator[Collect
             added=found.only_in(AFTER, number),
             changed=found.changed(number),
             removed=found.only_in(BEFORE, number),
+            unresolvable=found.unresolvable(number),
             fields=found.fields(number, BY_IDENTITY),
             advisories=_advisories(number, found) if is_observations(name) else None,
         )

@@ -23,7 +23,7 @@ from kit.engine.progress import Stage
 from kit.engine.reading import Survey, hashing, member_runs
 from kit.engine.survey import survey
 from kit.errors import ContentError, DigestError, UntrustedError, UsageError
-from kit.ops.extracted_files import Destination, ExtractedFile, ExtractedFiles
+from kit.ops.extracted_files import Destination, ExtractedFile, ExtractedFiles, LeftOut
 from kit.ops.kits import Environment, OpenKit, beside, is_kept, opened, require_outside
 from kit.ops.obligations import Expectation, Judgement, judge
 from kit.signing import PublicKey
@@ -60,13 +60,18 @@ class ExtractReport:
     selection: Selection
     output: Path | None
     files: tuple[ExtractedFile, ...]
+    unresolvable: tuple[LeftOut, ...]
+    """Documents that are in no file because they cannot be read or written; the first ones."""
+    left_out: int
+    """How many they are."""
 
 
 def extract(request: ExtractRequest) -> ExtractReport:
     """Write the documents that are selected.
 
     Raises:
-        ContentError: A tenant, collection or document that was asked for is not in the kit, or a document is malformed.
+        ContentError: A tenant, collection or document that was asked for is not in the kit, or a collection cannot be
+            cut into documents, or a document that was asked for by ``_id`` cannot be written in the form.
         UsageError: Several collections are selected for one file.
         OutputError: The output cannot be written, or something is there.
         DigestError: The kit changed between two readings.
@@ -88,6 +93,8 @@ def extract(request: ExtractRequest) -> ExtractReport:
             selection=request.selection,
             output=request.destination.path,
             files=files,
+            unresolvable=tuple(writer.unresolvable),
+            left_out=writer.left_out,
         )
 
 
@@ -142,7 +149,7 @@ def _take(kit: OpenKit, found: Survey, selection: Selection, writer: ExtractedFi
                         *(selection, collection.name, run),
                         cost=len(run.data),
                         weight=run.weight,
-                        then=partial(writer.add, collection.name),
+                        then=partial(writer.add, collection),
                         where=str(collection.path),
                     )
             elif described is not None and selection.has_collection(described[0]):

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from kit.archive import NewFolder, SecretOutput, encode
 from kit.encryption.approval import DocumentName
-from kit.engine.extracting import Extracted, Form, Selection
+from kit.engine.extracting import MAX_UNRESOLVABLE, Extracted, Form, Selection, Unresolvable
 from kit.errors import ContentError, UsageError
 from kit.values import Codec, CollectionMember, CollectionName, MemberPath, Sha256
 
@@ -47,6 +47,14 @@ class ExtractedFile:
     """The collection's metadata beside it."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeftOut:
+    """A document that is in no file, and of which member it is."""
+
+    member: MemberPath
+    what: Unresolvable
+
+
 @dataclass(slots=True, kw_only=True)
 class _Taken:
     """One collection, while it is taken."""
@@ -79,6 +87,9 @@ class ExtractedFiles:
         """Met, of those that were asked for."""
         self.met: set[DocumentName] = set()
         """As ``tenants``, of documents."""
+        self.unresolvable: list[LeftOut] = []
+        """Documents left out, the first ones, and how many all are."""
+        self.left_out = 0
         if destination.path is not None:
             if destination.single:
                 SecretOutput(destination.path).require_free()
@@ -93,18 +104,22 @@ class ExtractedFiles:
         """Take a collection's metadata, which the kit has at ``path``."""
         self._found.setdefault(name, _Taken()).metadata[path] = data
 
-    def add(self, name: CollectionName, extracted: Extracted) -> None:
+    def add(self, member: CollectionMember, extracted: Extracted) -> None:
         """Write what was taken of a run.
 
         Raises:
             OutputError: It cannot be written.
         """
+        name = member.name
         found = self._found[name]
         found.documents += extracted.documents
         found.taken += extracted.taken
         found.stripped += extracted.stripped
         self.tenants |= extracted.tenants
         self.met |= extracted.met
+        self.left_out += extracted.left_out
+        room = MAX_UNRESOLVABLE - len(self.unresolvable)
+        self.unresolvable += [LeftOut(member=member.path, what=one) for one in extracted.unresolvable[:room]]
         if extracted.stored:
             self._write(name, found, extracted.stored)
 

@@ -17,7 +17,7 @@ from kit.ops.diff import (
     RawLinksetChange,
 )
 from kit.ops.inspect import KitFacts
-from kit.reports.differences import HEADINGS, changed_documents, remark, spelled_change
+from kit.reports.differences import HEADINGS, changed_documents, remark, side_name, spelled_change
 from kit.reports.html import Content, Html, code, element, facts, grid, page, section
 from kit.version import TOOL, VERSION
 
@@ -94,6 +94,12 @@ def _collection(number: int, found: CollectionDifferences) -> Html:
             lambda document: [code(document.document), _fields(document.fields)],
         )
         parts += _list("Documents removed", found.removed, ("Document",), lambda name: [code(name)])
+    parts += _list(
+        "Documents that cannot be read",
+        found.unresolvable,
+        ("Document", "Kit", "Reason"),
+        lambda one: [code(one.document), side_name(one), one.reason],
+    )
     parts += _totals("Fields, over documents of one _id", found.fields)
     return section(str(found.name), parts, identifier=f"collection-{number}")
 

@@ -16,6 +16,7 @@ from kit.ops.diff import (
     Listed,
     MemberChange,
     RawLinksetChange,
+    UnreadDocument,
 )
 from kit.reports.errors import SCHEMA_VERSION
 from kit.reports.inspections import facts_json, facts_lines
@@ -69,6 +70,7 @@ def _collection_json(collection: CollectionDifferences) -> dict[str, Any]:
         "added": _listed(collection.added, str),
         "changed": _listed(collection.changed, _document_json),
         "removed": _listed(collection.removed, str),
+        "unresolvable": _listed(collection.unresolvable, _unread_json),
         "fields": _listed(collection.fields, _total_json),
         "advisories": _advisories_json(collection.advisories) if collection.advisories is not None else None,
     }
@@ -105,6 +107,15 @@ def _advisory_json(advisory: AdvisoryChange) -> dict[str, Any]:
 
 def _document_json(document: DocumentChange) -> dict[str, Any]:
     return {"document": document.document, "fields": _listed(document.fields, _field_json)}
+
+
+def _unread_json(one: UnreadDocument) -> dict[str, Any]:
+    return {"document": one.document, "kit": side_name(one), "reason": one.reason}
+
+
+def side_name(one: UnreadDocument) -> str:
+    """Return of which kit a document is, in the report's word."""
+    return ("before", "after")[one.side]
 
 
 def _field_json(change: FieldChange) -> dict[str, Any]:
@@ -192,7 +203,12 @@ def _collection_lines(collection: CollectionDifferences) -> Iterator[str]:
         yield from _list_lines("documents added", collection.added, lambda name: [name])
         yield from _list_lines("documents changed", collection.changed, _document_lines)
         yield from _list_lines("documents removed", collection.removed, lambda name: [name])
+    yield from _list_lines("documents that cannot be read", collection.unresolvable, _unread_lines)
     yield from _total_lines("fields of documents", collection.fields)
+
+
+def _unread_lines(one: UnreadDocument) -> list[str]:
+    return [f"{one.document}, {side_name(one)}: {one.reason}"]
 
 
 def _list_lines(heading: str, listed: Listed[T], lines: Callable[[T], list[str]]) -> Iterator[str]:

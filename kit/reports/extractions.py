@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from kit.engine.extracting import Form
 from kit.ops.extract import ExtractReport
 from kit.ops.extracted_files import ExtractedFile
 from kit.reports.errors import SCHEMA_VERSION
 from kit.reports.verdicts import judgement_json
+
+_SHOWN = 20
+"""Documents left out that are named in text."""
 
 
 def extract_json(report: ExtractReport) -> dict[str, Any]:
@@ -28,6 +32,13 @@ def extract_json(report: ExtractReport) -> dict[str, Any]:
         else None,
         "output": str(report.output) if report.output else None,
         "files": [_file_json(file) for file in report.files],
+        "unresolvable": {
+            "total": report.left_out,
+            "items": [
+                {"member": str(one.member), "document": one.what.document, "reason": one.what.reason}
+                for one in report.unresolvable
+            ],
+        },
     }
 
 
@@ -53,6 +64,17 @@ def extract_lines(report: ExtractReport) -> Iterator[str]:
         yield f"{file.name}: {file.taken:,} of {file.documents:,} documents{stripped}"
         yield f"  {file.path}, {file.bytes:,} bytes{', and its metadata' if file.metadata else ''}"
     yield f"wrote {report.output}, read back"
+
+
+def left_out(report: ExtractReport) -> Iterator[str]:
+    """Say which documents are in no file, and why."""
+    for one in report.unresolvable[:_SHOWN]:
+        what = one.what
+        yield f'left out: {one.member}: document {what.ordinal:,} (_id "{what.document}"): {what.reason}'
+    if report.left_out > _SHOWN:
+        yield f"left out: {report.left_out:,} documents in all; --json names them"
+    if report.left_out and report.selection.form is Form.JSON:
+        yield "--format bson takes any document, byte for byte"
 
 
 def unverified(report: ExtractReport) -> Iterator[str]:

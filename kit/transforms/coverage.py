@@ -85,13 +85,12 @@ def is_observations(name: CollectionName) -> bool:
 
 
 def tenant_of(document: bytes, places: Mapping[bytes, tuple[int, int, int]]) -> str:
-    """Read the document's ``tenant``; :data:`NO_TENANT` where it has none that is a string.
-
-    Raises:
-        BsonError: The string is malformed.
-    """
+    """Return the document's ``tenant``; :data:`NO_TENANT` where it has none that is a string of UTF-8."""
     place = places.get(b"tenant")
-    return string_at(document, place) if place is not None and place[0] == Kind.STRING else NO_TENANT
+    try:
+        return string_at(document, place) if place is not None and place[0] == Kind.STRING else NO_TENANT
+    except BsonError:
+        return NO_TENANT
 
 
 def tenant_named(document: bytes) -> str:

@@ -13,7 +13,6 @@ import zstandard
 
 from kit.comparison import Advisory, Sketch
 from kit.comparison.sketch import sketches
-from kit.errors import BsonError
 from kit.values import CollectionName
 from tests.end_to_end.kits import ROOT, observation
 
@@ -99,7 +98,9 @@ def test_a_sketch_is_bounded_whatever_the_names_are() -> None:
     assert made.advisory.vendor != made.advisory.upstream_id
 
 
-def test_a_malformed_document_is_named_by_its_ordinal() -> None:
-    broken = bson.encode({"a": 1})[:-2] + b"\x01\0"
-    with pytest.raises(BsonError, match="document 8"):
-        sketches(OBSERVATIONS, [bson.encode({}), broken[:4] + b"\x99" + broken[5:]], 7)
+def test_what_cannot_be_read_of_a_document_is_part_of_its_sketch_and_its_id_is_the_same() -> None:
+    fine = bson.encode({"_id": 7, "a": 1})
+    good, bad = sketches(OBSERVATIONS, [fine, fine.replace(b"\x10a\0", b"\x99a\0")])
+    assert (good.identity, good.name, good.unread) == (bad.identity, bad.name, "")
+    assert good.digest != bad.digest
+    assert (bad.advisory, "0x99" in bad.unread) == (None, True)

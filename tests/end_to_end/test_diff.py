@@ -268,7 +268,7 @@ def test_the_limit_bounds_what_is_listed_and_not_what_is_counted(desk: Desk) -> 
 
 
 def test_a_malformed_kit_is_refused_whichever_it_is(desk: Desk) -> None:
-    good, bad = two(desk, kits.content(), {**kits.content(), OBSERVATIONS: b"\x07\0\0\0\x0ax\0"})
+    good, bad = two(desk, kits.content(), {**kits.content(), OBSERVATIONS: b"\x07\0\0\0\x0ax"})
     for pair in ((good, bad), (bad, good)):
         kit("diff", *pair).refused(11, OBSERVATIONS, "document")
     cut = desk.kits / "cut.tar"
@@ -277,11 +277,52 @@ def test_a_malformed_kit_is_refused_whichever_it_is(desk: Desk) -> None:
     kit("diff", good, desk.kits / "absent.tar").refused(1, "absent.tar")
 
 
-def test_a_document_that_is_malformed_where_it_changed_is_named(desk: Desk) -> None:
-    fine = kits.bson_of([{"_id": 1, "a": {"b": "text"}}])
-    broken = fine.replace(b"text\0", b"texts")
-    good, bad = two(desk, {"d/c.bson": fine}, {"d/c.bson": broken})
-    kit("diff", good, bad).refused(11, "two.tar: document 1", "string without terminating NUL")
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        (b"text\0", b"texts", "without terminating NUL"),
+        (b"text\0", b"t\xffxt\0", "UTF-8"),
+        (b"\2b\0", b"\x55b\0", "0x55"),
+    ],
+    ids=["a text without an end", "a text that is no UTF-8", "an unknown type"],
+)
+def test_a_document_that_is_malformed_where_it_changed_is_named_and_the_others_are_compared(
+    old: bytes, new: bytes, words: str, desk: Desk
+) -> None:
+    fine, other = kits.bson_of([{"_id": 1, "a": {"b": "text"}}]), kits.bson_of([{"_id": 2, "x": 1}])
+    changed = kits.bson_of([{"_id": 2, "x": 2}])
+    good, bad = two(desk, {"d/c.bson": fine + other}, {"d/c.bson": fine.replace(old, new) + changed})
+    for pair, side in (((good, bad), "after"), ((bad, good), "before")):
+        (collection,) = compared(*pair)["collections"]
+        (one,) = collection["unresolvable"]["items"]
+        assert (one["document"], one["kit"], words in one["reason"]) == ("1", side, True), one
+        assert [(document["document"], document["fields"]["total"]) for document in collection["changed"]["items"]] == [
+            ("1", 0),
+            ("2", 1),
+        ]
+        assert "documents that cannot be read: 1" in kit("diff", *pair).out
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "unread"),
+    [
+        pytest.param(b"\2summary\0", b"\2aliases\0", 0, id="a name twice in raw that a comparison does not need"),
+        pytest.param(b"\2tenant\0", b"\2source\0", 1, id="a name twice at the top"),
+        pytest.param(b"\2vendor\0\4\0\0\0osv", b"\2vendor\0\4\0\0\0o\xffv", 1, id="a vendor that is no UTF-8"),
+        pytest.param(b"\3raw\0", b"\x55raw\0", 1, id="an unknown type in the content"),
+    ],
+)
+def test_an_odd_observation_is_named_and_no_advisory_is_told_of_it(
+    old: bytes, new: bytes, unread: int, desk: Desk
+) -> None:
+    odd = kits.bson_of([observation(1)])
+    assert odd.count(old) == 1
+    odd = odd.replace(old, new)
+    one, two_ = two(desk, {OBSERVATIONS: odd}, {OBSERVATIONS: odd + kits.bson_of([observation(2)])})
+    (collection,) = compared(one, two_)["collections"]
+    assert collection["unresolvable"]["total"] == 2 * unread
+    assert collection["advisories"]["added"]["total"] == 1
+    assert [collection["advisories"][state]["total"] for state in ("changed", "removed", "withdrawn")] == [0, 0, 0]
 
 
 class Swapped:

@@ -178,14 +178,35 @@ class TestJson:
         assert list(map(json.loads, ours)) == list(map(json.loads, theirs))
         assert len(ours) == 9
 
-    def test_a_document_that_json_cannot_say_is_refused_and_can_be_had_as_bson(
-        self, desk: Desk, take: Take, tmp_path: Path
+    @pytest.mark.parametrize(
+        "odd",
+        [
+            pytest.param(b"\x10a\0\1\0\0\0\x10a\0\2\0\0\0", id="a name twice"),
+            pytest.param(b"\2a\0\3\0\0\0\xff\xff\0", id="a text that is no UTF-8"),
+            pytest.param(b"\1a\0\1\0\0\0\0\0\xf8\x7f", id="the bits of a NaN"),
+            pytest.param(b"\x55a\0", id="an unknown type"),
+        ],
+    )
+    def test_a_document_that_json_cannot_say_is_named_and_left_out_and_can_be_had_as_bson(
+        self, odd: bytes, desk: Desk, take: Take, tmp_path: Path
     ) -> None:
-        twice = b"\x13\x00\x00\x00\x10a\x00\x01\x00\x00\x00\x10a\x00\x02\x00\x00\x00\x00"
-        path = desk.kit({"dump/concelier/other.bson": kits.bson_of([{"a": 1}]) + twice})
-        take(path, "--output", tmp_path / "one.json").refused(11, "other.bson: document 1: ", "exactly")
+        inside = b"\x10_id\0\7\0\0\0" + odd
+        document = (len(inside) + 5).to_bytes(4, "little") + inside + b"\0"
+        path = desk.kit({"dump/concelier/other.bson": kits.bson_of([{"_id": 1}]) + document})
+        outcome = take(path, "--output", tmp_path / "one.json", "--json")
+        assert outcome.code == 0
+        assert outcome.json["unresolvable"]["total"] == 1
+        (one,) = outcome.json["unresolvable"]["items"]
+        assert (one["member"], one["document"]) == ("dump/concelier/other.bson", "7")
+        assert 'document 1 (_id "7"): ' in outcome.err
+        assert (tmp_path / "one.json").read_bytes().count(b"\n") == 1
+        by_name = ("--id", '{"$numberInt": "7"}')
+        refused = take(path, *by_name, "--output", tmp_path / "two.json")
+        refused.refused(11, 'document 1 (_id "7"): ', "--format bson")
+        assert take(path, *by_name, "--output", tmp_path / "two.bson").code == 0
+        assert (tmp_path / "two.bson").read_bytes() == document
         assert take(path, "--output", tmp_path / "one.bson").code == 0
-        assert (tmp_path / "one.bson").read_bytes().endswith(twice)
+        assert (tmp_path / "one.bson").read_bytes().endswith(document)
 
     def test_a_single_document_is_printed(self, desk: Desk) -> None:
         path = desk.kit(content(**{SNAPSHOTS: b""}))

@@ -26,7 +26,7 @@ from kit.archive.frame_form import content_of, encode_again, encode_frame_again
 from kit.archive.job import Job
 from kit.archive.journal import checksum
 from kit.archive.layout import Layout, Stretch
-from kit.archive.member_tree import LINK_HINT
+from kit.archive.member_tree import LINK_HINT, MemberTree
 from kit.archive.new_folder import NewFolder
 from kit.archive.places import ROLLED_BACK, backup_path, require_backup_free, require_free, require_replaceable
 from kit.archive.reader import Container, Copying, KitReader, open_kit
@@ -54,6 +54,7 @@ __all__ = [
     "KitReader",
     "Layout",
     "Member",
+    "MemberTree",
     "NewFolder",
     "SecretOutput",
     "Slot",

@@ -7,6 +7,7 @@ not walked, so that ordinary documents cost next to nothing.
 
 from __future__ import annotations
 
+from kit.documents import loops
 from kit.documents.kinds import FIXED, NESTING, inside, value_end
 from kit.errors import BsonError
 
@@ -18,7 +19,7 @@ def is_deeper(document: bytes, levels: int) -> bool:
 
     Of a malformed one what is behind a fault is not told: what decodes it meets the fault first.
     """
-    if sum(document.count(kind) for kind in NESTING) < levels:
+    if _is_plainly_not(document, levels):
         return False
     at, last = 4, len(document) - 1
     outer: list[int] = []  # the final NUL of each document around the current one
@@ -44,3 +45,9 @@ def is_deeper(document: bytes, levels: int) -> bool:
         if not outer:
             return False
         at, last = last + 1, outer.pop()
+
+
+def _is_plainly_not(document: bytes, levels: int) -> bool:
+    if loops.COMPILED and levels >= loops.DEPTH and loops.is_shallow(document):
+        return True
+    return sum(document.count(kind) for kind in NESTING) < levels

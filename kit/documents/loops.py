@@ -42,6 +42,33 @@ def select(buffer: bytes, start: int, wanted: Wanted | None) -> dict[str, Any] |
         return None
 
 
+def is_shallow(buffer: bytes) -> bool:
+    """Whether a document has at most :data:`DEPTH` levels, its own included; False in doubt."""
+    try:
+        last = last_of(buffer, 0, len(buffer))
+        return last >= 0 and _is_shallow(buffer, 0, last, 1)
+    except IndexError:
+        return False
+
+
+def _is_shallow(buffer: bytes, start: i64, last: i64, depth: i64) -> bool:
+    at: i64 = start + 4
+    while at < last:
+        kind: i64 = buffer[at]
+        value: i64 = at + 1
+        while buffer[value]:
+            value += 1
+        value += 1
+        end = end_of(buffer, kind, value, last)
+        if end < 0:
+            return False
+        is_nested = kind == 3 or kind == 4  # noqa: PLR1714
+        if is_nested and (depth >= DEPTH or buffer[end - 1] or not _is_shallow(buffer, value, end - 1, depth + 1)):
+            return False
+        at = end
+    return at == last
+
+
 def after_nul(buffer: bytes, at: i64, last: i64) -> i64:
     """Give the offset after the first NUL from ``at`` on and before ``last``; 0 if there is none."""
     while at < last:

@@ -76,12 +76,31 @@ def make_generation(step: Step, keys: Sequence[PrivateKey]) -> Generation:
             that changed, when that was proven; or one was not proven. Nothing is signed.
     """
     base, location = step.manifest, step.location
-    changed = {
-        path: (change.sha256, change.size)
-        for path, change in sorted(step.rewrite.members.items())
-        if change.changed and change.sha256 is not None
-    }
     signature = step.survey.kept.get(location.signature)
+    changed, manifest = _changed(step), next_manifest(step)
+    key_ids = tuple(sorted(key.public.key_id for key in keys))
+    statement = _statement(step, Sha256.of(manifest), changed, key_ids)
+    history = history_paths(base.generation)
+    files = {
+        location.manifest: manifest,
+        location.signature: jws.sign(manifest, keys),
+        history.manifest: step.survey.kept[location.manifest],
+        history.statement: dsse.sign(statement.to_bytes(), keys),
+    }
+    if signature is not None:
+        files[history.signature] = signature
+    return Generation(number=base.generation + 1, manifest_sha256=Sha256.of(manifest), key_ids=key_ids, files=files)
+
+
+def next_manifest(step: Step) -> bytes:
+    """Return the manifest of the new generation, not signed yet: a plan makes it, too, to see that it can be.
+
+    Raises:
+        ManifestError: As :func:`make_generation`.
+        DigestError: As :func:`make_generation`.
+    """
+    base, changed = step.manifest, _changed(step)
+    signature = step.survey.kept.get(step.location.signature)
     prior = step.survey.kept.get(MemberPath(base.lineage[-1].statement)) if base.lineage else None
     manifest = base.next_generation(
         changed=changed,
@@ -98,18 +117,16 @@ def make_generation(step: Step, keys: Sequence[PrivateKey]) -> Generation:
         created_at=step.created_at,
     )
     _check_own(step, manifest, changed)
-    key_ids = tuple(sorted(key.public.key_id for key in keys))
-    statement = _statement(step, Sha256.of(manifest), changed, key_ids)
-    history = history_paths(base.generation)
-    files = {
-        location.manifest: manifest,
-        location.signature: jws.sign(manifest, keys),
-        history.manifest: step.survey.kept[location.manifest],
-        history.statement: dsse.sign(statement.to_bytes(), keys),
+    return manifest
+
+
+def _changed(step: Step) -> dict[MemberPath, tuple[Sha256, int]]:
+    """Return the changed members, each with the digest and size that it has now."""
+    return {
+        path: (change.sha256, change.size)
+        for path, change in sorted(step.rewrite.members.items())
+        if change.changed and change.sha256 is not None
     }
-    if signature is not None:
-        files[history.signature] = signature
-    return Generation(number=base.generation + 1, manifest_sha256=Sha256.of(manifest), key_ids=key_ids, files=files)
 
 
 def _check_own(step: Step, manifest: bytes, changed: Mapping[MemberPath, tuple[Sha256, int]]) -> None:

@@ -139,7 +139,7 @@ def reread(
             judgement = _judge_again(kit, request, done, output, generation)
             size = kit.reader.stored_bytes
         except LimitError as error:
-            raise LimitError(f"the new kit would be over a limit: {error.what}", hint=error.hint) from error
+            raise over_limit(error) from error
         except KitError as error:
             raise OutputError(
                 f"the new kit does not read back: {error}",
@@ -152,13 +152,20 @@ def reread(
                     prove_fields(kit, judgement, _fields_expected(transform))
         for obligation in judgement.obligations:
             if obligation.error is not None and obligation.number in _VALIDATED:
-                failed = obligation.error
-                failed.what = f"the new kit fails the validation of {done.migration.id}: {failed.what}"
-                failed.hint = (
-                    "nothing was changed; the migration demands what this kit cannot have, or the run is wrong"
-                )
-                raise failed
+                raise invalid(done.migration, obligation.error)
     return size, judgement
+
+
+def invalid(migration: Migration, error: KitError) -> KitError:
+    """Return what is told where the new kit is not what the migration's validation demands."""
+    error.what = f"the new kit fails the validation of {migration.id}: {error.what}"
+    error.hint = "nothing was changed; the migration demands what this kit cannot have, or the run is wrong"
+    return error
+
+
+def over_limit(error: LimitError) -> LimitError:
+    """Return what is told where what is added to the kit takes it over a limit."""
+    return LimitError(f"the new kit would be over a limit: {error.what}", hint=error.hint)
 
 
 _VALIDATED = frozenset({7, 8})

@@ -31,9 +31,10 @@ from kit.archive import (
 from kit.engine.lookup import close_lookups
 from kit.engine.rewrite import Rewrite
 from kit.engine.scratch import scratch_folder
-from kit.errors import DigestError, OutputError, UsageError
+from kit.errors import DigestError, UsageError
 from kit.migrations import Decision, Migration
-from kit.ops.generation import Generation, Step, make_generation
+from kit.ops.foretelling import foretold, step_of
+from kit.ops.generation import Generation, make_generation
 from kit.ops.identity import at_time, identity_of, options_of
 from kit.ops.jobs import (
     Completion,
@@ -94,6 +95,8 @@ def plan(request: PatchRequest, signers: Sequence[PrivateKey] = (), aim: Aim | N
             encoded = passes.latest.encoded
             report = with_changes(report, output_bytes=encoded, temp_bytes=2 * encoded + base.scratch_bytes)
         report = with_changes(report, refusal=done.refusals.error(), stops=broken_rules(migration, done))
+        if done.changed and report.refusal is None and not report.stops:
+            report = with_changes(report, refusal=foretold(kit, report, base))
         if aim is None:
             return report
         created = base.manifest.made_at
@@ -326,29 +329,14 @@ def _require_sealable(
 
 def _write_generation(report: PatchReport, output: Output, base: Base, destination: Destination) -> Generation:
     """Make the new generation's own members and write them: those of the base in their places, new ones last."""
-    done = report.rewrite
-    if base.judgement.location is None:
-        raise OutputError("a judged kit without a manifest")
-    generation = make_generation(
-        Step(
-            survey=base.survey,
-            location=base.judgement.location,
-            manifest=base.manifest,
-            rewrite=done,
-            migration=report.migration,
-            transforms=report.transforms,
-            created_at=report.created_at,
-            operator=output.operator,
-            environment=output.place,
-        ),
-        output.keys,
-    )
+    done, step = report.rewrite, step_of(report, base, output)
+    generation = make_generation(step, output.keys)
     for path in generation.files:
         if path not in done.deferred and path in base.survey.members:
             raise DigestError("is there already, though lineage does not name it", where=str(path))
     mode = _NEW_MEMBER_MODE
     if report.container is Container.FOLDER:  # a new file is for those whom the manifest is for
-        mode &= base.survey.modes[base.judgement.location.manifest]
+        mode &= base.survey.modes[step.location.manifest]
     for path, data in sorted(generation.files.items()):
         slot = done.deferred.get(path) or destination.open(path, mode=mode)
         add_bytes(destination, slot, data, mtime=report.created_at)

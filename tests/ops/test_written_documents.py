@@ -98,6 +98,22 @@ RAW_LINKSET: dict[str, tuple[bytes, tuple[object, ...], int, str]] = {
         kits.bson_of([*WIDE, observation(1, linkset={"aliases": ["x"]})]),
         *(("--on-divergence", "stop", "--max", "document_bytes=1100"), 12, "would diverge"),
     ),
+    "more members than may be": (FINE, ("--max", "members=10"), 9, "the new kit would be over a limit: 11 is over"),
+    "a manifest over its limit": (FINE, ("--max", "json_bytes=1400"), 9, "the new kit would be over a limit: "),
+    "as many members as may be": (FINE, ("--max", "members=14"), 0, ""),
+    "coverage is not complete": (
+        *(kits.bson_of([observation(1), observation(2, raw=False)]), ("--validate", "coverage")),
+        *(11, "the new kit fails the validation of 20251031_raw_linkset: rawLinkset is not on every"),
+    ),
+    "coverage of the tenant selected": (
+        *(kits.bson_of([observation(1), observation(2, "b")]), ("--validate", "coverage", "--tenant", "acme")),
+        *(0, ""),
+    ),
+    "not well-formed, where that is demanded": (
+        *(FINE + kits.bson_of([observation(2, note="text")]).replace(b"text\0", b"textX"), ("--validate", "deep")),
+        *(11, 'document 1 (_id "acme:osv:GO-2025-0002:1"): element "note"'),
+    ),
+    "well-formed, where that is demanded": (FINE, ("--validate", "deep"), 0, ""),
     "nobody's tenant": (FINE, ("--tenant", "nobody"), 64, "nobody"),
     "a document over a limit": (FINE, ("--max", "document_bytes=100"), 9, "document_bytes = 100"),
 }

@@ -1,0 +1,111 @@
+"""What a plan can tell of the new kit that it does not write: whether a patch would be refused once it reads it back.
+
+A patch makes the manifest of the new generation, reads the finished kit from its file, within the limits, and judges it
+as the migration's validation demands. A plan makes the same manifest, counts the members there would be, and asks the
+documents of the base what those of the new kit would be asked. Law: the error is in the words of the patch.
+
+Not foretold: what the signed statement of the step adds to the limits on bytes that are held, and the validation
+``fields``, for which what was sealed must be read back.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from kit.archive import EntryKind, MemberTree
+from kit.engine.progress import Stage
+from kit.engine.proving import prove
+from kit.errors import BsonError, KitError, LimitError, OutputError
+from kit.manifest import LinkKind, history_paths
+from kit.migrations import Validation
+from kit.ops import gate
+from kit.ops.generation import Step, next_manifest
+from kit.ops.judging import Base, invalid, over_limit
+from kit.ops.kits import OpenKit
+from kit.ops.patching import Output, PatchReport
+from kit.transforms.coverage import Tally, TenantCoverage, is_observations
+
+_LINKS = {LinkKind.SYMBOLIC: EntryKind.SYMLINK, LinkKind.HARD: EntryKind.HARDLINK}
+
+
+def step_of(report: PatchReport, base: Base, output: Output | None = None) -> Step:
+    """Return the step that leads from the base to the new generation; without an output, that of a plan."""
+    if base.judgement.location is None:
+        raise OutputError("a judged kit without a manifest")
+    return Step(
+        survey=base.survey,
+        location=base.judgement.location,
+        manifest=base.manifest,
+        rewrite=report.rewrite,
+        migration=report.migration,
+        transforms=report.transforms,
+        created_at=report.created_at,
+        operator=output.operator if output is not None else None,
+        environment=output.place if output is not None else None,
+    )
+
+
+def foretold(kit: OpenKit, report: PatchReport, base: Base) -> KitError | None:
+    """Return the error in which a patch would end after its pass over the documents; None where none is foreseen.
+
+    Raises:
+        UnreadableError: The kit cannot be read again.
+    """
+    step = step_of(report, base)
+    try:
+        manifest = next_manifest(step)
+        _check_limits(kit, step, manifest)
+    except LimitError as error:
+        return over_limit(error)
+    except KitError as error:
+        return error
+    return _invalid(kit, report, base)
+
+
+def _check_limits(kit: OpenKit, step: Step, manifest: bytes) -> None:
+    """Hold the members that there would be, and the manifest, to the limits that the new kit is read back with.
+
+    Raises:
+        LimitError: One is over.
+    """
+    limits, survey = replace(kit.reader.limits, meter=None), step.survey
+    history = history_paths(step.manifest.generation)
+    added = {step.location.manifest, step.location.signature, history.manifest, history.statement}
+    if step.location.signature in survey.kept:
+        added.add(history.signature)
+    tree = MemberTree(limits)
+    for folder in sorted(survey.folders):
+        tree.add(folder, EntryKind.DIRECTORY)
+    for path in (*survey.members, *sorted(added - survey.members.keys())):
+        tree.add(path, EntryKind.FILE)
+    for path, link in survey.links.items():
+        tree.add(path, _LINKS[link.kind])
+    limits.check("json_bytes", len(manifest))
+
+
+def _invalid(kit: OpenKit, report: PatchReport, base: Base) -> KitError | None:
+    """Return in what the new kit would fail the validation of the migration."""
+    wanted = report.migration.validation
+    found: KitError | None = None
+    if Validation.DEEP in wanted:
+        try:
+            with kit.pipeline(Stage.DEEP) as pipeline:
+                prove(kit.reader, base.survey, pipeline, {}, [])
+        except (BsonError, LimitError) as error:
+            found = error
+    if found is None and Validation.COVERAGE in wanted:
+        try:
+            found = gate.check(_coverage(report, base), report.migration.tenants).error
+        except KitError as error:
+            found = error
+    return invalid(report.migration, found) if found is not None else None
+
+
+def _coverage(report: PatchReport, base: Base) -> dict[str, TenantCoverage]:
+    """Add up what the observations of the new kit have, by tenant."""
+    total = Tally()
+    for path, collection in base.survey.collections.items():
+        if is_observations(collection.name):
+            change = report.rewrite.members.get(path)
+            total.add(change.tally if change is not None else base.survey.tallies.get(path, Tally()))
+    return total.tenants

@@ -33,6 +33,7 @@ COMPILED = [
     "kit/encryption/opening.py",
     "kit/encryption/preparation.py",
     "kit/transforms/change.py",
+    "kit/transforms/projections.py",
     "kit/transforms/encrypt_fields/sealing.py",
     "kit/transforms/raw_linkset/canonical.py",
     "kit/transforms/raw_linkset/cve.py",

@@ -235,6 +235,17 @@ def _coverage() -> Iterator[Case]:
         trust="both",
         needs={"coverage": True},
     )
+    sound = AFTER[0]["rawLinkset"]
+    for name, says, changes in (
+        ("coverage-null", "a rawLinkset that is null", {"rawLinkset": None}),
+        ("coverage-text", "a rawLinkset that is a text", {"rawLinkset": "done"}),
+        ("coverage-empty", "a rawLinkset without its elements", {"rawLinkset": {}}),
+        ("coverage-foreign", "a rawLinkset with an element that it has not", {"rawLinkset": sound | {"more": []}}),
+        ("coverage-order", "a rawLinkset in another order", {"rawLinkset": dict(reversed(sound.items()))}),
+        ("coverage-no-linkset", "an observation whose canonical linkset is null", {"linkset": None}),
+    ):
+        kit = published(files((AFTER[0], AFTER[1] | changes)))
+        yield _deep(name, says, A.PREMATURE_SWITCH, 11, kit, 8, needs={"coverage": True})
     yield _deep(
         "coverage-nothing",
         "no observations at all",

@@ -376,7 +376,8 @@ def _contents() -> Iterator[Case]:
     doubles = files() | {"dump/concelier/._advisory_observations.bson": APPLE_DOUBLE, "dump/.AppleDouble/a.bson": b"x"}
     yield valid("apple-double", "what macOS puts beside a collection", published(doubles), needs={"deep": True})
     every = (AFTER[0], AFTER[1])
-    yield valid("coverage-whole", "rawLinkset on every observation", published(files(every)), needs={"coverage": True})
+    both = "both projections on every observation"
+    yield valid("coverage-whole", both, published(files(every)), needs={"coverage": True})
     yield valid(
         "encrypted",
         "every mapped field an envelope",

@@ -46,6 +46,10 @@ def canonical_linkset(number: int) -> dict[str, Any]:
     }
 
 
+SOUND: dict[str, Any] = {"aliases": [], "purls": [], "cpes": [], "references": [], "reconciled_from": [], "notes": {}}
+"""A ``rawLinkset`` of shape v1 that holds nothing."""
+
+
 def observation(number: int, *, tenant: Any = "acme", raw: Any = None, **changes: Any) -> dict[str, Any]:
     """Give an observation without ``rawLinkset``; ``...`` removes an element."""
     whole = {

@@ -49,7 +49,9 @@ from kit.values import Allowed
 @click.option(
     "--deep", is_flag=True, help="Walk every document; prove, where the bytes allow it, that only rawLinkset was added."
 )
-@click.option("--require-raw-linkset", is_flag=True, help="Refuse unless every observation has rawLinkset.")
+@click.option(
+    "--require-raw-linkset", is_flag=True, help="Refuse unless every observation has linkset and rawLinkset (v1)."
+)
 @click.option("--tenant", "tenants", multiple=True, metavar="T", help="Require it of this tenant only; repeatable.")
 @click.option("--receipt", type=NEW, metavar="F", help="Write a signed receipt of the verdict here (SLSA VSA).")
 @click.option("--signing-key", type=FILE, metavar="PEM", help="The auditor's private key, for --receipt.")

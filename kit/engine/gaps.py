@@ -1,9 +1,9 @@
-"""Why observations lack ``rawLinkset``: what the backfill would say of each of them, were it run now.
+"""Why observations lack one of the projections: what the backfill would say of each of them, were it run now.
 
-Only asked where some lack it, so a kit that has it everywhere pays nothing. The kit is read twice more: once for what
-the backfill looks up, once for the observations; both readings must meet what was judged. Laws: nothing is written but
-the lookup; every document that lacks the element is counted exactly once; what is kept does not grow with the number
-of documents, nor with how many different things they say.
+Only asked where some lack one, so a kit that has both everywhere pays nothing. The kit is read twice more: once for
+what the backfill looks up, once for the observations; both readings must meet what was judged. Laws: nothing is written
+but the lookup; every document that lacks a projection is counted exactly once; what is kept does not grow with the
+number of documents, nor with how many different things they say.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from kit.engine.survey import survey
 from kit.errors import DigestError
 from kit.transforms.coverage import is_observations
 from kit.transforms.raw_linkset import RawLinkset
-from kit.transforms.raw_linkset.outcomes import CHANGED, UNRESOLVABLE
+from kit.transforms.raw_linkset.outcomes import CHANGED, NO_PROJECTION, NOT_SELECTED, NULL, PRESENT, UNRESOLVABLE
 from kit.values import CollectionName, Sha256
 
 MOST_REASONS = 50
@@ -55,7 +55,7 @@ class GapsOfRun:
 
 
 def gaps_of_run(transform: RawLinkset, name: CollectionName, run: Run, lookup: Path) -> GapsOfRun:
-    """Say of each document of a run that lacks the element what a patch would do.
+    """Return why documents of a run lack a projection: what a patch would do, and what it would leave as it is.
 
     Raises:
         KitError: A document is malformed; names its ordinal within the member.
@@ -64,14 +64,19 @@ def gaps_of_run(transform: RawLinkset, name: CollectionName, run: Run, lookup: P
     counted: dict[_Key, _Counted] = {}
     changes = transform.apply(name, documents, open_lookup(lookup), run.first)
     for document, change in zip(documents, changes, strict=True):
-        if change.outcome != UNRESOLVABLE and change.outcome not in CHANGED:
+        reason = next((f.reason for f in change.findings if f.kind in {UNRESOLVABLE, NO_PROJECTION}), "")
+        kept = change.outcome in {PRESENT, NULL}
+        if change.outcome == NOT_SELECTED or (kept and not (reason and _is_selected(transform, change.tenant))):
             continue
-        reason = next((f.reason for f in change.findings if f.kind == UNRESOLVABLE), "")
         one = counted.setdefault((change.tenant, change.outcome, reason[:_LONGEST_REASON]), _Counted())
         one.documents += 1
         if len(one.examples) < MOST_EXAMPLES:
             one.examples.append(document_name(document))
     return GapsOfRun(documents=len(documents), counted=counted)
+
+
+def _is_selected(transform: RawLinkset, tenant: str) -> bool:
+    return transform.tenants is None or tenant in transform.tenants
 
 
 def gather(reader: KitReader, found: Survey, pipeline: Pipeline, transform: RawLinkset, folder: Path) -> Path:
@@ -94,7 +99,7 @@ def gather(reader: KitReader, found: Survey, pipeline: Pipeline, transform: RawL
 def find_gaps(
     reader: KitReader, found: Survey, pipeline: Pipeline, transform: RawLinkset, lookup: Path
 ) -> tuple[Gap, ...]:
-    """Read every observation once more; by tenant, those that a patch would complete first, then by reason.
+    """Read every observation once more; by tenant, those that a patch changes first, then by reason.
 
     Raises:
         DigestError: It is no longer the kit that was surveyed.
@@ -138,7 +143,8 @@ class _Total:
         return tuple(
             Gap(
                 tenant=tenant,
-                source=None if outcome == UNRESOLVABLE else outcome,
+                missing=outcome == UNRESOLVABLE or outcome in CHANGED,
+                source=outcome if outcome in CHANGED else None,
                 reason=reason,
                 documents=counted.documents,
                 examples=tuple(counted.examples),
@@ -148,9 +154,9 @@ class _Total:
         )
 
 
-def _order(item: tuple[tuple[str, str], _Counted]) -> tuple[bool, int, str, str]:
+def _order(item: tuple[tuple[str, str], _Counted]) -> tuple[bool, bool, int, str, str]:
     (outcome, reason), counted = item
-    return outcome == UNRESOLVABLE, -counted.documents, outcome, reason
+    return outcome not in CHANGED, outcome == UNRESOLVABLE, -counted.documents, outcome, reason
 
 
 def _changed(reader: KitReader) -> DigestError:

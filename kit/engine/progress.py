@@ -18,6 +18,7 @@ from typing import Protocol, runtime_checkable
 
 from kit.archive import KitReader
 from kit.engine.pipeline import Pipeline
+from kit.transforms.coverage import Tally
 
 BATCH_DOCUMENTS = 10_000
 ADVANCE_BYTES = 64 * 1024 * 1024
@@ -73,6 +74,8 @@ class BatchDone:
     """(transform, tenant, outcome) → documents; empty where the pass transforms nothing."""
     read: int
     """Stored bytes read so far, of :attr:`PassStarted.total`."""
+    lacking: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    """(tenant, what it lacks) → observations, as they are after the pass; see ``TenantCoverage.lacks``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,6 +130,14 @@ class _OfDocuments(Protocol):
     def documents(self) -> int: ...
 
 
+@runtime_checkable
+class _OfTally(Protocol):
+    """The result of a run that was counted by tenant."""
+
+    @property
+    def tally(self) -> Tally: ...
+
+
 @contextmanager
 def watched(
     progress: Progress,
@@ -170,6 +181,7 @@ class _Watch:
     documents: int = 0
     bytes: int = 0
     outcomes: Counter[tuple[str, str, str]] = field(default_factory=Counter)
+    lacking: Counter[tuple[str, str]] = field(default_factory=Counter)
     met_bytes: int = 0
     """Since the last :class:`Advanced`."""
     all_documents: int = 0
@@ -185,6 +197,10 @@ class _Watch:
         self.documents += result.documents
         self.bytes += cost
         self.outcomes.update(getattr(result, "outcomes", {}))
+        if isinstance(result, _OfTally):
+            for tenant, covered in result.tally.tenants.items():
+                for what, observations in covered.lacks().items():
+                    self.lacking[tenant, what] += observations
         if self.documents >= self.batch_documents:
             self._batch()
 
@@ -217,9 +233,11 @@ class _Watch:
                     documents=self.documents,
                     bytes=self.bytes,
                     outcomes=dict(self.outcomes),
+                    lacking=dict(self.lacking),
                     read=self.reader.read_bytes,
                 )
             )
         self.all_documents += self.documents
         self.documents = self.bytes = 0
         self.outcomes.clear()
+        self.lacking.clear()

@@ -10,14 +10,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from kit.documents import Run, document_name, first_other
 from kit.encryption.counting import ENCRYPTED
 from kit.encryption.restoring import Reopening
 from kit.errors import DigestError, KitError
 from kit.transforms import coverage
-from kit.transforms.coverage import Tally
+from kit.transforms.coverage import Tally, TenantCoverage
 from kit.transforms.encrypt_fields import EncryptFields
 from kit.transforms.protocol import Transform
 from kit.transforms.raw_linkset import RawLinkset
@@ -116,12 +116,8 @@ def _check_tally(claim: Claim, body: bytes, *, appending: bool) -> None:
         raise DigestError("the documents were counted wrongly", hint=_HINT)
 
 
-def _compared(tally: Tally) -> tuple[int, int, dict[str, tuple[int, int, int, int]]]:
-    return (
-        tally.documents,
-        tally.bytes,
-        {name: (one.documents, one.present, one.null, one.missing) for name, one in tally.tenants.items()},
-    )
+def _compared(tally: Tally) -> tuple[int, int, dict[str, TenantCoverage]]:
+    return tally.documents, tally.bytes, {name: replace(one, unresolvable=0) for name, one in tally.tenants.items()}
 
 
 def cut(body: bytes) -> list[bytes]:

@@ -1,9 +1,10 @@
 """Collections in which nothing is left to do, told while a kit is read for the first time.
 
 Such a member stays as it is, so it need not be transformed and compressed to find that out: in a kit that this program
-wrote, its frames are copied. Laws: a member is settled only if every one of its documents was walked and has what the
-one transform that handles it would add; where there is any doubt (a member with a codec of its own, a document that
-cannot be walked, a second transform) it is not, and the rewriting pass decides and says what is wrong.
+wrote, its frames are copied. Laws: a member is settled only if every one of its documents was walked and has both
+projections, so that the one transform that handles it would add nothing and name nothing; where there is any doubt (a
+member with a codec of its own, a document that cannot be walked, a second transform) it is not, and the rewriting pass
+decides and says what is wrong.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ class Probe:
         self.tally.add(tally)
 
     def _take(self, tally: Tally) -> None:
-        self.settled &= not any(one.missing for one in tally.tenants.values())
+        self.settled &= not any(one.lacking for one in tally.tenants.values())
 
 
 def probe(collection: CollectionMember, transforms: Sequence[Transform]) -> Probe | None:
@@ -107,7 +108,7 @@ class _Told:
     """What :mod:`kit.engine.progress` counts."""
 
     documents: int
-    outcomes: Mapping[tuple[str, str, str], int]
+    outcomes: Mapping[tuple[str, str, str], int]  # none of a settled member lacks a projection
 
 
 def tell(settled: Mapping[MemberPath, Tally], pipeline: Pipeline) -> None:
@@ -121,6 +122,5 @@ def tell(settled: Mapping[MemberPath, Tally], pipeline: Pipeline) -> None:
 def _outcomes(tally: Tally) -> Counter[tuple[str, str, str]]:
     found: Counter[tuple[str, str, str]] = Counter()
     for tenant, covered in tally.tenants.items():
-        found[NAME, tenant, outcomes.PRESENT] += covered.present - covered.null
-        found[NAME, tenant, outcomes.NULL] += covered.null
+        found[NAME, tenant, outcomes.PRESENT] += covered.both
     return +found  # without those of no document

@@ -345,6 +345,8 @@ def _count(result: RunResult, name: str, summed: Summed) -> None:
             _cover(result.tally.tenant(tenant), outcome, documents)
     for (tenant, counter), value in summed.counts.items():
         result.counts[name, tenant, counter] += value
+        if name == RAW_LINKSET:
+            _cover_apart(result.tally.tenant(tenant), counter, value)
     for counter, value in summed.sums.items():
         result.counts[name, coverage.NO_TENANT, counter] += value
     result.findings.extend((name, finding) for finding in summed.findings)
@@ -358,3 +360,9 @@ def _cover(covered: TenantCoverage, outcome: str, documents: int) -> None:
         covered.missing += documents
     else:
         covered.present += documents
+
+
+def _cover_apart(covered: TenantCoverage, counter: str, documents: int) -> None:
+    covered.other_type += documents if counter == outcomes.OTHER_TYPE else 0
+    covered.other_shape += documents if counter == outcomes.OTHER_SHAPE else 0
+    covered.no_linkset += documents if counter == outcomes.NO_LINKSET else 0

@@ -71,7 +71,7 @@ def check_unresolvable(declared: Mapping[str, int], gaps: Collection[Gap]) -> No
         ContentError: It does; names the tenant.
     """
     for name, count in sorted(declared.items()):
-        met = sum(gap.documents for gap in gaps if gap.tenant == name and gap.source is None)
+        met = sum(gap.documents for gap in gaps if gap.tenant == name and gap.unresolvable)
         if count > met:
             raise ContentError(
                 f"rawLinkset unresolvable of tenant {name!r}: the manifest declares {count:,}, and of those without it "

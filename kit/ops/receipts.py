@@ -7,6 +7,7 @@ from kit.ops.chain import MOST_DIFFERENCES, PUBLISHED, chain
 from kit.ops.judgement import Expectation, Judgement
 from kit.ops.verify import VerifyReport
 from kit.signing import PrivateKey, dsse
+from kit.transforms.coverage import TenantCoverage
 from kit.trust import AtHand, Occasion, Role, Subject, authorise
 from kit.trust.receipt import Receipt, Step
 from kit.values import Sha256, Timestamp
@@ -47,6 +48,7 @@ def make_receipt(report: VerifyReport, expectation: Expectation, key: PrivateKey
         if judgement.appended is not None and judgement.appended.since is not None and judgement.valid
         else None,
         tenants=tuple(sorted(expectation.tenants)) if expectation.tenants is not None else None,
+        coverage=_coverage(report, expectation),
     )
     return dsse.sign(receipt.to_bytes(), [key])
 
@@ -72,6 +74,25 @@ def _subjects(report: VerifyReport) -> dict[str, Sha256]:
     if judgement.manifest is not None and judgement.location is not None:
         subjects[str(judgement.location.manifest)] = judgement.manifest.sha256
     return subjects
+
+
+def _coverage(report: VerifyReport, expectation: Expectation) -> dict[str, int] | None:
+    """Add up what was counted of the tenants that were asked for."""
+    if not report.coverage:
+        return None
+    total = TenantCoverage()
+    for tenant, covered in report.coverage.items():
+        if expectation.tenants is None or tenant in expectation.tenants:
+            total.add(covered)
+    return {
+        "documents": total.documents,
+        "both": total.both,
+        "null": total.null,
+        "otherType": total.other_type,
+        "otherShape": total.other_shape,
+        "noLinkset": total.no_linkset,
+        "missing": total.missing,
+    }
 
 
 def _inputs(judgement: Judgement) -> dict[str, Sha256]:

@@ -94,7 +94,7 @@ def examine(
 ) -> tuple[Judgement, dict[str, TenantCoverage]]:
     """Read a kit and judge it; coverage is counted only if it is asked for, documents are walked only if asked for.
 
-    With ``explain``, observations that lack ``rawLinkset`` and must have it are looked into.
+    With ``explain``, observations that lack a projection and must have both are looked into.
 
     Raises:
         KitError: The container, or a document that must be walked for coverage, is malformed.
@@ -133,6 +133,6 @@ def examine(
     )
     coverage = coverage_of(found)
     for gap in judgement.gaps:
-        if gap.source is None:
+        if gap.unresolvable:
             coverage[gap.tenant].unresolvable += gap.documents
     return judgement, coverage

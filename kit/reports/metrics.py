@@ -78,6 +78,12 @@ class _Families:
             ("tenant",),
             {(tenant,): count for tenant, count in missing.items()},
         )
+        yield _counter(
+            "raw_linkset_lacking",
+            "Observations that went through the pass and do not count, by what they lack: 0 in all opens the gate.",
+            ("tenant", "lacking"),
+            self._log.lacking,
+        )
 
     def _passes(self) -> Iterator[Metric]:
         passes = {(stage.value,): log for stage, log in self._log.passes.items()}

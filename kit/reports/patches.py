@@ -11,10 +11,11 @@ from kit.encryption.counting import OUTCOMES, SCANNED
 from kit.engine.rewrite import MemberChange, Rewrite
 from kit.ops.generation import parameters_digest
 from kit.ops.patch import PatchReport
-from kit.reports.coverage import coverage_json
+from kit.reports.coverage import coverage_json, coverage_lines
 from kit.reports.errors import SCHEMA_VERSION, error_json
 from kit.reports.table import table
 from kit.reports.verdicts import judgement_json
+from kit.transforms.coverage import Tally
 from kit.version import TOOL, VERSION
 
 NOT_SELECTED = "not-selected"
@@ -118,6 +119,7 @@ def patch_lines(report: PatchReport) -> Iterator[str]:
         yield from _outcome_lines(transform.name, done)
     yield from _field_lines(done)
     yield from _finding_lines(done)
+    yield from _unsound_lines(done)
     for path, change in sorted(done.members.items()):
         if change.changed:
             yield f"{path}: {change.changed:,} of {change.tally.documents:,} documents, +{change.added_bytes:,} bytes"
@@ -159,6 +161,20 @@ def _outcome_lines(transform: str, done: Rewrite) -> Iterator[str]:
         rows.append((f"and {len(others):,} more", *(f"{left[outcome]:,}" for outcome in outcomes)))
     yield from table((transform, *outcomes), rows)
     yield ""
+
+
+def _unsound_lines(done: Rewrite) -> Iterator[str]:
+    """Return the coverage afterwards, where a ``rawLinkset`` is no projection: the words of outcomes do not show it."""
+    total = Tally()
+    for change in done.members.values():
+        total.add(change.tally)
+    unsound = {tenant: covered for tenant, covered in sorted(total.tenants.items()) if covered.unsound}
+    if unsound:
+        yield "rawLinkset or linkset that will not count, by tenant:"
+        yield from coverage_lines(dict(list(unsound.items())[:SHOWN_TENANTS]), explained=True)
+        if len(unsound) > SHOWN_TENANTS:
+            yield f"and {len(unsound) - SHOWN_TENANTS:,} more tenants, which the JSON report names"
+        yield ""
 
 
 def _field_lines(done: Rewrite) -> Iterator[str]:

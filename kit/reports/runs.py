@@ -35,6 +35,8 @@ class RunLog:
     """Seconds, from any start."""
     documents: Counter[tuple[str, str, str, str]] = field(default_factory=Counter)
     """(tenant, ``db.collection``, transform, outcome) → documents of the rewriting pass."""
+    lacking: Counter[tuple[str, str]] = field(default_factory=Counter)
+    """(tenant, what it lacks) → observations that went through it and do not have both projections afterwards."""
     passes: dict[Stage, PassLog] = field(default_factory=dict)
     _since: float = 0.0
     _open: Stage | None = None
@@ -76,3 +78,4 @@ class RunLog:
         name = str(member.name) if member is not None else event.member
         for (transform, tenant, outcome), count in event.outcomes.items():
             self.documents[tenant, name, transform, outcome] += count
+        self.lacking.update(event.lacking)

@@ -9,7 +9,7 @@ from kit.engine.gap import Gap
 from kit.ops.chain import PUBLISHED, Link, chain
 from kit.ops.judgement import Expectation, Judgement
 from kit.ops.verify import VerifyReport
-from kit.reports.coverage import gap_reason, share
+from kit.reports.coverage import columns_of, gap_reason, share
 from kit.reports.html import Content, Html, bar, code, element, facts, grid, section
 from kit.reports.lineage_picture import lineage_picture
 from kit.transforms.coverage import TenantCoverage
@@ -96,7 +96,7 @@ def _ids(key_ids: Sequence[str]) -> Content:
 
 
 def coverage_part(report: VerifyReport) -> Html | None:
-    """Give the share of observations with rawLinkset, by tenant; None where nothing is known of it."""
+    """Return the share of observations that count, by tenant; None where nothing is known of it."""
     met = bool(report.coverage)
     tenants = report.coverage or _declared(report.judgement)
     if not tenants:
@@ -106,40 +106,46 @@ def coverage_part(report: VerifyReport) -> Html | None:
         total.add(covered)
     everyone: Content = element("b", "All tenants")
     named = [(everyone, total), *((name or "(no tenant)", covered) for name, covered in sorted(tenants.items()))]
+    columns = [column for column in columns_of([total]) if column[0] != "unresolvable"]
     rows: list[list[Content]] = [
         [
             name,
             covered.documents,
-            covered.present,
-            covered.missing,
-            bar(covered.present, covered.documents),
-            share(covered.present, covered.documents),
+            covered.both,
+            *(count(covered) for _, count in columns),
+            bar(covered.both, covered.documents),
+            share(covered.both, covered.documents),
         ]
         for name, covered in named
     ]
     told = (
-        "Observations that have rawLinkset, counted in this run."
+        "Observations that have both projections, counted in this run: linkset, a document, and rawLinkset of shape v1."
         if met
-        else "Observations that have rawLinkset, as the manifest declares; not counted in this run."
+        else "Observations that have an element rawLinkset, as the manifest declares; not counted in this run, nor "
+        "looked into (--require-raw-linkset)."
     )
-    heads = ("Tenant", "Observations", "With", "Without", "Coverage", "")
+    heads = (
+        *("Tenant", "Observations", "Both projections" if met else "With rawLinkset"),
+        *(name.capitalize() for name, _ in columns),
+        *("Coverage" if met else "Share", ""),
+    )
     return section(
         "Coverage",
         element("p", told, _unproven(report.judgement, measured=met)),
-        *_rows(heads, rows, numbers=(1, 2, 3, 5)),
+        *_rows(heads, rows, numbers=(*range(1, len(columns) + 3), len(columns) + 4)),
         *_gaps(report.judgement.gaps),
         identifier="coverage",
     )
 
 
 def _gaps(gaps: Sequence[Gap]) -> Iterator[Html]:
-    """List why observations lack rawLinkset, where that was asked for."""
+    """List why observations do not count, where that was asked for."""
     if not gaps:
         return
     rows: list[list[Content]] = [
         [gap.tenant or "(no tenant)", gap_reason(gap), gap.documents, _examples(gap)] for gap in gaps
     ]
-    yield element("p", "Why it is missing, of every tenant that must have it:")
+    yield element("p", "Why observations do not count, of every tenant that must have both projections:")
     yield from _rows(("Tenant", "Why", "Observations", "For example"), rows, numbers=(2,))
 
 

@@ -147,7 +147,7 @@ def verify_lines(report: VerifyReport) -> Iterator[str]:
         yield from coverage_lines(report.coverage, explained=bool(gaps))
         if gaps:
             yield ""
-            yield "rawLinkset is missing:"
+            yield "why observations do not count:"
             yield from (f"  {line}" for line in gaps_lines(gaps))
     if report.fields:
         yield ""

@@ -1,8 +1,8 @@
-"""Counts what a collection holds: documents per tenant and, for observations, how many carry ``rawLinkset``.
+"""Counts what a collection holds: documents per tenant and, for observations, which projections they have.
 
 The same tally serves three uses: what a kit holds (inspect, verify), what it will hold (plan), and what was written
 (the manifest's ``collections``). Laws, for every tenant of a collection of observations: ``documents == present +
-missing``, ``null <= present``, ``unresolvable <= missing``.
+missing``, ``present == both + null + other_type + other_shape + no_linkset``, ``unresolvable <= missing``.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 from kit.documents import Kind, elements, index, string_at
 from kit.errors import BsonError
+from kit.transforms import projections
 from kit.transforms.tenants import Tenants
 from kit.values import CollectionName, Held, Limits
 
@@ -28,18 +29,53 @@ class TenantCoverage:
 
     documents: int = 0
     present: int = 0
-    """Has a ``rawLinkset`` element, null included."""
+    """Has a ``rawLinkset`` element, whatever it is. Those that are no projection are counted here, and apart:"""
     null: int = 0
-    """Has it with the value null; counted in ``present`` too."""
+    """it is null,"""
+    other_type: int = 0
+    """it is neither null nor a document,"""
+    other_shape: int = 0
+    """it is a document, and not of shape v1,"""
+    no_linkset: int = 0
+    """it is of shape v1, and the canonical ``linkset`` is missing or no document."""
     missing: int = 0
     unresolvable: int = 0
     """Lacks it, and no source for it was found; counted in ``missing`` too."""
+
+    @property
+    def both(self) -> int:
+        """How many have both projections: all that counts as coverage."""
+        return self.present - self.unsound
+
+    @property
+    def unsound(self) -> int:
+        """How many have a ``rawLinkset`` and not both projections."""
+        return self.null + self.other_type + self.other_shape + self.no_linkset
+
+    @property
+    def lacking(self) -> int:
+        """How many do not have both projections."""
+        return self.missing + self.unsound
+
+    def lacks(self) -> dict[str, int]:
+        """Return how many lack what, by the word that metrics have for it; without what there is none of."""
+        counts = {
+            "missing": self.missing,
+            "null": self.null,
+            "other-type": self.other_type,
+            "other-shape": self.other_shape,
+            "no-linkset": self.no_linkset,
+        }
+        return {what: count for what, count in counts.items() if count}
 
     def add(self, other: TenantCoverage) -> None:
         """Add the counts of ``other``."""
         self.documents += other.documents
         self.present += other.present
         self.null += other.null
+        self.other_type += other.other_type
+        self.other_shape += other.other_shape
+        self.no_linkset += other.no_linkset
         self.missing += other.missing
         self.unresolvable += other.unresolvable
 
@@ -132,15 +168,18 @@ def tally(name: CollectionName, documents: Iterable[bytes], *, walked: bool = Fa
     met = Tenants(documents, observed=observed, walked=walked)
     total.documents, total.bytes = met.documents, met.bytes
     tenants: dict[bytes, str] = {}
-    for (value, kind), count in met.counts.items():
+    for (value, state), count in met.counts.items():
         if value not in tenants:
             tenants[value] = _text(value)
         coverage = total.tenant(tenants[value])
         coverage.documents += count
         if observed:
-            coverage.present += count if kind >= 0 else 0
-            coverage.null += count if kind == Kind.NULL else 0
-            coverage.missing += count if kind < 0 else 0
+            coverage.present += count if state != projections.MISSING else 0
+            coverage.missing += count if state == projections.MISSING else 0
+            coverage.null += count if state == projections.NULL else 0
+            coverage.other_type += count if state == projections.OTHER_TYPE else 0
+            coverage.other_shape += count if state == projections.OTHER_SHAPE else 0
+            coverage.no_linkset += count if state == projections.NO_LINKSET else 0
     return total
 
 

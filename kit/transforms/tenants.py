@@ -9,6 +9,7 @@ from kit.documents.elements import elements, index, string_at
 from kit.documents.kinds import Kind
 from kit.documents.loops import COMPILED
 from kit.errors import BsonError
+from kit.transforms.projections import MISSING, state_of
 
 _STRING: Final = int(Kind.STRING)
 _TENANT: Final = b"\x02tenant\0"
@@ -36,14 +37,14 @@ def readable_tenant(document: bytes) -> bytes:
 
 @final
 class Tenants:
-    """The tenants met in a run of documents, and for observations what their ``rawLinkset`` is.
+    """The tenants met in a run of documents, and for observations which projections they have.
 
     Attributes:
         documents: How many there are.
         bytes: Of all of them.
-        counts: (value bytes of the tenant, type of ``rawLinkset``) → documents; no bytes where there is no tenant that
-            is a string of UTF-8, -1 where there is no ``rawLinkset``, the top level cannot be read, or it does not
-            matter.
+        counts: (value bytes of the tenant, state of :mod:`kit.transforms.projections`) → documents; no bytes where
+            there is no tenant that is a string of UTF-8, -1 where they are no observations;
+            one whose top level cannot be read has no ``rawLinkset``.
     """
 
     __slots__ = ("bytes", "counts", "documents")
@@ -63,23 +64,22 @@ class Tenants:
         search = walked and not observed and not COMPILED
         met = {b""}
         for document in documents:
-            text, kind = b"", -1
+            text, state = b"", -1
             if not search or _TENANT in document:
                 try:
                     places = index(document)
                     tenant = places.get(b"tenant")
-                    if observed:
-                        raw = places.get(b"rawLinkset")
-                        if raw is not None:
-                            kind = raw[0]
                     if tenant is not None and tenant[0] == _STRING:
                         text = document[tenant[1] : tenant[2]]
                         if text not in met:
                             string_at(text, (_STRING, 0, len(text)))
                             met.add(text)
+                    if observed:
+                        state = state_of(document, places)
                 except BsonError:
                     text = readable_tenant(document)
+                    state = MISSING if observed else -1
             self.documents += 1
             self.bytes += len(document)
-            key = (text, kind)
+            key = (text, state)
             self.counts[key] = self.counts.get(key, 0) + 1

@@ -27,6 +27,9 @@ STEPS = "urn:offline-kit:steps:v1"
 APPENDED = "urn:offline-kit:append-only:v1"
 """Another: the generations that ``OFFLINE_KIT_APPEND_ONLY`` is about."""
 
+COVERAGE = "urn:offline-kit:coverage:v1"
+"""Another: how many observations count, and how many do not, by what they lack."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
@@ -73,6 +76,8 @@ class Receipt:
         appended: The oldest and the newest generation between which nothing but ``rawLinkset`` was added; None where
             that is not proven of any step.
         tenants: To whom coverage and the proof of mapped fields were restricted; None for all.
+        coverage: Of those tenants, how many observations there are, have both projections, and lack what; None where
+            they were not counted.
     """
 
     subjects: Mapping[str, Sha256]
@@ -88,6 +93,7 @@ class Receipt:
     steps: tuple[Step, ...] = ()
     appended: tuple[int, int] | None = None
     tenants: tuple[str, ...] | None = None
+    coverage: Mapping[str, int] | None = None
 
     def to_bytes(self) -> bytes:
         """Print the statement to sign.
@@ -121,6 +127,7 @@ class Receipt:
                     ],
                     **({STEPS: [step.to_json() for step in self.steps]} if self.steps else {}),
                     **({APPENDED: dict(zip(("since", "until"), self.appended, strict=True))} if self.appended else {}),
+                    **({COVERAGE: dict(self.coverage)} if self.coverage is not None else {}),
                     **({TENANTS: list(self.tenants)} if self.tenants is not None else {}),
                 },
             }

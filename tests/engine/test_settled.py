@@ -19,14 +19,14 @@ from kit.transforms.raw_linkset import RawLinkset
 from kit.values import Codec, Limits, MemberPath
 from tests.archive.building import archive_in
 from tests.engine.test_rewrite import AT
-from tests.kits import OBSERVATIONS, collection, observation, packed, stored, tar, write_kit
+from tests.kits import OBSERVATIONS, SOUND, collection, observation, packed, stored, tar, write_kit
 from tests.tiers import examples
 
 PATH = MemberPath(OBSERVATIONS)
-DONE = [observation(number, rawLinkset={"aliases": []}) for number in range(40)]
-LARGE = {"rawLinkset": {"aliases": ["x" * 300_000]}}
+DONE = [observation(number, rawLinkset=SOUND) for number in range(40)]
+LARGE = {"rawLinkset": SOUND | {"aliases": ["x" * 300_000]}}
 DOCUMENTS = st.lists(
-    st.tuples(st.sampled_from(["acme", "globex", None, 7]), st.sampled_from([None, {}, {"aliases": ["a"]}])),
+    st.tuples(st.sampled_from(["acme", "globex", None, 7]), st.sampled_from([SOUND, SOUND | {"aliases": ["a"]}])),
     max_size=12,
 )
 
@@ -76,6 +76,9 @@ def test_what_is_told_of_a_settled_member_is_what_rewriting_it_finds(
     [
         (OBSERVATIONS, collection([observation(0), *DONE])),
         (OBSERVATIONS, collection([*DONE, observation(40)])),
+        (OBSERVATIONS, collection([*DONE, observation(40, rawLinkset=None)])),
+        (OBSERVATIONS, collection([*DONE, observation(40, rawLinkset={"aliases": []})])),
+        (OBSERVATIONS, collection([*DONE, observation(40, rawLinkset=SOUND, linkset=...)])),
         (OBSERVATIONS, collection([*(one | LARGE for one in DONE), observation(40)])),
         (OBSERVATIONS, collection(DONE) + b"\x07\0\0\0\x99a\0"),
         (OBSERVATIONS, b"\x07\0\0\0\x99a\0" + collection(DONE)),
@@ -85,6 +88,9 @@ def test_what_is_told_of_a_settled_member_is_what_rewriting_it_finds(
     ids=[
         "the first document lacks it",
         "the last one does",
+        "it is null in the last one",
+        "it is of another shape there",
+        "the last one has no linkset",
         "the last of several runs does",
         "the last one is malformed",
         "the first one is",

@@ -57,10 +57,10 @@ def test_inspect() -> None:
           dump/concelier/advisory_observations.bson          5  2,211
 
         dump/concelier/advisory_observations.bson
-          tenant       observations  rawLinkset  missing  coverage
-          (no tenant)             1           0        1     0.0 %
-          acme                    3           1        2    33.3 %
-          globex                  1           0        1     0.0 %
+          tenant       observations  both projections  missing  null  coverage
+          (no tenant)             1                 0        1     0     0.0 %
+          acme                    3                 0        2     1     0.0 %
+          globex                  1                 0        1     0     0.0 %
     """)
 
 
@@ -88,7 +88,12 @@ CHANGES = """
       globex             1     0             0
 
     unresolvable: 1 x no raw document: acme:osv:GO-2025-0003:1
+    no-projection: 1 x rawLinkset is null: acme:osv:GO-2025-0004:1
     divergent: 1 x rawLinkset and linkset disagree: None:osv:GO-2025-0005:1
+
+    rawLinkset or linkset that will not count, by tenant:
+      tenant  observations  both projections  missing  unresolvable  null  coverage
+      acme               3                 1        1             1     1    33.3 %
 
     dump/concelier/advisory_observations.bson: 3 of 5 documents, +525 bytes
 """
@@ -142,6 +147,11 @@ def test_patch_again(options: tuple[object, ...], last: str, desk: Desk) -> None
           globex             1     0             0
 
         unresolvable: 1 x no raw document: acme:osv:GO-2025-0003:1
+        no-projection: 1 x rawLinkset is null: acme:osv:GO-2025-0004:1
+
+        rawLinkset or linkset that will not count, by tenant:
+          tenant  observations  both projections  missing  unresolvable  null  coverage
+          acme               3                 1        1             1     1    33.3 %
 
         nothing to change: every document that could be patched already is
     """)
@@ -224,20 +234,23 @@ which is not among the 1 trusted keys
           5  ok      closed world and every digest: 3 files, 4,790 bytes; .sha256 file matches
           6  -       lineage to the first generation: nobody who may has signed the manifest, so its history is not read
           7  -       every document, and only appended: not asked for (--deep)
-          8  FAILED  rawLinkset on every observation: rawLinkset is not on every observation: acme 2 of 3
+          8  FAILED  rawLinkset on every observation: not every observation has linkset and rawLinkset (v1): \
+acme 1 of 3 (1 null)
                      guards against: premature switch
-                     to do: a patch adds no more, 1 of 1 are unresolvable: their sources are not in this kit: \
-send the reasons to its publisher, and patch the next kit that has them
+                     to do: a patch completes none of them: 1 unresolvable: their sources are not in this kit: \
+send the reasons to its publisher, and patch the next kit that has them; and 1 with a rawLinkset \
+that a patch does not overwrite, or without linkset: send their _id and reason (gaps in --json) to the publisher
 
           generation 3, published: signed by (not proven)
           generation 4, patch at 2026-01-02T03:04:05Z: signed by (not proven); its step by (not proven)
 
-          tenant       observations  rawLinkset  missing  unresolvable  coverage
-          (no tenant)             1           1        0             0     100 %
-          acme                    3           2        1             1    66.6 %
-          globex                  1           1        0             0     100 %
+          tenant       observations  both projections  missing  unresolvable  null  coverage
+          (no tenant)             1                 1        0             0     0     100 %
+          acme                    3                 1        1             1     1    33.3 %
+          globex                  1                 1        0             0     0     100 %
 
-        rawLinkset is missing:
+        why observations do not count:
+          acme: 1 x rawLinkset is null: acme:osv:GO-2025-0004:1
           acme: 1 x unresolvable, no raw document: acme:osv:GO-2025-0003:1
 
         refused: out.tar: manifest/offline-manifest.json.jws: signed by <site>, which is not among the 1 trusted keys
@@ -265,7 +278,8 @@ class TestJson:
         }
         (collection,) = report["collections"]
         assert collection["tenants"]["acme"] == {
-            "documents": 3, "present": 1, "null": 1, "missing": 2, "unresolvable": 0,
+            "documents": 3, "present": 1, "both": 0, "null": 1, "otherType": 0, "otherShape": 0, "noLinkset": 0,
+            "missing": 2, "unresolvable": 0,
         }  # fmt: skip
 
     def test_a_collection_of_another_kind_has_documents_only(self, desk: Desk) -> None:

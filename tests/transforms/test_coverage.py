@@ -12,6 +12,7 @@ from hypothesis import given, strategies as st
 from kit.errors import BsonError
 from kit.transforms.coverage import NO_TENANT, Tally, check_certain, tally, tenant_named
 from kit.values import CollectionName
+from tests.kits import SOUND
 
 NAME = CollectionName(database="x", collection="advisory_observations")
 OTHER = CollectionName(database="x", collection="advisory_raw")
@@ -20,7 +21,8 @@ DOCUMENTS: st.SearchStrategy[list[dict[str, Any]]] = st.lists(
         {"n": st.integers(0, 9)},
         optional={
             "tenant": st.sampled_from(["a", "é", "", 5, None]),
-            "rawLinkset": st.sampled_from([None, {}, "x"]),
+            "linkset": st.sampled_from([{}, {"aliases": []}, None, []]),
+            "rawLinkset": st.sampled_from([None, {}, "x", SOUND]),
         },
     ),
     max_size=12,
@@ -41,7 +43,13 @@ def test_counts_add_up_and_do_not_depend_on_the_cut(documents: list[dict[str, An
     covered = whole.tenants.values()
     assert all(one.documents == one.present + one.missing for one in covered)
     assert sum(one.present for one in covered) == sum("rawLinkset" in document for document in documents)
-    assert sum(one.null for one in covered) == sum(document.get("rawLinkset", 0) is None for document in documents)
+    values = [document.get("rawLinkset", ...) for document in documents]
+    assert sum(one.null for one in covered) == values.count(None)
+    assert sum(one.other_type for one in covered) == values.count("x")
+    assert sum(one.other_shape for one in covered) == values.count({})
+    whole_linksets = sum(d.get("rawLinkset") == SOUND and isinstance(d.get("linkset"), dict) for d in documents)
+    assert sum(one.both for one in covered) == whole_linksets
+    assert sum(one.no_linkset for one in covered) == values.count(SOUND) - whole_linksets
 
 
 def test_other_collections_are_counted_without_coverage() -> None:

@@ -1,4 +1,6 @@
-"""Every name of ``rawLinkset`` v1, and where its inputs stand in a stored document: the one table to adapt.
+"""Where the inputs of ``rawLinkset`` v1 stand in a stored document: the one table to adapt.
+
+The names of its own elements are those of :mod:`kit.transforms.projections`, which also judges whether one is of v1.
 
 Collections of one platform do not agree on spelling: observations are camelCase, ``advisory_raw`` is snake_case, and
 both occur within one kit. A :class:`Place` therefore lists the paths a value may stand at; the first that is there
@@ -11,25 +13,50 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from kit.transforms.projections import (
+    ALIASES,
+    CPES,
+    ELEMENTS,
+    LINKSET,
+    NOTES,
+    PURLS,
+    RAW_LINKSET,
+    RECONCILED_FROM,
+    REFERENCES,
+    RELATIONSHIPS,
+    SCOPES,
+    SOURCE,
+    TARGET,
+    TYPE,
+    URL,
+)
+
+__all__ = [
+    "ADVISORY_RAW",
+    "ALIASES",
+    "CPES",
+    "DTO",
+    "ELEMENTS",
+    "LINKSET",
+    "NOTES",
+    "OBSERVATION",
+    "PURLS",
+    "RAW_LINKSET",
+    "RECONCILED_FROM",
+    "RECONCILED_FROM_SPELLINGS",
+    "REFERENCES",
+    "RELATIONSHIPS",
+    "SCOPES",
+    "SOURCE",
+    "TARGET",
+    "TYPE",
+    "URL",
+    "VERSION",
+    "DocumentShape",
+    "Place",
+]
+
 VERSION: Final = 1
-RAW_LINKSET: Final = "rawLinkset"
-
-ALIASES: Final = "aliases"
-PURLS: Final = "purls"
-CPES: Final = "cpes"
-REFERENCES: Final = "references"
-SCOPES: Final = "scopes"
-RELATIONSHIPS: Final = "relationships"
-RECONCILED_FROM: Final = "reconciled_from"
-NOTES: Final = "notes"
-
-ELEMENTS: Final = (ALIASES, PURLS, CPES, REFERENCES, SCOPES, RELATIONSHIPS, RECONCILED_FROM, NOTES)
-"""The elements of ``rawLinkset`` in the order they are written; SCOPES and RELATIONSHIPS may be absent."""
-
-TYPE: Final = "type"
-URL: Final = "url"
-SOURCE: Final = "source"
-TARGET: Final = "target"
 
 RECONCILED_FROM_SPELLINGS: Final = (RECONCILED_FROM, "reconciledFrom")
 """How the linkset of a snapshot may spell it; what is written is always RECONCILED_FROM."""
@@ -85,7 +112,7 @@ OBSERVATION: Final = DocumentShape(
     format=Place.parse("content.format"),
     spec_version=Place.parse("content.specVersion", "content.spec_version"),
     raw=Place.parse("content.raw"),
-    linkset=Place.parse("linkset"),
+    linkset=Place.parse(LINKSET),
     identifiers=Place.parse("identifiers"),
 )
 """``advisory_observations``."""

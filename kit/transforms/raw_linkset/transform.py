@@ -15,6 +15,7 @@ from typing import Any
 
 from kit.documents import Kind, append, document_name, elements, index
 from kit.errors import BsonError, ContentError, KitError, StoppedError
+from kit.transforms import projections
 from kit.transforms.coverage import NO_TENANT, is_observations, tenant_named
 from kit.transforms.protocol import Change, Finding, Lookup, Rewritten
 from kit.transforms.raw_linkset import direct, divergence, registry, shape
@@ -27,8 +28,12 @@ from kit.transforms.raw_linkset.outcomes import (
     FROM_CACHE,
     FROM_CONTENT,
     FROM_SNAPSHOT,
+    NO_LINKSET,
+    NO_PROJECTION,
     NOT_SELECTED,
     NULL,
+    OTHER_SHAPE,
+    OTHER_TYPE,
     PRESENT,
     UNREADABLE as UNREADABLE_SOURCE,
     UNRESOLVABLE,
@@ -42,7 +47,12 @@ SNAPSHOTS = "advisory_raw"
 _RAW_LINKSET = shape.RAW_LINKSET.encode()
 _SOURCES = ((FROM_SNAPSHOT, SNAPSHOT), (FROM_CACHE, CACHE))
 _ENVELOPE_MARK = b"__encrypted"
-_DOCUMENT, _NULL = int(Kind.DOCUMENT), int(Kind.NULL)
+_DOCUMENT = int(Kind.DOCUMENT)
+_APART = {
+    projections.OTHER_TYPE: {OTHER_TYPE: 1},
+    projections.OTHER_SHAPE: {OTHER_SHAPE: 1},
+    projections.NO_LINKSET: {NO_LINKSET: 1},
+}
 _FORMATS = 256
 _SHOWN = 64
 _LONGEST_REASON = 200
@@ -178,16 +188,15 @@ class RawLinkset:
 
     def _standing(self, document: bytes) -> tuple[Change, Fields | None]:
         """Return what becomes of a document by its top level, and its fields where its source must be looked for."""
-        fields, present, unread = None, None, ""
+        fields, unread = None, ""
         try:
             fields = Fields(document)
-            present = fields.top.get(_RAW_LINKSET)
             tenant = fields.text(shape.OBSERVATION.tenant) or NO_TENANT
         except BsonError as error:
             tenant = tenant_named(document)
             unread = _unreadable("its tenant" if fields is not None else "the document", error)
-        if present is not None:
-            return Change(tenant=tenant, outcome=NULL if present[0] == _NULL else PRESENT), None
+        if fields is not None and _RAW_LINKSET in fields.top:
+            return _kept(fields, tenant), None
         if self.tenants is not None and tenant not in self.tenants:
             return Change(tenant=tenant, outcome=NOT_SELECTED), None
         change = Change(tenant=tenant, outcome=UNRESOLVABLE)
@@ -217,6 +226,10 @@ class RawLinkset:
         change.outcome, change.document = made.outcome, append(document, made.element)
         if made.skipped:
             change.counts = {"skipped-values": made.skipped, **change.counts}
+        reason = projections.missing_linkset(item.fields.top)
+        if reason:
+            change.counts = {**change.counts, NO_LINKSET: 1}
+            change.findings = (_finding(NO_PROJECTION, reason, document, change.tenant), *change.findings)
 
     def _check(self, item: _Pending, element: bytes, projection: Projection | None) -> None:
         """Compare with the canonical linkset (schemas/raw-linkset.md, "Divergence"); None for what ``element`` says."""
@@ -242,7 +255,7 @@ class RawLinkset:
                 hint="look at the document; --on-divergence warn counts and lists such documents instead",
             )
         item.change.counts = {**item.change.counts, "divergent": 1}
-        item.change.findings = (finding,)
+        item.change.findings = (*item.change.findings, finding)
 
     def _cached(self, fields: Fields) -> Extraction | None:
         found = fields.find(self.cache_shape.raw)
@@ -422,3 +435,15 @@ def _unreadable(what: str, error: KitError) -> str:
     """Return a reason that is bounded and can be printed: what extractors of others raise may be any text."""
     told = str(error)[:_LONGEST_REASON].encode("utf-8", "backslashreplace").decode()
     return f"{what} cannot be read: {told}"
+
+
+def _kept(fields: Fields, tenant: str) -> Change:
+    """Return that a document stays as it is, and why where its ``rawLinkset`` is no projection."""
+    state = projections.state_of(fields.document, fields.top)
+    if state == projections.BOTH:
+        return Change(tenant=tenant, outcome=PRESENT)
+    reason = projections.reason_of(fields.document, fields.top)
+    finding = _finding(NO_PROJECTION, reason, fields.document, tenant)
+    if state == projections.NULL:
+        return Change(tenant=tenant, outcome=NULL, findings=(finding,))
+    return Change(tenant=tenant, outcome=PRESENT, counts=_APART[state], findings=(finding,))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import pickle
 import re
 from collections import Counter, defaultdict
@@ -21,7 +22,7 @@ from kit.transforms.raw_linkset.outcomes import OUTCOMES
 from kit.values import Codec, CollectionName, Limits
 from tests.attacks.bombs import nested_document
 from tests.documents.strategies import DISTINCT, NAMES, document as bson_document
-from tests.kits import canonical_linkset, observation, osv, snapshot
+from tests.kits import SOUND, canonical_linkset, observation, osv, snapshot
 
 NAME = CollectionName(database="concelier", collection="advisory_observations")
 RAW = CollectionName(database="concelier", collection="advisory_raw")
@@ -214,10 +215,38 @@ def test_a_name_twice_inside_the_raw_document_leaves_it_untouched(form: Any) -> 
     assert "twice" in change.findings[0].reason
 
 
-@pytest.mark.parametrize(("value", "outcome"), [(None, "null"), ({}, "present"), ("x", "present"), ([], "present")])
-def test_an_element_that_is_there_counts_as_present_null_apart(value: Any, outcome: str) -> None:
-    (change,) = applied(observation(1) | {"rawLinkset": value})
-    assert (change.outcome, change.document) == (outcome, None)
+@pytest.mark.parametrize(
+    ("changes", "outcome", "counts", "reason"),
+    [
+        ({"rawLinkset": SOUND}, "present", {}, None),
+        ({"rawLinkset": None}, "null", {}, "rawLinkset is null"),
+        ({"rawLinkset": "x"}, "present", {"other-type": 1}, "rawLinkset is a string, no document"),
+        ({"rawLinkset": [SOUND]}, "present", {"other-type": 1}, "rawLinkset is an array, no document"),
+        (
+            {"rawLinkset": {}},
+            "present",
+            {"other-shape": 1},
+            "rawLinkset is not of shape v1: it has no element 'aliases'",
+        ),
+        ({"rawLinkset": SOUND, "linkset": ...}, "present", {"no-linkset": 1}, "linkset is missing"),
+        ({"rawLinkset": SOUND, "linkset": None}, "present", {"no-linkset": 1}, "linkset is null, no document"),
+    ],
+    ids=["both", "null", "a text", "an array", "another shape", "no linkset", "a null linkset"],
+)
+def test_what_is_there_is_left_as_it_is_and_named_where_it_is_no_projection(
+    changes: dict[str, Any], outcome: str, counts: dict[str, int], reason: str | None
+) -> None:
+    (change,) = applied(observation(1, **changes))
+    assert (change.outcome, change.document, dict(change.counts)) == (outcome, None, counts)
+    told = [(finding.kind, finding.reason) for finding in change.findings]
+    assert told == ([("no-projection", reason)] if reason is not None else [])
+
+
+@pytest.mark.parametrize(("linkset", "reason"), [(..., "linkset is missing"), ([], "linkset is an array, no document")])
+def test_an_observation_without_a_canonical_linkset_is_completed_and_named(linkset: Any, reason: str) -> None:
+    (change,) = applied(observation(1, linkset=linkset))
+    assert (change.outcome, dict(change.counts)) == ("content", {"no-linkset": 1})
+    assert [(finding.kind, finding.reason) for finding in change.findings] == [("no-projection", reason)]
 
 
 def test_only_named_tenants_are_touched() -> None:
@@ -240,7 +269,6 @@ def test_a_tenant_that_is_no_string_is_no_tenant_and_matches_no_snapshot(tenant:
 
 def test_agreement_with_the_canonical_linkset_finds_nothing() -> None:
     assert applied(observation(1))[0].findings == ()
-    assert applied(observation(1, linkset=...))[0].findings == ()
 
 
 def test_divergence_is_counted_and_listed_and_the_document_changed_all_the_same() -> None:
@@ -260,10 +288,10 @@ def test_divergence_stops_the_run_where_that_was_asked_for() -> None:
 
 def test_values_that_are_no_strings_are_skipped_and_counted_from_every_source() -> None:
     bad = osv(1, aliases=["a", 5, None, "b"])
-    assert applied(observation(1, raw=bad, linkset=...))[0].counts == {"skipped-values": 2}
-    assert applied(observation(1, linkset=...), dto=[cached(1, payload=bad)])[0].counts == {"skipped-values": 2}
+    assert applied(observation(1, raw=bad, linkset=...))[0].counts["skipped-values"] == 2
+    assert applied(observation(1, linkset=...), dto=[cached(1, payload=bad)])[0].counts["skipped-values"] == 2
     odd = snapshot(1, linkset={"aliases": ["a", 5], "purls": "no list"})
-    assert applied(observation(1, linkset=...), raw=[odd])[0].counts == {"skipped-values": 2}
+    assert applied(observation(1, linkset=...), raw=[odd])[0].counts["skipped-values"] == 2
 
 
 @pytest.mark.parametrize(
@@ -418,7 +446,9 @@ ANY_OBSERVATION = st.builds(
     st.integers(0, 5),
     st.sampled_from(["a", "b", 5, None]),
     ANY_CONTENT | st.none(),
-    st.sampled_from([{}, {}, {}, {"rawLinkset": None}, {"rawLinkset": {}}]),
+    st.sampled_from(
+        [*[{}] * 5, *({"rawLinkset": value} for value in (None, {}, "x", SOUND)), {"linkset": None}, {"linkset": []}]
+    ),
 ).map(bson.encode)
 ANY_DOCUMENT = DISTINCT.map(bson_document)
 ANY_DOCUMENTS = st.lists(ANY_OBSERVATION | ANY_DOCUMENT, max_size=8)
@@ -462,16 +492,14 @@ def test_stripping_what_was_added_gives_the_original_and_tallies_add_up(
     assert {outcome for _, _, outcome in result.outcomes} <= set(OUTCOMES)
     for covered in result.tally.tenants.values():
         assert covered.documents == covered.present + covered.missing
-        assert covered.null <= covered.present
+        assert covered.both + covered.unsound == covered.present
         assert covered.unresolvable <= covered.missing
     # What the patched run is counted as, by a reader that knows nothing of the transform:
     counted = gather_run(NAME, (), run_of(after)).tally
     assert (counted.documents, counted.bytes) == (result.tally.documents, result.tally.bytes)
     for name, covered in counted.tenants.items():
         ours = result.tally.tenants[name]
-        assert (covered.documents, covered.present, covered.missing, covered.null) == (
-            *(ours.documents, ours.present, ours.missing, ours.null),
-        )
+        assert dataclasses.replace(ours, unresolvable=0) == covered
     if limit is None:
         again = transform_run(work, run_of(after), None)
         assert (again.stored, again.changed) == (result.stored, 0)

@@ -12,11 +12,12 @@ from kit.documents.elements import index
 from kit.documents.loops import last_of
 from kit.errors import KitError
 from kit.transforms.change import Change, Rewritten, Summed
+from kit.transforms.projections import is_shape_v1
 from kit.transforms.raw_linkset import outcomes, shape
 from kit.transforms.raw_linkset.direct.agreement import agrees
 from kit.transforms.raw_linkset.direct.keyed import Keyed, split
 from kit.transforms.raw_linkset.direct.levels import Level
-from kit.transforms.raw_linkset.direct.scanning import DOCUMENT, NULL, STRING, Doubt, opened, text
+from kit.transforms.raw_linkset.direct.scanning import DOCUMENT, STRING, Doubt, opened, text
 from kit.transforms.raw_linkset.keys import NONE_SKIPPED, SNAPSHOT
 
 if TYPE_CHECKING:
@@ -55,7 +56,6 @@ class _Tenant:
         self.from_cache: i64 = 0
         self.from_content: i64 = 0
         self.present: i64 = 0
-        self.null: i64 = 0
         self.not_selected: i64 = 0
 
     def gained(self, kind: bytes) -> None:
@@ -107,7 +107,6 @@ class _Tenants:
                 (outcomes.FROM_CACHE, tenant.from_cache),
                 (outcomes.FROM_CONTENT, tenant.from_content),
                 (outcomes.PRESENT, tenant.present),
-                (outcomes.NULL, tenant.null),
                 (outcomes.NOT_SELECTED, tenant.not_selected),
             ):
                 if documents:
@@ -260,10 +259,14 @@ def _gained(  # noqa: PLR0917
     _top.walk(data, start, end - 1)
     tenant = tenants.of(data)
     if _present.kind:
-        if _present.kind == NULL:
-            tenant.null += 1
-        else:
-            tenant.present += 1
+        # Whatever is no projection is named, document by document.
+        if (
+            _present.kind != DOCUMENT
+            or _linkset.kind != DOCUMENT
+            or not is_shape_v1(data, _present.start, _present.end)
+        ):
+            raise Doubt
+        tenant.present += 1
         return b""
     if not tenant.selected:
         tenant.not_selected += 1
@@ -272,7 +275,7 @@ def _gained(  # noqa: PLR0917
     # What is appended is one whole document by its own length, and a length can say what comes of it.
     if last_of(element, _HEAD, len(element)) != len(element) - 1 or end - start + len(element) > _INT32_MAX:
         raise Doubt
-    if _linkset.kind == DOCUMENT and not agrees(element, data, _linkset.start):
+    if _linkset.kind != DOCUMENT or not agrees(element, data, _linkset.start):
         raise Doubt
     tenant.gained(sources.latest)
     return element

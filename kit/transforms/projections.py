@@ -1,0 +1,301 @@
+"""The two projections of an observation: their names, and whether both are there.
+
+Schema: schemas/raw-linkset.md, "Dual projections".
+
+A reader may rely on an observation exactly if it has both: ``linkset``, a document, and ``rawLinkset``, a document of
+shape v1. Laws: every observation is in exactly one state; :data:`BOTH` only if every byte of ``rawLinkset`` was looked
+at and is as the shape has it, in its order; whatever the bytes are, the outcome is a state, never an error. The
+shape is spelled here alone: ``raw_linkset.shape`` takes the names from here, and what writes them from there.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import Final, TypeAlias
+
+from kit.documents.elements import Element, elements, spelled
+from kit.documents.kinds import Kind
+from kit.errors import BsonError
+
+LINKSET: Final = "linkset"
+RAW_LINKSET: Final = "rawLinkset"
+
+ALIASES: Final = "aliases"
+PURLS: Final = "purls"
+CPES: Final = "cpes"
+REFERENCES: Final = "references"
+SCOPES: Final = "scopes"
+RELATIONSHIPS: Final = "relationships"
+RECONCILED_FROM: Final = "reconciled_from"
+NOTES: Final = "notes"
+
+ELEMENTS: Final = (ALIASES, PURLS, CPES, REFERENCES, SCOPES, RELATIONSHIPS, RECONCILED_FROM, NOTES)
+"""The elements of ``rawLinkset`` in the order they are written; SCOPES and RELATIONSHIPS may be absent."""
+
+TYPE: Final = "type"
+URL: Final = "url"
+SOURCE: Final = "source"
+TARGET: Final = "target"
+
+BOTH: Final = 0
+MISSING: Final = 1
+"""No ``rawLinkset``, whatever ``linkset`` is: what a patch looks for."""
+NULL: Final = 2
+OTHER_TYPE: Final = 3
+"""``rawLinkset`` is neither null nor a document."""
+OTHER_SHAPE: Final = 4
+NO_LINKSET: Final = 5
+"""``rawLinkset`` is of shape v1, and ``linkset`` is not there or no document."""
+
+_DOCUMENT: Final = int(Kind.DOCUMENT)
+_NULL: Final = int(Kind.NULL)
+_STRING_BYTE: Final = b"\x02"
+_DOCUMENT_BYTE: Final = b"\x03"
+_ARRAY_BYTE: Final = b"\x04"
+_FAULT: Final = -1
+_KEPT: Final = 256
+_STRING_HEADS: Final = [_STRING_BYTE + b"%d\0" % number for number in range(_KEPT)]
+_DOCUMENT_HEADS: Final = [_DOCUMENT_BYTE + b"%d\0" % number for number in range(_KEPT)]
+_LEAST: Final = 5
+"""Bytes of an empty document: its length and a NUL (bsonspec.org)."""
+
+_READ_INT32: Final = struct.Struct("<i").unpack_from
+_RAW_LINKSET: Final = RAW_LINKSET.encode()
+_LINKSET: Final = LINKSET.encode()
+
+_Row: TypeAlias = tuple[bytes, bool, int, list[tuple[bytes, bool]]]
+_STRINGS: Final = 0
+_DOCUMENTS: Final = 1
+_NOTES: Final = 2
+_MEMBERS_OF_REFERENCE: Final = [(_STRING_BYTE + name.encode() + b"\0", name == URL) for name in (TYPE, URL, SOURCE)]
+_MEMBERS_OF_RELATIONSHIP: Final = [(_STRING_BYTE + name.encode() + b"\0", False) for name in (TYPE, SOURCE, TARGET)]
+_OPTIONAL: Final = (SCOPES, RELATIONSHIPS)
+_ROWS: Final[list[_Row]] = [
+    (
+        (_DOCUMENT_BYTE if name == NOTES else _ARRAY_BYTE) + name.encode() + b"\0",
+        name not in _OPTIONAL,
+        _NOTES if name == NOTES else _DOCUMENTS if name in (REFERENCES, RELATIONSHIPS) else _STRINGS,
+        _MEMBERS_OF_REFERENCE if name == REFERENCES else _MEMBERS_OF_RELATIONSHIP,
+    )
+    for name in ELEMENTS
+]
+"""Of each element: how it begins, whether it must be there, what its value is, of what members documents in it are."""
+
+
+def state_of(document: bytes, places: dict[bytes, tuple[int, int, int]]) -> int:
+    """Return which of the projections an observation has: one of the states above.
+
+    Args:
+        document: BSON.
+        places: Its top level, as ``kit.documents.index`` finds it.
+    """
+    raw = places.get(_RAW_LINKSET)
+    if raw is None:
+        return MISSING
+    return state_of_raw(document, raw[0], raw[1], raw[2], has_linkset=has_linkset(places))
+
+
+def state_of_raw(document: bytes, kind: int, start: int, end: int, *, has_linkset: bool) -> int:
+    """Return the state of an observation that has an element ``rawLinkset``, of type ``kind``, in ``[start, end)``."""
+    if kind == _NULL:
+        return NULL
+    if kind != _DOCUMENT:
+        return OTHER_TYPE
+    if not is_shape_v1(document, start, end):
+        return OTHER_SHAPE
+    return BOTH if has_linkset else NO_LINKSET
+
+
+def has_linkset(places: dict[bytes, tuple[int, int, int]]) -> bool:
+    """Whether the canonical ``linkset`` is there and a document, by its type."""
+    found = places.get(_LINKSET)
+    return found is not None and found[0] == _DOCUMENT
+
+
+def is_shape_v1(document: bytes, start: int, end: int) -> bool:
+    """Whether the value in ``[start, end)`` is a document of shape v1, to its last byte."""
+    try:
+        return _is_shape(document, start, end)
+    except (struct.error, LookupError, ValueError):  # of these, UnicodeDecodeError is one
+        return False
+
+
+def reason_of(document: bytes, places: dict[bytes, tuple[int, int, int]]) -> str:
+    """Return in words why an observation that has ``rawLinkset`` lacks the projections; "" where it has both."""
+    state = state_of(document, places)
+    if state == NULL:
+        return f"{RAW_LINKSET} is null"
+    if state == OTHER_TYPE:
+        return f"{RAW_LINKSET} is {_article(places[_RAW_LINKSET][0])}, no document"
+    if state == OTHER_SHAPE:
+        start, end = places[_RAW_LINKSET][1:]
+        return f"{RAW_LINKSET} is not of shape v1: {_difference(document, start, end)}"
+    return missing_linkset(places) if state == NO_LINKSET else ""
+
+
+def missing_linkset(places: dict[bytes, tuple[int, int, int]]) -> str:
+    """Return in words why there is no canonical ``linkset``; "" where there is."""
+    found = places.get(_LINKSET)
+    if found is None:
+        return f"{LINKSET} is missing"
+    return "" if found[0] == _DOCUMENT else f"{LINKSET} is {_article(found[0])}, no document"
+
+
+def _is_shape(document: bytes, start: int, end: int) -> bool:
+    last = end - 1
+    if document[last] or start + _READ_INT32(document, start)[0] != end:
+        return False
+    at = start + 4
+    for row in _ROWS:
+        if document.startswith(row[0], at):
+            at = _row_end(document, at, last, row)
+            if at < 0:
+                return False
+        elif row[1]:
+            return False
+    return at == last
+
+
+def _row_end(document: bytes, at: int, last: int, row: _Row) -> int:
+    """Return the offset after the element at ``at``, which begins as ``row`` says; -1 if its value is another."""
+    at += len(row[0])
+    if row[2] == _STRINGS:
+        return _strings_end(document, at, last)
+    if row[2] == _DOCUMENTS:
+        return _documents_end(document, at, last, row[3])
+    return _notes_end(document, at, last)
+
+
+def _value_end(document: bytes, at: int, last: int) -> int:
+    """Return the offset after the document or array at ``at``, which ends at or before ``last``; -1 if it does not."""
+    size: int = _READ_INT32(document, at)[0]
+    end = at + size
+    return _FAULT if size < _LEAST or end > last or document[end - 1] else end
+
+
+def _string_end(document: bytes, at: int, last: int) -> int:
+    """Return the offset after the string at ``at``, UTF-8 that ends at or before ``last``; -1 if it does not."""
+    size: int = _READ_INT32(document, at)[0]
+    end = at + 4 + size
+    if size < 1 or end > last or document[end - 1]:
+        return _FAULT
+    document[at + 4 : end].decode()
+    return end
+
+
+def _strings_end(document: bytes, at: int, last: int) -> int:
+    """Return the offset after an array of strings at ``at``; -1 if it is none."""
+    end = _value_end(document, at, last)
+    stop = end - 1
+    at += 4
+    number = 0
+    while at < stop:
+        head = _STRING_HEADS[number] if number < _KEPT else _STRING_BYTE + b"%d\0" % number
+        if not document.startswith(head, at):
+            return _FAULT
+        # As in _string_end: a call for each of twenty strings would cost as much again.
+        at += len(head)
+        size: int = _READ_INT32(document, at)[0]
+        text = at + 4
+        at = text + size
+        if size < 1 or at > stop or document[at - 1]:
+            return _FAULT
+        document[text:at].decode()
+        number += 1
+    return end if at == stop else _FAULT
+
+
+def _documents_end(document: bytes, at: int, last: int, members: list[tuple[bytes, bool]]) -> int:
+    """Return the offset after an array of documents of ``members``, at least one each; -1 if it is none."""
+    end = _value_end(document, at, last)
+    at += 4
+    number = 0
+    while at < end - 1:
+        head = _DOCUMENT_HEADS[number] if number < _KEPT else _DOCUMENT_BYTE + b"%d\0" % number
+        if not document.startswith(head, at):
+            return _FAULT
+        at += len(head)
+        inner = _value_end(document, at, end - 1)
+        at += 4
+        first = at
+        for name, required in members:
+            if document.startswith(name, at):
+                at = _string_end(document, at + len(name), inner - 1)
+                if at < 0:
+                    return _FAULT
+            elif required:
+                return _FAULT
+        if at != inner - 1 or at == first:
+            return _FAULT
+        at = inner
+        number += 1
+    return end if at == end - 1 else _FAULT
+
+
+def _notes_end(document: bytes, at: int, last: int) -> int:
+    """Return the offset after a document of strings, no name twice; -1 if it is none."""
+    end = _value_end(document, at, last)
+    at += 4
+    met: set[bytes] = set()
+    while at < end - 1:
+        nul = document.index(0, at, end - 1)
+        name = document[at + 1 : nul]
+        name.decode()
+        if document[at] != int(Kind.STRING) or name in met:
+            return _FAULT
+        met.add(name)
+        at = _string_end(document, nul + 1, end - 1)
+        if at < 0:
+            return _FAULT
+    return end if at == end - 1 else _FAULT
+
+
+def _difference(document: bytes, start: int, end: int) -> str:
+    """Return how a document differs from the shape, in words that do not grow with it."""
+    inner = document[start:end]
+    try:
+        met = list(elements(inner))
+    except BsonError as error:
+        return f"it is malformed ({error})"
+    names = [element.name for element in met]
+    return _difference_of_names(names) or _difference_of_values(inner, met)
+
+
+def _difference_of_names(names: list[bytes]) -> str:
+    known = [name.encode() for name in ELEMENTS]
+    for name in names:
+        if name not in known:
+            return f"it has an element {spelled([name])!r}"
+    for text in ELEMENTS:
+        if text.encode() not in names and text not in _OPTIONAL:
+            return f"it has no element {text!r}"
+    if names != [name for name in known if name in names]:
+        return "its elements are in another order, or one is there twice"
+    return ""
+
+
+def _difference_of_values(document: bytes, met: list[Element]) -> str:
+    names = [element.name for element in met]
+    rows = [row for row in _ROWS if row[0][1:-1] in names]
+    for element, row in zip(met, rows, strict=True):
+        if element.kind != row[0][0]:
+            return f"{spelled([element.name])!r} is {_article(element.kind)}"
+        if not _is_row(document, element.start, row):
+            return f"{spelled([element.name])!r} holds what it may not"
+    return "it does not end where its length says"
+
+
+def _is_row(document: bytes, at: int, row: _Row) -> bool:
+    try:
+        return _row_end(document, at, len(document) - 1, row) > 0
+    except (struct.error, LookupError, ValueError):
+        return False
+
+
+def _article(kind: int) -> str:
+    """Name a type of BSON in a sentence."""
+    try:
+        name = Kind(kind).name.lower().replace("_", " ")
+    except ValueError:
+        return f"of the unknown type {kind}"
+    return name if kind == _NULL else f"{'an' if name[0] in 'aeiou' else 'a'} {name}"

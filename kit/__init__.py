@@ -21,7 +21,8 @@ Each verb takes frozen values, returns a frozen report, prints nothing, and rais
 Field encryption has one more step, a keyring (``docs/library.md``)::
 
     create_keyring(path, new_keyring(PassphraseRecord.make(passphrase, random=os.urandom), now=now))
-    PatchRequest(…, transforms=(EncryptFields(field_map=shipped("notelett"), profile=Profile.BOUND),), keying=Keying(…))
+    sealing = EncryptFields(field_map=shipped("notelett-2"), profile=Profile.COMPAT)
+    PatchRequest(…, transforms=(sealing,), keying=Keying(…))
     verify(…, mapped=FieldExpectation(field_map=…, keys=unlock_keyring(…).key_set()))
 
 Whatever is not named here may change without notice; what is written to disk is fixed by the documents in ``schemas/``.

@@ -140,6 +140,7 @@ def plan_command(
         code = exit_code(against[0]) if against else OK
         run.end(report, code)
         print_report(patch_lines(report), patch_json(report), as_json=as_json, aside=run.takes_standard_output)
+        _warn(report)
     for found in against:
         print_error(found, exit_code(found), as_json=False)
     return code
@@ -254,9 +255,15 @@ def _show(report: PatchReport | Completion, *, as_json: bool, aside: bool) -> No
         print_report(completion_lines(report), completion_json(report), as_json=as_json, aside=aside, done=DONE)
         return
     print_report(patch_lines(report), patch_json(report), as_json=as_json, aside=aside, done=DONE)
+    _warn(report)
     for obligation in report.base.obligations:
         if obligation.error is not None:
             print_warning(f"warning: unverified base: {obligation.error}")
+
+
+def _warn(report: PatchReport) -> None:
+    for line in report.migration.warnings:
+        print_warning(f"warning: {line}")
 
 
 def _request(

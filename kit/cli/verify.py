@@ -98,7 +98,7 @@ def verify_command(
       kit verify offline-kit.tar.zst --trusted-key publisher.pub.pem
       kit verify patched.tar.zst --trusted-key publisher.pub.pem --trusted-key site.pub.pem
       kit verify patched.tar.zst --trust policy.json --deep --require-raw-linkset --tenant acme
-      kit verify patched.tar.zst --trust policy.json --field-map notelett --keyring site.keyring
+      kit verify patched.tar.zst --trust policy.json --field-map notelett-2 --keyring site.keyring
       kit verify kit.tar.zst --trust policy.json --receipt kit.receipt.json --signing-key auditor.pem
       kit verify kit.tar.zst --trust policy.json --html kit.report.html
       kit verify kit.tar.zst --trust policy.json --write-script verify.sh

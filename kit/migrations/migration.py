@@ -44,6 +44,10 @@ _OF_TRANSFORMS = {
 """Which kinds of transforms each kind of migration may hold; no transform does the others."""
 
 
+SUPERSEDED = "20251031_notelett_encryption"
+"""Ships with the bytes that it always had."""
+
+
 class Validation(enum.StrEnum):
     """What is demanded of the finished kit before it gets its name; obligations of schemas/verify-report.md."""
 
@@ -160,7 +164,7 @@ class Migration:
         return cls(
             id=f"{_SINCE}_{'_and_'.join(steps.slug(transform) for transform in transforms)}",
             kind=kind,
-            description=" ".join(filter(None, (steps.DESCRIPTIONS.get(t.name, "") for t in transforms))),
+            description=" ".join(filter(None, (steps.description(t) for t in transforms))),
             transforms=transforms,
             tenants=selections.pop() if selections else None,
             stop_rules=replace(stop_rules or StopRules(), stop_on_divergence=stopping),
@@ -182,6 +186,19 @@ class Migration:
             steps.selecting(t, tenants, product_id, stop_on_divergence=rules.stop_on_divergence) for t in transforms
         )
         return cls(transforms=applied, tenants=tenants, product_id=product_id, **rest)
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """In words, what whoever runs it should know before: rules of the product's own plan that it does not keep."""
+        found = [line for transform in self.transforms for line in steps.advice(transform)]
+        if found and self.id == SUPERSEDED:
+            found.insert(
+                0,
+                f"the migration {SUPERSEDED} is kept only because its digest is in provenances: it looks at no field "
+                f"afterwards, and the platform's own reader cannot open its envelopes; use {SUPERSEDED}_compat, or "
+                f"{SUPERSEDED}_bound where nothing but kit reads the documents",
+            )
+        return tuple(found)
 
     @property
     def needs_note(self) -> bool:

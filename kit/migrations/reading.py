@@ -11,9 +11,23 @@ from kit.encryption.json_members import Members
 from kit.engine.progress import BATCH_DOCUMENTS
 from kit.errors import ContentError, UsageError
 from kit.migrations import steps
-from kit.migrations.migration import SCHEMA_VERSION, Decision, Kind, Migration, Rollback, StopRules, Validation
+from kit.migrations.migration import (
+    SCHEMA_VERSION,
+    SUPERSEDED,
+    Decision,
+    Kind,
+    Migration,
+    Rollback,
+    StopRules,
+    Validation,
+)
 
-BUILT_IN = ("20251031_raw_linkset", "20251031_notelett_encryption")
+BUILT_IN = (
+    "20251031_raw_linkset",
+    "20251031_notelett_encryption_compat",
+    "20251031_notelett_encryption_bound",
+    SUPERSEDED,
+)
 _DEFAULT = StopRules()
 _Word = TypeVar("_Word", bound=enum.StrEnum)
 
@@ -28,6 +42,7 @@ def parse_migration(data: bytes, *, random: Callable[[int], bytes], where: str =
 
     Raises:
         ContentError: It is not strict JSON, not of schemas/migration.schema.json, or contradicts itself.
+        UsageError: It selects another product than its field map does.
     """
     top = Members.parse(data, error=ContentError, where=where)
     if (version := top.take("schemaVersion", str)) != SCHEMA_VERSION:
@@ -44,6 +59,8 @@ def parse_migration(data: bytes, *, random: Callable[[int], bytes], where: str =
             validation=_validation(top),
             rollback=_rollback(top.object("rollback")),
         )
+    except steps.ProductConflictError as error:
+        raise error.inside(where) from error.__cause__
     except UsageError as error:
         raise ContentError(error.what, where=where, hint=error.hint) from error
     top.done()

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from kit.encryption import SHIPPED, FieldMap, Profile, RandomIv, SyntheticIv, shipped
+from kit.encryption import SHIPPED, FieldMap, Profile, RandomIv, SyntheticIv, platform_names, shipped
 from kit.encryption.json_members import Members
 from kit.errors import UsageError
 from kit.transforms.encrypt_fields import EncryptFields
@@ -27,10 +27,35 @@ DESCRIPTIONS = {
 }
 
 
+_SEALS = "Replaces the mapped plaintext fields of NoteLett documents by envelopes of the profile"
+_BY_PLAN = {
+    Profile.COMPAT: f"{_SEALS} compat, which the platform's own reader opens.",
+    Profile.BOUND: f"{_SEALS} bound, which the platform's own reader cannot open: for kits that nothing but kit reads.",
+}
+
+
+class ProductConflictError(UsageError):
+    """A selection is of another product than the field map that it is put into."""
+
+
 def slug(transform: Transform) -> str:
     """Name a transform in the id of a migration that no file names."""
-    name = f"{transform.field_map.product}_encryption" if isinstance(transform, EncryptFields) else transform.name
+    name = transform.name
+    if isinstance(transform, EncryptFields):
+        name = f"{transform.field_map.product}_encryption{f'_{transform.profile}' if _is_by_plan(transform) else ''}"
     return re.sub("[^a-z0-9]+", "_", name.lower()).strip("_") or "transform"
+
+
+def description(transform: Transform) -> str:
+    """Describe what a transform does, for a migration that no file describes."""
+    if isinstance(transform, EncryptFields) and _is_by_plan(transform):
+        return _BY_PLAN[transform.profile]
+    return DESCRIPTIONS.get(transform.name, "")
+
+
+def _is_by_plan(transform: EncryptFields) -> bool:
+    """Whether it is of NoteLett, and keeps the rules of its plan: as the migrations that ship for it."""
+    return transform.field_map.product == platform_names.PRODUCT and not platform_names.advice(transform.field_map)
 
 
 def tenants_of(transform: Transform) -> frozenset[str] | None:
@@ -58,9 +83,10 @@ def selecting(
         if product_id is not None:
             other = next((one for one in chosen.collections if one.product_id not in {None, product_id}), None)
             if other is not None:
-                raise UsageError(
+                raise ProductConflictError(
                     f"the selection is productId {product_id!r}, but the field map limits {other.collection}"
-                    f" to {other.product_id!r}"
+                    f" to {other.product_id!r}",
+                    hint="a selection narrows a field map: leave productId away, or map the other product by itself",
                 )
             chosen = replace(chosen, collections=tuple(replace(c, product_id=product_id) for c in chosen.collections))
         return replace(transform, partitions=tenants, field_map=chosen)
@@ -73,6 +99,14 @@ def selecting(
     if tenants is not None:
         raise UsageError(f"{transform.name} cannot select by tenant")
     return transform
+
+
+def advice(transform: Transform) -> tuple[str, ...]:
+    """Return what whoever runs a transform should know before, in words."""
+    if not isinstance(transform, EncryptFields):
+        return ()
+    found = platform_names.advice(transform.field_map)
+    return (*found, "the shipped field map notelett-2 keeps these rules") if found else ()
 
 
 def to_json(transform: Transform) -> dict[str, Any]:

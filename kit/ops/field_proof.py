@@ -138,7 +138,7 @@ def prove_fields(kit: OpenKit, judgement: Judgement, expectation: FieldExpectati
     except KitError as error:
         _end(judgement, _failed(error))
         return ()
-    failure = _failure(members, expectation) or besides
+    failure = _failure(members, expectation) or _nothing_judged(members) or besides
     if failure is not None:
         _end(judgement, _failed(failure))
     else:
@@ -146,6 +146,27 @@ def prove_fields(kit: OpenKit, judgement: Judgement, expectation: FieldExpectati
         detail = _detail(members, expectation)
         _end(judgement, Obligation(number=NUMBER, name=NAME, attack=ATTACK, status=Status.CHECKED, detail=detail))
     return members
+
+
+def _nothing_judged(members: Sequence[MemberFields]) -> KitError | None:
+    """Refuse a proof over nothing: there are documents, and all are of other products or partitions."""
+    left = _left(members)
+    if not left or left < sum(member.proof.documents for member in members):
+        return None
+    return ContentError(
+        f"none of the {left:,} documents of the mapped collections is selected: all are of another productId or partition",
+        hint="nothing was found out about them; name a --field-map of their product, or other tenants",
+    )
+
+
+def _left(members: Sequence[MemberFields]) -> int:
+    """Count the documents that are not judged because they are of another product or partition."""
+    return sum(
+        member.proof.documents
+        - member.proof.selected
+        - max((counts.skipped_owner for counts in member.proof.fields.values()), default=0)
+        for member in members
+    )
 
 
 def _end(judgement: Judgement, obligation: Obligation) -> None:
@@ -305,6 +326,8 @@ def _detail(members: Sequence[MemberFields], expectation: FieldExpectation) -> s
     envelopes = sum(counts.envelopes for counts in fields)
     documents = sum(member.proof.documents for member in members)
     detail = f"{envelopes:,} envelopes in {documents:,} documents of {len(members)} collections"
+    if left := _left(members):
+        detail += f" ({left:,} of them, of another productId or partition, are not judged)"
     sealed = [member for member in members if member.rest is not None]
     if expectation.keys is None:
         if not sealed:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
-from kit.encryption import FieldCounts, field_counts
+from kit.encryption import FieldCounts, Profile, field_counts
 from kit.encryption.counting import OUTCOMES, SCANNED
 from kit.engine.rewrite import MemberChange, Rewrite
 from kit.ops.generation import parameters_digest
@@ -16,6 +16,8 @@ from kit.reports.errors import SCHEMA_VERSION, error_json
 from kit.reports.table import table
 from kit.reports.verdicts import judgement_json
 from kit.transforms.coverage import Tally
+from kit.transforms.encrypt_fields import EncryptFields
+from kit.transforms.protocol import Transform
 from kit.version import TOOL, VERSION
 
 NOT_SELECTED = "not-selected"
@@ -38,6 +40,7 @@ def patch_json(report: PatchReport) -> dict[str, Any]:
         "storedBytes": report.stored_bytes,
         "createdAt": str(report.created_at),
         "base": judgement_json(report.base),
+        "warnings": list(report.migration.warnings),
         "migration": {"sha256": str(report.migration.sha256), "document": report.migration.to_json()},
         "transforms": [
             {"name": t.name, "version": t.version, "parametersSha256": str(parameters_digest(t))}
@@ -118,6 +121,7 @@ def patch_lines(report: PatchReport) -> Iterator[str]:
     for transform in report.transforms:
         yield from _outcome_lines(transform.name, done)
     yield from _field_lines(done)
+    yield from _profile_lines(report.transforms)
     yield from _finding_lines(done)
     yield from _unsound_lines(done)
     for path, change in sorted(done.members.items()):
@@ -186,6 +190,12 @@ def _field_lines(done: Rewrite) -> Iterator[str]:
     ]
     yield from table(("field", *(name.replace("_", "-") for name in (SCANNED, *OUTCOMES))), rows)
     yield ""
+
+
+def _profile_lines(transforms: Iterable[Transform]) -> Iterator[str]:
+    if any(isinstance(one, EncryptFields) and one.profile is Profile.BOUND for one in transforms):
+        yield "envelopes are of the profile bound, which the platform's own reader cannot open (it opens compat)"
+        yield ""
 
 
 _ORDER = {

@@ -19,6 +19,7 @@ from tests.end_to_end import kits
 from tests.end_to_end.desk import Desk, key
 from tests.end_to_end.kits import AT, ROOT, Outcome, kit, observation
 from tests.end_to_end.vault import NOTE, PASSPHRASE, Vault, note
+from tests.kits import SOUND
 
 SCHEMA = Draft202012Validator(json.loads((ROOT / "schemas" / "release-record.schema.json").read_text()))
 NAME = "20251031_raw_linkset"
@@ -82,7 +83,7 @@ class TestMetrics:
         assert text.endswith("# EOF\n")
 
     def test_a_second_pass_counts_no_document_twice(self, desk: Desk, metrics: Path) -> None:
-        done = kits.bson_of([observation(9, rawLinkset={})])
+        done = kits.bson_of([observation(9, rawLinkset=SOUND)])
         # Of a member with a codec of its own it takes a pass to see that nothing is left to do.
         member = "dump/archive/advisory_observations.bson.gz"
         path = desk.kit({**kits.content(), member: gzip.compress(done)})
@@ -95,7 +96,7 @@ class TestMetrics:
     def test_a_member_that_needs_no_pass_is_counted_all_the_same(
         self, desk: Desk, metrics: Path, *, missing: bool
     ) -> None:
-        done = kits.bson_of([observation(9, rawLinkset={}), observation(10, rawLinkset=None)])
+        done = kits.bson_of([observation(9, rawLinkset=SOUND), observation(10, rawLinkset=SOUND)])
         content = kits.content() if missing else {}
         path = desk.kit({**content, "dump/archive/advisory_observations.bson": done})
         assert desk.patch(path, "--in-place", "--metrics", metrics).code == 0

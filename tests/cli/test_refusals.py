@@ -203,8 +203,11 @@ def test_11_coverage_below_100_percent_fails_the_gate_for_all_or_for_the_tenants
     output = desk.patched()
     outcome = desk.verify(output, options=("--require-raw-linkset",))
     error, hint = outcome.err.splitlines()
-    assert (outcome.code, error) == (11, "kit: error: rawLinkset is not on every observation: acme 1 of 2")
-    assert hint.startswith("kit: hint: a patch adds no more, 1 of 1 are unresolvable")
+    assert (outcome.code, error) == (
+        11,
+        "kit: error: not every observation has linkset and rawLinkset (v1): acme 1 of 2",
+    )
+    assert hint.startswith("kit: hint: a patch completes none of them: 1 unresolvable")
     assert ["acme", "2", "1", "1", "1", "50.0", "%"] in [line.split() for line in outcome.out.splitlines()]
     assert desk.verify(output, options=("--require-raw-linkset", "--tenant", "acme")).code == 11
     assert desk.verify(output, options=("--require-raw-linkset", "--tenant", "globex")).code == 0

@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import jsonschema
 import pytest
 
-from kit.encryption import SHIPPED, FieldMap, shipped
+from kit.encryption import SHIPPED, FieldMap, platform_names, shipped
 from kit.encryption.field_map import FieldPath
 from kit.errors import ContentError, KitError, UsageError
 from kit.values import CollectionName
@@ -23,7 +24,7 @@ def _valid(value: object) -> bool:
 @pytest.mark.parametrize("name", SHIPPED)
 def test_shipped_maps_parse_and_are_of_the_schema(name: str) -> None:
     found = shipped(name)
-    assert found.product == name
+    assert found.product == name.partition("-")[0]
     assert _valid(found.to_json())
     assert FieldMap.parse(json.dumps(found.to_json()).encode()) == found
 
@@ -163,3 +164,42 @@ def test_the_schema_and_the_parser_agree_on_a_misspelt_member() -> None:
     assert _valid(good)
     assert not _valid({**good, "collections": [{**ENTRY, "feilds": []}]})
     assert not _valid({**good, "more": 1})
+
+
+def test_the_second_map_of_notelett_is_the_first_with_its_product_and_what_stays_plain() -> None:
+    first, second = (shipped(name) for name in ("notelett", "notelett-2"))
+    bare = [replace(entry, product_id=None, queryable=()) for entry in second.collections]
+    assert bare == list(first.collections)
+    assert {entry.product_id for entry in second.collections} == {"notelett"}
+    assert {entry.collection: tuple(map(str, entry.queryable)) for entry in second.collections} == {
+        name: platform_names.plain_names(name) for name in platform_names.OF_CONTAINER
+    }
+
+
+COPIES = [
+    (entry["collection"], name)
+    for entry in shipped("notelett-2").to_json()["collections"]
+    for name in entry["queryable"]
+]
+
+
+def test_a_copy_of_it_that_maps_what_must_stay_plain_is_refused() -> None:
+    assert {"embedding", "metadata", "state", "actor", "workflow", "idempotencyKey", "correlationId", "createdAt"} <= {
+        name for _, name in COPIES
+    }
+    for collection, name in COPIES:
+        for field in (name, f"{name}.x"):
+            copied = shipped("notelett-2").to_json()
+            (entry,) = [one for one in copied["collections"] if one["collection"] == collection]
+            entry["fields"].append(field)
+            with pytest.raises(ContentError, match="cannot be encrypted"):
+                FieldMap.parse(json.dumps(copied).encode())
+
+
+def test_a_map_of_the_product_that_maps_what_is_queried_is_told_so() -> None:
+    copied = shipped("notelett").to_json()
+    copied["collections"][3]["fields"].append("metadata.room")
+    copied["collections"][4]["fields"].append("createdAt")
+    told = platform_names.advice(FieldMap.parse(json.dumps(copied).encode()))
+    assert "fields are encrypted that are queried: palace_memories metadata.room, notes createdAt" in told
+    assert platform_names.advice(shipped("notelett-2")) == platform_names.advice(shipped("concelier")) == ()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.resources
 import json
 from collections.abc import Mapping
@@ -61,10 +62,23 @@ def test_what_comes_with_kit_is_of_the_schema_and_called_by_its_id(name: str) ->
     assert built_in(name, random=bytes).id == name
 
 
-@pytest.mark.parametrize(("name", "transform"), [(BUILT_IN[0], RAW), (BUILT_IN[1], SEAL)], ids=BUILT_IN)
-def test_the_flags_without_more_are_the_migration_that_comes_with_kit(name: str, transform: Transform) -> None:
-    assert Migration.of((transform,)) == built_in(name, random=bytes)
-    assert Migration.of((transform,)).sha256 == built_in(name, random=bytes).sha256
+PLANNED = [EncryptFields(field_map=shipped("notelett-2"), profile=profile) for profile in Profile]
+
+
+@pytest.mark.parametrize(
+    ("name", "transform", "validation"),
+    [
+        ("20251031_raw_linkset", RAW, ()),
+        ("20251031_notelett_encryption", SEAL, ()),
+        *((f"20251031_notelett_encryption_{one.profile}", one, (Validation.FIELDS,)) for one in PLANNED),
+    ],
+)
+def test_the_flags_are_the_migration_that_comes_with_kit(
+    name: str, transform: Transform, validation: tuple[Validation, ...]
+) -> None:
+    made = Migration.of((transform,), validation=frozenset(validation))
+    assert made == built_in(name, random=bytes)
+    assert made.sha256 == built_in(name, random=bytes).sha256
 
 
 def test_a_migration_that_does_not_come_with_kit_is_refused_with_those_that_do() -> None:
@@ -200,31 +214,67 @@ def test_a_file_that_is_not_of_the_schema_is_refused(value: Mapping[str, Any], c
         pytest.param(
             seal(transforms=[*seal()["transforms"], *raw()["transforms"]]), "cannot run after", id="the wrong order"
         ),
-        pytest.param(
-            seal(
-                selection={"productId": "b"},
-                transforms=[
-                    {
-                        "name": "encrypt-fields",
-                        "parameters": {
-                            "fieldMap": {
-                                "schemaVersion": "1",
-                                "product": "x",
-                                "collections": [{**shipped("notelett").to_json()["collections"][0], "productId": "a"}],
-                            }
-                        },
-                    }
-                ],
-            ),
-            "limits note_agent_actions to 'a'",
-            id="a product that the map excludes",
-        ),
     ],
 )
 def test_a_file_that_contradicts_itself_is_refused(value: Mapping[str, Any], complaint: str) -> None:
     SCHEMA.validate(value)
     with pytest.raises(ContentError, match=complaint):
         parsed(value)
+
+
+@pytest.mark.parametrize("name", ["20251031_notelett_encryption_compat", "20251031_notelett_encryption_bound"])
+def test_a_selection_of_another_product_than_the_map_is_a_conflict(name: str) -> None:
+    value = file_of(name, selection={"productId": "other"})
+    SCHEMA.validate(value)
+    with pytest.raises(
+        UsageError, match="'other', but the field map limits note_agent_actions to 'notelett'"
+    ) as caught:
+        parsed(value)
+    assert caught.value.where == "migration"
+    same = parsed(file_of(name, selection={"productId": "notelett"}))
+    assert same.transforms == parsed(file_of(name)).transforms
+
+
+def test_what_ships_keeps_its_bytes() -> None:
+    # Their digests are in provenances.
+    root = importlib.resources.files("kit")
+    migration = hashlib.sha256((root / "migrations" / "20251031_notelett_encryption.json").read_bytes()).hexdigest()
+    field_map = hashlib.sha256((root / "encryption" / "maps" / "notelett.json").read_bytes()).hexdigest()
+    assert migration == "c172034ea918f73d7c37d3d34e508bf00f2993e2f62d15b87ac0708078dd9637"
+    assert field_map == "4363f3a5708a8d5ff9514caea72ad7d553df0046375aa7e4a700113326a48dda"
+    assert str(parsed(seal()).sha256) == "be4841ee09e8b86c00a15404d60779f01a121df56cdebc3fd3d2d6e7bee0ba4f"
+
+
+@pytest.mark.parametrize(
+    ("profile", "opens"), [("compat", "which the platform's own reader opens"), ("bound", "cannot")]
+)
+def test_the_migrations_of_notelett_keep_the_rules_of_its_plan(profile: str, opens: str) -> None:
+    found = parsed(file_of(f"20251031_notelett_encryption_{profile}"))
+    (transform,) = found.transforms
+    assert isinstance(transform, EncryptFields)
+    assert (str(transform.profile), opens in found.description) == (profile, True)
+    assert found.validation == {"integrity", "fields"}
+    assert transform.field_map == shipped("notelett-2")
+    assert {entry.product_id for entry in transform.field_map.collections} == {"notelett"}
+    assert found.warnings == ()
+
+
+def test_the_old_one_and_every_map_like_it_warn() -> None:
+    containers = "note_agent_actions, note_prompts, note_artifacts, palace_memories, notes"
+    first, *others = parsed(seal()).warnings
+    assert "20251031_notelett_encryption_compat, or 20251031_notelett_encryption_bound" in first
+    assert [line.partition(":")[0] for line in others] == [
+        f"documents of every productId are encrypted in {containers}",
+        f"the field map declares not all that is queried in {containers}",
+        "the shipped field map notelett-2 keeps these rules",
+    ]
+    assert Migration.of((SEAL,)).warnings == (first, *others)
+    named = parsed(seal(id="20260505_ours"))
+    assert named.warnings == tuple(others)
+    limited = parsed(seal(selection={"productId": "notelett"}))
+    assert not [line for line in limited.warnings if "every productId" in line]
+    assert Migration.of((EncryptFields(field_map=shipped("concelier"), profile=Profile.BOUND),)).warnings == ()
+    assert parsed(raw()).warnings == ()
 
 
 def test_a_field_of_a_kind_that_may_change_what_users_read_needs_a_note() -> None:

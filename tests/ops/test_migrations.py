@@ -7,19 +7,21 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import bson
 import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 
-from kit.migrations import built_in
+from kit.migrations import Validation, built_in
 from kit.signing import dsse
 from tests.end_to_end import kits
 from tests.end_to_end.desk import Desk, key
 from tests.end_to_end.kits import AT, Outcome, kit, observation
-from tests.end_to_end.vault import PASSPHRASE, Vault, descriptor, note
-from tests.migrations.test_migration import raw, seal
+from tests.end_to_end.vault import PASSPHRASE, Vault, body, descriptor, members, note
+from tests.migrations.test_migration import file_of, raw, seal
 
 COUNTED = ("changed", "collections", "outcomes", "counts", "fields", "findings", "omittedFindings")
 NAME = "20251031_raw_linkset"
+KEPT = {"decision": "restore-backup", "note": "kept"}
 
 
 @pytest.fixture
@@ -200,6 +202,86 @@ class TestValidation:
         migration = seal(validation=["fields"], rollback={"decision": "restore-backup", "note": "kept"})
         outcome = sealing(vault, vault.notes(note(1)), written(vault, migration))
         assert outcome.code == 0, outcome
+
+
+COMPAT, BOUND = "20251031_notelett_encryption_compat", "20251031_notelett_encryption_bound"
+
+
+def mixed(vault: Vault) -> Path:
+    """Write a kit with notes of NoteLett, of another product, and of none, and what surrounds a note in the others."""
+    own = {"productId": "notelett"}
+    actions = {"_id": 1, "workspaceId": "w1", "userId": "bob", "reason": "r", "state": "done", "idempotencyKey": "k"}
+    memory = {"_id": 1, "userId": "ada", "content": "c", "embedding": [0.5], "metadata": {"room": "x"}, "createdAt": 1}
+    containers = {
+        "notes": [note(1, **own), note(2, productId="other"), note(3), note(4, productId=None)],
+        "note_agent_actions": [actions | own],
+        "palace_memories": [memory | own, memory | {"_id": 2, "productId": "other"}],
+    }
+    return vault.kit(members(containers))
+
+
+def bodies_of(path: Path, container: str) -> list[dict[str, Any]]:
+    return [bson.decode(one) for one in kits.documents_of(body(path, container))]
+
+
+class TestNoteLett:
+    @pytest.mark.parametrize(("name", "version"), [(COMPAT, 1), (BOUND, 2)])
+    def test_documents_of_another_product_stay_as_they_are(self, name: str, version: int, vault: Vault) -> None:
+        path = mixed(vault)
+        before = {one: bodies_of(path, one) for one in ("notes", "note_agent_actions", "palace_memories")}
+        outcome = sealing(vault, path, name, "--rollback-note", "kept")
+        assert outcome.code == 0, outcome
+        assert "warning" not in outcome.err
+        assert ("the platform's own reader cannot open" in outcome.out) == (name == BOUND)
+        for container, field in (("notes", "body"), ("note_agent_actions", "reason"), ("palace_memories", "content")):
+            for old, new in zip(before[container], bodies_of(path, container), strict=True):
+                if old.get("productId") == "notelett":
+                    assert (new[field]["__encrypted"], new[field]["v"]) == (True, version)
+                assert old == new | ({field: old[field]} if old.get("productId") == "notelett" else {})
+        predicate = statement(path)["predicate"]
+        assert predicate["counts"]["encrypt-fields.not-selected"] == 4
+        assert predicate["migration"]["sha256"] == str(built_in(name, random=bytes).with_note("kept").sha256)
+
+    def test_the_old_one_warns_in_a_plan_and_in_a_patch_and_does_what_it_did(self, vault: Vault) -> None:
+        path, old = mixed(vault), "20251031_notelett_encryption"
+        planned = sealing(vault, path, old, "--json", command="plan")
+        assert planned.code == 0
+        assert planned.json["warnings"] == list(built_in(old, random=bytes).warnings)
+        assert planned.err.count("kit: warning: ") == len(planned.json["warnings"]) == 4
+        assert planned.json["changed"] == 7
+        outcome = sealing(vault, path, old, "--rollback-note", "kept")
+        assert f"use {COMPAT}, or {BOUND}" in outcome.err
+        assert [one["body"]["v"] for one in bodies_of(path, "notes")] == [2, 2, 2, 2]
+
+    def test_a_selection_narrows_the_map_and_another_product_is_a_conflict(self, vault: Vault) -> None:
+        path = mixed(vault)
+        before = kits.snapshot(vault.kits)
+        selection = {"tenants": None, "productId": "other"}
+        conflict = written(vault, file_of(COMPAT, selection=selection, rollback=KEPT))
+        for command in ("plan", "patch"):
+            sealing(vault, path, conflict, command=command).refused(64, "the field map limits note_agent_actions to")
+        assert {k: v for k, v in kits.snapshot(vault.kits).items() if k in before} == before
+        narrowed = written(vault, seal(selection=selection, rollback=KEPT))
+        assert sealing(vault, path, narrowed, "--json", command="plan").json["changed"] == 2
+
+    def test_half_of_what_it_should_have_sealed_is_found_out(self, vault: Vault) -> None:
+        assert Validation.FIELDS in built_in(COMPAT, random=bytes).validation
+        path = mixed(vault)
+        assert sealing(vault, path, COMPAT, "--rollback-note", "kept").code == 0
+        words = ("--field-map", "notelett-2", "--profile", "compat")
+        outcome = vault.verify(path, options=words)
+        assert outcome.code == 0, outcome
+        assert (
+            "3 envelopes in 7 documents of 3 collections (4 of them, of another productId or partition," in outcome.out
+        )
+        plain = [bson.encode(note(9, productId="notelett"))]
+        assert vault.verify(vault.resigned(path, "notes", plain), options=words).code == 11
+
+    def test_a_kit_without_a_document_of_the_product_is_not_called_encrypted(self, vault: Vault) -> None:
+        path = vault.notes(note(1), note(2, productId="NoteLett"))
+        outcome = vault.verify(path, options=("--field-map", "notelett-2", "--profile", "compat"))
+        assert outcome.code == 11
+        assert "none of the 2 documents of the mapped collections is selected" in outcome.err
 
 
 class TestWayBack:

@@ -154,8 +154,8 @@ def _nothing_judged(members: Sequence[MemberFields]) -> KitError | None:
     if not left or left < sum(member.proof.documents for member in members):
         return None
     return ContentError(
-        f"none of the {left:,} documents of the mapped collections is selected: all are of another productId or partition",
-        hint="nothing was found out about them; name a --field-map of their product, or other tenants",
+        f"none of the {left:,} documents of the mapped collections is selected: of another productId or partition",
+        hint="name a --field-map of their product, or other tenants",
     )
 
 

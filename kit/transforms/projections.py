@@ -45,7 +45,7 @@ OTHER_TYPE: Final = 3
 """``rawLinkset`` is neither null nor a document."""
 OTHER_SHAPE: Final = 4
 NO_LINKSET: Final = 5
-"""``rawLinkset`` is of shape v1, and ``linkset`` is not there or no document."""
+"""``rawLinkset`` is of shape v1, and ``linkset`` is not there, no document, or an envelope."""
 
 _DOCUMENT: Final = int(Kind.DOCUMENT)
 _NULL: Final = int(Kind.NULL)
@@ -62,6 +62,8 @@ _LEAST: Final = 5
 _READ_INT32: Final = struct.Struct("<i").unpack_from
 _RAW_LINKSET: Final = RAW_LINKSET.encode()
 _LINKSET: Final = LINKSET.encode()
+_ENVELOPE: Final = b"\x08__encrypted\0\x01"
+"""How an envelope begins (schemas/envelope.md): its first member is ``__encrypted: true``."""
 
 _Row: TypeAlias = tuple[bytes, bool, int, list[tuple[bytes, bool]]]
 _STRINGS: Final = 0
@@ -92,24 +94,19 @@ def state_of(document: bytes, places: dict[bytes, tuple[int, int, int]]) -> int:
     raw = places.get(_RAW_LINKSET)
     if raw is None:
         return MISSING
-    return state_of_raw(document, raw[0], raw[1], raw[2], has_linkset=has_linkset(places))
-
-
-def state_of_raw(document: bytes, kind: int, start: int, end: int, *, has_linkset: bool) -> int:
-    """Return the state of an observation that has an element ``rawLinkset``, of type ``kind``, in ``[start, end)``."""
-    if kind == _NULL:
+    if raw[0] == _NULL:
         return NULL
-    if kind != _DOCUMENT:
+    if raw[0] != _DOCUMENT:
         return OTHER_TYPE
-    if not is_shape_v1(document, start, end):
+    if not is_shape_v1(document, raw[1], raw[2]):
         return OTHER_SHAPE
-    return BOTH if has_linkset else NO_LINKSET
-
-
-def has_linkset(places: dict[bytes, tuple[int, int, int]]) -> bool:
-    """Whether the canonical ``linkset`` is there and a document, by its type."""
     found = places.get(_LINKSET)
-    return found is not None and found[0] == _DOCUMENT
+    return BOTH if found is not None and is_linkset(document, found[0], found[1]) else NO_LINKSET
+
+
+def is_linkset(document: bytes, kind: int, start: int) -> bool:
+    """Whether a value of type ``kind`` at ``start`` can be the canonical ``linkset``: a document, and no envelope."""
+    return kind == _DOCUMENT and not document.startswith(_ENVELOPE, start + 4)
 
 
 def is_shape_v1(document: bytes, start: int, end: int) -> bool:
@@ -130,15 +127,17 @@ def reason_of(document: bytes, places: dict[bytes, tuple[int, int, int]]) -> str
     if state == OTHER_SHAPE:
         start, end = places[_RAW_LINKSET][1:]
         return f"{RAW_LINKSET} is not of shape v1: {_difference(document, start, end)}"
-    return missing_linkset(places) if state == NO_LINKSET else ""
+    return missing_linkset(document, places) if state == NO_LINKSET else ""
 
 
-def missing_linkset(places: dict[bytes, tuple[int, int, int]]) -> str:
+def missing_linkset(document: bytes, places: dict[bytes, tuple[int, int, int]]) -> str:
     """Return in words why there is no canonical ``linkset``; "" where there is."""
     found = places.get(_LINKSET)
     if found is None:
         return f"{LINKSET} is missing"
-    return "" if found[0] == _DOCUMENT else f"{LINKSET} is {_article(found[0])}, no document"
+    if found[0] != _DOCUMENT:
+        return f"{LINKSET} is {_article(found[0])}, no document"
+    return "" if is_linkset(document, found[0], found[1]) else f"{LINKSET} is an envelope"
 
 
 def _is_shape(document: bytes, start: int, end: int) -> bool:

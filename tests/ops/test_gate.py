@@ -134,6 +134,12 @@ def test_the_page_lists_the_reasons(desk: Desk, tmp_path: Path) -> None:
 TEXT = "rawLinkset is a string, no document"
 NOT_V1 = "rawLinkset is not of shape v1: "
 UNSOUND: list[Any] = [
+    pytest.param(
+        {"rawLinkset": SOUND, "linkset": {"__encrypted": True, "v": 2}},
+        "noLinkset",
+        "linkset is an envelope",
+        id="sealed",
+    ),
     pytest.param({"rawLinkset": None}, "null", "rawLinkset is null", id="null"),
     pytest.param({"rawLinkset": "done"}, "otherType", TEXT, id="a text"),
     pytest.param({"rawLinkset": ""}, "otherType", TEXT, id="an empty text"),
@@ -202,12 +208,12 @@ def test_a_patch_overwrites_none_of_them_and_plan_patch_and_gate_name_the_same(d
     found = gate(desk, patched)["coverage"]["acme"]
     assert found == collection["tenants"]["acme"]
     assert found == {
-        "documents": 16, "present": 16, "both": 2, "null": 1, "otherType": 5, "otherShape": 4, "noLinkset": 4,
+        "documents": 17, "present": 17, "both": 2, "null": 1, "otherType": 5, "otherShape": 4, "noLinkset": 5,
         "missing": 0, "unresolvable": 0,
     }  # fmt: skip
-    assert planned["counts"]["raw-linkset"]["acme"] == {"no-linkset": 4, "other-shape": 4, "other-type": 5}
+    assert planned["counts"]["raw-linkset"]["acme"] == {"no-linkset": 5, "other-shape": 4, "other-type": 5}
     text = metrics.read_text()
-    for what, count in (("null", 1), ("other-type", 5), ("other-shape", 4), ("no-linkset", 4)):
+    for what, count in (("null", 1), ("other-type", 5), ("other-shape", 4), ("no-linkset", 5)):
         assert f'raw_linkset_lacking_total{{lacking="{what}",tenant="acme"}} {count}.0\n' in text
     assert 'lacking="missing"' not in text
     again = kit("plan", patched, *desk.trust("vendor", "site"), "--workers", 1, "--json").json

@@ -226,7 +226,7 @@ class RawLinkset:
         change.outcome, change.document = made.outcome, append(document, made.element)
         if made.skipped:
             change.counts = {"skipped-values": made.skipped, **change.counts}
-        reason = projections.missing_linkset(item.fields.top)
+        reason = projections.missing_linkset(item.fields.document, item.fields.top)
         if reason:
             change.counts = {**change.counts, NO_LINKSET: 1}
             change.findings = (_finding(NO_PROJECTION, reason, document, change.tenant), *change.findings)

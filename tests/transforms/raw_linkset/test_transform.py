@@ -447,7 +447,12 @@ ANY_OBSERVATION = st.builds(
     st.sampled_from(["a", "b", 5, None]),
     ANY_CONTENT | st.none(),
     st.sampled_from(
-        [*[{}] * 5, *({"rawLinkset": value} for value in (None, {}, "x", SOUND)), {"linkset": None}, {"linkset": []}]
+        [
+            *[{}] * 5,
+            *({"rawLinkset": value} for value in (None, {}, "x", SOUND)),
+            {"linkset": None},
+            {"linkset": {"__encrypted": True}, "rawLinkset": SOUND},
+        ]
     ),
 ).map(bson.encode)
 ANY_DOCUMENT = DISTINCT.map(bson_document)

@@ -12,7 +12,7 @@ from kit.documents.elements import index
 from kit.documents.loops import last_of
 from kit.errors import KitError
 from kit.transforms.change import Change, Rewritten, Summed
-from kit.transforms.projections import is_shape_v1
+from kit.transforms.projections import is_linkset, is_shape_v1
 from kit.transforms.raw_linkset import outcomes, shape
 from kit.transforms.raw_linkset.direct.agreement import agrees
 from kit.transforms.raw_linkset.direct.keyed import Keyed, split
@@ -260,11 +260,9 @@ def _gained(  # noqa: PLR0917
     tenant = tenants.of(data)
     if _present.kind:
         # Whatever is no projection is named, document by document.
-        if (
-            _present.kind != DOCUMENT
-            or _linkset.kind != DOCUMENT
-            or not is_shape_v1(data, _present.start, _present.end)
-        ):
+        if _present.kind != DOCUMENT or not is_linkset(data, _linkset.kind, _linkset.start):
+            raise Doubt
+        if not is_shape_v1(data, _present.start, _present.end):
             raise Doubt
         tenant.present += 1
         return b""
@@ -275,7 +273,7 @@ def _gained(  # noqa: PLR0917
     # What is appended is one whole document by its own length, and a length can say what comes of it.
     if last_of(element, _HEAD, len(element)) != len(element) - 1 or end - start + len(element) > _INT32_MAX:
         raise Doubt
-    if _linkset.kind != DOCUMENT or not agrees(element, data, _linkset.start):
+    if not is_linkset(data, _linkset.kind, _linkset.start) or not agrees(element, data, _linkset.start):
         raise Doubt
     tenant.gained(sources.latest)
     return element

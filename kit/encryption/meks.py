@@ -35,6 +35,7 @@ from kit.encryption.json_members import Members
 from kit.encryption.master_keys import Credentials, MasterKey, MasterKeyRecord, Random
 from kit.encryption.tokens import TokenRecord
 from kit.errors import KeyUnusableError, UsageError
+from kit.values.plain_text import plain_text
 
 SCRYPT_COST = 2**17
 """With r = 8: 128 MiB and about half a second for each guess."""
@@ -293,7 +294,7 @@ def _rsa_public(pem: bytes, where: str) -> rsa.RSAPublicKey:
 
 
 def _rsa_private(credentials: Credentials, where: str) -> rsa.RSAPrivateKey:
-    pem = credentials.rsa_private_key or b""
+    pem = plain_text(credentials.rsa_private_key or b"")
     encrypted = b"ENCRYPTED PRIVATE KEY" in pem
     if encrypted and credentials.rsa_passphrase is None:
         raise KeyUnusableError(

@@ -48,8 +48,9 @@ def only_block(data: bytes, where: str) -> Block | None:
         return None
     labels = [match[1].decode("latin-1") for match in begins]
     if len(labels) > 1:
+        shown = ", ".join(labels[:4]) + (", …" if len(labels) > 4 else "")
         raise KeyUnusableError(
-            f"{len(labels)} PEM blocks where one key is expected: {', '.join(labels)}",
+            f"{len(labels)} PEM blocks where one key is expected: {shown}",
             where=where,
             hint="write the one that is meant to a file of its own",
         )

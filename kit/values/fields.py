@@ -74,7 +74,7 @@ class Fields:
         value = self.members.get(name)
         if not is_count(value):
             raise self._fault(name, "an integer from 0 to 2^53 - 1")
-        return value
+        return int(value)  # without the spelling of a fraction (strict_json.Whole)
 
     def items(self, name: str) -> list[Any]:
         """Read a list."""

@@ -268,6 +268,12 @@ def test_rsa_keys_of_other_kinds_are_refused() -> None:
         RsaRecord.make(b"x")
 
 
+def test_the_rsa_key_of_a_keyring_may_be_as_powershell_writes_it() -> None:
+    keyring = new_keyring(RsaRecord.make(public_pem(RSA)), now=NOW)
+    written = b"\xff\xfe" + pem(RSA).decode().replace("\n", "\r\n").encode("utf-16-le")
+    assert unlock(keyring, Credentials(rsa_private_key=written)) is not None
+
+
 def test_rsa_private_keys_are_checked_against_the_public_one() -> None:
     keyring = new_keyring(RsaRecord.make(public_pem(RSA)), now=NOW)
     other = rsa.generate_private_key(65537, 3072)

@@ -148,14 +148,15 @@ class ArchiveComparison:
         """Why it is not known to be that archive; None where it is."""
         if self.is_same:
             return None
-        what = "a folder" if self.sha256 is None else f"a {self.container} archive packed by this program"
+        what = "a folder" if self.sha256 is None else f"a {self.container} archive"
         if self.target.container == "folder":
             return f"it is {what}; the delta was built from a folder, so no archive was compared"
         published = f"the {self.target.container} archive that the delta was built from"
         if self.sha256 is None:
             return f"it is {what}, not {published}; no archive was compared"
         if self.target.sha256 is None:
-            return f"it is {what}, not {published}, whose bytes it does not make again; the two were not compared"
+            # It may be that archive, where it was there already.
+            return f"it is {what}, and was not compared with {published}, of which the delta has no digest"
         return f"it is not {published}: its SHA-256 is {self.sha256}, and not {self.target.sha256}"
 
 

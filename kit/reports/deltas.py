@@ -74,6 +74,8 @@ def applied_lines(report: DeltaApplyReport) -> Iterator[str]:
     size = f" ({report.output_bytes:,} bytes)" if report.output_bytes is not None else ""
     yield f"wrote {report.output}{size}, read back and verified"
     yield "every member is byte for byte that of the target"
+    if report.output_sha256 is not None and not report.same_archive:
+        yield "the archive around them is packed by this program"
     yield from comparison_lines(report.archive)
     if report.archive.target.signature is not None and not report.same_archive:
         yield "the .sig of that archive is over its bytes, and was not written beside this kit"

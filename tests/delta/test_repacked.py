@@ -182,7 +182,9 @@ def test_what_is_not_the_published_archive_says_so_and_has_no_signature_of_it(na
         assert files_of(base) == files_of(two.target)
         assert not done.same_archive
         assert not done.archive.is_compared
-        assert applied_json(done)["archive"]["difference"] in list(applied_lines(done))
+        told = list(applied_lines(done))
+        assert applied_json(done)["archive"]["difference"] in told
+        assert ("the archive around them is packed by this program" in told) == base.is_file()
         assert base.is_dir() == (packing.name == "k"), "what is replaced stays a folder or an archive"
         assert not base.with_name(f"{base.name}.sig").exists()
         digest = base.with_name(f"{base.name}.sha256")
@@ -370,6 +372,19 @@ def test_a_recipe_that_seals_gives_the_published_archive_from_any_packing(tmp_pa
         done = two.apply(base=again, keys=keys)
         assert files_of(again) == files_of(target)
         assert done.same_archive == (packing.name != "k")
+
+
+def test_the_published_archive_of_somebody_else_is_not_told_to_be_another(tmp_path: Path) -> None:
+    two = pair(tmp_path, "kit.tar.gz")
+    two.build()
+    done = two.apply(base=two.target)
+    assert not done.applied
+    told = list(applied_lines(done))
+    assert told[-1] == (
+        "it is a tar.gz archive, and was not compared with the tar.gz archive that the delta was built from, of which"
+        " the delta has no digest"
+    )
+    assert not [line for line in told if "packed by this program" in line]
 
 
 class Interrupting:

@@ -189,9 +189,9 @@ class Migration:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """In words, what whoever runs it should know before: rules of the product's own plan that it does not keep."""
+        """Return, in words, which rules of the product's own plan it does not keep."""
         found = [line for transform in self.transforms for line in steps.advice(transform)]
-        if found and self.id == SUPERSEDED:
+        if self.id == SUPERSEDED and any(steps.has_superseded_map(transform) for transform in self.transforms):
             found.insert(
                 0,
                 f"the migration {SUPERSEDED} is kept only because its digest is in provenances: it looks at no field "

@@ -102,11 +102,16 @@ def selecting(
 
 
 def advice(transform: Transform) -> tuple[str, ...]:
-    """Return what whoever runs a transform should know before, in words."""
+    """Return, in words, which rules of its product's own plan a transform does not keep."""
     if not isinstance(transform, EncryptFields):
         return ()
     found = platform_names.advice(transform.field_map)
     return (*found, "the shipped field map notelett-2 keeps these rules") if found else ()
+
+
+def has_superseded_map(transform: Transform) -> bool:
+    """Whether a transform has the first map that shipped for NoteLett."""
+    return isinstance(transform, EncryptFields) and transform.field_map == shipped("notelett")
 
 
 def to_json(transform: Transform) -> dict[str, Any]:

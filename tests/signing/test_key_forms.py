@@ -281,6 +281,7 @@ def pss(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 @needs_openssl
 @pytest.mark.parametrize("name", ["k.pem", "k.der", "k.old", "k.enc", "k.scrypt", "k.aes128"])
 def test_a_private_key_only_for_rsassa_pss_is_refused_and_becomes_one_that_openssl_can_check(
@@ -300,6 +301,7 @@ def test_a_private_key_only_for_rsassa_pss_is_refused_and_becomes_one_that_opens
     run(tmp_path, "openssl dgst -sha256 -verify pub -signature sig kit")
 
 
+@pytest.mark.slow
 @needs_openssl
 @pytest.mark.parametrize("name", ["k.pub", "k.pub.der"])
 def test_a_public_key_only_for_rsassa_pss_likewise(pss: Path, tmp_path: Path, name: str) -> None:
@@ -308,6 +310,7 @@ def test_a_public_key_only_for_rsassa_pss_likewise(pss: Path, tmp_path: Path, na
     assert load_public(tmp_path / "k.der").algorithm is Algorithm.PS256
 
 
+@pytest.mark.slow
 @needs_openssl
 def test_an_rsa_key_of_which_it_cannot_be_seen_is_refused_until_it_is_encrypted_anew(
     pss: Path, tmp_path: Path, keys: Mapping[Algorithm, PrivateKey]
@@ -336,6 +339,7 @@ def test_a_key_that_older_tools_encrypted_is_converted(
     assert load_private(tmp_path / "k.pkcs8", lambda: b"y").public == keys[kind].public
 
 
+@pytest.mark.slow
 @needs_openssl
 @pytest.mark.parametrize("form", ["PEM", "DER"])
 def test_a_certificate_a_request_and_a_pkcs12_file_are_named_and_give_their_key(
@@ -357,6 +361,7 @@ def test_a_certificate_a_request_and_a_pkcs12_file_are_named_and_give_their_key(
     assert load_private(tmp_path / "k3.pem", lambda: b"x").public == key.public
 
 
+@pytest.mark.slow
 @needs_ssh_keygen
 @pytest.mark.parametrize("kind", ["ed25519", "ecdsa", *slow("rsa")])
 def test_keys_of_ssh_keygen_are_read_and_encrypted_ones_converted(kind: str, tmp_path: Path) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import stat
+import struct
 from collections.abc import Collection
 from pathlib import Path
 
@@ -12,6 +14,9 @@ from kit.errors import OutputError, UsageError
 SIDECARS = (".sha256", ".sig")
 BACKUP = ".bak"
 ROLLED_BACK = ".rolled-back"
+_GET_FLAGS = 0x80086601
+"""FS_IOC_GETFLAGS of Linux with 64 bits."""
+_IMMUTABLE, _APPEND_ONLY = 0x10, 0x20
 _BESIDE = "write beside it with --output, and replace it where it was put there"
 
 
@@ -68,16 +73,41 @@ def require_replaceable(kit: Path) -> None:
     """Refuse a kit whose name cannot come to mean another file, however whole the new one is.
 
     Raises:
-        OutputError: Something is mounted there, or it is another user's in a folder where only the owner may rename.
+        OutputError: It, or what is beside it, is mounted there or may not be changed by anybody (chattr(1)); or it is
+            another user's in a folder where only the owner may rename.
         OSError: It is not there.
     """
     status, above = kit.lstat(), kit.absolute().parent.stat()
-    if _is_mounted(kit.absolute().parent.resolve() / kit.name):
-        raise OutputError("is mounted there by itself, so it cannot be replaced", where=str(kit), hint=_BESIDE)
+    folder = kit.absolute().parent.resolve()
+    for place in (kit, *(place_beside(kit, suffix) for suffix in SIDECARS)):
+        if _is_mounted(folder / place.name):
+            raise OutputError("is mounted there by itself, so it cannot be replaced", where=str(place), hint=_BESIDE)
+    for place in (kit.parent, kit, *(place_beside(kit, suffix) for suffix in SIDECARS)):
+        if flag := _fixed_by(place):
+            raise OutputError(
+                f"has the attribute {flag}, so nothing there can be replaced, not even by root",
+                where=str(place),
+                hint=f"chattr -{'i' if flag == 'immutable' else 'a'} {place}",
+            )
     if above.st_mode & stat.S_ISVTX and os.geteuid() not in {0, status.st_uid, above.st_uid}:
         raise OutputError(
             "belongs to another user, and its folder (sticky) lets nobody else replace it", where=str(kit), hint=_BESIDE
         )
+
+
+def _fixed_by(path: Path) -> str:
+    """Return the attribute that keeps a file or a folder as it is (ioctl_iflags(2)); empty where none does."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:  # it is not there, or may not be read, of which others complain
+        return ""
+    try:
+        (flags,) = struct.unpack("i", fcntl.ioctl(descriptor, _GET_FLAGS, bytes(8))[:4])
+    except OSError:  # a file system without attributes
+        return ""
+    finally:
+        os.close(descriptor)
+    return "immutable" if flags & _IMMUTABLE else "append-only" if flags & _APPEND_ONLY else ""
 
 
 def _is_mounted(path: Path) -> bool:

@@ -105,6 +105,7 @@ def rollback(request: RollbackRequest, *, again: bool = False) -> RollbackReport
         raise UntrustedError("no key is trusted, so no kit can be valid", hint="name one with --trusted-key")
     with suppress(OSError):  # that it is not there, reading it will say
         require_replaceable(request.kit)
+        require_replaceable(backup_path(request.kit))  # which gets the kit's name
     with ExitStack() as stack:
         job = stack.enter_context(Job(request.kit, resume=again, work_folder=request.work_folder))
         stack.enter_context(resumable(job))

@@ -98,6 +98,29 @@ class TestFindings:
         assert found.where == str(desk.kits)
 
     @pytest.mark.skipif(os.geteuid() != 0, reason="only root mounts, and becomes somebody else")
+    @pytest.mark.parametrize("place", ["the kit", "its folder", "its checksum"])
+    @pytest.mark.parametrize(("flag", "attribute"), [("i", "immutable"), ("a", "append-only")])
+    def test_what_nobody_may_replace_is_found_before_the_work(
+        self, desk: Desk, place: str, flag: str, attribute: str
+    ) -> None:
+        path = desk.kit()
+        beside = path.with_name(f"{path.name}.sha256")
+        beside.write_text(f"{kits.sha256(path.read_bytes())}  {path.name}\n")
+        fixed = {"the kit": path, "its folder": path.parent, "its checksum": beside}[place]
+        if subprocess.run(["chattr", f"+{flag}", fixed], capture_output=True, check=False).returncode:
+            pytest.skip("needs root, and a file system with attributes")
+        try:
+            before = kits.snapshot(desk.kits)
+            checked = kit("plan", path, *desk.trust("vendor"), "--preflight", "--in-place")
+            assert checked.code == 74
+            assert f"has the attribute {attribute}" in checked.err
+            outcome = desk.patch(path, "--in-place")
+            outcome.refused(74, f"has the attribute {attribute}", f"kit: hint: chattr -{flag} ")
+            assert kits.snapshot(desk.kits) == before
+        finally:
+            subprocess.run(["chattr", f"-{flag}", fixed], check=True)
+        assert desk.patch(path, "--in-place").code == 0
+
     def test_a_kit_that_is_mounted_there_or_in_a_sticky_folder_cannot_be_replaced(self, desk: Desk) -> None:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "kit.tar"

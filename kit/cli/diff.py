@@ -10,7 +10,7 @@ import click
 from kit.archive import require_free
 from kit.cli.collisions import Command
 from kit.cli.options import json_option, reading, reading_options
-from kit.cli.output import print_report
+from kit.cli.output import print_report, require_writable
 from kit.cli.places import KIT, NEW, ROOM
 from kit.cli.progress import progress_option, progressing
 from kit.ops import trust_files
@@ -64,6 +64,7 @@ def diff_command(
     """
     if html is not None:
         require_free(html)
+        require_writable(html)
     request = DiffRequest(before=before, after=after, limit=limit, temporary=temp)
     environment = reading(workers, maxima, allowed=allowed)
     with progressing(progress_mode) as progress:

@@ -12,6 +12,7 @@ import json
 import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Any, TextIO
 
 import click
@@ -143,3 +144,15 @@ def print_text(text: str) -> None:
     except OSError as error:
         silence_standard_output()
         raise OutputError(f"cannot write: {error.strerror}", where="standard output") from error
+
+
+def require_writable(path: Path) -> None:
+    """Refuse, before the work, a file that could not be written after it.
+
+    Raises:
+        OutputError: Its folder cannot be written, or it is a folder.
+    """
+    if not os.access(path.parent, os.W_OK | os.X_OK) or path.is_dir():
+        raise OutputError(
+            "cannot be written there", where=str(path), hint="name a file in a folder that can be written"
+        )

@@ -6,7 +6,6 @@ written, a run that went well ends with exit code 74 and one that failed with it
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -19,10 +18,10 @@ from kit import secret_files
 from kit.archive import read_small
 from kit.cli.commit import tool_commit
 from kit.cli.exit_codes import OK, exit_code
-from kit.cli.output import after, print_text, print_warning
+from kit.cli.output import after, print_text, print_warning, require_writable
 from kit.cli.places import EXCHANGED, EXCHANGED_OR_STREAM, STREAM
 from kit.encryption import load
-from kit.errors import InterruptedRunError, KitError, OutputError, UsageError
+from kit.errors import InterruptedRunError, KitError, UsageError
 from kit.ops.jobs import Completion
 from kit.ops.patching import Output, PatchReport, PatchRequest
 from kit.reports.metrics import RunFacts, metrics_text
@@ -95,7 +94,7 @@ class Recording:
         """
         for path in (self._record, self._metrics):
             if path not in {None, STREAM}:
-                _require_writable(path)
+                require_writable(path)
         if self._record is not None:
             data = read_small(self._record, at_most=_LARGEST)
             migration = request.described(output.rollback_note if output is not None else None)
@@ -192,10 +191,3 @@ def _as_kit_error(error: BaseException) -> KitError:
     if isinstance(error, click.ClickException):
         return UsageError(error.format_message())
     return KitError(f"internal error: {type(error).__name__}: {error}")
-
-
-def _require_writable(path: Path) -> None:
-    if not os.access(path.parent, os.W_OK | os.X_OK) or path.is_dir():
-        raise OutputError(
-            "cannot be written there", where=str(path), hint="name a file in a folder that can be written"
-        )

@@ -24,7 +24,7 @@ from kit.cli.options import (
     trust_option,
     trusted,
 )
-from kit.cli.output import print_error, print_report, print_warning
+from kit.cli.output import print_error, print_report, print_warning, require_writable
 from kit.cli.places import NEW
 from kit.cli.progress import progress_option, progressing
 from kit.cli.times import moment
@@ -155,8 +155,9 @@ def _require_places(*places: Path | None) -> None:
     """Refuse before the kit is read what could not be written after it.
 
     Raises:
-        OutputError: Something is there already.
+        OutputError: Something is there already, or the folder cannot be written.
     """
     for place in places:
         if place is not None:
             require_free(place)
+            require_writable(place)

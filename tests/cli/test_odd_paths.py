@@ -85,6 +85,17 @@ def test_a_link_to_a_kit_is_refused_with_what_to_name_instead(desk: Desk, name: 
     assert kits.snapshot(desk.kits) == before
 
 
+def test_a_page_or_receipt_that_cannot_be_written_is_refused_before_the_kit_is_read(desk: Desk) -> None:
+    nowhere = desk.kits / "absent" / "file"
+    for options in (
+        ("--html", nowhere),
+        ("--receipt", nowhere, "--signing-key", desk.keys / "site"),
+        ("--write-script", nowhere),
+    ):
+        desk.verify(desk.kits / "no kit", options=options).refused(74, "cannot be written there")
+    kit("diff", "no", "kit", "--html", nowhere).refused(74, "cannot be written there")
+
+
 def test_a_folder_patched_from_within_is_switched_whole(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = desk.kit(name="folder")
     monkeypatch.chdir(folder)

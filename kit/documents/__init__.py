@@ -14,7 +14,7 @@ Laws of the package:
 
 from kit.documents.depth import is_deeper
 from kit.documents.elements import Element, Kind, Place, elements, find, index, string_at
-from kit.documents.framing import runs
+from kit.documents.framing import RUN_BYTES, runs
 from kit.documents.identity import KEY_BYTES, document_id, document_name, keys_of
 from kit.documents.loops import COMPILED, select
 from kit.documents.prune import OTHERS, Wanted, prune
@@ -28,6 +28,7 @@ __all__ = [
     "KEY_BYTES",
     "OTHERS",
     "OUT_OF_BAND",
+    "RUN_BYTES",
     "Element",
     "Kind",
     "Place",

@@ -20,7 +20,11 @@ _BLOCK = 64 * 1024
 """Chunks are gathered to at least this size, so that the price per chunk does not matter even if each is one byte."""
 
 
-def runs(chunks: Iterable[bytes], *, limits: Limits, target: int = 4 * 1024 * 1024) -> Iterator[Run]:
+RUN_BYTES = 4 * 1024 * 1024
+"""Of a run, at most; a document of more is a run of its own."""
+
+
+def runs(chunks: Iterable[bytes], *, limits: Limits, target: int = RUN_BYTES) -> Iterator[Run]:
     """Cut the stream into runs of at most ``target`` bytes; a document over ``target`` is a run of its own.
 
     Args:

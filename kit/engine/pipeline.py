@@ -15,9 +15,13 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
+from kit.documents import RUN_BYTES
 from kit.errors import KitError, StoppedError
 
 T = TypeVar("T")
+
+_COPIES = 3
+"""What a piece of more than a run is held in at a time: with its reader, on the way, and with a worker."""
 
 
 class InlineExecutor(Executor):
@@ -94,7 +98,7 @@ class Pipeline:
             KitError: Whatever an earlier piece of work or its ``then`` raised.
         """
         self._require_sound()
-        weight = max(weight, cost)
+        weight = max(weight, cost if cost <= RUN_BYTES else _COPIES * cost)
         self._make_room(weight)
         try:
             future = self._executor.submit(work, *args)

@@ -63,22 +63,22 @@ class Tenants:
         self.counts: dict[tuple[bytes, int], int] = {}
         search = walked and not observed and not COMPILED
         met = {b""}
+        unread = MISSING if observed else -1
         for document in documents:
-            text, state = b"", -1
+            text, state = b"", unread
             if not search or _TENANT in document:
                 try:
                     places = index(document)
+                    if observed:
+                        state = state_of(document, places)
                     tenant = places.get(b"tenant")
                     if tenant is not None and tenant[0] == _STRING:
                         text = document[tenant[1] : tenant[2]]
                         if text not in met:
                             string_at(text, (_STRING, 0, len(text)))
                             met.add(text)
-                    if observed:
-                        state = state_of(document, places)
                 except BsonError:
                     text = readable_tenant(document)
-                    state = MISSING if observed else -1
             self.documents += 1
             self.bytes += len(document)
             key = (text, state)

@@ -11,7 +11,7 @@ shape is spelled here alone: ``raw_linkset.shape`` takes the names from here, an
 from __future__ import annotations
 
 import struct
-from typing import Final, TypeAlias
+from typing import Final, TypeAlias, final
 
 from kit.documents.elements import Element, elements, spelled
 from kit.documents.kinds import Kind
@@ -60,47 +60,70 @@ _LEAST: Final = 5
 """Bytes of an empty document: its length and a NUL (bsonspec.org)."""
 
 _READ_INT32: Final = struct.Struct("<i").unpack_from
-_RAW_LINKSET: Final = RAW_LINKSET.encode()
-_LINKSET: Final = LINKSET.encode()
 _ENVELOPE: Final = b"\x08__encrypted\0\x01"
 """How an envelope begins (schemas/envelope.md): its first member is ``__encrypted: true``."""
 
 _Row: TypeAlias = tuple[bytes, bool, int, list[tuple[bytes, bool]]]
+"""Of an element: how it begins, whether it must be there, what its value is, of what members documents in it are."""
 _STRINGS: Final = 0
 _DOCUMENTS: Final = 1
 _NOTES: Final = 2
-_MEMBERS_OF_REFERENCE: Final = [(_STRING_BYTE + name.encode() + b"\0", name == URL) for name in (TYPE, URL, SOURCE)]
-_MEMBERS_OF_RELATIONSHIP: Final = [(_STRING_BYTE + name.encode() + b"\0", False) for name in (TYPE, SOURCE, TARGET)]
 _OPTIONAL: Final = (SCOPES, RELATIONSHIPS)
-_ROWS: Final[list[_Row]] = [
-    (
-        (_DOCUMENT_BYTE if name == NOTES else _ARRAY_BYTE) + name.encode() + b"\0",
-        name not in _OPTIONAL,
-        _NOTES if name == NOTES else _DOCUMENTS if name in (REFERENCES, RELATIONSHIPS) else _STRINGS,
-        _MEMBERS_OF_REFERENCE if name == REFERENCES else _MEMBERS_OF_RELATIONSHIP,
-    )
-    for name in ELEMENTS
-]
-"""Of each element: how it begins, whether it must be there, what its value is, of what members documents in it are."""
 
 
-def state_of(document: bytes, places: dict[bytes, tuple[int, int, int]]) -> int:
+@final
+class Layout:
+    """The names of both projections, and how the shape of ``rawLinkset`` follows from them."""
+
+    def __init__(
+        self,
+        linkset: str,
+        raw_linkset: str,
+        elements: tuple[str, ...],
+        members: tuple[str, str, str, str],
+    ) -> None:
+        """Take the names of ELEMENTS, and of TYPE, URL, SOURCE and TARGET, in this order."""
+        kind, url, source, target = members
+        reference = [(_STRING_BYTE + name.encode() + b"\0", name == url) for name in (kind, url, source)]
+        relationship = [(_STRING_BYTE + name.encode() + b"\0", False) for name in (kind, source, target)]
+        self.linkset = linkset
+        self.raw_linkset = raw_linkset
+        self.linkset_key = linkset.encode()
+        self.raw_linkset_key = raw_linkset.encode()
+        self.elements = elements
+        self.optional: list[str] = []
+        self.rows: list[_Row] = []
+        for name, known in zip(elements, ELEMENTS, strict=True):
+            is_optional = known in _OPTIONAL
+            if is_optional:
+                self.optional.append(name)
+            begins = (_DOCUMENT_BYTE if known == NOTES else _ARRAY_BYTE) + name.encode() + b"\0"
+            value = _NOTES if known == NOTES else _DOCUMENTS if known in (REFERENCES, RELATIONSHIPS) else _STRINGS
+            self.rows.append((begins, not is_optional, value, reference if known == REFERENCES else relationship))
+
+
+V1: Final = Layout(LINKSET, RAW_LINKSET, ELEMENTS, (TYPE, URL, SOURCE, TARGET))
+"""Shape v1."""
+
+
+def state_of(document: bytes, places: dict[bytes, tuple[int, int, int]], layout: Layout = V1) -> int:
     """Return which of the projections an observation has: one of the states above.
 
     Args:
         document: BSON.
         places: Its top level, as ``kit.documents.index`` finds it.
+        layout: The names.
     """
-    raw = places.get(_RAW_LINKSET)
+    raw = places.get(layout.raw_linkset_key)
     if raw is None:
         return MISSING
     if raw[0] == _NULL:
         return NULL
     if raw[0] != _DOCUMENT:
         return OTHER_TYPE
-    if not is_shape_v1(document, raw[1], raw[2]):
+    if not is_shape_v1(document, raw[1], raw[2], layout):
         return OTHER_SHAPE
-    found = places.get(_LINKSET)
+    found = places.get(layout.linkset_key)
     return BOTH if found is not None and is_linkset(document, found[0], found[1]) else NO_LINKSET
 
 
@@ -109,43 +132,43 @@ def is_linkset(document: bytes, kind: int, start: int) -> bool:
     return kind == _DOCUMENT and not document.startswith(_ENVELOPE, start + 4)
 
 
-def is_shape_v1(document: bytes, start: int, end: int) -> bool:
+def is_shape_v1(document: bytes, start: int, end: int, layout: Layout = V1) -> bool:
     """Whether the value in ``[start, end)`` is a document of shape v1, to its last byte."""
     try:
-        return _is_shape(document, start, end)
+        return _is_shape(document, start, end, layout)
     except (struct.error, LookupError, ValueError):  # of these, UnicodeDecodeError is one
         return False
 
 
-def reason_of(document: bytes, places: dict[bytes, tuple[int, int, int]]) -> str:
+def reason_of(document: bytes, places: dict[bytes, tuple[int, int, int]], layout: Layout = V1) -> str:
     """Return in words why an observation that has ``rawLinkset`` lacks the projections; "" where it has both."""
-    state = state_of(document, places)
+    state = state_of(document, places, layout)
     if state == NULL:
-        return f"{RAW_LINKSET} is null"
+        return f"{layout.raw_linkset} is null"
     if state == OTHER_TYPE:
-        return f"{RAW_LINKSET} is {_article(places[_RAW_LINKSET][0])}, no document"
+        return f"{layout.raw_linkset} is {_article(places[layout.raw_linkset_key][0])}, no document"
     if state == OTHER_SHAPE:
-        start, end = places[_RAW_LINKSET][1:]
-        return f"{RAW_LINKSET} is not of shape v1: {_difference(document, start, end)}"
-    return missing_linkset(document, places) if state == NO_LINKSET else ""
+        start, end = places[layout.raw_linkset_key][1:]
+        return f"{layout.raw_linkset} is not of shape v1: {_difference(document, start, end, layout)}"
+    return missing_linkset(document, places, layout) if state == NO_LINKSET else ""
 
 
-def missing_linkset(document: bytes, places: dict[bytes, tuple[int, int, int]]) -> str:
+def missing_linkset(document: bytes, places: dict[bytes, tuple[int, int, int]], layout: Layout = V1) -> str:
     """Return in words why there is no canonical ``linkset``; "" where there is."""
-    found = places.get(_LINKSET)
+    found = places.get(layout.linkset_key)
     if found is None:
-        return f"{LINKSET} is missing"
+        return f"{layout.linkset} is missing"
     if found[0] != _DOCUMENT:
-        return f"{LINKSET} is {_article(found[0])}, no document"
-    return "" if is_linkset(document, found[0], found[1]) else f"{LINKSET} is an envelope"
+        return f"{layout.linkset} is {_article(found[0])}, no document"
+    return "" if is_linkset(document, found[0], found[1]) else f"{layout.linkset} is an envelope"
 
 
-def _is_shape(document: bytes, start: int, end: int) -> bool:
+def _is_shape(document: bytes, start: int, end: int, layout: Layout) -> bool:
     last = end - 1
     if document[last] or start + _READ_INT32(document, start)[0] != end:
         return False
     at = start + 4
-    for row in _ROWS:
+    for row in layout.rows:
         if document.startswith(row[0], at):
             at = _row_end(document, at, last, row)
             if at < 0:
@@ -249,7 +272,7 @@ def _notes_end(document: bytes, at: int, last: int) -> int:
     return end if at == end - 1 else _FAULT
 
 
-def _difference(document: bytes, start: int, end: int) -> str:
+def _difference(document: bytes, start: int, end: int, layout: Layout) -> str:
     """Return how a document differs from the shape, in words that do not grow with it."""
     inner = document[start:end]
     try:
@@ -257,25 +280,25 @@ def _difference(document: bytes, start: int, end: int) -> str:
     except BsonError as error:
         return f"it is malformed ({error})"
     names = [element.name for element in met]
-    return _difference_of_names(names) or _difference_of_values(inner, met)
+    return _difference_of_names(names, layout) or _difference_of_values(inner, met, layout)
 
 
-def _difference_of_names(names: list[bytes]) -> str:
-    known = [name.encode() for name in ELEMENTS]
+def _difference_of_names(names: list[bytes], layout: Layout) -> str:
+    known = [name.encode() for name in layout.elements]
     for name in names:
         if name not in known:
             return f"it has an element {spelled([name])!r}"
-    for text in ELEMENTS:
-        if text.encode() not in names and text not in _OPTIONAL:
+    for text in layout.elements:
+        if text.encode() not in names and text not in layout.optional:
             return f"it has no element {text!r}"
     if names != [name for name in known if name in names]:
         return "its elements are in another order, or one is there twice"
     return ""
 
 
-def _difference_of_values(document: bytes, met: list[Element]) -> str:
+def _difference_of_values(document: bytes, met: list[Element], layout: Layout) -> str:
     names = [element.name for element in met]
-    rows = [row for row in _ROWS if row[0][1:-1] in names]
+    rows = [row for row in layout.rows if row[0][1:-1] in names]
     for element, row in zip(met, rows, strict=True):
         if element.kind != row[0][0]:
             return f"{spelled([element.name])!r} is {_article(element.kind)}"

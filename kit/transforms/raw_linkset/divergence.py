@@ -13,7 +13,7 @@ references are not compared.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from operator import itemgetter
 from typing import Any, Final
 
@@ -27,7 +27,6 @@ _SHOWN: Final = 200
 """Characters shown of one value."""
 
 _url_of_value = itemgetter(Reference._fields.index("url"))
-_url_of_document = itemgetter(shape.URL)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,9 +57,11 @@ class ListDivergence:
     """``aliases``, ``purls``, ``cpes`` or ``references``."""
     only_raw: Side
     only_linkset: Side
+    element: str = shape.RAW_LINKSET
+    """The name of what was derived."""
 
     def __str__(self) -> str:
-        sides = ((shape.RAW_LINKSET, self.only_raw), ("linkset", self.only_linkset))
+        sides = ((self.element, self.only_raw), ("linkset", self.only_linkset))
         return f"{self.name}: " + "; ".join(f"only in {name} {side}" for name, side in sides if side.count)
 
 
@@ -75,17 +76,18 @@ class Divergence:
         return " | ".join(map(str, self.lists))
 
 
-def compare(projection: Projection, linkset: Mapping[str, Any]) -> Divergence | None:
-    """Compare ``projection`` with a decoded ``linkset``; None where they agree.
+def compare(projection: Projection, linkset: Mapping[str, Any], names: shape.Names = shape.NAMES) -> Divergence | None:
+    """Return where ``projection`` and a decoded ``linkset`` differ; None where they agree.
 
     Args:
         projection: The derived value.
         linkset: The observation's subdocument; a list it does not have counts as empty.
+        names: Of its lists and their members.
     """
-    aliases = linkset.get(shape.ALIASES)
-    purls = linkset.get(shape.PURLS)
-    cpes = linkset.get(shape.CPES)
-    references = linkset.get(shape.REFERENCES)
+    aliases = linkset.get(names.aliases)
+    purls = linkset.get(names.purls)
+    cpes = linkset.get(names.cpes)
+    references = linkset.get(names.references)
     # Nearly all documents agree already without normalising: four set comparisons then are the whole check.
     if type(aliases) is list and type(purls) is list and type(cpes) is list and type(references) is list:
         try:
@@ -93,19 +95,19 @@ def compare(projection: Projection, linkset: Mapping[str, Any]) -> Divergence | 
                 set(map(str.casefold, projection.aliases)) == set(map(str.casefold, aliases))
                 and (not (purls or projection.purls) or set(projection.purls) == set(purls))
                 and (not (cpes or projection.cpes) or set(projection.cpes) == set(cpes))
-                and set(map(_url_of_value, projection.references)) == set(map(_url_of_document, references))
+                and set(map(_url_of_value, projection.references)) == set(map(itemgetter(names.url), references))
             ):
                 return None
         except (KeyError, TypeError):
             pass  # something among them is no string or no reference; what it is, is said below
     urls = [reference.url for reference in projection.references]
     lists = (
-        _differ(shape.ALIASES, projection.aliases, aliases, canonical_alias),
-        _differ(shape.PURLS, projection.purls, purls, canonical_purl),
-        _differ(shape.CPES, projection.cpes, cpes, canonical_cpe),
-        _differ(shape.REFERENCES, urls, _urls(references), str),
+        _differ(names.aliases, projection.aliases, aliases, canonical_alias),
+        _differ(names.purls, projection.purls, purls, canonical_purl),
+        _differ(names.cpes, projection.cpes, cpes, canonical_cpe),
+        _differ(names.references, urls, _urls(references, names.url), str),
     )
-    found = tuple(one for one in lists if one is not None)
+    found = tuple(replace(one, element=names.raw_linkset) for one in lists if one is not None)
     return Divergence(lists=found) if found else None
 
 
@@ -125,8 +127,8 @@ def _differ(name: str, raw: Iterable[str], listed: object, canonical: Callable[[
     return ListDivergence(name=name, only_raw=Side.of(left - right), only_linkset=Side.of(only_linkset))
 
 
-def _urls(references: object) -> list[object]:
-    return [reference.get(shape.URL) if isinstance(reference, dict) else reference for reference in _listed(references)]
+def _urls(references: object, url: str) -> list[object]:
+    return [reference.get(url) if isinstance(reference, dict) else reference for reference in _listed(references)]
 
 
 def _listed(values: object) -> list[object]:

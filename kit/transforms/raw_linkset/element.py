@@ -39,16 +39,17 @@ _SHORT: Final = 4096
 _LENGTHS: Final = [size.to_bytes(4, "little") for size in range(_SHORT)]
 
 
-def encode_element(projection: Projection, name: str = shape.RAW_LINKSET) -> bytes:
-    """Encode the BSON element to append to a document: type byte 3, ``name``, NUL, the subdocument.
+def encode_element(projection: Projection, names: shape.Names = shape.NAMES) -> bytes:
+    """Return the BSON element to append to a document: type byte 3, its name, NUL, the subdocument.
 
     Raises:
         ContentError: A string cannot be BSON (a lone surrogate from JSON; a NUL in the name of a note).
     """
-    if COMPILED and not projection.notes:
+    name = names.raw_linkset
+    if COMPILED and names is shape.NAMES and not projection.notes:
         return write(projection, name)
     try:
-        document = bson.encode({name: projection.to_document()})
+        document = bson.encode({name: projection.to_document(names)})
     except (BSONError, UnicodeEncodeError, OverflowError) as error:
         raise ContentError(f"{name} cannot be BSON: {error}", where=name) from error
     return document[_LENGTH_BYTES:-_END_BYTES]

@@ -24,12 +24,12 @@ class Reference(NamedTuple):
     type: str | None = None
     source: str | None = None
 
-    def to_document(self) -> dict[str, str]:
-        """Give the subdocument in its order: type, url, source."""
-        document = {} if self.type is None else {shape.TYPE: self.type}
-        document[shape.URL] = self.url
+    def to_document(self, names: shape.Names = shape.NAMES) -> dict[str, str]:
+        """Return the subdocument in its order: type, url, source."""
+        document = {} if self.type is None else {names.type: self.type}
+        document[names.url] = self.url
         if self.source is not None:
-            document[shape.SOURCE] = self.source
+            document[names.source] = self.source
         return document
 
 
@@ -40,9 +40,9 @@ class Relationship(NamedTuple):
     source: str | None
     target: str | None
 
-    def to_document(self) -> dict[str, str]:
-        """Give the subdocument in its order: type, source, target."""
-        members = ((shape.TYPE, self.type), (shape.SOURCE, self.source), (shape.TARGET, self.target))
+    def to_document(self, names: shape.Names = shape.NAMES) -> dict[str, str]:
+        """Return the subdocument in its order: type, source, target."""
+        members = ((names.type, self.type), (names.source, self.source), (names.target, self.target))
         return {name: value for name, value in members if value is not None}
 
 
@@ -60,26 +60,27 @@ class Projection:
     """RFC 6901 pointers into the source."""
     notes: Mapping[str, str] = field(default_factory=dict)
 
-    def to_document(self) -> dict[str, Any]:
-        """Give the subdocument as BSON and JSON encoders take it, in the order of ``shape.ELEMENTS``."""
+    def to_document(self, names: shape.Names = shape.NAMES) -> dict[str, Any]:
+        """Return the subdocument as BSON and JSON encoders take it, in the order of ``shape.ELEMENTS``."""
+        kind, url = names.type, names.url
         document: dict[str, Any] = {
-            shape.ALIASES: self.aliases,
-            shape.PURLS: self.purls,
-            shape.CPES: self.cpes,
+            names.aliases: self.aliases,
+            names.purls: self.purls,
+            names.cpes: self.cpes,
             # Spelled out for the two usual forms: a call for each reference would double the cost of this method.
-            shape.REFERENCES: [
-                {shape.TYPE: reference[1], shape.URL: reference[0]}
+            names.references: [
+                {kind: reference[1], url: reference[0]}
                 if reference[2] is None and reference[1] is not None
-                else reference.to_document()
+                else reference.to_document(names)
                 for reference in self.references
             ],
         }
         if self.scopes is not None:
-            document[shape.SCOPES] = self.scopes
+            document[names.scopes] = self.scopes
         if self.relationships is not None:
-            document[shape.RELATIONSHIPS] = [relationship.to_document() for relationship in self.relationships]
-        document[shape.RECONCILED_FROM] = self.reconciled_from
-        document[shape.NOTES] = self.notes
+            document[names.relationships] = [relationship.to_document(names) for relationship in self.relationships]
+        document[names.reconciled_from] = self.reconciled_from
+        document[names.notes] = self.notes
         return document
 
 
@@ -97,31 +98,34 @@ class Extraction:
     """Why the document is not of the extractor's format; then nothing of it may be used, it is unresolvable."""
 
 
-def from_linkset(linkset: Mapping[str, Any], identifiers: Mapping[str, Any] | None) -> Extraction:
+def from_linkset(
+    linkset: Mapping[str, Any], identifiers: Mapping[str, Any] | None, names: shape.Names = shape.NAMES
+) -> Extraction:
     """Copy the ``linkset`` of an ``advisory_raw`` document, the snapshot source (schemas/raw-linkset.md, "Snapshot").
 
     Args:
         linkset: The decoded subdocument; containers are ``dict`` and ``list``.
         identifiers: The document's ``identifiers``, whose ``aliases`` are taken when ``linkset`` has none.
+        names: Of the lists and their members.
     """
-    reading = _Reading()
-    aliases = reading.strings(linkset.get(shape.ALIASES))
+    reading = _Reading(names)
+    aliases = reading.strings(linkset.get(names.aliases))
     if not aliases and identifiers is not None:
-        aliases = reading.strings(identifiers.get(shape.ALIASES))
+        aliases = reading.strings(identifiers.get(names.aliases))
     pointers = None
-    for name in shape.RECONCILED_FROM_SPELLINGS:
+    for name in names.reconciled_from_spellings:
         pointers = pointers if pointers is not None else linkset.get(name)
-    scopes = linkset.get(shape.SCOPES)
-    relationships = linkset.get(shape.RELATIONSHIPS)
+    scopes = linkset.get(names.scopes)
+    relationships = linkset.get(names.relationships)
     projection = Projection(
         aliases,
-        reading.strings(linkset.get(shape.PURLS)),
-        reading.strings(linkset.get(shape.CPES)),
-        reading.references(linkset.get(shape.REFERENCES)),
+        reading.strings(linkset.get(names.purls)),
+        reading.strings(linkset.get(names.cpes)),
+        reading.references(linkset.get(names.references)),
         None if scopes is None else reading.strings(scopes),
         None if relationships is None else reading.relationships(relationships),
         reading.strings(pointers),
-        reading.notes(linkset.get(shape.NOTES)),
+        reading.notes(linkset.get(names.notes)),
     )
     return Extraction(projection, reading.skipped)
 
@@ -129,9 +133,10 @@ def from_linkset(linkset: Mapping[str, Any], identifiers: Mapping[str, Any] | No
 class _Reading:
     """Copies lists of a linkset and counts what is not a string where one belongs."""
 
-    __slots__ = ("skipped",)
+    __slots__ = ("names", "skipped")
 
-    def __init__(self) -> None:
+    def __init__(self, names: shape.Names) -> None:
+        self.names = names
         self.skipped = 0
 
     def listed(self, values: object) -> list[Any]:
@@ -155,20 +160,20 @@ class _Reading:
         return None
 
     def references(self, values: object) -> tuple[Reference, ...]:
-        taken = []
+        names, taken = self.names, []
         for value in self.listed(values):
-            url = value.get(shape.URL) if isinstance(value, dict) else None
+            url = value.get(names.url) if isinstance(value, dict) else None
             if type(url) is str:
-                taken.append(Reference(url, self.member(value, shape.TYPE), self.member(value, shape.SOURCE)))
+                taken.append(Reference(url, self.member(value, names.type), self.member(value, names.source)))
             else:
                 self.skipped += 1
         return tuple(taken)
 
     def relationships(self, values: object) -> tuple[Relationship, ...]:
-        taken = []
+        names, taken = self.names, []
         for value in self.listed(values):
             if isinstance(value, dict):
-                members = [self.member(value, name) for name in (shape.TYPE, shape.SOURCE, shape.TARGET)]
+                members = [self.member(value, name) for name in (names.type, names.source, names.target)]
                 if members != [None, None, None]:
                     taken.append(Relationship(*members))
             else:

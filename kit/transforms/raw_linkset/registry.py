@@ -113,6 +113,11 @@ class Registry:
                 return extractor
         return next(filter(None, (self._joined_claims.get(_joined(candidate)) for candidate in candidates)), None)
 
+    def shipped(self, name: str) -> str | None:
+        """Return the name of the built-in extractor that answers to the stated format ``name``, if one does."""
+        extractor = self.for_format(name)
+        return extractor.name if extractor is not None and any(extractor is one for one in _BUILT_IN) else None
+
     def sniff(self, raw: Mapping[str, Any]) -> Extractor | None:
         """Return the one extractor that recognises ``raw``; None if there is none or more than one."""
         found = [extractor for extractor in self.extractors if extractor.recognises(raw)]

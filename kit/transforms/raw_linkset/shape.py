@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Final
 
 from kit.transforms.projections import (
@@ -29,6 +30,7 @@ from kit.transforms.projections import (
     TARGET,
     TYPE,
     URL,
+    Layout,
 )
 
 __all__ = [
@@ -37,7 +39,9 @@ __all__ = [
     "CPES",
     "DTO",
     "ELEMENTS",
+    "ENVELOPE",
     "LINKSET",
+    "NAMES",
     "NOTES",
     "OBSERVATION",
     "PURLS",
@@ -53,6 +57,7 @@ __all__ = [
     "URL",
     "VERSION",
     "DocumentShape",
+    "Names",
     "Place",
 ]
 
@@ -60,6 +65,9 @@ VERSION: Final = 1
 
 RECONCILED_FROM_SPELLINGS: Final = (RECONCILED_FROM, "reconciledFrom")
 """How the linkset of a snapshot may spell it; what is written is always RECONCILED_FROM."""
+
+ENVELOPE: Final = "__encrypted"
+"""The member that makes a raw document an envelope, of which nothing can be taken."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +112,37 @@ class DocumentShape:
     """The subdocument whose ``aliases`` stand in for those of a snapshot's linkset without any."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Names:
+    """All names of the element, and of the documents that it is made from, as one value: what a core is handed."""
+
+    linkset: str = LINKSET
+    raw_linkset: str = RAW_LINKSET
+    aliases: str = ALIASES
+    purls: str = PURLS
+    cpes: str = CPES
+    references: str = REFERENCES
+    scopes: str = SCOPES
+    relationships: str = RELATIONSHIPS
+    reconciled_from: str = RECONCILED_FROM
+    reconciled_from_spellings: tuple[str, ...] = RECONCILED_FROM_SPELLINGS
+    notes: str = NOTES
+    type: str = TYPE
+    url: str = URL
+    source: str = SOURCE
+    target: str = TARGET
+    envelope: str = ENVELOPE
+    observation: DocumentShape
+    snapshot: DocumentShape
+
+    @cached_property
+    def layout(self) -> Layout:
+        """How an element of these names is judged."""
+        lists = (self.aliases, self.purls, self.cpes, self.references, self.scopes, self.relationships)
+        elements = (*lists, self.reconciled_from, self.notes)
+        return Layout(self.linkset, self.raw_linkset, elements, (self.type, self.url, self.source, self.target))
+
+
 OBSERVATION: Final = DocumentShape(
     tenant=Place.parse("tenant"),
     vendor=Place.parse("source.vendor"),
@@ -142,3 +181,6 @@ DTO: Final = DocumentShape(
     identifiers=Place.parse("identifiers"),
 )
 """``dto``, the cache source; deployments differ most here, so a configuration file may replace any of these."""
+
+NAMES: Final = Names(observation=OBSERVATION, snapshot=ADVISORY_RAW)
+"""Of version 1."""

@@ -18,16 +18,13 @@ from kit.errors import BsonError, ContentError, KitError, StoppedError
 from kit.transforms import projections
 from kit.transforms.coverage import NO_TENANT, is_observations, tenant_named
 from kit.transforms.protocol import Change, Finding, Lookup, Rewritten
-from kit.transforms.raw_linkset import direct, divergence, registry, shape
+from kit.transforms.raw_linkset import divergence, registry, runs, shape
 from kit.transforms.raw_linkset.cache_map import CacheMap
-from kit.transforms.raw_linkset.direct.asked import Asked, Direct
 from kit.transforms.raw_linkset.element import encode_element
 from kit.transforms.raw_linkset.fields import Fields, decode
-from kit.transforms.raw_linkset.keys import CACHE, NONE_SKIPPED, SNAPSHOT, UNREADABLE, advisory_digest, revision_digest
+from kit.transforms.raw_linkset.keys import CACHE, SNAPSHOT, UNREADABLE, advisory_digest, revision_digest
 from kit.transforms.raw_linkset.outcomes import (
-    FROM_CACHE,
     FROM_CONTENT,
-    FROM_SNAPSHOT,
     NO_LINKSET,
     NO_PROJECTION,
     NOT_SELECTED,
@@ -44,21 +41,13 @@ from kit.values import CollectionName
 NAME = "raw-linkset"
 SNAPSHOTS = "advisory_raw"
 
-_RAW_LINKSET = shape.RAW_LINKSET.encode()
-_SOURCES = ((FROM_SNAPSHOT, SNAPSHOT), (FROM_CACHE, CACHE))
-_ENVELOPE_MARK = b"__encrypted"
-_DOCUMENT = int(Kind.DOCUMENT)
 _APART = {
     projections.OTHER_TYPE: {OTHER_TYPE: 1},
     projections.OTHER_SHAPE: {OTHER_SHAPE: 1},
     projections.NO_LINKSET: {NO_LINKSET: 1},
 }
-_FORMATS = 256
 _SHOWN = 64
 _LONGEST_REASON = 200
-_direct_by_format: dict[str, Direct | None] = {}
-"""As the registry says, remembered for so many names: asking it costs as much as reading a document."""
-_ELEMENT_OVERHEAD = 1 + len(_RAW_LINKSET) + 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,10 +59,13 @@ class RawLinkset:
     stop_on_divergence: bool = False
     cache_collection: str = "dto"
     cache_shape: shape.DocumentShape = field(default=shape.DTO)
+    names: shape.Names = field(default=shape.NAMES)
+    """Other than the default only where a shape is tried out: what is written is then of no version."""
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Travel to a worker by its parameters, whether compiled or not."""
-        return _again, (self.tenants, self.stop_on_divergence, self.cache_collection, self.cache_shape)
+        names = None if self.names is shape.NAMES else self.names
+        return _again, (self.tenants, self.stop_on_divergence, self.cache_collection, self.cache_shape, names)
 
     def with_cache(self, cache: CacheMap) -> RawLinkset:
         """Read cached payloads where ``cache`` says."""
@@ -116,39 +108,38 @@ class RawLinkset:
 
     def gather(self, name: CollectionName, documents: Iterable[bytes]) -> Iterable[tuple[bytes, bytes] | Finding]:
         """Return each snapshot's or cached payload's finished element under its revision's key."""
-        snapshots, database = name.collection == SNAPSHOTS, name.database.encode()
-        read = _snapshot if snapshots else self._cached
-        kind = SNAPSHOT if snapshots else CACHE
-        where = shape.ADVISORY_RAW if snapshots else self.cache_shape
-        pair_of = direct.SNAPSHOT_PAIR[0] if direct.SNAPSHOT_PAIR and snapshots else None
-        for document in documents:
-            pair = pair_of(document, database) if pair_of is not None else None
-            if pair is not None:
-                yield pair
-                continue
-            try:
-                fields = Fields(document)
-                key = _key(database, fields, where)
-            except BsonError as error:
-                yield _finding(UNREADABLE_SOURCE, _unreadable("its key", error), document, tenant_named(document))
-                continue
-            if key is None:
-                continue
-            try:
-                element = self._plain_cached(fields) if not snapshots else None
-                if element is not None:
-                    yield kind + b"".join(key), NONE_SKIPPED + element
-                elif (extraction := read(fields)) is not None and extraction.refusal is None:
-                    found = encode_element(extraction.projection)
-                    yield kind + b"".join(key), extraction.skipped.to_bytes(4, "little") + found
-            except ContentError as error:
-                # Who asks for it must not take another source instead: it is there, and cannot be read.
-                reason = _unreadable(f'_id "{document_name(document)}"', error)
-                yield kind + b"".join(key), UNREADABLE + reason.encode()
+        run = list(documents)
+        kind, where = (SNAPSHOT, self.names.snapshot) if name.collection == SNAPSHOTS else (CACHE, self.cache_shape)
+        for document, pair in zip(run, runs.pairs(self.names, where, kind, name.database, run), strict=True):
+            found = pair if pair is not None else self._pair(name, document)
+            if found is not None:
+                yield found
+
+    def _pair(self, name: CollectionName, document: bytes) -> tuple[bytes, bytes] | Finding | None:
+        """Return what one document gives to the lookup, if it gives anything; a finding where its key is unreadable."""
+        snapshots = name.collection == SNAPSHOTS
+        kind, where = (SNAPSHOT, self.names.snapshot) if snapshots else (CACHE, self.cache_shape)
+        try:
+            fields = Fields(document)
+            key = _key(name.database.encode(), fields, where)
+        except BsonError as error:
+            return _finding(UNREADABLE_SOURCE, _unreadable("its key", error), document, tenant_named(document))
+        if key is None:
+            return None
+        try:
+            extraction = self._snapshot(fields) if snapshots else self._cached(fields)
+            if extraction is None or extraction.refusal is not None:
+                return None
+            element = encode_element(extraction.projection, self.names)
+        except ContentError as error:
+            # Who asks for it must not take another source instead: it is there, and cannot be read.
+            reason = _unreadable(f'_id "{document_name(document)}"', error)
+            return kind + b"".join(key), UNREADABLE + reason.encode()
+        return kind + b"".join(key), extraction.skipped.to_bytes(4, "little") + element
 
     def apply(self, name: CollectionName, documents: Sequence[bytes], lookup: Lookup, first: int) -> Sequence[Change]:
         """Return what becomes of each observation: what cannot be read in one is why that one is unresolvable."""
-        database, kinds = name.database.encode(), _kinds(lookup)
+        database, kinds = name.database.encode(), runs.kinds_of(lookup)
         changes: list[Change] = []
         pending: list[_Pending] = []
         for ordinal, document in enumerate(documents, first):
@@ -156,7 +147,7 @@ class RawLinkset:
             changes.append(change)
             if fields is not None:
                 try:
-                    key = _key(database, fields, shape.OBSERVATION) if kinds else None
+                    key = _key(database, fields, self.names.observation) if kinds else None
                 except BsonError as error:
                     _leave(change, document, _unreadable("its key", error))
                 else:
@@ -174,29 +165,27 @@ class RawLinkset:
         self, name: CollectionName, data: bytes, ends: Sequence[int], lookup: Lookup, first: int
     ) -> Rewritten | None:
         """See the protocol."""
-        if not direct.WHOLE:
-            return None
+        bounds = [0, *ends]
 
-        def alone(document: bytes, number: int) -> Change:
-            return self.apply(name, [document], lookup, first + number)[0]
+        def alone(numbers: Sequence[int]) -> Sequence[Change]:
+            return self.apply(name, [data[bounds[number] : bounds[number + 1]] for number in numbers], lookup, first)
 
-        asked = Asked(self.tenants, name.database.encode(), _kinds(lookup), lookup, _reader_of, alone)
         try:
-            return direct.WHOLE[0](data, ends, asked)
+            return runs.rewrite(self.names, self.tenants, name.database, lookup, data, ends, alone)
         except KitError:
-            return None  # which of several faults is told does not depend on how they were found
+            return None  # which of several faults is reported does not depend on how they were found
 
     def _standing(self, document: bytes) -> tuple[Change, Fields | None]:
         """Return what becomes of a document by its top level, and its fields where its source must be looked for."""
         fields, unread = None, ""
         try:
             fields = Fields(document)
-            tenant = fields.text(shape.OBSERVATION.tenant) or NO_TENANT
+            tenant = fields.text(self.names.observation.tenant) or NO_TENANT
         except BsonError as error:
             tenant = tenant_named(document)
             unread = _unreadable("its tenant" if fields is not None else "the document", error)
-        if fields is not None and _RAW_LINKSET in fields.top:
-            return _kept(fields, tenant), None
+        if fields is not None and self.names.raw_linkset.encode() in fields.top:
+            return self._kept(fields, tenant), None
         if self.tenants is not None and tenant not in self.tenants:
             return Change(tenant=tenant, outcome=NOT_SELECTED), None
         change = Change(tenant=tenant, outcome=UNRESOLVABLE)
@@ -210,7 +199,7 @@ class RawLinkset:
         made, reason = _looked_up(item, found)
         if made is None and not reason:
             try:
-                made, reason = _from_content(item.fields)
+                made, reason = self._from_content(item.fields)
             except ContentError as error:
                 reason = _unreadable("raw", error)
             if made is None and (reason == "" or (reason.startswith("no raw") and _other_revision(item, lookup))):
@@ -226,25 +215,20 @@ class RawLinkset:
         change.outcome, change.document = made.outcome, append(document, made.element)
         if made.skipped:
             change.counts = {"skipped-values": made.skipped, **change.counts}
-        reason = projections.missing_linkset(item.fields.document, item.fields.top)
+        reason = projections.missing_linkset(item.fields.document, item.fields.top, self.names.layout)
         if reason:
             change.counts = {**change.counts, NO_LINKSET: 1}
             change.findings = (_finding(NO_PROJECTION, reason, document, change.tenant), *change.findings)
 
     def _check(self, item: _Pending, element: bytes, projection: Projection | None) -> None:
         """Compare with the canonical linkset (schemas/raw-linkset.md, "Divergence"); None for what ``element`` says."""
-        found = item.fields.find(shape.OBSERVATION.linkset)
-        if found is None or found[0] != _DOCUMENT:
-            return
-        for agrees in direct.AGREES:
-            if agrees(element, item.fields.document, found[1]):
-                return
-        linkset = item.fields.subdocument(shape.OBSERVATION.linkset)
+        linkset = item.fields.subdocument(self.names.observation.linkset)
         if linkset is None:
             return
         if projection is None:
-            projection = from_linkset(decode(element[_ELEMENT_OVERHEAD:]), None).projection
-        differs = divergence.compare(projection, linkset)
+            value = element.index(0, 1) + 1
+            projection = from_linkset(decode(element[value:]), None, self.names).projection
+        differs = divergence.compare(projection, linkset, self.names)
         if differs is None:
             return
         finding = _finding("divergent", str(differs), item.fields.document, item.change.tenant)
@@ -257,19 +241,61 @@ class RawLinkset:
         item.change.counts = {**item.change.counts, "divergent": 1}
         item.change.findings = (*item.change.findings, finding)
 
+    def _snapshot(self, fields: Fields) -> Extraction | None:
+        linkset = fields.subdocument(self.names.snapshot.linkset)
+        if linkset is None:
+            return None
+        return from_linkset(linkset, fields.subdocument(self.names.snapshot.identifiers), self.names)
+
     def _cached(self, fields: Fields) -> Extraction | None:
         found = fields.find(self.cache_shape.raw)
         if found is None or found[0] != Kind.DOCUMENT:
             return None
-        return _extract(fields, found, fields.text(self.cache_shape.format))[0]
+        return self._extract(fields, found, fields.text(self.cache_shape.format))[0]
 
-    def _plain_cached(self, fields: Fields) -> bytes | None:
-        return _plain(fields, fields.find(self.cache_shape.raw), fields.text(self.cache_shape.format))
+    def _from_content(self, fields: Fields) -> tuple[_Made | None, str]:
+        """Return what the observation's own content gives, or (None, reason).
 
+        Raises:
+            ContentError: It cannot be read.
+        """
+        where = self.names.observation
+        found = fields.find(where.raw)
+        if found is None:
+            return None, "no raw document"
+        if found[0] != Kind.DOCUMENT:
+            return None, f"no raw document: {where.raw} is not a subdocument"
+        extraction, reason = self._extract(fields, found, fields.text(where.format))
+        if extraction is None:
+            return None, reason
+        projection = extraction.projection
+        return _Made(FROM_CONTENT, encode_element(projection, self.names), extraction.skipped, projection), ""
 
-def _kinds(lookup: Lookup) -> list[bytes]:
-    """Give the kinds of sources the kit has at all: most have one or none, and a key costs as much as a walk."""
-    return [kind for _, kind in _SOURCES if lookup.has_prefix(kind)]
+    def _extract(
+        self, fields: Fields, found: tuple[int, int, int], format_name: str | None
+    ) -> tuple[Extraction | None, str]:
+        if _is_marked(fields.document, found[1], self.names.envelope.encode()):
+            return None, "raw is an envelope"
+        known = registry.load()
+        extractor = known.for_format(format_name) if format_name is not None else None
+        if format_name is not None and extractor is None:
+            return None, f"format {_shown(format_name)} is not known"
+        extractor = extractor or known.sniff(fields.only(found, known.needs))
+        if extractor is None:
+            return None, "format is not named and not recognised"
+        extraction = extractor.extract(fields.only(found, extractor.needs))
+        return (None, extraction.refusal) if extraction.refusal is not None else (extraction, "")
+
+    def _kept(self, fields: Fields, tenant: str) -> Change:
+        """Return that a document stays as it is, and why where its ``rawLinkset`` is no projection."""
+        state = projections.state_of(fields.document, fields.top, self.names.layout)
+        if state == projections.BOTH:
+            return Change(tenant=tenant, outcome=PRESENT)
+        reason = projections.reason_of(fields.document, fields.top, self.names.layout)
+        finding = _finding(NO_PROJECTION, reason, fields.document, tenant)
+        if state == projections.NULL:
+            return Change(tenant=tenant, outcome=NULL, findings=(finding,))
+        return Change(tenant=tenant, outcome=PRESENT, counts=_APART[state], findings=(finding,))
 
 
 def _again(
@@ -277,12 +303,14 @@ def _again(
     stop_on_divergence: bool,  # noqa: FBT001  called by pickle
     cache_collection: str,
     cache_shape: shape.DocumentShape,
+    names: shape.Names | None,
 ) -> RawLinkset:
     return RawLinkset(
         tenants=tenants,
         stop_on_divergence=stop_on_divergence,
         cache_collection=cache_collection,
         cache_shape=cache_shape,
+        names=names if names is not None else shape.NAMES,
     )
 
 
@@ -306,36 +334,6 @@ def _key(database: bytes, fields: Fields, where: shape.DocumentShape) -> tuple[b
     return advisory_digest(database, tenant, vendor, upstream_id), revision_digest(content_hash)
 
 
-def _snapshot(fields: Fields) -> Extraction | None:
-    linkset = fields.subdocument(shape.ADVISORY_RAW.linkset)
-    return from_linkset(linkset, fields.subdocument(shape.ADVISORY_RAW.identifiers)) if linkset is not None else None
-
-
-def _plain_content(fields: Fields) -> bytes | None:
-    """As :func:`_content`, straight to the element; None where that must be asked."""
-    return _plain(fields, fields.find(shape.OBSERVATION.raw), fields.text(shape.OBSERVATION.format))
-
-
-def _plain(fields: Fields, found: tuple[int, int, int] | None, format_name: str | None) -> bytes | None:
-    if not direct.EXTRACTORS or found is None or found[0] != _DOCUMENT or format_name is None:
-        return None
-    read = _reader_of(format_name)
-    try:
-        return read(fields.document, index(fields.document, found[1])) if read is not None else None
-    except BsonError:
-        return None  # malformed, or a name twice that may not be needed: the twin looks
-
-
-def _reader_of(format_name: str) -> Direct | None:
-    """Give how documents of a format go straight to their element, if they do."""
-    if len(_direct_by_format) > _FORMATS:
-        _direct_by_format.clear()
-    if format_name not in _direct_by_format:
-        extractor = registry.load().for_format(format_name)
-        _direct_by_format[format_name] = direct.EXTRACTORS.get(extractor.name) if extractor is not None else None
-    return _direct_by_format[format_name]
-
-
 @dataclass(frozen=True, slots=True)
 class _Made:
     """A finished element, and where it is from; the projection it was made of, where there is one."""
@@ -349,7 +347,7 @@ class _Made:
 def _looked_up(item: _Pending, found: Mapping[bytes, Sequence[bytes]]) -> tuple[_Made | None, str]:
     """Return what the kit has for an observation; (None, reason) where that cannot be used, (None, "") for nothing."""
     key = b"".join(item.key) if item.key is not None else b""
-    for source, kind in _SOURCES if key else ():
+    for source, kind in runs.SOURCES if key else ():
         values = sorted(set(found.get(kind + key, ())))
         if values and values[-1].startswith(UNREADABLE):
             return None, f"the {source} document {values[-1][len(UNREADABLE) :].decode()}"
@@ -361,56 +359,16 @@ def _looked_up(item: _Pending, found: Mapping[bytes, Sequence[bytes]]) -> tuple[
     return None, ""
 
 
-def _from_content(fields: Fields) -> tuple[_Made | None, str]:
-    """Return what the observation's own content gives, or (None, reason).
-
-    Raises:
-        ContentError: It cannot be read.
-    """
-    plain = _plain_content(fields)
-    if plain is not None:
-        return _Made(FROM_CONTENT, plain), ""
-    extraction, reason = _content(fields)
-    if extraction is None:
-        return None, reason
-    projection = extraction.projection
-    return _Made(FROM_CONTENT, encode_element(projection), extraction.skipped, projection), ""
-
-
-def _content(fields: Fields) -> tuple[Extraction | None, str]:
-    """Extract from the observation's own ``content.raw``; (None, reason) where that cannot be done."""
-    found = fields.find(shape.OBSERVATION.raw)
-    if found is None:
-        return None, "no raw document"
-    if found[0] != Kind.DOCUMENT:
-        return None, "no raw document: content.raw is not a subdocument"
-    return _extract(fields, found, fields.text(shape.OBSERVATION.format))
-
-
-def _extract(fields: Fields, found: tuple[int, int, int], format_name: str | None) -> tuple[Extraction | None, str]:
-    if _is_marked(fields.document, found[1]):
-        return None, "raw is an envelope"
-    known = registry.load()
-    extractor = known.for_format(format_name) if format_name is not None else None
-    if format_name is not None and extractor is None:
-        return None, f"format {_shown(format_name)} is not known"
-    extractor = extractor or known.sniff(fields.only(found, known.needs))
-    if extractor is None:
-        return None, "format is not named and not recognised"
-    extraction = extractor.extract(fields.only(found, extractor.needs))
-    return (None, extraction.refusal) if extraction.refusal is not None else (extraction, "")
-
-
-def _is_marked(document: bytes, start: int) -> bool:
+def _is_marked(document: bytes, start: int, mark: bytes) -> bool:
     """Whether the document at ``start`` is an envelope; one that has names twice may be.
 
     Raises:
         BsonError: It is malformed.
     """
     try:
-        return _ENVELOPE_MARK in index(document, start)
+        return mark in index(document, start)
     except BsonError:
-        return any(element.name == _ENVELOPE_MARK for element in elements(document, start))
+        return any(element.name == mark for element in elements(document, start))
 
 
 def _shown(name: str) -> str:
@@ -435,15 +393,3 @@ def _unreadable(what: str, error: KitError) -> str:
     """Return a reason that is bounded and can be printed: what extractors of others raise may be any text."""
     told = str(error)[:_LONGEST_REASON].encode("utf-8", "backslashreplace").decode()
     return f"{what} cannot be read: {told}"
-
-
-def _kept(fields: Fields, tenant: str) -> Change:
-    """Return that a document stays as it is, and why where its ``rawLinkset`` is no projection."""
-    state = projections.state_of(fields.document, fields.top)
-    if state == projections.BOTH:
-        return Change(tenant=tenant, outcome=PRESENT)
-    reason = projections.reason_of(fields.document, fields.top)
-    finding = _finding(NO_PROJECTION, reason, fields.document, tenant)
-    if state == projections.NULL:
-        return Change(tenant=tenant, outcome=NULL, findings=(finding,))
-    return Change(tenant=tenant, outcome=PRESENT, counts=_APART[state], findings=(finding,))

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import bson
@@ -74,7 +75,12 @@ def test_the_element_appended_to_a_document_is_that_documents_last_element(proje
 
 
 def test_another_name_can_be_given_to_the_element() -> None:
-    assert bson.decode(_wrapped(encode_element(EMPTY, "raw")))["raw"]["aliases"] == []
+    assert (
+        bson.decode(_wrapped(encode_element(EMPTY, dataclasses.replace(shape.NAMES, raw_linkset="raw"))))["raw"][
+            "aliases"
+        ]
+        == []
+    )
 
 
 def _wrapped(element: bytes) -> bytes:

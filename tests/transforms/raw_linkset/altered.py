@@ -1,7 +1,7 @@
-"""Runs of documents altered in their structure come out at once as one by one, or are refused both ways.
+"""Documents altered in their structure: what a changed byte seldom makes.
 
-What a changed byte seldom makes: another type for a looked-at element, a name that is there twice or is another's, a
-subdocument in another's place, an item out of its order. Both formats that are read directly, and snapshots beside.
+Another type for a looked-at element, a name that is there twice or is another's, a subdocument in another's place, an
+item out of its order.
 """
 
 from __future__ import annotations
@@ -10,21 +10,13 @@ from copy import deepcopy
 from typing import Any, TypeAlias
 
 import bson
-import pytest
-from hypothesis import given, settings, strategies as st
+from hypothesis import strategies as st
 
 from kit.documents import elements
-from kit.errors import KitError
-from kit.transforms.raw_linkset import RawLinkset
+from kit.transforms.raw_linkset import registry
+from kit.transforms.raw_linkset.projection import EMPTY
 from tests.documents.strategies import int32, string
-from tests.kits import canonical_linkset, observation, osv, snapshot
-from tests.transforms.raw_linkset.test_transform import DTO, RAW, Memory, cached
-
-pytest.importorskip("librt", reason="mypyc's run-time library is not installed")
-
-from kit.transforms.raw_linkset.direct import keyed
-from tests.tiers import examples
-from tests.transforms.raw_linkset.test_whole import Request, one_by_one, said
+from tests.kits import canonical_linkset, observation, osv
 
 Tree: TypeAlias = "list[tuple[int, bytes, bytes | Tree]]"
 
@@ -54,6 +46,7 @@ NAMES = (
     b"\0$ref\0a.b\0\xff\0\xc3\xa9\0url\0type\x000\x001\0aliases\0purls\0references\0tenant\0rawLinkset\0linkset\0content"
     b"\0raw\0format\0source\0upstream\0vendor\0upstreamId\0upstream_id\0contentHash\0content_hash\0__encrypted\0id\0notes"
     b"\0scopes\0reconciled_from\0reconciledFrom\0identifiers\0cna\0adp\0affected\0tags\0cpes\0database_specific\0cveId"
+    b"\0x_y\0branches\0product\0product_identification_helper\0full_product_name\0purl\0cpe\0text\0tracking\0ghsa_id"
 ).split(b"\0")
 
 
@@ -126,53 +119,62 @@ def record(number: int) -> dict[str, Any]:
     return {"dataVersion": "5.1", "cveMetadata": metadata, "containers": {"cna": container, "adp": [container]}}
 
 
+def csaf(number: int) -> dict[str, Any]:
+    helper = {"purl": "pkg:npm/a", "purls": ["pkg:npm/b"], "cpe": "cpe:2.3:a:b:c"}
+    product = {"name": "n", "product_id": "p", "product_identification_helper": helper}
+    path = {"full_product_name": product}
+    return {
+        "document": {
+            "csaf_version": "2.0",
+            "title": "t",
+            "tracking": {"id": f"CSAF-{number}", "aliases": ["A"], "status": "final"},
+            "references": [{"url": "u", "category": "self"}],
+        },
+        "product_tree": {
+            "branches": [{"category": "vendor", "name": "v", "branches": [{"name": "b", "product": product}]}],
+            "full_product_names": [product],
+            "relationships": [path | {"category": "installed_on"}],
+            "product_paths": [path],
+        },
+        "vulnerabilities": [{"cve": "CVE-1", "ids": [{"text": "ID-1"}], "references": [{"url": "w"}], "title": "t"}],
+    }
+
+
+def ghsa(number: int) -> dict[str, Any]:
+    identifiers = [{"type": "GHSA", "value": f"GHSA-{number}"}]
+    references = ["u", {"url": "w"}]
+    return {"ghsa_id": f"GHSA-{number}", "cve_id": "CVE-1", "identifiers": identifiers, "references": references}
+
+
+def agreeing(stated: str, raw: dict[str, Any]) -> dict[str, Any]:
+    """Return the linkset of what the reference extracts."""
+    extractor = registry.load().for_format(stated)
+    projection = extractor.extract(raw).projection if extractor is not None else EMPTY
+    return {
+        "aliases": [*projection.aliases],
+        "purls": [*projection.purls],
+        "cpes": [*projection.cpes],
+        "references": [{"url": reference.url} for reference in projection.references],
+    }
+
+
+def described(number: int, stated: str, raw: dict[str, Any]) -> dict[str, Any]:
+    return observation(number, content={"format": stated, "raw": raw}, linkset=agreeing(stated, raw))
+
+
 def observed(number: int) -> dict[str, Any]:
-    if number % 2:
-        affected = [{"package": {"purl": f"pkg:golang/example.com/y@{number}"}, "database_specific": {"cpes": ["c"]}}]
-        return observation(number, raw=osv(number, affected=affected, upstream=["U"], related=["R"]))
-    linkset = canonical_linkset(number) | {"cpes": ["cpe:2.3:a:b:c", "cpe:2.3:a:b:d"], "purls": ["pkg:npm/a"]}
-    linkset |= {"aliases": [f"cve-{number}", "a"], "references": [{"url": "u"}]}
-    return observation(number, content={"format": "cve", "raw": record(number)}, linkset=linkset)
+    match number % 4:
+        case 0:
+            linkset = canonical_linkset(number) | {"cpes": ["cpe:2.3:a:b:c", "cpe:2.3:a:b:d"], "purls": ["pkg:npm/a"]}
+            linkset |= {"aliases": [f"cve-{number}", "a"], "references": [{"url": "u"}]}
+            return observation(number, content={"format": "cve", "raw": record(number)}, linkset=linkset)
+        case 1:
+            package = {"package": {"purl": f"pkg:golang/example.com/y@{number}"}, "database_specific": {"cpes": ["c"]}}
+            return observation(number, raw=osv(number, affected=[package], upstream=["U"], related=["R"]))
+        case 2:
+            return described(number, "CSAF 2.0", csaf(number))
+        case _:
+            return described(number, "ghsa", ghsa(number))
 
 
 NUMBERS = st.integers(0, 3)
-
-
-@settings(deadline=None, max_examples=examples(300))
-@given(
-    numbers=st.lists(NUMBERS, min_size=1, max_size=4),
-    beside=st.none() | st.lists(NUMBERS, max_size=2),
-    tenants=st.none() | st.just(frozenset({"acme"})),
-    data=st.data(),
-)
-def test_altered_documents_come_out_at_once_as_one_by_one(
-    numbers: list[int], beside: list[int] | None, tenants: frozenset[str] | None, data: st.DataObject
-) -> None:
-    transform = RawLinkset(tenants=tenants)
-    documents = [altered(observed(number), data) for number in numbers]
-    kit = {RAW: [snapshot(number) for number in beside], DTO: [cached(3)]} if beside is not None else {}
-    lookup = Memory(transform, kit)
-    try:
-        expected = one_by_one(transform, documents, lookup)
-    except KitError:
-        with pytest.raises(KitError):
-            Request(transform, lookup).rewrite(documents)
-        return
-    assert said(Request(transform, lookup).rewrite(documents)) == said(expected)
-
-
-@settings(deadline=None, max_examples=examples(300))
-@given(NUMBERS, st.data())
-def test_an_altered_snapshot_gives_to_the_lookup_what_its_fields_say(number: int, data: st.DataObject) -> None:
-    linkset = {
-        "aliases": ["a", "b"],
-        "references": [{"url": "u", "type": "t", "source": "s"}],
-        "relationships": [{"type": "t", "source": "s", "target": "x"}],
-        "scopes": ["s"],
-        "reconciled_from": ["/a"],
-        "notes": {},
-    }
-    document = altered(snapshot(number, linkset=linkset), data)
-    pair = keyed.snapshot_pair(document, b"concelier")
-    if pair is not None:
-        assert [pair] == list(RawLinkset().gather(RAW, [document]))

@@ -1,0 +1,290 @@
+//! kit-core for Python: values in, values out, the interpreter's lock released while documents are looked into.
+//!
+//! Nothing is decided here. `kit_core.pyi` beside this crate documents each function.
+
+#![allow(clippy::needless_pass_by_value, reason = "what Python hands over is extracted into values")]
+
+use std::cell::RefCell;
+use std::collections::HashSet;
+
+use kit_core::Sure;
+use kit_core::bson::fields;
+use kit_core::bson::run::Run;
+use kit_core::linkset::table::{Format, Needs, TABLES, format_of};
+use kit_core::names;
+use kit_core::run::{self, Found, Gathered, Observations, Sought};
+use pyo3::prelude::*;
+use pyo3::pybacked::PyBackedBytes;
+use pyo3::types::{PyBytes, PyDict};
+
+#[derive(FromPyObject)]
+struct Place {
+    paths: Vec<Vec<String>>,
+}
+
+#[derive(FromPyObject)]
+struct Places {
+    tenant: Place,
+    vendor: Place,
+    upstream_id: Place,
+    content_hash: Place,
+    format: Place,
+    raw: Place,
+    linkset: Place,
+    identifiers: Place,
+}
+
+impl From<Places> for names::Places {
+    fn from(places: Places) -> Self {
+        let paths = |place: Place| -> fields::Place { place.paths };
+        Self {
+            tenant: paths(places.tenant),
+            vendor: paths(places.vendor),
+            upstream_id: paths(places.upstream_id),
+            content_hash: paths(places.content_hash),
+            format: paths(places.format),
+            raw: paths(places.raw),
+            linkset: paths(places.linkset),
+            identifiers: paths(places.identifiers),
+        }
+    }
+}
+
+#[derive(FromPyObject)]
+struct Names {
+    linkset: String,
+    raw_linkset: String,
+    aliases: String,
+    purls: String,
+    cpes: String,
+    references: String,
+    scopes: String,
+    relationships: String,
+    reconciled_from: String,
+    reconciled_from_spellings: Vec<String>,
+    notes: String,
+    #[pyo3(attribute("type"))]
+    kind: String,
+    url: String,
+    source: String,
+    target: String,
+    envelope: String,
+}
+
+impl From<Names> for names::Names {
+    fn from(names: Names) -> Self {
+        Self {
+            linkset: names.linkset,
+            raw_linkset: names.raw_linkset,
+            aliases: names.aliases,
+            purls: names.purls,
+            cpes: names.cpes,
+            references: names.references,
+            scopes: names.scopes,
+            relationships: names.relationships,
+            reconciled_from: names.reconciled_from,
+            reconciled_from_spellings: names.reconciled_from_spellings,
+            notes: names.notes,
+            kind: names.kind,
+            url: names.url,
+            source: names.source,
+            target: names.target,
+            envelope: names.envelope,
+        }
+    }
+}
+
+/// Documents of one tenant, by what became of them.
+#[pyclass(frozen, get_all, module = "kit_core")]
+struct Tally {
+    tenant: String,
+    present: usize,
+    not_selected: usize,
+    from_content: usize,
+    from_source: Vec<usize>,
+}
+
+/// What became of a run.
+#[pyclass(frozen, get_all, module = "kit_core")]
+struct Rewritten {
+    body: Option<Py<PyBytes>>,
+    touched: Py<PyBytes>,
+    tallies: Vec<Py<Tally>>,
+    alone: Vec<(usize, usize)>,
+}
+
+/// Asks Python which format a stated name is; the first error is kept, and nothing is asked after it.
+struct Asking<'a> {
+    python: &'a Py<PyAny>,
+    error: RefCell<Option<PyErr>>,
+}
+
+impl Asking<'_> {
+    fn format_of(&self, name: &str) -> Option<Format> {
+        if self.error.borrow().is_some() {
+            return None;
+        }
+        let answer = Python::attach(|py| self.python.call1(py, (name,))?.extract::<Option<String>>(py));
+        match answer {
+            Ok(extractor) => extractor.as_deref().and_then(format_of),
+            Err(error) => {
+                self.error.replace(Some(error));
+                None
+            }
+        }
+    }
+
+    fn result<T>(self, result: Sure<T>) -> PyResult<Option<T>> {
+        self.error.into_inner().map_or(Ok(result.ok()), Err)
+    }
+}
+
+#[pyfunction]
+#[pyo3(signature = (data, ends, *, names, places, tenants, database))]
+fn keys(
+    py: Python<'_>,
+    data: PyBackedBytes,
+    ends: Vec<usize>,
+    names: Names,
+    places: Places,
+    tenants: Option<HashSet<String>>,
+    database: &str,
+) -> Option<Vec<Option<Py<PyBytes>>>> {
+    let (names, places) = (names.into(), places.into());
+    let sought = py.detach(|| {
+        let run = Run::new(&data, &ends)?;
+        run::keys(&Observations { run, names: &names, places: &places, tenants: tenants.as_ref() }, database)
+    });
+    let key = |sought: &Sought| match sought {
+        Sought::Doubt => None,
+        Sought::Nothing => Some(PyBytes::new(py, b"").unbind()),
+        Sought::Key(key) => Some(PyBytes::new(py, key).unbind()),
+    };
+    sought.ok().map(|sought| sought.iter().map(key).collect())
+}
+
+#[pyfunction]
+#[pyo3(signature = (data, ends, *, names, places, tenants, found, sources, format_of))]
+#[allow(clippy::too_many_arguments, reason = "keywords, in Python")]
+fn rewrite(
+    py: Python<'_>,
+    data: PyBackedBytes,
+    ends: Vec<usize>,
+    names: Names,
+    places: Places,
+    tenants: Option<HashSet<String>>,
+    found: Option<Vec<Option<(isize, PyBackedBytes)>>>,
+    sources: usize,
+    format_of: &Bound<'_, PyAny>,
+) -> PyResult<Option<Rewritten>> {
+    let (names, places, python) = (names.into(), places.into(), format_of.clone().unbind());
+    let result = py.detach(|| {
+        let asking = Asking { python: &python, error: RefCell::default() };
+        let found: Option<Vec<Found>> =
+            found.as_ref().map(|found| found.iter().map(|found| of_document(found.as_ref())).collect());
+        let result = Run::new(&data, &ends).and_then(|run| {
+            let asked = Observations { run, names: &names, places: &places, tenants: tenants.as_ref() };
+            run::rewrite(&asked, found.as_deref(), sources, &|name| asking.format_of(name))
+        });
+        asking.result(result)
+    })?;
+    let Some(result) = result else { return Ok(None) };
+    let tally = |tally: run::Tally| {
+        let run::Tally { tenant, present, not_selected, from_content, from_source } = tally;
+        Py::new(py, Tally { tenant, present, not_selected, from_content, from_source })
+    };
+    Ok(Some(Rewritten {
+        body: result.body.map(|body| PyBytes::new(py, &body).unbind()),
+        touched: PyBytes::new(py, &result.touched).unbind(),
+        tallies: result.tallies.into_iter().map(tally).collect::<PyResult<_>>()?,
+        alone: result.alone.iter().map(|one| (one.number, one.offset)).collect(),
+    }))
+}
+
+fn of_document(found: Option<&(isize, PyBackedBytes)>) -> Found<'_> {
+    match found {
+        None => Found::Nothing,
+        Some((source, element)) => {
+            usize::try_from(*source).map_or(Found::Doubt, |source| Found::Element(source, element))
+        }
+    }
+}
+
+/// The key and the finished element of a document; None where the reference must say.
+type Pair = Option<(Py<PyBytes>, Py<PyBytes>)>;
+
+#[pyfunction]
+#[pyo3(signature = (data, ends, *, names, places, database, format_of))]
+fn gather(
+    py: Python<'_>,
+    data: PyBackedBytes,
+    ends: Vec<usize>,
+    names: Names,
+    places: Places,
+    database: &str,
+    format_of: Option<Py<PyAny>>,
+) -> PyResult<Option<Vec<Pair>>> {
+    let (names, places) = (names.into(), places.into());
+    let pairs = py.detach(|| {
+        let run = Run::new(&data, &ends);
+        let gather = |gathered: &Gathered| run::gather(run?, &names, &places, database, gathered);
+        match &format_of {
+            None => Ok(gather(&Gathered::Linksets).ok()),
+            Some(python) => {
+                let asking = Asking { python, error: RefCell::default() };
+                let pairs = gather(&Gathered::Payloads(&|name| asking.format_of(name)));
+                asking.result(pairs)
+            }
+        }
+    })?;
+    let bytes = |bytes: &[u8]| PyBytes::new(py, bytes).unbind();
+    let pair = |pair: Option<run::Pair>| pair.map(|(key, element)| (bytes(&key), bytes(&element)));
+    Ok(pairs.map(|pairs| pairs.into_iter().map(pair).collect()))
+}
+
+#[pyfunction]
+fn tables(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
+    let tables = PyDict::new(py);
+    for table in TABLES {
+        let (one, known) = (PyDict::new(py), PyDict::new(py));
+        for (place, members) in table.known {
+            known.set_item(place, members.iter().map(|name| text(name)).collect::<Vec<_>>())?;
+        }
+        one.set_item("needs", needs(py, &table.needs)?)?;
+        one.set_item("known", known)?;
+        tables.set_item(table.name, one)?;
+    }
+    Ok(tables)
+}
+
+fn needs<'py>(py: Python<'py>, of: &Needs) -> PyResult<Option<Bound<'py, PyDict>>> {
+    let (members, is_closed) = match of {
+        Needs::All => return Ok(None),
+        Needs::Members(members) => (*members, false),
+        Needs::Closed(members) => (*members, true),
+    };
+    let named = PyDict::new(py);
+    for (name, inner) in members {
+        named.set_item(text(name), needs(py, inner)?)?;
+    }
+    if is_closed {
+        named.set_item("", PyDict::new(py))?;
+    }
+    Ok(Some(named))
+}
+
+fn text(name: &[u8]) -> String {
+    String::from_utf8_lossy(name).into_owned()
+}
+
+/// The core of the offline-kit toolkit.
+#[pymodule(name = "kit_core")]
+fn kit_core_module(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add("VERSION", env!("CARGO_PKG_VERSION"))?;
+    module.add_class::<Tally>()?;
+    module.add_class::<Rewritten>()?;
+    module.add_function(wrap_pyfunction!(keys, module)?)?;
+    module.add_function(wrap_pyfunction!(rewrite, module)?)?;
+    module.add_function(wrap_pyfunction!(gather, module)?)?;
+    module.add_function(wrap_pyfunction!(tables, module)?)
+}

@@ -1,0 +1,62 @@
+//! What is read of each format, as names: a test holds each table to what the reference reads.
+
+use crate::linkset::{csaf, cve, ghsa, osv};
+
+/// A format that is read here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// OSV 1.x.
+    Osv,
+    /// CSAF 2.0 and 2.1.
+    Csaf,
+    /// CVE JSON 5.x.
+    Cve,
+    /// GHSA (REST).
+    Ghsa,
+}
+
+/// What is read of a value.
+#[derive(Debug)]
+pub enum Needs {
+    /// All of it.
+    All,
+    /// These members; lists are transparent.
+    Members(&'static [(&'static [u8], Needs)]),
+    /// These members, and the names of all others.
+    Closed(&'static [(&'static [u8], Needs)]),
+}
+
+impl Needs {
+    /// Return the names of the members that are read.
+    #[must_use]
+    pub fn names(&self) -> Vec<&'static [u8]> {
+        match self {
+            Self::All => Vec::new(),
+            Self::Members(members) | Self::Closed(members) => members.iter().map(|(name, _)| *name).collect(),
+        }
+    }
+}
+
+/// The table of one format.
+#[derive(Debug)]
+pub struct Table {
+    /// The name of its extractor.
+    pub name: &'static str,
+    /// Which it is.
+    pub format: Format,
+    /// What is read.
+    pub needs: Needs,
+    /// Members of the uppermost level that are known and not read.
+    pub members: &'static [&'static [u8]],
+    /// Members of closed objects by place, as far as they are known.
+    pub known: &'static [(&'static str, &'static [&'static [u8]])],
+}
+
+/// All of them, in the order of [`Format`].
+pub static TABLES: [&Table; 4] = [&osv::TABLE, &csaf::TABLE, &cve::TABLE, &ghsa::TABLE];
+
+/// Return the format that the extractor called `name` reads.
+#[must_use]
+pub fn format_of(name: &str) -> Option<Format> {
+    TABLES.iter().find(|table| table.name == name).map(|table| table.format)
+}

@@ -1,0 +1,36 @@
+"""Chooses core or reference: the one place that does, at import, function by function.
+
+The core (``core/``, the module ``kit_core``) reads whole runs of documents. Whatever is None here is done by the plain
+Python that specifies it, with the same result: the core is not installed, is of another version than this package
+expects, or is switched off by ``KIT_CORE=off`` in the environment, which is for comparing the two.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Final
+
+from kit.version import CORE_VERSION
+
+try:
+    import kit_core
+except ImportError as error:
+    _absence = "not installed" if error.name == "kit_core" else f"cannot be loaded: {error}"
+    kit_core = None  # type: ignore[assignment]
+else:
+    _absence = "" if kit_core.VERSION == CORE_VERSION else f"of version {kit_core.VERSION}, not {CORE_VERSION}"
+if os.environ.get("KIT_CORE") == "off":
+    _absence = "switched off by KIT_CORE"
+
+ABSENCE: Final = _absence
+"""Why the reference is used; empty if the core is."""
+
+# An older core may decide otherwise than this package does, so it is all of one version, or none of it.
+keys = None if ABSENCE else kit_core.keys
+"""By what observations of a run are looked up."""
+rewrite = None if ABSENCE else kit_core.rewrite
+"""A run of observations with its ``rawLinkset``."""
+gather = None if ABSENCE else kit_core.gather
+"""What a run of snapshots or cached payloads gives to the lookup."""
+tables = None if ABSENCE else kit_core.tables
+"""What is read of each format."""

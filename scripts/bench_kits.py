@@ -128,7 +128,7 @@ def _made_up(chance: random.Random) -> dict[str, Any]:
 
 def make_kit(path: Path, case: Case, observations: int, key: PrivateKey) -> int:
     """Write a signed kit of ``observations`` documents; give the bytes of its members, decompressed."""
-    members = [notes(observations, case.owners)] if case.source == ENCRYPT else _observations(case, observations)
+    members = [notes(observations, case.owners)] if case.source == ENCRYPT else members_of(case, observations)
     write_kit(path, members, key, container=case.container, codec=case.member)
     return sum(size for _, size, _ in members)
 
@@ -170,7 +170,8 @@ def write_kit(
         stream.write(bytes(1024))
 
 
-def _observations(case: Case, count: int) -> list[tuple[str, int, Iterator[bytes]]]:
+def members_of(case: Case, count: int) -> list[tuple[str, int, Iterator[bytes]]]:
+    """Return the members of a kit: the name, the bytes and the documents of each."""
     # Where records are not chosen, those beyond the count are not used.
     records = load_records() if case.average is not None else load_records(min(count, RECORDS_USED))
     made = [template(record, number) for number, record in enumerate(records)]

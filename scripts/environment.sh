@@ -26,3 +26,4 @@ if [ "$(cat "$stamp" 2>/dev/null)" != "$inputs" ] && [ "$extras$(cat "$venv/.mad
     fi
     printf '%s' "$inputs" > "$stamp"
 fi
+. "$root/scripts/core.sh"

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
 import shutil
 import subprocess
+import sys
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +19,8 @@ from jsonschema import Draft202012Validator
 
 from kit.cli import kit as group
 from kit.cli.exit_codes import TABLE
+from kit.documents import core
+from kit.version import CORE_VERSION
 from tests.cli.test_manners import commands, inner
 from tests.end_to_end.kits import COMMAND, ENVIRONMENT, ROOT, kit, subprocess_kit
 from tests.tiers import slow
@@ -79,6 +83,22 @@ def test_the_version_names_every_part_that_is_needed() -> None:
     assert [name for name in needed if not any(line.startswith(f"  {name} ") for line in lines)] == []
     assert any(re.search(r"cryptography .*\(OpenSSL \d", line) for line in lines)
     assert any(re.search(r"zstandard .*\(libzstd \d", line) for line in lines)
+
+
+def test_the_version_names_the_core_or_why_there_is_none() -> None:
+    lines = kit("--version").out.splitlines()
+    named = f"  reference, since the core is {core.ABSENCE}" if core.ABSENCE else f"  core {CORE_VERSION}"
+    assert named in lines
+    script = "from kit.documents import core; print(core.ABSENCE, core.keys, core.rewrite, core.gather)"
+    off = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, env=os.environ | {"KIT_CORE": "off"}, check=True, capture_output=True
+    )
+    assert off.stdout == b"switched off by KIT_CORE None None None\n"
+
+
+def test_the_core_and_the_package_expect_one_version_of_each_other() -> None:
+    workspace = tomllib.loads((ROOT / "core/Cargo.toml").read_text())["workspace"]
+    assert workspace["package"]["version"] == CORE_VERSION
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

@@ -1,4 +1,4 @@
-"""Every row of docs/design/format-audit.md is what the extractor does, and its direct twin gives the same bytes."""
+"""Every row of docs/design/format-audit.md is what the extractor does, and the core makes the same of it."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ from typing import Any
 import bson
 import pytest
 
-from kit.documents import index
-from kit.transforms.raw_linkset import csaf, cve, ghsa, osv
-from kit.transforms.raw_linkset.element import encode_element
+from kit.transforms.raw_linkset import RawLinkset, csaf, cve, ghsa, osv
 from kit.transforms.raw_linkset.extractor import Extractor
 from kit.transforms.raw_linkset.fields import Fields
 from kit.transforms.raw_linkset.projection import Projection
 from kit.transforms.raw_linkset.shape import Place
+from tests.kits import observation
+from tests.transforms.raw_linkset.altered import agreeing
+from tests.transforms.raw_linkset.both import hold_together, needs_core
 
 PAGE = Path(__file__).parents[3] / "docs" / "design" / "format-audit.md"
 MARK = "the value"
@@ -101,20 +102,13 @@ def test_a_field_goes_where_the_page_puts_it(name: str, path: str, goes_to: str)
     assert places_of_mark(extraction.projection) == ({goes_to} - {NOWHERE, COUNTED})
 
 
-@pytest.mark.parametrize(("name", "path", "goes_to"), [row for row in ROWS if row[0] in {"OSV", "CVE"}])
-def test_the_direct_twin_gives_the_same_or_leaves_what_is_counted(name: str, path: str, goes_to: str) -> None:
-    pytest.importorskip("librt", reason="mypyc's run-time library is not installed")
-    from kit.transforms.raw_linkset.direct import cve as direct_cve, osv as direct_osv  # noqa: PLC0415  may be absent
-
+@needs_core
+@pytest.mark.parametrize(("name", "path", "goes_to"), ROWS, ids=[f"{name}{path}" for name, path, _ in ROWS])
+def test_the_core_makes_the_same_of_it_or_leaves_what_is_counted(name: str, path: str, goes_to: str) -> None:
     extractor, base = FORMATS[name]
     raw = with_value(base, path.split("/")[1:])
-    document = bson.encode({"raw": raw})
-    read = {"OSV": direct_osv.osv_element, "CVE": direct_cve.cve_element}[name]
-    element = read(document, index(document, index(document)[b"raw"][1]))
-    if goes_to == COUNTED or path.startswith("/x_"):
-        assert element is None
-    else:
-        assert element == encode_element(extractor.extract(raw).projection)
+    observed = observation(1, content={"format": extractor.name, "raw": raw}, linkset=agreeing(extractor.name, raw))
+    assert hold_together(RawLinkset(), [bson.encode(observed)]) == ([0] if goes_to == COUNTED else [])
 
 
 def test_every_section_has_its_rows() -> None:

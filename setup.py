@@ -33,20 +33,7 @@ COMPILED = [
     "kit/encryption/opening.py",
     "kit/encryption/preparation.py",
     "kit/transforms/change.py",
-    "kit/transforms/projections.py",
     "kit/transforms/encrypt_fields/sealing.py",
-    "kit/transforms/raw_linkset/canonical.py",
-    "kit/transforms/raw_linkset/cve.py",
-    "kit/transforms/raw_linkset/divergence.py",
-    "kit/transforms/raw_linkset/element.py",
-    "kit/transforms/raw_linkset/fields.py",
-    "kit/transforms/raw_linkset/ghsa.py",
-    "kit/transforms/raw_linkset/keys.py",
-    "kit/transforms/raw_linkset/osv.py",
-    "kit/transforms/raw_linkset/projection.py",
-    "kit/transforms/raw_linkset/taking.py",
-    "kit/transforms/raw_linkset/transform.py",
-    "kit/transforms/tenants.py",
 ]
 
 extensions = []

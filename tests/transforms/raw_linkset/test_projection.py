@@ -5,11 +5,10 @@ from typing import Any
 
 import bson
 import pytest
-from hypothesis import given, strategies as st
 
 from kit.errors import ContentError
 from kit.transforms.raw_linkset import shape
-from kit.transforms.raw_linkset.element import encode_element, write
+from kit.transforms.raw_linkset.element import encode_element
 from kit.transforms.raw_linkset.projection import (
     EMPTY,
     Extraction,
@@ -154,34 +153,6 @@ def test_what_is_no_string_in_a_snapshot_is_skipped_and_counted() -> None:
     assert from_linkset({"notes": ["a"]}, None) == Extraction(EMPTY, 1)
 
 
-TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
-MAYBE = st.none() | TEXTS
-LISTS = st.lists(TEXTS, max_size=12).map(tuple)
-
-
-@given(
-    st.builds(
-        Projection,
-        LISTS,
-        LISTS,
-        LISTS,
-        st.lists(st.builds(Reference, TEXTS, MAYBE, MAYBE), max_size=12).map(tuple),
-        st.none() | LISTS,
-        st.none() | st.lists(st.builds(Relationship, MAYBE, MAYBE, MAYBE), max_size=12).map(tuple),
-        LISTS,
-    )
-)
-def test_written_without_the_encoder_it_is_the_same(projection: Projection) -> None:
-    assert write(projection, "rawLinkset") == bson.encode({"rawLinkset": projection.to_document()})[4:-1]
-
-
-@pytest.mark.parametrize("count", [255, 256, 257, 1000])
-def test_long_lists_and_long_texts_are_written_the_same(count: int) -> None:
-    texts = tuple("x" * (number * 17) for number in range(count))
-    projection = Projection(texts, references=tuple(Reference(text) for text in texts), reconciled_from=texts)
-    assert write(projection, "n") == bson.encode({"n": projection.to_document()})[4:-1]
-
-
-def test_written_without_the_encoder_a_lone_surrogate_is_refused_as_well() -> None:
+def test_a_lone_surrogate_is_refused() -> None:
     with pytest.raises(ContentError, match="rawLinkset cannot be BSON"):
-        write(Projection(aliases=("\ud800",)), "rawLinkset")
+        encode_element(Projection(aliases=("\ud800",)))

@@ -118,7 +118,7 @@ def _signatures() -> Iterator[Case]:
         "signature-attached", "a payload inside of the detached signature", f"{protected}.{url_encode(DATA)}.{value}"
     )
     yield of("signature-padded", "base64url with padding", f"{good}=", attack=A.PARSER_DIFFERENTIAL)
-    yield of("signature-line-feed", "a line feed behind it", f"{good}\n", attack=A.PARSER_DIFFERENTIAL)
+    yield of("signature-line-feed", "two line feeds behind it", f"{good}\n\n", attack=A.PARSER_DIFFERENTIAL)
     yield of("signature-truncated", "one byte short", f"{protected}..{url_encode(_decoded(value)[:-1])}")
     yield of("signature-zero", "64 zero bytes", f"{protected}..{url_encode(bytes(64))}")
     part = {"protected": protected, "signature": value}

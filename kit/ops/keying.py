@@ -103,7 +103,7 @@ def with_keys(
     if not any(isinstance(transform, EncryptFields) for transform in transforms):
         return transforms
     if keying is None or (live and keying.keyring is None):
-        raise UsageError("encrypt-fields needs a keyring", hint="kit keyring init makes one; name it with --keyring")
+        raise UsageError("encrypt-fields needs a keyring", hint="name one with --keyring; kit keyring init makes it")
     chain: list[Transform] = []
     for at, transform in enumerate(transforms):
         if not isinstance(transform, EncryptFields):

@@ -33,7 +33,8 @@ LINKS = Allowed(links=True)
 _ENVIRONMENT = {**os.environ, "LC_ALL": "C.UTF-8", "TZ": "UTC"}
 _KINDS = {"-": "file", "d": "directory", "l": "symlink", "h": "hardlink"}
 # GNU: mode owner size date time name; bsdtar: mode links owner group size month day year name.
-_GNU = re.compile(r"(?P<kind>.)\S+ +\S+ +(?P<size>\d+) \S+ \S+ (?P<name>.*)")
+# A date is padded to 16 characters, as that of the year 1 needs.
+_GNU = re.compile(r"(?P<kind>.)\S+ +\S+ +(?P<size>\d+) (?:(?=.{16} )\d{1,3}-\S+ \S+ {1,3}|\S+ \S+) (?P<name>.*)")
 _ESCAPED = re.compile(r"(?:\\[0-7]{3})+")
 _BSD = re.compile(r"(?P<kind>.)\S+ +-?\d+ +\S+ +\S+ +(?P<size>\d+) +\S+ +\S+ +\S+ (?P<name>.*)")
 

@@ -314,6 +314,7 @@ LOOKING = {
     "kit/reports/policies.py": "shows a policy",
     "kit/reports/verdict_tables.py": "shows a policy",
     "kit/cli/trust.py": "makes a policy",
+    "kit/signing/der.py": "names the algorithms of key files",
     "kit/ops/trusting.py": "makes a policy",
 }
 """Who reads limits of keys without deciding by them."""

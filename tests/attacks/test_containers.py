@@ -61,7 +61,7 @@ TARS = {
     "a PAX size of 2^63 - 1": pax(record("size", b"9223372036854775807")) + header(),
     "a PAX size of 2^64": pax(record("size", b"18446744073709551616")) + header(),
     "a header record of -1 bytes": header(size=NEGATIVE, flag=b"x") + SOUND,
-    "a time of -1 in base 256": member(mtime=NEGATIVE),
+    "a time before the year 1 in base 256": member(mtime=(-62_135_596_801).to_bytes(12, "big", signed=True)),
     "a mode of -1 in base 256": header(mode=b"\xff" * 8),
     "a body of 4 GiB that is not there": header(size=1 << 32),
     "a body one byte longer than declared": header(b"a", size=512) + bytes(513) + SOUND,

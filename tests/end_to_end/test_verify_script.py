@@ -142,7 +142,7 @@ def test_a_header_in_another_order_is_the_same_header(desk: Desk) -> None:
         pytest.param(header(typ="JWT"), 5, id="signed for another purpose"),
         pytest.param(header(kid="stranger"), 4, id="an unknown key"),
         pytest.param(lambda m: m | {SIGNATURE: m[SIGNATURE].replace(b"..", b".e30.")}, 5, id="a payload of its own"),
-        pytest.param(lambda m: m | {SIGNATURE: m[SIGNATURE] + b"\n"}, 5, id="a line feed after the signature"),
+        pytest.param(lambda m: m | {SIGNATURE: m[SIGNATURE] + b"\n\n"}, 5, id="two line feeds after it"),
         pytest.param(lambda m: m | {SIGNATURE: m[SIGNATURE] + b"="}, 5, id="padding"),
         pytest.param(lambda m: {n: b for n, b in m.items() if n != SIGNATURE}, 3, id="unsigned"),
         pytest.param(lambda m: m | {"offline-manifest.json": m[MANIFEST]}, 11, id="two manifests"),

@@ -103,7 +103,7 @@ RAW_LINKSET: dict[str, tuple[bytes, tuple[object, ...], int, str]] = {
     "as many members as may be": (FINE, ("--max", "members=14"), 0, ""),
     "coverage is not complete": (
         *(kits.bson_of([observation(1), observation(2, raw=False)]), ("--validate", "coverage")),
-        *(11, "the new kit fails the validation of 20251031_raw_linkset: rawLinkset is not on every"),
+        *(11, "the new kit fails the validation of 20251031_raw_linkset: not every observation has"),
     ),
     "coverage of the tenant selected": (
         *(kits.bson_of([observation(1), observation(2, "b")]), ("--validate", "coverage", "--tenant", "acme")),

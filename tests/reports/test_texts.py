@@ -299,6 +299,7 @@ class TestJson:
             *(
                 "transforms",
                 "stops",
+                "refusal",
                 "preflight",
                 "obstacles",
                 "changed",

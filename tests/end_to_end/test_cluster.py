@@ -18,7 +18,7 @@ FIXTURES = ROOT / "fixtures"
 
 # The cluster is not ours: neither what it warns of nor when it closes its sockets.
 pytestmark = [
-    pytest.mark.slow(measured=True),
+    pytest.mark.slow,
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
     pytest.mark.filterwarnings("ignore::UserWarning"),

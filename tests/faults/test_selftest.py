@@ -32,7 +32,7 @@ def valid(report: SelftestReport) -> dict[str, object]:
     return document
 
 
-@pytest.mark.slow(measured=True)
+@pytest.mark.slow
 def test_on_a_sound_disk_random_kills_find_nothing(tmp_path: Path) -> None:
     matrix = Matrix()
     with Bench(tmp_path / "bench", "kit.tar.zst", "in place") as bench:
@@ -59,7 +59,7 @@ def test_a_kit_that_changes_under_it_is_a_wrong_outcome(tmp_path: Path) -> None:
     assert "NOT SOUND" in list(selftest_lines(report))[-1]
 
 
-@pytest.mark.slow(measured=True)
+@pytest.mark.slow
 def test_ctrl_c_strikes_a_run_even_where_the_shell_has_it_ignored_and_leaves_a_job_to_resume(tmp_path: Path) -> None:
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # what a shell does to all it runs in the background
     try:
@@ -80,7 +80,7 @@ def test_there_must_be_a_folder_to_work_in(tmp_path: Path) -> None:
     kit("selftest", "--directory", tmp_path / "no").refused(64, "is no folder to work in")
 
 
-@pytest.mark.slow(measured=True)
+@pytest.mark.slow
 def test_the_command_tries_a_disk_and_leaves_nothing_there(tmp_path: Path) -> None:
     outcome = kit("selftest", "--quick", "--kills", 3, "--directory", tmp_path, "--json")
     assert (outcome.code, list(tmp_path.iterdir())) == (0, []), outcome

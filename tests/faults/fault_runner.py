@@ -149,6 +149,7 @@ def _carry_out(order: dict[str, Any]) -> None:
         for name in ("outcome", "stdout", "stderr"):
             (place / name).unlink(missing_ok=True)
         sys.stdout.write(json.dumps({"place": str(place), "killed": killed, **found}) + "\n")
+        sys.stdout.flush()  # or the next attempt, which stands in this process, would have it in its own output
         if not killed and not found["struck"]:
             return
 

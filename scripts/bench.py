@@ -268,7 +268,7 @@ def _circumstances(runs: int) -> dict[str, Any]:
         "machine": platform.machine(),
         "cores": CORES,
         "python": platform.python_version(),
-        "compiled": _is_compiled(),
+        "core": _core(),
         "load": round(os.getloadavg()[0], 1),
         "runs": runs,
         "results": [],
@@ -295,13 +295,13 @@ def _results(desk: Desk, chosen: argparse.Namespace) -> Iterator[dict[str, Any]]
             kit.unlink()
 
 
-def _is_compiled() -> bool:
-    """Ask the program that is measured; this one imports from the checkout."""
-    script = "import kit.documents; print(kit.documents.COMPILED)"
+def _core() -> str:
+    """Return the version of the core that is measured, or why there is none; this program imports from the checkout."""
+    script = "from kit.documents import core; from kit.version import CORE_VERSION; print(core.ABSENCE or CORE_VERSION)"
     done: subprocess.CompletedProcess[str] = subprocess.run(
         [sys.executable, "-P", "-c", script], cwd="/", check=True, capture_output=True, text=True
     )
-    return done.stdout == "True\n"
+    return done.stdout.strip()
 
 
 if __name__ == "__main__":

@@ -70,9 +70,9 @@ def markdown(facts: dict[str, Any]) -> str:
 
 def machine(facts: dict[str, Any]) -> str:
     """Say where it was measured, and how often."""
-    compiled = "compiled" if facts["compiled"] else "not compiled"
+    core = f"core {facts['core']}" if "core" in facts else "compiled, before the core"
     times = "one run each" if facts["runs"] == 1 else f"medians of {facts['runs']} runs each"
-    where = f"{facts['machine']}, {facts['cores']} cores, Python {facts['python']}, {compiled}"
+    where = f"{facts['machine']}, {facts['cores']} cores, Python {facts['python']}, {core}"
     return f"{where}; load average at the start {facts['load']}; {times}"
 
 

@@ -61,7 +61,7 @@ def test_a_measurement_becomes_a_row_and_a_plot(tmp_path: Path) -> None:
     kit, size = desk.make(case, 300)
     rows = desk.measure(case, kit, 300, 1)
     result = bench.summary(case, observations=300, size=size, workers=1, stored=kit.stat().st_size, rows=rows)
-    facts = {"command": "c", "machine": "m", "cores": 1, "python": "3", "compiled": False, "load": 0.0, "runs": 1}
+    facts = {"command": "c", "machine": "m", "cores": 1, "python": "3", "core": "0.1.0", "load": 0.0, "runs": 1}
     assert "| second patch, 100 left, tar.gz | 300 | 1 |" in bench_table.markdown(
         json.loads(json.dumps({**facts, "results": [result]}))
     )

@@ -9,7 +9,7 @@ from importlib import metadata
 import zstandard
 
 from kit.cli.commit import tool_commit
-from kit.documents import core, loops
+from kit.documents import core
 from kit.signing import openssl_version
 from kit.version import CORE_VERSION, TOOL, VERSION
 
@@ -39,7 +39,6 @@ def version_lines() -> Iterator[str]:
     yield f"{TOOL} {VERSION}{f' (commit {commit})' if commit else ''}"
     yield f"  Python {platform.python_version()} ({platform.python_implementation()}, {platform.platform()})"
     yield f"  reference, since the core is {core.ABSENCE}" if core.ABSENCE else f"  core {CORE_VERSION}"
-    yield f"  inner loops {'interpreted' if str(loops.__file__).endswith('.py') else 'compiled'}"
     inside = {
         "cryptography": openssl_version(),
         "zstandard": "libzstd " + ".".join(map(str, zstandard.ZSTD_VERSION)),

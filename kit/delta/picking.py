@@ -9,18 +9,13 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from kit.delta.columns import STRING, Place
 from kit.delta.shred import DEPTH, MEMBER, end_of_text, end_of_value, index_name, level_last
 from kit.delta.varint import Reader, unsigned
-from kit.documents import loops
 from kit.documents.kinds import FIXED, INT32
 from kit.errors import BsonError
-
-if TYPE_CHECKING:
-    # Machine integers when compiled, plain ones otherwise; never needed at run time.
-    from mypy_extensions import i64
 
 MOST_PLACES, MOST_PATH_BYTES = 256, 1024
 """Chosen by a builder, and believed by a reader: what leads to so many places is a few MiB at most."""
@@ -66,12 +61,12 @@ class Picker:
             for column, mark in zip(self.table.values(), marks, strict=True):
                 del column[mark:]
 
-    def _level(self, buffer: bytes, start: i64, end: i64, sought: _Sought, depth: int) -> None:
-        last: i64 = level_last(buffer, start, end, depth)
-        heads, find, compiled = sought.heads, buffer.find, loops.COMPILED
-        at: i64 = start + 4
+    def _level(self, buffer: bytes, start: int, end: int, sought: _Sought, depth: int) -> None:
+        last = level_last(buffer, start, end, depth)
+        heads, find = sought.heads, buffer.find
+        at = start + 4
         while at < last:
-            value: i64 = loops.after_nul(buffer, at + 1, last) if compiled else find(0, at + 1, last) + 1
+            value = find(0, at + 1, last) + 1
             if not value:
                 raise BsonError("element name without terminating NUL", where=f"byte {at + 1}")
             head = buffer[at:value]
@@ -82,18 +77,18 @@ class Picker:
             if below is not _UNWANTED:
                 self._take(buffer, value, at, below, depth)
 
-    def _array(self, buffer: bytes, start: i64, end: i64, sought: _Sought, depth: int) -> None:
+    def _array(self, buffer: bytes, start: int, end: int, sought: _Sought, depth: int) -> None:
         if end - start > 5 and buffer[start + 5 : start + 7] != b"0\0":
             self._level(buffer, start, end, sought, depth)
             return
-        last: i64 = level_last(buffer, start, end, depth)
+        last = level_last(buffer, start, end, depth)
         heads = sought.heads
-        at: i64 = start + 4
+        at = start + 4
         number = 0
         while at < last:
             # A member is found by where its name must end; an array with other names is not walked.
             name = index_name(number)
-            value: i64 = at + 2 + len(name)
+            value = at + 2 + len(name)
             if buffer[at + 1 : value] != name + b"\0":
                 raise BsonError("an array with odd names", where=f"byte {at + 1}")
             head = buffer[at : at + 1]
@@ -112,7 +107,7 @@ class Picker:
         column = self.table.get((path, kind))
         return _Sought(path, kind, column) if column is not None else _UNWANTED
 
-    def _take(self, buffer: bytes, value: i64, end: i64, below: _Sought, depth: int) -> None:
+    def _take(self, buffer: bytes, value: int, end: int, below: _Sought, depth: int) -> None:
         column, kind = below.column, below.kind
         if column is None:
             if kind == _ARRAY:

@@ -16,7 +16,6 @@ from kit.documents.depth import is_deeper
 from kit.documents.elements import Element, Kind, Place, elements, find, index, string_at
 from kit.documents.framing import RUN_BYTES, runs
 from kit.documents.identity import KEY_BYTES, document_id, document_name, keys_of
-from kit.documents.loops import COMPILED, select
 from kit.documents.prune import OTHERS, Wanted, prune
 from kit.documents.run import OUT_OF_BAND, Run
 from kit.documents.splice import Replacement, append, element, first_other, remove, replace, replace_at, replace_value
@@ -24,7 +23,6 @@ from kit.documents.validation import validate
 from kit.documents.width import count_elements, narrow_bytes
 
 __all__ = [
-    "COMPILED",
     "KEY_BYTES",
     "OTHERS",
     "OUT_OF_BAND",

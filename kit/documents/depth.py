@@ -1,13 +1,12 @@
 """Whether a document is nested deeper than a decoder that recurses should be handed.
 
-Where such a decoder gives up depends on how deep its caller is already, and so on the number of workers and on what is
-compiled. Laws: no recursion; linear time; a document that has too few bytes that could be the type of a nested one is
-not walked, so that ordinary documents cost next to nothing.
+Where such a decoder gives up depends on how deep its caller is already, and so on the number of workers. Laws: no
+recursion; linear time; a document that has too few bytes that could be the type of a nested one is not walked, so that
+ordinary documents cost next to nothing.
 """
 
 from __future__ import annotations
 
-from kit.documents import loops
 from kit.documents.kinds import FIXED, NESTING, inside, value_end
 from kit.errors import BsonError
 
@@ -48,6 +47,4 @@ def is_deeper(document: bytes, levels: int) -> bool:
 
 
 def _is_plainly_not(document: bytes, levels: int) -> bool:
-    if loops.COMPILED and levels >= loops.DEPTH and loops.is_shallow(document):
-        return True
     return sum(document.count(kind) for kind in NESTING) < levels

@@ -15,7 +15,6 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from kit.documents import Kind, element, validate
 from kit.documents.kinds import INT32
-from kit.documents.loops import int32_at
 from kit.encryption.associated_data import CollectionPlace, FieldPlace
 from kit.encryption.data_keys import DataKey
 from kit.encryption.encoding import TYPE_PARTS, length, part
@@ -226,7 +225,7 @@ def _check_value(kind: int, value: bytes) -> None:
     """Refuse what is not one well-formed value: whoever opens it could not read it, and nobody could see why."""
     size = len(value) - 4
     # What nearly every value is, without the price of building a document around it.
-    is_framed = kind == _STRING and size > 0 and not value[-1] and int32_at(value, 0) == size
+    is_framed = kind == _STRING and size > 0 and not value[-1] and INT32.unpack_from(value)[0] == size
     if is_framed and (value.isascii() or _is_utf8(value[4:-1])):  # some lengths are no ASCII
         return
     try:

@@ -20,7 +20,6 @@ from typing import Final, NamedTuple, Self
 
 from kit.documents import Kind, Place, index, string_at
 from kit.documents.kinds import KINDS
-from kit.encryption.base64_text import encoded
 from kit.errors import BsonError, EnvelopeError
 
 ALGORITHM = "aes-256-gcm"
@@ -182,7 +181,7 @@ def print_sealed(profile: Profile, sealed: bytes, iv: bytes, tail: bytes) -> byt
         iv: The initialisation vector.
         tail: From :func:`envelope_tail`.
     """
-    text = encoded(sealed[:-TAG_BYTES])
+    text = _encode(sealed[:-TAG_BYTES])
     prefix = _PREFIX_COMPAT if profile is _COMPAT else _PREFIX_BOUND
     size = len(prefix) + len(text) + len(tail) + _REST
     return b"".join(
@@ -192,9 +191,9 @@ def print_sealed(profile: Profile, sealed: bytes, iv: bytes, tail: bytes) -> byt
             (len(text) + 1).to_bytes(4, "little"),
             text,
             _BEFORE_IV,
-            encoded(iv),
+            _encode(iv),
             _BEFORE_TAG,
-            encoded(sealed[-TAG_BYTES:]),
+            _encode(sealed[-TAG_BYTES:]),
             tail,
         )
     )
@@ -290,6 +289,11 @@ def _text(buffer: bytes, places: Mapping[bytes, Place], name: bytes) -> str:
         raise EnvelopeError(f"{name.decode()} is not text: {error}") from error
 
 
+def _encode(data: bytes) -> bytes:
+    """Return ``data`` in base64 (RFC 4648 section 4): padded, without line ends."""
+    return binascii.b2a_base64(data, newline=False)
+
+
 def _base64(buffer: bytes, places: Mapping[bytes, Place], name: bytes, size: int | None) -> bytes:
     """Decode standard base64 in its one spelling (RFC 4648 3.5): stock decoders accept several for one value."""
     _, value, end = _place(places, name, Kind.STRING)
@@ -298,7 +302,7 @@ def _base64(buffer: bytes, places: Mapping[bytes, Place], name: bytes, size: int
         data = binascii.a2b_base64(text, strict_mode=True)
     except binascii.Error as error:
         raise EnvelopeError(f"{name.decode()} is not base64") from error
-    if buffer[end - 1] or encoded(data) != text:
+    if buffer[end - 1] or _encode(data) != text:
         raise EnvelopeError(f"{name.decode()} is not base64 in its one canonical spelling (RFC 4648 3.5)")
     if size is not None and len(data) != size:
         raise EnvelopeError(f"{name.decode()} has {len(data):,} bytes, not {size}")

@@ -5,8 +5,7 @@ is plaintext. Each mapped value is exactly one of plaintext, envelope-like, null
 answer (it leads through an array, or into an envelope) is a fault and never "missing", since missing is left as it is.
 
 Every document of a kit passes here twice, so documents and values are plain objects: a frozen dataclass of seven
-members costs as much as AES-GCM of 4 kB. This module may be compiled; what it reads by, which crosses to workers, is
-:mod:`kit.encryption.mapping`.
+members costs as much as AES-GCM of 4 kB. What they are read by is :mod:`kit.encryption.mapping`.
 """
 
 from __future__ import annotations

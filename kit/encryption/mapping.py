@@ -1,7 +1,6 @@
 """A collection's map, made ready for reading documents of it: made once per run, and sent to the workers.
 
-Apart from :mod:`kit.encryption.mapped`, which reads the documents, because that one may be compiled and values that
-cross to another process may not (docs/design/compiled.md).
+:mod:`kit.encryption.mapped` reads the documents.
 """
 
 from __future__ import annotations

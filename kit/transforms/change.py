@@ -1,7 +1,4 @@
-"""What a transform made of one document, and what the changes of a run add up to.
-
-Made and looked at for every document of a kit, so apart, to be compiled.
-"""
+"""What a transform made of one document, and what the changes of a run add up to."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whose documents a run holds: one look at the top level of each, so apart from what it adds up to, to be compiled."""
+"""Whose documents a run holds: one look at the top level of each."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from typing import Final, final
 
 from kit.documents.elements import elements, index, string_at
 from kit.documents.kinds import Kind
-from kit.documents.loops import COMPILED
 from kit.errors import BsonError
 from kit.transforms.projections import MISSING, state_of
 
@@ -56,12 +55,12 @@ class Tenants:
             documents: BSON.
             observed: Whether they are observations.
             walked: Whether their top level is known to be sound. One that has the bytes of no tenant anywhere is then
-                not walked, where to walk costs more than to search.
+                not walked: to search costs less.
         """
         self.documents = 0
         self.bytes = 0
         self.counts: dict[tuple[bytes, int], int] = {}
-        search = walked and not observed and not COMPILED
+        search = walked and not observed
         met = {b""}
         unread = MISSING if observed else -1
         for document in documents:

@@ -8,7 +8,7 @@ import bson
 from bson.code import Code
 from hypothesis import given, strategies as st
 
-from kit.documents import is_deeper, loops
+from kit.documents import is_deeper
 from tests.attacks.bombs import nested_document
 
 VALUES = st.recursive(
@@ -43,17 +43,3 @@ def test_of_a_malformed_document_something_is_told(value: dict[str, Any], data: 
     spoiled = bytearray(bson.encode(value))
     spoiled[data.draw(st.integers(4, len(spoiled) - 2))] ^= data.draw(st.integers(1, 255))
     assert is_deeper(bytes(spoiled), 3) in {True, False}
-
-
-@given(st.dictionaries(st.sampled_from("abc"), VALUES, max_size=3), st.data())
-def test_a_document_that_is_called_shallow_at_a_glance_is(value: dict[str, Any], data: st.DataObject) -> None:
-    document = bytearray(bson.encode(value))
-    if data.draw(st.booleans()):
-        document[data.draw(st.integers(0, len(document) - 1))] ^= data.draw(st.integers(1, 255))
-    if loops.is_shallow(bytes(document)):
-        assert not is_deeper(bytes(document), loops.DEPTH)
-
-
-def test_the_glance_ends_where_it_would_recurse_too_far() -> None:
-    nested = [nested_document(levels) for levels in (loops.DEPTH - 1, loops.DEPTH, 100_000)]
-    assert [loops.is_shallow(document) for document in nested] == [True, False, False]

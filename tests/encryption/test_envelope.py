@@ -1,8 +1,6 @@
 from __future__ import annotations
 
 import base64
-import subprocess
-import sys
 from typing import Any
 
 import bson
@@ -11,7 +9,6 @@ from bson.int64 import Int64
 from hypothesis import given, strategies as st
 
 from kit.encryption import Envelope, Profile
-from kit.encryption.base64_text import encoded
 from kit.encryption.envelope import looks_like
 from kit.errors import EnvelopeError
 
@@ -36,22 +33,6 @@ def test_an_envelope_prints_as_it_was_read(members: dict[str, Any]) -> None:
     assert envelope.to_bson() == data
     assert envelope.ciphertext == b"cipher"
     assert "cipher" not in repr(envelope)
-
-
-@given(st.binary(max_size=4000))
-def test_base64_is_what_pythons_own_library_writes(data: bytes) -> None:
-    assert encoded(data) == base64.b64encode(data)
-
-
-def test_without_the_quick_base64_the_bytes_are_the_same() -> None:
-    program = """if True:
-        import sys
-        sys.modules["librt"] = sys.modules["librt.base64"] = None
-        from kit.encryption.base64_text import encoded
-        print(encoded.__module__, encoded(bytes(range(256))).decode())
-    """
-    ran = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
-    assert ran.stdout.split() == ["kit.encryption.base64_text", base64.b64encode(bytes(range(256))).decode()]
 
 
 def test_members_in_another_order_are_the_same_envelope() -> None:

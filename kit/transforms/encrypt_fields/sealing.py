@@ -1,7 +1,4 @@
-"""One run of documents of one collection: what is plaintext is sealed, and every value is accounted for.
-
-Apart from the transform itself, which crosses to workers, so that it may be compiled (docs/design/compiled.md).
-"""
+"""One run of documents of one collection: what is plaintext is sealed, and every value is accounted for."""
 
 from __future__ import annotations
 

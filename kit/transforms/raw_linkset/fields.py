@@ -11,7 +11,7 @@ import bson
 from bson.codec_options import CodecOptions, DatetimeConversion
 from bson.errors import BSONError
 
-from kit.documents import COMPILED, Kind, Wanted, index, is_deeper, prune, select, string_at
+from kit.documents import Kind, Wanted, index, is_deeper, prune, string_at
 from kit.errors import BsonError
 from kit.transforms.raw_linkset.extractor import Needs
 from kit.transforms.raw_linkset.shape import Place
@@ -49,7 +49,7 @@ class Fields:
         Raises:
             BsonError: A document on the way is malformed or repeats a name.
         """
-        for parents, leaf in _compiled(place):
+        for parents, leaf in _encoded_paths(place):
             level = self._level(parents) if parents else self.top
             found = level.get(leaf)
             if found is not None and found[0] != _NULL:
@@ -79,8 +79,7 @@ class Fields:
         found = self.find(place)
         if found is None or found[0] != _DOCUMENT:
             return None
-        selected = select(self.document, found[1], None) if COMPILED else None
-        return selected if selected is not None else decode(self.document[found[1] : found[2]])
+        return decode(self.document[found[1] : found[2]])
 
     def only(self, found: Found, needs: Needs) -> dict[str, Any]:
         """Decode of a nested document what ``needs`` names.
@@ -89,9 +88,7 @@ class Fields:
             BsonError: The nested document is malformed.
             ContentError: It repeats a name that is needed.
         """
-        wanted = _wanted(needs)
-        selected = select(self.document, found[1], wanted) if COMPILED else None
-        return selected if selected is not None else decode(prune(self.document, found[1], wanted))
+        return decode(prune(self.document, found[1], _wanted(needs)))
 
     def _level(self, parents: tuple[bytes, ...]) -> dict[bytes, Found]:
         level = self._levels.get(parents)
@@ -130,15 +127,15 @@ def _wanted(needs: Needs) -> Wanted:
 
 
 def _encoded(needs: Needs) -> Wanted:
-    # As deep as it goes, though below the third level decoding what is not needed costs less where nothing is compiled
-    # (75 µs an advisory for 90): what is looked at decides what is refused, and that is the same wherever it runs.
+    # As deep as it goes, though below the third level decoding what is not needed would cost less (75 µs an advisory
+    # for 90): what is looked at decides what is refused, and that is the same for the core.
     return {name.encode(): None if inner is None else _encoded(inner) for name, inner in needs.items()}
 
 
 _paths_by_place: dict[int, tuple[Place, tuple[tuple[tuple[bytes, ...], bytes], ...]]] = {}
 
 
-def _compiled(place: Place) -> tuple[tuple[tuple[bytes, ...], bytes], ...]:
+def _encoded_paths(place: Place) -> tuple[tuple[tuple[bytes, ...], bytes], ...]:
     """Encode the paths, once for each place: by identity, since a place's hash costs more than the search."""
     known = _paths_by_place.get(id(place))
     if known is None:

@@ -63,7 +63,7 @@ class RawLinkset:
     """Other than the default only where a shape is tried out: what is written is then of no version."""
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Travel to a worker by its parameters, whether compiled or not."""
+        """Travel to a worker by its parameters."""
         names = None if self.names is shape.NAMES else self.names
         return _again, (self.tenants, self.stop_on_divergence, self.cache_collection, self.cache_shape, names)
 

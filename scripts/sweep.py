@@ -24,7 +24,8 @@ if str(ROOT) not in sys.path:  # run as a file: its folder is on the path, but n
     sys.path.insert(0, str(ROOT))
 
 from kit.cli.exit_codes import exit_code  # noqa: E402
-from kit.engine.pipeline import InlineExecutor, Pipeline  # noqa: E402
+from kit.engine.executors import InlineExecutor  # noqa: E402
+from kit.engine.pipeline import Pipeline  # noqa: E402
 from kit.engine.reading import Survey  # noqa: E402
 from kit.engine.survey import survey  # noqa: E402
 from kit.errors import KitError  # noqa: E402

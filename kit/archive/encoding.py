@@ -11,8 +11,6 @@ import struct
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pickle import PickleBuffer
-from typing import Any, SupportsIndex
 
 import deflate
 import zstandard
@@ -32,15 +30,6 @@ class Frame:
 
     encoded: bytes
     length: int
-
-    def __reduce_ex__(self, protocol: SupportsIndex) -> tuple[Any, ...]:
-        """Offer the bytes out of band (PEP 574): an executor may have a better way for them than a pipe."""
-        encoded = PickleBuffer(self.encoded) if int(protocol) >= 5 else self.encoded
-        return _frame, (encoded, self.length)
-
-
-def _frame(encoded: bytes, length: int) -> Frame:
-    return Frame(encoded=bytes(encoded), length=length)
 
 
 class _Compressors(threading.local):

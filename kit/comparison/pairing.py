@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -15,8 +16,17 @@ from kit.values import Limits
 
 SHOWN_FIELDS = 12
 """Fields listed of one document; the others are counted."""
-# At home in one thread of one process, each: these objects must not be shared between threads.
-_COMPRESSOR, _DECOMPRESSOR = zstandard.ZstdCompressor(level=1), zstandard.ZstdDecompressor()
+
+
+class _Codecs(threading.local):
+    """These objects must not be shared between threads."""
+
+    def __init__(self) -> None:
+        self.compressor = zstandard.ZstdCompressor(level=1)
+        self.decompressor = zstandard.ZstdDecompressor()
+
+
+_codecs = _Codecs()
 
 
 class Pair(NamedTuple):
@@ -48,12 +58,12 @@ class Compared(NamedTuple):
 
 def packed(document: bytes) -> bytes:
     """Make a document small for its stay on disk, at little cost."""
-    return _COMPRESSOR.compress(document)
+    return _codecs.compressor.compress(document)
 
 
 def unpacked(data: bytes) -> bytes:
     """Undo :func:`packed`."""
-    return _DECOMPRESSOR.decompress(data)
+    return _codecs.decompressor.decompress(data)
 
 
 def compare_pairs(pairs: Sequence[Pair]) -> list[Compared]:

@@ -17,7 +17,7 @@ from kit.documents.elements import Element, Kind, Place, elements, find, index, 
 from kit.documents.framing import RUN_BYTES, runs
 from kit.documents.identity import KEY_BYTES, document_id, document_name, keys_of
 from kit.documents.prune import OTHERS, Wanted, prune
-from kit.documents.run import OUT_OF_BAND, Run
+from kit.documents.run import Run
 from kit.documents.splice import Replacement, append, element, first_other, remove, replace, replace_at, replace_value
 from kit.documents.validation import validate
 from kit.documents.width import count_elements, narrow_bytes
@@ -25,7 +25,6 @@ from kit.documents.width import count_elements, narrow_bytes
 __all__ = [
     "KEY_BYTES",
     "OTHERS",
-    "OUT_OF_BAND",
     "RUN_BYTES",
     "Element",
     "Kind",

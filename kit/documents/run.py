@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import operator
-import pickle
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, SupportsIndex
 
 from kit.documents.width import elements_in
 
 _WIDE_BYTES = 1 << 20
 _ELEMENT_BYTES = 250
 """Of an element that is looked up: its name, where its value is, and its place in a table."""
-OUT_OF_BAND = 5
-"""The pickle protocol that has out-of-band buffers."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,17 +36,8 @@ class Run:
             return len(self.data)
         return len(self.data) + _ELEMENT_BYTES * elements_in(self.data, exactly=True)
 
-    def __reduce_ex__(self, protocol: SupportsIndex) -> tuple[Any, ...]:
-        """Offer ``data`` out of band (PEP 574): an executor may have a better way for it than a pipe."""
-        data = pickle.PickleBuffer(self.data) if int(protocol) >= OUT_OF_BAND else self.data
-        return _run, (self.first, self.offset, data, self.ends)
-
     def __iter__(self) -> Iterator[bytes]:
         start = 0
         for end in self.ends:
             yield self.data[start:end]
             start = end
-
-
-def _run(first: int, offset: int, data: bytes, ends: tuple[int, ...]) -> Run:
-    return Run(first=first, offset=offset, data=bytes(data), ends=ends)

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from dataclasses import dataclass, field, fields
-from typing import Self
+from dataclasses import dataclass, field
 
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF, HKDFExpand
@@ -58,10 +57,7 @@ def expand(pseudorandom_key: bytes, info: bytes) -> bytes:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DataKey:
-    """A data key in memory.
-
-    Where it is stored, it is wrapped, or sealed for one run (``key_table``).
-    """
+    """A data key in memory. Where it is stored, it is wrapped."""
 
     dek_id: str
     scope: Scope
@@ -85,22 +81,6 @@ class DataKey:
         object.__setattr__(self, "digest_key", expand(pseudorandom_key, encode((_VALUE_DIGEST,))))
         object.__setattr__(self, "part", key_part(self.dek_id, self.mek_version))
 
-    @property
-    def derived(self) -> tuple[bytes, bytes, bytes]:
-        """What was derived of the secret: :meth:`restored` takes it."""
-        return self.pseudorandom_key, self.iv_key, self.digest_key
-
-    @classmethod
-    def restored(
-        cls, *, dek_id: str, scope: Scope, mek_version: int, secret: bytes, derived: tuple[bytes, bytes, bytes]
-    ) -> Self:
-        """Give a key with what was derived of it before; from a place where nobody can have altered either."""
-        key = object.__new__(cls)
-        values = (dek_id, scope, mek_version, secret, *derived, key_part(dek_id, mek_version))
-        for put, value in zip(_MEMBERS, values, strict=True):
-            put(key, value)
-        return key
-
     def __reduce__(self) -> tuple[object, ...]:
         return _data_key, (self.dek_id, self.scope, self.mek_version, self.secret)
 
@@ -121,10 +101,6 @@ class DataKey:
                 f"data key {self.dek_id} is not the one the keyring committed to ({self.scope})",
                 hint="the keyring was altered or damaged; restore it from its backup",
             )
-
-
-_MEMBERS = tuple(getattr(DataKey, member.name).__set__ for member in fields(DataKey))
-"""What sets each member of a key that is being made: half the price of ``object.__setattr__``."""
 
 
 def _data_key(dek_id: str, scope: Scope, mek_version: int, secret: bytes) -> DataKey:

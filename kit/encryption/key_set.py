@@ -1,6 +1,6 @@
 """The keys of one run: which data key seals for whom, which ones open, which are known but locked.
 
-Made from a keyring once it is unlocked; workers get them as a table of sealed records (``key_table``), never in clear.
+Made from a keyring once it is unlocked; :meth:`kit.engine.executors.WorkExecutor.hand_out` brings them to workers.
 """
 
 from __future__ import annotations

@@ -79,6 +79,7 @@ class MacCache:
 
     def of(self, key: DataKey) -> KeyMacs:
         """Give what is derived and digested under ``key``; there is one key of a name in a run."""
+        # Each step is one of a dict: threads may make the state of a key twice, and never get that of another.
         macs = self._macs.get(key.dek_id)
         if macs is None:
             if len(self._macs) >= _REMEMBERED:

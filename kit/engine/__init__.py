@@ -4,9 +4,9 @@
   second one), ``proving`` (every document), ``extracting``, ``gap`` and ``gaps``. What a pass adds up is in
   ``changes``, what it tells meanwhile in ``progress``.
 - Doing it: ``pipeline`` keeps results in order; ``work`` is what a worker does; ``executors`` chooses between this
-  thread, ``processes`` (with ``shared_memory``) and ``clusters``; ``memory`` and ``host`` say how much, ``interrupts``
+  thread, several and processes, ``clusters`` has those of others; ``memory`` and ``host`` say how much, ``interrupts``
   when to stop.
-- Kept on disk: ``scratch`` (SQLite), ``lookup``, ``leaves`` and ``leaf_search`` (Merkle trees), ``stored_keys``.
+- Kept on disk: ``scratch`` (SQLite), ``lookup``, ``leaves`` and ``leaf_search`` (Merkle trees).
 - Two kits: ``collation`` and ``comparing`` find what differs, ``differences`` and ``advisories`` say it.
 - Deltas: ``saying`` makes payloads of two kits (``changed``, ``stores``, ``document_store``, ``matching``,
   ``likeness``, ``differing``), ``making`` a kit of payloads; ``recipes`` and ``recipe_keys`` compute members instead.

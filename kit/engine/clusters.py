@@ -3,8 +3,8 @@
 The only code here that opens a connection, and only because it was asked to: to the scheduler that was named. Work and
 results are those of local workers, so the bytes are too, provided that the same program runs there; that is asked of
 every worker before any work. Lookups are files in the job folder, so that folder is one that every worker sees under
-the same path. No scheduler of our own: placing, retries and their security (``tls://``) are Dask's. Data keys are only
-sent where they cannot be read on the way.
+the same path. No scheduler of our own: placing, retries and their security (``tls://``) are Dask's. Data keys are sent
+once to each worker, only where they cannot be read on the way, and forgotten at the end.
 """
 
 from __future__ import annotations
@@ -12,12 +12,18 @@ from __future__ import annotations
 import importlib.metadata
 import sys
 from collections.abc import Callable, Iterator
-from concurrent.futures import Executor
+from concurrent.futures import Executor, Future
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
+from kit.engine.executors import HandedKeys, WorkExecutor, forget, next_number, receive
 from kit.errors import StoppedError, UsageError
 from kit.version import VERSION
+
+if TYPE_CHECKING:
+    from kit.encryption.key_set import KeySource
+
+T = TypeVar("T")
 
 SCHEME = "dask://"
 _DECIDES_BYTES = ("pymongo", "zstandard", "deflate", "cryptography")
@@ -33,8 +39,27 @@ def parts() -> dict[str, str]:
     }
 
 
+class ClusterExecutor(WorkExecutor):
+    """The workers of a cluster."""
+
+    def __init__(self, client: Any) -> None:
+        """Use the workers that ``client``, of Dask, is connected to."""
+        self._client = client
+        self._executor: Executor = client.get_executor(pure=False)
+
+    def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:
+        """Have a worker call ``fn``."""
+        return self._executor.submit(fn, *args, **kwargs)
+
+    def hand_out(self, keys: KeySource) -> KeySource:
+        """See :class:`WorkExecutor`; a worker that joins later does not get them, and says so."""
+        number = next_number()
+        self._client.run(receive, number, keys)
+        return HandedKeys(number, keys)
+
+
 @contextmanager
-def cluster_executor(address: str, *, secrets: bool, goodbye: Callable[[], None]) -> Iterator[tuple[Executor, int]]:
+def cluster_executor(address: str, *, secrets: bool, goodbye: Callable[[], None]) -> Iterator[tuple[WorkExecutor, int]]:
     """Connect to the scheduler at ``address`` and give its executor and how many workers there are.
 
     Args:
@@ -68,9 +93,11 @@ def cluster_executor(address: str, *, secrets: bool, goodbye: Callable[[], None]
     with client:
         count = _require_workers(client, address)
         try:
-            yield client.get_executor(pure=False), count  # type: ignore[no-untyped-call]
+            yield ClusterExecutor(client), count
         finally:
             client.run(goodbye)
+            if secrets:
+                client.run(forget)
 
 
 def _require_workers(client: Any, address: str) -> int:

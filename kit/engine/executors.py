@@ -1,77 +1,299 @@
-"""Which executor does the work: the submitting thread itself, or processes of this machine."""
+"""Who does the work: threads of this process with the core, processes of this machine without it, or the caller.
+
+The core looks into documents without the interpreter's lock, and so do the codecs and digests; threads then use every
+processor, and nothing crosses a border between processes. The reference holds that lock, so its workers are processes.
+Law: results are the same, whoever does the work.
+"""
 
 from __future__ import annotations
 
 import ctypes
+import gc
+import itertools
+import multiprocessing
 import os
+import signal
 import sys
 import threading
-from collections.abc import Iterator
-from concurrent.futures import Executor
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator
+from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from kit.engine.pipeline import InlineExecutor
-from kit.errors import StoppedError, UsageError
+from kit.documents import core
+from kit.errors import StoppedError
 
+if TYPE_CHECKING:
+    # Of an encryption; who only reads kits does without loading it.
+    from kit.encryption.key_set import KeySet, KeySource
+
+T = TypeVar("T")
+
+BUDGET_PER_WORKER = 24 * 1024 * 1024
+"""Bytes of input in flight per worker: enough that none waits for the reader, little enough to bound memory."""
+GC_THRESHOLD = 200_000
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 _KEPT_BYTES = 64 * 1024 * 1024
 _MAPPED_BYTES = 32 * 1024 * 1024
-BUDGET_PER_WORKER = 24 * 1024 * 1024
-"""Bytes of input in flight per worker: enough that none waits for the reader, little enough to bound memory."""
+_THREADS = 6
+"""Of this process, besides its first: two of the pool, one for each of two kits that decompresses, and two to spare."""
+_PR_SET_PDEATHSIG = 1
+_SWITCH_SECONDS: Final = 0.000_5
+"""What a thread holds the interpreter's lock at most while others wait: a tenth of the default. A worker that comes
+back from the core, from a codec or a digest would otherwise wait up to 5 ms each time."""
 
 
-_at_work: list[tuple[int, int]] = []
-"""Process and thread of each context of :func:`one_thread` that is open."""
+class WorkExecutor(Executor):
+    """An executor that can bring keys to whoever does the work."""
+
+    def hand_out(self, keys: KeySource) -> KeySource:
+        """Return what gives ``keys`` in the work that is submitted afterwards; none may be under way."""
+        return keys
 
 
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """See that only one thread of this process works with kits while the context lasts.
+class InlineExecutor(WorkExecutor):
+    """Runs work at once on the submitting thread: one worker, no process, no pickling."""
 
-    What looks into documents keeps, when compiled, what it is reading in its module, and workers are forked with the
-    memory that was announced last: two threads would mix their documents up, and nobody would notice.
+    def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:
+        """Run ``fn`` and return its finished future."""
+        future: Future[T] = Future()
+        try:
+            future.set_result(fn(*args, **kwargs))
+        except Exception as error:  # noqa: BLE001  a future carries any failure to whoever asks for the result
+            future.set_exception(error)
+        return future
 
-    Raises:
-        UsageError: Another thread is at work.
+
+class ThreadExecutor(WorkExecutor):
+    """Threads of this process, all of them started at once: one that cannot be started later would lose its work."""
+
+    def __init__(self, workers: int) -> None:
+        """Start ``workers`` threads.
+
+        Raises:
+            StoppedError: The system does not let them be started.
+        """
+        self._pool = ThreadPoolExecutor(workers, thread_name_prefix="worker")
+        begin = threading.Event()
+        try:
+            for _ in range(workers):
+                self._pool.submit(begin.wait)  # none is idle, so each of these starts a thread
+        except RuntimeError as error:
+            begin.set()
+            self._pool.shutdown(wait=True, cancel_futures=True)
+            raise StoppedError(f"workers cannot be started: {error}", hint="--workers 1 needs none") from error
+        begin.set()
+
+    def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:
+        """Have a thread call ``fn``."""
+        return self._pool.submit(fn, *args, **kwargs)
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:  # noqa: FBT001, FBT002  as the base
+        """End the threads."""
+        self._pool.shutdown(wait=wait, cancel_futures=cancel_futures)
+
+
+class ProcessExecutor(WorkExecutor):
+    """Processes of this machine: a stock pool, that is started anew when there are keys to hand out.
+
+    A forked worker has what this process had: keys are inherited with its memory, and are neither pickled nor written
+    anywhere. Where processes are not forked they go through the pipe that starts a worker, once for each.
     """
-    # A process that was forked in the meantime has a copy of the list, and none of the threads.
-    mine = os.getpid(), threading.get_ident()
-    _at_work.append(mine)
-    try:
-        if any(process == mine[0] and thread != mine[1] for process, thread in list(_at_work)):
-            raise UsageError(
-                "another thread of this process is at work with a kit",
-                hint="let one thread do it, or use a process for each",
-            )
-        yield
-    finally:
-        _at_work.remove(mine)
+
+    def __init__(self, workers: int) -> None:
+        """Start ``workers`` processes.
+
+        Raises:
+            StoppedError: The system does not let them be started.
+        """
+        self._workers = workers
+        self._handed: dict[int, KeySource] = {}
+        self._pool = self._started()
+
+    def hand_out(self, keys: KeySource) -> KeySource:
+        """See :class:`WorkExecutor`.
+
+        Raises:
+            StoppedError: The system does not let workers be started again.
+        """
+        number = next(_numbers)
+        self._handed[number] = keys
+        self._pool.shutdown(wait=True)
+        self._pool = self._started()
+        return HandedKeys(number, keys)
+
+    def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:
+        """Have a worker call ``fn``."""
+        return self._pool.submit(fn, *args, **kwargs)
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:  # noqa: FBT001, FBT002  as the base
+        """End the processes."""
+        self._pool.shutdown(wait=wait, cancel_futures=cancel_futures)
+
+    def _started(self) -> ProcessPoolExecutor:
+        # A fork costs 10 ms where a fresh interpreter costs 300. It takes the locks along that other threads hold, so
+        # it is only for where there are none.
+        is_alone = sys.platform == "linux" and threading.active_count() == 1
+        context = multiprocessing.get_context("fork" if is_alone else "spawn")
+        earlier = multiprocessing.active_children()
+        try:
+            arguments = os.getpid(), self._handed
+            pool = ProcessPoolExecutor(self._workers, mp_context=context, initializer=_begin, initargs=arguments)
+            # The first piece of work starts the workers: now, before any thread of this process runs.
+            pool.submit(int).result()
+        except (OSError, RuntimeError, BrokenExecutor) as error:
+            # Locks of workers are files in /dev/shm, which a locked-down host may not have. Those that were started are
+            # ended: they would wait for work, and the interpreter, at its end, for them.
+            for child in multiprocessing.active_children():
+                if child not in earlier:
+                    child.kill()
+                    child.join()
+            raise StoppedError(f"workers cannot be started: {error}", hint="--workers 1 needs none") from error
+        return pool
+
+
+_numbers = itertools.count()
+_received: dict[int, KeySource] = {}
+"""In a worker that is another process: the keys that were handed out before it was started, or to it."""
+
+
+class HandedKeys:
+    """Keys that a worker has already, by their number; see :class:`kit.encryption.key_set.KeySource`."""
+
+    def __init__(self, number: int, keys: KeySource) -> None:
+        """Stand for ``keys``, which were handed out as ``number``."""
+        self._number = number
+        self._keys: KeySource | None = keys
+        self.complete = keys.complete
+        self.names: tuple[str, ...] = keys.names
+
+    def key_set(self) -> KeySet:
+        """Return the keys.
+
+        Raises:
+            StoppedError: They were never handed out to this one.
+        """
+        keys = self._keys or _received.get(self._number)
+        if keys is None:
+            raise StoppedError("a worker was started too late to have the keys of this run", hint="start the run again")
+        return keys.key_set()
+
+    def __repr__(self) -> str:
+        return f"HandedKeys({self._number})"
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # Without the names: there may be a million.
+        return _handed_keys, (self._number, self.complete)
+
+
+def _handed_keys(number: int, complete: bool) -> HandedKeys:  # noqa: FBT001  for pickle
+    keys = HandedKeys.__new__(HandedKeys)
+    keys._number, keys._keys, keys.complete, keys.names = number, None, complete, ()  # noqa: SLF001  its own class
+    return keys
+
+
+def receive(number: int, keys: KeySource) -> None:
+    """Take keys that were handed out as ``number``, in a worker."""
+    _received[number] = keys
+
+
+def forget() -> None:
+    """Drop all keys that were received, in a worker that outlives the run."""
+    _received.clear()
+
+
+def next_number() -> int:
+    """Return a number that no keys of this process were handed out as."""
+    return next(_numbers)
 
 
 @contextmanager
-def local_executor(workers: int) -> Iterator[Executor]:
-    """Give an executor of up to ``workers`` processes, as many as the system lets be started.
+def local_executor(workers: int) -> Iterator[WorkExecutor]:
+    """Start up to ``workers`` workers, as many as the system lets be started; they end with the context.
 
     For one worker, or where not even two can be had, there are none: the work is done where it is submitted.
     """
     _keep_freed_memory()
-    with ExitStack() as stack:
-        yield _processes(workers, stack) or InlineExecutor()
-
-
-def _processes(workers: int, stack: ExitStack) -> Executor | None:
-    if workers == 1:
-        return None
-    # Not loaded by whoever does the work itself.
-    from kit.engine.processes import pool, startable  # noqa: PLC0415
-
-    fewer = min(workers, startable(workers))
-    if fewer < 2:
-        return None
+    executor = _workers(workers) if workers > 1 else None
+    if executor is None:
+        yield InlineExecutor()
+        return
+    switch = sys.getswitchinterval()
+    if isinstance(executor, ThreadExecutor):
+        sys.setswitchinterval(min(switch, _SWITCH_SECONDS))
     try:
-        return stack.enter_context(pool(fewer))
+        yield executor
+    finally:
+        sys.setswitchinterval(switch)
+        executor.shutdown(wait=True, cancel_futures=True)
+
+
+def _workers(workers: int) -> WorkExecutor | None:
+    try:
+        if not core.ABSENCE:
+            return ThreadExecutor(workers)
+        fewer = min(workers, startable(workers))
+        return ProcessExecutor(fewer) if fewer > 1 else None
     except StoppedError:
         return None  # somebody else took what was free a moment ago, or there is no place for locks
+
+
+def startable(workers: int) -> int:
+    """Return how many of ``workers`` processes the system lets be started beside the threads of this one.
+
+    A pool finds that out too late: a process that it cannot start leaves the others waiting for ever, and so does a
+    thread of its own (``ulimit -u``, pids.max of a control group). So both are tried first: a millisecond a process.
+    """
+    if sys.platform != "linux":
+        return workers
+    release, hold = os.pipe()
+    done, children, threads = threading.Event(), [], []
+    try:
+        with suppress(OSError, RuntimeError):
+            for _ in range(workers):
+                child = os.fork()
+                if not child:
+                    _wait_for_end(release, hold)
+                children.append(child)
+        with suppress(RuntimeError):
+            for _ in range(_THREADS):
+                thread = threading.Thread(target=done.wait, daemon=True)
+                thread.start()
+                threads.append(thread)
+    finally:
+        done.set()
+        os.close(hold)  # each child closed its own, and waits for all of them to be closed
+        os.close(release)
+        for child in children:
+            os.waitpid(child, 0)
+        for thread in threads:
+            thread.join()
+    # A process that can be started can be a thread instead: both are tasks of this user.
+    return max(0, len(children) + len(threads) - _THREADS)
+
+
+def _wait_for_end(release: int, hold: int) -> None:
+    """Wait, in a child, until the parent closes the pipe or ends."""
+    try:
+        os.close(hold)
+        os.read(release, 1)
+    finally:
+        os._exit(0)
+
+
+def _begin(parent: int, handed: dict[int, KeySource]) -> None:
+    """Prepare a worker: it lives as long as the process that started it, which alone decides what Ctrl-C means."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    _received.update(handed)
+    # What was there before the work never becomes garbage; and documents are made of many small objects without cycles.
+    gc.freeze()
+    gc.set_threshold(GC_THRESHOLD)
+    if sys.platform == "linux":
+        # A parent that is killed cannot end its workers; without this they wait for work for ever (prctl(2)).
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:
+            os._exit(1)
 
 
 def _keep_freed_memory() -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import threading
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -129,16 +130,17 @@ class EmptyLookup:
         return False
 
 
-_open_lookups: dict[Path, LookupReader] = {}
+_open_lookups: dict[tuple[int, Path], LookupReader] = {}
 
 
 def open_lookup(path: Path | None) -> Lookup:
-    """Open a lookup once per process."""
+    """Open a lookup once for each thread, so that none waits for another."""
     if path is None:
         return EmptyLookup()
-    reader = _open_lookups.get(path)
+    place = threading.get_ident(), path
+    reader = _open_lookups.get(place)
     if reader is None:
-        reader = _open_lookups[path] = LookupReader(path)
+        reader = _open_lookups[place] = LookupReader(path)
     return reader
 
 

@@ -16,25 +16,13 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from kit.documents import RUN_BYTES
+from kit.engine.executors import WorkExecutor
 from kit.errors import KitError, StoppedError
 
 T = TypeVar("T")
 
 _COPIES = 3
 """What a piece of more than a run is held in at a time: with its reader, on the way, and with a worker."""
-
-
-class InlineExecutor(Executor):
-    """Runs work at once on the submitting thread: one worker, no process, no pickling."""
-
-    def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:
-        """Run ``fn`` and return its finished future."""
-        future: Future[T] = Future()
-        try:
-            future.set_result(fn(*args, **kwargs))
-        except Exception as error:  # noqa: BLE001  a future carries any failure to whoever asks for the result
-            future.set_exception(error)
-        return future
 
 
 @dataclass(slots=True)
@@ -50,7 +38,7 @@ class _Entry:
 class Workers:
     """Who does work, and how much of it at a time."""
 
-    executor: Executor
+    executor: WorkExecutor
     budget: int
     """Bytes of input in flight."""
 

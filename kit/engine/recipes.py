@@ -18,13 +18,11 @@ from kit.archive.scratch import ScratchFile
 from kit.delta.model import Entry, Method
 from kit.delta.recipe import Recipe, RecipeKeys, RecipeStep
 from kit.encryption import FieldMap, KeySource, Needs, Profile
-from kit.engine import stored_keys
 from kit.engine.lookup import LookupWriter, close_lookups
 from kit.engine.pipeline import Pipeline
 from kit.engine.recipe_keys import check_names, check_same, keys_of
 from kit.engine.rewrite import Request, rewrite
 from kit.engine.saying import Work
-from kit.engine.stored_keys import StoredKeys
 from kit.engine.survey import survey
 from kit.errors import ArchiveError, KeyUnusableError, KitError, StoppedError
 from kit.transforms.encrypt_fields import NAME as ENCRYPT_FIELDS, EncryptFields
@@ -160,7 +158,7 @@ def compute(
         KeyUnusableError: A key is missing, locked, or is not the one that is due.
         KitError: A document is malformed, or the disk is full.
     """
-    stored: StoredKeys | None = None
+    handed: KeySource | None = None
     met: RecipeKeys | None = None
     kept = _Kept(folder, keep)
     try:
@@ -176,8 +174,8 @@ def compute(
             lookup.finish()
         if encrypts(transforms):
             met = _keys_met(found.needs, keys, due)
-            stored = stored_keys.store(_given(keys), folder / "recipe-keys")
-        chain = tuple(_with_keys(transform, stored) for transform in transforms)
+            handed = kit.executor.hand_out(_given(keys))
+        chain = tuple(_with_keys(transform, handed) for transform in transforms)
         with Pipeline(kit.executor, budget=kit.budget) as pipeline:
             # What comes out is compared with the digests of a signed manifest.
             request = Request(transforms=chain, lookup=lookup.path, created_at=Timestamp(0), prove=False)
@@ -187,8 +185,6 @@ def compute(
         raise
     finally:
         close_lookups()
-        if stored is not None:
-            stored.close()
     for file in kept.files.values():
         file.flush()
     digests = {path: change.sha256 for path, change in done.members.items() if change.changed and change.sha256}
@@ -208,7 +204,7 @@ def _keys_met(needs: Mapping[int, Needs], keys: KeySource | None, due: RecipeKey
     return met
 
 
-def _with_keys(transform: Transform, keys: StoredKeys | None) -> Transform:
+def _with_keys(transform: Transform, keys: KeySource | None) -> Transform:
     if keys is None or not isinstance(transform, EncryptFields):
         return transform
     return with_changes(transform, keys=keys)

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator
-from concurrent.futures import Executor
 from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
@@ -29,6 +28,7 @@ from kit.documents import runs
 from kit.engine.changed import Changed
 from kit.engine.differing import LARGEST_DOCUMENT, differences, segment
 from kit.engine.document_store import DocumentStore
+from kit.engine.executors import WorkExecutor
 from kit.engine.matching import matched
 from kit.engine.pipeline import Pipeline, Workers
 from kit.engine.reading import Survey, hashing
@@ -73,7 +73,7 @@ class Work(Protocol):
         ...
 
     @property
-    def executor(self) -> Executor:
+    def executor(self) -> WorkExecutor:
         """Who does the work."""
         ...
 

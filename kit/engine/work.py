@@ -9,13 +9,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
-from pickle import PickleBuffer
-from typing import Any, SupportsIndex
 
 from kit.archive import checksum, content_of, encode_again
-from kit.documents import OUT_OF_BAND, Run
+from kit.documents import Run
 from kit.documents.leaves import leaf_lines
 from kit.encryption import KeySource, MappedCollection, Needs, Proof, prove
 from kit.encryption.proof import search
@@ -88,22 +86,6 @@ class RunResult:
     def documents(self) -> int:
         """Documents of the run."""
         return self.tally.documents
-
-    def __reduce_ex__(self, protocol: SupportsIndex) -> tuple[Any, ...]:
-        """Offer the bytes out of band (PEP 574): an executor may have a better way for them than a pipe."""
-        bulk = [getattr(self, name) for name in _BULK]
-        if int(protocol) >= OUT_OF_BAND:
-            bulk = [PickleBuffer(part) for part in bulk]
-        return _result, (bulk, [getattr(self, name) for name in _OTHERS])
-
-
-_BULK = ("stored", "frame", "leaves")
-_OTHERS = tuple(item.name for item in fields(RunResult) if item.name not in _BULK)
-
-
-def _result(bulk: Sequence[bytes], others: Sequence[Any]) -> RunResult:
-    members: dict[str, Any] = dict(zip((*_BULK, *_OTHERS), (*map(bytes, bulk), *others), strict=True))
-    return RunResult(**members)
 
 
 def transform_run(work: RunWork, run: Run, limit: int | None, kept: bytes = b"") -> RunResult:

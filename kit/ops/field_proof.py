@@ -27,7 +27,6 @@ from kit.encryption import (
 )
 from kit.engine.progress import Stage
 from kit.engine.reading import hashing, member_runs
-from kit.engine.stored_keys import shared
 from kit.engine.work import prove_run, search_run, unseal_run
 from kit.errors import (
     ContentError,
@@ -222,7 +221,8 @@ def _read(
 ) -> Sequence[tuple[CollectionMember, Proof]]:
     listed = {entry.path: entry.sha256 for entry in manifest.entries}
     found: list[tuple[CollectionMember, Proof]] = []
-    with shared(expectation.keys) as keys, kit.pipeline(Stage.FIELDS) as pipeline:
+    keys = kit.executor.hand_out(expectation.keys) if expectation.keys is not None else None
+    with kit.pipeline(Stage.FIELDS) as pipeline:
         for member, body in kit.reader.members():
             collection = collection_member(member.path) if member.path is not None and member.is_file else None
             mapped = expectation.mapped(collection) if collection is not None else None

@@ -8,7 +8,6 @@ request without keys and leaves this module with them.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import ExitStack
 from dataclasses import dataclass, field, replace as with_changes
 from pathlib import Path
 
@@ -26,7 +25,7 @@ from kit.encryption import (
     unlock,
 )
 from kit.encryption.master_keys import Random
-from kit.engine.stored_keys import store
+from kit.engine.executors import WorkExecutor
 from kit.errors import UsageError
 from kit.migrations import Migration, StopRules
 from kit.transforms.encrypt_fields import EncryptFields
@@ -79,8 +78,7 @@ def with_keys(
     keying: Keying | None,
     migration: Migration,
     *,
-    scratch: Path,
-    stack: ExitStack,
+    workers: WorkExecutor,
     live: bool = False,
 ) -> tuple[Transform, ...]:
     """Give ``transforms`` with the keys they need; only a live run writes the keyring.
@@ -90,8 +88,7 @@ def with_keys(
         found: What the first reading found that each encrypt-fields needs, by its position.
         keying: Where keys come from.
         migration: What is run; its stop rules hold here too.
-        scratch: A folder of the run, where keys are put down for the workers.
-        stack: Takes them away again.
+        workers: Who gets the keys; no work may be under way.
         live: Whether the keyring is written.
 
     Raises:
@@ -109,9 +106,8 @@ def with_keys(
         if not isinstance(transform, EncryptFields):
             chain.append(transform)
             continue
-        stored = store(_keys(transform, found[at], keying, migration.stop_rules, live=live), scratch / f"keys-{at}")
-        stack.callback(stored.close)
-        chain.append(with_changes(transform, keys=stored))
+        keys = _keys(transform, found[at], keying, migration.stop_rules, live=live)
+        chain.append(with_changes(transform, keys=workers.hand_out(keys)))
     return tuple(chain)
 
 

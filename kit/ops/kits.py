@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from concurrent.futures import Executor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 
 from kit.archive import CHECKPOINT_BYTES, KitReader, Verified, open_kit, read_small
-from kit.engine.executors import BUDGET_PER_WORKER, local_executor, one_thread
+from kit.engine.executors import BUDGET_PER_WORKER, WorkExecutor, local_executor
 from kit.engine.host import THIS_HOST, Host
 from kit.engine.pipeline import Pipeline, Workers
 from kit.engine.progress import BATCH_DOCUMENTS, SILENCE, Progress, Stage, watched
@@ -53,7 +52,7 @@ class OpenKit:
     """A kit being read, and the workers for it."""
 
     reader: KitReader
-    executor: Executor
+    executor: WorkExecutor
     budget: int
     environment: Environment
 
@@ -75,7 +74,6 @@ def opened(path: Path, environment: Environment, other: Path | None = None) -> I
     Raises:
         UnreadableError: It is not there, or not readable.
         ArchiveError: It is no kit container.
-        UsageError: Another thread of this process is at work with a kit.
     """
     with (
         open_kit(path, limits=environment.limits, allowed=environment.allowed) as reader,
@@ -109,13 +107,7 @@ def workers_when_asked(environment: Environment) -> Iterator[Callable[[], Worker
 
 
 @contextmanager
-def _executor(environment: Environment) -> Iterator[tuple[Executor, int]]:
-    with one_thread(), _executor_of(environment) as found:
-        yield found
-
-
-@contextmanager
-def _executor_of(environment: Environment) -> Iterator[tuple[Executor, int]]:
+def _executor(environment: Environment) -> Iterator[tuple[WorkExecutor, int]]:
     if environment.executor is not None:
         # Not loaded by whoever has no cluster.
         from kit.engine.clusters import cluster_executor  # noqa: PLC0415

@@ -89,7 +89,7 @@ def plan(request: PatchRequest, signers: Sequence[PrivateKey] = (), aim: Aim | N
         stack.callback(close_lookups)
         base = read_base(kit, request, migration.transforms, scratch)
         passes = CountingPasses(kit.reader.container)
-        transforms, done = _counted(kit, request, migration, base, passes, scratch=scratch, stack=stack)
+        transforms, done = _counted(kit, request, migration, base, passes)
         report = _unchanged(kit, request, migration, base, transforms=transforms, rewrite=done)
         if done.changed:
             encoded = passes.latest.encoded
@@ -175,12 +175,9 @@ def _run(kit: OpenKit, job: Job, request: PatchRequest, migration: Migration, ou
     with ExitStack() as stack:
         stack.callback(close_lookups)
         base = read_base(kit, request, migration.transforms, job.folder)
-        _require_sealable(kit, request, migration, base, scratch=job.folder, stack=stack)
+        _require_sealable(kit, request, migration, base)
         transforms = with_keys(
-            *(_counting(migration), base.survey.needs, request.keying, migration),
-            scratch=job.folder,
-            stack=stack,
-            live=True,
+            *(_counting(migration), base.survey.needs, request.keying, migration), workers=kit.executor, live=True
         )
         begin(job, options_of(request, migration, output), identity_of(kit, base, transforms))
         job.keep = False
@@ -299,22 +296,15 @@ def _counted(
     migration: Migration,
     base: Base,
     passes: CountingPasses,
-    *,
-    scratch: Path,
-    stack: ExitStack,
 ) -> tuple[tuple[Transform, ...], Rewrite]:
     """Return the transforms with their keys, and what they would make of the kit; nothing is written."""
-    transforms = with_keys(
-        _counting(migration), base.survey.needs, request.keying, migration, scratch=scratch, stack=stack
-    )
+    transforms = with_keys(_counting(migration), base.survey.needs, request.keying, migration, workers=kit.executor)
     done = transform_kit(kit, request, transforms, base, passes)
     require_tenants(migration, done)
     return transforms, done
 
 
-def _require_sealable(
-    kit: OpenKit, request: PatchRequest, migration: Migration, base: Base, *, scratch: Path, stack: ExitStack
-) -> None:
+def _require_sealable(kit: OpenKit, request: PatchRequest, migration: Migration, base: Base) -> None:
     """End a run of which the first reading has found that it cannot succeed, before the keyring is written.
 
     Raises:
@@ -323,7 +313,7 @@ def _require_sealable(
     failures = [needs.failure for needs in base.survey.needs.values() if needs.failure is not None]
     if failures:
         passes = CountingPasses(kit.reader.container)
-        _, done = _counted(kit, request, migration, base, passes, scratch=scratch, stack=stack)
+        _, done = _counted(kit, request, migration, base, passes)
         raise done.refusals.error() or failures[0]
 
 

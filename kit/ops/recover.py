@@ -25,7 +25,6 @@ from kit.encryption.restoring import RestoreCounts, Restored, Restoring
 from kit.encryption.sealing import recipients_of, seal
 from kit.engine.progress import Stage
 from kit.engine.reading import Survey, hashing, member_runs
-from kit.engine.stored_keys import shared
 from kit.engine.survey import survey
 from kit.engine.work import restore_run
 from kit.errors import DigestError, KitError, StaleError, UntrustedError, UsageError
@@ -216,8 +215,8 @@ def _recovered(run: _Run, restoring: Restoring, output: SecretOutput, log: Audit
     request, counts = run.request, RestoreCounts()
     keyring = load(request.keyring).keyring
     keys = unlock(keyring, request.credentials, where=str(request.keyring)).key_set()
-    with shared(keys) as opened_keys, output:
-        ready = replace(restoring, keys=opened_keys or keys)
+    with output:
+        ready = replace(restoring, keys=run.kit.executor.hand_out(keys))
         chunks = _chunks(run, ready, counts)
         if request.sealed_to:
             seal(chunks, request.sealed_to, output.write)

@@ -17,7 +17,8 @@ from kit.archive.codecs import decode
 from kit.delta.pieces import pieces
 from kit.documents import runs
 from kit.documents.width import count_elements, elements_in
-from kit.engine.pipeline import InlineExecutor, Pipeline
+from kit.engine.executors import InlineExecutor
+from kit.engine.pipeline import Pipeline
 from kit.errors import ContentError, LimitError, SignatureError
 from kit.manifest import lineage
 from kit.manifest.model import Manifest

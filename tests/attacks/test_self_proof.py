@@ -16,7 +16,8 @@ from kit.archive.encoding import encode
 from kit.archive.journal import FRAME, FrameRecord, Position, checksum, encode_record, scan
 from kit.documents import runs
 from kit.encryption import Profile
-from kit.engine.pipeline import InlineExecutor, Pipeline
+from kit.engine.executors import InlineExecutor
+from kit.engine.pipeline import Pipeline
 from kit.engine.progress import Event, PassDone, Stage
 from kit.engine.rewrite import Request, rewrite
 from kit.engine.survey import survey

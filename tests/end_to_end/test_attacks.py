@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from kit.cli.exit_codes import exit_code
-from kit.engine.pipeline import InlineExecutor, Pipeline
+from kit.engine.executors import InlineExecutor
+from kit.engine.pipeline import Pipeline
 from kit.engine.reading import Survey
 from kit.engine.survey import survey
 from kit.ops.kits import Environment, is_kept, opened

@@ -18,7 +18,8 @@ from kit.archive import KitReader
 from kit.comparison import How
 from kit.engine.collation import Collation
 from kit.engine.comparing import Comparer
-from kit.engine.pipeline import InlineExecutor, Pipeline
+from kit.engine.executors import InlineExecutor
+from kit.engine.pipeline import Pipeline
 from kit.errors import DigestError
 from kit.values import Limits
 from tests.end_to_end import kits

@@ -11,7 +11,8 @@ from typing import Any, TypeVar
 import pytest
 
 from kit.archive import Frame, Slot, open_kit
-from kit.engine.pipeline import InlineExecutor, Pipeline
+from kit.engine.executors import InlineExecutor
+from kit.engine.pipeline import Pipeline
 from kit.engine.reading import Survey
 from kit.engine.rewrite import Request, rewrite
 from kit.engine.survey import survey

@@ -11,9 +11,9 @@ from hypothesis import given, settings, strategies as st
 
 from kit.documents.leaves import hash_digits
 from kit.engine import leaves
-from kit.engine.executors import local_executor
+from kit.engine.executors import InlineExecutor, local_executor
 from kit.engine.leaves import LeafStore
-from kit.engine.pipeline import InlineExecutor, Pipeline
+from kit.engine.pipeline import Pipeline
 from kit.errors import OutputError
 from kit.values import MemberPath
 from kit.values.merkle import root_of

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from typing import Any, TypeVar
 
 import pytest
 from hypothesis import given, strategies as st
 
-from kit.engine.executors import local_executor
-from kit.engine.pipeline import InlineExecutor, Pipeline
+from kit.engine.executors import InlineExecutor, ProcessExecutor, ThreadExecutor, WorkExecutor
+from kit.engine.pipeline import Pipeline
 from kit.errors import BsonError, KitError, StoppedError
 
 T = TypeVar("T")
@@ -31,12 +31,13 @@ def divide(number: int) -> float:
 
 @pytest.fixture(params=["inline", "threads", "processes"], scope="module")
 def executor(request: pytest.FixtureRequest) -> Iterator[Executor]:
-    if request.param == "threads":
-        with ThreadPoolExecutor(3) as threads:
-            yield threads
-    else:
-        with local_executor(1 if request.param == "inline" else 2) as one:
-            yield one
+    made: dict[str, Callable[[], WorkExecutor]] = {
+        "inline": InlineExecutor,
+        "threads": lambda: ThreadExecutor(3),
+        "processes": lambda: ProcessExecutor(2),
+    }
+    with made[request.param]() as one:
+        yield one
 
 
 class Recording(Executor):
@@ -171,7 +172,7 @@ def test_leaving_with_an_error_delivers_nothing_more() -> None:
 
 def test_a_worker_that_dies_is_said_so_with_a_way_out() -> None:
     def run() -> None:
-        with local_executor(2) as pool, Pipeline(pool, budget=100) as pipeline:
+        with ProcessExecutor(2) as pool, Pipeline(pool, budget=100) as pipeline:
             pipeline.submit(os._exit, 9, cost=1, then=print)
 
     with pytest.raises(StoppedError, match="a worker died") as caught:

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from kit.archive import open_kit
-from kit.engine.executors import local_executor
-from kit.engine.pipeline import InlineExecutor, Pipeline
+from kit.engine.executors import InlineExecutor, local_executor
+from kit.engine.pipeline import Pipeline
 from kit.engine.progress import Advanced, BatchDone, Event, PassDone, PassStarted, Stage, watched
 from kit.engine.survey import survey
 from kit.errors import StoppedError

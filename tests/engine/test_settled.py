@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from kit.archive import open_kit
-from kit.engine.pipeline import InlineExecutor, Pipeline
+from kit.engine.executors import InlineExecutor
+from kit.engine.pipeline import Pipeline
 from kit.engine.reading import Survey
 from kit.engine.rewrite import Request, Rewrite, rewrite, untouched
 from kit.engine.survey import survey

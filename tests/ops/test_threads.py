@@ -1,58 +1,49 @@
-"""One thread of a process works with kits at a time."""
+"""Threads of one process work with kits side by side, and each gets what it would get alone."""
 
 from __future__ import annotations
 
-import os
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace as with_changes
 from pathlib import Path
 
 import pytest
 
-from kit.errors import UsageError
-from kit.ops.kits import Environment, opened, workers_when_asked
-from tests.kits import write_kit
-
-ALONE = Environment(workers=1)
-
-
-@pytest.fixture
-def kit(tmp_path: Path) -> Path:
-    return write_kit(tmp_path / "kit.tar", {"a": b"a"})
+from kit.ops.kits import Environment
+from kit.ops.patch import Output, PatchRequest, patch
+from kit.transforms.raw_linkset import RawLinkset
+from kit.values import Timestamp
+from tests.end_to_end import kits
+from tests.end_to_end.desk import Desk, key
+from tests.end_to_end.kits import AT, observation
 
 
-def is_opened(kit: Path) -> bool:
-    with opened(kit, ALONE):
-        return True
+def request_for(kit: Path, workers: int) -> PatchRequest:
+    return PatchRequest(
+        kit=kit,
+        transforms=(RawLinkset(),),
+        trusted={key("vendor").public.key_id: key("vendor").public},
+        created_at=Timestamp.parse(AT),
+        environment=Environment(workers=workers),
+    )
 
 
-def test_a_second_thread_is_refused_until_the_first_is_done(kit: Path) -> None:
-    with ThreadPoolExecutor(1) as other:
-        with opened(kit, ALONE):
-            assert is_opened(kit)
-            with pytest.raises(UsageError, match="another thread"):
-                other.submit(is_opened, kit).result()
-        assert other.submit(is_opened, kit).result()
-    assert is_opened(kit)
+def patched(request: PatchRequest, output: Path) -> bytes:
+    report = patch(request, Output(key=key("site"), path=output))
+    assert report.rewrite.changed
+    return output.read_bytes()
 
 
-def test_workers_that_are_asked_for_later_count_from_then_on(kit: Path) -> None:
-    with ThreadPoolExecutor(1) as other, workers_when_asked(ALONE) as start:
-        assert other.submit(is_opened, kit).result()
-        start()
-        with pytest.raises(UsageError, match="another thread"):
-            other.submit(is_opened, kit).result()
-
-
-def test_a_process_that_another_thread_forked_meanwhile_may_work(kit: Path) -> None:
-    def forked() -> int:
-        child = os.fork()
-        if not child:
-            code = 1
-            try:
-                code = int(not is_opened(kit))
-            finally:
-                os._exit(code)
-        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-
-    with ThreadPoolExecutor(1) as other, opened(kit, ALONE):
-        assert other.submit(forked).result() == 0
+@pytest.mark.parametrize("workers", [1, 2])
+def test_patches_side_by_side_are_those_made_in_turn(desk: Desk, tmp_path: Path, workers: int) -> None:
+    tenants = ("acme", "dock-south", "pier")
+    made = [
+        desk.kit(kits.content(*(observation(number, tenant) for number in range(40))), name=f"{tenant}.tar.zst")
+        for tenant in tenants
+    ]
+    requests = [request_for(path, workers) for path in made]
+    alone = [patched(request, tmp_path / f"alone-{request.kit.name}") for request in requests]
+    assert len({*alone}) == len(alone)
+    with ThreadPoolExecutor(len(requests)) as side_by_side:
+        outputs = [tmp_path / f"beside-{request.kit.name}" for request in requests]
+        assert list(side_by_side.map(patched, requests, outputs)) == alone
+    assert patched(with_changes(requests[0], environment=Environment(workers=3)), tmp_path / "three") == alone[0]

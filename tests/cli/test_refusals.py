@@ -424,7 +424,8 @@ class TestFaultsInTheMiddleOfARun:
         assert error == f"kit: error: {desk.kits}/kit.tar.zst: interrupted; the kit is as it was"
         assert hint == ("kit: hint: continue with the same command and --resume, or give it up with --abandon")
 
-    def test_12_a_worker_that_is_killed_stops_the_run(self, desk: Desk) -> None:
+    def test_12_a_worker_that_is_killed_stops_the_run(self, desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setitem(ENVIRONMENT, "KIT_CORE", "off")  # whose workers are processes
         done = self.run(desk, "die", workers=2)
         assert (done.returncode, done.stdout) == (12, "")
         assert done.stderr.startswith("kit: error: a worker died: ")

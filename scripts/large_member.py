@@ -19,8 +19,8 @@ ROOT = Path(__file__).resolve().parents[1]
 if str(ROOT) not in sys.path:  # run as a file: its folder is on the path, but not the one above
     sys.path.insert(0, str(ROOT))
 
+from benchmarks import kits  # noqa: E402
 from kit.signing import Algorithm, generate, write_private, write_public  # noqa: E402
-from scripts import bench_kits  # noqa: E402
 from scripts.process_tree import measure  # noqa: E402
 
 MIB, GIB = 1 << 20, 1 << 30
@@ -30,10 +30,10 @@ _TEMPLATES = 8
 
 def collection_of(size: int) -> list[tuple[str, int, Iterator[bytes]]]:
     """Give the one member: at least ``size`` bytes of documents."""
-    records = bench_kits.load_records(_TEMPLATES)
-    templates = [bench_kits.template(record, number)[0] for number, record in enumerate(records)]
+    records = kits.load_records(_TEMPLATES)
+    templates = [kits.template(record, number)[0] for number, record in enumerate(records)]
     count = (size // sum(map(len, templates)) + 1) * len(templates)
-    return [bench_kits.repeated("advisory_observations", templates, count)]
+    return [kits.repeated("advisory_observations", templates, count)]
 
 
 def main(arguments: list[str]) -> int:
@@ -51,7 +51,7 @@ def main(arguments: list[str]) -> int:
         write_public(public, key.public)
         kit, out = (folder / f"{name}.{options.container}" for name in ("kit", "out"))
         members = collection_of(int(options.gib * GIB))
-        bench_kits.write_kit(kit, members, key, container=options.container)
+        kits.write_kit(kit, members, key, container=options.container)
         print(f"{'one member':<12}{members[0][1]:>15,} bytes, kit {kit.stat().st_size:,} bytes", flush=True)
         trust, workers = ["--trusted-key", str(public)], ["--workers", str(options.workers)]
         for name, command in (

@@ -3,7 +3,7 @@
 
 ``docs/reference.md`` is made whole: the help of every command, and the exit codes. In ``README.md`` a generated part
 stands between ``<!-- generated: NAME -->`` and ``<!-- end of generated -->``: commands, exit codes, the rooms of the
-package in the order of its import contract, and figures that scripts/bench left under ``docs/bench``. A new command
+package in the order of its import contract, and figures that benchmarks/run left under ``docs/bench``. A new command
 needs nothing here and nothing in these pages but a run of this script. ``--check`` changes nothing and exits 1 if a
 page is not current.
 """
@@ -27,15 +27,15 @@ ROOT = Path(__file__).resolve().parents[1]
 if str(ROOT) not in sys.path:  # run as a file: its folder is on the path, but not the one above
     sys.path.insert(0, str(ROOT))
 
+from benchmarks import table  # noqa: E402
 from kit.cli import kit  # noqa: E402
 from kit.cli.commands import Commands  # noqa: E402
 from kit.cli.exit_codes import TABLE  # noqa: E402
-from scripts import bench_table  # noqa: E402
 
 README = ROOT / "README.md"
 REFERENCE = ROOT / "docs" / "reference.md"
 MEASURED = {"speed": ROOT / "docs/bench/quick.json", "scaling": ROOT / "docs/bench/scaling.json"}
-"""What scripts/bench wrote, by the part of the README that shows it."""
+"""What benchmarks/run wrote, by the part of the README that shows it."""
 _WIDTH = 100
 _ROLE = re.compile(r":\w+:(?=`)")
 _PART = re.compile(r"(?P<start><!-- generated: (?P<name>[^>]+) -->\n).*?(?P<end><!-- end of generated -->)", re.DOTALL)
@@ -71,7 +71,7 @@ def parts() -> dict[str, str]:
         "commands": "\n".join(["| command | what it does |", "|---|---|", *rows]) + "\n",
         "exit codes": _codes(),
         "rooms": _rooms(),
-        **{name: bench_table.markdown(_measured(name)) for name in MEASURED},
+        **{name: table.markdown(_measured(name)) for name in MEASURED},
     }
 
 

@@ -6,9 +6,9 @@ from collections import Counter
 
 import pytest
 
+from benchmarks.pairs import PairMaker, makers
 from kit.documents import validate
 from kit.values import Limits
-from scripts.bench_pairs import PairMaker, makers
 from tests.tiers import slow
 
 COUNT = 400

@@ -1,7 +1,7 @@
-"""Makes pairs of collections for scripts/bench_delta: what becomes of one between two generations of a kit.
+"""Makes pairs of collections for benchmarks/run_deltas: what becomes of one between two generations of a kit.
 
 Every pair is two files of BSON documents back to back, as in a decompressed kit. The months are real upstream
-advisories, read from ../shared/data where that is there; the others are the observations of scripts/bench_kits, changed
+advisories, read from ../shared/data where that is there; the others are the observations of benchmarks/kits, changed
 by a generator with a fixed seed. In constant memory, but for the reordered pair, which holds its documents.
 """
 
@@ -21,12 +21,12 @@ from typing import Any
 import bson
 import zstandard
 
+from benchmarks import kits
 from kit.engine.lookup import EmptyLookup
 from kit.transforms.raw_linkset import RawLinkset
 from kit.values import CollectionName
-from scripts import bench_kits
 
-ADVISORIES = bench_kits.ROOT.parent / "shared/data/advisories"
+ADVISORIES = kits.ROOT.parent / "shared/data/advisories"
 OBSERVATIONS = CollectionName(database="concelier", collection="advisory_observations")
 MODIFIED, INSERTED, DELETED = 0.01, 0.01, 0.005
 """Of the documents, in sparse edits."""
@@ -114,23 +114,23 @@ def _base(count: int) -> Iterator[bytes]:
 
 @cache
 def _templates() -> tuple[list[bytes], list[bytes]]:
-    records = bench_kits.load_records()
-    templates = [bench_kits.template(record, number)[0] for number, record in enumerate(records)]
+    records = kits.load_records()
+    templates = [kits.template(record, number)[0] for number, record in enumerate(records)]
     kept = len(templates) * 5 // 6
     return templates[:kept], templates[kept:]
 
 
 def _numbered(templates: list[bytes], count: int) -> Iterator[bytes]:
-    parts = [template.split(bench_kits.MARK) for template in templates]
+    parts = [template.split(kits.MARK) for template in templates]
     for number in range(count):
-        yield (b"%0*d" % (bench_kits.DIGITS, number)).join(parts[number % len(parts)])
+        yield (b"%0*d" % (kits.DIGITS, number)).join(parts[number % len(parts)])
 
 
 def _sparse(count: int) -> tuple[Iterator[bytes], Iterator[bytes]]:
     chance = random.Random(1)  # noqa: S311  no secret
     _, fresh = _templates()
     new = (
-        text.replace(bench_kits.MARK, b"%0*d" % (bench_kits.DIGITS, count + number))
+        text.replace(kits.MARK, b"%0*d" % (kits.DIGITS, count + number))
         for number, text in enumerate(fresh * (1 + count // 10_000))
     )
 
@@ -180,7 +180,7 @@ def _reordered(count: int) -> tuple[Iterator[bytes], Iterator[bytes]]:
 def _notes(count: int) -> tuple[Iterator[bytes], Iterator[bytes]]:
     def after() -> Iterator[bytes]:
         chance = random.Random(1)  # noqa: S311  no secret
-        for document in bench_kits.notes(count)[2]:
+        for document in kits.notes(count)[2]:
             if chance.random() >= MODIFIED:
                 yield document
                 continue
@@ -188,4 +188,4 @@ def _notes(count: int) -> tuple[Iterator[bytes], Iterator[bytes]]:
             decoded["body"] = f"Edited {chance.randbytes(3).hex()}. {decoded['body']}"
             yield bson.encode(decoded)
 
-    return bench_kits.notes(count)[2], after()
+    return kits.notes(count)[2], after()

@@ -1,8 +1,8 @@
 """Measures what the core saves: observations rewritten by it and by the reference, in seconds of processor time.
 
-    python scripts/bench_core.py [--observations N] [--average BYTES]
+    python benchmarks/core.py [--observations N] [--average BYTES]
 
-Observations are those of scripts/bench, cut into runs as a patch cuts them; nothing is compressed or digested.
+Observations are those of benchmarks/run, cut into runs as a patch cuts them; nothing is compressed or digested.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ ROOT = Path(__file__).resolve().parents[1]
 if str(ROOT) not in sys.path:  # run as a file: its folder is on the path, but not the one above
     sys.path.insert(0, str(ROOT))
 
+from benchmarks.kits import Case, members_of  # noqa: E402
 from kit.documents import core, runs  # noqa: E402
 from kit.engine.lookup import EmptyLookup  # noqa: E402
 from kit.transforms.change import Summed  # noqa: E402
 from kit.transforms.raw_linkset import RawLinkset  # noqa: E402
 from kit.values import CollectionName, Limits  # noqa: E402
-from scripts.bench_kits import Case, members_of  # noqa: E402
 
 NAME = CollectionName(database="concelier", collection="advisory_observations")
 

@@ -1,6 +1,6 @@
-"""What scripts/bench measured, as a table: of text while it runs, of Markdown in the documentation.
+"""What benchmarks/run measured, as a table: of text while it runs, of Markdown in the documentation.
 
-python scripts/bench_table.py RESULTS.json
+python benchmarks/table.py RESULTS.json
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ HEADS = (
     "workers",
     "pump s",
     "patch s",
+    "reference s",
     "ratio",
     "of floor",
     "docs/s",
@@ -26,7 +27,7 @@ HEADS = (
     "peer s",
     "again s",
 )
-WIDTHS = (46, 9, 7, 7, 8, 6, 8, 8, 6, 8, 8, 12, 7, 7)
+WIDTHS = (46, 9, 7, 7, 8, 11, 6, 8, 8, 6, 8, 8, 12, 7, 7)
 
 
 def row(result: dict[str, Any]) -> tuple[str, ...]:
@@ -37,6 +38,7 @@ def row(result: dict[str, Any]) -> tuple[str, ...]:
         str(result["workers"]),
         f"{result['pumpSeconds']:.2f}",
         f"{result['patchSeconds']:.2f}",
+        f"{result['referenceSeconds']:.2f}" if result.get("referenceSeconds") else "",
         f"{result['patchRatio']:.2f}",
         f"{result['floorRatio']:.2f}" if "floorRatio" in result else "",
         f"{result['documentsPerSecond']:,.0f}",
@@ -70,7 +72,7 @@ def markdown(facts: dict[str, Any]) -> str:
 
 def machine(facts: dict[str, Any]) -> str:
     """Say where it was measured, and how often."""
-    core = f"core {facts['core']}" if "core" in facts else "compiled, before the core"
+    core = facts.get("core", "compiled, before the core")
     times = "one run each" if facts["runs"] == 1 else f"medians of {facts['runs']} runs each"
     where = f"{facts['machine']}, {facts['cores']} cores, Python {facts['python']}, {core}"
     return f"{where}; load average at the start {facts['load']}; {times}"

@@ -1,6 +1,6 @@
 """Compares structures for the snapshot lookup: the toolkit's SQLite file, LMDB, and sorted runs merged into one file.
 
-    python scripts/bench_lookup.py [--entries N]
+    python benchmarks/lookup.py [--entries N]
 
 Each builds from N pairs (33-byte key, value of 1 kB on average) in the order of the kit, which for digests is a random
 one, and then finds every key in batches as large as a run of documents, in the same order and in another. Each is a

@@ -1,4 +1,4 @@
-"""Makes kits of any number of observations for scripts/bench, in constant memory and fast.
+"""Makes kits of any number of observations for benchmarks/run, in constant memory and fast.
 
 Advisories come from real records where the shared data is there, else from a generator with the same statistics
 (document size, references, CPEs). Each is encoded once; every further observation is that template with its running

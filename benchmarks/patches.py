@@ -32,11 +32,11 @@ ROOT = Path(__file__).resolve().parents[1]
 if str(ROOT) not in sys.path:  # run as a file: its folder is on the path, but not the one above
     sys.path.insert(0, str(ROOT))
 
+from benchmarks import kits, table  # noqa: E402
+from benchmarks.kits import Case  # noqa: E402
 from kit.encryption import AgeRecord, create, new_keyring  # noqa: E402
 from kit.signing import Algorithm, PrivateKey, generate, write_private, write_public  # noqa: E402
 from kit.values import Timestamp  # noqa: E402
-from scripts import bench_kits, bench_table  # noqa: E402
-from scripts.bench_kits import Case  # noqa: E402
 from scripts.process_tree import Run, measure  # noqa: E402
 
 CORES = os.cpu_count() or 1
@@ -49,17 +49,18 @@ CASES = (
     Case(source="content", member=".gz"),
     Case(source="content", container="tar.gz"),
     Case(source="content", average=4000),
-    Case(source=bench_kits.SECOND),
-    Case(source=bench_kits.SECOND, container="tar.gz"),
-    Case(source=bench_kits.ENCRYPT),
+    Case(source=kits.SECOND),
+    Case(source=kits.SECOND, container="tar.gz"),
+    Case(source=kits.ENCRYPT),
 )
 USUAL, QUICK = 6000, 20_000
 QUICK_RUNS = 5
 PEER_MOST = 200_000
 """Observations; the peer is not asked for more, since it takes minutes for a million."""
 _CREATED_AT = "1790000000"
-KIT = (sys.executable, "-P", "-c", "from kit.cli import main; main()")
-PUMP = (sys.executable, str(ROOT / "scripts/bench_pump.py"))
+CHECKOUT = (sys.executable, "-P", "-c", "from kit.cli import main; main()")
+"""Runs the toolkit of this checkout, as it is installed in the environment for development."""
+PUMP = (sys.executable, str(ROOT / "benchmarks/pump.py"))
 
 
 def ran(command: Sequence[str], job: Path | None = None) -> Run:
@@ -79,6 +80,10 @@ class Desk:
     """More of them for ``kit patch``."""
     again: bool = False
     """Whether the result is patched a second time, which must change nothing."""
+    reference: bool = False
+    """Whether the patch is also made without the core, with the same bytes as a result."""
+    program: Sequence[str] = CHECKOUT
+    """What runs ``kit``."""
     key: PrivateKey = field(default_factory=lambda: generate(Algorithm.ES256))
 
     def __post_init__(self) -> None:
@@ -97,10 +102,10 @@ class Desk:
         """Make the kit of a case; give it, and the bytes of its members, decompressed."""
         # The pump knows by the name whether it must open the members.
         kit = self.folder / f"{'inner' if case.member else 'plain'}.{case.container}"
-        size = bench_kits.make_kit(kit, case, observations, self.key)
-        if case.source == bench_kits.SECOND:
+        size = kits.make_kit(kit, case, observations, self.key)
+        if case.source == kits.SECOND:
             first = self.folder / f"first.{case.container}"
-            tenants = [word for tenant in bench_kits.TENANTS for word in ("--tenant", tenant)]
+            tenants = [word for tenant in kits.TENANTS for word in ("--tenant", tenant)]
             ran([*self.patch(kit, first, CORES), *tenants])
             first.replace(kit)
             for path in self.folder.glob(f"{first.name}*"):
@@ -110,12 +115,12 @@ class Desk:
     def patch(self, kit: Path, out: Path, workers: int) -> list[str]:
         """Give the command that patches a kit."""
         names = (str(kit), "-o", str(out), "--signing-key", str(self._private), "--trusted-key", str(self._public))
-        return [*KIT, "patch", *names, "--workers", str(workers), "--created-at", _CREATED_AT]
+        return [*self.program, "patch", *names, "--workers", str(workers), "--created-at", _CREATED_AT]
 
     def measure(self, case: Case, kit: Path, observations: int, workers: int) -> list[dict[str, Run]]:
         """Time the yardsticks, patch, verify and, where there is one, the peer, in turn."""
         out = kit.with_name(f"{kit.name.partition('.')[0]}-out.{case.container}")
-        options = [*(encryption(self.folder) if case.source == bench_kits.ENCRYPT else ()), *self.options]
+        options = [*(encryption(self.folder) if case.source == kits.ENCRYPT else ()), *self.options]
         rows: list[dict[str, Run]] = []
         for _ in range(self.runs):
             self._clear(out)
@@ -127,14 +132,16 @@ class Desk:
                 "result": ran([*PUMP, "pump", str(out)]),
                 "read": ran([*PUMP, "read", str(out)]),
                 "verify": ran(
-                    [*KIT, "verify", str(out), "--trusted-key", str(self._public), "--workers", str(workers)]
+                    [*self.program, "verify", str(out), "--trusted-key", str(self._public), "--workers", str(workers)]
                 ),
             }
+            if self.reference:
+                row["reference"] = self._without_core(out, patch)
             if self.again:
                 row["again"] = self._again(case, out, workers, options)
             if replace(case, average=None) == MAIN and workers == CORES and observations <= PEER_MOST:
                 peer = self.folder / "peer.tar.zst"
-                row["peer"] = ran([sys.executable, str(ROOT / "scripts/bench_peer.py"), str(kit), str(peer)])
+                row["peer"] = ran([sys.executable, str(ROOT / "benchmarks/peer.py"), str(kit), str(peer)])
                 peer.unlink()
             rows.append(row)
         self._clear(out)
@@ -147,6 +154,17 @@ class Desk:
         if not filecmp.cmp(out, copy, shallow=False):
             raise SystemExit("the second patch changed something")
         self._clear(copy)
+        return run
+
+    def _without_core(self, out: Path, patch: Sequence[str]) -> Run:
+        """Patch with the reference; the outcome must be the same."""
+        kept = out.with_name(f"core-{out.name}")
+        out.replace(kept)
+        self._clear(out)
+        run = ran(["env", "KIT_CORE=off", *patch])
+        if not filecmp.cmp(out, kept, shallow=False):
+            raise SystemExit("core and reference disagree")
+        kept.unlink()
         return run
 
     def _clear(self, kit: Path) -> None:
@@ -165,7 +183,7 @@ def encryption(folder: Path) -> list[str]:
         secret = pyrage.x25519.Identity.generate()
         identity.write_text(f"{secret}\n")
         create(keyring, new_keyring(AgeRecord.make((str(secret.to_public()),)), now=Timestamp(0)))
-        field_map.write_text(json.dumps(bench_kits.FIELD_MAP))
+        field_map.write_text(json.dumps(kits.FIELD_MAP))
     return [
         *("--transform", "encrypt-fields", "--field-map", str(field_map), "--keyring", str(keyring)),
         *("--age-identity", str(identity), "--rollback-note", "a measurement"),
@@ -205,6 +223,7 @@ def summary(
         "peakBytes": max(row["patch"].peak_bytes for row in rows),
         "verifyPeakBytes": max(row["verify"].peak_bytes for row in rows),
         "peerSeconds": seconds("peer"),
+        "referenceSeconds": seconds("reference"),
         "againSeconds": seconds("again"),
         "againPeakBytes": max((row["again"].peak_bytes for row in rows if "again" in row), default=None),
         "tempBytes": max(row["patch"].temp_bytes for row in rows),
@@ -217,15 +236,22 @@ def main() -> None:
     runs = chosen.runs or (QUICK_RUNS if chosen.quick else 5)
     # A user's environment has byte code; compiling sources anew for every process is not what is measured.
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
-    facts = _circumstances(runs)
-    print(bench_table.machine(facts))
-    print(bench_table.text(bench_table.HEADS), flush=True)
+    facts = _circumstances(runs, chosen.program or CHECKOUT)
+    print(table.machine(facts))
+    print(table.text(table.HEADS), flush=True)
     folder = Path(tempfile.mkdtemp(prefix="kit-bench-", dir=chosen.folder))
     try:
-        desk = Desk(folder=folder, runs=runs, options=chosen.option, again=chosen.again)
+        desk = Desk(
+            folder=folder,
+            runs=runs,
+            options=chosen.option,
+            again=chosen.again,
+            reference=chosen.quick or chosen.reference,
+            program=chosen.program or CHECKOUT,
+        )
         for result in _results(desk, chosen):
             facts["results"].append(result)
-            print(bench_table.text(bench_table.row(result)), flush=True)
+            print(table.text(table.row(result)), flush=True)
     finally:
         shutil.rmtree(folder)
     if chosen.json:
@@ -234,7 +260,7 @@ def main() -> None:
     if chosen.plot:
         # A process of its own: what draws is no part of what is needed to measure.
         subprocess.run(
-            [sys.executable, str(ROOT / "scripts/bench_plot.py"), "-", str(chosen.plot)],
+            [sys.executable, str(ROOT / "benchmarks/plot.py"), "-", str(chosen.plot)],
             input=json.dumps(facts),
             text=True,
             check=True,
@@ -246,13 +272,17 @@ def _options() -> argparse.Namespace:
     parser.add_argument(
         "--observations", type=int, action="append", help=f"how many; repeatable (default {USUAL}; quick: {QUICK})"
     )
-    parser.add_argument("--owners", type=int, default=bench_kits.OWNERS, help="of what is encrypted (default 100)")
+    parser.add_argument("--owners", type=int, default=kits.OWNERS, help="of what is encrypted (default 100)")
     parser.add_argument("--runs", type=int, help=f"of each case (default 5; quick: {QUICK_RUNS})")
     parser.add_argument("--workers", type=int, action="append", help="repeatable (default: the cores)")
     parser.add_argument("--case", action="append", help="only cases whose name contains this; repeatable")
     parser.add_argument(
-        "--quick", action="store_true", help="every case, the first with 1, 2 and 4 workers, in less than three minutes"
+        "--quick", action="store_true", help="every case, the first with 1, 2 and 4 workers, also without the core"
     )
+    parser.add_argument(
+        "--reference", action="store_true", help="also without the core (always where --quick is given)"
+    )
+    parser.add_argument("--program", nargs=1, metavar="KIT", help="what to measure (benchmarks/run: an installed one)")
     parser.add_argument("--again", action="store_true", help="also a second patch, which must change nothing")
     parser.add_argument("--json", type=Path, help="write all figures here")
     parser.add_argument("--plot", type=Path, metavar="PNG", help="draw them here")
@@ -261,14 +291,14 @@ def _options() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _circumstances(runs: int) -> dict[str, Any]:
+def _circumstances(runs: int, program: Sequence[str]) -> dict[str, Any]:
     """Say by what and where it is measured; the results are to come."""
     return {
-        "command": shlex.join(["scripts/bench", *sys.argv[1:]]),
+        "command": shlex.join(["benchmarks/run", *sys.argv[1:]]),
         "machine": platform.machine(),
         "cores": CORES,
         "python": platform.python_version(),
-        "core": _core(),
+        "core": _core(program),
         "load": round(os.getloadavg()[0], 1),
         "runs": runs,
         "results": [],
@@ -295,13 +325,10 @@ def _results(desk: Desk, chosen: argparse.Namespace) -> Iterator[dict[str, Any]]
             kit.unlink()
 
 
-def _core() -> str:
-    """Return the version of the core that is measured, or why there is none; this program imports from the checkout."""
-    script = "from kit.documents import core; from kit.version import CORE_VERSION; print(core.ABSENCE or CORE_VERSION)"
-    done: subprocess.CompletedProcess[str] = subprocess.run(
-        [sys.executable, "-P", "-c", script], cwd="/", check=True, capture_output=True, text=True
-    )
-    return done.stdout.strip()
+def _core(program: Sequence[str]) -> str:
+    """Return what the program that is measured says of its core."""
+    done = subprocess.run([*program, "--version"], cwd="/", check=True, capture_output=True, text=True)
+    return next(line.strip() for line in done.stdout.splitlines() if "core" in line)
 
 
 if __name__ == "__main__":

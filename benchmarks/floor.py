@@ -1,6 +1,6 @@
 """What the bytes of a patched kit cost by themselves: processor time of each step that no encryption can do without.
 
-    python scripts/bench_floor.py BASE OUTPUT      zstd archives: a kit, and what a patch made of it
+    python benchmarks/floor.py BASE OUTPUT      zstd archives: a kit, and what a patch made of it
 
 A patch reads its base twice and digests it, compresses and digests what it writes, and reads that back. Here the same
 bytes go through the same codecs, in frames of 4 MiB and one thread, with nothing between: no process is started, no

@@ -1,6 +1,6 @@
 """Measures deltas: size, time and memory of ``kit delta build`` and of the tools one would take instead, in one run.
 
-For every pair of scripts/bench_pairs, two kits are made and signed. Peers get the decompressed collections, which is
+For every pair of benchmarks/pairs, two kits are made and signed. Peers get the decompressed collections, which is
 the best case for them, and the archives as they would be sent. Of ours, "collection" is what the delta holds for that
 member and "archive" the whole delta, signature and manifests included; time and memory are those of the whole command,
 which verifies both kits and reads its delta back. Each delta of ours is applied, timed, and compared. A peer that is
@@ -32,10 +32,10 @@ ROOT = Path(__file__).resolve().parents[1]
 if str(ROOT) not in sys.path:  # run as a file: its folder is on the path, but not the one above
     sys.path.insert(0, str(ROOT))
 
+from benchmarks import kits  # noqa: E402
+from benchmarks.pairs import PairMaker, makers, write  # noqa: E402
+from benchmarks.patches import encryption  # noqa: E402
 from kit.signing import Algorithm, PrivateKey, generate, write_private, write_public  # noqa: E402
-from scripts import bench_kits  # noqa: E402
-from scripts.bench import encryption  # noqa: E402
-from scripts.bench_pairs import PairMaker, makers, write  # noqa: E402
 from scripts.process_tree import Run, measure  # noqa: E402
 
 COMMAND = (sys.executable, "-P", "-c", "from kit.cli import main; main()")
@@ -184,7 +184,7 @@ def _median(figures: Iterable[float | None]) -> float | None:
 def _kit(file: Path, maker: PairMaker, desk: Desk, generation: int) -> Path:
     path = desk.folder / f"{file.stem}.{desk.container}"
     members = [(maker.collection, file.stat().st_size, _chunks(file))]
-    bench_kits.write_kit(path, members, desk.key, container=desk.container, generation=generation)
+    kits.write_kit(path, members, desk.key, container=desk.container, generation=generation)
     return path
 
 

@@ -1,7 +1,7 @@
-"""The yardsticks of scripts/bench, each a process of its own that imports nothing but the codecs it needs.
+"""The yardsticks of benchmarks/run, each a process of its own that imports nothing but the codecs it needs.
 
-    python scripts/bench_pump.py pump KIT      decompress → SHA-256 → compress, and nothing else
-    python scripts/bench_pump.py read KIT      decompress → SHA-256
+    python benchmarks/pump.py pump KIT      decompress → SHA-256 → compress, and nothing else
+    python benchmarks/pump.py read KIT      decompress → SHA-256
 
 Two threads compress, beside decompression and hashing: zstd at level 3, gzip by libdeflate at level 1. Of a kit that is
 called ``inner…``, whose collections have a codec of their own (``.bson.gz``), ``pump`` opens and compresses these, as a

@@ -1,6 +1,6 @@
 """What one would write instead: a script over tarfile and pymongo that adds rawLinkset and compresses again.
 
-    python scripts/bench_peer.py KIT.tar.zst OUT.tar.zst
+    python benchmarks/peer.py KIT.tar.zst OUT.tar.zst
 
 It does less than ``kit patch``: no signature is verified or made, nothing is digested, read back or resumed; and
 decoding a document to encode it again changes what BSON can say and a dict cannot. Other tools do no part of this job

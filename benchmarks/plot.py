@@ -1,6 +1,6 @@
-"""Draws what scripts/bench measured: the ratio to the pump of each case, and seconds against observations.
+"""Draws what benchmarks/run measured: the ratio to the pump of each case, and seconds against observations.
 
-    python scripts/bench_plot.py RESULTS.json PLOT.png      (- for standard input)
+    python benchmarks/plot.py RESULTS.json PLOT.png      (- for standard input)
 
 A line of seconds that is straight through the origin says that time grows as the kit does; it is drawn of cases that
 were measured with several sizes.

@@ -28,7 +28,7 @@ from kit.archive.journal import checksum
 from kit.archive.layout import Layout, Stretch
 from kit.archive.member_tree import LINK_HINT, MemberTree
 from kit.archive.new_folder import NewFolder
-from kit.archive.places import ROLLED_BACK, backup_path, require_backup_free, require_free, require_replaceable
+from kit.archive.places import backup_path, require_backup_free, require_free, require_replaceable
 from kit.archive.reader import Container, Copying, KitReader, open_kit
 from kit.archive.secret_output import SecretOutput
 from kit.archive.source import read_small
@@ -41,7 +41,6 @@ __all__ = [
     "CHECKPOINT_BYTES",
     "FRAME_BYTES",
     "LINK_HINT",
-    "ROLLED_BACK",
     "ArchiveDestination",
     "Container",
     "Copying",

@@ -27,10 +27,11 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from kit.archive.disk import sync_folder, write_file, writing
-from kit.archive.places import SIDECARS, is_twin, place_beside, require_backup_free, require_free
+from kit.archive.places import is_twin, place_beside, require_backup_free, require_free
 from kit.archive.renaming import exchange, rename_free
 from kit.archive.switch import Switch, checksum_line, is_file_of, parked
 from kit.errors import OutputError
+from kit.values.suffixes import SIDECARS
 
 _NO_MODES = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS})
 _NO_HARD_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})

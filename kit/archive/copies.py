@@ -21,7 +21,7 @@ from kit.archive.disk import new_file, remove_tree, sync_folder, write_all, writ
 from kit.archive.encoding import Frame
 from kit.archive.folder_destination import FolderDestination
 from kit.archive.job import Job
-from kit.archive.places import ROLLED_BACK, SIDECARS, place_beside
+from kit.archive.places import place_beside
 from kit.archive.reader import Container, KitReader, open_kit
 from kit.archive.switch import Switch, checksum_line, staged
 from kit.archive.tar_headers import EntryKind
@@ -29,6 +29,7 @@ from kit.archive.tar_reader import Member
 from kit.archive.tree_digest import tree_digest
 from kit.errors import DigestError, OutputError
 from kit.values import MemberPath, Sha256, Timestamp
+from kit.values.suffixes import ROLLED_BACK, SIDECARS
 
 _Met = tuple[Member, tuple[Sha256, int]]
 

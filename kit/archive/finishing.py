@@ -15,13 +15,14 @@ from pathlib import Path
 
 from kit.archive.commit import perform, place_sidecars
 from kit.archive.disk import sync_folder, write_file, writing
-from kit.archive.places import SIDECARS, is_twin, place_beside
+from kit.archive.places import is_twin, place_beside
 from kit.archive.renaming import rename_free
 from kit.archive.source import read_small
 from kit.archive.switch import Switch, checksum_line, is_file_of, parked
 from kit.archive.tree_digest import tree_digest
 from kit.errors import OutputError, UnreadableError
 from kit.values import Sha256
+from kit.values.suffixes import SIDECARS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

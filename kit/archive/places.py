@@ -10,10 +10,8 @@ from collections.abc import Collection
 from pathlib import Path
 
 from kit.errors import OutputError, UsageError
+from kit.values.suffixes import BACKUP, SIDECARS
 
-SIDECARS = (".sha256", ".sig")
-BACKUP = ".bak"
-ROLLED_BACK = ".rolled-back"
 _GET_FLAGS = 0x80086601
 """FS_IOC_GETFLAGS of Linux with 64 bits."""
 _IMMUTABLE, _APPEND_ONLY = 0x10, 0x20

@@ -16,20 +16,12 @@ from pathlib import Path
 from typing import Any, Self
 
 from kit.archive.disk import sync_folder, write_file, writing
-from kit.archive.places import (
-    BACKUP,
-    ROLLED_BACK,
-    SIDECARS,
-    backup_path,
-    is_twin,
-    place_beside,
-    require_backup_free,
-    require_free,
-)
+from kit.archive.places import backup_path, is_twin, place_beside, require_backup_free, require_free
 from kit.archive.tree_digest import tree_digest
 from kit.errors import ManifestError
 from kit.manifest.fields import Fields
 from kit.values import Sha256
+from kit.values.suffixes import BACKUP, ROLLED_BACK, SIDECARS
 
 ARCHIVE, FOLDER = "archive", "kit"
 """What a finished kit is called in the job folder."""

@@ -32,12 +32,12 @@ from kit.archive import (
     standing,
 )
 from kit.archive.journal import BEGIN, FORMAT, READY, RESTART, Begun
-from kit.archive.places import BACKUP
 from kit.errors import DigestError, InterruptedRunError, KitError, ManifestError, OutputError, UsageError
 from kit.manifest.fields import Fields
 from kit.ops.judgement import Judgement
 from kit.ops.kits import Environment
 from kit.values import Codec, Sha256, Timestamp
+from kit.values.suffixes import BACKUP
 from kit.version import TOOL, VERSION
 
 if TYPE_CHECKING:

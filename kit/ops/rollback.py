@@ -18,7 +18,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from kit.archive import (
-    ROLLED_BACK,
     Job,
     Standing,
     Switch,
@@ -48,6 +47,7 @@ from kit.ops.obligations import Beside, Expectation, Judgement, judge
 from kit.signing import PublicKey
 from kit.trust import Anchor
 from kit.values import Sha256
+from kit.values.suffixes import ROLLED_BACK
 
 _OF_THE_PRESENT = frozenset({1, 2, 3, 6})
 """Obligations by which the present kit can say what it was made of; its age and its members do not matter."""

@@ -4,9 +4,11 @@ Manners, for every command: data on standard output, messages on standard error;
 ``kit: error: <where>: <what>`` and, where there is a way out, ``kit: hint: …``; the exit code is from one table;
 nothing is asked without a terminal; ``--json`` prints the same report as the text.
 
-A command has the module of its name; a group of commands has one for all, or for each as ``delta_build``. Shared are:
+A command has the module of its name; a group of commands has one for all, or for each as ``delta_build``. Its module
+declares it, and loads what does the work when it is run: help and completion need none of that. Shared are:
 
-- The program: ``commands`` (which there are), ``exit_codes``, ``output``, ``completion``, ``versions`` and ``commit``.
+- The program: ``commands`` (which there are), ``choices`` (words that options take), ``exit_codes``, ``output``,
+  ``completion``, ``versions`` and ``commit``.
 - Options and what they make: ``options``, ``places`` with the check in ``collisions``, ``trusting``, ``credentials``,
   ``migrating``, ``encrypting``, ``machine``, ``job_options``, ``delta_options``, ``recording``, ``progress`` with its
   ``display``; ``naming`` and ``times``.
@@ -18,9 +20,7 @@ import errno
 import gc
 import io
 import os
-import sqlite3
 import sys
-import traceback
 
 import click
 
@@ -40,7 +40,7 @@ Exit codes:
 
 def _print_versions(context: click.Context, _option: click.Parameter, wanted: bool) -> None:
     if wanted and not context.resilient_parsing:
-        from kit.cli.versions import version_lines  # noqa: PLC0415  what it asks is not needed to do anything
+        from kit.cli.versions import version_lines
 
         for line in version_lines():
             click.echo(line)
@@ -92,6 +92,8 @@ def run(arguments: list[str]) -> int:
         return OK
     except (Exception, SystemExit) as error:  # noqa: BLE001  the last line of defence: a defect, said as such
         if os.environ.get("KIT_DEBUG"):
+            import traceback
+
             traceback.print_exc()
         return _refuse(_refused_by_system(error) or _defect(error), arguments)
 
@@ -114,7 +116,9 @@ def _refused_by_system(error: BaseException) -> KitError | None:
     """
     if isinstance(error, MemoryError) or (isinstance(error, ImportError) and "shared object" in str(error)):
         return _SHORT_OF_MEMORY  # a library that cannot be mapped is not imported (dlopen(3))
-    if isinstance(error, sqlite3.OperationalError):
+    # Nothing that was not imported was raised.
+    sqlite = sys.modules.get("sqlite3")
+    if sqlite is not None and isinstance(error, sqlite.OperationalError):
         return OutputError(f"cannot keep temporary data on disk: {error}", hint="make room, or set TMPDIR")
     if isinstance(error, OSError) and error.errno in _SPENT:
         return StoppedError(f"the system gives no more: {error.strerror}", hint="raise the limit (ulimit -a)")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -12,13 +12,12 @@ from kit.cli.options import FILE, json_option, kit_argument, passphrase_option, 
 from kit.cli.output import print_report
 from kit.cli.places import NEW
 from kit.cli.times import moment, parsed
-from kit.encryption.approval import Approval, DocumentName, RecoveryScope, collection_name
 from kit.errors import ContentError, UsageError
-from kit.ops.approve import ApprovalFile, countersign, create, show
-from kit.ops.inspect import inspect
-from kit.reports.recoveries import approval_json, approval_lines
 from kit.values import Limits, Sha256
-from kit.values.strict_json import parse
+
+if TYPE_CHECKING:
+    from kit.encryption.approval import Approval, DocumentName
+    from kit.ops.approve import ApprovalFile
 
 
 @click.group("approval", cls=Group)
@@ -65,6 +64,8 @@ def create_command(
       kit approval create kit.tar.zst --incident INC-7 --reason "court order 12" --collection concelier.notes
         --owner ada --expires 2026-01-03T00:00:00Z --signing-key ada.pem -o one.approval
     """
+    from kit.ops.approve import create
+
     _print(create(output, _approval(kit, **what), private_key(signing_key, passphrase_fd)), as_json=as_json, done=_DONE)
 
 
@@ -81,6 +82,8 @@ def sign_command(approval: Path, signing_key: Path, passphrase_fd: int | None, o
     Example:
       kit approval sign one.approval --signing-key bob.pem -o two.approval
     """
+    from kit.ops.approve import countersign
+
     _print(countersign(approval, output, private_key(signing_key, passphrase_fd)), as_json=as_json, done=_DONE)
 
 
@@ -94,6 +97,8 @@ def show_command(approval: Path, as_json: bool) -> None:
     Example:
       kit approval show two.approval
     """
+    from kit.ops.approve import show
+
     _print(show(approval), as_json=as_json)
 
 
@@ -110,6 +115,8 @@ def _approval(
     not_before: str | None,
     expires: str,
 ) -> Approval:
+    from kit.encryption.approval import Approval, RecoveryScope, collection_name
+
     if whole_collections == bool(partitions or owners or documents):
         raise click.UsageError("name partitions, owners or documents; or say --whole-collections")
     try:
@@ -132,6 +139,8 @@ def _approval(
 
 
 def _manifest(kit: Path) -> Sha256:
+    from kit.ops.inspect import inspect
+
     report = inspect(kit)
     if report.manifest is None:
         raise ContentError(f"has no manifest to approve: {'; '.join(report.problems)}", where=str(kit))
@@ -140,10 +149,15 @@ def _manifest(kit: Path) -> Sha256:
 
 def _document(text: str) -> DocumentName:
     """Read an ``_id``: JSON where it begins as an object or a string of JSON does, else text as it is."""
+    from kit.encryption.approval import DocumentName
+    from kit.values.strict_json import parse
+
     if text.startswith(("{", '"')):
         return DocumentName.parse(parse(text.encode("utf-8", "replace"), limits=Limits(), where="--document"))
     return DocumentName.parse(text)
 
 
 def _print(file: ApprovalFile, *, as_json: bool, done: str = "") -> None:
+    from kit.reports.recoveries import approval_json, approval_lines
+
     print_report(approval_lines(file), approval_json(file), as_json=as_json, done=done)

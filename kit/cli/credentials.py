@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -60,6 +60,11 @@ def token_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
+def any_given(what: Mapping[str, Any]) -> bool:
+    """Return whether any of the options of :func:`credential_options` is given."""
+    return any(what[name] not in {None, ()} for name in _NAMES)
+
+
 def keys_given(what: dict[str, Any]) -> KeySet | None:
     """Take the options of :func:`credential_options`, and open the keyring; None where none is named.
 
@@ -67,10 +72,10 @@ def keys_given(what: dict[str, Any]) -> KeySet | None:
         KeyUnusableError: The keyring is exposed or does not open.
         UnreadableError: A file is not there.
     """
-    if all(what[name] in {None, ()} for name in _NAMES):
+    if not any_given(what):
         for name in _NAMES:
             del what[name]
         return None
-    from kit.cli.encrypting import keys_of  # noqa: PLC0415  with all of encryption
+    from kit.cli.encrypting import keys_of
 
     return keys_of(what)

@@ -4,14 +4,30 @@ from __future__ import annotations
 
 import click
 
-from kit.cli.commands import Commands
+from kit.cli.commands import Commands, Home
 
 HOMES = {
-    "build": "delta_build.build_command",
-    "apply": "delta_apply.apply_command",
-    "inspect": "delta_apply.inspect_command",
-    "verify": "delta_apply.verify_command",
-    "squash": "delta_squash.squash_command",
+    "build": Home(
+        "delta_build.build_command",
+        "Build the signed delta that leads from BASE to TARGET, two generations of one bundle.",
+    ),
+    "apply": Home(
+        "delta_apply.apply_command",
+        "Make the kit that DELTA leads to from BASE, beside it or in its place; no signing key is needed.",
+    ),
+    "inspect": Home(
+        "delta_apply.inspect_command",
+        "Show what DELTA leads from and to, how each member is made, and who says to have signed it; nothing is"
+        " verified.",
+    ),
+    "verify": Home(
+        "delta_apply.verify_command",
+        "Decide whether DELTA is what its signers say, and who signed the kit it leads to; no kit is needed.",
+    ),
+    "squash": Home(
+        "delta_squash.squash_command",
+        "Make one delta of a chain that begins at the kit BASE; it gives what the chain gives, and no more.",
+    ),
 }
 
 

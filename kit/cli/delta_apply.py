@@ -25,18 +25,6 @@ from kit.cli.output import print_report
 from kit.cli.places import KIT, KIT_IN_PLACE, NEW_KIT
 from kit.cli.progress import progress_option, progressing
 from kit.cli.trusting import Remembering, override_options
-from kit.ops.delta_apply import DeltaApplyRequest, apply_delta, resume_delta
-from kit.ops.delta_verify import DeltaVerifyRequest, inspect_delta, verify_delta
-from kit.ops.jobs import Completion
-from kit.reports.deltas import (
-    applied_json,
-    applied_lines,
-    inspected_json,
-    inspected_lines,
-    verified_json,
-    verified_lines,
-)
-from kit.reports.jobs import completion_json, completion_lines
 from kit.values import Allowed
 
 _DONE = "the delta is applied"
@@ -97,6 +85,11 @@ def apply_command(
       kit delta apply october.tar.zst november.delta -o november.tar.zst --trust policy.json
       kit delta apply kit.tar.zst sealed.delta --in-place --trust policy.json --keyring site.keyring
     """
+    from kit.ops.delta_apply import DeltaApplyRequest, apply_delta, resume_delta
+    from kit.ops.jobs import Completion
+    from kit.reports.deltas import applied_json, applied_lines
+    from kit.reports.jobs import completion_json, completion_lines
+
     require_place(output, in_place=in_place, no_backup=no_backup)
     require_one_way(again=again, give_up=give_up)
     if give_up:
@@ -136,6 +129,9 @@ def inspect_command(delta: Path, workers: int, maxima: tuple[str, ...], allowed:
     Example:
       kit delta inspect november.delta
     """
+    from kit.ops.delta_verify import inspect_delta
+    from kit.reports.deltas import inspected_json, inspected_lines
+
     report = inspect_delta(delta, reading(workers, maxima, allowed=allowed))
     print_report(inspected_lines(report), inspected_json(report), as_json=as_json)
 
@@ -164,6 +160,9 @@ def verify_command(
     Example:
       kit delta verify november.delta --trusted-key publisher.pem.pub
     """
+    from kit.ops.delta_verify import DeltaVerifyRequest, verify_delta
+    from kit.reports.deltas import verified_json, verified_lines
+
     report = verify_delta(
         DeltaVerifyRequest(
             delta=delta,

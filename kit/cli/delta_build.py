@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -17,9 +17,10 @@ from kit.cli.output import print_report, print_warning
 from kit.cli.places import KIT
 from kit.cli.progress import progress_option, progressing
 from kit.cli.times import moment
-from kit.ops.delta_build import DeltaBuildReport, DeltaBuildRequest, build_delta
-from kit.reports.deltas import built_json, built_lines
 from kit.values import Allowed
+
+if TYPE_CHECKING:
+    from kit.ops.delta_build import DeltaBuildReport
 
 
 @click.command("build", cls=Command)
@@ -71,6 +72,8 @@ def build_command(
       kit delta build kit.tar.zst sealed.tar.zst -o sealed.delta --signing-key site.pem --trusted-key publisher.pem.pub
         --trusted-key site.pem.pub --keyring site.keyring
     """
+    from kit.ops.delta_build import DeltaBuildRequest, build_delta
+
     request = DeltaBuildRequest(
         base=base,
         target=target,
@@ -93,6 +96,8 @@ def build_command(
 
 def show(report: DeltaBuildReport, *, as_json: bool) -> None:
     """Print the report of a build, and warn of what it discloses."""
+    from kit.reports.deltas import built_json, built_lines
+
     print_report(built_lines(report), built_json(report), as_json=as_json, done="the delta is written")
     if report.discloses:
         print_warning(

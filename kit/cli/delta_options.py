@@ -13,9 +13,9 @@ from kit.cli.options import FILE, passphrase_option, read_file, trust_option, tr
 from kit.cli.places import NAME_OR_FILE, NEW_DELTA
 from kit.cli.times import moment
 from kit.cli.trusting import anchor, policy_option, time_option
-from kit.ops.obligations import Expectation
 
 if TYPE_CHECKING:
+    from kit.ops.obligations import Expectation
     from kit.transforms.protocol import Transform
 
 
@@ -40,6 +40,8 @@ def expectation(
         UsageError: Nobody is named to believe, or in two ways.
         KitError: A key, the policy or its state is refused.
     """
+    from kit.ops.obligations import Expectation
+
     if policy is not None and trusted_keys:
         raise click.UsageError("--trust and --trusted-key exclude each other: a policy names its keys")
     if policy is None and not trusted_keys:
@@ -118,11 +120,11 @@ def candidates(what: dict[str, Any]) -> tuple[Transform, ...]:
     if migration is None and cache_map is None and map_name is None and tenants is None:
         return ()
     # With all transforms: only where one is named.
-    from kit.cli.encrypting import field_map  # noqa: PLC0415
-    from kit.cli.migrating import named_migration  # noqa: PLC0415
-    from kit.encryption import SHIPPED, Profile  # noqa: PLC0415
-    from kit.transforms.encrypt_fields import EncryptFields  # noqa: PLC0415
-    from kit.transforms.raw_linkset import RawLinkset, parse_cache_map  # noqa: PLC0415
+    from kit.cli.encrypting import field_map
+    from kit.cli.migrating import named_migration
+    from kit.encryption import SHIPPED, Profile
+    from kit.transforms.encrypt_fields import EncryptFields
+    from kit.transforms.raw_linkset import RawLinkset, parse_cache_map
 
     made: list[Transform] = []
     if migration is not None:

@@ -17,8 +17,6 @@ from kit.cli.options import created_at_option, json_option, private_key, reading
 from kit.cli.places import KIT
 from kit.cli.progress import progress_option, progressing
 from kit.cli.times import moment
-from kit.ops.delta_build import DeltaSquashRequest
-from kit.ops.delta_squash import squash_deltas
 from kit.values import Allowed
 
 
@@ -63,6 +61,9 @@ def squash_command(
       kit delta squash september.tar.zst october.delta november.delta -o both.delta --signing-key publisher.pem
         --trusted-key publisher.pem.pub
     """
+    from kit.ops.delta_build import DeltaSquashRequest
+    from kit.ops.delta_squash import squash_deltas
+
     request = DeltaSquashRequest(
         base=base,
         deltas=deltas,

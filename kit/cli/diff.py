@@ -7,16 +7,12 @@ from pathlib import Path
 
 import click
 
-from kit.archive import require_free
+from kit.cli.choices import LISTED
 from kit.cli.collisions import Command
 from kit.cli.options import json_option, reading, reading_options
 from kit.cli.output import print_report, require_writable
 from kit.cli.places import KIT, NEW, ROOM
 from kit.cli.progress import progress_option, progressing
-from kit.ops import trust_files
-from kit.ops.diff import LISTED, DiffRequest, diff
-from kit.reports.difference_page import difference_page
-from kit.reports.differences import diff_json, diff_lines
 from kit.values import Allowed
 
 
@@ -62,6 +58,12 @@ def diff_command(
       kit diff september.tar.zst october.tar.zst --limit 1000 --html october.html
       kit diff before.tar.zst after.tar.zst --json | jq .different
     """
+    from kit.archive import require_free
+    from kit.ops import trust_files
+    from kit.ops.diff import DiffRequest, diff
+    from kit.reports.difference_page import difference_page
+    from kit.reports.differences import diff_json, diff_lines
+
     if html is not None:
         require_free(html)
         require_writable(html)

@@ -7,31 +7,22 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from kit import secret_files
-from kit.cli.credentials import credential_options
+from kit.cli.choices import FIELD_MAPS, PROFILES
+from kit.cli.credentials import any_given, credential_options
 from kit.cli.options import FILE, ask_passphrase, read_file
 from kit.cli.places import NAME_OR_FILE
-from kit.encryption import (
-    SHIPPED,
-    Credentials,
-    FieldMap,
-    KeySet,
-    Profile,
-    RandomIv,
-    SyntheticIv,
-    load,
-    shipped,
-    unlock,
-)
 from kit.errors import UsageError
-from kit.ops.field_proof import FieldExpectation
-from kit.ops.keying import Keying
-from kit.transforms.encrypt_fields import EncryptFields
 from kit.values import CollectionName, Timestamp
+
+if TYPE_CHECKING:
+    from kit.encryption import Credentials, FieldMap, KeySet
+    from kit.ops.field_proof import FieldExpectation
+    from kit.ops.keying import Keying
+    from kit.transforms.encrypt_fields import EncryptFields
 
 _LARGEST_CANARIES = 1024 * 1024
 
@@ -55,6 +46,9 @@ class EncryptOptions:
             UsageError: No field map is named.
             ContentError: The field map is refused.
         """
+        from kit.encryption import SHIPPED, Profile, RandomIv, SyntheticIv
+        from kit.transforms.encrypt_fields import EncryptFields
+
         if self.field_map is None:
             raise UsageError("encrypt-fields needs --field-map", hint=f"a file, or one of {', '.join(SHIPPED)}")
         return EncryptFields(
@@ -70,6 +64,8 @@ class EncryptOptions:
         Raises:
             UsageError: The reference document and its collection are not both named.
         """
+        from kit.ops.keying import Keying
+
         reference = None
         if (self.reference is None) != (self.reference_collection is None):
             raise click.UsageError("--reference and --reference-collection go together")
@@ -88,6 +84,8 @@ def field_map(name: str) -> FieldMap:
         UnreadableError: There is no such file.
         ContentError: It is refused.
     """
+    from kit.encryption import SHIPPED, FieldMap, shipped
+
     return shipped(name) if name in SHIPPED else FieldMap.parse(read_file(Path(name)), where=name)
 
 
@@ -97,7 +95,7 @@ def field_map_option(command: Callable[..., Any]) -> Callable[..., Any]:
         "--field-map",
         type=NAME_OR_FILE,
         metavar="MAP",
-        help=f"Which fields are encrypted: a file, or {' or '.join(SHIPPED)}.",
+        help=f"Which fields are encrypted: a file, or {' or '.join(FIELD_MAPS)}.",
     )(command)
 
 
@@ -105,8 +103,8 @@ def profile_option(told: str) -> Callable[[Callable[..., Any]], Callable[..., An
     """--profile, of which ``told`` says what it is here."""
     return click.option(
         "--profile",
-        type=click.Choice([profile.name.lower() for profile in Profile]),
-        default=Profile.BOUND.name.lower(),
+        type=click.Choice(PROFILES),
+        default=PROFILES[-1],
         show_default=True,
         help=told,
     )
@@ -179,6 +177,13 @@ def field_expectation(what: dict[str, Any], tenants: tuple[str, ...]) -> FieldEx
         ContentError: The field map is refused.
         KeyUnusableError: The keyring, or a file of canaries, is exposed, or does not open.
     """
+    if what["field_map"] is None and not (
+        any_given(what) or what["canaries"] or what["canary_files"] or what["canary_everywhere"]
+    ):
+        return None
+    from kit.encryption import Profile
+    from kit.ops.field_proof import FieldExpectation
+
     keyring, name = what["keyring"], what["field_map"]
     canaries = [*(text.encode() for text in what["canaries"]), *_lines_of(what["canary_files"])]
     known = credentials(what, keyring)
@@ -198,6 +203,8 @@ def field_expectation(what: dict[str, Any], tenants: tuple[str, ...]) -> FieldEx
 
 def _lines_of(files: tuple[Path, ...]) -> list[bytes]:
     """Read what is looked for from files that nobody else can read, one on each line."""
+    from kit import secret_files
+
     lines: list[bytes] = []
     for path in files:
         data = secret_files.read(path, what="file of canaries", largest=_LARGEST_CANARIES, secret=True)
@@ -217,6 +224,8 @@ def keys_of(what: dict[str, Any]) -> KeySet | None:
 
 
 def _unlocked(keyring: Path | None, known: Credentials) -> KeySet | None:
+    from kit.encryption import load, unlock
+
     return unlock(load(keyring).keyring, known, where=str(keyring)).key_set() if keyring is not None else None
 
 
@@ -237,6 +246,8 @@ def credentials(what: dict[str, Any], keyring: Path | None) -> Credentials:
     Raises:
         UnreadableError: A file is not there.
     """
+    from kit.encryption import Credentials
+
     passphrase_fd: int | None = what.pop("keyring_passphrase_fd")
     key: Path | None = what.pop("keyring_key")
     identities: tuple[Path, ...] = what.pop("age_identities")
@@ -265,6 +276,8 @@ def credentials(what: dict[str, Any], keyring: Path | None) -> Credentials:
 
 def token_credentials(what: dict[str, Any]) -> Credentials:
     """Take the options that reach a token; its PIN is asked for once, and only when it is needed."""
+    from kit.encryption import Credentials
+
     module: Path | None = what.pop("pkcs11_module")
     pin_fd: int | None = what.pop("pkcs11_pin_fd")
 

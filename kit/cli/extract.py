@@ -5,10 +5,11 @@ from __future__ import annotations
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from kit.cli.choices import FORMS, PROJECTIONS
 from kit.cli.collisions import Command
 from kit.cli.naming import collection_of, document_of
 from kit.cli.options import json_option, kit_argument, reading, reading_options, trust_option, trusted
@@ -17,11 +18,10 @@ from kit.cli.places import NEW_OR_STREAM, STREAM
 from kit.cli.progress import progress_option, progressing
 from kit.cli.times import moment
 from kit.cli.trusting import anchor, policy_option, require_one_trust, time_option, unverified_option
-from kit.engine.extracting import Form, Projection, Selection
-from kit.ops.extract import ExtractRequest, extract
-from kit.ops.extracted_files import Destination
-from kit.reports.extractions import extract_json, extract_lines, left_out, unverified
 from kit.values import Codec
+
+if TYPE_CHECKING:
+    from kit.engine.extracting import Selection
 
 _GZIP = ".gz"
 
@@ -38,14 +38,12 @@ _GZIP = ".gz"
 @click.option(
     "--id", "ids", multiple=True, metavar="ID", help='Only this _id: text, or {"$oid": "…"} and the like; repeatable.'
 )
-@click.option(
-    "--format", "form", type=click.Choice([form.value for form in Form]), help="As the output is named; BSON otherwise."
-)
+@click.option("--format", "form", type=click.Choice(FORMS), help="As the output is named; BSON otherwise.")
 @click.option("--gzip", "zipped", is_flag=True, help="Compress each file, as mongodump --gzip does.")
 @click.option(
     "--projection",
-    type=click.Choice([projection.value for projection in Projection]),
-    default=Projection.ALL.value,
+    type=click.Choice(PROJECTIONS),
+    default=PROJECTIONS[0],
     show_default=True,
     help="canonical: observations without rawLinkset, as they were before it.",
 )
@@ -79,6 +77,11 @@ def extract_command(
       kit extract kit.tar.zst --trust policy.json --tenant acme --projection canonical --gzip --output acme-dump
       kit extract kit.tar.zst --trust policy.json --collection concelier.advisory_observations --id acme:osv:GO-1:1 -o -
     """
+    from kit.engine.extracting import Form
+    from kit.ops.extract import ExtractRequest, extract
+    from kit.ops.extracted_files import Destination
+    from kit.reports.extractions import extract_json, extract_lines, left_out, unverified
+
     require_one_trust(trusted_keys, policy, insecure=insecure)
     selection = _selection(output, **what)
     stream = output == STREAM
@@ -105,6 +108,8 @@ def extract_command(
 
 
 def _selection(output: Path, **what: Any) -> Selection:
+    from kit.engine.extracting import Form, Projection, Selection
+
     named = [suffix.lstrip(".") for suffix in output.suffixes[-2:]] if _is_file(output) else []
     zipped = what["zipped"] or named[-1:] == ["gz"]
     form = what["form"] or next((form.value for form in Form if form.value in named), None)
@@ -122,5 +127,7 @@ def _selection(output: Path, **what: Any) -> Selection:
 
 
 def _is_file(output: Path) -> bool:
+    from kit.engine.extracting import Form
+
     name = output.name.removesuffix(_GZIP)
     return any(name.endswith(f".{form.value}") for form in Form)

@@ -12,9 +12,6 @@ from kit.cli.options import json_option, reading, reading_options
 from kit.cli.output import print_report
 from kit.cli.places import KIT
 from kit.cli.progress import progress_option, progressing
-from kit.ops.inspect import inspect
-from kit.reports.inspections import inspect_json, inspect_lines
-from kit.reports.limits import limits_json, limits_lines
 from kit.values import Allowed
 
 
@@ -40,6 +37,10 @@ def inspect_command(
       kit inspect offline-kit.tar.zst
       kit inspect --limits
     """
+    from kit.ops.inspect import inspect
+    from kit.reports.inspections import inspect_json, inspect_lines
+    from kit.reports.limits import limits_json, limits_lines
+
     environment = reading(workers, maxima, allowed=allowed)
     if show_limits:
         if kit is not None:

@@ -10,8 +10,6 @@ import click
 
 from kit.cli.output import print_report
 from kit.cli.places import ROOM
-from kit.ops.jobs import abandon
-from kit.reports.jobs import abandonment_json, abandonment_lines
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -74,6 +72,9 @@ def give_up_run(target: Path, work_folder: Path | None = None, *, as_json: bool)
     Raises:
         KitError: As :func:`kit.ops.jobs.abandon`.
     """
+    from kit.ops.jobs import abandon
+    from kit.reports.jobs import abandonment_json, abandonment_lines
+
     given_up = abandon(target, work_folder)
     print_report(
         abandonment_lines(given_up),

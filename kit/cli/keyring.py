@@ -5,22 +5,23 @@ from __future__ import annotations
 import os
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from kit.cli.choices import MECHANISMS
 from kit.cli.collisions import Group
 from kit.cli.credentials import credential_options, token_options
 from kit.cli.encrypting import credentials, token_credentials
 from kit.cli.options import FILE, ask_passphrase, json_option, read_file
 from kit.cli.output import print_report
 from kit.cli.places import CHANGED_KEYRING
-from kit.encryption import AgeRecord, PassphraseRecord, RsaRecord, TokenRecord, create, load, new_keyring, rewrap
-from kit.encryption.keyring import Keyring
-from kit.encryption.master_keys import MasterKeyRecord
-from kit.encryption.tokens import MECHANISMS
 from kit.errors import UsageError
 from kit.values import Timestamp
+
+if TYPE_CHECKING:
+    from kit.encryption.keyring import Keyring
+    from kit.encryption.master_keys import MasterKeyRecord
 
 
 @click.group("keyring", cls=Group)
@@ -41,7 +42,7 @@ def _record_options(command: Any) -> Any:
             click.option("--pkcs11-key-id", metavar="HEX", help="Id of that key, instead of its label or besides."),
             click.option(
                 "--pkcs11-mechanism",
-                type=click.Choice(tuple(MECHANISMS)),
+                type=click.Choice(MECHANISMS),
                 help="How the token wraps; chosen by what it can do otherwise.",
             ),
             token_options,
@@ -62,6 +63,8 @@ def init_command(path: Path, as_json: bool, **sealed_by: Any) -> None:
     Example:
       kit keyring init site.keyring
     """
+    from kit.encryption import create, new_keyring
+
     _print(
         create(path, new_keyring(_record(sealed_by), now=_now())).keyring, as_json=as_json, done="the keyring is made"
     )
@@ -78,6 +81,8 @@ def add_command(path: Path, as_json: bool, **sealed_by: Any) -> None:
     Example:
       kit keyring add site.keyring --age age1…
     """
+    from kit.encryption import load
+
     file = load(path)
     keyring = file.keyring.with_mek(_record(sealed_by), now=_now())
     _print(file.replaced(keyring).keyring, as_json=as_json, done="the keyring is changed")
@@ -93,6 +98,8 @@ def rewrap_command(keyring: Path | None, as_json: bool, **opened_by: Any) -> Non
     Example:
       kit keyring rewrap --keyring site.keyring
     """
+    from kit.encryption import load, rewrap
+
     if keyring is None:
         raise UsageError("name the keyring with --keyring")
     _print(
@@ -110,10 +117,14 @@ def show_command(path: Path, as_json: bool) -> None:
     Example:
       kit keyring show site.keyring
     """
+    from kit.encryption import load
+
     _print(load(path).keyring, as_json=as_json)
 
 
 def _record(what: dict[str, Any]) -> MasterKeyRecord:
+    from kit.encryption import AgeRecord, PassphraseRecord, RsaRecord, TokenRecord
+
     passphrase_fd: int | None = what.pop("passphrase_fd")
     rsa: Path | None = what.pop("rsa")
     recipients: tuple[str, ...] = what.pop("recipients")

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
+from kit.cli.choices import KINDS
 from kit.cli.collisions import Group
 from kit.cli.options import FILE, has_terminal, json_option
 from kit.cli.output import print_report
 from kit.cli.places import NEW_KEYS
 from kit.errors import KeyUnusableError, OutputError
-from kit.signing import Algorithm, PublicKey, generate, load_private, load_public, write_private, write_public
 
-_KINDS = {"ed25519": Algorithm.ED25519, "es256": Algorithm.ES256, "ps256": Algorithm.PS256}
+if TYPE_CHECKING:
+    from kit.signing import PublicKey
 
 
 @click.group("keys", cls=Group)
@@ -26,7 +28,7 @@ def keys_group() -> None:
 @click.argument("path", type=NEW_KEYS)
 @click.option(
     "--algorithm",
-    type=click.Choice(sorted(_KINDS)),
+    type=click.Choice(KINDS),
     default="es256",
     show_default=True,
     help="es256 also signs whole archives (.sig), reproducibly; ed25519 cannot; the salt of ps256 does not reproduce.",
@@ -40,12 +42,14 @@ def generate_command(path: Path, algorithm: str, ask: bool, as_json: bool) -> No
     Example:
       kit keys generate site.pem
     """
+    from kit.signing import Algorithm, generate, write_private, write_public
+
     public = Path(f"{path}.pub")
     for place in (path, public):
         if os.path.lexists(place):  # both before either is made: half a pair is no use
             raise OutputError("already there; a key is never overwritten", where=str(place))
     passphrase = _new_passphrase(path) if ask else None
-    key = generate(_KINDS[algorithm])
+    key = generate(Algorithm[algorithm.upper()])
     write_private(path, key, passphrase)
     write_public(public, key.public)
     lines = [f"private key: {path}", f"public key:  {public}", *_lines(key.public)]
@@ -79,6 +83,8 @@ def _new_passphrase(path: Path) -> bytes:
 
 
 def _public(path: Path) -> PublicKey:
+    from kit.signing import load_private, load_public
+
     try:
         return load_public(path)
     except KeyUnusableError as error:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from kit.engine.memory import allotment
 from kit.errors import UsageError
-from kit.ops.kits import Environment
+
+if TYPE_CHECKING:
+    from kit.ops.kits import Environment
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -47,6 +48,8 @@ def limited(environment: Environment, max_memory: str | None, nice: int | None) 
     Raises:
         UsageError: The size is none, or too little for one worker.
     """
+    from kit.engine.memory import allotment
+
     if nice:
         os.nice(nice)
     if max_memory is None:

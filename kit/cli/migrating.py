@@ -6,17 +6,19 @@ import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from click.core import ParameterSource
 
+from kit.cli.choices import MIGRATIONS, VALIDATIONS
 from kit.cli.encrypting import EncryptOptions, encrypt_options
 from kit.cli.options import FILE, read_file
 from kit.cli.places import NAME_OR_FILE
 from kit.errors import UnreadableError
-from kit.migrations import BUILT_IN, Decision, Migration, Validation, built_in, parse_migration
-from kit.transforms.raw_linkset import RawLinkset, parse_cache_map
+
+if TYPE_CHECKING:
+    from kit.migrations import Migration
 
 _TRANSFORMS = ("raw-linkset", "encrypt-fields")
 _IN_THE_FILE = ("transforms", "on_divergence", "cache_map", "field_map", "profile", "iv")
@@ -31,7 +33,7 @@ def migration_options(command: Callable[..., Any]) -> Callable[..., Any]:
                 "--migration",
                 type=NAME_OR_FILE,
                 metavar="MIGRATION",
-                help=f"What to apply, as a file says (schemas/migration.md); or {', or '.join(BUILT_IN)}.",
+                help=f"What to apply, as a file says (schemas/migration.md); or {', or '.join(MIGRATIONS)}.",
             ),
             click.option(
                 "--transform",
@@ -57,7 +59,7 @@ def migration_options(command: Callable[..., Any]) -> Callable[..., Any]:
             click.option(
                 "--validate",
                 "validations",
-                type=click.Choice([word.value for word in Validation]),
+                type=click.Choice(VALIDATIONS),
                 multiple=True,
                 help="What the new kit must stand before it gets its name, besides integrity; repeatable.",
             ),
@@ -75,6 +77,9 @@ def asked(what: dict[str, Any], encryption: EncryptOptions, note: str | None, *,
         UnreadableError: A file is not there.
         ContentError: A migration, cache map or field map is refused.
     """
+    from kit.migrations import Decision, Migration, Validation
+    from kit.transforms.raw_linkset import RawLinkset, parse_cache_map
+
     name: str | None = what.pop("migration")
     names: tuple[str, ...] = what.pop("transforms")
     tenants = frozenset(what.pop("tenants")) or None
@@ -104,6 +109,8 @@ def named_migration(name: str) -> Migration:
         UnreadableError: There is no such file.
         ContentError: It is refused.
     """
+    from kit.migrations import BUILT_IN, built_in, parse_migration
+
     if name in BUILT_IN:
         return built_in(name, random=os.urandom)
     try:

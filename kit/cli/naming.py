@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from kit.encryption.approval import DocumentName, collection_name
+from typing import TYPE_CHECKING
+
 from kit.errors import ContentError, KitError, UsageError
-from kit.values import CollectionName, Limits, strict_json
+from kit.values import CollectionName, Limits
+
+if TYPE_CHECKING:
+    from kit.encryption.approval import DocumentName
 
 
 def collection_of(text: str) -> CollectionName:
@@ -13,6 +17,8 @@ def collection_of(text: str) -> CollectionName:
     Raises:
         UsageError: It is not ``DB.COLLECTION``.
     """
+    from kit.encryption.approval import collection_name
+
     try:
         return collection_name(text)
     except ContentError as error:
@@ -25,6 +31,9 @@ def document_of(text: str) -> DocumentName:
     Raises:
         UsageError: It is neither, or of a type that has no name here.
     """
+    from kit.encryption.approval import DocumentName
+    from kit.values import strict_json
+
     try:
         value = strict_json.parse(text.encode(), limits=Limits(), where="--id") if text.startswith("{") else text
         return DocumentName.parse(value)

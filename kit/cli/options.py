@@ -8,16 +8,17 @@ import sys
 from collections.abc import Callable
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
 
-from kit.archive.record_keys import never
 from kit.cli.places import KIT, READ
 from kit.errors import KeyUnusableError, UnreadableError, UsageError
-from kit.ops.kits import Environment
-from kit.signing import PrivateKey, PublicKey, load_private, load_public
 from kit.values import Allowed, Limits, NameClass
+
+if TYPE_CHECKING:
+    from kit.ops.kits import Environment
+    from kit.signing import PrivateKey, PublicKey
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -99,6 +100,8 @@ def _allowed(allow_links: bool, allow_names: tuple[str, ...], allow_records: tup
     Raises:
         UsageError: A record is one that no kit may hold.
     """
+    from kit.archive.record_keys import never
+
     for key in allow_records:
         if reason := never(key):
             raise UsageError(f"--allow-records {key[:80]!r}: such a record {reason}, and cannot be permitted")
@@ -123,6 +126,8 @@ def reading(workers: int, maxima: tuple[str, ...], *, allowed: Allowed) -> Envir
     Raises:
         UsageError: A limit is not called so, or its value is no count.
     """
+    from kit.ops.kits import Environment
+
     overrides: dict[str, int] = {}
     for text in maxima:
         name, equals, value = text.partition("=")
@@ -160,6 +165,8 @@ def trusted(paths: tuple[Path, ...]) -> dict[str, PublicKey]:
     Raises:
         KeyUnusableError: A file is no public key of a kind this toolkit accepts.
     """
+    from kit.signing import load_public
+
     keys = [load_public(path) for path in paths]
     return {key.key_id: key for key in keys}
 
@@ -170,6 +177,8 @@ def private_key(path: Path, passphrase_fd: int | None) -> PrivateKey:
     Raises:
         KeyUnusableError: The file is refused, or the passphrase is missing or wrong.
     """
+    from kit.signing import load_private
+
     return load_private(path, lambda: ask_passphrase(str(path), passphrase_fd))
 
 

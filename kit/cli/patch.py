@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -40,15 +40,14 @@ from kit.cli.progress import progress_option, progressing
 from kit.cli.recording import DONE, recording, recording_options
 from kit.cli.times import moment
 from kit.cli.trusting import Remembering, anchor, policy_option, time_option
-from kit.engine.progress import Progress
 from kit.errors import KeyUnusableError, KitError
-from kit.ops.jobs import Completion
-from kit.ops.patch import Output, PatchReport, PatchRequest, patch, plan, resume
-from kit.ops.preflight import Aim, obstacles, require_none
-from kit.reports.jobs import completion_json, completion_lines
-from kit.reports.patches import patch_json, patch_lines
-from kit.signing import PrivateKey
 from kit.values import Allowed
+
+if TYPE_CHECKING:
+    from kit.engine.progress import Progress
+    from kit.ops.jobs import Completion
+    from kit.ops.patch import PatchReport, PatchRequest
+    from kit.signing import PrivateKey
 
 
 def _what_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -119,6 +118,10 @@ def plan_command(
       kit plan offline-kit.tar.zst --trusted-key publisher.pub.pem --record release.json
       kit plan offline-kit.tar.zst --trusted-key publisher.pub.pem --preflight --in-place --signing-key site.pem
     """
+    from kit.ops.patch import plan
+    from kit.ops.preflight import Aim, require_none
+    from kit.reports.patches import patch_json, patch_lines
+
     if (output is not None or in_place or work_folder is not None) and not preflight:
         raise click.UsageError("--output, --in-place and --work-folder go with --preflight: a plan writes nothing")
     if output is not None and in_place:
@@ -197,6 +200,9 @@ def patch_command(
       kit patch kit.tar.zst -o sealed.tar.zst --trusted-key publisher.pub.pem --signing-key site.pem
         --transform encrypt-fields --field-map concelier --keyring site.keyring --rollback-note "kit.tar.zst is kept"
     """
+    from kit.ops.patch import Output, patch, resume
+    from kit.ops.preflight import Aim, obstacles, require_none
+
     require_place(output, in_place=in_place, no_backup=no_backup)
     require_one_way(again=again, give_up=give_up)
     if give_up:
@@ -251,6 +257,10 @@ def _keys(paths: tuple[Path, ...], passphrase_fd: int | None) -> tuple[list[Priv
 
 
 def _show(report: PatchReport | Completion, *, as_json: bool, aside: bool) -> None:
+    from kit.ops.jobs import Completion
+    from kit.reports.jobs import completion_json, completion_lines
+    from kit.reports.patches import patch_json, patch_lines
+
     if isinstance(report, Completion):
         print_report(completion_lines(report), completion_json(report), as_json=as_json, aside=aside, done=DONE)
         return
@@ -286,6 +296,8 @@ def _request(
     nice: int | None,
     **what: Any,
 ) -> PatchRequest:
+    from kit.ops.patch import PatchRequest
+
     if insecure_unverified_base and (trusted_keys or policy):
         raise click.UsageError("--insecure-unverified-base and --trusted-key exclude each other, --trust too")
     if policy is not None and trusted_keys:

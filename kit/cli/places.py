@@ -13,7 +13,7 @@ from pathlib import Path
 
 import click
 
-from kit.archive.places import BACKUP, ROLLED_BACK, SIDECARS
+from kit.values.suffixes import BACKUP, ROLLED_BACK, SIDECARS
 
 Names = Mapping[str, str]
 """A name, in which ``{}`` stands for the last part of the path → what that file is to the path; empty, the path."""

@@ -12,13 +12,14 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import click
 
-from kit.engine.progress import SILENCE, Advanced, BatchDone, Event, PassStarted, Progress
-from kit.reports.progress import PassSoFar, event_json, event_line
 from kit.reports.spelling import printable
+
+if TYPE_CHECKING:
+    from kit.engine.progress import Event, Progress
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 Clock = Callable[[], float]
@@ -41,7 +42,11 @@ def progress_option(command: Command) -> Command:
     )(command)
 
 
-class _Closable(Progress, Protocol):
+class _Closable(Protocol):
+    def tell(self, event: Event) -> None:
+        """See :class:`kit.engine.progress.Progress`."""
+        ...
+
     def close(self) -> None:
         """Leave the terminal as it was."""
         ...
@@ -50,6 +55,8 @@ class _Closable(Progress, Protocol):
 @contextmanager
 def progressing(mode: str, *others: Progress) -> Iterator[Progress]:
     """Give the listener that ``mode`` names, and ``others`` with it, for the time of a command."""
+    from kit.engine.progress import SILENCE
+
     shown = _listener(mode)
     listeners = [*others, *([shown] if shown is not None else [])]
     try:
@@ -69,7 +76,7 @@ def _listener(mode: str) -> _Closable | None:
         return JsonLines(_to_standard_error, time.monotonic)
     if mode == "rich":
         # What draws costs a tenth of a second to import, which no other command should pay.
-        from kit.cli.display import Display, Screen  # noqa: PLC0415
+        from kit.cli.display import Display, Screen
 
         return Display(Screen(stderr=True, highlight=False), time.monotonic)
     return Lines(_to_standard_error, time.monotonic, quiet=QUIET_DOCUMENTS if mode == "quiet" else 0)
@@ -97,6 +104,8 @@ class JsonLines:
 
     def tell(self, event: Event) -> None:
         """See :class:`kit.engine.progress.Progress`."""
+        from kit.reports.progress import event_json
+
         self._write(json.dumps(event_json(event, self._clock() - self._began)))
 
     def close(self) -> None:
@@ -108,6 +117,8 @@ class Lines:
 
     def __init__(self, write: Callable[[str], None], clock: Clock, *, quiet: int = 0) -> None:
         """Write with ``write``; hold lines back until a pass has had ``quiet`` documents, or reads on and on."""
+        from kit.reports.progress import PassSoFar
+
         self._write = write
         self._clock = clock
         self._quiet = quiet
@@ -117,6 +128,9 @@ class Lines:
 
     def tell(self, event: Event) -> None:
         """See :class:`kit.engine.progress.Progress`."""
+        from kit.engine.progress import Advanced, BatchDone, PassStarted
+        from kit.reports.progress import event_line
+
         seconds = self._clock()
         self._so_far.take(event, seconds)
         if isinstance(event, PassStarted):

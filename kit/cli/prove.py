@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from kit.archive import require_free
 from kit.cli.collisions import Command
 from kit.cli.naming import collection_of, document_of
 from kit.cli.options import FILE, json_option, read_file, reading, reading_options, trust_option, trusted
@@ -17,11 +16,9 @@ from kit.cli.places import KIT, NEW
 from kit.cli.progress import progress_option, progressing
 from kit.cli.times import moment
 from kit.cli.trusting import anchor, policy_option, time_option
-from kit.ops import trust_files
-from kit.ops.judgement import Expectation
-from kit.ops.merkle_proof import Proof
-from kit.ops.prove import ProveRequest, check, prove
-from kit.reports.proofs import proof_json, proof_lines
+
+if TYPE_CHECKING:
+    from kit.ops.judgement import Expectation
 
 
 @click.command("prove", cls=Command)
@@ -65,6 +62,11 @@ def prove_command(
       kit prove kit.tar.zst --id acme:osv:GO-1:1 --output GO-1.proof.json
       kit prove --check GO-1.proof.json --trusted-key site.pub.pem --document GO-1.bson
     """
+    from kit.archive import require_free
+    from kit.ops import trust_files
+    from kit.ops.prove import ProveRequest, prove
+    from kit.reports.proofs import proof_json, proof_lines
+
     if proof is not None:
         made = {"KIT": kit, "--id": name, "--collection": collection, "--tenant": tenant, "--output": output}
         _require_none(made, "--check")
@@ -92,12 +94,18 @@ def prove_command(
 
 
 def _check(path: Path, document: Path | None, expectation: Expectation, *, as_json: bool) -> None:
+    from kit.ops.merkle_proof import Proof
+    from kit.ops.prove import check
+    from kit.reports.proofs import proof_json, proof_lines
+
     proof = Proof.parse(read_file(path), where=str(path))
     report = check(proof, expectation, document=read_file(document) if document is not None else None)
     print_report(proof_lines(report, path), proof_json(report, path), as_json=as_json)
 
 
 def _expectation(keys: tuple[Path, ...], policy: Path | None, at: str | None) -> Expectation:
+    from kit.ops.judgement import Expectation
+
     if bool(keys) == (policy is not None):
         raise click.UsageError("say whom to believe: either --trusted-key, also several, or --trust POLICY")
     return Expectation(trusted=trusted(keys), trust=anchor(policy, moment(at)))

@@ -10,25 +10,21 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from kit import secret_files
-from kit.archive import read_small
 from kit.cli.commit import tool_commit
 from kit.cli.exit_codes import OK, exit_code
 from kit.cli.output import after, print_text, print_warning, require_writable
 from kit.cli.places import EXCHANGED, EXCHANGED_OR_STREAM, STREAM
-from kit.encryption import load
 from kit.errors import InterruptedRunError, KitError, UsageError
-from kit.ops.jobs import Completion
-from kit.ops.patching import Output, PatchReport, PatchRequest
-from kit.reports.metrics import RunFacts, metrics_text
-from kit.reports.releases import Attempt, release_record, same_job
-from kit.reports.runs import RunLog
 from kit.reports.spelling import well_formed
-from kit.values import Timestamp, strict_json
+from kit.values import Timestamp
+
+if TYPE_CHECKING:
+    from kit.ops.jobs import Completion
+    from kit.ops.patching import Output, PatchReport, PatchRequest
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -63,6 +59,8 @@ class Recording:
     """What is told of a run while it goes; see :func:`recording`."""
 
     def __init__(self, command: str, record: Path | None, metrics: Path | None) -> None:
+        from kit.reports.runs import RunLog
+
         self.log = RunLog(clock=time.monotonic)
         self._command = command
         self._record = record
@@ -92,6 +90,9 @@ class Recording:
             OutputError: A file could not be written.
             ContentError: What is at the record's place is no record.
         """
+        from kit.archive import read_small
+        from kit.reports.releases import same_job
+
         for path in (self._record, self._metrics):
             if path not in {None, STREAM}:
                 require_writable(path)
@@ -121,6 +122,10 @@ class Recording:
             self._write_record(self._record, *self._asked, error, code)
 
     def _write_metrics(self, place: Path, request: PatchRequest, code: int) -> None:
+        from kit import secret_files
+        from kit.ops.patching import PatchReport
+        from kit.reports.metrics import RunFacts, metrics_text
+
         migration = request.described()
         report = self._report
         counted = report if isinstance(report, PatchReport) else None
@@ -143,6 +148,11 @@ class Recording:
     def _write_record(
         self, place: Path, request: PatchRequest, output: Output | None, error: KitError | None, code: int
     ) -> None:
+        from kit import secret_files
+        from kit.encryption import load
+        from kit.reports.releases import Attempt, release_record
+        from kit.values import strict_json
+
         attempt = Attempt(
             command=self._command,
             start=self._start,

@@ -18,11 +18,7 @@ from kit.cli.places import APPENDED, NEW_SECRET
 from kit.cli.progress import progress_option, progressing
 from kit.cli.times import moment, now
 from kit.cli.trusting import anchor, override, override_options, policy_option
-from kit.encryption import Profile, audit_log
 from kit.errors import ContentError, UsageError
-from kit.ops.recover import RecoverRequest, recover
-from kit.reports.recoveries import chain_json, chain_lines, recover_json, recover_lines
-from kit.signing import load_public
 from kit.values import Sha256
 
 
@@ -83,6 +79,11 @@ def recover_command(
     Whom to believe, of the kit and of the approval, is said by keys or by a policy (--trust); with a policy, those
     approve whose keys have the role incident, are not revoked, and may sign this bundle and collection.
     """
+    from kit.encryption import Profile
+    from kit.ops.recover import RecoverRequest, recover
+    from kit.reports.recoveries import recover_json, recover_lines
+    from kit.signing import load_public
+
     if more["field_map"] is None or keyring is None:
         raise click.UsageError("name the field map and the keyring with --field-map and --keyring")
     if policy is not None and (trusted_keys or approver_keys):
@@ -130,6 +131,9 @@ def verify_command(log: Path, anchor: str | None, as_json: bool) -> None:
     Example:
       kit audit verify recoveries.log --anchor 2c26b46b…
     """
+    from kit.encryption import audit_log
+    from kit.reports.recoveries import chain_json, chain_lines
+
     chain = audit_log.verify(log, anchor=_anchor(anchor))
     print_report(chain_lines(log, chain), chain_json(log, chain), as_json=as_json)
 

@@ -23,8 +23,6 @@ from kit.cli.trusting import (
     time_option,
     unverified_option,
 )
-from kit.ops.rollback import RollbackRequest, rollback
-from kit.reports.rollbacks import rollback_json, rollback_lines
 from kit.values import Allowed
 
 
@@ -73,6 +71,9 @@ def rollback_command(
       kit rollback kit.tar.zst --trusted-key publisher.pub.pem --delta november.delta
       kit rollback kit.tar.zst --trust policy.json --force --reason "INC-9: the importer cannot read it"
     """
+    from kit.ops.rollback import RollbackRequest, rollback
+    from kit.reports.rollbacks import rollback_json, rollback_lines
+
     require_one_way(again=again, give_up=give_up)
     if give_up:
         give_up_run(kit, work_folder, as_json=as_json)

@@ -12,8 +12,6 @@ from kit.cli.options import json_option
 from kit.cli.output import print_error, print_report, print_warning
 from kit.cli.places import ROOM
 from kit.errors import OutputError
-from kit.ops.selftest import selftest
-from kit.reports.selftests import selftest_json, selftest_lines
 
 
 @click.command("selftest", cls=Command)
@@ -41,6 +39,9 @@ def selftest_command(kills: int, directory: Path, seed: int, quick: bool, as_jso
     Example:
       kit selftest --kills 300 --directory /srv/kits
     """
+    from kit.ops.selftest import selftest
+    from kit.reports.selftests import selftest_json, selftest_lines
+
     report = selftest(
         directory, kills, seed=seed, every=20 if quick else 1, told=lambda text: print_warning(f"selftest: {text}")
     )

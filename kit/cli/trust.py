@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from kit.cli.choices import ALGORITHMS, REASONS, ROLES
 from kit.cli.collisions import Group
 from kit.cli.options import FILE, json_option, passphrase_option, private_key
 from kit.cli.output import print_report
@@ -14,13 +15,12 @@ from kit.cli.places import CHANGED_POLICY, NEW, POLICY, SIGNED
 from kit.cli.times import moment
 from kit.cli.trusting import time_option
 from kit.errors import UsageError
-from kit.ops import trust_files, trusting
-from kit.reports.policies import policy_json, policy_lines
-from kit.signing import Algorithm, load_public
-from kit.trust import Policy, Revocation, RevocationReason, Role, TrustedKey
 from kit.values import Timestamp
 
-_ROLES = click.Choice([role.value for role in Role])
+if TYPE_CHECKING:
+    from kit.trust import Role
+
+_ROLE = click.Choice(ROLES)
 
 
 @click.group("trust", cls=Group)
@@ -32,7 +32,7 @@ def _key_options(command: Any) -> Any:
     for option in reversed(
         (
             click.option(
-                "--role", "roles", type=_ROLES, multiple=True, required=True, help="What it signs; repeatable."
+                "--role", "roles", type=_ROLE, multiple=True, required=True, help="What it signs; repeatable."
             ),
             click.option("--name", metavar="NAME", help="Whose key it is, for people."),
             click.option("--bundle-id", "bundles", multiple=True, metavar="ID", help="It signs only this; repeatable."),
@@ -56,12 +56,12 @@ def _key_options(command: Any) -> Any:
     multiple=True,
     required=True,
     metavar="PEM ROLE[,ROLE]",
-    help=f"A public key and what it signs ({', '.join(Role)}); repeatable.",
+    help=f"A public key and what it signs ({', '.join(ROLES)}); repeatable.",
 )
 @click.option(
     "--threshold",
     "thresholds",
-    type=(_ROLES, click.IntRange(1)),
+    type=(_ROLE, click.IntRange(1)),
     multiple=True,
     metavar="ROLE N",
     help="So many keys must sign.",
@@ -69,7 +69,7 @@ def _key_options(command: Any) -> Any:
 @click.option(
     "--algorithm",
     "algorithms",
-    type=click.Choice([a.value for a in Algorithm]),
+    type=click.Choice(ALGORITHMS),
     multiple=True,
     help="Allow only these.",
 )
@@ -102,6 +102,11 @@ def init_command(
     Example:
       kit trust init policy.json --key publisher.pub.pem publisher --key site.pub.pem patcher
     """
+    from kit.ops import trust_files
+    from kit.reports.policies import policy_json, policy_lines
+    from kit.signing import Algorithm, load_public
+    from kit.trust import Policy, Role, TrustedKey
+
     made = Policy(
         version=1,
         keys=tuple(TrustedKey(key=load_public(path), roles=_roles(roles)) for path, roles in keys),
@@ -122,7 +127,7 @@ def init_command(
 @click.argument("policy", type=CHANGED_POLICY)
 @click.argument("key", type=FILE)
 @_key_options
-@click.option("--revoke", type=click.Choice([reason.value for reason in RevocationReason]), help="Why it is revoked.")
+@click.option("--revoke", type=click.Choice(REASONS), help="Why it is revoked.")
 @click.option("--output", "-o", type=NEW, metavar="NEW", help="Write the next version here, to be signed.")
 @time_option
 @json_option
@@ -150,6 +155,11 @@ def add_command(
       kit trust add policy.json site-b.pub.pem --role patcher --collection '*.advisory_observations'
       kit trust add policy.json site-b.pub.pem --role patcher --revoke compromised
     """
+    from kit.ops import trusting
+    from kit.reports.policies import policy_json, policy_lines
+    from kit.signing import load_public
+    from kit.trust import Revocation, RevocationReason, Role, TrustedKey
+
     now = moment(at)
     added = TrustedKey(
         key=load_public(key),
@@ -182,6 +192,8 @@ def sign_command(policy: Path, signing_key: Path, passphrase_fd: int | None, as_
     Example:
       kit trust sign policy-2.json --signing-key root.pem
     """
+    from kit.ops import trusting
+
     key = private_key(signing_key, passphrase_fd)
     signers = trusting.sign(policy, key)
     print_report(
@@ -206,6 +218,9 @@ def rotate_command(policy: Path, new: Path, at: str | None, as_json: bool) -> No
     Example:
       kit trust rotate policy.json policy-2.json
     """
+    from kit.ops import trusting
+    from kit.reports.policies import policy_json, policy_lines
+
     after = trusting.rotate(policy, new, moment(at))
     print_report(
         policy_lines(after.policy, after.sha256),
@@ -226,6 +241,9 @@ def show_command(policy: Path, at: str | None, as_json: bool) -> None:
     Example:
       kit trust show policy.json
     """
+    from kit.ops import trust_files
+    from kit.reports.policies import policy_json, policy_lines
+
     found = trust_files.read(policy)
     found.check(moment(at))
     print_report(
@@ -236,10 +254,12 @@ def show_command(policy: Path, at: str | None, as_json: bool) -> None:
 
 
 def _roles(text: str) -> frozenset[Role]:
+    from kit.trust import Role
+
     try:
         return frozenset(Role(role) for role in text.split(","))
     except ValueError as error:
-        raise UsageError(f"--key: {text!r} names no role; roles are {', '.join(Role)}") from error
+        raise UsageError(f"--key: {text!r} names no role; roles are {', '.join(ROLES)}") from error
 
 
 def _time(text: str | None, option: str) -> Timestamp | None:

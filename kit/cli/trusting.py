@@ -11,12 +11,11 @@ import click
 
 from kit.cli.places import POLICY
 from kit.errors import KitError, OutputError, UsageError
-from kit.ops import trust_files
-from kit.trust import Anchor, Override
 from kit.values import Timestamp
 
 if TYPE_CHECKING:
     from kit.ops.obligations import Judgement
+    from kit.trust import Anchor, Override
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -85,6 +84,8 @@ def anchor(policy: Path | None, at: Timestamp, *, force: bool = False, reason: s
         if force:
             raise UsageError("--force goes with --trust: keys without a policy have nothing to override")
         return None
+    from kit.ops import trust_files
+
     return trust_files.anchor(policy, at, insisted)
 
 
@@ -94,6 +95,8 @@ def override(*, force: bool, reason: str | None) -> Override | None:
     Raises:
         UsageError: ``--force`` and ``--reason`` do not come together.
     """
+    from kit.trust import Override
+
     if force != bool(reason):
         raise UsageError(
             "--force needs --reason TEXT, and --reason needs --force: an override is recorded with its why"
@@ -157,6 +160,8 @@ def remember(policy: Path | None, trust: Anchor | None, judgement: Judgement | N
     """
     if policy is None or trust is None or judgement is None:
         return
+    from kit.ops import trust_files
+
     if judgement.manifest is not None and judgement.accepted is not None:
         bundle = judgement.manifest.bundle_id
         trust_files.remember(policy, trust, bundle, judgement.accepted, judgement.override)

@@ -8,7 +8,6 @@ from typing import Any
 
 import click
 
-from kit.archive import require_free
 from kit.cli.collisions import Command
 from kit.cli.encrypting import field_expectation, proof_options
 from kit.cli.exit_codes import OK, exit_code
@@ -30,13 +29,6 @@ from kit.cli.progress import progress_option, progressing
 from kit.cli.times import moment
 from kit.cli.trusting import anchor, override_options, policy_option, remember_if_possible, time_option
 from kit.errors import KitError
-from kit.ops import trust_files
-from kit.ops.obligations import Expectation
-from kit.ops.receipts import make_receipt
-from kit.ops.verify import verify
-from kit.ops.verify_script import write_script
-from kit.reports.verdict_page import Occasion, no_verdict_page, verdict_page
-from kit.reports.verdicts import verify_json, verify_lines
 from kit.values import Allowed
 
 
@@ -103,6 +95,10 @@ def verify_command(
       kit verify kit.tar.zst --trust policy.json --html kit.report.html
       kit verify kit.tar.zst --trust policy.json --write-script verify.sh
     """
+    from kit.ops.obligations import Expectation
+    from kit.ops.verify import verify
+    from kit.reports.verdicts import verify_json, verify_lines
+
     mapped = field_expectation(what, tenants)
     if tenants and not require_raw_linkset and mapped is None:
         raise click.UsageError("--tenant goes with --require-raw-linkset or --field-map")
@@ -126,24 +122,36 @@ def verify_command(
             report = verify(kit, expectation, replace(environment, progress=progress), mapped=mapped)
     except KitError as error:
         if html is not None:
-            said = no_verdict_page(kit, error, Occasion(at=now, exit_code=exit_code(error)))
-            trust_files.write_beside(html, said, what="report")
+            from kit.reports.verdict_page import Occasion, no_verdict_page
+
+            _write(html, no_verdict_page(kit, error, Occasion(at=now, exit_code=exit_code(error))), what="report")
         raise
     code = exit_code(report.failure) if report.failure else OK
     # Before anybody is told that the kit is valid.
     unrecorded = remember_if_possible(policy, expectation.trust, report.judgement if report.judgement.valid else None)
     if html is not None:
-        said = verdict_page(report, expectation, Occasion(at=now, exit_code=code))
-        trust_files.write_beside(html, said, what="report")
+        from kit.reports.verdict_page import Occasion, verdict_page
+
+        _write(html, verdict_page(report, expectation, Occasion(at=now, exit_code=code)), what="report")
     if receipt is not None and auditor is not None:
-        trust_files.write_beside(receipt, make_receipt(report, expectation, auditor, now), what="receipt")
+        from kit.ops.receipts import make_receipt
+
+        _write(receipt, make_receipt(report, expectation, auditor, now), what="receipt")
     if script is not None and report.failure is None:
-        trust_files.write_beside(script, write_script(expectation), what="script")
+        from kit.ops.verify_script import write_script
+
+        _write(script, write_script(expectation), what="script")
     print_report(verify_lines(report), verify_json(report, code), as_json=as_json)
     _warn(unrecorded)
     if report.failure is not None:
         print_error(report.failure, code, as_json=False)
     return code
+
+
+def _write(place: Path, data: bytes, *, what: str) -> None:
+    from kit.ops import trust_files
+
+    trust_files.write_beside(place, data, what=what)
 
 
 def _warn(unrecorded: KitError | None) -> None:
@@ -157,6 +165,8 @@ def _require_places(*places: Path | None) -> None:
     Raises:
         OutputError: Something is there already, or the folder cannot be written.
     """
+    from kit.archive import require_free
+
     for place in places:
         if place is not None:
             require_free(place)

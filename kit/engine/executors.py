@@ -10,13 +10,12 @@ from __future__ import annotations
 import ctypes
 import gc
 import itertools
-import multiprocessing
 import os
 import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import BrokenExecutor, Executor, Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -24,6 +23,8 @@ from kit.documents import core
 from kit.errors import StoppedError
 
 if TYPE_CHECKING:
+    from concurrent.futures import ProcessPoolExecutor
+
     # Of an encryption; who only reads kits does without loading it.
     from kit.encryption.key_set import KeySet, KeySource
 
@@ -131,6 +132,10 @@ class ProcessExecutor(WorkExecutor):
         self._pool.shutdown(wait=wait, cancel_futures=cancel_futures)
 
     def _started(self) -> ProcessPoolExecutor:
+        # Not loaded where threads do the work.
+        import multiprocessing  # noqa: PLC0415
+        from concurrent.futures import ProcessPoolExecutor  # noqa: PLC0415
+
         # A fork costs 10 ms where a fresh interpreter costs 300. It takes the locks along that other threads hold, so
         # it is only for where there are none.
         is_alone = sys.platform == "linux" and threading.active_count() == 1

@@ -9,21 +9,24 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from kit.archive import KitReader
 from kit.documents import Run
-from kit.encryption import Needs
-from kit.engine import settled
-from kit.engine.leaves import LeafStore
-from kit.engine.lookup import LookupWriter
 from kit.engine.pipeline import Pipeline
 from kit.engine.reading import Survey, hashing, held_whole, member_runs
-from kit.engine.work import GatherResult, gather_run, needs_run
 from kit.errors import BsonError, KitError
 from kit.transforms.coverage import Tally
-from kit.transforms.encrypt_fields import EncryptFields
 from kit.transforms.protocol import Transform
 from kit.values import CollectionMember, Limits, MemberPath, Sha256, collection_member
+
+if TYPE_CHECKING:
+    from kit.encryption import Needs
+    from kit.engine import settled
+    from kit.engine.leaves import LeafStore
+    from kit.engine.lookup import LookupWriter
+    from kit.engine.work import GatherResult
+    from kit.transforms.encrypt_fields import EncryptFields
 
 
 def survey(
@@ -50,10 +53,7 @@ def survey(
     Raises:
         KitError: The container, a member name, or a walked document is malformed or over a limit.
     """
-    found = Survey(
-        allowed=reader.allowed,
-        needs={at: Needs() for at, one in enumerate(transforms) if isinstance(one, EncryptFields)},
-    )
+    found = Survey(allowed=reader.allowed, needs=_needs(transforms) if transforms else {})
     walk = _Walk(
         found=found,
         pipeline=pipeline,
@@ -84,6 +84,13 @@ def survey(
     return found
 
 
+def _needs(transforms: Sequence[Transform]) -> dict[int, Needs]:
+    from kit.encryption import Needs  # noqa: PLC0415  nor transforms: where there are none they are not loaded
+    from kit.transforms.encrypt_fields import EncryptFields  # noqa: PLC0415
+
+    return {at: Needs() for at, one in enumerate(transforms) if isinstance(one, EncryptFields)}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Walk:
     """What is asked of the documents of collections, and where the answers go."""
@@ -98,6 +105,12 @@ class _Walk:
 
     def take(self, collection: CollectionMember, body: Iterator[bytes]) -> None:
         """Hand the runs of a member to the workers, if anything is asked of them."""
+        counted = self.count(collection)
+        if not counted and not self.transforms:
+            return
+        from kit.engine import settled  # noqa: PLC0415  nor transforms: where nothing is asked they are not loaded
+        from kit.transforms.encrypt_fields import EncryptFields  # noqa: PLC0415
+
         name = collection.name
         gathering = tuple(t for t in self.transforms if t.indexes(name)) if self.lookup is not None else ()
         needing = [
@@ -105,7 +118,6 @@ class _Walk:
             for at, transform in enumerate(self.transforms)
             if isinstance(transform, EncryptFields) and transform.handles(name)
         ]
-        counted = self.count(collection)
         if gathering or counted:
             delivery = self._delivery(collection.path, leaves=counted)  # also of a member without documents
             for run in member_runs(collection, body, self.reader):
@@ -125,6 +137,8 @@ class _Walk:
 
     def _probe(self, probe: settled.Probe, body: settled.Overheard) -> None:
         """Find out whether a member has nothing left to do, as far as every run so far says so."""
+        from kit.engine import settled  # noqa: PLC0415  loaded already
+
         collection = probe.collection
 
         def settle() -> None:
@@ -154,6 +168,8 @@ class _Walk:
     def _gather(
         self, collection: CollectionMember, gathering: tuple[Transform, ...], run: Run, delivery: _Delivery
     ) -> None:
+        from kit.engine.work import gather_run  # noqa: PLC0415  with the transforms
+
         self.pipeline.submit(
             gather_run,
             *(collection.name, gathering, run, delivery.leaves is not None),
@@ -166,6 +182,8 @@ class _Walk:
     def _find_needs(
         self, collection: CollectionMember, needing: Sequence[tuple[EncryptFields, Needs]], run: Run
     ) -> None:
+        from kit.engine.work import needs_run  # noqa: PLC0415  with the transforms
+
         for transform, needs in needing:
             where = str(collection.path)
             self.pipeline.submit(

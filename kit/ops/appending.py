@@ -14,13 +14,16 @@ from __future__ import annotations
 import enum
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from kit.engine.proving import Earlier, EarlierReading, MemberReading
 from kit.errors import ContentError, DigestError
 from kit.manifest import Difference, DocumentChanges, Manifest, PatchStatement
 from kit.ops.judgement import PATCH, Appended, Basis, CheckedStep, MemberProof
 from kit.transforms.coverage import is_observations
 from kit.values import Codec, CollectionMember, MemberPath, RunLengths
+
+if TYPE_CHECKING:
+    from kit.engine.proving import Earlier, EarlierReading, MemberReading
 
 _APPENDING = "raw-linkset"
 _ADDITIVE = "additive-optional"
@@ -152,6 +155,8 @@ def _dues(
     path: MemberPath, member: CollectionMember, chain: Sequence[CheckedStep], covered: Sequence[CheckedStep]
 ) -> Iterator[_Due]:
     """Say what a member is compared with: what was below the last step, and what was below all that are covered."""
+    from kit.engine.proving import Earlier  # noqa: PLC0415  not for every verdict
+
     changing = [step for step in covered if path in _selections(step)]
     if sum(_selections(step)[path].chosen for step in changing) > _union(path, changing).chosen:
         raise DigestError("two steps say that they appended to the same document", where=str(path))
@@ -295,6 +300,8 @@ def _require(holds: bool, where: str, met: object, signed: object, due: _Due) ->
 
 
 def _proof(member: CollectionMember, reading: MemberReading, found: Plan, bases: tuple[Basis, ...]) -> MemberProof:
+    from kit.engine.proving import EarlierReading  # noqa: PLC0415  not for every verdict
+
     dues = found.dues.get(member.path, ())
     by_last = bool(dues) and dues[0].is_of(found.steps[-1])
     met = reading.earlier[0] if by_last else EarlierReading()

@@ -7,9 +7,9 @@ Pure: compares what a deep reading met with what was signed. Whether the last st
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from typing import TYPE_CHECKING
 
 from kit.engine.gap import Gap
-from kit.engine.proving import MemberReading, Wanted
 from kit.engine.reading import Survey
 from kit.errors import ContentError
 from kit.manifest import CollectionSummary, Manifest, TenantSummary
@@ -17,9 +17,14 @@ from kit.ops.appending import Plan
 from kit.transforms.coverage import TenantCoverage, is_observations
 from kit.values import CollectionMember, MemberPath
 
+if TYPE_CHECKING:
+    from kit.engine.proving import MemberReading, Wanted
+
 
 def wanted(manifest: Manifest, plan: Plan | None, paths: Collection[MemberPath]) -> dict[MemberPath, Wanted]:
     """Say what is asked of each collection besides that its documents are well-formed."""
+    from kit.engine.proving import Wanted  # noqa: PLC0415  not for every verdict
+
     told = {summary.path: summary for summary in manifest.collections}
     return {
         path: Wanted(

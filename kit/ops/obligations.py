@@ -17,9 +17,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
+from typing import TYPE_CHECKING, TypeAlias
 
 from kit.archive import LINK_HINT
-from kit.engine.proving import MemberReading, Wanted
 from kit.engine.reading import Survey
 from kit.errors import (
     ArchiveError,
@@ -59,9 +59,12 @@ from kit.trust import Signing, freshness, rollback
 from kit.trust.state import OverrideRecord
 from kit.values import Limits, MemberPath, Sha256
 
+if TYPE_CHECKING:
+    from kit.engine.proving import MemberReading, Wanted
+
 __all__ = ["Beside", "Expectation", "Judgement", "Obligation", "Status", "coverage_of", "judge", "refused"]
 
-DeepReader = Callable[[Mapping[MemberPath, Wanted]], Mapping[MemberPath, MemberReading]]
+DeepReader: TypeAlias = "Callable[[Mapping[MemberPath, Wanted]], Mapping[MemberPath, MemberReading]]"
 """Reads every document, given what is asked of each collection besides; see :func:`kit.engine.proving.prove`."""
 
 

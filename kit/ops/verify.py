@@ -6,24 +6,22 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from kit.archive import Container
 from kit.engine.gap import Gap
-from kit.engine.gaps import find_gaps, gather
-from kit.engine.leaves import LeafStore
-from kit.engine.lookup import close_lookups
 from kit.engine.progress import Stage
-from kit.engine.proving import MemberReading, Wanted, prove
-from kit.engine.scratch import scratch_folder
 from kit.engine.survey import survey
 from kit.errors import KitError, OutputError, StoppedError, UnreadableError, UntrustedError
 from kit.ops.claims import levels
-from kit.ops.field_proof import FieldExpectation, MemberFields, prove_fields
 from kit.ops.kits import Environment, OpenKit, beside, is_kept, opened
 from kit.ops.obligations import Expectation, Judgement, coverage_of, judge, refused
 from kit.transforms.coverage import TenantCoverage, is_observations
-from kit.transforms.raw_linkset import RawLinkset
 from kit.values import MemberPath
+
+if TYPE_CHECKING:
+    from kit.engine.proving import MemberReading, Wanted
+    from kit.ops.field_proof import FieldExpectation, MemberFields
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +72,8 @@ def verify(
             container = kit.reader.container
             judgement, coverage = examine(kit, expectation, explain=True)
             if mapped is not None:
+                from kit.ops.field_proof import prove_fields  # noqa: PLC0415  not for every verdict
+
                 fields = prove_fields(kit, judgement, mapped)
     except (UnreadableError, StoppedError, OutputError):
         raise  # nothing was found out about the kit
@@ -109,12 +109,21 @@ def examine(
         )
 
     def read_deep(wanted: Mapping[MemberPath, Wanted]) -> Mapping[MemberPath, MemberReading]:
+        from kit.engine.leaves import LeafStore  # noqa: PLC0415  not for every verdict
+        from kit.engine.proving import prove  # noqa: PLC0415  not for every verdict
+        from kit.engine.scratch import scratch_folder  # noqa: PLC0415  not for every verdict
+
         count = 1 + max((len(one.earlier) for one in wanted.values()), default=0)
         with scratch_folder(None) as scratch, kit.pipeline(Stage.DEEP) as pipeline:
             stores = [LeafStore(scratch / str(number)) for number in range(count)]
             return prove(reader, found, pipeline, wanted, stores)
 
     def explained(tenants: frozenset[str]) -> tuple[Gap, ...]:
+        from kit.engine.gaps import find_gaps, gather  # noqa: PLC0415  not for every verdict
+        from kit.engine.lookup import close_lookups  # noqa: PLC0415  not for every verdict
+        from kit.engine.scratch import scratch_folder  # noqa: PLC0415  not for every verdict
+        from kit.transforms.raw_linkset import RawLinkset  # noqa: PLC0415  not for every verdict
+
         with scratch_folder(None) as scratch, ExitStack() as stack:
             stack.callback(close_lookups)
             transform = RawLinkset(tenants=tenants)

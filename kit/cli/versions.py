@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import platform
+import re
+import sys
 from collections.abc import Iterator
-from importlib import metadata
+from contextlib import suppress
 
 import zstandard
 
@@ -44,11 +47,36 @@ def version_lines() -> Iterator[str]:
         "zstandard": "libzstd " + ".".join(map(str, zstandard.ZSTD_VERSION)),
         "pymongo": "its module bson",
     }
+    known = _installed()
     for name in _PARTS:
-        try:
-            version = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            if name not in _OPTIONAL:
-                yield f"  {name} (not installed as a package)"
-            continue
-        yield f"  {name} {version}{f' ({inside[name]})' if name in inside else ''}"
+        version = known.get(name) or _version_of(name)
+        if version is not None:
+            yield f"  {name} {version}{f' ({inside[name]})' if name in inside else ''}"
+        elif name not in _OPTIONAL:
+            yield f"  {name} (not installed as a package)"
+
+
+def _installed() -> dict[str, str]:
+    """Return the version of what is installed, by its normalised name: those in the names of the metadata's folders.
+
+    So says "Recording installed projects" of the Python Packaging Authority. To ask importlib.metadata for each takes a
+    third of the time of the whole command.
+    """
+    found: dict[str, str] = {}
+    for place in sys.path:
+        with suppress(OSError):
+            for entry in os.scandir(place or "."):
+                project, dash, version = entry.name.removesuffix(".dist-info").partition("-")
+                if dash and entry.name.endswith(".dist-info"):
+                    found.setdefault(re.sub(r"[-_.]+", "-", project).lower(), version)
+    return found
+
+
+def _version_of(name: str) -> str | None:
+    """Return the version of a part that is recorded in another way; None where it is not."""
+    from importlib import metadata
+
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None

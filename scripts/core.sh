@@ -21,7 +21,9 @@ if [ "$(cat "$core_stamp" 2>/dev/null)" != "$core_state" ]; then
     if [ -n "$core_outcome" ]; then
         echo "$core_outcome; the slower reference is used" >&2
         # One of other sources is no longer the core of this package.
-        "$venv/bin/python" -m pip uninstall --quiet --disable-pip-version-check --yes offline-kit-core >/dev/null 2>&1 || true
+        if "$venv/bin/python" -c 'import kit_core' 2>/dev/null; then
+            "$venv/bin/python" -m pip uninstall --quiet --disable-pip-version-check --yes offline-kit-core >/dev/null 2>&1 || true
+        fi
     fi
     printf '%s' "$core_state" > "$core_stamp"
 fi

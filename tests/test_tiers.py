@@ -23,8 +23,9 @@ def asked(folder: Path, *words: str) -> list[str]:
     shutil.copy(ROOT / "scripts" / "test", scripts)
     (scripts / "environment.sh").write_text("set -eu\n")
     run = subprocess.run([scripts / "test", *words], capture_output=True, text=True, check=True)
-    module, *arguments = run.stdout.splitlines()[1:]
-    assert module == "pytest"
+    compiling, _, words_of_pytest = run.stdout.partition("-m\npytest\n")
+    assert compiling == "-m\ncompileall\n-q\nkit\nscripts\n"
+    arguments = words_of_pytest.splitlines()
     assert arguments[:4] == ["-n", "auto", "--dist", "worksteal"]
     return arguments[4:]
 
@@ -47,6 +48,32 @@ def test_the_script_asks_for_the_quick_tests_unless_all_or_some_are_named(
     words: list[str], due: list[str], tmp_path: Path
 ) -> None:
     assert asked(tmp_path, *words) == due
+
+
+PROGRAM = """#!/bin/sh
+echo "$(basename "$0") $*"
+case "$(basename "$0") $*" in "$FAILING"*) exit 3 ;; esac
+"""
+
+
+@pytest.mark.parametrize("failing", ["", "ruff check", "mypy", "lint-imports", "cargo clippy", "cargo test", "test"])
+def test_the_check_fails_where_a_part_of_it_does_and_shows_every_part_that_ran(failing: str, tmp_path: Path) -> None:
+    programs, scripts = tmp_path / ".venv" / "bin", tmp_path / "scripts"
+    for folder in (programs, scripts, tmp_path / "core"):
+        folder.mkdir(parents=True)
+    shutil.copy(ROOT / "scripts" / "check", scripts)
+    (scripts / "environment.sh").write_text("set -eu\n")
+    for program in (scripts / "test", *(programs / name for name in ("cargo", "lint-imports", "mypy", "ruff"))):
+        program.write_text(PROGRAM)
+        program.chmod(0o755)
+    environment = {"PATH": "/usr/bin:/bin", "TMPDIR": str(tmp_path), "FAILING": failing or "nothing"}
+    run = subprocess.run([scripts / "check", "-x"], capture_output=True, text=True, check=False, env=environment)
+    assert run.returncode == (3 if failing else 0), run
+    told = (run.stdout + run.stderr).splitlines()
+    assert [line for line in told if failing and line.startswith(failing)] or not failing
+    assert ("test --all -q -x" in told) is (failing != "ruff check")
+    assert ("cargo test --locked" in told) is (failing in {"", "cargo test", "test"})
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".venv", "core", "scripts"]
 
 
 def test_what_the_checks_of_a_commit_run_is_everything() -> None:

@@ -9,6 +9,7 @@ same, one of a family of such tests stays in the first. Laws are tried there on 
 
 from __future__ import annotations
 
+import gc
 import signal
 from collections.abc import Iterator
 
@@ -27,6 +28,12 @@ settings.load_profile("all")
 # hang there. A handler of ours is reset to the default in every program that is started.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_collection_finish() -> None:
+    """Leave modules and tests, which live until the end, out of every later collection of garbage."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

@@ -9,6 +9,7 @@ import pytest
 from scripts import random_environments as environments
 
 
+@pytest.mark.slow
 def test_in_a_few_environments_nothing_goes_wrong(capsys: pytest.CaptureFixture[str]) -> None:
     assert environments.main(["--seed", "14", "--runs", "5"]) == 0, capsys.readouterr().out
 

@@ -46,7 +46,7 @@ from tests.attacks.readers import disagreement, expected_files, ours, readings, 
 from tests.attacks.test_containers import SKIPPABLE, TARS
 from tests.attacks.test_names import ALL_CLASSES, CLASSES, NEVER as NAMES_NEVER, ORDINARY, spellings
 from tests.attacks.test_records import NEVER, PERMITTED
-from tests.tiers import examples
+from tests.tiers import examples, slow
 
 pytestmark = pytest.mark.skipif(
     shutil.which("tar") is None or shutil.which("bsdtar") is None, reason="GNU tar and bsdtar are the oracles"
@@ -192,7 +192,7 @@ def recorded(flag: bytes, accepted: Allowed) -> bytes:
     return b"".join(parts) + END
 
 
-@pytest.mark.parametrize("flag", [b"x", b"g"])
+@pytest.mark.parametrize("flag", [b"g", *slow(b"x")])
 def test_every_record_that_is_accepted_is_harmless_in_every_reader(flag: bytes, scratch: Path) -> None:
     plain = recorded(flag, Allowed())
     assert len(ours(plain) or []) > (60 if flag == b"x" else 50)

@@ -65,13 +65,16 @@ def texts(node: ast.expr) -> Iterator[str]:
 def hints() -> Iterator[tuple[str, str]]:
     """Give every hint in the source, and constants that are put into one, with its place."""
     for path in sorted((ROOT / "kit").rglob("*.py")):
-        tree = ast.parse(path.read_text(encoding="utf-8"))
+        source = path.read_text(encoding="utf-8")
+        if "hint" not in source.lower() and "_RESUME" not in source:
+            continue  # none of the names below is there
+        nodes = list(ast.walk(ast.parse(source)))
         names = {
             one.value.id
-            for one in ast.walk(tree)
+            for one in nodes
             if isinstance(one, ast.keyword) and one.arg == "hint" and isinstance(one.value, ast.Name)
         }
-        for node in ast.walk(tree):
+        for node in nodes:
             values: list[ast.expr | None] = []
             if isinstance(node, ast.Call):
                 values = [one.value for one in node.keywords if one.arg == "hint"]

@@ -27,8 +27,8 @@ from tests.attacks.forging import PUBLISHER, SITE, job_of, kit_in, output, reque
 from tests.attacks.test_forged_journals import Interruption
 from tests.end_to_end.kits import COMMAND, ENVIRONMENT, Outcome
 from tests.faults.attacking import Attacker
-from tests.faults.test_crashes import checksum_matches, kit_of, listing
-from tests.tiers import slow
+from tests.faults.test_crashes import FILES, checksum_matches, kit_of, listing
+from tests.kits import signed, write_kit
 
 SOURCE = Path(__file__).with_name("no_modes.c")
 NAMES = ("kit.tar.zst", "kit")
@@ -118,7 +118,8 @@ def test_a_job_that_lies_on_such_a_medium_already_is_not_believed(desk: Desk, me
     assert (resumed.code, listing(desk.folder)) == (74, before)
 
 
-@pytest.mark.parametrize("name", ["kit.tar.zst", *slow("kit")])
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NAMES)
 def test_with_a_work_folder_a_kit_on_such_a_medium_is_patched_and_taken_back(
     name: str, desk: Desk, medium: Callable[..., Outcome]
 ) -> None:
@@ -224,7 +225,7 @@ def test_two_runs_on_one_target_never_work_at_once(desk: Desk) -> None:
 def test_killed_before_any_step_the_kit_is_the_old_or_the_new_one_and_resuming_makes_it_whole(
     name: str, desk: Desk, attacker: Attacker, tmp_path: Path
 ) -> None:
-    kit_in(desk.folder, name)
+    write_kit(desk.folder / name, signed(FILES, PUBLISHER))
     (desk.folder / "work").mkdir()
     words = ["patch", f"{{place}}/{name}", "--in-place", "--work-folder", "{place}/work", *map(str, desk.options)]
     outcomes = attacker.attack("kill", desk.folder, tmp_path / "killed", *words, lacking="link")

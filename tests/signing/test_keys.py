@@ -6,6 +6,7 @@ import pickle
 import resource
 import signal
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -127,19 +128,20 @@ _KEYS = [generate(kind) for kind in Algorithm]
 
 
 @pytest.mark.parametrize(
-    ("handle", "met"),
+    ("make", "met"),
     [
-        pytest.param(ec.generate_private_key(ec.SECP384R1()), "an EC key on curve secp384r1", id="P-384"),
-        pytest.param(ec.generate_private_key(ec.SECP256K1()), "an EC key on curve secp256k1", id="secp256k1"),
-        pytest.param(rsa.generate_private_key(65537, 2048), "an RSA key of 2048 bits", id="a short RSA key"),
-        pytest.param(ed448.Ed448PrivateKey.generate(), "a key of kind Ed448", id="Ed448"),
-        pytest.param(x25519.X25519PrivateKey.generate(), "a key of kind X25519", id="X25519"),
-        pytest.param(dsa.generate_private_key(2048), "a key of kind DSA", id="DSA"),
+        pytest.param(lambda: ec.generate_private_key(ec.SECP384R1()), "an EC key on curve secp384r1", id="P-384"),
+        pytest.param(lambda: ec.generate_private_key(ec.SECP256K1()), "an EC key on curve secp256k1", id="secp256k1"),
+        pytest.param(lambda: rsa.generate_private_key(65537, 2048), "an RSA key of 2048 bits", id="a short RSA key"),
+        pytest.param(ed448.Ed448PrivateKey.generate, "a key of kind Ed448", id="Ed448"),
+        pytest.param(x25519.X25519PrivateKey.generate, "a key of kind X25519", id="X25519"),
+        pytest.param(lambda: dsa.generate_private_key(2048), "a key of kind DSA", id="DSA"),
     ],
 )
 def test_keys_of_other_kinds_are_refused_by_name(
-    handle: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey, met: str
+    make: Callable[[], ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey], met: str
 ) -> None:
+    handle = make()
     with pytest.raises(KeyUnusableError, match=met):
         PrivateKey.parse(handle.private_bytes(PEM, PKCS8, PLAIN))
     with pytest.raises(KeyUnusableError, match=met):

@@ -28,7 +28,7 @@ if str(ROOT) not in sys.path:  # run as a file: its folder is on the path, but n
 from kit.ops.delta_build import DeltaBuildRequest, build_delta  # noqa: E402
 from kit.ops.kits import Environment  # noqa: E402
 from kit.ops.obligations import Expectation  # noqa: E402
-from kit.ops.selftest import CONTAINERS, FAULTS, WAYS, Bench, Matrix, kill_everywhere, phases  # noqa: E402
+from kit.ops.selftest import CONTAINERS, WAYS, Bench, Matrix, kill_everywhere, phases  # noqa: E402
 from kit.ops.selftest.sample import CLOCK, Keys, sample_files  # noqa: E402
 from kit.reports.selftests import strike_table  # noqa: E402
 from kit.signing import load_private  # noqa: E402
@@ -36,12 +36,11 @@ from kit.values import Timestamp  # noqa: E402
 from tests.kits import collection, observation, signed, write_kit  # noqa: E402
 
 PATCH, DELTA = "patch", "delta"
-KINDS = tuple(sorted({kind for _, kind in FAULTS}))
 
 
 def bench_of(folder: Path, container: str, way: str, work: str) -> Bench:
     """Make a bench for ``patch`` or for ``delta apply``."""
-    return Bench(folder, container, way, kinds=KINDS, delta=_delta if work == DELTA else None)
+    return Bench(folder, container, way, delta=_delta if work == DELTA else None)
 
 
 def _delta(folder: Path, base: Path, keys: Keys) -> Path:

@@ -11,8 +11,9 @@ too:
 ``strike``   ``none`` | ``kill`` (SIGKILL) | ``power`` (drop what was not synced, then SIGKILL) | ``SIGINT`` | an errno
              by name
 ``do``       ``patch`` | ``resume`` | ``abandon``; ``clock`` seconds since 1970, taken from a clock rather than given
-``at``       the step to strike at, from 0; ``steps`` which calls count: a kind of KINDS, ``calls`` for every call of a
-             Python or C function, which is as good as any moment, or ``none``
+``at``       the step to strike at, from 0; ``steps`` which calls count: a kind of KINDS, ``durable`` for all but reads,
+             ``kinds`` for all, which the answer then counts by kind, ``calls`` for every call of a Python or C
+             function, which is as good as any moment, or ``none``
 
 What a run imports late is imported here once a run has told of it, so that the children after it have it: that is most
 of the time of a small run, and of its calls, and no moment of it is worth a strike.
@@ -28,6 +29,7 @@ import os
 import signal
 import sys
 import threading
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -51,13 +53,14 @@ from kit.values import Timestamp
 KINDS: dict[str, frozenset[str]] = {
     "write": frozenset({"FileIO.write", "pwrite", "BufferedWriter.flush"}),
     "sync": frozenset({"fsync", "fdatasync"}),
-    "name": frozenset({"link", "rename", "symlink"}),
+    "name": frozenset({"link", "rename", "renameat2", "symlink"}),
     "make": frozenset({"mkdir", "open to write"}),
     "remove": frozenset({"unlink", "rmdir", "truncate", "ftruncate"}),
     "mode": frozenset({"chmod", "fchmod", "chown", "utime"}),
     "read": frozenset({"pread"}),
 }
-DURABLE = frozenset().union(*(names for kind, names in KINDS.items() if kind != "read"))
+_ALL = frozenset().union(*KINDS.values())
+DURABLE = _ALL - KINDS["read"]
 
 
 class Striker:
@@ -69,8 +72,9 @@ class Striker:
         self.at: int = order["at"]
         steps = order["steps"]
         self.every = steps == "calls"
-        self.names: frozenset[str] = DURABLE if steps == "durable" else KINDS.get(steps, frozenset())
+        self.names: frozenset[str] = {"durable": DURABLE, "kinds": _ALL, **KINDS}.get(steps, frozenset())
         self.met = 0
+        self.calls: Counter[str] = Counter()
         self.struck = ""
         self.synced: dict[int, int] = {}
 
@@ -87,6 +91,11 @@ class Striker:
         self.strike = "none"
         sys.setprofile(None)
         threading.setprofile(None)
+
+    def kinds(self) -> dict[str, int]:
+        """Return how many steps of each kind were met, and how many durable ones."""
+        counts = {kind: sum(self.calls[name] for name in names) for kind, names in KINDS.items()}
+        return counts | {"durable": sum(self.calls[name] for name in DURABLE)}
 
     def _profile(self, _frame: FrameType, event: str, argument: Any) -> None:
         if self.every:
@@ -113,6 +122,8 @@ class Striker:
 
     def _step(self, name: str) -> None:
         self.met += 1
+        if not self.every:
+            self.calls[name] += 1
         if self.met - 1 != self.at or self.strike == "none":
             return
         self.struck = name
@@ -173,7 +184,8 @@ def child(order: dict[str, Any]) -> dict[str, Any]:
     except OSError as error:  # what no part of the program took for an error of the disk
         failure, told = "OSError", repr(error)
     striker.stop()
-    return {"failure": failure, "told": told, "struck": striker.struck, "met": striker.met}
+    counted = {"kinds": striker.kinds()} if order["steps"] == "kinds" else {}
+    return {"failure": failure, "told": told, "struck": striker.struck, "met": striker.met, **counted}
 
 
 def applying(order: dict[str, Any]) -> Callable[[], object]:

@@ -144,6 +144,7 @@ def public_forms(key: PrivateKey) -> dict[str, bytes]:
     return forms
 
 
+@pytest.mark.parametrize("key", [Algorithm.ED25519, Algorithm.ES256, *slow(Algorithm.PS256)], indirect=True, ids=str)
 def test_every_form_of_a_key_is_that_key(key: PrivateKey, tmp_path: Path) -> None:
     path = tmp_path / "k"
     for form, data in private_forms(key).items():

@@ -5,7 +5,7 @@ back, and ``ends`` the offset after each. Every function releases the interprete
 """
 
 from collections.abc import Callable, Mapping, Sequence, Set as AbstractSet
-from typing import Protocol, TypeAlias, final
+from typing import Literal, Protocol, TypeAlias, final
 
 VERSION: str
 
@@ -163,3 +163,108 @@ def gather(
 
 def tables() -> dict[str, dict[str, Needs]]:
     """Return what is read of each format by the name of its extractor: ``needs``, and ``known`` members by place."""
+
+Key: TypeAlias = tuple[tuple[str, str, bool], tuple[int, bytes], tuple[bytes, bytes, bytes, bytes]]
+"""A data key: its name, whose it is, and whether it seals; the version of the master key that its envelopes state, and
+its last parts of associated data; the key itself, and what was derived of it for documents, vectors and digests."""
+
+class Members(Protocol):
+    """What the members of envelopes are called."""
+
+    @property
+    def mark(self) -> str: ...
+    @property
+    def version(self) -> str: ...
+    @property
+    def algorithm(self) -> str: ...
+    @property
+    def ciphertext(self) -> str: ...
+    @property
+    def iv(self) -> str: ...
+    @property
+    def tag(self) -> str: ...
+    @property
+    def dek_id(self) -> str: ...
+    @property
+    def mek_version(self) -> str: ...
+    @property
+    def context(self) -> str: ...
+    @property
+    def bson_type(self) -> str: ...
+
+class Map(Protocol):
+    """A mapped collection at its place; ``kit.encryption.runs.CoreMap`` says what each is."""
+
+    @property
+    def names(self) -> Members: ...
+    @property
+    def algorithm(self) -> str: ...
+    @property
+    def bound(self) -> int: ...
+    @property
+    def version(self) -> int: ...
+    @property
+    def identity(self) -> str: ...
+    @property
+    def product(self) -> tuple[str, str] | None: ...
+    @property
+    def partition(self) -> tuple[str, ...]: ...
+    @property
+    def partitions(self) -> AbstractSet[str] | None: ...
+    @property
+    def owner(self) -> tuple[str, ...]: ...
+    @property
+    def skipped(self) -> AbstractSet[str]: ...
+    @property
+    def context(self) -> str: ...
+    @property
+    def fields(self) -> tuple[tuple[str, ...], ...]: ...
+    @property
+    def infixes(self) -> tuple[bytes, ...]: ...
+    @property
+    def prefix(self) -> bytes: ...
+    @property
+    def key_prefix(self) -> bytes: ...
+    @property
+    def mek_versions(self) -> int: ...
+
+Counted: TypeAlias = tuple[str, tuple[int, int, int, int], list[tuple[int, int, int, int]]]
+"""A partition, and its documents: changed, unchanged, of a skipped owner, not selected. Of each field the values in the
+first two: sealed or opened, envelopes that stay, null, missing."""
+
+Mapped: TypeAlias = tuple[bytes | None, bytes, list[Counted], list[tuple[int, bytes]], list[tuple[int, int]]]
+"""What became of a run. The documents as they are now, None if none changed. A byte for each: 1 if it changed, else 0;
+against another run, 1 if it is another. The tallies. Of each field how many values were digested, and the sum of their
+digests, big-endian. The documents that are the reference's: the number of each, and its offset among all, where it is
+as it was."""
+
+def apply_map(
+    data: bytes,
+    ends: Sequence[int],
+    *,
+    mapped: Map,
+    keys: Sequence[Key] | None,
+    task: Literal["seal", "open", "prove"],
+    against: bytes | tuple[bytes, Sequence[int]] | None = None,
+) -> Mapped | None:
+    """Seal, open or prove the mapped values of a run.
+
+    Args:
+        data: See above.
+        ends: See above.
+        mapped: What is mapped.
+        keys: Those that the run needs; of a value whose key is not there the reference decides. None to count what
+            would be opened.
+        task: ``seal`` what is plaintext; ``open`` what is sealed; ``prove`` that each value is sealed, and opens.
+        against: For ``open``: a byte for each document, 1 where all is opened; or the same documents as they were, and
+            the offset after each: then what is not sealed in these is opened.
+    """
+
+def survey_map(
+    data: bytes, ends: Sequence[int], *, mapped: Map, is_checked: bool
+) -> tuple[list[tuple[str, int]], list[str], list[int]] | None:
+    """Return for whom a run needs keys.
+
+    Owners with plaintext values, and how many each has; the data keys that envelopes name; the numbers of the documents
+    that are the reference's. ``is_checked`` also checks that each value can be sealed, and each envelope decoded.
+    """

@@ -32,5 +32,9 @@ rewrite = None if ABSENCE else kit_core.rewrite
 """A run of observations with its ``rawLinkset``."""
 gather = None if ABSENCE else kit_core.gather
 """What a run of snapshots or cached payloads gives to the lookup."""
+apply_map = None if ABSENCE else kit_core.apply_map
+"""A run of a mapped collection, sealed, opened or proven."""
+survey_map = None if ABSENCE else kit_core.survey_map
+"""For whom a run of a mapped collection needs keys."""
 tables = None if ABSENCE else kit_core.tables
 """What is read of each format."""

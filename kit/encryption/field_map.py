@@ -19,6 +19,7 @@ from kit.errors import ContentError, UsageError
 from kit.values import CollectionName
 
 SCHEMA_VERSION = "1"
+IDENTITY = "_id"
 PRODUCT_ID = "productId"
 SHIPPED = ("concelier", "notelett", "notelett-2")
 """``notelett`` keeps its bytes, since their digest is in provenances; ``notelett-2`` is what to use."""
@@ -170,7 +171,7 @@ def _refuse_readable(entry: Members, found: CollectionMap) -> None:
 
 
 def _readable(found: CollectionMap) -> Iterator[tuple[FieldPath, str]]:
-    yield FieldPath(("_id",)), "the identity of documents"
+    yield FieldPath((IDENTITY,)), "the identity of documents"
     yield found.partition_key, "the partition key"
     yield found.owner, "the owner (userIdField), whose key would be needed to learn whose key is needed"
     yield FieldPath((PRODUCT_ID,)), "what tells products apart"

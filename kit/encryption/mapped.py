@@ -16,11 +16,11 @@ from typing import Final, final
 
 from kit.documents import Kind, Place, Replacement, index, replace_at, replace_value, string_at
 from kit.encryption.envelope import Envelope, looks_like
-from kit.encryption.field_map import PRODUCT_ID
+from kit.encryption.field_map import IDENTITY, PRODUCT_ID
 from kit.encryption.mapping import MappedCollection, MappedField
 from kit.errors import BsonError, ContentError, EnvelopeError
 
-_ID: Final = b"_id"
+_ID: Final = IDENTITY.encode()
 _PRODUCT_ID: Final = PRODUCT_ID.encode()
 _STRING: Final = int(Kind.STRING)
 _DOCUMENT: Final = int(Kind.DOCUMENT)

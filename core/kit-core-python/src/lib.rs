@@ -7,92 +7,68 @@
 use std::cell::RefCell;
 use std::collections::HashSet;
 
-use kit_core::Sure;
 use kit_core::bson::fields;
 use kit_core::bson::run::Run;
 use kit_core::linkset::table::{Format, Needs, TABLES, format_of};
 use kit_core::names;
 use kit_core::run::{self, Found, Gathered, Observations, Sought};
+use kit_core::seal::{self, cipher, run::Before, run::Task};
+use kit_core::{Doubt, Sure};
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::{PyBytes, PyDict};
 
+/// Values of the core as Python has them: objects with attributes of the same names.
+macro_rules! mirrored {
+    ($name:ident of $core:path { $($kind:ty: $($(#[$meta:meta])* $field:ident),+;)* }) => {
+        #[derive(FromPyObject)]
+        struct $name { $($($(#[$meta])* $field: $kind,)+)* }
+
+        impl From<$name> for $core {
+            fn from(value: $name) -> Self {
+                Self { $($($field: value.$field.into(),)+)* }
+            }
+        }
+    };
+}
+
 #[derive(FromPyObject)]
 struct Place {
-    paths: Vec<Vec<String>>,
+    paths: fields::Place,
 }
 
-#[derive(FromPyObject)]
-struct Places {
-    tenant: Place,
-    vendor: Place,
-    upstream_id: Place,
-    content_hash: Place,
-    format: Place,
-    raw: Place,
-    linkset: Place,
-    identifiers: Place,
-}
-
-impl From<Places> for names::Places {
-    fn from(places: Places) -> Self {
-        let paths = |place: Place| -> fields::Place { place.paths };
-        Self {
-            tenant: paths(places.tenant),
-            vendor: paths(places.vendor),
-            upstream_id: paths(places.upstream_id),
-            content_hash: paths(places.content_hash),
-            format: paths(places.format),
-            raw: paths(places.raw),
-            linkset: paths(places.linkset),
-            identifiers: paths(places.identifiers),
-        }
+impl From<Place> for fields::Place {
+    fn from(place: Place) -> Self {
+        place.paths
     }
 }
 
-#[derive(FromPyObject)]
-struct Names {
-    linkset: String,
-    raw_linkset: String,
-    aliases: String,
-    purls: String,
-    cpes: String,
-    references: String,
-    scopes: String,
-    relationships: String,
-    reconciled_from: String,
-    reconciled_from_spellings: Vec<String>,
-    notes: String,
-    #[pyo3(attribute("type"))]
-    kind: String,
-    url: String,
-    source: String,
-    target: String,
-    envelope: String,
-}
+mirrored!(Places of names::Places {
+    Place: tenant, vendor, upstream_id, content_hash, format, raw, linkset, identifiers;
+});
 
-impl From<Names> for names::Names {
-    fn from(names: Names) -> Self {
-        Self {
-            linkset: names.linkset,
-            raw_linkset: names.raw_linkset,
-            aliases: names.aliases,
-            purls: names.purls,
-            cpes: names.cpes,
-            references: names.references,
-            scopes: names.scopes,
-            relationships: names.relationships,
-            reconciled_from: names.reconciled_from,
-            reconciled_from_spellings: names.reconciled_from_spellings,
-            notes: names.notes,
-            kind: names.kind,
-            url: names.url,
-            source: names.source,
-            target: names.target,
-            envelope: names.envelope,
-        }
-    }
-}
+mirrored!(Names of names::Names {
+    String: linkset, raw_linkset, aliases, purls, cpes, references, scopes, relationships, reconciled_from, notes,
+        #[pyo3(attribute("type"))] kind, url, source, target, envelope;
+    Vec<String>: reconciled_from_spellings;
+});
+
+mirrored!(Members of seal::names::Names {
+    String: mark, version, algorithm, ciphertext, iv, tag, dek_id, mek_version, context, bson_type;
+});
+
+mirrored!(Map of seal::names::Map {
+    Members: names;
+    String: algorithm, identity, context;
+    i32: bound, version, mek_versions;
+    Option<(String, String)>: product;
+    Vec<String>: partition, owner;
+    Option<HashSet<String>>: partitions;
+    HashSet<String>: skipped;
+    Vec<Vec<String>>: fields;
+    Vec<Vec<u8>>: infixes;
+    Vec<u8>: prefix, key_prefix;
+});
 
 /// Documents of one tenant, by what became of them.
 #[pyclass(frozen, get_all, module = "kit_core")]
@@ -242,6 +218,55 @@ fn gather(
     Ok(pairs.map(|pairs| pairs.into_iter().map(pair).collect()))
 }
 
+type Survey = (Vec<(String, usize)>, Vec<String>, Vec<usize>);
+type Key = ((String, String, bool), (i32, Vec<u8>), [PyBackedBytes; 4]);
+type Counted = (String, [usize; 4], Vec<[usize; 4]>);
+type Mapped = (Option<Vec<u8>>, Vec<u8>, Vec<Counted>, Vec<(usize, Vec<u8>)>, Vec<(usize, usize)>);
+
+#[derive(FromPyObject)]
+enum Against {
+    Flags(PyBackedBytes),
+    Run(PyBackedBytes, Vec<usize>),
+}
+
+#[pyfunction]
+#[pyo3(signature = (data, ends, *, mapped, keys, task, against = None))]
+fn apply_map(
+    py: Python<'_>,
+    data: PyBackedBytes,
+    ends: Vec<usize>,
+    mapped: Map,
+    keys: Option<Vec<Key>>,
+    task: &str,
+    against: Option<Against>,
+) -> Option<Mapped> {
+    py.detach(|| {
+        let key = |(name, version, secrets)| cipher::Key::new(name, version, &secrets);
+        let keys =
+            keys.map(|keys| keys.into_iter().map(key).collect::<Sure<_>>().map(cipher::Keys::new)).transpose()?;
+        let task = match (task, &against) {
+            ("seal", None) => Task::Seal,
+            ("prove", None) => Task::Prove,
+            ("open", Some(Against::Flags(flags))) => Task::Open(Before::Flags(flags)),
+            ("open", Some(Against::Run(data, ends))) => Task::Open(Before::Run(Run::new(data, ends)?)),
+            _ => return Err(Doubt),
+        };
+        let done = seal::run::work(Run::new(&data, &ends)?, task, &mapped.into(), keys)?;
+        let tallies = done.tallies.into_iter().map(|of| (of.partition, of.documents, of.fields)).collect();
+        let sums = done.sums.iter().map(|sum| (sum.values, sum.bytes())).collect();
+        let alone = done.alone.iter().map(|one| (one.number, one.offset)).collect();
+        Ok((done.body, done.touched, tallies, sums, alone))
+    })
+    .ok()
+}
+
+#[pyfunction]
+#[pyo3(signature = (data, ends, *, mapped, is_checked))]
+fn survey_map(py: Python<'_>, data: PyBackedBytes, ends: Vec<usize>, mapped: Map, is_checked: bool) -> Option<Survey> {
+    let found = py.detach(|| seal::run::survey(Run::new(&data, &ends)?, &mapped.into(), is_checked)).ok()?;
+    Some((found.owners, found.dek_ids, found.alone))
+}
+
 #[pyfunction]
 fn tables(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
     let tables = PyDict::new(py);
@@ -286,5 +311,7 @@ fn kit_core_module(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(keys, module)?)?;
     module.add_function(wrap_pyfunction!(rewrite, module)?)?;
     module.add_function(wrap_pyfunction!(gather, module)?)?;
+    module.add_function(wrap_pyfunction!(apply_map, module)?)?;
+    module.add_function(wrap_pyfunction!(survey_map, module)?)?;
     module.add_function(wrap_pyfunction!(tables, module)?)
 }

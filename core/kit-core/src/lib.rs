@@ -17,6 +17,7 @@ pub mod keys;
 pub mod linkset;
 pub mod names;
 pub mod run;
+pub mod seal;
 pub mod splice;
 
 /// Not plainly what it should be: the reference decides.

@@ -18,6 +18,7 @@ from kit.encryption.mapped import MappedDocument, Reading, Standing, State
 from kit.encryption.mapping import MappedCollection, MappedField
 from kit.encryption.needs import Needs
 from kit.encryption.opening import in_document, in_field
+from kit.encryption.runs import Layout, survey
 from kit.errors import KitError, StoppedError
 
 _SELECTED: Final = Standing.SELECTED
@@ -31,32 +32,60 @@ def needs_of(collection: MappedCollection, documents: Iterable[bytes], first: in
     A document that cannot be judged, or holds what cannot be sealed, is kept as the failure if it is the first, and
     passed over: a dry run goes on, and needs the keys of the others.
     """
-    needs = Needs()
-    profile: Profile = PROFILES[collection.place.version]
-    fields, reading = collection.fields, Reading(collection)
-    plain: dict[str, int] = {}
-    ordinal = first
+    layout = Layout.of(documents)
+    found = survey(collection, layout)
+    if found is None:
+        return needs_of_each(collection, layout.documents(), first)
+    judging = _Judging(collection)
+    for number in found.alone:
+        judging.take(layout.document(number), first + number)
+    for owner, values in found.owners:
+        judging.plain[owner] += values
+    return judging.needs(len(layout.ends))
+
+
+def needs_of_each(collection: MappedCollection, documents: Iterable[bytes], first: int = 0) -> Needs:
+    """As :func:`needs_of`, one document after the other."""
+    judging, ordinal = _Judging(collection), first
     for document in documents:
+        judging.take(document, ordinal)
+        ordinal += 1
+    return judging.needs(ordinal - first)
+
+
+class _Judging:
+    """Judges documents of one collection."""
+
+    def __init__(self, collection: MappedCollection) -> None:
+        self._collection, self._reading = collection, Reading(collection)
+        self._profile: Profile = PROFILES[collection.place.version]
+        self._needs = Needs()
+        self.plain: Counter[str] = Counter()
+        """Plaintext values by owner."""
+
+    def needs(self, documents: int) -> Needs:
+        """Return what so many documents need."""
+        needs = self._needs
+        needs.documents = documents
+        if self.plain:
+            needs.owners[self._collection.place.product, self._collection.map.context] = self.plain
+        return needs
+
+    def take(self, document: bytes, ordinal: int) -> None:
+        """Judge one document."""
+        needs = self._needs
         try:
-            mapped = reading.read(document)
-            standing = mapped.standing
-            if standing is _SELECTED:
-                values = 0
-                for mapped_field in fields:
-                    values += _is_plain(mapped, mapped_field, profile)
+            mapped = self._reading.read(document)
+            if mapped.standing is _SELECTED:
+                values = sum([_is_plain(mapped, one, self._profile) for one in self._collection.fields])
                 if values:
-                    plain[mapped.owner] = plain.get(mapped.owner, 0) + values
-            elif standing is _NO_PARTITION_KEY:
+                    self.plain[mapped.owner] += values
+            elif mapped.standing is _NO_PARTITION_KEY:
                 needs.without_partition_key += 1
-                needs.first_without = needs.first_without or _without(collection, document, ordinal)
+                needs.first_without = needs.first_without or _without(self._collection, document, ordinal)
         except KitError as error:
             if needs.failure is None:
-                needs.fail(in_document(error, collection, document, ordinal))
-        ordinal += 1
-    needs.documents = ordinal - first
-    if plain:
-        needs.owners[collection.place.product, collection.map.context] = Counter(plain)
-    return needs
+                needs.fail(in_document(error, self._collection, document, ordinal))
 
 
 def _without(collection: MappedCollection, document: bytes, ordinal: int) -> str:

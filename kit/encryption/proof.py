@@ -20,6 +20,7 @@ from kit.encryption.key_set import KeySet
 from kit.encryption.mapped import MappedDocument, MappedValue, Reading, Standing, State
 from kit.encryption.mapping import MappedCollection
 from kit.encryption.opening import CollectionKeys, DocumentKeys, in_document, in_field
+from kit.encryption.runs import CoreRun, Layout, prove as prove_by_core
 from kit.errors import ContentError, EnvelopeError, KeyUnusableError, KitError, StoppedError, UsageError
 from kit.values import CollectionName
 
@@ -162,6 +163,26 @@ def prove(
     """
     if not all(canaries):
         raise UsageError("an empty canary is met everywhere")
+    layout = Layout.of(documents)
+    done = prove_by_core(collection, layout, keys) if not canaries else None
+    if done is None:
+        return prove_each(collection, layout.documents(), first, keys=keys, canaries=canaries)
+    run = _Run(collection, keys, ())
+    run.take_done(done, len(layout.ends))
+    for number, _ in done.alone:
+        run.take(layout.document(number), first + number)
+    return run.proof
+
+
+def prove_each(
+    collection: MappedCollection,
+    documents: Iterable[bytes],
+    first: int = 0,
+    *,
+    keys: KeySet | None = None,
+    canaries: Sequence[bytes] = (),
+) -> Proof:
+    """As :func:`prove`, one document after the other."""
     run = _Run(collection, keys, tuple(canaries))
     for ordinal, document in enumerate(documents, first):
         run.take(document, ordinal)
@@ -176,6 +197,22 @@ class _Run:
         self._reading = Reading(collection)
         self._keys = CollectionKeys(collection, keys) if keys is not None else None
         self.proof = Proof(fields={str(field): FieldProof() for field in collection.fields})
+
+    def take_done(self, done: CoreRun, documents: int) -> None:
+        """Count those documents of a run that the core looked at."""
+        self.proof.documents += documents - len(done.alone)
+        for tally in done.tallies:
+            self.proof.selected += tally.changed + tally.unchanged
+            for mapped_field, values in tally.values:
+                counts = self.proof.fields[str(mapped_field)]
+                counts.envelopes += values.changed + values.envelopes
+                counts.opened += values.changed
+                counts.locked += values.envelopes
+                counts.null += values.null
+                counts.missing += values.missing
+                counts.skipped_owner += tally.skipped_owner
+        for mapped_field, digested, total in done.digests:
+            self.proof.fields[str(mapped_field)].digest += ValueDigest.of_sums(digested, total)
 
     def take(self, document: bytes, ordinal: int) -> None:
         self.proof.documents += 1

@@ -19,6 +19,7 @@ from kit.encryption.key_set import KeySet, KeySource
 from kit.encryption.mapped import MappedDocument, MappedValue, Reading, Standing, State
 from kit.encryption.mapping import MappedCollection, MappedField
 from kit.encryption.opening import CollectionKeys, DocumentKeys, in_document, in_field
+from kit.encryption.runs import Layout, reopen as reopen_by_core, unseal as unseal_by_core
 from kit.errors import KitError, UsageError
 from kit.values import CollectionName
 
@@ -103,8 +104,8 @@ def restore(restoring: Restoring, collection: MappedCollection, documents: Itera
 class Unsealed:
     """Documents as they were before a step sealed some of their values; results of several runs add up."""
 
-    documents: list[bytes] = field(default_factory=list, repr=False)
-    """In their order; those that the step left alone as they are. Without keys, all as they are."""
+    data: bytes = field(default=b"", repr=False)
+    """In their order, back to back; those that the step left alone as they are. Without keys, all as they are."""
     opened: Counter[str] = field(default_factory=Counter)
     """Values that were opened in documents that changed, by field; without keys, those that could be."""
     without: int = 0
@@ -113,7 +114,7 @@ class Unsealed:
 
 def unseal(
     collection: MappedCollection,
-    documents: Sequence[bytes],
+    documents: Iterable[bytes],
     changed: Sequence[bool],
     keys: KeySet | None,
     fields: frozenset[str] | None = None,
@@ -137,15 +138,57 @@ def unseal(
     Raises:
         KitError: As :func:`restore`, of a document that changed.
     """
-    found, reading = Unsealed(), Reading(collection)
-    opening = CollectionKeys(collection, keys) if keys is not None else None
-    chosen = [one for one in collection.fields if fields is None or str(one) in fields]
-    for ordinal, (document, was_changed) in enumerate(zip(documents, changed, strict=True), first):
-        try:
-            found.documents.append(_unsealed(document, reading, opening, chosen, found) if was_changed else document)
-        except KitError as error:
-            raise in_document(error, collection, document, ordinal) from error
+    layout, chosen = Layout.of(documents), _chosen(collection, fields)
+    done = unseal_by_core(collection, layout, keys, changed, chosen)
+    if done is None:
+        return unseal_each(collection, layout.documents(), changed, keys, fields, first=first)
+    unsealing = _Unsealing(collection, chosen, keys)
+    alone = [unsealing.unsealed(layout.document(number), first + number) for number, _ in done.alone]
+    found = unsealing.found
+    found.data = done.joined(layout, alone)
+    for tally in done.tallies:
+        found.without += tally.unchanged + tally.skipped_owner + tally.not_selected
+        found.opened.update({str(one): values.changed for one, values in tally.values if values.changed})
     return found
+
+
+def unseal_each(
+    collection: MappedCollection,
+    documents: Iterable[bytes],
+    changed: Sequence[bool],
+    keys: KeySet | None,
+    fields: frozenset[str] | None = None,
+    *,
+    first: int = 0,
+) -> Unsealed:
+    """As :func:`unseal`, one document after the other."""
+    unsealing = _Unsealing(collection, _chosen(collection, fields), keys)
+    unsealing.found.data = b"".join(
+        [
+            unsealing.unsealed(document, ordinal) if was_changed else document
+            for ordinal, (document, was_changed) in enumerate(zip(documents, changed, strict=True), first)
+        ]
+    )
+    return unsealing.found
+
+
+def _chosen(collection: MappedCollection, fields: frozenset[str] | None) -> list[MappedField]:
+    return [one for one in collection.fields if fields is None or str(one) in fields]
+
+
+class _Unsealing:
+    """Opens what is sealed in ``fields`` of documents."""
+
+    def __init__(self, collection: MappedCollection, fields: Sequence[MappedField], keys: KeySet | None) -> None:
+        self._collection, self._fields, self._reading = collection, fields, Reading(collection)
+        self._opening = CollectionKeys(collection, keys) if keys is not None else None
+        self.found = Unsealed()
+
+    def unsealed(self, document: bytes, ordinal: int) -> bytes:
+        try:
+            return _unsealed(document, self._reading, self._opening, self._fields, self.found)
+        except KitError as error:
+            raise in_document(error, self._collection, document, ordinal) from error
 
 
 def _unsealed(
@@ -164,6 +207,40 @@ def _unsealed(
         return document
     cipher = DocumentKeys(opening, mapped)
     return mapped.with_values([_opened(mapped.value(one), cipher, opening.keys) for one in met])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reopened:
+    """A run of documents as it was before some of its values were sealed."""
+
+    data: bytes = field(repr=False)
+    """The documents, back to back."""
+    other: bytes
+    """A byte for each document: 1 if it is another than it was, else 0."""
+    envelopes: Counter[tuple[str, str]]
+    """(partition, field) → envelopes in selected documents."""
+    opened: Counter[tuple[str, str]]
+    """Of these, the ones that were not there before."""
+
+
+def reopened(collection: MappedCollection, keys: KeySet, before: Layout, after: Layout) -> Reopened | None:
+    """Do what :class:`Reopening` does with a whole run; None where each document must be asked for.
+
+    Raises:
+        KitError: As :class:`Reopening`.
+    """
+    done = reopen_by_core(collection, after, keys, before)
+    if done is None:
+        return None
+    opening = Reopening(collection, keys)
+    undone = [opening.undone(before.document(number), after.document(number)) for number, _ in done.alone]
+    for tally in done.tallies:
+        for one, values in tally.values:
+            opening.envelopes[tally.partition, str(one)] += values.changed + values.envelopes
+            opening.opened[tally.partition, str(one)] += values.changed
+    return Reopened(
+        data=done.joined(after, undone), other=done.touched, envelopes=+opening.envelopes, opened=+opening.opened
+    )
 
 
 class Reopening:

@@ -276,19 +276,18 @@ class UnsealedRun:
 
 def unseal_run(mapped: MappedCollection, run: Run, sealing: Sealing, keys: KeySource | None) -> UnsealedRun:
     """Return a run as it was before a step sealed values of the documents that changed."""
-    documents = list(run)
     # Documents beyond what the statement counts are kept as they are: the digest then shows it.
-    flags = sealing.changed.flags() + [False] * (len(documents) - sealing.changed.total)
+    flags = sealing.changed.flags() + [False] * (len(run) - sealing.changed.total)
     opening = keys.key_set() if keys is not None else None
     try:
-        found = unseal(mapped, documents, flags, opening, sealing.fields, first=run.first)
+        found = unseal(mapped, run, flags, opening, sealing.fields, first=run.first)
     except KitError:
-        return UnsealedRun(count=len(documents), failed=True)  # a finding of the proof that goes beside this
-    done = UnsealedRun(count=len(documents), opened=found.opened, without=found.without)
+        return UnsealedRun(count=len(run), failed=True)  # a finding of the proof that goes beside this
+    done = UnsealedRun(count=len(run), opened=found.opened, without=found.without)
     if opening is not None:
-        done.data = b"".join(found.documents)
+        done.data = found.data
         if sealing.sized:
-            done.sizes = sizes_when_cut(found.documents, sealing.cut)
+            done.sizes = sizes_when_cut(cut(found.data), sealing.cut)
     return done
 
 

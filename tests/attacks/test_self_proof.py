@@ -343,6 +343,9 @@ class RogueSeal(EncryptFields):
         self.hands(self.site, list(documents), changes)
         return changes
 
+    def rewrite(self, *_: object) -> Rewritten | None:
+        return None
+
 
 def leave_as_it_is(_: Site, __: list[bytes], ___: Sequence[Change]) -> None:
     pass

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 from collections.abc import Sequence
 from dataclasses import replace as with_changes
@@ -24,8 +25,9 @@ from kit.encryption import (
     new_keyring,
     unlock,
 )
+from kit.errors import KitError
+from kit.transforms.change import Change, Rewritten, Summed
 from kit.transforms.encrypt_fields import EncryptFields
-from kit.transforms.protocol import Change
 from kit.values import CollectionName, Timestamp
 
 NOW = Timestamp.parse("2026-01-02T03:04:05Z")
@@ -118,7 +120,32 @@ class Site:
         self.transform = with_changes(self.transform, keys=self.unlocked.key_set())
 
     def apply(self, *documents: bytes) -> Sequence[Change]:
-        return self.transform.apply(self.name, documents, NoLookup(), 0)
+        """Apply, and see that the whole run gives the same, or none where each document must be asked for."""
+        whole, refused = self._rewritten(documents)
+        try:
+            changes = self.transform.apply(self.name, documents, NoLookup(), 0)
+        except KitError as error:
+            is_same = refused is None or (type(refused), str(refused)) == (type(error), str(error))
+            if whole is not None or not is_same:
+                raise AssertionError(whole, refused) from error
+            raise
+        assert refused is None
+        if whole is not None:
+            assert whole.body == b"".join(
+                [change.document or old for change, old in zip(changes, documents, strict=True)]
+            )
+            assert whole.touched == [change.document is not None for change in changes]
+            one, other = whole.summed, Summed(changes)
+            assert (one.outcomes, one.counts, one.sums) == (other.outcomes, other.counts, other.sums)
+            assert (one.findings, list(map(str, one.failures))) == (other.findings, list(map(str, other.failures)))
+        return changes
+
+    def _rewritten(self, documents: Sequence[bytes]) -> tuple[Rewritten | None, KitError | None]:
+        ends = list(itertools.accumulate(map(len, documents)))
+        try:
+            return self.transform.rewrite(self.name, b"".join(documents), ends, NoLookup(), 0), None
+        except KitError as error:
+            return None, error
 
     def encrypt(self, *documents: bytes) -> list[bytes]:
         """Prepare and apply; unchanged documents as they are."""

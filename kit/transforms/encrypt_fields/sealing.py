@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Final, final
+from typing import Final, TypeVar, final
 
 from kit.documents import document_name
 from kit.encryption import counting
-from kit.encryption.initialisation import IvSource
+from kit.encryption.initialisation import IvSource, SyntheticIv
 from kit.encryption.key_set import KeySet
 from kit.encryption.mapped import MappedDocument, MappedValue, Reading, Standing, State
 from kit.encryption.mapping import MappedCollection, MappedField
 from kit.encryption.opening import CollectionKeys, DocumentKeys, in_document, in_field
+from kit.encryption.runs import Layout, PartitionTally, seal
 from kit.errors import KitError
+from kit.transforms.change import Rewritten, Summed
 from kit.transforms.protocol import Change, Finding
 
+_K = TypeVar("_K")
 ENCRYPTED: Final = "encrypted"
 UNCHANGED: Final = "unchanged"
 """Selected, and nothing in it is left to encrypt."""
@@ -55,6 +58,51 @@ class SealingRun:
     def changes(self, documents: Sequence[bytes], first: int) -> list[Change]:
         """Decide about each document; ``first`` is the ordinal of the first of them, for messages."""
         return [self._change(document, ordinal) for ordinal, document in enumerate(documents, first)]
+
+    def rewritten(self, data: bytes, ends: Sequence[int], first: int) -> Rewritten | None:
+        """Return what :meth:`changes` come to; None where each document must be asked for."""
+        if not isinstance(self._iv, SyntheticIv):
+            return None
+        layout = Layout(data=data, ends=ends)
+        done = seal(self._collection, layout, self._keys.keys)
+        if done is None:
+            return None
+        changes = [self._change(layout.document(number), first + number) for number, _ in done.alone]
+        touched = list(map(bool, done.touched))
+        for (number, _), change in zip(done.alone, changes, strict=True):
+            touched[number] = change.document is not None
+        summed = Summed(changes)
+        summed.failures = [(done.alone[number][0], name, error) for number, name, error in summed.failures]
+        for tally in done.tallies:
+            self._add(summed, tally)
+        for (_, (one_value, _), total), (_, values, digest) in zip(self._fields, done.digests, strict=True):
+            if values:
+                _add(summed.sums, one_value, values)
+                _add(summed.sums, total, digest)
+        return Rewritten(done.joined(layout, [change.document for change in changes]), touched, summed)
+
+    def _add(self, summed: Summed, tally: PartitionTally) -> None:
+        name, tenant = self._collection.place.name, tally.partition
+        outcomes = {
+            ENCRYPTED: tally.changed,
+            UNCHANGED: tally.unchanged,
+            Standing.SKIPPED_OWNER.value: tally.skipped_owner,
+            Standing.NOT_SELECTED.value: tally.not_selected,
+        }
+        for outcome, documents in outcomes.items():
+            _add(summed.outcomes, (tenant, outcome), documents)
+        for mapped_field, values in tally.values:
+            scanned = tally.changed + tally.unchanged + tally.skipped_owner
+            counts = {
+                counting.SCANNED: scanned,
+                _SEALED: values.changed,
+                counting.SKIPPED_ENCRYPTED: values.envelopes,
+                counting.SKIPPED_NULL: values.null,
+                counting.SKIPPED_MISSING: values.missing,
+                counting.SKIPPED_OWNER: tally.skipped_owner,
+            }
+            for outcome, count in counts.items():
+                _add(summed.counts, (tenant, counting.counter(outcome, name, mapped_field)), count)
 
     def _change(self, document: bytes, ordinal: int) -> Change:
         try:
@@ -134,3 +182,8 @@ class SealingRun:
 
     def _finding(self, kind: str, reason: str, document: bytes, partition: str) -> Finding:
         return Finding(kind=kind, reason=reason, document=document_name(document), tenant=partition)
+
+
+def _add(counts: dict[_K, int], key: _K, count: int) -> None:
+    if count:
+        counts[key] = counts.get(key, 0) + count

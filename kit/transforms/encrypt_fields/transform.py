@@ -110,14 +110,14 @@ class EncryptFields:
 
     def rewrite(
         self,
-        name: CollectionName,  # noqa: ARG002
-        data: bytes,  # noqa: ARG002
-        ends: Sequence[int],  # noqa: ARG002
+        name: CollectionName,
+        data: bytes,
+        ends: Sequence[int],
         lookup: Lookup,  # noqa: ARG002
-        first: int,  # noqa: ARG002
+        first: int,
     ) -> Rewritten | None:
-        """See the protocol: each document is asked for."""
-        return None
+        """See the protocol; the errors are those of :meth:`apply`."""
+        return self._run(name).rewritten(data, ends, first)
 
     def apply(self, name: CollectionName, documents: Sequence[bytes], lookup: Lookup, first: int) -> Sequence[Change]:  # noqa: ARG002
         """Seal what is plaintext, document by document.
@@ -128,8 +128,10 @@ class EncryptFields:
             StoppedError: An envelope is sealed under another owner's key.
             ContentError: A document has no owner or ``_id``, or a value that this profile cannot hold.
         """
-        run = SealingRun(self.mapped(name), self.keys.key_set(), self.iv, stop_at_errors=self.stop_at_errors)
-        return run.changes(documents, first)
+        return self._run(name).changes(documents, first)
+
+    def _run(self, name: CollectionName) -> SealingRun:
+        return SealingRun(self.mapped(name), self.keys.key_set(), self.iv, stop_at_errors=self.stop_at_errors)
 
 
 def check_order(names: Sequence[str]) -> None:

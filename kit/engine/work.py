@@ -141,6 +141,8 @@ def _encoded(work: RunWork, run: Run, whole: Rewritten, kept: bytes) -> RunResul
     result.selection = RunLengths.of(whole.touched)
     result.changed = result.selection.chosen
     documents = cut(whole.body)
+    if not result.tally.tenants:
+        result.tally = coverage.tally(work.name, documents, walked=True)
     touched = [number for number, is_touched in enumerate(whole.touched) if is_touched]
     oversize = _oversized(result, work, documents, touched, run.first)
     result.refusals = Refusals.of((*_refused(whole.summed, run.first), *oversize))

@@ -432,6 +432,32 @@ def test_an_encryption_that_does_something_else_goes_no_further(
     assert "nothing was signed" in refusal.value.hint
 
 
+def test_a_run_of_the_core_comes_to_what_one_document_after_the_other_does() -> None:
+    site = Site()
+    (half,) = site.encrypt(note(9))
+    documents = [
+        note(1, tenant="t"),
+        changed(half, meta={"title": "t"}),
+        note(4, "__builtin__"),
+        half,
+        note(5, tenant=5),
+    ]
+    site.prepare(*documents)
+    (run,) = runs([b"".join(documents)], limits=Limits())
+    results = []
+    for transform in (site.transform, RogueSeal(field_map=MAP, profile=Profile.BOUND, keys=site.keys)):
+        work = RunWork(
+            name=NOTES,
+            transforms=(transform,),
+            lookup=None,
+            member_codec=Codec.GZIP,
+            container_codec=Codec.ZSTD,
+            limits=Limits(),
+        )
+        results.append(transform_run(work, run, None))
+    assert results[0] == results[1]
+
+
 @pytest.mark.parametrize("codec", Codec)
 def test_what_was_sealed_before_needs_not_be_opened_and_is_counted(codec: Codec) -> None:
     result = sealed(leave_as_it_is, codec)

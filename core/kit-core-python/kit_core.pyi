@@ -268,3 +268,16 @@ def survey_map(
     Owners with plaintext values, and how many each has; the data keys that envelopes name; the numbers of the documents
     that are the reference's. ``is_checked`` also checks that each value can be sealed, and each envelope decoded.
     """
+
+def frame(data: bytes) -> list[int] | None:
+    """Return the offset after each of the documents that ``data`` is, by their lengths; None if it is none."""
+
+def suspects(data: bytes, ends: Sequence[int], touched: bytes, most: tuple[int, int]) -> list[int] | None:
+    """Return the numbers of those documents of a run that may be over a bound.
+
+    Args:
+        data: See above.
+        ends: See above.
+        touched: A byte for each document; one of 0 is not looked at.
+        most: Bytes of a document, and levels of nesting, that it may have.
+    """

@@ -36,5 +36,9 @@ apply_map = None if ABSENCE else kit_core.apply_map
 """A run of a mapped collection, sealed, opened or proven."""
 survey_map = None if ABSENCE else kit_core.survey_map
 """For whom a run of a mapped collection needs keys."""
+frame = None if ABSENCE else kit_core.frame
+"""Where each document of a run ends."""
+suspects = None if ABSENCE else kit_core.suspects
+"""Which documents of a run may be over a bound."""
 tables = None if ABSENCE else kit_core.tables
 """What is read of each format."""

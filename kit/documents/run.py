@@ -36,6 +36,10 @@ class Run:
             return len(self.data)
         return len(self.data) + _ELEMENT_BYTES * elements_in(self.data, exactly=True)
 
+    def document(self, number: int) -> bytes:
+        """Return one of the documents."""
+        return self.data[self.ends[number - 1] if number else 0 : self.ends[number]]
+
     def __iter__(self) -> Iterator[bytes]:
         start = 0
         for end in self.ends:

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Self
 
-from kit.documents import count_elements, document_name, is_deeper, narrow_bytes
+from kit.documents import core, count_elements, document_name, is_deeper, narrow_bytes
 from kit.errors import ContentError, KitError
 from kit.transforms.coverage import tenant_named
 from kit.transforms.protocol import Finding
@@ -80,20 +80,33 @@ class Refusals:
         return whole
 
 
-def oversized(
-    documents: Sequence[bytes], touched: Iterable[int], first: int, limits: Limits
-) -> Iterator[tuple[Refusal, Finding]]:
+def suspects(data: bytes, ends: Sequence[int], touched: Sequence[bool], limits: Limits) -> Sequence[int]:
+    """Return the numbers of the documents that :func:`oversized` must look at: all others are within its bounds.
+
+    Args:
+        data: Documents back to back, as they would be written.
+        ends: Offset after each.
+        touched: Whether each changed.
+        limits: As for :func:`oversized`.
+    """
+    if core.suspects is not None:
+        bounds = _Bounds.of(limits)
+        found = core.suspects(data, ends, bytes(touched), (min(bounds.size, bounds.narrow), bounds.levels))
+        if found is not None:
+            return found
+    return [number for number, is_touched in enumerate(touched) if is_touched]
+
+
+def oversized(documents: Iterable[tuple[int, bytes]], first: int, limits: Limits) -> Iterator[tuple[Refusal, Finding]]:
     """Find the changed documents that nothing could read again.
 
     Args:
-        documents: As they would be written.
-        touched: The numbers of those that changed.
+        documents: Those that changed, each with its number, as they would be written.
         first: The ordinal of the first document in its member.
         limits: What this run reads; a bound that the user lowered holds for what is written, too.
     """
     bounds = _Bounds.of(limits)
-    for number in touched:
-        document = documents[number]
+    for number, document in documents:
         excess = bounds.excess(document)
         if excess is None:
             continue
@@ -126,6 +139,11 @@ class _Bounds:
             elements=Limits(document_elements=elements, document_depth=levels),
         )
 
+    @property
+    def narrow(self) -> int:
+        """Bytes up to which a document has no room for too many elements."""
+        return narrow_bytes(self.elements)
+
     def excess(self, document: bytes) -> tuple[str, str] | None:
         """Return of what a document has too much, as a sentence and in short; None where it is within all bounds."""
         size = len(document)
@@ -134,6 +152,6 @@ class _Bounds:
         if is_deeper(document, self.levels):
             return f"it would be nested deeper than {self.levels:,} levels", f"over {self.levels:,} levels"
         most = self.elements.document_elements
-        if size > narrow_bytes(self.elements) and (met := count_elements(document, 0, size, self.elements)) > most:
+        if size > self.narrow and (met := count_elements(document, 0, size, self.elements)) > most:
             return f"it would have {met:,} elements, and a document may have {most:,}", f"{met:,} elements"
         return None

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from kit.documents import Run, document_name, first_other
+from kit.documents import Run, core, document_name, first_other
 from kit.encryption.counting import ENCRYPTED
 from kit.encryption.restoring import Reopened, Reopening, reopened
 from kit.encryption.runs import Layout
@@ -151,6 +151,9 @@ def ends_of(body: bytes) -> list[int]:
     Raises:
         DigestError: They are none.
     """
+    framed = core.frame(body) if core.frame is not None else None
+    if framed is not None:
+        return framed
     ends, at, size = list[int](), 0, len(body)
     while at < size:
         end = at + int.from_bytes(body[at : at + 4], "little")

@@ -20,8 +20,8 @@ from kit.encryption.proof import search
 from kit.encryption.restoring import Restored, Restoring, restore, unseal
 from kit.engine.lookup import open_lookup
 from kit.engine.reencoding import sizes_when_cut
-from kit.engine.refusals import Refusal, Refusals, oversized
-from kit.engine.self_proof import Claim, cut, prove_run as prove_own_run
+from kit.engine.refusals import Refusal, Refusals, oversized, suspects
+from kit.engine.self_proof import Claim, cut, ends_of, prove_run as prove_own_run
 from kit.errors import DigestError, KitError
 from kit.transforms import coverage
 from kit.transforms.change import Rewritten, Summed, applied
@@ -122,7 +122,8 @@ def transform_run(work: RunWork, run: Run, limit: int | None, kept: bytes = b"")
         result.tally = coverage.tally(work.name, documents, walked=True)
     result.selection = RunLengths.of([number in touched for number in range(len(documents))])
     result.changed = len(touched)
-    result.refusals = Refusals.of((*refused, *_oversized(result, work, documents, sorted(touched), run.first)))
+    changed = [(number, documents[number]) for number in sorted(touched)]
+    result.refusals = Refusals.of((*refused, *_oversized(result, work, changed, run.first)))
     result.leaves = leaf_lines(documents) if work.leaves else b""
     _encode(result, work, run, b"".join(documents), kept)
     return result
@@ -140,11 +141,11 @@ def _encoded(work: RunWork, run: Run, whole: Rewritten, kept: bytes) -> RunResul
     _count(result, work.transforms[0].name, whole.summed)
     result.selection = RunLengths.of(whole.touched)
     result.changed = result.selection.chosen
-    documents = cut(whole.body)
+    after = Run(first=run.first, offset=run.offset, data=whole.body, ends=tuple(ends_of(whole.body)))
     if not result.tally.tenants:
-        result.tally = coverage.tally(work.name, documents, walked=True)
-    touched = [number for number, is_touched in enumerate(whole.touched) if is_touched]
-    oversize = _oversized(result, work, documents, touched, run.first)
+        result.tally = coverage.tally(work.name, after, walked=True)
+    numbers = suspects(after.data, after.ends, whole.touched, work.limits)
+    oversize = _oversized(result, work, [(number, after.document(number)) for number in numbers], run.first)
     result.refusals = Refusals.of((*_refused(whole.summed, run.first), *oversize))
     _encode(result, work, run, whole.body, kept)
     return result
@@ -156,11 +157,9 @@ def _refused(summed: Summed, first: int) -> list[Refusal]:
     ]
 
 
-def _oversized(
-    result: RunResult, work: RunWork, documents: Sequence[bytes], touched: Iterable[int], first: int
-) -> list[Refusal]:
+def _oversized(result: RunResult, work: RunWork, documents: Iterable[tuple[int, bytes]], first: int) -> list[Refusal]:
     """Return the documents that are too large or too deep to be written, and add what is said of them to ``result``."""
-    found = list(oversized(documents, touched, first, work.limits))
+    found = list(oversized(documents, first, work.limits))
     result.findings.extend((work.transforms[-1].name, finding) for _, finding in found)
     return [refusal for refusal, _ in found]
 

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from pathlib import Path
 from typing import Any
 
 import bson
 import pytest
+from hypothesis import given, strategies as st
 
 from kit.documents import replace
-from kit.engine.refusals import oversized
+from kit.engine.refusals import oversized, suspects
 from kit.values import Limits
 from tests.attacks.bombs import nested_document
+from tests.documents.strategies import DOCUMENTS
 from tests.end_to_end import kits
 from tests.end_to_end.desk import Desk
 from tests.end_to_end.kits import AT, OBSERVATIONS, Outcome, kit, observation
@@ -186,6 +189,7 @@ def test_a_plan_names_each_document_that_stops_the_patch(desk: Desk) -> None:
 
 BOUNDS = Limits()
 LARGEST = 16 * 1024 * 1024
+EMPTY = b"\5\0\0\0\0"
 
 
 @pytest.mark.parametrize(
@@ -202,6 +206,23 @@ LARGEST = 16 * 1024 * 1024
 def test_no_option_lets_a_patch_write_what_cannot_be_read_again(document: bytes, measure: str | None) -> None:
     more = Limits(document_bytes=1 << 30, document_depth=5000, document_elements=1 << 30)
     for limits in (BOUNDS, more):
-        found = [refusal.measure for refusal, _ in oversized([b"", document], [1], 7, limits)]
+        found = [refusal.measure for refusal, _ in oversized([(1, document)], 7, limits)]
         assert found == ([] if measure is None else [measure])
-    assert list(oversized([b"", document], [], 7, BOUNDS)) == []
+        whole = EMPTY + document
+        suspected = suspects(whole, [5, len(whole)], [True, True], limits)
+        assert measure is None or list(suspected)[-1:] == [1]
+    assert list(suspects(EMPTY + document, [5, 5 + len(document)], [True, False], BOUNDS)) in ([], [0])
+
+
+SMALL = Limits(document_bytes=60, document_depth=3, document_elements=4)
+
+
+@given(st.lists(DOCUMENTS, min_size=1, max_size=4), st.data())
+def test_what_is_not_suspected_is_within_every_bound(documents: list[bytes], data: st.DataObject) -> None:
+    documents = [*documents, nested_document(3), bson.encode({"": [None] * 5}), b"\x09\0\0\0\x0fa\0\0\0"]
+    touched = data.draw(st.lists(st.booleans(), min_size=len(documents), max_size=len(documents)))
+    ends = list(itertools.accumulate(map(len, documents)))
+    suspected = suspects(b"".join(documents), ends, touched, SMALL)
+    over = [refusal.ordinal for refusal, _ in oversized(enumerate(documents), 0, SMALL)]
+    assert {number for number in over if touched[number]} <= set(suspected) <= set(range(len(documents)))
+    assert all(touched[number] for number in suspected)

@@ -7,6 +7,7 @@
 use std::cell::RefCell;
 use std::collections::HashSet;
 
+use kit_core::bson::bounds::{self, Bounds};
 use kit_core::bson::fields;
 use kit_core::bson::run::Run;
 use kit_core::linkset::table::{Format, Needs, TABLES, format_of};
@@ -268,6 +269,22 @@ fn survey_map(py: Python<'_>, data: PyBackedBytes, ends: Vec<usize>, mapped: Map
 }
 
 #[pyfunction]
+fn frame(py: Python<'_>, data: PyBackedBytes) -> Option<Vec<usize>> {
+    py.detach(|| bounds::frame(&data)).ok()
+}
+
+#[pyfunction]
+fn suspects(
+    py: Python<'_>,
+    data: PyBackedBytes,
+    ends: Vec<usize>,
+    touched: PyBackedBytes,
+    most: (usize, usize),
+) -> Option<Vec<usize>> {
+    py.detach(|| bounds::suspects(Run::new(&data, &ends)?, &touched, Bounds { bytes: most.0, levels: most.1 })).ok()
+}
+
+#[pyfunction]
 fn tables(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
     let tables = PyDict::new(py);
     for table in TABLES {
@@ -313,5 +330,7 @@ fn kit_core_module(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(gather, module)?)?;
     module.add_function(wrap_pyfunction!(apply_map, module)?)?;
     module.add_function(wrap_pyfunction!(survey_map, module)?)?;
+    module.add_function(wrap_pyfunction!(frame, module)?)?;
+    module.add_function(wrap_pyfunction!(suspects, module)?)?;
     module.add_function(wrap_pyfunction!(tables, module)?)
 }

@@ -391,6 +391,7 @@ _TARGETS: dict[str, tuple[Callable[[bytes], None], Callable[[], list[bytes]]]] =
 _COMMANDS = {
     "verify-sh": ("fuzz_scripts", "verify_sh", "seeds"),
     "core": ("fuzz_core", "core", "seeds"),
+    "sealing": ("fuzz_sealing", "sealing", "seeds"),
     "pax": ("fuzz_archives", "pax", "pax_seeds"),
     "proof": ("fuzz_proofs", "proof", "seeds"),
     "resume": ("fuzz_archives", "journal", "journal_seeds"),

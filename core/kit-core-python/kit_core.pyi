@@ -4,12 +4,10 @@
 back, and ``ends`` the offset after each. Every function releases the interpreter's lock.
 """
 
-from collections.abc import Callable, Mapping, Sequence, Set as AbstractSet
+from collections.abc import Callable, Sequence, Set as AbstractSet
 from typing import Literal, Protocol, TypeAlias, final
 
 VERSION: str
-
-Needs: TypeAlias = Mapping[str, Needs | None]
 
 class Place(Protocol):
     @property
@@ -161,8 +159,91 @@ def gather(
         Exception: What ``format_of`` raised.
     """
 
-def tables() -> dict[str, dict[str, Needs]]:
-    """Return what is read of each format by the name of its extractor: ``needs``, and ``known`` members by place."""
+class Counted(Protocol):
+    """What documents are counted by."""
+
+    @property
+    def tenant(self) -> str:
+        """The name of the element that says whose a document is."""
+    @property
+    def names(self) -> Names: ...
+    @property
+    def observed(self) -> bool:
+        """Whether they are observations; of others only the documents of each tenant are counted."""
+
+Counts: TypeAlias = tuple[list[tuple[str, int, int, int, int]], list[int]]
+"""By tenant (empty where a document has none): documents, those without ``rawLinkset``, with null, of another type; all
+others have both projections. Then the numbers of the documents that are the reference's, and not counted."""
+
+def count(
+    data: bytes, ends: Sequence[int], by: Counted, appended: tuple[bytes, bytes] | None
+) -> tuple[Counts, list[int]] | None:
+    """Count the documents of a run; or, with ``appended``, what became of them.
+
+    Args:
+        data: See above.
+        ends: See above.
+        by: What they are counted by.
+        appended: The documents as they are now, and a byte for each: not 0 where one ``rawLinkset`` was appended to it.
+            None is returned unless that, and nothing else, became of them.
+
+    Returns:
+        The counts, and the offsets after each document as it is now; none without ``appended``.
+    """
+
+EarlierRun: TypeAlias = tuple[int, bytes | None, bytes, bytes]
+"""How many had the element cut out; all documents, as they were, None if none had it; the size of each when frames were
+cut, as an array of ``I``; the leaves, as sorted lines."""
+
+def prove(
+    data: bytes,
+    ends: Sequence[int],
+    by: Counted,
+    bounds: tuple[int, int],
+    earlier: Sequence[tuple[bytes, bytes | None, bool]],
+    rooted: bool,
+) -> tuple[Counts, list[EarlierRun], bytes] | None:
+    """Check that every document of a run is well formed; count them, and cut out what was appended.
+
+    Args:
+        data: See above.
+        ends: See above.
+        by: What they are counted by.
+        bounds: Bytes of a document, and levels of nesting, at most.
+        earlier: Of each generation below: a byte for each document, not 0 where it was appended to since; the same
+            since that generation's frames were cut, None where no sizes are wanted; whether leaves are.
+        rooted: Whether leaves of the documents as they are are wanted.
+
+    Returns:
+        The counts, what is asked of each generation, and the leaves as sorted lines; None if one is not well formed.
+    """
+
+class Observed(Protocol):
+    """Where observations keep what they are about."""
+
+    @property
+    def tenant(self) -> Place: ...
+    @property
+    def vendor(self) -> Place: ...
+    @property
+    def upstream_id(self) -> Place: ...
+    @property
+    def moments(self) -> Place:
+        """When one was received."""
+    @property
+    def withdrawn(self) -> Sequence[tuple[Sequence[Sequence[str]], AbstractSet[str] | None]]:
+        """Whether its advisory was withdrawn: paths, and the values in lower case that say so; None for any."""
+
+Sketch: TypeAlias = tuple[bytes, bytes, str, tuple[str, str, str, int, bool, bool] | None, tuple[bytes, int] | None]
+"""SHA-256 of the ``_id`` with its type, and of the document; the ``_id`` as text; tenant, vendor, upstream id, moment,
+whether it was withdrawn and whether it has ``rawLinkset``; SHA-256 without the ``rawLinkset`` at its end, and how many
+elements that has."""
+
+def sketch(data: bytes, ends: Sequence[int], names: Names, observed: Observed | None) -> list[Sketch | None] | None:
+    """Sketch the documents of a run, None for each in doubt; ``observed`` is None unless they are observations."""
+
+def max_elements(block: bytes, exactly: bool) -> int:
+    """Return how many NULs there are; if ``exactly``, how many NULs follow another byte."""
 
 Key: TypeAlias = tuple[tuple[str, str, bool], tuple[int, bytes], tuple[bytes, bytes, bytes, bytes]]
 """A data key: its name, whose it is, and whether it seals; the version of the master key that its envelopes state, and
@@ -228,11 +309,11 @@ class Map(Protocol):
     @property
     def mek_versions(self) -> int: ...
 
-Counted: TypeAlias = tuple[str, tuple[int, int, int, int], list[tuple[int, int, int, int]]]
+Partition: TypeAlias = tuple[str, tuple[int, int, int, int], list[tuple[int, int, int, int]]]
 """A partition, and its documents: changed, unchanged, of a skipped owner, not selected. Of each field the values in the
 first two: sealed or opened, envelopes that stay, null, missing."""
 
-Mapped: TypeAlias = tuple[bytes | None, bytes, list[Counted], list[tuple[int, bytes]], list[tuple[int, int]]]
+Mapped: TypeAlias = tuple[bytes | None, bytes, list[Partition], list[tuple[int, bytes]], list[tuple[int, int]]]
 """What became of a run. The documents as they are now, None if none changed. A byte for each: 1 if it changed, else 0;
 against another run, 1 if it is another. The tallies. Of each field how many values were digested, and the sum of their
 digests, big-endian. The documents that are the reference's: the number of each, and its offset among all, where it is
@@ -280,4 +361,11 @@ def suspects(data: bytes, ends: Sequence[int], touched: bytes, most: tuple[int, 
         ends: See above.
         touched: A byte for each document; one of 0 is not looked at.
         most: Bytes of a document, and levels of nesting, that it may have.
+    """
+
+def tables() -> str:
+    """Return what is read of each format, as JSON by the name of its extractor.
+
+    ``needs`` is nested: an object by member, null for all of a value, with an empty name where the names of all other
+    members matter; ``known`` are the known members by place.
     """

@@ -5,18 +5,20 @@ result holds grows with the size of a document, except the number of its fields.
 """
 
 from kit.comparison.fields import FieldChange, How, compare, is_migration
-from kit.comparison.pairing import Compared, Pair, compare_pairs
-from kit.comparison.sketch import Advisory, Sketch, Sketches, sketch_run
+from kit.comparison.pairing import Compared, Pair, appended_only, compare_pairs
+from kit.comparison.sketch import Advisory, Appended, Sketch, Sketches, sketch_run
 from kit.comparison.values import bounded, shown
 
 __all__ = [
     "Advisory",
+    "Appended",
     "Compared",
     "FieldChange",
     "How",
     "Pair",
     "Sketch",
     "Sketches",
+    "appended_only",
     "bounded",
     "compare",
     "compare_pairs",

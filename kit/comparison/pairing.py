@@ -8,8 +8,9 @@ from typing import NamedTuple
 
 import zstandard
 
-from kit.comparison.fields import FieldChange, compare, is_migration
+from kit.comparison.fields import RAW_LINKSET, FieldChange, How, compare, is_migration
 from kit.comparison.sketch import reason
+from kit.comparison.values import document_of
 from kit.documents import validate
 from kit.errors import BsonError, KitError
 from kit.values import Limits
@@ -69,6 +70,19 @@ def unpacked(data: bytes) -> bytes:
 def compare_pairs(pairs: Sequence[Pair]) -> list[Compared]:
     """Compare each pair; that a document cannot be read where it differs from its partner is part of what comes out."""
     return [_compared(pair) for pair in pairs]
+
+
+def appended_only(number: int, *, gained: bool, elements: int) -> Compared:
+    """Return what comes out for a document and the same one with a ``rawLinkset`` appended.
+
+    Args:
+        number: Of the pair.
+        gained: Whether the second document has it; otherwise the first one.
+        elements: How many it has.
+    """
+    change = FieldChange(path=RAW_LINKSET, how=How.ADDED, after=document_of(elements))
+    change = change if gained else change.mirrored()
+    return Compared(number, (change,), 1, is_migration=True, all=((change.path, change.how.value),))
 
 
 def _compared(pair: Pair) -> Compared:

@@ -7,16 +7,17 @@ append-only. Law: a sketch is bounded, whatever the document holds.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence, Set as AbstractSet
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from kit.comparison.values import bounded
-from kit.documents import Kind, Place, Run, document_name, elements, find, index, string_at
+from kit.documents import Kind, Place, Run, core, document_name, elements, find, index, remove, string_at
 from kit.errors import BsonError, KitError
 from kit.transforms.coverage import NO_TENANT, is_observations
+from kit.transforms.projections import is_shape_v1
 from kit.transforms.raw_linkset.fields import Fields
-from kit.transforms.raw_linkset.shape import OBSERVATION, RAW_LINKSET, Place as FieldPlace
+from kit.transforms.raw_linkset.shape import NAMES, OBSERVATION, RAW_LINKSET, Place as FieldPlace
 from kit.values import CollectionName
 
 _RAW_LINKSET = RAW_LINKSET.encode()
@@ -28,6 +29,27 @@ _WITHDRAWN: tuple[tuple[FieldPlace, frozenset[str] | None], ...] = (
     (FieldPlace.parse("content.raw.withdrawn", "content.raw.withdrawn_at"), None),  # OSV, GHSA: a time
     (FieldPlace.parse("content.raw.cveMetadata.state"), frozenset({"rejected"})),  # CVE JSON 5
     (FieldPlace.parse("content.raw.document.category"), frozenset({"csaf_withdrawn"})),  # CSAF 2.1, 4.6
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observed:
+    """Where observations keep what they are about, as the core is handed it."""
+
+    tenant: FieldPlace
+    vendor: FieldPlace
+    upstream_id: FieldPlace
+    moments: FieldPlace
+    withdrawn: Sequence[tuple[Sequence[Sequence[str]], AbstractSet[str] | None]]
+    """The paths of a place, and the values in lower case that say so; None for any."""
+
+
+OBSERVED: Final = Observed(
+    tenant=OBSERVATION.tenant,
+    vendor=OBSERVATION.vendor,
+    upstream_id=OBSERVATION.upstream_id,
+    moments=_MOMENTS,
+    withdrawn=tuple((place.paths, values) for place, values in _WITHDRAWN),
 )
 
 
@@ -43,6 +65,15 @@ class Advisory(NamedTuple):
     raw_linkset: bool
 
 
+class Appended(NamedTuple):
+    """A document that ends in a ``rawLinkset``."""
+
+    without: bytes
+    """SHA-256 of the document without it."""
+    elements: int
+    """How many elements that has."""
+
+
 class Sketch(NamedTuple):
     """One document. A plain tuple for the process border, at a third of a dataclass's price."""
 
@@ -55,6 +86,8 @@ class Sketch(NamedTuple):
     advisory: Advisory | None
     unread: str = ""
     """Why a part of it could not be read; "" where all that was asked for could."""
+    appended: Appended | None = None
+    """Where its last element is a ``rawLinkset`` of shape v1, which comes last where it was appended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +104,29 @@ class Sketches:
 
 def sketch_run(name: CollectionName, run: Run) -> Sketches:
     """Sketch the documents of a run; what cannot be read in one is part of its sketch."""
-    return Sketches(sketches(name, run))
+    if core.sketch is None:
+        return Sketches(sketches(name, run))
+    observed = OBSERVED if is_observations(name) else None
+    found = core.sketch(run.data, run.ends, NAMES, observed)
+    if found is None:
+        return Sketches(sketches(name, run))
+    return Sketches(
+        [
+            _of_core(*one) if one is not None else _sketch(document, observed=observed is not None)
+            for one, document in zip(found, run, strict=True)
+        ]
+    )
+
+
+def _of_core(
+    identity: bytes,
+    digest: bytes,
+    name: str,
+    about: tuple[str, str, str, int, bool, bool] | None,
+    appended: tuple[bytes, int] | None,
+) -> Sketch:
+    advisory = Advisory(*about) if about is not None else None
+    return Sketch(identity, digest, name, advisory, "", Appended(*appended) if appended is not None else None)
 
 
 def sketches(name: CollectionName, documents: Iterable[bytes]) -> list[Sketch]:
@@ -103,7 +158,15 @@ def _sketch(document: bytes, *, observed: bool) -> Sketch:
                 advisory = advisory._replace(withdrawn=_is_withdrawn(fields))
         except BsonError as error:
             unread = reason(error)
-    return Sketch(identity, digest, name, advisory, unread)
+    return Sketch(identity, digest, name, advisory, unread, _appended(document, places))
+
+
+def _appended(document: bytes, places: dict[bytes, Place]) -> Appended | None:
+    kind, start, end = places.get(_RAW_LINKSET, (Kind.NULL, 0, 0))
+    if kind != Kind.DOCUMENT or end != len(document) - 1 or not is_shape_v1(document, start, end, NAMES.layout):
+        return None
+    before = remove(document, [RAW_LINKSET])
+    return Appended(hashlib.sha256(before).digest(), sum(1 for _ in elements(document, start)))
 
 
 def reason(error: KitError) -> str:

@@ -71,12 +71,17 @@ def _moment(milliseconds: int) -> str:
     return moment.replace(tzinfo=None).isoformat(timespec="milliseconds" if milliseconds % 1000 else "seconds") + "Z"
 
 
-def _counted(what: str, members: str) -> Callable[[bytes], str]:
-    def spell(value: bytes) -> str:
-        count = sum(1 for _ in elements(value))
-        return f"{what} of {count:,} {members if count != 1 else members.removesuffix('s')}"
+def document_of(count: int) -> str:
+    """Show a document of so many elements."""
+    return _of("document", count, "elements")
 
-    return spell
+
+def _of(what: str, count: int, members: str) -> str:
+    return f"{what} of {count:,} {members if count != 1 else members.removesuffix('s')}"
+
+
+def _counted(what: str, members: str) -> Callable[[bytes], str]:
+    return lambda value: _of(what, sum(1 for _ in elements(value)), members)
 
 
 def _integer(value: bytes) -> int:

@@ -42,3 +42,11 @@ suspects = None if ABSENCE else kit_core.suspects
 """Which documents of a run may be over a bound."""
 tables = None if ABSENCE else kit_core.tables
 """What is read of each format."""
+count = None if ABSENCE else kit_core.count
+"""Whose documents a run holds, and which projections they have; or those of a run with elements appended."""
+prove = None if ABSENCE else kit_core.prove
+"""A run that is well formed to its last byte: its counts, its leaves, and what it was before."""
+sketch = None if ABSENCE else kit_core.sketch
+"""What is kept of the documents of a run while two kits are compared."""
+max_elements = None if ABSENCE else kit_core.max_elements
+"""A number that the elements in a stretch of documents are not above."""

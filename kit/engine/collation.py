@@ -27,7 +27,8 @@ _FETCHED = 1000
 
 _SCHEMA = """
 CREATE TABLE document (number INTEGER PRIMARY KEY, side INTEGER, collection INTEGER, identity BLOB, digest BLOB,
-    name TEXT, vendor TEXT, upstream TEXT, tenant TEXT, moment INTEGER, flags INTEGER);
+    name TEXT, vendor TEXT, upstream TEXT, tenant TEXT, moment INTEGER, flags INTEGER,
+    without BLOB, elements INTEGER);
 CREATE TABLE odd (collection INTEGER, identity BLOB, rank INTEGER, side INTEGER, document INTEGER,
     PRIMARY KEY (collection, identity, rank, side)) WITHOUT ROWID;
 CREATE TABLE pair (number INTEGER PRIMARY KEY, collection INTEGER, before INTEGER, after INTEGER,
@@ -50,12 +51,19 @@ _PAIRS = """
 """
 _WANTED_BEFORE = """
     SELECT DISTINCT document.number, digest FROM document JOIN pair ON pair.before = document.number
-    ORDER BY document.number
+    WHERE pair.total IS NULL ORDER BY document.number
 """
 _WANTED_AFTER = """
     SELECT document.number, document.digest, pair.number, pair.before, document.name, pair.collection,
         pair.by_identity, pair.by_advisory
-    FROM pair JOIN document ON document.number = pair.after ORDER BY document.number, pair.number
+    FROM pair JOIN document ON document.number = pair.after WHERE pair.total IS NULL
+    ORDER BY document.number, pair.number
+"""
+_MIGRATED = """
+    SELECT pair.number, pair.collection, pair.by_identity, pair.by_advisory, two.without = one.digest,
+        CASE WHEN two.without = one.digest THEN two.elements ELSE one.elements END
+    FROM pair JOIN document one ON one.number = pair.before JOIN document two ON two.number = pair.after
+    WHERE two.without = one.digest OR one.without = two.digest ORDER BY pair.number
 """
 
 
@@ -80,6 +88,19 @@ class WantedPair(NamedTuple):
     collection: int
     by_identity: bool
     by_advisory: bool
+
+
+class MigratedPair(NamedTuple):
+    """A pair that need not be compared: but for a ``rawLinkset`` that one of them ends in, both are the same."""
+
+    pair: int
+    collection: int
+    by_identity: bool
+    by_advisory: bool
+    gained: bool
+    """Whether it is the second document that has it."""
+    elements: int
+    """How many elements it has."""
 
 
 class Collation:
@@ -122,7 +143,7 @@ class Collation:
         numbered = [(number, sketch) for sketch, number in zip(sketches, self._numbers, strict=False)]
         rows = (_row(number, side, collection, sketch) for number, sketch in numbered)
         with self.disk_errors():
-            self.database.executemany("INSERT INTO document VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
+            self.database.executemany("INSERT INTO document VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
         self.put_unread((number, sketch.unread) for number, sketch in numbered if sketch.unread)
 
     def put_unread(self, reasons: Iterable[tuple[int, str]]) -> None:
@@ -147,12 +168,16 @@ class Collation:
             self.database.execute("CREATE INDEX by_documents ON pair (before, after)")
             self.database.execute("CREATE INDEX by_after ON pair (after)")
 
+    def migrated(self) -> Iterator[MigratedPair]:
+        """Return the pairs of which one document is the other with ``rawLinkset`` appended, as their sketches tell."""
+        return (MigratedPair(*row) for row in self._rows(_MIGRATED))
+
     def wanted_before(self) -> Iterator[Wanted]:
-        """Give the first documents of pairs, in the order they were read."""
+        """Give the first documents of pairs that are still to be compared, in the order they were read."""
         return (Wanted(*row) for row in self._rows(_WANTED_BEFORE))
 
     def wanted_after(self) -> Iterator[WantedPair]:
-        """Give the pairs, in the order their second documents were read."""
+        """Give the pairs that are still to be compared, in the order their second documents were read."""
         return (WantedPair(*row) for row in self._rows(_WANTED_AFTER))
 
     def _rows(self, query: str) -> Iterator[tuple[Any, ...]]:
@@ -194,8 +219,9 @@ def _ranked(
 
 def _row(number: int, side: int, collection: int, sketch: Sketch) -> tuple[object, ...]:
     head = (number, side, collection, sketch.identity, sketch.digest, sketch.name)
+    tail = sketch.appended or (None, None)
     advisory = sketch.advisory
     if advisory is None:
-        return (*head, None, None, None, None, 0)
+        return (*head, None, None, None, None, 0, *tail)
     flags = WITHDRAWN * advisory.withdrawn + RAW_LINKSET * advisory.raw_linkset
-    return (*head, advisory.vendor, advisory.upstream_id, advisory.tenant, advisory.moment, flags)
+    return (*head, advisory.vendor, advisory.upstream_id, advisory.tenant, advisory.moment, flags, *tail)

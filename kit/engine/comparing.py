@@ -13,13 +13,15 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from functools import lru_cache
+from itertools import islice
 from pathlib import Path
 
 from kit.archive import EntryKind, KitReader
-from kit.comparison import Compared, Pair, Sketches, compare_pairs, sketch_run
+from kit.comparison import Compared, FieldChange, Pair, Sketches, appended_only, compare_pairs, sketch_run
 from kit.comparison.pairing import packed
 from kit.engine.advisories import find_advisories, tell_migrated
-from kit.engine.collation import AFTER, BEFORE, Collation, WantedPair
+from kit.engine.collation import AFTER, BEFORE, Collation, MigratedPair, WantedPair
 from kit.engine.pipeline import Pipeline
 from kit.engine.progress import Stage
 from kit.engine.reading import Survey, hashing, held_whole, member_runs
@@ -27,6 +29,8 @@ from kit.errors import DigestError
 from kit.values import CollectionName, MemberPath, Sha256, collection_member
 
 _BATCH_BYTES = 4 * 1024 * 1024
+_SETTLED = 4096
+"""Pairs that are recorded at a time."""
 _COUNT_FIELD = """
     INSERT INTO field VALUES (?, ?, ?, ?, ?)
     ON CONFLICT (collection, scope, path, how) DO UPDATE SET count = count + excluded.count
@@ -66,7 +70,7 @@ class Comparer:
         self._collections: dict[CollectionName, int] = {}
 
     def compare(self, before: KitReader, after: KitReader, *, keep: Callable[[MemberPath], bool]) -> Comparison:
-        """Read both kits, twice where they differ.
+        """Read both kits, twice where they differ in more than what a patch appends.
 
         Args:
             before: The first kit.
@@ -79,6 +83,7 @@ class Comparer:
         readings = [self._read(side, reader, keep) for side, reader in ((BEFORE, before), (AFTER, after))]
         self._collation.match()
         find_advisories(self._collation)
+        _settle_migrated(self._collation)
         with self._begin(Stage.COMPARE, before):  # for whoever watches; the work is done here
             self._keep_first_documents(before, _numbered(before, readings[BEFORE], 1))
         with self._begin(Stage.COMPARE, after) as pipeline:
@@ -203,7 +208,20 @@ class _Batch:
         self._wanted, self._pairs, self._bytes = [], [], 0
 
 
-def _record(collation: Collation, wanted: Mapping[int, WantedPair], results: Sequence[Compared]) -> None:
+def _settle_migrated(collation: Collation) -> None:
+    """Record the pairs whose sketches tell already what a comparison would: millions of them, after a patch.
+
+    Raises:
+        OutputError: The disk is full or failed.
+    """
+    migrated = collation.migrated()
+    while some := list(islice(migrated, _SETTLED)):
+        compared = [appended_only(pair.pair, gained=pair.gained, elements=pair.elements) for pair in some]
+        with collation.disk_errors():
+            _record(collation, {pair.pair: pair for pair in some}, compared)
+
+
+def _record(collation: Collation, wanted: Mapping[int, WantedPair | MigratedPair], results: Sequence[Compared]) -> None:
     counts: Counter[tuple[int, int, str, str]] = Counter()
     for result in results:
         pair = wanted[result.number]
@@ -213,15 +231,17 @@ def _record(collation: Collation, wanted: Mapping[int, WantedPair], results: Seq
     unread: list[tuple[int, str]] = []
     for result in results:
         pair = wanted[result.number]
-        unread += [(at, why) for at, why in zip((pair.before, pair.number), result.unread, strict=True) if why]
+        if isinstance(pair, WantedPair):
+            unread += [(at, why) for at, why in zip((pair.before, pair.number), result.unread, strict=True) if why]
     collation.put_unread(unread)
-    rows = ((result.is_migration, result.total, _shown(result), result.number) for result in results)
+    rows = ((result.is_migration, result.total, _shown(result.shown), result.number) for result in results)
     collation.database.executemany("UPDATE pair SET is_migration = ?, total = ?, shown = ? WHERE number = ?", rows)
     collation.database.executemany(_COUNT_FIELD, ((*key, count) for key, count in counts.items()))
 
 
-def _shown(result: Compared) -> str:
-    return json.dumps([(c.path, c.how.value, c.times, c.before, c.after) for c in result.shown])
+@lru_cache(maxsize=64)  # of migrated documents nearly all are the same
+def _shown(changes: tuple[FieldChange, ...]) -> str:
+    return json.dumps([(c.path, c.how.value, c.times, c.before, c.after) for c in changes])
 
 
 def _numbered(reader: KitReader, reading: Reading, first: int) -> Iterator[tuple[int, bytes]]:

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
 
 from kit.archive import KitReader
-from kit.documents import Run, document_name, validate
+from kit.documents import Run, core, document_name, validate
 from kit.documents.leaves import leaf_lines
 from kit.engine.leaves import LeafStore
 from kit.engine.pipeline import Pipeline
@@ -23,6 +24,7 @@ from kit.engine.reencoding import Reencoding, sizes_when_cut, without_appended
 from kit.errors import DigestError, KitError
 from kit.transforms import coverage
 from kit.transforms.coverage import Tally
+from kit.transforms.raw_linkset.counting import counted, document_at, tally_of
 from kit.values import Codec, CollectionMember, CollectionName, Limits, MemberPath, RunLengths, RunLengthsReader, Sha256
 
 
@@ -81,6 +83,8 @@ class Wanted:
 
 
 _NOTHING = Wanted()
+_MAX_BOUND = 2**31
+"""More than any document can have of bytes, or of levels."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -110,7 +114,7 @@ class ProofResult:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Piece:
+class Piece:
     """The part of an :class:`Earlier` that one run is about."""
 
     appended: RunLengths
@@ -120,10 +124,10 @@ class _Piece:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Asked:
+class Asked:
     """What is asked of one run."""
 
-    earlier: tuple[_Piece, ...]
+    earlier: tuple[Piece, ...]
     rooted: bool
     fields: tuple[str, ...]
 
@@ -168,7 +172,7 @@ def prove(
                 *(
                     collection.name,
                     run,
-                    _Asked(earlier=pieces, rooted=asked.rooted, fields=asked.fields),
+                    Asked(earlier=pieces, rooted=asked.rooted, fields=asked.fields),
                     reader.limits,
                 ),
                 cost=len(run.data),
@@ -200,20 +204,59 @@ def _root(
             met.merkle_root = store.root(path, pipeline)
 
 
-def prove_run(name: CollectionName, run: Run, asked: _Asked, limits: Limits) -> ProofResult:
+def prove_run(name: CollectionName, run: Run, asked: Asked, limits: Limits) -> ProofResult:
     """Walk a run to its last element, and cut out what was appended since each of the generations that are asked for.
+
+    Raises:
+        KitError: A document is malformed; names its ordinal.
+    """
+    found = prove_by_core(name, run, asked, limits)
+    return found if found is not None else prove_one_by_one(name, run, asked, limits)
+
+
+def prove_by_core(name: CollectionName, run: Run, asked: Asked, limits: Limits) -> ProofResult | None:
+    """As :func:`prove_run`; None where the core is not used, or a document is not plainly well formed.
+
+    Raises:
+        KitError: A document has something twice that would decide what it counts as; names its ordinal.
+    """
+    by = counted(name)
+    if core.prove is None or by is None:
+        return None
+    pieces = [_piece_for_core(piece) for piece in asked.earlier]
+    bounds = min(limits.document_bytes, _MAX_BOUND), min(limits.document_depth, _MAX_BOUND)
+    proven = core.prove(run.data, run.ends, by, bounds, pieces, asked.rooted)
+    if proven is None:
+        return None
+    counts, earlier, leaves = proven
+    for number in counts[1]:
+        document = document_at(run.data, run.ends, number)
+        with _named(run.first + number, document):
+            coverage.check_certain(name, document)
+    return ProofResult(
+        tally=tally_of(name, counts, run.data, run.ends),
+        envelopes=_envelopes(name, list(run), asked.fields) if asked.fields else {},
+        earlier=tuple(
+            EarlierResult(
+                appended=appended, documents=run.data if documents is None else documents, sizes=sizes, leaves=lines
+            )
+            for appended, documents, sizes, lines in earlier
+        ),
+        leaves=leaves,
+    )
+
+
+def prove_one_by_one(name: CollectionName, run: Run, asked: Asked, limits: Limits) -> ProofResult:
+    """As :func:`prove_run`: the reference.
 
     Raises:
         KitError: A document is malformed; names its ordinal.
     """
     documents = list(run)
     for ordinal, document in enumerate(documents, run.first):
-        try:
+        with _named(ordinal, document):
             validate(document, limits=limits)
             coverage.check_certain(name, document)
-        except KitError as error:
-            place = f'document {ordinal:,} (_id "{document_name(document)}")'
-            raise error.inside(place) from error.__cause__
     # Most steps of a chain are about the same documents, so each is cut once.
     without = lru_cache(maxsize=None)(lambda number: without_appended(documents[number]))
     return ProofResult(
@@ -224,7 +267,20 @@ def prove_run(name: CollectionName, run: Run, asked: _Asked, limits: Limits) -> 
     )
 
 
-def _earlier(documents: Sequence[bytes], piece: _Piece, without: Callable[[int], bytes | None]) -> EarlierResult:
+def _piece_for_core(piece: Piece) -> tuple[bytes, bytes | None, bool]:
+    return bytes(piece.appended.flags()), bytes(piece.cut_appended.flags()) if piece.sized else None, piece.rooted
+
+
+@contextmanager
+def _named(ordinal: int, document: bytes) -> Iterator[None]:
+    """Name the document that an error is about."""
+    try:
+        yield
+    except KitError as error:
+        raise error.inside(f'document {ordinal:,} (_id "{document_name(document)}")') from error.__cause__
+
+
+def _earlier(documents: Sequence[bytes], piece: Piece, without: Callable[[int], bytes | None]) -> EarlierResult:
     # Documents beyond what the statement counts are kept as they are: the digest then shows it.
     before: list[bytes] = []
     appended = 0
@@ -267,9 +323,9 @@ class _Cutter:
         self._appended = RunLengthsReader(whole.appended)
         self._cut = RunLengthsReader(whole.cut_appended)
 
-    def take(self, count: int) -> _Piece:
+    def take(self, count: int) -> Piece:
         appended, cut = self._appended.take(count), self._cut.take(count)
-        return _Piece(appended=appended, cut_appended=cut, sized=self._sized, rooted=self._whole.rooted)
+        return Piece(appended=appended, cut_appended=cut, sized=self._sized, rooted=self._whole.rooted)
 
 
 class _Delivery:

@@ -15,9 +15,10 @@ from collections.abc import Sequence
 from kit.archive import FRAME_BYTES, encode
 from kit.documents import Kind, elements, remove
 from kit.documents.kinds import INT32
+from kit.transforms.projections import RAW_LINKSET
 from kit.values import Codec, RunLengths, Sha256
 
-APPENDED = "rawLinkset"
+APPENDED = RAW_LINKSET
 _NAME = APPENDED.encode()
 
 

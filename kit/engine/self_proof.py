@@ -20,11 +20,13 @@ from kit.errors import DigestError, KitError
 from kit.transforms import coverage
 from kit.transforms.coverage import Tally, TenantCoverage
 from kit.transforms.encrypt_fields import EncryptFields
+from kit.transforms.projections import RAW_LINKSET
 from kit.transforms.protocol import Transform
 from kit.transforms.raw_linkset import RawLinkset
+from kit.transforms.raw_linkset.counting import tally_appended
 from kit.values import CollectionName, RunLengths
 
-APPENDED = "rawLinkset"
+APPENDED = RAW_LINKSET
 _HINT = "nothing was signed, and the kit is as it was; this is a fault of the program or of the machine: report it"
 
 
@@ -61,6 +63,10 @@ def prove_run(claim: Claim, run: Run, body: bytes) -> Counter[tuple[str, str]]:
     sealing = [transform for transform in claim.transforms if isinstance(transform, EncryptFields)]
     appending = len(sealing) < len(claim.transforms)
     flags, envelopes = claim.selection.flags(), Counter[tuple[str, str]]()
+    found = tally_appended(claim.name, run, body, bytes(flags)) if appending and not sealing else None
+    if found is not None:
+        _check_counted(claim, found)
+        return envelopes
     if sealing:
         envelopes = _check_sealed(claim, sealing, run, body, flags, appending=appending)
     elif (other := first_other(run.data, run.ends, body, flags, APPENDED)) >= 0:
@@ -126,7 +132,10 @@ def _check_tally(claim: Claim, body: bytes, *, appending: bool) -> None:
         if claim.tally.bytes != len(body):
             raise DigestError("the documents were counted wrongly", hint=_HINT)
         return
-    found = coverage.tally(claim.name, cut(body))
+    _check_counted(claim, coverage.tally(claim.name, cut(body)))
+
+
+def _check_counted(claim: Claim, found: Tally) -> None:
     if _compared(found) != _compared(claim.tally):
         raise DigestError("the documents were counted wrongly", hint=_HINT)
 

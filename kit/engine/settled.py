@@ -22,6 +22,7 @@ from kit.transforms import coverage
 from kit.transforms.coverage import Tally
 from kit.transforms.protocol import Transform
 from kit.transforms.raw_linkset import RawLinkset, outcomes
+from kit.transforms.raw_linkset.counting import tally_run
 from kit.transforms.raw_linkset.transform import NAME
 from kit.values import Codec, CollectionMember, CollectionName, MemberPath
 
@@ -63,7 +64,7 @@ def probe(collection: CollectionMember, transforms: Sequence[Transform]) -> Prob
 
 def probe_run(name: CollectionName, run: Run) -> Tally:
     """Count a run, in a worker; a document that cannot be read lacks the element, and the rewriting pass names it."""
-    return coverage.tally(name, run)
+    return tally_run(name, run)
 
 
 class Overheard:

@@ -29,6 +29,7 @@ from kit.transforms.coverage import Tally, TenantCoverage
 from kit.transforms.encrypt_fields import EncryptFields
 from kit.transforms.protocol import NO_COUNTS, Change, Finding, Transform
 from kit.transforms.raw_linkset import outcomes
+from kit.transforms.raw_linkset.counting import tally_run
 from kit.transforms.raw_linkset.transform import NAME as RAW_LINKSET
 from kit.values import Codec, CollectionMember, CollectionName, Limits, RunLengths
 
@@ -222,7 +223,7 @@ def gather_run(
             else:
                 pairs.append(one)
     return GatherResult(
-        tally=coverage.tally(name, documents),
+        tally=tally_run(name, run),
         pairs=pairs,
         findings=findings,
         leaves=leaf_lines(documents) if leaves else b"",

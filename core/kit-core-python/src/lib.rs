@@ -10,14 +10,17 @@ use std::collections::HashSet;
 use kit_core::bson::bounds::{self, Bounds};
 use kit_core::bson::fields;
 use kit_core::bson::run::Run;
-use kit_core::linkset::table::{Format, Needs, TABLES, format_of};
-use kit_core::names;
+use kit_core::bson::valid;
+use kit_core::coverage;
+use kit_core::leaves::Digest;
+use kit_core::linkset::table::{self, Format, format_of};
+use kit_core::proof::{self, Earlier};
 use kit_core::run::{self, Found, Gathered, Observations, Sought};
 use kit_core::seal::{self, cipher, run::Before, run::Task};
-use kit_core::{Doubt, Sure};
+use kit_core::{Doubt, Sure, names};
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
-use pyo3::types::{PyBytes, PyDict};
+use pyo3::types::PyBytes;
 
 /// Values of the core as Python has them: objects with attributes of the same names.
 macro_rules! mirrored {
@@ -126,7 +129,7 @@ fn keys(
     places: Places,
     tenants: Option<HashSet<String>>,
     database: &str,
-) -> Option<Vec<Option<Py<PyBytes>>>> {
+) -> Option<Vec<Option<Vec<u8>>>> {
     let (names, places) = (names.into(), places.into());
     let sought = py.detach(|| {
         let run = Run::new(&data, &ends)?;
@@ -134,8 +137,8 @@ fn keys(
     });
     let key = |sought: &Sought| match sought {
         Sought::Doubt => None,
-        Sought::Nothing => Some(PyBytes::new(py, b"").unbind()),
-        Sought::Key(key) => Some(PyBytes::new(py, key).unbind()),
+        Sought::Nothing => Some(Vec::new()),
+        Sought::Key(key) => Some(key.to_vec()),
     };
     sought.ok().map(|sought| sought.iter().map(key).collect())
 }
@@ -187,9 +190,6 @@ fn of_document(found: Option<&(isize, PyBackedBytes)>) -> Found<'_> {
     }
 }
 
-/// The key and the finished element of a document; None where the reference must say.
-type Pair = Option<(Py<PyBytes>, Py<PyBytes>)>;
-
 #[pyfunction]
 #[pyo3(signature = (data, ends, *, names, places, database, format_of))]
 fn gather(
@@ -200,9 +200,9 @@ fn gather(
     places: Places,
     database: &str,
     format_of: Option<Py<PyAny>>,
-) -> PyResult<Option<Vec<Pair>>> {
+) -> PyResult<Option<Vec<Option<run::Pair>>>> {
     let (names, places) = (names.into(), places.into());
-    let pairs = py.detach(|| {
+    py.detach(|| {
         let run = Run::new(&data, &ends);
         let gather = |gathered: &Gathered| run::gather(run?, &names, &places, database, gathered);
         match &format_of {
@@ -213,16 +213,93 @@ fn gather(
                 asking.result(pairs)
             }
         }
-    })?;
-    let bytes = |bytes: &[u8]| PyBytes::new(py, bytes).unbind();
-    let pair = |pair: Option<run::Pair>| pair.map(|(key, element)| (bytes(&key), bytes(&element)));
-    Ok(pairs.map(|pairs| pairs.into_iter().map(pair).collect()))
+    })
+}
+
+mirrored!(CountedBy of coverage::Counted { String: tenant; Names: names; bool: observed; });
+
+/// By tenant: documents, those without the element, with null, with another type. Then the numbers of all others.
+type Counts = (Vec<(String, usize, usize, usize, usize)>, Vec<usize>);
+
+fn counts((covered, alone): coverage::Counts) -> Counts {
+    let count = |one: coverage::Covered| (one.tenant, one.documents, one.missing, one.null, one.other_type);
+    (covered.into_iter().map(count).collect(), alone)
+}
+
+#[pyfunction]
+fn count(
+    py: Python<'_>,
+    data: PyBackedBytes,
+    ends: Vec<usize>,
+    by: CountedBy,
+    appended: Option<(PyBackedBytes, PyBackedBytes)>,
+) -> Option<(Counts, Vec<usize>)> {
+    let by = by.into();
+    let counted = py.detach(|| match &appended {
+        None => coverage::count(Run::new(&data, &ends)?, &by).map(|counts| (counts, Vec::new())),
+        Some((after, touched)) => coverage::count_appended(Run::new(&data, &ends)?, after, touched, &by),
+    });
+    counted.ok().map(|(counted, ends)| (counts(counted), ends))
+}
+
+/// How many had the element appended; the documents as they were, their sizes and leaves.
+type EarlierRun = (usize, Option<Vec<u8>>, Vec<u8>, Vec<u8>);
+
+#[pyfunction]
+fn prove(
+    py: Python<'_>,
+    data: PyBackedBytes,
+    ends: Vec<usize>,
+    by: CountedBy,
+    bounds: (usize, usize),
+    earlier: Vec<(Vec<u8>, Option<Vec<u8>>, bool)>,
+    rooted: bool,
+) -> Option<(Counts, Vec<EarlierRun>, Vec<u8>)> {
+    let (by, bounds) = (by.into(), valid::Bounds { bytes: bounds.0, depth: bounds.1 });
+    let earlier = earlier.into_iter().map(|(appended, cut, is_rooted)| Earlier { appended, cut, is_rooted });
+    let earlier: Vec<_> = earlier.collect();
+    let proven = py.detach(|| proof::prove(Run::new(&data, &ends)?, bounds, &by, &earlier, rooted)).ok()?;
+    let before = |one: proof::EarlierRun| (one.appended, one.documents, one.sizes, one.leaves);
+    Some((counts(proven.counts), proven.earlier.into_iter().map(before).collect(), proven.leaves))
+}
+
+mirrored!(Observed of kit_core::sketch::Observed {
+    Place: tenant, vendor, upstream_id, moments;
+    Vec<(fields::Place, Option<HashSet<String>>)>: withdrawn;
+});
+
+/// Tenant, vendor, upstream id, moment, whether it was withdrawn, and whether it has the element.
+type Advisory = (String, String, String, i64, bool, bool);
+/// Digests of the `_id` and of the document, its name, the advisory, and what it was without its last element.
+type Sketch = (Digest, Digest, String, Option<Advisory>, Option<(Digest, usize)>);
+
+#[pyfunction]
+fn sketch(
+    py: Python<'_>,
+    data: PyBackedBytes,
+    ends: Vec<usize>,
+    names: Names,
+    observed: Option<Observed>,
+) -> Option<Vec<Option<Sketch>>> {
+    let (names, observed) = (names.into(), observed.map(Into::into));
+    let sketches = py.detach(|| kit_core::sketch::sketch(Run::new(&data, &ends)?, &names, observed.as_ref())).ok()?;
+    let about = |one: kit_core::sketch::Advisory| {
+        (one.tenant, one.vendor, one.upstream_id, one.moment, one.is_withdrawn, one.has_raw_linkset)
+    };
+    let one =
+        |one: kit_core::sketch::Sketch| (one.identity, one.digest, one.name, one.advisory.map(about), one.appended);
+    Some(sketches.into_iter().map(|sketch| sketch.map(one)).collect())
+}
+
+#[pyfunction]
+fn max_elements(py: Python<'_>, block: PyBackedBytes, exactly: bool) -> usize {
+    py.detach(|| kit_core::bson::max_elements(&block, exactly))
 }
 
 type Survey = (Vec<(String, usize)>, Vec<String>, Vec<usize>);
 type Key = ((String, String, bool), (i32, Vec<u8>), [PyBackedBytes; 4]);
-type Counted = (String, [usize; 4], Vec<[usize; 4]>);
-type Mapped = (Option<Vec<u8>>, Vec<u8>, Vec<Counted>, Vec<(usize, Vec<u8>)>, Vec<(usize, usize)>);
+type Partition = (String, [usize; 4], Vec<[usize; 4]>);
+type Mapped = (Option<Vec<u8>>, Vec<u8>, Vec<Partition>, Vec<(usize, Vec<u8>)>, Vec<(usize, usize)>);
 
 #[derive(FromPyObject)]
 enum Against {
@@ -285,52 +362,18 @@ fn suspects(
 }
 
 #[pyfunction]
-fn tables(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
-    let tables = PyDict::new(py);
-    for table in TABLES {
-        let (one, known) = (PyDict::new(py), PyDict::new(py));
-        for (place, members) in table.known {
-            known.set_item(place, members.iter().map(|name| text(name)).collect::<Vec<_>>())?;
-        }
-        one.set_item("needs", needs(py, &table.needs)?)?;
-        one.set_item("known", known)?;
-        tables.set_item(table.name, one)?;
-    }
-    Ok(tables)
-}
-
-fn needs<'py>(py: Python<'py>, of: &Needs) -> PyResult<Option<Bound<'py, PyDict>>> {
-    let (members, is_closed) = match of {
-        Needs::All => return Ok(None),
-        Needs::Members(members) => (*members, false),
-        Needs::Closed(members) => (*members, true),
-    };
-    let named = PyDict::new(py);
-    for (name, inner) in members {
-        named.set_item(text(name), needs(py, inner)?)?;
-    }
-    if is_closed {
-        named.set_item("", PyDict::new(py))?;
-    }
-    Ok(Some(named))
-}
-
-fn text(name: &[u8]) -> String {
-    String::from_utf8_lossy(name).into_owned()
+fn tables() -> String {
+    table::described()
 }
 
 /// The core of the offline-kit toolkit.
 #[pymodule(name = "kit_core")]
-fn kit_core_module(module: &Bound<'_, PyModule>) -> PyResult<()> {
-    module.add("VERSION", env!("CARGO_PKG_VERSION"))?;
-    module.add_class::<Tally>()?;
-    module.add_class::<Rewritten>()?;
-    module.add_function(wrap_pyfunction!(keys, module)?)?;
-    module.add_function(wrap_pyfunction!(rewrite, module)?)?;
-    module.add_function(wrap_pyfunction!(gather, module)?)?;
-    module.add_function(wrap_pyfunction!(apply_map, module)?)?;
-    module.add_function(wrap_pyfunction!(survey_map, module)?)?;
-    module.add_function(wrap_pyfunction!(frame, module)?)?;
-    module.add_function(wrap_pyfunction!(suspects, module)?)?;
-    module.add_function(wrap_pyfunction!(tables, module)?)
+mod module {
+    #[pymodule_export]
+    const VERSION: &str = env!("CARGO_PKG_VERSION");
+    #[pymodule_export]
+    use super::{
+        Rewritten, Tally, apply_map, count, frame, gather, keys, max_elements, prove, rewrite, sketch, survey_map, suspects,
+        tables,
+    };
 }

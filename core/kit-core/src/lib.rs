@@ -13,11 +13,16 @@
 
 pub mod agreement;
 pub mod bson;
+pub mod coverage;
+pub mod cut;
 pub mod keys;
+pub mod leaves;
 pub mod linkset;
 pub mod names;
+pub mod proof;
 pub mod run;
 pub mod seal;
+pub mod sketch;
 pub mod splice;
 
 /// Not plainly what it should be: the reference decides.

@@ -55,6 +55,42 @@ pub struct Table {
 /// All of them, in the order of [`Format`].
 pub static TABLES: [&Table; 4] = [&osv::TABLE, &csaf::TABLE, &cve::TABLE, &ghsa::TABLE];
 
+/// Return what is read of each format, as JSON by the name of its extractor: what it needs, nested, null for all of a
+/// value and with an empty name where the names of all others matter; and the known members by place.
+#[must_use]
+pub fn described() -> String {
+    let known =
+        |table: &Table| object(table.known.iter().map(|(place, names)| (quoted(place.as_bytes()), list(names))));
+    let table = |table: &&Table| {
+        let inside = format!("{{\"needs\":{},\"known\":{}}}", needs(&table.needs), known(table));
+        (quoted(table.name.as_bytes()), inside)
+    };
+    object(TABLES.iter().map(table))
+}
+
+fn needs(of: &Needs) -> String {
+    let (members, others) = match of {
+        Needs::All => return "null".to_owned(),
+        Needs::Members(members) => (*members, None),
+        Needs::Closed(members) => (*members, Some(("\"\"".to_owned(), "{}".to_owned()))),
+    };
+    object(members.iter().map(|(name, inner)| (quoted(name), needs(inner))).chain(others))
+}
+
+fn object(members: impl Iterator<Item = (String, String)>) -> String {
+    let members: Vec<String> = members.map(|(name, value)| format!("{name}:{value}")).collect();
+    format!("{{{}}}", members.join(","))
+}
+
+fn list(names: &[&[u8]]) -> String {
+    format!("[{}]", names.iter().map(|name| quoted(name)).collect::<Vec<_>>().join(","))
+}
+
+/// No name of a format needs an escape in JSON that it does not need in Rust.
+fn quoted(name: &[u8]) -> String {
+    format!("{:?}", String::from_utf8_lossy(name))
+}
+
 /// Return the format that the extractor called `name` reads.
 #[must_use]
 pub fn format_of(name: &str) -> Option<Format> {

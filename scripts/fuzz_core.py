@@ -11,22 +11,30 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import bson
 
-from kit.documents import core as chosen
+from kit.comparison import sketch_run
+from kit.comparison.sketch import sketches
+from kit.documents import Run, core as chosen
 from kit.engine.lookup import EmptyLookup
+from kit.engine.proving import Asked, Piece, ProofResult, prove_by_core, prove_one_by_one
 from kit.errors import KitError
+from kit.transforms import coverage
 from kit.transforms.change import Change, Rewritten, Summed, applied
 from kit.transforms.protocol import Finding
 from kit.transforms.raw_linkset import RawLinkset
-from kit.values import CollectionName
+from kit.transforms.raw_linkset.counting import tally_run
+from kit.values import CollectionName, Limits, RunLengths
 
 NAME = CollectionName(database="concelier", collection="advisory_observations")
 SNAPSHOTS = CollectionName(database="concelier", collection="advisory_linksets")
 _TRANSFORM = RawLinkset()
+_LIMITS = Limits()
+_ALL = RunLengths.of([True] * 3)
+_ASKED = Asked(earlier=(Piece(appended=_ALL, cut_appended=_ALL, sized=True, rooted=True),), rooted=True, fields=())
 
 
 def core(data: bytes) -> None:
@@ -46,6 +54,30 @@ def core(data: bytes) -> None:
     assert list(_TRANSFORM.gather(SNAPSHOTS, documents)) == [
         one for document in documents for one in _TRANSFORM.gather(SNAPSHOTS, [document])
     ]
+
+
+def reading(data: bytes) -> None:
+    """Law: as :func:`core`, of what only reads: deep readings, counts, sketches."""
+    if chosen.prove is None:
+        raise KitError(f"the core is {chosen.ABSENCE}")
+    odd = (len(data) + 5).to_bytes(4, "little") + data + b"\0"
+    documents = (_SOUND[0], odd, _SOUND[1])
+    ends = tuple(itertools.accumulate(map(len, documents)))
+    run = Run(first=0, offset=0, data=b"".join(documents), ends=ends)
+    assert tally_run(NAME, run) == coverage.tally(NAME, documents)
+    assert sketch_run(NAME, run).each == sketches(NAME, documents)
+    found = _outcome(lambda: prove_by_core(NAME, run, _ASKED, _LIMITS))
+    expected = _outcome(lambda: prove_one_by_one(NAME, run, _ASKED, _LIMITS))
+    assert found == expected or str(found) == str(expected) or (found is None and isinstance(expected, KitError))
+    if isinstance(expected, KitError):
+        raise expected
+
+
+def _outcome(prove: Callable[[], ProofResult | None]) -> ProofResult | KitError | None:
+    try:
+        return prove()
+    except KitError as error:
+        return error
 
 
 def _one_by_one(documents: Sequence[bytes]) -> Rewritten:
@@ -113,6 +145,7 @@ def seeds() -> list[bytes]:
         {"linkset": None},
         {"rawLinkset": {"aliases": []}},
         {"rawLinkset": None, "tenant": bson.Int64(7)},
+        {"rawLinkset": {"aliases": [], "purls": [], "cpes": [], "references": [], "reconciled_from": [], "notes": {}}},
         {"content": {"format": "OSV", "raw": nested}},
         {"content": {"format": "unheard of", "raw": json.dumps(_OSV)}},
     ]

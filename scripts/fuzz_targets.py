@@ -392,6 +392,7 @@ _COMMANDS = {
     "verify-sh": ("fuzz_scripts", "verify_sh", "seeds"),
     "core": ("fuzz_core", "core", "seeds"),
     "sealing": ("fuzz_sealing", "sealing", "seeds"),
+    "core-reading": ("fuzz_core", "reading", "seeds"),
     "pax": ("fuzz_archives", "pax", "pax_seeds"),
     "proof": ("fuzz_proofs", "proof", "seeds"),
     "resume": ("fuzz_archives", "journal", "journal_seeds"),

@@ -159,11 +159,11 @@ class Differences:
             AND {has}.flags & {RAW_LINKSET} AND NOT {lacks}.flags & {RAW_LINKSET}
             AND NOT EXISTS (SELECT 1 FROM unread WHERE unread.document IN (one.number, two.number))
             GROUP BY place ORDER BY place"""  # noqa: S608
-        tenants = self._listed(query, (collection,), lambda row: TenantCount(tenant=row[0], count=row[1]))
         with self._collation.disk_errors():
-            total = self._collation.database.execute(f"SELECT sum(count) FROM ({query})", (collection,))  # noqa: S608
-            (observations,) = total.fetchone()
-        return RawLinksetChange(observations=observations or 0, tenants=tenants)
+            rows = self._collation.database.execute(query, (collection,)).fetchall()  # no more than tenants
+        items = tuple(TenantCount(tenant=place, count=count) for place, count in rows[: self._limit])
+        tenants = Listed(total=len(rows), items=items)
+        return RawLinksetChange(observations=sum(count for _, count in rows), tenants=tenants)
 
     def _listed(self, query: str, parameters: tuple[object, ...], make: Callable[[Any], T]) -> Listed[T]:
         with self._collation.disk_errors():

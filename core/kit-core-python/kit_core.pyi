@@ -5,7 +5,7 @@ back, and ``ends`` the offset after each. Every function releases the interprete
 """
 
 from collections.abc import Callable, Sequence, Set as AbstractSet
-from typing import Literal, Protocol, TypeAlias, final
+from typing import Literal, Protocol, TypeAlias
 
 VERSION: str
 
@@ -65,43 +65,15 @@ class Names(Protocol):
     @property
     def envelope(self) -> str: ...
 
-@final
-class Tally:
-    """Documents of one tenant, by what became of them; those of :attr:`Rewritten.alone` are not counted."""
+Tally: TypeAlias = tuple[str, int, int, int, list[int]]
+"""Documents of one tenant (empty where a document has none), by what became of them: those that had both projections,
+those not selected, those from their content, and those from each source by its number. Documents left to the reference
+are not counted, and others that had the element are among these."""
 
-    @property
-    def tenant(self) -> str:
-        """Empty where a document has none."""
-
-    @property
-    def present(self) -> int:
-        """Those that had both projections; others that had the element are the reference's."""
-
-    @property
-    def not_selected(self) -> int: ...
-    @property
-    def from_content(self) -> int: ...
-    @property
-    def from_source(self) -> list[int]:
-        """By the number of the source."""
-
-@final
-class Rewritten:
-    """What became of a run."""
-
-    @property
-    def body(self) -> bytes | None:
-        """The documents as they are now; those of :attr:`alone`, as they were. None if none changed."""
-
-    @property
-    def touched(self) -> bytes:
-        """A byte for each document: 1 if it changed, else 0."""
-
-    @property
-    def tallies(self) -> list[Tally]: ...
-    @property
-    def alone(self) -> list[tuple[int, int]]:
-        """The documents that are the reference's: the number of each, and its offset in the body."""
+Rewritten: TypeAlias = tuple[bytes | None, bytes, list[Tally], list[tuple[int, int]]]
+"""What became of a run. The documents as they are now, None if none changed; a byte for each: 1 if it changed, else 0;
+the tallies; the documents that are the reference's: the number of each, and its offset among all, where it is as it
+was."""
 
 def keys(
     data: bytes,
@@ -362,6 +334,44 @@ def suspects(data: bytes, ends: Sequence[int], touched: bytes, most: tuple[int, 
         touched: A byte for each document; one of 0 is not looked at.
         most: Bytes of a document, and levels of nesting, that it may have.
     """
+
+def identity_keys(data: bytes, ends: Sequence[int]) -> bytes | None:
+    """Return a key of 8 bytes for each document: a digest of its typed ``_id``, or of all of it where it has none."""
+
+def delta_features(
+    data: bytes, ends: Sequence[int], wanted: Sequence[bytes], kept: int
+) -> list[tuple[int, int, list[int]]] | None:
+    """Return which of the features ``wanted`` the documents have.
+
+    For each that is there: its number, how many documents have it, and the numbers of the latest ``kept``, in order.
+    """
+
+def delta_is_nearly(old: bytes, document: bytes) -> bool:
+    """Whether three quarters of a document are in another that is not much longer, as far as a glance tells."""
+
+def delta_gather(documents: Sequence[bytes], olds: Sequence[bytes | None]) -> tuple[bytes, bytes, bytes] | None:
+    """Take documents apart, by edits of their older selves where they have one: script, headers and joined columns."""
+
+def delta_choose(
+    olds: Sequence[bytes], documents: Sequence[bytes], most: int, path: int
+) -> list[tuple[bytes, int]] | None:
+    """Return the places of the columns of ``olds`` that ``documents`` repeat: at most ``most``, sorted.
+
+    None of them has a path of more than ``path`` bytes.
+    """
+
+def delta_dictionary(
+    references: Sequence[bytes], olds: Sequence[bytes], places: Sequence[tuple[bytes, int]] | None
+) -> tuple[bytes, bytes] | None:
+    """Return what scripts may repeat, all of it, and what columns may.
+
+    Of ``olds``, the columns at ``places``; None to take them apart like references.
+    """
+
+def delta_restore(
+    olds: Sequence[bytes | None], script: bytes, headers: bytes, columns: bytes, most: int
+) -> tuple[bytes, list[int]] | None:
+    """Put a document together for each of ``olds``, its older self or None: at most ``most`` bytes, and their ends."""
 
 def tables() -> str:
     """Return what is read of each format, as JSON by the name of its extractor.

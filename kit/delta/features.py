@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from kit.documents import core
+
 KEPT = 4
 """Documents that are remembered of each feature: the latest."""
 _LINKS, _LINK_BYTES = 3, 44
@@ -39,6 +41,21 @@ def note(data: bytes, ends: Sequence[int], first: int, places: dict[bytes, list[
         first: The ordinal of the first of them; ordinals only rise from call to call.
         places: By feature, what :func:`new_places` gave.
     """
+    if core.delta_features is not None:
+        wanted = list(places)
+        found = core.delta_features(data, ends, wanted, KEPT)
+        if found is not None:
+            for feature, count, latest in found:
+                met = places[wanted[feature]]
+                met[0] += count - len(latest)
+                for document in latest:
+                    _note(met, first + document)
+            return
+    note_by_reference(data, ends, first, places)
+
+
+def note_by_reference(data: bytes, ends: Sequence[int], first: int, places: dict[bytes, list[int]]) -> None:
+    """Do what :func:`note` does."""
     ordinal = first
     start = 0
     for end in ends:
@@ -61,6 +78,13 @@ def _note(met: list[int] | None, ordinal: int) -> None:
 
 def is_nearly(old: bytes, document: bytes) -> bool:
     """Whether three quarters of a document stand in another that is not much longer, as far as a glance tells."""
+    if core.delta_is_nearly is not None:
+        return core.delta_is_nearly(old, document)
+    return is_nearly_by_reference(old, document)
+
+
+def is_nearly_by_reference(old: bytes, document: bytes) -> bool:
+    """Return what :func:`is_nearly` does."""
     if len(old) > 4 * len(document):
         return False
     known = set(old.split(b"\0"))

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Self
 
-from kit.delta.columns import RAW, Node, headers, root
+from kit.delta.columns import RAW, Node, headers, joined, root
 from kit.delta.edits import edit
 from kit.delta.shred import shred
 from kit.delta.varint import unsigned
@@ -17,6 +17,21 @@ from kit.errors import BsonError
 
 WHOLE, SHREDDED, EDITED = 0, 1, 2
 """The byte that begins a document's script."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Streams:
+    """Documents taken apart, as they are packed."""
+
+    head: bytes
+    """The headers of the columns, behind their size."""
+    script: bytes
+    columns: bytes
+
+
+def headed(columns: bytes) -> bytes:
+    """Return the headers of columns behind their size."""
+    return unsigned(len(columns)) + columns
 
 
 @dataclass(slots=True)
@@ -42,8 +57,12 @@ class Gathered:
     @property
     def head(self) -> bytes:
         """The headers of the columns, behind their size."""
-        columns = headers(self.node.table)
-        return unsigned(len(columns)) + columns
+        return headed(headers(self.node.table))
+
+    @property
+    def streams(self) -> Streams:
+        """What is packed of it."""
+        return Streams(head=self.head, script=bytes(self.script), columns=joined(self.node.table))
 
     def add(self, document: bytes, old: bytes | None) -> None:
         """Say a document by edits of the old one, or by itself.

@@ -8,19 +8,22 @@ gives; segments need one another for nothing, so any worker can make or read any
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import operator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import accumulate, islice
+from typing import Self
 
-from kit.delta.columns import RAW, Place, TakingNode, joined, taking
+from kit.delta.columns import RAW, Place, TakingNode, taking
 from kit.delta.dictionary import Dictionary, choose
 from kit.delta.edits import applied
-from kit.delta.gathering import EDITED, SHREDDED, WHOLE, Gathered
+from kit.delta.gathering import EDITED, SHREDDED, WHOLE, Gathered, Streams, headed
 from kit.delta.order import Source, Step, parse_steps, print_steps
 from kit.delta.packing import pack, unpack
 from kit.delta.picking import parse_places, print_places
 from kit.delta.shred import Script, restored
 from kit.delta.varint import Reader, signed, unsigned
+from kit.documents import core
 from kit.errors import ArchiveError, BsonError, KitError
 
 _NONE, _ALL, _PICKED = 0, 1, 2
@@ -64,6 +67,53 @@ class Head:
     ranges: tuple[tuple[int, int], ...]
     rest: bytes
 
+    @property
+    def unpacked_bytes(self) -> int:
+        """What its streams say they unpack to; 0 where it has none, or they are cut."""
+        reader = Reader(self.rest, "a segment")
+        try:
+            reader.take(1)  # the form
+            script = reader.unsigned()
+            reader.take(1)  # whether it is compressed
+            reader.take(reader.unsigned())
+            return script + reader.unsigned()
+        except ArchiveError:
+            return 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Made:
+    """The documents that a segment gives besides those that are copied."""
+
+    data: bytes
+    """Back to back."""
+    ends: Sequence[int]
+    """The offset after each."""
+
+    @classmethod
+    def of(cls, documents: Iterable[bytes]) -> Self:
+        """Join documents."""
+        whole = tuple(documents)
+        return cls(data=b"".join(whole), ends=tuple(accumulate(map(len, whole))))
+
+    def __len__(self) -> int:
+        return len(self.ends)
+
+    def __iter__(self) -> Iterator[bytes]:
+        start = 0
+        for end in self.ends:
+            yield self.data[start:end]
+            start = end
+
+    def is_of(self, documents: Sequence[bytes]) -> bool:
+        """Whether these are the documents."""
+        return len(self.ends) == len(documents) and all(map(operator.eq, self, documents))
+
+    def some(self, first: int, count: int) -> bytes:
+        """Return documents that follow each other, joined."""
+        start = self.ends[first - 1] if first else 0
+        return self.data[start : self.ends[first + count - 1]] if count else b""
+
 
 def encode(material: Material) -> bytes:
     """Print a segment, decoded once to be certain of it."""
@@ -75,10 +125,10 @@ def encode(material: Material) -> bytes:
     head = parse_head(_checked_head(material, data), material.expected)
     try:
         most = sum(map(len, material.documents))
-        met = tuple(_decode(head, material.olds, lambda _: dictionary, most=most))
+        met = _made(head, material.olds, lambda _: dictionary, most=most)
     except KitError:
-        met = ()
-    if met != material.documents:
+        met = None
+    if met is None or not met.is_of(material.documents):
         # An inside that is well-formed enough to be walked, but not to be made again: all of it goes whole.
         return _encode(material, Dictionary((), (), picking=True), _NONE, ())
     return data
@@ -116,17 +166,18 @@ def _encode(material: Material, dictionary: Dictionary, form: int, places: tuple
     """Print a segment that has documents; in the form ``_NONE`` none of them is taken apart."""
     said = _said(material, walk=form != _NONE)
     named = print_places(places) if form == _PICKED else b""
+    columns = dictionary.columns(places)
     return b"".join(
         (
             _head(material),
             bytes((form,)),
-            pack(said.head + named + bytes(said.script), dictionary.script, level=material.level),
-            pack(joined(said.node.table), dictionary.columns(places), level=material.level),
+            pack(said.head + named + said.script, dictionary.script, level=material.level),
+            pack(said.columns, columns, level=material.level),
         )
     )
 
 
-def _said(material: Material, *, walk: bool) -> Gathered:
+def _said(material: Material, *, walk: bool) -> Streams:
     olds = iter(material.olds)
     documents = iter(material.documents)
     pairs = [
@@ -135,6 +186,11 @@ def _said(material: Material, *, walk: bool) -> Gathered:
         if source is not Source.COPY
         for _ in range(count)
     ]
+    if walk and core.delta_gather is not None:
+        found = core.delta_gather(*zip(*pairs, strict=True))
+        if found is not None:
+            script, headers, columns = found
+            return Streams(head=headed(headers), script=script, columns=columns)
     said = Gathered()
     if walk:
         try:
@@ -143,11 +199,11 @@ def _said(material: Material, *, walk: bool) -> Gathered:
         except BsonError:
             said = Gathered()  # once more, with the means to undo a document
         else:
-            return said
+            return said.streams
     for document, old in pairs:
         if not (walk and said.add_carefully(document, old)):
             said.add_whole(document)
-    return said
+    return said.streams
 
 
 def parse_head(data: bytes, expected: int) -> Head:
@@ -171,8 +227,8 @@ def parse_head(data: bytes, expected: int) -> Head:
     return Head(steps=steps, ranges=tuple(ranges), rest=reader.rest())
 
 
-def decode(head: Head, olds: Sequence[bytes], references: Sequence[bytes], *, most: int) -> Iterator[bytes]:
-    """Give the changed and inserted documents, in order.
+def decode(head: Head, olds: Sequence[bytes], references: Sequence[bytes], *, most: int) -> Made:
+    """Return the changed and inserted documents, in order.
 
     Args:
         head: As parsed.
@@ -183,33 +239,56 @@ def decode(head: Head, olds: Sequence[bytes], references: Sequence[bytes], *, mo
     Raises:
         ArchiveError: The segment is malformed or does not fit this base.
     """
-    return _decode(head, olds, lambda form: Dictionary(references, olds, picking=form == _PICKED), most=most)
+    return _made(head, olds, lambda form: Dictionary(references, olds, picking=form == _PICKED), most=most)
 
 
-def _decode(
-    head: Head, olds: Sequence[bytes], dictionary_of: Callable[[int], Dictionary], *, most: int
-) -> Iterator[bytes]:
+def _made(head: Head, olds: Sequence[bytes], dictionary_of: Callable[[int], Dictionary], *, most: int) -> Made:
     wanted = [source for source, _, count in head.steps if source is not Source.COPY for _ in range(count)]
     reader = Reader(head.rest, "a segment")
     if not wanted:
         reader.finish()
-        return
+        return Made(data=b"", ends=())
     form = reader.take(1)[0]
     if form > _PICKED:
         raise reader.fault(f"has the unknown form {form}")
     dictionary = dictionary_of(form) if form != _NONE else Dictionary((), (), picking=False)
     meta = Reader(unpack(reader, dictionary.script, most=_SCRIPT_FACTOR * most + 65536), "a script")
-    header = Reader(meta.take(meta.unsigned()), "column headers")
+    headers = meta.take(meta.unsigned())
     places = parse_places(meta) if form == _PICKED else ()
     data = unpack(reader, dictionary.columns(places), most=2 * most + 65536)
     reader.finish()
-    table = taking(header, data)
-    header.finish()
-    script, node = Script(meta.rest()), TakingNode(b"", table)
-    made = 0
+    script = meta.rest()
     older = iter(olds)
-    for source in wanted:
-        document = _restore(script, node, next(older, None) if source is Source.CHANGE else None)
+    selves = [next(older, None) if source is Source.CHANGE else None for source in wanted]
+    if core.delta_restore is not None:
+        found = core.delta_restore(selves, script, headers, data, most)
+        if found is not None:
+            return Made(data=found[0], ends=found[1])
+    return Made.of(put_together(selves, script, headers, data, most=most))
+
+
+def put_together(
+    olds: Sequence[bytes | None], scripts: bytes, headers: bytes, columns: bytes, *, most: int
+) -> Iterator[bytes]:
+    """Put a document together for each of ``olds``, its older self where it has one: the reference of the core.
+
+    Args:
+        olds: As many as there are documents.
+        scripts: Of all of them, in a row.
+        headers: How ``columns`` are cut.
+        columns: The columns, joined.
+        most: Bytes that all documents may have.
+
+    Raises:
+        ArchiveError: Something does not fit, or is left over.
+    """
+    header = Reader(headers, "column headers")
+    table = taking(header, columns)
+    header.finish()
+    script, node = Script(scripts), TakingNode(b"", table)
+    made = 0
+    for old in olds:
+        document = _restore(script, node, old)
         made += len(document)
         if made > most:
             raise ArchiveError(f"a segment makes more than the {most:,} bytes it may")

@@ -40,6 +40,20 @@ frame = None if ABSENCE else kit_core.frame
 """Where each document of a run ends."""
 suspects = None if ABSENCE else kit_core.suspects
 """Which documents of a run may be over a bound."""
+identity_keys = None if ABSENCE else kit_core.identity_keys
+"""By what documents of a run are matched with those of another kit."""
+delta_features = None if ABSENCE else kit_core.delta_features
+"""Which features of new documents stand in a run."""
+delta_is_nearly = None if ABSENCE else kit_core.delta_is_nearly
+"""Whether a new document is nearly another."""
+delta_gather = None if ABSENCE else kit_core.delta_gather
+"""Documents taken apart, for a segment of a delta."""
+delta_choose = None if ABSENCE else kit_core.delta_choose
+"""Which columns a segment repeats."""
+delta_dictionary = None if ABSENCE else kit_core.delta_dictionary
+"""What the packed streams of a segment may repeat."""
+delta_restore = None if ABSENCE else kit_core.delta_restore
+"""The documents of a segment, put together."""
 tables = None if ABSENCE else kit_core.tables
 """What is read of each format."""
 count = None if ABSENCE else kit_core.count

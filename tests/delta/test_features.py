@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from itertools import accumulate
 
+import pytest
 from hypothesis import given, strategies as st
 
-from kit.delta.features import KEPT, features, is_nearly, new_places, note
+from kit.delta.features import (
+    KEPT,
+    features,
+    is_nearly,
+    is_nearly_by_reference,
+    new_places,
+    note,
+    note_by_reference,
+)
 from kit.documents import KEY_BYTES, elements, keys_of
+from kit.documents.identity import keys_by_reference
 from kit.errors import BsonError
 from tests.documents.strategies import DOCUMENTS, SCALARS, document
 
@@ -22,9 +33,10 @@ PIECES = st.lists(
 TEXTS = PIECES.map(b"".join)
 
 
-@given(st.lists(TEXTS, max_size=8), TEXTS, st.integers(min_value=1, max_value=3))
+@pytest.mark.parametrize("note", [note, note_by_reference])
+@given(st.lists(TEXTS, max_size=8), TEXTS, st.integers(min_value=1, max_value=7))
 def test_of_every_feature_that_is_asked_for_the_latest_documents_are_noted(
-    olds: list[bytes], new: bytes, together: int
+    note: Callable[..., None], olds: list[bytes], new: bytes, together: int
 ) -> None:
     places = {feature: new_places() for feature in features(new)}
     for first in range(0, len(olds), together):
@@ -36,8 +48,11 @@ def test_of_every_feature_that_is_asked_for_the_latest_documents_are_noted(
         assert sorted(number for number in latest if number >= 0) == met[-KEPT:]
 
 
+@pytest.mark.parametrize("is_nearly", [is_nearly, is_nearly_by_reference])
 @given(TEXTS, TEXTS)
-def test_nearly_another_is_what_stands_in_it_to_three_quarters(old: bytes, new: bytes) -> None:
+def test_nearly_another_is_what_stands_in_it_to_three_quarters(
+    is_nearly: Callable[[bytes, bytes], bool], old: bytes, new: bytes
+) -> None:
     known = set(old.split(b"\0"))
     shared = sum(len(piece) + 1 for piece in new.split(b"\0") if piece in known)
     assert is_nearly(old, new) == (len(old) <= 4 * len(new) and 4 * shared >= 3 * len(new))
@@ -51,8 +66,11 @@ WITH_ID = st.builds(
 )
 
 
+@pytest.mark.parametrize("keys_of", [keys_of, keys_by_reference])
 @given(st.lists(WITH_ID | DOCUMENTS, max_size=4))
-def test_a_key_is_a_digest_of_the_typed_id_or_of_all_there_is(documents: list[bytes]) -> None:
+def test_a_key_is_a_digest_of_the_typed_id_or_of_all_there_is(
+    keys_of: Callable[[bytes, list[int]], bytes], documents: list[bytes]
+) -> None:
     ends = [sum(map(len, documents[: number + 1])) for number in range(len(documents))]
     keys = keys_of(b"".join(documents), ends)
     assert len(keys) == KEY_BYTES * len(documents)
@@ -68,7 +86,8 @@ def identity(one: bytes) -> bytes:
         return one
 
 
-def test_a_text_id_that_claims_to_end_elsewhere_is_no_id() -> None:
+@pytest.mark.parametrize("keys_of", [keys_of, keys_by_reference])
+def test_a_text_id_that_claims_to_end_elsewhere_is_no_id(keys_of: Callable[[bytes, list[int]], bytes]) -> None:
     for length in (-1, 0, 1 << 30):
         body = b"\x02_id\0" + length.to_bytes(4, "little", signed=True) + b"a\0"
         one = (5 + len(body)).to_bytes(4, "little") + body + b"\0"

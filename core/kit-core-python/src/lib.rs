@@ -8,19 +8,32 @@ use std::cell::RefCell;
 use std::collections::HashSet;
 
 use kit_core::bson::bounds::{self, Bounds};
-use kit_core::bson::fields;
-use kit_core::bson::run::Run;
-use kit_core::bson::valid;
-use kit_core::coverage;
+use kit_core::bson::{fields, run::Run, valid};
 use kit_core::leaves::Digest;
 use kit_core::linkset::table::{self, Format, format_of};
 use kit_core::proof::{self, Earlier};
 use kit_core::run::{self, Found, Gathered, Observations, Sought};
 use kit_core::seal::{self, cipher, run::Before, run::Task};
-use kit_core::{Doubt, Sure, names};
+use kit_core::{Sure, coverage, delta, names};
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
-use pyo3::types::PyBytes;
+
+type Bytes = PyBackedBytes;
+type Ends = Vec<usize>;
+type Many = Vec<Bytes>;
+type Selves = Vec<Option<Bytes>>;
+type Tenants = Option<HashSet<String>>;
+
+/// Functions of values alone: the interpreter's lock is released for all of the body.
+macro_rules! functions {
+    ($($(#[$meta:meta])* $name:ident($($argument:ident: $kind:ty),*) -> $result:ty = $body:expr;)*) => { $(
+        #[pyfunction]
+        $(#[$meta])*
+        fn $name(py: Python<'_>, $($argument: $kind),*) -> $result {
+            py.detach(|| $body)
+        }
+    )* };
+}
 
 /// Values of the core as Python has them: objects with attributes of the same names.
 macro_rules! mirrored {
@@ -74,25 +87,6 @@ mirrored!(Map of seal::names::Map {
     Vec<u8>: prefix, key_prefix;
 });
 
-/// Documents of one tenant, by what became of them.
-#[pyclass(frozen, get_all, module = "kit_core")]
-struct Tally {
-    tenant: String,
-    present: usize,
-    not_selected: usize,
-    from_content: usize,
-    from_source: Vec<usize>,
-}
-
-/// What became of a run.
-#[pyclass(frozen, get_all, module = "kit_core")]
-struct Rewritten {
-    body: Option<Py<PyBytes>>,
-    touched: Py<PyBytes>,
-    tallies: Vec<Py<Tally>>,
-    alone: Vec<(usize, usize)>,
-}
-
 /// Asks Python which format a stated name is; the first error is kept, and nothing is asked after it.
 struct Asking<'a> {
     python: &'a Py<PyAny>,
@@ -119,101 +113,9 @@ impl Asking<'_> {
     }
 }
 
-#[pyfunction]
-#[pyo3(signature = (data, ends, *, names, places, tenants, database))]
-fn keys(
-    py: Python<'_>,
-    data: PyBackedBytes,
-    ends: Vec<usize>,
-    names: Names,
-    places: Places,
-    tenants: Option<HashSet<String>>,
-    database: &str,
-) -> Option<Vec<Option<Vec<u8>>>> {
-    let (names, places) = (names.into(), places.into());
-    let sought = py.detach(|| {
-        let run = Run::new(&data, &ends)?;
-        run::keys(&Observations { run, names: &names, places: &places, tenants: tenants.as_ref() }, database)
-    });
-    let key = |sought: &Sought| match sought {
-        Sought::Doubt => None,
-        Sought::Nothing => Some(Vec::new()),
-        Sought::Key(key) => Some(key.to_vec()),
-    };
-    sought.ok().map(|sought| sought.iter().map(key).collect())
-}
-
-#[pyfunction]
-#[pyo3(signature = (data, ends, *, names, places, tenants, found, sources, format_of))]
-#[allow(clippy::too_many_arguments, reason = "keywords, in Python")]
-fn rewrite(
-    py: Python<'_>,
-    data: PyBackedBytes,
-    ends: Vec<usize>,
-    names: Names,
-    places: Places,
-    tenants: Option<HashSet<String>>,
-    found: Option<Vec<Option<(isize, PyBackedBytes)>>>,
-    sources: usize,
-    format_of: &Bound<'_, PyAny>,
-) -> PyResult<Option<Rewritten>> {
-    let (names, places, python) = (names.into(), places.into(), format_of.clone().unbind());
-    let result = py.detach(|| {
-        let asking = Asking { python: &python, error: RefCell::default() };
-        let found: Option<Vec<Found>> =
-            found.as_ref().map(|found| found.iter().map(|found| of_document(found.as_ref())).collect());
-        let result = Run::new(&data, &ends).and_then(|run| {
-            let asked = Observations { run, names: &names, places: &places, tenants: tenants.as_ref() };
-            run::rewrite(&asked, found.as_deref(), sources, &|name| asking.format_of(name))
-        });
-        asking.result(result)
-    })?;
-    let Some(result) = result else { return Ok(None) };
-    let tally = |tally: run::Tally| {
-        let run::Tally { tenant, present, not_selected, from_content, from_source } = tally;
-        Py::new(py, Tally { tenant, present, not_selected, from_content, from_source })
-    };
-    Ok(Some(Rewritten {
-        body: result.body.map(|body| PyBytes::new(py, &body).unbind()),
-        touched: PyBytes::new(py, &result.touched).unbind(),
-        tallies: result.tallies.into_iter().map(tally).collect::<PyResult<_>>()?,
-        alone: result.alone.iter().map(|one| (one.number, one.offset)).collect(),
-    }))
-}
-
 fn of_document(found: Option<&(isize, PyBackedBytes)>) -> Found<'_> {
-    match found {
-        None => Found::Nothing,
-        Some((source, element)) => {
-            usize::try_from(*source).map_or(Found::Doubt, |source| Found::Element(source, element))
-        }
-    }
-}
-
-#[pyfunction]
-#[pyo3(signature = (data, ends, *, names, places, database, format_of))]
-fn gather(
-    py: Python<'_>,
-    data: PyBackedBytes,
-    ends: Vec<usize>,
-    names: Names,
-    places: Places,
-    database: &str,
-    format_of: Option<Py<PyAny>>,
-) -> PyResult<Option<Vec<Option<run::Pair>>>> {
-    let (names, places) = (names.into(), places.into());
-    py.detach(|| {
-        let run = Run::new(&data, &ends);
-        let gather = |gathered: &Gathered| run::gather(run?, &names, &places, database, gathered);
-        match &format_of {
-            None => Ok(gather(&Gathered::Linksets).ok()),
-            Some(python) => {
-                let asking = Asking { python, error: RefCell::default() };
-                let pairs = gather(&Gathered::Payloads(&|name| asking.format_of(name)));
-                asking.result(pairs)
-            }
-        }
-    })
+    let Some((source, element)) = found else { return Found::Nothing };
+    usize::try_from(*source).map_or(Found::Doubt, |source| Found::Element(source, element))
 }
 
 mirrored!(CountedBy of coverage::Counted { String: tenant; Names: names; bool: observed; });
@@ -226,42 +128,8 @@ fn counts((covered, alone): coverage::Counts) -> Counts {
     (covered.into_iter().map(count).collect(), alone)
 }
 
-#[pyfunction]
-fn count(
-    py: Python<'_>,
-    data: PyBackedBytes,
-    ends: Vec<usize>,
-    by: CountedBy,
-    appended: Option<(PyBackedBytes, PyBackedBytes)>,
-) -> Option<(Counts, Vec<usize>)> {
-    let by = by.into();
-    let counted = py.detach(|| match &appended {
-        None => coverage::count(Run::new(&data, &ends)?, &by).map(|counts| (counts, Vec::new())),
-        Some((after, touched)) => coverage::count_appended(Run::new(&data, &ends)?, after, touched, &by),
-    });
-    counted.ok().map(|(counted, ends)| (counts(counted), ends))
-}
-
 /// How many had the element appended; the documents as they were, their sizes and leaves.
 type EarlierRun = (usize, Option<Vec<u8>>, Vec<u8>, Vec<u8>);
-
-#[pyfunction]
-fn prove(
-    py: Python<'_>,
-    data: PyBackedBytes,
-    ends: Vec<usize>,
-    by: CountedBy,
-    bounds: (usize, usize),
-    earlier: Vec<(Vec<u8>, Option<Vec<u8>>, bool)>,
-    rooted: bool,
-) -> Option<(Counts, Vec<EarlierRun>, Vec<u8>)> {
-    let (by, bounds) = (by.into(), valid::Bounds { bytes: bounds.0, depth: bounds.1 });
-    let earlier = earlier.into_iter().map(|(appended, cut, is_rooted)| Earlier { appended, cut, is_rooted });
-    let earlier: Vec<_> = earlier.collect();
-    let proven = py.detach(|| proof::prove(Run::new(&data, &ends)?, bounds, &by, &earlier, rooted)).ok()?;
-    let before = |one: proof::EarlierRun| (one.appended, one.documents, one.sizes, one.leaves);
-    Some((counts(proven.counts), proven.earlier.into_iter().map(before).collect(), proven.leaves))
-}
 
 mirrored!(Observed of kit_core::sketch::Observed {
     Place: tenant, vendor, upstream_id, moments;
@@ -272,29 +140,6 @@ mirrored!(Observed of kit_core::sketch::Observed {
 type Advisory = (String, String, String, i64, bool, bool);
 /// Digests of the `_id` and of the document, its name, the advisory, and what it was without its last element.
 type Sketch = (Digest, Digest, String, Option<Advisory>, Option<(Digest, usize)>);
-
-#[pyfunction]
-fn sketch(
-    py: Python<'_>,
-    data: PyBackedBytes,
-    ends: Vec<usize>,
-    names: Names,
-    observed: Option<Observed>,
-) -> Option<Vec<Option<Sketch>>> {
-    let (names, observed) = (names.into(), observed.map(Into::into));
-    let sketches = py.detach(|| kit_core::sketch::sketch(Run::new(&data, &ends)?, &names, observed.as_ref())).ok()?;
-    let about = |one: kit_core::sketch::Advisory| {
-        (one.tenant, one.vendor, one.upstream_id, one.moment, one.is_withdrawn, one.has_raw_linkset)
-    };
-    let one =
-        |one: kit_core::sketch::Sketch| (one.identity, one.digest, one.name, one.advisory.map(about), one.appended);
-    Some(sketches.into_iter().map(|sketch| sketch.map(one)).collect())
-}
-
-#[pyfunction]
-fn max_elements(py: Python<'_>, block: PyBackedBytes, exactly: bool) -> usize {
-    py.detach(|| kit_core::bson::max_elements(&block, exactly))
-}
 
 type Survey = (Vec<(String, usize)>, Vec<String>, Vec<usize>);
 type Key = ((String, String, bool), (i32, Vec<u8>), [PyBackedBytes; 4]);
@@ -307,63 +152,137 @@ enum Against {
     Run(PyBackedBytes, Vec<usize>),
 }
 
-#[pyfunction]
-#[pyo3(signature = (data, ends, *, mapped, keys, task, against = None))]
-fn apply_map(
-    py: Python<'_>,
-    data: PyBackedBytes,
-    ends: Vec<usize>,
-    mapped: Map,
-    keys: Option<Vec<Key>>,
-    task: &str,
-    against: Option<Against>,
-) -> Option<Mapped> {
-    py.detach(|| {
+/// What became of each tenant's documents.
+type Tally = (String, usize, usize, usize, Vec<usize>);
+/// The documents as they are now, which changed, the tallies, and those that are the reference's, with their offsets.
+type Rewritten = (Option<Vec<u8>>, Vec<u8>, Vec<Tally>, Vec<(usize, usize)>);
+/// Streams of columns, by their places.
+type Columns = Option<Vec<delta::columns::Place>>;
+
+functions! {
+    #[pyo3(signature = (data, ends, *, names, places, tenants, database))]
+    keys(data: Bytes, ends: Ends, names: Names, places: Places, tenants: Tenants, database: &str)
+        -> Option<Vec<Option<Vec<u8>>>> = {
+        let (names, places) = (&names.into(), &places.into());
+        let key = |sought: &Sought| match sought {
+            Sought::Doubt => None,
+            Sought::Nothing => Some(Vec::new()),
+            Sought::Key(key) => Some(key.to_vec()),
+        };
+        let asked = |run| Observations { run, names, places, tenants: tenants.as_ref() };
+        let sought = Run::new(&data, &ends).and_then(|run| run::keys(&asked(run), database));
+        sought.ok().map(|sought| sought.iter().map(key).collect())
+    };
+    #[pyo3(signature = (data, ends, *, names, places, tenants, found, sources, format_of))]
+    #[allow(clippy::too_many_arguments, reason = "keywords, in Python")]
+    rewrite(
+        data: Bytes, ends: Ends, names: Names, places: Places, tenants: Tenants, found: Option<Vec<Option<(isize, Bytes)>>>,
+        sources: usize, format_of: Py<PyAny>
+    ) -> PyResult<Option<Rewritten>> = {
+        let (names, places) = (&names.into(), &places.into());
+        let asking = Asking { python: &format_of, error: RefCell::default() };
+        let found: Option<Vec<Found>> =
+            found.as_ref().map(|found| found.iter().map(|found| of_document(found.as_ref())).collect());
+        let result = Run::new(&data, &ends).and_then(|run| {
+            let asked = Observations { run, names, places, tenants: tenants.as_ref() };
+            run::rewrite(&asked, found.as_deref(), sources, &|name| asking.format_of(name))
+        });
+        let tally = |of: run::Tally| (of.tenant, of.present, of.not_selected, of.from_content, of.from_source);
+        let alone = |one: &run::Alone| (one.number, one.offset);
+        Ok(asking.result(result)?.map(|done| {
+            let tallies = done.tallies.into_iter().map(tally).collect();
+            (done.body, done.touched, tallies, done.alone.iter().map(alone).collect())
+        }))
+    };
+    #[pyo3(signature = (data, ends, *, names, places, database, format_of))]
+    gather(data: Bytes, ends: Ends, names: Names, places: Places, database: &str, format_of: Option<Py<PyAny>>)
+        -> PyResult<Option<Vec<Option<run::Pair>>>> = {
+        let (names, places) = (names.into(), places.into());
+        let gather = |of: &Gathered| run::gather(Run::new(&data, &ends)?, &names, &places, database, of);
+        match &format_of {
+            None => Ok(gather(&Gathered::Linksets).ok()),
+            Some(python) => {
+                let asking = Asking { python, error: RefCell::default() };
+                let pairs = gather(&Gathered::Payloads(&|name| asking.format_of(name)));
+                asking.result(pairs)
+            }
+        }
+    };
+    count(data: Bytes, ends: Ends, by: CountedBy, appended: Option<(Bytes, Bytes)>) -> Option<(Counts, Ends)> = {
+        let by = by.into();
+        let counted = Run::new(&data, &ends).and_then(|run| match &appended {
+            None => coverage::count(run, &by).map(|counts| (counts, Vec::new())),
+            Some((after, touched)) => coverage::count_appended(run, after, touched, &by),
+        });
+        counted.ok().map(|(counted, ends)| (counts(counted), ends))
+    };
+    prove(
+        data: Bytes, ends: Ends, by: CountedBy, bounds: (usize, usize), earlier: Vec<(Vec<u8>, Option<Vec<u8>>, bool)>,
+        rooted: bool
+    ) -> Option<(Counts, Vec<EarlierRun>, Vec<u8>)> = {
+        let bounds = valid::Bounds { bytes: bounds.0, depth: bounds.1 };
+        let earlier = earlier.into_iter().map(|(appended, cut, is_rooted)| Earlier { appended, cut, is_rooted });
+        let earlier: Vec<_> = earlier.collect();
+        let run = Run::new(&data, &ends).ok()?;
+        let proven = proof::prove(run, bounds, &by.into(), &earlier, rooted).ok()?;
+        let before = |one: proof::EarlierRun| (one.appended, one.documents, one.sizes, one.leaves);
+        Some((counts(proven.counts), proven.earlier.into_iter().map(before).collect(), proven.leaves))
+    };
+    sketch(data: Bytes, ends: Ends, names: Names, observed: Option<Observed>) -> Option<Vec<Option<Sketch>>> = {
+        let observed = observed.map(Into::into);
+        let run = Run::new(&data, &ends).ok()?;
+        let sketches = kit_core::sketch::sketch(run, &names.into(), observed.as_ref()).ok()?;
+        let about = |one: kit_core::sketch::Advisory| {
+            (one.tenant, one.vendor, one.upstream_id, one.moment, one.is_withdrawn, one.has_raw_linkset)
+        };
+        let one =
+            |one: kit_core::sketch::Sketch| (one.identity, one.digest, one.name, one.advisory.map(about), one.appended);
+        Some(sketches.into_iter().map(|sketch| sketch.map(one)).collect())
+    };
+    #[pyo3(signature = (data, ends, *, mapped, keys, task, against = None))]
+    apply_map(data: Bytes, ends: Ends, mapped: Map, keys: Option<Vec<Key>>, task: &str, against: Option<Against>)
+        -> Option<Mapped> = {
         let key = |(name, version, secrets)| cipher::Key::new(name, version, &secrets);
-        let keys =
-            keys.map(|keys| keys.into_iter().map(key).collect::<Sure<_>>().map(cipher::Keys::new)).transpose()?;
+        let keys = keys.map(|keys| keys.into_iter().map(key).collect::<Sure<_>>().map(cipher::Keys::new));
         let task = match (task, &against) {
             ("seal", None) => Task::Seal,
             ("prove", None) => Task::Prove,
             ("open", Some(Against::Flags(flags))) => Task::Open(Before::Flags(flags)),
-            ("open", Some(Against::Run(data, ends))) => Task::Open(Before::Run(Run::new(data, ends)?)),
-            _ => return Err(Doubt),
+            ("open", Some(Against::Run(data, ends))) => Task::Open(Before::Run(Run::new(data, ends).ok()?)),
+            _ => return None,
         };
-        let done = seal::run::work(Run::new(&data, &ends)?, task, &mapped.into(), keys)?;
+        let done = seal::run::work(Run::new(&data, &ends).ok()?, task, &mapped.into(), keys.transpose().ok()?).ok()?;
         let tallies = done.tallies.into_iter().map(|of| (of.partition, of.documents, of.fields)).collect();
         let sums = done.sums.iter().map(|sum| (sum.values, sum.bytes())).collect();
         let alone = done.alone.iter().map(|one| (one.number, one.offset)).collect();
-        Ok((done.body, done.touched, tallies, sums, alone))
-    })
-    .ok()
-}
-
-#[pyfunction]
-#[pyo3(signature = (data, ends, *, mapped, is_checked))]
-fn survey_map(py: Python<'_>, data: PyBackedBytes, ends: Vec<usize>, mapped: Map, is_checked: bool) -> Option<Survey> {
-    let found = py.detach(|| seal::run::survey(Run::new(&data, &ends)?, &mapped.into(), is_checked)).ok()?;
-    Some((found.owners, found.dek_ids, found.alone))
-}
-
-#[pyfunction]
-fn frame(py: Python<'_>, data: PyBackedBytes) -> Option<Vec<usize>> {
-    py.detach(|| bounds::frame(&data)).ok()
-}
-
-#[pyfunction]
-fn suspects(
-    py: Python<'_>,
-    data: PyBackedBytes,
-    ends: Vec<usize>,
-    touched: PyBackedBytes,
-    most: (usize, usize),
-) -> Option<Vec<usize>> {
-    py.detach(|| bounds::suspects(Run::new(&data, &ends)?, &touched, Bounds { bytes: most.0, levels: most.1 })).ok()
-}
-
-#[pyfunction]
-fn tables() -> String {
-    table::described()
+        Some((done.body, done.touched, tallies, sums, alone))
+    };
+    #[pyo3(signature = (data, ends, *, mapped, is_checked))]
+    survey_map(data: Bytes, ends: Ends, mapped: Map, is_checked: bool) -> Option<Survey> = {
+        let found = seal::run::survey(Run::new(&data, &ends).ok()?, &mapped.into(), is_checked).ok()?;
+        Some((found.owners, found.dek_ids, found.alone))
+    };
+    frame(data: Bytes) -> Option<Ends> = bounds::frame(&data).ok();
+    suspects(data: Bytes, ends: Ends, touched: Bytes, most: (usize, usize)) -> Option<Vec<usize>> = {
+        let run = Run::new(&data, &ends).ok()?;
+        bounds::suspects(run, &touched, Bounds { bytes: most.0, levels: most.1 }).ok()
+    };
+    max_elements(block: Bytes, exactly: bool) -> usize = kit_core::bson::max_elements(&block, exactly);
+    identity_keys(data: Bytes, ends: Ends) -> Option<Vec<u8>> =
+        Run::new(&data, &ends).and_then(delta::features::keys).ok();
+    delta_features(data: Bytes, ends: Ends, wanted: Many, kept: usize) -> Option<Vec<delta::features::Noted>> =
+        Run::new(&data, &ends).ok().map(|run| delta::features::noted(run, &wanted, kept));
+    delta_is_nearly(old: Bytes, document: Bytes) -> bool = delta::features::is_nearly(&old, &document);
+    delta_gather(documents: Many, olds: Selves) -> Option<delta::shred::Streams> =
+        delta::shred::streams(&documents, &olds).ok();
+    delta_choose(olds: Many, documents: Many, most: usize, path: usize) -> Columns =
+        delta::choose::choose(&olds, &documents, most, path).ok();
+    delta_dictionary(references: Many, olds: Many, places: Columns) -> Option<delta::pick::Repeated> =
+        delta::pick::dictionary(&references, &olds, places.as_deref()).ok();
+    delta_restore(olds: Selves, script: Bytes, headers: Bytes, columns: Bytes, most: usize)
+        -> Option<delta::restore::Restored> =
+        delta::restore::restore(&olds, &script, &headers, &columns, most).ok();
+    tables() -> String = table::described();
 }
 
 /// The core of the offline-kit toolkit.
@@ -373,7 +292,7 @@ mod module {
     const VERSION: &str = env!("CARGO_PKG_VERSION");
     #[pymodule_export]
     use super::{
-        Rewritten, Tally, apply_map, count, frame, gather, keys, max_elements, prove, rewrite, sketch, survey_map, suspects,
-        tables,
+        apply_map, count, delta_choose, delta_dictionary, delta_features, delta_gather, delta_is_nearly, delta_restore,
+        frame, gather, identity_keys, keys, max_elements, prove, rewrite, sketch, survey_map, suspects, tables,
     };
 }

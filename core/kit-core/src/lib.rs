@@ -15,6 +15,7 @@ pub mod agreement;
 pub mod bson;
 pub mod coverage;
 pub mod cut;
+pub mod delta;
 pub mod keys;
 pub mod leaves;
 pub mod linkset;

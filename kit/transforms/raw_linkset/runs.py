@@ -65,29 +65,25 @@ def rewrite(  # noqa: PLR0917  once for every run
         sources=len(kinds),
         format_of=_shipped,
     )
-    if result is None or len(result.alone) == len(ends):
+    if result is None or len(result[3]) == len(ends):
         return None
-    changes = alone([number for number, _ in result.alone]) if result.alone else []
-    body = data if result.body is None else result.body
-    touched = list(map(bool, result.touched))
+    made, flags, tallies, left = result
+    changes = alone([number for number, _ in left]) if left else []
+    body = data if made is None else made
+    touched = list(map(bool, flags))
     parts: list[bytes] = []
     kept = 0
-    for (number, at), change in zip(result.alone, changes, strict=True):
+    for (number, at), change in zip(left, changes, strict=True):
         if change.document is not None:
             parts += body[kept:at], change.document
             kept = at + ends[number] - (ends[number - 1] if number else 0)
             touched[number] = True
     summed = Summed(changes)
-    for tally in result.tallies:
-        counted = {
-            outcomes.PRESENT: tally.present,
-            outcomes.NOT_SELECTED: tally.not_selected,
-            outcomes.FROM_CONTENT: tally.from_content,
-        }
-        counted |= {outcome: number for (outcome, _), number in zip(_of(kinds), tally.from_source, strict=True)}
-        for outcome, documents in counted.items():
+    named = outcomes.PRESENT, outcomes.NOT_SELECTED, outcomes.FROM_CONTENT, *[outcome for outcome, _ in _of(kinds)]
+    for tenant, present, not_selected, from_content, from_source in tallies:
+        for outcome, documents in zip(named, (present, not_selected, from_content, *from_source), strict=True):
             if documents:
-                key = tally.tenant, outcome
+                key = tenant, outcome
                 summed.outcomes[key] = summed.outcomes.get(key, 0) + documents
     return Rewritten(b"".join([*parts, body[kept:]]) if parts else body, touched, summed)
 

@@ -52,6 +52,12 @@ impl<'a> Elements<'a> {
         Ok(Some(Value { kind, bytes: value }))
     }
 
+    /// Return the bytes of the elements that are left.
+    #[must_use]
+    pub fn rest(&self) -> &'a [u8] {
+        self.rest
+    }
+
     /// Whether nothing is left.
     #[must_use]
     pub fn is_at_end(&self) -> bool {

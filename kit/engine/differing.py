@@ -10,18 +10,21 @@ are in.
 from __future__ import annotations
 
 from array import array
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
 from kit.delta.features import is_nearly
 from kit.delta.order import MOST_STEPS, Source, Step
-from kit.delta.segment import MOST_RANGES, Material, decode, encode, parse_head
+from kit.delta.segment import MOST_RANGES, Head, Made, Material, decode, encode, parse_head
 from kit.engine.document_store import DocumentStore, StoredDocuments
 from kit.engine.likeness import Likeness
 from kit.engine.matching import Matching
-from kit.errors import ArchiveError
+from kit.engine.pipeline import Pipeline, Workers
+from kit.errors import ArchiveError, KitError
 
 SEGMENT_BYTES = 6 * 1024 * 1024
 """Of changed and inserted documents and of the older selves of the changed, in one segment."""
@@ -46,6 +49,7 @@ Of a backfill, dictionary and columns 0.3 and 0.8 MB, 12 makes 10,203 bytes in 5
 sparse edits, 2.0 and 0.6 MB, it makes 66,189 in 48, where 17 makes 60,867 in 260.
 """
 _READ_BYTES = 4 * 1024 * 1024
+_BLOCK_BYTES = 256 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -298,17 +302,87 @@ class _Chosen:
             yield open_first, open_end - open_first
 
 
-def joined(base: DocumentStore, pieces: Iterable[bytes], *, most: int) -> Iterator[bytes]:
-    """Give the documents of the target, in chunks.
+def joined(base: DocumentStore, pieces: Iterable[bytes], *, most: int, workers: Workers) -> Iterator[bytes]:
+    """Return the documents of the target, in chunks; segments are put together ahead of what is taken.
 
     Args:
         base: The documents that the delta was made against.
         pieces: The segments.
         most: Bytes that all of them together may make.
+        workers: Put segments together.
 
     Raises:
-        ArchiveError: A segment is malformed, or does not fit this base.
+        ArchiveError: A segment is malformed, or does not fit this base; whatever workers do, the first that is.
     """
+    return _in_blocks(_chunks(base, _remade(base, pieces, most, workers), most))
+
+
+def _chunks(base: DocumentStore, segments: Iterable[tuple[Head, Made]], most: int) -> Iterator[bytes]:
+    for head, made in segments:
+        at = 0
+        for source, start, count in head.steps:
+            if source is Source.COPY:
+                chunks = base.chunks(start, count, _READ_BYTES)
+            else:
+                chunks = iter((made.some(at, count),))
+                at += count
+            for chunk in chunks:
+                most -= len(chunk)
+                if most < 0:
+                    raise ArchiveError("a delta makes more documents than its target has")
+                yield chunk
+
+
+def _in_blocks(chunks: Iterator[bytes]) -> Iterator[bytes]:
+    """Join chunks that are small: each costs those who take them as much as a large one."""
+    held: list[bytes] = []
+    size = 0
+    for chunk in chunks:
+        held.append(chunk)
+        size += len(chunk)
+        if size >= _BLOCK_BYTES:
+            yield b"".join(held)
+            held, size = [], 0
+    if held:
+        yield b"".join(held)
+
+
+def _remade(base: DocumentStore, pieces: Iterable[bytes], most: int, workers: Workers) -> Iterator[tuple[Head, Made]]:
+    """Put segments together, some ahead of the one that is taken, and return them in their order.
+
+    A fault in one is raised once all before it were taken, so that it is the same however many workers there are.
+    """
+    ready: deque[tuple[Head, Made]] = deque()
+    heads = _heads(base, pieces)
+    fault: KitError | None = None
+    is_over = False
+    with Pipeline(workers.executor, budget=workers.budget) as pipeline:
+        while not is_over:
+            try:
+                head = next(heads, None)
+                if head is not None:
+                    _submit(pipeline, base, head, min(most, MOST_SEGMENT_BYTES), ready)
+                is_over = head is None
+                if is_over:
+                    pipeline.drain()
+            except KitError as error:
+                fault, is_over = _first_fault(pipeline, error), True
+            while ready:
+                yield ready.popleft()
+    if fault is not None:
+        raise fault
+
+
+def _first_fault(pipeline: Pipeline, error: KitError) -> KitError:
+    """Return the fault of a segment that is still being put together, if there is one; it comes before ``error``."""
+    try:
+        pipeline.drain()
+    except KitError as earlier:
+        return earlier
+    return error
+
+
+def _heads(base: DocumentStore, pieces: Iterable[bytes]) -> Iterator[Head]:
     expected = 0
     for piece in pieces:
         head = parse_head(piece, expected)
@@ -316,31 +390,37 @@ def joined(base: DocumentStore, pieces: Iterable[bytes], *, most: int) -> Iterat
         for start, count in (*needed, *head.ranges):
             if start + count > base.count:
                 raise ArchiveError(f"a segment asks for document {start + count - 1:,} of {base.count:,}")
-        olds = [
-            document
-            for source, start, count in head.steps
-            if source is Source.CHANGE
-            for document in _some(base, start, count)
-        ]
-        references = [document for first, count in head.ranges for document in _some(base, first, count)]
-        made = iter(decode(head, olds, references, most=min(most, MOST_SEGMENT_BYTES)))
-        for source, start, count in head.steps:
-            if source is Source.COPY:
-                chunks = base.chunks(start, count, _READ_BYTES)
-            else:
-                chunks = (next(made) for _ in range(count))
-            for chunk in chunks:
-                most -= len(chunk)
-                if most < 0:
-                    raise ArchiveError("a delta makes more documents than its target has")
-                yield chunk
-            if source is not Source.INSERT:
-                expected = start + count
-        if next(made, None) is not None:
-            raise ArchiveError("a segment has more documents than its steps")
+        if needed:
+            expected = sum(needed[-1])
+        yield head
 
 
-def _some(base: DocumentStore, first: int, count: int) -> list[bytes]:
+def _submit(pipeline: Pipeline, base: DocumentStore, head: Head, most: int, ready: deque[tuple[Head, Made]]) -> None:
+    """Have a segment put together; a worker reads what of the base it is made of."""
+    if all(source is Source.COPY for source, _, _ in head.steps):
+        pipeline.hand_on((head, decode(head, (), (), most=0)), cost=0, then=ready.append)
+        return
+    olds = sum(_size(base, start, count) for source, start, count in head.steps if source is Source.CHANGE)
+    references = sum(_size(base, first, count) for first, count in head.ranges)
+    # What it makes is not more than the older selves and what is unpacked.
+    weight = 2 * olds + references + 2 * head.unpacked_bytes
+    then = partial(_ready, ready, head)
+    pipeline.submit(_decoded, base.place, head, most, cost=len(head.rest), weight=weight, then=then)
+
+
+def _ready(ready: deque[tuple[Head, Made]], head: Head, made: Made) -> None:
+    ready.append((head, made))
+
+
+def _decoded(place: Path, head: Head, most: int) -> Made:
+    """Put a segment together, in any process that sees the store."""
+    with StoredDocuments(place) as base:
+        changed = [(start, count) for source, start, count in head.steps if source is Source.CHANGE]
+        olds, references = ([one for span in spans for one in _some(base, *span)] for spans in (changed, head.ranges))
+        return decode(head, olds, references, most=most)
+
+
+def _some(base: StoredDocuments, first: int, count: int) -> list[bytes]:
     start, end = base.span(first, count)
     if end - start > MOST_SEGMENT_BYTES:
         raise ArchiveError(f"a segment asks for {end - start:,} bytes of the base at once")

@@ -1,17 +1,17 @@
 """Makes the target's container from a base and the payloads of a delta: a stream of the bytes of a tar archive.
 
 Whatever the result is written to, an archive or a folder, it is made from this one stream. Laws: every member has the
-size and digest that the delta's signed manifest names, or the stream ends in an error; members of the base are read in
-its own order, once, and those that are wanted in another order come from the disk.
+size and digest that the delta's signed manifest names, or the stream ends in an error; what the delta needs of the base
+is spooled while that is judged, and the base is read again only for large members that are copied, in its own order.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
-from kit.archive import KitReader, encode
+from kit.archive import KitReader, Member, encode
 from kit.archive.reproduction import cut
 from kit.archive.tar_writer import END, padding
 from kit.delta import prefix
@@ -20,6 +20,7 @@ from kit.delta.model import DeltaManifest, Entry, Method, Payload
 from kit.delta.pieces import pieces
 from kit.delta.varint import Reader
 from kit.engine.differing import joined
+from kit.engine.pipeline import Workers
 from kit.engine.reading import Survey
 from kit.engine.stores import BaseStores, header_of, met_again, store_bytes, whole
 from kit.errors import ArchiveError, DigestError
@@ -27,19 +28,63 @@ from kit.values import Codec, Limits, MemberPath, collection_member
 
 Take = Callable[[Payload], Iterator[bytes]]
 """Gives the chunks of a payload; payloads are asked for in the order of the manifest."""
+_SMALL, _MAX_SMALL = 64 * 1024, 16 * 1024 * 1024
+"""Bytes of a member that is stored to be copied: of one, and of all."""
+
+
+class BaseSpool:
+    """Stores what a delta needs of its base; an :class:`kit.engine.reading.Aside` for the reading that judges the base.
+
+    Nothing that is stored has been believed yet. What cannot be stored, a collection that cannot be cut into documents,
+    is left to :meth:`Making.prepare`, which words the error.
+    """
+
+    def __init__(self, manifest: DeltaManifest, stores: BaseStores, limits: Limits) -> None:
+        """Store into ``stores`` what ``manifest`` names."""
+        self._stores = stores
+        self._limits = limits
+        self._room = _MAX_SMALL
+        self._stored = {entry.source for entry in manifest.members if _is_stored(entry)}
+        self._copied = {entry.source for entry in manifest.members if entry.method is Method.COPY}
+
+    def met(self, member: Member) -> None:
+        """Do nothing: what holds a base decides nothing of its target."""
+
+    def take(self, member: Member, path: MemberPath, body: Iterator[bytes]) -> None:
+        """Store a member that is needed at any place, or small and copied.
+
+        Raises:
+            KitError: The body ends early; or the disk is full.
+        """
+        if path in self._stored:
+            collection = collection_member(path)
+            if collection is not None:
+                self._stores.put_if_sound(collection, body, member.size, self._limits)
+            else:
+                self._stores.put(path, None, body, self._limits)
+        elif path in self._copied and member.size <= min(_SMALL, self._room):
+            self._room -= member.size
+            self._stores.put_small(path, body)
 
 
 class Making:
     """See the module docstring; ``stores`` is filled by :meth:`prepare`, before :meth:`stream` is read."""
 
-    def __init__(self, manifest: DeltaManifest, reader: KitReader, survey: Survey, stores: BaseStores) -> None:
-        """Make the target of ``manifest`` from the base in ``reader``, whose survey is ``survey``."""
+    def __init__(
+        self, manifest: DeltaManifest, reader: KitReader, survey: Survey, stores: BaseStores, *, workers: Workers
+    ) -> None:
+        """Make the target of ``manifest`` from the base in ``reader``, whose survey is ``survey``.
+
+        ``stores`` may have of the base already what is needed; ``workers`` put documents together.
+        """
+        self._workers = workers
         self._manifest = manifest
         self._reader = reader
         self._survey = survey
         self._stores = stores
         self._limits: Limits = reader.limits
         self._copies: dict[MemberPath, Path] = {}
+        self._held: Mapping[MemberPath, bytes] = survey.kept
         self._streamed: frozenset[MemberPath] = frozenset()
         self._taken: set[MemberPath] = set()
 
@@ -90,8 +135,11 @@ class Making:
         for entry in self._manifest.members:
             if entry.source is None or entry.method is Method.RECIPE:
                 continue
-            if entry.method is not Method.COPY:
-                stored.add(entry.source)
+            if _is_stored(entry):
+                if not self._is_stored(entry.source):
+                    stored.add(entry.source)
+            elif self._is_at_hand(entry.source):
+                continue
             elif order[entry.source] > last:
                 last = order[entry.source]
                 streamed.add(entry.source)
@@ -99,6 +147,13 @@ class Making:
                 copied.add(entry.source)
         self._streamed = frozenset(streamed)
         return stored, copied
+
+    def _is_stored(self, path: MemberPath) -> bool:
+        return path in self._stores.documents or path in self._stores.bytes
+
+    def _is_at_hand(self, path: MemberPath) -> bool:
+        """Whether the bytes of a member can be had without reading the base."""
+        return path in self._held or path in self._stores.bytes
 
     def _copy(self, folder: Path, path: MemberPath, body: Iterator[bytes]) -> Path:
         place = self._copies[path] = folder / f"copy-{len(self._copies)}"
@@ -128,18 +183,22 @@ class Making:
             entry = next(entries, None)
             if entry is None:
                 raise ArchiveError("the layout of a delta has more files than its manifest")
-            yield from _checked(entry, self._body(entry, stored, take))
+            yield from self._told(_checked(entry, self._body(entry, stored, take)))
             yield padding(entry.size)
         if next(entries, None) is not None:
             raise ArchiveError("the layout of a delta has fewer files than its manifest")
         yield END
 
+    def _told(self, body: Iterator[bytes]) -> Iterator[bytes]:
+        watch = self._reader.watch
+        for chunk in body:
+            if watch is not None:
+                watch(len(chunk))
+            yield chunk
+
     def _body(self, entry: Entry, stored: Callable[[MemberPath], Iterator[bytes]], take: Take) -> Iterator[bytes]:
         if entry.method is Method.COPY and entry.source is not None:
-            if entry.source in self._streamed and entry.source not in self._taken:
-                self._taken.add(entry.source)
-                return stored(entry.source)
-            return whole_of(self._copies[entry.source])
+            return self._copied(entry.source, stored)
         if entry.method is Method.RECIPE:
             made = self._stores.made.get(entry.path)
             return whole(made) if made is not None else iter(())
@@ -149,6 +208,16 @@ class Making:
         if entry.method is Method.DOCUMENTS and entry.source is not None:
             return self._documents(entry, entry.source, payload)
         return self._binary(entry, payload)
+
+    def _copied(self, source: MemberPath, stored: Callable[[MemberPath], Iterator[bytes]]) -> Iterator[bytes]:
+        if source in self._held:
+            return iter((self._held[source],))
+        if source in self._stores.bytes:
+            return whole(self._stores.bytes[source])
+        if source in self._streamed and source not in self._taken:
+            self._taken.add(source)
+            return stored(source)
+        return whole_of(self._copies[source])
 
     def _documents(self, entry: Entry, source: MemberPath, payload: Iterator[bytes]) -> Iterator[bytes]:
         base = self._stores.documents.get(source)
@@ -160,10 +229,11 @@ class Making:
         lengths = parse_lengths(outer, most=self._limits.json_bytes)
         outer.finish()
         if collection.codec is Codec.NONE:
-            return joined(base, parts, most=entry.size)
+            return joined(base, parts, most=entry.size, workers=self._workers)
         most = sum(lengths)
         self._limits.check("expanded_bytes", most, where=str(entry.path))
-        return (encode(collection.codec, part) for part in cut(joined(base, parts, most=most), lengths))
+        made = joined(base, parts, most=most, workers=self._workers)
+        return (encode(collection.codec, part) for part in cut(made, lengths))
 
     def _binary(self, entry: Entry, payload: Iterator[bytes]) -> Iterator[bytes]:
         base = self._stores.bytes.get(entry.source) if entry.source is not None else None
@@ -172,6 +242,11 @@ class Making:
             if stretch.size and base is None:
                 raise ArchiveError(f"{entry.path}: a piece refers to a base, and has none")
             yield prefix.unpacked(reader, base.read(stretch.start, stretch.size) if base is not None else b"")
+
+
+def _is_stored(entry: Entry) -> bool:
+    """Whether a member of the base must be read at any place to make this one."""
+    return entry.method in {Method.BINARY, Method.DOCUMENTS}
 
 
 def whole_of(path: Path) -> Iterator[bytes]:

@@ -80,7 +80,7 @@ class BatchDone:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Advanced:
-    """So many bytes of members were read: all there is to tell where nothing looks at documents."""
+    """So many bytes of members were read, or made: all there is to tell where nothing looks at documents."""
 
     stage: Stage
     bytes: int
@@ -95,7 +95,7 @@ class PassDone:
     stage: Stage
     documents: int
     bytes: int
-    """Of all members that were read."""
+    """Of all members that were read, or made."""
     queue_peak: int
     """Pieces of work that waited or were worked on at once, at most."""
     queue_peak_bytes: int
@@ -145,15 +145,19 @@ def watched(
     reader: KitReader,
     pipeline: Pipeline,
     *,
+    reads: bool = True,
     batch_documents: int = BATCH_DOCUMENTS,
     advance_bytes: int = ADVANCE_BYTES,
 ) -> Iterator[Pipeline]:
-    """Run the body as one pass of ``reader`` through ``pipeline``, and tell ``progress`` of it."""
+    """Run the body as one pass of ``reader`` through ``pipeline``, and tell ``progress`` of it.
+
+    ``reads``: it goes through all that ``reader`` has, so that its end is known.
+    """
     if isinstance(progress, Silence):
         with pipeline:
             yield pipeline
         return
-    progress.tell(PassStarted(stage=stage, total=reader.stored_bytes))
+    progress.tell(PassStarted(stage=stage, total=reader.stored_bytes if reads else None))
     watch = _Watch(
         progress=progress,
         stage=stage,

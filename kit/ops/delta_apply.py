@@ -1,9 +1,10 @@
 """``kit delta apply``: from a verified base and a signed delta to the target, beside the base or in its place.
 
-Check the delta's signature and every payload → read and judge the base → make the target in a job folder → read it back
-and judge it as anybody would → switch names. Laws: as those of a patch: at any instant the name holds the old kit or
-the new one, whole; the same run resumed gives the same bytes; another base, and a delta that is not what its signer
-made, are refused before anything is written; no key signs anything here.
+Check the delta's signature and every payload → read and judge the base, spooling into the job folder what of it is
+needed → make the target there → read it back and judge it as anybody would → switch names. Laws: as those of a patch:
+at any instant the name holds the old kit or the new one, whole; the same run resumed gives the same bytes; a delta that
+is not what its signer made is refused before anything is written, and another base before anything is made of it, so
+that nothing of either is left; no key signs anything here.
 """
 
 from __future__ import annotations
@@ -31,8 +32,10 @@ from kit.archive import (
 )
 from kit.delta.model import ARCHIVE_SIGNATURE, ArchiveComparison, DeltaManifest
 from kit.encryption import KeySource
+from kit.engine.making import BaseSpool
 from kit.engine.progress import Stage
 from kit.engine.recipes import check as check_recipe, check_keys
+from kit.engine.stores import BaseStores
 from kit.errors import DigestError, KitError, LimitError, OutputError, UsageError
 from kit.ops.delta_writing import write_target
 from kit.ops.deltas import (
@@ -178,7 +181,9 @@ def _run(
     """Do what both have in common: everything, or what the journal of ``job`` leaves to do."""
     manifest = delta.manifest
     with ExitStack() as stack:
-        base = judged(kit, _of_base(request.expectation))
+        stores = stack.enter_context(BaseStores(job.folder))
+        spool = BaseSpool(manifest, stores, kit.reader.limits)
+        base = judged(kit, _of_base(request.expectation), aside=spool)
         begin(job, _options(request, delta), _identity(base, manifest, request))
         job.keep = False
         report, switch = _unchanged(request, manifest, signers, base), None
@@ -189,7 +194,7 @@ def _run(
                 require_backup_free(request.base)
             passes = JournaledPasses(job, container, request.environment, **_modes(base, delta, container))
             stack.callback(passes.release)
-            sig = write_target(base, delta, job, passes, request.keys)
+            sig = write_target(base, delta, stores, job, passes, keys=request.keys)
             work = passes.destination.assemble()
             size, archive, judgement = _reread(work, request, manifest)
             if archive.is_same:

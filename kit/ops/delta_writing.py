@@ -19,7 +19,7 @@ from kit.delta.layout import Layout, parse_layout, parse_layout_of_base
 from kit.delta.model import MANIFEST, DeltaManifest, Method
 from kit.encryption import KeySource
 from kit.engine.making import Making
-from kit.engine.pipeline import Pipeline
+from kit.engine.pipeline import Pipeline, Workers
 from kit.engine.progress import Stage
 from kit.engine.recipes import Computed, check as check_recipe, compute
 from kit.engine.stores import BaseStores
@@ -31,13 +31,14 @@ from kit.values import Allowed, Limits, Timestamp
 
 
 def write_target(
-    base: Judged, delta: OpenDelta, job: Job, passes: JournaledPasses, keys: KeySource | None
+    base: Judged, delta: OpenDelta, stores: BaseStores, job: Job, passes: JournaledPasses, *, keys: KeySource | None
 ) -> bytes | None:
     """Make the target in the job folder; gives the signature that belongs beside its archive.
 
     Args:
         base: What the delta is applied to, judged.
         delta: Its signature and payloads checked.
+        stores: What of the base was spooled while it was judged.
         job: Where the base's documents, and what a recipe makes, are kept meanwhile.
         passes: Makes the destination, or has what an earlier process wrote to it.
         keys: Of the site, where the delta is a recipe that encrypts.
@@ -50,8 +51,10 @@ def write_target(
         KitError: A payload does not decode to what the delta says.
     """
     manifest, kit = delta.manifest, base.kit
-    with BaseStores(job.folder) as stores, kit.pipeline(Stage.MAKE) as pipeline:
-        making = Making(manifest, kit.reader, base.survey, stores)
+    with kit.pipeline(Stage.MAKE, reads=False) as pipeline:
+        # The other half is for frames: those wait while documents are put together, and the other way round.
+        workers = Workers(executor=kit.executor, budget=kit.budget // 2)
+        making = Making(manifest, kit.reader, base.survey, stores, workers=workers)
         making.check()
         computed = _computed(manifest, kit, job.folder, keys)
         stores.made.update(computed.files if computed is not None else {})

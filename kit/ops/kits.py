@@ -57,11 +57,11 @@ class OpenKit:
     environment: Environment
 
     @contextmanager
-    def pipeline(self, stage: Stage) -> Iterator[Pipeline]:
-        """Give a pipeline for one pass, and tell of the pass while it runs."""
+    def pipeline(self, stage: Stage, *, reads: bool = True) -> Iterator[Pipeline]:
+        """Return a pipeline for one pass, and tell of the pass while it runs; ``reads``: it goes through the kit."""
         told, every = self.environment.progress, self.environment.batch_documents
         pipeline = Pipeline(self.executor, budget=self.budget)
-        with watched(told, stage, self.reader, pipeline, batch_documents=every):
+        with watched(told, stage, self.reader, pipeline, reads=reads, batch_documents=every):
             yield pipeline
 
 

@@ -25,12 +25,15 @@ from kit.delta.varint import Reader, signed, unsigned
 from kit.documents import runs
 from kit.engine.differing import MOST_SEGMENT_BYTES, PICKED_FROM_BYTES, differences, joined, segment
 from kit.engine.document_store import DocumentStore
+from kit.engine.executors import InlineExecutor, ThreadExecutor
 from kit.engine.matching import matched
+from kit.engine.pipeline import Workers
 from kit.errors import ArchiveError, KitError
 from kit.values import Limits, MemberPath, Sha256
 from tests.documents.strategies import DOCUMENTS, SCALARS, VALUES, binary, document, string
 from tests.tiers import examples
 
+INLINE = Workers(executor=InlineExecutor(), budget=1 << 20)
 IDS = st.one_of(st.none(), SCALARS)
 WITH_ID = st.builds(
     lambda identity, rest: document([("_id", identity), *rest] if identity is not None else rest),
@@ -63,7 +66,7 @@ def delta_of(base: Sequence[bytes], target: Sequence[bytes]) -> bytes:
     with tempfile.TemporaryDirectory() as name:
         old, new = stored(Path(name), base, target)
         segments = [segment(plan) for plan in differences(old, new, matched(old, new))]
-        made = b"".join(joined(old, segments, most=sum(map(len, target))))
+        made = b"".join(joined(old, segments, most=sum(map(len, target)), workers=INLINE))
         for store in (old, new):
             store.close()
     assert made == b"".join(target)
@@ -307,6 +310,45 @@ def test_bytes_of_any_kind_come_back(base: bytes, target: bytes) -> None:
     assert prefix.unpacked(reader, base) == target
 
 
+def documents_and_fault(
+    base: DocumentStore, segments: Sequence[bytes], most: int, workers: Workers
+) -> tuple[bytes, str]:
+    """Return what comes out of segments or, where that is not all, the fault."""
+    try:
+        return b"".join(joined(base, segments, most=most, workers=workers)), ""
+    except KitError as error:
+        return b"", str(error)
+
+
+ALTERED = st.tuples(st.integers(0, 3), st.integers(0, 10_000), st.integers(1, 255))
+"""Number of a segment, place in it, and what to change there."""
+
+
+@ON_DISK
+@given(two_collections(), st.lists(ALTERED, max_size=3))
+def test_whatever_workers_there_are_the_first_fault_is_the_one_that_is_told(
+    two: tuple[list[bytes], list[bytes]], changes: list[tuple[int, int, int]]
+) -> None:
+    base, target = two
+    threads = ThreadExecutor(3)
+    with tempfile.TemporaryDirectory() as name:
+        old, new = stored(Path(name), base, target)
+        # Behind the first it is about other documents, and often about some that are not there.
+        segments = [segment(plan) for plan in differences(old, new, matched(old, new))] * 4
+        for number, at, byte in changes:
+            if number < len(segments):
+                altered = bytearray(segments[number])
+                altered[at % len(altered)] ^= byte
+                segments[number] = bytes(altered)
+        most = 5 * sum(map(len, (*base, *target)))
+        alone = documents_and_fault(old, segments, most, Workers(executor=InlineExecutor(), budget=1))
+        for budget in (1, 1 << 30):
+            assert documents_and_fault(old, segments, most, Workers(executor=threads, budget=budget)) == alone
+        for store in (old, new):
+            store.close()
+    threads.shutdown()
+
+
 @ON_DISK
 @given(two_collections(), st.data())
 def test_a_segment_that_was_altered_ends_in_an_error_or_in_documents(
@@ -321,7 +363,7 @@ def test_a_segment_that_was_altered_ends_in_an_error_or_in_documents(
             byte = data.draw(st.integers(min_value=0, max_value=255))
             altered = segments[0][:at] + bytes((byte,)) + segments[0][at + 1 :]
             try:
-                made = b"".join(joined(old, [altered], most=2 * sum(map(len, target)) + 100))
+                made = b"".join(joined(old, [altered], most=2 * sum(map(len, target)) + 100, workers=INLINE))
             except KitError:
                 pass
             else:

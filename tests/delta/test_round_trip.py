@@ -12,11 +12,19 @@ from pathlib import Path
 
 import pytest
 
-from kit.archive import Job, encode
+from kit.archive import Job, encode, open_kit
+from kit.delta.model import Method
+from kit.engine.executors import InlineExecutor
+from kit.engine.making import BaseSpool, Making
+from kit.engine.pipeline import Workers
 from kit.engine.progress import Advanced, BatchDone, Event, PassDone, Stage
-from kit.errors import OutputError, RollbackError, UsageError, WrongBaseError
+from kit.engine.reading import read_once
+from kit.engine.stores import BaseStores
+from kit.errors import KitError, OutputError, RollbackError, UntrustedError, UsageError, WrongBaseError
 from kit.ops.delta_apply import apply_delta
 from kit.ops.delta_verify import DeltaVerifyRequest, inspect_delta, verify_delta
+from kit.ops.deltas import opened_delta
+from kit.ops.kits import is_kept
 from kit.ops.verify import verify
 from kit.values import Codec, Limits
 from tests.delta.kits import HERE, KEY, OTHER, november, october, pair, patched, trusting
@@ -244,6 +252,44 @@ def test_what_a_delta_costs_is_told_while_it_is_built_and_while_it_is_applied(tm
     assert heard.done() == [Stage.SURVEY, Stage.MAKE, Stage.REREAD]
     read = [event.read for event in heard.events if isinstance(event, BatchDone | Advanced)]
     assert all(0 < size <= (two.target.stat().st_size + two.base.stat().st_size) for size in read)
+    made = sum(map(len, files_of(two.target).values()))
+    assert [event.bytes for event in heard.events if isinstance(event, PassDone)][1] == made, (
+        "the base is not read again"
+    )
+
+
+@pytest.mark.parametrize("name", CONTAINERS)
+def test_what_a_delta_needs_of_its_base_is_spooled_while_that_is_judged(name: str, tmp_path: Path) -> None:
+    two = pair(tmp_path, name)
+    two.build()
+    with opened_delta(two.delta, Limits()) as delta, BaseStores(tmp_path) as stores:
+        with open_kit(two.base, limits=Limits()) as reader:
+            found = read_once(reader, keep=is_kept, aside=BaseSpool(delta.manifest, stores, Limits()))
+        # The reader is closed: whoever asked it for members would be refused.
+        workers = Workers(executor=InlineExecutor(), budget=1)
+        making = Making(delta.manifest, reader, found, stores, workers=workers)
+        making.check()
+        assert making.prepare(tmp_path) == []
+        needed = {entry.source for entry in delta.manifest.members if entry.method in {Method.BINARY, Method.DOCUMENTS}}
+        assert needed
+        assert needed <= stores.documents.keys() | stores.bytes.keys()
+        copied = {entry.source for entry in delta.manifest.members if entry.method is Method.COPY}
+        assert copied
+        assert copied <= stores.bytes.keys() | found.kept.keys()
+
+
+def test_what_was_spooled_of_a_base_that_is_refused_is_gone(tmp_path: Path) -> None:
+    two = pair(tmp_path)
+    two.build()
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    with pytest.raises(UntrustedError):
+        two.apply(expectation=trusting(OTHER))
+    altered = two.base.with_name("altered.tar.zst")
+    write_kit(altered, files_of(two.base) | {"docs/readme.txt": b"altered"})
+    with pytest.raises(KitError):
+        two.apply(base=altered)
+    altered.unlink()
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
 
 
 class Heard:

@@ -3,10 +3,12 @@
 For every pair of benchmarks/pairs, two kits are made and signed. Peers get the decompressed collections, which is
 the best case for them, and the archives as they would be sent. Of ours, "collection" is what the delta holds for that
 member and "archive" the whole delta, signature and manifests included; time and memory are those of the whole command,
-which verifies both kits and reads its delta back. Each delta of ours is applied, timed, and compared. A peer that is
-not installed is named and skipped; one that takes longer than ``--limit`` seconds is ended and shown so. Memory of a
-peer is its largest resident set, of ours the sum of the proportional set sizes of all its processes. With ``--rounds``,
-all tools run in turn so many times, and a figure of time is the median, of memory the most.
+which verifies both kits and reads its delta back. Each delta is applied, timed, and compared: ours by the whole
+command, which verifies base, delta and result; what a peer makes of a collection is packed as kits are, by the programs
+of this machine. A peer that is not installed is named and skipped; one that takes longer than ``--limit`` seconds is
+ended and shown so. Memory of a peer is its largest resident set, of ours the sum of the proportional set sizes of all
+its processes. With ``--rounds``, all tools run in turn so many times, and a figure of time is the median, of memory the
+most.
 """
 
 from __future__ import annotations
@@ -45,6 +47,12 @@ QUICK_OBSERVATIONS, QUICK_LIMIT = 3000, 60.0
 BSDIFF_BYTES = 64 * MIB
 """Larger inputs are not given to bsdiff with --quick: it takes 17 times their size of memory, and minutes."""
 OURS = "kit delta"
+COMPRESSING = {
+    "tar": "true",
+    "tar.gz": "gzip -1 -c '{file}' > '{file}.packed'",
+    "tar.zst": "zstd -3 -T{workers} -qq -f '{file}' -o '{file}.packed'",
+}
+"""What packs a collection as the archives of kits are packed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +63,8 @@ class Peer:
     program: str
     command: Callable[[str, str, str], list[str]]
     """(before, after, delta) → what to run."""
+    restoring: Callable[[str, str, str], list[str]]
+    """(before, after, delta) → what makes ``after`` again."""
 
 
 PEERS = (
@@ -62,6 +72,7 @@ PEERS = (
         name="xdelta3 -9",
         program="xdelta3",
         command=lambda before, after, delta: ["xdelta3", "-9", "-e", "-f", "-s", before, after, delta],
+        restoring=lambda before, after, delta: ["xdelta3", "-d", "-f", "-s", before, delta, after],
     ),
     Peer(
         name="xdelta3 -9 -B 512M",
@@ -69,13 +80,24 @@ PEERS = (
         command=lambda before, after, delta: [
             *("xdelta3", "-9", "-B", str(512 * MIB), "-e", "-f", "-s", before, after, delta)
         ],
+        restoring=lambda before, after, delta: [
+            *("xdelta3", "-B", str(512 * MIB), "-d", "-f", "-s", before, delta, after)
+        ],
     ),
-    Peer(name="bsdiff", program="bsdiff", command=lambda before, after, delta: ["bsdiff", before, after, delta]),
+    Peer(
+        name="bsdiff",
+        program="bsdiff",
+        command=lambda before, after, delta: ["bsdiff", before, after, delta],
+        restoring=lambda before, after, delta: ["bspatch", before, after, delta],
+    ),
     Peer(
         name="zstd -19 --patch-from",
         program="zstd",
         command=lambda before, after, delta: [
             *("zstd", "-19", "--long=31", f"--patch-from={before}", after, "-o", delta, "-f", "-qq")
+        ],
+        restoring=lambda before, after, delta: [
+            *("zstd", "-d", "--long=31", f"--patch-from={before}", delta, "-o", after, "-f", "-qq")
         ],
     ),
     Peer(
@@ -85,6 +107,7 @@ PEERS = (
             *("sh", "-c", 'rdiff -f signature "$1" "$3.sig" && rdiff -f delta "$3.sig" "$2" "$3"'),
             *("rdiff", before, after, delta),
         ],
+        restoring=lambda before, after, delta: ["rdiff", "-f", "patch", before, delta, after],
     ),
 )
 
@@ -105,6 +128,8 @@ class Row:
     cpu_seconds: float | None = None
     peak_bytes: int | None = None
     apply_seconds: float | None = None
+    """To make the target again, compressed as kits are: of ours, the whole command."""
+    apply_cpu_seconds: float | None = None
     why: str = ""
 
 
@@ -173,6 +198,7 @@ def _typical(rows: tuple[Row, ...]) -> Row:
         cpu_seconds=_median(row.cpu_seconds for row in rows),
         peak_bytes=max((row.peak_bytes for row in rows if row.peak_bytes is not None), default=None),
         apply_seconds=_median(row.apply_seconds for row in rows),
+        apply_cpu_seconds=_median(row.apply_cpu_seconds for row in rows),
     )
 
 
@@ -247,7 +273,7 @@ def _ours(maker: PairMaker, files: list[Path], kits: list[Path], desk: Desk) -> 
         raise SystemExit("the delta does not give the target")
     sizes = (("collection", _payload_bytes(delta, maker, desk), files), ("archive", delta.stat().st_size, kits))
     for of, size, sides in sizes:
-        yield _row((maker.name, OURS, of), sides, size, run, applied=applied.seconds)
+        yield _row((maker.name, OURS, of), sides, size, run, applied)
 
 
 def _payload_bytes(delta: Path, maker: PairMaker, desk: Desk) -> int:
@@ -262,9 +288,9 @@ def _payload_bytes(delta: Path, maker: PairMaker, desk: Desk) -> int:
     return int(member["payload"]["size"]) if "payload" in member else 0
 
 
-def _row(tool: tuple[str, str, str], sides: list[Path], size: int, run: Run, *, applied: float | None = None) -> Row:
+def _row(tool: tuple[str, str, str], sides: list[Path], size: int, run: Run, applied: Run) -> Row:
     before, after = (side.stat().st_size for side in sides)
-    peak = run.largest_bytes if applied is None else max(run.peak_bytes, run.largest_bytes)
+    peak = max(run.peak_bytes, run.largest_bytes) if tool[1] == OURS else run.largest_bytes
     return Row(
         pair=tool[0],
         tool=tool[1],
@@ -275,7 +301,8 @@ def _row(tool: tuple[str, str, str], sides: list[Path], size: int, run: Run, *, 
         seconds=run.seconds,
         cpu_seconds=run.cpu_seconds,
         peak_bytes=peak,
-        apply_seconds=applied,
+        apply_seconds=applied.seconds,
+        apply_cpu_seconds=applied.cpu_seconds,
     )
 
 
@@ -289,15 +316,50 @@ def _theirs(peer: Peer, tool: tuple[str, str, str], sides: list[Path], desk: Des
     else:
         delta = desk.folder / "peer.delta"
         run = measure(peer.command(str(sides[0]), str(sides[1]), str(delta)), limit=desk.limit)
-        if run is not None:
-            return _row(tool, sides, delta.stat().st_size, run)
+        applied = _restored(peer, tool[2], sides, delta, desk) if run is not None else None
+        if run is not None and applied is not None:
+            return _row(tool, sides, delta.stat().st_size, run, applied)
         why = f"over {desk.limit:,.0f} s"
     pair, name, of = tool
     return Row(pair=pair, tool=name, of=of, before_bytes=before, after_bytes=after, delta_bytes=None, why=why)
 
 
-HEADS = ("pair", "tool", "of", "MB before", "MB after", "delta bytes", "of best", "seconds", "CPU s", "MiB")
-_WIDTHS = (10, 22, 10, 9, 9, 13, 8, 8, 8, 7)
+def _restored(peer: Peer, of: str, sides: list[Path], delta: Path, desk: Desk) -> Run | None:
+    """Make the later side again; a collection, which is not compressed yet, is compressed as in a kit.
+
+    By the ``zstd`` and ``gzip`` of the machine, at the level of kits, into one frame.
+    """
+    again = desk.folder / "peer.again"
+    words = peer.restoring(str(sides[0]), str(again), str(delta))
+    if of == "collection":
+        words = [
+            "sh",
+            "-c",
+            f'"$@" && {COMPRESSING[desk.container].format(file=again, workers=desk.workers)}',
+            "sh",
+            *words,
+        ]
+    run = measure(words, limit=desk.limit)
+    if run is not None and _digest(_chunks(again)) != _digest(_chunks(sides[1])):
+        raise SystemExit(f"{peer.name} does not give the target")
+    return run
+
+
+HEADS = (
+    "pair",
+    "tool",
+    "of",
+    "MB before",
+    "MB after",
+    "delta bytes",
+    "of best",
+    "seconds",
+    "CPU s",
+    "MiB",
+    "apply s",
+    "CPU s",
+)
+_WIDTHS = (10, 22, 10, 9, 9, 13, 8, 8, 8, 7, 8, 8)
 
 
 def line(row: Row, best: int | None) -> str:
@@ -314,6 +376,8 @@ def line(row: Row, best: int | None) -> str:
         f"{row.seconds:,.2f}" if row.seconds is not None else "-",
         f"{row.cpu_seconds:,.2f}" if row.cpu_seconds is not None else "-",
         f"{row.peak_bytes / MIB:,.0f}" if row.peak_bytes is not None else "-",
+        f"{row.apply_seconds:,.2f}" if row.apply_seconds is not None else "-",
+        f"{row.apply_cpu_seconds:,.2f}" if row.apply_cpu_seconds is not None else "-",
     )
     return _spaced(cells)
 

@@ -16,6 +16,7 @@ from kit.errors import OutputError
 from kit.signing import write_private, write_public
 from tests.delta.kits import KEY, PASSPHRASE, pair
 from tests.delta.test_recipe_keys import keys_of, notes, sealed
+from tests.delta.test_round_trip import files_of
 from tests.delta.test_squash import chain
 from tests.end_to_end.vault import descriptor
 from tests.kits import collection, observation
@@ -25,9 +26,8 @@ import os, signal, sys
 from kit.cli import run
 name, *words = sys.argv[1:]
 def strike(event, arguments):
-    if event == "open" and str(arguments[0]).endswith(name):
-        if arguments[2] & (os.O_WRONLY | os.O_RDWR):
-            os.kill(os.getpid(), signal.SIGKILL)
+    if event == "open" and str(arguments[0]).endswith(name) and arguments[2] & (os.O_WRONLY | os.O_RDWR):
+        os.kill(os.getpid(), signal.SIGKILL)
 sys.addaudithook(strike)
 sys.exit(run(words))
 """
@@ -108,6 +108,25 @@ def test_a_resumable_job_of_that_name_is_not_touched_by_a_build(tmp_path: Path) 
     assert (job / "journal").read_bytes() == b"somebody's"
 
 
+@pytest.mark.parametrize("name", ["base-0.documents", "spool"])
+def test_an_application_that_was_killed_while_its_base_was_judged_or_its_target_made_can_be_run_again(
+    name: str, tmp_path: Path
+) -> None:
+    two = pair(tmp_path)
+    two.build()
+    old = two.base.read_bytes()
+    signing(tmp_path)
+    words = ["delta", "apply", two.base, two.delta, "--in-place", "--trusted-key", tmp_path / "key.pub"]
+    killed(name, *words)
+    assert two.base.read_bytes() == old
+    job = two.base.with_name(f"{two.base.name}.kit-job")
+    assert job.stat().st_mode & 0o077 == 0, "it holds documents in the clear"
+    assert ended(*words) == 74, "an earlier run was interrupted"
+    assert ended(*words, "--resume") == 0
+    assert files_of(two.base) == files_of(two.target)
+    assert not job.exists()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["recipe-0", "spool"])
 def test_an_application_of_a_recipe_that_was_killed_goes_on_to_the_same_bytes(name: str, tmp_path: Path) -> None:
@@ -122,6 +141,7 @@ def test_an_application_of_a_recipe_that_was_killed_goes_on_to_the_same_bytes(na
     assert two.base.read_bytes() == old
     job = two.base.with_name(f"{two.base.name}.kit-job")
     inside = b"".join(path.read_bytes() for path in job.rglob("*") if path.is_file())
+    assert inside
     for key in keys_of(keying).opening.values():
         assert key.secret not in inside
         assert key.secret.hex().encode() not in inside

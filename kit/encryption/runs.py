@@ -20,7 +20,7 @@ from kit.encryption.key_set import KeySet
 from kit.encryption.mapping import MappedCollection, MappedField
 
 if TYPE_CHECKING:
-    from kit_core import Counted, Key, Mapped
+    from kit_core import Key, Mapped, Partition
 
 _NO_LIMIT: Final = 2**31 - 1
 
@@ -258,7 +258,7 @@ def _of_core(done: Mapped, layout: Layout, fields: Sequence[MappedField]) -> Cor
     )
 
 
-def _tally(counted: Counted, fields: Sequence[MappedField]) -> PartitionTally:
+def _tally(counted: Partition, fields: Sequence[MappedField]) -> PartitionTally:
     partition, (changed, unchanged, skipped_owner, not_selected), values = counted
     return PartitionTally(
         partition=partition,

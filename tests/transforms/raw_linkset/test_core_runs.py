@@ -218,7 +218,7 @@ def test_ends_that_are_not_those_of_whole_documents_are_the_references(ends: lis
         sources=0,
         format_of=lambda _: None,
     )
-    assert result is None or len(result.alone) == len(ends)
+    assert result is None or len(result[3]) == len(ends)
 
 
 def test_a_document_nested_without_end_is_the_references() -> None:

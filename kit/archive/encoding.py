@@ -43,9 +43,18 @@ _compressors = _Compressors()
 
 
 def encode(codec: Codec, data: bytes) -> bytes:
-    """Encode ``data`` as one frame; ``Codec.NONE`` gives it back unchanged."""
+    """Encode ``data`` as one frame; ``Codec.NONE`` gives it back unchanged.
+
+    Raises:
+        MemoryError: There is not enough for it.
+    """
     if codec is Codec.ZSTD:
-        return _compressors.zstd.compress(data)
+        try:
+            return _compressors.zstd.compress(data)
+        except zstandard.ZstdError as error:
+            if "not enough memory" in str(error):
+                raise MemoryError from error
+            raise
     if codec is Codec.GZIP:
         return bytes(deflate.gzip_compress(data, _GZIP_LEVEL))
     return data

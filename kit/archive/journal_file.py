@@ -10,7 +10,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,7 @@ from kit.archive.journal import (
     encode_record,
     scan,
 )
+from kit.archive.steady import SteadyThreads
 from kit.errors import ManifestError, OutputError
 
 
@@ -54,7 +55,7 @@ class JournalFile:
         self._pending: list[tuple[bytes, Position]] = []
         """Lines, each with the position after it: one step of the interpreter appends both, so no signal parts them."""
         self._file: int | None = None
-        self._worker: ThreadPoolExecutor | None = None
+        self._worker: SteadyThreads | None = None
         self._batch: Future[None] | None = None
         self._broken = False
         self._passed = self._end
@@ -94,12 +95,19 @@ class JournalFile:
     def sync_soon(self, data: int) -> None:
         """Sync the open file ``data``, then write the batch, on another thread; waits for the batch before.
 
+        Where no thread can be had it is written at once.
+
         Raises:
             OSError: The batch before this one could not be written.
+            StoppedError: The thread is gone, and with it the batch before.
         """
         self._wait()
         if self._worker is None:
-            self._worker = ThreadPoolExecutor(1, thread_name_prefix="journal")
+            try:
+                self._worker = SteadyThreads(1, name="journal")
+            except RuntimeError:  # the system allows no more of them
+                self.sync(data)
+                return
         if self._pending:
             self._batch = self._worker.submit(self._flush, data, self._pending)
             self._handed = self._pending[-1][1]
@@ -110,6 +118,7 @@ class JournalFile:
 
         Raises:
             OSError: The disk is full or failed.
+            StoppedError: The thread that wrote the batch before is gone.
         """
         self._wait()
         if self._pending:
@@ -190,8 +199,8 @@ class JournalFile:
             self._passed = record.after
 
     def _wait(self) -> None:
-        if self._batch is not None:
-            self._batch.result()
+        if self._batch is not None and self._worker is not None:
+            self._worker.result_of(self._batch)
             self._batch = None
 
     def _flush(self, data: int | None, batch: list[tuple[bytes, Position]]) -> None:

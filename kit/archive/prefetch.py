@@ -2,16 +2,18 @@
 
 The decoders release the interpreter's lock while they work, as hashing and compressing do, so one thread more is one
 core more. Where no thread can be had, the chunks are made when they are asked for. Laws: the chunks, their order and
-the error at their end are those of the iterator; at most ``ahead`` chunks wait; closing the generator (or dropping it)
-ends the thread before it returns.
+the error at their end are those of the iterator; a thread that is gone is not waited for; at most ``ahead`` chunks
+wait; closing the generator (or dropping it) ends the thread before it returns.
 """
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from queue import Queue
+from queue import Empty, Queue
 from typing import TypeVar
+
+from kit.archive.steady import LOOK_SECONDS
 
 T = TypeVar("T")
 
@@ -23,6 +25,7 @@ def prefetched(chunks: Iterator[T], *, ahead: int = _AHEAD) -> Iterator[T]:
 
     Raises:
         KitError: What ``chunks`` raises, in its place.
+        MemoryError: The thread ended without a word, as one does that gets no memory to hand its error over.
     """
     queue: Queue[tuple[T] | BaseException | None] = Queue(ahead)
     stopped = threading.Event()
@@ -45,13 +48,23 @@ def prefetched(chunks: Iterator[T], *, ahead: int = _AHEAD) -> Iterator[T]:
         yield from chunks
         return
     try:
-        while (item := queue.get()) is not None:
+        while (item := _next(queue, thread)) is not None:
             if isinstance(item, BaseException):
                 raise item
             yield item[0]
     finally:
         stopped.set()
         _end(thread, queue)
+
+
+def _next(queue: Queue[tuple[T] | BaseException | None], thread: threading.Thread) -> tuple[T] | BaseException | None:
+    while True:
+        try:
+            return queue.get(timeout=LOOK_SECONDS)
+        except Empty:
+            # What it put there before it ended is still there.
+            if not thread.is_alive() and queue.empty():
+                raise MemoryError from None
 
 
 def _end(thread: threading.Thread, queue: Queue[tuple[T] | BaseException | None]) -> None:

@@ -10,13 +10,14 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass
 
 from kit.archive.chunks import ChunkReader
 from kit.archive.codecs import decode
 from kit.archive.encoding import Frame, encode_frame, seek_table
 from kit.archive.frame_form import MOST_FRAME_BYTES
+from kit.archive.steady import SteadyThreads
 from kit.errors import ArchiveError, KitError
 from kit.values import Codec, Limits
 
@@ -47,17 +48,19 @@ def framing_of(stored: Iterable[bytes], codec: Codec, limits: Limits, *, table: 
         return None
     met = _Met(stored)
     sizes: list[tuple[int, int]] = []
-    with ThreadPoolExecutor(_ENCODERS) as encoders:
+    with SteadyThreads(_ENCODERS, name="encoder") as encoders:
         waiting: deque[Future[Frame]] = deque()
         for data in _frames(met.chunks(), codec, limits):
             if data is None:
                 return None
             waiting.append(encoders.submit(encode_frame, codec, data))
             # The first is waited for: of another writer's archive no more is read than that.
-            if (len(waiting) > _ENCODERS or not sizes) and not met.is_next(waiting.popleft().result(), sizes):
-                return None
+            if len(waiting) > _ENCODERS or not sizes:
+                frame = encoders.result_of(waiting.popleft())
+                if not met.is_next(frame, sizes):
+                    return None
         while waiting:
-            if not met.is_next(waiting.popleft().result(), sizes):
+            if not met.is_next(encoders.result_of(waiting.popleft()), sizes):
                 return None
     if not met.ends_in(seek_table(sizes) if table and codec is Codec.ZSTD else b""):
         return None

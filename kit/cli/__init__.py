@@ -114,8 +114,8 @@ def _refused_by_system(error: BaseException) -> KitError | None:
 
     Memory, processes, descriptors and disks run out at any call, also within a library or while it is imported.
     """
-    if isinstance(error, MemoryError) or (isinstance(error, ImportError) and "shared object" in str(error)):
-        return _SHORT_OF_MEMORY  # a library that cannot be mapped is not imported (dlopen(3))
+    if _is_short_of_memory(error):
+        return _SHORT_OF_MEMORY
     # Nothing that was not imported was raised.
     sqlite = sys.modules.get("sqlite3")
     if sqlite is not None and isinstance(error, sqlite.OperationalError):
@@ -127,6 +127,21 @@ def _refused_by_system(error: BaseException) -> KitError | None:
     if isinstance(error, RuntimeError) and "start new thread" in str(error):
         return StoppedError("the system allows no more threads", hint="raise the limit (ulimit -u)")
     return None
+
+
+def _is_short_of_memory(error: BaseException) -> bool:
+    if isinstance(error, SystemError):
+        return _is_memory_limited()  # what the interpreter raises where a library failed and named no reason
+    # A library that cannot be mapped is not imported (dlopen(3)).
+    return isinstance(error, MemoryError) or (isinstance(error, ImportError) and "shared object" in str(error))
+
+
+def _is_memory_limited() -> bool:
+    try:
+        import resource  # noqa: PLC0415  not everywhere, and only for errors
+    except ImportError:
+        return False
+    return resource.getrlimit(resource.RLIMIT_AS)[0] != resource.RLIM_INFINITY
 
 
 def _command(arguments: list[str]) -> int:

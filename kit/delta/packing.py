@@ -20,10 +20,17 @@ _WORTH_IT = 32
 
 
 def pack(data: bytes, dictionary: bytes = b"", *, level: int) -> bytes:
-    """Compress ``data``, or store it where that is not longer: size, form, packed size, bytes."""
+    """Compress ``data``, or store it where that is not longer: size, form, packed size, bytes.
+
+    Raises:
+        MemoryError: There is not enough for it.
+    """
     form, packed = _STORED, data
     if len(data) >= _WORTH_IT:
-        compressed = _compressor(len(data), dictionary, level).compress(data)
+        try:
+            compressed = _compressor(len(data), dictionary, level).compress(data)
+        except zstandard.ZstdError as error:
+            raise MemoryError from error  # which of any bytes is all that can be wrong
         if len(compressed) < len(data):
             form, packed = _ZSTD, compressed
     return b"".join((unsigned(len(data)), bytes((form,)), unsigned(len(packed)), packed))
@@ -34,6 +41,7 @@ def unpack(reader: Reader, dictionary: bytes = b"", *, most: int) -> bytes:
 
     Raises:
         ArchiveError: It claims more, is cut, or is not what its sizes say.
+        MemoryError: There is not enough for it.
     """
     size = reader.bounded(most, "size")
     form = reader.take(1)[0]
@@ -48,6 +56,8 @@ def unpack(reader: Reader, dictionary: bytes = b"", *, most: int) -> bytes:
             raise reader.fault("has a stream that says its own size")
         data = _decompressor(dictionary).decompress(packed, max_output_size=max(size, 1), allow_extra_data=False)
     except zstandard.ZstdError as error:
+        if "not enough memory" in str(error):
+            raise MemoryError from error
         raise ArchiveError(f"a packed stream does not unpack against this base: {error}") from error
     if len(data) != size:
         raise reader.fault(f"has a stream of {len(data):,} bytes that says {size:,}")

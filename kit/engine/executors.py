@@ -10,35 +10,43 @@ from __future__ import annotations
 import ctypes
 import gc
 import itertools
+import mmap
 import os
 import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import BrokenExecutor, Executor, Future, ThreadPoolExecutor
+from concurrent.futures import Executor, Future
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+from kit.archive.steady import SteadyThreads
 from kit.documents import core
 from kit.errors import StoppedError
 
 if TYPE_CHECKING:
-    from concurrent.futures import ProcessPoolExecutor
-
     # Of an encryption; who only reads kits does without loading it.
     from kit.encryption.key_set import KeySet, KeySource
+    from kit.engine.process_pool import SteadyProcesses
 
 T = TypeVar("T")
 
 BUDGET_PER_WORKER = 24 * 1024 * 1024
 """Bytes of input in flight per worker: enough that none waits for the reader, little enough to bound memory."""
 GC_THRESHOLD = 200_000
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8
 _KEPT_BYTES = 64 * 1024 * 1024
 _MAPPED_BYTES = 32 * 1024 * 1024
 _THREADS = 6
 """Of this process, besides its first: two of the pool, one for each of two kits that decompresses, and two to spare."""
 _PR_SET_PDEATHSIG = 1
+_LEAST_ROOM: Final = 16 * 1024 * 1024
+"""Bytes of memory without which no work is begun. An interpreter, or a core, that gets none for a small object ends in
+ways that nothing here can catch; that large ones fail first takes some room."""
+_AMPLE_ROOM: Final = 16 * 1024**3
+"""Bytes of addresses that nothing here comes near to."""
+_WORKER_ROOM: Final = 96 * 1024 * 1024
+"""Bytes of addresses for each worker: its stack, and what it works on and makes."""
 _SWITCH_SECONDS: Final = 0.000_5
 """What a thread holds the interpreter's lock at most while others wait: a tenth of the default. A worker that comes
 back from the core, from a codec or a digest would otherwise wait up to 5 ms each time."""
@@ -50,6 +58,10 @@ class WorkExecutor(Executor):
     def hand_out(self, keys: KeySource) -> KeySource:
         """Return what gives ``keys`` in the work that is submitted afterwards; none may be under way."""
         return keys
+
+    def is_lost(self) -> bool:
+        """Return whether work that was submitted may never be done: whoever does it, or hands it out, is gone."""
+        return False
 
 
 class InlineExecutor(WorkExecutor):
@@ -74,16 +86,14 @@ class ThreadExecutor(WorkExecutor):
         Raises:
             StoppedError: The system does not let them be started.
         """
-        self._pool = ThreadPoolExecutor(workers, thread_name_prefix="worker")
-        begin = threading.Event()
         try:
-            for _ in range(workers):
-                self._pool.submit(begin.wait)  # none is idle, so each of these starts a thread
+            self._pool = SteadyThreads(workers, name="worker")
         except RuntimeError as error:
-            begin.set()
-            self._pool.shutdown(wait=True, cancel_futures=True)
             raise StoppedError(f"workers cannot be started: {error}", hint="--workers 1 needs none") from error
-        begin.set()
+
+    def is_lost(self) -> bool:
+        """See :class:`WorkExecutor`."""
+        return self._pool.is_lost()
 
     def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:
         """Have a thread call ``fn``."""
@@ -119,7 +129,7 @@ class ProcessExecutor(WorkExecutor):
         """
         number = next(_numbers)
         self._handed[number] = keys
-        self._pool.shutdown(wait=True)
+        self._pool.shutdown()
         self._pool = self._started()
         return HandedKeys(number, keys)
 
@@ -131,30 +141,25 @@ class ProcessExecutor(WorkExecutor):
         """End the processes."""
         self._pool.shutdown(wait=wait, cancel_futures=cancel_futures)
 
-    def _started(self) -> ProcessPoolExecutor:
+    def is_lost(self) -> bool:
+        """See :class:`WorkExecutor`."""
+        return self._pool.is_lost()
+
+    def _started(self) -> SteadyProcesses:
         # Not loaded where threads do the work.
         import multiprocessing  # noqa: PLC0415
-        from concurrent.futures import ProcessPoolExecutor  # noqa: PLC0415
+
+        from kit.engine.process_pool import SteadyProcesses  # noqa: PLC0415
 
         # A fork costs 10 ms where a fresh interpreter costs 300. It takes the locks along that other threads hold, so
         # it is only for where there are none.
         is_alone = sys.platform == "linux" and threading.active_count() == 1
         context = multiprocessing.get_context("fork" if is_alone else "spawn")
-        earlier = multiprocessing.active_children()
+        arguments = os.getpid(), self._handed
         try:
-            arguments = os.getpid(), self._handed
-            pool = ProcessPoolExecutor(self._workers, mp_context=context, initializer=_begin, initargs=arguments)
-            # The first piece of work starts the workers: now, before any thread of this process runs.
-            pool.submit(int).result()
-        except (OSError, RuntimeError, BrokenExecutor) as error:
-            # Locks of workers are files in /dev/shm, which a locked-down host may not have. Those that were started are
-            # ended: they would wait for work, and the interpreter, at its end, for them.
-            for child in multiprocessing.active_children():
-                if child not in earlier:
-                    child.kill()
-                    child.join()
+            return SteadyProcesses(self._workers, context=context, initializer=_begin, initargs=arguments)
+        except (OSError, RuntimeError) as error:  # locks of workers are files in /dev/shm, which may be missing
             raise StoppedError(f"workers cannot be started: {error}", hint="--workers 1 needs none") from error
-        return pool
 
 
 _numbers = itertools.count()
@@ -217,8 +222,13 @@ def local_executor(workers: int) -> Iterator[WorkExecutor]:
     """Start up to ``workers`` workers, as many as the system lets be started; they end with the context.
 
     For one worker, or where not even two can be had, there are none: the work is done where it is submitted.
+
+    Raises:
+        StoppedError: A limit of memory leaves no room for any work.
     """
     _keep_freed_memory()
+    if not has_room(_LEAST_ROOM):
+        raise StoppedError("not enough memory; the kit is as it was", hint="raise the limit (ulimit -v)")
     executor = _workers(workers) if workers > 1 else None
     if executor is None:
         yield InlineExecutor()
@@ -234,6 +244,10 @@ def local_executor(workers: int) -> Iterator[WorkExecutor]:
 
 
 def _workers(workers: int) -> WorkExecutor | None:
+    # The first thread's own work needs room beside theirs.
+    workers = next((fewer for fewer in range(workers, 1, -1) if has_room(_LEAST_ROOM + fewer * _WORKER_ROOM)), 1)
+    if workers == 1:
+        return None
     try:
         if not core.ABSENCE:
             return ThreadExecutor(workers)
@@ -241,6 +255,18 @@ def _workers(workers: int) -> WorkExecutor | None:
         return ProcessExecutor(fewer) if fewer > 1 else None
     except StoppedError:
         return None  # somebody else took what was free a moment ago, or there is no place for locks
+
+
+def has_room(size: int) -> bool:
+    """Return whether this process may take ``size`` bytes of addresses more (``ulimit -v``): tried, and given back."""
+    if sys.platform != "linux":
+        return True
+    try:
+        # Without access no page of it is counted as used, whatever the system thinks of overcommitting.
+        mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS, prot=0).close()
+    except (OSError, MemoryError):
+        return False
+    return True
 
 
 def startable(workers: int) -> int:
@@ -305,9 +331,12 @@ def _keep_freed_memory() -> None:
     """Have glibc keep what is freed, up to a bound, in this process and in the workers forked from it.
 
     Runs and frames are megabytes each: given back and mapped anew every time (mallopt(3)), their pages are
-    zeroed by the kernel for each run.
+    zeroed by the kernel for each run. Where addresses are limited, threads share one heap: glibc reserves 64 MiB of
+    them for a heap of each thread's own, and keeps them when the thread ends.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
     if mallopt is not None:
         mallopt(_M_MMAP_THRESHOLD, _MAPPED_BYTES)
         mallopt(_M_TRIM_THRESHOLD, _KEPT_BYTES)
+        if not has_room(_AMPLE_ROOM):
+            mallopt(_M_ARENA_MAX, 1)

@@ -3,21 +3,23 @@
 The reader pushes work and marks; each result is handed to its own ``then`` in the order of submission, on the thread
 that submits. Laws: the order of every ``then`` is the order of submission, whatever the number of workers; no more
 than ``budget`` bytes of input, by what they weigh, wait or are worked on at any time (one oversized piece alone
-excepted); the first failure ends the pipeline, and nothing submitted after it is delivered.
+excepted); the first failure ends the pipeline, and nothing submitted after it is delivered; work that is lost with
+whoever did it is a failure too.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import BrokenExecutor, Executor, Future
+from concurrent.futures import BrokenExecutor, Future
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
+from kit.archive.steady import result_of, worker_died
 from kit.documents import RUN_BYTES
 from kit.engine.executors import WorkExecutor
-from kit.errors import KitError, StoppedError
+from kit.errors import KitError
 
 T = TypeVar("T")
 
@@ -52,7 +54,7 @@ class Pipeline:
         peak_bytes: How many bytes of input that were, at most.
     """
 
-    def __init__(self, executor: Executor, *, budget: int) -> None:
+    def __init__(self, executor: WorkExecutor, *, budget: int) -> None:
         """Use ``executor``; keep at most ``budget`` bytes of input in flight."""
         self.watch: Callable[[str, int, object], None] | None = None
         self.peak_pieces = 0
@@ -91,7 +93,7 @@ class Pipeline:
         try:
             future = self._executor.submit(work, *args)
         except BrokenExecutor as error:
-            raise _died(error) from error
+            raise worker_died(error) from error
         self._append(_Entry(future, then, cost, where, weight))
         self._deliver_ready()
 
@@ -176,18 +178,11 @@ class Pipeline:
             entry.then()
             return
         try:
-            result = entry.future.result()
+            result = result_of(entry.future, self._executor.is_lost)
         except KitError as error:
             raise (error.inside(entry.where) if entry.where else error) from error.__cause__
         except BrokenExecutor as error:
-            raise _died(error) from error
+            raise worker_died(error) from error
         entry.then(result)
         if self.watch is not None:
             self.watch(entry.where, entry.cost, result)
-
-
-def _died(error: BrokenExecutor) -> StoppedError:
-    return StoppedError(
-        f"a worker died: {error}",
-        hint="the system may have killed it for want of memory; try again with fewer --workers",
-    )

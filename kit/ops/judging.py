@@ -14,7 +14,7 @@ from kit.engine.progress import Stage
 from kit.engine.reading import Survey
 from kit.engine.scratch import named
 from kit.engine.survey import survey
-from kit.errors import DigestError, KitError, LimitError, OutputError, UntrustedError, UsageError
+from kit.errors import DigestError, KitError, LimitError, OutputError, StoppedError, UntrustedError, UsageError
 from kit.manifest import AppliedMigration, LinkKind, Manifest
 from kit.migrations import Migration, Validation
 from kit.ops import rooting
@@ -127,6 +127,7 @@ def reread(
     Raises:
         OutputError: It does not read back as what was to be written.
         LimitError: What is added to the kit takes it over a limit.
+        StoppedError: Memory or a worker was lost while it was read.
         KitError: It is not what the migration's validation demands.
     """
     wanted = done.migration.validation
@@ -140,6 +141,8 @@ def reread(
             size = kit.reader.stored_bytes
         except LimitError as error:
             raise over_limit(error) from error
+        except StoppedError:
+            raise  # for want of memory or a worker: nothing is known of the new kit
         except KitError as error:
             raise OutputError(
                 f"the new kit does not read back: {error}",

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from concurrent.futures import Executor, Future
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
 
 from kit.archive import Frame, Slot, open_kit
-from kit.engine.executors import InlineExecutor
+from kit.engine.executors import InlineExecutor, WorkExecutor
 from kit.engine.pipeline import Pipeline
 from kit.engine.reading import Survey
 from kit.engine.rewrite import Request, rewrite
@@ -37,7 +37,7 @@ def own(tmp_path: Path, name: str) -> Path:
     return run(foreign, tmp_path / "first", leave=[OBSERVATIONS, IDLE]).output.rename(tmp_path / f"own-{name}")
 
 
-class Counting(Executor):
+class Counting(WorkExecutor):
     """Works at once, and counts what was asked for."""
 
     def __init__(self) -> None:
@@ -93,7 +93,7 @@ def test_a_run_that_is_interrupted_while_it_copies_goes_on_to_the_same_bytes(
         assert second(own, job, InlineExecutor(), codec=SUFFIXES[name]) == whole
 
 
-def second(kit: Path, job: Path, executor: Executor, *, codec: Codec, frames: int | None = None) -> bytes:
+def second(kit: Path, job: Path, executor: WorkExecutor, *, codec: Codec, frames: int | None = None) -> bytes:
     """Patch a kit, or go on with that; after so many frames, be interrupted."""
     job.mkdir(exist_ok=True)
     destination = archive_in(job, codec=codec)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from concurrent.futures import Executor, Future, ProcessPoolExecutor
+from concurrent.futures import Future
 from typing import Any, TypeVar
 
 import pytest
@@ -30,7 +30,7 @@ def divide(number: int) -> float:
 
 
 @pytest.fixture(params=["inline", "threads", "processes"], scope="module")
-def executor(request: pytest.FixtureRequest) -> Iterator[Executor]:
+def executor(request: pytest.FixtureRequest) -> Iterator[WorkExecutor]:
     made: dict[str, Callable[[], WorkExecutor]] = {
         "inline": InlineExecutor,
         "threads": lambda: ThreadExecutor(3),
@@ -40,7 +40,7 @@ def executor(request: pytest.FixtureRequest) -> Iterator[Executor]:
         yield one
 
 
-class Recording(Executor):
+class Recording(WorkExecutor):
     """Does nothing until it is asked for a result; remembers how many bytes were in flight at most."""
 
     def __init__(self) -> None:
@@ -63,7 +63,7 @@ class Recording(Executor):
         return Lazy()
 
 
-def test_results_come_in_the_order_of_submission(executor: Executor) -> None:
+def test_results_come_in_the_order_of_submission(executor: WorkExecutor) -> None:
     met: list[int] = []
     with Pipeline(executor, budget=10) as pipeline:
         for number in range(100):
@@ -71,7 +71,7 @@ def test_results_come_in_the_order_of_submission(executor: Executor) -> None:
     assert met == [number * number for number in range(100)]
 
 
-def test_a_mark_comes_after_all_that_was_submitted_before_it_and_before_the_rest(executor: Executor) -> None:
+def test_a_mark_comes_after_all_that_was_submitted_before_it_and_before_the_rest(executor: WorkExecutor) -> None:
     met: list[object] = []
     with Pipeline(executor, budget=1000) as pipeline:
         pipeline.mark(lambda: met.append("start"))
@@ -82,7 +82,7 @@ def test_a_mark_comes_after_all_that_was_submitted_before_it_and_before_the_rest
     assert met == ["start", "end 0", 0, "end 1", 0, 1, "end 2"]
 
 
-def test_what_is_handed_on_without_work_keeps_its_turn_and_counts_in_the_budget(executor: Executor) -> None:
+def test_what_is_handed_on_without_work_keeps_its_turn_and_counts_in_the_budget(executor: WorkExecutor) -> None:
     met: list[int] = []
     with Pipeline(executor, budget=10) as pipeline:
         for number in range(100):
@@ -105,7 +105,7 @@ def test_no_more_than_the_budget_is_in_flight_but_for_one_oversized_piece(sizes:
     assert recording.most <= max(budget, *sizes, 0)
 
 
-def test_the_first_failure_wins_is_placed_and_nothing_after_it_is_delivered(executor: Executor) -> None:
+def test_the_first_failure_wins_is_placed_and_nothing_after_it_is_delivered(executor: WorkExecutor) -> None:
     met: list[int] = []
 
     def run() -> None:
@@ -148,7 +148,7 @@ def test_a_failure_of_the_one_who_takes_the_results_ends_the_pipeline_too() -> N
         pipeline.drain()
 
 
-def test_a_foreign_exception_of_the_work_arrives_as_it_is(executor: Executor) -> None:
+def test_a_foreign_exception_of_the_work_arrives_as_it_is(executor: WorkExecutor) -> None:
     def run() -> None:
         with Pipeline(executor, budget=1000) as pipeline:
             pipeline.submit(divide, 1, cost=1, then=print)
@@ -181,7 +181,7 @@ def test_a_worker_that_dies_is_said_so_with_a_way_out() -> None:
 
 
 def test_a_worker_that_died_before_is_met_at_the_next_submission() -> None:
-    with ProcessPoolExecutor(1) as pool:
+    with ProcessExecutor(1) as pool:
         assert pool.submit(os._exit, 9).exception() is not None
         with pytest.raises(StoppedError, match="a worker died"):
             Pipeline(pool, budget=100).submit(square, 1, cost=1, then=print)

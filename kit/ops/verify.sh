@@ -403,6 +403,7 @@ function value(v, is_text) {
     if (want == "lineage" && key[1] != "lineage") return
     seen[key[1], key[3]] = 1
     field[key[3]] = v
+    text_in[key[3]] = is_text
 }
 function or_dash(name) { return (field[name] == "") ? "-" : field[name] }
 function digest_name() { return ("sha256" in field) ? "sha256" : ("digest" in field) ? "digest" : "hash" }
@@ -421,6 +422,10 @@ function closed(    d, p) {
             if (d !~ /^[0-9a-f]+$/ || length(d) != 64) bad("not a digest")
             if (p ~ /^\// || p ~ /(^|\/)\.\.?(\/|$)/ || p ~ /\/\// || p ~ /[\001-\037\177\\]/) bad("a path that is refused")
             if (p ~ /:/ || p ~ /\. *(\/|$)/ || tolower(p) ~ device) bad("a name that Windows takes for another")
+            # A text is no number, and a number no text, to a reader that is strict.
+            if (text_in["size"] || ("size" in field) && field["size"] == "") bad("a size that is no number")
+            if (!("size" in field)) sizeless++
+            if (!text_in[digest_name()] || !text_in[("path" in field) ? "path" : "name"]) bad("no text")
             # 6.0 and 6e0 are the integer 6 to JSON, up to 2^53.
             if (field["size"] ~ /^[0-9]+([.][0-9]+)?([eE][-+]?[0-9]+)?$/ && field["size"] ~ /[.eE]/ &&
                 field["size"] + 0 == int(field["size"] + 0) && field["size"] + 0 < 9007199254740992)
@@ -430,7 +435,7 @@ function closed(    d, p) {
             count++
         }
     }
-    split("", field)
+    split("", field); split("", text_in)
 }
 BEGIN {
     device = "(^|/)(con|prn|aux|nul|conin[$]|conout[$]|com[0-9]|lpt[0-9]) *([.][^/]*)?(/|$)"
@@ -463,7 +468,7 @@ BEGIN {
         if (c == "{" || c == "[") {
             if (++depth > 64) bad("nested too deep")
             is_list[depth] = (c == "["); expects_key = (c == "{"); key[depth] = ""
-            if (depth == 3) { split("", field); split("", names) }
+            if (depth == 3) { split("", field); split("", text_in); split("", names) }
             rest = substr(rest, 2)
         } else if (c == "}" || c == "]") {
             if (c == "}") closed()
@@ -486,6 +491,8 @@ END {
     if (depth || !ended) bad("not closed")
     if (list == "files" && version != "" && version != "1" && "bundleId" in top && "generation" in top) bad("a version that is not known")
     if (want == "files" && !count) bad("no list of files")
+    # Of a foreign manifest only.
+    if (list == "files" && version == "1" && sizeless) bad("an entry without a size")
 }
 '
 

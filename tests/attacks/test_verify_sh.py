@@ -6,13 +6,15 @@ import os
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from kit.cli import run
 from scripts import fuzz_scripts
-from scripts.conformance_kits import Members, compressed, files, patched, published, tar
+from scripts.conformance_kits import Members, compressed, files, manifest, patched, published, tar
 from scripts.tar_bytes import END, header, member, pax, record
 
 needs_tools = pytest.mark.skipif(
@@ -81,6 +83,44 @@ MORE = ("BZh91AY&SYx", "begin 644 x", "LZIP", "a=b", "%s", "~", " OK", "\u00a0")
 def test_names_that_windows_takes_for_others_are_refused(tmp_path: Path) -> None:
     for name in ("x:b.txt", "a:b", "C:", "d/end.", "end. ", "d./f", "aux", "NUL.txt", "d/com1 .x", "conin$"):
         verdict(written(tmp_path / "kit.tar", tar(published(files() | {name: b"x"}))), 11)
+
+
+@needs_tools
+@pytest.mark.parametrize(
+    ("name", "respelled", "code"),
+    [
+        ("size", str, 11),
+        ("size", float, 0),
+        ("size", lambda _: "", 11),
+        ("size", lambda _: True, 11),
+        ("size", lambda _: None, 11),
+        ("size", lambda _: ..., 11),
+        ("size", lambda _: [7], 11),
+        ("sha256", lambda _: 10**63, 11),
+        ("path", lambda _: 7, 11),
+    ],
+)
+def test_members_of_an_entry_have_the_type_that_every_reader_takes(
+    name: str, respelled: Callable[[Any], object], code: int, tmp_path: Path
+) -> None:
+    document = manifest(files())
+    members = document["files"][1] | {name: respelled(document["files"][1][name])}
+    document["files"][1] = {key: value for key, value in members.items() if value is not ...}
+    kit = written(tmp_path / "kit.tar", tar(published(document=document)))
+    verdict(kit, code)
+    assert verified(kit) == code
+
+
+def verified(kit: Path) -> int:
+    """Return the exit code of ``kit verify``."""
+    words = [
+        "verify",
+        str(kit),
+        "--trusted-key",
+        str(Path(__file__).parents[2] / "fixtures/keys/publisher-TEST-ONLY.pub.pem"),
+        "--workers=1",
+    ]
+    return run(words)
 
 
 @needs_tools

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import html
+import json
+import os
 import re
 from collections import Counter
+from pathlib import Path
 
 import pytest
 from hypothesis import example, given, strategies as st
 
+from kit.cli.output import json_text
 from kit.reports.html import escaped
 from kit.reports.metrics import RunFacts, metrics_text
 from kit.reports.runs import RunLog
-from kit.reports.spelling import is_shown, printable
+from kit.reports.spelling import is_shown, printable, well_formed
+from kit.values import strict_json
 
 TEXTS = st.text(st.sampled_from("\\\\xun10b\x1b\n\t\u202e\U000e0001\ud800é"), max_size=8) | st.text()
 PAIRS = [("a\x1b[2J", r"a\x1b[2J"), ("\n", r"\n"), ("\\", "\\\\"), ("\u202e", r"\u202e"), ("\ud800", r"\ud800")]
@@ -25,6 +30,19 @@ def unspelled(text: str) -> str:
         lambda match: match[0].encode().decode("unicode_escape"),
         text,
     )
+
+
+def test_the_table_of_names_that_are_not_utf_8_is_true() -> None:
+    page = (Path(__file__).parents[2] / "schemas/README.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `((?:[0-9a-f]{2} ?)+)` \| `(.+)` \| `(.+)` \|$", page, re.MULTILINE)
+    assert len(rows) == 2
+    for name, in_json, read in rows:
+        path = os.fsdecode(bytes.fromhex(name))
+        assert json.loads(in_json) == read == well_formed(path)
+        # What is printed, and what is recorded.
+        for written in (strict_json.canonical(well_formed({"kit": path})), json_text({"kit": path}).encode()):
+            assert json.loads(written) == {"kit": read}
+            assert in_json.encode() in written
 
 
 @given(TEXTS)

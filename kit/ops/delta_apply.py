@@ -30,6 +30,7 @@ from kit.archive import (
     searchable,
     staged,
 )
+from kit.archive.apart import require_output_apart
 from kit.delta.model import ARCHIVE_SIGNATURE, ArchiveComparison, DeltaManifest
 from kit.encryption import KeySource
 from kit.engine.making import BaseSpool
@@ -114,12 +115,14 @@ def apply_delta(request: DeltaApplyRequest) -> DeltaApplyReport:
         UnsignedError: The delta is not signed; so the other signature errors.
         WrongBaseError: It is for another kit.
         RollbackError: It is for an older kit than this one.
+        UsageError: The output is at, in or around what is read.
         OutputError: The target could not be written or did not read back, or there is a job of an earlier run.
         InterruptedRunError: A signal ended the run; it can be resumed.
         KitError: The base or the delta is refused; in every case the kit and all beside it are as they were.
     """
     if request.output is not None:
         _require_place(request.base, request.output)
+        require_output_apart(request.output, {"base": request.base, "delta": request.delta})
     else:
         with suppress(OSError):  # that it is not there, reading it will say
             require_replaceable(request.base)

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kit.archive import Job, checksum_line, land, perform, require_free, staged
+from kit.archive.apart import require_output_apart
 from kit.archive.workplace import workplace
 from kit.delta.layout import Layout, print_layout
 from kit.delta.model import DeltaManifest, End, Entry, TargetArchive
@@ -119,11 +120,12 @@ def build_delta(request: DeltaBuildRequest) -> DeltaBuildReport:
     """Build a delta.
 
     Raises:
-        UsageError: The kits are generations of different bundles, or the same.
+        UsageError: The kits are generations of different bundles, or the same; or the output is at, in or around one.
         OutputError: The delta cannot be written, did not read back, or its name is taken.
         KitError: A kit is refused; nothing was written.
     """
     require_free(request.output)
+    require_output_apart(request.output, {"base": request.base, "target": request.target}, kind="build")
     with workplace(request.output, request.work_folder) as job:
         return build_within(request, job.folder, job)
 

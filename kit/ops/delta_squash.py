@@ -8,6 +8,7 @@ is not in it. Laws: applying it gives what applying the chain gives; every link 
 from __future__ import annotations
 
 from kit.archive import require_free
+from kit.archive.apart import require_output_apart
 from kit.archive.workplace import workplace
 from kit.engine.recipes import check
 from kit.errors import UsageError
@@ -20,13 +21,15 @@ def squash_deltas(request: DeltaSquashRequest) -> DeltaBuildReport:
     """Make one delta of a chain.
 
     Raises:
-        UsageError: There are fewer than two.
+        UsageError: There are fewer than two, or the output is at, in or around what is read.
         WrongBaseError: One does not go on where the one before ends; names both.
         KitError: As :func:`kit.ops.delta_apply.apply_delta` and :func:`kit.ops.delta_build.build_delta`.
     """
     if len(request.deltas) < 2:
         raise UsageError("a chain has at least two deltas")
     require_free(request.output)
+    inputs = {"base": request.base} | {f"delta {number}": one for number, one in enumerate(request.deltas, start=1)}
+    require_output_apart(request.output, inputs, kind="build")
     transforms: list[Transform] = list(request.transforms)
     with workplace(request.output, request.work_folder) as job:
         folder, kit = job.folder, request.base

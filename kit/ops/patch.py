@@ -28,6 +28,7 @@ from kit.archive import (
     require_backup_free,
     staged,
 )
+from kit.archive.apart import require_output_apart
 from kit.engine.lookup import close_lookups
 from kit.engine.rewrite import Rewrite
 from kit.engine.scratch import scratch_folder
@@ -110,7 +111,7 @@ def patch(request: PatchRequest, output: Output) -> PatchReport:
     Raises:
         OutputError: The result could not be written or did not read back, or there is a job of an earlier run.
         InterruptedRunError: A signal ended the run; it can be resumed.
-        UsageError: As of :func:`plan`.
+        UsageError: As of :func:`plan`, or the output is at, in or around the kit.
         KitError: The base is refused, a document is malformed, or a stop rule holds; in every case the kit and all
             beside it are as they were.
     """
@@ -119,6 +120,8 @@ def patch(request: PatchRequest, output: Output) -> PatchReport:
     require_none(
         obstacles(request, migration, Aim(output=output.path, keys=output.keys, work_folder=output.work_folder))
     )
+    if output.path is not None:
+        require_output_apart(output.path, {"kit": request.kit})
     with ExitStack() as stack:
         kit = stack.enter_context(opened(request.kit, request.environment))
         job = stack.enter_context(Job(output.path or request.kit, work_folder=output.work_folder))

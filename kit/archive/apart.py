@@ -17,8 +17,8 @@ from enum import Enum, auto
 from itertools import combinations
 from pathlib import Path
 
-from kit.archive.places import SIDECARS
 from kit.errors import UsageError
+from kit.values.suffixes import SIDECARS
 
 _MAX_LINKS = 40
 """As many as Linux follows (path_resolution(7))."""

@@ -138,7 +138,7 @@ def _is_short_of_memory(error: BaseException) -> bool:
 
 def _is_memory_limited() -> bool:
     try:
-        import resource  # noqa: PLC0415  not everywhere, and only for errors
+        import resource
     except ImportError:
         return False
     return resource.getrlimit(resource.RLIMIT_AS)[0] != resource.RLIM_INFINITY

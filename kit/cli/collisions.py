@@ -1,7 +1,7 @@
 """The check that a command writes nowhere where it reads, or writes something else: before anything is done.
 
 It takes every path from the parameters as they are declared (:mod:`kit.cli.places`) and has them compared
-(:mod:`kit.archive.apart`). Law: no message of a collision unless one of the two is written.
+(:mod:`kit.apart`). Law: no message of a collision unless one of the two is written.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from typing import Any
 
 import click
 
-from kit.archive import apart
-from kit.archive.apart import Claim, Use, above, claim_of, keys_of, require_short
+from kit import apart
+from kit.apart import Claim, Use, above, claim_of, keys_of, require_short
 from kit.cli.hints import fit
 from kit.cli.places import STREAM, NameOrFile, Place
 from kit.errors import KitError, UsageError

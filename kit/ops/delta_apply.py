@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace as with_changes
 from pathlib import Path
 from typing import Any
 
+from kit.apart import require_output_apart
 from kit.archive import (
     Container,
     Job,
@@ -30,7 +31,6 @@ from kit.archive import (
     searchable,
     staged,
 )
-from kit.archive.apart import require_output_apart
 from kit.delta.model import ARCHIVE_SIGNATURE, ArchiveComparison, DeltaManifest
 from kit.encryption import KeySource
 from kit.engine.making import BaseSpool

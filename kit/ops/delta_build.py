@@ -16,8 +16,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from kit.apart import require_output_apart
 from kit.archive import Job, checksum_line, land, perform, require_free, staged
-from kit.archive.apart import require_output_apart
 from kit.archive.workplace import workplace
 from kit.delta.layout import Layout, print_layout
 from kit.delta.model import DeltaManifest, End, Entry, TargetArchive

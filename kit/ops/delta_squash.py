@@ -7,8 +7,8 @@ is not in it. Laws: applying it gives what applying the chain gives; every link 
 
 from __future__ import annotations
 
+from kit.apart import require_output_apart
 from kit.archive import require_free
-from kit.archive.apart import require_output_apart
 from kit.archive.workplace import workplace
 from kit.engine.recipes import check
 from kit.errors import UsageError

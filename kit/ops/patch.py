@@ -14,6 +14,7 @@ from contextlib import ExitStack
 from dataclasses import replace as with_changes
 from pathlib import Path
 
+from kit.apart import require_output_apart
 from kit.archive import (
     Container,
     Destination,
@@ -28,7 +29,6 @@ from kit.archive import (
     require_backup_free,
     staged,
 )
-from kit.archive.apart import require_output_apart
 from kit.engine.lookup import close_lookups
 from kit.engine.rewrite import Rewrite
 from kit.engine.scratch import scratch_folder

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import kit
-from kit.archive.apart import require_output_apart
+from kit.apart import require_output_apart
 from kit.errors import OutputError, UsageError
 
 AT = kit.Timestamp.parse("2099-04-02T03:04:05Z")

@@ -56,14 +56,20 @@ case "$(basename "$0") $*" in "$FAILING"*) exit 3 ;; esac
 """
 
 
-@pytest.mark.parametrize("failing", ["", "ruff check", "mypy", "lint-imports", "cargo clippy", "cargo test", "test"])
+@pytest.mark.parametrize(
+    "failing", ["", "ruff check", "mypy", "lint-imports", "cargo clippy", "cargo test", "test", "coverage"]
+)
 def test_the_check_fails_where_a_part_of_it_does_and_shows_every_part_that_ran(failing: str, tmp_path: Path) -> None:
     programs, scripts = tmp_path / ".venv" / "bin", tmp_path / "scripts"
     for folder in (programs, scripts, tmp_path / "core"):
         folder.mkdir(parents=True)
     shutil.copy(ROOT / "scripts" / "check", scripts)
     (scripts / "environment.sh").write_text("set -eu\n")
-    for program in (scripts / "test", *(programs / name for name in ("cargo", "lint-imports", "mypy", "ruff"))):
+    for program in (
+        scripts / "test",
+        scripts / "coverage",
+        *(programs / name for name in ("cargo", "lint-imports", "mypy", "ruff")),
+    ):
         program.write_text(PROGRAM)
         program.chmod(0o755)
     environment = {"PATH": "/usr/bin:/bin", "TMPDIR": str(tmp_path), "FAILING": failing or "nothing"}
@@ -71,14 +77,17 @@ def test_the_check_fails_where_a_part_of_it_does_and_shows_every_part_that_ran(f
     assert run.returncode == (3 if failing else 0), run
     told = (run.stdout + run.stderr).splitlines()
     assert [line for line in told if failing and line.startswith(failing)] or not failing
-    assert ("test --all -q -x" in told) is (failing != "ruff check")
-    assert ("cargo test --locked" in told) is (failing in {"", "cargo test", "test"})
+    assert ("test --all -q -m slow -x" in told) is (failing != "ruff check")
+    assert ("coverage --all -m not slow -q -x" in told) is (failing != "ruff check")
+    assert ("cargo test --locked" in told) is (failing in {"", "cargo test", "test", "coverage"})
     assert sorted(path.name for path in tmp_path.iterdir()) == [".venv", "core", "scripts"]
 
 
 def test_what_the_checks_of_a_commit_run_is_everything() -> None:
     check = (ROOT / "scripts" / "check").read_text()
-    assert '"$root/scripts/test" --all ' in check
+    assert '"$root/scripts/coverage" --all -m "not slow" ' in check
+    assert '"$root/scripts/test" --all -q -m slow ' in check
+    assert '"$root/scripts/test" ' in (ROOT / "scripts" / "coverage").read_text()
     assert "exec ./scripts/check" in (ROOT / ".ci" / "run").read_text()
 
 

@@ -91,7 +91,7 @@ def suspects(data: bytes, ends: Sequence[int], touched: Sequence[bool], limits: 
     """
     if core.suspects is not None:
         bounds = _Bounds.of(limits)
-        found = core.suspects(data, ends, bytes(touched), (min(bounds.size, bounds.narrow), bounds.levels))
+        found = core.suspects(data, ends, bytes(touched), (min(bounds.size, bounds.narrow_size), bounds.levels))
         if found is not None:
             return found
     return [number for number, is_touched in enumerate(touched) if is_touched]
@@ -140,7 +140,7 @@ class _Bounds:
         )
 
     @property
-    def narrow(self) -> int:
+    def narrow_size(self) -> int:
         """Bytes up to which a document has no room for too many elements."""
         return narrow_bytes(self.elements)
 
@@ -152,6 +152,6 @@ class _Bounds:
         if is_deeper(document, self.levels):
             return f"it would be nested deeper than {self.levels:,} levels", f"over {self.levels:,} levels"
         most = self.elements.document_elements
-        if size > self.narrow and (met := count_elements(document, 0, size, self.elements)) > most:
+        if size > self.narrow_size and (met := count_elements(document, 0, size, self.elements)) > most:
             return f"it would have {met:,} elements, and a document may have {most:,}", f"{met:,} elements"
         return None

@@ -246,6 +246,28 @@ def prove_run(mapped: MappedCollection, run: Run, keys: KeySource | None, canari
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FieldsForetold:
+    """What a plan finds of the mapped values of a run, as a patch would leave them."""
+
+    changed: int
+    """Documents."""
+    proof: Proof
+
+
+def foretell_run(
+    work: RunWork, run: Run, limit: int | None, mapped: MappedCollection, keys: KeySource | None
+) -> FieldsForetold:
+    """Put a run through the chain, and look at every mapped value of what comes out.
+
+    Raises:
+        KitError: As :func:`transform_run`.
+    """
+    result = transform_run(work, run, limit)
+    made = Run(first=run.first, offset=run.offset, data=result.stored, ends=tuple(ends_of(result.stored)))
+    return FieldsForetold(changed=result.changed, proof=prove_run(mapped, made, keys, ()))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Sealing:
     """What is asked of a run that the last step sealed values in.
 

@@ -123,6 +123,18 @@ class MemberFields:
         return Comparison.PARTIAL if before.values < now.values else Comparison.DIFFERS
 
 
+def fields_error(proofs: Sequence[tuple[CollectionMember, Proof]], expectation: FieldExpectation) -> KitError | None:
+    """Return what :func:`prove_fields` would fail with over what ``proofs`` found, apart from what a statement says."""
+    if not any(expectation.mapped(collection) is not None for collection, _ in proofs):
+        return _unmapped()
+    members = [MemberFields(collection=collection, proof=proof, recorded={}) for collection, proof in proofs]
+    return _failure(members, expectation) or _nothing_judged(members)
+
+
+def _unmapped() -> ContentError:
+    return ContentError("the field map names no collection of this kit")
+
+
 def prove_fields(kit: OpenKit, judgement: Judgement, expectation: FieldExpectation) -> tuple[MemberFields, ...]:
     """Read the mapped collections, add the obligation to ``judgement``, and give what was found, by member.
 
@@ -190,7 +202,7 @@ def _proven(
     proofs = _read(kit, judgement.manifest, expectation, step)
     mapped = frozenset(collection.path for collection, _ in proofs if expectation.mapped(collection) is not None)
     if not mapped:
-        raise ContentError("the field map names no collection of this kit")
+        raise _unmapped()
     members = tuple(
         MemberFields(
             collection=collection,

@@ -4,26 +4,32 @@ A patch makes the manifest of the new generation, reads the finished kit from it
 as the migration's validation demands. A plan makes the same manifest, counts the members there would be, and asks the
 documents of the base what those of the new kit would be asked. Law: the error is in the words of the patch.
 
-Not foretold: what the signed statement of the step adds to the limits on bytes that are held, and the validation
-``fields``, for which what was sealed must be read back.
+Not foretold: what the signed statement of the step adds to the limits on bytes that are held.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import partial
 
 from kit.archive import EntryKind, MemberTree
+from kit.encryption import FieldProof, Proof
 from kit.engine.progress import Stage
 from kit.engine.proving import prove
+from kit.engine.reading import member_runs
+from kit.engine.work import FieldsForetold, RunWork, foretell_run
 from kit.errors import BsonError, KitError, LimitError, OutputError
 from kit.manifest import LinkKind, history_paths
 from kit.migrations import Validation
 from kit.ops import gate
+from kit.ops.field_proof import FieldExpectation, fields_error
 from kit.ops.generation import Step, next_manifest
-from kit.ops.judging import Base, invalid, over_limit
+from kit.ops.judging import Base, fields_expected, invalid, over_limit
 from kit.ops.kits import OpenKit
 from kit.ops.patching import Output, PatchReport
 from kit.transforms.coverage import Tally, TenantCoverage, is_observations
+from kit.transforms.encrypt_fields import EncryptFields
+from kit.values import Codec, CollectionMember
 
 _LINKS = {LinkKind.SYMBOLIC: EntryKind.SYMLINK, LinkKind.HARD: EntryKind.HARDLINK}
 
@@ -45,8 +51,14 @@ def step_of(report: PatchReport, base: Base, output: Output | None = None) -> St
     )
 
 
-def foretold(kit: OpenKit, report: PatchReport, base: Base) -> KitError | None:
+def foretold(kit: OpenKit, report: PatchReport, base: Base, limit: int | None) -> KitError | None:
     """Return the error in which a patch would end after its pass over the documents; None where none is foreseen.
+
+    Args:
+        kit: The base.
+        report: Of the plan, its transforms with their keys.
+        base: What was found when the base was judged.
+        limit: How many documents may change at most; None for all.
 
     Raises:
         UnreadableError: The kit cannot be read again.
@@ -59,7 +71,7 @@ def foretold(kit: OpenKit, report: PatchReport, base: Base) -> KitError | None:
         return over_limit(error)
     except KitError as error:
         return error
-    return _invalid(kit, report, base)
+    return _invalid(kit, report, base, limit)
 
 
 def _check_limits(kit: OpenKit, step: Step, manifest: bytes) -> None:
@@ -83,11 +95,13 @@ def _check_limits(kit: OpenKit, step: Step, manifest: bytes) -> None:
     limits.check("json_bytes", len(manifest))
 
 
-def _invalid(kit: OpenKit, report: PatchReport, base: Base) -> KitError | None:
+def _invalid(kit: OpenKit, report: PatchReport, base: Base, limit: int | None) -> KitError | None:
     """Return in what the new kit would fail the validation of the migration."""
     wanted = report.migration.validation
     found: KitError | None = None
-    if Validation.DEEP in wanted:
+    if Validation.FIELDS in wanted:
+        found = _fields_error(kit, report, base, limit)
+    if found is None and Validation.DEEP in wanted:
         try:
             with kit.pipeline(Stage.DEEP) as pipeline:
                 prove(kit.reader, base.survey, pipeline, {}, [])
@@ -99,6 +113,69 @@ def _invalid(kit: OpenKit, report: PatchReport, base: Base) -> KitError | None:
         except KitError as error:
             found = error
     return invalid(report.migration, found) if found is not None else None
+
+
+def _fields_error(kit: OpenKit, report: PatchReport, base: Base, limit: int | None) -> KitError | None:
+    """Return in what the mapped fields of the new kit would fail: its documents are made again, and proven."""
+    for transform in report.transforms:
+        if isinstance(transform, EncryptFields):
+            made = _Made(kit=kit, report=report, base=base, limit=limit)
+            expectation = fields_expected(transform)
+            if (error := fields_error(made.proofs(expectation), expectation)) is not None:
+                return error
+    return None
+
+
+@dataclass(slots=True, kw_only=True)
+class _Made:
+    """The documents of mapped collections, made as a patch would make them."""
+
+    kit: OpenKit
+    report: PatchReport
+    base: Base
+    limit: int | None
+    changed: int = 0
+
+    def proofs(self, expectation: FieldExpectation) -> list[tuple[CollectionMember, Proof]]:
+        """Return what is found of the mapped values, by member."""
+        found: list[tuple[CollectionMember, Proof]] = []
+        with self.kit.pipeline(Stage.FIELDS) as pipeline:
+            for member, body in self.kit.reader.members():
+                collection = self.base.survey.collections.get(member.path) if member.path is not None else None
+                mapped = expectation.mapped(collection) if collection is not None else None
+                if collection is None or mapped is None:
+                    continue
+                proof = Proof(fields={str(one): FieldProof() for one in mapped.fields})
+                found.append((collection, proof))
+                work = self._work(collection)
+                for run in member_runs(collection, body, self.kit.reader):
+                    if self.limit is not None:
+                        pipeline.drain()  # how many may still change is only known once all before are done
+                    left = None if self.limit is None else self.limit - self.changed
+                    pipeline.submit(
+                        foretell_run,
+                        *(work, run, left, mapped, expectation.keys),
+                        cost=len(run.data),
+                        weight=run.weight,
+                        then=partial(self._take, proof),
+                        where=str(collection.path),
+                    )
+        return found
+
+    def _work(self, collection: CollectionMember) -> RunWork:
+        return RunWork(
+            name=collection.name,
+            transforms=tuple(one for one in self.report.transforms if one.handles(collection.name)),
+            lookup=self.base.lookup,
+            member_codec=Codec.NONE,
+            container_codec=Codec.NONE,
+            limits=self.kit.reader.limits,
+            prove=False,
+        )
+
+    def _take(self, proof: Proof, result: FieldsForetold) -> None:
+        self.changed += result.changed
+        proof.add(result.proof)
 
 
 def _coverage(report: PatchReport, base: Base) -> dict[str, TenantCoverage]:

@@ -152,7 +152,7 @@ def reread(
         if Validation.FIELDS in wanted:
             for transform in done.transforms:
                 if isinstance(transform, EncryptFields):
-                    prove_fields(kit, judgement, _fields_expected(transform))
+                    prove_fields(kit, judgement, fields_expected(transform))
         for obligation in judgement.obligations:
             if obligation.error is not None and obligation.number in _VALIDATED:
                 raise invalid(done.migration, obligation.error)
@@ -175,7 +175,8 @@ _VALIDATED = frozenset({7, 8})
 """The obligations that a migration may demand or not; the others are always demanded."""
 
 
-def _fields_expected(transform: EncryptFields) -> FieldExpectation:
+def fields_expected(transform: EncryptFields) -> FieldExpectation:
+    """Return what the validation ``fields`` demands of what ``transform`` made."""
     # With a key locked (another master key's, or one sealed to a public key alone) only the form can be judged.
     keys = transform.keys if transform.keys.complete else None
     return FieldExpectation(
@@ -199,7 +200,7 @@ def judge_finished(where: Standing, request: PatchRequest, migration: Migration,
         if Validation.FIELDS in migration.validation:
             for transform in migration.transforms:
                 if isinstance(transform, EncryptFields):
-                    prove_fields(kit, judgement, _fields_expected(transform))
+                    prove_fields(kit, judgement, fields_expected(transform))
     for obligation in judgement.obligations:
         if obligation.error is not None and obligation.number in _VALIDATED:
             raise obligation.error

@@ -97,7 +97,7 @@ def plan(request: PatchRequest, signers: Sequence[PrivateKey] = (), aim: Aim | N
             report = with_changes(report, output_bytes=encoded, temp_bytes=2 * encoded + base.scratch_bytes)
         report = with_changes(report, refusal=done.refusals.error(), stops=broken_rules(migration, done))
         if done.changed and report.refusal is None and not report.stops:
-            report = with_changes(report, refusal=foretold(kit, report, base))
+            report = with_changes(report, refusal=foretold(kit, report, base, request.limit))
         if aim is None:
             return report
         created = base.manifest.made_at

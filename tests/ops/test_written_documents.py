@@ -175,6 +175,22 @@ def test_a_plan_to_encrypt_ends_as_the_patch_does_and_the_keyring_is_as_it_was(
     assert (met, words in sentence) == (code, True), sentence
 
 
+def test_fields_that_would_be_left_in_the_clear_are_foreseen_in_the_words_of_the_patch(vault: Vault) -> None:
+    path = vault.notes(note(1), note(2), note(3))
+    options = ("--validate", "fields", "--limit", 1)
+    plan = vault.encrypting("plan", path, *options)
+    patch = vault.encrypting("patch", path, "--output", vault.kits / "out", *options)
+    assert said(plan) == said(patch)
+    assert plan.code == 11
+    assert 'document 1 (_id "n2"): field "body": plaintext where an envelope must be' in plan.err
+
+
+def test_where_every_field_would_be_sealed_the_plan_foresees_nothing(vault: Vault) -> None:
+    path = vault.notes(note(1), note(2))
+    assert vault.encrypting("plan", path, "--validate", "fields").code == 0
+    assert vault.encrypting("patch", path, "--validate", "fields", "--output", vault.kits / "out").code == 0
+
+
 def test_a_plan_names_each_document_that_stops_the_patch(desk: Desk) -> None:
     path = desk.kit({**kits.content(), OBSERVATIONS: kits.bson_of(WIDE)})
     outcome = planned(desk, path, "--max", "document_bytes=1100", "--json")

@@ -40,7 +40,10 @@ from benchmarks.patches import encryption  # noqa: E402
 from kit.signing import Algorithm, PrivateKey, generate, write_private, write_public  # noqa: E402
 from scripts.process_tree import Run, measure  # noqa: E402
 
-COMMAND = (sys.executable, "-P", "-c", "from kit.cli import main; main()")
+_CHECKOUT = (sys.executable, "-P", "-c", "from kit.cli import main; main()")
+COMMAND = (os.environ["MEASURED"],) if "MEASURED" in os.environ else _CHECKOUT
+"""What is measured: the program installed from its wheels (benchmarks/run_deltas), or this checkout."""
+PATCH_FROM = str(ROOT / "benchmarks/patch_from.py")
 MIB = 1 << 20
 STEP = MIB
 QUICK_OBSERVATIONS, QUICK_LIMIT = 3000, 60.0
@@ -99,6 +102,12 @@ PEERS = (
         restoring=lambda before, after, delta: [
             *("zstd", "-d", "--long=31", f"--patch-from={before}", delta, "-o", after, "-f", "-qq")
         ],
+    ),
+    Peer(
+        name=f"libzstd {'.'.join(map(str, zstandard.ZSTD_VERSION))} -19, from the earlier",
+        program=sys.executable,
+        command=lambda before, after, delta: [sys.executable, PATCH_FROM, "make", before, after, delta],
+        restoring=lambda before, after, delta: [sys.executable, PATCH_FROM, "apply", before, delta, after],
     ),
     Peer(
         name="rdiff",

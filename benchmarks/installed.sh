@@ -1,7 +1,7 @@
 # Sourced after environment.sh: installs the wheels of package and core into an environment of its own, as a user would,
 # and sets "installed" to it. Without a core that could be built, the reference is what is measured, and the table says so.
 installed=$venv/installed
-installed_of() { (cd "$root" && cat constraints.txt "$core_stamp" && find kit -name '*.py' -o -name '*.json' -o -name '*.sh' | LC_ALL=C sort | xargs cat) | cksum; }
+installed_of() { (cd "$root" && cat constraints.txt "$venv/.core-made-from" && find kit -name '*.py' -o -name '*.json' -o -name '*.sh' | LC_ALL=C sort | xargs cat) | cksum; }
 if [ "$(cat "$installed/.made-from" 2>/dev/null)" != "$(installed_of)" ]; then
     echo "installing what is measured" >&2
     rm -rf "$installed"

@@ -294,7 +294,7 @@ def _options() -> argparse.Namespace:
 def _circumstances(runs: int, program: Sequence[str]) -> dict[str, Any]:
     """Say by what and where it is measured; the results are to come."""
     return {
-        "command": shlex.join(["benchmarks/run", *sys.argv[1:]]),
+        "command": shlex.join(["benchmarks/run", *_told(sys.argv[1:])]),
         "machine": platform.machine(),
         "cores": CORES,
         "python": platform.python_version(),
@@ -323,6 +323,13 @@ def _results(desk: Desk, chosen: argparse.Namespace) -> Iterator[dict[str, Any]]
                     rows=desk.measure(case, kit, observations, workers),
                 )
             kit.unlink()
+
+
+def _told(words: Sequence[str]) -> Iterator[str]:
+    """Yield what was asked of benchmarks/run, which adds the program."""
+    for before, word in zip(("", *words), words, strict=False):
+        if "--program" not in {before, word}:
+            yield word
 
 
 def _core(program: Sequence[str]) -> str:

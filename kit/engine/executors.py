@@ -47,9 +47,6 @@ _AMPLE_ROOM: Final = 16 * 1024**3
 """Bytes of addresses that nothing here comes near to."""
 _WORKER_ROOM: Final = 96 * 1024 * 1024
 """Bytes of addresses for each worker: its stack, and what it works on and makes."""
-_SWITCH_SECONDS: Final = 0.000_5
-"""What a thread holds the interpreter's lock at most while others wait: a tenth of the default. A worker that comes
-back from the core, from a codec or a digest would otherwise wait up to 5 ms each time."""
 
 
 class WorkExecutor(Executor):
@@ -233,13 +230,9 @@ def local_executor(workers: int) -> Iterator[WorkExecutor]:
     if executor is None:
         yield InlineExecutor()
         return
-    switch = sys.getswitchinterval()
-    if isinstance(executor, ThreadExecutor):
-        sys.setswitchinterval(min(switch, _SWITCH_SECONDS))
     try:
         yield executor
     finally:
-        sys.setswitchinterval(switch)
         executor.shutdown(wait=True, cancel_futures=True)
 
 

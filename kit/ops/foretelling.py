@@ -14,6 +14,7 @@ from functools import partial
 
 from kit.archive import EntryKind, MemberTree
 from kit.encryption import FieldProof, Proof
+from kit.engine.pipeline import Pipeline
 from kit.engine.progress import Stage
 from kit.engine.proving import prove
 from kit.engine.reading import member_runs
@@ -142,8 +143,11 @@ class _Made:
         with self.kit.pipeline(Stage.FIELDS) as pipeline:
             for member, body in self.kit.reader.members():
                 collection = self.base.survey.collections.get(member.path) if member.path is not None else None
-                mapped = expectation.mapped(collection) if collection is not None else None
-                if collection is None or mapped is None:
+                if collection is None:
+                    continue
+                mapped = expectation.mapped(collection)
+                if mapped is None:
+                    self._pass_over(collection, pipeline)
                     continue
                 proof = Proof(fields={str(one): FieldProof() for one in mapped.fields})
                 found.append((collection, proof))
@@ -161,6 +165,13 @@ class _Made:
                         where=str(collection.path),
                     )
         return found
+
+    def _pass_over(self, collection: CollectionMember, pipeline: Pipeline) -> None:
+        """Count what changes in a member without mapped fields, which a limit counts, too."""
+        change = self.report.rewrite.members.get(collection.path)
+        if self.limit is not None and change is not None:
+            pipeline.drain()
+            self.changed += change.changed
 
     def _work(self, collection: CollectionMember) -> RunWork:
         return RunWork(

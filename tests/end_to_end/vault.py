@@ -108,9 +108,10 @@ class Vault(Desk):
         field_map: object = "notelett",
         trusting: tuple[str, ...] = ("vendor",),
         workers: int = 1,
+        before: tuple[object, ...] = (),
     ) -> Outcome:
         """Run plan or patch with encrypt-fields; a patch has its key, and its note unless ``options`` have none."""
-        words: list[object] = [command, path, *self.trust(*trusting), "--transform", "encrypt-fields"]
+        words: list[object] = [command, path, *self.trust(*trusting), *before, "--transform", "encrypt-fields"]
         words += ["--field-map", field_map, "--created-at", AT, "--workers", workers, "--keyring"]
         words += [keyring or self.keyring]
         if command == "patch":

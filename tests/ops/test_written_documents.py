@@ -17,9 +17,9 @@ from kit.values import Limits
 from tests.attacks.bombs import nested_document
 from tests.documents.strategies import DOCUMENTS
 from tests.end_to_end import kits
-from tests.end_to_end.desk import Desk
+from tests.end_to_end.desk import Desk, key
 from tests.end_to_end.kits import AT, OBSERVATIONS, Outcome, kit, observation
-from tests.end_to_end.vault import Vault, note
+from tests.end_to_end.vault import Vault, members, note
 
 
 @pytest.fixture
@@ -183,6 +183,19 @@ def test_fields_that_would_be_left_in_the_clear_are_foreseen_in_the_words_of_the
     assert said(plan) == said(patch)
     assert plan.code == 11
     assert 'document 1 (_id "n2"): field "body": plaintext where an envelope must be' in plan.err
+
+
+@pytest.mark.parametrize(("limit", "code"), [(2, 11), (4, 0)])
+def test_a_limit_counts_what_other_steps_change_where_fields_are_foreseen_too(
+    limit: int, code: int, vault: Vault
+) -> None:
+    observed = kits.content(observation(1), observation(2))
+    path = vault.write(kits.signed({**observed, **members({"notes": [note(1), note(2)]})}, key("vendor")))
+    options, before = ("--validate", "fields", "--limit", limit), ("--transform", "raw-linkset")
+    plan = vault.encrypting("plan", path, *options, before=before)
+    patch = vault.encrypting("patch", path, "--output", vault.kits / "out", *options, before=before)
+    assert (plan.code, patch.code) == (code, code), (plan, patch)
+    assert not code or said(plan) == said(patch)
 
 
 def test_where_every_field_would_be_sealed_the_plan_foresees_nothing(vault: Vault) -> None:

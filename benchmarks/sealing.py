@@ -27,7 +27,6 @@ from kit.encryption.data_keys import DataKey  # noqa: E402
 from kit.encryption.preparation import needs_of, needs_of_each  # noqa: E402
 from kit.encryption.proof import prove, prove_each  # noqa: E402
 from kit.encryption.restoring import Reopening, reopened, unseal, unseal_each  # noqa: E402
-from kit.encryption.runs import Layout  # noqa: E402
 from kit.engine.lookup import EmptyLookup  # noqa: E402
 from kit.engine.self_proof import ends_of  # noqa: E402
 from kit.transforms.encrypt_fields import EncryptFields  # noqa: E402
@@ -82,7 +81,7 @@ def _measure(clock: _Clock, transform: EncryptFields, run: Run) -> None:
         return b"".join([change.document or b"" for change in changes])
 
     def undone() -> bytes:
-        done = reopened(mapped, keys, Layout.of(run), Layout.of(after))
+        done = reopened(mapped, keys, Run.of(run), Run.of(after))
         return done.data if done is not None else b""
 
     def undone_each() -> bytes:

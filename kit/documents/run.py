@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import operator
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from kit.documents.width import elements_in
@@ -17,14 +18,22 @@ _ELEMENT_BYTES = 250
 class Run:
     """Whole documents that follow each other in a member. Law: ``b"".join(run) == run.data``."""
 
-    first: int
+    first: int = 0
     """Ordinal of the first document in the member, from 0."""
-    offset: int
+    offset: int = 0
     """Offset of the first document in the decoded member."""
     data: bytes
     """The documents, back to back."""
     ends: tuple[int, ...]
     """Offset after each document, within ``data``; the last one is its length."""
+
+    @classmethod
+    def of(cls, documents: Iterable[bytes]) -> Run:
+        """Return documents as a run; one that is a run already is given back."""
+        if isinstance(documents, cls):
+            return documents
+        parts = tuple(documents)
+        return cls(data=b"".join(parts), ends=tuple(itertools.accumulate(map(len, parts))))
 
     def __len__(self) -> int:
         return len(self.ends)

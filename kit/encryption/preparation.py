@@ -12,13 +12,14 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Final
 
+from kit.documents import Run
 from kit.encryption.aead import check_sealable
 from kit.encryption.envelope import PROFILES, Profile
 from kit.encryption.mapped import MappedDocument, Reading, Standing, State
 from kit.encryption.mapping import MappedCollection, MappedField
 from kit.encryption.needs import Needs
 from kit.encryption.opening import in_document, in_field
-from kit.encryption.runs import Layout, survey
+from kit.encryption.runs import survey
 from kit.errors import KitError, StoppedError
 
 _SELECTED: Final = Standing.SELECTED
@@ -32,16 +33,16 @@ def needs_of(collection: MappedCollection, documents: Iterable[bytes], first: in
     A document that cannot be judged, or holds what cannot be sealed, is kept as the failure if it is the first, and
     passed over: a dry run goes on, and needs the keys of the others.
     """
-    layout = Layout.of(documents)
-    found = survey(collection, layout)
+    given = Run.of(documents)
+    found = survey(collection, given)
     if found is None:
-        return needs_of_each(collection, layout.documents(), first)
+        return needs_of_each(collection, given, first)
     judging = _Judging(collection)
     for number in found.alone:
-        judging.take(layout.document(number), first + number)
+        judging.take(given.document(number), first + number)
     for owner, values in found.owners:
         judging.plain[owner] += values
-    return judging.needs(len(layout.ends))
+    return judging.needs(len(given.ends))
 
 
 def needs_of_each(collection: MappedCollection, documents: Iterable[bytes], first: int = 0) -> Needs:

@@ -14,13 +14,13 @@ import contextlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from kit.documents import document_name
+from kit.documents import Run, document_name
 from kit.encryption.aead import check_form
 from kit.encryption.key_set import KeySet
 from kit.encryption.mapped import MappedDocument, MappedValue, Reading, Standing, State
 from kit.encryption.mapping import MappedCollection
 from kit.encryption.opening import CollectionKeys, DocumentKeys, in_document, in_field
-from kit.encryption.runs import CoreRun, Layout, prove as prove_by_core
+from kit.encryption.runs import CoreRun, prove as prove_by_core
 from kit.errors import ContentError, EnvelopeError, KeyUnusableError, KitError, StoppedError, UsageError
 from kit.values import CollectionName
 
@@ -163,14 +163,14 @@ def prove(
     """
     if not all(canaries):
         raise UsageError("an empty canary is met everywhere")
-    layout = Layout.of(documents)
-    done = prove_by_core(collection, layout, keys) if not canaries else None
+    given = Run.of(documents)
+    done = prove_by_core(collection, given, keys) if not canaries else None
     if done is None:
-        return prove_each(collection, layout.documents(), first, keys=keys, canaries=canaries)
+        return prove_each(collection, given, first, keys=keys, canaries=canaries)
     run = _Run(collection, keys, ())
-    run.take_done(done, len(layout.ends))
+    run.take_done(done, len(given.ends))
     for number, _ in done.alone:
-        run.take(layout.document(number), first + number)
+        run.take(given.document(number), first + number)
     return run.proof
 
 

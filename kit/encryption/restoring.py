@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
+from kit.documents import Run
 from kit.encryption.approval import DocumentName, RecoveryScope
 from kit.encryption.envelope import Profile
 from kit.encryption.field_map import FieldMap
@@ -19,7 +20,7 @@ from kit.encryption.key_set import KeySet, KeySource
 from kit.encryption.mapped import MappedDocument, MappedValue, Reading, Standing, State
 from kit.encryption.mapping import MappedCollection, MappedField
 from kit.encryption.opening import CollectionKeys, DocumentKeys, in_document, in_field
-from kit.encryption.runs import Layout, reopen as reopen_by_core, unseal as unseal_by_core
+from kit.encryption.runs import reopen as reopen_by_core, unseal as unseal_by_core
 from kit.errors import KitError, UsageError
 from kit.values import CollectionName
 
@@ -138,14 +139,14 @@ def unseal(
     Raises:
         KitError: As :func:`restore`, of a document that changed.
     """
-    layout, chosen = Layout.of(documents), _chosen(collection, fields)
-    done = unseal_by_core(collection, layout, keys, changed, chosen)
+    given, chosen = Run.of(documents), _chosen(collection, fields)
+    done = unseal_by_core(collection, given, keys, changed, chosen)
     if done is None:
-        return unseal_each(collection, layout.documents(), changed, keys, fields, first=first)
+        return unseal_each(collection, given, changed, keys, fields, first=first)
     unsealing = _Unsealing(collection, chosen, keys)
-    alone = [unsealing.unsealed(layout.document(number), first + number) for number, _ in done.alone]
+    alone = [unsealing.unsealed(given.document(number), first + number) for number, _ in done.alone]
     found = unsealing.found
-    found.data = done.joined(layout, alone)
+    found.data = done.joined(given, alone)
     for tally in done.tallies:
         found.without += tally.unchanged + tally.skipped_owner + tally.not_selected
         found.opened.update({str(one): values.changed for one, values in tally.values if values.changed})
@@ -223,7 +224,7 @@ class Reopened:
     """Of these, the ones that were not there before."""
 
 
-def reopened(collection: MappedCollection, keys: KeySet, before: Layout, after: Layout) -> Reopened | None:
+def reopened(collection: MappedCollection, keys: KeySet, before: Run, after: Run) -> Reopened | None:
     """Do what :class:`Reopening` does with a whole run; None where each document must be asked for.
 
     Raises:

@@ -7,8 +7,7 @@ them. Law: what is returned is what the reference gives one document after the o
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Literal
 
@@ -23,32 +22,6 @@ if TYPE_CHECKING:
     from kit_core import Key, Mapped, Partition
 
 _NO_LIMIT: Final = 2**31 - 1
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Layout:
-    """Documents as the core takes them."""
-
-    data: bytes
-    """Back to back."""
-    ends: Sequence[int]
-    """Offset after each."""
-
-    @classmethod
-    def of(cls, documents: Iterable[bytes]) -> Layout:
-        """Lay documents out; a run is as it is."""
-        if isinstance(documents, Run):
-            return cls(data=documents.data, ends=documents.ends)
-        parts = list(documents)
-        return cls(data=b"".join(parts), ends=list(itertools.accumulate(map(len, parts))))
-
-    def document(self, number: int) -> bytes:
-        """Return one document."""
-        return self.data[self.ends[number - 1] if number else 0 : self.ends[number]]
-
-    def documents(self) -> Iterator[bytes]:
-        """Return all documents, in their order."""
-        return map(self.document, range(len(self.ends)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,14 +107,14 @@ class CoreRun:
     alone: Sequence[tuple[int, int]]
     """The documents that are the reference's: the number of each, and its offset in ``body``."""
 
-    def joined(self, layout: Layout, documents: Sequence[bytes | None]) -> bytes:
+    def joined(self, given: Run, documents: Sequence[bytes | None]) -> bytes:
         """Return the body with ``documents`` in the places of those of ``alone``; None for one that stays."""
         parts: list[bytes] = []
         kept = 0
         for (number, at), document in zip(self.alone, documents, strict=True):
             if document is not None:
                 parts += self.body[kept:at], document
-                kept = at + len(layout.document(number))
+                kept = at + len(given.document(number))
         return b"".join([*parts, self.body[kept:]]) if parts else self.body
 
 
@@ -157,43 +130,43 @@ class CoreSurvey:
     """The numbers of the documents that are the reference's; they are in none of the others."""
 
 
-def survey(collection: MappedCollection, layout: Layout) -> CoreSurvey | None:
+def survey(collection: MappedCollection, given: Run) -> CoreSurvey | None:
     """Find the keys that a run needs; None where each document must be asked for."""
-    return _survey(CoreMap.of(collection, collection.fields, None), layout, is_checked=True)
+    return _survey(CoreMap.of(collection, collection.fields, None), given, is_checked=True)
 
 
-def seal(collection: MappedCollection, layout: Layout, keys: KeySet) -> CoreRun | None:
+def seal(collection: MappedCollection, given: Run, keys: KeySet) -> CoreRun | None:
     """Seal what is plaintext, with synthetic vectors; None where each document must be asked for."""
-    return _run(collection, layout, keys, task="seal")
+    return _run(collection, given, keys, task="seal")
 
 
-def prove(collection: MappedCollection, layout: Layout, keys: KeySet | None) -> CoreRun | None:
+def prove(collection: MappedCollection, given: Run, keys: KeySet | None) -> CoreRun | None:
     """Look at every value, and open it with ``keys``; None where each document must be asked for.
 
     A value that was opened counts as changed. A document that has plaintext is the reference's.
     """
-    return _run(collection, layout, keys, task="prove")
+    return _run(collection, given, keys, task="prove")
 
 
-def reopen(collection: MappedCollection, layout: Layout, keys: KeySet, before: Layout) -> CoreRun | None:
+def reopen(collection: MappedCollection, given: Run, keys: KeySet, before: Run) -> CoreRun | None:
     """Open what is not sealed in the same documents as they were before; None where each must be asked for."""
-    return _run(collection, layout, keys, task="open", against=(before.data, before.ends))
+    return _run(collection, given, keys, task="open", against=(before.data, before.ends))
 
 
 def unseal(
     collection: MappedCollection,
-    layout: Layout,
+    given: Run,
     keys: KeySet | None,
     changed: Sequence[bool],
     fields: Sequence[MappedField],
 ) -> CoreRun | None:
     """Open ``fields`` of the documents that ``changed``, or count them where there are no keys; None as before."""
-    return _run(collection, layout, keys, task="open", against=bytes(changed), fields=fields)
+    return _run(collection, given, keys, task="open", against=bytes(changed), fields=fields)
 
 
 def _run(
     collection: MappedCollection,
-    layout: Layout,
+    given: Run,
     keys: KeySet | None,
     *,
     task: Literal["seal", "open", "prove"],
@@ -206,18 +179,18 @@ def _run(
     told = CoreMap.of(collection, chosen, keys)
     handed = None
     if keys is not None:
-        needed = _survey(told, layout, is_checked=False)
+        needed = _survey(told, given, is_checked=False)
         if needed is None:
             return None
         handed = _handed(collection, keys, needed)
-    done = core.apply_map(layout.data, layout.ends, mapped=told, keys=handed, task=task, against=against)
-    return _of_core(done, layout, chosen) if done is not None else None
+    done = core.apply_map(given.data, given.ends, mapped=told, keys=handed, task=task, against=against)
+    return _of_core(done, given, chosen) if done is not None else None
 
 
-def _survey(told: CoreMap, layout: Layout, *, is_checked: bool) -> CoreSurvey | None:
+def _survey(told: CoreMap, given: Run, *, is_checked: bool) -> CoreSurvey | None:
     found = None
     if core.survey_map is not None:
-        found = core.survey_map(layout.data, layout.ends, mapped=told, is_checked=is_checked)
+        found = core.survey_map(given.data, given.ends, mapped=told, is_checked=is_checked)
     if found is None:
         return None
     owners, dek_ids, alone = found
@@ -243,12 +216,12 @@ def _key(key: DataKey, owner: str, *, is_active: bool) -> Key:
     return (key.dek_id, owner, is_active), (key.mek_version, key.part), secrets
 
 
-def _of_core(done: Mapped, layout: Layout, fields: Sequence[MappedField]) -> CoreRun | None:
+def _of_core(done: Mapped, given: Run, fields: Sequence[MappedField]) -> CoreRun | None:
     body, touched, tallies, sums, alone = done
-    if alone and len(alone) == len(layout.ends):
+    if alone and len(alone) == len(given.ends):
         return None
     return CoreRun(
-        body=layout.data if body is None else body,
+        body=given.data if body is None else body,
         touched=touched,
         tallies=tuple(_tally(counted, fields) for counted in tallies),
         digests=tuple(

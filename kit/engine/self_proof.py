@@ -15,7 +15,6 @@ from dataclasses import dataclass, replace
 from kit.documents import Run, core, document_name, first_other
 from kit.encryption.counting import ENCRYPTED
 from kit.encryption.restoring import Reopened, Reopening, reopened
-from kit.encryption.runs import Layout
 from kit.errors import DigestError, KitError
 from kit.transforms import coverage
 from kit.transforms.coverage import Tally, TenantCoverage
@@ -109,8 +108,8 @@ def _check_sealed(
 def _reopened(claim: Claim, transform: EncryptFields, run: Run, body: bytes) -> Reopened | None:
     """Open what was sealed in a whole run; None where each document must be asked for, or one is to be named."""
     try:
-        after = Layout(data=body, ends=ends_of(body))
-        return reopened(transform.mapped(claim.name), transform.keys.key_set(), Layout.of(run), after)
+        after = Run(data=body, ends=tuple(ends_of(body)))
+        return reopened(transform.mapped(claim.name), transform.keys.key_set(), Run.of(run), after)
     except KitError:
         return None
 

@@ -12,14 +12,14 @@ import bson
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from kit.documents import core
+from kit.documents import Run, core
 from kit.encryption import FieldMap, KeySet, MappedCollection, Profile, Scope, needs_of, prove
 from kit.encryption.data_keys import DataKey
 from kit.encryption.envelope import ALGORITHM, NAMES
 from kit.encryption.preparation import needs_of_each
 from kit.encryption.proof import prove_each
 from kit.encryption.restoring import Reopening, reopened, unseal, unseal_each
-from kit.encryption.runs import CoreMap, Layout, seal
+from kit.encryption.runs import CoreMap, seal
 from kit.errors import KitError
 from kit.values import CollectionName
 from tests.documents.strategies import VALUES, Typed, document, int32, string
@@ -176,7 +176,7 @@ Opened = tuple[bytes, bytes, Counter[tuple[str, str]], Counter[tuple[str, str]]]
 
 
 def _reopened(mapped: MappedCollection, keys: KeySet, before: list[bytes], after: list[bytes]) -> Opened:
-    done = reopened(mapped, keys, Layout.of(before), Layout.of(after))
+    done = reopened(mapped, keys, Run.of(before), Run.of(after))
     if done is None:
         return _reopened_each(mapped, keys, before, after)
     return done.data, done.other, done.envelopes, done.opened
@@ -215,13 +215,13 @@ def test_the_core_makes_every_vector(vector: dict[str, Any]) -> None:
         return document([("_id", identity), ("of", (16, int32(1))), ("owner", owner), (vector["path"][0], value)])
 
     plain = holding((vector["bsonType"], bytes.fromhex(vector["value"])))
-    done = seal(collection, Layout.of([plain]), keys)
+    done = seal(collection, Run.of([plain]), keys)
     if done is None:  # of a type that the reference decides about
         assert vector["bsonType"] not in {1, 2, 3, 4, 5, 7, 8, 9, 16, 17, 18, 19}
         return
     assert done.body == holding((3, bytes.fromhex(vector["bson"])))
     assert [f"{total:064x}" for _, _, total in done.digests] == [vector["valueDigest"]]
-    undone = reopened(collection, keys, Layout.of([plain]), Layout.of([done.body]))
+    undone = reopened(collection, keys, Run.of([plain]), Run.of([done.body]))
     assert undone is not None
     assert undone.data == plain
 
@@ -231,7 +231,7 @@ def test_ordinary_documents_are_none_of_the_references(profile: Profile) -> None
     site = Site(profile)
     plain = [note(1), note(2, "bob", body="ünï\0"), note(3, body=None), note(4, "__builtin__"), note(5, meta={})]
     site.prepare(*plain)
-    done = seal(site.collection, Layout.of(plain), site.keys)
+    done = seal(site.collection, Run.of(plain), site.keys)
     assert done is not None
     assert (done.alone, list(done.touched)) == ([], [1, 1, 1, 0, 1])
     assert done.body == b"".join(site.encrypt(*plain))
@@ -240,14 +240,14 @@ def test_ordinary_documents_are_none_of_the_references(profile: Profile) -> None
 def test_a_run_that_is_another_than_the_one_before_is_not_opened() -> None:
     site = Site()
     sealed = site.encrypt(note(1), note(2))
-    assert reopened(site.collection, site.keys, Layout.of([note(1)]), Layout.of(sealed)) is None
+    assert reopened(site.collection, site.keys, Run.of([note(1)]), Run.of(sealed)) is None
 
 
 def test_a_partition_key_of_another_type_counts_under_the_same_text() -> None:
     site = Site()
     documents = [note(n, workspaceId=key) for n, key in enumerate(["7", 7, bson.Int64(7), bson.ObjectId(b"7" * 12)])]
     site.prepare(*documents)
-    done = seal(site.collection, Layout.of(documents), site.keys)
+    done = seal(site.collection, Run.of(documents), site.keys)
     assert done is not None
     assert {tally.partition: tally.changed for tally in done.tallies} == {"7": 3, "37" * 12: 1}
 

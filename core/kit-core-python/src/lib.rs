@@ -8,7 +8,7 @@ use std::cell::RefCell;
 use std::collections::HashSet;
 
 use kit_core::bson::bounds::{self, Bounds};
-use kit_core::bson::{fields, run::Run, valid};
+use kit_core::bson::{fields, run::Run};
 use kit_core::leaves::Digest;
 use kit_core::linkset::table::{self, Format, format_of};
 use kit_core::proof::{self, Earlier};
@@ -220,7 +220,7 @@ functions! {
         data: Bytes, ends: Ends, by: CountedBy, bounds: (usize, usize), earlier: Vec<(Vec<u8>, Option<Vec<u8>>, bool)>,
         rooted: bool
     ) -> Option<(Counts, Vec<EarlierRun>, Vec<u8>)> = {
-        let bounds = valid::Bounds { bytes: bounds.0, depth: bounds.1 };
+        let bounds = Bounds { bytes: bounds.0, levels: bounds.1 };
         let earlier = earlier.into_iter().map(|(appended, cut, is_rooted)| Earlier { appended, cut, is_rooted });
         let earlier: Vec<_> = earlier.collect();
         let run = Run::new(&data, &ends).ok()?;

@@ -1,7 +1,8 @@
 //! A run read to its last byte: what `kit.engine.proving` asks of it, in one walk after the other.
 
+use crate::bson::bounds::Bounds;
 use crate::bson::run::Run;
-use crate::bson::valid::{Bounds, Validator};
+use crate::bson::valid::Validator;
 use crate::coverage::{Counted, Counting, Counts};
 use crate::cut::{appended_at, without};
 use crate::leaves::Leaves;

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final, TypeVar, final
 
-from kit.documents import document_name
+from kit.documents import Run, document_name
 from kit.encryption import counting
 from kit.encryption.initialisation import IvSource, SyntheticIv
 from kit.encryption.key_set import KeySet
 from kit.encryption.mapped import MappedDocument, MappedValue, Reading, Standing, State
 from kit.encryption.mapping import MappedCollection, MappedField
 from kit.encryption.opening import CollectionKeys, DocumentKeys, in_document, in_field
-from kit.encryption.runs import Layout, PartitionTally, seal
+from kit.encryption.runs import PartitionTally, seal
 from kit.errors import KitError
 from kit.transforms.change import Rewritten, Summed
 from kit.transforms.protocol import Change, Finding
@@ -63,11 +63,11 @@ class SealingRun:
         """Return what :meth:`changes` come to; None where each document must be asked for."""
         if not isinstance(self._iv, SyntheticIv):
             return None
-        layout = Layout(data=data, ends=ends)
-        done = seal(self._collection, layout, self._keys.keys)
+        given = Run(data=data, ends=tuple(ends))
+        done = seal(self._collection, given, self._keys.keys)
         if done is None:
             return None
-        changes = [self._change(layout.document(number), first + number) for number, _ in done.alone]
+        changes = [self._change(given.document(number), first + number) for number, _ in done.alone]
         touched = list(map(bool, done.touched))
         for (number, _), change in zip(done.alone, changes, strict=True):
             touched[number] = change.document is not None
@@ -79,7 +79,7 @@ class SealingRun:
             if values:
                 _add(summed.sums, one_value, values)
                 _add(summed.sums, total, digest)
-        return Rewritten(done.joined(layout, [change.document for change in changes]), touched, summed)
+        return Rewritten(done.joined(given, [change.document for change in changes]), touched, summed)
 
     def _add(self, summed: Summed, tally: PartitionTally) -> None:
         name, tenant = self._collection.place.name, tally.partition

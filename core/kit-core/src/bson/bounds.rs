@@ -13,7 +13,7 @@ const CODE_WITH_SCOPE: u8 = 15;
 pub struct Bounds {
     /// Bytes.
     pub bytes: usize,
-    /// Levels of nesting, its own included.
+    /// Levels of nesting; the outermost is 1.
     pub levels: usize,
 }
 
@@ -80,15 +80,7 @@ fn walk(document: &[u8], levels: usize) -> Sure<bool> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn nested(levels: usize) -> Vec<u8> {
-        let mut inner = vec![5, 0, 0, 0, 0];
-        for _ in 1..levels {
-            let size = u32::try_from(inner.len() + 8).unwrap();
-            inner = [&size.to_le_bytes(), b"\x03a\0".as_slice(), &inner, b"\0"].concat();
-        }
-        inner
-    }
+    use crate::bson::nested;
 
     #[test]
     fn levels_are_counted_from_the_outermost() {

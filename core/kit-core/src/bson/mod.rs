@@ -25,3 +25,14 @@ pub fn max_elements(bytes: &[u8], exactly: bool) -> usize {
 fn sum(flags: impl Iterator<Item = bool>) -> usize {
     usize::from(flags.map(u8::from).sum::<u8>())
 }
+
+/// Return a document of so many levels.
+#[cfg(test)]
+pub(crate) fn nested(levels: usize) -> Vec<u8> {
+    let mut inner = vec![5, 0, 0, 0, 0];
+    for _ in 1..levels {
+        let size = u32::try_from(inner.len() + 8).unwrap();
+        inner = [&size.to_le_bytes(), b"\x03a\0".as_slice(), &inner, b"\0"].concat();
+    }
+    inner
+}

@@ -44,15 +44,7 @@ fn sound(value: Value, depth: usize) -> Sure<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn nested(levels: usize) -> Vec<u8> {
-        let mut inner = vec![5, 0, 0, 0, 0];
-        for _ in 1..levels {
-            let size = u32::try_from(inner.len() + 8).unwrap();
-            inner = [&size.to_le_bytes(), b"\x03a\0".as_slice(), &inner, b"\0"].concat();
-        }
-        inner
-    }
+    use crate::bson::nested;
 
     #[test]
     fn depth_is_bounded() {

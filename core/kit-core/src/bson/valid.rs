@@ -1,17 +1,9 @@
 //! Whether a document is well formed to its last byte (`kit.documents.validate`).
 
+use crate::bson::bounds::Bounds;
 use crate::bson::value::{ARRAY, DOCUMENT, STRING, Value, body, is_utf8};
 use crate::bson::walk::Elements;
 use crate::{Doubt, Sure};
-
-/// What a document may be.
-#[derive(Debug, Clone, Copy)]
-pub struct Bounds {
-    /// Bytes of a document.
-    pub bytes: usize,
-    /// Levels of nesting; the outermost is 1.
-    pub depth: usize,
-}
 
 /// Check documents, one after the other.
 #[derive(Debug, Default)]
@@ -26,7 +18,7 @@ impl<'a> Validator<'a> {
     /// # Errors
     /// It is not.
     pub fn check(&mut self, document: &'a [u8], bounds: Bounds) -> Sure<()> {
-        if document.len() > bounds.bytes || bounds.depth == 0 {
+        if document.len() > bounds.bytes || bounds.levels == 0 {
             return Err(Doubt);
         }
         self.outer.clear();
@@ -41,7 +33,7 @@ impl<'a> Validator<'a> {
                 return Err(Doubt);
             }
             if let Some(inside) = check(element.value)? {
-                if self.outer.len() + 2 > bounds.depth {
+                if self.outer.len() + 2 > bounds.levels {
                     return Err(Doubt);
                 }
                 self.outer.push(std::mem::replace(&mut elements, Elements::of(inside)));
@@ -91,7 +83,7 @@ fn scope(value: &[u8]) -> Sure<&[u8]> {
 mod tests {
     use super::*;
 
-    const BOUNDS: Bounds = Bounds { bytes: 1000, depth: 3 };
+    const BOUNDS: Bounds = Bounds { bytes: 1000, levels: 3 };
 
     fn document(inside: &[u8]) -> Vec<u8> {
         let size = u32::try_from(inside.len() + 5).unwrap();
@@ -143,7 +135,7 @@ mod tests {
         };
         let check = |levels, bounds| Validator::default().check(&nested(levels), bounds).is_ok();
         assert!(check(3, BOUNDS) && !check(4, BOUNDS));
-        assert!(check(1, Bounds { bytes: 5, depth: 1 }) && !check(1, Bounds { bytes: 4, depth: 1 }));
-        assert!(!check(1, Bounds { bytes: 5, depth: 0 }));
+        assert!(check(1, Bounds { bytes: 5, levels: 1 }) && !check(1, Bounds { bytes: 4, levels: 1 }));
+        assert!(!check(1, Bounds { bytes: 5, levels: 0 }));
     }
 }

@@ -7,7 +7,9 @@ the form: that the content is whole is for the decoders to find, and which level
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import chain
 
 import zstandard
 from isal import isal_zlib
@@ -23,6 +25,9 @@ _WINDOW_LOG = 21
 _WINDOW = bytes([(_WINDOW_LOG - 10) << 3])
 _SINGLE_SEGMENT, _CHECKSUM = 0x20, 0x04
 _GZIP_HEADER = encode(Codec.GZIP, b"")[:10]
+_STEP_BYTES = 256 * 1024
+_INPUT_BYTES = 16 * 1024
+"""Stored, of about as much content as a step (measured: 2.4 ms for 4 MiB of documents; 2.3 for all at once)."""
 _GZIP_WINDOW = 16 + 15
 """Of isal_zlib, as of zlib: a gzip header and the largest window."""
 
@@ -49,6 +54,11 @@ def is_own(codec: Codec, met: FrameMet) -> bool:
     return codec is Codec.GZIP and met.header == _GZIP_HEADER
 
 
+def window_of(length: int) -> int:
+    """Return the window that a frame of our form with ``length`` bytes of content asks for, at most."""
+    return min(length, 1 << _WINDOW_LOG)
+
+
 def zstd_header(length: int) -> bytes:
     """Give the header of a frame with checksum and content size (RFC 8878 3.1.1.1), as libzstd writes it."""
     if length <= 1 << _WINDOW_LOG:
@@ -71,12 +81,50 @@ def encode_again(codec: Codec, data: bytes, kept: bytes) -> bytes:
     Decoding is several times faster than encoding, so what an earlier process made need not be made again, and need not
     be believed either. That ``encode`` would give other bytes is possible only where another level made ``kept``.
     """
-    return kept if kept and content_of(codec, kept, most=len(data)) == data else encode(codec, data)
+    return kept if kept and is_frame_of(codec, kept, data) else encode(codec, data)
 
 
 def encode_frame_again(codec: Codec, data: bytes, kept: bytes) -> Frame:
     """Do as :func:`encode_again`, and remember how long the data was."""
     return Frame(encoded=encode_again(codec, data, kept), length=len(data))
+
+
+def is_frame_of(codec: Codec, encoded: bytes, data: bytes) -> bool:
+    """Return whether ``encoded`` is one whole frame of our form that holds ``data``.
+
+    It is decoded in steps, each compared while it is in the cache, so that the data is not held twice.
+    """
+    try:
+        if codec is Codec.ZSTD:
+            if not encoded.startswith(zstd_header(len(data))):
+                return False
+            decoder = zstandard.ZstdDecompressor().decompressobj(write_size=_STEP_BYTES)
+            steps = range(0, len(encoded), _INPUT_BYTES)
+            end = _end_of(data, (decoder.decompress(encoded[step : step + _INPUT_BYTES]) for step in steps))
+            return end == len(data) and decoder.eof and not decoder.unused_data
+        if codec is Codec.GZIP:
+            if not encoded.startswith(_GZIP_HEADER):
+                return False
+            inflater = isal_zlib.decompressobj(_GZIP_WINDOW)
+            first = inflater.decompress(encoded, _STEP_BYTES)
+            rest = iter(lambda: inflater.decompress(inflater.unconsumed_tail, _STEP_BYTES), b"")
+            end = _end_of(data, chain((first,), rest))
+            return end == len(data) and inflater.eof and not inflater.unused_data
+    except (zstandard.ZstdError, isal_zlib.IsalError) as error:  # type: ignore[misc]  # its stub declares an instance
+        if "not enough memory" in str(error):
+            raise MemoryError from error
+        return False
+    return encoded == data
+
+
+def _end_of(data: bytes, steps: Iterable[bytes]) -> int:
+    """Return where in ``data`` the last of ``steps`` ends, if they are what it begins with; -1 if not."""
+    at = 0
+    for step in steps:
+        if not data.startswith(step, at):
+            return -1
+        at += len(step)
+    return at
 
 
 def content_of(codec: Codec, kept: bytes, *, most: int = MOST_FRAME_BYTES) -> bytes | None:

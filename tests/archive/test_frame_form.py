@@ -15,7 +15,7 @@ from hypothesis import given, strategies as st
 from kit.archive import encode
 from kit.archive.chunks import ChunkReader
 from kit.archive.codecs import decode
-from kit.archive.frame_form import MOST_FRAME_BYTES, FrameMet, is_own
+from kit.archive.frame_form import MOST_FRAME_BYTES, FrameMet, is_frame_of, is_own
 from kit.values import Codec, Limits
 
 NOISE = random.Random(1).randbytes(5 << 20)  # noqa: S311  no secret
@@ -94,6 +94,30 @@ def test_other_zstd_frames_are_not(make: Callable[[bytes], bytes]) -> None:
 def test_other_gzip_members_are_not_unless_nothing_but_content_is_in_them(stored: bytes) -> None:
     (frame,) = met(Codec.GZIP, stored)
     assert is_own(Codec.GZIP, frame) is (frame.header == encode(Codec.GZIP, b"")[:10])
+
+
+@pytest.mark.parametrize("codec", [Codec.ZSTD, Codec.GZIP], ids=lambda codec: codec.name.lower())
+@pytest.mark.parametrize("data", [NOISE[:70_000], NOISE, TEXT, bytes(5 << 20), b"x"], ids=len)
+def test_a_frame_is_of_the_data_that_it_was_made_of_and_of_no_other(codec: Codec, data: bytes) -> None:
+    stored = encode(codec, data)
+    assert is_frame_of(codec, stored, data)
+    middle = len(data) // 2
+    altered = data[:middle] + bytes([data[middle] ^ 1]) + data[middle + 1 :]
+    for other in (data[:-1], data + b"\0", altered, data[:-1] + bytes([data[-1] ^ 1]), b""):
+        assert not is_frame_of(codec, stored, other)
+
+
+@pytest.mark.parametrize("codec", [Codec.ZSTD, Codec.GZIP], ids=lambda codec: codec.name.lower())
+@pytest.mark.parametrize("data", [NOISE[:70_000], TEXT], ids=len)
+def test_a_frame_that_is_cut_damaged_or_followed_is_of_no_data(codec: Codec, data: bytes) -> None:
+    stored = encode(codec, data)
+    for end in (0, 3, 9, len(stored) // 2, len(stored) - 4, len(stored) - 1):
+        assert not is_frame_of(codec, stored[:end], data)
+    for more in (b"\0", stored):
+        assert not is_frame_of(codec, stored + more, data)
+    # In front of the header's end as behind it; of gzip the trailer is asked, and of zstd the checksum.
+    for at in (0, 4, 9, len(stored) // 2, len(stored) - 5, len(stored) - 1):
+        assert not is_frame_of(codec, stored[:at] + bytes([stored[at] ^ 1]) + stored[at + 1 :], data)
 
 
 def test_frames_that_are_empty_or_of_a_giant_document_are_not() -> None:

@@ -8,7 +8,7 @@ kits. What is written here, the strict reader of this package reads back, and so
   (``folder_reader``); ``member_tree`` keeps names apart. ``layout``, ``frame_form`` and ``reproduction`` tell what of
   the stored bytes can be kept or made again.
 - Writing: ``destination`` and ``folder_destination``, by ``tar_writer`` and ``encoding``; finished frames wait in a
-  ``spool``.
+  ``spool``, and what is ``proven`` of them need not be decoded when they are read back.
 - A run and its end: ``job`` is the folder, a ``held_folder``; ``journal`` and ``journal_file`` are what is on record,
   ``switch`` what is to get which name, ``commit`` the steps, ``finishing`` what becomes of them after a crash;
   ``copies`` are kits that only get another name. By ``places``, ``renaming``, ``disk`` and ``tree_digest``.
@@ -29,6 +29,7 @@ from kit.archive.layout import Layout, Stretch
 from kit.archive.member_tree import LINK_HINT, MemberTree
 from kit.archive.new_folder import NewFolder
 from kit.archive.places import backup_path, require_backup_free, require_free, require_replaceable
+from kit.archive.proven import LEAST_BYTES, Body, Proven, encode_proven, known_frame
 from kit.archive.reader import Container, Copying, KitReader, open_kit
 from kit.archive.secret_output import SecretOutput
 from kit.archive.source import read_small
@@ -40,8 +41,10 @@ from kit.archive.tar_reader import Member
 __all__ = [
     "CHECKPOINT_BYTES",
     "FRAME_BYTES",
+    "LEAST_BYTES",
     "LINK_HINT",
     "ArchiveDestination",
+    "Body",
     "Container",
     "Copying",
     "CountingDestination",
@@ -55,6 +58,7 @@ __all__ = [
     "Member",
     "MemberTree",
     "NewFolder",
+    "Proven",
     "SecretOutput",
     "Slot",
     "Spool",
@@ -73,8 +77,10 @@ __all__ = [
     "encode_again",
     "encode_frame",
     "encode_frame_again",
+    "encode_proven",
     "finish",
     "has_begun",
+    "known_frame",
     "land",
     "open_kit",
     "perform",

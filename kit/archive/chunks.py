@@ -2,27 +2,41 @@
 
 A container comes from a file, a member's own codec from the body of another stream; both are iterators of chunks.
 Laws: what is read does not depend on how the chunks were cut; ``offset`` is the count of bytes taken so far; a
-chunk that is wanted whole is handed on as it is, never copied.
+chunk that is wanted whole is handed on as it is, never copied; bytes that are known and not there (:class:`Passed`) are
+passed over by who knows them, and are never read as anything else.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 from kit.errors import ArchiveError, LimitError
 from kit.values import Limits
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Passed:
+    """Stands in a stream for bytes that need not be read, since it is known what they are."""
+
+    length: int
+
+
 class ChunkReader:
-    """Takes bytes from ``chunks`` (empty chunks are allowed); ``where`` names the stream in errors."""
+    """Takes bytes from ``chunks`` (empty chunks are allowed); ``where`` names the stream in errors.
 
-    __slots__ = ("_at", "_before", "_chunk", "_chunks", "where")
+    The stream may be a part of another that begins at its byte ``start``; offsets are then those of the other.
+    """
 
-    def __init__(self, chunks: Iterable[bytes], *, where: str) -> None:
+    __slots__ = ("_at", "_before", "_chunk", "_chunks", "_passed", "where")
+
+    def __init__(self, chunks: Iterable[bytes | Passed], *, where: str, start: int = 0) -> None:
         self._chunks = iter(chunks)
         self._chunk = b""
         self._at = 0
-        self._before = 0
+        self._before = start
+        self._passed = 0
+        """Bytes that come next, and are not there."""
         self.where = where
 
     @property
@@ -32,19 +46,33 @@ class ChunkReader:
 
     def at_end(self) -> bool:
         """Whether no byte is left; asks for the next chunk when it must."""
-        while self._at == len(self._chunk):
+        while self._at == len(self._chunk) and not self._passed:
             chunk = next(self._chunks, None)
             if chunk is None:
                 return True
             self._before += len(self._chunk)
-            self._chunk = chunk
             self._at = 0
+            if isinstance(chunk, Passed):
+                self._chunk, self._passed = b"", chunk.length
+            else:
+                self._chunk = chunk
         return False
+
+    def pass_over(self, size: int) -> int:
+        """Take up to ``size`` bytes that are not there, and return how many; 0 where the next ones are to be read."""
+        if self.at_end():
+            return 0
+        taken = min(self._passed, size)
+        self._passed -= taken
+        self._before += taken
+        return taken
 
     def read_some(self, size: int) -> bytes:
         """Take between 1 and ``size`` bytes, without joining chunks; ``b""`` at the end or for size 0."""
         if not size or self.at_end():
             return b""
+        if self._passed:
+            raise self.fault("another entry begins here than the one that was written", self.offset)
         start = self._at
         chunk = self._chunk
         self._at = min(start + size, len(chunk))

@@ -28,9 +28,23 @@ def detect(first_bytes: bytes) -> Codec:
 
 
 def decode(
-    codec: Codec, reader: ChunkReader, limits: Limits, *, where: str, ended: Callable[[FrameMet], None] | None = None
+    codec: Codec,
+    reader: ChunkReader,
+    limits: Limits,
+    *,
+    where: str,
+    ended: Callable[[FrameMet], None] | None = None,
+    produced: int = 0,
 ) -> Iterator[bytes]:
-    """Yield the decoded bytes of everything ``reader`` has left; ``ended`` is told of each frame at its end.
+    """Yield the decoded bytes of everything ``reader`` has left.
+
+    Args:
+        codec: What it is encoded in.
+        reader: The stream, or a part of one.
+        limits: What it is held to.
+        where: What it is called in errors.
+        ended: Gets each frame at its end.
+        produced: Decoded bytes of the stream before this part.
 
     Raises:
         ArchiveError: The stream is not whole and well-formed in that codec.
@@ -38,9 +52,9 @@ def decode(
     """
     match codec:
         case Codec.ZSTD:
-            yield from zstd_frames.decode(reader, limits, where=where, ended=ended)
+            yield from zstd_frames.decode(reader, limits, where=where, ended=ended, produced=produced)
         case Codec.GZIP:
-            yield from gzip_members.decode(reader, limits, where=where, ended=ended)
+            yield from gzip_members.decode(reader, limits, where=where, ended=ended, produced=produced)
         case Codec.NONE:
             while data := reader.read_some(_STEP_BYTES):
                 yield data

@@ -10,7 +10,7 @@ job folder; a failed write is an ``OutputError`` and the destination accepts not
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
@@ -18,10 +18,11 @@ from typing import Protocol
 
 from kit.archive.disk import new_file, write_all, writing
 from kit.archive.encoding import FRAME_BYTES, Frame, encode_frame, seek_table
+from kit.archive.proven import LEAST_BYTES, Body, Proven, ProvenBody
 from kit.archive.spool import Extent, Spool
 from kit.archive.tar_reader import Member
 from kit.archive.tar_writer import END, file_header, padding
-from kit.values import Codec, MemberPath, Timestamp
+from kit.values import Codec, MemberPath, Sha256, Timestamp
 
 
 class Destination(Protocol):
@@ -29,13 +30,19 @@ class Destination(Protocol):
 
     codec: Codec
     """How frames handed to :meth:`add` must be encoded."""
+    proves: bool
+    """Whether frames handed to :meth:`add` are to be proven, so that who reads the archive back knows them."""
 
     def carry(self, member: Member, body: Iterator[bytes]) -> tuple[Slot, Iterator[bytes]]:
         """Open the next slot for a member that stays as it is; give the bytes whose frames must be added to it."""
         ...
 
-    def copy(self) -> Slot:
-        """Open the next slot for frames that are those of the base as stored, headers and padding included."""
+    def copy(self, bodies: Sequence[Body] = ()) -> Slot:
+        """Open the next slot for frames that are those of the base as stored, headers and padding included.
+
+        Args:
+            bodies: Of files in them, in order, those that are worth knowing.
+        """
         ...
 
     def open(self, path: MemberPath, *, mode: int) -> Slot:
@@ -72,31 +79,38 @@ class Slot:
     length: int = 0
     """Decoded bytes added."""
     extents: list[Extent] = field(default_factory=list)
+    bodies: Sequence[Body] = ()
+    """Of the files in it, in order, those of :data:`kit.archive.proven.LEAST_BYTES` and more."""
 
 
 class ArchiveDestination:
     """A tar archive, compressed frame by frame; see the module docstring for the order of events."""
 
-    def __init__(self, folder: Path, spool: Spool, *, codec: Codec, mode: int = 0o600) -> None:
+    def __init__(self, folder: Path, spool: Spool, *, codec: Codec, mode: int = 0o600, proves: bool = False) -> None:
         """Write into ``folder``, which exists and belongs to this job, by way of its spool.
 
-        The archive has no wider ``mode`` than this, within the umask.
+        The archive has no wider ``mode`` than this, within the umask; ``proves`` is as of :class:`Destination`.
         """
         self.codec = codec
+        self.proves = proves and codec is not Codec.NONE
         self._folder = folder
         self._spool = spool
         self._mode = mode
         self._slots: list[Slot] = []
+        self._frames: list[Extent] = []
+        """In the order of the archive, once that is assembled."""
 
     def carry(self, member: Member, body: Iterator[bytes]) -> tuple[Slot, Iterator[bytes]]:
         """Keep header, body and padding byte for byte."""
         slot = Slot(path=member.path, mode=member.mode, carried=member)
+        if member.path is not None and member.size >= LEAST_BYTES:
+            slot.bodies = (Body(path=member.path, start=len(member.header), size=member.size),)
         self._slots.append(slot)
         return slot, chain([member.header], body, [padding(member.size)])
 
-    def copy(self) -> Slot:
+    def copy(self, bodies: Sequence[Body] = ()) -> Slot:
         """See :class:`Destination`; such a slot needs not be closed."""
-        slot = Slot(path=None, mode=0)
+        slot = Slot(path=None, mode=0, bodies=bodies)
         self._slots.append(slot)
         return slot
 
@@ -123,6 +137,8 @@ class ArchiveDestination:
         slot.extents.insert(0, self._spool.write(encode_frame(self.codec, header)))
         if tail := padding(slot.length):
             slot.extents.append(self._spool.write(encode_frame(self.codec, tail)))
+        if slot.length >= LEAST_BYTES:
+            slot.bodies = (Body(path=slot.path, start=len(header), size=slot.length),)
 
     def release(self) -> None:
         """Close what is open; what was written stays until the job folder goes. Further calls do nothing."""
@@ -138,7 +154,7 @@ class ArchiveDestination:
             OutputError: The disk is full or failed.
         """
         end = self._spool.write(encode_frame(self.codec, END))
-        extents = [extent for slot in self._slots for extent in slot.extents] + [end]
+        self._frames = extents = [extent for slot in self._slots for extent in slot.extents] + [end]
         path = self._folder / "archive"
         with writing(path):
             path.unlink(missing_ok=True)  # of an earlier process
@@ -147,11 +163,31 @@ class ArchiveDestination:
             for extent in _joined(extents):
                 for piece in self._spool.read(extent, FRAME_BYTES):
                     write_all(target, piece)
-            if self.codec is Codec.ZSTD:
-                write_all(target, seek_table([(extent.size, extent.length) for extent in extents]))
+            write_all(target, self._tail())
             os.fsync(target.fileno())
             self._spool.close()
         return path
+
+    def proven(self, digests: Mapping[MemberPath, tuple[Sha256, int]]) -> Proven:
+        """Return what is known of the assembled archive, for who reads it back.
+
+        Args:
+            digests: Of files whose frames were handed over here, what was digested: the digest and size of each body.
+        """
+        return Proven.of(self._frames, self._known(digests), self._tail())
+
+    def _known(self, digests: Mapping[MemberPath, tuple[Sha256, int]]) -> Iterator[tuple[MemberPath, ProvenBody]]:
+        at = 0
+        for slot in self._slots:
+            for body in slot.bodies:
+                digest, size = digests.get(body.path, (None, 0))
+                if digest is not None and size == body.size:
+                    yield body.path, ProvenBody(start=at + body.start, size=size, sha256=digest)
+            at += sum(extent.length for extent in slot.extents)
+
+    def _tail(self) -> bytes:
+        """Return what is behind the last frame."""
+        return seek_table([(one.size, one.length) for one in self._frames]) if self.codec is Codec.ZSTD else b""
 
 
 class CountingDestination:
@@ -162,13 +198,14 @@ class CountingDestination:
 
     def __init__(self, *, codec: Codec) -> None:
         self.codec = codec
+        self.proves = False
         self.encoded = 0
 
     def carry(self, member: Member, body: Iterator[bytes]) -> tuple[Slot, Iterator[bytes]]:
         """See :class:`Destination`."""
         return Slot(path=member.path, mode=member.mode, carried=member), body
 
-    def copy(self) -> Slot:
+    def copy(self, bodies: Sequence[Body] = ()) -> Slot:  # noqa: ARG002
         """See :class:`Destination`."""
         return Slot(path=None, mode=0)
 

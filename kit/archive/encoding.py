@@ -30,6 +30,8 @@ class Frame:
 
     encoded: bytes
     length: int
+    sha256: bytes = b""
+    """Digest of ``encoded``, if it is proven that this holds what it was made of (:mod:`kit.archive.proven`)."""
 
 
 class _Compressors(threading.local):

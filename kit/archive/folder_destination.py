@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import shutil
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
 from kit.archive.destination import Slot
 from kit.archive.disk import remove_tree, sync_folder, write_all, writing
 from kit.archive.encoding import Frame
+from kit.archive.proven import Body
 from kit.archive.tar_headers import EntryKind
 from kit.archive.tar_reader import Member
 from kit.errors import OutputError
@@ -30,6 +31,7 @@ class FolderDestination:
     """
 
     codec = Codec.NONE
+    proves = False
 
     def __init__(self, folder: Path, *, mode: int = 0o700, most: int = _PERMISSIONS) -> None:
         """Write into ``folder``, which exists and belongs to this job.
@@ -78,7 +80,7 @@ class FolderDestination:
                 raise
             shutil.copy2(source, place, follow_symlinks=False)
 
-    def copy(self) -> Slot:
+    def copy(self, bodies: Sequence[Body] = ()) -> Slot:  # noqa: ARG002
         """Refuse: a folder has no frames, and is made of a folder only."""
         raise OutputError("a folder has no frames to copy", where=str(self._root))
 

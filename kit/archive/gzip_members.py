@@ -29,7 +29,12 @@ _DEFLATE = 8
 
 
 def decode(
-    reader: ChunkReader, limits: Limits, *, where: str, ended: Callable[[FrameMet], None] | None = None
+    reader: ChunkReader,
+    limits: Limits,
+    *,
+    where: str,
+    ended: Callable[[FrameMet], None] | None = None,
+    produced: int = 0,
 ) -> Iterator[bytes]:
     """Yield the content of all members up to the end of ``reader``, in chunks of at most 256 KiB.
 
@@ -38,12 +43,12 @@ def decode(
         limits: What it is held to.
         where: What it is called in errors.
         ended: Told of each member, after its last chunk was taken.
+        produced: Decoded bytes of the stream before this part of it.
 
     Raises:
         ArchiveError: Not a sequence of at least one whole, well-formed member; names the offset.
         LimitError: The stream expands too far, or a header is over ``limits.header_bytes``.
     """
-    produced = 0
     members = 0
     while not members or not reader.at_end():
         start = reader.offset

@@ -16,9 +16,10 @@ from dataclasses import dataclass, field
 
 from kit.archive.encoding import seek_table
 from kit.archive.frame_form import FrameMet, is_own
+from kit.archive.proven import Body
 from kit.archive.tar_headers import BLOCK_BYTES, EntryKind
 from kit.archive.tar_reader import Member
-from kit.values import Codec
+from kit.values import Codec, MemberPath
 
 MOST_FRAMES = 1 << 20
 """Of an archive of more frames none is copied: what is known of each takes memory."""
@@ -92,6 +93,32 @@ class Layout:
             return False
         table = seek_table(list(zip(self.sizes, self.lengths, strict=True))) if self.codec is Codec.ZSTD else b""
         return stored == sum(self.sizes) + len(table) and tail(len(table)) == table
+
+    def bodies(
+        self, stretches: Iterable[Stretch], files: Iterable[tuple[MemberPath, int]], *, least: int
+    ) -> Iterator[tuple[Body, ...]]:
+        """Yield, for each of ``stretches``, where in it the bodies of at least ``least`` bytes are.
+
+        Args:
+            stretches: Of this, in order.
+            files: Path and size of every regular file, in order.
+            least: What is worth knowing.
+        """
+        ends = [*self._starts[1:], self._end]
+        files, number, frame, at = iter(files), 0, 0, 0
+        for stretch in stretches:
+            at += sum(self.lengths[frame : stretch.first])
+            first, frame = at, stretch.end
+            at += sum(self.lengths[stretch.first : frame])
+            found = []
+            while number < len(ends) and ends[number] <= at:
+                if self.files[number]:
+                    path, size = next(files)
+                    if size >= least and self._starts[number] >= first:
+                        start = ends[number] - size - -size % BLOCK_BYTES - first
+                        found.append(Body(path=path, start=start, size=size))
+                number += 1
+            yield tuple(found)
 
     def stretches(self, keep: Iterable[bool]) -> Iterator[Stretch]:
         """Give what can be copied, in order and as long as possible.

@@ -17,12 +17,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from kit.archive.chunks import ChunkReader
+from kit.archive.chunks import ChunkReader, Passed
 from kit.archive.codecs import decode, decoded, detect
 from kit.archive.encoding import Frame
 from kit.archive.folder_reader import folder_bytes, open_folder, read_folder
 from kit.archive.layout import Layout, Stretch
 from kit.archive.prefetch import prefetched
+from kit.archive.proven import Proven, decode_proven
 from kit.archive.source import CHUNK_BYTES, ByteSource, FileSource, source_chunks, unreadable
 from kit.archive.tar_headers import BLOCK_BYTES, ZERO_BLOCK, check_sum
 from kit.archive.tar_reader import Member, read_tar
@@ -195,11 +196,14 @@ class KitReader:
         """Whether the latest pass met a frame of an archive that this program's encoder would not give."""
         return self._layout is not None and self._layout.is_foreign
 
-    def members(self, copying: Copying | None = None) -> Iterator[tuple[Member, Iterator[bytes]]]:
+    def members(
+        self, copying: Copying | None = None, proven: Proven | None = None
+    ) -> Iterator[tuple[Member, Iterator[bytes]]]:
         """Read all members from the start, each with its body; may be called again, also before the end.
 
         A pass that ends has given the same entries as those before it. With ``copying``, the entries of its stretches
-        are not given; their frames are, to whom it says.
+        are not given; their frames are, to whom it says. With ``proven``, the archive must be the one that this is
+        known of; of the bodies in it only parts are given.
 
         Raises:
             DigestError: The kit has other entries than when it was first read.
@@ -217,14 +221,26 @@ class KitReader:
             return self._watched(self._alike(members))
         codec = _CODECS[self.container]
         self._over = False
-        self._layout = Layout(codec=codec) if codec is not Codec.NONE and copying is None else None
-        if copying is not None:
+        is_read = copying is None and proven is None
+        self._layout = Layout(codec=codec) if codec is not Codec.NONE and is_read else None
+        chunks: Iterator[bytes | Passed]
+        if proven is not None:
+            # Decoding is little now, and is done beside the digest of what is stored.
+            stored = ChunkReader(prefetched(self._counted(source_chunks(self._source, name=where))), where=where)
+            chunks = self._passing(decode_proven(codec, stored, self._outer_limits, where=where, proven=proven))
+        elif copying is not None:
             chunks = self._uncopied(prefetched(self._stored_or_decoded(self._source, codec, copying)), copying.take)
         else:
             chunks = self._tar_chunks(self._source, codec, self._layout)
             if codec is not Codec.NONE:
                 chunks = prefetched(chunks)
-        members = read_tar(ChunkReader(chunks, where=where), self.limits, where=where, allowed=self.allowed)
+        members = read_tar(
+            ChunkReader(chunks, where=where),
+            self.limits,
+            where=where,
+            allowed=self.allowed,
+            proven=proven.bodies if proven is not None else {},
+        )
         if self._layout is not None:
             members = self._laid_out(members, self._layout)
         return self._watched(members if copying is not None else self._alike(members))
@@ -329,6 +345,12 @@ class KitReader:
             if self.watch is not None:
                 self.watch(piece.length)
             take(piece)
+
+    def _passing(self, chunks: Iterator[bytes | Passed]) -> Iterator[bytes | Passed]:
+        for chunk in chunks:
+            if isinstance(chunk, Passed) and self.watch is not None:
+                self.watch(chunk.length)
+            yield chunk
 
     def _recognise(self, source: ByteSource) -> Container:
         """Tell the container by its first bytes, and make sure that a tar header or an end block comes out of it."""

@@ -37,6 +37,8 @@ class Extent:
     offset: int
     size: int
     length: int
+    sha256: bytes = b""
+    """As of :class:`kit.archive.encoding.Frame`."""
 
 
 class Spool:
@@ -91,7 +93,7 @@ class Spool:
         Raises:
             OutputError: The bytes, or a batch before them, could not be written.
         """
-        extent = Extent(offset=self._end, size=len(frame.encoded), length=frame.length)
+        extent = Extent(offset=self._end, size=len(frame.encoded), length=frame.length, sha256=frame.sha256)
         kept = self._peek()
         if kept is not None and kept[2] == frame.encoded and kept[0].length == frame.length:
             self._recorded, self._next = kept[1], None

@@ -8,17 +8,19 @@ member, where its name is known, and the decimal byte offset in the decompressed
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from kit.archive.chunks import ChunkReader
 from kit.archive.member_tree import LINK_HINT, MemberTree, check_mode, check_name, parse_name
+from kit.archive.proven import ProvenBody
 from kit.archive.tar_extensions import Extensions
 from kit.archive.tar_headers import BLOCK_BYTES, ZERO_BLOCK, EntryKind, ExtensionKind, TarHeader, parse_header
 from kit.errors import ArchiveError
 from kit.values import STRICT, Allowed, Limits, MemberPath, Price
 
 _CHUNK_BYTES = 1024 * 1024
+_NOTHING: Mapping[MemberPath, ProvenBody] = {}
 _LINKS = frozenset({EntryKind.SYMLINK, EntryKind.HARDLINK})
 
 
@@ -53,25 +55,33 @@ class Member:
 
 
 def read_tar(
-    reader: ChunkReader, limits: Limits, *, where: str, allowed: Allowed = STRICT
+    reader: ChunkReader,
+    limits: Limits,
+    *,
+    where: str,
+    allowed: Allowed = STRICT,
+    proven: Mapping[MemberPath, ProvenBody] = _NOTHING,
 ) -> Iterator[tuple[Member, Iterator[bytes]]]:
     """Yield each member with an iterator over its body, which is drained here if the caller has not done so.
+
+    Of the bodies in ``proven`` the iterator gives what is there to be read, which may be nothing.
 
     Raises:
         ArchiveError: The stream is cut, malformed, ambiguous or hostile.
         LimitError: A size or count is over a limit.
     """
-    yield from _TarReader(reader, limits, where=where, allowed=allowed).members()
+    yield from _TarReader(reader, limits, where=where, allowed=allowed, proven=proven).members()
 
 
 class _Body:
     """The body of one member: chunks until ``size`` bytes were given."""
 
-    __slots__ = ("_label", "_reader", "_start", "abandoned", "left")
+    __slots__ = ("_is_proven", "_label", "_reader", "_start", "abandoned", "left")
 
-    def __init__(self, reader: ChunkReader, size: int, label: str) -> None:
+    def __init__(self, reader: ChunkReader, size: int, label: str, *, is_proven: bool) -> None:
         self._reader = reader
         self._label = label
+        self._is_proven = is_proven
         self._start = reader.offset
         self.left = size
         self.abandoned = False
@@ -83,6 +93,8 @@ class _Body:
         if self.abandoned:
             # A bug of the caller, not of the kit; silence would pass for an empty body.
             raise RuntimeError(f"the body of {self._label} was asked for after the next member")
+        while self._is_proven and self.left and (passed := self._reader.pass_over(self.left)):
+            self.left -= passed
         if not self.left:
             raise StopIteration
         chunk = self._reader.read_some(min(self.left, _CHUNK_BYTES))
@@ -97,8 +109,17 @@ class _Body:
 
 
 class _TarReader:
-    def __init__(self, reader: ChunkReader, limits: Limits, *, where: str, allowed: Allowed) -> None:
+    def __init__(
+        self,
+        reader: ChunkReader,
+        limits: Limits,
+        *,
+        where: str,
+        allowed: Allowed,
+        proven: Mapping[MemberPath, ProvenBody],
+    ) -> None:
         self._reader = reader
+        self._proven = proven
         self._limits = limits
         self._where = where
         self._allowed = allowed
@@ -110,7 +131,7 @@ class _TarReader:
         while member := self._next_member(ordinal):
             ordinal += 1
             label = str(member.path or "./")
-            body = _Body(self._reader, member.size, label)
+            body = _Body(self._reader, member.size, label, is_proven=self._is_proven(member))
             yield member, body
             body.drain()
             body.abandoned = True
@@ -118,6 +139,17 @@ class _TarReader:
             self._take_padding(member.size, label)
         self._take_end()
         self._check_links()
+
+    def _is_proven(self, member: Member) -> bool:
+        """Return whether the body that comes next is known; it must then be where it was written."""
+        body = self._proven.get(member.path) if member.path is not None else None
+        if body is not None and (member.kind, self._reader.offset, member.size) != (
+            EntryKind.FILE,
+            body.start,
+            body.size,
+        ):
+            raise self._reader.fault(f"{member.path} is not where it was written", self._reader.offset)
+        return body is not None
 
     def _next_member(self, ordinal: int) -> Member | None:
         """Take the header blocks of the next member; None at the first end block."""

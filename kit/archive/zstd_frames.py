@@ -38,7 +38,12 @@ def is_skippable(magic: bytes) -> bool:
 
 
 def decode(
-    reader: ChunkReader, limits: Limits, *, where: str, ended: Callable[[FrameMet], None] | None = None
+    reader: ChunkReader,
+    limits: Limits,
+    *,
+    where: str,
+    ended: Callable[[FrameMet], None] | None = None,
+    produced: int = 0,
 ) -> Iterator[bytes]:
     """Yield the content of all frames up to the end of ``reader``, in chunks of at most 1 MiB.
 
@@ -47,6 +52,7 @@ def decode(
         limits: What it is held to.
         where: What it is called in errors.
         ended: Told of each data frame, after its last chunk was taken.
+        produced: Decoded bytes of the stream before this part of it.
 
     Raises:
         ArchiveError: Not a sequence of whole, well-formed frames with at least one data frame; names the offset.
@@ -55,7 +61,6 @@ def decode(
     # libzstd takes 1 KiB to 2 GiB; the exact bound is checked at each frame header.
     bound = min(max(limits.window_bytes, 1 << 10), 1 << 31)
     decompressor = zstandard.ZstdDecompressor(max_window_size=bound)
-    produced = 0
     data_frames = 0
     while not reader.at_end():
         start = reader.offset

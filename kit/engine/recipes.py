@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace as with_changes
 from pathlib import Path
 from typing import Any
 
-from kit.archive import Frame, Member, Slot
+from kit.archive import Body, Frame, Member, Slot
 from kit.archive.scratch import ScratchFile
 from kit.delta.model import Entry, Method
 from kit.delta.recipe import Recipe, RecipeKeys, RecipeStep
@@ -215,13 +215,14 @@ class _Kept:
 
     def __init__(self, folder: Path, keep: frozenset[MemberPath]) -> None:
         self.codec = Codec.NONE
+        self.proves = False
         self.files = {path: ScratchFile(folder / f"recipe-{number}") for number, path in enumerate(sorted(keep))}
         self.frames: dict[MemberPath, list[int]] = {}
 
     def carry(self, member: Member, body: Iterator[bytes]) -> tuple[Slot, Iterator[bytes]]:  # noqa: ARG002
         return Slot(path=member.path, mode=member.mode, carried=member), iter(())
 
-    def copy(self) -> Slot:
+    def copy(self, bodies: Sequence[Body] = ()) -> Slot:  # noqa: ARG002
         return Slot(path=None, mode=0)
 
     def open(self, path: MemberPath, *, mode: int) -> Slot:

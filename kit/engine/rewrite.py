@@ -9,6 +9,7 @@ member in which no document changed is untouched too, so it is reported, and the
 from __future__ import annotations
 
 import hashlib
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -16,6 +17,8 @@ from pathlib import Path
 
 from kit.archive import (
     FRAME_BYTES,
+    LEAST_BYTES,
+    Body,
     Copying,
     Destination,
     Frame,
@@ -24,6 +27,8 @@ from kit.archive import (
     Slot,
     checksum,
     encode_frame_again,
+    encode_proven,
+    known_frame,
 )
 from kit.engine.changes import MemberChange, Rewrite
 from kit.engine.leaves import LeafStore
@@ -114,6 +119,12 @@ class _Pass:
     done: Rewrite
     copies: Slot | None = None
     """What frames are being copied to, until another entry comes."""
+    bodies: Iterator[tuple[Body, ...]] = field(default_factory=lambda: iter(()))
+    """Of each stretch that is still to be copied, what is known to be in it."""
+    ahead: deque[Body] = field(default_factory=deque)
+    """Of the stretch that is being copied, what has not ended yet."""
+    copied: int = 0
+    """Decoded bytes of that stretch so far."""
 
     def copying(self) -> Copying | None:
         """Say what is copied as it is stored; None where nothing can be.
@@ -127,7 +138,12 @@ class _Pass:
         files = iter(self.survey.members)
         stays = (self._stays(next(files)) if is_file else True for is_file in layout.files)
         stretches = tuple(layout.stretches(stays))
-        return Copying(layout=layout, stretches=stretches, take=self._copy) if stretches else None
+        if not stretches:
+            return None
+        if self.destination.proves:
+            sizes = ((path, size) for path, (_, size) in self.survey.members.items())
+            self.bodies = layout.bodies(stretches, sizes, least=LEAST_BYTES)
+        return Copying(layout=layout, stretches=stretches, take=self._copy)
 
     def _stays(self, path: MemberPath) -> bool:
         collection = self.survey.collections.get(path)
@@ -135,8 +151,14 @@ class _Pass:
 
     def _copy(self, frame: Frame) -> None:
         if self.copies is None:
-            self.copies = self.destination.copy()
-        slot = self.copies
+            bodies = next(self.bodies, ())  # between two stretches is another entry, so each has a slot of its own
+            self.copies, self.ahead, self.copied = self.destination.copy(bodies), deque(bodies), 0
+        slot, ahead = self.copies, self.ahead
+        self.copied += frame.length
+        if ahead and ahead[0].start < self.copied:
+            frame = known_frame(frame.encoded, frame.length)
+        while ahead and ahead[0].start + ahead[0].size <= self.copied:
+            ahead.popleft()
         self.pipeline.hand_on(frame, cost=len(frame.encoded), then=lambda frame: self.destination.add(slot, frame))
 
     def take(self, member: Member, body: Iterator[bytes]) -> None:
@@ -186,7 +208,7 @@ class _Pass:
                 self.pipeline.hand_on(frame, cost=len(block), then=lambda frame: destination.add(slot, frame))
                 continue
             self.pipeline.submit(
-                encode_frame_again,
+                encode_proven if destination.proves and member.size >= LEAST_BYTES else encode_frame_again,
                 *(destination.codec, block, destination.next_piece()),
                 cost=len(block),
                 then=lambda frame: destination.add(slot, frame, piece=True),
@@ -208,6 +230,7 @@ class _Pass:
             limits=self.reader.limits,
             leaves=self.request.leaves is not None,
             prove=self.request.prove,
+            prove_frame=self.destination.proves and self.survey.members[collection.path][1] >= LEAST_BYTES,
         )
         for run in member_runs(collection, body, self.reader):
             handled.read(run.data)
@@ -259,7 +282,8 @@ class _Handled:
         self.keep_leaves(result.leaves)
         self._change.take(result)
         one_pass.done.take(self._collection.path, result)
-        frame = Frame(encoded=result.frame or result.stored, length=len(result.stored))
+        encoded = result.frame or result.stored
+        frame = Frame(encoded=encoded, length=len(result.stored), sha256=result.frame_sha256)
         one_pass.destination.add(self._slot, frame, piece=True)
 
     def keep_leaves(self, lines: bytes) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from kit.archive import KitReader
+from kit.archive import KitReader, Proven
 from kit.documents import Run
 from kit.engine.pipeline import Pipeline
 from kit.engine.reading import Survey, hashing, held_whole, member_runs
@@ -38,6 +38,7 @@ def survey(
     transforms: Sequence[Transform] = (),
     lookup: LookupWriter | None = None,
     leaves: LeafStore | None = None,
+    proven: Proven | None = None,
 ) -> Survey:
     """Read the whole kit once.
 
@@ -49,6 +50,8 @@ def survey(
         transforms: The chain: what is gathered into ``lookup`` for each, and what each needs before it starts.
         lookup: Where gathered pairs go; needed if any transform indexes a collection of this kit.
         leaves: Where the leaves of the members that ``count`` names go, if they are wanted.
+        proven: What this process knows of the archive, which it has just written; the documents of bodies in it cannot
+            be asked for, and their digests are those that were made then.
 
     Raises:
         KitError: The container, a member name, or a walked document is malformed or over a limit.
@@ -63,7 +66,8 @@ def survey(
         leaves=leaves,
         reader=reader,
     )
-    for member, body in reader.members():
+    known = proven.bodies if proven is not None else {}
+    for member, body in reader.members(proven=proven):
         path = found.meet(member)
         if path is None:
             continue
@@ -78,7 +82,8 @@ def survey(
             walk.take(collection, hashed)
         for _ in hashed:
             pass
-        found.members[path] = (Sha256(digest.hexdigest()), member.size)
+        sha256 = known[path].sha256 if path in known else Sha256(digest.hexdigest())
+        found.members[path] = (sha256, member.size)
     pipeline.drain()
     found.stored, found.layout = reader.pass_digest(), reader.layout()
     return found

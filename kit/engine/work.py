@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from kit.archive import checksum, content_of, encode_again
+from kit.archive import checksum, content_of, encode_again, encode_proven
 from kit.documents import Run
 from kit.documents.leaves import leaf_lines
 from kit.encryption import KeySource, MappedCollection, Needs, Proof, prove
@@ -50,6 +50,8 @@ class RunWork:
     prove: bool = True
     """Whether what comes out is proven (:mod:`kit.engine.self_proof`); only who compares it with digests may do
     without."""
+    prove_frame: bool = False
+    """Whether the frame is proven, too (:mod:`kit.archive.proven`)."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -60,6 +62,8 @@ class RunResult:
     """The run as it stands in the member's body, in the member's own codec."""
     frame: bytes
     """``stored`` as one frame of the container; empty where the container has no codec and it is ``stored``."""
+    frame_sha256: bytes = b""
+    """Digest of ``frame``, if that is proven."""
     tally: Tally
     outcomes: Counter[tuple[str, str, str]] = field(default_factory=Counter)
     """(transform, tenant, outcome) → documents."""
@@ -172,8 +176,11 @@ def _encode(result: RunResult, work: RunWork, run: Run, body: bytes, kept: bytes
     result.stored = encode_again(work.member_codec, body, inner)
     if work.prove:
         _prove(result, work, run, body)
-    framed = work.container_codec is not Codec.NONE
-    result.frame = encode_again(work.container_codec, result.stored, kept) if framed else b""
+    if work.prove_frame:
+        frame = encode_proven(work.container_codec, result.stored, kept)
+        result.frame, result.frame_sha256 = frame.encoded, frame.sha256
+    elif work.container_codec is not Codec.NONE:
+        result.frame = encode_again(work.container_codec, result.stored, kept)
 
 
 def _prove(result: RunResult, work: RunWork, run: Run, body: bytes) -> None:

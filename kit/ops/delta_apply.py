@@ -12,7 +12,7 @@ from __future__ import annotations
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace as with_changes
 from pathlib import Path
-from typing import Any
+from typing import Any, NotRequired, TypedDict
 
 from kit.apart import require_output_apart
 from kit.archive import (
@@ -314,7 +314,12 @@ def _compared(manifest: DeltaManifest, container: Container, digest: Sha256 | No
     return ArchiveComparison(container=container.value, sha256=digest, target=manifest.archive)
 
 
-def _modes(base: Judged, delta: OpenDelta, container: Container) -> dict[str, int]:
+class _Modes(TypedDict):
+    mode: int
+    most: NotRequired[int]
+
+
+def _modes(base: Judged, delta: OpenDelta, container: Container) -> _Modes:
     """Return who may get at the target: at most those who may get at base and delta (schemas/kit-delta.md, "Modes")."""
     reader, most = base.kit.reader, delta.reader.mode
     if container is not Container.FOLDER:

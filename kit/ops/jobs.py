@@ -22,6 +22,7 @@ from kit.archive import (
     Destination,
     FolderDestination,
     Job,
+    Proven,
     Spool,
     Standing,
     Switch,
@@ -36,7 +37,7 @@ from kit.errors import DigestError, InterruptedRunError, KitError, ManifestError
 from kit.manifest.fields import Fields
 from kit.ops.judgement import Judgement
 from kit.ops.kits import Environment
-from kit.values import Codec, Sha256, Timestamp
+from kit.values import Codec, MemberPath, Sha256, Timestamp
 from kit.values.suffixes import BACKUP
 from kit.version import TOOL, VERSION
 
@@ -177,7 +178,14 @@ class JournaledPasses:
     """Makes the destination of each pass of a job, and has what an earlier process did of it."""
 
     def __init__(
-        self, job: Job, container: Container, environment: Environment, *, mode: int, most: int = 0o777
+        self,
+        job: Job,
+        container: Container,
+        environment: Environment,
+        *,
+        mode: int,
+        most: int = 0o777,
+        proves: bool = False,
     ) -> None:
         """Write into the folder of ``job``.
 
@@ -187,10 +195,12 @@ class JournaledPasses:
             environment: How to work.
             mode: The widest that the archive, or the root of the folder, may have.
             most: The widest that anything in a folder may have.
+            proves: Whether frames are to be proven, for :meth:`proven`.
         """
         self._job = job
         self._container = container
         self._mode, self._most = mode, most
+        self._proves = proves
         self._checkpoint_bytes = environment.checkpoint_bytes
         self._spool: Spool | None = None
         self._made: ArchiveDestination | FolderDestination | None = None
@@ -216,6 +226,15 @@ class JournaledPasses:
             self._job.journal.write(RESTART, {})
         return self._make()
 
+    def proven(self, digests: Mapping[MemberPath, tuple[Sha256, int]]) -> Proven | None:
+        """Return what is known of the assembled archive; None where no frame was to be proven.
+
+        Args:
+            digests: As of :meth:`kit.archive.ArchiveDestination.proven`.
+        """
+        made = self._made
+        return made.proven(digests) if isinstance(made, ArchiveDestination) and made.proves else None
+
     def release(self) -> None:
         """Put what was finished on record, as far as the disk lets us, and close what is open, however it ended."""
         if self._made is not None:
@@ -230,7 +249,9 @@ class JournaledPasses:
             self._made = FolderDestination(folder, mode=self._mode, most=self._most)
         else:
             self._spool = Spool(folder, self._job.journal, checkpoint_bytes=self._checkpoint_bytes)
-            self._made = ArchiveDestination(folder, self._spool, codec=codec_of(self._container), mode=self._mode)
+            self._made = ArchiveDestination(
+                *(folder, self._spool), codec=codec_of(self._container), mode=self._mode, proves=self._proves
+            )
         return self._made
 
 

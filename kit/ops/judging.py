@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace as with_changes
 from pathlib import Path
 
-from kit.archive import Standing
+from kit.archive import Proven, Standing
 from kit.engine.leaves import LeafStore
 from kit.engine.lookup import LookupWriter
 from kit.engine.progress import Stage
@@ -120,9 +120,23 @@ def decides(number: int, request: PatchRequest) -> bool:
 
 
 def reread(
-    work: Path, request: PatchRequest, done: PatchReport, output: Output, generation: Generation
+    work: Path,
+    request: PatchRequest,
+    done: PatchReport,
+    output: Output,
+    generation: Generation,
+    *,
+    proven: Proven | None,
 ) -> tuple[int | None, Judgement]:
     """Read the finished kit from its file and judge it as a user will, before it gets its name; return its size, too.
+
+    Args:
+        work: The kit.
+        request: What was to be done.
+        done: What was.
+        output: What was to come of it.
+        generation: What was signed.
+        proven: What is known of the archive, where no document is to be looked into (:func:`looks_inside`).
 
     Raises:
         OutputError: It does not read back as what was to be written.
@@ -131,13 +145,14 @@ def reread(
         KitError: It is not what the migration's validation demands.
     """
     wanted = done.migration.validation
-    looks_inside = bool(wanted - {Validation.INTEGRITY})
     # Where no document is looked into, no workers are needed.
-    environment = request.environment if looks_inside else with_changes(request.environment, workers=1, executor=None)
+    environment = request.environment
+    if not looks_inside(done.migration):
+        environment = with_changes(environment, workers=1, executor=None)
     with ExitStack() as stack:
         try:
             kit = stack.enter_context(opened(work, environment))
-            judgement = _judge_again(kit, request, done, output, generation)
+            judgement = _judge_again(kit, request, done, output, generation, proven=proven)
             size = kit.reader.stored_bytes
         except LimitError as error:
             raise over_limit(error) from error
@@ -157,6 +172,11 @@ def reread(
             if obligation.error is not None and obligation.number in _VALIDATED:
                 raise invalid(done.migration, obligation.error)
     return size, judgement
+
+
+def looks_inside(migration: Migration) -> bool:
+    """Return whether the validation of a migration reads the documents of the new kit, and not only its bytes."""
+    return bool(migration.validation - {Validation.INTEGRITY})
 
 
 def invalid(migration: Migration, error: KitError) -> KitError:
@@ -282,8 +302,10 @@ def _expected(request: PatchRequest, migration: Migration, output: Output) -> Ex
     )
 
 
-def _judged_new(kit: OpenKit, request: PatchRequest, migration: Migration, output: Output) -> Judgement:
-    judgement, _ = examine(kit, _expected(request, migration, output), Stage.REREAD)
+def _judged_new(
+    kit: OpenKit, request: PatchRequest, migration: Migration, output: Output, proven: Proven | None = None
+) -> Judgement:
+    judgement, _ = examine(kit, _expected(request, migration, output), Stage.REREAD, proven=proven)
     for obligation in judgement.obligations:
         if obligation.error is None or obligation.number in _VALIDATED:
             continue
@@ -293,9 +315,15 @@ def _judged_new(kit: OpenKit, request: PatchRequest, migration: Migration, outpu
 
 
 def _judge_again(
-    kit: OpenKit, request: PatchRequest, done: PatchReport, output: Output, generation: Generation
+    kit: OpenKit,
+    request: PatchRequest,
+    done: PatchReport,
+    output: Output,
+    generation: Generation,
+    *,
+    proven: Proven | None,
 ) -> Judgement:
-    judgement = _judged_new(kit, request, done.migration, output)
+    judgement = _judged_new(kit, request, done.migration, output, proven)
     if judgement.manifest is None or judgement.manifest.sha256 != generation.manifest_sha256:
         raise DigestError("it has another manifest than was written")
     return judgement

@@ -47,9 +47,9 @@ from kit.ops.jobs import (
     recorded_time,
     resumable,
 )
-from kit.ops.judging import Base, judge_finished, read_base, reread
+from kit.ops.judging import Base, judge_finished, looks_inside, read_base, reread
 from kit.ops.keying import with_keys
-from kit.ops.kits import OpenKit, opened, verified
+from kit.ops.kits import OpenKit, is_kept, opened, verified
 from kit.ops.passes import CountingPasses, transform_kit
 from kit.ops.patching import Output, PatchReport, PatchRequest
 from kit.ops.preflight import Aim, clock_fault, obstacles, require_none
@@ -58,7 +58,7 @@ from kit.ops.stopping import broken_rules, require_tenants
 from kit.signing import PrivateKey, archive_signature
 from kit.transforms.encrypt_fields import EncryptFields
 from kit.transforms.protocol import Transform
-from kit.values import Sha256
+from kit.values import MemberPath, Sha256
 
 __all__ = ["Output", "PatchReport", "PatchRequest", "patch", "plan", "resume"]
 
@@ -184,7 +184,8 @@ def _run(kit: OpenKit, job: Job, request: PatchRequest, migration: Migration, ou
         )
         begin(job, options_of(request, migration, output), identity_of(kit, base, transforms))
         job.keep = False
-        passes = JournaledPasses(job, kit.reader.container, request.environment, mode=kit.reader.mode)
+        proves = not looks_inside(migration)
+        passes = JournaledPasses(*(job, kit.reader.container, request.environment), mode=kit.reader.mode, proves=proves)
         stack.callback(passes.release)
         done = transform_kit(kit, request, transforms, base, passes)
         require_tenants(migration, done)
@@ -198,7 +199,8 @@ def _run(kit: OpenKit, job: Job, request: PatchRequest, migration: Migration, ou
             _require_time_and_place(request, output, base)
             generation = _write_generation(report, output, base, passes.destination)
             work = passes.destination.assemble()
-            size, judgement = reread(work, request, report, output, generation)
+            proven = passes.proven(_digests(base, done))
+            size, judgement = reread(work, request, report, output, generation, proven=proven)
             if output.path is None and not kit.reader.is_still_named(job.place):
                 raise DigestError("was replaced while it was being patched", where=str(request.kit), hint=_AGAIN)
             report = _renewed(report, output, base, generation, size=size, digest=judgement.archive)
@@ -334,6 +336,15 @@ def _write_generation(report: PatchReport, output: Output, base: Base, destinati
         slot = done.deferred.get(path) or destination.open(path, mode=mode)
         add_bytes(destination, slot, data, mtime=report.created_at)
     return generation
+
+
+def _digests(base: Base, done: Rewrite) -> dict[MemberPath, tuple[Sha256, int]]:
+    """Return digest and size of the files that were handed to the destination, of all that need not be held whole."""
+    files = {path: found for path, found in base.survey.members.items() if not is_kept(path)}
+    for path, change in done.members.items():
+        if change.changed and change.sha256 is not None:
+            files[path] = change.sha256, change.size
+    return files
 
 
 def _renewed(

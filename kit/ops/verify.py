@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kit.archive import Container
+from kit.archive import Container, Proven
 from kit.engine.gap import Gap
 from kit.engine.progress import Stage
 from kit.engine.survey import survey
@@ -90,11 +90,17 @@ def verify(
 
 
 def examine(
-    kit: OpenKit, expectation: Expectation, stage: Stage = Stage.SURVEY, *, explain: bool = False
+    kit: OpenKit,
+    expectation: Expectation,
+    stage: Stage = Stage.SURVEY,
+    *,
+    explain: bool = False,
+    proven: Proven | None = None,
 ) -> tuple[Judgement, dict[str, TenantCoverage]]:
     """Read a kit and judge it; coverage is counted only if it is asked for, documents are walked only if asked for.
 
-    With ``explain``, observations that lack a projection and must have both are looked into.
+    With ``explain``, observations that lack a projection and must have both are looked into. With ``proven``, which is
+    for what asks nothing of documents, bodies are known that this process has just written.
 
     Raises:
         KitError: The container, or a document that must be walked for coverage, is malformed.
@@ -106,6 +112,7 @@ def examine(
             pipeline,
             keep=is_kept,
             count=lambda member: expectation.require_raw_linkset and is_observations(member.name),
+            proven=proven,
         )
 
     def read_deep(wanted: Mapping[MemberPath, Wanted]) -> Mapping[MemberPath, MemberReading]:

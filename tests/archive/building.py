@@ -75,9 +75,9 @@ def names(data: bytes, *, limits: Limits = LIMITS, allow_links: bool = False) ->
     return [item.name for item in read(data, limits=limits, allow_links=allow_links)]
 
 
-def archive_in(folder: Path, *, codec: Codec) -> ArchiveDestination:
+def archive_in(folder: Path, *, codec: Codec, proves: bool = False) -> ArchiveDestination:
     """Make a destination with a journal of its own."""
     journal = JournalFile(folder / "journal")
     if journal.begun is None:
         journal.append(BEGIN, Begun(format=FORMAT, tool="kit", version="1", options={}, base={}).to_json())
-    return ArchiveDestination(folder, Spool(folder, journal), codec=codec)
+    return ArchiveDestination(folder, Spool(folder, journal), codec=codec, proves=proves)

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import bson
 import pytest
 
-from kit.archive import CountingDestination, open_kit
+from kit.archive import LEAST_BYTES, CountingDestination, open_kit
 from kit.archive.encoding import encode
 from kit.archive.journal import FRAME, FrameRecord, Position, checksum, encode_record, scan
 from kit.documents import runs
@@ -23,6 +25,7 @@ from kit.engine.rewrite import Request, rewrite
 from kit.engine.survey import survey
 from kit.engine.work import RunResult, RunWork, transform_run
 from kit.errors import DigestError, InterruptedRunError, OutputError
+from kit.ops.jobs import abandon
 from kit.ops.kits import Environment
 from kit.ops.patch import Output, PatchRequest, patch, resume
 from kit.signing import Algorithm, generate
@@ -239,6 +242,68 @@ def test_frames_that_change_places_in_the_spool_get_no_name(tmp_path: Path) -> N
     with pytest.raises(OutputError, match="does not read back"):
         patch(request_for(path, progress=Meddling(swap_frames)), Output(path=None, key=KEY))
     require_untouched(path, before)
+
+
+NOISE = Random(5).randbytes(300_000)  # noqa: S311  no secret
+LARGE = {
+    "docs/readme.txt": b"read me\n",
+    "images/a": NOISE[:100_000],
+    "images/b": NOISE[100_000:200_000],
+    OBSERVATIONS: collection(observation(n, note=NOISE[500 * n :][:500].hex()) for n in range(200)),
+}
+
+
+def flip(path: Path, at: int) -> None:
+    data = bytearray(path.read_bytes())
+    data[at] ^= 1
+    path.write_bytes(data)
+
+
+class TestReadBack:
+    """Frames that were proven when they were made, and are others on the disk."""
+
+    def damaged(self, path: Path, damage: Callable[[Path], object]) -> None:
+        """Check that a kit whose spool is damaged while it is patched stays as it is."""
+        before = path.read_bytes()
+        spool = path.with_name(f"{path.name}.kit-job") / "spool"
+        progress = Meddling(lambda: damage(spool))
+        with pytest.raises(OutputError, match="does not read back"):
+            patch(request_for(path, progress=progress), Output(path=None, key=KEY))
+        require_untouched(path, before)
+
+    def frames(self, path: Path) -> list[FrameRecord]:
+        """Return what a job writes that is interrupted once all frames are there, and give it up."""
+        with pytest.raises(InterruptedRunError):
+            patch(request_for(path, progress=Interruption()), Output(path=None, key=KEY))
+        lines = (path.with_name(f"{path.name}.kit-job") / "journal").read_bytes().splitlines(keepends=True)
+        abandon(path)
+        return [FrameRecord.of(record.body) for record in scan(lines) if record.kind == FRAME]
+
+    @pytest.mark.parametrize("name", ["kit.tar.gz", "kit.tar.zst"])
+    @pytest.mark.parametrize("patches", [1, 2], ids=["compressed", "copied"])
+    def test_a_frame_that_is_damaged_on_the_disk_gets_no_name(self, name: str, patches: int, tmp_path: Path) -> None:
+        path = kit(tmp_path / "kits", LARGE, name=name)
+        if patches > 1:
+            patch(replace(request_for(path), limit=1), Output(path=path.with_name(f"first-{name}"), key=KEY))
+            (tmp_path / "own").mkdir()
+            path = path.with_name(f"first-{name}").rename(tmp_path / "own" / name)
+        known = [frame for frame in self.frames(path) if frame.length >= LEAST_BYTES]
+        assert len(known) == 3
+        for frame in known:
+            self.damaged(path, partial(flip, at=frame.offset + frame.size // 2))
+
+    def test_whole_frames_that_change_places_get_no_name(self, tmp_path: Path) -> None:
+        path = kit(tmp_path / "kits", LARGE)
+        one, other = (frame for frame in self.frames(path) if 100_000 < frame.length < 102_000)
+        assert one.size == other.size
+
+        def swap_frames(spool: Path) -> None:
+            data = bytearray(spool.read_bytes())
+            for place, frame in ((one, bytes(data[other.offset :])), (other, bytes(data[one.offset :]))):
+                data[place.offset : place.offset + place.size] = frame[: place.size]
+            spool.write_bytes(data)
+
+        self.damaged(path, swap_frames)
 
 
 class TestResumed:

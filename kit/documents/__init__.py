@@ -18,7 +18,17 @@ from kit.documents.framing import RUN_BYTES, runs
 from kit.documents.identity import KEY_BYTES, document_id, document_name, keys_of
 from kit.documents.prune import OTHERS, Wanted, prune
 from kit.documents.run import Run
-from kit.documents.splice import Replacement, append, element, first_other, remove, replace, replace_at, replace_value
+from kit.documents.splice import (
+    Replacement,
+    append,
+    element,
+    first_other,
+    remove,
+    replace,
+    replace_at,
+    replace_value,
+    without_last,
+)
 from kit.documents.validation import validate
 from kit.documents.width import count_elements, narrow_bytes
 
@@ -53,4 +63,5 @@ __all__ = [
     "select",
     "string_at",
     "validate",
+    "without_last",
 ]

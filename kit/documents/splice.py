@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final, final
 
-from kit.documents.elements import Element, encoded, trace
+from kit.documents.elements import Element, elements, encoded, trace
 from kit.documents.kinds import INT32, KINDS, value_end
 from kit.errors import BsonError
 
@@ -139,6 +139,23 @@ def remove(document: bytes, path: Sequence[str]) -> bytes:
         BsonError: There is no such element or more than one, or a level on the way is malformed.
     """
     return _spliced(document, _route(document, path), b"")
+
+
+def without_last(document: bytes, name: str, kind: int | None = None) -> bytes | None:
+    """Return ``document`` without its last top-level element; None where that is not the only one called ``name``.
+
+    Args:
+        document: A document whose top level is sound.
+        name: What the element must be called.
+        kind: Its type, where it must be of that one.
+
+    Raises:
+        BsonError: The top level is malformed.
+    """
+    found = list(elements(document))
+    if [at for at, one in enumerate(found) if one.name == name.encode()] != [len(found) - 1] or not found:
+        return None
+    return None if kind is not None and found[-1].kind != kind else remove(document, [name])
 
 
 def first_other(before: bytes, ends: Sequence[int], after: bytes, changed: Sequence[bool], name: str) -> int:

@@ -1,7 +1,7 @@
 """Counts per collection and field, with the sum that must hold (schemas/field-map.md, "Counters").
 
-A transform reports counters by name to the engine, which only adds them up; this module makes the names and reads them
-back. Law: ``scanned = encrypted + skipped_encrypted + skipped_null + skipped_missing + skipped_owner + errors``.
+A transform hands counts by :class:`kit.values.FieldOutcome` to the engine, which only adds them up; this module reads
+them back. Law: ``scanned = encrypted + skipped_encrypted + skipped_null + skipped_missing + skipped_owner + errors``.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from kit.errors import StoppedError
+from kit.values import CountName, FieldOutcome
 
 SCANNED = "scanned"
 ENCRYPTED = "encrypted"
@@ -57,25 +58,19 @@ class FieldCounts:
         return {name: getattr(self, name) for name in ("collection", "field", SCANNED, *OUTCOMES)}
 
 
-def counter(outcome: str, collection: object, field: object) -> str:
-    """Name a counter. Neither outcome nor collection can hold a slash, so that the name can be taken apart again."""
-    return f"{outcome}/{collection}/{field}"
-
-
-def field_counts(counters: Iterable[tuple[str, int]] | Mapping[str, int]) -> tuple[FieldCounts, ...]:
-    """Read counters back, of whatever tenants together, sorted by collection and field; others are passed over.
+def field_counts(
+    counts: Iterable[tuple[CountName, int]] | Mapping[CountName, int],
+) -> tuple[FieldCounts, ...]:
+    """Return counts by collection and field, sorted, of all tenants together; other counts are passed over.
 
     Raises:
         StoppedError: A sum does not hold.
     """
     found: dict[tuple[str, str], dict[str, int]] = {}
-    pairs = counters.items() if isinstance(counters, Mapping) else counters
-    for name, count in pairs:
-        outcome, _, rest = name.partition("/")
-        collection, _, field = rest.partition("/")
-        if field and outcome in {SCANNED, *OUTCOMES}:
-            counts = found.setdefault((collection, field), {})
-            counts[outcome] = counts.get(outcome, 0) + count
+    for name, count in counts.items() if isinstance(counts, Mapping) else counts:
+        if isinstance(name, FieldOutcome) and name.outcome in {SCANNED, *OUTCOMES}:
+            field = found.setdefault((name.collection, name.field), {})
+            field[name.outcome] = field.get(name.outcome, 0) + count
     result = [FieldCounts(collection=key[0], field=key[1], **found[key]) for key in sorted(found)]
     for field_count in result:
         field_count.check()

@@ -56,6 +56,11 @@ class Members:
         """Give the member ``name``, which is there, whatever its type; for true and false, which are no integers."""
         return self._left.pop(name)
 
+    def rest(self) -> dict[str, Any]:
+        """Return all members that are left, whatever their types, and take them."""
+        left, self._left = self._left, {}
+        return left
+
     def __contains__(self, name: str) -> bool:
         return name in self._left
 

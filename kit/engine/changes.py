@@ -14,7 +14,7 @@ from kit.engine.refusals import Refusals
 from kit.engine.work import RunResult
 from kit.transforms.coverage import Tally
 from kit.transforms.protocol import Finding
-from kit.values import CollectionMember, MemberPath, RunLengths, Sha256
+from kit.values import CollectionMember, CountName, MemberPath, RunLengths, Sha256
 
 
 @dataclass(slots=True, kw_only=True)
@@ -28,7 +28,7 @@ class MemberChange:
     sha256: Sha256 | None = None
     size: int = 0
     """Digest and size of the new body as stored."""
-    counts: Counter[tuple[str, str, str]] = field(default_factory=Counter)
+    counts: Counter[tuple[str, str, CountName]] = field(default_factory=Counter)
     """(transform, tenant, counter) → sum."""
     envelopes: Counter[tuple[str, str]] = field(default_factory=Counter)
     """(partition, field) → envelopes there are now."""
@@ -62,7 +62,7 @@ class Rewrite:
     members: dict[MemberPath, MemberChange] = field(default_factory=dict)
     outcomes: Counter[tuple[str, str, str]] = field(default_factory=Counter)
     """(transform, tenant, outcome) → documents."""
-    counts: Counter[tuple[str, str, str]] = field(default_factory=Counter)
+    counts: Counter[tuple[str, str, CountName]] = field(default_factory=Counter)
     findings: list[tuple[MemberPath, str, Finding]] = field(default_factory=list)
     """(member, transform, finding), in the order of the kit; at most MAX_FINDINGS."""
     omitted_findings: int = 0

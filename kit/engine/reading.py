@@ -20,6 +20,7 @@ from kit.values import STRICT, Allowed, CollectionMember, Limits, MemberPath, Pr
 if TYPE_CHECKING:
     # Of a reading that transforms ask for; who only compares kits does without loading them.
     from kit.encryption import Needs
+    from kit.engine.settled import SettledMember
     from kit.transforms.coverage import Tally
     from kit.transforms.protocol import Finding
 
@@ -53,7 +54,7 @@ class Survey:
     """Where everything is in an archive whose frames can be copied."""
     tallies: dict[MemberPath, Tally] = field(default_factory=dict)
     """Of the collection members that were asked for."""
-    settled: dict[MemberPath, Tally] = field(default_factory=dict)
+    settled: dict[MemberPath, SettledMember] = field(default_factory=dict)
     """Of those in which the transforms would change nothing, as far as that can be told (:mod:`kit.engine.settled`)."""
     rooted: set[MemberPath] = field(default_factory=set)
     """Of these, the ones whose leaves were gathered."""

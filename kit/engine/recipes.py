@@ -9,15 +9,14 @@ these keys, refuses before it writes; a recipe that the builder has not computed
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace as with_changes
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from kit.archive import Body, Frame, Member, Slot
 from kit.archive.scratch import ScratchFile
 from kit.delta.model import Entry, Method
 from kit.delta.recipe import Recipe, RecipeKeys, RecipeStep
-from kit.encryption import FieldMap, KeySource, Needs, Profile
+from kit.encryption import KeySource, Needs
 from kit.engine.lookup import LookupWriter, close_lookups
 from kit.engine.pipeline import Pipeline
 from kit.engine.recipe_keys import check_names, check_same, keys_of
@@ -25,13 +24,10 @@ from kit.engine.rewrite import Request, rewrite
 from kit.engine.saying import Work
 from kit.engine.survey import survey
 from kit.errors import ArchiveError, KeyUnusableError, KitError, StoppedError
-from kit.transforms.encrypt_fields import NAME as ENCRYPT_FIELDS, EncryptFields
+from kit.transforms import registry
 from kit.transforms.protocol import Transform
-from kit.transforms.raw_linkset import RawLinkset
-from kit.transforms.raw_linkset.shape import DocumentShape, Place
-from kit.values import Codec, MemberPath, Sha256, Timestamp, strict_json
+from kit.values import Codec, MemberPath, Sha256, Timestamp
 
-RAW_LINKSET = "raw-linkset"
 _OTHERWISE = "apply it with the program that built it, or get a delta built with --no-recipe"
 
 
@@ -65,19 +61,17 @@ def check_keys(recipe: Recipe, keys: KeySource | None) -> None:
 
 def encrypts(transforms: Sequence[Transform]) -> bool:
     """Whether a chain needs keys."""
-    return any(isinstance(transform, EncryptFields) for transform in transforms)
+    return any(transform.keyed is not None for transform in transforms)
 
 
 def _transform(step: RecipeStep) -> Transform:
     """Make the transform of a step; it must describe itself as the step does."""
-    makers = {RAW_LINKSET: _raw_linkset, ENCRYPT_FIELDS: _encrypt_fields}
-    if step.name not in makers:
-        raise StoppedError(
-            f"the delta is a recipe for {step}; this program makes {' and '.join(sorted(makers))} of a recipe",
-            hint=_OTHERWISE,
-        )
+    kind = registry.find(step.name)
+    if kind is None:
+        known = " and ".join(sorted(registry.names()))
+        raise StoppedError(f"the delta is a recipe for {step}; this program makes {known} of a recipe", hint=_OTHERWISE)
     try:
-        own = makers[step.name](step.parameters)
+        own = kind.of_parameters(step.parameters)
     except (KitError, LookupError, TypeError, ValueError, AttributeError) as error:
         told = f"the delta is a recipe for {step}, whose parameters mean nothing here"
         raise StoppedError(told, hint=_OTHERWISE) from error
@@ -91,30 +85,6 @@ def _transform(step: RecipeStep) -> Transform:
             hint=_OTHERWISE,
         )
     return own
-
-
-def _raw_linkset(given: Mapping[str, Any]) -> Transform:
-    cache = given["cache"]
-    places = {name: Place.parse(*text.split(" | ")) for name, text in cache["fields"].items()}
-    return RawLinkset(
-        tenants=_tenants(given),
-        stop_on_divergence=given["onDivergence"] == "stop",
-        cache_collection=cache["collection"],
-        cache_shape=DocumentShape(**places),
-    )
-
-
-def _encrypt_fields(given: Mapping[str, Any]) -> Transform:
-    # Random initialisation vectors do not come out again: what asks for them then describes itself as synthetic.
-    return EncryptFields(
-        field_map=FieldMap.parse(strict_json.canonical(given["fieldMap"])),
-        profile=Profile[given["profile"].upper()],
-        partitions=_tenants(given),
-    )
-
-
-def _tenants(given: Mapping[str, Any]) -> frozenset[str] | None:
-    return frozenset(given["tenants"]) if given["tenants"] is not None else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -205,9 +175,7 @@ def _keys_met(needs: Mapping[int, Needs], keys: KeySource | None, due: RecipeKey
 
 
 def _with_keys(transform: Transform, keys: KeySource | None) -> Transform:
-    if keys is None or not isinstance(transform, EncryptFields):
-        return transform
-    return with_changes(transform, keys=keys)
+    return transform if keys is None or transform.keyed is None else transform.keyed.with_keys(keys)
 
 
 class _Kept:

@@ -13,25 +13,17 @@ from array import array
 from collections.abc import Sequence
 
 from kit.archive import FRAME_BYTES, encode
-from kit.documents import Kind, elements, remove
+from kit.documents import Kind, without_last
 from kit.documents.kinds import INT32
 from kit.transforms.projections import RAW_LINKSET
 from kit.values import Codec, RunLengths, Sha256
 
 APPENDED = RAW_LINKSET
-_NAME = APPENDED.encode()
 
 
 def without_appended(document: bytes) -> bytes | None:
     """Return a document without its last element, which is the one ``rawLinkset``, a document; None where it is not."""
-    found = list(elements(document))
-    if (
-        not found
-        or [at for at, element in enumerate(found) if element.name == _NAME] != [len(found) - 1]
-        or found[-1].kind != Kind.DOCUMENT
-    ):
-        return None
-    return remove(document, [APPENDED])
+    return without_last(document, APPENDED, Kind.DOCUMENT)
 
 
 def sizes_when_cut(documents: Sequence[bytes], appended: RunLengths) -> bytes:

@@ -34,10 +34,9 @@ from kit.engine.changes import MemberChange, Rewrite
 from kit.engine.leaves import LeafStore
 from kit.engine.pipeline import Pipeline
 from kit.engine.reading import MAX_FINDINGS, Survey, hashing, member_runs
-from kit.engine.settled import as_rewritten
+from kit.engine.settled import SettledMember, as_rewritten
 from kit.engine.work import RunResult, RunWork, transform_run
 from kit.errors import DigestError
-from kit.transforms.coverage import Tally
 from kit.transforms.protocol import Transform
 from kit.values import Codec, CollectionMember, MemberPath, Sha256, Timestamp
 
@@ -59,7 +58,7 @@ class Request:
     """Members whose content is made last; their slots stay open."""
     leave: frozenset[MemberPath] = frozenset()
     """Collection members known not to change."""
-    settled: Mapping[MemberPath, Tally] = field(default_factory=dict)
+    settled: Mapping[MemberPath, SettledMember] = field(default_factory=dict)
     """Of the survey's: collection members that are not looked into again; what they hold is reported all the same."""
     leaves: LeafStore | None = None
     """Where the leaves of every handled member go, if they are wanted."""
@@ -89,7 +88,7 @@ def rewrite(
     return one_pass.done
 
 
-def untouched(reader: KitReader, survey: Survey, settled: Mapping[MemberPath, Tally]) -> Rewrite | None:
+def untouched(reader: KitReader, survey: Survey, settled: Mapping[MemberPath, SettledMember]) -> Rewrite | None:
     """Give what :func:`rewrite` would find where every member it would transform is settled; None where it must look.
 
     Raises:

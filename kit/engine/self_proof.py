@@ -12,18 +12,16 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from kit.documents import Run, core, document_name, first_other
+from kit.documents import Run, core, document_name, first_other, without_last
 from kit.encryption.counting import ENCRYPTED
 from kit.encryption.restoring import Reopened, Reopening, reopened
 from kit.errors import DigestError, KitError
 from kit.transforms import coverage
 from kit.transforms.coverage import Tally, TenantCoverage
-from kit.transforms.encrypt_fields import EncryptFields
 from kit.transforms.projections import RAW_LINKSET
-from kit.transforms.protocol import Transform
-from kit.transforms.raw_linkset import RawLinkset
+from kit.transforms.protocol import KeyedTransform, Transform
 from kit.transforms.raw_linkset.counting import tally_appended
-from kit.values import CollectionName, RunLengths
+from kit.values import CollectionName, CountName, FieldOutcome, RunLengths
 
 APPENDED = RAW_LINKSET
 _HINT = "nothing was signed, and the kit is as it was; this is a fault of the program or of the machine: report it"
@@ -39,7 +37,7 @@ class Claim:
     """Which documents changed."""
     tally: Tally
     """What was counted of the documents as they are."""
-    counts: Mapping[tuple[str, str, str], int]
+    counts: Mapping[tuple[str, str, CountName], int]
     """(transform, tenant, counter) → sum."""
 
 
@@ -54,14 +52,14 @@ def prove_run(claim: Claim, run: Run, body: bytes) -> Counter[tuple[str, str]]:
     Raises:
         DigestError: They are other documents than the transforms may make, or a count is not what is there.
     """
-    for transform in claim.transforms:
-        if not isinstance(transform, RawLinkset | EncryptFields):
-            raise DigestError(f"nothing proves what the transform {transform.name!r} changes", hint=_HINT)
     if claim.selection.total != len(run):
         raise DigestError(f"{claim.selection.total:,} documents are accounted for, of {len(run):,}", hint=_HINT)
-    sealing = [transform for transform in claim.transforms if isinstance(transform, EncryptFields)]
-    appending = len(sealing) < len(claim.transforms)
+    sealing = [transform.keyed for transform in claim.transforms if transform.keyed is not None]
+    others = [transform for transform in claim.transforms if transform.keyed is None]
     flags, envelopes = claim.selection.flags(), Counter[tuple[str, str]]()
+    appending = bool(others)
+    if any(transform.appends != APPENDED for transform in others):
+        return _check_undone(claim, run, body)
     found = tally_appended(claim.name, run, body, bytes(flags)) if appending and not sealing else None
     if found is not None:
         _check_counted(claim, found)
@@ -74,8 +72,56 @@ def prove_run(claim: Claim, run: Run, body: bytes) -> Counter[tuple[str, str]]:
     return envelopes
 
 
+def _check_undone(claim: Claim, run: Run, body: bytes) -> Counter[tuple[str, str]]:
+    """Undo every transform of each document that changed, and compare with what was read.
+
+    Which of a chain changed a document is not on record, so any of them may have: one way back to the very bytes that
+    were read is a proof, since each step of it takes away what that transform adds and nothing else.
+    """
+    others = [transform for transform in claim.transforms if transform.keyed is None]
+    after, envelopes = cut(body), Counter[tuple[str, str]]()
+    if len(after) != len(run):
+        raise _other(run, min(len(after), len(run)), "the transforms applied")
+    undone = _unsealed(claim, run, after, envelopes)
+    for number, (old, new, flag) in enumerate(zip(run, undone, claim.selection.flags(), strict=True)):
+        if flag == (old == after[number]) or not _leads_back(claim.name, others, new, old):
+            raise _other(run, number, f"{' and '.join(one.name for one in claim.transforms)} applied")
+    _check_tally(claim, body, appending=True)
+    return envelopes
+
+
+def _leads_back(name: CollectionName, others: Sequence[Transform], new: bytes, old: bytes) -> bool:
+    if new == old:
+        return True
+    for number in reversed(range(len(others))):
+        transform = others[number]
+        earlier = without_last(new, transform.appends) if transform.appends else transform.undo(name, new)
+        if earlier is not None and _leads_back(name, others[:number], earlier, old):
+            return True
+    return False
+
+
+def _unsealed(claim: Claim, run: Run, after: Sequence[bytes], envelopes: Counter[tuple[str, str]]) -> list[bytes]:
+    """Return the documents with what was sealed opened, and add the envelopes they held to ``envelopes``.
+
+    Raises:
+        DigestError: One does not open, or a count is wrong.
+    """
+    undone = list(after)
+    sealing = [transform.keyed for transform in claim.transforms if transform.keyed is not None]
+    try:
+        for transform in reversed(sealing):
+            opening = Reopening(transform.mapped(claim.name), transform.keys.key_set())
+            undone = [opening.undone(old, new) for old, new in zip(run, undone, strict=False)]
+            _check_opened(claim, transform, opening)
+            envelopes.update(opening.envelopes)
+    except KitError as error:
+        raise DigestError(f"what was sealed does not open: {error.what}", where=error.where, hint=_HINT) from error
+    return undone
+
+
 def _check_sealed(
-    claim: Claim, sealing: Sequence[EncryptFields], run: Run, body: bytes, flags: Sequence[bool], *, appending: bool
+    claim: Claim, sealing: Sequence[KeyedTransform], run: Run, body: bytes, flags: Sequence[bool], *, appending: bool
 ) -> Counter[tuple[str, str]]:
     """Open what was sealed, cut out what was appended, and compare."""
     if len(sealing) == 1 and not appending:
@@ -84,16 +130,8 @@ def _check_sealed(
             _check_opened(claim, sealing[0], found)
             return found.envelopes
     envelopes: Counter[tuple[str, str]] = Counter()
-    try:
-        after = cut(body)
-        undone = after
-        for transform in reversed(sealing):
-            opening = Reopening(transform.mapped(claim.name), transform.keys.key_set())
-            undone = [opening.undone(old, new) for old, new in zip(run, undone, strict=False)]
-            _check_opened(claim, transform, opening)
-            envelopes.update(opening.envelopes)
-    except KitError as error:
-        raise DigestError(f"what was sealed does not open: {error.what}", where=error.where, hint=_HINT) from error
+    after = cut(body)
+    undone = _unsealed(claim, run, after, envelopes)
     # Where it was appended to, too, a document is longer than it was. One that changed is in any case not the same.
     appended = [len(old) != len(new) for old, new in zip(run, undone, strict=False)]
     for number, (old, new) in enumerate(zip(run, after, strict=False)):
@@ -105,7 +143,7 @@ def _check_sealed(
     return envelopes
 
 
-def _reopened(claim: Claim, transform: EncryptFields, run: Run, body: bytes) -> Reopened | None:
+def _reopened(claim: Claim, transform: KeyedTransform, run: Run, body: bytes) -> Reopened | None:
     """Open what was sealed in a whole run; None where each document must be asked for, or one is to be named."""
     try:
         after = Run(data=body, ends=tuple(ends_of(body)))
@@ -114,13 +152,12 @@ def _reopened(claim: Claim, transform: EncryptFields, run: Run, body: bytes) -> 
         return None
 
 
-def _check_opened(claim: Claim, transform: EncryptFields, opening: Reopening | Reopened) -> None:
+def _check_opened(claim: Claim, transform: KeyedTransform, opening: Reopening | Reopened) -> None:
     """Compare what was sealed with what the statement will count."""
     counted: Counter[tuple[str, str]] = Counter()
     for (name, tenant, counter), count in claim.counts.items():
-        outcome, _, rest = counter.partition("/")
-        if name == transform.name and outcome == ENCRYPTED:
-            counted[tenant, rest.partition("/")[2]] += count
+        if name == transform.name and isinstance(counter, FieldOutcome) and counter.outcome == ENCRYPTED:
+            counted[tenant, counter.field] += count
     if +counted != opening.opened:
         raise DigestError("the envelopes were counted wrongly", hint=_HINT)
 

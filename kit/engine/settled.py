@@ -2,9 +2,8 @@
 
 Such a member stays as it is, so it need not be transformed and compressed to find that out: in a kit that this program
 wrote, its frames are copied. Laws: a member is settled only if every one of its documents was walked and has both
-projections, so that the one transform that handles it would add nothing and name nothing; where there is any doubt (a
-member with a codec of its own, a document that cannot be walked, a second transform) it is not, and the rewriting pass
-decides and says what is wrong.
+projections, and the one transform that handles it says that it then would add nothing and name nothing; where there is
+any doubt (a document that cannot be walked, a second transform) it is not, and the rewriting pass decides.
 """
 
 from __future__ import annotations
@@ -21,13 +20,25 @@ from kit.engine.reading import Survey
 from kit.transforms import coverage
 from kit.transforms.coverage import Tally
 from kit.transforms.protocol import Transform
-from kit.transforms.raw_linkset import RawLinkset, outcomes
 from kit.transforms.raw_linkset.counting import tally_run
-from kit.transforms.raw_linkset.transform import NAME
-from kit.values import Codec, CollectionMember, CollectionName, MemberPath
+from kit.values import CollectionMember, CollectionName, MemberPath
 
 _SAMPLE = 16
 """Documents of a run that are looked at before it is handed to a worker: what lacks something mostly lacks it there."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SettledMember:
+    """A member in which nothing is left to do."""
+
+    tally: Tally
+    outcomes: Counter[tuple[str, str, str]]
+    """(transform, tenant, outcome) → documents; none of them lacks a projection."""
+
+    @property
+    def documents(self) -> int:
+        """Documents of the member; :mod:`kit.engine.progress` counts them, and :attr:`outcomes`."""
+        return self.tally.documents
 
 
 @dataclass(slots=True)
@@ -35,6 +46,7 @@ class Probe:
     """Counts one member until a document lacks something."""
 
     collection: CollectionMember
+    transform: Transform
     tally: Tally = field(default_factory=Tally)
     settled: bool = True
     """As far as is known."""
@@ -50,6 +62,12 @@ class Probe:
         self._take(tally)
         self.tally.add(tally)
 
+    def member(self) -> SettledMember:
+        """Return what is known of the member, where every run so far was settled."""
+        counted = self.transform.settled(self.tally)
+        outcomes = Counter({(self.transform.name, *key): count for key, count in counted.items()})
+        return SettledMember(tally=self.tally, outcomes=outcomes)
+
     def _take(self, tally: Tally) -> None:
         self.settled &= not any(one.lacking for one in tally.tenants.values())
 
@@ -57,9 +75,9 @@ class Probe:
 def probe(collection: CollectionMember, transforms: Sequence[Transform]) -> Probe | None:
     """Give a probe of a member; None where only the transforms can tell."""
     handling = [transform for transform in transforms if transform.handles(collection.name)]
-    if collection.codec is not Codec.NONE or len(handling) != 1 or not isinstance(handling[0], RawLinkset):
+    if len(handling) != 1 or not handling[0].settles(collection):
         return None
-    return Probe(collection)
+    return Probe(collection, handling[0])
 
 
 def probe_run(name: CollectionName, run: Run) -> Tally:
@@ -87,10 +105,11 @@ class Overheard:
             raise
 
 
-def as_rewritten(settled: Mapping[MemberPath, Tally], survey: Survey) -> Rewrite:
+def as_rewritten(settled: Mapping[MemberPath, SettledMember], survey: Survey) -> Rewrite:
     """Return what a pass over the settled members would have found, and what the survey did."""
     done = Rewrite(findings=list(survey.findings), omitted_findings=survey.omitted_findings)
-    for path, tally in settled.items():
+    for path, member in settled.items():
+        tally = member.tally
         sha256, size = survey.members[path]
         done.members[path] = MemberChange(
             collection=survey.collections[path],
@@ -100,28 +119,12 @@ def as_rewritten(settled: Mapping[MemberPath, Tally], survey: Survey) -> Rewrite
             base_documents=sha256,
             runs=[(False, tally.documents)] if tally.documents else [],
         )
-        done.outcomes.update(_outcomes(tally))
+        done.outcomes.update(member.outcomes)
     return done
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Told:
-    """What :mod:`kit.engine.progress` counts."""
-
-    documents: int
-    outcomes: Mapping[tuple[str, str, str], int]  # none of a settled member lacks a projection
-
-
-def tell(settled: Mapping[MemberPath, Tally], pipeline: Pipeline) -> None:
+def tell(settled: Mapping[MemberPath, SettledMember], pipeline: Pipeline) -> None:
     """Count settled members as if their documents had come through ``pipeline``."""
     if pipeline.watch is not None:
-        for path, tally in settled.items():
-            told = _Told(documents=tally.documents, outcomes=_outcomes(tally))
-            pipeline.watch(str(path), tally.bytes, told)
-
-
-def _outcomes(tally: Tally) -> Counter[tuple[str, str, str]]:
-    found: Counter[tuple[str, str, str]] = Counter()
-    for tenant, covered in tally.tenants.items():
-        found[NAME, tenant, outcomes.PRESENT] += covered.both
-    return +found  # without those of no document
+        for path, member in settled.items():
+            pipeline.watch(str(path), member.tally.bytes, member)

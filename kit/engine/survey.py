@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from kit.engine.leaves import LeafStore
     from kit.engine.lookup import LookupWriter
     from kit.engine.work import GatherResult
-    from kit.transforms.encrypt_fields import EncryptFields
+    from kit.transforms.protocol import KeyedTransform
 
 
 def survey(
@@ -90,10 +90,9 @@ def survey(
 
 
 def _needs(transforms: Sequence[Transform]) -> dict[int, Needs]:
-    from kit.encryption import Needs  # noqa: PLC0415  nor transforms: where there are none they are not loaded
-    from kit.transforms.encrypt_fields import EncryptFields  # noqa: PLC0415
+    from kit.encryption import Needs  # noqa: PLC0415  where there are no transforms, it is not loaded
 
-    return {at: Needs() for at, one in enumerate(transforms) if isinstance(one, EncryptFields)}
+    return {at: Needs() for at, one in enumerate(transforms) if one.keyed is not None}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,15 +112,14 @@ class _Walk:
         counted = self.count(collection)
         if not counted and not self.transforms:
             return
-        from kit.engine import settled  # noqa: PLC0415  nor transforms: where nothing is asked they are not loaded
-        from kit.transforms.encrypt_fields import EncryptFields  # noqa: PLC0415
+        from kit.engine import settled  # noqa: PLC0415  where nothing is asked, transforms are not loaded
 
         name = collection.name
         gathering = tuple(t for t in self.transforms if t.indexes(name)) if self.lookup is not None else ()
         needing = [
-            (transform, self.found.needs[at])
+            (transform.keyed, self.found.needs[at])
             for at, transform in enumerate(self.transforms)
-            if isinstance(transform, EncryptFields) and transform.handles(name)
+            if transform.keyed is not None and transform.handles(name)
         ]
         if gathering or counted:
             delivery = self._delivery(collection.path, leaves=counted)  # also of a member without documents
@@ -148,7 +146,7 @@ class _Walk:
 
         def settle() -> None:
             if probe.settled:
-                self.found.settled[collection.path] = probe.tally
+                self.found.settled[collection.path] = probe.member()
 
         try:
             for run in member_runs(collection, body, self.reader):
@@ -185,7 +183,7 @@ class _Walk:
         )
 
     def _find_needs(
-        self, collection: CollectionMember, needing: Sequence[tuple[EncryptFields, Needs]], run: Run
+        self, collection: CollectionMember, needing: Sequence[tuple[KeyedTransform, Needs]], run: Run
     ) -> None:
         from kit.engine.work import needs_run  # noqa: PLC0415  with the transforms
 

@@ -25,13 +25,11 @@ from kit.engine.self_proof import Claim, cut, ends_of, prove_run as prove_own_ru
 from kit.errors import DigestError, KitError
 from kit.transforms import coverage
 from kit.transforms.change import Rewritten, Summed, applied
-from kit.transforms.coverage import Tally, TenantCoverage
-from kit.transforms.encrypt_fields import EncryptFields
-from kit.transforms.protocol import NO_COUNTS, Change, Finding, Transform
-from kit.transforms.raw_linkset import outcomes
+from kit.transforms.coverage import Tally
+from kit.transforms.protocol import NO_COUNTS, Change, Finding, KeyedTransform, Transform
 from kit.transforms.raw_linkset.counting import tally_run
-from kit.transforms.raw_linkset.transform import NAME as RAW_LINKSET
-from kit.values import Codec, CollectionMember, CollectionName, Limits, RunLengths
+from kit.transforms.raw_linkset.outcomes import NOT_SELECTED
+from kit.values import Codec, CollectionMember, CollectionName, CountName, Limits, RunLengths
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +65,7 @@ class RunResult:
     tally: Tally
     outcomes: Counter[tuple[str, str, str]] = field(default_factory=Counter)
     """(transform, tenant, outcome) → documents."""
-    counts: Counter[tuple[str, str, str]] = field(default_factory=Counter)
+    counts: Counter[tuple[str, str, CountName]] = field(default_factory=Counter)
     """(transform, tenant, counter) → sum."""
     findings: list[tuple[str, Finding]] = field(default_factory=list)
     """(transform, finding), in the order of the documents."""
@@ -120,7 +118,7 @@ def transform_run(work: RunWork, run: Run, limit: int | None, kept: bytes = b"")
         changes = transform.apply(work.name, documents, lookup, run.first)
         _limit(changes, touched, limit)
         summed = Summed(changes)
-        _count(result, transform.name, summed)
+        _count(result, transform, summed)
         refused += _refused(summed, run.first)
         documents = applied(changes, documents, touched)
     if not result.tally.tenants:
@@ -143,7 +141,7 @@ def _rewritten(work: RunWork, run: Run) -> Rewritten | None:
 
 def _encoded(work: RunWork, run: Run, whole: Rewritten, kept: bytes) -> RunResult:
     result = RunResult(stored=b"", frame=b"", tally=Tally())
-    _count(result, work.transforms[0].name, whole.summed)
+    _count(result, work.transforms[0], whole.summed)
     result.selection = RunLengths.of(whole.touched)
     result.changed = result.selection.chosen
     after = Run(first=run.first, offset=run.offset, data=whole.body, ends=tuple(ends_of(whole.body)))
@@ -237,7 +235,7 @@ def gather_run(
     )
 
 
-def needs_run(transform: EncryptFields, collection: CollectionMember, run: Run) -> Needs:
+def needs_run(transform: KeyedTransform, collection: CollectionMember, run: Run) -> Needs:
     """Find the keys that a run needs; that a document cannot be judged is part of the result."""
     needs = transform.needs(collection.name, run, run.first)
     if needs.failure is not None:
@@ -346,35 +344,17 @@ def _limit(changes: Sequence[Change], touched: set[int], limit: int | None) -> N
         if change.document is not None and number not in touched:
             left -= 1
             if left < 0:
-                change.document, change.outcome = None, outcomes.NOT_SELECTED
+                change.document, change.outcome = None, NOT_SELECTED
                 change.counts, change.sums, change.findings = NO_COUNTS, (), ()
 
 
-def _count(result: RunResult, name: str, summed: Summed) -> None:
+def _count(result: RunResult, transform: Transform, summed: Summed) -> None:
+    name = transform.name
+    transform.cover(result.tally, summed)
     for (tenant, outcome), documents in summed.outcomes.items():
         result.outcomes[name, tenant, outcome] += documents
-        if name == RAW_LINKSET:
-            _cover(result.tally.tenant(tenant), outcome, documents)
     for (tenant, counter), value in summed.counts.items():
         result.counts[name, tenant, counter] += value
-        if name == RAW_LINKSET:
-            _cover_apart(result.tally.tenant(tenant), counter, value)
     for counter, value in summed.sums.items():
         result.counts[name, coverage.NO_TENANT, counter] += value
     result.findings.extend((name, finding) for finding in summed.findings)
-
-
-def _cover(covered: TenantCoverage, outcome: str, documents: int) -> None:
-    covered.documents += documents
-    covered.null += documents if outcome == outcomes.NULL else 0
-    covered.unresolvable += documents if outcome == outcomes.UNRESOLVABLE else 0
-    if outcome in {outcomes.UNRESOLVABLE, outcomes.NOT_SELECTED}:
-        covered.missing += documents
-    else:
-        covered.present += documents
-
-
-def _cover_apart(covered: TenantCoverage, counter: str, documents: int) -> None:
-    covered.other_type += documents if counter == outcomes.OTHER_TYPE else 0
-    covered.other_shape += documents if counter == outcomes.OTHER_SHAPE else 0
-    covered.no_linkset += documents if counter == outcomes.NO_LINKSET else 0

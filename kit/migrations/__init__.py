@@ -1,7 +1,7 @@
 """Migrations: what is done to a kit, to which documents, when it stops, and how to go back (schemas/migration.md).
 
-``migration`` is the value and what must hold of it, ``steps`` prints and reads the transforms that this program knows,
-``reading`` is the file; two files come with the package.
+``migration`` is the value and what must hold of it, ``reading`` is the file; its transforms are those of
+:mod:`kit.transforms.registry`. Four files come with the package.
 """
 
 from kit.migrations.migration import Decision, Kind, Migration, Rollback, StopRules, Validation

@@ -11,11 +11,11 @@ import re
 from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
+from kit.encryption import shipped
 from kit.engine.progress import BATCH_DOCUMENTS
 from kit.errors import UsageError
-from kit.migrations import steps
-from kit.transforms.encrypt_fields import check_order
-from kit.transforms.protocol import Transform
+from kit.transforms import registry
+from kit.transforms.protocol import Selection, Transform
 from kit.values import Sha256, strict_json
 
 SCHEMA_VERSION = "1"
@@ -36,13 +36,7 @@ class Kind(enum.StrEnum):
     ENCRYPTED_FIELD = "encrypted-field"
 
 
-_OF_TRANSFORMS = {
-    Kind.ADDITIVE_OPTIONAL: {"additive-optional"},
-    Kind.ADDITIVE_REQUIRED: {"additive-optional"},
-    Kind.ENCRYPTED_FIELD: {"additive-optional", "encrypted-field"},
-}
-"""Which kinds of transforms each kind of migration may hold; no transform does the others."""
-
+_OPTIONAL = Kind.ADDITIVE_OPTIONAL.value
 
 SUPERSEDED = "20251031_notelett_encryption"
 """Ships with the bytes that it always had."""
@@ -128,13 +122,15 @@ class Migration:
             raise UsageError(f"{self.id!r} is no id of a migration: yyyymmdd_name is expected")
         if not names or len(set(names)) < len(names):
             raise UsageError("a migration has at least one transform, and each one once")
-        check_order(names)
-        if self.kind not in _OF_TRANSFORMS:
-            raise UsageError(f"no transform of this version makes a migration of the kind {self.kind}")
-        wrong = [t.name for t in self.transforms if t.kind not in _OF_TRANSFORMS[self.kind]]
-        if wrong or (self.kind is Kind.ENCRYPTED_FIELD and "encrypted-field" not in {t.kind for t in self.transforms}):
+        registry.check_order(self.transforms)
+        wrong = [t.name for t in self.transforms if t.kind not in {_OPTIONAL, self.kind}]
+        # What a site decides to require may be optional for the transform that adds it; all else a transform must do.
+        lacking = self.kind not in {_OPTIONAL, Kind.ADDITIVE_REQUIRED} and self.kind not in {
+            transform.kind for transform in self.transforms
+        }
+        if wrong or lacking:
             raise UsageError(f"the kind {self.kind} is not what {wrong[0] if wrong else names[0]} does")
-        for validation, needed in ((Validation.COVERAGE, steps.RAW_LINKSET), (Validation.FIELDS, steps.ENCRYPT_FIELDS)):
+        for validation, needed in ((Validation.COVERAGE, "raw-linkset"), (Validation.FIELDS, "encrypt-fields")):
             if validation in self.validation and needed not in names:
                 raise UsageError(f"the validation {validation} is of {needed}, which is not among the transforms")
         if self.batch_size < 1:
@@ -155,16 +151,16 @@ class Migration:
         Raises:
             UsageError: As of the value; or the transforms select different tenants.
         """
-        selections = {steps.tenants_of(t) for t in transforms if t.name in steps.KNOWN}
+        selections = {transform.tenants for transform in transforms}
         if len(selections) > 1:
             raise UsageError("the transforms of one migration select the same tenants")
-        stopping = any(steps.stops_on_divergence(transform) for transform in transforms)
+        stopping = any(transform.stops_on_divergence for transform in transforms)
         kind = _kind_of(transforms)
         decision = Decision.LEAVE if kind is Kind.ADDITIVE_OPTIONAL else Decision.RESTORE_BACKUP
         return cls(
-            id=f"{_SINCE}_{'_and_'.join(steps.slug(transform) for transform in transforms)}",
+            id=f"{_SINCE}_{'_and_'.join(transform.slug for transform in transforms)}",
             kind=kind,
-            description=" ".join(filter(None, (steps.description(t) for t in transforms))),
+            description=" ".join(filter(None, (transform.description for transform in transforms))),
             transforms=transforms,
             tenants=selections.pop() if selections else None,
             stop_rules=replace(stop_rules or StopRules(), stop_on_divergence=stopping),
@@ -182,16 +178,15 @@ class Migration:
             UsageError: As of the value; or a transform cannot select by product.
         """
         rules: StopRules = rest.get("stop_rules", StopRules())
-        applied = tuple(
-            steps.selecting(t, tenants, product_id, stop_on_divergence=rules.stop_on_divergence) for t in transforms
-        )
+        selection = Selection(tenants=tenants, product_id=product_id, stop_on_divergence=rules.stop_on_divergence)
+        applied = tuple(transform.selecting(selection) for transform in transforms)
         return cls(transforms=applied, tenants=tenants, product_id=product_id, **rest)
 
     @property
     def warnings(self) -> tuple[str, ...]:
         """Return, in words, which rules of the product's own plan it does not keep."""
-        found = [line for transform in self.transforms for line in steps.advice(transform)]
-        if self.id == SUPERSEDED and any(steps.has_superseded_map(transform) for transform in self.transforms):
+        found = [line for transform in self.transforms for line in transform.advice()]
+        if self.id == SUPERSEDED and any(_has_superseded_map(transform) for transform in self.transforms):
             found.insert(
                 0,
                 f"the migration {SUPERSEDED} is kept only because its digest is in provenances: it looks at no field "
@@ -221,10 +216,8 @@ class Migration:
         beyond = sorted(tenants - self.tenants) if self.tenants is not None else []
         if beyond:
             raise UsageError(f"the migration {self.id} does not select the tenant {beyond[0]!r}")
-        transforms = tuple(
-            steps.selecting(t, tenants, None, stop_on_divergence=self.stop_rules.stop_on_divergence)
-            for t in self.transforms
-        )
+        selection = Selection(tenants=tenants, stop_on_divergence=self.stop_rules.stop_on_divergence)
+        transforms = tuple(transform.selecting(selection) for transform in self.transforms)
         return replace(self, tenants=tenants, transforms=transforms)
 
     def with_note(self, note: str | None) -> Migration:
@@ -239,7 +232,7 @@ class Migration:
             "id": self.id,
             "kind": self.kind.value,
             "description": self.description,
-            "transforms": [steps.to_json(transform) for transform in self.transforms],
+            "transforms": [registry.to_json(transform) for transform in self.transforms],
             "selection": {
                 "tenants": sorted(self.tenants) if self.tenants is not None else None,
                 "productId": self.product_id,
@@ -261,5 +254,20 @@ class Migration:
 
 
 def _kind_of(transforms: tuple[Transform, ...]) -> Kind:
-    optional = all(transform.kind == Kind.ADDITIVE_OPTIONAL for transform in transforms)
-    return Kind.ADDITIVE_OPTIONAL if optional else Kind.ENCRYPTED_FIELD
+    """Return the kind of a migration of ``transforms``.
+
+    Raises:
+        UsageError: They are of two kinds that no migration has at once, or of none that is known.
+    """
+    beyond = sorted({transform.kind for transform in transforms} - {_OPTIONAL})
+    if len(beyond) > 1:
+        raise UsageError(f"one migration cannot be {' and '.join(beyond)}", hint="one migration for each of them")
+    try:
+        return Kind(beyond[0]) if beyond else Kind.ADDITIVE_OPTIONAL
+    except ValueError:
+        raise UsageError(f"{beyond[0]!r} is no kind of migration; there are {', '.join(Kind)}") from None
+
+
+def _has_superseded_map(transform: Transform) -> bool:
+    """Whether a transform has the first map that shipped for NoteLett."""
+    return transform.keyed is not None and transform.keyed.field_map == shipped("notelett")

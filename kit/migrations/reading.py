@@ -10,7 +10,6 @@ from typing import Any, TypeVar
 from kit.encryption.json_members import Members
 from kit.engine.progress import BATCH_DOCUMENTS
 from kit.errors import ContentError, UsageError
-from kit.migrations import steps
 from kit.migrations.migration import (
     SCHEMA_VERSION,
     SUPERSEDED,
@@ -21,6 +20,8 @@ from kit.migrations.migration import (
     StopRules,
     Validation,
 )
+from kit.transforms import registry
+from kit.transforms.protocol import ProductConflictError, Transform
 
 BUILT_IN = (
     "20251031_raw_linkset",
@@ -52,18 +53,28 @@ def parse_migration(data: bytes, *, random: Callable[[int], bytes], where: str =
             id=top.take("id", str),
             kind=_word(top, "kind", Kind),
             description=top.take("description", str),
-            transforms=tuple(steps.read(entry, random, where) for entry in top.objects("transforms")),
+            transforms=tuple(_transform(entry, random, where) for entry in top.objects("transforms")),
             **_selection(top),
             batch_size=top.optional("batchSize", int, BATCH_DOCUMENTS),
             stop_rules=_stop_rules(top.object("stopRules")) if "stopRules" in top else _DEFAULT,
             validation=_validation(top),
             rollback=_rollback(top.object("rollback")),
         )
-    except steps.ProductConflictError as error:
+    except ProductConflictError as error:
         raise error.inside(where) from error.__cause__
     except UsageError as error:
         raise ContentError(error.what, where=where, hint=error.hint) from error
     top.done()
+    return found
+
+
+def _transform(entry: Members, random: Callable[[int], bytes], where: str) -> Transform:
+    name = entry.take("name", str)
+    kind = registry.find(name)
+    if kind is None:
+        raise entry.refusal(f"{name!r} is no transform; there are {', '.join(registry.names())}", "name")
+    found = kind.read(entry, random, where)
+    entry.done()
     return found
 
 

@@ -14,7 +14,6 @@ from dataclasses import replace as with_changes
 from pathlib import Path
 
 from kit.delta.recipe import Recipe
-from kit.encryption import SHIPPED, Profile, RandomIv, SyntheticIv, shipped
 from kit.engine.pipeline import Workers
 from kit.engine.recipes import compute, encrypts, step_of
 from kit.errors import ContentError, EnvelopeError, KeyUnusableError, StoppedError
@@ -22,9 +21,8 @@ from kit.manifest import AppliedTransform, Manifest
 from kit.ops.delta_steps import NO_STEPS, Found, Ingredients, steps_between
 from kit.ops.deltas import Judged
 from kit.ops.generation import parameters_digest
-from kit.transforms.encrypt_fields import EncryptFields
+from kit.transforms import registry
 from kit.transforms.protocol import Transform
-from kit.transforms.raw_linkset import RawLinkset
 
 _FEW_TENANTS = 8
 _NOTHING_MET = "the transforms that the target's provenance names do not give its members from this base"
@@ -67,14 +65,14 @@ def _identified(base: Judged, target: Judged, ingredients: Ingredients) -> tuple
         raise StoppedError(NO_STEPS)
     found: list[Transform] = []
     for applied in itertools.chain.from_iterable(statement.transforms for statement in statements):
-        among = candidates(target.manifest, ingredients.transforms)
+        among = candidates(applied.name, target.manifest, ingredients.transforms)
         transform = next((one for one in among if _is(one, applied)), None)
         if transform is None:
             raise StoppedError(
                 f"{applied.name} version {applied.version} was applied with parameters {applied.parameters_sha256},"
                 " which are not known here; --migration, --tenant, --cache-map and --field-map name them"
             )
-        if isinstance(transform, EncryptFields) and isinstance(transform.iv, RandomIv):
+        if not transform.is_reproducible:
             raise StoppedError(
                 "the target was encrypted with random initialisation vectors, which do not come out again"
             )
@@ -84,24 +82,18 @@ def _identified(base: Judged, target: Judged, ingredients: Ingredients) -> tuple
     return tuple(found)
 
 
-def candidates(target: Manifest, named: Sequence[Transform]) -> Iterator[Transform]:
-    """Give what a step may have been: what is named, then what this program would do by itself."""
+def candidates(name: str, target: Manifest, named: Sequence[Transform]) -> Iterator[Transform]:
+    """Return what a step by the transform ``name`` may have been: what is named, then what is done by default.
+
+    Raises:
+        UsageError: A distribution adds it, and it cannot be loaded.
+    """
     selections = dict.fromkeys((None, *_selections(target)))
-    for transform, tenants in itertools.product((*named, RawLinkset(), *_encryptions()), selections):
-        if isinstance(transform, RawLinkset):
-            limited = transform if tenants is None else with_changes(transform, tenants=tenants)
-            yield limited
-            yield with_changes(limited, stop_on_divergence=not limited.stop_on_divergence)
-        elif isinstance(transform, EncryptFields):
-            limited_to = transform.partitions if tenants is None else tenants
-            for source in (SyntheticIv(), RandomIv(bytes)):
-                yield with_changes(transform, partitions=limited_to, iv=source)
-        else:
-            yield transform
-
-
-def _encryptions() -> Iterator[EncryptFields]:
-    return (EncryptFields(field_map=shipped(name), profile=one) for name in SHIPPED for one in Profile)
+    kind = registry.find(name)
+    own = kind.candidates() if kind is not None else ()
+    for transform, tenants in itertools.product((*named, *own), selections):
+        if transform.name == name:
+            yield from transform.alternatives(tenants)
 
 
 def _selections(target: Manifest) -> Iterator[frozenset[str]]:

@@ -29,7 +29,6 @@ from kit.ops.judging import Base, fields_expected, invalid, over_limit
 from kit.ops.kits import OpenKit
 from kit.ops.patching import Output, PatchReport
 from kit.transforms.coverage import Tally, TenantCoverage, is_observations
-from kit.transforms.encrypt_fields import EncryptFields
 from kit.values import Codec, CollectionMember
 
 _LINKS = {LinkKind.SYMBOLIC: EntryKind.SYMLINK, LinkKind.HARD: EntryKind.HARDLINK}
@@ -119,9 +118,9 @@ def _invalid(kit: OpenKit, report: PatchReport, base: Base, limit: int | None) -
 def _fields_error(kit: OpenKit, report: PatchReport, base: Base, limit: int | None) -> KitError | None:
     """Return in what the mapped fields of the new kit would fail: its documents are made again, and proven."""
     for transform in report.transforms:
-        if isinstance(transform, EncryptFields):
+        if (keyed := transform.keyed) is not None:
             made = _Made(kit=kit, report=report, base=base, limit=limit)
-            expectation = fields_expected(transform)
+            expectation = fields_expected(keyed)
             if (error := fields_error(made.proofs(expectation), expectation)) is not None:
                 return error
     return None

@@ -36,7 +36,7 @@ from kit.migrations import Migration
 from kit.signing import PrivateKey, dsse, jws
 from kit.transforms.coverage import NO_TENANT, Tally, is_observations
 from kit.transforms.protocol import Transform
-from kit.values import CollectionMember, MemberPath, Sha256, Timestamp, strict_json
+from kit.values import CollectionMember, FieldOutcome, MemberPath, Sha256, Timestamp, strict_json
 from kit.version import TOOL, VERSION
 
 
@@ -196,9 +196,9 @@ def _applied(transform: Transform) -> AppliedTransform:
 
 def _counts(done: Rewrite) -> dict[str, int]:
     total: Counter[str] = Counter()
-    for (transform, _, outcome), count in (*done.outcomes.items(), *done.counts.items()):
-        if not outcome.startswith((DIGEST_VALUES, DIGEST_TOTAL)):
-            total[f"{transform}.{outcome}"] += count
+    for (transform, _, counted), count in (*done.outcomes.items(), *done.counts.items()):
+        if not isinstance(counted, FieldOutcome) or counted.outcome not in {DIGEST_VALUES, DIGEST_TOTAL}:
+            total[f"{transform}.{counted}"] += count
     return dict(sorted(total.items()))
 
 
@@ -207,9 +207,9 @@ def _value_digests(done: Rewrite) -> dict[str, dict[str, str]]:
     found: dict[str, dict[str, str]] = {}
     for path, change in sorted(done.members.items()):
         sums: Counter[tuple[str, str]] = Counter()
-        for (_, _, counter), count in change.counts.items():
-            outcome, _, rest = counter.partition("/")
-            sums[outcome, rest.partition("/")[2]] += count
+        for (_, _, counted), count in change.counts.items():
+            if isinstance(counted, FieldOutcome):
+                sums[counted.outcome, counted.field] += count
         digests = {
             name: str(ValueDigest.of_sums(values, sums[DIGEST_TOTAL, name]))
             for (outcome, name), values in sorted(sums.items())
@@ -249,11 +249,10 @@ def _envelopes(
     """
     met: dict[str, dict[str, Counter[str]]] = {}
     there: dict[str, Counter[str]] = {}
-    for (_, partition, counter), count in change.counts.items() if change is not None else ():
-        outcome, _, rest = counter.partition("/")
-        if outcome in {SCANNED, SKIPPED_OWNER, ENCRYPTED}:
+    for (_, partition, counted), count in change.counts.items() if change is not None else ():
+        if isinstance(counted, FieldOutcome) and counted.outcome in {SCANNED, SKIPPED_OWNER, ENCRYPTED}:
             name = partition if partition in tally.tenants else NO_TENANT
-            met.setdefault(name, {}).setdefault(rest.partition("/")[2], Counter())[outcome] += count
+            met.setdefault(name, {}).setdefault(counted.field, Counter())[counted.outcome] += count
     for (partition, field), count in change.envelopes.items() if change is not None else ():
         name = partition if partition in tally.tenants else NO_TENANT
         there.setdefault(name, Counter())[field] += count

@@ -13,7 +13,6 @@ from kit.ops.generation import parameters_digest
 from kit.ops.judging import Base
 from kit.ops.kits import OpenKit
 from kit.ops.patching import Output, PatchRequest
-from kit.transforms.encrypt_fields import EncryptFields
 from kit.transforms.protocol import Transform
 from kit.values import Timestamp
 
@@ -44,7 +43,7 @@ def identity_of(kit: OpenKit, base: Base, transforms: tuple[Transform, ...]) -> 
     facts: dict[str, Any] = {
         "container": kit.reader.container.value,
         "manifest": base.manifest.sha256.hex,
-        "dataKeys": sorted(key for t in transforms if isinstance(t, EncryptFields) for key in t.keys.names),
+        "dataKeys": sorted(key for t in transforms if t.keyed is not None for key in t.keyed.keys.names),
     }
     if archive is not None:
         return facts | {"size": kit.reader.stored_bytes, "sha256": archive.hex}

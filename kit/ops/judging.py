@@ -26,8 +26,7 @@ from kit.ops.obligations import Beside, Expectation, Judgement, judge
 from kit.ops.patching import Output, PatchReport, PatchRequest
 from kit.ops.signers import sign_off_archive
 from kit.ops.verify import examine
-from kit.transforms.encrypt_fields import EncryptFields
-from kit.transforms.protocol import Transform
+from kit.transforms.protocol import KeyedTransform, Transform
 from kit.trust import Anchor
 from kit.values import MemberPath
 from kit.version import TOOL, VERSION
@@ -166,8 +165,8 @@ def reread(
             ) from error
         if Validation.FIELDS in wanted:
             for transform in done.transforms:
-                if isinstance(transform, EncryptFields):
-                    prove_fields(kit, judgement, fields_expected(transform))
+                if transform.keyed is not None:
+                    prove_fields(kit, judgement, fields_expected(transform.keyed))
         for obligation in judgement.obligations:
             if obligation.error is not None and obligation.number in _VALIDATED:
                 raise invalid(done.migration, obligation.error)
@@ -195,12 +194,12 @@ _VALIDATED = frozenset({7, 8})
 """The obligations that a migration may demand or not; the others are always demanded."""
 
 
-def fields_expected(transform: EncryptFields) -> FieldExpectation:
+def fields_expected(transform: KeyedTransform) -> FieldExpectation:
     """Return what the validation ``fields`` demands of what ``transform`` made."""
     # With a key locked (another master key's, or one sealed to a public key alone) only the form can be judged.
     keys = transform.keys if transform.keys.complete else None
     return FieldExpectation(
-        field_map=transform.field_map, profile=transform.profile, keys=keys, tenants=transform.partitions
+        field_map=transform.field_map, profile=transform.profile, keys=keys, tenants=transform.tenants
     )
 
 
@@ -219,8 +218,8 @@ def judge_finished(where: Standing, request: PatchRequest, migration: Migration,
         manifest, size = judgement.manifest, kit.reader.stored_bytes
         if Validation.FIELDS in migration.validation:
             for transform in migration.transforms:
-                if isinstance(transform, EncryptFields):
-                    prove_fields(kit, judgement, fields_expected(transform))
+                if transform.keyed is not None:
+                    prove_fields(kit, judgement, fields_expected(transform.keyed))
     for obligation in judgement.obligations:
         if obligation.error is not None and obligation.number in _VALIDATED:
             raise obligation.error

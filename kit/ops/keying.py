@@ -8,7 +8,7 @@ request without keys and leaves this module with them.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace as with_changes
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from kit.encryption import (
@@ -28,8 +28,7 @@ from kit.encryption.master_keys import Random
 from kit.engine.executors import WorkExecutor
 from kit.errors import UsageError
 from kit.migrations import Migration, StopRules
-from kit.transforms.encrypt_fields import EncryptFields
-from kit.transforms.protocol import Transform
+from kit.transforms.protocol import KeyedTransform, Transform
 from kit.values import CollectionName, Timestamp
 
 _DRY_RUN_COST = 1 << 10
@@ -97,21 +96,22 @@ def with_keys(
         StoppedError: Too many documents have no partition key.
         KitError: A document cannot be judged.
     """
-    if not any(isinstance(transform, EncryptFields) for transform in transforms):
+    if all(transform.keyed is None for transform in transforms):
         return transforms
     if keying is None or (live and keying.keyring is None):
         raise UsageError("encrypt-fields needs a keyring", hint="name one with --keyring; kit keyring init makes it")
     chain: list[Transform] = []
     for at, transform in enumerate(transforms):
-        if not isinstance(transform, EncryptFields):
+        keyed = transform.keyed
+        if keyed is None:
             chain.append(transform)
             continue
-        keys = _keys(transform, found[at], keying, migration.stop_rules, live=live)
-        chain.append(with_changes(transform, keys=workers.hand_out(keys)))
+        keys = _keys(keyed, found[at], keying, migration.stop_rules, live=live)
+        chain.append(keyed.with_keys(workers.hand_out(keys)))
     return tuple(chain)
 
 
-def _keys(transform: EncryptFields, needs: Needs, keying: Keying, rules: StopRules, *, live: bool) -> KeySet:
+def _keys(transform: KeyedTransform, needs: Needs, keying: Keying, rules: StopRules, *, live: bool) -> KeySet:
     needs.check(fraction=rules.partition_key_fraction, at_least=rules.partition_key_least)
     file, unlocked = _open(keying)
     values = needs.values

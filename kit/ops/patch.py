@@ -56,7 +56,6 @@ from kit.ops.preflight import Aim, clock_fault, obstacles, require_none
 from kit.ops.signers import check_patchers
 from kit.ops.stopping import broken_rules, require_tenants
 from kit.signing import PrivateKey, archive_signature
-from kit.transforms.encrypt_fields import EncryptFields
 from kit.transforms.protocol import Transform
 from kit.values import MemberPath, Sha256
 
@@ -282,17 +281,14 @@ def _check_distinct(keys: Sequence[PrivateKey]) -> None:
 
 def _paced(request: PatchRequest, migration: Migration) -> PatchRequest:
     """Have progress told every so many documents as the migration says, and workers known to get keys where they do."""
-    secrets = any(isinstance(transform, EncryptFields) for transform in migration.transforms)
+    secrets = any(transform.keyed is not None for transform in migration.transforms)
     environment = with_changes(request.environment, batch_documents=migration.batch_size, secrets=secrets)
     return with_changes(request, environment=environment)
 
 
 def _counting(migration: Migration) -> tuple[Transform, ...]:
     """Return the transforms of a run that reads on where a document stops it, to name all of them."""
-    return tuple(
-        with_changes(transform, stop_at_errors=False) if isinstance(transform, EncryptFields) else transform
-        for transform in migration.transforms
-    )
+    return tuple(transform.reading_on() for transform in migration.transforms)
 
 
 def _counted(

@@ -27,7 +27,6 @@ from kit.ops.kits import require_outside
 from kit.ops.patching import PatchRequest
 from kit.ops.signers import check_patchers
 from kit.signing import PrivateKey
-from kit.transforms.encrypt_fields import EncryptFields
 from kit.values import Timestamp
 
 _DAY = 86_400
@@ -142,7 +141,7 @@ def _patchers(request: PatchRequest, aim: Aim) -> KitError | None:
 def _sealing_keys(request: PatchRequest, migration: Migration, host: Host) -> KitError | None:
     """Open the keyring, as the run will; its passphrase is asked for once (``kit.cli.encrypting``)."""
     keying = request.keying
-    sealing = any(isinstance(transform, EncryptFields) for transform in migration.transforms)
+    sealing = any(transform.keyed is not None for transform in migration.transforms)
     if not sealing or keying is None or keying.keyring is None:
         return None
     file = keying.tried(keying.keyring)

@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from kit.encryption import Proof
-from kit.encryption.counting import ENCRYPTED, SKIPPED_ENCRYPTED, counter
+from kit.encryption.counting import ENCRYPTED, SKIPPED_ENCRYPTED
 from kit.engine.reencoding import Reencoding
 from kit.engine.work import Sealing, UnsealedRun
 from kit.errors import ContentError, DigestError, KitError
@@ -24,7 +24,7 @@ from kit.manifest import DocumentChanges
 from kit.ops.appending import cut_since
 from kit.ops.judgement import CheckedStep
 from kit.transforms.encrypt_fields import NAME
-from kit.values import Codec, CollectionMember, MemberPath, RunLengths, RunLengthsReader, Sha256
+from kit.values import Codec, CollectionMember, FieldOutcome, MemberPath, RunLengths, RunLengthsReader, Sha256
 
 _WORD = "its base is compressed, and what was signed of it cannot be made again: the digest is the patcher's word alone"
 _HAD = "documents that the step changed had envelopes before it, and which those are is not recorded"
@@ -115,7 +115,7 @@ class SealedStep:
             return None
         for name in sorted({field for proof in proofs for field in proof.fields}):
             told = sum(
-                statement.counts.get(f"{NAME}.{counter(outcome, collection.name, name)}", 0)
+                statement.counts.get(f"{NAME}.{FieldOutcome(outcome, str(collection.name), name)}", 0)
                 for outcome in (ENCRYPTED, SKIPPED_ENCRYPTED)
             )
             met = sum(proof.fields[name].envelopes for proof in proofs)
@@ -133,7 +133,7 @@ def _sealed(collection: CollectionMember, counts: Mapping[str, int]) -> dict[str
     """Return by field how many values the statement says were sealed in a collection; None where it does not tell."""
     if not _tells(counts):
         return None
-    start = f"{NAME}.{counter(ENCRYPTED, collection.name, '')}"
+    start = f"{NAME}.{FieldOutcome(ENCRYPTED, str(collection.name), '')}"
     return {name.removeprefix(start): count for name, count in counts.items() if name.startswith(start) and count}
 
 

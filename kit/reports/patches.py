@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from kit.encryption import FieldCounts, Profile, field_counts
+from kit.encryption import FieldCounts, field_counts
 from kit.encryption.counting import OUTCOMES, SCANNED
 from kit.engine.rewrite import MemberChange, Rewrite
 from kit.ops.generation import parameters_digest
@@ -16,8 +16,8 @@ from kit.reports.errors import SCHEMA_VERSION, error_json
 from kit.reports.table import table
 from kit.reports.verdicts import judgement_json
 from kit.transforms.coverage import Tally
-from kit.transforms.encrypt_fields import EncryptFields
 from kit.transforms.protocol import Transform
+from kit.values import CountName
 from kit.version import TOOL, VERSION
 
 NOT_SELECTED = "not-selected"
@@ -85,9 +85,11 @@ def counts_json(report: PatchReport) -> dict[str, Any]:
     }
 
 
-def _of_transforms(counts: Counter[tuple[str, str, str]]) -> Counter[tuple[str, str, str]]:
-    """Leave out what is counted by field: shown as such, and as keyed digests for the provenance alone."""
-    return Counter({key: count for key, count in counts.items() if "/" not in key[2]})
+def _of_transforms(counts: Counter[tuple[str, str, CountName]]) -> Counter[tuple[str, str, str]]:
+    """Return the counts without those by field: shown as such, and as keyed digests for the provenance alone."""
+    return Counter(
+        {(name, tenant, word): count for (name, tenant, word), count in counts.items() if isinstance(word, str)}
+    )
 
 
 def _field_counts(done: Rewrite) -> tuple[FieldCounts, ...]:
@@ -121,7 +123,7 @@ def patch_lines(report: PatchReport) -> Iterator[str]:
     for transform in report.transforms:
         yield from _outcome_lines(transform.name, done)
     yield from _field_lines(done)
-    yield from _profile_lines(report.transforms)
+    yield from _remark_lines(report.transforms)
     yield from _finding_lines(done)
     yield from _unsound_lines(done)
     for path, change in sorted(done.members.items()):
@@ -192,9 +194,10 @@ def _field_lines(done: Rewrite) -> Iterator[str]:
     yield ""
 
 
-def _profile_lines(transforms: Iterable[Transform]) -> Iterator[str]:
-    if any(isinstance(one, EncryptFields) and one.profile is Profile.BOUND for one in transforms):
-        yield "envelopes are of the profile bound, which the platform's own reader cannot open (it opens compat)"
+def _remark_lines(transforms: Iterable[Transform]) -> Iterator[str]:
+    remarks = [remark for transform in transforms for remark in transform.remarks()]
+    yield from remarks
+    if remarks:
         yield ""
 
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final, final
+from typing import TYPE_CHECKING, Final, TypeAlias, final
+
+from kit.values import CountName
 
 if TYPE_CHECKING:
     from kit.errors import KitError
     from kit.transforms.protocol import Finding
 
-NO_COUNTS: Final[Mapping[str, int]] = MappingProxyType({})
+Counts: TypeAlias = Mapping[CountName, int]
+NO_COUNTS: Final[Counts] = MappingProxyType({})
 
 
 @final
@@ -36,8 +39,8 @@ class Change:
         tenant: str,
         outcome: str,
         document: bytes | None = None,
-        counts: Mapping[str, int] = NO_COUNTS,
-        sums: Sequence[tuple[str, int]] = (),
+        counts: Counts = NO_COUNTS,
+        sums: Sequence[tuple[CountName, int]] = (),
         findings: Sequence[Finding] = (),
         failure: KitError | None = None,
     ) -> None:
@@ -66,12 +69,12 @@ class Summed:
 
     def __init__(self, changes: Sequence[Change]) -> None:
         self.outcomes: dict[tuple[str, str], int] = {}
-        self.counts: dict[tuple[str, str], int] = {}
-        self.sums: dict[str, int] = {}
+        self.counts: dict[tuple[str, CountName], int] = {}
+        self.sums: dict[CountName, int] = {}
         self.findings: list[Finding] = []
         self.failures: list[tuple[int, str, KitError]] = []
         alike: dict[tuple[str, str, int], int] = {}
-        mappings: dict[int, Mapping[str, int]] = {}
+        mappings: dict[int, Counts] = {}
         for number, change in enumerate(changes):
             counts = change.counts
             mappings[id(counts)] = counts

@@ -2,19 +2,46 @@
 
 A transform never sees files, archives or other documents than those handed to it; what it must know of other
 collections it declares (:meth:`Transform.indexes`), the engine gathers it once and hands back a :class:`Lookup`.
-Laws: a document whose change says ``document is None`` stays byte-identical; a second application changes nothing.
+Everything else that the engine, a migration or a report must know of a transform it says here, too: nobody outside of
+``kit.transforms`` asks which class it is. Laws: a document whose change says ``document is None`` stays byte-identical;
+a second application changes nothing; what ``of_parameters`` makes of ``t.parameters()`` has the same parameters.
+
+A class of another distribution inherits from :class:`Transform`, which has the answers of a transform that needs
+nothing, and is found by the entry point group ``kit.transforms`` (:mod:`kit.transforms.registry`, docs/transforms.md).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
-from kit.transforms.change import NO_COUNTS, Change, Rewritten
-from kit.values import CollectionName
+from kit.errors import UsageError
+from kit.transforms.change import NO_COUNTS, Change, Counts, Rewritten, Summed
+from kit.values import CollectionMember, CollectionName
 
-__all__ = ["NO_COUNTS", "Change", "Finding", "Lookup", "Rewritten", "Transform"]
+if TYPE_CHECKING:
+    from kit.encryption import KeySource, MappedCollection, Needs
+    from kit.encryption.envelope import Profile
+    from kit.encryption.field_map import FieldMap
+    from kit.encryption.json_members import Members
+    from kit.transforms.coverage import Tally
+
+__all__ = [
+    "NO_COUNTS",
+    "Change",
+    "Counts",
+    "Finding",
+    "KeyedTransform",
+    "Lookup",
+    "ProductConflictError",
+    "Rewritten",
+    "Selection",
+    "Transform",
+    "TransformKind",
+]
 
 
 class Lookup(Protocol):
@@ -40,8 +67,24 @@ class Finding:
     tenant: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selection:
+    """Which documents a migration limits its transforms to, and at what it stops them."""
+
+    tenants: frozenset[str] | None = None
+    """None for all."""
+    product_id: str | None = None
+    """None for all."""
+    stop_on_divergence: bool = False
+
+
 class Transform(Protocol):
-    """A versioned migration of documents; instances are picklable and hold parameters only."""
+    """A versioned migration of documents; instances are picklable, compare by value and hold parameters only.
+
+    What has no body here a transform must define. The rest has the answer of one that needs no lookup and no keys.
+    """
+
+    # What it is.
 
     @property
     def name(self) -> str:
@@ -55,26 +98,35 @@ class Transform(Protocol):
 
     @property
     def kind(self) -> str:
-        """What it may do to readers: ``additive-optional`` or ``encrypted-field`` (schemas/patch-provenance.md)."""
+        """What it may do to readers: a kind of migration (schemas/migration.md), or ``additive-optional``."""
         ...
 
     def parameters(self) -> Mapping[str, Any]:
-        """All that determines the output besides the input, as JSON; its digest goes into the provenance."""
+        """Return all that determines the output besides the input, as JSON; the provenance has its digest."""
         ...
+
+    @property
+    def is_reproducible(self) -> bool:
+        """Whether the same input and parameters give the same bytes, so that a delta can name the transform instead."""
+        return True
+
+    @property
+    def appends(self) -> str | None:
+        """Return the name of the one top-level element that it appends to documents and changes nothing else.
+
+        The engine then proves by itself that nothing else changed. None where it does more: see :meth:`undo`.
+        """
+        return None
+
+    @property
+    def keyed(self) -> KeyedTransform | None:
+        """Return the transform as one that seals values with data keys; None where it needs none."""
+        return None
+
+    # What it does to documents.
 
     def handles(self, name: CollectionName) -> bool:
         """Whether this transform changes documents of that collection."""
-        ...
-
-    def indexes(self, name: CollectionName) -> bool:
-        """Whether documents of that collection must be gathered for :class:`Lookup` before any run."""
-        ...
-
-    def gather(self, name: CollectionName, documents: Iterable[bytes]) -> Iterable[tuple[bytes, bytes] | Finding]:
-        """Return the (key, value) pairs that ``documents`` of an indexed collection contribute to the lookup.
-
-        A document that cannot be read where its key is contributes nothing, and is a finding.
-        """
         ...
 
     def apply(self, name: CollectionName, documents: Sequence[bytes], lookup: Lookup, first: int) -> Sequence[Change]:
@@ -88,7 +140,12 @@ class Transform(Protocol):
         ...
 
     def rewrite(
-        self, name: CollectionName, data: bytes, ends: Sequence[int], lookup: Lookup, first: int
+        self,
+        name: CollectionName,  # noqa: ARG002
+        data: bytes,  # noqa: ARG002
+        ends: Sequence[int],  # noqa: ARG002
+        lookup: Lookup,  # noqa: ARG002
+        first: int,  # noqa: ARG002
     ) -> Rewritten | None:
         """Do what :meth:`apply` does and splice it, for a whole run at once; None where that must be asked.
 
@@ -99,4 +156,173 @@ class Transform(Protocol):
             lookup: As for :meth:`apply`.
             first: As for :meth:`apply`.
         """
+        return None
+
+    def undo(self, name: CollectionName, document: bytes) -> bytes | None:  # noqa: ARG002
+        """Return what a document that it changed was before, from what it is now; None where that cannot be told.
+
+        Only asked of what neither :attr:`appends` nor is :attr:`keyed`. The engine compares with what was read.
+        """
+        return None
+
+    def indexes(self, name: CollectionName) -> bool:  # noqa: ARG002
+        """Whether documents of that collection must be gathered for :class:`Lookup` before any run."""
+        return False
+
+    def gather(self, name: CollectionName, documents: Iterable[bytes]) -> Iterable[tuple[bytes, bytes] | Finding]:  # noqa: ARG002
+        """Return the (key, value) pairs that ``documents`` of an indexed collection contribute to the lookup.
+
+        A document that cannot be read where its key is contributes nothing, and is a finding.
+        """
+        return ()
+
+    # What the engine may do without it.
+
+    def settles(self, member: CollectionMember) -> bool:  # noqa: ARG002
+        """Whether counted coverage alone tells that nothing in a member is left to do."""
+        return False
+
+    def settled(self, tally: Tally) -> Counter[tuple[str, str]]:  # noqa: ARG002
+        """Return (tenant, outcome) → documents of a settled member."""
+        return Counter()
+
+    def cover(self, tally: Tally, summed: Summed) -> None:  # noqa: ARG002
+        """Count into ``tally`` what ``summed`` says of the coverage; nothing where the documents must be counted."""
+        return
+
+    def reading_on(self) -> Self:
+        """Return the transform as one that reads on where a document stops it, so that all of them can be named."""
+        return self
+
+    # What a migration puts into it, and says of it.
+
+    @property
+    def tenants(self) -> frozenset[str] | None:
+        """The tenants it is limited to; None for all."""
+        return None
+
+    @property
+    def stops_on_divergence(self) -> bool:
+        """Whether it stops at the first document whose projections would disagree."""
+        return False
+
+    def selecting(self, selection: Selection) -> Self:
+        """Return the transform limited to ``selection``.
+
+        Raises:
+            UsageError: It cannot be.
+        """
+        if selection.product_id is not None:
+            raise without_products(self.name)
+        if selection.tenants is not None:
+            raise UsageError(f"{self.name} cannot select by tenant")
+        return self
+
+    def alternatives(self, tenants: frozenset[str] | None) -> Iterator[Self]:
+        """Return what a step may have been that has this transform's digest: for a recipe, which only has digests."""
+        if tenants is None:
+            yield self
+
+    @property
+    def slug(self) -> str:
+        """How the id of a migration that no file names calls it: lower-case letters, digits and underscores."""
+        return re.sub("[^a-z0-9]+", "_", self.name.lower()).strip("_") or "transform"
+
+    @property
+    def description(self) -> str:
+        """What it does, in a sentence, for a migration that no file describes."""
+        return ""
+
+    def advice(self) -> tuple[str, ...]:
+        """Return, in words, which rules of its product's own plan it does not keep."""
+        return ()
+
+    def remarks(self) -> tuple[str, ...]:
+        """Return, in words, what whoever reads the result must know."""
+        return ()
+
+
+class KeyedTransform(Transform, Protocol):
+    """A transform that seals values of documents with data keys (:mod:`kit.encryption`)."""
+
+    @property
+    def field_map(self) -> FieldMap:
+        """Which values of which collections."""
         ...
+
+    @property
+    def profile(self) -> Profile:
+        """How an envelope is bound."""
+        ...
+
+    @property
+    def keys(self) -> KeySource:
+        """The data keys; none before the run that is to seal."""
+        ...
+
+    def with_keys(self, keys: KeySource) -> Self:
+        """Return the transform with the keys of a run."""
+        ...
+
+    def needs(self, name: CollectionName, documents: Iterable[bytes], first: int) -> Needs:
+        """Return for whom a run needs keys; a pure function of its arguments, for workers as well."""
+        ...
+
+    def mapped(self, name: CollectionName) -> MappedCollection:
+        """Return the map of a collection that this transform handles.
+
+        Raises:
+            UsageError: It does not.
+        """
+        ...
+
+
+class TransformKind(Protocol):
+    """How a transform is named, in a migration file, a recipe or on the command line: what the registry finds.
+
+    An entry point needs ``NAME`` and ``of_parameters`` only (:class:`kit.transforms.registry.AddedKind`).
+    """
+
+    @property
+    def name(self) -> str:
+        """The name of its transforms."""
+        ...
+
+    def of_parameters(self, parameters: Mapping[str, Any]) -> Transform:
+        """Return the transform whose :meth:`Transform.parameters` are ``parameters``.
+
+        Raises:
+            KitError: They mean nothing here; so may a LookupError, TypeError, ValueError or AttributeError say.
+        """
+        ...
+
+    def read(self, entry: Members, random: Callable[[int], bytes], where: str) -> Transform:
+        """Return the transform of an entry of a migration file, without selection.
+
+        Args:
+            entry: What is left of the entry: its ``parameters``, if it has any. Members that are not taken are refused.
+            random: Where initialisation vectors come from, if random ones are asked for.
+            where: The file, for messages.
+
+        Raises:
+            ContentError: The parameters are not those of the schema.
+            UsageError: They name what does not come with the package.
+        """
+        ...
+
+    def to_json(self, transform: Transform) -> dict[str, Any]:
+        """Return the entry of a migration file; selection and stop rules are left to the migration."""
+        ...
+
+    def candidates(self) -> Iterable[Transform]:
+        """Return what a step of an unknown migration may have been, for all tenants."""
+        ...
+
+
+class ProductConflictError(UsageError):
+    """A selection is of another product than the field map that it is put into."""
+
+
+def without_products(name: str) -> UsageError:
+    """Return the error of a transform whose documents have no ``productId``."""
+    return UsageError(f"{name} cannot select by productId: its documents have none", hint="select by tenant")

@@ -8,6 +8,7 @@ from kit.values.collection import Codec, CollectionMember, CollectionName, colle
 from kit.values.digest import Sha256
 from kit.values.limits import Held, Limit, Limits, Price
 from kit.values.member_path import MemberPath, NameClass
+from kit.values.outcomes import CountName, FieldOutcome
 from kit.values.run_lengths import RunLengths, RunLengthsReader
 from kit.values.timestamp import Timestamp
 
@@ -17,6 +18,8 @@ __all__ = [
     "Codec",
     "CollectionMember",
     "CollectionName",
+    "CountName",
+    "FieldOutcome",
     "Held",
     "Limit",
     "Limits",

@@ -162,7 +162,7 @@ BAD: list[tuple[Mapping[str, Any], str]] = [
     (raw(kind="additive"), "'additive' is none of additive-optional"),
     (raw(kind=...), "has no 'kind'"),
     (raw(transforms=[]), "at least one transform"),
-    (raw(transforms=[{"name": "rename"}]), "'rename' is no transform"),
+    (raw(transforms=[{"name": "Rename It"}]), "'Rename It' is no transform"),
     (raw(transforms=[{"name": "encrypt-fields"}]), "needs parameters"),
     (raw(transforms=[{"name": "raw-linkset", "parameters": {"limit": 1}}]), "'limit'"),
     (raw(transforms=[{"name": "raw-linkset", "version": 1}]), "'version'"),
@@ -207,7 +207,10 @@ def test_a_file_that_is_not_of_the_schema_is_refused(value: Mapping[str, Any], c
         pytest.param(raw(transforms=[{"name": "raw-linkset"}] * 2), "each one once", id="a transform twice"),
         pytest.param(raw(kind="encrypted-field"), "is not what raw-linkset does", id="a kind of another transform"),
         pytest.param(seal(kind="additive-optional"), "is not what encrypt-fields does", id="a kind that says less"),
-        pytest.param(raw(kind="rename"), "no transform of this version", id="a kind that no transform does"),
+        pytest.param(raw(kind="rename"), "is not what raw-linkset does", id="a kind that none of its transforms does"),
+        pytest.param(
+            raw(transforms=[{"name": "rename"}]), "'rename' is no transform", id="a transform that is not there"
+        ),
         pytest.param(raw(selection={"productId": "p"}), "observations|have none", id="a product of observations"),
         pytest.param(raw(validation=["fields"]), "is of encrypt-fields", id="a validation of another transform"),
         pytest.param(seal(validation=["coverage"]), "is of raw-linkset", id="coverage of what has none"),

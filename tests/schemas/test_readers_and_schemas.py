@@ -71,6 +71,7 @@ REFUSED_BEYOND_THE_SCHEMA = [
     ("field-map", r"overlaps", "two fields"),
     ("keyring", r"there is no such master key|are not numbered", "a data key and the master keys"),
     ("migration", r"cacheMap|fieldMap", "a format of its own inside, with its own schema"),
+    ("migration", r"/name: '[a-z0-9-]+' is no transform", "which packages with transforms are installed"),
     ("migration", r"cannot select by productId", "a selection and the transform"),
     ("migration", r"the selection is productId .* but the field map limits", "a selection and the field map"),
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Final, TypeVar, final
 
 from kit.documents import Run, document_name
@@ -14,8 +14,9 @@ from kit.encryption.mapping import MappedCollection, MappedField
 from kit.encryption.opening import CollectionKeys, DocumentKeys, in_document, in_field
 from kit.encryption.runs import PartitionTally, seal
 from kit.errors import KitError
-from kit.transforms.change import Rewritten, Summed
+from kit.transforms.change import Counts, Rewritten, Summed
 from kit.transforms.protocol import Change, Finding
+from kit.values import CountName, FieldOutcome
 
 _K = TypeVar("_K")
 ENCRYPTED: Final = "encrypted"
@@ -44,13 +45,12 @@ class SealingRun:
         self._iv = iv
         self._stop_at_errors = stop_at_errors
         # Documents whose values came out alike share one mapping: most do, and the engine only reads it.
-        self._counts: dict[tuple[str, ...], Mapping[str, int]] = {}
-        name = collection.place.name
-        self._fields: list[tuple[MappedField, tuple[str, int], str]] = [
+        self._counts: dict[tuple[str, ...], Counts] = {}
+        self._fields: list[tuple[MappedField, tuple[CountName, int], CountName]] = [
             (
                 mapped_field,
-                (counting.counter(counting.DIGEST_VALUES, name, mapped_field), 1),
-                counting.counter(counting.DIGEST_TOTAL, name, mapped_field),
+                (self._named(counting.DIGEST_VALUES, mapped_field), 1),
+                self._named(counting.DIGEST_TOTAL, mapped_field),
             )
             for mapped_field in collection.fields
         ]
@@ -82,7 +82,7 @@ class SealingRun:
         return Rewritten(done.joined(given, [change.document for change in changes]), touched, summed)
 
     def _add(self, summed: Summed, tally: PartitionTally) -> None:
-        name, tenant = self._collection.place.name, tally.partition
+        tenant = tally.partition
         outcomes = {
             ENCRYPTED: tally.changed,
             UNCHANGED: tally.unchanged,
@@ -102,7 +102,7 @@ class SealingRun:
                 counting.SKIPPED_OWNER: tally.skipped_owner,
             }
             for outcome, count in counts.items():
-                _add(summed.counts, (tenant, counting.counter(outcome, name, mapped_field)), count)
+                _add(summed.counts, (tenant, self._named(outcome, mapped_field)), count)
 
     def _change(self, document: bytes, ordinal: int) -> Change:
         try:
@@ -122,7 +122,7 @@ class SealingRun:
     def _selected(self, mapped: MappedDocument, ordinal: int) -> Change:
         keys = DocumentKeys(self._keys, mapped)
         outcomes: list[str] = []
-        sums: list[tuple[str, int]] = []
+        sums: list[tuple[CountName, int]] = []
         sealed: list[tuple[MappedValue, bytes]] = []
         replaced: bytes | None = None
         for mapped_field, one_value, total in self._fields:
@@ -169,16 +169,19 @@ class SealingRun:
             failure=error,
         )
 
-    def _counted(self, outcomes: tuple[str, ...]) -> Mapping[str, int]:
+    def _counted(self, outcomes: tuple[str, ...]) -> Counts:
         counts = self._counts.get(outcomes)
         if counts is None:
-            name = self._collection.place.name
-            found: dict[str, int] = {}
+            found: dict[CountName, int] = {}
             for mapped_field, outcome in zip(self._collection.fields, outcomes, strict=True):
-                found[counting.counter(counting.SCANNED, name, mapped_field)] = 1
-                found[counting.counter(outcome, name, mapped_field)] = 1
+                found[self._named(counting.SCANNED, mapped_field)] = 1
+                found[self._named(outcome, mapped_field)] = 1
             counts = self._counts[outcomes] = found
         return counts
+
+    def _named(self, outcome: str, mapped_field: MappedField) -> FieldOutcome:
+        name = self._collection.place.name
+        return FieldOutcome(outcome=outcome, collection=str(name), field=str(mapped_field))
 
     def _finding(self, kind: str, reason: str, document: bytes, partition: str) -> Finding:
         return Finding(kind=kind, reason=reason, document=document_name(document), tenant=partition)

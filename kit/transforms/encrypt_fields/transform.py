@@ -10,10 +10,12 @@ Data keys are made before a run (``kit.encryption.preparation``) and cross to th
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Self
 
+from kit.encryption import platform_names
 from kit.encryption.envelope import Profile
 from kit.encryption.field_map import FieldMap
 from kit.encryption.initialisation import IvSource, RandomIv, SyntheticIv
@@ -24,7 +26,7 @@ from kit.encryption.needs import Needs
 from kit.encryption.preparation import needs_of
 from kit.errors import UsageError
 from kit.transforms.encrypt_fields.sealing import ENCRYPTED, ERROR, UNCHANGED, SealingRun
-from kit.transforms.protocol import Change, Finding, Lookup, Rewritten
+from kit.transforms.protocol import Change, Lookup, ProductConflictError, Rewritten, Selection, Transform
 from kit.values import CollectionName
 
 NAME = "encrypt-fields"
@@ -40,8 +42,15 @@ OUTCOMES = (
 )
 
 
+_SEALS = "Replaces the mapped plaintext fields of NoteLett documents by envelopes of the profile"
+_BY_PLAN = {
+    Profile.COMPAT: f"{_SEALS} compat, which the platform's own reader opens.",
+    Profile.BOUND: f"{_SEALS} bound, which the platform's own reader cannot open: for kits that nothing but kit reads.",
+}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class EncryptFields:
+class EncryptFields(Transform):
     """The ``encrypt-fields`` transform; see :class:`kit.transforms.protocol.Transform`."""
 
     field_map: FieldMap
@@ -69,6 +78,80 @@ class EncryptFields:
         """See the protocol."""
         return "encrypted-field"
 
+    @property
+    def keyed(self) -> Self:
+        """See the protocol."""
+        return self
+
+    @property
+    def is_reproducible(self) -> bool:
+        """See the protocol: random initialisation vectors do not come out again."""
+        return not isinstance(self.iv, RandomIv)
+
+    @property
+    def tenants(self) -> frozenset[str] | None:
+        """See the protocol."""
+        return self.partitions
+
+    @property
+    def slug(self) -> str:
+        """See the protocol."""
+        product = re.sub("[^a-z0-9]+", "_", self.field_map.product.lower()).strip("_")
+        return f"{product}_encryption{f'_{self.profile}' if self._is_by_plan() else ''}"
+
+    @property
+    def description(self) -> str:
+        """See the protocol."""
+        if self._is_by_plan():
+            return _BY_PLAN[self.profile]
+        return "Replaces the mapped plaintext fields by authenticated envelopes."
+
+    def advice(self) -> tuple[str, ...]:
+        """See the protocol."""
+        found = platform_names.advice(self.field_map)
+        return (*found, "the shipped field map notelett-2 keeps these rules") if found else ()
+
+    def remarks(self) -> tuple[str, ...]:
+        """See the protocol."""
+        if self.profile is not Profile.BOUND:
+            return ()
+        return ("envelopes are of the profile bound, which the platform's own reader cannot open (it opens compat)",)
+
+    def _is_by_plan(self) -> bool:
+        """Whether it is of NoteLett, and keeps the rules of its plan: as the migrations that ship for it."""
+        return self.field_map.product == platform_names.PRODUCT and not platform_names.advice(self.field_map)
+
+    def with_keys(self, keys: KeySource) -> Self:
+        """See :class:`kit.transforms.protocol.KeyedTransform`."""
+        return replace(self, keys=keys)
+
+    def reading_on(self) -> Self:
+        """See the protocol."""
+        return replace(self, stop_at_errors=False)
+
+    def selecting(self, selection: Selection) -> Self:
+        """See the protocol.
+
+        Raises:
+            ProductConflictError: The field map limits a collection to another product.
+        """
+        chosen, product_id = self.field_map, selection.product_id
+        if product_id is not None:
+            other = next((one for one in chosen.collections if one.product_id not in {None, product_id}), None)
+            if other is not None:
+                raise ProductConflictError(
+                    f"the selection is productId {product_id!r}, but the field map limits {other.collection}"
+                    f" to {other.product_id!r}",
+                    hint="a selection narrows a field map: leave productId away, or map the other product by itself",
+                )
+            chosen = replace(chosen, collections=tuple(replace(c, product_id=product_id) for c in chosen.collections))
+        return replace(self, partitions=selection.tenants, field_map=chosen)
+
+    def alternatives(self, tenants: frozenset[str] | None) -> Iterator[Self]:
+        """See the protocol."""
+        for source in (SyntheticIv(), RandomIv(bytes)):
+            yield replace(self, partitions=self.partitions if tenants is None else tenants, iv=source)
+
     def parameters(self) -> Mapping[str, Any]:
         """See the protocol; key names and secrets are no part of it."""
         return {
@@ -82,14 +165,6 @@ class EncryptFields:
     def handles(self, name: CollectionName) -> bool:
         """See the protocol."""
         return self.field_map.collection(name) is not None
-
-    def indexes(self, name: CollectionName) -> bool:  # noqa: ARG002
-        """See the protocol; nothing is looked up."""
-        return False
-
-    def gather(self, name: CollectionName, documents: Iterable[bytes]) -> Iterable[tuple[bytes, bytes] | Finding]:  # noqa: ARG002
-        """See the protocol; nothing is looked up."""
-        return ()
 
     def needs(self, name: CollectionName, documents: Iterable[bytes], first: int) -> Needs:
         """Find what a run needs before it starts; a pure function of its arguments, for workers as well."""
@@ -132,16 +207,3 @@ class EncryptFields:
 
     def _run(self, name: CollectionName) -> SealingRun:
         return SealingRun(self.mapped(name), self.keys.key_set(), self.iv, stop_at_errors=self.stop_at_errors)
-
-
-def check_order(names: Sequence[str]) -> None:
-    """Refuse ``encrypt-fields`` before ``raw-linkset``, which could then no longer read what it derives from.
-
-    Raises:
-        UsageError: They stand in that order.
-    """
-    if NAME in names and "raw-linkset" in names[names.index(NAME) :]:
-        raise UsageError(
-            "raw-linkset cannot run after encrypt-fields: it reads what is then encrypted",
-            hint="--transform raw-linkset --transform encrypt-fields",
-        )

@@ -9,15 +9,25 @@ appended at its end.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 from kit.documents import Kind, append, document_name, elements, index
 from kit.errors import BsonError, ContentError, KitError, StoppedError
 from kit.transforms import projections
-from kit.transforms.coverage import NO_TENANT, is_observations, tenant_named
-from kit.transforms.protocol import Change, Finding, Lookup, Rewritten
+from kit.transforms.change import Counts, Summed
+from kit.transforms.coverage import NO_TENANT, Tally, is_observations, tenant_named
+from kit.transforms.protocol import (
+    Change,
+    Finding,
+    Lookup,
+    Rewritten,
+    Selection,
+    Transform,
+    without_products,
+)
 from kit.transforms.raw_linkset import divergence, registry, runs, shape
 from kit.transforms.raw_linkset.cache_map import CacheMap
 from kit.transforms.raw_linkset.element import encode_element
@@ -36,12 +46,12 @@ from kit.transforms.raw_linkset.outcomes import (
     UNRESOLVABLE,
 )
 from kit.transforms.raw_linkset.projection import Extraction, Projection, from_linkset
-from kit.values import CollectionName
+from kit.values import Codec, CollectionMember, CollectionName
 
 NAME = "raw-linkset"
 SNAPSHOTS = "advisory_raw"
 
-_APART = {
+_APART: Mapping[int, Counts] = {
     projections.OTHER_TYPE: {OTHER_TYPE: 1},
     projections.OTHER_SHAPE: {OTHER_SHAPE: 1},
     projections.NO_LINKSET: {NO_LINKSET: 1},
@@ -51,7 +61,7 @@ _LONGEST_REASON = 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RawLinkset:
+class RawLinkset(Transform):
     """The ``raw-linkset`` transform; see :class:`kit.transforms.protocol.Transform`."""
 
     tenants: frozenset[str] | None = None
@@ -85,6 +95,59 @@ class RawLinkset:
     def kind(self) -> str:
         """See the protocol."""
         return "additive-optional"
+
+    @property
+    def appends(self) -> str:
+        """See the protocol."""
+        return projections.RAW_LINKSET
+
+    @property
+    def stops_on_divergence(self) -> bool:
+        """See the protocol."""
+        return self.stop_on_divergence
+
+    @property
+    def description(self) -> str:
+        """See the protocol."""
+        return "Gives rawLinkset to the observations that lack it; readers that do not know it pass over it."
+
+    def selecting(self, selection: Selection) -> Self:
+        """See the protocol."""
+        if selection.product_id is not None:
+            raise without_products(NAME)
+        return dataclasses.replace(self, tenants=selection.tenants, stop_on_divergence=selection.stop_on_divergence)
+
+    def alternatives(self, tenants: frozenset[str] | None) -> Iterator[Self]:
+        """See the protocol."""
+        limited = self if tenants is None else dataclasses.replace(self, tenants=tenants)
+        yield limited
+        yield dataclasses.replace(limited, stop_on_divergence=not limited.stop_on_divergence)
+
+    def settles(self, member: CollectionMember) -> bool:
+        """See the protocol: an observation that has both projections is left alone, without a finding."""
+        return member.codec is Codec.NONE
+
+    def settled(self, tally: Tally) -> Counter[tuple[str, str]]:
+        """See the protocol."""
+        # Without those of no document.
+        return +Counter({(tenant, PRESENT): covered.both for tenant, covered in tally.tenants.items()})
+
+    def cover(self, tally: Tally, summed: Summed) -> None:
+        """See the protocol."""
+        for (tenant, outcome), documents in summed.outcomes.items():
+            covered = tally.tenant(tenant)
+            covered.documents += documents
+            covered.null += documents if outcome == NULL else 0
+            covered.unresolvable += documents if outcome == UNRESOLVABLE else 0
+            if outcome in {UNRESOLVABLE, NOT_SELECTED}:
+                covered.missing += documents
+            else:
+                covered.present += documents
+        for (tenant, counter), documents in summed.counts.items():
+            covered = tally.tenant(tenant)
+            covered.other_type += documents if counter == OTHER_TYPE else 0
+            covered.other_shape += documents if counter == OTHER_SHAPE else 0
+            covered.no_linkset += documents if counter == NO_LINKSET else 0
 
     def parameters(self) -> Mapping[str, Any]:
         """See the protocol."""

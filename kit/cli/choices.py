@@ -28,6 +28,8 @@ MIGRATIONS: Final = (
     "20251031_notelett_encryption",
 )
 """kit.migrations.BUILT_IN."""
+TRANSFORMS: Final = ("raw-linkset", "encrypt-fields")
+"""kit.transforms.registry.BUILT_IN."""
 VALIDATIONS: Final = ("integrity", "deep", "coverage", "fields")
 """kit.migrations.Validation."""
 FORMS: Final = ("bson", "json")

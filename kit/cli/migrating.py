@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from kit.cli.choices import MIGRATIONS, VALIDATIONS
+from kit.cli.choices import MIGRATIONS, TRANSFORMS, VALIDATIONS
 from kit.cli.encrypting import EncryptOptions, encrypt_options
 from kit.cli.options import FILE, read_file
 from kit.cli.places import NAME_OR_FILE
@@ -19,10 +19,36 @@ from kit.errors import UnreadableError
 
 if TYPE_CHECKING:
     from kit.migrations import Migration
+    from kit.transforms.protocol import Transform
 
-_TRANSFORMS = ("raw-linkset", "encrypt-fields")
 _IN_THE_FILE = ("transforms", "on_divergence", "cache_map", "field_map", "profile", "iv")
 """What a migration file says, so that no flag beside it may."""
+
+
+class TransformName(click.Choice[str]):
+    """The name of a transform: one of the package, or one that another distribution adds."""
+
+    name = "transform"
+
+    def __init__(self) -> None:
+        """Show the transforms of the package; others are only looked for when they are named."""
+        super().__init__(TRANSFORMS)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the name.
+
+        Raises:
+            BadParameter: There is no such transform.
+            UsageError: Two distributions add one of that name.
+        """
+        if value in TRANSFORMS:
+            return str(value)
+        from kit.transforms import registry
+
+        if value not in registry.names():
+            known = ", ".join(map(repr, registry.names()))
+            self.fail(f"{value!r} is not one of {known}.", param, ctx)
+        return str(value)
 
 
 def migration_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -38,7 +64,7 @@ def migration_options(command: Callable[..., Any]) -> Callable[..., Any]:
             click.option(
                 "--transform",
                 "transforms",
-                type=click.Choice(_TRANSFORMS),
+                type=TransformName(),
                 multiple=True,
                 default=("raw-linkset",),
                 show_default=True,
@@ -78,7 +104,6 @@ def asked(what: dict[str, Any], encryption: EncryptOptions, note: str | None, *,
         ContentError: A migration, cache map or field map is refused.
     """
     from kit.migrations import Decision, Migration, Validation
-    from kit.transforms.raw_linkset import RawLinkset, parse_cache_map
 
     name: str | None = what.pop("migration")
     names: tuple[str, ...] = what.pop("transforms")
@@ -90,16 +115,36 @@ def asked(what: dict[str, Any], encryption: EncryptOptions, note: str | None, *,
         found = named_migration(name).narrowed(tenants)
         found = replace(found, validation=found.validation | validation)
     else:
-        backfill = RawLinkset(tenants=tenants, stop_on_divergence=stopping)
-        if cache_map is not None:
-            backfill = backfill.with_cache(parse_cache_map(read_file(cache_map), where=str(cache_map)))
         found = Migration.of(
-            tuple(backfill if one == "raw-linkset" else encryption.transform(tenants) for one in dict.fromkeys(names)),
+            tuple(
+                _transform(one, encryption, tenants, stopping=stopping, cache_map=cache_map)
+                for one in dict.fromkeys(names)
+            ),
             validation=validation,
         )
         if found.rollback.decision is Decision.RESTORE_BACKUP and not keeps_backup:
             found = replace(found, rollback=replace(found.rollback, decision=Decision.RESTORE_COPY))
     return found.with_note(note)
+
+
+def _transform(
+    name: str, encryption: EncryptOptions, tenants: frozenset[str] | None, *, stopping: bool, cache_map: Path | None
+) -> Transform:
+    from kit.transforms import registry
+    from kit.transforms.protocol import Selection
+    from kit.transforms.raw_linkset import RawLinkset, parse_cache_map
+
+    if name == "encrypt-fields":
+        return encryption.transform(tenants)
+    if name == "raw-linkset":
+        backfill = RawLinkset(tenants=tenants, stop_on_divergence=stopping)
+        if cache_map is None:
+            return backfill
+        return backfill.with_cache(parse_cache_map(read_file(cache_map), where=str(cache_map)))
+    kind = registry.find(name)
+    if kind is None:
+        raise click.UsageError(f"there is no transform {name!r}")
+    return kind.of_parameters({}).selecting(Selection(tenants=tenants, stop_on_divergence=stopping))
 
 
 def named_migration(name: str) -> Migration:

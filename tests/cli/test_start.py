@@ -23,6 +23,7 @@ from kit.engine.extracting import Form, Projection
 from kit.migrations import BUILT_IN, Validation
 from kit.ops import diff
 from kit.signing import Algorithm
+from kit.transforms import registry
 from kit.trust import RevocationReason, Role
 from tests.cli.test_manners import commands, inner
 from tests.end_to_end.kits import ENVIRONMENT, ROOT
@@ -146,6 +147,7 @@ def test_a_verdict_that_needs_more_loads_it(words: list[object], tmp_path: Path)
         (choices.FIELD_MAPS, list(SHIPPED)),
         (choices.MECHANISMS, list(MECHANISMS)),
         (choices.MIGRATIONS, list(BUILT_IN)),
+        (choices.TRANSFORMS, list(registry.BUILT_IN)),
         (choices.VALIDATIONS, [one.value for one in Validation]),
         (choices.FORMS, [one.value for one in Form]),
         (choices.PROJECTIONS, [one.value for one in Projection]),

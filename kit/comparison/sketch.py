@@ -94,7 +94,7 @@ class Sketch(NamedTuple):
 class Sketches:
     """Of the documents of a run, in order."""
 
-    each: list[Sketch]
+    each: Sequence[Sketch]
 
     @property
     def documents(self) -> int:

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from kit.encryption.associated_data import CollectionPlace, FieldPlace
 from kit.encryption.data_keys import Scope
@@ -41,7 +41,6 @@ class MappedCollection:
     """Only documents of these partitions (``--tenant``); None for all."""
     partition_steps: tuple[bytes, ...]
     owner_steps: tuple[bytes, ...]
-    _scopes: dict[str, Scope] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
     def of(
@@ -69,10 +68,7 @@ class MappedCollection:
 
     def scope(self, owner: str) -> Scope:
         """Give the purpose of the key that seals ``owner``'s values here."""
-        found = self._scopes.get(owner)
-        if found is None:
-            found = self._scopes[owner] = Scope(product=self.place.product, context=self.map.context, owner=owner)
-        return found
+        return Scope(product=self.place.product, context=self.map.context, owner=owner)
 
 
 def _encoded(path: FieldPath) -> tuple[bytes, ...]:

@@ -8,7 +8,7 @@ whole run. Pure, and a function of its arguments, so that workers can do it.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
@@ -218,9 +218,9 @@ class Reopened:
     """The documents, back to back."""
     other: bytes
     """A byte for each document: 1 if it is another than it was, else 0."""
-    envelopes: Counter[tuple[str, str]]
+    envelopes: Mapping[tuple[str, str], int]
     """(partition, field) → envelopes in selected documents."""
-    opened: Counter[tuple[str, str]]
+    opened: Mapping[tuple[str, str], int]
     """Of these, the ones that were not there before."""
 
 

@@ -161,7 +161,7 @@ class Comparer:
         pipeline.drain()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Delivery:
     """Takes the sketches of one member's runs, in order."""
 

@@ -93,7 +93,7 @@ class Computed:
 
     digests: Mapping[MemberPath, Sha256]
     """Of each member that changed."""
-    files: dict[MemberPath, ScratchFile]
+    files: Mapping[MemberPath, ScratchFile]
     """The bytes of those to keep; the caller closes them."""
     keys: RecipeKeys | None
     """That were sealed with; None where nothing is encrypted."""

@@ -128,7 +128,7 @@ def _check_sealed(
         found = _reopened(claim, sealing[0], run, body)
         if found is not None and found.data == run.data and found.other == bytes(flags):
             _check_opened(claim, sealing[0], found)
-            return found.envelopes
+            return Counter(found.envelopes)
     envelopes: Counter[tuple[str, str]] = Counter()
     after = cut(body)
     undone = _unsealed(claim, run, after, envelopes)

@@ -32,7 +32,7 @@ class SettledMember:
     """A member in which nothing is left to do."""
 
     tally: Tally
-    outcomes: Counter[tuple[str, str, str]]
+    outcomes: Mapping[tuple[str, str, str], int]
     """(transform, tenant, outcome) → documents; none of them lacks a projection."""
 
     @property

@@ -60,7 +60,7 @@ class Manifest:
     channel: str | None
     producer: str | None
     _files: FileList = field(repr=False)
-    _document: dict[str, Any] = field(repr=False, compare=False)
+    _document: Mapping[str, Any] = field(repr=False, compare=False)
 
     @classmethod
     def parse(cls, data: bytes, *, limits: Limits, where: str) -> Self:
@@ -178,7 +178,7 @@ class Manifest:
             )
         if lineage_entry.at != created_at:
             raise ManifestError(f"the lineage entry says {lineage_entry.at}, the new manifest {created_at}")
-        document = copy.deepcopy(self._document)
+        document = copy.deepcopy(dict(self._document))
         self._update_entries(document[self._files.name], changed, added)
         own = self.shape is Shape.OWN
         if own or is_count(document.get("generation")):

@@ -7,7 +7,7 @@ ways is refused: two lists that both look like the list of files, two digests of
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,7 +48,7 @@ class FileList:
     digest_name: str
 
 
-def recognise(document: dict[str, Any]) -> FileList:
+def recognise(document: Mapping[str, Any]) -> FileList:
     """Find the list of files.
 
     Raises:
@@ -72,7 +72,7 @@ def recognise(document: dict[str, Any]) -> FileList:
     return files
 
 
-def read_entries(document: dict[str, Any], files: FileList) -> tuple[Entry, ...]:
+def read_entries(document: Mapping[str, Any], files: FileList) -> tuple[Entry, ...]:
     """Read every entry, in the order found.
 
     Raises:
@@ -123,7 +123,7 @@ def _spelled(name: str, value: object) -> Iterator[FileList]:
         yield FileList(shape=Shape.FOREIGN, name=name, path_name=path_name, digest_name=digest_name)
 
 
-def _nothing_found(document: dict[str, Any]) -> ManifestError:
+def _nothing_found(document: Mapping[str, Any]) -> ManifestError:
     empty = [name for name in LIST_NAMES if document.get(name) == []]
     if empty:
         # A manifest of nothing would make every signature over it true and worthless.
@@ -149,7 +149,7 @@ def _entry(fields: Fields, files: FileList) -> Entry:
     return Entry(path=fields.member_path(files.path_name), sha256=sha256, size=size)
 
 
-def _digest_names(item: dict[str, Any]) -> list[str]:
+def _digest_names(item: Mapping[str, Any]) -> list[str]:
     return [name for name in DIGEST_NAMES if name in item]
 
 

@@ -34,9 +34,9 @@ from kit.values import CollectionName, Timestamp
 _DRY_RUN_COST = 1 << 10
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Keying:
-    """Which keyring, what opens it, and where randomness and time come from."""
+    """Which keyring, what opens it, and where randomness and time come from; keeps what a preflight has opened."""
 
     random: Random = field(repr=False)
     now: Timestamp

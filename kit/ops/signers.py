@@ -162,9 +162,9 @@ def check_changed(anchor: Anchor, signing: Signing, successor: Manifest, stateme
 class InTime:
     """What obligation 4 came to."""
 
-    good: list[str]
+    good: tuple[str, ...]
     """What was found good."""
-    faults: list[KitError]
+    faults: tuple[KitError, ...]
     accepted: Accepted
     """What the state is to remember."""
 
@@ -195,7 +195,7 @@ def judge_time(
             good.append(check())
         except KitError as error:
             faults.append(error)
-    return InTime(good=[text for text in dict.fromkeys(good) if text], faults=faults, accepted=met)
+    return InTime(good=tuple(text for text in dict.fromkeys(good) if text), faults=tuple(faults), accepted=met)
 
 
 def may_be_overridden(fault: KitError) -> bool:

@@ -31,7 +31,7 @@ class VerifyReport:
     kit: Path
     container: Container | None
     judgement: Judgement
-    coverage: dict[str, TenantCoverage]
+    coverage: Mapping[str, TenantCoverage]
     """Per tenant; empty unless coverage was asked for."""
     fields: tuple[MemberFields, ...] = ()
     """Of the mapped collections, in the order of the kit; empty unless asked for."""

@@ -8,7 +8,7 @@ checked to be one. A room whose errors are of another class has a subclass.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self, TypeGuard, TypeVar
 
@@ -32,7 +32,7 @@ class Fields:
     where: ClassVar[str] = ""
     """The file, where there is but one of its kind."""
 
-    members: dict[str, Any]
+    members: Mapping[str, Any]
     place: str
 
     @classmethod

@@ -179,7 +179,7 @@ def _reopened(mapped: MappedCollection, keys: KeySet, before: list[bytes], after
     done = reopened(mapped, keys, Run.of(before), Run.of(after))
     if done is None:
         return _reopened_each(mapped, keys, before, after)
-    return done.data, done.other, done.envelopes, done.opened
+    return done.data, done.other, Counter(done.envelopes), Counter(done.opened)
 
 
 def _reopened_each(mapped: MappedCollection, keys: KeySet, before: list[bytes], after: list[bytes]) -> Opened:

@@ -36,7 +36,7 @@ _CHECKPOINT = 2000
 class Facts:
     """What stands in a folder: content of every file and mode of everything, job folders left out."""
 
-    names: dict[str, tuple[int, str]]
+    names: Mapping[str, tuple[int, str]]
 
     @classmethod
     def of(cls, folder: Path) -> Self:

@@ -10,9 +10,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from functools import cache, lru_cache
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, final
 
 from kit.errors import ContentError, UsageError
 from kit.transforms.raw_linkset import csaf, cve, ghsa, osv
@@ -68,22 +67,26 @@ def _joined(name: str) -> str:
     return f"{family.replace('-', '')}-{version}" if is_versioned else name.replace("-", "")
 
 
-@dataclass(frozen=True, slots=True)
+@final
 class Registry:
     """All extractors of a run.
 
-    Raises:
-        UsageError: Two of them have one name or claim one format.
+    Attributes:
+        extractors: In the order in which they are asked.
+        needs: The top-level names any extractor reads: what to decode before :meth:`sniff`.
     """
 
-    extractors: tuple[Extractor, ...]
-    needs: dict[str, None] = field(init=False, default_factory=dict, repr=False)
-    """The top-level names any extractor reads: what to decode before :meth:`sniff`."""
-    _claims: dict[str, Extractor] = field(init=False, default_factory=dict, repr=False)
-    _joined_claims: dict[str, Extractor | None] = field(init=False, default_factory=dict, repr=False)
-    """By the claim without separators; None where that is the same for two extractors."""
+    def __init__(self, extractors: tuple[Extractor, ...]) -> None:
+        """Take the extractors.
 
-    def __post_init__(self) -> None:
+        Raises:
+            UsageError: Two of them have one name or claim one format.
+        """
+        self.extractors: Final = extractors
+        self.needs: Final[dict[str, None]] = {}
+        self._claims: Final[dict[str, Extractor]] = {}
+        # By the claim without separators; None where that is the same for two extractors.
+        self._joined_claims: Final[dict[str, Extractor | None]] = {}
         names: set[str] = set()
         for extractor in self.extractors:
             if extractor.name in names:

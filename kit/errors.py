@@ -4,22 +4,22 @@
 
     KitError
     ├── UnreadableError            not found, no permission, the medium failed
-    ├── DigestError                bytes are not what the manifest says; closed world broken
+    ├── DigestError                bytes differ from the manifest; closed world broken
     ├── UnsignedError              no signature where one is required
-    ├── UntrustedError             signed, but not by whom the user trusts for that role
+    ├── UntrustedError             signed, but by no key that is trusted for that role
     ├── SignatureError             a signature that does not verify or is malformed
     │   └── EnvelopeError          an encrypted value that does not open, is malformed or not where it belongs
-    ├── StaleError                 too old, expired or not valid yet, by the clock that was given
-    ├── RollbackError              older than, or other than, what was accepted before
+    ├── StaleError                 too old, expired or not valid yet at the given time
+    ├── RollbackError              older than what was accepted before, or different from it
     ├── WrongBaseError             a delta is for another kit than the one it is applied to
-    ├── ArchiveError               container, codec or member name not understood, or hostile
-    │   └── LimitError             a declared or met size is over a limit
+    ├── ArchiveError               container, codec or member name malformed, unknown or hostile
+    │   └── LimitError             a declared or actual size is over a limit
     ├── ContentError               BSON, JSON, schema or coverage not as required
     │   ├── BsonError              bytes that are not one well-formed BSON document
     │   └── ManifestError          not exactly one understood manifest
     ├── StoppedError               a stop rule ended the run; nothing was written
     ├── KeyUnusableError           a key file is missing, unreadable, of a refused kind, or exposed
-    ├── UsageError                 options that do not go together
+    ├── UsageError                 options that contradict each other
     ├── OutputError                the result could not be written; the kit is untouched
     └── InterruptedRunError        a signal ended the run; the kit is untouched
 
@@ -38,8 +38,8 @@ class KitError(Exception):
     Attributes:
         what: One line, no trailing full stop, for the person who must act.
         where: The file, member, offset or document concerned, outermost first (``kit.tar.zst: a/b.bson: document 7``).
-        hint: The way out, if there is one.
-        also: What else was found to be wrong at the same time, each with its own way out.
+        hint: The command or step that helps, if there is one.
+        also: Further errors found at the same time, each with its own hint.
     """
 
     def __init__(self, what: str, *, where: str = "", hint: str = "") -> None:
@@ -50,7 +50,7 @@ class KitError(Exception):
         self.also: tuple[KitError, ...] = ()
 
     def inside(self, where: str) -> Self:
-        """Prefix the place with an outer one and return the same error, for ``raise error.inside(path)``."""
+        """Return this error with an outer place in front of its own, for ``raise error.inside(path)``."""
         self.where = f"{where}: {self.where}" if self.where else where
         return self
 
@@ -67,11 +67,11 @@ def _rebuild(kind: type[KitError], what: str, where: str, hint: str) -> KitError
 
 
 class UnreadableError(KitError):
-    """An input is not there or cannot be read."""
+    """An input does not exist or cannot be read."""
 
 
 class DigestError(KitError):
-    """Bytes differ from what the manifest lists, a listed file is absent, or a member is not listed."""
+    """Bytes differ from what the manifest lists, a listed member is absent, or a member is not listed."""
 
 
 class UnsignedError(KitError):
@@ -79,7 +79,7 @@ class UnsignedError(KitError):
 
 
 class UntrustedError(KitError):
-    """A signature is present, but no key that is trusted for this purpose made it."""
+    """A signature is present, but not by a key that is trusted for this purpose."""
 
 
 class SignatureError(KitError):
@@ -91,15 +91,15 @@ class EnvelopeError(SignatureError):
 
 
 class StaleError(KitError):
-    """A kit is older than its window allows, or a key or policy is out of its time (TUF: indefinite freeze)."""
+    """A kit is older than its window allows, or a key or policy is outside its validity (TUF: indefinite freeze)."""
 
 
 class RollbackError(KitError):
-    """A kit or policy is older than one accepted before, or has its number and other bytes (TUF: rollback)."""
+    """A kit or policy is older than one accepted before, or has the same number and other bytes (TUF: rollback)."""
 
 
 class WrongBaseError(KitError):
-    """A delta is for another base: names both generations and digests."""
+    """A delta is for another base; the message names both generations and digests."""
 
 
 class ArchiveError(KitError):
@@ -107,7 +107,7 @@ class ArchiveError(KitError):
 
 
 class LimitError(ArchiveError):
-    """A size, count, depth or ratio is over a limit; the message names limit, value met and the flag that raises it."""
+    """A size, count, depth or ratio is over a limit; the message names limit, value and the flag that raises it."""
 
 
 class ContentError(KitError):
@@ -131,11 +131,11 @@ class KeyUnusableError(KitError):
 
 
 class UsageError(KitError):
-    """Options or arguments that do not make sense together."""
+    """Options or arguments contradict each other."""
 
 
 class OutputError(KitError):
-    """The result could not be written or did not read back; the input is untouched."""
+    """The result could not be written or failed its verification; the input is untouched."""
 
 
 class InterruptedRunError(KitError):

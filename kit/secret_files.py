@@ -1,12 +1,12 @@
 """Files that hold secrets: read only when nobody else can read them, written whole or not at all.
 
-A secret file must be a regular file without any permission for group and others, checked on the open file, so that the
-file checked is the file read. It must not be a symbolic link: whoever owns the folder of the link can point it to
-another file, and the path that was audited is then not the secret that is used. What is no secret (a public key) may be
-reached through a link, as mounted configuration is.
+A secret file must be a regular file without any permission for group and others. This is checked on the open file, so
+that the file checked is the file read. It must not be a symbolic link: the owner of the link's folder could point it to
+another file, and the secret in use would not be the one that was audited. A public key may be reached through a link,
+as mounted configuration is.
 
-The one place below the archive that opens files, since the mode must be checked on the very file that is read; what the
-bytes mean is for ``kit.signing`` and ``kit.encryption``.
+This is the only module below the archive that opens files, since the mode must be checked on the very file that is
+read. The meaning of the bytes is left to ``kit.signing`` and ``kit.encryption``.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ _CREATE = os.O_WRONLY | os.O_CLOEXEC | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
 
 
 def read(path: Path | str, *, what: str, largest: int, secret: bool) -> bytes:
-    """Read a small file whole.
+    """Return the content of a small file.
 
     Args:
         path: The file.
         what: What it holds, for messages: ``private key``.
-        largest: More bytes than this are refused.
-        secret: Refuse links and files that others can get at.
+        largest: The maximum size in bytes.
+        secret: Refuse links, and files with any permission for others.
 
     Raises:
         KeyUnusableError: Missing, unreadable, not a regular file, too large; if ``secret``, a link or exposed.
@@ -54,7 +54,9 @@ def read(path: Path | str, *, what: str, largest: int, secret: bool) -> bytes:
     except OSError as error:
         if error.errno == errno.ELOOP:
             raise KeyUnusableError(
-                f"a symbolic link, which is not followed to a {what}", where=where, hint="give the file it names"
+                f"a symbolic link, which is not followed to a {what}",
+                where=where,
+                hint=f"name the file itself: realpath {where}",
             ) from error
         raise KeyUnusableError(f"cannot read the {what}: {error.strerror}", where=where) from error
     if len(data) > largest:
@@ -63,10 +65,10 @@ def read(path: Path | str, *, what: str, largest: int, secret: bool) -> bytes:
 
 
 def write_new(path: Path | str, data: bytes, mode: int, *, what: str) -> None:
-    """Write a new file, on disk before this returns.
+    """Write a new file; it is on disk when this returns.
 
     Raises:
-        OutputError: Something is at ``path`` already, a dangling link included, or it cannot be written.
+        OutputError: ``path`` exists already, be it as a dangling link, or it cannot be written.
     """
     target = Path(path)
     try:
@@ -76,7 +78,7 @@ def write_new(path: Path | str, data: bytes, mode: int, *, what: str) -> None:
     except OSError as error:
         raise OutputError(f"cannot write the {what}: {error.strerror}", where=str(path)) from error
     try:
-        _fill(descriptor, data)
+        _write_synced(descriptor, data)
         sync_folder(target.parent)
     except OSError as error:
         target.unlink(missing_ok=True)  # ours: O_EXCL made it
@@ -84,53 +86,55 @@ def write_new(path: Path | str, data: bytes, mode: int, *, what: str) -> None:
 
 
 def replace(path: Path | str, data: bytes, *, what: str, mode: int = 0o600) -> None:
-    """Put ``data`` at ``path``, so that any reader sees the old file or the new one, whole.
+    """Replace the file at ``path`` atomically: a reader sees the old content or the new.
 
     Raises:
-        OutputError: It cannot be written; the old file is as it was.
+        OutputError: It cannot be written; the old file is unchanged.
     """
     target = Path(path)
-    beside = target.with_name(f".{target.name}.new")
+    staged = target.with_name(f".{target.name}.new")
     try:
-        # What a crashed run left there, possibly with another owner's mode, is not written into but made anew.
-        beside.unlink(missing_ok=True)
-        _fill(os.open(beside, _CREATE, mode), data)
-        beside.rename(target)
+        # A file that a crashed run left, possibly with another mode, is removed and not reused.
+        staged.unlink(missing_ok=True)
+        _write_synced(os.open(staged, _CREATE, mode), data)
+        staged.rename(target)
         sync_folder(target.parent)
     except OSError as error:
         raise OutputError(f"cannot write the {what}: {error.strerror}", where=str(path)) from error
 
 
 @contextmanager
-def locked(path: Path | str, *, what: str) -> Iterator[None]:
-    """Keep every other process that asks for the same ``path`` out, for as long as the body runs.
+def lock(path: Path | str, *, what: str) -> Iterator[None]:
+    """Hold an exclusive lock for ``path`` while the body runs.
 
-    The lock is on a file beside it, since a lock on a file that is replaced by renaming is a lock on the old one.
+    The lock is on a file next to it, since a lock on a file that is replaced by renaming is a lock on the old one.
 
     Raises:
-        OutputError: Another process holds it, or the lock file cannot be made.
+        OutputError: Another process holds the lock, or the lock file cannot be created.
     """
     target = Path(path)
-    beside = target.with_name(f".{target.name}.lock")
+    lock_file = target.with_name(f".{target.name}.lock")
     try:
-        descriptor = os.open(beside, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600)
+        descriptor = os.open(lock_file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600)
     except OSError as error:
-        raise OutputError(f"cannot lock the {what}: {error.strerror}", where=str(beside)) from error
+        raise OutputError(f"cannot lock the {what}: {error.strerror}", where=str(lock_file)) from error
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
-        raise OutputError(f"cannot lock the {what}: not a regular file", where=str(beside), hint="move it away")
+        raise OutputError(f"cannot lock the {what}: not a regular file", where=str(lock_file), hint="move it away")
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
         os.close(descriptor)
-        raise OutputError(f"another process is changing this {what}", where=str(path), hint="wait for it") from error
+        raise OutputError(
+            f"another process is changing this {what}", where=str(path), hint="try again when it has ended"
+        ) from error
     try:
         yield
     finally:
         os.close(descriptor)
 
 
-def _fill(descriptor: int, data: bytes) -> None:
+def _write_synced(descriptor: int, data: bytes) -> None:
     with os.fdopen(descriptor, "wb") as file:
         file.write(data)
         file.flush()
@@ -138,7 +142,7 @@ def _fill(descriptor: int, data: bytes) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Make a folder's entries durable: else a power cut may lose the name of a key that signed or encrypted already."""
+    """Sync a folder's entries: else a power cut may lose the name of a key that was already used."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)

@@ -15,7 +15,7 @@ from typing import Any
 import click
 
 from kit import apart
-from kit.apart import Claim, Use, above, claim_of, keys_of, require_short
+from kit.apart import Claim, Use, claim_of, folder_keys, keys_of, require_short
 from kit.cli.hints import fit
 from kit.cli.places import STREAM, NameOrFile, Place
 from kit.errors import KitError, UsageError
@@ -136,7 +136,7 @@ def _require_from_outside(written: list[Claim]) -> None:
         here = Path.cwd()
     except OSError:
         return
-    around = keys_of(here) | above(here)
+    around = keys_of(here) | folder_keys(here)
     for claim in written:
         if not claim.role and claim.path.is_dir() and claim.keys & around:
             raise UsageError(

@@ -50,7 +50,7 @@ class KeyringFile:
                 where=str(self.path),
                 hint="use a keyring for each product or context",
             )
-        with secret_files.locked(self.path, what=_WHAT):
+        with secret_files.lock(self.path, what=_WHAT):
             if _read(self.path) != self.loaded:
                 raise OutputError(
                     "the keyring was changed by somebody else meanwhile", where=str(self.path), hint="start again"

@@ -126,7 +126,7 @@ def remember(path: Path, used: Anchor, bundle_id: str | None, met: Accepted, ove
         RollbackError: Another verdict has accepted a newer kit, or another of this generation, in the meantime.
         OutputError: It cannot be written, or the policy was replaced meanwhile.
     """
-    with secret_files.locked(state_path(path), what="trust state"):
+    with secret_files.lock(state_path(path), what="trust state"):
         data = _read_state(path)
         known = State.parse(data, where=str(state_path(path))) if data is not None else None
         if known is not None and known.policy_sha256 != used.policy_sha256:
@@ -164,7 +164,7 @@ def put_in_force(path: Path, data: bytes, policy: Policy, signature: bytes | Non
     Raises:
         OutputError: A file cannot be written.
     """
-    with secret_files.locked(state_path(path), what="trust state"):
+    with secret_files.lock(state_path(path), what="trust state"):
         known = _read_state(path)
         digest = Sha256.of(data)
         state = State(policy_version=policy.version, policy_sha256=digest)

@@ -104,7 +104,7 @@ def test_nor_does_one_of_another_user(policy: Path) -> None:
 @pytest.mark.parametrize("put", [fifo, folder, link, dangling_link, device])
 def test_a_lock_is_a_file_or_named(put: Callable[[Path], None], tmp_path: Path) -> None:
     put(tmp_path / ".file.lock")
-    with pytest.raises(OutputError, match="cannot lock"), secret_files.locked(tmp_path / "file", what="file"):
+    with pytest.raises(OutputError, match="cannot lock"), secret_files.lock(tmp_path / "file", what="file"):
         pass
 
 

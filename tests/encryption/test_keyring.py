@@ -32,7 +32,7 @@ from kit.encryption import (
 )
 from kit.encryption.keyring import State, Wrapped
 from kit.errors import EnvelopeError, KeyUnusableError, OutputError, UsageError
-from kit.secret_files import locked
+from kit.secret_files import lock
 from kit.values import Limits
 from tests.encryption.site import (
     COST,
@@ -369,7 +369,7 @@ def test_a_run_that_would_lose_anothers_keys_is_refused(path: Path) -> None:
     with pytest.raises(OutputError, match="changed by somebody else"):
         mine.replaced(provided(mine.keyring, CREDENTIALS, {scope("dan"): 1}, "mine").keyring)
     file = load(path)
-    with locked(path, what="keyring"), pytest.raises(OutputError, match="another process is changing this keyring"):
+    with lock(path, what="keyring"), pytest.raises(OutputError, match="another process is changing this keyring"):
         file.replaced(file.keyring.with_mek(passphrase_record(NEW), now=NOW))
 
 

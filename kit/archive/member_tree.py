@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from kit.archive.link_targets import LinkTargets, check_target
 from kit.archive.tar_headers import EntryKind
 from kit.errors import ArchiveError
-from kit.values import Allowed, Held, Limits, MemberPath, NameClass
+from kit.values import Allowed, Limits, MemberPath, MemoryPrice, NameClass
 
 LINK_HINT = "links that stay inside the kit, and are listed in the manifest, are accepted with --allow-links"
 _SPECIAL_BITS = 0o7000
@@ -184,5 +184,5 @@ class MemberTree:
         self._names_bytes += len(entry.text)
         self._limits.check("names_bytes", self._names_bytes)
         # The name is held here, as its key, by the manifest, by whoever reads the kit and, implied, by names below it.
-        size = Held.MEMBER + 4 * sys.getsizeof(entry.text) + sys.getsizeof(key)
+        size = MemoryPrice.MEMBER + 4 * sys.getsizeof(entry.text) + sys.getsizeof(key)
         self._limits.hold(size, passing=True)

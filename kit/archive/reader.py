@@ -86,7 +86,7 @@ class KitReader:
             UnreadableError: The source failed.
         """
         self.path = path
-        self.limits = limits.metered(self._stored)
+        self.limits = limits.with_meter(self._stored)
         # Of the container itself every byte is stored, which bounds what its frames cost.
         self._outer_limits = limits
         self.read_bytes = 0

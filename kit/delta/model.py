@@ -261,7 +261,9 @@ def _check_names(what: str, paths: Iterable[MemberPath]) -> None:
 
 
 def _end(fields: Fields) -> End:
-    return End(generation=fields.integer("generation"), manifest_sha256=fields.parsed("manifestSha256", exact_digest))
+    return End(
+        generation=fields.integer("generation"), manifest_sha256=fields.parse_text("manifestSha256", exact_digest)
+    )
 
 
 def _archive(fields: Fields) -> TargetArchive:
@@ -271,7 +273,7 @@ def _archive(fields: Fields) -> TargetArchive:
         raise fields.refusal("has an unknown container")
     return TargetArchive(
         container=container,
-        sha256=fields.parsed("sha256", exact_digest) if fields.members["sha256"] is not None else None,
+        sha256=fields.parse_text("sha256", exact_digest) if fields.members["sha256"] is not None else None,
         signature=_payload(fields.object("signature")) if "signature" in fields.members else None,
     )
 
@@ -290,7 +292,7 @@ def _entry(value: object, place: str) -> Entry:
         raise fields.refusal("is made by a recipe of a member of another name")
     return Entry(
         path=fields.member_path("path"),
-        sha256=fields.parsed("sha256", exact_digest),
+        sha256=fields.parse_text("sha256", exact_digest),
         size=fields.integer("size"),
         method=method,
         source=fields.member_path("source") if "source" in fields.members else None,
@@ -310,6 +312,6 @@ def _payload(fields: Fields, *optional: str) -> Payload:
     fields.exactly(("path", "sha256", "size"), optional)
     return Payload(
         path=fields.member_path("path"),
-        sha256=fields.parsed("sha256", exact_digest),
+        sha256=fields.parse_text("sha256", exact_digest),
         size=fields.integer("size"),
     )

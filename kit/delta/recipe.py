@@ -44,7 +44,7 @@ class RecipeStep:
         fields.exactly(("name", "version", "parameters", "parametersSha256"))
         parameters = fields.object("parameters").members
         step = cls(name=fields.text("name"), version=fields.text("version"), parameters=parameters)
-        if fields.parsed("parametersSha256", exact_digest) != step.parameters_sha256:
+        if fields.parse_text("parametersSha256", exact_digest) != step.parameters_sha256:
             raise fields.refusal(f"has parameters with the digest {step.parameters_sha256}, and says another")
         return step
 
@@ -89,7 +89,7 @@ class RecipeKeys:
                 raise fields.refusal("has dekIds that are not names, sorted, each once")
         if (names is None) != (count > MOST_NAMES) or (names is not None and len(names) != count):
             raise fields.refusal(f"says {count:,} data keys and names others")
-        return cls(count=count, sha256=fields.parsed("sha256", exact_digest), names=names)
+        return cls(count=count, sha256=fields.parse_text("sha256", exact_digest), names=names)
 
     def to_json(self) -> dict[str, Any]:
         """Print for ``strict_json.canonical``."""

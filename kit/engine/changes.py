@@ -42,7 +42,7 @@ class MemberChange:
     @property
     def selection(self) -> RunLengths:
         """Which documents changed."""
-        return RunLengths.joined(self.runs)
+        return RunLengths.join(self.runs)
 
     def take(self, result: RunResult) -> None:
         """Add the result of one run."""

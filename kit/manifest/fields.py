@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from kit.errors import ManifestError
 from kit.values import fields
-from kit.values.fields import LARGEST_INTEGER, is_count, kind
+from kit.values.fields import MAX_INTEGER, describe, is_count
 
-__all__ = ["LARGEST_INTEGER", "Fields", "is_count", "kind"]
+__all__ = ["MAX_INTEGER", "Fields", "describe", "is_count"]
 
 
 class Fields(fields.Fields):

@@ -188,7 +188,7 @@ def check(current: Manifest, history: Mapping[MemberPath, bytes], *, limits: Lim
         for number, entry in enumerate(current.lineage)
     )
     for number, step in enumerate(steps):
-        with limits.letting_go():
+        with limits.release_at_exit():
             limits.hold(_READING * len(step.statement), where=step.entry.statement)
         _check_link(current, number, step.entry, step.manifest, step.successor)
     return steps

@@ -17,17 +17,15 @@ from typing import Any, Self
 
 from kit.errors import ContentError, ManifestError
 from kit.manifest.collections import CollectionSummary, respelled
-from kit.manifest.fields import LARGEST_INTEGER, Fields, is_count
+from kit.manifest.fields import MAX_INTEGER, Fields, is_count
 from kit.manifest.lineage_entry import LineageEntry
 from kit.manifest.links import NAME as LINKS, Link, read_links
 from kit.manifest.shapes import Entry, FileList, Shape, read_entries, recognise, respell, spell_new
-from kit.values import Held, Limits, MemberPath, Sha256, Timestamp
+from kit.values import Limits, MemberPath, MemoryPrice, Sha256, Timestamp
 from kit.values.strict_json import canonical, parse as parse_json
 
 _OPTIONAL_TEXTS = ("version", "channel", "producer")
-UNBOUNDED = Limits().with_overrides(
-    dict.fromkeys(("json_bytes", "json_depth", "json_values", "members"), LARGEST_INTEGER)
-)
+UNBOUNDED = Limits().with_overrides(dict.fromkeys(("json_bytes", "json_depth", "json_values", "members"), MAX_INTEGER))
 """For what this program has printed itself."""
 
 
@@ -77,7 +75,7 @@ class Manifest:
             for name in (files.name, LINKS):
                 listed = fields.members.get(name)
                 limits.check("members", len(listed) if isinstance(listed, list) else 0, where=where)
-                limits.hold(Held.LISTED * (len(listed) if isinstance(listed, list) else 0), where=where)
+                limits.hold(MemoryPrice.LISTED * (len(listed) if isinstance(listed, list) else 0), where=where)
             return cls._read(fields, files, Sha256.of(data))
         except ManifestError as error:
             raise error.inside(where) from error.__cause__

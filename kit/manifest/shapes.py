@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from kit.errors import ManifestError
-from kit.manifest.fields import Fields, kind
+from kit.manifest.fields import Fields, describe
 from kit.manifest.location import is_reserved
 from kit.values import MemberPath, Sha256
 
@@ -68,7 +68,7 @@ def recognise(document: Mapping[str, Any]) -> FileList:
         return FileList(shape=Shape.OWN, name=files.name, path_name="path", digest_name="sha256")
     if {"schemaVersion", "bundleId", "generation"} <= set(document):
         # Everything but the version is this project's: a later format, whose rules are not known here.
-        raise ManifestError(f"schemaVersion {kind(version)} is not known; this program reads '1'")
+        raise ManifestError(f"schemaVersion {describe(version)} is not known; this program reads '1'")
     return files
 
 

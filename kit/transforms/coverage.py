@@ -15,7 +15,7 @@ from kit.documents import Kind, elements, index, string_at
 from kit.errors import BsonError
 from kit.transforms import projections
 from kit.transforms.tenants import Tenants
-from kit.values import CollectionName, Held, Limits
+from kit.values import CollectionName, Limits, MemoryPrice
 
 OBSERVATIONS = "advisory_observations"
 _DECIDING = frozenset({b"_id", b"tenant", b"rawLinkset"})
@@ -111,7 +111,7 @@ class Tally:
         """
         new = other.tenants.keys() - self.tenants.keys()
         limits.check("tenants", len(self.tenants) + len(new))
-        limits.hold(sum(Held.TENANT + sys.getsizeof(name) for name in new))
+        limits.hold(sum(MemoryPrice.TENANT + sys.getsizeof(name) for name in new))
         self.add(other)
 
 

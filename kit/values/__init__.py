@@ -6,7 +6,7 @@ Pure: nothing here reads a file, a clock or the environment.
 from kit.values.allowed import STRICT, Allowed
 from kit.values.collection import Codec, CollectionMember, CollectionName, collection_member
 from kit.values.digest import Sha256
-from kit.values.limits import Held, Limit, Limits, Price
+from kit.values.limits import Limit, Limits, MemoryPrice, Price
 from kit.values.member_path import MemberPath, NameClass
 from kit.values.outcomes import CountName, FieldOutcome
 from kit.values.run_lengths import RunLengths, RunLengthsReader
@@ -20,10 +20,10 @@ __all__ = [
     "CollectionName",
     "CountName",
     "FieldOutcome",
-    "Held",
     "Limit",
     "Limits",
     "MemberPath",
+    "MemoryPrice",
     "NameClass",
     "Price",
     "RunLengths",

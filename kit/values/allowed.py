@@ -1,4 +1,4 @@
-"""What a user permits in a container that is refused otherwise; every verdict and record says what was permitted."""
+"""What a user permits in a container that is refused otherwise; verdicts and records list what was permitted."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class Allowed:
     links: bool = False
     """Links that stay inside the kit (``--allow-links``)."""
     names: frozenset[NameClass] = frozenset()
-    """Names that Windows reads otherwise (``--allow-names CLASS``)."""
+    """Classes of names that Windows reads differently (``--allow-names CLASS``)."""
     records: frozenset[str] = frozenset()
     """Keys of PAX records that are not known to be harmless (``--allow-records KEY``); some are never accepted."""
 

@@ -1,4 +1,4 @@
-"""Which members are collections: the layout ``mongodump`` writes (schemas/offline-manifest.md, "Fields")."""
+"""Which members are collections: the layout of ``mongodump`` (schemas/offline-manifest.md, "Fields")."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from kit.values.member_path import MemberPath
 
 
 class Codec(enum.Enum):
-    """A compression, of a container or of a member inside it; the value is a member's suffix."""
+    """The compression of a container or of a member; the value is a member's suffix."""
 
     NONE = ""
     GZIP = ".gz"
@@ -37,10 +37,10 @@ class CollectionMember:
 
 
 def collection_member(path: MemberPath) -> CollectionMember | None:
-    """Read ``…/<db>/<collection>.bson[.gz|.zst]``; None for every other member, collection metadata included.
+    """Return the collection of ``…/<db>/<collection>.bson[.gz|.zst]``; None for other members, metadata included.
 
-    Neither name begins with a dot: MongoDB permits no such database and no such collection. So what systems put beside
-    files is no collection: ``._advisories.bson`` of macOS, and what is in a folder ``.AppleDouble``.
+    MongoDB permits no name that begins with a dot. So companion files are no collections: ``._advisories.bson`` of
+    macOS, and what is in a folder ``.AppleDouble``.
     """
     folder, _, leaf = path.text.rpartition("/")
     database = folder.rpartition("/")[2]

@@ -20,7 +20,7 @@ class Sha256:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read bare hex or ``sha256:``-prefixed hex, in either case (foreign manifests use both).
+        """Return the digest of bare or ``sha256:``-prefixed hex, in either case (foreign manifests use both).
 
         Raises:
             ContentError: ``text`` is neither.
@@ -32,7 +32,7 @@ class Sha256:
 
     @classmethod
     def of(cls, data: bytes) -> Self:
-        """Digest ``data``."""
+        """Return the digest of ``data``."""
         return cls(hashlib.sha256(data).hexdigest())
 
     def __str__(self) -> str:

@@ -1,9 +1,8 @@
-"""Typed reading of parsed JSON objects: each field is of the type expected, or an error that says where.
+"""Typed reading of parsed JSON objects: a field has the expected type, or an error states where it does not.
 
-Every format of this program that is JSON is read through this class, or through the one of
-:mod:`kit.encryption.json_members`, which names places by pointers: never by an index into what was parsed, since that
-ends in an internal error where a member was taken out. Python takes ``true`` for the integer 1, so every integer is
-checked to be one. A room whose errors are of another class has a subclass.
+Every JSON format of this program is read through this class, or through that of :mod:`kit.encryption.json_members`,
+which names places by pointers. Indexing the parsed value would be an internal error where a member is missing. Python
+takes ``true`` for the integer 1, so every integer is checked to be one. A room with its own error class has a subclass.
 """
 
 from __future__ import annotations
@@ -17,8 +16,8 @@ from kit.values.digest import Sha256
 from kit.values.member_path import MemberPath
 from kit.values.timestamp import Timestamp
 
-LARGEST_INTEGER = 2**53 - 1
-"""Sizes, counts and generations stay where every JSON reader agrees on the number (RFC 7493 2.2)."""
+MAX_INTEGER = 2**53 - 1
+"""The maximum of sizes, counts and generations: up to here JSON readers agree on a number (RFC 7493 2.2)."""
 
 _V = TypeVar("_V")
 
@@ -28,29 +27,29 @@ class Fields:
     """One JSON object and its place in the document."""
 
     error: ClassVar[type[KitError]] = ContentError
-    """What a fault raises."""
+    """The class of the errors raised."""
     where: ClassVar[str] = ""
-    """The file, where there is but one of its kind."""
+    """The file, where there is only one of its kind."""
 
     members: Mapping[str, Any]
     place: str
 
     @classmethod
     def of(cls, value: object, place: str) -> Self:
-        """Take ``value`` as an object.
+        """Return the fields of ``value``, which must be an object.
 
         Raises:
             KitError: It is something else.
         """
         if not isinstance(value, dict):
-            raise cls.error(f"{place}: an object is expected, not {kind(value)}", where=cls.where)
+            raise cls.error(f"{place}: an object is expected, not {describe(value)}", where=cls.where)
         return cls(value, place)
 
     def exactly(self, required: Iterable[str], optional: Iterable[str] = ()) -> None:
-        """Refuse missing and unknown members.
+        """Check that no required member is missing and no other is present.
 
         Raises:
-            KitError: There are some; the message names them.
+            KitError: Members are missing or unknown; the message names them.
         """
         needed = set(required)
         missing = sorted(needed - set(self.members))
@@ -59,10 +58,10 @@ class Fields:
             raise self.refusal(f"missing {missing}, not understood {unknown}")
 
     def text(self, name: str) -> str:
-        """Read a non-empty string.
+        """Return a non-empty string.
 
         Raises:
-            KitError: It is missing, empty or something else; so for the other readers.
+            KitError: The member is missing or of another type; the other readers raise the same.
         """
         value = self.members.get(name)
         if not isinstance(value, str) or not value:
@@ -70,47 +69,47 @@ class Fields:
         return value
 
     def integer(self, name: str) -> int:
-        """Read an integer from 0 to 2^53 - 1."""
+        """Return an integer from 0 to 2^53 - 1."""
         value = self.members.get(name)
         if not is_count(value):
             raise self._fault(name, "an integer from 0 to 2^53 - 1")
         return int(value)  # without the spelling of a fraction (strict_json.Whole)
 
     def items(self, name: str) -> list[Any]:
-        """Read a list."""
+        """Return a list."""
         value = self.members.get(name)
         if not isinstance(value, list):
             raise self._fault(name, "a list")
         return value
 
     def object(self, name: str) -> Self:
-        """Read an object."""
+        """Return the fields of an object."""
         return self.of(self.members.get(name), f"{self.place}.{name}")
 
     def any_digest(self, name: str) -> Sha256:
-        """Read a digest in any spelling that ``Sha256.parse`` takes."""
-        return self.parsed(name, Sha256.parse)
+        """Return a digest in any spelling that ``Sha256.parse`` accepts."""
+        return self.parse_text(name, Sha256.parse)
 
     def digest(self, name: str) -> Sha256:
-        """Read a digest in this project's own spelling: 64 lower-case hex digits."""
+        """Return a digest in the spelling of this project: 64 lower-case hex digits."""
         digest = self.any_digest(name)
         if str(digest) != self.members[name]:
             raise self._fault(name, "64 lower-case hex digits")
         return digest
 
     def member_path(self, name: str) -> MemberPath:
-        """Read a member's name."""
-        return self.parsed(name, MemberPath.parse)
+        """Return a member path."""
+        return self.parse_text(name, MemberPath.parse)
 
     def timestamp(self, name: str) -> Timestamp:
-        """Read an RFC 3339 UTC time stamp; a bare count of seconds is for command lines, not for documents."""
+        """Return an RFC 3339 UTC time stamp; a bare count of seconds is accepted on command lines only."""
         text = self.text(name)
         if text.isdigit():
             raise self._fault(name, "an RFC 3339 UTC time stamp")
-        return self.parsed(name, Timestamp.parse)
+        return self.parse_text(name, Timestamp.parse)
 
-    def parsed(self, name: str, parse: Callable[[str], _V]) -> _V:
-        """Read a non-empty string as ``parse`` does."""
+    def parse_text(self, name: str, parse: Callable[[str], _V]) -> _V:
+        """Return the result of ``parse`` for a non-empty string."""
         text = self.text(name)
         try:
             return parse(text)
@@ -118,21 +117,21 @@ class Fields:
             raise self.error(f"{self.place}.{name}: {error.what}", where=self.where) from error
 
     def refusal(self, what: str) -> KitError:
-        """Return the error that says ``what`` of this object."""
+        """Return an error about this object."""
         return self.error(f"{self.place}: {what}", where=self.where)
 
     def _fault(self, name: str, expected: str) -> KitError:
-        found = kind(self.members[name]) if name in self.members else "nothing"
+        found = describe(self.members[name]) if name in self.members else "nothing"
         return self.error(f"{self.place}.{name}: {expected} is expected, not {found}", where=self.where)
 
 
 def is_count(value: object) -> TypeGuard[int]:
-    """Return whether a JSON value is an integer that may be a size, a count or a generation."""
-    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= LARGEST_INTEGER
+    """Return whether a JSON value can be a size, a count or a generation."""
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MAX_INTEGER
 
 
-def kind(value: object) -> str:
-    """Describe a JSON value in a message; long ones by their type."""
+def describe(value: object) -> str:
+    """Return a JSON value as messages show it: objects and lists by their type, long texts cut."""
     match value:
         case dict():
             return "an object"

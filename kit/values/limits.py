@@ -1,8 +1,8 @@
-"""Limits: how much a kit may ask of the host that reads it. Declared sizes are never trusted, only met ones.
+"""Limits: how much a kit may ask of the host that reads it. Only actual sizes count, never declared ones.
 
-Every bound is a field here and nowhere else; ``--max NAME=VALUE`` sets each of them, and a refusal names the limit, the
-value met and the option that raises it. Two of them are of the kit as a whole (:class:`Meter`): what it costs to read,
-and what is held of it. What a small file can hold of anything else is bounded by these two.
+Every bound is a field here and nowhere else. ``--max NAME=VALUE`` sets it; a refusal names the limit, the actual value
+and that option. Two bounds are for the kit as a whole (:class:`Meter`): the work of reading it, and the memory held
+meanwhile. These two bound whatever else a small file can contain many of.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ def _bound(value: int, unit: str, meaning: str) -> int:
 
 
 class Price(IntEnum):
-    """What the work on one thing costs, in the time that a byte of a file takes (1 to 3 ns, all passes counted apart).
+    """The work on one item, in units of the time that one byte of a file takes (1 to 3 ns in each pass).
 
-    Measured in CPython on one core, with margin; whatever a kit can hold many of has its price here, also where it
-    holds nothing: a frame without content, a member without a body.
+    Measured in CPython on one core, with margin. Everything that a kit can contain many of has a price, even if empty:
+    a frame without content, a member without a body.
     """
 
     MEMBER = 32 * KIB
     """A header of an archive, or an entry of a folder: parsed, named, looked up."""
     RECORD = 16 * KIB
-    """An extension record in front of one."""
+    """An extension record before a header."""
     RECORD_BYTE = 16
     CODED_BYTE = 64
     """A byte that the codec of a member reads: a block of deflate with tables takes 13."""
@@ -45,7 +45,7 @@ class Price(IntEnum):
     BLOCK = KIB
     """A block of zstd."""
     COLLECTION = 128 * KIB
-    """A member that is cut into documents: decoded, handed to a worker, counted apart."""
+    """A member that is split into documents: decoded, handed to a worker, counted by tenant."""
     DOCUMENT = 8 * KIB
     ELEMENT = 512
     """An element of a document, nested ones included."""
@@ -53,33 +53,33 @@ class Price(IntEnum):
     JSON_BYTE = 8
 
 
-class Held(IntEnum):
-    """What is held of one thing, in bytes of memory: measured, objects and tables included."""
+class MemoryPrice(IntEnum):
+    """The memory held for one item, in bytes: measured, objects and tables included."""
 
     MEMBER = 1536
-    """Besides its name."""
+    """In addition to its name."""
     LISTED = 1024
-    """A file that a manifest lists, besides the JSON that says so."""
+    """A file that a manifest lists, in addition to its JSON."""
     TENANT = 512
-    """Of one collection member, besides its name."""
+    """A tenant of one collection member, in addition to its name."""
     JSON_VALUE = 112
     JSON_CONTAINER = 160
-    """Besides being a value."""
+    """In addition to a value."""
 
 
 class Meter:
-    """What one kit has cost so far; belongs to whoever reads it, and is not sent to workers.
+    """What one kit has cost so far; it stays in the process that reads and is not sent to workers.
 
     Attributes:
-        work: In the units of :class:`Price`, since the reading began that is under way.
-        held: Bytes that are held until the kit is closed.
-        passing: Bytes that are held until the next reading begins.
+        work: In units of :class:`Price`, since the present pass began.
+        held: Bytes held until the kit is closed.
+        passing: Bytes held until the next pass begins.
     """
 
     __slots__ = ("_stored", "_stored_bytes", "held", "passing", "work")
 
     def __init__(self, stored: Callable[[], int]) -> None:
-        """Count for a kit of so many ``stored`` bytes; they are asked for when they matter."""
+        """Start at zero for a kit of ``stored()`` bytes, which is called when the number matters."""
         self._stored = stored
         self._stored_bytes: int | None = None
         self.work = 0
@@ -90,12 +90,12 @@ class Meter:
         return _no_meter, ()
 
     def begin(self) -> None:
-        """Begin a reading."""
+        """Begin a pass."""
         self.work = self.passing = 0
 
     @property
     def stored(self) -> int:
-        """Bytes of the kit as it is stored."""
+        """The size of the kit as stored, in bytes."""
         if self._stored_bytes is None:
             self._stored_bytes = self._stored()
         return self._stored_bytes
@@ -107,20 +107,20 @@ def _no_meter() -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limit:
-    """One limit, explained."""
+    """One limit with its meaning."""
 
     name: str
     value: int
-    """What is in force."""
+    """The value in force."""
     default: int
     unit: str
-    """What is counted: ``bytes``, ``members``, ``levels`` …"""
+    """The unit: ``bytes``, ``members``, ``levels`` …"""
     meaning: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """Generous bounds, every one of them overridable (``--max name=value``); :meth:`table` explains them."""
+    """Generous bounds; each can be raised (``--max name=value``), and :meth:`table` explains them."""
 
     members: int = _bound(250_000, "members", "members, and folders known from names only")
     member_bytes: int = _bound(1024 * GIB, "bytes", "one member's body as stored in the archive")
@@ -128,7 +128,7 @@ class Limits:
     expanded_bytes: int = _bound(4096 * GIB, "bytes", "one collection member after its own codec")
     # Of each stream, and of all collections over the whole kit, since a codec inside of a codec multiplies.
     ratio: int = _bound(2000, "times", "decompressed over compressed bytes of a stream, or of the kit as a whole")
-    ratio_floor_bytes: int = _bound(64 * MIB, "bytes", "decompressed bytes, likewise, that no ratio is asked of")
+    ratio_floor_bytes: int = _bound(64 * MIB, "bytes", "decompressed bytes, likewise, below which no ratio is checked")
     # RFC 8878 3.1.1.1.2
     window_bytes: int = _bound(128 * MIB, "bytes", "the zstd window that a frame may demand of the reader")
     header_bytes: int = _bound(1 * MIB, "bytes", "all extension records (PAX, GNU long names) in front of one member")
@@ -142,46 +142,46 @@ class Limits:
     document_elements: int = _bound(600_000, "values", "elements of one document, nested ones and items included")
     # MongoDB's own nesting limit is 100 for user documents; mongodump can hold up to 200.
     document_depth: int = _bound(200, "levels", "documents nested in one document, itself included")
-    tenants: int = _bound(10_000, "tenants", "tenants of one collection member, each counted apart")
+    tenants: int = _bound(10_000, "tenants", "tenants of one collection member, counted separately")
     json_bytes: int = _bound(64 * MIB, "bytes", "a manifest, signature or statement: the members that are held whole")
     json_depth: int = _bound(64, "levels", "containers nested in one JSON text")
     # "[]," costs 3 bytes in a text, and 64 when it is read.
     json_values: int = _bound(2_000_000, "values", "values of one JSON text, containers included")
-    work_bytes: int = _bound(1 * GIB, "bytes", "one reading of a kit: its bytes, and the prices of what is in it")
-    work_ratio: int = _bound(2000, "times", "what may be added to work_bytes for each byte stored beyond the first MiB")
-    kept_bytes: int = _bound(112 * MIB, "bytes", "what is held of a kit: names, manifests, history, tenants")
-    kept_ratio: int = _bound(50, "times", "what may be added to kept_bytes for each byte stored beyond the first MiB")
+    work_bytes: int = _bound(1 * GIB, "bytes", "work of one pass over a kit: its bytes, and a price for each item")
+    work_ratio: int = _bound(2000, "times", "added to work_bytes for each byte stored beyond the first MiB")
+    kept_bytes: int = _bound(112 * MIB, "bytes", "memory held of a kit: names, manifests, history, tenants")
+    kept_ratio: int = _bound(50, "times", "added to kept_bytes for each byte stored beyond the first MiB")
     meter: Meter | None = field(default=None, compare=False, repr=False)
-    """What the kit has cost that these are the limits of; None where there is no kit."""
+    """The meter of the kit that these limits are for; None where there is no kit."""
 
-    def check(self, name: str, met: int, *, where: str = "") -> None:
-        """Refuse ``met`` if it is over the limit called ``name``.
+    def check(self, name: str, value: int, *, where: str = "") -> None:
+        """Check a value against the limit called ``name``.
 
         Raises:
-            LimitError: It is; the message names limit, value met and the option that raises it.
+            LimitError: It is over the limit; the message names limit, value and the option that raises it.
         """
         bound: int = getattr(self, name)
-        if met > bound:
+        if value > bound:
             raise LimitError(
-                f"{met:,} is over the limit {name} = {bound:,}",
+                f"{value:,} is over the limit {name} = {bound:,}",
                 where=where,
-                hint=f"if this kit is known to be sound, raise it: --max {name}={met}",
+                hint=f"if this kit is known to be sound, raise it: --max {name}={value}",
             )
 
     def with_overrides(self, overrides: dict[str, int]) -> Limits:
-        """Replace the limits named; the caller has checked the names against :meth:`names`."""
+        """Return these limits with some replaced; the caller has checked the names against :meth:`names`."""
         values = {name: getattr(self, name) for name in self.names()}
         return Limits(**(values | overrides), meter=self.meter)
 
-    def metered(self, stored: Callable[[], int]) -> Limits:
-        """Give the same limits for one kit, of so many ``stored`` bytes, with a meter of its own."""
+    def with_meter(self, stored: Callable[[], int]) -> Limits:
+        """Return the same limits with a new meter, for one kit of ``stored()`` bytes."""
         return replace(self, meter=Meter(stored))
 
     def spend(self, work: int, *, where: str = "") -> None:
-        """Count work on a kit, in the units of :class:`Price`; without a meter, nothing.
+        """Add work to the meter, in units of :class:`Price`; without a meter, do nothing.
 
         Raises:
-            LimitError: This reading has cost more than ``work_bytes`` and ``work_ratio`` allow.
+            LimitError: This pass has cost more than ``work_bytes`` and ``work_ratio`` allow.
         """
         meter = self.meter
         if meter is not None:
@@ -190,7 +190,7 @@ class Limits:
                 self._check_metered("work", meter.work, meter, where)
 
     def is_work_scarce(self) -> bool:
-        """Whether a quarter of the work that the kit may cost is spent: what was estimated is to be counted then."""
+        """Return whether a quarter of the budget is spent, so that work is counted from now on and not estimated."""
         meter = self.meter
         return (
             meter is not None
@@ -199,15 +199,15 @@ class Limits:
         )
 
     def hold(self, size: int, *, where: str = "", passing: bool = False) -> None:
-        """Count what is held of a kit; without a meter, nothing.
+        """Add held memory to the meter; without a meter, do nothing.
 
         Args:
-            size: Bytes, as :class:`Held` has them.
+            size: Bytes, as :class:`MemoryPrice` counts them; negative when memory is released.
             where: For the message.
-            passing: Whether it is held no longer than this reading.
+            passing: Whether it is released when this pass ends.
 
         Raises:
-            LimitError: All that is held is more than ``kept_bytes`` and ``kept_ratio`` allow.
+            LimitError: More is held than ``kept_bytes`` and ``kept_ratio`` allow.
         """
         meter = self.meter
         if meter is None:
@@ -221,17 +221,17 @@ class Limits:
 
     @property
     def stored(self) -> int:
-        """Bytes of the kit as it is stored; 0 where there is none."""
+        """The size of the kit as stored, in bytes; 0 without a meter."""
         return self.meter.stored if self.meter is not None else 0
 
     @property
     def held(self) -> int:
-        """What is held of the kit until it is closed."""
+        """The memory held until the kit is closed, in bytes."""
         return self.meter.held if self.meter is not None else 0
 
     @contextmanager
-    def letting_go(self) -> Iterator[None]:
-        """Let go, afterwards, of what is held from here on."""
+    def release_at_exit(self) -> Iterator[None]:
+        """Release, when the body ends, the memory that it added with :meth:`hold`."""
         held = self.meter.held if self.meter is not None else 0
         try:
             yield
@@ -240,26 +240,26 @@ class Limits:
                 self.meter.held = held
 
     def _more(self, name: str, meter: Meter) -> int:
-        """Give what the size of a kit allows beyond what any kit may."""
+        """Return what the size of a kit adds to the fixed bound."""
         ratio: int = getattr(self, f"{name}_ratio")
         return ratio * max(meter.stored - MIB, 0)
 
-    def _check_metered(self, name: str, met: int, meter: Meter, where: str) -> None:
+    def _check_metered(self, name: str, value: int, meter: Meter, where: str) -> None:
         bound: int = getattr(self, f"{name}_bytes")
         ratio: int = getattr(self, f"{name}_ratio")
         more = self._more(name, meter)
-        if met <= bound + more:
+        if value <= bound + more:
             return
         allowed = f"{bound + more:,} that {name}_ratio = {ratio:,} allows for {meter.stored:,} bytes stored"
         grown = f", and over the {allowed}" if more else ""
         raise LimitError(
-            f"{met:,} is over the limit {name}_bytes = {bound:,}{grown}",
+            f"{value:,} is over the limit {name}_bytes = {bound:,}{grown}",
             where=where,
-            hint=f"if this kit is known to be sound, raise it: --max {name}_bytes={2 * met}",
+            hint=f"if this kit is known to be sound, raise it: --max {name}_bytes={2 * value}",
         )
 
     def table(self) -> tuple[Limit, ...]:
-        """Explain every limit in force, in the order of this class."""
+        """Return every limit with its value and meaning, in the order of this class."""
         defaults = Limits()
         return tuple(
             Limit(name=one.name, value=getattr(self, one.name), default=getattr(defaults, one.name), **one.metadata)
@@ -269,5 +269,5 @@ class Limits:
 
     @classmethod
     def names(cls) -> tuple[str, ...]:
-        """The name of every limit, in the order of this class."""
+        """Return the name of every limit, in the order of this class."""
         return tuple(one.name for one in fields(cls) if one.metadata)

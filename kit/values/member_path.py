@@ -1,7 +1,7 @@
 """Member paths: the one place that decides which names may exist in a kit.
 
-Every rule here stands for an attack or for a disagreement between tools that would extract the same archive:
-the name is what a signature covers, so it must mean one file on every system that unpacks it.
+Every rule here answers an attack, or a disagreement between tools that extract the same archive. A signature covers the
+name, so it must mean one file on every system that unpacks it.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ from typing import Self
 from kit.errors import ArchiveError
 
 MAX_COMPONENT_BYTES = 255
-"""Of one part of a path: more no usual file system holds, and tools that unpack it cut, skip or fail."""
+"""The maximum of one segment: no common file system holds more, and tools that unpack it cut, skip or fail."""
 
 
 class NameClass(enum.StrEnum):
-    """Names that systems of one kind read otherwise than the readers of archives; a user may permit each class."""
+    """Names that some systems read differently from archive readers; a user may permit each class."""
 
     COLON = "colon"
-    """A part holds ``:``, which on NTFS names a stream of the file before it."""
+    """A segment with ``:``, which on NTFS names a stream of a file."""
     DOT = "dot"
-    """A part ends in ``.``, also before blanks, which Windows cuts off."""
+    """A segment that ends in ``.``, also before blanks, which Windows cuts off."""
     DEVICE = "device"
-    """A part is a device of Windows (``NUL``, ``com1.txt``), whatever extension it has."""
+    """A segment that is a device of Windows (``NUL``, ``com1.txt``), whatever its extension."""
 
 
 _DEVICE = re.compile(
@@ -38,9 +38,9 @@ _CLASSES: tuple[tuple[NameClass, Callable[[str], bool]], ...] = (
     (NameClass.DOT, lambda part: part.rstrip(" ").endswith(".")),
     (NameClass.DEVICE, lambda part: _DEVICE.fullmatch(part) is not None),
 )
-# What libarchive writes on Windows for characters that no name there may have (cleanup_pathname_win).
-_STAND_INS = str.maketrans(dict.fromkeys('*?"<>|:', "_"))
-# What Windows cuts off the end of a part. It begins behind another character, so that no run is looked at twice.
+# The substitute that libarchive writes for characters that Windows forbids in names (cleanup_pathname_win).
+_SUBSTITUTES = str.maketrans(dict.fromkeys('*?"<>|:', "_"))
+# The end of a segment that Windows cuts off. It follows another character, so that no run is scanned twice.
 _CUT_OFF = re.compile(r"(?<=[^/ .])[ .]+(?=/|\Z)")
 
 
@@ -52,7 +52,7 @@ class MemberPath:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Check a name as an archive or a manifest spells it; a directory's trailing slash must be cut before.
+        """Return the path of a name in an archive or manifest; the caller has removed a directory's trailing slash.
 
         Raises:
             ArchiveError: The name is empty, absolute, has ``.``, ``..`` or empty segments, one of more than 255 bytes,
@@ -66,14 +66,14 @@ class MemberPath:
 
     @property
     def collision_key(self) -> str:
-        """What a file system that folds case, normalises or cuts names would file this path under (APFS, NTFS)."""
+        """A key that two paths share if some file system takes them for one (APFS, NTFS: case, Unicode form, ends)."""
         text = self.text
         folded = text.lower() if text.isascii() else "/".join(map(_folded, text.split("/")))
-        return _CUT_OFF.sub("", folded.translate(_STAND_INS))
+        return _CUT_OFF.sub("", folded.translate(_SUBSTITUTES))
 
     @property
     def classes(self) -> tuple[NameClass, ...]:
-        """The classes of names that it is refused for in a container, unless the user permits them."""
+        """The classes for which a container may not have this name, unless the user permits them."""
         parts = self.text.split("/")
         return tuple(name for name, holds in _CLASSES if any(map(holds, parts)))
 
@@ -82,7 +82,7 @@ class MemberPath:
 
 
 def _folded(part: str) -> str:
-    # Compatibility forms may hold a slash (U+2100), which separates nothing.
+    # Compatibility forms may contain a slash (U+2100), which is no separator.
     return unicodedata.normalize("NFC", unicodedata.normalize("NFKD", part).casefold()).replace("/", "_")
 
 
@@ -91,7 +91,7 @@ def _has_invisible(text: str) -> bool:
 
 
 def _is_too_long(text: str) -> bool:
-    # Of any other text no byte can be more than one character, so most are not encoded.
+    # A character has at most four bytes, so most texts need not be encoded.
     return len(text) * 4 > MAX_COMPONENT_BYTES and any(
         len(part.encode()) > MAX_COMPONENT_BYTES for part in text.split("/")
     )
@@ -100,7 +100,7 @@ def _is_too_long(text: str) -> bool:
 # libarchive cuts a letter and a colon off the front, whatever follows, and again: x:b.txt is unpacked over b.txt.
 _DRIVE = re.compile(r"[A-Za-z]:")
 
-# First rule that holds names the fault; the order only decides which fault is named.
+# The first rule that holds names the fault.
 _RULES: tuple[tuple[Callable[[str], bool], str], ...] = (
     (lambda text: not text, "is empty"),
     (lambda text: any("\ud800" <= c <= "\udfff" for c in text), "is not valid UTF-8"),

@@ -1,4 +1,4 @@
-"""Text of small files that people pass on: what editors, shells and mail change of it without changing what it says."""
+"""Text of small files that people pass on: undoes what editors, shells and mail change without changing the meaning."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ _UTF16 = {b"\xff\xfe": "utf-16-le", b"\xfe\xff": "utf-16-be"}
 def plain_text(data: bytes) -> bytes:
     r"""Return a text in UTF-8, without a byte order mark, its lines ended by ``\n`` alone.
 
-    UTF-16 is known by its mark: ``>`` of PowerShell 5 writes it. Bytes that are no text come back as they are, but for
-    the ends of lines.
+    UTF-16 is recognised by its mark: ``>`` of PowerShell 5 writes it. Of bytes that are no text only line ends change.
     """
     coding = _UTF16.get(data[:2])
     if coding is not None:

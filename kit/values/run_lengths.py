@@ -1,7 +1,7 @@
-"""Which of a sequence, as lengths of runs: no, yes, no, yes … (schemas/patch-provenance.md, "Documents").
+"""A sequence of flags as lengths of runs: no, yes, no, yes … (schemas/patch-provenance.md, "Documents").
 
-A patch changes nearly all documents of a collection or nearly none, so a few numbers say which. Laws:
-``RunLengths.of(flags).flags() == flags``; one spelling for each sequence; the result of ``joined`` does not depend on
+A patch changes nearly all documents of a collection or nearly none, so a few numbers state which. Laws:
+``RunLengths.of(flags).flags() == flags``; one spelling for each sequence; the result of ``join`` does not depend on
 where a sequence was cut.
 """
 
@@ -15,18 +15,18 @@ from typing import Self
 
 @dataclass(frozen=True, slots=True)
 class RunLengths:
-    """Lengths of alternating runs, the first of which is "no" and may be 0; the others are not."""
+    """Lengths of alternating runs; the first is of "no" and may be 0, the others may not."""
 
     lengths: tuple[int, ...] = ()
 
     @classmethod
     def of(cls, flags: Iterable[bool]) -> Self:
-        """Take flags."""
-        return cls.joined((flag, len(list(group))) for flag, group in itertools.groupby(flags))
+        """Return the run lengths of flags."""
+        return cls.join((flag, len(list(group))) for flag, group in itertools.groupby(flags))
 
     @classmethod
-    def joined(cls, runs: Iterable[tuple[bool, int]]) -> Self:
-        """Join runs, neighbours of one flag and empty ones included."""
+    def join(cls, runs: Iterable[tuple[bool, int]]) -> Self:
+        """Return the run lengths of runs, which may be empty or have neighbours of the same flag."""
         lengths: list[int] = []
         for flag, length in runs:
             if not length:
@@ -41,8 +41,8 @@ class RunLengths:
 
     @classmethod
     def union(cls, *sequences: RunLengths) -> Self:
-        """Return what is "yes" in any of these, as long as the longest of them."""
-        # Where a run of "yes" begins and ends, of all of them in order: how many are open says what holds between.
+        """Return what is "yes" in any of the sequences, as long as the longest of them."""
+        # The edges of every run of "yes", in order: between two edges the flag is whether any run is open.
         edges: dict[int, int] = {}
         for one in sequences:
             at = 0
@@ -57,7 +57,7 @@ class RunLengths:
             joined.append((is_open > 0, edge - at))
             at, is_open = edge, is_open + edges[edge]
         joined.append((False, max((one.total for one in sequences), default=0) - at))
-        return cls.joined(joined)
+        return cls.join(joined)
 
     @property
     def is_canonical(self) -> bool:
@@ -66,32 +66,32 @@ class RunLengths:
 
     @property
     def total(self) -> int:
-        """How many there are."""
+        """The number of flags."""
         return sum(self.lengths)
 
     @property
     def chosen(self) -> int:
-        """How many are "yes"."""
+        """The number of "yes"."""
         return sum(self.lengths[1::2])
 
     def runs(self) -> Iterator[tuple[bool, int]]:
-        """Give (flag, length), in order."""
+        """Return pairs (flag, length), in order."""
         return ((bool(number % 2), length) for number, length in enumerate(self.lengths))
 
     def flags(self) -> list[bool]:
-        """Give one flag for each."""
+        """Return the flags one by one."""
         return [flag for flag, length in self.runs() for _ in range(length)]
 
 
 class RunLengthsReader:
-    """Gives a sequence out piece by piece."""
+    """Splits a sequence into pieces."""
 
     def __init__(self, whole: RunLengths) -> None:
         self._left = whole.runs()
         self._flag, self._length = False, 0
 
     def take(self, count: int) -> RunLengths:
-        """Give the next ``count``; fewer at the end."""
+        """Return the next ``count`` flags; fewer at the end."""
         taken: list[tuple[bool, int]] = []
         while count:
             if not self._length:
@@ -104,4 +104,4 @@ class RunLengthsReader:
             taken.append((self._flag, length))
             count -= length
             self._length -= length
-        return RunLengths.joined(taken)
+        return RunLengths.join(taken)

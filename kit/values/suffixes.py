@@ -1,10 +1,10 @@
-"""What stands beside a kit is named after it: with these suffixes."""
+"""Suffixes of the files next to a kit, which are named after it."""
 
 from __future__ import annotations
 
 SIDECARS = (".sha256", ".sig")
-"""Of the checksum and of the signature over the whole archive."""
+"""The checksum and the signature over the whole archive."""
 BACKUP = ".bak"
-"""Of the kit as it was before it was replaced."""
+"""The kit before it was replaced."""
 ROLLED_BACK = ".rolled-back"
-"""Of the newer kit that a rollback keeps."""
+"""The newer kit, which a rollback keeps."""

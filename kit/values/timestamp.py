@@ -21,16 +21,18 @@ class Timestamp:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read an RFC 3339 UTC time stamp or a bare count of seconds (``SOURCE_DATE_EPOCH``); fractions are dropped.
+        """Return the time of an RFC 3339 UTC time stamp or of a count of seconds (``SOURCE_DATE_EPOCH``).
+
+        Fractions of a second are dropped.
 
         Raises:
-            ContentError: ``text`` is neither, is another zone, or is no date of the calendar from 1970 on.
+            ContentError: ``text`` is neither, has another zone, or is no date of the calendar from 1970 on.
         """
         if text.isascii() and text.isdigit() and len(text) <= 12 and int(text) <= 253402300799:
             return cls(int(text))
         match = _RFC3339_UTC.fullmatch(text)
         try:
-            # A tenth of the price of strptime, which a keyring of a million keys would pay a million times.
+            # A tenth of the time of strptime, which a keyring of a million keys would spend a million times.
             moment = dt.datetime.fromisoformat(f"{match[1]}+00:00") if match else _NEVER
         except ValueError:
             moment = _NEVER

@@ -38,7 +38,7 @@ LITTLE = 1_000_000
 
 
 def metered(work: int = LITTLE, kept: int = LITTLE) -> Limits:
-    return Limits(work_bytes=work, kept_bytes=kept).metered(lambda: 0)
+    return Limits(work_bytes=work, kept_bytes=kept).with_meter(lambda: 0)
 
 
 def decoded(codec: Codec, data: bytes, limits: Limits) -> int:
@@ -197,7 +197,7 @@ def test_of_many_generations_two_are_held(tmp_path: Path) -> None:
     members = {MemberPath(name): body for name, body in made_members(path).items()}
     current = members[MemberPath("manifest/offline-manifest.json")]
     history = {name: body for name, body in members.items() if name.text.startswith("manifest/history/")}
-    limits = Limits().metered(lambda: 0)
+    limits = Limits().with_meter(lambda: 0)
     manifest = Manifest.parse(current, limits=limits, where="m")
     alone = limits.held
     steps = lineage.check(manifest, history, limits=limits)

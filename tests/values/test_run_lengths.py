@@ -22,7 +22,7 @@ def test_pieces_joined_are_the_whole_wherever_it_is_cut(given_flags: list[bool],
     reader = RunLengthsReader(whole)
     pieces = [reader.take(count) for count in (*cuts, len(given_flags))]
     assert [flag for piece in pieces for flag in piece.flags()] == given_flags
-    assert RunLengths.joined(run for piece in pieces for run in piece.runs()) == whole
+    assert RunLengths.join(run for piece in pieces for run in piece.runs()) == whole
     assert reader.take(1).total == 0
 
 

@@ -20,7 +20,7 @@ from typing import Self, TypeAlias
 
 from kit.comparison.values import kind_name, shown, shown_both
 from kit.documents import Kind, elements
-from kit.documents.elements import spelled
+from kit.documents.elements import spell_path
 from kit.encryption.envelope import looks_like
 from kit.transforms.raw_linkset import shape
 
@@ -122,7 +122,7 @@ def _spell(path: _Path) -> str:
     while path is not None:
         path, name = path
         names.append(name)
-    return spelled(names[::-1]) or "(document)"
+    return spell_path(names[::-1]) or "(document)"
 
 
 def _documents(

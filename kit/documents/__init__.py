@@ -1,15 +1,14 @@
-"""BSON as bytes: a stream is cut into whole documents, a document is walked, searched, spliced, checked.
+"""BSON as bytes: a stream is split into documents; a document is walked, searched, spliced, validated.
 
 Laws of the package:
 
-1. A document is never decoded and encoded again. Whatever is not asked to change keeps its bytes, since only lengths
-   around a splice are ever rewritten.
-2. No length is believed before it is compared with its minimum and with the end of what encloses it.
-3. Whatever the bytes are, the outcome is a result or a ``BsonError`` (``LimitError`` where a limit is met) that says
-   where, in linear time, without recursion.
-4. Results depend on the bytes alone, never on how they arrived.
+1. A document is never decoded and encoded again. Only the changed element and the lengths around it get new bytes.
+2. No length is trusted before it is compared with its minimum and with the end of the enclosing value.
+3. Whatever the bytes are, the outcome is a result or a ``BsonError`` (``LimitError`` for a limit) that names the place,
+   in linear time, without recursion.
+4. Results depend on the bytes alone, never on how the stream was chunked.
 
-``runs`` looks at frames, ``index``/``elements``/``find`` at one level of a document, ``validate`` at everything.
+``runs`` reads frames, ``index``/``elements``/``find`` one level of a document, ``validate`` everything.
 """
 
 from kit.documents.depth import is_deeper

@@ -1,8 +1,8 @@
-"""Chooses core or reference: the one place that does, at import, function by function.
+"""The one place that chooses between core and reference: at import, function by function.
 
-The core (``core/``, the module ``kit_core``) reads whole runs of documents. Whatever is None here is done by the plain
-Python that specifies it, with the same result: the core is not installed, is of another version than this package
-expects, or is switched off by ``KIT_CORE=off`` in the environment, which is for comparing the two.
+The core (``core/``, the module ``kit_core``) works on runs of documents. A function that is None here is done by the
+reference, the plain Python that specifies it, with the same result. All of them are None if the core is not installed,
+has another version than this package expects, or is switched off by ``KIT_CORE=off``, which serves to compare the two.
 """
 
 from __future__ import annotations
@@ -23,44 +23,44 @@ if os.environ.get("KIT_CORE") == "off":
     _absence = "switched off by KIT_CORE"
 
 ABSENCE: Final = _absence
-"""Why the reference is used; empty if the core is."""
+"""Why the reference is used; empty if the core is used."""
 
-# An older core may decide otherwise than this package does, so it is all of one version, or none of it.
+# A core of another version may decide differently, so either all functions are of this version or none is used.
 keys = None if ABSENCE else kit_core.keys
-"""By what observations of a run are looked up."""
+"""The keys by which observations of a run are looked up."""
 rewrite = None if ABSENCE else kit_core.rewrite
 """A run of observations with its ``rawLinkset``."""
 gather = None if ABSENCE else kit_core.gather
-"""What a run of snapshots or cached payloads gives to the lookup."""
+"""The entries of the lookup from a run of snapshots or cached payloads."""
 apply_map = None if ABSENCE else kit_core.apply_map
 """A run of a mapped collection, sealed, opened or proven."""
 survey_map = None if ABSENCE else kit_core.survey_map
-"""For whom a run of a mapped collection needs keys."""
+"""The scopes for which a run of a mapped collection needs keys."""
 frame = None if ABSENCE else kit_core.frame
-"""Where each document of a run ends."""
+"""The end of each document of a run."""
 suspects = None if ABSENCE else kit_core.suspects
-"""Which documents of a run may be over a bound."""
+"""The documents of a run that may be over a bound."""
 identity_keys = None if ABSENCE else kit_core.identity_keys
-"""By what documents of a run are matched with those of another kit."""
+"""The keys by which documents of a run are matched with those of another kit."""
 delta_features = None if ABSENCE else kit_core.delta_features
-"""Which features of new documents stand in a run."""
+"""The features of new documents that occur in a run."""
 delta_is_nearly = None if ABSENCE else kit_core.delta_is_nearly
 """Whether a new document is nearly another."""
 delta_gather = None if ABSENCE else kit_core.delta_gather
-"""Documents taken apart, for a segment of a delta."""
+"""The columns of documents, for a segment of a delta."""
 delta_choose = None if ABSENCE else kit_core.delta_choose
-"""Which columns a segment repeats."""
+"""The columns that a segment repeats."""
 delta_dictionary = None if ABSENCE else kit_core.delta_dictionary
-"""What the packed streams of a segment may repeat."""
+"""The dictionary for the packed streams of a segment."""
 delta_restore = None if ABSENCE else kit_core.delta_restore
-"""The documents of a segment, put together."""
+"""The documents of a segment, restored from columns."""
 tables = None if ABSENCE else kit_core.tables
-"""What is read of each format."""
+"""The names that are read of each format."""
 count = None if ABSENCE else kit_core.count
-"""Whose documents a run holds, and which projections they have; or those of a run with elements appended."""
+"""The documents of a run by tenant and projection, of the run itself or with elements appended."""
 prove = None if ABSENCE else kit_core.prove
-"""A run that is well formed to its last byte: its counts, its leaves, and what it was before."""
+"""The counts, leaves and former digest of a run that is well formed to its last byte."""
 sketch = None if ABSENCE else kit_core.sketch
-"""What is kept of the documents of a run while two kits are compared."""
+"""The summary of a run's documents that is kept while two kits are compared."""
 max_elements = None if ABSENCE else kit_core.max_elements
-"""A number that the elements in a stretch of documents are not above."""
+"""An upper bound of the number of elements in a stretch of documents."""

@@ -1,22 +1,22 @@
-"""Whether a document is nested deeper than a decoder that recurses should be handed.
+"""Whether a document is nested too deeply for a decoder that recurses.
 
-Where such a decoder gives up depends on how deep its caller is already, and so on the number of workers. Laws: no
-recursion; linear time; a document that has too few bytes that could be the type of a nested one is not walked, so that
+The depth at which such a decoder fails depends on the depth of its caller, and so on the number of workers. Laws: no
+recursion; linear time; a document with too few bytes that could be the type of a nested one is not walked, so that
 ordinary documents cost next to nothing.
 """
 
 from __future__ import annotations
 
-from kit.documents.kinds import FIXED, NESTING, inside, value_end
+from kit.documents.kinds import FIXED, NESTING, first_nested, value_end
 from kit.errors import BsonError
 
 __all__ = ["is_deeper"]
 
 
 def is_deeper(document: bytes, levels: int) -> bool:
-    """Whether a document has more than ``levels`` levels, at least 1, its own included.
+    """Return whether a document has more than ``levels`` levels, its own included; ``levels`` is at least 1.
 
-    Of a malformed one what is behind a fault is not told: what decodes it meets the fault first.
+    A malformed document is judged up to its fault only: a decoder reaches that fault first.
     """
     if _is_plainly_not(document, levels):
         return False
@@ -40,7 +40,7 @@ def is_deeper(document: bytes, levels: int) -> bool:
                 outer.append(last)
                 if len(outer) >= levels:
                     return True
-                at, last = inside(document, kind, value, at), at - 1
+                at, last = first_nested(document, kind, value, at), at - 1
         if not outer:
             return False
         at, last = last + 1, outer.pop()

@@ -1,9 +1,9 @@
 """Walks the elements of one document in place and finds one by its path, without decoding any value.
 
-Names and offsets only: a value is read by whoever knows its type. One level at a time: what nested documents hold
-is looked at when they are walked themselves; :func:`kit.documents.validate` is the check of everything at once.
-Laws: every offset given out lies within the document it was found in; ``index`` and ``elements`` agree about every
-document; whatever the bytes are, the outcome is a result or a ``BsonError``, in time linear in the level walked.
+Returns names and offsets only; the caller, who knows the type, reads the value. Walks one level at a time, so a nested
+document is read when it is walked itself; :func:`kit.documents.validate` checks everything at once.
+Laws: every offset returned lies within its document; ``index`` and ``elements`` agree about every document; whatever
+the bytes are, the outcome is a result or a ``BsonError``, in time linear in the level walked.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ __all__ = [
     "elements",
     "find",
     "index",
-    "spelled",
+    "spell_path",
     "string_at",
     "trace",
 ]
@@ -32,12 +32,12 @@ __all__ = [
 Place: TypeAlias = tuple[int, int, int]
 """(kind, start of the value, end of the value): the last three fields of an :class:`Element`, as a plain tuple.
 
-Plain because of its price: 0.03 µs where a NamedTuple costs 0.34 µs, and ``index`` makes ten per observation.
+Plain because of its cost: 0.03 µs, where a NamedTuple takes 0.34 µs, and ``index`` creates ten per observation.
 """
 
 
 class Element(NamedTuple):
-    """Where one element stands in the buffer it was found in; the element is ``buffer[start:end]``."""
+    """The place of one element in its buffer; the element is ``buffer[start:end]``."""
 
     name: bytes
     """As in the document, not checked to be UTF-8. Bytes compare and hash like text but cost no decoding (0.06 to
@@ -52,22 +52,22 @@ class Element(NamedTuple):
     """Offset after the value."""
 
 
-def spelled(names: Sequence[bytes]) -> str:
-    """Spell a path for a message: dotted, printable, and bounded however deep or long the names are."""
-    shown = [_shown(name) for name in names[:8]]
+def spell_path(names: Sequence[bytes]) -> str:
+    """Return a path for a message: dotted, printable, and bounded however deep or long the names are."""
+    shown = [_spell(name) for name in names[:8]]
     if len(names) > 16:
         shown.append("…")
-    shown += [_shown(name) for name in names[max(8, len(names) - 8) :]]
+    shown += [_spell(name) for name in names[max(8, len(names) - 8) :]]
     return ".".join(shown)
 
 
-def _shown(name: bytes) -> str:
+def _spell(name: bytes) -> str:
     # repr, because names come from outside and messages go to terminals.
     return repr(name[:64].decode("utf-8", "backslashreplace"))[1:-1] + "…" * (len(name) > 64)
 
 
 def document_end(buffer: bytes, start: int = 0) -> int:
-    """Offset after the document at ``start``, as its length says and its final NUL confirms.
+    """Return the offset after the document at ``start``, as its length states and its final NUL confirms.
 
     Raises:
         BsonError: The length is cut off, below 5, or beyond the buffer, or the document does not end in NUL.
@@ -79,17 +79,17 @@ def document_end(buffer: bytes, start: int = 0) -> int:
         raise BsonError(f"document length {length} is below 5, that of the empty one", where=f"byte {start}")
     end = start + int(length)
     if end > len(buffer):
-        raise BsonError(f"document is {end - len(buffer):,} bytes shorter than its length says", where=f"byte {start}")
+        raise BsonError(f"document is {end - len(buffer):,} bytes shorter than its length", where=f"byte {start}")
     if buffer[end - 1]:
         raise BsonError("document without terminating NUL", where=f"byte {end - 1}")
     return end
 
 
 def element_end(buffer: bytes, at: int, last: int) -> int:
-    """Offset after the element whose type byte is at ``at``; ``last`` is that of its document's final NUL.
+    """Return the offset after the element whose type byte is at ``at``; ``last`` is that of its document's final NUL.
 
     Raises:
-        BsonError: As :func:`elements`, but for the name of the element.
+        BsonError: As :func:`elements`, without the name of the element.
     """
     nul = buffer.find(0, at + 1, last)
     if nul < 0:
@@ -98,10 +98,10 @@ def element_end(buffer: bytes, at: int, last: int) -> int:
 
 
 def elements(buffer: bytes, start: int = 0) -> Iterator[Element]:
-    """Walk one level of the document at ``start``, in the order of the bytes; repeated names come repeatedly.
+    """Yield the elements of one level of the document at ``start``, in the order of the bytes, repeated names included.
 
     Raises:
-        BsonError: At the first fault met: the document's own bounds, an unterminated name, an unknown type, a length
+        BsonError: At the first fault: the document's own bounds, an unterminated name, an unknown type, a length
             out of bounds. Names the offset within ``buffer`` and, where it can be read, the element.
     """
     last = document_end(buffer, start) - 1
@@ -115,14 +115,14 @@ def elements(buffer: bytes, start: int = 0) -> Iterator[Element]:
         try:
             end = value_end(buffer, kind, nul + 1, last)
         except BsonError as error:
-            raise error.inside(f'element "{spelled([name])}"') from None
-        # Half the price of Element(...), which goes through a Python-level __new__.
+            raise error.inside(f'element "{spell_path([name])}"') from None
+        # Half the cost of Element(...), which goes through a Python-level __new__.
         yield tuple.__new__(Element, (name, at, kind, nul + 1, end))
         at = end
 
 
 def index(buffer: bytes, start: int = 0) -> dict[bytes, Place]:
-    """One level of the document at ``start`` as name → :data:`Place`, in the order of the bytes.
+    """Return one level of the document at ``start`` as name → :data:`Place`, in the order of the bytes.
 
     Raises:
         BsonError: As :func:`elements`; or a name is repeated, so that a path through it would be ambiguous.
@@ -130,7 +130,7 @@ def index(buffer: bytes, start: int = 0) -> dict[bytes, Place]:
     # Measured on a 2.7 kB observation of 10 top-level elements, CPython 3.11, 2 shared cores: 3.3 µs, where elements()
     # takes 6.1. Tried, no better: counting elements and comparing with len(found) at the end instead of looking up
     # each name (3.1), the same with itertools.count (3.3). Inside the loop lengths are bounded from below only, so that
-    # `at` grows; whether the last value ends exactly where the document does is asked once, after it.
+    # `at` grows; whether the last value ends exactly where the document does is checked once, after it.
     unpack, fixed, counted = INT32.unpack_from, FIXED, COUNTED
     find_byte = buffer.index
     found: dict[bytes, Place] = {}
@@ -162,45 +162,45 @@ def index(buffer: bytes, start: int = 0) -> dict[bytes, Place]:
 
 
 def _index_or_refuse(buffer: bytes, start: int) -> dict[bytes, Place]:
-    # The walk that knows where it is, for the sake of the message; both walks share one notion of a fault.
+    # The walk that knows its place, for the message; both walks agree on what a fault is.
     found: dict[bytes, Place] = {}
     for name, at, *place in elements(buffer, start):
         if name in found:
-            raise BsonError("repeated element name", where=f'element "{spelled([name])}": byte {at}')
+            raise BsonError("repeated element name", where=f'element "{spell_path([name])}": byte {at}')
         found[name] = (place[0], place[1], place[2])
     return found
 
 
 def trace(buffer: bytes, path: Sequence[str], start: int = 0) -> list[Element]:
-    """The elements along ``path``, outermost first; empty if there is no such element.
+    """Return the elements along ``path``, outermost first; empty if there is no such element.
 
-    Array members go by the name they are stored under, which a sound writer makes their decimal index. Code with
-    scope is not entered: what it holds is code.
+    Array items have the name they are stored under, which is their decimal index in a sound document. Code with scope
+    is not entered: it contains code.
 
     Raises:
-        BsonError: A level entered is malformed; a step is met twice on its level, so that the path is ambiguous; a
+        BsonError: A level on the path is malformed; a name occurs twice on its level, so that the path is ambiguous; a
             step cannot be written as UTF-8.
     """
     route: list[Element] = []
     at = start
     for depth, step in enumerate(path):
-        name = encoded(step)
+        name = encode_name(step)
         if depth:
             if route[-1].kind not in {Kind.DOCUMENT, Kind.ARRAY}:
                 return []
             at = route[-1].value
-        met = [element for element in elements(buffer, at) if element.name == name]
-        if not met:
+        found = [element for element in elements(buffer, at) if element.name == name]
+        if not found:
             return []
-        if len(met) > 1:
+        if len(found) > 1:
             steps = [element.name for element in route] + [name]
-            raise BsonError("repeated element name", where=f'element "{spelled(steps)}": byte {met[1].start}')
-        route.append(met[0])
+            raise BsonError("repeated element name", where=f'element "{spell_path(steps)}": byte {found[1].start}')
+        route.append(found[0])
     return route
 
 
 def find(buffer: bytes, path: Sequence[str], start: int = 0) -> Element | None:
-    """The element at ``path`` below the document at ``start``, or None (also for the empty path).
+    """Return the element at ``path`` below the document at ``start``, or None (also for the empty path).
 
     Raises:
         BsonError: As :func:`trace`.
@@ -209,8 +209,8 @@ def find(buffer: bytes, path: Sequence[str], start: int = 0) -> Element | None:
     return route[-1] if route else None
 
 
-def encoded(name: str) -> bytes:
-    """A name as BSON holds it, without its NUL.
+def encode_name(name: str) -> bytes:
+    """Return a name as BSON stores it, without its NUL.
 
     Raises:
         BsonError: It contains NUL (a cstring cannot) or a lone surrogate (UTF-8 cannot).
@@ -224,7 +224,7 @@ def encoded(name: str) -> bytes:
 
 
 def string_at(buffer: bytes, element: Element | Place) -> str:
-    """The text of a string element: UTF-8, NULs inside it allowed.
+    """Return the text of a string element: UTF-8, NULs inside it allowed.
 
     Raises:
         BsonError: The element is of another type, does not end in NUL, or is not strict UTF-8.
@@ -236,7 +236,7 @@ def string_at(buffer: bytes, element: Element | Place) -> str:
 
 
 def utf8(buffer: bytes, start: int, nul: int) -> str:
-    """Decode ``buffer[start:nul]`` and see the NUL that must stand at ``nul``.
+    """Return the text of ``buffer[start:nul]``, which a NUL at ``nul`` must terminate.
 
     Raises:
         BsonError: There is another byte, or the text is not strict UTF-8 (RFC 3629: no surrogates, no long forms).

@@ -1,12 +1,12 @@
 """Documents as canonical Extended JSON v2, one a line, for people and for tools that read no BSON.
 
 Source: the MongoDB Extended JSON v2 specification, canonical mode; pymongo's ``bson.json_util`` writes it. Law: a line
-read back and encoded gives the very bytes of the document. Where that cannot be kept (a name twice, a name that is
-read as a type, a NaN with a payload) the document is refused instead of written wrongly.
+parsed and encoded gives the exact bytes of the document. A document for which that fails (a name twice, a name that is
+read as a type, a NaN with a payload) is refused.
 
-pymongo reads the deprecated types Symbol, Undefined and DBPointer as their successors. Extended JSON has them, as
-objects of one member; so they are replaced by such documents before pymongo prints, and the line is read back with
-these left as they are. As many must come back as were replaced: a document that only looks like one is refused.
+pymongo reads the deprecated types Symbol, Undefined and DBPointer as their successors. Extended JSON has them as
+objects of one member. So they are replaced by such documents before pymongo prints, and left as they are when the line
+is read back. The numbers must agree, so that a document that only looks like a deprecated value is refused.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from kit.documents.elements import elements
 from kit.documents.kinds import INT32, Kind
 from kit.errors import BsonError
 
-# Dates stay numbers of milliseconds: a document may hold years that Python's datetime does not have.
+# Dates stay numbers of milliseconds: a document may have years that Python's datetime cannot represent.
 _CODEC: CodecOptions[dict[str, Any]] = CodecOptions(
     document_class=dict,
     tz_aware=True,
@@ -55,11 +55,11 @@ def extended_json(document: bytes) -> bytes:
         if bson.encode(loads(line, json_options=_CANONICAL), codec_options=_CODEC) != document:
             line = _line_of_deprecated(document)
     except (BSONError, ValueError, TypeError, OverflowError, RecursionError, KeyError) as error:
-        raise BsonError(f"Extended JSON cannot hold this document: {error}", hint=_WAY_OUT) from error
+        raise BsonError(f"Extended JSON cannot hold this document: {error}", hint=_AS_BSON) from error
     return line.encode("ascii")
 
 
-_WAY_OUT = "extract it as it is: --format bson"
+_AS_BSON = "extract it as it is: --format bson"
 
 
 def _line(document: bytes) -> str:
@@ -67,12 +67,12 @@ def _line(document: bytes) -> str:
 
 
 def _line_of_deprecated(document: bytes) -> str:
-    """Return the line of a document that may hold deprecated types.
+    """Return the line of a document that may contain deprecated types.
 
     Raises:
-        BsonError: It is not exact all the same.
+        BsonError: The line does not give the same bytes either.
     """
-    shown, replaced = _shown(document, 0)
+    shown, replaced = _replace_deprecated(document, 0)
     line, kept = _line(shown), 0
 
     def hook(pairs: list[tuple[str, Any]]) -> Any:
@@ -86,13 +86,13 @@ def _line_of_deprecated(document: bytes) -> str:
     if not same or kept != replaced:
         raise BsonError(
             "Extended JSON cannot hold this document exactly (a name twice or read as a type, or a number's bits)",
-            hint=_WAY_OUT,
+            hint=_AS_BSON,
         )
     return line
 
 
-def _shown(document: bytes, start: int) -> tuple[bytes, int]:
-    """Return the document at ``start`` with deprecated values as Extended JSON shows them, and how many there are.
+def _replace_deprecated(document: bytes, start: int) -> tuple[bytes, int]:
+    """Return the document at ``start`` with deprecated values as Extended JSON has them, and their number.
 
     Raises:
         BsonError: It is malformed.
@@ -111,10 +111,10 @@ def _shown(document: bytes, start: int) -> tuple[bytes, int]:
                 value = _document(b"\x03$dbPointer\0", _document(b"\x02$ref\0", name, b"\x07$id\0", pointer))
                 kind, inner = Kind.DOCUMENT, 1
             case Kind.DOCUMENT | Kind.ARRAY:
-                value, inner = _shown(document, element.value)
+                value, inner = _replace_deprecated(document, element.value)
             case Kind.CODE_WITH_SCOPE:
                 code = value[4 : 8 + INT32.unpack_from(value, 4)[0]]
-                scope, inner = _shown(document, element.value + 4 + len(code))
+                scope, inner = _replace_deprecated(document, element.value + 4 + len(code))
                 value = INT32.pack(4 + len(code) + len(scope)) + code + scope
             case _:
                 pass

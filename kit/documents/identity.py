@@ -1,4 +1,4 @@
-"""How a document is called: its ``_id`` as text in messages and reports, as a short digest where it is looked up."""
+"""The identity of a document: its ``_id`` as text for messages and reports, and as a short digest for lookups."""
 
 from __future__ import annotations
 
@@ -12,34 +12,34 @@ from kit.documents.kinds import Kind
 from kit.errors import BsonError
 
 KEY_BYTES = 8
-_LONGEST = 200
+_MAX_LENGTH = 200
 _TEXT_ID = b"\x02_id\0"
 
 
 def document_id(document: bytes) -> str:
-    """Give the ``_id`` as a person would write it: printable text as it is, an ObjectId in hex, numbers in decimal.
+    """Return the ``_id`` as a person would write it: printable text as it is, an ObjectId in hex, numbers in decimal.
 
-    Any other type is shown as its type and bytes in hex; a document without ``_id`` as ``(none)``. Never longer than
-    200 characters, since an ``_id`` may be a whole document.
+    Any other type is shown as its type and bytes in hex, a missing ``_id`` as ``(none)``. The result has at most 200
+    characters, since an ``_id`` may be a whole document.
 
     Raises:
         BsonError: The document is malformed before its ``_id``.
     """
     for element in elements(document):
         if element.name == b"_id":
-            return _shown(document, element)[:_LONGEST]
+            return _spell(document, element)[:_MAX_LENGTH]
     return "(none)"
 
 
 def document_name(document: bytes) -> str:
-    """Return what to call a document that may be malformed: as :func:`document_id`, or that it cannot be read."""
+    """Return the name of a document that may be malformed: :func:`document_id`, or ``(unreadable)``."""
     try:
         return document_id(document)
     except BsonError:
         return "(unreadable)"
 
 
-def _shown(document: bytes, element: Element) -> str:
+def _spell(document: bytes, element: Element) -> str:
     value = document[element.value : element.end]
     match element.kind:
         case Kind.STRING:
@@ -53,14 +53,14 @@ def _shown(document: bytes, element: Element) -> str:
         case Kind.DOUBLE:
             return repr(struct.unpack("<d", value)[0])
         case _:
-            return f"type {element.kind}: {value[: _LONGEST // 2].hex()}"
+            return f"type {element.kind}: {value[: _MAX_LENGTH // 2].hex()}"
 
 
 def keys_of(data: bytes, ends: Sequence[int]) -> bytes:
-    """Return a key of :data:`KEY_BYTES` for each of the documents in ``data``, one after the other.
+    """Return a key of :data:`KEY_BYTES` for each of the documents in ``data``, back to back.
 
-    It is a digest of the typed ``_id``, or of the whole of a document that has none or cannot be walked up to it. Two
-    that collide match documents that have nothing in common, which costs a delta bytes, and is no error.
+    It is a digest of the typed ``_id``, or of the document if that has none or cannot be walked up to it. A collision
+    matches unrelated documents, which makes a delta larger and is no error.
 
     Args:
         data: Whole documents, back to back.
@@ -72,13 +72,13 @@ def keys_of(data: bytes, ends: Sequence[int]) -> bytes:
 
 
 def keys_by_reference(data: bytes, ends: Sequence[int]) -> bytes:
-    """Return what :func:`keys_of` does."""
+    """Return the result of :func:`keys_of`, by the reference."""
     keys: list[bytes] = []
     start = 0
     for end in ends:
         after = 0
         if data[start + 4 : start + 9] == _TEXT_ID:
-            # Nearly every _id: a text, and the first element.
+            # Nearly every _id is a text and the first element.
             after = start + 13 + int.from_bytes(data[start + 9 : start + 13], "little", signed=True)
         key = data[start + 4 : after] if start + 13 < after < end else _identity(data[start:end])
         keys.append(blake2b(key, digest_size=KEY_BYTES).digest())

@@ -1,8 +1,7 @@
-"""The types of BSON and how far a value of each extends (https://bsonspec.org/spec.html, grammar of ``element``).
+"""The types of BSON and where a value of each ends (https://bsonspec.org/spec.html, grammar of ``element``).
 
-Decides where a value ends, and nothing about what is inside it: that is :mod:`kit.documents.validation`.
-Law: an end that is returned is within the enclosing document, and at or after the value's start, so that a walk
-which goes from end to end always advances or stops.
+The content of a value is checked by :mod:`kit.documents.validation`. Law: an end that is returned is within the
+enclosing document, and at or after the value's start, so that a walk from end to end always advances or stops.
 """
 
 from __future__ import annotations
@@ -45,7 +44,7 @@ class Kind(enum.IntEnum):
 
 KINDS = frozenset(int(kind) for kind in Kind)
 NESTING = frozenset({int(Kind.DOCUMENT), int(Kind.ARRAY), int(Kind.CODE_WITH_SCOPE)})
-"""The types whose values hold elements."""
+"""The types whose values contain elements."""
 
 _OTHERWISE = -1
 
@@ -90,10 +89,10 @@ LEAST_COUNTED = 5
 
 
 def value_end(buffer: bytes, kind: int, value: int, last: int) -> int:
-    """Offset after the value of type ``kind`` that starts at ``value``.
+    """Return the offset after the value of type ``kind`` that starts at ``value``.
 
     Args:
-        buffer: Holds the enclosing document.
+        buffer: Bytes with the enclosing document.
         kind: The type byte, 0 to 255.
         value: Offset of the value in ``buffer``.
         last: Offset of the enclosing document's final NUL, which the value must not reach into.
@@ -118,8 +117,8 @@ def value_end(buffer: bytes, kind: int, value: int, last: int) -> int:
     return end
 
 
-def inside(buffer: bytes, kind: int, value: int, end: int) -> int:
-    """Offset of the first element of the nested document in the value ``buffer[value:end]``, at most ``end``."""
+def first_nested(buffer: bytes, kind: int, value: int, end: int) -> int:
+    """Return the offset of the first element nested in the value ``buffer[value:end]``, at most ``end``."""
     scope = value
     if kind == Kind.CODE_WITH_SCOPE:  # a length, a string, a document
         scope += 8 + max(INT32.unpack_from(buffer, value + 4)[0], 0)

@@ -1,8 +1,8 @@
-"""What a document gives to the Merkle tree of its collection: one leaf that binds its ``_id`` (schemas/merkle.md).
+"""A document's leaf in the Merkle tree of its collection, which binds its ``_id`` (schemas/merkle.md).
 
-A leaf commits to the typed ``_id`` and the digest of the whole document, so that neighbours can be shown, and absence
-proven, without showing what is in them. Leaves are handed on as sorted lines of text, ``<key> <leaf hash>`` in hex:
-their order as bytes is the order of the leaves. Law: equal documents give equal lines, whatever run they stand in.
+A leaf commits to the typed ``_id`` and the digest of the document. So neighbours can be shown, and absence proven,
+without showing their content. Leaves are passed on as sorted lines of text, ``<key> <leaf hash>`` in hex: their order
+as bytes is the order of the leaves. Law: equal documents give equal lines, whatever run they are in.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ _HASH_DIGITS = 64
 
 
 def identity_key(document: bytes) -> bytes:
-    """Return the typed ``_id``: its type byte and its value, of a string only the text.
+    """Return the typed ``_id``: its type byte and its value, or only the text of a string.
 
-    Empty where there is no ``_id``, which nobody can find in a document that is malformed before it, either. Without
-    the length before it a text sorts as MongoDB sorts it, so that dumps in order of ``_id`` come sorted.
+    Empty where there is no ``_id``, or the document is malformed before it. A text without its length sorts as MongoDB
+    sorts it, so that dumps in order of ``_id`` are sorted.
     """
     # Nearly every _id is a string and the first element: 0.3 µs here, 1.5 µs below.
     if document[4:9] == b"\x02_id\0" and len(document) >= 19:
@@ -40,7 +40,7 @@ def identity_key(document: bytes) -> bytes:
 
 
 def leaf_data(key: bytes, digest: bytes) -> bytes:
-    """Give what a leaf commits to: the typed ``_id`` and the 32 bytes of the document's SHA-256."""
+    """Return the data that a leaf commits to: the typed ``_id`` and the 32 bytes of the document's SHA-256."""
     return key + digest
 
 
@@ -49,7 +49,7 @@ def leaf_lines(documents: Iterable[bytes]) -> bytes:
     sha256, lines = hashlib.sha256, []
     for document in documents:
         key = identity_key(document)
-        # leaf_hash(leaf_data(key, digest)), inlined for its price.
+        # leaf_hash(leaf_data(key, digest)), inlined because of its cost.
         leaf = sha256(b"\0" + key + sha256(document).digest())
         lines.append(f"{key.hex()} {leaf.hexdigest()}\n")
     lines.sort()
@@ -57,10 +57,10 @@ def leaf_lines(documents: Iterable[bytes]) -> bytes:
 
 
 def key_of(line: bytes) -> bytes:
-    """Give the typed ``_id`` of a line."""
+    """Return the typed ``_id`` of a line."""
     return bytes.fromhex(line[: -_HASH_DIGITS - 2].decode("ascii"))
 
 
 def hash_digits(line: bytes) -> bytes:
-    """Give the leaf hash of a line, as its hex digits."""
+    """Return the leaf hash of a line, in hex digits."""
     return line[-_HASH_DIGITS - 1 : -1]

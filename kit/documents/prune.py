@@ -1,7 +1,7 @@
-"""Cuts a document down to the elements somebody wants, so that only those need decoding.
+"""Reduces a document to the wanted elements, so that only those need decoding.
 
-Law: decoding what ``prune`` gives equals decoding the whole and then dropping every name that is not wanted, but for
-the nulls of :data:`OTHERS`; what is dropped is skipped over by its length and never looked into.
+Law: decoding the result of ``prune`` equals decoding the document and dropping every name that is not wanted, except
+for the nulls of :data:`OTHERS`. Dropped elements are skipped by their length and never read.
 """
 
 from __future__ import annotations
@@ -10,40 +10,39 @@ import struct
 from collections.abc import Mapping
 from typing import Final, TypeAlias
 
-from kit.documents.elements import document_end, spelled
+from kit.documents.elements import document_end, spell_path
 from kit.documents.kinds import COUNTED, FIXED, INT32, Kind, value_end
 from kit.errors import BsonError, ContentError
 
 Wanted: TypeAlias = "Mapping[bytes, Wanted | None]"
-"""Names wanted of a document; None for all of a value, else what is wanted of it. Arrays are transparent: what is
-wanted of an array is wanted of each of its items that is a document. Whatever is no document where one is expected,
-arrays in arrays included, is kept whole; so recursion goes no deeper than what is wanted. :data:`OTHERS` stands for all
-names that are not named: where it is wanted, each of them is kept with null as its value, once or more, unless it opens
-with ``$``."""
+"""The wanted names of a document, each with None for its complete value, else with the names wanted in it. Arrays are
+transparent: the names apply to each item that is a document. A value that is no document where one is expected, such as
+an array in an array, is kept complete; so recursion is no deeper than this mapping. :data:`OTHERS` means all names that
+are not listed: each of them is kept with null as its value, once or more, unless it begins with ``$``."""
 OTHERS: Final = b""
-"""In :data:`Wanted`: report that other names are there, whatever they hold; nothing of that is looked into."""
+"""In :data:`Wanted`: keep the other names, without their values."""
 
 _DOCUMENT, _ARRAY = int(Kind.DOCUMENT), int(Kind.ARRAY)
 
 
 def prune(buffer: bytes, start: int, wanted: Wanted) -> bytes:
-    """Give the document at ``start`` with only what is ``wanted`` of it.
+    """Return the document at ``start`` with only the ``wanted`` elements.
 
     Raises:
         BsonError: A level that is walked is malformed.
-        ContentError: A wanted name is there twice, so that which of the two is meant would be the reader's choice.
+        ContentError: A wanted name is there twice, so that readers may choose different ones.
     """
     try:
-        return _pruned(buffer, start, document_end(buffer, start) - 1, wanted, is_array=False)
+        return _prune(buffer, start, document_end(buffer, start) - 1, wanted, is_array=False)
     except (ValueError, IndexError, struct.error) as error:
         raise BsonError("an element is cut short", where=f"document at byte {start}") from error
 
 
-def _pruned(  # noqa: C901  a call for each element costs as much as the walk
+def _prune(  # noqa: C901  a call for each element costs as much as the walk
     buffer: bytes, start: int, last: int, wanted: Wanted, *, is_array: bool
 ) -> bytes:
-    # Costs about 0.35 µs for each element met, so a caller asks for no more detail than pays. `last` is this document's
-    # final NUL; the end of every value is compared with it before the value is entered, copied or passed.
+    # Costs about 0.35 µs for each element walked, so a caller asks for no more detail than pays. `last` is this
+    # document's final NUL; the end of every value is compared with it before the value is entered, copied or skipped.
     unpack, fixed, counted, find_byte = INT32.unpack_from, FIXED, COUNTED, buffer.index
     parts = [b""]
     seen = set()
@@ -64,7 +63,7 @@ def _pruned(  # noqa: C901  a call for each element costs as much as the walk
         name = buffer[at + 1 : value - 1]
         if is_array or (name in wanted and name != OTHERS):
             if name in seen:
-                raise ContentError("a name is there twice", where=f'element "{spelled([name])}"')
+                raise ContentError("a name is there twice", where=f'element "{spell_path([name])}"')
             seen.add(name)
             inner = wanted if is_array else wanted[name]
             if inner is None or (kind != _DOCUMENT and (kind != _ARRAY or is_array)):
@@ -73,8 +72,8 @@ def _pruned(  # noqa: C901  a call for each element costs as much as the walk
                 if end - value < 5 or buffer[end - 1]:
                     raise BsonError("a nested document is malformed", where=f"byte {value}")
                 parts.append(buffer[at:value])
-                parts.append(_pruned(buffer, value, end - 1, inner, is_array=kind == _ARRAY))
-        elif others and not name.startswith(b"$"):  # a decoder may see a reference in that
+                parts.append(_prune(buffer, value, end - 1, inner, is_array=kind == _ARRAY))
+        elif others and not name.startswith(b"$"):  # a decoder may take that for a reference
             parts.append(b"\x0a%b\0" % name.decode(errors="replace").encode())
         at = end
     if at != last:

@@ -1,4 +1,4 @@
-"""Whole documents that follow each other: the unit that is handed to workers."""
+"""Runs: whole documents, back to back, the unit that workers get."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from kit.documents.width import elements_in
 
 _WIDE_BYTES = 1 << 20
 _ELEMENT_BYTES = 250
-"""Of an element that is looked up: its name, where its value is, and its place in a table."""
+"""The memory of an element in an index: its name, the place of its value, and its entry in a table."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """Whole documents that follow each other in a member. Law: ``b"".join(run) == run.data``."""
+    """Consecutive documents of a member. Law: ``b"".join(run) == run.data``."""
 
     first: int = 0
     """Ordinal of the first document in the member, from 0."""
@@ -25,11 +25,11 @@ class Run:
     data: bytes
     """The documents, back to back."""
     ends: tuple[int, ...]
-    """Offset after each document, within ``data``; the last one is its length."""
+    """Offset after each document, within ``data``; the last one is the length of ``data``."""
 
     @classmethod
     def of(cls, documents: Iterable[bytes]) -> Run:
-        """Return documents as a run; one that is a run already is given back."""
+        """Return documents as a run; a run is returned as it is."""
         if isinstance(documents, cls):
             return documents
         parts = tuple(documents)
@@ -40,7 +40,7 @@ class Run:
 
     @property
     def weight(self) -> int:
-        """Bytes of memory that the run takes while it is worked on: a wide document many times its own."""
+        """Bytes of memory that work on the run takes: for a wide document many times its size."""
         if max(map(operator.sub, self.ends, (0, *self.ends[:-1])), default=0) < _WIDE_BYTES:
             return len(self.data)
         return len(self.data) + _ELEMENT_BYTES * elements_in(self.data, exactly=True)

@@ -4,7 +4,7 @@ A decoder that re-encodes changes what it does not know (repeated names, depreca
 12 of 728 documents of MongoDB's corpus). Laws: outside the element named, only the lengths of the documents around it
 change; ``remove`` undoes ``append``; replacing a value by itself is the identity.
 
-What is spliced in must be one whole value by its own lengths; its inside is the caller's, who made it.
+A value that is spliced in must be complete by its own lengths; the caller is responsible for its content.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final, final
 
-from kit.documents.elements import Element, elements, encoded, trace
+from kit.documents.elements import Element, elements, encode_name, trace
 from kit.documents.kinds import INT32, KINDS, value_end
 from kit.errors import BsonError
 
@@ -26,7 +26,7 @@ class Replacement:
     """A new type and value for an element whose place is known from a walk.
 
     Attributes:
-        enclosing: Where each document around it starts, below the outermost.
+        enclosing: Offset of each document around it, below the outermost.
         start: Offset of the type byte.
         value: Offset of the value's first byte.
         end: Offset after the value.
@@ -48,21 +48,21 @@ class Replacement:
 
 
 def element(name: str, kind: int, value: bytes) -> bytes:
-    """Build an element: type byte, name, NUL, value.
+    """Return an element: type byte, name, NUL, value.
 
     Raises:
         BsonError: The name contains NUL or a lone surrogate, or ``value`` is not one whole value of type ``kind``.
     """
     _check_value(kind, value, 0)
-    return b"".join((bytes((kind,)), encoded(name), b"\0", value))
+    return b"".join((bytes((kind,)), encode_name(name), b"\0", value))
 
 
 def append(document: bytes, element: bytes) -> bytes:
-    """Put an element behind the last one. That no element of this name is there yet, the caller has seen.
+    """Return a document with an element after its last; the caller has checked that no element has this name.
 
     Raises:
         BsonError: ``document`` is not one document by its length and final NUL, ``element`` is not one whole element,
-            or the result would be longer than a length can say.
+            or the result would be longer than a length can state.
     """
     _check_frame(document)
     size = _check_size(len(document) + len(element))
@@ -74,22 +74,22 @@ def append(document: bytes, element: bytes) -> bytes:
 
 
 def replace(document: bytes, path: Sequence[str], kind: int, value: bytes) -> bytes:
-    """Give the element at ``path`` another type and value; its name and place stay.
+    """Return a document with another type and value for the element at ``path``; its name and place stay.
 
     Raises:
         BsonError: There is no such element or more than one, a level on the way is malformed, ``value`` is not one
-            whole value of type ``kind``, or the result would be longer than a length can say.
+            whole value of type ``kind``, or the result would be longer than a length can state.
     """
     route = _route(document, path)
     target = route[-1]
     _check_size(len(document) - (target.end - target.value) + len(value))
     _check_value(kind, value, 0)
     head = document[target.start + 1 : target.value]
-    return _spliced(document, route, b"".join((_KIND_BYTES[kind], head, value)))
+    return _splice(document, route, b"".join((_KIND_BYTES[kind], head, value)))
 
 
 def replace_at(document: bytes, replacements: Sequence[Replacement]) -> bytes:
-    """As :func:`replace` of each, in one pass and without looking for the elements again.
+    """Return a document with several replacements, in one pass and without searching for the elements again.
 
     For many documents with few changes each: no level is walked, so it costs a third of :func:`replace`.
 
@@ -98,7 +98,7 @@ def replace_at(document: bytes, replacements: Sequence[Replacement]) -> bytes:
         replacements: By rising offset, none inside another, of places found in these very bytes.
 
     Raises:
-        BsonError: The result would be longer than a length can say.
+        BsonError: The result would be longer than a length can state.
     """
     if len(replacements) == 1 and not replacements[0].enclosing:
         one = replacements[0]
@@ -122,10 +122,10 @@ def replace_at(document: bytes, replacements: Sequence[Replacement]) -> bytes:
 
 
 def replace_value(document: bytes, start: int, value: int, end: int, kind: int, new: bytes) -> bytes:  # noqa: PLR0917  as a Replacement
-    """As :func:`replace_at`, of one element of the top level, where nothing moves but the end: what most are.
+    """Return a document with one element of the top level replaced: the common case, in which only the end moves.
 
     Raises:
-        BsonError: The result would be longer than a length can say.
+        BsonError: The result would be longer than a length can state.
     """
     size = _check_size(len(document) - (end - value) + len(new))
     head, name = document[4:start], document[start + 1 : value]
@@ -133,12 +133,12 @@ def replace_value(document: bytes, start: int, value: int, end: int, kind: int, 
 
 
 def remove(document: bytes, path: Sequence[str]) -> bytes:
-    """Cut the element at ``path`` out. Later members of an array keep their names: renumbering is no splice.
+    """Return a document without the element at ``path``. Later items of an array keep their names.
 
     Raises:
         BsonError: There is no such element or more than one, or a level on the way is malformed.
     """
-    return _spliced(document, _route(document, path), b"")
+    return _splice(document, _route(document, path), b"")
 
 
 def without_last(document: bytes, name: str, kind: int | None = None) -> bytes | None:
@@ -159,22 +159,22 @@ def without_last(document: bytes, name: str, kind: int | None = None) -> bytes |
 
 
 def first_other(before: bytes, ends: Sequence[int], after: bytes, changed: Sequence[bool], name: str) -> int:
-    """Return which of some documents is other than it was with, at most, one document called ``name`` appended.
+    """Return the first document that differs from its former self by more than an appended document called ``name``.
 
-    What :func:`append` does is undone without looking for it: where a document ended is known.
+    The change of :func:`append` is undone without a search, since the former end of each document is known.
 
     Args:
-        before: Documents back to back, as they were.
+        before: The former documents, back to back.
         ends: Offset after each of them.
-        after: The same documents, as they are.
-        changed: Whether each was appended to.
-        name: Of the element that was.
+        after: The present documents, back to back.
+        changed: Whether an element was appended to each.
+        name: The name of that element.
 
     Returns:
-        The number of the first document for which that does not hold; that of the documents where ``after`` goes on
-        behind the last of them; -1 where nothing else differs.
+        The number of the first document that differs otherwise; the number of documents if ``after`` has bytes after
+        the last of them; -1 if nothing else differs.
     """
-    head = b"\3" + encoded(name) + b"\0"
+    head = b"\3" + encode_name(name) + b"\0"
     start, at, size = 0, 0, len(after)
     for number, end in enumerate(ends):
         if not changed[number]:
@@ -182,7 +182,7 @@ def first_other(before: bytes, ends: Sequence[int], after: bytes, changed: Seque
             if after[at:stop] != before[start:end]:
                 return number
         else:
-            # The final NUL gives way to the element, behind which it comes again; the length is the element's longer.
+            # The element is inserted before the final NUL; the length grows by that of the element.
             value = at + end - start - 1 + len(head)
             if value + 5 >= size or after[at + 4 : value] != before[start + 4 : end - 1] + head:
                 return number
@@ -203,7 +203,7 @@ def _route(document: bytes, path: Sequence[str]) -> list[Element]:
     return route
 
 
-def _spliced(document: bytes, route: Sequence[Element], instead: bytes) -> bytes:
+def _splice(document: bytes, route: Sequence[Element], instead: bytes) -> bytes:
     target = route[-1]
     result = bytearray().join((document[: target.start], instead, document[target.end :]))
     delta = len(result) - len(document)
@@ -222,14 +222,14 @@ def _check_frame(document: bytes) -> None:
 
 def _check_size(size: int) -> int:
     if size > _INT32_MAX:
-        raise BsonError(f"the document would have {size:,} bytes; the format can say at most {_INT32_MAX:,}")
+        raise BsonError(f"the document would have {size:,} bytes; the format allows at most {_INT32_MAX:,}")
     return size
 
 
 def _check_value(kind: int, buffer: bytes, value: int) -> None:
     if kind not in KINDS:
         raise BsonError(f"unknown element type {kind}")
-    # The value may reach to the end of the buffer, which is where an enclosing document's NUL would stand.
+    # The value may reach to the end of the buffer, which is where an enclosing document's NUL would be.
     end = value_end(buffer, kind, value, len(buffer))
     if end != len(buffer):
         raise BsonError(f"{len(buffer) - end:,} bytes after the end of the value", where=f"byte {end}")

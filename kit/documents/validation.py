@@ -1,17 +1,17 @@
-"""Checks one document in every structural respect the format has, down to the last nested byte.
+"""Checks every structural rule of the format for one document, down to the last nested byte.
 
 Covers what https://bsonspec.org/spec.html requires of bytes: lengths, NULs, UTF-8, booleans, the inner length of
-binary subtype 2, the inner lengths of code with scope. Stops short of meaning: repeated names, array names that are
-no indexes, unsorted regex options and non-canonical decimals are all legal BSON and stay so.
-Laws: never recurses, so that a document of nothing but openings costs neither stack nor more than linear time;
-whatever the bytes are, the outcome is None, a ``BsonError`` or a ``LimitError``.
+binary subtype 2, the inner lengths of code with scope. Meaning is not checked: repeated names, array names that are no
+indexes, unsorted regex options and non-canonical decimals are legal BSON.
+Laws: no recursion, so that a document of nothing but openings costs no stack and linear time; whatever the bytes are,
+the outcome is None, a ``BsonError`` or a ``LimitError``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from kit.documents.elements import document_end, spelled, utf8
+from kit.documents.elements import document_end, spell_path, utf8
 from kit.documents.kinds import FIXED, INT32, Kind, value_end
 from kit.errors import BsonError, KitError
 from kit.values import Limits
@@ -37,14 +37,14 @@ def validate(document: bytes, *, limits: Limits) -> None:
 
 
 def _path(document: bytes, trail: list[int]) -> str:
-    return spelled([document[at + 1 : document.index(0, at + 1)] for at in trail])
+    return spell_path([document[at + 1 : document.index(0, at + 1)] for at in trail])
 
 
 def _walk(document: bytes, limits: Limits, trail: list[int]) -> None:  # noqa: C901, PLR0912 - one frame, see below
-    """Walk depth first with a stack of its own; at a fault, ``trail`` holds where each element on the path starts."""
-    # Measured on a 2.7 kB observation with 46 elements in all, CPython 3.11: 23 µs. What nearly every element is (of
-    # fixed size, an ASCII string, a document) is dealt with right here, since a call costs more than the check. Each
-    # short cut takes only what is certainly sound and leaves the rest, faults included, to the long way.
+    """Check all levels depth first, without recursion; at a fault, ``trail`` has the offsets of the path's elements."""
+    # Measured on a 2.7 kB observation with 46 elements in all, CPython 3.11: 23 µs. The common elements (of fixed size,
+    # an ASCII string, a document) are checked right here, since a call costs more than the check. Each short cut
+    # accepts only what is certainly sound and leaves the rest, faults included, to the general code.
     outer: list[int] = []  # the final NUL of each document around the current one; as many as trail has elements
     unpack, fixed, find_byte = INT32.unpack_from, _FIXED, document.find
     deepest = limits.document_depth
@@ -121,7 +121,7 @@ def _db_pointer(document: bytes, value: int, end: int) -> None:
 
 
 def _scope(document: bytes, value: int, end: int) -> int:
-    """Check the code, and that code and scope together are as long as the whole; return where the scope starts."""
+    """Return the offset of the scope, after checking the code and that code and scope fill the value."""
     count: int = INT32.unpack_from(document, value + 4)[0]
     scope = value + 8 + count
     if count < 1 or scope + 5 > end:
@@ -137,7 +137,7 @@ _STRING = int(Kind.STRING)
 _CODE_WITH_SCOPE = int(Kind.CODE_WITH_SCOPE)
 _NESTING = frozenset({int(Kind.DOCUMENT), int(Kind.ARRAY), _CODE_WITH_SCOPE})
 
-# As FIXED, but for the one kind of fixed size whose bytes can be wrong.
+# FIXED without the one kind of fixed size whose bytes can be wrong.
 _FIXED = tuple(-1 if kind == Kind.BOOLEAN else size for kind, size in enumerate(FIXED))
 
 # Every kind that is neither of fixed size nor nesting.

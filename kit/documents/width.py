@@ -1,16 +1,16 @@
-"""Counts the elements of one document, so that one of nothing but elements is refused before anybody holds them.
+"""Counts the elements of one document, so that one of nothing but elements is refused before it is indexed.
 
-A byte of a document costs a byte; an element that is looked up, or decoded, costs its reader a hundred and more, and
-two bytes are enough to make one. So elements are bounded apart from bytes, where documents are cut out of their stream,
-which all of them pass. Laws: the count is exact for a sound document, and of a malformed one it is what a walk meets
-before it meets the fault; no recursion; a document that is too short to hold too many elements is not looked at, and
-one that has fewer NULs than there may be elements is not walked, so that ordinary documents cost nothing.
+An element takes two bytes in a document, and a hundred or more in memory once it is indexed or decoded. So elements
+have a bound of their own, which is checked where documents are split from their stream. Laws: the count is exact for a
+sound document, and that of a malformed one includes the elements before the fault; no recursion; a document too short
+for too many elements is not read, and one with fewer NULs than allowed elements is not walked, so that ordinary
+documents cost nothing.
 """
 
 from __future__ import annotations
 
 from kit.documents import core
-from kit.documents.kinds import FIXED, NESTING, inside, value_end
+from kit.documents.kinds import FIXED, NESTING, first_nested, value_end
 from kit.errors import BsonError
 from kit.values import Limits
 
@@ -18,34 +18,34 @@ __all__ = ["check_width", "count_elements", "elements_in", "narrow_bytes"]
 
 _ZERO_OR_ONE = bytes((0,)) + bytes((1,)) * 255
 _LEAST_ELEMENT = 2
-"""Bytes of the least element: a type, and the NUL of an empty name."""
+"""The size of the smallest element: a type, and the NUL of an empty name."""
 
 
 def narrow_bytes(limits: Limits) -> int:
-    """Give the length up to which a document has no room for more elements than ``limits.document_elements``."""
+    """Return the length up to which a document has no room for more elements than ``limits.document_elements``."""
     return _LEAST_ELEMENT * limits.document_elements + 5
 
 
 def check_width(buffer: bytes, start: int, end: int, limits: Limits, *, where: str) -> None:
-    """Refuse the document ``buffer[start:end]`` if it has too many elements, nested ones included.
+    """Check the number of elements of the document ``buffer[start:end]``, nested ones included.
 
     Raises:
         LimitError: It is over ``document_elements``.
     """
-    # Each element has a NUL of its own, so this is never less; it takes a millisecond for 16 MiB, a walk seconds.
+    # Each element has its own NUL, so NULs are an upper bound; counting takes a millisecond for 16 MiB, a walk seconds.
     if buffer.count(0, start, end) > limits.document_elements:
         limits.check("document_elements", count_elements(buffer, start, end, limits), where=where)
 
 
 def elements_in(block: bytes, *, exactly: bool) -> int:
-    """Give a number that the elements in a stretch of documents are not above.
+    """Return an upper bound of the number of elements in a stretch of documents.
 
-    An element begins with a type that is no NUL and has a NUL behind it or its name. So there are no more than NULs, of
-    which a sound kit of few zeros has some five for each; and no more than places where a NUL follows another byte.
+    An element begins with a type, which is no NUL, and has a NUL after its name. So NULs are an upper bound, in a sound
+    kit about five for each element; and so are the places where a NUL follows another byte.
 
     Args:
         block: The bytes, cut anywhere.
-        exactly: Whether it is worth ten times as long (3 ms a MiB) not to count the zeros of numbers and binary values.
+        exactly: Leave out the zeros of numbers and binary values, which takes ten times as long (3 ms a MiB).
     """
     if core.max_elements is not None:
         return core.max_elements(block, exactly)
@@ -53,19 +53,19 @@ def elements_in(block: bytes, *, exactly: bool) -> int:
 
 
 def count_elements(buffer: bytes, start: int, end: int, limits: Limits) -> int:
-    """Count the elements of ``buffer[start:end]``, which is a document as far as its length and its NUL go.
+    """Return the number of elements of ``buffer[start:end]``, which is a document by its length and its NUL.
 
-    What is nested over ``limits.document_depth`` counts as one element: nobody goes there. Behind a fault in a nested
-    document the walk goes on behind that document, as a walk of one level does.
+    A value nested over ``limits.document_depth`` counts as one element, since no reader enters it. At a fault in a
+    nested document the walk continues after that document, as a walk of one level does.
     """
-    met, at, last = 0, start + 4, end - 1
+    count, at, last = 0, start + 4, end - 1
     outer: list[int] = []  # the final NUL of each document around the current one
     while True:
         while at < last:
             nul = buffer.find(0, at + 1, last)
             if nul < 0:
                 break
-            met += 1
+            count += 1
             kind, value = buffer[at], nul + 1
             size = FIXED[kind]
             if size >= 0:
@@ -77,7 +77,7 @@ def count_elements(buffer: bytes, start: int, end: int, limits: Limits) -> int:
                 break
             if kind in NESTING and len(outer) + 2 <= limits.document_depth:
                 outer.append(last)
-                at, last = inside(buffer, kind, value, at), at - 1
+                at, last = first_nested(buffer, kind, value, at), at - 1
         if not outer:
-            return met
+            return count
         at, last = last + 1, outer.pop()

@@ -13,7 +13,7 @@ from __future__ import annotations
 import struct
 from typing import Final, TypeAlias, final
 
-from kit.documents.elements import Element, elements, spelled
+from kit.documents.elements import Element, elements, spell_path
 from kit.documents.kinds import Kind
 from kit.errors import BsonError
 
@@ -287,7 +287,7 @@ def _difference_of_names(names: list[bytes], layout: Layout) -> str:
     known = [name.encode() for name in layout.elements]
     for name in names:
         if name not in known:
-            return f"it has an element {spelled([name])!r}"
+            return f"it has an element {spell_path([name])!r}"
     for text in layout.elements:
         if text.encode() not in names and text not in layout.optional:
             return f"it has no element {text!r}"
@@ -301,9 +301,9 @@ def _difference_of_values(document: bytes, met: list[Element], layout: Layout) -
     rows = [row for row in layout.rows if row[0][1:-1] in names]
     for element, row in zip(met, rows, strict=True):
         if element.kind != row[0][0]:
-            return f"{spelled([element.name])!r} is {_article(element.kind)}"
+            return f"{spell_path([element.name])!r} is {_article(element.kind)}"
         if not _is_row(document, element.start, row):
-            return f"{spelled([element.name])!r} holds what it may not"
+            return f"{spell_path([element.name])!r} holds what it may not"
     return "it does not end where its length says"
 
 

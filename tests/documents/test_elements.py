@@ -11,7 +11,7 @@ from bson.codec_options import CodecOptions, DatetimeConversion
 from hypothesis import given, strategies as st
 
 from kit.documents import Kind, elements, find, index, string_at
-from kit.documents.elements import spelled
+from kit.documents.elements import spell_path
 from kit.errors import BsonError
 from tests.documents.strategies import DISTINCT, DOCUMENTS, NAMES, TEXTS, Typed, array, cstring, document, int32, string
 
@@ -175,7 +175,7 @@ def test_text_that_is_none_is_refused(value: Typed, message: str) -> None:
 
 
 def test_paths_in_messages_are_bounded_and_printable() -> None:
-    assert spelled([b"a", b"b\x1b[31m", b"\xff"]) == "a.b\\x1b[31m.\\\\xff"
-    assert spelled([b"n" * 100]) == "n" * 64 + "…"
-    assert spelled([b"%d" % number for number in range(16)]) == ".".join(map(str, range(16)))
-    assert spelled([b"%d" % number for number in range(99)]).split(".")[6:11] == ["6", "7", "…", "91", "92"]
+    assert spell_path([b"a", b"b\x1b[31m", b"\xff"]) == "a.b\\x1b[31m.\\\\xff"
+    assert spell_path([b"n" * 100]) == "n" * 64 + "…"
+    assert spell_path([b"%d" % number for number in range(16)]) == ".".join(map(str, range(16)))
+    assert spell_path([b"%d" % number for number in range(99)]).split(".")[6:11] == ["6", "7", "…", "91", "92"]

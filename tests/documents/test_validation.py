@@ -194,5 +194,5 @@ def test_a_bomb_of_16_mib_is_refused_at_the_limit_and_walked_to_its_core_without
 
 
 def test_a_length_of_2_gib_in_4_bytes_is_refused() -> None:
-    with pytest.raises(BsonError, match="bytes shorter than its length says"):
+    with pytest.raises(BsonError, match="bytes shorter than its length"):
         validate(int32(2**31 - 1), limits=LIMITS)

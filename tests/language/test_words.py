@@ -21,7 +21,6 @@ NOT_YET = frozenset(
         "cli",
         "comparison",
         "delta",
-        "documents",
         "encryption",
         "engine",
         "manifest",

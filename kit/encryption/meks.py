@@ -42,8 +42,8 @@ SCRYPT_COST = 2**17
 _SCRYPT_COSTS = range(10, 21)  # as powers of two: from what a test can wait for to 1 GiB
 _SCRYPT_R, _SCRYPT_P = 8, 1
 _SALT_BYTES = 16
-SMALLEST_RSA_BITS = 3072
-LARGEST_RSA_BITS = 16384
+MIN_RSA_BITS = 3072
+MAX_RSA_BITS = 16384
 _OAEP = padding.OAEP(mgf=padding.MGF1(hashes.SHA256()), algorithm=hashes.SHA256(), label=None)
 
 
@@ -288,7 +288,7 @@ def _rsa_public(pem: bytes, where: str) -> rsa.RSAPublicKey:
         key = serialization.load_pem_public_key(pem)
     except (ValueError, UnsupportedAlgorithm) as error:
         raise KeyUnusableError("not a public key in PEM form that can be read", where=where) from error
-    if not isinstance(key, rsa.RSAPublicKey) or not SMALLEST_RSA_BITS <= key.key_size <= LARGEST_RSA_BITS:
+    if not isinstance(key, rsa.RSAPublicKey) or not MIN_RSA_BITS <= key.key_size <= MAX_RSA_BITS:
         raise KeyUnusableError("not an RSA key of 3072 to 16384 bits", where=where)
     return key
 

@@ -45,7 +45,7 @@ def sign(path: Path, key: PrivateKey) -> tuple[str, ...]:
     found = trust_files.read(path)
     document = jws.sign(found.data, [key], typ=rotation.POLICY_TYPE)
     if found.signature is not None:
-        document = jws.joined([found.signature, document], typ=rotation.POLICY_TYPE)
+        document = jws.join([found.signature, document], typ=rotation.POLICY_TYPE)
     secret_files.replace(trust_files.signature_path(path), document, what="policy signature")
     return tuple(claim.key_id for claim in jws.claims(document, typ=rotation.POLICY_TYPE))
 

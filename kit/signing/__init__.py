@@ -1,7 +1,7 @@
 """Keys and signatures: detached JWS over manifests, DSSE over provenance, plain signatures over whole archives.
 
-Sees bytes and digests only; what they mean is for the caller. The one exception is :mod:`kit.signing.key_files`, which
-opens key files itself, because their mode must be checked on the very file that is read.
+Works on bytes and digests only; their meaning is left to the caller. The one exception is :mod:`kit.signing.key_files`,
+which opens key files itself, because their mode must be checked on the very file that is read.
 """
 
 from kit.signing import archive_signature, dsse, jws

@@ -1,12 +1,12 @@
 """``<archive>.sig``: a plain signature over the whole archive, for tools that know nothing of kits.
 
-The archive can be larger than memory, so only its SHA-256 is signed, which is what ``openssl dgst -sha256 -verify`` and
-``cosign verify-blob --key`` check: ECDSA P-256 in DER, or RSASSA-PKCS1-v1_5, the RSA scheme both take by default (PSS
-would need ``-sigopt`` in one and cannot be asked for in the other). Ed25519 hashes the whole message itself, twice
-(RFC 8032 5.1.6), so there is no such signature from a digest: an Ed25519 signer leaves no ``.sig``.
+The archive can be larger than memory, so only its SHA-256 is signed. ``openssl dgst -sha256 -verify`` and
+``cosign verify-blob --key`` check such a signature: ECDSA P-256 in DER, or RSASSA-PKCS1-v1_5, the default RSA scheme of
+both (PSS needs ``-sigopt`` in one and cannot be selected in the other). Ed25519 hashes the whole message twice
+(RFC 8032 5.1.6) and cannot sign a digest, so an Ed25519 signer writes no ``.sig``.
 
-The file is one line of base64 and a newline: ``base64 -d`` and ``openssl base64 -d -A`` decode it. What others
-make of it is read as well: wrapped lines (``openssl base64``), CRLF, a byte order mark. The base64 has one spelling.
+The file is one line of base64 and a newline: ``base64 -d`` and ``openssl base64 -d -A`` decode it. Variants of other
+tools are accepted: wrapped lines (``openssl base64``), CRLF, a byte order mark. The base64 has one spelling.
 """
 
 from __future__ import annotations
@@ -28,18 +28,18 @@ _OTHER_FORMS = (
 
 
 def sign(digest: Sha256, key: PrivateKey) -> bytes | None:
-    """Sign an archive given its digest; deterministic. None for an Ed25519 key, which cannot."""
+    """Return the signature of an archive with this digest, deterministic; None for an Ed25519 key, which has none."""
     if key.public.algorithm is Algorithm.ED25519:
         return None
     return standard_encode(key.sign_digest(digest)).encode("ascii") + b"\n"
 
 
 def verify(document: bytes, digest: Sha256, trusted: Mapping[str, PublicKey]) -> PublicKey:
-    """Find the trusted key that made this signature; the file does not name it.
+    """Return the trusted key that made this signature; the file does not name it.
 
     Args:
         document: The ``.sig`` file. Its final newline may be missing, as cosign writes it, and its lines wrapped.
-        digest: Of the archive as read, not as declared.
+        digest: The digest of the archive as read, not as declared.
         trusted: Keys by id.
 
     Raises:
@@ -65,14 +65,14 @@ def verify(document: bytes, digest: Sha256, trusted: Mapping[str, PublicKey]) ->
 
 
 def _refuse_other_forms(text: bytes) -> None:
-    """Name what stands beside an archive under the same name, and is no signature that can be checked here.
+    """Check that the file is not a signature of another tool, which this one cannot verify.
 
     Raises:
-        SignatureError: It is of another form.
+        SignatureError: It is of another form, which the message names.
     """
     for start, form in _OTHER_FORMS:
         if text.startswith(start):
-            raise SignatureError(f"the archive signature is {form}; it is not looked at here", hint=_MOVE)
+            raise SignatureError(f"the archive signature is {form}; this program cannot verify it", hint=_MOVE)
     if max(text) >= 0x80 or min(text) < 0x20:
         raise SignatureError(
             "the archive signature is binary; base64 is expected", hint="openssl base64 -A -in RAW -out KIT.sig"

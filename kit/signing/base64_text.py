@@ -1,7 +1,7 @@
 """Base64 with one spelling for each value (RFC 4648 3.5).
 
 Stock decoders skip foreign characters, accept missing padding and ignore the unused bits of the last character, so that
-many texts decode to one value. A signed document must not have a second spelling; these refuse all but the first.
+many texts decode to one value. A signed document must have one spelling; these functions refuse every other.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from kit.errors import SignatureError
 
 
 def url_encode(data: bytes) -> str:
-    """Base64url without padding (RFC 7515 2)."""
+    """Return base64url without padding (RFC 7515 2)."""
     return base64.urlsafe_b64encode(data).rstrip(b"=").decode("ascii")
 
 
 def url_decode(text: str, *, what: str) -> bytes:
-    """Invert :func:`url_encode`.
+    """Return the data of which ``text`` is the :func:`url_encode`.
 
     Raises:
         SignatureError: ``text`` is not what :func:`url_encode` prints for any value; names ``what``.
@@ -33,12 +33,12 @@ def url_decode(text: str, *, what: str) -> bytes:
 
 
 def standard_encode(data: bytes) -> str:
-    """Base64 with padding, on one line (RFC 4648 4)."""
+    """Return base64 with padding, on one line (RFC 4648 4)."""
     return base64.b64encode(data).decode("ascii")
 
 
 def standard_decode(text: str, *, what: str) -> bytes:
-    """Invert :func:`standard_encode`.
+    """Return the data of which ``text`` is the :func:`standard_encode`.
 
     Raises:
         SignatureError: ``text`` is not what :func:`standard_encode` prints for any value; names ``what``.

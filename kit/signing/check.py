@@ -1,11 +1,11 @@
-"""What a signed document proves: the rules shared by JWS and DSSE, once each signature has been taken apart.
+"""What a signed document proves: the rules shared by JWS and DSSE, applied to parsed signatures.
 
 Obligations, each named where it is enforced:
 
 1. There is at least one signature.
-2. No key signs twice: a threshold counts keys, so one key must not be counted for two.
-3. Every signature by a trusted key verifies, also when another would have been enough: a broken one is damage or an
-   attack, and both are to be told.
+2. No key signs twice: a threshold counts keys, so one key must not count twice.
+3. Every signature by a trusted key verifies, even if another would be enough: a broken one is damage or an attack, and
+   both must be reported.
 4. At least one trusted key has signed.
 
 Signatures by unknown keys are reported, never trusted, and never an error by themselves.
@@ -23,7 +23,7 @@ from kit.signing.keys import PrivateKey, PublicKey
 
 
 class Verdict(enum.Enum):
-    """What is known of one signature; a false one never gets this far."""
+    """The result for one signature; a false signature raises instead."""
 
     VALID = "valid"
     UNKNOWN_KEY = "unknown-key"
@@ -31,7 +31,7 @@ class Verdict(enum.Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claim:
-    """Who a signature says made it; nothing is proved."""
+    """The signer that a signature names; nothing is proved."""
 
     key_id: str
     algorithm: str
@@ -48,35 +48,35 @@ class SignatureFound:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SignatureCheck:
-    """The outcome of a verification that did not fail: in the document's order, at least one of them valid."""
+    """The result of a verification that succeeded: signatures in the document's order, at least one of them valid."""
 
     signatures: tuple[SignatureFound, ...]
 
     @property
     def valid_key_ids(self) -> tuple[str, ...]:
-        """The trusted keys that signed, each once: what a threshold counts."""
+        """The ids of the trusted keys that signed, each once, as a threshold counts them."""
         return tuple(found.key_id for found in self.signatures if found.verdict is Verdict.VALID)
 
     @property
     def unknown_key_ids(self) -> tuple[str, ...]:
-        """Signers that are not trusted."""
+        """The ids of signers that are not trusted."""
         return tuple(found.key_id for found in self.signatures if found.verdict is Verdict.UNKNOWN_KEY)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidate:
-    """One signature taken apart, and how to check it with a key (which raises ``SignatureError``)."""
+    """One parsed signature, and the function that checks it with a key (and raises ``SignatureError``)."""
 
     claim: Claim
     verify: Callable[[PublicKey], None] = field(repr=False)
 
 
 def judge(candidates: Sequence[Candidate], trusted: Mapping[str, PublicKey]) -> SignatureCheck:
-    """Apply the obligations above.
+    """Return the result of the obligations above.
 
     Args:
         candidates: The signatures, in the document's order.
-        trusted: Keys by the id that documents call them by.
+        trusted: Keys by the id that documents use.
 
     Raises:
         UnsignedError: There are none (1).
@@ -105,15 +105,15 @@ def judge(candidates: Sequence[Candidate], trusted: Mapping[str, PublicKey]) -> 
     return check
 
 
-def in_signing_order(keys: Sequence[PrivateKey]) -> list[PrivateKey]:
-    """Sort by key id, so that the order of options does not change the document.
+def sort_by_key_id(keys: Sequence[PrivateKey]) -> list[PrivateKey]:
+    """Return the keys sorted by id, so that the order of options does not change the document.
 
     Raises:
         UsageError: No keys, or the same key twice.
     """
     ordered = sorted(keys, key=lambda key: key.public.key_id)
     if not ordered:
-        raise UsageError("nothing to sign with: at least one signing key is needed")
+        raise UsageError("nothing to sign with: at least one signing key is needed", hint="kit keys generate KEY.pem")
     if len({key.public.key_id for key in ordered}) != len(ordered):
         raise UsageError("the same signing key is given twice")
     return ordered

@@ -1,7 +1,8 @@
-"""Tells keys in DER apart by their outermost structure, and takes from a PKCS#8 key what the library does not.
+"""Recognises the form of a DER key by its outermost structure, and converts PKCS#8 keys that the library cannot read.
 
-Walks definite lengths (X.690 8.1.3) two levels deep and decodes no value; what the parts mean, and whether the whole is
-sound, is for ``cryptography``. Laws: what is not DER has no form; nothing here makes a key out of what is none.
+Walks definite lengths (X.690 8.1.3) two levels deep and decodes no value. The meaning of the parts, and whether the key
+is sound, is left to ``cryptography``. Laws: bytes that are not DER have no form; nothing here turns bytes that are no
+key into one.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ _MAX_ITERATIONS = 10_000_000
 _MAX_SCRYPT_MEMORY = 1 << 30
 
 _CERTIFICATE = "CERTIFICATE"
-# The outermost parts of what a file may hold, by their tags: RFC 5958, 5280, 8017, 5915, 7292, 5652.
+# The tags of the outermost parts of what a file may contain: RFC 5958, 5280, 8017, 5915, 7292, 5652.
 _FORMS = {
     (INTEGER, SEQUENCE, OCTETS): "PRIVATE KEY",
     (SEQUENCE, OCTETS): "ENCRYPTED PRIVATE KEY",
@@ -54,22 +55,22 @@ class _Part(NamedTuple):
 
 
 def form_of(data: bytes) -> str:
-    """Return the PEM label that fits a DER structure; "" where none does."""
+    """Return the PEM label of a DER structure; "" for an unknown one."""
     outer = _parts(data)
     if len(outer) != 1 or outer[0].tag != SEQUENCE:
         return ""
-    # Optional parts at the end have tags of their own; what they are does not change the form.
+    # Optional parts at the end have context tags; they do not change the form.
     return _FORMS.get(tuple(part.tag for part in _parts(outer[0].value) if part.tag < 0x80), "")
 
 
 def is_rsassa_pss(data: bytes) -> bool:
-    """Return whether an SPKI or PKCS#8 structure has a key that is only for RSASSA-PSS (RFC 4055 1.2)."""
+    """Return whether the key of an SPKI or PKCS#8 structure is restricted to RSASSA-PSS (RFC 4055 1.2)."""
     inner = [part for part in _inner(data) if part.tag == SEQUENCE]
     return bool(inner) and _first_value(inner[0].value, OID) == _RSASSA_PSS
 
 
 def plain_pkcs8(data: bytes, where: str) -> bytes:
-    """Return a PKCS#8 structure of version 1 as one of version 0: the library reads no other.
+    """Return a PKCS#8 structure of version 1 as one of version 0, the only one that the library reads.
 
     Raises:
         KeyUnusableError: The public key that version 1 adds is not that of the private key (RFC 5958 2).
@@ -84,17 +85,17 @@ def plain_pkcs8(data: bytes, where: str) -> bytes:
     try:
         handle = serialization.load_der_private_key(plain, None)
     except (ValueError, TypeError, UnsupportedAlgorithm):
-        return plain  # named by whoever reads it
+        return plain  # the caller reads it and names the fault
     if added and added[1:] != _public_bits(handle.public_key()):
         raise KeyUnusableError("the public key in the file is not that of its private key (RFC 5958 2)", where=where)
     return plain
 
 
-def decrypted_pkcs8(data: bytes, passphrase: bytes) -> bytes | None:
-    """Return what an encrypted PKCS#8 structure holds, of the schemes in use: PBES2 with AES-CBC (RFC 8018, 7914).
+def decrypt_pkcs8(data: bytes, passphrase: bytes) -> bytes | None:
+    """Return the content of an encrypted PKCS#8 structure of the common scheme, PBES2 with AES-CBC (RFC 8018, 7914).
 
-    The library decrypts more, but shows only the key, not what it is for, and reads version 0 alone. None for another
-    scheme, a wrong passphrase, or parameters that ask for more than a key file may.
+    None for another scheme, a wrong passphrase, or parameters that need too much work or memory. The library decrypts
+    more schemes, but returns the key without its restrictions, and reads version 0 only.
     """
     try:
         scheme, encrypted = _inner(data)
@@ -103,7 +104,7 @@ def decrypted_pkcs8(data: bytes, passphrase: bytes) -> bytes | None:
         if oid.value != _PBES2 or cipher[0].value not in _AES_CBC:
             return None
         size = {0x02: 16, 0x16: 24, 0x2A: 32}[cipher[0].value[-1]]
-        key = _derived(derivation[0].value, _parts(derivation[1].value), size, passphrase)
+        key = _derive(derivation[0].value, _parts(derivation[1].value), size, passphrase)
         if key is None:
             return None
         decryptor = Cipher(algorithms.AES(key), modes.CBC(cipher[1].value)).decryptor()
@@ -114,7 +115,7 @@ def decrypted_pkcs8(data: bytes, passphrase: bytes) -> bytes | None:
     return plain if form_of(plain) == "PRIVATE KEY" else None
 
 
-def _derived(oid: bytes, parameters: list[_Part], size: int, passphrase: bytes) -> bytes | None:
+def _derive(oid: bytes, parameters: list[_Part], size: int, passphrase: bytes) -> bytes | None:
     numbers = [int.from_bytes(part.value, "big") for part in parameters if part.tag == INTEGER]
     salt = parameters[0].value
     if oid == _PBKDF2 and numbers[0] <= _MAX_ITERATIONS:
@@ -148,7 +149,7 @@ def _first_value(data: bytes, tag: int) -> bytes:
 
 
 def _parts(data: bytes) -> list[_Part]:
-    """Return the parts of a constructed value; none where it is no DER."""
+    """Return the parts of a constructed value; none if it is no DER."""
     found: list[_Part] = []
     at = 0
     while at < len(data):

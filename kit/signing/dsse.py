@@ -1,8 +1,8 @@
 """Signed statements: an in-toto statement in a DSSE envelope, schemas/patch-provenance.md (DSSE 1.0.2).
 
-The payload is opaque here; ``securesystemslib`` makes the pre-authentication encoding that is signed, so that its and
-other DSSE tools read the same bytes. ECDSA signatures are ASN.1 DER, as in-toto, securesystemslib and cosign expect,
-not the raw form of JWS. Laws: ``verify`` accepts what ``sign`` prints and returns the very bytes that were signed.
+The payload is opaque here. ``securesystemslib`` makes the pre-authentication encoding that is signed, so that DSSE
+tools read the same bytes. ECDSA signatures are ASN.1 DER, as in-toto, securesystemslib and cosign expect, not the raw
+form of JWS. Laws: ``verify`` accepts what ``sign`` returns, and returns the exact bytes that were signed.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 
 from kit.errors import ContentError, LimitError, SignatureError, UnsignedError, UsageError
 from kit.signing.base64_text import standard_decode, standard_encode
-from kit.signing.check import Candidate, Claim, SignatureCheck, in_signing_order, judge
+from kit.signing.check import Candidate, Claim, SignatureCheck, judge, sort_by_key_id
 from kit.signing.keys import PrivateKey, PublicKey
 from kit.values import Limits
 from kit.values.strict_json import canonical, is_one_spelling, parse
@@ -24,21 +24,21 @@ _LIMITS = Limits(json_depth=8, json_values=1000)  # the envelope's own nesting; 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SignedPayload:
-    """What was signed, and by whom: only ever made by a verification that did not fail."""
+    """A signed payload and its signers; created only by a verification that succeeded."""
 
     payload: bytes
     check: SignatureCheck
 
 
 def sign(payload: bytes, keys: Sequence[PrivateKey], *, payload_type: str = IN_TOTO_TYPE) -> bytes:
-    """Sign ``payload`` with every key, signatures by ascending key id.
+    """Return an envelope with a signature over ``payload`` by every key, by ascending key id.
 
     Raises:
         UsageError: No keys, or the same key twice.
     """
     encoded = _encoding(payload, payload_type)
     signatures = [
-        {"keyid": key.public.key_id, "sig": standard_encode(key.sign_der(encoded))} for key in in_signing_order(keys)
+        {"keyid": key.public.key_id, "sig": standard_encode(key.sign_der(encoded))} for key in sort_by_key_id(keys)
     ]
     return canonical(
         {"payload": standard_encode(payload), "payloadType": payload_type, "signatures": signatures},
@@ -46,14 +46,14 @@ def sign(payload: bytes, keys: Sequence[PrivateKey], *, payload_type: str = IN_T
 
 
 def countersign(document: bytes, key: PrivateKey, *, payload_type: str = IN_TOTO_TYPE) -> bytes:
-    """Add a signature over the payload that an envelope has; those it has stay as they are, unverified.
+    """Return an envelope with one more signature over its payload; its other signatures stay, unverified.
 
     Raises:
         UsageError: The key has signed already.
         UnsignedError: The document is empty or has no signatures.
         SignatureError: The document is malformed or of another type.
     """
-    payload, entries = _take_apart(document, payload_type)
+    payload, entries = _split(document, payload_type)
     if key.public.key_id in {entry["keyid"] for entry in entries}:
         raise UsageError(f"key {key.public.key_id} has signed already")
     signature = key.sign_der(_encoding(payload, payload_type))
@@ -68,18 +68,18 @@ def countersign(document: bytes, key: PrivateKey, *, payload_type: str = IN_TOTO
 
 
 def payload_of(document: bytes, *, payload_type: str = IN_TOTO_TYPE) -> bytes:
-    """Give what an envelope holds, to be shown; proves nothing.
+    """Return the payload of an envelope without verifying it, for display.
 
     Raises:
         UnsignedError: The document is empty or has no signatures.
         SignatureError: The document is malformed or of another type.
     """
-    payload, _ = _take_apart(document, payload_type)
+    payload, _ = _split(document, payload_type)
     return payload
 
 
 def verify(document: bytes, trusted: Mapping[str, PublicKey], *, payload_type: str = IN_TOTO_TYPE) -> SignedPayload:
-    """Open an envelope that trusted keys have signed.
+    """Return the payload of an envelope that trusted keys have signed.
 
     Args:
         document: The envelope.
@@ -88,29 +88,29 @@ def verify(document: bytes, trusted: Mapping[str, PublicKey], *, payload_type: s
 
     Raises:
         UnsignedError: The document is empty or has no signatures.
-        SignatureError: The document is malformed or of another type, a key has signed twice, or the signature of a
-            trusted key does not verify, be there others or not.
+        SignatureError: The document is malformed or of another type, a key has signed twice, or any signature of a
+            trusted key does not verify.
         UntrustedError: No signature is by a trusted key.
     """
-    payload, entries = _take_apart(document, payload_type)
+    payload, entries = _split(document, payload_type)
     encoded = _encoding(payload, payload_type)
     check = judge([_candidate(entry, encoded) for entry in entries], trusted)
     return SignedPayload(payload=payload, check=check)
 
 
 def claims(document: bytes, *, payload_type: str = IN_TOTO_TYPE) -> tuple[Claim, ...]:
-    """Tell who the envelope says signed it; proves nothing.
+    """Return the signers that an envelope names, without verifying them.
 
     Raises:
         UnsignedError: The document is empty or has no signatures.
         SignatureError: The document is malformed or of another type.
     """
-    _, entries = _take_apart(document, payload_type)
+    _, entries = _split(document, payload_type)
     return tuple(Claim(key_id=entry["keyid"], algorithm="") for entry in entries)
 
 
 def _encoding(payload: bytes, payload_type: str) -> bytes:
-    # Here, since it imports every kind of signer there is: a tenth of what starting the program costs.
+    # Imported here, since it imports every kind of signer: a tenth of the program's start.
     from securesystemslib.dsse import Envelope  # noqa: PLC0415
 
     encoded: bytes = Envelope(payload, payload_type, {}).pae()
@@ -125,17 +125,17 @@ def _candidate(entry: dict[str, str], encoded: bytes) -> Candidate:
     )
 
 
-def _take_apart(document: bytes, payload_type: str) -> tuple[bytes, list[dict[str, str]]]:
+def _split(document: bytes, payload_type: str) -> tuple[bytes, list[dict[str, str]]]:
     if not document.strip():
         raise UnsignedError("the envelope is empty")
-    whole = _strict(document)
+    whole = _parse(document)
     match whole:
-        case {"payload": str(payload), "payloadType": str(met), "signatures": list(entries)} if len(whole) == 3:
+        case {"payload": str(payload), "payloadType": str(found), "signatures": list(entries)} if len(whole) == 3:
             pass
         case _:
             raise SignatureError("not a DSSE envelope: exactly payload, payloadType and signatures are expected")
-    if met != payload_type:
-        raise SignatureError(f"payloadType {met!r} where {payload_type!r} is expected: signed for another purpose")
+    if found != payload_type:
+        raise SignatureError(f"payloadType {found!r} where {payload_type!r} is expected: signed for another purpose")
     if not entries:
         raise UnsignedError("the envelope has no signatures")
     for number, entry in enumerate(entries):
@@ -150,7 +150,7 @@ def _take_apart(document: bytes, payload_type: str) -> tuple[bytes, list[dict[st
     return standard_decode(payload, what="the payload"), entries
 
 
-def _strict(document: bytes) -> Any:
+def _parse(document: bytes) -> Any:
     try:
         return parse(document, limits=_LIMITS, where="the envelope")
     except (ContentError, LimitError) as error:

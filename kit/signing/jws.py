@@ -1,11 +1,11 @@
 """Detached JWS over exact bytes: schemas/manifest-signature.md (RFC 7515 appendix F, RFC 7797).
 
-The payload is what the file holds, unencoded (``b64: false``), and stays beside the signature. The header must be fully
-understood: it has exactly ``alg``, ``b64``, ``crit``, ``kid`` and ``typ``. Nothing in a document can choose its own key
+The payload is the content of the file, unencoded (``b64: false``), next to the signature. The header must be fully
+understood: it has exactly ``alg``, ``b64``, ``crit``, ``kid`` and ``typ``. No document can choose its own key
 (``jwk``, ``jku``, ``x5c``, ``x5u``) or another algorithm than the trusted key's own. Laws: ``verify`` accepts what
-``sign`` prints; a change of any one character of a compact document, or of any byte of the payload, is refused.
+``sign`` returns; a change of one character of a compact document, or of any byte of the payload, is refused.
 
-Stops at the keys: who may sign what is for the trust policy.
+The trust policy decides who may sign what.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any
 
 from kit.errors import ContentError, LimitError, SignatureError, UnsignedError
 from kit.signing.base64_text import url_decode, url_encode
-from kit.signing.check import Candidate, Claim, SignatureCheck, in_signing_order, judge
+from kit.signing.check import Candidate, Claim, SignatureCheck, judge, sort_by_key_id
 from kit.signing.keys import Algorithm, PrivateKey, PublicKey
 from kit.values import Limits
 from kit.values.strict_json import canonical, is_one_spelling, parse
@@ -39,7 +39,7 @@ _LIMITS = Limits(json_bytes=1024 * 1024, json_depth=8, json_values=1000)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Part:
-    """One signature as the document spells it, its header understood."""
+    """One signature as the document spells it, with its parsed header."""
 
     protected: str
     signature: bytes
@@ -48,7 +48,7 @@ class _Part:
 
 
 def sign(payload: bytes, keys: Sequence[PrivateKey], *, typ: str = MANIFEST_TYPE) -> bytes:
-    """Sign ``payload`` with every key.
+    """Return the signatures of ``payload`` by every key.
 
     Returns:
         One key: ``header..signature``, without a final newline (RFC 7515 appendix F). Several: JSON general
@@ -57,7 +57,7 @@ def sign(payload: bytes, keys: Sequence[PrivateKey], *, typ: str = MANIFEST_TYPE
     Raises:
         UsageError: No keys, or the same key twice.
     """
-    parts = [_signed(payload, key, typ) for key in in_signing_order(keys)]
+    parts = [_signed(payload, key, typ) for key in sort_by_key_id(keys)]
     if len(parts) == 1:
         return "..".join(parts[0]).encode("ascii")
     return canonical({"signatures": [{"protected": header, "signature": value} for header, value in parts]})
@@ -70,38 +70,38 @@ def verify(
 
     Args:
         document: The detached JWS in either serialisation.
-        payload: The bytes that are used afterwards, not a reread of them.
+        payload: The bytes that are used afterwards, not read again.
         trusted: Keys by ``kid``.
         typ: The ``typ`` demanded, so that a signature made for another purpose does not count.
 
     Raises:
         UnsignedError: The document is empty or has no signatures.
-        SignatureError: The document is not as above in any part, a key has signed twice, or the signature of a trusted
-            key does not verify, be there others or not.
+        SignatureError: The document differs from the above in any part, a key has signed twice, or any signature of a
+            trusted key does not verify.
         UntrustedError: No signature is by a trusted key.
     """
-    parts = _take_apart(document, typ)
+    parts = _split(document, typ)
     return judge([_candidate(part, payload) for part in parts], trusted)
 
 
 def claims(document: bytes, *, typ: str = MANIFEST_TYPE) -> tuple[Claim, ...]:
-    """Tell who the document says signed it, before any trust decision; proves nothing.
+    """Return the signers that a document names, without verifying them.
 
     Raises:
         UnsignedError: The document is empty or has no signatures.
         SignatureError: The document is malformed.
     """
-    return tuple(Claim(key_id=part.key_id, algorithm=part.algorithm_name) for part in _take_apart(document, typ))
+    return tuple(Claim(key_id=part.key_id, algorithm=part.algorithm_name) for part in _split(document, typ))
 
 
-def joined(documents: Sequence[bytes], *, typ: str = MANIFEST_TYPE) -> bytes:
-    """Put the signatures of several documents over one payload into one, as people sign one after another.
+def join(documents: Sequence[bytes], *, typ: str = MANIFEST_TYPE) -> bytes:
+    """Return one document with the signatures of several over the same payload, for people who sign in turn.
 
     Raises:
         UnsignedError: A document is empty or has no signatures.
         SignatureError: A document is malformed, or a key would sign twice.
     """
-    parts = [part for document in documents for part in _take_apart(document, typ)]
+    parts = [part for document in documents for part in _split(document, typ)]
     if len({part.key_id for part in parts}) != len(parts):
         raise SignatureError("a key would sign twice")
     ordered = sorted(parts, key=lambda part: part.key_id)
@@ -131,17 +131,17 @@ def _candidate(part: _Part, payload: bytes) -> Candidate:
         # RFC 8725 3.1: the key decides the algorithm, the header may only agree.
         if _ALGORITHMS[part.algorithm_name] is not key.algorithm:
             raise SignatureError(
-                f"the header of key {part.key_id} says {part.algorithm_name}, but that key signs with {key.algorithm}"
+                f"the header of key {part.key_id} names {part.algorithm_name}, but that key signs with {key.algorithm}"
             )
         key.verify(part.signature, _signing_input(part.protected, payload))
 
     return Candidate(claim=Claim(key_id=part.key_id, algorithm=part.algorithm_name), verify=verify_with)
 
 
-def _take_apart(document: bytes, typ: str) -> list[_Part]:
+def _split(document: bytes, typ: str) -> list[_Part]:
     if not document.strip():
         raise UnsignedError("the signature document is empty")
-    # One end of a line, as editors and echo add it, says nothing; kit itself writes none behind the compact form.
+    # One line end, as editors and echo add it, has no meaning; kit itself writes none after the compact form.
     text = document[:-2] if document.endswith(b"\r\n") else document.removesuffix(b"\n")
     if text.lstrip()[:1] == b"{":
         return [_part(header, value, typ) for header, value in _general(text)]
@@ -157,13 +157,13 @@ def _compact(document: bytes) -> tuple[str, str]:
         raise SignatureError(f"not a compact JWS: {len(pieces)} parts where 3 are expected (RFC 7515 7.1)")
     header, payload, signature = pieces
     if payload:
-        # An attached payload is a second copy of what is signed; it could differ from the file that is used.
+        # An attached payload is a second copy of the signed bytes, which could differ from the file that is used.
         raise SignatureError("the JWS has a payload of its own; it must be detached (RFC 7515 appendix F)")
     return header, signature
 
 
 def _general(document: bytes) -> list[tuple[str, str]]:
-    whole = _strict(document, "the JWS")
+    whole = _parse(document, "the JWS")
     if "payload" in whole:
         raise SignatureError("the JWS has a payload of its own; it must be detached (RFC 7515 appendix F)")
     signatures = whole.get("signatures")
@@ -174,19 +174,19 @@ def _general(document: bytes) -> list[tuple[str, str]]:
     pairs: list[tuple[str, str]] = []
     for number, entry in enumerate(signatures):
         match entry:
-            # 'header' is refused with every other member: what is not protected is not signed (RFC 7515 7.2.1).
+            # 'header' is refused like every other member: what is not protected is not signed (RFC 7515 7.2.1).
             case {"protected": str(header), "signature": str(value)} if len(entry) == 2:
                 pairs.append((header, value))
             case _:
                 raise SignatureError(f"signature {number}: exactly 'protected' and 'signature' are expected")
-    # Without the end of its last line, which is part of the one spelling on several lines.
+    # The caller removed the final line end, which is part of the spelling on several lines.
     if document.endswith(b"\n") or not any(is_one_spelling(document + end, whole) for end in (b"", b"\n")):
         raise SignatureError("the JWS is spelled with other blanks or escapes than a signer writes")
     return pairs
 
 
 def _part(protected: str, signature: str, typ: str) -> _Part:
-    header = _strict(url_decode(protected, what="the JWS header"), "the JWS header")
+    header = _parse(url_decode(protected, what="the JWS header"), "the JWS header")
     if "alg" in header and header["alg"] not in list(_ALGORITHMS):  # a list: the value may be unhashable
         # 'none' and the HMAC family end here: a public key must never serve as a shared secret (RFC 8725 2.1).
         raise SignatureError(f"alg {header['alg']!r} is refused; accepted are {', '.join(_ALGORITHMS)}")
@@ -213,12 +213,12 @@ def _part(protected: str, signature: str, typ: str) -> _Part:
 
 
 def _media_type(typ: Any) -> str:
-    # RFC 7515 4.1.9: 'application/' may be left out.
+    # RFC 7515 4.1.9: 'application/' may be omitted.
     text = typ if isinstance(typ, str) else ""
     return text if "/" in text else f"application/{text}"
 
 
-def _strict(data: bytes, what: str) -> dict[str, Any]:
+def _parse(data: bytes, what: str) -> dict[str, Any]:
     try:
         value = parse(data, limits=_LIMITS, where=what)
     except (ContentError, LimitError) as error:

@@ -1,6 +1,6 @@
-"""Key files: private keys only from files nobody else can read, either half only to where nothing was.
+"""Key files: private keys are read only from files that nobody else can read; neither half overwrites a file.
 
-How files are opened and checked is :mod:`kit.secret_files`. A public key may be reached through a link (as mounted
+Files are opened and checked by :mod:`kit.secret_files`. A public key may be reached through a link (as mounted
 configuration is): it is no secret, and reports name the key id that was in fact used.
 """
 
@@ -15,20 +15,20 @@ from kit.signing.key_forms import as_pkcs8, as_spki
 from kit.signing.keys import PrivateKey, PublicKey
 
 _ENCRYPTED = b"-----BEGIN ENCRYPTED"
-_LARGEST = 64 * 1024  # the PKCS#8 form of a 16384-bit RSA key takes 13 KB
+_MAX_BYTES = 64 * 1024  # the PKCS#8 form of a 16384-bit RSA key takes 13 KB
 
 
 def load_private(path: Path | str, passphrase: Callable[[], bytes] | None = None) -> PrivateKey:
-    """Read a private key in a form that :mod:`kit.signing.key_forms` reads.
+    """Return the private key of a file, in any form that :mod:`kit.signing.key_forms` reads.
 
     ``passphrase`` is called only when the file is encrypted.
 
     Raises:
-        KeyUnusableError: Missing, unreadable, a link, exposed to group or others, a public key, or not accepted by
+        KeyUnusableError: Missing, unreadable, a link, exposed to group or others, a public key, or refused by
             :meth:`PrivateKey.parse`.
     """
     where = str(path)
-    data = secret_files.read(path, what="private key", largest=_LARGEST, secret=True)
+    data = secret_files.read(path, what="private key", largest=_MAX_BYTES, secret=True)
     data = as_pkcs8(data, where=where)
     encrypted = data.startswith(_ENCRYPTED)
     if encrypted and passphrase is None:
@@ -37,26 +37,26 @@ def load_private(path: Path | str, passphrase: Callable[[], bytes] | None = None
 
 
 def load_public(path: Path | str) -> PublicKey:
-    """Read a public key in a form that :mod:`kit.signing.key_forms` reads.
+    """Return the public key of a file, in any form that :mod:`kit.signing.key_forms` reads.
 
     Raises:
-        KeyUnusableError: Missing, unreadable, a private key, or not accepted by :meth:`PublicKey.parse`.
+        KeyUnusableError: Missing, unreadable, a private key, or refused by :meth:`PublicKey.parse`.
     """
-    data = secret_files.read(path, what="key", largest=_LARGEST, secret=False)
+    data = secret_files.read(path, what="key", largest=_MAX_BYTES, secret=False)
     return PublicKey.parse(as_spki(data, where=str(path)), where=str(path))
 
 
 def write_private(path: Path | str, key: PrivateKey, passphrase: bytes | None = None) -> None:
-    """Write a private key as a new file of mode 0600, on disk before this returns.
+    """Write a private key as a new file of mode 0600; it is on disk when this returns.
 
     Raises:
-        OutputError: Something is at ``path`` already, a dangling link included, or it cannot be written.
+        OutputError: ``path`` exists already, be it as a dangling link, or it cannot be written.
     """
     secret_files.write_new(path, key.pem(passphrase), 0o600, what="key")
 
 
 def write_public(path: Path | str, key: PublicKey) -> None:
-    """Write a public key as a new file of mode 0644, on disk before this returns.
+    """Write a public key as a new file of mode 0644; it is on disk when this returns.
 
     Raises:
         OutputError: As :func:`write_private`.

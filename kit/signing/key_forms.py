@@ -1,9 +1,9 @@
-"""Key files in the forms that people have them in: read where their meaning is certain, else named and converted.
+"""Key files in common forms: read where their meaning is certain, else refused with the command that converts them.
 
-Read, and brought to the one form that the rest of this room knows (SubjectPublicKeyInfo, PKCS#8): PKCS#1, SEC1 and
-unencrypted OpenSSH keys, DER and its bare base64, JWK (RFC 7517). Named, with a command that converts where there is
-one: certificates, PKCS#12, PKCS#7, keys that older tools encrypted, keys of OpenPGP, PuTTY, minisign, cosign, age. A
-certificate is not read, since its dates and issuer would be passed over in silence.
+Read, and converted to the form that the rest of this room uses (SubjectPublicKeyInfo, PKCS#8): PKCS#1, SEC1 and
+unencrypted OpenSSH keys, DER and its bare base64, JWK (RFC 7517). Refused by name, with a command that converts where
+there is one: certificates, PKCS#12, PKCS#7, keys that older tools encrypted, keys of OpenPGP, PuTTY, minisign, cosign,
+age. A certificate is not read, since its dates and issuer would be ignored silently.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ def as_spki(data: bytes, *, where: str) -> bytes:
     """Return a public key as one PEM block PUBLIC KEY.
 
     Raises:
-        KeyUnusableError: It is none, or in a form that is only named.
+        KeyUnusableError: It is none, or in a form that is refused.
     """
     block, text = _block(data, where), plain_text(data)
     if block is not None and block.label == pem.SPKI:
@@ -101,14 +101,14 @@ def as_spki(data: bytes, *, where: str) -> bytes:
             return made
     except _UNREADABLE as error:
         raise KeyUnusableError("not a public key that can be read", where=where) from error
-    raise _named(data, block, "a public key", where)
+    raise _unsupported(data, block, "a public key", where)
 
 
 def as_pkcs8(data: bytes, *, where: str) -> bytes:
     """Return a private key as one PEM block PRIVATE KEY or ENCRYPTED PRIVATE KEY.
 
     Raises:
-        KeyUnusableError: It is none, or in a form that is only named.
+        KeyUnusableError: It is none, or in a form that is refused.
     """
     block, text = _block(data, where), plain_text(data)
     if block is not None and block.label in {pem.PKCS8, pem.ENCRYPTED_PKCS8}:
@@ -134,11 +134,11 @@ def as_pkcs8(data: bytes, *, where: str) -> bytes:
             return made
     except _UNREADABLE as error:
         raise KeyUnusableError("not a private key that can be read", where=where) from error
-    raise _named(data, block, "a private key", where)
+    raise _unsupported(data, block, "a private key", where)
 
 
 def _block(data: bytes, where: str) -> pem.Block | None:
-    """Return the one PEM block, or what DER or its bare base64 would be as one; None for what is neither."""
+    """Return the one PEM block, or DER or bare base64 as a block; None for anything else."""
     found = pem.only_block(data, where)
     if found is not None:
         return found
@@ -149,10 +149,10 @@ def _block(data: bytes, where: str) -> pem.Block | None:
         except binascii.Error:
             return None
     label = der.form_of(binary)
-    return pem.Block(label=label, headers=b"", der=binary, text=pem.printed(label, binary)) if label else None
+    return pem.Block(label=label, headers=b"", der=binary, text=pem.encode(label, binary)) if label else None
 
 
-def _named(data: bytes, block: pem.Block | None, expected: str, where: str) -> KeyUnusableError:
+def _unsupported(data: bytes, block: pem.Block | None, expected: str, where: str) -> KeyUnusableError:
     if block is not None:
         what, hint = _NAMED.get(block.label, (f"a PEM block {block.label!r}", ""))
         if block.label.startswith("RSA-PSS "):
@@ -171,7 +171,7 @@ def _named(data: bytes, block: pem.Block | None, expected: str, where: str) -> K
 
 
 def rsassa_pss(where: str, *, is_private: bool) -> KeyUnusableError:
-    """Return the refusal of a key that is only for RSASSA-PSS."""
+    """Return the refusal of a key that is restricted to RSASSA-PSS."""
     options = "-traditional" if is_private else "-pubin -RSAPublicKey_out"
     return KeyUnusableError(
         "a key that is only for RSASSA-PSS (RFC 4055): no archive signature (.sig) can be made or checked with it",
@@ -206,7 +206,7 @@ def _of_jwk(text: bytes, where: str) -> tuple[Any, bool]:
     """Return the key of a JWK and whether it is private.
 
     Raises:
-        KeyUnusableError: It is none, or says that it is for something else than the signatures of kits.
+        KeyUnusableError: It is none, or is restricted to another use than the signatures of kits.
     """
     from joserfc.errors import JoseError  # noqa: PLC0415  a tenth of a second, which few keys need
     from joserfc.jwk import import_key  # noqa: PLC0415

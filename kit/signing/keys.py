@@ -1,4 +1,4 @@
-"""Signing keys: three kinds, one algorithm each, and the name every document calls them by.
+"""Signing keys: three kinds, one algorithm each, and the key id that documents use.
 
 ========== ======================== ==================================================================
 kind       JOSE algorithm           signatures
@@ -9,9 +9,9 @@ RSA        PS256 (RFC 7518 3.5)     3072 to 16384 bits; salt of 32 random bytes,
 ========== ======================== ==================================================================
 
 Laws: a key has one algorithm, so no document can choose another for it; equal keys have equal ids, and one key has one
-encoding; a key that signs for everybody, or under which everything verifies, is none; a private key never shows in
-``repr`` or in an error. Of the two forms of an ECDSA signature, (r, s) and (r, n - s), the lower is made and both are
-read, since stock signers make either.
+encoding; a key that anybody can sign for, or under which everything verifies, is refused; a private key never shows in
+``repr`` or in an error. Of the two forms of an ECDSA signature, (r, s) and (r, n - s), the lower is written and both
+are accepted, since stock signers write either.
 """
 
 from __future__ import annotations
@@ -34,20 +34,20 @@ from kit.signing import der, pem as pem_blocks
 from kit.signing.key_forms import as_pkcs8, as_spki, rsassa_pss
 from kit.values import Sha256
 
-SMALLEST_RSA_BITS = 3072
-LARGEST_RSA_BITS = 16384  # past this, one verification is a denial of service
+MIN_RSA_BITS = 3072
+MAX_RSA_BITS = 16384  # past this, one verification is a denial of service
 _P256_BYTES = 32  # of each of r and s, and of each coordinate
 _P256_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551  # n (SEC 2 2.4.2)
 _ED25519_PRIME = 2**255 - 19
 _ED25519_D = -121665 * pow(121666, -1, _ED25519_PRIME) % _ED25519_PRIME  # RFC 8032 5.1
-_SMALLEST_EXPONENT, _LARGEST_EXPONENT_BITS = 3, 256  # FIPS 186-5 5.4 allows no longer ones
+_MIN_EXPONENT, _MAX_EXPONENT_BITS = 3, 256  # FIPS 186-5 5.4 allows no longer ones
 _SHA256 = hashes.SHA256()
 _PREHASHED = Prehashed(_SHA256)
 # RFC 7518 3.5: MGF1 with the same hash, salt as long as the digest.
 _PSS = padding.PSS(mgf=padding.MGF1(_SHA256), salt_length=32)
 
 
-# InternalError: OpenSSL's own refusal, met for a key whose length is not that of its algorithm.
+# InternalError: OpenSSL raises it for a key whose length is not that of its algorithm.
 _UNREADABLE = (ValueError, TypeError, UnsupportedAlgorithm, InternalError)
 
 _PublicHandle = ed25519.Ed25519PublicKey | ec.EllipticCurvePublicKey | rsa.RSAPublicKey
@@ -55,7 +55,7 @@ _PrivateHandle = ed25519.Ed25519PrivateKey | ec.EllipticCurvePrivateKey | rsa.RS
 
 
 class Algorithm(enum.StrEnum):
-    """What a key signs with; decided by its kind alone."""
+    """A signature algorithm; the kind of a key decides which."""
 
     ED25519 = "Ed25519"
     ES256 = "ES256"
@@ -67,7 +67,7 @@ class PublicKey:
     """A verification key. Law: ``PublicKey.parse(k.pem) == k``.
 
     Attributes:
-        algorithm: The one algorithm signatures of this key are checked with.
+        algorithm: The one algorithm with which signatures of this key are checked.
         key_id: RFC 7638 thumbprint with SHA-256, base64url: the ``kid`` of JWS and the ``keyid`` of DSSE.
         pem: SubjectPublicKeyInfo, as ``openssl pkey -pubout`` prints it.
     """
@@ -79,14 +79,14 @@ class PublicKey:
 
     @classmethod
     def parse(cls, pem: bytes, *, where: str = "") -> Self:
-        """Read one SPKI PEM block; other forms are for :mod:`kit.signing.key_forms`.
+        """Return the key of one SPKI PEM block; :mod:`kit.signing.key_forms` reads other forms.
 
         Raises:
             KeyUnusableError: Not one such block, or a key of a kind, curve or size that is refused.
         """
         block = pem_blocks.only_block(pem, where)
         if block is None or block.label != pem_blocks.SPKI:
-            as_spki(pem, where=where)  # raises, with what it is
+            as_spki(pem, where=where)  # raises, and names the form
             raise KeyUnusableError("a public key, but not in PEM (a block PUBLIC KEY)", where=where)
         if der.is_rsassa_pss(block.der):
             raise rsassa_pss(where, is_private=False)
@@ -106,7 +106,7 @@ class PublicKey:
         """Check a signature in JOSE form: ES256 as 64 bytes r || s (RFC 7518 3.4).
 
         Raises:
-            SignatureError: It does not verify, or has not the form of this key's algorithm.
+            SignatureError: It does not verify, or does not have the form of this key's algorithm.
         """
         if self.algorithm is Algorithm.ES256:
             if len(signature) != 2 * _P256_BYTES:
@@ -133,7 +133,7 @@ class PublicKey:
             raise _does_not_verify(self) from error
 
     def verify_digest(self, signature: bytes, digest: Sha256) -> None:
-        """Check what ``openssl dgst -sha256 -sign`` makes: ECDSA DER, or RSASSA-PKCS1-v1_5 (RFC 8017 8.2).
+        """Check a signature of ``openssl dgst -sha256 -sign``: ECDSA DER, or RSASSA-PKCS1-v1_5 (RFC 8017 8.2).
 
         Raises:
             SignatureError: It does not verify, or this is an Ed25519 key, which signs whole messages only.
@@ -152,7 +152,7 @@ class PublicKey:
 
 
 class PrivateKey:
-    """A signing key; shows nothing but its public half."""
+    """A signing key; it shows only its public half."""
 
     __slots__ = ("_handle", "public")
 
@@ -164,29 +164,29 @@ class PrivateKey:
 
     @classmethod
     def parse(cls, pem: bytes, passphrase: bytes | None = None, *, where: str = "") -> Self:
-        """Read one PKCS#8 PEM block; ``passphrase`` exactly when it is encrypted.
+        """Return the key of one PKCS#8 PEM block; ``passphrase`` is given if and only if it is encrypted.
 
         Raises:
-            KeyUnusableError: Not one such block, the passphrase is missing, wrong or not called for, or the key is of
-                a kind, curve or size that is refused.
+            KeyUnusableError: Not one such block, the passphrase is missing, wrong or not needed, or the key is of a
+                kind, curve or size that is refused.
         """
         block = pem_blocks.only_block(pem, where)
         if block is None or block.label not in {pem_blocks.PKCS8, pem_blocks.ENCRYPTED_PKCS8}:
-            as_pkcs8(pem, where=where)  # raises, with what it is
+            as_pkcs8(pem, where=where)  # raises, and names the form
             raise KeyUnusableError("a private key, but not in PKCS#8 (a block PRIVATE KEY)", where=where)
         encrypted = block.label == pem_blocks.ENCRYPTED_PKCS8
         if encrypted and passphrase is None:
             raise KeyUnusableError("the key is encrypted and no passphrase was given", where=where)
         if passphrase is not None and not encrypted:
-            # Whoever gives a passphrase believes the file is protected, and should learn that it is not.
+            # A user who gives a passphrase believes that the file is protected, and should learn that it is not.
             raise KeyUnusableError("a passphrase was given, but the key is not encrypted", where=where)
-        opened = der.decrypted_pkcs8(block.der, passphrase) if passphrase is not None else block.der
+        opened = der.decrypt_pkcs8(block.der, passphrase) if passphrase is not None else block.der
         if opened is not None and der.is_rsassa_pss(opened):
             raise rsassa_pss(where, is_private=True)
         try:
             if opened is not None:
                 handle = serialization.load_der_private_key(der.plain_pkcs8(opened, where), None)
-            else:  # encrypted in a way of its own, or with another passphrase
+            else:  # encrypted by another scheme, or with another passphrase
                 handle = serialization.load_der_private_key(block.der, passphrase)
         except _UNREADABLE as error:
             why = "wrong passphrase, or not" if encrypted else "not"
@@ -201,14 +201,14 @@ class PrivateKey:
         return cls(handle, where=where)
 
     def sign(self, data: bytes) -> bytes:
-        """Sign in JOSE form; see :meth:`PublicKey.verify`. Same key and data give the same bytes, but for PS256."""
+        """Return a signature in JOSE form (:meth:`PublicKey.verify`); deterministic except for PS256."""
         signature = self.sign_der(data)
         if self.public.algorithm is not Algorithm.ES256:
             return signature
         return b"".join(part.to_bytes(_P256_BYTES, "big") for part in decode_dss_signature(signature))
 
     def sign_der(self, data: bytes) -> bytes:
-        """Sign in the form of X.509 and DSSE tools; see :meth:`PublicKey.verify_der`."""
+        """Return a signature in the form of X.509 and DSSE tools (:meth:`PublicKey.verify_der`)."""
         match self._handle:
             case ed25519.Ed25519PrivateKey():
                 return self._handle.sign(data)
@@ -218,7 +218,7 @@ class PrivateKey:
                 return self._handle.sign(data, _PSS, _SHA256)
 
     def sign_digest(self, digest: Sha256) -> bytes:
-        """Sign as ``openssl dgst -sha256 -sign`` does, given only the digest; deterministic.
+        """Return the signature of ``openssl dgst -sha256 -sign`` for a digest; deterministic.
 
         Raises:
             KeyUnusableError: An Ed25519 key: it hashes the message twice, so a digest is not enough (RFC 8032 5.1.6).
@@ -233,10 +233,10 @@ class PrivateKey:
                 return self._handle.sign(raw, padding.PKCS1v15(), _PREHASHED)
 
     def pem(self, passphrase: bytes | None = None) -> bytes:
-        """Print as PKCS#8, encrypted when there is a passphrase.
+        """Return the key as PKCS#8 in PEM, encrypted if there is a passphrase.
 
         Raises:
-            KeyUnusableError: The passphrase is empty: who was asked for one must not get an open key unawares.
+            KeyUnusableError: The passphrase is empty: a user who was prompted for one expects an encrypted key.
         """
         if passphrase == b"":
             raise KeyUnusableError("an empty passphrase protects nothing", hint="to leave the key open, give none")
@@ -251,18 +251,22 @@ class PrivateKey:
 
 
 def generate(kind: Algorithm) -> PrivateKey:
-    """Make a new key from the system's randomness; RSA keys get the smallest size accepted."""
+    """Return a new key from the system's randomness; RSA keys have the minimum size."""
     match kind:
         case Algorithm.ED25519:
             return PrivateKey(ed25519.Ed25519PrivateKey.generate())
         case Algorithm.ES256:
             return PrivateKey(ec.generate_private_key(ec.SECP256R1()))
         case Algorithm.PS256:
-            return PrivateKey(rsa.generate_private_key(public_exponent=65537, key_size=SMALLEST_RSA_BITS))
+            return PrivateKey(rsa.generate_private_key(public_exponent=65537, key_size=MIN_RSA_BITS))
 
 
 def _judge(handle: object, where: str) -> tuple[Algorithm, _PublicHandle, dict[str, str]]:
-    """Decide whether a key is accepted, and its RFC 7638 3.2 members."""
+    """Return the algorithm of an accepted key, the key, and its RFC 7638 3.2 members.
+
+    Raises:
+        KeyUnusableError: The key is refused.
+    """
     match handle:
         case ed25519.Ed25519PublicKey():
             _check_ed25519(handle.public_bytes_raw(), where)
@@ -271,7 +275,7 @@ def _judge(handle: object, where: str) -> tuple[Algorithm, _PublicHandle, dict[s
             point = handle.public_numbers()
             x, y = (_b64(part.to_bytes(_P256_BYTES, "big")) for part in (point.x, point.y))
             return Algorithm.ES256, handle, {"crv": "P-256", "kty": "EC", "x": x, "y": y}
-        case rsa.RSAPublicKey() if SMALLEST_RSA_BITS <= handle.key_size <= LARGEST_RSA_BITS:
+        case rsa.RSAPublicKey() if MIN_RSA_BITS <= handle.key_size <= MAX_RSA_BITS:
             numbers = handle.public_numbers()
             _check_rsa(numbers, where)
             return Algorithm.PS256, handle, {"e": _b64_integer(numbers.e), "kty": "RSA", "n": _b64_integer(numbers.n)}
@@ -282,20 +286,20 @@ def _judge(handle: object, where: str) -> tuple[Algorithm, _PublicHandle, dict[s
 def _refused(handle: object, where: str) -> KeyUnusableError:
     match handle:
         case ec.EllipticCurvePublicKey() | ec.EllipticCurvePrivateKey():
-            met = f"an EC key on curve {handle.curve.name}"
+            found = f"an EC key on curve {handle.curve.name}"
         case rsa.RSAPublicKey():
-            met = f"an RSA key of {handle.key_size} bits"
+            found = f"an RSA key of {handle.key_size} bits"
         case _:
-            met = f"a key of kind {type(handle).__name__.removesuffix('PublicKey').removesuffix('PrivateKey')}"
-    accepted = f"Ed25519, ECDSA P-256 and RSA of {SMALLEST_RSA_BITS} to {LARGEST_RSA_BITS} bits are accepted"
-    return KeyUnusableError(f"{met}; {accepted}", where=where)
+            found = f"a key of kind {type(handle).__name__.removesuffix('PublicKey').removesuffix('PrivateKey')}"
+    accepted = f"Ed25519, ECDSA P-256 and RSA of {MIN_RSA_BITS} to {MAX_RSA_BITS} bits are accepted"
+    return KeyUnusableError(f"{found}; {accepted}", where=where)
 
 
 def _check_ed25519(encoded: bytes, where: str) -> None:
-    """Check that a public key is a point that only its holder can sign for, in its one encoding (RFC 8032 5.1.3).
+    """Check that only its holder can sign for a public key, and that it has its one encoding (RFC 8032 5.1.3).
 
-    The library takes any 32 bytes. Under a point of low order, which has no secret, one signature verifies over one
-    message in eight, or over all; and a y beyond the prime is a second name of a key.
+    The library accepts any 32 bytes. Under a point of low order, which has no secret, one signature verifies over one
+    message in eight, or over all; and a y beyond the prime is a second encoding of a key.
 
     Raises:
         KeyUnusableError: It is none.
@@ -319,14 +323,14 @@ def _check_rsa(numbers: rsa.RSAPublicNumbers, where: str) -> None:
         KeyUnusableError: The exponent is even, below 3 or longer than any key's; or the modulus is even.
     """
     e = numbers.e
-    if e < _SMALLEST_EXPONENT or e % 2 == 0 or e.bit_length() > _LARGEST_EXPONENT_BITS:
+    if e < _MIN_EXPONENT or e % 2 == 0 or e.bit_length() > _MAX_EXPONENT_BITS:
         raise KeyUnusableError("an RSA key with an exponent that no key has (FIPS 186-5 5.4)", where=where)
     if numbers.n % 2 == 0:
         raise KeyUnusableError("an RSA key with an even modulus", where=where)
 
 
 def _low(signature: bytes) -> bytes:
-    """Return the lower of the two forms of an ECDSA signature in DER; it verifies as the other does."""
+    """Return the lower of the two forms of an ECDSA signature in DER; both verify."""
     r, s = decode_dss_signature(signature)
     return encode_dss_signature(r, min(s, _P256_ORDER - s))
 
@@ -350,5 +354,5 @@ def _b64(data: bytes) -> str:
 
 
 def openssl_version() -> str:
-    """Name the library under ``cryptography`` that does all of it."""
+    """Return the name and version of the library under ``cryptography``."""
     return str(backend.openssl_version_text())

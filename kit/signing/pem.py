@@ -1,8 +1,8 @@
 """PEM framing: exactly one block of a key (RFC 7468), or an error that names what was found and how to convert it.
 
-What is around the block says nothing: explanatory text, comments, a byte order mark, CRLF. Which of several blocks is
-"the" key differs between tools, so several have no one meaning; the one exception is the curve that ``openssl ecparam``
-writes before its key, which the key repeats.
+Text around the block is ignored: explanations, comments, a byte order mark, CRLF. Tools disagree which of several
+blocks is the key, so several are refused. The one exception is the curve that ``openssl ecparam`` writes before its
+key, which the key repeats.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ class Block:
     headers: bytes
     """As older tools write them before the base64: ``Proc-Type: 4,ENCRYPTED``."""
     der: bytes
-    """What the base64 stands for; empty where it is none."""
+    """The decoded base64; empty if it is malformed."""
     text: bytes
     """The block itself, lines ended by LF."""
 
 
 def only_block(data: bytes, where: str) -> Block | None:
-    """Return the one block of a text; None where there is none.
+    """Return the one block of a text; None if there is none.
 
     Raises:
         KeyUnusableError: There are several.
@@ -52,7 +52,7 @@ def only_block(data: bytes, where: str) -> Block | None:
         raise KeyUnusableError(
             f"{len(labels)} PEM blocks where one key is expected: {shown}",
             where=where,
-            hint="write the one that is meant to a file of its own",
+            hint="write the intended one to a file of its own",
         )
     ending = b"-----END " + begins[0][1] + b"-----"
     body, end, _ = text[begins[0].end() :].partition(ending)
@@ -67,8 +67,8 @@ def only_block(data: bytes, where: str) -> Block | None:
     return Block(label=labels[0], headers=headers, der=der, text=begins[0][0] + body + end + b"\n")
 
 
-def printed(label: str, der: bytes) -> bytes:
-    """Return a block as RFC 7468 has it: lines of 64 characters."""
+def encode(label: str, der: bytes) -> bytes:
+    """Return a PEM block in the form of RFC 7468: lines of 64 characters."""
     text = base64.b64encode(der)
     lines = b"\n".join(text[at : at + 64] for at in range(0, len(text), 64))
     name = label.encode("ascii")

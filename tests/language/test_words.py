@@ -27,7 +27,6 @@ NOT_YET = frozenset(
         "migrations",
         "ops",
         "reports",
-        "signing",
         "transforms",
         "trust",
     }

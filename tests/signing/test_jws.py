@@ -444,4 +444,4 @@ def test_the_end_of_the_last_line_says_nothing(
     for document in (compact, one_line, printed):
         for text in (document, document + end):
             assert jws.verify(text, PAYLOAD, trusted).valid_key_ids
-    assert jws.joined([compact + end]) == jws.joined([compact])
+    assert jws.join([compact + end]) == jws.join([compact])

@@ -19,7 +19,7 @@ from joserfc.jwk import import_key
 
 from kit.errors import KeyUnusableError
 from kit.signing import Algorithm, PrivateKey, PublicKey, archive_signature, load_private, load_public
-from kit.signing.der import decrypted_pkcs8, form_of
+from kit.signing.der import decrypt_pkcs8, form_of
 from kit.signing.key_forms import as_pkcs8, as_spki
 from kit.values import Sha256
 from tests.tiers import slow
@@ -237,7 +237,7 @@ def test_several_keys_in_one_file_are_refused(key: PrivateKey) -> None:
 @given(st.binary(max_size=200), st.sampled_from([b"", b"0\x30", b"{", b"ssh-", b"-----BEGIN PRIVATE KEY-----\n"]))
 def test_arbitrary_bytes_are_refused_as_keys(data: bytes, start: bytes) -> None:
     form_of(start + data)
-    assert decrypted_pkcs8(start + data, b"x") is None
+    assert decrypt_pkcs8(start + data, b"x") is None
     for read in (as_spki, as_pkcs8):
         try:
             made = read(start + data, where="k")

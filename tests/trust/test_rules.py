@@ -320,9 +320,9 @@ class TestRotation:
 def test_signatures_are_joined_as_people_sign_one_after_another() -> None:
     new = sealed(2, ROOT_A, ROOT_B, threshold=2)
     one, other = signed(new, ROOT_A), signed(new, ROOT_B)
-    assert jws.joined([one, other], typ=rotation.POLICY_TYPE) == signed(new, ROOT_A, ROOT_B)
+    assert jws.join([one, other], typ=rotation.POLICY_TYPE) == signed(new, ROOT_A, ROOT_B)
     with pytest.raises(SignatureError, match="twice"):
-        jws.joined([one, one], typ=rotation.POLICY_TYPE)
+        jws.join([one, one], typ=rotation.POLICY_TYPE)
 
 
 @pytest.mark.parametrize("change", [{"subjects": {}}, {"levels": ()}, {"passed": False}])

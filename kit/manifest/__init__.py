@@ -1,6 +1,6 @@
 """The manifest of a kit: its model, its place, the closed world it lists, its lineage and the provenance of a patch.
 
-Pure: takes bytes and values, returns bytes and values.
+Pure: takes and returns bytes and values.
 """
 
 from kit.manifest import closed_world

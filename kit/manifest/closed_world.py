@@ -1,6 +1,6 @@
-"""The closed world: every file and link is listed, and every listed one is there, as it is listed.
+"""The closed world: every file and link is listed, and every listed one is present as listed.
 
-Pure comparison of two lists; who read the members, and how strictly, is not decided here.
+Pure comparison of two lists; the members are read elsewhere.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from kit.values import MemberPath, Sha256
 
 
 class FaultKind(enum.Enum):
-    """In what way a member and the manifest disagree."""
+    """How a member and the manifest disagree."""
 
     ABSENT = "absent"
     UNLISTED = "unlisted"
@@ -27,12 +27,12 @@ class FaultKind(enum.Enum):
 
 @dataclass(frozen=True, slots=True, order=True, kw_only=True)
 class Fault:
-    """One disagreement; ``expected`` is what the manifest says and ``met`` what is there, "" for nothing."""
+    """One disagreement; ``expected`` is the manifest's value and ``found`` the actual one, "" for none."""
 
     path: MemberPath
     kind: FaultKind
     expected: str
-    met: str
+    found: str
 
     def __str__(self) -> str:
         match self.kind:
@@ -41,47 +41,49 @@ class Fault:
             case FaultKind.UNLISTED:
                 return f"{self.path}: not listed in the manifest"
             case FaultKind.DIGEST | FaultKind.SIZE | FaultKind.LINK:
-                return f"{self.path}: {self.kind.value}: {self.met} where the manifest says {self.expected}"
+                return f"{self.path}: {self.kind.value}: {self.found} where the manifest lists {self.expected}"
 
 
 def compare(entries: Iterable[Entry], members: Mapping[MemberPath, tuple[Sha256, int]]) -> tuple[Fault, ...]:
-    """Compare what is listed with what is there.
+    """Return the disagreements between the list and the members.
 
     Args:
         entries: The manifest's list.
-        members: Digest and size, as met, of every member but those ``Location.is_outside`` names.
+        members: Actual digest and size of every member within the closed world (:meth:`Location.is_outside`).
 
     Returns:
-        All faults, by path; of one path, the digest before the size. Empty when the kit is what the manifest says.
+        All faults, by path; for one path, the digest before the size. Empty if the kit agrees with its manifest.
     """
     listed = {entry.path: entry for entry in entries}
     faults: list[Fault] = []
     for path in sorted(listed.keys() | members.keys()):
-        entry, met = listed.get(path), members.get(path)
-        if entry is None and met is not None:
-            faults.append(Fault(path=path, kind=FaultKind.UNLISTED, expected="", met=str(met[0])))
-        elif entry is not None and met is None:
-            faults.append(Fault(path=path, kind=FaultKind.ABSENT, expected=str(entry.sha256), met=""))
-        elif entry is not None and met is not None:
-            faults.extend(_differences(entry, *met))
+        entry, found = listed.get(path), members.get(path)
+        if entry is None and found is not None:
+            faults.append(Fault(path=path, kind=FaultKind.UNLISTED, expected="", found=str(found[0])))
+        elif entry is not None and found is None:
+            faults.append(Fault(path=path, kind=FaultKind.ABSENT, expected=str(entry.sha256), found=""))
+        elif entry is not None and found is not None:
+            faults.extend(_differences(entry, *found))
     return tuple(faults)
 
 
-def compare_links(listed: Iterable[Link], met: Mapping[MemberPath, Link]) -> tuple[Fault, ...]:
-    """Compare the links that are listed with those that are there; all faults, by path."""
+def compare_links(listed: Iterable[Link], present: Mapping[MemberPath, Link]) -> tuple[Fault, ...]:
+    """Return the disagreements between the listed links and those present, by path."""
     due = {link.path: link for link in listed}
     faults: list[Fault] = []
-    for path in sorted(due.keys() | met.keys()):
-        expected, found = due.get(path), met.get(path)
+    for path in sorted(due.keys() | present.keys()):
+        expected, found = due.get(path), present.get(path)
         if expected == found:
             continue
         kind = FaultKind.UNLISTED if expected is None else FaultKind.ABSENT if found is None else FaultKind.LINK
-        faults.append(Fault(path=path, kind=kind, expected=str(expected or ""), met=str(found or "")))
+        faults.append(Fault(path=path, kind=kind, expected=str(expected or ""), found=str(found or "")))
     return tuple(faults)
 
 
-def unpacked_links(listed: Iterable[Link], members: Mapping[MemberPath, tuple[Sha256, int]]) -> dict[MemberPath, Link]:
-    """Return the hard links that files of an unpacked kit are, which nothing but their bytes tells from other files."""
+def find_unpacked_links(
+    listed: Iterable[Link], members: Mapping[MemberPath, tuple[Sha256, int]]
+) -> dict[MemberPath, Link]:
+    """Return the listed hard links that an unpacked kit has as files, recognised by the bytes of their targets."""
     return {
         link.path: link
         for link in listed
@@ -94,7 +96,7 @@ def unpacked_links(listed: Iterable[Link], members: Mapping[MemberPath, tuple[Sh
 def extra_folders(
     folders: Iterable[MemberPath], listed: Iterable[MemberPath], outside: Iterable[MemberPath]
 ) -> tuple[MemberPath, ...]:
-    """Return the folders that hold nothing of what is listed, or of what is outside the closed world."""
+    """Return the folders that contain neither a listed member nor one outside the closed world."""
     holding: set[str] = set()
     for path in (*listed, *outside):
         folder = path.text.rpartition("/")[0]
@@ -105,10 +107,10 @@ def extra_folders(
 
 
 def require(faults: Sequence[Fault]) -> None:
-    """Turn faults into an error.
+    """Check that there are no faults.
 
     Raises:
-        DigestError: There are any; names the first and how many more there are.
+        DigestError: There are; the message has the first and the number of others.
     """
     if faults:
         more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
@@ -118,7 +120,7 @@ def require(faults: Sequence[Fault]) -> None:
 def _differences(entry: Entry, sha256: Sha256, size: int) -> list[Fault]:
     faults: list[Fault] = []
     if sha256 != entry.sha256:
-        faults.append(Fault(path=entry.path, kind=FaultKind.DIGEST, expected=str(entry.sha256), met=str(sha256)))
+        faults.append(Fault(path=entry.path, kind=FaultKind.DIGEST, expected=str(entry.sha256), found=str(sha256)))
     if entry.size is not None and size != entry.size:
-        faults.append(Fault(path=entry.path, kind=FaultKind.SIZE, expected=str(entry.size), met=str(size)))
+        faults.append(Fault(path=entry.path, kind=FaultKind.SIZE, expected=str(entry.size), found=str(size)))
     return faults

@@ -1,4 +1,4 @@
-"""``collections`` of a manifest: what each collection member holds, per tenant (schemas/offline-manifest.md)."""
+"""``collections`` of a manifest: the documents of each collection member, per tenant (schemas/offline-manifest.md)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from kit.values import MemberPath, Sha256
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RawLinksetCoverage:
-    """How many observations of a tenant have ``rawLinkset``; ``unresolvable`` ones are among the missing."""
+    """The number of a tenant's observations with ``rawLinkset``; ``unresolvable`` ones are among the missing."""
 
     present: int
     missing: int
@@ -21,10 +21,10 @@ class RawLinksetCoverage:
 
     @classmethod
     def parse(cls, fields: Fields) -> Self:
-        """Read it.
+        """Return the coverage of a parsed object.
 
         Raises:
-            ManifestError: A count is missing or not a count, or more are unresolvable than missing.
+            ManifestError: A count is missing or malformed, or more documents are unresolvable than missing.
         """
         coverage = cls(
             present=fields.integer("present"),
@@ -36,7 +36,7 @@ class RawLinksetCoverage:
         return coverage
 
     def to_json(self) -> dict[str, Any]:
-        """Print for ``strict_json.canonical``."""
+        """Return the value for ``strict_json.canonical``."""
         return {"present": self.present, "missing": self.missing, "unresolvable": self.unresolvable}
 
 
@@ -45,8 +45,8 @@ class TenantSummary:
     """One tenant's documents of a collection.
 
     Attributes:
-        documents: How many there are.
-        raw_linkset: For collections that carry it, else None.
+        documents: Their number.
+        raw_linkset: Coverage, for collections with ``rawLinkset``, else None.
         encrypted: Envelopes by field, for collections that a field map names, else None.
     """
 
@@ -56,10 +56,10 @@ class TenantSummary:
 
     @classmethod
     def parse(cls, fields: Fields) -> Self:
-        """Read it; members that are not known are passed over.
+        """Return the summary of a parsed object; unknown members are ignored.
 
         Raises:
-            ManifestError: A count is not one.
+            ManifestError: A count is malformed.
         """
         encrypted = fields.object("encrypted") if "encrypted" in fields.members else None
         return cls(
@@ -71,7 +71,7 @@ class TenantSummary:
         )
 
     def to_json(self) -> dict[str, Any]:
-        """Print for ``strict_json.canonical``."""
+        """Return the value for ``strict_json.canonical``."""
         printed: dict[str, Any] = {"documents": self.documents}
         if self.raw_linkset is not None:
             printed["rawLinkset"] = self.raw_linkset.to_json()
@@ -89,14 +89,14 @@ class CollectionSummary:
     collection: str
     documents: int
     bytes: int
-    """Of the BSON documents, before the member's own codec."""
+    """The size of the BSON documents, without the member's own codec."""
     tenants: Mapping[str, TenantSummary]
     merkle_root: Sha256 | None = None
-    """Over its ``documents`` leaves (schemas/merkle.md), where the manifest has one."""
+    """The root over its ``documents`` leaves (schemas/merkle.md), if the manifest has one."""
 
     @classmethod
     def parse(cls, value: object, place: str) -> Self:
-        """Read one summary; members that are not known are passed over.
+        """Return the summary of a parsed value; unknown members are ignored.
 
         Raises:
             ManifestError: A member is missing or of the wrong type.
@@ -114,7 +114,7 @@ class CollectionSummary:
         )
 
     def to_json(self) -> dict[str, Any]:
-        """Print for ``strict_json.canonical``."""
+        """Return the value for ``strict_json.canonical``."""
         printed: dict[str, Any] = {
             "path": str(self.path),
             "db": self.database,
@@ -130,19 +130,19 @@ _KNOWN = ("path", "db", "collection", "documents", "bytes", "tenants", "merkleRo
 _KNOWN_OF_TENANT = ("documents", "rawLinkset", "encrypted")
 
 
-def respelled(items: Sequence[Mapping[str, Any]], summaries: Sequence[CollectionSummary]) -> list[dict[str, Any]]:
-    """Return the JSON of ``collections`` with these summaries, by path; fields that are not known are those of before.
+def merge_summaries(items: Sequence[Mapping[str, Any]], summaries: Sequence[CollectionSummary]) -> list[dict[str, Any]]:
+    """Return the JSON of ``collections`` with new summaries, by path; unknown fields are kept.
 
     Args:
-        items: As they were parsed, each of them a summary.
-        summaries: New ones; of a member that none is of, the old one stays.
+        items: The parsed summaries.
+        summaries: The new ones; a member without a new one keeps its old one.
     """
     old = {str(item["path"]): item for item in items}
-    new = {str(summary.path): _onto(old.get(str(summary.path), {}), summary) for summary in summaries}
+    new = {str(summary.path): _merge(old.get(str(summary.path), {}), summary) for summary in summaries}
     return [new[path] if path in new else dict(old[path]) for path in sorted(old.keys() | new.keys())]
 
 
-def _onto(old: Mapping[str, Any], summary: CollectionSummary) -> dict[str, Any]:
+def _merge(old: Mapping[str, Any], summary: CollectionSummary) -> dict[str, Any]:
     printed = {**{name: value for name, value in old.items() if name not in _KNOWN}, **summary.to_json()}
     before = old.get("tenants", {})
     for name, tenant in printed["tenants"].items():

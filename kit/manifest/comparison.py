@@ -1,11 +1,11 @@
-"""In what the manifests of two generations differ, besides what every patch changes (schemas/verify-report.md).
+"""Differences between the manifests of two generations, except what every patch changes (schemas/verify-report.md).
 
-A patch changes digests and sizes of collections, the generation, its time, the lineage, and what it counted anew in
-``collections``. Whatever else differs is named here, whoever did it: members added or removed, other files changed, and
-every word of the manifest that is not what it was. Pure: two manifests in, differences out. Laws: ``compare(m, n)`` is
-empty where ``n`` is what ``m.next_generation`` prints without added members; each difference has one place.
+A patch changes digests and sizes of collections, the generation, its time, the lineage, and the counts in
+``collections``. Every other difference is listed here, whatever its cause: members added or removed, other files
+changed, and every other field of the manifest. Pure: two manifests in, differences out. Laws: ``compare(m, n)`` is
+empty if ``n`` is what ``m.next_generation`` returns without added members; each difference has one place.
 
-Stops at the manifests: whether a member's bytes changed as they should have is for who reads them.
+Compares manifests only: whether a member's bytes changed as they should is checked where they are read.
 """
 
 from __future__ import annotations
@@ -21,29 +21,29 @@ from kit.manifest.model import Manifest
 from kit.manifest.shapes import Entry, Shape, respell
 from kit.values import MemberPath, collection_member
 
-_LONGEST_VALUE = 80
+_MAX_VALUE_LENGTH = 80
 _COUNTED = frozenset({"documents", "bytes", "tenants", "merkleRoot"})
-"""Of a summary, what a patch counts anew."""
+"""The fields of a summary that a patch recounts."""
 _OF_TENANT = frozenset({"documents", "rawLinkset", "encrypted"})
 _OF_COVERAGE = frozenset({"present", "missing", "unresolvable"})
 _ABSENT = object()
 
 
 class DifferenceKind(enum.StrEnum):
-    """What differs."""
+    """The kind of a difference."""
 
     ADDED = "member added"
     REMOVED = "member removed"
     CHANGED = "file changed"
-    """A member that is no collection has another digest."""
+    """The digest of a member that is no collection differs."""
     ENTRY = "entry reworded"
-    """A field of a listed file is another one."""
+    """A field of a listed file differs."""
     FIELD = "field reworded"
-    """A field of the manifest itself."""
+    """A field of the manifest itself differs."""
     COLLECTION = "collection redescribed"
-    """What ``collections`` tells of a member is other than what a patch counts anew."""
+    """A field of ``collections`` differs that no patch recounts."""
     UNDECLARED = "no longer declared"
-    """What ``collections`` told before is not told any more; nothing contradicts it."""
+    """A field of ``collections`` is missing; nothing contradicts it."""
     ORDER = "order changed"
 
 
@@ -58,7 +58,7 @@ class Difference:
 
     @property
     def is_excess(self) -> bool:
-        """Whether a patch that only appends never makes it; to declare less than before does nothing to the kit."""
+        """Whether a patch that only appends never makes it; to declare less than before does not change the kit."""
         return self.kind is not DifferenceKind.UNDECLARED
 
     def __str__(self) -> str:
@@ -68,14 +68,14 @@ class Difference:
 
 
 def compare(before: Manifest, after: Manifest) -> tuple[Difference, ...]:
-    """Name the differences between two generations, the second made of the first.
+    """Return the differences between a generation and its successor.
 
     Args:
         before: The generation that was replaced.
-        after: What replaced it; that its generation, time and lineage are right is :mod:`kit.manifest.lineage`'s.
+        after: Its successor; :mod:`kit.manifest.lineage` checks its generation, time and lineage.
 
     Returns:
-        Members that were added or removed first, by path, then what else differs.
+        Added and removed members first, by path, then the other differences.
     """
     own = before.shape is Shape.OWN
     listed, described = before.list_name, {"collections"} if own else set()
@@ -85,24 +85,24 @@ def compare(before: Manifest, after: Manifest) -> tuple[Difference, ...]:
     entries = tuple(_entries(before, after))
     members = tuple(one for one in entries if one.kind in {DifferenceKind.ADDED, DifferenceKind.REMOVED})
     others = tuple(one for one in entries if one not in members)
-    told = tuple(_collections(before, after)) if own else ()
-    return (*members, *others, *parts, *told)
+    summaries = tuple(_collections(before, after)) if own else ()
+    return (*members, *others, *parts, *summaries)
 
 
 def _fields(before: Manifest, after: Manifest, *, leave: set[str]) -> tuple[Difference, ...]:
     own, old, new = before.shape is Shape.OWN, before.document, after.document
     expected: dict[str, Any] = {name: value for name, value in old.items() if name not in leave}
-    # What every patch changes; the chain itself is held to it by the check of the lineage.
+    # Every patch changes these; the check of the lineage verifies them.
     expected["lineage"] = new.get("lineage", _ABSENT)
     if own or isinstance(old.get("generation"), int):
         expected["generation"] = after.generation
     if own:
         expected["createdAt"] = new.get("createdAt", _ABSENT)
-    met = {name: value for name, value in new.items() if name not in leave}
+    found = {name: value for name, value in new.items() if name not in leave}
     return tuple(
-        _difference(DifferenceKind.FIELD, name, old.get(name, _ABSENT), met.get(name, _ABSENT))
-        for name in sorted(expected.keys() | met.keys())
-        if not _same(expected.get(name, _ABSENT), met.get(name, _ABSENT))
+        _difference(DifferenceKind.FIELD, name, old.get(name, _ABSENT), found.get(name, _ABSENT))
+        for name in sorted(expected.keys() | found.keys())
+        if not _is_same(expected.get(name, _ABSENT), found.get(name, _ABSENT))
     )
 
 
@@ -112,7 +112,7 @@ def _entries(before: Manifest, after: Manifest) -> Iterator[Difference]:
         if path not in old or path not in new:
             yield Difference(kind=DifferenceKind.ADDED if path in new else DifferenceKind.REMOVED, place=str(path))
             continue
-        (was, item), (entry, met) = old[path], new[path]
+        (was, item), (entry, present) = old[path], new[path]
         if was.sha256 != entry.sha256:
             if collection_member(path) is None:
                 yield Difference(
@@ -123,13 +123,13 @@ def _entries(before: Manifest, after: Manifest) -> Iterator[Difference]:
                 )
             item = copy.deepcopy(item)
             respell(item, entry.sha256, entry.size if entry.size is not None else -1)
-        for name in sorted(item.keys() | met.keys()):
-            if not _same(item.get(name, _ABSENT), met.get(name, _ABSENT)):
+        for name in sorted(item.keys() | present.keys()):
+            if not _is_same(item.get(name, _ABSENT), present.get(name, _ABSENT)):
                 place = f"{path}: {name}"
-                yield _difference(DifferenceKind.ENTRY, place, item.get(name, _ABSENT), met.get(name, _ABSENT))
+                yield _difference(DifferenceKind.ENTRY, place, item.get(name, _ABSENT), present.get(name, _ABSENT))
     kept = [path for path in old if path in new]
     stayed = [path for path in new if path in old]
-    # A patch sorts the list of its own shape; of a foreign one it keeps the order.
+    # A patch sorts the list in the own shape, and keeps the order in a foreign one.
     if kept != stayed and (before.shape is Shape.FOREIGN or stayed != sorted(stayed, key=str)):
         yield Difference(kind=DifferenceKind.ORDER, place=before.list_name)
 
@@ -150,7 +150,7 @@ def _collections(before: Manifest, after: Manifest) -> Iterator[Difference]:
         if path not in new:
             yield Difference(kind=DifferenceKind.UNDECLARED, place=place)
         elif path not in old:
-            # What is counted of a member that was not described before is held to the member itself.
+            # The counts of a member that had no summary before are verified against the member itself.
             yield from _unknown(place, new[path], _COUNTED | {"path", "db", "collection"})
         else:
             yield from _summary(place, old[path], new[path], recounted=digests.get(path) != now.get(path))
@@ -164,81 +164,81 @@ def _summaries(manifest: Manifest) -> dict[str, dict[str, Any]]:
     return {item["path"]: item for item in manifest.document.get("collections", ())}
 
 
-def _unknown(place: str, met: Mapping[str, Any], known: frozenset[str]) -> Iterator[Difference]:
-    for name in sorted(met.keys() - known):
-        yield _difference(DifferenceKind.COLLECTION, f"{place}: {name}", _ABSENT, met[name])
-    for tenant, told in sorted(met["tenants"].items()):
-        yield from _compare_tenant(f"{place}: tenant {_shown(tenant)}", {}, told, recounted=True)
+def _unknown(place: str, new: Mapping[str, Any], known: frozenset[str]) -> Iterator[Difference]:
+    for name in sorted(new.keys() - known):
+        yield _difference(DifferenceKind.COLLECTION, f"{place}: {name}", _ABSENT, new[name])
+    for tenant, summary in sorted(new["tenants"].items()):
+        yield from _compare_tenant(f"{place}: tenant {_spell(tenant)}", {}, summary, recounted=True)
 
 
 def _summary(place: str, old: Mapping[str, Any], new: Mapping[str, Any], *, recounted: bool) -> Iterator[Difference]:
     for name in sorted(old.keys() | new.keys()):
-        was, met = old.get(name, _ABSENT), new.get(name, _ABSENT)
-        if name == "tenants" or _same(was, met):
+        was, now = old.get(name, _ABSENT), new.get(name, _ABSENT)
+        if name == "tenants" or _is_same(was, now):
             continue
-        if name == "merkleRoot" and (was is _ABSENT or met is _ABSENT):
-            if met is _ABSENT:
-                yield _difference(DifferenceKind.UNDECLARED, f"{place}: {name}", was, met)
+        if name == "merkleRoot" and (was is _ABSENT or now is _ABSENT):
+            if now is _ABSENT:
+                yield _difference(DifferenceKind.UNDECLARED, f"{place}: {name}", was, now)
             continue
         if not recounted or name not in _COUNTED:
-            yield _difference(DifferenceKind.COLLECTION, f"{place}: {name}", was, met)
+            yield _difference(DifferenceKind.COLLECTION, f"{place}: {name}", was, now)
     for tenant in sorted(old["tenants"].keys() | new["tenants"].keys()):
-        at = f"{place}: tenant {_shown(tenant)}"
-        was, met = old["tenants"].get(tenant), new["tenants"].get(tenant)
-        if (was is None or met is None) and not recounted:
+        at = f"{place}: tenant {_spell(tenant)}"
+        was, now = old["tenants"].get(tenant), new["tenants"].get(tenant)
+        if (was is None or now is None) and not recounted:
             yield _difference(
-                DifferenceKind.COLLECTION, at, was if was is not None else _ABSENT, met if met is not None else _ABSENT
+                DifferenceKind.COLLECTION, at, was if was is not None else _ABSENT, now if now is not None else _ABSENT
             )
         else:
-            yield from _compare_tenant(at, was or {}, met or {}, recounted=recounted)
+            yield from _compare_tenant(at, was or {}, now or {}, recounted=recounted)
 
 
 def _compare_tenant(
     place: str, old: Mapping[str, Any], new: Mapping[str, Any], *, recounted: bool
 ) -> Iterator[Difference]:
     for name in sorted(old.keys() | new.keys()):
-        was, met = old.get(name, _ABSENT), new.get(name, _ABSENT)
+        was, now = old.get(name, _ABSENT), new.get(name, _ABSENT)
         at = f"{place}: {name}"
-        if _same(was, met):
+        if _is_same(was, now):
             continue
-        if name in {"rawLinkset", "encrypted"} and met is _ABSENT:
-            yield _difference(DifferenceKind.UNDECLARED, at, was, met)
+        if name in {"rawLinkset", "encrypted"} and now is _ABSENT:
+            yield _difference(DifferenceKind.UNDECLARED, at, was, now)
         elif name in {"rawLinkset", "encrypted"}:
-            yield from _counts(at, {} if was is _ABSENT else was, met, name=name, recounted=recounted)
+            yield from _counts(at, {} if was is _ABSENT else was, now, name=name, recounted=recounted)
         elif not recounted or name not in _OF_TENANT:
-            yield _difference(DifferenceKind.COLLECTION, at, was, met)
+            yield _difference(DifferenceKind.COLLECTION, at, was, now)
 
 
 def _counts(
     place: str, old: Mapping[str, Any], new: Mapping[str, Any], *, name: str, recounted: bool
 ) -> Iterator[Difference]:
     for key in sorted(old.keys() | new.keys()):
-        was, met = old.get(key, _ABSENT), new.get(key, _ABSENT)
+        was, now = old.get(key, _ABSENT), new.get(key, _ABSENT)
         known = name == "encrypted" or key in _OF_COVERAGE
-        if _same(was, met) or (known and recounted and met is not _ABSENT):
+        if _is_same(was, now) or (known and recounted and now is not _ABSENT):
             continue
-        lost = known and (met is _ABSENT or key == "unresolvable")
+        lost = known and (now is _ABSENT or key == "unresolvable")
         kind = DifferenceKind.UNDECLARED if lost else DifferenceKind.COLLECTION
-        yield _difference(kind, f"{place}: {key}", was, met)
+        yield _difference(kind, f"{place}: {key}", was, now)
 
 
 def _difference(kind: DifferenceKind, place: str, before: object, after: object) -> Difference:
-    return Difference(kind=kind, place=place, before=_shown(before), after=_shown(after))
+    return Difference(kind=kind, place=place, before=_spell(before), after=_spell(after))
 
 
-def _shown(value: object) -> str:
+def _spell(value: object) -> str:
     if value is _ABSENT:
         return ""
     text = json.dumps(value, ensure_ascii=False, sort_keys=True)
-    return text if len(text) <= _LONGEST_VALUE else f"{text[: _LONGEST_VALUE - 1]}…"
+    return text if len(text) <= _MAX_VALUE_LENGTH else f"{text[: _MAX_VALUE_LENGTH - 1]}…"
 
 
-def _same(one: object, other: object) -> bool:
-    """Whether two parsed JSON values are one value; 1, 1.0 and true are three."""
+def _is_same(one: object, other: object) -> bool:
+    """Return whether two parsed JSON values are the same value; 1, 1.0 and true are three values."""
     if type(one) is not type(other):
         return False
     if isinstance(one, dict) and isinstance(other, dict):
-        return one.keys() == other.keys() and all(_same(value, other[key]) for key, value in one.items())
+        return one.keys() == other.keys() and all(_is_same(value, other[key]) for key, value in one.items())
     if isinstance(one, list) and isinstance(other, list):
-        return len(one) == len(other) and all(map(_same, one, other))
+        return len(one) == len(other) and all(map(_is_same, one, other))
     return one == other

@@ -1,4 +1,4 @@
-"""Typed reading of what a manifest or a statement holds."""
+"""Typed reading of manifests and statements."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["MAX_INTEGER", "Fields", "describe", "is_count"]
 
 
 class Fields(fields.Fields):
-    """One JSON object of it."""
+    """One JSON object; a fault is a ``ManifestError``."""
 
     __slots__ = ()
     error = ManifestError

@@ -1,21 +1,21 @@
-"""Does the kept history prove the lineage? Pure comparison of bytes (schemas/offline-manifest.md "Generations").
+"""The check that the kept history proves the lineage, on bytes alone (schemas/offline-manifest.md "Generations").
 
 Obligations, tagged where they are enforced:
 
-1. ``manifest/history`` holds exactly the files that lineage names.
+1. ``manifest/history`` contains exactly the files that lineage names.
 2. Each kept manifest has the digest its lineage entry names.
-3. Each kept manifest is the generation named, each step goes up by one, at the time its successor says, and the last
+3. Each kept manifest is the generation named, each step goes up by one, at the time of its successor, and the last
    leads to the current manifest. No generation is older than the one below it.
 4. Each kept manifest's own lineage is the beginning of the current one: history is appended to, never rewritten.
 5. Bundle id and shape are the same throughout.
-6. Each provenance statement is about its own step (:meth:`Step.check_statement`, once its signature has been checked).
-7. Each kept signature, and each statement but the last, is the very one that lineage has the digest of, where it has
-   one: entries of earlier versions do not (:meth:`Step.check_recorded`, once both are known to hold).
+6. Each provenance statement is about its own step (:meth:`Step.check_statement`, after its signature was verified).
+7. Each kept signature, and each statement but the last, has the digest in lineage. Entries of earlier versions have no
+   such digest (:meth:`Step.check_recorded`, after both were verified).
 
-Of an earlier manifest nothing is held but its bytes: it is parsed where it is compared, and no more than two of them
-are at hand at a time, however many generations there are.
+Earlier manifests are held as bytes and parsed for a comparison; at most two are held parsed at a time, however many
+generations there are.
 
-Stops at signatures: they are handed back as bytes, step by step, for :mod:`kit.signing`.
+Signatures are returned as bytes, step by step, for :mod:`kit.signing`.
 """
 
 from __future__ import annotations
@@ -29,21 +29,21 @@ from kit.manifest.model import Manifest
 from kit.manifest.provenance import PatchStatement
 from kit.values import Limits, MemberPath, Sha256
 
-_HELD = 2
-_READING = 5
-"""Bytes held, while a statement is read, for each of its own: its text, what is encoded in it, and the text of that."""
+_MAX_PARSED = 2
+_BYTES_PER_BYTE = 5
+"""Memory while a statement is read, for each of its bytes: its text, its payload, and the text of the payload."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """One replaced generation with its proof, and what replaced it.
+    """One replaced generation with its proof, and its successor.
 
     Attributes:
-        entry: As the current manifest's lineage has it.
-        manifest_bytes: The kept manifest, which ``signature`` is over.
-        signature: The kept detached JWS; None when that generation was not signed.
+        entry: The entry in the current manifest's lineage.
+        manifest_bytes: The kept manifest, which ``signature`` covers.
+        signature: The kept detached JWS; None if that generation was not signed.
         statement: The DSSE envelope of the step.
-        statement_sha256: Of the statement, as the next entry has it; None for the last, or where that does not say.
+        statement_sha256: The statement's digest in the next entry; None for the last, or if the entry has none.
     """
 
     entry: LineageEntry
@@ -56,7 +56,7 @@ class Step:
 
     @property
     def manifest(self) -> Manifest:
-        """The kept manifest, parsed where it is asked for."""
+        """The kept manifest, parsed on demand."""
         return self._history.manifest(self._number)
 
     @property
@@ -65,13 +65,13 @@ class Step:
         return self._history.manifest(self._number + 1)
 
     def check_recorded(self) -> None:
-        """Check that signature and statement are those that lineage has the digests of (obligation 7).
+        """Check that signature and statement have their digests in lineage (obligation 7).
 
-        A twin verifies as well: the other form of an ECDSA signature, another salt, another spelling, or what its
-        signer signed another time. What does not verify at all is reported as that, so this comes last.
+        A substitute may verify as well: the other form of an ECDSA signature, another salt, another spelling, or a
+        second signature by the same key. This check comes last, so that what does not verify is reported as such.
 
         Raises:
-            DigestError: One is another.
+            DigestError: One has another digest.
         """
         for path, document, due in (
             (self.entry.signature, self.signature, self.entry.signature_sha256),
@@ -79,14 +79,14 @@ class Step:
         ):
             if path is not None and document is not None and due is not None and Sha256.of(document) != due:
                 raise DigestError(
-                    f"verifies, but has digest {Sha256.of(document)} where lineage says {due}: another took its place",
+                    f"verifies, but has digest {Sha256.of(document)} where lineage has {due}: it was replaced",
                     where=path,
                 )
 
     def check_statement(self, statement: PatchStatement) -> None:
-        """Check that a statement, its signature already verified, is about this step (obligation 6).
+        """Check that a statement, whose signature was verified, is about this step (obligation 6).
 
-        Without this, the genuine statement of one step could stand in for another's.
+        Otherwise the genuine statement of another step could replace it.
 
         Raises:
             DigestError: It names another manifest, or another digest of a changed member, before or after the step;
@@ -94,13 +94,13 @@ class Step:
             ManifestError: It names other generations, another bundle or another time.
         """
         place = self.entry.statement
-        met = (statement.base_generation, statement.generation, statement.bundle_id, statement.created_at)
+        stated = (statement.base_generation, statement.generation, statement.bundle_id, statement.created_at)
         due = (self.manifest.generation, self.successor.generation, self.manifest.bundle_id, self.entry.at)
-        for name, is_met, is_due in zip(
-            ("baseGeneration", "generation", "bundleId", "createdAt"), met, due, strict=True
+        for name, value, expected in zip(
+            ("baseGeneration", "generation", "bundleId", "createdAt"), stated, due, strict=True
         ):
-            if is_met != is_due:
-                raise ManifestError(f"{name} is {is_met}, where lineage says {is_due}", where=place)
+            if value != expected:
+                raise ManifestError(f"{name} is {value}, where lineage has {expected}", where=place)
         for name, digest, manifest in (
             ("material", statement.base_manifest.sha256, self.manifest),
             ("subject", statement.manifest.sha256, self.successor),
@@ -115,20 +115,20 @@ class Step:
         differing = {path for path in before.keys() | after.keys() if before.get(path) != after.get(path)}
         due_before = {path: before[path] for path in differing if path in before}
         due_after = {path: after[path] for path in differing if path in after}
-        for name, stated, due in (
+        for name, artifacts, due in (
             ("materials", statement.materials, due_before),
             ("subjects", statement.changed, due_after),
         ):
-            met = {artifact.path: artifact.sha256 for artifact in stated}
-            wrong = sorted(path for path in met.keys() | due.keys() if met.get(path) != due.get(path))
+            stated = {artifact.path: artifact.sha256 for artifact in artifacts}
+            wrong = sorted(path for path in stated.keys() | due.keys() if stated.get(path) != due.get(path))
             if wrong:
                 raise DigestError(
-                    f"its {name} do not say what changed between the manifests: {wrong[0]}", where=self.entry.statement
+                    f"its {name} differ from what changed between the manifests: {wrong[0]}", where=self.entry.statement
                 )
 
 
 class _History:
-    """Generations by number, from the oldest kept one to the current one; the two used last are held, parsed."""
+    """Generations by number, from the oldest kept one to the current one; the two used last are held parsed."""
 
     def __init__(self, current: Manifest, kept: Mapping[MemberPath, bytes], limits: Limits) -> None:
         self._current = current
@@ -137,12 +137,12 @@ class _History:
         self._parsed: dict[int, tuple[Manifest, int]] = {}
 
     def manifest(self, number: int) -> Manifest:
-        """Give one generation's manifest.
+        """Return one generation's manifest.
 
         Raises:
             DigestError: It has another digest than lineage names.
-            ManifestError: It is none.
-            LimitError: More would be held of the kit than may be.
+            ManifestError: It is no manifest.
+            LimitError: The kit exceeds its budget of memory.
         """
         if number == len(self._current.lineage):
             return self._current
@@ -151,7 +151,7 @@ class _History:
         return found[0]
 
     def _parse(self, entry: LineageEntry) -> tuple[Manifest, int]:
-        if len(self._parsed) == _HELD:
+        if len(self._parsed) == _MAX_PARSED:
             _, size = self._parsed.pop(next(iter(self._parsed)))
             self._limits.hold(-size)
         before = self._limits.held
@@ -163,15 +163,15 @@ def check(current: Manifest, history: Mapping[MemberPath, bytes], *, limits: Lim
 
     Args:
         current: The kit's manifest.
-        history: Every member under ``manifest/history/``, whole.
-        limits: For the kept manifests.
+        history: The content of every member under ``manifest/history/``.
+        limits: Limits for the kept manifests.
 
     Returns:
         The steps, oldest first; empty for a kit that was never patched.
 
     Raises:
         DigestError: History is not exactly what lineage names, or a kept manifest has another digest.
-        ManifestError: A kept manifest is not one, or does not fit its place in the chain.
+        ManifestError: A kept manifest is malformed, or does not fit its place in the chain.
     """
     _check_files(current.lineage, history)
     generations = _History(current, history, limits)
@@ -189,7 +189,7 @@ def check(current: Manifest, history: Mapping[MemberPath, bytes], *, limits: Lim
     )
     for number, step in enumerate(steps):
         with limits.release_at_exit():
-            limits.hold(_READING * len(step.statement), where=step.entry.statement)
+            limits.hold(_BYTES_PER_BYTE * len(step.statement), where=step.entry.statement)
         _check_link(current, number, step.entry, step.manifest, step.successor)
     return steps
 
@@ -209,14 +209,14 @@ def _check_files(lineage: tuple[LineageEntry, ...], history: Mapping[MemberPath,
     if absent:  # obligation 1
         raise DigestError(f"{absent[0]} is named by lineage, but absent")
     surplus = sorted(set(history) - named)
-    if surplus:  # obligation 1: what nothing binds would be an unsigned place in a signed kit
+    if surplus:  # obligation 1: a file that nothing binds would be unsigned content in a signed kit
         raise DigestError(f"{surplus[0]} is not named by lineage")
 
 
 def _kept(entry: LineageEntry, data: bytes, limits: Limits) -> Manifest:
-    met = Sha256.of(data)
-    if met != entry.manifest_sha256:  # obligation 2, before anything in it is believed
-        raise DigestError(f"digest {met} where lineage says {entry.manifest_sha256}", where=entry.path)
+    digest = Sha256.of(data)
+    if digest != entry.manifest_sha256:  # obligation 2, before its content is trusted
+        raise DigestError(f"digest {digest} where lineage has {entry.manifest_sha256}", where=entry.path)
     return Manifest.parse(data, limits=limits, where=entry.path)
 
 
@@ -238,9 +238,9 @@ def _check_link(current: Manifest, number: int, entry: LineageEntry, manifest: M
 
 
 def _check_order(entry: LineageEntry, manifest: Manifest, successor: Manifest) -> None:
-    """Check that the step is no older than what it replaced; what says no time is not compared.
+    """Check that the step is no older than the generation it replaced; a manifest without a time is not compared.
 
-    Every manifest has shown when it was parsed that its entries are in order and end in its own time.
+    The parser has checked that the entries of every manifest are in order and end in its own time.
     """
     if manifest.made_at is not None and entry.at < manifest.made_at:
         raise ManifestError(
@@ -250,6 +250,6 @@ def _check_order(entry: LineageEntry, manifest: Manifest, successor: Manifest) -
     before, after = manifest.created_at, successor.created_at
     if before is not None and after is not None and after < before:  # a foreign manifest keeps its times
         raise ManifestError(
-            f"made at {before}, but its successor says {after}: no generation is older than the one below",
+            f"made at {before}, but its successor at {after}: no generation is older than the one below",
             where=entry.path,
         )

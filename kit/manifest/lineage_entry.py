@@ -1,4 +1,4 @@
-"""One entry of ``lineage``: a generation that was replaced, and where its proof is kept."""
+"""One entry of ``lineage``: a generation that was replaced, and the place of its proof."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ class LineageEntry:
 
     Attributes:
         generation: The generation that was replaced and is kept.
-        manifest_sha256: Of its manifest, byte for byte.
-        path: Where that manifest is kept.
-        signature: Where its signature is kept; None when it had none, which the patch had to be told to accept.
-        statement: Where the signed provenance of the step that replaced it is kept.
-        operation: What replaced it (``patch``).
+        manifest_sha256: Digest of its manifest, byte for byte.
+        path: Path of that manifest.
+        signature: Path of its signature; None if it had none, which only an option of the patch permits.
+        statement: Path of the signed provenance of the step that replaced it.
+        operation: The operation that replaced it (``patch``).
         tool: Name and version of the program that did.
-        at: The ``createdAt`` of the generation that came of it.
-        signature_sha256: Of the kept signature, byte for byte; None where there is none, or an earlier version made the
-            entry.
-        prior_statement_sha256: Of the statement of the step **to** the replaced generation; None for the first, or
-            where an earlier version made the entry. That of the step of this entry names the new manifest, so it cannot
-            be in it.
+        at: The ``createdAt`` of the successor.
+        signature_sha256: Digest of the kept signature, byte for byte; None if there is none, or in an entry by an
+            earlier version.
+        prior_statement_sha256: Digest of the statement of the step **to** the replaced generation; None for the first,
+            or in an entry by an earlier version. The statement of this step names the new manifest, so its digest
+            cannot be in that manifest.
     """
 
     generation: int
@@ -57,16 +57,16 @@ class LineageEntry:
         prior_statement: Sha256 | None = None,
         operation: str = "patch",
     ) -> Self:
-        """Describe the step that replaces ``generation``, with the paths the format prescribes.
+        """Return the entry of the step that replaces ``generation``, with the paths of the format.
 
         Args:
             generation: Its number.
-            manifest_sha256: Of its manifest.
-            signature: Digest of its signature; None where it has none.
+            manifest_sha256: Digest of its manifest.
+            signature: Digest of its signature; None if it has none.
             tool: Name and version of the program.
-            at: When.
-            prior_statement: Digest of the statement of the step to it; None where it is the first.
-            operation: What replaces it.
+            at: The time of the step.
+            prior_statement: Digest of the statement of the step to it; None if it is the first.
+            operation: The operation that replaces it.
         """
         paths = history_paths(generation)
         return cls(
@@ -84,12 +84,11 @@ class LineageEntry:
 
     @classmethod
     def parse(cls, value: object, place: str) -> Self:
-        """Read one entry, strictly.
+        """Return the entry of a parsed value.
 
         Raises:
-            ManifestError: A member is missing, unknown, of the wrong type, a path is not the one that belongs to the
-                generation (a lineage that could point anywhere could pass any file off as history), or there is a
-                digest of a signature that there is none of.
+            ManifestError: A member is missing, unknown or of the wrong type; a path is not that of the generation
+                (otherwise lineage could present any file as history); or there is a digest without a signature.
         """
         fields = Fields.of(value, place)
         fields.exactly(_NAMES, _DIGESTS)
@@ -110,17 +109,17 @@ class LineageEntry:
         if entry.signature is None and entry.signature_sha256 is not None:
             raise ManifestError(f"{place}.signatureSha256: there is no signature")
         paths = history_paths(entry.generation)
-        for name, met, due in (
+        for name, stated, due in (
             ("path", entry.path, paths.manifest),
             ("signature", entry.signature, paths.signature),
             ("statement", entry.statement, paths.statement),
         ):
-            if met is not None and met != str(due):
-                raise ManifestError(f"{place}.{name}: {due} is expected, not {met!r}")
+            if stated is not None and stated != str(due):
+                raise ManifestError(f"{place}.{name}: {due} is expected, not {stated!r}")
         return entry
 
     def to_json(self) -> dict[str, Any]:
-        """Print for ``strict_json.canonical``."""
+        """Return the value for ``strict_json.canonical``."""
         printed: dict[str, Any] = {
             "generation": self.generation,
             "manifestSha256": str(self.manifest_sha256),

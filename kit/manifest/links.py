@@ -1,7 +1,7 @@
 """The links of a kit, as its manifest lists them (schemas/offline-manifest.md, ``links``).
 
-A link has no bytes to digest: it is where it leads and how, and both are compared as they are. Only a container
-tells whether a link stays inside the kit; here it is listed, once, under a name that nothing else has.
+A link has no bytes to digest: its target and its kind are compared as they are. The reader of the container checks that
+a link stays inside the kit; this module checks that it is listed once, under a name that nothing else has.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class LinkKind(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True, order=True, kw_only=True)
 class Link:
-    """One link; of a hard one the target is a member's name, of a symbolic one the text it holds."""
+    """One link; the target of a hard link is a member's name, that of a symbolic one its text."""
 
     path: MemberPath
     target: str
@@ -39,12 +39,12 @@ class Link:
 
 
 def read_links(fields: Fields, files: Iterable[MemberPath], *, own: bool) -> tuple[Link, ...] | None:
-    """Read the list of links; None where there is none.
+    """Return the list of links; None if the manifest has none.
 
-    A foreign manifest may have something else under that name: it is the list of links if its first item is one.
+    A foreign manifest may use the name for something else: it is the list of links if its first item is a link.
 
     Raises:
-        ManifestError: It is no list of links, a path is refused, reserved, or listed twice, also among ``files``, or
+        ManifestError: It is no list of links; a path is refused, reserved, or listed twice, also among ``files``; or
             the target of a hard link is no listed file.
     """
     value = fields.members.get(NAME)

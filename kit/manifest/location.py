@@ -1,7 +1,7 @@
-"""Where a kit keeps its manifest, signature and history: rules over names alone (schemas/offline-manifest.md "Place").
+"""The places of manifest, signature and history: rules over names alone (schemas/offline-manifest.md "Place").
 
-These members, and no others, are outside the closed world: they cannot be listed by the manifest, because they hold it,
-sign it, or are bound by its lineage.
+These members, and no others, are outside the closed world: the manifest cannot list them, because they are the
+manifest, sign it, or are bound by its lineage.
 """
 
 from __future__ import annotations
@@ -19,23 +19,23 @@ HISTORY_FOLDER = "manifest/history"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Location:
-    """The manifest of one kit; the signature's path is where it belongs, present or not."""
+    """The places of one kit's manifest and signature, whether or not a signature is present."""
 
     manifest: MemberPath
 
     @property
     def signature(self) -> MemberPath:
-        """The detached signature, beside the manifest."""
+        """The path of the detached signature, next to the manifest."""
         return signature_of(self.manifest)
 
     def is_outside(self, path: MemberPath) -> bool:
-        """Tell whether a member is not to be listed: this manifest, its signature, or history."""
+        """Return whether a member is outside the closed world: this manifest, its signature, or history."""
         return path in {self.manifest, self.signature} or is_history(path)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HistoryPaths:
-    """Where one replaced generation is kept."""
+    """The paths of one replaced generation."""
 
     manifest: MemberPath
     signature: MemberPath
@@ -43,10 +43,10 @@ class HistoryPaths:
 
 
 def locate(members: Iterable[MemberPath]) -> Location:
-    """Find the one manifest among the members of a kit.
+    """Return the place of the one manifest among the members of a kit.
 
     Raises:
-        ManifestError: There is none, or one in each place: which of two is the manifest would be the reader's choice.
+        ManifestError: There is none, or there are two, of which readers may choose different ones.
     """
     present = set(members)
     found = [path for path in MANIFEST_PATHS if path in present]
@@ -58,12 +58,12 @@ def locate(members: Iterable[MemberPath]) -> Location:
 
 
 def signature_of(manifest: MemberPath) -> MemberPath:
-    """Name the detached signature of a manifest."""
+    """Return the path of the detached signature of a manifest."""
     return MemberPath(f"{manifest}{SIGNATURE_SUFFIX}")
 
 
 def history_paths(generation: int) -> HistoryPaths:
-    """Name the places where a replaced generation is kept, whatever folder its manifest was in."""
+    """Return the paths of a replaced generation; they do not depend on the folder its manifest was in."""
     folder = f"{HISTORY_FOLDER}/{generation}"
     manifest = MemberPath(f"{folder}/offline-manifest.json")
     return HistoryPaths(
@@ -72,15 +72,15 @@ def history_paths(generation: int) -> HistoryPaths:
 
 
 def is_history(path: MemberPath) -> bool:
-    """Tell whether a member belongs to the kept generations, which lineage binds."""
+    """Return whether a member belongs to the kept generations, which lineage binds."""
     return path.text.startswith(f"{HISTORY_FOLDER}/")
 
 
 def is_reserved(path: MemberPath) -> bool:
-    """Tell whether no manifest may list this name, wherever the manifest itself is.
+    """Return whether no manifest may list this name, wherever the manifest itself is.
 
-    Wider than :meth:`Location.is_outside` on purpose: the unused place of manifest and signature is then neither
-    outside the closed world nor listable, so that nothing can wait there for a reader that looks there first.
+    Wider than :meth:`Location.is_outside` on purpose: the unused place of manifest and signature is neither outside the
+    closed world nor listable. So no file can be there for a reader that looks there first.
     """
     places = {place.collision_key for manifest in MANIFEST_PATHS for place in (manifest, signature_of(manifest))}
     key = path.collision_key

@@ -1,10 +1,10 @@
-"""The manifest of a kit, kept whole: schemas/offline-manifest.md, own and foreign shapes.
+"""The manifest of a kit with all its fields: schemas/offline-manifest.md, own and foreign shapes.
 
-What is read stays as it was parsed, unknown fields included; what is asked for is read from it once, strictly. Laws:
+The document stays as it was parsed, unknown fields included; the known fields are read from it once, strictly. Laws:
 a next generation differs from this one in the entries, generation, time, collections and lineage named, and in nothing
-else; every manifest that ``next_generation`` prints, ``parse`` reads.
+else; ``parse`` reads every manifest that ``next_generation`` returns.
 
-Stops at the manifest itself: whether members match is :mod:`closed_world`, whether history does is :mod:`lineage`.
+:mod:`closed_world` checks that the members match, :mod:`lineage` that history does.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
 from kit.errors import ContentError, ManifestError
-from kit.manifest.collections import CollectionSummary, respelled
+from kit.manifest.collections import CollectionSummary, merge_summaries
 from kit.manifest.fields import MAX_INTEGER, Fields, is_count
 from kit.manifest.lineage_entry import LineageEntry
 from kit.manifest.links import NAME as LINKS, Link, read_links
@@ -26,7 +26,7 @@ from kit.values.strict_json import canonical, parse as parse_json
 
 _OPTIONAL_TEXTS = ("version", "channel", "producer")
 UNBOUNDED = Limits().with_overrides(dict.fromkeys(("json_bytes", "json_depth", "json_values", "members"), MAX_INTEGER))
-"""For what this program has printed itself."""
+"""Limits for manifests that this program has written itself."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,15 +34,15 @@ class Manifest:
     """One generation's manifest.
 
     Attributes:
-        sha256: Of the exact bytes parsed.
+        sha256: Digest of the exact bytes parsed.
         entries: The closed world, in the order found; never empty.
-        generation: As said; for a foreign manifest that does not say, one more than its last lineage entry, else 0.
-        bundle_id: None for a foreign manifest that does not say.
-        created_at: None for a foreign manifest that does not say.
-        links: None where it lists none, by not having the list.
+        generation: As stated; a foreign manifest without one has its last lineage entry's plus one, else 0.
+        bundle_id: None for a foreign manifest without one.
+        created_at: None for a foreign manifest without one.
+        links: None if it has no list of links.
         collections: Empty for a foreign manifest, whatever it has under that name.
         lineage: Oldest first, generations increasing.
-        staleness_window_hours: How long after ``created_at`` the kit counts as fresh, if it says.
+        staleness_window_hours: How long after ``created_at`` the kit counts as fresh; None if not stated.
     """
 
     sha256: Sha256
@@ -62,12 +62,12 @@ class Manifest:
 
     @classmethod
     def parse(cls, data: bytes, *, limits: Limits, where: str) -> Self:
-        """Read a manifest.
+        """Return the manifest of exact bytes.
 
         Raises:
-            ManifestError: Not strict JSON, of no known shape, listing nothing, or with any field this program uses
+            ManifestError: Not strict JSON, of no known shape, without files, or with any field this program uses
                 missing (own shape), malformed or contradictory.
-            LimitError: Larger or deeper than ``limits`` allow, or listing more members.
+            LimitError: Larger or deeper than ``limits`` allow, or with more members.
         """
         try:
             fields = Fields.of(parse_json(data, limits=limits, where=where), "manifest")
@@ -112,26 +112,26 @@ class Manifest:
 
     @property
     def shape(self) -> Shape:
-        """Whose format it is in."""
+        """The format: this project's own, or a foreign one."""
         return self._files.shape
 
     @property
     def made_at(self) -> Timestamp | None:
-        """When this generation was made; of a foreign manifest that was patched, its lineage has it, else nobody."""
+        """When this generation was made; only the lineage of a patched foreign manifest has that."""
         return self.lineage[-1].at if self.lineage else self.created_at
 
     @property
     def list_name(self) -> str:
-        """What its list of files is called."""
+        """The name of its list of files."""
         return self._files.name
 
     @property
     def document(self) -> Mapping[str, Any]:
-        """All of it as it was parsed, to be compared; nobody changes it."""
+        """The document as parsed, for comparison; it is never changed."""
         return self._document
 
     def brief(self, paths: Container[MemberPath]) -> Self:
-        """Return it with no more of what it lists than ``paths``: which generation it is, and what it tells of them."""
+        """Return the manifest with only the entries and summaries of ``paths``."""
         return replace(
             self,
             entries=tuple(entry for entry in self.entries if entry.path in paths),
@@ -140,7 +140,7 @@ class Manifest:
         )
 
     def entry(self, path: MemberPath) -> Entry | None:
-        """Look up one listed file."""
+        """Return one listed file; None if it is not listed."""
         return next((entry for entry in self.entries if entry.path == path), None)
 
     def next_generation(
@@ -152,19 +152,19 @@ class Manifest:
         lineage_entry: LineageEntry,
         created_at: Timestamp,
     ) -> bytes:
-        """Print the manifest that replaces this one.
+        """Return the bytes of the manifest that replaces this one.
 
         The bytes are ``strict_json.canonical``, for foreign manifests too: the old signature cannot cover the new bytes
-        anyway, the old bytes are kept under history, and one printer makes the result independent of how the vendor's
-        tool ordered its keys.
+        anyway, the old bytes are kept under history, and the result does not depend on the key order of the vendor's
+        tool.
 
         Args:
             changed: New digest and size of listed members.
             added: Digest and size of members not listed before; own shape: list sorted by path; foreign: appended.
-            collections: Replaces what ``collections`` tells when given; own shape only. Fields of it that are not known
-                stay, and so do entries of members that are not given.
-            lineage_entry: Of the step that replaces this generation; appended.
-            created_at: Equal to the lineage entry's ``at``. A foreign manifest's own time fields are not touched.
+            collections: New summaries, own shape only; None to keep all. Unknown fields stay, and so do summaries of
+                members without a new one.
+            lineage_entry: The entry of the step that replaces this generation; appended.
+            created_at: Equal to the lineage entry's ``at``. A foreign manifest's own time fields are not changed.
 
         Raises:
             ManifestError: A changed member is not listed, an added one is, the lineage entry is not about this
@@ -175,7 +175,7 @@ class Manifest:
                 f"the lineage entry is not about generation {self.generation} with digest {self.sha256}"
             )
         if lineage_entry.at != created_at:
-            raise ManifestError(f"the lineage entry says {lineage_entry.at}, the new manifest {created_at}")
+            raise ManifestError(f"the lineage entry is of {lineage_entry.at}, the new manifest of {created_at}")
         document = copy.deepcopy(dict(self._document))
         self._update_entries(document[self._files.name], changed, added)
         own = self.shape is Shape.OWN
@@ -185,9 +185,9 @@ class Manifest:
         if own:
             document["createdAt"] = str(created_at)
             if collections is not None:
-                document["collections"] = respelled(document.get("collections", []), collections)
+                document["collections"] = merge_summaries(document.get("collections", []), collections)
         data = canonical(document)
-        # The result must be readable before it is signed. It grew from a manifest that was within the user's limits.
+        # The result must parse before it is signed. It grew from a manifest that was within the user's limits.
         Manifest.parse(data, limits=UNBOUNDED, where="the new manifest")
         return data
 
@@ -231,8 +231,8 @@ def _lineage(fields: Fields) -> tuple[LineageEntry, ...]:
 
 
 def _generation(fields: Fields, lineage: tuple[LineageEntry, ...], *, own: bool) -> int:
-    said = fields.members.get("generation")
-    if own or (isinstance(said, int) and not isinstance(said, bool)):
+    stated = fields.members.get("generation")
+    if own or (isinstance(stated, int) and not isinstance(stated, bool)):
         return fields.integer("generation")
     return lineage[-1].generation + 1 if lineage else 0
 
@@ -269,12 +269,12 @@ def _created_at(fields: Fields, *, own: bool) -> Timestamp | None:
 
 
 def _check_times(created_at: Timestamp | None, lineage: tuple[LineageEntry, ...], *, own: bool) -> None:
-    """Check the manifest's own time against its lineage; whether the first entry fits is for :mod:`lineage`."""
+    """Check the manifest's own time against its lineage; :mod:`lineage` checks the first entry."""
     if created_at is None or not lineage:
         return
     due = lineage[-1].at
     if own and created_at != due:
-        raise ManifestError(f"manifest.createdAt: {created_at}, but lineage says {due}")
+        raise ManifestError(f"manifest.createdAt: {created_at}, but lineage has {due}")
     if created_at > due:  # a patch keeps the times of a foreign manifest
         raise ManifestError(f"manifest.createdAt: {created_at}, after {due}, when it was patched")
 

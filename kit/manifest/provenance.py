@@ -1,10 +1,10 @@
-"""What a patch did, as an in-toto Statement v1: schemas/patch-provenance.md.
+"""The provenance of a patch, as an in-toto Statement v1: schemas/patch-provenance.md.
 
-It is told the facts and prints them; it reads no clock, no host name, no user. Values are counts, digests, names and
-key ids: never a secret, never plaintext of a document. Laws: ``parse_statement(s.to_bytes()) == s``; equal facts give
-equal bytes, so that archives reproduce.
+All facts are arguments; no clock, host name or user is read. Values are counts, digests, names and key ids: never a
+secret, never plaintext of a document. Laws: ``parse_statement(s.to_bytes()) == s``; equal facts give equal bytes, so
+that archives reproduce.
 
-Stops at the statement: the envelope around it, and who signed, are for :mod:`kit.signing`.
+The envelope around the statement, and its signers, are left to :mod:`kit.signing`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from kit.values import Limits, Timestamp, collection_member
 from kit.values.strict_json import canonical, parse as parse_json
 
 STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
-"""A constant of the in-toto specification; nothing is ever fetched from it."""
+"""A constant of the in-toto specification; it is never fetched."""
 PREDICATE_TYPE = "urn:offline-kit:patch:v1"
 
 
@@ -33,24 +33,24 @@ class PatchStatement:
     Attributes:
         manifest: The new manifest.
         changed: New digests of the members that changed or were added, by path.
-        base_manifest: The manifest that was replaced, under the name it had.
+        base_manifest: The manifest that was replaced, under its former name.
         materials: Old digests of the members that changed, by path; an added member has none.
         tool_name: The program.
         tool_version: Its version.
-        transforms: What was applied, in order; not empty.
+        transforms: The transforms applied, in order; not empty.
         migration: The description of the job; a step of an early version has none.
-        counts: What came of it, by name, such as ``raw-linkset.patched``.
+        counts: Results by name, such as ``raw-linkset.patched``.
         key_ids: The keys that sign the new manifest, sorted.
         operator: As given, or None.
         environment: As given, or None.
-        rollback_note: How to go back, as given; required of a step that changes what readers see.
+        rollback_note: How to go back, as given; required for a step that changes what readers see.
         value_digests: By member and field, the keyed digest of the plaintext that an encryption sealed.
-        documents: What changed inside of collections, by path; empty where the step does not say.
-        permitted: What the base was only accepted for because the user permitted it (``name colon``), sorted.
+        documents: The changed documents of collections, by path; empty if the step does not list them.
+        permitted: Faults of the base that only the user's permission excused (``name colon``), sorted.
         created_at: ``createdAt`` of the new generation; the only time in the statement.
-        bundle_id: Of the kit, if its manifest says.
-        base_generation: What was replaced.
-        generation: What replaced it.
+        bundle_id: The kit's bundle id; None if its manifest has none.
+        base_generation: The replaced generation.
+        generation: The new generation.
     """
 
     manifest: Artifact
@@ -75,7 +75,7 @@ class PatchStatement:
     permitted: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
-        """Print the whole statement as a JSON value."""
+        """Return the statement as a JSON value."""
         predicate: dict[str, Any] = {
             "tool": {"name": self.tool_name, "version": self.tool_version},
             "transforms": [transform.to_json() for transform in self.transforms],
@@ -109,19 +109,19 @@ class PatchStatement:
         }
 
     def to_bytes(self) -> bytes:
-        """Print the payload to sign, which ``parse_statement`` must be able to read.
+        """Return the payload to sign, after ``parse_statement`` has read it back.
 
         Raises:
             ManifestError: The facts contradict each other or lack what the format requires.
         """
         data = canonical(self.to_json())
         if parse_statement(data) != self:
-            raise ManifestError("the statement does not read back as what was stated; are members and key ids sorted?")
+            raise ManifestError("the statement does not read back as the same; are members and key ids sorted?")
         return data
 
 
 def parse_statement(data: bytes, *, where: str = "the provenance statement") -> PatchStatement:
-    """Read the payload of a verified envelope.
+    """Return the statement of a verified envelope's payload.
 
     Raises:
         ManifestError: Not strict JSON, or not exactly a statement of this format: unknown and missing members, a first
@@ -179,7 +179,7 @@ def _statement(fields: Fields) -> PatchStatement:
 
 
 def _artifacts(fields: Fields, name: str) -> list[Artifact]:
-    """Read a list that starts with a manifest and goes on with members, by path."""
+    """Return a list of artifacts: first the manifest, then members by path."""
     artifacts = [Artifact.parse(value, f"{name}[{number}]") for number, value in enumerate(fields.items(name))]
     if not artifacts or artifacts[0].path not in MANIFEST_PATHS:
         raise ManifestError(f"{fields.place}.{name}: the first is expected to be the manifest")

@@ -1,7 +1,7 @@
-"""The list of files, in the project's own spelling or one of those met in the field (schemas/offline-manifest.md).
+"""The list of files, in the project's own spelling or in one found in the field (schemas/offline-manifest.md).
 
-A spelling is remembered entry by entry, so that an update writes digests as it found them. What could be read in two
-ways is refused: two lists that both look like the list of files, two digests of one file that differ.
+An update keeps the spelling of each entry. Ambiguity is refused: two lists that both look like the list of files, two
+digests of one file that differ.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _PREFIX = "sha256:"
 
 
 class Shape(enum.Enum):
-    """Whose manifest it is."""
+    """The format of a manifest: this project's own, or a foreign one."""
 
     OWN = "own"
     FOREIGN = "foreign"
@@ -31,7 +31,7 @@ class Shape(enum.Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """One listed file; ``size`` is None where a foreign manifest does not say."""
+    """One listed file; ``size`` is None if a foreign manifest has none."""
 
     path: MemberPath
     sha256: Sha256
@@ -40,7 +40,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FileList:
-    """Where the entries are and how the first of them is spelled."""
+    """The name of the list and the spelling of its first entry."""
 
     shape: Shape
     name: str
@@ -49,13 +49,13 @@ class FileList:
 
 
 def recognise(document: Mapping[str, Any]) -> FileList:
-    """Find the list of files.
+    """Return where and how a document lists its files.
 
     Raises:
-        ManifestError: There is none, it is empty, there are two, or the document is of the project's own format in a
-            version that is not known; the message lists what was looked for.
+        ManifestError: There is no list, it is empty, there are two, or the document is in the project's own format of
+            an unknown version; the message lists the expected names.
     """
-    found = [spelled for name in LIST_NAMES for spelled in _spelled(name, document.get(name))]
+    found = [spelled for name in LIST_NAMES for spelled in _candidates(name, document.get(name))]
     if not found:
         raise _nothing_found(document)
     if len(found) > 1:
@@ -73,7 +73,7 @@ def recognise(document: Mapping[str, Any]) -> FileList:
 
 
 def read_entries(document: Mapping[str, Any], files: FileList) -> tuple[Entry, ...]:
-    """Read every entry, in the order found.
+    """Return every entry, in the order found.
 
     Raises:
         ManifestError: An entry is not spelled like the first, a path is refused, listed twice (also in another case or
@@ -92,8 +92,8 @@ def read_entries(document: Mapping[str, Any], files: FileList) -> tuple[Entry, .
     return entries
 
 
-def respell(item: dict[str, Any], sha256: Sha256, size: int) -> None:
-    """Write a new digest and size into a parsed entry, in the spelling found; a size only where there was one."""
+def respell(item: Mapping[str, Any], sha256: Sha256, size: int) -> None:
+    """Write a new digest and size into a parsed entry, in its spelling; a size only if it had one."""
     for name in _digest_names(item):
         item[name] = _in_spelling_of(item[name], sha256)
     if "size" in item:
@@ -101,7 +101,7 @@ def respell(item: dict[str, Any], sha256: Sha256, size: int) -> None:
 
 
 def spell_new(entry: Entry, files: FileList, model: dict[str, Any]) -> dict[str, Any]:
-    """Spell an entry that was not there before like ``model``, an existing one."""
+    """Return a new entry in the spelling of ``model``, an existing one."""
     if files.shape is Shape.OWN:
         kinds = {"mediaType": "application/octet-stream", "kind": "data"}
         return {"path": str(entry.path), "sha256": str(entry.sha256), "size": entry.size, **kinds}
@@ -114,7 +114,7 @@ def spell_new(entry: Entry, files: FileList, model: dict[str, Any]) -> dict[str,
     return spelled
 
 
-def _spelled(name: str, value: object) -> Iterator[FileList]:
+def _candidates(name: str, value: object) -> Iterator[FileList]:
     if not isinstance(value, list) or not value or not isinstance(value[0], dict):
         return
     path_name = next((key for key in PATH_NAMES if isinstance(value[0].get(key), str)), None)
@@ -126,7 +126,7 @@ def _spelled(name: str, value: object) -> Iterator[FileList]:
 def _nothing_found(document: Mapping[str, Any]) -> ManifestError:
     empty = [name for name in LIST_NAMES if document.get(name) == []]
     if empty:
-        # A manifest of nothing would make every signature over it true and worthless.
+        # A signature over an empty list would be valid and worthless.
         return ManifestError(f"the manifest lists no files: {empty[0]!r} is empty")
     return ManifestError(
         "no list of files is recognised: looked for a list under "
@@ -140,7 +140,7 @@ def _entry(fields: Fields, files: FileList) -> Entry:
         raise ManifestError(f"{fields.place}.{files.digest_name}: a digest is expected, as in the first entry")
     sha256 = fields.digest("sha256") if files.shape is Shape.OWN else fields.any_digest(files.digest_name)
     for name in names:
-        # A second digest would be left stale by a patch, unless it is known to be the same one.
+        # A patch would leave a second digest stale, unless it is known to be the same one.
         if fields.any_digest(name) != sha256:
             raise ManifestError(f"{fields.place}: {files.digest_name} and {name} differ")
     size = None

@@ -1,6 +1,6 @@
-"""The parts of a statement of provenance: members by digest, what was applied, which documents changed.
+"""The parts of a statement of provenance: members by digest, applied transforms, changed documents.
 
-Each reads and prints itself as schemas/patch-provenance.md has it. Law: ``T.parse(p.to_json(), …) == p``.
+Each parses and prints itself as in schemas/patch-provenance.md. Law: ``T.parse(p.to_json(), …) == p``.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class Artifact:
 
     @classmethod
     def parse(cls, value: object, place: str) -> Self:
-        """Read one.
+        """Return the part of a parsed value.
 
         Raises:
             ManifestError: It is not exactly ``{name, digest: {sha256}}``.
@@ -34,19 +34,19 @@ class Artifact:
         return cls(path=fields.member_path("name"), sha256=digest.digest("sha256"))
 
     def to_json(self) -> dict[str, Any]:
-        """Print for ``strict_json.canonical``."""
+        """Return the value for ``strict_json.canonical``."""
         return {"name": str(self.path), "digest": {"sha256": str(self.sha256)}}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AppliedTransform:
-    """One transform of the chain, in the order applied.
+    """One applied transform.
 
     Attributes:
         name: As registered, such as ``raw-linkset``.
-        kind: What it may do to readers: ``additive-optional`` only adds, ``encrypted-field`` changes what is there.
-        version: Of its format.
-        parameters_sha256: Of its parameters as ``strict_json.canonical`` prints them.
+        kind: Its effect on readers: ``additive-optional`` only adds, ``encrypted-field`` changes existing fields.
+        version: The version of its format.
+        parameters_sha256: Digest of its parameters as ``strict_json.canonical`` prints them.
     """
 
     name: str
@@ -56,7 +56,7 @@ class AppliedTransform:
 
     @classmethod
     def parse(cls, value: object, place: str) -> Self:
-        """Read one.
+        """Return the part of a parsed value.
 
         Raises:
             ManifestError: It is not exactly ``{name, kind, version, parametersSha256}``.
@@ -71,7 +71,7 @@ class AppliedTransform:
         )
 
     def to_json(self) -> dict[str, Any]:
-        """Print for ``strict_json.canonical``."""
+        """Return the value for ``strict_json.canonical``."""
         return {
             "name": self.name,
             "kind": self.kind,
@@ -82,12 +82,12 @@ class AppliedTransform:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AppliedMigration:
-    """The description of the job that the step was (schemas/migration.md).
+    """The description of the job of the step (schemas/migration.md).
 
     Attributes:
-        id: As its file calls it.
-        kind: What it may do to readers.
-        sha256: Of its description, canonical, as it was run.
+        id: The id in its file.
+        kind: Its effect on readers.
+        sha256: Digest of its canonical description.
     """
 
     id: str
@@ -96,7 +96,7 @@ class AppliedMigration:
 
     @classmethod
     def parse(cls, fields: Fields) -> Self:
-        """Read one.
+        """Return the part of a parsed value.
 
         Raises:
             ManifestError: It is not exactly ``{id, kind, sha256}``.
@@ -105,17 +105,17 @@ class AppliedMigration:
         return cls(id=fields.text("id"), kind=fields.text("kind"), sha256=fields.digest("sha256"))
 
     def to_json(self) -> dict[str, Any]:
-        """Print for ``strict_json.canonical``."""
+        """Return the value for ``strict_json.canonical``."""
         return {"id": self.id, "kind": self.kind, "sha256": str(self.sha256)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DocumentChanges:
-    """Which documents of a changed collection member changed, and the digest of all of them as they were.
+    """The changed documents of a collection member, and the digest of all its documents before the step.
 
     Attributes:
         path: The member.
-        base_sha256: Of its documents before the step, back to back, without the member's own codec.
+        base_sha256: Digest of its documents before the step, back to back, without the member's own codec.
         changed: Which documents the step changed.
     """
 
@@ -125,7 +125,7 @@ class DocumentChanges:
 
     @classmethod
     def parse(cls, value: object, place: str) -> Self:
-        """Read one.
+        """Return the part of a parsed value.
 
         Raises:
             ManifestError: It is not exactly ``{name, baseSha256, changed}``, or the runs are not in their one spelling.
@@ -142,7 +142,7 @@ class DocumentChanges:
         )
 
     def to_json(self) -> dict[str, Any]:
-        """Print for ``strict_json.canonical``."""
+        """Return the value for ``strict_json.canonical``."""
         return {
             "name": str(self.path),
             "baseSha256": str(self.base_sha256),

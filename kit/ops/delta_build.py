@@ -299,7 +299,7 @@ def _unbound(base: Judged) -> frozenset[MemberPath]:
 
 def _hard_links(kit: Judged) -> Mapping[MemberPath, Link]:
     """Return the hard links that files of an unpacked kit are; none of an archive, whose links are no files."""
-    return closed_world.unpacked_links(kit.manifest.links or (), kit.survey.members)
+    return closed_world.find_unpacked_links(kit.manifest.links or (), kit.survey.members)
 
 
 def _reread(work: Path, request: DeltaBuildRequest, manifest: DeltaManifest) -> tuple[Sha256, int]:

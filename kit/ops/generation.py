@@ -137,7 +137,7 @@ def _check_own(step: Step, manifest: bytes, changed: Mapping[MemberPath, tuple[S
     parsed = Manifest.parse(manifest, limits=UNBOUNDED, where=str(step.location.manifest))
     listed, links = parsed.links or (), dict(step.survey.links)
     if step.survey.stored is None:  # of a folder
-        links |= closed_world.unpacked_links(listed, step.survey.members)
+        links |= closed_world.find_unpacked_links(listed, step.survey.members)
     due = {
         path: met
         for path, met in step.survey.members.items()

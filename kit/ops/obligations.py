@@ -246,7 +246,7 @@ class _Inspector:
             closed_world.require(faults)
         except DigestError as error:
             shown = faults[:MOST_EVIDENCE]
-            evidence = tuple(Evidence(place=str(f.path), expected=f.expected, met=f.met) for f in shown)
+            evidence = tuple(Evidence(place=str(f.path), expected=f.expected, met=f.found) for f in shown)
             raise EvidentError(error, evidence) from error
         detail = f"{len(members):,} files, {sum(size for _, size in members.values()):,} bytes"
         if listed:
@@ -267,7 +267,7 @@ class _Inspector:
         Raises:
             ArchiveError: There are some, and links are not permitted.
         """
-        found = closed_world.unpacked_links(listed, self._survey.members)
+        found = closed_world.find_unpacked_links(listed, self._survey.members)
         for path, link in found.items():
             if not self._survey.allowed.links:
                 raise ArchiveError(f"is listed as {link}", where=str(path), hint=LINK_HINT)

@@ -88,7 +88,7 @@ class TestTwins:
         desk, members = twice
         twin = change(members[name])
         assert twin != members[name]
-        desk.refused(desk.write(members | {name: twin}, "twin.tar"), 2, name, "where lineage says")
+        desk.refused(desk.write(members | {name: twin}, "twin.tar"), 2, name, "where lineage has")
 
     @pytest.mark.parametrize(("name", "change"), [(SIGNATURE, other_jws), (LAST, other_dsse)])
     def test_a_twin_of_what_no_lineage_has_yet_says_the_same(
@@ -105,7 +105,7 @@ class TestTwins:
         members = kits.read(desk.patched(base, name="p.tar", trusting=("rsa",)))
         again = jws.sign(members["manifest/history/3/offline-manifest.json"], [rsa_key])
         assert desk.verify(desk.write(members, "good.tar"), "rsa", "site").code == 0
-        desk.refused(desk.write(members | {BASE: again}, "t.tar"), 2, "where lineage says", trusting=("rsa", "site"))
+        desk.refused(desk.write(members | {BASE: again}, "t.tar"), 2, "where lineage has", trusting=("rsa", "site"))
 
     def test_entries_of_an_earlier_version_have_no_digests_and_stay_valid(self, desk: Desk) -> None:
         for name in ("publisher", "site-b", "site"):

@@ -71,7 +71,7 @@ def foreign(**more: Any) -> Members:
         ),
         pytest.param(
             step(foreign(createdAt=PUBLISHED_AT), APPENDED, manifest_changes={"createdAt": BEFORE}),
-            f"made at {PUBLISHED_AT}, but its successor says {BEFORE}",
+            f"made at {PUBLISHED_AT}, but its successor at {BEFORE}",
             id="a foreign manifest whose own time goes back",
         ),
     ],
@@ -99,7 +99,7 @@ def test_a_time_that_nobody_says_is_named_as_not_compared(tmp_path: Path) -> Non
 def test_a_manifest_of_another_time_than_its_lineage_is_none_for_any_reader(at: str) -> None:
     """A proof and a delta carry the manifest without its history: it shows by itself."""
     document = json.loads(step(published(), APPENDED)[MANIFEST]) | {"createdAt": at}
-    with pytest.raises(ManifestError, match="but lineage says"):
+    with pytest.raises(ManifestError, match="but lineage has"):
         Manifest.parse(to_json(document), limits=Limits(), where="m")
 
 

@@ -23,7 +23,6 @@ NOT_YET = frozenset(
         "delta",
         "encryption",
         "engine",
-        "manifest",
         "migrations",
         "ops",
         "reports",

@@ -42,9 +42,9 @@ def test_every_disagreement_is_found_in_the_order_of_paths() -> None:
         ("z", FaultKind.ABSENT),
     ]
     assert [str(fault) for fault in faults] == [
-        "b: size differs: 3 where the manifest says 1",
-        f"c: digest differs: {digest('other')} where the manifest says {digest('c')}",
-        "c: size differs: 2 where the manifest says 1",
+        "b: size differs: 3 where the manifest lists 1",
+        f"c: digest differs: {digest('other')} where the manifest lists {digest('c')}",
+        "c: size differs: 2 where the manifest lists 1",
         "y: not listed in the manifest",
         "z: listed in the manifest, but absent",
     ]

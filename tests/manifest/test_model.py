@@ -278,7 +278,9 @@ def test_any_value_in_any_field_raises_nothing_but_our_own_errors(name: str, val
         pytest.param({"added": {MemberPath("DB/C.bson"): (digest("x"), 1)}}, "the same file", id="an added twin"),
         pytest.param({"added": {MemberPath("manifest/history/x"): (digest("x"), 1)}}, "is kept for", id="history"),
         pytest.param({"changed": {C_BSON: (digest("x"), -1)}}, "size", id="a negative size"),
-        pytest.param({"created_at": Timestamp(0)}, "the new manifest 1970", id="another time than the lineage entry"),
+        pytest.param(
+            {"created_at": Timestamp(0)}, "the new manifest of 1970", id="another time than the lineage entry"
+        ),
         pytest.param(
             {"lineage_entry": step_of(parsed(own(generation=2)))}, "not about generation 3", id="another step"
         ),

@@ -8,7 +8,7 @@ from kit.ops.judgement import Expectation, Judgement
 from kit.ops.verify import VerifyReport
 from kit.signing import PrivateKey, dsse
 from kit.transforms.coverage import TenantCoverage
-from kit.trust import AtHand, Occasion, Role, Subject, authorise
+from kit.trust import Occasion, Role, SigningKeys, Subject, authorise
 from kit.trust.receipt import Receipt, Step
 from kit.values import Sha256, Timestamp
 from kit.version import TOOL, VERSION
@@ -62,7 +62,7 @@ def _check_auditor(expectation: Expectation, manifest: Manifest | None, key: Pri
         bundle_id=manifest.bundle_id if manifest is not None else None,
         members=tuple(entry.path for entry in manifest.entries) if manifest is not None else (),
     )
-    authorise(expectation.trust, subject, AtHand(keys=[key.public]), Occasion(signed_at=at))
+    authorise(expectation.trust, subject, SigningKeys(keys=[key.public]), Occasion(signed_at=at))
 
 
 def _subjects(report: VerifyReport) -> dict[str, Sha256]:

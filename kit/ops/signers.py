@@ -17,12 +17,12 @@ from kit.ops.judgement import CheckedStep
 from kit.signing import PrivateKey
 from kit.trust import (
     Anchor,
-    AtHand,
     Detached,
     Occasion,
     OverArchive,
     Role,
     Signing,
+    SigningKeys,
     Subject,
     authorise,
     freshness,
@@ -220,7 +220,7 @@ def check_patchers(trust: Anchor, keys: Sequence[PrivateKey], created_at: Timest
     what = "the signing key" if len(keys) == 1 else "the signing keys"
     # Which bundle and collections it will be is not known yet.
     subject = Subject(what=what, role=Role.PATCHER, bundle_id=None, any_bundle=True)
-    authorise(trust, subject, AtHand(keys=[key.public for key in keys]), Occasion(signed_at=created_at))
+    authorise(trust, subject, SigningKeys(keys=[key.public for key in keys]), Occasion(signed_at=created_at))
 
 
 def _generation(manifest: Manifest) -> Subject:

@@ -134,10 +134,10 @@ def remember(path: Path, used: Anchor, bundle_id: str | None, met: Accepted, ove
         state = known or State(policy_version=used.policy.version, policy_sha256=used.policy_sha256)
         after = state
         if overridden is not None:
-            after = after.overriding(overridden)
+            after = after.with_override(overridden)
         elif bundle_id is not None:
             rollback.check_kit(used.policy, state, bundle_id, met)
-            after = after.accepting(bundle_id, met)
+            after = after.with_accepted(bundle_id, met)
         if known is None or after != known:
             secret_files.replace(state_path(path), after.to_bytes(), what="trust state")
 
@@ -169,7 +169,7 @@ def put_in_force(path: Path, data: bytes, policy: Policy, signature: bytes | Non
         digest = Sha256.of(data)
         state = State(policy_version=policy.version, policy_sha256=digest)
         if known is not None:
-            state = State.parse(known, where=str(state_path(path))).under(policy.version, digest)
+            state = State.parse(known, where=str(state_path(path))).with_policy(policy.version, digest)
         _pin(path, state)
         if signature is not None:
             secret_files.replace(signature_path(path), signature, what="policy signature")

@@ -11,7 +11,7 @@ from importlib import resources
 from kit.errors import UsageError
 from kit.ops.judgement import Expectation
 from kit.signing import Algorithm
-from kit.trust import Anchor, Role, TrustedKey, in_force
+from kit.trust import Anchor, Role, TrustedKey, keys_in_force
 
 _PLACE = "# @KEYS@\n"
 _KINDS = {Algorithm.ED25519: "ed25519", Algorithm.ES256: "es256", Algorithm.PS256: "ps256"}
@@ -26,7 +26,7 @@ def write_script(expectation: Expectation) -> bytes:
     anchor = expectation.anchor
     _require_simple(anchor)
     # The script has no clock: who is out of their time when it is written is left out of it.
-    keys = list(dict.fromkeys((*in_force(anchor, Role.PUBLISHER), *in_force(anchor, Role.PATCHER))))
+    keys = list(dict.fromkeys((*keys_in_force(anchor, Role.PUBLISHER), *keys_in_force(anchor, Role.PATCHER))))
     if not keys:
         raise UsageError("no key of the policy may sign kits, so a script would refuse every kit")
     template = resources.files("kit.ops").joinpath("verify.sh").read_text(encoding="utf-8")

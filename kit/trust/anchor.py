@@ -1,4 +1,4 @@
-"""Everything one verdict starts from: policy, memory, time, and what the user insists on."""
+"""The anchor of a verdict: policy, state, time and override."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from kit.values import Sha256, Timestamp
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Override:
-    """That obligation 4 is not to refuse, and why: recorded with the state."""
+    """The user's decision that obligation 4 does not refuse, with its reason; recorded in the state."""
 
     reason: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Anchor:
-    """Whom to believe in one verdict.
+    """What one verdict trusts.
 
     Attributes:
-        policy: Whom, for what.
-        policy_sha256: Of the policy's exact bytes.
+        policy: Who may sign what.
+        policy_sha256: Digest of the policy's exact bytes.
         state: What was accepted before; None on first use, and for keys without a policy.
-        at: The time of the verdict; None for keys without a policy, which are good at any time.
-        override: None unless the user insists.
+        at: The time of the verdict; None for keys without a policy, which are valid at any time.
+        override: The user's override; None without one.
     """
 
     policy: Policy
@@ -38,11 +38,11 @@ class Anchor:
     override: Override | None = None
 
     def has_accepted(self, bundle_id: str | None, manifest: Sha256) -> bool:
-        """Whether exactly this manifest of the bundle was accepted before, as the state remembers."""
+        """Return whether exactly this manifest of the bundle was accepted before, according to the state."""
         return self.state is not None and bundle_id is not None and self.state.has_accepted(bundle_id, manifest)
 
     @classmethod
     def of_keys(cls, trusted: Mapping[str, PublicKey]) -> Self:
-        """Give what ``--trusted-key`` stands for: no roles, no time, no memory."""
+        """Return the anchor of ``--trusted-key``: no roles, no time, no state."""
         policy = Policy.of_keys(trusted.values())
         return cls(policy=policy, policy_sha256=policy.sha256)

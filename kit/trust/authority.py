@@ -1,12 +1,11 @@
-"""May these keys? The one door: whoever asks it, asks here, and every rule about keys is applied.
+"""The one place that decides whether keys may sign something; it applies every rule about keys.
 
-A signature comes in as it was found, unverified. It is verified with every key of the policy; its signers are judged
-by role, bundle, collections and algorithm (rules A1 to A4), and those that may are held to their revocation and time
-(F1, F2). Nothing else in the program verifies a signature or looks a key up: a test enumerates who does
-(tests/attacks/test_authority.py).
+A signature comes in as found, unverified. It is verified with every key of the policy. Its signers are checked for
+role, bundle, collections and algorithm (rules A1 to A4), then for revocation and validity (F1, F2). Nothing else in the
+program verifies a signature or looks up a key: a test enumerates the callers (tests/attacks/test_authority.py).
 
-Laws: a key counts only if every rule lets it count: one that has the role and another that is in its time do not make
-up for each other. A threshold counts people. Nothing of an envelope is read before a key of the policy is found to have
+Laws: a key counts only if it satisfies every rule; a key with the role and another within its validity do not add up to
+one. A threshold counts people. The payload of an envelope is not read before a key of the policy is known to have
 signed it.
 """
 
@@ -19,10 +18,10 @@ from typing import Generic, Protocol, TypeVar
 from kit.errors import KitError, StaleError, UntrustedError
 from kit.signing import PublicKey, archive_signature, dsse, jws
 from kit.trust.anchor import Anchor
-from kit.trust.freshness import Moment, is_revoked, standing
+from kit.trust.freshness import Moment, is_revoked, key_fault
 from kit.trust.policy import Policy
 from kit.trust.roles import Role
-from kit.trust.trusted_key import TrustedKey, people
+from kit.trust.trusted_key import TrustedKey, count_people
 from kit.values import CollectionName, MemberPath, Sha256, Timestamp, collection_member
 
 T = TypeVar("T")
@@ -30,18 +29,18 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Subject:
-    """What was signed, as far as a key's limits go.
+    """What was signed, as far as the limits of keys are concerned.
 
     Attributes:
-        what: For messages: ``generation 3``.
+        what: Its name in messages: ``generation 3``.
         role: The role its signers need.
-        bundle_id: Of the kit, if its manifest says.
-        members: What the signature vouches for: all of a first generation; of a later one, what the step changed.
-        only_collections: Members that are no collections are beyond keys that are limited to collections, too. So
-            for a patch; a publisher's kit always has other files.
-        any_bundle: Which bundle it is, is not known yet; it is asked again when it is.
-        at_least: So many people must sign, also where the policy's threshold is lower.
-        single: It can have one signature only, which is enough then, whatever the threshold.
+        bundle_id: The kit's bundle id; None if its manifest has none.
+        members: The members that the signature covers: all of a first generation, the changed ones of a later one.
+        only_collections: Whether keys that are limited to collections may sign collections only. True for a patch; a
+            publisher's kit always has other files.
+        any_bundle: Whether the bundle is not known yet; the check is repeated when it is.
+        at_least: A minimum of people, even if the policy's threshold is lower.
+        single: Whether it can have one signature only, which is then enough, whatever the threshold.
     """
 
     what: str
@@ -54,19 +53,20 @@ class Subject:
     single: bool = False
 
     def threshold(self, policy: Policy) -> int:
-        """Return how many people must sign it."""
+        """Return the number of people who must sign it."""
         return 1 if self.single else max(policy.threshold(self.role), self.at_least)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Occasion:
-    """When a signature was made, and what else speaks for it.
+    """When a signature was made, and the evidence for it.
 
     Attributes:
-        signed_at: As the signed document says; None where it does not, which is taken for the time of the verdict.
-        manifest: The generation that is signed: if the state has accepted exactly that manifest, this is evidence.
-        kept: It is history: another generation took its place.
-        covered: That one, or a later one, is signed by keys in force or was accepted: :attr:`Signing.covers`.
+        signed_at: The time in the signed document; None if it has none, which counts as the time of the verdict.
+        manifest: The signed generation; it is evidence if the state has accepted exactly that manifest.
+        kept: Whether it is history: another generation replaced it.
+        covered: Whether that generation, or a later one, is signed by keys in force or was accepted:
+            :attr:`Signing.covers`.
     """
 
     signed_at: Timestamp | None = None
@@ -76,10 +76,10 @@ class Occasion:
 
 
 class Signature(Protocol):
-    """Something that keys have signed."""
+    """A signature that was not verified yet."""
 
     def key_ids(self, keys: Mapping[str, PublicKey]) -> tuple[str, ...]:
-        """Return the ids of those of ``keys`` that signed it.
+        """Return the ids of the ``keys`` that signed it.
 
         Raises:
             KitError: None of them did, a signature by one of them does not verify, or it is malformed.
@@ -108,13 +108,13 @@ class OverArchive:
     archive: Sha256
 
     def key_ids(self, keys: Mapping[str, PublicKey]) -> tuple[str, ...]:
-        """Implement :class:`Signature`; the file does not name its key, so one is found at most."""
+        """Implement :class:`Signature`; the file does not name its key, so the result is at most one."""
         return (archive_signature.verify(self.document, self.archive, keys).key_id,)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AtHand:
-    """Private keys that are about to sign: what they make would be refused where these are."""
+class SigningKeys:
+    """Keys that are about to sign; if they are refused, their signature would be."""
 
     keys: Sequence[PublicKey]
 
@@ -125,7 +125,7 @@ class AtHand:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Verified:
-    """What was verified before."""
+    """A signature that was verified before."""
 
     ids: tuple[str, ...]
 
@@ -135,16 +135,16 @@ class _Verified:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Signing:
-    """Who signed a subject and may by A1 to A4, at least as many as the threshold; and what F1 and F2 make of them.
+    """The signers of a subject who may sign it by A1 to A4, at least the threshold, and the result of F1 and F2.
 
     Attributes:
         subject: What was signed.
-        able: Who signed and may.
-        threshold: How many people must have.
+        able: The keys that signed and may.
+        threshold: The number of people required.
         faults: Why some of ``able`` do not count, by key id.
-        covers: Whether what this signature is over holds for what it covers: enough of its signers are not revoked, or
-            the very manifest was accepted before.
-        by_memory: Whether it only counts because the state has accepted the very manifest.
+        covers: Whether it is evidence for the history it covers: enough of its signers are not revoked, or exactly this
+            manifest was accepted before.
+        by_memory: Whether it only counts because the state has accepted exactly this manifest.
     """
 
     subject: Subject
@@ -156,20 +156,20 @@ class Signing:
 
     @property
     def keys(self) -> tuple[TrustedKey, ...]:
-        """Those that count."""
+        """The keys that count."""
         return tuple(key for key in self.able if key.key_id not in self.faults)
 
     @property
     def key_ids(self) -> tuple[str, ...]:
-        """The ids of those that count."""
+        """The ids of the keys that count."""
         return tuple(key.key_id for key in self.keys)
 
     @property
     def fault(self) -> KitError | None:
-        """Why they are too few; None where they are enough. A matter of time only where time alone is in the way."""
-        if people(self.keys) >= self.threshold:
+        """Why too few keys count; None if enough do. A ``StaleError`` only if time is the only reason."""
+        if count_people(self.keys) >= self.threshold:
             return None
-        lenient = people(self._insisted()) >= self.threshold
+        lenient = count_people(self._regardless_of_time()) >= self.threshold
         found = (fault for fault in self.faults.values() if isinstance(fault, StaleError) is lenient)
         return next(found, next(iter(self.faults.values())))
 
@@ -177,7 +177,7 @@ class Signing:
         """Return the signing if enough of its keys count.
 
         Args:
-            insisted: Keys that are only out of their time count: the user said so, and it is recorded.
+            insisted: Count keys that are only outside their validity: an override, which is recorded.
 
         Raises:
             KitError: :attr:`fault`.
@@ -186,37 +186,37 @@ class Signing:
         if fault is None:
             return self
         if insisted and isinstance(fault, StaleError):
-            known = {key.key_id for key in self._insisted()}
+            known = {key.key_id for key in self._regardless_of_time()}
             return replace(self, faults={name: each for name, each in self.faults.items() if name not in known})
         raise fault.inside(self.subject.what)
 
-    def _insisted(self) -> tuple[TrustedKey, ...]:
-        """Return those that count or are out of their time only."""
+    def _regardless_of_time(self) -> tuple[TrustedKey, ...]:
+        """Return the keys that count, or do not only because of the time."""
         return tuple(key for key in self.able if isinstance(self.faults.get(key.key_id), StaleError | None))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Opened(Generic[T]):
-    """The content of an envelope, and who signed it."""
+class OpenedEnvelope(Generic[T]):
+    """The content of an envelope, and its signers."""
 
     content: T
     signing: Signing
 
 
 def authorise(anchor: Anchor, subject: Subject, signature: Signature, occasion: Occasion | None = None) -> Signing:
-    """Return those who signed and count, by every rule.
+    """Return the signing, if enough keys count by every rule.
 
     Args:
-        anchor: Whom to believe, what was accepted, and the time.
+        anchor: Policy, state and time.
         subject: What was signed.
         signature: The signature as found.
-        occasion: When, and what else speaks for it; a signature of now where it is not given.
+        occasion: The time and evidence of the signature; by default it is made now.
 
     Raises:
         UnsignedError: There is no signature.
         SignatureError: It is malformed, or one by a key of the policy does not verify.
-        UntrustedError: Too few of those who may have signed, or too many of them are revoked.
-        StaleError: Too many of them are out of their time.
+        UntrustedError: Too few signers may sign it, or too many of them are revoked.
+        StaleError: Too many of them are outside their validity.
     """
     return weigh(anchor, subject, signature, occasion).require()
 
@@ -224,10 +224,10 @@ def authorise(anchor: Anchor, subject: Subject, signature: Signature, occasion: 
 def authorise_any(
     anchor: Anchor, subjects: Sequence[Subject], signature: Signature, occasion: Occasion | None = None
 ) -> Signing:
-    """Return those who signed and count as one of several subjects: what may be signed in more than one role.
+    """Return the signing as one of several subjects, for documents that may be signed in more than one role.
 
     Raises:
-        KitError: As :func:`authorise`; of keys that have the role, what else is against them.
+        KitError: As :func:`authorise`; if some keys have the role, the fault of those.
     """
     beyond: list[UntrustedError] = []
     faults: list[KitError] = []
@@ -248,16 +248,16 @@ def authorise_any(
 
 
 def weigh(anchor: Anchor, subject: Subject, signature: Signature, occasion: Occasion | None = None) -> Signing:
-    """Return those who signed and may, with what F1 and F2 have against them: for who reports the two apart.
+    """Return the signers who may sign, with their faults by F1 and F2, for callers that report these separately.
 
-    Nothing counts before :meth:`Signing.require`.
+    The signing does not count before :meth:`Signing.require`.
 
     Raises:
-        KitError: As :func:`authorise`, but for F1 and F2.
+        KitError: As :func:`authorise`, except for F1 and F2.
     """
     key_ids = signature.key_ids({key.key_id: key.key for key in anchor.policy.keys})
     able = _able(anchor.policy, subject, key_ids, subject.threshold(anchor.policy))
-    return _judged(anchor, subject, able, occasion or Occasion())
+    return _judge(anchor, subject, able, occasion or Occasion())
 
 
 def open_envelope(
@@ -266,14 +266,14 @@ def open_envelope(
     read: Callable[[bytes], tuple[T, Subject, Occasion]],
     *,
     payload_type: str = dsse.IN_TOTO_TYPE,
-) -> Opened[T]:
-    """Open a DSSE envelope that those who may have signed.
+) -> OpenedEnvelope[T]:
+    """Return the content of a DSSE envelope that authorised keys have signed.
 
     Args:
-        anchor: Whom to believe, what was accepted, and the time.
+        anchor: Policy, state and time.
         document: The envelope.
-        read: Is given the payload once a key of the policy is found to have signed it; returns its content and what the
-            signature is about.
+        read: Called with the payload after a key of the policy was found to have signed it; returns its content,
+            subject and occasion.
         payload_type: The ``payloadType`` demanded.
 
     Raises:
@@ -282,13 +282,13 @@ def open_envelope(
     signed = dsse.verify(document, {key.key_id: key.key for key in anchor.policy.keys}, payload_type=payload_type)
     content, subject, occasion = read(signed.payload)
     signing = authorise(anchor, subject, _Verified(ids=signed.check.valid_key_ids), occasion)
-    return Opened(content=content, signing=signing)
+    return OpenedEnvelope(content=content, signing=signing)
 
 
 def narrow(anchor: Anchor, signing: Signing, subject: Subject) -> Signing:
-    """Return those of a signing that may also sign ``subject``: of whom more is known now.
+    """Return a signing with only the keys that may sign ``subject``, about which more is known now.
 
-    Only those that count already are asked, so that no two keys make up for each other.
+    Only keys that count already are considered, so that two keys do not add up to one.
 
     Raises:
         UntrustedError: They are too few.
@@ -297,7 +297,7 @@ def narrow(anchor: Anchor, signing: Signing, subject: Subject) -> Signing:
     return replace(signing, subject=subject, able=able)
 
 
-def in_force(anchor: Anchor, role: Role) -> tuple[TrustedKey, ...]:
+def keys_in_force(anchor: Anchor, role: Role) -> tuple[TrustedKey, ...]:
     """Return the keys whose signatures of now would count in a role, whatever the bundle and the collections."""
     moment = Moment(signed_at=None, now=anchor.at) if anchor.at is not None else None
     return tuple(
@@ -305,7 +305,7 @@ def in_force(anchor: Anchor, role: Role) -> tuple[TrustedKey, ...]:
         for key in anchor.policy.keys
         if role in key.roles
         and key.key.algorithm in anchor.policy.algorithms
-        and (moment is None or standing(key, moment) is None)
+        and (moment is None or key_fault(key, moment) is None)
     )
 
 
@@ -320,22 +320,22 @@ def _able(policy: Policy, subject: Subject, key_ids: Iterable[str], threshold: i
             able[key_id] = key
         else:
             others.append(f"{key.label if key else key_id}: {why}")
-    found = people(able.values())
+    found = count_people(able.values())
     if found < threshold:  # A4
         if found < len(able):
             others.append("keys of one name are one person's")
-        told = "; ".join(others) or "nobody else signed"
+        why_others = "; ".join(others) or "nobody else signed"
         raise UntrustedError(
-            f"signed by {found} of the {threshold} {subject.role} keys needed ({told})",
+            f"signed by {found} of the {threshold} {subject.role} keys needed ({why_others})",
             where=subject.what,
-            hint=f"if that signer is to be believed: kit trust add POLICY KEY --role {subject.role}",
+            hint=f"to trust that signer: kit trust add POLICY KEY --role {subject.role}",
         )
     return tuple(able.values())
 
 
-def _judged(anchor: Anchor, subject: Subject, able: tuple[TrustedKey, ...], occasion: Occasion) -> Signing:
+def _judge(anchor: Anchor, subject: Subject, able: tuple[TrustedKey, ...], occasion: Occasion) -> Signing:
     threshold = subject.threshold(anchor.policy)
-    if anchor.at is None:  # keys without a policy are good at any time, and nothing is remembered of them
+    if anchor.at is None:  # keys without a policy are valid at any time, and have no state
         return Signing(subject=subject, able=able, threshold=threshold, faults={}, covers=True, by_memory=False)
     accepted = occasion.manifest is not None and anchor.has_accepted(subject.bundle_id, occasion.manifest)
     moment = Moment(signed_at=occasion.signed_at, now=anchor.at, kept=occasion.kept, covered=occasion.covered)
@@ -347,13 +347,13 @@ def _judged(anchor: Anchor, subject: Subject, able: tuple[TrustedKey, ...], occa
         able=able,
         threshold=threshold,
         faults=faults,
-        covers=accepted or people(unrevoked) >= threshold,
-        by_memory=accepted and people(key for key in able if key.key_id not in alone) < threshold,
+        covers=accepted or count_people(unrevoked) >= threshold,
+        by_memory=accepted and count_people(key for key in able if key.key_id not in alone) < threshold,
     )
 
 
 def _faults(keys: tuple[TrustedKey, ...], moment: Moment) -> dict[str, KitError]:
-    found = ((key.key_id, standing(key, moment)) for key in keys)
+    found = ((key.key_id, key_fault(key, moment)) for key in keys)
     return {key_id: fault for key_id, fault in found if fault is not None}
 
 

@@ -1,7 +1,7 @@
-"""A trust policy: whom to believe, for what. Schema: schemas/trust-policy.md.
+"""A trust policy: who may sign what. Schema: schemas/trust-policy.md.
 
-Laws: ``Policy.parse(p.to_bytes(), where) == p``; what is not understood is refused, since it may be a restriction; a
-policy that could never be met, or that anybody meets, is refused when it is read, not when it is used.
+Laws: ``Policy.parse(p.to_bytes(), where) == p``; an unknown field is refused, since it may be a restriction; a policy
+that nobody, or anybody, could satisfy is refused when it is read, not when it is used.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from kit.errors import ContentError, ManifestError, UntrustedError
 from kit.manifest.fields import Fields
 from kit.signing import Algorithm, PublicKey
 from kit.trust.roles import Role
-from kit.trust.trusted_key import TrustedKey, distinct, one_of, people
+from kit.trust.trusted_key import TrustedKey, count_people, parse_word, read_distinct
 from kit.values import Limits, Sha256, Timestamp
 from kit.values.strict_json import canonical, parse as parse_json
 
@@ -27,16 +27,16 @@ _LIMITS = Limits(json_bytes=1024 * 1024, json_depth=8)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
-    """Whom to believe.
+    """The rules of one site.
 
     Attributes:
-        version: From 1; each successor is one more.
+        version: From 1; each successor has the next number.
         keys: In the order given; ids are distinct.
-        thresholds: How many keys must sign, by role; 1 where it is not said.
-        algorithms: Those whose signatures count.
-        expires_at: After this, nothing is valid under it; None for never.
+        thresholds: How many keys must sign, by role; 1 by default.
+        algorithms: The algorithms whose signatures count.
+        expires_at: The time after which nothing is valid under it; None for never.
         minimum_generations: By bundle id, the lowest publisher's generation that is accepted.
-        staleness_window_hours: Instead of what kits say of themselves; None to believe them.
+        staleness_window_hours: Replaces the window that kits state; None to use theirs.
     """
 
     version: int
@@ -49,16 +49,16 @@ class Policy:
 
     @classmethod
     def of_keys(cls, keys: Iterable[PublicKey]) -> Self:
-        """Give what ``--trusted-key`` stands for: these keys in every role a kit needs, one is enough, for ever."""
+        """Return the policy of ``--trusted-key``: these keys in every role a kit needs, any of them, at any time."""
         roles = frozenset(Role) - {Role.ROOT}
         return cls(version=1, keys=tuple(TrustedKey(key=key, roles=roles) for key in keys))
 
     @classmethod
     def parse(cls, data: bytes, *, where: str) -> Self:
-        """Read a policy.
+        """Return the policy of exact bytes.
 
         Raises:
-            ContentError: Not strict JSON, not exactly of this format, or a policy no site can mean (P1, P2).
+            ContentError: Not strict JSON, not exactly of this format, or a policy that makes no sense (P1, P2).
             LimitError: Larger than any policy.
         """
         try:
@@ -81,9 +81,11 @@ class Policy:
         return cls(
             version=fields.integer("version"),
             keys=tuple(TrustedKey.parse(value, f"policy.keys[{n}]") for n, value in enumerate(fields.items("keys"))),
-            thresholds={one_of(Role, role, thresholds.place): thresholds.integer(role) for role in thresholds.members},
+            thresholds={
+                parse_word(Role, role, thresholds.place): thresholds.integer(role) for role in thresholds.members
+            },
             algorithms=frozenset(
-                one_of(Algorithm, name, "policy.algorithms") for name in distinct(fields, "algorithms")
+                parse_word(Algorithm, name, "policy.algorithms") for name in read_distinct(fields, "algorithms")
             ),
             expires_at=fields.timestamp("expiresAt") if "expiresAt" in fields.members else None,
             minimum_generations={name: floors.integer(name) for name in floors.members} if floors else {},
@@ -91,7 +93,7 @@ class Policy:
         )
 
     def to_bytes(self) -> bytes:
-        """Print the policy as it is signed and digested."""
+        """Return the bytes that are signed and digested."""
         document: dict[str, Any] = {
             "schemaVersion": SCHEMA_VERSION,
             "version": self.version,
@@ -109,45 +111,47 @@ class Policy:
 
     @property
     def sha256(self) -> Sha256:
-        """Of :meth:`to_bytes`; of the very file where that was written by this program."""
+        """The digest of :meth:`to_bytes`, which is that of the file if this program wrote it."""
         return Sha256.of(self.to_bytes())
 
     @property
     def is_sealed(self) -> bool:
-        """Whether it names root keys, so that it must be signed and can only be replaced by rotation (P3, P4)."""
+        """Whether it has root keys, so that it must be signed and can only be replaced by rotation (P3, P4)."""
         return any(Role.ROOT in key.roles for key in self.keys)
 
     def threshold(self, role: Role) -> int:
-        """How many keys must sign in that role."""
+        """Return the number of keys that must sign in a role."""
         return self.thresholds.get(role, 1)
 
     def with_key(self, added: TrustedKey) -> Self:
-        """Give the next version, in which ``added`` is new or takes the place of the key of its id."""
+        """Return the next version, in which ``added`` is new or replaces the key of its id."""
         others = tuple(key for key in self.keys if key.key_id != added.key_id)
         return replace(self, version=self.version + 1, keys=(*others, added))
 
     def check(self) -> None:
-        """Refuse what cannot be meant.
+        """Check that the policy makes sense.
 
         Raises:
-            ContentError: Version 0; a key twice; a threshold of 0, which anybody meets (P1); a threshold above the
+            ContentError: Version 0; a key twice; a threshold of 0, which anybody reaches (P1); a threshold above the
                 number of people with a key of a role, revoked ones not counted (P2); a root key with a second role.
             UntrustedError: There are no keys: under an empty policy nothing can be valid (P1).
         """
         if not self.keys:
-            raise UntrustedError("the policy names no keys, so nothing can be valid", hint="kit trust add")
+            raise UntrustedError(
+                "the policy names no keys, so nothing can be valid", hint="kit trust add POLICY KEY --role publisher"
+            )
         if self.version < 1:
             raise ContentError("policy.version: versions start at 1")
         ids = [key.key_id for key in self.keys]
         if len(set(ids)) != len(ids):
             raise ContentError("policy.keys: a key is there twice")
         for role, count in self.thresholds.items():
-            able = people(key for key in self.keys if role in key.roles and key.revocation is None)
+            able = count_people(key for key in self.keys if role in key.roles and key.revocation is None)
             if count < 1:
                 raise ContentError(f"policy.thresholds.{role}: 0 would let anybody sign")
             if count > able:
                 raise ContentError(
-                    f"policy.thresholds.{role}: {count} of {able} keys can never be met; keys of one name count once"
+                    f"policy.thresholds.{role}: {count} of {able} keys can never sign; keys of one name count once"
                 )
         for key in self.keys:
             if Role.ROOT in key.roles and len(key.roles) > 1:

@@ -1,8 +1,8 @@
 """A receipt: what was verified, by whom, under which policy, when. Schema: schemas/receipt.md.
 
-An in-toto Statement v1 whose predicate has the shape of a SLSA Verification Summary Attestation v1; who reads VSAs can
-read it. Prints only: the envelope around it is for :mod:`kit.signing`. Law: the same verdict, time and key give
-the same bytes.
+An in-toto Statement v1 whose predicate has the shape of a SLSA Verification Summary Attestation v1, so that readers of
+VSAs can read it. :mod:`kit.signing` makes the envelope around it. Law: the same verdict, time and key give the same
+bytes.
 """
 
 from __future__ import annotations
@@ -17,29 +17,29 @@ from kit.values.strict_json import canonical
 
 STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
 PREDICATE_TYPE = "https://slsa.dev/verification_summary/v1"
-"""Constants of their specifications; nothing is ever fetched from them."""
+"""Constants of their specifications; they are never fetched."""
 OBLIGATIONS = "urn:offline-kit:obligations:v1"
-"""An extension member of the predicate: how every obligation ended."""
+"""Extension member of the predicate: the outcome of every obligation."""
 TENANTS = "urn:offline-kit:tenants:v1"
-"""Another: the tenants that levels ending in ``_OF_TENANTS`` are about."""
+"""Extension member: the tenants of levels that end in ``_OF_TENANTS``."""
 STEPS = "urn:offline-kit:steps:v1"
-"""Another: what every step of the lineage rests on, and what it changed in the manifest beyond what a patch does."""
+"""Extension member: the ground of every step of the lineage, and its changes of the manifest beyond a patch's."""
 APPENDED = "urn:offline-kit:append-only:v1"
-"""Another: the generations that ``OFFLINE_KIT_APPEND_ONLY`` is about."""
+"""Extension member: the generations of ``OFFLINE_KIT_APPEND_ONLY``."""
 
 COVERAGE = "urn:offline-kit:coverage:v1"
-"""Another: how many observations count, and how many do not, by what they lack."""
+"""Extension member: how many observations count, and how many do not, by what they lack."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """One step of the lineage, as a receipt has it.
+    """One step of the lineage.
 
     Attributes:
-        generation: What it made.
-        ground: What that rests on (schemas/verify-report.md); None where it is not proven.
-        differences: In what the manifest differs from the one before, in words.
-        omitted: How many differences more there are.
+        generation: The generation it made.
+        ground: What proves that generation (schemas/verify-report.md); None if it is not proven.
+        differences: Differences from the manifest before, in words.
+        omitted: The number of further differences.
     """
 
     generation: int
@@ -48,7 +48,7 @@ class Step:
     omitted: int
 
     def to_json(self) -> dict[str, Any]:
-        """Print for ``strict_json.canonical``."""
+        """Return the value for ``strict_json.canonical``."""
         return {
             "generation": self.generation,
             "ground": self.ground,
@@ -63,21 +63,21 @@ class Receipt:
 
     Attributes:
         subjects: Digests by name: the archive, the manifest.
-        verifier: Key id of who signs.
+        verifier: Key id of the signer.
         tool: Name and version of the program.
-        at: When it was verified.
-        bundle: Bundle id of the kit; None where it has none.
+        at: The time of the verification.
+        bundle: Bundle id of the kit; None if it has none.
         policy: Digest of the policy's exact bytes.
         inputs: Digests of the signatures and statements that were verified.
         passed: The verdict.
-        levels: What the kit was found to keep; empty for one that was refused.
+        levels: The levels that the kit satisfies; empty if it was refused.
         obligations: Number, name, status and detail, in their order.
-        steps: Of the lineage, oldest first; empty for a kit that was never patched.
-        appended: The oldest and the newest generation between which nothing but ``rawLinkset`` was added; None where
-            that is not proven of any step.
-        tenants: To whom coverage and the proof of mapped fields were restricted; None for all.
-        coverage: Of those tenants, how many observations there are, have both projections, and lack what; None where
-            they were not counted.
+        steps: The steps of the lineage, oldest first; empty for a kit that was never patched.
+        appended: The oldest and the newest generation between which only ``rawLinkset`` was added; None if that is
+            proven of no step.
+        tenants: The tenants for which coverage and mapped fields were checked; None for all.
+        coverage: The number of those tenants' observations, in total, with both projections, and by what they lack;
+            None if they were not counted.
     """
 
     subjects: Mapping[str, Sha256]
@@ -96,15 +96,15 @@ class Receipt:
     coverage: Mapping[str, int] | None = None
 
     def to_bytes(self) -> bytes:
-        """Print the statement to sign.
+        """Return the statement to sign.
 
         Raises:
-            ContentError: There is nothing it is about, or a passed verdict names no level: a receipt for nothing.
+            ContentError: There is no subject, or a passed verdict has no level.
         """
         if not self.subjects:
-            raise ContentError("there is no digest that a receipt could be about")
+            raise ContentError("a receipt needs the digest of an archive or a manifest")
         if self.passed != bool(self.levels):
-            raise ContentError("a receipt names what was verified exactly if the verdict is good")
+            raise ContentError("a receipt has levels if and only if the kit is valid")
         name, version = self.tool
         return canonical(
             {

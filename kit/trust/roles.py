@@ -1,4 +1,4 @@
-"""The roles a key can have: what a signature by it can mean."""
+"""The roles of keys: what a signature can mean."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import enum
 
 
 class Role(enum.StrEnum):
-    """One purpose of signing; a key has those its policy names, and no other."""
+    """One purpose of signing; a key has only the roles that its policy names."""
 
     PUBLISHER = "publisher"
-    """Signs first generations: what came from the vendor."""
+    """Signs first generations, which come from the vendor."""
     PATCHER = "patcher"
-    """Signs generations made from another, and the statements of what was done."""
+    """Signs generations made from another, and statements of provenance."""
     INCIDENT = "incident"
     """Signs approvals to open encrypted fields."""
     AUDITOR = "auditor"
-    """Signs receipts: what was verified, under which policy, when."""
+    """Signs receipts of verifications."""
     ROOT = "root"
-    """Signs policies, and nothing else: who decides whom to trust is not who is trusted day by day."""
+    """Signs policies, and nothing else: the keys that decide about trust are not used daily."""

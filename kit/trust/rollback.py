@@ -1,4 +1,4 @@
-"""Is this kit, or this policy, older than what was accepted before? Rules R1 to R3."""
+"""Rules R1 to R3: no kit or policy is older than what was accepted before."""
 
 from __future__ import annotations
 
@@ -7,56 +7,56 @@ from kit.trust.policy import Policy
 from kit.trust.state import Accepted, State
 from kit.values import Sha256
 
-_FORCE = "get the newest kit; to use this one all the same, say why: --force --reason TEXT, which is recorded"
+_FORCE = "get the newest kit; to use this one anyway, on record: --force --reason TEXT"
 
 
 class BelowFloorError(RollbackError):
-    """Below what the policy allows: only another policy, not an override, can accept it."""
+    """A kit is below the minimum of the policy; only another policy, not an override, can accept it."""
 
 
-def check_kit(policy: Policy, state: State | None, bundle_id: str | None, met: Accepted) -> str:
-    """Compare a kit with the policy's floor and the site's memory; tell what it was compared with.
+def check_kit(policy: Policy, state: State | None, bundle_id: str | None, kit: Accepted) -> str:
+    """Return what a kit was compared with, after checking it against the policy's minimum and the state.
 
     Raises:
-        BelowFloorError: The publisher's generation is below the floor (R1). The publisher's, since a patch of an old
-            kit raises the kit's own generation and makes nothing newer.
+        BelowFloorError: The publisher's generation is below the minimum (R1). The kit's own is not compared, since a
+            patch of an old kit raises it and makes no data newer.
         RollbackError: Older than what was accepted (R2), or as old and with another manifest (R3).
     """
     if bundle_id is None:
         return "the manifest names no bundle, so nothing accepted before was compared"
     floor = policy.minimum_generations.get(bundle_id)
-    if floor is not None and met.published < floor:  # R1
+    if floor is not None and kit.published < floor:  # R1
         raise BelowFloorError(
-            f"publisher's generation {met.published} of {bundle_id!r} is below {floor}, the policy's minimum",
+            f"publisher's generation {kit.published} of {bundle_id!r} is below {floor}, the policy's minimum",
             hint="get a newer kit; --force does not lift this",
         )
     known = state.bundles.get(bundle_id) if state is not None else None
     if known is None:
-        told = "so nothing accepted before was compared" if floor is None else f"not below the minimum {floor}"
-        return f"first kit of {bundle_id!r}, {told}"
-    if met.rank < known.rank:  # R2
-        raise RollbackError(f"{met} of {bundle_id!r}, but {known} was accepted before", hint=_FORCE)
-    if met.rank == known.rank and met.manifest != known.manifest:  # R3
+        compared = "so nothing accepted before was compared" if floor is None else f"not below the minimum {floor}"
+        return f"first kit of {bundle_id!r}, {compared}"
+    if kit.rank < known.rank:  # R2
+        raise RollbackError(f"{kit} of {bundle_id!r}, but {known} was accepted before", hint=_FORCE)
+    if kit.rank == known.rank and kit.manifest != known.manifest:  # R3
         raise RollbackError(
-            f"{met} of {bundle_id!r} has manifest {met.manifest}, but was accepted before with {known.manifest}",
+            f"{kit} of {bundle_id!r} has manifest {kit.manifest}, but was accepted before with {known.manifest}",
             hint=_FORCE,
         )
-    return "accepted before" if met.rank == known.rank else f"newer than {known}"
+    return "accepted before" if kit.rank == known.rank else f"newer than {known}"
 
 
 def has_memory(policy: Policy, state: State | None, bundle_id: str | None) -> bool:
-    """Whether :func:`check_kit` has anything to compare a kit of this bundle with."""
+    """Return whether :func:`check_kit` has a minimum or an accepted kit to compare a kit of this bundle with."""
     if bundle_id is None:
         return False
     return bundle_id in policy.minimum_generations or (state is not None and bundle_id in state.bundles)
 
 
 def check_policy(version: int, sha256: Sha256, state: State | None) -> None:
-    """Compare a policy's exact bytes with the one in force.
+    """Check that a policy's exact bytes are those in force.
 
     Raises:
         RollbackError: It is an older version.
-        UntrustedError: It is another than was put in force, by other means than ``kit trust``.
+        UntrustedError: It was changed by other means than ``kit trust``.
     """
     if state is None or sha256 == state.policy_sha256:
         return

@@ -1,7 +1,7 @@
-"""What a site has accepted so far: the memory that makes a rollback visible. Schema: schemas/trust-state.md.
+"""The state of a site: what it has accepted so far, which reveals a rollback. Schema: schemas/trust-state.md.
 
-Values only; the file is read and replaced by :mod:`kit.ops.trust_files`. Laws: ``State.parse(s.to_bytes(), where) ==
-s``; ``accepting`` never lowers what was accepted; overrides are only ever added.
+Values only; :mod:`kit.ops.trust_files` reads and replaces the file. Laws: ``State.parse(s.to_bytes(), where) == s``;
+``with_accepted`` never lowers what was accepted; overrides are only ever added.
 """
 
 from __future__ import annotations
@@ -23,21 +23,21 @@ _LIMITS = Limits(json_bytes=16 * 1024 * 1024, json_depth=8)
 class Accepted:
     """The newest kit accepted of one bundle.
 
-    Two kits are compared by the publisher's generation first: what a site makes of generation 7 is 8, and so is the
-    publisher's next one, which must not be taken for a rollback (docs/design/trust-policy.md).
+    Two kits are compared by the publisher's generation first: a site's patch of generation 7 has number 8, and so has
+    the publisher's next one, which must not be taken for a rollback (docs/design/trust-policy.md).
     """
 
     published: int
     """The generation that the publisher signed, the first of the chain."""
     generation: int
-    """The kit's own."""
+    """The kit's own generation."""
     manifest: Sha256
     earlier: frozenset[Sha256] = frozenset()
-    """Manifests of its history that were accepted before it, and only count since: see schemas/trust-state.md."""
+    """Manifests of its history that were accepted before it and still count: see schemas/trust-state.md."""
 
     @property
     def rank(self) -> tuple[int, int]:
-        """What is compared."""
+        """The order of kits: publisher's generation, then own generation."""
         return self.published, self.generation
 
     def __str__(self) -> str:
@@ -47,7 +47,7 @@ class Accepted:
 
     @classmethod
     def parse(cls, fields: Fields) -> Self:
-        """Read it.
+        """Return the accepted kit of a parsed object.
 
         Raises:
             ContentError: It is not exactly of this format, or the generation is below the publisher's.
@@ -64,14 +64,14 @@ class Accepted:
         return accepted
 
     def to_json(self) -> dict[str, Any]:
-        """Print for ``strict_json.canonical``."""
+        """Return the value for ``strict_json.canonical``."""
         printed = {"published": self.published, "generation": self.generation, "manifestSha256": str(self.manifest)}
         return printed | ({"earlier": sorted(map(str, self.earlier))} if self.earlier else {})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OverrideRecord:
-    """That somebody accepted a kit which obligation 4 refused."""
+    """The record that a user accepted a kit which obligation 4 refused."""
 
     at: Timestamp
     bundle_id: str
@@ -81,7 +81,7 @@ class OverrideRecord:
 
     @classmethod
     def parse(cls, value: object, place: str) -> Self:
-        """Read it.
+        """Return the record of a parsed value.
 
         Raises:
             ContentError: It is not exactly of this format.
@@ -97,7 +97,7 @@ class OverrideRecord:
         )
 
     def to_json(self) -> dict[str, Any]:
-        """Print for ``strict_json.canonical``."""
+        """Return the value for ``strict_json.canonical``."""
         return {
             "at": str(self.at),
             "bundleId": self.bundle_id,
@@ -112,8 +112,8 @@ class State:
     """What was accepted under one policy file.
 
     Attributes:
-        policy_version: Of the policy in force.
-        policy_sha256: Of its exact bytes, so that a policy changed by other means than ``kit trust`` is noticed.
+        policy_version: The version of the policy in force.
+        policy_sha256: The digest of its exact bytes, which reveals changes by other means than ``kit trust``.
         bundles: The newest kit accepted, by bundle id.
         overrides: Oldest first.
     """
@@ -125,10 +125,10 @@ class State:
 
     @classmethod
     def parse(cls, data: bytes, *, where: str) -> Self:
-        """Read a state.
+        """Return the state of a file's bytes.
 
         Raises:
-            ContentError: Not strict JSON, or not exactly of this format: a memory that cannot be read is not empty.
+            ContentError: Not strict JSON, or not exactly of this format: an unreadable state must not count as empty.
             LimitError: Larger than any state.
         """
         try:
@@ -151,7 +151,7 @@ class State:
             raise ContentError(error.what, where=where) from error
 
     def to_bytes(self) -> bytes:
-        """Print the state."""
+        """Return the bytes of the file."""
         return canonical(
             {
                 "schemaVersion": SCHEMA_VERSION,
@@ -162,23 +162,23 @@ class State:
         )
 
     def has_accepted(self, bundle_id: str, manifest: Sha256) -> bool:
-        """Whether exactly this manifest is the newest accepted of its bundle, or one that counts since then."""
+        """Return whether exactly this manifest is the newest accepted of its bundle, or an earlier one that counts."""
         known = self.bundles.get(bundle_id)
         return known is not None and (manifest == known.manifest or manifest in known.earlier)
 
-    def accepting(self, bundle_id: str, met: Accepted) -> Self:
-        """Remember a kit, if it is newer than what is remembered of its bundle."""
+    def with_accepted(self, bundle_id: str, kit: Accepted) -> Self:
+        """Return the state with a kit accepted, if it is newer than the newest of its bundle."""
         known = self.bundles.get(bundle_id)
-        if known is not None and met.rank <= known.rank:
+        if known is not None and kit.rank <= known.rank:
             return self
-        return replace(self, bundles={**self.bundles, bundle_id: met})
+        return replace(self, bundles={**self.bundles, bundle_id: kit})
 
-    def overriding(self, record: OverrideRecord) -> Self:
-        """Remember an override; what was accepted stays the newest, so the next time needs another."""
+    def with_override(self, record: OverrideRecord) -> Self:
+        """Return the state with an override recorded; the newest kit stays, so the next use needs another override."""
         return replace(self, overrides=(*self.overrides, record))
 
-    def under(self, version: int, sha256: Sha256) -> Self:
-        """Give the same memory under a policy that took the place of the old."""
+    def with_policy(self, version: int, sha256: Sha256) -> Self:
+        """Return the state under the successor of its policy."""
         return replace(self, policy_version=version, policy_sha256=sha256)
 
 

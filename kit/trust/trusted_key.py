@@ -17,41 +17,41 @@ from kit.values import CollectionName, Timestamp
 Word = TypeVar("Word", bound=enum.StrEnum)
 
 ANY = "*"
-"""As the database of a collection: whichever."""
+"""The wildcard for the database of a collection."""
 
 _SPKI = "-----BEGIN PUBLIC KEY-----\n"
 
 
 class RevocationReason(enum.StrEnum):
-    """Why a key is revoked (the words of RFC 5280 5.3.1), which decides what its old signatures are worth."""
+    """Why a key is revoked (the terms of RFC 5280 5.3.1), which decides whether its old signatures count."""
 
     COMPROMISED = "compromised"
-    """Someone else may have it, and can write any time into what it signs: none of its signatures counts."""
+    """Somebody else may have it, who can write any time into what it signs: none of its signatures counts."""
     SUPERSEDED = "superseded"
-    """Another took its place: what it signed before still counts, as far as others show that it was before."""
+    """Another key replaced it: an earlier signature counts if others prove that it is earlier."""
     CEASED = "ceased"
-    """Its holder no longer signs; the same."""
+    """Its holder no longer signs: an earlier signature counts if others prove that it is earlier."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Revocation:
-    """From when a key is not to be believed, and why."""
+    """The time from which a key is not trusted, and the reason."""
 
     at: Timestamp
     reason: RevocationReason
 
     @classmethod
     def parse(cls, fields: Fields) -> Self:
-        """Read it.
+        """Return the revocation of a parsed object.
 
         Raises:
             ContentError: It is not exactly ``{at, reason}``.
         """
         fields.exactly(("at", "reason"))
-        return cls(at=fields.timestamp("at"), reason=one_of(RevocationReason, fields.text("reason"), fields.place))
+        return cls(at=fields.timestamp("at"), reason=parse_word(RevocationReason, fields.text("reason"), fields.place))
 
     def to_json(self) -> dict[str, Any]:
-        """Print for ``strict_json.canonical``."""
+        """Return the value for ``strict_json.canonical``."""
         return {"at": str(self.at), "reason": self.reason.value}
 
 
@@ -60,14 +60,14 @@ class TrustedKey:
     """A public key and its limits. Law: ``TrustedKey.parse(k.to_json(), place) == k``.
 
     Attributes:
-        key: The key; its id is derived, never believed.
+        key: The key; its id is computed, never read.
         roles: What its signatures can mean; never empty.
-        name: Whose it is; keys of one name are one person's.
+        name: The name of its holder; keys of one name belong to one person.
         bundle_ids: The bundles it may sign; None for all.
         collections: The collections it may sign, ``database.collection`` or ``*.collection``; None for all.
-        not_before: Signs nothing before.
-        not_after: Signs nothing after.
-        revocation: None while it is good.
+        not_before: The begin of its validity; None for none.
+        not_after: The end of its validity; None for none.
+        revocation: None while it is not revoked.
     """
 
     key: PublicKey
@@ -81,7 +81,7 @@ class TrustedKey:
 
     @property
     def key_id(self) -> str:
-        """What documents call it by."""
+        """The key id that documents use."""
         return self.key.key_id
 
     @property
@@ -91,18 +91,19 @@ class TrustedKey:
 
     @property
     def person(self) -> tuple[str, str]:
-        """Whose it is, for thresholds: by its name, however spelled; a key without a name is somebody's of its own."""
+        """The holder, for thresholds: the normalised name; a key without a name has a holder of its own."""
         if self.name is None:
             return "key", self.key_id
         return "name", " ".join(unicodedata.normalize("NFKC", self.name).casefold().split())
 
     @classmethod
     def parse(cls, value: object, place: str) -> Self:
-        """Read one key.
+        """Return the key of a parsed value.
 
         Raises:
-            ContentError: A member is missing, unknown or malformed, the key id is not the key's, no role is named, a
-                list is empty (which would forbid everything where its absence allows all), or the time is reversed.
+            ContentError: A member is missing, unknown or malformed; the key id is not the key's; there is no role; a
+                list is empty (which would forbid everything, where its absence allows all); or the end of the validity
+                is before its begin.
         """
         fields = Fields.of(value, place)
         fields.exactly(
@@ -110,7 +111,7 @@ class TrustedKey:
             ("name", "bundleIds", "collections", "notBefore", "notAfter", "revoked"),
         )
         text = fields.text("publicKey")
-        if not text.startswith(_SPKI):  # documents have keys in one form, files in several
+        if not text.startswith(_SPKI):  # a document has one form of keys, files have several
             raise ContentError(f"{place}.publicKey: a PEM block PUBLIC KEY and nothing before it is expected")
         try:
             key = PublicKey.parse(text.encode(), where=f"{place}.publicKey")
@@ -120,7 +121,7 @@ class TrustedKey:
             raise ContentError(f"{place}.keyId: this key is {key.key_id}")
         trusted = cls(
             key=key,
-            roles=frozenset(one_of(Role, role, f"{place}.roles") for role in distinct(fields, "roles")),
+            roles=frozenset(parse_word(Role, role, f"{place}.roles") for role in read_distinct(fields, "roles")),
             name=fields.text("name") if "name" in fields.members else None,
             bundle_ids=_limit(fields, "bundleIds"),
             collections=_limit(fields, "collections"),
@@ -137,7 +138,7 @@ class TrustedKey:
         return trusted
 
     def to_json(self) -> dict[str, Any]:
-        """Print for ``strict_json.canonical``."""
+        """Return the value for ``strict_json.canonical``."""
         printed: dict[str, Any] = {
             "keyId": self.key_id,
             "publicKey": self.key.pem.decode("ascii"),
@@ -154,21 +155,21 @@ class TrustedKey:
         return printed | {name: value for name, value in given.items() if value is not None}
 
     def may_sign_bundle(self, bundle_id: str | None) -> bool:
-        """Whether a kit of that bundle is within its limits; a nameless one only where there are none."""
+        """Return whether it may sign a kit of a bundle; a kit without a bundle id only if the key has no limit."""
         return self.bundle_ids is None or bundle_id in self.bundle_ids
 
     def may_sign_collection(self, name: CollectionName) -> bool:
-        """Whether documents of that collection are within its limits."""
+        """Return whether it may sign documents of a collection."""
         return self.collections is None or not self.collections.isdisjoint({str(name), f"{ANY}.{name.collection}"})
 
 
-def people(keys: Iterable[TrustedKey]) -> int:
-    """Count the people behind keys: a threshold counts people, not keys."""
+def count_people(keys: Iterable[TrustedKey]) -> int:
+    """Return the number of people who hold the keys, which is what a threshold counts."""
     return len({key.person for key in keys})
 
 
-def distinct(fields: Fields, name: str) -> list[str]:
-    """Read a list of texts, not empty, each once.
+def read_distinct(fields: Fields, name: str) -> list[str]:
+    """Return a list of texts, not empty, each once.
 
     Raises:
         ContentError: It is something else.
@@ -179,8 +180,8 @@ def distinct(fields: Fields, name: str) -> list[str]:
     return items
 
 
-def one_of(words: type[Word], text: str, place: str) -> Word:
-    """Read one word of a closed list.
+def parse_word(words: type[Word], text: str, place: str) -> Word:
+    """Return one word of a closed list.
 
     Raises:
         ContentError: It is another.
@@ -192,4 +193,4 @@ def one_of(words: type[Word], text: str, place: str) -> Word:
 
 
 def _limit(fields: Fields, name: str) -> frozenset[str] | None:
-    return frozenset(distinct(fields, name)) if name in fields.members else None
+    return frozenset(read_distinct(fields, name)) if name in fields.members else None

@@ -319,7 +319,7 @@ LOOKING = {
     "kit/ops/trusting.py": "makes a policy",
 }
 """Who reads limits of keys without deciding by them."""
-QUESTIONS = {"authorise", "authorise_any", "weigh", "narrow", "open_envelope", "in_force"}
+QUESTIONS = {"authorise", "authorise_any", "weigh", "narrow", "open_envelope", "keys_in_force"}
 ASKING = {
     "kit/trust/rotation.py": {"authorise"},
     "kit/ops/signers.py": {"authorise", "weigh", "narrow", "open_envelope"},
@@ -327,7 +327,7 @@ ASKING = {
     "kit/ops/prove.py": {"narrow"},
     "kit/ops/approve.py": {"narrow", "open_envelope"},
     "kit/ops/receipts.py": {"authorise"},
-    "kit/ops/verify_script.py": {"in_force"},
+    "kit/ops/verify_script.py": {"keys_in_force"},
 }
 """Who asks; each is in the table of callers above, and a new one belongs there as well."""
 

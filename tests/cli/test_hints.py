@@ -124,8 +124,8 @@ def test_a_hint_names_commands_and_options_that_there_are(text: str) -> None:
 @pytest.mark.parametrize(
     ("words", "hint", "due"),
     [
-        (("verify",), "get a newer kit; to use this one all the same, say why: --force --reason TEXT", ...),
-        (("plan",), "get a newer kit; to use this one all the same, say why: --force --reason TEXT", "get a newer kit"),
+        (("verify",), "get a newer kit; to use this one anyway, on record: --force --reason TEXT", ...),
+        (("plan",), "get a newer kit; to use this one anyway, on record: --force --reason TEXT", "get a newer kit"),
         (("approval", "create"), "if this kit is known to be sound, raise it: --max members=3", ""),
         (("rollback",), "make room, or write to another file system with --output", "make room"),
         (("keys", "show"), "kit verify --trust makes it", ...),

@@ -139,7 +139,7 @@ class TestTime:
         path = office.kit("kit.tar", stalenessWindowHours=48)
         office.valid(path, at="2025-10-22T00:00:00Z")
         office.refused(path, 7, "49 hours before", at="2025-10-22T01:00:00Z")
-        office.refused(path, 7, "cannot be told", at="2025-10-19T00:00:00Z")
+        office.refused(path, 7, "its age is unknown", at="2025-10-19T00:00:00Z")
 
     def test_a_patch_makes_no_stale_data_fresh(self, office: Office) -> None:
         office.init()
@@ -159,7 +159,7 @@ class TestTime:
         # What a site patched while the key was good is covered by the site's own signature.
         office.valid(office.desk.patched(path, name="p.tar"))
         office.add("vendor", "--role", "publisher", "--not-before", "2025-12-01T00:00:00Z")
-        office.refused(path, 7, "is good from")
+        office.refused(path, 7, "is valid from")
 
     def test_a_compromised_key_whatever_date_it_writes(self, office: Office) -> None:
         office.init()
@@ -171,7 +171,7 @@ class TestTime:
     def test_a_superseded_key_vouches_for_what_is_older_as_far_as_others_show_that_it_is(self, office: Office) -> None:
         office.init()
         office.add("vendor", "--role", "publisher", "--revoke", "superseded", "--at", "2025-12-01T00:00:00Z")
-        office.refused(office.desk.kit(), 4, "its own word")
+        office.refused(office.desk.kit(), 4, "only its own date")
         office.valid(office.desk.patched(name="p.tar"))
         office.refused(office.kit("new.tar", createdAt="2025-12-02T00:00:00Z"), 4, "was revoked")
 

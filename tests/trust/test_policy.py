@@ -125,10 +125,10 @@ def test_a_state_that_cannot_be_read_is_not_an_empty_one(change: Callable[[dict[
 
 def test_a_state_is_never_lowered() -> None:
     older = Accepted(published=3, generation=3, manifest=Sha256.of(b"x"))
-    assert STATE.accepting("small", older) == STATE
+    assert STATE.with_accepted("small", older) == STATE
     newer = Accepted(published=4, generation=4, manifest=Sha256.of(b"x"))
-    assert STATE.accepting("small", newer).bundles["small"] == newer
-    assert STATE.accepting("other", older).bundles.keys() == {"small", "other"}
+    assert STATE.with_accepted("small", newer).bundles["small"] == newer
+    assert STATE.with_accepted("other", older).bundles.keys() == {"small", "other"}
 
 
 @settings(max_examples=examples(300), deadline=None)

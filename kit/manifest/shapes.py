@@ -92,7 +92,7 @@ def read_entries(document: Mapping[str, Any], files: FileList) -> tuple[Entry, .
     return entries
 
 
-def respell(item: Mapping[str, Any], sha256: Sha256, size: int) -> None:
+def respell(item: dict[str, Any], sha256: Sha256, size: int) -> None:
     """Write a new digest and size into a parsed entry, in its spelling; a size only if it had one."""
     for name in _digest_names(item):
         item[name] = _in_spelling_of(item[name], sha256)

@@ -190,7 +190,9 @@ class TestCompromise:
         office.init("--threshold", "publisher", 2, vendor="publisher", stranger="publisher", site="patcher")
         members = kits.signed(kits.content(), None)
         rotate(office, "vendor", "vendor-2", "publisher", "compromised")
-        office.refused(office.desk.write(signed_by(members, "vendor", "stranger"), "two.tar"), 4, "none of its signatures counts")
+        office.refused(
+            office.desk.write(signed_by(members, "vendor", "stranger"), "two.tar"), 4, "none of its signatures counts"
+        )
         office.refused(office.desk.write(signed_by(members, "vendor", "site"), "role.tar"), 4)
         office.valid(office.desk.write(signed_by(members, "vendor", "vendor-2", "stranger"), "three.tar"))
 

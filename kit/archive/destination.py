@@ -161,8 +161,7 @@ class ArchiveDestination:
         with writing(path), new_file(path, self._mode) as target:
             self._spool.sync()
             for extent in _joined(extents):
-                for piece in self._spool.read(extent, FRAME_BYTES):
-                    write_all(target, piece)
+                self._spool.copy(extent, target)
             write_all(target, self._tail())
             os.fsync(target.fileno())
             self._spool.close()

@@ -10,6 +10,7 @@ prefix, and everything from there on is written anew; offsets are the same as in
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -28,6 +29,11 @@ CHECKPOINT_BYTES = 32 * 1024 * 1024
 work, against two syncs that another thread waits for (docs/design/journal.md)."""
 _CHECKPOINT_FRAMES = 4096
 """And at least every so many frames, so that the records of tiny ones do not pile up in memory."""
+
+
+_COPY_BYTES = 4 * 1024 * 1024
+_NO_SUCH_COPY = frozenset({errno.ENOSYS, errno.EXDEV, errno.EINVAL, errno.EOPNOTSUPP, errno.EPERM})
+"""What copy_file_range(2) ends in where system or file system have no such thing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,6 +128,28 @@ class Spool:
             offset += len(data)
             left -= len(data)
 
+    def copy(self, extent: Extent, target: BinaryIO) -> None:
+        """Append an extent to an unbuffered file, by the system where it can: nothing is brought here and back then.
+
+        What is copied is on its way to the disk at once, so that little is left for a sync; and the spool's pages are
+        given back, which the target's can then have.
+
+        Raises:
+            OSError: The disk is full or failed, or the spool is shorter than what was written to it.
+        """
+        source, offset, end = self._file.fileno(), extent.offset, extent.offset + extent.size
+        while offset < end:
+            size = min(end - offset, _COPY_BYTES)
+            at = target.tell()
+            done = _copied(source, target.fileno(), size, offset)
+            if not done:
+                for piece in self.read(Extent(offset=offset, size=size, length=0), size):
+                    write_all(target, piece)
+                done = size
+            _not_wanted(target.fileno(), at, done)
+            _not_wanted(source, offset, done)
+            offset += done
+
     def sync(self) -> None:
         """Put everything written on disk, and on record.
 
@@ -183,3 +211,20 @@ class Spool:
         with writing(self._folder):
             yield
         self._failed = False
+
+
+def _copied(source: int, target: int, size: int, offset: int) -> int:
+    """Have the system copy up to ``size`` bytes to where ``target`` is, and return how many; 0 where it does not."""
+    copy_file_range = getattr(os, "copy_file_range", None)  # of Linux
+    try:
+        return int(copy_file_range(source, target, size, offset)) if copy_file_range is not None else 0
+    except OSError as error:
+        if error.errno not in _NO_SUCH_COPY:
+            raise
+        return 0
+
+
+def _not_wanted(descriptor: int, offset: int, size: int) -> None:
+    """Have pages written, if they are not on disk yet, and let go, if they are (posix_fadvise(2))."""
+    if hasattr(os, "posix_fadvise"):
+        os.posix_fadvise(descriptor, offset, size, os.POSIX_FADV_DONTNEED)

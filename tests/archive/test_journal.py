@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import random
+import resource
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -175,6 +178,47 @@ def test_another_frame_than_the_recorded_one_takes_its_place(tmp_path: Path) -> 
     spool.close()
     journal.close()
     assert JournalFile(tmp_path / "journal").frames == 2
+
+
+@pytest.mark.parametrize("folder", [None, "/dev/shm"], ids=["same file system", "another"])  # noqa: S108
+def test_an_extent_is_copied_to_where_a_file_is(tmp_path: Path, folder: str | None) -> None:
+    if folder is not None and not Path(folder).is_dir():
+        pytest.skip(f"there is no {folder}")
+    journal = JournalFile(tmp_path / "journal")
+    journal.write(BEGIN, BEGUN.to_json())
+    spool = Spool(tmp_path, journal)
+    data = random.Random(9).randbytes(5 << 20)  # noqa: S311  no secret
+    extents = [spool.write(Frame(encoded=one, length=1)) for one in (b"first", data, b"last")]
+    with tempfile.TemporaryFile(dir=folder or tmp_path, buffering=0) as target:
+        target.write(b"before ")
+        for extent in (*extents[1:], extents[0]):
+            spool.copy(extent, target)
+        target.write(b" behind")
+        target.seek(0)
+        assert target.read() == b"before " + data + b"lastfirst behind"
+        with pytest.raises(OSError, match="ends 1 bytes early"):
+            spool.copy(Extent(offset=extents[2].offset, size=5, length=1), target)
+    spool.close()
+    journal.close()
+
+
+def test_a_copy_that_there_is_no_room_for_fails(tmp_path: Path) -> None:
+    journal = JournalFile(tmp_path / "journal")
+    journal.write(BEGIN, BEGUN.to_json())
+    spool = Spool(tmp_path, journal)
+    extent = spool.write(Frame(encoded=bytes(9000), length=1))
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (5000, hard))
+    try:
+        with (
+            tempfile.TemporaryFile(dir=tmp_path, buffering=0) as target,
+            pytest.raises(OSError, match="File too large"),
+        ):
+            spool.copy(extent, target)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    spool.close()
+    journal.close()
 
 
 def test_a_torn_record_is_overwritten(tmp_path: Path) -> None:

@@ -39,3 +39,10 @@ SHORTENED_AT(pread64, void *)
 SHORTENED_AT(pwrite64, const void *)
 SHORTENED_AT(pread, void *)
 SHORTENED_AT(pwrite, const void *)
+
+ssize_t copy_file_range(int from, off64_t *at, int to, off64_t *there, size_t count, unsigned flags) {
+    static ssize_t (*real)(int, off64_t *, int, off64_t *, size_t, unsigned);
+    if (!real)
+        real = (ssize_t (*)(int, off64_t *, int, off64_t *, size_t, unsigned))dlsym(RTLD_NEXT, "copy_file_range");
+    return real(from, at, to, there, fewer(from, count), flags);
+}

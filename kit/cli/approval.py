@@ -1,4 +1,4 @@
-"""``kit approval``: an approval of a recovery, made and signed by two people."""
+"""``kit approval``: create and sign the approval of a recovery, by two people."""
 
 from __future__ import annotations
 
@@ -22,32 +22,46 @@ if TYPE_CHECKING:
 
 @click.group("approval", cls=Group)
 def approval_group() -> None:
-    """Make, sign and show an approval to decrypt (kit recover)."""
+    """Create, sign and show approvals to decrypt.
+
+    kit recover needs one.
+    """
 
 
 _DONE = "the approval is written"
 
 _output_option = click.option(
-    "--output", "-o", type=NEW, metavar="OUT", required=True, help="Write the approval here; it must not exist."
+    "--output", "-o", type=NEW, metavar="OUT", required=True, help="Write the approval to OUT, which must not exist."
 )
 _signing_option = click.option(
-    "--signing-key", type=FILE, metavar="PEM", required=True, help="The private key of who approves."
+    "--signing-key", type=FILE, metavar="PEM", required=True, help="The approver's private key."
 )
 
 
 @approval_group.command("create")
 @kit_argument
-@click.option("--incident", metavar="ID", required=True, help="The incident this is for.")
+@click.option("--incident", metavar="ID", required=True, help="The incident that needs it.")
 @click.option("--reason", metavar="TEXT", required=True, help="Why plaintext is needed.")
-@click.option("--collection", "collections", metavar="DB.COLLECTION", multiple=True, required=True, help="Repeatable.")
-@click.option("--partition", "partitions", metavar="P", multiple=True, help="Only of this partition (tenant).")
-@click.option("--owner", "owners", metavar="O", multiple=True, help="Only of this owner.")
 @click.option(
-    "--document", "documents", metavar="ID", multiple=True, help='Only this _id: text, or JSON as {"$oid": "…"}.'
+    "--collection",
+    "collections",
+    metavar="DB.COLLECTION",
+    multiple=True,
+    required=True,
+    help="A collection. Repeatable.",
 )
-@click.option("--whole-collections", is_flag=True, help="All documents; only where nothing narrower is named.")
-@click.option("--not-before", metavar="TIME", help="When it begins to be valid; now by default.")
-@click.option("--expires", metavar="TIME", required=True, help="When it ends, RFC 3339 UTC.")
+@click.option("--partition", "partitions", metavar="P", multiple=True, help="Only this partition (tenant). Repeatable.")
+@click.option("--owner", "owners", metavar="O", multiple=True, help="Only this owner. Repeatable.")
+@click.option(
+    "--document",
+    "documents",
+    metavar="ID",
+    multiple=True,
+    help='Only this _id: text, or JSON such as {"$oid": "…"}. Repeatable.',
+)
+@click.option("--whole-collections", is_flag=True, help="All documents, instead of --partition, --owner or --document.")
+@click.option("--not-before", metavar="TIME", help="Valid from this time. Default: now.")
+@click.option("--expires", metavar="TIME", required=True, help="Valid until this time (RFC 3339 UTC).")
 @_signing_option
 @passphrase_option
 @_output_option
@@ -57,7 +71,7 @@ def create_command(
 ) -> None:
     """Approve the recovery of documents of KIT, as the first of two.
 
-    KIT is read for its manifest's digest and not verified; kit recover does that.
+    KIT is read for the digest of its manifest. It is not verified; kit recover does that.
 
     \b
     Example:
@@ -76,7 +90,9 @@ def create_command(
 @_output_option
 @json_option
 def sign_command(approval: Path, signing_key: Path, passphrase_fd: int | None, output: Path, as_json: bool) -> None:
-    """Sign APPROVAL as well, into a new file; read what it says first (kit approval show).
+    """Sign APPROVAL as the second approver, into a new file.
+
+    Read it first: kit approval show.
 
     \b
     Example:
@@ -91,7 +107,7 @@ def sign_command(approval: Path, signing_key: Path, passphrase_fd: int | None, o
 @click.argument("approval", type=FILE)
 @json_option
 def show_command(approval: Path, as_json: bool) -> None:
-    """Show what APPROVAL allows and who it says signed it; nothing is verified.
+    """Show what APPROVAL allows and claims, without verifying it.
 
     \b
     Example:
@@ -118,7 +134,7 @@ def _approval(
     from kit.encryption.approval import Approval, RecoveryScope, collection_name
 
     if whole_collections == bool(partitions or owners or documents):
-        raise click.UsageError("name partitions, owners or documents; or say --whole-collections")
+        raise click.UsageError("name partitions, owners or documents, or use --whole-collections")
     try:
         scope = RecoveryScope(
             manifest_sha256=_manifest(kit),
@@ -148,7 +164,7 @@ def _manifest(kit: Path) -> Sha256:
 
 
 def _document(text: str) -> DocumentName:
-    """Read an ``_id``: JSON where it begins as an object or a string of JSON does, else text as it is."""
+    """Read an ``_id``: JSON if it begins like a JSON object or string, else plain text."""
     from kit.encryption.approval import DocumentName
     from kit.values.strict_json import parse
 

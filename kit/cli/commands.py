@@ -24,44 +24,23 @@ class Home:
 
 
 HOMES: Final = {
-    "inspect": Home(
-        "inspect.inspect_command", "Show what is in KIT and who says to have signed it; nothing is verified."
-    ),
-    "plan": Home("patch.plan_command", "Show exactly what patch would change in KIT, and write nothing."),
-    "patch": Home("patch.patch_command", "Patch KIT into a new signed generation, beside it or in place."),
-    "verify": Home("verify.verify_command", "Decide offline whether KIT is what its signers say."),
-    "rollback": Home(
-        "rollback.rollback_command", "Put KIT.bak, which a patch or a delta in place kept, into the place of KIT again."
-    ),
-    "prove": Home(
-        "prove.prove_command",
-        "Prove that one document is in KIT, or that none with its _id is, to somebody who does not have KIT.",
-    ),
-    "extract": Home(
-        "extract.extract_command",
-        "Write documents of KIT into files that stock tools read; what is encrypted stays encrypted.",
-    ),
-    "selftest": Home(
-        "selftest.selftest_command",
-        "Kill runs of kit patch on this disk, resume them, and count what was lost: nothing may be.",
-    ),
-    "diff": Home(
-        "diff.diff_command",
-        "Tell what differs between the kits A and B: advisories, documents, members; nothing is verified.",
-    ),
-    "delta": Home("delta.delta_group", "Send the difference between two kits instead of the second one."),
-    "keys": Home("keys.keys_group", "Make and show keys."),
-    "trust": Home("trust.trust_group", "Make, show and change trust policies: whom to believe, for what, until when."),
-    "keyring": Home("keyring.keyring_group", "Make and keep the keyring of field encryption."),
-    "recover": Home(
-        "recover.recover_command",
-        "Decrypt the documents of KIT that an approval names, as they were, into a file of BSON.",
-    ),
-    "approval": Home("approval.approval_group", "Make, sign and show an approval to decrypt (kit recover)."),
-    "audit": Home("recover.audit_group", "Check an audit log."),
-    "completion": Home(
-        "completion.completion_command", "Print what makes SHELL complete the commands and options of kit."
-    ),
+    "inspect": Home("inspect.inspect_command", "Show what KIT contains and claims, without verifying it."),
+    "plan": Home("patch.plan_command", "Show exactly what patch would change in KIT; write nothing."),
+    "patch": Home("patch.patch_command", "Patch KIT into a new signed generation."),
+    "verify": Home("verify.verify_command", "Verify offline that KIT is what trusted keys signed."),
+    "rollback": Home("rollback.rollback_command", "Restore the kit that an in-place patch or delta replaced."),
+    "prove": Home("prove.prove_command", "Prove that KIT contains a document, or that it does not."),
+    "extract": Home("extract.extract_command", "Write documents of KIT into files that stock tools read."),
+    "selftest": Home("selftest.selftest_command", "Test whether kits on this disk survive crashes."),
+    "diff": Home("diff.diff_command", "Show the differences between the kits A and B."),
+    "delta": Home("delta.delta_group", "Build, apply and check deltas between kits."),
+    "keys": Home("keys.keys_group", "Generate and show signing keys."),
+    "trust": Home("trust.trust_group", "Create, change and show trust policies."),
+    "keyring": Home("keyring.keyring_group", "Create, change and show keyrings of field encryption."),
+    "recover": Home("recover.recover_command", "Decrypt the documents of KIT that an approval names."),
+    "approval": Home("approval.approval_group", "Create, sign and show approvals to decrypt."),
+    "audit": Home("recover.audit_group", "Verify audit logs."),
+    "completion": Home("completion.completion_command", "Print the completion script of kit for SHELL."),
 }
 """By the name of the command."""
 

@@ -1,4 +1,4 @@
-"""``kit completion``: what a shell sources, so that it completes commands, options and choices; made by click."""
+"""``kit completion``: the script, made by click, that a shell sources to complete commands, options and choices."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from kit.reports.errors import SCHEMA_VERSION
 
 _SHELLS = ("bash", "zsh", "fish")
 VARIABLE = "_KIT_COMPLETE"
-"""Set by the scripts when they ask this program what could come next."""
+"""Set by the scripts when they ask this program for completions."""
 
 
 @click.command("completion")
@@ -21,7 +21,9 @@ VARIABLE = "_KIT_COMPLETE"
 @click.option("--json", "as_json", is_flag=True, help="Print the script as a member of a JSON object.")
 @click.pass_context
 def completion_command(context: click.Context, shell: str, as_json: bool) -> None:
-    """Print what makes SHELL complete the commands and options of kit.
+    """Print the completion script of kit for SHELL.
+
+    It completes commands, options and choices.
 
     \b
     Examples:
@@ -32,7 +34,7 @@ def completion_command(context: click.Context, shell: str, as_json: bool) -> Non
     made = get_completion_class(shell)
     if made is None:
         raise UsageError(f"there is no completion for {shell}")
-    # Of source() only the text is wanted: with bash it would start a bash, to warn of one older than 4.4.
+    # source() is not called: for bash it starts a bash, to warn of versions before 4.4.
     completion = made(context.find_root().command, {}, "kit", VARIABLE)
     script = (completion.source_template % completion.source_vars()).strip()
     if as_json:
@@ -43,6 +45,6 @@ def completion_command(context: click.Context, shell: str, as_json: bool) -> Non
 
 
 def complete(command: click.Command) -> int | None:
-    """Answer a shell that asks what could come next; None where none asks."""
+    """Answer a shell that asks for completions, and return the exit code; None if no shell asks."""
     asked = os.environ.get(VARIABLE)
     return shell_complete(command, {}, "kit", VARIABLE, asked) if asked else None

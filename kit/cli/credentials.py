@@ -25,11 +25,16 @@ def credential_options(command: Callable[..., Any]) -> Callable[..., Any]:
                 "--keyring-passphrase-fd",
                 type=int,
                 metavar="N",
-                help="Read the keyring's passphrase from this descriptor; asked at the terminal otherwise.",
+                help="Read the keyring's passphrase from this file descriptor. Default: ask at the terminal.",
             ),
             click.option("--keyring-key", type=FILE, metavar="PEM", help="RSA private key that opens the keyring."),
             click.option(
-                "--age-identity", "age_identities", type=FILE, multiple=True, metavar="FILE", help="age identity file."
+                "--age-identity",
+                "age_identities",
+                type=FILE,
+                multiple=True,
+                metavar="FILE",
+                help="age identity file that opens the keyring. Repeatable.",
             ),
             token_options,
         )
@@ -46,13 +51,13 @@ def token_options(command: Callable[..., Any]) -> Callable[..., Any]:
                 "--pkcs11-module",
                 type=FILE,
                 metavar="PATH",
-                help="Library of the token that holds the master key; its code is run.",
+                help="Library of the token that holds the master key. Its code is run.",
             ),
             click.option(
                 "--pkcs11-pin-fd",
                 type=int,
                 metavar="N",
-                help="Read the token's PIN from this descriptor; asked at the terminal otherwise.",
+                help="Read the token's PIN from this file descriptor. Default: ask at the terminal.",
             ),
         )
     ):

@@ -1,4 +1,4 @@
-"""``kit delta``: build, apply, inspect, verify and squash what leads from one kit to another."""
+"""``kit delta``: build, apply, inspect, verify and squash deltas."""
 
 from __future__ import annotations
 
@@ -7,30 +7,17 @@ import click
 from kit.cli.commands import Commands, Home
 
 HOMES = {
-    "build": Home(
-        "delta_build.build_command",
-        "Build the signed delta that leads from BASE to TARGET, two generations of one bundle.",
-    ),
-    "apply": Home(
-        "delta_apply.apply_command",
-        "Make the kit that DELTA leads to from BASE, beside it or in its place; no signing key is needed.",
-    ),
-    "inspect": Home(
-        "delta_apply.inspect_command",
-        "Show what DELTA leads from and to, how each member is made, and who says to have signed it; nothing is"
-        " verified.",
-    ),
-    "verify": Home(
-        "delta_apply.verify_command",
-        "Decide whether DELTA is what its signers say, and who signed the kit it leads to; no kit is needed.",
-    ),
-    "squash": Home(
-        "delta_squash.squash_command",
-        "Make one delta of a chain that begins at the kit BASE; it gives what the chain gives, and no more.",
-    ),
+    "build": Home("delta_build.build_command", "Build the signed delta from BASE to TARGET."),
+    "apply": Home("delta_apply.apply_command", "Build the target kit of DELTA from BASE."),
+    "inspect": Home("delta_apply.inspect_command", "Show what DELTA contains and claims, without verifying it."),
+    "verify": Home("delta_apply.verify_command", "Verify the signatures of DELTA and of its target."),
+    "squash": Home("delta_squash.squash_command", "Combine a chain of deltas that begins at BASE into one."),
 }
 
 
 @click.group("delta", cls=Commands, homes=HOMES)
 def delta_group() -> None:
-    """Send the difference between two kits instead of the second one."""
+    """Build, apply and check deltas between kits.
+
+    A delta is sent instead of the second kit.
+    """

@@ -1,4 +1,4 @@
-"""``kit delta apply``, ``inspect`` and ``verify``: what a site does with a delta."""
+"""``kit delta apply``, ``inspect`` and ``verify``: the commands for a site."""
 
 from __future__ import annotations
 
@@ -33,15 +33,15 @@ _DONE = "the delta is applied"
 @click.command("apply", cls=Command)
 @click.argument("base", type=KIT_IN_PLACE)
 @click.argument("delta", type=KIT)
-@click.option("--output", "-o", type=NEW_KIT, metavar="OUT", help="Write the target here; it must not exist.")
-@click.option("--in-place", is_flag=True, help="Replace BASE; the old kit is kept as BASE.bak.")
+@click.option("--output", "-o", type=NEW_KIT, metavar="OUT", help="Write the target to OUT, which must not exist.")
+@click.option("--in-place", is_flag=True, help="Replace BASE. The old kit is kept as BASE.bak.")
 @no_backup_option
 @resume_option
 @abandon_option
-@work_folder_option
+@work_folder_option(is_resumable=True)
 @credential_options
 @trust_options
-@override_options("Accept a target that is stale or rolled back; recorded in the state.")
+@override_options("Accept a target that is stale or rolled back. Recorded in the policy's state.")
 @reading_options
 @progress_option
 @json_option
@@ -66,18 +66,21 @@ def apply_command(
     as_json: bool,
     **what: Any,
 ) -> None:
-    """Make the kit that DELTA leads to from BASE, beside it or in its place; no signing key is needed.
+    """Build the target kit of DELTA from BASE.
 
-    BASE is any kit with the manifest that DELTA names, unpacked or packed in whatever way. The report tells whether the
-    result is byte for byte the archive that DELTA was built from, and what was compared.
+    The target is written to OUT, or replaces BASE with --in-place. No signing key is needed. BASE is any kit with the
+    manifest that DELTA names, unpacked or packed in any way. The report shows whether the result is byte for byte the
+    archive that DELTA was built from, and what was compared.
 
-    The delta's signature, the base, and every member that is made are checked; until the target is read back and
-    verified, nothing but a folder named after the output is written. A delta that is a recipe of an encryption needs
-    the keyring (--keyring; kit delta inspect names the data keys), which is read and never written.
+    The signature of the delta, the base and every member are checked. Until the target is read back and verified, only
+    a folder named after the output is written.
 
-    Exit codes: 3 the delta is not signed, 4 not by whom you trust, 5 its signature does not hold, 8 it leads back, 9 it
-    is malformed, 10 it is for another kit, 12 it is a recipe that this version would compute otherwise, 13 it is a
-    recipe that seals with data keys that are not given.
+    A delta with a recipe for an encryption needs the keyring (--keyring). The keyring is read and never written; kit
+    delta inspect names the data keys.
+
+    Exit codes: 3 the delta is not signed, 4 it is not signed by a trusted key, 5 its signature is invalid, 8 the target
+    is older than the base, 9 the delta is malformed, 10 it is for another base, 12 this version computes its recipe
+    differently, 13 data keys of its recipe are missing.
 
     \b
     Examples:
@@ -123,7 +126,9 @@ def apply_command(
 @reading_options
 @json_option
 def inspect_command(delta: Path, workers: int, maxima: tuple[str, ...], allowed: Allowed, as_json: bool) -> None:
-    """Show what DELTA leads from and to, how each member is made, and who says to have signed it; nothing is verified.
+    """Show what DELTA contains and claims, without verifying it.
+
+    It shows the base and the target, how each member is made, and the signers that its signatures name.
 
     \b
     Example:
@@ -151,9 +156,11 @@ def verify_command(
     allowed: Allowed,
     as_json: bool,
 ) -> None:
-    """Decide whether DELTA is what its signers say, and who signed the kit it leads to; no kit is needed.
+    """Verify the signatures of DELTA and of its target.
 
-    Exit codes: 2 a payload is not as signed, 3 unsigned, 4 not by whom you trust, 5 a signature does not hold, 9
+    No kit is needed.
+
+    Exit codes: 2 a payload is not as signed, 3 not signed, 4 not signed by a trusted key, 5 a signature is invalid, 9
     malformed.
 
     \b

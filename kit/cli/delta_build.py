@@ -1,4 +1,4 @@
-"""``kit delta build``: from two kits to a signed delta, and a warning where it discloses what was sealed."""
+"""``kit delta build``: build a signed delta from two kits, and warn if it discloses what was sealed."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 @click.argument("base", type=KIT)
 @click.argument("target", type=KIT)
 @signed_output_options
-@click.option("--reverse", is_flag=True, help="Build the way back: from TARGET to BASE.")
+@click.option("--reverse", is_flag=True, help="Build the delta back, from TARGET to BASE.")
 @recipe_options
-@work_folder_option
+@work_folder_option(is_resumable=False)
 @trust_options
 @created_at_option("the delta")
 @reading_options
@@ -55,15 +55,18 @@ def build_command(
     as_json: bool,
     **what: Any,
 ) -> None:
-    """Build the signed delta that leads from BASE to TARGET, two generations of one bundle.
+    """Build the signed delta from BASE to TARGET.
 
-    Both kits are verified first. Collections are compared document by document, wherever each stands. The same kits,
-    key and --created-at give the same delta, whatever the number of workers.
+    They are two generations of one bundle. Both are verified first. Collections are compared document by document,
+    whatever the order. The same kits, key and --created-at give the same delta, whatever the number of workers.
 
-    What kit patch made of BASE is not sent where the site can compute it again: what raw-linkset added, and with
-    --keyring what encrypt-fields sealed (the site then needs that keyring, too; no key and no plaintext is sent). The
-    report says why nothing is left to the site. A folder OUTPUT.kit-build is there while it runs; the next run removes
-    what a killed one left of it. Exit codes: 13 the keyring does not open, 64 the kits are no pair.
+    The site computes again what it can, and that is not sent: what raw-linkset added, and with --keyring what
+    encrypt-fields sealed. The site then needs that keyring, too; no key and no plaintext is sent. If the site can
+    compute nothing, the report gives the reason.
+
+    The folder OUTPUT.kit-build exists while the command runs. The next run removes what a killed run left of it.
+
+    Exit codes: 13 the keyring does not open, 64 the kits are not two generations of one bundle.
 
     \b
     Examples:
@@ -95,12 +98,12 @@ def build_command(
 
 
 def show(report: DeltaBuildReport, *, as_json: bool) -> None:
-    """Print the report of a build, and warn of what it discloses."""
+    """Print the report of a build, and warn if the delta discloses what was sealed."""
     from kit.reports.deltas import built_json, built_lines
 
     print_report(built_lines(report), built_json(report), as_json=as_json, done="the delta is written")
     if report.discloses:
         print_warning(
-            f"warning: {report.output} leads back over an encryption: it holds in the clear what {report.base} has"
-            " sealed, so keep it as you keep the old kit"
+            f"warning: {report.output} reverses an encryption: it contains in the clear what {report.base} has sealed."
+            " Protect it like the old kit"
         )

@@ -45,7 +45,7 @@ def expectation(
     if policy is not None and trusted_keys:
         raise click.UsageError("--trust and --trusted-key exclude each other: a policy names its keys")
     if policy is None and not trusted_keys:
-        raise click.UsageError("name whom to believe with --trusted-key or --trust")
+        raise click.UsageError("name the trusted keys with --trusted-key or --trust")
     return Expectation(trusted=trusted(trusted_keys), trust=anchor(policy, moment(at), force=force, reason=reason))
 
 
@@ -59,7 +59,7 @@ def signed_output_options(command: Callable[..., Any]) -> Callable[..., Any]:
                 type=NEW_DELTA,
                 required=True,
                 metavar="D",
-                help="Write the delta here; it must not exist.",
+                help="Write the delta to D, which must not exist.",
             ),
             click.option(
                 "--signing-key", type=FILE, required=True, metavar="PEM", help="The private key that signs the delta."
@@ -76,30 +76,28 @@ def recipe_options(command: Callable[..., Any]) -> Callable[..., Any]:
     for option in reversed(
         (
             click.option(
-                "--no-recipe", is_flag=True, help="Send what a transform made, too: for sites with another version."
+                "--no-recipe", is_flag=True, help="Also send what a transform made, for sites with another version."
             ),
             click.option(
                 "--migration",
                 type=NAME_OR_FILE,
                 metavar="MIGRATION",
-                help="The migration that made TARGET: where it has a cache map or a field map of its own.",
+                help="The migration that made TARGET, if it has a cache map or field map of its own.",
             ),
-            click.option(
-                "--cache-map", type=FILE, metavar="FILE", help="The cache map that raw-linkset was applied with."
-            ),
+            click.option("--cache-map", type=FILE, metavar="FILE", help="The cache map that raw-linkset used."),
             click.option(
                 "--field-map",
                 "map_name",
                 type=NAME_OR_FILE,
                 metavar="MAP",
-                help="The field map that was encrypted by, if none of kit's.",
+                help="The field map that encrypt-fields used, if it is not one of kit's.",
             ),
             click.option(
                 "--tenant",
                 "tenants",
                 multiple=True,
                 metavar="T",
-                help="A tenant that TARGET was limited to, where the kits do not show it; repeatable.",
+                help="A tenant that TARGET was limited to, if the kits do not show it. Repeatable.",
             ),
             credential_options,
         )

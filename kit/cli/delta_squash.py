@@ -1,4 +1,4 @@
-"""``kit delta squash``: from a kit and a chain of deltas to one delta."""
+"""``kit delta squash``: combine a chain of deltas into one."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from kit.values import Allowed
 @click.argument("deltas", type=KIT, nargs=-1, required=True, metavar="DELTA DELTA...")
 @signed_output_options
 @recipe_options
-@work_folder_option
+@work_folder_option(is_resumable=False)
 @trust_options
 @created_at_option("the delta")
 @reading_options
@@ -50,11 +50,12 @@ def squash_command(
     no_recipe: bool,
     **what: Any,
 ) -> None:
-    """Make one delta of a chain that begins at the kit BASE; it gives what the chain gives, and no more.
+    """Combine a chain of deltas that begins at BASE into one.
 
-    The chain is applied in a folder beside the output (OUTPUT.kit-build), which needs room for two kits. Recipes of the
-    chain become one where the base still gives it. Exit codes: 10 a delta does not go on where the one before it ends,
-    13 a recipe seals with keys that the keyring does not have.
+    The new delta gives the same target as the chain. The chain is applied in the folder OUTPUT.kit-build, which needs
+    disk space for two kits. Its recipes become one recipe if BASE still allows it.
+
+    Exit codes: 10 the base of a delta is not the target of the one before it, 13 data keys of a recipe are missing.
 
     \b
     Example:

@@ -25,10 +25,10 @@ from kit.values import Allowed
     default=LISTED,
     show_default=True,
     metavar="N",
-    help="List at most N of each kind; all are counted.",
+    help="List at most N of each kind. All are counted.",
 )
-@click.option("--html", "html", type=NEW, metavar="F", help="Write the report as one self-contained HTML page, too.")
-@click.option("--temp", type=ROOM, metavar="DIR", help="Folder for temporary files, some 250 bytes a document.")
+@click.option("--html", "html", type=NEW, metavar="F", help="Also write the report to F as a self-contained HTML page.")
+@click.option("--temp", type=ROOM, metavar="DIR", help="Folder for temporary files, about 250 bytes per document.")
 @reading_options
 @progress_option
 @json_option
@@ -44,13 +44,15 @@ def diff_command(
     progress_mode: str,
     as_json: bool,
 ) -> None:
-    """Tell what differs between the kits A and B: advisories, documents, members; nothing is verified.
+    """Show the differences between the kits A and B.
 
-    An advisory is added, changed (by the latest observation each kit has of it), withdrawn or reinstated by its
-    publisher, removed, moved to another tenant, or migrated: only rawLinkset or encryption differs. Documents are
-    matched by collection and _id, in whatever order and member they are.
+    They are shown by advisory, document and member. Nothing is verified.
 
-    The exit code is 0 whether or not they differ; "different" in the JSON report says which.
+    An advisory is added, changed (in the latest observation that each kit has of it), withdrawn or reinstated by its
+    publisher, removed, moved to another tenant, or migrated (only rawLinkset or encryption differs). Documents are
+    matched by collection and _id, whatever their order and member.
+
+    The exit code is 0 whether or not the kits differ. "different" in the JSON report tells which.
 
     \b
     Examples:

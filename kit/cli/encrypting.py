@@ -95,7 +95,7 @@ def field_map_option(command: Callable[..., Any]) -> Callable[..., Any]:
         "--field-map",
         type=NAME_OR_FILE,
         metavar="MAP",
-        help=f"Which fields are encrypted: a file, or {' or '.join(FIELD_MAPS)}.",
+        help=f"The map of encrypted fields: a file, or one of {', '.join(FIELD_MAPS)}.",
     )(command)
 
 
@@ -110,7 +110,9 @@ def profile_option(told: str) -> Callable[[Callable[..., Any]], Callable[..., An
     )
 
 
-_profile_option = profile_option("Envelopes bound to their place, or those the platform's own reader opens.")
+_profile_option = profile_option(
+    "bound: envelopes are bound to their place. compat: the platform's own reader opens them."
+)
 
 
 def encrypt_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -125,12 +127,12 @@ def encrypt_options(command: Callable[..., Any]) -> Callable[..., Any]:
                 type=click.Choice(("synthetic", "random")),
                 default="synthetic",
                 show_default=True,
-                help="Synthetic: the same plaintext in the same place gives the same bytes.",
+                help="synthetic: equal plaintext in the same place gives equal bytes.",
             ),
             click.option(
-                "--reference", type=FILE, metavar="BSON", help="A document of the live writer, which must open."
+                "--reference", type=FILE, metavar="BSON", help="A document from the live writer, which must decrypt."
             ),
-            click.option("--reference-collection", metavar="DB.COLLECTION", help="Where that document is from."),
+            click.option("--reference-collection", metavar="DB.COLLECTION", help="The collection of that document."),
         )
     ):
         command = option(command)
@@ -149,8 +151,8 @@ def proof_options(command: Callable[..., Any]) -> Callable[..., Any]:
                 "canaries",
                 multiple=True,
                 metavar="TEXT",
-                help="Known plaintext that must be nowhere outside the mapped fields; repeatable. Others on this host"
-                " see it: what is secret goes into --canary-file.",
+                help="Known plaintext that must not appear outside the mapped fields. Repeatable. Other users of this"
+                " host can see it: use --canary-file for secrets.",
             ),
             click.option(
                 "--canary-file",
@@ -158,10 +160,10 @@ def proof_options(command: Callable[..., Any]) -> Callable[..., Any]:
                 type=FILE,
                 multiple=True,
                 metavar="FILE",
-                help="The same from a file of mode 0600, one on each line; repeatable.",
+                help="The same from a file with mode 0600, one per line. Repeatable.",
             ),
             click.option(
-                "--canary-everywhere", is_flag=True, help="Look for it in collections that the map does not name, too."
+                "--canary-everywhere", is_flag=True, help="Search collections that the map does not name, too."
             ),
         )
     ):

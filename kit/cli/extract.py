@@ -29,23 +29,33 @@ _GZIP = ".gz"
 @click.command("extract", cls=Command)
 @kit_argument
 @click.option(
-    "--output", "-o", type=NEW_OR_STREAM, metavar="OUT", required=True, help="A new folder or file; - prints."
+    "--output",
+    "-o",
+    type=NEW_OR_STREAM,
+    metavar="OUT",
+    required=True,
+    help="A new folder or file. - is standard output.",
 )
 @click.option(
-    "--collection", "collections", multiple=True, metavar="DB.COLLECTION", help="Only this collection; repeatable."
+    "--collection", "collections", multiple=True, metavar="DB.COLLECTION", help="Only this collection. Repeatable."
 )
-@click.option("--tenant", "tenants", multiple=True, metavar="T", help="Only documents of this tenant; repeatable.")
+@click.option("--tenant", "tenants", multiple=True, metavar="T", help="Only documents of this tenant. Repeatable.")
 @click.option(
-    "--id", "ids", multiple=True, metavar="ID", help='Only this _id: text, or {"$oid": "…"} and the like; repeatable.'
+    "--id", "ids", multiple=True, metavar="ID", help='Only this _id: text, or JSON such as {"$oid": "…"}. Repeatable.'
 )
-@click.option("--format", "form", type=click.Choice(FORMS), help="As the output is named; BSON otherwise.")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(FORMS),
+    help="Format of the documents. Default: by the name of OUT, else BSON.",
+)
 @click.option("--gzip", "zipped", is_flag=True, help="Compress each file, as mongodump --gzip does.")
 @click.option(
     "--projection",
     type=click.Choice(PROJECTIONS),
     default=PROJECTIONS[0],
     show_default=True,
-    help="canonical: observations without rawLinkset, as they were before it.",
+    help="canonical: observations without rawLinkset, as before it was added.",
 )
 @trust_option
 @policy_option
@@ -65,11 +75,13 @@ def extract_command(
     as_json: bool,
     **what: Any,
 ) -> None:
-    """Write documents of KIT into files that stock tools read; what is encrypted stays encrypted.
+    """Write documents of KIT into files that stock tools read.
 
-    OUT is a folder laid out as mongodump does it (DB/COLLECTION.bson and its metadata), or one file if its name ends in
-    .bson, .json, .bson.gz or .json.gz. JSON is canonical Extended JSON, a document a line. The kit is verified first.
-    What is asked for and not there is an error, and nothing is written.
+    OUT is a folder with the layout of mongodump (DB/COLLECTION.bson and its metadata), or one file if its name ends in
+    .bson, .json, .bson.gz or .json.gz. JSON is canonical Extended JSON, one document per line. Encrypted fields stay
+    encrypted.
+
+    The kit is verified first. If something that was asked for is missing, that is an error and nothing is written.
 
     \b
     Examples:
@@ -86,9 +98,9 @@ def extract_command(
     selection = _selection(output, **what)
     stream = output == STREAM
     if stream and as_json:
-        raise click.UsageError("--json prints a report, and --output - documents: choose one")
+        raise click.UsageError("--json and --output - exclude each other: both are for standard output")
     if stream and selection.form is Form.BSON and sys.stdout.isatty():
-        raise click.UsageError("BSON is not for a terminal; add --format json")
+        raise click.UsageError("BSON is not for a terminal: add --format json")
     environment = reading(what["workers"], what["maxima"], allowed=what["allowed"])
     request = ExtractRequest(
         kit=kit,
@@ -115,7 +127,7 @@ def _selection(output: Path, **what: Any) -> Selection:
     form = what["form"] or next((form.value for form in Form if form.value in named), None)
     form = form or (Form.JSON if output == STREAM and not what["zipped"] else Form.BSON)
     if named and (form not in named or zipped != (named[-1] == "gz")):
-        raise click.UsageError(f"--output {output} is not named after what it would hold; drop --format and --gzip")
+        raise click.UsageError(f"--output {output}: its name contradicts --format or --gzip; omit them")
     return Selection(
         collections=frozenset(map(collection_of, what["collections"])) or None,
         tenants=frozenset(what["tenants"]) or None,

@@ -1,4 +1,4 @@
-"""``kit inspect``: what is in a kit, or with ``--limits`` what a kit may ask of this host."""
+"""``kit inspect``: what a kit contains, or with ``--limits`` what a kit may demand of this host."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from kit.values import Allowed
 
 @click.command("inspect", cls=Command)
 @click.argument("kit", type=KIT, required=False)
-@click.option("--limits", "show_limits", is_flag=True, help="Show the limits in force, --max included, and no kit.")
+@click.option("--limits", "show_limits", is_flag=True, help="Show the limits in force instead of a kit; --max applies.")
 @reading_options
 @progress_option
 @json_option
@@ -30,7 +30,9 @@ def inspect_command(
     progress_mode: str,
     as_json: bool,
 ) -> None:
-    """Show what is in KIT and who says to have signed it; nothing is verified.
+    """Show what KIT contains and claims, without verifying it.
+
+    The signers are those that its signatures name.
 
     \b
     Examples:
@@ -44,7 +46,7 @@ def inspect_command(
     environment = reading(workers, maxima, allowed=allowed)
     if show_limits:
         if kit is not None:
-            raise click.UsageError("--limits shows no kit: leave KIT away")
+            raise click.UsageError("--limits shows no kit: omit KIT")
         print_report(limits_lines(environment.limits), limits_json(environment.limits), as_json=as_json)
         return
     if kit is None:

@@ -22,26 +22,27 @@ def no_backup_option(command: Command) -> Command:
 def resume_option(command: Command) -> Command:
     """Go on with a run."""
     return click.option(
-        "--resume", "again", is_flag=True, help="Go on with an interrupted run; all else as it was given then."
+        "--resume", "again", is_flag=True, help="Continue an interrupted run. Repeat all other options."
     )(command)
 
 
 def abandon_option(command: Command) -> Command:
     """Give a run up."""
     return click.option(
-        "--abandon", "give_up", is_flag=True, help="Remove what an interrupted run left; the kit stays as it is."
+        "--abandon", "give_up", is_flag=True, help="Remove what an interrupted run left. The kit stays as it is."
     )(command)
 
 
-def work_folder_option(command: Command) -> Command:
-    """Work elsewhere."""
+def work_folder_option(*, is_resumable: bool) -> Callable[[Command], Command]:
+    """Add ``--work-folder``; its help names ``--resume`` and ``--abandon`` only if the command has them."""
+    repeated = " Repeat it with --resume and --abandon." if is_resumable else ""
     return click.option(
         "--work-folder",
         type=ROOM,
         metavar="DIR",
-        help="Work in this folder, not beside the result: needed where that is on FAT or CIFS, which keep no modes."
-        " It is given again with --resume and --abandon.",
-    )(command)
+        help="Work in this folder instead of next to the output. Needed if the output is on FAT or CIFS, which keep no"
+        f" file modes.{repeated}",
+    )
 
 
 def require_place(output: Path | None, *, in_place: bool, no_backup: bool) -> None:
@@ -51,7 +52,7 @@ def require_place(output: Path | None, *, in_place: bool, no_backup: bool) -> No
         click.UsageError: It was not, or a backup is refused where none is made.
     """
     if (output is None) != in_place:
-        raise click.UsageError("say where the result goes: either --output OUT or --in-place")
+        raise click.UsageError("name the output: either --output OUT or --in-place")
     if no_backup and not in_place:
         raise click.UsageError("--no-backup goes with --in-place")
 

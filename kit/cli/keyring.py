@@ -1,4 +1,4 @@
-"""``kit keyring``: master keys of an encryption are made, added, changed and shown."""
+"""``kit keyring``: create keyrings, add master keys, rewrap data keys, show both."""
 
 from __future__ import annotations
 
@@ -26,24 +26,28 @@ if TYPE_CHECKING:
 
 @click.group("keyring", cls=Group)
 def keyring_group() -> None:
-    """Make and keep the keyring of field encryption."""
+    """Create, change and show keyrings of field encryption."""
 
 
 def _record_options(command: Any) -> Any:
     for option in reversed(
         (
-            click.option("--passphrase-fd", type=int, metavar="N", help="Read the passphrase from this descriptor."),
             click.option(
-                "--rsa", type=FILE, metavar="PEM", help="Seal for this RSA public key: seals here, opens elsewhere."
+                "--passphrase-fd", type=int, metavar="N", help="Read the passphrase from this file descriptor."
             ),
-            click.option("--age", "recipients", multiple=True, metavar="AGE1…", help="Seal for this age recipient."),
-            click.option("--pkcs11-token", metavar="LABEL", help="Seal by an AES key in this token (PKCS#11)."),
+            click.option(
+                "--rsa", type=FILE, metavar="PEM", help="Seal with this RSA public key. Only its private key opens it."
+            ),
+            click.option(
+                "--age", "recipients", multiple=True, metavar="AGE1…", help="Seal for this age recipient. Repeatable."
+            ),
+            click.option("--pkcs11-token", metavar="LABEL", help="Seal with an AES key in this PKCS#11 token."),
             click.option("--pkcs11-key", metavar="LABEL", help="Label of that key."),
-            click.option("--pkcs11-key-id", metavar="HEX", help="Id of that key, instead of its label or besides."),
+            click.option("--pkcs11-key-id", metavar="HEX", help="Id of that key, instead of its label or with it."),
             click.option(
                 "--pkcs11-mechanism",
                 type=click.Choice(MECHANISMS),
-                help="How the token wraps; chosen by what it can do otherwise.",
+                help="How the token wraps. Default: a mechanism that it supports.",
             ),
             token_options,
         )
@@ -57,7 +61,9 @@ def _record_options(command: Any) -> Any:
 @_record_options
 @json_option
 def init_command(path: Path, as_json: bool, **sealed_by: Any) -> None:
-    """Make a new keyring at PATH (mode 0600), sealed by a passphrase unless --rsa, --age or --pkcs11-token is given.
+    """Create a keyring at PATH (mode 0600).
+
+    A passphrase seals its master key unless --rsa, --age or --pkcs11-token is given.
 
     \b
     Example:
@@ -75,7 +81,9 @@ def init_command(path: Path, as_json: bool, **sealed_by: Any) -> None:
 @_record_options
 @json_option
 def add_command(path: Path, as_json: bool, **sealed_by: Any) -> None:
-    """Add a new master key to the keyring at PATH; new data keys are sealed by it, old ones after rewrap.
+    """Add a master key to the keyring at PATH.
+
+    It seals all new data keys. kit keyring rewrap moves the old ones to it.
 
     \b
     Example:
@@ -92,7 +100,9 @@ def add_command(path: Path, as_json: bool, **sealed_by: Any) -> None:
 @credential_options
 @json_option
 def rewrap_command(keyring: Path | None, as_json: bool, **opened_by: Any) -> None:
-    """Move every data key to the newest master key: written beside, read back, opened, compared, switched.
+    """Seal every data key with the newest master key.
+
+    The new keyring is read back, opened and compared before it replaces the old one.
 
     \b
     Example:
@@ -111,7 +121,7 @@ def rewrap_command(keyring: Path | None, as_json: bool, **opened_by: Any) -> Non
 @click.argument("path", type=FILE)
 @json_option
 def show_command(path: Path, as_json: bool) -> None:
-    """Show master keys and data keys of the keyring at PATH; nothing secret.
+    """Show the master and data keys of a keyring, without secrets.
 
     \b
     Example:

@@ -1,4 +1,4 @@
-"""``kit keys``: signing keys are made and shown."""
+"""``kit keys``: generate and show signing keys."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @click.group("keys", cls=Group)
 def keys_group() -> None:
-    """Make and show keys."""
+    """Generate and show signing keys."""
 
 
 @keys_group.command("generate")
@@ -31,12 +31,14 @@ def keys_group() -> None:
     type=click.Choice(KINDS),
     default="es256",
     show_default=True,
-    help="es256 also signs whole archives (.sig), reproducibly; ed25519 cannot; the salt of ps256 does not reproduce.",
+    help="es256 also signs whole archives (.sig), reproducibly. ed25519 cannot. ps256 signs them with a random salt.",
 )
-@click.option("--passphrase", "ask", is_flag=True, help="Ask for a passphrase at the terminal and encrypt the key.")
+@click.option(
+    "--passphrase", "ask", is_flag=True, help="Ask for a passphrase at the terminal and encrypt the private key."
+)
 @json_option
 def generate_command(path: Path, algorithm: str, ask: bool, as_json: bool) -> None:
-    """Make a key pair: the private key at PATH (mode 0600), the public one beside it as PATH.pub.
+    """Generate a key pair: PATH (private, mode 0600) and PATH.pub.
 
     \b
     Example:
@@ -47,7 +49,7 @@ def generate_command(path: Path, algorithm: str, ask: bool, as_json: bool) -> No
     public = Path(f"{path}.pub")
     for place in (path, public):
         if os.path.lexists(place):  # both before either is made: half a pair is no use
-            raise OutputError("already there; a key is never overwritten", where=str(place))
+            raise OutputError("already exists, and a key is never overwritten", where=str(place))
     passphrase = _new_passphrase(path) if ask else None
     key = generate(Algorithm[algorithm.upper()])
     write_private(path, key, passphrase)
@@ -65,7 +67,9 @@ def generate_command(path: Path, algorithm: str, ask: bool, as_json: bool) -> No
 @click.argument("path", type=FILE)
 @json_option
 def show_command(path: Path, as_json: bool) -> None:
-    """Show key id, algorithm and public key of a public or unencrypted private key file.
+    """Show the key id, algorithm and public key of a key file.
+
+    PATH is a public key, or a private key that is not encrypted.
 
     \b
     Example:
@@ -77,7 +81,7 @@ def show_command(path: Path, as_json: bool) -> None:
 
 def _new_passphrase(path: Path) -> bytes:
     if not has_terminal():
-        raise KeyUnusableError("there is no terminal to ask for a passphrase at", where=str(path))
+        raise KeyUnusableError("a passphrase is needed, and there is no terminal to ask for it", where=str(path))
     text: str = click.prompt("Passphrase", hide_input=True, confirmation_prompt=True, err=True)
     return text.encode()
 

@@ -28,13 +28,13 @@ def machine_options(command: Command) -> Command:
             click.option(
                 "--max-memory",
                 metavar="SIZE",
-                help="Memory of all processes together, at most: 512M, 2G. Fewer workers, with less in flight.",
+                help="Limit the memory of all processes together: 512M, 2G. Fewer workers run, with less in flight.",
             ),
             click.option(
                 "--nice",
                 type=click.IntRange(0, NICEST),
                 metavar="N",
-                help="Leave the processor to others: added to the niceness of this process and its workers.",
+                help="Add N to the niceness of this process and its workers.",
             ),
         )
     ):

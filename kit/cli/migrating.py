@@ -59,7 +59,7 @@ def migration_options(command: Callable[..., Any]) -> Callable[..., Any]:
                 "--migration",
                 type=NAME_OR_FILE,
                 metavar="MIGRATION",
-                help=f"What to apply, as a file says (schemas/migration.md); or {', or '.join(MIGRATIONS)}.",
+                help=f"The migration to apply: a file (schemas/migration.md), or one of {', '.join(MIGRATIONS)}.",
             ),
             click.option(
                 "--transform",
@@ -68,15 +68,15 @@ def migration_options(command: Callable[..., Any]) -> Callable[..., Any]:
                 multiple=True,
                 default=("raw-linkset",),
                 show_default=True,
-                help="What to apply, in this order: shorthand for a migration.",
+                help="A transform to apply, in this order. Repeatable. Shorthand for a migration.",
             ),
-            click.option("--tenant", "tenants", multiple=True, metavar="T", help="Only this tenant; repeatable."),
+            click.option("--tenant", "tenants", multiple=True, metavar="T", help="Only this tenant. Repeatable."),
             click.option(
                 "--on-divergence",
                 type=click.Choice(("warn", "stop")),
                 default="warn",
                 show_default=True,
-                help="What to do where rawLinkset and the canonical linkset would disagree.",
+                help="What to do if rawLinkset and the canonical linkset disagree.",
             ),
             click.option(
                 "--cache-map", type=FILE, metavar="FILE", help="Where cached payloads are (schemas/cache-map.md)."
@@ -87,7 +87,8 @@ def migration_options(command: Callable[..., Any]) -> Callable[..., Any]:
                 "validations",
                 type=click.Choice(VALIDATIONS),
                 multiple=True,
-                help="What the new kit must stand before it gets its name, besides integrity; repeatable.",
+                help="An extra check that the new kit must pass before it gets its name. Integrity is always checked."
+                " Repeatable.",
             ),
         )
     ):
@@ -171,4 +172,6 @@ def _refuse_others() -> None:
     for parameter in context.command.params:
         given = context.get_parameter_source(parameter.name or "") is not ParameterSource.DEFAULT
         if parameter.name in _IN_THE_FILE and given:
-            raise click.UsageError(f"{parameter.opts[0]} goes without --migration, whose file says it")
+            raise click.UsageError(
+                f"{parameter.opts[0]} and --migration exclude each other: the migration file sets it"
+            )

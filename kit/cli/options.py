@@ -1,4 +1,4 @@
-"""Options that several commands share, each said once."""
+"""Options that several commands share, each defined once."""
 
 from __future__ import annotations
 
@@ -58,28 +58,27 @@ def reading_options(command: Command) -> Command:
                 "--workers",
                 type=click.IntRange(1, 256),
                 default=os.cpu_count() or 1,
-                show_default="one a core",
-                help="Processes that do the work; the result does not depend on it.",
+                show_default="one per core",
+                help="Number of workers. It does not change the result.",
             ),
             click.option(
                 "--allow-links",
                 is_flag=True,
-                help="Accept links that stay inside the kit and are those that its manifest lists.",
+                help="Accept links that stay inside the kit and that its manifest lists.",
             ),
             click.option(
                 "--allow-names",
                 type=click.Choice([name.value for name in NameClass]),
                 multiple=True,
                 metavar="CLASS",
-                help="Accept names that Windows reads otherwise: colon (one in the name), dot (at the end of a part) or"
-                " device (NUL, com1.txt); may be given several times, and is recorded.",
+                help="Accept names that Windows reads differently: colon (in a name), dot (at the end of a part) or"
+                " device (NUL, com1.txt). Repeatable. Recorded.",
             ),
             click.option(
                 "--allow-records",
                 multiple=True,
                 metavar="KEY",
-                help="Accept PAX records of this key, though it is not known to be harmless; may be given several"
-                " times, and is recorded.",
+                help="Accept PAX records with this key, which is not known to be harmless. Repeatable. Recorded.",
             ),
             click.option(
                 "--max",
@@ -104,7 +103,7 @@ def _allowed(allow_links: bool, allow_names: tuple[str, ...], allow_records: tup
 
     for key in allow_records:
         if reason := never(key):
-            raise UsageError(f"--allow-records {key[:80]!r}: such a record {reason}, and cannot be permitted")
+            raise UsageError(f"--allow-records {key[:80]!r}: such a record {reason}, and cannot be allowed")
     return Allowed(links=allow_links, names=frozenset(map(NameClass, allow_names)), records=frozenset(allow_records))
 
 
@@ -116,7 +115,7 @@ def trust_option(command: Command) -> Command:
         type=FILE,
         multiple=True,
         metavar="PEM",
-        help="A public key whose signature counts; may be given several times.",
+        help="A public key whose signatures count. Repeatable.",
     )(command)
 
 
@@ -155,7 +154,7 @@ def created_at_option(made: str) -> Callable[[Command], Command]:
         "--created-at",
         metavar="TIME",
         envvar="SOURCE_DATE_EPOCH",
-        help=f"Time of {made}, RFC 3339 UTC or seconds; the clock by default.",
+        help=f"Time of {made} (RFC 3339 UTC or seconds). Default: the clock.",
     )
 
 
@@ -238,5 +237,5 @@ def has_terminal() -> bool:
 
 
 passphrase_option = click.option(
-    "--passphrase-fd", type=int, metavar="N", help="Read the passphrase of the signing key from this descriptor."
+    "--passphrase-fd", type=int, metavar="N", help="Read the passphrase of the signing key from this file descriptor."
 )

@@ -61,18 +61,20 @@ def _what_options(command: Callable[..., Any]) -> Callable[..., Any]:
             click.option(
                 "--insecure-unverified-base",
                 is_flag=True,
-                help="Accept a base whose signatures were not verified; what is made of it says so for ever.",
+                help="Accept a base with unverified signatures. The result is permanently marked as such.",
             ),
             click.option("--limit", type=click.IntRange(0), metavar="N", help="Change at most N documents."),
             click.option(
                 "--merkle/--no-merkle",
                 "merkle",
                 default=None,
-                help="Put Merkle roots of collections into the manifest (schemas/merkle.md); else as the base has it.",
+                help="Put Merkle roots of collections into the manifest (schemas/merkle.md). Default: as in the base.",
             ),
             created_at_option("the new generation"),
             click.option(
-                "--rollback-note", metavar="TEXT", help="How to go back; needed to encrypt, signed with the provenance."
+                "--rollback-note",
+                metavar="TEXT",
+                help="How to go back. Required to encrypt, and signed with the provenance.",
             ),
             recording_options,
             reading_options,
@@ -91,11 +93,11 @@ def _signing_option(told: str) -> Callable[[Callable[..., Any]], Callable[..., A
 
 @click.command("plan", cls=Command)
 @click.argument("kit", type=KIT_IN_PLACE)
-@click.option("--preflight", is_flag=True, help="Check also what else would be in the way: keys, place, room, memory.")
-@click.option("--output", "-o", type=NEW_KIT, metavar="OUT", help="With --preflight: where the patch will write.")
+@click.option("--preflight", is_flag=True, help="Also check keys, output, disk space, memory and clock.")
+@click.option("--output", "-o", type=NEW_KIT, metavar="OUT", help="With --preflight: the output of the patch.")
 @click.option("--in-place", is_flag=True, help="With --preflight: the patch will replace KIT.")
-@work_folder_option
-@_signing_option("A private key that will sign; repeatable. Checked by the policy (--trust), nothing is signed.")
+@work_folder_option(is_resumable=False)
+@_signing_option("A private key that will sign. Repeatable. It is checked by the policy (--trust); nothing is signed.")
 @passphrase_option
 @_what_options
 def plan_command(
@@ -109,7 +111,7 @@ def plan_command(
     as_json: bool,
     **what: Any,
 ) -> int:
-    """Show exactly what patch would change in KIT, and write nothing.
+    """Show exactly what patch would change in KIT; write nothing.
 
     \b
     Examples:
@@ -151,21 +153,21 @@ def plan_command(
 
 @click.command("patch", cls=Command)
 @click.argument("kit", type=KIT_IN_PLACE)
-@click.option("--output", "-o", type=NEW_KIT, metavar="OUT", help="Write the patched kit here; it must not exist.")
-@click.option("--in-place", is_flag=True, help="Replace KIT; the old one is kept as KIT.bak.")
+@click.option("--output", "-o", type=NEW_KIT, metavar="OUT", help="Write the patched kit to OUT, which must not exist.")
+@click.option("--in-place", is_flag=True, help="Replace KIT. The old kit is kept as KIT.bak.")
 @no_backup_option
-@_signing_option("A private key that signs the result; needed, and repeatable where a policy asks for several.")
+@_signing_option("A private key that signs the result. Required; repeatable if a policy demands several.")
 @passphrase_option
-@click.option("--operator", metavar="NAME", help="Who does this, for the signed provenance.")
-@click.option("--environment", "place", metavar="NAME", help="Where it is done, for the signed provenance.")
+@click.option("--operator", metavar="NAME", help="Who runs this, for the signed provenance.")
+@click.option("--environment", "place", metavar="NAME", help="Where it runs, for the signed provenance.")
 @click.option(
     "--executor",
     metavar="URL",
-    help="Have a Dask cluster do the work instead of --workers: dask://HOST:PORT; all see the output's folder.",
+    help="Use a Dask cluster instead of --workers: dask://HOST:PORT. Its workers must see the output's folder.",
 )
 @resume_option
 @abandon_option
-@work_folder_option
+@work_folder_option(is_resumable=True)
 @_what_options
 def patch_command(
     kit: Path,
@@ -183,12 +185,16 @@ def patch_command(
     as_json: bool,
     **what: Any,
 ) -> None:
-    """Patch KIT into a new signed generation, beside it or in place.
+    """Patch KIT into a new signed generation.
 
-    The base is verified first, the result is read back and verified before it gets its name, and until then nothing but
-    a folder named after the output is written. A run that is interrupted, killed or out of disk space leaves it there;
-    the same command with --resume goes on from there, to the same bytes. Of several signing keys the first also signs
-    the archive (.sig), and --passphrase-fd has one line for each that is sealed, in their order.
+    The base is verified first. The result is written to OUT, or replaces KIT with --in-place. It is read back and
+    verified before it gets its name. Until then only a folder named after the output is written.
+
+    A run that is interrupted, killed or out of disk space leaves that folder. The same command with --resume continues
+    it, and gives the same bytes.
+
+    With several signing keys, the first also signs the archive (.sig). --passphrase-fd then has one line for each
+    encrypted key, in their order.
 
     \b
     Examples:
@@ -212,7 +218,7 @@ def patch_command(
         raise click.UsageError("Missing option '--signing-key'.")
     for name, text in (("--operator", operator), ("--environment", place)):
         if text == "":
-            raise click.UsageError(f"{name} is empty; leave it away where there is nothing to say")
+            raise click.UsageError(f"{name} is empty: omit it")
     keys, unusable = _keys(signing_keys, passphrase_fd)
     with (
         recording("resume" if again else "patch", what.pop("record"), what.pop("metrics"), as_json=as_json) as run,
@@ -303,7 +309,7 @@ def _request(
     if policy is not None and trusted_keys:
         raise click.UsageError("--trust and --trusted-key exclude each other: a policy names its keys")
     if not insecure_unverified_base and not trusted_keys and policy is None:
-        raise click.UsageError("name the publisher's key with --trusted-key (or say --insecure-unverified-base)")
+        raise click.UsageError("name the publisher's key with --trusted-key (or use --insecure-unverified-base)")
     encryption = taken(what)
     time, now = moment(created_at, "--created-at"), moment(at)
     return PatchRequest(

@@ -38,7 +38,7 @@ def progress_option(command: Command) -> Command:
         type=click.Choice(MODES),
         default="auto",
         show_default=True,
-        help="How to tell, on standard error, what is done: a display, a line a batch, or JSON (schemas/progress.md).",
+        help="How to show progress on standard error: a display, a line per batch, or JSON (schemas/progress.md).",
     )(command)
 
 

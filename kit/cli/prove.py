@@ -1,4 +1,4 @@
-"""``kit prove``: a proof of one document is made or, with ``--check``, checked."""
+"""``kit prove``: make a proof of one document or, with ``--check``, check one."""
 
 from __future__ import annotations
 
@@ -23,10 +23,12 @@ if TYPE_CHECKING:
 
 @click.command("prove", cls=Command)
 @click.argument("kit", type=KIT, required=False)
-@click.option("--id", "name", metavar="ID", help='The _id to prove: text, or {"$oid": "…"} and the like.')
-@click.option("--collection", metavar="DB.COLLECTION", help="Where it is looked for; the observations by default.")
-@click.option("--tenant", metavar="T", help="Only in members that have documents of this tenant.")
-@click.option("--output", "-o", type=NEW, metavar="PROOF", help="Write the proof here; it must not exist.")
+@click.option("--id", "name", metavar="ID", help='The _id to prove: text, or JSON such as {"$oid": "…"}.')
+@click.option(
+    "--collection", metavar="DB.COLLECTION", help="The collection of the document. Default: the observations."
+)
+@click.option("--tenant", metavar="T", help="Search only members that have documents of this tenant.")
+@click.option("--output", "-o", type=NEW, metavar="PROOF", help="Write the proof to PROOF, which must not exist.")
 @click.option("--check", "proof", type=FILE, metavar="PROOF", help="Check a proof instead of making one.")
 @click.option("--document", type=FILE, metavar="F", help="With --check: the proof must be about this BSON document.")
 @trust_option
@@ -50,12 +52,13 @@ def prove_command(
     as_json: bool,
     **what: Any,
 ) -> None:
-    """Prove that one document is in KIT, or that none with its _id is, to somebody who does not have KIT.
+    """Prove that KIT contains a document, or that it does not.
 
-    The proof is a small JSON file with the signed manifest in it; what is not proven is not shown, of an absence only
-    the _ids of the two neighbours. Its kit needs Merkle roots (kit patch --merkle). Whoever gets it checks it with
-    --check and the keys they trust, or without this program: docs/auditor.md. The document itself, for --document,
-    comes from kit extract.
+    The proof is a small JSON file with the signed manifest in it. It discloses no other document; a proof of absence
+    discloses the _ids of the two neighbours. KIT needs Merkle roots (kit patch --merkle).
+
+    The recipient does not need KIT. They check the proof with --check and the keys they trust, or without this program
+    (docs/auditor.md). kit extract writes the document for --document.
 
     \b
     Examples:
@@ -76,7 +79,7 @@ def prove_command(
         {"--document": document, "--trusted-key": trusted_keys, "--trust": policy}, "making a proof", "--check"
     )
     if kit is None or name is None or output is None:
-        raise click.UsageError("say KIT, --id and --output to make a proof, or --check PROOF to check one")
+        raise click.UsageError("name KIT, --id and --output to make a proof, or --check PROOF to check one")
     require_free(output)
     environment = reading(what["workers"], what["maxima"], allowed=what["allowed"])
     with progressing(progress_mode) as progress:
@@ -107,7 +110,7 @@ def _expectation(keys: tuple[Path, ...], policy: Path | None, at: str | None) ->
     from kit.ops.judgement import Expectation
 
     if bool(keys) == (policy is not None):
-        raise click.UsageError("say whom to believe: either --trusted-key, also several, or --trust POLICY")
+        raise click.UsageError("name the trusted keys: either --trusted-key (repeatable) or --trust POLICY")
     return Expectation(trusted=trusted(keys), trust=anchor(policy, moment(at)))
 
 

@@ -41,13 +41,13 @@ def recording_options(command: Command) -> Command:
                 "--record",
                 type=EXCHANGED,
                 metavar="F",
-                help="Write the release record here, also of a run that fails; a patch goes on with a plan's.",
+                help="Write a release record to F, even if the run fails. patch extends the record that plan wrote.",
             ),
             click.option(
                 "--metrics",
                 type=EXCHANGED_OR_STREAM,
                 metavar="F",
-                help="Write metrics here as OpenMetrics text, also of a run that fails; - is standard output.",
+                help="Write metrics to F as OpenMetrics text, even if the run fails. - is standard output.",
             ),
         )
     ):

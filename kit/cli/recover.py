@@ -1,4 +1,4 @@
-"""``kit recover`` and ``kit audit``: plaintext by an approval, and the log that says so."""
+"""``kit recover`` and ``kit audit``: decrypt by an approval, and verify the log that records it."""
 
 from __future__ import annotations
 
@@ -24,28 +24,28 @@ from kit.values import Sha256
 
 @click.command("recover", cls=Command)
 @kit_argument
-@click.option("--approval", type=FILE, metavar="FILE", required=True, help="Who allows what (kit approval create).")
+@click.option("--approval", type=FILE, metavar="FILE", required=True, help="The approval (kit approval create).")
 @click.option(
     "--approver-key",
     "approver_keys",
     type=FILE,
     multiple=True,
     metavar="PEM",
-    help="The public key of one who may approve; two or more. A policy (--trust) names them by the role incident.",
+    help="Public key of an approver; two or more are needed. A policy (--trust) names them by the role incident.",
 )
 @click.option(
-    "--audit-log", "log", type=APPENDED, metavar="F", required=True, help="Append records here, before and after."
+    "--audit-log", "log", type=APPENDED, metavar="F", required=True, help="Append a record to F, before and after."
 )
-@click.option("--output", "-o", type=NEW_SECRET, metavar="OUT", required=True, help="A new file, of mode 0600.")
-@click.option("--sealed-to", multiple=True, metavar="AGE1…", help="Seal the output for this age recipient; repeatable.")
-@click.option("--collection", metavar="DB.COLLECTION", help="Which one, where the approval is for several.")
+@click.option("--output", "-o", type=NEW_SECRET, metavar="OUT", required=True, help="A new file, with mode 0600.")
+@click.option("--sealed-to", multiple=True, metavar="AGE1…", help="Seal the output for this age recipient. Repeatable.")
+@click.option("--collection", metavar="DB.COLLECTION", help="The collection, if the approval names several.")
 @trust_option
 @policy_option
-@override_options("Recover by an approval out of its time, from a kit that is stale or rolled back; recorded.")
+@override_options("Accept an approval out of its validity, or a kit that is stale or rolled back. Recorded.")
 @field_map_option
 @credential_options
-@profile_option("Of the envelopes, as they were made.")
-@click.option("--at", metavar="TIME", help="Judge the kit as of this time; the approval is judged by the clock.")
+@profile_option("The profile of the envelopes.")
+@click.option("--at", metavar="TIME", help="Judge the kit as of this time. The approval is judged by the clock.")
 @reading_options
 @progress_option
 @json_option
@@ -65,10 +65,10 @@ def recover_command(
     as_json: bool,
     **more: Any,
 ) -> None:
-    """Decrypt the documents of KIT that an approval names, as they were, into a file of BSON.
+    """Decrypt the documents of KIT that an approval names.
 
-    Two approvers must have signed, and by the clock the approval must be valid; the kit is verified first; a record is
-    in the audit log before any key is opened.
+    They are written to a BSON file as they were before encryption. Two approvers must have signed, and the approval
+    must be valid now. The kit is verified first. A record is in the audit log before any key is opened.
 
     \b
     Example:
@@ -76,8 +76,8 @@ def recover_command(
         --trusted-key publisher.pub.pem --trusted-key site.pub.pem --field-map concelier --keyring site.keyring
         --audit-log recoveries.log --output incident-7.bson
 
-    Whom to believe, of the kit and of the approval, is said by keys or by a policy (--trust); with a policy, those
-    approve whose keys have the role incident, are not revoked, and may sign this bundle and collection.
+    Keys or a policy (--trust) decide which signatures of the kit and of the approval count. With a policy, approvers
+    are the keys with the role incident that are not revoked and are trusted for this bundle and collection.
     """
     from kit.encryption import Profile
     from kit.ops.recover import RecoverRequest, recover
@@ -87,7 +87,7 @@ def recover_command(
     if more["field_map"] is None or keyring is None:
         raise click.UsageError("name the field map and the keyring with --field-map and --keyring")
     if policy is not None and (trusted_keys or approver_keys):
-        raise UsageError("--trust goes without --trusted-key and --approver-key: a policy names its keys")
+        raise UsageError("--trust excludes --trusted-key and --approver-key: a policy names its keys")
     time, insisted = moment(at), override(force=more["force"], reason=more["reason"])
     request = RecoverRequest(
         kit=kit,
@@ -115,17 +115,17 @@ def recover_command(
 
 @click.group("audit", cls=Group)
 def audit_group() -> None:
-    """Check an audit log."""
+    """Verify audit logs."""
 
 
 @audit_group.command("verify")
 @click.argument("log", type=FILE)
-@click.option("--anchor", metavar="SHA256", help="A head that was printed before, and must still be in the log.")
+@click.option("--anchor", metavar="SHA256", help="A head that was printed before and must still be in the log.")
 @json_option
 def verify_command(log: Path, anchor: str | None, as_json: bool) -> None:
-    """Verify the chain of the audit log LOG, from its first line to its last.
+    """Verify the hash chain of the audit log LOG.
 
-    What was cut off at the end shows only with --anchor.
+    Records that were cut off at its end are detected only with --anchor.
 
     \b
     Example:

@@ -1,4 +1,4 @@
-"""``kit rollback``: the kit before the last one, put back."""
+"""``kit rollback``: restore the previous kit."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ from kit.values import Allowed
 @policy_option
 @time_option
 @unverified_option
-@click.option("--delta", type=KIT, metavar="DELTA", help="What made KIT, where it was kit delta apply --in-place.")
-@override_options("Go back although the policy remembers a newer kit; recorded in its state.")
-@click.option("--resume", "again", is_flag=True, help="Finish a rollback that was interrupted.")
+@click.option("--delta", type=KIT, metavar="DELTA", help="The delta that made KIT, if kit delta apply --in-place did.")
+@override_options("Go back although the policy remembers a newer kit. Recorded in its state.")
+@click.option("--resume", "again", is_flag=True, help="Finish an interrupted rollback.")
 @abandon_option
-@work_folder_option
+@work_folder_option(is_resumable=True)
 @reading_options
 @progress_option
 @json_option
@@ -58,12 +58,15 @@ def rollback_command(
     progress_mode: str,
     as_json: bool,
 ) -> None:
-    """Put KIT.bak, which a patch or a delta in place kept, into the place of KIT again.
+    """Restore the kit that an in-place patch or delta replaced.
 
-    Only the very kit that KIT was made of is taken: its manifest is the one that KIT's signed lineage names, or the
-    signed delta that made KIT (a publisher's next generation has no lineage), its own signatures and digests are good.
-    KIT is kept as KIT.rolled-back; KIT.bak becomes KIT, with its .sha256 and .sig. A policy remembers the newer
-    generation: going back is then something to insist on, and is recorded.
+    KIT.bak becomes KIT again, with its .sha256 and .sig. KIT is kept as KIT.rolled-back.
+
+    KIT.bak must be the kit that KIT was made from, with valid signatures and digests. Its manifest must be the one that
+    the signed lineage of KIT names. A publisher's next generation has no lineage: name the signed delta that made it
+    with --delta.
+
+    A policy remembers the newer generation. Going back then needs --force, and is recorded.
 
     \b
     Examples:
@@ -96,4 +99,4 @@ def rollback_command(
     remembering.check()
     print_report(rollback_lines(report), rollback_json(report), as_json=as_json, done="the kit is rolled back")
     if insecure:
-        print_warning("warning: no signature was verified, of neither kit")
+        print_warning("warning: no signature was verified, of either kit")

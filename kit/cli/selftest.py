@@ -1,4 +1,4 @@
-"""``kit selftest``: whether this disk keeps what it says it has written."""
+"""``kit selftest``: whether this disk keeps what it reports as written."""
 
 from __future__ import annotations
 
@@ -16,24 +16,30 @@ from kit.errors import OutputError
 
 @click.command("selftest", cls=Command)
 @click.option(
-    "--kills", type=click.IntRange(0, 1_000_000), default=100, show_default=True, help="Kills at random moments."
+    "--kills",
+    type=click.IntRange(0, 1_000_000),
+    default=100,
+    show_default=True,
+    help="Number of kills at random moments.",
 )
 @click.option(
     "--directory",
     type=ROOM,
     default=Path(),
-    help="The folder whose disk is tried; the current one by default.",
+    help="A folder on the disk to test. Default: the current folder.",
 )
-@click.option("--seed", type=int, default=1, show_default=True, help="Which random moments are tried.")
-@click.option("--quick", is_flag=True, help="Only every 20th step: a first impression.")
+@click.option("--seed", type=int, default=1, show_default=True, help="Seed of the random moments.")
+@click.option("--quick", is_flag=True, help="Test only every 20th step, for a first impression.")
 @json_option
 def selftest_command(kills: int, directory: Path, seed: int, quick: bool, as_json: bool) -> int:
-    """Kill runs of kit patch on this disk, resume them, and count what was lost: nothing may be.
+    """Test whether kits on this disk survive crashes.
 
-    A small kit is made and patched, in place and beside, and the run killed (SIGKILL) before every step that changes
-    the disk, with and without losing what was not synced, and at random moments. Afterwards the kit must be the old or
-    the new one, whole, and --resume must give the bytes of a run that nobody disturbed. All is done in a folder of its
-    own, which is removed. It takes minutes; the exit code is 74 if anything was wrong.
+    A small kit is made and patched, in place and into another file. The run is killed (SIGKILL) before every step that
+    changes the disk, with and without losing what was not synced, and at random moments. Afterwards the kit must be the
+    old or the new one, complete, and --resume must give the bytes of an undisturbed run.
+
+    All of it happens in a folder of its own, which is removed. It takes minutes. The exit code is 74 if anything was
+    lost.
 
     \b
     Example:
@@ -49,9 +55,9 @@ def selftest_command(kills: int, directory: Path, seed: int, quick: bool, as_jso
     if report.sound:
         return OK
     error = OutputError(
-        f"{len(report.faults)} strikes did harm",
+        f"{len(report.faults)} crashes did harm",
         where=str(directory),
-        hint="patch kits on another disk, or file system; the report says what was found",
+        hint="patch kits on another disk or file system",
     )
     print_error(error, exit_code(error), as_json=False)
     return exit_code(error)

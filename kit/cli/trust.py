@@ -1,4 +1,4 @@
-"""``kit trust``: policies are made, changed, signed and put in force."""
+"""``kit trust``: create, change, sign, show and rotate trust policies."""
 
 from __future__ import annotations
 
@@ -25,22 +25,31 @@ _ROLE = click.Choice(ROLES)
 
 @click.group("trust", cls=Group)
 def trust_group() -> None:
-    """Make, show and change trust policies: whom to believe, for what, until when."""
+    """Create, change and show trust policies.
+
+    A policy lists the trusted keys, what each may sign, and until when.
+    """
 
 
 def _key_options(command: Any) -> Any:
     for option in reversed(
         (
             click.option(
-                "--role", "roles", type=_ROLE, multiple=True, required=True, help="What it signs; repeatable."
+                "--role", "roles", type=_ROLE, multiple=True, required=True, help="A role of the key. Repeatable."
             ),
-            click.option("--name", metavar="NAME", help="Whose key it is, for people."),
-            click.option("--bundle-id", "bundles", multiple=True, metavar="ID", help="It signs only this; repeatable."),
+            click.option("--name", metavar="NAME", help="The owner of the key, for people."),
             click.option(
-                "--collection", "collections", multiple=True, metavar="DB.COLL", help="It signs only this; repeatable."
+                "--bundle-id", "bundles", multiple=True, metavar="ID", help="Trust it for this bundle only. Repeatable."
             ),
-            click.option("--not-before", metavar="TIME", help="It signs nothing before."),
-            click.option("--not-after", metavar="TIME", help="It signs nothing after."),
+            click.option(
+                "--collection",
+                "collections",
+                multiple=True,
+                metavar="DB.COLL",
+                help="Trust it for this collection only. Repeatable.",
+            ),
+            click.option("--not-before", metavar="TIME", help="Trust nothing that it signed before this time."),
+            click.option("--not-after", metavar="TIME", help="Trust nothing that it signed after this time."),
         )
     ):
         command = option(command)
@@ -56,7 +65,7 @@ def _key_options(command: Any) -> Any:
     multiple=True,
     required=True,
     metavar="PEM ROLE[,ROLE]",
-    help=f"A public key and what it signs ({', '.join(ROLES)}); repeatable.",
+    help=f"A public key and its roles ({', '.join(ROLES)}). Repeatable.",
 )
 @click.option(
     "--threshold",
@@ -64,14 +73,14 @@ def _key_options(command: Any) -> Any:
     type=(_ROLE, click.IntRange(1)),
     multiple=True,
     metavar="ROLE N",
-    help="So many keys must sign.",
+    help="Demand signatures of N keys with this role.",
 )
 @click.option(
     "--algorithm",
     "algorithms",
     type=click.Choice(ALGORITHMS),
     multiple=True,
-    help="Allow only these.",
+    help="Accept only this algorithm. Repeatable.",
 )
 @click.option(
     "--minimum-generation",
@@ -79,10 +88,15 @@ def _key_options(command: Any) -> Any:
     type=(str, click.IntRange(0)),
     multiple=True,
     metavar="BUNDLE N",
-    help="Accept nothing older.",
+    help="Accept no older generation of this bundle.",
 )
-@click.option("--staleness-hours", type=click.IntRange(0), metavar="N", help="Instead of what kits say of themselves.")
-@click.option("--expires-at", metavar="TIME", help="Nothing is valid under the policy afterwards.")
+@click.option(
+    "--staleness-hours",
+    type=click.IntRange(0),
+    metavar="N",
+    help="Refuse kits older than N hours, instead of the limit that kits declare.",
+)
+@click.option("--expires-at", metavar="TIME", help="Accept nothing under the policy after this time.")
 @json_option
 def init_command(
     policy: Path,
@@ -94,9 +108,9 @@ def init_command(
     expires_at: str | None,
     as_json: bool,
 ) -> None:
-    """Make version 1 of a policy at POLICY, and its state beside it.
+    """Create version 1 of a policy at POLICY, with its state.
 
-    A policy that names root keys must be signed by them before anything is valid under it: kit trust sign.
+    A policy with root keys takes effect once they have signed it (kit trust sign).
 
     \b
     Example:
@@ -127,8 +141,8 @@ def init_command(
 @click.argument("policy", type=CHANGED_POLICY)
 @click.argument("key", type=FILE)
 @_key_options
-@click.option("--revoke", type=click.Choice(REASONS), help="Why it is revoked.")
-@click.option("--output", "-o", type=NEW, metavar="NEW", help="Write the next version here, to be signed.")
+@click.option("--revoke", type=click.Choice(REASONS), help="Revoke the key, for this reason.")
+@click.option("--output", "-o", type=NEW, metavar="NEW", help="Write the next version to NEW, to be signed.")
 @time_option
 @json_option
 def add_command(
@@ -145,10 +159,10 @@ def add_command(
     at: str | None,
     as_json: bool,
 ) -> None:
-    """Add KEY to POLICY, or replace what the policy says of it, as the next version.
+    """Add KEY to POLICY, or replace its entry, as the next version.
 
-    A policy with root keys is not changed in place: the next version is written to NEW, signed by the root keys (kit
-    trust sign) and put in force (kit trust rotate).
+    A policy with root keys is not changed in place. The next version is written to NEW. The root keys sign it (kit
+    trust sign), and kit trust rotate puts it in force.
 
     \b
     Examples:
@@ -182,11 +196,19 @@ def add_command(
 
 @trust_group.command("sign")
 @click.argument("policy", type=CHANGED_POLICY)
-@click.option("--signing-key", type=FILE, metavar="PEM", required=True, help="A root key of this policy or the last.")
+@click.option(
+    "--signing-key",
+    type=FILE,
+    metavar="PEM",
+    required=True,
+    help="A root key of this policy or of the previous version.",
+)
 @passphrase_option
 @json_option
 def sign_command(policy: Path, signing_key: Path, passphrase_fd: int | None, as_json: bool) -> None:
-    """Add a root key's signature to POLICY.jws; repeat with each key that must sign.
+    """Add a root key's signature to POLICY.jws.
+
+    Repeat the command with each key that must sign.
 
     \b
     Example:
@@ -210,9 +232,9 @@ def sign_command(policy: Path, signing_key: Path, passphrase_fd: int | None, as_
 @time_option
 @json_option
 def rotate_command(policy: Path, new: Path, at: str | None, as_json: bool) -> None:
-    """Put NEW in force in the place of POLICY.
+    """Put the policy NEW in force instead of POLICY.
 
-    NEW must be the very next version, signed by as many root keys as POLICY demands and as many as NEW demands.
+    NEW must be the next version. It must be signed by as many root keys as POLICY demands, and as NEW demands.
 
     \b
     Example:
@@ -235,7 +257,9 @@ def rotate_command(policy: Path, new: Path, at: str | None, as_json: bool) -> No
 @time_option
 @json_option
 def show_command(policy: Path, at: str | None, as_json: bool) -> None:
-    """Show POLICY and what was accepted under it; refuses one that is not in force.
+    """Show POLICY and what was accepted under it.
+
+    A policy that is not in force is refused.
 
     \b
     Example:
@@ -259,7 +283,7 @@ def _roles(text: str) -> frozenset[Role]:
     try:
         return frozenset(Role(role) for role in text.split(","))
     except ValueError as error:
-        raise UsageError(f"--key: {text!r} names no role; roles are {', '.join(ROLES)}") from error
+        raise UsageError(f"--key: {text!r} is not a list of roles; the roles are {', '.join(ROLES)}") from error
 
 
 def _time(text: str | None, option: str) -> Timestamp | None:

@@ -27,14 +27,14 @@ def policy_option(command: Command) -> Command:
         "policy",
         type=POLICY,
         metavar="POLICY",
-        help="A trust policy (kit trust init); its state, kept beside it, makes rollbacks visible.",
+        help="A trust policy (kit trust init). Its state, in POLICY.state, detects rollbacks.",
     )(command)
 
 
 def time_option(command: Command) -> Command:
     """The time to judge at."""
     return click.option(
-        "--at", "at", metavar="TIME", help="Judge as of this time, RFC 3339 UTC or seconds; the clock by default."
+        "--at", "at", metavar="TIME", help="Judge as of this time (RFC 3339 UTC or seconds). Default: the clock."
     )(command)
 
 
@@ -42,7 +42,7 @@ def override_options(told: str) -> Callable[[Command], Command]:
     """Insist, against what the policy remembers: --force, of which ``told`` says what it does here, and --reason."""
 
     def with_both(command: Command) -> Command:
-        reason = click.option("--reason", metavar="TEXT", help="Why --force, for the record.")
+        reason = click.option("--reason", metavar="TEXT", help="Why --force is given, for the record.")
         return click.option("--force", is_flag=True, help=told)(reason(command))
 
     return with_both
@@ -54,7 +54,7 @@ def unverified_option(command: Command) -> Command:
         "--insecure-unverified-base",
         "insecure",
         is_flag=True,
-        help="Accept a kit whose signatures were not verified; the report says so.",
+        help="Accept a kit with unverified signatures. The report is marked as such.",
     )(command)
 
 
@@ -69,7 +69,7 @@ def require_one_trust(trusted_keys: tuple[Path, ...], policy: Path | None, *, in
     if policy is not None and trusted_keys:
         raise UsageError("--trust and --trusted-key exclude each other: a policy names its keys")
     if not insecure and not trusted_keys and policy is None:
-        raise UsageError("name the publisher's key with --trusted-key (or say --insecure-unverified-base)")
+        raise UsageError("name the publisher's key with --trusted-key (or use --insecure-unverified-base)")
 
 
 def anchor(policy: Path | None, at: Timestamp, *, force: bool = False, reason: str | None = None) -> Anchor | None:
@@ -82,7 +82,7 @@ def anchor(policy: Path | None, at: Timestamp, *, force: bool = False, reason: s
     insisted = override(force=force, reason=reason)
     if policy is None:
         if force:
-            raise UsageError("--force goes with --trust: keys without a policy have nothing to override")
+            raise UsageError("--force needs --trust: keys without a policy have nothing to override")
         return None
     from kit.ops import trust_files
 
@@ -99,7 +99,7 @@ def override(*, force: bool, reason: str | None) -> Override | None:
 
     if force != bool(reason):
         raise UsageError(
-            "--force needs --reason TEXT, and --reason needs --force: an override is recorded with its why"
+            "--force needs --reason TEXT, and --reason needs --force: an override is recorded with its reason"
         )
     return Override(reason=reason) if reason else None
 
@@ -138,8 +138,8 @@ class Remembering:
         try:
             remember(self._policy, self._trust, judgement)
         except KitError as error:
-            error.what = f"the kit is in its place, but the policy does not remember it: {error.what}"
-            error.hint = error.hint or "when the cause is gone, kit verify --trust makes it"
+            error.what = f"the kit is in its place, but it is not in the state of the policy: {error.what}"
+            error.hint = error.hint or "once that is solved, kit verify --trust records it"
             self.failure = error
 
     def check(self) -> None:

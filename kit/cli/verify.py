@@ -37,19 +37,25 @@ from kit.values import Allowed
 @trust_option
 @policy_option
 @time_option
-@override_options("Accept a kit that is stale or rolled back; recorded in the state.")
+@override_options("Accept a kit that is stale or rolled back. Recorded in the policy's state.")
 @click.option(
-    "--deep", is_flag=True, help="Walk every document; prove, where the bytes allow it, that only rawLinkset was added."
+    "--deep", is_flag=True, help="Walk every document. Prove, where the bytes allow it, that only rawLinkset was added."
 )
 @click.option(
     "--require-raw-linkset", is_flag=True, help="Refuse unless every observation has linkset and rawLinkset (v1)."
 )
-@click.option("--tenant", "tenants", multiple=True, metavar="T", help="Require it of this tenant only; repeatable.")
-@click.option("--receipt", type=NEW, metavar="F", help="Write a signed receipt of the verdict here (SLSA VSA).")
+@click.option("--tenant", "tenants", multiple=True, metavar="T", help="Check this tenant only. Repeatable.")
+@click.option("--receipt", type=NEW, metavar="F", help="Write a signed receipt of the verdict to F (SLSA VSA).")
 @click.option("--signing-key", type=FILE, metavar="PEM", help="The auditor's private key, for --receipt.")
 @passphrase_option
-@click.option("--write-script", "script", type=NEW, metavar="F", help="Write verify.sh: a check with stock tools only.")
-@click.option("--html", type=NEW, metavar="F", help="Write the report as one HTML page, valid or not.")
+@click.option(
+    "--write-script",
+    "script",
+    type=NEW,
+    metavar="F",
+    help="Write a shell script to F that checks the kit with stock tools.",
+)
+@click.option("--html", type=NEW, metavar="F", help="Write the report to F as an HTML page, valid or not.")
 @proof_options
 @reading_options
 @machine_options
@@ -79,11 +85,12 @@ def verify_command(
     as_json: bool,
     **what: Any,
 ) -> int:
-    """Decide offline whether KIT is what its signers say.
+    """Verify offline that KIT is what trusted keys signed.
 
-    Every obligation is checked and shown; the first that fails decides the exit code. A patched kit needs the keys of
-    everyone who signed a generation of it. With a policy, who may sign what is limited to its role and time, and a kit
-    older than one accepted before is refused.
+    Every obligation is checked and shown. The first that fails decides the exit code.
+
+    A patched kit needs the keys of everyone who signed a generation of it. A policy limits each key to its roles and
+    its time, and refuses a kit older than one that was accepted before.
 
     \b
     Examples:

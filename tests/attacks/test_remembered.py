@@ -123,7 +123,7 @@ def test_a_state_that_cannot_be_written_is_told_when_the_kit_is_in_its_place(two
     two.apply(expectation=trusting(policy), installed=remember)
     assert not list(two.base.parent.glob("*.kit-job"))
     assert verify(two.base, Expectation(trusted={KEY.public.key_id: KEY.public}), HERE).failure is None
-    with pytest.raises(OutputError, match="the policy does not remember it"):
+    with pytest.raises(OutputError, match="it is not in the state of the policy"):
         remember.check()
 
 

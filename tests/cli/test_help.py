@@ -70,6 +70,19 @@ def test_an_example_that_is_wrong_would_be_found() -> None:
         parsed(["verify", "kit.tar", "--no-such-option"])
 
 
+GROUPS = sorted({words[:-1] for words in commands()})
+
+
+@pytest.mark.parametrize("words", GROUPS, ids=lambda words: " ".join(words) or "kit")
+def test_a_list_of_commands_has_every_summary_whole_in_80_columns(words: tuple[str, ...]) -> None:
+    command = inner(group, words[0]) if words else group
+    shown = command.get_help(click.Context(command, info_name="kit", terminal_width=80))
+    listed = shown.partition("Commands:\n")[2].partition("\n\n")[0].splitlines()
+    assert listed
+    assert [line for line in listed if not re.fullmatch(r"  [a-z]+ +[A-Z].*[^.]\.", line)] == []
+    assert max(map(len, shown.splitlines())) <= 80
+
+
 @EVERY
 def test_every_command_tells_the_exit_codes(words: tuple[str, ...]) -> None:
     text = " ".join(kit(*words, "--help").out.split())

@@ -41,7 +41,7 @@ def test_neither_half_of_a_pair_is_made_where_one_has_no_room(taken: str, tmp_pa
     (tmp_path / taken).write_text("precious")
     before = kits.snapshot(tmp_path)
     kit("keys", "generate", tmp_path / "k.pem").refused(
-        74, f"{tmp_path / taken}: already there; a key is never overwritten"
+        74, f"{tmp_path / taken}: already exists, and a key is never overwritten"
     )
     assert kits.snapshot(tmp_path) == before
 
@@ -61,7 +61,10 @@ def test_nothing_is_asked_where_there_is_no_terminal(tmp_path: Path) -> None:
     with Path(os.devnull).open() as nobody:
         done = Terminal.without(nobody, "keys", "generate", tmp_path / "k.pem", "--passphrase")
     assert (done.returncode, done.stdout) == (13, b"")
-    assert done.stderr == f"kit: error: {tmp_path}/k.pem: there is no terminal to ask for a passphrase at\n".encode()
+    assert (
+        done.stderr
+        == f"kit: error: {tmp_path}/k.pem: a passphrase is needed, and there is no terminal to ask for it\n".encode()
+    )
     assert list(tmp_path.iterdir()) == []
 
 

@@ -275,8 +275,8 @@ class TestManners:
     @pytest.mark.parametrize(
         ("options", "word"),
         [
-            (["--output", "x.bson", "--format", "json"], "not named after"),
-            (["--output", "x.json", "--gzip"], "not named after"),
+            (["--output", "x.bson", "--format", "json"], "its name contradicts"),
+            (["--output", "x.json", "--gzip"], "its name contradicts"),
             (["--output", "x", "--collection", "nothing"], "DB.COLLECTION"),
             (["--output", "x", "--id", '{"$date": "1"}'], "--id"),
             (["--output", "x.bson"], "one file holds one collection"),

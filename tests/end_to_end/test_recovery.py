@@ -472,7 +472,7 @@ class TestUnderAPolicy:
 
     def test_64_a_policy_and_keys(self, office: Office) -> None:
         policy = self.policy(office)
-        office.refused(office.approve(), 64, "--trust goes without", "--trust", policy)
+        office.refused(office.approve(), 64, "--trust excludes --trusted-key", "--trust", policy)
 
 
 CRASH = """
@@ -537,7 +537,7 @@ class TestApprovalsThatAreNotMade:
         return kit("approval", "create", office.kit, *fixed, "-o", office.folder / "x.approval", *words)
 
     def test_64_neither_narrowed_nor_whole(self, office: Office) -> None:
-        self.create(office, "--collection", NAME).refused(64, "or say --whole-collections")
+        self.create(office, "--collection", NAME).refused(64, "or use --whole-collections")
 
     def test_64_what_is_no_collection(self, office: Office) -> None:
         self.create(office, "--collection", "x", "--owner", "o").refused(64, "is not DB.COLLECTION")

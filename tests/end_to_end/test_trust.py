@@ -313,7 +313,9 @@ class TestPolicies:
         kit("verify", path, "--trust", office.policy, *office.desk.trust("vendor")).refused(64)
         kit("verify", path, *office.desk.trust("vendor"), "--force", "--reason", "r").refused(64)
         kit("verify", path, "--trust", office.desk.keys / "none.json").refused(1, "kit trust init")
-        kit("trust", "init", "p.json", "--key", office.desk.public("vendor"), "king").refused(64, "names no role")
+        kit("trust", "init", "p.json", "--key", office.desk.public("vendor"), "king").refused(
+            64, "is not a list of roles"
+        )
 
 
 class TestPatch:

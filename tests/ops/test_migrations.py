@@ -132,7 +132,9 @@ class TestSelection:
         ids=lambda flags: str(flags[0]),
     )
     def test_a_flag_that_the_file_decides_is_refused_beside_it(self, flags: tuple[str, str], desk: Desk) -> None:
-        plan(desk.kit(), desk, "--migration", NAME, *flags).refused(64, f"{flags[0]} goes without --migration")
+        plan(desk.kit(), desk, "--migration", NAME, *flags).refused(
+            64, f"{flags[0]} and --migration exclude each other"
+        )
 
     def test_one_that_is_not_there_is_refused_with_those_that_are(self, desk: Desk) -> None:
         plan(desk.kit(), desk, "--migration", "20990101_x").refused(1, f"or one of {NAME}")

@@ -1,15 +1,16 @@
-"""The command line: the only place that knows files' names, the environment, the clock and the terminal.
+"""The command line: the only room that knows file names, the environment, the clock and the terminal.
 
-Manners, for every command: data on standard output, messages on standard error; a failure is one line
-``kit: error: <where>: <what>`` and, where there is a way out, ``kit: hint: …``; the exit code is from one table;
-nothing is asked without a terminal; ``--json`` prints the same report as the text.
+Every command follows the same manners. Data go to standard output, messages to standard error. A failure is one line
+``kit: error: <where>: <what>``, and ``kit: hint: …`` if the user can do something about it. The exit code is from one
+table. Nothing is asked without a terminal. ``--json`` prints the same report as the text.
 
-A command has the module of its name; a group of commands has one for all, or for each as ``delta_build``. Its module
-declares it, and loads what does the work when it is run: help and completion need none of that. Shared are:
+A command has a module of its name. A group of commands has one module, or one for each command, as ``delta_build``. The
+module declares the command, and loads the code that does the work only when it runs: help and completion need none of
+it. Shared modules are:
 
-- The program: ``commands`` (which there are), ``choices`` (words that options take), ``exit_codes``, ``output``,
+- The program: ``commands`` (the table of commands), ``choices`` (words that options take), ``exit_codes``, ``output``,
   ``completion``, ``versions`` and ``commit``.
-- Options and what they make: ``options``, ``places`` with the check in ``collisions``, ``trusting``, ``credentials``,
+- Options and their values: ``options``, ``places`` with the check in ``collisions``, ``trusting``, ``credentials``,
   ``migrating``, ``encrypting``, ``machine``, ``job_options``, ``delta_options``, ``recording``, ``progress`` with its
   ``display``; ``naming`` and ``times``.
 """
@@ -27,7 +28,7 @@ import click
 from kit.cli.commands import Commands
 from kit.cli.completion import complete
 from kit.cli.exit_codes import OK, exit_code, table_text
-from kit.cli.output import print_error, silence_standard_output, wants_json
+from kit.cli.output import discard_standard_output, print_error, wants_json
 from kit.engine.interrupts import Interrupts
 from kit.errors import InterruptedRunError, KitError, OutputError, StoppedError, UsageError
 
@@ -64,22 +65,22 @@ def kit() -> None:
 
 def main() -> None:
     """Run the command line and exit with a code of the table."""
-    # What is imported stays; to look through it for garbage after every 700 objects costs a tenth of the start.
+    # Imported objects stay: collecting garbage among them after every 700 objects costs a tenth of the start.
     gc.set_threshold(_GC_THRESHOLD)
     interrupts = Interrupts()
     interrupts.install()
     if isinstance(sys.stdout, io.TextIOWrapper):
-        # A terminal of another encoding than UTF-8 gets what it cannot show spelled out, not an error.
+        # A terminal that is not UTF-8 shows escapes instead of raising an error.
         sys.stdout.reconfigure(errors="backslashreplace")
     answered = complete(kit)
     code = run(sys.argv[1:]) if answered is None else answered
     interrupts.forget()
-    gc.freeze()  # what is left goes with the process, and need not be looked through once more
+    gc.freeze()  # the process ends: no last collection
     sys.exit(code)
 
 
 def run(arguments: list[str]) -> int:
-    """Run one command and give its exit code; never raises, never exits."""
+    """Run one command and return its exit code; never raises, never exits."""
     try:
         return _command(arguments)
     except (KitError, click.ClickException) as error:
@@ -87,21 +88,21 @@ def run(arguments: list[str]) -> int:
     except (click.Abort, KeyboardInterrupt, EOFError):
         return _refuse(InterruptedRunError("interrupted; the kit is as it was"), arguments)
     except BrokenPipeError:
-        # The reader of a help page went away; reports see to themselves.
-        silence_standard_output()
+        # The reader of a help page went away. Reports handle this themselves.
+        discard_standard_output()
         return OK
-    except (Exception, SystemExit) as error:  # noqa: BLE001  the last line of defence: a defect, said as such
+    except (Exception, SystemExit) as error:  # noqa: BLE001  the last line of defence: a defect, reported as one
         if os.environ.get("KIT_DEBUG"):
             import traceback
 
             traceback.print_exc()
-        return _refuse(_refused_by_system(error) or _defect(error), arguments)
+        return _refuse(_system_error(error) or _defect(error), arguments)
 
 
-_SHORT_OF_MEMORY = StoppedError(
-    "not enough memory; the kit is as it was", hint="end other programs, raise the limit (ulimit -v), or --workers 1"
+_OUT_OF_MEMORY = StoppedError(
+    "not enough memory; the kit is as it was", hint="use --workers 1, or raise the limit (ulimit -v)"
 )
-_SPENT = frozenset({errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE})
+_EXHAUSTED = frozenset({errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE})
 
 
 def _defect(error: BaseException) -> KitError:
@@ -109,30 +110,30 @@ def _defect(error: BaseException) -> KitError:
     return KitError(what, hint="this is a defect of kit; KIT_DEBUG=1 shows where it happened")
 
 
-def _refused_by_system(error: BaseException) -> KitError | None:
-    """Return the error for what the system refused where nobody expects it to; None for a defect of this program.
+def _system_error(error: BaseException) -> KitError | None:
+    """Return the error for a resource that the system refused; None for a defect of this program.
 
-    Memory, processes, descriptors and disks run out at any call, also within a library or while it is imported.
+    Memory, processes, descriptors and disks can run out at any call, also within a library or while it is imported.
     """
-    if _is_short_of_memory(error):
-        return _SHORT_OF_MEMORY
-    # Nothing that was not imported was raised.
+    if _is_out_of_memory(error):
+        return _OUT_OF_MEMORY
+    # A module that was not imported has raised nothing.
     sqlite = sys.modules.get("sqlite3")
     if sqlite is not None and isinstance(error, sqlite.OperationalError):
         return OutputError(f"cannot keep temporary data on disk: {error}", hint="make room, or set TMPDIR")
-    if isinstance(error, OSError) and error.errno in _SPENT:
-        return StoppedError(f"the system gives no more: {error.strerror}", hint="raise the limit (ulimit -a)")
+    if isinstance(error, OSError) and error.errno in _EXHAUSTED:
+        return StoppedError(f"a limit of the system is reached: {error.strerror}", hint="raise the limit (ulimit -a)")
     if isinstance(error, OSError) and error.errno is not None:
-        return OutputError(f"the system refuses: {error.strerror}", where=str(error.filename or ""))
+        return OutputError(f"refused by the system: {error.strerror}", where=str(error.filename or ""))
     if isinstance(error, RuntimeError) and "start new thread" in str(error):
         return StoppedError("the system allows no more threads", hint="raise the limit (ulimit -u)")
     return None
 
 
-def _is_short_of_memory(error: BaseException) -> bool:
+def _is_out_of_memory(error: BaseException) -> bool:
     if isinstance(error, SystemError):
-        return _is_memory_limited()  # what the interpreter raises where a library failed and named no reason
-    # A library that cannot be mapped is not imported (dlopen(3)).
+        return _is_memory_limited()  # the interpreter's error for a library that failed without a reason
+    # dlopen(3) fails if the library cannot be mapped.
     return isinstance(error, MemoryError) or (isinstance(error, ImportError) and "shared object" in str(error))
 
 
@@ -145,7 +146,7 @@ def _is_memory_limited() -> bool:
 
 
 def _command(arguments: list[str]) -> int:
-    """Do what click's own ``main`` does, without its opinions on errors, interrupts and broken pipes."""
+    """Run a command as click's ``main`` does, without its handling of errors, interrupts and broken pipes."""
     try:
         with kit.make_context("kit", list(arguments)) as context:
             outcome = kit.invoke(context)
@@ -156,14 +157,14 @@ def _command(arguments: list[str]) -> int:
 
 def _refuse(error: KitError | click.ClickException, arguments: list[str]) -> int:
     if isinstance(error, click.ClickException):
-        error = _usage(error)
+        error = _usage_error(error)
     code = exit_code(error)
     print_error(error, code, as_json=wants_json(arguments))
     return code
 
 
-def _usage(error: click.ClickException) -> UsageError:
+def _usage_error(error: click.ClickException) -> UsageError:
     command = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else "kit"
-    # Its message is the whole help page, which is for who asks for it.
+    # The message of this error is the whole help page, which nobody asked for.
     missing = isinstance(error, click.exceptions.NoArgsIsHelpError)
     return UsageError("a command is missing" if missing else error.format_message(), hint=f"{command} --help")

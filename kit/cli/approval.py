@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from kit.cli.collisions import Group
-from kit.cli.options import FILE, json_option, kit_argument, passphrase_option, private_key
+from kit.cli.options import FILE, json_option, kit_argument, load_signing_key, passphrase_option
 from kit.cli.output import print_report
 from kit.cli.places import NEW
-from kit.cli.times import moment, parsed
+from kit.cli.times import parse_time, time_or_now
 from kit.errors import ContentError, UsageError
 from kit.values import Limits, Sha256
 
@@ -80,7 +80,11 @@ def create_command(
     """
     from kit.ops.approve import create
 
-    _print(create(output, _approval(kit, **what), private_key(signing_key, passphrase_fd)), as_json=as_json, done=_DONE)
+    _print(
+        create(output, _make_approval(kit, **what), load_signing_key(signing_key, passphrase_fd)),
+        as_json=as_json,
+        done=_DONE,
+    )
 
 
 @approval_group.command("sign")
@@ -100,7 +104,7 @@ def sign_command(approval: Path, signing_key: Path, passphrase_fd: int | None, o
     """
     from kit.ops.approve import countersign
 
-    _print(countersign(approval, output, private_key(signing_key, passphrase_fd)), as_json=as_json, done=_DONE)
+    _print(countersign(approval, output, load_signing_key(signing_key, passphrase_fd)), as_json=as_json, done=_DONE)
 
 
 @approval_group.command("show")
@@ -118,7 +122,7 @@ def show_command(approval: Path, as_json: bool) -> None:
     _print(show(approval), as_json=as_json)
 
 
-def _approval(
+def _make_approval(
     kit: Path,
     *,
     incident: str,
@@ -137,11 +141,11 @@ def _approval(
         raise click.UsageError("name partitions, owners or documents, or use --whole-collections")
     try:
         scope = RecoveryScope(
-            manifest_sha256=_manifest(kit),
+            manifest_sha256=_manifest_sha256(kit),
             collections=tuple(map(collection_name, collections)),
             partitions=frozenset(partitions) or None,
             owners=frozenset(owners) or None,
-            documents=frozenset(map(_document, documents)) or None,
+            documents=frozenset(map(_parse_document, documents)) or None,
         )
     except ContentError as error:
         raise error if error.where else UsageError(error.what) from error
@@ -149,12 +153,12 @@ def _approval(
         incident_id=incident,
         reason=reason,
         scope=scope,
-        not_before=moment(not_before, "--not-before"),
-        expires=parsed(expires, "--expires"),
+        not_before=time_or_now(not_before, "--not-before"),
+        expires=parse_time(expires, "--expires"),
     )
 
 
-def _manifest(kit: Path) -> Sha256:
+def _manifest_sha256(kit: Path) -> Sha256:
     from kit.ops.inspect import inspect
 
     report = inspect(kit)
@@ -163,7 +167,7 @@ def _manifest(kit: Path) -> Sha256:
     return report.manifest.sha256
 
 
-def _document(text: str) -> DocumentName:
+def _parse_document(text: str) -> DocumentName:
     """Read an ``_id``: JSON if it begins like a JSON object or string, else plain text."""
     from kit.encryption.approval import DocumentName
     from kit.values.strict_json import parse

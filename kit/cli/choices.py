@@ -1,6 +1,6 @@
-"""Words that options take or help shows, spelled here: what knows them is not loaded to show help or to complete.
+"""Words that options take, repeated here so that help and completion load none of the modules that define them.
 
-A test holds each to its source, which is named beside it.
+A test holds each to its source, which its docstring names.
 """
 
 from __future__ import annotations

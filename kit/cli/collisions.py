@@ -1,7 +1,7 @@
-"""The check that a command writes nowhere where it reads, or writes something else: before anything is done.
+"""The check, before any work, that a command overwrites neither what it reads nor another output.
 
-It takes every path from the parameters as they are declared (:mod:`kit.cli.places`) and has them compared
-(:mod:`kit.apart`). Law: no message of a collision unless one of the two is written.
+It collects every path from the declared parameters (:mod:`kit.cli.places`) and compares them with :mod:`kit.apart`.
+Law: a collision is reported only if one of the two files is written.
 """
 
 from __future__ import annotations
@@ -16,26 +16,26 @@ import click
 
 from kit import apart
 from kit.apart import Claim, Use, claim_of, folder_keys, keys_of, require_short
-from kit.cli.hints import fit
+from kit.cli.hints import filter_hints
 from kit.cli.places import STREAM, NameOrFile, Place
 from kit.errors import KitError, UsageError
 
 
 class Command(click.Command):
-    """A command of kit: its paths are compared before it begins, and hints are about it."""
+    """A command of kit: its paths are checked first, and hints fit it."""
 
     def invoke(self, ctx: click.Context) -> Any:
         """Check the paths, then run the command.
 
         Raises:
-            UsageError: As :func:`require_apart`, or text is not UTF-8.
+            UsageError: As for :func:`require_apart`, or text is not UTF-8.
         """
         _require_text(ctx)
         require_apart(ctx)
         try:
             return super().invoke(ctx)
         except KitError as error:
-            fit(error, ctx)
+            filter_hints(error, ctx)
             raise
 
 
@@ -46,7 +46,7 @@ class Group(click.Group):
 
 
 def _require_text(context: click.Context) -> None:
-    """Refuse text that is not UTF-8, which neither JSON nor BSON can hold: it would be refused after the work."""
+    """Check that text is UTF-8: neither JSON nor BSON can hold other text, and would refuse it after the work."""
     for parameter in context.command.params:
         value = context.params.get(parameter.name or "")
         for text in value if isinstance(value, tuple) else (value,):
@@ -59,11 +59,11 @@ def _require_text(context: click.Context) -> None:
 
 
 def require_apart(context: click.Context) -> None:
-    """Refuse a command that would write over what it reads, or two things at one place.
+    """Check that a command overwrites neither its inputs nor another output.
 
     Raises:
-        UsageError: Names the place and both parameters; or a name is too long for what is put beside it, a file that
-            would be replaced is none, or the working folder would be removed.
+        UsageError: Two parameters name the same file (the message names it and both). Or a name is too long for its
+            sidecars, what would be replaced is not a regular file, or the working folder would be removed.
     """
     named = list(_named(context))
     claims = [claim for parameter, place, path in named for claim in _claims(context, parameter, place, path)]
@@ -79,7 +79,7 @@ def require_apart(context: click.Context) -> None:
 
 
 def _named(context: click.Context) -> Iterator[tuple[str, Place, Path]]:
-    """Yield each path of the command line with its parameter's name and type."""
+    """Yield each path of the command line with the name and type of its parameter."""
     for parameter in context.command.params:
         label = _label(parameter)
         value = context.params.get(parameter.name or "")
@@ -121,17 +121,17 @@ def _require_regular(path: Path, parameter: str) -> None:
         mode = path.lstat().st_mode
     except OSError:
         return
-    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):  # of a folder the writer complains
-        what = "is a symbolic link" if stat.S_ISLNK(mode) else "is no regular file"
+    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):  # the writer refuses a folder
+        what = "is a symbolic link" if stat.S_ISLNK(mode) else "is not a regular file"
         raise UsageError(
             f"{what}, and would be replaced by the file of {parameter}",
             where=str(path),
-            hint=f"name the file itself for {parameter}",
+            hint=f"name the file itself with {parameter}",
         )
 
 
 def _require_from_outside(written: list[Claim]) -> None:
-    """Refuse to remove the folder that the command runs in: every path that is relative to it would lead nowhere."""
+    """Check that the working folder is not removed: relative paths would then lead nowhere."""
     try:
         here = Path.cwd()
     except OSError:

@@ -1,4 +1,4 @@
-"""Which commands there are, where each is, and what for; one is imported when it is run or helps."""
+"""The table of commands: where each is and its summary. A command is imported when it runs or prints its help."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from kit.cli.exit_codes import codes_text
 
 @dataclass(frozen=True, slots=True)
 class Home:
-    """Where a command is, and what help shows of it."""
+    """Where a command is, and its line in the list of commands."""
 
     place: str
-    """Its module within this package, and its name there."""
+    """Its module in this package, and its name there."""
     purpose: str
-    """The first sentence of its own help; a test holds the two together."""
+    """The first sentence of its help; a test holds the two together."""
 
 
 HOMES: Final = {
@@ -42,31 +42,31 @@ HOMES: Final = {
     "audit": Home("recover.audit_group", "Verify audit logs."),
     "completion": Home("completion.completion_command", "Print the completion script of kit for SHELL."),
 }
-"""By the name of the command."""
+"""By name of the command."""
 
 
 class Commands(click.Group):
-    """Commands that are imported when they are asked for: those of ``kit``, or of a group of it.
+    """A group whose commands are imported on demand: ``kit`` itself, or a group of it.
 
-    Its own help, and what completes the name of one, are of the table alone.
+    The help of the group and the completion of names use the table only.
     """
 
     def __init__(self, *arguments: Any, homes: Mapping[str, Home] = HOMES, **options: Any) -> None:
-        """Know where each is; ``homes`` is as :data:`HOMES`."""
+        """Set the table of commands; ``homes`` is like :data:`HOMES`."""
         super().__init__(*arguments, **options)
         self.homes = homes
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
-        """Return the names of all, in the order of the alphabet, as click does."""
+        """Return the names of all commands in alphabetical order, as click does."""
         return sorted(self.homes)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
-        """Return one, imported; None where there is none of that name."""
+        """Return a command, imported; None if there is none of that name."""
         if cmd_name not in self.homes:
             return None
         module, name = self.homes[cmd_name].place.split(".")
         command: click.Command = getattr(import_module(f"kit.cli.{module}"), name)
-        _tell_exit_codes(command)
+        _add_exit_codes(command)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -77,7 +77,7 @@ class Commands(click.Group):
             formatter.write_dl([(name, self._stand_in(name).get_short_help_str(limit)) for name in names])
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
-        """Return what can come next as click does, but import none of the commands."""
+        """Return completions as click does, but import none of the commands."""
         names = [name for name in self.list_commands(ctx) if name.startswith(incomplete)]
         found = [CompletionItem(name, help=self._stand_in(name).get_short_help_str()) for name in names]
         return found + click.Command.shell_complete(self, ctx, incomplete)
@@ -86,9 +86,9 @@ class Commands(click.Group):
         return click.Command(name, help=self.homes[name].purpose)
 
 
-def _tell_exit_codes(command: click.Command) -> None:
+def _add_exit_codes(command: click.Command) -> None:
     if not isinstance(command, click.Group):
         command.epilog = codes_text()
         return
     for inner in command.commands.values():
-        _tell_exit_codes(inner)
+        _add_exit_codes(inner)

@@ -1,4 +1,4 @@
-"""Which commit this program was built from, as far as that can be told without running anything."""
+"""The commit that this program was built from, found without running anything."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ from pathlib import Path
 
 _COMMIT = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
 _STAMP = "COMMIT"
-"""A file in the package that whoever builds it may write the commit to."""
+"""A file in the package to which a build may write the commit."""
 
 
 def tool_commit(package: Path = Path(__file__).parents[1]) -> str | None:
-    """Give the commit: the stamp in the package, else the checkout it lies in; None where there is neither.
+    """Return the commit: the stamp in the package, else that of its checkout; None without both.
 
-    A checkout says what was checked out, not whether files were changed since.
+    A checkout records what was checked out, not whether files were changed since.
     """
     with suppress(OSError):
         return _hexadecimal((package / _STAMP).read_text(encoding="ascii", errors="replace"))
     with suppress(OSError):
-        return _checked_out(package.parent / ".git")
+        return _read_head(package.parent / ".git")
     return None
 
 
-def _checked_out(git: Path) -> str | None:
+def _read_head(git: Path) -> str | None:
     """Read HEAD of a repository, or of one of its worktrees (gitrepository-layout(5))."""
     if git.is_file():
         git = git.parent / git.read_text(encoding="utf-8").removeprefix("gitdir:").strip()

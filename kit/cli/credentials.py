@@ -1,4 +1,4 @@
-"""The options that open a keyring; what opens one is only loaded where any of them is given."""
+"""The options that open a keyring. The code that opens it is loaded only if one of them is given."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _NAMES = ("keyring", "keyring_passphrase_fd", "keyring_key", "age_identities", "
 
 
 def credential_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """What opens a keyring."""
+    """Add the options that open a keyring."""
     for option in reversed(
         (
             click.option("--keyring", type=KEYRING, metavar="FILE", help="The keyring (kit keyring init)."),
@@ -44,7 +44,7 @@ def credential_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def token_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """What reaches a PKCS#11 token."""
+    """Add the options that open a PKCS#11 token."""
     for option in reversed(
         (
             click.option(
@@ -65,22 +65,22 @@ def token_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-def any_given(what: Mapping[str, Any]) -> bool:
+def has_credentials(what: Mapping[str, Any]) -> bool:
     """Return whether any of the options of :func:`credential_options` is given."""
     return any(what[name] not in {None, ()} for name in _NAMES)
 
 
-def keys_given(what: dict[str, Any]) -> KeySet | None:
-    """Take the options of :func:`credential_options`, and open the keyring; None where none is named.
+def take_keys(what: dict[str, Any]) -> KeySet | None:
+    """Take the options of :func:`credential_options` and return the keys of the keyring; None without a keyring.
 
     Raises:
-        KeyUnusableError: The keyring is exposed or does not open.
-        UnreadableError: A file is not there.
+        KeyUnusableError: Others can read the keyring, or it does not open.
+        UnreadableError: A file does not exist.
     """
-    if not any_given(what):
+    if not has_credentials(what):
         for name in _NAMES:
             del what[name]
         return None
-    from kit.cli.encrypting import keys_of
+    from kit.cli.encrypting import take_keys
 
-    return keys_of(what)
+    return take_keys(what)

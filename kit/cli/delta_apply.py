@@ -9,22 +9,22 @@ from typing import Any
 import click
 
 from kit.cli.collisions import Command
-from kit.cli.credentials import credential_options, keys_given
-from kit.cli.delta_options import expectation, trust_options
+from kit.cli.credentials import credential_options, take_keys
+from kit.cli.delta_options import make_expectation, trust_options
 from kit.cli.job_options import (
     abandon_option,
-    give_up_run,
+    abandon_run,
     no_backup_option,
-    require_one_way,
-    require_place,
+    require_one_action,
+    require_output,
     resume_option,
     work_folder_option,
 )
-from kit.cli.options import json_option, reading, reading_options
+from kit.cli.options import json_option, make_environment, reading_options
 from kit.cli.output import print_report
 from kit.cli.places import KIT, KIT_IN_PLACE, NEW_KIT
-from kit.cli.progress import progress_option, progressing
-from kit.cli.trusting import Remembering, override_options
+from kit.cli.progress import progress_option, show_progress
+from kit.cli.trusting import StateRecorder, override_options
 from kit.values import Allowed
 
 _DONE = "the delta is applied"
@@ -93,13 +93,13 @@ def apply_command(
     from kit.reports.deltas import applied_json, applied_lines
     from kit.reports.jobs import completion_json, completion_lines
 
-    require_place(output, in_place=in_place, no_backup=no_backup)
-    require_one_way(again=again, give_up=give_up)
+    require_output(output, in_place=in_place, no_backup=no_backup)
+    require_one_action(again=again, give_up=give_up)
     if give_up:
-        give_up_run(output or base, work_folder, as_json=as_json)
+        abandon_run(output or base, work_folder, as_json=as_json)
         return
-    wanted = expectation(trusted_keys, policy, at, force=force, reason=reason)
-    remembering = Remembering(policy, wanted.trust)
+    wanted = make_expectation(trusted_keys, policy, at, force=force, reason=reason)
+    remembering = StateRecorder(policy, wanted.trust)
     request = DeltaApplyRequest(
         base=base,
         delta=delta,
@@ -107,11 +107,11 @@ def apply_command(
         output=output,
         keep_backup=not no_backup,
         work_folder=work_folder,
-        keys=keys_given(what),
-        environment=reading(workers, maxima, allowed=allowed),
+        keys=take_keys(what),
+        environment=make_environment(workers, maxima, allowed=allowed),
         installed=remembering,
     )
-    with progressing(progress_mode) as progress:
+    with show_progress(progress_mode) as progress:
         watched = replace(request, environment=replace(request.environment, progress=progress))
         report = resume_delta(watched) if again else apply_delta(watched)
     remembering.check()
@@ -137,7 +137,7 @@ def inspect_command(delta: Path, workers: int, maxima: tuple[str, ...], allowed:
     from kit.ops.delta_verify import inspect_delta
     from kit.reports.deltas import inspected_json, inspected_lines
 
-    report = inspect_delta(delta, reading(workers, maxima, allowed=allowed))
+    report = inspect_delta(delta, make_environment(workers, maxima, allowed=allowed))
     print_report(inspected_lines(report), inspected_json(report), as_json=as_json)
 
 
@@ -173,8 +173,8 @@ def verify_command(
     report = verify_delta(
         DeltaVerifyRequest(
             delta=delta,
-            anchor=expectation(trusted_keys, policy, at).anchor,
-            environment=reading(workers, maxima, allowed=allowed),
+            anchor=make_expectation(trusted_keys, policy, at).anchor,
+            environment=make_environment(workers, maxima, allowed=allowed),
         )
     )
     print_report(verified_lines(report), verified_json(report), as_json=as_json)

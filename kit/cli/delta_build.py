@@ -9,14 +9,20 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from kit.cli.collisions import Command
-from kit.cli.credentials import keys_given
-from kit.cli.delta_options import candidates, expectation, recipe_options, signed_output_options, trust_options
+from kit.cli.credentials import take_keys
+from kit.cli.delta_options import (
+    make_expectation,
+    recipe_options,
+    signed_output_options,
+    take_candidates,
+    trust_options,
+)
 from kit.cli.job_options import work_folder_option
-from kit.cli.options import created_at_option, json_option, private_key, reading, reading_options
+from kit.cli.options import created_at_option, json_option, load_signing_key, make_environment, reading_options
 from kit.cli.output import print_report, print_warning
 from kit.cli.places import KIT
-from kit.cli.progress import progress_option, progressing
-from kit.cli.times import moment
+from kit.cli.progress import progress_option, show_progress
+from kit.cli.times import time_or_now
 from kit.values import Allowed
 
 if TYPE_CHECKING:
@@ -81,23 +87,23 @@ def build_command(
         base=base,
         target=target,
         output=output,
-        key=private_key(signing_key, passphrase_fd),
-        expectation=expectation(trusted_keys, policy, at),
-        created_at=moment(created_at, "--created-at"),
+        key=load_signing_key(signing_key, passphrase_fd),
+        expectation=make_expectation(trusted_keys, policy, at),
+        created_at=time_or_now(created_at, "--created-at"),
         reverse=reverse,
         recipe=not no_recipe,
-        transforms=candidates(what),
-        keys=keys_given(what),
+        transforms=take_candidates(what),
+        keys=take_keys(what),
         work_folder=work_folder,
-        environment=reading(workers, maxima, allowed=allowed),
+        environment=make_environment(workers, maxima, allowed=allowed),
     )
-    with progressing(progress_mode) as progress:
+    with show_progress(progress_mode) as progress:
         watched = replace(request, environment=replace(request.environment, progress=progress))
         report = build_delta(watched)
-    show(report, as_json=as_json)
+    print_build_report(report, as_json=as_json)
 
 
-def show(report: DeltaBuildReport, *, as_json: bool) -> None:
+def print_build_report(report: DeltaBuildReport, *, as_json: bool) -> None:
     """Print the report of a build, and warn if the delta discloses what was sealed."""
     from kit.reports.deltas import built_json, built_lines
 

@@ -1,4 +1,4 @@
-"""The options that the commands of ``kit delta`` share."""
+"""Options that the commands of ``kit delta`` share."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from kit.cli.credentials import credential_options
-from kit.cli.options import FILE, passphrase_option, read_file, trust_option, trusted
+from kit.cli.options import FILE, load_trusted_keys, passphrase_option, read_file, trust_option
 from kit.cli.places import NAME_OR_FILE, NEW_DELTA
-from kit.cli.times import moment
-from kit.cli.trusting import anchor, policy_option, time_option
+from kit.cli.times import time_or_now
+from kit.cli.trusting import policy_option, read_anchor, time_option
 
 if TYPE_CHECKING:
     from kit.ops.obligations import Expectation
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 
 
 def trust_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Whom to believe: keys, or a policy with its state and the time."""
+    """Add the trust options: keys, or a policy with its state and the time."""
     for option in (time_option, policy_option, trust_option):
         command = option(command)
     return command
 
 
-def expectation(
+def make_expectation(
     trusted_keys: tuple[Path, ...],
     policy: Path | None,
     at: str | None,
@@ -34,10 +34,10 @@ def expectation(
     force: bool = False,
     reason: str | None = None,
 ) -> Expectation:
-    """Make of the options of :func:`trust_options` what is demanded.
+    """Return the expectation for the options of :func:`trust_options`.
 
     Raises:
-        UsageError: Nobody is named to believe, or in two ways.
+        UsageError: Neither keys nor a policy are named, or both.
         KitError: A key, the policy or its state is refused.
     """
     from kit.ops.obligations import Expectation
@@ -46,11 +46,13 @@ def expectation(
         raise click.UsageError("--trust and --trusted-key exclude each other: a policy names its keys")
     if policy is None and not trusted_keys:
         raise click.UsageError("name the trusted keys with --trusted-key or --trust")
-    return Expectation(trusted=trusted(trusted_keys), trust=anchor(policy, moment(at), force=force, reason=reason))
+    return Expectation(
+        trusted=load_trusted_keys(trusted_keys), trust=read_anchor(policy, time_or_now(at), force=force, reason=reason)
+    )
 
 
 def signed_output_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Where a new delta goes, and who signs it."""
+    """Add the output of a new delta and its signing key."""
     for option in reversed(
         (
             click.option(
@@ -72,7 +74,7 @@ def signed_output_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def recipe_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """What a recipe is found and proven with."""
+    """Add the options that help to find and prove a recipe."""
     for option in reversed(
         (
             click.option(
@@ -106,31 +108,31 @@ def recipe_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-def candidates(what: dict[str, Any]) -> tuple[Transform, ...]:
-    """Make of the options of :func:`recipe_options` what may have made the target.
+def take_candidates(what: dict[str, Any]) -> tuple[Transform, ...]:
+    """Return the transforms that may have made the target, from the options of :func:`recipe_options`.
 
     Raises:
-        UnreadableError: A file is not there.
+        UnreadableError: A file does not exist.
         ContentError: A migration, cache map or field map is refused.
     """
     migration, cache_map, map_name = what.pop("migration"), what.pop("cache_map"), what.pop("map_name")
     tenants = frozenset(what.pop("tenants")) or None
     if migration is None and cache_map is None and map_name is None and tenants is None:
         return ()
-    # With all transforms: only where one is named.
-    from kit.cli.encrypting import field_map
-    from kit.cli.migrating import named_migration
+    # These load all transforms: only if one is named.
+    from kit.cli.encrypting import load_field_map
+    from kit.cli.migrating import load_migration
     from kit.encryption import SHIPPED, Profile
     from kit.transforms.encrypt_fields import EncryptFields
     from kit.transforms.raw_linkset import RawLinkset, parse_cache_map
 
     made: list[Transform] = []
     if migration is not None:
-        made += named_migration(migration).narrowed(tenants).transforms
+        made += load_migration(migration).narrowed(tenants).transforms
     backfill = RawLinkset(tenants=tenants)
     if cache_map is not None:
         backfill = backfill.with_cache(parse_cache_map(read_file(cache_map), where=str(cache_map)))
-    maps = [field_map(name) for name in ((map_name,) if map_name is not None else SHIPPED if tenants else ())]
+    maps = [load_field_map(name) for name in ((map_name,) if map_name is not None else SHIPPED if tenants else ())]
     made += [backfill] if cache_map is not None or tenants else []
     made += [EncryptFields(field_map=one, profile=profile, partitions=tenants) for one in maps for profile in Profile]
     return tuple(made)

@@ -9,10 +9,10 @@ import click
 
 from kit.cli.choices import LISTED
 from kit.cli.collisions import Command
-from kit.cli.options import json_option, reading, reading_options
+from kit.cli.options import json_option, make_environment, reading_options
 from kit.cli.output import print_report, require_writable
 from kit.cli.places import KIT, NEW, ROOM
-from kit.cli.progress import progress_option, progressing
+from kit.cli.progress import progress_option, show_progress
 from kit.values import Allowed
 
 
@@ -52,7 +52,7 @@ def diff_command(
     publisher, removed, moved to another tenant, or migrated (only rawLinkset or encryption differs). Documents are
     matched by collection and _id, whatever their order and member.
 
-    The exit code is 0 whether or not the kits differ. "different" in the JSON report tells which.
+    The exit code is 0 whether or not the kits differ. "different" in the JSON report shows which.
 
     \b
     Examples:
@@ -70,8 +70,8 @@ def diff_command(
         require_free(html)
         require_writable(html)
     request = DiffRequest(before=before, after=after, limit=limit, temporary=temp)
-    environment = reading(workers, maxima, allowed=allowed)
-    with progressing(progress_mode) as progress:
+    environment = make_environment(workers, maxima, allowed=allowed)
+    with show_progress(progress_mode) as progress:
         report = diff(request, replace(environment, progress=progress))
     if html is not None:
         trust_files.write_beside(html, difference_page(report), what="page")

@@ -15,18 +15,18 @@ from kit.reports.spelling import printable
 
 
 class Screen(Console):
-    """A console whose going away ends nothing: the library's own closes standard output and exits."""
+    """A console that survives a broken pipe; the library's own closes standard output and exits."""
 
     def on_broken_pipe(self) -> None:
-        """Draw no more."""
+        """Stop drawing."""
         self.quiet = True
 
 
 class Display:
-    """Bars on a terminal, one a pass: what is done, of whom, how fast, how long still.
+    """Bars on a terminal, one per pass: stage, share, remaining time, counts and speed.
 
-    Drawn only when something happened, on the thread that tells of it: a thread of its own would be in the way of the
-    workers that a later pass forks.
+    They are drawn only on an event, on the thread that reports it. A thread of its own would disturb the workers that a
+    later pass forks.
     """
 
     def __init__(self, console: Console, clock: Callable[[], float]) -> None:
@@ -40,7 +40,7 @@ class Display:
     def tell(self, event: Event) -> None:
         """See :class:`kit.engine.progress.Progress`."""
         self._so_far.take(event, self._clock())
-        with suppress(OSError, ValueError):  # the terminal went away; the run goes on
+        with suppress(OSError, ValueError):  # the terminal went away; the run continues
             if isinstance(event, PassStarted):
                 self._begin(event)
             elif self._bars is not None:
@@ -56,10 +56,16 @@ class Display:
     def _begin(self, event: PassStarted) -> None:
         self.close()
         self._outcomes = {}
-        columns = (_Words("stage"), BarColumn(bar_width=20), _Words("share"), TimeRemainingColumn(), _Words("told"))
+        columns = (
+            _TextColumn("stage"),
+            BarColumn(bar_width=20),
+            _TextColumn("share"),
+            TimeRemainingColumn(),
+            _TextColumn("detail"),
+        )
         self._bars = Bars(*columns, console=self._console, auto_refresh=False, get_time=self._clock)
         self._bars.start()
-        self._task = self._bars.add_task("", total=event.total, stage=event.stage.value, share="", told="")
+        self._task = self._bars.add_task("", total=event.total, stage=event.stage.value, share="", detail="")
         self._bars.refresh()
 
     def _advance(self, bars: Bars, event: Event) -> None:
@@ -72,13 +78,13 @@ class Display:
             self._task,
             completed=self._so_far.read,
             share=f"{ratio:.0%}" if ratio is not None else "",
-            told=self._told(member) if isinstance(event, BatchDone | PassDone) else bars.tasks[0].fields["told"],
+            detail=self._detail(member) if isinstance(event, BatchDone | PassDone) else bars.tasks[0].fields["detail"],
         )
         bars.refresh()
         if isinstance(event, PassDone):
             self.close()
 
-    def _told(self, member: str) -> str:
+    def _detail(self, member: str) -> str:
         rate = self._so_far.rate(self._clock())
         speed = f" {rate:,.0f} docs/s" if rate is not None and self._so_far.documents else ""
         count = f"{self._so_far.documents:,} documents" if self._so_far.documents else ""
@@ -86,13 +92,13 @@ class Display:
         return f"{member + ' ' if member else ''}{count}{speed}{outcomes}"
 
 
-class _Words(ProgressColumn):
-    """A field of the task as plain text: names in a kit are no markup, and nothing in them is obeyed."""
+class _TextColumn(ProgressColumn):
+    """A field of the task as plain text: names in a kit are neither markup nor control sequences."""
 
     def __init__(self, name: str) -> None:
         super().__init__()
         self._name = name
 
     def render(self, task: Task) -> Text:
-        """Give the field."""
+        """Return the field."""
         return Text(printable(str(task.fields[self._name])), no_wrap=True, overflow="ellipsis")

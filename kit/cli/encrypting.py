@@ -1,4 +1,4 @@
-"""The options of ``encrypt-fields``, and what they make."""
+"""Options of ``encrypt-fields`` and of the proof of mapped fields, and their values."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from kit.cli.choices import FIELD_MAPS, PROFILES
-from kit.cli.credentials import any_given, credential_options
+from kit.cli.credentials import credential_options, has_credentials
 from kit.cli.options import FILE, ask_passphrase, read_file
 from kit.cli.places import NAME_OR_FILE
 from kit.errors import UsageError
@@ -24,12 +24,12 @@ if TYPE_CHECKING:
     from kit.ops.keying import Keying
     from kit.transforms.encrypt_fields import EncryptFields
 
-_LARGEST_CANARIES = 1024 * 1024
+_MAX_CANARY_BYTES = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EncryptOptions:
-    """What the command line says of an encryption."""
+    """The options of an encryption."""
 
     field_map: str | None
     keyring: Path | None
@@ -40,7 +40,7 @@ class EncryptOptions:
     credentials: Credentials
 
     def transform(self, tenants: frozenset[str] | None) -> EncryptFields:
-        """Make the transform, still without keys.
+        """Return the transform, still without keys.
 
         Raises:
             UsageError: No field map is named.
@@ -50,16 +50,16 @@ class EncryptOptions:
         from kit.transforms.encrypt_fields import EncryptFields
 
         if self.field_map is None:
-            raise UsageError("encrypt-fields needs --field-map", hint=f"a file, or one of {', '.join(SHIPPED)}")
+            raise UsageError("encrypt-fields needs --field-map", hint=f"name a file, or one of {', '.join(SHIPPED)}")
         return EncryptFields(
-            field_map=field_map(self.field_map),
+            field_map=load_field_map(self.field_map),
             profile=Profile[self.profile.upper()],
             iv=RandomIv(os.urandom) if self.iv == "random" else SyntheticIv(),
             partitions=tenants,
         )
 
     def keying(self, now: Timestamp) -> Keying:
-        """Say which keyring, and what opens it.
+        """Return the keyring and the credentials that open it.
 
         Raises:
             UsageError: The reference document and its collection are not both named.
@@ -68,7 +68,7 @@ class EncryptOptions:
 
         reference = None
         if (self.reference is None) != (self.reference_collection is None):
-            raise click.UsageError("--reference and --reference-collection go together")
+            raise click.UsageError("--reference and --reference-collection need each other")
         if self.reference is not None and self.reference_collection is not None:
             database, _, collection = self.reference_collection.partition(".")
             reference = (CollectionName(database=database, collection=collection), read_file(self.reference))
@@ -77,11 +77,11 @@ class EncryptOptions:
         )
 
 
-def field_map(name: str) -> FieldMap:
+def load_field_map(name: str) -> FieldMap:
     """Load a field map: a shipped one by its name, else a file.
 
     Raises:
-        UnreadableError: There is no such file.
+        UnreadableError: The file does not exist.
         ContentError: It is refused.
     """
     from kit.encryption import SHIPPED, FieldMap, shipped
@@ -90,7 +90,7 @@ def field_map(name: str) -> FieldMap:
 
 
 def field_map_option(command: Callable[..., Any]) -> Callable[..., Any]:
-    """--field-map."""
+    """Add ``--field-map``."""
     return click.option(
         "--field-map",
         type=NAME_OR_FILE,
@@ -99,14 +99,14 @@ def field_map_option(command: Callable[..., Any]) -> Callable[..., Any]:
     )(command)
 
 
-def profile_option(told: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """--profile, of which ``told`` says what it is here."""
+def profile_option(help_text: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Add ``--profile`` with this help."""
     return click.option(
         "--profile",
         type=click.Choice(PROFILES),
         default=PROFILES[-1],
         show_default=True,
-        help=told,
+        help=help_text,
     )
 
 
@@ -116,7 +116,7 @@ _profile_option = profile_option(
 
 
 def encrypt_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Everything that encrypt-fields takes."""
+    """Add the options of encrypt-fields."""
     for option in reversed(
         (
             field_map_option,
@@ -140,7 +140,7 @@ def encrypt_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def proof_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Everything that the proof of mapped fields takes."""
+    """Add the options of the proof of mapped fields."""
     for option in reversed(
         (
             field_map_option,
@@ -171,70 +171,70 @@ def proof_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-def field_expectation(what: dict[str, Any], tenants: tuple[str, ...]) -> FieldExpectation | None:
-    """Take the options of :func:`proof_options`, and open the keyring; None where no field map is named.
+def take_field_expectation(what: dict[str, Any], tenants: tuple[str, ...]) -> FieldExpectation | None:
+    """Take the options of :func:`proof_options` and open the keyring; return None without a field map.
 
     Raises:
-        UsageError: Some of them go with a field map, and there is none; or a canary is empty.
+        UsageError: Options need a field map and there is none, or a canary is empty.
         ContentError: The field map is refused.
-        KeyUnusableError: The keyring, or a file of canaries, is exposed, or does not open.
+        KeyUnusableError: Others can read the keyring or a file of canaries, or it does not open.
     """
     if what["field_map"] is None and not (
-        any_given(what) or what["canaries"] or what["canary_files"] or what["canary_everywhere"]
+        has_credentials(what) or what["canaries"] or what["canary_files"] or what["canary_everywhere"]
     ):
         return None
     from kit.encryption import Profile
     from kit.ops.field_proof import FieldExpectation
 
     keyring, name = what["keyring"], what["field_map"]
-    canaries = [*(text.encode() for text in what["canaries"]), *_lines_of(what["canary_files"])]
-    known = credentials(what, keyring)
+    canaries = [*(text.encode() for text in what["canaries"]), *_read_lines(what["canary_files"])]
+    known = take_credentials(what, keyring)
     if name is None:
         if keyring is not None or canaries or what["canary_everywhere"]:
-            raise UsageError("--keyring, --canary, --canary-file and --canary-everywhere go with --field-map")
+            raise UsageError("--keyring, --canary, --canary-file and --canary-everywhere need --field-map")
         return None
     return FieldExpectation(
-        field_map=field_map(name),
+        field_map=load_field_map(name),
         profile=Profile[what["profile"].upper()],
-        keys=_unlocked(keyring, known),
+        keys=_unlock(keyring, known),
         tenants=frozenset(tenants) or None,
         canaries=tuple(canaries),
         canaries_everywhere=what["canary_everywhere"],
     )
 
 
-def _lines_of(files: tuple[Path, ...]) -> list[bytes]:
-    """Read what is looked for from files that nobody else can read, one on each line."""
+def _read_lines(files: tuple[Path, ...]) -> list[bytes]:
+    """Read canaries, one per line, from files that nobody else can read."""
     from kit import secret_files
 
     lines: list[bytes] = []
     for path in files:
-        data = secret_files.read(path, what="file of canaries", largest=_LARGEST_CANARIES, secret=True)
+        data = secret_files.read(path, what="file of canaries", largest=_MAX_CANARY_BYTES, secret=True)
         lines += [line.removesuffix(b"\r") for line in data.removesuffix(b"\n").split(b"\n")]
     return lines
 
 
-def keys_of(what: dict[str, Any]) -> KeySet | None:
-    """Take the options that open a keyring (:mod:`kit.cli.credentials`), and open it; None where none is named.
+def take_keys(what: dict[str, Any]) -> KeySet | None:
+    """Take the options that open a keyring (:mod:`kit.cli.credentials`) and return its keys; None without one.
 
     Raises:
-        KeyUnusableError: The keyring is exposed or does not open.
-        UnreadableError: A file is not there.
+        KeyUnusableError: Others can read the keyring, or it does not open.
+        UnreadableError: A file does not exist.
     """
     keyring: Path | None = what.pop("keyring")
-    return _unlocked(keyring, credentials(what, keyring))
+    return _unlock(keyring, take_credentials(what, keyring))
 
 
-def _unlocked(keyring: Path | None, known: Credentials) -> KeySet | None:
+def _unlock(keyring: Path | None, known: Credentials) -> KeySet | None:
     from kit.encryption import load, unlock
 
     return unlock(load(keyring).keyring, known, where=str(keyring)).key_set() if keyring is not None else None
 
 
-def taken(what: dict[str, Any]) -> EncryptOptions:
-    """Take the options of :func:`encrypt_options` out of what click hands over."""
+def take_encrypt_options(what: dict[str, Any]) -> EncryptOptions:
+    """Take the options of :func:`encrypt_options` out of ``what``."""
     return EncryptOptions(
-        credentials=credentials(what, what["keyring"]),
+        credentials=take_credentials(what, what["keyring"]),
         **{
             name: what.pop(name)
             for name in ("field_map", "keyring", "profile", "iv", "reference", "reference_collection")
@@ -242,11 +242,11 @@ def taken(what: dict[str, Any]) -> EncryptOptions:
     )
 
 
-def credentials(what: dict[str, Any], keyring: Path | None) -> Credentials:
-    """Take the options that open a keyring, but the keyring; passphrases are only asked for when needed.
+def take_credentials(what: dict[str, Any], keyring: Path | None) -> Credentials:
+    """Take the options that open a keyring, except the keyring; passphrases are asked only when needed.
 
     Raises:
-        UnreadableError: A file is not there.
+        UnreadableError: A file does not exist.
     """
     from kit.encryption import Credentials
 
@@ -254,9 +254,9 @@ def credentials(what: dict[str, Any], keyring: Path | None) -> Credentials:
     key: Path | None = what.pop("keyring_key")
     identities: tuple[Path, ...] = what.pop("age_identities")
     lines = [line.strip() for path in identities for line in read_file(path).decode(errors="replace").splitlines()]
-    token = token_credentials(what)
+    token = take_token_credentials(what)
 
-    # A preflight opens the keyring before the run does; a person is asked once, and a descriptor has one line for each.
+    # Cached: a preflight opens the keyring before the run does. A person is asked once, and a descriptor has one line.
     @functools.cache
     def passphrase(version: int) -> bytes:
         asked = f"{keyring or 'keyring'} (master key {version})"
@@ -276,18 +276,17 @@ def credentials(what: dict[str, Any], keyring: Path | None) -> Credentials:
     )
 
 
-def token_credentials(what: dict[str, Any]) -> Credentials:
-    """Take the options that reach a token; its PIN is asked for once, and only when it is needed."""
+def take_token_credentials(what: dict[str, Any]) -> Credentials:
+    """Take the options of a token; its PIN is asked once, and only when needed."""
     from kit.encryption import Credentials
 
     module: Path | None = what.pop("pkcs11_module")
     pin_fd: int | None = what.pop("pkcs11_pin_fd")
 
-    # A rewrap logs in twice, and a person would be asked twice; what was entered wrongly ends the command, so that it
-    # is never presented to the token again.
+    # Cached: a rewrap logs in twice. A wrong PIN ends the command, so it is never presented to the token again.
     @functools.cache
     def pin(label: str) -> bytes:
         return ask_passphrase(f"token {label}", pin_fd, option="--pkcs11-pin-fd", kind="PIN")
 
-    # The loader looks for a name without a slash in the system's folders, not in the one the user is in.
+    # The loader searches a name without a slash in the system's folders, not in the working folder.
     return Credentials(pkcs11_module=module.absolute() if module is not None else None, pkcs11_pin=pin)

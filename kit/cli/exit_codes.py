@@ -1,4 +1,4 @@
-"""The one table of exit codes: printed by ``--help`` and the README, used where errors become codes."""
+"""The table of exit codes, which ``--help`` and the README print, and their mapping from errors."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ TABLE: tuple[tuple[int, str], ...] = (
     (130, "interrupted"),
 )
 
-# The nearest class in an error's own order of inheritance decides.
+# The nearest class in the inheritance of an error decides.
 _CODES: dict[type[KitError], int] = {
     errors.UnreadableError: 1,
     errors.DigestError: 2,
@@ -49,15 +49,15 @@ _CODES: dict[type[KitError], int] = {
 
 
 def exit_code(error: KitError) -> int:
-    """Map an error to the process's exit code."""
+    """Return the exit code of an error."""
     return next(_CODES[kind] for kind in type(error).__mro__ if kind in _CODES)
 
 
 def table_text() -> str:
-    """Give the table for ``--help``."""
+    """Return the table for ``--help``."""
     return "\n".join(f"{code:>5}  {meaning}" for code, meaning in TABLE)
 
 
 def codes_text() -> str:
-    """Give the same as one paragraph, for the help of each command."""
+    """Return the table as one paragraph, for the help of each command."""
     return "Exit codes: " + ", ".join(f"{code} {meaning}" for code, meaning in TABLE) + "."

@@ -11,13 +11,20 @@ import click
 
 from kit.cli.choices import FORMS, PROJECTIONS
 from kit.cli.collisions import Command
-from kit.cli.naming import collection_of, document_of
-from kit.cli.options import json_option, kit_argument, reading, reading_options, trust_option, trusted
+from kit.cli.naming import parse_collection, parse_document
+from kit.cli.options import (
+    json_option,
+    kit_argument,
+    load_trusted_keys,
+    make_environment,
+    reading_options,
+    trust_option,
+)
 from kit.cli.output import print_bytes, print_report, print_warning
 from kit.cli.places import NEW_OR_STREAM, STREAM
-from kit.cli.progress import progress_option, progressing
-from kit.cli.times import moment
-from kit.cli.trusting import anchor, policy_option, require_one_trust, time_option, unverified_option
+from kit.cli.progress import progress_option, show_progress
+from kit.cli.times import time_or_now
+from kit.cli.trusting import policy_option, read_anchor, require_one_trust, time_option, unverified_option
 from kit.values import Codec
 
 if TYPE_CHECKING:
@@ -95,23 +102,23 @@ def extract_command(
     from kit.reports.extractions import extract_json, extract_lines, left_out, unverified
 
     require_one_trust(trusted_keys, policy, insecure=insecure)
-    selection = _selection(output, **what)
+    selection = _make_selection(output, **what)
     stream = output == STREAM
     if stream and as_json:
         raise click.UsageError("--json and --output - exclude each other: both are for standard output")
     if stream and selection.form is Form.BSON and sys.stdout.isatty():
         raise click.UsageError("BSON is not for a terminal: add --format json")
-    environment = reading(what["workers"], what["maxima"], allowed=what["allowed"])
+    environment = make_environment(what["workers"], what["maxima"], allowed=what["allowed"])
     request = ExtractRequest(
         kit=kit,
-        trusted=None if insecure else trusted(trusted_keys),
-        trust=anchor(policy, moment(at)),
+        trusted=None if insecure else load_trusted_keys(trusted_keys),
+        trust=read_anchor(policy, time_or_now(at)),
         selection=selection,
         destination=Destination(sink=print_bytes) if stream else Destination(path=output, single=_is_file(output)),
     )
     # A display would draw over documents that go to the same terminal.
     quiet = stream and progress_mode == "auto" and sys.stdout.isatty()
-    with progressing("none" if quiet else progress_mode) as progress:
+    with show_progress("none" if quiet else progress_mode) as progress:
         report = extract(replace(request, environment=replace(environment, progress=progress)))
     if not stream:
         print_report(extract_lines(report), extract_json(report), as_json=as_json, done="the documents are written")
@@ -119,7 +126,7 @@ def extract_command(
         print_warning(f"warning: {line}")
 
 
-def _selection(output: Path, **what: Any) -> Selection:
+def _make_selection(output: Path, **what: Any) -> Selection:
     from kit.engine.extracting import Form, Projection, Selection
 
     named = [suffix.lstrip(".") for suffix in output.suffixes[-2:]] if _is_file(output) else []
@@ -129,9 +136,9 @@ def _selection(output: Path, **what: Any) -> Selection:
     if named and (form not in named or zipped != (named[-1] == "gz")):
         raise click.UsageError(f"--output {output}: its name contradicts --format or --gzip; omit them")
     return Selection(
-        collections=frozenset(map(collection_of, what["collections"])) or None,
+        collections=frozenset(map(parse_collection, what["collections"])) or None,
         tenants=frozenset(what["tenants"]) or None,
-        documents=frozenset(map(document_of, what["ids"])) or None,
+        documents=frozenset(map(parse_document, what["ids"])) or None,
         form=Form(form),
         codec=Codec.GZIP if zipped else Codec.NONE,
         projection=Projection(what["projection"]),

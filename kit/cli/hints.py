@@ -1,9 +1,8 @@
-"""Hints name what the user can do with the command that failed: options that it does not have are left out.
+"""Hints that fit the command that failed: parts that name options it does not have are dropped.
 
-An error is raised far below the commands, and several can reach it: a kit that is stale is a kit to insist on with
-``--force`` for ``kit verify``, and for ``kit diff`` it is not. So a hint is made of parts, and each part that names an
-option which its command does not have is dropped: the command that the part names (``kit verify --trust``), else the
-one that failed.
+An error is raised far below the commands, and several commands can reach it. A stale kit can be forced with ``--force``
+in ``kit verify``, but not in ``kit diff``. A hint therefore has parts. A part is dropped if it names an option that its
+command does not have. Its command is the one that the part names (``kit verify --trust``), else the one that failed.
 """
 
 from __future__ import annotations
@@ -19,27 +18,27 @@ _PARTS = re.compile(r"(; |, or )")
 _WORDS = re.compile(r"[^\s,:;()]+")
 _OPTION = re.compile(r"--[a-z][a-z0-9-]*")
 _OTHERS = frozenset({"dask"})
-"""Programs of others, whose options are theirs."""
+"""Other programs, whose options are not checked."""
 
 
-def fit(error: KitError, context: click.Context) -> None:
-    """Leave in the hints of an error what holds for the command of ``context``."""
+def filter_hints(error: KitError, context: click.Context) -> None:
+    """Drop the parts of an error's hints that do not fit the command of ``context``."""
     for one in (error, *error.also):
         if one.hint:
-            one.hint = fitting(one.hint, context)
+            one.hint = filter_hint(one.hint, context)
 
 
-def fitting(hint: str, context: click.Context) -> str:
-    """Return the parts of a hint that name nothing which its command does not have."""
+def filter_hint(hint: str, context: click.Context) -> str:
+    """Return a hint without the parts that name options its command does not have."""
     parts = _PARTS.split(hint)
     kept = ""
     for number in range(0, len(parts), 2):
-        if not any(True for _ in unknown(parts[number], context)):
+        if not any(True for _ in unknown_options(parts[number], context)):
             kept += (parts[number - 1] if kept and number else "") + parts[number]
     return kept
 
 
-def unknown(part: str, context: click.Context) -> Iterator[str]:
+def unknown_options(part: str, context: click.Context) -> Iterator[str]:
     """Yield each option in a part of a hint that its command does not have."""
     words = [word.rstrip(".") for word in _WORDS.findall(part)]
     scope: click.Command | None = context.command
@@ -50,14 +49,14 @@ def unknown(part: str, context: click.Context) -> Iterator[str]:
         if word in _OTHERS:
             scope = None
         elif word == "kit":
-            named, length = _named(words[position:], context)
+            named, length = _named_command(words[position:], context)
             scope, position = named or scope, position + length
         elif scope is not None and _OPTION.fullmatch(word) and word not in _options(scope, context):
             yield word
 
 
-def _named(words: list[str], context: click.Context) -> tuple[click.Command | None, int]:
-    """Return the command that words begin with, and how many words its name has; None where "kit" is the noun."""
+def _named_command(words: list[str], context: click.Context) -> tuple[click.Command | None, int]:
+    """Return the command that the words begin with and the length of its name; None if "kit" is a noun."""
     command: click.Command = context.find_root().command
     length = 0
     for word in words:

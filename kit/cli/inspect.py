@@ -8,10 +8,10 @@ from pathlib import Path
 import click
 
 from kit.cli.collisions import Command
-from kit.cli.options import json_option, reading, reading_options
+from kit.cli.options import json_option, make_environment, reading_options
 from kit.cli.output import print_report
 from kit.cli.places import KIT
-from kit.cli.progress import progress_option, progressing
+from kit.cli.progress import progress_option, show_progress
 from kit.values import Allowed
 
 
@@ -43,7 +43,7 @@ def inspect_command(
     from kit.reports.inspections import inspect_json, inspect_lines
     from kit.reports.limits import limits_json, limits_lines
 
-    environment = reading(workers, maxima, allowed=allowed)
+    environment = make_environment(workers, maxima, allowed=allowed)
     if show_limits:
         if kit is not None:
             raise click.UsageError("--limits shows no kit: omit KIT")
@@ -51,6 +51,6 @@ def inspect_command(
         return
     if kit is None:
         raise click.UsageError("Missing argument 'KIT'.")
-    with progressing(progress_mode) as progress:
+    with show_progress(progress_mode) as progress:
         report = inspect(kit, replace(environment, progress=progress))
     print_report(inspect_lines(report), inspect_json(report), as_json=as_json)

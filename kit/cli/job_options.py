@@ -1,4 +1,4 @@
-"""What the commands share that switch a kit for another: where the result goes, going on with a run, giving one up."""
+"""Options of the commands that replace a kit: output, backup, resuming and abandoning a run."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 def no_backup_option(command: Command) -> Command:
-    """Nothing is to be left of the old kit."""
+    """Add ``--no-backup``."""
     return click.option("--no-backup", is_flag=True, help="With --in-place: do not keep the old kit.")(command)
 
 
 def resume_option(command: Command) -> Command:
-    """Go on with a run."""
+    """Add ``--resume``."""
     return click.option(
         "--resume", "again", is_flag=True, help="Continue an interrupted run. Repeat all other options."
     )(command)
 
 
 def abandon_option(command: Command) -> Command:
-    """Give a run up."""
+    """Add ``--abandon``."""
     return click.option(
         "--abandon", "give_up", is_flag=True, help="Remove what an interrupted run left. The kit stays as it is."
     )(command)
@@ -45,33 +45,33 @@ def work_folder_option(*, is_resumable: bool) -> Callable[[Command], Command]:
     )
 
 
-def require_place(output: Path | None, *, in_place: bool, no_backup: bool) -> None:
-    """Check that it was said where the result goes, once.
+def require_output(output: Path | None, *, in_place: bool, no_backup: bool) -> None:
+    """Check that exactly one output is named.
 
     Raises:
-        click.UsageError: It was not, or a backup is refused where none is made.
+        click.UsageError: None or both are, or ``--no-backup`` is given without ``--in-place``.
     """
     if (output is None) != in_place:
         raise click.UsageError("name the output: either --output OUT or --in-place")
     if no_backup and not in_place:
-        raise click.UsageError("--no-backup goes with --in-place")
+        raise click.UsageError("--no-backup needs --in-place")
 
 
-def require_one_way(*, again: bool, give_up: bool) -> None:
-    """Check that an earlier run is not to be both gone on with and given up.
+def require_one_action(*, again: bool, give_up: bool) -> None:
+    """Check that ``--resume`` and ``--abandon`` are not both given.
 
     Raises:
-        click.UsageError: It is.
+        click.UsageError: Both are.
     """
     if again and give_up:
         raise click.UsageError("--resume and --abandon exclude each other")
 
 
-def give_up_run(target: Path, work_folder: Path | None = None, *, as_json: bool) -> None:
-    """Remove what an interrupted run on ``target`` left, and say so.
+def abandon_run(target: Path, work_folder: Path | None = None, *, as_json: bool) -> None:
+    """Remove what an interrupted run on ``target`` left, and print a report.
 
     Raises:
-        KitError: As :func:`kit.ops.jobs.abandon`.
+        KitError: As for :func:`kit.ops.jobs.abandon`.
     """
     from kit.ops.jobs import abandon
     from kit.reports.jobs import abandonment_json, abandonment_lines
@@ -81,5 +81,5 @@ def give_up_run(target: Path, work_folder: Path | None = None, *, as_json: bool)
         abandonment_lines(given_up),
         abandonment_json(given_up),
         as_json=as_json,
-        done="the run is given up" if given_up.job else "",
+        done="the run is abandoned" if given_up.job else "",
     )

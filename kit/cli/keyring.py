@@ -12,7 +12,7 @@ import click
 from kit.cli.choices import MECHANISMS
 from kit.cli.collisions import Group
 from kit.cli.credentials import credential_options, token_options
-from kit.cli.encrypting import credentials, token_credentials
+from kit.cli.encrypting import take_credentials, take_token_credentials
 from kit.cli.options import FILE, ask_passphrase, json_option, read_file
 from kit.cli.output import print_report
 from kit.cli.places import CHANGED_KEYRING
@@ -72,7 +72,9 @@ def init_command(path: Path, as_json: bool, **sealed_by: Any) -> None:
     from kit.encryption import create, new_keyring
 
     _print(
-        create(path, new_keyring(_record(sealed_by), now=_now())).keyring, as_json=as_json, done="the keyring is made"
+        create(path, new_keyring(_make_record(sealed_by), now=_read_clock())).keyring,
+        as_json=as_json,
+        done="the keyring is made",
     )
 
 
@@ -92,7 +94,7 @@ def add_command(path: Path, as_json: bool, **sealed_by: Any) -> None:
     from kit.encryption import load
 
     file = load(path)
-    keyring = file.keyring.with_mek(_record(sealed_by), now=_now())
+    keyring = file.keyring.with_mek(_make_record(sealed_by), now=_read_clock())
     _print(file.replaced(keyring).keyring, as_json=as_json, done="the keyring is changed")
 
 
@@ -113,7 +115,9 @@ def rewrap_command(keyring: Path | None, as_json: bool, **opened_by: Any) -> Non
     if keyring is None:
         raise UsageError("name the keyring with --keyring")
     _print(
-        rewrap(load(keyring), credentials(opened_by, keyring)).keyring, as_json=as_json, done="the keyring is changed"
+        rewrap(load(keyring), take_credentials(opened_by, keyring)).keyring,
+        as_json=as_json,
+        done="the keyring is changed",
     )
 
 
@@ -132,7 +136,7 @@ def show_command(path: Path, as_json: bool) -> None:
     _print(load(path).keyring, as_json=as_json)
 
 
-def _record(what: dict[str, Any]) -> MasterKeyRecord:
+def _make_record(what: dict[str, Any]) -> MasterKeyRecord:
     from kit.encryption import AgeRecord, PassphraseRecord, RsaRecord, TokenRecord
 
     passphrase_fd: int | None = what.pop("passphrase_fd")
@@ -145,7 +149,7 @@ def _record(what: dict[str, Any]) -> MasterKeyRecord:
         raise click.UsageError("a key in a token needs --pkcs11-token")
     if token is not None:
         return TokenRecord.make(
-            token_credentials(what),
+            take_token_credentials(what),
             token_label=token,
             key_label=what["pkcs11_key"],
             key_id=what["pkcs11_key_id"],
@@ -185,5 +189,5 @@ def _print(keyring: Keyring, *, as_json: bool, done: str = "") -> None:
     print_report(lines, {"schemaVersion": "1", "masterKeys": meks, "dataKeys": deks}, as_json=as_json, done=done)
 
 
-def _now() -> Timestamp:
+def _read_clock() -> Timestamp:
     return Timestamp(int(time.time()))

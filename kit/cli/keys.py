@@ -48,9 +48,9 @@ def generate_command(path: Path, algorithm: str, ask: bool, as_json: bool) -> No
 
     public = Path(f"{path}.pub")
     for place in (path, public):
-        if os.path.lexists(place):  # both before either is made: half a pair is no use
+        if os.path.lexists(place):  # check both before either is written: half a pair is useless
             raise OutputError("already exists, and a key is never overwritten", where=str(place))
-    passphrase = _new_passphrase(path) if ask else None
+    passphrase = _ask_new_passphrase(path) if ask else None
     key = generate(Algorithm[algorithm.upper()])
     write_private(path, key, passphrase)
     write_public(public, key.public)
@@ -75,18 +75,18 @@ def show_command(path: Path, as_json: bool) -> None:
     Example:
       kit keys show site.pem.pub
     """
-    key = _public(path)
+    key = _load_public(path)
     print_report([*_lines(key), *key.pem.decode().splitlines()], _json(key), as_json=as_json)
 
 
-def _new_passphrase(path: Path) -> bytes:
+def _ask_new_passphrase(path: Path) -> bytes:
     if not has_terminal():
         raise KeyUnusableError("a passphrase is needed, and there is no terminal to ask for it", where=str(path))
     text: str = click.prompt("Passphrase", hide_input=True, confirmation_prompt=True, err=True)
     return text.encode()
 
 
-def _public(path: Path) -> PublicKey:
+def _load_public(path: Path) -> PublicKey:
     from kit.signing import load_private, load_public
 
     try:

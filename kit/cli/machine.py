@@ -1,4 +1,4 @@
-"""``--max-memory`` and ``--nice``: how much of the machine a long run may take."""
+"""``--max-memory`` and ``--nice``: the share of the machine for a long run."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 _UNITS = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
-_MOST_DIGITS = 12
-NICEST = 19
+_MAX_DIGITS = 12
+MAX_NICE = 19
 
 
 def machine_options(command: Command) -> Command:
-    """--max-memory and --nice."""
+    """Add ``--max-memory`` and ``--nice``."""
     for option in reversed(
         (
             click.option(
@@ -32,7 +32,7 @@ def machine_options(command: Command) -> Command:
             ),
             click.option(
                 "--nice",
-                type=click.IntRange(0, NICEST),
+                type=click.IntRange(0, MAX_NICE),
                 metavar="N",
                 help="Add N to the niceness of this process and its workers.",
             ),
@@ -42,11 +42,11 @@ def machine_options(command: Command) -> Command:
     return command
 
 
-def limited(environment: Environment, max_memory: str | None, nice: int | None) -> Environment:
-    """Give the environment that keeps to the options, and make this process as nice as they say.
+def limit_environment(environment: Environment, max_memory: str | None, nice: int | None) -> Environment:
+    """Return the environment within ``--max-memory``, and apply ``--nice`` to this process.
 
     Raises:
-        UsageError: The size is none, or too little for one worker.
+        UsageError: The size is malformed, or too small for one worker.
     """
     from kit.engine.memory import allotment
 
@@ -62,6 +62,6 @@ def _size(text: str) -> int:
     digits, unit = text.upper().removesuffix("IB").removesuffix("B"), 1
     if digits[-1:] in _UNITS:
         digits, unit = digits[:-1], _UNITS[digits[-1]]
-    if not (digits.isascii() and digits.isdigit() and len(digits) <= _MOST_DIGITS):
-        raise UsageError(f"--max-memory {text[:40]}: a size is expected, as 512M or 2G")
+    if not (digits.isascii() and digits.isdigit() and len(digits) <= _MAX_DIGITS):
+        raise UsageError(f"--max-memory {text[:40]}: expected a size such as 512M or 2G")
     return int(digits) * unit

@@ -1,4 +1,4 @@
-"""The options that say what to do: a migration by its file, or the flags that are shorthand for one."""
+"""Options for the migration to apply: its file, or the flags that are shorthand for one."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from kit.transforms.protocol import Transform
 
 _IN_THE_FILE = ("transforms", "on_divergence", "cache_map", "field_map", "profile", "iv")
-"""What a migration file says, so that no flag beside it may."""
+"""Parameters that a migration file sets, so that no flag may."""
 
 
 class TransformName(click.Choice[str]):
@@ -52,7 +52,7 @@ class TransformName(click.Choice[str]):
 
 
 def migration_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """What to do: the options that plan and patch share."""
+    """Add the options of a migration, which plan and patch share."""
     for option in reversed(
         (
             click.option(
@@ -96,12 +96,14 @@ def migration_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-def asked(what: dict[str, Any], encryption: EncryptOptions, note: str | None, *, keeps_backup: bool) -> Migration:
-    """Make the migration of the options, which are taken out of what click hands over.
+def take_migration(
+    what: dict[str, Any], encryption: EncryptOptions, note: str | None, *, keeps_backup: bool
+) -> Migration:
+    """Take the options of :func:`migration_options` out of ``what`` and return the migration.
 
     Raises:
         UsageError: They contradict each other.
-        UnreadableError: A file is not there.
+        UnreadableError: A file does not exist.
         ContentError: A migration, cache map or field map is refused.
     """
     from kit.migrations import Decision, Migration, Validation
@@ -112,8 +114,8 @@ def asked(what: dict[str, Any], encryption: EncryptOptions, note: str | None, *,
     stopping, cache_map = what.pop("on_divergence") == "stop", what.pop("cache_map")
     validation = frozenset(Validation(word) for word in what.pop("validations"))
     if name is not None:
-        _refuse_others()
-        found = named_migration(name).narrowed(tenants)
+        _require_no_others()
+        found = load_migration(name).narrowed(tenants)
         found = replace(found, validation=found.validation | validation)
     else:
         found = Migration.of(
@@ -148,11 +150,11 @@ def _transform(
     return kind.of_parameters({}).selecting(Selection(tenants=tenants, stop_on_divergence=stopping))
 
 
-def named_migration(name: str) -> Migration:
-    """Give a migration that comes with kit by its name, else that of a file.
+def load_migration(name: str) -> Migration:
+    """Return a built-in migration by its name, else that of a file.
 
     Raises:
-        UnreadableError: There is no such file.
+        UnreadableError: The file does not exist.
         ContentError: It is refused.
     """
     from kit.migrations import BUILT_IN, built_in, parse_migration
@@ -162,12 +164,12 @@ def named_migration(name: str) -> Migration:
     try:
         data = read_file(Path(name))
     except UnreadableError as error:
-        error.hint = f"a file, or one of {', '.join(BUILT_IN)}"
+        error.hint = f"name a file, or one of {', '.join(BUILT_IN)}"
         raise
     return parse_migration(data, random=os.urandom, where=name)
 
 
-def _refuse_others() -> None:
+def _require_no_others() -> None:
     context = click.get_current_context()
     for parameter in context.command.params:
         given = context.get_parameter_source(parameter.name or "") is not ParameterSource.DEFAULT

@@ -1,4 +1,4 @@
-"""How collections and documents are named on the command line."""
+"""Names of collections and documents on the command line."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from kit.encryption.approval import DocumentName
 
 
-def collection_of(text: str) -> CollectionName:
-    """Read ``--collection``.
+def parse_collection(text: str) -> CollectionName:
+    """Return the collection of ``--collection``.
 
     Raises:
         UsageError: It is not ``DB.COLLECTION``.
@@ -25,11 +25,11 @@ def collection_of(text: str) -> CollectionName:
         raise UsageError(f"--collection: {error.what}") from error
 
 
-def document_of(text: str) -> DocumentName:
-    """Read ``--id``: an object of JSON if it looks like one, text otherwise.
+def parse_document(text: str) -> DocumentName:
+    """Return the document of ``--id``: JSON if it begins like an object, else text.
 
     Raises:
-        UsageError: It is neither, or of a type that has no name here.
+        UsageError: It is not valid JSON, or of a type that has no such name.
     """
     from kit.encryption.approval import DocumentName
     from kit.values import strict_json

@@ -23,23 +23,23 @@ if TYPE_CHECKING:
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 FILE = READ
-"""A path that is only read; :mod:`kit.cli.places` has the types of the others."""
-_MOST_DIGITS = 18
-"""Of a limit: all that fits 64 bits, which is what the system's own calls take."""
+"""A path that is only read; :mod:`kit.cli.places` has the other types."""
+_MAX_DIGITS = 18
+"""Of a limit, so that it fits the 64 bits of the system's calls."""
 
 
 def kit_argument(command: Command) -> Command:
-    """KIT: an archive or a folder."""
+    """Add KIT: an archive or a folder."""
     return click.argument("kit", type=KIT)(command)
 
 
 def json_option(command: Command) -> Command:
-    """Print the report as JSON."""
+    """Add ``--json``."""
     return click.option("--json", "as_json", is_flag=True, help="Print the report as JSON (schemas/).")(command)
 
 
 def reading_options(command: Command) -> Command:
-    """How to read a kit, with how many workers, and what of it is permitted: the command gets that as ``allowed``."""
+    """Add the options for reading a kit; the command gets what they permit as ``allowed``."""
 
     @functools.wraps(command)
     def with_allowed(
@@ -94,10 +94,10 @@ def reading_options(command: Command) -> Command:
 
 
 def _allowed(allow_links: bool, allow_names: tuple[str, ...], allow_records: tuple[str, ...]) -> Allowed:
-    """Make one value of the three options.
+    """Return the value of the three options.
 
     Raises:
-        UsageError: A record is one that no kit may hold.
+        UsageError: No kit may contain such a record.
     """
     from kit.archive.record_keys import never
 
@@ -108,7 +108,7 @@ def _allowed(allow_links: bool, allow_names: tuple[str, ...], allow_records: tup
 
 
 def trust_option(command: Command) -> Command:
-    """Public keys whose signatures count."""
+    """Add ``--trusted-key``."""
     return click.option(
         "--trusted-key",
         "trusted_keys",
@@ -119,37 +119,37 @@ def trust_option(command: Command) -> Command:
     )(command)
 
 
-def reading(workers: int, maxima: tuple[str, ...], *, allowed: Allowed) -> Environment:
-    """Make the environment from its options.
+def make_environment(workers: int, maxima: tuple[str, ...], *, allowed: Allowed) -> Environment:
+    """Return the environment for the options of :func:`reading_options`.
 
     Raises:
-        UsageError: A limit is not called so, or its value is no count.
+        UsageError: There is no limit of that name, or its value is not a count.
     """
     from kit.ops.kits import Environment
 
     overrides: dict[str, int] = {}
     for text in maxima:
         name, equals, value = text.partition("=")
-        if fault := _fault_of(name, equals, value):
+        if fault := _limit_fault(name, equals, value):
             raise UsageError(f"--max {text[:80]}: {fault}", hint="kit inspect --limits")
         overrides[name] = int(value)
     return Environment(limits=Limits().with_overrides(overrides), allowed=allowed, workers=workers)
 
 
-def _fault_of(name: str, equals: str, value: str) -> str:
-    """Return what is wrong with a limit that was given; empty where nothing is."""
+def _limit_fault(name: str, equals: str, value: str) -> str:
+    """Return what is wrong with the limit of an option; empty if nothing is."""
     if not equals:
         return "NAME=VALUE is expected"
     if name not in Limits.names():
         near = get_close_matches(name, Limits.names(), n=1)
-        return f"no limit has the name {name[:40]!r}{f'; {near[0]} has one like it' if near else ''}"
+        return f"there is no limit {name[:40]!r}{f'; did you mean {near[0]}?' if near else ''}"
     if not (value.isascii() and value.isdigit()):
-        return f"the value of {name} is a count, in digits"
-    return f"the value of {name} has more than {_MOST_DIGITS} digits" if len(value) > _MOST_DIGITS else ""
+        return f"the value of {name} must be a number in digits"
+    return f"the value of {name} has more than {_MAX_DIGITS} digits" if len(value) > _MAX_DIGITS else ""
 
 
 def created_at_option(made: str) -> Callable[[Command], Command]:
-    """The time of what is made, which is an input: ``made`` says of what."""
+    """Add ``--created-at``, the time of ``made``."""
     return click.option(
         "--created-at",
         metavar="TIME",
@@ -158,11 +158,11 @@ def created_at_option(made: str) -> Callable[[Command], Command]:
     )
 
 
-def trusted(paths: tuple[Path, ...]) -> dict[str, PublicKey]:
-    """Load public keys, by key id.
+def load_trusted_keys(paths: tuple[Path, ...]) -> dict[str, PublicKey]:
+    """Load the trusted public keys, by key id.
 
     Raises:
-        KeyUnusableError: A file is no public key of a kind this toolkit accepts.
+        KeyUnusableError: A file is not a public key of an accepted kind.
     """
     from kit.signing import load_public
 
@@ -170,8 +170,8 @@ def trusted(paths: tuple[Path, ...]) -> dict[str, PublicKey]:
     return {key.key_id: key for key in keys}
 
 
-def private_key(path: Path, passphrase_fd: int | None) -> PrivateKey:
-    """Load a signing key; its passphrase comes from a descriptor, or from the terminal if there is one.
+def load_signing_key(path: Path, passphrase_fd: int | None) -> PrivateKey:
+    """Load a signing key, with its passphrase from a descriptor or the terminal.
 
     Raises:
         KeyUnusableError: The file is refused, or the passphrase is missing or wrong.
@@ -185,7 +185,7 @@ def read_file(path: Path) -> bytes:
     """Read a small configuration file.
 
     Raises:
-        UnreadableError: It is not there, or not readable.
+        UnreadableError: It does not exist, or cannot be read.
     """
     try:
         return path.read_bytes()
@@ -201,10 +201,10 @@ def ask_passphrase(
     option: str = "--passphrase-fd",
     kind: str = "passphrase",
 ) -> bytes:
-    """Get the passphrase of ``what``, or the PIN: the next line of a descriptor, or from the terminal if there is one.
+    """Return the passphrase or PIN of ``what``: the next line of a descriptor, or asked at the terminal.
 
     Raises:
-        KeyUnusableError: The descriptor cannot be read, or there is none and no terminal either.
+        KeyUnusableError: The descriptor cannot be read, or there is neither a descriptor nor a terminal.
     """
     if descriptor is not None:
         try:
@@ -213,9 +213,9 @@ def ask_passphrase(
             raise KeyUnusableError(f"the {kind} cannot be read: {error.strerror}", where=what) from error
     if not has_terminal():
         raise KeyUnusableError(
-            f"the key needs a {kind}, and there is no terminal to ask at",
+            f"the key needs a {kind}, and there is no terminal to ask for it",
             where=what,
-            hint=f"give it with {option}",
+            hint=f"pass it with {option}",
         )
     text: str = click.prompt(
         f"{kind[0].upper()}{kind[1:]} of {what}", hide_input=True, confirmation_prompt=confirm, err=True
@@ -224,7 +224,7 @@ def ask_passphrase(
 
 
 def _next_line(descriptor: int) -> bytes:
-    """Read one line and not a byte more, so that a second passphrase can be on the next one."""
+    """Read one line and not a byte more: the next line may be the next passphrase."""
     line = bytearray()
     while (byte := os.read(descriptor, 1)) not in {b"", b"\n"}:
         line += byte
@@ -232,7 +232,7 @@ def _next_line(descriptor: int) -> bytes:
 
 
 def has_terminal() -> bool:
-    """Whether there is somebody to ask; a closed standard input is nobody."""
+    """Return whether standard input is a terminal; a closed one is not."""
     return sys.stdin is not None and sys.stdin.isatty()
 
 

@@ -1,4 +1,4 @@
-"""``kit plan`` and ``kit patch``: one set of options, one path."""
+"""``kit plan`` and ``kit patch``, with the options that they share."""
 
 from __future__ import annotations
 
@@ -10,36 +10,36 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from kit.cli.collisions import Command
-from kit.cli.encrypting import taken
+from kit.cli.encrypting import take_encrypt_options
 from kit.cli.exit_codes import OK, exit_code
 from kit.cli.job_options import (
     abandon_option,
-    give_up_run,
+    abandon_run,
     no_backup_option,
-    require_one_way,
-    require_place,
+    require_one_action,
+    require_output,
     resume_option,
     work_folder_option,
 )
-from kit.cli.machine import limited, machine_options
-from kit.cli.migrating import asked, migration_options
+from kit.cli.machine import limit_environment, machine_options
+from kit.cli.migrating import migration_options, take_migration
 from kit.cli.options import (
     FILE,
     created_at_option,
     json_option,
+    load_signing_key,
+    load_trusted_keys,
+    make_environment,
     passphrase_option,
-    private_key,
-    reading,
     reading_options,
     trust_option,
-    trusted,
 )
 from kit.cli.output import print_error, print_report, print_warning
 from kit.cli.places import KIT_IN_PLACE, NEW_KIT
-from kit.cli.progress import progress_option, progressing
-from kit.cli.recording import DONE, recording, recording_options
-from kit.cli.times import moment
-from kit.cli.trusting import Remembering, anchor, policy_option, time_option
+from kit.cli.progress import progress_option, show_progress
+from kit.cli.recording import DONE, record_run, recording_options
+from kit.cli.times import time_or_now
+from kit.cli.trusting import StateRecorder, policy_option, read_anchor, time_option
 from kit.errors import KeyUnusableError, KitError
 from kit.values import Allowed
 
@@ -51,7 +51,7 @@ if TYPE_CHECKING:
 
 
 def _what_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """What to do: the options that plan and patch share."""
+    """Add the options that plan and patch share."""
     for option in reversed(
         (
             migration_options,
@@ -87,8 +87,8 @@ def _what_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-def _signing_option(told: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    return click.option("--signing-key", "signing_keys", type=FILE, multiple=True, metavar="PEM", help=told)
+def _signing_option(help_text: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    return click.option("--signing-key", "signing_keys", type=FILE, multiple=True, metavar="PEM", help=help_text)
 
 
 @click.command("plan", cls=Command)
@@ -125,18 +125,18 @@ def plan_command(
     from kit.reports.patches import patch_json, patch_lines
 
     if (output is not None or in_place or work_folder is not None) and not preflight:
-        raise click.UsageError("--output, --in-place and --work-folder go with --preflight: a plan writes nothing")
+        raise click.UsageError("--output, --in-place and --work-folder need --preflight: a plan writes nothing")
     if output is not None and in_place:
         raise click.UsageError("--output and --in-place exclude each other")
-    signers, unusable = _keys(signing_keys, passphrase_fd)
+    signers, unusable = _load_keys(signing_keys, passphrase_fd)
     if not preflight:
         require_none(unusable)
     aim = Aim(output=output, keys=signers, work_folder=work_folder) if preflight else None
     with (
-        recording("plan", what.pop("record"), what.pop("metrics"), as_json=as_json) as run,
-        progressing(what.pop("progress_mode"), run.log) as progress,
+        record_run("plan", what.pop("record"), what.pop("metrics"), as_json=as_json) as run,
+        show_progress(what.pop("progress_mode"), run.log) as progress,
     ):
-        request = _request(kit, progress, keeps_backup=True, **what)
+        request = _make_request(kit, progress, keeps_backup=True, **what)
         run.begin(request)
         report = plan(request, () if preflight else signers, aim)
         report = replace(report, obstacles=(*unusable, *report.obstacles))
@@ -144,7 +144,7 @@ def plan_command(
         against = (*report.obstacles, *refusals, *report.stops)
         code = exit_code(against[0]) if against else OK
         run.end(report, code)
-        print_report(patch_lines(report), patch_json(report), as_json=as_json, aside=run.takes_standard_output)
+        print_report(patch_lines(report), patch_json(report), as_json=as_json, to_stderr=run.takes_standard_output)
         _warn(report)
     for found in against:
         print_error(found, exit_code(found), as_json=False)
@@ -209,29 +209,29 @@ def patch_command(
     from kit.ops.patch import Output, patch, resume
     from kit.ops.preflight import Aim, obstacles, require_none
 
-    require_place(output, in_place=in_place, no_backup=no_backup)
-    require_one_way(again=again, give_up=give_up)
+    require_output(output, in_place=in_place, no_backup=no_backup)
+    require_one_action(again=again, give_up=give_up)
     if give_up:
-        give_up_run(output or kit, work_folder, as_json=as_json)
+        abandon_run(output or kit, work_folder, as_json=as_json)
         return
     if not signing_keys:
         raise click.UsageError("Missing option '--signing-key'.")
     for name, text in (("--operator", operator), ("--environment", place)):
         if text == "":
             raise click.UsageError(f"{name} is empty: omit it")
-    keys, unusable = _keys(signing_keys, passphrase_fd)
+    keys, unusable = _load_keys(signing_keys, passphrase_fd)
     with (
-        recording("resume" if again else "patch", what.pop("record"), what.pop("metrics"), as_json=as_json) as run,
-        progressing(what.pop("progress_mode"), run.log) as progress,
+        record_run("resume" if again else "patch", what.pop("record"), what.pop("metrics"), as_json=as_json) as run,
+        show_progress(what.pop("progress_mode"), run.log) as progress,
     ):
-        request = _request(kit, progress, keeps_backup=not no_backup, **what)
+        request = _make_request(kit, progress, keeps_backup=not no_backup, **what)
         request = replace(request, environment=replace(request.environment, executor=executor))
         if unusable:
-            # What else is wrong is told at the same time.
+            # Report what else is wrong at the same time.
             aim = Aim(output=output, keys=keys, work_folder=work_folder, resumed=again)
             require_none(obstacles(request, request.described(), aim, met=unusable))
         key, *cosigners = keys
-        remembering = Remembering(what["policy"], request.trust)
+        remembering = StateRecorder(what["policy"], request.trust)
         destination = Output(
             path=output,
             work_folder=work_folder,
@@ -245,32 +245,32 @@ def patch_command(
         run.begin(request, destination)
         report = resume(request, destination) if again else patch(request, destination)
         run.end(report)
-        _show(report, as_json=as_json, aside=run.takes_standard_output)
-        if remembering.failure is not None:  # a policy on a medium that is read-only does not keep a site from patching
+        _show(report, as_json=as_json, to_stderr=run.takes_standard_output)
+        if remembering.failure is not None:  # a policy on a read-only medium does not stop a patch
             print_warning(f"warning: {remembering.failure}")
 
 
-def _keys(paths: tuple[Path, ...], passphrase_fd: int | None) -> tuple[list[PrivateKey], list[KitError]]:
-    """Load signing keys: those that can be used, and why the others cannot."""
+def _load_keys(paths: tuple[Path, ...], passphrase_fd: int | None) -> tuple[list[PrivateKey], list[KitError]]:
+    """Return the signing keys that can be used, and the errors of the others."""
     keys: list[PrivateKey] = []
     unusable: list[KitError] = []
     for path in paths:
         try:
-            keys.append(private_key(path, passphrase_fd))
+            keys.append(load_signing_key(path, passphrase_fd))
         except KeyUnusableError as error:
             unusable.append(error)
     return keys, unusable
 
 
-def _show(report: PatchReport | Completion, *, as_json: bool, aside: bool) -> None:
+def _show(report: PatchReport | Completion, *, as_json: bool, to_stderr: bool) -> None:
     from kit.ops.jobs import Completion
     from kit.reports.jobs import completion_json, completion_lines
     from kit.reports.patches import patch_json, patch_lines
 
     if isinstance(report, Completion):
-        print_report(completion_lines(report), completion_json(report), as_json=as_json, aside=aside, done=DONE)
+        print_report(completion_lines(report), completion_json(report), as_json=as_json, to_stderr=to_stderr, done=DONE)
         return
-    print_report(patch_lines(report), patch_json(report), as_json=as_json, aside=aside, done=DONE)
+    print_report(patch_lines(report), patch_json(report), as_json=as_json, to_stderr=to_stderr, done=DONE)
     _warn(report)
     for obligation in report.base.obligations:
         if obligation.error is not None:
@@ -282,7 +282,7 @@ def _warn(report: PatchReport) -> None:
         print_warning(f"warning: {line}")
 
 
-def _request(
+def _make_request(
     kit: Path,
     progress: Progress,
     *,
@@ -305,23 +305,25 @@ def _request(
     from kit.ops.patch import PatchRequest
 
     if insecure_unverified_base and (trusted_keys or policy):
-        raise click.UsageError("--insecure-unverified-base and --trusted-key exclude each other, --trust too")
+        raise click.UsageError("--insecure-unverified-base excludes --trusted-key and --trust")
     if policy is not None and trusted_keys:
         raise click.UsageError("--trust and --trusted-key exclude each other: a policy names its keys")
     if not insecure_unverified_base and not trusted_keys and policy is None:
         raise click.UsageError("name the publisher's key with --trusted-key (or use --insecure-unverified-base)")
-    encryption = taken(what)
-    time, now = moment(created_at, "--created-at"), moment(at)
+    encryption = take_encrypt_options(what)
+    time, now = time_or_now(created_at, "--created-at"), time_or_now(at)
     return PatchRequest(
         kit=kit,
-        migration=asked(what, encryption, rollback_note, keeps_backup=keeps_backup),
+        migration=take_migration(what, encryption, rollback_note, keeps_backup=keeps_backup),
         keying=encryption.keying(time),
-        trusted=None if insecure_unverified_base else trusted(trusted_keys),
-        trust=anchor(policy, now),
+        trusted=None if insecure_unverified_base else load_trusted_keys(trusted_keys),
+        trust=read_anchor(policy, now),
         now=now,
         created_at=time,
         created_now=created_at is None,
         limit=limit,
         merkle=merkle,
-        environment=limited(replace(reading(workers, maxima, allowed=allowed), progress=progress), max_memory, nice),
+        environment=limit_environment(
+            replace(make_environment(workers, maxima, allowed=allowed), progress=progress), max_memory, nice
+        ),
     )

@@ -1,7 +1,7 @@
-"""Types of parameters that are paths: each declares what is read and written there and beside it.
+"""Types of path parameters: each declares what is read and written there and next to it.
 
-The check that no two are one place (:mod:`kit.cli.collisions`) works on what is declared here and on nothing else, so a
-parameter that takes a path has one of these types, and a test demands it of all.
+The check that no two parameters name the same file (:mod:`kit.cli.collisions`) uses these declarations only. Every
+parameter that takes a path therefore has one of these types, which a test checks.
 """
 
 from __future__ import annotations
@@ -16,25 +16,25 @@ import click
 from kit.values.suffixes import BACKUP, ROLLED_BACK, SIDECARS
 
 Names = Mapping[str, str]
-"""A name, in which ``{}`` stands for the last part of the path → what that file is to the path; empty, the path."""
+"""File name, with ``{}`` for the last part of the path → role of that file; empty for the path itself."""
 _ITSELF: Names = {"{}": ""}
 STREAM = Path("-")
-"""Standard output, where a parameter says so."""
+"""Standard output, for a parameter that allows it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Footprint:
-    """What a command does at a path and beside it."""
+    """The files that a command reads and writes at a path and next to it."""
 
     reads: Names = field(default_factory=dict)
     writes: Names = field(default_factory=dict)
     works: Names = field(default_factory=dict)
-    """Folders of a run, which are emptied and removed."""
+    """Folders of a run. They are emptied and removed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Conditional:
-    """A footprint that depends on what else was given."""
+    """A footprint that depends on other parameters."""
 
     when: Callable[[click.Context], bool]
     footprint: Footprint
@@ -43,7 +43,7 @@ class Conditional:
 class Place(click.Path):
     """A path with its footprint.
 
-    Whether it can be read is found when it is, and reported as what it is: a kit or key that is unreadable, not usage.
+    That a path cannot be read is found when it is read, and reported as an unreadable kit or key, not as a usage error.
     """
 
     def __init__(
@@ -54,13 +54,13 @@ class Place(click.Path):
         is_exchanged: bool = False,
         is_stream: bool = False,
     ) -> None:
-        """Declare what is done at the path.
+        """Declare what is read and written.
 
         Args:
-            footprint: What is always done.
-            conditional: What is done besides, and when.
-            is_room: A folder that is there and in which files of names of their own are made.
-            is_exchanged: A file that is replaced if it is there.
+            footprint: Always read and written.
+            conditional: Also read and written, under a condition.
+            is_room: An existing folder, in which the run makes files with its own names.
+            is_exchanged: A file that is replaced if it exists.
             is_stream: ``-`` is standard output.
         """
         super().__init__(path_type=Path, readable=False)
@@ -71,12 +71,12 @@ class Place(click.Path):
         self._conditional = conditional
 
     def footprints(self, context: click.Context) -> list[Footprint]:
-        """Return what the command of ``context`` does at such a path."""
+        """Return what the command of ``context`` reads and writes at such a path."""
         return [self._always, *(one.footprint for one in self._conditional if one.when(context))]
 
 
 class NameOrFile(click.types.StringParamType):
-    """The name of something that comes with kit, or else a file that is read."""
+    """The name of something that comes with kit, else a file that is read."""
 
     place = Place(Footprint(reads=_ITSELF))
 
@@ -86,7 +86,7 @@ class NameOrFile(click.types.StringParamType):
 
 
 def _beside(*suffixes: str) -> dict[str, str]:
-    """Return the names of archives with these suffixes and of what is beside each."""
+    """Return the names of archives with these suffixes and of the sidecars of each."""
     kinds = {".sha256": "checksum", ".sig": "signature", BACKUP: "backup", ROLLED_BACK: "newer kit, kept"}
     names: dict[str, str] = {}
     for suffix in suffixes:
@@ -110,7 +110,7 @@ def _changes_keyring(context: click.Context) -> bool:
 
 
 def _replaced(what: str, name: str = "{}") -> dict[str, str]:
-    """Return the names that replacing a file takes: its own, and the new one's until it is whole."""
+    """Return the names used to replace a file: its own, and that of the unfinished new one."""
     return {name: what, f".{name}.new": f"unfinished {what or 'file'}"}
 
 
@@ -143,19 +143,19 @@ KIT_ROLLED_BACK = Place(
 )
 """A kit that is replaced by its backup."""
 NEW_KIT = Place(Footprint(writes=_beside(""), works=_JOB), _LANDING)
-"""A kit that is written; nothing may be there."""
+"""A kit that is written and must not exist."""
 NEW_DELTA = Place(Footprint(writes=_beside(""), works=_BUILD), _LANDING)
-"""A delta that is written; nothing may be there."""
+"""A delta that is written and must not exist."""
 NEW = Place(Footprint(writes=_ITSELF))
-"""A file that is written; nothing may be there."""
+"""A file that is written and must not exist."""
 NEW_OR_STREAM = Place(Footprint(writes=_ITSELF), is_stream=True)
 """The same, or standard output."""
 NEW_SECRET = Place(Footprint(writes={"{}": "", ".{}.recovering": "unfinished file"}))
-"""A file of plaintext that is written; nothing may be there."""
+"""A file of plaintext that is written and must not exist."""
 NEW_KEYS = Place(Footprint(writes={"{}": "", "{}.pub": "public key"}))
-"""A private key that is written, and the public key beside it."""
+"""A private key that is written with its public key."""
 EXCHANGED = Place(Footprint(writes=_replaced("")), is_exchanged=True)
-"""A file that is written, and replaced where it is there."""
+"""A file that is written, and replaced if it exists."""
 EXCHANGED_OR_STREAM = Place(Footprint(writes=_replaced("")), is_exchanged=True, is_stream=True)
 """The same, or standard output."""
 APPENDED = Place(Footprint(reads=_ITSELF, writes=_ITSELF))
@@ -165,11 +165,11 @@ SIGNED = Place(Footprint(reads={"{}": "", "{}.jws": "signature"}))
 POLICY = Place(Footprint(reads={"{}": "", "{}.jws": "signature", "{}.state": "state"}, writes=_STATE))
 """A trust policy that is read; its state is changed."""
 CHANGED_POLICY = Place(Footprint(reads=_ITSELF, writes={**_replaced(""), **_replaced("signature", "{}.jws"), **_STATE}))
-"""A trust policy that is made, signed, changed or replaced."""
+"""A trust policy that is created, signed, changed or replaced."""
 KEYRING = Place(Footprint(reads=_ITSELF), Conditional(when=_changes_keyring, footprint=Footprint(writes=_KEYRING)))
-"""A keyring that is read and, where something is encrypted, gets keys."""
+"""A keyring that is read and, by a command that encrypts, gets keys."""
 CHANGED_KEYRING = Place(Footprint(reads=_ITSELF, writes=_KEYRING))
-"""A keyring that is made or changed."""
+"""A keyring that is created or changed."""
 ROOM = Place(Footprint(), is_room=True)
-"""A folder that is there, in which a run works."""
+"""An existing folder in which a run works."""
 NAME_OR_FILE = NameOrFile()

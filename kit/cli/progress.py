@@ -1,7 +1,7 @@
-"""``--progress``: who is told of a long run, on standard error, and how.
+"""``--progress``: listeners that show the progress of a long run on standard error.
 
-A display where a person watches, lines where a log is kept, JSON lines where a machine reads. Laws: standard output and
-everything that is written stay the same whatever is chosen; a listener that goes away stops nothing.
+A display is for people, lines are for logs, JSON lines are for programs. Laws: standard output and everything that is
+written are the same for every choice; a reader that goes away stops nothing.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ Clock = Callable[[], float]
 
 MODES = ("auto", "rich", "plain", "json", "none")
 QUIET_DOCUMENTS = 10_000
-"""``auto`` says nothing where there is no terminal, until a run has looked at so many: a small kit is done before."""
+"""Without a terminal, ``auto`` prints nothing before this many documents: a small kit is done by then."""
 
 
 def progress_option(command: Command) -> Command:
-    """--progress."""
+    """Add ``--progress``."""
     return click.option(
         "--progress",
         "progress_mode",
@@ -53,14 +53,14 @@ class _Closable(Protocol):
 
 
 @contextmanager
-def progressing(mode: str, *others: Progress) -> Iterator[Progress]:
-    """Give the listener that ``mode`` names, and ``others`` with it, for the time of a command."""
+def show_progress(mode: str, *others: Progress) -> Iterator[Progress]:
+    """Yield the listener that ``mode`` names, together with ``others``, while a command runs."""
     from kit.engine.progress import SILENCE
 
     shown = _listener(mode)
     listeners = [*others, *([shown] if shown is not None else [])]
     try:
-        yield Several(listeners) if listeners else SILENCE
+        yield Listeners(listeners) if listeners else SILENCE
     finally:
         if shown is not None:
             shown.close()
@@ -75,15 +75,15 @@ def _listener(mode: str) -> _Closable | None:
     if mode == "json":
         return JsonLines(_to_standard_error, time.monotonic)
     if mode == "rich":
-        # What draws costs a tenth of a second to import, which no other command should pay.
+        # Imported here: it takes a tenth of a second, which no other command should pay.
         from kit.cli.display import Display, Screen
 
         return Display(Screen(stderr=True, highlight=False), time.monotonic)
-    return Lines(_to_standard_error, time.monotonic, quiet=QUIET_DOCUMENTS if mode == "quiet" else 0)
+    return TextLines(_to_standard_error, time.monotonic, quiet=QUIET_DOCUMENTS if mode == "quiet" else 0)
 
 
-class Several:
-    """Tells each of several listeners."""
+class Listeners:
+    """Passes events to several listeners."""
 
     def __init__(self, listeners: Sequence[Progress]) -> None:
         self._listeners = listeners
@@ -95,7 +95,7 @@ class Several:
 
 
 class JsonLines:
-    """One JSON object a line."""
+    """Prints one JSON object per event."""
 
     def __init__(self, write: Callable[[str], None], clock: Clock) -> None:
         self._write = write
@@ -109,14 +109,14 @@ class JsonLines:
         self._write(json.dumps(event_json(event, self._clock() - self._began)))
 
     def close(self) -> None:
-        """Nothing is open."""
+        """Do nothing: nothing is open."""
 
 
-class Lines:
-    """One line of text a batch."""
+class TextLines:
+    """Prints one line of text per batch."""
 
     def __init__(self, write: Callable[[str], None], clock: Clock, *, quiet: int = 0) -> None:
-        """Write with ``write``; hold lines back until a pass has had ``quiet`` documents, or reads on and on."""
+        """Write with ``write``; hold lines back until a pass has had ``quiet`` documents, or reads without any."""
         from kit.reports.progress import PassSoFar
 
         self._write = write
@@ -138,7 +138,7 @@ class Lines:
         self._batches = self._batches or isinstance(event, BatchDone)
         line = event_line(event, self._so_far, seconds)
         if line is None or (isinstance(event, Advanced) and self._batches):
-            return  # batches tell more
+            return  # batches have more detail
         self._held.append(f"kit: {printable(line)}")
         if self._so_far.documents >= self._quiet or isinstance(event, Advanced):
             self._quiet = 0
@@ -148,7 +148,7 @@ class Lines:
             self._held.clear()
 
     def close(self) -> None:
-        """Drop what was not worth telling."""
+        """Drop the lines that were held back."""
         self._held.clear()
 
 

@@ -9,13 +9,21 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from kit.cli.collisions import Command
-from kit.cli.naming import collection_of, document_of
-from kit.cli.options import FILE, json_option, read_file, reading, reading_options, trust_option, trusted
+from kit.cli.naming import parse_collection, parse_document
+from kit.cli.options import (
+    FILE,
+    json_option,
+    load_trusted_keys,
+    make_environment,
+    read_file,
+    reading_options,
+    trust_option,
+)
 from kit.cli.output import print_report
 from kit.cli.places import KIT, NEW
-from kit.cli.progress import progress_option, progressing
-from kit.cli.times import moment
-from kit.cli.trusting import anchor, policy_option, time_option
+from kit.cli.progress import progress_option, show_progress
+from kit.cli.times import time_or_now
+from kit.cli.trusting import policy_option, read_anchor, time_option
 
 if TYPE_CHECKING:
     from kit.ops.judgement import Expectation
@@ -73,7 +81,7 @@ def prove_command(
     if proof is not None:
         made = {"KIT": kit, "--id": name, "--collection": collection, "--tenant": tenant, "--output": output}
         _require_none(made, "--check")
-        _check(proof, document, _expectation(trusted_keys, policy, at), as_json=as_json)
+        _check(proof, document, _make_expectation(trusted_keys, policy, at), as_json=as_json)
         return
     _require_none(
         {"--document": document, "--trusted-key": trusted_keys, "--trust": policy}, "making a proof", "--check"
@@ -81,13 +89,13 @@ def prove_command(
     if kit is None or name is None or output is None:
         raise click.UsageError("name KIT, --id and --output to make a proof, or --check PROOF to check one")
     require_free(output)
-    environment = reading(what["workers"], what["maxima"], allowed=what["allowed"])
-    with progressing(progress_mode) as progress:
+    environment = make_environment(what["workers"], what["maxima"], allowed=what["allowed"])
+    with show_progress(progress_mode) as progress:
         report = prove(
             ProveRequest(
                 kit=kit,
-                document=document_of(name),
-                collection=collection_of(collection) if collection is not None else None,
+                document=parse_document(name),
+                collection=parse_collection(collection) if collection is not None else None,
                 tenant=tenant,
                 environment=replace(environment, progress=progress),
             )
@@ -106,15 +114,15 @@ def _check(path: Path, document: Path | None, expectation: Expectation, *, as_js
     print_report(proof_lines(report, path), proof_json(report, path), as_json=as_json)
 
 
-def _expectation(keys: tuple[Path, ...], policy: Path | None, at: str | None) -> Expectation:
+def _make_expectation(keys: tuple[Path, ...], policy: Path | None, at: str | None) -> Expectation:
     from kit.ops.judgement import Expectation
 
     if bool(keys) == (policy is not None):
         raise click.UsageError("name the trusted keys: either --trusted-key (repeatable) or --trust POLICY")
-    return Expectation(trusted=trusted(keys), trust=anchor(policy, moment(at)))
+    return Expectation(trusted=load_trusted_keys(keys), trust=read_anchor(policy, time_or_now(at)))
 
 
 def _require_none(given: dict[str, Any], here: str, there: str = "making a proof") -> None:
     wrong = next((name for name, value in given.items() if value), None)
     if wrong is not None:
-        raise click.UsageError(f"{wrong} goes with {there}, not with {here}")
+        raise click.UsageError(f"{wrong} is for {there}, not for {here}")

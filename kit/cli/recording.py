@@ -1,7 +1,7 @@
-"""``--record`` and ``--metrics``: what is left of a run for those who were not there, however it ended.
+"""``--record`` and ``--metrics``: the release record and the metrics of a run, however it ends.
 
-Both files are replaced whole, also when the run fails, is stopped by a rule, or is interrupted. Where they cannot be
-written, a run that went well ends with exit code 74 and one that failed with its own.
+Both files are replaced atomically, even if the run fails, is stopped by a rule, or is interrupted. If they cannot be
+written, a successful run ends with exit code 74, and a failed one with its own.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import click
 
 from kit.cli.commit import tool_commit
 from kit.cli.exit_codes import OK, exit_code
-from kit.cli.output import after, print_text, print_warning, require_writable
+from kit.cli.output import note_done, print_text, print_warning, require_writable
 from kit.cli.places import EXCHANGED, EXCHANGED_OR_STREAM, STREAM
 from kit.errors import InterruptedRunError, KitError, UsageError
 from kit.reports.spelling import well_formed
@@ -30,11 +30,11 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 DONE = "the kit is patched"
 _MODE = 0o644
-_LARGEST = 64 * 1024 * 1024
+_MAX_RECORD_BYTES = 64 * 1024 * 1024
 
 
 def recording_options(command: Command) -> Command:
-    """--record and --metrics."""
+    """Add ``--record`` and ``--metrics``."""
     for option in reversed(
         (
             click.option(
@@ -56,7 +56,7 @@ def recording_options(command: Command) -> Command:
 
 
 class Recording:
-    """What is told of a run while it goes; see :func:`recording`."""
+    """Collects what is recorded of a run; see :func:`record_run`."""
 
     def __init__(self, command: str, record: Path | None, metrics: Path | None) -> None:
         from kit.reports.runs import RunLog
@@ -74,21 +74,21 @@ class Recording:
 
     @property
     def takes_standard_output(self) -> bool:
-        """Whether metrics go where the report would."""
+        """Whether metrics go to standard output."""
         return self._metrics == STREAM
 
     @property
     def done(self) -> str:
-        """What the command has done, where it is no plan."""
+        """What the command has done; empty for a plan."""
         return DONE if self._asked is not None and self._asked[1] is not None and self._report is not None else ""
 
     def begin(self, request: PatchRequest, output: Output | None = None) -> None:
-        """Say what is run; from here on something is written.
+        """Set what is run. From here on, the files are written.
 
         Raises:
             UsageError: The record is of another job.
-            OutputError: A file could not be written.
-            ContentError: What is at the record's place is no record.
+            OutputError: A file cannot be written.
+            ContentError: The existing file is not a record.
         """
         from kit.archive import read_small
         from kit.reports.releases import same_job
@@ -97,17 +97,17 @@ class Recording:
             if path not in {None, STREAM}:
                 require_writable(path)
         if self._record is not None:
-            data = read_small(self._record, at_most=_LARGEST)
+            data = read_small(self._record, at_most=_MAX_RECORD_BYTES)
             migration = request.described(output.rollback_note if output is not None else None)
             self._known = same_job(data, request, migration, where=str(self._record)) if data is not None else None
         self._asked = request, output
 
     def end(self, report: PatchReport | Completion, code: int = OK) -> None:
-        """Say what came of it."""
+        """Set the result of the run."""
         self._report, self._code = report, code
 
     def write(self, error: KitError | None) -> None:
-        """Write both files, where they were asked for and the run began.
+        """Write the files that were asked for, if the run began.
 
         Raises:
             OutputError: One cannot be written.
@@ -164,18 +164,18 @@ class Recording:
         )
         keyring = None
         if request.keying is not None and request.keying.keyring is not None:
-            with suppress(KitError):  # a keyring that cannot be read has ended the run, and is its error
+            with suppress(KitError):  # an unreadable keyring is already the error of the run
                 keyring = load(request.keying.keyring)
         document = release_record(self._known, request, output, attempt, commit=tool_commit(), keyring=keyring)
         secret_files.replace(place, strict_json.canonical(well_formed(document)), what="release record", mode=_MODE)
 
 
 @contextmanager
-def recording(command: str, record: Path | None, metrics: Path | None, *, as_json: bool) -> Iterator[Recording]:
-    """Give the recording of a command, and write it when the command ends, however that is.
+def record_run(command: str, record: Path | None, metrics: Path | None, *, as_json: bool) -> Iterator[Recording]:
+    """Yield the recording of a command, and write it when the command ends, however it ends.
 
     Raises:
-        UsageError: Two documents would be on standard output.
+        UsageError: Both the report and the metrics are for standard output.
     """
     if metrics == STREAM and as_json:
         raise click.UsageError("--metrics - and --json exclude each other: both are for standard output")
@@ -186,10 +186,10 @@ def recording(command: str, record: Path | None, metrics: Path | None, *, as_jso
         try:
             run.write(_as_kit_error(error))
         except KitError as second:
-            # The first failure is the one that counts.
+            # The first failure counts.
             print_warning(f"error: {second}")
         raise
-    with after(run.done):
+    with note_done(run.done):
         run.write(None)
 
 

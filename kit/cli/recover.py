@@ -10,14 +10,22 @@ import click
 
 from kit.cli.collisions import Command, Group
 from kit.cli.credentials import credential_options
-from kit.cli.encrypting import credentials, field_map, field_map_option, profile_option
-from kit.cli.naming import collection_of
-from kit.cli.options import FILE, json_option, kit_argument, reading, reading_options, trust_option, trusted
+from kit.cli.encrypting import field_map_option, load_field_map, profile_option, take_credentials
+from kit.cli.naming import parse_collection
+from kit.cli.options import (
+    FILE,
+    json_option,
+    kit_argument,
+    load_trusted_keys,
+    make_environment,
+    reading_options,
+    trust_option,
+)
 from kit.cli.output import print_report
 from kit.cli.places import APPENDED, NEW_SECRET
-from kit.cli.progress import progress_option, progressing
-from kit.cli.times import moment, now
-from kit.cli.trusting import anchor, override, override_options, policy_option
+from kit.cli.progress import progress_option, show_progress
+from kit.cli.times import read_clock, time_or_now
+from kit.cli.trusting import make_override, override_options, policy_option, read_anchor
 from kit.errors import ContentError, UsageError
 from kit.values import Sha256
 
@@ -88,27 +96,27 @@ def recover_command(
         raise click.UsageError("name the field map and the keyring with --field-map and --keyring")
     if policy is not None and (trusted_keys or approver_keys):
         raise UsageError("--trust excludes --trusted-key and --approver-key: a policy names its keys")
-    time, insisted = moment(at), override(force=more["force"], reason=more["reason"])
+    time, insisted = time_or_now(at), make_override(force=more["force"], reason=more["reason"])
     request = RecoverRequest(
         kit=kit,
-        trusted=trusted(trusted_keys) if policy is None else {},
-        trust=anchor(policy, time, force=more["force"], reason=more["reason"]) if policy is not None else None,
+        trusted=load_trusted_keys(trusted_keys) if policy is None else {},
+        trust=read_anchor(policy, time, force=more["force"], reason=more["reason"]) if policy is not None else None,
         override=insisted,
         approval=approval,
         approvers=tuple(load_public(path) for path in approver_keys),
-        field_map=field_map(more["field_map"]),
+        field_map=load_field_map(more["field_map"]),
         profile=Profile[profile.upper()],
         keyring=keyring,
-        credentials=credentials(more, keyring),
+        credentials=take_credentials(more, keyring),
         audit_log=log,
         output=output,
         sealed_to=sealed_to,
-        collection=collection_of(more["collection"]) if more["collection"] is not None else None,
+        collection=parse_collection(more["collection"]) if more["collection"] is not None else None,
         now=time,
-        clock=now,
-        environment=reading(more["workers"], more["maxima"], allowed=more["allowed"]),
+        clock=read_clock,
+        environment=make_environment(more["workers"], more["maxima"], allowed=more["allowed"]),
     )
-    with progressing(progress_mode) as progress:
+    with show_progress(progress_mode) as progress:
         report = recover(replace(request, environment=replace(request.environment, progress=progress)))
     print_report(recover_lines(report), recover_json(report), as_json=as_json, done="the documents are recovered")
 
@@ -134,11 +142,11 @@ def verify_command(log: Path, anchor: str | None, as_json: bool) -> None:
     from kit.encryption import audit_log
     from kit.reports.recoveries import chain_json, chain_lines
 
-    chain = audit_log.verify(log, anchor=_anchor(anchor))
+    chain = audit_log.verify(log, anchor=_parse_head(anchor))
     print_report(chain_lines(log, chain), chain_json(log, chain), as_json=as_json)
 
 
-def _anchor(text: str | None) -> Sha256 | None:
+def _parse_head(text: str | None) -> Sha256 | None:
     try:
         return Sha256.parse(text) if text is not None else None
     except ContentError as error:

@@ -8,17 +8,17 @@ from pathlib import Path
 import click
 
 from kit.cli.collisions import Command
-from kit.cli.job_options import abandon_option, give_up_run, require_one_way, work_folder_option
-from kit.cli.options import json_option, reading, reading_options, trust_option, trusted
+from kit.cli.job_options import abandon_option, abandon_run, require_one_action, work_folder_option
+from kit.cli.options import json_option, load_trusted_keys, make_environment, reading_options, trust_option
 from kit.cli.output import print_report, print_warning
 from kit.cli.places import KIT, KIT_ROLLED_BACK
-from kit.cli.progress import progress_option, progressing
-from kit.cli.times import moment
+from kit.cli.progress import progress_option, show_progress
+from kit.cli.times import time_or_now
 from kit.cli.trusting import (
-    Remembering,
-    anchor,
+    StateRecorder,
     override_options,
     policy_option,
+    read_anchor,
     require_one_trust,
     time_option,
     unverified_option,
@@ -77,23 +77,23 @@ def rollback_command(
     from kit.ops.rollback import RollbackRequest, rollback
     from kit.reports.rollbacks import rollback_json, rollback_lines
 
-    require_one_way(again=again, give_up=give_up)
+    require_one_action(again=again, give_up=give_up)
     if give_up:
-        give_up_run(kit, work_folder, as_json=as_json)
+        abandon_run(kit, work_folder, as_json=as_json)
         return
     require_one_trust(trusted_keys, policy, insecure=insecure)
-    trust = anchor(policy, moment(at), force=force, reason=reason)
-    remembering = Remembering(policy, trust)
+    trust = read_anchor(policy, time_or_now(at), force=force, reason=reason)
+    remembering = StateRecorder(policy, trust)
     request = RollbackRequest(
         kit=kit,
-        trusted=None if insecure else trusted(trusted_keys),
+        trusted=None if insecure else load_trusted_keys(trusted_keys),
         trust=trust,
         delta=delta,
         work_folder=work_folder,
-        environment=reading(workers, maxima, allowed=allowed),
+        environment=make_environment(workers, maxima, allowed=allowed),
         installed=remembering,
     )
-    with progressing(progress_mode) as progress:
+    with show_progress(progress_mode) as progress:
         watched = replace(request, environment=replace(request.environment, progress=progress))
         report = rollback(watched, again=again)
     remembering.check()

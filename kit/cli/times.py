@@ -1,4 +1,4 @@
-"""Times that the user gives, and the one place of the commands where the clock gives one instead."""
+"""Times of the command line, and the only place of the commands that reads the clock."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from click.core import ParameterSource
 from kit.errors import ContentError, UsageError
 from kit.values import Timestamp
 
-_EXAMPLE = "a time is 2026-01-02T03:04:05Z, or a count of seconds since 1970"
+_EXAMPLE = "a time is 2026-01-02T03:04:05Z, or seconds since 1970"
 
 
-def now() -> Timestamp:
-    """Read the clock."""
+def read_clock() -> Timestamp:
+    """Return the time of the clock."""
     return Timestamp(int(clock.time()))
 
 
-def parsed(text: str, option: str) -> Timestamp:
-    """Read a time given with ``option``.
+def parse_time(text: str, option: str) -> Timestamp:
+    """Return the time that ``option`` has.
 
     Raises:
-        UsageError: It is none.
+        UsageError: The text is not a time.
     """
     try:
         return Timestamp.parse(text)
@@ -32,7 +32,7 @@ def parsed(text: str, option: str) -> Timestamp:
 
 
 def _source(option: str) -> str:
-    """Name what the user gave: the variable of the environment where that stands in for the option."""
+    """Return the source of the text: the option, or the environment variable that replaces it."""
     context = click.get_current_context(silent=True)
     for parameter in context.command.params if context is not None else ():
         if context is not None and option in parameter.opts and isinstance(parameter.envvar, str):
@@ -42,9 +42,9 @@ def _source(option: str) -> str:
 
 
 def _fault(text: str) -> str:
-    """Return what keeps a text from being a time, where that can be told."""
+    """Return why a text is not a time, if that is known."""
     if text.isascii() and text.isdigit():
-        return ": so many seconds are after the year 9999"
+        return ": it is after the year 9999"
     if re.fullmatch(r"-[0-9]+", text):
         return ": it is before 1970"
     if re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", text):
@@ -54,10 +54,10 @@ def _fault(text: str) -> str:
     return ": the zone is missing" if re.fullmatch(r"[0-9-]+[T ][0-9:.]+", text) else ""
 
 
-def moment(text: str | None, option: str = "--at") -> Timestamp:
-    """Take the time as an input; only where none is given, read the clock, once.
+def time_or_now(text: str | None, option: str = "--at") -> Timestamp:
+    """Return the time that ``option`` has, else that of the clock.
 
     Raises:
-        UsageError: It is no time.
+        UsageError: The text is not a time.
     """
-    return parsed(text, option) if text is not None else now()
+    return parse_time(text, option) if text is not None else read_clock()

@@ -9,10 +9,10 @@ import click
 
 from kit.cli.choices import ALGORITHMS, REASONS, ROLES
 from kit.cli.collisions import Group
-from kit.cli.options import FILE, json_option, passphrase_option, private_key
+from kit.cli.options import FILE, json_option, load_signing_key, passphrase_option
 from kit.cli.output import print_report
 from kit.cli.places import CHANGED_POLICY, NEW, POLICY, SIGNED
-from kit.cli.times import moment
+from kit.cli.times import time_or_now
 from kit.cli.trusting import time_option
 from kit.errors import UsageError
 from kit.values import Timestamp
@@ -123,12 +123,12 @@ def init_command(
 
     made = Policy(
         version=1,
-        keys=tuple(TrustedKey(key=load_public(path), roles=_roles(roles)) for path, roles in keys),
+        keys=tuple(TrustedKey(key=load_public(path), roles=_parse_roles(roles)) for path, roles in keys),
         thresholds={Role(role): count for role, count in thresholds},
         algorithms=frozenset(Algorithm(name) for name in algorithms) or frozenset(Algorithm),
         minimum_generations=dict(floors),
         staleness_window_hours=staleness_hours,
-        expires_at=_time(expires_at, "--expires-at"),
+        expires_at=_parse_time(expires_at, "--expires-at"),
     )
     made.check()
     trust_files.create(policy, made)
@@ -174,15 +174,15 @@ def add_command(
     from kit.signing import load_public
     from kit.trust import Revocation, RevocationReason, Role, TrustedKey
 
-    now = moment(at)
+    now = time_or_now(at)
     added = TrustedKey(
         key=load_public(key),
         roles=frozenset(Role(role) for role in roles),
         name=name,
         bundle_ids=frozenset(bundles) or None,
         collections=frozenset(collections) or None,
-        not_before=_time(not_before, "--not-before"),
-        not_after=_time(not_after, "--not-after"),
+        not_before=_parse_time(not_before, "--not-before"),
+        not_after=_parse_time(not_after, "--not-after"),
         revocation=Revocation(at=now, reason=RevocationReason(revoke)) if revoke else None,
     )
     after = trusting.add(policy, added, now, output)
@@ -216,7 +216,7 @@ def sign_command(policy: Path, signing_key: Path, passphrase_fd: int | None, as_
     """
     from kit.ops import trusting
 
-    key = private_key(signing_key, passphrase_fd)
+    key = load_signing_key(signing_key, passphrase_fd)
     signers = trusting.sign(policy, key)
     print_report(
         [f"signed by {key_id}" for key_id in signers],
@@ -243,7 +243,7 @@ def rotate_command(policy: Path, new: Path, at: str | None, as_json: bool) -> No
     from kit.ops import trusting
     from kit.reports.policies import policy_json, policy_lines
 
-    after = trusting.rotate(policy, new, moment(at))
+    after = trusting.rotate(policy, new, time_or_now(at))
     print_report(
         policy_lines(after.policy, after.sha256),
         policy_json(after.policy, after.sha256),
@@ -269,7 +269,7 @@ def show_command(policy: Path, at: str | None, as_json: bool) -> None:
     from kit.reports.policies import policy_json, policy_lines
 
     found = trust_files.read(policy)
-    found.check(moment(at))
+    found.check(time_or_now(at))
     print_report(
         policy_lines(found.policy, found.sha256, found.state),
         policy_json(found.policy, found.sha256, found.state),
@@ -277,7 +277,7 @@ def show_command(policy: Path, at: str | None, as_json: bool) -> None:
     )
 
 
-def _roles(text: str) -> frozenset[Role]:
+def _parse_roles(text: str) -> frozenset[Role]:
     from kit.trust import Role
 
     try:
@@ -286,5 +286,5 @@ def _roles(text: str) -> frozenset[Role]:
         raise UsageError(f"--key: {text!r} is not a list of roles; the roles are {', '.join(ROLES)}") from error
 
 
-def _time(text: str | None, option: str) -> Timestamp | None:
-    return moment(text, option) if text is not None else None
+def _parse_time(text: str | None, option: str) -> Timestamp | None:
+    return time_or_now(text, option) if text is not None else None

@@ -1,4 +1,4 @@
-"""Whom to believe: the options that say so, shared by every command that judges, and what a policy then remembers."""
+"""The trust options, shared by every command that judges a kit, and the update of a policy's state."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 def policy_option(command: Command) -> Command:
-    """A trust policy instead of bare keys."""
+    """Add ``--trust``."""
     return click.option(
         "--trust",
         "policy",
@@ -32,24 +32,24 @@ def policy_option(command: Command) -> Command:
 
 
 def time_option(command: Command) -> Command:
-    """The time to judge at."""
+    """Add ``--at``."""
     return click.option(
         "--at", "at", metavar="TIME", help="Judge as of this time (RFC 3339 UTC or seconds). Default: the clock."
     )(command)
 
 
-def override_options(told: str) -> Callable[[Command], Command]:
-    """Insist, against what the policy remembers: --force, of which ``told`` says what it does here, and --reason."""
+def override_options(help_text: str) -> Callable[[Command], Command]:
+    """Add ``--force``, with this help, and ``--reason``: they override what the policy remembers."""
 
     def with_both(command: Command) -> Command:
         reason = click.option("--reason", metavar="TEXT", help="Why --force is given, for the record.")
-        return click.option("--force", is_flag=True, help=told)(reason(command))
+        return click.option("--force", is_flag=True, help=help_text)(reason(command))
 
     return with_both
 
 
 def unverified_option(command: Command) -> Command:
-    """Go on without signatures that count."""
+    """Add ``--insecure-unverified-base``."""
     return click.option(
         "--insecure-unverified-base",
         "insecure",
@@ -59,27 +59,27 @@ def unverified_option(command: Command) -> Command:
 
 
 def require_one_trust(trusted_keys: tuple[Path, ...], policy: Path | None, *, insecure: bool) -> None:
-    """Check that exactly one of the three ways was said.
+    """Check that exactly one of ``--trusted-key``, ``--trust`` and ``--insecure-unverified-base`` is given.
 
     Raises:
-        UsageError: None was, or several.
+        UsageError: None is, or several are.
     """
     if insecure and (trusted_keys or policy):
-        raise UsageError("--insecure-unverified-base and --trusted-key exclude each other, --trust too")
+        raise UsageError("--insecure-unverified-base excludes --trusted-key and --trust")
     if policy is not None and trusted_keys:
         raise UsageError("--trust and --trusted-key exclude each other: a policy names its keys")
     if not insecure and not trusted_keys and policy is None:
         raise UsageError("name the publisher's key with --trusted-key (or use --insecure-unverified-base)")
 
 
-def anchor(policy: Path | None, at: Timestamp, *, force: bool = False, reason: str | None = None) -> Anchor | None:
-    """Read the policy, if one is named.
+def read_anchor(policy: Path | None, at: Timestamp, *, force: bool = False, reason: str | None = None) -> Anchor | None:
+    """Return the anchor of the policy, if one is named.
 
     Raises:
-        UsageError: ``--force`` and ``--reason`` do not come together, or without a policy.
+        UsageError: ``--force`` is given without ``--reason`` or without a policy.
         KitError: The policy cannot be read, or is not the one in force.
     """
-    insisted = override(force=force, reason=reason)
+    insisted = make_override(force=force, reason=reason)
     if policy is None:
         if force:
             raise UsageError("--force needs --trust: keys without a policy have nothing to override")
@@ -89,11 +89,11 @@ def anchor(policy: Path | None, at: Timestamp, *, force: bool = False, reason: s
     return trust_files.anchor(policy, at, insisted)
 
 
-def override(*, force: bool, reason: str | None) -> Override | None:
-    """Return what the user insists on, if anything.
+def make_override(*, force: bool, reason: str | None) -> Override | None:
+    """Return the override of ``--force`` and ``--reason``, if given.
 
     Raises:
-        UsageError: ``--force`` and ``--reason`` do not come together.
+        UsageError: One is given without the other.
     """
     from kit.trust import Override
 
@@ -104,16 +104,18 @@ def override(*, force: bool, reason: str | None) -> Override | None:
     return Override(reason=reason) if reason else None
 
 
-def remember_if_possible(policy: Path | None, trust: Anchor | None, judgement: Judgement | None) -> OutputError | None:
-    """Put a kit into the state as :func:`remember`; where that lies on what cannot be written, return why not.
+def record_kit_if_possible(
+    policy: Path | None, trust: Anchor | None, judgement: Judgement | None
+) -> OutputError | None:
+    """Record a kit as :func:`record_kit` does; return the error if the state is on a read-only medium.
 
-    A verdict on read-only media is still one, as long as nothing says that it will be remembered.
+    A verdict on read-only media is still a verdict, as long as the user is warned that it is not recorded.
 
     Raises:
-        KitError: As :func:`kit.ops.trust_files.remember`, for any other reason.
+        KitError: As for :func:`kit.ops.trust_files.remember`, for any other reason.
     """
     try:
-        remember(policy, trust, judgement)
+        record_kit(policy, trust, judgement)
     except OutputError as error:
         cause = error.__cause__
         if isinstance(cause, OSError) and cause.errno in {errno.EROFS, errno.EACCES, errno.EPERM}:
@@ -122,41 +124,41 @@ def remember_if_possible(policy: Path | None, trust: Anchor | None, judgement: J
     return None
 
 
-class Remembering:
-    """Puts a kit that was installed into the state of the policy, while the job that installed it can be resumed.
+class StateRecorder:
+    """Records an installed kit in the state of the policy, while the job that installed it can still be resumed.
 
-    What is in its way does not undo the job: it is raised, or read, when that is over.
+    A failure does not undo the job: it is kept, and raised or printed when the job is over.
     """
 
     def __init__(self, policy: Path | None, trust: Anchor | None) -> None:
-        """Remember under ``policy``, if there is one."""
+        """Record under ``policy``, if there is one."""
         self._policy, self._trust = policy, trust
         self.failure: KitError | None = None
 
     def __call__(self, judgement: Judgement) -> None:
-        """Remember the kit that ``judgement`` is about."""
+        """Record the kit of ``judgement``."""
         try:
-            remember(self._policy, self._trust, judgement)
+            record_kit(self._policy, self._trust, judgement)
         except KitError as error:
             error.what = f"the kit is in its place, but it is not in the state of the policy: {error.what}"
             error.hint = error.hint or "once that is solved, kit verify --trust records it"
             self.failure = error
 
     def check(self) -> None:
-        """Raise what was in the way.
+        """Raise the failure, if there was one.
 
         Raises:
-            KitError: As :func:`remember`.
+            KitError: As for :func:`record_kit`.
         """
         if self.failure is not None:
             raise self.failure
 
 
-def remember(policy: Path | None, trust: Anchor | None, judgement: Judgement | None) -> None:
-    """Put a kit that was found valid, or insisted on, into the state of the policy, if there is one.
+def record_kit(policy: Path | None, trust: Anchor | None, judgement: Judgement | None) -> None:
+    """Record a kit that is valid or forced in the state of the policy, if there is one.
 
     Raises:
-        KitError: As :func:`kit.ops.trust_files.remember`.
+        KitError: As for :func:`kit.ops.trust_files.remember`.
     """
     if policy is None or trust is None or judgement is None:
         return

@@ -1,4 +1,4 @@
-"""``kit verify``: the verdict, and what is left of it: state, page, receipt, script, exit code."""
+"""``kit verify``: the verdict, and its results: policy state, page, receipt, script and exit code."""
 
 from __future__ import annotations
 
@@ -9,25 +9,25 @@ from typing import Any
 import click
 
 from kit.cli.collisions import Command
-from kit.cli.encrypting import field_expectation, proof_options
+from kit.cli.encrypting import proof_options, take_field_expectation
 from kit.cli.exit_codes import OK, exit_code
-from kit.cli.machine import limited, machine_options
+from kit.cli.machine import limit_environment, machine_options
 from kit.cli.options import (
     FILE,
     json_option,
     kit_argument,
+    load_signing_key,
+    load_trusted_keys,
+    make_environment,
     passphrase_option,
-    private_key,
-    reading,
     reading_options,
     trust_option,
-    trusted,
 )
 from kit.cli.output import print_error, print_report, print_warning, require_writable
 from kit.cli.places import NEW
-from kit.cli.progress import progress_option, progressing
-from kit.cli.times import moment
-from kit.cli.trusting import anchor, override_options, policy_option, remember_if_possible, time_option
+from kit.cli.progress import progress_option, show_progress
+from kit.cli.times import time_or_now
+from kit.cli.trusting import override_options, policy_option, read_anchor, record_kit_if_possible, time_option
 from kit.errors import KitError
 from kit.values import Allowed
 
@@ -106,26 +106,26 @@ def verify_command(
     from kit.ops.verify import verify
     from kit.reports.verdicts import verify_json, verify_lines
 
-    mapped = field_expectation(what, tenants)
+    mapped = take_field_expectation(what, tenants)
     if tenants and not require_raw_linkset and mapped is None:
-        raise click.UsageError("--tenant goes with --require-raw-linkset or --field-map")
+        raise click.UsageError("--tenant needs --require-raw-linkset or --field-map")
     if policy is not None and trusted_keys:
         raise click.UsageError("--trust and --trusted-key exclude each other: a policy names its keys")
     if (receipt is None) != (signing_key is None):
-        raise click.UsageError("--receipt and --signing-key go together")
+        raise click.UsageError("--receipt and --signing-key need each other")
     _require_places(receipt, script, html)
-    now = moment(at)
+    now = time_or_now(at)
     expectation = Expectation(
-        trusted=trusted(trusted_keys),
-        trust=anchor(policy, now, force=force, reason=reason),
+        trusted=load_trusted_keys(trusted_keys),
+        trust=read_anchor(policy, now, force=force, reason=reason),
         deep=deep,
         require_raw_linkset=require_raw_linkset,
         tenants=frozenset(tenants) or None,
     )
-    auditor = private_key(signing_key, passphrase_fd) if signing_key is not None else None
-    environment = limited(reading(workers, maxima, allowed=allowed), max_memory, nice)
+    auditor = load_signing_key(signing_key, passphrase_fd) if signing_key is not None else None
+    environment = limit_environment(make_environment(workers, maxima, allowed=allowed), max_memory, nice)
     try:
-        with progressing(progress_mode) as progress:
+        with show_progress(progress_mode) as progress:
             report = verify(kit, expectation, replace(environment, progress=progress), mapped=mapped)
     except KitError as error:
         if html is not None:
@@ -134,8 +134,8 @@ def verify_command(
             _write(html, no_verdict_page(kit, error, Occasion(at=now, exit_code=exit_code(error))), what="report")
         raise
     code = exit_code(report.failure) if report.failure else OK
-    # Before anybody is told that the kit is valid.
-    unrecorded = remember_if_possible(policy, expectation.trust, report.judgement if report.judgement.valid else None)
+    # Recorded before the kit is reported as valid.
+    unrecorded = record_kit_if_possible(policy, expectation.trust, report.judgement if report.judgement.valid else None)
     if html is not None:
         from kit.reports.verdict_page import Occasion, verdict_page
 
@@ -163,14 +163,14 @@ def _write(place: Path, data: bytes, *, what: str) -> None:
 
 def _warn(unrecorded: KitError | None) -> None:
     if unrecorded is not None:
-        print_warning(f"not recorded: {unrecorded}; a rollback to an older kit will not be noticed")
+        print_warning(f"warning: not recorded: {unrecorded}; a later rollback to an older kit will not be detected")
 
 
 def _require_places(*places: Path | None) -> None:
-    """Refuse before the kit is read what could not be written after it.
+    """Check, before the kit is read, that the outputs can be written.
 
     Raises:
-        OutputError: Something is there already, or the folder cannot be written.
+        OutputError: One exists already, or its folder cannot be written.
     """
     from kit.archive import require_free
 

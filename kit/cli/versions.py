@@ -1,4 +1,4 @@
-"""``kit --version``: the program, and every part that decides what it writes or accepts."""
+"""``kit --version``: the program, and every part that affects what it writes or accepts."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ _PARTS = (
     "zstandard",
     *_OPTIONAL,
 )
-"""What pyproject.toml names; a test holds the two together."""
+"""The dependencies of pyproject.toml; a test holds the two together."""
 
 
 def version_lines() -> Iterator[str]:
-    """Give the version of the program, then one part a line."""
+    """Yield the version of the program, then one line per part."""
     commit = tool_commit()
     yield f"{TOOL} {VERSION}{f' (commit {commit})' if commit else ''}"
     yield f"  Python {platform.python_version()} ({platform.python_implementation()}, {platform.platform()})"
@@ -47,7 +47,7 @@ def version_lines() -> Iterator[str]:
         "zstandard": "libzstd " + ".".join(map(str, zstandard.ZSTD_VERSION)),
         "pymongo": "its module bson",
     }
-    known = _installed()
+    known = _read_installed()
     for name in _PARTS:
         version = known.get(name) or _version_of(name)
         if version is not None:
@@ -56,11 +56,11 @@ def version_lines() -> Iterator[str]:
             yield f"  {name} (not installed as a package)"
 
 
-def _installed() -> dict[str, str]:
-    """Return the version of what is installed, by its normalised name: those in the names of the metadata's folders.
+def _read_installed() -> dict[str, str]:
+    """Return the version of each installed package by normalised name, from the names of the metadata folders.
 
-    So says "Recording installed projects" of the Python Packaging Authority. To ask importlib.metadata for each takes a
-    third of the time of the whole command.
+    "Recording installed projects" of the Python Packaging Authority defines them. importlib.metadata would take a third
+    of the time of the whole command.
     """
     found: dict[str, str] = {}
     for place in sys.path:
@@ -73,7 +73,7 @@ def _installed() -> dict[str, str]:
 
 
 def _version_of(name: str) -> str | None:
-    """Return the version of a part that is recorded in another way; None where it is not."""
+    """Return the version of a part that is recorded in another way, if it is."""
     from importlib import metadata
 
     try:

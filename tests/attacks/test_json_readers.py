@@ -17,7 +17,7 @@ from typing import Any
 import bson
 import pytest
 
-from kit.cli.naming import document_of
+from kit.cli.naming import parse_document
 from kit.delta.model import DeltaManifest
 from kit.delta.recipe import Recipe
 from kit.encryption import FieldMap
@@ -142,7 +142,10 @@ READERS: dict[str, tuple[Reader, bytes]] = {
     "release record": (lambda data: same_job(data, REQUEST, JOB, where="k"), json.dumps(RECORD).encode()),
     "audit record": (_lined, Chain().line({"incident": "7", "counts": {"read": 1}})),
     "JWK": (lambda data: as_spki(data, where="k"), _jwk()),
-    "name of a document": (lambda data: document_of(data.decode("utf-8", "surrogateescape")), b'{"$numberInt": "7"}'),
+    "name of a document": (
+        lambda data: parse_document(data.decode("utf-8", "surrogateescape")),
+        b'{"$numberInt": "7"}',
+    ),
 }
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from kit.cli.trusting import Remembering
+from kit.cli.trusting import StateRecorder
 from kit.errors import InterruptedRunError, OutputError, RollbackError
 from kit.ops import trust_files
 from kit.ops.delta_apply import apply_delta, resume_delta
@@ -50,8 +50,8 @@ def trusting(policy: Path, reason: str | None = None) -> Expectation:
     return Expectation(trust=trust_files.anchor(policy, NOW, Override(reason=reason) if reason else None))
 
 
-def remembering(policy: Path) -> Remembering:
-    return Remembering(policy, trusting(policy).trust)
+def remembering(policy: Path) -> StateRecorder:
+    return StateRecorder(policy, trusting(policy).trust)
 
 
 def remembered(policy: Path) -> int | None:
@@ -101,13 +101,13 @@ def test_of_a_rollback_the_reason_is_recorded(two: Pair, policy: Path) -> None:
     assert remembered(policy) == 2
     trust = trusting(policy, "INC-9").trust
 
-    def asked(remember: Remembering | None) -> RollbackRequest:
+    def asked(remember: StateRecorder | None) -> RollbackRequest:
         installed = remember if remember is not None else killed
         return RollbackRequest(kit=two.base, trusted={}, trust=trust, environment=HERE, installed=installed)
 
     with pytest.raises(InterruptedRunError):
         rollback(asked(None))
-    rollback(asked(Remembering(policy, trust)), again=True)
+    rollback(asked(StateRecorder(policy, trust)), again=True)
     state = trust_files.read(policy).state
     assert state is not None
     assert [record.reason for record in state.overrides] == ["INC-9"]

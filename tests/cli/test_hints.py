@@ -14,7 +14,7 @@ import click
 import pytest
 
 from kit.cli import kit as group
-from kit.cli.hints import fitting
+from kit.cli.hints import filter_hint
 from tests.cli.test_collisions import found
 from tests.cli.test_manners import commands
 from tests.end_to_end.desk import Desk
@@ -138,7 +138,7 @@ def test_a_hint_names_commands_and_options_that_there_are(text: str) -> None:
 )
 def test_what_the_command_does_not_have_is_left_out(words: tuple[str, ...], hint: str, due: object) -> None:
     context = click.Context(found(words), parent=click.Context(group, info_name="kit"))
-    assert fitting(hint, context) == (hint if due is ... else due)
+    assert filter_hint(hint, context) == (hint if due is ... else due)
 
 
 def test_a_limit_that_the_command_cannot_raise_is_not_told_to_be_raised(desk: Desk, tmp_path: Path) -> None:

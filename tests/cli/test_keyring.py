@@ -93,7 +93,7 @@ def test_without_terminal_and_descriptor_no_passphrase_can_be_given(vault: Vault
     with tempfile.TemporaryFile("w+") as nothing:
         made = Terminal.without(nothing, "keyring", "init", vault.keys / "k")
     assert made.returncode == 13
-    assert b"no terminal to ask at" in made.stderr
+    assert b"no terminal to ask for it" in made.stderr
     assert not (vault.keys / "k").exists()
 
 

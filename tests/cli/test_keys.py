@@ -115,7 +115,7 @@ class TestPassphraseOfASigningKey:
             words = ("--output", desk.kits / "o", "--signing-key", desk.keys / locked)
             done = Terminal.without(nobody, "patch", desk.kit(), *desk.trust("vendor"), *words)
         assert done.returncode == 13
-        assert b"and there is no terminal to ask at\nkit: hint: give it with --passphrase-fd" in done.stderr
+        assert b"and there is no terminal to ask for it\nkit: hint: pass it with --passphrase-fd" in done.stderr
 
     def test_it_is_asked_for_at_the_terminal(self, locked: str, desk: Desk) -> None:
         output = desk.kits / "patched.tar.zst"

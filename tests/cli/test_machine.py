@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from kit.cli.machine import limited
+from kit.cli.machine import limit_environment
 from kit.errors import UsageError
 from kit.ops.kits import Environment
 from scripts.process_tree import tree_bytes
@@ -23,9 +23,9 @@ _NICENESS = (
     "from kit.cli import kit\n"
     "from kit.ops import patch\n"
     "before = os.nice(0)\n"
-    "from kit.cli.machine import limited\n"
+    "from kit.cli.machine import limit_environment\n"
     "from kit.ops.kits import Environment\n"
-    "limited(Environment(), None, 5)\n"
+    "limit_environment(Environment(), None, 5)\n"
     "with executors.local_executor(2) as pool:\n"
     "    print(os.nice(0) - before, pool.submit(os.nice, 0).result() - before)\n"
 )
@@ -42,18 +42,18 @@ def test_workers_are_as_nice_as_their_process() -> None:
     ("text", "workers"), [("144M", 1), ("1G", 8), ("1GiB", 8), ("2000000K", 8), ("2147483648", 8), ("400m", 3)]
 )
 def test_a_size_is_read_as_people_write_it(text: str, workers: int) -> None:
-    assert limited(Environment(workers=8), text, None).workers == workers
+    assert limit_environment(Environment(workers=8), text, None).workers == workers
 
 
 @pytest.mark.parametrize("text", ["", "much", "1T", "-1G", "1.5G", "²G", "1" * 13])
 def test_what_is_no_size_is_refused(text: str) -> None:
-    with pytest.raises(UsageError, match="a size is expected"):
-        limited(Environment(), text, None)
+    with pytest.raises(UsageError, match="expected a size such as"):
+        limit_environment(Environment(), text, None)
 
 
 def test_too_little_for_one_worker_is_refused() -> None:
     with pytest.raises(UsageError, match="at least 144M are needed"):
-        limited(Environment(), "143M", None)
+        limit_environment(Environment(), "143M", None)
 
 
 @pytest.mark.slow

@@ -127,27 +127,29 @@ class TestWrongUse:
             pytest.param(("inspect", "k", "--fast"), "No such option", id="an option that there is not"),
             pytest.param(("inspect", "k", "--workers", 0), "0 is not in the range", id="no workers"),
             pytest.param(("inspect", "k", "--max", "members"), "--max members: NAME=VALUE", id="a limit without value"),
-            pytest.param(("inspect", "k", "--max", "speed=1"), "no limit has the name 'speed'", id="an unknown limit"),
+            pytest.param(("inspect", "k", "--max", "speed=1"), "there is no limit 'speed'", id="an unknown limit"),
             pytest.param(
-                ("inspect", "k", "--max", "members=-1"), "members is a count, in digits", id="a negative limit"
+                ("inspect", "k", "--max", "members=-1"),
+                "must be a number in digits",
+                id="a negative limit",
             ),
-            pytest.param(("inspect", "k", "--max", "members=٣"), "members is a count", id="a limit in other digits"),
+            pytest.param(
+                ("inspect", "k", "--max", "members=٣"), "must be a number in digits", id="a limit in other digits"
+            ),
             pytest.param(
                 ("inspect", "k", "--max", f"members={'9' * 5000}"), "more than 18 digits", id="a limit past all bounds"
             ),
-            pytest.param(("inspect", "k", "--max", "memmbers=1"), "; members has one like it", id="a limit nearly so"),
-            pytest.param(("verify", "k", "--tenant", "t"), "--tenant goes with", id="a tenant without coverage"),
+            pytest.param(("inspect", "k", "--max", "memmbers=1"), "; did you mean members?", id="a limit nearly so"),
+            pytest.param(("verify", "k", "--tenant", "t"), "--tenant needs", id="a tenant without coverage"),
             pytest.param(("plan", "k"), "name the publisher's key with --trusted-key", id="no word about trust"),
-            pytest.param(
-                ("plan", "k", "--trusted-key", "p", "--insecure-unverified-base"), "exclude each other", id="both"
-            ),
+            pytest.param(("plan", "k", "--trusted-key", "p", "--insecure-unverified-base"), "excludes", id="both"),
             pytest.param(("patch", "k", "--signing-key", "s"), "either --output OUT or --in-place", id="no output"),
             pytest.param(
                 ("patch", "k", "--signing-key", "s", "--output", "o", "--in-place"), "either", id="two outputs"
             ),
             pytest.param(
                 ("patch", "k", "--signing-key", "s", "--output", "o", "--no-backup"),
-                "goes with",
+                "needs",
                 id="backup of nothing",
             ),
             pytest.param(("patch", "k", "--output", "o"), "Missing option '--signing-key'", id="no key"),
@@ -178,7 +180,7 @@ class TestWrongUse:
         ("text", "fault"),
         [
             ("-1", "before 1970"),
-            ("99999999999999", "so many seconds are after the year 9999"),
+            ("99999999999999", "it is after the year 9999"),
             ("2026-01-01", "the time of the day is missing"),
             ("2026-01-01T00:00:00", "the zone is missing"),
             ("2026-01-01T00:00:00+01:00", "in another zone than UTC"),

@@ -92,8 +92,8 @@ def test_a_page_or_receipt_that_cannot_be_written_is_refused_before_the_kit_is_r
         ("--receipt", nowhere, "--signing-key", desk.keys / "site"),
         ("--write-script", nowhere),
     ):
-        desk.verify(desk.kits / "no kit", options=options).refused(74, "cannot be written there")
-    kit("diff", "no", "kit", "--html", nowhere).refused(74, "cannot be written there")
+        desk.verify(desk.kits / "no kit", options=options).refused(74, "cannot be written")
+    kit("diff", "no", "kit", "--html", nowhere).refused(74, "cannot be written")
 
 
 def test_a_folder_patched_from_within_is_switched_whole(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:

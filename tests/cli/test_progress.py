@@ -14,7 +14,7 @@ from jsonschema import Draft202012Validator
 from rich.console import Console
 
 from kit.cli.display import Display, Screen
-from kit.cli.progress import JsonLines, Lines, Several, progressing
+from kit.cli.progress import JsonLines, Listeners, TextLines, show_progress
 from kit.engine.progress import SILENCE, Advanced, BatchDone, Event, PassDone, PassStarted, Stage
 from tests.cli.terminal import Terminal
 from tests.end_to_end import kits
@@ -47,7 +47,7 @@ def clock() -> Iterator[float]:
 
 def lines(*, quiet: int = 0, told: list[Event] | None = None) -> list[str]:
     written: list[str] = []
-    listener = Lines(written.append, clock().__next__, quiet=quiet)
+    listener = TextLines(written.append, clock().__next__, quiet=quiet)
     for event in events() if told is None else told:
         listener.tell(event)
     listener.close()
@@ -142,14 +142,14 @@ class TestDisplay:
 def test_several_listeners_all_hear_everything() -> None:
     one: list[str] = []
     other: list[str] = []
-    several = Several([JsonLines(one.append, clock().__next__), Lines(other.append, clock().__next__)])
+    several = Listeners([JsonLines(one.append, clock().__next__), TextLines(other.append, clock().__next__)])
     for event in events():
         several.tell(event)
     assert (len(one), len(other)) == (5, 3)
 
 
 def test_nobody_is_told_where_nobody_wants_to_know() -> None:
-    with progressing("none") as progress:
+    with show_progress("none") as progress:
         assert progress is SILENCE
 
 

@@ -21,7 +21,7 @@ import click
 import zstandard
 
 from kit.cli import kit as group, run
-from kit.cli.hints import unknown
+from kit.cli.hints import unknown_options
 from kit.signing import PrivateKey, jws
 
 ROOT = Path(__file__).parents[2]
@@ -245,7 +245,7 @@ def require_fitting_hints(arguments: list[str], printed: str) -> None:
         command, context = inner, click.Context(inner, parent=context)
     for line in printed.splitlines():
         if line.startswith("kit: hint: ") and " --help" not in line:
-            assert list(unknown(line.removeprefix("kit: hint: "), context)) == [], (arguments, line)
+            assert list(unknown_options(line.removeprefix("kit: hint: "), context)) == [], (arguments, line)
 
 
 COMMAND = [sys.executable, "-c", "from kit.cli import main; main()"]

@@ -86,7 +86,7 @@ def test_a_builder_without_it_is_told_how_to_send_less(courier: Courier) -> None
 def test_whoever_builds_the_way_back_is_warned_of_what_it_holds(courier: Courier) -> None:
     built = courier.build("--reverse", keyring=courier.keyring)
     assert built.code == 0, built
-    assert "holds in the clear" in built.err
+    assert "contains in the clear" in built.err
     forward = courier.delta_of(
         "build", courier.base, courier.target, "-o", courier.kits / "there.delta", keyring=courier.keyring
     )

@@ -229,7 +229,7 @@ def test_the_reverse_order_of_transforms_is_usage(vault: Vault) -> None:
 @pytest.mark.parametrize("command", ["plan", "patch"])
 def test_half_a_reference_is_usage(command: str, vault: Vault) -> None:
     where = ("--output", vault.kits / "o") if command == "patch" else ()
-    vault.encrypting(command, vault.notes(), *where, "--reference", "x").refused(64, "go together")
+    vault.encrypting(command, vault.notes(), *where, "--reference", "x").refused(64, "need each other")
 
 
 def test_a_reference_document_of_the_live_writer_must_open(vault: Vault) -> None:

@@ -229,7 +229,7 @@ class TestPlan:
 
     @pytest.mark.parametrize("word", ["--in-place", "--output=x"])
     def test_a_place_goes_with_a_preflight(self, word: str, desk: Desk) -> None:
-        kit("plan", desk.kit(), *desk.trust("vendor"), word).refused(64, "go with --preflight")
+        kit("plan", desk.kit(), *desk.trust("vendor"), word).refused(64, "need --preflight")
 
 
 class TestKeys:

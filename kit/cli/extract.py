@@ -99,7 +99,7 @@ def extract_command(
     from kit.engine.extracting import Form
     from kit.ops.extract import ExtractRequest, extract
     from kit.ops.extracted_files import Destination
-    from kit.reports.extractions import extract_json, extract_lines, left_out, unverified
+    from kit.reports.extractions import extract_json, extract_lines, omission_lines, unverified_lines
 
     require_one_trust(trusted_keys, policy, insecure=insecure)
     selection = _make_selection(output, **what)
@@ -122,7 +122,7 @@ def extract_command(
         report = extract(replace(request, environment=replace(environment, progress=progress)))
     if not stream:
         print_report(extract_lines(report), extract_json(report), as_json=as_json, done="the documents are written")
-    for line in (*unverified(report), *left_out(report)):
+    for line in (*unverified_lines(report), *omission_lines(report)):
         print_warning(f"warning: {line}")
 
 

@@ -91,7 +91,7 @@ class Recording:
             ContentError: The existing file is not a record.
         """
         from kit.archive import read_small
-        from kit.reports.releases import same_job
+        from kit.reports.releases import read_record
 
         for path in (self._record, self._metrics):
             if path not in {None, STREAM}:
@@ -99,7 +99,7 @@ class Recording:
         if self._record is not None:
             data = read_small(self._record, at_most=_MAX_RECORD_BYTES)
             migration = request.described(output.rollback_note if output is not None else None)
-            self._known = same_job(data, request, migration, where=str(self._record)) if data is not None else None
+            self._known = read_record(data, request, migration, where=str(self._record)) if data is not None else None
         self._asked = request, output
 
     def end(self, report: PatchReport | Completion, code: int = OK) -> None:

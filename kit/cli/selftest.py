@@ -55,7 +55,7 @@ def selftest_command(kills: int, directory: Path, seed: int, quick: bool, as_jso
     if report.sound:
         return OK
     error = OutputError(
-        f"{len(report.faults)} crashes did harm",
+        f"{len(report.faults)} strikes did harm",
         where=str(directory),
         hint="patch kits on another disk or file system",
     )

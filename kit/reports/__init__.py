@@ -1,1 +1,1 @@
-"""Reports of the verbs as JSON and as text, both from the same frozen report; nothing here prints or decides."""
+"""Reports of the verbs as text, JSON and HTML, all from the same frozen report. Nothing here prints or decides."""

@@ -1,4 +1,4 @@
-"""Coverage per tenant, as every report shows it."""
+"""Coverage per tenant, the same in every report."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from kit.transforms.coverage import TenantCoverage
 
 
 def coverage_json(tenants: Mapping[str, TenantCoverage]) -> dict[str, Any]:
-    """Give counts by tenant; documents without a tenant are under the empty name."""
+    """Return counts by tenant as JSON; documents without a tenant have the empty name."""
     return {
         tenant: {
             "documents": covered.documents,
@@ -30,7 +30,7 @@ def coverage_json(tenants: Mapping[str, TenantCoverage]) -> dict[str, Any]:
 
 def coverage_lines(tenants: Mapping[str, TenantCoverage], *, explained: bool = False) -> Iterator[str]:
     """Return a table: tenant, observations, those with both projections, those without by what they lack, share."""
-    columns = [column for column in columns_of(tenants.values()) if explained or column[0] != "unresolvable"]
+    columns = [column for column in gap_columns(tenants.values()) if explained or column[0] != "unresolvable"]
     rows = [
         (
             tenant or "(no tenant)",
@@ -44,8 +44,8 @@ def coverage_lines(tenants: Mapping[str, TenantCoverage], *, explained: bool = F
     return table(("tenant", "observations", "both projections", *(name for name, _ in columns), "coverage"), rows)
 
 
-def columns_of(tenants: Iterable[TenantCoverage]) -> list[tuple[str, Callable[[TenantCoverage], int]]]:
-    """Return what is reported apart of observations that do not count: a heading and how many, where there are any."""
+def gap_columns(tenants: Iterable[TenantCoverage]) -> list[tuple[str, Callable[[TenantCoverage], int]]]:
+    """Return the columns of observations that do not count: headings and how to count them."""
     total = TenantCoverage()
     for covered in tenants:
         total.add(covered)
@@ -64,7 +64,7 @@ _ALWAYS = frozenset({"missing", "unresolvable"})
 
 
 def gaps_json(gaps: Iterable[Gap]) -> list[dict[str, Any]]:
-    """Return why observations lack a projection."""
+    """Return why observations lack a projection, as JSON."""
     return [
         {
             "tenant": gap.tenant,
@@ -79,14 +79,14 @@ def gaps_json(gaps: Iterable[Gap]) -> list[dict[str, Any]]:
 
 
 def gaps_lines(gaps: Iterable[Gap]) -> Iterator[str]:
-    """Give a line a tenant and reason: how many, why, and some of them."""
+    """Yield a line per tenant and reason: how many, why, and examples."""
     for gap in gaps:
         more = ", …" if gap.documents > len(gap.examples) else ""
         yield f"{gap.tenant or '(no tenant)'}: {gap.documents:,} x {gap_reason(gap)}: {', '.join(gap.examples)}{more}"
 
 
 def gap_reason(gap: Gap) -> str:
-    """Return why, as a plan does: what is there and does not count, unresolvable, or where a patch finds it."""
+    """Return the reason in the words of a plan: it does not count, is unresolvable, or a patch has a source for it."""
     if not gap.missing:
         return gap.reason
     if gap.source is None:
@@ -95,7 +95,7 @@ def gap_reason(gap: Gap) -> str:
 
 
 def share(part: int, whole: int) -> str:
-    """Give a percentage that says 100 % only when nothing is missing."""
+    """Return a percentage that is 100 % only if nothing is missing."""
     if part == whole:
         return "100 %"
     return f"{min(part * 1000 // whole, 999) / 10:.1f} %"

@@ -12,14 +12,14 @@ from kit.reports.verdicts import judgement_json
 from kit.version import TOOL, VERSION
 
 if TYPE_CHECKING:
-    # Whoever does one of these does not load the others.
+    # A command of one kind does not load the others.
     from kit.ops.delta_apply import DeltaApplyReport
     from kit.ops.delta_build import DeltaBuildReport
     from kit.ops.delta_verify import DeltaInspectReport, DeltaVerifyReport
 
 
 def built_json(report: DeltaBuildReport) -> dict[str, Any]:
-    """Give the report of a build as JSON."""
+    """Return the report of a build as JSON."""
     return {
         **_head("built", report.manifest),
         "delta": str(report.output),
@@ -34,18 +34,18 @@ def built_json(report: DeltaBuildReport) -> dict[str, Any]:
 
 
 def built_lines(report: DeltaBuildReport) -> Iterator[str]:
-    """Give the report of a build as lines of text."""
+    """Yield the report of a build as lines of text."""
     yield from _ends(report.manifest)
     yield from _members(report.manifest)
     yield from _recipe(report.manifest)
     if report.no_recipe is not None:
-        yield f"nothing is left to the site to compute: {report.no_recipe}"
+        yield f"the site computes nothing: {report.no_recipe}"
     share = f", {_share(report.output_bytes, report.target_bytes)} of the target" if report.target_bytes else ""
     yield f"wrote {report.output} ({report.output_bytes:,} bytes{share}), signed by {report.signed_by}"
 
 
 def applied_json(report: DeltaApplyReport) -> dict[str, Any]:
-    """Give the report of an application as JSON."""
+    """Return the report of an application as JSON."""
     return {
         **_head("applied" if report.applied else "nothing to do", report.manifest),
         "kit": str(report.base),
@@ -62,9 +62,9 @@ def applied_json(report: DeltaApplyReport) -> dict[str, Any]:
 
 
 def applied_lines(report: DeltaApplyReport) -> Iterator[str]:
-    """Give the report of an application as lines of text."""
+    """Yield the report of an application as lines of text."""
     if not report.applied:
-        yield f"nothing to do: {report.base} is {report.manifest.target} already"
+        yield f"nothing to do: {report.base} already is {report.manifest.target}"
         if report.output is not None:
             yield f"wrote {report.output}, a byte-for-byte copy of {report.base}"
         yield from comparison_lines(report.archive)
@@ -78,13 +78,13 @@ def applied_lines(report: DeltaApplyReport) -> Iterator[str]:
         yield "the archive around them is packed by this program"
     yield from comparison_lines(report.archive)
     if report.archive.target.signature is not None and not report.same_archive:
-        yield "the .sig of that archive is over its bytes, and was not written beside this kit"
+        yield "the .sig of that archive signs its bytes, and was not written for this kit"
     if report.backup is not None:
         yield f"the old kit is kept as {report.backup}"
 
 
 def comparison_json(archive: ArchiveComparison) -> dict[str, Any]:
-    """Return what was compared of two containers as JSON: the member ``archive`` of reports."""
+    """Return the comparison of two containers as JSON: the member ``archive`` of reports."""
     return {
         "container": archive.container,
         "builtFrom": _archive(archive.target),
@@ -94,7 +94,7 @@ def comparison_json(archive: ArchiveComparison) -> dict[str, Any]:
 
 
 def comparison_lines(archive: ArchiveComparison) -> Iterator[str]:
-    """Return the same as lines of text."""
+    """Yield the comparison of two containers as lines of text."""
     yield archive.difference or "the archive is byte for byte the one that the delta was built from"
 
 
@@ -107,23 +107,23 @@ def _archive(archive: TargetArchive) -> dict[str, Any]:
 
 
 def _container(manifest: DeltaManifest) -> Iterator[str]:
-    """Tell what of the target's container comes back, and that the base's does not matter."""
+    """Yield what of the target's container is restored, and which containers of the base are accepted."""
     archive = manifest.archive
     if archive.container == "folder":
         yield "built from a folder"
     elif archive.sha256 is None:
-        yield f"built from a {archive.container} archive, whose members come back and whose own bytes do not"
+        yield f"built from a {archive.container} archive: its members are restored, its own bytes are not"
     else:
         signature = ", with its .sig" if archive.signature is not None else ""
         yield f"built from a {archive.container} archive with SHA-256 {archive.sha256}{signature}"
     if manifest.layout_of_base:
         yield "built by an earlier version: the base must be packed as it was when the delta was built"
     else:
-        yield "applies to a base with that manifest, unpacked or packed in whatever way"
+        yield "applies to a base with that manifest, unpacked or packed in any way"
 
 
 def inspected_json(report: DeltaInspectReport) -> dict[str, Any]:
-    """Give the report of an inspection as JSON."""
+    """Return the report of an inspection as JSON."""
     return {
         **_head("inspected", report.manifest),
         "delta": str(report.delta),
@@ -138,18 +138,18 @@ def inspected_json(report: DeltaInspectReport) -> dict[str, Any]:
 
 
 def inspected_lines(report: DeltaInspectReport) -> Iterator[str]:
-    """Give the report of an inspection as lines of text."""
+    """Yield the report of an inspection as lines of text."""
     yield from _ends(report.manifest)
     yield from _members(report.manifest)
     yield from _recipe(report.manifest, report.recipe_refused)
     yield from _container(report.manifest)
     made_by = f"{report.manifest.tool_name} {report.manifest.tool_version}"
     yield f"made at {report.manifest.created_at} by {made_by}"
-    yield f"says to be signed by {', '.join(report.claims) or 'nobody'}; nothing was verified (kit delta verify)"
+    yield f"claims to be signed by {', '.join(report.claims) or 'nobody'}; not verified (kit delta verify)"
 
 
 def verified_json(report: DeltaVerifyReport) -> dict[str, Any]:
-    """Give the report of a verification as JSON."""
+    """Return the report of a verification as JSON."""
     return {
         **_head("verified", report.manifest),
         "delta": str(report.delta),
@@ -164,13 +164,13 @@ def verified_json(report: DeltaVerifyReport) -> dict[str, Any]:
 
 
 def verified_lines(report: DeltaVerifyReport) -> Iterator[str]:
-    """Give the report of a verification as lines of text."""
+    """Yield the report of a verification as lines of text."""
     yield from _ends(report.manifest)
     yield f"delta signed by {', '.join(report.signers)}; {len(report.manifest.payloads):,} payloads are as signed"
     yield f"target signed by {', '.join(report.target_signers)}"
     yield from _recipe(report.manifest, report.recipe_refused)
     yield from _container(report.manifest)
-    yield f"valid: {report.delta}; whether it fits a kit is seen when it is applied"
+    yield f"valid: {report.delta}; kit delta apply checks that it fits a kit"
 
 
 def _head(outcome: str, manifest: DeltaManifest) -> dict[str, Any]:

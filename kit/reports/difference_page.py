@@ -1,4 +1,4 @@
-"""The diff report as one HTML page: what came, what changed and in what, what is gone; to be read and printed."""
+"""The diff report as one HTML page for screen and paper: what was added, changed and removed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from kit.ops.diff import (
     RawLinksetChange,
 )
 from kit.ops.inspect import KitFacts
-from kit.reports.differences import HEADINGS, changed_documents, remark, side_name, spelled_change
+from kit.reports.differences import HEADINGS, change_text, changed_documents, remark, side_name
 from kit.reports.html import Content, Html, code, element, facts, grid, page, section
 from kit.version import TOOL, VERSION
 
@@ -25,7 +25,7 @@ T = TypeVar("T")
 
 
 def difference_page(report: DiffReport) -> bytes:
-    """Give the page. Equal reports give equal bytes."""
+    """Return the page. Equal reports give equal bytes."""
     before, after = report.before.kit, report.after.kit
     return page(
         f"Differences: {before.name} and {after.name}",
@@ -44,18 +44,16 @@ def difference_page(report: DiffReport) -> bytes:
 
 
 def _summary(report: DiffReport) -> Html:
-    told: list[Content] = [element("p", "Different" if report.is_different else "The same", class_="word")]
+    parts: list[Content] = [element("p", "Different" if report.is_different else "The same", class_="word")]
     if not report.is_different:
-        told.append(element("p", "Every member of both kits has the same bytes."))
+        parts.append(element("p", "Every member of both kits has the same bytes."))
     for found in report.collections:
-        told.append(element("p", element("strong", f"{found.name}: "), f"{changed_documents(found)}."))
+        parts.append(element("p", element("strong", f"{found.name}: "), f"{changed_documents(found)}."))
         counts = _advisory_counts(found.advisories) if found.advisories is not None else ""
         if counts:
-            told.append(element("p", f"Advisories: {counts}."))
-    told.append(
-        element("p", "Nothing here is verified: kit verify decides what is what its signers say.", class_="soft")
-    )
-    return element("div", told, class_="verdict", id="summary")
+            parts.append(element("p", f"Advisories: {counts}."))
+    parts.append(element("p", "Nothing here is verified; kit verify does that.", class_="soft"))
+    return element("div", parts, class_="verdict", id="summary")
 
 
 def _advisory_counts(found: AdvisoryDifferences) -> str:
@@ -76,7 +74,7 @@ def _kit(kit: KitFacts) -> Html:
             ("Generation", str(manifest.generation)),
             ("Manifest SHA-256", code(manifest.sha256)),
         ]
-    rows += [("Says it is signed by", [code(claim.key_id), f" ({claim.algorithm})"]) for claim in kit.claims]
+    rows += [("Claimed signer", [code(claim.key_id), f" ({claim.algorithm})"]) for claim in kit.claims]
     rows += [("Problem", problem) for problem in kit.problems]
     return facts(rows)
 
@@ -134,7 +132,7 @@ def _who(advisory: AdvisoryChange) -> list[Content]:
 
 
 def _fields(fields: Listed[FieldChange]) -> Content:
-    lines: list[Content] = [element("div", code(c.path), f": {spelled_change(c)}") for c in fields.items]
+    lines: list[Content] = [element("div", code(c.path), f": {change_text(c)}") for c in fields.items]
     if fields.omitted:
         lines.append(element("div", f"and {fields.omitted:,} more fields", class_="soft"))
     return lines

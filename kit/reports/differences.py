@@ -33,11 +33,11 @@ HEADINGS = (
     ("moved", "moved to another tenant"),
     ("migrated", "migrated: only rawLinkset or encryption differs"),
 )
-"""What becomes of advisories, in the order in which it is told."""
+"""The states of advisories, in the order of the report."""
 
 
 def diff_json(report: DiffReport) -> dict[str, Any]:
-    """Give the report as JSON."""
+    """Return the report as JSON."""
     members = report.members
     return {
         "schemaVersion": SCHEMA_VERSION,
@@ -114,7 +114,7 @@ def _unread_json(one: UnreadDocument) -> dict[str, Any]:
 
 
 def side_name(one: UnreadDocument) -> str:
-    """Return of which kit a document is, in the report's word."""
+    """Return the kit of a document: ``before`` or ``after``."""
     return ("before", "after")[one.side]
 
 
@@ -133,7 +133,7 @@ def _total_json(total: FieldTotal) -> dict[str, Any]:
 
 
 def diff_lines(report: DiffReport) -> Iterator[str]:
-    """Give the report as lines of text."""
+    """Yield the report as lines of text."""
     for side, facts in (("before", report.before), ("after", report.after)):
         first, *others = facts_lines(facts)
         yield f"{side}: {first}"
@@ -146,7 +146,7 @@ def diff_lines(report: DiffReport) -> Iterator[str]:
 
 
 def changed_documents(collection: CollectionDifferences) -> str:
-    """Say in words how many documents there were and are."""
+    """Return how many documents there were and are, as text."""
     changes = [
         f"{listed.total:,} {how}"
         for how, listed in (
@@ -160,14 +160,14 @@ def changed_documents(collection: CollectionDifferences) -> str:
 
 
 def subject(advisory: AdvisoryChange) -> str:
-    """Name an advisory, and whose it is."""
+    """Return the name of an advisory and its tenant."""
     tenant = advisory.tenant or "(no tenant)"
     place = tenant if advisory.moved_to is None else f"{tenant} → {advisory.moved_to or '(no tenant)'}"
     return f"{advisory.upstream_id} ({advisory.vendor}), {place}"
 
 
 def remark(advisory: AdvisoryChange) -> str:
-    """Say what else is worth knowing of an advisory; often nothing."""
+    """Return remarks on an advisory; often none."""
     before, after = advisory.observations
     remarks = [f"{before:,} → {after:,} observations"] if before and after and before != after else []
     if advisory.withdrawn:
@@ -177,8 +177,8 @@ def remark(advisory: AdvisoryChange) -> str:
     return ", ".join(remarks)
 
 
-def spelled_change(change: FieldChange) -> str:
-    """Say how one field changed."""
+def change_text(change: FieldChange) -> str:
+    """Return how one field changed, as text."""
     if change.times > 1:
         return f"{change.how.value} in {change.times:,} places"
     if change.before is None and change.after is None:
@@ -235,7 +235,7 @@ def _document_lines(document: DocumentChange) -> list[str]:
 
 def _field_lines(fields: Listed[FieldChange]) -> Iterator[str]:
     for change in fields.items:
-        yield f"  {change.path}: {spelled_change(change)}"
+        yield f"  {change.path}: {change_text(change)}"
     if fields.omitted:
         yield f"  and {fields.omitted:,} more fields"
 

@@ -1,4 +1,4 @@
-"""An error, as every report shows it."""
+"""Errors as JSON, the same in every report."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import Any
 from kit.errors import KitError
 
 SCHEMA_VERSION = "1"
-"""Of every report that names no version of its own."""
+"""The version of every report without one of its own."""
 
 
 def error_json(error: KitError) -> dict[str, Any]:
-    """Give an error as every report shows it."""
+    """Return an error as JSON."""
     return {"kind": type(error).__name__, "where": error.where, "what": error.what, "hint": error.hint}

@@ -11,12 +11,12 @@ from kit.ops.extracted_files import ExtractedFile
 from kit.reports.errors import SCHEMA_VERSION
 from kit.reports.verdicts import judgement_json
 
-_SHOWN = 20
-"""Documents left out that are named in text."""
+_MAX_SHOWN = 20
+"""Omitted documents that the text names."""
 
 
 def extract_json(report: ExtractReport) -> dict[str, Any]:
-    """Give the report as JSON."""
+    """Return the report as JSON."""
     selection = report.selection
     return {
         "schemaVersion": SCHEMA_VERSION,
@@ -58,27 +58,27 @@ def _file_json(file: ExtractedFile) -> dict[str, Any]:
 
 
 def extract_lines(report: ExtractReport) -> Iterator[str]:
-    """Give the report as lines of text."""
+    """Yield the report as lines of text."""
     for file in report.files:
-        stripped = f", rawLinkset taken off {file.stripped:,}" if file.stripped else ""
+        stripped = f", rawLinkset removed from {file.stripped:,}" if file.stripped else ""
         yield f"{file.name}: {file.taken:,} of {file.documents:,} documents{stripped}"
         yield f"  {file.path}, {file.bytes:,} bytes{', and its metadata' if file.metadata else ''}"
     yield f"wrote {report.output}, read back"
 
 
-def left_out(report: ExtractReport) -> Iterator[str]:
-    """Say which documents are in no file, and why."""
-    for one in report.unresolvable[:_SHOWN]:
+def omission_lines(report: ExtractReport) -> Iterator[str]:
+    """Yield the documents that are in no file, and why."""
+    for one in report.unresolvable[:_MAX_SHOWN]:
         what = one.what
-        yield f'left out: {one.member}: document {what.ordinal:,} (_id "{what.document}"): {what.reason}'
-    if report.left_out > _SHOWN:
-        yield f"left out: {report.left_out:,} documents in all; --json names them"
+        yield f'omitted: {one.member}: document {what.ordinal:,} (_id "{what.document}"): {what.reason}'
+    if report.left_out > _MAX_SHOWN:
+        yield f"omitted: {report.left_out:,} documents in all; --json names them"
     if report.left_out and report.selection.form is Form.JSON:
-        yield "--format bson takes any document, byte for byte"
+        yield "--format bson writes any document, byte for byte"
 
 
-def unverified(report: ExtractReport) -> Iterator[str]:
-    """Say why the kit that documents were taken from is not verified."""
+def unverified_lines(report: ExtractReport) -> Iterator[str]:
+    """Yield why the kit of the documents is not verified."""
     for obligation in report.judgement.obligations:
         if obligation.error is not None:
             yield f"unverified kit: {obligation.error}"

@@ -1,4 +1,4 @@
-"""What a verification found of mapped fields: ``fields`` of schemas/verify-report.md."""
+"""What a verification found in mapped fields: ``fields`` of schemas/verify-report.md."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, Any
 from kit.reports.table import table
 
 if TYPE_CHECKING:
-    # What proves is not loaded to tell of a kit without it.
+    # Not loaded for a report without encrypted fields.
     from kit.encryption import FieldProof
     from kit.ops.field_proof import MemberFields
 
 SHOWN_FINDINGS = 5
-"""Named in the text report for each member; the JSON report has them all (up to its own bound)."""
+"""Findings per member in the text report. The JSON report has all, up to its own bound."""
 _COUNTS = ("envelopes", "opened", "locked", "plaintext", "null", "missing", "skipped_owner", "faults")
 
 
 def member_fields_json(member: MemberFields) -> dict[str, Any]:
-    """Give one collection member."""
+    """Return the findings of one collection member as JSON."""
     proof = member.proof
     return {
         "path": str(member.collection.path),
@@ -60,7 +60,7 @@ def _camel(name: str) -> str:
 
 
 def member_fields_lines(members: Sequence[MemberFields]) -> Iterator[str]:
-    """Give all members as a table, and the first findings of each."""
+    """Yield a table of all members, and the first findings of each."""
     rows = [
         (
             f"{member.collection.name} {name}",

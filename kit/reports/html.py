@@ -1,13 +1,13 @@
-"""Builds pages that are safe to open, whatever a kit is called and says: the shell that all HTML reports share.
+"""Builds HTML pages that are safe to open, whatever a kit contains: the shell of all HTML reports.
 
-Laws, each by construction and not by care:
+Laws, each kept by construction:
 
-1. Text is text. A string becomes markup nowhere: :func:`element` escapes what it is given, and spells characters that
-   a browser would obey (:mod:`kit.reports.spelling`), in text and in attributes alike.
-2. A page asks for nothing and runs nothing. There is no element and no attribute here that could name another
-   document, a script, an event or a style; the policy in the page's head says the same to the browser.
+1. Text is text. No string becomes markup: :func:`element` escapes its content, and characters that a browser would obey
+   (:mod:`kit.reports.spelling`), in text and in attributes.
+2. A page loads nothing and runs nothing. No element and no attribute here can name another document, a script, an event
+   or a style. The policy in the page's head tells the browser the same.
 3. Equal reports give equal bytes: no clock, no random identifier, attributes in the order of the call.
-4. Nothing is said by colour or by a background alone: a page reads the same on paper and in black and white.
+4. Nothing is shown by colour or background alone: a page reads the same on paper and in black and white.
 """
 
 from __future__ import annotations
@@ -39,25 +39,25 @@ _POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-
 
 @dataclass(frozen=True, slots=True)
 class Html:
-    """Markup; made by :func:`element` only, so that whatever is a plain string is text."""
+    """Markup. Only :func:`element` makes it, so that a plain string is always text."""
 
     markup: str
 
 
 Content = str | int | Html | None | Iterable["Content"]
-"""What stands in an element: text, a number, markup, nothing, or several of these."""
+"""The content of an element: text, a number, markup, nothing, or several of these."""
 
 
 def escaped(text: str) -> str:
-    """Spell and escape text for element content and for attribute values between double quotes."""
+    """Return text escaped for element content and for attribute values in double quotes."""
     return printable(text).translate(_ESCAPES)
 
 
 def element(name: str, *content: Content, **attributes: str | int | None) -> Html:
-    """Make an element; attributes are named as in HTML, with ``_`` for ``-`` (``class_``); None leaves one out.
+    """Return an element. Attributes are named as in HTML, with ``_`` for ``-`` (``class_``); None omits one.
 
     Raises:
-        ValueError: An element or attribute that no page needs; it is the code that is wrong, never the kit.
+        ValueError: No page needs that element or attribute. The code is wrong, never the kit.
     """
     if name not in _ELEMENTS:
         raise ValueError(f"no page needs an element {name!r}")
@@ -68,7 +68,7 @@ def element(name: str, *content: Content, **attributes: str | int | None) -> Htm
 
 
 def page(title: str, *body: Content) -> bytes:
-    """Make a whole page, self-contained, in UTF-8."""
+    """Return a complete, self-contained page in UTF-8."""
     return (
         "<!DOCTYPE html>\n"
         '<html lang="en">\n'
@@ -86,26 +86,26 @@ def page(title: str, *body: Content) -> bytes:
 
 
 def section(heading: str, *content: Content, identifier: str) -> Html:
-    """Make a part of a page under its heading."""
-    return _line(element("section", element("h2", heading), content, id=identifier))
+    """Return a section of a page with its heading."""
+    return _on_new_line(element("section", element("h2", heading), content, id=identifier))
 
 
 def facts(pairs: Iterable[tuple[str, Content]]) -> Html:
-    """Make a list of names and values; what is None is left out."""
+    """Return a list of names and values without those that are None."""
     rows = [element("div", element("dt", name), element("dd", value)) for name, value in pairs if value is not None]
-    return _line(element("dl", rows))
+    return _on_new_line(element("dl", rows))
 
 
 def grid(
     heads: Sequence[str], rows: Iterable[Sequence[Content]], *, numbers: Sequence[int] = (), inner: bool = False
 ) -> Html:
-    """Make a table; the columns in ``numbers`` are counts, set to the right; an inner one stands within another.
+    """Return a table. The columns in ``numbers`` are counts, aligned right; an inner table is inside another.
 
-    The first cell of a row names it. A table too wide for its place scrolls within it, and is whole on paper.
+    The first cell of a row names it. A table that is too wide scrolls on screen, and is complete on paper.
     """
     head = [element("th", text, scope="col", class_=_cell(at, numbers)) for at, text in enumerate(heads)]
     lines = [
-        _line(
+        _on_new_line(
             element(
                 "tr",
                 [
@@ -118,11 +118,11 @@ def grid(
     ]
     parts = element("thead", element("tr", head)), element("tbody", lines)
     table = element("table", parts, class_="inner" if inner else None)
-    return _line(element("div", table, class_="wide"))
+    return _on_new_line(element("div", table, class_="wide"))
 
 
 def bar(part: int, whole: int) -> Html:
-    """Draw a share as a bar: full exactly when nothing is missing, empty exactly when there is nothing."""
+    """Return a share as a bar: full only if nothing is missing, empty only if there is nothing."""
     length = 0 if part <= 0 else 1000 if part >= whole else min(max(part * 1000 // whole, 1), 999)
     filled = element("rect", x=0, y=0, width=length, height=100, class_="filled")
     frame = element("rect", x=0, y=0, width=1000, height=100, class_="frame")
@@ -132,12 +132,12 @@ def bar(part: int, whole: int) -> Html:
 
 
 def code(text: object) -> Html:
-    """Show a path, digest or key id: it may break anywhere, and its direction is its own."""
+    """Return a path, digest or key id: it may break anywhere, and has its own text direction."""
     return element("code", str(text))
 
 
 def prose(text: str) -> Content:
-    """Show a sentence in which no option of a command is broken after its dashes."""
+    """Return a sentence in which no option of a command is broken after its dashes."""
     return [element("span", part, class_="whole") if part.startswith("--") else part for part in _OPTION.split(text)]
 
 
@@ -163,7 +163,7 @@ def _markup(content: Content) -> str:
     return "".join(map(_markup, content))
 
 
-def _line(made: Html) -> Html:
+def _on_new_line(made: Html) -> Html:
     # Line ends between blocks, so that two reports can be compared by line.
     return Html(f"\n{made.markup}")
 

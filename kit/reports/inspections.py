@@ -12,11 +12,11 @@ from kit.reports.table import table
 from kit.reports.verdicts import permitted_json
 from kit.transforms.coverage import is_observations
 
-_MOST_SHOWN = 20
+_MAX_SHOWN = 20
 
 
 def inspect_json(report: InspectReport) -> dict[str, Any]:
-    """Give the report as JSON."""
+    """Return the report as JSON."""
     return {
         "schemaVersion": SCHEMA_VERSION,
         **facts_json(report),
@@ -37,7 +37,7 @@ def inspect_json(report: InspectReport) -> dict[str, Any]:
 
 
 def facts_json(report: KitFacts) -> dict[str, Any]:
-    """Give what a kit is and who claims to have made it."""
+    """Return what a kit is and claims, as JSON."""
     manifest = report.manifest
     return {
         "kit": str(report.kit),
@@ -66,7 +66,7 @@ def facts_json(report: KitFacts) -> dict[str, Any]:
 
 
 def inspect_lines(report: InspectReport) -> Iterator[str]:
-    """Give the report as lines of text."""
+    """Yield the report as lines of text."""
     yield from facts_lines(report)
     if report.collections:
         yield ""
@@ -80,16 +80,16 @@ def inspect_lines(report: InspectReport) -> Iterator[str]:
 
 
 def facts_lines(report: KitFacts) -> Iterator[str]:
-    """Give what a kit is and who claims to have made it."""
+    """Yield what a kit is and claims, as lines of text."""
     stored = f", {report.stored_bytes:,} bytes" if report.stored_bytes is not None else ""
     yield f"{report.kit}: {report.container.value}{stored}; {report.files:,} files, {report.file_bytes:,} bytes"
-    for folder in report.empty_folders[:_MOST_SHOWN]:
+    for folder in report.empty_folders[:_MAX_SHOWN]:
         yield f"empty folder: {folder}/"
-    for link in report.links[:_MOST_SHOWN]:
+    for link in report.links[:_MAX_SHOWN]:
         yield f"link: {link.path} is {link}"
-    for path, what in report.permitted[:_MOST_SHOWN]:
+    for path, what in report.permitted[:_MAX_SHOWN]:
         yield f"permitted: {what} ({path})"
-    omitted = sum(max(0, len(x) - _MOST_SHOWN) for x in (report.empty_folders, report.links, report.permitted))
+    omitted = sum(max(0, len(x) - _MAX_SHOWN) for x in (report.empty_folders, report.links, report.permitted))
     if omitted:
         yield f"… and {omitted:,} more folders, links and permitted members (--json)"
     manifest = report.manifest
@@ -99,6 +99,6 @@ def facts_lines(report: KitFacts) -> Iterator[str]:
         for entry in manifest.lineage:
             yield f"  generation {entry.generation} was replaced at {entry.at} by {entry.operation} ({entry.tool})"
     for claim in report.claims:
-        yield f"says it is signed by {claim.key_id} ({claim.algorithm}); not verified, see kit verify"
+        yield f"claims to be signed by {claim.key_id} ({claim.algorithm}); not verified (kit verify)"
     for problem in report.problems:
         yield f"problem: {problem}"

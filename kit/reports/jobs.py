@@ -1,4 +1,4 @@
-"""The reports of ``kit patch --resume`` where only names were left to change, and of ``--abandon``."""
+"""The reports of ``--resume`` when only renaming remained, and of ``--abandon``: schemas/job-report.md."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from kit.version import TOOL, VERSION
 
 
 def completion_json(done: Completion) -> dict[str, Any]:
-    """Give the report as JSON: schemas/job-report.md."""
+    """Return the report as JSON."""
     return {
         **_head("completed"),
         "kit": str(done.kit),
@@ -28,8 +28,8 @@ def completion_json(done: Completion) -> dict[str, Any]:
 
 
 def completion_lines(done: Completion) -> Iterator[str]:
-    """Give the report as lines of text."""
-    yield f"the interrupted run had finished {done.output}; it has its name now"
+    """Yield the report as lines of text."""
+    yield f"the interrupted run had finished; {done.output} now has its name"
     if done.generation is not None:
         yield f"generation {done.generation}, signed by {', '.join(done.signed_by)}"
     if done.archive is not None:
@@ -39,12 +39,12 @@ def completion_lines(done: Completion) -> Iterator[str]:
 
 
 def abandonment_json(done: Abandonment) -> dict[str, Any]:
-    """Give the report as JSON: schemas/job-report.md."""
+    """Return the report as JSON."""
     return {**_head("abandoned"), "job": str(done.job) if done.job else None}
 
 
 def abandonment_lines(done: Abandonment) -> Iterator[str]:
-    """Give the report as lines of text."""
+    """Yield the report as lines of text."""
     yield f"removed {done.job}; the kit is as it was" if done.job else "there was nothing to abandon"
 
 

@@ -10,7 +10,7 @@ from kit.values import Limits
 
 
 def limits_json(limits: Limits) -> dict[str, Any]:
-    """Give the limits as JSON."""
+    """Return the limits as JSON."""
     return {
         "schemaVersion": SCHEMA_VERSION,
         "limits": [
@@ -28,11 +28,11 @@ def limits_json(limits: Limits) -> dict[str, Any]:
 
 
 def limits_lines(limits: Limits) -> Iterator[str]:
-    """Give the limits as lines of text."""
+    """Yield the limits as lines of text."""
     explained = limits.table()
     names, values = max(len(one.name) for one in explained), max(len(f"{one.value:,}") for one in explained)
     for one in explained:
         default = f" (default {one.default:,})" if one.value != one.default else ""
         yield f"  {one.name:<{names}}  {one.value:>{values},} {one.unit:<7}  {one.meaning}{default}"
     yield ""
-    yield "--max NAME=VALUE sets one, for every command that reads a kit"
+    yield "set a limit with --max NAME=VALUE, in every command that reads a kit"

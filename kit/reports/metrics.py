@@ -1,7 +1,7 @@
 """Metrics of a run as OpenMetrics text: schemas/metrics.md.
 
-Printed by ``prometheus-client`` from families of our own, without its process-wide registry and without the times of
-creation it would add: the text is a function of what is counted.
+``prometheus-client`` prints them from our own families, without its process-wide registry and its times of creation:
+the text depends on what is counted only.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _MISSING = frozenset({"unresolvable", "not-selected"})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunFacts:
-    """What metrics say of a run besides what its log counted."""
+    """Facts of a run that its log does not count."""
 
     command: str
     migration: str
@@ -37,8 +37,8 @@ class RunFacts:
 
 
 def metrics_text(log: RunLog, facts: RunFacts) -> str:
-    """Print the metrics of a run that has ended, well or not."""
-    # A tenth of a second to import, which only a run that is measured should pay.
+    """Return the metrics of a run that has ended, successfully or not."""
+    # Imported here: it takes a tenth of a second, which only a measured run should pay.
     from prometheus_client import CollectorRegistry  # noqa: PLC0415
     from prometheus_client.openmetrics.exposition import generate_latest  # noqa: PLC0415
 
@@ -56,7 +56,7 @@ class _Families:
         self._facts = facts
 
     def collect(self) -> Iterator[Metric]:
-        """Give every family; samples sorted by their labels."""
+        """Yield every family, with samples sorted by their labels."""
         yield from self._documents()
         yield from self._passes()
         yield from self._run()
@@ -109,37 +109,37 @@ class _Families:
         sizes = (
             ("kit_base_bytes", "Size of the kit as it was.", facts.base_bytes),
             ("kit_output_bytes", "Size of the new kit.", facts.output_bytes),
-            ("kit_temp_bytes", "Room that the run needed beside the output.", facts.temp_bytes),
+            ("kit_temp_bytes", "Disk space that the run needed in addition to the output.", facts.temp_bytes),
         )
-        for name, told, size in sizes:
+        for name, description, size in sizes:
             if size is not None:
-                yield _gauge(name, told, (), {(): size})
+                yield _gauge(name, description, (), {(): size})
 
 
-def _counter(name: str, told: str, labels: tuple[str, ...], samples: Mapping[Any, float]) -> Metric:
+def _counter(name: str, description: str, labels: tuple[str, ...], samples: Mapping[Any, float]) -> Metric:
     from prometheus_client.core import CounterMetricFamily  # noqa: PLC0415
 
-    family = CounterMetricFamily(name, told, labels=labels)
+    family = CounterMetricFamily(name, description, labels=labels)
     for values, count in sorted(samples.items()):
         family.add_metric(_shown(values), count)
     return family
 
 
-def _gauge(name: str, told: str, labels: tuple[str, ...], samples: Mapping[Any, float]) -> Metric:
+def _gauge(name: str, description: str, labels: tuple[str, ...], samples: Mapping[Any, float]) -> Metric:
     from prometheus_client.core import GaugeMetricFamily  # noqa: PLC0415
 
-    family = GaugeMetricFamily(name, told, labels=labels)
+    family = GaugeMetricFamily(name, description, labels=labels)
     for values, size in sorted(samples.items()):
         family.add_metric(_shown(values), size)
     return family
 
 
-def _info(name: str, told: str, value: dict[str, str]) -> Metric:
+def _info(name: str, description: str, value: dict[str, str]) -> Metric:
     from prometheus_client.core import InfoMetricFamily  # noqa: PLC0415
 
-    return InfoMetricFamily(name, told, value=value)
+    return InfoMetricFamily(name, description, value=value)
 
 
 def _shown(values: tuple[str, ...]) -> list[str]:
-    """Spell what a terminal would obey: names are a kit's, and metrics may be on standard output."""
+    """Return values with control characters escaped: names are untrusted, and metrics may go to a terminal."""
     return [printable(value) for value in values]

@@ -22,14 +22,14 @@ from kit.version import TOOL, VERSION
 
 NOT_SELECTED = "not-selected"
 SHOWN_FINDINGS = 5
-"""Documents named in the text report for each reason; the JSON report has them all (up to its own bound)."""
+"""Documents named per reason in the text report. The JSON report has all, up to its own bound."""
 SHOWN_TENANTS = 40
-"""Tenants, or partitions, with a row of their own in the text report: a partition may be a person, and a hundred
-thousand rows tell nobody anything. The others are added up in one row; the JSON report has them all."""
+"""Tenants, or partitions, with a row of their own in the text report. A partition may be a person, and nobody reads a
+hundred thousand rows: the others are summed in one row. The JSON report has all."""
 
 
 def patch_json(report: PatchReport) -> dict[str, Any]:
-    """Give the report as JSON."""
+    """Return the report as JSON."""
     generation = report.generation
     return {
         "schemaVersion": SCHEMA_VERSION,
@@ -75,7 +75,7 @@ def patch_json(report: PatchReport) -> dict[str, Any]:
 
 
 def counts_json(report: PatchReport) -> dict[str, Any]:
-    """Give what was counted, without naming a document: the same of a plan and of the patch it foretells."""
+    """Return the counts, without naming a document: a plan and its patch have the same."""
     return {
         "changed": report.changed,
         "collections": [_member_json(change) for _, change in sorted(report.rewrite.members.items())],
@@ -86,7 +86,7 @@ def counts_json(report: PatchReport) -> dict[str, Any]:
 
 
 def _of_transforms(counts: Counter[tuple[str, str, CountName]]) -> Counter[tuple[str, str, str]]:
-    """Return the counts without those by field: shown as such, and as keyed digests for the provenance alone."""
+    """Return the counts without those by field, which are reported separately or only in the provenance."""
     return Counter(
         {(name, tenant, word): count for (name, tenant, word), count in counts.items() if isinstance(word, str)}
     )
@@ -110,7 +110,7 @@ def _member_json(change: MemberChange) -> dict[str, Any]:
 
 
 def _nested(counts: Counter[tuple[str, str, str]]) -> dict[str, dict[str, dict[str, int]]]:
-    """Give transform → tenant → outcome → count."""
+    """Return transform → tenant → outcome → count."""
     nested: dict[str, dict[str, dict[str, int]]] = {}
     for (transform, tenant, outcome), count in sorted(counts.items()):
         nested.setdefault(transform, {}).setdefault(tenant, {})[outcome] = count
@@ -118,7 +118,7 @@ def _nested(counts: Counter[tuple[str, str, str]]) -> dict[str, dict[str, dict[s
 
 
 def patch_lines(report: PatchReport) -> Iterator[str]:
-    """Give the report as lines of text."""
+    """Yield the report as lines of text."""
     done = report.rewrite
     for transform in report.transforms:
         yield from _outcome_lines(transform.name, done)
@@ -151,7 +151,7 @@ def patch_lines(report: PatchReport) -> Iterator[str]:
 def _outcome_lines(transform: str, done: Rewrite) -> Iterator[str]:
     found = {key: count for key, count in done.outcomes.items() if key[0] == transform}
     if not found:
-        yield f"{transform}: no collection of this kit is concerned"
+        yield f"{transform}: this kit has no collection for it"
         return
     outcomes = sorted({outcome for _, _, outcome in found}, key=lambda name: _ORDER.get(name, len(_ORDER)))
     tenants = sorted({tenant for _, tenant, _ in found})
@@ -170,7 +170,7 @@ def _outcome_lines(transform: str, done: Rewrite) -> Iterator[str]:
 
 
 def _unsound_lines(done: Rewrite) -> Iterator[str]:
-    """Return the coverage afterwards, where a ``rawLinkset`` is no projection: the words of outcomes do not show it."""
+    """Yield the coverage afterwards if a ``rawLinkset`` is not a projection, which outcomes do not show."""
     total = Tally()
     for change in done.members.values():
         total.add(change.tally)
@@ -211,7 +211,7 @@ def _finding_lines(done: Rewrite) -> Iterator[str]:
     reasons: Counter[tuple[str, str]] = Counter()
     named: dict[tuple[str, str], list[str]] = {}
     for _, _, finding in done.findings:
-        # Divergences differ in each document; they are told apart in the JSON report.
+        # Each divergence differs; the JSON report lists them.
         reason = (finding.kind, finding.reason if finding.kind != "divergent" else "rawLinkset and linkset disagree")
         reasons[reason] += 1
         if reasons[reason] <= SHOWN_FINDINGS:
@@ -234,8 +234,9 @@ def _finding_lines(done: Rewrite) -> Iterator[str]:
 
 def _preflight_lines(report: PatchReport) -> Iterator[str]:
     if report.preflight:
-        found = f"{len(report.obstacles)} in the way" if report.obstacles else "nothing is in the way"
-        yield f"preflight: {found} (keys, place, permission, room, memory, clock)"
+        count = len(report.obstacles)
+        found = f"{count} obstacle{'' if count == 1 else 's'}" if count else "no obstacles"
+        yield f"preflight: {found} (keys, output, permissions, disk space, memory, clock)"
 
 
 def _unchanged_lines(report: PatchReport) -> Iterator[str]:

@@ -12,7 +12,7 @@ from kit.values import Sha256
 
 
 def policy_json(policy: Policy, sha256: Sha256, state: State | None = None) -> dict[str, Any]:
-    """Give policy, digest and state, each as its own format has it."""
+    """Return policy, digest and state as JSON, each in its own format."""
     return {
         "schemaVersion": SCHEMA_VERSION,
         "policySha256": str(sha256),
@@ -22,7 +22,7 @@ def policy_json(policy: Policy, sha256: Sha256, state: State | None = None) -> d
 
 
 def policy_lines(policy: Policy, sha256: Sha256, state: State | None = None) -> Iterator[str]:
-    """Give the policy as lines of text."""
+    """Yield the policy as lines of text."""
     yield f"version {policy.version}, digest {sha256}"
     yield f"algorithms: {', '.join(sorted(policy.algorithms))}"
     if policy.expires_at is not None:

@@ -1,7 +1,6 @@
-"""Events of progress as JSON (schemas/progress.md) and as lines of text; both only say what the events do.
+"""Events of progress as JSON (schemas/progress.md) and as lines of text.
 
-Times are given by the caller, in seconds since the command began, so that what is printed is a function of events and
-times alone.
+The caller passes times, in seconds since the command began. What is printed depends on events and times only.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ _MIB = 1 << 20
 
 
 def event_json(event: Event, seconds: float) -> dict[str, Any]:
-    """Give one event as JSON."""
+    """Return an event as JSON."""
     head = {"schemaVersion": SCHEMA_VERSION, "stage": event.stage.value, "seconds": round(seconds, 3)}
     match event:
         case PassStarted():
@@ -54,7 +53,7 @@ def event_json(event: Event, seconds: float) -> dict[str, Any]:
 
 @dataclass(slots=True)
 class PassSoFar:
-    """What a pass has told until now: what a line of text says besides its event."""
+    """Totals of a pass until now, which a line of text shows next to its event."""
 
     since: float = 0.0
     total: int | None = None
@@ -78,16 +77,16 @@ class PassSoFar:
 
     @property
     def ratio(self) -> float | None:
-        """How much of the kit this pass has read; None where its size is not known."""
+        """Share of the kit that this pass has read; None if the size is not known."""
         return min(1.0, self.read / self.total) if self.total else None
 
     def rate(self, seconds: float) -> float | None:
-        """Documents a second since the pass began; None at its very start."""
+        """Return documents per second since the pass began; None at its start."""
         return self.documents / (seconds - self.since) if seconds > self.since else None
 
 
 def event_line(event: Event, so_far: PassSoFar, seconds: float) -> str | None:
-    """Give one event as a line, once ``so_far`` has taken it; None for the start of a pass, which says nothing."""
+    """Return an event as a line, once ``so_far`` has taken it; None for the start of a pass."""
     read = f", {so_far.ratio:.0%} read" if so_far.ratio is not None else ""
     match event:
         case PassStarted():
@@ -95,9 +94,9 @@ def event_line(event: Event, so_far: PassSoFar, seconds: float) -> str | None:
         case BatchDone():
             rate = so_far.rate(seconds)
             speed = f", {rate:,.0f} documents/s" if rate is not None else ""
-            told = f"{outcomes_text(event.outcomes)}" if event.outcomes else ""
+            outcomes = f"{outcomes_text(event.outcomes)}" if event.outcomes else ""
             so = f"{so_far.documents:,} documents so far{read}{speed}"
-            return f"{event.stage}: {event.member}: {event.documents:,} documents{told}; {so}"
+            return f"{event.stage}: {event.member}: {event.documents:,} documents{outcomes}; {so}"
         case Advanced():
             return f"{event.stage}: {event.bytes / _MIB:,.0f} MiB{read}"
         case PassDone():
@@ -109,7 +108,7 @@ def event_line(event: Event, so_far: PassSoFar, seconds: float) -> str | None:
 
 
 def outcomes_text(outcomes: Mapping[tuple[str, str, str], int]) -> str:
-    """Say what became of the documents, all tenants together; and whose they are, where they are one tenant's."""
+    """Return the outcomes of documents, all tenants together, and the tenant if there is only one."""
     found: Counter[str] = Counter()
     for (_, _, outcome), count in outcomes.items():
         found[outcome] += count

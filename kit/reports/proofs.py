@@ -12,7 +12,7 @@ from kit.version import TOOL, VERSION
 
 
 def proof_json(report: ProofReport, path: Path) -> dict[str, Any]:
-    """Give the report on the proof at ``path`` as JSON."""
+    """Return the report on the proof at ``path`` as JSON."""
     claim, manifest = report.proof.claim, report.manifest
     due = claim.members(manifest)
     return {
@@ -43,7 +43,7 @@ def proof_json(report: ProofReport, path: Path) -> dict[str, Any]:
 
 
 def proof_lines(report: ProofReport, path: Path) -> Iterator[str]:
-    """Give the report on the proof at ``path`` as lines of text."""
+    """Yield the report on the proof at ``path`` as lines of text."""
     claim, manifest = report.proof.claim, report.manifest
     bundle = f" of bundle {manifest.bundle_id}" if manifest.bundle_id else ""
     made = f", made {manifest.lineage[-1].at if manifest.lineage else manifest.created_at}"
@@ -69,10 +69,10 @@ def _verdict(report: ProofReport, path: Path) -> Iterator[str]:
     spelled = claim.document.to_json()
     what = f'_id "{spelled}"' if isinstance(spelled, str) else f"_id {spelled}"
     where = f"generation {report.manifest.generation}"
-    told = f"a document with {what} is in {where}" if claim.present else f"no document with {what} is in {where}"
+    claimed = f"a document with {what} is in {where}" if claim.present else f"no document with {what} is in {where}"
     if report.signers is None:
-        yield f"wrote {path}: {told}; kit prove --check shows it to whoever trusts the signer"
+        yield f"wrote {path}: {claimed}; check it with kit prove --check"
         return
     if report.document is not None:
-        yield f"the document is the one: sha256 {report.document}"
-    yield f"proven: {told}"
+        yield f"the document matches: sha256 {report.document}"
+    yield f"proven: {claimed}"

@@ -1,4 +1,4 @@
-"""What recovery tells: schemas/recovery.md. Never a document, a value or a key."""
+"""Reports of recovery: schemas/recovery.md. They never contain a document, a value or a key."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from kit.values.strict_json import parse
 
 
 def recover_json(report: RecoverReport) -> dict[str, Any]:
-    """Give the report as JSON."""
+    """Return the report as JSON."""
     return {
         "schemaVersion": SCHEMA_VERSION,
         "kit": str(report.kit),
@@ -43,7 +43,7 @@ def recover_json(report: RecoverReport) -> dict[str, Any]:
 
 
 def recover_lines(report: RecoverReport) -> Iterator[str]:
-    """Give the report as lines of text."""
+    """Yield the report as lines of text."""
     approval = report.approval.approval
     yield f"incident {approval.incident_id}, approved by {', '.join(report.approval.signers)}"
     if report.forced is not None:
@@ -59,7 +59,7 @@ def recover_lines(report: RecoverReport) -> Iterator[str]:
 
 
 def approval_json(file: ApprovalFile) -> dict[str, Any]:
-    """Give an approval as JSON."""
+    """Return an approval as JSON."""
     return {
         "schemaVersion": SCHEMA_VERSION,
         "path": str(file.path),
@@ -70,7 +70,7 @@ def approval_json(file: ApprovalFile) -> dict[str, Any]:
 
 
 def approval_lines(file: ApprovalFile) -> Iterator[str]:
-    """Give an approval as lines of text: what whoever signs it must have read."""
+    """Yield an approval as lines of text, for the approver to read before signing."""
     approval = file.approval
     scope = approval.scope
     yield f"incident:    {approval.incident_id}"
@@ -90,10 +90,10 @@ def approval_lines(file: ApprovalFile) -> Iterator[str]:
 
 
 def chain_json(path: Path, chain: Chain) -> dict[str, Any]:
-    """Give what was verified of an audit log as JSON."""
+    """Return what was verified of an audit log as JSON."""
     return {"schemaVersion": SCHEMA_VERSION, "path": str(path), "records": chain.records, "head": str(chain.head)}
 
 
 def chain_lines(path: Path, chain: Chain) -> Iterator[str]:
-    """Give what was verified of an audit log as a line of text."""
+    """Yield what was verified of an audit log as a line of text."""
     yield f"valid: {path}: {chain.records:,} records, head {chain.head}"

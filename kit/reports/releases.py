@@ -1,7 +1,7 @@
-"""The release record: what an auditor is shown of a job, dry run and live run in one file (schemas/release-record.md).
+"""The release record of a job for an auditor: dry run and live run in one file (schemas/release-record.md).
 
-A plan begins it, each run of a patch adds its attempt, also one that failed. Laws: it has counts, digests, names and
-times, never a secret, never a value of a document; the record of another job is never written into.
+A plan begins it. Each run of a patch adds its attempt, even if it fails. Laws: it contains counts, digests, names and
+times, never a secret or a value of a document; the record of another job is never extended.
 """
 
 from __future__ import annotations
@@ -34,16 +34,16 @@ class Outcome(enum.StrEnum):
     CHANGED = "changed"
     UNCHANGED = "unchanged"
     COMPLETED = "completed"
-    """An interrupted run had finished; only names were left to change."""
+    """An interrupted run had finished; only renaming remained."""
     STOPPED = "stopped"
-    """By a stop rule; nothing was changed."""
+    """Stopped by a rule; nothing was changed."""
     FAILED = "failed"
     INTERRUPTED = "interrupted"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attempt:
-    """One run of a command, from the outside."""
+    """One run of a command."""
 
     command: str
     """``plan``, ``patch`` or ``resume``."""
@@ -78,7 +78,7 @@ def release_record(
     commit: str | None,
     keyring: KeyringFile | None,
 ) -> dict[str, Any]:
-    """Give the record after ``attempt``; ``known`` is what :func:`same_job` let pass of the file that is there."""
+    """Return the record after ``attempt``; ``known`` is the existing record (:func:`read_record`)."""
     before: Mapping[str, Any] = known or {}
     migration = request.described(output.rollback_note if output is not None else None)
     report = attempt.report
@@ -108,11 +108,11 @@ def release_record(
     }
 
 
-def same_job(data: bytes, request: PatchRequest, migration: Migration, *, where: str) -> dict[str, Any]:
-    """Read a record that is there, of this very job.
+def read_record(data: bytes, request: PatchRequest, migration: Migration, *, where: str) -> dict[str, Any]:
+    """Return an existing record of the same job.
 
     Raises:
-        ContentError: It is no release record of this version.
+        ContentError: It is not a release record of this version.
         UsageError: It is the record of another job: another kit, or another migration.
     """
     try:
@@ -126,26 +126,26 @@ def same_job(data: bytes, request: PatchRequest, migration: Migration, *, where:
         raise _no_record(where)
     if was != (migration.sha256.hex, well_formed(request.kit.name)):
         raise UsageError(
-            "is the record of another job: of another kit, or of another migration",
+            "is the record of another kit or another migration",
             where=where,
-            hint="a record goes with one kit and one migration; name another place for --record",
+            hint="name another file with --record",
         )
     return dict(found.members)
 
 
 def _no_record(where: str) -> ContentError:
-    return ContentError("is there and is no release record", where=where, hint="name another place for --record")
+    return ContentError("exists and is not a release record", where=where, hint="name another file with --record")
 
 
 def _covered(report: PatchReport) -> dict[str, Any]:
-    """Say of whom every document was looked at and of whom not, so that a part is never taken for the whole."""
+    """Return which tenants were processed completely and which not, so that a part never looks like the whole."""
     left: dict[str, int] = {}
-    met: set[str] = set()
+    seen: set[str] = set()
     for (_, tenant, outcome), count in report.rewrite.outcomes.items():
-        met.add(tenant)
+        seen.add(tenant)
         if outcome == NOT_SELECTED:
             left[tenant] = max(left.get(tenant, 0), count)
-    return {"whole": not left, "tenants": sorted(met - left.keys()), "leftOut": dict(sorted(left.items()))}
+    return {"whole": not left, "tenants": sorted(seen - left.keys()), "leftOut": dict(sorted(left.items()))}
 
 
 def _attempt_json(attempt: Attempt, limit: int | None, commit: str | None) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from kit.version import TOOL, VERSION
 
 
 def rollback_json(report: RollbackReport) -> dict[str, Any]:
-    """Give the report as JSON."""
+    """Return the report as JSON."""
     return {
         "schemaVersion": SCHEMA_VERSION,
         "tool": {"name": TOOL, "version": VERSION},
@@ -29,7 +29,7 @@ def rollback_json(report: RollbackReport) -> dict[str, Any]:
 
 
 def rollback_lines(report: RollbackReport) -> Iterator[str]:
-    """Give the report as lines of text."""
+    """Yield the report as lines of text."""
     if report.resumed:
         yield "the interrupted rollback is finished"
     yield f"{report.kit} is generation {report.generation} again, manifest {report.manifest_sha256}"

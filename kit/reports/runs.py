@@ -1,7 +1,7 @@
-"""What is known of a run as it goes, however it ends: the listener behind metrics and release record.
+"""Counts and times of a run, however it ends: the listener behind metrics and release record.
 
-It hears the same events as whoever watches (schemas/progress.md), so what it counts is what this process did: work that
-a resumed run takes over from an earlier process is in the report, and not here.
+It receives the same events as a progress display (schemas/progress.md), and so counts what this process did. Work that
+a resumed run takes over from an earlier process is in the report, not here.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from kit.values import MemberPath, collection_member
 
 @dataclass(slots=True, kw_only=True)
 class PassLog:
-    """What one pass did; several of one stage add up."""
+    """Totals of one stage: several passes of it add up."""
 
     seconds: float = 0.0
     documents: int = 0
     bytes: int = 0
-    """Of documents, and of all members once it is done."""
+    """Bytes of documents; once the pass is done, of all members."""
     queue_peak: int = 0
     queue_peak_bytes: int = 0
 
@@ -36,7 +36,7 @@ class RunLog:
     documents: Counter[tuple[str, str, str, str]] = field(default_factory=Counter)
     """(tenant, ``db.collection``, transform, outcome) → documents of the rewriting pass."""
     lacking: Counter[tuple[str, str]] = field(default_factory=Counter)
-    """(tenant, what it lacks) → observations that went through it and do not have both projections afterwards."""
+    """(tenant, what it lacks) → observations of the rewriting pass without both projections afterwards."""
     passes: dict[Stage, PassLog] = field(default_factory=dict)
     _since: float = 0.0
     _open: Stage | None = None
@@ -65,13 +65,13 @@ class RunLog:
                 assert_never(event)
 
     def finish(self) -> None:
-        """End the pass that is under way, if one is: it failed, or was interrupted."""
+        """End the running pass, if there is one: it failed, or was interrupted."""
         if self._open is not None:
             self.passes[self._open].seconds += self.clock() - self._since
             self._open = None
 
     def _count(self, event: BatchDone) -> None:
-        # The carrying pass goes over the same documents again.
+        # The carrying pass reads the same documents again.
         if event.stage is not Stage.REWRITE:
             return
         member = collection_member(MemberPath.parse(event.member))

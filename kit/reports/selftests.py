@@ -13,7 +13,7 @@ _HEADS = ("strike", "strikes", "resumed", "refused", "wrong", "bytes differ")
 
 
 def selftest_json(report: SelftestReport) -> dict[str, Any]:
-    """Give the report as JSON."""
+    """Return the report as JSON."""
     return {
         "schemaVersion": SCHEMA_VERSION,
         "directory": str(report.directory),
@@ -27,7 +27,7 @@ def selftest_json(report: SelftestReport) -> dict[str, Any]:
 
 
 def selftest_lines(report: SelftestReport) -> Iterator[str]:
-    """Give the report as lines of text."""
+    """Yield the report as lines of text."""
     yield from strike_table(dict(report.rows), dict(report.points))
     yield ""
     yield from report.faults
@@ -38,7 +38,7 @@ def selftest_lines(report: SelftestReport) -> Iterator[str]:
 
 
 def strike_table(rows: Mapping[str, Row], points: Mapping[str, int]) -> Iterator[str]:
-    """Give the table of strikes, and the kill points."""
+    """Yield the table of strikes, and the kill points."""
     counted = [(name, row) for name, row in rows.items()] + [("all", _total(rows.values()))]
     yield from table(_HEADS, [(name, *(f"{count:,}" for count in _counts(row))) for name, row in counted])
     steps = ", ".join(f"{name}: {count}" for name, count in sorted(points.items()))

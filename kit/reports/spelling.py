@@ -1,6 +1,6 @@
-"""Spells what a reader would not see: names come from others, who made a kit, and may hide, reorder or steer text.
+"""Escapes characters that a reader would not see: names in a kit are untrusted, and may hide, reorder or steer text.
 
-Law: two texts that differ are spelled in two ways, so that no two tenants become one series of metrics or one row.
+Law: different texts have different escaped texts, so that no two tenants share a row or a series of metrics.
 """
 
 from __future__ import annotations
@@ -13,22 +13,22 @@ _NOT_SHOWN = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 
 
 def is_shown(char: str) -> bool:
-    """Whether a terminal or a browser shows this character, rather than obeys it."""
+    """Return whether a terminal or browser shows this character instead of obeying it."""
     return unicodedata.category(char) not in _NOT_SHOWN
 
 
 def printable(text: str) -> str:
-    r"""Return the text with each character that would be obeyed rather than shown as Python spells it: ``\x1b``.
+    r"""Return the text with each character that would be obeyed instead of shown as a Python escape: ``\x1b``.
 
-    A backslash is doubled, or what spells a character would also be the spelling of that very text.
+    A backslash is doubled: otherwise an escape could also be the text itself.
     """
     return "".join(char if char != "\\" and is_shown(char) else char.encode("unicode_escape").decode() for char in text)
 
 
 def well_formed(value: Any) -> Any:
-    r"""Return a JSON value in which each byte of a name that is not UTF-8 is spelled as text: ``\udce9``.
+    r"""Return a JSON value in which each byte of a name that is not UTF-8 is an escape in the text: ``\udce9``.
 
-    Python reads such a byte as half a surrogate pair, which is no JSON (RFC 7493 2.1).
+    Python reads such a byte as half a surrogate pair, which is not JSON (RFC 7493 2.1).
     """
     if isinstance(value, dict):
         return {well_formed(name): well_formed(member) for name, member in value.items()}

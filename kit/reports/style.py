@@ -1,4 +1,4 @@
-"""The one style of all HTML reports: black on white, no font or picture from elsewhere, made for paper as well."""
+"""The style of all HTML reports: black on white, without external fonts or pictures, for screen and paper."""
 
 STYLE = """\
 :root { --ink: #111; --soft: #555; --rule: #bbb; --hair: #ddd; --paper: #fff; }

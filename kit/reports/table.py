@@ -1,4 +1,4 @@
-"""Plain text tables: the first column left, the others right, no lines drawn."""
+"""Plain text tables: the first column to the left, the others to the right, without lines."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 
 def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
-    """Give the lines of a table, heads first."""
+    """Yield the lines of a table, heads first."""
     everything = [heads, *rows]
     widths = [max(len(row[column]) for row in everything) for column in range(len(heads))]
     for row in everything:

@@ -1,8 +1,8 @@
-"""The verdict on a kit as one HTML page for an auditor's file: what the JSON report says, laid out to be read.
+"""The verdict on a kit as one HTML page for an auditor's file: the content of the JSON report, laid out for reading.
 
-Three kinds of statement are kept apart: what was measured (digests, counts), what was proven (signatures by keys that
-count), and what the manifest merely says, which is marked wherever its signature was not proven. The page itself is
-not signed; it says so, and names the receipt that is.
+It separates what was measured (digests, counts), what was proven (signatures by keys that count), and what the manifest
+only claims, which is marked if its signature is not proven. The page is not signed. It states that, and names the
+receipt, which is.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from kit.ops.judgement import Evidence, Expectation, Judgement, Obligation, Stat
 from kit.ops.verify import VerifyReport
 from kit.reports.html import Content, Html, code, element, facts, grid, page, prose, section
 from kit.reports.verdict_tables import (
-    capital,
+    capitalize,
     collections_part,
-    counted,
+    count_text,
     coverage_part,
     fields_part,
     lineage_part,
@@ -37,11 +37,11 @@ _STATES = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Occasion:
-    """What a page says of the verification itself.
+    """Facts of the verification itself.
 
     Attributes:
         at: When it was judged, or as of when (``--at``).
-        exit_code: What the command ends with.
+        exit_code: The exit code of the command.
     """
 
     at: Timestamp
@@ -49,7 +49,7 @@ class Occasion:
 
 
 def verdict_page(report: VerifyReport, expectation: Expectation, occasion: Occasion) -> bytes:
-    """Give the page of a verdict, whatever it is. Equal reports, trust and occasions give equal bytes."""
+    """Return the page of any verdict. Equal reports, trust and occasions give equal bytes."""
     judgement = report.judgement
     keys = {key.key_id: key for key in expectation.anchor.policy.keys}
     return page(
@@ -67,12 +67,12 @@ def verdict_page(report: VerifyReport, expectation: Expectation, occasion: Occas
 
 
 def no_verdict_page(kit: Path, error: KitError, occasion: Occasion) -> bytes:
-    """Give the page of a kit about which nothing could be found out: not there, not readable, nobody trusted."""
+    """Return the page of a kit without a verdict: it does not exist, cannot be read, or no key is trusted."""
     box = [
         element("p", "No verdict", class_="word"),
         element("p", str(error)),
         element("p", "To do: ", prose(error.hint)) if error.hint else None,
-        element("p", "Nothing was found out about the kit. It must not be taken for valid."),
+        element("p", "Nothing is known about the kit. It must not be treated as valid."),
     ]
     return page(
         f"No verdict: {kit.name}",
@@ -97,30 +97,34 @@ def _verdict(judgement: Judgement) -> Html:
     failed = [o for o in judgement.obligations if o.status is Status.FAILED]
     forced = [o for o in judgement.obligations if o.status is Status.OVERRIDDEN]
     unchecked = [o for o in judgement.obligations if o.status is Status.NOT_APPLICABLE]
-    told: list[Content] = [element("p", _word(judgement), class_="word")]
+    parts: list[Content] = [element("p", _word(judgement), class_="word")]
     if judgement.failure is not None:
         first = failed[0]
-        told += [
+        parts += [
             element(
-                "p", element("strong", f"{capital(first.name)} (obligation {first.number}). "), str(judgement.failure)
+                "p",
+                element("strong", f"{capitalize(first.name)} (obligation {first.number}). "),
+                str(judgement.failure),
             ),
             element("p", f"It guards against: {first.attack}."),
         ]
         if first.remedy:
-            told.append(element("p", "To do: ", prose(first.remedy)))
+            parts.append(element("p", "To do: ", prose(first.remedy)))
         if len(failed) > 1:
             others = ", ".join(f"{o.number} ({o.name})" for o in failed[1:])
-            told.append(element("p", f"Failed too: {others}."))
+            parts.append(element("p", f"Also failed: {others}."))
     else:
         holding = sum(o.status is Status.CHECKED for o in judgement.obligations)
-        told.append(element("p", f"{holding} of {len(judgement.obligations)} obligations were checked and hold."))
-        told += [element("p", element("strong", f"Obligation {o.number} failed. "), o.detail) for o in forced]
+        parts.append(element("p", f"{holding} of {len(judgement.obligations)} obligations were checked and hold."))
+        parts += [element("p", element("strong", f"Obligation {o.number} failed. "), o.detail) for o in forced]
     reasons: dict[str, list[str]] = {}
     for obligation in unchecked:
         reasons.setdefault(obligation.detail, []).append(f"{obligation.number}, {obligation.name}")
     for reason, named in reasons.items():
-        told.append(element("p", f"Not checked: {'; '.join(named)}. Why: ", prose(reason), ".", class_="soft"))
-    return element("div", told, class_="verdict" if judgement.valid and not forced else "verdict against", id="verdict")
+        parts.append(element("p", f"Not checked: {'; '.join(named)}. Why: ", prose(reason), ".", class_="soft"))
+    return element(
+        "div", parts, class_="verdict" if judgement.valid and not forced else "verdict against", id="verdict"
+    )
 
 
 def _kit_facts(report: VerifyReport, expectation: Expectation, occasion: Occasion) -> Html:
@@ -129,7 +133,7 @@ def _kit_facts(report: VerifyReport, expectation: Expectation, occasion: Occasio
     if expectation.trust is not None:
         trust: Content = [f"policy, version {anchor.policy.version}, SHA-256 ", code(anchor.policy_sha256)]
     else:
-        trust = f"{counted(len(anchor.policy.keys), 'key')} named for this run, without roles, time or memory"
+        trust = f"{count_text(len(anchor.policy.keys), 'key')} named for this run, without roles, time or memory"
     rows: list[tuple[str, Content]] = [
         ("File", code(report.kit)),
         ("Container", report.container.value if report.container is not None else "not recognised"),
@@ -144,7 +148,7 @@ def _kit_facts(report: VerifyReport, expectation: Expectation, occasion: Occasio
             ("Made", str(manifest.created_at) if manifest.created_at is not None else None),
             ("Manifest", [code(judgement.location.manifest), f", {len(manifest.entries):,} files listed"]),
             ("Manifest SHA-256", code(manifest.sha256)),
-            ("Caution", None if judgement.signers else "all that the manifest says is unproven: obligation 3 failed"),
+            ("Caution", None if judgement.signers else "nothing in the manifest is proven: obligation 3 failed"),
         ]
     return facts([*rows, ("Judged by", trust), *_occasion_facts(occasion)])
 
@@ -167,11 +171,11 @@ def _obligation(obligation: Obligation) -> Html:
         element("p", f"Guards against: {obligation.attack}", class_="soft"),
     ]
     evidence = [one for one in obligation.evidence if one.expected or one.met not in obligation.detail]
-    if evidence:  # what only repeats the sentence above is left out
-        body.append(grid(("Evidence", "Expected", "Met"), [_evidence(one) for one in evidence], inner=True))
+    if evidence:  # without what only repeats the sentence above
+        body.append(grid(("Evidence", "Expected", "Found"), [_evidence(one) for one in evidence], inner=True))
     if obligation.remedy:
         body.append(element("p", element("strong", "To do: "), prose(obligation.remedy)))
-    title = element("h3", element("span", str(obligation.number), class_="count"), capital(obligation.name))
+    title = element("h3", element("span", str(obligation.number), class_="count"), capitalize(obligation.name))
     kind = "obligation failed" if obligation.status in {Status.FAILED, Status.OVERRIDDEN} else "obligation"
     return Html(f"\n{element('div', title, state, element('div', body, class_='body'), class_=kind).markup}")
 
@@ -185,9 +189,9 @@ def _foot() -> Html:
         "footer",
         element(
             "p",
-            "This page is not signed and proves nothing by itself: kit verify repeats the verdict, kit verify "
-            "--receipt signs it, kit verify --write-script checks signatures and digests with stock tools. "
-            "Characters that would hide or reorder text are spelled, as in ",
+            "This page is not signed and proves nothing by itself. kit verify repeats the verdict, kit verify "
+            "--receipt signs it, and kit verify --write-script checks signatures and digests with stock tools. "
+            "Characters that would hide or reorder text are escaped, as in ",
             code("\u202e"),
             ".",
         ),

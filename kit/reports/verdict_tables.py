@@ -9,34 +9,34 @@ from kit.engine.gap import Gap
 from kit.ops.chain import PUBLISHED, Link, chain
 from kit.ops.judgement import Expectation, Judgement
 from kit.ops.verify import VerifyReport
-from kit.reports.coverage import columns_of, gap_reason, share
+from kit.reports.coverage import gap_columns, gap_reason, share
 from kit.reports.html import Content, Html, bar, code, element, facts, grid, section
 from kit.reports.lineage_picture import lineage_picture
 from kit.transforms.coverage import TenantCoverage
 from kit.trust import TrustedKey
 
-MOST_ROWS = 1_000
-"""Of tenants, collections, generations or findings; what is more is counted, and the JSON report has it all."""
+MAX_ROWS = 1_000
+"""Rows of tenants, collections, generations or findings. More are counted; the JSON report has all."""
 
 _SHORT_ID = 16
 
 
-def counted(number: int, what: str) -> str:
-    """Say how many there are of something."""
+def count_text(number: int, what: str) -> str:
+    """Return a count with its noun, in singular or plural."""
     return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"
 
 
-def capital(text: str) -> str:
-    """Begin a heading with a capital, unless its first word is a name with capitals of its own."""
+def capitalize(text: str) -> str:
+    """Return a heading with a capital first letter, unless its first word has capitals of its own."""
     return text[:1].upper() + text[1:] if text.partition(" ")[0].islower() else text
 
 
 def signers_part(judgement: Judgement, keys: Mapping[str, TrustedKey], expectation: Expectation) -> Html:
-    """Give who signed the manifest, among those who are trusted."""
+    """Return the trusted keys, and which of them signed the manifest."""
     if judgement.signers:
-        told = f"The manifest is signed by {counted(len(judgement.signers), 'trusted key')} that may sign it."
+        text = f"The manifest is signed by {count_text(len(judgement.signers), 'trusted key')} that may sign it."
     else:
-        told = "That a trusted key which may sign it has signed the manifest is not proven."
+        text = "It is not proven that a trusted key which may sign the manifest has signed it."
     rows: list[list[Content]] = [
         [
             [code(key_id), [element("br"), key.name] if key.name else None],
@@ -47,20 +47,22 @@ def signers_part(judgement: Judgement, keys: Mapping[str, TrustedKey], expectati
         for key_id, key in sorted(keys.items())
     ]
     heads = ("Trusted key", "Algorithm", "Roles", "Signed this manifest")
-    return section("Signers", element("p", told), *_rows(heads, rows), identifier="signers")
+    return section("Signers", element("p", text), *_rows(heads, rows), identifier="signers")
 
 
 def lineage_part(judgement: Judgement, keys: Mapping[str, TrustedKey]) -> Html | None:
-    """Draw the generations, and list them; None without a manifest."""
+    """Return a picture and a list of the generations; None without a manifest."""
     links = chain(judgement)
     if not links:
         return None
     names = {key_id: key.name or f"{key_id[:_SHORT_ID]}…" for key_id, key in keys.items()}
     proven = sum(link.proven for link in links)
-    told = f"{counted(len(links), 'generation')}, {proven:,} of them proven. A broken outline or line is not proven."
-    figure = element("figure", lineage_picture(links, names), element("figcaption", told))
-    parts = [_generation(link) for link in islice(links, MOST_ROWS)]
-    more = f"and {len(links) - MOST_ROWS:,} more, which the JSON report names" if len(links) > MOST_ROWS else None
+    caption = (
+        f"{count_text(len(links), 'generation')}, {proven:,} of them proven. A broken outline or line is not proven."
+    )
+    figure = element("figure", lineage_picture(links, names), element("figcaption", caption))
+    parts = [_generation(link) for link in islice(links, MAX_ROWS)]
+    more = f"and {len(links) - MAX_ROWS:,} more, which the JSON report names" if len(links) > MAX_ROWS else None
     return section("Lineage", figure, parts, element("p", more) if more else None, identifier="lineage")
 
 
@@ -87,7 +89,7 @@ def _generation(link: Link) -> Content:
 
 def _differences(rows: Sequence[Sequence[Content]]) -> Iterator[Html]:
     if rows:
-        yield element("p", "Besides what every patch changes, its manifest differs from the one before:")
+        yield element("p", "Its manifest differs from the previous one in more than a patch must change:")
         yield from _rows(("What", "Where", "Before", "After"), rows)
 
 
@@ -96,8 +98,8 @@ def _ids(key_ids: Sequence[str]) -> Content:
 
 
 def coverage_part(report: VerifyReport) -> Html | None:
-    """Return the share of observations that count, by tenant; None where nothing is known of it."""
-    met = bool(report.coverage)
+    """Return the share of observations that count, by tenant; None if it is not known."""
+    is_counted = bool(report.coverage)
     tenants = report.coverage or _declared(report.judgement)
     if not tenants:
         return None
@@ -106,7 +108,7 @@ def coverage_part(report: VerifyReport) -> Html | None:
         total.add(covered)
     everyone: Content = element("b", "All tenants")
     named = [(everyone, total), *((name or "(no tenant)", covered) for name, covered in sorted(tenants.items()))]
-    columns = [column for column in columns_of([total]) if column[0] != "unresolvable"]
+    columns = [column for column in gap_columns([total]) if column[0] != "unresolvable"]
     rows: list[list[Content]] = [
         [
             name,
@@ -118,20 +120,20 @@ def coverage_part(report: VerifyReport) -> Html | None:
         ]
         for name, covered in named
     ]
-    told = (
-        "Observations that have both projections, counted in this run: linkset, a document, and rawLinkset of shape v1."
-        if met
-        else "Observations that have an element rawLinkset, as the manifest declares; not counted in this run, nor "
-        "looked into (--require-raw-linkset)."
+    text = (
+        "Observations with both projections, counted in this run: linkset is a document, rawLinkset has shape v1."
+        if is_counted
+        else "Observations with an element rawLinkset, as the manifest declares. They were neither counted nor checked "
+        "in this run (--require-raw-linkset)."
     )
     heads = (
-        *("Tenant", "Observations", "Both projections" if met else "With rawLinkset"),
+        *("Tenant", "Observations", "Both projections" if is_counted else "With rawLinkset"),
         *(name.capitalize() for name, _ in columns),
-        *("Coverage" if met else "Share", ""),
+        *("Coverage" if is_counted else "Share", ""),
     )
     return section(
         "Coverage",
-        element("p", told, _unproven(report.judgement, measured=met)),
+        element("p", text, _unproven(report.judgement, measured=is_counted)),
         *_rows(heads, rows, numbers=(*range(1, len(columns) + 3), len(columns) + 4)),
         *_gaps(report.judgement.gaps),
         identifier="coverage",
@@ -139,7 +141,7 @@ def coverage_part(report: VerifyReport) -> Html | None:
 
 
 def _gaps(gaps: Sequence[Gap]) -> Iterator[Html]:
-    """List why observations do not count, where that was asked for."""
+    """Yield why observations do not count, if that was asked for."""
     if not gaps:
         return
     rows: list[list[Content]] = [
@@ -160,18 +162,18 @@ def _declared(judgement: Judgement) -> dict[str, TenantCoverage]:
         for name, tenant in summary.tenants.items():
             raw = tenant.raw_linkset
             if raw is not None:
-                said = TenantCoverage(
+                declared = TenantCoverage(
                     documents=raw.present + raw.missing,
                     present=raw.present,
                     missing=raw.missing,
                     unresolvable=raw.unresolvable,
                 )
-                tenants.setdefault(name, TenantCoverage()).add(said)
+                tenants.setdefault(name, TenantCoverage()).add(declared)
     return tenants
 
 
 def collections_part(judgement: Judgement) -> Html | None:
-    """Give the collections: as read where every document was, else as declared; None where there are none."""
+    """Return the collections, as read or else as declared; None without any."""
     manifest = judgement.manifest
     if manifest is None or not (manifest.collections or judgement.proofs):
         return None
@@ -195,9 +197,9 @@ def collections_part(judgement: Judgement) -> Html | None:
             ]
             for path, proof in sorted(judgement.proofs.items())
         ]
-        told = "Every document was read in this run."
+        text = "Every document was read in this run."
         return section(
-            "Collections", element("p", told), *_rows(heads, rows, numbers=(1, 2, 3, 4)), identifier="collections"
+            "Collections", element("p", text), *_rows(heads, rows, numbers=(1, 2, 3, 4)), identifier="collections"
         )
     rows = [
         [
@@ -208,17 +210,17 @@ def collections_part(judgement: Judgement) -> Html | None:
         ]
         for summary in manifest.collections
     ]
-    told = "As the manifest declares; no document was read in this run (--deep)."
+    text = "As the manifest declares. No document was read in this run (--deep)."
     return section(
         "Collections",
-        element("p", told, _unproven(judgement, measured=False)),
+        element("p", text, _unproven(judgement, measured=False)),
         *_rows(("Collection", "Documents", "Bytes", "Tenants"), rows, numbers=(1, 2, 3)),
         identifier="collections",
     )
 
 
 def fields_part(report: VerifyReport) -> Html | None:
-    """Give what was found of mapped fields; None where that was not asked for."""
+    """Return what was found in mapped fields; None if that was not asked for."""
     if not report.fields:
         return None
     rows: list[list[Content]] = [
@@ -240,8 +242,8 @@ def fields_part(report: VerifyReport) -> Html | None:
         for member in report.fields
         for finding in member.proof.findings
     ]
-    told = _rows(("Collection", "Finding", "Document", "Reason"), findings) if findings else ()
-    return section("Encrypted fields", *_rows(heads, rows, numbers=(1, 2, 3, 4, 5)), *told, identifier="fields")
+    listed = _rows(("Collection", "Finding", "Document", "Reason"), findings) if findings else ()
+    return section("Encrypted fields", *_rows(heads, rows, numbers=(1, 2, 3, 4, 5)), *listed, identifier="fields")
 
 
 def _unproven(judgement: Judgement, *, measured: bool) -> str | None:
@@ -249,6 +251,6 @@ def _unproven(judgement: Judgement, *, measured: bool) -> str | None:
 
 
 def _rows(heads: Sequence[str], rows: Sequence[Sequence[Content]], *, numbers: Sequence[int] = ()) -> Iterator[Html]:
-    yield grid(heads, islice(rows, MOST_ROWS), numbers=numbers)
-    if len(rows) > MOST_ROWS:
-        yield element("p", f"and {len(rows) - MOST_ROWS:,} more, which the JSON report names", class_="soft")
+    yield grid(heads, islice(rows, MAX_ROWS), numbers=numbers)
+    if len(rows) > MAX_ROWS:
+        yield element("p", f"and {len(rows) - MAX_ROWS:,} more, which the JSON report names", class_="soft")

@@ -16,16 +16,16 @@ from kit.reports.table import table
 from kit.values import Allowed
 
 if TYPE_CHECKING:
-    from kit.ops.verify import VerifyReport  # what verifies is not loaded to tell of a delta
+    from kit.ops.verify import VerifyReport  # not loaded for the report of a delta
 
 NOT_PROVEN = "(not proven)"
 MAX_PERMITTED = 100
 SHOWN_DIFFERENCES = 20
-"""Of one step, in the text report."""
+"""Differences of one step in the text report."""
 
 
 def verify_json(report: VerifyReport, exit_code: int) -> dict[str, Any]:
-    """Give the report as JSON."""
+    """Return the report as JSON."""
     return {
         "schemaVersion": SCHEMA_VERSION,
         "kit": str(report.kit),
@@ -45,7 +45,7 @@ def verify_json(report: VerifyReport, exit_code: int) -> dict[str, Any]:
 
 
 def judgement_json(judgement: Judgement) -> dict[str, Any]:
-    """Give what was found out about one kit."""
+    """Return the judgement of a kit as JSON."""
     manifest = judgement.manifest
     return {
         "bundleId": manifest.bundle_id if manifest else None,
@@ -58,13 +58,13 @@ def judgement_json(judgement: Judgement) -> dict[str, Any]:
     }
 
 
-def permitted_json(allowed: Allowed, met: Sequence[tuple[str, str]]) -> dict[str, Any]:
-    """Give what the user permitted in a container, and what of it there was."""
+def permitted_json(allowed: Allowed, found: Sequence[tuple[str, str]]) -> dict[str, Any]:
+    """Return what the user allowed in a container, and what of it was found."""
     return {
         "links": allowed.links,
         "names": sorted(allowed.names),
         "records": sorted(allowed.records),
-        "met": [{"path": path, "what": what} for path, what in met[:MAX_PERMITTED]],
+        "met": [{"path": path, "what": what} for path, what in found[:MAX_PERMITTED]],
     }
 
 
@@ -132,7 +132,7 @@ def _link_json(link: Link) -> dict[str, Any]:
 
 
 def verify_lines(report: VerifyReport) -> Iterator[str]:
-    """Give the report as lines of text."""
+    """Yield the report as lines of text."""
     yield from judgement_lines(report.judgement)
     links = chain(report.judgement)
     if len(links) > 1:
@@ -156,12 +156,12 @@ def verify_lines(report: VerifyReport) -> Iterator[str]:
     if report.failure is None:
         yield f"valid: {report.kit}"
     else:
-        told = str(report.failure)
-        yield f"refused: {told}" if told.startswith(f"{report.kit}: ") else f"refused: {report.kit}: {told}"
+        reason = str(report.failure)
+        yield f"refused: {reason}" if reason.startswith(f"{report.kit}: ") else f"refused: {report.kit}: {reason}"
 
 
 def judgement_lines(judgement: Judgement) -> Iterator[str]:
-    """Give each obligation as a line: number, mark, name, detail."""
+    """Yield a line per obligation: number, mark, name, detail."""
     marks: Mapping[str, str] = {"checked": "ok", "failed": "FAILED", "not applicable": "-", "overridden": "FORCED"}
     for obligation in judgement.obligations:
         mark = marks[obligation.status.value]
@@ -188,7 +188,7 @@ def _chain_lines(links: Sequence[Link], appended: Appended | None) -> Iterator[s
 
 
 def _ground(link: Link, appended: Appended | None) -> str:
-    """Return on what a generation rests, as somebody would word it who has to sign for it."""
+    """Return what the claims about a generation rest on, in words for its signer."""
     if link.ground is Ground.SIGNATURE:
         return "rests on its signature, over the digest of every file"
     statement = link.statement
@@ -197,16 +197,16 @@ def _ground(link: Link, appended: Appended | None) -> str:
     members = f"{changed:,} member{'' if changed == 1 else 's'}"
     if link.ground is Ground.DOCUMENTS and appended is not None:
         if appended.since is None or appended.until - appended.since == 1:
-            return f"rests on the documents: without what the step appended to {members}, they are those of before"
+            return f"rests on the documents: without what the step appended to {members}, they are the previous ones"
         return (
-            f"rests on the documents: without what was appended since generation {appended.since}, they are those that "
-            "it signed"
+            f"rests on the documents: without what was appended since generation {appended.since}, they are the ones "
+            "that it signed"
         )
     more = f"; {link.remedy}" if link.remedy else ""
-    told = f"{members} changed, {added:,} added" if added else f"{members} changed and no other"
+    changes = f"{members} changed, {added:,} added" if added else f"{members} changed and no other"
     return (
-        f"rests on the signed statement: {told}, by the digests of both manifests; what changed inside is its signer's "
-        f"word{more}"
+        f"rests on the signed statement: {changes}, by the digests of both manifests; what changed inside is its "
+        f"signer's claim{more}"
     )
 
 

@@ -31,7 +31,7 @@ from kit.manifest import Manifest, parse_statement
 from kit.migrations import BUILT_IN, Migration, parse_migration
 from kit.ops.merkle_proof import Proof
 from kit.ops.patch import PatchRequest
-from kit.reports.releases import same_job
+from kit.reports.releases import read_record
 from kit.signing import dsse, jws
 from kit.signing.key_forms import as_spki
 from kit.transforms.raw_linkset import RawLinkset, parse_cache_map
@@ -139,7 +139,7 @@ READERS: dict[str, tuple[Reader, bytes]] = {
     "keyring": (Keyring.parse, _keyring()),
     "cache map": (lambda data: parse_cache_map(data, where="k"), _cache_map()),
     **{name: (lambda data: parse_migration(data, random=bytes), _migration(name)) for name in BUILT_IN},
-    "release record": (lambda data: same_job(data, REQUEST, JOB, where="k"), json.dumps(RECORD).encode()),
+    "release record": (lambda data: read_record(data, REQUEST, JOB, where="k"), json.dumps(RECORD).encode()),
     "audit record": (_lined, Chain().line({"incident": "7", "counts": {"read": 1}})),
     "JWK": (lambda data: as_spki(data, where="k"), _jwk()),
     "name of a document": (

@@ -108,7 +108,7 @@ def test_a_record_that_changes_what_a_member_is_cannot_be_permitted(key: str, fl
 
 def test_the_switch_refuses_such_a_key_before_anything_is_read(tmp_path: Path) -> None:
     for key in NEVER.values():
-        kit("inspect", tmp_path / "none.tar", "--allow-records", key).refused(64, "cannot be permitted")
+        kit("inspect", tmp_path / "none.tar", "--allow-records", key).refused(64, "cannot be allowed")
 
 
 @pytest.mark.parametrize("key", PERMITTED.values(), ids=PERMITTED)

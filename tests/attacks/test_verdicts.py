@@ -396,7 +396,7 @@ class TestCompressedMembers:
             (False, "the patcher's word alone")
         ]
         told = patcher.judged(self.replaced(patcher, honest, suffix, evil), name="again.tar")
-        assert "they are those of before" not in told.out
+        assert "they are the previous ones" not in told.out
         assert "changed no other byte" not in told.out
         assert f"that the last step only appended is not proven: {OBSERVATIONS}{suffix}" in told.out
 

@@ -134,7 +134,7 @@ class TestRecord:
         assert part["dryRun"]["covered"] == {"whole": False, "tenants": ["globex"], "leftOut": {"acme": 2}}
         desk.patch(path, "--output", desk.kits / "r.tar", "--tenant", "globex", "--record", record)
         assert record_of(record)["live"]["covered"] == part["dryRun"]["covered"]
-        desk.patch(path, "--in-place", "--record", record).refused(64, "of another migration")
+        desk.patch(path, "--in-place", "--record", record).refused(64, "another migration")
         record.unlink()
         desk.patch(path, "--in-place", "--limit", 1, "--record", record)
         limited = record_of(record)
@@ -178,11 +178,11 @@ class TestRecord:
     def test_of_another_job_is_left_alone(self, desk: Desk, record: Path) -> None:
         plan(desk.kit(), desk, "--record", record)
         before = record.read_bytes()
-        plan(desk.kit(), desk, "--record", record, "--tenant", "acme").refused(64, "another job")
-        plan(desk.kit(name="other.tar"), desk, "--record", record).refused(64, "another job")
+        plan(desk.kit(), desk, "--record", record, "--tenant", "acme").refused(64, "another kit or another migration")
+        plan(desk.kit(name="other.tar"), desk, "--record", record).refused(64, "another kit or another migration")
         assert record.read_bytes() == before
         record.write_text("{}")
-        plan(desk.kit(), desk, "--record", record).refused(11, "is no release record")
+        plan(desk.kit(), desk, "--record", record).refused(11, "exists and is not a release record")
         assert record.read_text() == "{}"
 
     @pytest.mark.parametrize("place", ["kit.tar.zst", "no-folder/x"])

@@ -146,7 +146,7 @@ def test_a_base_packed_in_any_way_becomes_the_target_and_an_archive_the_publishe
         assert not done.same_archive
         assert (done.archive.container, done.archive.is_compared) == ("folder", False)
         assert any("it is a folder, not the tar.zst archive" in line for line in told)
-        assert "the .sig of that archive is over its bytes, and was not written beside this kit" in told
+        assert "the .sig of that archive signs its bytes, and was not written for this kit" in told
         assert not sig.exists()
         assert not made.with_name(f"{made.name}.sha256").exists()
     else:
@@ -472,5 +472,5 @@ def test_what_a_delta_was_built_from_and_applies_to_is_told_without_a_kit(own: P
     report = verify_delta(DeltaVerifyRequest(delta=own.delta, anchor=trusting(KEY).anchor))
     for told in (lines, list(verified_lines(report))):
         assert f"built from a tar.zst archive with SHA-256 {digest}, with its .sig" in told
-        assert "applies to a base with that manifest, unpacked or packed in whatever way" in told
+        assert "applies to a base with that manifest, unpacked or packed in any way" in told
     assert verified_json(report)["archive"] == {"container": "tar.zst", "sha256": digest, "hasSignature": True}

@@ -56,7 +56,7 @@ def test_the_chain_says_who_did_what_and_on_what_each_step_rests(story: Story) -
     assert outcome.code == 0, outcome
     vendor, site, other = (key(name).public.key_id for name in EVERYBODY)
     word = "rests on the signed statement: 1 member changed and no other, by the digests of both manifests; "
-    word += "what changed inside is its signer's word"
+    word += "what changed inside is its signer's claim"
     told = [
         f"  generation 3, published at 2025-10-20T00:00:00Z: signed by {vendor}",
         "      rests on its signature, over the digest of every file",
@@ -71,12 +71,12 @@ def test_the_chain_says_who_did_what_and_on_what_each_step_rests(story: Story) -
 
 def test_each_generation_is_proven_by_its_documents_while_they_are_at_hand(story: Story) -> None:
     shallow = story.vault.verify(story.backfilled)
-    assert "its signer's word; --deep looks at the documents" in shallow.out
+    assert "its signer's claim; --deep looks at the documents" in shallow.out
     outcome = story.vault.verify(story.backfilled, options=("--deep", "--json"))
     schema("verify-report").validate(outcome.json)
     assert [link["ground"] for link in outcome.json["lineage"]] == ["signature", "documents"]
     told = story.vault.verify(story.backfilled, options=("--deep",)).out
-    assert "rests on the documents: without what the step appended to 1 member, they are those of before" in told
+    assert "rests on the documents: without what the step appended to 1 member, they are the previous ones" in told
     assert story.vault.verify(story.published, "vendor", options=("--deep",)).code == 0
 
 

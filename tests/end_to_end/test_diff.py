@@ -138,7 +138,7 @@ def test_who_says_to_have_signed_is_told_and_nothing_is_decided(month: tuple[Pat
     assert [claim["keyId"] for claim in report["before"]["claimedSigners"]] == [key("stranger").public.key_id]
     assert report["after"]["claimedSigners"] == []
     assert "not signed" in report["after"]["problems"][0]
-    assert "not verified, see kit verify" in kit("diff", *month).out
+    assert "not verified (kit verify)" in kit("diff", *month).out
 
 
 MIRRORED = {"added": "removed", "removed": "added", "withdrawn": "reinstated", "reinstated": "withdrawn"}
@@ -434,7 +434,7 @@ def test_the_text_is_what_a_person_reads(month: tuple[Path, Path], monkeypatch: 
     monkeypatch.chdir(month[0].parent)
     outcome = kit("diff", "one.tar", "two.tar", "--workers", 1)
     head, _, body = outcome.out.partition("\n\n")
-    signer = f"  says it is signed by {key('vendor').public.key_id} (ES256); not verified, see kit verify"
+    signer = f"  claims to be signed by {key('vendor').public.key_id} (ES256); not verified (kit verify)"
     assert [line.partition(":")[0] for line in head.splitlines()] == [
         *("before", "  manifest", signer),
         *("after", "  manifest", signer),

@@ -120,7 +120,7 @@ class TestSelection:
     def test_a_kit_without_observations_has_nothing_to_change(self, desk: Desk) -> None:
         outcome = desk.patch(desk.kit({"README.txt": b"x"}), "--output", desk.kits / "o")
         assert outcome.code == 0
-        assert "raw-linkset: no collection of this kit is concerned" in outcome.out
+        assert "raw-linkset: this kit has no collection for it" in outcome.out
 
     def test_the_cache_is_read_where_the_map_says(self, desk: Desk) -> None:
         path = desk.keys / "map.json"

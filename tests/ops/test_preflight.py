@@ -209,8 +209,8 @@ class TestPlan:
         for free, expected in ((needed - 1, 1), (needed, 0)):
             report = plan(request_for(path, Machine(free=free)), aim=Aim(output=None))
             assert len(report.obstacles) == expected
-            told = f"{expected} in the way" if expected else "nothing is in the way"
-            assert f"preflight: {told} (keys, place, permission, room, memory, clock)" in patch_lines(report)
+            found = f"{expected} obstacle{'s' if expected > 1 else ''}" if expected else "no obstacles"
+            assert f"preflight: {found} (keys, output, permissions, disk space, memory, clock)" in patch_lines(report)
             assert report.changed == 2
 
     def test_without_being_asked_it_reports_nothing(self, desk: Desk) -> None:

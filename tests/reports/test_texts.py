@@ -51,7 +51,7 @@ def test_inspect() -> None:
     assert shown(kit("inspect", KIT, "--workers", 1)) == text("""
         kit.tar: tar, 10,240 bytes; 5 files, 5,220 bytes
         manifest: own shape, small 2025.10 stable, generation 3
-        says it is signed by <vendor> (ES256); not verified, see kit verify
+        claims to be signed by <vendor> (ES256); not verified (kit verify)
 
           collection                                 documents  bytes
           dump/concelier/advisory_observations.bson          5  2,211
@@ -214,7 +214,7 @@ def test_verify(desk: Desk) -> None:
               rests on its signature, over the digest of every file
           generation 4, patch (raw-linkset) at 2026-01-02T03:04:05Z: signed by <site>; its step by <site>
               rests on the signed statement: 1 member changed and no other, by the digests of both manifests; \
-what changed inside is its signer's word; --deep looks at the documents
+what changed inside is its signer's claim; --deep looks at the documents
 
         valid: out.tar
     """)

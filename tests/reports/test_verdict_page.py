@@ -74,7 +74,7 @@ def test_of_a_refused_kit_has_reason_attack_evidence_and_remedy(desk: Desk) -> N
 
 def test_what_an_unproven_manifest_says_is_marked_as_unproven(desk: Desk) -> None:
     page = verified(desk, desk.patched(), trusting=("vendor",), code=4)
-    assert "all that the manifest says is unproven: obligation 3 failed" in page.sections["kit"]
+    assert "nothing in the manifest is proven: obligation 3 failed" in page.sections["kit"]
     assert "2 generations, 0 of them proven." in page.sections["lineage"]
     assert "signature not proven" in page.sections["lineage"]
     assert f"by {key('vendor').public.key_id}" in page.sections["obligations"]
@@ -93,7 +93,7 @@ def test_of_what_is_cut_is_no_kit_or_is_not_there(desk: Desk) -> None:
     assert "Refused" in verified(desk, Path("noise.tar"), code=9).sections["verdict"]
     gone = verified(desk, Path("gone.tar"), code=1).sections["verdict"]
     assert gone.startswith("No verdict gone.tar: cannot be read")
-    assert "must not be taken for valid" in gone
+    assert "must not be treated as valid" in gone
     assert "No verdict no key is trusted" in Page(_untrusting(desk)).sections["verdict"]
 
 
@@ -124,7 +124,7 @@ def test_coverage_is_drawn_as_counted_or_as_declared(desk: Desk) -> None:
     assert "counted in this run" in counted
     assert "acme 2 1 1 50.0 % globex 1 1 0 100 %" in counted
     declared = verified(desk, path).sections
-    assert "as the manifest declares; not counted" in declared["coverage"]
+    assert "as the manifest declares. They were neither counted" in declared["coverage"]
     assert "All tenants 3 2 1 66.6 %" in declared["coverage"]
     assert f"concelier.advisory_observations {OBSERVATIONS} 3" in declared["collections"]
 

@@ -115,7 +115,7 @@ class EncryptFields(Transform):
         """See the protocol."""
         if self.profile is not Profile.BOUND:
             return ()
-        return ("envelopes are of the profile bound, which the platform's own reader cannot open (it opens compat)",)
+        return ("envelopes have the profile bound: the platform's own reader cannot open them (it opens compat)",)
 
     def _is_by_plan(self) -> bool:
         """Whether it is of NoteLett, and keeps the rules of its plan: as the migrations that ship for it."""

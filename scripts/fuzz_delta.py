@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import bson
 
-from kit.delta.columns import joined
-from kit.delta.gathering import Gathered
+from kit.delta.columns import join_columns
+from kit.delta.gathering import StreamBuilder
 from kit.delta.picking import Picker
-from kit.delta.segment import Made, put_together
+from kit.delta.segment import DecodedDocuments, assemble_documents
 from kit.delta.varint import Reader
 from kit.documents import core
 from kit.errors import KitError
@@ -43,7 +43,7 @@ def delta_core(data: bytes) -> None:
         for before in (_DOCUMENTS[0], old):
             made = core.delta_restore([before], *streams, _MOST)
             expected = _put_together([before], streams)
-            assert made is None or list(Made(data=made[0], ends=made[1])) == expected
+            assert made is None or list(DecodedDocuments(data=made[0], ends=made[1])) == expected
 
 
 def _framed(elements: bytes) -> bytes:
@@ -51,7 +51,7 @@ def _framed(elements: bytes) -> bytes:
 
 
 def _streams(one: bytes, old: bytes | None) -> tuple[bytes, bytes, bytes]:
-    gathered = Gathered()
+    gathered = StreamBuilder()
     gathered.add(one, old)
     streams = gathered.streams
     head = Reader(streams.head, "column headers")
@@ -66,17 +66,17 @@ def _streams_or_none(one: bytes, old: bytes | None) -> tuple[bytes, bytes, bytes
 
 
 def _picked(reference: bytes, old: bytes, places: list[tuple[bytes, int]]) -> tuple[bytes, bytes]:
-    kept, picker = Gathered.of([reference]), Picker(places)
+    kept, picker = StreamBuilder.of([reference]), Picker(places)
     for document in (old, _DOCUMENTS[0]):
         picker.add(document)
     table = kept.node.table
     both = {place: table.get(place, bytearray()) + column for place, column in picker.table.items()}
-    return bytes(kept.script), joined({**table, **both})
+    return bytes(kept.script), join_columns({**table, **both})
 
 
 def _put_together(olds: list[bytes], streams: tuple[bytes, bytes, bytes]) -> list[bytes] | None:
     try:
-        return list(put_together(olds, *streams, most=_MOST))
+        return list(assemble_documents(olds, *streams, most=_MOST))
     except KitError:
         return None
 

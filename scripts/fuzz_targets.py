@@ -25,13 +25,13 @@ from kit.archive.journal import BEGIN, FRAME, Position, checksum, encode_record,
 from kit.archive.tar_reader import read_tar
 from kit.archive.tar_writer import file_header
 from kit.delta.dictionary import Dictionary
-from kit.delta.layout import Header, Layout, parse_layout, parse_layout_of_base, print_layout
+from kit.delta.layout import Header, Layout, encode_layout, parse_layout, parse_layout_of_base
 from kit.delta.model import DeltaManifest, Payload
 from kit.delta.order import Source, Step
 from kit.delta.packing import unpack
 from kit.delta.picking import parse_places
-from kit.delta.pieces import END, piece, pieces
-from kit.delta.segment import Head, Material, decode as decode_segment, encode as encode_segment, parse_head
+from kit.delta.pieces import END, frame_piece, read_pieces
+from kit.delta.segment import Head, SegmentInput, decode as decode_segment, encode as encode_segment, parse_head
 from kit.delta.varint import Reader, unsigned
 from kit.documents import elements, find, index, runs, validate
 from kit.documents.splice import append, element, remove, replace
@@ -192,7 +192,7 @@ def segment(data: bytes) -> None:
     rest = data[:1] + b"".join(unsigned(len(one)) + b"\0" + unsigned(len(one)) + one for one in streams)
     made = tuple(decode_segment(Head(steps=_STEPS, ranges=(), rest=rest), _OLDS, (), most=_MOST))
     assert sum(map(len, made)) <= _MOST
-    again = encode_segment(Material(steps=_STEPS, expected=0, documents=made, olds=_OLDS))
+    again = encode_segment(SegmentInput(steps=_STEPS, expected=0, documents=made, olds=_OLDS))
     assert tuple(decode_segment(parse_head(again, 0), _OLDS, (), most=_MOST)) == made
 
 
@@ -214,8 +214,8 @@ def payload(data: bytes) -> None:
     """Law: pieces, heads, layouts and manifests end in a value; pieces are the same however they arrive."""
     kind, data = data[:1], data[1:]
     if kind == b"p":
-        found = list(pieces([data[:5], data[5:]]))
-        assert found == list(pieces([data[at : at + 1] for at in range(len(data))]))
+        found = list(read_pieces([data[:5], data[5:]]))
+        assert found == list(read_pieces([data[at : at + 1] for at in range(len(data))]))
         assert sum(map(len, found)) < len(data)
     elif kind == b"h":
         parse_head(data, 7)
@@ -236,7 +236,7 @@ def _segments() -> list[bytes]:
     for edit in edits:
         documents = tuple(bson.encode(one) for one in ({**olds[0], **edit}, {**edit, **olds[1]}, {"_id": "c", **edit}))
         for picking in (False, True):
-            material = Material(steps=_STEPS, expected=0, documents=documents, olds=_OLDS, picking=picking)
+            material = SegmentInput(steps=_STEPS, expected=0, documents=documents, olds=_OLDS, picking=picking)
             reader = Reader(parse_head(encode_segment(material), 0).rest, "a seed")
             form = reader.take(1)
             dictionary = Dictionary((), _OLDS, picking=picking)
@@ -272,12 +272,12 @@ def delta_manifest() -> dict[str, Any]:
 
 
 def _payloads() -> list[bytes]:
-    head = encode_segment(Material(steps=_STEPS[1:], expected=7, documents=(_OLDS[0],), olds=()))
+    head = encode_segment(SegmentInput(steps=_STEPS[1:], expected=7, documents=(_OLDS[0],), olds=()))
     return [
-        b"p" + piece(b"abc") + piece(b"x" * 200) + END,
+        b"p" + frame_piece(b"abc") + frame_piece(b"x" * 200) + END,
         b"h" + head,
         b"l" + b"\2\0\2" + b"\1\0" + b"\0" + b"\1\0\1\0",
-        b"f" + print_layout(_LAYOUT, _FILES, [1, 2]),
+        b"f" + encode_layout(_LAYOUT, _FILES, [1, 2]),
         b"m" + json.dumps(delta_manifest()).encode(),
     ]
 

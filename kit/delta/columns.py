@@ -1,10 +1,10 @@
-"""Columns: the values of many documents, sorted by where they stand.
+"""Columns: the values of many documents, grouped by path and type.
 
-All values that stand at one path, of one type, in the order of the documents, next to each other. What is alike comes
-together that way, and so does what is derived: a list that was copied from another place of the same documents is one
-long repetition. Laws: what is put is what is taken, in that order; a column's bytes depend on the values alone.
+A column holds all values of one path and one type, in the order of the documents. Similar values become neighbours, and
+derived ones compress well: a list copied from another place of the same documents is one long repetition. Laws: values
+are read in the order they were written; a column's bytes depend on the values alone.
 
-A string stands as its text and NUL, its length implied; values of fixed size as they are; others behind their length.
+Encoding: a string as its text and NUL, its length implied; values of fixed size as they are; others length-prefixed.
 """
 
 from __future__ import annotations
@@ -17,30 +17,30 @@ from kit.errors import ArchiveError
 
 STRING: Final = 2
 RAW = 0x21
-"""Whole documents that are not walked, behind their lengths."""
+"""Whole documents that are not walked, length-prefixed."""
 Place: TypeAlias = tuple[bytes, int]
 """Path and type of a column."""
 Table: TypeAlias = dict[Place, bytearray]
 
 
 class Node:
-    """One path: the columns that stand there and the paths below. ``#`` is any member of an array."""
+    """Writes the columns of one path and of the paths below. ``#`` is any member of an array."""
 
     __slots__ = ("children", "columns", "heads", "path", "table", "texts")
 
     def __init__(self, path: bytes, table: Table) -> None:
-        """Stand for ``path`` in ``table``, which all nodes of a tree share."""
+        """Create the node of ``path`` in ``table``, which all nodes of a tree share."""
         self.path = path
         self.table = table
         self.children: dict[bytes, Node] = {}
         self.columns: dict[int, bytearray] = {}
         self.heads: dict[bytes, Node] = {}
-        """Children by how an element begins: type, name and NUL; found again in one look."""
+        """Children by the first bytes of an element (type, name and NUL), for one look-up."""
         self.texts: dict[bytes, bytearray] = {}
         """Columns of children's strings, likewise."""
 
     def child(self, name: bytes) -> Node:
-        """Give the node below."""
+        """Return the child of this name."""
         found = self.children.get(name)
         if found is None:
             # Two paths that are spelled alike share columns: both sides do the same, so nothing is lost by it.
@@ -48,7 +48,7 @@ class Node:
         return found
 
     def column(self, kind: int) -> bytearray:
-        """Give the column of this type, to append to."""
+        """Return the column of this type, to append to."""
         found = self.columns.get(kind)
         if found is None:
             found = self.columns[kind] = self.table.setdefault((self.path, kind), bytearray())
@@ -56,47 +56,47 @@ class Node:
 
 
 def root() -> Node:
-    """Make the node of whole documents, of an empty table."""
+    """Return the node of whole documents, over an empty table."""
     return Node(b"", {})
 
 
-def headers(table: Table) -> bytes:
-    """Say which columns there are and how long, in the order of :func:`joined`."""
+def encode_headers(table: Table) -> bytes:
+    """Return paths, types and lengths of all columns, in the order of :func:`join_columns`."""
     parts = [unsigned(len(table))]
     for (path, kind), column in sorted(table.items()):
         parts += unsigned(len(path)), path, bytes((kind,)), unsigned(len(column))
     return b"".join(parts)
 
 
-def joined(table: Table) -> bytes:
-    """Join all columns, sorted by path and type."""
+def join_columns(table: Table) -> bytes:
+    """Return all columns joined, sorted by path and type."""
     return b"".join(column for _, column in sorted(table.items()))
 
 
-class TakingNode:
-    """The same tree for taking values; ``tables`` maps path and type to what is left of a column."""
+class NodeReader:
+    """The same tree for reading; ``table`` maps path and type to what is left of a column."""
 
     __slots__ = ("children", "columns", "path", "table")
 
     def __init__(self, path: bytes, table: dict[Place, Column]) -> None:
-        """Stand for ``path`` in ``table``, which all nodes of a tree share."""
+        """Create the node of ``path`` in ``table``, which all nodes of a tree share."""
         self.path = path
         self.table = table
-        self.children: dict[bytes, TakingNode] = {}
+        self.children: dict[bytes, NodeReader] = {}
         self.columns: dict[int, Column] = {}
 
-    def child(self, name: bytes) -> TakingNode:
-        """Give the node below."""
+    def child(self, name: bytes) -> NodeReader:
+        """Return the child of this name."""
         found = self.children.get(name)
         if found is None:
-            found = self.children[name] = TakingNode(self.path + b"." + name, self.table)
+            found = self.children[name] = NodeReader(self.path + b"." + name, self.table)
         return found
 
     def take(self, kind: int) -> bytes:
-        """Take the next value of this type here, as it stands in a document.
+        """Return the next value of this type, as the bytes that a document has for it.
 
         Raises:
-            ArchiveError: There is none, or it is cut.
+            ArchiveError: There is none, or it is truncated.
         """
         found = self.columns.get(kind)
         if found is None:
@@ -108,23 +108,23 @@ class TakingNode:
 
 
 class Column:
-    """What is left of one column."""
+    """The unread part of one column."""
 
     __slots__ = ("_at", "_data", "_kind")
 
     def __init__(self, data: bytes, kind: int) -> None:
-        """Take values of type ``kind`` from ``data``."""
+        """Read values of type ``kind`` from ``data``."""
         self._data = data
         self._at = 0
         self._kind = kind
 
     def take(self) -> bytes:
-        """Take one value; errors as :meth:`TakingNode.take`."""
+        """Return the next value; errors as :meth:`NodeReader.take`."""
         data, at, kind = self._data, self._at, self._kind
         if kind == STRING:
             end = data.find(0, at) + 1
             if not end:
-                raise ArchiveError("a column of strings is cut")
+                raise ArchiveError("a column of strings is truncated")
             self._at = end
             return (end - at).to_bytes(4, "little") + data[at:end]
         size = FIXED[kind]
@@ -134,20 +134,20 @@ class Column:
             at += len(unsigned(size))
         end = at + size
         if end > len(data):
-            raise ArchiveError("a column is cut")
+            raise ArchiveError("a column is truncated")
         self._at = end
         return data[at:end]
 
     def at_end(self) -> bool:
-        """Whether nothing is left."""
+        """Return whether everything is read."""
         return self._at == len(self._data)
 
 
-def taking(header: Reader, data: bytes) -> dict[Place, Column]:
-    """Cut joined columns apart.
+def cut_columns(header: Reader, data: bytes) -> dict[Place, Column]:
+    """Return the columns of joined ones, by path and type.
 
     Raises:
-        ArchiveError: The headers do not fit the data.
+        ArchiveError: The headers do not match the data.
     """
     table: dict[Place, Column] = {}
     at = 0
@@ -156,9 +156,9 @@ def taking(header: Reader, data: bytes) -> dict[Place, Column]:
         kind = header.take(1)[0]
         end = at + header.unsigned()
         if end > len(data) or (path, kind) in table:
-            raise header.fault("has columns that do not fit what they are cut from")
+            raise header.fault("has column headers that do not match the data")
         table[path, kind] = Column(data[at:end], kind)
         at = end
     if at != len(data):
-        raise header.fault("has columns that leave something over")
+        raise header.fault("has columns that end before the data does")
     return table

@@ -1,15 +1,15 @@
-"""Says a document by what it has of its older self: elements kept, left out, entered, set, or new.
+"""Encodes a document as edits of its earlier version: elements kept, skipped, entered, set, or new.
 
-Laws: :func:`applied` undoes :func:`edit`, byte for byte. Elements are matched by name in documents, by value in arrays,
-so that a member put in front of an array costs one member.
+Laws: :func:`apply_edits` undoes :func:`edit`, byte for byte. Elements are matched by name in documents and by value in
+arrays, so that a member put in front of an array costs one member.
 
-Script of a level, beside the base's level and a place in it that starts at its first element:
+The script of a level edits the base's level from a position in it, at first that of its first element:
 
 ======  ==========================  =====================================================================
-0x00    end                         what is left of the base's level is left out
-0x01    keep the rest               and end
-0x02 n  keep n                      elements of the base from the place on, as they are
-0x03 n  leave n out
+0x00    end                         skip the rest of the base's level
+0x01    keep the rest               of the base's level, and end
+0x02 n  keep n                      elements of the base from the position on, as they are
+0x03 n  skip n                      elements of the base
 0x04 f  enter the element here      a document or array whose members are edited; f: arrays without names
 0x05 …  set the element here        its name stays; a value as in :mod:`kit.delta.shred`, type byte first
 0x06 …  new                         name and NUL (not in arrays without names), then a value
@@ -18,17 +18,17 @@ Script of a level, beside the base's level and a place in it that starts at its 
 
 from __future__ import annotations
 
-from kit.delta.columns import Node, TakingNode
+from kit.delta.columns import Node, NodeReader
 from kit.delta.shred import (
     CANONICAL,
     DEPTH,
     MEMBER,
     NAMED,
     Script,
-    framed,
+    frame_document,
     index_name,
     is_canonical,
-    restored_value,
+    restore_value,
     shred_value,
 )
 from kit.delta.varint import unsigned
@@ -36,13 +36,13 @@ from kit.documents.elements import Element, document_end, element_end
 from kit.documents.kinds import INT32, Kind
 from kit.errors import ArchiveError, BsonError
 
-_END, _KEEP_REST, _KEEP, _LEAVE_OUT, _ENTER, _SET, _NEW = range(7)
+_END, _KEEP_REST, _KEEP, _SKIP, _ENTER, _SET, _NEW = range(7)
 _DOCUMENT, _ARRAY = int(Kind.DOCUMENT), int(Kind.ARRAY)
 _NESTED = frozenset({_DOCUMENT, _ARRAY})
 
 
 def edit(base: bytes, target: bytes, script: bytearray, node: Node) -> None:
-    """Append to ``script`` and the columns below ``node`` what makes ``target`` of ``base``.
+    """Append the edits that turn ``base`` into ``target`` to ``script`` and the columns below ``node``.
 
     Raises:
         BsonError: One of them cannot be walked; script and columns may have grown and are void.
@@ -67,7 +67,7 @@ class _Level:
             raise BsonError("nested too deep to be walked")
         base, target = self._base, self._target
         old_last, new_last = document_end(base, old_start) - 1, document_end(target, new_start) - 1
-        # What both begin with, byte for byte: only one side is walked for it.
+        # The common prefix, byte for byte: only one side is walked for it.
         old_at, at, kept = old_start + 4, new_start + 4, 0
         while at < new_last:
             end = element_end(target, at, new_last)
@@ -77,10 +77,10 @@ class _Level:
             old_at += size
             at = end
             kept += 1
-        self._rest(_walked(base, old_at, old_last), _walked(target, at, new_last), kept, node, named=named)
+        self._rest(_elements(base, old_at, old_last), _elements(target, at, new_last), kept, node, named=named)
 
     def _rest(self, old: list[Element], new: list[Element], kept: int, node: Node, *, named: bool) -> None:
-        """Say the elements ``new``, where the base has ``old``, and both have ``kept`` before them."""
+        """Encode the elements ``new`` as edits of ``old``; ``kept`` equal ones precede both."""
         base, target, script = self._base, self._target, self._script
         if not new:
             if kept and not old:
@@ -89,7 +89,7 @@ class _Level:
                 self._keep(kept)
                 script.append(_END)
             return
-        # What an element is called here: its name or, where names only count, its value.
+        # An element's key: its name or, where names only count, its value.
         old_keys = [_key(base, element, named=named) for element in old]
         new_keys = [_key(target, element, named=named) for element in new]
         places: dict[bytes, list[int]] = {}
@@ -103,7 +103,7 @@ class _Level:
                 found = _next(places.get(key), at)
                 if found is not None:
                     kept = self._keep(kept)
-                    script.append(_LEAVE_OUT)
+                    script.append(_SKIP)
                     script += unsigned(found - at)
                     at = found
                 elif named or at >= len(old) or wanted.get(old_keys[at], -1) > number:
@@ -156,15 +156,15 @@ class _Level:
         shred_value(self._target, element.kind, element.value, self._script, node, end=element.end, depth=self._depth)
 
 
-def _walked(buffer: bytes, at: int, last: int) -> list[Element]:
-    """Give the elements that stand from ``at`` to ``last``."""
-    met: list[Element] = []
+def _elements(buffer: bytes, at: int, last: int) -> list[Element]:
+    """Return the elements from ``at`` to ``last``."""
+    found: list[Element] = []
     while at < last:
         end = element_end(buffer, at, last)
         value = buffer.index(0, at + 1) + 1
-        met.append(tuple.__new__(Element, (buffer[at + 1 : value - 1], at, buffer[at], value, end)))
+        found.append(tuple.__new__(Element, (buffer[at + 1 : value - 1], at, buffer[at], value, end)))
         at = end
-    return met
+    return found
 
 
 def _key(buffer: bytes, element: Element, *, named: bool) -> bytes:
@@ -172,7 +172,7 @@ def _key(buffer: bytes, element: Element, *, named: bool) -> bytes:
 
 
 def _next(places: list[int] | None, at: int) -> int | None:
-    """Find the first place that is not before ``at``; places before it will never be asked for again."""
+    """Return the first place at or after ``at``, and drop those before it, which are never needed again."""
     while places and places[-1] < at:
         places.pop()
     return places[-1] if places else None
@@ -184,17 +184,17 @@ def _same(base: bytes, old: Element, target: bytes, new: Element, *, named: bool
     return base[old.start : old.end] == target[new.start : new.end]
 
 
-def applied(base: bytes, script: Script, node: TakingNode) -> bytes:
-    """Make the target document of its base.
+def apply_edits(base: bytes, script: Script, node: NodeReader) -> bytes:
+    """Return the target document.
 
     Raises:
         ArchiveError: The script does not fit the base.
         BsonError: The base cannot be walked.
     """
-    return _applied(base, 0, script, node, DEPTH, named=True)
+    return _apply_level(base, 0, script, node, DEPTH, named=True)
 
 
-def _applied(base: bytes, start: int, script: Script, node: TakingNode, depth: int, *, named: bool) -> bytes:
+def _apply_level(base: bytes, start: int, script: Script, node: NodeReader, depth: int, *, named: bool) -> bytes:
     if depth <= 0:
         raise ArchiveError("a script of edits is nested too deep")
     last = document_end(base, start) - 1
@@ -202,54 +202,55 @@ def _applied(base: bytes, start: int, script: Script, node: TakingNode, depth: i
     at, number = start + 4, 0
     while step := script.byte():
         if step == _KEEP_REST:
-            _take_over(base, at, last, parts, number, named=named)
+            _copy_elements(base, at, last, parts, number, named=named)
             break
-        if step in {_KEEP, _LEAVE_OUT}:
+        if step in {_KEEP, _SKIP}:
             count = script.count()
-            end = _after(base, at, last, count)
+            end = _skip_elements(base, at, last, count)
             if step == _KEEP:
-                _take_over(base, at, end, parts, number, named=named)
+                _copy_elements(base, at, end, parts, number, named=named)
                 number += count
             at = end
             continue
         if step == _NEW:
             name = script.name() if named else index_name(number)
-            kind, value = restored_value(script, script.byte(), node.child(name if named else MEMBER), depth)
+            kind, value = restore_value(script, script.byte(), node.child(name if named else MEMBER), depth)
         else:
-            end = _after(base, at, last, 1)
-            element = _walked(base, at, end)[0]
+            end = _skip_elements(base, at, last, 1)
+            element = _elements(base, at, end)[0]
             name = element.name if named else index_name(number)
-            kind, value = _changed(base, element, script, node.child(name if named else MEMBER), step=step, depth=depth)
+            below = node.child(name if named else MEMBER)
+            kind, value = _apply_change(base, element, script, below, step=step, depth=depth)
             at = end
         parts += bytes((kind,)), name, b"\0", value
         number += 1
-    return framed(parts)
+    return frame_document(parts)
 
 
-def _after(base: bytes, at: int, last: int, count: int) -> int:
-    """Give where the ``count`` elements from ``at`` end."""
+def _skip_elements(base: bytes, at: int, last: int, count: int) -> int:
+    """Return the offset after the ``count`` elements from ``at``."""
     for _ in range(count):
         if at >= last:
-            raise ArchiveError("a script of edits goes on after the end of its base")
+            raise ArchiveError("a script of edits continues after the end of its base")
         at = element_end(base, at, last)
     return at
 
 
-def _take_over(base: bytes, at: int, end: int, parts: list[bytes], number: int, *, named: bool) -> None:
+def _copy_elements(base: bytes, at: int, end: int, parts: list[bytes], number: int, *, named: bool) -> None:
     if named:
         parts.append(base[at:end])
         return
-    for element in _walked(base, at, end):
+    for element in _elements(base, at, end):
         parts += bytes((element.kind,)), index_name(number), b"\0", base[element.value : element.end]
         number += 1
 
 
-def _changed(
-    base: bytes, element: Element, script: Script, node: TakingNode, *, step: int, depth: int
+def _apply_change(
+    base: bytes, element: Element, script: Script, node: NodeReader, *, step: int, depth: int
 ) -> tuple[int, bytes]:
     if step == _SET:
-        return restored_value(script, script.byte(), node, depth)
+        return restore_value(script, script.byte(), node, depth)
     if step != _ENTER or element.kind not in _NESTED:
         raise ArchiveError(f"a script of edits has the step {step}, which does not fit its base")
     named = script.byte() != CANONICAL
-    return element.kind, _applied(base, element.value, script, node, depth - 1, named=named)
+    return element.kind, _apply_level(base, element.value, script, node, depth - 1, named=named)

@@ -1,4 +1,4 @@
-"""JSON objects of a delta's manifest, read strictly: what is not understood might say how to make something else."""
+"""Reads JSON objects of a delta's manifest strictly: an unknown member might change what is made."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ MANIFEST_NAME = "delta-manifest.json"
 
 
 def exact_digest(text: str) -> Sha256:
-    """Read a digest in its one spelling.
+    """Return the digest of its one spelling.
 
     Raises:
-        ContentError: It is another.
+        ContentError: It is spelled differently.
     """
     digest = Sha256.parse(text)
     if digest.hex != text:
@@ -21,7 +21,7 @@ def exact_digest(text: str) -> Sha256:
 
 
 class Fields(fields.Fields):
-    """One JSON object of it."""
+    """One JSON object of the manifest."""
 
     __slots__ = ()
     error = ArchiveError

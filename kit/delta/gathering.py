@@ -1,6 +1,6 @@
-"""Documents being taken apart, one after another: their scripts in a row, and the columns they share.
+"""Builds the streams of a segment: the scripts of its documents in a row, and the columns they share.
 
-Law: what is added and then found not to be walkable leaves nothing behind, if it was added carefully.
+Law: :meth:`StreamBuilder.try_add` leaves nothing behind of a document that cannot be walked.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Self
 
-from kit.delta.columns import RAW, Node, headers, joined, root
+from kit.delta.columns import RAW, Node, encode_headers, join_columns, root
 from kit.delta.edits import edit
 from kit.delta.shred import shred
 from kit.delta.varint import unsigned
@@ -21,54 +21,54 @@ WHOLE, SHREDDED, EDITED = 0, 1, 2
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Streams:
-    """Documents taken apart, as they are packed."""
+    """The streams of encoded documents, before they are packed."""
 
     head: bytes
-    """The headers of the columns, behind their size."""
+    """The headers of the columns, length-prefixed."""
     script: bytes
     columns: bytes
 
 
-def headed(columns: bytes) -> bytes:
-    """Return the headers of columns behind their size."""
-    return unsigned(len(columns)) + columns
+def prefix_with_length(data: bytes) -> bytes:
+    """Return ``data`` behind its length."""
+    return unsigned(len(data)) + data
 
 
 @dataclass(slots=True)
-class Gathered:
-    """Scripts and columns."""
+class StreamBuilder:
+    """Scripts and columns under construction."""
 
     script: bytearray = field(default_factory=bytearray)
     node: Node = field(default_factory=root)
 
     @classmethod
     def of(cls, documents: Sequence[bytes]) -> Self:
-        """Take whole documents apart; those that cannot be walked give nothing."""
-        gathered = cls()
+        """Return a builder with these documents, without those that cannot be walked."""
+        builder = cls()
         try:
             for document in documents:
-                gathered.add(document, None)
+                builder.add(document, None)
         except BsonError:
-            gathered = cls()  # once more, with the means to undo a document
+            builder = cls()  # once more, so that a document can be undone
             for document in documents:
-                gathered.add_carefully(document, None)
-        return gathered
+                builder.try_add(document, None)
+        return builder
 
     @property
     def head(self) -> bytes:
-        """The headers of the columns, behind their size."""
-        return headed(headers(self.node.table))
+        """The headers of the columns, length-prefixed."""
+        return prefix_with_length(encode_headers(self.node.table))
 
     @property
     def streams(self) -> Streams:
-        """What is packed of it."""
-        return Streams(head=self.head, script=bytes(self.script), columns=joined(self.node.table))
+        """The streams as they stand; they are packed next."""
+        return Streams(head=self.head, script=bytes(self.script), columns=join_columns(self.node.table))
 
     def add(self, document: bytes, old: bytes | None) -> None:
-        """Say a document by edits of the old one, or by itself.
+        """Add a document as edits of ``old``, or by itself.
 
         Raises:
-            BsonError: It cannot be walked; everything gathered is void.
+            BsonError: It cannot be walked; everything added so far is void.
         """
         if old is not None:
             self.script.append(EDITED)
@@ -78,14 +78,14 @@ class Gathered:
             shred(document, self.script, self.node)
 
     def add_whole(self, document: bytes) -> None:
-        """Say a document by its bytes."""
+        """Add a document as its bytes."""
         self.script.append(WHOLE)
         column = self.node.column(RAW)
         column += unsigned(len(document))
         column += document
 
-    def add_carefully(self, document: bytes, old: bytes | None) -> bool:
-        """Do as :meth:`add`; nothing, and False, where the document cannot be walked."""
+    def try_add(self, document: bytes, old: bytes | None) -> bool:
+        """Add as :meth:`add`, and return whether the document could be walked; otherwise nothing is added."""
         place = len(self.script)
         marks = {key: len(column) for key, column in self.node.table.items()}
         try:

@@ -1,9 +1,9 @@
-"""The layout of the target's container: its headers, byte for byte, and where its frames are cut.
+"""The layout of the target's container: its headers, byte for byte, and the lengths of its frames.
 
-Headers are packed against the blocks that one template gives for the names and sizes in the delta's own manifest. So a
-layout needs nothing of the base but what a recipe makes of it, and it is the same whatever the base is packed in. Laws:
-``parse(print(l)) == l``; headers that differ in name and size alone cost next to nothing, and neither do frames that a
-recipe cuts, whose lengths the site finds out when it computes it; one group of headers is held at a time.
+Headers are packed against the blocks that one template predicts for the names and sizes in the delta's own manifest. So
+a layout needs nothing of the base except what a recipe computes, and does not depend on the base's container. Laws:
+``parse(encode(l)) == l``; headers that differ in name and size alone cost next to nothing; so do frames that a recipe
+cuts, since the site computes their lengths itself; one group of headers is held at a time.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ class Header:
 
     data: bytes
     has_body: bool
-    """Whether the next member of the target is its body; folders and links have none."""
+    """Whether the next member of the target is its body; folders and links have no body."""
 
 
 class File(Protocol):
-    """A member as the manifest has it, as far as its header says the same."""
+    """What a header repeats of a member in the manifest."""
 
     @property
     def path(self) -> MemberPath:
@@ -57,33 +57,33 @@ class Layout:
 
     headers: tuple[Header, ...]
     frames: tuple[int, ...]
-    """Decoded bytes of each frame of a container that comes back byte for byte; empty where it does not, or is not
+    """Decoded bytes of each frame of a container that is restored byte for byte; empty where it is not, or is not
     compressed."""
 
 
-def print_layout(layout: Layout, files: Sequence[File], made: Sequence[int] = ()) -> bytes:
-    """Print a layout of ``files``, in the order of their bodies, given the lengths of frames that a recipe made."""
+def encode_layout(layout: Layout, files: Sequence[File], made: Sequence[int] = ()) -> bytes:
+    """Return the encoded layout of ``files``, in the order of their bodies; ``made`` are a recipe's frame lengths."""
     template = _template(layout.headers)
     parts = [pack(template, level=_LEVEL)]
     headers = iter(layout.headers)
     for group in _groups(files):
         taken = list(_with_bodies(headers, len(group)))
-        if len(parts) == _groups_of(files):  # the last has what stands behind the last body, too
+        if len(parts) == _groups_of(files):  # the last group has what follows the last body, too
             taken += headers
-        # Sizes apart, so that the headers of a group are one repetition of what is expected.
+        # Sizes first, so that the headers of a group are one repetition of the prediction.
         sizes = [unsigned(len(header.data) << 1 | header.has_body) for header in taken]
         body = b"".join((unsigned(len(taken)), *sizes, *(header.data for header in taken)))
-        parts.append(pack(body, _expected(template, group), level=_LEVEL))
+        parts.append(pack(body, _predicted(template, group), level=_LEVEL))
     known = _lengths(made)
     frames = pack(_lengths((len(layout.frames), *layout.frames)), known, level=_LEVEL)
     return b"".join((*parts, unsigned(_mark(known)), frames))
 
 
 def parse_layout(data: bytes, files: Sequence[File], made: Sequence[int] = (), *, most: int) -> Layout:
-    """Read a layout whose headers, and whose frames, make at most ``most`` bytes.
+    """Return the layout of ``data``; headers and frames make at most ``most`` bytes each.
 
-    Where this program's recipe cuts other frames than that of the builder, none are known: the members are the same,
-    and the archive around them is not.
+    If this program's recipe cuts other frames than the builder's, no frames are known: the members are the same, the
+    archive around them is not.
 
     Raises:
         ArchiveError: It is malformed, or its headers have more or fewer bodies than there are files.
@@ -96,7 +96,7 @@ def parse_layout(data: bytes, files: Sequence[File], made: Sequence[int] = (), *
 
 
 def parse_headers(data: bytes, files: Sequence[File], *, most: int) -> Iterator[Header]:
-    """Read the headers of a layout one by one, without what a recipe makes.
+    """Yield the headers of a layout one by one, without its frames.
 
     Raises:
         ArchiveError: As :func:`parse_layout`.
@@ -107,20 +107,20 @@ def parse_headers(data: bytes, files: Sequence[File], *, most: int) -> Iterator[
 def _headers(outer: Reader, files: Sequence[File], *, most: int) -> Iterator[Header]:
     template = unpack(outer, most=_BLOCK)
     for group in _groups(files):
-        data = unpack(outer, _expected(template, group), most=most)
+        data = unpack(outer, _predicted(template, group), most=most)
         most -= len(data)
         reader = Reader(data, "the layout")
         words = [reader.unsigned() for _ in range(reader.bounded(len(data), "number of headers"))]
         bodies = sum(word & 1 for word in words)
         if bodies != len(group):
-            raise reader.fault(f"has headers of {bodies:,} files, where the manifest has {len(group):,}")
+            raise reader.fault(f"has headers of {bodies:,} files; the manifest lists {len(group):,}")
         for word in words:
             yield Header(data=reader.take(word >> 1), has_body=bool(word & 1))
         reader.finish()
 
 
 def parse_layout_of_base(data: bytes, base_headers: Sequence[bytes], made: Sequence[int] = (), *, most: int) -> Layout:
-    """Read a layout as earlier versions print it: packed against the headers of the base's container.
+    """Return a layout that an earlier version encoded: packed against the headers of the base's container.
 
     Raises:
         ArchiveError: It is malformed, or that container had other headers.
@@ -138,7 +138,7 @@ def parse_layout_of_base(data: bytes, base_headers: Sequence[bytes], made: Seque
 
 
 def _groups(files: Sequence[File]) -> Iterator[Sequence[File]]:
-    """Cut files into groups; without any there is one group, for folders and links."""
+    """Yield the files in groups; without files, one empty group for folders and links."""
     for at in range(0, max(len(files), 1), GROUP):
         yield files[at : at + GROUP]
 
@@ -148,7 +148,7 @@ def _groups_of(files: Sequence[File]) -> int:
 
 
 def _with_bodies(headers: Iterator[Header], count: int) -> Iterator[Header]:
-    """Take headers up to the one of the last of ``count`` files."""
+    """Yield headers up to that of the last of ``count`` files."""
     while count:
         for header in islice(headers, 1):
             count -= header.has_body
@@ -159,7 +159,7 @@ def _with_bodies(headers: Iterator[Header], count: int) -> Iterator[Header]:
 
 
 def _template(headers: Iterable[Header]) -> bytes:
-    """Choose the header that most files have but for name, size and sum; of several the first."""
+    """Return the most common header, name, size and sum left blank; of several the first."""
     plain = Counter(_blank(header.data[-_BLOCK:]) for header in headers if header.has_body)
     return max(plain, key=plain.__getitem__, default=b"")
 
@@ -174,10 +174,10 @@ def _blank(block: bytes) -> bytes:
     return bytes(made)
 
 
-def _expected(template: bytes, files: Iterable[File]) -> bytes:
-    """Make the blocks that files most likely have.
+def _predicted(template: bytes, files: Iterable[File]) -> bytes:
+    """Return the blocks that files most likely have.
 
-    They are a dictionary, so a name that a header cannot hold needs no right spelling here, only its letters.
+    They are a dictionary: a name that a header cannot hold need not be spelled correctly, only have its letters here.
     """
     if len(template) != _BLOCK:
         return b""
@@ -211,17 +211,17 @@ def _frames(outer: Reader, known: bytes, *, most: int) -> tuple[int, ...]:
 
 
 def _mark(known: bytes) -> int:
-    """Tell one dictionary from another; 0 for none."""
+    """Return a checksum that identifies a dictionary; 0 for none."""
     return zlib.crc32(known) + 1 if known else 0
 
 
-def print_lengths(lengths: Sequence[int]) -> bytes:
-    """Print the lengths of frames."""
+def encode_lengths(lengths: Sequence[int]) -> bytes:
+    """Return the encoded lengths of frames."""
     return pack(_lengths((len(lengths), *lengths)), level=_LEVEL)
 
 
 def parse_lengths(outer: Reader, *, most: int) -> tuple[int, ...]:
-    """Read the lengths of frames.
+    """Return the lengths of frames.
 
     Raises:
         ArchiveError: They are malformed.

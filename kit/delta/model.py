@@ -1,7 +1,7 @@
 """The manifest of a delta: schemas/kit-delta.md, format ``kit-delta`` v1.
 
-What the delta leads from and to, and how each member of the target is made. Strict and closed: an unknown field, method
-or form is refused, since it might say how to make something else. Laws: ``DeltaManifest.parse(m.to_bytes()) == m``;
+Names base and target, and how each member of the target is made. Strict and closed: an unknown field, method
+or form is refused, since it might change what is made. Laws: ``DeltaManifest.parse(m.to_bytes()) == m``;
 every payload is named once, with digest and size; every member of the target is made by exactly one entry.
 """
 
@@ -26,7 +26,7 @@ SIGNATURE = MemberPath(f"{MANIFEST_NAME}.jws")
 LAYOUT = MemberPath("layout")
 ARCHIVE_SIGNATURE = MemberPath("target.sig")
 _MEMBERS = "members"
-"""What a layout's dictionary is made of: the members that the manifest names."""
+"""The dictionary of a layout: the members that the manifest names."""
 
 
 class Method(enum.StrEnum):
@@ -35,13 +35,13 @@ class Method(enum.StrEnum):
     COPY = "copy"
     """The bytes of a member of the base."""
     FULL = "full"
-    """All bytes are in the payload."""
+    """The payload holds all bytes."""
     BINARY = "binary"
-    """In pieces, against bytes of a member of the base."""
+    """A binary delta, in pieces, against a member of the base."""
     DOCUMENTS = "documents"
-    """Document by document, against those of a collection of the base."""
+    """A document delta against a collection of the base."""
     RECIPE = "recipe"
-    """What a transform makes of the base; the site makes it again."""
+    """Computed from the base by transforms, again on site."""
 
 
 _WITH_PAYLOAD = frozenset({Method.FULL, Method.BINARY, Method.DOCUMENTS})
@@ -50,14 +50,14 @@ _WITH_SOURCE = frozenset({Method.COPY, Method.BINARY, Method.DOCUMENTS, Method.R
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Payload:
-    """A member of the delta that something is made of."""
+    """A member of the delta with the bytes for a member of the target, or its layout or signature."""
 
     path: MemberPath
     sha256: Sha256
     size: int
 
     def to_json(self) -> dict[str, Any]:
-        """Print for ``strict_json.canonical``."""
+        """Return the value for ``strict_json.canonical``."""
         return {"path": str(self.path), "sha256": str(self.sha256), "size": self.size}
 
 
@@ -74,7 +74,7 @@ class Entry:
     payload: Payload | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """Print for ``strict_json.canonical``; what a method does not have is left out."""
+        """Return the value for ``strict_json.canonical``; fields that the method does not have are omitted."""
         whole: dict[str, Any] = {
             "path": str(self.path),
             "sha256": str(self.sha256),
@@ -90,13 +90,13 @@ class Entry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class End:
-    """One end of a delta: a generation of a bundle."""
+    """Base or target of a delta: a generation of a bundle."""
 
     generation: int
     manifest_sha256: Sha256
 
     def to_json(self) -> dict[str, Any]:
-        """Print for ``strict_json.canonical``."""
+        """Return the value for ``strict_json.canonical``."""
         return {"generation": self.generation, "manifestSha256": str(self.manifest_sha256)}
 
     def __str__(self) -> str:
@@ -105,18 +105,17 @@ class End:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TargetArchive:
-    """What held the target, and whether its very bytes come back."""
+    """The container of the target, and whether it can be restored byte for byte."""
 
     container: str
     """``folder``, ``tar``, ``tar.gz`` or ``tar.zst``."""
     sha256: Sha256 | None
-    """Of the archive, where the program that applies the delta can make its bytes again; else only its members come
-    back byte for byte."""
+    """Of the archive, if applying the delta can restore it byte for byte; None if it restores only the members."""
     signature: Payload | None = None
-    """The ``.sig`` file of the archive, which only then can stand beside the result."""
+    """The ``.sig`` file of the archive; only with ``sha256``, since it signs those bytes."""
 
     def to_json(self) -> dict[str, Any]:
-        """Print for ``strict_json.canonical``."""
+        """Return the value for ``strict_json.canonical``."""
         whole: dict[str, Any] = {"container": self.container, "sha256": str(self.sha256) if self.sha256 else None}
         if self.signature is not None:
             whole["signature"] = self.signature.to_json()
@@ -125,7 +124,7 @@ class TargetArchive:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ArchiveComparison:
-    """What of the container of a kit was compared with that of a delta's target, whose members it has."""
+    """Compares the container of a kit with that of a delta's target; the members are the same."""
 
     container: str
     """Of the kit, as :attr:`TargetArchive.container`."""
@@ -135,7 +134,7 @@ class ArchiveComparison:
 
     @property
     def is_compared(self) -> bool:
-        """Whether there are two archives whose digests are known."""
+        """Whether both are archives with a known digest."""
         return self.sha256 is not None and self.target.sha256 is not None
 
     @property
@@ -145,7 +144,7 @@ class ArchiveComparison:
 
     @property
     def difference(self) -> str | None:
-        """Why it is not known to be that archive; None where it is."""
+        """Why it is not known to be the published archive; None if it is."""
         if self.is_same:
             return None
         what = "a folder" if self.sha256 is None else f"a {self.container} archive"
@@ -155,9 +154,9 @@ class ArchiveComparison:
         if self.sha256 is None:
             return f"it is {what}, not {published}; no archive was compared"
         if self.target.sha256 is None:
-            # It may be that archive, where it was there already.
-            return f"it is {what}, and was not compared with {published}, of which the delta has no digest"
-        return f"it is not {published}: its SHA-256 is {self.sha256}, and not {self.target.sha256}"
+            # It may still be that archive, if it was there before.
+            return f"it is {what}; it was not compared with {published}, because the delta has no digest of it"
+        return f"it is not {published}: its SHA-256 is {self.sha256}, not {self.target.sha256}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,33 +164,33 @@ class DeltaManifest:
     """See the module docstring."""
 
     bundle_id: str | None
-    """None where neither manifest says."""
+    """None if neither manifest has one."""
     base: End
     target: End
     archive: TargetArchive
     layout: Payload
     layout_of_base: bool = False
-    """Whether the layout is packed against the headers of the base's container, as earlier versions made it."""
+    """Whether the layout is packed against the headers of the base's container, as earlier versions did."""
     members: tuple[Entry, ...]
     """In the order of the target's container."""
     created_at: Timestamp
     tool_name: str
     tool_version: str
     recipe: Recipe | None = None
-    """There exactly where a member is of the method ``recipe``."""
+    """Present exactly if a member has the method ``recipe``."""
 
     @property
     def payloads(self) -> tuple[Payload, ...]:
-        """Everything the delta holds besides this manifest and its signature, in the order of its archive."""
+        """All members of the delta besides this manifest and its signature, in the order of its archive."""
         signature = (self.archive.signature,) if self.archive.signature is not None else ()
         return (self.layout, *signature, *(entry.payload for entry in self.members if entry.payload is not None))
 
     def entry_of(self, digest: Sha256) -> Entry | None:
-        """Find a member of the target by its digest."""
+        """Return the member of the target with this digest."""
         return next((entry for entry in self.members if entry.sha256 == digest), None)
 
     def to_bytes(self) -> bytes:
-        """Print, keys sorted."""
+        """Return the manifest as canonical JSON, keys sorted."""
         return canonical(
             {
                 "format": FORMAT,
@@ -209,7 +208,7 @@ class DeltaManifest:
 
     @classmethod
     def parse(cls, data: bytes, *, limits: Limits) -> Self:
-        """Read a manifest.
+        """Return the manifest that these bytes hold.
 
         Raises:
             ArchiveError: It is not strict JSON, or not of this format in any part.
@@ -225,8 +224,8 @@ class DeltaManifest:
             ("recipe",),
         )
         if (fields.text("format"), fields.text("schemaVersion")) != (FORMAT, VERSION):
-            said = f"{fields.text('format')!r} {fields.text('schemaVersion')!r}"
-            raise fields.refusal(f"is {said}; this program reads 1 of kit-delta")
+            found = f"{fields.text('format')!r} {fields.text('schemaVersion')!r}"
+            raise fields.refusal(f"is {found}; this program reads 'kit-delta' '1'")
         base, target, tool = (fields.object(name) for name in ("base", "target", "tool"))
         base.exactly(("generation", "manifestSha256"))
         target.exactly(("generation", "manifestSha256", "archive"))
@@ -246,7 +245,7 @@ class DeltaManifest:
             recipe=Recipe.parse(fields.members["recipe"]) if "recipe" in fields.members else None,
         )
         if (made.recipe is not None) != any(entry.method is Method.RECIPE for entry in made.members):
-            raise fields.refusal("names a recipe and no member made by it, or the other way round")
+            raise fields.refusal("names a recipe without a member made by it, or the other way round")
         _check_names("member", (entry.path for entry in made.members))
         _check_names("payload", (MANIFEST, SIGNATURE, *(payload.path for payload in made.payloads)))
         return made
@@ -256,7 +255,7 @@ def _check_names(what: str, paths: Iterable[MemberPath]) -> None:
     seen: set[str] = set()
     for path in paths:
         if path.collision_key in seen:
-            raise ArchiveError(f"the {what} {path} is there twice", where=str(MANIFEST))
+            raise ArchiveError(f"the {what} {path} is listed twice", where=str(MANIFEST))
         seen.add(path.collision_key)
 
 
@@ -289,7 +288,7 @@ def _entry(value: object, place: str) -> Entry:
     names += ["payload"] if method in _WITH_PAYLOAD else []
     fields.exactly(names)
     if method is Method.RECIPE and fields.text("source") != fields.text("path"):
-        raise fields.refusal("is made by a recipe of a member of another name")
+        raise fields.refusal("is made by a recipe from a member of another name")
     return Entry(
         path=fields.member_path("path"),
         sha256=fields.parse_text("sha256", exact_digest),

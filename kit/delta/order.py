@@ -1,8 +1,8 @@
-"""Which document comes from where: the order of a target's documents in terms of the base's.
+"""The order of a target's documents in terms of the base's: which document comes from where.
 
-A step is a stretch of documents: copied from the base, changed from the base, or inserted. Copied and changed ones go
-on where the step before ended, or jump. Laws: ``parse_steps(print_steps(s)) == s``; a collection in its old order costs
-a few bytes however long it is, and one in no order at all as many bits as an order has, and little more.
+A step is a stretch of documents: copied from the base, changed from the base, or inserted. Copied and changed ones
+continue where the previous step ended, or jump. Laws: ``parse_steps(encode_steps(s)) == s``; a collection in its old
+order costs a few bytes however long it is; one in random order costs little more than the entropy of that order.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from kit.delta.packing import pack, unpack
-from kit.delta.varint import Reader, folded, unfolded, unsigned
+from kit.delta.varint import Reader, unsigned, unzigzag, zigzag
 
 LEVEL = 19
-MOST_STEPS = 1 << 17
-"""In one segment, so that none is large whatever the order."""
-_MOST_BYTES = MOST_STEPS * 9
+MAX_STEPS = 1 << 17
+"""In one segment, so that none is large in any order."""
+_MOST_BYTES = MAX_STEPS * 9
 _ABSOLUTE, _RELATIVE = 0, 1
 
 
@@ -37,8 +37,8 @@ class Step(NamedTuple):
     length: int
 
 
-def print_steps(steps: Sequence[Step], expected: int) -> bytes:
-    """Print steps, the first of which would go on at the base's document ``expected``."""
+def encode_steps(steps: Sequence[Step], expected: int) -> bytes:
+    """Return the encoded steps; without a jump, the first continues at the base's document ``expected``."""
     out = bytearray()
     jumps: list[int] = []
     absolute: list[int] = []
@@ -46,23 +46,23 @@ def print_steps(steps: Sequence[Step], expected: int) -> bytes:
         jumping = source is not Source.INSERT and start != expected
         out += unsigned(count << 3 | source << 1 | jumping)
         if jumping:
-            jumps.append(folded(start - expected))
+            jumps.append(zigzag(start - expected))
             absolute.append(start)
         if source is not Source.INSERT:
             expected = start + count
-    # Jumps near where they stand are small, jumps anywhere are no smaller than places: whichever is shorter.
+    # Relative jumps are small when short, and no smaller than absolute ones else: whichever form is shorter.
     forms = [pack(_planes(form), level=LEVEL) for form in (absolute, jumps)]
     best = _ABSOLUTE if len(forms[_ABSOLUTE]) < len(forms[_RELATIVE]) else _RELATIVE
     return b"".join((unsigned(len(steps)), pack(bytes(out), level=LEVEL), bytes((best,)), forms[best]))
 
 
 def parse_steps(reader: Reader, expected: int) -> list[Step]:
-    """Read steps.
+    """Return the steps that ``reader`` holds.
 
     Raises:
-        ArchiveError: They are not what :func:`print_steps` prints.
+        ArchiveError: They are not what :func:`encode_steps` returns.
     """
-    total = reader.bounded(MOST_STEPS, "number of steps")
+    total = reader.bounded(MAX_STEPS, "number of steps")
     stream = Reader(unpack(reader, most=_MOST_BYTES), "an order")
     form = reader.take(1)[0]
     jumps = iter(_of_planes(unpack(reader, most=_MOST_BYTES), reader))
@@ -77,7 +77,7 @@ def parse_steps(reader: Reader, expected: int) -> list[Step]:
             jump = next(jumps, None)
             if jump is None:
                 raise reader.fault("has fewer jumps than steps that jump")
-            start = jump if form == _ABSOLUTE else expected + unfolded(jump)
+            start = jump if form == _ABSOLUTE else expected + unzigzag(jump)
         if source == Source.INSERT:
             start = 0
         else:
@@ -92,7 +92,7 @@ def parse_steps(reader: Reader, expected: int) -> list[Step]:
 
 
 def _planes(numbers: Sequence[int]) -> bytes:
-    """Print numbers of one width, all their lowest bytes first: random low bytes do not spoil the high ones."""
+    """Return numbers of one width as byte planes, lowest first: random low bytes do not spoil the high ones."""
     width = (max((number | 1 for number in numbers), default=0).bit_length() + 7) // 8
     return bytes((width,)) + b"".join(bytes(n >> shift & 0xFF for n in numbers) for shift in range(0, 8 * width, 8))
 

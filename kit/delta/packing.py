@@ -1,8 +1,8 @@
-"""Packed streams: bytes compressed by zstd against a dictionary that the other side has too.
+"""Packed streams: bytes compressed by zstd against a dictionary that both sides have.
 
-The dictionary is raw content: bytes of the base that the stream is likely to repeat, not a trained one. Laws:
-``unpack(pack(data, d), d) == data``; a pack depends on its arguments alone; unpacking never makes more than the size
-that the caller allows, whatever the stream claims.
+The dictionary is raw content, not a trained one: bytes of the base that the stream is likely to repeat. Laws:
+``unpack(pack(data, d), d) == data``; a packed stream depends on the arguments alone; unpacking never yields more than
+the caller allows, whatever the stream claims.
 """
 
 from __future__ import annotations
@@ -20,28 +20,28 @@ _WORTH_IT = 32
 
 
 def pack(data: bytes, dictionary: bytes = b"", *, level: int) -> bytes:
-    """Compress ``data``, or store it where that is not longer: size, form, packed size, bytes.
+    """Return ``data`` compressed, or stored if that is no longer: size, form, packed size, bytes.
 
     Raises:
-        MemoryError: There is not enough for it.
+        MemoryError: There is not enough memory.
     """
     form, packed = _STORED, data
     if len(data) >= _WORTH_IT:
         try:
             compressed = _compressor(len(data), dictionary, level).compress(data)
         except zstandard.ZstdError as error:
-            raise MemoryError from error  # which of any bytes is all that can be wrong
+            raise MemoryError from error  # the only error possible for any bytes
         if len(compressed) < len(data):
             form, packed = _ZSTD, compressed
     return b"".join((unsigned(len(data)), bytes((form,)), unsigned(len(packed)), packed))
 
 
 def unpack(reader: Reader, dictionary: bytes = b"", *, most: int) -> bytes:
-    """Take a packed stream of at most ``most`` bytes.
+    """Return the next packed stream, unpacked: at most ``most`` bytes.
 
     Raises:
-        ArchiveError: It claims more, is cut, or is not what its sizes say.
-        MemoryError: There is not enough for it.
+        ArchiveError: It claims more, is truncated, or does not match its sizes.
+        MemoryError: There is not enough memory.
     """
     size = reader.bounded(most, "size")
     form = reader.take(1)[0]
@@ -49,24 +49,24 @@ def unpack(reader: Reader, dictionary: bytes = b"", *, most: int) -> bytes:
     if form == _STORED and len(packed) == size:
         return packed
     if form != _ZSTD:
-        raise reader.fault(f"has a stream of the unknown form {form}, or of another size than it says")
+        raise reader.fault(f"has a stream of the unknown form {form}, or of another size than stated")
     try:
-        # The library would make room for whatever a frame says of itself.
+        # The library would allocate whatever size a frame states.
         if zstandard.frame_content_size(packed) != -1:
-            raise reader.fault("has a stream that says its own size")
+            raise reader.fault("has a stream whose frame states a size")
         data = _decompressor(dictionary).decompress(packed, max_output_size=max(size, 1), allow_extra_data=False)
     except zstandard.ZstdError as error:
         if "not enough memory" in str(error):
             raise MemoryError from error
-        raise ArchiveError(f"a packed stream does not unpack against this base: {error}") from error
+        raise ArchiveError(f"a packed stream does not unpack with this base: {error}") from error
     if len(data) != size:
-        raise reader.fault(f"has a stream of {len(data):,} bytes that says {size:,}")
+        raise reader.fault(f"has a stream of {len(data):,} bytes, not the {size:,} stated")
     return data
 
 
 def _compressor(size: int, dictionary: bytes, level: int) -> zstandard.ZstdCompressor:
-    # The window holds all of both, so every byte of the dictionary stays in reach to the end of the data; the tables
-    # are sized by both, where the library would size them by the data alone.
+    # The window spans dictionary and data, so every byte of the dictionary stays in reach; the tables are sized by
+    # both, too, where the library would size them by the data alone.
     whole = size + len(dictionary)
     parameters = zstandard.ZstdCompressionParameters.from_level(
         level,
@@ -84,6 +84,6 @@ def _decompressor(dictionary: bytes) -> zstandard.ZstdDecompressor:
 
 
 def _raw(dictionary: bytes) -> zstandard.ZstdCompressionDict | None:
-    if len(dictionary) < 8:  # the library's least
+    if len(dictionary) < 8:  # the library's minimum
         return None
     return zstandard.ZstdCompressionDict(dictionary, dict_type=zstandard.DICT_TYPE_RAWCONTENT)

@@ -1,8 +1,8 @@
-"""Takes some columns out of documents: what stands at chosen paths, and nothing else.
+"""Extracts chosen columns of documents, and nothing else.
 
-A segment that changes many documents says little of each, and what it says repeats few of their columns. Walking only
-the levels on the way to those costs a tenth of taking everything apart. Laws: a column that is picked is the one that
-:mod:`kit.delta.shred` makes of the same documents; a document that cannot be walked on the way gives nothing.
+A segment that changes many documents encodes little of each, and repeats few of their columns. Walking only the levels
+on the way to those costs a tenth of shredding everything. Laws: a picked column is the one that :mod:`kit.delta.shred`
+makes of the same documents; a document that cannot be walked on the way contributes nothing.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from kit.delta.varint import Reader, unsigned
 from kit.documents.kinds import FIXED, INT32
 from kit.errors import BsonError
 
-MOST_PLACES, MOST_PATH_BYTES = 256, 1024
-"""Chosen by a builder, and believed by a reader: what leads to so many places is a few MiB at most."""
+MAX_PLACES, MAX_PATH_BYTES = 256, 1024
+"""Limits for builder and reader: the paths to so many places are a few MiB at most."""
 _DOCUMENT: Final = 3
 _ARRAY: Final = 4
 
 
-class _Sought:
-    """One path that is wanted or leads to one that is."""
+class _Wanted:
+    """One path that is wanted, or leads to one."""
 
     __slots__ = ("column", "heads", "kind", "path")
 
@@ -33,25 +33,25 @@ class _Sought:
         self.kind = kind
         self.column = column
         """None for a level on the way."""
-        self.heads: dict[bytes, _Sought] = {}
-        """What is below, by how an element begins, as far as it was met."""
+        self.heads: dict[bytes, _Wanted] = {}
+        """Children found so far, by the first bytes of an element."""
 
 
-_UNWANTED: Final = _Sought(b"", 0, None)
+_UNWANTED: Final = _Wanted(b"", 0, None)
 
 
 class Picker:
-    """Columns being gathered."""
+    """Collects columns."""
 
     def __init__(self, places: Iterable[Place]) -> None:
-        """Gather the columns that stand at ``places``."""
+        """Collect the columns at ``places``."""
         self.table: dict[Place, bytearray] = {place: bytearray() for place in places}
-        # Every path on the way to a place, so that a level is entered only where it leads somewhere.
+        # Every path on the way to a place, so that a level is entered only if it leads to one.
         self._ways: set[bytes] = {path[:dot] for path, _ in self.table for dot in _dots(path)}
-        self._root = _Sought(b"", _DOCUMENT, None)
+        self._root = _Wanted(b"", _DOCUMENT, None)
 
     def add(self, document: bytes) -> None:
-        """Take from one document; nothing, where it cannot be walked."""
+        """Add the values of one document; none if it cannot be walked."""
         marks = [len(column) for column in self.table.values()]
         try:
             if len(document) < 5 or INT32.unpack_from(document)[0] != len(document):
@@ -61,9 +61,9 @@ class Picker:
             for column, mark in zip(self.table.values(), marks, strict=True):
                 del column[mark:]
 
-    def _level(self, buffer: bytes, start: int, end: int, sought: _Sought, depth: int) -> None:
+    def _level(self, buffer: bytes, start: int, end: int, wanted: _Wanted, depth: int) -> None:
         last = level_last(buffer, start, end, depth)
-        heads, find = sought.heads, buffer.find
+        heads, find = wanted.heads, buffer.find
         at = start + 4
         while at < last:
             value = find(0, at + 1, last) + 1
@@ -72,42 +72,42 @@ class Picker:
             head = buffer[at:value]
             below = heads.get(head)
             if below is None:
-                below = heads[head] = self._below(sought, head[1:-1], buffer[at])
+                below = heads[head] = self._below(wanted, head[1:-1], buffer[at])
             at = end_of_value(buffer, buffer[at], value, last)
             if below is not _UNWANTED:
                 self._take(buffer, value, at, below, depth)
 
-    def _array(self, buffer: bytes, start: int, end: int, sought: _Sought, depth: int) -> None:
+    def _array(self, buffer: bytes, start: int, end: int, wanted: _Wanted, depth: int) -> None:
         if end - start > 5 and buffer[start + 5 : start + 7] != b"0\0":
-            self._level(buffer, start, end, sought, depth)
+            self._level(buffer, start, end, wanted, depth)
             return
         last = level_last(buffer, start, end, depth)
-        heads = sought.heads
+        heads = wanted.heads
         at = start + 4
         number = 0
         while at < last:
-            # A member is found by where its name must end; an array with other names is not walked.
+            # A member's value is where its name must end; an array with other names is not walked.
             name = index_name(number)
             value = at + 2 + len(name)
             if buffer[at + 1 : value] != name + b"\0":
-                raise BsonError("an array with odd names", where=f"byte {at + 1}")
+                raise BsonError("an array whose names are not 0, 1, 2 …", where=f"byte {at + 1}")
             head = buffer[at : at + 1]
             below = heads.get(head)
             if below is None:
-                below = heads[head] = self._below(sought, MEMBER, buffer[at])
+                below = heads[head] = self._below(wanted, MEMBER, buffer[at])
             at = end_of_value(buffer, buffer[at], value, last)
             if below is not _UNWANTED:
                 self._take(buffer, value, at, below, depth)
             number += 1
 
-    def _below(self, sought: _Sought, name: bytes, kind: int) -> _Sought:
-        path = sought.path + b"." + name
+    def _below(self, wanted: _Wanted, name: bytes, kind: int) -> _Wanted:
+        path = wanted.path + b"." + name
         if kind in {_DOCUMENT, _ARRAY}:
-            return _Sought(path, kind, None) if path in self._ways else _UNWANTED
+            return _Wanted(path, kind, None) if path in self._ways else _UNWANTED
         column = self.table.get((path, kind))
-        return _Sought(path, kind, column) if column is not None else _UNWANTED
+        return _Wanted(path, kind, column) if column is not None else _UNWANTED
 
-    def _take(self, buffer: bytes, value: int, end: int, below: _Sought, depth: int) -> None:
+    def _take(self, buffer: bytes, value: int, end: int, below: _Wanted, depth: int) -> None:
         column, kind = below.column, below.kind
         if column is None:
             if kind == _ARRAY:
@@ -116,7 +116,7 @@ class Picker:
                 self._level(buffer, value, end, below, depth - 1)
         elif kind == STRING:
             if end_of_text(buffer, value, end) != end:
-                raise BsonError("a string that is odd", where=f"byte {value}")
+                raise BsonError("a malformed string", where=f"byte {value}")
             column += buffer[value + 4 : end]
         else:
             if FIXED[kind] < 0:
@@ -124,8 +124,8 @@ class Picker:
             column += buffer[value:end]
 
 
-def print_places(places: Sequence[Place]) -> bytes:
-    """Print places: how many; for each its path, behind its size, and its type."""
+def encode_places(places: Sequence[Place]) -> bytes:
+    """Return the encoded places: their number; of each its path, length-prefixed, and its type."""
     parts = [unsigned(len(places))]
     for path, kind in places:
         parts += unsigned(len(path)), path, bytes((kind,))
@@ -133,14 +133,14 @@ def print_places(places: Sequence[Place]) -> bytes:
 
 
 def parse_places(reader: Reader) -> tuple[Place, ...]:
-    """Read places.
+    """Return the places that ``reader`` holds.
 
     Raises:
-        ArchiveError: They are cut, too many, or not in order.
+        ArchiveError: They are truncated, too many, or not in order.
     """
     places: list[Place] = []
-    for _ in range(reader.bounded(MOST_PLACES, "number of columns")):
-        path = reader.take(reader.bounded(MOST_PATH_BYTES, "path's size"))
+    for _ in range(reader.bounded(MAX_PLACES, "number of columns")):
+        path = reader.take(reader.bounded(MAX_PATH_BYTES, "path's size"))
         places.append((path, reader.take(1)[0]))
     if places != sorted(set(places)):
         raise reader.fault("names columns that are not in order")
@@ -148,5 +148,5 @@ def parse_places(reader: Reader) -> tuple[Place, ...]:
 
 
 def _dots(path: bytes) -> Sequence[int]:
-    """Give where the names of a path begin, but for the first: what stands before is the path of a level."""
+    """Return the offsets of all dots but the first: what precedes one is the path of a level."""
     return [at for at in range(1, len(path)) if path[at] == 0x2E]

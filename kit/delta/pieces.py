@@ -1,4 +1,4 @@
-"""A payload is a row of pieces, each behind its size, with a size of 0 at the end; one piece is held at a time."""
+"""Payloads: pieces, each length-prefixed, and a length of 0 at the end; one piece is held at a time."""
 
 from __future__ import annotations
 
@@ -7,33 +7,33 @@ from collections.abc import Iterable, Iterator
 from kit.delta.varint import unsigned
 from kit.errors import ArchiveError
 
-MOST_BYTES = 256 * 1024 * 1024
-"""Of one piece; this program makes them of a few MiB, or of one document."""
+MAX_PIECE_BYTES = 256 * 1024 * 1024
+"""This program makes pieces of a few MiB, or of one document."""
 END = unsigned(0)
 
 
-def piece(data: bytes) -> bytes:
-    """Put a piece behind its size; an empty one would be the end, and is never needed."""
+def frame_piece(data: bytes) -> bytes:
+    """Return a piece behind its length; not of an empty one, which would be the end."""
     return unsigned(len(data)) + data
 
 
-def pieces(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    """Give the pieces of a payload.
+def read_pieces(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield the pieces of a payload.
 
     Raises:
-        ArchiveError: It is cut, a piece is too large, or something follows the end.
+        ArchiveError: It is truncated, a piece is too large, or something follows the end.
     """
     source = _Source(chunks)
     while size := source.size():
-        if size > MOST_BYTES:
-            raise ArchiveError(f"a payload has a piece of {size:,} bytes; at most {MOST_BYTES:,} can be")
+        if size > MAX_PIECE_BYTES:
+            raise ArchiveError(f"a payload has a piece of {size:,} bytes; the maximum is {MAX_PIECE_BYTES:,}")
         yield source.take(size)
     if not source.at_end():
-        raise ArchiveError("a payload goes on after its end")
+        raise ArchiveError("a payload continues after its end")
 
 
 class _Source:
-    """Takes bytes from chunks, each copied once, however many pieces are in it."""
+    """Reads bytes from chunks; each is copied once, however many pieces it holds."""
 
     def __init__(self, chunks: Iterable[bytes]) -> None:
         self._chunks = iter(chunks)
@@ -49,13 +49,13 @@ class _Source:
                 return value
             shift += 7
             if shift > 28:
-                raise ArchiveError("a payload has a piece of no possible size")
+                raise ArchiveError("a payload has a piece of an impossible size")
 
     def take(self, size: int) -> bytes:
         parts: list[bytes] = []
         while size:
             if self.at_end():
-                raise ArchiveError("a payload is cut")
+                raise ArchiveError("a payload is truncated")
             part = self._chunk[self._at : self._at + size]
             self._at += len(part)
             size -= len(part)

@@ -1,7 +1,7 @@
-"""Bytes of any kind, in pieces, each packed against the stretch of the base where it is likely to have come from.
+"""Binary deltas: bytes of any kind, in pieces, each packed against the stretch of the base it likely comes from.
 
-For members that are no collections. The stretch is that at the same relative place, with room on both sides, so memory
-is bounded however large the members are. Laws: pieces need one another for nothing; ``unpacked(packed(…)) == target``.
+For members that are no collections. The stretch is at the same relative offset, with room on both sides, so memory is
+bounded however large the members are. Laws: pieces are independent; ``unpack_piece(pack_piece(…)) == target``.
 """
 
 from __future__ import annotations
@@ -13,45 +13,45 @@ from kit.delta.varint import Reader, unsigned
 
 PIECE_BYTES = 4 * 1024 * 1024
 _ROOM = 4 * 1024 * 1024
-MOST_STRETCH = PIECE_BYTES + 2 * _ROOM
+MAX_STRETCH = PIECE_BYTES + 2 * _ROOM
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stretch:
-    """Where in the base something may be repeated from."""
+    """A range of the base that a piece may repeat."""
 
     start: int
     size: int
 
 
-def stretch_of(offset: int, *, base_size: int, target_size: int) -> Stretch:
-    """Choose the stretch of the base for the piece at ``offset`` of the target."""
+def choose_stretch(offset: int, *, base_size: int, target_size: int) -> Stretch:
+    """Return the stretch of the base for the piece at ``offset`` of the target."""
     place = offset * base_size // max(target_size, 1)
     start = max(0, place - _ROOM)
-    return Stretch(start=start, size=min(base_size - start, MOST_STRETCH))
+    return Stretch(start=start, size=min(base_size - start, MAX_STRETCH))
 
 
-def packed(data: bytes, stretch: Stretch, base: bytes, level: int) -> bytes:
-    """Pack one piece against ``base``, the bytes of its stretch."""
+def pack_piece(data: bytes, stretch: Stretch, base: bytes, level: int) -> bytes:
+    """Return one piece, packed against ``base``, the bytes of its stretch."""
     return unsigned(stretch.start) + unsigned(stretch.size) + pack(data, base, level=level)
 
 
-def stretch_in(piece: bytes) -> tuple[Stretch, Reader]:
-    """Read which stretch a piece needs.
+def parse_stretch(piece: bytes) -> tuple[Stretch, Reader]:
+    """Return the stretch that a piece needs, and the reader of its rest.
 
     Raises:
         ArchiveError: The piece is malformed.
     """
     reader = Reader(piece, "a piece")
     start = reader.unsigned()
-    return Stretch(start=start, size=reader.bounded(MOST_STRETCH, "stretch")), reader
+    return Stretch(start=start, size=reader.bounded(MAX_STRETCH, "stretch")), reader
 
 
-def unpacked(reader: Reader, base: bytes) -> bytes:
-    """Unpack a piece, given the bytes of its stretch.
+def unpack_piece(reader: Reader, base: bytes) -> bytes:
+    """Return the bytes of a piece; ``base`` are those of its stretch.
 
     Raises:
-        ArchiveError: The piece is malformed, or does not fit the base.
+        ArchiveError: The piece is malformed, or does not match the base.
     """
     data = unpack(reader, base, most=PIECE_BYTES)
     reader.finish()

@@ -1,8 +1,8 @@
-"""What a delta is a recipe for: which transforms make members of the target of the base, and with whose keys.
+"""The recipe of a delta: which transforms compute members of the target from the base, and with which keys.
 
-Everything that decides what they make is here or in the base: names, versions and parameters of the transforms, and for
-an encryption a digest that fixes its data keys. Law: a recipe holds no key, nothing made of one but that digest, and no
-value of a document (schemas/kit-delta.md, "recipe").
+Everything that determines the result is here or in the base: names, versions and parameters of the transforms, and for
+an encryption a digest that fixes its data keys. Law: a recipe holds no key, nothing derived from one but that digest,
+and no value of a document (schemas/kit-delta.md, "recipe").
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from kit.delta.fields import Fields, exact_digest
 from kit.values import Sha256
 from kit.values.strict_json import canonical
 
-MOST_NAMES = 8
-"""Data keys that are named one by one; of more there are only number and digest, so that a recipe stays small."""
+MAX_NAMES = 8
+"""Data keys listed by name; for more, only number and digest are stored, so that a recipe stays small."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,11 +26,11 @@ class RecipeStep:
     name: str
     version: str
     parameters: Mapping[str, Any]
-    """As the transform gives them, JSON."""
+    """JSON, from the transform."""
 
     @property
     def parameters_sha256(self) -> Sha256:
-        """As the provenance of the target names them (schemas/patch-provenance.md)."""
+        """The digest that the target's provenance has, too (schemas/patch-provenance.md)."""
         return Sha256.of(canonical(dict(self.parameters)))
 
     @classmethod
@@ -45,11 +45,11 @@ class RecipeStep:
         parameters = fields.object("parameters").members
         step = cls(name=fields.text("name"), version=fields.text("version"), parameters=parameters)
         if fields.parse_text("parametersSha256", exact_digest) != step.parameters_sha256:
-            raise fields.refusal(f"has parameters with the digest {step.parameters_sha256}, and says another")
+            raise fields.refusal(f"has parameters with the digest {step.parameters_sha256}, but states another")
         return step
 
     def to_json(self) -> dict[str, Any]:
-        """Print for ``strict_json.canonical``."""
+        """Return the value for ``strict_json.canonical``."""
         return {
             "name": self.name,
             "version": self.version,
@@ -67,16 +67,16 @@ class RecipeKeys:
 
     count: int
     sha256: Sha256
-    """Over a line for each: name, master key's version and commitment; see the page of the format."""
+    """Over one line per key: name, master key version and commitment (schemas/kit-delta.md)."""
     names: tuple[str, ...] | None
-    """``dekId`` of each, sorted; None where there are more than :data:`MOST_NAMES`."""
+    """``dekId`` of each, sorted; None if there are more than :data:`MAX_NAMES`."""
 
     @classmethod
     def parse(cls, value: object) -> Self:
-        """Read it.
+        """Return the keys that a recipe names.
 
         Raises:
-            ArchiveError: It is not of this form, or does not name as many as it says, sorted.
+            ArchiveError: It is not of this form, or does not list as many names as it counts, sorted.
         """
         fields = Fields.of(value, "recipe.keys")
         fields.exactly(("count", "sha256"), ("dekIds",))
@@ -86,13 +86,13 @@ class RecipeKeys:
             listed = fields.items("dekIds")
             names = tuple(name for name in listed if isinstance(name, str) and name)
             if list(names) != listed or sorted(set(names)) != listed:
-                raise fields.refusal("has dekIds that are not names, sorted, each once")
-        if (names is None) != (count > MOST_NAMES) or (names is not None and len(names) != count):
-            raise fields.refusal(f"says {count:,} data keys and names others")
+                raise fields.refusal("has dekIds that are not a sorted list of different names")
+        if (names is None) != (count > MAX_NAMES) or (names is not None and len(names) != count):
+            raise fields.refusal(f"counts {count:,} data keys, but does not list as many")
         return cls(count=count, sha256=fields.parse_text("sha256", exact_digest), names=names)
 
     def to_json(self) -> dict[str, Any]:
-        """Print for ``strict_json.canonical``."""
+        """Return the value for ``strict_json.canonical``."""
         whole: dict[str, Any] = {"count": self.count, "sha256": str(self.sha256)}
         return whole if self.names is None else whole | {"dekIds": list(self.names)}
 
@@ -103,7 +103,7 @@ class Recipe:
 
     steps: tuple[RecipeStep, ...]
     keys: RecipeKeys | None = None
-    """None where nothing is encrypted."""
+    """None if nothing is encrypted."""
 
     @classmethod
     def parse(cls, value: object) -> Self:
@@ -121,6 +121,6 @@ class Recipe:
         return cls(steps=steps, keys=RecipeKeys.parse(fields.members["keys"]) if "keys" in fields.members else None)
 
     def to_json(self) -> dict[str, Any]:
-        """Print for ``strict_json.canonical``."""
+        """Return the value for ``strict_json.canonical``."""
         whole: dict[str, Any] = {"transforms": [step.to_json() for step in self.steps]}
         return whole if self.keys is None else whole | {"keys": self.keys.to_json()}

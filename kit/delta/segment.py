@@ -1,9 +1,9 @@
-"""A segment: a stretch of a collection, said by what the base has of it (schemas/kit-delta.md "documents").
+"""Segments: stretches of a collection, encoded against documents of the base (schemas/kit-delta.md "documents").
 
-Documents that are the same are steps in the order; the rest is taken apart into scripts and columns, and those are
-packed against the columns of the base's documents: their own older selves, and references, which are documents of the
-base that stand near the new ones. Laws: a segment is a function of its arguments; :func:`encode` has decoded what it
-gives; segments need one another for nothing, so any worker can make or read any of them.
+Unchanged documents are steps in the order. The others are shredded into scripts and columns, which are packed against
+those of the base's documents: their own earlier versions, and references, which are documents of the base near the new
+ones. Laws: a segment is a function of its arguments; :func:`encode` decodes what it returns; segments are independent,
+so any worker can encode or decode any of them.
 """
 
 from __future__ import annotations
@@ -14,48 +14,48 @@ from dataclasses import dataclass
 from itertools import accumulate, islice
 from typing import Self
 
-from kit.delta.columns import RAW, Place, TakingNode, taking
+from kit.delta.columns import RAW, NodeReader, Place, cut_columns
 from kit.delta.dictionary import Dictionary, choose
-from kit.delta.edits import applied
-from kit.delta.gathering import EDITED, SHREDDED, WHOLE, Gathered, Streams, headed
-from kit.delta.order import Source, Step, parse_steps, print_steps
+from kit.delta.edits import apply_edits
+from kit.delta.gathering import EDITED, SHREDDED, WHOLE, StreamBuilder, Streams, prefix_with_length
+from kit.delta.order import Source, Step, encode_steps, parse_steps
 from kit.delta.packing import pack, unpack
-from kit.delta.picking import parse_places, print_places
-from kit.delta.shred import Script, restored
+from kit.delta.picking import encode_places, parse_places
+from kit.delta.shred import Script, restore
 from kit.delta.varint import Reader, signed, unsigned
 from kit.documents import core
 from kit.errors import ArchiveError, BsonError, KitError
 
 _NONE, _ALL, _PICKED = 0, 1, 2
-"""What of the older selves is in the dictionaries; ``_NONE``: there are none, and no document is taken apart."""
-MOST_RANGES = 4096
-MOST_REFERENCES = 1 << 20
+"""What the dictionaries have of the earlier versions; ``_NONE``: no dictionaries, and nothing is shredded."""
+MAX_RANGES = 4096
+MAX_REFERENCES = 1 << 20
 _SCRIPT_FACTOR = 4
-"""A script is never longer than this many times what it makes: an element of three bytes has a step of at most five."""
+"""A script is at most this many times as long as its result: an element of three bytes has a step of at most five."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Material:
-    """What a segment is made of."""
+class SegmentInput:
+    """What a segment encodes, and against what."""
 
     steps: tuple[Step, ...]
     expected: int
-    """Ordinal in the base where the segment before ended."""
+    """Ordinal in the base where the previous segment ended."""
     documents: tuple[bytes, ...]
-    """Those that are changed or inserted, in order."""
+    """The changed and inserted documents, in order."""
     olds: tuple[bytes, ...]
-    """The base's documents of the changed ones, in order."""
+    """The earlier versions of the changed documents, in order."""
     ranges: tuple[tuple[int, int], ...] = ()
     """(first ordinal, count) of the references in the base."""
     references: tuple[bytes, ...] = ()
-    """Those documents."""
+    """The documents of ``ranges``."""
     picking: bool = False
-    """Whether only some columns of the older selves are to be repeated."""
+    """Whether only some columns of the earlier versions may be repeated."""
     level: int = 17
 
     @property
     def size(self) -> int:
-        """Bytes it holds."""
+        """Bytes of all documents."""
         return sum(map(len, (*self.documents, *self.olds, *self.references)))
 
 
@@ -69,7 +69,7 @@ class Head:
 
     @property
     def unpacked_bytes(self) -> int:
-        """What its streams say they unpack to; 0 where it has none, or they are cut."""
+        """Bytes that its streams claim to unpack to; 0 if it has none, or they are truncated."""
         reader = Reader(self.rest, "a segment")
         try:
             reader.take(1)  # the form
@@ -82,8 +82,8 @@ class Head:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Made:
-    """The documents that a segment gives besides those that are copied."""
+class DecodedDocuments:
+    """The changed and inserted documents of a segment."""
 
     data: bytes
     """Back to back."""
@@ -92,7 +92,7 @@ class Made:
 
     @classmethod
     def of(cls, documents: Iterable[bytes]) -> Self:
-        """Join documents."""
+        """Return these documents, joined."""
         whole = tuple(documents)
         return cls(data=b"".join(whole), ends=tuple(accumulate(map(len, whole))))
 
@@ -106,43 +106,43 @@ class Made:
             start = end
 
     def is_of(self, documents: Sequence[bytes]) -> bool:
-        """Whether these are the documents."""
+        """Return whether these are exactly ``documents``."""
         return len(self.ends) == len(documents) and all(map(operator.eq, self, documents))
 
     def some(self, first: int, count: int) -> bytes:
-        """Return documents that follow each other, joined."""
+        """Return ``count`` documents from number ``first`` on, joined."""
         start = self.ends[first - 1] if first else 0
         return self.data[start : self.ends[first + count - 1]] if count else b""
 
 
-def encode(material: Material) -> bytes:
-    """Print a segment, decoded once to be certain of it."""
+def encode(material: SegmentInput) -> bytes:
+    """Return the segment, decoded once as a check."""
     if not material.documents:
-        return _checked_head(material, _head(material))
+        return _check_head(material, _head(material))
     dictionary = Dictionary(material.references, material.olds, picking=material.picking)
-    places = choose(material.olds, _changed(material)) if material.picking else ()
+    places = choose(material.olds, _changed_documents(material)) if material.picking else ()
     data = _encode(material, dictionary, _PICKED if material.picking else _ALL, places)
-    head = parse_head(_checked_head(material, data), material.expected)
+    head = parse_head(_check_head(material, data), material.expected)
     try:
         most = sum(map(len, material.documents))
-        met = _made(head, material.olds, lambda _: dictionary, most=most)
+        decoded = _decode(head, material.olds, lambda _: dictionary, most=most)
     except KitError:
-        met = None
-    if met is None or not met.is_of(material.documents):
-        # An inside that is well-formed enough to be walked, but not to be made again: all of it goes whole.
+        decoded = None
+    if decoded is None or not decoded.is_of(material.documents):
+        # An inner document is well-formed enough to be walked, but not to be restored: all are stored whole.
         return _encode(material, Dictionary((), (), picking=True), _NONE, ())
     return data
 
 
-def _checked_head(material: Material, data: bytes) -> bytes:
+def _check_head(material: SegmentInput, data: bytes) -> bytes:
     head = parse_head(data, material.expected)
     if head.steps != material.steps or head.ranges != material.ranges:
         raise KitError("a segment of a delta does not read back")
     return data
 
 
-def _changed(material: Material) -> list[bytes]:
-    """Give the documents that are changed, in order."""
+def _changed_documents(material: SegmentInput) -> list[bytes]:
+    """Return the changed documents, in order."""
     documents = iter(material.documents)
     return [
         document
@@ -153,8 +153,8 @@ def _changed(material: Material) -> list[bytes]:
     ]
 
 
-def _head(material: Material) -> bytes:
-    parts = [print_steps(material.steps, material.expected), unsigned(len(material.ranges))]
+def _head(material: SegmentInput) -> bytes:
+    parts = [encode_steps(material.steps, material.expected), unsigned(len(material.ranges))]
     at = material.expected
     for first, count in material.ranges:
         parts += signed(first - at), unsigned(count)
@@ -162,22 +162,22 @@ def _head(material: Material) -> bytes:
     return b"".join(parts)
 
 
-def _encode(material: Material, dictionary: Dictionary, form: int, places: tuple[Place, ...]) -> bytes:
-    """Print a segment that has documents; in the form ``_NONE`` none of them is taken apart."""
-    said = _said(material, walk=form != _NONE)
-    named = print_places(places) if form == _PICKED else b""
+def _encode(material: SegmentInput, dictionary: Dictionary, form: int, places: tuple[Place, ...]) -> bytes:
+    """Return a segment that has documents; in the form ``_NONE`` none of them is shredded."""
+    streams = _shred_documents(material, walk=form != _NONE)
+    chosen = encode_places(places) if form == _PICKED else b""
     columns = dictionary.columns(places)
     return b"".join(
         (
             _head(material),
             bytes((form,)),
-            pack(said.head + named + said.script, dictionary.script, level=material.level),
-            pack(said.columns, columns, level=material.level),
+            pack(streams.head + chosen + streams.script, dictionary.script, level=material.level),
+            pack(streams.columns, columns, level=material.level),
         )
     )
 
 
-def _said(material: Material, *, walk: bool) -> Streams:
+def _shred_documents(material: SegmentInput, *, walk: bool) -> Streams:
     olds = iter(material.olds)
     documents = iter(material.documents)
     pairs = [
@@ -190,24 +190,24 @@ def _said(material: Material, *, walk: bool) -> Streams:
         found = core.delta_gather(*zip(*pairs, strict=True))
         if found is not None:
             script, headers, columns = found
-            return Streams(head=headed(headers), script=script, columns=columns)
-    said = Gathered()
+            return Streams(head=prefix_with_length(headers), script=script, columns=columns)
+    builder = StreamBuilder()
     if walk:
         try:
             for document, old in pairs:
-                said.add(document, old)
+                builder.add(document, old)
         except BsonError:
-            said = Gathered()  # once more, with the means to undo a document
+            builder = StreamBuilder()  # once more, so that a document can be undone
         else:
-            return said.streams
+            return builder.streams
     for document, old in pairs:
-        if not (walk and said.add_carefully(document, old)):
-            said.add_whole(document)
-    return said.streams
+        if not (walk and builder.try_add(document, old)):
+            builder.add_whole(document)
+    return builder.streams
 
 
 def parse_head(data: bytes, expected: int) -> Head:
-    """Read what a segment needs of the base.
+    """Return what a segment needs of the base.
 
     Raises:
         ArchiveError: The segment is malformed.
@@ -216,38 +216,40 @@ def parse_head(data: bytes, expected: int) -> Head:
     steps = tuple(parse_steps(reader, expected))
     ranges: list[tuple[int, int]] = []
     at, total = expected, 0
-    for _ in range(reader.bounded(MOST_RANGES, "number of references")):
+    for _ in range(reader.bounded(MAX_RANGES, "number of references")):
         first = at + reader.signed()
-        count = reader.bounded(MOST_REFERENCES, "number of references")
+        count = reader.bounded(MAX_REFERENCES, "number of references")
         total += count
-        if first < 0 or total > MOST_REFERENCES:
-            raise reader.fault("refers to documents that cannot be there")
+        if first < 0 or total > MAX_REFERENCES:
+            raise reader.fault("refers to documents that cannot exist")
         ranges.append((first, count))
         at = first + count
     return Head(steps=steps, ranges=tuple(ranges), rest=reader.rest())
 
 
-def decode(head: Head, olds: Sequence[bytes], references: Sequence[bytes], *, most: int) -> Made:
+def decode(head: Head, olds: Sequence[bytes], references: Sequence[bytes], *, most: int) -> DecodedDocuments:
     """Return the changed and inserted documents, in order.
 
     Args:
         head: As parsed.
-        olds: The base's documents of the steps that change, in order.
+        olds: The earlier versions of the changed documents, in order.
         references: The base's documents of the ranges.
-        most: Bytes that all of them together may have.
+        most: Maximum bytes of all of them together.
 
     Raises:
-        ArchiveError: The segment is malformed or does not fit this base.
+        ArchiveError: The segment is malformed or does not match this base.
     """
-    return _made(head, olds, lambda form: Dictionary(references, olds, picking=form == _PICKED), most=most)
+    return _decode(head, olds, lambda form: Dictionary(references, olds, picking=form == _PICKED), most=most)
 
 
-def _made(head: Head, olds: Sequence[bytes], dictionary_of: Callable[[int], Dictionary], *, most: int) -> Made:
+def _decode(
+    head: Head, olds: Sequence[bytes], dictionary_of: Callable[[int], Dictionary], *, most: int
+) -> DecodedDocuments:
     wanted = [source for source, _, count in head.steps if source is not Source.COPY for _ in range(count)]
     reader = Reader(head.rest, "a segment")
     if not wanted:
         reader.finish()
-        return Made(data=b"", ends=())
+        return DecodedDocuments(data=b"", ends=())
     form = reader.take(1)[0]
     if form > _PICKED:
         raise reader.fault(f"has the unknown form {form}")
@@ -258,51 +260,51 @@ def _made(head: Head, olds: Sequence[bytes], dictionary_of: Callable[[int], Dict
     data = unpack(reader, dictionary.columns(places), most=2 * most + 65536)
     reader.finish()
     script = meta.rest()
-    older = iter(olds)
-    selves = [next(older, None) if source is Source.CHANGE else None for source in wanted]
+    remaining = iter(olds)
+    earlier = [next(remaining, None) if source is Source.CHANGE else None for source in wanted]
     if core.delta_restore is not None:
-        found = core.delta_restore(selves, script, headers, data, most)
+        found = core.delta_restore(earlier, script, headers, data, most)
         if found is not None:
-            return Made(data=found[0], ends=found[1])
-    return Made.of(put_together(selves, script, headers, data, most=most))
+            return DecodedDocuments(data=found[0], ends=found[1])
+    return DecodedDocuments.of(assemble_documents(earlier, script, headers, data, most=most))
 
 
-def put_together(
+def assemble_documents(
     olds: Sequence[bytes | None], scripts: bytes, headers: bytes, columns: bytes, *, most: int
 ) -> Iterator[bytes]:
-    """Put a document together for each of ``olds``, its older self where it has one: the reference of the core.
+    """Yield a document for each of ``olds``, its earlier version or None: the reference of the core.
 
     Args:
-        olds: As many as there are documents.
-        scripts: Of all of them, in a row.
-        headers: How ``columns`` are cut.
+        olds: One for each document.
+        scripts: Those of all documents, in a row.
+        headers: Paths, types and lengths of ``columns``.
         columns: The columns, joined.
-        most: Bytes that all documents may have.
+        most: Maximum bytes of all documents together.
 
     Raises:
-        ArchiveError: Something does not fit, or is left over.
+        ArchiveError: Something does not match, or is left over.
     """
     header = Reader(headers, "column headers")
-    table = taking(header, columns)
+    table = cut_columns(header, columns)
     header.finish()
-    script, node = Script(scripts), TakingNode(b"", table)
+    script, node = Script(scripts), NodeReader(b"", table)
     made = 0
     for old in olds:
         document = _restore(script, node, old)
         made += len(document)
         if made > most:
-            raise ArchiveError(f"a segment makes more than the {most:,} bytes it may")
+            raise ArchiveError(f"a segment makes more than {most:,} bytes")
         yield document
     if script.at != len(script.data) or not all(column.at_end() for column in table.values()):
-        raise ArchiveError("a segment has more than its documents")
+        raise ArchiveError("a segment has data left after its last document")
 
 
-def _restore(script: Script, node: TakingNode, old: bytes | None) -> bytes:
+def _restore(script: Script, node: NodeReader, old: bytes | None) -> bytes:
     form = script.byte()
     if form == EDITED and old is not None:
-        return applied(old, script, node)
+        return apply_edits(old, script, node)
     if form == SHREDDED:
-        return restored(script, node)
+        return restore(script, node)
     if form == WHOLE:
         return node.take(RAW)
     raise ArchiveError(f"a document of a segment has the unknown form {form}")

@@ -1,13 +1,13 @@
-"""Takes documents apart into a script (what stands where) and columns (the values), and puts them together again.
+"""Shreds documents into a script (their structure) and columns (their values), and restores them.
 
-The script of a document has its types and names in order, none of its lengths: those follow from what is put together.
-Laws: :func:`restored` undoes :func:`shred`, byte for byte, for whatever can be walked; what cannot (a malformed
-inside, a depth beyond any database's) raises, and the caller keeps such a document whole.
+The script of a document has its types and names in order, but no lengths: those follow when it is restored. Laws:
+:func:`restore` undoes :func:`shred`, byte for byte, for every document that can be walked; any other (a malformed inner
+document, a depth beyond any database's) raises, and the caller stores it whole.
 
-Script of a level: for each element its type byte, its name and NUL; 0x00 ends the level. An array whose names are 0, 1,
-2 … has no names in its script, and says so by a byte 0 after its type; one that does not begin with 0 has names, and
-says so by 1. A document with an array that begins with 0 and goes on otherwise, or with a NUL inside a string, is not
-taken apart.
+Script of a level: for each element its type byte, its name and NUL; 0x00 ends the level. A byte follows the type of an
+array: 0 if its names are 0, 1, 2 …, which the script then omits; 1 if its first name is not 0, and the script has all
+names. A document with an array that begins with 0 and continues otherwise, or with a NUL inside a string, is not
+shredded.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from __future__ import annotations
 import struct
 from typing import Final
 
-from kit.delta.columns import STRING, Node, TakingNode
+from kit.delta.columns import STRING, Node, NodeReader
 from kit.delta.varint import Reader, unsigned
 from kit.documents.kinds import FIXED, INT32, value_end
 from kit.errors import ArchiveError, BsonError
 
 DEPTH = 200
-"""Levels that are walked; mongodump writes no more."""
+"""Maximum levels that are walked; mongodump writes no more."""
 CANONICAL: Final = 0
 NAMED: Final = 1
 MEMBER: Final = b"#"
@@ -31,7 +31,7 @@ _INDEXES = tuple(str(number).encode() for number in range(1000))
 
 
 def index_name(number: int) -> bytes:
-    """Give the name of the member ``number`` of an array."""
+    """Return the name of the member ``number`` of an array."""
     return _INDEXES[number] if number < 1000 else str(number).encode()
 
 
@@ -74,7 +74,7 @@ def shred_value(buffer: bytes, kind: int, value: int, script: bytearray, node: N
             column += buffer[value:end]
 
 
-def _level(  # noqa: PLR0917  once a level: what would gather them costs more than the work
+def _level(  # noqa: PLR0917  once a level: an object for them costs more than the work
     buffer: bytes, start: int, end: int, script: bytearray, node: Node, depth: int
 ) -> None:
     last = level_last(buffer, start, end, depth)
@@ -120,7 +120,7 @@ def _array(  # noqa: PLR0917  as above
         name = index_name(number)
         value = at + 2 + len(name)
         if buffer[at + 1 : value] != name + b"\0":
-            raise BsonError("an array with odd names", where=f"byte {at + 1}")
+            raise BsonError("an array whose names are not 0, 1, 2 …", where=f"byte {at + 1}")
         kind = buffer[at]
         script.append(kind)
         if kind == STRING:
@@ -136,7 +136,7 @@ def _array(  # noqa: PLR0917  as above
 
 
 def end_of_value(buffer: bytes, kind: int, value: int, last: int) -> int:
-    """Offset after a value, which is at or before ``last``.
+    """Return the offset after a value, which is at or before ``last``.
 
     Raises:
         BsonError: It is not.
@@ -145,20 +145,20 @@ def end_of_value(buffer: bytes, kind: int, value: int, last: int) -> int:
 
 
 def end_of_text(buffer: bytes, value: int, last: int) -> int:
-    """Offset after a string that has its first NUL at its end: neither an odd string, nor one that ends elsewhere.
+    """Return the offset after a string whose first NUL is at its end.
 
     Raises:
-        BsonError: It is one of them.
+        BsonError: It ends elsewhere, or has an earlier NUL.
     """
     if value + 5 <= last:
         end: int = value + 4 + INT32.unpack_from(buffer, value)[0]
         if end <= last and buffer.find(0, value + 4, end) == end - 1:
             return end
-    raise BsonError("a string that is odd", where=f"byte {value}")
+    raise BsonError("a malformed string", where=f"byte {value}")
 
 
 def is_canonical(buffer: bytes, start: int, end: int) -> bool:
-    """Whether the names of the level that begins at ``start`` are 0, 1, 2 …, each once, in order.
+    """Return whether the names of the level that begins at ``start`` are 0, 1, 2 …, each once, in order.
 
     Raises:
         BsonError: The level cannot be walked.
@@ -175,16 +175,16 @@ def is_canonical(buffer: bytes, start: int, end: int) -> bool:
 
 
 def level_last(buffer: bytes, start: int, end: int, depth: int) -> int:
-    """See that a level is as long as it says and ends as it must; gives the place of its final NUL."""
+    """Return the offset of a level's final NUL; check its length and that NUL."""
     if depth <= 0:
         raise BsonError("nested too deep to be walked", where=f"byte {start}")
     if start + 5 > end or INT32.unpack_from(buffer, start)[0] != end - start or buffer[end - 1]:
-        raise BsonError("a document within is not as long as it says", where=f"byte {start}")
+        raise BsonError("an inner document is not as long as it states", where=f"byte {start}")
     return end - 1
 
 
 class Script:
-    """A script being read."""
+    """Reads a script."""
 
     __slots__ = ("at", "data")
 
@@ -194,35 +194,35 @@ class Script:
         self.at = 0
 
     def byte(self) -> int:
-        """Take one byte.
+        """Return the next byte.
 
         Raises:
             ArchiveError: The script is at its end.
         """
         if self.at >= len(self.data):
-            raise ArchiveError("a script of documents is cut")
+            raise ArchiveError("a script of documents is truncated")
         byte = self.data[self.at]
         self.at += 1
         return byte
 
     def name(self) -> bytes:
-        """Take a name.
+        """Return the next name.
 
         Raises:
             ArchiveError: It does not end.
         """
         nul = self.data.find(0, self.at)
         if nul < 0:
-            raise ArchiveError("a script of documents is cut")
+            raise ArchiveError("a script of documents is truncated")
         name = self.data[self.at : nul]
         self.at = nul + 1
         return name
 
     def count(self) -> int:
-        """Take a number.
+        """Return the next number.
 
         Raises:
-            ArchiveError: It is cut or too long.
+            ArchiveError: It is truncated or too long.
         """
         reader = Reader(self.data[self.at : self.at + 9], "a script")
         value = reader.unsigned()
@@ -230,66 +230,66 @@ class Script:
         return value
 
 
-def restored(script: Script, node: TakingNode) -> bytes:
-    """Put the next document together.
+def restore(script: Script, node: NodeReader) -> bytes:
+    """Return the next document.
 
     Raises:
         ArchiveError: Script and columns are not what :func:`shred` makes.
     """
-    return restored_level(script, node, DEPTH)
+    return restore_level(script, node, DEPTH)
 
 
-def restored_value(script: Script, kind: int, node: TakingNode, depth: int) -> tuple[int, bytes]:
-    """Put the value together whose type byte was just taken; gives its type in BSON, and its bytes.
+def restore_value(script: Script, kind: int, node: NodeReader, depth: int) -> tuple[int, bytes]:
+    """Return type and bytes of the value whose type byte was just read.
 
     Raises:
-        ArchiveError: As :func:`restored`.
+        ArchiveError: As :func:`restore`.
     """
     if kind == _DOCUMENT:
-        return kind, restored_level(script, node, depth - 1)
+        return kind, restore_level(script, node, depth - 1)
     if kind == _ARRAY:
         if script.byte() == CANONICAL:
-            return kind, _restored_array(script, node, depth - 1)
-        return kind, restored_level(script, node, depth - 1)
+            return kind, _restore_array(script, node, depth - 1)
+        return kind, restore_level(script, node, depth - 1)
     if FIXED[kind] == 0:
         return kind, b""
     return kind, node.take(kind)
 
 
-def restored_level(script: Script, node: TakingNode, depth: int) -> bytes:
-    """Put one level together, as a document.
+def restore_level(script: Script, node: NodeReader, depth: int) -> bytes:
+    """Return the next level, as a document.
 
     Raises:
-        ArchiveError: As :func:`restored`.
+        ArchiveError: As :func:`restore`.
     """
     if depth <= 0:
         raise ArchiveError("a script of documents is nested too deep")
     parts: list[bytes] = []
     while kind := script.byte():
         name = script.name()
-        met, value = restored_value(script, kind, node.child(name), depth)
-        parts += bytes((met,)), name, b"\0", value
-    return framed(parts)
+        restored, value = restore_value(script, kind, node.child(name), depth)
+        parts += bytes((restored,)), name, b"\0", value
+    return frame_document(parts)
 
 
-def _restored_array(script: Script, node: TakingNode, depth: int) -> bytes:
+def _restore_array(script: Script, node: NodeReader, depth: int) -> bytes:
     if depth <= 0:
         raise ArchiveError("a script of documents is nested too deep")
     parts: list[bytes] = []
     member = node.child(MEMBER)
     number = 0
     while kind := script.byte():
-        met, value = restored_value(script, kind, member, depth)
-        parts += bytes((met,)), index_name(number), b"\0", value
+        restored, value = restore_value(script, kind, member, depth)
+        parts += bytes((restored,)), index_name(number), b"\0", value
         number += 1
-    return framed(parts)
+    return frame_document(parts)
 
 
-def framed(parts: list[bytes]) -> bytes:
-    """Make a document of the bytes of its elements.
+def frame_document(parts: list[bytes]) -> bytes:
+    """Return the document of these elements.
 
     Raises:
-        ArchiveError: It would be longer than a length can say.
+        ArchiveError: It would be longer than BSON allows.
     """
     body = b"".join(parts)
     if len(body) > 2**31 - 6:

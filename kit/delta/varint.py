@@ -1,7 +1,7 @@
-"""Numbers of any size in few bytes, and a reader that takes them from bytes nobody has checked.
+"""Variable-length numbers, and a reader of them for untrusted bytes.
 
-LEB128, as DWARF and protobuf have it: seven bits a byte, the lowest first, the high bit set on all but the last. Signed
-numbers are folded first: 0, -1, 1, -2 … become 0, 1, 2, 3 ….
+LEB128, as in DWARF and protobuf: seven bits a byte, the lowest first, the high bit set on all but the last. Signed
+numbers are zigzag-encoded first: 0, -1, 1, -2 … become 0, 1, 2, 3 ….
 """
 
 from __future__ import annotations
@@ -9,11 +9,11 @@ from __future__ import annotations
 from kit.errors import ArchiveError
 
 _MOST_BYTES = 9
-"""63 bits: no count of this toolkit is larger."""
+"""63 bits: no count here is larger."""
 
 
 def unsigned(value: int) -> bytes:
-    """Print a number that is not negative."""
+    """Return an encoded number that is not negative."""
     if value < 0x80:
         return bytes((value,))
     out = bytearray()
@@ -25,36 +25,36 @@ def unsigned(value: int) -> bytes:
 
 
 def signed(value: int) -> bytes:
-    """Print any number."""
-    return unsigned(folded(value))
+    """Return an encoded number of either sign."""
+    return unsigned(zigzag(value))
 
 
-def folded(value: int) -> int:
-    """Fold the sign into the lowest bit."""
+def zigzag(value: int) -> int:
+    """Return the number with its sign in the lowest bit."""
     return value << 1 if value >= 0 else (-value << 1) - 1
 
 
-def unfolded(value: int) -> int:
-    """Undo :func:`folded`."""
+def unzigzag(value: int) -> int:
+    """Return the number that :func:`zigzag` encoded."""
     return (value >> 1) ^ -(value & 1)
 
 
 class Reader:
-    """Takes numbers and bytes from the front of ``data``; every step is bounded by what is there."""
+    """Reads numbers and bytes from the front of ``data``, and never past its end."""
 
     __slots__ = ("_at", "_data", "_what")
 
     def __init__(self, data: bytes, what: str) -> None:
-        """Read ``data``, which errors call ``what``."""
+        """Read ``data``; errors call it ``what``."""
         self._data = data
         self._at = 0
         self._what = what
 
     def unsigned(self) -> int:
-        """Take a number.
+        """Return the next number.
 
         Raises:
-            ArchiveError: The data ends inside it, or it is longer than any number is.
+            ArchiveError: The data ends inside it, or it has more than 63 bits.
         """
         data, at = self._data, self._at
         value = shift = 0
@@ -71,22 +71,22 @@ class Reader:
         raise self.fault("has a number of more than 63 bits")
 
     def signed(self) -> int:
-        """Take a number that may be negative; errors as :meth:`unsigned`."""
-        return unfolded(self.unsigned())
+        """Return the next number, which may be negative; errors as :meth:`unsigned`."""
+        return unzigzag(self.unsigned())
 
     def bounded(self, most: int, name: str) -> int:
-        """Take a number of at most ``most``.
+        """Return the next number, which is at most ``most``.
 
         Raises:
             ArchiveError: It is larger, or as :meth:`unsigned`.
         """
         value = self.unsigned()
         if value > most:
-            raise self.fault(f"has {value:,} as its {name}; at most {most:,} can be")
+            raise self.fault(f"has {value:,} as its {name}; the maximum is {most:,}")
         return value
 
     def take(self, size: int) -> bytes:
-        """Take ``size`` bytes.
+        """Return the next ``size`` bytes.
 
         Raises:
             ArchiveError: There are fewer.
@@ -99,18 +99,18 @@ class Reader:
         return piece
 
     def rest(self) -> bytes:
-        """Take all that is left."""
+        """Return all that is left."""
         return self.take(len(self._data) - self._at)
 
     def finish(self) -> None:
-        """See that nothing is left.
+        """Check that nothing is left.
 
         Raises:
-            ArchiveError: Something is.
+            ArchiveError: Something is left.
         """
         if self._at != len(self._data):
             raise self.fault(f"has {len(self._data) - self._at:,} bytes too many")
 
     def fault(self, what: str) -> ArchiveError:
-        """Make the error for something wrong here."""
+        """Return the error for ``what``, with the current offset."""
         return ArchiveError(f"{self._what} {what} (byte {self._at})")

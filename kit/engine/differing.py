@@ -17,9 +17,9 @@ from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
-from kit.delta.features import is_nearly
-from kit.delta.order import MOST_STEPS, Source, Step
-from kit.delta.segment import MOST_RANGES, Head, Made, Material, decode, encode, parse_head
+from kit.delta.features import is_similar
+from kit.delta.order import MAX_STEPS, Source, Step
+from kit.delta.segment import MAX_RANGES, DecodedDocuments, Head, SegmentInput, decode, encode, parse_head
 from kit.engine.document_store import DocumentStore, StoredDocuments
 from kit.engine.likeness import Likeness
 from kit.engine.matching import Matching
@@ -79,7 +79,7 @@ def segment(plan: Plan) -> bytes:
     """
     with StoredDocuments(plan.base) as base, StoredDocuments(plan.target) as target:
         return encode(
-            Material(
+            SegmentInput(
                 steps=plan.steps,
                 expected=plan.expected,
                 documents=_all(target, plan.documents),
@@ -181,7 +181,7 @@ class _Planner:
 
     @property
     def is_full(self) -> bool:
-        return self.held >= SEGMENT_BYTES or len(self.steps) >= MOST_STEPS - (1 << 13)
+        return self.held >= SEGMENT_BYTES or len(self.steps) >= MAX_STEPS - (1 << 13)
 
     def copy(self, start: int, count: int) -> None:
         self._step(Source.COPY, start, count)
@@ -197,7 +197,7 @@ class _Planner:
         likes = self.likeness.of(document, _LIKES)
         for ordinal in likes:
             old = self.base.read(ordinal, 1)
-            if is_nearly(old, document):
+            if is_similar(old, document):
                 self.change(ordinal, place, len(old) + len(document))
                 return
         if len(self.likes) < _MOST_LIKES:
@@ -295,7 +295,7 @@ class _Chosen:
             if open_end > open_first:
                 yield open_first, open_end - open_first
                 at += 1
-            if at >= MOST_RANGES - 1:
+            if at >= MAX_RANGES - 1:
                 return
             open_first, open_end = first, end
         if open_end > open_first:
@@ -317,7 +317,7 @@ def joined(base: DocumentStore, pieces: Iterable[bytes], *, most: int, workers: 
     return _in_blocks(_chunks(base, _remade(base, pieces, most, workers), most))
 
 
-def _chunks(base: DocumentStore, segments: Iterable[tuple[Head, Made]], most: int) -> Iterator[bytes]:
+def _chunks(base: DocumentStore, segments: Iterable[tuple[Head, DecodedDocuments]], most: int) -> Iterator[bytes]:
     for head, made in segments:
         at = 0
         for source, start, count in head.steps:
@@ -347,12 +347,14 @@ def _in_blocks(chunks: Iterator[bytes]) -> Iterator[bytes]:
         yield b"".join(held)
 
 
-def _remade(base: DocumentStore, pieces: Iterable[bytes], most: int, workers: Workers) -> Iterator[tuple[Head, Made]]:
+def _remade(
+    base: DocumentStore, pieces: Iterable[bytes], most: int, workers: Workers
+) -> Iterator[tuple[Head, DecodedDocuments]]:
     """Put segments together, some ahead of the one that is taken, and return them in their order.
 
     A fault in one is raised once all before it were taken, so that it is the same however many workers there are.
     """
-    ready: deque[tuple[Head, Made]] = deque()
+    ready: deque[tuple[Head, DecodedDocuments]] = deque()
     heads = _heads(base, pieces)
     fault: KitError | None = None
     is_over = False
@@ -395,7 +397,9 @@ def _heads(base: DocumentStore, pieces: Iterable[bytes]) -> Iterator[Head]:
         yield head
 
 
-def _submit(pipeline: Pipeline, base: DocumentStore, head: Head, most: int, ready: deque[tuple[Head, Made]]) -> None:
+def _submit(
+    pipeline: Pipeline, base: DocumentStore, head: Head, most: int, ready: deque[tuple[Head, DecodedDocuments]]
+) -> None:
     """Have a segment put together; a worker reads what of the base it is made of."""
     if all(source is Source.COPY for source, _, _ in head.steps):
         pipeline.hand_on((head, decode(head, (), (), most=0)), cost=0, then=ready.append)
@@ -408,11 +412,11 @@ def _submit(pipeline: Pipeline, base: DocumentStore, head: Head, most: int, read
     pipeline.submit(_decoded, base.place, head, most, cost=len(head.rest), weight=weight, then=then)
 
 
-def _ready(ready: deque[tuple[Head, Made]], head: Head, made: Made) -> None:
+def _ready(ready: deque[tuple[Head, DecodedDocuments]], head: Head, made: DecodedDocuments) -> None:
     ready.append((head, made))
 
 
-def _decoded(place: Path, head: Head, most: int) -> Made:
+def _decoded(place: Path, head: Head, most: int) -> DecodedDocuments:
     """Put a segment together, in any process that sees the store."""
     with StoredDocuments(place) as base:
         changed = [(start, count) for source, start, count in head.steps if source is Source.CHANGE]

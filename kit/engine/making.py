@@ -17,7 +17,7 @@ from kit.archive.tar_writer import END, padding
 from kit.delta import prefix
 from kit.delta.layout import Layout, parse_lengths
 from kit.delta.model import DeltaManifest, Entry, Method, Payload
-from kit.delta.pieces import pieces
+from kit.delta.pieces import read_pieces
 from kit.delta.varint import Reader
 from kit.engine.differing import joined
 from kit.engine.pipeline import Workers
@@ -224,7 +224,7 @@ class Making:
         collection = collection_member(entry.path)
         if base is None or collection is None:
             raise ArchiveError(f"{entry.path}: is made of documents, and {source} or itself is no collection")
-        parts = pieces(payload)
+        parts = read_pieces(payload)
         outer = Reader(next(parts, b""), "the frames of a member")
         lengths = parse_lengths(outer, most=self._limits.json_bytes)
         outer.finish()
@@ -237,11 +237,11 @@ class Making:
 
     def _binary(self, entry: Entry, payload: Iterator[bytes]) -> Iterator[bytes]:
         base = self._stores.bytes.get(entry.source) if entry.source is not None else None
-        for part in pieces(payload):
-            stretch, reader = prefix.stretch_in(part)
+        for part in read_pieces(payload):
+            stretch, reader = prefix.parse_stretch(part)
             if stretch.size and base is None:
                 raise ArchiveError(f"{entry.path}: a piece refers to a base, and has none")
-            yield prefix.unpacked(reader, base.read(stretch.start, stretch.size) if base is not None else b"")
+            yield prefix.unpack_piece(reader, base.read(stretch.start, stretch.size) if base is not None else b"")
 
 
 def _is_stored(entry: Entry) -> bool:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 
-from kit.delta.recipe import MOST_NAMES, RecipeKeys
+from kit.delta.recipe import MAX_NAMES, RecipeKeys
 from kit.encryption import KeySource, Needs, Scope
 from kit.encryption.data_keys import DataKey
 from kit.errors import KeyUnusableError
@@ -81,7 +81,7 @@ def _described(keys: Iterable[DataKey]) -> RecipeKeys:
     return RecipeKeys(
         count=len(names),
         sha256=Sha256(digest.hexdigest()),
-        names=tuple(names) if len(names) <= MOST_NAMES else None,
+        names=tuple(names) if len(names) <= MAX_NAMES else None,
     )
 
 

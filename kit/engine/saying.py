@@ -21,9 +21,9 @@ from kit.archive.reproduction import Framing, framing_of
 from kit.archive.scratch import ScratchFile
 from kit.archive.tar_writer import END
 from kit.delta import prefix
-from kit.delta.layout import print_lengths
+from kit.delta.layout import encode_lengths
 from kit.delta.model import Method
-from kit.delta.pieces import END as NO_MORE, piece
+from kit.delta.pieces import END as NO_MORE, frame_piece
 from kit.documents import runs
 from kit.engine.changed import Changed
 from kit.engine.differing import LARGEST_DOCUMENT, differences, segment
@@ -259,18 +259,18 @@ class Saying:
 
     def _segments(self, base: DocumentStore, target: DocumentStore, framing: Framing) -> ScratchFile:
         payload = ScratchFile(self._folder / "payload")
-        payload.append(piece(print_lengths(framing.lengths)))
+        payload.append(frame_piece(encode_lengths(framing.lengths)))
         matching = matched(base, target)
         plans = differences(base, target, matching)
         first = list(islice(plans, _FEW_SEGMENTS + 1))
         if len(first) <= _FEW_SEGMENTS:
             for plan in first:
-                payload.append(piece(segment(plan)))
+                payload.append(frame_piece(segment(plan)))
         else:
             workers = self._workers()
             with Pipeline(workers.executor, budget=workers.budget) as pipeline:
                 for plan in chain(first, plans):
-                    pipeline.submit(segment, plan, cost=plan.size, then=lambda made: payload.append(piece(made)))
+                    pipeline.submit(segment, plan, cost=plan.size, then=lambda made: payload.append(frame_piece(made)))
         matching.close()
         payload.append(NO_MORE)
         payload.flush()
@@ -283,9 +283,9 @@ class Saying:
             data = stored.read(at, prefix.PIECE_BYTES)
             stretch = prefix.Stretch(start=0, size=0)
             if base is not None:
-                stretch = prefix.stretch_of(at, base_size=base.size, target_size=stored.size)
+                stretch = prefix.choose_stretch(at, base_size=base.size, target_size=stored.size)
             like = base.read(stretch.start, stretch.size) if base is not None else b""
-            yield piece(prefix.packed(data, stretch, like, level))
+            yield frame_piece(prefix.pack_piece(data, stretch, like, level))
         yield NO_MORE
 
 

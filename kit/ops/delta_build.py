@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from kit.apart import require_output_apart
 from kit.archive import Job, checksum_line, land, perform, require_free, staged
 from kit.archive.workplace import workplace
-from kit.delta.layout import Layout, print_layout
+from kit.delta.layout import Layout, encode_layout
 from kit.delta.model import DeltaManifest, End, Entry, TargetArchive
 from kit.engine.changed import Before, Changed
 from kit.engine.pipeline import Workers
@@ -235,7 +235,7 @@ def _write(request: DeltaBuildRequest, sides: _Sides, found: Found, folder: Path
         framing = saying.framing()
         made = found.computed.frames_of(entries) if found.computed is not None else ()
         layout = Layout(headers=tuple(sides.changed.headers), frames=framing or ())
-        layout_payload, signature = archive.close_front(print_layout(layout, entries, made))
+        layout_payload, signature = archive.close_front(encode_layout(layout, entries, made))
         manifest = DeltaManifest(
             bundle_id=target.manifest.bundle_id,
             base=End(generation=base.manifest.generation, manifest_sha256=base.manifest.sha256),

@@ -18,7 +18,7 @@ from kit.archive import Container, KitReader, Member, open_kit
 from kit.delta import prefix
 from kit.delta.layout import parse_headers
 from kit.delta.model import DELTA_TYPE, MANIFEST, SIGNATURE, DeltaManifest, Entry, Method, Payload
-from kit.delta.pieces import pieces
+from kit.delta.pieces import read_pieces
 from kit.engine.progress import Stage
 from kit.engine.reading import Aside, Survey, hashing, held_whole, read_once
 from kit.errors import (
@@ -283,8 +283,8 @@ def _carried(delta: OpenDelta, entry: Entry, kept: Mapping[MemberPath, bytes]) -
     delta.reader.limits.hold(entry.size, where=f"{delta.where}: {entry.path}")
     parts: list[bytes] = []
     left = entry.size
-    for piece in pieces([kept[entry.payload.path]]):
-        parts.append(prefix.unpacked(prefix.stretch_in(piece)[1], b""))
+    for piece in read_pieces([kept[entry.payload.path]]):
+        parts.append(prefix.unpack_piece(prefix.parse_stretch(piece)[1], b""))
         left -= len(parts[-1])
         if left < 0:
             break  # a piece of a few bytes makes up to four MiB

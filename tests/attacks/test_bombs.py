@@ -14,7 +14,7 @@ import pytest
 from kit.archive import open_kit
 from kit.archive.chunks import ChunkReader
 from kit.archive.codecs import decode
-from kit.delta.pieces import pieces
+from kit.delta.pieces import read_pieces
 from kit.documents import runs
 from kit.documents.width import count_elements, elements_in
 from kit.engine.executors import InlineExecutor
@@ -158,7 +158,7 @@ def test_a_long_way_to_many_items_is_spelled_only_where_it_is_told() -> None:
 
 def test_a_payload_in_one_chunk_is_cut_into_pieces_without_copying_it_for_each() -> None:
     # 2 MB copied for each of 100,000 pieces would be 200 GB.
-    assert sum(1 for _ in pieces([b"\1x" * 1_000_000 + b"\0"])) == 1_000_000
+    assert sum(1 for _ in read_pieces([b"\1x" * 1_000_000 + b"\0"])) == 1_000_000
 
 
 def test_a_payload_that_makes_more_than_the_member_is_ended(tmp_path: Path, desk: Desk) -> None:

@@ -16,7 +16,7 @@ import zstandard
 from kit.cli.exit_codes import exit_code
 from kit.delta.model import DELTA_TYPE
 from kit.delta.packing import pack
-from kit.delta.pieces import END, piece
+from kit.delta.pieces import END, frame_piece
 from kit.delta.varint import unsigned
 from kit.errors import KitError, UntrustedError
 from kit.ops.delta_verify import DeltaVerifyRequest, verify_delta
@@ -168,7 +168,7 @@ BLOB, NEW = "images/blob.bin", "docs/new.txt"
 
 def bomb(size: int) -> bytes:
     stream = unsigned(size) + b"\1" + unsigned(len(BOMB)) + BOMB
-    return piece(unsigned(0) + unsigned(0) + stream) + END
+    return frame_piece(unsigned(0) + unsigned(0) + stream) + END
 
 
 BY_ITS_SIGNER: dict[str, tuple[int, Callable[[Files], Files]]] = {
@@ -189,18 +189,18 @@ BY_ITS_SIGNER: dict[str, tuple[int, Callable[[Files], Files]]] = {
     "documents of what is no collection": (9, lying(entry(BLOB, method="documents"))),
     "a bomb that says its size": (9, said(NEW, lambda _: bomb(64 * 1024 * 1024))),
     "a bomb that says another": (9, said(NEW, lambda _: bomb(4))),
-    "a piece of another form": (9, said(NEW, lambda _: piece(b"\0\0\4\7\4abcd") + END)),
+    "a piece of another form": (9, said(NEW, lambda _: frame_piece(b"\0\0\4\7\4abcd") + END)),
     "a piece cut": (9, said(NEW, lambda data: data[:-3] + END)),
     "no end": (9, said(NEW, lambda data: data[:-1])),
     "something after the end": (9, said(NEW, lambda data: data + b"x")),
     "a piece larger than any": (9, said(NEW, lambda _: unsigned(1 << 34) + b"x")),
     "a segment that asks for documents beyond the base": (
         9,
-        said(OBSERVATIONS, lambda _: piece(pack(b"\0", level=1)) + piece(STEPS_BEYOND) + END),
+        said(OBSERVATIONS, lambda _: frame_piece(pack(b"\0", level=1)) + frame_piece(STEPS_BEYOND) + END),
     ),
     "a segment of documents that are copied for ever": (
         9,
-        said(OBSERVATIONS, lambda _: piece(pack(b"\0", level=1)) + 100 * piece(ALL_OF_IT) + END),
+        said(OBSERVATIONS, lambda _: frame_piece(pack(b"\0", level=1)) + 100 * frame_piece(ALL_OF_IT) + END),
     ),
 }
 

@@ -14,12 +14,12 @@ from typing import TypeVar
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from kit.delta.columns import joined
+from kit.delta.columns import join_columns
 from kit.delta.dictionary import choose_by_reference
-from kit.delta.gathering import Gathered, Streams, headed
+from kit.delta.gathering import StreamBuilder, Streams, prefix_with_length
 from kit.delta.order import Source, Step
-from kit.delta.picking import MOST_PATH_BYTES, MOST_PLACES, Picker
-from kit.delta.segment import Made, Material, decode, encode, parse_head, put_together
+from kit.delta.picking import MAX_PATH_BYTES, MAX_PLACES, Picker
+from kit.delta.segment import DecodedDocuments, SegmentInput, assemble_documents, decode, encode, parse_head
 from kit.delta.varint import Reader
 from kit.documents import core
 from kit.documents.identity import keys_by_reference
@@ -61,7 +61,7 @@ def or_none(make: Callable[[], T]) -> T | None:
 
 
 def by_reference(pairs: Sequence[tuple[bytes, bytes | None]]) -> Streams:
-    gathered = Gathered()
+    gathered = StreamBuilder()
     for one, old in pairs:
         gathered.add(one, old)
     return gathered.streams
@@ -73,7 +73,7 @@ def by_core(pairs: Sequence[tuple[bytes, bytes | None]]) -> Streams | None:
     if found is None:
         return None
     script, headers, columns = found
-    return Streams(head=headed(headers), script=script, columns=columns)
+    return Streams(head=prefix_with_length(headers), script=script, columns=columns)
 
 
 @LAW
@@ -104,7 +104,7 @@ def test_documents_are_put_together_alike_and_from_altered_streams_alike_or_not_
     most = sum(len(one) for one, _ in pairs)
     data_ends = core.delta_restore(olds, parts[0], parts[1], parts[2], most)
     assert data_ends is not None
-    assert list(Made(data=data_ends[0], ends=data_ends[1])) == [one for one, _ in pairs]
+    assert list(DecodedDocuments(data=data_ends[0], ends=data_ends[1])) == [one for one, _ in pairs]
     if most:
         assert core.delta_restore(olds, parts[0], parts[1], parts[2], most - 1) is None
     which = data.draw(st.sampled_from([n for n, part in enumerate(parts) if part] or [-1]))
@@ -113,8 +113,8 @@ def test_documents_are_put_together_alike_and_from_altered_streams_alike_or_not_
         byte = data.draw(st.sampled_from([0, 1, 2, 3, 4, 5, 6, 48, 128, 255]))
         parts[which] = parts[which][:at] + bytes((byte,)) + parts[which][at + 1 :]
         found = core.delta_restore(olds, parts[0], parts[1], parts[2], 10 * most)
-        expected = or_none(lambda: list(put_together(olds, parts[0], parts[1], parts[2], most=10 * most)))
-        assert found is None or list(Made(data=found[0], ends=found[1])) == expected
+        expected = or_none(lambda: list(assemble_documents(olds, parts[0], parts[1], parts[2], most=10 * most)))
+        assert found is None or list(DecodedDocuments(data=found[0], ends=found[1])) == expected
 
 
 @LAW
@@ -124,20 +124,20 @@ def test_documents_are_put_together_alike_and_from_altered_streams_alike_or_not_
 def test_what_may_be_repeated_is_the_same(references: list[bytes], olds: list[bytes], data: st.DataObject) -> None:
     assert core.delta_dictionary is not None
     found = core.delta_dictionary(references, olds, None)
-    whole = Gathered.of([*references, *olds])
-    assert found is None or found == (bytes(whole.script), joined(whole.node.table))
-    if all(Gathered().add_carefully(one, None) for one in (*references, *olds)):
+    whole = StreamBuilder.of([*references, *olds])
+    assert found is None or found == (bytes(whole.script), join_columns(whole.node.table))
+    if all(StreamBuilder().try_add(one, None) for one in (*references, *olds)):
         assert found is not None
     offered = sorted({*whole.node.table, (b".a", 3), (b".", 2), (b".#.a", 16)})
     places = sorted(data.draw(st.lists(st.sampled_from(offered), unique=True)))
     found = core.delta_dictionary(references, olds, places)
-    picker, kept = Picker(places), Gathered.of(references)
+    picker, kept = Picker(places), StreamBuilder.of(references)
     for old in olds:
         picker.add(old)
     places_of = {**kept.node.table}
     for place, column in picker.table.items():
         places_of[place] = kept.node.table.get(place, bytearray()) + column
-    assert found is None or found == (bytes(kept.script), joined(places_of))
+    assert found is None or found == (bytes(kept.script), join_columns(places_of))
 
 
 @LAW
@@ -146,9 +146,9 @@ def test_the_same_columns_are_chosen(pairs: list[tuple[bytes, bytes]], most: int
     assert core.delta_choose is not None
     olds, documents = [old for old, _ in pairs], [one for _, one in pairs]
     expected = choose_by_reference(olds, documents)
-    found = core.delta_choose(olds, documents, MOST_PLACES, MOST_PATH_BYTES)
+    found = core.delta_choose(olds, documents, MAX_PLACES, MAX_PATH_BYTES)
     assert found is None or tuple(found) == expected
-    fewer = core.delta_choose(olds, documents, most, MOST_PATH_BYTES)
+    fewer = core.delta_choose(olds, documents, most, MAX_PATH_BYTES)
     assert fewer is None or tuple(fewer) == expected[:most]
 
 
@@ -160,7 +160,7 @@ def test_of_columns_that_are_alike_the_same_is_chosen() -> None:
     ]
     news = [one[:-1] + b"\x02links\0" + string(texts[n]) + b"\0" for n, one in enumerate(olds)]
     news = [int32(len(one)) + one[4:] for one in news]
-    found = core.delta_choose(olds, news, MOST_PLACES, MOST_PATH_BYTES)
+    found = core.delta_choose(olds, news, MAX_PLACES, MAX_PATH_BYTES)
     assert found is not None
     assert tuple(found) == choose_by_reference(olds, news)
     assert found
@@ -187,7 +187,7 @@ def test_documents_of_any_insides_come_back_from_a_segment(
     picking: bool,  # noqa: FBT001
 ) -> None:
     olds = [*news[1:], news[0]]
-    material = Material(
+    material = SegmentInput(
         steps=(Step(Source.CHANGE, 0, len(news)),),
         expected=0,
         documents=tuple(news),

@@ -12,8 +12,8 @@ from hypothesis import given, strategies as st
 from kit.delta.features import (
     KEPT,
     features,
-    is_nearly,
-    is_nearly_by_reference,
+    is_similar,
+    is_similar_by_reference,
     new_places,
     note,
     note_by_reference,
@@ -48,14 +48,14 @@ def test_of_every_feature_that_is_asked_for_the_latest_documents_are_noted(
         assert sorted(number for number in latest if number >= 0) == met[-KEPT:]
 
 
-@pytest.mark.parametrize("is_nearly", [is_nearly, is_nearly_by_reference])
+@pytest.mark.parametrize("is_similar", [is_similar, is_similar_by_reference])
 @given(TEXTS, TEXTS)
 def test_nearly_another_is_what_stands_in_it_to_three_quarters(
-    is_nearly: Callable[[bytes, bytes], bool], old: bytes, new: bytes
+    is_similar: Callable[[bytes, bytes], bool], old: bytes, new: bytes
 ) -> None:
     known = set(old.split(b"\0"))
     shared = sum(len(piece) + 1 for piece in new.split(b"\0") if piece in known)
-    assert is_nearly(old, new) == (len(old) <= 4 * len(new) and 4 * shared >= 3 * len(new))
+    assert is_similar(old, new) == (len(old) <= 4 * len(new) and 4 * shared >= 3 * len(new))
 
 
 WITH_ID = st.builds(

@@ -13,14 +13,14 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings, strategies as st
 
 from kit.delta import prefix
-from kit.delta.gathering import Gathered
-from kit.delta.layout import Header, Layout, parse_headers, parse_layout, print_layout
+from kit.delta.gathering import StreamBuilder
+from kit.delta.layout import Header, Layout, encode_layout, parse_headers, parse_layout
 from kit.delta.model import Payload
-from kit.delta.order import Source, Step, parse_steps, print_steps
+from kit.delta.order import Source, Step, encode_steps, parse_steps
 from kit.delta.packing import pack, unpack
-from kit.delta.picking import MOST_PATH_BYTES, MOST_PLACES, Picker, parse_places, print_places
-from kit.delta.pieces import END, piece, pieces
-from kit.delta.segment import Material, decode, encode, parse_head
+from kit.delta.picking import MAX_PATH_BYTES, MAX_PLACES, Picker, encode_places, parse_places
+from kit.delta.pieces import END, frame_piece, read_pieces
+from kit.delta.segment import SegmentInput, decode, encode, parse_head
 from kit.delta.varint import Reader, signed, unsigned
 from kit.documents import runs
 from kit.engine.differing import MOST_SEGMENT_BYTES, PICKED_FROM_BYTES, differences, joined, segment
@@ -86,7 +86,7 @@ def test_a_collection_comes_back_from_its_base_and_what_is_said_of_it(two: tuple
 @example(b"\x05\0\0\0\0", b"\x05\0\0\0\0")
 def test_any_document_can_be_edited_into_any_other(old: bytes, new: bytes) -> None:
     steps = (Step(Source.CHANGE, 0, 1),)
-    material = Material(steps=steps, expected=0, documents=(new,), olds=(old,))
+    material = SegmentInput(steps=steps, expected=0, documents=(new,), olds=(old,))
     head = parse_head(encode(material), 0)
     assert list(decode(head, [old], [], most=len(new))) == [new]
 
@@ -96,8 +96,8 @@ def test_any_document_can_be_edited_into_any_other(old: bytes, new: bytes) -> No
 def test_a_column_that_is_picked_is_the_one_that_taking_apart_gives(
     documents: list[bytes], data: st.DataObject
 ) -> None:
-    whole = [one for one in documents if Gathered().add_carefully(one, None)]
-    table = Gathered.of(whole).node.table
+    whole = [one for one in documents if StreamBuilder().try_add(one, None)]
+    table = StreamBuilder.of(whole).node.table
     places = data.draw(st.lists(st.sampled_from(sorted(table)), unique=True)) if table else []
     picker = Picker(places)
     for one in whole:
@@ -111,7 +111,7 @@ def test_documents_come_back_where_only_columns_of_their_older_selves_are_repeat
     pairs: list[tuple[bytes, bytes]], references: list[bytes]
 ) -> None:
     olds, news = zip(*pairs, strict=True)
-    material = Material(
+    material = SegmentInput(
         steps=(Step(Source.CHANGE, 0, len(pairs)),),
         expected=0,
         documents=news,
@@ -142,13 +142,13 @@ def test_what_is_derived_from_a_few_fields_costs_little_whatever_else_there_is()
     [
         pytest.param([(b".b", 2), (b".a", 2)], id="in another order"),
         pytest.param([(b".a", 2), (b".a", 2)], id="twice"),
-        pytest.param([(b"." * (MOST_PATH_BYTES + 1), 2)], id="of a path that is too long"),
-        pytest.param([(b".%d" % (1000 + number), 2) for number in range(MOST_PLACES + 1)], id="too many"),
+        pytest.param([(b"." * (MAX_PATH_BYTES + 1), 2)], id="of a path that is too long"),
+        pytest.param([(b".%d" % (1000 + number), 2) for number in range(MAX_PLACES + 1)], id="too many"),
     ],
 )
 def test_columns_to_pick_are_refused(places: list[tuple[bytes, int]]) -> None:
     with pytest.raises(ArchiveError):
-        parse_places(Reader(print_places(places), "x"))
+        parse_places(Reader(encode_places(places), "x"))
 
 
 @ON_DISK
@@ -214,7 +214,7 @@ STEPS = st.lists(
 @given(STEPS, st.integers(min_value=0, max_value=1000))
 @example([Step(Source.COPY, 0, 1), Step(Source.COPY, 0, 1)], 0)
 def test_an_order_comes_back(steps: list[Step], expected: int) -> None:
-    reader = Reader(print_steps(steps, expected), "x")
+    reader = Reader(encode_steps(steps, expected), "x")
     assert parse_steps(reader, expected) == steps
     reader.finish()
 
@@ -230,12 +230,12 @@ def test_a_packed_stream_comes_back_and_never_as_more_than_it_may(data: bytes, d
 
 @given(st.lists(st.binary(min_size=1, max_size=300), max_size=5), st.integers(min_value=1, max_value=50))
 def test_a_row_of_pieces_comes_back_however_it_is_cut(row: list[bytes], size: int) -> None:
-    data = b"".join(map(piece, row)) + END
-    assert list(pieces(data[at : at + size] for at in range(0, len(data), size))) == row
+    data = b"".join(map(frame_piece, row)) + END
+    assert list(read_pieces(data[at : at + size] for at in range(0, len(data), size))) == row
     with pytest.raises(ArchiveError):
-        list(pieces([data[:-1]]))
+        list(read_pieces([data[:-1]]))
     with pytest.raises(ArchiveError):
-        list(pieces([data + b"x"]))
+        list(read_pieces([data + b"x"]))
 
 
 def file(name: str, size: int = 0) -> Payload:
@@ -253,7 +253,7 @@ def test_a_layout_comes_back(files: list[Payload], data: st.DataObject, frames: 
     for folder in data.draw(st.lists(st.binary(max_size=50), max_size=4)):
         headers.insert(data.draw(st.integers(0, len(headers))), Header(data=folder, has_body=False))
     layout = Layout(headers=tuple(headers), frames=tuple(frames))
-    printed = print_layout(layout, files, made)
+    printed = encode_layout(layout, files, made)
     assert parse_layout(printed, files, made, most=1 << 20) == layout
     assert tuple(parse_headers(printed, files, most=1 << 20)) == layout.headers
     with pytest.raises(ArchiveError):
@@ -278,7 +278,7 @@ def _header(one: Payload, layout: Literal[0, 1, 2]) -> bytes:
 def test_headers_that_differ_in_name_and_size_alone_cost_next_to_nothing(layout: Literal[0, 1, 2]) -> None:
     files = [file(f"images/{hashlib.sha256(b'%d' % number).hexdigest()}/layer", number) for number in range(5000)]
     headers = tuple(Header(data=_header(one, layout), has_body=True) for one in files)
-    printed = print_layout(Layout(headers=headers, frames=()), files)
+    printed = encode_layout(Layout(headers=headers, frames=()), files)
     assert len(printed) < 400
     assert parse_layout(printed, files, most=1 << 23).headers == headers
 
@@ -288,7 +288,7 @@ def test_a_recipe_that_cuts_other_frames_leaves_them_unknown_and_all_else_as_it_
     made: list[int], others: list[int]
 ) -> None:
     layout = Layout(headers=(Header(data=b"header", has_body=True),), frames=(1, 2, 3))
-    met = parse_layout(print_layout(layout, [file("a")], made), [file("a")], others, most=1 << 20)
+    met = parse_layout(encode_layout(layout, [file("a")], made), [file("a")], others, most=1 << 20)
     assert met.headers == layout.headers
     assert met.frames == (layout.frames if made == others else ())
 
@@ -297,17 +297,17 @@ def test_frames_that_a_recipe_cuts_cost_next_to_nothing_however_many() -> None:
     made = [4_194_304 + (number * 7919) % 100_000 for number in range(5000)]
     frames = (512, 1000, *made, 0, 1024)
     layout = Layout(headers=(), frames=frames)
-    assert len(print_layout(layout, [], made)) < 100
-    assert len(print_layout(layout, [])) > 10_000
+    assert len(encode_layout(layout, [], made)) < 100
+    assert len(encode_layout(layout, [])) > 10_000
 
 
 @given(st.binary(max_size=200), st.binary(max_size=200))
 def test_bytes_of_any_kind_come_back(base: bytes, target: bytes) -> None:
-    stretch = prefix.stretch_of(0, base_size=len(base), target_size=len(target))
-    said = prefix.packed(target, stretch, base[stretch.start :][: stretch.size], 9)
-    met, reader = prefix.stretch_in(said)
+    stretch = prefix.choose_stretch(0, base_size=len(base), target_size=len(target))
+    said = prefix.pack_piece(target, stretch, base[stretch.start :][: stretch.size], 9)
+    met, reader = prefix.parse_stretch(said)
     assert met == stretch
-    assert prefix.unpacked(reader, base) == target
+    assert prefix.unpack_piece(reader, base) == target
 
 
 def documents_and_fault(

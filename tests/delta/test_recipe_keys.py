@@ -16,7 +16,7 @@ import pytest
 
 from kit.cli.exit_codes import exit_code
 from kit.delta.model import DeltaManifest
-from kit.delta.recipe import MOST_NAMES
+from kit.delta.recipe import MAX_NAMES
 from kit.encryption import KeySet, PassphraseRecord, Profile, RandomIv, load, rewrap, shipped
 from kit.errors import KeyUnusableError, KitError
 from kit.ops.delta_build import DeltaSquashRequest
@@ -250,7 +250,7 @@ def keys_with(**changes: Any) -> Callable[[dict[str, Any]], None]:
         (13, keys_with(dekIds=["dek-a", "dek-b", "dek-c"])),
         (9, keys_with(count=2)),
         (9, keys_with(dekIds=["b", "a", "c"])),
-        (9, keys_with(count=MOST_NAMES + 1)),
+        (9, keys_with(count=MAX_NAMES + 1)),
         (9, lambda document: document["recipe"].pop("keys")),
         (2, step_with(profile="compat")),
     ],
@@ -283,16 +283,16 @@ def test_a_recipe_that_would_seal_otherwise_is_refused_and_nothing_is_written(
 
 
 def test_of_many_keys_there_is_a_digest_and_the_base_tells_which_they_are(tmp_path: Path) -> None:
-    two, keying = sealed(tmp_path, change=notes(MOST_NAMES * 3, owners=MOST_NAMES + 1))
+    two, keying = sealed(tmp_path, change=notes(MAX_NAMES * 3, owners=MAX_NAMES + 1))
     keys = keys_of(keying)
     recipe = two.build(keys=keys).manifest.recipe
     assert recipe is not None
     assert recipe.keys is not None
-    assert (recipe.keys.count, recipe.keys.names) == (MOST_NAMES + 1, None)
+    assert (recipe.keys.count, recipe.keys.names) == (MAX_NAMES + 1, None)
     before = snapshot(tmp_path)
     for lacking, word in (
         (without(keys), "has no data key for"),
-        (renamed(keys), f"not the {MOST_NAMES + 1} of"),
+        (renamed(keys), f"not the {MAX_NAMES + 1} of"),
         (locked(keys), "locked"),
     ):
         with pytest.raises(KeyUnusableError, match=word):
@@ -303,7 +303,7 @@ def test_of_many_keys_there_is_a_digest_and_the_base_tells_which_they_are(tmp_pa
 
 def test_an_encryption_is_at_most_4_kib_whatever_the_documents_and_the_owners(tmp_path: Path) -> None:
     sizes, sent = [], []
-    for owners in (1, MOST_NAMES, MOST_NAMES * 8):
+    for owners in (1, MAX_NAMES, MAX_NAMES * 8):
         folder = tmp_path / str(owners)
         folder.mkdir()
         two, keying = sealed(folder, change=notes(owners * 4, owners, alone=True))

@@ -381,8 +381,8 @@ def test_the_published_archive_of_somebody_else_is_not_told_to_be_another(tmp_pa
     assert not done.applied
     told = list(applied_lines(done))
     assert told[-1] == (
-        "it is a tar.gz archive, and was not compared with the tar.gz archive that the delta was built from, of which"
-        " the delta has no digest"
+        "it is a tar.gz archive; it was not compared with the tar.gz archive that the delta was built from, because the"
+        " delta has no digest of it"
     )
     assert not [line for line in told if "packed by this program" in line]
 

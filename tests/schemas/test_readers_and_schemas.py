@@ -51,7 +51,7 @@ ANY = "*"
 REFUSED_BEYOND_THE_SCHEMA = [
     # (format, message of the reader, why the schema cannot say it)
     (ANY, r"beyond 64 bits", "a law of the JSON that is read, of any place, those included that nobody looks at"),
-    (ANY, r"there twice|is twice|sorted, each once|again, after|each one once", "one item has the name of another"),
+    (ANY, r"(there|listed|is) twice|sorted(, each once| list)|again, after|each one once", "one item and another"),
     (ANY, r"names the same file as", "two names are one file where case does not count"),
     (ANY, r"member name .* (contains|has an empty|starts|ends|is )", "names of members: schemas/archive.md"),
     ("trust-policy", r"keyId: this key is", "the id is computed from the key"),

@@ -17,7 +17,7 @@ from typing import Any
 import bson
 
 from kit.comparison import sketch_run
-from kit.comparison.sketch import sketches
+from kit.comparison.sketch import sketch_each
 from kit.documents import Run, core as chosen
 from kit.engine.lookup import EmptyLookup
 from kit.engine.proving import Asked, Piece, ProofResult, prove_by_core, prove_one_by_one
@@ -65,7 +65,7 @@ def reading(data: bytes) -> None:
     ends = tuple(itertools.accumulate(map(len, documents)))
     run = Run(first=0, offset=0, data=b"".join(documents), ends=ends)
     assert tally_run(NAME, run) == coverage.tally(NAME, documents)
-    assert sketch_run(NAME, run).each == sketches(NAME, documents)
+    assert sketch_run(NAME, run).each == sketch_each(NAME, documents)
     found = _outcome(lambda: prove_by_core(NAME, run, _ASKED, _LIMITS))
     expected = _outcome(lambda: prove_one_by_one(NAME, run, _ASKED, _LIMITS))
     assert found == expected or str(found) == str(expected) or (found is None and isinstance(expected, KitError))

@@ -5,9 +5,9 @@ result holds grows with the size of a document, except the number of its fields.
 """
 
 from kit.comparison.fields import FieldChange, How, compare, is_migration
-from kit.comparison.pairing import Compared, Pair, appended_only, compare_pairs
+from kit.comparison.pairing import Compared, Pair, compare_appended, compare_pairs
 from kit.comparison.sketch import Advisory, Appended, Sketch, Sketches, sketch_run
-from kit.comparison.values import bounded, shown
+from kit.comparison.values import bound_name, render_value
 
 __all__ = [
     "Advisory",
@@ -18,11 +18,11 @@ __all__ = [
     "Pair",
     "Sketch",
     "Sketches",
-    "appended_only",
-    "bounded",
+    "bound_name",
     "compare",
+    "compare_appended",
     "compare_pairs",
     "is_migration",
-    "shown",
+    "render_value",
     "sketch_run",
 ]

@@ -1,13 +1,12 @@
 """Which fields of a document changed, and how.
 
-Elements are matched by name (the second of two that share one, with the second), members of lists by position where
-two lists are equally long; the others are compared as bags. A path has ``*`` for the position in a list, so that the
-same change in many documents, or many members, is one path. Walks with a stack of its own, so the depth of a document
-costs no stack. What is the same in both is passed over as bytes; only where they differ are they walked, and each level
-that is walked is checked: at five times the speed of a check of everything, measured on observations that gained
-``rawLinkset``.
+Elements are matched by name; repeated names are matched in order. Members of equally long lists are matched by
+position, those of other lists are compared as bags. A path has ``*`` for the position in a list, so that the same
+change in many documents, or many members, is one path. The walk keeps its own stack, so depth costs no Python stack.
+Equal parts are skipped as bytes. Only differing levels are walked and checked: five times as fast as checking
+everything, measured on observations that gained ``rawLinkset``.
 
-Plaintext that became an envelope is never shown, nor is what an envelope became.
+Plaintext that was encrypted is never shown, nor is decrypted plaintext.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Self, TypeAlias
 
-from kit.comparison.values import kind_name, shown, shown_both
+from kit.comparison.values import kind_name, render_pair, render_value
 from kit.documents import Kind, elements
 from kit.documents.elements import spell_path
 from kit.encryption.envelope import looks_like
@@ -35,19 +34,19 @@ _Value: TypeAlias = tuple[int, bytes]
 
 
 class How(enum.Enum):
-    """What happened to a field, seen from the first document."""
+    """How a field changed, from the first document to the second."""
 
     ADDED = "added"
     REMOVED = "removed"
     CHANGED = "changed"
     REORDERED = "reordered"
-    """The same members, or elements, in another order."""
+    """The same members or elements in another order."""
     ENCRYPTED = "encrypted"
     DECRYPTED = "decrypted"
 
     @property
     def mirrored(self) -> How:
-        """Seen from the second document."""
+        """The same change, from the second document to the first."""
         return _MIRRORED.get(self, self)
 
 
@@ -66,18 +65,18 @@ class FieldChange:
     path: str
     how: How
     times: int = 1
-    """How many members of lists it stands for."""
+    """Number of list members that changed in this way."""
     before: str | None = None
-    """The value, short; None where there is none, it is not to be shown, or ``times`` is not 1."""
+    """The value, shortened; None if there is none, it must not be shown, or ``times`` is not 1."""
     after: str | None = None
 
     def mirrored(self) -> Self:
-        """The change back."""
+        """Return the reverse change."""
         return type(self)(path=self.path, how=self.how.mirrored, times=self.times, before=self.after, after=self.before)
 
 
 def compare(before: bytes, after: bytes) -> list[FieldChange]:
-    """Give what changed, sorted by path; empty exactly if the documents are the same bytes.
+    """Return the changes, sorted by path; empty exactly if the documents are the same bytes.
 
     Raises:
         BsonError: One of them is malformed where it differs from the other.
@@ -85,13 +84,13 @@ def compare(before: bytes, after: bytes) -> list[FieldChange]:
     found: dict[tuple[str, How], FieldChange] = {}
     for change in _walk(before, after):
         key = (change.path, change.how)
-        met = found.get(key)
-        found[key] = change if met is None else FieldChange(path=change.path, how=change.how, times=met.times + 1)
+        known = found.get(key)
+        found[key] = change if known is None else FieldChange(path=change.path, how=change.how, times=known.times + 1)
     return [found[key] for key in sorted(found, key=lambda key: (key[0], key[1].value))]
 
 
 def is_migration(changes: list[FieldChange]) -> bool:
-    """Whether nothing else happened than what ``kit patch`` does: rawLinkset came (or went), fields were encrypted."""
+    """Return whether ``kit patch`` or its reverse explains all: rawLinkset came or went, fields were sealed."""
     return bool(changes) and all(
         change.how in {How.ENCRYPTED, How.DECRYPTED}
         or (change.path == RAW_LINKSET and change.how in {How.ADDED, How.REMOVED})
@@ -146,12 +145,12 @@ def _documents(
 
 
 def _elements(document: bytes) -> dict[tuple[bytes, int], _Value]:
-    """Give the elements by (name, how many of that name were before)."""
+    """Return the elements by (name, number of earlier elements of that name)."""
     found: dict[tuple[bytes, int], _Value] = {}
-    met: Counter[bytes] = Counter()
+    seen: Counter[bytes] = Counter()
     for element in elements(document):
-        found[element.name, met[element.name]] = (element.kind, document[element.value : element.end])
-        met[element.name] += 1
+        found[element.name, seen[element.name]] = (element.kind, document[element.value : element.end])
+        seen[element.name] += 1
     return found
 
 
@@ -160,7 +159,7 @@ def _is_envelope(found: Mapping[tuple[bytes, int], object]) -> bool:
 
 
 def _are_lists(before: bytes, after: bytes) -> bool:
-    """Whether both arrays are numbered as arrays are; others are compared as documents, lest a name go unseen."""
+    """Return whether both arrays are numbered from 0; others are compared as documents, so that no name is missed."""
     return all(
         element.name == b"%d" % number for array in (before, after) for number, element in enumerate(elements(array))
     )
@@ -183,22 +182,22 @@ def _lists(
         yield FieldChange(
             path=_spell(path),
             how=How.CHANGED,
-            before=_listed(len(old), lost - gained),
-            after=_listed(len(new), gained - lost),
+            before=_summarize(len(old), lost - gained),
+            after=_summarize(len(new), gained - lost),
         )
 
 
-def _listed(length: int, only: Counter[_Value]) -> str:
-    """Say how long a list is, and which few members only it has."""
+def _summarize(length: int, only: Counter[_Value]) -> str:
+    """Return the length of a list, and the members that only it has if they are few."""
     members = sorted(only.elements())
     if len(members) > _SHOWN_MEMBERS or any(kind in {_DOCUMENT, _ARRAY} for kind, _ in members):
         members = []
-    only_here = f"; only here: {', '.join(shown(*member) for member in members)}" if members else ""
+    only_here = f"; only here: {', '.join(render_value(*member) for member in members)}" if members else ""
     return f"{length:,} {'member' if length == 1 else 'members'}{only_here}"
 
 
 def _single(path: _Path, name: bytes, how: How, value: _Value) -> FieldChange:
-    text = "an envelope" if value[0] == _DOCUMENT and _is_envelope(_elements(value[1])) else shown(*value)
+    text = "an envelope" if value[0] == _DOCUMENT and _is_envelope(_elements(value[1])) else render_value(*value)
     was, became = (text, None) if how is How.REMOVED else (None, text)
     return FieldChange(path=_spell((path, name)), how=how, before=was, after=became)
 
@@ -208,9 +207,9 @@ def _leaf(path: _Path, old: _Value, new: _Value) -> FieldChange:
         if value[0] == _DOCUMENT and _is_envelope(_elements(value[1])):
             return FieldChange(path=_spell(path), how=how)
     if old[0] == new[0]:
-        before, after = shown_both(old[0], old[1], new[1])
+        before, after = render_pair(old[0], old[1], new[1])
     elif {old[0], new[0]} <= _NUMBERS:
-        before, after = (f"{shown(*value)} ({kind_name(value[0])})" for value in (old, new))
+        before, after = (f"{render_value(*value)} ({kind_name(value[0])})" for value in (old, new))
     else:
-        before, after = shown(*old), shown(*new)
+        before, after = render_value(*old), render_value(*new)
     return FieldChange(path=_spell(path), how=How.CHANGED, before=before, after=after)

@@ -1,4 +1,4 @@
-"""What is kept of a document while two kits are compared: who it is, a digest, and what the observation is about.
+"""Sketches: what is kept of a document while two kits are compared: its identity, a digest, and its advisory.
 
 An advisory is (tenant, vendor, upstream id); each of its revisions is an observation of its own, since observations are
 append-only. Law: a sketch is bounded, whatever the document holds.
@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence, Set as AbstractSet
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from kit.comparison.values import bounded
+from kit.comparison.values import bound_name
 from kit.documents import Kind, Place, Run, core, document_name, elements, find, index, remove, string_at
 from kit.errors import BsonError, KitError
 from kit.transforms.coverage import NO_TENANT, is_observations
@@ -24,7 +24,7 @@ _RAW_LINKSET = RAW_LINKSET.encode()
 _MOMENTS = FieldPlace.parse("upstream.receivedAt", "upstream.received_at", "upstream.fetchedAt", "createdAt")
 _LEAST = -(2**63)
 _LONGEST_REASON = 200
-# Where each format says that its publisher took an advisory back, and the values that say so; None for any value.
+# Where each format marks an advisory as withdrawn by its publisher, and by which values; None for any value.
 _WITHDRAWN: tuple[tuple[FieldPlace, frozenset[str] | None], ...] = (
     (FieldPlace.parse("content.raw.withdrawn", "content.raw.withdrawn_at"), None),  # OSV, GHSA: a time
     (FieldPlace.parse("content.raw.cveMetadata.state"), frozenset({"rejected"})),  # CVE JSON 5
@@ -34,14 +34,14 @@ _WITHDRAWN: tuple[tuple[FieldPlace, frozenset[str] | None], ...] = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Observed:
-    """Where observations keep what they are about, as the core is handed it."""
+    """Where observations name their advisory, in the form that the core takes."""
 
     tenant: FieldPlace
     vendor: FieldPlace
     upstream_id: FieldPlace
     moments: FieldPlace
     withdrawn: Sequence[tuple[Sequence[Sequence[str]], AbstractSet[str] | None]]
-    """The paths of a place, and the values in lower case that say so; None for any."""
+    """The paths of a place, and the lower-case values that mark a withdrawal; None for any."""
 
 
 OBSERVED: Final = Observed(
@@ -54,13 +54,13 @@ OBSERVED: Final = Observed(
 
 
 class Advisory(NamedTuple):
-    """What an observation is about, and which of its advisory's observations it is."""
+    """The advisory of an observation, and which of its revisions this is."""
 
     tenant: str
     vendor: str
     upstream_id: str
     moment: int
-    """When it was received, in milliseconds since 1970; the least number where it does not say."""
+    """When it was received, in milliseconds since 1970; the minimum if that is not stated."""
     withdrawn: bool
     raw_linkset: bool
 
@@ -71,45 +71,45 @@ class Appended(NamedTuple):
     without: bytes
     """SHA-256 of the document without it."""
     elements: int
-    """How many elements that has."""
+    """Number of elements of the ``rawLinkset``."""
 
 
 class Sketch(NamedTuple):
-    """One document. A plain tuple for the process border, at a third of a dataclass's price."""
+    """One document. A plain tuple, since it crosses process borders at a third of a dataclass's cost."""
 
     identity: bytes
-    """Digest of the ``_id``, type included; of the whole document where it has none."""
+    """Digest of the ``_id``, type included; of the whole document if it has none."""
     digest: bytes
     """SHA-256 of the document."""
     name: str
-    """The ``_id`` as a person would write it."""
+    """The ``_id`` in readable form."""
     advisory: Advisory | None
     unread: str = ""
-    """Why a part of it could not be read; "" where all that was asked for could."""
+    """Why a part of it could not be read; "" if all that was needed could."""
     appended: Appended | None = None
-    """Where its last element is a ``rawLinkset`` of shape v1, which comes last where it was appended."""
+    """Set if its last element is a ``rawLinkset`` of shape v1, as after a patch."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sketches:
-    """Of the documents of a run, in order."""
+    """The sketches of a run, in the order of its documents."""
 
     each: Sequence[Sketch]
 
     @property
     def documents(self) -> int:
-        """Documents of the run."""
+        """Number of documents."""
         return len(self.each)
 
 
 def sketch_run(name: CollectionName, run: Run) -> Sketches:
-    """Sketch the documents of a run; what cannot be read in one is part of its sketch."""
+    """Return the sketches of a run; what cannot be read in a document is part of its sketch."""
     if core.sketch is None:
-        return Sketches(sketches(name, run))
+        return Sketches(sketch_each(name, run))
     observed = OBSERVED if is_observations(name) else None
     found = core.sketch(run.data, run.ends, NAMES, observed)
     if found is None:
-        return Sketches(sketches(name, run))
+        return Sketches(sketch_each(name, run))
     return Sketches(
         [
             _of_core(*one) if one is not None else _sketch(document, observed=observed is not None)
@@ -129,8 +129,8 @@ def _of_core(
     return Sketch(identity, digest, name, advisory, "", Appended(*appended) if appended is not None else None)
 
 
-def sketches(name: CollectionName, documents: Iterable[bytes]) -> list[Sketch]:
-    """As :func:`sketch_run`, without its box."""
+def sketch_each(name: CollectionName, documents: Iterable[bytes]) -> list[Sketch]:
+    """Return the sketches of documents: the reference of :func:`sketch_run`."""
     observed = is_observations(name)
     return [_sketch(document, observed=observed) for document in documents]
 
@@ -145,7 +145,7 @@ def _sketch(document: bytes, *, observed: bool) -> Sketch:
         place, unread = _first_id(document), reason(error)
     name = document_name(document)
     if place is None:
-        # Without an identity it can only be the same document or another one.
+        # Without an identity, a document can only be equal or different.
         return Sketch(hashlib.sha256(b"\0" + digest).digest(), digest, name, None, unread)
     kind, start, end = place
     identity = hashlib.sha256(b"%c%b" % (kind, document[start:end])).digest()
@@ -175,7 +175,7 @@ def reason(error: KitError) -> str:
 
 
 def _first_id(document: bytes) -> Place | None:
-    """Return where the ``_id`` is in a document whose top level is malformed behind it, or has a name twice."""
+    """Return the ``_id`` of a document whose top level is malformed after it, or has a name twice."""
     try:
         return next((element[2:] for element in elements(document) if element.name == b"_id"), None)
     except BsonError:
@@ -183,7 +183,7 @@ def _first_id(document: bytes) -> Place | None:
 
 
 def _advisory(fields: Fields, places: dict[bytes, Place]) -> Advisory | None:
-    """Return what an observation is about, withdrawn or not; None where it does not say.
+    """Return the advisory of an observation, withdrawn or not; None if it names none.
 
     Raises:
         BsonError: That cannot be read.
@@ -195,9 +195,9 @@ def _advisory(fields: Fields, places: dict[bytes, Place]) -> Advisory | None:
     received = fields.find(_MOMENTS)
     is_dated = received is not None and received[0] == Kind.DATETIME
     return Advisory(
-        tenant=bounded(fields.text(OBSERVATION.tenant) or NO_TENANT),
-        vendor=bounded(vendor),
-        upstream_id=bounded(upstream_id),
+        tenant=bound_name(fields.text(OBSERVATION.tenant) or NO_TENANT),
+        vendor=bound_name(vendor),
+        upstream_id=bound_name(upstream_id),
         moment=int.from_bytes(document[received[1] : received[2]], "little", signed=True)
         if is_dated and received is not None
         else _LEAST,
@@ -207,7 +207,7 @@ def _advisory(fields: Fields, places: dict[bytes, Place]) -> Advisory | None:
 
 
 def _is_withdrawn(fields: Fields) -> bool:
-    """Whether an observation says that its publisher withdrew the advisory.
+    """Return whether an observation marks its advisory as withdrawn by the publisher.
 
     Raises:
         BsonError: That cannot be read.
@@ -215,7 +215,7 @@ def _is_withdrawn(fields: Fields) -> bool:
     for place, values in _WITHDRAWN:
         found = _found(fields, place)
         if found is None or found[0] != Kind.STRING:
-            # A GHSA time may have become a date on its way into the database.
+            # The database may hold a GHSA time as a date.
             if found is not None and values is None and found[0] == Kind.DATETIME:
                 return True
             continue
@@ -226,10 +226,10 @@ def _is_withdrawn(fields: Fields) -> bool:
 
 
 def _found(fields: Fields, place: FieldPlace) -> Place | None:
-    """Return what ``place`` names; where a level has a name twice, that matters only if it is one on the way.
+    """Return the value at ``place``; a repeated name matters only if it is on the path.
 
     Raises:
-        BsonError: It is on the way, or a level is malformed.
+        BsonError: A repeated name is on the path, or a level is malformed.
     """
     try:
         return fields.find(place)

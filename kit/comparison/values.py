@@ -1,7 +1,7 @@
-"""A value of a document, short enough for one cell of a table.
+"""Renders a value of a document, short enough for one cell of a table.
 
-Law: whatever the value is, what is shown is at most :data:`LONGEST` characters; a document is never shown but counted,
-so that what was put aside in one (plaintext included) does not come out in a report by its size alone.
+Laws: the text has at most :data:`MAX_LENGTH` characters, whatever the value is. Documents are counted, never shown: a
+report must not disclose what one holds, plaintext included, only because it is small.
 """
 
 from __future__ import annotations
@@ -13,54 +13,54 @@ from collections.abc import Callable, Mapping
 
 from kit.documents import Kind, elements, string_at
 
-LONGEST = 60
-"""Characters of a value."""
+MAX_LENGTH = 60
+"""Maximum characters of a value."""
 _ALIKE = 30
-"""Characters at the beginning of two texts that are left out if both have them; half as many stay."""
-_LONGEST_NAME = 160
-"""Characters of a name that identifies something (a tenant, an upstream id), before it is cut."""
+"""Two long texts are cut if their common prefix is longer; half as many characters of it stay."""
+_MAX_NAME = 160
+"""Maximum characters of an identifying name (a tenant, an upstream id) before it is cut."""
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _NAMES = {kind: kind.name.lower().replace("_", " ") for kind in Kind}
 
 
-def shown(kind: int, value: bytes) -> str:
-    """Show a value of a well-formed document: text quoted and cut, numbers as they are, documents and lists counted."""
+def render_value(kind: int, value: bytes) -> str:
+    """Return a value of a well-formed document as text: strings quoted and cut, documents and lists counted."""
     spell = _SPELLED.get(kind)
     return spell(value) if spell is not None else f"{kind_name(kind)} of {len(value):,} bytes"
 
 
-def shown_both(kind: int, before: bytes, after: bytes) -> tuple[str, str]:
-    """Show two values of one type; of long texts that begin alike, from a little before they part."""
+def render_pair(kind: int, before: bytes, after: bytes) -> tuple[str, str]:
+    """Return two values of one type as text; long strings from shortly before their first difference."""
     if kind != Kind.STRING:
-        return shown(kind, before), shown(kind, after)
+        return render_value(kind, before), render_value(kind, after)
     one, two = (string_at(value, (kind, 0, len(value))) for value in (before, after))
     pairs = enumerate(zip(one, two, strict=False))
     alike = next((place for place, (left, right) in pairs if left != right), min(len(one), len(two)))
-    if alike <= _ALIKE or max(len(one), len(two)) <= LONGEST - 2:
+    if alike <= _ALIKE or max(len(one), len(two)) <= MAX_LENGTH - 2:
         return _quoted(one), _quoted(two)
     start = alike - _ALIKE // 2
     return f"…{_quoted(one[start:])}", f"…{_quoted(two[start:])}"
 
 
 def kind_name(kind: int) -> str:
-    """Name a type."""
+    """Return the name of a type."""
     return _NAMES[Kind(kind)]
 
 
-def bounded(text: str) -> str:
-    """Give a name back; one that is longer than any sound name is cut and told apart by its digest.
+def bound_name(text: str) -> str:
+    """Return a name; one longer than any sound name is cut, and its digest appended.
 
-    Law: two names are equal exactly if what is given for them is (but for a meeting of SHA-256 digests).
+    Law: two names are equal exactly if the results are, except for a SHA-256 collision.
     """
-    if len(text) <= _LONGEST_NAME:
+    if len(text) <= _MAX_NAME:
         return text
     digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
-    return f"{text[:_LONGEST_NAME]}… (SHA-256 {digest})"
+    return f"{text[:_MAX_NAME]}… (SHA-256 {digest})"
 
 
 def _quoted(text: str) -> str:
-    spelled = repr(text[: LONGEST + 1])[1:-1]
-    return f'"{spelled}"' if len(spelled) <= LONGEST - 2 else f'"{spelled[: LONGEST - 3]}…"'
+    spelled = repr(text[: MAX_LENGTH + 1])[1:-1]
+    return f'"{spelled}"' if len(spelled) <= MAX_LENGTH - 2 else f'"{spelled[: MAX_LENGTH - 3]}…"'
 
 
 def _moment(milliseconds: int) -> str:
@@ -71,8 +71,8 @@ def _moment(milliseconds: int) -> str:
     return moment.replace(tzinfo=None).isoformat(timespec="milliseconds" if milliseconds % 1000 else "seconds") + "Z"
 
 
-def document_of(count: int) -> str:
-    """Show a document of so many elements."""
+def render_document(count: int) -> str:
+    """Return the text for a document of ``count`` elements."""
     return _of("document", count, "elements")
 
 

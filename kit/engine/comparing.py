@@ -18,8 +18,8 @@ from itertools import islice
 from pathlib import Path
 
 from kit.archive import EntryKind, KitReader
-from kit.comparison import Compared, FieldChange, Pair, Sketches, appended_only, compare_pairs, sketch_run
-from kit.comparison.pairing import packed
+from kit.comparison import Compared, FieldChange, Pair, Sketches, compare_appended, compare_pairs, sketch_run
+from kit.comparison.pairing import compress
 from kit.engine.advisories import find_advisories, tell_migrated
 from kit.engine.collation import AFTER, BEFORE, Collation, MigratedPair, WantedPair
 from kit.engine.pipeline import Pipeline
@@ -135,7 +135,7 @@ class Comparer:
             if number == due.number:
                 _check_same(document, due.digest, reader.path)
                 with self._collation.disk_errors():
-                    self._collation.database.execute("INSERT INTO spill VALUES (?, ?)", (number, packed(document)))
+                    self._collation.database.execute("INSERT INTO spill VALUES (?, ?)", (number, compress(document)))
                 due = next(wanted, None)
                 if due is None:
                     return
@@ -216,7 +216,7 @@ def _settle_migrated(collation: Collation) -> None:
     """
     migrated = collation.migrated()
     while some := list(islice(migrated, _SETTLED)):
-        compared = [appended_only(pair.pair, gained=pair.gained, elements=pair.elements) for pair in some]
+        compared = [compare_appended(pair.pair, gained=pair.gained, elements=pair.elements) for pair in some]
         with collation.disk_errors():
             _record(collation, {pair.pair: pair for pair in some}, compared)
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from kit.comparison import FieldChange, How, compare, is_migration
-from kit.comparison.values import LONGEST, bounded, shown
+from kit.comparison.values import MAX_LENGTH, bound_name, render_value
 from kit.documents import Kind, element, elements
 from kit.errors import BsonError
 from tests.documents import strategies
@@ -54,8 +54,8 @@ def test_a_comparison_is_mirrored_by_exchanging_the_documents(
 
 @given(value=strategies.VALUES)
 def test_every_value_is_shown_in_a_bounded_printable_text(value: strategies.Typed) -> None:
-    text = shown(*value)
-    assert 0 < len(text) <= LONGEST
+    text = render_value(*value)
+    assert 0 < len(text) <= MAX_LENGTH
     assert text.isprintable() or value[0] == Kind.STRING
 
 
@@ -156,8 +156,8 @@ def test_an_array_whose_names_are_no_numbers_is_compared_by_them() -> None:
 
 @given(one=st.text(max_size=400), two=st.text(max_size=400))
 def test_bounded_names_are_the_same_exactly_if_the_names_are(one: str, two: str) -> None:
-    assert (bounded(one) == bounded(two)) == (one == two)
-    assert len(bounded(one)) < 260
+    assert (bound_name(one) == bound_name(two)) == (one == two)
+    assert len(bound_name(one)) < 260
 
 
 @settings(max_examples=examples(200), deadline=None)

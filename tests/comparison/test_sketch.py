@@ -12,7 +12,7 @@ import pytest
 import zstandard
 
 from kit.comparison import Advisory, Sketch
-from kit.comparison.sketch import sketches
+from kit.comparison.sketch import sketch_each
 from kit.values import CollectionName
 from tests.end_to_end.kits import ROOT, observation
 
@@ -21,7 +21,7 @@ GO = ROOT.parent / "shared/data/advisories"
 
 
 def sketch(document: dict[str, Any], name: CollectionName = OBSERVATIONS) -> Sketch:
-    (made,) = sketches(name, [bson.encode(document)])
+    (made,) = sketch_each(name, [bson.encode(document)])
     return made
 
 
@@ -100,7 +100,7 @@ def test_a_sketch_is_bounded_whatever_the_names_are() -> None:
 
 def test_what_cannot_be_read_of_a_document_is_part_of_its_sketch_and_its_id_is_the_same() -> None:
     fine = bson.encode({"_id": 7, "a": 1})
-    good, bad = sketches(OBSERVATIONS, [fine, fine.replace(b"\x10a\0", b"\x99a\0")])
+    good, bad = sketch_each(OBSERVATIONS, [fine, fine.replace(b"\x10a\0", b"\x99a\0")])
     assert (good.identity, good.name, good.unread) == (bad.identity, bad.name, "")
     assert good.digest != bad.digest
     assert (bad.advisory, "0x99" in bad.unread) == (None, True)

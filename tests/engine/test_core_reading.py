@@ -10,9 +10,9 @@ import bson
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from kit.comparison import Pair, appended_only, compare_pairs, sketch_run
-from kit.comparison.pairing import packed
-from kit.comparison.sketch import sketches
+from kit.comparison import Pair, compare_appended, compare_pairs, sketch_run
+from kit.comparison.pairing import compress
+from kit.comparison.sketch import sketch_each
 from kit.documents import Run, append, core, first_other, validate
 from kit.documents.width import elements_in
 from kit.engine.proving import Asked, Piece, prove_by_core, prove_one_by_one
@@ -244,19 +244,19 @@ def test_what_became_of_a_run_is_seen_as_by_the_reference(each: list[bytes], dat
 @given(name=collections, each=documents)
 @settings(max_examples=examples(300))
 def test_a_run_is_sketched_as_its_documents_are(name: CollectionName, each: list[bytes]) -> None:
-    assert sketch_run(name, run_of(each)).each == sketches(name, each)
+    assert sketch_run(name, run_of(each)).each == sketch_each(name, each)
 
 
 @given(one=observations() | damaged(), value=st.sampled_from([PROJECTION, SCOPED, {}, {"a": 1}]))
 @settings(max_examples=examples(300))
 def test_sketches_tell_what_a_comparison_would(one: bytes, value: dict[str, Any]) -> None:
     other = append(one, element(value))
-    before, after = sketches(OBSERVATIONS, [one, other])
+    before, after = sketch_each(OBSERVATIONS, [one, other])
     if after.appended is not None:
         assert after.appended.without == before.digest
-        gained = appended_only(7, gained=True, elements=after.appended.elements)
-        lost = appended_only(8, gained=False, elements=after.appended.elements)
-        pairs = [Pair(7, "", packed(one), other), Pair(8, "", packed(other), one)]
+        gained = compare_appended(7, gained=True, elements=after.appended.elements)
+        lost = compare_appended(8, gained=False, elements=after.appended.elements)
+        pairs = [Pair(7, "", compress(one), other), Pair(8, "", compress(other), one)]
         assert compare_pairs(pairs) == [gained, lost]
     else:
         # What ends in a projection, has an _id and has no fault on its uppermost level, need not be compared.
@@ -265,7 +265,7 @@ def test_sketches_tell_what_a_comparison_would(one: bytes, value: dict[str, Any]
 
 def test_only_a_projection_at_the_end_is_taken_for_appended() -> None:
     begin, projection = bson.encode({"_id": 1}), element(PROJECTION)
-    (plain,) = sketches(OBSERVATIONS, [append(begin, projection)])
+    (plain,) = sketch_each(OBSERVATIONS, [append(begin, projection)])
     assert plain.appended is not None
     others = [
         append(append(begin, projection), b"\nx\0"),
@@ -276,8 +276,8 @@ def test_only_a_projection_at_the_end_is_taken_for_appended() -> None:
         append(begin, projection.replace(b"rawLinkset", b"rawLinkses")),
     ]
     run = run_of(others)
-    assert [one.appended for one in sketches(OBSERVATIONS, others)] == [None] * len(others)
-    assert sketch_run(OBSERVATIONS, run).each == sketches(OBSERVATIONS, others)
+    assert [one.appended for one in sketch_each(OBSERVATIONS, others)] == [None] * len(others)
+    assert sketch_run(OBSERVATIONS, run).each == sketch_each(OBSERVATIONS, others)
 
 
 @given(st.binary(max_size=3000) | st.lists(st.sampled_from([0, 0, 1, 255]), max_size=1200).map(bytes))
@@ -300,4 +300,4 @@ def test_published_observations_are_read_as_by_the_reference(kit: str) -> None:
     assert found is not None
     assert found == prove_one_by_one(OBSERVATIONS, run, asked, LIMITS)
     assert found.earlier[0].appended > 0
-    assert sketch_run(OBSERVATIONS, run).each == sketches(OBSERVATIONS, each)
+    assert sketch_run(OBSERVATIONS, run).each == sketch_each(OBSERVATIONS, each)

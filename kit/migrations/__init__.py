@@ -1,6 +1,6 @@
-"""Migrations: what is done to a kit, to which documents, when it stops, and how to go back (schemas/migration.md).
+"""Migrations: what to do to a kit, to which documents, when to stop, and how to roll back (schemas/migration.md).
 
-``migration`` is the value and what must hold of it, ``reading`` is the file; its transforms are those of
+``migration`` is the value and its invariants, ``reading`` parses files; its transforms are those of
 :mod:`kit.transforms.registry`. Four files come with the package.
 """
 

@@ -1,7 +1,7 @@
-"""The value: one description of a job, whether it came from a file, from options or from a program.
+"""The value: one description of a job, from a file, from options or from a program.
 
-Laws: equal descriptions have equal digests, however they were written down; ``parse_migration(m.to_bytes()) == m`` for
-whatever is made of the transforms that a file can name; a kind never says less than what the transforms do.
+Laws: equal descriptions have equal digests, however they were written; ``parse_migration(m.to_bytes()) == m`` for every
+migration of transforms that a file can name; a kind never understates what the transforms do.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from kit.values import Sha256, strict_json
 SCHEMA_VERSION = "1"
 _ID = re.compile(r"[0-9]{8}_[a-z0-9]+(_[a-z0-9]+)*")
 _SINCE = "20251031"
-"""The day from which observations carry rawLinkset: the date of what comes with the package."""
+"""The day from which observations carry rawLinkset; the migrations in the package have this date."""
 
 
 class Kind(enum.StrEnum):
-    """What a migration may do to those who read the documents."""
+    """What a migration may change for readers of the documents."""
 
     ADDITIVE_OPTIONAL = "additive-optional"
     ADDITIVE_REQUIRED = "additive-required"
@@ -39,36 +39,36 @@ class Kind(enum.StrEnum):
 _OPTIONAL = Kind.ADDITIVE_OPTIONAL.value
 
 SUPERSEDED = "20251031_notelett_encryption"
-"""Ships with the bytes that it always had."""
+"""Its bytes never change, since provenances hold their digest."""
 
 
 class Validation(enum.StrEnum):
-    """What is demanded of the finished kit before it gets its name; obligations of schemas/verify-report.md."""
+    """Checks that the new kit must pass before it is published; obligations of schemas/verify-report.md."""
 
     INTEGRITY = "integrity"
     """Obligations 1 to 6: always."""
     DEEP = "deep"
-    """Obligation 7: every document well-formed, and what was appended the only change."""
+    """Obligation 7: every document is well-formed, and nothing changed but what was appended."""
     COVERAGE = "coverage"
     """Obligation 8: every selected observation has rawLinkset."""
     FIELDS = "fields"
-    """Every mapped value is an envelope that opens and holds what was there."""
+    """Every mapped value is an envelope that opens to the value it replaced."""
 
 
 class Decision(enum.StrEnum):
-    """How a site goes back."""
+    """How a site rolls back."""
 
     LEAVE = "leave"
-    """Nothing is undone: readers pass over what was added."""
+    """Nothing is undone: readers ignore what was added."""
     RESTORE_BACKUP = "restore-backup"
-    """The old kit is put back: the base beside which the result was written, or the backup of a patch in place."""
+    """The old kit is restored: the base next to the result, or the backup of a patch in place."""
     RESTORE_COPY = "restore-copy"
-    """A copy that the site keeps elsewhere is put back."""
+    """A copy that the site keeps elsewhere is restored."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rollback:
-    """How to go back, as decided before."""
+    """How to roll back, as decided beforehand."""
 
     decision: Decision
     note: str = ""
@@ -76,17 +76,17 @@ class Rollback:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StopRules:
-    """When a run ends with nothing changed, besides the errors that always end it."""
+    """When a run stops with nothing changed, besides the errors that always stop it."""
 
     stop_on_divergence: bool = False
-    """At the first document whose rawLinkset and linkset would disagree."""
+    """Stop at the first document whose rawLinkset and linkset would disagree."""
     most_divergent: int | None = None
-    """Above so many such documents."""
+    """Stop above this number of such documents."""
     most_unresolvable: int | None = None
-    """Above so many documents for which there is no source."""
+    """Stop above this number of documents without a source."""
     partition_key_fraction: float = 0.001
     partition_key_least: int = 10
-    """Above both this part of the documents and this number of them without partition key."""
+    """Stop if the documents without a partition key exceed both this fraction and this number."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,43 +98,43 @@ class Migration:
     kind: Kind
     description: str
     transforms: tuple[Transform, ...]
-    """In the order they are applied, with selection and stop rules in them."""
+    """In the order they are applied; each has the selection and stop rules in it."""
     tenants: frozenset[str] | None = None
-    """Only documents of these; None for all."""
+    """Select the documents of these tenants; None for all."""
     product_id: str | None = None
-    """Only documents of this product; None for all."""
+    """Select the documents of this product; None for all."""
     batch_size: int = BATCH_DOCUMENTS
-    """Documents after which progress is told."""
+    """Documents between two progress reports."""
     stop_rules: StopRules = field(default_factory=StopRules)
     validation: frozenset[Validation] = frozenset({Validation.INTEGRITY})
     rollback: Rollback
 
     def __post_init__(self) -> None:
-        """Refuse what contradicts itself.
+        """Check that the parts agree.
 
         Raises:
-            UsageError: The id is no ``yyyymmdd_name``; there is no transform, one twice, or they stand in an order that
-                cannot work; the kind says less than the transforms do, or what no transform does; a validation is
-                of a transform that is not there.
+            UsageError: The id is no ``yyyymmdd_name``; there is no transform, one twice, or their order cannot work;
+                the kind understates what the transforms do, or no transform is of it; a validation needs a
+                transform that is missing.
         """
         names = [transform.name for transform in self.transforms]
         if not _ID.fullmatch(self.id):
-            raise UsageError(f"{self.id!r} is no id of a migration: yyyymmdd_name is expected")
+            raise UsageError(f"{self.id!r} is not a migration id; the form is yyyymmdd_name")
         if not names or len(set(names)) < len(names):
-            raise UsageError("a migration has at least one transform, and each one once")
+            raise UsageError("a migration needs at least one transform, and each at most once")
         registry.check_order(self.transforms)
         wrong = [t.name for t in self.transforms if t.kind not in {_OPTIONAL, self.kind}]
-        # What a site decides to require may be optional for the transform that adds it; all else a transform must do.
+        # A site may require what the transform adds as optional; every other kind is that of a transform.
         lacking = self.kind not in {_OPTIONAL, Kind.ADDITIVE_REQUIRED} and self.kind not in {
             transform.kind for transform in self.transforms
         }
         if wrong or lacking:
-            raise UsageError(f"the kind {self.kind} is not what {wrong[0] if wrong else names[0]} does")
+            raise UsageError(f"the kind {self.kind} does not describe {wrong[0] if wrong else names[0]}")
         for validation, needed in ((Validation.COVERAGE, "raw-linkset"), (Validation.FIELDS, "encrypt-fields")):
             if validation in self.validation and needed not in names:
-                raise UsageError(f"the validation {validation} is of {needed}, which is not among the transforms")
+                raise UsageError(f"the validation {validation} needs the transform {needed}")
         if self.batch_size < 1:
-            raise UsageError("a batch is of at least one document")
+            raise UsageError("a batch has at least one document")
         object.__setattr__(self, "validation", self.validation | {Validation.INTEGRITY})
 
     @classmethod
@@ -146,14 +146,14 @@ class Migration:
         validation: frozenset[Validation] = frozenset(),
         rollback: Rollback | None = None,
     ) -> Self:
-        """Describe a job by its transforms alone; selection and what stops it are read off them.
+        """Return a migration of these transforms; selection and stop rules are taken from them.
 
         Raises:
-            UsageError: As of the value; or the transforms select different tenants.
+            UsageError: As for the value; or the transforms select different tenants.
         """
         selections = {transform.tenants for transform in transforms}
         if len(selections) > 1:
-            raise UsageError("the transforms of one migration select the same tenants")
+            raise UsageError("the transforms of a migration must select the same tenants")
         stopping = any(transform.stops_on_divergence for transform in transforms)
         kind = _kind_of(transforms)
         decision = Decision.LEAVE if kind is Kind.ADDITIVE_OPTIONAL else Decision.RESTORE_BACKUP
@@ -172,10 +172,10 @@ class Migration:
     def made(
         cls, *, transforms: tuple[Transform, ...], tenants: frozenset[str] | None, product_id: str | None, **rest: Any
     ) -> Self:
-        """Describe a job by transforms without selection and stop rules, which are put into them.
+        """Return a migration of transforms without selection and stop rules, which are set in them.
 
         Raises:
-            UsageError: As of the value; or a transform cannot select by product.
+            UsageError: As for the value; or a transform cannot select by product.
         """
         rules: StopRules = rest.get("stop_rules", StopRules())
         selection = Selection(tenants=tenants, product_id=product_id, stop_on_divergence=rules.stop_on_divergence)
@@ -184,20 +184,20 @@ class Migration:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """Return, in words, which rules of the product's own plan it does not keep."""
+        """A sentence for each rule of the product's own plan that it breaks."""
         found = [line for transform in self.transforms for line in transform.advice()]
         if self.id == SUPERSEDED and any(_has_superseded_map(transform) for transform in self.transforms):
             found.insert(
                 0,
-                f"the migration {SUPERSEDED} is kept only because its digest is in provenances: it looks at no field "
-                f"afterwards, and the platform's own reader cannot open its envelopes; use {SUPERSEDED}_compat, or "
-                f"{SUPERSEDED}_bound where nothing but kit reads the documents",
+                f"the migration {SUPERSEDED} is kept only because provenances hold its digest: it does not check "
+                f"fields afterwards, and the platform's own reader cannot open its envelopes; use {SUPERSEDED}_compat, "
+                f"or {SUPERSEDED}_bound if only kit reads the documents",
             )
         return tuple(found)
 
     @property
     def needs_note(self) -> bool:
-        """Whether a live run must say how to go back: it can change what readers see."""
+        """Whether a live run needs a rollback note, since it can change what readers see."""
         return self.kind is not Kind.ADDITIVE_OPTIONAL
 
     @property
@@ -206,7 +206,7 @@ class Migration:
         return Sha256.of(self.to_bytes())
 
     def narrowed(self, tenants: frozenset[str] | None) -> Migration:
-        """Select these tenants alone, for a rehearsal; None keeps the selection.
+        """Return the migration for these tenants alone, for a rehearsal; None keeps the selection.
 
         Raises:
             UsageError: One of them is not among those selected.
@@ -221,11 +221,11 @@ class Migration:
         return replace(self, tenants=tenants, transforms=transforms)
 
     def with_note(self, note: str | None) -> Migration:
-        """Say how to go back; None keeps what is said."""
+        """Return the migration with this rollback note; None keeps the note it has."""
         return self if note is None else replace(self, rollback=replace(self.rollback, note=note))
 
     def to_json(self) -> dict[str, Any]:
-        """Give the file's value, defaults spelled out."""
+        """Return the value of the file, defaults included."""
         rules = self.stop_rules
         return {
             "schemaVersion": SCHEMA_VERSION,
@@ -249,7 +249,7 @@ class Migration:
         }
 
     def to_bytes(self) -> bytes:
-        """Print the file: canonical JSON."""
+        """Return the file: canonical JSON."""
         return strict_json.canonical(self.to_json())
 
 

@@ -1,4 +1,4 @@
-"""Reads migration files, strictly: what is misspelt must not be a stop rule that never stops."""
+"""Parses migration files, strictly: a misspelt stop rule must not be one that never stops."""
 
 from __future__ import annotations
 
@@ -34,16 +34,16 @@ _Word = TypeVar("_Word", bound=enum.StrEnum)
 
 
 def parse_migration(data: bytes, *, random: Callable[[int], bytes], where: str = "migration") -> Migration:
-    """Read a migration file.
+    """Return the migration of a file.
 
     Args:
         data: The file.
-        random: Where initialisation vectors come from, if the file asks for random ones.
+        random: Source of initialisation vectors, if the file asks for random ones.
         where: Its name, for messages.
 
     Raises:
         ContentError: It is not strict JSON, not of schemas/migration.schema.json, or contradicts itself.
-        UsageError: It selects another product than its field map does.
+        UsageError: It selects another product than its field map.
     """
     top = Members.parse(data, error=ContentError, where=where)
     if (version := top.take("schemaVersion", str)) != SCHEMA_VERSION:
@@ -72,17 +72,17 @@ def _transform(entry: Members, random: Callable[[int], bytes], where: str) -> Tr
     name = entry.take("name", str)
     kind = registry.find(name)
     if kind is None:
-        raise entry.refusal(f"{name!r} is no transform; there are {', '.join(registry.names())}", "name")
+        raise entry.refusal(f"is {name!r}, not one of {', '.join(registry.names())}", "name")
     found = kind.read(entry, random, where)
     entry.done()
     return found
 
 
 def built_in(name: str, *, random: Callable[[int], bytes]) -> Migration:
-    """Give a migration that comes with the package.
+    """Return a migration that comes with the package.
 
     Raises:
-        UsageError: There is none of that id.
+        UsageError: There is none with this id.
     """
     if name not in BUILT_IN:
         raise UsageError(f"no migration {name!r} comes with kit", hint=f"there are: {', '.join(BUILT_IN)}")
@@ -99,7 +99,7 @@ def _selection(top: Members) -> dict[str, Any]:
     if tenants is not None:
         tenants = frozenset(given.text(item, f"tenants/{at}") for at, item in enumerate(tenants))
         if not tenants:
-            raise given.refusal("is empty, so that nothing would be selected", "tenants")
+            raise given.refusal("is empty and would select nothing", "tenants")
     if product_id is not None:
         given.text(product_id, "productId")
     given.done()
@@ -109,7 +109,7 @@ def _selection(top: Members) -> dict[str, Any]:
 def _stop_rules(given: Members) -> StopRules:
     on_divergence = given.optional("onDivergence", str, "warn")
     if on_divergence not in {"warn", "stop"}:
-        raise given.refusal(f"{on_divergence!r} is neither warn nor stop", "onDivergence")
+        raise given.refusal(f"is {on_divergence!r}, neither warn nor stop", "onDivergence")
     divergent, unresolvable = (_nullable(given, name, int) for name in ("mostDivergent", "mostUnresolvable"))
     fraction, least = _DEFAULT.partition_key_fraction, _DEFAULT.partition_key_least
     if "withoutPartitionKey" in given:
@@ -119,7 +119,7 @@ def _stop_rules(given: Members) -> StopRules:
             keys.optional("atLeast", int, least),
         )
         if isinstance(fraction, bool) or not isinstance(fraction, int | float) or not 0 <= fraction <= 1:
-            raise keys.refusal("is no part of one", "fraction")
+            raise keys.refusal("is not a number from 0 to 1", "fraction")
         keys.done()
     for name, count in (("mostDivergent", divergent), ("mostUnresolvable", unresolvable), ("atLeast", least)):
         if count is not None and count < 0:
@@ -158,5 +158,5 @@ def _word(given: Members, name: str, words: type[_Word]) -> _Word:
 
 def _known(given: Members, text: str, name: str, words: type[_Word]) -> _Word:
     if text not in {word.value for word in words}:
-        raise given.refusal(f"{text!r} is none of {', '.join(word.value for word in words)}", name)
+        raise given.refusal(f"is {text!r}, not one of {', '.join(word.value for word in words)}", name)
     return words(text)

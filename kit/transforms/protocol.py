@@ -234,11 +234,11 @@ class Transform(Protocol):
         return ""
 
     def advice(self) -> tuple[str, ...]:
-        """Return, in words, which rules of its product's own plan it does not keep."""
+        """Return a sentence for each rule of its product's own plan that it breaks."""
         return ()
 
     def remarks(self) -> tuple[str, ...]:
-        """Return, in words, what whoever reads the result must know."""
+        """Return a sentence for each thing that readers of the result must know."""
         return ()
 
 
@@ -320,7 +320,7 @@ class TransformKind(Protocol):
 
 
 class ProductConflictError(UsageError):
-    """A selection is of another product than the field map that it is put into."""
+    """The selection and the field map are of different products."""
 
 
 def without_products(name: str) -> UsageError:

@@ -159,21 +159,24 @@ BAD: list[tuple[Mapping[str, Any], str]] = [
     (raw(schemaVersion="2"), "is version '2'"),
     (raw(id="raw"), "yyyymmdd_name"),
     (raw(id="20251031_Raw"), "yyyymmdd_name"),
-    (raw(kind="additive"), "'additive' is none of additive-optional"),
+    (raw(kind="additive"), "is 'additive', not one of additive-optional"),
     (raw(kind=...), "has no 'kind'"),
     (raw(transforms=[]), "at least one transform"),
-    (raw(transforms=[{"name": "Rename It"}]), "'Rename It' is no transform"),
+    (raw(transforms=[{"name": "Rename It"}]), "is 'Rename It', not one of raw-linkset"),
     (raw(transforms=[{"name": "encrypt-fields"}]), "needs parameters"),
     (raw(transforms=[{"name": "raw-linkset", "parameters": {"limit": 1}}]), "'limit'"),
     (raw(transforms=[{"name": "raw-linkset", "version": 1}]), "'version'"),
-    (seal(transforms=[{"name": "encrypt-fields", "parameters": {"fieldMap": "other"}}]), "'other' is no field map"),
+    (
+        seal(transforms=[{"name": "encrypt-fields", "parameters": {"fieldMap": "other"}}]),
+        "is 'other', not one of those that come",
+    ),
     (seal(transforms=[{"name": "encrypt-fields", "parameters": {"fieldMap": {}}}]), "schemaVersion"),
     (
         seal(transforms=[{"name": "encrypt-fields", "parameters": {"fieldMap": "notelett", "profile": "weak"}}]),
-        "'weak' is no profile",
+        "is 'weak', not one of compat",
     ),
     (seal(transforms=[{"name": "encrypt-fields", "parameters": {"fieldMap": "notelett", "iv": "zero"}}]), "'zero'"),
-    (raw(selection={"tenants": []}), "nothing would be selected"),
+    (raw(selection={"tenants": []}), "would select nothing"),
     (raw(selection={"tenants": "acme"}), "is not a list"),
     (raw(selection={"tenant": ["acme"]}), "'tenant'"),
     (raw(selection={"productId": ""}), "is empty"),
@@ -183,11 +186,11 @@ BAD: list[tuple[Mapping[str, Any], str]] = [
     (raw(stopRules={"mostUnresolveable": 1}), "'mostUnresolveable'"),
     (raw(stopRules={"mostUnresolvable": -1}), "negative"),
     (raw(stopRules={"mostDivergent": True}), "is not an integer"),
-    (raw(stopRules={"withoutPartitionKey": {"fraction": 2}}), "no part of one"),
-    (raw(stopRules={"withoutPartitionKey": {"fraction": True}}), "no part of one"),
-    (raw(validation=["deeper"]), "'deeper' is none of"),
+    (raw(stopRules={"withoutPartitionKey": {"fraction": 2}}), "a number from 0 to 1"),
+    (raw(stopRules={"withoutPartitionKey": {"fraction": True}}), "a number from 0 to 1"),
+    (raw(validation=["deeper"]), "is 'deeper', not one of integrity"),
     (raw(rollback=...), "has no 'rollback'"),
-    (raw(rollback={"decision": "hope"}), "'hope' is none of"),
+    (raw(rollback={"decision": "hope"}), "is 'hope', not one of leave"),
     (raw(rollback={"decision": "leave", "notes": ""}), "'notes'"),
     (raw(extra=1), "'extra'"),
 ]
@@ -204,16 +207,18 @@ def test_a_file_that_is_not_of_the_schema_is_refused(value: Mapping[str, Any], c
 @pytest.mark.parametrize(
     ("value", "complaint"),
     [
-        pytest.param(raw(transforms=[{"name": "raw-linkset"}] * 2), "each one once", id="a transform twice"),
-        pytest.param(raw(kind="encrypted-field"), "is not what raw-linkset does", id="a kind of another transform"),
-        pytest.param(seal(kind="additive-optional"), "is not what encrypt-fields does", id="a kind that says less"),
-        pytest.param(raw(kind="rename"), "is not what raw-linkset does", id="a kind that none of its transforms does"),
+        pytest.param(raw(transforms=[{"name": "raw-linkset"}] * 2), "each at most once", id="a transform twice"),
+        pytest.param(raw(kind="encrypted-field"), "does not describe raw-linkset", id="a kind of another transform"),
+        pytest.param(seal(kind="additive-optional"), "does not describe encrypt-fields", id="a kind that says less"),
+        pytest.param(raw(kind="rename"), "does not describe raw-linkset", id="a kind that none of its transforms does"),
         pytest.param(
-            raw(transforms=[{"name": "rename"}]), "'rename' is no transform", id="a transform that is not there"
+            raw(transforms=[{"name": "rename"}]), "is 'rename', not one of raw-linkset", id="a transform that is not there"
         ),
         pytest.param(raw(selection={"productId": "p"}), "observations|have none", id="a product of observations"),
-        pytest.param(raw(validation=["fields"]), "is of encrypt-fields", id="a validation of another transform"),
-        pytest.param(seal(validation=["coverage"]), "is of raw-linkset", id="coverage of what has none"),
+        pytest.param(
+            raw(validation=["fields"]), "needs the transform encrypt-fields", id="a validation of another transform"
+        ),
+        pytest.param(seal(validation=["coverage"]), "needs the transform raw-linkset", id="coverage of what has none"),
         pytest.param(
             seal(transforms=[*seal()["transforms"], *raw()["transforms"]]), "cannot run after", id="the wrong order"
         ),

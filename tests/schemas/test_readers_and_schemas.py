@@ -51,7 +51,7 @@ ANY = "*"
 REFUSED_BEYOND_THE_SCHEMA = [
     # (format, message of the reader, why the schema cannot say it)
     (ANY, r"beyond 64 bits", "a law of the JSON that is read, of any place, those included that nobody looks at"),
-    (ANY, r"(there|listed|is) twice|sorted(, each once| list)|again, after|each one once", "one item and another"),
+    (ANY, r"(there|listed|is) twice|sorted(, each once| list)|again, after|at most once", "one item and another"),
     (ANY, r"names the same file as", "two names are one file where case does not count"),
     (ANY, r"member name .* (contains|has an empty|starts|ends|is )", "names of members: schemas/archive.md"),
     ("trust-policy", r"keyId: this key is", "the id is computed from the key"),
@@ -71,7 +71,7 @@ REFUSED_BEYOND_THE_SCHEMA = [
     ("field-map", r"overlaps", "two fields"),
     ("keyring", r"there is no such master key|are not numbered", "a data key and the master keys"),
     ("migration", r"cacheMap|fieldMap", "a format of its own inside, with its own schema"),
-    ("migration", r"/name: '[a-z0-9-]+' is no transform", "which packages with transforms are installed"),
+    ("migration", r"/name: is '[a-z0-9-]+', not one of raw-linkset", "which packages with transforms are installed"),
     ("migration", r"cannot select by productId", "a selection and the transform"),
     ("migration", r"the selection is productId .* but the field map limits", "a selection and the field map"),
 ]

@@ -31,21 +31,21 @@ class EncryptFieldsKind:
     def read(self, entry: Members, random: Callable[[int], bytes], where: str) -> EncryptFields:
         """See the protocol."""
         if "parameters" not in entry:
-            raise entry.refusal("encrypt-fields needs parameters, a fieldMap at least")
+            raise entry.refusal("encrypt-fields needs parameters with at least a fieldMap")
         given = entry.object("parameters")
         value = given.take("fieldMap", object)
         if isinstance(value, str):
             if value not in SHIPPED:
-                raise given.refusal(f"{value!r} is no field map that comes with kit: {', '.join(SHIPPED)}", "fieldMap")
+                raise given.refusal(f"is {value!r}, not one of those that come with kit: {', '.join(SHIPPED)}", "fieldMap")
             field_map = shipped(value)
         else:
             field_map = FieldMap.parse(strict_json.canonical(value), where=f"{where}: fieldMap")
         profile, iv = given.optional("profile", str, "bound"), given.optional("iv", str, "synthetic")
         profiles = {str(one): one for one in Profile}
         if profile not in profiles:
-            raise given.refusal(f"{profile!r} is no profile; there are {', '.join(profiles)}", "profile")
+            raise given.refusal(f"is {profile!r}, not one of {', '.join(profiles)}", "profile")
         if iv not in {"synthetic", "random"}:
-            raise given.refusal(f"{iv!r} is neither synthetic nor random", "iv")
+            raise given.refusal(f"is {iv!r}, neither synthetic nor random", "iv")
         given.done()
         source = RandomIv(random) if iv == "random" else SyntheticIv()
         return EncryptFields(field_map=field_map, profile=profiles[profile], iv=source)

@@ -142,7 +142,7 @@ class EncryptFields(Transform):
                 raise ProductConflictError(
                     f"the selection is productId {product_id!r}, but the field map limits {other.collection}"
                     f" to {other.product_id!r}",
-                    hint="a selection narrows a field map: leave productId away, or map the other product by itself",
+                    hint="omit productId from the selection, or give the other product a field map of its own",
                 )
             chosen = replace(chosen, collections=tuple(replace(c, product_id=product_id) for c in chosen.collections))
         return replace(self, partitions=selection.tenants, field_map=chosen)

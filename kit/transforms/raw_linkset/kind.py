@@ -46,7 +46,7 @@ class RawLinksetKind:
         """See the protocol."""
         assert isinstance(transform, RawLinkset)  # noqa: S101  the registry found this kind by the transform's name
         cache = CacheMap(collection=transform.cache_collection, places=transform.cache_shape)
-        # Where a deployment keeps to the defaults, a file that says nothing and one that says so are one migration.
+        # A file that omits the defaults and one that spells them out are the same migration.
         is_default = transform == RawLinkset(tenants=transform.tenants, stop_on_divergence=transform.stop_on_divergence)
         return {"name": NAME, "parameters": {"cacheMap": None if is_default else cache.to_json()}}
 

@@ -19,7 +19,7 @@ if str(ROOT) not in sys.path:  # run as a file: its folder is on the path, but n
 from benchmarks.kits import Case, members_of  # noqa: E402
 from kit.documents import core, runs  # noqa: E402
 from kit.engine.lookup import EmptyLookup  # noqa: E402
-from kit.transforms.change import Summed  # noqa: E402
+from kit.transforms.change import ChangeTotals  # noqa: E402
 from kit.transforms.raw_linkset import RawLinkset  # noqa: E402
 from kit.values import CollectionName, Limits  # noqa: E402
 
@@ -46,7 +46,7 @@ def main() -> None:
         changes = transform.apply(NAME, list(run), lookup, run.first)
         made["reference"] += time.process_time() - start
         expected = b"".join(change.document or b"" for change in changes)
-        if result is None or result.body != expected or result.summed.outcomes != Summed(changes).outcomes:
+        if result is None or result.body != expected or result.totals.outcomes != ChangeTotals(changes).outcomes:
             left += len(run)
     for name, seconds in made.items():
         print(f"{name:10}{seconds:8.2f} s{seconds / chosen.observations * 1e6:8.1f} µs an observation")

@@ -23,7 +23,7 @@ from kit.engine.lookup import EmptyLookup
 from kit.engine.proving import Asked, Piece, ProofResult, prove_by_core, prove_one_by_one
 from kit.errors import KitError
 from kit.transforms import coverage
-from kit.transforms.change import Change, Rewritten, Summed, applied
+from kit.transforms.change import Change, ChangeTotals, RewrittenRun, apply_changes
 from kit.transforms.protocol import Finding
 from kit.transforms.raw_linkset import RawLinkset
 from kit.transforms.raw_linkset.counting import tally_run
@@ -80,19 +80,19 @@ def _outcome(prove: Callable[[], ProofResult | None]) -> ProofResult | KitError 
         return error
 
 
-def _one_by_one(documents: Sequence[bytes]) -> Rewritten:
+def _one_by_one(documents: Sequence[bytes]) -> RewrittenRun:
     changes: list[Change] = []
     for number, document in enumerate(documents):
         changes += _TRANSFORM.apply(NAME, [document], EmptyLookup(), number)
     touched: set[int] = set()
-    body = b"".join(applied(changes, documents, touched))
-    return Rewritten(body, [number in touched for number in range(len(documents))], Summed(changes))
+    body = b"".join(apply_changes(changes, documents, touched))
+    return RewrittenRun(body, [number in touched for number in range(len(documents))], ChangeTotals(changes))
 
 
-def _parts(result: Rewritten) -> tuple[object, ...]:
-    summed = result.summed
-    findings: list[Finding] = list(summed.findings)
-    return result.body, result.touched, summed.outcomes, summed.counts, summed.sums, findings
+def _parts(result: RewrittenRun) -> tuple[object, ...]:
+    totals = result.totals
+    findings: list[Finding] = list(totals.findings)
+    return result.body, result.touched, totals.outcomes, totals.counts, totals.sums, findings
 
 
 def _observation(name: str, raw: Any, **changes: Any) -> dict[str, Any]:

@@ -25,7 +25,7 @@ from kit.encryption.proof import prove, prove_each
 from kit.encryption.restoring import unseal, unseal_each
 from kit.engine.lookup import EmptyLookup
 from kit.errors import KitError
-from kit.transforms.change import Summed, applied
+from kit.transforms.change import ChangeTotals, apply_changes
 from kit.transforms.encrypt_fields import EncryptFields
 from kit.values import CollectionName
 
@@ -116,16 +116,16 @@ def _shown(needs: Any) -> tuple[Any, ...]:
 def _whole(transform: EncryptFields, documents: Sequence[bytes]) -> Any:
     ends = list(itertools.accumulate(map(len, documents)))
     whole = transform.rewrite(NAME, b"".join(documents), ends, EmptyLookup(), 0)
-    return None if whole is None else (whole.body, *_parts(whole.summed))
+    return None if whole is None else (whole.body, *_parts(whole.totals))
 
 
 def _one_by_one(transform: EncryptFields, documents: Sequence[bytes]) -> Any:
     changes = transform.apply(NAME, documents, EmptyLookup(), 0)
-    return b"".join(applied(changes, documents, set())), *_parts(Summed(changes))
+    return b"".join(apply_changes(changes, documents, set())), *_parts(ChangeTotals(changes))
 
 
-def _parts(summed: Summed) -> tuple[Any, ...]:
-    return summed.outcomes, summed.counts, summed.sums, summed.findings
+def _parts(totals: ChangeTotals) -> tuple[Any, ...]:
+    return totals.outcomes, totals.counts, totals.sums, totals.findings
 
 
 def _note(**changes: Any) -> dict[str, Any]:
@@ -136,7 +136,7 @@ def _note(**changes: Any) -> dict[str, Any]:
 def _sound(transform: EncryptFields) -> list[bytes]:
     plain = [bson.encode(_note()), bson.encode(_note(_id="2", owner="bob"))]
     changes = transform.apply(NAME, plain, EmptyLookup(), 0)
-    return [applied(changes, plain, set())[0], plain[1]]
+    return [apply_changes(changes, plain, set())[0], plain[1]]
 
 
 def seeds() -> list[bytes]:

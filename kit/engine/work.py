@@ -24,7 +24,7 @@ from kit.engine.refusals import Refusal, Refusals, oversized, suspects
 from kit.engine.self_proof import Claim, cut, ends_of, prove_run as prove_own_run
 from kit.errors import DigestError, KitError
 from kit.transforms import coverage
-from kit.transforms.change import Rewritten, Summed, applied
+from kit.transforms.change import ChangeTotals, RewrittenRun, apply_changes
 from kit.transforms.coverage import Tally
 from kit.transforms.protocol import NO_COUNTS, Change, Finding, KeyedTransform, Transform
 from kit.transforms.raw_linkset.counting import tally_run
@@ -117,10 +117,10 @@ def transform_run(work: RunWork, run: Run, limit: int | None, kept: bytes = b"")
     for transform in work.transforms:
         changes = transform.apply(work.name, documents, lookup, run.first)
         _limit(changes, touched, limit)
-        summed = Summed(changes)
-        _count(result, transform, summed)
-        refused += _refused(summed, run.first)
-        documents = applied(changes, documents, touched)
+        totals = ChangeTotals(changes)
+        _count(result, transform, totals)
+        refused += _refused(totals, run.first)
+        documents = apply_changes(changes, documents, touched)
     if not result.tally.tenants:
         result.tally = coverage.tally(work.name, documents, walked=True)
     result.selection = RunLengths.of([number in touched for number in range(len(documents))])
@@ -132,16 +132,16 @@ def transform_run(work: RunWork, run: Run, limit: int | None, kept: bytes = b"")
     return result
 
 
-def _rewritten(work: RunWork, run: Run) -> Rewritten | None:
+def _rewritten(work: RunWork, run: Run) -> RewrittenRun | None:
     """Give what the only transform makes of a run as a whole; None where each document must be asked for."""
     if len(work.transforms) > 1 or work.leaves:
         return None
     return work.transforms[0].rewrite(work.name, run.data, run.ends, open_lookup(work.lookup), run.first)
 
 
-def _encoded(work: RunWork, run: Run, whole: Rewritten, kept: bytes) -> RunResult:
+def _encoded(work: RunWork, run: Run, whole: RewrittenRun, kept: bytes) -> RunResult:
     result = RunResult(stored=b"", frame=b"", tally=Tally())
-    _count(result, work.transforms[0], whole.summed)
+    _count(result, work.transforms[0], whole.totals)
     result.selection = RunLengths.of(whole.touched)
     result.changed = result.selection.chosen
     after = Run(first=run.first, offset=run.offset, data=whole.body, ends=tuple(ends_of(whole.body)))
@@ -149,14 +149,14 @@ def _encoded(work: RunWork, run: Run, whole: Rewritten, kept: bytes) -> RunResul
         result.tally = coverage.tally(work.name, after, walked=True)
     numbers = suspects(after.data, after.ends, whole.touched, work.limits)
     oversize = _oversized(result, work, [(number, after.document(number)) for number in numbers], run.first)
-    result.refusals = Refusals.of((*_refused(whole.summed, run.first), *oversize))
+    result.refusals = Refusals.of((*_refused(whole.totals, run.first), *oversize))
     _encode(result, work, run, whole.body, kept)
     return result
 
 
-def _refused(summed: Summed, first: int) -> list[Refusal]:
+def _refused(totals: ChangeTotals, first: int) -> list[Refusal]:
     return [
-        Refusal(ordinal=first + number, document=document, error=error) for number, document, error in summed.failures
+        Refusal(ordinal=first + number, document=document, error=error) for number, document, error in totals.failures
     ]
 
 
@@ -348,13 +348,13 @@ def _limit(changes: Sequence[Change], touched: set[int], limit: int | None) -> N
                 change.counts, change.sums, change.findings = NO_COUNTS, (), ()
 
 
-def _count(result: RunResult, transform: Transform, summed: Summed) -> None:
+def _count(result: RunResult, transform: Transform, totals: ChangeTotals) -> None:
     name = transform.name
-    transform.cover(result.tally, summed)
-    for (tenant, outcome), documents in summed.outcomes.items():
+    transform.cover(result.tally, totals)
+    for (tenant, outcome), documents in totals.outcomes.items():
         result.outcomes[name, tenant, outcome] += documents
-    for (tenant, counter), value in summed.counts.items():
+    for (tenant, counter), value in totals.counts.items():
         result.counts[name, tenant, counter] += value
-    for counter, value in summed.sums.items():
+    for counter, value in totals.sums.items():
         result.counts[name, coverage.NO_TENANT, counter] += value
-    result.findings.extend((name, finding) for finding in summed.findings)
+    result.findings.extend((name, finding) for finding in totals.findings)

@@ -1,1 +1,1 @@
-"""Transforms: pure functions over runs of documents, and what they have in common."""
+"""Transforms: pure functions over runs of documents, and what they share."""

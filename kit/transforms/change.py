@@ -1,4 +1,4 @@
-"""What a transform made of one document, and what the changes of a run add up to."""
+"""Results of a transform: the change of each document, and the totals of a run."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ NO_COUNTS: Final[Counts] = MappingProxyType({})
 
 @final
 class Change:
-    """What became of one document.
+    """The result for one document.
 
     Attributes:
-        tenant: Whose it is.
+        tenant: The tenant of the document.
         outcome: One word of the transform's own closed list; counted per tenant.
-        document: The new bytes, or None where the document stays as it is.
-        counts: Further counters of the transform, by name. Documents that came out alike share one mapping where they
-            can, which is then added up once for all of them.
-        sums: Counters to which each document adds an amount of its own; they are of the member, not of a tenant.
-        findings: What to name in the report.
-        failure: What stops a patch, where this document does; the first finding names the document.
+        document: The new bytes; None if the document is unchanged.
+        counts: Further counters of the transform, by name. Documents with equal results share one mapping where they
+            can; it is then added up once for all of them.
+        sums: Counters to which each document adds its own amount; they belong to the member, not to a tenant.
+        findings: What the report names.
+        failure: The error, if this document stops a patch; the first finding names the document.
     """
 
     __slots__ = ("counts", "document", "failure", "findings", "outcome", "sums", "tenant")
@@ -54,15 +54,15 @@ class Change:
 
 
 @final
-class Summed:
-    """What the changes of a run add up to.
+class ChangeTotals:
+    """The totals of a run's changes.
 
     Attributes:
         outcomes: (tenant, outcome) → documents.
         counts: (tenant, counter) → sum.
         sums: Counter → sum, of the whole run.
         findings: In the order of the documents.
-        failures: What stops a patch: the number of the document, its name and the error, in their order.
+        failures: The errors that stop a patch, in order: number and name of the document, error.
     """
 
     __slots__ = ("counts", "failures", "findings", "outcomes", "sums")
@@ -93,30 +93,30 @@ class Summed:
 
 
 @final
-class Rewritten:
-    """What became of a run as a whole, where nothing is made for each of its documents.
+class RewrittenRun:
+    """The result for a run as a whole, without a change for each document.
 
     Attributes:
         body: The documents, back to back, as they are now.
         touched: Whether each changed.
-        summed: What the changes add up to.
+        totals: The totals of the changes.
     """
 
-    __slots__ = ("body", "summed", "touched")
+    __slots__ = ("body", "totals", "touched")
 
-    def __init__(self, body: bytes, touched: list[bool], summed: Summed) -> None:
+    def __init__(self, body: bytes, touched: list[bool], totals: ChangeTotals) -> None:
         self.body = body
         self.touched = touched
-        self.summed = summed
+        self.totals = totals
 
 
-def applied(changes: Sequence[Change], documents: Sequence[bytes], touched: set[int]) -> list[bytes]:
-    """Give the documents after their changes; adds the numbers of those that changed to ``touched``.
+def apply_changes(changes: Sequence[Change], documents: Sequence[bytes], touched: set[int]) -> list[bytes]:
+    """Return the documents after their changes, and add the numbers of changed ones to ``touched``.
 
     Args:
         changes: One for each document.
-        documents: As they were.
-        touched: Those that changed before.
+        documents: The documents before.
+        touched: Numbers of documents that changed earlier; extended in place.
     """
     after: list[bytes] = []
     for number, change in enumerate(changes):

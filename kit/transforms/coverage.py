@@ -1,6 +1,6 @@
 """Counts what a collection holds: documents per tenant and, for observations, which projections they have.
 
-The same tally serves three uses: what a kit holds (inspect, verify), what it will hold (plan), and what was written
+One tally serves three uses: what a kit holds (inspect, verify), what it will hold (plan), and what was written
 (the manifest's ``collections``). Laws, for every tenant of a collection of observations: ``documents == present +
 missing``, ``present == both + null + other_type + other_shape + no_linkset``, ``unresolvable <= missing``.
 """
@@ -20,16 +20,16 @@ from kit.values import CollectionName, Limits, MemoryPrice
 OBSERVATIONS = "advisory_observations"
 _DECIDING = frozenset({b"_id", b"tenant", b"rawLinkset"})
 NO_TENANT = ""
-"""Under which documents without a string ``tenant`` are counted."""
+"""The tenant of documents without a string ``tenant``."""
 
 
 @dataclass(slots=True)
 class TenantCoverage:
-    """Documents of one tenant."""
+    """Counts of one tenant's documents."""
 
     documents: int = 0
     present: int = 0
-    """Has a ``rawLinkset`` element, whatever it is. Those that are no projection are counted here, and apart:"""
+    """Has a ``rawLinkset`` element of any kind. Those that are no projection are also counted by reason:"""
     null: int = 0
     """it is null,"""
     other_type: int = 0
@@ -40,25 +40,25 @@ class TenantCoverage:
     """it is of shape v1, and the canonical ``linkset`` is missing or no document."""
     missing: int = 0
     unresolvable: int = 0
-    """Lacks it, and no source for it was found; counted in ``missing`` too."""
+    """Lacks it, and has no source for it; counted in ``missing`` too."""
 
     @property
     def both(self) -> int:
-        """How many have both projections: all that counts as coverage."""
+        """Documents with both projections: only these count as coverage."""
         return self.present - self.unsound
 
     @property
     def unsound(self) -> int:
-        """How many have a ``rawLinkset`` and not both projections."""
+        """Documents with a ``rawLinkset`` but not both projections."""
         return self.null + self.other_type + self.other_shape + self.no_linkset
 
     @property
     def lacking(self) -> int:
-        """How many do not have both projections."""
+        """Documents without both projections."""
         return self.missing + self.unsound
 
     def lacks(self) -> dict[str, int]:
-        """Return how many lack what, by the word that metrics have for it; without what there is none of."""
+        """Return the counts of documents without both projections, by the reason's name in metrics; no zeros."""
         counts = {
             "missing": self.missing,
             "null": self.null,
@@ -90,7 +90,7 @@ class Tally:
     tenants: dict[str, TenantCoverage] = field(default_factory=dict)
 
     def tenant(self, name: str) -> TenantCoverage:
-        """Give the coverage of a tenant, new if need be."""
+        """Return the coverage of a tenant, created if needed."""
         coverage = self.tenants.get(name)
         if coverage is None:
             coverage = self.tenants[name] = TenantCoverage()
@@ -104,10 +104,10 @@ class Tally:
             self.tenant(name).add(coverage)
 
     def add_within(self, other: Tally, limits: Limits) -> None:
-        """Add the counts of ``other``, as far as the limits allow what then is held.
+        """Add the counts of ``other`` within the limits.
 
         Raises:
-            LimitError: There would be more than ``tenants``, or more held of the kit than it may.
+            LimitError: There would be more than ``tenants``, or more kept in memory than allowed.
         """
         new = other.tenants.keys() - self.tenants.keys()
         limits.check("tenants", len(self.tenants) + len(new))
@@ -116,12 +116,12 @@ class Tally:
 
 
 def is_observations(name: CollectionName) -> bool:
-    """Whether a collection holds advisory observations, in whatever database."""
+    """Return whether a collection holds advisory observations, in any database."""
     return name.collection == OBSERVATIONS
 
 
 def tenant_of(document: bytes, places: Mapping[bytes, tuple[int, int, int]]) -> str:
-    """Return the document's ``tenant``; :data:`NO_TENANT` where it has none that is a string of UTF-8."""
+    """Return the document's ``tenant``; :data:`NO_TENANT` unless it is a string of valid UTF-8."""
     place = places.get(b"tenant")
     try:
         return string_at(document, place) if place is not None and place[0] == Kind.STRING else NO_TENANT
@@ -130,15 +130,15 @@ def tenant_of(document: bytes, places: Mapping[bytes, tuple[int, int, int]]) -> 
 
 
 def tenant_named(document: bytes) -> str:
-    """Return the tenant that a document is counted under, whatever its bytes are."""
+    """Return the tenant that a document is counted for, whatever its bytes are."""
     ((value, _),) = Tenants([document], observed=False, walked=False).counts
     return _text(value)
 
 
 def check_certain(name: CollectionName, document: bytes) -> None:
-    """Check that a well-formed document has nothing twice that would decide what it counts as.
+    """Check that a well-formed document repeats no element that decides how it is counted.
 
-    A name twice is legal in BSON, and which of the two counts is up to whoever reads it.
+    A repeated name is legal in BSON, and which of the two counts depends on the reader.
 
     Raises:
         BsonError: It has ``_id``, ``tenant`` or, as an observation, ``rawLinkset`` twice.
@@ -156,12 +156,12 @@ def check_certain(name: CollectionName, document: bytes) -> None:
 
 
 def tally(name: CollectionName, documents: Iterable[bytes], *, walked: bool = False) -> Tally:
-    """Count documents as they are.
+    """Return the tally of documents.
 
-    One whose top level is malformed, or repeats a name, counts as lacking ``rawLinkset``, under its tenant as far as
-    that can be read: coverage is never more than what can be read.
+    A document whose top level is malformed, or repeats a name, counts as without ``rawLinkset``, for its tenant if that
+    can be read: coverage never exceeds what can be read.
 
-    With ``walked``, their top level is known to be sound: one that has the bytes of no tenant anywhere is not walked.
+    With ``walked``, their top levels are known to be sound: a document without the bytes of a tenant is not walked.
     """
     total = Tally()
     observed = is_observations(name)
@@ -184,5 +184,5 @@ def tally(name: CollectionName, documents: Iterable[bytes], *, walked: bool = Fa
 
 
 def _text(value: bytes) -> str:
-    """Decode the value bytes of a tenant that was found to be a string."""
+    """Return the tenant of these value bytes, known to be a string."""
     return string_at(value, (Kind.STRING, 0, len(value))) if value else NO_TENANT

@@ -1,11 +1,11 @@
-"""The two projections of an observation: their names, and whether both are there.
+"""The two projections of an observation: their names, and whether both are present.
 
 Schema: schemas/raw-linkset.md, "Dual projections".
 
 A reader may rely on an observation exactly if it has both: ``linkset``, a document, and ``rawLinkset``, a document of
-shape v1. Laws: every observation is in exactly one state; :data:`BOTH` only if every byte of ``rawLinkset`` was looked
-at and is as the shape has it, in its order; whatever the bytes are, the outcome is a state, never an error. The
-shape is spelled here alone: ``raw_linkset.shape`` takes the names from here, and what writes them from there.
+shape v1. Laws: every observation is in exactly one state; :data:`BOTH` only if every byte of ``rawLinkset`` was checked
+against the shape and its order; the result is a state for any bytes, never an error. The names of the shape are defined
+here alone: ``raw_linkset.shape`` takes them from here, and writers from there.
 """
 
 from __future__ import annotations
@@ -39,13 +39,13 @@ TARGET: Final = "target"
 
 BOTH: Final = 0
 MISSING: Final = 1
-"""No ``rawLinkset``, whatever ``linkset`` is: what a patch looks for."""
+"""No ``rawLinkset``, with any ``linkset``: what a patch selects."""
 NULL: Final = 2
 OTHER_TYPE: Final = 3
 """``rawLinkset`` is neither null nor a document."""
 OTHER_SHAPE: Final = 4
 NO_LINKSET: Final = 5
-"""``rawLinkset`` is of shape v1, and ``linkset`` is not there, no document, or an envelope."""
+"""``rawLinkset`` is of shape v1, but ``linkset`` is missing, no document, or an envelope."""
 
 _DOCUMENT: Final = int(Kind.DOCUMENT)
 _NULL: Final = int(Kind.NULL)
@@ -64,7 +64,7 @@ _ENVELOPE: Final = b"\x08__encrypted\0\x01"
 """How an envelope begins (schemas/envelope.md): its first member is ``__encrypted: true``."""
 
 _Row: TypeAlias = tuple[bytes, bool, int, list[tuple[bytes, bool]]]
-"""Of an element: how it begins, whether it must be there, what its value is, of what members documents in it are."""
+"""Of an element: its first bytes, whether it is required, the kind of its value, the members of documents in it."""
 _STRINGS: Final = 0
 _DOCUMENTS: Final = 1
 _NOTES: Final = 2
@@ -73,7 +73,7 @@ _OPTIONAL: Final = (SCOPES, RELATIONSHIPS)
 
 @final
 class Layout:
-    """The names of both projections, and how the shape of ``rawLinkset`` follows from them."""
+    """The names of both projections, and the shape of ``rawLinkset`` that follows from them."""
 
     def __init__(
         self,
@@ -82,7 +82,7 @@ class Layout:
         elements: tuple[str, ...],
         members: tuple[str, str, str, str],
     ) -> None:
-        """Take the names of ELEMENTS, and of TYPE, URL, SOURCE and TARGET, in this order."""
+        """Set the names of ELEMENTS, and of TYPE, URL, SOURCE and TARGET, in this order."""
         kind, url, source, target = members
         reference = [(_STRING_BYTE + name.encode() + b"\0", name == url) for name in (kind, url, source)]
         relationship = [(_STRING_BYTE + name.encode() + b"\0", False) for name in (kind, source, target)]
@@ -103,7 +103,7 @@ class Layout:
 
 
 V1: Final = Layout(LINKSET, RAW_LINKSET, ELEMENTS, (TYPE, URL, SOURCE, TARGET))
-"""Shape v1."""
+"""The names of shape v1."""
 
 
 def state_of(document: bytes, places: dict[bytes, tuple[int, int, int]], layout: Layout = V1) -> int:
@@ -128,20 +128,20 @@ def state_of(document: bytes, places: dict[bytes, tuple[int, int, int]], layout:
 
 
 def is_linkset(document: bytes, kind: int, start: int) -> bool:
-    """Whether a value of type ``kind`` at ``start`` can be the canonical ``linkset``: a document, and no envelope."""
+    """Return whether a value of type ``kind`` at ``start`` can be a canonical ``linkset``: a document, no envelope."""
     return kind == _DOCUMENT and not document.startswith(_ENVELOPE, start + 4)
 
 
 def is_shape_v1(document: bytes, start: int, end: int, layout: Layout = V1) -> bool:
-    """Whether the value in ``[start, end)`` is a document of shape v1, to its last byte."""
+    """Return whether the value in ``[start, end)`` is a document of shape v1, to its last byte."""
     try:
         return _is_shape(document, start, end, layout)
-    except (struct.error, LookupError, ValueError):  # of these, UnicodeDecodeError is one
+    except (struct.error, LookupError, ValueError):  # a UnicodeDecodeError is a ValueError
         return False
 
 
 def reason_of(document: bytes, places: dict[bytes, tuple[int, int, int]], layout: Layout = V1) -> str:
-    """Return in words why an observation that has ``rawLinkset`` lacks the projections; "" where it has both."""
+    """Return why an observation with ``rawLinkset`` does not have both projections; "" if it has."""
     state = state_of(document, places, layout)
     if state == NULL:
         return f"{layout.raw_linkset} is null"
@@ -154,7 +154,7 @@ def reason_of(document: bytes, places: dict[bytes, tuple[int, int, int]], layout
 
 
 def missing_linkset(document: bytes, places: dict[bytes, tuple[int, int, int]], layout: Layout = V1) -> str:
-    """Return in words why there is no canonical ``linkset``; "" where there is."""
+    """Return why there is no canonical ``linkset``; "" if there is."""
     found = places.get(layout.linkset_key)
     if found is None:
         return f"{layout.linkset} is missing"
@@ -179,7 +179,7 @@ def _is_shape(document: bytes, start: int, end: int, layout: Layout) -> bool:
 
 
 def _row_end(document: bytes, at: int, last: int, row: _Row) -> int:
-    """Return the offset after the element at ``at``, which begins as ``row`` says; -1 if its value is another."""
+    """Return the offset after the element at ``at``, which begins like ``row``; -1 if its value does not match."""
     at += len(row[0])
     if row[2] == _STRINGS:
         return _strings_end(document, at, last)
@@ -215,7 +215,7 @@ def _strings_end(document: bytes, at: int, last: int) -> int:
         head = _STRING_HEADS[number] if number < _KEPT else _STRING_BYTE + b"%d\0" % number
         if not document.startswith(head, at):
             return _FAULT
-        # As in _string_end: a call for each of twenty strings would cost as much again.
+        # Inlined _string_end: a call for each of twenty strings would double the cost.
         at += len(head)
         size: int = _READ_INT32(document, at)[0]
         text = at + 4
@@ -273,7 +273,7 @@ def _notes_end(document: bytes, at: int, last: int) -> int:
 
 
 def _difference(document: bytes, start: int, end: int, layout: Layout) -> str:
-    """Return how a document differs from the shape, in words that do not grow with it."""
+    """Return how a document differs from the shape; the text does not grow with it."""
     inner = document[start:end]
     try:
         met = list(elements(inner))
@@ -296,10 +296,10 @@ def _difference_of_names(names: list[bytes], layout: Layout) -> str:
     return ""
 
 
-def _difference_of_values(document: bytes, met: list[Element], layout: Layout) -> str:
-    names = [element.name for element in met]
+def _difference_of_values(document: bytes, found: list[Element], layout: Layout) -> str:
+    names = [element.name for element in found]
     rows = [row for row in layout.rows if row[0][1:-1] in names]
-    for element, row in zip(met, rows, strict=True):
+    for element, row in zip(found, rows, strict=True):
         if element.kind != row[0][0]:
             return f"{spell_path([element.name])!r} is {_article(element.kind)}"
         if not _is_row(document, element.start, row):
@@ -315,7 +315,7 @@ def _is_row(document: bytes, at: int, row: _Row) -> bool:
 
 
 def _article(kind: int) -> str:
-    """Name a type of BSON in a sentence."""
+    """Return the name of a BSON type with its article."""
     try:
         name = Kind(kind).name.lower().replace("_", " ")
     except ValueError:

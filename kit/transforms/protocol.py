@@ -1,9 +1,9 @@
-"""What a transform is: a pure function over runs of documents that may add or replace elements by splicing.
+"""The protocol of transforms: pure functions over runs of documents that add or replace elements by splicing.
 
-A transform never sees files, archives or other documents than those handed to it; what it must know of other
-collections it declares (:meth:`Transform.indexes`), the engine gathers it once and hands back a :class:`Lookup`.
-Everything else that the engine, a migration or a report must know of a transform it says here, too: nobody outside of
-``kit.transforms`` asks which class it is. Laws: a document whose change says ``document is None`` stays byte-identical;
+A transform sees no files, no archives, and only the documents passed to it. It declares what it must know of other
+collections (:meth:`Transform.indexes`); the engine gathers that once and passes it as a :class:`Lookup`. Everything else
+that the engine, a migration or a report must know of a transform is declared here, too: nothing outside of
+``kit.transforms`` asks for its class. Laws: a document whose change says ``document is None`` stays byte-identical;
 a second application changes nothing; what ``of_parameters`` makes of ``t.parameters()`` has the same parameters.
 
 A class of another distribution inherits from :class:`Transform`, which has the answers of a transform that needs
@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from kit.errors import UsageError
-from kit.transforms.change import NO_COUNTS, Change, Counts, Rewritten, Summed
+from kit.transforms.change import NO_COUNTS, Change, ChangeTotals, Counts, RewrittenRun
 from kit.values import CollectionMember, CollectionName
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ __all__ = [
     "KeyedTransform",
     "Lookup",
     "ProductConflictError",
-    "Rewritten",
+    "RewrittenRun",
     "Selection",
     "Transform",
     "TransformKind",
@@ -45,20 +45,20 @@ __all__ = [
 
 
 class Lookup(Protocol):
-    """A multi-map from fixed-size keys to bytes, larger than memory, written once before it is read."""
+    """A multimap from fixed-size keys to bytes, larger than memory, written once before it is read."""
 
     def find(self, keys: Sequence[bytes]) -> Mapping[bytes, Sequence[bytes]]:
         """Return every value stored under each of ``keys``; a key without values is absent from the result."""
         ...
 
     def has_prefix(self, prefix: bytes) -> bool:
-        """Whether any key starts with ``prefix``."""
+        """Return whether any key starts with ``prefix``."""
         ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """One document worth naming in the report: why it was left alone, or in what it disagrees."""
+    """One document that the report names: why it stays unchanged, or how it diverges."""
 
     kind: str
     reason: str
@@ -93,7 +93,7 @@ class Transform(Protocol):
 
     @property
     def version(self) -> int:
-        """Raised whenever the same input and parameters would give other bytes."""
+        """Incremented whenever the same input and parameters would give other bytes."""
         ...
 
     @property
@@ -107,7 +107,7 @@ class Transform(Protocol):
 
     @property
     def is_reproducible(self) -> bool:
-        """Whether the same input and parameters give the same bytes, so that a delta can name the transform instead."""
+        """Return whether the same input and parameters give the same bytes, so that a delta can name the transform instead."""
         return True
 
     @property
@@ -126,16 +126,16 @@ class Transform(Protocol):
     # What it does to documents.
 
     def handles(self, name: CollectionName) -> bool:
-        """Whether this transform changes documents of that collection."""
+        """Return whether this transform changes documents of that collection."""
         ...
 
     def apply(self, name: CollectionName, documents: Sequence[bytes], lookup: Lookup, first: int) -> Sequence[Change]:
-        """Decide about each of ``documents``, in order; ``first`` is the ordinal of the first of them in its member.
+        """Return a change for each of ``documents``, in order; ``first`` is the ordinal of the first in its member.
 
-        What cannot be read in one document is the outcome of that document.
+        A document that cannot be read has that as its outcome; it raises nothing.
 
         Raises:
-            StoppedError: A stop rule of the transform holds.
+            StoppedError: A stop rule of the transform applies.
         """
         ...
 
@@ -146,7 +146,7 @@ class Transform(Protocol):
         ends: Sequence[int],  # noqa: ARG002
         lookup: Lookup,  # noqa: ARG002
         first: int,  # noqa: ARG002
-    ) -> Rewritten | None:
+    ) -> RewrittenRun | None:
         """Do what :meth:`apply` does and splice it, for a whole run at once; None where that must be asked.
 
         Args:
@@ -166,7 +166,7 @@ class Transform(Protocol):
         return None
 
     def indexes(self, name: CollectionName) -> bool:  # noqa: ARG002
-        """Whether documents of that collection must be gathered for :class:`Lookup` before any run."""
+        """Return whether documents of that collection must be gathered for :class:`Lookup` before any run."""
         return False
 
     def gather(self, name: CollectionName, documents: Iterable[bytes]) -> Iterable[tuple[bytes, bytes] | Finding]:  # noqa: ARG002
@@ -179,15 +179,15 @@ class Transform(Protocol):
     # What the engine may do without it.
 
     def settles(self, member: CollectionMember) -> bool:  # noqa: ARG002
-        """Whether counted coverage alone tells that nothing in a member is left to do."""
+        """Return whether counted coverage alone tells that nothing in a member is left to do."""
         return False
 
     def settled(self, tally: Tally) -> Counter[tuple[str, str]]:  # noqa: ARG002
         """Return (tenant, outcome) → documents of a settled member."""
         return Counter()
 
-    def cover(self, tally: Tally, summed: Summed) -> None:  # noqa: ARG002
-        """Count into ``tally`` what ``summed`` says of the coverage; nothing where the documents must be counted."""
+    def cover(self, tally: Tally, totals: ChangeTotals) -> None:  # noqa: ARG002
+        """Count into ``tally`` what ``totals`` says of the coverage; nothing where the documents must be counted."""
         return
 
     def reading_on(self) -> Self:
@@ -203,7 +203,7 @@ class Transform(Protocol):
 
     @property
     def stops_on_divergence(self) -> bool:
-        """Whether it stops at the first document whose projections would disagree."""
+        """Return whether it stops at the first document whose projections would disagree."""
         return False
 
     def selecting(self, selection: Selection) -> Self:

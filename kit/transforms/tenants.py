@@ -1,4 +1,4 @@
-"""Whose documents a run holds: one look at the top level of each."""
+"""Counts the tenants of a run, with one look at the top level of each document."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from kit.transforms.projections import MISSING, state_of
 
 _STRING: Final = int(Kind.STRING)
 _TENANT: Final = b"\x02tenant\0"
-"""How the element begins."""
+"""The first bytes of the element."""
 
 
 def readable_tenant(document: bytes) -> bytes:
     """Return the value bytes of the tenant of a document whose top level is malformed, or repeats a name.
 
-    Empty unless it is there exactly once, as far as the walk goes, and is a string of UTF-8: of an unreadable document
-    as much is told as is certain, so that the coverage of its tenant is not taken for complete.
+    Empty unless it occurs exactly once, as far as the walk goes, and is a string of valid UTF-8: a certain tenant is
+    reported also for an unreadable document, so that the tenant's coverage does not look complete.
     """
     found = b""
     try:
@@ -36,32 +36,32 @@ def readable_tenant(document: bytes) -> bytes:
 
 @final
 class Tenants:
-    """The tenants met in a run of documents, and for observations which projections they have.
+    """The tenants of a run of documents, and for observations the state of their projections.
 
     Attributes:
-        documents: How many there are.
-        bytes: Of all of them.
-        counts: (value bytes of the tenant, state of :mod:`kit.transforms.projections`) → documents; no bytes where
-            there is no tenant that is a string of UTF-8, -1 where they are no observations;
-            one whose top level cannot be read has no ``rawLinkset``.
+        documents: Number of documents.
+        bytes: Bytes of all documents.
+        counts: (value bytes of the tenant, state of :mod:`kit.transforms.projections`) → documents. The bytes are empty
+            unless the tenant is a string of valid UTF-8; the state is -1 unless they are observations. A document whose
+            top level cannot be read counts as without ``rawLinkset``.
     """
 
     __slots__ = ("bytes", "counts", "documents")
 
     def __init__(self, documents: Iterable[bytes], *, observed: bool, walked: bool) -> None:
-        """Look at ``documents``.
+        """Count ``documents``.
 
         Args:
             documents: BSON.
             observed: Whether they are observations.
-            walked: Whether their top level is known to be sound. One that has the bytes of no tenant anywhere is then
-                not walked: to search costs less.
+            walked: Whether their top levels are known to be sound. A document without the bytes of a tenant is then not
+                walked: a search costs less.
         """
         self.documents = 0
         self.bytes = 0
         self.counts: dict[tuple[bytes, int], int] = {}
         search = walked and not observed
-        met = {b""}
+        valid = {b""}
         unread = MISSING if observed else -1
         for document in documents:
             text, state = b"", unread
@@ -73,9 +73,9 @@ class Tenants:
                     tenant = places.get(b"tenant")
                     if tenant is not None and tenant[0] == _STRING:
                         text = document[tenant[1] : tenant[2]]
-                        if text not in met:
+                        if text not in valid:
                             string_at(text, (_STRING, 0, len(text)))
-                            met.add(text)
+                            valid.add(text)
                 except BsonError:
                     text = readable_tenant(document)
             self.documents += 1

@@ -30,7 +30,7 @@ from kit.ops.kits import Environment
 from kit.ops.patch import Output, PatchRequest, patch, resume
 from kit.signing import Algorithm, generate
 from kit.transforms.encrypt_fields import EncryptFields
-from kit.transforms.protocol import Change, Lookup, Rewritten
+from kit.transforms.protocol import Change, Lookup, RewrittenRun
 from kit.transforms.raw_linkset import RawLinkset
 from kit.values import Codec, CollectionName, Limits, Timestamp
 from tests.encryption.site import MAP, NOTES, Site, note
@@ -92,7 +92,7 @@ class Rogue(RawLinkset):
         self.hands(list(documents), changes)
         return changes
 
-    def rewrite(self, *_: object) -> Rewritten | None:
+    def rewrite(self, *_: object) -> RewrittenRun | None:
         return None
 
 
@@ -408,7 +408,7 @@ class RogueSeal(EncryptFields):
         self.hands(self.site, list(documents), changes)
         return changes
 
-    def rewrite(self, *_: object) -> Rewritten | None:
+    def rewrite(self, *_: object) -> RewrittenRun | None:
         return None
 
 

@@ -26,7 +26,7 @@ from kit.encryption import (
     unlock,
 )
 from kit.errors import KitError
-from kit.transforms.change import Change, Rewritten, Summed
+from kit.transforms.change import Change, ChangeTotals, RewrittenRun
 from kit.transforms.encrypt_fields import EncryptFields
 from kit.values import CollectionName, Timestamp
 
@@ -135,12 +135,12 @@ class Site:
                 [change.document or old for change, old in zip(changes, documents, strict=True)]
             )
             assert whole.touched == [change.document is not None for change in changes]
-            one, other = whole.summed, Summed(changes)
+            one, other = whole.totals, ChangeTotals(changes)
             assert (one.outcomes, one.counts, one.sums) == (other.outcomes, other.counts, other.sums)
             assert (one.findings, list(map(str, one.failures))) == (other.findings, list(map(str, other.failures)))
         return changes
 
-    def _rewritten(self, documents: Sequence[bytes]) -> tuple[Rewritten | None, KitError | None]:
+    def _rewritten(self, documents: Sequence[bytes]) -> tuple[RewrittenRun | None, KitError | None]:
         ends = list(itertools.accumulate(map(len, documents)))
         try:
             return self.transform.rewrite(self.name, b"".join(documents), ends, NoLookup(), 0), None

@@ -212,7 +212,9 @@ def test_a_file_that_is_not_of_the_schema_is_refused(value: Mapping[str, Any], c
         pytest.param(seal(kind="additive-optional"), "does not describe encrypt-fields", id="a kind that says less"),
         pytest.param(raw(kind="rename"), "does not describe raw-linkset", id="a kind that none of its transforms does"),
         pytest.param(
-            raw(transforms=[{"name": "rename"}]), "is 'rename', not one of raw-linkset", id="a transform that is not there"
+            raw(transforms=[{"name": "rename"}]),
+            "is 'rename', not one of raw-linkset",
+            id="a transform that is not there",
         ),
         pytest.param(raw(selection={"productId": "p"}), "observations|have none", id="a product of observations"),
         pytest.param(

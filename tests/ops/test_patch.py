@@ -19,7 +19,7 @@ from kit.ops.jobs import abandon
 from kit.ops.kits import Environment
 from kit.ops.patch import Output, PatchRequest, patch
 from kit.signing import Algorithm, dsse
-from kit.transforms.protocol import Change, Lookup, Rewritten
+from kit.transforms.protocol import Change, Lookup, RewrittenRun
 from kit.transforms.raw_linkset import RawLinkset
 from kit.values import CollectionName, Timestamp
 from tests.end_to_end import kits
@@ -140,7 +140,7 @@ class TestSelection:
         path = desk.keys / "map.json"
         path.write_text('{"schemaVersion": "2"}')
         out = ("--output", desk.kits / "o")
-        desk.patch(desk.kit(), *out, "--cache-map", path).refused(11, f"{path}: cache map: is of version")
+        desk.patch(desk.kit(), *out, "--cache-map", path).refused(11, f"{path}: cache map: is version")
         desk.patch(desk.kit(), *out, "--cache-map", desk.keys).refused(
             1, f"{desk.keys}: cannot be read: Is a directory"
         )
@@ -236,7 +236,7 @@ class Meddling(RawLinkset):
         self.meddle()
         return super().apply(name, documents, lookup, first)
 
-    def rewrite(self, *_: object) -> Rewritten | None:
+    def rewrite(self, *_: object) -> RewrittenRun | None:
         return None
 
 

@@ -36,7 +36,9 @@ class EncryptFieldsKind:
         value = given.take("fieldMap", object)
         if isinstance(value, str):
             if value not in SHIPPED:
-                raise given.refusal(f"is {value!r}, not one of those that come with kit: {', '.join(SHIPPED)}", "fieldMap")
+                raise given.refusal(
+                    f"is {value!r}, not one of those that come with kit: {', '.join(SHIPPED)}", "fieldMap"
+                )
             field_map = shipped(value)
         else:
             field_map = FieldMap.parse(strict_json.canonical(value), where=f"{where}: fieldMap")

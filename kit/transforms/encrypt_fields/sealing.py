@@ -1,4 +1,4 @@
-"""One run of documents of one collection: what is plaintext is sealed, and every value is accounted for."""
+"""Seals plaintext in one run of documents of one collection, and accounts for every value."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from kit.encryption.mapping import MappedCollection, MappedField
 from kit.encryption.opening import CollectionKeys, DocumentKeys, in_document, in_field
 from kit.encryption.runs import PartitionTally, seal
 from kit.errors import KitError
-from kit.transforms.change import Counts, Rewritten, Summed
+from kit.transforms.change import ChangeTotals, Counts, RewrittenRun
 from kit.transforms.protocol import Change, Finding
 from kit.values import CountName, FieldOutcome
 
 _K = TypeVar("_K")
 ENCRYPTED: Final = "encrypted"
 UNCHANGED: Final = "unchanged"
-"""Selected, and nothing in it is left to encrypt."""
+"""Selected, with nothing left to encrypt."""
 ERROR: Final = "error"
 
 _SEALED: Final = counting.ENCRYPTED
@@ -56,11 +56,11 @@ class SealingRun:
         ]
 
     def changes(self, documents: Sequence[bytes], first: int) -> list[Change]:
-        """Decide about each document; ``first`` is the ordinal of the first of them, for messages."""
+        """Return the change of each document; ``first`` is the ordinal of the first, for messages."""
         return [self._change(document, ordinal) for ordinal, document in enumerate(documents, first)]
 
-    def rewritten(self, data: bytes, ends: Sequence[int], first: int) -> Rewritten | None:
-        """Return what :meth:`changes` come to; None where each document must be asked for."""
+    def rewrite(self, data: bytes, ends: Sequence[int], first: int) -> RewrittenRun | None:
+        """Return the documents and totals of :meth:`changes`; None if each document must be processed by itself."""
         if not isinstance(self._iv, SyntheticIv):
             return None
         given = Run(data=data, ends=tuple(ends))
@@ -71,17 +71,17 @@ class SealingRun:
         touched = list(map(bool, done.touched))
         for (number, _), change in zip(done.alone, changes, strict=True):
             touched[number] = change.document is not None
-        summed = Summed(changes)
-        summed.failures = [(done.alone[number][0], name, error) for number, name, error in summed.failures]
+        totals = ChangeTotals(changes)
+        totals.failures = [(done.alone[number][0], name, error) for number, name, error in totals.failures]
         for tally in done.tallies:
-            self._add(summed, tally)
+            self._add(totals, tally)
         for (_, (one_value, _), total), (_, values, digest) in zip(self._fields, done.digests, strict=True):
             if values:
-                _add(summed.sums, one_value, values)
-                _add(summed.sums, total, digest)
-        return Rewritten(done.joined(given, [change.document for change in changes]), touched, summed)
+                _add(totals.sums, one_value, values)
+                _add(totals.sums, total, digest)
+        return RewrittenRun(done.joined(given, [change.document for change in changes]), touched, totals)
 
-    def _add(self, summed: Summed, tally: PartitionTally) -> None:
+    def _add(self, totals: ChangeTotals, tally: PartitionTally) -> None:
         tenant = tally.partition
         outcomes = {
             ENCRYPTED: tally.changed,
@@ -90,7 +90,7 @@ class SealingRun:
             Standing.NOT_SELECTED.value: tally.not_selected,
         }
         for outcome, documents in outcomes.items():
-            _add(summed.outcomes, (tenant, outcome), documents)
+            _add(totals.outcomes, (tenant, outcome), documents)
         for mapped_field, values in tally.values:
             scanned = tally.changed + tally.unchanged + tally.skipped_owner
             counts = {
@@ -102,24 +102,24 @@ class SealingRun:
                 counting.SKIPPED_OWNER: tally.skipped_owner,
             }
             for outcome, count in counts.items():
-                _add(summed.counts, (tenant, self._named(outcome, mapped_field)), count)
+                _add(totals.counts, (tenant, self._named(outcome, mapped_field)), count)
 
     def _change(self, document: bytes, ordinal: int) -> Change:
         try:
             mapped = self._reading.read(document)
         except KitError as error:
-            return self._failed(in_document(error, self._collection, document, ordinal), document, "")
+            return self._fail(in_document(error, self._collection, document, ordinal), document, "")
         if mapped.standing is _SELECTED:
-            return self._selected(mapped, ordinal)
+            return self._seal_values(mapped, ordinal)
         change = Change(tenant=mapped.partition, outcome=mapped.standing.value)
         if mapped.standing is Standing.SKIPPED_OWNER:
-            change.counts = self._counted((counting.SKIPPED_OWNER,) * len(self._collection.fields))
+            change.counts = self._counts_of((counting.SKIPPED_OWNER,) * len(self._collection.fields))
         if mapped.standing is Standing.NO_PARTITION_KEY:
-            change.counts = self._counted((counting.ERRORS,) * len(self._collection.fields))
+            change.counts = self._counts_of((counting.ERRORS,) * len(self._collection.fields))
             change.findings = (self._finding(Standing.NO_PARTITION_KEY.value, "no partition key", document, ""),)
         return change
 
-    def _selected(self, mapped: MappedDocument, ordinal: int) -> Change:
+    def _seal_values(self, mapped: MappedDocument, ordinal: int) -> Change:
         keys = DocumentKeys(self._keys, mapped)
         outcomes: list[str] = []
         sums: list[tuple[CountName, int]] = []
@@ -128,7 +128,7 @@ class SealingRun:
         for mapped_field, one_value, total in self._fields:
             try:
                 value = mapped.value(mapped_field)
-                # Of its plaintext, where its key is at hand: what verification will compare with.
+                # The digest of the plaintext, if its key is available: verification compares with it.
                 if value.state is _PLAIN:
                     digest, envelope = keys.digest_and_seal(value, self._iv)
                     sealed.append((value, envelope))
@@ -138,7 +138,7 @@ class SealingRun:
                 opened = keys.digest(value)
             except KitError as error:
                 in_document(in_field(error, mapped_field), self._collection, mapped.document, ordinal)
-                return self._failed(error, mapped.document, mapped.partition)
+                return self._fail(error, mapped.document, mapped.partition)
             if opened is not None:
                 sums += one_value, (total, opened)
             outcomes.append(_OUTCOME[value.state])
@@ -146,30 +146,30 @@ class SealingRun:
             try:
                 replaced = mapped.replaced(sealed)
             except KitError as error:
-                return self._failed(
+                return self._fail(
                     in_document(error, self._collection, mapped.document, ordinal), mapped.document, mapped.partition
                 )
         return Change(
             tenant=mapped.partition,
             outcome=UNCHANGED if replaced is None else ENCRYPTED,
             document=replaced,
-            counts=self._counted(tuple(outcomes)),
+            counts=self._counts_of(tuple(outcomes)),
             sums=sums,
         )
 
-    def _failed(self, error: KitError, document: bytes, partition: str) -> Change:
-        """Raise, or count every mapped value as an error: none of the document would be written."""
+    def _fail(self, error: KitError, document: bytes, partition: str) -> Change:
+        """Raise, or count every mapped value as an error, since nothing of the document would be written."""
         if self._stop_at_errors:
             raise error
         return Change(
             tenant=partition,
             outcome=ERROR,
-            counts=self._counted((counting.ERRORS,) * len(self._collection.fields)),
+            counts=self._counts_of((counting.ERRORS,) * len(self._collection.fields)),
             findings=(self._finding(ERROR, str(error), document, partition),),
             failure=error,
         )
 
-    def _counted(self, outcomes: tuple[str, ...]) -> Counts:
+    def _counts_of(self, outcomes: tuple[str, ...]) -> Counts:
         counts = self._counts.get(outcomes)
         if counts is None:
             found: dict[CountName, int] = {}

@@ -1,10 +1,10 @@
 """Replaces mapped plaintext values by envelopes, and proves that nothing else changed but lengths.
 
 Laws (schemas/field-map.md): the values of a document are sealed together or not at all; a valid envelope, null and a
-missing field are left alone, so that a second application changes nothing; what is none of plaintext, envelope, null
-and missing stops the run. Every value is counted under exactly one outcome.
+missing field stay unchanged, so a second application changes nothing; any other value stops the run. Every value is
+counted under exactly one outcome.
 
-Data keys are made before a run (``kit.encryption.preparation``) and cross to the workers in the instance; see
+Data keys are made before a run (``kit.encryption.preparation``) and reach the workers in the instance; see
 :class:`kit.transforms.protocol.Transform` for the rest of the contract.
 """
 
@@ -26,7 +26,7 @@ from kit.encryption.needs import Needs
 from kit.encryption.preparation import needs_of
 from kit.errors import UsageError
 from kit.transforms.encrypt_fields.sealing import ENCRYPTED, ERROR, UNCHANGED, SealingRun
-from kit.transforms.protocol import Change, Lookup, ProductConflictError, Rewritten, Selection, Transform
+from kit.transforms.protocol import Change, Lookup, ProductConflictError, RewrittenRun, Selection, Transform
 from kit.values import CollectionName
 
 NAME = "encrypt-fields"
@@ -56,12 +56,12 @@ class EncryptFields(Transform):
     field_map: FieldMap
     profile: Profile
     keys: KeySource = field(default=NO_KEYS, repr=False)
-    """Given by the run itself, once it knows for whom they are needed (``kit.ops.keying``)."""
+    """Set by the run once it knows which keys are needed (``kit.ops.keying``)."""
     iv: IvSource = field(default=SyntheticIv(), repr=False)
     partitions: frozenset[str] | None = None
-    """Only documents of these partitions; None for all."""
+    """Select the documents of these partitions; None for all."""
     stop_at_errors: bool = True
-    """False counts faulty values instead of raising, so that a run can read on and name all of them before it ends."""
+    """False counts faulty values instead of raising, so that a run can name all of them before it ends."""
 
     @property
     def name(self) -> str:
@@ -153,13 +153,13 @@ class EncryptFields(Transform):
             yield replace(self, partitions=self.partitions if tenants is None else tenants, iv=source)
 
     def parameters(self) -> Mapping[str, Any]:
-        """See the protocol; key names and secrets are no part of it."""
+        """See the protocol; without key names and secrets."""
         return {
             "fieldMap": self.field_map.to_json(),
             "profile": str(self.profile),
             "iv": "random" if isinstance(self.iv, RandomIv) else "synthetic",
             "tenants": sorted(self.partitions) if self.partitions is not None else None,
-            "onError": "stop",  # whichever way a run is told of a fault, it ends with nothing written
+            "onError": "stop",  # a fault ends the run with nothing written, raised or counted
         }
 
     def handles(self, name: CollectionName) -> bool:
@@ -167,14 +167,14 @@ class EncryptFields(Transform):
         return self.field_map.collection(name) is not None
 
     def needs(self, name: CollectionName, documents: Iterable[bytes], first: int) -> Needs:
-        """Find what a run needs before it starts; a pure function of its arguments, for workers as well."""
+        """Return what a run needs before it starts; pure, so that workers can call it."""
         return needs_of(self.mapped(name), documents, first)
 
     def mapped(self, name: CollectionName) -> MappedCollection:
-        """Give the map of a collection that this transform handles.
+        """Return the map of a collection that this transform handles.
 
         Raises:
-            UsageError: It does not.
+            UsageError: It does not handle it.
         """
         entry = self.field_map.collection(name)
         if entry is None:
@@ -190,15 +190,15 @@ class EncryptFields(Transform):
         ends: Sequence[int],
         lookup: Lookup,  # noqa: ARG002
         first: int,
-    ) -> Rewritten | None:
+    ) -> RewrittenRun | None:
         """See the protocol; the errors are those of :meth:`apply`."""
-        return self._run(name).rewritten(data, ends, first)
+        return self._run(name).rewrite(data, ends, first)
 
     def apply(self, name: CollectionName, documents: Sequence[bytes], lookup: Lookup, first: int) -> Sequence[Change]:  # noqa: ARG002
-        """Seal what is plaintext, document by document.
+        """Return the change of each document, its plaintext sealed.
 
         Raises:
-            EnvelopeError: A value looks like an envelope and is not a valid one of this profile and place.
+            EnvelopeError: A value looks like an envelope, but is no valid one of this profile and place.
             KeyUnusableError: An envelope's data key is not known, or an owner has none.
             StoppedError: An envelope is sealed under another owner's key.
             ContentError: A document has no owner or ``_id``, or a value that this profile cannot hold.

@@ -1,6 +1,6 @@
 """The ``raw-linkset`` backfill: schemas/raw-linkset.md.
 
-``shape`` names everything, ``projection`` is the value, one module an upstream format extracts it, ``divergence``
+``shape`` defines all names, ``projection`` the value. One module an upstream format extracts it. ``divergence``
 checks it against the canonical linkset, ``transform`` decides and splices.
 """
 

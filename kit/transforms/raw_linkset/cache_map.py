@@ -1,4 +1,4 @@
-"""Reads the file that says where a deployment keeps cached payloads: schemas/cache-map.md."""
+"""Parses the file that locates a deployment's cached payloads: schemas/cache-map.md."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ _NAMES = {"upstreamId": "upstream_id", "contentHash": "content_hash", "payload":
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CacheMap:
-    """Which collection holds cached payloads, and where in its documents everything stands."""
+    """The collection of cached payloads, and the places of the fields in its documents."""
 
     collection: str
     places: shape.DocumentShape
 
     def to_json(self) -> dict[str, Any]:
-        """Print it with every field named; ``parse_cache_map`` reads it back."""
+        """Return its JSON with every field named, for ``parse_cache_map``."""
         names = {name: _NAMES.get(name, name) for name in sorted(_FIELDS)}
         places: dict[str, shape.Place] = {given: getattr(self.places, name) for given, name in names.items()}
         fields = {given: [".".join(path) for path in place.paths] for given, place in places.items()}
@@ -31,7 +31,7 @@ class CacheMap:
 
 
 def parse_cache_map(data: bytes, *, where: str) -> CacheMap:
-    """Read a cache map; fields that it does not name stay where they are by default.
+    """Return a cache map; fields that it does not name keep their default places.
 
     Raises:
         ContentError: It is not strict JSON, or not of the form of schemas/cache-map.schema.json.
@@ -45,7 +45,7 @@ def parse_cache_map(data: bytes, *, where: str) -> CacheMap:
 def _read(document: Fields) -> CacheMap:
     document.exactly(("schemaVersion",), ("collection", "fields"))
     if (version := document.text("schemaVersion")) != "1":
-        raise document.refusal(f"is of version {version!r}; this program reads '1'")
+        raise document.refusal(f"is version {version!r}; this program reads '1'")
     collection = document.text("collection") if "collection" in document.members else "dto"
     fields = document.object("fields") if "fields" in document.members else Fields({}, "fields")
     places: dict[str, Any] = {_NAMES.get(name, name): _place(name, fields) for name in fields.members}
@@ -54,7 +54,7 @@ def _read(document: Fields) -> CacheMap:
 
 def _place(name: str, fields: Fields) -> shape.Place:
     if name not in _FIELDS:
-        raise fields.refusal(f"unknown field {name!r}; there are {', '.join(sorted(_FIELDS))}")
+        raise fields.refusal(f"unknown field {name!r}; the fields are {', '.join(sorted(_FIELDS))}")
     paths = fields.members[name]
     listed = paths if isinstance(paths, list) else [paths]
     if not listed or not all(isinstance(path, str) and all(path.split(".")) for path in listed):

@@ -1,4 +1,4 @@
-"""The canonical form of one value: what the platform's ``linkset`` holds where ``rawLinkset`` has it verbatim.
+"""The canonical form of one value, as in the platform's ``linkset``; ``rawLinkset`` has values verbatim.
 
 ==========  ==========================================================================================================
 alias       without case
@@ -9,13 +9,13 @@ CPE         the 2.3 formatted string, quoted as its grammar wants, vendor and pr
 reference   its URL, as it stands
 ==========  ==========================================================================================================
 
-Laws: canonical forms are idempotent; nothing here raises. A purl or CPE that does not parse has no canonical form and
-stands for itself, byte for byte: its parts cannot be told apart, so lower-casing it could only hide a difference, while
-an exact comparison at worst names a document whose value deserves a look anyway.
+Laws: canonical forms are idempotent; nothing here raises. A purl or CPE that does not parse is its own canonical form,
+byte for byte: its parts are unknown, so lower-casing could hide a difference, while an exact comparison at worst names
+a document whose value deserves a look anyway.
 
-Sources: package-url/purl-spec by way of packageurl-python, and for the case of components the definitions of types
-themselves (``purl_types``), which the library is behind; NISTIR 7695, sections 5.3.2 (quoting), 6.1 (URI) and 6.2
-(formatted string).
+Sources: package-url/purl-spec through packageurl-python; for the case of components the type definitions themselves
+(``purl_types``), since the library lags behind; NISTIR 7695, sections 5.3.2 (quoting), 6.1 (URI) and 6.2 (formatted
+string).
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ from packageurl import PackageURL, quote, unquote
 
 from kit.transforms.raw_linkset.purl_types import LOWERED
 
-_REMEMBERED: Final = 16384
-"""Values kept for each cache: a few MB in each worker; advisories repeat their packages for long stretches."""
+_CACHE_SIZE: Final = 16384
+"""Values in each cache: a few MB in each worker; advisories repeat their packages for long stretches."""
 
 _SCHEME: Final = "pkg"
 _PROSE: Final = frozenset({"cpan", "hackage", "mlflow", "pub", "pypi"})
-"""Types whose definitions have rules in words beside those of case, such as ``_`` for ``-``: the library knows them."""
+"""Types whose definitions have rules other than case, such as ``_`` for ``-``: the library implements them."""
 _BY_QUALIFIER: Final = "mlflow"
-"""The type whose name has case or not depending on where the package is kept."""
+"""The type whose name is case-sensitive or not, depending on the package's repository."""
 
 _VALUE: Final = r"(?:\\.|[^\\:])+"
 _ATTRIBUTE: Final = re.compile(rf":({_VALUE})", re.DOTALL)
@@ -48,7 +48,7 @@ _URI_PREFIX: Final = "cpe:/"
 _URI_COMPONENTS: Final = 7
 """part, vendor, product, version, update, edition, language."""
 _PACKED_PARTS: Final = 6
-"""``~edition~sw_edition~target_sw~target_hw~other``: five attributes in the one place of the edition."""
+"""``~edition~sw_edition~target_sw~target_hw~other``: five attributes in the edition's place."""
 _ANY: Final = "*"
 _NOT_APPLICABLE: Final = "-"
 _URI_CHARACTER: Final = re.compile(r"%([0-9a-f]{2})|([!-$&-~])", re.IGNORECASE)
@@ -59,20 +59,20 @@ _UNQUOTED: Final = frozenset("?*")
 
 
 def canonical_alias(alias: str) -> str:
-    """Return ``alias`` without case."""
+    """Return ``alias``, lower-cased."""
     return alias.casefold()
 
 
-@lru_cache(maxsize=_REMEMBERED)
+@lru_cache(maxsize=_CACHE_SIZE)
 def canonical_purl(purl: str) -> str:
-    """Return ``purl`` normalised, without qualifiers and subpath; as it stands if it is no package URL."""
+    """Return ``purl`` normalised, without qualifiers and subpath; unchanged if it is no package URL."""
     try:
-        return _normalised(purl)
+        return _normalise(purl)
     except ValueError:
         return purl
 
 
-def _normalised(purl: str) -> str:
+def _normalise(purl: str) -> str:
     """Return a package URL's canonical form, without what follows the version.
 
     Raises:
@@ -81,7 +81,7 @@ def _normalised(purl: str) -> str:
     scheme, _, rest = purl.partition(":")
     if scheme.lower() != _SCHEME:
         raise ValueError("not a package URL")
-    # What is dropped is cut off first: it may be malformed without the package being another one.
+    # Qualifiers and subpath are cut off first: they may be malformed without changing the package.
     head = rest.partition("#")[0].partition("?")[0]
     parsed = PackageURL.from_string(f"{_SCHEME}:{head}", normalize_purl=False)
     lowered = LOWERED.get(parsed.type)
@@ -93,7 +93,7 @@ def _normalised(purl: str) -> str:
         value = decode(value)
         return quote(value.lower() if lowered is not None and component in lowered else value)
 
-    # A slash within a segment stays one: `quote` leaves it, and it would start another segment.
+    # A slash within a segment stays encoded: `quote` keeps it, and it would start another segment.
     segments = [encoded("namespace", one) for one in (parsed.namespace or "").split("/") if one]
     segments.append(encoded("name", parsed.name))
     path = "/".join([segment.replace("/", "%2F") for segment in segments])
@@ -101,16 +101,16 @@ def _normalised(purl: str) -> str:
 
 
 def _by_library(head: str, whole: str) -> PackageURL:
-    """Return what the library makes of ``whole``, or of ``head`` where the qualifiers are malformed; decoded."""
+    """Return ``whole`` parsed by the library, or ``head`` if the qualifiers are malformed; decoded."""
     try:
         return PackageURL.from_string(f"{_SCHEME}:{whole}")
     except ValueError:
         return PackageURL.from_string(f"{_SCHEME}:{head}")
 
 
-@lru_cache(maxsize=_REMEMBERED)
+@lru_cache(maxsize=_CACHE_SIZE)
 def canonical_cpe(cpe: str) -> str:
-    """Return ``cpe`` as a 2.3 formatted string, vendor and product lower-cased; as it stands if it is no CPE."""
+    """Return ``cpe`` as a 2.3 formatted string, vendor and product lower-cased; unchanged if it is no CPE."""
     if cpe[: len(_URI_PREFIX)].lower() == _URI_PREFIX:
         converted = _formatted_string(cpe[len(_URI_PREFIX) :])
         if converted is None:
@@ -126,18 +126,18 @@ def canonical_cpe(cpe: str) -> str:
 
 
 def _value(value: str) -> str:
-    """Return an attribute of a formatted string with the quoting that its grammar wants, and no other.
+    """Return an attribute of a formatted string with exactly the quoting that its grammar requires.
 
-    Quoted or not, a letter, a digit, ``.``, ``-`` and ``_`` are themselves, and other punctuation is only itself when
-    quoted (NISTIR 7695, 6.2.2.2). What is not quoted though it should be has one meaning as well, but for ``*`` and
-    ``?``, which then are wildcards, and for ``-`` alone, which is "not applicable".
+    A letter, a digit, ``.``, ``-`` and ``_`` mean themselves, quoted or not; other punctuation does only when quoted
+    (NISTIR 7695, 6.2.2.2). Unquoted punctuation is still unambiguous, except ``*`` and ``?``, which are wildcards, and
+    a lone ``-``, which means "not applicable".
     """
     if value in {_ANY, _NOT_APPLICABLE, rf"\{_NOT_APPLICABLE}"}:
         return value
-    return _CHARACTER.sub(_requoted, value)
+    return _CHARACTER.sub(_requote, value)
 
 
-def _requoted(match: re.Match[str]) -> str:
+def _requote(match: re.Match[str]) -> str:
     escaped, bare = match.groups()
     character = escaped or bare
     if character.isalnum() or character in _BARE or (bare and bare in _UNQUOTED):
@@ -146,7 +146,7 @@ def _requoted(match: re.Match[str]) -> str:
 
 
 def _formatted_string(uri: str) -> str | None:
-    """Convert what follows ``cpe:/``; None if it is not a CPE 2.2 name (NISTIR 7695, 6.1.3 and 6.2.2)."""
+    """Return what follows ``cpe:/`` as a formatted string; None if it is no CPE 2.2 name (NISTIR 7695, 6.1.3)."""
     components = uri.split(":")
     if len(components) > _URI_COMPONENTS:
         return None

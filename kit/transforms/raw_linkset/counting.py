@@ -1,7 +1,7 @@
-"""Counts whole runs through the core, and documents that it leaves to the reference by ``coverage.tally``.
+"""Counts whole runs by the core, and documents that it leaves to the reference by ``coverage.tally``.
 
-Law: the tally is that of ``coverage.tally``, whatever the documents are. The core is used only while the names that it
-is handed (``shape.NAMES``) are those by which ``kit.transforms.projections`` judges.
+Law: the result equals that of ``coverage.tally``, whatever the documents are. The core is used only while the names
+that are passed to it (``shape.NAMES``) are those of ``kit.transforms.projections``.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from kit.values import CollectionName
 TENANT: Final = "tenant"
 
 Counts = tuple[Sequence[tuple[str, int, int, int, int]], Sequence[int]]
-"""By tenant: documents, those without ``rawLinkset``, with null, with another type; then the numbers of all others."""
+"""By tenant: documents, those without ``rawLinkset``, with null, with another type; then the numbers of the rest."""
 
 
 class Counted(NamedTuple):
-    """What documents are counted by, as the core is handed it."""
+    """The names by which documents are counted, in the form that the core takes."""
 
     tenant: str
     names: Names
@@ -31,7 +31,7 @@ class Counted(NamedTuple):
 
 
 def counted(name: CollectionName) -> Counted | None:
-    """Return by what documents of a collection are counted; None where only the reference can."""
+    """Return the names by which a collection is counted; None if only the reference can count it."""
     layout = NAMES.layout
     is_alike = (layout.linkset, layout.raw_linkset, layout.rows) == (V1.linkset, V1.raw_linkset, V1.rows)
     return Counted(TENANT, NAMES, coverage.is_observations(name)) if is_alike else None
@@ -45,16 +45,16 @@ def tally_run(name: CollectionName, run: Run) -> Tally:
 
 
 def tally_appended(name: CollectionName, run: Run, body: bytes, touched: bytes) -> Tally | None:
-    """Return the tally of documents that are those of a run, some with one ``rawLinkset`` appended.
+    """Return the tally of a run's documents, some of them with one ``rawLinkset`` appended.
 
     Args:
         name: The collection.
-        run: The documents, as they were.
-        body: The documents, as they are.
-        touched: A byte for each document: not 0 where it was appended to.
+        run: The documents before.
+        body: The documents after.
+        touched: A byte for each document: not 0 if it was appended to.
 
     Returns:
-        None where they are not plainly that, which only the reference can tell from others.
+        The tally; None if the documents are not plainly that, so that the reference must count them.
     """
     by = counted(name)
     if core.count is None or by is None:
@@ -64,11 +64,11 @@ def tally_appended(name: CollectionName, run: Run, body: bytes, touched: bytes) 
 
 
 def tally_of(name: CollectionName, counts: Counts, data: bytes, ends: Sequence[int]) -> Tally:
-    """Return the tally of documents that the core counted, those that it left to the reference included.
+    """Return the tally of documents that the core counted, including those left to the reference.
 
     Args:
         name: The collection.
-        counts: What the core found.
+        counts: The counts of the core.
         data: The documents, back to back.
         ends: The offset after each.
     """
@@ -87,5 +87,5 @@ def tally_of(name: CollectionName, counts: Counts, data: bytes, ends: Sequence[i
 
 
 def document_at(data: bytes, ends: Sequence[int], number: int) -> bytes:
-    """Return the document of a number."""
+    """Return the document with this number."""
     return data[ends[number - 1] if number else 0 : ends[number]]

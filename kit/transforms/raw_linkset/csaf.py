@@ -12,8 +12,8 @@ Helpers are found walking ``product_tree`` depth first: ``branches``, ``full_pro
 ``relationships/*/full_product_name`` (2.0) and ``product_paths/*/full_product_name``, which replaced them in 2.1.
 Within a branch: its ``product``, then its ``branches``. Section numbers are those of 2.0.
 
-The schema closes every object on the way. A member that neither version has counts one skipped, so that what a later
-version moves elsewhere is seen to be missing.
+The schema closes every object on the way. A member that neither version has counts one skipped, so that a value that a
+later version moves is noticed as missing.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from typing import Any, Final
 
 from kit.transforms.raw_linkset.extractor import OTHERS, Needs
 from kit.transforms.raw_linkset.projection import EMPTY, Extraction, Reference
-from kit.transforms.raw_linkset.taking import Gathered, Pointers, take_strings
+from kit.transforms.raw_linkset.taking import Pointers, ProjectionBuilder, take_strings
 
 _VERSIONS: Final = frozenset({"2.0", "2.1"})
 _TRACKING_ALIASES: Final = Pointers("/document/tracking/aliases")
@@ -45,11 +45,11 @@ _NEEDS: Final[Needs] = {
 
 
 def _members(names: str) -> frozenset[str]:
-    # What extensions (2.1) hold is by definition nothing that the core has a place for (conformance clause 28).
+    # By definition, extensions (2.1) hold nothing that the core has a place for (conformance clause 28).
     return frozenset((*names.split(), "extensions"))
 
 
-# What the two schemas have at each place, together; x_ and $ are known everywhere.
+# The members that either schema has at each place; x_ and $ are known everywhere.
 _TOP: Final = _members("document product_tree vulnerabilities")
 _DOCUMENT: Final = _members(
     "acknowledgments aggregate_severity category csaf_version distribution lang license_expression notes publisher "
@@ -70,7 +70,7 @@ _PATH: Final = _members("beginning_product_reference full_product_name subpaths"
 _IDENTIFIERS: Final = _members("cpe hashes model_numbers purl purls sbom_urls serial_numbers skus x_generic_uris")
 
 
-# Beside the format's own name those of its profiles (section 4), which stand in ``document.category``.
+# The format's own name, and those of its profiles (section 4), which ``document.category`` has.
 _FAMILIES: Final = frozenset(
     {
         *("csaf", "csaf-json", "csaf-base", "csaf-vex", "csaf-security-advisory", "csaf-informational-advisory"),
@@ -89,7 +89,7 @@ class CsafExtractor:
     needs: Needs = field(default_factory=lambda: _NEEDS, hash=False, compare=False)
 
     def recognises(self, raw: Mapping[str, Any]) -> bool:
-        """Ask for ``document.csaf_version`` (section 3.2.1.4) and a tracking id."""
+        """Check for ``document.csaf_version`` (section 3.2.1.4) and a tracking id."""
         document = raw.get("document")
         if not isinstance(document, dict):
             return False
@@ -103,78 +103,80 @@ class CsafExtractor:
         )
 
     def extract(self, raw: Mapping[str, Any]) -> Extraction:
-        """Project ``raw``; refused if it states another version or has no identifier at all."""
-        got = Gathered()
-        document = got.member(raw, "document")
+        """Return the projection of ``raw``; refused if it states another version or has no identifier."""
+        builder = ProjectionBuilder()
+        document = builder.take_member(raw, "document")
         version = document.get("csaf_version")
         if type(version) is str and version not in _VERSIONS:
             return Extraction(EMPTY, 0, f"csaf_version is {version!r}, not 2.0 or 2.1")
-        got.unknown(raw, _TOP)
-        got.unknown(document, _DOCUMENT)
-        tracking = got.member(document, "tracking")
-        got.unknown(tracking, _TRACKING)
-        got.take(tracking, "id", "/document/tracking", got.aliases, got.alias_pointers)
-        got.skipped += take_strings(tracking.get("aliases"), _TRACKING_ALIASES, got.aliases, got.alias_pointers)
-        _take_references(document.get("references"), "/document/references", got)
-        for index, vulnerability in got.objects(raw.get("vulnerabilities")):
-            _take_vulnerability(vulnerability, f"/vulnerabilities/{index}", got)
-        _walk_product_tree(got.member(raw, "product_tree"), got)
-        return got.extraction("it has no id at /document/tracking/id")
+        builder.count_unknown(raw, _TOP)
+        builder.count_unknown(document, _DOCUMENT)
+        tracking = builder.take_member(document, "tracking")
+        builder.count_unknown(tracking, _TRACKING)
+        builder.add_string(tracking, "id", "/document/tracking", builder.aliases, builder.alias_pointers)
+        builder.skipped += take_strings(
+            tracking.get("aliases"), _TRACKING_ALIASES, builder.aliases, builder.alias_pointers
+        )
+        _take_references(document.get("references"), "/document/references", builder)
+        for index, vulnerability in builder.take_objects(raw.get("vulnerabilities")):
+            _take_vulnerability(vulnerability, f"/vulnerabilities/{index}", builder)
+        _walk_product_tree(builder.take_member(raw, "product_tree"), builder)
+        return builder.finish("it has no id at /document/tracking/id")
 
 
-def _take_vulnerability(vulnerability: dict[str, Any], where: str, got: Gathered) -> None:
-    got.unknown(vulnerability, _VULNERABILITY)
-    got.take(vulnerability, "cve", where, got.aliases, got.alias_pointers)
-    for index, identifier in got.objects(vulnerability.get("ids")):
-        got.take(identifier, "text", f"{where}/ids/{index}", got.aliases, got.alias_pointers)
-    _take_references(vulnerability.get("references"), f"{where}/references", got)
+def _take_vulnerability(vulnerability: dict[str, Any], where: str, builder: ProjectionBuilder) -> None:
+    builder.count_unknown(vulnerability, _VULNERABILITY)
+    builder.add_string(vulnerability, "cve", where, builder.aliases, builder.alias_pointers)
+    for index, identifier in builder.take_objects(vulnerability.get("ids")):
+        builder.add_string(identifier, "text", f"{where}/ids/{index}", builder.aliases, builder.alias_pointers)
+    _take_references(vulnerability.get("references"), f"{where}/references", builder)
 
 
-def _take_references(values: object, where: str, got: Gathered) -> None:
-    for index, reference in got.objects(values):
+def _take_references(values: object, where: str, builder: ProjectionBuilder) -> None:
+    for index, reference in builder.take_objects(values):
         url = reference.get("url")
         if type(url) is str:
-            got.references.append(Reference(url, got.text(reference, "category")))
-            got.reference_pointers.append(f"{where}/{index}")
+            builder.references.append(Reference(url, builder.take_text(reference, "category")))
+            builder.reference_pointers.append(f"{where}/{index}")
         else:
-            got.skipped += 1
+            builder.skipped += 1
 
 
-def _walk_product_tree(tree: dict[str, Any], got: Gathered) -> None:
-    got.unknown(tree, _PRODUCT_TREE)
-    _walk_branches(tree.get("branches"), "/product_tree/branches", got)
-    for index, product in got.objects(tree.get("full_product_names")):
-        _take_product(product, f"/product_tree/full_product_names/{index}", got)
+def _walk_product_tree(tree: dict[str, Any], builder: ProjectionBuilder) -> None:
+    builder.count_unknown(tree, _PRODUCT_TREE)
+    _walk_branches(tree.get("branches"), "/product_tree/branches", builder)
+    for index, product in builder.take_objects(tree.get("full_product_names")):
+        _take_product(product, f"/product_tree/full_product_names/{index}", builder)
     for name, known in (("relationships", _RELATIONSHIP), ("product_paths", _PATH)):
-        for index, combination in got.objects(tree.get(name)):
-            got.unknown(combination, known)
-            product = got.member(combination, "full_product_name")
-            _take_product(product, f"/product_tree/{name}/{index}/full_product_name", got)
+        for index, combination in builder.take_objects(tree.get(name)):
+            builder.count_unknown(combination, known)
+            product = builder.take_member(combination, "full_product_name")
+            _take_product(product, f"/product_tree/{name}/{index}/full_product_name", builder)
 
 
-def _walk_branches(branches: object, where: str, got: Gathered) -> None:
-    # A stack, not recursion: the depth is the upstream's choice, and an extractor never raises.
-    pending = [(f"{where}/{index}", branch) for index, branch in reversed(got.objects(branches))]
+def _walk_branches(branches: object, where: str, builder: ProjectionBuilder) -> None:
+    # A stack, no recursion: the upstream chooses the depth, and an extractor never raises.
+    pending = [(f"{where}/{index}", branch) for index, branch in reversed(builder.take_objects(branches))]
     while pending:
         here, branch = pending.pop()
-        got.unknown(branch, _BRANCH)
+        builder.count_unknown(branch, _BRANCH)
         if "product" in branch:
-            _take_product(got.member(branch, "product"), f"{here}/product", got)
+            _take_product(builder.take_member(branch, "product"), f"{here}/product", builder)
         if "branches" in branch:
-            children = got.objects(branch["branches"])
+            children = builder.take_objects(branch["branches"])
             pending += [(f"{here}/branches/{index}", child) for index, child in reversed(children)]
 
 
-def _take_product(product: dict[str, Any], where: str, got: Gathered) -> None:
-    got.unknown(product, _PRODUCT)
+def _take_product(product: dict[str, Any], where: str, builder: ProjectionBuilder) -> None:
+    builder.count_unknown(product, _PRODUCT)
     if _HELPER not in product:
         return
-    helper = got.member(product, _HELPER)
-    got.unknown(helper, _IDENTIFIERS)
+    helper = builder.take_member(product, _HELPER)
+    builder.count_unknown(helper, _IDENTIFIERS)
     where = f"{where}/{_HELPER}"
-    got.take(helper, "purl", where, got.purls, got.purl_pointers)
-    got.strings(helper.get("purls"), f"{where}/purls", got.purls, got.purl_pointers)
-    got.take(helper, "cpe", where, got.cpes, got.cpe_pointers)
+    builder.add_string(helper, "purl", where, builder.purls, builder.purl_pointers)
+    builder.add_strings(helper.get("purls"), f"{where}/purls", builder.purls, builder.purl_pointers)
+    builder.add_string(helper, "cpe", where, builder.cpes, builder.cpe_pointers)
 
 
 EXTRACTOR: Final[CsafExtractor] = CsafExtractor()

@@ -8,9 +8,9 @@ references  per container ``references/*``: first of ``tags``, else ``reference`
             ``providerMetadata.shortName``
 ==========  =====================================================================================================
 
-A rejected record is one like any other: its identifier is a fact, and it has no products to project; ``replacedBy``
+A rejected record is treated like any other: it has an identifier, and no products to project; ``replacedBy``
 names other advisories, not aliases. CVE JSON 4 shares neither layout nor member names and is refused. Both levels above
-the containers are closed in the schema: another member there, such as ``cnaContainer``, counts one skipped.
+the containers are closed in the schema: any other member there, such as ``cnaContainer``, counts one skipped.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from typing import Any, Final
 
 from kit.transforms.raw_linkset.extractor import OTHERS, Needs
 from kit.transforms.raw_linkset.projection import EMPTY, Extraction, Reference
-from kit.transforms.raw_linkset.taking import Gathered, Pointers, take_strings
+from kit.transforms.raw_linkset.taking import Pointers, ProjectionBuilder, take_strings
 
 _UNTAGGED: Final = "reference"
 _FAMILY: Final = "5."
@@ -41,7 +41,7 @@ class _Place:
 
 _CNA: Final = _Place("/containers/cna")
 _ADP: Final = tuple(_Place(f"/containers/adp/{index}") for index in range(4))
-"""The program's own container, CISA's and one or two more are all that is seen; others are made when met."""
+"""The program's own container, CISA's and one or two more cover nearly all records; others are made on demand."""
 
 
 _CONTAINER: Final[Needs] = {
@@ -75,11 +75,11 @@ class CveExtractor:
     needs: Needs = field(default_factory=lambda: _NEEDS, hash=False, compare=False)
 
     def __reduce__(self) -> str:
-        """Travel to a worker by name; there is one."""
+        """Pickle by name: there is one instance."""
         return "EXTRACTOR"
 
     def recognises(self, raw: Mapping[str, Any]) -> bool:
-        """Ask for ``dataVersion`` 5.x and ``cveMetadata.cveId``, both required by the schema."""
+        """Check for ``dataVersion`` 5.x and ``cveMetadata.cveId``, both required by the schema."""
         version = raw.get("dataVersion")
         metadata = raw.get("cveMetadata")
         return (
@@ -90,59 +90,63 @@ class CveExtractor:
         )
 
     def extract(self, raw: Mapping[str, Any]) -> Extraction:
-        """Project ``raw``; refused if it states another major version or has no identifier at all."""
+        """Return the projection of ``raw``; refused if it states another major version or has no identifier."""
         version = raw.get("dataVersion")
         if type(version) is str and not version.startswith(_FAMILY) and version != "5":
             return Extraction(EMPTY, 0, f"dataVersion is {version!r}, not CVE JSON 5.x")
-        got = Gathered()
-        got.unknown(raw, MEMBERS)
-        identifier = got.text(got.member(raw, "cveMetadata"), "cveId")
+        builder = ProjectionBuilder()
+        builder.count_unknown(raw, MEMBERS)
+        identifier = builder.take_text(builder.take_member(raw, "cveMetadata"), "cveId")
         if identifier is not None:
-            got.aliases.append(identifier)
-            got.alias_pointers.append("/cveMetadata/cveId")
-        containers = got.member(raw, "containers")
-        got.unknown(containers, CONTAINERS)
-        _take_container(got.member(containers, "cna"), _CNA, got)
-        for index, container in got.objects(containers.get("adp")):
+            builder.aliases.append(identifier)
+            builder.alias_pointers.append("/cveMetadata/cveId")
+        containers = builder.take_member(raw, "containers")
+        builder.count_unknown(containers, CONTAINERS)
+        _take_container(builder.take_member(containers, "cna"), _CNA, builder)
+        for index, container in builder.take_objects(containers.get("adp")):
             place = _ADP[index] if index < len(_ADP) else _Place(f"/containers/adp/{index}")
-            _take_container(container, place, got)
-        return got.extraction("it has no CVE id at /cveMetadata/cveId")
+            _take_container(container, place, builder)
+        return builder.finish("it has no CVE id at /cveMetadata/cveId")
 
 
-def _take_container(container: dict[str, Any], place: _Place, got: Gathered) -> None:
+def _take_container(container: dict[str, Any], place: _Place, builder: ProjectionBuilder) -> None:
     if "alternateIds" in container:
-        got.skipped += take_strings(container["alternateIds"], place.alternates, got.aliases, got.alias_pointers)
+        builder.skipped += take_strings(
+            container["alternateIds"], place.alternates, builder.aliases, builder.alias_pointers
+        )
     if "affected" in container:
-        _take_affected(container["affected"], place, got)
+        _take_affected(container["affected"], place, builder)
     if "cpeApplicability" in container:
-        _take_applicability(container["cpeApplicability"], f"{place.prefix}/cpeApplicability", got)
+        _take_applicability(container["cpeApplicability"], f"{place.prefix}/cpeApplicability", builder)
     if "references" in container:
-        source = got.text(got.member(container, "providerMetadata"), "shortName")
-        _take_references(container["references"], source, place.references, got)
+        source = builder.take_text(builder.take_member(container, "providerMetadata"), "shortName")
+        _take_references(container["references"], source, place.references, builder)
 
 
-def _take_affected(values: object, place: _Place, got: Gathered) -> None:
-    for index, product in got.objects(values):
-        purl = got.text(product, "packageURL")
+def _take_affected(values: object, place: _Place, builder: ProjectionBuilder) -> None:
+    for index, product in builder.take_objects(values):
+        purl = builder.take_text(product, "packageURL")
         if purl is not None:
-            got.purls.append(purl)
-            got.purl_pointers.append(place.purls[index])
+            builder.purls.append(purl)
+            builder.purl_pointers.append(place.purls[index])
         if "cpes" in product:
-            got.strings(product["cpes"], f"{place.prefix}/affected/{index}/cpes", got.cpes, got.cpe_pointers)
+            builder.add_strings(
+                product["cpes"], f"{place.prefix}/affected/{index}/cpes", builder.cpes, builder.cpe_pointers
+            )
 
 
-def _take_applicability(values: object, prefix: str, got: Gathered) -> None:
-    for outer, block in got.objects(values):
-        for middle, node in got.objects(block.get("nodes")):
-            for inner, match in got.objects(node.get("cpeMatch")):
-                criteria = got.text(match, "criteria")
+def _take_applicability(values: object, prefix: str, builder: ProjectionBuilder) -> None:
+    for outer, block in builder.take_objects(values):
+        for middle, node in builder.take_objects(block.get("nodes")):
+            for inner, match in builder.take_objects(node.get("cpeMatch")):
+                criteria = builder.take_text(match, "criteria")
                 if criteria is not None:
-                    got.cpes.append(criteria)
-                    got.cpe_pointers.append(f"{prefix}/{outer}/nodes/{middle}/cpeMatch/{inner}/criteria")
+                    builder.cpes.append(criteria)
+                    builder.cpe_pointers.append(f"{prefix}/{outer}/nodes/{middle}/cpeMatch/{inner}/criteria")
 
 
-def _take_references(values: object, source: str | None, pointers: Pointers, got: Gathered) -> None:
-    listed = got.listed(values)
+def _take_references(values: object, source: str | None, pointers: Pointers, builder: ProjectionBuilder) -> None:
+    listed = builder.take_list(values)
     lost = []
     new = tuple.__new__  # half the cost of calling the class, in the hottest loop
     for index, reference in enumerate(listed):
@@ -155,10 +159,10 @@ def _take_references(values: object, source: str | None, pointers: Pointers, got
         if tags and isinstance(tags, list) and type(tags[0]) is str:
             kind = tags[0]
         elif tags is not None and tags != []:
-            got.skipped += 1
-        got.references.append(new(Reference, (url, kind, source)))
-    got.reference_pointers += pointers.without(lost, len(listed))
-    got.skipped += len(lost)
+            builder.skipped += 1
+        builder.references.append(new(Reference, (url, kind, source)))
+    builder.reference_pointers += pointers.without(lost, len(listed))
+    builder.skipped += len(lost)
 
 
 EXTRACTOR: Final[CveExtractor] = CveExtractor()

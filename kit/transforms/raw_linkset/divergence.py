@@ -1,13 +1,12 @@
 """The check of a derived ``rawLinkset`` against the observation's own ``linkset``.
 
-``linkset`` was made from the same upstream document when the observation was stored, by other code. What it holds can
-not be turned back into a projection (order and duplicates are gone), but it must hold the same values: a document where
-it does not was changed since, came from another revision, or is read differently here. Such a document is *divergent*;
-what follows from that is the caller's to decide.
+Other code made ``linkset`` from the same upstream document when the observation was stored. It cannot be turned back
+into a projection, since order and duplicates are lost, but it must hold the same values. Otherwise the document was
+changed since, came from another revision, or is read differently here. Such a document is *divergent*; the caller
+decides what follows.
 
-Both sides are put into canonical form (``canonical``) and compared as sets, list by list. Whatever in ``linkset`` is
-not what its shape has there agrees with nothing, but for a reference that is just its URL. Types and sources of
-references are not compared.
+Both sides are put into canonical form (``canonical``) and compared as sets, list by list. A value in ``linkset`` of the
+wrong type matches nothing, except a reference that is just its URL. Types and sources of references are not compared.
 """
 
 from __future__ import annotations
@@ -22,16 +21,16 @@ from kit.transforms.raw_linkset.canonical import canonical_alias, canonical_cpe,
 from kit.transforms.raw_linkset.projection import Projection, Reference
 
 NAMED: Final = 5
-"""Values named of one side of one list; the rest is counted."""
+"""Maximum values named of one side of a list; the rest is counted."""
 _SHOWN: Final = 200
-"""Characters shown of one value."""
+"""Maximum characters shown of one value."""
 
 _url_of_value = itemgetter(Reference._fields.index("url"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Side:
-    """What only one side of a list has, in canonical form."""
+    """The values that only one side of a list has, in canonical form."""
 
     count: int
     named: tuple[str, ...]
@@ -39,7 +38,7 @@ class Side:
 
     @classmethod
     def of(cls, values: Iterable[str]) -> Side:
-        """Count ``values`` and name the first of them."""
+        """Return ``values`` counted, the first of them named."""
         ordered = sorted(values)
         named = (value if len(value) <= _SHOWN else f"{value[:_SHOWN]}…" for value in ordered[:NAMED])
         return cls(count=len(ordered), named=tuple(named))
@@ -58,7 +57,7 @@ class ListDivergence:
     only_raw: Side
     only_linkset: Side
     element: str = shape.RAW_LINKSET
-    """The name of what was derived."""
+    """The name of the derived element."""
 
     def __str__(self) -> str:
         sides = ((self.element, self.only_raw), ("linkset", self.only_linkset))
@@ -67,7 +66,7 @@ class ListDivergence:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Divergence:
-    """Where a derived ``rawLinkset`` and the canonical ``linkset`` disagree; ``str()`` is one line for the report."""
+    """How a derived ``rawLinkset`` and the canonical ``linkset`` differ; ``str()`` is one line for the report."""
 
     lists: tuple[ListDivergence, ...]
     """At least one; in the order of ``shape.ELEMENTS``."""
@@ -77,18 +76,18 @@ class Divergence:
 
 
 def compare(projection: Projection, linkset: Mapping[str, Any], names: shape.Names = shape.NAMES) -> Divergence | None:
-    """Return where ``projection`` and a decoded ``linkset`` differ; None where they agree.
+    """Return the differences of ``projection`` and a decoded ``linkset``; None if they agree.
 
     Args:
         projection: The derived value.
-        linkset: The observation's subdocument; a list it does not have counts as empty.
-        names: Of its lists and their members.
+        linkset: The observation's subdocument; a missing list counts as empty.
+        names: The names of its lists and their members.
     """
     aliases = linkset.get(names.aliases)
     purls = linkset.get(names.purls)
     cpes = linkset.get(names.cpes)
     references = linkset.get(names.references)
-    # Nearly all documents agree already without normalising: four set comparisons then are the whole check.
+    # Nearly all documents agree without normalising: then four set comparisons are the whole check.
     if type(aliases) is list and type(purls) is list and type(cpes) is list and type(references) is list:
         try:
             if (
@@ -99,7 +98,7 @@ def compare(projection: Projection, linkset: Mapping[str, Any], names: shape.Nam
             ):
                 return None
         except (KeyError, TypeError):
-            pass  # something among them is no string or no reference; what it is, is said below
+            pass  # a value is no string or no reference; it is named below
     urls = [reference.url for reference in projection.references]
     lists = (
         _differ(names.aliases, projection.aliases, aliases, canonical_alias),
@@ -115,23 +114,23 @@ def _differ(name: str, raw: Iterable[str], listed: object, canonical: Callable[[
     left = {canonical(value) for value in raw}
     right = set()
     strange = []
-    for value in _listed(listed):
+    for value in _as_list(listed):
         if type(value) is str:
             right.add(canonical(value))
         else:
             strange.append(_name_of(value))
     if left == right and not strange:
         return None
-    # A stand-in for what is no string must count even where a value happens to read like it.
+    # The placeholder of a value that is no string must count even if a real value has the same text.
     only_linkset = [*(right - left), *strange]
     return ListDivergence(name=name, only_raw=Side.of(left - right), only_linkset=Side.of(only_linkset))
 
 
 def _urls(references: object, url: str) -> list[object]:
-    return [reference.get(url) if isinstance(reference, dict) else reference for reference in _listed(references)]
+    return [reference.get(url) if isinstance(reference, dict) else reference for reference in _as_list(references)]
 
 
-def _listed(values: object) -> list[object]:
+def _as_list(values: object) -> list[object]:
     if isinstance(values, list):
         return values
     return [] if values is None else [(values,)]

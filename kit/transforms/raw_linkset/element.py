@@ -12,7 +12,7 @@ from kit.transforms.raw_linkset.projection import Projection
 _LENGTH_BYTES = 4
 """A BSON document opens with its own length (bsonspec.org) ..."""
 _END_BYTES = 1
-"""... and ends in a NUL; what lies between are its elements."""
+"""... and ends in a NUL; between them are its elements."""
 
 
 def encode_element(projection: Projection, names: shape.Names = shape.NAMES) -> bytes:

@@ -19,17 +19,17 @@ from kit.transforms.raw_linkset.shape import Place
 Found: TypeAlias = tuple[int, int, int]
 """(kind, start of the value, end of the value)."""
 
-# Dates stay integers: upstream writes year 1, which Python's datetime has, and others that it has not.
+# Dates stay integers: upstreams write years that Python's datetime does not have.
 OPTIONS: CodecOptions[dict[str, Any]] = CodecOptions(
     document_class=dict, datetime_conversion=DatetimeConversion.DATETIME_MS
 )
-MOST_LEVELS = 500
-"""Of a document that is decoded; MongoDB nests to 100, and dumps to 200."""
+MAX_LEVELS = 500
+"""Maximum levels of a decoded document; MongoDB nests to 100, and dumps to 200."""
 _DOCUMENT, _NULL, _STRING = int(Kind.DOCUMENT), int(Kind.NULL), int(Kind.STRING)
 
 
 class Fields:
-    """One document, looked into by place."""
+    """One document, read by place."""
 
     __slots__ = ("_levels", "document", "top")
 
@@ -44,7 +44,7 @@ class Fields:
         self._levels: dict[tuple[bytes, ...], dict[bytes, Found]] = {}
 
     def find(self, place: Place) -> Found | None:
-        """Give the first of the place's paths that exists and is not null.
+        """Return the value at the first of the place's paths that exists and is not null.
 
         Raises:
             BsonError: A document on the way is malformed or repeats a name.
@@ -57,7 +57,7 @@ class Fields:
         return None
 
     def text(self, place: Place) -> str | None:
-        """Give a string; None where there is none or it is something else.
+        """Return a string; None if it is missing or something else.
 
         Raises:
             BsonError: As :meth:`find`, or the string is not valid UTF-8.
@@ -66,12 +66,12 @@ class Fields:
         return string_at(self.document, found) if found is not None and found[0] == _STRING else None
 
     def raw_text(self, place: Place) -> bytes | None:
-        """Give the bytes of a string, unchecked: enough to be hashed into a key."""
+        """Return the bytes of a string, unchecked: enough to be hashed into a key."""
         found = self.find(place)
         return self.document[found[1] + 4 : found[2] - 1] if found is not None and found[0] == _STRING else None
 
     def subdocument(self, place: Place) -> dict[str, Any] | None:
-        """Decode a nested document; None where there is none or it is something else.
+        """Return a nested document, decoded; None if it is missing or something else.
 
         Raises:
             BsonError: It is malformed or holds a string that is not UTF-8.
@@ -82,7 +82,7 @@ class Fields:
         return decode(self.document[found[1] : found[2]])
 
     def only(self, found: Found, needs: Needs) -> dict[str, Any]:
-        """Decode of a nested document what ``needs`` names.
+        """Return the parts of a nested document that ``needs`` names, decoded.
 
         Raises:
             BsonError: The nested document is malformed.
@@ -101,14 +101,14 @@ class Fields:
 
 
 def decode(document: bytes) -> dict[str, Any]:
-    """Decode one whole document into dicts and lists.
+    """Return one whole document as dicts and lists.
 
     Raises:
-        BsonError: It is malformed, holds a string that is not UTF-8, or has more than :data:`MOST_LEVELS` levels.
+        BsonError: It is malformed, holds a string that is not UTF-8, or has more than :data:`MAX_LEVELS` levels.
     """
-    # Itself it would give up at what Python's stack has left.
-    if is_deeper(document, MOST_LEVELS):
-        raise BsonError(f"cannot be decoded: nested over {MOST_LEVELS} levels")
+    # Otherwise the depth of Python's stack would decide.
+    if is_deeper(document, MAX_LEVELS):
+        raise BsonError(f"cannot be decoded: nested over {MAX_LEVELS} levels")
     try:
         return bson.decode(document, OPTIONS)
     except (BSONError, ValueError, OverflowError) as error:
@@ -119,7 +119,7 @@ _wanted_by_needs: dict[int, tuple[Needs, Wanted]] = {}
 
 
 def _wanted(needs: Needs) -> Wanted:
-    """Encode the names, once for each extractor; keyed by identity, kept alive so that none is used twice."""
+    """Return the encoded names, made once for each extractor; keyed by id, and kept alive so that none is reused."""
     known = _wanted_by_needs.get(id(needs))
     if known is None:
         known = _wanted_by_needs[id(needs)] = (needs, _encoded(needs))
@@ -127,8 +127,8 @@ def _wanted(needs: Needs) -> Wanted:
 
 
 def _encoded(needs: Needs) -> Wanted:
-    # As deep as it goes, though below the third level decoding what is not needed would cost less (75 µs an advisory
-    # for 90): what is looked at decides what is refused, and that is the same for the core.
+    # To full depth, though decoding everything below the third level would cost less (75 µs an advisory, not 90): what
+    # is read decides what is refused, and the core must refuse the same.
     return {name.encode(): None if inner is None else _encoded(inner) for name, inner in needs.items()}
 
 
@@ -136,7 +136,7 @@ _paths_by_place: dict[int, tuple[Place, tuple[tuple[tuple[bytes, ...], bytes], .
 
 
 def _encoded_paths(place: Place) -> tuple[tuple[tuple[bytes, ...], bytes], ...]:
-    """Encode the paths, once for each place: by identity, since a place's hash costs more than the search."""
+    """Return the encoded paths, made once for each place; keyed by id, since a hash costs more than the search."""
     known = _paths_by_place.get(id(place))
     if known is None:
         encoded = [tuple([step.encode() for step in path]) for path in place.paths]

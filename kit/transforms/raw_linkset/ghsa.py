@@ -5,7 +5,7 @@ aliases     ``/ghsa_id``, ``/cve_id``, ``/identifiers/*/value``
 references  ``/references/*``, a string (global advisories) or an object with ``url``; the type is ``reference``
 ==========  =====================================================================================================
 
-The API names packages by ecosystem and name only: making a purl of them would not be a verbatim value. The advisory
+The API names packages by ecosystem and name only: a purl made of them would not be a verbatim value. The advisory
 *database* publishes OSV, and GraphQL spells ``ghsaId``; both are refused here, since they have no ``ghsa_id``.
 """
 
@@ -38,15 +38,15 @@ class GhsaExtractor:
     needs: Needs = field(default_factory=lambda: _NEEDS, hash=False, compare=False)
 
     def __reduce__(self) -> str:
-        """Travel to a worker by name; there is one."""
+        """Pickle by name: there is one instance."""
         return "EXTRACTOR"
 
     def recognises(self, raw: Mapping[str, Any]) -> bool:
-        """Ask for ``ghsa_id``, a name no other format has."""
+        """Check for ``ghsa_id``, a name no other format has."""
         return type(raw.get("ghsa_id")) is str
 
     def extract(self, raw: Mapping[str, Any]) -> Extraction:
-        """Project ``raw``; refused if it has no ``ghsa_id``."""
+        """Return the projection of ``raw``; refused if it has no ``ghsa_id``."""
         identifier = raw.get("ghsa_id")
         refusal = None if type(identifier) is str else "it has no GHSA id at /ghsa_id"
         aliases: list[str] = []
@@ -58,7 +58,7 @@ class GhsaExtractor:
                 aliases.append(value)
                 pointers.append(f"/{name}")
             else:
-                # The API's own schema has null for an advisory without a CVE id; that is no lost value.
+                # The API's own schema has null for an advisory without a CVE id; that is not a skipped value.
                 skipped += name in raw and (value is not None or name != "cve_id")
         listed, lost = elements(raw.get("identifiers"))
         skipped += lost

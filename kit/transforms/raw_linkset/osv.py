@@ -9,7 +9,7 @@ relationships  ``/upstream/*`` as {upstream, id, other}, then ``/related/*`` as 
 =============  ============================================================================================
 
 The schema defines ``upstream`` as the vulnerabilities that this one carries downstream, and ``related`` as those that
-have something to do with it: neither identifies the same vulnerability, so neither is an alias.
+are closely related: neither identifies the same vulnerability, so neither is an alias.
 """
 
 from __future__ import annotations
@@ -46,15 +46,15 @@ class OsvExtractor:
     needs: Needs = field(default_factory=lambda: _NEEDS, hash=False, compare=False)
 
     def __reduce__(self) -> str:
-        """Travel to a worker by name; there is one."""
+        """Pickle by name: there is one instance."""
         return "EXTRACTOR"
 
     def recognises(self, raw: Mapping[str, Any]) -> bool:
-        """Ask for ``id`` and ``modified``, all that the schema requires, and no other major version."""
+        """Check for ``id`` and ``modified``, all that the schema requires, and for no other major version."""
         return type(raw.get("id")) is str and "modified" in raw and _version_refusal(raw) is None
 
     def extract(self, raw: Mapping[str, Any]) -> Extraction:
-        """Project ``raw``; refused if it states another major version or has no identifier at all."""
+        """Return the projection of ``raw``; refused if it states another major version or has no identifier."""
         refusal = _version_refusal(raw)
         if refusal is not None:
             return Extraction(EMPTY, 0, refusal)
@@ -96,7 +96,7 @@ class OsvExtractor:
 
 
 def _version_refusal(raw: Mapping[str, Any]) -> str | None:
-    # Absent or not a string means 1.0.0, the schema says; a later major version may mean anything.
+    # By the schema, absent or not a string means 1.0.0; a later major version may mean anything.
     version = raw.get("schema_version")
     if type(version) is str and version[:2] != "1." and version != "1":
         return f"schema_version is {version!r}, not OSV 1.x"
@@ -127,7 +127,7 @@ def _take_affected(
 
 
 def _take_cpes(database_specific: object, affected: int | None, taken: list[str], pointers: list[str]) -> int:
-    """Take the CPEs of the ``database_specific`` of one ``affected`` entry, or of the advisory's own (None)."""
+    """Append the CPEs of the ``database_specific`` of one ``affected`` entry, or of the advisory itself (None)."""
     if not isinstance(database_specific, dict):
         return database_specific is not None
     if "cpes" not in database_specific:
@@ -156,7 +156,7 @@ def _take_references(values: object, taken: list[Reference], pointers: list[str]
 
 def _take_others(values: object, kind: str, identifier: object, taken: list[Relationship]) -> int:
     listed, skipped = elements(values)
-    # Without an identifier of its own the advisory has only one end of the relationship to name.
+    # Without an identifier of its own, the advisory names only one end of the relationship.
     source = identifier if type(identifier) is str else None
     others = [Relationship(kind, source, other) for other in listed if type(other) is str]
     taken += others

@@ -1,4 +1,4 @@
-"""The value of ``rawLinkset`` v1: what it holds, in what order it is written, and how a snapshot's linkset becomes one.
+"""The value of ``rawLinkset`` v1: its contents, their order, and how it is made of a snapshot's linkset.
 
 Laws: values are the very strings of the source, in its order, duplicates kept; nothing is trimmed, re-cased, sorted or
 merged. Encoding is a function of the value alone, so equal projections give equal bytes. Element names and order are
@@ -18,7 +18,7 @@ from kit.transforms.raw_linkset import shape
 
 
 class Reference(NamedTuple):
-    """One link of an advisory; ``type`` and ``source`` are None where the source has no string for them."""
+    """One link of an advisory; ``type`` and ``source`` are None if the source has no string for them."""
 
     url: str
     type: str | None = None
@@ -34,7 +34,7 @@ class Reference(NamedTuple):
 
 
 class Relationship(NamedTuple):
-    """One advisory's tie to another; a member is None where a snapshot has no string for it."""
+    """A relationship of one advisory to another; a member is None if a snapshot has no string for it."""
 
     type: str | None
     source: str | None
@@ -48,7 +48,7 @@ class Relationship(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Projection:
-    """One ``rawLinkset``; ``scopes`` and ``relationships`` are None where the source has none, and then not written."""
+    """One ``rawLinkset``; ``scopes`` and ``relationships`` are None if the source has none, and then not written."""
 
     aliases: tuple[str, ...] = ()
     purls: tuple[str, ...] = ()
@@ -61,13 +61,13 @@ class Projection:
     notes: Mapping[str, str] = field(default_factory=dict)
 
     def to_document(self, names: shape.Names = shape.NAMES) -> dict[str, Any]:
-        """Return the subdocument as BSON and JSON encoders take it, in the order of ``shape.ELEMENTS``."""
+        """Return the subdocument for BSON and JSON encoders, in the order of ``shape.ELEMENTS``."""
         kind, url = names.type, names.url
         document: dict[str, Any] = {
             names.aliases: self.aliases,
             names.purls: self.purls,
             names.cpes: self.cpes,
-            # Spelled out for the two usual forms: a call for each reference would double the cost of this method.
+            # Inlined for the two usual forms: a call for each reference would double the cost of this method.
             names.references: [
                 {kind: reference[1], url: reference[0]}
                 if reference[2] is None and reference[1] is not None
@@ -89,26 +89,26 @@ EMPTY = Projection()
 
 @dataclass(frozen=True, slots=True)
 class Extraction:
-    """What one source document gave."""
+    """The result for one source document."""
 
     projection: Projection
     skipped: int
-    """Values left out because they are not what the source's schema has at that place."""
+    """Values that were skipped because they do not match the source's schema."""
     refusal: str | None = None
-    """Why the document is not of the extractor's format; then nothing of it may be used, it is unresolvable."""
+    """Why the document is not of the extractor's format. Nothing of it may be used then; it is unresolvable."""
 
 
 def from_linkset(
     linkset: Mapping[str, Any], identifiers: Mapping[str, Any] | None, names: shape.Names = shape.NAMES
 ) -> Extraction:
-    """Copy the ``linkset`` of an ``advisory_raw`` document, the snapshot source (schemas/raw-linkset.md, "Snapshot").
+    """Return the ``linkset`` of an ``advisory_raw`` document as a projection (schemas/raw-linkset.md, "Snapshot").
 
     Args:
         linkset: The decoded subdocument; containers are ``dict`` and ``list``.
         identifiers: The document's ``identifiers``, whose ``aliases`` are taken when ``linkset`` has none.
         names: Of the lists and their members.
     """
-    reading = _Reading(names)
+    reading = _LinksetReader(names)
     aliases = reading.strings(linkset.get(names.aliases))
     if not aliases and identifiers is not None:
         aliases = reading.strings(identifiers.get(names.aliases))
@@ -130,8 +130,8 @@ def from_linkset(
     return Extraction(projection, reading.skipped)
 
 
-class _Reading:
-    """Copies lists of a linkset and counts what is not a string where one belongs."""
+class _LinksetReader:
+    """Reads lists of a linkset, and counts values that should be strings and are not."""
 
     __slots__ = ("names", "skipped")
 

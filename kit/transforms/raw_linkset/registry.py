@@ -1,9 +1,9 @@
-"""Which extractor reads a document: found by the name of its format, or by what it looks like where it names none.
+"""Finds the extractor of a document by the name of its format, or by its content if it names none.
 
-The four built-ins are known here; installed distributions add theirs through the entry point group ``kit.extractors``.
-The built-ins are declared in that group too, as the example to copy, but do not depend on it: a tree that was never
+The four built-ins are listed here; installed distributions add theirs through the entry point group ``kit.extractors``.
+The built-ins are declared in that group too, as an example to copy, but do not depend on it: a tree that was never
 installed, or whose metadata is older than its code, has the same registry. An extractor that cannot be loaded, breaks
-the protocol, or claims a format that is taken is an error at the start of a run, never a choice made by load order.
+the protocol, or claims a format that is taken is an error at the start of a run; load order never decides.
 """
 
 from __future__ import annotations
@@ -25,19 +25,19 @@ _BUILT_IN: Final[tuple[Extractor, ...]] = (osv.EXTRACTOR, csaf.EXTRACTOR, cve.EX
 _OWN_PACKAGE: Final = __name__.rpartition(".")[0] + "."
 
 _NAME_LENGTH: Final = 64
-"""Longer texts are not names of formats."""
+"""Longer texts are no format names."""
 _SEPARATORS: Final = re.compile(r"[\s_/-]+")
 _FAMILY_AND_VERSION: Final = re.compile(r"(.*?)(?:-?(?<!\d)(?:(?<=-)v)?(\d+(?:\.\d+)*)(?:\.x)?)?")
 
 
 @lru_cache(maxsize=256)
 def format_names(stated: str) -> tuple[str, ...]:
-    """Read the name of a format as an observation states it, and give the names to look it up by, best first.
+    """Return the names by which to look up a format that an observation states, best first.
 
     Case does not matter; blanks, ``_``, ``/`` and ``-`` are one separator; a version at the end may follow with or
-    without one, with or without a ``v``. A name with a version is looked up with all of it, then with its major part,
-    and never without: ``CSAF 1.2`` must not reach the extractor of CSAF 2. A ``v`` that touches both the name and the
-    version is read as part of the name first (``osv1.6``), then as that of the version (``csafv2``).
+    without one, with or without a ``v``. A name with a version is looked up with the whole version, then with its major
+    part, and never without: ``CSAF 1.2`` must not reach the extractor of CSAF 2. A ``v`` between name and version is
+    read as part of the name first (``osv1.6``), then of the version (``csafv2``).
 
     >>> format_names("CVE JSON v5.1")
     ('cve-json-5.1', 'cve-json-5')
@@ -60,8 +60,8 @@ def format_names(stated: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(f"{name}-{number}" for name in families if name for number in (version, major)))
 
 
-def _joined(name: str) -> str:
-    """Return a name as a program spells it that writes no separators: ``CveRecord5.1``, ``csafVex``."""
+def _join_name(name: str) -> str:
+    """Return a name without separators, as some programs spell it: ``CveRecord5.1``, ``csafVex``."""
     family, separator, version = name.rpartition("-")
     is_versioned = bool(separator) and version[:1].isdigit()
     return f"{family.replace('-', '')}-{version}" if is_versioned else name.replace("-", "")
@@ -86,7 +86,7 @@ class Registry:
         self.needs: Final[dict[str, None]] = {}
         self._claims: Final[dict[str, Extractor]] = {}
         # By the claim without separators; None where that is the same for two extractors.
-        self._joined_claims: Final[dict[str, Extractor | None]] = {}
+        self._claims_joined: Final[dict[str, Extractor | None]] = {}
         names: set[str] = set()
         for extractor in self.extractors:
             if extractor.name in names:
@@ -97,16 +97,16 @@ class Registry:
                 other = self._claims.setdefault(claim, extractor)
                 if other is not extractor:
                     raise UsageError(
-                        f"it claims the format {claim!r}, which {other.name!r} reads",
+                        f"claims the format {claim!r}, which {other.name!r} reads",
                         where=f"extractor {extractor.name!r}",
                         hint=_HINT,
                     )
-                joined = _joined(claim)
-                same = self._joined_claims.get(joined, extractor) is extractor
-                self._joined_claims[joined] = extractor if same else None
+                joined = _join_name(claim)
+                same = self._claims_joined.get(joined, extractor) is extractor
+                self._claims_joined[joined] = extractor if same else None
 
     def for_format(self, name: object) -> Extractor | None:
-        """Return the extractor that answers to the stated format ``name``; None if none does or it is no string."""
+        """Return the extractor for the stated format ``name``; None if there is none, or it is no string."""
         if type(name) is not str:
             return None
         candidates = format_names(name)
@@ -114,10 +114,10 @@ class Registry:
             extractor = self._claims.get(candidate)
             if extractor is not None:
                 return extractor
-        return next(filter(None, (self._joined_claims.get(_joined(candidate)) for candidate in candidates)), None)
+        return next(filter(None, (self._claims_joined.get(_join_name(candidate)) for candidate in candidates)), None)
 
     def shipped(self, name: str) -> str | None:
-        """Return the name of the built-in extractor that answers to the stated format ``name``, if one does."""
+        """Return the name of the built-in extractor for the stated format ``name``, if there is one."""
         extractor = self.for_format(name)
         return extractor.name if extractor is not None and any(extractor is one for one in _BUILT_IN) else None
 
@@ -132,7 +132,7 @@ _HINT: Final = "uninstall or repair the package that adds it"
 
 @cache
 def load() -> Registry:
-    """Return the built-in and installed extractors; read once in a process.
+    """Return the built-in and installed extractors; loaded once a process.
 
     Raises:
         UsageError: An installed extractor cannot be loaded, breaks the protocol, or claims what another has.
@@ -143,33 +143,33 @@ def load() -> Registry:
 
 
 def assemble(declared: Iterable[EntryPoint]) -> Registry:
-    """Return the built-ins and the extractors ``declared``, in the order of their names.
+    """Return the built-in extractors and those ``declared``, in the order of their names.
 
     Raises:
         UsageError: As :func:`load`.
     """
-    # One distribution found twice on the path (installed and editable) declares the same thing twice.
+    # A distribution that is on the path twice (installed and editable) declares everything twice.
     added = sorted({(point.name, point.value): point for point in declared}.items())
     return Registry(
-        _BUILT_IN + tuple(_added(point) for (_, value), point in added if not value.startswith(_OWN_PACKAGE))
+        _BUILT_IN + tuple(_load_extractor(point) for (_, value), point in added if not value.startswith(_OWN_PACKAGE))
     )
 
 
-def _added(point: EntryPoint) -> Extractor:
+def _load_extractor(point: EntryPoint) -> Extractor:
     where = f"extractor {point.name!r} ({point.value})"
     try:
         extractor = point.load()
     except Exception as error:
-        # Anything at all may happen while foreign code is imported.
-        raise UsageError(f"it cannot be loaded: {error!r}", where=where, hint=_HINT) from error
-    fault = _fault(extractor)
+        # Importing foreign code may raise anything.
+        raise UsageError(f"cannot be loaded: {error!r}", where=where, hint=_HINT) from error
+    fault = _find_fault(extractor)
     if fault:
         raise UsageError(fault, where=where, hint=_HINT)
-    return _Added(extractor, where)
+    return _InstalledExtractor(extractor, where)
 
 
-def _fault(extractor: Any) -> str:
-    """Say in what an object is no :class:`Extractor`; empty if it is one."""
+def _find_fault(extractor: Any) -> str:
+    """Return why an object is no :class:`Extractor`; empty if it is one."""
     name = getattr(extractor, "name", None)
     if not isinstance(name, str) or not name:
         return "its name is not a string"
@@ -177,13 +177,13 @@ def _fault(extractor: Any) -> str:
     if not isinstance(formats, frozenset) or not all(isinstance(value, str) for value in formats):
         return "its formats are not a frozenset of strings"
     if not _is_needs(getattr(extractor, "needs", None)):
-        return "its needs are not names of what it reads"
+        return "its needs are not a mapping of names"
     for method in ("recognises", "extract"):
         if not callable(getattr(extractor, method, None)):
             return f"it has no method {method}"
     for claim in sorted(extractor.formats):
         if format_names(claim)[:1] != (claim,):
-            return f"its format {claim!r} can never be asked for; see format_names"
+            return f"its format {claim!r} can never be looked up; see format_names"
     return ""
 
 
@@ -193,8 +193,8 @@ def _is_needs(needs: object) -> bool:
     )
 
 
-class _Added:
-    """An extractor from elsewhere, whose exceptions become errors that name it."""
+class _InstalledExtractor:
+    """An extractor of another package; its exceptions become errors that name it."""
 
     def __init__(self, inner: Extractor, where: str) -> None:
         self._inner = inner
@@ -207,13 +207,13 @@ class _Added:
         try:
             return bool(self._inner.recognises(raw))
         except Exception as error:
-            raise ContentError(f"it failed to look at a document: {error!r}", where=self._where) from error
+            raise ContentError(f"failed to recognise a document: {error!r}", where=self._where) from error
 
     def extract(self, raw: Mapping[str, Any]) -> Extraction:
         try:
             extraction = self._inner.extract(raw)
         except Exception as error:
-            raise ContentError(f"it failed on a document: {error!r}", where=self._where) from error
+            raise ContentError(f"failed on a document: {error!r}", where=self._where) from error
         if not isinstance(extraction, Extraction):
-            raise ContentError(f"it returned {type(extraction).__name__}, not an Extraction", where=self._where)
+            raise ContentError(f"returned {type(extraction).__name__}, not an Extraction", where=self._where)
         return extraction

@@ -1,8 +1,8 @@
-"""Whole runs through the core, and its documents of doubt through the reference.
+"""Whole runs by the core, and documents that it leaves open by the reference.
 
-The core is handed all names (``shape``) at each call, and the answer of the registry to each stated format: it reads
-those whose extractor is a shipped one. Law: what is returned is what ``RawLinkset`` gives one document after the other;
-None where that must be asked for all of them.
+The core is passed all names (``shape``) at each call, and the registry's answer for each stated format: it reads those
+with a shipped extractor. Law: the result is what ``RawLinkset`` returns document by document; None if that must process
+all of them.
 """
 
 from __future__ import annotations
@@ -13,22 +13,22 @@ from functools import lru_cache
 from typing import Final
 
 from kit.documents import core
-from kit.transforms.change import Change, Rewritten, Summed
+from kit.transforms.change import Change, ChangeTotals, RewrittenRun
 from kit.transforms.protocol import Lookup
 from kit.transforms.raw_linkset import outcomes, registry, shape
 from kit.transforms.raw_linkset.keys import CACHE, NONE_SKIPPED, SNAPSHOT
 
 SOURCES: Final = ((outcomes.FROM_SNAPSHOT, SNAPSHOT), (outcomes.FROM_CACHE, CACHE))
-"""What a kit may have beside the observations, in the order it is tried: the outcome, and the kind of key."""
+"""Sources in a kit besides the observations, in the order they are tried: the outcome, and the kind of key."""
 _FORMATS: Final = 256
 _DOUBT: Final = (-1, b"")
 
-Alone = Callable[[Sequence[int]], Sequence[Change]]
-"""Decides about the documents of these numbers, as ``RawLinkset.apply``."""
+Fallback = Callable[[Sequence[int]], Sequence[Change]]
+"""Returns the changes of the documents with these numbers, as ``RawLinkset.apply``."""
 
 
 def kinds_of(lookup: Lookup) -> list[bytes]:
-    """Return the kinds of sources the kit has at all: most have one or none, and a key costs as much as a walk."""
+    """Return the kinds of sources that the kit has: most have one or none, and a key costs as much as a walk."""
     return [kind for _, kind in SOURCES if lookup.has_prefix(kind)]
 
 
@@ -39,12 +39,12 @@ def rewrite(  # noqa: PLR0917  once for every run
     lookup: Lookup,
     data: bytes,
     ends: Sequence[int],
-    alone: Alone,
-) -> Rewritten | None:
-    """Return what becomes of a run of observations; None where each must be asked for.
+    fallback: Fallback,
+) -> RewrittenRun | None:
+    """Return a run of observations, rewritten; None if each must be processed by itself.
 
     Raises:
-        KitError: Of ``alone``, of the lookup or of the registry.
+        KitError: From ``fallback``, the lookup or the registry.
     """
     if core.rewrite is None or core.keys is None:
         return None
@@ -54,7 +54,7 @@ def rewrite(  # noqa: PLR0917  once for every run
         keys = core.keys(data, ends, names=names, places=places, tenants=tenants, database=database)
         if keys is None:
             return None
-        found = _found(keys, kinds, lookup.find([kind + key for kind in kinds for key in keys if key]))
+        found = _find_all(keys, kinds, lookup.find([kind + key for kind in kinds for key in keys if key]))
     result = core.rewrite(
         data,
         ends,
@@ -68,7 +68,7 @@ def rewrite(  # noqa: PLR0917  once for every run
     if result is None or len(result[3]) == len(ends):
         return None
     made, flags, tallies, left = result
-    changes = alone([number for number, _ in left]) if left else []
+    changes = fallback([number for number, _ in left]) if left else []
     body = data if made is None else made
     touched = list(map(bool, flags))
     parts: list[bytes] = []
@@ -78,50 +78,55 @@ def rewrite(  # noqa: PLR0917  once for every run
             parts += body[kept:at], change.document
             kept = at + ends[number] - (ends[number - 1] if number else 0)
             touched[number] = True
-    summed = Summed(changes)
-    named = outcomes.PRESENT, outcomes.NOT_SELECTED, outcomes.FROM_CONTENT, *[outcome for outcome, _ in _of(kinds)]
+    totals = ChangeTotals(changes)
+    named = (
+        outcomes.PRESENT,
+        outcomes.NOT_SELECTED,
+        outcomes.FROM_CONTENT,
+        *[outcome for outcome, _ in _sources_of(kinds)],
+    )
     for tenant, present, not_selected, from_content, from_source in tallies:
         for outcome, documents in zip(named, (present, not_selected, from_content, *from_source), strict=True):
             if documents:
                 key = tenant, outcome
-                summed.outcomes[key] = summed.outcomes.get(key, 0) + documents
-    return Rewritten(b"".join([*parts, body[kept:]]) if parts else body, touched, summed)
+                totals.outcomes[key] = totals.outcomes.get(key, 0) + documents
+    return RewrittenRun(b"".join([*parts, body[kept:]]) if parts else body, touched, totals)
 
 
 def pairs(
     names: shape.Names, places: shape.DocumentShape, kind: bytes, database: str, documents: Sequence[bytes]
 ) -> Iterator[tuple[bytes, bytes] | None]:
-    """Return what each document of a run gives to the lookup; None where the reference must say.
+    """Yield what each document of a run contributes to the lookup; None if the reference must decide.
 
     Args:
-        names: Of the element.
-        places: Of these documents.
-        kind: Of their keys: :data:`SNAPSHOT`, whose linkset is copied, or :data:`CACHE`.
-        database: They are in.
+        names: The names of the element.
+        places: The places in these documents.
+        kind: The kind of their keys: :data:`SNAPSHOT`, whose linkset is copied, or :data:`CACHE`.
+        database: The database they are in.
         documents: The run.
     """
-    gathered = None
+    found = None
     if core.gather is not None:
         ends = list(itertools.accumulate(map(len, documents)))
         format_of = None if kind == SNAPSHOT else _shipped
-        gathered = core.gather(
+        found = core.gather(
             b"".join(documents), ends, names=names, places=places, database=database, format_of=format_of
         )
-    if gathered is None:
+    if found is None:
         yield from itertools.repeat(None, len(documents))
         return
-    for pair in gathered:
+    for pair in found:
         yield (kind + pair[0], NONE_SKIPPED + pair[1]) if pair is not None else None
 
 
-def _found(
+def _find_all(
     keys: Sequence[bytes | None], kinds: Sequence[bytes], values: Mapping[bytes, Sequence[bytes]]
 ) -> list[tuple[int, bytes] | None]:
-    """Return what the kit has for each document, as the core is told it."""
-    return [_of_key(key, kinds, values) if key else None if key is not None else _DOUBT for key in keys]
+    """Return what the kit has for each document, in the form that the core takes."""
+    return [_find(key, kinds, values) if key else None if key is not None else _DOUBT for key in keys]
 
 
-def _of_key(key: bytes, kinds: Sequence[bytes], values: Mapping[bytes, Sequence[bytes]]) -> tuple[int, bytes] | None:
+def _find(key: bytes, kinds: Sequence[bytes], values: Mapping[bytes, Sequence[bytes]]) -> tuple[int, bytes] | None:
     for number, kind in enumerate(kinds):
         found = set(values.get(kind + key, ()))
         if found:
@@ -131,11 +136,11 @@ def _of_key(key: bytes, kinds: Sequence[bytes], values: Mapping[bytes, Sequence[
     return None
 
 
-def _of(kinds: Sequence[bytes]) -> list[tuple[str, bytes]]:
+def _sources_of(kinds: Sequence[bytes]) -> list[tuple[str, bytes]]:
     return [source for source in SOURCES if source[1] in kinds]
 
 
 @lru_cache(maxsize=_FORMATS)
 def _shipped(name: str) -> str | None:
-    """Ask the registry; remembered, since it costs as much as reading a document."""
+    """Return the shipped extractor of a format; cached, since a look-up costs as much as reading a document."""
     return registry.load().shipped(name)

@@ -1,10 +1,10 @@
-"""Where the inputs of ``rawLinkset`` v1 stand in a stored document: the one table to adapt.
+"""Where a stored document has the inputs of ``rawLinkset`` v1: the one table to adapt.
 
-The names of its own elements are those of :mod:`kit.transforms.projections`, which also judges whether one is of v1.
+The names of its own elements are those of :mod:`kit.transforms.projections`, which also checks the shape.
 
 Collections of one platform do not agree on spelling: observations are camelCase, ``advisory_raw`` is snake_case, and
-both occur within one kit. A :class:`Place` therefore lists the paths a value may stand at; the first that is there
-wins. No other module of this package spells a field of these documents (schemas/raw-linkset.md, "Names").
+both occur within one kit. A :class:`Place` therefore lists the possible paths of a value; the first that exists wins.
+No other module of this package names a field of these documents (schemas/raw-linkset.md, "Names").
 """
 
 from __future__ import annotations
@@ -64,21 +64,24 @@ __all__ = [
 VERSION: Final = 1
 
 RECONCILED_FROM_SPELLINGS: Final = (RECONCILED_FROM, "reconciledFrom")
-"""How the linkset of a snapshot may spell it; what is written is always RECONCILED_FROM."""
+"""Spellings in the linkset of a snapshot; RECONCILED_FROM is what is written."""
 
 ENVELOPE: Final = "__encrypted"
-"""The member that makes a raw document an envelope, of which nothing can be taken."""
+"""The member that makes a raw document an envelope, which cannot be read."""
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """The paths at which one value may stand, most usual first; ``str()`` gives them for a message."""
+    """The possible paths of one value, most usual first; ``str()`` is for messages."""
 
     paths: tuple[tuple[str, ...], ...]
 
     @classmethod
     def parse(cls, *dotted: str) -> Place:
-        """Read ``"upstream.upstreamId"``-like paths; ``Place.parse(*str(place).split(" | ")) == place``."""
+        """Return the place of dotted paths, such as ``"upstream.upstreamId"``.
+
+        Law: ``Place.parse(*str(place).split(" | ")) == place``.
+        """
         return cls(tuple(tuple(path.split(".")) for path in dotted))
 
     def find(self, document: Mapping[str, Any]) -> Any:
@@ -97,7 +100,7 @@ class Place:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DocumentShape:
-    """Where one kind of document keeps what the backfill needs of it."""
+    """Where one kind of document has what the backfill needs."""
 
     tenant: Place
     vendor: Place
@@ -109,12 +112,12 @@ class DocumentShape:
     """The upstream advisory, decoded."""
     linkset: Place
     identifiers: Place
-    """The subdocument whose ``aliases`` stand in for those of a snapshot's linkset without any."""
+    """The subdocument whose ``aliases`` replace those of a snapshot's linkset that has none."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Names:
-    """All names of the element, and of the documents that it is made from, as one value: what a core is handed."""
+    """All names of the element, and of the documents it is made of, as one value for the core."""
 
     linkset: str = LINKSET
     raw_linkset: str = RAW_LINKSET
@@ -137,7 +140,7 @@ class Names:
 
     @cached_property
     def layout(self) -> Layout:
-        """How an element of these names is judged."""
+        """The layout by which an element of these names is checked."""
         lists = (self.aliases, self.purls, self.cpes, self.references, self.scopes, self.relationships)
         elements = (*lists, self.reconciled_from, self.notes)
         return Layout(self.linkset, self.raw_linkset, elements, (self.type, self.url, self.source, self.target))
@@ -180,7 +183,7 @@ DTO: Final = DocumentShape(
     linkset=Place.parse("linkset"),
     identifiers=Place.parse("identifiers"),
 )
-"""``dto``, the cache source; deployments differ most here, so a configuration file may replace any of these."""
+"""``dto``, the cache source; deployments differ most here, so a cache map may replace any of these."""
 
 NAMES: Final = Names(observation=OBSERVATION, snapshot=ADVISORY_RAW)
-"""Of version 1."""
+"""The names of version 1."""

@@ -1,9 +1,9 @@
-"""The backfill itself: which observations lack ``rawLinkset``, where theirs comes from, and the splice.
+"""The backfill itself: finds observations without ``rawLinkset``, resolves their source, and splices.
 
-Sources are tried in the order of schemas/raw-linkset.md ("Sources"): snapshot, cache, content; what none of them gives
-is unresolvable and stays byte-identical. The observation's own canonical ``linkset`` is never a source, since order and
-duplicates are already lost there; it is the check (``divergence``). Law: the only change to a document is one element
-appended at its end.
+Sources are tried in the order of schemas/raw-linkset.md ("Sources"): snapshot, cache, content. An observation without
+any of them is unresolvable and stays byte-identical. Its own canonical ``linkset`` is never a source, since order and
+duplicates are lost there; it is the check (``divergence``). Law: the only change to a document is one element appended
+at its end.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from typing import Any, Self
 from kit.documents import Kind, append, document_name, elements, index
 from kit.errors import BsonError, ContentError, KitError, StoppedError
 from kit.transforms import projections
-from kit.transforms.change import Counts, Summed
+from kit.transforms.change import ChangeTotals, Counts
 from kit.transforms.coverage import NO_TENANT, Tally, is_observations, tenant_named
 from kit.transforms.protocol import (
     Change,
     Finding,
     Lookup,
-    Rewritten,
+    RewrittenRun,
     Selection,
     Transform,
     without_products,
@@ -51,13 +51,13 @@ from kit.values import Codec, CollectionMember, CollectionName
 NAME = "raw-linkset"
 SNAPSHOTS = "advisory_raw"
 
-_APART: Mapping[int, Counts] = {
+_COUNTS_OF_STATE: Mapping[int, Counts] = {
     projections.OTHER_TYPE: {OTHER_TYPE: 1},
     projections.OTHER_SHAPE: {OTHER_SHAPE: 1},
     projections.NO_LINKSET: {NO_LINKSET: 1},
 }
-_SHOWN = 64
-_LONGEST_REASON = 200
+_MAX_NAME = 64
+_MAX_REASON = 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,20 +65,20 @@ class RawLinkset(Transform):
     """The ``raw-linkset`` transform; see :class:`kit.transforms.protocol.Transform`."""
 
     tenants: frozenset[str] | None = None
-    """Only observations of these tenants; None for all."""
+    """Select the observations of these tenants; None for all."""
     stop_on_divergence: bool = False
     cache_collection: str = "dto"
     cache_shape: shape.DocumentShape = field(default=shape.DTO)
     names: shape.Names = field(default=shape.NAMES)
-    """Other than the default only where a shape is tried out: what is written is then of no version."""
+    """Differs from the default only to try out a shape: what is written then has no version."""
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Travel to a worker by its parameters."""
+        """Pickle by parameters, for workers."""
         names = None if self.names is shape.NAMES else self.names
-        return _again, (self.tenants, self.stop_on_divergence, self.cache_collection, self.cache_shape, names)
+        return _rebuild, (self.tenants, self.stop_on_divergence, self.cache_collection, self.cache_shape, names)
 
     def with_cache(self, cache: CacheMap) -> RawLinkset:
-        """Read cached payloads where ``cache`` says."""
+        """Return the transform with the cached payloads of ``cache``."""
         return dataclasses.replace(self, cache_collection=cache.collection, cache_shape=cache.places)
 
     @property
@@ -132,9 +132,9 @@ class RawLinkset(Transform):
         # Without those of no document.
         return +Counter({(tenant, PRESENT): covered.both for tenant, covered in tally.tenants.items()})
 
-    def cover(self, tally: Tally, summed: Summed) -> None:
+    def cover(self, tally: Tally, totals: ChangeTotals) -> None:
         """See the protocol."""
-        for (tenant, outcome), documents in summed.outcomes.items():
+        for (tenant, outcome), documents in totals.outcomes.items():
             covered = tally.tenant(tenant)
             covered.documents += documents
             covered.null += documents if outcome == NULL else 0
@@ -143,7 +143,7 @@ class RawLinkset(Transform):
                 covered.missing += documents
             else:
                 covered.present += documents
-        for (tenant, counter), documents in summed.counts.items():
+        for (tenant, counter), documents in totals.counts.items():
             covered = tally.tenant(tenant)
             covered.other_type += documents if counter == OTHER_TYPE else 0
             covered.other_shape += documents if counter == OTHER_SHAPE else 0
@@ -170,7 +170,7 @@ class RawLinkset(Transform):
         return name.collection in {SNAPSHOTS, self.cache_collection}
 
     def gather(self, name: CollectionName, documents: Iterable[bytes]) -> Iterable[tuple[bytes, bytes] | Finding]:
-        """Return each snapshot's or cached payload's finished element under its revision's key."""
+        """Yield the key of each snapshot's or cached payload's revision, with the finished element."""
         run = list(documents)
         kind, where = (SNAPSHOT, self.names.snapshot) if name.collection == SNAPSHOTS else (CACHE, self.cache_shape)
         for document, pair in zip(run, runs.pairs(self.names, where, kind, name.database, run), strict=True):
@@ -179,7 +179,7 @@ class RawLinkset(Transform):
                 yield found
 
     def _pair(self, name: CollectionName, document: bytes) -> tuple[bytes, bytes] | Finding | None:
-        """Return what one document gives to the lookup, if it gives anything; a finding where its key is unreadable."""
+        """Return what one document contributes to the lookup, if anything; a finding if its key is unreadable."""
         snapshots = name.collection == SNAPSHOTS
         kind, where = (SNAPSHOT, self.names.snapshot) if snapshots else (CACHE, self.cache_shape)
         try:
@@ -190,23 +190,23 @@ class RawLinkset(Transform):
         if key is None:
             return None
         try:
-            extraction = self._snapshot(fields) if snapshots else self._cached(fields)
+            extraction = self._extract_snapshot(fields) if snapshots else self._extract_cached(fields)
             if extraction is None or extraction.refusal is not None:
                 return None
             element = encode_element(extraction.projection, self.names)
         except ContentError as error:
-            # Who asks for it must not take another source instead: it is there, and cannot be read.
+            # It must not be replaced by another source: it exists, and cannot be read.
             reason = _unreadable(f'_id "{document_name(document)}"', error)
             return kind + b"".join(key), UNREADABLE + reason.encode()
         return kind + b"".join(key), extraction.skipped.to_bytes(4, "little") + element
 
     def apply(self, name: CollectionName, documents: Sequence[bytes], lookup: Lookup, first: int) -> Sequence[Change]:
-        """Return what becomes of each observation: what cannot be read in one is why that one is unresolvable."""
+        """Return the change of each observation; one that cannot be read is unresolvable for that reason."""
         database, kinds = name.database.encode(), runs.kinds_of(lookup)
         changes: list[Change] = []
         pending: list[_Pending] = []
         for ordinal, document in enumerate(documents, first):
-            change, fields = self._standing(document)
+            change, fields = self._judge(document)
             changes.append(change)
             if fields is not None:
                 try:
@@ -226,20 +226,20 @@ class RawLinkset(Transform):
 
     def rewrite(
         self, name: CollectionName, data: bytes, ends: Sequence[int], lookup: Lookup, first: int
-    ) -> Rewritten | None:
+    ) -> RewrittenRun | None:
         """See the protocol."""
         bounds = [0, *ends]
 
-        def alone(numbers: Sequence[int]) -> Sequence[Change]:
+        def fallback(numbers: Sequence[int]) -> Sequence[Change]:
             return self.apply(name, [data[bounds[number] : bounds[number + 1]] for number in numbers], lookup, first)
 
         try:
-            return runs.rewrite(self.names, self.tenants, name.database, lookup, data, ends, alone)
+            return runs.rewrite(self.names, self.tenants, name.database, lookup, data, ends, fallback)
         except KitError:
-            return None  # which of several faults is reported does not depend on how they were found
+            return None  # apply() then reports the fault that it finds first, with or without a core
 
-    def _standing(self, document: bytes) -> tuple[Change, Fields | None]:
-        """Return what becomes of a document by its top level, and its fields where its source must be looked for."""
+    def _judge(self, document: bytes) -> tuple[Change, Fields | None]:
+        """Return the change of a document by its top level, and its fields if its source must be resolved."""
         fields, unread = None, ""
         try:
             fields = Fields(document)
@@ -248,7 +248,7 @@ class RawLinkset(Transform):
             tenant = tenant_named(document)
             unread = _unreadable("its tenant" if fields is not None else "the document", error)
         if fields is not None and self.names.raw_linkset.encode() in fields.top:
-            return self._kept(fields, tenant), None
+            return self._keep(fields, tenant), None
         if self.tenants is not None and tenant not in self.tenants:
             return Change(tenant=tenant, outcome=NOT_SELECTED), None
         change = Change(tenant=tenant, outcome=UNRESOLVABLE)
@@ -259,13 +259,13 @@ class RawLinkset(Transform):
 
     def _resolve(self, item: _Pending, found: Mapping[bytes, Sequence[bytes]], lookup: Lookup) -> None:
         document, change = item.fields.document, item.change
-        made, reason = _looked_up(item, found)
+        made, reason = _look_up(item, found)
         if made is None and not reason:
             try:
                 made, reason = self._from_content(item.fields)
             except ContentError as error:
                 reason = _unreadable("raw", error)
-            if made is None and (reason == "" or (reason.startswith("no raw") and _other_revision(item, lookup))):
+            if made is None and (reason == "" or (reason.startswith("no raw") and _has_other_revision(item, lookup))):
                 reason = "the snapshot in the kit is of another revision"
         if made is None:
             _leave(change, document, reason)
@@ -284,7 +284,7 @@ class RawLinkset(Transform):
             change.findings = (_finding(NO_PROJECTION, reason, document, change.tenant), *change.findings)
 
     def _check(self, item: _Pending, element: bytes, projection: Projection | None) -> None:
-        """Compare with the canonical linkset (schemas/raw-linkset.md, "Divergence"); None for what ``element`` says."""
+        """Compare with the canonical linkset (schemas/raw-linkset.md, "Divergence"), by ``element`` if need be."""
         linkset = item.fields.subdocument(self.names.observation.linkset)
         if linkset is None:
             return
@@ -299,25 +299,25 @@ class RawLinkset(Transform):
             raise StoppedError(
                 f"rawLinkset would diverge from linkset: {finding.reason}",
                 where=f'_id "{finding.document}"',
-                hint="look at the document; --on-divergence warn counts and lists such documents instead",
+                hint="--on-divergence warn counts and lists such documents instead",
             )
         item.change.counts = {**item.change.counts, "divergent": 1}
         item.change.findings = (*item.change.findings, finding)
 
-    def _snapshot(self, fields: Fields) -> Extraction | None:
+    def _extract_snapshot(self, fields: Fields) -> Extraction | None:
         linkset = fields.subdocument(self.names.snapshot.linkset)
         if linkset is None:
             return None
         return from_linkset(linkset, fields.subdocument(self.names.snapshot.identifiers), self.names)
 
-    def _cached(self, fields: Fields) -> Extraction | None:
+    def _extract_cached(self, fields: Fields) -> Extraction | None:
         found = fields.find(self.cache_shape.raw)
         if found is None or found[0] != Kind.DOCUMENT:
             return None
         return self._extract(fields, found, fields.text(self.cache_shape.format))[0]
 
-    def _from_content(self, fields: Fields) -> tuple[_Made | None, str]:
-        """Return what the observation's own content gives, or (None, reason).
+    def _from_content(self, fields: Fields) -> tuple[_FinishedElement | None, str]:
+        """Return the element made of the observation's own content, or (None, reason).
 
         Raises:
             ContentError: It cannot be read.
@@ -332,25 +332,27 @@ class RawLinkset(Transform):
         if extraction is None:
             return None, reason
         projection = extraction.projection
-        return _Made(FROM_CONTENT, encode_element(projection, self.names), extraction.skipped, projection), ""
+        return _FinishedElement(
+            FROM_CONTENT, encode_element(projection, self.names), extraction.skipped, projection
+        ), ""
 
     def _extract(
         self, fields: Fields, found: tuple[int, int, int], format_name: str | None
     ) -> tuple[Extraction | None, str]:
-        if _is_marked(fields.document, found[1], self.names.envelope.encode()):
+        if _is_envelope(fields.document, found[1], self.names.envelope.encode()):
             return None, "raw is an envelope"
         known = registry.load()
         extractor = known.for_format(format_name) if format_name is not None else None
         if format_name is not None and extractor is None:
-            return None, f"format {_shown(format_name)} is not known"
+            return None, f"format {_quote(format_name)} is not known"
         extractor = extractor or known.sniff(fields.only(found, known.needs))
         if extractor is None:
             return None, "format is not named and not recognised"
         extraction = extractor.extract(fields.only(found, extractor.needs))
         return (None, extraction.refusal) if extraction.refusal is not None else (extraction, "")
 
-    def _kept(self, fields: Fields, tenant: str) -> Change:
-        """Return that a document stays as it is, and why where its ``rawLinkset`` is no projection."""
+    def _keep(self, fields: Fields, tenant: str) -> Change:
+        """Return the change of a document that stays, with a finding if its ``rawLinkset`` is no projection."""
         state = projections.state_of(fields.document, fields.top, self.names.layout)
         if state == projections.BOTH:
             return Change(tenant=tenant, outcome=PRESENT)
@@ -358,10 +360,10 @@ class RawLinkset(Transform):
         finding = _finding(NO_PROJECTION, reason, fields.document, tenant)
         if state == projections.NULL:
             return Change(tenant=tenant, outcome=NULL, findings=(finding,))
-        return Change(tenant=tenant, outcome=PRESENT, counts=_APART[state], findings=(finding,))
+        return Change(tenant=tenant, outcome=PRESENT, counts=_COUNTS_OF_STATE[state], findings=(finding,))
 
 
-def _again(
+def _rebuild(
     tenants: frozenset[str] | None,
     stop_on_divergence: bool,  # noqa: FBT001  called by pickle
     cache_collection: str,
@@ -385,11 +387,11 @@ class _Pending:
     fields: Fields
     change: Change
     key: tuple[bytes, bytes] | None
-    """Digests of advisory and revision; None where the kit has no source to look up, or the document lacks a part."""
+    """Digests of advisory and revision; None if the kit has no source to look up, or the document lacks a part."""
 
 
 def _key(database: bytes, fields: Fields, where: shape.DocumentShape) -> tuple[bytes, bytes] | None:
-    """Give the two digests of the document's key; None unless tenant, vendor, id and content hash are all there."""
+    """Return the two digests of the document's key; None unless tenant, vendor, id and content hash are all present."""
     tenant, vendor = fields.raw_text(where.tenant), fields.raw_text(where.vendor)
     upstream_id, content_hash = fields.raw_text(where.upstream_id), fields.raw_text(where.content_hash)
     if not tenant or not vendor or not upstream_id or not content_hash:
@@ -398,8 +400,8 @@ def _key(database: bytes, fields: Fields, where: shape.DocumentShape) -> tuple[b
 
 
 @dataclass(frozen=True, slots=True)
-class _Made:
-    """A finished element, and where it is from; the projection it was made of, where there is one."""
+class _FinishedElement:
+    """A finished element, its source, and its projection if there is one."""
 
     outcome: str
     element: bytes
@@ -407,8 +409,8 @@ class _Made:
     projection: Projection | None = None
 
 
-def _looked_up(item: _Pending, found: Mapping[bytes, Sequence[bytes]]) -> tuple[_Made | None, str]:
-    """Return what the kit has for an observation; (None, reason) where that cannot be used, (None, "") for nothing."""
+def _look_up(item: _Pending, found: Mapping[bytes, Sequence[bytes]]) -> tuple[_FinishedElement | None, str]:
+    """Return what the kit has for an observation; (None, reason) if that cannot be used, (None, "") for nothing."""
     key = b"".join(item.key) if item.key is not None else b""
     for source, kind in runs.SOURCES if key else ():
         values = sorted(set(found.get(kind + key, ())))
@@ -418,12 +420,12 @@ def _looked_up(item: _Pending, found: Mapping[bytes, Sequence[bytes]]) -> tuple[
             return None, f"{len(values)} {source} documents of the same revision differ"
         if values:
             (value,) = values
-            return _Made(source, value[4:], skipped=int.from_bytes(value[:4], "little")), ""
+            return _FinishedElement(source, value[4:], skipped=int.from_bytes(value[:4], "little")), ""
     return None, ""
 
 
-def _is_marked(document: bytes, start: int, mark: bytes) -> bool:
-    """Whether the document at ``start`` is an envelope; one that has names twice may be.
+def _is_envelope(document: bytes, start: int, mark: bytes) -> bool:
+    """Return whether the document at ``start`` is an envelope; one with repeated names may be.
 
     Raises:
         BsonError: It is malformed.
@@ -434,12 +436,12 @@ def _is_marked(document: bytes, start: int, mark: bytes) -> bool:
         return any(element.name == mark for element in elements(document, start))
 
 
-def _shown(name: str) -> str:
-    """Spell a name from a document for a finding: findings are kept by the thousand, and names may be megabytes."""
-    return repr(name[:_SHOWN]) + "…" * (len(name) > _SHOWN)
+def _quote(name: str) -> str:
+    """Return a name in quotes, cut: findings are kept by the thousand, and names may be megabytes."""
+    return repr(name[:_MAX_NAME]) + "…" * (len(name) > _MAX_NAME)
 
 
-def _other_revision(item: _Pending, lookup: Lookup) -> bool:
+def _has_other_revision(item: _Pending, lookup: Lookup) -> bool:
     return item.key is not None and lookup.has_prefix(SNAPSHOT + item.key[0])
 
 
@@ -448,11 +450,11 @@ def _finding(kind: str, reason: str, document: bytes, tenant: str) -> Finding:
 
 
 def _leave(change: Change, document: bytes, reason: str) -> None:
-    """Leave a document as it is, unresolvable."""
+    """Record that a document is unresolvable."""
     change.findings = (_finding(UNRESOLVABLE, reason, document, change.tenant),)
 
 
 def _unreadable(what: str, error: KitError) -> str:
-    """Return a reason that is bounded and can be printed: what extractors of others raise may be any text."""
-    told = str(error)[:_LONGEST_REASON].encode("utf-8", "backslashreplace").decode()
-    return f"{what} cannot be read: {told}"
+    """Return a reason that is bounded and printable: foreign extractors may raise any text."""
+    text = str(error)[:_MAX_REASON].encode("utf-8", "backslashreplace").decode()
+    return f"{what} cannot be read: {text}"

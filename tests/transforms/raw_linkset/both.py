@@ -10,7 +10,7 @@ import pytest
 from kit.documents import core
 from kit.engine.lookup import EmptyLookup
 from kit.errors import KitError
-from kit.transforms.change import Change, Rewritten, Summed, applied
+from kit.transforms.change import Change, ChangeTotals, RewrittenRun, apply_changes
 from kit.transforms.protocol import Lookup
 from kit.transforms.raw_linkset import RawLinkset, runs
 from kit.values import CollectionName
@@ -24,16 +24,16 @@ def ends_of(documents: Sequence[bytes]) -> list[int]:
     return list(itertools.accumulate(map(len, documents)))
 
 
-def one_by_one(transform: RawLinkset, documents: Sequence[bytes], lookup: Lookup | None = None) -> Rewritten:
+def one_by_one(transform: RawLinkset, documents: Sequence[bytes], lookup: Lookup | None = None) -> RewrittenRun:
     changes = transform.apply(NAME, documents, lookup or EmptyLookup(), 0)
     touched: set[int] = set()
-    body = b"".join(applied(changes, documents, touched))
-    return Rewritten(body, [number in touched for number in range(len(documents))], Summed(changes))
+    body = b"".join(apply_changes(changes, documents, touched))
+    return RewrittenRun(body, [number in touched for number in range(len(documents))], ChangeTotals(changes))
 
 
 def at_once(
     transform: RawLinkset, documents: Sequence[bytes], lookup: Lookup | None = None
-) -> tuple[Rewritten | None, list[int]]:
+) -> tuple[RewrittenRun | None, list[int]]:
     """Return what the core makes of a run, and the numbers of the documents that it left to the reference."""
     left: list[int] = []
     known = lookup or EmptyLookup()
@@ -47,9 +47,9 @@ def at_once(
     return result, left if result is not None else list(range(len(documents)))
 
 
-def parts(result: Rewritten) -> tuple[object, ...]:
-    summed = result.summed
-    return result.body, result.touched, summed.outcomes, summed.counts, summed.sums, summed.findings
+def parts(result: RewrittenRun) -> tuple[object, ...]:
+    totals = result.totals
+    return result.body, result.touched, totals.outcomes, totals.counts, totals.sums, totals.findings
 
 
 def hold_together(transform: RawLinkset, documents: Sequence[bytes], lookup: Lookup | None = None) -> list[int]:

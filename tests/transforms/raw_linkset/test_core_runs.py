@@ -107,7 +107,7 @@ def test_plain_documents_that_are_looked_up_are_not_left_to_the_reference() -> N
     result, left = at_once(transform, documents, lookup)
     assert left == [1]  # of which there are two
     assert result is not None
-    assert result.summed.outcomes == {
+    assert result.totals.outcomes == {
         ("acme", "snapshot"): 1,
         ("acme", "unresolvable"): 1,
         ("acme", "cache"): 1,
@@ -126,7 +126,7 @@ def test_a_document_whose_key_cannot_be_read_is_not_taken_for_one_without_a_key(
     result, left = at_once(transform, documents, lookup)
     assert result is not None
     assert left == [1]
-    assert result.summed.outcomes == {("acme", "snapshot"): 1, ("acme", "unresolvable"): 1}
+    assert result.totals.outcomes == {("acme", "snapshot"): 1, ("acme", "unresolvable"): 1}
 
 
 def test_plain_documents_are_taken_though_their_names_change_from_one_to_the_next() -> None:
@@ -145,7 +145,7 @@ def test_plain_documents_are_taken_though_their_names_change_from_one_to_the_nex
     assert left == []
     assert result is not None
     assert result.touched == [True, True, True, True, True, False, False, True]
-    assert result.summed.outcomes == {
+    assert result.totals.outcomes == {
         ("acme", "content"): 4,
         ("", "content"): 1,
         ("é", "content"): 1,
@@ -181,7 +181,7 @@ def test_of_another_tenant_nothing_changes() -> None:
     result, left = at_once(RawLinkset(tenants=frozenset({"b"})), documents)
     assert result is not None
     assert (left, result.touched) == ([], [False, True, False, True])
-    assert result.summed.outcomes == {("a", "not-selected"): 2, ("b", "content"): 2}
+    assert result.totals.outcomes == {("a", "not-selected"): 2, ("b", "content"): 2}
 
 
 def test_a_run_in_which_nothing_changes_is_handed_back_as_it_is() -> None:

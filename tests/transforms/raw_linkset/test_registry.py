@@ -165,16 +165,16 @@ def test_an_installed_extractor_is_found_by_format_and_by_look() -> None:
     ("points", "words"),
     [
         ([declared("SOUND"), declared("TWIN")], "claims the format 'cyclonedx"),
-        ([declared("RIVAL")], "extractor 'rival': it claims the format 'osv', which 'osv' reads"),
+        ([declared("RIVAL")], "extractor 'rival': claims the format 'osv', which 'osv' reads"),
         ([declared("SOUND"), declared("NAMESAKE")], "two extractors have this name"),
         ([declared("NAMELESS")], "its name is not a string"),
         ([declared("LISTED")], "its formats are not a frozenset of strings"),
-        ([declared("LOUD")], "its format 'CycloneDX' can never be asked for"),
-        ([declared("ROOTLESS")], "its needs are not names of what it reads"),
+        ([declared("LOUD")], "its format 'CycloneDX' can never be looked up"),
+        ([declared("ROOTLESS")], "its needs are not a mapping of names"),
         ([declared("MUTE")], "it has no method extract"),
-        ([declared("ABSENT")], r"extractor 'absent' \(somebody_elses_extractors:ABSENT\): it cannot be loaded"),
-        ([declared("X", "somebody_elses_broken_module")], "it cannot be loaded: ZeroDivisionError"),
-        ([declared("X", "no_such_module_anywhere")], "it cannot be loaded: ModuleNotFoundError"),
+        ([declared("ABSENT")], r"extractor 'absent' \(somebody_elses_extractors:ABSENT\): cannot be loaded"),
+        ([declared("X", "somebody_elses_broken_module")], "cannot be loaded: ZeroDivisionError"),
+        ([declared("X", "no_such_module_anywhere")], "cannot be loaded: ModuleNotFoundError"),
     ],
 )
 def test_a_broken_or_conflicting_extractor_is_named_before_the_run(points: list[EntryPoint], words: str) -> None:
@@ -190,7 +190,7 @@ def test_an_installed_extractor_that_fails_on_a_document_is_named() -> None:
         with pytest.raises(ContentError, match=words) as caught:
             extractor.extract(failing)
         assert "somebody_elses_extractors:SOUND" in str(caught.value)
-    with pytest.raises(ContentError, match="failed to look at a document"):
+    with pytest.raises(ContentError, match="failed to recognise a document"):
         extractor.recognises({})
 
 

@@ -24,9 +24,9 @@ from benchmarks.kits import FIELD_MAP, OWNERS, notes  # noqa: E402
 from kit.documents import Run, core, runs  # noqa: E402
 from kit.encryption import FieldMap, KeySet, Profile, Scope  # noqa: E402
 from kit.encryption.data_keys import DataKey  # noqa: E402
-from kit.encryption.preparation import needs_of, needs_of_each  # noqa: E402
+from kit.encryption.preparation import find_needs, find_needs_each  # noqa: E402
 from kit.encryption.proof import prove, prove_each  # noqa: E402
-from kit.encryption.restoring import Reopening, reopened, unseal, unseal_each  # noqa: E402
+from kit.encryption.restoring import Reopener, reopen, unseal, unseal_each  # noqa: E402
 from kit.engine.lookup import EmptyLookup  # noqa: E402
 from kit.engine.self_proof import ends_of  # noqa: E402
 from kit.transforms.encrypt_fields import EncryptFields  # noqa: E402
@@ -80,18 +80,18 @@ def _measure(clock: _Clock, transform: EncryptFields, run: Run) -> None:
         changes = transform.apply(NAME, list(run), EmptyLookup(), run.first)
         return b"".join([change.document or b"" for change in changes])
 
-    def undone() -> bytes:
-        done = reopened(mapped, keys, Run.of(run), Run.of(after))
+    def reopened() -> bytes:
+        done = reopen(mapped, keys, Run.of(run), Run.of(after))
         return done.data if done is not None else b""
 
-    def undone_each() -> bytes:
-        opening = Reopening(mapped, keys)
-        return b"".join([opening.undone(old, new) for old, new in zip(run, after, strict=True)])
+    def reopened_each() -> bytes:
+        opening = Reopener(mapped, keys)
+        return b"".join([opening.undo(old, new) for old, new in zip(run, after, strict=True)])
 
-    clock.compare("needs", lambda: needs_of(mapped, run), lambda: needs_of_each(mapped, run))
+    clock.compare("needs", lambda: find_needs(mapped, run), lambda: find_needs_each(mapped, run))
     body = clock.compare("seal", sealed, sealed_each)
     after = Run(first=run.first, offset=run.offset, data=body, ends=tuple(ends_of(body)))
-    clock.compare("open again", undone, undone_each)
+    clock.compare("open again", reopened, reopened_each)
     clock.compare("prove", lambda: prove(mapped, after), lambda: prove_each(mapped, after))
     clock.compare("prove, keys", lambda: prove(mapped, after, keys=keys), lambda: prove_each(mapped, after, keys=keys))
     flags = [True] * len(after)

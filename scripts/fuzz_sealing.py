@@ -20,7 +20,7 @@ import bson
 from kit.documents import core as chosen
 from kit.encryption import FieldMap, KeySet, Profile, Scope
 from kit.encryption.data_keys import DataKey
-from kit.encryption.preparation import needs_of, needs_of_each
+from kit.encryption.preparation import find_needs, find_needs_each
 from kit.encryption.proof import prove, prove_each
 from kit.encryption.restoring import unseal, unseal_each
 from kit.engine.lookup import EmptyLookup
@@ -78,7 +78,7 @@ def sealing(data: bytes) -> None:
 
 def _compare(transform: EncryptFields, documents: Sequence[bytes]) -> KitError | None:
     mapped = transform.mapped(NAME)
-    assert _shown(needs_of(mapped, documents)) == _shown(needs_of_each(mapped, documents))
+    assert _shown(find_needs(mapped, documents)) == _shown(find_needs_each(mapped, documents))
     for keys in (None, _SET):
         assert prove(mapped, documents, keys=keys) == prove_each(mapped, documents, keys=keys)
         by_run, by_each = (

@@ -1,11 +1,11 @@
-"""Field encryption: the field map, the envelope, the keys, and what can be proven of a collection.
+"""Field encryption: the field map, the envelope, the keys, and the proof of a collection.
 
-The way of a run: the first reading of a kit finds for whom keys are needed (:func:`needs_of`);
-:meth:`UnlockedKeyring.provide` makes those missing and reserves uses; the keyring is written; ``check_canary`` tries
-every key; then documents go through ``kit.transforms.encrypt_fields``, and :func:`prove` judges the outcome.
+Steps of a run: the first pass over a kit finds which keys are needed (:func:`find_needs`);
+:meth:`UnlockedKeyring.provide` makes missing ones and reserves uses; the keyring is written; ``check_canary`` tries
+every key; ``kit.transforms.encrypt_fields`` seals the documents; :func:`prove` checks the result.
 
 Laws: nothing is encrypted with a key that is not on disk, wrapped; a value is plaintext, envelope, null, missing, or an
-error, and never guessed; no secret shows in ``repr``, errors or reports. Clock and randomness are handed in.
+error, and never guessed; no secret appears in ``repr``, errors or reports. Clock and randomness are arguments.
 """
 
 from kit.encryption.counting import FieldCounts, field_counts
@@ -21,7 +21,7 @@ from kit.encryption.master_keys import Credentials
 from kit.encryption.meks import AgeRecord, PassphraseRecord, RsaRecord
 from kit.encryption.needs import Needs, check_partition_keys
 from kit.encryption.preflight import check_canary, check_reference
-from kit.encryption.preparation import needs_of
+from kit.encryption.preparation import find_needs
 from kit.encryption.proof import FieldProof, Proof, ProofFinding, ValueDigest, prove
 from kit.encryption.tokens import TokenRecord
 from kit.encryption.unlocking import UnlockedKeyring, unlock
@@ -60,8 +60,8 @@ __all__ = [
     "check_reference",
     "create",
     "field_counts",
+    "find_needs",
     "load",
-    "needs_of",
     "new_keyring",
     "prove",
     "rewrap",

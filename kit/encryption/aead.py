@@ -1,9 +1,9 @@
-"""Seals and opens values: AES-256-GCM under a key, an initialisation vector and associated data that fix the place.
+"""Seals and opens values: AES-256-GCM; key, initialisation vector and associated data bind a value to its place.
 
 Normative: schemas/envelope.md, "Sealing", with the argument for synthetic initialisation vectors and the nonce budget
 (NIST SP 800-38D section 8; the idea is that of RFC 5297 and RFC 8452, without their cipher, which stock readers lack).
-Laws: ``open`` after ``seal`` gives type and bytes back; in ``bound``, an envelope opens only in the document, field,
-context and under the key it was sealed for; with synthetic vectors equal inputs give equal envelopes.
+Laws: ``open`` undoes ``seal``, type and bytes; in ``bound``, an envelope opens only in the document, field and context
+and under the key it was sealed for; with synthetic vectors, equal inputs give equal envelopes.
 """
 
 from __future__ import annotations
@@ -18,22 +18,22 @@ from kit.documents.kinds import INT32
 from kit.encryption.associated_data import CollectionPlace, FieldPlace
 from kit.encryption.data_keys import DataKey
 from kit.encryption.encoding import TYPE_PARTS, length, part
-from kit.encryption.envelope import IV_BYTES, PROFILES, TAG_BYTES, Envelope, Profile, envelope_tail, print_sealed
+from kit.encryption.envelope import IV_BYTES, PROFILES, TAG_BYTES, Envelope, Profile, encode_sealed, envelope_tail
 from kit.encryption.initialisation import IvSource, RandomIv
 from kit.encryption.macs import KeyMacs
 from kit.errors import BsonError, ContentError, EnvelopeError
 from kit.values import Limits
 
 COMPAT_USES: Final = 2**31
-"""Values sealed under one DEK in ``compat``, at most (schemas/envelope.md, "Nonce budget")."""
+"""Maximum values sealed under one DEK in ``compat`` (schemas/envelope.md, "Nonce budget")."""
 
 _LIMITS: Final = Limits()
 _STRING: Final = int(Kind.STRING)
 _COMPAT: Final = Profile.COMPAT
 
 
-class Opened(NamedTuple):
-    """A value as it was before it was sealed."""
+class OpenedValue(NamedTuple):
+    """A value before it was sealed."""
 
     kind: int
     """Type byte."""
@@ -41,12 +41,12 @@ class Opened(NamedTuple):
     """BSON value bytes: without type and name."""
 
     def __repr__(self) -> str:
-        return f"Opened(kind={self.kind}, {len(self.value):,} bytes)"
+        return f"OpenedValue(kind={self.kind}, {len(self.value):,} bytes)"
 
 
 @final
 class _Parts:
-    """What is the same for all values of one type in one field under one key."""
+    """What all values of one type in one field under one key share."""
 
     __slots__ = ("associated", "digested", "kind", "tail")
 
@@ -56,7 +56,7 @@ class _Parts:
         self.associated = b"".join((field.infix, typed, key.part))
         """The last parts of associated data."""
         self.digested = field.infix_part + typed
-        """Of what is digested, the parts between document and value."""
+        """The parts of the digest's input between document and value."""
         self.tail = envelope_tail(
             key.dek_id, key.mek_version, field.context if bound else None, kind if bound else None
         )
@@ -65,12 +65,12 @@ class _Parts:
 
 @final
 class KeyInPlace:
-    """One data key in one collection: what all documents of its owner have in common."""
+    """One data key in one collection: what all documents of its owner share."""
 
     __slots__ = ("_parts", "bound", "key", "key_prefix", "macs", "prefix", "profile", "shared")
 
     def __init__(self, key: DataKey, collection: CollectionPlace, macs: KeyMacs | None = None) -> None:
-        """Take a key to a collection, whose version decides the profile; ``macs`` of it, where there are some."""
+        """Bind a key to a collection, whose version decides the profile; ``macs`` are cached MACs of the key."""
         self.key = key
         self.macs = macs if macs is not None else KeyMacs(key)
         self.profile: Profile = PROFILES[collection.version]
@@ -82,7 +82,7 @@ class KeyInPlace:
         self._parts: dict[bytes, _Parts] = {}
 
     def parts(self, field: FieldPlace, kind: int) -> _Parts:
-        """Give what values of type ``kind`` in ``field`` have in common."""
+        """Return what values of type ``kind`` in ``field`` share."""
         name: bytes = field.infix
         parts = self._parts.get(name)
         if parts is None or parts.kind != kind:
@@ -112,20 +112,20 @@ class DocumentCipher:
         self._cipher = shared
 
     def seal(self, field: FieldPlace, kind: int, value: bytes, iv: IvSource) -> Envelope:
-        """Encrypt one value.
+        """Return the envelope of one value.
 
         Args:
-            field: Which field of the document.
+            field: The field of the document.
             kind: Type byte.
             value: BSON value bytes.
-            iv: Where the initialisation vector comes from.
+            iv: The source of the initialisation vector.
 
         Raises:
             ContentError: The value is not well-formed BSON, or no string in ``compat``.
         """
         place = self._place
         key, bound = place.key, place.bound
-        vector, sealed = self._sealed(place.parts(field, kind), kind, value, iv)
+        vector, sealed = self._seal(place.parts(field, kind), kind, value, iv)
         return Envelope(
             profile=place.profile,
             ciphertext=sealed[:-TAG_BYTES],
@@ -137,14 +137,14 @@ class DocumentCipher:
             bson_type=kind if bound else None,
         )
 
-    def seal_printed(self, field: FieldPlace, kind: int, value: bytes, iv: IvSource) -> bytes:
-        """As :meth:`seal`, printed: ``seal(…).to_bson()``."""
+    def seal_encoded(self, field: FieldPlace, kind: int, value: bytes, iv: IvSource) -> bytes:
+        """Return ``seal(…).to_bson()``, without the object."""
         parts = self._place.parts(field, kind)
-        vector, sealed = self._sealed(parts, kind, value, iv)
-        return print_sealed(self._place.profile, sealed, vector, parts.tail)
+        vector, sealed = self._seal(parts, kind, value, iv)
+        return encode_sealed(self._place.profile, sealed, vector, parts.tail)
 
-    def _sealed(self, parts: _Parts, kind: int, value: bytes, iv: IvSource) -> tuple[bytes, bytes]:
-        """Give the vector, and ciphertext and tag."""
+    def _seal(self, parts: _Parts, kind: int, value: bytes, iv: IvSource) -> tuple[bytes, bytes]:
+        """Return the vector, and ciphertext and tag."""
         place = self._place
         check_sealable(place.profile, kind, value)
         plaintext = value if place.bound else value[4:-1]
@@ -152,23 +152,23 @@ class DocumentCipher:
         if isinstance(iv, RandomIv):
             vector = iv.random(IV_BYTES)
         else:
-            # Over both, the first with its length: a pseudorandom function of everything that enters GCM.
+            # Over both, the first length-prefixed: a pseudorandom function of everything that enters GCM.
             data = b"".join((length(associated_data), associated_data, plaintext))
             vector = place.macs.vectors.digest(data)[:IV_BYTES]
         return vector, self._cipher.encrypt(vector, plaintext, associated_data if place.bound else None)
 
     def digest(self, field: FieldPlace, kind: int, value: bytes) -> int:
-        """Digest one value (schemas/envelope.md, "Value digest"); arguments as for :meth:`seal`."""
+        """Return the digest of one value (schemas/envelope.md, "Value digest"); arguments as for :meth:`seal`."""
         located, place = self._located, self._place
         data = b"".join((length(located), located, place.parts(field, kind).digested, length(value), value))
         return int.from_bytes(place.macs.values.digest(data), "big")
 
-    def open(self, field: FieldPlace, envelope: Envelope) -> Opened:
-        """Decrypt one value.
+    def open(self, field: FieldPlace, envelope: Envelope) -> OpenedValue:
+        """Return the value of an envelope.
 
         Raises:
             EnvelopeError: It is of the other profile, names another key or context, does not authenticate here, or
-                holds what could not have been sealed.
+                holds a value that could not have been sealed.
         """
         check_form(field, envelope)
         if envelope.dek_id != self._place.key.dek_id:
@@ -190,7 +190,7 @@ class DocumentCipher:
             _check_value(kind, value)
         except ContentError as error:
             raise EnvelopeError(f"opens, but holds no value of BSON type {kind}: {error}") from error
-        return Opened(kind=kind, value=value)
+        return OpenedValue(kind=kind, value=value)
 
 
 def check_sealable(profile: Profile, kind: int, value: bytes) -> None:
@@ -202,31 +202,31 @@ def check_sealable(profile: Profile, kind: int, value: bytes) -> None:
     _check_value(kind, value)
     if profile is _COMPAT and kind != _STRING:
         raise ContentError(
-            f"a compat envelope holds strings only, and this is of BSON type {kind}", hint="use the profile 'bound'"
+            f"a compat envelope holds only strings; this is of BSON type {kind}", hint="use the profile 'bound'"
         )
 
 
 def check_form(field: FieldPlace, envelope: Envelope) -> None:
-    """Check what can be checked of an envelope in its place without a key.
+    """Check what can be checked of an envelope without a key.
 
     Raises:
-        EnvelopeError: It is of the other profile, or of another context than the field map says.
+        EnvelopeError: It is of the other profile, or of another context than the field map's.
     """
     profile = PROFILES[field.collection.version]
     if envelope.profile is not profile:
         raise EnvelopeError(
-            f"a {envelope.profile} envelope, where the profile is {profile}; a collection never holds both"
+            f"a {envelope.profile} envelope, but the profile is {profile}; a collection never holds both"
         )
     if envelope.context is not None and envelope.context != field.context:
         raise EnvelopeError(f"sealed for context {envelope.context[:80]!r}, not {field.context!r}")
 
 
 def _check_value(kind: int, value: bytes) -> None:
-    """Refuse what is not one well-formed value: whoever opens it could not read it, and nobody could see why."""
+    """Check that these bytes are one well-formed value: otherwise a reader could open but not read it."""
     size = len(value) - 4
-    # What nearly every value is, without the price of building a document around it.
+    # The fast path of nearly all values, without building a document around them.
     is_framed = kind == _STRING and size > 0 and not value[-1] and INT32.unpack_from(value)[0] == size
-    if is_framed and (value.isascii() or _is_utf8(value[4:-1])):  # some lengths are no ASCII
+    if is_framed and (value.isascii() or _is_utf8(value[4:-1])):  # some lengths are not ASCII
         return
     try:
         body = element("", kind, value)

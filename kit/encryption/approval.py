@@ -1,9 +1,8 @@
-"""What an approval allows to be decrypted: of which kit, which documents, why, and until when.
+"""Approvals of a recovery: which documents of which kit may be decrypted, why, and until when.
 
-Normative: schemas/recovery-approval.md. Who signed it is for the caller, who has verified the envelope around it before
-anything of this is believed. Laws: ``Approval.parse(a.to_json()) == a``; nothing is in scope that the approval does not
-name, so an absent list never widens it: all documents of a collection are in scope only where it says
-``wholeCollections``.
+Normative: schemas/recovery-approval.md. The caller verifies the signatures of the envelope around it before it uses any
+of this. Laws: ``Approval.parse(a.to_json()) == a``; nothing is in scope that the approval does not name, so an absent
+list never widens it: all documents of a collection are in scope only with ``wholeCollections``.
 """
 
 from __future__ import annotations
@@ -28,14 +27,14 @@ _OBJECT_ID_BYTES = 12
 
 @dataclass(frozen=True, slots=True, order=True, kw_only=True)
 class DocumentName:
-    """The ``_id`` of a document, exactly: the text ``"1"`` and the number 1 are two documents."""
+    """The exact ``_id`` of a document: the text ``"1"`` and the number 1 name two documents."""
 
     identity: bytes
     """Type byte and value bytes."""
 
     @classmethod
     def parse(cls, value: Any) -> Self:
-        """Read an ``_id``: a string, or ``{"$oid": …}``, ``{"$numberInt": …}``, ``{"$numberLong": …}``.
+        """Return the name of an ``_id``: a string, ``{"$oid": …}``, ``{"$numberInt": …}`` or ``{"$numberLong": …}``.
 
         Raises:
             ContentError: It is something else, or not in its one spelling.
@@ -67,7 +66,7 @@ class DocumentName:
         return None
 
     def to_json(self) -> str | dict[str, str]:
-        """Give it as an approval spells it."""
+        """Return it as an approval spells it."""
         kind, value = self.identity[0], self.identity[1:]
         if kind == Kind.STRING:
             return value[4:-1].decode()
@@ -79,7 +78,7 @@ class DocumentName:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecoveryScope:
-    """Which documents of which kit. A document must meet every list that is given."""
+    """Documents of a kit. A document is in scope if every given list has it."""
 
     manifest_sha256: Sha256
     collections: tuple[CollectionName, ...]
@@ -89,7 +88,7 @@ class RecoveryScope:
 
     @classmethod
     def parse(cls, entry: Members) -> Self:
-        """Read the member ``scope``.
+        """Return the scope in the member ``scope``.
 
         Raises:
             KitError: As :meth:`Approval.parse`.
@@ -114,16 +113,16 @@ class RecoveryScope:
         if not collections or len(set(collections)) != len(collections):
             raise entry.refusal("is empty or names a collection twice", "collections")
         if whole is found.narrowed:
-            raise entry.refusal("must say exactly one: partitions, owners or documents; or wholeCollections")
+            raise entry.refusal("must have wholeCollections, or at least one of partitions, owners, documents")
         return found
 
     @property
     def narrowed(self) -> bool:
-        """Whether only some documents of its collections are meant."""
+        """Whether the scope has only some documents of its collections."""
         return any(part is not None for part in (self.partitions, self.owners, self.documents))
 
     def to_json(self) -> dict[str, Any]:
-        """Give it as an approval and an audit record spell it."""
+        """Return it as approvals and audit records spell it."""
         printed: dict[str, Any] = {
             "manifestSha256": str(self.manifest_sha256),
             "collections": [str(name) for name in self.collections],
@@ -138,7 +137,7 @@ class RecoveryScope:
         return printed
 
     def has(self, *, partition: str, owner: str, identity: bytes) -> bool:
-        """Whether a document of one of the collections is in scope.
+        """Return whether a document of one of the collections is in scope.
 
         Args:
             partition: Its partition key as text.
@@ -152,14 +151,14 @@ class RecoveryScope:
         )
 
     def check_kit(self, manifest_sha256: Sha256, collections: Iterable[CollectionName]) -> None:
-        """Check that this is the kit that was meant.
+        """Check that the scope is for this kit.
 
         Raises:
             UntrustedError: It has another manifest, or lacks a collection.
         """
         if manifest_sha256 != self.manifest_sha256:
             raise UntrustedError(
-                f"the approval is for the kit with manifest {self.manifest_sha256}, and this one has {manifest_sha256}"
+                f"the approval is for the kit with manifest {self.manifest_sha256}; this one has {manifest_sha256}"
             )
         absent = sorted(set(self.collections) - set(collections))
         if absent:
@@ -180,7 +179,7 @@ class Approval:
 
     @classmethod
     def parse(cls, data: bytes, *, where: str = "approval") -> Self:
-        """Read the payload.
+        """Return the approval of a payload.
 
         Raises:
             ContentError: Not strict JSON, or not of the schema; names the place (RFC 6901).
@@ -201,7 +200,7 @@ class Approval:
         return found
 
     def to_json(self) -> bytes:
-        """Print the payload, in its canonical form."""
+        """Return the payload in canonical form."""
         return canonical(
             {
                 "schemaVersion": SCHEMA_VERSION,
@@ -214,22 +213,22 @@ class Approval:
         )
 
     def check_time(self, now: Timestamp) -> None:
-        """Check that it is valid now.
+        """Check that the approval is valid at ``now``.
 
         Raises:
-            StaleError: It is expired, or not valid yet.
+            StaleError: It has expired, or is not valid yet.
         """
         if now < self.not_before:
             raise StaleError(f"the approval is not valid before {self.not_before}; it is {now}")
         if now >= self.expires:
             raise StaleError(
                 f"the approval expired at {self.expires}; it is {now}",
-                hint="have a new one signed; or, on record: --force --reason TEXT",
+                hint="have a new one signed, or override it on record: --force --reason TEXT",
             )
 
 
 def collection_name(text: str) -> CollectionName:
-    """Read ``db.collection``; a database's name has no dot, a collection's may.
+    """Return the name ``db.collection``; a database's name has no dot, a collection's may.
 
     Raises:
         ContentError: One of the two is missing.
@@ -250,8 +249,8 @@ def _collection(entry: Members, text: str, at: int) -> CollectionName:
 def _whole(entry: Members) -> bool:
     if "wholeCollections" not in entry:
         return False
-    if entry.taken("wholeCollections") is not True:
-        raise entry.refusal("is not true; leave it away", "wholeCollections")
+    if entry.take_any("wholeCollections") is not True:
+        raise entry.refusal("is not true; omit it", "wholeCollections")
     return True
 
 
@@ -260,7 +259,7 @@ def _texts(entry: Members, name: str) -> frozenset[str] | None:
         return None
     texts = entry.strings(name)
     if not texts or len(set(texts)) != len(texts):
-        raise entry.refusal("is empty or has an entry twice", name)
+        raise entry.refusal("is empty or repeats an entry", name)
     return frozenset(texts)
 
 
@@ -274,7 +273,7 @@ def _documents(entry: Members) -> frozenset[DocumentName] | None:
         except ContentError as error:
             raise entry.refusal(error.what, f"documents/{at}") from error
     if not names or len(set(names)) != len(names):
-        raise entry.refusal("is empty or has an entry twice", "documents")
+        raise entry.refusal("is empty or repeats an entry", "documents")
     return frozenset(names)
 
 

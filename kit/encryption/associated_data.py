@@ -1,6 +1,6 @@
-"""Where a value belongs, as bytes: what everything keyed is bound to (schemas/envelope.md, "Encoding").
+"""The place of a value as bytes, to which all keyed results are bound (schemas/envelope.md, "Encoding").
 
-Places are made once for a collection and a field; what is encoded for each document is put together from their parts.
+Places are made once for a collection and a field; the encoding for each document is joined from their parts.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ _DOCUMENT_KEY = b"offline-kit/document-key"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CollectionPlace:
-    """One collection of one product, with what is encoded once for all its documents."""
+    """One collection of one product, with the encodings that all its documents share."""
 
     product: str
     name: CollectionName
     version: int
-    """Of the envelope: 1 or 2. Keys and initialisation vectors of the two are never the same."""
+    """The envelope's version, 1 or 2. Keys and initialisation vectors of the two always differ."""
     prefix: bytes = field(init=False, repr=False, compare=False)
-    """The leading parts of associated data: with ``part(identity)`` behind it, all that the fields of one document have
-    in common. The identity is the ``_id``'s type byte and value bytes, as they stand in the document: the string
-    ``"1"`` and the number 1 are two documents."""
+    """The leading parts of associated data; followed by ``part(identity)``, all that the fields of one document share.
+    The identity is the ``_id``'s type byte and value bytes, as in the document: the string ``"1"`` and the number 1
+    are two documents."""
     key_prefix: bytes = field(init=False, repr=False, compare=False)
-    """With ``part(identity)`` behind it: what a document's key is derived for."""
+    """Followed by ``part(identity)``: the info from which a document's key is derived."""
 
     def __post_init__(self) -> None:
         parts = (
@@ -41,16 +41,16 @@ class CollectionPlace:
         object.__setattr__(self, "key_prefix", encode((_DOCUMENT_KEY, *parts)))
 
     def field(self, path: FieldPath, context: str) -> FieldPlace:
-        """Give the place of a field."""
+        """Return the place of a field."""
         steps = encode(step.encode() for step in path.steps)
         return FieldPlace(collection=self, path=path, context=context, infix=part(steps) + part(context.encode()))
 
     def document_key_info(self, identity: bytes) -> bytes:
-        """What a document's key is derived for."""
+        """Return the info from which a document's key is derived."""
         return self.key_prefix + part(identity)
 
     def located(self, identity: bytes) -> bytes:
-        """The leading parts of associated data, the document included."""
+        """Return the leading parts of associated data, the document included."""
         return self.prefix + part(identity)
 
 
@@ -64,18 +64,18 @@ class FieldPlace:
     infix: bytes = field(repr=False)
     """The encoded path and context."""
     infix_part: bytes = field(init=False, repr=False, compare=False)
-    """The infix as a part."""
+    """The infix, as a part."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "infix_part", part(self.infix))
 
     def associated_data(self, located: bytes, bson_type: int, dek_id: str, mek_version: int) -> bytes:
-        """Encode where a value belongs.
+        """Return the encoded place of a value.
 
         Args:
             located: From :meth:`CollectionPlace.located`.
             bson_type: Type byte of the plaintext.
-            dek_id: Whose key; it stands for the owner, to whom the keyring binds it.
+            dek_id: Name of the key; it implies the owner, to whom the keyring binds it.
             mek_version: As in the envelope.
         """
         return b"".join((located, self.infix, TYPE_PARTS[bson_type], key_part(dek_id, mek_version)))

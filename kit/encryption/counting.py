@@ -1,7 +1,7 @@
 """Counts per collection and field, with the sum that must hold (schemas/field-map.md, "Counters").
 
-A transform hands counts by :class:`kit.values.FieldOutcome` to the engine, which only adds them up; this module reads
-them back. Law: ``scanned = encrypted + skipped_encrypted + skipped_null + skipped_missing + skipped_owner + errors``.
+A transform reports counts by :class:`kit.values.FieldOutcome` to the engine, which adds them up; this module parses
+them. Law: ``scanned = encrypted + skipped_encrypted + skipped_null + skipped_missing + skipped_owner + errors``.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ SKIPPED_OWNER = "skipped_owner"
 ERRORS = "errors"
 DIGEST_VALUES = "digest_values"
 DIGEST_TOTAL = "digest_total"
-"""The two sums of :class:`kit.encryption.proof.ValueDigest`: of the plaintext, as it was before it was sealed."""
+"""The two sums of :class:`kit.encryption.proof.ValueDigest`, over the plaintext before it was sealed."""
 OUTCOMES = (ENCRYPTED, SKIPPED_ENCRYPTED, SKIPPED_NULL, SKIPPED_MISSING, SKIPPED_OWNER, ERRORS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FieldCounts:
-    """What became of the values of one field."""
+    """The outcomes of one field's values."""
 
     collection: str
     """``db.collection``."""
@@ -42,29 +42,29 @@ class FieldCounts:
     errors: int = 0
 
     def check(self) -> None:
-        """Assert that every value scanned is accounted for.
+        """Check that every scanned value is accounted for.
 
         Raises:
-            StoppedError: The sum does not hold: a value was lost count of, so the run cannot be trusted.
+            StoppedError: The sum is wrong: a value was lost, so the run cannot be trusted.
         """
         total = sum(getattr(self, outcome) for outcome in OUTCOMES)
         if total != self.scanned:
             raise StoppedError(
-                f"scanned {self.scanned:,} values of {self.field!r}, but account for {total:,}", where=self.collection
+                f"scanned {self.scanned:,} values of {self.field!r}, but accounted for {total:,}", where=self.collection
             )
 
     def to_json(self) -> dict[str, Any]:
-        """Give the counts by name."""
+        """Return the counts by name."""
         return {name: getattr(self, name) for name in ("collection", "field", SCANNED, *OUTCOMES)}
 
 
 def field_counts(
     counts: Iterable[tuple[CountName, int]] | Mapping[CountName, int],
 ) -> tuple[FieldCounts, ...]:
-    """Return counts by collection and field, sorted, of all tenants together; other counts are passed over.
+    """Return counts by collection and field, sorted, of all tenants together; other counts are ignored.
 
     Raises:
-        StoppedError: A sum does not hold.
+        StoppedError: A sum is wrong.
     """
     found: dict[tuple[str, str], dict[str, int]] = {}
     for name, count in counts.items() if isinstance(counts, Mapping) else counts:

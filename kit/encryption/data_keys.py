@@ -1,8 +1,8 @@
-"""Data keys (DEKs): what one is for, what is derived from it, and how a wrong one is told from the right one.
+"""Data keys (DEKs): their purpose, what is derived from them, and how a wrong one is detected.
 
 A data key is 32 random bytes. Everything but the key of ``compat`` envelopes is derived from it by HKDF-SHA-256
 (RFC 5869, no salt: the input is uniform already, section 3.3) under a label of its own, so that no two uses share a
-key (schemas/envelope.md, "Keys"). Law: a secret shows in no ``repr`` and no error.
+key (schemas/envelope.md, "Keys"). Law: no secret appears in a ``repr`` or an error.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _VALUE_DIGEST = b"offline-kit/value-digest"
 
 @dataclass(frozen=True, slots=True, order=True, kw_only=True)
 class Scope:
-    """What a data key is for: the values of one owner in one context of one product."""
+    """The purpose of a data key: the values of one owner in one context of one product."""
 
     product: str
     context: str
@@ -37,40 +37,40 @@ class Scope:
         return f"product {self.product!r}, context {self.context!r}, owner {self.owner!r}"
 
     def parts(self, dek_id: str) -> tuple[bytes, ...]:
-        """The parts that bind a key to its name and purpose."""
+        """Return the parts that bind a key to its name and purpose."""
         return dek_id.encode(), self.product.encode(), self.context.encode(), self.owner.encode()
 
     def digest(self, dek_id: str) -> bytes:
-        """SHA-256 of name and purpose: what is wrapped together with the key (schemas/keyring.md, "Wrapping")."""
+        """Return the SHA-256 of name and purpose, which is wrapped with the key (schemas/keyring.md, "Wrapping")."""
         return hashlib.sha256(encode((_SCOPE, *self.parts(dek_id)))).digest()
 
 
 def extract(secret: bytes) -> bytes:
-    """The pseudorandom key of RFC 5869 2.2, without salt."""
+    """Return the pseudorandom key of RFC 5869 2.2, without salt."""
     return HKDF.extract(_SHA256, None, secret)
 
 
 def expand(pseudorandom_key: bytes, info: bytes) -> bytes:
-    """32 bytes for one purpose (RFC 5869 2.3)."""
+    """Return 32 bytes for one purpose (RFC 5869 2.3)."""
     return HKDFExpand(_SHA256, KEY_BYTES, info).derive(pseudorandom_key)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DataKey:
-    """A data key in memory. Where it is stored, it is wrapped."""
+    """A data key in memory; stored keys are wrapped."""
 
     dek_id: str
     scope: Scope
     mek_version: int
-    """That envelopes state: of the MEK the key was made under. Rewrapping does not change it, so that plaintext sealed
-    again after a rewrap gives the same bytes (schemas/keyring.md, "Rewrap")."""
+    """The version that envelopes state: that of the MEK under which the key was made. A rewrap does not change it, so
+    that plaintext sealed again gives the same bytes (schemas/keyring.md, "Rewrap")."""
     secret: bytes = field(repr=False)
     pseudorandom_key: bytes = field(init=False, repr=False, compare=False)
     iv_key: bytes = field(init=False, repr=False, compare=False)
     digest_key: bytes = field(init=False, repr=False, compare=False)
-    """Of the digests of values (``proof``)."""
+    """The key of value digests (``proof``)."""
     part: bytes = field(init=False, repr=False, compare=False)
-    """Of associated data; made once, since it is the same for every value."""
+    """Its part of associated data, made once for all values."""
 
     def __post_init__(self) -> None:
         if len(self.secret) != KEY_BYTES:
@@ -86,12 +86,12 @@ class DataKey:
 
     @property
     def commitment(self) -> str:
-        """Hex digest that fixes key, name and purpose, and gives none of the key away: it has 256 bits of entropy."""
+        """Hex digest that fixes key, name and purpose. It reveals nothing of the key, which has 256 bits of entropy."""
         info = encode((_COMMITMENT, *self.scope.parts(self.dek_id)))
         return expand(self.pseudorandom_key, info).hex()
 
     def check(self, commitment: str) -> None:
-        """Compare with a recorded commitment.
+        """Check a recorded commitment.
 
         Raises:
             KeyUnusableError: This is another key, or the record is of another purpose.

@@ -1,7 +1,7 @@
-"""Parts as bytes, each preceded by its length (schemas/envelope.md, "Encoding").
+"""Length-prefixed parts (schemas/envelope.md, "Encoding").
 
-So no two sequences of parts have the same encoding; parts are never joined by a separator, since a separator may stand
-in a name. Law: ``encode`` is injective.
+No two sequences of parts have the same encoding. Parts are never joined by a separator, since a name may contain it.
+Law: ``encode`` is injective.
 """
 
 from __future__ import annotations
@@ -14,22 +14,22 @@ _LENGTH: Final = struct.Struct(">I")
 
 
 def length(data: bytes) -> bytes:
-    """What stands before a part: its length as four bytes, big-endian."""
+    """Return the prefix of a part: its length as four bytes, big-endian."""
     return len(data).to_bytes(4, "big")
 
 
 def part(data: bytes) -> bytes:
-    """One part: its length as four bytes, big-endian, then its bytes."""
+    """Return one part: its length as four bytes, big-endian, then its bytes."""
     return length(data) + data
 
 
 def encode(parts: Iterable[bytes]) -> bytes:
-    """All parts, each with its length in front."""
+    """Return all parts, each length-prefixed."""
     return b"".join([part(data) for data in parts])
 
 
 def number(value: int) -> bytes:
-    """A number as a part's content: four bytes, big-endian, unsigned."""
+    """Return a number as a part's content: four bytes, big-endian, unsigned."""
     return _LENGTH.pack(value)
 
 
@@ -38,5 +38,5 @@ TYPE_PARTS: Final = tuple([part(bytes((bson_type,))) for bson_type in range(256)
 
 
 def key_part(dek_id: str, mek_version: int) -> bytes:
-    """The last parts of associated data: whose key."""
+    """Return the last parts of associated data: the key's name and version."""
     return encode((dek_id.encode(), number(mek_version)))

@@ -1,10 +1,10 @@
-"""The envelope: the subdocument that stands in for an encrypted value (schemas/envelope.md, "Members").
+"""The envelope: the subdocument that replaces an encrypted value (schemas/envelope.md, "Members").
 
-What its members are called is in one table, :data:`NAMES`, and nowhere else. Reading is strict: exactly the members of
+The names of its members are in one table, :data:`NAMES`, and nowhere else. Parsing is strict: exactly the members of
 the profile, each of its type, length and one spelling. Laws: ``Envelope.parse(e.to_bson()) == e``; no change of one
 byte of a member's value parses to the same envelope.
 
-Stops at the form: whether an envelope opens is for :mod:`kit.encryption.aead`.
+Checks the form only: :mod:`kit.encryption.aead` opens envelopes.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from kit.errors import BsonError, EnvelopeError
 ALGORITHM = "aes-256-gcm"
 IV_BYTES = 12
 TAG_BYTES = 16
-LARGEST_MEK_VERSION = 2**31 - 1
+MAX_MEK_VERSION = 2**31 - 1
 # Names of keys go into messages and file names: printable, no blanks, bounded.
 _DEK_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 _INT32 = struct.Struct("<i")
@@ -37,19 +37,19 @@ class Profile(enum.Enum):
     COMPAT = 1
     """Opens in the platform's own reader: key = DEK, strings only, no associated data."""
     BOUND = 2
-    """Opens only where it belongs: key per document, any type, associated data."""
+    """Opens only in its place: a key per document, any type, associated data."""
 
     @classmethod
     def named(cls, name: str) -> Self:
-        """Give the profile called ``compat`` or ``bound``.
+        """Return the profile called ``compat`` or ``bound``.
 
         Raises:
-            EnvelopeError: There is none of that name.
+            EnvelopeError: There is none with this name.
         """
         for profile in cls:
             if str(profile) == name:
                 return profile
-        raise EnvelopeError(f"there is no envelope profile {name!r}; there are 'compat' and 'bound'")
+        raise EnvelopeError(f"there is no envelope profile {name!r}, only 'compat' and 'bound'")
 
     def __str__(self) -> str:
         return self.name.lower()
@@ -57,12 +57,12 @@ class Profile(enum.Enum):
 
 _COMPAT: Final = Profile.COMPAT
 PROFILES = {profile.value: profile for profile in Profile}
-"""By version; a look-up costs a tenth of the call of an enumeration."""
+"""By version; a look-up costs a tenth of an enumeration's call."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Names:
-    """The adapter table: what each member is called in stored documents. Its order is the order of writing."""
+    """The adapter table: the name of each member in stored documents. Its order is the order of writing."""
 
     mark: str = "__encrypted"
     version: str = "v"
@@ -88,10 +88,10 @@ _TRIO = (_CIPHERTEXT, _IV, _TAG)
 
 
 def looks_like(names: Container[bytes]) -> bool:
-    """Whether a subdocument with these members must be an envelope or an error, and is never plaintext.
+    """Return whether a subdocument with these members is an envelope or an error, and never plaintext.
 
-    The mark alone suffices; so do the three members that only ciphertext has, lest a damaged mark turn an envelope into
-    plaintext that is sealed again.
+    The mark alone suffices. So do the three members that only ciphertext has: otherwise a damaged mark would turn an
+    envelope into plaintext that is sealed again.
     """
     return _MARK in names or all(name in names for name in _TRIO)
 
@@ -99,16 +99,16 @@ def looks_like(names: Container[bytes]) -> bool:
 class Envelope(NamedTuple):
     """One encrypted value.
 
-    A plain tuple because of its price: a frozen dataclass of eight members costs 2 µs, twice what AES-GCM takes.
+    A plain tuple for speed: a frozen dataclass of eight members costs 2 µs, twice what AES-GCM takes.
 
     Attributes:
-        profile: By ``v``.
+        profile: The profile of ``v``.
         ciphertext: As long as the plaintext.
         iv: 12 bytes.
         tag: 16 bytes.
-        dek_id: Which data key.
-        mek_version: Under which master key that one was made.
-        context: Of the field map; only in ``bound``.
+        dek_id: Name of the data key.
+        mek_version: Version of the master key under which the data key was made.
+        context: The field map's; only in ``bound``.
         bson_type: Type byte of the plaintext; only in ``bound``.
     """
 
@@ -123,7 +123,7 @@ class Envelope(NamedTuple):
 
     @classmethod
     def parse(cls, value: bytes) -> Self:
-        """Read the value bytes of a subdocument.
+        """Return the envelope in the value bytes of a subdocument.
 
         Raises:
             EnvelopeError: A member is missing, superfluous, repeated, of another type, length or spelling.
@@ -135,7 +135,7 @@ class Envelope(NamedTuple):
 
     @classmethod
     def read(cls, buffer: bytes, places: Mapping[bytes, Place]) -> Self:
-        """As :meth:`parse`, of a subdocument whose members were already found in ``buffer``.
+        """Return the envelope of a subdocument whose members were already found in ``buffer``.
 
         Raises:
             EnvelopeError: As :meth:`parse`.
@@ -157,7 +157,7 @@ class Envelope(NamedTuple):
             ciphertext=_base64(buffer, places, _CIPHERTEXT, None),
             iv=_base64(buffer, places, _IV, IV_BYTES),
             tag=_base64(buffer, places, _TAG, TAG_BYTES),
-            dek_id=checked_dek_id(_text(buffer, places, _DEK)),
+            dek_id=check_dek_id(_text(buffer, places, _DEK)),
             mek_version=mek_version,
             context=_text(buffer, places, _CONTEXT) if bound else None,
             bson_type=_bson_type(_integer(buffer, places, _TYPE)) if bound else None,
@@ -167,17 +167,17 @@ class Envelope(NamedTuple):
         return f"Envelope({self.profile}, {self.dek_id}, {len(self.ciphertext):,} bytes)"
 
     def to_bson(self) -> bytes:
-        """Print as the value bytes of a subdocument."""
+        """Return the value bytes of the subdocument."""
         tail = envelope_tail(self.dek_id, self.mek_version, self.context, self.bson_type)
-        return print_sealed(self.profile, self.ciphertext + self.tag, self.iv, tail)
+        return encode_sealed(self.profile, self.ciphertext + self.tag, self.iv, tail)
 
 
-def print_sealed(profile: Profile, sealed: bytes, iv: bytes, tail: bytes) -> bytes:
-    """Print an envelope as the value bytes of a subdocument.
+def encode_sealed(profile: Profile, sealed: bytes, iv: bytes, tail: bytes) -> bytes:
+    """Return an envelope as the value bytes of a subdocument.
 
     Args:
-        profile: Which kind.
-        sealed: Ciphertext and tag, as GCM gives them.
+        profile: Its profile.
+        sealed: Ciphertext and tag, as from GCM.
         iv: The initialisation vector.
         tail: From :func:`envelope_tail`.
     """
@@ -199,11 +199,11 @@ def print_sealed(profile: Profile, sealed: bytes, iv: bytes, tail: bytes) -> byt
     )
 
 
-def checked_dek_id(text: str) -> str:
-    """Give ``text`` back if it can be the name of a data key.
+def check_dek_id(text: str) -> str:
+    """Return ``text`` if it can be the name of a data key.
 
     Raises:
-        EnvelopeError: It is empty, longer than 128 characters, or has others than letters, digits and ``._:-``.
+        EnvelopeError: It is empty, longer than 128 characters, or has any but letters, digits and ``._:-``.
     """
     if not _DEK_ID.fullmatch(text):
         raise EnvelopeError(f"{NAMES.dek_id} {text[:40]!r} is not 1 to 128 letters, digits, '.', '_', ':' or '-'")
@@ -222,7 +222,7 @@ def _base64_size(size: int) -> bytes:
     return _INT32.pack((size + 2) // 3 * 4 + 1)
 
 
-# What stands between the members that differ from value to value.
+# The constant bytes between the members that differ from value to value.
 _PREFIX_COMPAT, _PREFIX_BOUND = (
     b"".join(
         (
@@ -237,17 +237,17 @@ _PREFIX_COMPAT, _PREFIX_BOUND = (
 _BEFORE_IV = b"\0\x02" + _IV + b"\0" + _base64_size(IV_BYTES)
 _BEFORE_TAG = b"\0\x02" + _TAG + b"\0" + _base64_size(TAG_BYTES)
 _REST = 4 + 4 + len(_BEFORE_IV) + (IV_BYTES + 2) // 3 * 4 + len(_BEFORE_TAG) + (TAG_BYTES + 2) // 3 * 4
-"""Bytes of a subdocument beside what comes before the ciphertext, the ciphertext, and the tail."""
+"""Bytes of a subdocument without those before the ciphertext, the ciphertext, and the tail."""
 
 
 def envelope_tail(dek_id: str, mek_version: int, context: str | None, bson_type: int | None) -> bytes:
-    """Print what follows the tag: the same for most values of an owner."""
+    """Return the bytes after the tag: the same for most values of an owner."""
     return b"".join((b"\0", _string(_DEK, dek_id.encode()), _after_dek(mek_version, context, bson_type)))
 
 
 @functools.lru_cache(maxsize=1024)
 def _after_dek(mek_version: int, context: str | None, bson_type: int | None) -> bytes:
-    """Print what follows the name of the key: the same for most values of a collection."""
+    """Return the bytes after the name of the key: the same for most values of a collection."""
     parts = [_int32(_MEK, mek_version)]
     if context is not None and bson_type is not None:
         parts += _string(_CONTEXT, context.encode()), _int32(_TYPE, bson_type)
@@ -258,7 +258,7 @@ def _profile(version: int) -> Profile:
     try:
         return Profile(version)
     except ValueError:
-        raise EnvelopeError(f"{NAMES.version} is {version}; known are 1 (compat) and 2 (bound)") from None
+        raise EnvelopeError(f"{NAMES.version} is {version}, not 1 (compat) or 2 (bound)") from None
 
 
 def _wrong_members(places: Mapping[bytes, Place], wanted: frozenset[bytes], profile: Profile) -> EnvelopeError:
@@ -295,7 +295,7 @@ def _encode(data: bytes) -> bytes:
 
 
 def _base64(buffer: bytes, places: Mapping[bytes, Place], name: bytes, size: int | None) -> bytes:
-    """Decode standard base64 in its one spelling (RFC 4648 3.5): stock decoders accept several for one value."""
+    """Return decoded base64; only canonical base64 (RFC 4648 3.5), since stock decoders accept several spellings."""
     _, value, end = _place(places, name, Kind.STRING)
     text = buffer[value + 4 : end - 1]
     try:
@@ -303,14 +303,14 @@ def _base64(buffer: bytes, places: Mapping[bytes, Place], name: bytes, size: int
     except binascii.Error as error:
         raise EnvelopeError(f"{name.decode()} is not base64") from error
     if buffer[end - 1] or _encode(data) != text:
-        raise EnvelopeError(f"{name.decode()} is not base64 in its one canonical spelling (RFC 4648 3.5)")
+        raise EnvelopeError(f"{name.decode()} is not canonical base64 (RFC 4648 3.5)")
     if size is not None and len(data) != size:
         raise EnvelopeError(f"{name.decode()} has {len(data):,} bytes, not {size}")
     return data
 
 
 def _bson_type(value: int) -> int:
-    # Null is never sealed; and a type byte that BSON does not know could not be put back.
+    # Null is never sealed, and a type byte that BSON does not have could not be restored.
     if value == Kind.NULL or value not in KINDS:
-        raise EnvelopeError(f"{NAMES.bson_type} is {value}, not the type of a value that is sealed")
+        raise EnvelopeError(f"{NAMES.bson_type} is {value}, not the type of a value that can be sealed")
     return value

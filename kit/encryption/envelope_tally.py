@@ -1,8 +1,8 @@
-"""Counts the envelopes in documents by field, without a field map: what ``encrypted`` of a manifest is held to.
+"""Counts the envelopes in documents by field, without a field map, to check ``encrypted`` of a manifest.
 
-A manifest names fields by their path (schemas/offline-manifest.md, ``collections``). An envelope counts where its form
-is right; whether it opens is for who has keys. The time a document takes does not grow with the number of paths, only
-with its own elements: a manifest may name any number of fields.
+A manifest names fields by their path (schemas/offline-manifest.md, ``collections``). An envelope counts if its form is
+right; opening it takes keys. The time for a document grows with its own elements, not with the number of paths: a
+manifest may name any number of fields.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from kit.encryption.envelope import Envelope, looks_like
 from kit.errors import BsonError, EnvelopeError
 
 _Paths = dict[bytes, tuple[str | None, "_Paths"]]
-"""By the name of an element: the field that its path spells, if it spells one, and the paths that go on below it."""
+"""By the name of an element: the field at its path, if there is one, and the paths below it."""
 
 
 class EnvelopeTally:
-    """Counts the fields of certain paths; each document that has an envelope there counts once."""
+    """Counts the envelopes at certain paths; a document with one at a path counts once."""
 
     def __init__(self, names: Iterable[str]) -> None:
-        """Take the names of fields, as manifests spell them; one that spells no path is met nowhere."""
+        """Set the names of fields, as manifests spell them; one that is no path is never found."""
         self._paths: _Paths = {}
         for name in names:
             steps = _steps(name)
@@ -35,14 +35,14 @@ class EnvelopeTally:
                 level[steps[-1]] = (name, level.get(steps[-1], (None, {}))[1])
 
     def count(self, document: bytes, into: Counter[str]) -> None:
-        """Add what one well-formed document has to ``into``."""
+        """Add the counts of one well-formed document to ``into``."""
         todo = [(self._paths, 0)]
         while todo:
             paths, start = todo.pop()
             try:
                 places = index(document, start)
             except BsonError:
-                continue  # a name twice: nothing that a path leads to for certain
+                continue  # a repeated name: the path is ambiguous
             smaller, larger = (paths, places) if len(paths) < len(places) else (places, paths)
             for name in [name for name in smaller if name in larger]:
                 field, below = paths[name]
@@ -57,10 +57,10 @@ class EnvelopeTally:
 
 def _steps(name: str) -> list[bytes]:
     steps: Any = name.split(".")
-    if name.startswith("["):  # where the name of an element has a dot of its own
+    if name.startswith("["):  # an element's name has a dot of its own
         try:
             steps = json.loads(name)
-        except (ValueError, RecursionError):  # a number of thousands of digits is a ValueError, too
+        except (ValueError, RecursionError):  # thousands of digits are a ValueError, too
             return []
     if not isinstance(steps, list) or not all(isinstance(step, str) for step in steps):
         return []

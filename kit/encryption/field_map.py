@@ -1,8 +1,8 @@
-"""Which fields of which collections are encrypted, for whom, and what must never be (schemas/field-map.md).
+"""The field map: which fields of which collections are encrypted, for whom, and which must never be.
 
-A map is refused rather than repaired: a document whose ``_id``, partition key, owner or ``productId`` is encrypted can
-no longer be found by those who own it, and a field that is queried stops matching. Law: ``FieldMap.parse`` gives a map
-in which no field is, contains, or lies in another field or one of those.
+Format: schemas/field-map.md. A map is refused rather than repaired: a document whose ``_id``, partition key, owner or
+``productId`` is encrypted can no longer be found by its owners, and an encrypted field matches no query. Law: in a map
+from ``FieldMap.parse``, no field is, contains, or is in another field or one of those.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ SCHEMA_VERSION = "1"
 IDENTITY = "_id"
 PRODUCT_ID = "productId"
 SHIPPED = ("concelier", "notelett", "notelett-2")
-"""``notelett`` keeps its bytes, since their digest is in provenances; ``notelett-2`` is what to use."""
-# What other tools write for "every element of an array"; here they would be names, and the map would match nothing.
+"""``notelett`` keeps its bytes, since provenances hold their digest; use ``notelett-2``."""
+# Other tools write these for "every element of an array"; here they would be names, and match nothing.
 _WILDCARDS = frozenset({"*", "$", "$[]", "[]"})
 
 
 @dataclass(frozen=True, slots=True)
 class FieldPath:
-    """A field by the names that lead to it. Law: ``FieldPath.of(json.loads(p.json)) == p``."""
+    """A field by its path of names. Law: ``FieldPath.of(json.loads(p.json)) == p``."""
 
     steps: tuple[str, ...]
 
@@ -38,37 +38,37 @@ class FieldPath:
 
     @property
     def json(self) -> str | list[str]:
-        """As in a field map: dotted, or a list where a name has a dot of its own."""
+        """The path as in a field map: dotted, or a list if a name has a dot of its own."""
         return str(self) if not any("." in step for step in self.steps) else list(self.steps)
 
     def overlaps(self, other: FieldPath) -> bool:
-        """Whether one of the two is the other, or lies in it."""
+        """Return whether one of the two is the other, or is in it."""
         return all(mine == theirs for mine, theirs in zip(self.steps, other.steps, strict=False))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CollectionMap:
-    """What is encrypted in one collection."""
+    """The encrypted fields of one collection."""
 
     database: str | None
-    """None for a collection of that name in any database."""
+    """None for a collection with this name in any database."""
     collection: str
     partition_key: FieldPath
     fields: tuple[FieldPath, ...]
     context: str
-    """What keys of this collection are for; part of every envelope's associated data."""
+    """The purpose of this collection's keys; part of every envelope's associated data."""
     owner: FieldPath
-    """``userIdField``: whose key encrypts a document."""
+    """``userIdField``: the owner, whose key encrypts a document."""
     product_id: str | None
-    """Only documents whose ``productId`` is this string; None for all."""
+    """Select documents with this ``productId``; None for all."""
     skip_owners: frozenset[str]
-    """Owners whose documents stay plain."""
+    """Owners whose documents stay plaintext."""
     queryable: tuple[FieldPath, ...]
     order: int
     """Lowest risk first."""
 
     def matches(self, name: CollectionName) -> bool:
-        """Whether documents of that collection are meant."""
+        """Return whether the map is for that collection."""
         return name.collection == self.collection and self.database in {None, name.database}
 
 
@@ -78,15 +78,15 @@ class FieldMap:
 
     product: str
     collections: tuple[CollectionMap, ...]
-    """In the order they are to be done: by ``order``, then as in the file."""
+    """In processing order: by ``order``, then as in the file."""
 
     @classmethod
     def parse(cls, data: bytes, *, where: str = "field map") -> Self:
-        """Read a field map.
+        """Return the field map of a file.
 
         Raises:
-            ContentError: Not strict JSON or not of the schema; a field that must stay readable is mapped; fields
-                overlap; a collection is there twice; nothing is mapped. Names the place in the file (RFC 6901).
+            ContentError: It is not strict JSON or not of the schema; a field that must stay readable is mapped; fields
+                overlap; a collection is mapped twice; nothing is mapped. Names the place in the file (RFC 6901).
         """
         top = Members.parse(data, error=ContentError, where=where)
         if (version := top.take("schemaVersion", str)) != SCHEMA_VERSION:
@@ -95,7 +95,7 @@ class FieldMap:
         entries = top.objects("collections")
         top.done()
         if not entries:
-            raise top.refusal("is empty, so that nothing would be encrypted", "collections")
+            raise top.refusal("is empty and would encrypt nothing", "collections")
         maps = [_collection(entry) for entry in entries]
         for (first, one), (second, other) in itertools.combinations(enumerate(maps), 2):
             if one.collection == other.collection and (
@@ -107,23 +107,23 @@ class FieldMap:
         return cls(product=product, collections=tuple(sorted(maps, key=lambda one: one.order)))
 
     def collection(self, name: CollectionName) -> CollectionMap | None:
-        """Give the map of a collection, or None."""
+        """Return the map of a collection, or None."""
         return next((entry for entry in self.collections if entry.matches(name)), None)
 
     def to_json(self) -> dict[str, Any]:
-        """Give the map as parsed, defaults spelled out: what a digest of parameters is taken over."""
+        """Return the map as parsed, defaults included: the input of a digest of parameters."""
         return {
             "schemaVersion": SCHEMA_VERSION,
             "product": self.product,
-            "collections": [_printed(entry) for entry in self.collections],
+            "collections": [_entry_to_json(entry) for entry in self.collections],
         }
 
 
 def shipped(name: str) -> FieldMap:
-    """Give one of the maps that come with this package.
+    """Return one of the maps that come with this package.
 
     Raises:
-        UsageError: There is none of that name.
+        UsageError: There is none with this name.
     """
     if name not in SHIPPED:
         raise UsageError(f"there is no field map {name!r}", hint=f"there are: {', '.join(SHIPPED)}")
@@ -139,7 +139,7 @@ def _collection(entry: Members) -> CollectionMap:
             raise entry.refusal(f"{text!r} cannot be the name of a {name} in a kit", name)
     fields = tuple(_path(entry, item, f"fields/{at}") for at, item in enumerate(entry.take("fields", list)))
     if not fields:
-        raise entry.refusal("is empty, so that nothing would be encrypted", "fields")
+        raise entry.refusal("is empty and would encrypt nothing", "fields")
     product_id = entry.optional("productId", str, "")
     found = CollectionMap(
         database=database or None,
@@ -173,8 +173,8 @@ def _refuse_readable(entry: Members, found: CollectionMap) -> None:
 def _readable(found: CollectionMap) -> Iterator[tuple[FieldPath, str]]:
     yield FieldPath((IDENTITY,)), "the identity of documents"
     yield found.partition_key, "the partition key"
-    yield found.owner, "the owner (userIdField), whose key would be needed to learn whose key is needed"
-    yield FieldPath((PRODUCT_ID,)), "what tells products apart"
+    yield found.owner, "the owner (userIdField), which decides the key"
+    yield FieldPath((PRODUCT_ID,)), "what identifies the product"
     for path in found.queryable:
         yield path, "declared queryable, and encrypted values match no query"
 
@@ -185,13 +185,13 @@ def _path(entry: Members, value: Any, name: str) -> FieldPath:
         raise entry.refusal("is neither a dotted path nor a list of names", name)
     for step in steps:
         if not isinstance(step, str) or not step or "\0" in step:
-            raise entry.refusal("has a step that is empty, holds NUL or is no string", name)
+            raise entry.refusal("has a step that is empty, contains NUL or is not a string", name)
         if step in _WILDCARDS:
-            raise entry.refusal(f"has the step {step!r}; array elements cannot be mapped one by one", name)
+            raise entry.refusal(f"has the step {step!r}; elements of arrays cannot be mapped", name)
     return FieldPath(tuple(steps))
 
 
-def _printed(entry: CollectionMap) -> dict[str, Any]:
+def _entry_to_json(entry: CollectionMap) -> dict[str, Any]:
     printed: dict[str, Any] = {
         "collection": entry.collection,
         "partitionKey": entry.partition_key.json,

@@ -1,6 +1,6 @@
-"""Where initialisation vectors of envelopes come from (schemas/envelope.md, "What a synthetic IV gives and costs").
+"""Sources of initialisation vectors (schemas/envelope.md, "What a synthetic IV gives and costs").
 
-A choice that belongs to a run and crosses to its workers; how a synthetic one is made is in :mod:`kit.encryption.aead`.
+A run chooses one and sends it to its workers; :mod:`kit.encryption.aead` makes synthetic ones.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from typing import TypeAlias
 
 @dataclass(frozen=True, slots=True)
 class SyntheticIv:
-    """Derived from what is sealed and where; the default."""
+    """Vectors derived from the value and its place; the default."""
 
 
 @dataclass(frozen=True, slots=True)
 class RandomIv:
-    """Drawn; equal values then differ from run to run."""
+    """Random vectors; envelopes of equal values differ from run to run."""
 
     random: Callable[[int], bytes]
 

@@ -1,6 +1,6 @@
-"""The keys of one run: which data key seals for whom, which ones open, which are known but locked.
+"""The keys of one run: which data key seals for each purpose, which ones open, which are known but locked.
 
-Made from a keyring once it is unlocked; :meth:`kit.engine.executors.WorkExecutor.hand_out` brings them to workers.
+Made from an unlocked keyring; :meth:`kit.engine.executors.WorkExecutor.hand_out` sends them to workers.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from kit.errors import EnvelopeError, KeyUnusableError, StoppedError
 
 
 class KeySource(Protocol):
-    """What gives the keys of a run: they themselves, or where they were put for the workers."""
+    """The source of a run's keys: the keys themselves, or where workers find them."""
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The data keys that seal, sorted; known where the source was made."""
+        """The data keys that seal, sorted; known when the source is made."""
         ...
 
     @property
@@ -29,7 +29,7 @@ class KeySource(Protocol):
         ...
 
     def key_set(self) -> KeySet:
-        """Give the keys."""
+        """Return the keys."""
         ...
 
 
@@ -40,13 +40,13 @@ class KeySet:
     scopes: Mapping[str, Scope]
     """Every data key the keyring has, locked ones included."""
     opening: Mapping[str, DataKey] = field(repr=False)
-    """Those at hand."""
+    """The data keys that can be used."""
     sealing: Mapping[Scope, str]
-    """The active one of each scope."""
+    """The active key of each scope."""
     mek_versions: int
-    """The newest master key's version."""
+    """The version of the newest master key."""
     macs: MacCache = field(default_factory=MacCache, init=False, repr=False, compare=False)
-    """What was derived of these very keys, for those met last."""
+    """States derived from these keys, for those used most recently."""
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -63,7 +63,7 @@ class KeySet:
         return self
 
     def sealing_key(self, scope: Scope) -> DataKey:
-        """Give the key that seals for ``scope``.
+        """Return the key that seals for ``scope``.
 
         Raises:
             KeyUnusableError: There is none, or it is locked.
@@ -71,17 +71,17 @@ class KeySet:
         dek_id = self.sealing.get(scope)
         if dek_id is None:
             raise KeyUnusableError(
-                f"no data key for {scope}", hint="keys are made before a run, for the owners met then"
+                f"no data key for {scope}", hint="keys are made before a run, for the owners found then"
             )
         return self.opening_key(dek_id)
 
     def at_hand(self, scope: Scope) -> DataKey | None:
-        """Give the key that seals for ``scope``, or None where there is none or it is locked."""
+        """Return the key that seals for ``scope``, or None if there is none or it is locked."""
         dek_id = self.sealing.get(scope)
         return self.opening.get(dek_id) if dek_id is not None else None
 
     def opening_key(self, dek_id: str) -> DataKey:
-        """Give the key called ``dek_id``.
+        """Return the key called ``dek_id``.
 
         Raises:
             KeyUnusableError: The keyring does not have it, or it is locked.
@@ -89,7 +89,7 @@ class KeySet:
         key = self.opening.get(dek_id)
         if key is None:
             why = (
-                "is locked: what opens its master key was not given"
+                "is locked: no credential for its master key was given"
                 if dek_id in self.scopes
                 else "is not in the keyring"
             )
@@ -97,10 +97,10 @@ class KeySet:
         return key
 
     def check(self, envelope: Envelope, scope: Scope) -> DataKey | None:
-        """Check that an envelope's key is known and is this owner's; give it, or None where it is locked.
+        """Check that an envelope's key is known and is this owner's; return it, or None if it is locked.
 
         Raises:
-            KeyUnusableError: The keyring does not have the key: it is lost, or the envelope is of elsewhere.
+            KeyUnusableError: The keyring does not have the key: it was lost, or the envelope is foreign.
             StoppedError: The key is another owner's, context's or product's.
             EnvelopeError: It states a master key that the keyring never had.
         """
@@ -115,4 +115,4 @@ class KeySet:
 
 
 NO_KEYS = KeySet(scopes={}, opening={}, sealing={}, mek_versions=0)
-"""Of a transform before its keys are made."""
+"""The keys of a transform before a run sets them."""

@@ -1,8 +1,8 @@
-"""The keyring as a file: master keys, wrapped data keys, what each is for (schemas/keyring.md).
+"""The keyring as a file: master keys, wrapped data keys, and their purposes (schemas/keyring.md).
 
-Reading and printing only; nothing here holds a key in the clear. Laws: ``Keyring.parse(k.to_json()) == k``; every data
-key names a master key that is there; at most one data key of a scope is active; a keyring that a newer version wrote,
-or that has a member unknown here, is refused, since a key that is not carried over is data lost.
+Parses and encodes only; no key is in the clear here. Laws: ``Keyring.parse(k.to_json()) == k``; every data key
+names a master key of the keyring; at most one data key of a scope is active; a keyring of a newer version, or with an
+unknown member, is refused, since a key that is not carried over is data lost.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from enum import StrEnum
 from typing import Any, Self
 
 from kit.encryption.data_keys import Scope
-from kit.encryption.envelope import LARGEST_MEK_VERSION, checked_dek_id
+from kit.encryption.envelope import MAX_MEK_VERSION, check_dek_id
 from kit.encryption.json_members import Members
 from kit.encryption.master_keys import MasterKeyRecord
 from kit.encryption.meks import base64_member, base64_text, parse_record
@@ -22,15 +22,15 @@ from kit.errors import ContentError, EnvelopeError, KeyUnusableError
 from kit.values import Limits, Timestamp, strict_json
 
 SCHEMA_VERSION = "1"
-LARGEST_USES = 2**62
-LARGEST_BYTES = 1024**3
-"""Of a keyring file: a data key takes 600 bytes to 1,100, so more than a million fit."""
-_LIMITS = Limits(json_bytes=LARGEST_BYTES, json_values=LARGEST_BYTES // 32)
+MAX_USES = 2**62
+MAX_BYTES = 1024**3
+"""Maximum size of a keyring file: a data key takes 600 to 1,100 bytes, so about a million fit."""
+_LIMITS = Limits(json_bytes=MAX_BYTES, json_values=MAX_BYTES // 32)
 _COMMITMENT = re.compile(r"[0-9a-f]{64}")
 
 
 class State(StrEnum):
-    """What a key may still do."""
+    """What a key may be used for."""
 
     ACTIVE = "active"
     """Seals and opens."""
@@ -40,7 +40,7 @@ class State(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mek:
-    """A master key: its version and what its provider stores."""
+    """A master key: its version, and its provider's record."""
 
     version: int
     created_at: Timestamp
@@ -49,7 +49,7 @@ class Mek:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wrapped:
-    """A data key as sealed under one master key."""
+    """A data key wrapped under one master key."""
 
     mek_version: int
     wrapped: bytes
@@ -65,15 +65,15 @@ class Dek:
     dek_id: str
     scope: Scope
     made_under: int
-    """The master key's version that envelopes state; never changes."""
+    """The master key version that envelopes state; never changes."""
     wrapped: Wrapped
     commitment: str
     state: State
     uses: int
-    """Values it may have sealed: reserved before a run, so never below the truth."""
+    """Maximum values it has sealed: reserved before a run, so never too low."""
     created_at: Timestamp
     beside: Wrapped | None = None
-    """A second copy under another master key, while a rewrap is under way."""
+    """A second copy under another master key, during a rewrap."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,16 +81,16 @@ class Keyring:
     """All keys of a site."""
 
     meks: tuple[Mek, ...]
-    """By rising version."""
+    """By ascending version."""
     deks: Mapping[str, Dek]
     """By ``dekId``."""
 
     @classmethod
     def parse(cls, data: bytes, *, where: str = "keyring") -> Self:
-        """Read a keyring.
+        """Return the keyring of a file.
 
         Raises:
-            KeyUnusableError: Not of the schema; names the place in the file (RFC 6901).
+            KeyUnusableError: It is not of the schema; names the place in the file (RFC 6901).
         """
         try:
             top = Members.parse(data, error=KeyUnusableError, where=where, limits=_LIMITS)
@@ -116,34 +116,34 @@ class Keyring:
         return cls(meks=meks, deks=deks)
 
     def to_json(self) -> bytes:
-        """Print; see :func:`kit.values.strict_json.canonical`."""
+        """Return the file; see :func:`kit.values.strict_json.canonical`."""
         return strict_json.canonical(
             {
                 "schemaVersion": SCHEMA_VERSION,
-                "meks": [_printed_mek(mek) for mek in self.meks],
-                "deks": (_printed_dek(self.deks[dek_id]) for dek_id in sorted(self.deks)),
+                "meks": [_mek_to_json(mek) for mek in self.meks],
+                "deks": (_dek_to_json(self.deks[dek_id]) for dek_id in sorted(self.deks)),
             }
         )
 
     @property
     def current(self) -> Mek:
-        """The master key that new data keys are wrapped under: the newest."""
+        """The master key under which new data keys are wrapped: the newest."""
         return self.meks[-1]
 
     def active(self) -> dict[Scope, Dek]:
-        """Give the data key that seals, for each scope that has one."""
+        """Return the data key that seals, for each scope that has one."""
         return {dek.scope: dek for dek in self.deks.values() if dek.state is State.ACTIVE}
 
     def with_mek(self, record: MasterKeyRecord, *, now: Timestamp) -> Self:
-        """Add a master key; new data keys go under it from now on, old ones once they are rewrapped."""
+        """Return the keyring with another master key: it wraps new data keys, and old ones after a rewrap."""
         return with_changes(self, meks=(*self.meks, Mek(version=len(self.meks) + 1, created_at=now, record=record)))
 
     def with_deks(self, *deks: Dek) -> Self:
-        """Add data keys, or put them in the place of those of the same name."""
+        """Return the keyring with these data keys; they replace those of the same name."""
         return with_changes(self, deks={**self.deks, **{dek.dek_id: dek for dek in deks}})
 
     def retired(self, dek_id: str) -> Self:
-        """Let a data key open but seal no more; the next run makes a new one for its scope.
+        """Return the keyring with a data key that only opens; the next run makes a new one for its scope.
 
         Raises:
             KeyUnusableError: There is no such data key.
@@ -154,7 +154,7 @@ class Keyring:
 
 
 def new_keyring(record: MasterKeyRecord, *, now: Timestamp) -> Keyring:
-    """Make a keyring with one master key and no data keys."""
+    """Return a keyring with one master key and no data keys."""
     return Keyring(meks=(Mek(version=1, created_at=now, record=record),), deks={})
 
 
@@ -169,12 +169,12 @@ def _mek(entry: Members) -> Mek:
 def _dek(entry: Members, meks: int) -> Dek:
     scope = Scope(**{name: entry.text(entry.take(name, str), name) for name in ("product", "context", "owner")})
     try:
-        dek_id = checked_dek_id(entry.take("dekId", str))
+        dek_id = check_dek_id(entry.take("dekId", str))
     except EnvelopeError as error:
         raise entry.refusal(str(error), "dekId") from error
     uses = entry.take("uses", int)
-    if not 0 <= uses <= LARGEST_USES:
-        raise entry.refusal(f"is {uses}, not from 0 to 2^62", "uses")
+    if not 0 <= uses <= MAX_USES:
+        raise entry.refusal(f"is {uses}, not a number from 0 to 2^62", "uses")
     commitment = entry.take("commitment", str)
     if not _COMMITMENT.fullmatch(commitment):
         raise entry.refusal("is not 64 lower-case hex digits", "commitment")
@@ -208,7 +208,7 @@ def _wrapped(entry: Members, meks: int) -> Wrapped:
 
 def _mek_version(entry: Members, name: str, meks: int) -> int:
     version = entry.take(name, int)
-    if not 1 <= version <= min(meks, LARGEST_MEK_VERSION):
+    if not 1 <= version <= min(meks, MAX_MEK_VERSION):
         raise entry.refusal(f"is {version}, and there is no such master key", name)
     return version
 
@@ -221,12 +221,12 @@ def _time(entry: Members) -> Timestamp:
         raise entry.refusal(str(error), "createdAt") from error
 
 
-def _printed_mek(mek: Mek) -> dict[str, Any]:
+def _mek_to_json(mek: Mek) -> dict[str, Any]:
     common = {"version": mek.version, "createdAt": str(mek.created_at), "provider": mek.record.provider}
     return {**common, **mek.record.to_json()}
 
 
-def _printed_dek(dek: Dek) -> dict[str, Any]:
+def _dek_to_json(dek: Dek) -> dict[str, Any]:
     printed = {
         "dekId": dek.dek_id,
         "product": dek.scope.product,

@@ -1,7 +1,7 @@
-"""Keyring files: read only if nobody else can, replaced whole, and never over a change somebody else has made.
+"""Keyring files: refused if others can read them, replaced atomically, and never over another process's change.
 
-Two runs that load one keyring and each add data keys must not overwrite one another: the keys of the first would be
-lost, and everything sealed with them. So a file is replaced only if it still holds the bytes that were loaded.
+Two runs that load one keyring and each add data keys must not overwrite each other: the keys of the first would be
+lost, and all values sealed with them. So a file is replaced only if it still holds the bytes that were loaded.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kit import secret_files
-from kit.encryption.keyring import LARGEST_BYTES, Keyring
+from kit.encryption.keyring import MAX_BYTES, Keyring
 from kit.encryption.master_keys import Credentials
 from kit.encryption.unlocking import unlock
 from kit.errors import OutputError
@@ -27,62 +27,62 @@ class KeyringFile:
     loaded: bytes
 
     def is_current(self) -> bool:
-        """Whether the file still holds the bytes that were loaded.
+        """Return whether the file still holds the bytes that were loaded.
 
         Raises:
-            KeyUnusableError: It is gone or exposed.
+            KeyUnusableError: It is missing or exposed.
         """
         return _read(self.path) == self.loaded
 
     def replaced(self, keyring: Keyring) -> KeyringFile:
-        """Put ``keyring`` in the place of this one, and give what is then read back; equal ones are not written.
+        """Replace the file by ``keyring``, and return what is read back; an equal keyring is not written.
 
         Raises:
-            OutputError: It cannot be written, somebody is writing it, or it is no longer what was loaded.
-            KeyUnusableError: The file is gone or exposed.
+            OutputError: It cannot be written, another process is writing it, or it changed since it was loaded.
+            KeyUnusableError: The file is missing or exposed.
         """
         data = keyring.to_json()
         if data == self.loaded:
             return self
-        if len(data) > LARGEST_BYTES:
+        if len(data) > MAX_BYTES:
             raise OutputError(
-                f"would have {len(data):,} bytes; no more than {LARGEST_BYTES:,} are read again",
+                f"would have {len(data):,} bytes; the maximum is {MAX_BYTES:,}",
                 where=str(self.path),
                 hint="use a keyring for each product or context",
             )
         with secret_files.lock(self.path, what=_WHAT):
             if _read(self.path) != self.loaded:
                 raise OutputError(
-                    "the keyring was changed by somebody else meanwhile", where=str(self.path), hint="start again"
+                    "the keyring was changed by another process", where=str(self.path), hint="start again"
                 )
             secret_files.replace(self.path, data, what=_WHAT)
-        del data  # of many owners, a hundred megabytes; what is read back is as large
+        del data  # a hundred megabytes with many owners, and as much is read back
         return load(self.path)
 
 
 def load(path: Path) -> KeyringFile:
-    """Read a keyring file.
+    """Return the keyring of a file.
 
     Raises:
-        KeyUnusableError: Missing, a link, readable by others, or not a keyring.
+        KeyUnusableError: It is missing, a link, readable by others, or not a keyring.
     """
-    return _parsed(path, _read(path))
+    return _parse(path, _read(path))
 
 
 def create(path: Path, keyring: Keyring) -> KeyringFile:
     """Write a new keyring file of mode 0600.
 
     Raises:
-        OutputError: Something is there already, or it cannot be written.
+        OutputError: The path exists, or it cannot be written.
     """
     secret_files.write_new(path, keyring.to_json(), 0o600, what=_WHAT)
     return load(path)
 
 
 def rewrap(file: KeyringFile, credentials: Credentials) -> KeyringFile:
-    """Move every data key to the newest master key: write beside, read back, open, compare, switch.
+    """Rewrap every data key under the newest master key: add a copy, read back, open, compare, switch.
 
-    After a crash at any point the file holds a keyring in which every data key opens as before; calling this again
+    After a crash at any point, the file holds a keyring in which every data key opens as before; calling this again
     completes it.
 
     Raises:
@@ -96,8 +96,8 @@ def rewrap(file: KeyringFile, credentials: Credentials) -> KeyringFile:
 
 
 def _read(path: Path) -> bytes:
-    return secret_files.read(path, what=_WHAT, largest=LARGEST_BYTES, secret=True)
+    return secret_files.read(path, what=_WHAT, largest=MAX_BYTES, secret=True)
 
 
-def _parsed(path: Path, data: bytes) -> KeyringFile:
+def _parse(path: Path, data: bytes) -> KeyringFile:
     return KeyringFile(path=path, keyring=Keyring.parse(data, where=str(path)), loaded=data)

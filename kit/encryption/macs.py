@@ -1,7 +1,7 @@
 """HMAC-SHA-256 under a key that is used again and again.
 
-A key costs two blocks of SHA-256 and what OpenSSL does to set up, more than hashing half a kilobyte; so from its second
-use on, the state after the key is kept and copied. Not before: of a hundred thousand owners, most keys are used once.
+A key costs two blocks of SHA-256 and OpenSSL's setup, more than hashing half a kilobyte. So from its second use on, the
+state after the key is kept and copied. Not before: with a hundred thousand owners, most keys are used once.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from cryptography.hazmat.primitives.hmac import HMAC
 from kit.encryption.data_keys import DataKey
 
 _SHA256: Final = SHA256()
-_REMEMBERED: Final = 4096
-"""Keys whose state is kept: those of the owners of a few runs of documents."""
+_CACHE_SIZE: Final = 4096
+"""Maximum keys whose state is kept: those of the owners of a few runs."""
 
 
 @final
@@ -31,7 +31,7 @@ class Mac:
         self._keyed: HMAC | None = None
 
     def digest(self, data: bytes) -> bytes:
-        """Give the 32 bytes for ``data``."""
+        """Return the 32 bytes for ``data``."""
         keyed = self._keyed
         if keyed is None:
             if not self._used:
@@ -45,12 +45,12 @@ class Mac:
 
 @final
 class KeyMacs:
-    """What is derived and digested under one data key, for as long as documents of its owner are met.
+    """The MACs under one data key, kept while documents of its owner follow each other.
 
     Attributes:
-        document_keys: Under the pseudorandom key: see :meth:`document_key`.
-        vectors: Under the key of synthetic initialisation vectors.
-        values: Under the key of the digests of values.
+        document_keys: MAC under the pseudorandom key; see :meth:`document_key`.
+        vectors: MAC under the key of synthetic initialisation vectors.
+        values: MAC under the key of value digests.
     """
 
     __slots__ = ("document_keys", "values", "vectors")
@@ -61,16 +61,16 @@ class KeyMacs:
         self.values = Mac(key.digest_key)
 
     def document_key(self, prefix: bytes, document: bytes) -> bytes:
-        """Give HKDF-Expand of ``prefix + document`` to 32 bytes.
+        """Return HKDF-Expand of ``prefix + document`` to 32 bytes.
 
-        That is one block of it: T(1) = HMAC(PRK, T(0) | info | 0x01), where T(0) is empty (RFC 5869 section 2.3).
+        That is one block: T(1) = HMAC(PRK, T(0) | info | 0x01), where T(0) is empty (RFC 5869 section 2.3).
         """
         return self.document_keys.digest(b"".join((prefix, document, b"\x01")))
 
 
 @final
 class MacCache:
-    """The state of the keys met most recently, for a process that sees run after run of documents."""
+    """The states of the keys used most recently, for a process with many runs."""
 
     __slots__ = ("_macs",)
 
@@ -78,15 +78,15 @@ class MacCache:
         self._macs: dict[str, KeyMacs] = {}
 
     def of(self, key: DataKey) -> KeyMacs:
-        """Give what is derived and digested under ``key``; there is one key of a name in a run."""
-        # Each step is one of a dict: threads may make the state of a key twice, and never get that of another.
+        """Return the MACs under ``key``; a run has one key of each name."""
+        # Each step is one dict operation: threads may make the state of a key twice, but never get another key's.
         macs = self._macs.get(key.dek_id)
         if macs is None:
-            if len(self._macs) >= _REMEMBERED:
+            if len(self._macs) >= _CACHE_SIZE:
                 self._macs.clear()
             macs = self._macs[key.dek_id] = KeyMacs(key)
         return macs
 
     def __reduce__(self) -> tuple[object, ...]:
-        # Where it goes, nothing was met yet.
+        # A worker begins with an empty cache.
         return MacCache, ()

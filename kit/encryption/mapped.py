@@ -1,11 +1,11 @@
-"""The mapped values of one document: which there are, where they stand, and what each one is.
+"""The mapped values of one document: their places, and what each of them is.
 
-Everything that looks at documents (transform, preparation, proof) looks through this module, so that all agree on what
-is plaintext. Each mapped value is exactly one of plaintext, envelope-like, null, missing; what a path cannot
-answer (it leads through an array, or into an envelope) is a fault and never "missing", since missing is left as it is.
+Transform, preparation and proof all read documents through this module, so that they agree on what is plaintext. Each
+mapped value is exactly one of plaintext, envelope-like, null, missing. A path that cannot be followed (through an
+array, or into an envelope) is a fault and never "missing", since a missing value stays unchanged.
 
 Every document of a kit passes here twice, so documents and values are plain objects: a frozen dataclass of seven
-members costs as much as AES-GCM of 4 kB. What they are read by is :mod:`kit.encryption.mapping`.
+members costs as much as AES-GCM of 4 kB. They are read by the maps of :mod:`kit.encryption.mapping`.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ _NULL: Final = int(Kind.NULL)
 NO_PARTITION: Final = ""
 
 
-class Standing(enum.Enum):
-    """What becomes of a document as a whole."""
+class DocumentStatus(enum.Enum):
+    """How a document as a whole is treated."""
 
     SELECTED = "selected"
     NOT_SELECTED = "not-selected"
-    """Of another product, or of a partition that was not asked for."""
+    """Of another product, or of a partition that is not selected."""
     SKIPPED_OWNER = "skipped-owner"
-    """Its owner's documents stay plain."""
+    """Its owner's documents stay plaintext."""
     NO_PARTITION_KEY = "no-partition-key"
 
 
@@ -46,12 +46,12 @@ class State(enum.IntEnum):
 
     PLAIN = enum.auto()
     ENVELOPE = enum.auto()
-    """Has the form of one; whether it opens is not said."""
+    """Has the form of an envelope; it may not open."""
     NULL = enum.auto()
     MISSING = enum.auto()
 
 
-_SELECTED: Final = Standing.SELECTED
+_SELECTED: Final = DocumentStatus.SELECTED
 _PLAIN: Final = State.PLAIN
 
 
@@ -60,13 +60,13 @@ class MappedValue:
     """One mapped value of a document.
 
     Attributes:
-        field: Which one.
+        field: Its field.
         state: What it is.
-        kind: Type byte; 0 where it is missing.
+        kind: Type byte; 0 if it is missing.
         start: The value is ``document[start:end]``.
-        end: See there.
-        enclosing: Where each subdocument around it starts.
-        envelope: If it has the form of one.
+        end: See ``start``.
+        enclosing: Offsets of the subdocuments around it.
+        envelope: The envelope, if it has the form of one.
     """
 
     __slots__ = ("enclosing", "end", "envelope", "field", "kind", "start", "state")
@@ -92,37 +92,37 @@ class MappedValue:
 
 @final
 class MappedDocument:
-    """One document, as far as it can be judged without its mapped values.
+    """One document, judged without its mapped values.
 
     Attributes:
         document: Its bytes.
         places: Its top level.
-        standing: What becomes of it as a whole.
-        partition: The partition key as text, under which documents are counted; empty where there is none.
+        status: How it is treated as a whole.
+        partition: The partition key as text, by which documents are counted; empty if there is none.
         owner: Empty unless the document is selected or skipped.
         identity: Type byte and value bytes of ``_id``; empty unless it is selected.
     """
 
-    __slots__ = ("document", "identity", "owner", "partition", "places", "standing")
+    __slots__ = ("document", "identity", "owner", "partition", "places", "status")
 
     def __init__(  # noqa: PLR0917  made for every document of a kit
         self,
         document: bytes,
         places: dict[bytes, Place],
-        standing: Standing,
+        status: DocumentStatus,
         partition: str,
         owner: str,
         identity: bytes,
     ) -> None:
         self.document = document
         self.places = places
-        self.standing = standing
+        self.status = status
         self.partition = partition
         self.owner = owner
         self.identity = identity
 
-    def replaced(self, sealed: Sequence[tuple[MappedValue, bytes]]) -> bytes:
-        """Put subdocuments in the places of values of this document; the names and everything else stay."""
+    def with_envelopes(self, sealed: Sequence[tuple[MappedValue, bytes]]) -> bytes:
+        """Return the document with these values replaced by subdocuments; names and all else stay."""
         if len(sealed) == 1:
             value, subdocument = sealed[0]
             if not value.enclosing:
@@ -130,18 +130,18 @@ class MappedDocument:
         return self.with_values([(value, int(Kind.DOCUMENT), subdocument) for value, subdocument in sealed])
 
     def with_values(self, changes: Sequence[tuple[MappedValue, int, bytes]]) -> bytes:
-        """Put values of the type bytes given in the places of values; the names and everything else stay."""
+        """Return the document with these values replaced by others, of the types given; names and all else stay."""
         if len(changes) > 1:
             changes = sorted(changes, key=_start)
         return replace_at(self.document, [_replacement(*change) for change in changes])
 
     def value(self, field: MappedField) -> MappedValue:
-        """Look one field up.
+        """Return the value of one field.
 
         Raises:
-            BsonError: A level on the way is malformed, or has the name twice.
+            BsonError: A level on the path is malformed, or repeats the name.
             ContentError: The path leads through an array.
-            EnvelopeError: It leads into an envelope, or ends at what looks like one and is not.
+            EnvelopeError: It leads into an envelope, or to a value that looks like one and is not.
         """
         document, places, steps = self.document, self.places, field.steps
         last = len(steps) - 1
@@ -153,7 +153,7 @@ class MappedDocument:
             if depth == last:
                 return _value(document, field, place, enclosing)
             if place[0] == _ARRAY:
-                # The fields of its elements may well be what the map means, and would stay plaintext unseen.
+                # The map may mean the fields of its elements, which would stay plaintext unnoticed.
                 raise ContentError(f"the path leads through the array {'.'.join(field.path.steps[: depth + 1])!r}")
             if place[0] != _DOCUMENT:
                 return _absent(field)
@@ -169,7 +169,7 @@ def _replacement(value: MappedValue, kind: int, new: bytes) -> Replacement:
 
 
 def _type_byte(value: MappedValue) -> int:
-    """Where the element begins whose value it is."""
+    """Return the offset of the value's element."""
     return value.start - len(value.field.steps[-1]) - 2  # NUL, name, type byte
 
 
@@ -178,8 +178,8 @@ def _start(change: tuple[MappedValue, int, bytes]) -> int:
 
 
 @final
-class Reading:
-    """Reads the documents of one collection, one after the other."""
+class DocumentReader:
+    """Reads the documents of one collection, one by one."""
 
     __slots__ = (
         "_collection",
@@ -199,37 +199,37 @@ class Reading:
         self._product_id = collection.map.product_id
         self._partitions = collection.partitions
         self._skipped = frozenset(collection.map.skip_owners)
-        # By their value bytes: texts that come again and again are decoded, and owners checked, once.
+        # By their value bytes: repeated texts are decoded, and owners checked, once.
         self._texts: dict[bytes, str] = {}
         self._owners: dict[bytes, str] = {}
 
     def read(self, document: bytes) -> MappedDocument:
-        """Judge a document as a whole.
+        """Return a document, judged as a whole.
 
         Raises:
-            BsonError: It is malformed at a level that had to be looked at, or has a name twice there.
+            BsonError: It is malformed at a level that is read, or repeats a name there.
             ContentError: A selected document has no ``_id``, or no owner that is a non-empty string.
         """
         places = index(document)
         partition = self._partition(document, _find(document, places, self._partition_steps))
-        standing, owner, identity = _SELECTED, "", b""
+        status, owner, identity = _SELECTED, "", b""
         product_id = self._product_id
         if product_id is not None and _string(document, places.get(_PRODUCT_ID)) != product_id:
-            standing = Standing.NOT_SELECTED
+            status = DocumentStatus.NOT_SELECTED
         elif partition is None:
-            standing = Standing.NO_PARTITION_KEY
+            status = DocumentStatus.NO_PARTITION_KEY
         elif self._partitions is not None and partition not in self._partitions:
-            standing = Standing.NOT_SELECTED
+            status = DocumentStatus.NOT_SELECTED
         else:
             owner = self._owner(document, _find(document, places, self._owner_steps))
             if owner in self._skipped:
-                standing = Standing.SKIPPED_OWNER
+                status = DocumentStatus.SKIPPED_OWNER
             else:
                 identity = _identity(document, places)
-        return MappedDocument(document, places, standing, partition or NO_PARTITION, owner, identity)
+        return MappedDocument(document, places, status, partition or NO_PARTITION, owner, identity)
 
     def _partition(self, document: bytes, place: Place | None) -> str | None:
-        """A partition key as text; None where there is none, or null."""
+        """Return a partition key as text; None if there is none, or it is null."""
         if place is None:
             return None
         kind, start, end = place
@@ -245,7 +245,7 @@ class Reading:
             return document[start:end].hex()
         if kind in {Kind.INT32, Kind.INT64}:
             return str(int.from_bytes(document[start:end], "little", signed=True))
-        raise ContentError(f"the partition key is of BSON type {kind}; text, ObjectId and integers are known")
+        raise ContentError(f"the partition key is of BSON type {kind}, not a string, ObjectId or integer")
 
     def _owner(self, document: bytes, place: Place | None) -> str:
         if place is not None and place[0] == _STRING:
@@ -258,13 +258,13 @@ class Reading:
                 self._owners[value] = owner
                 return owner
             if owner:
-                raise ContentError(f"the owner {str(self._collection.map.owner)!r} holds NUL")
+                raise ContentError(f"the owner {str(self._collection.map.owner)!r} contains NUL")
         raise ContentError(f"no owner: {str(self._collection.map.owner)!r} is missing, empty or not a string")
 
 
 def read(document: bytes, collection: MappedCollection) -> MappedDocument:
-    """As :meth:`Reading.read`, of a document by itself."""
-    return Reading(collection).read(document)
+    """Return a single document, as :meth:`DocumentReader.read`."""
+    return DocumentReader(collection).read(document)
 
 
 def _value(document: bytes, field: MappedField, place: Place, enclosing: tuple[int, ...]) -> MappedValue:
@@ -272,7 +272,7 @@ def _value(document: bytes, field: MappedField, place: Place, enclosing: tuple[i
     if kind == _NULL:
         return MappedValue(field, State.NULL, kind, start, end, enclosing)
     if kind == _DOCUMENT:
-        # Repeated names are legal in plaintext; in an envelope they would be an ambiguity.
+        # Repeated names are legal in plaintext, but ambiguous in an envelope.
         try:
             members = index(document, start)
         except BsonError as error:
@@ -305,6 +305,6 @@ def _string(document: bytes, place: Place | None) -> str | None:
 def _identity(document: bytes, places: dict[bytes, Place]) -> bytes:
     place = places.get(_ID)
     if place is None:
-        raise ContentError("no _id, so that nothing could be bound to this document")
+        raise ContentError("no _id, to which envelopes could be bound")
     kind, start, end = place
     return bytes((kind,)) + document[start:end]

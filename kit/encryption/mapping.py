@@ -1,4 +1,4 @@
-"""A collection's map, made ready for reading documents of it: made once per run, and sent to the workers.
+"""The map of a collection, prepared for reading its documents: made once per run, and sent to the workers.
 
 :mod:`kit.encryption.mapped` reads the documents.
 """
@@ -16,14 +16,14 @@ from kit.values import CollectionName
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MappedField:
-    """One field of a map at its place in one collection, made once per run."""
+    """One field of a map, with its place in one collection; made once per run."""
 
     place: FieldPlace
     steps: tuple[bytes, ...]
 
     @property
     def path(self) -> FieldPath:
-        """As in the map."""
+        """The path in the map."""
         return self.place.path
 
     def __str__(self) -> str:
@@ -32,13 +32,13 @@ class MappedField:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MappedCollection:
-    """A collection's map, made ready for reading documents of it."""
+    """The map of a collection, prepared for reading its documents."""
 
     map: CollectionMap
     place: CollectionPlace
     fields: tuple[MappedField, ...]
     partitions: frozenset[str] | None
-    """Only documents of these partitions (``--tenant``); None for all."""
+    """Select documents of these partitions (``--tenant``); None for all."""
     partition_steps: tuple[bytes, ...]
     owner_steps: tuple[bytes, ...]
 
@@ -52,7 +52,7 @@ class MappedCollection:
         profile: Profile,
         partitions: frozenset[str] | None = None,
     ) -> MappedCollection:
-        """Make a map ready for the collection ``name``, which it matches."""
+        """Return a map prepared for the collection ``name``, which it matches."""
         place = CollectionPlace(product=product, name=name, version=profile.value)
         fields = tuple(
             MappedField(place=place.field(path, entry.context), steps=_encoded(path)) for path in entry.fields
@@ -67,7 +67,7 @@ class MappedCollection:
         )
 
     def scope(self, owner: str) -> Scope:
-        """Give the purpose of the key that seals ``owner``'s values here."""
+        """Return the purpose of the key that seals ``owner``'s values here."""
         return Scope(product=self.place.product, context=self.map.context, owner=owner)
 
 

@@ -1,6 +1,6 @@
-"""What a master key must do, and what a user may open one with; the kinds are :mod:`kit.encryption.meks`.
+"""The protocol of master keys, and the credentials that open them; the kinds are in :mod:`kit.encryption.meks`.
 
-Law: no credential shows in a ``repr``, and none is asked for that is not needed.
+Law: no credential appears in a ``repr``, and none is requested that is not needed.
 """
 
 from __future__ import annotations
@@ -15,34 +15,34 @@ Random: TypeAlias = Callable[[int], bytes]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Credentials:
-    """What the user can open master keys with; whatever is not needed is not asked for."""
+    """The user's credentials for master keys; those not needed are not requested."""
 
     passphrase: Callable[[int], bytes] | None = field(default=None, repr=False)
-    """Asked with the version of the master key, since a rewrap may need two."""
+    """Called with the version of the master key, since a rewrap may need two."""
     rsa_private_key: bytes | None = field(default=None, repr=False)
     """PKCS#8 PEM."""
     rsa_passphrase: Callable[[], bytes] | None = field(default=None, repr=False)
-    """Called only if that PEM is encrypted."""
+    """Called only if the PEM is encrypted."""
     age_identities: tuple[str, ...] = field(default=(), repr=False)
     """``AGE-SECRET-KEY-1…``."""
     pkcs11_module: Path | None = None
-    """The library of the token's maker; whose code runs in this process, so no file but the command line names it."""
+    """The token vendor's library. Its code runs in this process, so only the command line names it, never a file."""
     pkcs11_pin: Callable[[str], bytes] | None = field(default=None, repr=False)
-    """Asked with the label of the token, after the token was found."""
+    """Called with the label of the token, after the token was found."""
 
 
 class MasterKey(Protocol):
-    """A master key at work."""
+    """An active master key."""
 
     def wrap(self, secret: bytes) -> bytes:
-        """Seal ``secret``."""
+        """Return ``secret``, wrapped."""
         ...
 
     def unwrap(self, wrapped: bytes) -> bytes | None:
-        """Open what :meth:`wrap` made; None where the credential for it was not given.
+        """Return the secret that :meth:`wrap` wrapped; None if the credential for it was not given.
 
         Raises:
-            KeyUnusableError: It does not open.
+            KeyUnusableError: It does not unwrap.
         """
         ...
 
@@ -53,11 +53,11 @@ class MasterKeyRecord(Protocol):
     provider: ClassVar[str]
 
     def to_json(self) -> dict[str, Any]:
-        """Give the members of the record that are this provider's own."""
+        """Return the record's members that are this provider's own."""
         ...
 
     def activate(self, credentials: Credentials, *, version: int, where: str) -> MasterKey:
-        """Make it work, as far as the credentials go.
+        """Return the active master key, as far as the credentials allow.
 
         Raises:
             KeyUnusableError: A credential is needed and missing, or wrong.

@@ -1,4 +1,4 @@
-"""Master keys (MEKs): what wraps data keys, in four kinds (schemas/keyring.md, "Providers").
+"""Master keys (MEKs), which wrap data keys, in four kinds (schemas/keyring.md, "Providers").
 
 ============== ============================================= ===================================================
 provider       wraps with                                    opens with
@@ -11,7 +11,7 @@ age            an age file to all recipients                 any of their identi
 pkcs11         AES key wrap inside a token                   the token and its PIN (:mod:`kit.encryption.tokens`)
 ============== ============================================= ===================================================
 
-Laws: a wrapped secret opens to itself or not at all; a master key shows in no ``repr`` and no error.
+Laws: a wrapped secret unwraps to itself or not at all; no master key appears in a ``repr`` or an error.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from kit.values.plain_text import plain_text
 
 SCRYPT_COST = 2**17
 """With r = 8: 128 MiB and about half a second for each guess."""
-_SCRYPT_COSTS = range(10, 21)  # as powers of two: from what a test can wait for to 1 GiB
+_SCRYPT_COSTS = range(10, 21)  # as powers of two: from fast enough for a test to 1 GiB
 _SCRYPT_R, _SCRYPT_P = 8, 1
 _SALT_BYTES = 16
 MIN_RSA_BITS = 3072
@@ -49,7 +49,7 @@ _OAEP = padding.OAEP(mgf=padding.MGF1(hashes.SHA256()), algorithm=hashes.SHA256(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PassphraseRecord:
-    """A random key, sealed under a passphrase. The same cost and salt give the same key, so both are kept with it."""
+    """A random key, wrapped under a passphrase; cost and salt are stored with it, since they determine the key."""
 
     provider: ClassVar[str] = "passphrase"
     cost: int
@@ -58,27 +58,27 @@ class PassphraseRecord:
 
     @classmethod
     def make(cls, passphrase: bytes, *, random: Random, cost: int = SCRYPT_COST) -> PassphraseRecord:
-        """Draw a master key and seal it.
+        """Return a new random master key, wrapped.
 
         Raises:
-            UsageError: The passphrase is empty, or the cost is no power of two from 2^10 to 2^20.
+            UsageError: The passphrase is empty, or the cost is not a power of two from 2^10 to 2^20.
         """
         if not passphrase:
             raise UsageError("an empty passphrase protects nothing")
         if cost not in {1 << power for power in _SCRYPT_COSTS}:
-            raise UsageError(f"the scrypt cost {cost} is no power of two from 2^10 to 2^20")
+            raise UsageError(f"the scrypt cost {cost} is not a power of two from 2^10 to 2^20")
         salt = random(_SALT_BYTES)
         sealed = aes_key_wrap_with_padding(_scrypt(passphrase, salt, cost), random(KEY_BYTES))
         return cls(cost=cost, salt=salt, sealed=sealed)
 
     @classmethod
     def parse(cls, entry: Members) -> PassphraseRecord:
-        """Read the provider's own members."""
+        """Return the record of the provider's own members."""
         kdf = entry.object("kdf")
         if (name := kdf.take("name", str)) != "scrypt":
             raise kdf.refusal(f"is {name!r}, not 'scrypt'", "name")
         cost, r, p = (kdf.take(member, int) for member in ("n", "r", "p"))
-        # A file from elsewhere must not make this process ask for a terabyte, or use no cost at all.
+        # A foreign file must not make this process allocate a terabyte, or use no cost at all.
         if (r, p) != (_SCRYPT_R, _SCRYPT_P) or cost not in {1 << power for power in _SCRYPT_COSTS}:
             raise kdf.refusal("has parameters other than n from 2^10 to 2^20, r = 8, p = 1")
         salt = base64_member(kdf, "salt")
@@ -91,9 +91,9 @@ class PassphraseRecord:
         return {"kdf": kdf, "sealed": base64_text(self.sealed)}
 
     def activate(self, credentials: Credentials, *, version: int, where: str) -> MasterKey:
-        """See :class:`MasterKeyRecord`; the passphrase is asked for here."""
+        """See :class:`MasterKeyRecord`; requests the passphrase."""
         if credentials.passphrase is None:
-            raise KeyUnusableError("sealed under a passphrase, and there is no way to ask for it", where=where)
+            raise KeyUnusableError("sealed under a passphrase, which cannot be requested here", where=where)
         try:
             sealing = _scrypt(credentials.passphrase(version), self.salt, self.cost)
             key = aes_key_unwrap_with_padding(sealing, self.sealed)
@@ -124,7 +124,7 @@ class _AesKwp:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RsaRecord:
-    """An RSA public key: whoever has only this file can seal and never open."""
+    """An RSA public key: with this file alone, keys can be wrapped, but not unwrapped."""
 
     provider: ClassVar[str] = "rsa-oaep-256"
     public_key: bytes
@@ -132,10 +132,10 @@ class RsaRecord:
 
     @classmethod
     def make(cls, public_key: bytes, *, where: str = "") -> RsaRecord:
-        """Take a public key.
+        """Return the record of a public key.
 
         Raises:
-            KeyUnusableError: Not one SPKI PEM block of an RSA key of 3072 to 16384 bits.
+            KeyUnusableError: It is not one SPKI PEM block of an RSA key of 3072 to 16384 bits.
         """
         pem = _rsa_public(public_key, where).public_bytes(
             serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
@@ -144,7 +144,7 @@ class RsaRecord:
 
     @classmethod
     def parse(cls, entry: Members) -> RsaRecord:
-        """Read the provider's own members."""
+        """Return the record of the provider's own members."""
         return cls.make(entry.take("publicKey", str).encode(), where=f"{entry.pointer}/publicKey")
 
     def to_json(self) -> dict[str, Any]:
@@ -158,7 +158,7 @@ class RsaRecord:
         if credentials.rsa_private_key is not None:
             private = _rsa_private(credentials, where)
             if private.public_key().public_numbers() != public.public_numbers():
-                raise KeyUnusableError("the private key given is not of the keyring's public key", where=where)
+                raise KeyUnusableError("the private key does not belong to the keyring's public key", where=where)
         return _RsaOaep(public, private)
 
 
@@ -191,20 +191,20 @@ class AgeRecord:
 
     @classmethod
     def make(cls, recipients: tuple[str, ...], *, where: str = "") -> AgeRecord:
-        """Take recipients.
+        """Return the record of recipients.
 
         Raises:
             KeyUnusableError: There is none, or one is not an X25519 recipient (``age1…``).
         """
         if not recipients:
-            raise KeyUnusableError("no age recipient, so that nobody could open the keys", where=where)
+            raise KeyUnusableError("no age recipient; nobody could open the keys", where=where)
         for recipient in recipients:
             age_recipient(recipient, where)
         return cls(recipients=recipients)
 
     @classmethod
     def parse(cls, entry: Members) -> AgeRecord:
-        """Read the provider's own members."""
+        """Return the record of the provider's own members."""
         return cls.make(entry.strings("recipients"), where=f"{entry.pointer}/recipients")
 
     def to_json(self) -> dict[str, Any]:
@@ -244,27 +244,27 @@ class _Age:
 
 
 def parse_record(entry: Members) -> MasterKeyRecord:
-    """Read the members of a master key that are its provider's own.
+    """Return the record of a master key's own members.
 
     Raises:
-        KeyUnusableError: The provider is unknown, or a member is not as it requires.
+        KeyUnusableError: The provider is unknown, or a member is not valid for it.
     """
     provider = entry.take("provider", str)
     parsers: dict[str, Callable[[Members], MasterKeyRecord]] = {
         kind.provider: kind.parse for kind in (PassphraseRecord, RsaRecord, AgeRecord, TokenRecord)
     }
     if provider not in parsers:
-        raise entry.refusal(f"is {provider!r}; known are {', '.join(parsers)}", "provider")
+        raise entry.refusal(f"is {provider!r}, not one of {', '.join(parsers)}", "provider")
     return parsers[provider](entry)
 
 
 def base64_text(data: bytes) -> str:
-    """Standard base64 on one line."""
+    """Return standard base64 on one line."""
     return base64.b64encode(data).decode("ascii")
 
 
 def base64_member(entry: Members, name: str) -> bytes:
-    """Read standard base64 in its one spelling.
+    """Return the bytes of a member in canonical base64.
 
     Raises:
         KeyUnusableError: It is something else.
@@ -275,7 +275,7 @@ def base64_member(entry: Members, name: str) -> bytes:
     except (UnicodeEncodeError, binascii.Error):
         data = b""
     if not data or base64_text(data) != text:
-        raise entry.refusal("is not base64 in its one canonical spelling (RFC 4648 3.5)", name)
+        raise entry.refusal("is not canonical base64 (RFC 4648 3.5)", name)
     return data
 
 
@@ -287,7 +287,7 @@ def _rsa_public(pem: bytes, where: str) -> rsa.RSAPublicKey:
     try:
         key = serialization.load_pem_public_key(pem)
     except (ValueError, UnsupportedAlgorithm) as error:
-        raise KeyUnusableError("not a public key in PEM form that can be read", where=where) from error
+        raise KeyUnusableError("not a readable public key in PEM form", where=where) from error
     if not isinstance(key, rsa.RSAPublicKey) or not MIN_RSA_BITS <= key.key_size <= MAX_RSA_BITS:
         raise KeyUnusableError("not an RSA key of 3072 to 16384 bits", where=where)
     return key
@@ -297,27 +297,25 @@ def _rsa_private(credentials: Credentials, where: str) -> rsa.RSAPrivateKey:
     pem = plain_text(credentials.rsa_private_key or b"")
     encrypted = b"ENCRYPTED PRIVATE KEY" in pem
     if encrypted and credentials.rsa_passphrase is None:
-        raise KeyUnusableError(
-            "the private key is encrypted and there is no way to ask for its passphrase", where=where
-        )
+        raise KeyUnusableError("the private key is encrypted, and its passphrase cannot be requested here", where=where)
     passphrase = credentials.rsa_passphrase() if encrypted and credentials.rsa_passphrase else None
     try:
         key = serialization.load_pem_private_key(pem, passphrase)
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
         why = "wrong passphrase, or not" if encrypted else "not"
-        raise KeyUnusableError(f"{why} a private key in PEM form that can be read", where=where) from error
+        raise KeyUnusableError(f"{why} a readable private key in PEM form", where=where) from error
     if not isinstance(key, rsa.RSAPrivateKey):
         raise KeyUnusableError("not an RSA private key", where=where)
     return key
 
 
 def pyrage_module(where: str) -> ModuleType:
-    """Give the module that speaks age.
+    """Return the module that implements age.
 
     Raises:
         KeyUnusableError: It is not installed.
     """
-    # Imported only for a keyring that needs it: a native module of some megabytes, which most runs never use.
+    # Imported only for a keyring that needs it: a native module of some megabytes that most runs never use.
     try:
         return importlib.import_module("pyrage")
     except ImportError as error:
@@ -325,10 +323,10 @@ def pyrage_module(where: str) -> ModuleType:
 
 
 def age_recipient(text: str, where: str) -> Any:
-    """Read an age recipient.
+    """Return an age recipient.
 
     Raises:
-        KeyUnusableError: It is none, or not of X25519.
+        KeyUnusableError: It is no recipient, or not of X25519.
     """
     age = pyrage_module(where)
     try:

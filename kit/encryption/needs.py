@@ -1,4 +1,4 @@
-"""What a run needs before it starts, as results of workers that add up (:mod:`kit.encryption.preparation` finds it)."""
+"""What a run needs before it starts, as results of workers that add up; :mod:`kit.encryption.preparation` finds it."""
 
 from __future__ import annotations
 
@@ -14,28 +14,28 @@ PARTITION_KEY_LEAST = 10
 
 @dataclass(slots=True, kw_only=True)
 class Needs:
-    """What a reading of documents found; results of several runs add up."""
+    """What a pass over documents found; results of several runs add up."""
 
     documents: int = 0
     without_partition_key: int = 0
     first_without: str = ""
-    """Container, document and field of the first of them."""
+    """Container, document and field of the first without a partition key."""
     owners: dict[tuple[str, str], Counter[str]] = field(default_factory=dict)
-    """Plaintext values by product and context, then by owner; there are few of the first and may be a million of these,
-    so no object is made of each and sent to where they add up."""
+    """Plaintext values by product and context, then by owner. There may be a million owners, so workers do not send an
+    object for each."""
     failure: KitError | None = None
-    """The first document that cannot be judged, or holds what cannot be sealed, if there is one."""
+    """The error of the first document that cannot be judged or sealed, if there is one."""
 
     def fail(self, error: KitError) -> None:
-        """Keep an error, unless there was one before it."""
+        """Keep an error, unless there was an earlier one."""
         if self.failure is None:
             self.failure = error
 
     @property
     def values(self) -> Counter[Scope]:
-        """Plaintext values by the purpose of their key: what will be sealed.
+        """Plaintext values by the purpose of their key, to be sealed.
 
-        An owner all of whose values are sealed or null is not there, and gets no key.
+        An owner without plaintext values is absent, and gets no key.
         """
         return Counter(
             {
@@ -46,7 +46,7 @@ class Needs:
         )
 
     def add(self, other: Needs) -> None:
-        """Add what another run found."""
+        """Add the results of another run."""
         self.documents += other.documents
         self.without_partition_key += other.without_partition_key
         self.first_without = self.first_without or other.first_without
@@ -56,10 +56,10 @@ class Needs:
             self.fail(other.failure)
 
     def check(self, *, fraction: float = PARTITION_KEY_FRACTION, at_least: int = PARTITION_KEY_LEAST) -> None:
-        """Apply the stop rule on documents without partition key.
+        """Check the stop rule on documents without partition key.
 
         Raises:
-            StoppedError: There are more of them than ``fraction`` of all documents, and more than ``at_least``.
+            StoppedError: They exceed both ``fraction`` of all documents and ``at_least``.
         """
         try:
             check_partition_keys(self.documents, self.without_partition_key, fraction=fraction, at_least=at_least)
@@ -74,14 +74,14 @@ def check_partition_keys(
     fraction: float = PARTITION_KEY_FRACTION,
     at_least: int = PARTITION_KEY_LEAST,
 ) -> None:
-    """Apply the stop rule on documents without partition key to counts.
+    """Check the stop rule on documents without partition key by their counts.
 
     Raises:
-        StoppedError: ``without`` is above ``fraction`` of ``documents`` and above ``at_least``.
+        StoppedError: ``without`` exceeds both ``fraction`` of ``documents`` and ``at_least``.
     """
     allowed = max(at_least, int(documents * fraction))
     if without > allowed:
         raise StoppedError(
-            f"{without:,} of {documents:,} documents have no partition key; at most {allowed:,} may",
+            f"{without:,} of {documents:,} documents have no partition key; the maximum is {allowed:,}",
             hint="the field map may name the wrong field",
         )

@@ -1,11 +1,11 @@
-"""One document's mapped values under the keys of a run: checks, opens and seals them, and says where an error arose."""
+"""Checks, opens and seals a document's mapped values with the keys of a run; errors name the place."""
 
 from __future__ import annotations
 
 from typing import final
 
 from kit.documents import document_name
-from kit.encryption.aead import DocumentCipher, KeyInPlace, Opened, check_form, check_sealable
+from kit.encryption.aead import DocumentCipher, KeyInPlace, OpenedValue, check_form, check_sealable
 from kit.encryption.data_keys import DataKey
 from kit.encryption.envelope import PROFILES, Envelope
 from kit.encryption.initialisation import IvSource
@@ -28,7 +28,7 @@ class CollectionKeys:
         self._places: dict[str, KeyInPlace] = {}
 
     def at_hand(self, owner: str) -> KeyInPlace | None:
-        """Give the key that seals for ``owner``, or None where there is none or it is locked."""
+        """Return the key that seals for ``owner``, or None if there is none or it is locked."""
         try:
             return self._sealing[owner]
         except KeyError:
@@ -37,7 +37,7 @@ class CollectionKeys:
             return place
 
     def place(self, key: DataKey) -> KeyInPlace:
-        """Give a key in this collection; there is one of a name in a run."""
+        """Return a key in this collection; a run has one key of each name."""
         name: str = key.dek_id
         place = self._places.get(name)
         if place is None:
@@ -47,19 +47,19 @@ class CollectionKeys:
 
 @final
 class DocumentKeys:
-    """A selected document and the keys; derives the document's key once for each data key met."""
+    """A selected document and the keys; derives the document's key once for each data key."""
 
     __slots__ = ("_cipher", "_keys", "_mapped", "_under")
 
     def __init__(self, keys: CollectionKeys, mapped: MappedDocument) -> None:
         self._keys = keys
         self._mapped = mapped
-        # All envelopes of a document are under one key, but for one whose key was changed while it was encrypted.
+        # All envelopes of a document are under one key, except if its key was replaced while it was encrypted.
         self._under: KeyInPlace | None = None
         self._cipher: DocumentCipher | None = None
 
-    def open(self, field: MappedField, envelope: Envelope) -> Opened | None:
-        """Check an envelope in its place and open it; None where its key is known and not at hand.
+    def open(self, field: MappedField, envelope: Envelope) -> OpenedValue | None:
+        """Return the value of an envelope, checked in its place; None if its key is known but locked.
 
         Raises:
             EnvelopeError: It is of another profile or context, or does not open here.
@@ -71,9 +71,9 @@ class DocumentKeys:
         return self._under_key(self._keys.place(key)).open(field.place, envelope) if key is not None else None
 
     def digest(self, value: MappedValue) -> int | None:
-        """Check a value and digest its plaintext: what verification compares (schemas/envelope.md, "Value digest").
+        """Return the digest of a value's plaintext, which verification compares (schemas/envelope.md, "Value digest").
 
-        None where its key is known and not at hand, and for what has no plaintext.
+        None if its key is known but locked, and for a value without plaintext.
 
         Raises:
             KitError: It is an envelope, and :meth:`open` refuses it.
@@ -90,24 +90,24 @@ class DocumentKeys:
         return self._under_key(key).digest(value.field.place, value.kind, plaintext)
 
     def digest_and_seal(self, value: MappedValue, iv: IvSource) -> tuple[int, bytes]:
-        """Digest a plaintext value and seal it under the owner's active key.
+        """Return digest and envelope of a plaintext value, sealed under the owner's active key.
 
         Returns:
-            The digest, and the subdocument that takes the value's place.
+            The digest, and the subdocument that replaces the value.
 
         Raises:
-            KeyUnusableError: The owner has none at hand.
+            KeyUnusableError: The owner has no usable key.
             ContentError: The profile cannot hold the value.
         """
         owner, place, kind = self._mapped.owner, value.field.place, value.kind
         plaintext = self._mapped.document[value.start : value.end]
         key = self._keys.at_hand(owner)
         if key is None:
-            # An owner none of whose values can be sealed has got no key, and that is what is wrong. Else this says why.
+            # An owner without sealable values has no key: report that cause first. Else sealing_key() raises why.
             check_sealable(PROFILES[self._keys.collection.place.version], kind, plaintext)
             key = self._keys.place(self._keys.keys.sealing_key(self._keys.collection.scope(owner)))
         cipher = self._under_key(key)
-        return cipher.digest(place, kind, plaintext), cipher.seal_printed(place, kind, plaintext, iv)
+        return cipher.digest(place, kind, plaintext), cipher.seal_encoded(place, kind, plaintext, iv)
 
     def _under_key(self, key: KeyInPlace) -> DocumentCipher:
         cipher = self._cipher
@@ -118,10 +118,10 @@ class DocumentKeys:
 
 
 def in_document(error: KitError, collection: MappedCollection, document: bytes, ordinal: int) -> KitError:
-    """Say of an error in which container and document it arose."""
+    """Return the error with its container and document."""
     return error.inside(f'{collection.place.name}: document {ordinal:,} (_id "{document_name(document)}")')
 
 
 def in_field(error: KitError, field: MappedField) -> KitError:
-    """Say of an error in which field it arose."""
+    """Return the error with its field."""
     return error.inside(f'field "{field}"')

@@ -1,11 +1,10 @@
-"""What NoteLett queries, sorts, routes and owns documents by: the one table to adapt to the live platform.
+"""The fields by which NoteLett queries, sorts, routes and owns documents: the one table to adapt to the live platform.
 
-The plan of the migration says which kinds of fields must stay plaintext, and names some of them. **Names marked as a
-guess are this project's guess**: they stand for what the plan says in words ("embeddings and Palace metadata", "state,
-actor, workflow, idempotency, and correlation fields", "original source timestamps"), and were compared with no
-deployment. A name that no document has costs nothing. The shipped map ``notelett-2`` declares all of them
-``queryable``, so that a copy of it that maps one is refused; of other maps of the product :func:`advice` returns what
-they lack.
+The plan of the migration lists the kinds of fields that must stay plaintext, and names some of them. **Names marked as
+a guess are this project's guess**: they translate the plan's words ("embeddings and Palace metadata", "state, actor,
+workflow, idempotency, and correlation fields", "original source timestamps"), and were compared with no deployment. A
+name that no document has costs nothing. The shipped map ``notelett-2`` declares all of them ``queryable``, so that a
+copy of it that maps one is refused; for other maps of the product, :func:`advice` returns what they lack.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ class PlainNames:
 
     Attributes:
         stated: Named in the plan.
-        guessed: Not named there: a stated guess.
+        guessed: Not named in the plan: a stated guess.
     """
 
     stated: tuple[str, ...] = ()
@@ -52,17 +51,17 @@ OF_CONTAINER: Final[Mapping[str, PlainNames]] = {
         )
     ),
 }
-"""Besides, in each container."""
+"""Additional fields of each container."""
 
 
 def plain_names(container: str) -> tuple[str, ...]:
-    """Return what must stay plaintext in a container of NoteLett; a shipped map lists it under ``queryable``."""
+    """Return the fields of a NoteLett container that must stay plaintext; a shipped map lists them as ``queryable``."""
     own = OF_CONTAINER.get(container, PlainNames())
     return (*EVERYWHERE.stated, *EVERYWHERE.guessed, *own.stated, *own.guessed)
 
 
 def advice(field_map: FieldMap) -> tuple[str, ...]:
-    """Return, in words, which rules of the product's own plan a field map does not keep; none of other products."""
+    """Return a sentence for each rule of the product's own plan that a field map breaks; none for other products."""
     return tuple(_broken(field_map)) if field_map.product == PRODUCT else ()
 
 

@@ -1,6 +1,6 @@
-"""What is tried before the first document is written: every key seals and opens, and the live writer's envelope opens.
+"""Trials before the first document is written: every key seals and opens, and the live writer's envelope opens.
 
-A key that is there and wrong, or a profile that is not the platform's, is found here and not after a million envelopes.
+A wrong key, or a profile that is not the platform's, is found here and not after a million envelopes.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from kit.encryption.envelope import Envelope, Profile
 from kit.encryption.field_map import CollectionMap
 from kit.encryption.initialisation import SyntheticIv
 from kit.encryption.key_set import KeySet
-from kit.encryption.mapped import Standing, read
+from kit.encryption.mapped import DocumentStatus, read
 from kit.encryption.mapping import MappedCollection
 from kit.encryption.opening import CollectionKeys, DocumentKeys, in_document
 from kit.errors import ContentError, EnvelopeError, KeyUnusableError, KitError
@@ -24,7 +24,7 @@ from kit.values import CollectionName
 _TEXT = b"offline-kit canary"
 _CANARY = INT32.pack(len(_TEXT) + 1) + _TEXT + b"\0"
 _IDENTITY = bytes((Kind.STRING,)) + _CANARY
-_NOWHERE = CollectionName(database="", collection="")  # no document has this place, so no envelope can repeat there
+_NOWHERE = CollectionName(database="", collection="")  # no document is here, so no envelope can repeat
 
 
 def check_canary(
@@ -36,21 +36,21 @@ def check_canary(
     scopes: Iterable[Scope],
     stored: KeySet | None = None,
 ) -> int:
-    """Seal a value under the key of every scope and open it; give how many were tried.
+    """Seal a value under the key of every scope and open it; return the number of keys tried.
 
-    It is always the same value in the same place, so it is one value more under each key, however often it is tried.
+    The value and its place are always the same, so it counts as one value more under each key, however often tried.
 
     Args:
         entry: Any collection of the map.
-        product: The map's.
-        profile: That of the run.
+        product: The map's product.
+        profile: The run's profile.
         keys: The keys of the run.
-        scopes: For whom keys will be needed.
-        stored: The keys of the keyring as read back from disk; what they can open, they must. With a public key alone
-            they open nothing, and the keys of the run are tried on themselves.
+        scopes: The purposes of the keys that will be needed.
+        stored: The keys of the keyring as read back from disk; each one that is not locked must open its canary. With
+            a public key alone all are locked, and the keys of the run open their own.
 
     Raises:
-        KeyUnusableError: A scope has no key at hand, or what its key sealed does not open.
+        KeyUnusableError: A scope has no usable key, or what its key sealed does not open.
     """
     collection = MappedCollection.of(entry, _NOWHERE, product=product, profile=profile)
     place = collection.fields[0].place
@@ -64,13 +64,13 @@ def check_canary(
             cipher = DocumentCipher(KeyInPlace(opening, collection.place), _IDENTITY)
             cipher.open(place, Envelope.parse(sealed.to_bson()))
         except EnvelopeError as error:
-            raise KeyUnusableError(f"data key {key.dek_id} as stored does not open what it sealed here") from error
+            raise KeyUnusableError(f"the stored data key {key.dek_id} does not open what it sealed here") from error
         tried += 1
     return tried
 
 
 def check_reference(collection: MappedCollection, document: bytes, keys: KeySet) -> int:
-    """Open every envelope of a document that the live writer made; give how many there were.
+    """Open every envelope of a document that the live writer made, and return their number.
 
     Raises:
         ContentError: It is not selected by the map, or holds no envelope.
@@ -80,8 +80,8 @@ def check_reference(collection: MappedCollection, document: bytes, keys: KeySet)
     """
     try:
         mapped = read(document, collection)
-        if mapped.standing is not Standing.SELECTED:
-            raise ContentError(f"the reference document is {mapped.standing.value}")
+        if mapped.status is not DocumentStatus.SELECTED:
+            raise ContentError(f"the reference document is {mapped.status.value}")
         document_keys = DocumentKeys(CollectionKeys(collection, keys), mapped)
         found = 0
         for field in collection.fields:
@@ -89,7 +89,7 @@ def check_reference(collection: MappedCollection, document: bytes, keys: KeySet)
             if envelope is not None:
                 found += 1
                 if document_keys.open(field, envelope) is None:
-                    keys.opening_key(envelope.dek_id)  # says why it is locked
+                    keys.opening_key(envelope.dek_id)  # raises why it is locked
         if not found:
             raise ContentError("the reference document holds no envelope")
     except KitError as error:

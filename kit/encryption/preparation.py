@@ -1,9 +1,9 @@
-"""Finds what a run needs before it starts: for whom keys must be there, how many values, whether it may start at all.
+"""Finds what a run needs before it starts: the keys, the number of values, and whether it may start at all.
 
-Data keys cannot be made while workers run side by side, since two of them would make two for one owner. So the first
-reading of a kit, which digests it, finds them; as it sees all documents, it can also apply the stop rules that need the
-whole before anything is written (schemas/field-map.md, "Stop rules"). What is wrong with a document is kept until the
-kit is known to be what its signers say: a kit that was tampered with is refused as that.
+Data keys cannot be made while workers run in parallel, since two workers would make two for one owner. So the first
+pass over a kit, which digests it, finds the needed keys. As it reads all documents, it can also apply the stop rules
+that need all of them before anything is written (schemas/field-map.md, "Stop rules"). Errors of documents are kept
+until the kit is verified: a kit that was tampered with is refused for that reason.
 """
 
 from __future__ import annotations
@@ -15,57 +15,57 @@ from typing import Final
 from kit.documents import Run
 from kit.encryption.aead import check_sealable
 from kit.encryption.envelope import PROFILES, Profile
-from kit.encryption.mapped import MappedDocument, Reading, Standing, State
+from kit.encryption.mapped import DocumentReader, DocumentStatus, MappedDocument, State
 from kit.encryption.mapping import MappedCollection, MappedField
 from kit.encryption.needs import Needs
 from kit.encryption.opening import in_document, in_field
 from kit.encryption.runs import survey
 from kit.errors import KitError, StoppedError
 
-_SELECTED: Final = Standing.SELECTED
-_NO_PARTITION_KEY: Final = Standing.NO_PARTITION_KEY
+_SELECTED: Final = DocumentStatus.SELECTED
+_NO_PARTITION_KEY: Final = DocumentStatus.NO_PARTITION_KEY
 _PLAIN: Final = State.PLAIN
 
 
-def needs_of(collection: MappedCollection, documents: Iterable[bytes], first: int = 0) -> Needs:
-    """Find what a run of documents needs; ``first`` is the ordinal of the first of them, for messages.
+def find_needs(collection: MappedCollection, documents: Iterable[bytes], first: int = 0) -> Needs:
+    """Return what a run of documents needs; ``first`` is the ordinal of the first, for messages.
 
-    A document that cannot be judged, or holds what cannot be sealed, is kept as the failure if it is the first, and
-    passed over: a dry run goes on, and needs the keys of the others.
+    The error of the first document that cannot be judged or sealed is kept as the failure. Such documents are skipped:
+    a dry run continues, and needs the keys of the others.
     """
     given = Run.of(documents)
     found = survey(collection, given)
     if found is None:
-        return needs_of_each(collection, given, first)
-    judging = _Judging(collection)
+        return find_needs_each(collection, given, first)
+    judge = _Judge(collection)
     for number in found.alone:
-        judging.take(given.document(number), first + number)
+        judge.take(given.document(number), first + number)
     for owner, values in found.owners:
-        judging.plain[owner] += values
-    return judging.needs(len(given.ends))
+        judge.plain[owner] += values
+    return judge.needs(len(given.ends))
 
 
-def needs_of_each(collection: MappedCollection, documents: Iterable[bytes], first: int = 0) -> Needs:
-    """As :func:`needs_of`, one document after the other."""
-    judging, ordinal = _Judging(collection), first
+def find_needs_each(collection: MappedCollection, documents: Iterable[bytes], first: int = 0) -> Needs:
+    """Return what :func:`find_needs` does, document by document."""
+    judge, ordinal = _Judge(collection), first
     for document in documents:
-        judging.take(document, ordinal)
+        judge.take(document, ordinal)
         ordinal += 1
-    return judging.needs(ordinal - first)
+    return judge.needs(ordinal - first)
 
 
-class _Judging:
+class _Judge:
     """Judges documents of one collection."""
 
     def __init__(self, collection: MappedCollection) -> None:
-        self._collection, self._reading = collection, Reading(collection)
+        self._collection, self._reader = collection, DocumentReader(collection)
         self._profile: Profile = PROFILES[collection.place.version]
         self._needs = Needs()
         self.plain: Counter[str] = Counter()
         """Plaintext values by owner."""
 
     def needs(self, documents: int) -> Needs:
-        """Return what so many documents need."""
+        """Return what the documents taken need."""
         needs = self._needs
         needs.documents = documents
         if self.plain:
@@ -76,12 +76,12 @@ class _Judging:
         """Judge one document."""
         needs = self._needs
         try:
-            mapped = self._reading.read(document)
-            if mapped.standing is _SELECTED:
+            mapped = self._reader.read(document)
+            if mapped.status is _SELECTED:
                 values = sum([_is_plain(mapped, one, self._profile) for one in self._collection.fields])
                 if values:
                     self.plain[mapped.owner] += values
-            elif mapped.standing is _NO_PARTITION_KEY:
+            elif mapped.status is _NO_PARTITION_KEY:
                 needs.without_partition_key += 1
                 needs.first_without = needs.first_without or _without(self._collection, document, ordinal)
         except KitError as error:

@@ -1,11 +1,11 @@
-"""Whether a collection is encrypted as its map says: complete, not sampled, with keys and without.
+"""Proves that a collection is encrypted as its map requires: every document, with keys and without.
 
 Without keys: every mapped value of a selected document is a valid envelope of the profile, null or missing; no document
-is half encrypted; no known plaintext is left outside the mapped values. With keys: every envelope opens where it
-stands, and all of them together hold exactly what was there before (:class:`ValueDigest`).
+is half encrypted; no known plaintext is left outside the mapped values. With keys: every envelope opens in its place,
+and together they hold exactly the values that were there before (:class:`ValueDigest`).
 
 Findings are collected, not raised: an auditor wants all of them. Runs of documents are independent; their proofs add up
-to the same in any order.
+to the same result in any order.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from kit.documents import Run, document_name
 from kit.encryption.aead import check_form
 from kit.encryption.key_set import KeySet
-from kit.encryption.mapped import MappedDocument, MappedValue, Reading, Standing, State
+from kit.encryption.mapped import DocumentReader, DocumentStatus, MappedDocument, MappedValue, State
 from kit.encryption.mapping import MappedCollection
 from kit.encryption.opening import CollectionKeys, DocumentKeys, in_document, in_field
 from kit.encryption.runs import CoreRun, prove as prove_by_core
@@ -25,13 +25,13 @@ from kit.errors import ContentError, EnvelopeError, KeyUnusableError, KitError, 
 from kit.values import CollectionName
 
 MAX_FINDINGS = 10_000
-"""Kept for the report; the counts are always exact."""
+"""Maximum findings kept for the report; the counts are always exact."""
 _MODULUS = 2**256
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProofFinding:
-    """One thing that is not as it must be."""
+    """One violation."""
 
     kind: str
     """``plaintext``, ``half-encrypted``, ``envelope``, ``key``, ``owner``, ``content``, ``canary``."""
@@ -43,11 +43,11 @@ class ProofFinding:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ValueDigest:
-    """A keyed digest of a multiset of values, each with its place; equal digests, equal values in equal places.
+    """A keyed digest of a multiset of values with their places: equal digests mean equal values in equal places.
 
     The sum modulo 2^256 of one HMAC-SHA-256 each, under a key derived from the value's data key: the additive multiset
-    hash of Clarke et al. (ASIACRYPT 2003), so it needs no order and no memory, and adds up across workers. It tells
-    nothing to whoever has no key.
+    hash of Clarke et al. (ASIACRYPT 2003), so it needs no order and no memory, and adds up across workers. It reveals
+    nothing without the key.
     """
 
     values: int = 0
@@ -55,7 +55,7 @@ class ValueDigest:
 
     @classmethod
     def of_sums(cls, values: int, total: int) -> ValueDigest:
-        """Make one from sums that were added up without the modulus."""
+        """Return the digest of sums that were added up without the modulus."""
         return cls(values=values, total=total % _MODULUS)
 
     def __add__(self, other: ValueDigest) -> ValueDigest:
@@ -66,10 +66,10 @@ class ValueDigest:
 
     @classmethod
     def parse(cls, text: str) -> ValueDigest:
-        """Invert ``str``.
+        """Return the digest that ``str`` encoded.
 
         Raises:
-            UsageError: It is something else.
+            UsageError: It is no such digest.
         """
         values, _, total = text.partition(":")
         if not (values.isascii() and values.isdigit() and len(values) < 20 and len(total) == 64):
@@ -79,27 +79,27 @@ class ValueDigest:
         except ValueError as error:
             raise UsageError(f"{text[:100]!r} is not a digest of values") from error
         if str(found) != text:
-            raise UsageError(f"{text[:100]!r} is not a digest of values in its one spelling")
+            raise UsageError(f"{text[:100]!r} is not a digest of values in canonical form")
         return found
 
 
 @dataclass(slots=True, kw_only=True)
 class FieldProof:
-    """What the values of one field are."""
+    """The states of one field's values."""
 
     envelopes: int = 0
     opened: int = 0
-    """Of the envelopes, those whose key was at hand and that opened."""
+    """Envelopes that opened."""
     locked: int = 0
-    """Of the envelopes, those whose key was not at hand."""
+    """Envelopes whose key is locked."""
     plaintext: int = 0
     null: int = 0
     missing: int = 0
     skipped_owner: int = 0
     faults: int = 0
-    """Neither: envelope-like and not valid, or not to be found out."""
+    """None of these: envelope-like but invalid, or unreadable."""
     digest: ValueDigest = field(default_factory=ValueDigest)
-    """Of the plaintext of every value whose key was at hand, sealed or not."""
+    """Over the plaintext of every value whose key is not locked, sealed or not."""
 
     def add(self, other: FieldProof) -> None:
         """Add the counts of ``other``."""
@@ -110,27 +110,27 @@ class FieldProof:
 
 @dataclass(slots=True, kw_only=True)
 class Proof:
-    """What was found in some documents of one collection."""
+    """The results for some documents of one collection."""
 
     documents: int = 0
     selected: int = 0
     without_partition_key: int = 0
     half_encrypted: int = 0
     canaries: int = 0
-    """Documents in which a canary was met outside the mapped values."""
+    """Documents with a canary outside the mapped values."""
     faults: int = 0
     """All findings, the omitted ones included."""
     fields: dict[str, FieldProof] = field(default_factory=dict)
-    """By field path."""
+    """Results by field path."""
     findings: list[ProofFinding] = field(default_factory=list)
 
     @property
     def holds(self) -> bool:
-        """Whether everything is as it must be."""
+        """Whether there is no violation."""
         return self.faults == 0
 
     def add(self, other: Proof) -> None:
-        """Add what was found in further documents of the same collection."""
+        """Add the results for further documents of the same collection."""
         for name in ("documents", "selected", "without_partition_key", "half_encrypted", "canaries", "faults"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
         for path, counts in other.fields.items():
@@ -146,32 +146,32 @@ def prove(
     keys: KeySet | None = None,
     canaries: Sequence[bytes] = (),
 ) -> Proof:
-    """Look at a run of documents.
+    """Return the proof of a run of documents.
 
-    Also the way to take the digest *before*: of a collection in plaintext, with the keys that will seal it, the fields'
-    digests are those the encrypted one must have; its findings then say what is not yet encrypted.
+    It also takes the digests *before*: for a plaintext collection and the keys that will seal it, the fields' digests
+    are those that the encrypted collection must have; the findings are what is not encrypted yet.
 
     Args:
-        collection: The map at its collection; decides the profile and which documents are meant.
+        collection: The map of the collection; decides the profile and which documents are selected.
         documents: BSON.
         first: Ordinal of the first of them, for messages.
-        keys: A keyring's keys; None to judge the form alone.
-        canaries: Plaintext that must be nowhere outside the mapped values.
+        keys: A keyring's keys; None to check the form alone.
+        canaries: Plaintext that must not occur outside the mapped values.
 
     Raises:
         UsageError: A canary is empty.
     """
     if not all(canaries):
-        raise UsageError("an empty canary is met everywhere")
+        raise UsageError("an empty canary would be found everywhere")
     given = Run.of(documents)
     done = prove_by_core(collection, given, keys) if not canaries else None
     if done is None:
         return prove_each(collection, given, first, keys=keys, canaries=canaries)
-    run = _Run(collection, keys, ())
-    run.take_done(done, len(given.ends))
+    prover = _Prover(collection, keys, ())
+    prover.add_core_run(done, len(given.ends))
     for number, _ in done.alone:
-        run.take(given.document(number), first + number)
-    return run.proof
+        prover.add(given.document(number), first + number)
+    return prover.proof
 
 
 def prove_each(
@@ -182,24 +182,24 @@ def prove_each(
     keys: KeySet | None = None,
     canaries: Sequence[bytes] = (),
 ) -> Proof:
-    """As :func:`prove`, one document after the other."""
-    run = _Run(collection, keys, tuple(canaries))
+    """Return what :func:`prove` does, document by document."""
+    prover = _Prover(collection, keys, tuple(canaries))
     for ordinal, document in enumerate(documents, first):
-        run.take(document, ordinal)
-    return run.proof
+        prover.add(document, ordinal)
+    return prover.proof
 
 
-class _Run:
-    """One run of documents."""
+class _Prover:
+    """Proves one run of documents."""
 
     def __init__(self, collection: MappedCollection, keys: KeySet | None, canaries: tuple[bytes, ...]) -> None:
         self._collection, self._canaries = collection, canaries
-        self._reading = Reading(collection)
+        self._reader = DocumentReader(collection)
         self._keys = CollectionKeys(collection, keys) if keys is not None else None
         self.proof = Proof(fields={str(field): FieldProof() for field in collection.fields})
 
-    def take_done(self, done: CoreRun, documents: int) -> None:
-        """Count those documents of a run that the core looked at."""
+    def add_core_run(self, done: CoreRun, documents: int) -> None:
+        """Add the counts of documents that the core processed."""
         self.proof.documents += documents - len(done.alone)
         for tally in done.tallies:
             self.proof.selected += tally.changed + tally.unchanged
@@ -214,67 +214,69 @@ class _Run:
         for mapped_field, digested, total in done.digests:
             self.proof.fields[str(mapped_field)].digest += ValueDigest.of_sums(digested, total)
 
-    def take(self, document: bytes, ordinal: int) -> None:
+    def add(self, document: bytes, ordinal: int) -> None:
         self.proof.documents += 1
         try:
-            mapped = self._reading.read(document)
+            mapped = self._reader.read(document)
         except KitError as error:
-            self._found(_kind(error), error, document, ordinal, "")
+            self._add_finding(_kind(error), error, document, ordinal, "")
             for counts in self.proof.fields.values():
                 counts.faults += 1
             return
-        if mapped.standing is Standing.SELECTED:
-            self._selected(mapped, ordinal)
+        if mapped.status is DocumentStatus.SELECTED:
+            self._prove_values(mapped, ordinal)
             return
-        if mapped.standing is Standing.SKIPPED_OWNER:
+        if mapped.status is DocumentStatus.SKIPPED_OWNER:
             for counts in self.proof.fields.values():
                 counts.skipped_owner += 1
-        elif mapped.standing is Standing.NO_PARTITION_KEY:
+        elif mapped.status is DocumentStatus.NO_PARTITION_KEY:
             self.proof.without_partition_key += 1
-            self._found("content", ContentError("no partition key"), document, ordinal, "")
+            self._add_finding("content", ContentError("no partition key"), document, ordinal, "")
         if self._canaries:
-            self._search(mapped, _met(mapped, self._collection), ordinal)
+            self._search(mapped, _readable_values(mapped, self._collection), ordinal)
 
-    def _selected(self, mapped: MappedDocument, ordinal: int) -> None:
+    def _prove_values(self, mapped: MappedDocument, ordinal: int) -> None:
         self.proof.selected += 1
         keys = DocumentKeys(self._keys, mapped) if self._keys is not None else None
-        met: list[MappedValue] = []
+        values: list[MappedValue] = []
         for mapped_field in self._collection.fields:
             counts = self.proof.fields[str(mapped_field)]
             try:
                 value = mapped.value(mapped_field)
                 _count(value, keys, counts)
-                met.append(value)
+                values.append(value)
             except KitError as error:
                 counts.faults += 1
-                self._found(_kind(error), in_field(error, mapped_field), mapped.document, ordinal, mapped.partition)
+                self._add_finding(
+                    _kind(error), in_field(error, mapped_field), mapped.document, ordinal, mapped.partition
+                )
             else:
                 if value.state is State.PLAIN:
                     fault = in_field(ContentError("plaintext where an envelope must be"), mapped_field)
-                    self._found("plaintext", fault, mapped.document, ordinal, mapped.partition)
-        if {State.PLAIN, State.ENVELOPE} <= {value.state for value in met}:
+                    self._add_finding("plaintext", fault, mapped.document, ordinal, mapped.partition)
+        if {State.PLAIN, State.ENVELOPE} <= {value.state for value in values}:
             self.proof.half_encrypted += 1
             fault = ContentError("half encrypted: some mapped fields are envelopes and some plaintext")
-            self._found("half-encrypted", fault, mapped.document, ordinal, mapped.partition)
-        self._search(mapped, met, ordinal)
+            self._add_finding("half-encrypted", fault, mapped.document, ordinal, mapped.partition)
+        self._search(mapped, values, ordinal)
 
-    def _search(self, mapped: MappedDocument, met: Sequence[MappedValue], ordinal: int) -> None:
-        """Look for canaries in what lies between the mapped values.
+    def _search(self, mapped: MappedDocument, values: Sequence[MappedValue], ordinal: int) -> None:
+        """Look for canaries between the mapped values.
 
-        Those hold base64 or are findings already; those of an owner to skip, or of a partition that was not asked for,
-        may be plaintext.
+        Mapped values are base64, or findings already; for skipped owners and partitions that are not selected, they may
+        be plaintext.
         """
         at, clear = 0, []
-        for value in sorted((value for value in met if value.end), key=lambda value: value.start):
+        for value in sorted((value for value in values if value.end), key=lambda value: value.start):
             clear.append(mapped.document[at : value.start])
             at = value.end
         clear.append(mapped.document[at:])
         if any(canary in part for canary in self._canaries for part in clear):
             self.proof.canaries += 1
             error = ContentError("known plaintext is left outside the mapped fields")
-            self._found("canary", error, mapped.document, ordinal, mapped.partition)
+            self._add_finding("canary", error, mapped.document, ordinal, mapped.partition)
 
-    def _found(self, kind: str, error: KitError, document: bytes, ordinal: int, partition: str) -> None:
+    def _add_finding(self, kind: str, error: KitError, document: bytes, ordinal: int, partition: str) -> None:
         self.proof.faults += 1
         if len(self.proof.findings) < MAX_FINDINGS:
             reason = str(in_document(error, self._collection, document, ordinal))
@@ -298,8 +300,8 @@ def _count(value: MappedValue, keys: DocumentKeys | None, counts: FieldProof) ->
         counts.digest += ValueDigest(values=1, total=digest)
 
 
-def _met(mapped: MappedDocument, collection: MappedCollection) -> list[MappedValue]:
-    """Give the mapped values of a document that nothing is demanded of; one that cannot be told is none."""
+def _readable_values(mapped: MappedDocument, collection: MappedCollection) -> list[MappedValue]:
+    """Return the readable mapped values of a document without requirements."""
     found = []
     for mapped_field in collection.fields:
         with contextlib.suppress(KitError):
@@ -308,7 +310,7 @@ def _met(mapped: MappedDocument, collection: MappedCollection) -> list[MappedVal
 
 
 def search(name: CollectionName, documents: Iterable[bytes], first: int, canaries: Sequence[bytes]) -> Proof:
-    """Look for canaries anywhere in documents of a collection that no map names; arguments as for :func:`prove`."""
+    """Return the proof that a collection that no map names has no canaries; arguments as for :func:`prove`."""
     proof = Proof()
     for ordinal, document in enumerate(documents, first):
         proof.documents += 1

@@ -1,8 +1,8 @@
-"""Whole runs of a mapped collection through the core, and its documents of doubt left to the reference.
+"""Whole runs of a mapped collection by the core; documents that it leaves open are for the reference.
 
-The core is handed the map, all names, and the keys of just the owners and envelopes that a run has; it keeps none of
-them. Law: what is returned is what the reference gives one document after the other, for the documents that are not in
-``alone``; None where the reference must do all of them.
+The core is passed the map, all names, and only the keys of the owners and envelopes in a run; it keeps none of them.
+Law: the result equals that of the reference, document by document, for the documents that are not in ``alone``; None if
+the reference must process all of them.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _NO_LIMIT: Final = 2**31 - 1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CoreMap:
-    """A mapped collection as the core is told it (``core/kit-core/src/seal/names.rs``)."""
+    """A mapped collection in the form that the core takes (``core/kit-core/src/seal/names.rs``)."""
 
     names: Names = NAMES
     algorithm: str = ALGORITHM
@@ -47,7 +47,7 @@ class CoreMap:
 
     @classmethod
     def of(cls, collection: MappedCollection, fields: Sequence[MappedField], keys: KeySet | None) -> CoreMap:
-        """Describe ``fields`` of a collection."""
+        """Return the description of ``fields`` of a collection."""
         place, entry = collection.place, collection.map
         return cls(
             version=place.version,
@@ -67,26 +67,26 @@ class CoreMap:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PartitionTally:
-    """Documents of one partition that the core looked into."""
+    """Counts of one partition's documents that the core processed."""
 
     partition: str
-    """Empty where a document has none."""
+    """Empty for documents without one."""
     changed: int
-    """Selected, and a value was sealed or opened."""
+    """Selected documents with a value that was sealed or opened."""
     unchanged: int
-    """Selected, and none was."""
+    """Selected documents without one."""
     skipped_owner: int
     not_selected: int
     values: tuple[tuple[MappedField, ValueTally], ...]
-    """Of the selected documents."""
+    """The values of selected documents."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ValueTally:
-    """What the values of one field were; plaintext that stays is not counted."""
+    """Counts of one field's values; plaintext that stays is not counted."""
 
     changed: int
-    """Sealed or opened."""
+    """Values sealed or opened."""
     envelopes: int
     """Envelopes that stay."""
     null: int
@@ -95,20 +95,20 @@ class ValueTally:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CoreRun:
-    """What became of a run."""
+    """The result for a run."""
 
     body: bytes = field(repr=False)
-    """The documents as they are now; those of ``alone``, as they were."""
+    """The documents after; those of ``alone`` unchanged."""
     touched: bytes
-    """A byte for each document: 1 if it changed, else 0; where two runs are compared, if the two differ."""
+    """A byte for each document: 1 if it changed, or if two compared documents differ; else 0."""
     tallies: tuple[PartitionTally, ...]
     digests: tuple[tuple[MappedField, int, int], ...]
-    """Of each field how many plaintexts were digested, and the sum of the digests without its modulus."""
+    """For each field, the number of digested plaintexts, and the sum of the digests without its modulus."""
     alone: Sequence[tuple[int, int]]
-    """The documents that are the reference's: the number of each, and its offset in ``body``."""
+    """Number and offset in ``body`` of each document that is left to the reference."""
 
-    def joined(self, given: Run, documents: Sequence[bytes | None]) -> bytes:
-        """Return the body with ``documents`` in the places of those of ``alone``; None for one that stays."""
+    def join_documents(self, given: Run, documents: Sequence[bytes | None]) -> bytes:
+        """Return the body with ``documents`` instead of those in ``alone``; None for one that stays."""
         parts: list[bytes] = []
         kept = 0
         for (number, at), document in zip(self.alone, documents, strict=True):
@@ -120,36 +120,36 @@ class CoreRun:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CoreSurvey:
-    """What a run needs of keys."""
+    """The keys that a run needs."""
 
     owners: Sequence[tuple[str, int]]
-    """Those with plaintext values, and how many each has."""
+    """Owners with plaintext values, and the number of each one's values."""
     dek_ids: Sequence[str]
-    """The data keys that envelopes name."""
+    """The data keys named in envelopes."""
     alone: Sequence[int]
-    """The numbers of the documents that are the reference's; they are in none of the others."""
+    """The numbers of documents left to the reference; the other fields do not cover them."""
 
 
 def survey(collection: MappedCollection, given: Run) -> CoreSurvey | None:
-    """Find the keys that a run needs; None where each document must be asked for."""
+    """Return the keys that a run needs; None if each document must be processed by itself."""
     return _survey(CoreMap.of(collection, collection.fields, None), given, is_checked=True)
 
 
 def seal(collection: MappedCollection, given: Run, keys: KeySet) -> CoreRun | None:
-    """Seal what is plaintext, with synthetic vectors; None where each document must be asked for."""
+    """Return a run, sealed with synthetic vectors; None if each document must be processed by itself."""
     return _run(collection, given, keys, task="seal")
 
 
 def prove(collection: MappedCollection, given: Run, keys: KeySet | None) -> CoreRun | None:
-    """Look at every value, and open it with ``keys``; None where each document must be asked for.
+    """Return the counts of all values, opened with ``keys``; None if each document must be processed by itself.
 
-    A value that was opened counts as changed. A document that has plaintext is the reference's.
+    An opened value counts as changed. A document with plaintext is left to the reference.
     """
     return _run(collection, given, keys, task="prove")
 
 
 def reopen(collection: MappedCollection, given: Run, keys: KeySet, before: Run) -> CoreRun | None:
-    """Open what is not sealed in the same documents as they were before; None where each must be asked for."""
+    """Return a run with those envelopes opened that ``before`` does not have; None as for :func:`seal`."""
     return _run(collection, given, keys, task="open", against=(before.data, before.ends))
 
 
@@ -160,7 +160,7 @@ def unseal(
     changed: Sequence[bool],
     fields: Sequence[MappedField],
 ) -> CoreRun | None:
-    """Open ``fields`` of the documents that ``changed``, or count them where there are no keys; None as before."""
+    """Return a run, ``fields`` of ``changed`` documents opened, or counted without keys; None as for :func:`seal`."""
     return _run(collection, given, keys, task="open", against=bytes(changed), fields=fields)
 
 
@@ -176,39 +176,39 @@ def _run(
     if core.apply_map is None:
         return None
     chosen = collection.fields if fields is None else fields
-    told = CoreMap.of(collection, chosen, keys)
-    handed = None
+    core_map = CoreMap.of(collection, chosen, keys)
+    core_keys = None
     if keys is not None:
-        needed = _survey(told, given, is_checked=False)
+        needed = _survey(core_map, given, is_checked=False)
         if needed is None:
             return None
-        handed = _handed(collection, keys, needed)
-    done = core.apply_map(given.data, given.ends, mapped=told, keys=handed, task=task, against=against)
+        core_keys = _keys_for(collection, keys, needed)
+    done = core.apply_map(given.data, given.ends, mapped=core_map, keys=core_keys, task=task, against=against)
     return _of_core(done, given, chosen) if done is not None else None
 
 
-def _survey(told: CoreMap, given: Run, *, is_checked: bool) -> CoreSurvey | None:
+def _survey(core_map: CoreMap, given: Run, *, is_checked: bool) -> CoreSurvey | None:
     found = None
     if core.survey_map is not None:
-        found = core.survey_map(given.data, given.ends, mapped=told, is_checked=is_checked)
+        found = core.survey_map(given.data, given.ends, mapped=core_map, is_checked=is_checked)
     if found is None:
         return None
     owners, dek_ids, alone = found
     return CoreSurvey(owners=owners, dek_ids=dek_ids, alone=alone)
 
 
-def _handed(collection: MappedCollection, keys: KeySet, needed: CoreSurvey) -> list[Key]:
-    """Return the keys that seal for these owners, and those of these names that are for this collection."""
-    handed: dict[str, Key] = {}
+def _keys_for(collection: MappedCollection, keys: KeySet, needed: CoreSurvey) -> list[Key]:
+    """Return the keys that seal for these owners, and those of the named keys that are for this collection."""
+    core_keys: dict[str, Key] = {}
     for dek_id in needed.dek_ids:
         scope, key = keys.scopes.get(dek_id), keys.opening.get(dek_id)
         if scope is not None and key is not None and scope == collection.scope(scope.owner):
-            handed[dek_id] = _key(key, scope.owner, is_active=False)
+            core_keys[dek_id] = _key(key, scope.owner, is_active=False)
     for owner, _ in needed.owners:
         key = keys.at_hand(collection.scope(owner))
         if key is not None:
-            handed[key.dek_id] = _key(key, owner, is_active=True)
-    return list(handed.values())
+            core_keys[key.dek_id] = _key(key, owner, is_active=True)
+    return list(core_keys.values())
 
 
 def _key(key: DataKey, owner: str, *, is_active: bool) -> Key:

@@ -1,8 +1,8 @@
-"""Seals a stream to age recipients, so that what is recovered never stands on a disk in the clear.
+"""Seals a stream to age recipients, so that recovered plaintext is never on disk in the clear.
 
 The age library pulls from a reader and pushes to a writer, 64 KiB at a time (https://age-encryption.org/v1, "Payload"),
-so memory does not depend on the length of the stream. Law: what was sealed opens, with any of the identities, to the
-chunks joined.
+so memory does not depend on the length of the stream. Law: the sealed stream opens, with any of the identities, to the
+joined chunks.
 """
 
 from __future__ import annotations
@@ -16,40 +16,40 @@ from kit.errors import KeyUnusableError, OutputError
 _WHERE = "--sealed-to"
 
 
-def recipients_of(texts: Sequence[str]) -> list[Any]:
-    """Read age recipients.
+def parse_recipients(texts: Sequence[str]) -> list[Any]:
+    """Return age recipients.
 
     Raises:
         KeyUnusableError: There is none, or one is not an X25519 recipient.
     """
     if not texts:
-        raise KeyUnusableError("no age recipient, so that nobody could open what is sealed", where=_WHERE)
+        raise KeyUnusableError("no age recipient; nobody could open what is sealed", where=_WHERE)
     return [age_recipient(text, _WHERE) for text in texts]
 
 
 def seal(chunks: Iterable[bytes], recipients: Sequence[str], write: Callable[[bytes], None]) -> None:
-    """Seal ``chunks`` and hand the age file on, piece by piece.
+    """Seal ``chunks``, and write the age file piece by piece.
 
     Raises:
-        KeyUnusableError: As :func:`recipients_of`.
+        KeyUnusableError: As :func:`parse_recipients`.
         OutputError: It cannot be sealed.
         Exception: Whatever ``chunks`` or ``write`` raise.
     """
-    keys = recipients_of(recipients)
+    keys = parse_recipients(recipients)
     age = pyrage_module(_WHERE)
     ports = _Ports(chunks, write)
     try:
         age.encrypt_io(ports, ports, keys)
     except age.EncryptError as error:
-        # The library keeps only the words of what a port raised.
+        # The library keeps only the text of what a port raised.
         raise ports.failure or OutputError(f"cannot be sealed: {error}") from error
     if ports.failure is not None:
-        # Its last writes happen where it cannot report, and it does not.
+        # The library does not report errors of its last writes.
         raise ports.failure
 
 
 class _Ports:
-    """A reader and a writer as the library wants them, which remember why they failed."""
+    """A reader and a writer for the library; they keep the error that they raised."""
 
     def __init__(self, chunks: Iterable[bytes], write: Callable[[bytes], None]) -> None:
         self._chunks, self._write = iter(chunks), write
@@ -79,4 +79,4 @@ class _Ports:
         return len(data)
 
     def flush(self) -> None:
-        """Do nothing: whoever is written to brings it to the disk at the end."""
+        """Do nothing: the receiver syncs to disk at the end."""

@@ -1,11 +1,11 @@
 """Master keys in a PKCS#11 token (schemas/keyring.md, "Tokens"): an AES key that wraps data keys and stays there.
 
-Secrets go through ``C_Encrypt`` where the token wraps data that way, and through ``C_WrapKey`` of a session object
-where it does not (SoftHSM); both give the bytes of the mechanism's RFC, so that one reads what the other wrote.
+Secrets go through ``C_Encrypt`` if the token wraps data that way, else through ``C_WrapKey`` of a session object
+(SoftHSM). Both yield the bytes of the mechanism's RFC, so that one reads what the other wrote.
 
-Laws: a master key that could leave its token is refused; neither PIN nor module is ever written; a PIN that was wrong
-is not presented again, since tokens lock themselves; no error holds a byte of a secret. The package python-pkcs11 is
-an extra, and imported only for a keyring that needs it.
+Laws: a master key that could leave its token is refused; neither PIN nor module is ever written; a wrong PIN is not
+presented again, since tokens lock themselves; no error holds a byte of a secret. The package python-pkcs11 is an extra,
+and imported only for a keyring that needs it.
 """
 
 from __future__ import annotations
@@ -29,29 +29,29 @@ MECHANISMS = {
     "aes-key-wrap-kwp": "AES_KEY_WRAP_KWP",
     "aes-key-wrap-pad": "AES_KEY_WRAP_PAD",
 }
-"""Names in the keyring, and in PKCS#11 (CKM_…)."""
-_CHOSEN_FROM = ("aes-key-wrap", "aes-key-wrap-kwp")
-"""In this order. Not CKM_AES_KEY_WRAP_PAD, which is RFC 5649 in one token and PKCS#7 with RFC 3394 in the next: two
-tokens with one key could not read each other. It is there for tokens that have nothing else."""
+"""Mechanisms by their names in the keyring; in PKCS#11 they are CKM_…."""
+_PREFERRED = ("aes-key-wrap", "aes-key-wrap-kwp")
+"""Mechanisms to choose from, in this order. Not CKM_AES_KEY_WRAP_PAD: it is RFC 5649 in some tokens and PKCS#7 with
+RFC 3394 in others, so two tokens with one key could not read each other. It exists for tokens with nothing else."""
 _KEY_ID = re.compile(r"(?:[0-9a-f]{2})+")
-_PROBE = bytes(range(2 * KEY_BYTES))  # of the length of what is wrapped in earnest; known to all
+_PROBE = bytes(range(2 * KEY_BYTES))  # as long as a real secret; public
 _REASONS = {
     "PinIncorrect": ("wrong PIN", "a token locks itself after a few wrong ones"),
     "PinLocked": ("the PIN is locked", "the token's security officer can set a new one"),
     "PinExpired": ("the PIN has expired", "set a new one with the token's own tools"),
-    "PinInvalid": ("the PIN has characters that the token does not take", ""),
-    "PinLenRange": ("the PIN is shorter or longer than the token takes", ""),
+    "PinInvalid": ("the PIN has characters that the token does not accept", ""),
+    "PinLenRange": ("the PIN is shorter or longer than the token accepts", ""),
     "UserPinNotInitialized": ("the token has no user PIN yet", "set one with the token's own tools"),
-    "NoSuchToken": ("there is no such token", "is it plugged in, and is this the module of its maker?"),
+    "NoSuchToken": ("there is no such token", "check that it is plugged in, and that the module is its vendor's"),
     "MultipleTokensReturned": ("several tokens have this label", "unplug the others, or give them other labels"),
     "NoSuchKey": ("the token has no such AES key", "make one there first (schemas/keyring.md)"),
-    "MultipleObjectsReturned": ("several AES keys of the token are called so", "name the key's id as well"),
+    "MultipleObjectsReturned": ("several AES keys of the token have this label", "name the key's id, too"),
 }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TokenRecord:
-    """Where the key is: a token by its label, a key in it by label, id or both."""
+    """Locates the key: a token by its label, a key in it by label, id or both."""
 
     provider: ClassVar[str] = "pkcs11"
     token_label: str
@@ -71,21 +71,21 @@ class TokenRecord:
         key_id: str | None = None,
         mechanism: str | None = None,
     ) -> TokenRecord:
-        """Find the key, choose a mechanism unless one is given, and see a secret there and back.
+        """Find the key, choose a mechanism unless one is given, wrap and unwrap a probe, and return the record.
 
         Raises:
-            UsageError: Neither label nor id names the key, the id is no hex, or there is no such mechanism.
+            UsageError: Neither label nor id names the key, the id is not hex, or there is no such mechanism.
             KeyUnusableError: As :meth:`activate`.
         """
         if not token_label or not (key_label or key_id):
-            raise UsageError("a key in a token is named by the token's label and the key's label, its id or both")
+            raise UsageError("a key in a token needs the token's label, and the key's label, its id or both")
         if key_id is not None and not _KEY_ID.fullmatch(key_id.lower()):
             raise UsageError(f"the key's id {key_id[:80]!r} is not whole bytes in hex")
         if mechanism is not None and mechanism not in MECHANISMS:
-            raise UsageError(f"{mechanism[:80]!r} is no mechanism; known are {', '.join(MECHANISMS)}")
+            raise UsageError(f"{mechanism[:80]!r} is not a mechanism; choose one of {', '.join(MECHANISMS)}")
         where = f"token {token_label!r}"
         login = _login(credentials, token_label, where)
-        for name in (mechanism,) if mechanism is not None else _CHOSEN_FROM:
+        for name in (mechanism,) if mechanism is not None else _PREFERRED:
             if login.capabilities(name):
                 record = cls(
                     token_label=token_label,
@@ -96,14 +96,14 @@ class TokenRecord:
                 _probe(record.activate(credentials, version=1, where=where), where)
                 return record
         raise KeyUnusableError(
-            f"the token does not wrap with {mechanism or ' or '.join(_CHOSEN_FROM)}",
+            f"the token does not wrap with {mechanism or ' or '.join(_PREFERRED)}",
             where=where,
-            hint=f"mechanisms to choose from are {', '.join(MECHANISMS)}",
+            hint=f"choose one of {', '.join(MECHANISMS)}",
         )
 
     @classmethod
     def parse(cls, entry: Members) -> TokenRecord:
-        """Read the provider's own members."""
+        """Return the record of the provider's own members."""
         token = entry.text(entry.take("tokenLabel", str), "tokenLabel")
         label, key_id = (
             entry.text(entry.take(name, str), name) if name in entry else None for name in ("keyLabel", "keyId")
@@ -113,7 +113,7 @@ class TokenRecord:
         if key_id is not None and not _KEY_ID.fullmatch(key_id):
             raise entry.refusal("is not whole bytes in lower-case hex", "keyId")
         if (mechanism := entry.take("mechanism", str)) not in MECHANISMS:
-            raise entry.refusal(f"is {mechanism!r}; known are {', '.join(MECHANISMS)}", "mechanism")
+            raise entry.refusal(f"is {mechanism!r}, not one of {', '.join(MECHANISMS)}", "mechanism")
         return cls(token_label=token, key_label=label, key_id=key_id, mechanism=mechanism)
 
     def to_json(self) -> dict[str, Any]:
@@ -127,7 +127,7 @@ class TokenRecord:
         return {name: value for name, value in members.items() if value is not None}
 
     def activate(self, credentials: Credentials, *, version: int, where: str) -> TokenKey:  # noqa: ARG002
-        """Log in and find the key.
+        """Log in, find the key, and return it.
 
         Raises:
             KeyUnusableError: The extra, the module, the token, the key or the mechanism is missing, the PIN is missing
@@ -144,14 +144,14 @@ class TokenRecord:
             _check(key, login.pkcs11.Attribute, where)
             by_encryption = _by_encryption(key, login, self.mechanism)
         except login.pkcs11.PKCS11Error as error:
-            raise _refused(error, where) from error
+            raise _refusal(error, where) from error
         if by_encryption is None:
-            raise KeyUnusableError(f"token and key together do not wrap with {self.mechanism}", where=where)
+            raise KeyUnusableError(f"token and key do not wrap with {self.mechanism}", where=where)
         return TokenKey(key, login, mechanism=self.mechanism, by_encryption=by_encryption)
 
 
 class TokenKey:
-    """An AES key in a token; the session lives as long as a key of it does."""
+    """An AES key in a token; the session lives as long as one of its keys."""
 
     __slots__ = ("_by_encryption", "_key", "_login", "_mechanism")
 
@@ -160,7 +160,7 @@ class TokenKey:
         self._mechanism = login.mechanism(mechanism)
 
     def wrap(self, secret: bytes) -> bytes:
-        """Seal ``secret``, of a multiple of eight bytes (RFC 3394 2).
+        """Return ``secret``, wrapped; its length is a multiple of eight bytes (RFC 3394 2).
 
         Raises:
             KeyUnusableError: The token refuses.
@@ -173,7 +173,7 @@ class TokenKey:
                 pkcs11.Attribute.CLASS: pkcs11.ObjectClass.SECRET_KEY,
                 pkcs11.Attribute.KEY_TYPE: pkcs11.KeyType.GENERIC_SECRET,
                 pkcs11.Attribute.VALUE: secret,
-                **_passing(pkcs11.Attribute),
+                **_transient(pkcs11.Attribute),
             }
             passing = self._login.session.create_object(template)
             try:
@@ -181,13 +181,13 @@ class TokenKey:
             finally:
                 passing.destroy()
         except pkcs11.PKCS11Error as error:
-            raise _refused(error, "", doing="the token did not wrap it") from error
+            raise _refusal(error, "", doing="the token did not wrap it") from error
 
     def unwrap(self, wrapped: bytes) -> bytes:
-        """Open what :meth:`wrap` made, here or in another token with the same key.
+        """Return the secret that :meth:`wrap` wrapped, here or in another token with the same key.
 
         Raises:
-            KeyUnusableError: It does not open, or the token refuses.
+            KeyUnusableError: It does not unwrap, or the token refuses.
         """
         pkcs11 = self._login.pkcs11
         try:
@@ -199,18 +199,18 @@ class TokenKey:
                 wrapped,
                 mechanism=self._mechanism,
                 store=False,
-                template=_passing(pkcs11.Attribute),
+                template=_transient(pkcs11.Attribute),
             )
             try:
                 return bytes(passing[pkcs11.Attribute.VALUE])
             finally:
                 passing.destroy()
         except pkcs11.PKCS11Error as error:
-            raise _refused(error, "", doing="does not unwrap under the token's key") from error
+            raise _refusal(error, "", doing="does not unwrap under the token's key") from error
 
 
 class Login:
-    """A session that is logged in; closed when nothing uses it any more, which logs out."""
+    """A logged-in session; closed, and so logged out, when nothing uses it any more."""
 
     __slots__ = ("__weakref__", "pkcs11", "session")
 
@@ -219,11 +219,11 @@ class Login:
         weakref.finalize(self, _close, session, os.getpid())
 
     def mechanism(self, name: str) -> Any:
-        """Give PKCS#11's own name of a mechanism."""
+        """Return PKCS#11's own name of a mechanism."""
         return self.pkcs11.Mechanism[MECHANISMS[name]]
 
     def capabilities(self, name: str) -> int:
-        """Give the flags of a mechanism; 0 where the token has none of that name."""
+        """Return the flags of a mechanism; 0 if the token does not have it."""
         try:
             return int(self.session.token.slot.get_mechanism_info(self.mechanism(name)).flags)
         except self.pkcs11.PKCS11Error:
@@ -231,16 +231,16 @@ class Login:
 
 
 _LOGINS: weakref.WeakValueDictionary[tuple[str, str], Login] = weakref.WeakValueDictionary()
-"""By module and token. Global, because what it mirrors is: a process is logged in to a token or is not, in all its
-sessions at once, and the first session to log out logs out the others (PKCS#11 2.40, 2.6 "Sessions")."""
+"""By module and token. Global, since logins are: a process is logged in to a token in all its sessions or in none, and
+the first session to log out logs out the others (PKCS#11 2.40, 2.6 "Sessions")."""
 
 
 def _login(credentials: Credentials, label: str, where: str) -> Login:
     if credentials.pkcs11_module is None:
         raise KeyUnusableError(
-            "the master key is in a PKCS#11 token, and its module is not named",
+            "the master key is in a PKCS#11 token, whose module is not named",
             where=where,
-            hint="name the library of the token's maker (--pkcs11-module)",
+            hint="--pkcs11-module PATH names the library of the token's vendor",
         )
     module = str(credentials.pkcs11_module)
     known = _LOGINS.get((module, label))
@@ -250,12 +250,12 @@ def _login(credentials: Credentials, label: str, where: str) -> Login:
     try:
         library = pkcs11.lib(module)
     except (pkcs11.PKCS11Error, OSError) as error:
-        raise KeyUnusableError(f"{module} is no PKCS#11 module that can be used", where=where) from error
+        raise KeyUnusableError(f"{module} is not a usable PKCS#11 module", where=where) from error
     try:
         token = library.get_token(token_label=label)
         login = Login(pkcs11, token.open(user_pin=_pin(credentials, label, where)))
     except pkcs11.PKCS11Error as error:
-        raise _refused(error, where) from error
+        raise _refusal(error, where) from error
     _LOGINS[module, label] = login
     return login
 
@@ -271,18 +271,18 @@ def _package(where: str) -> ModuleType:
 
 def _pin(credentials: Credentials, label: str, where: str) -> str:
     if credentials.pkcs11_pin is None:
-        raise KeyUnusableError("the token needs a PIN, and there is no way to ask for it", where=where)
+        raise KeyUnusableError("the token needs a PIN, which cannot be requested here", where=where)
     try:
         pin = credentials.pkcs11_pin(label).decode()
     except UnicodeDecodeError:
         pin = ""
-    if not pin:  # not presented: it is wrong, and the token would count it
+    if not pin:  # not presented: it is wrong, and the token would count the attempt
         raise KeyUnusableError("the PIN is empty or not UTF-8", where=where) from None
     return pin
 
 
 def _close(session: Any, opened_by: int) -> None:
-    # A worker that was forked has a copy of the session; closing that would log out the process that owns it.
+    # A forked worker has a copy of the session; closing it would log out the process that owns it.
     if os.getpid() == opened_by:
         session.close()
 
@@ -292,23 +292,23 @@ def _check(key: Any, attribute: Any, where: str) -> None:
         raise KeyUnusableError(
             "the key could leave its token (CKA_EXTRACTABLE, or not CKA_SENSITIVE)",
             where=where,
-            hint="make one that cannot",
+            hint="create a key that cannot",
         )
     if key[attribute.VALUE_LEN] != KEY_BYTES:
         raise KeyUnusableError(f"the key has {key[attribute.VALUE_LEN]} bytes, not {KEY_BYTES}", where=where)
 
 
 def _probe(master: MasterKey, where: str) -> None:
-    """See a secret there and back, before anything depends on it."""
+    """Check that a secret unwraps to itself, before anything depends on it."""
     back = master.unwrap(master.wrap(_PROBE))
     if back is None or not hmac.compare_digest(back, _PROBE):
-        raise KeyUnusableError("what the token wraps it does not unwrap to the same", where=where)
+        raise KeyUnusableError("the token does not unwrap to what it wrapped", where=where)
 
 
 def _by_encryption(key: Any, login: Login, name: str) -> bool | None:
-    """Whether the mechanism is reached by encrypting (True), by wrapping (False), or not at all.
+    """Return whether the mechanism is reached by encrypting (True), by wrapping (False), or not at all (None).
 
-    By encrypting where both ways are open: the secret then never is an object of the token.
+    Encrypting is preferred: the secret then never becomes an object of the token.
     """
     flags, flag, attribute = login.capabilities(name), login.pkcs11.MechanismFlag, login.pkcs11.Attribute
     ways = (
@@ -321,8 +321,8 @@ def _by_encryption(key: Any, login: Login, name: str) -> bool | None:
     return None
 
 
-def _passing(attribute: Any) -> dict[Any, bool]:
-    """How a secret is in the token for a moment: in this session only, for this user only, to be read again."""
+def _transient(attribute: Any) -> dict[Any, bool]:
+    """Return the attributes of a secret in the token: for this session and user only, and readable again."""
     return {
         attribute.TOKEN: False,
         attribute.PRIVATE: True,
@@ -331,8 +331,8 @@ def _passing(attribute: Any) -> dict[Any, bool]:
     }
 
 
-def _refused(error: Exception, where: str, *, doing: str = "the token refuses") -> KeyUnusableError:
-    # The name of the class only: it is PKCS#11's own code, and holds nothing of what was passed.
+def _refusal(error: Exception, where: str, *, doing: str = "the token refuses") -> KeyUnusableError:
+    # Only the name of the class: it is PKCS#11's own code, and holds nothing of what was passed.
     name = type(error).__name__
     what, hint = _REASONS.get(name, (f"{doing} ({name})", ""))
     return KeyUnusableError(what, where=where, hint=hint)

@@ -1,8 +1,8 @@
-"""Opens a keyring, gives it the data keys a run needs, and moves it to a new master key (schemas/keyring.md).
+"""Unlocks a keyring, adds the data keys that a run needs, and rewraps it under a new master key (schemas/keyring.md).
 
-Pure: bytes in, bytes out; files are :mod:`kit.encryption.keyring_files`, clock and randomness are handed in. Laws: a
-data key that unwraps is the one committed to, for the purpose stated, or an error names it; ``provide`` counts uses
-before they happen; a rewrap switches to a copy only after that copy, as read back, has opened to the same key.
+Pure: bytes in, bytes out; files are :mod:`kit.encryption.keyring_files`, clock and randomness are arguments. Laws: a
+data key that unwraps is the committed one, for the stated purpose, or an error names it; ``provide`` counts uses before
+they happen; a rewrap switches to a copy only after that copy, read back, has unwrapped to the same key.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace as with_changes
 
 from kit.encryption.aead import COMPAT_USES
 from kit.encryption.data_keys import KEY_BYTES, DataKey, Scope
-from kit.encryption.envelope import Profile, checked_dek_id
+from kit.encryption.envelope import Profile, check_dek_id
 from kit.encryption.key_set import KeySet
 from kit.encryption.keyring import Dek, Keyring, State, Wrapped
 from kit.encryption.master_keys import Credentials, MasterKey, Random
@@ -31,12 +31,12 @@ class UnlockedKeyring:
     keys: Mapping[str, DataKey] = field(repr=False)
     """By ``dekId``; locked ones are absent."""
     masters: Mapping[int, MasterKey] = field(repr=False)
-    """Those in use, by version."""
+    """The master keys in use, by version."""
     made: frozenset[str] = frozenset()
-    """Of the keys, those that were made here and not yet opened from what is on disk."""
+    """The keys that were made here and not yet opened from disk."""
 
     def key_set(self) -> KeySet:
-        """Give the keys of a run."""
+        """Return the keys of a run."""
         return KeySet(
             scopes={dek_id: dek.scope for dek_id, dek in self.keyring.deks.items()},
             opening=self.keys,
@@ -45,12 +45,12 @@ class UnlockedKeyring:
         )
 
     def reopened(self, keyring: Keyring) -> UnlockedKeyring:
-        """Open ``keyring``, as read back from disk, with the master keys at work here; nothing is asked for again.
+        """Return ``keyring``, read back from disk, unlocked by the active master keys, without their credentials.
 
-        A data key whose record is the one it was opened from is not opened a second time.
+        A data key with an unchanged record is not opened again.
 
         Raises:
-            KeyUnusableError: A data key does not unwrap or is not the one committed to.
+            KeyUnusableError: A data key does not unwrap, or is not the committed one.
         """
         kept = {
             dek_id: key
@@ -58,24 +58,24 @@ class UnlockedKeyring:
             if dek_id not in self.made and _same_secret(keyring.deks.get(dek_id), self.keyring.deks[dek_id])
         }
         others = [dek for dek_id, dek in keyring.deks.items() if dek_id not in kept]
-        return with_changes(self, keyring=keyring, keys={**kept, **_all_opened(others, self.masters)}, made=frozenset())
+        return with_changes(self, keyring=keyring, keys={**kept, **_open_all(others, self.masters)}, made=frozenset())
 
     def provide(
         self, uses: Mapping[Scope, int], *, profile: Profile, random: Random, now: Timestamp
     ) -> UnlockedKeyring:
-        """Reserve uses, and make the data keys that are missing or locked.
+        """Return the keyring with uses reserved, and with new data keys for those missing or locked.
 
-        The result's keyring must be on disk before the first envelope made with it is: an envelope whose key was never
+        The resulting keyring must be on disk before the first envelope made with it: an envelope whose key was never
         stored is data lost.
 
         Args:
-            uses: How many values at most will be sealed, by scope.
+            uses: Maximum number of values that will be sealed, by scope.
             profile: ``compat`` seals under the data key itself, so its uses are capped.
             random: Source of keys.
-            now: When they are made.
+            now: Creation time of new keys.
 
         Raises:
-            KeyUnusableError: A data key would go over its cap.
+            KeyUnusableError: A data key would exceed its cap.
         """
         active = self.keyring.active()
         changed: list[Dek] = []
@@ -89,21 +89,21 @@ class UnlockedKeyring:
                 secret = random(KEY_BYTES)
                 dek_id = f"dek-{random(_DEK_ID_BYTES).hex()}"
                 dek, made[dek_id] = self._new_dek(scope, dek_id, secret, now)
-            changed.append(with_changes(dek, uses=_counted(dek, count, profile)))
+            changed.append(with_changes(dek, uses=_add_uses(dek, count, profile)))
         keyring = self.keyring.with_deks(*changed)
         return with_changes(self, keyring=keyring, keys={**self.keys, **made}, made=self.made | made.keys())
 
     def imported(self, scope: Scope, dek_id: str, secret: bytes, *, now: Timestamp) -> UnlockedKeyring:
-        """Take over a data key that the live platform uses, so that its envelopes open and new ones open there.
+        """Return the keyring with a data key of the live platform, so that its envelopes open here, and new ones there.
 
-        What it has sealed there is not known here: its uses start at 0, and the cap leaves as many to the platform
+        Its uses on the platform are unknown: they start at 0 here, and the cap leaves as many to the platform
         (schemas/envelope.md, "Nonce budget").
 
         Raises:
-            KeyUnusableError: A key of that name is there, or it has not 32 bytes.
-            EnvelopeError: The name cannot be one.
+            KeyUnusableError: There is a key of that name, or it does not have 32 bytes.
+            EnvelopeError: The name is not valid.
         """
-        if checked_dek_id(dek_id) in self.keyring.deks:
+        if check_dek_id(dek_id) in self.keyring.deks:
             raise KeyUnusableError(f"data key {dek_id} is in the keyring already")
         old = self.keyring.active().get(scope)
         dek, key = self._new_dek(scope, dek_id, secret, now)
@@ -113,7 +113,7 @@ class UnlockedKeyring:
         )
 
     def begun_rewrap(self) -> Keyring:
-        """Write a copy of every data key beside the old one, wrapped under the newest master key.
+        """Return the keyring with a second copy of every data key, wrapped under the newest master key.
 
         Raises:
             KeyUnusableError: A data key is locked.
@@ -131,9 +131,9 @@ class UnlockedKeyring:
         return self.keyring.with_deks(*changed)
 
     def finished_rewrap(self) -> Keyring:
-        """Open every copy that is beside, compare it with the old one, and switch to it.
+        """Return the keyring switched to the second copies, each opened and compared with the first.
 
-        Call it on the keyring as read back from disk. (A rewrap of libmongocrypt 1.5.0 lost keys: MONGOCRYPT-464.)
+        Call it on the keyring read back from disk. (A rewrap of libmongocrypt 1.5.0 lost keys: MONGOCRYPT-464.)
 
         Raises:
             KeyUnusableError: A copy does not open, or opens to another key; nothing is switched.
@@ -142,15 +142,15 @@ class UnlockedKeyring:
         for dek in self.keyring.deks.values():
             if dek.beside is None:
                 continue
-            copy = _opened(dek, dek.beside, self.masters)
+            copy = _open(dek, dek.beside, self.masters)
             old = self.keys.get(dek.dek_id)
             if copy is None or old is None:
                 raise KeyUnusableError(
-                    f"data key {dek.dek_id}: both copies must open before the old one is given up",
-                    hint="give what opens the new master key too",
+                    f"data key {dek.dek_id}: both copies must open before the old one is dropped",
+                    hint="add the credential of the new master key",
                 )
             if not hmac.compare_digest(copy.secret, old.secret):
-                raise KeyUnusableError(f"data key {dek.dek_id}: the new copy is another key; the old one stays")
+                raise KeyUnusableError(f"data key {dek.dek_id}: the new copy is another key; the old copy is kept")
             changed.append(with_changes(dek, wrapped=dek.beside, beside=None))
         return self.keyring.with_deks(*changed)
 
@@ -175,14 +175,14 @@ class UnlockedKeyring:
 
 
 def unlock(keyring: Keyring, credentials: Credentials, *, where: str = "keyring") -> UnlockedKeyring:
-    """Open what the credentials open.
+    """Return the keyring with all keys that the credentials open.
 
-    Only master keys in use are asked for: the newest, and those that wrap a data key. With a passphrase, all data keys
-    open or an error says why; with a public key or age recipients and nothing to open them, they stay locked.
+    Only credentials of master keys in use are requested: the newest, and those that wrap a data key. With a passphrase,
+    all data keys open, or an error is raised; with only a public key or age recipients, they stay locked.
 
     Raises:
         KeyUnusableError: A passphrase is wrong or missing, a private key is of another pair, a data key does not unwrap
-            or is not the one committed to; names the data key.
+            or is not the committed one; names the data key.
     """
     in_use = {keyring.current.version}
     for dek in keyring.deks.values():
@@ -193,7 +193,7 @@ def unlock(keyring: Keyring, credentials: Credentials, *, where: str = "keyring"
         if mek.version in in_use
     }
     try:
-        keys = _all_opened(keyring.deks.values(), masters)
+        keys = _open_all(keyring.deks.values(), masters)
     except KeyUnusableError as error:
         raise error.inside(where) from error
     return UnlockedKeyring(keyring=keyring, keys=keys, masters=masters)
@@ -208,12 +208,12 @@ def _same_secret(one: Dek | None, other: Dek) -> bool:
     )
 
 
-def _all_opened(deks: Iterable[Dek], masters: Mapping[int, MasterKey]) -> dict[str, DataKey]:
-    opened = ((dek.dek_id, _opened(dek, dek.wrapped, masters)) for dek in deks)
+def _open_all(deks: Iterable[Dek], masters: Mapping[int, MasterKey]) -> dict[str, DataKey]:
+    opened = ((dek.dek_id, _open(dek, dek.wrapped, masters)) for dek in deks)
     return {dek_id: key for dek_id, key in opened if key is not None}
 
 
-def _opened(dek: Dek, copy: Wrapped, masters: Mapping[int, MasterKey]) -> DataKey | None:
+def _open(dek: Dek, copy: Wrapped, masters: Mapping[int, MasterKey]) -> DataKey | None:
     try:
         bound = masters[copy.mek_version].unwrap(copy.wrapped)
     except KeyUnusableError as error:
@@ -230,11 +230,11 @@ def _opened(dek: Dek, copy: Wrapped, masters: Mapping[int, MasterKey]) -> DataKe
     return key
 
 
-def _counted(dek: Dek, count: int, profile: Profile) -> int:
+def _add_uses(dek: Dek, count: int, profile: Profile) -> int:
     uses = dek.uses + count
     if profile is Profile.COMPAT and uses > COMPAT_USES:
         raise KeyUnusableError(
-            f"data key {dek.dek_id} would have sealed {uses:,} values, and may seal {COMPAT_USES:,} in compat",
+            f"data key {dek.dek_id} would have sealed {uses:,} values; the maximum in compat is {COMPAT_USES:,}",
             hint="retire it; the next run makes a new one",
         )
     return uses

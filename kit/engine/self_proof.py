@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 
 from kit.documents import Run, core, document_name, first_other, without_last
 from kit.encryption.counting import ENCRYPTED
-from kit.encryption.restoring import Reopened, Reopening, reopened
+from kit.encryption.restoring import ReopenedRun, Reopener, reopen
 from kit.errors import DigestError, KitError
 from kit.transforms import coverage
 from kit.transforms.coverage import Tally, TenantCoverage
@@ -111,8 +111,8 @@ def _unsealed(claim: Claim, run: Run, after: Sequence[bytes], envelopes: Counter
     sealing = [transform.keyed for transform in claim.transforms if transform.keyed is not None]
     try:
         for transform in reversed(sealing):
-            opening = Reopening(transform.mapped(claim.name), transform.keys.key_set())
-            undone = [opening.undone(old, new) for old, new in zip(run, undone, strict=False)]
+            opening = Reopener(transform.mapped(claim.name), transform.keys.key_set())
+            undone = [opening.undo(old, new) for old, new in zip(run, undone, strict=False)]
             _check_opened(claim, transform, opening)
             envelopes.update(opening.envelopes)
     except KitError as error:
@@ -143,16 +143,16 @@ def _check_sealed(
     return envelopes
 
 
-def _reopened(claim: Claim, transform: KeyedTransform, run: Run, body: bytes) -> Reopened | None:
+def _reopened(claim: Claim, transform: KeyedTransform, run: Run, body: bytes) -> ReopenedRun | None:
     """Open what was sealed in a whole run; None where each document must be asked for, or one is to be named."""
     try:
         after = Run(data=body, ends=tuple(ends_of(body)))
-        return reopened(transform.mapped(claim.name), transform.keys.key_set(), Run.of(run), after)
+        return reopen(transform.mapped(claim.name), transform.keys.key_set(), Run.of(run), after)
     except KitError:
         return None
 
 
-def _check_opened(claim: Claim, transform: KeyedTransform, opening: Reopening | Reopened) -> None:
+def _check_opened(claim: Claim, transform: KeyedTransform, opening: Reopener | ReopenedRun) -> None:
     """Compare what was sealed with what the statement will count."""
     counted: Counter[tuple[str, str]] = Counter()
     for (name, tenant, counter), count in claim.counts.items():

@@ -17,7 +17,7 @@ from kit.documents import Run
 from kit.documents.leaves import leaf_lines
 from kit.encryption import KeySource, MappedCollection, Needs, Proof, prove
 from kit.encryption.proof import search
-from kit.encryption.restoring import Restored, Restoring, restore, unseal
+from kit.encryption.restoring import RestoredRun, RestorePlan, restore, unseal
 from kit.engine.lookup import open_lookup
 from kit.engine.reencoding import sizes_when_cut
 from kit.engine.refusals import Refusal, Refusals, oversized, suspects
@@ -325,7 +325,7 @@ def search_run(name: CollectionName, run: Run, canaries: tuple[bytes, ...]) -> P
     return search(name, run, run.first, canaries)
 
 
-def restore_run(restoring: Restoring, name: CollectionName, run: Run) -> Restored:
+def restore_run(restoring: RestorePlan, name: CollectionName, run: Run) -> RestoredRun:
     """Restore what is in scope of a run.
 
     Raises:

@@ -115,7 +115,7 @@ def _stop_rules(given: Members) -> StopRules:
     if "withoutPartitionKey" in given:
         keys = given.object("withoutPartitionKey")
         fraction, least = (
-            keys.taken("fraction") if "fraction" in keys else fraction,
+            keys.take_any("fraction") if "fraction" in keys else fraction,
             keys.optional("atLeast", int, least),
         )
         if isinstance(fraction, bool) or not isinstance(fraction, int | float) or not 0 <= fraction <= 1:
@@ -148,7 +148,7 @@ def _rollback(given: Members) -> Rollback:
 
 
 def _nullable(given: Members, name: str, kind: type[Any]) -> Any:
-    value = given.taken(name) if name in given else None
+    value = given.take_any(name) if name in given else None
     return value if value is None else given.typed(value, kind, name)
 
 

@@ -21,8 +21,8 @@ from kit.encryption import Credentials, FieldMap, Profile, audit_log, load, unlo
 from kit.encryption.approval import RecoveryScope
 from kit.encryption.audit_log import AuditLog
 from kit.encryption.key_set import KeySet
-from kit.encryption.restoring import RestoreCounts, Restored, Restoring
-from kit.encryption.sealing import recipients_of, seal
+from kit.encryption.restoring import RestoreCounts, RestoredRun, RestorePlan
+from kit.encryption.sealing import parse_recipients, seal
 from kit.engine.progress import Stage
 from kit.engine.reading import Survey, hashing, member_runs
 from kit.engine.survey import survey
@@ -118,18 +118,18 @@ def recover(request: RecoverRequest) -> RecoverReport:
     """
     approval, forced = _approval(request)
     if request.sealed_to:
-        recipients_of(request.sealed_to)
+        parse_recipients(request.sealed_to)
     output = SecretOutput(request.output)
     output.require_free()
     with opened(request.kit, request.environment) as kit:
         found, judgement, name = _judged(kit, request, approval.approval.scope)
         if request.trust is not None and judgement.manifest is not None:
             approval = require_bundle(approval, request.trust, judgement.manifest.bundle_id)
-        restoring = Restoring(
+        restoring = RestorePlan(
             field_map=request.field_map, profile=request.profile, scope=approval.approval.scope, keys=_NO_KEYS
         )
         restoring.mapped(name)
-        with audit_log.opened(request.audit_log) as log:
+        with audit_log.open_log(request.audit_log) as log:
             begun = log.append(
                 {**_begun(request, approval, name), **_under(request, judgement), **_insisted(forced)},
             )
@@ -210,7 +210,7 @@ class _Run:
     name: CollectionName
 
 
-def _recovered(run: _Run, restoring: Restoring, output: SecretOutput, log: AuditLog, begun: Sha256) -> RestoreCounts:
+def _recovered(run: _Run, restoring: RestorePlan, output: SecretOutput, log: AuditLog, begun: Sha256) -> RestoreCounts:
     """Open the keys, restore, check, record, and only then give the output its name."""
     request, counts = run.request, RestoreCounts()
     keyring = load(request.keyring).keyring
@@ -242,7 +242,7 @@ def _recovered(run: _Run, restoring: Restoring, output: SecretOutput, log: Audit
     return counts
 
 
-def _chunks(run: _Run, restoring: Restoring, counts: RestoreCounts) -> Iterator[bytes]:
+def _chunks(run: _Run, restoring: RestorePlan, counts: RestoreCounts) -> Iterator[bytes]:
     """Give the documents in scope, run by run, in the order of the kit; the bytes read are those that were judged.
 
     Raises:
@@ -251,7 +251,7 @@ def _chunks(run: _Run, restoring: Restoring, counts: RestoreCounts) -> Iterator[
     """
     ready: deque[bytes] = deque()
 
-    def take(restored: Restored) -> None:
+    def take(restored: RestoredRun) -> None:
         counts.add(restored.counts)
         ready.append(restored.data)
 
@@ -283,7 +283,7 @@ def _taken(ready: deque[bytes]) -> Iterator[bytes]:
 
 
 def _absent(scope: RecoveryScope, counts: RestoreCounts) -> int:
-    return len(scope.documents - counts.met) if scope.documents is not None else 0
+    return len(scope.documents - counts.found) if scope.documents is not None else 0
 
 
 def _begun(request: RecoverRequest, approval: ApprovalFile, name: CollectionName) -> dict[str, Any]:

@@ -1,9 +1,9 @@
 """The protocol of transforms: pure functions over runs of documents that add or replace elements by splicing.
 
 A transform sees no files, no archives, and only the documents passed to it. It declares what it must know of other
-collections (:meth:`Transform.indexes`); the engine gathers that once and passes it as a :class:`Lookup`. Everything else
-that the engine, a migration or a report must know of a transform is declared here, too: nothing outside of
-``kit.transforms`` asks for its class. Laws: a document whose change says ``document is None`` stays byte-identical;
+collections (:meth:`Transform.indexes`); the engine gathers that once and passes it as a :class:`Lookup`. All that the
+engine, a migration or a report must know of a transform is declared here: nothing outside of ``kit.transforms`` asks
+for its class. Laws: a document whose change says ``document is None`` stays byte-identical;
 a second application changes nothing; what ``of_parameters`` makes of ``t.parameters()`` has the same parameters.
 
 A class of another distribution inherits from :class:`Transform`, which has the answers of a transform that needs
@@ -107,7 +107,7 @@ class Transform(Protocol):
 
     @property
     def is_reproducible(self) -> bool:
-        """Return whether the same input and parameters give the same bytes, so that a delta can name the transform instead."""
+        """Return whether equal input and parameters give equal bytes, so that a delta can name the transform instead."""
         return True
 
     @property

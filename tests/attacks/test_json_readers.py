@@ -75,7 +75,7 @@ def _cache_map() -> bytes:
 
 
 def _lined(data: bytes) -> Chain:
-    return Chain().checked(data, where="log")
+    return Chain().check_next(data, where="log")
 
 
 def _recipe(data: bytes) -> object:

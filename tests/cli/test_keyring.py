@@ -227,5 +227,5 @@ def test_two_who_change_a_keyring_at_once_do_not_lose_a_key(vault: Vault) -> Non
     more = file.keyring.with_mek(
         PassphraseRecord.make(NEW, random=bytes, cost=COST), now=file.keyring.meks[0].created_at
     )
-    with pytest.raises(OutputError, match="changed by somebody else"):
+    with pytest.raises(OutputError, match="changed by another process"):
         file.replaced(more)

@@ -13,7 +13,7 @@ from hypothesis import given, settings, strategies as st
 
 from kit.documents import index
 from kit.encryption import Envelope, Profile, RandomIv, Scope, SyntheticIv
-from kit.encryption.aead import DocumentCipher, KeyInPlace, Opened
+from kit.encryption.aead import DocumentCipher, KeyInPlace, OpenedValue
 from kit.encryption.associated_data import CollectionPlace, FieldPlace
 from kit.encryption.data_keys import DataKey
 from kit.encryption.encoding import encode
@@ -61,7 +61,7 @@ def seal(at: FieldPlace = BODY, value: Typed = (2, VALUE)) -> Envelope:
 @given(VALUES.filter(lambda value: value[0] != 10))
 def test_every_bson_value_returns_byte_for_byte(value: Typed) -> None:
     envelope = Envelope.parse(seal(value=value).to_bson())
-    assert cipher(BODY).open(BODY, envelope) == Opened(kind=value[0], value=value[1])
+    assert cipher(BODY).open(BODY, envelope) == OpenedValue(kind=value[0], value=value[1])
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"]), max_size=50))
@@ -116,7 +116,7 @@ def test_an_envelope_moved_elsewhere_does_not_open(at: FieldPlace, identity: byt
 def test_an_envelope_of_another_context_key_or_profile_is_named_as_such() -> None:
     with pytest.raises(EnvelopeError, match="sealed for context 'x', not 'y'"):
         cipher(BODY).open(place(context="y"), seal())
-    with pytest.raises(EnvelopeError, match="a bound envelope, where the profile is compat"):
+    with pytest.raises(EnvelopeError, match="a bound envelope, but the profile is compat"):
         cipher(place(1)).open(place(1), seal())
     other = DataKey(dek_id="dek-2", scope=scope("bob"), mek_version=1, secret=SECRET)
     with pytest.raises(EnvelopeError, match="under data key dek-1, not dek-2"):
@@ -142,7 +142,7 @@ def test_no_change_of_one_byte_of_a_members_value_opens() -> None:
 @pytest.mark.parametrize("kind", [1, 3, 7, 9, 16])
 def test_compat_holds_strings_only(kind: int) -> None:
     value = {1: bytes(8), 3: b"\5\0\0\0\0", 7: bytes(12), 9: bytes(8), 16: bytes(4)}[kind]
-    with pytest.raises(ContentError, match=f"strings only, and this is of BSON type {kind}"):
+    with pytest.raises(ContentError, match=f"only strings; this is of BSON type {kind}"):
         seal(place(1), (kind, value))
 
 
@@ -211,7 +211,7 @@ def test_a_data_key_shows_nothing_and_crosses_a_pipe_whole() -> None:
     assert repr(KEY) == repr(DataKey(dek_id="dek-1", scope=scope(), mek_version=1, secret=bytes(32)))
     copy = pickle.loads(pickle.dumps(KEY))  # noqa: S301
     assert (copy, copy.iv_key, copy.digest_key) == (KEY, KEY.iv_key, KEY.digest_key)
-    assert "hello" not in repr(Opened(kind=2, value=VALUE))
+    assert "hello" not in repr(OpenedValue(kind=2, value=VALUE))
 
 
 def test_keys_for_different_uses_differ() -> None:

@@ -13,12 +13,12 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from kit.documents import Run, core
-from kit.encryption import FieldMap, KeySet, MappedCollection, Profile, Scope, needs_of, prove
+from kit.encryption import FieldMap, KeySet, MappedCollection, Profile, Scope, find_needs, prove
 from kit.encryption.data_keys import DataKey
 from kit.encryption.envelope import ALGORITHM, NAMES
-from kit.encryption.preparation import needs_of_each
+from kit.encryption.preparation import find_needs_each
 from kit.encryption.proof import prove_each
-from kit.encryption.restoring import Reopening, reopened, unseal, unseal_each
+from kit.encryption.restoring import Reopener, reopen, unseal, unseal_each
 from kit.encryption.runs import CoreMap, seal
 from kit.errors import KitError
 from kit.values import CollectionName
@@ -157,7 +157,7 @@ def test_whole_runs_are_what_one_document_after_the_other_is(
 ) -> None:
     site, plain, after = run
     mapped, documents = site.collection, [*after, *plain]
-    assert _shown(needs_of(mapped, documents, 3)) == _shown(needs_of_each(mapped, documents, 3))
+    assert _shown(find_needs(mapped, documents, 3)) == _shown(find_needs_each(mapped, documents, 3))
     assert prove(mapped, after, 3, keys=keys) == prove_each(mapped, after, 3, keys=keys)
     flags = [number % 3 != 1 for number in range(len(documents))]
     assert _outcome(lambda: unseal(mapped, documents, flags, keys, fields, first=3)) == _outcome(
@@ -172,19 +172,19 @@ def test_whole_runs_are_what_one_document_after_the_other_is(
         )
 
 
-Opened = tuple[bytes, bytes, Counter[tuple[str, str]], Counter[tuple[str, str]]]
+OpenedValue = tuple[bytes, bytes, Counter[tuple[str, str]], Counter[tuple[str, str]]]
 
 
-def _reopened(mapped: MappedCollection, keys: KeySet, before: list[bytes], after: list[bytes]) -> Opened:
-    done = reopened(mapped, keys, Run.of(before), Run.of(after))
+def _reopened(mapped: MappedCollection, keys: KeySet, before: list[bytes], after: list[bytes]) -> OpenedValue:
+    done = reopen(mapped, keys, Run.of(before), Run.of(after))
     if done is None:
         return _reopened_each(mapped, keys, before, after)
     return done.data, done.other, Counter(done.envelopes), Counter(done.opened)
 
 
-def _reopened_each(mapped: MappedCollection, keys: KeySet, before: list[bytes], after: list[bytes]) -> Opened:
-    opening = Reopening(mapped, keys)
-    undone = [opening.undone(old, new) for old, new in zip(before, after, strict=True)]
+def _reopened_each(mapped: MappedCollection, keys: KeySet, before: list[bytes], after: list[bytes]) -> OpenedValue:
+    opening = Reopener(mapped, keys)
+    undone = [opening.undo(old, new) for old, new in zip(before, after, strict=True)]
     other = bytes(old != new for old, new in zip(before, after, strict=True))
     return b"".join(undone), other, opening.envelopes, opening.opened
 
@@ -221,7 +221,7 @@ def test_the_core_makes_every_vector(vector: dict[str, Any]) -> None:
         return
     assert done.body == holding((3, bytes.fromhex(vector["bson"])))
     assert [f"{total:064x}" for _, _, total in done.digests] == [vector["valueDigest"]]
-    undone = reopened(collection, keys, Run.of([plain]), Run.of([done.body]))
+    undone = reopen(collection, keys, Run.of([plain]), Run.of([done.body]))
     assert undone is not None
     assert undone.data == plain
 
@@ -240,7 +240,7 @@ def test_ordinary_documents_are_none_of_the_references(profile: Profile) -> None
 def test_a_run_that_is_another_than_the_one_before_is_not_opened() -> None:
     site = Site()
     sealed = site.encrypt(note(1), note(2))
-    assert reopened(site.collection, site.keys, Run.of([note(1)]), Run.of(sealed)) is None
+    assert reopen(site.collection, site.keys, Run.of([note(1)]), Run.of(sealed)) is None
 
 
 def test_a_partition_key_of_another_type_counts_under_the_same_text() -> None:

@@ -80,7 +80,7 @@ def _without(name: str) -> dict[str, Any]:
         pytest.param({**BOUND, "ct": b"cipher"}, "ct is of BSON type 5, not 2", id="binary for base64"),
         pytest.param({**BOUND, "ct": "!!!!"}, "ct is not base64", id="no base64"),
         pytest.param({**BOUND, "ct": "YQ"}, "ct is not base64", id="base64 without padding"),
-        pytest.param({**BOUND, "ct": "YR=="}, "one canonical spelling", id="base64 with unused bits"),
+        pytest.param({**BOUND, "ct": "YR=="}, "not canonical base64", id="base64 with unused bits"),
         pytest.param({**BOUND, "ct": "YQ==\n"}, "ct is not base64", id="base64 with a line end"),
         pytest.param({**BOUND, "ct": "YQ=="[:2] + "_w"}, "ct is not base64", id="base64url"),
         pytest.param({**BOUND, "iv": TAG}, "iv has 16 bytes, not 12", id="long vector"),

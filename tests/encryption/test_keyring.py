@@ -146,7 +146,9 @@ def test_uses_are_capped_in_compat_only(ring: Keyring) -> None:
     dek_id = ring.active()[ADA].dek_id
     full = unlocked.provide({ADA: 2**31 - 3}, profile=Profile.COMPAT, random=Stream(), now=NOW)
     assert full.keyring.deks[dek_id].uses == 2**31
-    with pytest.raises(KeyUnusableError, match=f"data key {dek_id} would have sealed 2,147,483,649") as caught:
+    with pytest.raises(
+        KeyUnusableError, match=f"data key {dek_id} would have sealed 2,147,483,649 values; the maximum"
+    ) as caught:
         full.provide({ADA: 1}, profile=Profile.COMPAT, random=Stream(), now=NOW)
     assert "retire it" in caught.value.hint
     full.provide({ADA: 1}, profile=Profile.BOUND, random=Stream(), now=NOW)
@@ -160,7 +162,7 @@ def test_uses_are_capped_in_compat_only(ring: Keyring) -> None:
 def test_a_wrong_or_missing_passphrase_opens_nothing(ring: Keyring) -> None:
     with pytest.raises(KeyUnusableError, match=r"r\.json: master key 1: wrong passphrase"):
         unlock(ring, Credentials(passphrase=lambda _version: b"guess"), where="r.json")
-    with pytest.raises(KeyUnusableError, match="no way to ask"):
+    with pytest.raises(KeyUnusableError, match="cannot be requested here"):
         unlock(ring, Credentials())
 
 
@@ -207,15 +209,15 @@ def test_two_data_keys_swapped_do_not_open(ring: Keyring) -> None:
     ("change", "fault"),
     [
         pytest.param(lambda v: v.update(schemaVersion="2"), "is version '2'", id="a newer version"),
-        pytest.param(lambda v: v.update(more=1), "nothing is known of: 'more'", id="unknown member"),
+        pytest.param(lambda v: v.update(more=1), "unknown member: 'more'", id="unknown member"),
         pytest.param(lambda v: v["meks"].clear(), "/meks: are not numbered", id="no master key"),
         pytest.param(lambda v: v["meks"][0].update(version=2), "are not numbered", id="numbered from 2"),
-        pytest.param(lambda v: v["meks"][0].update(provider="hsm"), "'hsm'; known are", id="unknown provider"),
+        pytest.param(lambda v: v["meks"][0].update(provider="hsm"), "'hsm', not one of", id="unknown provider"),
         pytest.param(lambda v: v["meks"][0]["kdf"].update(n=2**40), "parameters other than", id="a terabyte of scrypt"),
         pytest.param(lambda v: v["meks"][0]["kdf"].update(n=2), "parameters other than", id="scrypt without cost"),
         pytest.param(lambda v: v["meks"][0]["kdf"].update(name="md5"), "is 'md5'", id="another derivation"),
-        pytest.param(lambda v: v["meks"][0].update(sealed="YR=="), "canonical spelling", id="base64 in other spelling"),
-        pytest.param(lambda v: v["meks"][0].update(sealed="ü"), "canonical spelling", id="no base64"),
+        pytest.param(lambda v: v["meks"][0].update(sealed="YR=="), "canonical base64", id="base64 in other spelling"),
+        pytest.param(lambda v: v["meks"][0].update(sealed="ü"), "canonical base64", id="no base64"),
         pytest.param(lambda v: v["meks"][0].update(createdAt="now"), "RFC 3339", id="no time"),
         pytest.param(lambda v: v["deks"].append(v["deks"][0]), "is there twice", id="a data key twice"),
         pytest.param(
@@ -256,7 +258,7 @@ def test_passphrases_and_costs_that_protect_nothing_are_refused() -> None:
     with pytest.raises(UsageError, match="empty passphrase"):
         PassphraseRecord.make(b"", random=Stream())
     for cost in (2, 1000, 2**30):
-        with pytest.raises(UsageError, match="no power of two"):
+        with pytest.raises(UsageError, match="not a power of two"):
             PassphraseRecord.make(b"x", random=Stream(), cost=cost)
 
 
@@ -264,7 +266,7 @@ def test_rsa_keys_of_other_kinds_are_refused() -> None:
     for key in (rsa.generate_private_key(65537, 2048), ed25519.Ed25519PrivateKey.generate()):
         with pytest.raises(KeyUnusableError, match="not an RSA key of 3072"):
             RsaRecord.make(public_pem(key))
-    with pytest.raises(KeyUnusableError, match="not a public key"):
+    with pytest.raises(KeyUnusableError, match="not a readable public key"):
         RsaRecord.make(b"x")
 
 
@@ -277,14 +279,14 @@ def test_the_rsa_key_of_a_keyring_may_be_as_powershell_writes_it() -> None:
 def test_rsa_private_keys_are_checked_against_the_public_one() -> None:
     keyring = new_keyring(RsaRecord.make(public_pem(RSA)), now=NOW)
     other = rsa.generate_private_key(65537, 3072)
-    with pytest.raises(KeyUnusableError, match="not of the keyring's public key"):
+    with pytest.raises(KeyUnusableError, match="not belong to the keyring's public key"):
         unlock(keyring, Credentials(rsa_private_key=pem(other)))
     with pytest.raises(KeyUnusableError, match="not an RSA private key"):
         unlock(keyring, Credentials(rsa_private_key=pem(ed25519.Ed25519PrivateKey.generate())))
-    with pytest.raises(KeyUnusableError, match="not a private key"):
+    with pytest.raises(KeyUnusableError, match="not a readable private key"):
         unlock(keyring, Credentials(rsa_private_key=b"x"))
     encrypted = pem(RSA, b"TEST-ONLY")
-    with pytest.raises(KeyUnusableError, match="no way to ask"):
+    with pytest.raises(KeyUnusableError, match="cannot be requested here"):
         unlock(keyring, Credentials(rsa_private_key=encrypted))
     with pytest.raises(KeyUnusableError, match="wrong passphrase"):
         unlock(keyring, Credentials(rsa_private_key=encrypted, rsa_passphrase=lambda: b"guess"))
@@ -366,7 +368,7 @@ def test_a_keyring_is_never_created_over_anything(path: Path, ring: Keyring) -> 
 def test_a_run_that_would_lose_anothers_keys_is_refused(path: Path) -> None:
     mine, theirs = load(path), load(path)
     theirs.replaced(provided(theirs.keyring, CREDENTIALS, {scope("eve"): 1}, "theirs").keyring)
-    with pytest.raises(OutputError, match="changed by somebody else"):
+    with pytest.raises(OutputError, match="changed by another process"):
         mine.replaced(provided(mine.keyring, CREDENTIALS, {scope("dan"): 1}, "mine").keyring)
     file = load(path)
     with lock(path, what="keyring"), pytest.raises(OutputError, match="another process is changing this keyring"):

@@ -10,8 +10,8 @@ import pytest
 
 from kit.encryption import Profile
 from kit.encryption.approval import RecoveryScope
-from kit.encryption.restoring import Restoring, restore
-from kit.encryption.sealing import recipients_of, seal
+from kit.encryption.restoring import RestorePlan, restore
+from kit.encryption.sealing import parse_recipients, seal
 from kit.errors import EnvelopeError, KeyUnusableError, OutputError, UsageError
 from kit.values import CollectionName, Sha256
 from tests.encryption.site import MAP, NOTES, Site, note
@@ -19,8 +19,8 @@ from tests.encryption.site import MAP, NOTES, Site, note
 ALL = RecoveryScope(manifest_sha256=Sha256("a" * 64), collections=(NOTES,))
 
 
-def restoring(site: Site, scope: RecoveryScope = ALL) -> Restoring:
-    return Restoring(field_map=MAP, profile=site.transform.profile, scope=scope, keys=site.keys)
+def restoring(site: Site, scope: RecoveryScope = ALL) -> RestorePlan:
+    return RestorePlan(field_map=MAP, profile=site.transform.profile, scope=scope, keys=site.keys)
 
 
 @pytest.mark.parametrize("profile", list(Profile))
@@ -91,4 +91,4 @@ def test_a_seal_passes_on_why_its_reader_or_writer_failed() -> None:
 
 def test_a_seal_for_nobody_is_refused() -> None:
     with pytest.raises(KeyUnusableError, match="nobody could open"):
-        recipients_of([])
+        parse_recipients([])

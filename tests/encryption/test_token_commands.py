@@ -72,7 +72,7 @@ def test_a_keyring_is_made_by_the_token_and_says_where_its_key_is(desk: TokenDes
     ("words", "code", "fault"),
     [
         pytest.param(("--pkcs11-key", "mek"), 64, "needs --pkcs11-token", id="no token named"),
-        pytest.param(("--pkcs11-token", TOKEN), 64, "is named by the token's label", id="no key named"),
+        pytest.param(("--pkcs11-token", TOKEN), 64, "a key in a token needs the token's label", id="no key named"),
         pytest.param((*KEY, "--age", "age1x"), 64, "sealed by one of", id="two providers"),
         pytest.param((*KEY, "--pkcs11-mechanism", "rot13"), 64, "rot13", id="no such mechanism"),
         pytest.param(("--pkcs11-token", "elsewhere", "--pkcs11-key", "k"), 13, "no such token", id="no such token"),
@@ -116,7 +116,7 @@ def test_a_kit_is_encrypted_and_proven_with_the_key_in_the_token(desk: TokenDesk
     assert desk.run("verify", output, *desk.vault.trust("vendor", "site"), *words).code == 0
     without = kit("verify", output, *desk.vault.trust("vendor", "site"), *words)
     assert without.code == 13
-    assert "its module is not named" in without.err
+    assert "whose module is not named" in without.err
 
 
 @pytest.mark.slow

@@ -167,10 +167,10 @@ def test_a_pin_that_cannot_be_right_is_not_presented(token: Credentials, pin: by
 
 def test_what_reaches_the_token_is_named_where_it_is_missing(token: Credentials, tmp_path: Path) -> None:
     for credentials, fault in (
-        (Credentials(), "its module is not named"),
-        (with_changes(token, pkcs11_pin=None), "needs a PIN, and there is no way to ask"),
-        (with_changes(token, pkcs11_module=tmp_path / "none.so"), r"none\.so is no PKCS#11 module"),
-        (with_changes(token, pkcs11_module=Path(__file__)), "is no PKCS#11 module"),
+        (Credentials(), "whose module is not named"),
+        (with_changes(token, pkcs11_pin=None), "needs a PIN, which cannot be requested here"),
+        (with_changes(token, pkcs11_module=tmp_path / "none.so"), r"none\.so is not a usable PKCS#11 module"),
+        (with_changes(token, pkcs11_module=Path(__file__)), "is not a usable PKCS#11 module"),
     ):
         with pytest.raises(KeyUnusableError, match=fault):
             record().activate(credentials, version=1, where="")
@@ -182,7 +182,7 @@ def test_what_reaches_the_token_is_named_where_it_is_missing(token: Credentials,
         pytest.param(record(token_label="elsewhere"), "there is no such token", id="no such token"),  # noqa: S106 - a label
         pytest.param(record("nothing"), "the token has no such AES key", id="no such key"),
         pytest.param(record("mek", key_id="ff"), "the token has no such AES key", id="label and id of two keys"),
-        pytest.param(record("twin"), "several AES keys of the token are called so", id="two keys of one label"),
+        pytest.param(record("twin"), "several AES keys of the token have this label", id="two keys of one label"),
         pytest.param(record("leaky"), "could leave its token", id="an extractable key"),
         pytest.param(record("open"), "could leave its token", id="a key that is not sensitive"),
         pytest.param(record("short"), "has 16 bytes, not 32", id="AES-128"),
@@ -197,10 +197,10 @@ def test_a_key_that_will_not_do_is_refused(token: Credentials, wanted: TokenReco
 
 def test_a_key_is_only_taken_by_names_and_mechanisms_that_exist(token: Credentials) -> None:
     for arguments, fault in (
-        ({"token_label": TOKEN}, "is named by"),
-        ({"token_label": "", "key_label": "mek"}, "is named by"),
+        ({"token_label": TOKEN}, "a key in a token needs"),
+        ({"token_label": "", "key_label": "mek"}, "a key in a token needs"),
         ({"token_label": TOKEN, "key_id": "abc"}, "not whole bytes in hex"),
-        ({"token_label": TOKEN, "key_label": "mek", "mechanism": "rot13"}, "is no mechanism"),
+        ({"token_label": TOKEN, "key_label": "mek", "mechanism": "rot13"}, "is not a mechanism"),
     ):
         with pytest.raises(UsageError, match=fault):
             TokenRecord.make(token, **arguments)
@@ -211,7 +211,7 @@ def test_a_key_is_only_taken_by_names_and_mechanisms_that_exist(token: Credentia
 @pytest.mark.parametrize("back", [bytes(64), None], ids=["other bytes", "nothing"])
 def test_a_token_that_does_not_give_back_what_it_took_is_refused(back: bytes | None) -> None:
     liar: Any = SimpleNamespace(wrap=lambda secret: secret, unwrap=lambda _wrapped: back)
-    with pytest.raises(KeyUnusableError, match="token 'site': what the token wraps it does not unwrap to the same"):
+    with pytest.raises(KeyUnusableError, match="token 'site': the token does not unwrap to what it wrapped"):
         _probe(liar, "token 'site'")
 
 
@@ -221,9 +221,9 @@ def test_a_token_that_does_not_give_back_what_it_took_is_refused(back: bytes | N
         pytest.param({"tokenLabel": ""}, "/meks/0/tokenLabel: is empty", id="no token"),
         pytest.param({"keyLabel": None}, "/meks/0/keyLabel: is not a string", id="null for a label"),
         pytest.param({"keyId": "0A"}, "/meks/0/keyId: is not whole bytes", id="capitals"),
-        pytest.param({"mechanism": "rot13"}, "'rot13'; known are", id="another mechanism"),
-        pytest.param({"pin": "1234"}, "nothing is known of: 'pin'", id="a PIN in the keyring"),
-        pytest.param({"module": "x.so"}, "nothing is known of: 'module'", id="a module in the keyring"),
+        pytest.param({"mechanism": "rot13"}, "'rot13', not one of", id="another mechanism"),
+        pytest.param({"pin": "1234"}, "unknown member: 'pin'", id="a PIN in the keyring"),
+        pytest.param({"module": "x.so"}, "unknown member: 'module'", id="a module in the keyring"),
     ],
 )
 def test_a_record_that_is_not_understood_is_refused(changes: dict[str, Any], fault: str) -> None:
@@ -313,7 +313,7 @@ def test_data_keys_move_from_a_passphrase_to_a_token_and_back(token: Credentials
     file = create(path, provided(empty_keyring(), CREDENTIALS))
     before = unlock(file.keyring, CREDENTIALS).keys
     file = file.replaced(file.keyring.with_mek(record(), now=NOW))
-    with pytest.raises(KeyUnusableError, match="its module is not named"):
+    with pytest.raises(KeyUnusableError, match="whose module is not named"):
         rewrap(file, CREDENTIALS)
     inside = rewrap(load(path), token)
     assert {dek.wrapped.mek_version for dek in inside.keyring.deks.values()} == {2}

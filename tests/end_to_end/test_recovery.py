@@ -301,7 +301,7 @@ class TestRefusedBeforeAnythingIsRecorded:
     def test_2_a_log_that_does_not_verify(self, office: Office) -> None:
         office.log.write_bytes(b"{}\n")
         before = kits.snapshot(office.folder)
-        office.recover(office.approve()).refused(2, "audit.log: line 1: is no record")
+        office.recover(office.approve()).refused(2, "audit.log: line 1: is not a record")
         assert kits.snapshot(office.folder).items() >= before.items()
 
 
@@ -336,7 +336,7 @@ class TestRefusedAfterTheFirstRecord:
 
     def test_5_the_wrong_profile(self, office: Office) -> None:
         office.refused(
-            office.approve(), 5, "a bound envelope, where the profile is compat", "--profile", "compat", records=2
+            office.approve(), 5, "a bound envelope, but the profile is compat", "--profile", "compat", records=2
         )
 
     def test_5_the_wrong_profile_under_a_seal(self, office: Office) -> None:

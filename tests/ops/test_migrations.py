@@ -176,7 +176,7 @@ class TestRules:
         lax = seal(rollback={"decision": "restore-backup", "note": "kept"})
         strict = {**lax, "stopRules": {"withoutPartitionKey": {"fraction": 0, "atLeast": 0}}}
         sealing(vault, path, written(vault, strict)).refused(
-            12, "1 of 2 documents have no partition key; at most 0 may"
+            12, "1 of 2 documents have no partition key; the maximum is 0"
         )
         assert sealing(vault, path, written(vault, lax)).code == 0
 

@@ -9,7 +9,7 @@ from kit.documents import Run, document_name
 from kit.encryption import counting
 from kit.encryption.initialisation import IvSource, SyntheticIv
 from kit.encryption.key_set import KeySet
-from kit.encryption.mapped import MappedDocument, MappedValue, Reading, Standing, State
+from kit.encryption.mapped import DocumentReader, DocumentStatus, MappedDocument, MappedValue, State
 from kit.encryption.mapping import MappedCollection, MappedField
 from kit.encryption.opening import CollectionKeys, DocumentKeys, in_document, in_field
 from kit.encryption.runs import PartitionTally, seal
@@ -30,7 +30,7 @@ _OUTCOME: Final = {
     State.NULL: counting.SKIPPED_NULL,
     State.MISSING: counting.SKIPPED_MISSING,
 }
-_SELECTED: Final = Standing.SELECTED
+_SELECTED: Final = DocumentStatus.SELECTED
 _PLAIN: Final = State.PLAIN
 
 
@@ -40,7 +40,7 @@ class SealingRun:
 
     def __init__(self, collection: MappedCollection, keys: KeySet, iv: IvSource, *, stop_at_errors: bool) -> None:
         self._collection = collection
-        self._reading = Reading(collection)
+        self._reader = DocumentReader(collection)
         self._keys = CollectionKeys(collection, keys)
         self._iv = iv
         self._stop_at_errors = stop_at_errors
@@ -79,15 +79,15 @@ class SealingRun:
             if values:
                 _add(totals.sums, one_value, values)
                 _add(totals.sums, total, digest)
-        return RewrittenRun(done.joined(given, [change.document for change in changes]), touched, totals)
+        return RewrittenRun(done.join_documents(given, [change.document for change in changes]), touched, totals)
 
     def _add(self, totals: ChangeTotals, tally: PartitionTally) -> None:
         tenant = tally.partition
         outcomes = {
             ENCRYPTED: tally.changed,
             UNCHANGED: tally.unchanged,
-            Standing.SKIPPED_OWNER.value: tally.skipped_owner,
-            Standing.NOT_SELECTED.value: tally.not_selected,
+            DocumentStatus.SKIPPED_OWNER.value: tally.skipped_owner,
+            DocumentStatus.NOT_SELECTED.value: tally.not_selected,
         }
         for outcome, documents in outcomes.items():
             _add(totals.outcomes, (tenant, outcome), documents)
@@ -106,17 +106,17 @@ class SealingRun:
 
     def _change(self, document: bytes, ordinal: int) -> Change:
         try:
-            mapped = self._reading.read(document)
+            mapped = self._reader.read(document)
         except KitError as error:
             return self._fail(in_document(error, self._collection, document, ordinal), document, "")
-        if mapped.standing is _SELECTED:
+        if mapped.status is _SELECTED:
             return self._seal_values(mapped, ordinal)
-        change = Change(tenant=mapped.partition, outcome=mapped.standing.value)
-        if mapped.standing is Standing.SKIPPED_OWNER:
+        change = Change(tenant=mapped.partition, outcome=mapped.status.value)
+        if mapped.status is DocumentStatus.SKIPPED_OWNER:
             change.counts = self._counts_of((counting.SKIPPED_OWNER,) * len(self._collection.fields))
-        if mapped.standing is Standing.NO_PARTITION_KEY:
+        if mapped.status is DocumentStatus.NO_PARTITION_KEY:
             change.counts = self._counts_of((counting.ERRORS,) * len(self._collection.fields))
-            change.findings = (self._finding(Standing.NO_PARTITION_KEY.value, "no partition key", document, ""),)
+            change.findings = (self._finding(DocumentStatus.NO_PARTITION_KEY.value, "no partition key", document, ""),)
         return change
 
     def _seal_values(self, mapped: MappedDocument, ordinal: int) -> Change:
@@ -144,7 +144,7 @@ class SealingRun:
             outcomes.append(_OUTCOME[value.state])
         if sealed:
             try:
-                replaced = mapped.replaced(sealed)
+                replaced = mapped.with_envelopes(sealed)
             except KitError as error:
                 return self._fail(
                     in_document(error, self._collection, mapped.document, ordinal), mapped.document, mapped.partition

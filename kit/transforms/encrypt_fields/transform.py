@@ -20,10 +20,10 @@ from kit.encryption.envelope import Profile
 from kit.encryption.field_map import FieldMap
 from kit.encryption.initialisation import IvSource, RandomIv, SyntheticIv
 from kit.encryption.key_set import NO_KEYS, KeySource
-from kit.encryption.mapped import Standing
+from kit.encryption.mapped import DocumentStatus
 from kit.encryption.mapping import MappedCollection
 from kit.encryption.needs import Needs
-from kit.encryption.preparation import needs_of
+from kit.encryption.preparation import find_needs
 from kit.errors import UsageError
 from kit.transforms.encrypt_fields.sealing import ENCRYPTED, ERROR, UNCHANGED, SealingRun
 from kit.transforms.protocol import Change, Lookup, ProductConflictError, RewrittenRun, Selection, Transform
@@ -35,9 +35,9 @@ VERSION = 1
 OUTCOMES = (
     ENCRYPTED,
     UNCHANGED,
-    Standing.SKIPPED_OWNER.value,
-    Standing.NOT_SELECTED.value,
-    Standing.NO_PARTITION_KEY.value,
+    DocumentStatus.SKIPPED_OWNER.value,
+    DocumentStatus.NOT_SELECTED.value,
+    DocumentStatus.NO_PARTITION_KEY.value,
     ERROR,
 )
 
@@ -168,7 +168,7 @@ class EncryptFields(Transform):
 
     def needs(self, name: CollectionName, documents: Iterable[bytes], first: int) -> Needs:
         """Return what a run needs before it starts; pure, so that workers can call it."""
-        return needs_of(self.mapped(name), documents, first)
+        return find_needs(self.mapped(name), documents, first)
 
     def mapped(self, name: CollectionName) -> MappedCollection:
         """Return the map of a collection that this transform handles.

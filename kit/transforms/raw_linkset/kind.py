@@ -35,7 +35,7 @@ class RawLinksetKind:
     def read(self, entry: Members, random: Callable[[int], bytes], where: str) -> RawLinkset:  # noqa: ARG002
         """See the protocol."""
         given = entry.object("parameters") if "parameters" in entry else None
-        value = given.taken("cacheMap") if given is not None and "cacheMap" in given else None
+        value = given.take_any("cacheMap") if given is not None and "cacheMap" in given else None
         if given is not None:
             given.done()
         if value is None:

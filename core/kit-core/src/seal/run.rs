@@ -1,7 +1,7 @@
 //! A whole run of documents of one mapped collection.
 //!
-//! What `needs_of`, `EncryptFields.apply`, `Reopening`, `unseal` and `prove` do with one document after the other. A document
-//! that is not plainly what the map says is handed back, by its number, and is not counted.
+//! What `find_needs`, `EncryptFields.apply`, `Reopener`, `unseal` and `prove` do, document by document. A document that is
+//! not plainly what the map says is returned by its number, and is not counted.
 
 use std::collections::{HashMap, HashSet};
 

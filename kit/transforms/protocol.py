@@ -107,7 +107,7 @@ class Transform(Protocol):
 
     @property
     def is_reproducible(self) -> bool:
-        """Return whether equal input and parameters give equal bytes, so that a delta can name the transform instead."""
+        """Return whether equal input and parameters give equal bytes, so that a delta can name it instead of them."""
         return True
 
     @property

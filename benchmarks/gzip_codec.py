@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parents[1]
 if str(ROOT) not in sys.path:  # run as a file: its folder is on the path, but not the one above
     sys.path.insert(0, str(ROOT))
 
-from scripts.fixture_kits import Document, plain_observation  # noqa: E402
+from fixtures.build.kits import Document, plain_observation  # noqa: E402
 
 _SIZE = 4 * 1024 * 1024
 _NUMBERS_PER_ADVISORY = 40

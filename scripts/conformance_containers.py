@@ -9,6 +9,7 @@ from typing import Any
 
 import zstandard
 
+from fixtures.build.archives import gzip_member
 from scripts.conformance_case import Attack, Case, refused
 from scripts.conformance_kits import (
     MANIFEST,
@@ -23,7 +24,6 @@ from scripts.conformance_kits import (
     to_json,
 )
 from scripts.conformance_signing import signature
-from scripts.fixture_archives import gzip_member
 from scripts.tar_bytes import END, GNU, header, long_name, member, padded, pax, record, with_checksum
 
 A = Attack

@@ -16,9 +16,9 @@ from typing import Any
 import bson
 import zstandard
 
+from fixtures.build.archives import gzip_member
 from kit.signing import dsse
 from scripts.conformance_signing import key, signature
-from scripts.fixture_archives import gzip_member
 from scripts.tar_bytes import END, member
 
 PUBLISHED_AT = "2026-01-01T00:00:00Z"

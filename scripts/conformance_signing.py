@@ -12,9 +12,9 @@ from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric import rsa
 
+from fixtures.build.keys import P256_ORDER, ed25519_key, p256_key
 from kit.signing import PrivateKey, jws
 from kit.signing.base64_text import url_decode, url_encode
-from scripts.fixture_keys import P256_ORDER, ed25519_key, p256_key
 
 
 @functools.cache

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 
 import zstandard
 
+from fixtures.build.archives import gzip_member
 from kit.values import Sha256
 from scripts.conformance_case import Case, valid
 from scripts.conformance_encrypted import ENCRYPTED, NOTES
@@ -40,7 +41,6 @@ from scripts.conformance_kits import (
     to_json,
 )
 from scripts.conformance_signing import forged, header, header_signed, higher, key
-from scripts.fixture_archives import gzip_member
 from scripts.tar_bytes import END, V7, long_name, member, pax, record, with_checksum
 
 LONG = "images/" + "layer-" * 20 + "x"

@@ -22,8 +22,8 @@ ROOT = Path(__file__).resolve().parents[1]
 if str(ROOT) not in sys.path:  # run as a file: its folder is on the path, but not the one above
     sys.path.insert(0, str(ROOT))
 
+from fixtures.build.kits import PATCHED_AT  # noqa: E402
 from kit.cli import run  # noqa: E402
-from scripts.fixture_kits import PATCHED_AT  # noqa: E402
 
 FIXTURES = ROOT / "fixtures"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from fixtures.build import make_fixtures
+from fixtures.build.kits import KITS, FixtureKit
 from kit.errors import KeyUnusableError
 from kit.signing import load_private, load_public
-from scripts import make_fixtures
-from scripts.fixture_kits import KITS, FixtureKit
 
 FIXTURES = make_fixtures.FIXTURES
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import bson
 
+from fixtures.build.keys import publisher_key
 from kit.signing import write_private, write_public
-from scripts.fixture_keys import publisher_key
 from tests.end_to_end import kits
 
 HARBOR = kits.ROOT / "fixtures" / "kits" / "harbor.tar.zst"

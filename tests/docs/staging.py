@@ -9,12 +9,12 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from fixtures.build.keys import publisher_key, site_key
 from kit.ops.kits import Environment
 from kit.ops.patch import Output, PatchRequest, patch
 from kit.signing import Algorithm, generate, jws, write_private, write_public
 from kit.transforms.raw_linkset import RawLinkset
 from kit.values import Timestamp
-from scripts.fixture_keys import publisher_key, site_key
 from tests.end_to_end import kits
 
 FIXTURES = kits.ROOT / "fixtures" / "kits"

@@ -10,6 +10,7 @@ from typing import Any
 import bson
 import pytest
 
+from fixtures.build import make_envelope_vectors
 from kit.encryption import Envelope, Profile, Scope
 from kit.encryption.aead import DocumentCipher, KeyInPlace
 from kit.encryption.associated_data import CollectionPlace
@@ -17,7 +18,6 @@ from kit.encryption.data_keys import DataKey
 from kit.encryption.field_map import FieldPath
 from kit.errors import EnvelopeError
 from kit.values import CollectionName
-from scripts import make_envelope_vectors
 
 HERE = Path(__file__).parent
 TARGET = HERE.parents[1] / "fixtures" / make_envelope_vectors.NAME

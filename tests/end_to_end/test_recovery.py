@@ -14,11 +14,11 @@ import pyrage
 import pytest
 from jsonschema import Draft202012Validator
 
+from fixtures.build.keys import publisher_key
+from fixtures.build.make_fixtures import FIXTURES
 from kit.encryption import PassphraseRecord, create, new_keyring
 from kit.signing import Algorithm, generate, write_private, write_public
 from kit.values import Timestamp
-from scripts.fixture_keys import publisher_key
-from scripts.make_fixtures import FIXTURES
 from tests.encryption.site import COST, PASSPHRASE, Stream
 from tests.end_to_end import kits
 from tests.end_to_end.kits import ENVIRONMENT, ROOT, Outcome, kit

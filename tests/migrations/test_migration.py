@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given, settings, strategies as st
 from jsonschema import Draft202012Validator
 
+from fixtures.build.make_fixtures import ROOT
 from kit.encryption import Profile, RandomIv, SyntheticIv, shipped
 from kit.errors import ContentError, UsageError
 from kit.migrations import (
@@ -30,7 +31,6 @@ from kit.migrations import (
 from kit.transforms.encrypt_fields import EncryptFields
 from kit.transforms.protocol import Transform
 from kit.transforms.raw_linkset import RawLinkset, parse_cache_map
-from scripts.make_fixtures import ROOT
 from tests.tiers import examples
 
 SCHEMA = Draft202012Validator(json.loads((ROOT / "schemas" / "migration.schema.json").read_text()))

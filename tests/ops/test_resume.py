@@ -16,6 +16,9 @@ import pytest
 from click.testing import CliRunner
 from jsonschema import Draft202012Validator
 
+from fixtures.build.keys import publisher_key, site_key
+from fixtures.build.kits import PATCHED_AT
+from fixtures.build.make_fixtures import FIXTURES, ROOT
 from kit.archive import Job
 from kit.cli import kit as command_line
 from kit.errors import DigestError, KitError, OutputError, UsageError
@@ -25,9 +28,6 @@ from kit.ops.kits import Environment
 from kit.ops.patch import Output, PatchReport, PatchRequest, patch, resume
 from kit.transforms.raw_linkset import RawLinkset
 from kit.values import Timestamp
-from scripts.fixture_keys import publisher_key, site_key
-from scripts.fixture_kits import PATCHED_AT
-from scripts.make_fixtures import FIXTURES, ROOT
 from tests.faults.attacking import Attacker, Outcome
 from tests.kits import contents, write_kit
 

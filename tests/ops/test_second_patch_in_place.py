@@ -5,14 +5,14 @@ from pathlib import Path
 
 import pytest
 
+from fixtures.build.keys import publisher_key, site_key
+from fixtures.build.kits import PATCHED_AT
+from fixtures.build.make_fixtures import FIXTURES
 from kit.errors import OutputError
 from kit.ops.kits import Environment
 from kit.ops.patch import Output, PatchReport, PatchRequest, patch
 from kit.transforms.raw_linkset import RawLinkset
 from kit.values import Timestamp
-from scripts.fixture_keys import publisher_key, site_key
-from scripts.fixture_kits import PATCHED_AT
-from scripts.make_fixtures import FIXTURES
 
 
 def patch_in_place(kit: Path, *, limit: int | None = None) -> PatchReport:

@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
+from fixtures.build.make_fixtures import ROOT
 from kit.errors import KitError
 from kit.migrations import BUILT_IN
-from scripts.make_fixtures import ROOT
 from tests.attacks import mutants
 from tests.attacks.test_json_readers import READERS
 

@@ -13,6 +13,9 @@ import pytest
 from click.testing import CliRunner
 from jsonschema import Draft202012Validator
 
+from fixtures.build.keys import publisher_key, site_key
+from fixtures.build.kits import PATCHED_AT
+from fixtures.build.make_fixtures import FIXTURES, ROOT
 from kit.cli import kit as command_line, run
 from kit.cli.exit_codes import TABLE, exit_code
 from kit.errors import ContentError, KitError
@@ -28,9 +31,6 @@ from kit.signing import PublicKey
 from kit.transforms.raw_linkset import RawLinkset, parse_cache_map
 from kit.transforms.raw_linkset.outcomes import OUTCOMES
 from kit.values import Timestamp
-from scripts.fixture_keys import publisher_key, site_key
-from scripts.fixture_kits import PATCHED_AT
-from scripts.make_fixtures import FIXTURES, ROOT
 
 SCHEMAS = ROOT / "schemas"
 HERE = Environment(workers=1)

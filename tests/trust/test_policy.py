@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given, settings, strategies as st
 from jsonschema import Draft202012Validator
 
+from fixtures.build.make_fixtures import ROOT
 from kit.errors import ContentError, KitError, UntrustedError
 from kit.signing import Algorithm, generate
 from kit.trust import Accepted, Policy, Revocation, RevocationReason, Role, State, TrustedKey
 from kit.trust.state import OverrideRecord
 from kit.values import Sha256, Timestamp
-from scripts.make_fixtures import ROOT
 from tests.tiers import examples
 
 VENDOR, SITE, ROOT_KEY = (generate(Algorithm.ED25519).public for _ in range(3))

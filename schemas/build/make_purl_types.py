@@ -5,7 +5,7 @@ The specification (package-url/purl-spec) defines each type in ``types/TYPE-defi
 without case where its definition says ``"case_sensitive": false``; the schema's default is true. Give a checkout of the
 specification, and the words by which its state can be found again:
 
-    scripts/make_purl_types.py ~/purl-spec --state "main, 2026-11-30"
+    schemas/build/make_purl_types.py ~/purl-spec --state "main, 2026-11-30"
 
 Definitions that contradict themselves, or are of no type at all, end the run; nothing is written then.
 """
@@ -18,10 +18,10 @@ import sys
 from pathlib import Path
 from typing import Any, Final
 
-TARGET: Final = Path(__file__).resolve().parents[1] / "kit/transforms/raw_linkset/purl_types.py"
+TARGET: Final = Path(__file__).resolve().parents[2] / "kit/transforms/raw_linkset/purl_types.py"
 COMPONENTS: Final = ("namespace", "name", "version")
 _HEAD: Final = '''\
-"""What the purl specification says about the case of each type's components; made by scripts/make_purl_types.py.
+"""What the purl specification says about the case of each type's components; made by schemas/build/make_purl_types.py.
 
 A type that is not here has no definition in the specification. One with an empty tuple is compared as it is written:
 case_sensitive is true, or not stated, which means the same (purl-type-definition schema, ``case_sensitive``).

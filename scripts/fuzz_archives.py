@@ -19,6 +19,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from conformance.build.kits import LATER, published, sha256, tar
+from conformance.build.signing import key
+from conformance.build.tar_bytes import END, GNU, header, member, padded
 from kit.archive.chunks import ChunkReader
 from kit.archive.journal import Position, checksum
 from kit.archive.tar_reader import read_tar
@@ -34,9 +37,6 @@ from kit.ops.patch import Output, PatchRequest, patch, resume
 from kit.signing import jws
 from kit.transforms.raw_linkset import RawLinkset
 from kit.values import Allowed, Limits, Timestamp
-from scripts.conformance_kits import LATER, published, sha256, tar
-from scripts.conformance_signing import key
-from scripts.tar_bytes import END, GNU, header, member, padded
 
 LIMITS = Limits(
     ratio_floor_bytes=1 << 20, window_bytes=1 << 23, total_bytes=1 << 24, expanded_bytes=1 << 24, json_bytes=1 << 20

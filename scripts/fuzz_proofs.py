@@ -1,4 +1,4 @@
-"""What scripts/fuzz attacks of proofs: ``kit prove --check`` and ``scripts/check_proof.py`` must agree on each of them.
+"""What scripts/fuzz attacks of proofs: ``kit prove --check`` and ``check_proof.py`` must agree on each of them.
 
 An input is a proof in which ``@MANIFEST`` and ``@SIGNATURE`` are for those of a kit with known documents, so that what
 is mutated lies behind the signature. Laws: both checkers accept or both refuse, with no exception but their own; what
@@ -16,15 +16,15 @@ from typing import Any
 
 import bson
 
+from conformance import check_proof
+from conformance.build.kits import manifest as manifest_of, sha256, to_json
+from conformance.build.signing import key, signature
 from kit.documents.leaves import identity_key, leaf_data
 from kit.errors import KitError
 from kit.ops.judgement import Expectation
 from kit.ops.merkle_proof import Proof
 from kit.ops.prove import check
 from kit.values.merkle import leaf_hash, path_of, root_of
-from scripts import check_proof
-from scripts.conformance_kits import manifest as manifest_of, sha256, to_json
-from scripts.conformance_signing import key, signature
 
 NUMBERS = {"$numberInt", "$numberLong"}
 """Kinds of ``_id`` that only ``kit prove --check`` reads."""

@@ -18,12 +18,12 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
+from conformance.build.kits import Members, files, patched, published, tar
+from conformance.build.signing import key
+from conformance.build.tar_bytes import END, header, padded
 from kit.errors import KitError, UnreadableError
 from kit.ops.judgement import Expectation
 from kit.ops.verify_script import write_script
-from scripts.conformance_kits import Members, files, patched, published, tar
-from scripts.conformance_signing import key
-from scripts.tar_bytes import END, header, padded
 
 TOOLS: tuple[str, ...] = (
     *("awk", "cat", "cmp", "find", "grep", "gzip", "head", "mkdir", "mktemp", "od", "openssl", "sed", "sha256sum"),

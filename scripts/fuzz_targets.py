@@ -19,6 +19,7 @@ from typing import Any
 import bson
 import zstandard
 
+from conformance.build.signing import key
 from kit.archive.chunks import ChunkReader
 from kit.archive.codecs import decode, detect
 from kit.archive.journal import BEGIN, FRAME, Position, checksum, encode_record, scan
@@ -46,7 +47,6 @@ from kit.trust.policy import Policy
 from kit.trust.state import Accepted, OverrideRecord, State
 from kit.trust.trusted_key import Revocation, RevocationReason
 from kit.values import Allowed, Codec, CollectionName, Limits, MemberPath, Sha256, Timestamp, strict_json
-from scripts.conformance_signing import key
 
 __all__ = ["NAMES", "KitError", "delta_manifest", "policies", "target_of"]
 

@@ -23,19 +23,7 @@ ROOT = Path(__file__).resolve().parents[1]
 if str(ROOT) not in sys.path:  # run as a file: its folder is on the path, but not the one above
     sys.path.insert(0, str(ROOT))
 
-from kit.cli.exit_codes import exit_code  # noqa: E402
-from kit.engine.executors import InlineExecutor  # noqa: E402
-from kit.engine.pipeline import Pipeline  # noqa: E402
-from kit.engine.reading import Survey  # noqa: E402
-from kit.engine.survey import survey  # noqa: E402
-from kit.errors import KitError  # noqa: E402
-from kit.ops.judgement import Beside, Expectation  # noqa: E402
-from kit.ops.kits import Environment, is_kept, opened  # noqa: E402
-from kit.ops.obligations import judge  # noqa: E402
-from kit.ops.trust_files import PolicyFile  # noqa: E402
-from kit.trust import Anchor, Policy, State  # noqa: E402
-from kit.values import Limits, MemberPath, Sha256, Timestamp  # noqa: E402
-from scripts.conformance_kits import (  # noqa: E402
+from conformance.build.kits import (  # noqa: E402
     AFTER,
     JUDGED_AT,
     OBSERVATIONS,
@@ -48,7 +36,19 @@ from scripts.conformance_kits import (  # noqa: E402
     step,
     tar,
 )
-from scripts.conformance_trust import POLICIES, SEALED  # noqa: E402
+from conformance.build.trust import POLICIES, SEALED  # noqa: E402
+from kit.cli.exit_codes import exit_code  # noqa: E402
+from kit.engine.executors import InlineExecutor  # noqa: E402
+from kit.engine.pipeline import Pipeline  # noqa: E402
+from kit.engine.reading import Survey  # noqa: E402
+from kit.engine.survey import survey  # noqa: E402
+from kit.errors import KitError  # noqa: E402
+from kit.ops.judgement import Beside, Expectation  # noqa: E402
+from kit.ops.kits import Environment, is_kept, opened  # noqa: E402
+from kit.ops.obligations import judge  # noqa: E402
+from kit.ops.trust_files import PolicyFile  # noqa: E402
+from kit.trust import Anchor, Policy, State  # noqa: E402
+from kit.values import Limits, MemberPath, Sha256, Timestamp  # noqa: E402
 
 AT = Timestamp.parse(JUDGED_AT)
 POLICY, SEAL = "policy.json", "policy.json.jws"

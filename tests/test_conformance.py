@@ -10,7 +10,6 @@ import shutil
 import subprocess
 import sys
 from argparse import Namespace
-from collections import Counter
 from fnmatch import fnmatchcase
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,17 +17,18 @@ from typing import Any
 
 import pytest
 
+from conformance.build import make_conformance
+from conformance.build.beyond import BEYOND, NOT_WRITTEN, TOO_STRICT, is_beyond, is_too_strict
+from conformance.build.case import Attack
+from conformance.build.signing import key
+from conformance.build.trust import KEYS, POLICIES
+from fixtures.build import make_fixtures
 from kit.cli.exit_codes import TABLE as EXIT_CODES
 from kit.errors import UsageError
 from kit.ops.judgement import Expectation
 from kit.ops.verify_script import write_script
 from kit.trust import Anchor
 from kit.values import Timestamp
-from scripts import make_conformance
-from scripts.conformance_beyond import BEYOND, NOT_WRITTEN, TOO_STRICT, is_beyond, is_too_strict
-from scripts.conformance_case import Attack
-from scripts.conformance_signing import key
-from scripts.conformance_trust import KEYS, POLICIES
 from tests.end_to_end.kits import COMMAND, ENVIRONMENT, kit
 
 FOLDER = make_conformance.FOLDER
@@ -58,14 +58,23 @@ def test_the_verdict_on(case: dict[str, Any], tmp_path: Path) -> None:
     assert report.get("verdict", "refused") == case["verdict"], outcome
 
 
+def test_what_is_kept_is_what_the_builders_make(tmp_path: Path) -> None:
+    make_conformance.build(tmp_path)
+    assert make_fixtures.differences(tmp_path, FOLDER, make_conformance.GENERATED) == []
+    (tmp_path / "keys" / "stray.pem").write_bytes(b"")
+    (tmp_path / "TABLE.md").write_text("")
+    found = make_fixtures.differences(tmp_path, FOLDER, make_conformance.GENERATED)
+    assert found == ["TABLE.md", "keys/stray.pem"]
+
+
 def test_the_table_is_about_every_obligation_attack_and_exit_code_of_a_verdict() -> None:
     assert len(CASES) >= 250
     assert {case["attack"] for case in CASES} == {None, *map(str, Attack)}
     assert {case["obligation"] for case in CASES} == {None, *range(1, 9)}
     verdicts = {code for code, _ in EXIT_CODES} - {1, 10, 12, 13, 64, 70, 74, 130}
     assert {case["exitCode"] for case in CASES} == verdicts
-    sizes = Counter(path.suffix for path in FOLDER.rglob("*") if path.is_file() for _ in range(path.stat().st_size))
-    assert sizes.total() < 1_500_000
+    kits, table = (FOLDER / "kits").iterdir(), FOLDER / "table.json"
+    assert sum(path.stat().st_size for path in (*kits, table)) < 1_500_000
 
 
 def told(*words: str, code: int) -> str:
@@ -111,7 +120,7 @@ def test_the_runner_finds_a_verifier_that(verifier: str, last: str) -> None:
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("openssl") is None or shutil.which("zstd") is None, reason="needs openssl and zstd")
 def test_verify_sh_over_what_is_in_its_scope() -> None:
-    """A few of each, run as fixtures/conformance/README.md says; all of them get their exit code below."""
+    """A few of each, run as conformance/README.md says; all of them get their exit code below."""
     scope = [case for case in CASES if case["script"] is not None]
     valid, others = ([case["name"] for case in scope if bool(case["script"]) is spoilt] for spoilt in (False, True))
     chosen = valid[::8] + others[::16]

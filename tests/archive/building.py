@@ -1,4 +1,4 @@
-"""Reads archives that are built byte by byte (``scripts/tar_bytes.py``), sound ones and those no tool would write."""
+"""Reads archives built byte by byte (``conformance.build.tar_bytes``): sound ones, and those no tool would write."""
 
 from __future__ import annotations
 
@@ -6,13 +6,25 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from conformance.build.tar_bytes import (
+    END,
+    GNU,
+    USTAR,
+    V7,
+    header,
+    long_name,
+    member,
+    padded,
+    pax,
+    record,
+    with_checksum,
+)
 from kit.archive import ArchiveDestination, Spool
 from kit.archive.chunks import ChunkReader
 from kit.archive.journal import BEGIN, FORMAT, Begun
 from kit.archive.journal_file import JournalFile
 from kit.archive.tar_reader import Member, read_tar
 from kit.values import STRICT, Allowed, Codec, Limits
-from scripts.tar_bytes import END, GNU, USTAR, V7, header, long_name, member, padded, pax, record, with_checksum
 
 __all__ = [
     "END",

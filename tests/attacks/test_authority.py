@@ -11,18 +11,7 @@ from typing import Any
 
 import pytest
 
-from kit.delta.model import DELTA_TYPE, DeltaManifest, End, Entry, Method, Payload, TargetArchive
-from kit.encryption.approval import PAYLOAD_TYPE, Approval, DocumentName, RecoveryScope
-from kit.errors import KitError, StaleError, UntrustedError, UsageError
-from kit.manifest import Manifest, check_lineage, parse_statement
-from kit.ops import approve, deltas, prove, receipts, signers, verify_script
-from kit.ops.judgement import Expectation, Judgement
-from kit.ops.merkle_proof import Claim, Proof
-from kit.ops.verify import VerifyReport
-from kit.signing import Algorithm, PrivateKey, archive_signature, dsse, jws
-from kit.trust import Accepted, Anchor, Policy, Revocation, RevocationReason, Role, State, TrustedKey, rotation
-from kit.values import CollectionName, Limits, MemberPath, Sha256, Timestamp
-from scripts.conformance_kits import (
+from conformance.build.kits import (
     BEFORE,
     DATA,
     HISTORY,
@@ -36,7 +25,18 @@ from scripts.conformance_kits import (
     step,
     summary,
 )
-from scripts.conformance_signing import key
+from conformance.build.signing import key
+from kit.delta.model import DELTA_TYPE, DeltaManifest, End, Entry, Method, Payload, TargetArchive
+from kit.encryption.approval import PAYLOAD_TYPE, Approval, DocumentName, RecoveryScope
+from kit.errors import KitError, StaleError, UntrustedError, UsageError
+from kit.manifest import Manifest, check_lineage, parse_statement
+from kit.ops import approve, deltas, prove, receipts, signers, verify_script
+from kit.ops.judgement import Expectation, Judgement
+from kit.ops.merkle_proof import Claim, Proof
+from kit.ops.verify import VerifyReport
+from kit.signing import Algorithm, PrivateKey, archive_signature, dsse, jws
+from kit.trust import Accepted, Anchor, Policy, Revocation, RevocationReason, Role, State, TrustedKey, rotation
+from kit.values import CollectionName, Limits, MemberPath, Sha256, Timestamp
 from tests.end_to_end.kits import ROOT, write
 
 KEY, OTHER, THIRD = key("site"), key("site-b"), key("incident")

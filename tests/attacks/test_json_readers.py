@@ -17,6 +17,8 @@ from typing import Any
 import bson
 import pytest
 
+from conformance.build.kits import STATEMENT, files, patched, sha256, to_json
+from conformance.build.signing import signature_part
 from kit.cli.naming import parse_document
 from kit.delta.model import DeltaManifest
 from kit.delta.recipe import Recipe
@@ -39,8 +41,6 @@ from kit.trust import Policy
 from kit.trust.state import State
 from kit.values import Limits, Timestamp, strict_json
 from scripts import fuzz_proofs
-from scripts.conformance_kits import STATEMENT, files, patched, sha256, to_json
-from scripts.conformance_signing import signature_part
 from scripts.fuzz_targets import delta_manifest, policies
 from tests.attacks import mutants
 from tests.encryption.site import MAP, empty_keyring

@@ -14,11 +14,12 @@ from typing import Any
 
 import pytest
 
+from conformance import check_proof
+from conformance.build.signing import key, signature_part
 from kit.errors import KitError
 from kit.ops.merkle_proof import Proof
 from kit.ops.prove import check
-from scripts import check_proof, fuzz_proofs
-from scripts.conformance_signing import key, signature_part
+from scripts import fuzz_proofs
 from tests.attacks import mutants
 from tests.end_to_end.kits import ROOT
 
@@ -176,7 +177,7 @@ def test_what_is_printed_reaches_the_terminal_as_ascii(tmp_path: Path) -> None:
         place = tmp_path / "a.proof"
         place.write_bytes(fuzz_proofs.whole_proof(data))
         run = subprocess.run(
-            [sys.executable, str(ROOT / "scripts/check_proof.py"), str(place), str(public)],
+            [sys.executable, str(ROOT / "conformance/check_proof.py"), str(place), str(public)],
             capture_output=True,
             check=False,
         )
@@ -199,7 +200,7 @@ def test_what_cannot_be_read_is_said_and_no_verdict(tmp_path: Path) -> None:
         ([proof, public], {"PATH": str(tmp_path)}),
     ):
         run = subprocess.run(
-            [sys.executable, str(ROOT / "scripts/check_proof.py"), *map(str, words)],
+            [sys.executable, str(ROOT / "conformance/check_proof.py"), *map(str, words)],
             capture_output=True,
             text=True,
             check=False,

@@ -12,11 +12,11 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature, encode_dss_signature
 
+from conformance.build import signing
+from conformance.build.kits import KEPT_SIGNATURE, patched, published
 from kit.errors import KeyUnusableError
 from kit.signing import Algorithm, PublicKey, archive_signature, dsse, generate, jws
 from kit.values import Sha256
-from scripts import conformance_signing
-from scripts.conformance_kits import KEPT_SIGNATURE, patched, published
 from tests.end_to_end import kits
 from tests.end_to_end.desk import Desk, key
 from tests.end_to_end.kits import MANIFEST, SIGNATURE, Members, kit
@@ -99,7 +99,7 @@ class TestTwins:
         assert outcome.code == 0, outcome
 
     def test_another_salt_of_an_rsa_signature_below_is_refused(self, desk: Desk) -> None:
-        rsa_key = conformance_signing.key("rsa")
+        rsa_key = signing.key("rsa")
         (desk.keys / "rsa.pub").write_bytes(rsa_key.public.pem)
         base = desk.write(published(by=["rsa"]), "rsa.tar")
         members = kits.read(desk.patched(base, name="p.tar", trusting=("rsa",)))
@@ -109,7 +109,7 @@ class TestTwins:
 
     def test_entries_of_an_earlier_version_have_no_digests_and_stay_valid(self, desk: Desk) -> None:
         for name in ("publisher", "site-b", "site"):
-            (desk.keys / f"{name}.pub").write_bytes(conformance_signing.key(name).public.pem)
+            (desk.keys / f"{name}.pub").write_bytes(signing.key(name).public.pem)
         members = patched() | {KEPT_SIGNATURE: general(patched()[KEPT_SIGNATURE])}
         trusted = [word for n in ("publisher", "site") for word in ("--trusted-key", desk.keys / f"{n}.pub")]
         assert kit("verify", desk.write(members, "old.tar"), *trusted, "--workers", 1).code == 0
@@ -279,7 +279,7 @@ class TestKeys:
     )
     def test_an_rsa_key_that_is_none_is_refused(self, exponent: int, modulus: int) -> None:
         """Spelled in DER, since the library makes none."""
-        numbers = conformance_signing.key("rsa").public
+        numbers = signing.key("rsa").public
         n = serialization.load_pem_public_key(numbers.pem)
         assert isinstance(n, rsa.RSAPublicKey)
         whole = n.public_numbers().n + modulus

@@ -8,10 +8,7 @@ from typing import Any
 
 import pytest
 
-from kit.errors import ManifestError
-from kit.manifest import Manifest
-from kit.values import Limits
-from scripts.conformance_kits import (
+from conformance.build.kits import (
     AFTER,
     JUDGED_AT,
     LATER,
@@ -27,8 +24,11 @@ from scripts.conformance_kits import (
     step,
     to_json,
 )
-from scripts.conformance_signing import key
-from scripts.conformance_trust import POLICIES
+from conformance.build.signing import key
+from conformance.build.trust import POLICIES
+from kit.errors import ManifestError
+from kit.manifest import Manifest
+from kit.values import Limits
 from tests.end_to_end.kits import Outcome, kit, write
 
 BEFORE = "2025-12-31T23:59:59Z"

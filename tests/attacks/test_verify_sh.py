@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
+from conformance.build.kits import Members, compressed, files, manifest, patched, published, tar
+from conformance.build.tar_bytes import END, header, member, pax, record
 from kit.cli import run
 from scripts import fuzz_scripts
-from scripts.conformance_kits import Members, compressed, files, manifest, patched, published, tar
-from scripts.tar_bytes import END, header, member, pax, record
 
 needs_tools = pytest.mark.skipif(
     not all(map(shutil.which, (*fuzz_scripts.TOOLS, "bsdtar"))), reason="needs GNU tar, bsdtar, zstd and openssl"

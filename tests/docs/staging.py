@@ -50,7 +50,7 @@ def auditor(folder: Path) -> None:
     own = generate(Algorithm.ES256)
     write_private(folder / "auditor.pem", own)
     write_public(folder / "auditor.pub.pem", own.public)
-    shutil.copy(kits.ROOT / "scripts" / "check_proof.py", folder)
+    shutil.copy(kits.ROOT / "conformance" / "check_proof.py", folder)
 
 
 def _kit(path: Path, fixture: Path) -> None:

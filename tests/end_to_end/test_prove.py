@@ -17,13 +17,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 from jsonschema import Draft202012Validator
 
+from conformance import check_proof
 from kit.engine.leaves import BLOCK
 from kit.errors import KitError
 from kit.ops.judgement import Expectation
 from kit.ops.merkle_proof import Proof
 from kit.ops.prove import check
 from kit.signing import Algorithm, jws
-from scripts import check_proof
 from tests.end_to_end import kits
 from tests.end_to_end.desk import Desk, key
 from tests.end_to_end.kits import OBSERVATIONS, ROOT, Outcome, kit, observation

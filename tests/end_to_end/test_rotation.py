@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from conformance.build.kits import to_json
 from kit.signing import dsse, jws
-from scripts.conformance_kits import to_json
 from tests.end_to_end import kits
 from tests.end_to_end.desk import Desk, key
 from tests.end_to_end.kits import MANIFEST, SIGNATURE, Members, kit

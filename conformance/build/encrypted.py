@@ -1,4 +1,4 @@
-"""A mapped collection of ``fixtures/conformance``, sealed and half sealed, to be judged by its form, without keys."""
+"""A mapped collection of ``conformance``, sealed and half sealed, to be judged by its form, without keys."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import base64
 import hashlib
 from typing import Any
 
-from scripts.conformance_kits import Document, encoded
+from conformance.build.kits import Document, encoded
 
 NOTES = "dump/app/note_artifacts.bson"
 _FIELDS = ("title", "description", "blobPath")

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from scripts.conformance_case import Attack, Case, refused
-from scripts.conformance_encrypted import DISPLACED, HALF_ENCRYPTED, MALFORMED, NOTES, PLAIN
-from scripts.conformance_kits import (
+from conformance.build.case import Attack, Case, refused
+from conformance.build.encrypted import DISPLACED, HALF_ENCRYPTED, MALFORMED, NOTES, PLAIN
+from conformance.build.kits import (
     AFTER,
     BEFORE,
     LATER,

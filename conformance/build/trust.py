@@ -1,4 +1,4 @@
-"""Whom the verifiers of ``fixtures/conformance`` are told to trust: sets of keys, and policies."""
+"""Whom the verifiers of ``conformance`` are told to trust: sets of keys, and policies."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from conformance.build.signing import key
 from kit.signing import Algorithm, jws
 from kit.trust import Policy, Role, TrustedKey
 from kit.trust.rotation import POLICY_TYPE
 from kit.trust.trusted_key import Revocation, RevocationReason
 from kit.values import Timestamp
-from scripts.conformance_signing import key
 
 KEYS: Mapping[str, Sequence[str]] = {
     "publisher": ["publisher"],

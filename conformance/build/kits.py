@@ -1,4 +1,4 @@
-"""What the kits of ``fixtures/conformance`` are built from: files, manifests, steps, containers.
+"""What the kits of ``conformance`` are built from: files, manifests, steps, containers.
 
 Nothing here calls kit's writer, its patch or its manifest printer: a generation is spelled out as the formats under
 ``schemas/`` have it, so that the table tests a verifier and not a round trip. Only keys and signatures are made with
@@ -16,10 +16,10 @@ from typing import Any
 import bson
 import zstandard
 
+from conformance.build.signing import key, signature
+from conformance.build.tar_bytes import END, member
 from fixtures.build.archives import gzip_member
 from kit.signing import dsse
-from scripts.conformance_signing import key, signature
-from scripts.tar_bytes import END, member
 
 PUBLISHED_AT = "2026-01-01T00:00:00Z"
 PATCHED_AT = "2026-01-02T03:04:05Z"

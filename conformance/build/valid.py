@@ -13,11 +13,9 @@ from collections.abc import Iterator, Mapping
 
 import zstandard
 
-from fixtures.build.archives import gzip_member
-from kit.values import Sha256
-from scripts.conformance_case import Case, valid
-from scripts.conformance_encrypted import ENCRYPTED, NOTES
-from scripts.conformance_kits import (
+from conformance.build.case import Case, valid
+from conformance.build.encrypted import ENCRYPTED, NOTES
+from conformance.build.kits import (
     AFTER,
     BEFORE,
     MANIFEST,
@@ -40,8 +38,10 @@ from scripts.conformance_kits import (
     tar,
     to_json,
 )
-from scripts.conformance_signing import forged, header, header_signed, higher, key
-from scripts.tar_bytes import END, V7, long_name, member, pax, record, with_checksum
+from conformance.build.signing import forged, header, header_signed, higher, key
+from conformance.build.tar_bytes import END, V7, long_name, member, pax, record, with_checksum
+from fixtures.build.archives import gzip_member
+from kit.values import Sha256
 
 LONG = "images/" + "layer-" * 20 + "x"
 """A name of more than 100 bytes that no ustar prefix can hold in two parts."""

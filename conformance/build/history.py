@@ -7,9 +7,8 @@ import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from kit.signing import dsse
-from scripts.conformance_case import Attack, Case, refused
-from scripts.conformance_kits import (
+from conformance.build.case import Attack, Case, refused
+from conformance.build.kits import (
     AFTER,
     HISTORY,
     KEPT,
@@ -30,7 +29,8 @@ from scripts.conformance_kits import (
     to_json,
     without,
 )
-from scripts.conformance_signing import higher, key, signature
+from conformance.build.signing import higher, key, signature
+from kit.signing import dsse
 
 A = Attack
 

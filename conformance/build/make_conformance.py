@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Builds ``fixtures/conformance``: kits, keys, policies, and what a verifier must say; ``--check`` compares.
+"""Builds ``conformance/``: kits, keys, policies, and what a verifier must say; ``--check`` compares.
 
-``fixtures/build/make_fixtures.py`` calls it. What is built is a function of the scripts alone, down to the byte.
+What is built is a function of these programs alone, down to the byte.
 """
 
 from __future__ import annotations
@@ -14,37 +14,22 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 if str(ROOT) not in sys.path:  # run as a file: its folder is on the path, but not the one above
     sys.path.insert(0, str(ROOT))
 
-from scripts import (  # noqa: E402
-    conformance_authority,
-    conformance_containers,
-    conformance_content,
-    conformance_history,
-    conformance_signatures,
-    conformance_valid,
-)
-from scripts.conformance_case import Attack, Case  # noqa: E402
-from scripts.conformance_kits import sha256  # noqa: E402
-from scripts.conformance_signing import key  # noqa: E402
-from scripts.conformance_trust import KEYS, POLICIES, SAMPLES, SEALED  # noqa: E402
+from conformance.build import authority, containers, content, history, signatures, valid  # noqa: E402
+from conformance.build.case import Attack, Case  # noqa: E402
+from conformance.build.kits import sha256  # noqa: E402
+from conformance.build.signing import key  # noqa: E402
+from conformance.build.trust import KEYS, POLICIES, SAMPLES, SEALED  # noqa: E402
+from fixtures.build.make_fixtures import differences  # noqa: E402
 
-FOLDER = ROOT / "fixtures" / "conformance"
-PARTS = (
-    conformance_valid,
-    conformance_signatures,
-    conformance_authority,
-    conformance_history,
-    conformance_content,
-    conformance_containers,
-)
+FOLDER = ROOT / "conformance"
+PARTS = (valid, signatures, authority, history, content, containers)
 """Who has the cases, in the order of the table."""
-BY_HAND = {"README.md", "run.py"}
-"""What of the folder is written by people."""
-BUILDERS = {"build", "__pycache__"}
-"""Folders of the programs that make the others."""
+GENERATED = ("kits", "keys", "policies", "table.json", "TABLE.md")
+"""What of the folder is built; people write the rest."""
 
 
 def all_cases() -> list[Case]:
@@ -80,16 +65,6 @@ def build(folder: Path) -> None:
     (folder / "TABLE.md").write_text(_page(found), encoding="utf-8")
 
 
-def differences(made: Path, kept: Path) -> list[str]:
-    """Name what differs between a folder that was built and the one that is kept, byte for byte, by hand apart."""
-    names = {path.relative_to(folder) for folder in (made, kept) for path in folder.rglob("*") if path.is_file()}
-    return [
-        str(name)
-        for name in sorted(names)
-        if name.name not in BY_HAND and not BUILDERS & set(name.parts) and _bytes(made / name) != _bytes(kept / name)
-    ]
-
-
 def main(arguments: list[str]) -> int:
     """Build in place, or with ``--check`` aside and compare."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -101,9 +76,9 @@ def main(arguments: list[str]) -> int:
         return 0
     with tempfile.TemporaryDirectory(prefix="kit-conformance-") as made:
         build(Path(made))
-        names = differences(Path(made), FOLDER)
+        names = differences(Path(made), FOLDER, GENERATED)
     for name in names:
-        print(f"fixtures/conformance/{name} is not what scripts/make_conformance.py makes", file=sys.stderr)
+        print(f"conformance/{name} is not what conformance/build/make_conformance.py makes", file=sys.stderr)
     return 1 if names else 0
 
 
@@ -133,8 +108,8 @@ def _page(found: list[Case]) -> str:
     lines = [
         "# The conformance table",
         "",
-        "Made by `scripts/make_conformance.py` from the cases of `table.json`. *Code* is the exit code of",
-        "`kit verify`, *obligation* the first that must fail ([which](../../schemas/verify-report.md)), *script* the",
+        "Made by `conformance/build/make_conformance.py` from the cases of `table.json`. *Code* is the exit code of",
+        "`kit verify`, *obligation* the first that must fail ([which](../schemas/verify-report.md)), *script* the",
         "exit code of `verify.sh`, `-` where the case is beyond what that checks.",
         "",
         f"{len(found)} cases: {len(found) - len(refused)} valid, {len(refused)} refused; {scripted} in the scope",
@@ -177,10 +152,6 @@ def _row(found: list[Case], case: Case) -> dict[str, Any]:
 
 def _file(found: list[Case], name: str | None) -> str | None:
     return next(f"kits/{case.file}" for case in found if case.name == name) if name is not None else None
-
-
-def _bytes(path: Path) -> bytes | None:
-    return path.read_bytes() if path.is_file() else None
 
 
 if __name__ == "__main__":

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from scripts.conformance_case import Attack, Case, refused
-from scripts.conformance_kits import (
+from conformance.build.case import Attack, Case, refused
+from conformance.build.kits import (
     AFTER,
     DATA,
     LATER,
@@ -21,7 +21,7 @@ from scripts.conformance_kits import (
     step,
     with_signature,
 )
-from scripts.conformance_signing import signature_part
+from conformance.build.signing import signature_part
 
 A = Attack
 

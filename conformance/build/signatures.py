@@ -9,9 +9,8 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from kit.signing.base64_text import url_encode
-from scripts.conformance_case import Attack, Case, refused
-from scripts.conformance_kits import (
+from conformance.build.case import Attack, Case, refused
+from conformance.build.kits import (
     DATA,
     MANIFEST,
     SIGNATURE,
@@ -22,7 +21,8 @@ from scripts.conformance_kits import (
     with_signature,
     without,
 )
-from scripts.conformance_signing import forged, header, header_signed, key, signature, signature_part
+from conformance.build.signing import forged, header, header_signed, key, signature, signature_part
+from kit.signing.base64_text import url_encode
 
 A = Attack
 

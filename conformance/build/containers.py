@@ -9,9 +9,8 @@ from typing import Any
 
 import zstandard
 
-from fixtures.build.archives import gzip_member
-from scripts.conformance_case import Attack, Case, refused
-from scripts.conformance_kits import (
+from conformance.build.case import Attack, Case, refused
+from conformance.build.kits import (
     MANIFEST,
     OBSERVATIONS,
     Members,
@@ -23,8 +22,9 @@ from scripts.conformance_kits import (
     tar,
     to_json,
 )
-from scripts.conformance_signing import signature
-from scripts.tar_bytes import END, GNU, header, long_name, member, padded, pax, record, with_checksum
+from conformance.build.signing import signature
+from conformance.build.tar_bytes import END, GNU, header, long_name, member, padded, pax, record, with_checksum
+from fixtures.build.archives import gzip_member
 
 A = Attack
 P = Attack.PARSER_DIFFERENTIAL

@@ -1,4 +1,4 @@
-"""Who signs the kits of ``fixtures/conformance``, and with what: keys, and signatures under any header.
+"""Who signs the kits of ``conformance``, and with what: keys, and signatures under any header.
 
 Every signature reproduces, that of the RSA key too. Keys are those of ``kit.signing``; what is forged is spelled out.
 """

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from scripts.conformance_kits import JUDGED_AT, compressed, tar
+from conformance.build.kits import JUDGED_AT, compressed, tar
 
 
 class Attack(enum.StrEnum):

@@ -37,8 +37,8 @@ if str(ROOT) not in sys.path:  # run as a file: its folder is on the path, but n
 from benchmarks import kits  # noqa: E402
 from benchmarks.pairs import PairMaker, makers, write  # noqa: E402
 from benchmarks.patches import encryption  # noqa: E402
+from benchmarks.process_tree import Run, measure  # noqa: E402
 from kit.signing import Algorithm, PrivateKey, generate, write_private, write_public  # noqa: E402
-from scripts.process_tree import Run, measure  # noqa: E402
 
 _CHECKOUT = (sys.executable, "-P", "-c", "from kit.cli import main; main()")
 COMMAND = (os.environ["MEASURED"],) if "MEASURED" in os.environ else _CHECKOUT

@@ -34,10 +34,10 @@ if str(ROOT) not in sys.path:  # run as a file: its folder is on the path, but n
 
 from benchmarks import kits, table  # noqa: E402
 from benchmarks.kits import Case  # noqa: E402
+from benchmarks.process_tree import Run, measure  # noqa: E402
 from kit.encryption import AgeRecord, create, new_keyring  # noqa: E402
 from kit.signing import Algorithm, PrivateKey, generate, write_private, write_public  # noqa: E402
 from kit.values import Timestamp  # noqa: E402
-from scripts.process_tree import Run, measure  # noqa: E402
 
 CORES = os.cpu_count() or 1
 MAIN = Case(source="content")

@@ -1,4 +1,4 @@
-"""A few environments made up at random: no internal error, no hang, no kit lost (``scripts/random_environments``)."""
+"""A few environments made up at random: no internal error, no hang, no kit lost (``hardening/random_environments``)."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from scripts import random_environments as environments
+from hardening import random_environments as environments
 
 
 @pytest.mark.slow

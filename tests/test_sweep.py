@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from scripts import sweep
+from hardening import sweep
 from tests.tiers import examples
 
 

@@ -1,6 +1,6 @@
 """Bombs, small: what costs its reader something is counted, whatever layer it is in, and refused by the limit's name.
 
-The large ones, with what they cost, are run by ``scripts/bombs``.
+The large ones, with what they cost, are run by ``hardening/bombs``.
 """
 
 from __future__ import annotations

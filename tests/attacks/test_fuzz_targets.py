@@ -1,4 +1,4 @@
-"""The targets of scripts/fuzz: their seeds reach what they should, and a share of what a fuzzer would try."""
+"""The targets of hardening/fuzz: their seeds reach what they should, and a share of what a fuzzer would try."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from hardening.fuzz_targets import NAMES, target_of
 from kit.archive.journal import BEGIN, Position, checksum, encode_record, scan
 from kit.errors import KitError
-from scripts.fuzz_targets import NAMES, target_of
 from tests.end_to_end.kits import ROOT
 from tests.tiers import examples
 
@@ -63,7 +63,7 @@ def test_seeds_and_what_is_near_them_end_in_a_result_or_an_error_of_ours(name: s
 @pytest.mark.slow
 def test_the_fuzzer_runs(tmp_path: Path) -> None:
     pytest.importorskip("atheris")
-    command = [sys.executable, str(ROOT / "scripts/fuzz.py"), "bson", "--runs", "200", "--seed", "1"]
+    command = [sys.executable, str(ROOT / "hardening/fuzz.py"), "bson", "--runs", "200", "--seed", "1"]
     run = subprocess.run([*command, "--crashes", str(tmp_path)], capture_output=True, text=True, check=False, cwd=ROOT)
     assert run.returncode == 0, run.stderr
     assert "stat::number_of_executed_units: 200" in run.stderr

@@ -19,6 +19,8 @@ import pytest
 
 from conformance.build.kits import STATEMENT, files, patched, sha256, to_json
 from conformance.build.signing import signature_part
+from hardening import fuzz_proofs
+from hardening.fuzz_targets import delta_manifest, policies
 from kit.cli.naming import parse_document
 from kit.delta.model import DeltaManifest
 from kit.delta.recipe import Recipe
@@ -40,8 +42,6 @@ from kit.transforms.raw_linkset import RawLinkset, parse_cache_map
 from kit.trust import Policy
 from kit.trust.state import State
 from kit.values import Limits, Timestamp, strict_json
-from scripts import fuzz_proofs
-from scripts.fuzz_targets import delta_manifest, policies
 from tests.attacks import mutants
 from tests.encryption.site import MAP, empty_keyring
 from tests.end_to_end.kits import ROOT, foreign_manifest_of

@@ -9,10 +9,10 @@ from collections.abc import Iterator
 
 import pytest
 
+from hardening import large_member
 from kit.archive.chunks import ChunkReader
 from kit.archive.tar_reader import read_tar
 from kit.errors import ArchiveError
-from scripts import large_member
 from tests.archive.building import END, LIMITS, header, member, pax, record
 from tests.attacks.bombs import size_field
 

@@ -16,10 +16,10 @@ import pytest
 
 from conformance import check_proof
 from conformance.build.signing import key, signature_part
+from hardening import fuzz_proofs
 from kit.errors import KitError
 from kit.ops.merkle_proof import Proof
 from kit.ops.prove import check
-from scripts import fuzz_proofs
 from tests.attacks import mutants
 from tests.end_to_end.kits import ROOT
 

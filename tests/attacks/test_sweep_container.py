@@ -1,4 +1,4 @@
-"""A share of scripts/sweep_container: whatever is cut off or changed, the kit is refused, or is the same kit."""
+"""A share of hardening/sweep_container: whatever is cut off or changed, the kit is refused, or is the same kit."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts.sweep_container import CONTAINERS, cuts, flips, small_kit, sweep
+from hardening.sweep_container import CONTAINERS, cuts, flips, small_kit, sweep
 
 
 @pytest.mark.parametrize("container", CONTAINERS)

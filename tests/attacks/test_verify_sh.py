@@ -14,8 +14,8 @@ import pytest
 
 from conformance.build.kits import Members, compressed, files, manifest, patched, published, tar
 from conformance.build.tar_bytes import END, header, member, pax, record
+from hardening import fuzz_scripts
 from kit.cli import run
-from scripts import fuzz_scripts
 
 needs_tools = pytest.mark.skipif(
     not all(map(shutil.which, (*fuzz_scripts.TOOLS, "bsdtar"))), reason="needs GNU tar, bsdtar, zstd and openssl"

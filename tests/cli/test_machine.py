@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.process_tree import tree_bytes
 from kit.cli.machine import limit_environment
 from kit.errors import UsageError
 from kit.ops.kits import Environment
-from scripts.process_tree import tree_bytes
 from tests.end_to_end import kits
 from tests.end_to_end.desk import Desk
 from tests.end_to_end.kits import AT, COMMAND, ENVIRONMENT, observation

@@ -1,4 +1,4 @@
-"""A share of scripts/fault_matrix: nothing lost, nothing half, and a resumed run gives the bytes of a quiet one."""
+"""A share of hardening/fault_matrix: nothing lost, nothing half, and a resumed run gives the bytes of a quiet one."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from hardening.fault_matrix import DELTA, PATCH, bench_of
 from kit.ops.selftest import DAMAGES, FAULTS, Matrix, kill_everywhere, phases
 from kit.ops.selftest.strikes import harm
 from kit.reports.selftests import strike_table
-from scripts.fault_matrix import DELTA, PATCH, bench_of
 
 
 @pytest.mark.slow

@@ -4,7 +4,7 @@
 The clone is a new one, the environment is empty but for PATH and HOME, and pip has no cache, so that everything is
 fetched as on a fresh machine; where from, pip's own configuration says. Needs git, and Python for the demo.
 
-    scripts/first_run.py [--from URL] [--all]
+    benchmarks/first_run.py [--from URL] [--all]
 """
 
 from __future__ import annotations

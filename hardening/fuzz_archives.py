@@ -1,4 +1,4 @@
-"""What scripts/fuzz attacks of archives: records in front of a member, deltas as a whole, the journals of jobs.
+"""What hardening/fuzz attacks of archives: records in front of a member, deltas as a whole, the journals of jobs.
 
 An input is what an attacker writes, without the checksums, digests and signatures that somebody can make fit: those are
 made here, so that what is mutated is read and not refused before.

@@ -1,4 +1,4 @@
-"""What scripts/fuzz attacks: a function of bytes each, and seeds for it.
+"""What hardening/fuzz attacks: a function of bytes each, and seeds for it.
 
 A target calls what a kit's bytes reach first, with limits small enough that the memory a refusal costs stays small, and
 states its laws by assertions, which are no ``KitError`` and so end the run.
@@ -408,6 +408,6 @@ def target_of(name: str) -> tuple[Callable[[bytes], None], Callable[[], list[byt
     if name in _TARGETS:
         return _TARGETS[name]
     module, *names = _COMMANDS[name]
-    loaded = importlib.import_module(f"scripts.{module}")
+    loaded = importlib.import_module(f"hardening.{module}")
     target, seeds = (getattr(loaded, one) for one in names)
     return target, seeds

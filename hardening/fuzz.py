@@ -29,8 +29,8 @@ if str(ROOT) not in sys.path:  # run as a file: its folder is on the path, but n
     sys.path.insert(0, str(ROOT))
 
 with atheris.instrument_imports(include=["kit."]):
-    from scripts import fuzz_targets
-    from scripts.fuzz_targets import NAMES, target_of
+    from hardening import fuzz_targets
+    from hardening.fuzz_targets import NAMES, target_of
 
 
 def one(target: Callable[[bytes], object]) -> Callable[[bytes], None]:

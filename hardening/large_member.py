@@ -20,8 +20,8 @@ if str(ROOT) not in sys.path:  # run as a file: its folder is on the path, but n
     sys.path.insert(0, str(ROOT))
 
 from benchmarks import kits  # noqa: E402
+from benchmarks.process_tree import measure  # noqa: E402
 from kit.signing import Algorithm, generate, write_private, write_public  # noqa: E402
-from scripts.process_tree import measure  # noqa: E402
 
 MIB, GIB = 1 << 20, 1 << 30
 COMMAND = [sys.executable, "-c", "from kit.cli import main; main()"]

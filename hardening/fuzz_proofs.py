@@ -1,4 +1,4 @@
-"""What scripts/fuzz attacks of proofs: ``kit prove --check`` and ``check_proof.py`` must agree on each of them.
+"""What hardening/fuzz attacks of proofs: ``kit prove --check`` and ``check_proof.py`` must agree on each of them.
 
 An input is a proof in which ``@MANIFEST`` and ``@SIGNATURE`` are for those of a kit with known documents, so that what
 is mutated lies behind the signature. Laws: both checkers accept or both refuse, with no exception but their own; what

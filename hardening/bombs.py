@@ -26,8 +26,8 @@ ROOT = Path(__file__).resolve().parents[1]
 if str(ROOT) not in sys.path:  # run as a file: its folder is on the path, but not the one above
     sys.path.insert(0, str(ROOT))
 
+from benchmarks.process_tree import tree_bytes  # noqa: E402
 from kit.signing import Algorithm, generate, write_public  # noqa: E402
-from scripts.process_tree import tree_bytes  # noqa: E402
 from tests.attacks.bomb_list import DELTAS, JSON_TEXTS, KITS, PROOFS, Maker  # noqa: E402
 from tests.attacks.bombs_of_kits import COLLECTION, kit_of  # noqa: E402
 

@@ -1,4 +1,4 @@
-"""What scripts/fuzz attacks of the core: core and reference must agree about each run of documents.
+"""What hardening/fuzz attacks of the core: core and reference must agree about each run of documents.
 
 An input is a document, whose length is corrected, so that what is mutated lies inside of it; it stands between two that
 are sound. Laws: what the core makes of the run is what the reference makes, one document after the other; where the

@@ -1,4 +1,4 @@
-"""What scripts/fuzz attacks of ``verify.sh``: what is in an archive, and the tools that the script calls.
+"""What hardening/fuzz attacks of ``verify.sh``: what is in an archive, and the tools that the script calls.
 
 Law: "valid" is said only of an archive that holds the files that were signed, each once, and nothing else but folders;
 and only where every command that the script calls has ended well.

@@ -1,4 +1,4 @@
-"""What scripts/fuzz attacks of sealing: core and reference must agree about each run of mapped documents.
+"""What hardening/fuzz attacks of sealing: core and reference must agree about each run of mapped documents.
 
 An input is a document, whose length is corrected, so that what is mutated lies inside of it; it stands between a sealed
 one and a plain one. Laws: what the core finds, seals, opens and proves of the run is what the reference does, one

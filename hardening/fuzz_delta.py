@@ -1,4 +1,4 @@
-"""What scripts/fuzz attacks of deltas in the core: core and reference must agree about documents and about scripts.
+"""What hardening/fuzz attacks of deltas in the core: core and reference must agree about documents and about scripts.
 
 An input is, behind a byte that says where it is cut, two documents, whose lengths are corrected, so that what is
 mutated lies inside of them; and it is a script with sound columns and an older self. Laws: what the core makes of

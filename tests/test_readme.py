@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import kit
-from scripts import make_docs
+from docs.build import make_docs
 from tests.tiers import slow
 
 ROOT = make_docs.ROOT
@@ -19,7 +19,7 @@ LINK = re.compile(r"\]\(([^)#:]+)\)")
 
 @pytest.mark.parametrize("page", make_docs.pages(), ids=lambda page: page.name)
 def test_what_the_program_says_of_itself_is_current(page: Path) -> None:
-    assert page.read_text() == make_docs.pages()[page], "run scripts/make_docs.py"
+    assert page.read_text() == make_docs.pages()[page], "run docs/build/make_docs.py"
 
 
 def test_the_reference_has_every_command_and_the_front_page_leads_to_each() -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts import make_recording
+from docs.build import make_recording
 from tests.docs.commands import ROOT, blocks
 
 PAGES = {
@@ -70,4 +70,4 @@ def test_no_page_has_commands_that_nobody_runs() -> None:
 
 
 def test_the_recording_is_what_a_terminal_shows_today() -> None:
-    assert make_recording.RECORDING.read_text() == make_recording.recorded(), "run scripts/make_recording.py"
+    assert make_recording.RECORDING.read_text() == make_recording.recorded(), "run docs/build/make_recording.py"

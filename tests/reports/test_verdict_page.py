@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
+from docs.build.make_screenshots import browser, headless
 from kit.reports.spelling import printable
-from scripts.make_screenshots import browser, headless
 from tests.end_to_end import kits
 from tests.end_to_end.desk import Desk, key
 from tests.end_to_end.kits import OBSERVATIONS, Outcome, kit, observation

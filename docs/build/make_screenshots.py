@@ -18,7 +18,7 @@ from pathlib import Path
 
 from PIL import Image
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 if str(ROOT) not in sys.path:  # run as a file: its folder is on the path, but not the one above
     sys.path.insert(0, str(ROOT))
 

@@ -17,7 +17,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 if str(ROOT) not in sys.path:  # run as a file: its folder is on the path, but not the one above
     sys.path.insert(0, str(ROOT))
 
@@ -63,7 +63,7 @@ def main(arguments: list[str]) -> int:
     if not check:
         RECORDING.write_text(text, encoding="utf-8")
     elif not RECORDING.exists() or RECORDING.read_text(encoding="utf-8") != text:
-        print("docs/recording.txt is not what scripts/make_recording.py makes", file=sys.stderr)
+        print("docs/recording.txt is not what docs/build/make_recording.py makes", file=sys.stderr)
         return 1
     return 0
 

@@ -23,7 +23,7 @@ from typing import Any
 
 import click
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 if str(ROOT) not in sys.path:  # run as a file: its folder is on the path, but not the one above
     sys.path.insert(0, str(ROOT))
 
@@ -42,8 +42,8 @@ _PART = re.compile(r"(?P<start><!-- generated: (?P<name>[^>]+) -->\n).*?(?P<end>
 _HEAD = """\
 # Reference
 
-Every command of `kit`, as its `--help` says it; made by `scripts/make_docs.py`, and a test proves it current. What the
-commands are for is in the [README](../README.md).
+Every command of `kit`, as its `--help` prints it. `docs/build/make_docs.py` makes this page, and a test proves it
+current. What the commands are for is in the [README](../README.md).
 
 ## Manners
 
@@ -123,7 +123,7 @@ def main(arguments: list[str]) -> int:
     stale = [page for page, text in wanted.items() if not page.exists() or page.read_text(encoding="utf-8") != text]
     for page in stale:
         if check:
-            print(f"{page.relative_to(ROOT)} is not what scripts/make_docs.py makes", file=sys.stderr)
+            print(f"{page.relative_to(ROOT)} is not what docs/build/make_docs.py makes", file=sys.stderr)
         else:
             page.write_text(wanted[page], encoding="utf-8")
     return 1 if check and stale else 0

@@ -77,12 +77,16 @@ def test_the_table_is_about_every_obligation_attack_and_exit_code_of_a_verdict()
     assert sum(path.stat().st_size for path in (*kits, table)) < 1_500_000
 
 
-def told(*words: str, code: int) -> str:
-    """Run the runner as its page says, and give its last line."""
+def run_table(*words: str, code: int) -> list[str]:
+    """Run the runner as its page says, and return its lines."""
     command = [sys.executable, str(FOLDER / "run.py"), *words]
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=ENVIRONMENT)
     assert done.returncode == code, done
-    return done.stdout.splitlines()[-1]
+    return (done.stdout + done.stderr).splitlines()
+
+
+def last_line(*words: str, code: int) -> str:
+    return run_table(*words, code=code)[-1]
 
 
 NAMES = ("patched", "container-folder", "alg-none", "rollback", "folder-fifo", "proven", "coverage-missing")
@@ -94,7 +98,7 @@ ONLY = [word for name in NAMES for word in ("--only", name)]
 def test_the_runner_runs_any_command() -> None:
     command = f"{shlex.join(COMMAND)} {VERIFIER}"
     assert (
-        told("--verifier", command, "--exact", *ONLY, code=0)
+        last_line("--verifier", command, "--exact", *ONLY, code=0)
         == "7 cases, 7 right (3 valid, 4 refused), 0 wrong, 0 left out"
     )
 
@@ -114,7 +118,69 @@ def test_the_runner_runs_any_command() -> None:
     ids=["accepts everything", "refuses everything", "knows keys only", "dies", "fails"],
 )
 def test_the_runner_finds_a_verifier_that(verifier: str, last: str) -> None:
-    assert told("--verifier", verifier, *ONLY, code=1) == last
+    assert last_line("--verifier", verifier, *ONLY, code=1) == last
+
+
+REFUSES_ALL = ("--verifier", "sh -c 'exit 3' {keys}", *ONLY)
+"""Of the four cases that need no more than keys, it is wrong about ``patched`` and ``container-folder``."""
+
+
+class TestKnownFailures:
+    def test_a_case_that_fails_as_listed_is_no_failure(self, tmp_path: Path) -> None:
+        listed = tmp_path / "known"
+        listed.write_text("# Needs a second key.\npatched refused\n\ncontainer-folder refused 3  # no folders\n")
+        assert last_line(*REFUSES_ALL, "--known-failures", str(listed), code=0) == (
+            "4 cases, 2 right (0 valid, 2 refused), 0 wrong, 3 left out; 2 failed as listed, 0 passed although listed"
+        )
+
+    def test_a_listed_case_that_passes_is_reported_and_fails_the_run(self, tmp_path: Path) -> None:
+        listed = tmp_path / "known"
+        listed.write_text("patched refused\ncontainer-folder refused\nalg-none valid\n")
+        lines = run_table(*REFUSES_ALL, "--known-failures", str(listed), code=1)
+        assert lines == [
+            f"UNEXPECTED PASS alg-none: it is listed as valid; remove it from {listed}",
+            "4 cases, 2 right (0 valid, 2 refused), 0 wrong, 3 left out; 2 failed as listed, 1 passed although listed",
+        ]
+
+    @pytest.mark.parametrize("listed_as", ["no verdict", "refused 5"])
+    def test_a_case_that_fails_in_another_way_than_listed_is_wrong(self, listed_as: str, tmp_path: Path) -> None:
+        listed = tmp_path / "known"
+        listed.write_text(f"patched {listed_as}\ncontainer-folder refused\n")
+        lines = run_table(*REFUSES_ALL, "--known-failures", str(listed), code=1)
+        assert lines[0].startswith(f"WRONG patched: valid 0 is right, {listed_as} is listed, got refused 3: ")
+        assert len(lines) == 2
+
+    def test_a_list_written_by_one_run_is_what_the_next_run_expects(self, tmp_path: Path) -> None:
+        listed, exact = tmp_path / "known", tmp_path / "exact"
+        last_line(*REFUSES_ALL, "--write-known-failures", str(listed), code=1)
+        assert listed.read_text().splitlines()[1:] == [
+            "container-folder refused  # right: valid 0",
+            "patched refused  # right: valid 0",
+        ]
+        last_line(*REFUSES_ALL, "--known-failures", str(listed), code=0)
+        last_line(*REFUSES_ALL, "--exact", "--write-known-failures", str(exact), code=1)
+        assert "alg-none refused 3  # right: refused 5" in exact.read_text().splitlines()
+        last_line(*REFUSES_ALL, "--exact", "--known-failures", str(exact), code=0)
+
+    @pytest.mark.parametrize(
+        ("line", "message"),
+        [
+            ("alg-none", "expected NAME VERDICT [CODE], found 'alg-none'"),
+            ("alg-none accepted", "expected NAME VERDICT [CODE], found 'alg-none accepted'"),
+            ("no-such-case valid", "the table has no case 'no-such-case'"),
+            ("patched valid", "'patched' is listed twice"),
+        ],
+    )
+    def test_a_list_that_is_wrong_is_refused_with_its_line(self, line: str, message: str, tmp_path: Path) -> None:
+        listed = tmp_path / "known"
+        listed.write_text(f"patched refused\n{line}\n")
+        last = last_line(*REFUSES_ALL, "--known-failures", str(listed), code=2)
+        assert last == f"run.py: error: {listed}:2: {message}"
+
+
+def test_a_case_that_the_table_does_not_have_cannot_be_chosen() -> None:
+    last = last_line("--verifier", "true", "--only", "no-such-case", code=2)
+    assert last == "run.py: error: --only: the table has no case 'no-such-case'"
 
 
 @pytest.mark.slow
@@ -126,7 +192,7 @@ def test_verify_sh_over_what_is_in_its_scope() -> None:
     chosen = valid[::8] + others[::16]
     words = [word for name in chosen for word in ("--only", name)]
     prepare = "verify {sample} {keys:--trusted-key} --workers 1 --write-script {script}"
-    last = told(
+    last = last_line(
         *("--column", "script", "--prepare", f"{shlex.join(COMMAND)} {prepare}", "--verifier", "sh {script} {kit}"),
         *("--exact", *words),
         code=0,

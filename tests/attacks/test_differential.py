@@ -39,13 +39,13 @@ from tests.archive.building import (
     record,
     with_checksum,
 )
-from tests.archive.test_reading_laws import TAR
 from tests.archive.test_tar_attacks import ATTACKS, LINKS_OUT
 from tests.attacks.bombs import size_field
 from tests.attacks.readers import disagreement, expected_files, ours, readings, unpacked
 from tests.attacks.test_containers import SKIPPABLE, TARS
 from tests.attacks.test_names import ALL_CLASSES, CLASSES, NEVER as NAMES_NEVER, ORDINARY, spellings
 from tests.attacks.test_records import NEVER, PERMITTED
+from tests.laws.test_reading import TAR
 from tests.tiers import examples, slow
 
 pytestmark = pytest.mark.skipif(

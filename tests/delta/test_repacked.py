@@ -39,8 +39,8 @@ from kit.signing import jws
 from kit.values import Limits
 from tests.delta.kits import AT, HERE, KEY, OTHER, Pair, keyring, keys_in, october, pair, patched, step, trusting
 from tests.delta.test_attacks import archive, files_of as delta_files, resigned
-from tests.delta.test_kit_laws import NOTES, SEALING
 from tests.kits import MANIFEST, OBSERVATIONS, collection, contents, observation, signed, unpacked, write_kit
+from tests.laws.test_delta_kits import NOTES, SEALING
 from tests.schemas.test_reports import validate
 
 SIGNATURE = f"{MANIFEST}.jws"

@@ -18,8 +18,8 @@ from tests.end_to_end import kits
 from tests.end_to_end.desk import Desk, key
 from tests.end_to_end.kits import MANIFEST, OBSERVATIONS, SNAPSHOTS, content, observation
 from tests.faults.attacking import Attacker
+from tests.laws.test_merkle_trees import by_definition
 from tests.ops.test_resume import output, request_for, strike
-from tests.values.test_merkle import by_definition
 
 IDLE = "dump/part/concelier/advisory_observations.bson.gz"
 EMPTY = "dump/concelier/nothing.bson"

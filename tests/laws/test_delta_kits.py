@@ -16,9 +16,9 @@ from kit.ops.delta_squash import squash_deltas
 from kit.transforms.encrypt_fields import EncryptFields
 from kit.transforms.raw_linkset import RawLinkset
 from tests.delta.kits import AT, HERE, KEY, Pair, keyring, keys_in, step, trusting
-from tests.delta.test_laws import two_collections
 from tests.documents.strategies import VALUES, Typed, document, string
 from tests.kits import OBSERVATIONS, contents, observation, signed, write_kit
+from tests.laws.test_delta_codecs import two_collections
 
 NOTES = "dump/notelett/notes.bson"
 SEALING = EncryptFields(field_map=shipped("notelett"), profile=Profile.BOUND)

@@ -127,7 +127,7 @@ def _copied_package() -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="kit-package-") as scratch:
         copy = Path(scratch) / "source"
         copy.mkdir()
-        for name in ("pyproject.toml", "README.md"):
+        for name in ("pyproject.toml", "README.md", "LICENSE"):
             shutil.copy(ROOT / name, copy)
         shutil.copytree(ROOT / "kit", copy / "kit", ignore=_NOT_COPIED)
         commit = tool_commit()

@@ -77,6 +77,11 @@ def test_the_table_is_about_every_obligation_attack_and_exit_code_of_a_verdict()
     assert sum(path.stat().st_size for path in (*kits, table)) < 1_500_000
 
 
+def test_the_front_page_counts_the_kits_that_there_are() -> None:
+    kits = {case["kit"] for case in CASES}
+    assert f" has {len(kits)} kits" in (make_fixtures.ROOT / "README.md").read_text()
+
+
 def run_table(*words: str, code: int) -> list[str]:
     """Run the runner as its page says, and return its lines."""
     command = [sys.executable, str(FOLDER / "run.py"), *words]

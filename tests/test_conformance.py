@@ -29,7 +29,7 @@ from kit.ops.judgement import Expectation
 from kit.ops.verify_script import write_script
 from kit.trust import Anchor
 from kit.values import Timestamp
-from tests.end_to_end.kits import COMMAND, ENVIRONMENT, kit
+from tests.commands import COMMAND, ENVIRONMENT, kit
 
 FOLDER = make_conformance.FOLDER
 # It stands alone, outside of every package.

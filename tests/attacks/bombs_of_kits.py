@@ -20,6 +20,7 @@ import zstandard
 
 from kit.archive.zstd_frames import MAGIC
 from kit.signing import PrivateKey, jws
+from tests import kits
 from tests.archive.building import END, header, pax, record
 from tests.attacks.bombs import OBSERVATIONS, size_field, zstd_block, zstd_of
 
@@ -88,15 +89,8 @@ def manifest_of(members: Iterable[File], **changes: Any) -> bytes:
     for file in members:
         digest, size = file.facts()
         listed.append({"path": file.name.decode(), "sha256": digest, "size": size})
-    whole = {
-        "schemaVersion": "1",
-        "bundleId": "bomb",
-        "generation": 3,
-        "createdAt": AT,
-        "files": sorted(listed, key=lambda one: str(one["path"])),
-        "collections": [],
-        "lineage": [],
-    } | changes
+    entries = sorted(listed, key=lambda one: str(one["path"]))
+    whole = kits.manifest_of({}, **({"bundleId": "bomb", "createdAt": AT, "files": entries} | changes))
     return json.dumps(whole, indent=1, sort_keys=True, ensure_ascii=False).encode() + b"\n"
 
 

@@ -37,7 +37,8 @@ from kit.ops.verify import VerifyReport
 from kit.signing import Algorithm, PrivateKey, archive_signature, dsse, jws
 from kit.trust import Accepted, Anchor, Policy, Revocation, RevocationReason, Role, State, TrustedKey, rotation
 from kit.values import CollectionName, Limits, MemberPath, Sha256, Timestamp
-from tests.end_to_end.kits import ROOT, write
+from tests.commands import ROOT
+from tests.kits import write_kit
 
 KEY, OTHER, THIRD = key("site"), key("site-b"), key("incident")
 """The key that is attacked, and two that are not."""
@@ -132,7 +133,7 @@ def _delta(folder: Path) -> Path:
         tool_version="1",
     ).to_bytes()
     signature = jws.sign(manifest, [KEY], typ=DELTA_TYPE)
-    return write(folder / "d.tar", {"delta-manifest.json": manifest, "delta-manifest.json.jws": signature})
+    return write_kit(folder / "d.tar", {"delta-manifest.json": manifest, "delta-manifest.json.jws": signature})
 
 
 def _of_delta(anchor: Anchor, folder: Path) -> None:

@@ -29,8 +29,9 @@ from kit.values.strict_json import parse
 from tests.archive.building import END, header, member, pax, record
 from tests.attacks import bombs_of_kits as made
 from tests.attacks.bomb_list import DELTAS
+from tests.commands import kit
 from tests.end_to_end.desk import Desk, key as key_of
-from tests.end_to_end.kits import OBSERVATIONS, SIGNATURE, content, foreign_manifest_of, kit
+from tests.kits import OBSERVATIONS, SIGNATURE, content, foreign_manifest_of
 
 NAME = OBSERVATIONS.encode()
 LITTLE = 1_000_000

@@ -16,8 +16,9 @@ import zstandard
 from tests.archive.building import END, GNU, V7, header, long_name, member, padded, pax, record, with_checksum
 from tests.archive.test_tar_attacks import ATTACKS, LINKS_OUT
 from tests.attacks import bombs
+from tests.commands import kit
 from tests.end_to_end.desk import Desk
-from tests.end_to_end.kits import MANIFEST, SIGNATURE, kit
+from tests.kits import MANIFEST, SIGNATURE
 
 HOSTILE = 9
 BIG_NAME = b"d/" + b"n" * 120

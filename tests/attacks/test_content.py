@@ -15,10 +15,11 @@ import bson
 import pytest
 import zstandard
 
+from tests import kits
 from tests.attacks import bombs
-from tests.end_to_end import kits
+from tests.commands import kit
 from tests.end_to_end.desk import Desk
-from tests.end_to_end.kits import MANIFEST, OBSERVATIONS, kit
+from tests.kits import MANIFEST, OBSERVATIONS
 
 HOSTILE, CONTENT, OK = 9, 11, 0
 MIB = 1 << 20

@@ -12,7 +12,7 @@ import pytest
 from hardening.fuzz_targets import NAMES, target_of
 from kit.archive.journal import BEGIN, Position, checksum, encode_record, scan
 from kit.errors import KitError
-from tests.end_to_end.kits import ROOT
+from tests.commands import ROOT
 from tests.tiers import examples
 
 _RUNS = {"whole-delta": 40, "resume": 25, "verify-sh": 25}  # each is a command as a whole

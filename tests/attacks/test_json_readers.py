@@ -43,8 +43,9 @@ from kit.trust import Policy
 from kit.trust.state import State
 from kit.values import Limits, Timestamp, strict_json
 from tests.attacks import mutants
+from tests.commands import ROOT
 from tests.encryption.site import MAP, empty_keyring
-from tests.end_to_end.kits import ROOT, foreign_manifest_of
+from tests.kits import foreign_manifest_of
 
 Reader = Callable[[bytes], Any]
 MANIFEST = fuzz_proofs.MANIFEST

@@ -16,8 +16,9 @@ from kit import Limits
 from tests.archive.building import END, header, long_name, member, pax, record
 from tests.attacks import bombs
 from tests.attacks.test_containers import packed, zstd
+from tests.commands import ROOT, kit
 from tests.end_to_end.desk import Desk
-from tests.end_to_end.kits import MANIFEST, OBSERVATIONS, ROOT, kit
+from tests.kits import MANIFEST, OBSERVATIONS
 
 NAME = OBSERVATIONS.encode()
 DOCUMENT = bson.encode({"_id": 1, "tenant": "a", "nested": {"deep": {}}})

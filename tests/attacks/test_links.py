@@ -16,11 +16,12 @@ from typing import Any
 
 import pytest
 
+from tests import kits
 from tests.archive.building import END, member, names, pax, record
 from tests.attacks.readers import disagreement, ours
-from tests.end_to_end import kits
+from tests.commands import kit
 from tests.end_to_end.desk import Desk, key
-from tests.end_to_end.kits import MANIFEST, MTIME, OBSERVATIONS, kit
+from tests.kits import MANIFEST, MTIME, OBSERVATIONS
 
 ALLOW = ("--allow-links",)
 Links = dict[str, tuple[str, str]]
@@ -319,13 +320,13 @@ def test_a_folder_with_links_is_what_the_archive_is(desk: Desk) -> None:
 
 def test_a_file_of_a_folder_that_a_hard_link_names_is_not_changed_behind_the_link(desk: Desk) -> None:
     folder = folder_of(desk, HARD_TO_CHANGED)
-    before = kits.snapshot(folder)
+    before = kits.folder_state(folder)
     outcome = desk.verify(folder, options=(*ALLOW, "--json", "--require-raw-linkset"))
     archive = desk.verify(desk.kits / "kit.tar.zst", options=(*ALLOW, "--json", "--require-raw-linkset"))
     assert outcome.json["coverage"] == archive.json["coverage"]
     refusal = desk.patch(folder, "--in-place", *ALLOW)
     refusal.refused(64, "dump/copy/advisory_observations.bson", "patch the archive")
-    assert kits.snapshot(folder) == before
+    assert kits.folder_state(folder) == before
 
 
 def test_hard_links_of_a_folder_are_listed_files_with_their_targets_bytes(desk: Desk) -> None:

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from tests.end_to_end.kits import ROOT
+from tests.commands import ROOT
 
 _SECTION = (ROOT / "docs/faults.md").read_text().partition("## Hostile archives, one by one")[2].partition("\n## ")[0]
 ROWS = [

@@ -11,11 +11,11 @@ import pytest
 
 from kit.errors import ArchiveError
 from kit.values import Allowed, MemberPath, NameClass
+from tests import kits
 from tests.archive.building import END, GNU, USTAR, V7, long_name, member, pax, read, record
 from tests.attacks.readers import ours
-from tests.end_to_end import kits
+from tests.commands import kit
 from tests.end_to_end.desk import Desk
-from tests.end_to_end.kits import kit
 
 ALL_CLASSES = Allowed(links=True, names=frozenset(NameClass))
 NEVER = {

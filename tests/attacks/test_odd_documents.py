@@ -8,9 +8,10 @@ from typing import Any
 import bson
 import pytest
 
-from tests.end_to_end import kits
+from tests import kits
+from tests.commands import kit
 from tests.end_to_end.desk import Desk
-from tests.end_to_end.kits import AT, OBSERVATIONS, kit, observation
+from tests.kits import AT, OBSERVATIONS, observation
 
 GOOD, ODD = observation(1)["_id"], observation(2)["_id"]
 SOUND = bson.encode(observation(2))

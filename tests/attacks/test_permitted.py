@@ -7,8 +7,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from tests import kits
 from tests.archive.building import member, pax, record
-from tests.end_to_end import kits
 from tests.end_to_end.desk import Desk
 
 

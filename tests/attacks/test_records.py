@@ -15,7 +15,7 @@ from kit.errors import ArchiveError
 from kit.values import Allowed
 from tests.archive.building import END, GNU, long_name, member, pax, read, record
 from tests.attacks.readers import ours
-from tests.end_to_end.kits import kit
+from tests.commands import kit
 
 NEVER = {
     "a map of holes, of Solaris": "SUN.holesdata",

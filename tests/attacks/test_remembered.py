@@ -56,7 +56,7 @@ def remembering(policy: Path) -> StateRecorder:
 
 def remembered(policy: Path) -> int | None:
     state = trust_files.read(policy).state
-    return state.bundles["kit-1"].generation if state is not None and "kit-1" in state.bundles else None
+    return state.bundles["small"].generation if state is not None and "small" in state.bundles else None
 
 
 def request_for(two: Pair, policy: Path) -> PatchRequest:

@@ -21,7 +21,7 @@ from kit.errors import KitError
 from kit.ops.merkle_proof import Proof
 from kit.ops.prove import check
 from tests.attacks import mutants
-from tests.end_to_end.kits import ROOT
+from tests.commands import ROOT
 
 needs_openssl = pytest.mark.skipif(shutil.which("openssl") is None, reason="needs openssl")
 SEEDS = fuzz_proofs.seeds()

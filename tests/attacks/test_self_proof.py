@@ -135,7 +135,7 @@ def changed(document: bytes, **changes: Any) -> bytes:
 
 def alter(_: list[bytes], changes: Sequence[Change]) -> None:
     assert changes[2].document is not None
-    changes[2].document = changes[2].document.replace(b"GO-2024-0002", b"GO-2024-0666", 1)
+    changes[2].document = changes[2].document.replace(b"GO-2025-0002", b"GO-2025-0666", 1)
 
 
 def swap(_: list[bytes], changes: Sequence[Change]) -> None:
@@ -217,7 +217,9 @@ def test_a_transform_that_does_something_else_gets_no_signature(
 
 def test_the_document_that_is_another_is_named(tmp_path: Path) -> None:
     path = kit(tmp_path / "kits")
-    with pytest.raises(DigestError, match=r'advisory_observations\.bson: document 2 \(_id "acme:2"\): came out as'):
+    with pytest.raises(
+        DigestError, match=r'advisory_observations\.bson: document 2 \(_id "acme:osv:GO-2025-0002:1"\): came out as'
+    ):
         patch(request_for(path, Rogue(hands=alter)), Output(path=path.with_name("out"), key=KEY))
 
 
@@ -386,7 +388,7 @@ class TestResumed:
 
     def test_what_a_second_pass_says_of_the_first_is_found_again(self, tmp_path: Path) -> None:
         idle = encode(Codec.GZIP, collection([observation(9) | {"rawLinkset": {}}]))
-        members = files() | {"feeds/z/concelier/advisory_observations.bson.gz": idle}
+        members = files() | {"dump/z/concelier/advisory_observations.bson.gz": idle}
         quiet = kit(tmp_path / "quiet", members)
         patch(request_for(quiet), Output(path=None, key=KEY))
         path = kit(tmp_path / "a", members)

@@ -17,9 +17,10 @@ from conformance.build.kits import KEPT_SIGNATURE, patched, published
 from kit.errors import KeyUnusableError
 from kit.signing import Algorithm, PublicKey, archive_signature, dsse, generate, jws
 from kit.values import Sha256
-from tests.end_to_end import kits
+from tests import kits
+from tests.commands import kit
 from tests.end_to_end.desk import Desk, key
-from tests.end_to_end.kits import MANIFEST, SIGNATURE, Members, kit
+from tests.kits import MANIFEST, SIGNATURE, Members
 from tests.manifest.samples import validator
 
 ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551

@@ -29,7 +29,8 @@ from conformance.build.trust import POLICIES
 from kit.errors import ManifestError
 from kit.manifest import Manifest
 from kit.values import Limits
-from tests.end_to_end.kits import Outcome, kit, write
+from tests.commands import Outcome, kit
+from tests.kits import write_kit
 
 BEFORE = "2025-12-31T23:59:59Z"
 APPENDED = {OBSERVATIONS: encoded(AFTER)}
@@ -42,7 +43,7 @@ def verified(folder: Path, members: Members, *options: object) -> Outcome:
         public = folder / f"{name}.pub"
         public.write_bytes(key(name).public.pem)
         words += ["--trusted-key", public]
-    return kit("verify", write(folder / "kit.tar", members), *words, "--workers", 1, *options)
+    return kit("verify", write_kit(folder / "kit.tar", members), *words, "--workers", 1, *options)
 
 
 def foreign(**more: Any) -> Members:
@@ -108,7 +109,7 @@ def test_whoever_left_with_the_key_signs_with_whatever_date(at: str, tmp_path: P
     """Before the generation that it is made of, between that and the revocation, or after it."""
     policy = tmp_path / "policy.json"
     policy.write_bytes(POLICIES["rotated-site"].to_bytes())
-    path = write(tmp_path / "kit.tar", step(published(), APPENDED, at=at))
+    path = write_kit(tmp_path / "kit.tar", step(published(), APPENDED, at=at))
     outcome = kit("verify", path, "--trust", policy, "--at", JUDGED_AT, "--workers", 1, "--json")
     assert outcome.code == 4, outcome
     report = outcome.json

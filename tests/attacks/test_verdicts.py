@@ -14,11 +14,12 @@ import pytest
 import zstandard
 
 from kit.signing import dsse, jws
-from tests.end_to_end import kits
+from tests import kits
+from tests.commands import Outcome, kit
 from tests.end_to_end.desk import Desk, key
-from tests.end_to_end.kits import MANIFEST, OBSERVATIONS, SIGNATURE, Members, Outcome, kit, observation
 from tests.end_to_end.test_trust import LATER, schema
 from tests.end_to_end.vault import DUMP, PASSPHRASE, Vault, note
+from tests.kits import MANIFEST, OBSERVATIONS, SIGNATURE, Members, observation
 
 Change = Callable[[dict[str, Any]], object]
 ADDED = "dump-b/concelier/advisory_observations.bson"
@@ -130,7 +131,7 @@ def set_in(*path: Any) -> Change:
 
 
 def forged_part(count: int) -> bytes:
-    return kits.bson_of([observation(1000 + number) | {"rawLinkset": RAW} for number in range(count)])
+    return kits.collection([observation(1000 + number) | {"rawLinkset": RAW} for number in range(count)])
 
 
 class TestOnlyAppended:
@@ -219,7 +220,7 @@ class TestOnlyAppended:
     def test_what_was_told_of_a_member_that_stays_as_it_is(
         self, before: Change, after: Change, words: str, patcher: Patcher
     ) -> None:
-        members = {**kits.content(), "dump/concelier/dto.bson": kits.bson_of([{"_id": 1}])}
+        members = {**kits.content(), "dump/concelier/dto.bson": kits.collection([{"_id": 1}])}
         document = kits.manifest_of(members)
         whole = {"path": "dump/concelier/dto.bson", "db": "concelier", "collection": "dto", "documents": 1}
         raw = {"present": 0, "missing": 1, "unresolvable": 0}
@@ -334,7 +335,7 @@ class TestOnlyAppended:
     def test_documents_of_a_plain_collection_change_otherwise(
         self, edit: Callable[[list[dict[str, Any]]], list[dict[str, Any]]], code: int, patcher: Patcher, honest: Members
     ) -> None:
-        body = kits.bson_of(edit(documents(honest[OBSERVATIONS])))
+        body = kits.collection(edit(documents(honest[OBSERVATIONS])))
         outcome = patcher.judged(patcher.forged(honest, {OBSERVATIONS: body}, manifest=set_in("collections", ...)))
         assert outcome.code == code, outcome
 
@@ -347,7 +348,7 @@ class TestOnlyAppended:
         def claim(statement: dict[str, Any]) -> None:
             statement["documents"][0]["changed"] = [0, 2]
 
-        files = {OBSERVATIONS: kits.bson_of(found)}
+        files = {OBSERVATIONS: kits.collection(found)}
         outcome = patcher.judged(patcher.forged(honest, files, manifest=set_in("collections", ...), statement=claim))
         assert outcome.code == 2, outcome
 
@@ -374,7 +375,7 @@ class TestCompressedMembers:
     ) -> Members:
         """Put other documents into the member, and state what fits."""
         path = f"{OBSERVATIONS}{suffix}"
-        without = kits.bson_of({n: v for n, v in document.items() if n != "rawLinkset"} for document in found)
+        without = kits.collection({n: v for n, v in document.items() if n != "rawLinkset"} for document in found)
 
         def claim(statement: dict[str, Any]) -> None:
             flags = ["rawLinkset" in document for document in found]
@@ -382,7 +383,7 @@ class TestCompressedMembers:
             statement["documents"] = [{"name": path, "baseSha256": kits.sha256(without), "changed": [0, len(found)]}]
             statement["counts"] = {}
 
-        files = {path: packed(kits.bson_of(found), suffix)}
+        files = {path: packed(kits.collection(found), suffix)}
         return patcher.forged(honest, files, generation=generation, manifest=set_in("collections", []), statement=claim)
 
     @pytest.mark.parametrize("suffix", [".gz", ".zst"])
@@ -564,7 +565,7 @@ class TestSealedOnly:
         assert "the statement counts 4" in outcome.json["error"]["what"]
 
     def test_a_base_that_somebody_else_compressed_is_the_patchers_word(self, vault: Vault) -> None:
-        body = gzip.compress(kits.bson_of([note(1), note(2)]), 9, mtime=0)
+        body = gzip.compress(kits.collection([note(1), note(2)]), 9, mtime=0)
         outcome, levels = self.judged(vault, kits.read(vault.encrypted(vault.kit({f"{NOTES}.gz": body}))), keys=True)
         assert (outcome.code, "OFFLINE_KIT_SEALED_ONLY" in levels) == (0, False)
         assert outcome.json["fields"][0]["restIdentical"] is False
@@ -597,7 +598,7 @@ class TestSealedOnly:
 
 
 def members_of(*documents: dict[str, Any]) -> Members:
-    return {NOTES: kits.bson_of(documents)}
+    return {NOTES: kits.collection(documents)}
 
 
 class TestNothingToCompareWith:

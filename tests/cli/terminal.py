@@ -9,7 +9,7 @@ import subprocess
 from types import TracebackType
 from typing import IO, Self
 
-from tests.end_to_end.kits import COMMAND, ENVIRONMENT
+from tests.commands import COMMAND, ENVIRONMENT
 
 # The leader of a session gets its controlling terminal by opening one; getpass(3) asks at that one.
 # Ctrl-C works there as in a login shell, also where the tests themselves run with it ignored, as background jobs do.

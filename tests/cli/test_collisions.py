@@ -15,10 +15,10 @@ from kit.cli import kit as group
 from kit.cli.collisions import Command, require_apart
 from kit.cli.places import NameOrFile, Place
 from kit.errors import UsageError
+from tests import kits
 from tests.cli.test_manners import commands, inner
-from tests.end_to_end import kits
+from tests.commands import kit
 from tests.end_to_end.desk import Desk
-from tests.end_to_end.kits import kit
 
 NO_PATHS = {
     *("--age", "--allow-records", "--anchor", "--at", "--bundle-id", "--canary", "--collection", "--created-at"),
@@ -148,11 +148,11 @@ def table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def refused(table: Path, words: tuple[object, ...], *what: str) -> None:
-    before = kits.snapshot(table)
+    before = kits.folder_state(table)
     outcome = kit(*words)
     outcome.refused(64, *what)
     assert "kit: hint: " in outcome.err
-    assert kits.snapshot(table) == before
+    assert kits.folder_state(table) == before
 
 
 @pytest.mark.parametrize(
@@ -220,10 +220,10 @@ def linked(
 @pytest.mark.parametrize("spelling", SPELLINGS)
 def test_another_name_of_a_file_is_that_file(table: Path, spelling: str) -> None:
     path = SPELLINGS[spelling](table)
-    before = kits.snapshot(table)
+    before = kits.folder_state(table)
     for options in (("--keyring", "ring", "--record", path), ("--keyring", path, "--metrics", "ring")):
         kit(*BESIDE, *options).refused(64, "are one place")
-    assert kits.snapshot(table) == before
+    assert kits.folder_state(table) == before
 
 
 def test_what_is_not_there_yet_is_one_place_by_its_folder_and_name(table: Path) -> None:

@@ -22,7 +22,7 @@ from kit.cli.exit_codes import TABLE
 from kit.documents import core
 from kit.version import CORE_VERSION
 from tests.cli.test_manners import commands, inner
-from tests.end_to_end.kits import COMMAND, ENVIRONMENT, ROOT, kit, subprocess_kit
+from tests.commands import COMMAND, ENVIRONMENT, ROOT, kit, subprocess_kit
 from tests.tiers import slow
 
 EVERY = pytest.mark.parametrize("words", list(commands()), ids=" ".join)

@@ -1,6 +1,6 @@
 """A hint is a command that works: every one in the source is taken apart, and options are held to their command.
 
-What the commands print in any test is checked where tests run them (:func:`tests.end_to_end.kits.kit`).
+What the commands print in any test is checked where tests run them (:func:`tests.commands.kit`).
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from kit.cli import kit as group
 from kit.cli.hints import filter_hint
 from tests.cli.test_collisions import found
 from tests.cli.test_manners import commands
+from tests.commands import ROOT, kit
 from tests.end_to_end.desk import Desk
-from tests.end_to_end.kits import ROOT, kit
 
 _NOUN = {"", "is", "was", "has", "itself", "again", "whole", "that", "from", "there", "by", "and", "cannot", "to"}
 _NOUN |= {

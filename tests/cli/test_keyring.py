@@ -15,9 +15,9 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from kit.encryption import PassphraseRecord, load
 from kit.errors import OutputError
+from tests import kits
 from tests.cli.terminal import Terminal
-from tests.end_to_end import kits
-from tests.end_to_end.kits import kit
+from tests.commands import kit
 from tests.end_to_end.vault import COST, PASSPHRASE, Vault, descriptor, note
 
 NEW = b"TEST-ONLY another passphrase"
@@ -98,10 +98,10 @@ def test_without_terminal_and_descriptor_no_passphrase_can_be_given(vault: Vault
 
 
 def test_a_keyring_is_never_overwritten(vault: Vault) -> None:
-    before = kits.snapshot(vault.keys)
+    before = kits.folder_state(vault.keys)
     with descriptor(NEW) as number:
         kit("keyring", "init", vault.keyring, "--passphrase-fd", number).refused(74, "already there")
-    assert kits.snapshot(vault.keys) == before
+    assert kits.folder_state(vault.keys) == before
 
 
 def test_what_seals_a_master_key_is_one_thing(vault: Vault, rsa_pair: tuple[bytes, bytes]) -> None:
@@ -180,10 +180,10 @@ def test_an_rsa_keyring_moves_to_a_passphrase_with_the_private_key(vault: Vault,
     with descriptor(NEW) as number:
         assert kit("keyring", "add", path, "--passphrase-fd", number).code == 0
     rewrap = ("keyring", "rewrap", "--keyring", path, "--keyring-passphrase-fd")
-    before = kits.snapshot(vault.keys)
+    before = kits.folder_state(vault.keys)
     with descriptor(NEW, NEW) as number:
         kit(*rewrap, number).refused(13, "locked")
-    assert kits.snapshot(vault.keys) == before
+    assert kits.folder_state(vault.keys) == before
     with descriptor(NEW, NEW) as number:
         assert kit(*rewrap, number, "--keyring-key", private).code == 0
     assert {dek["mekVersion"] for dek in deks(path)} == {2}

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from kit.signing import Algorithm, load_private, load_public
+from tests import kits
 from tests.cli.terminal import Terminal
-from tests.end_to_end import kits
+from tests.commands import kit
 from tests.end_to_end.desk import Desk
-from tests.end_to_end.kits import kit
 
 KINDS = [("ed25519", Algorithm.ED25519), ("es256", Algorithm.ES256), ("ps256", Algorithm.PS256)]
 
@@ -39,11 +39,11 @@ def test_the_private_key_never_shows(tmp_path: Path) -> None:
 @pytest.mark.parametrize("taken", ["k.pem", "k.pem.pub"])
 def test_neither_half_of_a_pair_is_made_where_one_has_no_room(taken: str, tmp_path: Path) -> None:
     (tmp_path / taken).write_text("precious")
-    before = kits.snapshot(tmp_path)
+    before = kits.folder_state(tmp_path)
     kit("keys", "generate", tmp_path / "k.pem").refused(
         74, f"{tmp_path / taken}: already exists, and a key is never overwritten"
     )
-    assert kits.snapshot(tmp_path) == before
+    assert kits.folder_state(tmp_path) == before
 
 
 def test_a_key_in_a_folder_that_is_not_there_is_output_not_written(tmp_path: Path) -> None:
@@ -95,7 +95,7 @@ class TestPassphraseOfASigningKey:
 
     def test_a_wrong_one_is_refused(self, locked: str, desk: Desk) -> None:
         path = desk.kit()
-        before = kits.snapshot(desk.kits)
+        before = kits.folder_state(desk.kits)
         reading, writing = os.pipe()
         os.write(writing, b"sesame")
         os.close(writing)
@@ -104,7 +104,7 @@ class TestPassphraseOfASigningKey:
         finally:
             os.close(reading)
         outcome.refused(13, "wrong passphrase, or not a private key")
-        assert kits.snapshot(desk.kits) == before
+        assert kits.folder_state(desk.kits) == before
 
     def test_a_descriptor_that_is_not_open_is_refused(self, locked: str, desk: Desk) -> None:
         outcome = desk.patch(desk.kit(), "--output", desk.kits / "o", "--passphrase-fd", 999, by=locked)
@@ -130,11 +130,11 @@ class TestPassphraseOfASigningKey:
     @pytest.mark.slow
     def test_interrupted_while_it_waits_nothing_is_left(self, locked: str, desk: Desk) -> None:
         path = desk.kit()
-        before = kits.snapshot(desk.kits)
+        before = kits.folder_state(desk.kits)
         words = ("--in-place", "--signing-key", desk.keys / locked)
         with Terminal("patch", path, *desk.trust("vendor"), *words) as terminal:
             terminal.expect("Passphrase of ")
             terminal.interrupt()
             assert terminal.wait() == 130
         assert terminal.shown.endswith("kit: error: interrupted; the kit is as it was\r\n")
-        assert kits.snapshot(desk.kits) == before
+        assert kits.folder_state(desk.kits) == before

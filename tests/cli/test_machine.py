@@ -13,9 +13,10 @@ from benchmarks.process_tree import tree_bytes
 from kit.cli.machine import limit_environment
 from kit.errors import UsageError
 from kit.ops.kits import Environment
-from tests.end_to_end import kits
+from tests import kits
+from tests.commands import COMMAND, ENVIRONMENT
 from tests.end_to_end.desk import Desk
-from tests.end_to_end.kits import AT, COMMAND, ENVIRONMENT, observation
+from tests.kits import AT, observation
 
 _NICENESS = (
     "import os, sys\n"
@@ -63,7 +64,7 @@ def test_a_run_keeps_to_what_it_was_given(most: int, desk: Desk) -> None:
     # Enough that an unbounded queue would hold more than the bound: documents of 40 kB, 64 MB of them.
     filler = os.urandom(16_000).hex()
     documents = (observation(number, filler=filler) for number in range(1_600))
-    path = desk.kit({kits.OBSERVATIONS: kits.bson_of(documents)}, name="kit.tar")
+    path = desk.kit({kits.OBSERVATIONS: kits.collection(documents)}, name="kit.tar")
     words = ["patch", path, "--output", desk.kits / "out.tar", *desk.trust("vendor"), "--created-at", AT]
     words += ["--signing-key", desk.keys / "site", "--workers", 2, "--max-memory", f"{most}M"]
     with subprocess.Popen([*COMMAND, *map(str, words)], stdout=subprocess.DEVNULL, env=ENVIRONMENT) as process:

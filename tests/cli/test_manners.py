@@ -21,9 +21,10 @@ from kit.cli import exit_codes, kit as group, run
 from kit.cli.exit_codes import TABLE, exit_code
 from kit.errors import KitError
 from kit.version import VERSION
-from tests.end_to_end import kits
+from tests import kits
+from tests.commands import COMMAND, ENVIRONMENT, ROOT, kit
 from tests.end_to_end.desk import Desk
-from tests.end_to_end.kits import COMMAND, ENVIRONMENT, ROOT, kit, observation
+from tests.kits import observation
 
 
 def commands(command: click.Command = group, words: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from kit.values import Limits, strict_json
-from tests.end_to_end import kits
+from tests import kits
+from tests.commands import kit
 from tests.end_to_end.desk import Desk
-from tests.end_to_end.kits import kit
 
 ODD = {
     "not UTF-8": "l\udce9",
@@ -62,10 +62,10 @@ def test_every_document_that_names_the_path_is_json(desk: Desk, odd: str) -> Non
 
 def test_text_that_is_not_utf_8_is_refused_before_the_work(desk: Desk) -> None:
     path = desk.kit()
-    before = kits.snapshot(desk.kits)
+    before = kits.folder_state(desk.kits)
     for option in ("--operator", "--environment", "--rollback-note", "--tenant"):
         desk.patch(path, "--in-place", option, "l\udce9").refused(64, f"{option}: its text is not UTF-8")
-    assert kits.snapshot(desk.kits) == before
+    assert kits.folder_state(desk.kits) == before
 
 
 def test_a_kit_whose_name_leaves_no_room_for_what_is_beside_it_is_still_read(desk: Desk) -> None:
@@ -79,10 +79,10 @@ def test_a_link_to_a_kit_is_refused_with_what_to_name_instead(desk: Desk, name: 
     desk.kit(name=name)
     link = desk.kits / "latest kit"
     link.symlink_to(name)
-    before = kits.snapshot(desk.kits)
+    before = kits.folder_state(desk.kits)
     for outcome in (desk.verify(link), desk.patch(link, "--in-place"), desk.patch(link, "-o", desk.kits / "new")):
         outcome.refused(1, "it is a symbolic link, which is not followed", f"readlink -f '{link}'")
-    assert kits.snapshot(desk.kits) == before
+    assert kits.folder_state(desk.kits) == before
 
 
 def test_a_page_or_receipt_that_cannot_be_written_is_refused_before_the_kit_is_read(desk: Desk) -> None:

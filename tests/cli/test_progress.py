@@ -16,10 +16,11 @@ from rich.console import Console
 from kit.cli.display import Display, Screen
 from kit.cli.progress import JsonLines, Listeners, TextLines, show_progress
 from kit.engine.progress import SILENCE, Advanced, BatchDone, Event, PassDone, PassStarted, Stage
+from tests import kits
 from tests.cli.terminal import Terminal
-from tests.end_to_end import kits
+from tests.commands import ROOT, Outcome, kit
 from tests.end_to_end.desk import Desk
-from tests.end_to_end.kits import ROOT, Outcome, kit, observation
+from tests.kits import observation
 from tests.tiers import slow
 
 LINE = Draft202012Validator(json.loads((ROOT / "schemas" / "progress.schema.json").read_text()))

@@ -15,11 +15,11 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from kit.cli.commit import tool_commit
 from kit.migrations import built_in
-from tests.end_to_end import kits
+from tests import kits
+from tests.commands import COMMAND, ENVIRONMENT, ROOT, Outcome, kit
 from tests.end_to_end.desk import Desk, key
-from tests.end_to_end.kits import AT, ROOT, Outcome, kit, observation
 from tests.end_to_end.vault import NOTE, PASSPHRASE, Vault, note
-from tests.kits import SOUND
+from tests.kits import AT, SOUND, observation
 
 SCHEMA = Draft202012Validator(json.loads((ROOT / "schemas" / "release-record.schema.json").read_text()))
 NAME = "20251031_raw_linkset"
@@ -83,7 +83,7 @@ class TestMetrics:
         assert text.endswith("# EOF\n")
 
     def test_a_second_pass_counts_no_document_twice(self, desk: Desk, metrics: Path) -> None:
-        done = kits.bson_of([observation(9, rawLinkset=SOUND)])
+        done = kits.collection([observation(9, rawLinkset=SOUND)])
         # Of a member with a codec of its own it takes a pass to see that nothing is left to do.
         member = "dump/archive/advisory_observations.bson.gz"
         path = desk.kit({**kits.content(), member: gzip.compress(done)})
@@ -96,7 +96,7 @@ class TestMetrics:
     def test_a_member_that_needs_no_pass_is_counted_all_the_same(
         self, desk: Desk, metrics: Path, *, missing: bool
     ) -> None:
-        done = kits.bson_of([observation(9, rawLinkset=SOUND), observation(10, rawLinkset=SOUND)])
+        done = kits.collection([observation(9, rawLinkset=SOUND), observation(10, rawLinkset=SOUND)])
         content = kits.content() if missing else {}
         path = desk.kit({**content, "dump/archive/advisory_observations.bson": done})
         assert desk.patch(path, "--in-place", "--metrics", metrics).code == 0
@@ -188,10 +188,10 @@ class TestRecord:
     @pytest.mark.parametrize("place", ["kit.tar.zst", "no-folder/x"])
     def test_a_place_that_cannot_be_is_refused_before_the_run(self, place: str, desk: Desk) -> None:
         path = desk.kit()
-        before = kits.snapshot(desk.kits, itself=True)
+        before = kits.folder_state(desk.kits, itself=True)
         outcome = desk.patch(path, "--in-place", "--record", desk.kits / place)
         assert outcome.code in {64, 74}
-        assert kits.snapshot(desk.kits, itself=True) == before
+        assert kits.folder_state(desk.kits, itself=True) == before
 
 
 class TestEndings:
@@ -242,7 +242,7 @@ class TestEndings:
         ]
         words += ["--progress", "json", "--created-at", AT, "--record", record, "--metrics", metrics]
         run = subprocess.run(
-            [kits.COMMAND[0], "-c", script, *map(str, words)], capture_output=True, env=kits.ENVIRONMENT, check=False
+            [COMMAND[0], "-c", script, *map(str, words)], capture_output=True, env=ENVIRONMENT, check=False
         )
         assert run.returncode == 128 + signal.SIGINT, run.stderr
         assert record_of(record)["attempts"][0]["outcome"] == "interrupted"

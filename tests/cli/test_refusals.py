@@ -11,10 +11,11 @@ from pathlib import Path
 import pytest
 
 from kit.signing import Algorithm
+from tests import kits
 from tests.cli.terminal import Terminal
-from tests.end_to_end import kits
+from tests.commands import COMMAND, ENVIRONMENT, kit
 from tests.end_to_end.desk import Desk, key
-from tests.end_to_end.kits import AT, COMMAND, ENVIRONMENT, MANIFEST, OBSERVATIONS, SIGNATURE, kit, observation
+from tests.kits import AT, MANIFEST, OBSERVATIONS, SIGNATURE, observation
 from tests.tiers import slow
 
 Make = Callable[[Desk], Path]
@@ -141,11 +142,11 @@ def test_what_verify_refuses_patch_refuses_with_the_same_code_and_leaves_as_it_w
     make: Make, code: int, words: str, desk: Desk
 ) -> None:
     path = make(desk)
-    before = kits.snapshot(desk.kits)
+    before = kits.folder_state(desk.kits)
     desk.refused(path, code, words)
     desk.patch(path, "--output", desk.kits / "out").refused(code, words)
     desk.patch(path, "--in-place").refused(code, words)
-    assert kits.snapshot(desk.kits) == before
+    assert kits.folder_state(desk.kits) == before
 
 
 def test_an_empty_trust_refuses_everything(desk: Desk) -> None:
@@ -175,10 +176,10 @@ def test_9_a_limit_of_the_user_s_holds_and_says_how_to_raise_it(limit: str, word
 
 def test_9_a_kit_that_history_takes_over_a_limit_says_which_and_leaves_nothing(desk: Desk) -> None:
     path = desk.kit()
-    before = kits.snapshot(desk.kits)
+    before = kits.folder_state(desk.kits)
     outcome = desk.patch(path, "--output", desk.kits / "out", "--max", "members=10")
     outcome.refused(9, "the new kit would be over a limit: 11 is over the limit members = 10", "--max members=11")
-    assert kits.snapshot(desk.kits) == before
+    assert kits.folder_state(desk.kits) == before
 
 
 @pytest.mark.parametrize(
@@ -186,17 +187,17 @@ def test_9_a_kit_that_history_takes_over_a_limit_says_which_and_leaves_nothing(d
     [
         pytest.param(b"\x05\x00\x00\x00\x01", "document 0", id="no end mark"),
         pytest.param(b"\x00\x00\x10\x00\x00", "document 0", id="a length that the member does not have"),
-        pytest.param(kits.bson_of([observation(1)]) + b"\x00", "document 1", id="a byte too many"),
-        pytest.param(kits.bson_of([observation(1)])[:-3], "document 0", id="cut short"),
+        pytest.param(kits.collection([observation(1)]) + b"\x00", "document 1", id="a byte too many"),
+        pytest.param(kits.collection([observation(1)])[:-3], "document 0", id="cut short"),
     ],
 )
 def test_11_malformed_bson_is_refused_by_member_and_document(body: bytes, words: str, desk: Desk) -> None:
     path = desk.kit({**kits.content(), OBSERVATIONS: body})
-    before = kits.snapshot(desk.kits)
+    before = kits.folder_state(desk.kits)
     for workers in (1, 2):
         outcome = desk.patch(path, "--output", desk.kits / "out", "--workers", workers)
         outcome.refused(11, f"kit: error: {OBSERVATIONS}: ", words)
-    assert kits.snapshot(desk.kits) == before
+    assert kits.folder_state(desk.kits) == before
 
 
 def test_11_coverage_below_100_percent_fails_the_gate_for_all_or_for_the_tenants_named(desk: Desk) -> None:
@@ -218,10 +219,10 @@ def test_11_coverage_below_100_percent_fails_the_gate_for_all_or_for_the_tenants
 def test_12_a_document_that_would_diverge_stops_the_run_where_that_is_asked_for(desk: Desk) -> None:
     other = observation(7, linkset={"aliases": ["cve-1999-1"], "purls": [], "cpes": [], "references": []})
     path = desk.kit(kits.content(observation(1), other))
-    before = kits.snapshot(desk.kits)
+    before = kits.folder_state(desk.kits)
     outcome = desk.patch(path, "--output", desk.kits / "out", "--on-divergence", "stop")
     outcome.refused(12, f'{OBSERVATIONS}: document 1: _id "acme:osv:GO-2025-0007:1": rawLinkset would diverge')
-    assert kits.snapshot(desk.kits) == before
+    assert kits.folder_state(desk.kits) == before
     warned = desk.patch(path, "--output", desk.kits / "out")
     assert warned.code == 0
     assert "divergent: 1 x rawLinkset and linkset disagree: acme:osv:GO-2025-0007:1" in warned.out
@@ -232,9 +233,9 @@ class TestKeysThatCannotBeUsed:
 
     def refused(self, desk: Desk, words: str, *, by: str) -> None:
         path = desk.kit()
-        before = kits.snapshot(desk.kits)
+        before = kits.folder_state(desk.kits)
         desk.patch(path, "--output", desk.kits / "out", by=by).refused(13, words)
-        assert kits.snapshot(desk.kits) == before
+        assert kits.folder_state(desk.kits) == before
 
     def test_one_that_is_not_there(self, desk: Desk) -> None:
         self.refused(desk, "cannot read the private key: No such file", by="nobody")
@@ -262,17 +263,17 @@ class TestOutputThatCannotBeWritten:
     def test_what_is_there_already_is_never_overwritten(self, suffix: str, desk: Desk) -> None:
         path = desk.kit()
         (desk.kits / f"out{suffix}").write_text("precious")
-        before = kits.snapshot(desk.kits)
+        before = kits.folder_state(desk.kits)
         desk.patch(path, "--output", desk.kits / "out").refused(74, f"{desk.kits}/out{suffix}: ")
-        assert kits.snapshot(desk.kits) == before
+        assert kits.folder_state(desk.kits) == before
 
     @pytest.mark.parametrize("suffix", [".bak", ".bak.sha256", ".bak.sig"])
     def test_an_earlier_backup_is_never_overwritten(self, suffix: str, desk: Desk) -> None:
         path = desk.kit()
         Path(f"{path}{suffix}").write_text("precious")
-        before = kits.snapshot(desk.kits)
+        before = kits.folder_state(desk.kits)
         desk.patch(path, "--in-place").refused(74, f"kit.tar.zst{suffix}: already exists\nkit: hint: move it away")
-        assert kits.snapshot(desk.kits) == before
+        assert kits.folder_state(desk.kits) == before
         assert desk.patch(path, "--in-place", "--no-backup").code == 0
         assert Path(f"{path}{suffix}").read_text() == "precious"
 
@@ -283,10 +284,10 @@ class TestOutputThatCannotBeWritten:
     def test_the_job_folder_of_another_run_locks_the_kit(self, desk: Desk) -> None:
         path = desk.kit()
         Path(f"{path}.kit-job").mkdir(mode=0o700)
-        before = kits.snapshot(desk.kits)
+        before = kits.folder_state(desk.kits)
         outcome = desk.patch(path, "--in-place")
         outcome.refused(74, "an earlier run on this kit was interrupted\nkit: hint: continue it with --resume, or")
-        assert kits.snapshot(desk.kits) == before
+        assert kits.folder_state(desk.kits) == before
 
     def test_a_folder_that_cannot_be_written(self, desk: Desk) -> None:
         (desk.kits / "file").write_text("no folder")
@@ -304,21 +305,21 @@ class TestOutputThatCannotBeWritten:
         limited = f"ulimit -f 1; trap '' XFSZ; exec {COMMAND[0]} -c '{COMMAND[2]}' \"$@\""
         noise = {**kits.content(), "noise.bin": os.urandom(64 * 1024)}
         path = desk.kit(noise)
-        before = kits.snapshot(desk.kits)
+        before = kits.folder_state(desk.kits)
         words = ("--signing-key", desk.keys / "site", "--output", desk.kits / "out", "--workers", 1)
         command = ["sh", "-c", limited, "kit", "patch", path, *desk.trust("vendor"), *words]
         done = subprocess.run([str(word) for word in command], env=ENVIRONMENT, capture_output=True, check=False)
         assert (done.returncode, done.stdout) == (74, b"")
         assert done.stderr.startswith(b"kit: error: ")
-        assert kits.snapshot(desk.kits) == before
+        assert kits.folder_state(desk.kits) == before
 
 
 class TestPlacesThatMakeNoSense:
     def test_an_output_inside_the_kit_that_is_read(self, desk: Desk) -> None:
         path = desk.kit(name="unpacked")
-        before = kits.snapshot(desk.kits)
+        before = kits.folder_state(desk.kits)
         desk.patch(path, "--output", path / "docs" / ".." / "out").refused(64, "would be inside the kit that is read")
-        assert kits.snapshot(desk.kits) == before
+        assert kits.folder_state(desk.kits) == before
 
     @pytest.mark.parametrize("name", [".", ".."])
     def test_a_folder_without_a_name_to_put_the_backup_beside(
@@ -378,7 +379,7 @@ class TestFaultsInTheMiddleOfARun:
         (metadata / "entry_points.txt").write_text("[kit.extractors]\nbroken = broken_extractor:EXTRACTOR\n")
         content = {"format": "broken", "raw": {"id": fault}}
         path = desk.kit(kits.content(observation(1), observation(2, content=content)))
-        before = kits.snapshot(desk.kits)
+        before = kits.folder_state(desk.kits)
         environment = {**ENVIRONMENT, "PYTHONPATH": f"{ENVIRONMENT['PYTHONPATH']}:{plug_in}"}
         if fault == "die":  # and with it what it wrote of a measurement of coverage
             environment = {name: text for name, text in environment.items() if not name.startswith("COV")}
@@ -392,7 +393,7 @@ class TestFaultsInTheMiddleOfARun:
         )
         abandoned = kit("patch", path, "--in-place", "--abandon").out.startswith("removed ")
         assert abandoned == (fault != "exit")
-        after = kits.snapshot(desk.kits)
+        after = kits.folder_state(desk.kits)
         assert {name: facts for name, facts in after.items() if name != "."} == {
             name: facts for name, facts in before.items() if name != "."
         }
@@ -436,14 +437,14 @@ def test_130_a_signal_while_a_file_is_waited_for(desk: Desk) -> None:
     fifo = desk.keys / "cache-map.json"
     os.mkfifo(fifo)
     path = desk.kit()
-    before = kits.snapshot(desk.kits)
+    before = kits.folder_state(desk.kits)
     words = ("--in-place", "--signing-key", desk.keys / "site", "--cache-map", fifo)
     # The FIFO opens once the other side has it open too, and keeps it waiting.
     with Terminal("patch", path, *desk.trust("vendor"), *words) as terminal, fifo.open("wb"):
         terminal.interrupt()
         assert terminal.wait() == 130
     assert terminal.shown == "kit: error: interrupted; the kit is as it was\r\n"
-    assert kits.snapshot(desk.kits) == before
+    assert kits.folder_state(desk.kits) == before
 
 
 def test_a_key_that_cannot_sign_archives_leaves_no_signature_beside_one(desk: Desk) -> None:

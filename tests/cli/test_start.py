@@ -26,7 +26,7 @@ from kit.signing import Algorithm
 from kit.transforms import registry
 from kit.trust import RevocationReason, Role
 from tests.cli.test_manners import commands, inner
-from tests.end_to_end.kits import ENVIRONMENT, ROOT
+from tests.commands import ENVIRONMENT, ROOT
 
 LIBRARIES = {
     "bson",

@@ -14,7 +14,8 @@ import zstandard
 from kit.comparison import Advisory, Sketch
 from kit.comparison.sketch import sketch_each
 from kit.values import CollectionName
-from tests.end_to_end.kits import ROOT, observation
+from tests.commands import ROOT
+from tests.kits import observation
 
 OBSERVATIONS = CollectionName(database="concelier", collection="advisory_observations")
 GO = ROOT.parent / "shared/data/advisories"

@@ -41,7 +41,7 @@ def november(**changes: Any) -> dict[str, bytes]:
     """Give the files of the target: documents moved, changed, removed and new; files changed, gone, renamed, new."""
     files = october()
     documents = [observation(n) for n in (3, 0, 9, 1, 5)]
-    documents[1]["upstream"]["upstreamId"] = "GO-2024-CHANGED"
+    documents[1]["upstream"]["upstreamId"] = "GO-2025-CHANGED"
     del files["docs/readme.txt"]
     files["images/renamed.bin"] = files.pop("images/layer.bin")
     files["images/blob.bin"] = files["images/blob.bin"][:40_000] + b"changed" + files["images/blob.bin"][40_000:]

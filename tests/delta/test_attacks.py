@@ -23,6 +23,7 @@ from kit.ops.delta_verify import DeltaVerifyRequest, verify_delta
 from kit.signing import Algorithm, archive_signature, generate, jws
 from kit.trust import Anchor
 from kit.values import Sha256
+from tests import kits
 from tests.delta.kits import KEY, OTHER, Pair, pair, patched, trusting
 from tests.kits import OBSERVATIONS, contents, packed, signed, tar, unpacked, write_kit
 
@@ -102,7 +103,7 @@ def altered(data: bytes, at: int) -> bytes:
 ON_THE_WAY: dict[str, tuple[int, Callable[[Files], Files]]] = {
     "its signature stripped": (3, lambda files: without(files, SIGNATURE)),
     "its signature emptied": (3, lambda files: {**files, SIGNATURE: b""}),
-    "its manifest altered": (5, lambda files: {**files, MANIFEST: files[MANIFEST].replace(b"kit-1", b"kit-2")}),
+    "its manifest altered": (5, lambda files: {**files, MANIFEST: files[MANIFEST].replace(b"small", b"kit-2")}),
     "its signature altered": (5, lambda files: {**files, SIGNATURE: altered(files[SIGNATURE], -10)}),
     "the kit's signature in place of its own": (
         5,
@@ -270,7 +271,7 @@ def test_without_a_key_nothing_is_valid(built: Pair) -> None:
 @pytest.mark.usefixtures("before")
 def test_a_base_that_was_altered_is_refused(built: Pair, tmp_path: Path) -> None:
     base = tmp_path / "kit.tar"
-    base.write_bytes(unpacked(built.base.read_bytes()).replace(b"GO-2024-0001", b"GO-2024-0007"))
+    base.write_bytes(unpacked(built.base.read_bytes()).replace(b"GO-2025-0001", b"GO-2025-0007"))
     with pytest.raises(KitError) as caught:
         built.apply(base=base)
     assert exit_code(caught.value) == 2
@@ -283,15 +284,15 @@ def around(place: Path) -> dict[str, bytes | None]:
 
 def test_a_delta_of_another_bundle_is_refused_naming_both(built: Pair, tmp_path: Path) -> None:
     files = signed({"a": b"1"}, None, generation=1)
-    other = json.loads(files["offline-manifest.json"]) | {"bundleId": "other"}
+    other = json.loads(files[kits.MANIFEST]) | {"bundleId": "other"}
     manifest = (json.dumps(other, sort_keys=True, indent=2) + "\n").encode()
-    of_other = {"offline-manifest.json": manifest, "offline-manifest.json.jws": jws.sign(manifest, [KEY]), "a": b"1"}
+    of_other = {kits.MANIFEST: manifest, kits.SIGNATURE: jws.sign(manifest, [KEY]), "a": b"1"}
     base = write_kit(tmp_path / "other.tar", of_other)
     before = around(tmp_path)
     with pytest.raises(KitError) as caught:
         built.apply(base=base)
     assert exit_code(caught.value) == 10
-    for due in ("generation 1 of other", "generation 1 of kit-1", hashlib.sha256(manifest).hexdigest()):
+    for due in ("generation 1 of other", "generation 1 of small", hashlib.sha256(manifest).hexdigest()):
         assert due in str(caught.value)
     assert around(tmp_path) == before
 
@@ -308,10 +309,10 @@ def test_a_delta_for_another_generation_is_refused_and_replayed_on_a_newer_one_i
         with pytest.raises(KitError) as caught:
             built.apply(base=base, output=where)
         assert exit_code(caught.value) == code
-        assert f"generation {generation} of kit-1" in str(caught.value)
-        assert "generation 1 of kit-1" in str(caught.value)
+        assert f"generation {generation} of small" in str(caught.value)
+        assert "generation 1 of small" in str(caught.value)
         for path in (base, built.base):
-            assert hashlib.sha256(contents(path.read_bytes())["offline-manifest.json"]).hexdigest() in str(caught.value)
+            assert hashlib.sha256(contents(path.read_bytes())[kits.MANIFEST]).hexdigest() in str(caught.value)
         assert around(tmp_path) == before
 
 
@@ -321,7 +322,7 @@ def test_an_application_in_part_is_impossible_whichever_member_fails(built: Pair
     made = {entry["path"]: entry.get("source", "") for entry in json.loads(files[MANIFEST])["members"]}
     assert len(made) > 5
     # The target's own manifest and signature are carried, and checked against the delta's before anything else.
-    for path in sorted(made.keys() - {"offline-manifest.json", "offline-manifest.json.jws"}):
+    for path in sorted(made.keys() - {kits.MANIFEST, kits.SIGNATURE}):
         altered = tmp_path / "altered"
         altered.write_bytes(archive(resigned(files, entry(path, sha256="0" * 64))))
         for where in (None, tmp_path / "out"):

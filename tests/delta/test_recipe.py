@@ -19,7 +19,7 @@ from kit.transforms.raw_linkset import RawLinkset, parse_cache_map
 from kit.values.strict_json import canonical
 from tests.delta.kits import COMPRESSED, HERE, KEY, Pair, patched, trusting
 from tests.delta.test_attacks import archive, files_of, resigned
-from tests.kits import CACHE, OBSERVATIONS, collection, observation, osv
+from tests.kits import CACHE, OBSERVATIONS, advisory, collection, observation
 
 
 def many(files: dict[str, bytes]) -> None:
@@ -40,7 +40,7 @@ def test_a_backfill_is_its_recipe_and_comes_back_byte_for_byte(name: str, tmp_pa
 
 def besides_what_is_carried(report: DeltaBuildReport) -> int:
     """Give the bytes of a delta without the target's own manifest, signature and history, as packed in it."""
-    carried = ("offline-manifest.json", "manifest/history/")
+    carried = "manifest/"
     entries = [entry for entry in report.manifest.members if str(entry.path).startswith(carried)]
     return report.output_bytes - sum(entry.payload.size for entry in entries if entry.payload)
 
@@ -176,11 +176,11 @@ def cached(files: dict[str, bytes]) -> None:
         {
             "_id": n,
             "tenant": "acme",
-            "sourceName": "go",
-            "upstreamId": f"GO-2024-{n:04}",
+            "sourceName": "osv",
+            "upstreamId": f"GO-2025-{n:04}",
             "hash": f"sha256:{n}",
             "format": "OSV",
-            "body": osv(n),
+            "body": advisory(n),
         }
         for n in range(20)
     )

@@ -28,7 +28,7 @@ from kit.ops.kits import is_kept
 from kit.ops.verify import verify
 from kit.values import Codec, Limits
 from tests.delta.kits import HERE, KEY, OTHER, november, october, pair, patched, trusting
-from tests.kits import OBSERVATIONS, collection, contents, observation, signed, write_kit
+from tests.kits import MANIFEST, OBSERVATIONS, collection, contents, observation, signed, write_kit
 
 CONTAINERS = ("kit.tar.zst", "kit.tar.gz", "kit.tar", "kit")
 
@@ -172,9 +172,9 @@ def test_another_base_is_refused_naming_both(tmp_path: Path) -> None:
     with pytest.raises(WrongBaseError) as caught:
         two.apply(base=third)
     text = str(caught.value)
-    assert "generation 1 of kit-1" in text
+    assert "generation 1 of small" in text
     for path in (third, two.base):
-        assert hashlib.sha256(files_of(path)["offline-manifest.json"]).hexdigest() in text
+        assert hashlib.sha256(files_of(path)[MANIFEST]).hexdigest() in text
     assert sorted(path.name for path in tmp_path.iterdir()) == ["base", "delta", "delta.sha256", "target", "third.tar"]
 
 

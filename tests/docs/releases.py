@@ -10,9 +10,10 @@ import bson
 
 from fixtures.build.keys import publisher_key
 from kit.signing import write_private, write_public
-from tests.end_to_end import kits
+from tests import kits
+from tests.commands import ROOT
 
-HARBOR = kits.ROOT / "fixtures" / "kits" / "harbor.tar.zst"
+HARBOR = ROOT / "fixtures" / "kits" / "harbor.tar.zst"
 
 
 def release(folder: Path) -> None:
@@ -22,7 +23,7 @@ def release(folder: Path) -> None:
     content = {name: data for name, data in members.items() if not name.startswith("manifest/")}
     for name, generation in (("september", 6), ("october", 7)):
         signed = kits.signed(content, publisher_key(), manifest | {"generation": generation})
-        kits.write(folder / f"{name}.tar.zst", signed)
+        kits.write_kit(folder / f"{name}.tar.zst", signed)
     (place,) = (name for name in content if name.endswith("advisory_observations.bson"))
     first, *others = kits.documents_of(content[place])
     added = bson.encode({**bson.decode(first), "_id": "dock-north:harbor-osv:HARBOR-2099-9000:1"})
@@ -31,7 +32,7 @@ def release(folder: Path) -> None:
     manifest["files"] = [entry | kits.facts(content[entry["path"]]) for entry in manifest["files"]]
     for entry in manifest["collections"]:
         entry["bytes"] = len(content[entry["path"]])
-    kits.write(folder / "november.tar.zst", kits.signed(content, publisher_key(), manifest))
+    kits.write_kit(folder / "november.tar.zst", kits.signed(content, publisher_key(), manifest))
     shutil.copy(HARBOR.with_name("parts.tar"), folder / "depot.tar")
     write_private(folder / "publisher.pem", publisher_key())
     write_public(folder / "publisher.pub.pem", publisher_key().public)

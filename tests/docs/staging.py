@@ -15,9 +15,10 @@ from kit.ops.patch import Output, PatchRequest, patch
 from kit.signing import Algorithm, generate, jws, write_private, write_public
 from kit.transforms.raw_linkset import RawLinkset
 from kit.values import Timestamp
-from tests.end_to_end import kits
+from tests import kits
+from tests.commands import ROOT
 
-FIXTURES = kits.ROOT / "fixtures" / "kits"
+FIXTURES = ROOT / "fixtures" / "kits"
 _AGE = 20 * 3600
 
 
@@ -50,7 +51,7 @@ def auditor(folder: Path) -> None:
     own = generate(Algorithm.ES256)
     write_private(folder / "auditor.pem", own)
     write_public(folder / "auditor.pub.pem", own.public)
-    shutil.copy(kits.ROOT / "conformance" / "check_proof.py", folder)
+    shutil.copy(ROOT / "conformance" / "check_proof.py", folder)
 
 
 def _kit(path: Path, fixture: Path) -> None:
@@ -60,7 +61,7 @@ def _kit(path: Path, fixture: Path) -> None:
     manifest["createdAt"] = str(Timestamp(int(time.time()) - _AGE))
     data = kits.to_json(manifest)
     members |= {place: data, f"{place}.jws": jws.sign(data, [publisher_key()])}
-    kits.write(path, members)
+    kits.write_kit(path, members)
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     path.with_name(f"{path.name}.sha256").write_text(f"{digest}  {path.name}\n")
 

@@ -11,7 +11,7 @@ from jsonschema import Draft202012Validator
 from kit.encryption.approval import Approval, DocumentName, RecoveryScope, collection_name
 from kit.errors import ContentError, StaleError, UntrustedError
 from kit.values import CollectionName, Sha256, Timestamp
-from tests.end_to_end.kits import ROOT
+from tests.commands import ROOT
 
 SCHEMA = Draft202012Validator(json.loads((ROOT / "schemas/recovery-approval.schema.json").read_text()))
 SCOPE: dict[str, Any] = {"manifestSha256": "a" * 64, "collections": ["app.notes.old"], "wholeCollections": True}

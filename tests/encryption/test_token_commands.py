@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from kit.encryption import load
+from tests.commands import Outcome, kit
 from tests.encryption.softhsm import PIN, TOKEN
-from tests.end_to_end.kits import Outcome, kit
 from tests.end_to_end.vault import NOTE, PASSPHRASE, Vault, body, descriptor
 
 KEY = ("--pkcs11-token", TOKEN, "--pkcs11-key", "mek")

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from kit.signing import Algorithm, PrivateKey, generate, write_private, write_public
-from tests.end_to_end import kits
-from tests.end_to_end.kits import AT, Members, Outcome, kit
+from tests import kits
+from tests.commands import Outcome, kit
+from tests.kits import AT, Members
 
 _KEYS: dict[str, PrivateKey] = {}
 
@@ -56,7 +57,7 @@ class Desk:
         return self.write(kits.signed(chosen, key(signer) if signer else None, manifest), name)
 
     def write(self, members: Mapping[str, Any], name: str = "kit.tar.zst") -> Path:
-        return kits.write(self.kits / name, members)
+        return kits.write_kit(self.kits / name, members)
 
     def patch(self, path: Path, *options: object, by: str = "site", trusting: tuple[str, ...] = ("vendor",)) -> Outcome:
         signing = ("--signing-key", self.keys / by)

@@ -14,9 +14,10 @@ from pathlib import Path
 import bson
 import pytest
 
-from tests.end_to_end import kits
+from tests import kits
+from tests.commands import Outcome
 from tests.end_to_end.desk import Desk
-from tests.end_to_end.kits import AT, OBSERVATIONS, Outcome, observation
+from tests.kits import AT, OBSERVATIONS, observation
 
 PAGE = Path(__file__).parents[2] / "docs/transforms.md"
 MORE = '''
@@ -208,9 +209,9 @@ def lying(site: Site) -> list[object]:
 def test_what_a_transform_cannot_undo_is_not_signed(site: Site, words: Callable[[Site], list[object]]) -> None:
     base = site.kit()
     given = words(site)
-    before = kits.snapshot(site.kits)
+    before = kits.folder_state(site.kits)
     site.patch_with(base, *given).refused(2, "came out as another document")
-    assert kits.snapshot(site.kits) == before
+    assert kits.folder_state(site.kits) == before
 
 
 @pytest.mark.parametrize(

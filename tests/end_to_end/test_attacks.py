@@ -19,9 +19,10 @@ from kit.ops.kits import Environment, is_kept, opened
 from kit.ops.obligations import Beside, Expectation, judge
 from kit.signing import dsse, jws
 from kit.values import Limits, MemberPath, Sha256
-from tests.end_to_end import kits
+from tests import kits
+from tests.commands import kit
 from tests.end_to_end.desk import Desk, key
-from tests.end_to_end.kits import MANIFEST, OBSERVATIONS, SIGNATURE, Members, kit, observation
+from tests.kits import MANIFEST, OBSERVATIONS, SIGNATURE, Members, observation
 from tests.tiers import slow
 
 HISTORY = "manifest/history/3"
@@ -149,10 +150,10 @@ class TestHistory:
     def test_history_that_lies_in_wait_where_a_patch_will_put_its_own(self, desk: Desk) -> None:
         members = {**kits.signed(kits.content(), key("vendor")), KEPT: b"{}"}
         path = desk.write(members)
-        before = kits.snapshot(desk.kits)
+        before = kits.folder_state(desk.kits)
         outcome = desk.patch(path, "--output", desk.kits / "o", "--insecure-unverified-base", trusting=())
         outcome.refused(2, f"{KEPT}: is there already, though lineage does not name it")
-        assert kits.snapshot(desk.kits) == before
+        assert kits.folder_state(desk.kits) == before
 
 
 class TestTheStatement:

@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 
 from kit.signing import dsse
-from tests.end_to_end import kits
+from tests import kits
+from tests.commands import Outcome, kit
 from tests.end_to_end.desk import key
-from tests.end_to_end.kits import OBSERVATIONS, Outcome, kit, observation
 from tests.end_to_end.test_trust import LATER, schema
 from tests.end_to_end.vault import PASSPHRASE, Vault, descriptor
+from tests.kits import OBSERVATIONS, observation
 
 EVERYBODY = ("vendor", "site", "site-b")
 
@@ -146,6 +147,6 @@ def test_documents_that_a_site_changed_besides_are_found_as_long_as_they_are_the
     members = kits.read(story.backfilled)
     assert b"GO-2025-0001" in members[OBSERVATIONS]
     members[OBSERVATIONS] = members[OBSERVATIONS].replace(b"GO-2025-0001", b"GO-2025-9999")
-    path = kits.write(story.vault.kits / "altered.tar", members)
+    path = kits.write_kit(story.vault.kits / "altered.tar", members)
     outcome = story.vault.verify(path, options=("--deep", "--json"))
     assert (outcome.code, [link["ground"] for link in outcome.json["lineage"]]) == (2, ["signature", None])

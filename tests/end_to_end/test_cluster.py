@@ -12,7 +12,7 @@ import pytest
 from kit.engine.clusters import cluster_executor
 from kit.engine.lookup import close_lookups
 from kit.errors import StoppedError, UsageError
-from tests.end_to_end.kits import ROOT, Outcome, kit
+from tests.commands import ROOT, Outcome, kit
 
 FIXTURES = ROOT / "fixtures"
 

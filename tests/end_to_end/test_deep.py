@@ -10,14 +10,15 @@ import bson
 import pytest
 
 from kit.signing import dsse, jws
-from tests.end_to_end import kits
+from tests import kits
+from tests.commands import Outcome, kit
 from tests.end_to_end.desk import Desk, key
-from tests.end_to_end.kits import MANIFEST, OBSERVATIONS, SIGNATURE, Members
+from tests.kits import MANIFEST, OBSERVATIONS, SIGNATURE, Members
 
 STATEMENT = "manifest/history/3/patch.intoto.json"
 
 
-def deep(desk: Desk, members: Members, name: str = "deep.tar") -> kits.Outcome:
+def deep(desk: Desk, members: Members, name: str = "deep.tar") -> Outcome:
     return desk.verify(desk.write(members, name), options=("--deep",))
 
 
@@ -79,7 +80,7 @@ def edit_first(change: Callable[[dict[str, Any]], object]) -> Callable[[Members]
     def edit(members: Members) -> bytes:
         found = documents(members)
         change(found[0])
-        return kits.bson_of(found)
+        return kits.collection(found)
 
     return edit
 
@@ -91,9 +92,9 @@ def edit_first(change: Callable[[dict[str, Any]], object]) -> Callable[[Members]
         (edit_first(lambda d: d.update(extra=d.pop("rawLinkset"))), 2, "in another way"),
         (edit_first(lambda d: d.update(rawLinkset="text")), 2, "in another way"),
         (edit_first(lambda d: d.update(after=1)), 2, "in another way"),
-        (lambda m: kits.bson_of(documents(m)[::-1]), 2, ""),
-        (lambda m: kits.bson_of(documents(m)[:2]), 2, "counts 3 documents"),
-        (lambda m: m[OBSERVATIONS] + kits.bson_of(documents(m)[:1]), 2, "counts 3 documents"),
+        (lambda m: kits.collection(documents(m)[::-1]), 2, ""),
+        (lambda m: kits.collection(documents(m)[:2]), 2, "counts 3 documents"),
+        (lambda m: m[OBSERVATIONS] + kits.collection(documents(m)[:1]), 2, "counts 3 documents"),
         (lambda m: m[OBSERVATIONS].replace(b"\x02summary\0", b"\x7asummary\0", 1), 11, "document 0"),
     ],
     ids=[
@@ -182,7 +183,7 @@ def test_a_malformed_document_of_a_vendor_is_found_whatever_the_number_of_worker
     path = desk.kit({OBSERVATIONS: body})
     assert desk.verify(path).code == 0
     for workers in (1, 2):
-        outcome = kits.kit("verify", path, *desk.trust("vendor"), "--deep", "--workers", workers)
+        outcome = kit("verify", path, *desk.trust("vendor"), "--deep", "--workers", workers)
         assert outcome.code == 11, outcome
         assert f"{OBSERVATIONS}: document 0" in outcome.err
 

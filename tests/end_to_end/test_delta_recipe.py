@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.end_to_end import kits
-from tests.end_to_end.kits import AT, Outcome, kit
+from tests import kits
+from tests.commands import ROOT, Outcome, kit
 from tests.end_to_end.vault import PASSPHRASE, Vault, descriptor
+from tests.kits import AT
 
 BOTH = ("vendor", "site")
 
@@ -65,13 +66,13 @@ def test_a_site_with_the_keyring_gets_the_encrypted_kit_of_a_few_kilobytes(couri
 def test_a_site_without_it_is_told_what_it_needs_and_nothing_is_written(courier: Courier) -> None:
     courier.build(keyring=courier.keyring)
     other = courier.add_keyring("other.keyring")
-    before = kits.snapshot(courier.kits)
+    before = kits.folder_state(courier.kits)
     for keyring, words in ((None, "no keyring is given"), (other, "does not have the data key dek-")):
         for where in (("--in-place",), ("--output", courier.kits / "never.tar.zst")):
             refused = courier.delta_of("apply", courier.base, courier.delta, *where, keyring=keyring)
             refused.refused(13, words)
             assert "--keyring" in refused.err
-            assert kits.snapshot(courier.kits) == before
+            assert kits.folder_state(courier.kits) == before
 
 
 def test_a_builder_without_it_is_told_how_to_send_less(courier: Courier) -> None:
@@ -95,7 +96,7 @@ def test_whoever_builds_the_way_back_is_warned_of_what_it_holds(courier: Courier
 
 def test_a_migration_file_names_the_field_map_that_the_provenance_has_the_digest_of(courier: Courier) -> None:
     migration = courier.kits.parent / "job.json"
-    own = json.loads((kits.ROOT / "kit/encryption/maps/notelett.json").read_text())
+    own = json.loads((ROOT / "kit/encryption/maps/notelett.json").read_text())
     own["collections"] = [one for one in own["collections"] if one["collection"] == "notes"]
     migration.write_text(
         json.dumps(

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.end_to_end import kits
+from tests import kits
+from tests.commands import Outcome, kit
 from tests.end_to_end.desk import Desk
-from tests.end_to_end.kits import AT, Outcome, kit, observation
 from tests.end_to_end.test_trust import LATER, Office
+from tests.kits import AT, observation
 
 
 class Line(Office):
@@ -51,30 +52,30 @@ def test_an_old_delta_replayed_on_a_restored_kit_is_a_rollback_by_what_was_accep
         assert line.applied(site, delta).code == 0
     site.write_bytes(old)  # somebody puts the backup back, and the first delta with it
     site.with_name("site.tar.sha256").unlink()
-    before, state = kits.snapshot(line.desk.kits), line.state.read_bytes()
+    before, state = kits.folder_state(line.desk.kits), line.state.read_bytes()
     line.applied(site, line.deltas[0]).refused(8, "accepted before")
-    assert (kits.snapshot(line.desk.kits), line.state.read_bytes()) == (before, state)
+    assert (kits.folder_state(line.desk.kits), line.state.read_bytes()) == (before, state)
 
 
 def test_an_old_delta_replayed_on_the_newest_kit_is_a_rollback(line: Line) -> None:
-    before = kits.snapshot(line.desk.kits)
+    before = kits.folder_state(line.desk.kits)
     line.applied(line.kits[2], line.deltas[0]).refused(8, "generation 3 of small", "generation 1 of small")
-    assert kits.snapshot(line.desk.kits) == before
+    assert kits.folder_state(line.desk.kits) == before
 
 
 def test_a_delta_held_back_until_its_target_is_stale_is_refused(line: Line) -> None:
-    before = kits.snapshot(line.desk.kits)
+    before = kits.folder_state(line.desk.kits)
     line.applied(line.kits[0], line.deltas[0], at="2026-12-01T00:00:00Z").refused(7)
-    assert kits.snapshot(line.desk.kits) == before
+    assert kits.folder_state(line.desk.kits) == before
 
 
 def test_a_delta_signed_in_the_role_of_an_auditor_is_refused(line: Line) -> None:
     line.desk.add_key("reader")
     line.add("reader", "--role", "auditor")
-    before = kits.snapshot(line.desk.kits)
+    before = kits.folder_state(line.desk.kits)
     by_reader = line.built(0, 1, by="reader")
-    by_reader_snapshot = kits.snapshot(line.desk.kits)
+    by_reader_snapshot = kits.folder_state(line.desk.kits)
     assert by_reader_snapshot != before
     line.applied(line.kits[0], by_reader).refused(4)
     line.applied(line.kits[0], line.built(0, 1, by="stranger")).refused(4)
-    assert kits.snapshot(line.desk.kits).items() >= by_reader_snapshot.items()
+    assert kits.folder_state(line.desk.kits).items() >= by_reader_snapshot.items()

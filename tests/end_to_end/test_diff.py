@@ -22,14 +22,15 @@ from kit.engine.executors import InlineExecutor
 from kit.engine.pipeline import Pipeline
 from kit.errors import DigestError
 from kit.values import Limits
-from tests.end_to_end import kits
+from tests import kits
+from tests.commands import ROOT, kit
 from tests.end_to_end.desk import Desk, key
-from tests.end_to_end.kits import OBSERVATIONS, SNAPSHOTS, Members, advisory, kit, observation
 from tests.end_to_end.vault import Vault, members as notes
+from tests.kits import OBSERVATIONS, SNAPSHOTS, Members, advisory, observation
 from tests.reports.pages import Page
 from tests.reports.test_html import HOSTILE
 
-SCHEMA = json.loads((kits.ROOT / "schemas" / "diff-report.schema.json").read_text())
+SCHEMA = json.loads((ROOT / "schemas" / "diff-report.schema.json").read_text())
 STATES = ("added", "changed", "withdrawn", "reinstated", "removed", "moved", "migrated")
 
 
@@ -71,7 +72,7 @@ def month(desk: Desk) -> tuple[Path, Path]:
         observation(6, rawLinkset={"aliases": []}),
         observation(8),
     ]
-    snapshots = [kits.bson_of({"_id": n, "x": value} for n, value in side) for side in ([(1, 1), (2, 2)], [(2, 3)])]
+    snapshots = [kits.collection({"_id": n, "x": value} for n, value in side) for side in ([(1, 1), (2, 2)], [(2, 3)])]
     return two(
         desk,
         {**kits.content(*before), SNAPSHOTS: snapshots[0], "gone.txt": b"gone"},
@@ -194,7 +195,7 @@ def test_containers_orders_and_codecs_make_no_difference(month: tuple[Path, Path
         del found[OBSERVATIONS], found[kits.MANIFEST], found[kits.SIGNATURE]
         half = len(shuffled) // 2
         parts = {
-            f"{OBSERVATIONS}.zst": kits.compressed(b"".join(shuffled[:half]), "x.zst"),
+            f"{OBSERVATIONS}.zst": kits.packed(b"".join(shuffled[:half]), "x.zst"),
             "part-2/concelier/advisory_observations.bson": b"".join(shuffled[half:]),
         }
         desk.kit({**parts, **dict(reversed(found.items()))}, name=name)
@@ -225,7 +226,7 @@ def test_laws_of_generated_kits(before: list[dict[str, Any]], after: list[dict[s
     with tempfile.TemporaryDirectory() as folder:
 
         def made(name: str, documents: list[dict[str, Any]]) -> Path:
-            return kits.write(Path(folder) / name, {OBSERVATIONS: kits.bson_of(documents)})
+            return kits.write_kit(Path(folder) / name, {OBSERVATIONS: kits.collection(documents)})
 
         one, two = made("one.tar", before), made("two.tar", after)
         there = compared(one, two)
@@ -290,8 +291,8 @@ def test_a_malformed_kit_is_refused_whichever_it_is(desk: Desk) -> None:
 def test_a_document_that_is_malformed_where_it_changed_is_named_and_the_others_are_compared(
     old: bytes, new: bytes, words: str, desk: Desk
 ) -> None:
-    fine, other = kits.bson_of([{"_id": 1, "a": {"b": "text"}}]), kits.bson_of([{"_id": 2, "x": 1}])
-    changed = kits.bson_of([{"_id": 2, "x": 2}])
+    fine, other = kits.collection([{"_id": 1, "a": {"b": "text"}}]), kits.collection([{"_id": 2, "x": 1}])
+    changed = kits.collection([{"_id": 2, "x": 2}])
     good, bad = two(desk, {"d/c.bson": fine + other}, {"d/c.bson": fine.replace(old, new) + changed})
     for pair, side in (((good, bad), "after"), ((bad, good), "before")):
         (collection,) = compared(*pair)["collections"]
@@ -316,10 +317,10 @@ def test_a_document_that_is_malformed_where_it_changed_is_named_and_the_others_a
 def test_an_odd_observation_is_named_and_no_advisory_is_told_of_it(
     old: bytes, new: bytes, unread: int, desk: Desk
 ) -> None:
-    odd = kits.bson_of([observation(1)])
+    odd = kits.collection([observation(1)])
     assert odd.count(old) == 1
     odd = odd.replace(old, new)
-    one, two_ = two(desk, {OBSERVATIONS: odd}, {OBSERVATIONS: odd + kits.bson_of([observation(2)])})
+    one, two_ = two(desk, {OBSERVATIONS: odd}, {OBSERVATIONS: odd + kits.collection([observation(2)])})
     (collection,) = compared(one, two_)["collections"]
     assert collection["unresolvable"]["total"] == 2 * unread
     assert collection["advisories"]["added"]["total"] == 1
@@ -351,7 +352,7 @@ class Swapped:
 
 @pytest.mark.parametrize("side", [0, 1])
 def test_a_kit_that_changes_while_it_is_read_is_an_error(side: int, tmp_path: Path) -> None:
-    archives = [kits.tar({OBSERVATIONS: kits.bson_of([observation(1, x=value)])}) for value in (1, 2, 3)]
+    archives = [kits.tar({OBSERVATIONS: kits.collection([observation(1, x=value)])}) for value in (1, 2, 3)]
     sources = [Swapped(archive, archive, 0) for archive in archives[:2]]
     sources[side].then = archives[2]
     readers = [KitReader(source, path=Path("kit"), limits=Limits()) for source in sources]
@@ -370,10 +371,10 @@ def test_nothing_is_left_behind_and_a_folder_for_temporary_files_can_be_named(
     scratch = tmp_path / "scratch"
     kit("diff", *month, "--temp", scratch).refused(74, "scratch")
     scratch.mkdir()
-    before = kits.snapshot(month[0].parent)
+    before = kits.folder_state(month[0].parent)
     assert kit("diff", *month, "--temp", scratch).code == 0
     assert list(scratch.iterdir()) == []
-    assert kits.snapshot(month[0].parent) == before
+    assert kits.folder_state(month[0].parent) == before
 
 
 class TestPage:
@@ -484,7 +485,7 @@ def test_the_text_is_what_a_person_reads(month: tuple[Path, Path], monkeypatch: 
           x                    changed      1
         added: new.txt, 3 bytes
         changed: README.txt, 6 → 12 bytes
-        changed: dump/concelier/advisory_observations.bson, 3,297 → 4,219 bytes
+        changed: dump/concelier/advisory_observations.bson, 5,089 → 6,436 bytes
         changed: dump/concelier/advisory_raw.bson, 42 → 21 bytes
         changed: manifest/offline-manifest.json, 979 → 979 bytes
         changed: manifest/offline-manifest.json.jws, 279 → 279 bytes
@@ -495,7 +496,7 @@ def test_the_text_is_what_a_person_reads(month: tuple[Path, Path], monkeypatch: 
 @pytest.mark.slow
 @pytest.mark.parametrize("pair", ["go-vulndb-osv", "pypa"])
 def test_a_real_month_is_told_as_a_naive_comparison_tells_it(pair: str, desk: Desk) -> None:
-    records = kits.ROOT.parent / "shared/data/advisories"
+    records = ROOT.parent / "shared/data/advisories"
     if not (records / f"{pair}.ndjson.zst").exists():
         pytest.skip("no shared data")
     months = []

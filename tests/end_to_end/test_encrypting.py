@@ -13,10 +13,11 @@ import bson
 import pytest
 
 from kit.encryption import load
-from tests.end_to_end import kits
+from tests import kits
+from tests.commands import ROOT, Outcome, kit
 from tests.end_to_end.desk import key
-from tests.end_to_end.kits import REAL, Outcome
 from tests.end_to_end.vault import BUILTIN, DUMP, NOTE, PASSPHRASE, Vault, body, descriptor, members, note
+from tests.kits import REAL
 
 BOTH = ("vendor", "site")
 Documents = list[dict[str, Any]]
@@ -29,7 +30,7 @@ def vault(tmp_path: Path) -> Vault:
 
 def everything(vault: Vault) -> object:
     """Give what must be as it was after a refusal: kits, keyring, and both folders; locks of keyrings aside."""
-    seen = kits.snapshot(vault.kits.parent)
+    seen = kits.folder_state(vault.kits.parent)
     return {name: facts[0:1] + facts[2:] for name, facts in seen.items() if not name.endswith(".lock")}
 
 
@@ -246,9 +247,9 @@ def test_a_reference_document_of_the_live_writer_must_open(vault: Vault) -> None
 def test_a_run_that_stops_once_keys_were_needed_has_only_reserved_uses(vault: Vault) -> None:
     (moved,) = sealed(vault, note(1))
     path = vault.notes(moved | {"_id": "n2"}, note(3, owner="cleo"), name="mixed.tar.zst")
-    kit_before, keys = kits.snapshot(vault.kits), load(vault.keyring).keyring
+    kit_before, keys = kits.folder_state(vault.kits), load(vault.keyring).keyring
     vault.encrypting("patch", path, "--in-place").refused(5, 'document 0 (_id "n2")')
-    assert kits.snapshot(vault.kits) == kit_before
+    assert kits.folder_state(vault.kits) == kit_before
     after = load(vault.keyring).keyring
     assert {dek.scope.owner: dek.uses for dek in after.deks.values()} == {"ada": 1, "cleo": 1}
     assert all(after.deks[name] == dek for name, dek in keys.deks.items())
@@ -323,7 +324,7 @@ def test_counters_of_all_five_containers_add_up_and_a_plan_has_the_same(vault: V
 
 def test_a_plan_without_keyring_counts_as_well(vault: Vault) -> None:
     words = ("--transform", "encrypt-fields", "--field-map", "notelett")
-    outcome = kits.kit("plan", vault.notes(), *vault.trust("vendor"), *words, "--json")
+    outcome = kit("plan", vault.notes(), *vault.trust("vendor"), *words, "--json")
     assert (outcome.code, outcome.json["fields"][0]["encrypted"]) == (0, 3)
 
 
@@ -414,10 +415,10 @@ def test_a_published_kit_is_encrypted_and_proven(vault: Vault) -> None:
 
 def proved(vault: Vault, path: Path, publisher: Path, *options: object) -> Outcome:
     words = ("--trusted-key", publisher, *vault.trust("site"), "--field-map", "concelier", "--workers", 2, "--json")
-    return kits.kit("verify", path, *words, *options)
+    return kit("verify", path, *words, *options)
 
 
-NODE_MODULES = kits.ROOT / ".venv/node"
+NODE_MODULES = ROOT / ".venv/node"
 needs_node = pytest.mark.skipif(shutil.which("node") is None, reason="Node is not installed")
 
 

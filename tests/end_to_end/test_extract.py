@@ -13,11 +13,12 @@ import pytest
 import zstandard
 from jsonschema import Draft202012Validator
 
-from tests.end_to_end import kits
+from tests import kits
+from tests.commands import ROOT, Outcome, kit, subprocess_kit
 from tests.end_to_end.desk import Desk, key
-from tests.end_to_end.kits import OBSERVATIONS, ROOT, SNAPSHOTS, Members, Outcome, kit, observation
 from tests.end_to_end.test_oracles import NODE_MODULES, run, tool
 from tests.end_to_end.vault import Vault, note
+from tests.kits import OBSERVATIONS, SNAPSHOTS, Members, observation
 
 SCHEMA = json.loads((ROOT / "schemas/extract-report.schema.json").read_text())
 METADATA = b'{"options":{},"indexes":[],"collectionName":"advisory_observations"}'
@@ -50,7 +51,7 @@ class TestFolder:
     def test_the_layout_and_the_bytes_are_those_of_the_dump(
         self, name: str, desk: Desk, take: Take, tmp_path: Path
     ) -> None:
-        members = content() | {SNAPSHOTS: kits.bson_of([{"_id": 1}]), "dump/concelier/empty.bson": b""}
+        members = content() | {SNAPSHOTS: kits.collection([{"_id": 1}]), "dump/concelier/empty.bson": b""}
         assert take(desk.kit(members, name=name), "--output", tmp_path / "out").code == 0
         assert all_files(tmp_path / "out") == {
             "concelier/advisory_observations.bson": members[OBSERVATIONS],
@@ -69,7 +70,7 @@ class TestFolder:
     def test_parts_of_a_collection_follow_each_other_whatever_their_codec(
         self, desk: Desk, take: Take, tmp_path: Path
     ) -> None:
-        first, second, third = (kits.bson_of([observation(n)]) for n in range(3))
+        first, second, third = (kits.collection([observation(n)]) for n in range(3))
         members = {
             "b/concelier/advisory_observations.bson.gz": gzip.compress(first),
             "b/concelier/advisory_observations.metadata.json.gz": gzip.compress(METADATA),
@@ -102,9 +103,9 @@ class TestFolder:
 class TestSelection:
     def test_of_a_tenant_only_its_documents_in_their_order(self, desk: Desk, take: Take, tmp_path: Path) -> None:
         documents = [observation(n, "acme" if n % 3 else "globex") for n in range(40)]
-        path = desk.kit(content(**{OBSERVATIONS: kits.bson_of(documents), SNAPSHOTS: kits.bson_of([{"_id": 1}])}))
+        path = desk.kit(content(**{OBSERVATIONS: kits.collection(documents), SNAPSHOTS: kits.collection([{"_id": 1}])}))
         assert take(path, "--tenant", "globex", "--output", tmp_path / "out").code == 0
-        assert (tmp_path / "out" / FILE).read_bytes() == kits.bson_of(documents[::3])
+        assert (tmp_path / "out" / FILE).read_bytes() == kits.collection(documents[::3])
         assert not (tmp_path / "out/concelier/advisory_raw.bson").exists()
 
     @pytest.mark.parametrize(
@@ -122,7 +123,7 @@ class TestSelection:
     ) -> None:
         every = ["7", 7, bson.int64.Int64(7), bson.ObjectId("0123456789abcdef01234567"), "é:1", None]
         documents = [observation(n, _id=identity) for n, identity in enumerate(every)]
-        path = desk.kit(content(**{OBSERVATIONS: kits.bson_of(documents)}))
+        path = desk.kit(content(**{OBSERVATIONS: kits.collection(documents)}))
         assert take(path, "--id", spelled, "--output", tmp_path / "one.bson").code == 0
         (found,) = bson.decode_all((tmp_path / "one.bson").read_bytes())
         assert (found["_id"], type(found["_id"])) == (identity, type(identity))
@@ -169,7 +170,9 @@ class TestJson:
         not (NODE_MODULES / "node_modules/bson").is_dir(), reason="the npm package bson is not installed"
     )
     def test_the_npm_package_bson_says_the_same(self, desk: Desk, take: Take, tmp_path: Path) -> None:
-        path = desk.kit(content(**{OBSERVATIONS: kits.bson_of(observation(n, x=n / 3, y=2**40 + n) for n in range(9))}))
+        path = desk.kit(
+            content(**{OBSERVATIONS: kits.collection(observation(n, x=n / 3, y=2**40 + n) for n in range(9))})
+        )
         take(path, "--output", tmp_path / "one.json")
         take(path, "--output", tmp_path / "one.bson")
         script = Path(__file__).with_name("read_bson.mjs")
@@ -192,7 +195,7 @@ class TestJson:
     ) -> None:
         inside = b"\x10_id\0\7\0\0\0" + odd
         document = (len(inside) + 5).to_bytes(4, "little") + inside + b"\0"
-        path = desk.kit({"dump/concelier/other.bson": kits.bson_of([{"_id": 1}]) + document})
+        path = desk.kit({"dump/concelier/other.bson": kits.collection([{"_id": 1}]) + document})
         outcome = take(path, "--output", tmp_path / "one.json", "--json")
         assert outcome.code == 0
         assert outcome.json["unresolvable"]["total"] == 1
@@ -211,7 +214,7 @@ class TestJson:
     def test_a_single_document_is_printed(self, desk: Desk) -> None:
         path = desk.kit(content(**{SNAPSHOTS: b""}))
         chosen = ("--collection", NAME, "--id", "acme:osv:GO-2025-0001:1")
-        done = kits.subprocess_kit("extract", path, *desk.trust("vendor"), *chosen, "--output", "-")
+        done = subprocess_kit("extract", path, *desk.trust("vendor"), *chosen, "--output", "-")
         assert done.returncode == 0, done.stderr
         assert json.loads(done.stdout)["upstream"]["upstreamId"] == "GO-2025-0001"
         assert done.stderr == b""
@@ -231,7 +234,7 @@ class TestTrust:
 
     def test_digests_are_checked_even_then(self, desk: Desk, tmp_path: Path) -> None:
         members = kits.signed(kits.content(), key("vendor"))
-        path = desk.write(members | {OBSERVATIONS: members[OBSERVATIONS] + kits.bson_of([{"_id": 9}])})
+        path = desk.write(members | {OBSERVATIONS: members[OBSERVATIONS] + kits.collection([{"_id": 9}])})
         extract(path, "--insecure-unverified-base", "--output", tmp_path / "o").refused(2, OBSERVATIONS)
         assert not (tmp_path / "o").exists()
 
@@ -268,9 +271,9 @@ class TestManners:
 
     def test_an_unpacked_kit_is_not_written_into(self, desk: Desk, take: Take) -> None:
         path = desk.kit(name="kit")
-        before = kits.snapshot(path)
+        before = kits.folder_state(path)
         take(path, "--output", path / "out").refused(64, "inside the kit")
-        assert kits.snapshot(path) == before
+        assert kits.folder_state(path) == before
 
     @pytest.mark.parametrize(
         ("options", "word"),
@@ -292,7 +295,7 @@ class TestManners:
     @pytest.mark.slow
     def test_the_number_of_workers_changes_nothing(self, desk: Desk, tmp_path: Path) -> None:
         documents = [observation(n, "acme" if n % 2 else "globex", pad="x" * 9000) for n in range(2000)]
-        path = desk.kit(content(**{OBSERVATIONS: kits.bson_of(documents)}))
+        path = desk.kit(content(**{OBSERVATIONS: kits.collection(documents)}))
         for workers in (1, 2):
             trust = desk.trust("vendor")
             outcome = kit(
@@ -300,4 +303,4 @@ class TestManners:
             )
             assert outcome.code == 0
         assert (tmp_path / "1.bson.gz").read_bytes() == (tmp_path / "2.bson.gz").read_bytes()
-        assert gzip.decompress((tmp_path / "1.bson.gz").read_bytes()) == kits.bson_of(documents[1::2])
+        assert gzip.decompress((tmp_path / "1.bson.gz").read_bytes()) == kits.collection(documents[1::2])

@@ -18,10 +18,11 @@ from securesystemslib.dsse import Envelope
 from securesystemslib.signer import SSlibKey  # type: ignore[attr-defined]
 
 from kit.signing import Algorithm
-from tests.end_to_end import kits
+from tests import kits
+from tests.commands import COMMAND, ENVIRONMENT, ROOT, kit
 from tests.end_to_end.desk import Desk, key
-from tests.end_to_end.kits import MANIFEST, REAL, ROOT, SIGNATURE
 from tests.end_to_end.test_real_kits import KITS, PUBLISHER, every_kit, expected, observations, patch, patched
+from tests.kits import MANIFEST, REAL, SIGNATURE
 from tests.tiers import slow
 
 NODE_MODULES = ROOT / ".venv/node"
@@ -168,14 +169,14 @@ sys.addaudithook(forbid)
 
     def run(self, *words: object) -> subprocess.CompletedProcess[bytes]:
         program = f"{self.FORBIDDEN}\nfrom kit.cli import main; main()"
-        command = [kits.COMMAND[0], "-c", program, *map(str, words)]
+        command = [COMMAND[0], "-c", program, *map(str, words)]
         # A measurement of coverage names its files after the host, which it asks the socket module for.
-        environment = {name: text for name, text in kits.ENVIRONMENT.items() if not name.startswith("COV")}
+        environment = {name: text for name, text in ENVIRONMENT.items() if not name.startswith("COV")}
         return subprocess.run(command, env=environment, capture_output=True, check=False)
 
     def test_the_hook_works(self) -> None:
         program = f"{self.FORBIDDEN}\nimport socket; socket.socket()"
-        done = subprocess.run([kits.COMMAND[0], "-c", program], capture_output=True, check=False)
+        done = subprocess.run([COMMAND[0], "-c", program], capture_output=True, check=False)
         assert b"RuntimeError: socket.__new__" in done.stderr
 
     @pytest.mark.parametrize("workers", [2, *slow(1)])
@@ -193,4 +194,4 @@ def test_the_published_key_is_the_one_that_the_publisher_used(desk: Desk) -> Non
     if not REAL.is_dir():
         pytest.skip("the published kits are not beside the project")
     outcome = patch(REAL / KITS[0], desk, "--output", desk.kits / "o", "--json")
-    assert outcome.json["base"]["signers"] == [kits.kit("keys", "show", PUBLISHER, "--json").json["keyId"]]
+    assert outcome.json["base"]["signers"] == [kit("keys", "show", PUBLISHER, "--json").json["keyId"]]

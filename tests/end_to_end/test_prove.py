@@ -24,10 +24,11 @@ from kit.ops.judgement import Expectation
 from kit.ops.merkle_proof import Proof
 from kit.ops.prove import check
 from kit.signing import Algorithm, jws
-from tests.end_to_end import kits
+from tests import kits
+from tests.commands import ROOT, Outcome, kit
 from tests.end_to_end.desk import Desk, key
-from tests.end_to_end.kits import OBSERVATIONS, ROOT, Outcome, kit, observation
 from tests.end_to_end.test_trust import LATER, Office
+from tests.kits import OBSERVATIONS, observation
 from tests.tiers import examples
 
 OTHER_PART = "dump/part/concelier/advisory_observations.bson"
@@ -62,7 +63,7 @@ def many() -> dict[str, bytes]:
     ids: list[Any] = ["b", "d", "d", 7, bson.Int64(8), bson.ObjectId(OID), "é", "f"]
     documents = [observation(n) | {"_id": one} for n, one in enumerate(ids)]
     part = [observation(n, "globex") | {"_id": one} for n, one in enumerate(("c", "f"))]
-    return kits.content(*documents) | {OTHER_PART: kits.bson_of(part), "dump/concelier/nothing.bson": b""}
+    return kits.content(*documents) | {OTHER_PART: kits.collection(part), "dump/concelier/nothing.bson": b""}
 
 
 class Prover:
@@ -191,7 +192,7 @@ def test_other_collections_and_an_empty_one(prover: Prover) -> None:
 @pytest.mark.slow
 def test_trees_of_more_than_a_block_of_leaves(desk: Desk) -> None:
     ids = [f"id-{n:06}" for n in range(0, 4 * BLOCK + 10, 2)]
-    many = kits.bson_of({"_id": one} for one in reversed(ids))
+    many = kits.collection({"_id": one} for one in reversed(ids))
     prover = Prover.__new__(Prover)
     prover.desk, prover.name, prover.made = desk, "site", 0
     prover.path = desk.patched(desk.kit(kits.content() | {"dump/concelier/many.bson": many}), "--merkle")
@@ -266,8 +267,8 @@ def test_kits_that_can_prove_nothing(desk: Desk) -> None:
 def test_a_root_that_is_not_of_these_documents_proves_nothing(desk: Desk) -> None:
     prover = Prover(desk)
     members = kits.read(prover.path)
-    members[OBSERVATIONS] = kits.bson_of([observation(1)])
-    prover.path = kits.write(desk.kits / "other.tar", members)
+    members[OBSERVATIONS] = kits.collection([observation(1)])
+    prover.path = kits.write_kit(desk.kits / "other.tar", members)
     outcome = prover.attempt("b")
     assert (outcome.code, "the manifest says 8" in outcome.err) == (2, True)
     assert not prover.proof.exists()

@@ -17,9 +17,10 @@ import zstandard
 
 from kit.signing import Algorithm
 from kit.values import Timestamp
-from tests.end_to_end import kits
+from tests import kits
+from tests.commands import Outcome, kit
 from tests.end_to_end.desk import Desk
-from tests.end_to_end.kits import REAL, kit
+from tests.kits import REAL
 from tests.tiers import slow
 
 KITS = ("cisa-csaf.tar.zst", "cve5-foreign.tar.gz", "go-osv.tar.zst", "pypa-osv.tgz")
@@ -30,7 +31,7 @@ pytestmark = pytest.mark.skipif(not REAL.is_dir(), reason="the published kits ar
 every_kit = pytest.mark.parametrize("name", [KITS[0], *slow(*KITS[1:])])
 
 
-def patch(base: Path, desk: Desk, *options: object, workers: int = 1, signer: str = "site") -> kits.Outcome:
+def patch(base: Path, desk: Desk, *options: object, workers: int = 1, signer: str = "site") -> Outcome:
     return kit(
         *("patch", base, "--trusted-key", PUBLISHER, "--signing-key", desk.keys / signer),
         *("--created-at", kits.AT, "--workers", workers, *options),
@@ -141,11 +142,11 @@ def test_a_second_patch_changes_nothing_says_so_and_copies_byte_for_byte(name: s
 @every_kit
 def test_a_second_patch_in_place_touches_nothing(name: str, desk: Desk) -> None:
     output = patched(name, desk)
-    before = kits.snapshot(desk.kits)
+    before = kits.folder_state(desk.kits)
     outcome = patch(output, desk, "--trusted-key", desk.public("site"), "--in-place")
     assert (outcome.code, outcome.err) == (0, "")
     assert "nothing to change" in outcome.out
-    assert kits.snapshot(desk.kits) == before
+    assert kits.folder_state(desk.kits) == before
 
 
 @every_kit

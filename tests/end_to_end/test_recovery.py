@@ -19,9 +19,9 @@ from fixtures.build.make_fixtures import FIXTURES
 from kit.encryption import PassphraseRecord, create, new_keyring
 from kit.signing import Algorithm, generate, write_private, write_public
 from kit.values import Timestamp
+from tests import kits
+from tests.commands import ENVIRONMENT, ROOT, Outcome, kit
 from tests.encryption.site import COST, PASSPHRASE, Stream
-from tests.end_to_end import kits
-from tests.end_to_end.kits import ENVIRONMENT, ROOT, Outcome, kit
 
 FROM, UNTIL, AT = "2026-01-01T00:00:00Z", "2199-12-31T00:00:00Z", "2026-01-02T03:04:05Z"
 OVER, TO_COME = "2026-01-09T00:00:00Z", "2199-01-01T00:00:00Z"
@@ -121,9 +121,9 @@ class Office:
 
     def refused(self, approval: Path, code: int, words: str, *options: object, records: int = 0, **more: Any) -> None:
         """Check that nothing but records is written."""
-        before = kits.snapshot(self.folder)
+        before = kits.folder_state(self.folder)
         self.recover(approval, *options, **more).refused(code, words)
-        after = kits.snapshot(self.folder)
+        after = kits.folder_state(self.folder)
         assert {name for name in after if after[name] != before.get(name)} <= ({self.log.name} if records else set())
         assert len(self.records()) == records
         if self.log.exists():
@@ -260,7 +260,7 @@ class TestRefusedBeforeAnythingIsRecorded:
     def test_64_several_collections_and_none_chosen(self, tmp_path: Path) -> None:
         office = Office(tmp_path)
         two = {"dump/concelier/dto.bson": b"", "dump/concelier/advisory_observations.bson": office.original()}
-        office.base = kits.write(tmp_path / "two.tar", kits.signed(two, publisher_key()))
+        office.base = kits.write_kit(tmp_path / "two.tar", kits.signed(two, publisher_key()))
         office.encrypt()
         both = ("--collection", NAME, "--collection", "concelier.dto", "--whole-collections")
         approval = office.approve(*both)
@@ -282,7 +282,7 @@ class TestRefusedBeforeAnythingIsRecorded:
         approval = office.approve()
         members = kits.read(office.kit)
         office.kit.unlink()
-        kits.write(office.kit, members | {"README.txt": b"another\n"})
+        kits.write_kit(office.kit, members | {"README.txt": b"another\n"})
         Path(f"{office.kit}.sha256").unlink()
         Path(f"{office.kit}.sig").unlink(missing_ok=True)
         office.refused(approval, 2, "README.txt")
@@ -300,9 +300,9 @@ class TestRefusedBeforeAnythingIsRecorded:
 
     def test_2_a_log_that_does_not_verify(self, office: Office) -> None:
         office.log.write_bytes(b"{}\n")
-        before = kits.snapshot(office.folder)
+        before = kits.folder_state(office.folder)
         office.recover(office.approve()).refused(2, "audit.log: line 1: is not a record")
-        assert kits.snapshot(office.folder).items() >= before.items()
+        assert kits.folder_state(office.folder).items() >= before.items()
 
 
 def test_an_expired_approval_is_acted_on_if_that_is_insisted_on_and_recorded(office: Office) -> None:
@@ -378,9 +378,9 @@ class TestUnderAPolicy:
             return kit(*words, "--keyring-passphrase-fd", file.fileno())
 
     def refused(self, office: Office, policy: Path, approval: Path, code: int, words: str) -> None:
-        before = kits.snapshot(office.folder)
+        before = kits.folder_state(office.folder)
         self.recover(office, policy, approval).refused(code, words)
-        assert kits.snapshot(office.folder) == before
+        assert kits.folder_state(office.folder) == before
 
     def add(self, office: Office, policy: Path, name: str, *words: object) -> None:
         added = kit("trust", "add", policy, office.folder / f"{name}.pub", *words)
@@ -503,7 +503,7 @@ def test_a_crash_leaves_its_records_and_no_output(event: str, path: str, records
     (tmp_path / "office").mkdir()
     office = Office(tmp_path / "office").encrypt()
     words = [str(word) for word in office.words(office.approve())]
-    before = set(kits.snapshot(office.folder))
+    before = set(kits.folder_state(office.folder))
     place = str(office.folder / path)
     with office.passphrase.open() as file:
         done = subprocess.run(
@@ -513,7 +513,7 @@ def test_a_crash_leaves_its_records_and_no_output(event: str, path: str, records
             check=False,
         )
     assert done.returncode == 9
-    assert set(kits.snapshot(office.folder)) == before | {"audit.log"}
+    assert set(kits.folder_state(office.folder)) == before | {"audit.log"}
     assert [one["record"] for one in office.records()] == ["recovery-begun", "recovery-completed"][:records]
     assert kit("audit", "verify", office.log).code == 0
     assert office.recover(office.folder / "0.0.approval").code == 0
@@ -558,7 +558,7 @@ class TestApprovalsThatAreNotMade:
         assert self.create(office, "--collection", NAME, "--owner", "o", expires="9999-01-01T00:00:00Z").code == 0
 
     def test_11_a_kit_without_manifest(self, office: Office, tmp_path: Path) -> None:
-        bare = kits.write(tmp_path / "bare.tar", {"README.txt": b"x"})
+        bare = kits.write_kit(tmp_path / "bare.tar", {"README.txt": b"x"})
         words = ("--incident", "I", "--reason", "r", "--expires", UNTIL, "--signing-key", office.folder / "ada")
         scope = ("--collection", NAME, "--owner", "o", "-o", tmp_path / "y")
         kit("approval", "create", bare, *words, *scope).refused(11, "has no manifest to approve")

@@ -15,9 +15,10 @@ from kit.archive import Job
 from kit.ops.jobs import begin
 from kit.signing import archive_signature
 from kit.values import Sha256
-from tests.end_to_end import kits
+from tests import kits
+from tests.commands import ROOT, Outcome, kit
 from tests.end_to_end.desk import Desk, key
-from tests.end_to_end.kits import AT, OBSERVATIONS, ROOT, Outcome, kit
+from tests.kits import AT, OBSERVATIONS
 
 SCHEMA = json.loads((ROOT / "schemas/rollback-report.schema.json").read_text())
 NAMES = ("kit.tar", "kit.tar.gz", "kit.tar.zst", "kit")
@@ -41,9 +42,9 @@ def in_place(desk: Desk, name: str = "kit.tar.zst") -> Path:
 
 
 def unchanged(desk: Desk, path: Path, code: int, *words: str, options: tuple[object, ...] = ()) -> None:
-    before = kits.snapshot(desk.kits)
+    before = kits.folder_state(desk.kits)
     rollback(desk, path, *options).refused(code, *words)
-    assert kits.snapshot(desk.kits) == before
+    assert kits.folder_state(desk.kits) == before
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -157,10 +158,10 @@ class TestOfADelta:
         target = desk.kit(later, name="d.tar", manifest=kits.manifest_of(later, generation=5))
         assert kit("delta", "build", path, target, "-o", other, *signing, *desk.trust("vendor")).code == 0
         unchanged(desk, path, 10, "leads to generation 5", options=("--delta", other))
-        before = kits.snapshot(desk.kits)
+        before = kits.folder_state(desk.kits)
         rollback(desk, path, "--delta", delta, trusting=("site",)).refused(4)
         kit("rollback", path, "--insecure-unverified-base", "--delta", delta).refused(64, "only by its signature")
-        assert kits.snapshot(desk.kits) == before
+        assert kits.folder_state(desk.kits) == before
         shutil.copy(target, path.with_name("kit.tar.zst.bak"))
         unchanged(desk, path, 2, "is generation 5 ", "made of generation 3", options=("--delta", delta))
 
@@ -190,7 +191,7 @@ class TestRefusals:
         members = kits.read(path)
         desk.patch(path, "--in-place")
         backup = path.with_name("kit.tar.zst.bak")
-        kits.write(backup.with_name("spoilt.tar.zst"), members | {"README.txt": b"other\n"}).rename(backup)
+        kits.write_kit(backup.with_name("spoilt.tar.zst"), members | {"README.txt": b"other\n"}).rename(backup)
         backup.with_name("kit.tar.zst.bak.sha256").unlink()
         unchanged(desk, path, 2, "kit.tar.zst.bak: README.txt")
 
@@ -205,9 +206,9 @@ class TestRefusals:
     @pytest.mark.parametrize("missing", ["vendor", "site"])
     def test_a_key_that_signed_is_not_trusted(self, missing: str, desk: Desk) -> None:
         path = in_place(desk)
-        before = kits.snapshot(desk.kits)
+        before = kits.folder_state(desk.kits)
         rollback(desk, path, trusting=tuple({"vendor", "site"} - {missing})).refused(4, "not among")
-        assert kits.snapshot(desk.kits) == before
+        assert kits.folder_state(desk.kits) == before
 
     def test_the_lineage_of_the_present_kit_was_rewritten(self, desk: Desk) -> None:
         """A lineage that points to another base is believed only if the site signed it."""
@@ -216,7 +217,7 @@ class TestRefusals:
         manifest = json.loads(members[kits.MANIFEST])
         manifest["lineage"][0]["manifestSha256"] = "0" * 64
         path.unlink()
-        kits.write(path, members | {kits.MANIFEST: kits.to_json(manifest)})
+        kits.write_kit(path, members | {kits.MANIFEST: kits.to_json(manifest)})
         unchanged(desk, path, 5)
 
     def test_the_present_kit_cannot_be_read(self, desk: Desk) -> None:
@@ -243,7 +244,7 @@ def test_a_damaged_member_of_the_present_kit_is_a_reason_to_go_back(desk: Desk) 
     desk.patch(path, "--in-place")
     members = kits.read(path)
     path.unlink()
-    kits.write(path, members | {OBSERVATIONS: b""})
+    kits.write_kit(path, members | {OBSERVATIONS: b""})
     desk.refused(path, 5, ".sig")
     assert rollback(desk, path).code == 0
     assert path.read_bytes() == before
@@ -269,9 +270,9 @@ def test_a_policy_that_remembers_the_newer_kit_must_be_overridden_and_remembers_
     assert kit("trust", "init", policy, *roles).code == 0
     path = in_place(desk)
     assert kit("verify", path, "--trust", policy).code == 0
-    before = kits.snapshot(desk.kits)
+    before = kits.folder_state(desk.kits)
     kit("rollback", path, "--trust", policy).refused(8, "was accepted before", "--force")
-    assert kits.snapshot(desk.kits) == before
+    assert kits.folder_state(desk.kits) == before
     outcome = kit("rollback", path, "--trust", policy, "--force", "--reason", "INC-9")
     assert outcome.code == 0, outcome
     assert "forced: " in outcome.out

@@ -9,10 +9,11 @@ import pytest
 
 from conformance.build.kits import to_json
 from kit.signing import dsse, jws
-from tests.end_to_end import kits
+from tests import kits
+from tests.commands import kit
 from tests.end_to_end.desk import Desk, key
-from tests.end_to_end.kits import MANIFEST, SIGNATURE, Members, kit
 from tests.end_to_end.test_trust import Office
+from tests.kits import MANIFEST, SIGNATURE, Members
 
 ROTATED = "2026-01-15T00:00:00Z"
 STATEMENT = "manifest/history/3/patch.intoto.json"

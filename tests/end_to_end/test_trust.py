@@ -11,9 +11,10 @@ from hypothesis import HealthCheck, given, settings, strategies as st
 from jsonschema import Draft202012Validator
 
 from kit.signing import Algorithm, dsse, jws
-from tests.end_to_end import kits
+from tests import kits
+from tests.commands import ROOT, Outcome, kit
 from tests.end_to_end.desk import Desk, key
-from tests.end_to_end.kits import MANIFEST, SIGNATURE, Outcome, kit
+from tests.kits import MANIFEST, SIGNATURE
 from tests.tiers import examples
 
 MADE = "2025-10-20T00:00:00Z"
@@ -21,7 +22,7 @@ LATER = "2026-02-01T00:00:00Z"
 
 
 def schema(name: str) -> Draft202012Validator:
-    return Draft202012Validator(json.loads((kits.ROOT / "schemas" / f"{name}.schema.json").read_text()))
+    return Draft202012Validator(json.loads((ROOT / "schemas" / f"{name}.schema.json").read_text()))
 
 
 class Office:

@@ -13,10 +13,11 @@ from typing import Any
 import pytest
 
 from kit.signing import Algorithm
-from tests.end_to_end import kits
+from tests import kits
+from tests.commands import Outcome, kit
 from tests.end_to_end.desk import Desk, key
-from tests.end_to_end.kits import AT, MANIFEST, OBSERVATIONS, SIGNATURE, Outcome, kit, observation
 from tests.end_to_end.test_trust import LATER, Office
+from tests.kits import AT, MANIFEST, OBSERVATIONS, SIGNATURE, observation
 
 STATEMENT = "manifest/history/3/patch.intoto.json"
 
@@ -64,13 +65,13 @@ def test_both_sign_the_manifest_and_the_statement_and_the_kit_is_valid(office: O
 
 def test_one_key_is_refused_before_anything_is_written(office: Office) -> None:
     office.desk.kit()
-    before = kits.snapshot(office.desk.kits)
+    before = kits.folder_state(office.desk.kits)
     outcome = patch(office, "site", options=("--output", out(office)))
     assert outcome.code == 4
     assert "the signing key: signed by 1 of the 2 patcher keys needed" in outcome.err
     wrong = patch(office, "site", "stranger", options=("--output", out(office)))
     assert (wrong.code, "it has the role auditor" in wrong.err) == (4, True)
-    assert kits.snapshot(office.desk.kits) == before
+    assert kits.folder_state(office.desk.kits) == before
 
 
 def test_a_plan_tells_whether_the_keys_will_do(office: Office) -> None:
@@ -101,7 +102,7 @@ def test_a_signature_taken_away_is_missed(office: Office, member: str, number: i
     assert patch(office, "site", "edwards", options=("--output", out(office))).code == 0
     members = kits.read(out(office))
     members[member] = without(members[member], number)
-    office.refused(kits.write(out(office, "cut.tar"), members), 4, "signed by 1 of the 2 patcher keys needed")
+    office.refused(kits.write_kit(out(office, "cut.tar"), members), 4, "signed by 1 of the 2 patcher keys needed")
 
 
 def test_the_order_of_the_keys_decides_the_archive_signature_and_nothing_else(office: Office) -> None:
@@ -138,7 +139,7 @@ def test_each_sealed_key_has_its_passphrase_on_a_line_of_its_own(office: Office)
 
 
 def test_a_chain_of_two_steps_each_by_two(office: Office) -> None:
-    members = kits.content() | {OBSERVATIONS: kits.bson_of([observation(1), observation(2, "globex")])}
+    members = kits.content() | {OBSERVATIONS: kits.collection([observation(1), observation(2, "globex")])}
     office.desk.kit(members)
     first = out(office, "first.tar.zst")
     assert patch(office, "site", "edwards", options=("--output", first, "--tenant", "acme")).code == 0

@@ -13,9 +13,10 @@ import pytest
 
 from kit.signing import Algorithm, dsse, jws
 from kit.signing.base64_text import url_encode
-from tests.end_to_end import kits
+from tests import kits
+from tests.commands import ROOT, kit
 from tests.end_to_end.desk import Desk, key
-from tests.end_to_end.kits import MANIFEST, OBSERVATIONS, SIGNATURE, Members, kit
+from tests.kits import MANIFEST, OBSERVATIONS, SIGNATURE, Members
 
 HISTORY = "manifest/history/3"
 
@@ -66,8 +67,8 @@ def test_many_signatures_with_every_length_of_integer(desk: Desk) -> None:
 
 @pytest.mark.parametrize("fixture", ["harbor.tar.zst", "foreign.tar.gz", "parts.tar"])
 def test_the_published_fixtures_patched_and_not(fixture: str, desk: Desk) -> None:
-    base = Path(shutil.copy(kits.ROOT / "fixtures/kits" / fixture, desk.kits))
-    publisher = kits.ROOT / "fixtures/keys/publisher-TEST-ONLY.pub.pem"
+    base = Path(shutil.copy(ROOT / "fixtures/kits" / fixture, desk.kits))
+    publisher = ROOT / "fixtures/keys/publisher-TEST-ONLY.pub.pem"
     output, place = desk.kits / f"patched-{fixture}", desk.kits / "verify.sh"
     signing = (
         "--signing-key",

@@ -11,9 +11,10 @@ from typing import Any
 from kit.encryption import Credentials, PassphraseRecord, UnlockedKeyring, create, load, new_keyring, unlock
 from kit.encryption.master_keys import MasterKeyRecord
 from kit.values import Timestamp
-from tests.end_to_end import kits
+from tests import kits
+from tests.commands import Outcome, kit
 from tests.end_to_end.desk import Desk, key
-from tests.end_to_end.kits import AT, Outcome, kit
+from tests.kits import AT
 
 PASSPHRASE = b"TEST-ONLY passphrase"
 CREDENTIALS = Credentials(passphrase=lambda _: PASSPHRASE)
@@ -68,7 +69,7 @@ def notelett() -> dict[str, list[dict[str, Any]]]:
 def members(containers: Mapping[str, Iterable[Mapping[str, Any]]] | None = None, **raw: bytes) -> kits.Members:
     """Give the members of a NoteLett kit; ``raw`` names a container and gives its bytes."""
     chosen = notelett() if containers is None and not raw else containers or {}
-    bodies = {name: kits.bson_of(documents) for name, documents in chosen.items()} | raw
+    bodies = {name: kits.collection(documents) for name, documents in chosen.items()} | raw
     return {"README.txt": b"a kit\n", **{f"{DUMP}/{name}.bson": body for name, body in sorted(bodies.items())}}
 
 

@@ -27,10 +27,10 @@ from tests.archive.building import archive_in
 from tests.kits import (
     OBSERVATIONS,
     SNAPSHOTS,
+    advisory,
     collection,
     contents,
     observation,
-    osv,
     packed,
     small_files,
     snapshot,
@@ -40,7 +40,7 @@ from tests.kits import (
 from tests.tiers import slow
 
 AT = Timestamp(1_760_000_000)
-IDLE = "feeds/concelier/part-2/concelier/advisory_observations.bson.gz"
+IDLE = "dump/concelier/part-2/concelier/advisory_observations.bson.gz"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,11 +156,11 @@ def test_digest_and_size_reported_are_those_of_the_stored_body(kit: Path, tmp_pa
 def large_files() -> dict[str, bytes]:
     """Give several runs of documents: some from snapshots, some from content, some unresolvable."""
     filler = {"details": "x" * 200_000}
-    documents = [observation(n, raw=osv(n, **filler)) for n in range(60)]
+    documents = [observation(n, raw=advisory(n, **filler)) for n in range(60)]
     documents += [observation(n, raw={"unknown": "y" * 200_000}) for n in range(60, 70)]
     return small_files() | {
         OBSERVATIONS: collection(documents),
-        "feeds/concelier/z/concelier/advisory_observations.bson.zst": b"",
+        "dump/concelier/z/concelier/advisory_observations.bson.zst": b"",
         SNAPSHOTS: collection(snapshot(n) for n in range(0, 60, 7)),
     }
 
@@ -168,7 +168,7 @@ def large_files() -> dict[str, bytes]:
 @pytest.mark.parametrize("name", ["kit.tar.zst", *slow("kit.tar", "kit.tar.gz")])
 def test_the_result_does_not_depend_on_the_number_of_workers(name: str, tmp_path: Path) -> None:
     files = large_files()
-    del files["feeds/concelier/z/concelier/advisory_observations.bson.zst"]
+    del files["dump/concelier/z/concelier/advisory_observations.bson.zst"]
     kit = write_kit(tmp_path / name, files)
     ran = [run(kit, tmp_path / f"{workers}", workers=workers) for workers in (1, 2, 3)]
     assert len({one.output.read_bytes() for one in ran}) == 1
@@ -246,7 +246,7 @@ def test_a_kit_that_changes_between_the_two_readings_is_refused(change: object, 
 def test_a_document_changed_between_the_two_readings_is_refused(tmp_path: Path) -> None:
     kit = write_kit(tmp_path / "kit.tar", small_files())
     data = bytearray(kit.read_bytes())
-    data[data.index(b"GO-2024-0003")] = ord("X")
+    data[data.index(b"GO-2025-0003")] = ord("X")
     with pytest.raises(DigestError, match="the kit changed while it was being read"):
         run(kit, tmp_path / "job", between=lambda: kit.write_bytes(data))
 

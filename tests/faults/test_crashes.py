@@ -88,7 +88,7 @@ def desk(request: pytest.FixtureRequest, attacker: Attacker, tmp_path: Path) -> 
         digest = hashlib.sha256(kit.read_bytes()).hexdigest()
         (folder / f"{kit.name}.sha256").write_text(f"{digest}  {kit.name}\n")
     options = ["--trusted-key", str(public), "--signing-key", str(private), "--workers", "1"]
-    options += ["--created-at", "1760000001"]
+    options += ["--created-at", "1770000001"]
     return Desk(attacker=attacker, folder=folder, name=kit.name, options=options, stage=stage)
 
 

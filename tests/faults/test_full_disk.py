@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.kits import OBSERVATIONS, collection, observation, osv, signed, small_files, write_keys, write_kit
+from tests.kits import OBSERVATIONS, advisory, collection, observation, signed, small_files, write_keys, write_kit
 from tests.tiers import slow
 
 ROOT = Path(__file__).parents[2]
@@ -25,7 +25,7 @@ def command(tmp_path: Path) -> list[str]:
     """Give the command that patches ``tmp_path/desk/kit.tar`` in place."""
     (tmp_path / "desk").mkdir()
     key, private, public = write_keys(tmp_path)
-    documents = [observation(n, raw=osv(n, details="x" * 50_000)) for n in range(40)]
+    documents = [observation(n, raw=advisory(n, details="x" * 50_000)) for n in range(40)]
     files = small_files() | {OBSERVATIONS: collection(documents), "images/big": os.urandom(600_000)}
     kit = write_kit(tmp_path / "desk" / "kit.tar", signed(files, key))
     return [*COMMAND, "patch", str(kit), "--trusted-key", str(public), "--signing-key", str(private)]
@@ -113,7 +113,7 @@ def test_workers_do_not_outlive_a_killed_parent() -> None:
 def test_killed_at_any_moment_the_kit_is_whole_and_a_new_run_gives_the_same(command: list[str], tmp_path: Path) -> None:
     kit = tmp_path / "desk" / "kit.tar"
     old = kit.read_bytes()
-    full = [*command, "--in-place", "--workers", "2", "--created-at", "1760000001"]
+    full = [*command, "--in-place", "--workers", "2", "--created-at", "1770000001"]
 
     def clear() -> None:
         for path in sorted(kit.parent.rglob("*"), reverse=True):

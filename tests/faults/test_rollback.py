@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.end_to_end.kits import kit
+from tests.commands import kit
 from tests.faults.attacking import Attacker, Outcome
 from tests.faults.test_crashes import FILES, checksum_matches, kit_of, listing
 from tests.kits import signed, write_keys, write_kit
@@ -44,7 +44,7 @@ def desk(request: pytest.FixtureRequest, attacker: Attacker, tmp_path: Path) -> 
     key, private, public = write_keys(keys)
     path = write_kit(folder / request.param, signed(FILES, key))
     trust = ["--trusted-key", str(public), "--workers", "1"]
-    patched = kit("patch", path, "--in-place", *trust, "--signing-key", private, "--created-at", "1760000001")
+    patched = kit("patch", path, "--in-place", *trust, "--signing-key", private, "--created-at", "1770000001")
     assert patched.code == 0, patched
     return Desk(attacker=attacker, folder=folder, name=path.name, trust=trust, stage=stage)
 

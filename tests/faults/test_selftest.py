@@ -13,7 +13,7 @@ from jsonschema import Draft202012Validator
 from kit.ops.selftest import Bench, Facts, Matrix, Row, SelftestReport
 from kit.ops.selftest.strikes import kill_randomly, strike
 from kit.reports.selftests import selftest_json, selftest_lines
-from tests.end_to_end.kits import ROOT, kit
+from tests.commands import ROOT, kit
 
 
 def report_of(matrix: Matrix) -> SelftestReport:

@@ -25,7 +25,7 @@ from kit.ops.patch import PatchReport, patch, resume
 from kit.signing import write_private, write_public
 from tests.attacks.forging import PUBLISHER, SITE, job_of, kit_in, output, request
 from tests.attacks.test_forged_journals import Interruption
-from tests.end_to_end.kits import COMMAND, ENVIRONMENT, Outcome
+from tests.commands import COMMAND, ENVIRONMENT, Outcome
 from tests.faults.attacking import Attacker
 from tests.faults.test_crashes import FILES, checksum_matches, kit_of, listing
 from tests.kits import signed, write_kit

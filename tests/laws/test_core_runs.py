@@ -16,7 +16,7 @@ from kit.errors import StoppedError
 from kit.transforms.raw_linkset import RawLinkset, shape
 from tests.attacks.bombs import nested_document
 from tests.documents.strategies import int32
-from tests.kits import SOUND, canonical_linkset, observation, osv, snapshot
+from tests.kits import SOUND, advisory, canonical_linkset, observation, snapshot
 from tests.tiers import examples
 from tests.transforms.raw_linkset.altered import NUMBERS, altered, observed
 from tests.transforms.raw_linkset.both import NAME, at_once, ends_of, hold_together, needs_core, one_by_one, parts
@@ -27,7 +27,7 @@ pytestmark = needs_core
 
 def plain(number: int, **changes: Any) -> dict[str, Any]:
     """Return an observation whose linkset agrees with what it gains."""
-    raw = osv(number, affected=[{"package": {"purl": f"pkg:golang/example.com/y@{number}"}}])
+    raw = advisory(number, affected=[{"package": {"purl": f"pkg:golang/example.com/y@{number}"}}])
     return observation(number, raw=raw, linkset=canonical_linkset(number)) | changes
 
 
@@ -287,7 +287,7 @@ def test_an_adapted_name_is_adapted_in_core_and_reference_alike(field: str) -> N
         names.notes: {},
     }
     lookup = Memory(transform, {RAW: [snapshot(1, linkset=full)]})
-    raw = osv(2, id="GO-1", aliases=["CVE-1"], affected=[{"package": {"purl": "pkg:golang/example.com/y@1"}}])
+    raw = advisory(2, id="GO-1", aliases=["CVE-1"], affected=[{"package": {"purl": "pkg:golang/example.com/y@1"}}])
     raw |= {"database_specific": {"cpes": ["cpe:2.3:a:b:c"]}, "references": [{"url": "u"}], "related": ["R"]}
     documents = [
         observation(1, linkset=full) | {names.linkset: full},

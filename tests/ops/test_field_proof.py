@@ -13,9 +13,9 @@ import pytest
 
 from kit.manifest import parse_statement
 from kit.signing import dsse
-from tests.end_to_end import kits
+from tests import kits
+from tests.commands import Outcome
 from tests.end_to_end.desk import key
-from tests.end_to_end.kits import Outcome
 from tests.end_to_end.test_deep import meddled
 from tests.end_to_end.vault import BUILTIN, DUMP, PASSPHRASE, Vault, body, members, note
 from tests.schemas.test_reports import validate
@@ -155,7 +155,7 @@ def test_a_canary_is_looked_for_in_every_document(document: dict[str, Any], vaul
 
 
 def test_a_canary_comes_from_a_file_that_nobody_else_can_read(vault: Vault) -> None:
-    path = vault.containers(notes=kits.bson_of([note(1, title=CANARY)]))
+    path = vault.containers(notes=kits.collection([note(1, title=CANARY)]))
     secret = vault.keys / "canaries"
     secret.write_text(f"nowhere\n{CANARY}\n")
     secret.chmod(0o600)
@@ -183,7 +183,7 @@ def test_mapped_plaintext_of_an_owner_to_skip_is_no_residue(vault: Vault) -> Non
 
 
 def test_a_canary_in_a_collection_that_no_map_names_is_found_where_that_is_asked_for(vault: Vault) -> None:
-    found = {**members({"notes": [note(1)]}), f"{DUMP}/drafts.bson.gz": gzip.compress(kits.bson_of([{"a": CANARY}]))}
+    found = {**members({"notes": [note(1)]}), f"{DUMP}/drafts.bson.gz": gzip.compress(kits.collection([{"a": CANARY}]))}
     path = vault.encrypted(vault.kit(found))
     assert vault.proving(path, "--canary", CANARY).code == 0
     outcome = vault.proving(path, "--canary", CANARY, "--canary-everywhere", "--json")
@@ -316,7 +316,7 @@ def test_the_newest_statement_counts(vault: Vault) -> None:
     found = {name: data for name, data in kits.read(first).items() if not name.startswith("manifest/")}
     documents = [bson.decode(document) for document in kits.documents_of(found[f"{DUMP}/notes.bson"])]
     documents[1]["body"] = "written since"
-    found[f"{DUMP}/notes.bson"] = kits.bson_of(documents)
+    found[f"{DUMP}/notes.bson"] = kits.collection(documents)
     second = vault.encrypted(vault.kit(found, name="edited.tar.zst"), name="second.tar.zst")
     outcome = vault.proving(second, "--json", passphrase=PASSPHRASE)
     assert (outcome.code, proven(outcome)["fields"][0]["digest"]) == (0, "matches")
@@ -336,7 +336,7 @@ def test_a_kit_without_manifest_is_no_proof(vault: Vault) -> None:
 
 def test_what_is_proven_is_what_the_manifest_lists(vault: Vault) -> None:
     found = kits.signed(members({"notes": []}), key("vendor"))
-    found[f"{DUMP}/notes.bson"] = kits.bson_of(sealed_notes(vault, note(1)))
+    found[f"{DUMP}/notes.bson"] = kits.collection(sealed_notes(vault, note(1)))
     outcome = vault.proving(vault.write(found), "--json")
     assert outcome.code == 2
     assert "is not what the manifest lists" in obligation(outcome)["detail"]
@@ -380,6 +380,6 @@ def test_progress_is_told_while_fields_are_proven(vault: Vault) -> None:
 
 def test_verify_changes_nothing(vault: Vault) -> None:
     path = vault.encrypted()
-    before = kits.snapshot(vault.kits.parent)
+    before = kits.folder_state(vault.kits.parent)
     vault.proving(path, passphrase=PASSPHRASE)
-    assert kits.snapshot(vault.kits.parent) == before
+    assert kits.folder_state(vault.kits.parent) == before

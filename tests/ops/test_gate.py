@@ -14,11 +14,10 @@ from kit.engine.gaps import MOST_EXAMPLES, MOST_REASONS, OTHERS
 from kit.errors import ContentError
 from kit.ops.obligations import Expectation
 from kit.ops.verify import verify
-from tests import kits
-from tests.end_to_end import kits as made
+from tests import kits, kits as made
+from tests.commands import kit
 from tests.end_to_end.desk import Desk
-from tests.end_to_end.kits import kit, observation
-from tests.kits import SOUND
+from tests.kits import SOUND, observation
 
 FIXTURES = Path(__file__).parents[2] / "fixtures"
 SCHEMAS = Path(__file__).parents[2] / "schemas"
@@ -115,7 +114,9 @@ def test_what_is_listed_does_not_grow_with_the_reasons_or_the_documents(desk: De
 
 
 def test_a_gate_that_cannot_say_why_is_closed_all_the_same(desk: Desk) -> None:
-    members = made.content(observation(1)) | {made.SNAPSHOTS: made.bson_of([{"_id": 1, "tenant": "acme"}])[:-1] + b"x"}
+    members = made.content(observation(1)) | {
+        made.SNAPSHOTS: made.collection([{"_id": 1, "tenant": "acme"}])[:-1] + b"x"
+    }
     outcome = desk.verify(desk.kit(members), options=("--require-raw-linkset",))
     assert outcome.code == 11
     assert "acme 0 of 1; why cannot be told: " in outcome.err

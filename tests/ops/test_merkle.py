@@ -14,10 +14,11 @@ import pytest
 from kit.errors import UsageError
 from kit.ops.kits import Environment
 from kit.ops.patch import PatchReport, patch, resume
-from tests.end_to_end import kits
+from tests import kits
+from tests.commands import ROOT
 from tests.end_to_end.desk import Desk, key
-from tests.end_to_end.kits import MANIFEST, OBSERVATIONS, SNAPSHOTS, content, observation
 from tests.faults.attacking import Attacker
+from tests.kits import MANIFEST, OBSERVATIONS, SNAPSHOTS, content, observation
 from tests.laws.test_merkle_trees import by_definition
 from tests.ops.test_resume import output, request_for, strike
 
@@ -34,8 +35,8 @@ def many() -> dict[str, bytes]:
     complete = [observation(n) | {"rawLinkset": {}} for n in (3, 1)]
     return {
         **content(*documents),
-        IDLE: gzip.compress(kits.bson_of(complete)),
-        SNAPSHOTS: kits.bson_of([{"_id": n, "tenant": "acme"} for n in (2, 1, 300)]),
+        IDLE: gzip.compress(kits.collection(complete)),
+        SNAPSHOTS: kits.collection([{"_id": n, "tenant": "acme"} for n in (2, 1, 300)]),
         EMPTY: b"",
     }
 
@@ -104,7 +105,7 @@ def test_the_number_of_workers_does_not_show(desk: Desk) -> None:
 
 
 def test_a_later_patch_keeps_roots_unless_told_not_to(desk: Desk) -> None:
-    content = many() | {OBSERVATIONS: kits.bson_of([observation(1), observation(2, "globex")])}
+    content = many() | {OBSERVATIONS: kits.collection([observation(1), observation(2, "globex")])}
     first = desk.patched(desk.kit(content), "--merkle", "--tenant", "acme")
     more = {"trusting": ("vendor", "site")}
     second = desk.patched(first, name="second.tar.zst", **more)
@@ -130,7 +131,7 @@ def test_a_root_that_its_documents_do_not_have_is_found_out(desk: Desk) -> None:
     # Signed by the site itself, without a history that a new manifest would have to agree with.
     bare = {name: body for name, body in lying.items() if not name.startswith("manifest/")}
     manifest["lineage"] = []
-    kits.write(path, kits.signed(bare, key("site"), manifest))
+    kits.write_kit(path, kits.signed(bare, key("site"), manifest))
     for side in (".sha256", ".sig"):
         Path(f"{path}{side}").unlink()
     assert desk.verify(path).code == 0
@@ -152,7 +153,7 @@ def test_a_foreign_manifest_has_no_place_for_roots(desk: Desk) -> None:
 def test_an_interrupted_run_goes_on_to_the_same_roots(attacker: Attacker, tmp_path: Path) -> None:
     start = tmp_path / "start"
     start.mkdir()
-    source = kits.ROOT / "fixtures" / "kits" / "harbor.tar.zst"
+    source = ROOT / "fixtures" / "kits" / "harbor.tar.zst"
     (start / "kit.tar.zst").write_bytes(source.read_bytes())
     request = request_for(start / "kit.tar.zst", merkle=True, environment=Environment(workers=1))
     whole = tmp_path / "whole.tar.zst"

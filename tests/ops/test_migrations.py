@@ -13,10 +13,11 @@ from hypothesis import HealthCheck, given, settings, strategies as st
 
 from kit.migrations import Validation, built_in
 from kit.signing import dsse
-from tests.end_to_end import kits
+from tests import kits
+from tests.commands import Outcome, kit
 from tests.end_to_end.desk import Desk, key
-from tests.end_to_end.kits import AT, Outcome, kit, observation
 from tests.end_to_end.vault import PASSPHRASE, Vault, body, descriptor, members, note
+from tests.kits import AT, observation
 from tests.migrations.test_migration import file_of, raw, seal
 
 COUNTED = ("changed", "collections", "outcomes", "counts", "fields", "findings", "omittedFindings")
@@ -96,7 +97,7 @@ def test_a_plan_of_a_backfill_counts_what_the_patch_does(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
     desk = Desk(tmp_path_factory.mktemp("desk"))
-    path = desk.kit({kits.OBSERVATIONS: kits.bson_of(documents)}, name="kit.tar")
+    path = desk.kit({kits.OBSERVATIONS: kits.collection(documents)}, name="kit.tar")
     there = {document.get("tenant") for document in documents}
     options = [word for tenant in tenants if tenant in there for word in ("--tenant", tenant)]
     options += [] if limit is None else ["--limit", str(limit)]
@@ -163,9 +164,9 @@ class TestRules:
             f"mostDivergent of {NAME}",
             f"mostUnresolvable of {NAME}",
         ]
-        before = kits.snapshot(desk.kits, itself=True)
+        before = kits.folder_state(desk.kits, itself=True)
         desk.patch(path, "--in-place", *option).refused(12, "1 documents whose rawLinkset and linkset would disagree")
-        assert set(kits.snapshot(desk.kits, itself=True)) == set(before)
+        assert set(kits.folder_state(desk.kits, itself=True)) == set(before)
 
     def test_counts_at_the_limit_of_a_rule_do_not_stop(self, desk: Desk) -> None:
         option = ("--migration", written(desk, raw(stopRules={"mostUnresolvable": 1})))
@@ -184,10 +185,10 @@ class TestRules:
 class TestValidation:
     def test_a_kit_that_fails_it_gets_no_name(self, desk: Desk) -> None:
         path = desk.kit()
-        before = kits.snapshot(desk.kits)
+        before = kits.folder_state(desk.kits)
         outcome = desk.patch(path, "--in-place", "--migration", written(desk, raw(validation=["coverage"])))
         outcome.refused(11, f"the new kit fails the validation of {NAME}", "acme 1 of 2")
-        assert kits.snapshot(desk.kits) == before
+        assert kits.folder_state(desk.kits) == before
 
     def test_coverage_is_demanded_of_the_selected_tenants(self, desk: Desk) -> None:
         outcome = desk.patch(desk.kit(), "--in-place", "--validate", "coverage", "--tenant", "globex")
@@ -195,7 +196,7 @@ class TestValidation:
 
     def test_every_document_is_walked_where_that_is_asked_for(self, desk: Desk) -> None:
         # A string without its NUL: nothing that the backfill looks at, and no BSON.
-        broken = kits.bson_of([observation(1, note="text")]).replace(b"text\0", b"textX")
+        broken = kits.collection([observation(1, note="text")]).replace(b"text\0", b"textX")
         path = desk.kit({kits.OBSERVATIONS: broken}, name="kit.tar")
         desk.patch(path, "--in-place", "--validate", "deep").refused(11, "fails the validation")
         assert desk.patch(path, "--in-place").code == 0
@@ -257,12 +258,12 @@ class TestNoteLett:
 
     def test_a_selection_narrows_the_map_and_another_product_is_a_conflict(self, vault: Vault) -> None:
         path = mixed(vault)
-        before = kits.snapshot(vault.kits)
+        before = kits.folder_state(vault.kits)
         selection = {"tenants": None, "productId": "other"}
         conflict = written(vault, file_of(COMPAT, selection=selection, rollback=KEPT))
         for command in ("plan", "patch"):
             sealing(vault, path, conflict, command=command).refused(64, "the field map limits note_agent_actions to")
-        assert {k: v for k, v in kits.snapshot(vault.kits).items() if k in before} == before
+        assert {k: v for k, v in kits.folder_state(vault.kits).items() if k in before} == before
         narrowed = written(vault, seal(selection=selection, rollback=KEPT))
         assert sealing(vault, path, narrowed, "--json", command="plan").json["changed"] == 2
 

@@ -22,9 +22,10 @@ from kit.signing import Algorithm, dsse
 from kit.transforms.protocol import Change, Lookup, RewrittenRun
 from kit.transforms.raw_linkset import RawLinkset
 from kit.values import CollectionName, Timestamp
-from tests.end_to_end import kits
+from tests import kits
+from tests.commands import kit
 from tests.end_to_end.desk import Desk, key
-from tests.end_to_end.kits import AT, MANIFEST, OBSERVATIONS, kit, observation
+from tests.kits import AT, MANIFEST, OBSERVATIONS, observation
 
 ONE_WORKER = Environment(workers=1)
 
@@ -131,8 +132,8 @@ class TestSelection:
             "upstreamId": "GO-2025-0003",
             "format": "OSV",
         }
-        cached |= {"contentHash": f"sha256:{3:064x}", "body": kits.advisory(3)}
-        members = {**kits.content(), "dump/concelier/payloads.bson": kits.bson_of([cached])}
+        cached |= {"contentHash": "sha256:3", "body": kits.advisory(3)}
+        members = {**kits.content(), "dump/concelier/payloads.bson": kits.collection([cached])}
         report = desk.patch(desk.kit(members), "--output", desk.kits / "o", "--cache-map", path, "--json").json
         assert report["outcomes"]["raw-linkset"]["acme"] == {"cache": 1, "content": 1}
 
@@ -215,10 +216,10 @@ def test_two_sites_add_two_generations_and_every_one_of_three_keys_is_needed(for
 
 
 def test_a_collection_in_which_nothing_changes_keeps_the_very_bytes_of_its_own_compression(desk: Desk) -> None:
-    done = kits.bson_of([observation(1, rawLinkset={}), observation(2, rawLinkset=None)])
+    done = kits.collection([observation(1, rawLinkset={}), observation(2, rawLinkset=None)])
     name = "dump/archive/advisory_observations.bson.gz"
     # A compression that no writer of today would choose.
-    stored = kits.compressed(done[:10], name) + kits.compressed(done[10:], name)
+    stored = kits.packed(done[:10], name) + kits.packed(done[10:], name)
     output = desk.patched(desk.kit({**kits.content(), name: stored}), name="out.tar")
     assert kits.read(output)[name] == stored
     report = kit("inspect", output, "--json", "--workers", 1).json
@@ -311,11 +312,11 @@ class TestMeddling:
 
     def test_a_signal_in_the_middle_leaves_a_job_and_the_kit_as_it_was(self, desk: Desk) -> None:
         path = desk.kit()
-        before = kits.snapshot(desk.kits)
+        before = kits.folder_state(desk.kits)
         with pytest.raises(InterruptedRunError, match="the kit is as it was"):
             self.run(path, lambda: signal.raise_signal(signal.SIGINT))
         assert abandon(path).job is not None
-        assert {name: facts for name, facts in kits.snapshot(desk.kits).items() if name != "."} == {
+        assert {name: facts for name, facts in kits.folder_state(desk.kits).items() if name != "."} == {
             name: facts for name, facts in before.items() if name != "."
         }
 

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.end_to_end import kits
+from tests import kits
+from tests.commands import Outcome, kit
 from tests.end_to_end.desk import Desk
-from tests.end_to_end.kits import AT, Outcome, kit, observation
+from tests.kits import AT, observation
 
 SECOND = "dump/archive/advisory_observations.bson"
 
@@ -22,7 +23,7 @@ def plan(path: Path, desk: Desk, *options: object) -> Outcome:
 def two_collections(desk: Desk) -> Path:
     """Give a kit with a collection to patch and one that is migrated already."""
     done = [observation(number, rawLinkset={}) for number in range(200, 400)]
-    return desk.kit({**kits.content(), SECOND: kits.bson_of(done)}, name="kit.tar")
+    return desk.kit({**kits.content(), SECOND: kits.collection(done)}, name="kit.tar")
 
 
 def test_a_plan_writes_nothing_beside_the_kit_or_in_the_scratch_folder(
@@ -32,9 +33,9 @@ def test_a_plan_writes_nothing_beside_the_kit_or_in_the_scratch_folder(
     scratch.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(scratch))
     path = desk.kit()
-    before = kits.snapshot(desk.kits, itself=True)
+    before = kits.folder_state(desk.kits, itself=True)
     assert plan(path, desk).code == 0
-    assert kits.snapshot(desk.kits, itself=True) == before
+    assert kits.folder_state(desk.kits, itself=True) == before
     assert list(scratch.iterdir()) == []
 
 

@@ -22,10 +22,11 @@ from kit.ops.preflight import Aim
 from kit.reports.patches import patch_lines
 from kit.transforms.raw_linkset import RawLinkset
 from kit.values import Timestamp
-from tests.end_to_end import kits
+from tests import kits
+from tests.commands import kit
 from tests.end_to_end.desk import Desk, key
-from tests.end_to_end.kits import AT, kit
 from tests.end_to_end.vault import Vault, note
+from tests.kits import AT
 
 BASE_AT = "2025-10-20T00:00:00Z"
 
@@ -66,10 +67,10 @@ def request_for(path: Path, machine: Machine | None = None, **changes: Any) -> P
 def refused(request: PatchRequest, *, unread: bool = True) -> list[KitError]:
     """Give all that a patch is refused for; if ``unread``, not even a job folder was made before."""
     folder = request.kit.parent
-    before = kits.snapshot(folder, itself=unread)
+    before = kits.folder_state(folder, itself=unread)
     with pytest.raises(KitError) as caught:
         patch(request, Output(path=None, key=key("site")))
-    assert kits.snapshot(folder, itself=unread) == before
+    assert kits.folder_state(folder, itself=unread) == before
     return [caught.value, *caught.value.also]
 
 
@@ -110,13 +111,13 @@ class TestFindings:
         if subprocess.run(["chattr", f"+{flag}", fixed], capture_output=True, check=False).returncode:
             pytest.skip("needs root, and a file system with attributes")
         try:
-            before = kits.snapshot(desk.kits)
+            before = kits.folder_state(desk.kits)
             checked = kit("plan", path, *desk.trust("vendor"), "--preflight", "--in-place")
             assert checked.code == 74
             assert f"has the attribute {attribute}" in checked.err
             outcome = desk.patch(path, "--in-place")
             outcome.refused(74, f"has the attribute {attribute}", f"kit: hint: chattr -{flag} ")
-            assert kits.snapshot(desk.kits) == before
+            assert kits.folder_state(desk.kits) == before
         finally:
             subprocess.run(["chattr", f"-{flag}", fixed], check=True)
         assert desk.patch(path, "--in-place").code == 0

@@ -12,9 +12,9 @@ from kit.ops.kits import Environment
 from kit.ops.patch import Output, PatchRequest, patch
 from kit.transforms.raw_linkset import RawLinkset
 from kit.values import Timestamp
-from tests.end_to_end import kits
+from tests import kits
 from tests.end_to_end.desk import Desk, key
-from tests.end_to_end.kits import AT, observation
+from tests.kits import AT, observation
 
 
 def request_for(kit: Path, workers: int) -> PatchRequest:

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.end_to_end import kits
+from tests import kits
+from tests.commands import Outcome, kit
 from tests.end_to_end.desk import Desk
-from tests.end_to_end.kits import AT, Outcome, kit, observation
+from tests.kits import AT, observation
 
 
 def plan(desk: Desk, path: Path, *options: object) -> Outcome:
@@ -26,18 +27,18 @@ def test_it_is_refused_and_those_that_there_are_are_named_the_nearest_first(
     command: Callable[..., Outcome], limit: tuple[object, ...], desk: Desk
 ) -> None:
     path = desk.kit()
-    before = kits.snapshot(desk.kits)
+    before = kits.folder_state(desk.kits)
     outcome = command(desk, path, "--tenant", "globx", *limit)
     outcome.refused(64, "tenant 'globx'", "nothing was changed", "tenants that there are: 'globex', 'acme'")
-    assert kits.snapshot(desk.kits) == before
+    assert kits.folder_state(desk.kits) == before
 
 
 @pytest.mark.parametrize("command", [plan, patch])
 def test_one_of_several_is_enough(command: Callable[..., Outcome], desk: Desk) -> None:
     path = desk.kit()
-    before = kits.snapshot(desk.kits)
+    before = kits.folder_state(desk.kits)
     command(desk, path, "--tenant", "acme", "--tenant", "ACME").refused(64, "'ACME'")
-    assert kits.snapshot(desk.kits) == before
+    assert kits.folder_state(desk.kits) == before
 
 
 def test_a_kit_that_concerns_nobody_says_so(desk: Desk) -> None:

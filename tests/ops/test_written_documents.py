@@ -14,12 +14,13 @@ from hypothesis import given, strategies as st
 from kit.documents import replace
 from kit.engine.refusals import oversized, suspects
 from kit.values import Limits
+from tests import kits
 from tests.attacks.bombs import nested_document
+from tests.commands import Outcome, kit
 from tests.documents.strategies import DOCUMENTS
-from tests.end_to_end import kits
 from tests.end_to_end.desk import Desk, key
-from tests.end_to_end.kits import AT, OBSERVATIONS, Outcome, kit, observation
 from tests.end_to_end.vault import Vault, members, note
+from tests.kits import AT, OBSERVATIONS, observation
 
 
 @pytest.fixture
@@ -39,21 +40,21 @@ def said(outcome: Outcome) -> tuple[int, str]:
 
 def alike(desk: Desk, path: Path, *options: object) -> tuple[int, str]:
     """Check that plan and patch end alike and leave nothing, and give how."""
-    before = kits.snapshot(desk.kits)
+    before = kits.folder_state(desk.kits)
     plan = planned(desk, path, *options)
     patch = desk.patch(path, "--output", desk.kits / "out", *options)
     assert said(plan) == said(patch), (plan, patch)
-    assert kits.snapshot(desk.kits) == before
+    assert kits.folder_state(desk.kits) == before
     return said(plan)
 
 
 def encrypted_alike(vault: Vault, path: Path, *options: object, field_map: object = "notelett") -> tuple[int, str]:
     """As :func:`alike`, with encrypt-fields; the keyring stays as it is, too."""
-    before, keyring = kits.snapshot(vault.kits), vault.keyring.read_bytes()
+    before, keyring = kits.folder_state(vault.kits), vault.keyring.read_bytes()
     plan = vault.encrypting("plan", path, *options, field_map=field_map)
     patch = vault.encrypting("patch", path, "--output", vault.kits / "out", *options, field_map=field_map)
     assert said(plan) == said(patch), (plan, patch)
-    assert kits.snapshot(vault.kits) == before
+    assert kits.folder_state(vault.kits) == before
     if "document_bytes=300" not in options:  # which is only seen once values are sealed
         assert vault.keyring.read_bytes() == keyring
     return said(plan)
@@ -74,7 +75,7 @@ WIDE = [observation(number, pad="p" * 600) for number in range(25)]
 NO_TENANT = bson.encode(observation(2)).replace(b"\x02tenant\0\5\0\0\0acme", b"\x02tenant\0\5\0\0\0ac\xffe")
 # How a patch ends, whatever a plan would have to say of it: kit, options, exit code, a part of the sentence.
 RAW_LINKSET: dict[str, tuple[bytes, tuple[object, ...], int, str]] = {
-    "no _id": (kits.bson_of([observation(1, _id=...)]), (), 0, ""),
+    "no _id": (kits.collection([observation(1, _id=...)]), (), 0, ""),
     "an _id twice": (FINE + FINE, (), 0, ""),
     "an element _id twice": (twice(FINE, "_id", 1) + FINE, (), 0, ""),
     "the tenant twice": (twice(FINE, "tenant", "other"), (), 0, ""),
@@ -84,36 +85,41 @@ RAW_LINKSET: dict[str, tuple[bytes, tuple[object, ...], int, str]] = {
     "no document": (b"", (), 0, ""),
     "cut": (FINE[:-3], (), 11, "document 0"),
     "no end": (FINE + FINE[:-1] + b"\1", (), 11, "document 1"),
-    "too large": (FINE, ("--max", "document_bytes=480"), 11, '(_id "acme:osv:GO-2025-0001:1"): cannot be written: '),
-    "25 too large": (kits.bson_of(WIDE), ("--max", "document_bytes=1100"), 11, "the first of 25 documents that stop"),
+    "too large": (FINE, ("--max", "document_bytes=740"), 11, '(_id "acme:osv:GO-2025-0001:1"): cannot be written: '),
+    "25 too large": (
+        kits.collection(WIDE),
+        ("--max", "document_bytes=1350"),
+        11,
+        "the first of 25 documents that stop",
+    ),
     "too large, then cut": (
-        *(kits.bson_of(WIDE) + FINE[:-3], ("--max", "document_bytes=1100")),
+        *(kits.collection(WIDE) + FINE[:-3], ("--max", "document_bytes=1350")),
         *(11, "document 25: "),
     ),
-    "too large beyond the limit": (kits.bson_of(WIDE), ("--max", "document_bytes=1100", "--limit", 0), 0, ""),
+    "too large beyond the limit": (kits.collection(WIDE), ("--max", "document_bytes=1350", "--limit", 0), 0, ""),
     "deeper than is read": (FINE + deep(300), (), 11, "document 1 (_id"),
     "as deep as is read": (deep(198), (), 0, ""),
     "divergent": (
-        *(kits.bson_of([observation(1, linkset={"aliases": ["x"]})]), ("--on-divergence", "stop")),
+        *(kits.collection([observation(1, linkset={"aliases": ["x"]})]), ("--on-divergence", "stop")),
         *(12, "would diverge"),
     ),
     "too large, then divergent": (
-        kits.bson_of([*WIDE, observation(1, linkset={"aliases": ["x"]})]),
-        *(("--on-divergence", "stop", "--max", "document_bytes=1100"), 12, "would diverge"),
+        kits.collection([*WIDE, observation(1, linkset={"aliases": ["x"]})]),
+        *(("--on-divergence", "stop", "--max", "document_bytes=1350"), 12, "would diverge"),
     ),
     "more members than may be": (FINE, ("--max", "members=10"), 9, "the new kit would be over a limit: 11 is over"),
     "a manifest over its limit": (FINE, ("--max", "json_bytes=1400"), 9, "the new kit would be over a limit: "),
     "as many members as may be": (FINE, ("--max", "members=14"), 0, ""),
     "coverage is not complete": (
-        *(kits.bson_of([observation(1), observation(2, raw=False)]), ("--validate", "coverage")),
+        *(kits.collection([observation(1), observation(2, raw=False)]), ("--validate", "coverage")),
         *(11, "the new kit fails the validation of 20251031_raw_linkset: not every observation has"),
     ),
     "coverage of the tenant selected": (
-        *(kits.bson_of([observation(1), observation(2, "b")]), ("--validate", "coverage", "--tenant", "acme")),
+        *(kits.collection([observation(1), observation(2, "b")]), ("--validate", "coverage", "--tenant", "acme")),
         *(0, ""),
     ),
     "not well-formed, where that is demanded": (
-        *(FINE + kits.bson_of([observation(2, note="text")]).replace(b"text\0", b"textX"), ("--validate", "deep")),
+        *(FINE + kits.collection([observation(2, note="text")]).replace(b"text\0", b"textX"), ("--validate", "deep")),
         *(11, 'document 1 (_id "acme:osv:GO-2025-0002:1"): element "note"'),
     ),
     "well-formed, where that is demanded": (FINE, ("--validate", "deep"), 0, ""),
@@ -138,32 +144,32 @@ def test_a_plan_ends_as_the_patch_does(
 NOT_AN_ENVELOPE = {"__encrypted": True, "v": 1}
 NOTES: dict[str, tuple[bytes, tuple[object, ...], int, str]] = {
     "three without _id": (
-        kits.bson_of([note(1), *(note(number, _id=...) for number in (2, 3, 4))]),
+        kits.collection([note(1), *(note(number, _id=...) for number in (2, 3, 4))]),
         *((), 11, 'document 1 (_id "(none)"): no _id'),
     ),
-    "no owner": (kits.bson_of([note(1, userId=...)]), (), 11, "no owner"),
-    "no owner, then no end": (kits.bson_of([note(1, userId=...), note(2)])[:-2], (), 11, "document 1: "),
-    "a body that is an odd envelope": (kits.bson_of([note(1), note(2, body=NOT_AN_ENVELOPE)]), (), 5, "document 1 "),
+    "no owner": (kits.collection([note(1, userId=...)]), (), 11, "no owner"),
+    "no owner, then no end": (kits.collection([note(1, userId=...), note(2)])[:-2], (), 11, "document 1: "),
+    "a body that is an odd envelope": (kits.collection([note(1), note(2, body=NOT_AN_ENVELOPE)]), (), 5, "document 1 "),
     "no owner, then an odd envelope": (
-        *(kits.bson_of([note(1, userId=...), note(2, body=NOT_AN_ENVELOPE)]), ()),
+        *(kits.collection([note(1, userId=...), note(2, body=NOT_AN_ENVELOPE)]), ()),
         *(11, 'the first of 2 documents that stop the patch: "n1", "n2"'),
     ),
     "an odd envelope, then no owner": (
-        *(kits.bson_of([note(2, body=NOT_AN_ENVELOPE), note(1, userId=...)]), ()),
+        *(kits.collection([note(2, body=NOT_AN_ENVELOPE), note(1, userId=...)]), ()),
         *(5, 'the first of 2 documents that stop the patch: "n2", "n1"'),
     ),
     "a name twice": (twice(bson.encode(note(1)), "title", "x"), (), 11, "repeated element name"),
     "a body that is no UTF-8": (bson.encode(note(1, body="MARK")).replace(b"MARK", b"MA\xffK"), (), 11, "UTF-8"),
     "no partition keys, and no owner": (
-        *(kits.bson_of([note(1, userId=...), *(note(n, workspaceId=...) for n in range(20))]), ()),
+        *(kits.collection([note(1, userId=...), *(note(n, workspaceId=...) for n in range(20))]), ()),
         *(12, "have no partition key"),
     ),
-    "too large": (kits.bson_of([note(1)]), ("--max", "document_bytes=300"), 11, 'document 0 (_id "n1"): cannot be'),
+    "too large": (kits.collection([note(1)]), ("--max", "document_bytes=300"), 11, 'document 0 (_id "n1"): cannot be'),
     "no owner, then too large": (
-        *(kits.bson_of([note(1, userId=...), note(2)]), ("--max", "document_bytes=300")),
+        *(kits.collection([note(1, userId=...), note(2)]), ("--max", "document_bytes=300")),
         *(11, "no owner"),
     ),
-    "a list of notes": (kits.bson_of([note(1, body=["a"])]), ("--profile", "compat"), 11, 'field "body"'),
+    "a list of notes": (kits.collection([note(1, body=["a"])]), ("--profile", "compat"), 11, 'field "body"'),
 }
 
 
@@ -205,15 +211,15 @@ def test_where_every_field_would_be_sealed_the_plan_foresees_nothing(vault: Vaul
 
 
 def test_a_plan_names_each_document_that_stops_the_patch(desk: Desk) -> None:
-    path = desk.kit({**kits.content(), OBSERVATIONS: kits.bson_of(WIDE)})
-    outcome = planned(desk, path, "--max", "document_bytes=1100", "--json")
+    path = desk.kit({**kits.content(), OBSERVATIONS: kits.collection(WIDE)})
+    outcome = planned(desk, path, "--max", "document_bytes=1350", "--json")
     report = json.loads(outcome.out)
     found = [finding for finding in report["findings"] if finding["kind"] == "too-large"]
     assert [finding["document"] for finding in found] == [document["_id"] for document in WIDE]
     assert report["refusal"]["kind"] == "ContentError"
     assert report["refusal"]["what"].count(' bytes, "acme:') == 19
     assert report["refusal"]["what"].endswith("bytes and 5 more")
-    assert "kit patch would be stopped" in planned(desk, path, "--max", "document_bytes=1100").out
+    assert "kit patch would be stopped" in planned(desk, path, "--max", "document_bytes=1350").out
 
 
 BOUNDS = Limits()

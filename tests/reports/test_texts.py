@@ -12,9 +12,10 @@ from kit.migrations import built_in
 from kit.reports.coverage import share
 from kit.reports.table import table
 from kit.transforms.coverage import TenantCoverage
-from tests.end_to_end import kits
+from tests import kits
+from tests.commands import Outcome, kit
 from tests.end_to_end.desk import Desk, key
-from tests.end_to_end.kits import Outcome, kit, observation
+from tests.kits import observation
 
 KIT = Path("kit.tar")
 
@@ -49,12 +50,12 @@ def small(desk: Desk) -> None:
 
 def test_inspect() -> None:
     assert shown(kit("inspect", KIT, "--workers", 1)) == text("""
-        kit.tar: tar, 10,240 bytes; 5 files, 5,220 bytes
+        kit.tar: tar, 20,480 bytes; 5 files, 6,181 bytes
         manifest: own shape, small 2025.10 stable, generation 3
         claims to be signed by <vendor> (ES256); not verified (kit verify)
 
           collection                                 documents  bytes
-          dump/concelier/advisory_observations.bson          5  2,211
+          dump/concelier/advisory_observations.bson          5  3,172
 
         dump/concelier/advisory_observations.bson
           tenant       observations  both projections  missing  null  coverage
@@ -95,7 +96,7 @@ CHANGES = """
       tenant  observations  both projections  missing  unresolvable  null  coverage
       acme               3                 1        1             1     1    33.3 %
 
-    dump/concelier/advisory_observations.bson: 3 of 5 documents, +525 bytes
+    dump/concelier/advisory_observations.bson: 3 of 5 documents, +1,062 bytes
 """
 
 
@@ -103,7 +104,7 @@ def test_plan(desk: Desk) -> None:
     digest = built_in("20251031_raw_linkset", random=bytes).sha256.hex
     assert shown(kit("plan", KIT, *desk.trust("vendor"), "--workers", 1)) == text(f"""{CHANGES}
     migration 20251031_raw_linkset, sha256 {digest}
-    would write about 4,790 bytes, in N bytes of temporary space
+    would write about 6,288 bytes, in N bytes of temporary space
     nothing was written; kit patch would change 3 documents
     """)
 
@@ -111,14 +112,14 @@ def test_plan(desk: Desk) -> None:
 def test_patch(desk: Desk) -> None:
     assert shown(desk.patch(KIT, "--output", "out.tar")) == text(f"""{CHANGES}
     generation 4, signed by <site>
-    wrote out.tar (17,920 bytes), read back and verified
+    wrote out.tar (19,456 bytes), read back and verified
     """)
 
 
 def test_patch_in_place(desk: Desk) -> None:
     assert shown(desk.patch(KIT, "--in-place")) == text(f"""{CHANGES}
     generation 4, signed by <site>
-    wrote kit.tar (17,920 bytes), read back and verified
+    wrote kit.tar (19,456 bytes), read back and verified
     the old kit is kept as kit.tar.bak
     """)
 
@@ -190,7 +191,7 @@ def test_many_tenants_are_added_up_but_forty(desk: Desk) -> None:
 @pytest.mark.slow
 def test_more_findings_than_a_report_can_hold_are_still_counted(desk: Desk) -> None:
     documents = [{"_id": number, "tenant": "acme"} for number in range(10_003)]
-    desk.kit({kits.OBSERVATIONS: kits.bson_of(documents)}, name="many.tar")
+    desk.kit({kits.OBSERVATIONS: kits.collection(documents)}, name="many.tar")
     words = ("plan", "many.tar", *desk.trust("vendor"), "--workers", 1)
     assert "\nand 3 more findings that are counted but not named\n" in shown(kit(*words))
     report = kit(*words, "--json").json
@@ -205,7 +206,7 @@ def test_verify(desk: Desk) -> None:
           2  ok      exactly one manifest: manifest/offline-manifest.json, generation 4, 3 files listed
           3  ok      manifest signed by a trusted key: by <site>; .sig file by <site>
           4  -       in its time, and not rolled back: keys without a policy have no time and no memory (--trust)
-          5  ok      closed world and every digest: 3 files, 4,790 bytes; .sha256 file matches
+          5  ok      closed world and every digest: 3 files, 6,288 bytes; .sha256 file matches
           6  ok      lineage to the first generation: 1 earlier generation, from 3
           7  -       every document, and only appended: not asked for (--deep)
           8  -       rawLinkset on every observation: not asked for (--require-raw-linkset)
@@ -231,7 +232,7 @@ which is not among the 1 trusted keys
                      to do: see who says to have signed it: kit inspect KIT; if they are to be believed: \
 --trusted-key PEM
           4  -       in its time, and not rolled back: keys without a policy have no time and no memory (--trust)
-          5  ok      closed world and every digest: 3 files, 4,790 bytes; .sha256 file matches
+          5  ok      closed world and every digest: 3 files, 6,288 bytes; .sha256 file matches
           6  -       lineage to the first generation: nobody who may has signed the manifest, so its history is not read
           7  -       every document, and only appended: not asked for (--deep)
           8  FAILED  rawLinkset on every observation: not every observation has linkset and rawLinkset (v1): \
@@ -283,7 +284,7 @@ class TestJson:
         }  # fmt: skip
 
     def test_a_collection_of_another_kind_has_documents_only(self, desk: Desk) -> None:
-        other = {"a/things.bson": kits.bson_of([{"_id": 1, "tenant": "t", "rawLinkset": 1}])}
+        other = {"a/things.bson": kits.collection([{"_id": 1, "tenant": "t", "rawLinkset": 1}])}
         desk.kit(other, name="other.tar")
         assert kit("inspect", "other.tar", "--workers", 1).out.endswith("  a/things.bson          1     44\n")
         (collection,) = kit("inspect", "other.tar", "--workers", 1, "--json").json["collections"]

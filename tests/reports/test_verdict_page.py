@@ -11,9 +11,10 @@ import pytest
 
 from docs.build.make_screenshots import browser, headless
 from kit.reports.spelling import printable
-from tests.end_to_end import kits
+from tests import kits
+from tests.commands import Outcome, kit
 from tests.end_to_end.desk import Desk, key
-from tests.end_to_end.kits import OBSERVATIONS, Outcome, kit, observation
+from tests.kits import OBSERVATIONS, observation
 from tests.reports.pages import Page
 
 AT = "2026-02-01T00:00:00Z"

@@ -155,7 +155,7 @@ def test_what_the_schema_of_a_recipe_refuses_the_program_refuses(
 @pytest.mark.parametrize(
     "change",
     [
-        at("members", 1, "path", value="offline-manifest.json"),
+        at("members", 1, "path", value="manifest/offline-manifest.json"),
         at("members", 0, "payload", "path", value="layout"),
         at("members", 0, "path", value="../a"),
         at("createdAt", value="yesterday"),

@@ -16,7 +16,7 @@ from kit.documents import elements
 from kit.transforms.raw_linkset import registry
 from kit.transforms.raw_linkset.projection import EMPTY
 from tests.documents.strategies import int32, string
-from tests.kits import canonical_linkset, observation, osv
+from tests.kits import advisory, canonical_linkset, observation
 
 Tree: TypeAlias = "list[tuple[int, bytes, bytes | Tree]]"
 
@@ -170,7 +170,7 @@ def observed(number: int) -> dict[str, Any]:
             return observation(number, content={"format": "cve", "raw": record(number)}, linkset=linkset)
         case 1:
             package = {"package": {"purl": f"pkg:golang/example.com/y@{number}"}, "database_specific": {"cpes": ["c"]}}
-            return observation(number, raw=osv(number, affected=[package], upstream=["U"], related=["R"]))
+            return observation(number, raw=advisory(number, affected=[package], upstream=["U"], related=["R"]))
         case 2:
             return described(number, "CSAF 2.0", csaf(number))
         case _:

@@ -22,7 +22,7 @@ from kit.transforms.raw_linkset.outcomes import OUTCOMES
 from kit.values import Codec, CollectionName, Limits
 from tests.attacks.bombs import nested_document
 from tests.documents.strategies import DISTINCT, NAMES, document as bson_document
-from tests.kits import SOUND, canonical_linkset, observation, osv, snapshot
+from tests.kits import SOUND, advisory, canonical_linkset, observation, snapshot
 
 NAME = CollectionName(database="concelier", collection="advisory_observations")
 RAW = CollectionName(database="concelier", collection="advisory_raw")
@@ -70,11 +70,11 @@ def added(change: Change) -> dict[str, Any]:
 def cached(number: int, **changes: Any) -> dict[str, Any]:
     whole = {
         "tenant": "acme",
-        "sourceName": "go",
-        "upstreamId": f"GO-2024-{number:04}",
+        "sourceName": "osv",
+        "upstreamId": f"GO-2025-{number:04}",
         "contentHash": f"sha256:{number}",
         "format": "osv",
-        "payload": osv(number, aliases=["from-cache"]),
+        "payload": advisory(number, aliases=["from-cache"]),
     }
     return whole | changes
 
@@ -83,9 +83,9 @@ def test_snapshot_comes_before_cache_and_cache_before_content() -> None:
     (change,) = applied(observation(1), raw=[snapshot(1)], dto=[cached(1)])
     assert (change.outcome, added(change)["aliases"]) == ("snapshot", ["b", "a", "b"])
     (change,) = applied(observation(1), dto=[cached(1)])
-    assert (change.outcome, added(change)["aliases"]) == ("cache", ["GO-2024-0001", "from-cache"])
+    assert (change.outcome, added(change)["aliases"]) == ("cache", ["GO-2025-0001", "from-cache"])
     (change,) = applied(observation(1))
-    assert (change.outcome, added(change)["aliases"]) == ("content", ["GO-2024-0001", "CVE-2024-0001", "CVE-2024-0001"])
+    assert (change.outcome, added(change)["aliases"]) == ("content", ["GO-2025-0001", "CVE-2025-0001", "CVE-2025-0001"])
 
 
 @pytest.mark.parametrize(
@@ -93,9 +93,9 @@ def test_snapshot_comes_before_cache_and_cache_before_content() -> None:
     [
         {"tenant": "other"},
         {"source": {"vendor": "rust"}},
-        {"upstream": {"upstream_id": "GO-2024-0002", "content_hash": "sha256:1"}},
-        {"upstream": {"upstream_id": "GO-2024-0001", "content_hash": "sha256:2"}},
-        {"upstream": {"upstream_id": "GO-2024-0001"}},
+        {"upstream": {"upstream_id": "GO-2025-0002", "content_hash": "sha256:1"}},
+        {"upstream": {"upstream_id": "GO-2025-0001", "content_hash": "sha256:2"}},
+        {"upstream": {"upstream_id": "GO-2025-0001"}},
         {"source": {"vendor": ""}},
         {"linkset": ...},
     ],
@@ -115,13 +115,13 @@ def test_a_snapshot_of_another_database_is_no_match() -> None:
 
 
 def test_parts_of_the_key_do_not_run_into_each_other() -> None:
-    shifted = snapshot(1, tenant="acmeg", source={"vendor": "o"})
+    shifted = snapshot(1, tenant="acmeo", source={"vendor": "sv"})
     assert applied(observation(1), raw=[shifted])[0].outcome == "content"
 
 
 def test_both_spellings_of_the_key_are_read_on_both_sides() -> None:
-    camel = {"upstreamId": "GO-2024-0001", "contentHash": "sha256:1"}
-    snake = {"upstream_id": "GO-2024-0001", "content_hash": "sha256:1"}
+    camel = {"upstreamId": "GO-2025-0001", "contentHash": "sha256:1"}
+    snake = {"upstream_id": "GO-2025-0001", "content_hash": "sha256:1"}
     for one in (camel, snake):
         for two in (camel, snake):
             (change,) = applied(observation(1, upstream=one), raw=[snapshot(1, upstream=two)])
@@ -137,11 +137,11 @@ def test_snapshots_that_differ_leave_the_document_untouched_with_the_reason() ->
     (change,) = applied(observation(1), raw=[snapshot(1), snapshot(1, linkset={"aliases": ["x"]})])
     assert (change.outcome, change.document) == ("unresolvable", None)
     assert [finding.reason for finding in change.findings] == ["2 snapshot documents of the same revision differ"]
-    assert (change.findings[0].document, change.findings[0].tenant) == ("acme:1", "acme")
+    assert (change.findings[0].document, change.findings[0].tenant) == ("acme:osv:GO-2025-0001:1", "acme")
 
 
 def test_cached_payloads_that_differ_leave_the_document_untouched() -> None:
-    (change,) = applied(observation(1), dto=[cached(1), cached(1, payload=osv(2))])
+    (change,) = applied(observation(1), dto=[cached(1), cached(1, payload=advisory(2))])
     assert change.findings[0].reason == "2 cache documents of the same revision differ"
 
 
@@ -154,10 +154,10 @@ def test_the_cache_is_read_where_the_map_says() -> None:
     text = b"""{"schemaVersion": "1", "collection": "cache", "fields": {"tenant": "t", "vendor": "k.vendor",
         "upstreamId": ["nowhere", "k.id"], "contentHash": "k.hash", "format": "k.format", "payload": "body.json"}}"""
     transform = RawLinkset().with_cache(parse_cache_map(text, where="map"))
-    key = {"vendor": "go", "id": "GO-2024-0001", "hash": "sha256:1", "format": "OSV-1.6"}
-    entry = {"t": "acme", "k": key, "body": {"json": osv(1, aliases=["mapped"])}}
+    key = {"vendor": "osv", "id": "GO-2025-0001", "hash": "sha256:1", "format": "OSV-1.6"}
+    entry = {"t": "acme", "k": key, "body": {"json": advisory(1, aliases=["mapped"])}}
     (change,) = applied(observation(1), transform=transform, dto=[entry])
-    assert (change.outcome, added(change)["aliases"]) == ("cache", ["GO-2024-0001", "mapped"])
+    assert (change.outcome, added(change)["aliases"]) == ("cache", ["GO-2025-0001", "mapped"])
     assert not transform.indexes(DTO)
     assert "k.id" in str(transform.parameters())
 
@@ -188,20 +188,20 @@ def test_what_has_no_source_is_untouched_and_listed_with_the_reason(content: Any
 
 
 def test_a_raw_of_another_version_is_refused_with_the_extractors_reason() -> None:
-    (change,) = applied(observation(1, raw=osv(1, schema_version="2.0.0")))
+    (change,) = applied(observation(1, raw=advisory(1, schema_version="2.0.0")))
     assert change.outcome == "unresolvable"
     assert "2.0.0" in change.findings[0].reason
 
 
 def test_a_snapshot_of_another_revision_is_named_as_the_reason() -> None:
-    other = snapshot(1, upstream={"upstream_id": "GO-2024-0001", "content_hash": "sha256:old"})
+    other = snapshot(1, upstream={"upstream_id": "GO-2025-0001", "content_hash": "sha256:old"})
     (change,) = applied(observation(1, content={}), raw=[other])
     assert change.findings[0].reason == "the snapshot in the kit is of another revision"
 
 
 @pytest.mark.parametrize("form", ["osv", "OSV", "osv-1.6.0", "OSV Schema 1", ...], ids=str)
 def test_content_is_read_by_its_stated_format_in_any_case_and_sniffed_without(form: Any) -> None:
-    content = {name: value for name, value in {"format": form, "raw": osv(1)}.items() if value is not ...}
+    content = {name: value for name, value in {"format": form, "raw": advisory(1)}.items() if value is not ...}
     assert applied(observation(1, content=content))[0].outcome == "content"
 
 
@@ -280,14 +280,16 @@ def test_divergence_is_counted_and_listed_and_the_document_changed_all_the_same(
 
 def test_divergence_stops_the_run_where_that_was_asked_for() -> None:
     stopping = RawLinkset(stop_on_divergence=True)
-    with pytest.raises(StoppedError, match='document 1: _id "acme:2": rawLinkset would diverge') as caught:
+    with pytest.raises(
+        StoppedError, match='document 1: _id "acme:osv:GO-2025-0002:1": rawLinkset would diverge'
+    ) as caught:
         applied(observation(1), observation(2, linkset=canonical_linkset(1)), transform=stopping)
     assert "--on-divergence warn" in caught.value.hint
     assert stopping.parameters()["onDivergence"] == "stop"
 
 
 def test_values_that_are_no_strings_are_skipped_and_counted_from_every_source() -> None:
-    bad = osv(1, aliases=["a", 5, None, "b"])
+    bad = advisory(1, aliases=["a", 5, None, "b"])
     assert applied(observation(1, raw=bad, linkset=...))[0].counts["skipped-values"] == 2
     assert applied(observation(1, linkset=...), dto=[cached(1, payload=bad)])[0].counts["skipped-values"] == 2
     odd = snapshot(1, linkset={"aliases": ["a", 5], "purls": "no list"})
@@ -307,7 +309,7 @@ def test_values_that_are_no_strings_are_skipped_and_counted_from_every_source() 
             id="a tenant that is no UTF-8",
         ),
         pytest.param(
-            *(b"CVE-2024-0002", b"CVE-2024-\xff\xff02", "acme", "raw cannot be read: .*utf-8"),
+            *(b"CVE-2025-0002", b"CVE-2025-\xff\xff02", "acme", "raw cannot be read: .*utf-8"),
             id="an alias that is no UTF-8",
         ),
         pytest.param(
@@ -335,7 +337,7 @@ def test_what_cannot_be_read_in_one_document_is_its_outcome_and_the_others_are_p
     good, bad = applied(observation(1), data.replace(old, new))
     assert (good.outcome, bad.outcome, bad.tenant, bad.document) == ("content", "unresolvable", tenant, None)
     (finding,) = bad.findings
-    assert finding.document == "acme:2" or finding.document == document_name(data)
+    assert finding.document == "acme:osv:GO-2025-0002:1" or finding.document == document_name(data)
     assert re.match(reason, finding.reason), finding.reason
 
 
@@ -378,7 +380,7 @@ def test_of_a_key_that_cannot_be_read_the_source_is_not_guessed() -> None:
 
 @pytest.mark.parametrize("levels", [400, 490, 800, 985, 2000])
 def test_how_deep_a_document_may_be_nested_does_not_depend_on_who_asks(levels: int) -> None:
-    base = bson.encode(observation(1, raw=osv(1, database_specific={"x": {}})))
+    base = bson.encode(observation(1, raw=advisory(1, database_specific={"x": {}})))
     deep = replace(base, ["content", "raw", "database_specific", "x"], 3, nested_document(levels))
 
     def asked(frames: int) -> str:
@@ -414,7 +416,7 @@ def test_an_observation_whose_snapshot_cannot_be_read_takes_no_other_source_inst
 
 
 def test_a_finding_holds_no_more_of_a_format_than_tells_it() -> None:
-    (change,) = applied(observation(1, content={"format": "é" * 1_000_000, "raw": osv(1)}))
+    (change,) = applied(observation(1, content={"format": "é" * 1_000_000, "raw": advisory(1)}))
     (finding,) = change.findings
     assert finding.reason == f"format '{'é' * 64}'… is not known"
 
@@ -436,8 +438,8 @@ def test_a_content_error_outside_of_bson_is_one_too() -> None:
 ANY_RAW = st.one_of(
     st.none(),
     st.text(max_size=3),
-    st.builds(osv, st.integers(0, 9)),
-    st.builds(lambda number, aliases: osv(number, aliases=aliases), st.integers(0, 9), st.lists(st.none() | st.text())),
+    st.builds(advisory, st.integers(0, 9)),
+    st.builds(advisory, st.integers(0, 9), aliases=st.lists(st.none() | st.text())),
     st.dictionaries(st.sampled_from(["id", "__encrypted", "document", "containers"]), st.text(max_size=2), max_size=2),
 )
 ANY_CONTENT = st.fixed_dictionaries({"raw": ANY_RAW}, optional={"format": st.sampled_from(["OSV", "csaf", "?", 5])})

@@ -1,12 +1,12 @@
-"""Files that hold secrets: read only when nobody else can read them, written whole or not at all.
+"""Files that hold secrets: read only when nobody else can read them, and changed by one process at a time.
 
 A secret file must be a regular file without any permission for group and others. This is checked on the open file, so
 that the file checked is the file read. It must not be a symbolic link: the owner of the link's folder could point it to
 another file, and the secret in use would not be the one that was audited. A public key may be reached through a link,
 as mounted configuration is.
 
-This is the only module below the archive that opens files, since the mode must be checked on the very file that is
-read. The meaning of the bytes is left to ``kit.signing`` and ``kit.encryption``.
+The mode is checked on the very file that is read. How such a file is written is for :mod:`kit.publishing`, what the
+bytes mean for ``kit.signing`` and ``kit.encryption``.
 """
 
 from __future__ import annotations
@@ -24,7 +24,6 @@ from kit.errors import KeyUnusableError, OutputError
 _EXPOSED = stat.S_IRWXG | stat.S_IRWXO
 # NONBLOCK: opening a FIFO must fail the check for a regular file, not wait for a writer.
 _READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK
-_CREATE = os.O_WRONLY | os.O_CLOEXEC | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
 
 
 def read(path: Path | str, *, what: str, largest: int, secret: bool) -> bytes:
@@ -64,45 +63,6 @@ def read(path: Path | str, *, what: str, largest: int, secret: bool) -> bytes:
     return data
 
 
-def write_new(path: Path | str, data: bytes, mode: int, *, what: str) -> None:
-    """Write a new file; it is on disk when this returns.
-
-    Raises:
-        OutputError: ``path`` exists already, be it as a dangling link, or it cannot be written.
-    """
-    target = Path(path)
-    try:
-        descriptor = os.open(target, _CREATE, mode)
-    except FileExistsError as error:
-        raise OutputError(f"already there; a {what} is never overwritten", where=str(path)) from error
-    except OSError as error:
-        raise OutputError(f"cannot write the {what}: {error.strerror}", where=str(path)) from error
-    try:
-        _write_synced(descriptor, data)
-        sync_folder(target.parent)
-    except OSError as error:
-        target.unlink(missing_ok=True)  # ours: O_EXCL made it
-        raise OutputError(f"cannot write the {what}: {error.strerror}", where=str(path)) from error
-
-
-def replace(path: Path | str, data: bytes, *, what: str, mode: int = 0o600) -> None:
-    """Replace the file at ``path`` atomically: a reader sees the old content or the new.
-
-    Raises:
-        OutputError: It cannot be written; the old file is unchanged.
-    """
-    target = Path(path)
-    staged = target.with_name(f".{target.name}.new")
-    try:
-        # A file that a crashed run left, possibly with another mode, is removed and not reused.
-        staged.unlink(missing_ok=True)
-        _write_synced(os.open(staged, _CREATE, mode), data)
-        staged.rename(target)
-        sync_folder(target.parent)
-    except OSError as error:
-        raise OutputError(f"cannot write the {what}: {error.strerror}", where=str(path)) from error
-
-
 @contextmanager
 def lock(path: Path | str, *, what: str) -> Iterator[None]:
     """Hold an exclusive lock for ``path`` while the body runs.
@@ -130,21 +90,5 @@ def lock(path: Path | str, *, what: str) -> Iterator[None]:
         ) from error
     try:
         yield
-    finally:
-        os.close(descriptor)
-
-
-def _write_synced(descriptor: int, data: bytes) -> None:
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def sync_folder(folder: Path) -> None:
-    """Sync a folder's entries: else a power cut may lose the name of a key that was already used."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
     finally:
         os.close(descriptor)

@@ -11,8 +11,9 @@ kits. What is written here, the strict reader of this package reads back, and so
   ``spool``, and what is ``proven`` of them need not be decoded when they are read back.
 - A run and its end: ``job`` is the folder, a ``held_folder``; ``journal`` and ``journal_file`` are what is on record,
   ``switch`` what is to get which name, ``commit`` the steps, ``finishing`` what becomes of them after a crash;
-  ``copies`` are kits that only get another name. By ``places``, ``renaming``, ``disk`` and ``tree_digest``.
-- Other files: ``new_folder``, ``secret_output``; ``workplace`` and ``scratch`` for what a run keeps meanwhile.
+  ``copies`` are kits that only get another name. By ``places``, ``disk`` and ``tree_digest``; names are given by
+  :mod:`kit.publishing`.
+- Other files: ``new_folder``; ``workplace`` and ``scratch`` for what a run keeps meanwhile.
 """
 
 from kit.archive.codecs import decoded
@@ -31,7 +32,6 @@ from kit.archive.new_folder import NewFolder
 from kit.archive.places import backup_path, require_backup_free, require_free, require_replaceable
 from kit.archive.proven import LEAST_BYTES, Body, Proven, encode_proven, known_frame
 from kit.archive.reader import Container, Copying, KitReader, open_kit
-from kit.archive.secret_output import SecretOutput
 from kit.archive.source import read_small
 from kit.archive.spool import CHECKPOINT_BYTES, Spool
 from kit.archive.switch import Switch, checksum_line, has_begun, staged
@@ -59,7 +59,6 @@ __all__ = [
     "MemberTree",
     "NewFolder",
     "Proven",
-    "SecretOutput",
     "Slot",
     "Spool",
     "Standing",

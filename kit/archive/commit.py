@@ -26,15 +26,14 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-from kit.archive.disk import sync_folder, write_file, writing
+from kit.archive.disk import write_file, writing
 from kit.archive.places import is_twin, place_beside, require_backup_free, require_free
-from kit.archive.renaming import exchange, rename_free
 from kit.archive.switch import Switch, checksum_line, is_file_of, parked
 from kit.errors import OutputError
+from kit.publishing import add_name, exchange, give_name, rename_free, sync_folder
 from kit.values.suffixes import SIDECARS
 
 _NO_MODES = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS})
-_NO_HARD_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
 
 
 def perform(switch: Switch) -> None:
@@ -70,19 +69,10 @@ def _publish(switch: Switch) -> None:
     work, target = switch.work, switch.target
     require_free(target)
     with _undone_by_failure() as undo, writing(target):
-        if work.is_dir():
-            rename_free(work, target)
-            undo.callback(_quietly, target.rename, work)
+        if give_name(work, target):
+            undo.callback(_quietly, _unlink_twin, target, work)
         else:
-            try:
-                # link, not rename: it fails if somebody took the name since it was checked.
-                os.link(work, target)
-                undo.callback(_quietly, _unlink_twin, target, work)
-            except OSError as error:
-                if error.errno not in _NO_HARD_LINKS:
-                    raise
-                rename_free(work, target)
-                undo.callback(_quietly, target.rename, work)
+            undo.callback(_quietly, target.rename, work)
         for suffix in switch.sidecars:
             file, place = work.with_name(f"beside{suffix}"), place_beside(target, suffix)
             if os.path.lexists(file):  # a signature that was damaged is gone
@@ -144,11 +134,7 @@ def _link(kit: Path, backup: Path, undo: ExitStack) -> bool:
     """Give the kit its second name; False where the file system has no such thing."""
     if is_twin(kit, backup):
         return True
-    try:
-        os.link(kit, backup)
-    except OSError as error:
-        if error.errno not in _NO_HARD_LINKS:
-            raise
+    if not add_name(kit, backup):
         return False
     undo.callback(_quietly, _unlink_twin, backup, kit)
     return True

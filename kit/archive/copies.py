@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from kit.archive.disk import new_file, remove_tree, sync_folder, write_all, writing
+from kit.archive.disk import new_file, remove_tree, write_all, writing
 from kit.archive.encoding import Frame
 from kit.archive.folder_destination import FolderDestination
 from kit.archive.job import Job
@@ -28,6 +28,7 @@ from kit.archive.tar_headers import EntryKind
 from kit.archive.tar_reader import Member
 from kit.archive.tree_digest import tree_digest
 from kit.errors import DigestError, OutputError
+from kit.publishing import sync_folder
 from kit.values import MemberPath, Sha256, Timestamp
 from kit.values.suffixes import ROLLED_BACK, SIDECARS
 

@@ -65,15 +65,6 @@ def _foreign(path: Path) -> OutputError:
     )
 
 
-def sync_folder(folder: Path) -> None:
-    """Make a folder's entries durable: a rename is only on disk once its folder is (fsync(2), NOTES)."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
 def write_all(file: BinaryIO, data: bytes) -> None:
     """Write all of ``data`` to an unbuffered file; a short write is continued until the system names its error."""
     view = memoryview(data)

@@ -14,13 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kit.archive.commit import perform, place_sidecars
-from kit.archive.disk import sync_folder, write_file, writing
+from kit.archive.disk import write_file, writing
 from kit.archive.places import is_twin, place_beside
-from kit.archive.renaming import rename_free
 from kit.archive.source import read_small
 from kit.archive.switch import Switch, checksum_line, is_file_of, parked
 from kit.archive.tree_digest import tree_digest
 from kit.errors import OutputError, UnreadableError
+from kit.publishing import rename_free, sync_folder
 from kit.values import Sha256
 from kit.values.suffixes import SIDECARS
 

@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import BinaryIO
 
 from kit.archive.destination import Slot
-from kit.archive.disk import remove_tree, sync_folder, write_all, writing
+from kit.archive.disk import remove_tree, write_all, writing
 from kit.archive.encoding import Frame
 from kit.archive.proven import Body
 from kit.archive.tar_headers import EntryKind
 from kit.archive.tar_reader import Member
 from kit.errors import OutputError
+from kit.publishing import sync_folder
 from kit.values import Codec, MemberPath, Timestamp
 
 _PERMISSIONS = 0o777

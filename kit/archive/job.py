@@ -23,11 +23,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from kit.archive.disk import empty_folder, open_own, remove_tree, sync_folder, writing
+from kit.archive.disk import empty_folder, open_own, remove_tree, writing
 from kit.archive.held_folder import HeldFolder, keeps_modes
 from kit.archive.journal_file import JournalFile
 from kit.archive.places import place_beside
 from kit.errors import KitError, OutputError, UsageError
+from kit.publishing import sync_folder
 
 LOCK = "kit-job.lock"
 """Says of a folder, by its name, that a run made it. What is in it may be damaged as any file may."""

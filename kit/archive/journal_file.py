@@ -15,7 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from kit.archive.disk import open_own, sync_folder, writing
+from kit.archive.disk import open_own, writing
 from kit.archive.journal import (
     BEGIN,
     FRAME,
@@ -31,6 +31,7 @@ from kit.archive.journal import (
 )
 from kit.archive.steady import SteadyThreads
 from kit.errors import ManifestError, OutputError
+from kit.publishing import sync_folder
 
 
 class JournalFile:

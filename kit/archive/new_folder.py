@@ -14,10 +14,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from kit.archive.disk import empty_folder, sync_folder, writing
+from kit.archive.disk import empty_folder, writing
 from kit.archive.held_folder import HeldFolder
-from kit.archive.renaming import rename_free
 from kit.errors import KitError, OutputError
+from kit.publishing import give_name, sync_folder
 
 
 class NewFolder:
@@ -86,7 +86,7 @@ class NewFolder:
         with writing(self.target):
             for folder, _, _ in os.walk(self._held.path):
                 sync_folder(Path(folder))
-            rename_free(self._work, self.target)
+            give_name(self._work, self.target)
             if not os.path.samestat(self.target.lstat(), os.fstat(self._held.descriptor)):
                 raise OutputError("is not the folder that was written: somebody exchanged it", where=str(self.target))
             self._work = None

@@ -18,11 +18,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from kit.archive.disk import open_own, sync_folder, write_all, writing
+from kit.archive.disk import open_own, write_all, writing
 from kit.archive.encoding import Frame
 from kit.archive.journal import FRAME, FrameRecord, Position, checksum
 from kit.archive.journal_file import JournalFile
 from kit.errors import OutputError
+from kit.publishing import sync_folder
 
 CHECKPOINT_BYTES = 32 * 1024 * 1024
 """Finished frames are put on disk and recorded every so many bytes: what a power cut costs at most, a second or two of

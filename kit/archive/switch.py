@@ -15,11 +15,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from kit.archive.disk import sync_folder, write_file, writing
+from kit.archive.disk import write_file, writing
 from kit.archive.places import backup_path, is_twin, place_beside, require_backup_free, require_free
 from kit.archive.tree_digest import tree_digest
 from kit.errors import ManifestError
 from kit.manifest.fields import Fields
+from kit.publishing import sync_folder
 from kit.values import Sha256
 from kit.values.suffixes import BACKUP, ROLLED_BACK, SIDECARS
 

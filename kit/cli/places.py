@@ -150,8 +150,8 @@ NEW = Place(Footprint(writes=_ITSELF))
 """A file that is written and must not exist."""
 NEW_OR_STREAM = Place(Footprint(writes=_ITSELF), is_stream=True)
 """The same, or standard output."""
-NEW_SECRET = Place(Footprint(writes={"{}": "", ".{}.recovering": "unfinished file"}))
-"""A file of plaintext that is written and must not exist."""
+NEW_SECRET = Place(Footprint(writes=_replaced("")))
+"""A file of plaintext that is written; nothing may be there."""
 NEW_KEYS = Place(Footprint(writes={"{}": "", "{}.pub": "public key"}))
 """A private key that is written with its public key."""
 EXCHANGED = Place(Footprint(writes=_replaced("")), is_exchanged=True)

@@ -122,7 +122,7 @@ class Recording:
             self._write_record(self._record, *self._asked, error, code)
 
     def _write_metrics(self, place: Path, request: PatchRequest, code: int) -> None:
-        from kit import secret_files
+        from kit import publishing
         from kit.ops.patching import PatchReport
         from kit.reports.metrics import RunFacts, metrics_text
 
@@ -143,12 +143,12 @@ class Recording:
         if place == STREAM:
             print_text(text.rstrip("\n"))
         else:
-            secret_files.replace(place, text.encode(), what="metrics", mode=_MODE)
+            publishing.replace(place, text.encode(), what="metrics", mode=_MODE)
 
     def _write_record(
         self, place: Path, request: PatchRequest, output: Output | None, error: KitError | None, code: int
     ) -> None:
-        from kit import secret_files
+        from kit import publishing
         from kit.encryption import load
         from kit.reports.releases import Attempt, release_record
         from kit.values import strict_json
@@ -167,7 +167,7 @@ class Recording:
             with suppress(KitError):  # an unreadable keyring is already the error of the run
                 keyring = load(request.keying.keyring)
         document = release_record(self._known, request, output, attempt, commit=tool_commit(), keyring=keyring)
-        secret_files.replace(place, strict_json.canonical(well_formed(document)), what="release record", mode=_MODE)
+        publishing.replace(place, strict_json.canonical(well_formed(document)), what="release record", mode=_MODE)
 
 
 @contextmanager

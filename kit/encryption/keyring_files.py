@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from kit import secret_files
+from kit import publishing, secret_files
 from kit.encryption.keyring import MAX_BYTES, Keyring
 from kit.encryption.master_keys import Credentials
 from kit.encryption.unlocking import unlock
@@ -55,8 +55,8 @@ class KeyringFile:
                 raise OutputError(
                     "the keyring was changed by another process", where=str(self.path), hint="start again"
                 )
-            secret_files.replace(self.path, data, what=_WHAT)
-        del data  # a hundred megabytes with many owners, and as much is read back
+            publishing.replace(self.path, data, what=_WHAT)
+        del data  # of many owners, a hundred megabytes; what is read back is as large
         return load(self.path)
 
 
@@ -75,7 +75,7 @@ def create(path: Path, keyring: Keyring) -> KeyringFile:
     Raises:
         OutputError: The path exists, or it cannot be written.
     """
-    secret_files.write_new(path, keyring.to_json(), 0o600, what=_WHAT)
+    publishing.write_new(path, keyring.to_json(), mode=0o600, what=_WHAT)
     return load(path)
 
 

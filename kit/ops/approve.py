@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from kit import secret_files
+from kit import publishing
 from kit.archive import read_small
 from kit.encryption.approval import PAYLOAD_TYPE, REQUIRED_SIGNATURES, Approval
 from kit.errors import SignatureError, StaleError, UnreadableError, UnsignedError, UntrustedError, UsageError
@@ -178,7 +178,7 @@ def _read(path: Path) -> bytes:
 
 
 def _written(path: Path, data: bytes) -> ApprovalFile:
-    secret_files.write_new(path, data, _MODE, what="approval")
+    publishing.write_new(path, data, mode=_MODE, what="approval")
     return _told(path, data)
 
 

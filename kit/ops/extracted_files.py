@@ -8,10 +8,11 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from kit.archive import NewFolder, SecretOutput, encode
+from kit.archive import NewFolder, encode
 from kit.encryption.approval import DocumentName
 from kit.engine.extracting import MAX_UNRESOLVABLE, Extracted, Form, Selection, Unresolvable
 from kit.errors import ContentError, UsageError
+from kit.publishing import NewFile
 from kit.values import Codec, CollectionMember, CollectionName, MemberPath, Sha256
 
 _SHOWN = 5
@@ -64,7 +65,7 @@ class _Taken:
     taken: int = 0
     stripped: int = 0
     metadata: dict[MemberPath, bytes] = field(default_factory=dict)
-    output: SecretOutput | None = None
+    output: NewFile | None = None
     bytes: int = 0
     digest: hashlib._Hash = field(default_factory=hashlib.sha256)
 
@@ -92,7 +93,7 @@ class ExtractedFiles:
         self.left_out = 0
         if destination.path is not None:
             if destination.single:
-                SecretOutput(destination.path).require_free()
+                NewFile(destination.path).require_free()
             else:
                 self._folder = stack.enter_context(NewFolder(destination.path))
 
@@ -148,9 +149,9 @@ class ExtractedFiles:
             return
         self._output(name, found).write(data)
 
-    def _output(self, name: CollectionName, found: _Taken) -> SecretOutput:
+    def _output(self, name: CollectionName, found: _Taken) -> NewFile:
         if found.output is None:
-            found.output = self._stack.enter_context(SecretOutput(self._place(f"{_stem(name)}{self._suffix()}")))
+            found.output = self._stack.enter_context(NewFile(self._place(f"{_stem(name)}{self._suffix()}")))
         return found.output
 
     def _place(self, name: str) -> Path:
@@ -172,7 +173,6 @@ class ExtractedFiles:
             output = self._output(name, found)
             if not found.bytes and self._selection.codec is not Codec.NONE:
                 self._write(name, found, encode(self._selection.codec, b""))
-            output.check()
             output.publish()
             path = self._target / f"{_stem(name)}{self._suffix()}" if self._folder is not None else self._target
             metadata = self._describe(name, found)
@@ -201,9 +201,8 @@ class ExtractedFiles:
             )
         codec = self._selection.codec
         leaf = f"{_stem(name)}.metadata.json{codec.value}"
-        with SecretOutput(self._place(leaf)) as output:
+        with NewFile(self._place(leaf)) as output:
             output.write(encode(codec, first[1]))
-            output.check()
             output.publish()
         return self._target / leaf
 

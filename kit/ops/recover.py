@@ -16,7 +16,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from kit.archive import SecretOutput
 from kit.encryption import Credentials, FieldMap, Profile, audit_log, load, unlock
 from kit.encryption.approval import RecoveryScope
 from kit.encryption.audit_log import AuditLog
@@ -31,6 +30,7 @@ from kit.errors import DigestError, KitError, StaleError, UntrustedError, UsageE
 from kit.ops.approve import ApprovalFile, check_time, require_bundle, verified, verified_under
 from kit.ops.kits import Environment, OpenKit, beside, is_kept, opened
 from kit.ops.obligations import Expectation, Judgement, judge
+from kit.publishing import NewFile
 from kit.signing import PublicKey
 from kit.trust import Anchor, Override, freshness
 from kit.values import CollectionName, Sha256, Timestamp, collection_member
@@ -119,7 +119,7 @@ def recover(request: RecoverRequest) -> RecoverReport:
     approval, forced = _approval(request)
     if request.sealed_to:
         parse_recipients(request.sealed_to)
-    output = SecretOutput(request.output)
+    output = NewFile(request.output)
     output.require_free()
     with opened(request.kit, request.environment) as kit:
         found, judgement, name = _judged(kit, request, approval.approval.scope)
@@ -210,7 +210,7 @@ class _Run:
     name: CollectionName
 
 
-def _recovered(run: _Run, restoring: RestorePlan, output: SecretOutput, log: AuditLog, begun: Sha256) -> RestoreCounts:
+def _recovered(run: _Run, restoring: RestorePlan, output: NewFile, log: AuditLog, begun: Sha256) -> RestoreCounts:
     """Open the keys, restore, check, record, and only then give the output its name."""
     request, counts = run.request, RestoreCounts()
     keyring = load(request.keyring).keyring

@@ -11,7 +11,7 @@ import stat
 from dataclasses import dataclass
 from pathlib import Path
 
-from kit import secret_files
+from kit import publishing, secret_files
 from kit.archive import read_small
 from kit.errors import KitError, OutputError, UnreadableError, UntrustedError
 from kit.trust import Anchor, Override, Policy, State, freshness, rollback, rotation
@@ -139,7 +139,7 @@ def remember(path: Path, used: Anchor, bundle_id: str | None, met: Accepted, ove
             rollback.check_kit(used.policy, state, bundle_id, met)
             after = after.with_accepted(bundle_id, met)
         if known is None or after != known:
-            secret_files.replace(state_path(path), after.to_bytes(), what="trust state")
+            publishing.replace(state_path(path), after.to_bytes(), what="trust state")
 
 
 def create(path: Path, policy: Policy) -> None:
@@ -149,7 +149,7 @@ def create(path: Path, policy: Policy) -> None:
         OutputError: Something is there already.
     """
     data = policy.to_bytes()
-    secret_files.write_new(path, data, _MODE, what="trust policy")
+    publishing.write_new(path, data, mode=_MODE, what="trust policy")
     if not policy.is_sealed:
         _pin(path, State(policy_version=policy.version, policy_sha256=Sha256.of(data)))
 
@@ -172,8 +172,8 @@ def put_in_force(path: Path, data: bytes, policy: Policy, signature: bytes | Non
             state = State.parse(known, where=str(state_path(path))).with_policy(policy.version, digest)
         _pin(path, state)
         if signature is not None:
-            secret_files.replace(signature_path(path), signature, what="policy signature")
-        secret_files.replace(path, data, what="trust policy")
+            publishing.replace(signature_path(path), signature, what="policy signature")
+        publishing.replace(path, data, what="trust policy")
 
 
 def write_beside(path: Path, data: bytes, *, what: str) -> None:
@@ -182,8 +182,8 @@ def write_beside(path: Path, data: bytes, *, what: str) -> None:
     Raises:
         OutputError: Something is there already, or it cannot be written.
     """
-    secret_files.write_new(path, data, _MODE, what=what)
+    publishing.write_new(path, data, mode=_MODE, what=what)
 
 
 def _pin(path: Path, state: State) -> None:
-    secret_files.replace(state_path(path), state.to_bytes(), what="trust state")
+    publishing.replace(state_path(path), state.to_bytes(), what="trust state")

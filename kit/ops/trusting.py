@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from kit import secret_files
+from kit import publishing
 from kit.errors import UsageError
 from kit.ops import trust_files
 from kit.ops.trust_files import PolicyFile
@@ -46,7 +46,7 @@ def sign(path: Path, key: PrivateKey) -> tuple[str, ...]:
     document = jws.sign(found.data, [key], typ=rotation.POLICY_TYPE)
     if found.signature is not None:
         document = jws.join([found.signature, document], typ=rotation.POLICY_TYPE)
-    secret_files.replace(trust_files.signature_path(path), document, what="policy signature")
+    publishing.replace(trust_files.signature_path(path), document, what="policy signature")
     return tuple(claim.key_id for claim in jws.claims(document, typ=rotation.POLICY_TYPE))
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from kit import secret_files
+from kit import publishing, secret_files
 from kit.errors import KeyUnusableError
 from kit.signing.key_forms import as_pkcs8, as_spki
 from kit.signing.keys import PrivateKey, PublicKey
@@ -52,7 +52,7 @@ def write_private(path: Path | str, key: PrivateKey, passphrase: bytes | None = 
     Raises:
         OutputError: ``path`` exists already, be it as a dangling link, or it cannot be written.
     """
-    secret_files.write_new(path, key.pem(passphrase), 0o600, what="key")
+    publishing.write_new(path, key.pem(passphrase), mode=0o600, what="key")
 
 
 def write_public(path: Path | str, key: PublicKey) -> None:
@@ -61,4 +61,4 @@ def write_public(path: Path | str, key: PublicKey) -> None:
     Raises:
         OutputError: As :func:`write_private`.
     """
-    secret_files.write_new(path, key.pem, 0o644, what="key")
+    publishing.write_new(path, key.pem, mode=0o644, what="key")

@@ -8,14 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from kit import secret_files
-from kit.archive import NewFolder, SecretOutput
+from kit import publishing, secret_files
+from kit.archive import NewFolder
 from kit.cli.exit_codes import exit_code
 from kit.errors import KitError, OutputError, UntrustedError
 from kit.ops import trust_files
 from kit.ops.kits import Environment
 from kit.ops.obligations import Expectation
 from kit.ops.verify import verify
+from kit.publishing import NewFile
 from kit.signing import Algorithm, generate
 from kit.trust import Policy, Role, State, TrustedKey
 from kit.values import Sha256, Timestamp
@@ -112,7 +113,7 @@ def test_a_lock_is_a_file_or_named(put: Callable[[Path], None], tmp_path: Path) 
 def test_a_name_that_is_needed_for_a_moment_leads_nowhere(put: Callable[[Path], None], tmp_path: Path) -> None:
     place = tmp_path / "file"
     put(tmp_path / ".file.new")
-    secret_files.replace(place, b"data", what="file")
+    publishing.replace(place, b"data", what="file")
     assert place.read_bytes() == b"data"
     assert not place.is_symlink()
     elsewhere = tmp_path / "elsewhere"
@@ -122,11 +123,11 @@ def test_a_name_that_is_needed_for_a_moment_leads_nowhere(put: Callable[[Path], 
 
 def test_a_file_that_is_exchanged_before_it_has_its_name_is_not_published(tmp_path: Path) -> None:
     place = tmp_path / "plain"
-    with SecretOutput(place, unnamed=False) as output:
+    with NewFile(place, unnamed=False) as output:
         output.write(b"secret")
         output.check()
         (tmp_path / "evil").write_bytes(b"evil")
-        (tmp_path / "evil").rename(tmp_path / ".plain.recovering")
+        (tmp_path / "evil").rename(tmp_path / ".plain.new")
         with pytest.raises(OutputError, match="exchanged"):
             output.publish()
     assert not place.exists()

@@ -41,16 +41,15 @@ from kit.errors import DigestError, KitError, LimitError, OutputError, UsageErro
 from kit.ops.delta_writing import write_target
 from kit.ops.deltas import (
     CONTAINERS,
-    Judged,
     OpenDelta,
     check_base,
     check_payloads,
     check_signature,
     check_target,
-    judged,
     opened_delta,
 )
 from kit.ops.jobs import Completion, Finished, JournaledPasses, begin, check_options, complete, ready, resumable
+from kit.ops.judged import JudgedKit, judge_kit
 from kit.ops.judgement import Installed, ignore
 from kit.ops.judging import check_archive_signature
 from kit.ops.kits import Environment, OpenKit, opened, verified
@@ -186,7 +185,7 @@ def _run(
     with ExitStack() as stack:
         stores = stack.enter_context(BaseStores(job.folder))
         spool = BaseSpool(manifest, stores, kit.reader.limits)
-        base = judged(kit, _of_base(request.expectation), aside=spool)
+        base = judge_kit(kit, _of_base(request.expectation), aside=spool).require(where=str(request.base))
         begin(job, _options(request, delta), _identity(base, manifest, request))
         job.keep = False
         report, switch = _unchanged(request, manifest, signers, base), None
@@ -229,7 +228,7 @@ def _check_carried(sig: bytes | None, judgement: Judgement, request: DeltaApplyR
 
 
 def _unchanged(
-    request: DeltaApplyRequest, manifest: DeltaManifest, signers: tuple[str, ...], base: Judged
+    request: DeltaApplyRequest, manifest: DeltaManifest, signers: tuple[str, ...], base: JudgedKit
 ) -> DeltaApplyReport:
     """Report a run whose base is the target already."""
     return DeltaApplyReport(
@@ -300,7 +299,7 @@ def _of_base(expectation: Expectation) -> Expectation:
     return with_changes(expectation, deep=False, require_raw_linkset=False, tenants=None)
 
 
-def _container(base: Judged, manifest: DeltaManifest, request: DeltaApplyRequest) -> Container:
+def _container(base: JudgedKit, manifest: DeltaManifest, request: DeltaApplyRequest) -> Container:
     """Choose what the target is written to: what held it, but what replaces a folder or an archive is one, too."""
     met, due = base.kit.reader.container, CONTAINERS[manifest.archive.container]
     if met is Container.FOLDER and not request.in_published_container:
@@ -319,7 +318,7 @@ class _Modes(TypedDict):
     most: NotRequired[int]
 
 
-def _modes(base: Judged, delta: OpenDelta, container: Container) -> _Modes:
+def _modes(base: JudgedKit, delta: OpenDelta, container: Container) -> _Modes:
     """Return who may get at the target: at most those who may get at base and delta (schemas/kit-delta.md, "Modes")."""
     reader, most = base.kit.reader, delta.reader.mode
     if container is not Container.FOLDER:
@@ -338,7 +337,7 @@ def _options(request: DeltaApplyRequest, delta: OpenDelta) -> dict[str, Any]:
     }
 
 
-def _identity(base: Judged, manifest: DeltaManifest, request: DeltaApplyRequest) -> dict[str, Any]:
+def _identity(base: JudgedKit, manifest: DeltaManifest, request: DeltaApplyRequest) -> dict[str, Any]:
     """Name what of the base decides the result: not what it is packed in, but whether a folder is written for it."""
     return {
         "container": _container(base, manifest, request).value,
@@ -361,7 +360,7 @@ def _judge_finished(where: Standing, manifest: DeltaManifest, request: DeltaAppl
     base = where.old if request.output is None else request.base
     if base is not None and not where.is_placed:
         with opened(base, with_changes(request.environment, workers=1)) as kit:
-            found = judged(kit, _of_base(request.expectation))
+            found = judge_kit(kit, _of_base(request.expectation)).require(where=str(base))
             # Where the base is the target already, it was copied to the output.
             if request.output is None or found.manifest.sha256 != manifest.target.manifest_sha256:
                 check_base(manifest, found.manifest, str(request.base))
@@ -381,7 +380,7 @@ def _reread(
     """
     try:
         with opened(work, with_changes(request.environment, workers=1)) as kit:
-            found = judged(kit, request.expectation, stage=Stage.REREAD)
+            found = judge_kit(kit, request.expectation, stage=Stage.REREAD).require(where=str(work))
             if found.manifest.sha256 != manifest.target.manifest_sha256:
                 raise DigestError("it has another manifest than the delta says")
             archive = _compared(manifest, kit.reader.container, found.beside.archive)

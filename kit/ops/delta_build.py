@@ -30,7 +30,8 @@ from kit.errors import OutputError, UsageError
 from kit.manifest import Link, closed_world
 from kit.ops.delta_archive import DeltaArchive
 from kit.ops.delta_steps import NO_STEPS, Found, Ingredients, steps_between
-from kit.ops.deltas import Judged, check_payloads, check_signature, check_target, judged, opened_delta
+from kit.ops.deltas import check_payloads, check_signature, check_target, opened_delta
+from kit.ops.judged import JudgedKit, judge_kit
 from kit.ops.kits import Environment, opened, workers_when_asked
 from kit.ops.obligations import Expectation
 from kit.signing import PrivateKey
@@ -147,11 +148,11 @@ def build_within(request: DeltaBuildRequest, folder: Path, job: Job) -> DeltaBui
         workers = stack.enter_context(workers_when_asked(environment))
         before = Before(stack.enter_context(BaseStores(folder)), environment.limits)
         kit = stack.enter_context(opened(paths[0], _alone(environment)))
-        base = judged(kit, request.expectation, aside=before)
+        base = judge_kit(kit, request.expectation, aside=before).require(where=str(paths[0]))
         changed = Changed(folder, base.survey, before, environment.limits)
         stack.callback(changed.close)
         kit = stack.enter_context(opened(paths[1], _alone(environment)))
-        target = judged(kit, request.expectation, aside=changed)
+        target = judge_kit(kit, request.expectation, aside=changed).require(where=str(paths[1]))
         _check_pair(base, target)
         found = _recipe(request, base, target, workers, folder)
         manifest, work = _write(request, _Sides(base, target, before, changed, workers), found, folder)
@@ -179,7 +180,7 @@ def _alone(environment: Environment) -> Environment:
     return with_changes(environment, workers=1, executor=None)
 
 
-def _check_pair(base: Judged, target: Judged) -> None:
+def _check_pair(base: JudgedKit, target: JudgedKit) -> None:
     if base.manifest.bundle_id != target.manifest.bundle_id:
         raise UsageError(f"{base.what} and {target.what} are generations of different bundles")
     if base.manifest.sha256 == target.manifest.sha256:
@@ -187,7 +188,7 @@ def _check_pair(base: Judged, target: Judged) -> None:
 
 
 def _recipe(
-    request: DeltaBuildRequest, base: Judged, target: Judged, workers: Callable[[], Workers], folder: Path
+    request: DeltaBuildRequest, base: JudgedKit, target: JudgedKit, workers: Callable[[], Workers], folder: Path
 ) -> Found:
     if not request.recipe:
         return Found(absence="none was wanted")
@@ -198,7 +199,7 @@ def _recipe(
     return find(base, target, Ingredients(transforms=request.transforms, keys=request.keys), workers, folder)
 
 
-def _discloses(base: Judged, target: Judged) -> bool:
+def _discloses(base: JudgedKit, target: JudgedKit) -> bool:
     undone = [transform for step in steps_between(target, base) for transform in step.transforms]
     if not undone:
         return False
@@ -211,8 +212,8 @@ def _discloses(base: Judged, target: Judged) -> bool:
 class _Sides:
     """The two kits, what of each was put aside, and who says it."""
 
-    base: Judged
-    target: Judged
+    base: JudgedKit
+    target: JudgedKit
     before: Before
     changed: Changed
     workers: Callable[[], Workers]
@@ -280,7 +281,7 @@ def _saying(sides: _Sides, found: Found, folder: Path) -> Saying:
     )
 
 
-def _unbound(base: Judged) -> frozenset[MemberPath]:
+def _unbound(base: JudgedKit) -> frozenset[MemberPath]:
     """Return the members that a manifest does not fix: a kit of that very manifest may have others in their place.
 
     These are its signature and, of its lineage, the last statement and what earlier versions recorded no digest of; and
@@ -297,7 +298,7 @@ def _unbound(base: Judged) -> frozenset[MemberPath]:
     ) | frozenset(_hard_links(base))
 
 
-def _hard_links(kit: Judged) -> Mapping[MemberPath, Link]:
+def _hard_links(kit: JudgedKit) -> Mapping[MemberPath, Link]:
     """Return the hard links that files of an unpacked kit are; none of an archive, whose links are no files."""
     return closed_world.find_unpacked_links(kit.manifest.links or (), kit.survey.members)
 

@@ -19,8 +19,8 @@ from kit.engine.recipes import compute, encrypts, step_of
 from kit.errors import ContentError, EnvelopeError, KeyUnusableError, StoppedError
 from kit.manifest import AppliedTransform, Manifest
 from kit.ops.delta_steps import NO_STEPS, Found, Ingredients, steps_between
-from kit.ops.deltas import Judged
 from kit.ops.generation import parameters_digest
+from kit.ops.judged import JudgedKit
 from kit.transforms import registry
 from kit.transforms.protocol import Transform
 
@@ -28,7 +28,9 @@ _FEW_TENANTS = 8
 _NOTHING_MET = "the transforms that the target's provenance names do not give its members from this base"
 
 
-def find(base: Judged, target: Judged, ingredients: Ingredients, workers: Callable[[], Workers], folder: Path) -> Found:
+def find(
+    base: JudgedKit, target: JudgedKit, ingredients: Ingredients, workers: Callable[[], Workers], folder: Path
+) -> Found:
     """Find the recipe that leads from ``base`` to members of ``target``; ``workers`` are asked for to compute it.
 
     Raises:
@@ -53,7 +55,7 @@ def find(base: Judged, target: Judged, ingredients: Ingredients, workers: Callab
     return Found(recipe=recipe, members=met, computed=computed)
 
 
-def _identified(base: Judged, target: Judged, ingredients: Ingredients) -> tuple[Transform, ...]:
+def _identified(base: JudgedKit, target: JudgedKit, ingredients: Ingredients) -> tuple[Transform, ...]:
     """Give the transforms of all steps, as their provenance names them.
 
     Raises:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from kit.manifest import PatchStatement
-from kit.ops.deltas import Judged
+from kit.ops.judged import JudgedKit
 from kit.values import MemberPath
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ class Ingredients:
     """Of the keyring that it was encrypted with."""
 
 
-def steps_between(base: Judged, target: Judged) -> tuple[PatchStatement, ...]:
+def steps_between(base: JudgedKit, target: JudgedKit) -> tuple[PatchStatement, ...]:
     """Give the signed statements of the steps from one generation to a later one of its line; none where it is not."""
     lineage, statements = target.manifest.lineage, target.judgement.statements
     if len(lineage) != len(statements):

@@ -24,14 +24,15 @@ from kit.engine.progress import Stage
 from kit.engine.recipes import Computed, check as check_recipe, compute
 from kit.engine.stores import BaseStores
 from kit.errors import ArchiveError, DigestError, WrongBaseError
-from kit.ops.deltas import Judged, OpenDelta, Payloads
+from kit.ops.deltas import OpenDelta, Payloads
 from kit.ops.jobs import JournaledPasses
+from kit.ops.judged import JudgedKit
 from kit.ops.kits import OpenKit
 from kit.values import Allowed, Limits, Timestamp
 
 
 def write_target(
-    base: Judged, delta: OpenDelta, stores: BaseStores, job: Job, passes: JournaledPasses, *, keys: KeySource | None
+    base: JudgedKit, delta: OpenDelta, stores: BaseStores, job: Job, passes: JournaledPasses, *, keys: KeySource | None
 ) -> bytes | None:
     """Make the target in the job folder; gives the signature that belongs beside its archive.
 
@@ -74,7 +75,7 @@ def write_target(
         return sig
 
 
-def _layout(base: Judged, delta: OpenDelta, data: bytes, headers: Sequence[bytes], made: Sequence[int]) -> Layout:
+def _layout(base: JudgedKit, delta: OpenDelta, data: bytes, headers: Sequence[bytes], made: Sequence[int]) -> Layout:
     """Read the layout of the target.
 
     Raises:

@@ -1,4 +1,4 @@
-"""What every verb of deltas shares: judging a kit, opening a delta, checking who signed it and that it is whole.
+"""What every verb of deltas shares: opening a delta, checking who signed it and that it is whole.
 
 A delta is judged by the same policy as kits: whoever may sign its target may sign it. Laws: nothing of a delta is used
 before its manifest's signature is checked, except to say what it claims; every payload has the digest and size that the
@@ -19,79 +19,22 @@ from kit.delta import prefix
 from kit.delta.layout import parse_headers
 from kit.delta.model import DELTA_TYPE, MANIFEST, SIGNATURE, DeltaManifest, Entry, Method, Payload
 from kit.delta.pieces import read_pieces
-from kit.engine.progress import Stage
-from kit.engine.reading import Aside, Survey, hashing, held_whole, read_once
+from kit.engine.reading import hashing, held_whole
 from kit.errors import (
     ArchiveError,
     DigestError,
     KitError,
-    OutputError,
     RollbackError,
     UnsignedError,
     WrongBaseError,
 )
-from kit.manifest import MANIFEST_PATHS, Location, Manifest, closed_world, is_history, locate, signature_of
-from kit.ops.kits import OpenKit, beside, is_kept
-from kit.ops.obligations import Beside, Expectation, Judgement, judge
+from kit.manifest import MANIFEST_PATHS, Manifest, closed_world, is_history, locate, signature_of
+from kit.ops.judged import named
 from kit.ops.signers import inside, sign_off
 from kit.trust import Anchor, Detached, Occasion, Role, Subject, authorise_any
 from kit.values import Limits, MemberPath, Sha256
 
 CONTAINERS = {container.value: container for container in Container}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Judged:
-    """A kit that was read once and found to be what its signers say."""
-
-    kit: OpenKit
-    survey: Survey
-    beside: Beside
-    judgement: Judgement
-    manifest: Manifest
-    location: Location
-
-    @property
-    def what(self) -> str:
-        """Name its generation, for messages."""
-        return named(self.manifest.bundle_id, self.manifest.generation, self.manifest.sha256)
-
-
-def named(bundle_id: str | None, generation: int, manifest: Sha256) -> str:
-    """Name a generation of a bundle, for messages."""
-    return f"generation {generation} of {bundle_id or '(no bundle id)'} (manifest {manifest})"
-
-
-def judged(
-    kit: OpenKit, expectation: Expectation, *, stage: Stage = Stage.SURVEY, aside: Aside | None = None
-) -> Judged:
-    """Read a kit and refuse it unless it is what its signers say.
-
-    Args:
-        kit: The kit, opened.
-        expectation: What it must be.
-        stage: What this reading is for.
-        aside: Is shown the members on the way, before anything is known of them.
-
-    Raises:
-        KitError: The first obligation that failed.
-    """
-    with kit.pipeline(stage):
-        found = read_once(kit.reader, keep=is_kept, aside=aside)
-    around = beside(kit.reader, found.stored)
-    judgement = judge(found, around, expectation, limits=kit.reader.limits)
-    if judgement.failure is not None:
-        raise judgement.failure.inside(str(kit.reader.path))
-    if judgement.manifest is None or judgement.location is None:
-        raise OutputError("a judged kit without a manifest")
-    return Judged(
-        kit=kit,
-        survey=found,
-        beside=around,
-        judgement=judgement,
-        manifest=judgement.manifest,
-        location=judgement.location,
-    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,17 +21,15 @@ from kit.archive import Member, decoded
 from kit.engine.extracting import Selection, extract_run
 from kit.engine.progress import Stage
 from kit.engine.reading import Survey, hashing, member_runs
-from kit.engine.survey import survey
-from kit.errors import ContentError, DigestError, UntrustedError, UsageError
+from kit.errors import ContentError, DigestError, UsageError
 from kit.ops.extracted_files import Destination, ExtractedFile, ExtractedFiles, LeftOut
-from kit.ops.kits import Environment, OpenKit, beside, is_kept, opened, require_outside
-from kit.ops.obligations import Expectation, Judgement, judge
+from kit.ops.judged import SIGNATURES, judge_kit, require_trust
+from kit.ops.judgement import Expectation, Judgement
+from kit.ops.kits import Environment, OpenKit, opened, require_outside
 from kit.signing import PublicKey
 from kit.trust import Anchor
 from kit.values import Codec, CollectionName, MemberPath, Sha256, collection_member
 
-_SIGNATURES = frozenset({3, 6})
-"""Obligations that an unverified base need not meet."""
 _SHOWN = 5
 
 
@@ -99,17 +97,11 @@ def extract(request: ExtractRequest) -> ExtractReport:
 
 
 def _judged(kit: OpenKit, request: ExtractRequest) -> tuple[Survey, Judgement]:
-    if request.trust is None and request.trusted is not None and not request.trusted:
-        raise UntrustedError("no key is trusted, so no kit can be valid", hint="name one with --trusted-key")
-    with kit.pipeline(Stage.SURVEY) as pipeline:
-        found = survey(kit.reader, pipeline, keep=is_kept, count=lambda _: False)
+    require_trust(request.trusted, request.trust)
     insecure = request.trust is None and request.trusted is None
     expectation = Expectation(trusted=request.trusted or {}, trust=request.trust, allow_unsigned_history=insecure)
-    judgement = judge(found, beside(kit.reader, found.stored), expectation, limits=kit.reader.limits)
-    for obligation in judgement.obligations:
-        if obligation.error is not None and not (insecure and obligation.number in _SIGNATURES):
-            raise obligation.error
-    return found, judgement
+    judged = judge_kit(kit, expectation).require(but=SIGNATURES if insecure else frozenset())
+    return judged.survey, judged.judgement
 
 
 def _chosen(found: Survey, request: ExtractRequest) -> tuple[CollectionName, ...]:

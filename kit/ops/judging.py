@@ -10,6 +10,7 @@ from pathlib import Path
 from kit.archive import Proven, Standing
 from kit.engine.leaves import LeafStore
 from kit.engine.lookup import LookupWriter
+from kit.engine.pipeline import Pipeline
 from kit.engine.progress import Stage
 from kit.engine.reading import Survey
 from kit.engine.scratch import named
@@ -21,8 +22,9 @@ from kit.ops import rooting
 from kit.ops.field_proof import FieldExpectation, prove_fields
 from kit.ops.generation import Generation
 from kit.ops.jobs import Finished
-from kit.ops.kits import OpenKit, beside, is_kept, opened
-from kit.ops.obligations import Beside, Expectation, Judgement, judge
+from kit.ops.judged import SIGNATURES, judge_kit, manifest_of
+from kit.ops.kits import OpenKit, is_kept, opened
+from kit.ops.obligations import Beside, Expectation, Judgement
 from kit.ops.patching import Output, PatchReport, PatchRequest
 from kit.ops.signers import sign_off_archive
 from kit.ops.verify import examine
@@ -62,38 +64,36 @@ def read_base(kit: OpenKit, request: PatchRequest, transforms: tuple[Transform, 
             "no key is trusted, so no base can be valid", hint="name the publisher's key with --trusted-key"
         )
     leaves = LeafStore(scratch / "leaves")
-    with kit.pipeline(Stage.SURVEY) as pipeline, LookupWriter(scratch / "lookup") as lookup:
-        found = survey(
-            kit.reader,
-            pipeline,
-            keep=is_kept,
-            count=lambda member: not any(transform.handles(member.name) for transform in transforms),
-            transforms=transforms,
-            lookup=lookup,
-            leaves=leaves if request.merkle else None,
+    with LookupWriter(scratch / "lookup") as lookup:
+
+        def read(pipeline: Pipeline) -> Survey:
+            found = survey(
+                *(kit.reader, pipeline),
+                keep=is_kept,
+                count=lambda member: not any(transform.handles(member.name) for transform in transforms),
+                transforms=transforms,
+                lookup=lookup,
+                leaves=leaves if request.merkle else None,
+            )
+            lookup.finish()
+            return found
+
+        expectation = Expectation(
+            trusted=request.trusted or {}, trust=request.trust, allow_unsigned_history=request.trusted is None
         )
-        lookup.finish()
-    around = beside(kit.reader, found.stored)
-    expectation = Expectation(
-        trusted=request.trusted or {}, trust=request.trust, allow_unsigned_history=request.trusted is None
-    )
-    judgement = judge(found, around, expectation, limits=kit.reader.limits)
-    for obligation in judgement.obligations:
-        if obligation.error is not None and decides(obligation.number, request):
-            raise obligation.error
-    if judgement.manifest is None:
-        raise OutputError("a judged kit without a manifest")
-    if around.archive is None:
-        _refuse_linked(found, judgement.manifest, transforms)
+        judged = judge_kit(kit, expectation, read=read)
+    judged.require(but=_ignored(request))
+    if judged.beside.archive is None:
+        _refuse_linked(judged.survey, judged.manifest, transforms)
     return Base(
-        survey=found,
-        beside=around,
-        judgement=judgement,
-        manifest=judgement.manifest,
+        survey=judged.survey,
+        beside=judged.beside,
+        judgement=judged.judgement,
+        manifest=judged.manifest,
         # Workers on other machines find it by its name only.
         lookup=named(lookup.path) if kit.environment.executor is not None else lookup.path,
         lookup_bytes=lookup.path.stat().st_size,
-        leaves=leaves if rooting.wanted(request, judgement.manifest) else None,
+        leaves=leaves if rooting.wanted(request, judged.manifest) else None,
     )
 
 
@@ -113,9 +113,9 @@ def _refuse_linked(found: Survey, manifest: Manifest, transforms: Sequence[Trans
             )
 
 
-def decides(number: int, request: PatchRequest) -> bool:
-    """Whether an obligation's failure refuses the base: all do, signatures only unless they were said not to matter."""
-    return request.trusted is not None or number not in {3, 6}
+def _ignored(request: PatchRequest) -> frozenset[int]:
+    """Return the obligations that the base may fail: none, or where they were said not to matter, signatures."""
+    return SIGNATURES if request.trusted is None else frozenset()
 
 
 def reread(
@@ -215,7 +215,7 @@ def judge_finished(where: Standing, request: PatchRequest, migration: Migration,
     """
     with opened(where.new, request.environment) as kit:
         judgement = _judged_new(kit, request, migration, output)
-        manifest, size = judgement.manifest, kit.reader.stored_bytes
+        manifest, size = manifest_of(judgement), kit.reader.stored_bytes
         if Validation.FIELDS in migration.validation:
             for transform in migration.transforms:
                 if transform.keyed is not None:
@@ -223,8 +223,6 @@ def judge_finished(where: Standing, request: PatchRequest, migration: Migration,
     for obligation in judgement.obligations:
         if obligation.error is not None and obligation.number in _VALIDATED:
             raise obligation.error
-    if manifest is None:
-        raise OutputError("a judged kit without a manifest")
     check_archive_signature(where.signature, judgement, _expected(request, migration, output).anchor)
     path = where.old if output.path is None else request.kit
     base = _base_manifest(path, request) if path is not None and not where.is_placed else None
@@ -268,13 +266,7 @@ def _base_manifest(path: Path, request: PatchRequest) -> Manifest:
         trusted=request.trusted or {}, trust=request.trust, allow_unsigned_history=request.trusted is None
     )
     with opened(path, with_changes(request.environment, workers=1, executor=None)) as kit:
-        judgement, _ = examine(kit, expectation)
-    for obligation in judgement.obligations:
-        if obligation.error is not None and decides(obligation.number, request):
-            raise obligation.error
-    if judgement.manifest is None:
-        raise OutputError("a judged kit without a manifest")
-    return judgement.manifest
+        return judge_kit(kit, expectation).require(but=_ignored(request)).manifest
 
 
 def check_archive_signature(signature: bytes | None, judgement: Judgement, anchor: Anchor) -> None:
@@ -308,7 +300,7 @@ def _judged_new(
     for obligation in judgement.obligations:
         if obligation.error is None or obligation.number in _VALIDATED:
             continue
-        if obligation.number == 3 or decides(obligation.number, request):
+        if obligation.number not in _ignored(request) - {3}:
             raise obligation.error
     return judgement
 

@@ -24,12 +24,12 @@ from kit.encryption.restoring import RestoreCounts, RestoredRun, RestorePlan
 from kit.encryption.sealing import parse_recipients, seal
 from kit.engine.progress import Stage
 from kit.engine.reading import Survey, hashing, member_runs
-from kit.engine.survey import survey
 from kit.engine.work import restore_run
 from kit.errors import DigestError, KitError, StaleError, UntrustedError, UsageError
 from kit.ops.approve import ApprovalFile, check_time, require_bundle, verified, verified_under
-from kit.ops.kits import Environment, OpenKit, beside, is_kept, opened
-from kit.ops.obligations import Expectation, Judgement, judge
+from kit.ops.judged import judge_kit, require_trust
+from kit.ops.judgement import Expectation, Judgement
+from kit.ops.kits import Environment, OpenKit, opened
 from kit.publishing import NewFile
 from kit.signing import PublicKey
 from kit.trust import Anchor, Override, freshness
@@ -177,18 +177,10 @@ def _approval(request: RecoverRequest) -> tuple[ApprovalFile, Forced | None]:
 
 def _judged(kit: OpenKit, request: RecoverRequest, scope: RecoveryScope) -> tuple[Survey, Judgement, CollectionName]:
     """Read the kit once, refuse it unless it is what its signers say and what the approvers meant."""
-    if request.trust is None and not request.trusted:
-        raise UntrustedError("no key is trusted, so no kit can be valid", hint="name one with --trusted-key")
-    with kit.pipeline(Stage.SURVEY) as pipeline:
-        found = survey(kit.reader, pipeline, keep=is_kept, count=lambda _: False)
-    expectation = Expectation(trusted=request.trusted, trust=request.trust)
-    judgement = judge(found, beside(kit.reader, found.stored), expectation, limits=kit.reader.limits)
-    if judgement.failure is not None:
-        raise judgement.failure
-    if judgement.manifest is None:
-        raise UntrustedError("a judged kit without a manifest")
-    scope.check_kit(judgement.manifest.sha256, {member.name for member in found.collections.values()})
-    return found, judgement, _collection(request, scope)
+    require_trust(request.trusted, request.trust)
+    judged = judge_kit(kit, Expectation(trusted=request.trusted, trust=request.trust)).require()
+    scope.check_kit(judged.manifest.sha256, {member.name for member in judged.survey.collections.values()})
+    return judged.survey, judged.judgement, _collection(request, scope)
 
 
 def _collection(request: RecoverRequest, scope: RecoveryScope) -> CollectionName:

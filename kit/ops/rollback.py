@@ -33,25 +33,21 @@ from kit.archive import (
 from kit.archive.disk import writing
 from kit.archive.tree_digest import tree_digest
 from kit.delta.model import End
-from kit.engine.progress import Stage
-from kit.engine.reading import Survey
-from kit.engine.survey import survey
-from kit.errors import DigestError, KitError, OutputError, UnreadableError, UntrustedError, UsageError, WrongBaseError
+from kit.errors import DigestError, KitError, OutputError, UnreadableError, UsageError, WrongBaseError
 from kit.manifest import Manifest
 from kit.ops.delta_verify import DeltaVerifyRequest, verify_delta
 from kit.ops.jobs import Finished, begin, check_options, interrupted_switch, judged_switch, ready, resumable
-from kit.ops.judgement import Installed, ignore
+from kit.ops.judged import SIGNATURES, judge_kit, manifest_of, require_trust
+from kit.ops.judgement import Expectation, Installed, Judgement, ignore
 from kit.ops.judging import check_archive_signature
-from kit.ops.kits import Environment, OpenKit, beside, is_kept, opened, verified
-from kit.ops.obligations import Beside, Expectation, Judgement, judge
+from kit.ops.kits import Environment, OpenKit, opened, verified
 from kit.signing import PublicKey
 from kit.trust import Anchor
 from kit.values import Sha256
 from kit.values.suffixes import ROLLED_BACK
 
-_OF_THE_PRESENT = frozenset({1, 2, 3, 6})
-"""Obligations by which the present kit can say what it was made of; its age and its members do not matter."""
-_SIGNATURES = frozenset({3, 6})
+_OF_THE_MEMBERS = frozenset({4, 5, 7, 8})
+"""Obligations that the present kit may fail: its age and its members do not matter for what it was made of."""
 _JOB = "rollback"
 
 
@@ -101,8 +97,7 @@ def rollback(request: RollbackRequest, *, again: bool = False) -> RollbackReport
         OutputError: It cannot be written, a name is taken, or another run is at work or was interrupted.
         KitError: A signature, or the policy, refuses one of them; in every case all is as it was.
     """
-    if request.trust is None and request.trusted is not None and not request.trusted:
-        raise UntrustedError("no key is trusted, so no kit can be valid", hint="name one with --trusted-key")
+    require_trust(request.trusted, request.trust)
     with suppress(OSError):  # that it is not there, reading it will say
         require_replaceable(request.kit)
         require_replaceable(backup_path(request.kit))  # which gets the kit's name
@@ -173,7 +168,7 @@ def _finished(job: Job, request: RollbackRequest) -> RollbackReport | None:
         retire(backup, job.stage)
     request.installed(finished.judgement)
     job.keep = False
-    manifest = _manifest(finished.judgement)
+    manifest = manifest_of(finished.judgement)
     return RollbackReport(
         kit=request.kit,
         restored=finished.judgement,
@@ -218,15 +213,12 @@ def _present(kit: OpenKit, request: RollbackRequest) -> tuple[Manifest, Sha256 |
     """Find out what the present kit was made of, from what its signers say."""
     try:
         # What stands beside it is over its bytes, which may be damaged; what it was made of is not.
-        found = _surveyed(kit)
-        judgement = _judged(kit, request, found, Beside(archive=found.stored, checksum=None, signature=None))
+        judged = judge_kit(kit, _expectation(request), is_alone=True)
     except KitError as error:
         error.hint = f"what it was made of cannot be told; verify the backup by itself: kit verify {_bak(request)}"
         raise
-    for obligation in judgement.obligations:
-        if obligation.error is not None and obligation.number in _OF_THE_PRESENT - _ignored(request):
-            raise obligation.error
-    return _manifest(judgement), judgement.archive
+    judged.require(but=_OF_THE_MEMBERS | _ignored(request))
+    return judged.manifest, judged.judgement.archive
 
 
 def _origin(present: Manifest, request: RollbackRequest) -> End:
@@ -273,10 +265,8 @@ def _opened_backup(stack: ExitStack, request: RollbackRequest) -> OpenKit:
 
 def _restorable(old: OpenKit, base: End, request: RollbackRequest) -> tuple[Judgement, Manifest, Verified]:
     """Check that the backup is whole, signed, and the very kit that the present one was made of."""
-    found = _surveyed(old)
-    around = beside(old.reader, found.stored)
-    judgement = _judged(old, request, found, around)
-    manifest = judgement.manifest
+    judged = judge_kit(old, _expectation(request))
+    manifest = judged.judgement.manifest
     if manifest is not None and manifest.sha256 != base.manifest_sha256:
         raise DigestError(
             f"is generation {manifest.generation} with manifest {manifest.sha256}, but {request.kit.name} was made of"
@@ -284,33 +274,18 @@ def _restorable(old: OpenKit, base: End, request: RollbackRequest) -> tuple[Judg
             where=str(_bak(request)),
             hint="put the kit there that this one was made of; nothing was changed",
         )
-    for obligation in judgement.obligations:
-        if obligation.error is not None and obligation.number not in _ignored(request):
-            raise obligation.error.inside(str(_bak(request)))
-    return judgement, _manifest(judgement), verified(found, around)
+    judged.require(but=_ignored(request), where=str(_bak(request)))
+    return judged.judgement, judged.manifest, verified(judged.survey, judged.beside)
 
 
-def _surveyed(kit: OpenKit) -> Survey:
-    """Read a kit once: its members, and in the same reading the digest of what they are stored in."""
-    with kit.pipeline(Stage.SURVEY) as pipeline:
-        return survey(kit.reader, pipeline, keep=is_kept, count=lambda _: False)
-
-
-def _judged(kit: OpenKit, request: RollbackRequest, found: Survey, around: Beside) -> Judgement:
-    expectation = Expectation(
+def _expectation(request: RollbackRequest) -> Expectation:
+    return Expectation(
         trusted=request.trusted or {}, trust=request.trust, allow_unsigned_history=bool(_ignored(request))
     )
-    return judge(found, around, expectation, limits=kit.reader.limits)
 
 
 def _ignored(request: RollbackRequest) -> frozenset[int]:
-    return _SIGNATURES if request.trust is None and request.trusted is None else frozenset()
-
-
-def _manifest(judgement: Judgement) -> Manifest:
-    if judgement.manifest is None:
-        raise OutputError("a judged kit without a manifest")
-    return judgement.manifest
+    return SIGNATURES if request.trust is None and request.trusted is None else frozenset()
 
 
 def _bak(request: RollbackRequest) -> Path:

@@ -10,14 +10,17 @@ from typing import TYPE_CHECKING
 
 from kit.archive import Container, Proven
 from kit.engine.gap import Gap
+from kit.engine.pipeline import Pipeline
 from kit.engine.progress import Stage
+from kit.engine.reading import Survey
 from kit.engine.survey import survey
 from kit.errors import KitError, OutputError, StoppedError, UnreadableError, UntrustedError
 from kit.ops.claims import levels
-from kit.ops.kits import Environment, OpenKit, beside, is_kept, opened
-from kit.ops.obligations import Expectation, Judgement, coverage_of, judge, refused
+from kit.ops.judged import judge_kit
+from kit.ops.kits import Environment, OpenKit, is_kept, opened
+from kit.ops.obligations import Expectation, Judgement, coverage_of, refused
 from kit.transforms.coverage import TenantCoverage, is_observations
-from kit.values import MemberPath
+from kit.values import CollectionMember, MemberPath
 
 if TYPE_CHECKING:
     from kit.engine.proving import MemberReading, Wanted
@@ -106,16 +109,14 @@ def examine(
         KitError: The container, or a document that must be walked for coverage, is malformed.
     """
     reader = kit.reader
-    with kit.pipeline(stage) as pipeline:
-        found = survey(
-            reader,
-            pipeline,
-            keep=is_kept,
-            count=lambda member: expectation.require_raw_linkset and is_observations(member.name),
-            proven=proven,
-        )
 
-    def read_deep(wanted: Mapping[MemberPath, Wanted]) -> Mapping[MemberPath, MemberReading]:
+    def read(pipeline: Pipeline) -> Survey:
+        def count(member: CollectionMember) -> bool:
+            return expectation.require_raw_linkset and is_observations(member.name)
+
+        return survey(reader, pipeline, keep=is_kept, count=count, proven=proven)
+
+    def read_deep(found: Survey, wanted: Mapping[MemberPath, Wanted]) -> Mapping[MemberPath, MemberReading]:
         from kit.engine.leaves import LeafStore  # noqa: PLC0415  not for every verdict
         from kit.engine.proving import prove  # noqa: PLC0415  not for every verdict
         from kit.engine.scratch import scratch_folder  # noqa: PLC0415  not for every verdict
@@ -125,7 +126,7 @@ def examine(
             stores = [LeafStore(scratch / str(number)) for number in range(count)]
             return prove(reader, found, pipeline, wanted, stores)
 
-    def explained(tenants: frozenset[str]) -> tuple[Gap, ...]:
+    def explained(found: Survey, tenants: frozenset[str]) -> tuple[Gap, ...]:
         from kit.engine.gaps import find_gaps, gather  # noqa: PLC0415  not for every verdict
         from kit.engine.lookup import close_lookups  # noqa: PLC0415  not for every verdict
         from kit.engine.scratch import scratch_folder  # noqa: PLC0415  not for every verdict
@@ -139,15 +140,10 @@ def examine(
             with kit.pipeline(Stage.EXPLAIN) as pipeline:
                 return find_gaps(reader, found, pipeline, transform, lookup)
 
-    judgement = judge(
-        found,
-        beside(reader, found.stored),
-        expectation,
-        limits=reader.limits,
-        read_deep=read_deep,
-        explain=explained if explain else None,
+    judged = judge_kit(
+        *(kit, expectation), stage=stage, read=read, read_deep=read_deep, explain=explained if explain else None
     )
-    coverage = coverage_of(found)
+    judgement, coverage = judged.judgement, coverage_of(judged.survey)
     for gap in judgement.gaps:
         if gap.unresolvable:
             coverage[gap.tenant].unresolvable += gap.documents

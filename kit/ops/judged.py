@@ -1,0 +1,152 @@
+"""The front door: a kit is read once and judged, whatever verb it is for.
+
+A verb says what it demands, what else the reading is for, and which failures it does not mind. Law: the verdict is on
+the very bytes that were read, and what is read again later is compared with them (:mod:`kit.engine.passing`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Self, TypeAlias
+
+from kit.engine.gap import Gap
+from kit.engine.pipeline import Pipeline
+from kit.engine.progress import Stage
+from kit.engine.reading import Aside, Survey, read_once
+from kit.errors import OutputError, UntrustedError
+from kit.manifest import Location, Manifest
+from kit.ops.judgement import Beside, Expectation, Judgement
+from kit.ops.kits import OpenKit, beside, is_kept
+from kit.ops.obligations import judge
+from kit.signing import PublicKey
+from kit.trust import Anchor
+from kit.values import MemberPath, Sha256
+
+if TYPE_CHECKING:
+    from kit.engine.proving import MemberReading, Wanted
+
+SIGNATURES = frozenset({3, 6})
+"""The obligations about signatures: those that a kit whose signatures were not asked for need not meet."""
+
+Read = Callable[[Pipeline], Survey]
+"""Reads a kit once, with a pipeline for the work on its documents."""
+ReadAgain: TypeAlias = "Callable[[Survey, Mapping[MemberPath, Wanted]], Mapping[MemberPath, MemberReading]]"
+"""Reads every document of a kit that was surveyed; see :func:`kit.engine.proving.prove`."""
+Explain = Callable[[Survey, frozenset[str]], tuple[Gap, ...]]
+"""Finds out why observations of some tenants lack ``rawLinkset``; see :func:`kit.engine.gaps.find_gaps`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JudgedKit:
+    """A kit that was read once, and the verdict on it."""
+
+    kit: OpenKit
+    survey: Survey
+    beside: Beside
+    judgement: Judgement
+
+    @property
+    def manifest(self) -> Manifest:
+        """The manifest; only of a kit that has one, as every kit that :meth:`require` passes."""
+        return manifest_of(self.judgement)
+
+    @property
+    def location(self) -> Location:
+        """Where the manifest and its signature are; as of :attr:`manifest`."""
+        if self.judgement.location is None:
+            raise _without_manifest()
+        return self.judgement.location
+
+    @property
+    def what(self) -> str:
+        """Name its generation, for messages."""
+        return named(self.manifest.bundle_id, self.manifest.generation, self.manifest.sha256)
+
+    def require(self, *, but: frozenset[int] = frozenset(), where: str = "") -> Self:
+        """Refuse a kit that fails an obligation.
+
+        Args:
+            but: The obligations that it may fail.
+            where: What to call the kit in the message, if anything.
+
+        Raises:
+            KitError: The first failure.
+        """
+        for obligation in self.judgement.obligations:
+            if obligation.error is not None and obligation.number not in but:
+                raise obligation.error.inside(where) if where else obligation.error
+        if self.judgement.manifest is None or self.judgement.location is None:
+            raise _without_manifest()
+        return self
+
+
+def judge_kit(
+    kit: OpenKit,
+    expectation: Expectation,
+    *,
+    stage: Stage = Stage.SURVEY,
+    read: Read | None = None,
+    aside: Aside | None = None,
+    is_alone: bool = False,
+    read_deep: ReadAgain | None = None,
+    explain: Explain | None = None,
+) -> JudgedKit:
+    """Read an open kit once and judge it, also where an obligation fails.
+
+    Args:
+        kit: The kit.
+        expectation: What is demanded of it.
+        stage: What this reading is for.
+        read: Does the reading where documents are asked for something, too.
+        aside: Is shown the members on the way, before anything is known of them; not with ``read``.
+        is_alone: Whether checksum and signature beside the kit do not matter.
+        read_deep: Reads the kit again; needed where ``expectation.deep`` asks for it.
+        explain: Reads the kit again where observations lack ``rawLinkset``, if that is wanted.
+
+    Raises:
+        KitError: The container is malformed, or what is beside it cannot be read.
+    """
+    with kit.pipeline(stage) as pipeline:
+        found = read(pipeline) if read is not None else read_once(kit.reader, keep=is_kept, aside=aside)
+    around = (
+        Beside(archive=found.stored, checksum=None, signature=None) if is_alone else beside(kit.reader, found.stored)
+    )
+    judgement = judge(
+        *(found, around, expectation),
+        limits=kit.reader.limits,
+        read_deep=partial(read_deep, found) if read_deep is not None else None,
+        explain=partial(explain, found) if explain is not None else None,
+    )
+    return JudgedKit(kit=kit, survey=found, beside=around, judgement=judgement)
+
+
+def manifest_of(judgement: Judgement) -> Manifest:
+    """Return the manifest of a kit that passed its judgement.
+
+    Raises:
+        OutputError: It has none, so it did not.
+    """
+    if judgement.manifest is None:
+        raise _without_manifest()
+    return judgement.manifest
+
+
+def named(bundle_id: str | None, generation: int, manifest: Sha256) -> str:
+    """Name a generation of a bundle, for messages."""
+    return f"generation {generation} of {bundle_id or '(no bundle id)'} (manifest {manifest})"
+
+
+def require_trust(trusted: Mapping[str, PublicKey] | None, trust: Anchor | None) -> None:
+    """Refuse to judge a kit where signatures are asked for and no key could have made one.
+
+    Raises:
+        UntrustedError: There is no policy, and no key is trusted.
+    """
+    if trust is None and trusted is not None and not trusted:
+        raise UntrustedError("no key is trusted, so no kit can be valid", hint="name one with --trusted-key")
+
+
+def _without_manifest() -> OutputError:
+    return OutputError("a judged kit without a manifest")

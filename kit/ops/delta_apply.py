@@ -9,7 +9,7 @@ that nothing of either is left; no key signs anything here.
 
 from __future__ import annotations
 
-from contextlib import ExitStack, suppress
+from contextlib import AbstractContextManager, ExitStack, suppress
 from dataclasses import dataclass, field, replace as with_changes
 from pathlib import Path
 from typing import Any, NotRequired, TypedDict
@@ -24,7 +24,6 @@ from kit.archive import (
     checksum_line,
     copy_kit,
     land,
-    perform,
     require_backup_free,
     require_free,
     require_replaceable,
@@ -48,12 +47,13 @@ from kit.ops.deltas import (
     check_target,
     opened_delta,
 )
-from kit.ops.jobs import Completion, Finished, JournaledPasses, begin, check_options, complete, ready, resumable
+from kit.ops.jobs import Completion, Finished, JournaledPasses, Options, completion
 from kit.ops.judged import JudgedKit, judge_kit
 from kit.ops.judgement import Installed, ignore
 from kit.ops.judging import check_archive_signature
 from kit.ops.kits import Environment, OpenKit, opened, verified
 from kit.ops.obligations import Expectation, Judgement
+from kit.ops.run import Made, Run
 from kit.values import Sha256
 
 _AGAIN = "nothing was written; start again"
@@ -128,10 +128,7 @@ def apply_delta(request: DeltaApplyRequest) -> DeltaApplyReport:
     with ExitStack() as stack:
         delta = stack.enter_context(opened_delta(request.delta, request.environment.limits))
         signers = _check_delta(delta, request)
-        kit = stack.enter_context(opened(request.base, _environment(request)))
-        job = stack.enter_context(Job(request.output or request.base, work_folder=request.work_folder))
-        stack.enter_context(resumable(job))
-        return _run(kit, delta, signers, job, request)
+        return _Application(delta, signers, request).start()
 
 
 def resume_delta(request: DeltaApplyRequest) -> DeltaApplyReport | Completion:
@@ -145,27 +142,7 @@ def resume_delta(request: DeltaApplyRequest) -> DeltaApplyReport | Completion:
     with ExitStack() as stack:
         delta = stack.enter_context(opened_delta(request.delta, request.environment.limits))
         signers = _check_delta(delta, request)
-        job = stack.enter_context(Job(request.output or request.base, resume=True, work_folder=request.work_folder))
-        stack.enter_context(resumable(job))
-        job.keep = True  # until it is certain that this is the same run
-        check_options(job, _options(request, delta))
-        completion = complete(
-            *(job, request.base, lambda where: _judge_finished(where, delta.manifest, request)),
-            keep_backup=request.keep_backup,
-        )
-        if completion is not None:
-            request.installed(completion.judgement)
-            job.keep = False
-            return completion
-        if request.output is not None:
-            _require_place(request.base, request.output)
-        job.clear()
-        kit = stack.enter_context(opened(request.base, _environment(request)))
-        return _run(kit, delta, signers, job, request)
-
-
-def _environment(request: DeltaApplyRequest) -> Environment:
-    return with_changes(request.environment, secrets=request.keys is not None)
+        return _Application(delta, signers, request).resume()
 
 
 def _check_delta(delta: OpenDelta, request: DeltaApplyRequest) -> tuple[str, ...]:
@@ -177,22 +154,53 @@ def _check_delta(delta: OpenDelta, request: DeltaApplyRequest) -> tuple[str, ...
     return signers
 
 
-def _run(
-    kit: OpenKit, delta: OpenDelta, signers: tuple[str, ...], job: Job, request: DeltaApplyRequest
-) -> DeltaApplyReport:
-    """Do what both have in common: everything, or what the journal of ``job`` leaves to do."""
-    manifest = delta.manifest
-    with ExitStack() as stack:
-        stores = stack.enter_context(BaseStores(job.folder))
-        spool = BaseSpool(manifest, stores, kit.reader.limits)
-        base = judge_kit(kit, _of_base(request.expectation), aside=spool).require(where=str(request.base))
-        begin(job, _options(request, delta), _identity(base, manifest, request))
-        job.keep = False
-        report, switch = _unchanged(request, manifest, signers, base), None
-        if base.manifest.sha256 != manifest.target.manifest_sha256:
+class _Application(Run[OpenKit, DeltaApplyReport, Completion]):
+    """The run that applies a delta, which is open and checked."""
+
+    def __init__(self, delta: OpenDelta, signers: tuple[str, ...], request: DeltaApplyRequest) -> None:
+        super().__init__(request.base, request.output, keep_backup=request.keep_backup, work_folder=request.work_folder)
+        self._delta = delta
+        self._signers = signers
+        self._request = request
+
+    def options(self) -> Options:
+        return {
+            "delta": Sha256.of(self._delta.manifest_bytes).hex,
+            "in-place": self.in_place,
+            "backup": self.keep_backup,
+        }
+
+    def open(self) -> AbstractContextManager[OpenKit]:
+        secrets = self._request.keys is not None
+        return opened(self.kit, with_changes(self._request.environment, secrets=secrets))
+
+    def recheck(self) -> None:
+        if not self.in_place:
+            _require_place(self.kit, self.target)
+
+    def judge_finished(self, where: Standing) -> Finished:
+        return _judge_finished(where, self._delta.manifest, self._request)
+
+    def report_finished(self, finished: Finished, switch: Switch) -> Completion:
+        return completion(finished, switch, kit=self.kit, output=self.target)
+
+    def remember(self, judgement: Judgement) -> None:
+        self._request.installed(judgement)
+
+    def work(self, source: OpenKit) -> Made[DeltaApplyReport]:
+        request, delta, job, manifest = self._request, self._delta, self.job, self._delta.manifest
+        with ExitStack() as stack:
+            stores = stack.enter_context(BaseStores(job.folder))
+            spool = BaseSpool(manifest, stores, source.reader.limits)
+            base = judge_kit(source, _of_base(request.expectation), aside=spool).require(where=str(request.base))
+            self.begin(_identity(base, manifest, request))
+            report = _unchanged(request, manifest, self._signers, base)
+            if base.manifest.sha256 == manifest.target.manifest_sha256:
+                switch = None if self.in_place else copy_kit(source.reader, verified(base.survey, base.beside), job)
+                return Made(report=report, switch=switch, judgement=report.judgement)
             check_base(manifest, base.manifest, str(request.base))
             container = _container(base, manifest, request)
-            if request.output is None and request.keep_backup:
+            if self.keep_backup:
                 require_backup_free(request.base)
             passes = JournaledPasses(job, container, request.environment, **_modes(base, delta, container))
             stack.callback(passes.release)
@@ -201,17 +209,11 @@ def _run(
             size, archive, judgement = _reread(work, request, manifest)
             if archive.is_same:
                 _check_carried(sig, judgement, request)
-            if request.output is None and not kit.reader.is_still_named(job.place):
+            if self.in_place and not source.reader.is_still_named(job.place):
                 raise DigestError("was replaced while the delta was applied", where=str(request.base), hint=_AGAIN)
             report = _applied(report, request, judgement, size=size, archive=archive)
             switch = _staged(land(work, job.stage), job, report, request, sig, old=base.beside.archive)
-        elif request.output is not None:
-            switch = copy_kit(kit.reader, verified(base.survey, base.beside), job)
-        if switch is not None:
-            ready(job, switch)
-            perform(switch)
-        request.installed(report.judgement)
-        return report
+            return Made(report=report, switch=switch, judgement=judgement)
 
 
 def _check_carried(sig: bytes | None, judgement: Judgement, request: DeltaApplyRequest) -> None:
@@ -326,15 +328,6 @@ def _modes(base: JudgedKit, delta: OpenDelta, container: Container) -> _Modes:
     if reader.container is Container.FOLDER:
         return {"mode": reader.mode & searchable(most), "most": base.survey.modes[base.location.manifest] & most}
     return {"mode": searchable(reader.mode & most), "most": reader.mode & most}
-
-
-def _options(request: DeltaApplyRequest, delta: OpenDelta) -> dict[str, Any]:
-    """Name all that decides the result, besides the base: a resumed run must agree."""
-    return {
-        "delta": Sha256.of(delta.manifest_bytes).hex,
-        "in-place": request.output is None,
-        "backup": request.output is None and request.keep_backup,
-    }
 
 
 def _identity(base: JudgedKit, manifest: DeltaManifest, request: DeltaApplyRequest) -> dict[str, Any]:

@@ -27,18 +27,16 @@ from kit.archive import (
     Standing,
     Switch,
     backup_path,
-    finish,
     has_begun,
     retreat,
     standing,
 )
-from kit.archive.journal import BEGIN, FORMAT, READY, RESTART, Begun
+from kit.archive.journal import BEGIN, FORMAT, RESTART, Begun
 from kit.errors import DigestError, InterruptedRunError, KitError, ManifestError, OutputError, UsageError
 from kit.manifest.fields import Fields
 from kit.ops.judgement import Judgement
 from kit.ops.kits import Environment
 from kit.values import Codec, MemberPath, Sha256, Timestamp
-from kit.values.suffixes import BACKUP
 from kit.version import TOOL, VERSION
 
 if TYPE_CHECKING:
@@ -290,15 +288,6 @@ def _may_pass(error: BaseException | None) -> bool:
     return False
 
 
-def ready(job: Job, switch: Switch) -> None:
-    """Put on record that the new kit is whole, synced and verified: from here on only names change.
-
-    Raises:
-        OutputError: The record cannot be written.
-    """
-    job.journal.write(READY, switch.to_json())
-
-
 def interrupted_switch(job: Job) -> Switch | None:
     """Return the switch of a job whose new kit was finished; None where it was not.
 
@@ -311,44 +300,22 @@ def interrupted_switch(job: Job) -> Switch | None:
     try:
         return Switch.of(job.stage, job.place, record.body)
     except ManifestError as error:
-        raise _unusable(job, error) from error
+        raise unusable(job, error) from error
 
 
-def complete(job: Job, kit: Path, judge: Callable[[Standing], Finished], *, keep_backup: bool) -> Completion | None:
-    """Finish the switch of a job whose new kit was finished; None where it was not.
-
-    The journal says which file that is, and whoever may write a journal may write any file beside it. So the kit is
-    judged as the run judged it before it put it on record, and only then gets its name.
-
-    Args:
-        job: The job.
-        kit: The kit that the run reads.
-        judge: Reads the finished kit and judges it.
-        keep_backup: Whether the old kit is to be kept.
-
-    Raises:
-        OutputError: As :func:`kit.archive.finish`, or the journal is not of this run.
-        KitError: As ``judge``.
-    """
-    switch = interrupted_switch(job)
-    if switch is None:
-        return None
-    in_place = kit == job.target
-    if (switch.in_place, switch.keep_backup, switch.kept_as) != (in_place, in_place and keep_backup, BACKUP):
-        raise _unusable(job, "the switch on record is not one of this run")
-    finished = judged_switch(switch, judge)
-    finish(switch)
+def completion(finished: Finished, switch: Switch, *, kit: Path, output: Path) -> Completion:
+    """Return what a resumed run did that had only a switch to finish, of ``kit`` to ``output``."""
     judgement, manifest = finished.judgement, finished.judgement.manifest
     changed = manifest if not finished.copied else None
     return Completion(
         kit=kit,
-        output=job.target,
+        output=output,
         output_bytes=finished.stored_bytes,
         output_sha256=judgement.archive,
         generation=changed.generation if changed is not None else None,
         manifest_sha256=changed.sha256 if changed is not None else None,
         signed_by=judgement.signers if changed is not None else (),
-        backup=backup_path(job.target) if switch.backup is not None else None,
+        backup=backup_path(output) if switch.backup is not None else None,
         judgement=judgement,
         archive=finished.archive,
     )
@@ -384,10 +351,11 @@ def recorded_time(job: Job) -> Timestamp | None:
     try:
         return Fields.of(dict(begun.options), "options").timestamp("createdAt")
     except ManifestError as error:
-        raise _unusable(job, error) from error
+        raise unusable(job, error) from error
 
 
-def _unusable(job: Job, why: object) -> OutputError:
+def unusable(job: Job, why: object) -> OutputError:
+    """Return the refusal of a job whose journal no run of this program wrote."""
     return OutputError(
         f"its journal is none of a run of this program: {why}",
         where=str(job.named),

@@ -10,7 +10,7 @@ does; nothing is signed that was not proven (docs/design/self-proof.md).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import replace as with_changes
 from pathlib import Path
 
@@ -19,13 +19,13 @@ from kit.archive import (
     Container,
     Destination,
     Job,
+    Standing,
     Switch,
     add_bytes,
     backup_path,
     checksum_line,
     copy_kit,
     land,
-    perform,
     require_backup_free,
     staged,
 )
@@ -37,22 +37,15 @@ from kit.migrations import Decision, Migration
 from kit.ops.foretelling import foretold, step_of
 from kit.ops.generation import Generation, make_generation
 from kit.ops.identity import at_time, identity_of, options_of
-from kit.ops.jobs import (
-    Completion,
-    JournaledPasses,
-    begin,
-    check_options,
-    complete,
-    ready,
-    recorded_time,
-    resumable,
-)
+from kit.ops.jobs import Completion, Finished, JournaledPasses, Options, completion, recorded_time
+from kit.ops.judgement import Judgement
 from kit.ops.judging import Base, judge_finished, looks_inside, read_base, reread
 from kit.ops.keying import with_keys
 from kit.ops.kits import OpenKit, is_kept, opened, verified
 from kit.ops.passes import CountingPasses, transform_kit
 from kit.ops.patching import Output, PatchReport, PatchRequest
 from kit.ops.preflight import Aim, clock_fault, obstacles, require_none
+from kit.ops.run import Made, Run
 from kit.ops.signers import check_patchers
 from kit.ops.stopping import broken_rules, require_tenants
 from kit.signing import PrivateKey, archive_signature
@@ -121,11 +114,7 @@ def patch(request: PatchRequest, output: Output) -> PatchReport:
     )
     if output.path is not None:
         require_output_apart(output.path, {"kit": request.kit})
-    with ExitStack() as stack:
-        kit = stack.enter_context(opened(request.kit, request.environment))
-        job = stack.enter_context(Job(output.path or request.kit, work_folder=output.work_folder))
-        stack.enter_context(resumable(job))
-        return _run(kit, job, _paced(request, migration), migration, output)
+    return _Patch(request, migration, output).start()
 
 
 def resume(request: PatchRequest, output: Output) -> PatchReport | Completion:
@@ -138,80 +127,87 @@ def resume(request: PatchRequest, output: Output) -> PatchReport | Completion:
     """
     migration = request.described(output.rollback_note)
     _check_request(migration, output)
-    with ExitStack() as stack:
-        job = stack.enter_context(Job(output.path or request.kit, resume=True, work_folder=output.work_folder))
-        stack.enter_context(resumable(job))
-        job.keep = True  # until it is certain that this is the same run
-        if request.created_now and (time := recorded_time(job)) is not None:
-            request = at_time(request, time)
-        check_options(job, options_of(request, migration, output))
-        completion = complete(
-            *(job, request.kit, lambda where: judge_finished(where, request, migration, output)),
-            keep_backup=output.keep_backup,
+    return _Patch(request, migration, output).resume()
+
+
+class _Patch(Run[OpenKit, PatchReport, Completion]):
+    """The run of a patch."""
+
+    def __init__(self, request: PatchRequest, migration: Migration, output: Output) -> None:
+        super().__init__(request.kit, output.path, keep_backup=output.keep_backup, work_folder=output.work_folder)
+        self._request = _paced(request, migration)
+        self._migration = migration
+        self._output = output
+
+    def options(self) -> Options:
+        return options_of(self._request, self._migration, self._output)
+
+    def open(self) -> AbstractContextManager[OpenKit]:
+        return opened(self.kit, self._request.environment)
+
+    def take_up(self) -> None:
+        if self._request.created_now and (time := recorded_time(self.job)) is not None:
+            self._request = at_time(self._request, time)
+
+    def recheck(self) -> None:
+        output = self._output
+        aim = Aim(
+            output=output.path,
+            keys=output.keys,
+            work_folder=output.work_folder,
+            resumed=True,
+            held_bytes=self.job.stored_bytes,
         )
-        if completion is not None:
-            if output.path is None:
-                output.installed(completion.judgement)
-            job.keep = False
-            return completion
-        require_none(
-            obstacles(
-                request,
-                migration,
-                Aim(
-                    output=output.path,
-                    keys=output.keys,
-                    work_folder=output.work_folder,
-                    resumed=True,
-                    held_bytes=job.stored_bytes,
-                ),
+        require_none(obstacles(self._request, self._migration, aim))
+
+    def judge_finished(self, where: Standing) -> Finished:
+        return judge_finished(where, self._request, self._migration, self._output)
+
+    def report_finished(self, finished: Finished, switch: Switch) -> Completion:
+        return completion(finished, switch, kit=self.kit, output=self.target)
+
+    def remember(self, judgement: Judgement) -> None:
+        if self.in_place:
+            self._output.installed(judgement)
+
+    def work(self, source: OpenKit) -> Made[PatchReport]:
+        request, migration, output, job = self._request, self._migration, self._output, self.job
+        with ExitStack() as stack:
+            stack.callback(close_lookups)
+            base = read_base(source, request, migration.transforms, job.folder)
+            _require_sealable(source, request, migration, base)
+            transforms = with_keys(
+                *(_counting(migration), base.survey.needs, request.keying, migration),
+                workers=source.executor,
+                live=True,
             )
-        )
-        job.clear()
-        kit = stack.enter_context(opened(request.kit, request.environment))
-        return _run(kit, job, _paced(request, migration), migration, output)
-
-
-def _run(kit: OpenKit, job: Job, request: PatchRequest, migration: Migration, output: Output) -> PatchReport:
-    """Do what both have in common: everything, or what the journal of ``job`` leaves to do."""
-    with ExitStack() as stack:
-        stack.callback(close_lookups)
-        base = read_base(kit, request, migration.transforms, job.folder)
-        _require_sealable(kit, request, migration, base)
-        transforms = with_keys(
-            *(_counting(migration), base.survey.needs, request.keying, migration), workers=kit.executor, live=True
-        )
-        begin(job, options_of(request, migration, output), identity_of(kit, base, transforms))
-        job.keep = False
-        proves = not looks_inside(migration)
-        passes = JournaledPasses(*(job, kit.reader.container, request.environment), mode=kit.reader.mode, proves=proves)
-        stack.callback(passes.release)
-        done = transform_kit(kit, request, transforms, base, passes)
-        require_tenants(migration, done)
-        for broken in (done.refusals.error(), *broken_rules(migration, done)):
-            if broken is not None:
-                raise broken
-        report = _unchanged(kit, request, migration, base, transforms=transforms, rewrite=done)
-        report = with_changes(report, live=True, output=output.path, output_sha256=base.beside.archive)
-        switch, judgement = None, base.judgement
-        if done.changed:
+            self.begin(identity_of(source, base, transforms))
+            passes = JournaledPasses(
+                *(job, source.reader.container, request.environment),
+                mode=source.reader.mode,
+                proves=not looks_inside(migration),
+            )
+            stack.callback(passes.release)
+            done = transform_kit(source, request, transforms, base, passes)
+            require_tenants(migration, done)
+            for broken in (done.refusals.error(), *broken_rules(migration, done)):
+                if broken is not None:
+                    raise broken
+            report = _unchanged(source, request, migration, base, transforms=transforms, rewrite=done)
+            report = with_changes(report, live=True, output=output.path, output_sha256=base.beside.archive)
+            if not done.changed:
+                switch = None if self.in_place else copy_kit(source.reader, verified(base.survey, base.beside), job)
+                return Made(report=report, switch=switch, judgement=None)
             _require_time_and_place(request, output, base)
             generation = _write_generation(report, output, base, passes.destination)
             work = passes.destination.assemble()
             proven = passes.proven(_digests(base, done))
             size, judgement = reread(work, request, report, output, generation, proven=proven)
-            if output.path is None and not kit.reader.is_still_named(job.place):
+            if self.in_place and not source.reader.is_still_named(job.place):
                 raise DigestError("was replaced while it was being patched", where=str(request.kit), hint=_AGAIN)
             report = _renewed(report, output, base, generation, size=size, digest=judgement.archive)
             switch = _staged(land(work, job.stage), job, report, base, output)
-        elif output.path is not None:
-            switch = copy_kit(kit.reader, verified(base.survey, base.beside), job)
-        if switch is not None:
-            ready(job, switch)
-            perform(switch)
-            if output.path is None:
-                output.installed(judgement)
-        return report
+            return Made(report=report, switch=switch, judgement=judgement)
 
 
 def _unchanged(

@@ -16,15 +16,14 @@ from collections.abc import Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from kit.archive import (
-    Job,
+    KitReader,
     Standing,
     Switch,
     Verified,
     backup_path,
-    finish,
-    perform,
     require_free,
     require_replaceable,
     restored_kit,
@@ -36,11 +35,12 @@ from kit.delta.model import End
 from kit.errors import DigestError, KitError, OutputError, UnreadableError, UsageError, WrongBaseError
 from kit.manifest import Manifest
 from kit.ops.delta_verify import DeltaVerifyRequest, verify_delta
-from kit.ops.jobs import Finished, begin, check_options, interrupted_switch, judged_switch, ready, resumable
+from kit.ops.jobs import Finished, Options
 from kit.ops.judged import SIGNATURES, judge_kit, manifest_of, require_trust
 from kit.ops.judgement import Expectation, Installed, Judgement, ignore
 from kit.ops.judging import check_archive_signature
 from kit.ops.kits import Environment, OpenKit, opened, verified
+from kit.ops.run import Made, Run
 from kit.signing import PublicKey
 from kit.trust import Anchor
 from kit.values import Sha256
@@ -101,89 +101,91 @@ def rollback(request: RollbackRequest, *, again: bool = False) -> RollbackReport
     with suppress(OSError):  # that it is not there, reading it will say
         require_replaceable(request.kit)
         require_replaceable(backup_path(request.kit))  # which gets the kit's name
-    with ExitStack() as stack:
-        job = stack.enter_context(Job(request.kit, resume=again, work_folder=request.work_folder))
-        stack.enter_context(resumable(job))
-        if again:
-            finished = _finished(job, request)
-            if finished is not None:
-                return finished
-            job.clear()
+    run = _Rollback(request)
+    return run.resume() if again else run.start()
+
+
+class _Rollback(Run[ExitStack, RollbackReport, RollbackReport]):
+    """The run of a rollback, which opens two kits: the backup only once the present kit was judged."""
+
+    kept_as = ROLLED_BACK
+
+    def __init__(self, request: RollbackRequest) -> None:
+        super().__init__(request.kit, None, keep_backup=True, work_folder=request.work_folder)
+        self._request = request
+        self._options: dict[str, Any] = {}
+        """Known once the backup was judged; a resumed run judges it before it goes on."""
+        self._present: Manifest | None = None
+        self._backup: KitReader | None = None
+
+    def options(self) -> Options:
+        return self._options
+
+    def open(self) -> ExitStack:
+        return ExitStack()
+
+    def take_up(self) -> None:
+        begun = self.job.journal.begun
+        if begun is not None and _JOB not in begun.options:
+            raise self.foreign()
+
+    def foreign(self) -> KitError:
+        return UsageError("the interrupted run was no rollback", where=str(self.job.named), hint="kit patch … --resume")
+
+    def judge_finished(self, where: Standing) -> Finished:
+        finished, self._present = _judge_finished(where, self._request)
+        return finished
+
+    def report_finished(self, finished: Finished, switch: Switch) -> RollbackReport:  # noqa: ARG002
+        return self._report(finished.judgement, finished.stored_bytes, resumed=True)
+
+    def remember(self, judgement: Judgement) -> None:
+        self._request.installed(judgement)
+
+    def settle(self, switch: Switch) -> None:
+        """Remove the backup's own name, if it still names what was restored."""
+        backup = backup_path(self.job.place)
+        is_restored = self._backup.is_still_named(backup) if self._backup is not None else _is_restored(backup, switch)
+        if is_restored:  # else somebody has put another there meanwhile
+            retire(backup, self.job.stage)
+
+    def work(self, source: ExitStack) -> Made[RollbackReport]:
+        request, job = self._request, self.job
         require_free(backup_path(request.kit, ROLLED_BACK))
-        return _run(job, stack, request)
+        kit = source.enter_context(opened(request.kit, request.environment))
+        self._present, archive = _present(kit, request)
+        origin = _origin(self._present, request)
+        old = _opened_backup(source, request)
+        self._backup = old.reader
+        judgement, manifest, found = _restorable(old, origin, request)
+        self._options = {_JOB: str(manifest.sha256)}
+        self.begin({"manifest": str(self._present.sha256)})
+        switch = restored_kit(old.reader, found, job, old=archive)
+        for reader, place in ((kit.reader, job.place), (old.reader, backup_path(job.place))):
+            if not reader.is_still_named(place):
+                raise DigestError("was replaced while it was read", where=str(reader.path), hint="start again")
+        report = self._report(judgement, old.reader.stored_bytes)
+        return Made(report=report, switch=switch, judgement=judgement)
+
+    def _report(self, judgement: Judgement, stored_bytes: int | None, *, resumed: bool = False) -> RollbackReport:
+        manifest = manifest_of(judgement)
+        if self._present is None:
+            raise OutputError("the present kit was not judged")
+        return RollbackReport(
+            kit=self.kit,
+            restored=judgement,
+            resumed=resumed,
+            generation=manifest.generation,
+            manifest_sha256=manifest.sha256,
+            kept=backup_path(self.kit, ROLLED_BACK),
+            kept_generation=self._present.generation,
+            output_bytes=stored_bytes,
+            output_sha256=judgement.archive,
+        )
 
 
-def _run(job: Job, stack: ExitStack, request: RollbackRequest) -> RollbackReport:
-    kit = stack.enter_context(opened(request.kit, request.environment))
-    present, archive = _present(kit, request)
-    origin = _origin(present, request)
-    old = _opened_backup(stack, request)
-    judgement, manifest, met = _restorable(old, origin, request)
-    begin(job, {_JOB: str(manifest.sha256)}, {"manifest": str(present.sha256)})
-    switch = restored_kit(old.reader, met, job, old=archive)
-    backup = backup_path(job.place)
-    for reader, place in ((kit.reader, job.place), (old.reader, backup)):
-        if not reader.is_still_named(place):
-            raise DigestError("was replaced while it was read", where=str(reader.path), hint="start again")
-    report = RollbackReport(
-        kit=request.kit,
-        restored=judgement,
-        generation=manifest.generation,
-        manifest_sha256=manifest.sha256,
-        kept=backup_path(request.kit, ROLLED_BACK),
-        kept_generation=present.generation,
-        output_bytes=old.reader.stored_bytes,
-        output_sha256=judgement.archive,
-    )
-    ready(job, switch)
-    perform(switch)
-    if old.reader.is_still_named(backup):  # else somebody has put another there meanwhile
-        retire(backup, job.stage)
-    request.installed(judgement)
-    return report
-
-
-def _finished(job: Job, request: RollbackRequest) -> RollbackReport | None:
-    """Finish the switch of an interrupted run, if it had come that far.
-
-    Raises:
-        UsageError: It was a run of another command.
-        KitError: As :func:`rollback`, which judges the two kits by the same rules.
-    """
-    job.keep = True  # until it is certain that this is such a run
-    begun, switch = job.journal.begun, interrupted_switch(job)
-    if begun is not None and _JOB not in begun.options:
-        raise UsageError("the interrupted run was no rollback", where=str(job.named), hint="kit patch … --resume")
-    check_options(job, {})
-    if switch is None:
-        job.keep = False
-        return None
-    if (switch.in_place, switch.keep_backup, switch.kept_as) != (True, True, ROLLED_BACK):
-        raise UsageError("the interrupted run was no rollback", where=str(job.named), hint="kit patch … --resume")
-    kept: list[Manifest] = []
-    finished = judged_switch(switch, lambda where: _judge_finished(where, request, kept))
-    finish(switch)
-    backup = backup_path(job.place)
-    if _is_restored(backup, switch):
-        retire(backup, job.stage)
-    request.installed(finished.judgement)
-    job.keep = False
-    manifest = manifest_of(finished.judgement)
-    return RollbackReport(
-        kit=request.kit,
-        restored=finished.judgement,
-        generation=manifest.generation,
-        manifest_sha256=manifest.sha256,
-        kept=backup_path(request.kit, ROLLED_BACK),
-        kept_generation=kept[0].generation,
-        output_bytes=finished.stored_bytes,
-        output_sha256=finished.judgement.archive,
-        resumed=True,
-    )
-
-
-def _judge_finished(where: Standing, request: RollbackRequest, kept: list[Manifest]) -> Finished:
-    """Judge the two kits of an interrupted rollback as when it began; the one that is replaced is added to ``kept``."""
+def _judge_finished(where: Standing, request: RollbackRequest) -> tuple[Finished, Manifest]:
+    """Judge the two kits of an interrupted rollback as when it began; return the manifest of the replaced one, too."""
     if where.old is None:
         raise OutputError(
             "the kit that was replaced is no longer there, so it cannot be told that the two belong together",
@@ -192,13 +194,12 @@ def _judge_finished(where: Standing, request: RollbackRequest, kept: list[Manife
         )
     with opened(where.old, request.environment) as kit:
         present, _ = _present(kit, request)
-    kept.append(present)
     with opened(where.new, request.environment) as kit:
         judgement, _, _ = _restorable(kit, _origin(present, request), request)
         if not _ignored(request):
             expectation = Expectation(trusted=request.trusted or {}, trust=request.trust)
             check_archive_signature(where.signature, judgement, expectation.anchor)
-        return Finished(judgement=judgement, stored_bytes=kit.reader.stored_bytes)
+        return Finished(judgement=judgement, stored_bytes=kit.reader.stored_bytes), present
 
 
 def _is_restored(backup: Path, switch: Switch) -> bool:

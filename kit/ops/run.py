@@ -196,7 +196,8 @@ class Run(ABC, Generic[Source, Report, Ended]):
         The journal says which file the new kit is, and whoever may write a journal may write any file beside it. So the
         kit is judged as the run judged it before it put it on record, and only then gets its name.
         """
-        if (switch.in_place, switch.keep_backup, switch.kept_as) != (self.in_place, self.keep_backup, self.kept_as):
+        keeps_backup = switch.in_place and switch.keep_backup  # of a new file the record may say either
+        if (switch.in_place, keeps_backup, switch.kept_as) != (self.in_place, self.keep_backup, self.kept_as):
             raise self.foreign()
         finished = judged_switch(switch, self.judge_finished)
         finish(switch)

@@ -20,7 +20,7 @@ from tests.end_to_end.desk import Desk, key
 from tests.faults.attacking import Attacker
 from tests.kits import MANIFEST, OBSERVATIONS, SNAPSHOTS, content, observation
 from tests.laws.test_merkle_trees import by_definition
-from tests.ops.test_resume import output, request_for, strike
+from tests.ops.test_resume import IN_PLACE, output, request_for, strike
 
 IDLE = "dump/part/concelier/advisory_observations.bson.gz"
 EMPTY = "dump/concelier/nothing.bson"
@@ -158,7 +158,7 @@ def test_an_interrupted_run_goes_on_to_the_same_roots(attacker: Attacker, tmp_pa
     request = request_for(start / "kit.tar.zst", merkle=True, environment=Environment(workers=1))
     whole = tmp_path / "whole.tar.zst"
     assert isinstance(patch(request, output(whole)), PatchReport)
-    outcomes = strike(attacker, start, tmp_path / "stage", "fail", "--merkle")
+    outcomes = strike(attacker, start, tmp_path / "stage", "fail", options=(*IN_PLACE, "--merkle"))
     places = [one.place for one in outcomes]
     left = [place for place in places if (place / "kit.tar.zst.kit-job").exists()]
     assert len(left) > 3

@@ -49,15 +49,25 @@ def output(path: Path | None = None, **changes: Any) -> Output:
     return Output(path=path, key=site_key(), **changes)
 
 
+IN_PLACE = ("--in-place",)
+NEW = [f"new.tar.zst{suffix}" for suffix in ("", ".sha256", ".sig")]
+
+
 def strike(
-    attacker: Attacker, folder: Path, stage: Path, mode: str, *options: str, name: str = "kit.tar.zst"
+    attacker: Attacker,
+    folder: Path,
+    stage: Path,
+    mode: str,
+    *,
+    options: tuple[str, ...] = IN_PLACE,
+    name: str = "kit.tar.zst",
 ) -> list[Outcome]:
-    """Run ``kit patch --in-place`` with one step after the other struck, each in a folder of its own in ``stage``."""
+    """Run ``kit patch`` with one step after the other struck, each in a folder of its own in ``stage``."""
     key = stage.with_name("site.pem")
     shutil.copy(PRIVATE, key)
     key.chmod(0o600)
     words = ["--trusted-key", str(PUBLIC), "--signing-key", str(key), "--workers", "1", "--created-at", PATCHED_AT]
-    return attacker.attack(mode, folder, stage, "patch", f"{{place}}/{name}", *words, "--in-place", *options)
+    return attacker.attack(mode, folder, stage, "patch", f"{{place}}/{name}", *words, *options)
 
 
 @pytest.fixture
@@ -112,6 +122,19 @@ def test_what_a_failing_disk_left_is_resumed_to_the_same_bytes(struck: list[Path
         kinds.add(type(resume(request_for(place / "kit.tar.zst"), output())))
         assert (place / "kit.tar.zst").read_bytes() == patched
         assert not list(place.glob("*.kit-*"))
+    assert kinds == {PatchReport, Completion}
+
+
+def test_so_is_what_it_left_beside_another_output(
+    attacker: Attacker, start: Path, tmp_path: Path, patched: bytes
+) -> None:
+    beside = ("--output", "{place}/new.tar.zst")
+    struck = [outcome.place for outcome in strike(attacker, start, tmp_path / "stage", "fail", options=beside)]
+    kinds = set()
+    for place in (place for place in struck if (place / "new.tar.zst.kit-job").exists()):
+        kinds.add(type(resume(request_for(place / "kit.tar.zst"), output(place / "new.tar.zst"))))
+        assert (place / "new.tar.zst").read_bytes() == patched
+        assert sorted(path.name for path in place.iterdir()) == ["kit.tar.zst", *NEW]
     assert kinds == {PatchReport, Completion}
 
 

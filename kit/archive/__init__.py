@@ -31,7 +31,7 @@ from kit.archive.member_tree import LINK_HINT, MemberTree
 from kit.archive.new_folder import NewFolder
 from kit.archive.places import backup_path, require_backup_free, require_free, require_replaceable
 from kit.archive.proven import LEAST_BYTES, Body, Proven, encode_proven, known_frame
-from kit.archive.reader import Container, Copying, KitReader, open_kit
+from kit.archive.reader import Container, Copying, KitReader, changed_meanwhile, open_kit
 from kit.archive.source import read_small
 from kit.archive.spool import CHECKPOINT_BYTES, Spool
 from kit.archive.switch import Switch, checksum_line, has_begun, staged
@@ -67,6 +67,7 @@ __all__ = [
     "Verified",
     "add_bytes",
     "backup_path",
+    "changed_meanwhile",
     "checksum",
     "checksum_line",
     "content_of",

@@ -28,9 +28,9 @@ from kit.archive.source import CHUNK_BYTES, ByteSource, FileSource, source_chunk
 from kit.archive.tar_headers import BLOCK_BYTES, ZERO_BLOCK, check_sum
 from kit.archive.tar_reader import Member, read_tar
 from kit.errors import ArchiveError, DigestError, LimitError, UsageError
-from kit.values import STRICT, Allowed, Codec, Limits, Sha256
+from kit.values import STRICT, Allowed, Codec, Limits, MemberPath, Sha256
 
-__all__ = ["Container", "Copying", "KitReader", "Member", "decoded", "open_kit"]
+__all__ = ["Container", "Copying", "KitReader", "Member", "changed_meanwhile", "decoded", "open_kit"]
 
 
 class Container(enum.Enum):
@@ -254,7 +254,7 @@ class KitReader:
         if self._entries is None:
             self._entries = digest.digest()
         elif self._entries != digest.digest():
-            raise DigestError("the kit changed while it was being read", where=str(self.path), hint="start again")
+            raise changed_meanwhile(self.path)
 
     def _laid_out(
         self, members: Iterator[tuple[Member, Iterator[bytes]]], layout: Layout
@@ -382,6 +382,11 @@ def _next(reader: ChunkReader, size: int) -> Iterator[bytes]:
 
 def _rest(reader: ChunkReader) -> Iterator[bytes]:
     return iter(lambda: reader.read_some(CHUNK_BYTES), b"")
+
+
+def changed_meanwhile(where: Path | MemberPath) -> DigestError:
+    """Return the one error for a kit of which two readings differ; ``where`` names it or a member of it."""
+    return DigestError("the kit changed while it was being read", where=str(where), hint="start again")
 
 
 def open_kit(path: Path, *, limits: Limits, allowed: Allowed = STRICT) -> KitReader:

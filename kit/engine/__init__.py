@@ -1,8 +1,8 @@
 """How much work is done, where, and in which order: surveys, rewrites, workers and their lookups on disk.
 
-- Going over a kit: ``reading`` (digests), ``survey`` (the first one of a patch, with ``settled``), ``rewrite`` (the
-  second one), ``proving`` (every document), ``extracting``, ``gap`` and ``gaps``. What a pass adds up is in
-  ``changes``, what it tells meanwhile in ``progress``.
+- Going over a kit: ``passing`` is the one loop, and what visits a kit is ``reading`` (a survey), ``survey`` (the first
+  pass of a patch, with ``settled``), ``rewrite`` (the second one), ``proving`` (every document), ``extracting``,
+  ``gap`` and ``gaps``. What a pass adds up is in ``changes``, what it tells meanwhile in ``progress``.
 - Doing it: ``pipeline`` keeps results in order; ``work`` is what a worker does; ``executors`` chooses between this
   thread, several and processes, ``clusters`` has those of others; ``memory`` and ``host`` say how much, ``interrupts``
   when to stop.

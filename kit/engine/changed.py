@@ -33,7 +33,7 @@ _HEAD_BYTES = 64
 
 
 class Before:
-    """What a base may be asked for; an :class:`kit.engine.reading.Aside` for its first reading.
+    """What a base may be asked for; an :class:`kit.engine.reading.BodyTap` for its first reading.
 
     How every member begins, and into ``stores`` what the target will most likely be said by: collections,
     and members that are small. What is not needed after all is for :meth:`BaseStores.fill` to remove.
@@ -46,7 +46,7 @@ class Before:
         self._limits = limits
         self._room, self._room_for_small = MOST_BYTES, _MOST_SMALL_BYTES
 
-    def met(self, member: Member) -> None:
+    def note(self, member: Member) -> None:
         """Do nothing: what holds a base decides nothing of a delta."""
 
     def take(self, member: Member, path: MemberPath, body: Iterator[bytes]) -> None:
@@ -78,7 +78,7 @@ class Documents:
 
 
 class Changed:
-    """See the module docstring; an :class:`kit.engine.reading.Aside` for the reading of the target."""
+    """See the module docstring; an :class:`kit.engine.reading.BodyTap` for the reading of the target."""
 
     def __init__(self, folder: Path, base: Survey, before: Before, limits: Limits) -> None:
         """Put files into ``folder``, of what is not in ``base``."""
@@ -107,7 +107,7 @@ class Changed:
                 link = replace(member, kind=EntryKind.HARDLINK, size=0, link_target=targets[member.path])
                 self.headers.append(Header(data=entry_header(link), has_body=False))
 
-    def met(self, member: Member) -> None:
+    def note(self, member: Member) -> None:
         """Note the header of an entry."""
         header = header_of(member)
         if not member.header:

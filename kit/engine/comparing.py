@@ -17,15 +17,15 @@ from functools import lru_cache
 from itertools import islice
 from pathlib import Path
 
-from kit.archive import EntryKind, KitReader
+from kit.archive import EntryKind, KitReader, Member, changed_meanwhile
 from kit.comparison import Compared, FieldChange, Pair, Sketches, compare_appended, compare_pairs, sketch_run
 from kit.comparison.pairing import compress
 from kit.engine.advisories import find_advisories, tell_migrated
 from kit.engine.collation import AFTER, BEFORE, Collation, MigratedPair, WantedPair
+from kit.engine.passing import Digests, entries, read_first
 from kit.engine.pipeline import Pipeline
 from kit.engine.progress import Stage
-from kit.engine.reading import Survey, hashing, held_whole, member_runs
-from kit.errors import DigestError
+from kit.engine.reading import Survey, held_whole, member_runs
 from kit.values import CollectionName, MemberPath, Sha256, collection_member
 
 _BATCH_BYTES = 4 * 1024 * 1024
@@ -101,27 +101,28 @@ class Comparer:
     ) -> Reading:
         reading = Reading()
         reading.survey.allowed = reader.allowed
-        for member, body in reader.members():
+        links: Digests = {}
+
+        def visit(member: Member, body: Iterator[bytes]) -> None:
             reading.survey.meet(member)
             if member.path is None or member.kind is EntryKind.DIRECTORY:
-                continue
-            digest = hashlib.sha256(member.link_target.encode())
-            hashed = hashing(body, digest)
+                return
+            if not member.is_file:
+                links[member.path] = (Sha256.of(member.link_target.encode()), member.size)
             collection = collection_member(member.path) if member.is_file else None
             if keep(member.path):
-                reading.survey.kept[member.path] = held_whole(member, hashed, reader.limits)
+                reading.survey.kept[member.path] = held_whole(member, body, reader.limits)
             elif collection is not None:
                 reading.survey.collections[member.path] = collection
                 number = self._collections.setdefault(collection.name, len(self._collections))
                 then = _Delivery(self._collation, side, number, reading.documents)
-                for run in member_runs(collection, hashed, reader):
+                for run in member_runs(collection, body, reader):
                     where = str(collection.path)
                     pipeline.submit(
                         sketch_run, collection.name, run, cost=len(run.data), weight=run.weight, then=then, where=where
                     )
-            for _ in hashed:
-                pass
-            reading.survey.members[member.path] = (Sha256(digest.hexdigest()), member.size)
+
+        reading.survey.members = read_first(reader, visit) | links
         pipeline.drain()
         return reading
 
@@ -139,7 +140,7 @@ class Comparer:
                 due = next(wanted, None)
                 if due is None:
                     return
-        raise _changed(reader.path)
+        raise changed_meanwhile(reader.path)
 
     def _compare_pairs(self, reader: KitReader, documents: Iterator[tuple[int, bytes]], pipeline: Pipeline) -> None:
         """Meet the second document of each pair, and have the pairs compared."""
@@ -156,7 +157,7 @@ class Comparer:
             if due is None:
                 break
         if due is not None:
-            raise _changed(reader.path)
+            raise changed_meanwhile(reader.path)
         batch.submit()
         pipeline.drain()
 
@@ -247,7 +248,7 @@ def _shown(changes: tuple[FieldChange, ...]) -> str:
 def _numbered(reader: KitReader, reading: Reading, first: int) -> Iterator[tuple[int, bytes]]:
     """Read the documents of every collection again, numbered as they were when they were collated."""
     number = first
-    for member, body in reader.members():
+    for member, body in entries(reader):  # each document is compared with what was sketched
         collection = reading.survey.collections.get(member.path) if member.path is not None else None
         if collection is None:
             continue
@@ -259,8 +260,4 @@ def _numbered(reader: KitReader, reading: Reading, first: int) -> Iterator[tuple
 
 def _check_same(document: bytes, digest: bytes, path: Path) -> None:
     if hashlib.sha256(document).digest() != digest:
-        raise _changed(path)
-
-
-def _changed(path: Path) -> DigestError:
-    return DigestError("the kit changed while it was being read", where=str(path), hint="compare it again")
+        raise changed_meanwhile(path)

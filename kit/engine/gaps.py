@@ -8,22 +8,22 @@ number of documents, nor with how many different things they say.
 
 from __future__ import annotations
 
-import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from kit.archive import KitReader
+from kit.archive import KitReader, Member, changed_meanwhile
 from kit.documents import Run, document_name
 from kit.engine.gap import Gap
 from kit.engine.lookup import LookupWriter, open_lookup
+from kit.engine.passing import read_again
 from kit.engine.pipeline import Pipeline
-from kit.engine.reading import Survey, hashing, member_runs
+from kit.engine.reading import Survey, member_runs
 from kit.engine.survey import survey
-from kit.errors import DigestError
 from kit.transforms.coverage import is_observations
 from kit.transforms.raw_linkset import RawLinkset
 from kit.transforms.raw_linkset.outcomes import CHANGED, NO_PROJECTION, NOT_SELECTED, NULL, PRESENT, UNRESOLVABLE
-from kit.values import CollectionName, Sha256
+from kit.values import CollectionName
 
 MOST_REASONS = 50
 """Told apart of one tenant; documents beyond them are counted under :data:`OTHERS`."""
@@ -92,7 +92,7 @@ def gather(reader: KitReader, found: Survey, pipeline: Pipeline, transform: RawL
         )
         lookup.finish()
     if again.members != found.members:
-        raise _changed(reader)
+        raise changed_meanwhile(reader.path)
     return lookup.path
 
 
@@ -106,12 +106,12 @@ def find_gaps(
         KitError: A document is malformed.
     """
     total = _Total()
-    for member, body in reader.members():
+
+    def visit(member: Member, body: Iterator[bytes]) -> None:
         collection = found.collections.get(member.path) if member.path is not None else None
         if collection is None or not is_observations(collection.name):
-            continue
-        digest = hashlib.sha256()
-        for run in member_runs(collection, hashing(body, digest), reader):
+            return
+        for run in member_runs(collection, body, reader):
             arguments = (transform, collection.name, run, lookup)
             pipeline.submit(
                 gaps_of_run,
@@ -121,8 +121,8 @@ def find_gaps(
                 then=total.take,
                 where=str(collection.path),
             )
-        if found.members[collection.path][0] != Sha256(digest.hexdigest()):
-            raise _changed(reader)
+
+    read_again(reader, found, visit)
     pipeline.drain()
     return total.gaps()
 
@@ -157,7 +157,3 @@ class _Total:
 def _order(item: tuple[tuple[str, str], _Counted]) -> tuple[bool, bool, int, str, str]:
     (outcome, reason), counted = item
     return outcome not in CHANGED, outcome == UNRESOLVABLE, -counted.documents, outcome, reason
-
-
-def _changed(reader: KitReader) -> DigestError:
-    return DigestError("the kit changed while it was being read", where=str(reader.path), hint="start again")

@@ -12,12 +12,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 
-from kit.archive import KitReader
+from kit.archive import KitReader, Member
 from kit.documents import Run
 from kit.documents.leaves import hash_digits, identity_key, leaf_data, leaf_lines
 from kit.engine.leaves import BLOCK, LeafStore, leaf_hashes
+from kit.engine.passing import read_again
 from kit.engine.pipeline import Pipeline
-from kit.engine.reading import member_runs
+from kit.engine.reading import Survey, member_runs
 from kit.errors import LimitError
 from kit.values import CollectionMember, MemberPath, Sha256
 from kit.values.merkle import leaf_hash, path_of, root_of
@@ -104,26 +105,36 @@ class _Found:
 
 
 def search(
-    reader: KitReader, pipeline: Pipeline, members: dict[MemberPath, CollectionMember], key: bytes, store: LeafStore
+    reader: KitReader,
+    survey: Survey,
+    pipeline: Pipeline,
+    members: dict[MemberPath, CollectionMember],
+    *,
+    key: bytes,
+    store: LeafStore,
 ) -> dict[MemberPath, MemberLeaves]:
-    """Read the named members, and find ``key`` in each.
+    """Read the named members of a surveyed kit, and find ``key`` in each.
 
     Raises:
+        DigestError: The kit changed since it was surveyed.
         KitError: A document is malformed, more than :data:`MOST_LEAVES` have the key, or the disk is full.
     """
     found = {path: _Found() for path in members}
-    for member, body in reader.members():
+
+    def visit(member: Member, body: Iterator[bytes]) -> None:
         collection = members.get(member.path) if member.path is not None else None
         if collection is None:
-            continue
+            return
         path = collection.path
 
-        def deliver(result: LeavesOfRun, path: MemberPath = path) -> None:
+        def deliver(result: LeavesOfRun) -> None:
             store.add(path, result.lines)
             found[path].add(result)
 
         for run in member_runs(collection, body, reader):
             pipeline.submit(search_run, run, key, cost=len(run.data), weight=run.weight, then=deliver, where=str(path))
+
+    read_again(reader, survey, visit)
     pipeline.drain()
     return {path: _member_leaves(path, one, key, store, pipeline) for path, one in found.items()}
 

@@ -11,7 +11,7 @@ import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
-from kit.archive import KitReader, Member, encode
+from kit.archive import KitReader, Member, changed_meanwhile, encode
 from kit.archive.reproduction import cut
 from kit.archive.tar_writer import END, padding
 from kit.delta import prefix
@@ -20,9 +20,10 @@ from kit.delta.model import DeltaManifest, Entry, Method, Payload
 from kit.delta.pieces import read_pieces
 from kit.delta.varint import Reader
 from kit.engine.differing import joined
+from kit.engine.passing import entries, read_again
 from kit.engine.pipeline import Workers
 from kit.engine.reading import Survey
-from kit.engine.stores import BaseStores, header_of, met_again, store_bytes, whole
+from kit.engine.stores import BaseStores, header_of, store_bytes, whole
 from kit.errors import ArchiveError, DigestError
 from kit.values import Codec, Limits, MemberPath, collection_member
 
@@ -33,7 +34,7 @@ _SMALL, _MAX_SMALL = 64 * 1024, 16 * 1024 * 1024
 
 
 class BaseSpool:
-    """Stores what a delta needs of its base; an :class:`kit.engine.reading.Aside` for the reading that judges the base.
+    """Stores what a delta needs of its base: a :class:`kit.engine.reading.BodyTap` of the reading that judges it.
 
     Nothing that is stored has been believed yet. What cannot be stored, a collection that cannot be cut into documents,
     is left to :meth:`Making.prepare`, which words the error.
@@ -47,7 +48,7 @@ class BaseSpool:
         self._stored = {entry.source for entry in manifest.members if _is_stored(entry)}
         self._copied = {entry.source for entry in manifest.members if entry.method is Method.COPY}
 
-    def met(self, member: Member) -> None:
+    def note(self, member: Member) -> None:
         """Do nothing: what holds a base decides nothing of its target."""
 
     def take(self, member: Member, path: MemberPath, body: Iterator[bytes]) -> None:
@@ -113,16 +114,18 @@ class Making:
         headers: list[bytes] = []
         if not (stored or copied or self._manifest.layout_of_base):
             return headers
-        for member, body in self._reader.members():
+
+        def visit(member: Member, body: Iterator[bytes]) -> None:
             if self._manifest.layout_of_base:
                 headers.append(header_of(member))
-            if member.path is None or member.path not in stored | copied:
-                continue
-            checked = met_again(member, body, self._survey)
+            if member.path is None:
+                return
             if member.path in copied:
-                checked = whole_of(self._copy(folder, member.path, checked))
+                body = whole_of(self._copy(folder, member.path, body))
             if member.path in stored:
-                self._stores.put(member.path, self._survey.collections.get(member.path), checked, self._limits)
+                self._stores.put(member.path, self._survey.collections.get(member.path), body, self._limits)
+
+        read_again(self._reader, self._survey, visit)
         return headers
 
     def _needs(self) -> tuple[set[MemberPath], set[MemberPath]]:
@@ -167,25 +170,25 @@ class Making:
             DigestError: A member does not come out as the delta says.
             ArchiveError: A payload is malformed or does not fit the base, or layout and members do not match.
         """
-        base = iter(self._reader.members())
+        base = entries(self._reader)  # each member is compared with what the delta says
 
         def stored(path: MemberPath) -> Iterator[bytes]:
             for member, body in base:
                 if member.path == path:
                     return body
-            raise DigestError("the kit changed while it was being read", where=str(path))
+            raise changed_meanwhile(path)
 
-        entries = iter(self._manifest.members)
+        members = iter(self._manifest.members)
         for header in layout.headers:
             yield header.data
             if not header.has_body:
                 continue
-            entry = next(entries, None)
+            entry = next(members, None)
             if entry is None:
                 raise ArchiveError("the layout of a delta has more files than its manifest")
             yield from self._told(_checked(entry, self._body(entry, stored, take)))
             yield padding(entry.size)
-        if next(entries, None) is not None:
+        if next(members, None) is not None:
             raise ArchiveError("the layout of a delta has fewer files than its manifest")
         yield END
 

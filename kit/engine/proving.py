@@ -14,14 +14,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
 
-from kit.archive import KitReader
+from kit.archive import KitReader, Member
 from kit.documents import Run, core, document_name, validate
 from kit.documents.leaves import leaf_lines
 from kit.engine.leaves import LeafStore
+from kit.engine.passing import read_again
 from kit.engine.pipeline import Pipeline
-from kit.engine.reading import Survey, hashing, member_runs
+from kit.engine.reading import Survey, member_runs
 from kit.engine.reencoding import Reencoding, sizes_when_cut, without_appended
-from kit.errors import DigestError, KitError
+from kit.errors import KitError
 from kit.transforms import coverage
 from kit.transforms.coverage import Tally
 from kit.transforms.raw_linkset.counting import counted, document_at, tally_of
@@ -143,27 +144,26 @@ def prove(
 
     Args:
         reader: The kit.
-        survey: What its first reading met; this one must meet the same.
+        survey: What its first reading found; this one must find the same.
         pipeline: Does the work.
         wanted: What is asked of which member besides.
         stores: Where leaves are sorted: of the documents as they are, then of each generation below.
 
     Raises:
-        DigestError: A body is not the one the survey read: the kit changed meanwhile.
+        DigestError: The kit changed since it was surveyed.
         KitError: A document is malformed; names member, document and element.
     """
     found: dict[MemberPath, MemberReading] = {}
-    for member, body in reader.members():
+
+    def visit(member: Member, body: Iterator[bytes]) -> None:
         collection = survey.collections.get(member.path) if member.path is not None else None
         if collection is None:
-            continue
-        digest = hashlib.sha256()
+            return
         asked = wanted.get(collection.path, _NOTHING)
         reading = found[collection.path] = MemberReading(earlier=tuple(EarlierReading() for _ in asked.earlier))
         deliver = _Delivery(collection, reading, asked, reader.limits, stores)
         cutters = [_Cutter(one, sized=collection.codec is not Codec.NONE) for one in asked.earlier]
-        hashed = hashing(body, digest)
-        for run in member_runs(collection, hashed, reader):
+        for run in member_runs(collection, body, reader):
             pieces = tuple(cutter.take(len(run)) for cutter in cutters)
             for one, piece in zip(reading.earlier, pieces, strict=True):
                 one.changed += piece.appended.chosen
@@ -180,13 +180,9 @@ def prove(
                 then=deliver,
                 where=str(collection.path),
             )
-        for _ in hashed:
-            pass
         pipeline.mark(deliver.finish)
-        if survey.members[collection.path][0].hex != digest.hexdigest():
-            raise DigestError(
-                "the kit changed while it was being read", where=str(collection.path), hint="verify it again"
-            )
+
+    read_again(reader, survey, visit)
     pipeline.drain()
     for path, asked in wanted.items():
         if path in found:

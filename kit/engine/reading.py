@@ -1,18 +1,18 @@
 """One reading of a kit: digests of everything, and the few members held whole.
 
-What transforms ask of documents besides is for :mod:`kit.engine.survey`, which gives the same. Here a body may be taken
-aside on its way (:class:`Aside`), by whoever would have to read the kit again for it.
+What transforms ask of documents besides is for :mod:`kit.engine.survey`, which fills the same. On its way a body may be
+tapped (:class:`BodyTap`), by a verb that would have to read the kit again for it.
 """
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
-from kit.archive import EntryKind, KitReader, Layout, Member
+from kit.archive import EntryKind, KitReader, Layout, Member, Proven
 from kit.documents import Run, runs
+from kit.engine.passing import read_first
 from kit.errors import KitError
 from kit.manifest import Link, LinkKind
 from kit.values import STRICT, Allowed, CollectionMember, Limits, MemberPath, Price, Sha256, collection_member
@@ -91,10 +91,10 @@ class Survey:
         return tuple(sorted((str(path or "./"), what) for path, met in self.permitted.items() for what in met))
 
 
-class Aside(Protocol):
-    """Who is shown every entry, and may take of its body what is wanted."""
+class BodyTap(Protocol):
+    """Is shown every entry of a first pass, and takes of bodies what it wants."""
 
-    def met(self, member: Member) -> None:
+    def note(self, member: Member) -> None:
         """Take note of an entry of any kind."""
         ...
 
@@ -103,46 +103,48 @@ class Aside(Protocol):
         ...
 
 
-def read_once(reader: KitReader, *, keep: Callable[[MemberPath], bool], aside: Aside | None = None) -> Survey:
+def read_once(reader: KitReader, *, keep: Callable[[MemberPath], bool], tap: BodyTap | None = None) -> Survey:
     """Read the whole kit, asking nothing of its documents.
 
     Args:
         reader: The kit.
         keep: Which members to hold whole (each within ``limits.json_bytes``, all within ``limits.kept_bytes``).
-        aside: Is shown the entries and, of all files but those, the bodies.
+        tap: Is shown the entries and, of all files but those, the bodies.
 
     Raises:
-        KitError: The container or a member name is malformed or over a limit; or ``aside`` failed.
+        KitError: The container or a member name is malformed or over a limit; or ``tap`` failed.
     """
-    found = Survey(allowed=reader.allowed)
-    for member, body in reader.members():
-        if aside is not None:
-            aside.met(member)
+    return survey_into(Survey(allowed=reader.allowed), reader, keep=keep, tap=tap)
+
+
+def survey_into(
+    found: Survey,
+    reader: KitReader,
+    *,
+    keep: Callable[[MemberPath], bool],
+    tap: BodyTap | None,
+    proven: Proven | None = None,
+) -> Survey:
+    """Fill a survey by a first pass, as :func:`read_once`; ``proven`` as of :func:`kit.engine.passing.read_first`."""
+
+    def visit(member: Member, body: Iterator[bytes]) -> None:
+        if tap is not None:
+            tap.note(member)
         path = found.meet(member)
         if path is None:
-            continue
-        digest = hashlib.sha256()
-        hashed = hashing(body, digest)
+            return
         if keep(path):
-            found.kept[path] = held_whole(member, hashed, reader.limits)
+            found.kept[path] = held_whole(member, body, reader.limits)
             found.modes[path] = member.mode & 0o777
-        else:
-            if (collection := collection_member(path)) is not None:
-                found.collections[path] = collection
-            if aside is not None:
-                aside.take(member, path, hashed)
-        for _ in hashed:
-            pass
-        found.members[path] = (Sha256(digest.hexdigest()), member.size)
+            return
+        if (collection := collection_member(path)) is not None:
+            found.collections[path] = collection
+        if tap is not None:
+            tap.take(member, path, body)
+
+    found.members = read_first(reader, visit, proven=proven)
     found.stored, found.layout = reader.pass_digest(), reader.layout()
     return found
-
-
-def hashing(chunks: Iterable[bytes], digest: hashlib._Hash) -> Iterator[bytes]:
-    """Pass chunks on, feeding ``digest`` on the way."""
-    for chunk in chunks:
-        digest.update(chunk)
-        yield chunk
 
 
 def member_runs(collection: CollectionMember, body: Iterator[bytes], reader: KitReader) -> Iterator[Run]:

@@ -1,7 +1,7 @@
 """The second reading: everything goes to the destination, handled collections through the transforms.
 
 Untouched members are copied as they are stored where that is whole frames of this program's own
-(:mod:`kit.archive.layout`), else re-framed, never altered; the bytes met must be those the survey digested. A handled
+(:mod:`kit.archive.layout`), else re-framed, never altered; the bytes read must be those the survey digested. A handled
 member in which no document changed is untouched too, so it is reported, and the caller starts over with it named in
 ``leave``: re-encoding it would change a ``.bson.gz`` that nobody asked to change.
 """
@@ -25,6 +25,7 @@ from kit.archive import (
     KitReader,
     Member,
     Slot,
+    changed_meanwhile,
     checksum,
     encode_frame_again,
     encode_proven,
@@ -32,8 +33,9 @@ from kit.archive import (
 )
 from kit.engine.changes import MemberChange, Rewrite
 from kit.engine.leaves import LeafStore
+from kit.engine.passing import read_again
 from kit.engine.pipeline import Pipeline
-from kit.engine.reading import MAX_FINDINGS, Survey, hashing, member_runs
+from kit.engine.reading import MAX_FINDINGS, Survey, member_runs
 from kit.engine.settled import SettledMember, as_rewritten
 from kit.engine.work import RunResult, RunWork, transform_run
 from kit.errors import DigestError
@@ -79,11 +81,7 @@ def rewrite(
     one_pass = _Pass(
         reader=reader, survey=survey, destination=destination, pipeline=pipeline, request=request, done=done
     )
-    copying = one_pass.copying()
-    for member, body in reader.members(copying):
-        one_pass.take(member, body)
-    if reader.pass_digest() != survey.stored:
-        raise DigestError("the kit changed while it was being read", where=str(reader.path), hint=_AGAIN)
+    read_again(reader, survey, one_pass.visit, copying=one_pass.copying())
     pipeline.drain()
     return one_pass.done
 
@@ -97,7 +95,7 @@ def untouched(reader: KitReader, survey: Survey, settled: Mapping[MemberPath, Se
     if survey.stored is None or not settled:
         return None  # a folder is only known to be what was surveyed once each of its files was read again
     if reader.stored_digest() != survey.stored:
-        raise DigestError("the kit changed while it was being read", where=str(reader.path), hint=_AGAIN)
+        raise changed_meanwhile(reader.path)
     return as_rewritten(settled, survey)
 
 
@@ -160,42 +158,21 @@ class _Pass:
             ahead.popleft()
         self.pipeline.hand_on(frame, cost=len(frame.encoded), then=lambda frame: self.destination.add(slot, frame))
 
-    def take(self, member: Member, body: Iterator[bytes]) -> None:
+    def visit(self, member: Member, body: Iterator[bytes]) -> None:
         """Decide what becomes of one member, and start it."""
         self.copies = None
         collection = self.survey.collections.get(member.path) if member.path is not None else None
         if member.path is not None and member.path in self.request.defer:
             self.done.deferred[member.path] = self.destination.open(member.path, mode=member.mode)
         elif collection is not None and (chain := self._chain(collection)):
-            self._transform(member, collection, chain, self._checked(member, body))
+            self._transform(member, collection, chain, body)
         else:
-            self._carry(member, self._checked(member, body) if member.is_file else body)
+            self._carry(member, body)
 
     def _chain(self, collection: CollectionMember) -> tuple[Transform, ...]:
         if collection.path in self.request.leave or collection.path in self.request.settled:
             return ()
         return tuple(transform for transform in self.request.transforms if transform.handles(collection.name))
-
-    def _checked(self, member: Member, body: Iterator[bytes]) -> Iterator[bytes]:
-        """Pass a body on; at its end it must have been the one that was surveyed.
-
-        The bodies in an archive are those that were surveyed if its stored bytes are, which are far fewer: that is
-        asked once, after the pass, before anything is made of what it wrote.
-        """
-        if self.survey.stored is not None and member.path in self.survey.members:
-            return body
-        return self._digested(member, body)
-
-    def _digested(self, member: Member, body: Iterable[bytes]) -> Iterator[bytes]:
-        digest = hashlib.sha256()
-        yield from hashing(body, digest)
-        expected = self.survey.members.get(member.path) if member.path is not None else None
-        if expected is None or expected[0].hex != digest.hexdigest():
-            raise DigestError(
-                "the kit changed while it was being read",
-                where=str(member.path),
-                hint=_AGAIN,
-            )
 
     def _carry(self, member: Member, body: Iterator[bytes]) -> None:
         """Re-frame a member that stays as it is."""

@@ -16,7 +16,7 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Protocol
 
-from kit.archive import Container, KitReader, decoded
+from kit.archive import Container, KitReader, changed_meanwhile, decoded
 from kit.archive.reproduction import Framing, framing_of
 from kit.archive.scratch import ScratchFile
 from kit.archive.tar_writer import END
@@ -30,17 +30,15 @@ from kit.engine.differing import LARGEST_DOCUMENT, differences, segment
 from kit.engine.document_store import DocumentStore
 from kit.engine.executors import WorkExecutor
 from kit.engine.matching import matched
+from kit.engine.passing import entries, hashing
 from kit.engine.pipeline import Pipeline, Workers
-from kit.engine.reading import Survey, hashing
+from kit.engine.reading import Survey
 from kit.engine.stores import (
     BaseStores,
     Stored,
-    changed_meanwhile,
     put_whole,
-    require_same,
     source_of,
     store_bytes,
-    surveyed,
     whole,
 )
 from kit.errors import ArchiveError, ContentError
@@ -138,17 +136,11 @@ class Saying:
                 yield path, digest, size, self._said(path, digest, iter(()))
             return
         self._workers()  # before a thread reads ahead
-        for member, body in self._reader.members():
+        for member, body in entries(self._reader, self._target):
             if member.path is None or not member.is_file or member.path in self._links:
                 continue
-            if member.path not in self._target.members:
-                raise changed_meanwhile(self._reader)
             digest, size = self._target.members[member.path]
-            checked = surveyed(member, body, self._target)
-            yield member.path, digest, size, self._said(member.path, digest, checked)
-            for _ in checked:
-                pass
-        require_same(self._reader, self._target)
+            yield member.path, digest, size, self._said(member.path, digest, body)
 
     def _is_at_hand(self, path: MemberPath) -> bool:
         """Whether a member can be said without reading the target again."""
@@ -179,7 +171,7 @@ class Saying:
         if framing is None or framing.lengths[-1] != len(END) or sum(framing.lengths) != self._changed.length:
             return None
         if Sha256(digest.hexdigest()) != self._target.stored:
-            raise changed_meanwhile(reader)
+            raise changed_meanwhile(reader.path)
         return framing.lengths
 
     def _said(self, path: MemberPath, digest: Sha256, body: Iterator[bytes]) -> Said:

@@ -5,7 +5,6 @@ Laws: what is stored has the digest that the survey found; what is told of a mem
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,12 +16,12 @@ from kit.archive.scratch import ScratchFile
 from kit.archive.tar_writer import entry_header
 from kit.documents import runs
 from kit.engine.document_store import DocumentStore
-from kit.engine.reading import Survey, hashing
-from kit.errors import ArchiveError, ContentError, DigestError
+from kit.engine.passing import read_again
+from kit.engine.reading import Survey
+from kit.errors import ArchiveError, ContentError
 from kit.values import Codec, CollectionMember, Limits, MemberPath
 
 _CHUNK = 1024 * 1024
-_AGAIN = "nothing was written; start again"
 
 
 class Stored(Protocol):
@@ -100,15 +99,16 @@ class BaseStores:
         missing = wanted - self.documents.keys() - self.bytes.keys()
         if not missing:
             return
-        for member, body in reader.members():
+
+        def visit(member: Member, body: Iterator[bytes]) -> None:
             if member.path is not None and member.path in missing:
-                checked = surveyed(member, body, base)
                 collection = base.collections.get(member.path)
                 if collection is not None:
-                    self.put_if_sound(collection, checked, member.size, reader.limits)
+                    self.put_if_sound(collection, body, member.size, reader.limits)
                 else:
-                    self.put(member.path, None, checked, reader.limits)
-        require_same(reader, base)
+                    self.put(member.path, None, body, reader.limits)
+
+        read_again(reader, base, visit)
 
     def put(self, path: MemberPath, collection: CollectionMember | None, body: Iterator[bytes], limits: Limits) -> None:
         """Store one member: the documents of a collection, the bytes of any other.
@@ -176,39 +176,6 @@ def source_of(path: MemberPath, base: Survey, target: Survey) -> MemberPath | No
         return None
     parts = [other for other, met in base.collections.items() if met.name == collection.name]
     return parts[0] if len(parts) == 1 else None
-
-
-def met_again(member: Member, body: Iterator[bytes], survey: Survey) -> Iterator[bytes]:
-    """Pass a body on; at its end it must have been the one that was surveyed."""
-    digest = hashlib.sha256()
-    yield from hashing(body, digest)
-    expected = survey.members.get(member.path) if member.path is not None else None
-    if expected is None or expected[0].hex != digest.hexdigest():
-        raise DigestError("the kit changed while it was being read", where=str(member.path), hint=_AGAIN)
-
-
-def surveyed(member: Member, body: Iterator[bytes], survey: Survey) -> Iterator[bytes]:
-    """Pass a body on; of a folder, at its end it must have been the one that was surveyed.
-
-    The bodies in an archive are if its stored bytes are, which are far fewer: :func:`require_same` asks that once,
-    after the pass, before anything is made of what was met.
-    """
-    return body if survey.stored is not None else met_again(member, body, survey)
-
-
-def require_same(reader: KitReader, survey: Survey) -> None:
-    """See, after a pass, that it met the archive that was surveyed.
-
-    Raises:
-        DigestError: It changed.
-    """
-    if reader.pass_digest() != survey.stored:
-        raise changed_meanwhile(reader)
-
-
-def changed_meanwhile(reader: KitReader) -> DigestError:
-    """Give the error for a kit that is no longer what was surveyed."""
-    return DigestError("the kit changed while it was being read", where=str(reader.path), hint=_AGAIN)
 
 
 def header_of(member: Member) -> bytes:

@@ -1,24 +1,23 @@
 """The first reading of a kit whose documents are asked for something: what the transforms look up, whom they are for.
 
 One pass over the container, through the descriptor that every later pass uses too. What is decided on the result (is
-the base what its signers say?) is decided before anything is written; the second pass checks that it met the same.
+the base what its signers say?) is decided before anything is written.
 """
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from kit.archive import KitReader, Proven
+from kit.archive import KitReader, Member, Proven
 from kit.documents import Run
 from kit.engine.pipeline import Pipeline
-from kit.engine.reading import Survey, hashing, held_whole, member_runs
+from kit.engine.reading import Survey, member_runs, survey_into
 from kit.errors import BsonError, KitError
 from kit.transforms.coverage import Tally
 from kit.transforms.protocol import Transform
-from kit.values import CollectionMember, Limits, MemberPath, Sha256, collection_member
+from kit.values import CollectionMember, Limits, MemberPath
 
 if TYPE_CHECKING:
     from kit.encryption import Needs
@@ -66,26 +65,8 @@ def survey(
         leaves=leaves,
         reader=reader,
     )
-    known = proven.bodies if proven is not None else {}
-    for member, body in reader.members(proven=proven):
-        path = found.meet(member)
-        if path is None:
-            continue
-        digest = hashlib.sha256()
-        hashed = hashing(body, digest)
-        collection = collection_member(path)
-        if keep(path):
-            found.kept[path] = held_whole(member, hashed, reader.limits)
-            found.modes[path] = member.mode & 0o777
-        elif collection is not None:
-            found.collections[path] = collection
-            walk.take(collection, hashed)
-        for _ in hashed:
-            pass
-        sha256 = known[path].sha256 if path in known else Sha256(digest.hexdigest())
-        found.members[path] = (sha256, member.size)
+    survey_into(found, reader, keep=keep, tap=walk, proven=proven)
     pipeline.drain()
-    found.stored, found.layout = reader.pass_digest(), reader.layout()
     return found
 
 
@@ -107,8 +88,14 @@ class _Walk:
     leaves: LeafStore | None
     reader: KitReader
 
-    def take(self, collection: CollectionMember, body: Iterator[bytes]) -> None:
-        """Hand the runs of a member to the workers, if anything is asked of them."""
+    def note(self, member: Member) -> None:
+        """Do nothing: only documents are asked."""
+
+    def take(self, member: Member, path: MemberPath, body: Iterator[bytes]) -> None:  # noqa: ARG002
+        """Hand the runs of a collection to the workers, if anything is asked of them."""
+        collection = self.found.collections.get(path)
+        if collection is None:
+            return
         counted = self.count(collection)
         if not counted and not self.transforms:
             return

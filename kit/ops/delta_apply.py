@@ -192,7 +192,7 @@ class _Application(Run[OpenKit, DeltaApplyReport, Completion]):
         with ExitStack() as stack:
             stores = stack.enter_context(BaseStores(job.folder))
             spool = BaseSpool(manifest, stores, source.reader.limits)
-            base = judge_kit(source, _of_base(request.expectation), aside=spool).require(where=str(request.base))
+            base = judge_kit(source, _of_base(request.expectation), tap=spool).require(where=str(request.base))
             self.begin(_identity(base, manifest, request))
             report = _unchanged(request, manifest, self._signers, base)
             if base.manifest.sha256 == manifest.target.manifest_sha256:

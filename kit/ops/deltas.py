@@ -19,7 +19,8 @@ from kit.delta import prefix
 from kit.delta.layout import parse_headers
 from kit.delta.model import DELTA_TYPE, MANIFEST, SIGNATURE, DeltaManifest, Entry, Method, Payload
 from kit.delta.pieces import read_pieces
-from kit.engine.reading import hashing, held_whole
+from kit.engine.passing import hashing
+from kit.engine.reading import held_whole
 from kit.errors import (
     ArchiveError,
     DigestError,

@@ -10,7 +10,6 @@ A folder is laid out as ``mongodump`` does: ``<db>/<collection>.bson[.gz]``, the
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -19,16 +18,17 @@ from pathlib import Path
 
 from kit.archive import Member, decoded
 from kit.engine.extracting import Selection, extract_run
+from kit.engine.passing import read_again
 from kit.engine.progress import Stage
-from kit.engine.reading import Survey, hashing, member_runs
-from kit.errors import ContentError, DigestError, UsageError
+from kit.engine.reading import Survey, member_runs
+from kit.errors import ContentError, UsageError
 from kit.ops.extracted_files import Destination, ExtractedFile, ExtractedFiles, LeftOut
 from kit.ops.judged import SIGNATURES, judge_kit, require_trust
 from kit.ops.judgement import Expectation, Judgement
 from kit.ops.kits import Environment, OpenKit, opened, require_outside
 from kit.signing import PublicKey
 from kit.trust import Anchor
-from kit.values import Codec, CollectionName, MemberPath, Sha256, collection_member
+from kit.values import Codec, CollectionName, MemberPath, collection_member
 
 _SHOWN = 5
 
@@ -127,15 +127,14 @@ def _take(kit: OpenKit, found: Survey, selection: Selection, writer: ExtractedFi
     """Read the kit again; the bytes taken are those that were judged."""
     reader = kit.reader
     with kit.pipeline(Stage.EXTRACT) as pipeline:
-        for member, body in reader.members():
+
+        def visit(member: Member, body: Iterator[bytes]) -> None:
             if member.path is None or not member.is_file:
-                continue
+                return
             collection, described = collection_member(member.path), _described(member.path)
-            digest = hashlib.sha256()
-            hashed = hashing(body, digest)
             if collection is not None and selection.has_collection(collection.name):
                 writer.begin(collection)
-                for run in member_runs(collection, hashed, reader):
+                for run in member_runs(collection, body, reader):
                     pipeline.submit(
                         extract_run,
                         *(selection, collection.name, run),
@@ -145,11 +144,9 @@ def _take(kit: OpenKit, found: Survey, selection: Selection, writer: ExtractedFi
                         where=str(collection.path),
                     )
             elif described is not None and selection.has_collection(described[0]):
-                writer.describe(described[0], member.path, _metadata(kit, member, hashed, described[1]))
-            else:
-                continue
-            if found.members.get(member.path, (None, 0))[0] != Sha256(digest.hexdigest()):
-                raise DigestError("changed while it was read", where=str(member.path), hint="start again")
+                writer.describe(described[0], member.path, _metadata(kit, member, body, described[1]))
+
+        read_again(reader, found, visit)
 
 
 def _described(path: MemberPath) -> tuple[CollectionName, Codec] | None:

@@ -25,8 +25,9 @@ from kit.encryption import (
     SyntheticIv,
     ValueDigest,
 )
+from kit.engine.passing import entries, hashing
 from kit.engine.progress import Stage
-from kit.engine.reading import hashing, member_runs
+from kit.engine.reading import member_runs
 from kit.engine.work import prove_run, search_run, unseal_run
 from kit.errors import (
     ContentError,
@@ -235,7 +236,7 @@ def _read(
     found: list[tuple[CollectionMember, Proof]] = []
     keys = kit.executor.hand_out(expectation.keys) if expectation.keys is not None else None
     with kit.pipeline(Stage.FIELDS) as pipeline:
-        for member, body in kit.reader.members():
+        for member, body in entries(kit.reader):
             collection = collection_member(member.path) if member.path is not None and member.is_file else None
             mapped = expectation.mapped(collection) if collection is not None else None
             if collection is None or (mapped is None and not expectation.canaries_everywhere):

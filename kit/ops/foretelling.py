@@ -14,6 +14,7 @@ from functools import partial
 
 from kit.archive import EntryKind, MemberTree
 from kit.encryption import FieldProof, Proof
+from kit.engine.passing import entries
 from kit.engine.pipeline import Pipeline
 from kit.engine.progress import Stage
 from kit.engine.proving import prove
@@ -140,7 +141,7 @@ class _Made:
         """Return what is found of the mapped values, by member."""
         found: list[tuple[CollectionMember, Proof]] = []
         with self.kit.pipeline(Stage.FIELDS) as pipeline:
-            for member, body in self.kit.reader.members():
+            for member, body in entries(self.kit.reader, self.base.survey):
                 collection = self.base.survey.collections.get(member.path) if member.path is not None else None
                 if collection is None:
                     continue

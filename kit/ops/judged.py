@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Self, TypeAlias
 from kit.engine.gap import Gap
 from kit.engine.pipeline import Pipeline
 from kit.engine.progress import Stage
-from kit.engine.reading import Aside, Survey, read_once
+from kit.engine.reading import BodyTap, Survey, read_once
 from kit.errors import OutputError, UntrustedError
 from kit.manifest import Location, Manifest
 from kit.ops.judgement import Beside, Expectation, Judgement
@@ -88,7 +88,7 @@ def judge_kit(
     *,
     stage: Stage = Stage.SURVEY,
     read: Read | None = None,
-    aside: Aside | None = None,
+    tap: BodyTap | None = None,
     is_alone: bool = False,
     read_deep: ReadAgain | None = None,
     explain: Explain | None = None,
@@ -100,7 +100,7 @@ def judge_kit(
         expectation: What is demanded of it.
         stage: What this reading is for.
         read: Does the reading where documents are asked for something, too.
-        aside: Is shown the members on the way, before anything is known of them; not with ``read``.
+        tap: Is shown the members on the way, before anything is known of them; not with ``read``.
         is_alone: Whether checksum and signature beside the kit do not matter.
         read_deep: Reads the kit again; needed where ``expectation.deep`` asks for it.
         explain: Reads the kit again where observations lack ``rawLinkset``, if that is wanted.
@@ -109,7 +109,7 @@ def judge_kit(
         KitError: The container is malformed, or what is beside it cannot be read.
     """
     with kit.pipeline(stage) as pipeline:
-        found = read(pipeline) if read is not None else read_once(kit.reader, keep=is_kept, aside=aside)
+        found = read(pipeline) if read is not None else read_once(kit.reader, keep=is_kept, tap=tap)
     around = (
         Beside(archive=found.stored, checksum=None, signature=None) if is_alone else beside(kit.reader, found.stored)
     )

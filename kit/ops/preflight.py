@@ -19,6 +19,7 @@ from kit.archive import Container, Job, open_kit, require_free, require_replacea
 from kit.archive.job import without_modes
 from kit.engine.host import Host
 from kit.engine.memory import BASE_BYTES, Allotment
+from kit.engine.passing import entries
 from kit.engine.reading import held_whole
 from kit.errors import KitError, OutputError, StaleError, StoppedError
 from kit.manifest import MANIFEST_PATHS, Manifest
@@ -232,7 +233,7 @@ def _attempted_time(request: PatchRequest) -> Timestamp | None:
     environment = request.environment
     try:
         with open_kit(request.kit, limits=environment.limits, allowed=environment.allowed) as reader:
-            for member, body in reader.members():
+            for member, body in entries(reader):
                 if member.path in MANIFEST_PATHS:
                     data = held_whole(member, body, reader.limits)
                     return Manifest.parse(data, limits=reader.limits, where=str(member.path)).made_at

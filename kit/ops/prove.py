@@ -17,8 +17,8 @@ from kit.engine.leaf_search import MemberLeaves, holds, search
 from kit.engine.leaves import LeafStore
 from kit.engine.pipeline import Pipeline
 from kit.engine.progress import Stage
+from kit.engine.reading import Survey, read_once
 from kit.engine.scratch import scratch_folder
-from kit.engine.survey import survey
 from kit.errors import ContentError, DigestError, KitError, UnsignedError, UntrustedError, UsageError
 from kit.manifest import Manifest, locate
 from kit.ops import signers
@@ -79,8 +79,8 @@ def prove(request: ProveRequest) -> ProofReport:
         opened(request.kit, request.environment) as kit,
         scratch_folder(None) as scratch,
     ):
-        with kit.pipeline(Stage.SURVEY) as pipeline:
-            found = survey(kit.reader, pipeline, keep=is_kept, count=lambda _: False)
+        with kit.pipeline(Stage.SURVEY):
+            found = read_once(kit.reader, keep=is_kept)
         location = locate(found.members)
         data, signature = found.kept[location.manifest], found.kept.get(location.signature)
         if signature is None:
@@ -93,7 +93,7 @@ def prove(request: ProveRequest) -> ProofReport:
             present=True,
         )
         store = LeafStore(scratch)
-        shown = _search(kit, claim, manifest, store)
+        shown = _search(kit, found, claim, manifest, store)
         if not any(one.present for one in shown.values()):
             _require_one_meaning(request.document, shown, store)
             claim = replace(claim, present=False)
@@ -134,11 +134,13 @@ def check(proof: Proof, expectation: Expectation, *, document: bytes | None = No
     )
 
 
-def _search(kit: OpenKit, claim: Claim, manifest: Manifest, store: LeafStore) -> Mapping[MemberPath, MemberLeaves]:
+def _search(
+    kit: OpenKit, found: Survey, claim: Claim, manifest: Manifest, store: LeafStore
+) -> Mapping[MemberPath, MemberLeaves]:
     due = claim.members(manifest)
     members = {path: member for path in due if (member := collection_member(path)) is not None}
     pipeline = Pipeline(kit.executor, budget=kit.budget)
-    shown = search(kit.reader, pipeline, members, claim.key, store)
+    shown = search(kit.reader, found, pipeline, members, key=claim.key, store=store)
     for path, summary in due.items():
         met = shown.get(path)
         if met is None:

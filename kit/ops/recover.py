@@ -9,7 +9,6 @@ nothing else. One collection a run, since a ``.bson`` file holds one.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -22,10 +21,11 @@ from kit.encryption.audit_log import AuditLog
 from kit.encryption.key_set import KeySet
 from kit.encryption.restoring import RestoreCounts, RestoredRun, RestorePlan
 from kit.encryption.sealing import parse_recipients, seal
+from kit.engine.passing import entries
 from kit.engine.progress import Stage
-from kit.engine.reading import Survey, hashing, member_runs
+from kit.engine.reading import Survey, member_runs
 from kit.engine.work import restore_run
-from kit.errors import DigestError, KitError, StaleError, UntrustedError, UsageError
+from kit.errors import KitError, StaleError, UntrustedError, UsageError
 from kit.ops.approve import ApprovalFile, check_time, require_bundle, verified, verified_under
 from kit.ops.judged import judge_kit, require_trust
 from kit.ops.judgement import Expectation, Judgement
@@ -238,7 +238,7 @@ def _chunks(run: _Run, restoring: RestorePlan, counts: RestoreCounts) -> Iterato
     """Give the documents in scope, run by run, in the order of the kit; the bytes read are those that were judged.
 
     Raises:
-        DigestError: A member is not what it was when the kit was judged.
+        DigestError: The kit changed since it was judged.
         KitError: As :func:`kit.encryption.restoring.restore`.
     """
     ready: deque[bytes] = deque()
@@ -249,12 +249,11 @@ def _chunks(run: _Run, restoring: RestorePlan, counts: RestoreCounts) -> Iterato
 
     reader = run.kit.reader
     with run.kit.pipeline(Stage.RECOVER) as pipeline:
-        for member, body in reader.members():
+        for member, body in entries(reader, run.found):
             collection = collection_member(member.path) if member.path is not None and member.is_file else None
             if collection is None or collection.name != run.name:
                 continue
-            digest = hashlib.sha256()
-            for documents in member_runs(collection, hashing(body, digest), reader):
+            for documents in member_runs(collection, body, reader):
                 pipeline.submit(
                     restore_run,
                     *(restoring, run.name, documents),
@@ -263,8 +262,6 @@ def _chunks(run: _Run, restoring: RestorePlan, counts: RestoreCounts) -> Iterato
                     where=str(collection.path),
                 )
                 yield from _taken(ready)
-            if run.found.members.get(collection.path, (None, 0))[0] != Sha256(digest.hexdigest()):
-                raise DigestError("changed while it was read", where=str(collection.path), hint="start again")
         pipeline.drain()
     yield from _taken(ready)
 

@@ -11,7 +11,7 @@ import pytest
 from kit.archive import encode, open_kit
 from kit.engine.changed import MOST_COLLECTIONS, Before, Changed
 from kit.engine.progress import Event, PassDone, Stage
-from kit.engine.reading import Aside, Survey, read_once
+from kit.engine.reading import BodyTap, Survey, read_once
 from kit.engine.stores import BaseStores
 from kit.errors import ArchiveError, DigestError
 from kit.values import Codec, Limits, MemberPath, Sha256
@@ -31,9 +31,9 @@ def _target_of(link: Path) -> str:
         return ""
 
 
-def read(folder: Path, name: str, files: dict[str, bytes], aside: Aside) -> Survey:
+def read(folder: Path, name: str, files: dict[str, bytes], tap: BodyTap) -> Survey:
     with open_kit(write_kit(folder / name, files), limits=Limits()) as reader:
-        return read_once(reader, keep=lambda _: False, aside=aside)
+        return read_once(reader, keep=lambda _: False, tap=tap)
 
 
 def put_aside(folder: Path, base: dict[str, bytes], target: dict[str, bytes]) -> tuple[Survey, Changed]:
@@ -84,9 +84,9 @@ def test_a_collection_whose_body_breaks_off_is_an_error_and_not_one_to_be_given_
     with BaseStores(tmp_path) as stores:
         before = Before(stores, Limits())
         changed = Changed(tmp_path, Survey(), before, Limits())
-        for aside in (before, changed):
+        for tap in (before, changed):
             with open_kit(tmp_path / "cut.tar", limits=Limits()) as reader, pytest.raises(ArchiveError):
-                read_once(reader, keep=lambda _: False, aside=aside)
+                read_once(reader, keep=lambda _: False, tap=tap)
         assert not stores.documents
         changed.close()
     if OPEN.exists():

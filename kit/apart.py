@@ -146,7 +146,7 @@ def require_short(claim: Claim) -> None:
     length = len(os.fsencode(claim.path.name))
     if length > longest:
         raise UsageError(
-            f"{claim.phrase} would have a name of {length} bytes, and {longest} are the most here",
+            f"{claim.phrase} would have a name of {length} bytes; this file system allows {longest}",
             where=str(claim.path),
             hint=f"choose a shorter name for {claim.parameter}",
         )

@@ -219,7 +219,7 @@ def _lineage(fields: Fields) -> tuple[LineageEntry, ...]:
         return ()
     entries = tuple(LineageEntry.parse(value, f"lineage[{n}]") for n, value in enumerate(fields.items("lineage")))
     if entries and entries[0].prior_statement_sha256 is not None:
-        raise ManifestError("lineage[0].priorStatementSha256: nothing was before it")
+        raise ManifestError("lineage[0].priorStatementSha256: the first entry has no earlier statement")
     for number, (earlier, later) in enumerate(itertools.pairwise(entries), start=1):
         if later.generation <= earlier.generation:
             raise ManifestError(f"lineage[{number}]: generation {later.generation} follows {earlier.generation}")

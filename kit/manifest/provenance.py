@@ -182,7 +182,7 @@ def _artifacts(fields: Fields, name: str) -> list[Artifact]:
     """Return a list of artifacts: first the manifest, then members by path."""
     artifacts = [Artifact.parse(value, f"{name}[{number}]") for number, value in enumerate(fields.items(name))]
     if not artifacts or artifacts[0].path not in MANIFEST_PATHS:
-        raise ManifestError(f"{fields.place}.{name}: the first is expected to be the manifest")
+        raise ManifestError(f"{fields.place}.{name}: the first item must be the manifest")
     paths = [artifact.path for artifact in artifacts[1:]]
     _check_sorted([str(path) for path in paths], f"{fields.place}.{name}")
     reserved = next((path for path in paths if is_reserved(path)), None)

@@ -183,7 +183,9 @@ def rsassa_pss(where: str, *, is_private: bool) -> KeyUnusableError:
 def _of_ssh(line: bytes, where: str) -> bytes:
     if b"-cert-v" in line.partition(b" ")[0]:
         raise KeyUnusableError(
-            "a certificate of OpenSSH where a public key is expected", where=where, hint="give the key it is for"
+            "a certificate of OpenSSH where a public key is expected",
+            where=where,
+            hint="name the file of the key it certifies",
         )
     return serialization.load_ssh_public_key(line).public_bytes(_PEM, _SPKI)
 
@@ -225,7 +227,9 @@ def _of_jwk(text: bytes, where: str) -> tuple[Any, bool]:
     kind, curve, algorithm = (entry.get(name) for name in ("kty", "crv", "alg"))
     fitting = {"OKP": {"EdDSA", "Ed25519"}, "EC": {"ES256"}, "RSA": {"PS256"}}.get(str(kind))
     if fitting is None:
-        raise KeyUnusableError(f"a JWK of kind {str(kind)[:40]!r}, which is none that signs kits", where=where)
+        raise KeyUnusableError(
+            f"a JWK of kind {str(kind)[:40]!r}; kits are signed with keys of kind OKP, EC or RSA", where=where
+        )
     if algorithm is not None and algorithm not in fitting:
         raise KeyUnusableError(
             f"a JWK for {str(algorithm)[:40]!r}; kits are signed with PS256, ES256, EdDSA", where=where

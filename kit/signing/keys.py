@@ -239,7 +239,9 @@ class PrivateKey:
             KeyUnusableError: The passphrase is empty: a user who was prompted for one expects an encrypted key.
         """
         if passphrase == b"":
-            raise KeyUnusableError("an empty passphrase protects nothing", hint="to leave the key open, give none")
+            raise KeyUnusableError(
+                "an empty passphrase protects nothing", hint="to write the key unencrypted, give none"
+            )
         protection = serialization.BestAvailableEncryption(passphrase) if passphrase else serialization.NoEncryption()
         return self._handle.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, protection)
 
@@ -324,7 +326,7 @@ def _check_rsa(numbers: rsa.RSAPublicNumbers, where: str) -> None:
     """
     e = numbers.e
     if e < _MIN_EXPONENT or e % 2 == 0 or e.bit_length() > _MAX_EXPONENT_BITS:
-        raise KeyUnusableError("an RSA key with an exponent that no key has (FIPS 186-5 5.4)", where=where)
+        raise KeyUnusableError("an RSA key with an exponent that FIPS 186-5 5.4 does not allow", where=where)
     if numbers.n % 2 == 0:
         raise KeyUnusableError("an RSA key with an even modulus", where=where)
 

@@ -151,7 +151,8 @@ class Policy:
                 raise ContentError(f"policy.thresholds.{role}: 0 would let anybody sign")
             if count > able:
                 raise ContentError(
-                    f"policy.thresholds.{role}: {count} of {able} keys can never sign; keys of one name count once"
+                    f"policy.thresholds.{role}: {count} people are needed, but only {able} can sign",
+                    hint=f"add a key of another name: kit trust add POLICY KEY --role {role}",
                 )
         for key in self.keys:
             if Role.ROOT in key.roles and len(key.roles) > 1:

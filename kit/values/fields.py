@@ -55,7 +55,11 @@ class Fields:
         missing = sorted(needed - set(self.members))
         unknown = sorted(set(self.members) - needed - set(optional))
         if missing or unknown:
-            raise self.refusal(f"missing {missing}, not understood {unknown}")
+            faults = {"missing members": missing, "unknown members": unknown}
+            # repr, because names come from outside and messages go to terminals.
+            raise self.refusal(
+                "; ".join(f"{what}: {', '.join(map(repr, names))}" for what, names in faults.items() if names)
+            )
 
     def text(self, name: str) -> str:
         """Return a non-empty string.

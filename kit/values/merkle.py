@@ -58,7 +58,7 @@ def root_along(leaf: bytes, index: int, size: int, path: Sequence[bytes]) -> byt
         DigestError: The tree has no leaf of that index, or its path has another length.
     """
     if not 0 <= index < size:
-        raise DigestError(f"leaf {index} of a tree of {size}")
+        raise DigestError(f"leaf {index} is not in a tree of {size} leaves")
     last, at, node, left = size - 1, index, leaf, list(reversed(path))
     while last:
         # The last node of a level has no sibling if its index is even; it moves up unchanged.

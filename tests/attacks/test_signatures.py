@@ -127,10 +127,10 @@ class TestTwins:
     @pytest.mark.parametrize(
         ("number", "change", "words"),
         [
-            (0, {"priorStatementSha256": "0" * 64}, "nothing was before it"),
+            (0, {"priorStatementSha256": "0" * 64}, "no earlier statement"),
             (0, {"signature": None}, "there is no signature"),
             (1, {"signatureSha256": "0"}, "signatureSha256"),
-            (1, {"statementSha256": "0" * 64}, "not understood"),
+            (1, {"statementSha256": "0" * 64}, "unknown members"),
         ],
     )
     def test_a_digest_of_what_is_not_there(

@@ -286,7 +286,7 @@ def test_a_name_to_which_nothing_can_be_added_is_refused_before_the_work(table: 
         name = "n" * length
         (table / name).write_text("kit")
         patching = ("patch", "--trusted-key", "v.pub", "--signing-key", "s.pem")
-        refused(table, (*patching, name, "--in-place"), f"the {what} of KIT would have a name of", "255 are the most")
+        refused(table, (*patching, name, "--in-place"), f"the {what} of KIT would have a name of", "allows 255")
         (table / name).unlink()
         refused(table, (*patching, "k", "-o", name), f"the {what} of --output would have a name of")
     refused(table, (*BESIDE, "--record", "r" * 252), "the unfinished file of --record would have a name of 257 bytes")

@@ -97,9 +97,9 @@ def test_a_path_that_is_changed_in_any_hash_leads_elsewhere(size: int, data: st.
 @pytest.mark.parametrize(
     ("index", "size", "hashes", "why"),
     [
-        (0, 0, 0, "leaf 0 of a tree of 0"),
-        (3, 3, 1, "leaf 3 of a tree of 3"),
-        (-1, 3, 1, "leaf -1 of a tree of 3"),
+        (0, 0, 0, "leaf 0 is not in a tree of 0 leaves"),
+        (3, 3, 1, "leaf 3 is not in a tree of 3 leaves"),
+        (-1, 3, 1, "leaf -1 is not in a tree of 3 leaves"),
         (0, 3, 1, "too short"),
         (2, 3, 2, "too long"),
         (0, 1, 1, "too long"),

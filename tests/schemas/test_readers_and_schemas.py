@@ -56,7 +56,7 @@ REFUSED_BEYOND_THE_SCHEMA = [
     (ANY, r"member name .* (contains|has an empty|starts|ends|is )", "names of members: schemas/archive.md"),
     ("trust-policy", r"keyId: this key is", "the id is computed from the key"),
     ("trust-policy", r"publicKey: ", "what is in a PEM block"),
-    ("trust-policy", r"can never sign", "a threshold and the keys that could reach it"),
+    ("trust-policy", r"people are needed, but only", "a threshold and the keys that could reach it"),
     ("trust-state", r"generation is below the publisher's", "two generations"),
     ("offline-manifest", r"is not among the files", "a collection and the files"),
     ("offline-manifest", r"lineage|in lineage", "a generation and those before it"),

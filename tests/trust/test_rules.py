@@ -120,7 +120,7 @@ class TestAuthority:
 
     def test_p2_a_threshold_that_one_person_would_have_to_meet_alone(self) -> None:
         alone = policy(trusted(ALICE, name="Ada"), trusted(BOB, name="Ada"), thresholds={Role.PUBLISHER: 2})
-        with pytest.raises(ContentError, match="2 of 1 keys can never sign"):
+        with pytest.raises(ContentError, match="2 people are needed, but only 1 can sign"):
             alone.check()
 
     def test_one_key_that_may_and_another_that_counts_do_not_make_one_signer(self) -> None:

@@ -42,17 +42,17 @@ _PART = re.compile(r"(?P<start><!-- generated: (?P<name>[^>]+) -->\n).*?(?P<end>
 _HEAD = """\
 # Reference
 
-Every command of `kit`, as its `--help` prints it. `docs/build/make_docs.py` makes this page, and a test proves it
-current. What the commands are for is in the [README](../README.md).
+The `--help` of every command of `kit`. A script makes this page, and a test proves it current. The
+[README](../README.md) explains what the commands are for.
 
 ## Manners
 
-Data go to standard output, messages to standard error. A failure is `kit: error: <where>: <what>`, and where there is a
-way out, `kit: hint: …`. With `--json` standard output is one JSON object ([schemas](../schemas/README.md)), and a
-failure is one too. Nothing is asked where there is no terminal.
+Data go to standard output, messages to standard error. A failure is `kit: error: <where>: <what>`, and `kit: hint: …`
+if you can do something about it. With `--json`, standard output is one JSON object ([schemas](../schemas/README.md)),
+also for a failure. Nothing is asked without a terminal.
 
-`kit completion bash|zsh|fish` prints what makes a shell complete commands, options and choices; `kit --version` names
-the version of every part.
+`kit completion bash|zsh|fish` prints the completion script for a shell. `kit --version` shows the version of every
+part.
 
 ## Exit codes
 

@@ -109,7 +109,7 @@ class JsonLines:
         self._write(json.dumps(event_json(event, self._clock() - self._began)))
 
     def close(self) -> None:
-        """Do nothing: nothing is open."""
+        """Close nothing: nothing is open."""
 
 
 class TextLines:

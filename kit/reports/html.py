@@ -5,7 +5,7 @@ Laws, each kept by construction:
 1. Text is text. No string becomes markup: :func:`element` escapes its content, and characters that a browser would obey
    (:mod:`kit.reports.spelling`), in text and in attributes.
 2. A page loads nothing and runs nothing. No element and no attribute here can name another document, a script, an event
-   or a style. The policy in the page's head tells the browser the same.
+   or a style. The policy in the page's head forbids it, too.
 3. Equal reports give equal bytes: no clock, no random identifier, attributes in the order of the call.
 4. Nothing is shown by colour or background alone: a page reads the same on paper and in black and white.
 """

@@ -51,7 +51,7 @@ def _delta(folder: Path, base: Path, keys: Keys) -> Path:
     later = {**files, name: collection(observation(n, tenant="beta") for n in (2, 0, 9))}
     later["images/noise.bin"] = files["images/noise.bin"][:1000] + b"changed" + files["images/noise.bin"][1000:]
     later["docs/new.txt"] = later.pop("docs/readme.txt") * 2
-    target = write_kit(folder / f"target-{base.name}", signed(later, key, generation=1))
+    target = write_kit(folder / f"target-{base.name}", signed(later, key, generation=1, bundleId="kit-1"))
     build_delta(
         DeltaBuildRequest(
             base=base,

@@ -231,7 +231,7 @@ def tar(
                 archive.addfile(data)
                 continue
             info = tarfile.TarInfo(path)
-            info.size, info.mode, info.mtime, info.uid, info.uname = len(data), mode, MTIME, 1000, "builder"
+            info.size, info.mode, info.mtime, info.uid, info.uname = len(data), mode, MTIME, 0, "builder"
             if path.endswith("/"):
                 info.type, info.mode = tarfile.DIRTYPE, 0o755
             archive.addfile(info, io.BytesIO(data))

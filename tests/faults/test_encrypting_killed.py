@@ -40,7 +40,7 @@ class Site:
         for one in (self.start, keys):
             one.mkdir()
         key, private, public = write_keys(keys)
-        write_kit(self.start / KIT, signed(members(), key))
+        write_kit(self.start / KIT, signed(members(), key, createdAt="2025-10-01T00:00:00Z"))
         create(self.start / KEYRING, new_keyring(AgeRecord.make((str(IDENTITY.to_public()),)), now=Timestamp(0)))
         self.public: PublicKey = load_public(public)
         self.request = {

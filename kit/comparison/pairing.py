@@ -69,7 +69,7 @@ def decompress(data: bytes) -> bytes:
 
 def compare_pairs(pairs: Sequence[Pair]) -> list[Compared]:
     """Return the result of each pair; a document that cannot be read where the two differ is part of its result."""
-    return [_compared(pair) for pair in pairs]
+    return [_compare(pair) for pair in pairs]
 
 
 def compare_appended(number: int, *, gained: bool, elements: int) -> Compared:
@@ -85,7 +85,7 @@ def compare_appended(number: int, *, gained: bool, elements: int) -> Compared:
     return Compared(number, (change,), 1, is_migration=True, all=((change.path, change.how.value),))
 
 
-def _compared(pair: Pair) -> Compared:
+def _compare(pair: Pair) -> Compared:
     before = decompress(pair.before)
     try:
         changes = compare(before, pair.after)

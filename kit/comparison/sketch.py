@@ -22,8 +22,8 @@ from kit.values import CollectionName
 
 _RAW_LINKSET = RAW_LINKSET.encode()
 _MOMENTS = FieldPlace.parse("upstream.receivedAt", "upstream.received_at", "upstream.fetchedAt", "createdAt")
-_LEAST = -(2**63)
-_LONGEST_REASON = 200
+_NO_MOMENT = -(2**63)
+_MAX_REASON = 200
 # Where each format marks an advisory as withdrawn by its publisher, and by which values; None for any value.
 _WITHDRAWN: tuple[tuple[FieldPlace, frozenset[str] | None], ...] = (
     (FieldPlace.parse("content.raw.withdrawn", "content.raw.withdrawn_at"), None),  # OSV, GHSA: a time
@@ -112,13 +112,13 @@ def sketch_run(name: CollectionName, run: Run) -> Sketches:
         return Sketches(sketch_each(name, run))
     return Sketches(
         [
-            _of_core(*one) if one is not None else _sketch(document, observed=observed is not None)
+            _from_core(*one) if one is not None else _sketch(document, observed=observed is not None)
             for one, document in zip(found, run, strict=True)
         ]
     )
 
 
-def _of_core(
+def _from_core(
     identity: bytes,
     digest: bytes,
     name: str,
@@ -142,7 +142,7 @@ def _sketch(document: bytes, *, observed: bool) -> Sketch:
         places = index(document)
         place = places.get(b"_id")
     except BsonError as error:
-        place, unread = _first_id(document), reason(error)
+        place, unread = _find_first_id(document), reason(error)
     name = document_name(document)
     if place is None:
         # Without an identity, a document can only be equal or different.
@@ -153,15 +153,15 @@ def _sketch(document: bytes, *, observed: bool) -> Sketch:
     if observed and not unread:
         try:
             fields = Fields(document)
-            advisory = _advisory(fields, places)
+            advisory = _find_advisory(fields, places)
             if advisory is not None:
                 advisory = advisory._replace(withdrawn=_is_withdrawn(fields))
         except BsonError as error:
             unread = reason(error)
-    return Sketch(identity, digest, name, advisory, unread, _appended(document, places))
+    return Sketch(identity, digest, name, advisory, unread, _find_appended(document, places))
 
 
-def _appended(document: bytes, places: dict[bytes, Place]) -> Appended | None:
+def _find_appended(document: bytes, places: dict[bytes, Place]) -> Appended | None:
     kind, start, end = places.get(_RAW_LINKSET, (Kind.NULL, 0, 0))
     if kind != Kind.DOCUMENT or end != len(document) - 1 or not is_shape_v1(document, start, end, NAMES.layout):
         return None
@@ -171,10 +171,10 @@ def _appended(document: bytes, places: dict[bytes, Place]) -> Appended | None:
 
 def reason(error: KitError) -> str:
     """Return why a document cannot be read, in a bounded text."""
-    return str(error)[:_LONGEST_REASON]
+    return str(error)[:_MAX_REASON]
 
 
-def _first_id(document: bytes) -> Place | None:
+def _find_first_id(document: bytes) -> Place | None:
     """Return the ``_id`` of a document whose top level is malformed after it, or has a name twice."""
     try:
         return next((element[2:] for element in elements(document) if element.name == b"_id"), None)
@@ -182,7 +182,7 @@ def _first_id(document: bytes) -> Place | None:
         return None
 
 
-def _advisory(fields: Fields, places: dict[bytes, Place]) -> Advisory | None:
+def _find_advisory(fields: Fields, places: dict[bytes, Place]) -> Advisory | None:
     """Return the advisory of an observation, withdrawn or not; None if it names none.
 
     Raises:
@@ -200,7 +200,7 @@ def _advisory(fields: Fields, places: dict[bytes, Place]) -> Advisory | None:
         upstream_id=bound_name(upstream_id),
         moment=int.from_bytes(document[received[1] : received[2]], "little", signed=True)
         if is_dated and received is not None
-        else _LEAST,
+        else _NO_MOMENT,
         withdrawn=False,
         raw_linkset=_RAW_LINKSET in places,
     )
@@ -213,7 +213,7 @@ def _is_withdrawn(fields: Fields) -> bool:
         BsonError: That cannot be read.
     """
     for place, values in _WITHDRAWN:
-        found = _found(fields, place)
+        found = _find(fields, place)
         if found is None or found[0] != Kind.STRING:
             # The database may hold a GHSA time as a date.
             if found is not None and values is None and found[0] == Kind.DATETIME:
@@ -225,7 +225,7 @@ def _is_withdrawn(fields: Fields) -> bool:
     return False
 
 
-def _found(fields: Fields, place: FieldPlace) -> Place | None:
+def _find(fields: Fields, place: FieldPlace) -> Place | None:
     """Return the value at ``place``; a repeated name matters only if it is on the path.
 
     Raises:

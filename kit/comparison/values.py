@@ -37,9 +37,9 @@ def render_pair(kind: int, before: bytes, after: bytes) -> tuple[str, str]:
     pairs = enumerate(zip(one, two, strict=False))
     alike = next((place for place, (left, right) in pairs if left != right), min(len(one), len(two)))
     if alike <= _ALIKE or max(len(one), len(two)) <= MAX_LENGTH - 2:
-        return _quoted(one), _quoted(two)
+        return _quote(one), _quote(two)
     start = alike - _ALIKE // 2
-    return f"…{_quoted(one[start:])}", f"…{_quoted(two[start:])}"
+    return f"…{_quote(one[start:])}", f"…{_quote(two[start:])}"
 
 
 def kind_name(kind: int) -> str:
@@ -58,7 +58,7 @@ def bound_name(text: str) -> str:
     return f"{text[:_MAX_NAME]}… (SHA-256 {digest})"
 
 
-def _quoted(text: str) -> str:
+def _quote(text: str) -> str:
     spelled = repr(text[: MAX_LENGTH + 1])[1:-1]
     return f'"{spelled}"' if len(spelled) <= MAX_LENGTH - 2 else f'"{spelled[: MAX_LENGTH - 3]}…"'
 
@@ -80,7 +80,7 @@ def _of(what: str, count: int, members: str) -> str:
     return f"{what} of {count:,} {members if count != 1 else members.removesuffix('s')}"
 
 
-def _counted(what: str, members: str) -> Callable[[bytes], str]:
+def _count_members(what: str, members: str) -> Callable[[bytes], str]:
     return lambda value: _of(what, sum(1 for _ in elements(value)), members)
 
 
@@ -89,9 +89,9 @@ def _integer(value: bytes) -> int:
 
 
 _SPELLED: Mapping[int, Callable[[bytes], str]] = {
-    Kind.STRING: lambda value: _quoted(string_at(value, (Kind.STRING, 0, len(value)))),
-    Kind.DOCUMENT: _counted("document", "elements"),
-    Kind.ARRAY: _counted("list", "members"),
+    Kind.STRING: lambda value: _quote(string_at(value, (Kind.STRING, 0, len(value)))),
+    Kind.DOCUMENT: _count_members("document", "elements"),
+    Kind.ARRAY: _count_members("list", "members"),
     Kind.INT32: lambda value: str(_integer(value)),
     Kind.INT64: lambda value: str(_integer(value)),
     Kind.DOUBLE: lambda value: repr(struct.unpack("<d", value)[0]),

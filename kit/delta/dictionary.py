@@ -18,7 +18,7 @@ from kit.documents import core
 
 _SCRIPT_BYTES = 128 * 1024
 _SAMPLE = 16
-_SHORTEST = 3
+_MIN_TEXT = 3
 """Shorter texts occur everywhere."""
 _WORTH_IT = 20
 """A column is chosen if it holds one in so many of the texts of an encoded column."""
@@ -113,4 +113,4 @@ def _cover(wanted: set[bytes], offered: dict[Place, set[bytes]], chosen: set[Pla
 def _texts(place: Place, column: bytearray) -> set[bytes]:
     if place[1] != STRING:
         return set()
-    return {text for text in bytes(column).split(b"\0") if len(text) >= _SHORTEST}
+    return {text for text in bytes(column).split(b"\0") if len(text) >= _MIN_TEXT}

@@ -13,7 +13,7 @@ from kit.documents import core
 KEPT = 4
 """Latest documents kept for each feature."""
 _LINKS, _LINK_BYTES = 3, 44
-_SHORTEST, _LONGEST = 24, 512
+_MIN_TEXT, _MAX_TEXT = 24, 512
 _TEXTS, _TEXTS_WITHIN = 16, 2048
 """The first texts, and those within the first bytes, identify documents as well as all do, at less cost."""
 _TEXT = b"\0\2"
@@ -23,7 +23,7 @@ _LINK = b"://"
 
 def features(document: bytes) -> set[bytes]:
     """Return the features of a document."""
-    texts = [piece for piece in document[:_TEXTS_WITHIN].split(_TEXT, _TEXTS) if _SHORTEST <= len(piece) <= _LONGEST]
+    texts = [piece for piece in document[:_TEXTS_WITHIN].split(_TEXT, _TEXTS) if _MIN_TEXT <= len(piece) <= _MAX_TEXT]
     return {*texts, *[piece[:_LINK_BYTES] for piece in document.split(_LINK, _LINKS)[1:]]}
 
 
@@ -61,7 +61,7 @@ def note_by_reference(data: bytes, ends: Sequence[int], first: int, places: dict
     for end in ends:
         head = data[start : min(end, start + _TEXTS_WITHIN)]
         for piece in head.split(_TEXT, _TEXTS):
-            if _SHORTEST <= len(piece) <= _LONGEST:
+            if _MIN_TEXT <= len(piece) <= _MAX_TEXT:
                 _note(places.get(piece), ordinal)
         for piece in data[start:end].split(_LINK, _LINKS)[1:]:
             _note(places.get(piece[:_LINK_BYTES]), ordinal)

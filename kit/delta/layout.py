@@ -73,7 +73,7 @@ def encode_layout(layout: Layout, files: Sequence[File], made: Sequence[int] = (
         # Sizes first, so that the headers of a group are one repetition of the prediction.
         sizes = [unsigned(len(header.data) << 1 | header.has_body) for header in taken]
         body = b"".join((unsigned(len(taken)), *sizes, *(header.data for header in taken)))
-        parts.append(pack(body, _predicted(template, group), level=_LEVEL))
+        parts.append(pack(body, _predict(template, group), level=_LEVEL))
     known = _lengths(made)
     frames = pack(_lengths((len(layout.frames), *layout.frames)), known, level=_LEVEL)
     return b"".join((*parts, unsigned(_mark(known)), frames))
@@ -90,7 +90,7 @@ def parse_layout(data: bytes, files: Sequence[File], made: Sequence[int] = (), *
     """
     outer = Reader(data, "the layout")
     headers = tuple(_headers(outer, files, most=most))
-    frames = _frames(outer, _lengths(made), most=most)
+    frames = _parse_frames(outer, _lengths(made), most=most)
     outer.finish()
     return Layout(headers=headers, frames=frames)
 
@@ -107,7 +107,7 @@ def parse_headers(data: bytes, files: Sequence[File], *, most: int) -> Iterator[
 def _headers(outer: Reader, files: Sequence[File], *, most: int) -> Iterator[Header]:
     template = unpack(outer, most=_BLOCK)
     for group in _groups(files):
-        data = unpack(outer, _predicted(template, group), most=most)
+        data = unpack(outer, _predict(template, group), most=most)
         most -= len(data)
         reader = Reader(data, "the layout")
         words = [reader.unsigned() for _ in range(reader.bounded(len(data), "number of headers"))]
@@ -127,7 +127,7 @@ def parse_layout_of_base(data: bytes, base_headers: Sequence[bytes], made: Seque
     """
     outer = Reader(data, "the layout")
     reader = Reader(unpack(outer, b"".join(base_headers), most=most), "the layout")
-    frames = _frames(outer, _lengths(made), most=most)
+    frames = _parse_frames(outer, _lengths(made), most=most)
     outer.finish()
     headers: list[Header] = []
     for _ in range(reader.bounded(most, "number of headers")):
@@ -174,7 +174,7 @@ def _blank(block: bytes) -> bytes:
     return bytes(made)
 
 
-def _predicted(template: bytes, files: Iterable[File]) -> bytes:
+def _predict(template: bytes, files: Iterable[File]) -> bytes:
     """Return the blocks that files most likely have.
 
     They are a dictionary: a name that a header cannot hold need not be spelled correctly, only have its letters here.
@@ -203,11 +203,11 @@ def _block(template: bytes, file: File) -> bytes:
     return front + bytes(made)
 
 
-def _frames(outer: Reader, known: bytes, *, most: int) -> tuple[int, ...]:
+def _parse_frames(outer: Reader, known: bytes, *, most: int) -> tuple[int, ...]:
     if outer.unsigned() != _mark(known):
         outer.rest()
         return ()
-    return _parsed(unpack(outer, known, most=most), most=most)
+    return _parse_lengths(unpack(outer, known, most=most), most=most)
 
 
 def _mark(known: bytes) -> int:
@@ -226,14 +226,14 @@ def parse_lengths(outer: Reader, *, most: int) -> tuple[int, ...]:
     Raises:
         ArchiveError: They are malformed.
     """
-    return _parsed(unpack(outer, most=most), most=most)
+    return _parse_lengths(unpack(outer, most=most), most=most)
 
 
 def _lengths(lengths: Sequence[int]) -> bytes:
     return b"".join(map(unsigned, lengths))
 
 
-def _parsed(data: bytes, *, most: int) -> tuple[int, ...]:
+def _parse_lengths(data: bytes, *, most: int) -> tuple[int, ...]:
     reader = Reader(data, "frame lengths")
     lengths = tuple(reader.unsigned() for _ in range(reader.bounded(most, "number of frames")))
     reader.finish()

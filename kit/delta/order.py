@@ -17,7 +17,7 @@ from kit.delta.varint import Reader, unsigned, unzigzag, zigzag
 LEVEL = 19
 MAX_STEPS = 1 << 17
 """In one segment, so that none is large in any order."""
-_MOST_BYTES = MAX_STEPS * 9
+_MAX_BYTES = MAX_STEPS * 9
 _ABSOLUTE, _RELATIVE = 0, 1
 
 
@@ -63,9 +63,9 @@ def parse_steps(reader: Reader, expected: int) -> list[Step]:
         ArchiveError: They are not what :func:`encode_steps` returns.
     """
     total = reader.bounded(MAX_STEPS, "number of steps")
-    stream = Reader(unpack(reader, most=_MOST_BYTES), "an order")
+    stream = Reader(unpack(reader, most=_MAX_BYTES), "an order")
     form = reader.take(1)[0]
-    jumps = iter(_of_planes(unpack(reader, most=_MOST_BYTES), reader))
+    jumps = iter(_of_planes(unpack(reader, most=_MAX_BYTES), reader))
     steps: list[Step] = []
     for _ in range(total):
         word = stream.unsigned()

@@ -13,7 +13,7 @@ from kit.delta.varint import Reader, unsigned
 from kit.errors import ArchiveError
 
 _STORED, _ZSTD = 0, 1
-_LEAST_WINDOW, _MOST_WINDOW = 10, 27
+_MIN_WINDOW, _MAX_WINDOW = 10, 27
 """Logarithms; 2^27 is what every decoder must allow for (RFC 8878 3.1.1.1.2) and this program's own limit."""
 _WORTH_IT = 32
 """Below so many bytes a frame's own header costs more than it saves."""
@@ -71,7 +71,7 @@ def _compressor(size: int, dictionary: bytes, level: int) -> zstandard.ZstdCompr
     parameters = zstandard.ZstdCompressionParameters.from_level(
         level,
         source_size=whole,
-        window_log=max(_LEAST_WINDOW, min(_MOST_WINDOW, whole.bit_length())),
+        window_log=max(_MIN_WINDOW, min(_MAX_WINDOW, whole.bit_length())),
         write_content_size=0,
         write_checksum=0,
         write_dict_id=0,
@@ -80,7 +80,7 @@ def _compressor(size: int, dictionary: bytes, level: int) -> zstandard.ZstdCompr
 
 
 def _decompressor(dictionary: bytes) -> zstandard.ZstdDecompressor:
-    return zstandard.ZstdDecompressor(dict_data=_raw(dictionary), max_window_size=1 << _MOST_WINDOW)
+    return zstandard.ZstdDecompressor(dict_data=_raw(dictionary), max_window_size=1 << _MAX_WINDOW)
 
 
 def _raw(dictionary: bytes) -> zstandard.ZstdCompressionDict | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from kit.errors import ArchiveError
 
-_MOST_BYTES = 9
+_MAX_BYTES = 9
 """63 bits: no count here is larger."""
 
 
@@ -58,7 +58,7 @@ class Reader:
         """
         data, at = self._data, self._at
         value = shift = 0
-        for _ in range(_MOST_BYTES):
+        for _ in range(_MAX_BYTES):
             if at >= len(data):
                 raise self.fault("ends inside a number")
             byte = data[at]

@@ -45,7 +45,7 @@ class DocumentName:
             name = cls(identity=bytes((Kind.STRING,)) + INT32.pack(len(text) + 1) + text + b"\0")
         elif isinstance(value, dict) and len(value) == 1:
             ((key, text),) = value.items()
-            name = cls._typed(key, text) if isinstance(text, str) and text.isascii() else None
+            name = cls._parse_number_or_id(key, text) if isinstance(text, str) and text.isascii() else None
         if name is None or name.to_json() != value:
             raise ContentError(
                 "not the _id of a document: text, or one of $oid, $numberInt, $numberLong in its one spelling"
@@ -53,7 +53,7 @@ class DocumentName:
         return name
 
     @classmethod
-    def _typed(cls, key: str, text: str) -> Self | None:
+    def _parse_number_or_id(cls, key: str, text: str) -> Self | None:
         try:
             if key == "$oid":
                 value = bytes.fromhex(text)

@@ -55,15 +55,15 @@ class MappedCollection:
         """Return a map prepared for the collection ``name``, which it matches."""
         place = CollectionPlace(product=product, name=name, version=profile.value)
         fields = tuple(
-            MappedField(place=place.field(path, entry.context), steps=_encoded(path)) for path in entry.fields
+            MappedField(place=place.field(path, entry.context), steps=_encode(path)) for path in entry.fields
         )
         return cls(
             map=entry,
             place=place,
             fields=fields,
             partitions=partitions,
-            partition_steps=_encoded(entry.partition_key),
-            owner_steps=_encoded(entry.owner),
+            partition_steps=_encode(entry.partition_key),
+            owner_steps=_encode(entry.owner),
         )
 
     def scope(self, owner: str) -> Scope:
@@ -71,5 +71,5 @@ class MappedCollection:
         return Scope(product=self.place.product, context=self.map.context, owner=owner)
 
 
-def _encoded(path: FieldPath) -> tuple[bytes, ...]:
+def _encode(path: FieldPath) -> tuple[bytes, ...]:
     return tuple(step.encode() for step in path.steps)

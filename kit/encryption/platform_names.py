@@ -62,10 +62,10 @@ def plain_names(container: str) -> tuple[str, ...]:
 
 def advice(field_map: FieldMap) -> tuple[str, ...]:
     """Return a sentence for each rule of the product's own plan that a field map breaks; none for other products."""
-    return tuple(_broken(field_map)) if field_map.product == PRODUCT else ()
+    return tuple(_find_broken_rules(field_map)) if field_map.product == PRODUCT else ()
 
 
-def _broken(field_map: FieldMap) -> Iterator[str]:
+def _find_broken_rules(field_map: FieldMap) -> Iterator[str]:
     every = [entry.collection for entry in field_map.collections if entry.product_id is None]
     if every:
         yield f"documents of every productId are encrypted in {', '.join(every)}: the field map has no productId there"

@@ -201,13 +201,13 @@ def _unseal_document(
 ) -> bytes:
     mapped = reader.read(document)
     sealed = fields if mapped.status is DocumentStatus.SELECTED else []
-    met = [one for one in sealed if mapped.value(one).state is State.ENVELOPE]
-    found.opened.update(map(str, met))
-    found.without += not met
-    if opening is None or not met:
+    envelopes = [one for one in sealed if mapped.value(one).state is State.ENVELOPE]
+    found.opened.update(map(str, envelopes))
+    found.without += not envelopes
+    if opening is None or not envelopes:
         return document
     cipher = DocumentKeys(opening, mapped)
-    return mapped.with_values([_open_value(mapped.value(one), cipher, opening.keys) for one in met])
+    return mapped.with_values([_open_value(mapped.value(one), cipher, opening.keys) for one in envelopes])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

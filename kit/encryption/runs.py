@@ -184,7 +184,7 @@ def _run(
             return None
         core_keys = _keys_for(collection, keys, needed)
     done = core.apply_map(given.data, given.ends, mapped=core_map, keys=core_keys, task=task, against=against)
-    return _of_core(done, given, chosen) if done is not None else None
+    return _from_core(done, given, chosen) if done is not None else None
 
 
 def _survey(core_map: CoreMap, given: Run, *, is_checked: bool) -> CoreSurvey | None:
@@ -216,7 +216,7 @@ def _key(key: DataKey, owner: str, *, is_active: bool) -> Key:
     return (key.dek_id, owner, is_active), (key.mek_version, key.part), secrets
 
 
-def _of_core(done: Mapped, given: Run, fields: Sequence[MappedField]) -> CoreRun | None:
+def _from_core(done: Mapped, given: Run, fields: Sequence[MappedField]) -> CoreRun | None:
     body, touched, tallies, sums, alone = done
     if alone and len(alone) == len(given.ends):
         return None

@@ -165,10 +165,10 @@ def tally(name: CollectionName, documents: Iterable[bytes], *, walked: bool = Fa
     """
     total = Tally()
     observed = is_observations(name)
-    met = Tenants(documents, observed=observed, walked=walked)
-    total.documents, total.bytes = met.documents, met.bytes
+    counted = Tenants(documents, observed=observed, walked=walked)
+    total.documents, total.bytes = counted.documents, counted.bytes
     tenants: dict[bytes, str] = {}
-    for (value, state), count in met.counts.items():
+    for (value, state), count in counted.counts.items():
         if value not in tenants:
             tenants[value] = _text(value)
         coverage = total.tenant(tenants[value])

@@ -56,7 +56,7 @@ _FAULT: Final = -1
 _KEPT: Final = 256
 _STRING_HEADS: Final = [_STRING_BYTE + b"%d\0" % number for number in range(_KEPT)]
 _DOCUMENT_HEADS: Final = [_DOCUMENT_BYTE + b"%d\0" % number for number in range(_KEPT)]
-_LEAST: Final = 5
+_MIN_DOCUMENT: Final = 5
 """Bytes of an empty document: its length and a NUL (bsonspec.org)."""
 
 _READ_INT32: Final = struct.Struct("<i").unpack_from
@@ -192,7 +192,7 @@ def _value_end(document: bytes, at: int, last: int) -> int:
     """Return the offset after the document or array at ``at``, which ends at or before ``last``; -1 if it does not."""
     size: int = _READ_INT32(document, at)[0]
     end = at + size
-    return _FAULT if size < _LEAST or end > last or document[end - 1] else end
+    return _FAULT if size < _MIN_DOCUMENT or end > last or document[end - 1] else end
 
 
 def _string_end(document: bytes, at: int, last: int) -> int:
@@ -258,14 +258,14 @@ def _notes_end(document: bytes, at: int, last: int) -> int:
     """Return the offset after a document of strings, no name twice; -1 if it is none."""
     end = _value_end(document, at, last)
     at += 4
-    met: set[bytes] = set()
+    names: set[bytes] = set()
     while at < end - 1:
         nul = document.index(0, at, end - 1)
         name = document[at + 1 : nul]
         name.decode()
-        if document[at] != int(Kind.STRING) or name in met:
+        if document[at] != int(Kind.STRING) or name in names:
             return _FAULT
-        met.add(name)
+        names.add(name)
         at = _string_end(document, nul + 1, end - 1)
         if at < 0:
             return _FAULT
@@ -276,11 +276,11 @@ def _difference(document: bytes, start: int, end: int, layout: Layout) -> str:
     """Return how a document differs from the shape; the text does not grow with it."""
     inner = document[start:end]
     try:
-        met = list(elements(inner))
+        found = list(elements(inner))
     except BsonError as error:
         return f"it is malformed ({error})"
-    names = [element.name for element in met]
-    return _difference_of_names(names, layout) or _difference_of_values(inner, met, layout)
+    names = [element.name for element in found]
+    return _difference_of_names(names, layout) or _difference_of_values(inner, found, layout)
 
 
 def _difference_of_names(names: list[bytes], layout: Layout) -> str:

@@ -89,15 +89,15 @@ def _normalise(purl: str) -> str:
     if lowered is None or parsed.type in _PROSE:
         parsed, decode = _by_library(head, rest if parsed.type == _BY_QUALIFIER else head), str
 
-    def encoded(component: str, value: str) -> str:
+    def encode(component: str, value: str) -> str:
         value = decode(value)
         return quote(value.lower() if lowered is not None and component in lowered else value)
 
     # A slash within a segment stays encoded: `quote` keeps it, and it would start another segment.
-    segments = [encoded("namespace", one) for one in (parsed.namespace or "").split("/") if one]
-    segments.append(encoded("name", parsed.name))
+    segments = [encode("namespace", one) for one in (parsed.namespace or "").split("/") if one]
+    segments.append(encode("name", parsed.name))
     path = "/".join([segment.replace("/", "%2F") for segment in segments])
-    return f"{_SCHEME}:{parsed.type}/{path}" + (f"@{encoded('version', parsed.version)}" if parsed.version else "")
+    return f"{_SCHEME}:{parsed.type}/{path}" + (f"@{encode('version', parsed.version)}" if parsed.version else "")
 
 
 def _by_library(head: str, whole: str) -> PackageURL:

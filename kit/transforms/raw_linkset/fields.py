@@ -88,7 +88,7 @@ class Fields:
             BsonError: The nested document is malformed.
             ContentError: It repeats a name that is needed.
         """
-        return decode(prune(self.document, found[1], _wanted(needs)))
+        return decode(prune(self.document, found[1], _encode_once(needs)))
 
     def _level(self, parents: tuple[bytes, ...]) -> dict[bytes, Found]:
         level = self._levels.get(parents)
@@ -118,18 +118,18 @@ def decode(document: bytes) -> dict[str, Any]:
 _wanted_by_needs: dict[int, tuple[Needs, Wanted]] = {}
 
 
-def _wanted(needs: Needs) -> Wanted:
+def _encode_once(needs: Needs) -> Wanted:
     """Return the encoded names, made once for each extractor; keyed by id, and kept alive so that none is reused."""
     known = _wanted_by_needs.get(id(needs))
     if known is None:
-        known = _wanted_by_needs[id(needs)] = (needs, _encoded(needs))
+        known = _wanted_by_needs[id(needs)] = (needs, _encode_needs(needs))
     return known[1]
 
 
-def _encoded(needs: Needs) -> Wanted:
+def _encode_needs(needs: Needs) -> Wanted:
     # To full depth, though decoding everything below the third level would cost less (75 µs an advisory, not 90): what
     # is read decides what is refused, and the core must refuse the same.
-    return {name.encode(): None if inner is None else _encoded(inner) for name, inner in needs.items()}
+    return {name.encode(): None if inner is None else _encode_needs(inner) for name, inner in needs.items()}
 
 
 _paths_by_place: dict[int, tuple[Place, tuple[tuple[tuple[bytes, ...], bytes], ...]]] = {}

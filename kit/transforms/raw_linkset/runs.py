@@ -63,7 +63,7 @@ def rewrite(  # noqa: PLR0917  once for every run
         tenants=tenants,
         found=found,
         sources=len(kinds),
-        format_of=_shipped,
+        format_of=_find_shipped,
     )
     if result is None or len(result[3]) == len(ends):
         return None
@@ -108,7 +108,7 @@ def pairs(
     found = None
     if core.gather is not None:
         ends = list(itertools.accumulate(map(len, documents)))
-        format_of = None if kind == SNAPSHOT else _shipped
+        format_of = None if kind == SNAPSHOT else _find_shipped
         found = core.gather(
             b"".join(documents), ends, names=names, places=places, database=database, format_of=format_of
         )
@@ -141,6 +141,6 @@ def _sources_of(kinds: Sequence[bytes]) -> list[tuple[str, bytes]]:
 
 
 @lru_cache(maxsize=_FORMATS)
-def _shipped(name: str) -> str | None:
+def _find_shipped(name: str) -> str | None:
     """Return the shipped extractor of a format; cached, since a look-up costs as much as reading a document."""
     return registry.load().shipped(name)

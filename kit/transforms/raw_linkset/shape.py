@@ -87,11 +87,11 @@ class Place:
     def find(self, document: Mapping[str, Any]) -> Any:
         """Return the value at the first path that exists and is not null, else None."""
         for path in self.paths:
-            met: Any = document
+            found: Any = document
             for step in path:
-                met = met.get(step) if isinstance(met, Mapping) else None
-            if met is not None:
-                return met
+                found = found.get(step) if isinstance(found, Mapping) else None
+            if found is not None:
+                return found
         return None
 
     def __str__(self) -> str:

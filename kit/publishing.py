@@ -1,9 +1,9 @@
 """The one way to make a file appear: whole, on disk, read back, and only then under its name.
 
 Where the file system can, a new file has no name until it is published (``O_TMPFILE``, open(2)), so that a killed run
-leaves nothing of it; elsewhere it waits as ``.NAME.new`` beside its place. Laws: the mode is right from the start; no
+leaves nothing of it; elsewhere it waits as ``.NAME.new`` next to its place. Laws: the mode is right from the start; no
 link is followed; nothing is believed because of its name; :meth:`NewFile.publish` gives the name only to what reads
-back as it was written, and replaces nothing unless it was told to. A reader of a name that is replaced sees the old
+back as it was written, and replaces nothing unless that was asked for. A reader of a name that is replaced sees the old
 file or the new one, whole.
 
 What has its name after a publishing is on disk, name included. The switch of a kit, which changes several names in an
@@ -29,7 +29,7 @@ _CHUNK = 1 << 20
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _NAMED = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _NO_HARD_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
-"""What link(2) says where it cannot work at all: on FAT and exFAT, or of a file of somebody else's."""
+"""The errors of link(2) where it cannot work at all: on FAT and exFAT, or of a file of somebody else's."""
 _RENAME_NOREPLACE, _RENAME_EXCHANGE = 1, 2
 _AT_FDCWD = -100
 
@@ -55,7 +55,7 @@ class NewFile:
         self._what = what
         self._replaces = replaces
         self._unnamed = unnamed
-        self._beside = path.with_name(f".{path.name}.new")
+        self._hidden = path.with_name(f".{path.name}.new")
         self._is_named = False
         self._is_checked = False
         self._descriptor = -1
@@ -83,7 +83,7 @@ class NewFile:
         os.close(self._descriptor)
         if self._is_named:
             with suppress(OSError):  # what led here is the error to report
-                self._beside.unlink(missing_ok=True)
+                self._hidden.unlink(missing_ok=True)
 
     @property
     def sha256(self) -> Sha256:
@@ -121,7 +121,7 @@ class NewFile:
         self._is_checked = True
 
     def publish(self) -> None:
-        """Give the file its name, after :meth:`check`, and bring the name to the disk.
+        """Name the file, after :meth:`check`, and bring the name to the disk.
 
         Raises:
             OutputError: The file does not read back, the name is taken, or the system refuses. What had the name has
@@ -133,9 +133,9 @@ class NewFile:
             folder = os.open(self.path.parent, _FOLDER)
             try:
                 if self._replaces:
-                    self._take_name(folder)
+                    self._rename_over(folder)
                 else:
-                    self._get_name(folder)
+                    self._name_anew(folder)
                 os.fsync(folder)
             finally:
                 os.close(folder)
@@ -146,42 +146,42 @@ class NewFile:
             with suppress(OSError):  # a file system without it; any other reason stops the other way, too
                 return os.open(self.path.parent, flag | os.O_RDWR | os.O_CLOEXEC, self._mode)
         if self._replaces:
-            self._beside.unlink(missing_ok=True)
+            self._hidden.unlink(missing_ok=True)
         try:
-            descriptor = os.open(self._beside, _NAMED, self._mode)
+            descriptor = os.open(self._hidden, _NAMED, self._mode)
         except FileExistsError as error:
             raise OutputError(
                 "there is a file of a run that was killed, or of one that is still at work",
-                where=str(self._beside),
-                hint=f"wait for that run, or remove the file: rm {self._beside}",
+                where=str(self._hidden),
+                hint=f"wait for that run, or remove the file: rm {self._hidden}",
             ) from error
         self._is_named = True
         return descriptor
 
-    def _get_name(self, folder: int) -> None:
-        """Give the file a name that is free."""
+    def _name_anew(self, folder: int) -> None:
+        """Name the file where nothing has that name."""
         if not self._link(self.path.name, folder):
-            rename_free(self._beside, self.path)
+            rename_free(self._hidden, self.path)
             self._is_named = False
         if not self._has_name(self.path.name, folder):
             os.unlink(self.path.name, dir_fd=folder)
             raise self._exchanged()
 
-    def _take_name(self, folder: int) -> None:
-        """Give the file a name that another file may have, in one step."""
+    def _rename_over(self, folder: int) -> None:
+        """Name the file in one step, also where another has that name."""
         if not self._is_named:
             # What a crashed run left there, possibly with another owner's mode, is not written into but made anew.
-            self._beside.unlink(missing_ok=True)
-            self._link(self._beside.name, folder)
+            self._hidden.unlink(missing_ok=True)
+            self._link(self._hidden.name, folder)
             self._is_named = True
-        if not self._has_name(self._beside.name, folder):
+        if not self._has_name(self._hidden.name, folder):
             raise self._exchanged()
-        os.rename(self._beside.name, self.path.name, src_dir_fd=folder, dst_dir_fd=folder)
+        os.rename(self._hidden.name, self.path.name, src_dir_fd=folder, dst_dir_fd=folder)
         self._is_named = False
 
     def _link(self, name: str, folder: int) -> bool:
-        """Give the file one more name; False where the file system has no such thing and it has one already."""
-        source = self._beside.name if self._is_named else f"/proc/self/fd/{self._descriptor}"
+        """Add a name to the file; return False where it has one and the file system allows no second."""
+        source = self._hidden.name if self._is_named else f"/proc/self/fd/{self._descriptor}"
         try:
             # With a folder given, Python calls linkat(2), which alone can follow the link to the open file.
             os.link(source, name, src_dir_fd=folder, dst_dir_fd=folder, follow_symlinks=not self._is_named)
@@ -225,7 +225,7 @@ def write_new(path: Path | str, data: bytes, *, mode: int, what: str) -> None:
 
 
 def replace(path: Path | str, data: bytes, *, what: str, mode: int = 0o600) -> None:
-    """Put ``data`` at ``path``, so that any reader sees the old file or the new one, whole.
+    """Write ``data`` at ``path``, so that any reader sees the old file or the new one, whole.
 
     Raises:
         OutputError: It cannot be written; the old file is as it was.
@@ -236,7 +236,7 @@ def replace(path: Path | str, data: bytes, *, what: str, mode: int = 0o600) -> N
 
 
 def give_name(work: Path, target: Path) -> bool:
-    """Give a finished file or folder a name that must be free; return whether it has its old name as well.
+    """Name a finished file or folder, where nothing has that name; return whether it keeps its old name as well.
 
     Raises:
         FileExistsError: The name is taken.
@@ -250,7 +250,7 @@ def give_name(work: Path, target: Path) -> bool:
 
 
 def add_name(file: Path, name: Path) -> bool:
-    """Give a file a second name, which must be free; False where the file system has no such thing.
+    """Add a second name to a file, which must be free; return False where the file system has no such thing.
 
     Raises:
         FileExistsError: The name is taken.

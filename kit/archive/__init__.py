@@ -3,9 +3,9 @@
 Reading starts at :func:`open_kit`; writing at a :class:`Destination`; nothing else of this toolkit touches files of
 kits. What is written here, the strict reader of this package reads back, and so do stock ``tar``, ``gzip``, ``zstd``.
 
-- Reading: ``reader`` opens a ``source``, tells the codec (``codecs``; ``gzip_members``, ``zstd_frames``; ``prefetch``
+- Reading: ``reader`` opens a ``source``, detects the codec (``codecs``; ``gzip_members``, ``zstd_frames``; ``prefetch``
   runs ahead) and reads ``chunks`` as tar (``tar_reader``, ``tar_headers``, ``tar_extensions``) or a folder
-  (``folder_reader``); ``member_tree`` keeps names apart. ``layout``, ``frame_form`` and ``reproduction`` tell what of
+  (``folder_reader``); ``member_tree`` keeps names apart. ``layout``, ``frame_form`` and ``reproduction`` show what of
   the stored bytes can be kept or made again.
 - Writing: ``destination`` and ``folder_destination``, by ``tar_writer`` and ``encoding``; finished frames wait in a
   ``spool``, and what is ``proven`` of them need not be decoded when they are read back.

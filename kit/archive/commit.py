@@ -2,17 +2,17 @@
 
 Order of an in-place switch, and why:
 
-1. What will stand beside the new kit is written into the job folder, and the :class:`Switch` into the journal
+1. What belongs next to the new kit is written into the job folder, and the :class:`Switch` into the journal
    (:mod:`kit.archive.switch`): from here on no step needs room on the disk.
 2. The old archive gets its second name ``<kit>.bak`` (hard link): from here on it cannot be lost.
-3. Signature and checksum beside the kit leave its name, for the backup's or the job folder: from here on no pair
-   beside the kit can mismatch; until step 5 the kit simply has none.
+3. Signature and checksum next to the kit leave its name, for the backup's or the job folder: from here on no pair
+   next to the kit can mismatch; until step 5 the kit simply has none.
 4. The work file, complete, synced and verified by now, is renamed over the kit: one atomic step from old to new.
-5. The new checksum and signature are put beside it, and the folder is synced.
+5. The new checksum and signature are put next to it, and the folder is synced.
 
 Laws: whatever step a crash follows, the kit's name holds the old bytes or the new ones, whole, and while anything is
-missing beside it the job folder says so; a step up to the fourth that *fails* is undone with all before it, so that the
-kit and everything beside it are as they were; what a crash left is for :mod:`kit.archive.finishing`. Where the file
+missing next to it the job folder shows it; a step up to the fourth that *fails* is undone with all before it, so that
+the kit and all next to it are as they were; what a crash left is for :mod:`kit.archive.finishing`. Where the file
 system has no hard links (FAT, exFAT, a file of somebody else's), names are exchanged instead of step 2. Why the names
 themselves are asked, and not records of steps: docs/design/journal.md.
 """
@@ -37,11 +37,11 @@ _NO_MODES = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSY
 
 
 def perform(switch: Switch) -> None:
-    """Do the whole switch, of which nothing was done before, or no more than its first three steps.
+    """Switch names; nothing of that was done before, or no more than its first three steps.
 
     Raises:
-        OutputError: A step was refused by the file system; everything is as it was, unless the message says that only
-            what belongs beside the new kit could not be put there.
+        OutputError: A step was refused by the file system; everything is as it was, unless the message states that only
+            what belongs next to the new kit could not be put there.
     """
     if switch.in_place:
         _replace(switch)
@@ -54,7 +54,7 @@ def _undone_by_failure() -> Iterator[ExitStack]:
     """Collect what undoes the steps of a switch, and do that if one of them fails.
 
     Not where the run is interrupted: that may fall behind the last step, when to undo the others would take the backup
-    and put the old checksum beside the new kit. What an interrupt leaves is what a kill leaves, and finished as that.
+    and put the old checksum next to the new kit. What an interrupt leaves is what a kill leaves, and finished as that.
     """
     undo = ExitStack()
     try:
@@ -65,7 +65,7 @@ def _undone_by_failure() -> Iterator[ExitStack]:
 
 
 def _publish(switch: Switch) -> None:
-    """Give a finished work file or folder its new name, and what belongs beside it."""
+    """Publish a finished work file or folder, and what belongs next to it."""
     work, target = switch.work, switch.target
     require_free(target)
     with _undone_by_failure() as undo, writing(target):
@@ -101,7 +101,7 @@ def _replace(switch: Switch) -> None:
 
 
 def place_sidecars(switch: Switch) -> None:
-    """Put what is still staged beside the new kit, and make all of the switch durable."""
+    """Put what is still staged next to the new kit, and make all of the switch durable."""
     try:
         for suffix in switch.sidecars:
             file = switch.work.with_name(f"beside{suffix}")
@@ -131,7 +131,7 @@ def _keep_access(kit: Path, work: Path) -> None:
 
 
 def _link(kit: Path, backup: Path, undo: ExitStack) -> bool:
-    """Give the kit its second name; False where the file system has no such thing."""
+    """Add the backup's name to the kit; return False where the file system allows no second name."""
     if is_twin(kit, backup):
         return True
     if not add_name(kit, backup):

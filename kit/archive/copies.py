@@ -1,7 +1,7 @@
-"""Whole kits that only get another name: a copy through the descriptor that was judged, with what belongs beside it.
+"""Whole kits that only get another name: a copy through the descriptor that was judged, and its sidecars.
 
 Laws: what is copied is what was verified, by digest, and read back from the copy; it is staged in the job folder and
-switched like any new kit (:mod:`kit.archive.commit`); the signature that was judged beside the source goes with the
+switched like any new kit (:mod:`kit.archive.commit`); the signature that was judged next to the source goes with the
 copy, whose bytes it is over; nothing is moved away before the switch is done.
 """
 
@@ -39,14 +39,14 @@ _CHUNK = 1 << 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verified:
-    """What was met of a kit while it was judged: what a copy of it must be."""
+    """What was found of a kit while it was judged: what a copy of it must be."""
 
     archive: Sha256 | None
     """Digest of an archive as stored; None for a folder."""
     members: Mapping[MemberPath, tuple[Sha256, int]]
     """Every regular file: digest and size."""
     signature: bytes | None
-    """The ``.sig`` file beside it."""
+    """The ``.sig`` file next to it."""
 
 
 def copy_kit(reader: KitReader, verified: Verified, job: Job) -> Switch:
@@ -62,7 +62,7 @@ def copy_kit(reader: KitReader, verified: Verified, job: Job) -> Switch:
 
 
 def restored_kit(reader: KitReader, verified: Verified, job: Job, *, old: Sha256 | None) -> Switch:
-    """Stage the kit that ``reader`` has open, a backup, to take the place of the job's target, which is kept beside it.
+    """Stage the kit that ``reader`` has open, a backup, to replace the job's target, which is kept next to it.
 
     Raises:
         DigestError: As of :func:`copy_kit`.
@@ -83,7 +83,7 @@ def restored_kit(reader: KitReader, verified: Verified, job: Job, *, old: Sha256
 
 
 def retire(path: Path, folder: Path) -> None:
-    """Take a kit that has another name or a copy by now, and what is beside it, into the job folder, to be removed.
+    """Move a kit that has another name or a copy by now, and its sidecars, into the job folder, to be removed.
 
     Raises:
         OutputError: The system refuses.
@@ -161,7 +161,7 @@ def _digest_of(path: Path) -> bytes:
 
 
 def _sidecars_of(verified: Verified, target: Path) -> dict[str, bytes]:
-    """Return what belongs beside a copy of an archive; the signature that was judged is over the same bytes."""
+    """Return what belongs next to a copy of an archive; the signature that was judged is over the same bytes."""
     if verified.archive is None:
         return {}
     beside = {".sha256": checksum_line(verified.archive, target.name)}
@@ -224,7 +224,7 @@ def _digested(body: Iterable[bytes]) -> tuple[Sha256, int]:
 
 
 def _compare(met: Iterable[_Met], verified: Verified, where: Path) -> list[tuple[MemberPath | None, EntryKind, str]]:
-    """See that the files are those that were verified, none missing and each as it was; return what else is there."""
+    """Check that the files are those that were verified, none missing and each as it was; return what else is there."""
     left, others = dict(verified.members), []
     for member, found in met:
         if not member.is_file:

@@ -106,7 +106,7 @@ def empty_folder(descriptor: int, *, keep: frozenset[str] = frozenset()) -> None
     """Remove what is in an open folder of ours, as far as the system lets us, but the files of these names.
 
     Every step is relative to the descriptor of the folder it is in (openat(2), unlinkat(2)), and a name is entered only
-    if it is no link: whoever exchanges names meanwhile leads it nowhere else.
+    if it is no link: to exchange names meanwhile leads it nowhere else.
     """
     device = os.fstat(descriptor).st_dev
     with suppress(OSError, RecursionError), os.scandir(descriptor) as entries:

@@ -1,6 +1,6 @@
 """What becomes of a switch that a crash ended: it is finished, or where that cannot be, everything is put back.
 
-Which step was the last the names themselves tell (docs/design/journal.md). Laws: :func:`standing` finds the
+The names themselves show which step was the last (docs/design/journal.md). Laws: :func:`standing` finds the
 kits, which are judged anew before anything is finished, since a journal proves nothing; :func:`finish` does what is
 left after any step, and refuses to where the new kit is no longer what was verified; :func:`retreat` then puts
 everything back.
@@ -36,7 +36,7 @@ class Standing:
     is_placed: bool
     """Whether the finished kit has its name."""
     signature: bytes | None
-    """What is to be beside the new kit as its ``.sig``, or is there."""
+    """What is to be next to the new kit as its ``.sig``, or is there."""
 
 
 def standing(switch: Switch) -> Standing:
@@ -99,7 +99,7 @@ def _signature(switch: Switch, new: Path) -> bytes | None:
 
 
 def finish(switch: Switch) -> None:
-    """Do what is left of a switch that a crash or a failure ended anywhere; nothing, where all was done.
+    """Finish a switch that a crash or a failure ended anywhere; nothing, where all was done.
 
     Raises:
         OutputError: As :func:`standing`, or as :func:`perform`.
@@ -147,7 +147,7 @@ def _lost(switch: Switch) -> OutputError:
 def _make_good(switch: Switch) -> None:
     """Look at what was staged before a crash: a medium that lost power may give back other bytes than it took.
 
-    A checksum is made again, since the journal has the digest. A signature cannot be: it goes, and that is said.
+    A checksum is made again, since the journal has the digest. A signature cannot be: it goes, with an error.
 
     Raises:
         OutputError: The staged signature was damaged.
@@ -209,7 +209,7 @@ def retreat(switch: Switch) -> bool:
 
 
 def _parkings(switch: Switch, suffix: str) -> list[Path]:
-    """Where :func:`_move_sidecars` may have put what was beside the old kit."""
+    """Where :func:`_move_sidecars` may have put what was next to the old kit."""
     beside = [place_beside(switch.backup, suffix)] if switch.backup is not None and suffix == ".sig" else []
     return [*beside, switch.work.with_name(f"old{suffix}")]
 

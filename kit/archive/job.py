@@ -1,7 +1,7 @@
 """The folder ``<target>.kit-job`` that a run works in: who may be in it, and what is left of it afterwards.
 
 Where the file system of the target keeps no owner and mode of files, the folder is below one that the user names
-(``--work-folder``), under a name that nobody can guess, and is found again by what its lock says.
+(``--work-folder``), under a name that nobody can guess, and is found again by what is in its lock.
 
 Laws: at most one live process works on a target, whatever happened to the one before (the lock is the system's, and
 dies with its process); a job that nobody finished is never silently thrown away or continued; the folder of a finished
@@ -31,7 +31,7 @@ from kit.errors import KitError, OutputError, UsageError
 from kit.publishing import sync_folder
 
 LOCK = "kit-job.lock"
-"""Says of a folder, by its name, that a run made it. What is in it may be damaged as any file may."""
+"""A file that marks a folder, by its name, as made by a run. What is in it may be damaged as any file may."""
 _KEPT = frozenset({LOCK, "journal", "spool"})
 _TOKEN_BYTES = 16
 _HINT = "continue it with --resume, or give it up with --abandon; the kit itself is whole"
@@ -54,11 +54,11 @@ class Job:
         Args:
             target: The output, or the kit itself.
             resume: Whether to take over what another process left.
-            kind: The last part of the folder's name, which says what works there.
-            work_folder: Where to work if not beside the target.
+            kind: The last part of the folder's name, which names what works there.
+            work_folder: Where to work if not next to the target.
 
         Raises:
-            UsageError: The target is ``.`` or ``..``, beside which nothing can be put.
+            UsageError: The target is ``.`` or ``..``, next to which nothing can be put.
         """
         self.target = target
         self.named = place_beside(target, f".kit-{kind}")
@@ -68,7 +68,7 @@ class Job:
         self._resume = resume
         self._work_folder = work_folder
         self._mark = b""
-        """What the lock has in it: of a job that is not beside its target, which one that is."""
+        """What the lock has in it: of a job that is not next to its target, which one that is."""
         self._lock: int | None = None
         self._journal: JournalFile | None = None
         self._beside: HeldFolder | None = None
@@ -80,7 +80,7 @@ class Job:
 
     @property
     def exists(self) -> bool:
-        """Whether there is anything of that name, or such a folder where the user said to work."""
+        """Whether there is anything of that name, or such a folder in the user's work folder."""
         if self._work_folder is None:
             return os.path.lexists(self.named)
         try:
@@ -103,7 +103,7 @@ class Job:
     def stage(self) -> Path:
         """Where a finished kit waits for its name: a folder on the file system of the target; only within the context.
 
-        The job folder, unless that is elsewhere; then a folder beside the target, made when it is first asked for. No
+        The job folder, unless that is elsewhere; then a folder next to the target, made when it is first asked for. No
         kit is read there that is not judged or compared first, since it may be open to others.
 
         Raises:
@@ -119,7 +119,7 @@ class Job:
 
     @property
     def is_elsewhere(self) -> bool:
-        """Whether the job folder is not beside the target, so that the last step crosses file systems."""
+        """Whether the job folder is not next to the target, so that the last step crosses file systems."""
         return self._work_folder is not None
 
     @property
@@ -198,7 +198,7 @@ class Job:
             return self._foreign_done(above) if self._work_folder is None else None
 
     def clear(self, *, keep: frozenset[str] = _KEPT) -> None:
-        """Remove what a process that died made for itself alone; journal and spool stay, if nothing else is said.
+        """Remove what a process that died made for itself alone; journal and spool stay, if nothing else is asked for.
 
         Raises:
             OutputError: The file system refuses.
@@ -262,7 +262,7 @@ class Job:
     def _find(self, above: HeldFolder) -> bool:
         """Look in the user's work folder for the job of this target; name it, or a new one where there is none.
 
-        Whoever else may write there may leave anything: what is not this user's own and marked is passed over.
+        Others who may write there may leave anything: what is not this user's own and marked is passed over.
         """
         real = f"{self.target.parent.resolve()}/{self.target.name}"
         self._mark = json.dumps(real).encode("ascii") + b"\n"
@@ -291,7 +291,7 @@ class Job:
             return False
 
     def _foreign_done(self, above: HeldFolder) -> OutputError | None:
-        """Say why what has the name of a finished job cannot be removed; None where it can, or is not there."""
+        """Return why what has the name of a finished job cannot be removed; None where it can, or is not there."""
         try:
             with above.private(self._done) as done:
                 if done.names() and (lock := self._acquire(done, create=False)) is not None:
@@ -303,7 +303,7 @@ class Job:
         return None
 
     def _taken(self, above: HeldFolder) -> OutputError:
-        """Say why the folder cannot be made: somebody works there, died there, or it is no folder of a run."""
+        """Return why the folder cannot be made: somebody works there, died there, or it is no folder of a run."""
         try:
             with above.private(self.named.name) as folder:
                 if folder.names():

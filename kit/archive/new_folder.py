@@ -2,7 +2,7 @@
 
 Laws: mode 0700, since what is in it may be for few eyes; it is reached by its descriptor, so who exchanges its name
 gets nothing of it; only ``publish`` gives the name, and replaces nothing; a body that fails leaves nothing. A killed
-run leaves ``.<name>.writing-…`` beside the target, which nothing reads.
+run leaves ``.<name>.writing-…`` next to the target, which nothing reads.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class NewFolder:
         self._held.close()
 
     def place(self, name: str) -> Path:
-        """Give the place of a file by its path in the folder, and make the folders above it.
+        """Return the place of a file by its path in the folder, and make the folders above it.
 
         Raises:
             OutputError: The system refuses.
@@ -76,7 +76,7 @@ class NewFolder:
         return place
 
     def publish(self) -> None:
-        """Give the folder its name, which must still be free.
+        """Name the folder; nothing may have that name.
 
         Raises:
             OutputError: It is not, or the system refuses.

@@ -1,4 +1,4 @@
-"""The names beside a kit that belong to it, and how they are kept from being overwritten."""
+"""The names next to a kit that belong to it, and how they are kept from being overwritten."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ _BESIDE = "write beside it with --output, and replace it where it was put there"
 
 
 def place_beside(path: Path, suffix: str) -> Path:
-    """Give the place beside ``path`` that has its name and ``suffix``.
+    """Return the place next to ``path`` that has its name and ``suffix``.
 
     Raises:
-        UsageError: The path is ``.`` or ``..``, beside which nothing can be put.
+        UsageError: The path is ``.`` or ``..``, next to which nothing can be put.
     """
     if path.name in {"", ".."}:
         raise UsageError(
@@ -43,7 +43,7 @@ def backup_path(kit: Path, suffix: str = BACKUP) -> Path:
 
 
 def require_free(path: Path, *, but: Collection[Path] = ()) -> None:
-    """Refuse to overwrite anything ``but`` what is ours: a kit of that name, or what stands beside one.
+    """Refuse to overwrite anything ``but`` what is ours: a kit of that name, or its sidecars.
 
     Raises:
         OutputError: Something is already there.
@@ -57,7 +57,7 @@ def require_free(path: Path, *, but: Collection[Path] = ()) -> None:
 def require_backup_free(kit: Path, suffix: str = BACKUP, *, but: Collection[Path] = ()) -> None:
     """Refuse to overwrite an older backup of ``kit``; the second name an ended run gave this very kit is none.
 
-    Nor is ``but``: what is ours of what stands beside a backup.
+    Nor is ``but``: what is ours of a backup's sidecars.
 
     Raises:
         OutputError: There is one already.
@@ -71,7 +71,7 @@ def require_replaceable(kit: Path) -> None:
     """Refuse a kit whose name cannot come to mean another file, however whole the new one is.
 
     Raises:
-        OutputError: It, or what is beside it, is mounted there or may not be changed by anybody (chattr(1)); or it is
+        OutputError: It, or what is next to it, is mounted there or may not be changed by anybody (chattr(1)); or it is
             another user's in a folder where only the owner may rename.
         OSError: It is not there.
     """

@@ -51,7 +51,7 @@ class Copying:
     """What a pass over an archive takes as it is stored, instead of reading it."""
 
     layout: Layout
-    """As an earlier pass met it."""
+    """As an earlier pass found it."""
     stretches: Sequence[Stretch]
     """Of it, in order."""
     take: Callable[[Frame], None]
@@ -67,7 +67,7 @@ class KitReader:
         limits: What it is held to.
         allowed: What the user permits in it.
         read_bytes: Stored bytes that the latest pass over the members has read so far.
-        watch: Told how many bytes of a member's body were just used, on the thread that uses them.
+        watch: Called with how many bytes of a member's body were just used, on the thread that uses them.
     """
 
     def __init__(
@@ -93,7 +93,7 @@ class KitReader:
         self._read_digest = hashlib.sha256()
         self._layout: Layout | None = None
         self._entries: bytes | None = None
-        """What the first pass met, if one is over."""
+        """What the first pass found, if one is over."""
         self._over = False
         self.watch: Callable[[int], None] | None = None
         self._expanded_bytes = 0
@@ -156,12 +156,12 @@ class KitReader:
     def pass_digest(self) -> Sha256 | None:
         """Digest of the stored bytes that the latest pass has read: of the whole archive once it is over.
 
-        Two passes with one digest met the same members with the same bodies. None for a folder.
+        Two passes with one digest read the same members with the same bodies. None for a folder.
         """
         return None if isinstance(self._source, int) else Sha256(self._read_digest.hexdigest())
 
     def stored_chunks(self) -> Iterator[bytes]:
-        """Give the archive as stored; of a folder, nothing.
+        """Return the archive as stored; of a folder, nothing.
 
         Raises:
             UnreadableError: The medium failed.
@@ -182,7 +182,7 @@ class KitReader:
         return os.path.samestat(met, opened) and (met.st_size, met.st_mtime_ns) == (opened.st_size, opened.st_mtime_ns)
 
     def layout(self) -> Layout | None:
-        """Give where everything is that the latest pass met; None if it is not over, or if nothing can be copied."""
+        """Return where everything is that the latest pass read; None if it is not over, or if nothing can be copied."""
         if self._layout is None or not self._over or isinstance(self._source, int):
             return None
         stored, source = self.read_bytes, self._source
@@ -193,7 +193,7 @@ class KitReader:
         return self._layout if self._layout.is_own(stored, tail) else None
 
     def is_foreign(self) -> bool:
-        """Whether the latest pass met a frame of an archive that this program's encoder would not give."""
+        """Whether the latest pass read a frame of an archive that this program's encoder would not give."""
         return self._layout is not None and self._layout.is_foreign
 
     def members(
@@ -202,7 +202,7 @@ class KitReader:
         """Read all members from the start, each with its body; may be called again, also before the end.
 
         A pass that ends has given the same entries as those before it. With ``copying``, the entries of its stretches
-        are not given; their frames are, to whom it says. With ``proven``, the archive must be the one that this is
+        are not given; their frames are, to its ``take``. With ``proven``, the archive must be the one that this is
         known of; of the bodies in it only parts are given.
 
         Raises:
@@ -322,7 +322,7 @@ class KitReader:
         return decode(codec, ChunkReader(chunks, where=where), self._outer_limits, where=where, ended=ended)
 
     def _stored_or_decoded(self, source: ByteSource, codec: Codec, copying: Copying) -> Iterator[Frame | bytes]:
-        """Give the frames of stretches as stored, and what all others decode to; every stored byte is digested."""
+        """Yield the frames of stretches as stored, and what all others decode to; every stored byte is digested."""
         where = str(self.path)
         stored = ChunkReader(self._counted(source_chunks(source, name=where)), where=where)
         sizes, lengths = copying.layout.sizes, copying.layout.lengths
@@ -353,7 +353,7 @@ class KitReader:
             yield chunk
 
     def _recognise(self, source: ByteSource) -> Container:
-        """Tell the container by its first bytes, and make sure that a tar header or an end block comes out of it."""
+        """Recognise the container by its first bytes; a tar header or an end block must come out of it."""
         where = str(self.path)
         codec = detect(ChunkReader(source_chunks(source, name=where), where=where).read_up_to(4))
         block = ChunkReader(self._tar_chunks(source, codec), where=where).read_up_to(BLOCK_BYTES)
@@ -374,7 +374,7 @@ class KitReader:
 
 
 def _next(reader: ChunkReader, size: int) -> Iterator[bytes]:
-    """Give the next ``size`` bytes, or what there is of them."""
+    """Yield the next ``size`` bytes, or what there is of them."""
     while size and (data := reader.read_some(size)):
         size -= len(data)
         yield data

@@ -1,4 +1,4 @@
-"""What a switch is: a finished kit in the job folder, the name it is to get, and how to tell old from new.
+"""What a switch is: a finished kit in the job folder, the name it is to get, and how to distinguish old from new.
 
 It is staged and in the journal before any name changes (:mod:`kit.archive.commit`), so that a later process knows what
 an earlier one was about (:mod:`kit.archive.finishing`).
@@ -42,7 +42,7 @@ class Switch:
     in_place: bool
     keep_backup: bool
     sidecars: Mapping[str, str]
-    """What is staged beside ``work``, to be put beside ``target``: suffix → SHA-256 of its bytes."""
+    """What is staged next to ``work``, to be put next to ``target``: suffix → SHA-256 of its bytes."""
     new: str
     """Identity of the finished kit: its digest or, of a folder, its inode, which survives every rename.
 
@@ -53,7 +53,7 @@ class Switch:
     kept_as: str = BACKUP
     """Suffix under which the old kit is kept, if it is."""
     content: str = ""
-    """Of a folder, the digest of all that is in it: its inode does not tell whether it is still what was verified."""
+    """Of a folder, the digest of all that is in it: its inode does not show whether it is still what was verified."""
 
     @classmethod
     def of(cls, folder: Path, target: Path, body: Mapping[str, Any]) -> Self:
@@ -80,7 +80,7 @@ class Switch:
         )
 
     def to_json(self) -> dict[str, Any]:
-        """Give what the journal keeps."""
+        """Return what the journal keeps."""
         body = {
             "work": self.work.name,
             "inPlace": self.in_place,
@@ -103,7 +103,7 @@ class Switch:
         return Sha256(self.old.removeprefix(_DIGEST))
 
     def identity(self, path: Path) -> str:
-        """Return what has a name, as ``new`` and ``old`` say it."""
+        """Return the identity of what has a name, in the form of ``new`` and ``old``."""
         return identity_of(path, by_content=self.new.startswith(_TREE))
 
     @property
@@ -124,13 +124,13 @@ def staged(
     kept_as: str = BACKUP,
     by_content: bool = False,
 ) -> Switch:
-    """Do step 1, and give the switch for the journal; ``new`` and ``old`` are digests of archives, None of folders.
+    """Stage a switch (step 1) and return it for the journal.
 
-    With ``by_content``, folders are told by what is in them. What is put beside the kit is for those whom ``work`` is
-    for.
+    ``new`` and ``old`` are digests of archives, None of folders. With ``by_content``, folders are known by what is in
+    them. What is put next to the kit is for those whom ``work`` is for.
 
     Raises:
-        OutputError: What belongs beside the kit could not be written, or a name is taken.
+        OutputError: What belongs next to the kit could not be written, or a name is taken.
     """
     if not in_place:
         require_free(target)
@@ -171,9 +171,9 @@ def has_begun(switch: Switch) -> bool:
 
 
 def parked(switch: Switch) -> frozenset[Path]:
-    """Name what the switch has moved away from beside the kit, and the checksum that it made for the backup.
+    """Return what the switch has moved away from next to the kit, and the checksum that it made for the backup.
 
-    When it was staged nothing stood beside the backup's name, unless that was the kit's second. So a signature there is
+    When it was staged nothing was next to the backup's name, unless that was the kit's second. So a signature there is
     the one that the kit had, if it has none; and a checksum is ours, if it is the old kit's.
     """
     places = [switch.work.with_name(f"old{suffix}") for suffix in SIDECARS]
@@ -206,11 +206,11 @@ def is_file_of(path: Path, data: bytes) -> bool:
 
 
 def identity_of(path: Path, *, by_content: bool = False) -> str:
-    """Tell what stands under a name: digest of a file, inode of a folder, empty for nothing or anything else.
+    """Return the identity of what has a name: digest of a file, inode of a folder, empty for nothing or anything else.
 
     Args:
         path: The name.
-        by_content: Whether a folder is told by the digest of its tree.
+        by_content: Whether a folder is known by the digest of its tree.
     """
     try:
         status = path.lstat()

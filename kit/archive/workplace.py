@@ -1,7 +1,7 @@
 """The folder ``<target>.kit-build`` for a run that is not resumed: the same run again is as good.
 
-What stands in it is worth nothing to anybody but the process that made it, so the next run with the same output removes
-what a dead one left there. Laws: two live processes never share one; it is in plain sight beside the output, readable
+What is in it is worth nothing to anybody but the process that made it, so the next run with the same output removes
+what a dead one left there. Laws: two live processes never share one; it is in plain sight next to the output, readable
 by its owner alone, and gone when the run is over, however it ends, short of being killed.
 """
 
@@ -18,11 +18,11 @@ _KIND = "build"
 
 @contextmanager
 def workplace(target: Path, work_folder: Path | None = None) -> Iterator[Job]:
-    """Yield a job in an empty folder beside ``target``, on its file system; what a killed run left of it is removed.
+    """Yield a job in an empty folder next to ``target``, on its file system; what a killed run left of it is removed.
 
     Raises:
         OutputError: Another process is at work there, or the place cannot be written.
-        UsageError: The target is ``.`` or ``..``, beside which nothing can be put.
+        UsageError: The target is ``.`` or ``..``, next to which nothing can be put.
     """
     left = Job(target, kind=_KIND, work_folder=work_folder).exists
     with Job(target, resume=left, kind=_KIND, work_folder=work_folder) as job:

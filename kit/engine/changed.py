@@ -1,9 +1,9 @@
-"""What of two kits a delta will be made of, put aside while each is read the first time.
+"""Spools what a delta needs of both kits, during their first reading.
 
 Of a base that is a guess, up to :data:`MOST_BYTES`: its collections, which seldom stay the same. Of a target it is no
 guess: a member that has another size than the one of its name in the base, or begins otherwise, has another digest;
-that of all others only tells at its end. So most of what changed need not be read again. Laws: what is put aside is the
-body that the reading digests; nothing that is put aside has been believed yet; files of :data:`MOST_COLLECTIONS`
+that of all others only shows at its end. So most of what changed need not be read again. Laws: what is spooled is the
+body that the reading digests; nothing that is spooled has been believed yet; files of :data:`MOST_COLLECTIONS`
 collections of each side are open at most, and one of everything else.
 """
 
@@ -32,10 +32,10 @@ _SMALL_BYTES, _MOST_SMALL_BYTES = 64 * 1024, 16 * 1024 * 1024
 _HEAD_BYTES = 64
 
 
-class Before:
-    """What a base may be asked for; an :class:`kit.engine.reading.BodyTap` for its first reading.
+class BaseSpool:
+    """Spools what a base may be asked for: a :class:`kit.engine.reading.BodyTap` for its first reading.
 
-    How every member begins, and into ``stores`` what the target will most likely be said by: collections,
+    How every member begins, and into ``stores`` what the target will most likely be encoded against: collections,
     and members that are small. What is not needed after all is for :meth:`BaseStores.fill` to remove.
     """
 
@@ -47,7 +47,7 @@ class Before:
         self._room, self._room_for_small = MOST_BYTES, _MOST_SMALL_BYTES
 
     def note(self, member: Member) -> None:
-        """Do nothing: what holds a base decides nothing of a delta."""
+        """Ignore it: what holds a base decides nothing of a delta."""
 
     def take(self, member: Member, path: MemberPath, body: Iterator[bytes]) -> None:
         """Note how a member begins, and store it if it may be needed and there is room."""
@@ -70,23 +70,23 @@ class Before:
 
 @dataclass(frozen=True, slots=True)
 class Documents:
-    """A collection that is not compressed by itself, put aside."""
+    """A collection that is not compressed by itself, spooled."""
 
     store: DocumentStore
     sound: bool
     """Whether it could be cut into documents; its bytes are all there in any case."""
 
 
-class Changed:
-    """See the module docstring; an :class:`kit.engine.reading.BodyTap` for the reading of the target."""
+class TargetSpool:
+    """Spools what of a target is surely another: a :class:`kit.engine.reading.BodyTap` of its first reading."""
 
-    def __init__(self, folder: Path, base: Survey, before: Before, limits: Limits) -> None:
+    def __init__(self, folder: Path, base: Survey, before: BaseSpool, limits: Limits) -> None:
         """Put files into ``folder``, of what is not in ``base``."""
         self.headers: list[Header] = []
         self._members: list[Member] = []
         """Of a folder."""
         self.length = len(END)
-        """Bytes of a container that holds what was met and no more than that needs."""
+        """Bytes of a container that holds what was read and no more than that needs."""
         self.documents: dict[MemberPath, Documents] = {}
         self.bytes: dict[MemberPath, Stretch] = {}
         self._folder = folder
@@ -116,7 +116,7 @@ class Changed:
         self.length += len(header) + member.size + len(padding(member.size))
 
     def take(self, member: Member, path: MemberPath, body: Iterator[bytes]) -> None:
-        """Put a body aside, if it is surely another."""
+        """Spool a body, if it is surely another."""
         known = self._base.members.get(path)
         if known is not None and known[1] == member.size:
             first = next(body, b"")

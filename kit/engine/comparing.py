@@ -64,7 +64,7 @@ class Comparer:
     """Collates two kits into a :class:`Collation`."""
 
     def __init__(self, collation: Collation, begin: Passes) -> None:
-        """Do each pass over a kit with the pipeline that ``begin`` gives for it."""
+        """Read each kit with the pipeline that ``begin`` returns for the pass."""
         self._collation = collation
         self._begin = begin
         self._collections: dict[CollectionName, int] = {}
@@ -127,7 +127,7 @@ class Comparer:
         return reading
 
     def _keep_first_documents(self, reader: KitReader, documents: Iterator[tuple[int, bytes]]) -> None:
-        """Put the first document of each pair aside."""
+        """Keep the first document of each pair."""
         wanted = self._collation.wanted_before()
         due = next(wanted, None)
         if due is None:
@@ -143,7 +143,7 @@ class Comparer:
         raise changed_meanwhile(reader.path)
 
     def _compare_pairs(self, reader: KitReader, documents: Iterator[tuple[int, bytes]], pipeline: Pipeline) -> None:
-        """Meet the second document of each pair, and have the pairs compared."""
+        """Read the second document of each pair, and have the pairs compared."""
         wanted = self._collation.wanted_after()
         due = next(wanted, None)
         if due is None:
@@ -210,7 +210,7 @@ class _Batch:
 
 
 def _settle_migrated(collation: Collation) -> None:
-    """Record the pairs whose sketches tell already what a comparison would: millions of them, after a patch.
+    """Record the pairs whose sketches show already what a comparison would: millions of them, after a patch.
 
     Raises:
         OutputError: The disk is full or failed.

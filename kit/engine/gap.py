@@ -1,4 +1,4 @@
-"""What :mod:`kit.engine.gaps` finds; apart from it, so that who tells of gaps need not load what looks for them."""
+"""What :mod:`kit.engine.gaps` finds; in a module of its own, so that a report need not load what looks for it."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
-"""Why observations lack one of the projections: what the backfill would say of each of them, were it run now.
+"""Why observations lack one of the projections: what the backfill would find in each of them, were it run now.
 
 Only asked where some lack one, so a kit that has both everywhere pays nothing. The kit is read twice more: once for
-what the backfill looks up, once for the observations; both readings must meet what was judged. Laws: nothing is written
+what the backfill looks up, once for the observations; both readings must find what was judged. Laws: nothing is written
 but the lookup; every document that lacks a projection is counted exactly once; what is kept does not grow with the
-number of documents, nor with how many different things they say.
+number of documents, nor with how many different things are in them.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from kit.transforms.raw_linkset.outcomes import CHANGED, NO_PROJECTION, NOT_SELE
 from kit.values import CollectionName
 
 MOST_REASONS = 50
-"""Told apart of one tenant; documents beyond them are counted under :data:`OTHERS`."""
+"""Kept apart of one tenant; documents beyond them are counted under :data:`OTHERS`."""
 MOST_EXAMPLES = 3
 OTHERS = "other reasons"
 _LONGEST_REASON = 200

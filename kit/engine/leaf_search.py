@@ -80,7 +80,7 @@ class Leaf:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MemberLeaves:
-    """What was found in one member: the leaves with the key, else the one or two between which it would stand."""
+    """What was found in one member: the leaves with the key, else the one or two between which it would be."""
 
     size: int
     root: Sha256
@@ -170,7 +170,7 @@ def _prefix(key: bytes) -> bytes:
 
 
 def _position(store: LeafStore, path: MemberPath, key: bytes) -> tuple[int, int]:
-    """Give the number of leaves, and how many stand before ``key``."""
+    """Return the number of leaves, and how many are before ``key``."""
     size = before = 0
     for block in _blocks(store.lines(path)):
         size += len(block)

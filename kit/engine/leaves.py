@@ -67,7 +67,7 @@ class LeafStore:
             self._spill(tree)
 
     def lines(self, path: MemberPath) -> Iterator[bytes]:
-        """Give the lines of a member in the order of its leaves, each with its line feed.
+        """Yield the lines of a member in the order of its leaves, each with its line feed.
 
         Raises:
             OutputError: The disk failed.
@@ -81,7 +81,7 @@ class LeafStore:
             yield from merged
 
     def root(self, path: MemberPath, pipeline: Pipeline) -> Sha256:
-        """Give the root over the leaves of a member.
+        """Return the root over the leaves of a member.
 
         Raises:
             OutputError: The disk failed.
@@ -90,7 +90,7 @@ class LeafStore:
         return Sha256(root_of(self.block_roots(path, pipeline)).hex())
 
     def block_roots(self, path: MemberPath, pipeline: Pipeline) -> list[bytes]:
-        """Give the roots of the subtrees of :data:`BLOCK` leaves each, the last one of fewer.
+        """Return the roots of the subtrees of :data:`BLOCK` leaves each, the last one of fewer.
 
         Raises:
             OutputError: The disk failed.
@@ -143,7 +143,7 @@ def block_root(digits: bytes) -> bytes:
 
 
 def leaf_hashes(digits: bytes) -> list[bytes]:
-    """Give the leaf hashes of a block."""
+    """Return the leaf hashes of a block."""
     whole = bytes.fromhex(digits.decode("ascii"))
     return [whole[at : at + _DIGEST_BYTES] for at in range(0, len(whole), _DIGEST_BYTES)]
 

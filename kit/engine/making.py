@@ -33,7 +33,7 @@ _SMALL, _MAX_SMALL = 64 * 1024, 16 * 1024 * 1024
 """Bytes of a member that is stored to be copied: of one, and of all."""
 
 
-class BaseSpool:
+class NeededSpool:
     """Stores what a delta needs of its base: a :class:`kit.engine.reading.BodyTap` of the reading that judges it.
 
     Nothing that is stored has been believed yet. What cannot be stored, a collection that cannot be cut into documents,
@@ -49,7 +49,7 @@ class BaseSpool:
         self._copied = {entry.source for entry in manifest.members if entry.method is Method.COPY}
 
     def note(self, member: Member) -> None:
-        """Do nothing: what holds a base decides nothing of its target."""
+        """Ignore it: what holds a base decides nothing of its target."""
 
     def take(self, member: Member, path: MemberPath, body: Iterator[bytes]) -> None:
         """Store a member that is needed at any place, or small and copied.
@@ -90,7 +90,7 @@ class Making:
         self._taken: set[MemberPath] = set()
 
     def check(self) -> None:
-        """See that the base has every member that is needed of it.
+        """Check that the base has every member that is needed of it.
 
         Raises:
             DigestError: One is missing, or is not what a copy of it must be.
@@ -129,7 +129,7 @@ class Making:
         return headers
 
     def _needs(self) -> tuple[set[MemberPath], set[MemberPath]]:
-        """Name what of the base to store for what is said by it, and what for copies in another order."""
+        """Return what of the base to store for what is encoded against it, and what for copies in another order."""
         order = {path: place for place, path in enumerate(self._survey.members)}
         streamed: set[MemberPath] = set()
         stored: set[MemberPath] = set()
@@ -164,10 +164,10 @@ class Making:
         return place
 
     def stream(self, layout: Layout, take: Take) -> Iterator[bytes]:
-        """Give the target's tar archive, in chunks.
+        """Yield the target's tar archive, in chunks.
 
         Raises:
-            DigestError: A member does not come out as the delta says.
+            DigestError: A member does not come out as the delta states.
             ArchiveError: A payload is malformed or does not fit the base, or layout and members do not match.
         """
         base = entries(self._reader)  # each member is compared with what the delta says
@@ -260,7 +260,7 @@ def whole_of(path: Path) -> Iterator[bytes]:
 
 
 def _checked(entry: Entry, body: Iterable[bytes]) -> Iterator[bytes]:
-    """Pass a member's bytes on as long as they can be what the delta says, and see that they are."""
+    """Pass a member's bytes on as long as they can be what the delta states, and check that they are."""
     digest = hashlib.sha256()
     size = 0
     for chunk in body:

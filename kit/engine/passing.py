@@ -1,7 +1,7 @@
 """The pass: one reading of a kit, which hands every entry with its body to a visitor.
 
-Every verb that reads a kit reads it here, and says with a visitor what it wants. A visitor takes of a body any number
-of chunks, or none. Laws: entries come in the order of the container, each once; a body is digested at most once a pass;
+Every verb that reads a kit reads it here, with a visitor for what it wants. A visitor takes of a body any number of
+chunks, or none. Laws: entries come in the order of the container, each once; a body is digested at most once a pass;
 what a later pass hands out is what the first one digested, or the pass ends in the one error,
 :func:`kit.archive.changed_meanwhile`.
 

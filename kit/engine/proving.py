@@ -50,7 +50,7 @@ class EarlierReading:
     """What the documents give without what was appended since."""
 
     changed: int = 0
-    """Documents that are said to have changed since."""
+    """Documents that changed since, as the statements have it."""
     appended: int = 0
     """Of those, the ones that end in the element."""
     documents: Sha256 | None = None

@@ -55,7 +55,7 @@ class Survey:
     tallies: dict[MemberPath, Tally] = field(default_factory=dict)
     """Of the collection members that were asked for."""
     settled: dict[MemberPath, SettledMember] = field(default_factory=dict)
-    """Of those in which the transforms would change nothing, as far as that can be told (:mod:`kit.engine.settled`)."""
+    """Of those in which the transforms would change nothing, as far as is known (:mod:`kit.engine.settled`)."""
     rooted: set[MemberPath] = field(default_factory=set)
     """Of these, the ones whose leaves were gathered."""
     findings: list[tuple[MemberPath, str, Finding]] = field(default_factory=list)
@@ -163,7 +163,7 @@ def member_runs(collection: CollectionMember, body: Iterator[bytes], reader: Kit
 
 
 def held_whole(member: Member, body: Iterator[bytes], limits: Limits) -> bytes:
-    """Give the body of a member that is held whole.
+    """Return the body of a member that is held whole.
 
     Raises:
         LimitError: It, or all that is held of the kit, is over a limit.

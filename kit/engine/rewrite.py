@@ -87,7 +87,7 @@ def rewrite(
 
 
 def untouched(reader: KitReader, survey: Survey, settled: Mapping[MemberPath, SettledMember]) -> Rewrite | None:
-    """Give what :func:`rewrite` would find where every member it would transform is settled; None where it must look.
+    """Return what :func:`rewrite` would find where every member it would transform is settled; None where it must look.
 
     Raises:
         DigestError: The kit changed since it was surveyed.
@@ -124,7 +124,7 @@ class _Pass:
     """Decoded bytes of that stretch so far."""
 
     def copying(self) -> Copying | None:
-        """Say what is copied as it is stored; None where nothing can be.
+        """Return what is copied as it is stored; None where nothing can be.
 
         Only in an archive whose stored bytes the survey has digested: at the end of the pass they must be the same, and
         then a copied frame holds what the survey decoded and digested.
@@ -268,7 +268,7 @@ class _Handled:
             self._pass.request.leaves.add(self._collection.path, lines)
 
     def close(self) -> None:
-        """Say what the member held and what it holds, and end it."""
+        """Record what the member held and what it holds, and end it."""
         self._change.sha256 = Sha256(self._after.hexdigest())
         self._change.proven = self._pass.request.prove
         surveyed, _ = self._pass.survey.members[self._collection.path]

@@ -1,10 +1,10 @@
-"""Says the members of a target kit by those of a base: what ``kit delta build`` does once both are read and judged.
+"""Encodes each member of a target kit against a base: copied, computed, document delta, binary delta, or in full.
 
-What of the base will be needed is stored on disk; then the members of the target are gone through in the order of its
-container, and for each the method is chosen that is smallest. What the first reading of the target put aside
-(:mod:`kit.engine.changed`) is not read again; only where something else has changed there is a second pass. Laws: what
-is stored or said has the digest that the survey found; a member that can be said as documents but is no smaller for it
-is given in full.
+It is what ``kit delta build`` does once both kits are read and judged. What of the base is needed is stored on disk;
+then the members of the target are encoded in the order of its container, each by the method that is smallest. What the
+first reading of the target spooled (:mod:`kit.engine.changed`) is not read again; only where something else has changed
+there is a second pass. Laws: what is stored or encoded has the digest that the survey found; a member that can be
+encoded as documents but is no smaller for it is given in full.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from kit.delta.layout import encode_lengths
 from kit.delta.model import Method
 from kit.delta.pieces import END as NO_MORE, frame_piece
 from kit.documents import runs
-from kit.engine.changed import Changed
+from kit.engine.changed import TargetSpool
 from kit.engine.differing import LARGEST_DOCUMENT, differences, segment
 from kit.engine.document_store import DocumentStore
 from kit.engine.executors import WorkExecutor
@@ -54,7 +54,7 @@ _FEW_SEGMENTS = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Said:
+class EncodedMember:
     """How a member is made, and its payload where it has one."""
 
     method: Method
@@ -81,7 +81,7 @@ class Work(Protocol):
         ...
 
 
-class Saying:
+class DeltaEncoder:
     """See the module docstring."""
 
     def __init__(
@@ -91,7 +91,7 @@ class Saying:
         target: Survey,
         *,
         stores: BaseStores,
-        changed: Changed,
+        spool: TargetSpool,
         workers: Callable[[], Workers],
         folder: Path,
         verbatim: frozenset[MemberPath],
@@ -99,9 +99,9 @@ class Saying:
         links: frozenset[MemberPath] = frozenset(),
         recipe: frozenset[MemberPath] = frozenset(),
     ) -> None:
-        """Say the target in ``reader``, whose survey is ``target``, by what is in ``stores``.
+        """Encode the target in ``reader``, whose survey is ``target``, against what is in ``stores``.
 
-        ``changed`` was put aside by that survey; ``workers`` gives those who do what is much, and is asked while no
+        ``spool`` was filled by that survey; ``workers`` starts those who do what is much, and is called while no
         other thread runs. ``verbatim`` goes in full, ``recipe`` is computed at the site, and nothing is made from
         ``unbound``, which another packing of the base may have otherwise. ``links`` are files of an unpacked target
         that are hard links, and so no members.
@@ -114,7 +114,7 @@ class Saying:
         self._base = base
         self._target = target
         self._stores = stores
-        self._changed = changed
+        self._spool = spool
         self._workers = workers
         self._folder = folder
         self._limits = reader.limits
@@ -123,35 +123,35 @@ class Saying:
         for path in sorted(base.members.keys() - unbound):
             self._by_digest.setdefault(base.members[path][0], path)
 
-    def members(self) -> Iterator[tuple[MemberPath, Sha256, int, Said]]:
-        """Give each file of the target in the order of its container, and how it is made; payloads are taken in turn.
+    def members(self) -> Iterator[tuple[MemberPath, Sha256, int, EncodedMember]]:
+        """Yield each file of the target in the order of its container, and how it is made; payloads are taken in turn.
 
         Raises:
             KitError: The kit changed since it was surveyed, or the disk is full.
         """
-        if all(map(self._is_at_hand, self._target.members)):
+        if all(map(self._is_spooled, self._target.members)):
             for path, (digest, size) in self._target.members.items():
                 if path in self._links:
                     continue
-                yield path, digest, size, self._said(path, digest, iter(()))
+                yield path, digest, size, self._encode(path, digest, iter(()))
             return
         self._workers()  # before a thread reads ahead
         for member, body in entries(self._reader, self._target):
             if member.path is None or not member.is_file or member.path in self._links:
                 continue
             digest, size = self._target.members[member.path]
-            yield member.path, digest, size, self._said(member.path, digest, body)
+            yield member.path, digest, size, self._encode(member.path, digest, body)
 
-    def _is_at_hand(self, path: MemberPath) -> bool:
-        """Whether a member can be said without reading the target again."""
+    def _is_spooled(self, path: MemberPath) -> bool:
+        """Whether a member can be encoded without reading the target again."""
         digest, _ = self._target.members[path]
-        is_said_by_name = path in self._verbatim or path in self._recipe or digest in self._by_digest
-        return is_said_by_name or path in self._changed.documents or path in self._changed.bytes
+        is_known_by_name = path in self._verbatim or path in self._recipe or digest in self._by_digest
+        return is_known_by_name or path in self._spool.documents or path in self._spool.bytes
 
     def framing(self) -> tuple[int, ...] | None:
-        """Tell how the container is cut into frames of this program; None where it cannot come back.
+        """Return how the container is cut into frames of this program; None where it cannot come back.
 
-        The strict reader has accounted for every byte: what it met is headers, bodies, padding and zeros at the end.
+        The strict reader has accounted for every byte: what it read is headers, bodies, padding and zeros at the end.
         So the container is what will be made of its members, if it is no longer than that.
 
         Raises:
@@ -161,50 +161,52 @@ class Saying:
         if reader.container is Container.FOLDER:
             return None
         if reader.container is Container.TAR:
-            return () if reader.stored_bytes == self._changed.length else None
+            return () if reader.stored_bytes == self._spool.length else None
         if reader.is_foreign():
             return None
         codec = Codec.ZSTD if reader.container is Container.TAR_ZSTD else Codec.GZIP
         digest = hashlib.sha256()
         framing = framing_of(hashing(reader.stored_chunks(), digest), codec, self._limits, table=True)
         # The end stands in a frame of its own.
-        if framing is None or framing.lengths[-1] != len(END) or sum(framing.lengths) != self._changed.length:
+        if framing is None or framing.lengths[-1] != len(END) or sum(framing.lengths) != self._spool.length:
             return None
         if Sha256(digest.hexdigest()) != self._target.stored:
             raise changed_meanwhile(reader.path)
         return framing.lengths
 
-    def _said(self, path: MemberPath, digest: Sha256, body: Iterator[bytes]) -> Said:
-        """Say a member; its ``body`` is only read where it is not at hand."""
+    def _encode(self, path: MemberPath, digest: Sha256, body: Iterator[bytes]) -> EncodedMember:
+        """Encode a member; its ``body`` is only read where it was not spooled."""
         if path in self._verbatim:
             kept = store_bytes(self._folder / "member", iter((self._target.kept[path],)))
-            return Said(method=Method.FULL, chunks=_closing(self._binary(kept, None), kept))
+            return EncodedMember(method=Method.FULL, chunks=_closing(self._binary(kept, None), kept))
         source = self._by_digest.get(digest)
         if source is not None:
             same_name = path in self._base.members and self._base.members[path][0] == digest
-            return Said(method=Method.COPY, source=path if same_name else source)
+            return EncodedMember(method=Method.COPY, source=path if same_name else source)
         if path in self._recipe:
-            return Said(method=Method.RECIPE, source=path)
+            return EncodedMember(method=Method.RECIPE, source=path)
         source = source_of(path, self._base, self._target)
         if source in self._unbound:
             source = None
         collection = self._target.collections.get(path)
         if collection is not None and source is not None and source in self._stores.documents:
-            return self._collection(collection, source, body)
+            return self._encode_collection(collection, source, body)
         like = self._stores.bytes.get(source) if source is not None else None
         chunks = _closing(self._binary(stored := self._bytes_of(path, body), like), stored)
         if like is None:
-            return Said(method=Method.FULL, chunks=chunks)
-        return Said(method=Method.BINARY, source=source, chunks=chunks)
+            return EncodedMember(method=Method.FULL, chunks=chunks)
+        return EncodedMember(method=Method.BINARY, source=source, chunks=chunks)
 
     def _bytes_of(self, path: MemberPath, body: Iterator[bytes]) -> Stored:
-        """Give the bytes of a member; the caller closes them."""
-        if path in self._changed.documents:
-            return self._changed.documents[path].store.data
-        return self._changed.bytes.get(path) or store_bytes(self._folder / "member", body)
+        """Return the bytes of a member; the caller closes them."""
+        if path in self._spool.documents:
+            return self._spool.documents[path].store.data
+        return self._spool.bytes.get(path) or store_bytes(self._folder / "member", body)
 
-    def _collection(self, collection: CollectionMember, source: MemberPath, body: Iterator[bytes]) -> Said:
-        """Say a collection by its documents; in full where its bytes would not come back, or nothing is gained."""
+    def _encode_collection(
+        self, collection: CollectionMember, source: MemberPath, body: Iterator[bytes]
+    ) -> EncodedMember:
+        """Encode a collection by its documents; in full where its bytes would not come back, or nothing is gained."""
         stored: Stored
         framing: Framing | None = Framing(lengths=())
         if collection.codec is Codec.NONE:
@@ -230,18 +232,18 @@ class Saying:
         target.close()
         stored.close()
         if chosen is payload:
-            return Said(method=Method.DOCUMENTS, source=source, chunks=_closing(whole(chosen), chosen))
-        return Said(method=Method.FULL, chunks=_closing(whole(chosen), chosen))
+            return EncodedMember(method=Method.DOCUMENTS, source=source, chunks=_closing(whole(chosen), chosen))
+        return EncodedMember(method=Method.FULL, chunks=_closing(whole(chosen), chosen))
 
     def _documents_of(self, collection: CollectionMember, body: Iterator[bytes]) -> tuple[DocumentStore, bool]:
-        aside = self._changed.documents.get(collection.path)
-        if aside is not None:
-            return aside.store, aside.sound
+        spooled = self._spool.documents.get(collection.path)
+        if spooled is not None:
+            return spooled.store, spooled.sound
         target = DocumentStore(self._folder, "target")
         return target, put_whole(target, body, self._target.members[collection.path][1], self._limits)
 
     def _cut(self, collection: CollectionMember, target: DocumentStore, stored: Stored) -> bool:
-        """Cut what a compressed collection holds into documents and store them; tells whether it can be cut."""
+        """Cut what a compressed collection holds into documents and store them; return whether it can be cut."""
         chunks = decoded(whole(stored), collection.codec, self._limits, where=str(collection.path))
         try:
             target.put(runs(chunks, limits=self._limits))
@@ -269,7 +271,7 @@ class Saying:
         return payload
 
     def _binary(self, stored: Stored, base: Stored | None) -> Iterator[bytes]:
-        """Give pieces packed against a base, or against nothing."""
+        """Yield pieces packed against a base, or against nothing."""
         level = _THOROUGH if stored.size <= _THOROUGH_BYTES else _FAST
         for at in range(0, stored.size, prefix.PIECE_BYTES):
             data = stored.read(at, prefix.PIECE_BYTES)

@@ -1,6 +1,6 @@
 """Members of kits on disk, to be read at any place: documents of collections, bytes of everything else.
 
-Laws: what is stored has the digest that the survey found; what is told of a member that changed meanwhile is an error.
+Laws: what is stored has the digest that the survey found; a member that changed meanwhile is an error.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class Stretch:
         return self.file.read(self.start + offset, max(0, min(size, self.size - offset)))
 
     def close(self) -> None:
-        """Do nothing: the file is whoever's who made it."""
+        """Leave the file open: its maker owns it."""
 
 
 class BaseStores:
@@ -85,9 +85,9 @@ class BaseStores:
     def fill(
         self, reader: KitReader, base: Survey, target: Survey, *, besides: frozenset[MemberPath] = frozenset()
     ) -> None:
-        """See that the members are stored that something else is made from, ``besides`` what is made anyway.
+        """Store the members that something else is made from, ``besides`` what is made anyway.
 
-        What was put aside on a guess and is not needed is removed; only for what was not is the base read again. A
+        What was spooled on a guess and is not needed is removed; only for what was not is the base read again. A
         collection that cannot be cut into documents is not stored: what is made of it goes in full.
 
         Raises:
@@ -179,7 +179,7 @@ def source_of(path: MemberPath, base: Survey, target: Survey) -> MemberPath | No
 
 
 def header_of(member: Member) -> bytes:
-    """Give the header blocks of an entry: its own, or for what comes from a folder those it would get."""
+    """Return the header blocks of an entry: its own, or for what comes from a folder those it would get."""
     return member.header or entry_header(member)
 
 
@@ -203,7 +203,7 @@ def stretch_of(file: ScratchFile, body: Iterator[bytes]) -> Stretch:
 
 
 def put_whole(store: DocumentStore, body: Iterator[bytes], size: int, limits: Limits) -> bool:
-    """Store all bytes of a collection, and its documents if it can be cut into such; tells whether it can.
+    """Store all bytes of a collection, and its documents if it can be cut into such; return whether it can.
 
     Raises:
         KitError: The body ends before ``size`` bytes; or the disk is full. The store is closed.

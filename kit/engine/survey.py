@@ -1,7 +1,7 @@
 """The first reading of a kit whose documents are asked for something: what the transforms look up, whom they are for.
 
 One pass over the container, through the descriptor that every later pass uses too. What is decided on the result (is
-the base what its signers say?) is decided before anything is written.
+the base what its signers signed?) is decided before anything is written.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ class _Walk:
     reader: KitReader
 
     def note(self, member: Member) -> None:
-        """Do nothing: only documents are asked."""
+        """Ignore it: only documents are asked."""
 
     def take(self, member: Member, path: MemberPath, body: Iterator[bytes]) -> None:  # noqa: ARG002
         """Hand the runs of a collection to the workers, if anything is asked of them."""
@@ -126,7 +126,7 @@ class _Walk:
             self._probe(probe, settled.Overheard(body))
 
     def _probe(self, probe: settled.Probe, body: settled.Overheard) -> None:
-        """Find out whether a member has nothing left to do, as far as every run so far says so."""
+        """Find out whether a member has nothing left to do, as far as every run so far shows."""
         from kit.engine import settled  # noqa: PLC0415  loaded already
 
         collection = probe.collection

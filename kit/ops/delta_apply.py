@@ -1,4 +1,4 @@
-"""``kit delta apply``: from a verified base and a signed delta to the target, beside the base or in its place.
+"""``kit delta apply``: from a verified base and a signed delta to the target, next to the base or in its place.
 
 Check the delta's signature and every payload → read and judge the base, spooling into the job folder what of it is
 needed → make the target there → read it back and judge it as anybody would → switch names. Laws: as those of a patch:
@@ -32,7 +32,7 @@ from kit.archive import (
 )
 from kit.delta.model import ARCHIVE_SIGNATURE, ArchiveComparison, DeltaManifest
 from kit.encryption import KeySource
-from kit.engine.making import BaseSpool
+from kit.engine.making import NeededSpool
 from kit.engine.progress import Stage
 from kit.engine.recipes import check as check_recipe, check_keys
 from kit.engine.stores import BaseStores
@@ -71,7 +71,7 @@ class DeltaApplyRequest:
     """None to replace the base."""
     keep_backup: bool = True
     work_folder: Path | None = None
-    """Where to work if not beside the result."""
+    """Where to work if not next to the result."""
     in_published_container: bool = False
     """Make an archive also of a base that is a folder, where the delta was built from one."""
     keys: KeySource | None = field(default=None, repr=False)
@@ -117,7 +117,7 @@ def apply_delta(request: DeltaApplyRequest) -> DeltaApplyReport:
         UsageError: The output is at, in or around what is read.
         OutputError: The target could not be written or did not read back, or there is a job of an earlier run.
         InterruptedRunError: A signal ended the run; it can be resumed.
-        KitError: The base or the delta is refused; in every case the kit and all beside it are as they were.
+        KitError: The base or the delta is refused; in every case the kit and all next to it are as they were.
     """
     if request.output is not None:
         _require_place(request.base, request.output)
@@ -132,7 +132,7 @@ def apply_delta(request: DeltaApplyRequest) -> DeltaApplyReport:
 
 
 def resume_delta(request: DeltaApplyRequest) -> DeltaApplyReport | Completion:
-    """Go on with a run that was interrupted, to the bytes it would have given.
+    """Continue a run that was interrupted, to the bytes it would have given.
 
     Raises:
         UsageError: There is nothing to resume, or the options differ.
@@ -191,7 +191,7 @@ class _Application(Run[OpenKit, DeltaApplyReport, Completion]):
         request, delta, job, manifest = self._request, self._delta, self.job, self._delta.manifest
         with ExitStack() as stack:
             stores = stack.enter_context(BaseStores(job.folder))
-            spool = BaseSpool(manifest, stores, source.reader.limits)
+            spool = NeededSpool(manifest, stores, source.reader.limits)
             base = judge_kit(source, _of_base(request.expectation), tap=spool).require(where=str(request.base))
             self.begin(_identity(base, manifest, request))
             report = _unchanged(request, manifest, self._signers, base)
@@ -217,7 +217,7 @@ class _Application(Run[OpenKit, DeltaApplyReport, Completion]):
 
 
 def _check_carried(sig: bytes | None, judgement: Judgement, request: DeltaApplyRequest) -> None:
-    """Check the ``.sig`` that the delta carries as whoever verifies the kit will, before it is put beside that.
+    """Check the ``.sig`` that the delta carries as a verifier of the kit will, before it is put next to that.
 
     Raises:
         KitError: As :func:`kit.ops.judging.check_archive_signature`.
@@ -279,7 +279,7 @@ def _staged(
     *,
     old: Sha256 | None,
 ) -> Switch:
-    """Put beside the finished target what belongs there under its name, and give the switch to that name."""
+    """Stage the sidecars of the finished target, and return the switch to its name."""
     digest = report.output_sha256
     sidecars = {".sha256": checksum_line(digest, job.place.name)} if digest is not None else {}
     if report.archive.is_same and sig is not None:
@@ -369,7 +369,7 @@ def _reread(
 
     Raises:
         OutputError: It does not read back as what was to be written.
-        KitError: It is not what its signers say, or is refused by the policy.
+        KitError: It is not what its signers signed, or is refused by the policy.
     """
     try:
         with opened(work, with_changes(request.environment, workers=1)) as kit:

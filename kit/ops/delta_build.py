@@ -1,9 +1,9 @@
 """``kit delta build``: from two verified kits to the signed delta between them.
 
-Read and judge both, putting aside what of the target has surely changed → store what of the base is needed → say each
-member of the target by it → manifest, signature → read the delta back → give it its name. Laws: the same kits, key,
+Read and judge both, spooling what of the target has surely changed → store what of the base is needed → encode each
+member of the target against it → manifest, signature → read the delta back → publish it. Laws: the same kits, key,
 time and options give the same delta, whatever the number of workers; memory does not grow with the kits; nothing but a
-folder beside the output is written before.
+folder next to the output is written before.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from kit.archive import Job, checksum_line, land, perform, require_free, staged
 from kit.archive.workplace import workplace
 from kit.delta.layout import Layout, encode_layout
 from kit.delta.model import DeltaManifest, End, Entry, TargetArchive
-from kit.engine.changed import Before, Changed
+from kit.engine.changed import BaseSpool, TargetSpool
 from kit.engine.pipeline import Workers
 from kit.engine.progress import Stage
-from kit.engine.saying import Saying
+from kit.engine.saying import DeltaEncoder
 from kit.engine.stores import BaseStores
 from kit.errors import OutputError, UsageError
 from kit.manifest import Link, closed_world
@@ -58,14 +58,14 @@ class DeltaBuildRequest:
     recipe: bool = True
     """Let the site compute again what a transform makes of the base, where that is possible."""
     transforms: tuple[Transform, ...] = ()
-    """What may have made the target, where its provenance does not tell the parameters: tenants, cache map, field map
+    """What may have made the target, where its provenance does not have the parameters: tenants, cache map, field map
     of one's own."""
     keys: KeySource | None = field(default=None, repr=False)
     """Of the keyring that the target was encrypted with, opened: with it an encryption is a recipe, too."""
     reverse: bool = False
     """Build the way back: from the target to the base."""
     work_folder: Path | None = None
-    """Where to work if not beside the output."""
+    """Where to work if not next to the output."""
     environment: Environment = field(default_factory=Environment)
 
 
@@ -146,10 +146,10 @@ def build_within(request: DeltaBuildRequest, folder: Path, job: Job) -> DeltaBui
     environment = with_changes(request.environment, secrets=request.keys is not None)
     with ExitStack() as stack:
         workers = stack.enter_context(workers_when_asked(environment))
-        before = Before(stack.enter_context(BaseStores(folder)), environment.limits)
+        before = BaseSpool(stack.enter_context(BaseStores(folder)), environment.limits)
         kit = stack.enter_context(opened(paths[0], _alone(environment)))
         base = judge_kit(kit, request.expectation, tap=before).require(where=str(paths[0]))
-        changed = Changed(folder, base.survey, before, environment.limits)
+        changed = TargetSpool(folder, base.survey, before, environment.limits)
         stack.callback(changed.close)
         kit = stack.enter_context(opened(paths[1], _alone(environment)))
         target = judge_kit(kit, request.expectation, tap=changed).require(where=str(paths[1]))
@@ -210,12 +210,12 @@ def _discloses(base: JudgedKit, target: JudgedKit) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class _Sides:
-    """The two kits, what of each was put aside, and who says it."""
+    """The two kits, what of each was spooled, and the workers."""
 
     base: JudgedKit
     target: JudgedKit
-    before: Before
-    changed: Changed
+    before: BaseSpool
+    changed: TargetSpool
     workers: Callable[[], Workers]
 
 
@@ -225,15 +225,22 @@ def _write(request: DeltaBuildRequest, sides: _Sides, found: Found, folder: Path
     # It holds of both: nobody gets more of either than they may read.
     mode = base.kit.reader.mode & target.kit.reader.mode
     with DeltaArchive(folder, request.created_at, signature=target.beside.signature, mode=mode) as archive:
-        saying = _saying(sides, found, folder)
+        encoder = _encoder(sides, found, folder)
         entries: list[Entry] = []
         with target.kit.pipeline(Stage.COMPARE):
-            for path, sha256, size, said in saying.members():
-                payload = archive.add(said.chunks) if said.chunks is not None else None
+            for path, sha256, size, encoded in encoder.members():
+                payload = archive.add(encoded.chunks) if encoded.chunks is not None else None
                 entries.append(
-                    Entry(path=path, sha256=sha256, size=size, method=said.method, source=said.source, payload=payload)
+                    Entry(
+                        path=path,
+                        sha256=sha256,
+                        size=size,
+                        method=encoded.method,
+                        source=encoded.source,
+                        payload=payload,
+                    )
                 )
-        framing = saying.framing()
+        framing = encoder.framing()
         made = found.computed.frames_of(entries) if found.computed is not None else ()
         layout = Layout(headers=tuple(sides.changed.headers), frames=framing or ())
         layout_payload, signature = archive.close_front(encode_layout(layout, entries, made))
@@ -256,8 +263,8 @@ def _write(request: DeltaBuildRequest, sides: _Sides, found: Found, folder: Path
         return manifest, archive.signed(manifest, request.key)
 
 
-def _saying(sides: _Sides, found: Found, folder: Path) -> Saying:
-    """Store what of the base is needed, and make ready to say the target by it."""
+def _encoder(sides: _Sides, found: Found, folder: Path) -> DeltaEncoder:
+    """Store what of the base is needed, and prepare to encode the target against it."""
     base, target = sides.base, sides.target
     # The site can check who signed what it will get before it makes any of it; and its base may be signed otherwise.
     unbound = _unbound(base)
@@ -268,10 +275,10 @@ def _saying(sides: _Sides, found: Found, folder: Path) -> Saying:
     sides.changed.relink(links.values())
     with base.kit.pipeline(Stage.COMPARE):  # for whoever watches; the work is done here
         sides.before.stores.fill(base.kit.reader, base.survey, target.survey, besides=found.members | verbatim)
-    return Saying(
+    return DeltaEncoder(
         *(target.kit.reader, base.survey, target.survey),
         stores=sides.before.stores,
-        changed=sides.changed,
+        spool=sides.changed,
         workers=sides.workers,
         folder=folder,
         verbatim=verbatim,

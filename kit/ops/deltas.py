@@ -1,8 +1,8 @@
 """What every verb of deltas shares: opening a delta, checking who signed it and that it is whole.
 
-A delta is judged by the same policy as kits: whoever may sign its target may sign it. Laws: nothing of a delta is used
-before its manifest's signature is checked, except to say what it claims; every payload has the digest and size that the
-manifest names before any of it is decoded.
+A delta is judged by the same policy as kits: who may sign its target may sign it. Laws: nothing of a delta is used
+before its manifest's signature is checked, except to show what it claims; every payload has the digest and size that
+the manifest names before any of it is decoded.
 """
 
 from __future__ import annotations
@@ -140,7 +140,7 @@ def check_payloads(delta: OpenDelta) -> CarriedTarget:
 
     Raises:
         ArchiveError: The archive is malformed, has a member that is not named, lacks one, or has them in another order;
-            or the delta says something else of its target than that does, or of its base where it was made of that.
+            or the delta states something else of its target than that does, or of its base where it was made of that.
         DigestError: A payload is not what the manifest says, or a member is not to be what the target's manifest lists.
         ManifestError: The target's manifest is none.
     """
@@ -162,7 +162,7 @@ def check_payloads(delta: OpenDelta) -> CarriedTarget:
 
 
 def _check_labels(delta: OpenDelta, target: Manifest) -> None:
-    """Compare all that a delta says of its target, and of what that was made of, with the target's own manifest."""
+    """Compare all that a delta states of its target, and of what that was made of, with the target's own manifest."""
     manifest = delta.manifest
     if (target.bundle_id, target.generation) != (manifest.bundle_id, manifest.target.generation):
         told = named(target.bundle_id, target.generation, target.sha256)
@@ -241,7 +241,7 @@ def _carried(delta: OpenDelta, entry: Entry, kept: Mapping[MemberPath, bytes]) -
 def check_target(delta: OpenDelta, target: CarriedTarget, anchor: Anchor) -> tuple[str, ...]:
     """Check who signed the target, as carried; gives the ids of their keys.
 
-    What its step changed, its own statement says, which is judged with the whole target.
+    What its step changed is in its own statement, which is judged with the whole target.
 
     Raises:
         UnsignedError: Nobody did.
@@ -264,7 +264,7 @@ class Payloads:
         self._members = delta.reader.members()
 
     def take(self, payload: Payload) -> Iterator[bytes]:
-        """Give the chunks of the next payload, which is this one.
+        """Return the chunks of the next payload, which is this one.
 
         Raises:
             ArchiveError: It is not there: the delta changed since it was checked.
@@ -281,7 +281,7 @@ def check_base(manifest: DeltaManifest, base: Manifest, where: str) -> None:
     Raises:
         RollbackError: The base is newer than what the delta makes.
         WrongBaseError: It is another; both name both.
-        ArchiveError: It is this one, and the delta says another bundle or generation of it.
+        ArchiveError: It is this one, and the delta states another bundle or generation of it.
     """
     if base.sha256 == manifest.base.manifest_sha256:
         if (base.bundle_id, base.generation) != (manifest.bundle_id, manifest.base.generation):

@@ -1,11 +1,11 @@
 """``kit extract``: documents of a kit as files that stock tools read; what is encrypted stays so.
 
 Kit read and judged as anybody would → read again, what is selected written into files without a name → each member is
-what was judged, everything asked for was met → files read back → named, all together. Laws: every document is a slice
+what was judged, everything asked for was found → files read back → named, all together. Laws: every document is a slice
 of the kit in the kit's order; a failed run leaves nothing; a tenant, collection or document that was asked for and is
 not there is an error, since what is left would be taken for all of it.
 
-A folder is laid out as ``mongodump`` does: ``<db>/<collection>.bson[.gz]``, the metadata of the kit beside it.
+A folder is laid out as ``mongodump`` does: ``<db>/<collection>.bson[.gz]``, the metadata of the kit next to it.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class ExtractReport:
 
     kit: Path
     verified: bool
-    """Whether the kit is what signers that are trusted say."""
+    """Whether the kit is what trusted signers signed."""
     judgement: Judgement
     selection: Selection
     output: Path | None
@@ -105,7 +105,7 @@ def _judged(kit: OpenKit, request: ExtractRequest) -> tuple[Survey, Judgement]:
 
 
 def _chosen(found: Survey, request: ExtractRequest) -> tuple[CollectionName, ...]:
-    """Give the collections that are selected, in the kit's order."""
+    """Return the collections that are selected, in the kit's order."""
     there = dict.fromkeys(member.name for member in found.collections.values())
     wanted = request.selection.collections
     missing = sorted(str(name) for name in (wanted or frozenset()) if name not in there)

@@ -20,7 +20,7 @@ _SHOWN = 5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Destination:
-    """Where documents go: a folder, one file, or whoever takes the bytes as they come."""
+    """Where documents go: a folder, one file, or a function that takes the bytes as they come."""
 
     path: Path | None = None
     single: bool = False
@@ -45,7 +45,7 @@ class ExtractedFile:
     bytes: int
     sha256: Sha256
     metadata: Path | None
-    """The collection's metadata beside it."""
+    """The collection's metadata next to it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,7 +85,7 @@ class ExtractedFiles:
         self._found: dict[CollectionName, _Taken] = {}
         self._folder: NewFolder | None = None
         self.tenants: set[str] = set()
-        """Met, of those that were asked for."""
+        """Found, of those that were asked for."""
         self.met: set[DocumentName] = set()
         """As ``tenants``, of documents."""
         self.unresolvable: list[LeftOut] = []
@@ -98,7 +98,7 @@ class ExtractedFiles:
                 self._folder = stack.enter_context(NewFolder(destination.path))
 
     def begin(self, member: CollectionMember) -> None:
-        """Say that documents of this member follow."""
+        """Begin a member, whose documents follow."""
         self._found.setdefault(member.name, _Taken()).members.append(member.path)
 
     def describe(self, name: CollectionName, path: MemberPath, data: bytes) -> None:
@@ -189,7 +189,7 @@ class ExtractedFiles:
         )
 
     def _describe(self, name: CollectionName, found: _Taken) -> Path | None:
-        """Put the metadata beside a collection's documents, where ``mongorestore`` looks for them."""
+        """Write the metadata next to a collection's documents, where ``mongorestore`` looks for them."""
         if self._folder is None or self._selection.form is not Form.BSON or not found.metadata:
             return None
         first, *others = found.metadata.items()

@@ -1,7 +1,7 @@
-"""A run that can be gone on with: what it was begun with, whether this is still that run, and what a failure leaves.
+"""Resumable runs: the recorded options, the identity check on ``--resume``, and what a failure leaves behind.
 
-A job is resumed only with the options that decide its bytes and on the kit it read; what differs is said, and the job
-stays. Failures that another try may not meet (the disk, the memory, a signal) leave the job; those of the content or
+A job is resumed only with the options that decide its bytes and on the kit it read; what differs is named, and the job
+stays. Failures that another try may escape (the disk, the memory, a signal) leave the job; those of the content or
 the options end it, since the same run would fail the same way again: schemas/journal.md "What a failure leaves".
 """
 
@@ -98,7 +98,7 @@ def codec_of(container: Container) -> Codec:
 
 
 def check_options(job: Job, options: Options) -> None:
-    """Refuse to go on with a job under other options than it was begun with.
+    """Refuse to resume a job under other options than it was begun with.
 
     Raises:
         UsageError: Names each option that differs, as it was and as it is.
@@ -127,7 +127,7 @@ def begin(job: Job, options: Options, base: Mapping[str, Any]) -> None:
     """Put on record what the job is begun with or, where it was begun before, that it is still the same kit.
 
     Raises:
-        DigestError: It is another kit; says in what.
+        DigestError: It is another kit; names what differs.
         OutputError: The record cannot be written.
     """
     begun = job.journal.begun

@@ -1,6 +1,6 @@
 """The front door: a kit is read once and judged, whatever verb it is for.
 
-A verb says what it demands, what else the reading is for, and which failures it does not mind. Law: the verdict is on
+A verb names what it demands, what else the reading is for, and which failures it accepts. Law: the verdict is on
 the very bytes that were read, and what is read again later is compared with them (:mod:`kit.engine.passing`).
 """
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from kit.engine.proving import MemberReading, Wanted
 
 SIGNATURES = frozenset({3, 6})
-"""The obligations about signatures: those that a kit whose signatures were not asked for need not meet."""
+"""The obligations about signatures: a kit whose signatures nobody asks for may fail them."""
 
 Read = Callable[[Pipeline], Survey]
 """Reads a kit once, with a pipeline for the work on its documents."""
@@ -101,12 +101,12 @@ def judge_kit(
         stage: What this reading is for.
         read: Does the reading where documents are asked for something, too.
         tap: Is shown the members on the way, before anything is known of them; not with ``read``.
-        is_alone: Whether checksum and signature beside the kit do not matter.
+        is_alone: Whether checksum and signature next to the kit do not matter.
         read_deep: Reads the kit again; needed where ``expectation.deep`` asks for it.
         explain: Reads the kit again where observations lack ``rawLinkset``, if that is wanted.
 
     Raises:
-        KitError: The container is malformed, or what is beside it cannot be read.
+        KitError: The container is malformed, or what is next to it cannot be read.
     """
     with kit.pipeline(stage) as pipeline:
         found = read(pipeline) if read is not None else read_once(kit.reader, keep=is_kept, tap=tap)

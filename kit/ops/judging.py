@@ -49,12 +49,12 @@ class Base:
 
     @property
     def scratch_bytes(self) -> int:
-        """Room taken so far beside the output."""
+        """Room taken so far next to the output."""
         return self.lookup_bytes + (self.leaves.written_bytes if self.leaves is not None else 0)
 
 
 def read_base(kit: OpenKit, request: PatchRequest, transforms: tuple[Transform, ...], scratch: Path) -> Base:
-    """Read the kit once, gather the lookups, and refuse it unless it is what its signers say.
+    """Read the kit once, gather the lookups, and refuse it unless it is what its signers signed.
 
     Raises:
         KitError: The first obligation that failed.
@@ -114,7 +114,7 @@ def _refuse_linked(found: Survey, manifest: Manifest, transforms: Sequence[Trans
 
 
 def _ignored(request: PatchRequest) -> frozenset[int]:
-    """Return the obligations that the base may fail: none, or where they were said not to matter, signatures."""
+    """Return the obligations that the base may fail: none, or where the user accepts that, signatures."""
     return SIGNATURES if request.trusted is None else frozenset()
 
 
@@ -179,14 +179,14 @@ def looks_inside(migration: Migration) -> bool:
 
 
 def invalid(migration: Migration, error: KitError) -> KitError:
-    """Return what is told where the new kit is not what the migration's validation demands."""
+    """Return the error where the new kit is not what the migration's validation demands."""
     error.what = f"the new kit fails the validation of {migration.id}: {error.what}"
     error.hint = "nothing was changed; the migration demands what this kit cannot have, or the run is wrong"
     return error
 
 
 def over_limit(error: LimitError) -> LimitError:
-    """Return what is told where what is added to the kit takes it over a limit."""
+    """Return the error where what is added to the kit takes it over a limit."""
     return LimitError(f"the new kit would be over a limit: {error.what}", hint=error.hint)
 
 
@@ -207,11 +207,11 @@ def judge_finished(where: Standing, request: PatchRequest, migration: Migration,
     """Judge a kit that an interrupted run finished: as the run does, and that it is what this run makes of this base.
 
     Who forges a journal puts any kit there: an unsigned one, another's, one of the site's own that is older or was made
-    otherwise. So the signatures, the base, and what the signed statement says of the step must all be those of the run.
+    otherwise. So the signatures, the base, and what the signed statement has of the step must all be those of the run.
 
     Raises:
         DigestError: It was made of another kit, or in another way.
-        KitError: It is not what its signers say, or a signature is missing.
+        KitError: It is not what its signers signed, or a signature is missing.
     """
     with opened(where.new, request.environment) as kit:
         judgement = _judged_new(kit, request, migration, output)
@@ -270,7 +270,7 @@ def _base_manifest(path: Path, request: PatchRequest) -> Manifest:
 
 
 def check_archive_signature(signature: bytes | None, judgement: Judgement, anchor: Anchor) -> None:
-    """Check the signature that belongs beside a judged archive, where there is one.
+    """Check the signature that belongs next to a judged archive, where there is one.
 
     Raises:
         SignatureError: It is not over this archive.

@@ -1,4 +1,4 @@
-"""Opening a kit with what stands beside it: what every verb does first."""
+"""Opens a kit, with what is next to it and the workers: what every verb does first."""
 
 from __future__ import annotations
 
@@ -38,9 +38,9 @@ class Environment:
     checkpoint_bytes: int = CHECKPOINT_BYTES
     """Finished work is put on disk and on record every so many bytes."""
     progress: Progress = SILENCE
-    """Is told what is done, while it is done."""
+    """Gets events of what is done, while it is done."""
     batch_documents: int = BATCH_DOCUMENTS
-    """And told every so many documents."""
+    """And one every so many documents."""
     budget_per_worker: int = BUDGET_PER_WORKER
     """Bytes of input that each worker may have in flight (:func:`kit.engine.memory.allotment`)."""
     host: Host = THIS_HOST
@@ -58,7 +58,7 @@ class OpenKit:
 
     @contextmanager
     def pipeline(self, stage: Stage, *, reads: bool = True) -> Iterator[Pipeline]:
-        """Return a pipeline for one pass, and tell of the pass while it runs; ``reads``: it goes through the kit."""
+        """Return a pipeline for one pass, and report the pass while it runs; ``reads``: it goes through the kit."""
         told, every = self.environment.progress, self.environment.batch_documents
         pipeline = Pipeline(self.executor, budget=self.budget)
         with watched(told, stage, self.reader, pipeline, reads=reads, batch_documents=every):
@@ -92,9 +92,9 @@ def _worth(reader: KitReader, workers: int, other: Path | None) -> int:
 
 @contextmanager
 def workers_when_asked(environment: Environment) -> Iterator[Callable[[], Workers]]:
-    """Give what starts the workers when it is first asked for them, which must be while no other thread runs.
+    """Return a function that starts the workers when it is first called, which must be while no other thread runs.
 
-    Whoever turns out to have little to do then needs none.
+    A verb that turns out to have little to do then needs none.
     """
     with ExitStack() as stack:
 
@@ -134,11 +134,11 @@ def require_outside(kit: Path, place: Path) -> None:
 
 
 def beside(reader: KitReader, archive: Sha256 | None) -> Beside:
-    """Read the ``.sha256`` and ``.sig`` files beside an archive, where there are any.
+    """Read the ``.sha256`` and ``.sig`` files next to an archive, where there are any.
 
     Args:
         reader: The kit.
-        archive: The digest of its stored bytes, as they were met while its members were read; None for a folder.
+        archive: The digest of its stored bytes, as they were read with its members; None for a folder.
 
     Raises:
         UnreadableError: One of them is there and cannot be read.
@@ -154,7 +154,7 @@ def beside(reader: KitReader, archive: Sha256 | None) -> Beside:
 
 
 def verified(found: Survey, around: Beside) -> Verified:
-    """Return what a copy of a kit must be, of which one reading met ``found`` and ``around``."""
+    """Return what a copy of a kit must be, of which one reading found ``found`` and ``around``."""
     return Verified(archive=around.archive, members=found.members, signature=around.signature)
 
 

@@ -2,7 +2,7 @@
 
 Read and judge the base → transform into a destination, proving every run → manifest, history, provenance, signature →
 read the result back and judge it as anybody would → switch names. ``plan`` takes the same path with a destination that
-only counts and stops before anything is signed. Laws: a base that is not what its signers say is refused before
+only counts and stops before anything is signed. Laws: a base that is not what its signers signed is refused before
 anything is written; outside the job folder nothing changes before the last step; where no document changes, nothing
 does; nothing is signed that was not proven (docs/design/self-proof.md).
 """
@@ -59,7 +59,7 @@ _AGAIN = "nothing was written; start again"
 
 
 def plan(request: PatchRequest, signers: Sequence[PrivateKey] = (), aim: Aim | None = None) -> PatchReport:
-    """Do everything but writing and signing; the counts are those a patch will have.
+    """Plan a patch: everything but writing and signing; the counts are those a patch will have.
 
     Args:
         request: What to do to which kit.
@@ -69,7 +69,7 @@ def plan(request: PatchRequest, signers: Sequence[PrivateKey] = (), aim: Aim | N
 
     Raises:
         UsageError: The selection names a tenant that no document has which the transforms look at.
-        KitError: As :func:`patch`, as far as it can be told without writing.
+        KitError: As :func:`patch`, as far as it can be known without writing.
     """
     migration = request.described()
     _check_distinct(signers)
@@ -98,14 +98,14 @@ def plan(request: PatchRequest, signers: Sequence[PrivateKey] = (), aim: Aim | N
 
 
 def patch(request: PatchRequest, output: Output) -> PatchReport:
-    """Write the patched kit beside the base, or in its place.
+    """Write the patched kit next to the base, or in its place.
 
     Raises:
         OutputError: The result could not be written or did not read back, or there is a job of an earlier run.
         InterruptedRunError: A signal ended the run; it can be resumed.
         UsageError: As of :func:`plan`, or the output is at, in or around the kit.
         KitError: The base is refused, a document is malformed, or a stop rule holds; in every case the kit and all
-            beside it are as they were.
+            next to it are as they were.
     """
     migration = request.described(output.rollback_note)
     _check_request(migration, output)
@@ -118,11 +118,11 @@ def patch(request: PatchRequest, output: Output) -> PatchReport:
 
 
 def resume(request: PatchRequest, output: Output) -> PatchReport | Completion:
-    """Go on with a run that was interrupted, to the bytes it would have given; what it finished is proven, not trusted.
+    """Continue a run that was interrupted, to the bytes it would have given; what it finished is proven, not trusted.
 
     Raises:
-        UsageError: There is nothing to resume, or the options differ; says in what.
-        DigestError: It is another kit than the run began with; says in what.
+        UsageError: There is nothing to resume, or the options differ; names those.
+        DigestError: It is another kit than the run began with; names what differs.
         KitError: As :func:`patch`.
     """
     migration = request.described(output.rollback_note)
@@ -219,7 +219,7 @@ def _unchanged(
     transforms: tuple[Transform, ...],
     rewrite: Rewrite,
 ) -> PatchReport:
-    """Report a dry run that changes nothing: what plan and patch say in common."""
+    """Report a dry run that changes nothing: what plan and patch report in common."""
     return PatchReport(
         kit=request.kit,
         live=False,
@@ -246,7 +246,7 @@ def _require_time_and_place(request: PatchRequest, output: Output, base: Base) -
     clock, nor for the backup that an earlier run left.
 
     Raises:
-        StaleError: The new generation would be older than its base, or of a time to come.
+        StaleError: The new generation would be older than its base, or of the future.
         OutputError: The backup's name is taken.
     """
     if (late := clock_fault(request, base.manifest.made_at)) is not None:
@@ -276,7 +276,7 @@ def _check_distinct(keys: Sequence[PrivateKey]) -> None:
 
 
 def _paced(request: PatchRequest, migration: Migration) -> PatchRequest:
-    """Have progress told every so many documents as the migration says, and workers known to get keys where they do."""
+    """Return the request with the batch size of the migration, and whether workers get keys."""
     secrets = any(transform.keyed is not None for transform in migration.transforms)
     environment = with_changes(request.environment, batch_documents=migration.batch_size, secrets=secrets)
     return with_changes(request, environment=environment)
@@ -356,7 +356,7 @@ def _renewed(
 
 
 def _staged(work: Path, job: Job, report: PatchReport, base: Base, output: Output) -> Switch:
-    """Put beside the finished kit what belongs there under its name, and give the switch to that name."""
+    """Stage the sidecars of the finished kit, and return the switch to its name."""
     digest = report.output_sha256
     return staged(
         work,

@@ -1,7 +1,7 @@
 """``kit prove``: shows one document of a signed kit to somebody who does not have the kit, or that it is not there.
 
 Making a proof trusts nobody and convinces nobody: it is refused where the kit is not signed, and what it is worth is
-decided where it is checked, by the keys of whoever checks.
+decided where it is checked, by the keys of the one who checks.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class ProofReport:
     Attributes:
         proof: It.
         manifest: The one it carries, parsed.
-        claims: Who the signature says made it; proves nothing.
+        claims: Who made it, as the signature claims; proves nothing.
         signers: Key ids of trusted keys that signed the manifest in the role it needs; None where nothing was checked.
         document: Digest of the document that was compared with the proof, if one was.
     """

@@ -61,7 +61,7 @@ class RecoverRequest:
     collection: CollectionName | None = None
     """Which one, where the approval names several."""
     now: Timestamp
-    """The time that the kit is held to, as the user says what time it is."""
+    """The time that the kit is held to, as the user gives it."""
     clock: Callable[[], Timestamp] = field(repr=False)
     """The time that the approval, its signers and the policy are held to, and that of audit records: nobody's word."""
     override: Override | None = None
@@ -99,7 +99,7 @@ class RecoverReport:
     audit_log: Path
     audit_records: int
     audit_head: Sha256
-    """Digest of the last record's line; kept elsewhere, it tells whether the log was cut."""
+    """Digest of the last record's line; kept elsewhere, it shows whether the log was cut."""
 
 
 def recover(request: RecoverRequest) -> RecoverReport:
@@ -110,7 +110,7 @@ def recover(request: RecoverRequest) -> RecoverReport:
             kit is not signed by whom the user trusts.
         StaleError: By the clock, the approval is expired or not valid yet and nobody insists, or a signer's key or the
             policy is out of its time.
-        DigestError: The audit log does not verify, or the kit is not what its manifest says.
+        DigestError: The audit log does not verify, or the kit is not what its manifest lists.
         EnvelopeError: A value in scope does not open.
         KeyUnusableError: A key for it is not at hand.
         OutputError: Output or audit record cannot be written.
@@ -159,7 +159,7 @@ def recover(request: RecoverRequest) -> RecoverReport:
 
 
 def _approval(request: RecoverRequest) -> tuple[ApprovalFile, Forced | None]:
-    """Verify the approval by the clock: who may recover could else say that it is still last year."""
+    """Verify the approval by the clock: who may recover could else claim that it is still last year."""
     time = request.clock()
     if request.trust is not None:
         freshness.check_policy(request.trust.policy, time)
@@ -176,7 +176,7 @@ def _approval(request: RecoverRequest) -> tuple[ApprovalFile, Forced | None]:
 
 
 def _judged(kit: OpenKit, request: RecoverRequest, scope: RecoveryScope) -> tuple[Survey, Judgement, CollectionName]:
-    """Read the kit once, refuse it unless it is what its signers say and what the approvers meant."""
+    """Read the kit once, refuse it unless it is what its signers signed and what the approvers meant."""
     require_trust(request.trusted, request.trust)
     judged = judge_kit(kit, Expectation(trusted=request.trusted, trust=request.trust)).require()
     scope.check_kit(judged.manifest.sha256, {member.name for member in judged.survey.collections.values()})
@@ -235,7 +235,7 @@ def _recovered(run: _Run, restoring: RestorePlan, output: NewFile, log: AuditLog
 
 
 def _chunks(run: _Run, restoring: RestorePlan, counts: RestoreCounts) -> Iterator[bytes]:
-    """Give the documents in scope, run by run, in the order of the kit; the bytes read are those that were judged.
+    """Yield the documents in scope, run by run, in the order of the kit; the bytes read are those that were judged.
 
     Raises:
         DigestError: The kit changed since it was judged.

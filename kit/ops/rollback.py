@@ -1,7 +1,7 @@
 """``kit rollback``: the kit that a patch or a delta in place replaced takes its place again, if it is the one.
 
 Present kit read, its manifest, signature and lineage judged → backup read and judged like any kit → the backup's
-manifest is the very one that the present kit's lineage, or the signed delta that made it, says it was made of → backup
+manifest is the very one that the present kit's lineage, or the signed delta that made it, names as its base → backup
 copied, switched by the same steps as a patch (:mod:`kit.archive.commit`) → only then the backup's own name goes. Laws:
 at any instant the kit's name holds the present kit or the backup, whole; the present kit is kept as
 ``<kit>.rolled-back``; where the two do not belong together, nothing changes.
@@ -59,11 +59,11 @@ class RollbackRequest:
     trusted: Mapping[str, PublicKey] | None
     """By key id; None does not check signatures (``--insecure-unverified-base``), digests always."""
     trust: Anchor | None = None
-    """A policy goes before ``trusted``; what it remembers refuses the older kit unless its override says otherwise."""
+    """A policy goes before ``trusted``; what it remembers refuses the older kit unless its override permits it."""
     delta: Path | None = None
-    """What made the present kit, where that is no patch: its signers then say of what."""
+    """What made the present kit, where that is no patch: its signers then name its base."""
     work_folder: Path | None = None
-    """Where to work if not beside the kit."""
+    """Where to work if not next to the kit."""
     environment: Environment = field(default_factory=Environment)
     installed: Installed = ignore
 
@@ -87,12 +87,12 @@ class RollbackReport:
 
 
 def rollback(request: RollbackRequest, *, again: bool = False) -> RollbackReport:
-    """Put the backup of a kit in its place; ``again`` goes on with a run that was interrupted.
+    """Put the backup of a kit in its place; ``again`` resumes a run that was interrupted.
 
     Raises:
         UnreadableError: There is no backup.
         UsageError: The kit was never patched; or there is nothing to resume, or a run of another command.
-        DigestError: The backup is not what the present kit was made of, or not what its own manifest says.
+        DigestError: The backup is not what the present kit was made of, or not what its own manifest lists.
         WrongBaseError: The delta does not lead to the present kit.
         OutputError: It cannot be written, a name is taken, or another run is at work or was interrupted.
         KitError: A signature, or the policy, refuses one of them; in every case all is as it was.
@@ -211,7 +211,7 @@ def _is_restored(backup: Path, switch: Switch) -> bool:
 
 
 def _present(kit: OpenKit, request: RollbackRequest) -> tuple[Manifest, Sha256 | None]:
-    """Find out what the present kit was made of, from what its signers say."""
+    """Find out what the present kit was made of, from what its signers signed."""
     try:
         # What stands beside it is over its bytes, which may be damaged; what it was made of is not.
         judged = judge_kit(kit, _expectation(request), is_alone=True)
@@ -223,7 +223,7 @@ def _present(kit: OpenKit, request: RollbackRequest) -> tuple[Manifest, Sha256 |
 
 
 def _origin(present: Manifest, request: RollbackRequest) -> End:
-    """Tell what the present kit was made of: by its lineage, or by the delta that led to it."""
+    """Return what the present kit was made of: by its lineage, or by the delta that led to it."""
     if request.delta is not None:
         return _origin_by_delta(request.delta, present, request)
     if not present.lineage:

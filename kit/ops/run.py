@@ -5,8 +5,8 @@ put on record that it is ready → switch names. A resumed run first checks that
 interrupted switch; where there was none it does what the journal leaves to do. A verb fills in what is its own.
 
 Laws: nothing outside the job folder changes before the switch; a kit that an interrupted run finished is judged as the
-run judged it, whatever the journal says, before it gets its name; the job folder stays exactly where a resumed run can
-use it (:func:`kit.ops.jobs.resumable`).
+run judged it, whatever the journal states, before it gets its name; the job folder stays exactly where a resumed run
+can use it (:func:`kit.ops.jobs.resumable`).
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Made(Generic[Report]):
     switch: Switch | None
     """To the new kit, staged; None where no name is to change."""
     judgement: Judgement | None
-    """Of the kit that the target is now, for whoever remembers it; None where nobody is to be told."""
+    """Of the kit that the target is now, to be remembered; None where nothing is."""
 
 
 class Run(ABC, Generic[Source, Report, Ended]):
@@ -56,7 +56,7 @@ class Run(ABC, Generic[Source, Report, Ended]):
             kit: The kit.
             output: Where the new kit goes; None to replace ``kit``.
             keep_backup: Whether a kit that is replaced is kept.
-            work_folder: Where to work if not beside the result.
+            work_folder: Where to work if not next to the result.
         """
         self.kit = kit
         self.target = output or kit
@@ -98,7 +98,7 @@ class Run(ABC, Generic[Source, Report, Ended]):
         """Report a run that only had a switch to finish."""
 
     def remember(self, judgement: Judgement) -> None:
-        """Tell whoever remembers kits what the target is now."""
+        """Remember what the target is now, where a trust policy does."""
 
     def take_up(self) -> None:
         """Take from the journal what this run is to repeat, or refuse the job of another verb.
@@ -115,7 +115,7 @@ class Run(ABC, Generic[Source, Report, Ended]):
         """
 
     def settle(self, switch: Switch) -> None:
-        """Do what is left once all names are changed."""
+        """Finish what is left once all names are changed."""
 
     def foreign(self) -> KitError:
         """Return the refusal of a switch on record that this run would not have put there."""
@@ -129,7 +129,7 @@ class Run(ABC, Generic[Source, Report, Ended]):
         return self._job
 
     def start(self) -> Report:
-        """Do the whole run.
+        """Run from the beginning.
 
         Raises:
             OutputError: It cannot be written, or there is a job of an earlier run.
@@ -142,11 +142,11 @@ class Run(ABC, Generic[Source, Report, Ended]):
             return self._finish(self.work(source))
 
     def resume(self) -> Report | Ended:
-        """Do what an interrupted run left to do, to the bytes it would have given.
+        """Continue an interrupted run, to the bytes it would have given.
 
         Raises:
-            UsageError: There is nothing to resume, or the options differ; says in what.
-            DigestError: It is another kit than the run began with; says in what.
+            UsageError: There is nothing to resume, or the options differ; names those.
+            DigestError: It is another kit than the run began with; names what differs.
             KitError: As :meth:`start`.
         """
         with self._locked(resume=True) as job:
@@ -162,13 +162,13 @@ class Run(ABC, Generic[Source, Report, Ended]):
                 return self._finish(self.work(source))
 
     def begin(self, base: Mapping[str, Any]) -> None:
-        """Put on record what the run is begun with or, of a resumed one, check that it still reads the same kit.
+        """Record what the run is begun with or, of a resumed one, check that it still reads the same kit.
 
         Args:
             base: What names the kit.
 
         Raises:
-            DigestError: It is another kit; says in what.
+            DigestError: It is another kit; names what differs.
             OutputError: The record cannot be written.
         """
         begin(self.job, self.options(), base)
@@ -193,8 +193,8 @@ class Run(ABC, Generic[Source, Report, Ended]):
     def _complete(self, switch: Switch) -> Ended:
         """Finish a switch.
 
-        The journal says which file the new kit is, and whoever may write a journal may write any file beside it. So the
-        kit is judged as the run judged it before it put it on record, and only then gets its name.
+        The journal names the file of the new kit, and anybody who may write a journal may write any file next to it. So
+        the kit is judged as the run judged it before it was recorded, and only then gets its name.
         """
         keeps_backup = switch.in_place and switch.keep_backup  # of a new file the record may say either
         if (switch.in_place, keeps_backup, switch.kept_as) != (self.in_place, self.keep_backup, self.kept_as):

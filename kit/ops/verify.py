@@ -1,4 +1,4 @@
-"""``kit verify``: is this kit what its signers say?"""
+"""``kit verify``: is this kit what its signers signed?"""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def verify(
     *,
     mapped: FieldExpectation | None = None,
 ) -> VerifyReport:
-    """Check every obligation of the kit at ``path``; of mapped fields where ``mapped`` says which.
+    """Check every obligation of the kit at ``path``; of mapped fields where ``mapped`` names them.
 
     Raises:
         UntrustedError: No key is trusted at all: under an empty policy nothing can be valid.

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from kit.archive import encode, open_kit
-from kit.engine.changed import MOST_COLLECTIONS, Before, Changed
+from kit.engine.changed import MOST_COLLECTIONS, BaseSpool, TargetSpool
 from kit.engine.progress import Event, PassDone, Stage
 from kit.engine.reading import BodyTap, Survey, read_once
 from kit.engine.stores import BaseStores
@@ -36,12 +36,12 @@ def read(folder: Path, name: str, files: dict[str, bytes], tap: BodyTap) -> Surv
         return read_once(reader, keep=lambda _: False, tap=tap)
 
 
-def put_aside(folder: Path, base: dict[str, bytes], target: dict[str, bytes]) -> tuple[Survey, Changed]:
+def put_aside(folder: Path, base: dict[str, bytes], target: dict[str, bytes]) -> tuple[Survey, TargetSpool]:
     """Read two kits as a build does."""
     with BaseStores(folder) as stores:
-        before = Before(stores, Limits())
+        before = BaseSpool(stores, Limits())
         survey = read(folder, "base.tar", base, before)
-        changed = Changed(folder, survey, before, Limits())
+        changed = TargetSpool(folder, survey, before, Limits())
         return read(folder, "target.tar", target, changed), changed
 
 
@@ -82,8 +82,8 @@ def test_a_collection_whose_body_breaks_off_is_an_error_and_not_one_to_be_given_
     whole = tar({OBSERVATIONS: collection([observation(1)])})
     (tmp_path / "cut.tar").write_bytes(whole[:700])
     with BaseStores(tmp_path) as stores:
-        before = Before(stores, Limits())
-        changed = Changed(tmp_path, Survey(), before, Limits())
+        before = BaseSpool(stores, Limits())
+        changed = TargetSpool(tmp_path, Survey(), before, Limits())
         for tap in (before, changed):
             with open_kit(tmp_path / "cut.tar", limits=Limits()) as reader, pytest.raises(ArchiveError):
                 read_once(reader, keep=lambda _: False, tap=tap)
@@ -98,11 +98,11 @@ def test_what_is_put_aside_of_a_base_on_a_guess_is_removed_where_it_is_not_neede
     base = {"a/c/same.bson": documents, "a/c/longer.bson": documents, "a/c/broken.bson": documents[:-1]}
     base |= {"small": b"1", "large": bytes(1 << 17)}
     with BaseStores(tmp_path) as stores:
-        before = Before(stores, Limits())
+        before = BaseSpool(stores, Limits())
         found = read(tmp_path, "base.tar", base, before)
         assert {str(path) for path in stores.documents} == {"a/c/same.bson", "a/c/longer.bson"}
         assert {str(path) for path in stores.bytes} == {"small"}
-        kept = Changed(tmp_path, found, before, Limits())
+        kept = TargetSpool(tmp_path, found, before, Limits())
         after = read(
             tmp_path, "target.tar", base | {"a/c/longer.bson": documents * 2, "large": b"", "small": b"2"}, kept
         )

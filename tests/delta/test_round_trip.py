@@ -15,7 +15,7 @@ import pytest
 from kit.archive import Job, encode, open_kit
 from kit.delta.model import Method
 from kit.engine.executors import InlineExecutor
-from kit.engine.making import BaseSpool, Making
+from kit.engine.making import Making, NeededSpool
 from kit.engine.pipeline import Workers
 from kit.engine.progress import Advanced, BatchDone, Event, PassDone, Stage
 from kit.engine.reading import read_once
@@ -264,7 +264,7 @@ def test_what_a_delta_needs_of_its_base_is_spooled_while_that_is_judged(name: st
     two.build()
     with opened_delta(two.delta, Limits()) as delta, BaseStores(tmp_path) as stores:
         with open_kit(two.base, limits=Limits()) as reader:
-            found = read_once(reader, keep=is_kept, tap=BaseSpool(delta.manifest, stores, Limits()))
+            found = read_once(reader, keep=is_kept, tap=NeededSpool(delta.manifest, stores, Limits()))
         # The reader is closed: whoever asked it for members would be refused.
         workers = Workers(executor=InlineExecutor(), budget=1)
         making = Making(delta.manifest, reader, found, stores, workers=workers)

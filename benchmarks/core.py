@@ -19,7 +19,7 @@ if str(ROOT) not in sys.path:  # run as a file: its folder is on the path, but n
 from benchmarks.kits import Case, members_of  # noqa: E402
 from kit.documents import core, runs  # noqa: E402
 from kit.engine.lookup import EmptyLookup  # noqa: E402
-from kit.transforms.change import ChangeTotals  # noqa: E402
+from kit.transforms.protocol import ChangeTotals  # noqa: E402
 from kit.transforms.raw_linkset import RawLinkset  # noqa: E402
 from kit.values import CollectionName, Limits  # noqa: E402
 

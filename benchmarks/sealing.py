@@ -23,12 +23,12 @@ if str(ROOT) not in sys.path:  # run as a file: its folder is on the path, but n
 from benchmarks.kits import FIELD_MAP, OWNERS, notes  # noqa: E402
 from kit.documents import Run, core, runs  # noqa: E402
 from kit.encryption import FieldMap, KeySet, Profile, Scope  # noqa: E402
-from kit.encryption.data_keys import DataKey  # noqa: E402
-from kit.encryption.preparation import find_needs, find_needs_each  # noqa: E402
+from kit.encryption.keys import DataKey  # noqa: E402
+from kit.encryption.needs import find_needs, find_needs_each  # noqa: E402
 from kit.encryption.proof import prove, prove_each  # noqa: E402
 from kit.encryption.restoring import Reopener, reopen, unseal, unseal_each  # noqa: E402
+from kit.engine.checks import ends_of  # noqa: E402
 from kit.engine.lookup import EmptyLookup  # noqa: E402
-from kit.engine.self_proof import ends_of  # noqa: E402
 from kit.transforms.encrypt_fields import EncryptFields  # noqa: E402
 from kit.values import CollectionName, Limits  # noqa: E402
 

@@ -6,7 +6,7 @@ too), a power cut that loses what was not synced, harm to the job between two ru
 class of fault at each of its steps. After each strike the kit must be the old or the new one, whole, with nothing
 beside it that contradicts it; then the run is resumed where it left a job, and begun again where it did not, and must
 give the bytes of a run that nobody disturbed. Prints a table; exits 1 if anything in it is wrong. ``--quick`` takes a
-small share of it. The strikes are those of ``kit selftest`` (kit/ops/selftest).
+small share of it. The strikes are those of ``kit selftest`` (kit/verbs/selftest).
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ ROOT = Path(__file__).resolve().parents[1]
 if str(ROOT) not in sys.path:  # run as a file: its folder is on the path, but not the one above
     sys.path.insert(0, str(ROOT))
 
-from kit.ops.delta_build import DeltaBuildRequest, build_delta  # noqa: E402
-from kit.ops.kits import Environment  # noqa: E402
-from kit.ops.obligations import Expectation  # noqa: E402
-from kit.ops.selftest import CONTAINERS, WAYS, Bench, Matrix, kill_everywhere, phases  # noqa: E402
-from kit.ops.selftest.sample import CLOCK, Keys, sample_files  # noqa: E402
-from kit.reports.selftests import strike_table  # noqa: E402
+from kit.reports.patch import strike_table  # noqa: E402
 from kit.signing import load_private  # noqa: E402
 from kit.values import Timestamp  # noqa: E402
+from kit.verbs.delta.build import DeltaBuildRequest, build_delta  # noqa: E402
+from kit.verbs.selftest import CONTAINERS, WAYS, Bench, Matrix, kill_everywhere, phases  # noqa: E402
+from kit.verbs.selftest.bench import CLOCK, Keys, sample_files  # noqa: E402
+from kit.verbs.verify.kits import Environment  # noqa: E402
+from kit.verbs.verify.obligations import Expectation  # noqa: E402
 from tests.kits import collection, observation, signed, write_kit  # noqa: E402
 
 PATCH, DELTA = "patch", "delta"

@@ -22,21 +22,21 @@ from typing import Any
 from conformance.build.kits import LATER, published, sha256, tar
 from conformance.build.signing import key
 from conformance.build.tar_bytes import END, GNU, header, member, padded
-from kit.archive.chunks import ChunkReader
-from kit.archive.journal import Position, checksum
-from kit.archive.tar_reader import read_tar
+from kit.archive.read.tar import read_tar
+from kit.archive.source import ChunkReader
 from kit.delta.model import DELTA_TYPE, DeltaManifest
 from kit.engine.progress import Event, PassStarted, Stage
 from kit.errors import InterruptedRunError, KitError
-from kit.ops.delta_apply import DeltaApplyRequest, apply_delta
-from kit.ops.delta_build import DeltaBuildRequest, build_delta
-from kit.ops.deltas import check_payloads, opened_delta
-from kit.ops.judgement import Expectation
-from kit.ops.kits import Environment
-from kit.ops.patch import Output, PatchRequest, patch, resume
+from kit.output.journal import Position, checksum
 from kit.signing import jws
 from kit.transforms.raw_linkset import RawLinkset
 from kit.values import Allowed, Limits, Timestamp
+from kit.verbs.delta.apply import DeltaApplyRequest, apply_delta
+from kit.verbs.delta.build import DeltaBuildRequest, build_delta
+from kit.verbs.delta.deltas import check_payloads, opened_delta
+from kit.verbs.patch.patch import Output, PatchRequest, patch, resume
+from kit.verbs.verify.judgement import Expectation
+from kit.verbs.verify.kits import Environment
 
 LIMITS = Limits(
     ratio_floor_bytes=1 << 20, window_bytes=1 << 23, total_bytes=1 << 24, expanded_bytes=1 << 24, json_bytes=1 << 20

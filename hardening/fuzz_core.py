@@ -16,18 +16,16 @@ from typing import Any
 
 import bson
 
-from kit.comparison import sketch_run
-from kit.comparison.sketch import sketch_each
 from kit.documents import Run, core as chosen
 from kit.engine.lookup import EmptyLookup
 from kit.engine.proving import Asked, Piece, ProofResult, prove_by_core, prove_one_by_one
 from kit.errors import KitError
 from kit.transforms import coverage
-from kit.transforms.change import Change, ChangeTotals, RewrittenRun, apply_changes
-from kit.transforms.protocol import Finding
+from kit.transforms.protocol import Change, ChangeTotals, Finding, RewrittenRun, apply_changes
 from kit.transforms.raw_linkset import RawLinkset
 from kit.transforms.raw_linkset.counting import tally_run
 from kit.values import CollectionName, Limits, RunLengths
+from kit.verbs.diff.documents import sketch_each, sketch_run
 
 NAME = CollectionName(database="concelier", collection="advisory_observations")
 SNAPSHOTS = CollectionName(database="concelier", collection="advisory_linksets")

@@ -12,10 +12,10 @@ from __future__ import annotations
 import bson
 
 from kit.delta.columns import join_columns
-from kit.delta.gathering import StreamBuilder
-from kit.delta.picking import Picker
+from kit.delta.dictionary import Picker
+from kit.delta.edits import StreamBuilder
+from kit.delta.packing import Reader
 from kit.delta.segment import DecodedDocuments, assemble_documents
-from kit.delta.varint import Reader
 from kit.documents import core
 from kit.errors import KitError
 

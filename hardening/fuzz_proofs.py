@@ -19,12 +19,12 @@ import bson
 from conformance import check_proof
 from conformance.build.kits import manifest as manifest_of, sha256, to_json
 from conformance.build.signing import key, signature
-from kit.documents.leaves import identity_key, leaf_data
+from kit.documents.identity import identity_key, leaf_data
 from kit.errors import KitError
-from kit.ops.judgement import Expectation
-from kit.ops.merkle_proof import Proof
-from kit.ops.prove import check
-from kit.values.merkle import leaf_hash, path_of, root_of
+from kit.values.digest import leaf_hash, path_of, root_of
+from kit.verbs.prove.proof import Proof
+from kit.verbs.prove.prove import check
+from kit.verbs.verify.judgement import Expectation
 
 NUMBERS = {"$numberInt", "$numberLong"}
 """Kinds of ``_id`` that only ``kit prove --check`` reads."""

@@ -22,8 +22,8 @@ from conformance.build.kits import Members, files, patched, published, tar
 from conformance.build.signing import key
 from conformance.build.tar_bytes import END, header, padded
 from kit.errors import KitError, UnreadableError
-from kit.ops.judgement import Expectation
-from kit.ops.verify_script import write_script
+from kit.verbs.verify.judgement import Expectation
+from kit.verbs.verify.receipt import write_script
 
 TOOLS: tuple[str, ...] = (
     *("awk", "cat", "cmp", "find", "grep", "gzip", "head", "mkdir", "mktemp", "od", "openssl", "sed", "sha256sum"),

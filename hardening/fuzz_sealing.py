@@ -19,14 +19,14 @@ import bson
 
 from kit.documents import core as chosen
 from kit.encryption import FieldMap, KeySet, Profile, Scope
-from kit.encryption.data_keys import DataKey
-from kit.encryption.preparation import find_needs, find_needs_each
+from kit.encryption.keys import DataKey
+from kit.encryption.needs import find_needs, find_needs_each
 from kit.encryption.proof import prove, prove_each
 from kit.encryption.restoring import unseal, unseal_each
 from kit.engine.lookup import EmptyLookup
 from kit.errors import KitError
-from kit.transforms.change import ChangeTotals, apply_changes
 from kit.transforms.encrypt_fields import EncryptFields
+from kit.transforms.protocol import ChangeTotals, apply_changes
 from kit.values import CollectionName
 
 NAME = CollectionName(database="app", collection="notes")

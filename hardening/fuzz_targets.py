@@ -20,20 +20,23 @@ import bson
 import zstandard
 
 from conformance.build.signing import key
-from kit.archive.chunks import ChunkReader
-from kit.archive.codecs import decode, detect
-from kit.archive.journal import BEGIN, FRAME, Position, checksum, encode_record, scan
-from kit.archive.tar_reader import read_tar
-from kit.archive.tar_writer import file_header
-from kit.delta.dictionary import Dictionary
+from kit.archive.read.codecs import decode, detect
+from kit.archive.read.tar import read_tar
+from kit.archive.source import ChunkReader
+from kit.archive.write.tar import file_header
+from kit.delta.dictionary import Dictionary, parse_places
 from kit.delta.layout import Header, Layout, encode_layout, parse_layout, parse_layout_of_base
 from kit.delta.model import DeltaManifest, Payload
-from kit.delta.order import Source, Step
-from kit.delta.packing import unpack
-from kit.delta.picking import parse_places
-from kit.delta.pieces import END, frame_piece, read_pieces
-from kit.delta.segment import Head, SegmentInput, decode as decode_segment, encode as encode_segment, parse_head
-from kit.delta.varint import Reader, unsigned
+from kit.delta.packing import END, Reader, frame_piece, read_pieces, unpack, unsigned
+from kit.delta.segment import (
+    Head,
+    SegmentInput,
+    Source,
+    Step,
+    decode as decode_segment,
+    encode as encode_segment,
+    parse_head,
+)
 from kit.documents import elements, find, index, runs, validate
 from kit.documents.splice import append, element, remove, replace
 from kit.encryption import FieldMap
@@ -41,6 +44,7 @@ from kit.encryption.approval import Approval, DocumentName, RecoveryScope
 from kit.encryption.envelope import Envelope
 from kit.errors import BsonError, KitError
 from kit.manifest import Manifest
+from kit.output.journal import BEGIN, FRAME, Position, checksum, encode_record, scan
 from kit.signing import dsse, jws, load_public
 from kit.trust import Role, TrustedKey
 from kit.trust.policy import Policy

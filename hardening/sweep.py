@@ -37,18 +37,18 @@ from conformance.build.kits import (  # noqa: E402
     tar,
 )
 from conformance.build.trust import POLICIES, SEALED  # noqa: E402
-from kit.cli.exit_codes import exit_code  # noqa: E402
+from kit.cli.commands import exit_code  # noqa: E402
 from kit.engine.executors import InlineExecutor  # noqa: E402
 from kit.engine.pipeline import Pipeline  # noqa: E402
 from kit.engine.reading import Survey  # noqa: E402
 from kit.engine.survey import survey  # noqa: E402
 from kit.errors import KitError  # noqa: E402
-from kit.ops.judgement import Beside, Expectation  # noqa: E402
-from kit.ops.kits import Environment, is_kept, opened  # noqa: E402
-from kit.ops.obligations import judge  # noqa: E402
-from kit.ops.trust_files import PolicyFile  # noqa: E402
 from kit.trust import Anchor, Policy, State  # noqa: E402
 from kit.values import Limits, MemberPath, Sha256, Timestamp  # noqa: E402
+from kit.verbs.trust import PolicyFile  # noqa: E402
+from kit.verbs.verify.judgement import Beside, Expectation  # noqa: E402
+from kit.verbs.verify.kits import Environment, is_kept, opened  # noqa: E402
+from kit.verbs.verify.obligations import judge  # noqa: E402
 
 AT = Timestamp.parse(JUDGED_AT)
 POLICY, SEAL = "policy.json", "policy.json.jws"

@@ -27,8 +27,8 @@ if str(ROOT) not in sys.path:  # run as a file: its folder is on the path, but n
     sys.path.insert(0, str(ROOT))
 
 from kit import Environment, Expectation, KitError, verify  # noqa: E402
-from kit.archive import open_kit  # noqa: E402
-from kit.cli.exit_codes import exit_code  # noqa: E402
+from kit.archive.read.reader import open_kit  # noqa: E402
+from kit.cli.commands import exit_code  # noqa: E402
 from kit.signing import Algorithm, PublicKey, generate  # noqa: E402
 from kit.values import Limits  # noqa: E402
 from tests.kits import OBSERVATIONS, collection, observation, signed, write_kit  # noqa: E402

@@ -22,38 +22,10 @@ from kit.encryption import (
     unlock as unlock_keyring,
 )
 from kit.encryption.approval import DocumentName
-from kit.engine.extracting import Form, Projection, Selection
-from kit.engine.gap import Gap
 from kit.engine.progress import Advanced, BatchDone, PassDone, PassStarted, Progress, Stage
 from kit.errors import KitError
 from kit.migrations import Decision, Kind, Migration, Rollback, StopRules, Validation, built_in, parse_migration
-from kit.ops.delta_apply import DeltaApplyReport, DeltaApplyRequest, apply_delta, resume_delta
-from kit.ops.delta_build import DeltaBuildReport, DeltaBuildRequest, DeltaSquashRequest, build_delta
-from kit.ops.delta_squash import squash_deltas
-from kit.ops.delta_verify import (
-    DeltaInspectReport,
-    DeltaVerifyReport,
-    DeltaVerifyRequest,
-    inspect_delta,
-    verify_delta,
-)
-from kit.ops.diff import DiffReport, DiffRequest, diff
-from kit.ops.extract import ExtractReport, ExtractRequest, extract
-from kit.ops.extracted_files import Destination, ExtractedFile
-from kit.ops.field_proof import Comparison, FieldExpectation, MemberFields
-from kit.ops.inspect import InspectReport, inspect
-from kit.ops.keying import Keying
-from kit.ops.kits import Environment
-from kit.ops.merkle_proof import Proof
-from kit.ops.obligations import Expectation
-from kit.ops.patch import Output, PatchReport, PatchRequest, patch, plan
-from kit.ops.preflight import Aim
-from kit.ops.prove import ProofReport, ProveRequest, check as check_proof, prove
-from kit.ops.recover import RecoverReport, RecoverRequest, recover
-from kit.ops.rollback import RollbackReport, RollbackRequest, rollback
-from kit.ops.selftest import SelftestReport, selftest
-from kit.ops.verify import VerifyReport, verify
-from kit.reports.verdict_page import Occasion, verdict_page
+from kit.reports.verify_page import Occasion, verdict_page
 from kit.signing import (
     Algorithm,
     PrivateKey,
@@ -68,6 +40,33 @@ from kit.transforms.encrypt_fields import EncryptFields
 from kit.transforms.protocol import Transform
 from kit.transforms.raw_linkset import CacheMap, RawLinkset, parse_cache_map
 from kit.values import CollectionName, Limit, Limits, Timestamp
+from kit.verbs.delta.apply import DeltaApplyReport, DeltaApplyRequest, apply_delta, resume_delta
+from kit.verbs.delta.build import DeltaBuildReport, DeltaBuildRequest, DeltaSquashRequest, build_delta
+from kit.verbs.delta.squash import squash_deltas
+from kit.verbs.delta.verify import (
+    DeltaInspectReport,
+    DeltaVerifyReport,
+    DeltaVerifyRequest,
+    inspect_delta,
+    verify_delta,
+)
+from kit.verbs.diff.diff import DiffReport, DiffRequest, diff
+from kit.verbs.extract.documents import Form, Projection, Selection
+from kit.verbs.extract.extract import Destination, ExtractedFile, ExtractReport, ExtractRequest, extract
+from kit.verbs.inspect import InspectReport, inspect
+from kit.verbs.patch.patch import Output, PatchReport, PatchRequest, patch, plan
+from kit.verbs.patch.plan import Aim
+from kit.verbs.patch.request import Keying
+from kit.verbs.prove.proof import Proof
+from kit.verbs.prove.prove import ProofReport, ProveRequest, check as check_proof, prove
+from kit.verbs.recover import RecoverReport, RecoverRequest, recover
+from kit.verbs.rollback import RollbackReport, RollbackRequest, rollback
+from kit.verbs.selftest import SelftestReport, selftest
+from kit.verbs.verify.field_proof import Comparison, FieldExpectation, MemberFields
+from kit.verbs.verify.judgement import Gap
+from kit.verbs.verify.kits import Environment
+from kit.verbs.verify.obligations import Expectation
+from kit.verbs.verify.verify import VerifyReport, verify
 
 __all__ = [
     "Advanced",

@@ -26,7 +26,7 @@ ROOT = Path(__file__).resolve().parents[1]
 if str(ROOT) not in sys.path:  # run as a file: its folder is on the path, but not the one above
     sys.path.insert(0, str(ROOT))
 
-from kit.cli.commit import tool_commit  # noqa: E402
+from kit.version import tool_commit  # noqa: E402
 
 _EPOCH = 315_532_800  # 1980-01-01, the earliest a wheel can say
 _NOT_COPIED = shutil.ignore_patterns("__pycache__", "*.so", "*.c", "target")

@@ -15,7 +15,7 @@ from typing import Any
 import click
 
 from kit.cli import kit as group, run
-from kit.cli.hints import unknown_options
+from kit.cli.output import unknown_options
 
 ROOT = Path(__file__).parents[1]
 

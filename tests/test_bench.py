@@ -8,7 +8,7 @@ import pytest
 import zstandard
 
 from benchmarks import floor, kits, patches as bench, peer, table
-from kit.archive import open_kit
+from kit.archive.read.reader import open_kit
 from kit.documents import runs
 from kit.engine.lookup import EmptyLookup
 from kit.transforms.raw_linkset.transform import RawLinkset

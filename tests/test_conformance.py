@@ -23,12 +23,12 @@ from conformance.build.case import Attack
 from conformance.build.signing import key
 from conformance.build.trust import KEYS, POLICIES
 from fixtures.build import make_fixtures
-from kit.cli.exit_codes import TABLE as EXIT_CODES
+from kit.cli.commands import TABLE as EXIT_CODES
 from kit.errors import UsageError
-from kit.ops.judgement import Expectation
-from kit.ops.verify_script import write_script
 from kit.trust import Anchor
 from kit.values import Timestamp
+from kit.verbs.verify.judgement import Expectation
+from kit.verbs.verify.receipt import write_script
 from tests.commands import COMMAND, ENVIRONMENT, kit
 
 FOLDER = make_conformance.FOLDER

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from kit.errors import OutputError
-from kit.publishing import NewFile, give_name, replace, write_new
+from kit.output.publish import NewFile, give_name, replace, write_new
 from kit.values import Sha256
 
 both_ways = pytest.mark.parametrize("unnamed", [True, False], ids=["without a name", "under a hidden name"])

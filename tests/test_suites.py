@@ -20,14 +20,13 @@ import zstandard
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from kit.archive import open_kit
-from kit.archive.chunks import ChunkReader
-from kit.archive.tar_headers import EntryKind
-from kit.archive.zstd_frames import decode
-from kit.encryption.data_keys import expand, extract
-from kit.encryption.macs import Mac
+from kit.archive.read.headers import EntryKind
+from kit.archive.read.reader import open_kit
+from kit.archive.read.zstd import decode
+from kit.archive.source import ChunkReader
+from kit.encryption.keys import Mac, expand, extract
 from kit.encryption.master_keys import Credentials
-from kit.encryption.meks import RsaRecord, _AesKwp
+from kit.encryption.providers import RsaRecord, _AesKwp
 from kit.errors import KeyUnusableError, KitError, SignatureError, UnsignedError, UntrustedError
 from kit.signing import PrivateKey, PublicKey, jws
 from kit.values import Allowed, Limits

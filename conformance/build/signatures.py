@@ -22,7 +22,7 @@ from conformance.build.kits import (
     without,
 )
 from conformance.build.signing import forged, header, header_signed, key, signature, signature_part
-from kit.signing.base64_text import url_encode
+from kit.signing.check import url_encode
 
 A = Attack
 

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from fixtures.build.keys import P256_ORDER, ed25519_key, p256_key
 from kit.signing import PrivateKey, jws
-from kit.signing.base64_text import url_decode, url_encode
+from kit.signing.check import url_decode, url_encode
 
 
 @functools.cache

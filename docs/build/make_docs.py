@@ -29,8 +29,7 @@ if str(ROOT) not in sys.path:  # run as a file: its folder is on the path, but n
 
 from benchmarks import table  # noqa: E402
 from kit.cli import kit  # noqa: E402
-from kit.cli.commands import Commands  # noqa: E402
-from kit.cli.exit_codes import TABLE  # noqa: E402
+from kit.cli.commands import TABLE, Commands  # noqa: E402
 
 README = ROOT / "README.md"
 REFERENCE = ROOT / "docs" / "reference.md"

@@ -1,18 +1,17 @@
-"""The command line: the only room that knows file names, the environment, the clock and the terminal.
+"""The command line: the only place that knows files' names, the environment, the clock and the terminal.
 
-Every command follows the same manners. Data go to standard output, messages to standard error. A failure is one line
-``kit: error: <where>: <what>``, and ``kit: hint: …`` if the user can do something about it. The exit code is from one
-table. Nothing is asked without a terminal. ``--json`` prints the same report as the text.
+Manners, for every command: data on standard output, messages on standard error; a failure is one line
+``kit: error: <where>: <what>`` and, where there is a way out, ``kit: hint: …``; the exit code is from one table;
+nothing is asked without a terminal; ``--json`` prints the same report as the text.
 
-A command has a module of its name. A group of commands has one module, or one for each command, as ``delta_build``. The
-module declares the command, and loads the code that does the work only when it runs: help and completion need none of
-it. Shared modules are:
+A command has the module of its name, small ones one for several: ``inspect`` (and diff), ``documents`` (extract and
+prove), ``recover`` (and approval), ``keys`` (and keyring), ``site`` (rollback and selftest), ``delta`` with
+``delta_build`` and ``delta_apply``. Its module declares it, and loads what does the work when it is run: help and
+completion need none of that. Shared are:
 
-- The program: ``commands`` (the table of commands), ``choices`` (words that options take), ``exit_codes``, ``output``,
-  ``completion``, ``versions`` and ``commit``.
-- Options and their values: ``options``, ``places`` with the check in ``collisions``, ``trusting``, ``credentials``,
-  ``migrating``, ``encrypting``, ``machine``, ``job_options``, ``delta_options``, ``recording``, ``progress`` with its
-  ``display``; ``naming`` and ``times``.
+- The program: ``commands`` (which there are, exit codes, completion), ``output`` and ``versions``.
+- Options and what they make: ``options``, ``paths`` with its check, ``trust_options``, ``encryption_options``,
+  ``run_options``, ``recording``, ``progress`` with its ``display``.
 """
 
 from __future__ import annotations
@@ -25,9 +24,7 @@ import sys
 
 import click
 
-from kit.cli.commands import Commands
-from kit.cli.completion import complete
-from kit.cli.exit_codes import OK, exit_code, table_text
+from kit.cli.commands import OK, Commands, complete, exit_code, table_text
 from kit.cli.output import discard_standard_output, print_error, wants_json
 from kit.engine.interrupts import Interrupts
 from kit.errors import InterruptedRunError, KitError, OutputError, StoppedError, UsageError

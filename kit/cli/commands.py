@@ -1,16 +1,82 @@
-"""The table of commands: where each is and its summary. A command is imported when it runs or prints its help."""
+"""The table of commands: where each is and its summary. A command is imported when it runs or prints its help.
+
+The table of exit codes, which ``--help`` and the README print, and their mapping from errors.
+
+``kit completion``: the script, made by click, that a shell sources to complete commands, options and choices.
+"""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any, Final
 
 import click
-from click.shell_completion import CompletionItem
+from click.shell_completion import CompletionItem, get_completion_class, shell_complete
 
-from kit.cli.exit_codes import codes_text
+from kit import errors
+from kit.cli.output import print_bytes, print_report
+from kit.errors import KitError, UsageError
+from kit.reports.text import SCHEMA_VERSION
+
+OK = 0
+
+TABLE: tuple[tuple[int, str], ...] = (
+    (0, "ok"),
+    (1, "not found or unreadable"),
+    (2, "digest mismatch"),
+    (3, "unsigned"),
+    (4, "untrusted or refused by policy"),
+    (5, "signature or envelope invalid"),
+    (7, "stale or expired"),
+    (8, "rollback"),
+    (9, "hostile or malformed archive, or a limit"),
+    (10, "wrong base of a delta"),
+    (11, "content invalid (BSON, schema, coverage)"),
+    (12, "stopped by a stop rule"),
+    (13, "key missing or unusable"),
+    (64, "usage"),
+    (70, "internal error"),
+    (74, "output not written"),
+    (130, "interrupted"),
+)
+
+# The nearest class in the inheritance of an error decides.
+_CODES: dict[type[KitError], int] = {
+    errors.UnreadableError: 1,
+    errors.DigestError: 2,
+    errors.UnsignedError: 3,
+    errors.UntrustedError: 4,
+    errors.SignatureError: 5,
+    errors.StaleError: 7,
+    errors.RollbackError: 8,
+    errors.ArchiveError: 9,
+    errors.WrongBaseError: 10,
+    errors.ContentError: 11,
+    errors.StoppedError: 12,
+    errors.KeyUnusableError: 13,
+    errors.UsageError: 64,
+    errors.OutputError: 74,
+    errors.InterruptedRunError: 130,
+    KitError: 70,
+}
+
+
+def exit_code(error: KitError) -> int:
+    """Return the exit code of an error."""
+    return next(_CODES[kind] for kind in type(error).__mro__ if kind in _CODES)
+
+
+def table_text() -> str:
+    """Return the table for ``--help``."""
+    return "\n".join(f"{code:>5}  {meaning}" for code, meaning in TABLE)
+
+
+def codes_text() -> str:
+    """Return the table as one paragraph, for the help of each command."""
+    return "Exit codes: " + ", ".join(f"{code} {meaning}" for code, meaning in TABLE) + "."
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,19 +94,19 @@ HOMES: Final = {
     "plan": Home("patch.plan_command", "Show exactly what patch would change in KIT; write nothing."),
     "patch": Home("patch.patch_command", "Patch KIT into a new signed generation."),
     "verify": Home("verify.verify_command", "Verify offline that KIT is what trusted keys signed."),
-    "rollback": Home("rollback.rollback_command", "Restore the kit that an in-place patch or delta replaced."),
-    "prove": Home("prove.prove_command", "Prove that KIT contains a document, or that it does not."),
-    "extract": Home("extract.extract_command", "Write documents of KIT into files that stock tools read."),
-    "selftest": Home("selftest.selftest_command", "Test whether kits on this disk survive crashes."),
-    "diff": Home("diff.diff_command", "Show the differences between the kits A and B."),
+    "rollback": Home("site.rollback_command", "Restore the kit that an in-place patch or delta replaced."),
+    "prove": Home("documents.prove_command", "Prove that KIT contains a document, or that it does not."),
+    "extract": Home("documents.extract_command", "Write documents of KIT into files that stock tools read."),
+    "selftest": Home("site.selftest_command", "Test whether kits on this disk survive crashes."),
+    "diff": Home("inspect.diff_command", "Show the differences between the kits A and B."),
     "delta": Home("delta.delta_group", "Build, apply and check deltas between kits."),
     "keys": Home("keys.keys_group", "Generate and show signing keys."),
     "trust": Home("trust.trust_group", "Create, change and show trust policies."),
-    "keyring": Home("keyring.keyring_group", "Create, change and show keyrings of field encryption."),
+    "keyring": Home("keys.keyring_group", "Create, change and show keyrings of field encryption."),
     "recover": Home("recover.recover_command", "Decrypt the documents of KIT that an approval names."),
-    "approval": Home("approval.approval_group", "Create, sign and show approvals to decrypt."),
+    "approval": Home("recover.approval_group", "Create, sign and show approvals to decrypt."),
     "audit": Home("recover.audit_group", "Verify audit logs."),
-    "completion": Home("completion.completion_command", "Print the completion script of kit for SHELL."),
+    "completion": Home("commands.completion_command", "Print the completion script of kit for SHELL."),
 }
 """By name of the command."""
 
@@ -92,3 +158,42 @@ def _add_exit_codes(command: click.Command) -> None:
         return
     for inner in command.commands.values():
         _add_exit_codes(inner)
+
+
+_SHELLS = ("bash", "zsh", "fish")
+VARIABLE = "_KIT_COMPLETE"
+"""Set by the scripts when they ask this program for completions."""
+
+
+@click.command("completion")
+@click.argument("shell", type=click.Choice(_SHELLS))
+@click.option("--json", "as_json", is_flag=True, help="Print the script as a member of a JSON object.")
+@click.pass_context
+def completion_command(context: click.Context, shell: str, as_json: bool) -> None:
+    """Print the completion script of kit for SHELL.
+
+    It completes commands, options and choices.
+
+    \b
+    Examples:
+      kit completion bash > ~/.local/share/bash-completion/completions/kit
+      kit completion zsh > ~/.zfunc/_kit
+      kit completion fish > ~/.config/fish/completions/kit.fish
+    """
+    made = get_completion_class(shell)
+    if made is None:
+        raise UsageError(f"there is no completion for {shell}")
+    # source() is not called: for bash it starts a bash, to warn of versions before 4.4.
+    completion = made(context.find_root().command, {}, "kit", VARIABLE)
+    script = (completion.source_template % completion.source_vars()).strip()
+    if as_json:
+        document = {"schemaVersion": SCHEMA_VERSION, "shell": shell, "script": script}
+        print_report((), document, as_json=True)
+    else:
+        print_bytes(script.encode() + b"\n")
+
+
+def complete(command: click.Command) -> int | None:
+    """Answer a shell that asks for completions, and return the exit code; None if no shell asks."""
+    asked = os.environ.get(VARIABLE)
+    return shell_complete(command, {}, "kit", VARIABLE, asked) if asked else None

@@ -8,10 +8,13 @@ from typing import Any
 
 import click
 
-from kit.cli.collisions import Command
-from kit.cli.credentials import credential_options, take_keys
-from kit.cli.delta_options import make_expectation, trust_options
-from kit.cli.job_options import (
+from kit.cli.delta import make_expectation, trust_options
+from kit.cli.encryption_options import credential_options, take_keys
+from kit.cli.options import json_option, make_environment, reading_options
+from kit.cli.output import print_report
+from kit.cli.paths import KIT, KIT_IN_PLACE, NEW_KIT, Command
+from kit.cli.progress import progress_option, show_progress
+from kit.cli.run_options import (
     abandon_option,
     abandon_run,
     no_backup_option,
@@ -20,11 +23,7 @@ from kit.cli.job_options import (
     resume_option,
     work_folder_option,
 )
-from kit.cli.options import json_option, make_environment, reading_options
-from kit.cli.output import print_report
-from kit.cli.places import KIT, KIT_IN_PLACE, NEW_KIT
-from kit.cli.progress import progress_option, show_progress
-from kit.cli.trusting import StateRecorder, override_options
+from kit.cli.trust_options import StateRecorder, override_options
 from kit.values import Allowed
 
 _DONE = "the delta is applied"
@@ -88,10 +87,10 @@ def apply_command(
       kit delta apply october.tar.zst november.delta -o november.tar.zst --trust policy.json
       kit delta apply kit.tar.zst sealed.delta --in-place --trust policy.json --keyring site.keyring
     """
-    from kit.ops.delta_apply import DeltaApplyRequest, apply_delta, resume_delta
-    from kit.ops.jobs import Completion
-    from kit.reports.deltas import applied_json, applied_lines
-    from kit.reports.jobs import completion_json, completion_lines
+    from kit.reports.delta import applied_json, applied_lines
+    from kit.reports.patch import completion_json, completion_lines
+    from kit.verbs.delta.apply import DeltaApplyRequest, apply_delta, resume_delta
+    from kit.verbs.jobs import Completion
 
     require_output(output, in_place=in_place, no_backup=no_backup)
     require_one_action(again=again, give_up=give_up)
@@ -134,8 +133,8 @@ def inspect_command(delta: Path, workers: int, maxima: tuple[str, ...], allowed:
     Example:
       kit delta inspect november.delta
     """
-    from kit.ops.delta_verify import inspect_delta
-    from kit.reports.deltas import inspected_json, inspected_lines
+    from kit.reports.delta import inspected_json, inspected_lines
+    from kit.verbs.delta.verify import inspect_delta
 
     report = inspect_delta(delta, make_environment(workers, maxima, allowed=allowed))
     print_report(inspected_lines(report), inspected_json(report), as_json=as_json)
@@ -167,8 +166,8 @@ def verify_command(
     Example:
       kit delta verify november.delta --trusted-key publisher.pem.pub
     """
-    from kit.ops.delta_verify import DeltaVerifyRequest, verify_delta
-    from kit.reports.deltas import verified_json, verified_lines
+    from kit.reports.delta import verified_json, verified_lines
+    from kit.verbs.delta.verify import DeltaVerifyRequest, verify_delta
 
     report = verify_delta(
         DeltaVerifyRequest(

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from kit.engine.progress import BatchDone, Event, PassDone, PassStarted
 from kit.reports.progress import PassSoFar, outcomes_text
-from kit.reports.spelling import printable
+from kit.reports.text import printable
 
 
 class Screen(Console):

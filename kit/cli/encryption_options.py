@@ -1,28 +1,101 @@
-"""Options of ``encrypt-fields`` and of the proof of mapped fields, and their values."""
+"""Options of ``encrypt-fields`` and of the proof of mapped fields, and their values.
+
+The options that open a keyring. The code that opens it is loaded only if one of them is given.
+"""
 
 from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from kit.cli.choices import FIELD_MAPS, PROFILES
-from kit.cli.credentials import credential_options, has_credentials
-from kit.cli.options import FILE, ask_passphrase, read_file
-from kit.cli.places import NAME_OR_FILE
+from kit.cli.options import FIELD_MAPS, FILE, PROFILES, ask_passphrase, read_file
+from kit.cli.paths import KEYRING, NAME_OR_FILE
 from kit.errors import UsageError
 from kit.values import CollectionName, Timestamp
 
 if TYPE_CHECKING:
     from kit.encryption import Credentials, FieldMap, KeySet
-    from kit.ops.field_proof import FieldExpectation
-    from kit.ops.keying import Keying
     from kit.transforms.encrypt_fields import EncryptFields
+    from kit.verbs.patch.request import Keying
+    from kit.verbs.verify.field_proof import FieldExpectation
+
+_NAMES = ("keyring", "keyring_passphrase_fd", "keyring_key", "age_identities", "pkcs11_module", "pkcs11_pin_fd")
+
+
+def credential_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options that open a keyring."""
+    for option in reversed(
+        (
+            click.option("--keyring", type=KEYRING, metavar="FILE", help="The keyring (kit keyring init)."),
+            click.option(
+                "--keyring-passphrase-fd",
+                type=int,
+                metavar="N",
+                help="Read the keyring's passphrase from this file descriptor. Default: ask at the terminal.",
+            ),
+            click.option("--keyring-key", type=FILE, metavar="PEM", help="RSA private key that opens the keyring."),
+            click.option(
+                "--age-identity",
+                "age_identities",
+                type=FILE,
+                multiple=True,
+                metavar="FILE",
+                help="age identity file that opens the keyring. Repeatable.",
+            ),
+            token_options,
+        )
+    ):
+        command = option(command)
+    return command
+
+
+def token_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options that open a PKCS#11 token."""
+    for option in reversed(
+        (
+            click.option(
+                "--pkcs11-module",
+                type=FILE,
+                metavar="PATH",
+                help="Library of the token that holds the master key. Its code is run.",
+            ),
+            click.option(
+                "--pkcs11-pin-fd",
+                type=int,
+                metavar="N",
+                help="Read the token's PIN from this file descriptor. Default: ask at the terminal.",
+            ),
+        )
+    ):
+        command = option(command)
+    return command
+
+
+def has_credentials(what: Mapping[str, Any]) -> bool:
+    """Return whether any of the options of :func:`credential_options` is given."""
+    return any(what[name] not in {None, ()} for name in _NAMES)
+
+
+def take_keys(what: dict[str, Any]) -> KeySet | None:
+    """Take the options of :func:`credential_options` and return the keys of the keyring; None without a keyring.
+
+    Raises:
+        KeyUnusableError: Others can read the keyring, or it does not open.
+        UnreadableError: A file does not exist.
+    """
+    if not has_credentials(what):
+        for name in _NAMES:
+            del what[name]
+        return None
+
+    return take_given_keys(what)
+
 
 _MAX_CANARY_BYTES = 1024 * 1024
 
@@ -64,7 +137,7 @@ class EncryptOptions:
         Raises:
             UsageError: The reference document and its collection are not both named.
         """
-        from kit.ops.keying import Keying
+        from kit.verbs.patch.request import Keying
 
         reference = None
         if (self.reference is None) != (self.reference_collection is None):
@@ -184,7 +257,7 @@ def take_field_expectation(what: dict[str, Any], tenants: tuple[str, ...]) -> Fi
     ):
         return None
     from kit.encryption import Profile
-    from kit.ops.field_proof import FieldExpectation
+    from kit.verbs.verify.field_proof import FieldExpectation
 
     keyring, name = what["keyring"], what["field_map"]
     canaries = [*(text.encode() for text in what["canaries"]), *_read_lines(what["canary_files"])]
@@ -205,7 +278,7 @@ def take_field_expectation(what: dict[str, Any], tenants: tuple[str, ...]) -> Fi
 
 def _read_lines(files: tuple[Path, ...]) -> list[bytes]:
     """Read canaries, one per line, from files that nobody else can read."""
-    from kit import secret_files
+    from kit.output import secret_files
 
     lines: list[bytes] = []
     for path in files:
@@ -214,8 +287,8 @@ def _read_lines(files: tuple[Path, ...]) -> list[bytes]:
     return lines
 
 
-def take_keys(what: dict[str, Any]) -> KeySet | None:
-    """Take the options that open a keyring (:mod:`kit.cli.credentials`) and return its keys; None without one.
+def take_given_keys(what: dict[str, Any]) -> KeySet | None:
+    """Take the options that open a keyring (:mod:`kit.cli.encryption_options`) and return its keys; None without one.
 
     Raises:
         KeyUnusableError: Others can read the keyring, or it does not open.

@@ -1,4 +1,7 @@
-"""``kit inspect``: what a kit contains, or with ``--limits`` what a kit may demand of this host."""
+"""``kit inspect``: what a kit contains, or with ``--limits`` what a kit may demand of this host.
+
+``kit diff``: what differs between two kits, as text, JSON or a page.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +10,9 @@ from pathlib import Path
 
 import click
 
-from kit.cli.collisions import Command
-from kit.cli.options import json_option, make_environment, reading_options
-from kit.cli.output import print_report
-from kit.cli.places import KIT
+from kit.cli.options import LISTED, json_option, make_environment, reading_options
+from kit.cli.output import print_report, require_writable
+from kit.cli.paths import KIT, NEW, ROOM, Command
 from kit.cli.progress import progress_option, show_progress
 from kit.values import Allowed
 
@@ -39,9 +41,8 @@ def inspect_command(
       kit inspect offline-kit.tar.zst
       kit inspect --limits
     """
-    from kit.ops.inspect import inspect
-    from kit.reports.inspections import inspect_json, inspect_lines
-    from kit.reports.limits import limits_json, limits_lines
+    from kit.reports.inspect import inspect_json, inspect_lines, limits_json, limits_lines
+    from kit.verbs.inspect import inspect
 
     environment = make_environment(workers, maxima, allowed=allowed)
     if show_limits:
@@ -54,3 +55,65 @@ def inspect_command(
     with show_progress(progress_mode) as progress:
         report = inspect(kit, replace(environment, progress=progress))
     print_report(inspect_lines(report), inspect_json(report), as_json=as_json)
+
+
+@click.command("diff", cls=Command)
+@click.argument("before", type=KIT, metavar="A")
+@click.argument("after", type=KIT, metavar="B")
+@click.option(
+    "--limit",
+    type=click.IntRange(0),
+    default=LISTED,
+    show_default=True,
+    metavar="N",
+    help="List at most N of each kind. All are counted.",
+)
+@click.option("--html", "html", type=NEW, metavar="F", help="Also write the report to F as a self-contained HTML page.")
+@click.option("--temp", type=ROOM, metavar="DIR", help="Folder for temporary files, about 250 bytes per document.")
+@reading_options
+@progress_option
+@json_option
+def diff_command(
+    before: Path,
+    after: Path,
+    limit: int,
+    html: Path | None,
+    temp: Path | None,
+    workers: int,
+    maxima: tuple[str, ...],
+    allowed: Allowed,
+    progress_mode: str,
+    as_json: bool,
+) -> None:
+    """Show the differences between the kits A and B.
+
+    They are shown by advisory, document and member. Nothing is verified.
+
+    An advisory is added, changed (in the latest observation that each kit has of it), withdrawn or reinstated by its
+    publisher, removed, moved to another tenant, or migrated (only rawLinkset or encryption differs). Documents are
+    matched by collection and _id, whatever their order and member.
+
+    The exit code is 0 whether or not the kits differ. "different" in the JSON report shows which.
+
+    \b
+    Examples:
+      kit diff september.tar.zst october.tar.zst
+      kit diff september.tar.zst october.tar.zst --limit 1000 --html october.html
+      kit diff before.tar.zst after.tar.zst --json | jq .different
+    """
+    from kit.output.paths import require_free
+    from kit.reports.diff import diff_json, diff_lines
+    from kit.reports.diff_page import difference_page
+    from kit.verbs import trust
+    from kit.verbs.diff.diff import DiffRequest, diff
+
+    if html is not None:
+        require_free(html)
+        require_writable(html)
+    request = DiffRequest(before=before, after=after, limit=limit, temporary=temp)
+    environment = make_environment(workers, maxima, allowed=allowed)
+    with show_progress(progress_mode) as progress:
+        report = diff(request, replace(environment, progress=progress))
+    if html is not None:
+        trust.write_beside(html, difference_page(report), what="page")
+    print_report(diff_lines(report), diff_json(report), as_json=as_json)

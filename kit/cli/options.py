@@ -1,29 +1,42 @@
-"""Options that several commands share, each defined once."""
+"""Options that several commands share, each defined once.
+
+Words that options take, repeated here so that help and completion load none of the modules that define them.
+
+A test holds each to its source, which its docstring names.
+
+Times of the command line, and the only place of the commands that reads the clock.
+
+Names of collections and documents on the command line.
+"""
 
 from __future__ import annotations
 
 import functools
 import os
+import re
 import sys
+import time as clock
 from collections.abc import Callable
 from difflib import get_close_matches
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 import click
+from click.core import ParameterSource
 
-from kit.cli.places import KIT, READ
-from kit.errors import KeyUnusableError, UnreadableError, UsageError
-from kit.values import Allowed, Limits, NameClass
+from kit.cli.paths import KIT, READ
+from kit.errors import ContentError, KeyUnusableError, KitError, UnreadableError, UsageError
+from kit.values import Allowed, CollectionName, Limits, NameClass, Timestamp
 
 if TYPE_CHECKING:
-    from kit.ops.kits import Environment
+    from kit.encryption.approval import DocumentName
     from kit.signing import PrivateKey, PublicKey
+    from kit.verbs.verify.kits import Environment
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 FILE = READ
-"""A path that is only read; :mod:`kit.cli.places` has the other types."""
+"""A path that is only read; :mod:`kit.cli.paths` has the other types."""
 _MAX_DIGITS = 18
 """Of a limit, so that it fits the 64 bits of the system's calls."""
 
@@ -99,7 +112,7 @@ def _allowed(allow_links: bool, allow_names: tuple[str, ...], allow_records: tup
     Raises:
         UsageError: No kit may contain such a record.
     """
-    from kit.archive.record_keys import never
+    from kit.archive.read.pax import never
 
     for key in allow_records:
         if reason := never(key):
@@ -125,7 +138,7 @@ def make_environment(workers: int, maxima: tuple[str, ...], *, allowed: Allowed)
     Raises:
         UsageError: There is no limit of that name, or its value is not a count.
     """
-    from kit.ops.kits import Environment
+    from kit.verbs.verify.kits import Environment
 
     overrides: dict[str, int] = {}
     for text in maxima:
@@ -239,3 +252,118 @@ def has_terminal() -> bool:
 passphrase_option = click.option(
     "--passphrase-fd", type=int, metavar="N", help="Read the passphrase of the signing key from this file descriptor."
 )
+
+
+ALGORITHMS: Final = ("Ed25519", "ES256", "PS256")
+"""kit.signing.Algorithm."""
+KINDS: Final = tuple(sorted(name.lower() for name in ALGORITHMS))
+"""The same, as names of kinds of keys."""
+ROLES: Final = ("publisher", "patcher", "incident", "auditor", "root")
+"""kit.trust.Role."""
+REASONS: Final = ("compromised", "superseded", "ceased")
+"""kit.trust.RevocationReason."""
+PROFILES: Final = ("compat", "bound")
+"""kit.encryption.Profile."""
+FIELD_MAPS: Final = ("concelier", "notelett", "notelett-2")
+"""kit.encryption.SHIPPED."""
+MECHANISMS: Final = ("aes-key-wrap", "aes-key-wrap-kwp", "aes-key-wrap-pad")
+"""kit.encryption.master_keys.MECHANISMS."""
+MIGRATIONS: Final = (
+    "20251031_raw_linkset",
+    "20251031_notelett_encryption_compat",
+    "20251031_notelett_encryption_bound",
+    "20251031_notelett_encryption",
+)
+"""kit.migrations.BUILT_IN."""
+TRANSFORMS: Final = ("raw-linkset", "encrypt-fields")
+"""kit.transforms.registry.BUILT_IN."""
+VALIDATIONS: Final = ("integrity", "deep", "coverage", "fields")
+"""kit.migrations.Validation."""
+FORMS: Final = ("bson", "json")
+"""kit.verbs.extract.documents.Form."""
+PROJECTIONS: Final = ("all", "canonical")
+"""kit.verbs.extract.documents.Projection."""
+LISTED: Final = 20
+"""kit.verbs.diff.diff.LISTED."""
+
+
+_EXAMPLE = "a time is 2026-01-02T03:04:05Z, or seconds since 1970"
+
+
+def read_clock() -> Timestamp:
+    """Return the time of the clock."""
+    return Timestamp(int(clock.time()))
+
+
+def parse_time(text: str, option: str) -> Timestamp:
+    """Return the time that ``option`` has.
+
+    Raises:
+        UsageError: The text is not a time.
+    """
+    try:
+        return Timestamp.parse(text)
+    except ContentError as error:
+        raise UsageError(f"{_source(option)}: {error.what}{_fault(text)}", hint=_EXAMPLE) from error
+
+
+def _source(option: str) -> str:
+    """Return the source of the text: the option, or the environment variable that replaces it."""
+    context = click.get_current_context(silent=True)
+    for parameter in context.command.params if context is not None else ():
+        if context is not None and option in parameter.opts and isinstance(parameter.envvar, str):
+            source = context.get_parameter_source(parameter.name or "")
+            return parameter.envvar if source is ParameterSource.ENVIRONMENT else option
+    return option
+
+
+def _fault(text: str) -> str:
+    """Return why a text is not a time, if that is known."""
+    if text.isascii() and text.isdigit():
+        return ": it is after the year 9999"
+    if re.fullmatch(r"-[0-9]+", text):
+        return ": it is before 1970"
+    if re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", text):
+        return ": the time of the day is missing"
+    if re.fullmatch(r".+[+-][0-9]{2}:?[0-9]{2}", text):
+        return ": it is in another zone than UTC"
+    return ": the zone is missing" if re.fullmatch(r"[0-9-]+[T ][0-9:.]+", text) else ""
+
+
+def time_or_now(text: str | None, option: str = "--at") -> Timestamp:
+    """Return the time that ``option`` has, else that of the clock.
+
+    Raises:
+        UsageError: The text is not a time.
+    """
+    return parse_time(text, option) if text is not None else read_clock()
+
+
+def parse_collection(text: str) -> CollectionName:
+    """Return the collection of ``--collection``.
+
+    Raises:
+        UsageError: It is not ``DB.COLLECTION``.
+    """
+    from kit.encryption.approval import collection_name
+
+    try:
+        return collection_name(text)
+    except ContentError as error:
+        raise UsageError(f"--collection: {error.what}") from error
+
+
+def parse_document(text: str) -> DocumentName:
+    """Return the document of ``--id``: JSON if it begins like an object, else text.
+
+    Raises:
+        UsageError: It is not valid JSON, or of a type that has no such name.
+    """
+    from kit.encryption.approval import DocumentName
+    from kit.values import strict_json
+
+    try:
+        value = strict_json.parse(text.encode(), limits=Limits(), where="--id") if text.startswith("{") else text
+        return DocumentName.parse(value)
+    except (KitError, UnicodeEncodeError) as error:
+        raise UsageError(f"--id {text[:80]}: {error}") from error

@@ -9,20 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from kit.cli.collisions import Command
-from kit.cli.encrypting import take_encrypt_options
-from kit.cli.exit_codes import OK, exit_code
-from kit.cli.job_options import (
-    abandon_option,
-    abandon_run,
-    no_backup_option,
-    require_one_action,
-    require_output,
-    resume_option,
-    work_folder_option,
-)
-from kit.cli.machine import limit_environment, machine_options
-from kit.cli.migrating import migration_options, take_migration
+from kit.cli.commands import OK, exit_code
+from kit.cli.encryption_options import take_encrypt_options
 from kit.cli.options import (
     FILE,
     created_at_option,
@@ -32,22 +20,35 @@ from kit.cli.options import (
     make_environment,
     passphrase_option,
     reading_options,
+    time_or_now,
     trust_option,
 )
 from kit.cli.output import print_error, print_report, print_warning
-from kit.cli.places import KIT_IN_PLACE, NEW_KIT
+from kit.cli.paths import KIT_IN_PLACE, NEW_KIT, Command
 from kit.cli.progress import progress_option, show_progress
 from kit.cli.recording import DONE, record_run, recording_options
-from kit.cli.times import time_or_now
-from kit.cli.trusting import StateRecorder, policy_option, read_anchor, time_option
+from kit.cli.run_options import (
+    abandon_option,
+    abandon_run,
+    limit_environment,
+    machine_options,
+    migration_options,
+    no_backup_option,
+    require_one_action,
+    require_output,
+    resume_option,
+    take_migration,
+    work_folder_option,
+)
+from kit.cli.trust_options import StateRecorder, policy_option, read_anchor, time_option
 from kit.errors import KeyUnusableError, KitError
 from kit.values import Allowed
 
 if TYPE_CHECKING:
     from kit.engine.progress import Progress
-    from kit.ops.jobs import Completion
-    from kit.ops.patch import PatchReport, PatchRequest
     from kit.signing import PrivateKey
+    from kit.verbs.jobs import Completion
+    from kit.verbs.patch.patch import PatchReport, PatchRequest
 
 
 def _what_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -120,9 +121,9 @@ def plan_command(
       kit plan offline-kit.tar.zst --trusted-key publisher.pub.pem --record release.json
       kit plan offline-kit.tar.zst --trusted-key publisher.pub.pem --preflight --in-place --signing-key site.pem
     """
-    from kit.ops.patch import plan
-    from kit.ops.preflight import Aim, require_none
-    from kit.reports.patches import patch_json, patch_lines
+    from kit.reports.patch import patch_json, patch_lines
+    from kit.verbs.patch.patch import plan
+    from kit.verbs.patch.plan import Aim, require_none
 
     if (output is not None or in_place or work_folder is not None) and not preflight:
         raise click.UsageError("--output, --in-place and --work-folder need --preflight: a plan writes nothing")
@@ -206,8 +207,8 @@ def patch_command(
       kit patch kit.tar.zst -o sealed.tar.zst --trusted-key publisher.pub.pem --signing-key site.pem
         --transform encrypt-fields --field-map concelier --keyring site.keyring --rollback-note "kit.tar.zst is kept"
     """
-    from kit.ops.patch import Output, patch, resume
-    from kit.ops.preflight import Aim, obstacles, require_none
+    from kit.verbs.patch.patch import Output, patch, resume
+    from kit.verbs.patch.plan import Aim, obstacles, require_none
 
     require_output(output, in_place=in_place, no_backup=no_backup)
     require_one_action(again=again, give_up=give_up)
@@ -263,9 +264,8 @@ def _load_keys(paths: tuple[Path, ...], passphrase_fd: int | None) -> tuple[list
 
 
 def _show(report: PatchReport | Completion, *, as_json: bool, to_stderr: bool) -> None:
-    from kit.ops.jobs import Completion
-    from kit.reports.jobs import completion_json, completion_lines
-    from kit.reports.patches import patch_json, patch_lines
+    from kit.reports.patch import completion_json, completion_lines, patch_json, patch_lines
+    from kit.verbs.jobs import Completion
 
     if isinstance(report, Completion):
         print_report(completion_lines(report), completion_json(report), as_json=as_json, to_stderr=to_stderr, done=DONE)
@@ -302,7 +302,7 @@ def _make_request(
     nice: int | None,
     **what: Any,
 ) -> PatchRequest:
-    from kit.ops.patch import PatchRequest
+    from kit.verbs.patch.patch import PatchRequest
 
     if insecure_unverified_base and (trusted_keys or policy):
         raise click.UsageError("--insecure-unverified-base excludes --trusted-key and --trust")

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import click
 
-from kit.reports.spelling import printable
+from kit.reports.text import printable
 
 if TYPE_CHECKING:
     from kit.engine.progress import Event, Progress

@@ -14,17 +14,17 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from kit.cli.commit import tool_commit
-from kit.cli.exit_codes import OK, exit_code
+from kit.cli.commands import OK, exit_code
 from kit.cli.output import note_done, print_text, print_warning, require_writable
-from kit.cli.places import EXCHANGED, EXCHANGED_OR_STREAM, STREAM
+from kit.cli.paths import EXCHANGED, EXCHANGED_OR_STREAM, STREAM
 from kit.errors import InterruptedRunError, KitError, UsageError
-from kit.reports.spelling import well_formed
+from kit.reports.text import well_formed
 from kit.values import Timestamp
+from kit.version import tool_commit
 
 if TYPE_CHECKING:
-    from kit.ops.jobs import Completion
-    from kit.ops.patching import Output, PatchReport, PatchRequest
+    from kit.verbs.jobs import Completion
+    from kit.verbs.patch.request import Output, PatchReport, PatchRequest
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -59,7 +59,7 @@ class Recording:
     """Collects what is recorded of a run; see :func:`record_run`."""
 
     def __init__(self, command: str, record: Path | None, metrics: Path | None) -> None:
-        from kit.reports.runs import RunLog
+        from kit.reports.metrics import RunLog
 
         self.log = RunLog(clock=time.monotonic)
         self._command = command
@@ -90,8 +90,8 @@ class Recording:
             OutputError: A file cannot be written.
             ContentError: The existing file is not a record.
         """
-        from kit.archive import read_small
-        from kit.reports.releases import read_record
+        from kit.archive.source import read_small
+        from kit.reports.release_record import read_record
 
         for path in (self._record, self._metrics):
             if path not in {None, STREAM}:
@@ -122,9 +122,9 @@ class Recording:
             self._write_record(self._record, *self._asked, error, code)
 
     def _write_metrics(self, place: Path, request: PatchRequest, code: int) -> None:
-        from kit import publishing
-        from kit.ops.patching import PatchReport
+        from kit.output import publish
         from kit.reports.metrics import RunFacts, metrics_text
+        from kit.verbs.patch.request import PatchReport
 
         migration = request.described()
         report = self._report
@@ -143,14 +143,14 @@ class Recording:
         if place == STREAM:
             print_text(text.rstrip("\n"))
         else:
-            publishing.replace(place, text.encode(), what="metrics", mode=_MODE)
+            publish.replace(place, text.encode(), what="metrics", mode=_MODE)
 
     def _write_record(
         self, place: Path, request: PatchRequest, output: Output | None, error: KitError | None, code: int
     ) -> None:
-        from kit import publishing
         from kit.encryption import load
-        from kit.reports.releases import Attempt, release_record
+        from kit.output import publish
+        from kit.reports.release_record import Attempt, release_record
         from kit.values import strict_json
 
         attempt = Attempt(
@@ -167,7 +167,7 @@ class Recording:
             with suppress(KitError):  # an unreadable keyring is already the error of the run
                 keyring = load(request.keying.keyring)
         document = release_record(self._known, request, output, attempt, commit=tool_commit(), keyring=keyring)
-        publishing.replace(place, strict_json.canonical(well_formed(document)), what="release record", mode=_MODE)
+        publish.replace(place, strict_json.canonical(well_formed(document)), what="release record", mode=_MODE)
 
 
 @contextmanager

@@ -7,13 +7,19 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from kit.cli.choices import ALGORITHMS, REASONS, ROLES
-from kit.cli.collisions import Group
-from kit.cli.options import FILE, json_option, load_signing_key, passphrase_option
+from kit.cli.options import (
+    ALGORITHMS,
+    FILE,
+    REASONS,
+    ROLES,
+    json_option,
+    load_signing_key,
+    passphrase_option,
+    time_or_now,
+)
 from kit.cli.output import print_report
-from kit.cli.places import CHANGED_POLICY, NEW, POLICY, SIGNED
-from kit.cli.times import time_or_now
-from kit.cli.trusting import time_option
+from kit.cli.paths import CHANGED_POLICY, NEW, POLICY, SIGNED, Group
+from kit.cli.trust_options import time_option
 from kit.errors import UsageError
 from kit.values import Timestamp
 
@@ -116,10 +122,10 @@ def init_command(
     Example:
       kit trust init policy.json --key publisher.pub.pem publisher --key site.pub.pem patcher
     """
-    from kit.ops import trust_files
-    from kit.reports.policies import policy_json, policy_lines
+    from kit.reports.inspect import policy_json, policy_lines
     from kit.signing import Algorithm, load_public
     from kit.trust import Policy, Role, TrustedKey
+    from kit.verbs import trust
 
     made = Policy(
         version=1,
@@ -131,7 +137,7 @@ def init_command(
         expires_at=_parse_time(expires_at, "--expires-at"),
     )
     made.check()
-    trust_files.create(policy, made)
+    trust.create(policy, made)
     print_report(
         policy_lines(made, made.sha256), policy_json(made, made.sha256), as_json=as_json, done="the policy is made"
     )
@@ -169,10 +175,10 @@ def add_command(
       kit trust add policy.json site-b.pub.pem --role patcher --collection '*.advisory_observations'
       kit trust add policy.json site-b.pub.pem --role patcher --revoke compromised
     """
-    from kit.ops import trusting
-    from kit.reports.policies import policy_json, policy_lines
+    from kit.reports.inspect import policy_json, policy_lines
     from kit.signing import load_public
     from kit.trust import Revocation, RevocationReason, Role, TrustedKey
+    from kit.verbs import trust
 
     now = time_or_now(at)
     added = TrustedKey(
@@ -185,7 +191,7 @@ def add_command(
         not_after=_parse_time(not_after, "--not-after"),
         revocation=Revocation(at=now, reason=RevocationReason(revoke)) if revoke else None,
     )
-    after = trusting.add(policy, added, now, output)
+    after = trust.add(policy, added, now, output)
     print_report(
         policy_lines(after, after.sha256),
         policy_json(after, after.sha256),
@@ -214,10 +220,10 @@ def sign_command(policy: Path, signing_key: Path, passphrase_fd: int | None, as_
     Example:
       kit trust sign policy-2.json --signing-key root.pem
     """
-    from kit.ops import trusting
+    from kit.verbs import trust
 
     key = load_signing_key(signing_key, passphrase_fd)
-    signers = trusting.sign(policy, key)
+    signers = trust.sign(policy, key)
     print_report(
         [f"signed by {key_id}" for key_id in signers],
         {"policy": str(policy), "signers": list(signers)},
@@ -240,10 +246,10 @@ def rotate_command(policy: Path, new: Path, at: str | None, as_json: bool) -> No
     Example:
       kit trust rotate policy.json policy-2.json
     """
-    from kit.ops import trusting
-    from kit.reports.policies import policy_json, policy_lines
+    from kit.reports.inspect import policy_json, policy_lines
+    from kit.verbs import trust
 
-    after = trusting.rotate(policy, new, time_or_now(at))
+    after = trust.rotate(policy, new, time_or_now(at))
     print_report(
         policy_lines(after.policy, after.sha256),
         policy_json(after.policy, after.sha256),
@@ -265,10 +271,10 @@ def show_command(policy: Path, at: str | None, as_json: bool) -> None:
     Example:
       kit trust show policy.json
     """
-    from kit.ops import trust_files
-    from kit.reports.policies import policy_json, policy_lines
+    from kit.reports.inspect import policy_json, policy_lines
+    from kit.verbs import trust
 
-    found = trust_files.read(policy)
+    found = trust.read(policy)
     found.check(time_or_now(at))
     print_report(
         policy_lines(found.policy, found.sha256, found.state),

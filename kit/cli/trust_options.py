@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from kit.cli.places import POLICY
+from kit.cli.paths import POLICY
 from kit.errors import KitError, OutputError, UsageError
 from kit.values import Timestamp
 
 if TYPE_CHECKING:
-    from kit.ops.obligations import Judgement
     from kit.trust import Anchor, Override
+    from kit.verbs.verify.obligations import Judgement
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -84,9 +84,9 @@ def read_anchor(policy: Path | None, at: Timestamp, *, force: bool = False, reas
         if force:
             raise UsageError("--force needs --trust: keys without a policy have nothing to override")
         return None
-    from kit.ops import trust_files
+    from kit.verbs import trust
 
-    return trust_files.anchor(policy, at, insisted)
+    return trust.anchor(policy, at, insisted)
 
 
 def make_override(*, force: bool, reason: str | None) -> Override | None:
@@ -112,7 +112,7 @@ def record_kit_if_possible(
     A verdict on read-only media is still a verdict, as long as the user is warned that it is not recorded.
 
     Raises:
-        KitError: As for :func:`kit.ops.trust_files.remember`, for any other reason.
+        KitError: As for :func:`kit.verbs.trust.remember`, for any other reason.
     """
     try:
         record_kit(policy, trust, judgement)
@@ -158,11 +158,11 @@ def record_kit(policy: Path | None, trust: Anchor | None, judgement: Judgement |
     """Record a kit that is valid or forced in the state of the policy, if there is one.
 
     Raises:
-        KitError: As for :func:`kit.ops.trust_files.remember`.
+        KitError: As for :func:`kit.verbs.trust.remember`.
     """
     if policy is None or trust is None or judgement is None:
         return
-    from kit.ops import trust_files
+    from kit.verbs import trust as trust_files
 
     if judgement.manifest is not None and judgement.accepted is not None:
         bundle = judgement.manifest.bundle_id

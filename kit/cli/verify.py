@@ -8,10 +8,8 @@ from typing import Any
 
 import click
 
-from kit.cli.collisions import Command
-from kit.cli.encrypting import proof_options, take_field_expectation
-from kit.cli.exit_codes import OK, exit_code
-from kit.cli.machine import limit_environment, machine_options
+from kit.cli.commands import OK, exit_code
+from kit.cli.encryption_options import proof_options, take_field_expectation
 from kit.cli.options import (
     FILE,
     json_option,
@@ -21,13 +19,14 @@ from kit.cli.options import (
     make_environment,
     passphrase_option,
     reading_options,
+    time_or_now,
     trust_option,
 )
 from kit.cli.output import print_error, print_report, print_warning, require_writable
-from kit.cli.places import NEW
+from kit.cli.paths import NEW, Command
 from kit.cli.progress import progress_option, show_progress
-from kit.cli.times import time_or_now
-from kit.cli.trusting import override_options, policy_option, read_anchor, record_kit_if_possible, time_option
+from kit.cli.run_options import limit_environment, machine_options
+from kit.cli.trust_options import override_options, policy_option, read_anchor, record_kit_if_possible, time_option
 from kit.errors import KitError
 from kit.values import Allowed
 
@@ -102,9 +101,9 @@ def verify_command(
       kit verify kit.tar.zst --trust policy.json --html kit.report.html
       kit verify kit.tar.zst --trust policy.json --write-script verify.sh
     """
-    from kit.ops.obligations import Expectation
-    from kit.ops.verify import verify
-    from kit.reports.verdicts import verify_json, verify_lines
+    from kit.reports.verify import verify_json, verify_lines
+    from kit.verbs.verify.obligations import Expectation
+    from kit.verbs.verify.verify import verify
 
     mapped = take_field_expectation(what, tenants)
     if tenants and not require_raw_linkset and mapped is None:
@@ -129,7 +128,7 @@ def verify_command(
             report = verify(kit, expectation, replace(environment, progress=progress), mapped=mapped)
     except KitError as error:
         if html is not None:
-            from kit.reports.verdict_page import Occasion, no_verdict_page
+            from kit.reports.verify_page import Occasion, no_verdict_page
 
             _write(html, no_verdict_page(kit, error, Occasion(at=now, exit_code=exit_code(error))), what="report")
         raise
@@ -137,15 +136,15 @@ def verify_command(
     # Recorded before the kit is reported as valid.
     unrecorded = record_kit_if_possible(policy, expectation.trust, report.judgement if report.judgement.valid else None)
     if html is not None:
-        from kit.reports.verdict_page import Occasion, verdict_page
+        from kit.reports.verify_page import Occasion, verdict_page
 
         _write(html, verdict_page(report, expectation, Occasion(at=now, exit_code=code)), what="report")
     if receipt is not None and auditor is not None:
-        from kit.ops.receipts import make_receipt
+        from kit.verbs.verify.receipt import make_receipt
 
         _write(receipt, make_receipt(report, expectation, auditor, now), what="receipt")
     if script is not None and report.failure is None:
-        from kit.ops.verify_script import write_script
+        from kit.verbs.verify.receipt import write_script
 
         _write(script, write_script(expectation), what="script")
     print_report(verify_lines(report), verify_json(report, code), as_json=as_json)
@@ -156,9 +155,9 @@ def verify_command(
 
 
 def _write(place: Path, data: bytes, *, what: str) -> None:
-    from kit.ops import trust_files
+    from kit.verbs import trust
 
-    trust_files.write_beside(place, data, what=what)
+    trust.write_beside(place, data, what=what)
 
 
 def _warn(unrecorded: KitError | None) -> None:
@@ -172,7 +171,7 @@ def _require_places(*places: Path | None) -> None:
     Raises:
         OutputError: One exists already, or its folder cannot be written.
     """
-    from kit.archive import require_free
+    from kit.output.paths import require_free
 
     for place in places:
         if place is not None:

@@ -11,10 +11,9 @@ from contextlib import suppress
 
 import zstandard
 
-from kit.cli.commit import tool_commit
 from kit.documents import core
 from kit.signing import openssl_version
-from kit.version import CORE_VERSION, TOOL, VERSION
+from kit.version import CORE_VERSION, TOOL, VERSION, tool_commit
 
 _OPTIONAL = ("python-pkcs11", "distributed")
 _PARTS = (

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import Final, TypeAlias
 
-from kit.delta.varint import Reader, unsigned
+from kit.delta.packing import Reader, unsigned
 from kit.documents.kinds import FIXED
 from kit.errors import ArchiveError
 

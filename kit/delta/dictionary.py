@@ -5,16 +5,162 @@ are encoded. Where much is changed, few columns of the earlier versions are repe
 named in the segment, and only they are extracted, which takes a tenth of the time. Laws: builder and reader make the
 same bytes of the same documents and places; a choice depends on the documents alone, and decides only how small a
 segment gets.
+
+Extracts chosen columns of documents, and nothing else.
+
+A segment that changes many documents encodes little of each, and repeats few of their columns. Walking only the levels
+on the way to those costs a tenth of shredding everything. Laws: a picked column is the one that :mod:`kit.delta.shred`
+makes of the same documents; a document that cannot be walked on the way contributes nothing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import struct
+from collections.abc import Iterable, Sequence
+from typing import Final
 
 from kit.delta.columns import STRING, Place, join_columns
-from kit.delta.gathering import StreamBuilder
-from kit.delta.picking import MAX_PATH_BYTES, MAX_PLACES, Picker
+from kit.delta.edits import StreamBuilder
+from kit.delta.packing import Reader, unsigned
+from kit.delta.shred import DEPTH, MEMBER, end_of_text, end_of_value, index_name, level_last
 from kit.documents import core
+from kit.documents.kinds import FIXED, INT32
+from kit.errors import BsonError
+
+MAX_PLACES, MAX_PATH_BYTES = 256, 1024
+"""Limits for builder and reader: the paths to so many places are a few MiB at most."""
+_DOCUMENT: Final = 3
+_ARRAY: Final = 4
+
+
+class _Wanted:
+    """One path that is wanted, or leads to one."""
+
+    __slots__ = ("column", "heads", "kind", "path")
+
+    def __init__(self, path: bytes, kind: int, column: bytearray | None) -> None:
+        self.path = path
+        self.kind = kind
+        self.column = column
+        """None for a level on the way."""
+        self.heads: dict[bytes, _Wanted] = {}
+        """Children found so far, by the first bytes of an element."""
+
+
+_UNWANTED: Final = _Wanted(b"", 0, None)
+
+
+class Picker:
+    """Collects columns."""
+
+    def __init__(self, places: Iterable[Place]) -> None:
+        """Collect the columns at ``places``."""
+        self.table: dict[Place, bytearray] = {place: bytearray() for place in places}
+        # Every path on the way to a place, so that a level is entered only if it leads to one.
+        self._ways: set[bytes] = {path[:dot] for path, _ in self.table for dot in _dots(path)}
+        self._root = _Wanted(b"", _DOCUMENT, None)
+
+    def add(self, document: bytes) -> None:
+        """Add the values of one document; none if it cannot be walked."""
+        marks = [len(column) for column in self.table.values()]
+        try:
+            if len(document) < 5 or INT32.unpack_from(document)[0] != len(document):
+                return
+            self._level(document, 0, len(document), self._root, DEPTH)
+        except (BsonError, struct.error, RecursionError, IndexError):
+            for column, mark in zip(self.table.values(), marks, strict=True):
+                del column[mark:]
+
+    def _level(self, buffer: bytes, start: int, end: int, wanted: _Wanted, depth: int) -> None:
+        last = level_last(buffer, start, end, depth)
+        heads, find = wanted.heads, buffer.find
+        at = start + 4
+        while at < last:
+            value = find(0, at + 1, last) + 1
+            if not value:
+                raise BsonError("element name without terminating NUL", where=f"byte {at + 1}")
+            head = buffer[at:value]
+            below = heads.get(head)
+            if below is None:
+                below = heads[head] = self._below(wanted, head[1:-1], buffer[at])
+            at = end_of_value(buffer, buffer[at], value, last)
+            if below is not _UNWANTED:
+                self._take(buffer, value, at, below, depth)
+
+    def _array(self, buffer: bytes, start: int, end: int, wanted: _Wanted, depth: int) -> None:
+        if end - start > 5 and buffer[start + 5 : start + 7] != b"0\0":
+            self._level(buffer, start, end, wanted, depth)
+            return
+        last = level_last(buffer, start, end, depth)
+        heads = wanted.heads
+        at = start + 4
+        number = 0
+        while at < last:
+            # A member's value is where its name must end; an array with other names is not walked.
+            name = index_name(number)
+            value = at + 2 + len(name)
+            if buffer[at + 1 : value] != name + b"\0":
+                raise BsonError("an array whose names are not 0, 1, 2 …", where=f"byte {at + 1}")
+            head = buffer[at : at + 1]
+            below = heads.get(head)
+            if below is None:
+                below = heads[head] = self._below(wanted, MEMBER, buffer[at])
+            at = end_of_value(buffer, buffer[at], value, last)
+            if below is not _UNWANTED:
+                self._take(buffer, value, at, below, depth)
+            number += 1
+
+    def _below(self, wanted: _Wanted, name: bytes, kind: int) -> _Wanted:
+        path = wanted.path + b"." + name
+        if kind in {_DOCUMENT, _ARRAY}:
+            return _Wanted(path, kind, None) if path in self._ways else _UNWANTED
+        column = self.table.get((path, kind))
+        return _Wanted(path, kind, column) if column is not None else _UNWANTED
+
+    def _take(self, buffer: bytes, value: int, end: int, below: _Wanted, depth: int) -> None:
+        column, kind = below.column, below.kind
+        if column is None:
+            if kind == _ARRAY:
+                self._array(buffer, value, end, below, depth - 1)
+            else:
+                self._level(buffer, value, end, below, depth - 1)
+        elif kind == STRING:
+            if end_of_text(buffer, value, end) != end:
+                raise BsonError("a malformed string", where=f"byte {value}")
+            column += buffer[value + 4 : end]
+        else:
+            if FIXED[kind] < 0:
+                column += unsigned(end - value)
+            column += buffer[value:end]
+
+
+def encode_places(places: Sequence[Place]) -> bytes:
+    """Return the encoded places: their number; of each its path, length-prefixed, and its type."""
+    parts = [unsigned(len(places))]
+    for path, kind in places:
+        parts += unsigned(len(path)), path, bytes((kind,))
+    return b"".join(parts)
+
+
+def parse_places(reader: Reader) -> tuple[Place, ...]:
+    """Return the places that ``reader`` holds.
+
+    Raises:
+        ArchiveError: They are truncated, too many, or not in order.
+    """
+    places: list[Place] = []
+    for _ in range(reader.bounded(MAX_PLACES, "number of columns")):
+        path = reader.take(reader.bounded(MAX_PATH_BYTES, "path's size"))
+        places.append((path, reader.take(1)[0]))
+    if places != sorted(set(places)):
+        raise reader.fault("names columns that are not in order")
+    return tuple(places)
+
+
+def _dots(path: bytes) -> Sequence[int]:
+    """Return the offsets of all dots but the first: what precedes one is the path of a level."""
+    return [at for at in range(1, len(path)) if path[at] == 0x2E]
+
 
 _SCRIPT_BYTES = 128 * 1024
 _SAMPLE = 16

@@ -15,8 +15,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Protocol
 
-from kit.delta.packing import pack, unpack
-from kit.delta.varint import Reader, unsigned
+from kit.delta.packing import Reader, pack, unpack, unsigned
 from kit.values import MemberPath
 
 GROUP = 4096

@@ -12,8 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Self
 
-from kit.delta.fields import MANIFEST_NAME, Fields, exact_digest
-from kit.delta.recipe import Recipe
+from kit.delta.recipe import MANIFEST_NAME, Fields, Recipe, exact_digest
 from kit.errors import ArchiveError, ContentError
 from kit.values import Limits, MemberPath, Sha256, Timestamp
 from kit.values.strict_json import canonical, parse as parse_json

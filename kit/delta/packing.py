@@ -3,14 +3,130 @@
 The dictionary is raw content, not a trained one: bytes of the base that the stream is likely to repeat. Laws:
 ``unpack(pack(data, d), d) == data``; a packed stream depends on the arguments alone; unpacking never yields more than
 the caller allows, whatever the stream claims.
+
+Variable-length numbers, and a reader of them for untrusted bytes.
+
+LEB128, as in DWARF and protobuf: seven bits a byte, the lowest first, the high bit set on all but the last. Signed
+numbers are zigzag-encoded first: 0, -1, 1, -2 … become 0, 1, 2, 3 ….
+
+Payloads: pieces, each length-prefixed, and a length of 0 at the end; one piece is held at a time.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+
 import zstandard
 
-from kit.delta.varint import Reader, unsigned
 from kit.errors import ArchiveError
+
+_MAX_BYTES = 9
+"""63 bits: no count here is larger."""
+
+
+def unsigned(value: int) -> bytes:
+    """Return an encoded number that is not negative."""
+    if value < 0x80:
+        return bytes((value,))
+    out = bytearray()
+    while value >= 0x80:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    out.append(value)
+    return bytes(out)
+
+
+def signed(value: int) -> bytes:
+    """Return an encoded number of either sign."""
+    return unsigned(zigzag(value))
+
+
+def zigzag(value: int) -> int:
+    """Return the number with its sign in the lowest bit."""
+    return value << 1 if value >= 0 else (-value << 1) - 1
+
+
+def unzigzag(value: int) -> int:
+    """Return the number that :func:`zigzag` encoded."""
+    return (value >> 1) ^ -(value & 1)
+
+
+class Reader:
+    """Reads numbers and bytes from the front of ``data``, and never past its end."""
+
+    __slots__ = ("_at", "_data", "_what")
+
+    def __init__(self, data: bytes, what: str) -> None:
+        """Read ``data``; errors call it ``what``."""
+        self._data = data
+        self._at = 0
+        self._what = what
+
+    def unsigned(self) -> int:
+        """Return the next number.
+
+        Raises:
+            ArchiveError: The data ends inside it, or it has more than 63 bits.
+        """
+        data, at = self._data, self._at
+        value = shift = 0
+        for _ in range(_MAX_BYTES):
+            if at >= len(data):
+                raise self.fault("ends inside a number")
+            byte = data[at]
+            at += 1
+            value |= (byte & 0x7F) << shift
+            if byte < 0x80:
+                self._at = at
+                return value
+            shift += 7
+        raise self.fault("has a number of more than 63 bits")
+
+    def signed(self) -> int:
+        """Return the next number, which may be negative; errors as :meth:`unsigned`."""
+        return unzigzag(self.unsigned())
+
+    def bounded(self, most: int, name: str) -> int:
+        """Return the next number, which is at most ``most``.
+
+        Raises:
+            ArchiveError: It is larger, or as :meth:`unsigned`.
+        """
+        value = self.unsigned()
+        if value > most:
+            raise self.fault(f"has {value:,} as its {name}; the maximum is {most:,}")
+        return value
+
+    def take(self, size: int) -> bytes:
+        """Return the next ``size`` bytes.
+
+        Raises:
+            ArchiveError: There are fewer.
+        """
+        end = self._at + size
+        if end > len(self._data):
+            raise self.fault(f"ends {end - len(self._data):,} bytes early")
+        piece = self._data[self._at : end]
+        self._at = end
+        return piece
+
+    def rest(self) -> bytes:
+        """Return all that is left."""
+        return self.take(len(self._data) - self._at)
+
+    def finish(self) -> None:
+        """Check that nothing is left.
+
+        Raises:
+            ArchiveError: Something is left.
+        """
+        if self._at != len(self._data):
+            raise self.fault(f"has {len(self._data) - self._at:,} bytes too many")
+
+    def fault(self, what: str) -> ArchiveError:
+        """Return the error for ``what``, with the current offset."""
+        return ArchiveError(f"{self._what} {what} (byte {self._at})")
+
 
 _STORED, _ZSTD = 0, 1
 _MIN_WINDOW, _MAX_WINDOW = 10, 27
@@ -87,3 +203,67 @@ def _raw(dictionary: bytes) -> zstandard.ZstdCompressionDict | None:
     if len(dictionary) < 8:  # the library's minimum
         return None
     return zstandard.ZstdCompressionDict(dictionary, dict_type=zstandard.DICT_TYPE_RAWCONTENT)
+
+
+MAX_PIECE_BYTES = 256 * 1024 * 1024
+"""This program makes pieces of a few MiB, or of one document."""
+END = unsigned(0)
+
+
+def frame_piece(data: bytes) -> bytes:
+    """Return a piece behind its length; not of an empty one, which would be the end."""
+    return unsigned(len(data)) + data
+
+
+def read_pieces(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield the pieces of a payload.
+
+    Raises:
+        ArchiveError: It is truncated, a piece is too large, or something follows the end.
+    """
+    source = _Source(chunks)
+    while size := source.size():
+        if size > MAX_PIECE_BYTES:
+            raise ArchiveError(f"a payload has a piece of {size:,} bytes; the maximum is {MAX_PIECE_BYTES:,}")
+        yield source.take(size)
+    if not source.at_end():
+        raise ArchiveError("a payload continues after its end")
+
+
+class _Source:
+    """Reads bytes from chunks; each is copied once, however many pieces it holds."""
+
+    def __init__(self, chunks: Iterable[bytes]) -> None:
+        self._chunks = iter(chunks)
+        self._chunk = b""
+        self._at = 0
+
+    def size(self) -> int:
+        value = shift = 0
+        while True:
+            byte = self.take(1)[0]
+            value |= (byte & 0x7F) << shift
+            if byte < 0x80:
+                return value
+            shift += 7
+            if shift > 28:
+                raise ArchiveError("a payload has a piece of an impossible size")
+
+    def take(self, size: int) -> bytes:
+        parts: list[bytes] = []
+        while size:
+            if self.at_end():
+                raise ArchiveError("a payload is truncated")
+            part = self._chunk[self._at : self._at + size]
+            self._at += len(part)
+            size -= len(part)
+            parts.append(part)
+        return b"".join(parts)
+
+    def at_end(self) -> bool:
+        while self._at == len(self._chunk):
+            chunk = next(self._chunks, None)
+            if chunk is None:
+                return True
+            self._chunk, self._at = chunk, 0
+        return False

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from kit.delta.packing import pack, unpack
-from kit.delta.varint import Reader, unsigned
+from kit.delta.packing import Reader, pack, unpack, unsigned
 
 PIECE_BYTES = 4 * 1024 * 1024
 _ROOM = 4 * 1024 * 1024

@@ -3,6 +3,8 @@
 Everything that determines the result is here or in the base: names, versions and parameters of the transforms, and for
 an encryption a digest that fixes its data keys. Law: a recipe holds no key, nothing derived from one but that digest,
 and no value of a document (schemas/kit-delta.md, "recipe").
+
+Reads JSON objects of a delta's manifest strictly: an unknown member might change what is made.
 """
 
 from __future__ import annotations
@@ -11,9 +13,32 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
-from kit.delta.fields import Fields, exact_digest
-from kit.values import Sha256
+from kit.errors import ArchiveError, ContentError
+from kit.values import Sha256, fields
 from kit.values.strict_json import canonical
+
+MANIFEST_NAME = "delta-manifest.json"
+
+
+def exact_digest(text: str) -> Sha256:
+    """Return the digest of its one spelling.
+
+    Raises:
+        ContentError: It is spelled differently.
+    """
+    digest = Sha256.parse(text)
+    if digest.hex != text:
+        raise ContentError(f"{text!r} is not 64 lower-case hex digits")
+    return digest
+
+
+class Fields(fields.Fields):
+    """One JSON object of the manifest."""
+
+    __slots__ = ()
+    error = ArchiveError
+    where = MANIFEST_NAME
+
 
 MAX_NAMES = 8
 """Data keys listed by name; for more, only number and digest are stored, so that a recipe stays small."""

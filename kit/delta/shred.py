@@ -16,7 +16,7 @@ import struct
 from typing import Final
 
 from kit.delta.columns import STRING, Node, NodeReader
-from kit.delta.varint import Reader, unsigned
+from kit.delta.packing import Reader, unsigned
 from kit.documents.kinds import FIXED, INT32, value_end
 from kit.errors import ArchiveError, BsonError
 

@@ -11,12 +11,9 @@ Laws of the package:
 ``runs`` reads frames, ``index``/``elements``/``find`` one level of a document, ``validate`` everything.
 """
 
-from kit.documents.depth import is_deeper
-from kit.documents.elements import Element, Kind, Place, elements, find, index, string_at
-from kit.documents.framing import RUN_BYTES, runs
+from kit.documents.elements import OTHERS, Element, Kind, Place, Wanted, elements, find, index, prune, string_at
+from kit.documents.framing import RUN_BYTES, Run, count_elements, is_deeper, narrow_bytes, runs
 from kit.documents.identity import KEY_BYTES, document_id, document_name, keys_of
-from kit.documents.prune import OTHERS, Wanted, prune
-from kit.documents.run import Run
 from kit.documents.splice import (
     Replacement,
     append,
@@ -29,7 +26,6 @@ from kit.documents.splice import (
     without_last,
 )
 from kit.documents.validation import validate
-from kit.documents.width import count_elements, narrow_bytes
 
 __all__ = [
     "KEY_BYTES",

@@ -4,17 +4,151 @@ Decides where documents begin and end, by their leading length and closing NUL a
 count the elements of a document that has room for too many. Laws: the runs, and the error if there is one, depend on
 the bytes and the target only, never on how the stream was chunked; the runs' data joined is the stream; a fault never
 drops bytes without an error. Memory is bounded by the target, one document and one chunk.
+
+Runs: whole documents, back to back, the unit that workers get.
+
+Counts the elements of one document, so that one of nothing but elements is refused before it is indexed.
+
+An element takes two bytes in a document, and a hundred or more in memory once it is indexed or decoded. So elements
+have a bound of their own, which is checked where documents are split from their stream. Laws: the count is exact for a
+sound document, and that of a malformed one includes the elements before the fault; no recursion; a document too short
+for too many elements is not read, and one with fewer NULs than allowed elements is not walked, so that ordinary
+documents cost nothing.
+
+Whether a document is nested too deeply for a decoder that recurses.
+
+The depth at which such a decoder fails depends on the depth of its caller, and so on the number of workers. Laws: no
+recursion; linear time; a document with too few bytes that could be the type of a nested one is not walked, so that
+ordinary documents cost next to nothing.
 """
 
 from __future__ import annotations
 
+import itertools
+import operator
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 
-from kit.documents.kinds import INT32
-from kit.documents.run import Run
-from kit.documents.width import check_width, elements_in, narrow_bytes
+from kit.documents import core
+from kit.documents.kinds import FIXED, INT32, NESTING, first_nested, value_end
 from kit.errors import BsonError
 from kit.values import Limits, Price
+
+__all__ = ["RUN_BYTES", "Run", "check_width", "count_elements", "elements_in", "is_deeper", "narrow_bytes", "runs"]
+
+_ZERO_OR_ONE = bytes((0,)) + bytes((1,)) * 255
+_LEAST_ELEMENT = 2
+"""The size of the smallest element: a type, and the NUL of an empty name."""
+
+
+def narrow_bytes(limits: Limits) -> int:
+    """Return the length up to which a document has no room for more elements than ``limits.document_elements``."""
+    return _LEAST_ELEMENT * limits.document_elements + 5
+
+
+def check_width(buffer: bytes, start: int, end: int, limits: Limits, *, where: str) -> None:
+    """Check the number of elements of the document ``buffer[start:end]``, nested ones included.
+
+    Raises:
+        LimitError: It is over ``document_elements``.
+    """
+    # Each element has its own NUL, so NULs are an upper bound; counting takes a millisecond for 16 MiB, a walk seconds.
+    if buffer.count(0, start, end) > limits.document_elements:
+        limits.check("document_elements", count_elements(buffer, start, end, limits), where=where)
+
+
+def elements_in(block: bytes, *, exactly: bool) -> int:
+    """Return an upper bound of the number of elements in a stretch of documents.
+
+    An element begins with a type, which is no NUL, and has a NUL after its name. So NULs are an upper bound, in a sound
+    kit about five for each element; and so are the places where a NUL follows another byte.
+
+    Args:
+        block: The bytes, cut anywhere.
+        exactly: Leave out the zeros of numbers and binary values, which takes ten times as long (3 ms a MiB).
+    """
+    if core.max_elements is not None:
+        return core.max_elements(block, exactly)
+    return block.translate(_ZERO_OR_ONE).count(b"\1\0") if exactly else block.count(0)
+
+
+def count_elements(buffer: bytes, start: int, end: int, limits: Limits) -> int:
+    """Return the number of elements of ``buffer[start:end]``, which is a document by its length and its NUL.
+
+    A value nested over ``limits.document_depth`` counts as one element, since no reader enters it. At a fault in a
+    nested document the walk continues after that document, as a walk of one level does.
+    """
+    count, at, last = 0, start + 4, end - 1
+    outer: list[int] = []  # the final NUL of each document around the current one
+    while True:
+        while at < last:
+            nul = buffer.find(0, at + 1, last)
+            if nul < 0:
+                break
+            count += 1
+            kind, value = buffer[at], nul + 1
+            size = FIXED[kind]
+            if size >= 0:
+                at = value + size
+                continue
+            try:
+                at = value_end(buffer, kind, value, last)
+            except BsonError:
+                break
+            if kind in NESTING and len(outer) + 2 <= limits.document_depth:
+                outer.append(last)
+                at, last = first_nested(buffer, kind, value, at), at - 1
+        if not outer:
+            return count
+        at, last = last + 1, outer.pop()
+
+
+_WIDE_BYTES = 1 << 20
+_ELEMENT_BYTES = 250
+"""The memory of an element in an index: its name, the place of its value, and its entry in a table."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """Consecutive documents of a member. Law: ``b"".join(run) == run.data``."""
+
+    first: int = 0
+    """Ordinal of the first document in the member, from 0."""
+    offset: int = 0
+    """Offset of the first document in the decoded member."""
+    data: bytes
+    """The documents, back to back."""
+    ends: tuple[int, ...]
+    """Offset after each document, within ``data``; the last one is the length of ``data``."""
+
+    @classmethod
+    def of(cls, documents: Iterable[bytes]) -> Run:
+        """Return documents as a run; a run is returned as it is."""
+        if isinstance(documents, cls):
+            return documents
+        parts = tuple(documents)
+        return cls(data=b"".join(parts), ends=tuple(itertools.accumulate(map(len, parts))))
+
+    def __len__(self) -> int:
+        return len(self.ends)
+
+    @property
+    def weight(self) -> int:
+        """Bytes of memory that work on the run takes: for a wide document many times its size."""
+        if max(map(operator.sub, self.ends, (0, *self.ends[:-1])), default=0) < _WIDE_BYTES:
+            return len(self.data)
+        return len(self.data) + _ELEMENT_BYTES * elements_in(self.data, exactly=True)
+
+    def document(self, number: int) -> bytes:
+        """Return one of the documents."""
+        return self.data[self.ends[number - 1] if number else 0 : self.ends[number]]
+
+    def __iter__(self) -> Iterator[bytes]:
+        start = 0
+        for end in self.ends:
+            yield self.data[start:end]
+            start = end
+
 
 _BLOCK = 64 * 1024
 """Chunks are joined to at least this size, so that the cost per chunk does not matter even if each is one byte."""
@@ -173,3 +307,40 @@ class _Cutter:
 
     def _fault(self, what: str) -> BsonError:
         return BsonError(what, where=self._where())
+
+
+def is_deeper(document: bytes, levels: int) -> bool:
+    """Return whether a document has more than ``levels`` levels, its own included; ``levels`` is at least 1.
+
+    A malformed document is judged up to its fault only: a decoder reaches that fault first.
+    """
+    if _is_plainly_not(document, levels):
+        return False
+    at, last = 4, len(document) - 1
+    outer: list[int] = []  # the final NUL of each document around the current one
+    while True:
+        while at < last:
+            nul = document.find(0, at + 1, last)
+            if nul < 0:
+                return False
+            kind, value = document[at], nul + 1
+            size = FIXED[kind]
+            if size >= 0:
+                at = value + size
+                continue
+            try:
+                at = value_end(document, kind, value, last)
+            except BsonError:
+                return False
+            if kind in NESTING:
+                outer.append(last)
+                if len(outer) >= levels:
+                    return True
+                at, last = first_nested(document, kind, value, at), at - 1
+        if not outer:
+            return False
+        at, last = last + 1, outer.pop()
+
+
+def _is_plainly_not(document: bytes, levels: int) -> bool:
+    return sum(document.count(kind) for kind in NESTING) < levels

@@ -8,23 +8,18 @@ Laws: nothing is encrypted with a key that is not on disk, wrapped; a value is p
 error, and never guessed; no secret appears in ``repr``, errors or reports. Clock and randomness are arguments.
 """
 
-from kit.encryption.counting import FieldCounts, field_counts
-from kit.encryption.data_keys import Scope
+from kit.encryption.aead import RandomIv, SyntheticIv
 from kit.encryption.envelope import Envelope, Profile
 from kit.encryption.field_map import SHIPPED, CollectionMap, FieldMap, shipped
-from kit.encryption.initialisation import RandomIv, SyntheticIv
-from kit.encryption.key_set import NO_KEYS, KeySet, KeySource
 from kit.encryption.keyring import Dek, Keyring, Mek, new_keyring
-from kit.encryption.keyring_files import KeyringFile, create, load, rewrap
-from kit.encryption.mapping import MappedCollection
-from kit.encryption.master_keys import Credentials
-from kit.encryption.meks import AgeRecord, PassphraseRecord, RsaRecord
-from kit.encryption.needs import Needs, check_partition_keys
-from kit.encryption.preflight import check_canary, check_reference
-from kit.encryption.preparation import find_needs
+from kit.encryption.keys import NO_KEYS, KeySet, KeySource, Scope
+from kit.encryption.mapped import MappedCollection
+from kit.encryption.master_keys import Credentials, TokenRecord
+from kit.encryption.needs import FieldCounts, Needs, check_partition_keys, field_counts, find_needs
+from kit.encryption.opening import check_canary, check_reference
 from kit.encryption.proof import FieldProof, Proof, ProofFinding, ValueDigest, prove
-from kit.encryption.tokens import TokenRecord
-from kit.encryption.unlocking import UnlockedKeyring, unlock
+from kit.encryption.providers import AgeRecord, PassphraseRecord, RsaRecord
+from kit.encryption.unlocking import KeyringFile, UnlockedKeyring, create, load, rewrap, unlock
 
 __all__ = [
     "NO_KEYS",

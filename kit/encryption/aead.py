@@ -4,25 +4,117 @@ Normative: schemas/envelope.md, "Sealing", with the argument for synthetic initi
 (NIST SP 800-38D section 8; the idea is that of RFC 5297 and RFC 8452, without their cipher, which stock readers lack).
 Laws: ``open`` undoes ``seal``, type and bytes; in ``bound``, an envelope opens only in the document, field and context
 and under the key it was sealed for; with synthetic vectors, equal inputs give equal envelopes.
+
+The place of a value as bytes, to which all keyed results are bound (schemas/envelope.md, "Encoding").
+
+Places are made once for a collection and a field; the encoding for each document is joined from their parts.
+
+Sources of initialisation vectors (schemas/envelope.md, "What a synthetic IV gives and costs").
+
+A run chooses one and sends it to its workers; :mod:`kit.encryption.aead` makes synthetic ones.
 """
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple, final
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple, TypeAlias, final
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from kit.documents import Kind, element, validate
 from kit.documents.kinds import INT32
-from kit.encryption.associated_data import CollectionPlace, FieldPlace
-from kit.encryption.data_keys import DataKey
-from kit.encryption.encoding import TYPE_PARTS, length, part
 from kit.encryption.envelope import IV_BYTES, PROFILES, TAG_BYTES, Envelope, Profile, encode_sealed, envelope_tail
-from kit.encryption.initialisation import IvSource, RandomIv
-from kit.encryption.macs import KeyMacs
+from kit.encryption.field_map import FieldPath
+from kit.encryption.keys import TYPE_PARTS, DataKey, KeyMacs, encode_parts, key_part, length, part
 from kit.errors import BsonError, ContentError, EnvelopeError
-from kit.values import Limits
+from kit.values import CollectionName, Limits
+
+_ENVELOPE = b"offline-kit/envelope"
+_DOCUMENT_KEY = b"offline-kit/document-key"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CollectionPlace:
+    """One collection of one product, with the encodings that all its documents share."""
+
+    product: str
+    name: CollectionName
+    version: int
+    """The envelope's version, 1 or 2. Keys and initialisation vectors of the two always differ."""
+    prefix: bytes = field(init=False, repr=False, compare=False)
+    """The leading parts of associated data; followed by ``part(identity)``, all that the fields of one document share.
+    The identity is the ``_id``'s type byte and value bytes, as in the document: the string ``"1"`` and the number 1
+    are two documents."""
+    key_prefix: bytes = field(init=False, repr=False, compare=False)
+    """Followed by ``part(identity)``: the info from which a document's key is derived."""
+
+    def __post_init__(self) -> None:
+        parts = (
+            bytes((self.version,)),
+            self.product.encode(),
+            self.name.database.encode(),
+            self.name.collection.encode(),
+        )
+        object.__setattr__(self, "prefix", encode_parts((_ENVELOPE, *parts)))
+        object.__setattr__(self, "key_prefix", encode_parts((_DOCUMENT_KEY, *parts)))
+
+    def field(self, path: FieldPath, context: str) -> FieldPlace:
+        """Return the place of a field."""
+        steps = encode_parts(step.encode() for step in path.steps)
+        return FieldPlace(collection=self, path=path, context=context, infix=part(steps) + part(context.encode()))
+
+    def document_key_info(self, identity: bytes) -> bytes:
+        """Return the info from which a document's key is derived."""
+        return self.key_prefix + part(identity)
+
+    def located(self, identity: bytes) -> bytes:
+        """Return the leading parts of associated data, the document included."""
+        return self.prefix + part(identity)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FieldPlace:
+    """One field of a collection."""
+
+    collection: CollectionPlace
+    path: FieldPath
+    context: str
+    infix: bytes = field(repr=False)
+    """The encoded path and context."""
+    infix_part: bytes = field(init=False, repr=False, compare=False)
+    """The infix, as a part."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "infix_part", part(self.infix))
+
+    def associated_data(self, located: bytes, bson_type: int, dek_id: str, mek_version: int) -> bytes:
+        """Return the encoded place of a value.
+
+        Args:
+            located: From :meth:`CollectionPlace.located`.
+            bson_type: Type byte of the plaintext.
+            dek_id: Name of the key; it implies the owner, to whom the keyring binds it.
+            mek_version: As in the envelope.
+        """
+        return b"".join((located, self.infix, TYPE_PARTS[bson_type], key_part(dek_id, mek_version)))
+
+
+@dataclass(frozen=True, slots=True)
+class SyntheticIv:
+    """Vectors derived from the value and its place; the default."""
+
+
+@dataclass(frozen=True, slots=True)
+class RandomIv:
+    """Random vectors; envelopes of equal values differ from run to run."""
+
+    random: Callable[[int], bytes]
+
+
+IvSource: TypeAlias = SyntheticIv | RandomIv
+
 
 COMPAT_USES: Final = 2**31
 """Maximum values sealed under one DEK in ``compat`` (schemas/envelope.md, "Nonce budget")."""

@@ -13,9 +13,9 @@ from typing import Any, Self
 
 from kit.documents import Kind
 from kit.documents.kinds import INT32
-from kit.encryption.json_members import Members
 from kit.errors import ContentError, StaleError, UntrustedError
 from kit.values import CollectionName, Sha256, Timestamp
+from kit.values.fields import Members
 from kit.values.strict_json import canonical
 
 PAYLOAD_TYPE = "application/vnd.offline-kit.recovery-approval+json"

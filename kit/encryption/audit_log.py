@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from kit.errors import DigestError, KeyUnusableError, KitError, OutputError, UnreadableError
-from kit.publishing import sync_folder
+from kit.output.publish import sync_folder
 from kit.values import Limits, Sha256, strict_json
 
 SCHEMA_VERSION = "1"

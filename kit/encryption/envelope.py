@@ -5,6 +5,12 @@ the profile, each of its type, length and one spelling. Laws: ``Envelope.parse(e
 byte of a member's value parses to the same envelope.
 
 Checks the form only: :mod:`kit.encryption.aead` opens envelopes.
+
+Counts the envelopes in documents by field, without a field map, to check ``encrypted`` of a manifest.
+
+A manifest names fields by their path (schemas/offline-manifest.md, ``collections``). An envelope counts if its form is
+right; opening it takes keys. The time for a document grows with its own elements, not with the number of paths: a
+manifest may name any number of fields.
 """
 
 from __future__ import annotations
@@ -12,11 +18,13 @@ from __future__ import annotations
 import binascii
 import enum
 import functools
+import json
 import re
 import struct
-from collections.abc import Container, Mapping
+from collections import Counter
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Final, NamedTuple, Self
+from typing import Any, Final, NamedTuple, Self
 
 from kit.documents import Kind, Place, index, string_at
 from kit.documents.kinds import KINDS
@@ -314,3 +322,65 @@ def _bson_type(value: int) -> int:
     if value == Kind.NULL or value not in KINDS:
         raise EnvelopeError(f"{NAMES.bson_type} is {value}, not the type of a value that can be sealed")
     return value
+
+
+_Paths = dict[bytes, tuple[str | None, "_Paths"]]
+"""By the name of an element: the field at its path, if there is one, and the paths below it."""
+
+
+class EnvelopeTally:
+    """Counts the envelopes at certain paths; a document with one at a path counts once."""
+
+    def __init__(self, names: Iterable[str]) -> None:
+        """Set the names of fields, as manifests spell them; one that is no path is never found."""
+        self._paths: _Paths = {}
+        for name in names:
+            steps = _steps(name)
+            level = self._paths
+            for step in steps[:-1]:
+                level = level.setdefault(step, (None, {}))[1]
+            if steps:
+                level[steps[-1]] = (name, level.get(steps[-1], (None, {}))[1])
+
+    def count(self, document: bytes, into: Counter[str]) -> None:
+        """Add the counts of one well-formed document to ``into``."""
+        todo = [(self._paths, 0)]
+        while todo:
+            paths, start = todo.pop()
+            try:
+                places = index(document, start)
+            except BsonError:
+                continue  # a repeated name: the path is ambiguous
+            smaller, larger = (paths, places) if len(paths) < len(places) else (places, paths)
+            for name in [name for name in smaller if name in larger]:
+                field, below = paths[name]
+                kind, at, _ = places[name]
+                if kind != Kind.DOCUMENT:
+                    continue
+                if field is not None and _is_envelope(document, at):
+                    into[field] += 1
+                if below:
+                    todo.append((below, at))
+
+
+def _steps(name: str) -> list[bytes]:
+    steps: Any = name.split(".")
+    if name.startswith("["):  # an element's name has a dot of its own
+        try:
+            steps = json.loads(name)
+        except (ValueError, RecursionError):  # thousands of digits are a ValueError, too
+            return []
+    if not isinstance(steps, list) or not all(isinstance(step, str) for step in steps):
+        return []
+    return [step.encode("utf-8", "surrogatepass") for step in steps]
+
+
+def _is_envelope(document: bytes, start: int) -> bool:
+    try:
+        places: dict[bytes, Place] = index(document, start)
+        if not looks_like(places):
+            return False
+        Envelope.read(document, places)
+    except (BsonError, EnvelopeError):
+        return False
+    return True

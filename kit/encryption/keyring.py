@@ -13,13 +13,13 @@ from dataclasses import dataclass, replace as with_changes
 from enum import StrEnum
 from typing import Any, Self
 
-from kit.encryption.data_keys import Scope
 from kit.encryption.envelope import MAX_MEK_VERSION, check_dek_id
-from kit.encryption.json_members import Members
+from kit.encryption.keys import Scope
 from kit.encryption.master_keys import MasterKeyRecord
-from kit.encryption.meks import base64_member, base64_text, parse_record
+from kit.encryption.providers import base64_member, base64_text, parse_record
 from kit.errors import ContentError, EnvelopeError, KeyUnusableError
 from kit.values import Limits, Timestamp, strict_json
+from kit.values.fields import Members
 
 SCHEMA_VERSION = "1"
 MAX_USES = 2**62

@@ -5,20 +5,89 @@ mapped value is exactly one of plaintext, envelope-like, null, missing. A path t
 array, or into an envelope) is a fault and never "missing", since a missing value stays unchanged.
 
 Every document of a kit passes here twice, so documents and values are plain objects: a frozen dataclass of seven
-members costs as much as AES-GCM of 4 kB. They are read by the maps of :mod:`kit.encryption.mapping`.
+members costs as much as AES-GCM of 4 kB. They are read by the maps of :mod:`kit.encryption.mapped`.
+
+The map of a collection, prepared for reading its documents: made once per run, and sent to the workers.
+
+:mod:`kit.encryption.mapped` reads the documents.
 """
 
 from __future__ import annotations
 
 import enum
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final, final
 
 from kit.documents import Kind, Place, Replacement, index, replace_at, replace_value, string_at
-from kit.encryption.envelope import Envelope, looks_like
-from kit.encryption.field_map import IDENTITY, PRODUCT_ID
-from kit.encryption.mapping import MappedCollection, MappedField
+from kit.encryption.aead import CollectionPlace, FieldPlace
+from kit.encryption.envelope import Envelope, Profile, looks_like
+from kit.encryption.field_map import IDENTITY, PRODUCT_ID, CollectionMap, FieldPath
+from kit.encryption.keys import Scope
 from kit.errors import BsonError, ContentError, EnvelopeError
+from kit.values import CollectionName
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MappedField:
+    """One field of a map, with its place in one collection; made once per run."""
+
+    place: FieldPlace
+    steps: tuple[bytes, ...]
+
+    @property
+    def path(self) -> FieldPath:
+        """The path in the map."""
+        return self.place.path
+
+    def __str__(self) -> str:
+        return str(self.place.path)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MappedCollection:
+    """The map of a collection, prepared for reading its documents."""
+
+    map: CollectionMap
+    place: CollectionPlace
+    fields: tuple[MappedField, ...]
+    partitions: frozenset[str] | None
+    """Select documents of these partitions (``--tenant``); None for all."""
+    partition_steps: tuple[bytes, ...]
+    owner_steps: tuple[bytes, ...]
+
+    @classmethod
+    def of(
+        cls,
+        entry: CollectionMap,
+        name: CollectionName,
+        *,
+        product: str,
+        profile: Profile,
+        partitions: frozenset[str] | None = None,
+    ) -> MappedCollection:
+        """Return a map prepared for the collection ``name``, which it matches."""
+        place = CollectionPlace(product=product, name=name, version=profile.value)
+        fields = tuple(
+            MappedField(place=place.field(path, entry.context), steps=_encode(path)) for path in entry.fields
+        )
+        return cls(
+            map=entry,
+            place=place,
+            fields=fields,
+            partitions=partitions,
+            partition_steps=_encode(entry.partition_key),
+            owner_steps=_encode(entry.owner),
+        )
+
+    def scope(self, owner: str) -> Scope:
+        """Return the purpose of the key that seals ``owner``'s values here."""
+        return Scope(product=self.place.product, context=self.map.context, owner=owner)
+
+
+def _encode(path: FieldPath) -> tuple[bytes, ...]:
+    return tuple(step.encode() for step in path.steps)
+
 
 _ID: Final = IDENTITY.encode()
 _PRODUCT_ID: Final = PRODUCT_ID.encode()

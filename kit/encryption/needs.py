@@ -1,12 +1,34 @@
-"""What a run needs before it starts, as results of workers that add up; :mod:`kit.encryption.preparation` finds it."""
+"""What a run needs before it starts, as results of workers that add up; :mod:`kit.encryption.needs` finds it.
+
+Finds what a run needs before it starts: the keys, the number of values, and whether it may start at all.
+
+Data keys cannot be made while workers run in parallel, since two workers would make two for one owner. So the first
+pass over a kit, which digests it, finds the needed keys. As it reads all documents, it can also apply the stop rules
+that need all of them before anything is written (schemas/field-map.md, "Stop rules"). Errors of documents are kept
+until the kit is verified: a kit that was tampered with is refused for that reason.
+
+Counts per collection and field, with the sum that must hold (schemas/field-map.md, "Counters").
+
+A transform reports counts by :class:`kit.values.FieldOutcome` to the engine, which adds them up; this module parses
+them. Law: ``scanned = encrypted + skipped_encrypted + skipped_null + skipped_missing + skipped_owner + errors``.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any, Final
 
-from kit.encryption.data_keys import Scope
+from kit.documents import Run
+from kit.encryption.aead import check_sealable
+from kit.encryption.envelope import PROFILES, Profile
+from kit.encryption.keys import Scope
+from kit.encryption.mapped import DocumentReader, DocumentStatus, MappedCollection, MappedDocument, MappedField, State
+from kit.encryption.opening import in_document, in_field
+from kit.encryption.runs import survey
 from kit.errors import KitError, StoppedError
+from kit.values import CountName, FieldOutcome
 
 PARTITION_KEY_FRACTION = 0.001
 PARTITION_KEY_LEAST = 10
@@ -85,3 +107,150 @@ def check_partition_keys(
             f"{without:,} of {documents:,} documents have no partition key; the maximum is {allowed:,}",
             hint="the field map may name the wrong field",
         )
+
+
+_SELECTED: Final = DocumentStatus.SELECTED
+_NO_PARTITION_KEY: Final = DocumentStatus.NO_PARTITION_KEY
+_PLAIN: Final = State.PLAIN
+
+
+def find_needs(collection: MappedCollection, documents: Iterable[bytes], first: int = 0) -> Needs:
+    """Return what a run of documents needs; ``first`` is the ordinal of the first, for messages.
+
+    The error of the first document that cannot be judged or sealed is kept as the failure. Such documents are skipped:
+    a dry run continues, and needs the keys of the others.
+    """
+    given = Run.of(documents)
+    found = survey(collection, given)
+    if found is None:
+        return find_needs_each(collection, given, first)
+    judge = _Judge(collection)
+    for number in found.alone:
+        judge.take(given.document(number), first + number)
+    for owner, values in found.owners:
+        judge.plain[owner] += values
+    return judge.needs(len(given.ends))
+
+
+def find_needs_each(collection: MappedCollection, documents: Iterable[bytes], first: int = 0) -> Needs:
+    """Return what :func:`find_needs` does, document by document."""
+    judge, ordinal = _Judge(collection), first
+    for document in documents:
+        judge.take(document, ordinal)
+        ordinal += 1
+    return judge.needs(ordinal - first)
+
+
+class _Judge:
+    """Judges documents of one collection."""
+
+    def __init__(self, collection: MappedCollection) -> None:
+        self._collection, self._reader = collection, DocumentReader(collection)
+        self._profile: Profile = PROFILES[collection.place.version]
+        self._needs = Needs()
+        self.plain: Counter[str] = Counter()
+        """Plaintext values by owner."""
+
+    def needs(self, documents: int) -> Needs:
+        """Return what the documents taken need."""
+        needs = self._needs
+        needs.documents = documents
+        if self.plain:
+            needs.owners[self._collection.place.product, self._collection.map.context] = self.plain
+        return needs
+
+    def take(self, document: bytes, ordinal: int) -> None:
+        """Judge one document."""
+        needs = self._needs
+        try:
+            mapped = self._reader.read(document)
+            if mapped.status is _SELECTED:
+                values = sum([_is_plain(mapped, one, self._profile) for one in self._collection.fields])
+                if values:
+                    self.plain[mapped.owner] += values
+            elif mapped.status is _NO_PARTITION_KEY:
+                needs.without_partition_key += 1
+                needs.first_without = needs.first_without or _without(self._collection, document, ordinal)
+        except KitError as error:
+            if needs.failure is None:
+                needs.fail(in_document(error, self._collection, document, ordinal))
+
+
+def _without(collection: MappedCollection, document: bytes, ordinal: int) -> str:
+    field = f'field "{collection.map.partition_key}"'
+    return in_document(StoppedError("", where=field), collection, document, ordinal).where
+
+
+def _is_plain(mapped: MappedDocument, mapped_field: MappedField, profile: Profile) -> bool:
+    try:
+        value = mapped.value(mapped_field)
+        if value.state is not _PLAIN:
+            return False
+        check_sealable(profile, value.kind, mapped.document[value.start : value.end])
+    except KitError as error:
+        raise in_field(error, mapped_field) from error
+    return True
+
+
+SCANNED = "scanned"
+ENCRYPTED = "encrypted"
+SKIPPED_ENCRYPTED = "skipped_encrypted"
+SKIPPED_NULL = "skipped_null"
+SKIPPED_MISSING = "skipped_missing"
+SKIPPED_OWNER = "skipped_owner"
+ERRORS = "errors"
+DIGEST_VALUES = "digest_values"
+DIGEST_TOTAL = "digest_total"
+"""The two sums of :class:`kit.encryption.proof.ValueDigest`, over the plaintext before it was sealed."""
+OUTCOMES = (ENCRYPTED, SKIPPED_ENCRYPTED, SKIPPED_NULL, SKIPPED_MISSING, SKIPPED_OWNER, ERRORS)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FieldCounts:
+    """The outcomes of one field's values."""
+
+    collection: str
+    """``db.collection``."""
+    field: str
+    scanned: int = 0
+    encrypted: int = 0
+    skipped_encrypted: int = 0
+    skipped_null: int = 0
+    skipped_missing: int = 0
+    skipped_owner: int = 0
+    errors: int = 0
+
+    def check(self) -> None:
+        """Check that every scanned value is accounted for.
+
+        Raises:
+            StoppedError: The sum is wrong: a value was lost, so the run cannot be trusted.
+        """
+        total = sum(getattr(self, outcome) for outcome in OUTCOMES)
+        if total != self.scanned:
+            raise StoppedError(
+                f"scanned {self.scanned:,} values of {self.field!r}, but accounted for {total:,}", where=self.collection
+            )
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the counts by name."""
+        return {name: getattr(self, name) for name in ("collection", "field", SCANNED, *OUTCOMES)}
+
+
+def field_counts(
+    counts: Iterable[tuple[CountName, int]] | Mapping[CountName, int],
+) -> tuple[FieldCounts, ...]:
+    """Return counts by collection and field, sorted, of all tenants together; other counts are ignored.
+
+    Raises:
+        StoppedError: A sum is wrong.
+    """
+    found: dict[tuple[str, str], dict[str, int]] = {}
+    for name, count in counts.items() if isinstance(counts, Mapping) else counts:
+        if isinstance(name, FieldOutcome) and name.outcome in {SCANNED, *OUTCOMES}:
+            field = found.setdefault((name.collection, name.field), {})
+            field[name.outcome] = field.get(name.outcome, 0) + count
+    result = [FieldCounts(collection=key[0], field=key[1], **found[key]) for key in sorted(found)]
+    for field_count in result:
+        field_count.check()
+    return tuple(result)

@@ -16,9 +16,8 @@ from dataclasses import dataclass, field
 
 from kit.documents import Run, document_name
 from kit.encryption.aead import check_form
-from kit.encryption.key_set import KeySet
-from kit.encryption.mapped import DocumentReader, DocumentStatus, MappedDocument, MappedValue, State
-from kit.encryption.mapping import MappedCollection
+from kit.encryption.keys import KeySet
+from kit.encryption.mapped import DocumentReader, DocumentStatus, MappedCollection, MappedDocument, MappedValue, State
 from kit.encryption.opening import CollectionKeys, DocumentKeys, in_document, in_field
 from kit.encryption.runs import CoreRun, prove as prove_by_core
 from kit.errors import ContentError, EnvelopeError, KeyUnusableError, KitError, StoppedError, UsageError

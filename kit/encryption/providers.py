@@ -8,10 +8,16 @@ passphrase     AES-KWP (RFC 5649) under a random key that    the passphrase
                scrypt(passphrase) (RFC 7914)
 rsa-oaep-256   RSAES-OAEP, SHA-256, MGF1 with SHA-256        the private key; not needed to encrypt a kit
 age            an age file to all recipients                 any of their identities; not needed to encrypt a kit
-pkcs11         AES key wrap inside a token                   the token and its PIN (:mod:`kit.encryption.tokens`)
+pkcs11         AES key wrap inside a token                   the token and its PIN (:mod:`kit.encryption.master_keys`)
 ============== ============================================= ===================================================
 
 Laws: a wrapped secret unwraps to itself or not at all; no master key appears in a ``repr`` or an error.
+
+Seals a stream to age recipients, so that recovered plaintext is never on disk in the clear.
+
+The age library pulls from a reader and pushes to a writer, 64 KiB at a time (https://age-encryption.org/v1, "Payload"),
+so memory does not depend on the length of the stream. Law: the sealed stream opens, with any of the identities, to the
+joined chunks.
 """
 
 from __future__ import annotations
@@ -19,7 +25,7 @@ from __future__ import annotations
 import base64
 import binascii
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any, ClassVar
@@ -30,12 +36,11 @@ from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 from cryptography.hazmat.primitives.keywrap import InvalidUnwrap, aes_key_unwrap_with_padding, aes_key_wrap_with_padding
 
-from kit.encryption.data_keys import KEY_BYTES
-from kit.encryption.json_members import Members
-from kit.encryption.master_keys import Credentials, MasterKey, MasterKeyRecord, Random
-from kit.encryption.tokens import TokenRecord
-from kit.errors import KeyUnusableError, UsageError
-from kit.values.plain_text import plain_text
+from kit.encryption.keys import KEY_BYTES
+from kit.encryption.master_keys import Credentials, MasterKey, MasterKeyRecord, Random, TokenRecord
+from kit.errors import KeyUnusableError, OutputError, UsageError
+from kit.values.fields import Members
+from kit.values.strict_json import plain_text
 
 SCRYPT_COST = 2**17
 """With r = 8: 128 MiB and about half a second for each guess."""
@@ -333,3 +338,72 @@ def age_recipient(text: str, where: str) -> Any:
         return age.x25519.Recipient.from_str(text)
     except age.RecipientError as error:
         raise KeyUnusableError(f"{text[:80]!r} is not an age X25519 recipient (age1…)", where=where) from error
+
+
+_WHERE = "--sealed-to"
+
+
+def parse_recipients(texts: Sequence[str]) -> list[Any]:
+    """Return age recipients.
+
+    Raises:
+        KeyUnusableError: There is none, or one is not an X25519 recipient.
+    """
+    if not texts:
+        raise KeyUnusableError("no age recipient; nobody could open what is sealed", where=_WHERE)
+    return [age_recipient(text, _WHERE) for text in texts]
+
+
+def seal_to_recipients(chunks: Iterable[bytes], recipients: Sequence[str], write: Callable[[bytes], None]) -> None:
+    """Seal ``chunks``, and write the age file piece by piece.
+
+    Raises:
+        KeyUnusableError: As :func:`parse_recipients`.
+        OutputError: It cannot be sealed.
+        Exception: Whatever ``chunks`` or ``write`` raise.
+    """
+    keys = parse_recipients(recipients)
+    age = pyrage_module(_WHERE)
+    ports = _Ports(chunks, write)
+    try:
+        age.encrypt_io(ports, ports, keys)
+    except age.EncryptError as error:
+        # The library keeps only the text of what a port raised.
+        raise ports.failure or OutputError(f"cannot be sealed: {error}") from error
+    if ports.failure is not None:
+        # The library does not report errors of its last writes.
+        raise ports.failure
+
+
+class _Ports:
+    """A reader and a writer for the library; they keep the error that they raised."""
+
+    def __init__(self, chunks: Iterable[bytes], write: Callable[[bytes], None]) -> None:
+        self._chunks, self._write = iter(chunks), write
+        self._held = memoryview(b"")
+        self.failure: BaseException | None = None
+
+    def read(self, size: int = -1) -> bytes:
+        try:
+            while not self._held:
+                chunk = next(self._chunks, None)
+                if chunk is None:
+                    return b""
+                self._held = memoryview(chunk)
+        except BaseException as error:
+            self.failure = error
+            raise
+        size = len(self._held) if size < 0 else size
+        given, self._held = self._held[:size], self._held[size:]
+        return bytes(given)
+
+    def write(self, data: bytes) -> int:
+        try:
+            self._write(data)
+        except BaseException as error:
+            self.failure = error
+            raise
+        return len(data)
+
+    def flush(self) -> None:
+        """Do nothing: the receiver syncs to disk at the end."""

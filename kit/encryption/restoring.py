@@ -16,9 +16,16 @@ from kit.documents import Run
 from kit.encryption.approval import DocumentName, RecoveryScope
 from kit.encryption.envelope import Profile
 from kit.encryption.field_map import FieldMap
-from kit.encryption.key_set import KeySet, KeySource
-from kit.encryption.mapped import DocumentReader, DocumentStatus, MappedDocument, MappedValue, State
-from kit.encryption.mapping import MappedCollection, MappedField
+from kit.encryption.keys import KeySet, KeySource
+from kit.encryption.mapped import (
+    DocumentReader,
+    DocumentStatus,
+    MappedCollection,
+    MappedDocument,
+    MappedField,
+    MappedValue,
+    State,
+)
 from kit.encryption.opening import CollectionKeys, DocumentKeys, in_document, in_field
 from kit.encryption.runs import reopen as reopen_by_core, unseal as unseal_by_core
 from kit.errors import KitError, UsageError

@@ -12,11 +12,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Literal
 
 from kit.documents import Run, core
-from kit.encryption.data_keys import DataKey
 from kit.encryption.envelope import ALGORITHM, NAMES, Names, Profile
 from kit.encryption.field_map import IDENTITY, PRODUCT_ID
-from kit.encryption.key_set import KeySet
-from kit.encryption.mapping import MappedCollection, MappedField
+from kit.encryption.keys import DataKey, KeySet
+from kit.encryption.mapped import MappedCollection, MappedField
 
 if TYPE_CHECKING:
     from kit_core import Key, Mapped, Partition

@@ -21,7 +21,7 @@ from kit.errors import StoppedError, UsageError
 from kit.version import VERSION
 
 if TYPE_CHECKING:
-    from kit.encryption.key_set import KeySource
+    from kit.encryption.keys import KeySource
 
 T = TypeVar("T")
 

@@ -20,13 +20,13 @@ from concurrent.futures import Executor, Future
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from kit.archive.steady import SteadyThreads
 from kit.documents import core
 from kit.errors import StoppedError
+from kit.waiting import SteadyThreads
 
 if TYPE_CHECKING:
     # Of an encryption; who only reads kits does without loading it.
-    from kit.encryption.key_set import KeySet, KeySource
+    from kit.encryption.keys import KeySet, KeySource
     from kit.engine.process_pool import SteadyProcesses
 
 T = TypeVar("T")
@@ -165,7 +165,7 @@ _received: dict[int, KeySource] = {}
 
 
 class HandedKeys:
-    """Keys that a worker has already, by their number; see :class:`kit.encryption.key_set.KeySource`."""
+    """Keys that a worker has already, by their number; see :class:`kit.encryption.keys.KeySource`."""
 
     def __init__(self, number: int, keys: KeySource) -> None:
         """Stand for ``keys``, which were handed out as ``number``."""

@@ -15,11 +15,11 @@ from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
 
-from kit.documents.leaves import hash_digits
+from kit.documents.identity import hash_digits
 from kit.engine.pipeline import Pipeline
 from kit.errors import OutputError
 from kit.values import MemberPath, Sha256
-from kit.values.merkle import root_of
+from kit.values.digest import root_of
 
 BLOCK = 4096
 """Leaves of a subtree that one piece of work hashes; a power of two, so that it is a node of the whole tree."""

@@ -16,7 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from kit.engine.scratch import CACHE_KIB, disk_errors, scratch_database, sorting_beside
+from kit.output.scratch import CACHE_KIB, disk_errors, scratch_database, sorting_beside
 from kit.transforms.protocol import Lookup
 
 _BEYOND = b"\xff" * 64

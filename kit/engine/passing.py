@@ -3,7 +3,7 @@
 Every verb that reads a kit reads it here, with a visitor for what it wants. A visitor takes of a body any number of
 chunks, or none. Laws: entries come in the order of the container, each once; a body is digested at most once a pass;
 what a later pass hands out is what the first one digested, or the pass ends in the one error,
-:func:`kit.archive.changed_meanwhile`.
+:func:`kit.archive.read.reader.changed_meanwhile`.
 
 The bodies in an archive are those of the first pass if its stored bytes are, which are far fewer. So of an archive that
 is asked once, at the end of the pass: who makes something of bodies keeps it back until then. Of a folder each body is
@@ -17,7 +17,9 @@ import inspect
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from typing import Protocol
 
-from kit.archive import Copying, KitReader, Member, Proven, changed_meanwhile
+from kit.archive.read.proven import Proven
+from kit.archive.read.reader import Copying, KitReader, changed_meanwhile
+from kit.archive.read.tar import Member
 from kit.values import MemberPath, Sha256
 
 Visitor = Callable[[Member, Iterator[bytes]], None]

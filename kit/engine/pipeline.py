@@ -16,10 +16,10 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from kit.archive.steady import result_of, worker_died
 from kit.documents import RUN_BYTES
 from kit.engine.executors import WorkExecutor
 from kit.errors import KitError
+from kit.waiting import result_of, worker_died
 
 T = TypeVar("T")
 

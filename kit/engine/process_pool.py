@@ -17,7 +17,7 @@ from multiprocessing.process import BaseProcess
 from threading import Thread
 from typing import Any, Final
 
-from kit.archive.steady import LOOK_SECONDS, result_of
+from kit.waiting import LOOK_SECONDS, result_of
 
 _LOOKS: Final = 5
 """So many looks after the pipes were closed nobody is waited for any more."""

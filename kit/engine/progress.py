@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
-from kit.archive import KitReader
+from kit.archive.read.reader import KitReader
 from kit.engine.pipeline import Pipeline
 from kit.transforms.coverage import Tally
 

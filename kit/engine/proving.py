@@ -14,9 +14,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
 
-from kit.archive import KitReader, Member
+from kit.archive.read.reader import KitReader
+from kit.archive.read.tar import Member
 from kit.documents import Run, core, document_name, validate
-from kit.documents.leaves import leaf_lines
+from kit.documents.identity import leaf_lines
 from kit.engine.leaves import LeafStore
 from kit.engine.passing import read_again
 from kit.engine.pipeline import Pipeline
@@ -299,7 +300,7 @@ def _flags(selection: RunLengths, count: int) -> list[bool]:
 def _envelopes(name: CollectionName, documents: Sequence[bytes], fields: tuple[str, ...]) -> dict[str, Counter[str]]:
     if not fields:
         return {}
-    from kit.encryption.envelope_tally import EnvelopeTally  # noqa: PLC0415  a delta needs no cryptography
+    from kit.encryption.envelope import EnvelopeTally  # noqa: PLC0415  a delta needs no cryptography
 
     tally, found = EnvelopeTally(fields), dict[str, Counter[str]]()
     for document in documents:

@@ -10,7 +10,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
-from kit.archive import EntryKind, KitReader, Layout, Member, Proven
+from kit.archive.read.headers import EntryKind
+from kit.archive.read.proven import Proven
+from kit.archive.read.reader import KitReader
+from kit.archive.read.tar import Layout, Member
 from kit.documents import Run, runs
 from kit.engine.passing import read_first
 from kit.errors import KitError
@@ -20,7 +23,7 @@ from kit.values import STRICT, Allowed, CollectionMember, Limits, MemberPath, Pr
 if TYPE_CHECKING:
     # Of a reading that transforms ask for; who only compares kits does without loading them.
     from kit.encryption import Needs
-    from kit.engine.settled import SettledMember
+    from kit.engine.changes import SettledMember
     from kit.transforms.coverage import Tally
     from kit.transforms.protocol import Finding
 
@@ -55,7 +58,7 @@ class Survey:
     tallies: dict[MemberPath, Tally] = field(default_factory=dict)
     """Of the collection members that were asked for."""
     settled: dict[MemberPath, SettledMember] = field(default_factory=dict)
-    """Of those in which the transforms would change nothing, as far as is known (:mod:`kit.engine.settled`)."""
+    """Of those in which the transforms would change nothing, as far as is known (:mod:`kit.engine.changes`)."""
     rooted: set[MemberPath] = field(default_factory=set)
     """Of these, the ones whose leaves were gathered."""
     findings: list[tuple[MemberPath, str, Finding]] = field(default_factory=list)

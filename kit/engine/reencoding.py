@@ -12,7 +12,7 @@ import hashlib
 from array import array
 from collections.abc import Sequence
 
-from kit.archive import FRAME_BYTES, encode
+from kit.archive.frames import FRAME_BYTES, encode
 from kit.documents import Kind, without_last
 from kit.documents.kinds import INT32
 from kit.transforms.projections import RAW_LINKSET

@@ -1,9 +1,9 @@
 """The second reading: everything goes to the destination, handled collections through the transforms.
 
 Untouched members are copied as they are stored where that is whole frames of this program's own
-(:mod:`kit.archive.layout`), else re-framed, never altered; the bytes read must be those the survey digested. A handled
-member in which no document changed is untouched too, so it is reported, and the caller starts over with it named in
-``leave``: re-encoding it would change a ``.bson.gz`` that nobody asked to change.
+(:mod:`kit.archive.read.tar`), else re-framed, never altered; the bytes read must be those the survey digested. A
+handled member in which no document changed is untouched too, so it is reported, and the caller starts over with it
+named in ``leave``: re-encoding it would change a ``.bson.gz`` that nobody asked to change.
 """
 
 from __future__ import annotations
@@ -15,30 +15,19 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from kit.archive import (
-    FRAME_BYTES,
-    LEAST_BYTES,
-    Body,
-    Copying,
-    Destination,
-    Frame,
-    KitReader,
-    Member,
-    Slot,
-    changed_meanwhile,
-    checksum,
-    encode_frame_again,
-    encode_proven,
-    known_frame,
-)
-from kit.engine.changes import MemberChange, Rewrite
+from kit.archive.frames import FRAME_BYTES, Frame, encode_frame_again
+from kit.archive.read.proven import LEAST_BYTES, Body, encode_proven, known_frame
+from kit.archive.read.reader import Copying, KitReader, changed_meanwhile
+from kit.archive.read.tar import Member
+from kit.archive.write.tar import Destination, Slot
+from kit.engine.changes import MemberChange, Rewrite, SettledMember, as_rewritten
 from kit.engine.leaves import LeafStore
 from kit.engine.passing import read_again
 from kit.engine.pipeline import Pipeline
 from kit.engine.reading import MAX_FINDINGS, Survey, member_runs
-from kit.engine.settled import SettledMember, as_rewritten
 from kit.engine.work import RunResult, RunWork, transform_run
 from kit.errors import DigestError
+from kit.output.journal import checksum
 from kit.transforms.protocol import Transform
 from kit.values import Codec, CollectionMember, MemberPath, Sha256, Timestamp
 

@@ -10,7 +10,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from kit.archive import KitReader, Member, Proven
+from kit.archive.read.proven import Proven
+from kit.archive.read.reader import KitReader
+from kit.archive.read.tar import Member
 from kit.documents import Run
 from kit.engine.pipeline import Pipeline
 from kit.engine.reading import Survey, member_runs, survey_into
@@ -21,7 +23,7 @@ from kit.values import CollectionMember, Limits, MemberPath
 
 if TYPE_CHECKING:
     from kit.encryption import Needs
-    from kit.engine import settled
+    from kit.engine import changes
     from kit.engine.leaves import LeafStore
     from kit.engine.lookup import LookupWriter
     from kit.engine.work import GatherResult
@@ -99,7 +101,7 @@ class _Walk:
         counted = self.count(collection)
         if not counted and not self.transforms:
             return
-        from kit.engine import settled  # noqa: PLC0415  where nothing is asked, transforms are not loaded
+        from kit.engine import changes  # noqa: PLC0415  where nothing is asked, transforms are not loaded
 
         name = collection.name
         gathering = tuple(t for t in self.transforms if t.indexes(name)) if self.lookup is not None else ()
@@ -122,12 +124,12 @@ class _Walk:
                 self.pipeline.drain()
                 for _, needs in needing:
                     needs.fail(error)
-        elif (probe := settled.probe(collection, self.transforms)) is not None:
-            self._probe(probe, settled.Overheard(body))
+        elif (probe := changes.probe(collection, self.transforms)) is not None:
+            self._probe(probe, changes.Overheard(body))
 
-    def _probe(self, probe: settled.Probe, body: settled.Overheard) -> None:
+    def _probe(self, probe: changes.Probe, body: changes.Overheard) -> None:
         """Find out whether a member has nothing left to do, as far as every run so far shows."""
-        from kit.engine import settled  # noqa: PLC0415  loaded already
+        from kit.engine import changes  # noqa: PLC0415  loaded already
 
         collection = probe.collection
 
@@ -141,7 +143,7 @@ class _Walk:
                     return
                 where = str(collection.path)
                 cost = len(run.data)
-                self.pipeline.submit(settled.probe_run, collection.name, run, cost=cost, then=probe.add, where=where)
+                self.pipeline.submit(changes.probe_run, collection.name, run, cost=cost, then=probe.add, where=where)
         except KitError:
             if body.failed:
                 raise

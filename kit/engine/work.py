@@ -12,21 +12,30 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from kit.archive import checksum, content_of, encode_again, encode_proven
+from kit.archive.frames import content_of, encode_again
+from kit.archive.read.proven import encode_proven
 from kit.documents import Run
-from kit.documents.leaves import leaf_lines
+from kit.documents.identity import leaf_lines
 from kit.encryption import KeySource, MappedCollection, Needs, Proof, prove
 from kit.encryption.proof import search
 from kit.encryption.restoring import RestoredRun, RestorePlan, restore, unseal
+from kit.engine.checks import Claim, Refusal, Refusals, cut, ends_of, oversized, prove_run as prove_own_run, suspects
 from kit.engine.lookup import open_lookup
 from kit.engine.reencoding import sizes_when_cut
-from kit.engine.refusals import Refusal, Refusals, oversized, suspects
-from kit.engine.self_proof import Claim, cut, ends_of, prove_run as prove_own_run
 from kit.errors import DigestError, KitError
+from kit.output.journal import checksum
 from kit.transforms import coverage
-from kit.transforms.change import ChangeTotals, RewrittenRun, apply_changes
 from kit.transforms.coverage import Tally
-from kit.transforms.protocol import NO_COUNTS, Change, Finding, KeyedTransform, Transform
+from kit.transforms.protocol import (
+    NO_COUNTS,
+    Change,
+    ChangeTotals,
+    Finding,
+    KeyedTransform,
+    RewrittenRun,
+    Transform,
+    apply_changes,
+)
 from kit.transforms.raw_linkset.counting import tally_run
 from kit.transforms.raw_linkset.outcomes import NOT_SELECTED
 from kit.values import Codec, CollectionMember, CollectionName, CountName, Limits, RunLengths
@@ -46,10 +55,10 @@ class RunWork:
     leaves: bool = False
     """Whether the leaves of a Merkle tree are wanted."""
     prove: bool = True
-    """Whether what comes out is proven (:mod:`kit.engine.self_proof`); only who compares it with digests may do
+    """Whether what comes out is proven (:mod:`kit.engine.checks`); only who compares it with digests may do
     without."""
     prove_frame: bool = False
-    """Whether the frame is proven, too (:mod:`kit.archive.proven`)."""
+    """Whether the frame is proven, too (:mod:`kit.archive.read.proven`)."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -79,7 +88,7 @@ class RunResult:
     """Which those are."""
     added_bytes: int = 0
     leaves: bytes = b""
-    """Of the documents as they are now, where they are wanted: see :mod:`kit.documents.leaves`."""
+    """Of the documents as they are now, where they are wanted: see :mod:`kit.documents.identity`."""
     envelopes: Counter[tuple[str, str]] = field(default_factory=Counter)
     """(partition, field) → envelopes there are now, as the proof met them."""
     proven: tuple[int, int] | None = None

@@ -3,16 +3,14 @@
 Pure: takes and returns bytes and values.
 """
 
-from kit.manifest import closed_world
-from kit.manifest.closed_world import Fault, FaultKind
-from kit.manifest.collections import CollectionSummary, RawLinksetCoverage, TenantSummary
 from kit.manifest.comparison import Difference, DifferenceKind, compare
+from kit.manifest.files import Entry, Fault, FaultKind, Shape
 from kit.manifest.lineage import Step, check as check_lineage
-from kit.manifest.lineage_entry import LineageEntry
-from kit.manifest.links import Link, LinkKind
 from kit.manifest.location import (
     MANIFEST_PATHS,
     HistoryPaths,
+    Link,
+    LinkKind,
     Location,
     history_paths,
     is_history,
@@ -20,9 +18,15 @@ from kit.manifest.location import (
     signature_of,
 )
 from kit.manifest.model import UNBOUNDED, Manifest
-from kit.manifest.provenance import PatchStatement, parse_statement
-from kit.manifest.shapes import Entry, Shape
-from kit.manifest.statement_parts import AppliedMigration, AppliedTransform, Artifact, DocumentChanges
+from kit.manifest.parts import CollectionSummary, LineageEntry, RawLinksetCoverage, TenantSummary
+from kit.manifest.provenance import (
+    AppliedMigration,
+    AppliedTransform,
+    Artifact,
+    DocumentChanges,
+    PatchStatement,
+    parse_statement,
+)
 
 __all__ = [
     "MANIFEST_PATHS",

@@ -17,8 +17,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from kit.manifest.files import Entry, Shape, respell
 from kit.manifest.model import Manifest
-from kit.manifest.shapes import Entry, Shape, respell
 from kit.values import MemberPath, collection_member
 
 _MAX_VALUE_LENGTH = 80

@@ -24,8 +24,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from kit.errors import DigestError, ManifestError
-from kit.manifest.lineage_entry import LineageEntry
 from kit.manifest.model import Manifest
+from kit.manifest.parts import LineageEntry
 from kit.manifest.provenance import PatchStatement
 from kit.values import Limits, MemberPath, Sha256
 

@@ -16,12 +16,11 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
 from kit.errors import ContentError, ManifestError
-from kit.manifest.collections import CollectionSummary, merge_summaries
-from kit.manifest.fields import MAX_INTEGER, Fields, is_count
-from kit.manifest.lineage_entry import LineageEntry
-from kit.manifest.links import NAME as LINKS, Link, read_links
-from kit.manifest.shapes import Entry, FileList, Shape, read_entries, recognise, respell, spell_new
+from kit.manifest.files import Entry, FileList, Shape, read_entries, recognise, respell, spell_new
+from kit.manifest.location import NAME as LINKS, Link, read_links
+from kit.manifest.parts import CollectionSummary, LineageEntry, merge_summaries
 from kit.values import Limits, MemberPath, MemoryPrice, Sha256, Timestamp
+from kit.values.fields import MAX_INTEGER, ManifestFields, is_count
 from kit.values.strict_json import canonical, parse as parse_json
 
 _OPTIONAL_TEXTS = ("version", "channel", "producer")
@@ -70,7 +69,7 @@ class Manifest:
             LimitError: Larger or deeper than ``limits`` allow, or with more members.
         """
         try:
-            fields = Fields.of(parse_json(data, limits=limits, where=where), "manifest")
+            fields = ManifestFields.of(parse_json(data, limits=limits, where=where), "manifest")
             files = recognise(fields.members)
             for name in (files.name, LINKS):
                 listed = fields.members.get(name)
@@ -83,7 +82,7 @@ class Manifest:
             raise ManifestError(error.what, where=error.where, hint=error.hint) from error
 
     @classmethod
-    def _read(cls, fields: Fields, files: FileList, sha256: Sha256) -> Self:
+    def _read(cls, fields: ManifestFields, files: FileList, sha256: Sha256) -> Self:
         own = files.shape is Shape.OWN
         entries = read_entries(fields.members, files)
         lineage = _lineage(fields)
@@ -214,7 +213,7 @@ class Manifest:
             items.sort(key=lambda item: str(item["path"]))
 
 
-def _lineage(fields: Fields) -> tuple[LineageEntry, ...]:
+def _lineage(fields: ManifestFields) -> tuple[LineageEntry, ...]:
     if "lineage" not in fields.members:
         return ()
     entries = tuple(LineageEntry.parse(value, f"lineage[{n}]") for n, value in enumerate(fields.items("lineage")))
@@ -230,14 +229,14 @@ def _lineage(fields: Fields) -> tuple[LineageEntry, ...]:
     return entries
 
 
-def _generation(fields: Fields, lineage: tuple[LineageEntry, ...], *, own: bool) -> int:
+def _generation(fields: ManifestFields, lineage: tuple[LineageEntry, ...], *, own: bool) -> int:
     stated = fields.members.get("generation")
     if own or (isinstance(stated, int) and not isinstance(stated, bool)):
         return fields.integer("generation")
     return lineage[-1].generation + 1 if lineage else 0
 
 
-def _collections(fields: Fields, entries: tuple[Entry, ...]) -> tuple[CollectionSummary, ...]:
+def _collections(fields: ManifestFields, entries: tuple[Entry, ...]) -> tuple[CollectionSummary, ...]:
     if "collections" not in fields.members:
         return ()
     items = enumerate(fields.items("collections"))
@@ -252,14 +251,14 @@ def _collections(fields: Fields, entries: tuple[Entry, ...]) -> tuple[Collection
     return summaries
 
 
-def _optional_text(fields: Fields, name: str, *, own: bool) -> str | None:
+def _optional_text(fields: ManifestFields, name: str, *, own: bool) -> str | None:
     if own and name in fields.members:
         return fields.text(name)
     value = fields.members.get(name)
     return value if isinstance(value, str) and value else None
 
 
-def _created_at(fields: Fields, *, own: bool) -> Timestamp | None:
+def _created_at(fields: ManifestFields, *, own: bool) -> Timestamp | None:
     try:
         return fields.timestamp("createdAt")
     except ManifestError:
@@ -279,7 +278,7 @@ def _check_times(created_at: Timestamp | None, lineage: tuple[LineageEntry, ...]
         raise ManifestError(f"manifest.createdAt: {created_at}, after {due}, when it was patched")
 
 
-def _staleness(fields: Fields, *, own: bool) -> int | None:
+def _staleness(fields: ManifestFields, *, own: bool) -> int | None:
     if own and fields.members.get("stalenessWindowHours") is not None:
         return fields.integer("stalenessWindowHours")
     value = fields.members.get("stalenessWindowHours")

@@ -5,6 +5,10 @@ secret, never plaintext of a document. Laws: ``parse_statement(s.to_bytes()) == 
 that archives reproduce.
 
 The envelope around the statement, and its signers, are left to :mod:`kit.signing`.
+
+The parts of a statement of provenance: members by digest, applied transforms, changed documents.
+
+Each parses and prints itself as in schemas/patch-provenance.md. Law: ``T.parse(p.to_json(), …) == p``.
 """
 
 from __future__ import annotations
@@ -12,14 +16,151 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 from kit.errors import ContentError, ManifestError
-from kit.manifest.fields import Fields
 from kit.manifest.location import MANIFEST_PATHS, is_reserved
-from kit.manifest.statement_parts import AppliedMigration, AppliedTransform, Artifact, DocumentChanges
-from kit.values import Limits, Timestamp, collection_member
+from kit.values import Limits, MemberPath, RunLengths, Sha256, Timestamp, collection_member
+from kit.values.fields import ManifestFields, is_count
 from kit.values.strict_json import canonical, parse as parse_json
+
+
+@dataclass(frozen=True, slots=True, order=True, kw_only=True)
+class Artifact:
+    """A member and its digest: an in-toto ResourceDescriptor."""
+
+    path: MemberPath
+    sha256: Sha256
+
+    @classmethod
+    def parse(cls, value: object, place: str) -> Self:
+        """Return the part of a parsed value.
+
+        Raises:
+            ManifestError: It is not exactly ``{name, digest: {sha256}}``.
+        """
+        fields = ManifestFields.of(value, place)
+        fields.exactly(("name", "digest"))
+        digest = fields.object("digest")
+        digest.exactly(("sha256",))
+        return cls(path=fields.member_path("name"), sha256=digest.digest("sha256"))
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the value for ``strict_json.canonical``."""
+        return {"name": str(self.path), "digest": {"sha256": str(self.sha256)}}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AppliedTransform:
+    """One applied transform.
+
+    Attributes:
+        name: As registered, such as ``raw-linkset``.
+        kind: Its effect on readers: ``additive-optional`` only adds, ``encrypted-field`` changes existing fields.
+        version: The version of its format.
+        parameters_sha256: Digest of its parameters as ``strict_json.canonical`` prints them.
+    """
+
+    name: str
+    kind: str
+    version: str
+    parameters_sha256: Sha256
+
+    @classmethod
+    def parse(cls, value: object, place: str) -> Self:
+        """Return the part of a parsed value.
+
+        Raises:
+            ManifestError: It is not exactly ``{name, kind, version, parametersSha256}``.
+        """
+        fields = ManifestFields.of(value, place)
+        fields.exactly(("name", "kind", "version", "parametersSha256"))
+        return cls(
+            name=fields.text("name"),
+            kind=fields.text("kind"),
+            version=fields.text("version"),
+            parameters_sha256=fields.digest("parametersSha256"),
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the value for ``strict_json.canonical``."""
+        return {
+            "name": self.name,
+            "kind": self.kind,
+            "version": self.version,
+            "parametersSha256": str(self.parameters_sha256),
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AppliedMigration:
+    """The description of the job of the step (schemas/migration.md).
+
+    Attributes:
+        id: The id in its file.
+        kind: Its effect on readers.
+        sha256: Digest of its canonical description.
+    """
+
+    id: str
+    kind: str
+    sha256: Sha256
+
+    @classmethod
+    def parse(cls, fields: ManifestFields) -> Self:
+        """Return the part of a parsed value.
+
+        Raises:
+            ManifestError: It is not exactly ``{id, kind, sha256}``.
+        """
+        fields.exactly(("id", "kind", "sha256"))
+        return cls(id=fields.text("id"), kind=fields.text("kind"), sha256=fields.digest("sha256"))
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the value for ``strict_json.canonical``."""
+        return {"id": self.id, "kind": self.kind, "sha256": str(self.sha256)}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DocumentChanges:
+    """The changed documents of a collection member, and the digest of all its documents before the step.
+
+    Attributes:
+        path: The member.
+        base_sha256: Digest of its documents before the step, back to back, without the member's own codec.
+        changed: Which documents the step changed.
+    """
+
+    path: MemberPath
+    base_sha256: Sha256
+    changed: RunLengths
+
+    @classmethod
+    def parse(cls, value: object, place: str) -> Self:
+        """Return the part of a parsed value.
+
+        Raises:
+            ManifestError: It is not exactly ``{name, baseSha256, changed}``, or the runs are not in their one spelling.
+        """
+        fields = ManifestFields.of(value, place)
+        fields.exactly(("name", "baseSha256", "changed"))
+        lengths = fields.items("changed")
+        if not all(is_count(length) for length in lengths) or not RunLengths(tuple(lengths)).is_canonical:
+            raise ManifestError(f"{place}.changed: lengths of alternating runs are expected, none 0 but the first")
+        return cls(
+            path=fields.member_path("name"),
+            base_sha256=fields.digest("baseSha256"),
+            changed=RunLengths(tuple(lengths)),
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the value for ``strict_json.canonical``."""
+        return {
+            "name": str(self.path),
+            "baseSha256": str(self.base_sha256),
+            "changed": list(self.changed.lengths),
+        }
+
 
 STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
 """A constant of the in-toto specification; it is never fetched."""
@@ -130,14 +271,14 @@ def parse_statement(data: bytes, *, where: str = "the provenance statement") -> 
         LimitError: Larger or deeper than any statement.
     """
     try:
-        return _statement(Fields.of(parse_json(data, limits=Limits(), where=where), "statement"))
+        return _statement(ManifestFields.of(parse_json(data, limits=Limits(), where=where), "statement"))
     except ManifestError as error:
         raise error.inside(where) from error.__cause__
     except ContentError as error:
         raise ManifestError(error.what, where=error.where) from error
 
 
-def _statement(fields: Fields) -> PatchStatement:
+def _statement(fields: ManifestFields) -> PatchStatement:
     fields.exactly(("_type", "subject", "predicateType", "predicate"))
     for name, due in (("_type", STATEMENT_TYPE), ("predicateType", PREDICATE_TYPE)):
         if fields.text(name) != due:
@@ -178,7 +319,7 @@ def _statement(fields: Fields) -> PatchStatement:
     return statement
 
 
-def _artifacts(fields: Fields, name: str) -> list[Artifact]:
+def _artifacts(fields: ManifestFields, name: str) -> list[Artifact]:
     """Return a list of artifacts: first the manifest, then members by path."""
     artifacts = [Artifact.parse(value, f"{name}[{number}]") for number, value in enumerate(fields.items(name))]
     if not artifacts or artifacts[0].path not in MANIFEST_PATHS:
@@ -191,7 +332,7 @@ def _artifacts(fields: Fields, name: str) -> list[Artifact]:
     return artifacts
 
 
-def _value_digests(predicate: Fields) -> dict[str, dict[str, str]]:
+def _value_digests(predicate: ManifestFields) -> dict[str, dict[str, str]]:
     if "valueDigests" not in predicate.members:
         return {}
     found = predicate.object("valueDigests")
@@ -200,7 +341,7 @@ def _value_digests(predicate: Fields) -> dict[str, dict[str, str]]:
     }
 
 
-def _documents(predicate: Fields) -> tuple[DocumentChanges, ...]:
+def _documents(predicate: ManifestFields) -> tuple[DocumentChanges, ...]:
     if "documents" not in predicate.members:
         return ()
     items = enumerate(predicate.items("documents"))
@@ -209,7 +350,7 @@ def _documents(predicate: Fields) -> tuple[DocumentChanges, ...]:
     return changes
 
 
-def _sorted_texts(predicate: Fields, name: str) -> tuple[str, ...]:
+def _sorted_texts(predicate: ManifestFields, name: str) -> tuple[str, ...]:
     texts = predicate.items(name)
     if not all(isinstance(text, str) and text for text in texts):
         raise ManifestError(f"predicate.{name}: strings are expected")

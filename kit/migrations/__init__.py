@@ -4,8 +4,17 @@
 :mod:`kit.transforms.registry`. Four files come with the package.
 """
 
-from kit.migrations.migration import Decision, Kind, Migration, Rollback, StopRules, Validation
-from kit.migrations.reading import BUILT_IN, built_in, parse_migration
+from kit.migrations.migration import (
+    BUILT_IN,
+    Decision,
+    Kind,
+    Migration,
+    Rollback,
+    StopRules,
+    Validation,
+    built_in,
+    parse_migration,
+)
 
 __all__ = [
     "BUILT_IN",

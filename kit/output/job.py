@@ -6,7 +6,7 @@ Where the file system of the target keeps no owner and mode of files, the folder
 Laws: at most one live process works on a target, whatever happened to the one before (the lock is the system's, and
 dies with its process); a job that nobody finished is never silently thrown away or continued; the folder of a finished
 job takes another name, ``<target>.kit-done``, before it is removed, so that a job folder is never a half-removed one.
-Only a folder that a run made is worked in, emptied or removed: it is this user's alone (:mod:`kit.archive.held_folder`)
+Only a folder that a run made is worked in, emptied or removed: it is this user's alone (:mod:`kit.output.folders`)
 and has a file :data:`LOCK`, which nobody else could have put there. Both it and the folder that the target
 is in are opened once; everything is relative to them from then on. Stops at the folder: what is in it is for the
 journal, the destinations and the switch.
@@ -23,12 +23,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from kit.archive.disk import empty_folder, open_own, remove_tree, writing
-from kit.archive.held_folder import HeldFolder, keeps_modes
-from kit.archive.journal_file import JournalFile
-from kit.archive.places import place_beside
 from kit.errors import KitError, OutputError, UsageError
-from kit.publishing import sync_folder
+from kit.output.disk import empty_folder, open_own, remove_tree, writing
+from kit.output.folders import HeldFolder, keeps_modes
+from kit.output.journal import JournalFile
+from kit.output.paths import place_beside
+from kit.output.publish import sync_folder
 
 LOCK = "kit-job.lock"
 """A file that marks a folder, by its name, as made by a run. What is in it may be damaged as any file may."""

@@ -7,7 +7,7 @@ back as it was written, and replaces nothing unless that was asked for. A reader
 file or the new one, whole.
 
 What has its name after a publishing is on disk, name included. The switch of a kit, which changes several names in an
-order of its own, is made of the same steps (:mod:`kit.archive.commit`).
+order of its own, is made of the same steps (:mod:`kit.output.commit`).
 """
 
 from __future__ import annotations

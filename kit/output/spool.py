@@ -18,12 +18,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from kit.archive.disk import open_own, write_all, writing
-from kit.archive.encoding import Frame
-from kit.archive.journal import FRAME, FrameRecord, Position, checksum
-from kit.archive.journal_file import JournalFile
+from kit.archive.frames import Frame
 from kit.errors import OutputError
-from kit.publishing import sync_folder
+from kit.output.disk import open_own, write_all, writing
+from kit.output.journal import FRAME, FrameRecord, JournalFile, Position, checksum
+from kit.output.publish import sync_folder
 
 CHECKPOINT_BYTES = 32 * 1024 * 1024
 """Finished frames are put on disk and recorded every so many bytes: what a power cut costs at most, a second or two of
@@ -45,7 +44,7 @@ class Extent:
     size: int
     length: int
     sha256: bytes = b""
-    """As of :class:`kit.archive.encoding.Frame`."""
+    """As of :class:`kit.archive.frames.Frame`."""
 
 
 class Spool:

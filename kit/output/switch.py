@@ -1,7 +1,12 @@
 """What a switch is: a finished kit in the job folder, the name it is to get, and how to distinguish old from new.
 
-It is staged and in the journal before any name changes (:mod:`kit.archive.commit`), so that a later process knows what
-an earlier one was about (:mod:`kit.archive.finishing`).
+It is staged and in the journal before any name changes (:mod:`kit.output.commit`), so that a later process knows what
+an earlier one was about (:mod:`kit.output.commit`).
+
+One digest of a whole folder: names, files and links in it, but not who owns them or when they were written.
+
+What an archive's digest is to an archive: by it a later process can tell whether the folder that was finished is still
+what was finished. Law: it depends on what is in the folder alone, not on the order the system gives it in.
 """
 
 from __future__ import annotations
@@ -10,19 +15,59 @@ import hashlib
 import os
 import re
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from kit.archive.disk import write_file, writing
-from kit.archive.places import backup_path, is_twin, place_beside, require_backup_free, require_free
-from kit.archive.tree_digest import tree_digest
 from kit.errors import ManifestError
-from kit.manifest.fields import Fields
-from kit.publishing import sync_folder
+from kit.output.disk import write_file, writing
+from kit.output.paths import (
+    BACKUP,
+    ROLLED_BACK,
+    SIDECARS,
+    backup_path,
+    is_twin,
+    place_beside,
+    require_backup_free,
+    require_free,
+)
+from kit.output.publish import sync_folder
 from kit.values import Sha256
-from kit.values.suffixes import BACKUP, ROLLED_BACK, SIDECARS
+from kit.values.fields import ManifestFields
+
+
+def tree_digest(folder: Path) -> Sha256:
+    """Digest everything below ``folder``; links are not followed.
+
+    Raises:
+        OSError: Something cannot be read.
+    """
+    digest = hashlib.sha256()
+    for name, kind, content in _entries(folder):
+        # The names come sorted and hold no NUL, and what follows them is of fixed size, so none passes for another.
+        digest.update(os.fsencode(name) + b"\0" + kind + content)
+    return Sha256(digest.hexdigest())
+
+
+def _entries(folder: Path) -> Iterator[tuple[str, bytes, bytes]]:
+    for place, folders, files in os.walk(folder, onerror=_raise):
+        folders.sort()
+        for name in sorted([*folders, *files]):
+            path = Path(place) / name
+            shown = str(path.relative_to(folder))
+            if path.is_symlink():
+                yield shown, b"l", hashlib.sha256(os.fsencode(path.readlink())).digest()
+            elif path.is_dir():
+                yield shown, b"d", bytes(32)
+            else:
+                with path.open("rb") as file:
+                    yield shown, b"f", hashlib.file_digest(file, "sha256").digest()
+
+
+def _raise(error: OSError) -> None:
+    raise error
+
 
 ARCHIVE, FOLDER = "archive", "kit"
 """What a finished kit is called in the job folder."""
@@ -62,7 +107,7 @@ class Switch:
         Raises:
             ManifestError: It is no switch that a run puts on record.
         """
-        fields = Fields.of(dict(body), "ready")
+        fields = ManifestFields.of(dict(body), "ready")
         fields.exactly(_MEMBERS, _OPTIONAL)
         sidecars = fields.object("sidecars")
         sidecars.exactly((), SIDECARS)
@@ -227,21 +272,21 @@ def identity_of(path: Path, *, by_content: bool = False) -> str:
         return f"{_DIGEST}{hashlib.file_digest(file, 'sha256').hexdigest()}"
 
 
-def _flag(fields: Fields, name: str) -> bool:
+def _flag(fields: ManifestFields, name: str) -> bool:
     value = fields.members.get(name)
     if not isinstance(value, bool):
         raise ManifestError(f"{fields.place}.{name}: true or false is expected")
     return value
 
 
-def _one_of(fields: Fields, name: str, allowed: tuple[str | None, ...]) -> Any:
+def _one_of(fields: ManifestFields, name: str, allowed: tuple[str | None, ...]) -> Any:
     value = fields.members.get(name)
     if value not in allowed:
         raise ManifestError(f"{fields.place}.{name}: one of {allowed} is expected")
     return value
 
 
-def _identity(fields: Fields, name: str, forms: tuple[re.Pattern[str], ...]) -> str:
+def _identity(fields: ManifestFields, name: str, forms: tuple[re.Pattern[str], ...]) -> str:
     """Read a digest of an archive, or the inode of a folder."""
     text = fields.text(name)
     if not any(form.fullmatch(text) for form in forms):

@@ -6,16 +6,15 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from kit.delta.model import ArchiveComparison, DeltaManifest, Method, TargetArchive
-from kit.reports.errors import SCHEMA_VERSION
-from kit.reports.table import table
-from kit.reports.verdicts import judgement_json
+from kit.reports.text import SCHEMA_VERSION, table
+from kit.reports.verify import judgement_json
 from kit.version import TOOL, VERSION
 
 if TYPE_CHECKING:
     # A command of one kind does not load the others.
-    from kit.ops.delta_apply import DeltaApplyReport
-    from kit.ops.delta_build import DeltaBuildReport
-    from kit.ops.delta_verify import DeltaInspectReport, DeltaVerifyReport
+    from kit.verbs.delta.apply import DeltaApplyReport
+    from kit.verbs.delta.build import DeltaBuildReport
+    from kit.verbs.delta.verify import DeltaInspectReport, DeltaVerifyReport
 
 
 def built_json(report: DeltaBuildReport) -> dict[str, Any]:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
-from kit.ops.diff import (
+from kit.reports.inspect import facts_json, facts_lines
+from kit.reports.text import SCHEMA_VERSION, table
+from kit.verbs.diff.diff import (
     AdvisoryChange,
     AdvisoryDifferences,
     CollectionDifferences,
@@ -18,9 +20,6 @@ from kit.ops.diff import (
     RawLinksetChange,
     UnreadDocument,
 )
-from kit.reports.errors import SCHEMA_VERSION
-from kit.reports.inspections import facts_json, facts_lines
-from kit.reports.table import table
 
 T = TypeVar("T")
 

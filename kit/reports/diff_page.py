@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TypeVar
 
-from kit.ops.diff import (
+from kit.reports.diff import HEADINGS, change_text, changed_documents, remark, side_name
+from kit.reports.html import Content, Html, code, element, facts, grid, page, section
+from kit.verbs.diff.diff import (
     AdvisoryChange,
     AdvisoryDifferences,
     CollectionDifferences,
@@ -16,9 +18,7 @@ from kit.ops.diff import (
     MemberChange,
     RawLinksetChange,
 )
-from kit.ops.inspect import KitFacts
-from kit.reports.differences import HEADINGS, change_text, changed_documents, remark, side_name
-from kit.reports.html import Content, Html, code, element, facts, grid, page, section
+from kit.verbs.inspect import KitFacts
 from kit.version import TOOL, VERSION
 
 T = TypeVar("T")

@@ -1,15 +1,27 @@
-"""The report of ``kit extract``: schemas/extract-report.md."""
+"""The report of ``kit extract``: schemas/extract-report.md.
+
+The report of ``kit prove``: schemas/proof-report.md.
+
+Reports of recovery: schemas/recovery.md. They never contain a document, a value or a key.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
-from kit.engine.extracting import Form
-from kit.ops.extract import ExtractReport
-from kit.ops.extracted_files import ExtractedFile
-from kit.reports.errors import SCHEMA_VERSION
-from kit.reports.verdicts import judgement_json
+from kit.encryption.audit_log import Chain
+from kit.reports.text import SCHEMA_VERSION
+from kit.reports.verify import judgement_json
+from kit.values import Limits
+from kit.values.strict_json import parse
+from kit.verbs.approval import ApprovalFile
+from kit.verbs.extract.documents import Form
+from kit.verbs.extract.extract import ExtractedFile, ExtractReport
+from kit.verbs.prove.prove import ProofReport
+from kit.verbs.recover import RecoverReport
+from kit.version import TOOL, VERSION
 
 _MAX_SHOWN = 20
 """Omitted documents that the text names."""
@@ -82,3 +94,154 @@ def unverified_lines(report: ExtractReport) -> Iterator[str]:
     for obligation in report.judgement.obligations:
         if obligation.error is not None:
             yield f"unverified kit: {obligation.error}"
+
+
+def proof_json(report: ProofReport, path: Path) -> dict[str, Any]:
+    """Return the report on the proof at ``path`` as JSON."""
+    claim, manifest = report.proof.claim, report.manifest
+    due = claim.members(manifest)
+    return {
+        "schemaVersion": SCHEMA_VERSION,
+        "tool": {"name": TOOL, "version": VERSION},
+        "proof": str(path),
+        "checked": report.signers is not None,
+        "id": claim.document.to_json(),
+        "collection": str(claim.collection),
+        "tenant": claim.tenant,
+        "present": claim.present,
+        "bundleId": manifest.bundle_id,
+        "generation": manifest.generation,
+        "manifestSha256": str(manifest.sha256),
+        "signers": list(report.signers or ()),
+        "claimedSigners": [signature.key_id for signature in report.claims],
+        "members": [
+            {
+                "path": str(path),
+                "documents": due[path].documents,
+                "merkleRoot": str(due[path].merkle_root),
+                "leaves": [{"index": leaf.index, "documentSha256": str(leaf.document)} for leaf in leaves],
+            }
+            for path, leaves in sorted(report.proof.members.items())
+        ],
+        "documentSha256": str(report.document) if report.document is not None else None,
+    }
+
+
+def proof_lines(report: ProofReport, path: Path) -> Iterator[str]:
+    """Yield the report on the proof at ``path`` as lines of text."""
+    claim, manifest = report.proof.claim, report.manifest
+    bundle = f" of bundle {manifest.bundle_id}" if manifest.bundle_id else ""
+    made = f", made {manifest.lineage[-1].at if manifest.lineage else manifest.created_at}"
+    yield f"manifest:   generation {manifest.generation}{bundle}{made}"
+    yield f"            sha256 {manifest.sha256}"
+    if report.signers is None:
+        yield f"signed by:  {', '.join(one.key_id for one in report.claims)} (not verified)"
+    else:
+        yield f"signed by:  {', '.join(report.signers)} (verified)"
+    of_tenant = f", members of tenant {claim.tenant}" if claim.tenant is not None else ""
+    yield f"collection: {claim.collection}{of_tenant}"
+    due = claim.members(manifest)
+    for member, leaves in sorted(report.proof.members.items()):
+        yield f"{member}: {due[member].documents:,} documents, Merkle root {due[member].merkle_root}"
+        for leaf in leaves:
+            yield f"  document {leaf.index + 1:,} in the order of _id: sha256 {leaf.document}"
+    yield ""
+    yield from _verdict(report, path)
+
+
+def _verdict(report: ProofReport, path: Path) -> Iterator[str]:
+    claim = report.proof.claim
+    spelled = claim.document.to_json()
+    what = f'_id "{spelled}"' if isinstance(spelled, str) else f"_id {spelled}"
+    where = f"generation {report.manifest.generation}"
+    claimed = f"a document with {what} is in {where}" if claim.present else f"no document with {what} is in {where}"
+    if report.signers is None:
+        yield f"wrote {path}: {claimed}; check it with kit prove --check"
+        return
+    if report.document is not None:
+        yield f"the document matches: sha256 {report.document}"
+    yield f"proven: {claimed}"
+
+
+def recover_json(report: RecoverReport) -> dict[str, Any]:
+    """Return the report as JSON."""
+    return {
+        "schemaVersion": SCHEMA_VERSION,
+        "kit": str(report.kit),
+        **judgement_json(report.judgement),
+        "incidentId": report.approval.approval.incident_id,
+        "approvalSha256": str(report.approval.sha256),
+        "approvers": list(report.approval.signers),
+        **(
+            {"approvalOverride": {"refusal": report.forced.refusal, "reason": report.forced.reason}}
+            if report.forced is not None
+            else {}
+        ),
+        "collection": str(report.collection),
+        "documents": {"read": report.counts.read, "recovered": report.counts.in_scope, "absent": report.absent},
+        "values": dict(sorted(report.counts.opened.items())),
+        "output": {
+            "path": str(report.output),
+            "bytes": report.output_bytes,
+            "sha256": str(report.output_sha256),
+            "sealedTo": list(report.sealed_to),
+        },
+        "auditLog": {"path": str(report.audit_log), "records": report.audit_records, "head": str(report.audit_head)},
+    }
+
+
+def recover_lines(report: RecoverReport) -> Iterator[str]:
+    """Yield the report as lines of text."""
+    approval = report.approval.approval
+    yield f"incident {approval.incident_id}, approved by {', '.join(report.approval.signers)}"
+    if report.forced is not None:
+        yield f"FORCED ({report.forced.reason}): {report.forced.refusal}"
+    yield f"{report.collection}: {report.counts.in_scope:,} of {report.counts.read:,} documents recovered"
+    for name, count in sorted(report.counts.opened.items()):
+        yield f"  {name}: {count:,} values opened"
+    if report.absent:
+        yield f"  {report.absent:,} documents that the approval names are not in the kit"
+    sealed = f", sealed to {', '.join(report.sealed_to)}" if report.sealed_to else ", in the clear"
+    yield f"written: {report.output}, {report.output_bytes:,} bytes{sealed}"
+    yield f"audit log: {report.audit_log}, {report.audit_records:,} records, head {report.audit_head}"
+
+
+def approval_json(file: ApprovalFile) -> dict[str, Any]:
+    """Return an approval as JSON."""
+    return {
+        "schemaVersion": SCHEMA_VERSION,
+        "path": str(file.path),
+        "sha256": str(file.sha256),
+        "signers": list(file.signers),
+        "approval": parse(file.approval.to_json(), limits=Limits(), where="approval"),
+    }
+
+
+def approval_lines(file: ApprovalFile) -> Iterator[str]:
+    """Yield an approval as lines of text, for the approver to read before signing."""
+    approval = file.approval
+    scope = approval.scope
+    yield f"incident:    {approval.incident_id}"
+    yield f"reason:      {approval.reason}"
+    yield f"manifest:    {scope.manifest_sha256}"
+    yield f"collections: {', '.join(map(str, scope.collections))}"
+    for name, texts in (("partitions", scope.partitions), ("owners", scope.owners)):
+        if texts is not None:
+            yield f"{name + ':':<13}{', '.join(sorted(texts))}"
+    if scope.documents is not None:
+        yield f"documents:   {', '.join(str(name.to_json()) for name in sorted(scope.documents))}"
+    if not scope.narrowed:
+        yield "documents:   ALL of these collections"
+    yield f"valid:       from {approval.not_before} until {approval.expires}"
+    for signer in file.signers:
+        yield f"signed by:   {signer}"
+
+
+def chain_json(path: Path, chain: Chain) -> dict[str, Any]:
+    """Return what was verified of an audit log as JSON."""
+    return {"schemaVersion": SCHEMA_VERSION, "path": str(path), "records": chain.records, "head": str(chain.head)}
+
+
+def chain_lines(path: Path, chain: Chain) -> Iterator[str]:
+    """Yield what was verified of an audit log as a line of text."""
+    yield f"valid: {path}: {chain.records:,} records, head {chain.head}"

@@ -1,16 +1,22 @@
-"""The inspect report: schemas/inspect-report.md."""
+"""The inspect report: schemas/inspect-report.md.
+
+The limits in force: schemas/limits-report.md.
+
+Trust policies as ``kit trust`` shows them: schemas/trust-report.md.
+"""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
-from kit.ops.inspect import InspectReport, KitFacts
-from kit.reports.coverage import coverage_json, coverage_lines
-from kit.reports.errors import SCHEMA_VERSION
-from kit.reports.table import table
-from kit.reports.verdicts import permitted_json
+from kit.reports.text import SCHEMA_VERSION, table
+from kit.reports.verify import coverage_json, coverage_lines, permitted_json
 from kit.transforms.coverage import is_observations
+from kit.trust import Policy, State, TrustedKey
+from kit.values import Limits, Sha256
+from kit.verbs.inspect import InspectReport, KitFacts
 
 _MAX_SHOWN = 20
 
@@ -102,3 +108,80 @@ def facts_lines(report: KitFacts) -> Iterator[str]:
         yield f"claims to be signed by {claim.key_id} ({claim.algorithm}); not verified (kit verify)"
     for problem in report.problems:
         yield f"problem: {problem}"
+
+
+def limits_json(limits: Limits) -> dict[str, Any]:
+    """Return the limits as JSON."""
+    return {
+        "schemaVersion": SCHEMA_VERSION,
+        "limits": [
+            {
+                "name": one.name,
+                "value": one.value,
+                "default": one.default,
+                "unit": one.unit,
+                "meaning": one.meaning,
+                "option": f"--max {one.name}={one.value}",
+            }
+            for one in limits.table()
+        ],
+    }
+
+
+def limits_lines(limits: Limits) -> Iterator[str]:
+    """Yield the limits as lines of text."""
+    explained = limits.table()
+    names, values = max(len(one.name) for one in explained), max(len(f"{one.value:,}") for one in explained)
+    for one in explained:
+        default = f" (default {one.default:,})" if one.value != one.default else ""
+        yield f"  {one.name:<{names}}  {one.value:>{values},} {one.unit:<7}  {one.meaning}{default}"
+    yield ""
+    yield "set a limit with --max NAME=VALUE, in every command that reads a kit"
+
+
+def policy_json(policy: Policy, sha256: Sha256, state: State | None = None) -> dict[str, Any]:
+    """Return policy, digest and state as JSON, each in its own format."""
+    return {
+        "schemaVersion": SCHEMA_VERSION,
+        "policySha256": str(sha256),
+        "policy": json.loads(policy.to_bytes()),
+        "state": json.loads(state.to_bytes()) if state is not None else None,
+    }
+
+
+def policy_lines(policy: Policy, sha256: Sha256, state: State | None = None) -> Iterator[str]:
+    """Yield the policy as lines of text."""
+    yield f"version {policy.version}, digest {sha256}"
+    yield f"algorithms: {', '.join(sorted(policy.algorithms))}"
+    if policy.expires_at is not None:
+        yield f"expires at {policy.expires_at}"
+    if policy.staleness_window_hours is not None:
+        yield f"kits are stale after {policy.staleness_window_hours:,} hours"
+    for bundle, floor in sorted(policy.minimum_generations.items()):
+        yield f"bundle {bundle}: generation {floor} at least"
+    for role, count in sorted(policy.thresholds.items()):
+        yield f"{role}: {count} must sign"
+    for key in policy.keys:
+        yield f"key {key.label}: {_limits(key)}"
+    if policy.is_sealed:
+        yield "only its root keys can change it: kit trust sign, kit trust rotate"
+    if state is not None:
+        for bundle, accepted in sorted(state.bundles.items()):
+            yield f"accepted of {bundle}: {accepted}, manifest {accepted.manifest}"
+        for record in state.overrides:
+            yield f"overridden at {record.at} for {record.bundle_id}: {record.refusal} ({record.reason})"
+
+
+def _limits(key: TrustedKey) -> str:
+    parts = [str(key.key.algorithm), ", ".join(sorted(key.roles))]
+    if key.bundle_ids is not None:
+        parts.append(f"only {', '.join(sorted(key.bundle_ids))}")
+    if key.collections is not None:
+        parts.append(f"only {', '.join(sorted(key.collections))}")
+    if key.not_before is not None:
+        parts.append(f"from {key.not_before}")
+    if key.not_after is not None:
+        parts.append(f"until {key.not_after}")
+    if key.revocation is not None:
+        parts.append(f"REVOKED at {key.revocation.at} ({key.revocation.reason})")
+    return "; ".join(parts)

@@ -15,13 +15,12 @@ from typing import Any
 from kit.encryption import KeyringFile
 from kit.errors import ContentError, KitError, UsageError
 from kit.migrations import Migration
-from kit.ops.jobs import Completion
-from kit.ops.patching import Output, PatchReport, PatchRequest
-from kit.reports.errors import error_json
-from kit.reports.patches import NOT_SELECTED, counts_json
-from kit.reports.spelling import well_formed
+from kit.reports.patch import NOT_SELECTED, counts_json
+from kit.reports.text import error_json, well_formed
 from kit.values import Limits, Sha256, Timestamp, strict_json
 from kit.values.fields import Fields
+from kit.verbs.jobs import Completion
+from kit.verbs.patch.request import Output, PatchReport, PatchRequest
 from kit.version import TOOL, VERSION
 
 SCHEMA_VERSION = "1"

@@ -1,12 +1,19 @@
 """Escapes characters that a reader would not see: names in a kit are untrusted, and may hide, reorder or steer text.
 
 Law: different texts have different escaped texts, so that no two tenants share a row or a series of metrics.
+
+Plain text tables: the first column to the left, the others to the right, without lines.
+
+Errors as JSON, the same in every report.
 """
 
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Iterator, Sequence
 from typing import Any
+
+from kit.errors import KitError
 
 # Control, format (bidirectional overrides, zero width), surrogates, line and paragraph separators.
 _NOT_SHOWN = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
@@ -35,3 +42,22 @@ def well_formed(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [well_formed(item) for item in value]
     return value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value
+
+
+def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    """Yield the lines of a table, heads first."""
+    everything = [heads, *rows]
+    widths = [max(len(row[column]) for row in everything) for column in range(len(heads))]
+    for row in everything:
+        cells = [row[0].ljust(widths[0])]
+        cells += [cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)]
+        yield "  " + "  ".join(cells).rstrip()
+
+
+SCHEMA_VERSION = "1"
+"""The version of every report without one of its own."""
+
+
+def error_json(error: KitError) -> dict[str, Any]:
+    """Return an error as JSON."""
+    return {"kind": type(error).__name__, "where": error.where, "what": error.what, "hint": error.hint}

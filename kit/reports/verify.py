@@ -1,22 +1,186 @@
-"""The verify report: schemas/verify-report.md."""
+"""The verify report: schemas/verify-report.md.
+
+Coverage per tenant, the same in every report.
+
+What a verification found in mapped fields: ``fields`` of schemas/verify-report.md.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from kit.manifest import Difference
-from kit.ops.chain import MOST_DIFFERENCES, PUBLISHED, Ground, Link, chain
-from kit.ops.claims import is_append_only
-from kit.ops.judgement import Appended, Judgement, MemberProof, Obligation
-from kit.reports.coverage import coverage_json, coverage_lines, gaps_json, gaps_lines
-from kit.reports.errors import SCHEMA_VERSION, error_json
-from kit.reports.field_proofs import member_fields_json, member_fields_lines
-from kit.reports.table import table
+from kit.reports.text import SCHEMA_VERSION, error_json, table
+from kit.transforms.coverage import TenantCoverage
 from kit.values import Allowed
+from kit.verbs.verify.ends import is_append_only
+from kit.verbs.verify.judgement import Appended, Gap, Judgement, MemberProof, Obligation
+from kit.verbs.verify.verify import MOST_DIFFERENCES, PUBLISHED, Ground, Link, chain
 
 if TYPE_CHECKING:
-    from kit.ops.verify import VerifyReport  # not loaded for the report of a delta
+    from kit.encryption import FieldProof
+    from kit.verbs.verify.field_proof import MemberFields
+
+    # What verifies is not loaded to report a delta.
+    from kit.verbs.verify.verify import VerifyReport
+
+
+def coverage_json(tenants: Mapping[str, TenantCoverage]) -> dict[str, Any]:
+    """Return counts by tenant as JSON; documents without a tenant have the empty name."""
+    return {
+        tenant: {
+            "documents": covered.documents,
+            "present": covered.present,
+            "both": covered.both,
+            "null": covered.null,
+            "otherType": covered.other_type,
+            "otherShape": covered.other_shape,
+            "noLinkset": covered.no_linkset,
+            "missing": covered.missing,
+            "unresolvable": covered.unresolvable,
+        }
+        for tenant, covered in sorted(tenants.items())
+    }
+
+
+def coverage_lines(tenants: Mapping[str, TenantCoverage], *, explained: bool = False) -> Iterator[str]:
+    """Return a table: tenant, observations, those with both projections, those without by what they lack, share."""
+    columns = [column for column in gap_columns(tenants.values()) if explained or column[0] != "unresolvable"]
+    rows = [
+        (
+            tenant or "(no tenant)",
+            f"{covered.documents:,}",
+            f"{covered.both:,}",
+            *(f"{count(covered):,}" for _, count in columns),
+            share(covered.both, covered.documents),
+        )
+        for tenant, covered in sorted(tenants.items())
+    ]
+    return table(("tenant", "observations", "both projections", *(name for name, _ in columns), "coverage"), rows)
+
+
+def gap_columns(tenants: Iterable[TenantCoverage]) -> list[tuple[str, Callable[[TenantCoverage], int]]]:
+    """Return the columns of observations that do not count: headings and how to count them."""
+    total = TenantCoverage()
+    for covered in tenants:
+        total.add(covered)
+    return [(name, count) for name, count in _COLUMNS if name in _ALWAYS or count(total)]
+
+
+_COLUMNS: tuple[tuple[str, Callable[[TenantCoverage], int]], ...] = (
+    ("missing", lambda covered: covered.missing),
+    ("unresolvable", lambda covered: covered.unresolvable),
+    ("null", lambda covered: covered.null),
+    ("other type", lambda covered: covered.other_type),
+    ("other shape", lambda covered: covered.other_shape),
+    ("no linkset", lambda covered: covered.no_linkset),
+)
+_ALWAYS = frozenset({"missing", "unresolvable"})
+
+
+def gaps_json(gaps: Iterable[Gap]) -> list[dict[str, Any]]:
+    """Return why observations lack a projection, as JSON."""
+    return [
+        {
+            "tenant": gap.tenant,
+            "missing": gap.missing,
+            "source": gap.source,
+            "reason": gap.reason or None,
+            "documents": gap.documents,
+            "examples": list(gap.examples),
+        }
+        for gap in gaps
+    ]
+
+
+def gaps_lines(gaps: Iterable[Gap]) -> Iterator[str]:
+    """Yield a line per tenant and reason: how many, why, and examples."""
+    for gap in gaps:
+        more = ", …" if gap.documents > len(gap.examples) else ""
+        yield f"{gap.tenant or '(no tenant)'}: {gap.documents:,} x {gap_reason(gap)}: {', '.join(gap.examples)}{more}"
+
+
+def gap_reason(gap: Gap) -> str:
+    """Return the reason in the words of a plan: it does not count, is unresolvable, or a patch has a source for it."""
+    if not gap.missing:
+        return gap.reason
+    if gap.source is None:
+        return f"unresolvable, {gap.reason}"
+    return f"not patched yet, has a source ({gap.source}){f'; {gap.reason}' if gap.reason else ''}"
+
+
+def share(part: int, whole: int) -> str:
+    """Return a percentage that is 100 % only if nothing is missing."""
+    if part == whole:
+        return "100 %"
+    return f"{min(part * 1000 // whole, 999) / 10:.1f} %"
+
+
+SHOWN_FINDINGS = 5
+"""Findings per member in the text report. The JSON report has all, up to its own bound."""
+_COUNTS = ("envelopes", "opened", "locked", "plaintext", "null", "missing", "skipped_owner", "faults")
+
+
+def member_fields_json(member: MemberFields) -> dict[str, Any]:
+    """Return the findings of one collection member as JSON."""
+    proof = member.proof
+    return {
+        "path": str(member.collection.path),
+        "db": member.collection.name.database,
+        "collection": member.collection.name.collection,
+        "documents": proof.documents,
+        "selected": proof.selected,
+        "withoutPartitionKey": proof.without_partition_key,
+        "halfEncrypted": proof.half_encrypted,
+        "canaries": proof.canaries,
+        "faults": proof.faults,
+        "restIdentical": member.rest.identical if member.rest is not None else None,
+        "restNotProven": (member.rest.why or None) if member.rest is not None else None,
+        "fields": [_field_json(name, counts, member) for name, counts in proof.fields.items()],
+        "findings": [
+            {
+                "kind": finding.kind,
+                "tenant": finding.partition,
+                "document": finding.document,
+                "reason": finding.reason,
+            }
+            for finding in proof.findings
+        ],
+        "omittedFindings": proof.faults - len(proof.findings),
+    }
+
+
+def _field_json(name: str, counts: FieldProof, member: MemberFields) -> dict[str, Any]:
+    return {
+        "field": name,
+        **{_camel(count): getattr(counts, count) for count in _COUNTS},
+        "digest": member.comparison(name).value,
+    }
+
+
+def _camel(name: str) -> str:
+    first, *more = name.split("_")
+    return first + "".join(word.title() for word in more)
+
+
+def member_fields_lines(members: Sequence[MemberFields]) -> Iterator[str]:
+    """Yield a table of all members, and the first findings of each."""
+    rows = [
+        (
+            f"{member.collection.name} {name}",
+            *(f"{getattr(counts, count):,}" for count in _COUNTS),
+            member.comparison(name).value,
+        )
+        for member in members
+        for name, counts in member.proof.fields.items()
+    ]
+    yield from table(("field", *(name.replace("_", "-") for name in _COUNTS), "digest"), rows)
+    for member in members:
+        yield from (f"{finding.kind}: {finding.reason}" for finding in member.proof.findings[:SHOWN_FINDINGS])
+        if member.proof.faults > SHOWN_FINDINGS:
+            yield f"and {member.proof.faults - SHOWN_FINDINGS:,} more in {member.collection.path}"
+
 
 NOT_PROVEN = "(not proven)"
 MAX_PERMITTED = 100

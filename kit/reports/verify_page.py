@@ -12,10 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kit.errors import KitError
-from kit.ops.judgement import Evidence, Expectation, Judgement, Obligation, Status
-from kit.ops.verify import VerifyReport
 from kit.reports.html import Content, Html, code, element, facts, grid, page, prose, section
-from kit.reports.verdict_tables import (
+from kit.reports.verify_tables import (
     capitalize,
     collections_part,
     count_text,
@@ -25,6 +23,8 @@ from kit.reports.verdict_tables import (
     signers_part,
 )
 from kit.values import Timestamp
+from kit.verbs.verify.judgement import Evidence, Expectation, Judgement, Obligation, Status
+from kit.verbs.verify.verify import VerifyReport
 from kit.version import TOOL, VERSION
 
 _STATES = {

@@ -1,13 +1,22 @@
 """Keys and signatures: detached JWS over manifests, DSSE over provenance, plain signatures over whole archives.
 
-Works on bytes and digests only; their meaning is left to the caller. The one exception is :mod:`kit.signing.key_files`,
+Works on bytes and digests only; their meaning is left to the caller. The one exception is :mod:`kit.signing.keys`,
 which opens key files itself, because their mode must be checked on the very file that is read.
 """
 
 from kit.signing import archive_signature, dsse, jws
 from kit.signing.check import Claim, SignatureCheck, SignatureFound, Verdict
-from kit.signing.key_files import load_private, load_public, write_private, write_public
-from kit.signing.keys import Algorithm, PrivateKey, PublicKey, generate, openssl_version
+from kit.signing.keys import (
+    Algorithm,
+    PrivateKey,
+    PublicKey,
+    generate,
+    load_private,
+    load_public,
+    openssl_version,
+    write_private,
+    write_public,
+)
 
 __all__ = [
     "Algorithm",

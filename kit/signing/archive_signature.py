@@ -14,10 +14,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from kit.errors import SignatureError, UnsignedError, UntrustedError
-from kit.signing.base64_text import standard_decode, standard_encode
+from kit.signing.check import standard_decode, standard_encode
 from kit.signing.keys import Algorithm, PrivateKey, PublicKey
 from kit.values import Sha256
-from kit.values.plain_text import plain_text
+from kit.values.strict_json import plain_text
 
 _OTHER_FORMS = (
     (b"-----BEGINPGP", "a signature of OpenPGP: gpg --verify checks it"),

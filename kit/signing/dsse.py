@@ -12,8 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from kit.errors import ContentError, LimitError, SignatureError, UnsignedError, UsageError
-from kit.signing.base64_text import standard_decode, standard_encode
-from kit.signing.check import Candidate, Claim, SignatureCheck, judge, sort_by_key_id
+from kit.signing.check import Candidate, Claim, SignatureCheck, judge, sort_by_key_id, standard_decode, standard_encode
 from kit.signing.keys import PrivateKey, PublicKey
 from kit.values import Limits
 from kit.values.strict_json import canonical, is_one_spelling, parse

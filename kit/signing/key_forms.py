@@ -17,18 +17,19 @@ from cryptography.exceptions import InternalError, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 
 from kit.errors import ContentError, KeyUnusableError, LimitError
-from kit.signing import der, pem
+from kit.signing import encodings
 from kit.values import Limits
-from kit.values.plain_text import plain_text
-from kit.values.strict_json import parse
+from kit.values.strict_json import parse, plain_text
 
 _UNREADABLE = (ValueError, TypeError, KeyError, UnsupportedAlgorithm, InternalError)
 _PEM, _DER = serialization.Encoding.PEM, serialization.Encoding.DER
 _SPKI, _PKCS8 = serialization.PublicFormat.SubjectPublicKeyInfo, serialization.PrivateFormat.PKCS8
 _PLAIN = serialization.NoEncryption()
 _LIMITS = Limits(json_bytes=64 * 1024, json_depth=8, json_values=1000)
-_PRIVATE = frozenset({pem.PKCS8, pem.ENCRYPTED_PKCS8, "RSA PRIVATE KEY", "EC PRIVATE KEY", "OPENSSH PRIVATE KEY"})
-_PUBLIC = frozenset({pem.SPKI, "RSA PUBLIC KEY"})
+_PRIVATE = frozenset(
+    {encodings.PKCS8, encodings.ENCRYPTED_PKCS8, "RSA PRIVATE KEY", "EC PRIVATE KEY", "OPENSSH PRIVATE KEY"}
+)
+_PUBLIC = frozenset({encodings.SPKI, "RSA PUBLIC KEY"})
 
 _TO_SPKI = "extract the public key: openssl pkey -in KEY -pubout -out KEY.pub"
 _TO_PKCS8 = "convert it: openssl pkcs8 -topk8 -in KEY -out KEY.pkcs8"
@@ -78,7 +79,7 @@ def as_spki(data: bytes, *, where: str) -> bytes:
         KeyUnusableError: It is none, or in a form that is refused.
     """
     block, text = _block(data, where), plain_text(data)
-    if block is not None and block.label == pem.SPKI:
+    if block is not None and block.label == encodings.SPKI:
         return block.text
     if block is not None and block.label in _PRIVATE:
         raise KeyUnusableError(
@@ -111,7 +112,7 @@ def as_pkcs8(data: bytes, *, where: str) -> bytes:
         KeyUnusableError: It is none, or in a form that is refused.
     """
     block, text = _block(data, where), plain_text(data)
-    if block is not None and block.label in {pem.PKCS8, pem.ENCRYPTED_PKCS8}:
+    if block is not None and block.label in {encodings.PKCS8, encodings.ENCRYPTED_PKCS8}:
         return block.text
     if (block is not None and block.label in _PUBLIC) or _SSH_LINE.fullmatch(text.strip()):
         raise KeyUnusableError("a public key where a private key is expected", where=where)
@@ -137,9 +138,9 @@ def as_pkcs8(data: bytes, *, where: str) -> bytes:
     raise _unsupported(data, block, "a private key", where)
 
 
-def _block(data: bytes, where: str) -> pem.Block | None:
+def _block(data: bytes, where: str) -> encodings.Block | None:
     """Return the one PEM block, or DER or bare base64 as a block; None for anything else."""
-    found = pem.only_block(data, where)
+    found = encodings.only_block(data, where)
     if found is not None:
         return found
     binary = data
@@ -148,11 +149,13 @@ def _block(data: bytes, where: str) -> pem.Block | None:
             binary = base64.b64decode(b"".join(plain_text(data).split()), validate=True)
         except binascii.Error:
             return None
-    label = der.form_of(binary)
-    return pem.Block(label=label, headers=b"", der=binary, text=pem.encode(label, binary)) if label else None
+    label = encodings.form_of(binary)
+    return (
+        encodings.Block(label=label, headers=b"", der=binary, text=encodings.encode(label, binary)) if label else None
+    )
 
 
-def _unsupported(data: bytes, block: pem.Block | None, expected: str, where: str) -> KeyUnusableError:
+def _unsupported(data: bytes, block: encodings.Block | None, expected: str, where: str) -> KeyUnusableError:
     if block is not None:
         what, hint = _NAMED.get(block.label, (f"a PEM block {block.label!r}", ""))
         if block.label.startswith("RSA-PSS "):
@@ -190,7 +193,7 @@ def _of_ssh(line: bytes, where: str) -> bytes:
     return serialization.load_ssh_public_key(line).public_bytes(_PEM, _SPKI)
 
 
-def _of_openssh(block: pem.Block, where: str) -> bytes:
+def _of_openssh(block: encodings.Block, where: str) -> bytes:
     # "openssh-key-v1", NUL, then the cipher as a string (PROTOCOL.key of OpenSSH).
     if not block.der.startswith(b"openssh-key-v1\0\0\0\0\4none"):
         # Of Ed25519 ssh-keygen writes no PKCS#8, so the copy stays as it is, without a passphrase.

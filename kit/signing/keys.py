@@ -12,6 +12,11 @@ Laws: a key has one algorithm, so no document can choose another for it; equal k
 encoding; a key that anybody can sign for, or under which everything verifies, is refused; a private key never shows in
 ``repr`` or in an error. Of the two forms of an ECDSA signature, (r, s) and (r, n - s), the lower is written and both
 are accepted, since stock signers write either.
+
+Key files: private keys are read only from files that nobody else can read; neither half overwrites a file.
+
+Files are opened and checked by :mod:`kit.output.secret_files`. A public key may be reached through a link (as mounted
+configuration is): it is no secret, and reports name the key id that was in fact used.
 """
 
 from __future__ import annotations
@@ -20,7 +25,9 @@ import base64
 import enum
 import hashlib
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import NoReturn, Self
 
 from cryptography.exceptions import InternalError, InvalidSignature, UnsupportedAlgorithm
@@ -30,7 +37,8 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import Prehashed, decode_dss_signature, encode_dss_signature
 
 from kit.errors import KeyUnusableError, SignatureError
-from kit.signing import der, pem as pem_blocks
+from kit.output import publish, secret_files
+from kit.signing import encodings
 from kit.signing.key_forms import as_pkcs8, as_spki, rsassa_pss
 from kit.values import Sha256
 
@@ -84,11 +92,11 @@ class PublicKey:
         Raises:
             KeyUnusableError: Not one such block, or a key of a kind, curve or size that is refused.
         """
-        block = pem_blocks.only_block(pem, where)
-        if block is None or block.label != pem_blocks.SPKI:
+        block = encodings.only_block(pem, where)
+        if block is None or block.label != encodings.SPKI:
             as_spki(pem, where=where)  # raises, and names the form
             raise KeyUnusableError("a public key, but not in PEM (a block PUBLIC KEY)", where=where)
-        if der.is_rsassa_pss(block.der):
+        if encodings.is_rsassa_pss(block.der):
             raise rsassa_pss(where, is_private=False)
         try:
             handle = serialization.load_der_public_key(block.der)
@@ -170,22 +178,22 @@ class PrivateKey:
             KeyUnusableError: Not one such block, the passphrase is missing, wrong or not needed, or the key is of a
                 kind, curve or size that is refused.
         """
-        block = pem_blocks.only_block(pem, where)
-        if block is None or block.label not in {pem_blocks.PKCS8, pem_blocks.ENCRYPTED_PKCS8}:
+        block = encodings.only_block(pem, where)
+        if block is None or block.label not in {encodings.PKCS8, encodings.ENCRYPTED_PKCS8}:
             as_pkcs8(pem, where=where)  # raises, and names the form
             raise KeyUnusableError("a private key, but not in PKCS#8 (a block PRIVATE KEY)", where=where)
-        encrypted = block.label == pem_blocks.ENCRYPTED_PKCS8
+        encrypted = block.label == encodings.ENCRYPTED_PKCS8
         if encrypted and passphrase is None:
             raise KeyUnusableError("the key is encrypted and no passphrase was given", where=where)
         if passphrase is not None and not encrypted:
             # A user who gives a passphrase believes that the file is protected, and should learn that it is not.
             raise KeyUnusableError("a passphrase was given, but the key is not encrypted", where=where)
-        opened = der.decrypt_pkcs8(block.der, passphrase) if passphrase is not None else block.der
-        if opened is not None and der.is_rsassa_pss(opened):
+        opened = encodings.decrypt_pkcs8(block.der, passphrase) if passphrase is not None else block.der
+        if opened is not None and encodings.is_rsassa_pss(opened):
             raise rsassa_pss(where, is_private=True)
         try:
             if opened is not None:
-                handle = serialization.load_der_private_key(der.plain_pkcs8(opened, where), None)
+                handle = serialization.load_der_private_key(encodings.plain_pkcs8(opened, where), None)
             else:  # encrypted by another scheme, or with another passphrase
                 handle = serialization.load_der_private_key(block.der, passphrase)
         except _UNREADABLE as error:
@@ -358,3 +366,53 @@ def _b64(data: bytes) -> str:
 def openssl_version() -> str:
     """Return the name and version of the library under ``cryptography``."""
     return str(backend.openssl_version_text())
+
+
+_ENCRYPTED = b"-----BEGIN ENCRYPTED"
+_MAX_BYTES = 64 * 1024  # the PKCS#8 form of a 16384-bit RSA key takes 13 KB
+
+
+def load_private(path: Path | str, passphrase: Callable[[], bytes] | None = None) -> PrivateKey:
+    """Return the private key of a file, in any form that :mod:`kit.signing.key_forms` reads.
+
+    ``passphrase`` is called only when the file is encrypted.
+
+    Raises:
+        KeyUnusableError: Missing, unreadable, a link, exposed to group or others, a public key, or refused by
+            :meth:`PrivateKey.parse`.
+    """
+    where = str(path)
+    data = secret_files.read(path, what="private key", largest=_MAX_BYTES, secret=True)
+    data = as_pkcs8(data, where=where)
+    encrypted = data.startswith(_ENCRYPTED)
+    if encrypted and passphrase is None:
+        raise KeyUnusableError("the key is encrypted and there is no way to ask for its passphrase", where=where)
+    return PrivateKey.parse(data, passphrase() if encrypted and passphrase else None, where=where)
+
+
+def load_public(path: Path | str) -> PublicKey:
+    """Return the public key of a file, in any form that :mod:`kit.signing.key_forms` reads.
+
+    Raises:
+        KeyUnusableError: Missing, unreadable, a private key, or refused by :meth:`PublicKey.parse`.
+    """
+    data = secret_files.read(path, what="key", largest=_MAX_BYTES, secret=False)
+    return PublicKey.parse(as_spki(data, where=str(path)), where=str(path))
+
+
+def write_private(path: Path | str, key: PrivateKey, passphrase: bytes | None = None) -> None:
+    """Write a private key as a new file of mode 0600; it is on disk when this returns.
+
+    Raises:
+        OutputError: ``path`` exists already, be it as a dangling link, or it cannot be written.
+    """
+    publish.write_new(path, key.pem(passphrase), mode=0o600, what="key")
+
+
+def write_public(path: Path | str, key: PublicKey) -> None:
+    """Write a public key as a new file of mode 0644; it is on disk when this returns.
+
+    Raises:
+        OutputError: As :func:`write_private`.
+    """
+    publish.write_new(path, key.pem, mode=0o644, what="key")

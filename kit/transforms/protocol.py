@@ -8,6 +8,8 @@ a second application changes nothing; what ``of_parameters`` makes of ``t.parame
 
 A class of another distribution inherits from :class:`Transform`, which has the answers of a transform that needs
 nothing, and is found by the entry point group ``kit.transforms`` (:mod:`kit.transforms.registry`, docs/transforms.md).
+
+Results of a transform: the change of each document, and the totals of a run.
 """
 
 from __future__ import annotations
@@ -16,22 +18,24 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol, Self
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final, Protocol, Self, TypeAlias, final
 
 from kit.errors import UsageError
-from kit.transforms.change import NO_COUNTS, Change, ChangeTotals, Counts, RewrittenRun
-from kit.values import CollectionMember, CollectionName
+from kit.values import CollectionMember, CollectionName, CountName
 
 if TYPE_CHECKING:
     from kit.encryption import KeySource, MappedCollection, Needs
     from kit.encryption.envelope import Profile
     from kit.encryption.field_map import FieldMap
-    from kit.encryption.json_members import Members
+    from kit.errors import KitError
     from kit.transforms.coverage import Tally
+    from kit.values.fields import Members
 
 __all__ = [
     "NO_COUNTS",
     "Change",
+    "ChangeTotals",
     "Counts",
     "Finding",
     "KeyedTransform",
@@ -41,7 +45,126 @@ __all__ = [
     "Selection",
     "Transform",
     "TransformKind",
+    "apply_changes",
 ]
+
+Counts: TypeAlias = Mapping[CountName, int]
+NO_COUNTS: Final[Counts] = MappingProxyType({})
+
+
+@final
+class Change:
+    """The result for one document.
+
+    Attributes:
+        tenant: The tenant of the document.
+        outcome: One word of the transform's own closed list; counted per tenant.
+        document: The new bytes; None if the document is unchanged.
+        counts: Further counters of the transform, by name. Documents with equal results share one mapping where they
+            can; it is then added up once for all of them.
+        sums: Counters to which each document adds its own amount; they belong to the member, not to a tenant.
+        findings: What the report names.
+        failure: The error, if this document stops a patch; the first finding names the document.
+    """
+
+    __slots__ = ("counts", "document", "failure", "findings", "outcome", "sums", "tenant")
+
+    def __init__(
+        self,
+        *,
+        tenant: str,
+        outcome: str,
+        document: bytes | None = None,
+        counts: Counts = NO_COUNTS,
+        sums: Sequence[tuple[CountName, int]] = (),
+        findings: Sequence[Finding] = (),
+        failure: KitError | None = None,
+    ) -> None:
+        self.tenant = tenant
+        self.outcome = outcome
+        self.document = document
+        self.counts = counts
+        self.sums = sums
+        self.findings = findings
+        self.failure = failure
+
+
+@final
+class ChangeTotals:
+    """The totals of a run's changes.
+
+    Attributes:
+        outcomes: (tenant, outcome) → documents.
+        counts: (tenant, counter) → sum.
+        sums: Counter → sum, of the whole run.
+        findings: In the order of the documents.
+        failures: The errors that stop a patch, in order: number and name of the document, error.
+    """
+
+    __slots__ = ("counts", "failures", "findings", "outcomes", "sums")
+
+    def __init__(self, changes: Sequence[Change]) -> None:
+        self.outcomes: dict[tuple[str, str], int] = {}
+        self.counts: dict[tuple[str, CountName], int] = {}
+        self.sums: dict[CountName, int] = {}
+        self.findings: list[Finding] = []
+        self.failures: list[tuple[int, str, KitError]] = []
+        alike: dict[tuple[str, str, int], int] = {}
+        mappings: dict[int, Counts] = {}
+        for number, change in enumerate(changes):
+            counts = change.counts
+            mappings[id(counts)] = counts
+            key = (change.tenant, change.outcome, id(counts))
+            alike[key] = alike.get(key, 0) + 1
+            for counter, value in change.sums:
+                self.sums[counter] = self.sums.get(counter, 0) + value
+            if change.findings:
+                self.findings.extend(change.findings)
+                if change.failure is not None:
+                    self.failures.append((number, change.findings[0].document, change.failure))
+        for (tenant, outcome, of), documents in alike.items():
+            self.outcomes[tenant, outcome] = self.outcomes.get((tenant, outcome), 0) + documents
+            for counter, value in mappings[of].items():
+                self.counts[tenant, counter] = self.counts.get((tenant, counter), 0) + value * documents
+
+
+@final
+class RewrittenRun:
+    """The result for a run as a whole, without a change for each document.
+
+    Attributes:
+        body: The documents, back to back, as they are now.
+        touched: Whether each changed.
+        totals: The totals of the changes.
+    """
+
+    __slots__ = ("body", "totals", "touched")
+
+    def __init__(self, body: bytes, touched: list[bool], totals: ChangeTotals) -> None:
+        self.body = body
+        self.touched = touched
+        self.totals = totals
+
+
+def apply_changes(changes: Sequence[Change], documents: Sequence[bytes], touched: set[int]) -> list[bytes]:
+    """Return the documents after their changes, and add the numbers of changed ones to ``touched``.
+
+    Args:
+        changes: One for each document.
+        documents: The documents before.
+        touched: Numbers of documents that changed earlier; extended in place.
+    """
+    after: list[bytes] = []
+    for number, change in enumerate(changes):
+        new = change.document
+        if new is None:
+            after.append(documents[number])
+        else:
+            after.append(new)
+            touched.add(number)
+    if len(after) != len(documents):
+        raise ValueError(f"{len(after)} changes of {len(documents)} documents")
+    return after
 
 
 class Lookup(Protocol):

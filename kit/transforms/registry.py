@@ -21,7 +21,7 @@ from kit.values import Sha256, strict_json
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
-    from kit.encryption.json_members import Members
+    from kit.values.fields import Members
 
 GROUP: Final = "kit.transforms"
 BUILT_IN: Final[Mapping[str, str]] = {
@@ -169,3 +169,8 @@ class AddedKind:
             return (self.of_parameters({}),)
         except KitError:
             return ()
+
+
+def parameters_digest(transform: Transform) -> Sha256:
+    """Digest a transform's parameters as the provenance names them."""
+    return Sha256.of(strict_json.canonical(transform.parameters()))

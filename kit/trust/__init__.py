@@ -24,7 +24,6 @@ R3    one generation has one manifest                 rollback (equivocation)   
 ===== =============================================== ================================ =====================
 """
 
-from kit.trust.anchor import Anchor, Override
 from kit.trust.authority import (
     Detached,
     Occasion,
@@ -41,9 +40,8 @@ from kit.trust.authority import (
     weigh,
 )
 from kit.trust.policy import Policy
-from kit.trust.roles import Role
-from kit.trust.state import Accepted, State
-from kit.trust.trusted_key import Revocation, RevocationReason, TrustedKey
+from kit.trust.state import Accepted, Anchor, Override, State
+from kit.trust.trusted_key import Revocation, RevocationReason, Role, TrustedKey
 
 __all__ = [
     "Accepted",

@@ -17,11 +17,10 @@ from typing import Generic, Protocol, TypeVar
 
 from kit.errors import KitError, StaleError, UntrustedError
 from kit.signing import PublicKey, archive_signature, dsse, jws
-from kit.trust.anchor import Anchor
 from kit.trust.freshness import Moment, is_revoked, key_fault
 from kit.trust.policy import Policy
-from kit.trust.roles import Role
-from kit.trust.trusted_key import TrustedKey, count_people
+from kit.trust.state import Anchor
+from kit.trust.trusted_key import Role, TrustedKey, count_people
 from kit.values import CollectionName, MemberPath, Sha256, Timestamp, collection_member
 
 T = TypeVar("T")

@@ -11,11 +11,10 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
 from kit.errors import ContentError, ManifestError, UntrustedError
-from kit.manifest.fields import Fields
 from kit.signing import Algorithm, PublicKey
-from kit.trust.roles import Role
-from kit.trust.trusted_key import TrustedKey, count_people, parse_word, read_distinct
+from kit.trust.trusted_key import Role, TrustedKey, count_people, parse_word, read_distinct
 from kit.values import Limits, Sha256, Timestamp
+from kit.values.fields import ManifestFields
 from kit.values.strict_json import canonical, parse as parse_json
 
 SCHEMA_VERSION = "1"
@@ -62,7 +61,7 @@ class Policy:
             LimitError: Larger than any policy.
         """
         try:
-            policy = cls._read(Fields.of(parse_json(data, limits=_LIMITS, where=where), "policy"))
+            policy = cls._read(ManifestFields.of(parse_json(data, limits=_LIMITS, where=where), "policy"))
             policy.check()
         except ManifestError as error:
             raise ContentError(error.what, where=where) from error
@@ -71,7 +70,7 @@ class Policy:
         return policy
 
     @classmethod
-    def _read(cls, fields: Fields) -> Self:
+    def _read(cls, fields: ManifestFields) -> Self:
         fields.exactly(_REQUIRED, _OPTIONAL)
         if fields.text("schemaVersion") != SCHEMA_VERSION:
             raise ContentError(f"policy.schemaVersion: this program reads {SCHEMA_VERSION!r}")

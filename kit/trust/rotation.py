@@ -8,10 +8,10 @@ retired ones can put a policy in force alone, and no version that revoked a key 
 from __future__ import annotations
 
 from kit.errors import KitError, RollbackError, UnsignedError, UntrustedError
-from kit.trust.anchor import Anchor
 from kit.trust.authority import Detached, Subject, authorise
 from kit.trust.policy import Policy
-from kit.trust.roles import Role
+from kit.trust.state import Anchor
+from kit.trust.trusted_key import Role
 from kit.values import Sha256, Timestamp
 
 POLICY_TYPE = "application/vnd.offline-kit.trust-policy+jws"

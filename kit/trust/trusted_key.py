@@ -1,4 +1,7 @@
-"""One key of a policy: what it may sign, and when. Schema: schemas/trust-policy.md, "Keys"."""
+"""One key of a policy: what it may sign, and when. Schema: schemas/trust-policy.md, "Keys".
+
+The roles of keys: what a signature can mean.
+"""
 
 from __future__ import annotations
 
@@ -9,10 +12,25 @@ from dataclasses import dataclass
 from typing import Any, Self, TypeVar
 
 from kit.errors import ContentError, KeyUnusableError
-from kit.manifest.fields import Fields
 from kit.signing import PublicKey
-from kit.trust.roles import Role
 from kit.values import CollectionName, Timestamp
+from kit.values.fields import ManifestFields
+
+
+class Role(enum.StrEnum):
+    """One purpose of signing; a key has only the roles that its policy names."""
+
+    PUBLISHER = "publisher"
+    """Signs first generations, which come from the vendor."""
+    PATCHER = "patcher"
+    """Signs generations made from another, and statements of provenance."""
+    INCIDENT = "incident"
+    """Signs approvals to open encrypted fields."""
+    AUDITOR = "auditor"
+    """Signs receipts of verifications."""
+    ROOT = "root"
+    """Signs policies, and nothing else: the keys that decide about trust are not used daily."""
+
 
 Word = TypeVar("Word", bound=enum.StrEnum)
 
@@ -41,7 +59,7 @@ class Revocation:
     reason: RevocationReason
 
     @classmethod
-    def parse(cls, fields: Fields) -> Self:
+    def parse(cls, fields: ManifestFields) -> Self:
         """Return the revocation of a parsed object.
 
         Raises:
@@ -105,7 +123,7 @@ class TrustedKey:
                 list is empty (which would forbid everything, where its absence allows all); or the end of the validity
                 is before its begin.
         """
-        fields = Fields.of(value, place)
+        fields = ManifestFields.of(value, place)
         fields.exactly(
             ("keyId", "publicKey", "roles"),
             ("name", "bundleIds", "collections", "notBefore", "notAfter", "revoked"),
@@ -168,7 +186,7 @@ def count_people(keys: Iterable[TrustedKey]) -> int:
     return len({key.person for key in keys})
 
 
-def read_distinct(fields: Fields, name: str) -> list[str]:
+def read_distinct(fields: ManifestFields, name: str) -> list[str]:
     """Return a list of texts, not empty, each once.
 
     Raises:
@@ -192,5 +210,5 @@ def parse_word(words: type[Word], text: str, place: str) -> Word:
         raise ContentError(f"{place}: {text!r} is none of {', '.join(words)}") from error
 
 
-def _limit(fields: Fields, name: str) -> frozenset[str] | None:
+def _limit(fields: ManifestFields, name: str) -> frozenset[str] | None:
     return frozenset(read_distinct(fields, name)) if name in fields.members else None

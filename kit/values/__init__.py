@@ -3,14 +3,20 @@
 Pure: nothing here reads a file, a clock or the environment.
 """
 
-from kit.values.allowed import STRICT, Allowed
-from kit.values.collection import Codec, CollectionMember, CollectionName, collection_member
 from kit.values.digest import Sha256
+from kit.values.fields import Timestamp
 from kit.values.limits import Limit, Limits, MemoryPrice, Price
-from kit.values.member_path import MemberPath, NameClass
-from kit.values.outcomes import CountName, FieldOutcome
-from kit.values.run_lengths import RunLengths, RunLengthsReader
-from kit.values.timestamp import Timestamp
+from kit.values.member_path import (
+    STRICT,
+    Allowed,
+    Codec,
+    CollectionMember,
+    CollectionName,
+    MemberPath,
+    NameClass,
+    collection_member,
+)
+from kit.values.run_lengths import CountName, FieldOutcome, RunLengths, RunLengthsReader
 
 __all__ = [
     "STRICT",

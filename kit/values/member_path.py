@@ -2,6 +2,10 @@
 
 Every rule here answers an attack, or a disagreement between tools that extract the same archive. A signature covers the
 name, so it must mean one file on every system that unpacks it.
+
+Which members are collections: the layout of ``mongodump`` (schemas/offline-manifest.md, "Fields").
+
+What a user permits in a container that is refused otherwise; verdicts and records list what was permitted.
 """
 
 from __future__ import annotations
@@ -117,3 +121,64 @@ _RULES: tuple[tuple[Callable[[str], bool], str], ...] = (
 
 def _fault(text: str) -> str:
     return next((fault for holds, fault in _RULES if holds(text)), "")
+
+
+class Codec(enum.Enum):
+    """The compression of a container or of a member; the value is a member's suffix."""
+
+    NONE = ""
+    GZIP = ".gz"
+    ZSTD = ".zst"
+
+
+@dataclass(frozen=True, slots=True, order=True, kw_only=True)
+class CollectionName:
+    """A collection as MongoDB names it."""
+
+    database: str
+    collection: str
+
+    def __str__(self) -> str:
+        return f"{self.database}.{self.collection}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CollectionMember:
+    """A member that holds documents of one collection; several members may hold parts of the same collection."""
+
+    path: MemberPath
+    name: CollectionName
+    codec: Codec
+
+
+def collection_member(path: MemberPath) -> CollectionMember | None:
+    """Return the collection of ``…/<db>/<collection>.bson[.gz|.zst]``; None for other members, metadata included.
+
+    MongoDB permits no name that begins with a dot. So companion files are no collections: ``._advisories.bson`` of
+    macOS, and what is in a folder ``.AppleDouble``.
+    """
+    folder, _, leaf = path.text.rpartition("/")
+    database = folder.rpartition("/")[2]
+    if leaf.startswith(".") or database.startswith("."):
+        return None
+    for codec in Codec:
+        stem = leaf.removesuffix(f".bson{codec.value}")
+        if stem and stem != leaf and folder:
+            name = CollectionName(database=database, collection=stem)
+            return CollectionMember(path=path, name=name, codec=codec)
+    return None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Allowed:
+    """Exceptions from the rules of schemas/archive.md; none by default."""
+
+    links: bool = False
+    """Links that stay inside the kit (``--allow-links``)."""
+    names: frozenset[NameClass] = frozenset()
+    """Classes of names that Windows reads differently (``--allow-names CLASS``)."""
+    records: frozenset[str] = frozenset()
+    """Keys of PAX records that are not known to be harmless (``--allow-records KEY``); some are never accepted."""
+
+
+STRICT = Allowed()

@@ -3,6 +3,8 @@
 A patch changes nearly all documents of a collection or nearly none, so a few numbers state which. Laws:
 ``RunLengths.of(flags).flags() == flags``; one spelling for each sequence; the result of ``join`` does not depend on
 where a sequence was cut.
+
+Names of what is counted: a word, or the outcome of the values of one field.
 """
 
 from __future__ import annotations
@@ -10,7 +12,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Self
+from typing import NamedTuple, Self, TypeAlias
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,3 +107,19 @@ class RunLengthsReader:
             count -= length
             self._length -= length
         return RunLengths.join(taken)
+
+
+class FieldOutcome(NamedTuple):
+    """An outcome of the values of one field of one collection."""
+
+    outcome: str
+    collection: str
+    """``db.collection``."""
+    field: str
+
+    def __str__(self) -> str:
+        """Return ``outcome/db.collection/field``: the name in reports and in the provenance."""
+        return "/".join(self)
+
+
+CountName: TypeAlias = str | FieldOutcome

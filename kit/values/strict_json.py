@@ -8,6 +8,8 @@ A few compressed kilobytes can need gigabytes once parsed. So the memory for the
 is created, and checked against the limits of the kit.
 
 Stops at the text: what the values mean is for the caller.
+
+Text of small files that people pass on: undoes what editors, shells and mail change without changing the meaning.
 """
 
 from __future__ import annotations
@@ -283,3 +285,21 @@ def _step(key: str) -> str:
     shown = key if len(key) <= _MAX_STEP_LENGTH else f"{key[:_MAX_STEP_LENGTH]}…"
     escaped = shown.replace("~", "~0").replace("/", "~1")
     return escaped.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+_UTF8_MARK = b"\xef\xbb\xbf"
+_UTF16 = {b"\xff\xfe": "utf-16-le", b"\xfe\xff": "utf-16-be"}
+
+
+def plain_text(data: bytes) -> bytes:
+    r"""Return a text in UTF-8, without a byte order mark, its lines ended by ``\n`` alone.
+
+    UTF-16 is recognised by its mark: ``>`` of PowerShell 5 writes it. Of bytes that are no text only line ends change.
+    """
+    coding = _UTF16.get(data[:2])
+    if coding is not None:
+        try:
+            data = data[2:].decode(coding).encode("utf-8")
+        except UnicodeError:
+            return data
+    return data.removeprefix(_UTF8_MARK).replace(b"\r\n", b"\n")

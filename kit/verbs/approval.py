@@ -13,10 +13,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from kit import publishing
-from kit.archive import read_small
+from kit.archive.source import read_small
 from kit.encryption.approval import PAYLOAD_TYPE, REQUIRED_SIGNATURES, Approval
 from kit.errors import SignatureError, StaleError, UnreadableError, UnsignedError, UntrustedError, UsageError
+from kit.output import publish
 from kit.signing import PrivateKey, PublicKey, dsse
 from kit.trust import Anchor, Occasion, Role, Signing, Subject, narrow, open_envelope
 from kit.values import MemberPath, Sha256, Timestamp
@@ -178,7 +178,7 @@ def _read(path: Path) -> bytes:
 
 
 def _written(path: Path, data: bytes) -> ApprovalFile:
-    publishing.write_new(path, data, mode=_MODE, what="approval")
+    publish.write_new(path, data, mode=_MODE, what="approval")
     return _told(path, data)
 
 

@@ -6,16 +6,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kit.archive import Container, KitReader
+from kit.archive.read.reader import Container, KitReader
 from kit.engine.progress import Stage
 from kit.engine.reading import Survey
 from kit.engine.survey import survey
 from kit.errors import KitError
-from kit.manifest import Link, Manifest, closed_world, locate
-from kit.ops.kits import Environment, is_kept, opened
+from kit.manifest import Link, Manifest, files as closed_world, locate
 from kit.signing import Claim, jws
 from kit.transforms.coverage import Tally
 from kit.values import Allowed, CollectionMember, Limits, MemberPath
+from kit.verbs.verify.kits import Environment, is_kept, opened
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +33,7 @@ class KitFacts:
     allowed: Allowed
     """What the user permits in a container."""
     permitted: tuple[tuple[str, str], ...]
-    """What was only accepted because of that, as :attr:`kit.ops.judgement.Judgement.permitted`."""
+    """What was only accepted because of that, as :attr:`kit.verbs.verify.judgement.Judgement.permitted`."""
     manifest: Manifest | None
     claims: tuple[Claim, ...]
     """Who the manifest's signature says made it."""

@@ -15,28 +15,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kit.archive import (
-    ArchiveDestination,
-    Container,
-    CountingDestination,
-    Destination,
-    FolderDestination,
-    Job,
-    Proven,
-    Spool,
-    Standing,
-    Switch,
-    backup_path,
-    has_begun,
-    retreat,
-    standing,
-)
-from kit.archive.journal import BEGIN, FORMAT, RESTART, Begun
+from kit.archive.read.proven import Proven
+from kit.archive.read.reader import Container
+from kit.archive.write.folder import FolderDestination
+from kit.archive.write.tar import ArchiveDestination, CountingDestination, Destination
 from kit.errors import DigestError, InterruptedRunError, KitError, ManifestError, OutputError, UsageError
-from kit.manifest.fields import Fields
-from kit.ops.judgement import Judgement
-from kit.ops.kits import Environment
+from kit.output.commit import Standing, retreat, standing
+from kit.output.job import Job
+from kit.output.journal import BEGIN, FORMAT, RESTART, Begun
+from kit.output.paths import backup_path
+from kit.output.spool import Spool
+from kit.output.switch import Switch, has_begun
 from kit.values import Codec, MemberPath, Sha256, Timestamp
+from kit.values.fields import ManifestFields
+from kit.verbs.verify.judgement import Judgement
+from kit.verbs.verify.kits import Environment
 from kit.version import TOOL, VERSION
 
 if TYPE_CHECKING:
@@ -228,7 +221,7 @@ class JournaledPasses:
         """Return what is known of the assembled archive; None where no frame was to be proven.
 
         Args:
-            digests: As of :meth:`kit.archive.ArchiveDestination.proven`.
+            digests: As of :meth:`kit.archive.write.tar.ArchiveDestination.proven`.
         """
         made = self._made
         return made.proven(digests) if isinstance(made, ArchiveDestination) and made.proves else None
@@ -349,7 +342,7 @@ def recorded_time(job: Job) -> Timestamp | None:
     if begun is None:
         return None
     try:
-        return Fields.of(dict(begun.options), "options").timestamp("createdAt")
+        return ManifestFields.of(dict(begun.options), "options").timestamp("createdAt")
     except ManifestError as error:
         raise unusable(job, error) from error
 

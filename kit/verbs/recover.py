@@ -18,22 +18,22 @@ from typing import Any
 from kit.encryption import Credentials, FieldMap, Profile, audit_log, load, unlock
 from kit.encryption.approval import RecoveryScope
 from kit.encryption.audit_log import AuditLog
-from kit.encryption.key_set import KeySet
+from kit.encryption.keys import KeySet
+from kit.encryption.providers import parse_recipients, seal_to_recipients
 from kit.encryption.restoring import RestoreCounts, RestoredRun, RestorePlan
-from kit.encryption.sealing import parse_recipients, seal
 from kit.engine.passing import entries
 from kit.engine.progress import Stage
 from kit.engine.reading import Survey, member_runs
 from kit.engine.work import restore_run
 from kit.errors import KitError, StaleError, UntrustedError, UsageError
-from kit.ops.approve import ApprovalFile, check_time, require_bundle, verified, verified_under
-from kit.ops.judged import judge_kit, require_trust
-from kit.ops.judgement import Expectation, Judgement
-from kit.ops.kits import Environment, OpenKit, opened
-from kit.publishing import NewFile
+from kit.output.publish import NewFile
 from kit.signing import PublicKey
 from kit.trust import Anchor, Override, freshness
 from kit.values import CollectionName, Sha256, Timestamp, collection_member
+from kit.verbs.approval import ApprovalFile, check_time, require_bundle, verified, verified_under
+from kit.verbs.verify.judged import judge_kit, require_trust
+from kit.verbs.verify.judgement import Expectation, Judgement
+from kit.verbs.verify.kits import Environment, OpenKit, opened
 
 _NO_KEYS = KeySet(scopes={}, opening={}, sealing={}, mek_versions=0)
 
@@ -211,7 +211,7 @@ def _recovered(run: _Run, restoring: RestorePlan, output: NewFile, log: AuditLog
         ready = replace(restoring, keys=run.kit.executor.hand_out(keys))
         chunks = _chunks(run, ready, counts)
         if request.sealed_to:
-            seal(chunks, request.sealed_to, output.write)
+            seal_to_recipients(chunks, request.sealed_to, output.write)
         else:
             for chunk in chunks:
                 output.write(chunk)

@@ -2,7 +2,7 @@
 
 Present kit read, its manifest, signature and lineage judged → backup read and judged like any kit → the backup's
 manifest is the very one that the present kit's lineage, or the signed delta that made it, names as its base → backup
-copied, switched by the same steps as a patch (:mod:`kit.archive.commit`) → only then the backup's own name goes. Laws:
+copied, switched by the same steps as a patch (:mod:`kit.output.commit`) → only then the backup's own name goes. Laws:
 at any instant the kit's name holds the present kit or the backup, whole; the present kit is kept as
 ``<kit>.rolled-back``; where the two do not belong together, nothing changes.
 
@@ -18,33 +18,25 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from kit.archive import (
-    KitReader,
-    Standing,
-    Switch,
-    Verified,
-    backup_path,
-    require_free,
-    require_replaceable,
-    restored_kit,
-    retire,
-)
-from kit.archive.disk import writing
-from kit.archive.tree_digest import tree_digest
+from kit.archive.read.reader import KitReader
+from kit.archive.write.copies import Verified, restored_kit, retire
 from kit.delta.model import End
 from kit.errors import DigestError, KitError, OutputError, UnreadableError, UsageError, WrongBaseError
 from kit.manifest import Manifest
-from kit.ops.delta_verify import DeltaVerifyRequest, verify_delta
-from kit.ops.jobs import Finished, Options
-from kit.ops.judged import SIGNATURES, judge_kit, manifest_of, require_trust
-from kit.ops.judgement import Expectation, Installed, Judgement, ignore
-from kit.ops.judging import check_archive_signature
-from kit.ops.kits import Environment, OpenKit, opened, verified
-from kit.ops.run import Made, Run
+from kit.output.commit import Standing
+from kit.output.disk import writing
+from kit.output.paths import ROLLED_BACK, backup_path, require_free, require_replaceable
+from kit.output.switch import Switch, tree_digest
 from kit.signing import PublicKey
 from kit.trust import Anchor
 from kit.values import Sha256
-from kit.values.suffixes import ROLLED_BACK
+from kit.verbs.delta.verify import DeltaVerifyRequest, verify_delta
+from kit.verbs.jobs import Finished, Options
+from kit.verbs.patch.judging import check_archive_signature
+from kit.verbs.run import Made, Run
+from kit.verbs.verify.judged import SIGNATURES, judge_kit, manifest_of, require_trust
+from kit.verbs.verify.judgement import Expectation, Installed, Judgement, ignore
+from kit.verbs.verify.kits import Environment, OpenKit, opened, verified
 
 _OF_THE_MEMBERS = frozenset({4, 5, 7, 8})
 """Obligations that the present kit may fail: its age and its members do not matter for what it was made of."""

@@ -6,7 +6,7 @@ interrupted switch; where there was none it does what the journal leaves to do. 
 
 Laws: nothing outside the job folder changes before the switch; a kit that an interrupted run finished is judged as the
 run judged it, whatever the journal states, before it gets its name; the job folder stays exactly where a resumed run
-can use it (:func:`kit.ops.jobs.resumable`).
+can use it (:func:`kit.verbs.jobs.resumable`).
 """
 
 from __future__ import annotations
@@ -18,12 +18,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from kit.archive import Job, Standing, Switch, finish, perform
-from kit.archive.journal import READY
 from kit.errors import KitError, OutputError
-from kit.ops.jobs import Finished, Options, begin, check_options, interrupted_switch, judged_switch, resumable, unusable
-from kit.ops.judgement import Judgement
-from kit.values.suffixes import BACKUP
+from kit.output.commit import Standing, finish, perform
+from kit.output.job import Job
+from kit.output.journal import READY
+from kit.output.paths import BACKUP
+from kit.output.switch import Switch
+from kit.verbs.jobs import (
+    Finished,
+    Options,
+    begin,
+    check_options,
+    interrupted_switch,
+    judged_switch,
+    resumable,
+    unusable,
+)
+from kit.verbs.verify.judgement import Judgement
 
 Source = TypeVar("Source")
 """What a run reads, opened."""

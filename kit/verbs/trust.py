@@ -2,6 +2,8 @@
 
 ``policy.json``, ``policy.json.jws`` (of a policy with root keys) and ``policy.json.state``. The state is changed
 under a lock and merged into what is there, so that two verdicts at once cannot lower what either accepted.
+
+``kit trust``: what it takes to change a policy.
 """
 
 from __future__ import annotations
@@ -11,10 +13,11 @@ import stat
 from dataclasses import dataclass
 from pathlib import Path
 
-from kit import publishing, secret_files
-from kit.archive import read_small
-from kit.errors import KitError, OutputError, UnreadableError, UntrustedError
-from kit.trust import Anchor, Override, Policy, State, freshness, rollback, rotation
+from kit.archive.source import read_small
+from kit.errors import KitError, OutputError, UnreadableError, UntrustedError, UsageError
+from kit.output import publish, secret_files
+from kit.signing import PrivateKey, jws
+from kit.trust import Anchor, Override, Policy, State, TrustedKey, freshness, rotation, state, state as rollback
 from kit.trust.state import Accepted, OverrideRecord
 from kit.values import Sha256, Timestamp
 
@@ -44,7 +47,7 @@ class PolicyFile:
         Raises:
             KitError: It is not; see the rules of :mod:`kit.trust`.
         """
-        rollback.check_policy(self.policy.version, self.sha256, self.state)
+        rollback.check_policy_rollback(self.policy.version, self.sha256, self.state)
         rotation.check_seal(self.policy, self.data, self.signature, at)
         freshness.check_policy(self.policy, at)
 
@@ -136,10 +139,10 @@ def remember(path: Path, used: Anchor, bundle_id: str | None, met: Accepted, ove
         if overridden is not None:
             after = after.with_override(overridden)
         elif bundle_id is not None:
-            rollback.check_kit(used.policy, state, bundle_id, met)
+            rollback.check_kit_rollback(used.policy, state, bundle_id, met)
             after = after.with_accepted(bundle_id, met)
         if known is None or after != known:
-            publishing.replace(state_path(path), after.to_bytes(), what="trust state")
+            publish.replace(state_path(path), after.to_bytes(), what="trust state")
 
 
 def create(path: Path, policy: Policy) -> None:
@@ -149,7 +152,7 @@ def create(path: Path, policy: Policy) -> None:
         OutputError: Something is there already.
     """
     data = policy.to_bytes()
-    publishing.write_new(path, data, mode=_MODE, what="trust policy")
+    publish.write_new(path, data, mode=_MODE, what="trust policy")
     if not policy.is_sealed:
         _pin(path, State(policy_version=policy.version, policy_sha256=Sha256.of(data)))
 
@@ -172,8 +175,8 @@ def put_in_force(path: Path, data: bytes, policy: Policy, signature: bytes | Non
             state = State.parse(known, where=str(state_path(path))).with_policy(policy.version, digest)
         _pin(path, state)
         if signature is not None:
-            publishing.replace(signature_path(path), signature, what="policy signature")
-        publishing.replace(path, data, what="trust policy")
+            publish.replace(signature_path(path), signature, what="policy signature")
+        publish.replace(path, data, what="trust policy")
 
 
 def write_beside(path: Path, data: bytes, *, what: str) -> None:
@@ -182,8 +185,62 @@ def write_beside(path: Path, data: bytes, *, what: str) -> None:
     Raises:
         OutputError: Something is there already, or it cannot be written.
     """
-    publishing.write_new(path, data, mode=_MODE, what=what)
+    publish.write_new(path, data, mode=_MODE, what=what)
 
 
 def _pin(path: Path, state: State) -> None:
-    publishing.replace(state_path(path), state.to_bytes(), what="trust state")
+    publish.replace(state_path(path), state.to_bytes(), what="trust state")
+
+
+def add(path: Path, key: TrustedKey, at: Timestamp, output: Path | None) -> Policy:
+    """Make the next version of a policy, with a key that is new or replaced; in place where no root key forbids it.
+
+    Raises:
+        UsageError: The policy has root keys and no output is named.
+        KitError: The policy is not in force, or the next version would not be a policy.
+    """
+    found = read(path)
+    found.check(at)
+    after = found.policy.with_key(key)
+    after.check()
+    if output is not None:
+        write_beside(output, after.to_bytes(), what="trust policy")
+        return after
+    if found.policy.is_sealed or after.is_sealed:
+        raise UsageError(
+            "a policy with root keys is not changed in place",
+            hint="write the next version with --output NEW, then kit trust sign NEW and kit trust rotate",
+        )
+    put_in_force(path, after.to_bytes(), after, None)
+    return after
+
+
+def sign(path: Path, key: PrivateKey) -> tuple[str, ...]:
+    """Add a signature to those beside a policy; tell whose there are.
+
+    Raises:
+        KitError: The policy or the signatures there are malformed, or the key has signed.
+    """
+    found = read(path)
+    document = jws.sign(found.data, [key], typ=rotation.POLICY_TYPE)
+    if found.signature is not None:
+        document = jws.join([found.signature, document], typ=rotation.POLICY_TYPE)
+    publish.replace(signature_path(path), document, what="policy signature")
+    return tuple(claim.key_id for claim in jws.claims(document, typ=rotation.POLICY_TYPE))
+
+
+def rotate(path: Path, new: Path, at: Timestamp) -> PolicyFile:
+    """Put the next version of a policy in force.
+
+    A rotation that was cut off left the state of the new policy beside the old one; then this finishes it.
+
+    Raises:
+        KitError: The old policy is not the one in force, or does not let the new one take its place.
+    """
+    old, after = read(path), read(new)
+    if old.state is None or old.state.policy_sha256 != after.sha256:
+        state.check_policy_rollback(old.policy.version, old.sha256, old.state)
+    # The old policy's own signature may be half replaced by then; its keys are what counts, and they are pinned.
+    rotation.check_successor(old.policy, after.policy, after.data, after.signature, at)
+    put_in_force(path, after.data, after.policy, after.signature)
+    return read(path)

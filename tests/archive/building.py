@@ -19,11 +19,11 @@ from conformance.build.tar_bytes import (
     record,
     with_checksum,
 )
-from kit.archive import ArchiveDestination, Spool
-from kit.archive.chunks import ChunkReader
-from kit.archive.journal import BEGIN, FORMAT, Begun
-from kit.archive.journal_file import JournalFile
-from kit.archive.tar_reader import Member, read_tar
+from kit.archive.read.tar import Member, read_tar
+from kit.archive.source import ChunkReader
+from kit.archive.write.tar import ArchiveDestination
+from kit.output.journal import BEGIN, FORMAT, Begun, JournalFile
+from kit.output.spool import Spool
 from kit.values import STRICT, Allowed, Codec, Limits
 
 __all__ = [

@@ -14,24 +14,13 @@ from typing import Any
 
 import pytest
 
-from kit.archive import (
-    Job,
-    Verified,
-    backup_path,
-    checksum_line,
-    copy_kit,
-    finish,
-    has_begun,
-    open_kit,
-    perform,
-    require_backup_free,
-    require_free,
-    retreat,
-    staged,
-)
-from kit.archive.places import place_beside
-from kit.archive.switch import Switch
+from kit.archive.read.reader import open_kit
+from kit.archive.write.copies import Verified, copy_kit
 from kit.errors import OutputError, UsageError
+from kit.output.commit import finish, perform, retreat
+from kit.output.job import Job
+from kit.output.paths import backup_path, place_beside, require_backup_free, require_free
+from kit.output.switch import Switch, checksum_line, has_begun, staged
 from kit.values import Limits, MemberPath, Sha256
 from tests.kits import tar, write_kit
 

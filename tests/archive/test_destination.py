@@ -15,16 +15,9 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from kit.archive import (
-    ArchiveDestination,
-    CountingDestination,
-    Destination,
-    Slot,
-    add_bytes,
-    encode_frame,
-    open_kit,
-)
-from kit.archive.tar_writer import END
+from kit.archive.frames import encode_frame
+from kit.archive.read.reader import open_kit
+from kit.archive.write.tar import END, ArchiveDestination, CountingDestination, Destination, Slot, add_bytes
 from kit.errors import OutputError
 from kit.values import Codec, Limits, MemberPath, Timestamp
 from tests.archive.building import archive_in

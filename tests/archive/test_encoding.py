@@ -12,10 +12,9 @@ import pytest
 import zstandard
 from hypothesis import given, settings, strategies as st
 
-from kit.archive import encode, encode_frame
-from kit.archive.chunks import ChunkReader
-from kit.archive.codecs import decode
-from kit.archive.encoding import seek_table
+from kit.archive.frames import encode, encode_frame, seek_table
+from kit.archive.read.codecs import decode
+from kit.archive.source import ChunkReader
 from kit.values import Codec, Limits
 
 CODECS = (Codec.ZSTD, Codec.GZIP)

@@ -10,9 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from kit.archive import FolderDestination, Member, Slot, add_bytes, encode_frame, open_kit
-from kit.archive.disk import remove_tree
+from kit.archive.frames import encode_frame
+from kit.archive.read.reader import open_kit
+from kit.archive.read.tar import Member
+from kit.archive.write.folder import FolderDestination
+from kit.archive.write.tar import Slot, add_bytes
 from kit.errors import OutputError
+from kit.output.disk import remove_tree
 from kit.values import Allowed, Codec, Limits, MemberPath, Timestamp
 
 AT = Timestamp(1_760_000_000)

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from kit.archive.reader import Container, open_kit
-from kit.archive.tar_headers import EntryKind
+from kit.archive.read.headers import EntryKind
+from kit.archive.read.reader import Container, open_kit
 from kit.errors import ArchiveError, KitError, LimitError, UnreadableError
 from kit.values import Allowed, Limits
 from tests.archive.building import LIMITS, Read, collect

@@ -12,10 +12,9 @@ import pytest
 import zstandard
 from hypothesis import given, strategies as st
 
-from kit.archive import encode
-from kit.archive.chunks import ChunkReader
-from kit.archive.codecs import decode
-from kit.archive.frame_form import MOST_FRAME_BYTES, FrameMet, is_frame_of, is_own
+from kit.archive.frames import MOST_FRAME_BYTES, FrameMet, encode, is_frame_of, is_own
+from kit.archive.read.codecs import decode
+from kit.archive.source import ChunkReader
 from kit.values import Codec, Limits
 
 NOISE = random.Random(1).randbytes(5 << 20)  # noqa: S311  no secret

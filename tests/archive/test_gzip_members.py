@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from kit.archive.chunks import ChunkReader
-from kit.archive.codecs import decode, decoded, detect
-from kit.archive.gzip_members import STEP_BYTES
+from kit.archive.read.codecs import decode, decoded, detect
+from kit.archive.read.gzip import STEP_BYTES
+from kit.archive.source import ChunkReader
 from kit.errors import ArchiveError, LimitError
 from kit.values import Codec, Limits
 from tests.archive.building import LIMITS, chunked

@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 from hypothesis import given, strategies as st
 
-from kit.archive import Frame, Spool
-from kit.archive.journal import (
+from kit.archive.frames import Frame
+from kit.errors import OutputError
+from kit.output.journal import (
     BEGIN,
     FORMAT,
     FRAME,
@@ -20,14 +21,13 @@ from kit.archive.journal import (
     RESTART,
     Begun,
     FrameRecord,
+    JournalFile,
     Position,
     Record,
     encode_record,
     scan,
 )
-from kit.archive.journal_file import JournalFile
-from kit.archive.spool import Extent
-from kit.errors import OutputError
+from kit.output.spool import Extent, Spool
 
 TEXT = st.text(max_size=20)
 INTEGERS = st.integers(-(2**63), 2**63 - 1)

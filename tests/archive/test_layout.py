@@ -13,9 +13,10 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from kit.archive import Copying, Frame, Layout, encode, encode_frame, open_kit
-from kit.archive.encoding import seek_table
-from kit.archive.tar_writer import END
+from kit.archive.frames import Frame, encode, encode_frame, seek_table
+from kit.archive.read.reader import Copying, open_kit
+from kit.archive.read.tar import Layout
+from kit.archive.write.tar import END
 from kit.values import Allowed, Codec, Limits
 from tests.archive.building import archive_in
 from tests.archive.test_destination import AT

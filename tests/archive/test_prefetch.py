@@ -3,7 +3,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 
-from kit.archive.prefetch import prefetched
+from kit.archive.source import prefetched
 
 
 def test_a_reader_that_is_dropped_within_its_own_thread_ends_it() -> None:

@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from kit.archive import LEAST_BYTES, Proven, encode, encode_proven, open_kit
+from kit.archive.frames import encode
+from kit.archive.read.proven import LEAST_BYTES, Proven, encode_proven
+from kit.archive.read.reader import open_kit
 from kit.engine.executors import InlineExecutor
 from kit.engine.pipeline import Pipeline
 from kit.engine.reading import Survey

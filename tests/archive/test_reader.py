@@ -15,7 +15,7 @@ from typing import IO
 import pytest
 import zstandard
 
-from kit.archive.reader import Container, KitReader, open_kit
+from kit.archive.read.reader import Container, KitReader, open_kit
 from kit.archive.source import ByteSource, FileSource, source_chunks
 from kit.errors import ArchiveError, DigestError, UnreadableError
 from kit.values import Sha256

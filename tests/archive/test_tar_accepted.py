@@ -13,11 +13,11 @@ from typing import Literal
 
 import pytest
 
-from kit.archive import open_kit
-from kit.archive.chunks import ChunkReader
-from kit.archive.tar_headers import EntryKind
-from kit.archive.tar_reader import read_tar
-from kit.archive.tar_writer import END, entry_header
+from kit.archive.read.headers import EntryKind
+from kit.archive.read.reader import open_kit
+from kit.archive.read.tar import read_tar
+from kit.archive.source import ChunkReader
+from kit.archive.write.tar import END, entry_header
 from kit.errors import ArchiveError
 from tests.archive.building import LIMITS, header, padded, pax, read, record
 from tests.attacks.readers import compiled

@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from kit.archive.chunks import ChunkReader
-from kit.archive.tar_reader import read_tar
+from kit.archive.read.tar import read_tar
+from kit.archive.source import ChunkReader
 from kit.errors import ArchiveError, LimitError
 from kit.values import Limits
 from tests.archive.building import (

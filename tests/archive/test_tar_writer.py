@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 from hypothesis import assume, example, given, settings, strategies as st
 
-from kit.archive.chunks import ChunkReader
-from kit.archive.tar_reader import Member, read_tar
-from kit.archive.tar_writer import END, file_header, padding
+from kit.archive.read.tar import Member, read_tar
+from kit.archive.source import ChunkReader
+from kit.archive.write.tar import END, file_header, padding
 from kit.errors import ArchiveError
 from kit.values import Limits, MemberPath, Timestamp
 

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 import zstandard
 
-from kit.archive.chunks import ChunkReader
-from kit.archive.codecs import decode
-from kit.archive.zstd_frames import BATCH_BLOCKS, BLOCK_BYTES, MAGIC
+from kit.archive.read.codecs import decode
+from kit.archive.read.zstd import BATCH_BLOCKS, BLOCK_BYTES, MAGIC
+from kit.archive.source import ChunkReader
 from kit.errors import ArchiveError, LimitError
 from kit.values import Codec, Limits
 from tests.archive.building import LIMITS, chunked

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import zstandard
 
-from kit.archive.zstd_frames import BLOCK_BYTES, MAGIC
+from kit.archive.read.zstd import BLOCK_BYTES, MAGIC
 from tests.archive.building import END, header, member, pax, record
 
 GIB = 1 << 30

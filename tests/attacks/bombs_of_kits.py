@@ -18,7 +18,7 @@ from typing import Any
 
 import zstandard
 
-from kit.archive.zstd_frames import MAGIC
+from kit.archive.read.zstd import MAGIC
 from kit.signing import PrivateKey, jws
 from tests import kits
 from tests.archive.building import END, header, pax, record

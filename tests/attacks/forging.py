@@ -8,15 +8,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from kit.archive import Job
-from kit.archive.journal import BEGIN, FORMAT, READY, Begun, Position, encode_record
-from kit.archive.tree_digest import tree_digest
-from kit.ops.identity import options_of
-from kit.ops.kits import Environment
-from kit.ops.patch import Output, PatchRequest
+from kit.output.job import Job
+from kit.output.journal import BEGIN, FORMAT, READY, Begun, Position, encode_record
+from kit.output.switch import tree_digest
 from kit.signing import Algorithm, PrivateKey, generate
 from kit.transforms.raw_linkset import RawLinkset
 from kit.values import Sha256, Timestamp
+from kit.verbs.patch.passes import options_of
+from kit.verbs.patch.patch import Output, PatchRequest
+from kit.verbs.verify.kits import Environment
 from kit.version import TOOL, VERSION
 from tests.kits import signed, small_files, write_kit
 

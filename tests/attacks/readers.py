@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from kit.archive.reader import KitReader
+from kit.archive.read.reader import KitReader
 from kit.errors import KitError
 from kit.values import Allowed, Limits
 from tests.archive.building import collect

@@ -30,13 +30,16 @@ from kit.delta.model import DELTA_TYPE, DeltaManifest, End, Entry, Method, Paylo
 from kit.encryption.approval import PAYLOAD_TYPE, Approval, DocumentName, RecoveryScope
 from kit.errors import KitError, StaleError, UntrustedError, UsageError
 from kit.manifest import Manifest, check_lineage, parse_statement
-from kit.ops import approve, deltas, prove, receipts, signers, verify_script
-from kit.ops.judgement import Expectation, Judgement
-from kit.ops.merkle_proof import Claim, Proof
-from kit.ops.verify import VerifyReport
 from kit.signing import Algorithm, PrivateKey, archive_signature, dsse, jws
 from kit.trust import Accepted, Anchor, Policy, Revocation, RevocationReason, Role, State, TrustedKey, rotation
 from kit.values import CollectionName, Limits, MemberPath, Sha256, Timestamp
+from kit.verbs import approval as approve
+from kit.verbs.delta import deltas
+from kit.verbs.prove import prove
+from kit.verbs.prove.proof import Claim, Proof
+from kit.verbs.verify import receipt, signers
+from kit.verbs.verify.judgement import Expectation, Judgement
+from kit.verbs.verify.verify import VerifyReport
 from tests.commands import ROOT
 from tests.kits import write_kit
 
@@ -169,7 +172,7 @@ def _approval(anchor: Anchor, folder: Path) -> None:
 def _receipt(anchor: Anchor, _: Path) -> None:
     judgement = Judgement(manifest=_manifest(PUBLISHED), archive=ARCHIVE)
     report = VerifyReport(kit=Path("k"), container=None, judgement=judgement, coverage={})
-    receipts.make_receipt(report, Expectation(trust=anchor), KEY, NOW)
+    receipt.make_receipt(report, Expectation(trust=anchor), KEY, NOW)
 
 
 def _own_keys(anchor: Anchor, _: Path) -> None:
@@ -184,7 +187,7 @@ def _policy(anchor: Anchor, _: Path) -> None:
 
 def _script(anchor: Anchor, _: Path) -> None:
     try:
-        script = verify_script.write_script(Expectation(trust=anchor))
+        script = receipt.write_script(Expectation(trust=anchor))
     except UsageError as error:
         raise UntrustedError("there is no script") from error
     if KEY.public.key_id.encode() not in script:
@@ -312,23 +315,22 @@ RULES = {
     *("roles", "algorithms", "thresholds", "TrustedKey"),
 }
 LOOKING = {
-    "kit/ops/verify_script.py": "refuses to write a script of limits that it cannot check",
-    "kit/reports/policies.py": "shows a policy",
-    "kit/reports/verdict_tables.py": "shows a policy",
+    "kit/verbs/verify/receipt.py": "refuses to write a script of limits that it cannot check",
+    "kit/reports/inspect.py": "shows a policy",
+    "kit/reports/verify_tables.py": "shows a policy",
     "kit/cli/trust.py": "makes a policy",
-    "kit/signing/der.py": "names the algorithms of key files",
-    "kit/ops/trusting.py": "makes a policy",
+    "kit/signing/encodings.py": "names the algorithms of key files",
+    "kit/verbs/trust.py": "makes a policy",
 }
 """Who reads limits of keys without deciding by them."""
 QUESTIONS = {"authorise", "authorise_any", "weigh", "narrow", "open_envelope", "keys_in_force"}
 ASKING = {
     "kit/trust/rotation.py": {"authorise"},
-    "kit/ops/signers.py": {"authorise", "weigh", "narrow", "open_envelope"},
-    "kit/ops/deltas.py": {"authorise_any"},
-    "kit/ops/prove.py": {"narrow"},
-    "kit/ops/approve.py": {"narrow", "open_envelope"},
-    "kit/ops/receipts.py": {"authorise"},
-    "kit/ops/verify_script.py": {"keys_in_force"},
+    "kit/verbs/verify/signers.py": {"authorise", "weigh", "narrow", "open_envelope"},
+    "kit/verbs/delta/deltas.py": {"authorise_any"},
+    "kit/verbs/prove/prove.py": {"narrow"},
+    "kit/verbs/approval.py": {"narrow", "open_envelope"},
+    "kit/verbs/verify/receipt.py": {"authorise", "keys_in_force"},
 }
 """Who asks; each is in the table of callers above, and a new one belongs there as well."""
 
@@ -381,8 +383,8 @@ def test_what_is_weighed_is_required_by_whoever_weighs_it() -> None:
     weighing = {
         path for path, names in used().items() if {"sign_off", "sign_off_archive"} & {name for _, name in names}
     }
-    requiring = {"kit/ops/deltas.py", "kit/ops/prove.py", "kit/ops/judging.py"}
-    assert weighing == requiring | {"kit/ops/obligations.py"}
+    requiring = {"kit/verbs/delta/deltas.py", "kit/verbs/prove/prove.py", "kit/verbs/patch/judging.py"}
+    assert weighing == requiring | {"kit/verbs/verify/obligations.py"}
     for path in sorted(requiring):
         assert "require" in {name for _, name in used()[path]}
 

@@ -11,21 +11,21 @@ from pathlib import Path
 
 import pytest
 
-from kit.archive import open_kit
-from kit.archive.chunks import ChunkReader
-from kit.archive.codecs import decode
-from kit.delta.pieces import read_pieces
+from kit.archive.read.codecs import decode
+from kit.archive.read.reader import open_kit
+from kit.archive.source import ChunkReader
+from kit.delta.packing import read_pieces
 from kit.documents import runs
-from kit.documents.width import count_elements, elements_in
+from kit.documents.framing import count_elements, elements_in
 from kit.engine.executors import InlineExecutor
 from kit.engine.pipeline import Pipeline
 from kit.errors import ContentError, LimitError, SignatureError
 from kit.manifest import lineage
 from kit.manifest.model import Manifest
-from kit.ops.kits import Environment, opened
 from kit.signing import Algorithm, generate, jws
 from kit.values import Codec, Limits, MemberPath, Price
 from kit.values.strict_json import parse
+from kit.verbs.verify.kits import Environment, opened
 from tests.archive.building import END, header, member, pax, record
 from tests.attacks import bombs_of_kits as made
 from tests.attacks.bomb_list import DELTAS

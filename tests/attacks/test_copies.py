@@ -10,18 +10,18 @@ from pathlib import Path
 
 import pytest
 
-from kit.cli.exit_codes import exit_code
+from kit.cli.commands import exit_code
 from kit.engine.progress import Event, PassDone, Stage
 from kit.errors import KitError
-from kit.ops.delta_apply import DeltaApplyRequest, apply_delta
-from kit.ops.delta_build import DeltaBuildRequest, build_delta
-from kit.ops.kits import Environment
-from kit.ops.obligations import Expectation
-from kit.ops.patch import Output, PatchRequest, patch
-from kit.ops.rollback import RollbackRequest, rollback
 from kit.signing import Algorithm, archive_signature, generate
 from kit.transforms.raw_linkset import RawLinkset
 from kit.values import Sha256, Timestamp
+from kit.verbs.delta.apply import DeltaApplyRequest, apply_delta
+from kit.verbs.delta.build import DeltaBuildRequest, build_delta
+from kit.verbs.patch.patch import Output, PatchRequest, patch
+from kit.verbs.rollback import RollbackRequest, rollback
+from kit.verbs.verify.kits import Environment
+from kit.verbs.verify.obligations import Expectation
 from tests.kits import OBSERVATIONS, collection, observation, signed, write_kit
 
 KEY = generate(Algorithm.ES256)

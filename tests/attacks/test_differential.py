@@ -21,8 +21,8 @@ import pytest
 import zstandard
 from hypothesis import HealthCheck, given, settings, strategies as st
 
-from kit.archive.chunks import ChunkReader
-from kit.archive.codecs import decode, detect
+from kit.archive.read.codecs import decode, detect
+from kit.archive.source import ChunkReader
 from kit.errors import KitError
 from kit.values import Allowed, Codec
 from tests.archive.building import (

@@ -16,18 +16,17 @@ from typing import Any
 
 import pytest
 
-from kit.archive import checksum_line
-from kit.archive.journal import BEGIN, FRAME, READY, RESTART, checksum
-from kit.archive.journal_file import JournalFile
-from kit.cli.exit_codes import exit_code
+from kit.cli.commands import exit_code
 from kit.engine.progress import Event, PassStarted, Stage
 from kit.errors import InterruptedRunError, KitError, OutputError
-from kit.ops.delta_apply import resume_delta
-from kit.ops.jobs import Completion, abandon
-from kit.ops.kits import Environment
-from kit.ops.patch import PatchReport, patch, resume
-from kit.ops.rollback import RollbackRequest, rollback
+from kit.output.journal import BEGIN, FRAME, READY, RESTART, JournalFile, checksum
+from kit.output.switch import checksum_line
 from kit.values import Sha256, Timestamp
+from kit.verbs.delta.apply import resume_delta
+from kit.verbs.jobs import Completion, abandon
+from kit.verbs.patch.patch import PatchReport, patch, resume
+from kit.verbs.rollback import RollbackRequest, rollback
+from kit.verbs.verify.kits import Environment
 from tests.attacks.forging import (
     AT,
     PUBLISHER,

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from hardening.fuzz_targets import NAMES, target_of
-from kit.archive.journal import BEGIN, Position, checksum, encode_record, scan
 from kit.errors import KitError
+from kit.output.journal import BEGIN, Position, checksum, encode_record, scan
 from tests.commands import ROOT
 from tests.tiers import examples
 

@@ -14,17 +14,16 @@ from pathlib import Path
 
 import pytest
 
-from kit.archive import Job
-from kit.archive.disk import remove_tree
-from kit.archive.job import LOCK
-from kit.archive.workplace import workplace
-from kit.cli.exit_codes import exit_code
+from kit.cli.commands import exit_code
 from kit.engine.progress import Event, PassStarted, Stage
 from kit.errors import KitError, OutputError
-from kit.ops.jobs import abandon
-from kit.ops.kits import Environment
-from kit.ops.patch import patch, resume
-from kit.ops.rollback import RollbackRequest, rollback
+from kit.output.disk import remove_tree
+from kit.output.job import LOCK, Job
+from kit.verbs.delta.build import workplace
+from kit.verbs.jobs import abandon
+from kit.verbs.patch.patch import patch, resume
+from kit.verbs.rollback import RollbackRequest, rollback
+from kit.verbs.verify.kits import Environment
 from tests.attacks.forging import PUBLISHER, SITE, Snapshot, job_of, kit_in, output, request
 from tests.delta.kits import pair
 

@@ -21,27 +21,27 @@ from conformance.build.kits import STATEMENT, files, patched, sha256, to_json
 from conformance.build.signing import signature_part
 from hardening import fuzz_proofs
 from hardening.fuzz_targets import delta_manifest, policies
-from kit.cli.naming import parse_document
+from kit.cli.options import parse_document
 from kit.delta.model import DeltaManifest
 from kit.delta.recipe import Recipe
 from kit.encryption import FieldMap
 from kit.encryption.approval import PAYLOAD_TYPE, Approval
 from kit.encryption.audit_log import Chain
-from kit.encryption.envelope_tally import EnvelopeTally
+from kit.encryption.envelope import EnvelopeTally
 from kit.encryption.keyring import Keyring
-from kit.engine.recipes import check as check_recipe, step_of
 from kit.errors import ContentError, KitError
 from kit.manifest import Manifest, parse_statement
 from kit.migrations import BUILT_IN, Migration, parse_migration
-from kit.ops.merkle_proof import Proof
-from kit.ops.patch import PatchRequest
-from kit.reports.releases import read_record
+from kit.reports.release_record import read_record
 from kit.signing import dsse, jws
 from kit.signing.key_forms import as_spki
 from kit.transforms.raw_linkset import RawLinkset, parse_cache_map
 from kit.trust import Policy
 from kit.trust.state import State
 from kit.values import Limits, Timestamp, strict_json
+from kit.verbs.delta.recipes import check as check_recipe, step_of
+from kit.verbs.patch.patch import PatchRequest
+from kit.verbs.prove.proof import Proof
 from tests.attacks import mutants
 from tests.commands import ROOT
 from tests.encryption.site import MAP, empty_keyring

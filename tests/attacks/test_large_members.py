@@ -10,8 +10,8 @@ from collections.abc import Iterator
 import pytest
 
 from hardening import large_member
-from kit.archive.chunks import ChunkReader
-from kit.archive.tar_reader import read_tar
+from kit.archive.read.tar import read_tar
+from kit.archive.source import ChunkReader
 from kit.errors import ArchiveError
 from tests.archive.building import END, LIMITS, header, member, pax, record
 from tests.attacks.bombs import size_field

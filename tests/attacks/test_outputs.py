@@ -10,15 +10,15 @@ from pathlib import Path
 import pytest
 
 from kit.engine.progress import Event, PassStarted
-from kit.ops.delta_apply import DeltaApplyRequest, apply_delta
-from kit.ops.delta_build import DeltaBuildRequest, build_delta
-from kit.ops.kits import Environment
-from kit.ops.obligations import Expectation
-from kit.ops.patch import Output, PatchRequest, patch
-from kit.ops.rollback import RollbackRequest, rollback
 from kit.signing import Algorithm, generate
 from kit.transforms.raw_linkset import RawLinkset
 from kit.values import Timestamp
+from kit.verbs.delta.apply import DeltaApplyRequest, apply_delta
+from kit.verbs.delta.build import DeltaBuildRequest, build_delta
+from kit.verbs.patch.patch import Output, PatchRequest, patch
+from kit.verbs.rollback import RollbackRequest, rollback
+from kit.verbs.verify.kits import Environment
+from kit.verbs.verify.obligations import Expectation
 from tests.kits import MANIFEST, OBSERVATIONS, collection, observation, signed, write_kit
 
 KEY = generate(Algorithm.ES256)

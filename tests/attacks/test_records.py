@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from kit.archive.record_keys import HARMLESS, never
+from kit.archive.read.pax import HARMLESS, never
 from kit.errors import ArchiveError
 from kit.values import Allowed
 from tests.archive.building import END, GNU, long_name, member, pax, read, record

@@ -7,20 +7,20 @@ from pathlib import Path
 
 import pytest
 
-from kit.cli.trusting import StateRecorder
+from kit.cli.trust_options import StateRecorder
 from kit.errors import InterruptedRunError, OutputError, RollbackError
-from kit.ops import trust_files
-from kit.ops.delta_apply import apply_delta, resume_delta
-from kit.ops.judgement import Judgement
-from kit.ops.kits import Environment
-from kit.ops.obligations import Expectation
-from kit.ops.patch import Output, PatchRequest, patch, resume
-from kit.ops.rollback import RollbackRequest, rollback
-from kit.ops.verify import verify
 from kit.signing import Algorithm, generate
 from kit.transforms.raw_linkset import RawLinkset
 from kit.trust import Override, Policy, Role, TrustedKey
 from kit.values import Timestamp
+from kit.verbs import trust as trust_files
+from kit.verbs.delta.apply import apply_delta, resume_delta
+from kit.verbs.patch.patch import Output, PatchRequest, patch, resume
+from kit.verbs.rollback import RollbackRequest, rollback
+from kit.verbs.verify.judgement import Judgement
+from kit.verbs.verify.kits import Environment
+from kit.verbs.verify.obligations import Expectation
+from kit.verbs.verify.verify import verify
 from tests.delta.kits import AT, KEY, Pair, pair
 
 SITE = generate(Algorithm.ES256)

@@ -18,8 +18,8 @@ from conformance import check_proof
 from conformance.build.signing import key, signature_part
 from hardening import fuzz_proofs
 from kit.errors import KitError
-from kit.ops.merkle_proof import Proof
-from kit.ops.prove import check
+from kit.verbs.prove.proof import Proof
+from kit.verbs.prove.prove import check
 from tests.attacks import mutants
 from tests.commands import ROOT
 

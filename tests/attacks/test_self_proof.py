@@ -13,9 +13,10 @@ from typing import Any
 import bson
 import pytest
 
-from kit.archive import LEAST_BYTES, CountingDestination, open_kit
-from kit.archive.encoding import encode
-from kit.archive.journal import FRAME, FrameRecord, Position, checksum, encode_record, scan
+from kit.archive.frames import encode
+from kit.archive.read.proven import LEAST_BYTES
+from kit.archive.read.reader import open_kit
+from kit.archive.write.tar import CountingDestination
 from kit.documents import runs
 from kit.encryption import Profile
 from kit.engine.executors import InlineExecutor
@@ -25,14 +26,15 @@ from kit.engine.rewrite import Request, rewrite
 from kit.engine.survey import survey
 from kit.engine.work import RunResult, RunWork, transform_run
 from kit.errors import DigestError, InterruptedRunError, OutputError
-from kit.ops.jobs import abandon
-from kit.ops.kits import Environment
-from kit.ops.patch import Output, PatchRequest, patch, resume
+from kit.output.journal import FRAME, FrameRecord, Position, checksum, encode_record, scan
 from kit.signing import Algorithm, generate
 from kit.transforms.encrypt_fields import EncryptFields
 from kit.transforms.protocol import Change, Lookup, RewrittenRun
 from kit.transforms.raw_linkset import RawLinkset
 from kit.values import Codec, CollectionName, Limits, Timestamp
+from kit.verbs.jobs import abandon
+from kit.verbs.patch.patch import Output, PatchRequest, patch, resume
+from kit.verbs.verify.kits import Environment
 from tests.encryption.site import MAP, NOTES, Site, note
 from tests.kits import (
     OBSERVATIONS,

@@ -8,18 +8,18 @@ from pathlib import Path
 
 import pytest
 
-from kit import publishing, secret_files
-from kit.archive import NewFolder
-from kit.cli.exit_codes import exit_code
+from kit.cli.commands import exit_code
 from kit.errors import KitError, OutputError, UntrustedError
-from kit.ops import trust_files
-from kit.ops.kits import Environment
-from kit.ops.obligations import Expectation
-from kit.ops.verify import verify
-from kit.publishing import NewFile
+from kit.output import publish, secret_files
+from kit.output.folders import NewFolder
+from kit.output.publish import NewFile
 from kit.signing import Algorithm, generate
 from kit.trust import Policy, Role, State, TrustedKey
 from kit.values import Sha256, Timestamp
+from kit.verbs import trust
+from kit.verbs.verify.kits import Environment
+from kit.verbs.verify.obligations import Expectation
+from kit.verbs.verify.verify import verify
 from tests.kits import signed, small_files, write_kit
 
 KEY = generate(Algorithm.ES256)
@@ -74,32 +74,32 @@ def test_what_is_beside_a_kit_is_a_small_file_or_named(
 def policy(tmp_path: Path) -> Path:
     path = tmp_path / "policy.json"
     trusted = (TrustedKey(key=KEY.public, roles=frozenset({Role.PUBLISHER})),)
-    trust_files.create(path, Policy(version=1, keys=trusted))
+    trust.create(path, Policy(version=1, keys=trusted))
     return path
 
 
 @pytest.mark.parametrize("put", PUT)
 def test_what_is_beside_a_policy_is_a_file_or_named(put: Callable[[Path], None], policy: Path) -> None:
-    state = trust_files.state_path(policy)
+    state = trust.state_path(policy)
     state.unlink()
     put(state)
     with pytest.raises(KitError) as refusal:
-        trust_files.anchor(policy, NOW)
+        trust.anchor(policy, NOW)
     assert exit_code(refusal.value) == 1
 
 
 @pytest.mark.parametrize("mode", [0o620, 0o602, 0o666])
 def test_a_state_that_others_can_write_remembers_nothing(mode: int, policy: Path) -> None:
-    trust_files.state_path(policy).chmod(mode)
+    trust.state_path(policy).chmod(mode)
     with pytest.raises(UntrustedError, match=f"mode {mode:04o}"):
-        trust_files.anchor(policy, NOW)
+        trust.anchor(policy, NOW)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="gives a file away")
 def test_nor_does_one_of_another_user(policy: Path) -> None:
-    os.chown(trust_files.state_path(policy), 12345, 12345)
+    os.chown(trust.state_path(policy), 12345, 12345)
     with pytest.raises(UntrustedError, match="another user"):
-        trust_files.anchor(policy, NOW)
+        trust.anchor(policy, NOW)
 
 
 @pytest.mark.parametrize("put", [fifo, folder, link, dangling_link, device])
@@ -113,7 +113,7 @@ def test_a_lock_is_a_file_or_named(put: Callable[[Path], None], tmp_path: Path) 
 def test_a_name_that_is_needed_for_a_moment_leads_nowhere(put: Callable[[Path], None], tmp_path: Path) -> None:
     place = tmp_path / "file"
     put(tmp_path / ".file.new")
-    publishing.replace(place, b"data", what="file")
+    publish.replace(place, b"data", what="file")
     assert place.read_bytes() == b"data"
     assert not place.is_symlink()
     elsewhere = tmp_path / "elsewhere"
@@ -149,6 +149,6 @@ def test_a_folder_that_is_exchanged_gets_nothing_of_what_is_written(tmp_path: Pa
 def test_a_state_in_place_of_another_is_not_believed_because_of_its_name(policy: Path) -> None:
     """One of another policy: it says what was accepted under that."""
     other = State(policy_version=7, policy_sha256=Sha256.of(b"another policy"))
-    trust_files.state_path(policy).write_bytes(other.to_bytes())
+    trust.state_path(policy).write_bytes(other.to_bytes())
     with pytest.raises(KitError):
-        trust_files.anchor(policy, NOW)
+        trust.anchor(policy, NOW)

@@ -18,7 +18,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from kit.cli import kit as group
-from kit.cli.exit_codes import TABLE
+from kit.cli.commands import TABLE
 from kit.documents import core
 from kit.version import CORE_VERSION
 from tests.cli.test_manners import commands, inner

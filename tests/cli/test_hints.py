@@ -14,7 +14,7 @@ import click
 import pytest
 
 from kit.cli import kit as group
-from kit.cli.hints import filter_hint
+from kit.cli.output import filter_hint
 from tests.cli.test_collisions import found
 from tests.cli.test_manners import commands
 from tests.commands import ROOT, kit

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from benchmarks.process_tree import tree_bytes
-from kit.cli.machine import limit_environment
+from kit.cli.run_options import limit_environment
 from kit.errors import UsageError
-from kit.ops.kits import Environment
+from kit.verbs.verify.kits import Environment
 from tests import kits
 from tests.commands import COMMAND, ENVIRONMENT
 from tests.end_to_end.desk import Desk
@@ -22,10 +22,10 @@ _NICENESS = (
     "import os, sys\n"
     "from kit.engine import executors\n"
     "from kit.cli import kit\n"
-    "from kit.ops import patch\n"
+    "from kit.verbs.patch import patch\n"
     "before = os.nice(0)\n"
-    "from kit.cli.machine import limit_environment\n"
-    "from kit.ops.kits import Environment\n"
+    "from kit.cli.run_options import limit_environment\n"
+    "from kit.verbs.verify.kits import Environment\n"
     "limit_environment(Environment(), None, 5)\n"
     "with executors.local_executor(2) as pool:\n"
     "    print(os.nice(0) - before, pool.submit(os.nice, 0).result() - before)\n"

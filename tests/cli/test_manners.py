@@ -17,8 +17,8 @@ import click
 import pytest
 
 from kit import api, errors
-from kit.cli import exit_codes, kit as group, run
-from kit.cli.exit_codes import TABLE, exit_code
+from kit.cli import commands as exit_codes, kit as group, run
+from kit.cli.commands import TABLE, exit_code
 from kit.errors import KitError
 from kit.version import VERSION
 from tests import kits

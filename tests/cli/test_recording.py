@@ -13,8 +13,8 @@ import pytest
 from jsonschema import Draft202012Validator
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
-from kit.cli.commit import tool_commit
 from kit.migrations import built_in
+from kit.version import tool_commit
 from tests import kits
 from tests.commands import COMMAND, ENVIRONMENT, ROOT, Outcome, kit
 from tests.end_to_end.desk import Desk, key

@@ -15,16 +15,16 @@ from typing import Any
 import click
 import pytest
 
-from kit.cli import choices, kit as group
+from kit.cli import kit as group, options
 from kit.cli.commands import Commands
 from kit.encryption import SHIPPED, Profile
-from kit.encryption.tokens import MECHANISMS
-from kit.engine.extracting import Form, Projection
+from kit.encryption.master_keys import MECHANISMS
 from kit.migrations import BUILT_IN, Validation
-from kit.ops import diff
 from kit.signing import Algorithm
 from kit.transforms import registry
 from kit.trust import RevocationReason, Role
+from kit.verbs.diff import diff
+from kit.verbs.extract.documents import Form, Projection
 from tests.cli.test_manners import commands, inner
 from tests.commands import ENVIRONMENT, ROOT
 
@@ -43,7 +43,9 @@ LIBRARIES = {
     "sqlite3",
     "zstandard",
 }
-ROOMS = {f"kit.{name}" for name in ("archive", "documents", "encryption", "manifest", "ops", "signing", "trust")}
+ROOMS = {
+    f"kit.{name}" for name in ("archive", "documents", "encryption", "manifest", "output.commit", "signing", "trust")
+}
 FOR_SOME_VERDICTS = {
     "kit.encryption",
     "kit.engine.leaves",
@@ -51,7 +53,7 @@ FOR_SOME_VERDICTS = {
     "kit.engine.proving",
     "kit.engine.work",
     "kit.migrations",
-    "kit.ops.receipts",
+    "kit.verbs.verify.receipt",
     "kit.reports.html",
     "kit.transforms.raw_linkset",
 }
@@ -60,7 +62,7 @@ PROBE = """
 import contextlib, io, json, os, sys
 before = set(sys.modules)  # what measures coverage is there first, and loads some of it itself
 sys.path.insert(0, sys.argv[1])
-from kit.cli import completion, kit, run
+from kit.cli import commands as completion, kit, run
 words, completed = json.loads(sys.argv[2])
 with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()) as errors:
     for one in words:
@@ -99,16 +101,12 @@ def test_the_list_of_commands_loads_none_of_them() -> None:
     assert {name for name in found if name.startswith("kit.")} <= {
         "kit.cli",
         "kit.cli.commands",
-        "kit.cli.completion",
-        "kit.cli.exit_codes",
-        "kit.cli.hints",
         "kit.cli.output",
         "kit.engine",
         "kit.engine.interrupts",
         "kit.errors",
         "kit.reports",
-        "kit.reports.errors",
-        "kit.reports.spelling",
+        "kit.reports.text",
     }
 
 
@@ -126,7 +124,7 @@ def plain_verdict() -> list[object]:
 
 def test_a_verdict_loads_what_it_needs_and_no_more(words: list[object]) -> None:
     found = loaded(words)
-    assert {"kit.ops.verify", "kit.signing", "cryptography"} <= found
+    assert {"kit.verbs.verify.verify", "kit.signing", "cryptography"} <= found
     assert found & FOR_SOME_VERDICTS == set()
     assert found & LIBRARIES <= {"cryptography", "isal", "zstandard"}
 
@@ -139,19 +137,19 @@ def test_a_verdict_that_needs_more_loads_it(words: list[object], tmp_path: Path)
 @pytest.mark.parametrize(
     ("shown", "source"),
     [
-        (choices.ALGORITHMS, [one.value for one in Algorithm]),
-        (choices.KINDS, sorted(one.name.lower() for one in Algorithm)),
-        (choices.ROLES, [one.value for one in Role]),
-        (choices.REASONS, [one.value for one in RevocationReason]),
-        (choices.PROFILES, [one.name.lower() for one in Profile]),
-        (choices.FIELD_MAPS, list(SHIPPED)),
-        (choices.MECHANISMS, list(MECHANISMS)),
-        (choices.MIGRATIONS, list(BUILT_IN)),
-        (choices.TRANSFORMS, list(registry.BUILT_IN)),
-        (choices.VALIDATIONS, [one.value for one in Validation]),
-        (choices.FORMS, [one.value for one in Form]),
-        (choices.PROJECTIONS, [one.value for one in Projection]),
-        ((choices.LISTED,), [diff.LISTED]),
+        (options.ALGORITHMS, [one.value for one in Algorithm]),
+        (options.KINDS, sorted(one.name.lower() for one in Algorithm)),
+        (options.ROLES, [one.value for one in Role]),
+        (options.REASONS, [one.value for one in RevocationReason]),
+        (options.PROFILES, [one.name.lower() for one in Profile]),
+        (options.FIELD_MAPS, list(SHIPPED)),
+        (options.MECHANISMS, list(MECHANISMS)),
+        (options.MIGRATIONS, list(BUILT_IN)),
+        (options.TRANSFORMS, list(registry.BUILT_IN)),
+        (options.VALIDATIONS, [one.value for one in Validation]),
+        (options.FORMS, [one.value for one in Form]),
+        (options.PROJECTIONS, [one.value for one in Projection]),
+        ((options.LISTED,), [diff.LISTED]),
     ],
     ids=lambda value: str(value[0]) if isinstance(value, tuple) else "",
 )

@@ -9,10 +9,9 @@ import bson
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from kit.comparison import FieldChange, How, compare, is_migration
-from kit.comparison.values import MAX_LENGTH, bound_name, render_value
 from kit.documents import Kind, element, elements
 from kit.errors import BsonError
+from kit.verbs.diff.fields import MAX_LENGTH, FieldChange, How, bound_name, compare, is_migration, render_value
 from tests.documents import strategies
 from tests.tiers import examples
 

@@ -11,9 +11,8 @@ import bson
 import pytest
 import zstandard
 
-from kit.comparison import Advisory, Sketch
-from kit.comparison.sketch import sketch_each
 from kit.values import CollectionName
+from kit.verbs.diff.documents import Advisory, Sketch, sketch_each
 from tests.commands import ROOT
 from tests.kits import observation
 

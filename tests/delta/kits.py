@@ -9,16 +9,16 @@ from pathlib import Path
 from typing import Any
 
 from kit.encryption import Credentials, KeySet, PassphraseRecord, create, load, new_keyring, unlock
-from kit.ops.delta_apply import DeltaApplyReport, DeltaApplyRequest, apply_delta
-from kit.ops.delta_build import DeltaBuildReport, DeltaBuildRequest, build_delta
-from kit.ops.keying import Keying
-from kit.ops.kits import Environment
-from kit.ops.obligations import Expectation
-from kit.ops.patch import Output, PatchRequest, patch
 from kit.signing import Algorithm, PrivateKey, generate
 from kit.transforms.protocol import Transform
 from kit.transforms.raw_linkset import RawLinkset
 from kit.values import Timestamp
+from kit.verbs.delta.apply import DeltaApplyReport, DeltaApplyRequest, apply_delta
+from kit.verbs.delta.build import DeltaBuildReport, DeltaBuildRequest, build_delta
+from kit.verbs.patch.patch import Output, PatchRequest, patch
+from kit.verbs.patch.request import Keying
+from kit.verbs.verify.kits import Environment
+from kit.verbs.verify.obligations import Expectation
 from tests.kits import OBSERVATIONS, collection, observation, signed, small_files, stored, write_kit
 
 AT = Timestamp.parse("2026-01-02T03:04:05Z")

@@ -13,16 +13,14 @@ from typing import Any
 import pytest
 import zstandard
 
-from kit.cli.exit_codes import exit_code
+from kit.cli.commands import exit_code
 from kit.delta.model import DELTA_TYPE
-from kit.delta.packing import pack
-from kit.delta.pieces import END, frame_piece
-from kit.delta.varint import unsigned
+from kit.delta.packing import END, frame_piece, pack, unsigned
 from kit.errors import KitError, UntrustedError
-from kit.ops.delta_verify import DeltaVerifyRequest, verify_delta
 from kit.signing import Algorithm, archive_signature, generate, jws
 from kit.trust import Anchor
 from kit.values import Sha256
+from kit.verbs.delta.verify import DeltaVerifyRequest, verify_delta
 from tests import kits
 from tests.delta.kits import KEY, OTHER, Pair, pair, patched, trusting
 from tests.kits import OBSERVATIONS, contents, packed, signed, tar, unpacked, write_kit

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from kit.archive import encode, open_kit
-from kit.engine.changed import MOST_COLLECTIONS, BaseSpool, TargetSpool
+from kit.archive.frames import encode
+from kit.archive.read.reader import open_kit
 from kit.engine.progress import Event, PassDone, Stage
 from kit.engine.reading import BodyTap, Survey, read_once
-from kit.engine.stores import BaseStores
 from kit.errors import ArchiveError, DigestError
 from kit.values import Codec, Limits, MemberPath, Sha256
+from kit.verbs.delta.stores import MOST_COLLECTIONS, BaseSpool, BaseStores, TargetSpool
 from tests.delta.kits import HERE, pair, patched
 from tests.delta.test_round_trip import Heard, files_of
 from tests.kits import OBSERVATIONS, collection, observation, tar, write_kit

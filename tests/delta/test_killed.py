@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from kit.archive.job import LOCK
-from kit.archive.workplace import workplace
 from kit.cli import run
 from kit.errors import OutputError
+from kit.output.job import LOCK
 from kit.signing import write_private, write_public
+from kit.verbs.delta.build import workplace
 from tests.delta.kits import KEY, PASSPHRASE, pair
 from tests.delta.test_recipe_keys import keys_of, notes, sealed
 from tests.delta.test_round_trip import files_of
@@ -34,7 +34,7 @@ sys.exit(run(words))
 HOLDING = """
 import sys
 from pathlib import Path
-from kit.archive.workplace import workplace
+from kit.verbs.delta.build import workplace
 with workplace(Path(sys.argv[1])):
     print("held", flush=True)
     sys.stdin.read()

@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 
-from kit.cli.exit_codes import exit_code
+from kit.cli.commands import exit_code
 from kit.errors import KitError
-from kit.ops.delta_build import DeltaBuildReport
-from kit.ops.delta_verify import DeltaVerifyRequest, inspect_delta, verify_delta
-from kit.ops.verify import verify
-from kit.reports.deltas import inspected_lines
+from kit.reports.delta import inspected_lines
 from kit.transforms.raw_linkset import RawLinkset, parse_cache_map
 from kit.values.strict_json import canonical
+from kit.verbs.delta.build import DeltaBuildReport
+from kit.verbs.delta.verify import DeltaVerifyRequest, inspect_delta, verify_delta
+from kit.verbs.verify.verify import verify
 from tests.delta.kits import COMPRESSED, HERE, KEY, Pair, patched, trusting
 from tests.delta.test_attacks import archive, files_of, resigned
 from tests.kits import CACHE, OBSERVATIONS, advisory, collection, observation

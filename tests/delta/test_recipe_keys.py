@@ -14,20 +14,20 @@ from typing import Any
 import bson
 import pytest
 
-from kit.cli.exit_codes import exit_code
+from kit.cli.commands import exit_code
 from kit.delta.model import DeltaManifest
 from kit.delta.recipe import MAX_NAMES
 from kit.encryption import KeySet, PassphraseRecord, Profile, RandomIv, load, rewrap, shipped
 from kit.errors import KeyUnusableError, KitError
-from kit.ops.delta_build import DeltaSquashRequest
-from kit.ops.delta_squash import squash_deltas
-from kit.ops.delta_verify import inspect_delta
-from kit.ops.keying import Keying
-from kit.ops.verify import verify
-from kit.reports.deltas import inspected_lines
+from kit.reports.delta import inspected_lines
 from kit.transforms.encrypt_fields import EncryptFields
 from kit.transforms.raw_linkset import RawLinkset
 from kit.values import Limits
+from kit.verbs.delta.build import DeltaSquashRequest
+from kit.verbs.delta.squash import squash_deltas
+from kit.verbs.delta.verify import inspect_delta
+from kit.verbs.patch.request import Keying
+from kit.verbs.verify.verify import verify
 from tests.delta.kits import AT, CREDENTIALS, HERE, KEY, PASSPHRASE, Pair, keyring, keys_in, patched, step, trusting
 from tests.delta.test_attacks import archive, files_of, resigned
 from tests.delta.test_recipe import besides_what_is_carried

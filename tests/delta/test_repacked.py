@@ -21,22 +21,21 @@ from hypothesis import HealthCheck, Phase, example, given, settings, strategies 
 
 from kit.delta.layout import parse_layout
 from kit.delta.model import DeltaManifest
-from kit.delta.packing import pack
-from kit.delta.varint import unsigned
+from kit.delta.packing import pack, unsigned
 from kit.engine.progress import Event, PassDone, Stage
 from kit.errors import DigestError, InterruptedRunError, RollbackError, WrongBaseError
-from kit.ops.delta_apply import DeltaApplyReport, resume_delta
-from kit.ops.delta_build import DeltaSquashRequest
-from kit.ops.delta_squash import squash_deltas
-from kit.ops.delta_verify import DeltaVerifyRequest, inspect_delta, verify_delta
-from kit.ops.jobs import Completion
-from kit.ops.judgement import Judgement
-from kit.ops.rollback import RollbackRequest, rollback
-from kit.ops.verify import verify
-from kit.reports.deltas import applied_json, applied_lines, inspected_lines, verified_json, verified_lines
-from kit.reports.jobs import completion_json, completion_lines
+from kit.reports.delta import applied_json, applied_lines, inspected_lines, verified_json, verified_lines
+from kit.reports.patch import completion_json, completion_lines
 from kit.signing import jws
 from kit.values import Limits
+from kit.verbs.delta.apply import DeltaApplyReport, resume_delta
+from kit.verbs.delta.build import DeltaSquashRequest
+from kit.verbs.delta.squash import squash_deltas
+from kit.verbs.delta.verify import DeltaVerifyRequest, inspect_delta, verify_delta
+from kit.verbs.jobs import Completion
+from kit.verbs.rollback import RollbackRequest, rollback
+from kit.verbs.verify.judgement import Judgement
+from kit.verbs.verify.verify import verify
 from tests.delta.kits import AT, HERE, KEY, OTHER, Pair, keyring, keys_in, october, pair, patched, step, trusting
 from tests.delta.test_attacks import archive, files_of as delta_files, resigned
 from tests.kits import MANIFEST, OBSERVATIONS, collection, contents, observation, signed, unpacked, write_kit

@@ -12,21 +12,23 @@ from pathlib import Path
 
 import pytest
 
-from kit.archive import Job, encode, open_kit
+from kit.archive.frames import encode
+from kit.archive.read.reader import open_kit
 from kit.delta.model import Method
 from kit.engine.executors import InlineExecutor
-from kit.engine.making import Making, NeededSpool
 from kit.engine.pipeline import Workers
 from kit.engine.progress import Advanced, BatchDone, Event, PassDone, Stage
 from kit.engine.reading import read_once
-from kit.engine.stores import BaseStores
 from kit.errors import KitError, OutputError, RollbackError, UntrustedError, UsageError, WrongBaseError
-from kit.ops.delta_apply import apply_delta
-from kit.ops.delta_verify import DeltaVerifyRequest, inspect_delta, verify_delta
-from kit.ops.deltas import opened_delta
-from kit.ops.kits import is_kept
-from kit.ops.verify import verify
+from kit.output.job import Job
 from kit.values import Codec, Limits
+from kit.verbs.delta.apply import apply_delta
+from kit.verbs.delta.decode import Making, NeededSpool
+from kit.verbs.delta.deltas import opened_delta
+from kit.verbs.delta.stores import BaseStores
+from kit.verbs.delta.verify import DeltaVerifyRequest, inspect_delta, verify_delta
+from kit.verbs.verify.kits import is_kept
+from kit.verbs.verify.verify import verify
 from tests.delta.kits import HERE, KEY, OTHER, november, october, pair, patched, trusting
 from tests.kits import MANIFEST, OBSERVATIONS, collection, contents, observation, signed, write_kit
 

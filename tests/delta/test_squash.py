@@ -9,8 +9,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 
 from kit.errors import UsageError, WrongBaseError
-from kit.ops.delta_build import DeltaBuildReport, DeltaSquashRequest
-from kit.ops.delta_squash import squash_deltas
+from kit.verbs.delta.build import DeltaBuildReport, DeltaSquashRequest
+from kit.verbs.delta.squash import squash_deltas
 from tests.delta.kits import AT, HERE, KEY, Pair, trusting
 from tests.kits import OBSERVATIONS, collection, contents, observation, signed, write_kit
 

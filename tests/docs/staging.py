@@ -10,11 +10,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from fixtures.build.keys import publisher_key, site_key
-from kit.ops.kits import Environment
-from kit.ops.patch import Output, PatchRequest, patch
 from kit.signing import Algorithm, generate, jws, write_private, write_public
 from kit.transforms.raw_linkset import RawLinkset
 from kit.values import Timestamp
+from kit.verbs.patch.patch import Output, PatchRequest, patch
+from kit.verbs.verify.kits import Environment
 from tests import kits
 from tests.commands import ROOT
 

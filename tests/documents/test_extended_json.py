@@ -12,9 +12,9 @@ from bson.codec_options import CodecOptions, DatetimeConversion
 from bson.json_util import JSONOptions, loads
 from hypothesis import given
 
-from kit.documents.extended_json import extended_json
 from kit.documents.kinds import INT32
 from kit.errors import BsonError
+from kit.verbs.extract.documents import extended_json
 from tests.documents.strategies import DOCUMENTS
 from tests.documents.test_corpus import CORPUS
 

@@ -10,7 +10,7 @@ from bson.code import Code
 from hypothesis import given, settings, strategies as st
 
 from kit.documents import Run, runs
-from kit.documents.width import check_width, count_elements
+from kit.documents.framing import check_width, count_elements
 from kit.errors import BsonError, LimitError
 from kit.values import Limits
 from tests.attacks.bombs import nested_document, wide_document

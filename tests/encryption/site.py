@@ -26,8 +26,8 @@ from kit.encryption import (
     unlock,
 )
 from kit.errors import KitError
-from kit.transforms.change import Change, ChangeTotals, RewrittenRun
 from kit.transforms.encrypt_fields import EncryptFields
+from kit.transforms.protocol import Change, ChangeTotals, RewrittenRun
 from kit.values import CollectionName, Timestamp
 
 NOW = Timestamp.parse("2026-01-02T03:04:05Z")

@@ -13,12 +13,9 @@ from hypothesis import given, settings, strategies as st
 
 from kit.documents import index
 from kit.encryption import Envelope, Profile, RandomIv, Scope, SyntheticIv
-from kit.encryption.aead import DocumentCipher, KeyInPlace, OpenedValue
-from kit.encryption.associated_data import CollectionPlace, FieldPlace
-from kit.encryption.data_keys import DataKey
-from kit.encryption.encoding import encode
+from kit.encryption.aead import CollectionPlace, DocumentCipher, FieldPlace, KeyInPlace, OpenedValue
 from kit.encryption.field_map import FieldPath
-from kit.encryption.macs import KeyMacs, Mac
+from kit.encryption.keys import DataKey, KeyMacs, Mac, encode_parts
 from kit.errors import ContentError, EnvelopeError, KeyUnusableError
 from kit.values import CollectionName
 from tests.documents.strategies import VALUES, Typed, string
@@ -202,7 +199,7 @@ def test_every_documents_key_is_hkdf_however_many_there_were_before() -> None:
 
 @given(st.lists(st.binary(max_size=6), max_size=5), st.lists(st.binary(max_size=6), max_size=5))
 def test_no_two_lists_of_parts_have_one_encoding(one: list[bytes], other: list[bytes]) -> None:
-    assert (encode(one) == encode(other)) == (one == other)
+    assert (encode_parts(one) == encode_parts(other)) == (one == other)
 
 
 def test_a_data_key_shows_nothing_and_crosses_a_pipe_whole() -> None:

@@ -14,9 +14,9 @@ from hypothesis import given, settings, strategies as st
 
 from kit.documents import Run, core
 from kit.encryption import FieldMap, KeySet, MappedCollection, Profile, Scope, find_needs, prove
-from kit.encryption.data_keys import DataKey
 from kit.encryption.envelope import ALGORITHM, NAMES
-from kit.encryption.preparation import find_needs_each
+from kit.encryption.keys import DataKey
+from kit.encryption.needs import find_needs_each
 from kit.encryption.proof import prove_each
 from kit.encryption.restoring import Reopener, reopen, unseal, unseal_each
 from kit.encryption.runs import CoreMap, seal

@@ -8,7 +8,7 @@ from typing import Any
 import jsonschema
 import pytest
 
-from kit.encryption import SHIPPED, FieldMap, platform_names, shipped
+from kit.encryption import SHIPPED, FieldMap, field_map, shipped
 from kit.encryption.field_map import FieldPath
 from kit.errors import ContentError, KitError, UsageError
 from kit.values import CollectionName
@@ -172,7 +172,7 @@ def test_the_second_map_of_notelett_is_the_first_with_its_product_and_what_stays
     assert bare == list(first.collections)
     assert {entry.product_id for entry in second.collections} == {"notelett"}
     assert {entry.collection: tuple(map(str, entry.queryable)) for entry in second.collections} == {
-        name: platform_names.plain_names(name) for name in platform_names.OF_CONTAINER
+        name: field_map.plain_names(name) for name in field_map.OF_CONTAINER
     }
 
 
@@ -200,6 +200,6 @@ def test_a_map_of_the_product_that_maps_what_is_queried_is_told_so() -> None:
     copied = shipped("notelett").to_json()
     copied["collections"][3]["fields"].append("metadata.room")
     copied["collections"][4]["fields"].append("createdAt")
-    told = platform_names.advice(FieldMap.parse(json.dumps(copied).encode()))
+    told = field_map.advice(FieldMap.parse(json.dumps(copied).encode()))
     assert "fields are encrypted that are queried: palace_memories metadata.room, notes createdAt" in told
-    assert platform_names.advice(shipped("notelett-2")) == platform_names.advice(shipped("concelier")) == ()
+    assert field_map.advice(shipped("notelett-2")) == field_map.advice(shipped("concelier")) == ()

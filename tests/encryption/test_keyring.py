@@ -32,7 +32,7 @@ from kit.encryption import (
 )
 from kit.encryption.keyring import State, Wrapped
 from kit.errors import EnvelopeError, KeyUnusableError, OutputError, UsageError
-from kit.secret_files import lock
+from kit.output.secret_files import lock
 from kit.values import Limits
 from tests.encryption.site import (
     COST,

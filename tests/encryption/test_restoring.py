@@ -10,8 +10,8 @@ import pytest
 
 from kit.encryption import Profile
 from kit.encryption.approval import RecoveryScope
+from kit.encryption.providers import parse_recipients, seal_to_recipients
 from kit.encryption.restoring import RestorePlan, restore
-from kit.encryption.sealing import parse_recipients, seal
 from kit.errors import EnvelopeError, KeyUnusableError, OutputError, UsageError
 from kit.values import CollectionName, Sha256
 from tests.encryption.site import MAP, NOTES, Site, note
@@ -68,7 +68,7 @@ def test_a_seal_opens_to_the_chunks_joined_whatever_their_sizes() -> None:
     def write(data: bytes) -> None:
         output.write(data)
 
-    seal(iter(chunks), [str(person.to_public())], write)
+    seal_to_recipients(iter(chunks), [str(person.to_public())], write)
     assert pyrage.decrypt(output.getvalue(), [person]) == b"".join(chunks)
 
 
@@ -84,9 +84,9 @@ def test_a_seal_passes_on_why_its_reader_or_writer_failed() -> None:
         raise OutputError("no room")
 
     with pytest.raises(OutputError, match="no room"):
-        seal([b"x"], [person], full)
+        seal_to_recipients([b"x"], [person], full)
     with pytest.raises(EnvelopeError, match="not this one"):
-        seal(_failing(), [person], lambda _: None)
+        seal_to_recipients(_failing(), [person], lambda _: None)
 
 
 def test_a_seal_for_nobody_is_refused() -> None:

@@ -30,7 +30,7 @@ from kit.encryption import (
     unlock,
 )
 from kit.encryption.keyring import Wrapped
-from kit.encryption.tokens import Login, TokenKey, _by_encryption, _close, _probe
+from kit.encryption.master_keys import Login, TokenKey, _by_encryption, _close, _probe
 from kit.errors import KeyUnusableError, UsageError
 from tests.encryption.site import CREDENTIALS, NOW, PASSPHRASE, Stream, empty_keyring, passphrase_record, scope
 from tests.encryption.softhsm import KEY_ID, PIN, TOKEN

@@ -12,10 +12,9 @@ import pytest
 
 from fixtures.build import make_envelope_vectors
 from kit.encryption import Envelope, Profile, Scope
-from kit.encryption.aead import DocumentCipher, KeyInPlace
-from kit.encryption.associated_data import CollectionPlace
-from kit.encryption.data_keys import DataKey
+from kit.encryption.aead import CollectionPlace, DocumentCipher, KeyInPlace
 from kit.encryption.field_map import FieldPath
+from kit.encryption.keys import DataKey
 from kit.errors import EnvelopeError
 from kit.values import CollectionName
 

@@ -10,15 +10,15 @@ from typing import Any
 
 import pytest
 
-from kit.cli.exit_codes import exit_code
+from kit.cli.commands import exit_code
 from kit.engine.executors import InlineExecutor
 from kit.engine.pipeline import Pipeline
 from kit.engine.reading import Survey
 from kit.engine.survey import survey
-from kit.ops.kits import Environment, is_kept, opened
-from kit.ops.obligations import Beside, Expectation, judge
 from kit.signing import dsse, jws
 from kit.values import Limits, MemberPath, Sha256
+from kit.verbs.verify.kits import Environment, is_kept, opened
+from kit.verbs.verify.obligations import Beside, Expectation, judge
 from tests import kits
 from tests.commands import kit
 from tests.end_to_end.desk import Desk, key

@@ -14,14 +14,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 from jsonschema import Draft202012Validator
 
-from kit.archive import KitReader
-from kit.comparison import How
-from kit.engine.collation import Collation
-from kit.engine.comparing import Comparer
+from kit.archive.read.reader import KitReader
 from kit.engine.executors import InlineExecutor
 from kit.engine.pipeline import Pipeline
 from kit.errors import DigestError
 from kit.values import Limits
+from kit.verbs.diff.collation import Collation
+from kit.verbs.diff.comparing import Comparer
+from kit.verbs.diff.fields import How
 from tests import kits
 from tests.commands import ROOT, kit
 from tests.end_to_end.desk import Desk, key

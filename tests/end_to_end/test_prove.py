@@ -20,10 +20,10 @@ from jsonschema import Draft202012Validator
 from conformance import check_proof
 from kit.engine.leaves import BLOCK
 from kit.errors import KitError
-from kit.ops.judgement import Expectation
-from kit.ops.merkle_proof import Proof
-from kit.ops.prove import check
 from kit.signing import Algorithm, jws
+from kit.verbs.prove.proof import Proof
+from kit.verbs.prove.prove import check
+from kit.verbs.verify.judgement import Expectation
 from tests import kits
 from tests.commands import ROOT, Outcome, kit
 from tests.end_to_end.desk import Desk, key

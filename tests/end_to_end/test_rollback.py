@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 from jsonschema import Draft202012Validator
 
-from kit.archive import Job
-from kit.ops.jobs import begin
+from kit.output.job import Job
 from kit.signing import archive_signature
 from kit.values import Sha256
+from kit.verbs.jobs import begin
 from tests import kits
 from tests.commands import ROOT, Outcome, kit
 from tests.end_to_end.desk import Desk, key

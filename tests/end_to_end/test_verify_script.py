@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from kit.signing import Algorithm, dsse, jws
-from kit.signing.base64_text import url_encode
+from kit.signing.check import url_encode
 from tests import kits
 from tests.commands import ROOT, kit
 from tests.end_to_end.desk import Desk, key

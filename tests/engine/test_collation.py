@@ -13,11 +13,10 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from kit.comparison import Advisory, Sketch
-from kit.engine.advisories import STATES, find_advisories, tell_migrated
-from kit.engine.collation import AFTER, BEFORE, Collation
-from kit.engine.differences import Differences
 from kit.errors import OutputError
+from kit.verbs.diff.collation import AFTER, BEFORE, STATES, Collation, find_advisories, tell_migrated
+from kit.verbs.diff.diff import Differences
+from kit.verbs.diff.documents import Advisory, Sketch
 from tests.tiers import examples
 
 ROOT = Path(__file__).parents[2]
@@ -149,10 +148,10 @@ def test_a_folder_that_is_not_there_is_an_output_error_with_a_way_out(tmp_path: 
 _FILL = """
 import hashlib, resource, sys
 from pathlib import Path
-from kit.comparison import Advisory, Sketch
-from kit.engine.advisories import find_advisories, tell_migrated
-from kit.engine.collation import Collation
-from kit.engine.differences import Differences
+from kit.verbs.diff.documents import Advisory, Sketch
+from kit.verbs.diff.collation import find_advisories, tell_migrated
+from kit.verbs.diff.collation import Collation
+from kit.verbs.diff.diff import Differences
 count, path = int(sys.argv[1]), Path(sys.argv[2])
 digest = lambda *parts: hashlib.sha256(repr(parts).encode()).digest()
 with Collation(path) as collation:

@@ -10,7 +10,9 @@ from typing import Any, TypeVar
 
 import pytest
 
-from kit.archive import Frame, Slot, open_kit
+from kit.archive.frames import Frame
+from kit.archive.read.reader import open_kit
+from kit.archive.write.tar import Slot
 from kit.engine.executors import InlineExecutor, WorkExecutor
 from kit.engine.pipeline import Pipeline
 from kit.engine.reading import Survey

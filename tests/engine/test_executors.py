@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from kit.archive.prefetch import prefetched
+from kit.archive.source import prefetched
 from kit.encryption import KeySource
 from kit.engine.executors import HandedKeys, InlineExecutor, ProcessExecutor, ThreadExecutor, WorkExecutor, startable
 from kit.errors import StoppedError
@@ -35,7 +35,7 @@ def limited(processes: int, body: str, core: str = "on") -> str:
 
 # As root nothing limits processes, so another user is taken on once everything is imported.
 PROLOGUE = """
-from kit.archive.prefetch import prefetched
+from kit.archive.source import prefetched
 from kit.engine.executors import local_executor
 import concurrent.futures.process, multiprocessing.context, multiprocessing.popen_fork, multiprocessing.queues
 import multiprocessing.synchronize, queue, threading

@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from kit.documents.leaves import hash_digits
+from kit.documents.identity import hash_digits
 from kit.engine import leaves
 from kit.engine.executors import InlineExecutor, local_executor
 from kit.engine.leaves import LeafStore
 from kit.engine.pipeline import Pipeline
 from kit.errors import OutputError
 from kit.values import MemberPath
-from kit.values.merkle import root_of
+from kit.values.digest import root_of
 from tests.engine.test_rewrite import IDLE, run
 from tests.kits import OBSERVATIONS, small_files, write_kit
 from tests.tiers import examples

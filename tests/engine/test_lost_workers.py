@@ -20,11 +20,11 @@ from typing import Any
 
 import pytest
 
-from kit.archive.prefetch import _next
-from kit.archive.steady import SteadyThreads, result_of
+from kit.archive.source import _next
 from kit.engine.executors import ProcessExecutor, ThreadExecutor, WorkExecutor
 from kit.engine.pipeline import Pipeline
 from kit.errors import StoppedError
+from kit.waiting import SteadyThreads, result_of
 
 
 @pytest.fixture

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 import kit
-from kit.archive import KitReader, Member, open_kit
+from kit.archive.read.reader import KitReader, open_kit
+from kit.archive.read.tar import Member
 from kit.engine.passing import Digests, entries, read_again, read_first
 from kit.engine.reading import Survey
 from kit.errors import DigestError

@@ -9,16 +9,16 @@ from pathlib import Path
 
 import pytest
 
-from kit.archive import open_kit
+from kit.archive.read.reader import open_kit
 from kit.engine.executors import InlineExecutor, local_executor
 from kit.engine.pipeline import Pipeline
 from kit.engine.progress import Advanced, BatchDone, Event, PassDone, PassStarted, Stage, watched
 from kit.engine.survey import survey
 from kit.errors import StoppedError
-from kit.ops.kits import Environment
-from kit.ops.patch import Output, PatchRequest, patch, plan
 from kit.transforms.raw_linkset import RawLinkset
 from kit.values import Limits, Timestamp
+from kit.verbs.patch.patch import Output, PatchRequest, patch, plan
+from kit.verbs.verify.kits import Environment
 from tests.end_to_end.desk import key
 from tests.kits import OBSERVATIONS, SNAPSHOTS, signed, small_files, write_kit
 

@@ -12,7 +12,9 @@ from pathlib import Path
 import bson
 import pytest
 
-from kit.archive import ArchiveDestination, FolderDestination, KitReader, open_kit
+from kit.archive.read.reader import KitReader, open_kit
+from kit.archive.write.folder import FolderDestination
+from kit.archive.write.tar import ArchiveDestination
 from kit.engine.executors import local_executor
 from kit.engine.leaves import LeafStore
 from kit.engine.lookup import LookupReader, LookupWriter, close_lookups

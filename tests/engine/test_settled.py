@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from kit.archive import open_kit
+from kit.archive.read.reader import open_kit
 from kit.engine.executors import InlineExecutor
 from kit.engine.pipeline import Pipeline
 from kit.engine.reading import Survey

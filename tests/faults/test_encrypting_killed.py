@@ -1,4 +1,5 @@
-"""An encryption killed at its steps on the disk (kit.ops.selftest.striker) and resumed: same bytes, no key is lost."""
+"""An encryption killed at its steps on the disk (kit.verbs.selftest.striker) and resumed: same bytes, no key is
+lost."""
 
 from __future__ import annotations
 
@@ -15,13 +16,13 @@ import pyrage
 import pytest
 
 from kit.encryption import AgeRecord, Credentials, create, load, new_keyring, shipped, unlock
-from kit.ops.field_proof import Comparison, FieldExpectation
-from kit.ops.kits import Environment
-from kit.ops.obligations import Expectation
-from kit.ops.selftest.sample import CLOCK
-from kit.ops.verify import verify
 from kit.signing import PublicKey, load_public
 from kit.values import Timestamp
+from kit.verbs.selftest.bench import CLOCK
+from kit.verbs.verify.field_proof import Comparison, FieldExpectation
+from kit.verbs.verify.kits import Environment
+from kit.verbs.verify.obligations import Expectation
+from kit.verbs.verify.verify import verify
 from tests.end_to_end.vault import members
 from tests.kits import signed, write_keys, write_kit
 
@@ -53,7 +54,7 @@ class Site:
             "encrypt": {"keyring": KEYRING, "identity": str(IDENTITY)},
         }
         self.runner = subprocess.Popen(
-            [sys.executable, "-m", "kit.ops.selftest.striker"],
+            [sys.executable, "-m", "kit.verbs.selftest.striker"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env=os.environ | {"PYTHONPATH": str(ROOT)},

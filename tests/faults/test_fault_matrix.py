@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from hardening.fault_matrix import DELTA, PATCH, bench_of
-from kit.ops.selftest import DAMAGES, FAULTS, Matrix, kill_everywhere, phases
-from kit.ops.selftest.strikes import harm
-from kit.reports.selftests import strike_table
+from kit.reports.patch import strike_table
+from kit.verbs.selftest import DAMAGES, FAULTS, Matrix, kill_everywhere, phases
+from kit.verbs.selftest.strikes import harm
 
 
 @pytest.mark.slow

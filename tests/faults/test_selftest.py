@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from jsonschema import Draft202012Validator
 
-from kit.ops.selftest import Bench, Facts, Matrix, Row, SelftestReport
-from kit.ops.selftest.strikes import kill_randomly, strike
-from kit.reports.selftests import selftest_json, selftest_lines
+from kit.reports.patch import selftest_json, selftest_lines
+from kit.verbs.selftest import Bench, Facts, Matrix, Row, SelftestReport
+from kit.verbs.selftest.strikes import kill_randomly, strike
 from tests.commands import ROOT, kit
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from hardening.fault_matrix import DELTA, PATCH, bench_of
-from kit.ops.selftest import CONTAINERS, Facts
+from kit.verbs.selftest import CONTAINERS, Facts
 
 SOURCE = Path(__file__).with_name("short_io.c")
 pytestmark = pytest.mark.skipif(shutil.which("cc") is None, reason="no C compiler")

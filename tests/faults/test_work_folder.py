@@ -15,14 +15,13 @@ from pathlib import Path
 
 import pytest
 
-from kit.archive import Job
-from kit.archive.job import LOCK
 from kit.engine.progress import Stage
 from kit.errors import InterruptedRunError, OutputError, UsageError
-from kit.ops.jobs import abandon
-from kit.ops.kits import Environment
-from kit.ops.patch import PatchReport, patch, resume
+from kit.output.job import LOCK, Job
 from kit.signing import write_private, write_public
+from kit.verbs.jobs import abandon
+from kit.verbs.patch.patch import PatchReport, patch, resume
+from kit.verbs.verify.kits import Environment
 from tests.attacks.forging import PUBLISHER, SITE, job_of, kit_in, output, request
 from tests.attacks.test_forged_journals import Interruption
 from tests.commands import COMMAND, ENVIRONMENT, Outcome

@@ -19,12 +19,12 @@ NOT_YET = frozenset(
     {
         "archive",
         "cli",
-        "comparison",
         "delta",
         "encryption",
         "engine",
         "migrations",
-        "ops",
+        "output",
+        "verbs",
         "reports",
         "transforms",
     }

@@ -15,12 +15,19 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from kit.delta.columns import join_columns
-from kit.delta.dictionary import choose_by_reference
-from kit.delta.gathering import StreamBuilder, Streams, prefix_with_length
-from kit.delta.order import Source, Step
-from kit.delta.picking import MAX_PATH_BYTES, MAX_PLACES, Picker
-from kit.delta.segment import DecodedDocuments, SegmentInput, assemble_documents, decode, encode, parse_head
-from kit.delta.varint import Reader
+from kit.delta.dictionary import MAX_PATH_BYTES, MAX_PLACES, Picker, choose_by_reference
+from kit.delta.edits import StreamBuilder, Streams, prefix_with_length
+from kit.delta.packing import Reader
+from kit.delta.segment import (
+    DecodedDocuments,
+    SegmentInput,
+    Source,
+    Step,
+    assemble_documents,
+    decode,
+    encode,
+    parse_head,
+)
 from kit.documents import core
 from kit.documents.identity import keys_by_reference
 from kit.errors import BsonError, KitError

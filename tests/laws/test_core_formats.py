@@ -15,7 +15,7 @@ from hypothesis import given, settings, strategies as st
 from kit.documents import core
 from kit.transforms.raw_linkset import RawLinkset, csaf, cve, registry, runs, shape
 from kit.transforms.raw_linkset.extractor import Extractor, Needs
-from kit.transforms.raw_linkset.keys import CACHE, SNAPSHOT
+from kit.transforms.raw_linkset.runs import CACHE, SNAPSHOT
 from kit.values import CollectionName
 from tests.kits import snapshot
 from tests.tiers import examples

@@ -10,18 +10,16 @@ import bson
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from kit.comparison import Pair, compare_appended, compare_pairs, sketch_run
-from kit.comparison.pairing import compress
-from kit.comparison.sketch import sketch_each
 from kit.documents import Run, append, core, first_other, validate
-from kit.documents.width import elements_in
+from kit.documents.framing import elements_in
+from kit.engine.checks import APPENDED, cut
 from kit.engine.proving import Asked, Piece, prove_by_core, prove_one_by_one
-from kit.engine.self_proof import APPENDED, cut
 from kit.errors import KitError
 from kit.transforms import coverage
 from kit.transforms.raw_linkset import shape
 from kit.transforms.raw_linkset.counting import counted, tally_appended, tally_run
 from kit.values import CollectionName, Limits, RunLengths
+from kit.verbs.diff.documents import Pair, compare_appended, compare_pairs, compress, sketch_each, sketch_run
 from tests.documents.strategies import DOCUMENTS, document, int32
 from tests.documents.test_corpus import BROKEN, CORPUS, VALID
 from tests.tiers import examples

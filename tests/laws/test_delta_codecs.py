@@ -13,23 +13,19 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings, strategies as st
 
 from kit.delta import prefix
-from kit.delta.gathering import StreamBuilder
+from kit.delta.dictionary import MAX_PATH_BYTES, MAX_PLACES, Picker, encode_places, parse_places
+from kit.delta.edits import StreamBuilder
 from kit.delta.layout import Header, Layout, encode_layout, parse_headers, parse_layout
 from kit.delta.model import Payload
-from kit.delta.order import Source, Step, encode_steps, parse_steps
-from kit.delta.packing import pack, unpack
-from kit.delta.picking import MAX_PATH_BYTES, MAX_PLACES, Picker, encode_places, parse_places
-from kit.delta.pieces import END, frame_piece, read_pieces
-from kit.delta.segment import SegmentInput, decode, encode, parse_head
-from kit.delta.varint import Reader, signed, unsigned
+from kit.delta.packing import END, Reader, frame_piece, pack, read_pieces, signed, unpack, unsigned
+from kit.delta.segment import SegmentInput, Source, Step, decode, encode, encode_steps, parse_head, parse_steps
 from kit.documents import runs
-from kit.engine.differing import MOST_SEGMENT_BYTES, PICKED_FROM_BYTES, differences, joined, segment
-from kit.engine.document_store import DocumentStore
 from kit.engine.executors import InlineExecutor, ThreadExecutor
-from kit.engine.matching import matched
 from kit.engine.pipeline import Workers
 from kit.errors import ArchiveError, KitError
 from kit.values import Limits, MemberPath, Sha256
+from kit.verbs.delta.documents import DocumentStore, matched
+from kit.verbs.delta.segments import MOST_SEGMENT_BYTES, PICKED_FROM_BYTES, differences, joined, segment
 from tests.documents.strategies import DOCUMENTS, SCALARS, VALUES, binary, document, string
 from tests.tiers import examples
 

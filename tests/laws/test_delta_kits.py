@@ -11,10 +11,10 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings, strategies as st
 
 from kit.encryption import Profile, shipped
-from kit.ops.delta_build import DeltaSquashRequest
-from kit.ops.delta_squash import squash_deltas
 from kit.transforms.encrypt_fields import EncryptFields
 from kit.transforms.raw_linkset import RawLinkset
+from kit.verbs.delta.build import DeltaSquashRequest
+from kit.verbs.delta.squash import squash_deltas
 from tests.delta.kits import AT, HERE, KEY, Pair, keyring, keys_in, step, trusting
 from tests.documents.strategies import VALUES, Typed, document, string
 from tests.kits import OBSERVATIONS, contents, observation, signed, write_kit

@@ -10,9 +10,8 @@ import pytest
 from hypothesis import assume, given, settings, strategies as st
 
 from kit.transforms.raw_linkset import csaf, cve, ghsa, osv
-from kit.transforms.raw_linkset.element import encode_element
 from kit.transforms.raw_linkset.extractor import Extractor
-from kit.transforms.raw_linkset.projection import from_linkset
+from kit.transforms.raw_linkset.projection import encode_element, from_linkset
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=6)
 SCALAR = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | TEXT

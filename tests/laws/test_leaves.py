@@ -9,7 +9,7 @@ import bson
 import pytest
 from hypothesis import given, strategies as st
 
-from kit.documents.leaves import hash_digits, identity_key, key_of, leaf_data, leaf_lines
+from kit.documents.identity import hash_digits, identity_key, key_of, leaf_data, leaf_lines
 
 IDS = st.one_of(
     st.text(max_size=4),

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from kit.errors import DigestError
-from kit.values.merkle import EMPTY_ROOT, leaf_hash, node_hash, path_of, root_along, root_of
+from kit.values.digest import EMPTY_ROOT, leaf_hash, node_hash, path_of, root_along, root_of
 
 # The leaves and roots by which Certificate Transparency logs test themselves.
 LEAVES = [

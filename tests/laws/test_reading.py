@@ -10,10 +10,10 @@ import pytest
 import zstandard
 from hypothesis import given, strategies as st
 
-from kit.archive.chunks import ChunkReader
-from kit.archive.codecs import decode, detect
-from kit.archive.reader import KitReader
-from kit.archive.tar_reader import read_tar
+from kit.archive.read.codecs import decode, detect
+from kit.archive.read.reader import KitReader
+from kit.archive.read.tar import read_tar
+from kit.archive.source import ChunkReader
 from kit.errors import ArchiveError, KitError
 from kit.values import Codec
 from tests.archive.building import END, GNU, LIMITS, Read, collect, header, long_name, member, padded, pax, read, record

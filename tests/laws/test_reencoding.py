@@ -8,7 +8,7 @@ import bson
 import pytest
 from hypothesis import given, strategies as st
 
-from kit.archive import encode
+from kit.archive.frames import encode
 from kit.documents import runs
 from kit.engine.reencoding import Reencoding, sizes_when_cut, without_appended
 from kit.values import Codec, Limits, RunLengths

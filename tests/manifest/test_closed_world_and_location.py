@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from kit.errors import DigestError, ManifestError
-from kit.manifest import Entry, FaultKind, closed_world, history_paths, locate, location
+from kit.manifest import Entry, FaultKind, files, history_paths, locate, location
 from kit.values import MemberPath, Sha256
 from tests.manifest.samples import digest
 
@@ -18,11 +18,11 @@ def _entry(name: str, text: str, size: int | None = 1) -> Entry:
 
 
 def test_a_kit_that_is_what_the_manifest_says_has_no_faults() -> None:
-    faults = closed_world.compare(
+    faults = files.compare(
         [_entry("a", "a"), _entry("b", "b", None)], {P("a"): (digest("a"), 1), P("b"): (digest("b"), 9)}
     )
     assert faults == ()
-    closed_world.require(faults)
+    files.require(faults)
 
 
 def test_every_disagreement_is_found_in_the_order_of_paths() -> None:
@@ -33,7 +33,7 @@ def test_every_disagreement_is_found_in_the_order_of_paths() -> None:
         P("y"): (digest("y"), 1),
         P("a"): (digest("a"), 1),
     }
-    faults = closed_world.compare(entries, members)
+    faults = files.compare(entries, members)
     assert [(str(fault.path), fault.kind) for fault in faults] == [
         ("b", FaultKind.SIZE),
         ("c", FaultKind.DIGEST),
@@ -49,9 +49,9 @@ def test_every_disagreement_is_found_in_the_order_of_paths() -> None:
         "z: listed in the manifest, but absent",
     ]
     with pytest.raises(DigestError, match=r"b: size differs.* \(and 4 more\)"):
-        closed_world.require(faults)
+        files.require(faults)
     with pytest.raises(DigestError, match=r"absent$"):
-        closed_world.require(faults[4:])
+        files.require(faults[4:])
 
 
 NAMES = st.sampled_from("abcd").map(P)
@@ -63,7 +63,7 @@ def test_there_are_no_faults_exactly_when_the_worlds_are_equal(
     listed: dict[MemberPath, tuple[Sha256, int]], met: dict[MemberPath, tuple[Sha256, int]]
 ) -> None:
     entries = [Entry(path=path, sha256=sha256, size=size) for path, (sha256, size) in listed.items()]
-    assert (closed_world.compare(entries, met) == ()) == (listed == met)
+    assert (files.compare(entries, met) == ()) == (listed == met)
 
 
 @pytest.mark.parametrize("place", [ROOT, FOLDER])

@@ -9,12 +9,11 @@ import pytest
 
 from kit.engine.progress import Event, PassDone
 from kit.errors import DigestError
-from kit.ops.extract import ExtractRequest, extract
-from kit.ops.extracted_files import Destination
-from kit.ops.kits import Environment
-from kit.ops.obligations import Expectation
-from kit.ops.verify import verify
 from kit.signing import Algorithm, generate
+from kit.verbs.extract.extract import Destination, ExtractRequest, extract
+from kit.verbs.verify.kits import Environment
+from kit.verbs.verify.obligations import Expectation
+from kit.verbs.verify.verify import verify
 from tests.kits import OBSERVATIONS, signed, small_files, write_kit
 
 KEY = generate(Algorithm.ES256)

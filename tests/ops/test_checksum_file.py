@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from kit.ops import verify_script
-from kit.ops.checksum_file import ChecksumFile
 from kit.values import Sha256
+from kit.verbs.verify import receipt
+from kit.verbs.verify.judgement import ChecksumFile
 
 ARCHIVE = b"the archive"
 DIGEST = hashlib.sha256(ARCHIVE).hexdigest()
@@ -87,7 +87,7 @@ def test_an_escaped_name_is_read_as_it_is(text: str) -> None:
 
 
 def test_verify_sh_reads_the_same_out_of_each(tmp_path: Path) -> None:
-    source = Path(verify_script.__file__).with_name("verify.sh").read_text()
+    source = Path(receipt.__file__).with_name("verify.sh").read_text()
     function, end, _ = source[source.index("stated_digest() {") :].partition("}'\n}\n")
     strip = r"LC_ALL=C tr -d '\000\376\377'"
     assert f'{strip} < "$kit.sha256"' in source

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from kit.engine.gaps import MOST_EXAMPLES, MOST_REASONS, OTHERS
 from kit.errors import ContentError
-from kit.ops.obligations import Expectation
-from kit.ops.verify import verify
+from kit.verbs.verify.gaps import MOST_EXAMPLES, MOST_REASONS, OTHERS
+from kit.verbs.verify.obligations import Expectation
+from kit.verbs.verify.verify import verify
 from tests import kits, kits as made
 from tests.commands import kit
 from tests.end_to_end.desk import Desk

@@ -8,8 +8,8 @@ import pytest
 
 from kit.encryption import Credentials, create, load
 from kit.errors import KeyUnusableError
-from kit.ops.keying import Keying
 from kit.values import Timestamp
+from kit.verbs.patch.request import Keying
 from tests.encryption.site import PASSPHRASE, Stream, empty_keyring, passphrase_record
 
 

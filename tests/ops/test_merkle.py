@@ -12,8 +12,8 @@ import bson
 import pytest
 
 from kit.errors import UsageError
-from kit.ops.kits import Environment
-from kit.ops.patch import PatchReport, patch, resume
+from kit.verbs.patch.patch import PatchReport, patch, resume
+from kit.verbs.verify.kits import Environment
 from tests import kits
 from tests.commands import ROOT
 from tests.end_to_end.desk import Desk, key

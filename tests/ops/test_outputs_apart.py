@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 import kit
-from kit.apart import require_output_apart
 from kit.errors import OutputError, UsageError
+from kit.output.paths import require_output_apart
 
 AT = kit.Timestamp.parse("2099-04-02T03:04:05Z")
 

@@ -15,13 +15,13 @@ import bson
 import pytest
 
 from kit.errors import DigestError, InterruptedRunError, KitError, OutputError, UntrustedError
-from kit.ops.jobs import abandon
-from kit.ops.kits import Environment
-from kit.ops.patch import Output, PatchRequest, patch
 from kit.signing import Algorithm, dsse
 from kit.transforms.protocol import Change, Lookup, RewrittenRun
 from kit.transforms.raw_linkset import RawLinkset
 from kit.values import CollectionName, Timestamp
+from kit.verbs.jobs import abandon
+from kit.verbs.patch.patch import Output, PatchRequest, patch
+from kit.verbs.verify.kits import Environment
 from tests import kits
 from tests.commands import kit
 from tests.end_to_end.desk import Desk, key

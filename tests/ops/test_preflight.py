@@ -12,16 +12,15 @@ from typing import Any
 
 import pytest
 
-from kit.archive import require_replaceable
-from kit.engine.host import THIS_HOST
-from kit.engine.memory import BASE_BYTES, allotment
+from kit.engine.budget import BASE_BYTES, THIS_HOST, allotment
 from kit.errors import KitError, OutputError, StaleError, StoppedError
-from kit.ops.kits import Environment
-from kit.ops.patch import Output, PatchRequest, patch, plan
-from kit.ops.preflight import Aim
-from kit.reports.patches import patch_lines
+from kit.output.paths import require_replaceable
+from kit.reports.patch import patch_lines
 from kit.transforms.raw_linkset import RawLinkset
 from kit.values import Timestamp
+from kit.verbs.patch.patch import Output, PatchRequest, patch, plan
+from kit.verbs.patch.plan import Aim
+from kit.verbs.verify.kits import Environment
 from tests import kits
 from tests.commands import kit
 from tests.end_to_end.desk import Desk, key

@@ -19,15 +19,15 @@ from jsonschema import Draft202012Validator
 from fixtures.build.keys import publisher_key, site_key
 from fixtures.build.kits import PATCHED_AT
 from fixtures.build.make_fixtures import FIXTURES, ROOT
-from kit.archive import Job
 from kit.cli import kit as command_line
 from kit.errors import DigestError, KitError, OutputError, UsageError
 from kit.migrations import Migration, StopRules
-from kit.ops.jobs import Completion, _difference, abandon
-from kit.ops.kits import Environment
-from kit.ops.patch import Output, PatchReport, PatchRequest, patch, resume
+from kit.output.job import Job
 from kit.transforms.raw_linkset import RawLinkset
 from kit.values import Timestamp
+from kit.verbs.jobs import Completion, _difference, abandon
+from kit.verbs.patch.patch import Output, PatchReport, PatchRequest, patch, resume
+from kit.verbs.verify.kits import Environment
 from tests.faults.attacking import Attacker, Outcome
 from tests.kits import contents, write_kit
 
@@ -264,7 +264,7 @@ def test_what_somebody_else_put_in_the_place_of_a_kit_is_not_touched(struck: lis
 HOLDER = """
 import sys
 from pathlib import Path
-from kit.archive import Job
+from kit.output.job import Job
 with Job(Path(sys.argv[1])) as job:
     job.keep = True
     print("locked", flush=True)

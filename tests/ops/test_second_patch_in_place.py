@@ -9,10 +9,10 @@ from fixtures.build.keys import publisher_key, site_key
 from fixtures.build.kits import PATCHED_AT
 from fixtures.build.make_fixtures import FIXTURES
 from kit.errors import OutputError
-from kit.ops.kits import Environment
-from kit.ops.patch import Output, PatchReport, PatchRequest, patch
 from kit.transforms.raw_linkset import RawLinkset
 from kit.values import Timestamp
+from kit.verbs.patch.patch import Output, PatchReport, PatchRequest, patch
+from kit.verbs.verify.kits import Environment
 
 
 def patch_in_place(kit: Path, *, limit: int | None = None) -> PatchReport:

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from kit.ops.kits import Environment
-from kit.ops.patch import Output, PatchRequest, patch
 from kit.transforms.raw_linkset import RawLinkset
 from kit.values import Timestamp
+from kit.verbs.patch.patch import Output, PatchRequest, patch
+from kit.verbs.verify.kits import Environment
 from tests import kits
 from tests.end_to_end.desk import Desk, key
 from tests.kits import AT, observation

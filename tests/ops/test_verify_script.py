@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from kit.errors import UsageError
-from kit.ops.obligations import Expectation
-from kit.ops.verify_script import write_script
 from kit.signing import Algorithm, generate
 from kit.trust import Anchor, Policy, Revocation, RevocationReason, Role, TrustedKey
 from kit.values import Timestamp
+from kit.verbs.verify.obligations import Expectation
+from kit.verbs.verify.receipt import write_script
 
 NOW = Timestamp(1000)
 VENDOR = TrustedKey(key=generate(Algorithm.ED25519).public, roles=frozenset({Role.PUBLISHER}))

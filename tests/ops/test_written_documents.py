@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from kit.documents import replace
-from kit.engine.refusals import oversized, suspects
+from kit.engine.checks import oversized, suspects
 from kit.values import Limits
 from tests import kits
 from tests.attacks.bombs import nested_document

@@ -9,7 +9,7 @@ from hypothesis import given, strategies as st
 
 from kit.reports import html
 from kit.reports.html import Html, bar, element, facts, grid, page, section
-from kit.reports.spelling import printable
+from kit.reports.text import printable
 from tests.reports.pages import Page
 
 HOSTILE = [

@@ -14,9 +14,8 @@ from hypothesis import example, given, strategies as st
 
 from kit.cli.output import json_text
 from kit.reports.html import escaped
-from kit.reports.metrics import RunFacts, metrics_text
-from kit.reports.runs import RunLog
-from kit.reports.spelling import is_shown, printable, well_formed
+from kit.reports.metrics import RunFacts, RunLog, metrics_text
+from kit.reports.text import is_shown, printable, well_formed
 from kit.values import strict_json
 
 TEXTS = st.text(st.sampled_from("\\\\xun10b\x1b\n\t\u202e\U000e0001\ud800é"), max_size=8) | st.text()

@@ -9,8 +9,8 @@ from textwrap import dedent
 import pytest
 
 from kit.migrations import built_in
-from kit.reports.coverage import share
-from kit.reports.table import table
+from kit.reports.text import table
+from kit.reports.verify import share
 from kit.transforms.coverage import TenantCoverage
 from tests import kits
 from tests.commands import Outcome, kit

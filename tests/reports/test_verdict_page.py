@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from docs.build.make_screenshots import browser, headless
-from kit.reports.spelling import printable
+from kit.reports.text import printable
 from tests import kits
 from tests.commands import Outcome, kit
 from tests.end_to_end.desk import Desk, key

@@ -12,9 +12,9 @@ from jsonschema import Draft202012Validator
 
 from kit.delta.model import DeltaManifest
 from kit.errors import ArchiveError
-from kit.ops.delta_verify import DeltaVerifyRequest, inspect_delta, verify_delta
-from kit.reports.deltas import applied_json, built_json, inspected_json, verified_json
+from kit.reports.delta import applied_json, built_json, inspected_json, verified_json
 from kit.values import Limits
+from kit.verbs.delta.verify import DeltaVerifyRequest, inspect_delta, verify_delta
 from tests.delta.kits import KEY, pair, patched, trusting
 from tests.delta.test_recipe_keys import keys_of, notes, sealed
 from tests.schemas.test_reports import schema, validate

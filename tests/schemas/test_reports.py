@@ -17,20 +17,20 @@ from fixtures.build.keys import publisher_key, site_key
 from fixtures.build.kits import PATCHED_AT
 from fixtures.build.make_fixtures import FIXTURES, ROOT
 from kit.cli import kit as command_line, run
-from kit.cli.exit_codes import TABLE, exit_code
+from kit.cli.commands import TABLE, exit_code
 from kit.errors import ContentError, KitError
-from kit.ops.inspect import inspect
-from kit.ops.kits import Environment
-from kit.ops.obligations import Expectation
-from kit.ops.patch import Output, PatchReport, PatchRequest, patch, plan
-from kit.ops.verify import VerifyReport, verify
-from kit.reports.inspections import inspect_json
-from kit.reports.patches import patch_json
-from kit.reports.verdicts import verify_json
+from kit.reports.inspect import inspect_json
+from kit.reports.patch import patch_json
+from kit.reports.verify import verify_json
 from kit.signing import PublicKey
 from kit.transforms.raw_linkset import RawLinkset, parse_cache_map
 from kit.transforms.raw_linkset.outcomes import OUTCOMES
 from kit.values import Timestamp
+from kit.verbs.inspect import inspect
+from kit.verbs.patch.patch import Output, PatchReport, PatchRequest, patch, plan
+from kit.verbs.verify.kits import Environment
+from kit.verbs.verify.obligations import Expectation
+from kit.verbs.verify.verify import VerifyReport, verify
 
 SCHEMAS = ROOT / "schemas"
 HERE = Environment(workers=1)

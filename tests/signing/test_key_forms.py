@@ -19,7 +19,7 @@ from joserfc.jwk import import_key
 
 from kit.errors import KeyUnusableError
 from kit.signing import Algorithm, PrivateKey, PublicKey, archive_signature, load_private, load_public
-from kit.signing.der import decrypt_pkcs8, form_of
+from kit.signing.encodings import decrypt_pkcs8, form_of
 from kit.signing.key_forms import as_pkcs8, as_spki
 from kit.values import Sha256
 from tests.tiers import slow

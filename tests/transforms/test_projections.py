@@ -17,8 +17,7 @@ from kit.documents import index
 from kit.transforms import projections
 from kit.transforms.projections import ELEMENTS, is_shape_v1, reason_of, state_of
 from kit.transforms.raw_linkset import shape
-from kit.transforms.raw_linkset.element import encode_element
-from kit.transforms.raw_linkset.projection import Projection, Reference, Relationship
+from kit.transforms.raw_linkset.projection import Projection, Reference, Relationship, encode_element
 from tests.kits import SOUND
 
 SCHEMA = Draft202012Validator(

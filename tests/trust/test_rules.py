@@ -24,13 +24,13 @@ from kit.trust import (
     TrustedKey,
     freshness,
     narrow,
-    rollback,
     rotation,
+    state,
     weigh,
 )
 from kit.trust.freshness import Moment
-from kit.trust.receipt import Receipt
 from kit.values import MemberPath, Sha256, Timestamp
+from kit.verbs.verify.receipt import Receipt
 
 ALICE, BOB, CAROL, ROOT_A, ROOT_B = (generate(Algorithm.ED25519) for _ in range(5))
 NOW, DAY = Timestamp(2_000_000_000), 86_400
@@ -220,40 +220,40 @@ class TestRollback:
         return State(policy_version=1, policy_sha256=self.plain.sha256, bundles={"small": accepted})
 
     def test_r1_a_patched_kit_does_not_climb_over_the_floor(self) -> None:
-        with pytest.raises(rollback.BelowFloorError):
-            rollback.check_kit(self.plain, None, "small", self.met(2, 9))
-        assert "not below" in rollback.check_kit(self.plain, None, "small", self.met(3))
+        with pytest.raises(state.BelowFloorError):
+            state.check_kit_rollback(self.plain, None, "small", self.met(2, 9))
+        assert "not below" in state.check_kit_rollback(self.plain, None, "small", self.met(3))
         assert (
-            rollback.check_kit(self.plain, None, "other", self.met(1))
+            state.check_kit_rollback(self.plain, None, "other", self.met(1))
             == "first kit of 'other', so nothing accepted before was compared"
         )
 
     @pytest.mark.parametrize("older", [(3, 3), (3, 9), (5, 5)])
     def test_r2_a_version_rollback(self, older: tuple[int, int]) -> None:
         with pytest.raises(RollbackError, match="was accepted before"):
-            rollback.check_kit(self.plain, self.state(self.met(5, 6)), "small", self.met(*older))
+            state.check_kit_rollback(self.plain, self.state(self.met(5, 6)), "small", self.met(*older))
 
     def test_r2_the_publishers_next_release_is_no_rollback_of_what_a_site_made(self) -> None:
         for newer in (self.met(6, name=b"x"), self.met(5, 7, b"x")):
-            assert "newer" in rollback.check_kit(self.plain, self.state(self.met(5, 6)), "small", newer)
+            assert "newer" in state.check_kit_rollback(self.plain, self.state(self.met(5, 6)), "small", newer)
 
     def test_r3_one_generation_with_two_manifests(self) -> None:
         known = self.state(self.met(5, 6))
-        assert rollback.check_kit(self.plain, known, "small", self.met(5, 6)) == "accepted before"
+        assert state.check_kit_rollback(self.plain, known, "small", self.met(5, 6)) == "accepted before"
         with pytest.raises(RollbackError, match="but was accepted before with"):
-            rollback.check_kit(self.plain, known, "small", self.met(5, 6, b"other"))
+            state.check_kit_rollback(self.plain, known, "small", self.met(5, 6, b"other"))
 
     def test_a_nameless_kit_has_no_memory(self) -> None:
-        assert "no bundle" in rollback.check_kit(self.plain, self.state(self.met(5)), None, self.met(1))
+        assert "no bundle" in state.check_kit_rollback(self.plain, self.state(self.met(5)), None, self.met(1))
 
     def test_a_policy_changed_by_other_means(self) -> None:
         known = State(policy_version=2, policy_sha256=self.plain.sha256)
-        rollback.check_policy(2, self.plain.sha256, known)
-        rollback.check_policy(1, Sha256.of(b"x"), None)
+        state.check_policy_rollback(2, self.plain.sha256, known)
+        state.check_policy_rollback(1, Sha256.of(b"x"), None)
         with pytest.raises(UntrustedError):
-            rollback.check_policy(2, Sha256.of(b"x"), known)
+            state.check_policy_rollback(2, Sha256.of(b"x"), known)
         with pytest.raises(RollbackError):
-            rollback.check_policy(1, Sha256.of(b"x"), known)
+            state.check_policy_rollback(1, Sha256.of(b"x"), known)
 
 
 def sealed(version: int, *roots: PrivateKey, threshold: int = 1, **limits: Any) -> Policy:
@@ -347,4 +347,4 @@ def test_a_receipt_for_nothing_is_not_made(change: dict[str, Any]) -> None:
 
 
 def test_all_faults_are_errors_of_the_kit() -> None:
-    assert all(issubclass(kind, KitError) for kind in (StaleError, RollbackError, rollback.BelowFloorError))
+    assert all(issubclass(kind, KitError) for kind in (StaleError, RollbackError, state.BelowFloorError))

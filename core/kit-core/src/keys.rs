@@ -1,4 +1,4 @@
-//! The key that observations, snapshots and cached payloads are known by (`kit/transforms/raw_linkset/keys.py`).
+//! The key that observations, snapshots and cached payloads are known by (`kit/transforms/raw_linkset/runs.py`).
 
 use blake2b_simd::Params;
 

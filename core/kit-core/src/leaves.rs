@@ -1,4 +1,4 @@
-//! The leaves that documents give to the Merkle tree of their collection (`kit.documents.leaves`).
+//! The leaves that documents give to the Merkle tree of their collection (`kit.documents.identity`).
 
 use sha2::{Digest as _, Sha256};
 

@@ -1,4 +1,4 @@
-//! What is kept of a document while two kits are compared (`kit.comparison.sketch`).
+//! What is kept of a document while two kits are compared (`kit.verbs.diff.documents`).
 
 use std::collections::HashSet;
 

@@ -15,10 +15,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from kit.archive.member_tree import LINK_HINT, MemberTree, check_mode, check_name, parse_name
+from kit.archive.read.headers import MAX_TIME, MIN_TIME, EntryKind
+from kit.archive.read.names import LINK_HINT, MemberTree, check_mode, check_name, parse_name
+from kit.archive.read.tar import Member
 from kit.archive.source import OPEN_FLAGS, FileSource, source_chunks, unreadable
-from kit.archive.tar_headers import MAX_TIME, MIN_TIME, EntryKind
-from kit.archive.tar_reader import Member
 from kit.errors import ArchiveError
 from kit.values import STRICT, Allowed, Limits, Price
 

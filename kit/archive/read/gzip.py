@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterator
 
 from isal import isal_zlib
 
-from kit.archive.chunks import ChunkReader, check_ratio
-from kit.archive.frame_form import FrameMet
+from kit.archive.frames import FrameMet
+from kit.archive.source import ChunkReader, check_ratio
 from kit.errors import ArchiveError
 from kit.values import Limits, Price
 

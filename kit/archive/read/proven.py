@@ -15,12 +15,11 @@ import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from kit.archive.chunks import ChunkReader, Passed
-from kit.archive.codecs import decode
-from kit.archive.encoding import Frame, encode
-from kit.archive.frame_form import is_frame_of, window_of
-from kit.archive.spool import Extent
+from kit.archive.frames import Frame, encode, is_frame_of, window_of
+from kit.archive.read.codecs import decode
+from kit.archive.source import ChunkReader, Passed
 from kit.errors import DigestError
+from kit.output.spool import Extent
 from kit.values import Codec, Limits, MemberPath, Sha256
 
 LEAST_BYTES = 64 * 1024
@@ -128,7 +127,7 @@ def decode_proven(
 
     Raises:
         ArchiveError: It is not what was written, or not well-formed.
-        LimitError: As of :func:`kit.archive.codecs.decode`.
+        LimitError: As of :func:`kit.archive.read.codecs.decode`.
     """
     produced = unread = length = 0  # unread: stored bytes of frames that are decoded together, of that length
     for frame, is_inside in proven.walk():

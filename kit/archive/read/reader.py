@@ -17,16 +17,22 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from kit.archive.chunks import ChunkReader, Passed
-from kit.archive.codecs import decode, decoded, detect
-from kit.archive.encoding import Frame
-from kit.archive.folder_reader import folder_bytes, open_folder, read_folder
-from kit.archive.layout import Layout, Stretch
-from kit.archive.prefetch import prefetched
-from kit.archive.proven import Proven, decode_proven
-from kit.archive.source import CHUNK_BYTES, ByteSource, FileSource, source_chunks, unreadable
-from kit.archive.tar_headers import BLOCK_BYTES, ZERO_BLOCK, check_sum
-from kit.archive.tar_reader import Member, read_tar
+from kit.archive.frames import Frame
+from kit.archive.read.codecs import decode, decoded, detect
+from kit.archive.read.folder import folder_bytes, open_folder, read_folder
+from kit.archive.read.headers import BLOCK_BYTES, ZERO_BLOCK, check_sum
+from kit.archive.read.proven import Proven, decode_proven
+from kit.archive.read.tar import Layout, Member, Stretch, read_tar
+from kit.archive.source import (
+    CHUNK_BYTES,
+    ByteSource,
+    ChunkReader,
+    FileSource,
+    Passed,
+    prefetched,
+    source_chunks,
+    unreadable,
+)
 from kit.errors import ArchiveError, DigestError, LimitError, UsageError
 from kit.values import STRICT, Allowed, Codec, Limits, MemberPath, Sha256
 

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 
 import zstandard
 
-from kit.archive.chunks import ChunkReader, check_ratio
-from kit.archive.frame_form import FrameMet
+from kit.archive.frames import FrameMet
+from kit.archive.source import ChunkReader, check_ratio
 from kit.errors import ArchiveError
 from kit.values import Limits, Price
 

@@ -1,7 +1,7 @@
 """Whole kits that only get another name: a copy through the descriptor that was judged, and its sidecars.
 
 Laws: what is copied is what was verified, by digest, and read back from the copy; it is staged in the job folder and
-switched like any new kit (:mod:`kit.archive.commit`); the signature that was judged next to the source goes with the
+switched like any new kit (:mod:`kit.output.commit`); the signature that was judged next to the source goes with the
 copy, whose bytes it is over; nothing is moved away before the switch is done.
 """
 
@@ -17,20 +17,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from kit.archive.disk import new_file, remove_tree, write_all, writing
-from kit.archive.encoding import Frame
-from kit.archive.folder_destination import FolderDestination
-from kit.archive.job import Job
-from kit.archive.places import place_beside
-from kit.archive.reader import Container, KitReader, open_kit
-from kit.archive.switch import Switch, checksum_line, staged
-from kit.archive.tar_headers import EntryKind
-from kit.archive.tar_reader import Member
-from kit.archive.tree_digest import tree_digest
+from kit.archive.frames import Frame
+from kit.archive.read.headers import EntryKind
+from kit.archive.read.reader import Container, KitReader, open_kit
+from kit.archive.read.tar import Member
+from kit.archive.write.folder import FolderDestination
 from kit.errors import DigestError, OutputError
-from kit.publishing import sync_folder
+from kit.output.disk import new_file, remove_tree, write_all, writing
+from kit.output.job import Job
+from kit.output.paths import ROLLED_BACK, SIDECARS, place_beside
+from kit.output.publish import sync_folder
+from kit.output.switch import Switch, checksum_line, staged, tree_digest
 from kit.values import MemberPath, Sha256, Timestamp
-from kit.values.suffixes import ROLLED_BACK, SIDECARS
 
 _Met = tuple[Member, tuple[Sha256, int]]
 

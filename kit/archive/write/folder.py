@@ -9,14 +9,14 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
-from kit.archive.destination import Slot
-from kit.archive.disk import remove_tree, write_all, writing
-from kit.archive.encoding import Frame
-from kit.archive.proven import Body
-from kit.archive.tar_headers import EntryKind
-from kit.archive.tar_reader import Member
+from kit.archive.frames import Frame
+from kit.archive.read.headers import EntryKind
+from kit.archive.read.proven import Body
+from kit.archive.read.tar import Member
+from kit.archive.write.tar import Slot
 from kit.errors import OutputError
-from kit.publishing import sync_folder
+from kit.output.disk import remove_tree, write_all, writing
+from kit.output.publish import sync_folder
 from kit.values import Codec, MemberPath, Timestamp
 
 _PERMISSIONS = 0o777
@@ -24,7 +24,7 @@ _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class FolderDestination:
-    """See :class:`kit.archive.destination.Destination`; frames are plain bytes here.
+    """See :class:`kit.archive.write.tar.Destination`; frames are plain bytes here.
 
     A file is made when its first bytes come, or at its end where none did, so that one is open at a time however many
     members the engine has started. Until it is whole it is its owner's alone, and then has no wider mode than it is
@@ -86,15 +86,15 @@ class FolderDestination:
         raise OutputError("a folder has no frames to copy", where=str(self._root))
 
     def open(self, path: MemberPath, *, mode: int) -> Slot:
-        """See :class:`kit.archive.destination.Destination`."""
+        """See :class:`kit.archive.write.tar.Destination`."""
         return Slot(path=path, mode=mode)
 
     def next_piece(self) -> bytes:
-        """See :class:`kit.archive.destination.Destination`: a folder is always begun anew."""
+        """See :class:`kit.archive.write.tar.Destination`: a folder is always begun anew."""
         return b""
 
     def add(self, slot: Slot, frame: Frame, *, piece: bool = False) -> None:  # noqa: ARG002
-        """See :class:`kit.archive.destination.Destination`."""
+        """See :class:`kit.archive.write.tar.Destination`."""
         with writing(self._place(slot)):
             write_all(self._file(slot), frame.encoded)
         slot.length += frame.length

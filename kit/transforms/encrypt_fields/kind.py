@@ -11,7 +11,7 @@ from kit.transforms.protocol import Transform
 from kit.values import strict_json
 
 if TYPE_CHECKING:
-    from kit.encryption.json_members import Members
+    from kit.values.fields import Members
 
 
 class EncryptFieldsKind:

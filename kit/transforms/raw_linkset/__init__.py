@@ -4,7 +4,7 @@
 checks it against the canonical linkset, ``transform`` decides and splices.
 """
 
-from kit.transforms.raw_linkset.cache_map import CacheMap, parse_cache_map
+from kit.transforms.raw_linkset.shape import CacheMap, parse_cache_map
 from kit.transforms.raw_linkset.transform import RawLinkset
 
 __all__ = ["CacheMap", "RawLinkset", "parse_cache_map"]

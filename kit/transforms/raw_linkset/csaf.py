@@ -22,9 +22,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from kit.transforms.raw_linkset.extractor import OTHERS, Needs
+from kit.transforms.raw_linkset.extractor import OTHERS, Needs, Pointers, ProjectionBuilder, take_strings
 from kit.transforms.raw_linkset.projection import EMPTY, Extraction, Reference
-from kit.transforms.raw_linkset.taking import Pointers, ProjectionBuilder, take_strings
 
 _VERSIONS: Final = frozenset({"2.0", "2.1"})
 _TRACKING_ALIASES: Final = Pointers("/document/tracking/aliases")

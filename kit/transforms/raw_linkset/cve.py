@@ -19,9 +19,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from kit.transforms.raw_linkset.extractor import OTHERS, Needs
+from kit.transforms.raw_linkset.extractor import OTHERS, Needs, Pointers, ProjectionBuilder, take_strings
 from kit.transforms.raw_linkset.projection import EMPTY, Extraction, Reference
-from kit.transforms.raw_linkset.taking import Pointers, ProjectionBuilder, take_strings
 
 _UNTAGGED: Final = "reference"
 _FAMILY: Final = "5."

@@ -15,9 +15,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from kit.transforms.raw_linkset.extractor import Needs
+from kit.transforms.raw_linkset.extractor import Needs, Pointers, elements
 from kit.transforms.raw_linkset.projection import Extraction, Projection, Reference
-from kit.transforms.raw_linkset.taking import Pointers, elements
 
 _IDENTIFIERS: Final = Pointers("/identifiers", "/value")
 _REFERENCES: Final = Pointers("/references")

@@ -6,13 +6,12 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from kit.transforms.protocol import Transform
-from kit.transforms.raw_linkset.cache_map import CacheMap, parse_cache_map
-from kit.transforms.raw_linkset.shape import DocumentShape, Place
+from kit.transforms.raw_linkset.shape import CacheMap, DocumentShape, Place, parse_cache_map
 from kit.transforms.raw_linkset.transform import NAME, RawLinkset
 from kit.values import strict_json
 
 if TYPE_CHECKING:
-    from kit.encryption.json_members import Members
+    from kit.values.fields import Members
 
 
 class RawLinksetKind:

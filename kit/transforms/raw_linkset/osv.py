@@ -18,9 +18,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from kit.transforms.raw_linkset.extractor import Needs
+from kit.transforms.raw_linkset.extractor import Needs, Pointers, elements, take_strings
 from kit.transforms.raw_linkset.projection import EMPTY, Extraction, Projection, Reference, Relationship
-from kit.transforms.raw_linkset.taking import Pointers, elements, take_strings
 
 _ALIASES: Final = Pointers("/aliases")
 _PURLS: Final = Pointers("/affected", "/package/purl")

@@ -17,10 +17,11 @@ from typing import Any, Self
 from kit.documents import Kind, append, document_name, elements, index
 from kit.errors import BsonError, ContentError, KitError, StoppedError
 from kit.transforms import projections
-from kit.transforms.change import ChangeTotals, Counts
 from kit.transforms.coverage import NO_TENANT, Tally, is_observations, tenant_named
 from kit.transforms.protocol import (
     Change,
+    ChangeTotals,
+    Counts,
     Finding,
     Lookup,
     RewrittenRun,
@@ -29,10 +30,7 @@ from kit.transforms.protocol import (
     without_products,
 )
 from kit.transforms.raw_linkset import divergence, registry, runs, shape
-from kit.transforms.raw_linkset.cache_map import CacheMap
-from kit.transforms.raw_linkset.element import encode_element
 from kit.transforms.raw_linkset.fields import Fields, decode
-from kit.transforms.raw_linkset.keys import CACHE, SNAPSHOT, UNREADABLE, advisory_digest, revision_digest
 from kit.transforms.raw_linkset.outcomes import (
     FROM_CONTENT,
     NO_LINKSET,
@@ -45,7 +43,9 @@ from kit.transforms.raw_linkset.outcomes import (
     UNREADABLE as UNREADABLE_SOURCE,
     UNRESOLVABLE,
 )
-from kit.transforms.raw_linkset.projection import Extraction, Projection, from_linkset
+from kit.transforms.raw_linkset.projection import Extraction, Projection, encode_element, from_linkset
+from kit.transforms.raw_linkset.runs import CACHE, SNAPSHOT, UNREADABLE, advisory_digest, revision_digest
+from kit.transforms.raw_linkset.shape import CacheMap
 from kit.values import Codec, CollectionMember, CollectionName
 
 NAME = "raw-linkset"

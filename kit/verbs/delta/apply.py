@@ -14,31 +14,20 @@ from dataclasses import dataclass, field, replace as with_changes
 from pathlib import Path
 from typing import Any, NotRequired, TypedDict
 
-from kit.apart import require_output_apart
-from kit.archive import (
-    Container,
-    Job,
-    Standing,
-    Switch,
-    backup_path,
-    checksum_line,
-    copy_kit,
-    land,
-    require_backup_free,
-    require_free,
-    require_replaceable,
-    searchable,
-    staged,
-)
+from kit.archive.read.reader import Container
+from kit.archive.write.copies import copy_kit, land
+from kit.archive.write.folder import searchable
 from kit.delta.model import ARCHIVE_SIGNATURE, ArchiveComparison, DeltaManifest
 from kit.encryption import KeySource
-from kit.engine.making import NeededSpool
 from kit.engine.progress import Stage
-from kit.engine.recipes import check as check_recipe, check_keys
-from kit.engine.stores import BaseStores
 from kit.errors import DigestError, KitError, LimitError, OutputError, UsageError
-from kit.ops.delta_writing import write_target
-from kit.ops.deltas import (
+from kit.output.commit import Standing
+from kit.output.job import Job
+from kit.output.paths import backup_path, require_backup_free, require_free, require_output_apart, require_replaceable
+from kit.output.switch import Switch, checksum_line, staged
+from kit.values import Sha256
+from kit.verbs.delta.decode import NeededSpool
+from kit.verbs.delta.deltas import (
     CONTAINERS,
     OpenDelta,
     check_base,
@@ -47,14 +36,16 @@ from kit.ops.deltas import (
     check_target,
     opened_delta,
 )
-from kit.ops.jobs import Completion, Finished, JournaledPasses, Options, completion
-from kit.ops.judged import JudgedKit, judge_kit
-from kit.ops.judgement import Installed, ignore
-from kit.ops.judging import check_archive_signature
-from kit.ops.kits import Environment, OpenKit, opened, verified
-from kit.ops.obligations import Expectation, Judgement
-from kit.ops.run import Made, Run
-from kit.values import Sha256
+from kit.verbs.delta.recipes import check as check_recipe, check_keys
+from kit.verbs.delta.stores import BaseStores
+from kit.verbs.delta.writing import write_target
+from kit.verbs.jobs import Completion, Finished, JournaledPasses, Options, completion
+from kit.verbs.patch.judging import check_archive_signature
+from kit.verbs.run import Made, Run
+from kit.verbs.verify.judged import JudgedKit, judge_kit
+from kit.verbs.verify.judgement import Installed, ignore
+from kit.verbs.verify.kits import Environment, OpenKit, opened, verified
+from kit.verbs.verify.obligations import Expectation, Judgement
 
 _AGAIN = "nothing was written; start again"
 
@@ -220,7 +211,7 @@ def _check_carried(sig: bytes | None, judgement: Judgement, request: DeltaApplyR
     """Check the ``.sig`` that the delta carries as a verifier of the kit will, before it is put next to that.
 
     Raises:
-        KitError: As :func:`kit.ops.judging.check_archive_signature`.
+        KitError: As :func:`kit.verbs.patch.judging.check_archive_signature`.
     """
     try:
         check_archive_signature(sig, judgement, request.expectation.anchor)

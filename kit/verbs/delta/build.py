@@ -4,44 +4,171 @@ Read and judge both, spooling what of the target has surely changed → store wh
 member of the target against it → manifest, signature → read the delta back → publish it. Laws: the same kits, key,
 time and options give the same delta, whatever the number of workers; memory does not grow with the kits; nothing but a
 folder next to the output is written before.
+
+The archive of a delta being written: what a site must read first stands in front, and is known last.
+
+Entries stand in the order of schemas/kit-delta.md: manifest, its signature, layout, signature of the target's archive
+if it has one, payloads. Law: the same bytes in the same order give the same archive.
+
+The folder ``<target>.kit-build`` for a run that is not resumed: the same run again is as good.
+
+What is in it is worth nothing to anybody but the process that made it, so the next run with the same output removes
+what a dead one left there. Laws: two live processes never share one; it is in plain sight next to the output, readable
+by its owner alone, and gone when the run is over, however it ends, short of being killed.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
-from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace as with_changes
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
 
-from kit.apart import require_output_apart
-from kit.archive import Job, checksum_line, land, perform, require_free, staged
-from kit.archive.workplace import workplace
+from kit.archive.frames import encode_frame
+from kit.archive.write.copies import land
+from kit.archive.write.tar import ArchiveDestination, Slot, add_bytes
 from kit.delta.layout import Layout, encode_layout
-from kit.delta.model import DeltaManifest, End, Entry, TargetArchive
-from kit.engine.changed import BaseSpool, TargetSpool
+from kit.delta.model import (
+    ARCHIVE_SIGNATURE,
+    DELTA_TYPE,
+    LAYOUT,
+    MANIFEST,
+    SIGNATURE,
+    DeltaManifest,
+    End,
+    Entry,
+    Payload,
+    TargetArchive,
+)
 from kit.engine.pipeline import Workers
 from kit.engine.progress import Stage
-from kit.engine.saying import DeltaEncoder
-from kit.engine.stores import BaseStores
 from kit.errors import OutputError, UsageError
-from kit.manifest import Link, closed_world
-from kit.ops.delta_archive import DeltaArchive
-from kit.ops.delta_steps import NO_STEPS, Found, Ingredients, steps_between
-from kit.ops.deltas import check_payloads, check_signature, check_target, opened_delta
-from kit.ops.judged import JudgedKit, judge_kit
-from kit.ops.kits import Environment, opened, workers_when_asked
-from kit.ops.obligations import Expectation
-from kit.signing import PrivateKey
+from kit.manifest import Link, files
+from kit.output.commit import perform
+from kit.output.job import LOCK, Job
+from kit.output.journal import JournalFile
+from kit.output.paths import require_free, require_output_apart
+from kit.output.spool import Spool
+from kit.output.switch import checksum_line, staged
+from kit.signing import PrivateKey, jws
 from kit.trust import Anchor
-from kit.values import MemberPath, Sha256, Timestamp
+from kit.values import Codec, MemberPath, Sha256, Timestamp
+from kit.verbs.delta.deltas import check_payloads, check_signature, check_target, opened_delta
+from kit.verbs.delta.encode import DeltaEncoder
+from kit.verbs.delta.recipes import NO_STEPS, Found, Ingredients, steps_between
+from kit.verbs.delta.stores import BaseSpool, BaseStores, TargetSpool
+from kit.verbs.verify.judged import JudgedKit, judge_kit
+from kit.verbs.verify.kits import Environment, opened, workers_when_asked
+from kit.verbs.verify.obligations import Expectation
 from kit.version import TOOL, VERSION
 
 if TYPE_CHECKING:
     from kit.encryption import KeySource
     from kit.transforms.protocol import Transform
+
+_MODE = 0o644
+
+
+class DeltaArchive:
+    """See the module docstring. A context manager that closes its files."""
+
+    def __init__(self, folder: Path, at: Timestamp, *, signature: bytes | None, mode: int) -> None:
+        """Begin an archive in ``folder``, whose entries have the time ``at``.
+
+        Args:
+            folder: On the file system of the output.
+            at: The time of every entry.
+            signature: Of the target's archive, carried as it is.
+            mode: The widest that the archive may have.
+
+        Raises:
+            OutputError: Its files cannot be made.
+        """
+        self._at = at
+        self._signature = signature
+        self._payloads = 0
+        with ExitStack() as stack:
+            journal = JournalFile(folder / "journal")
+            stack.callback(journal.close)
+            spool = Spool(folder, journal, checkpoint_bytes=1 << 62)
+            self._destination = ArchiveDestination(folder, spool, codec=Codec.ZSTD, mode=mode)
+            stack.callback(self._destination.release)
+            in_front = (MANIFEST, SIGNATURE, LAYOUT, *((ARCHIVE_SIGNATURE,) if signature is not None else ()))
+            self._slots = {path: self._destination.open(path, mode=_MODE) for path in in_front}
+            self._open = stack.pop_all()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._open.close()
+
+    def add(self, chunks: Iterator[bytes]) -> Payload:
+        """Add the payload of the next member that has one.
+
+        Raises:
+            OutputError: The disk is full or failed; or what ``chunks`` raises.
+        """
+        path = MemberPath(f"payload/{self._payloads}")
+        self._payloads += 1
+        return self._fill(self._destination.open(path, mode=_MODE), path, chunks)
+
+    def close_front(self, layout: bytes) -> tuple[Payload, Payload | None]:
+        """Put what the manifest names of the entries in front: the layout, and the signature if there is one.
+
+        Raises:
+            OutputError: The disk is full or failed.
+        """
+        signature = None
+        if self._signature is not None:
+            signature = self._fill(self._slots[ARCHIVE_SIGNATURE], ARCHIVE_SIGNATURE, iter([self._signature]))
+        return self._fill(self._slots[LAYOUT], LAYOUT, iter([layout])), signature
+
+    def signed(self, manifest: DeltaManifest, key: PrivateKey) -> Path:
+        """Put the manifest and its signature by ``key``, and give the finished archive.
+
+        Raises:
+            OutputError: The disk is full or failed.
+        """
+        data = manifest.to_bytes()
+        add_bytes(self._destination, self._slots[MANIFEST], data, mtime=self._at)
+        document = jws.sign(data, [key], typ=DELTA_TYPE)
+        add_bytes(self._destination, self._slots[SIGNATURE], document, mtime=self._at)
+        return self._destination.assemble()
+
+    def _fill(self, slot: Slot, path: MemberPath, chunks: Iterator[bytes]) -> Payload:
+        digest = hashlib.sha256()
+        size = 0
+        for chunk in chunks:
+            digest.update(chunk)
+            size += len(chunk)
+            self._destination.add(slot, encode_frame(self._destination.codec, chunk))
+        self._destination.close(slot, mtime=self._at)
+        return Payload(path=path, sha256=Sha256(digest.hexdigest()), size=size)
+
+
+_KIND = "build"
+
+
+@contextmanager
+def workplace(target: Path, work_folder: Path | None = None) -> Iterator[Job]:
+    """Yield a job in an empty folder next to ``target``, on its file system; what a killed run left of it is removed.
+
+    Raises:
+        OutputError: Another process is at work there, or the place cannot be written.
+        UsageError: The target is ``.`` or ``..``, next to which nothing can be put.
+    """
+    left = Job(target, kind=_KIND, work_folder=work_folder).exists
+    with Job(target, resume=left, kind=_KIND, work_folder=work_folder) as job:
+        job.clear(keep=frozenset({LOCK}))
+        yield job
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -194,7 +321,7 @@ def _recipe(
         return Found(absence="none was wanted")
     if not steps_between(base, target):
         return Found(absence=NO_STEPS)
-    from kit.ops.delta_recipe import find  # noqa: PLC0415  with all transforms, which no other delta needs
+    from kit.verbs.delta.recipe_search import find  # noqa: PLC0415  with all transforms, which no other delta needs
 
     return find(base, target, Ingredients(transforms=request.transforms, keys=request.keys), workers, folder)
 
@@ -307,7 +434,7 @@ def _unbound(base: JudgedKit) -> frozenset[MemberPath]:
 
 def _hard_links(kit: JudgedKit) -> Mapping[MemberPath, Link]:
     """Return the hard links that files of an unpacked kit are; none of an archive, whose links are no files."""
-    return closed_world.find_unpacked_links(kit.manifest.links or (), kit.survey.members)
+    return files.find_unpacked_links(kit.manifest.links or (), kit.survey.members)
 
 
 def _reread(work: Path, request: DeltaBuildRequest, manifest: DeltaManifest) -> tuple[Sha256, int]:

@@ -11,21 +11,22 @@ import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
-from kit.archive import KitReader, Member, changed_meanwhile, encode
-from kit.archive.reproduction import cut
-from kit.archive.tar_writer import END, padding
+from kit.archive.frames import encode
+from kit.archive.read.codecs import cut
+from kit.archive.read.reader import KitReader, changed_meanwhile
+from kit.archive.read.tar import Member
+from kit.archive.write.tar import END, padding
 from kit.delta import prefix
 from kit.delta.layout import Layout, parse_lengths
 from kit.delta.model import DeltaManifest, Entry, Method, Payload
-from kit.delta.pieces import read_pieces
-from kit.delta.varint import Reader
-from kit.engine.differing import joined
+from kit.delta.packing import Reader, read_pieces
 from kit.engine.passing import entries, read_again
 from kit.engine.pipeline import Workers
 from kit.engine.reading import Survey
-from kit.engine.stores import BaseStores, header_of, store_bytes, whole
 from kit.errors import ArchiveError, DigestError
 from kit.values import Codec, Limits, MemberPath, collection_member
+from kit.verbs.delta.segments import joined
+from kit.verbs.delta.stores import BaseStores, header_of, store_bytes, whole
 
 Take = Callable[[Payload], Iterator[bytes]]
 """Gives the chunks of a payload; payloads are asked for in the order of the manifest."""

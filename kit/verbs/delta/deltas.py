@@ -14,11 +14,12 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from kit.archive import Container, KitReader, Member, open_kit
+from kit.archive.read.reader import Container, KitReader, open_kit
+from kit.archive.read.tar import Member
 from kit.delta import prefix
 from kit.delta.layout import parse_headers
 from kit.delta.model import DELTA_TYPE, MANIFEST, SIGNATURE, DeltaManifest, Entry, Method, Payload
-from kit.delta.pieces import read_pieces
+from kit.delta.packing import read_pieces
 from kit.engine.passing import hashing
 from kit.engine.reading import held_whole
 from kit.errors import (
@@ -29,11 +30,11 @@ from kit.errors import (
     UnsignedError,
     WrongBaseError,
 )
-from kit.manifest import MANIFEST_PATHS, Manifest, closed_world, is_history, locate, signature_of
-from kit.ops.judged import named
-from kit.ops.signers import inside, sign_off
+from kit.manifest import MANIFEST_PATHS, Manifest, files, is_history, locate, signature_of
 from kit.trust import Anchor, Detached, Occasion, Role, Subject, authorise_any
 from kit.values import Limits, MemberPath, Sha256
+from kit.verbs.verify.judged import named
+from kit.verbs.verify.signers import inside, sign_off
 
 CONTAINERS = {container.value: container for container in Container}
 
@@ -176,8 +177,8 @@ def _check_labels(delta: OpenDelta, target: Manifest) -> None:
             )
     location = locate([entry.path for entry in manifest.members])
     made = {entry.path: (entry.sha256, entry.size) for entry in manifest.members if not location.is_outside(entry.path)}
-    for fault in closed_world.compare(target.entries, made):
-        listed = fault.kind not in {closed_world.FaultKind.ABSENT, closed_world.FaultKind.UNLISTED}
+    for fault in files.compare(target.entries, made):
+        listed = fault.kind not in {files.FaultKind.ABSENT, files.FaultKind.UNLISTED}
         error = DigestError if listed else ArchiveError
         raise error(f"makes something else than its target lists: {fault}", where=delta.where)
 

@@ -2,6 +2,19 @@
 
 A target's documents may stand in any order, so the base's must be readable in any, and by workers: they open the files
 by name. Law: what is put is what is read; memory does not grow with the number of documents.
+
+Which documents of two collections belong together: those of one ``_id``, wherever they stand.
+
+Laws: the k-th document of an ``_id`` is matched with the k-th of the same ``_id`` on the other side, whatever stands
+between; documents without an ``_id`` are matched by all their bytes; memory is bounded, however many documents there
+are: what was found is kept on disk, and keys are looked up a part at a time.
+
+Which documents of a base are like a new one: those that share texts or links with it that few others have.
+
+A new advisory repeats much of an older one of the same project, wherever that stands. Nothing is indexed but the
+features of the new documents; the base is read once and asked for those. Laws: the answer depends on the documents
+alone; memory is bounded by :data:`MOST_FEATURES`; what is found only decides what a delta refers to, never what is
+right.
 """
 
 from __future__ import annotations
@@ -9,14 +22,16 @@ from __future__ import annotations
 import struct
 from array import array
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator
 from itertools import pairwise
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from kit.archive.scratch import ScratchFile, StoredFile
+from kit.delta.features import features, new_places, note
 from kit.documents import KEY_BYTES, Run, keys_of
+from kit.output.scratch import ScratchFile, StoredFile
 
 _OFFSETS = struct.Struct("<QQ")
 _OFFSET_BYTES = 8
@@ -202,3 +217,134 @@ def _data(place: Path) -> Path:
 
 def _ends(place: Path) -> Path:
     return place.with_name(f"{place.name}.ends")
+
+
+PART_DOCUMENTS = 400_000
+"""Documents of the base whose keys are held at a time: some 70 MB of Python's own."""
+_ORDINAL_BYTES = 8
+_AT_A_TIME = 1 << 16
+
+
+class Matching:
+    """For each document of a target the ordinal of its older self in the base, or -1."""
+
+    def __init__(self, file: ScratchFile, count: int) -> None:
+        """Give what ``file`` holds: a number for each of ``count`` documents."""
+        self._file = file
+        self.count = count
+
+    def of(self, first: int, count: int) -> array[int]:
+        """Give the ordinals for ``count`` documents from ``first`` on; fewer at the end."""
+        return array("q", self._file.read(first * _ORDINAL_BYTES, count * _ORDINAL_BYTES))
+
+    def unmatched(self) -> Iterator[int]:
+        """Give the ordinals of the documents that have no older self."""
+        for first in range(0, self.count, _AT_A_TIME):
+            ordinals = self.of(first, _AT_A_TIME)
+            if -1 in ordinals:
+                yield from (place for place, ordinal in enumerate(ordinals, first) if ordinal < 0)
+
+    def close(self) -> None:
+        """Close the file; further calls do nothing."""
+        self._file.close()
+
+
+def matched(base: DocumentStore, target: DocumentStore) -> Matching:
+    """Match the documents of ``target`` with those of ``base``, in a file beside the target's.
+
+    Raises:
+        OutputError: The disk is full or failed.
+    """
+    parts = max(1, -(-base.count // PART_DOCUMENTS))
+    found = _part(base, target, 0, parts, lambda _, count: array("q", [-1]) * count)
+    for part in range(1, parts):
+        before = found
+        found = _part(base, target, part, parts, before.of)
+        before.close()
+    return found
+
+
+def _part(
+    base: DocumentStore, target: DocumentStore, part: int, parts: int, known: Callable[[int, int], array[int]]
+) -> Matching:
+    """Add what one part of the keys tells; every document of an ``_id`` is in the same part."""
+    places = _places(base, part, parts)
+    # Two names in turn: one is read while the other is written.
+    file = ScratchFile(target.place.with_name(f"{target.place.name}.matches-{part % 2}"))
+    for first, keys in _batches(target):
+        found = known(first, len(keys))
+        _look_up(places, keys, found)
+        file.append(found.tobytes())
+    file.flush()
+    return Matching(file, target.count)
+
+
+def _batches(store: DocumentStore) -> Iterator[tuple[int, array[int]]]:
+    first = 0
+    while keys := store.keys(first):
+        yield first, keys
+        first += len(keys)
+
+
+def _places(base: DocumentStore, part: int, parts: int) -> dict[int, int | deque[int]]:
+    """Give where in the base each key of a part stands."""
+    places: dict[int, int | deque[int]] = {}
+    for first, keys in _batches(base):
+        for ordinal, key in enumerate(keys, first):
+            if parts > 1 and key % parts != part:
+                continue
+            met = places.setdefault(key, ordinal)
+            if met != ordinal:
+                if isinstance(met, int):
+                    places[key] = met = deque((met,))
+                met.append(ordinal)
+    return places
+
+
+def _look_up(places: dict[int, int | deque[int]], keys: array[int], found: array[int]) -> None:
+    """Enter the place of each key that is known here; each place once, in their order."""
+    for at, key in enumerate(keys):
+        place = places.get(key)
+        if place is None:
+            continue
+        if isinstance(place, int):
+            found[at] = place
+            del places[key]
+        else:
+            found[at] = place.popleft()
+            if not place:
+                del places[key]
+
+
+MOST_FEATURES = 100_000
+_READ_BYTES = 4 * 1024 * 1024
+_WEIGHT = 1 << 40
+
+
+class Likeness:
+    """See the module docstring."""
+
+    def __init__(self, base: DocumentStore, target: DocumentStore, matching: Matching) -> None:
+        """Look for what is like the documents of ``target`` that have no older self in ``base``."""
+        self._places: dict[bytes, list[int]] = {}
+        for document in (target.read(place, 1) for place in matching.unmatched()):
+            if len(self._places) > MOST_FEATURES:
+                break
+            for feature in features(document):
+                self._places.setdefault(feature, new_places())
+        if self._places:
+            for first, bounds in base.ranges(_READ_BYTES):
+                start = bounds[0]
+                data = base.read_span(start, bounds[-1])
+                note(data, [end - start for end in bounds[1:]], first, self._places)
+
+    def of(self, document: bytes, most: int) -> list[int]:
+        """Give at most ``most`` ordinals in the base, the most alike first: a feature counts by how rare it is."""
+        shared: Counter[int] = Counter()
+        for feature in features(document):
+            places = self._places.get(feature)
+            if places is not None and places[0]:
+                for ordinal in places[1:]:
+                    if ordinal >= 0:
+                        shared[ordinal] += _WEIGHT // places[0]
+        return [ordinal for ordinal, _ in sorted(shared.items(), key=lambda item: (-item[1], -item[0]))[:most]]

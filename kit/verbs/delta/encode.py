@@ -2,9 +2,9 @@
 
 It is what ``kit delta build`` does once both kits are read and judged. What of the base is needed is stored on disk;
 then the members of the target are encoded in the order of its container, each by the method that is smallest. What the
-first reading of the target spooled (:mod:`kit.engine.changed`) is not read again; only where something else has changed
-there is a second pass. Laws: what is stored or encoded has the digest that the survey found; a member that can be
-encoded as documents but is no smaller for it is given in full.
+first reading of the target spooled (:mod:`kit.verbs.delta.stores`) is not read again; only where something else has
+changed there is a second pass. Laws: what is stored or encoded has the digest that the survey found; a member that can
+be encoded as documents but is no smaller for it is given in full.
 """
 
 from __future__ import annotations
@@ -16,33 +16,24 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Protocol
 
-from kit.archive import Container, KitReader, changed_meanwhile, decoded
-from kit.archive.reproduction import Framing, framing_of
-from kit.archive.scratch import ScratchFile
-from kit.archive.tar_writer import END
+from kit.archive.read.codecs import Framing, decoded, framing_of
+from kit.archive.read.reader import Container, KitReader, changed_meanwhile
+from kit.archive.write.tar import END
 from kit.delta import prefix
 from kit.delta.layout import encode_lengths
 from kit.delta.model import Method
-from kit.delta.pieces import END as NO_MORE, frame_piece
+from kit.delta.packing import END as NO_MORE, frame_piece
 from kit.documents import runs
-from kit.engine.changed import TargetSpool
-from kit.engine.differing import LARGEST_DOCUMENT, differences, segment
-from kit.engine.document_store import DocumentStore
 from kit.engine.executors import WorkExecutor
-from kit.engine.matching import matched
 from kit.engine.passing import entries, hashing
 from kit.engine.pipeline import Pipeline, Workers
 from kit.engine.reading import Survey
-from kit.engine.stores import (
-    BaseStores,
-    Stored,
-    put_whole,
-    source_of,
-    store_bytes,
-    whole,
-)
 from kit.errors import ArchiveError, ContentError
+from kit.output.scratch import ScratchFile
 from kit.values import Codec, CollectionMember, MemberPath, Sha256
+from kit.verbs.delta.documents import DocumentStore, matched
+from kit.verbs.delta.segments import LARGEST_DOCUMENT, differences, segment
+from kit.verbs.delta.stores import BaseStores, Stored, TargetSpool, put_whole, source_of, store_bytes, whole
 
 _CHUNK = 1024 * 1024
 _THOROUGH_BYTES = 16 * 1024 * 1024

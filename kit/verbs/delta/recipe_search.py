@@ -15,14 +15,13 @@ from pathlib import Path
 
 from kit.delta.recipe import Recipe
 from kit.engine.pipeline import Workers
-from kit.engine.recipes import compute, encrypts, step_of
 from kit.errors import ContentError, EnvelopeError, KeyUnusableError, StoppedError
 from kit.manifest import AppliedTransform, Manifest
-from kit.ops.delta_steps import NO_STEPS, Found, Ingredients, steps_between
-from kit.ops.generation import parameters_digest
-from kit.ops.judged import JudgedKit
 from kit.transforms import registry
 from kit.transforms.protocol import Transform
+from kit.transforms.registry import parameters_digest
+from kit.verbs.delta.recipes import NO_STEPS, Found, Ingredients, compute, encrypts, step_of, steps_between
+from kit.verbs.verify.judged import JudgedKit
 
 _FEW_TENANTS = 8
 _NOTHING_MET = "the transforms that the target's provenance names do not give its members from this base"

@@ -4,29 +4,120 @@ A transform is a function of the base, its version, its parameters and, where it
 builder has seen that a chain of them gives the very bytes, the delta only says which; the site computes it again, and
 the digests of the members prove it. Laws: a program that has not just these transforms, and a site that has not just
 these keys, refuses before it writes; a recipe that the builder has not computed and compared is never given.
+
+The data keys of a recipe: which ones an encryption seals with, and whether a site has just these.
+
+A synthetic envelope is a function of value, place and data key. So the recipe fixes the keys, by a digest over what
+names and commits to each of them; whoever has others is told before anything is made. Nothing here makes a key or
+counts its uses: what is sealed again is, byte for byte, what was sealed and counted when the target was made.
+
+The steps from one kit to another, as signed provenance has them, and what a search for a recipe comes to.
+
+Where there is no step there is no recipe; so the transforms, which :mod:`kit.verbs.delta.recipe_search` tries, are only
+loaded where there is one.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from kit.archive import Body, Frame, Member, Slot
-from kit.archive.scratch import ScratchFile
+from kit.archive.frames import Frame
+from kit.archive.read.proven import Body
+from kit.archive.read.tar import Member
+from kit.archive.write.tar import Slot
 from kit.delta.model import Entry, Method
-from kit.delta.recipe import Recipe, RecipeKeys, RecipeStep
-from kit.encryption import KeySource, Needs
+from kit.delta.recipe import MAX_NAMES, Recipe, RecipeKeys, RecipeStep
+from kit.encryption import KeySource, Needs, Scope
+from kit.encryption.keys import DataKey
 from kit.engine.lookup import LookupWriter, close_lookups
 from kit.engine.pipeline import Pipeline
-from kit.engine.recipe_keys import check_names, check_same, keys_of
 from kit.engine.rewrite import Request, rewrite
-from kit.engine.saying import Work
 from kit.engine.survey import survey
 from kit.errors import ArchiveError, KeyUnusableError, KitError, StoppedError
+from kit.manifest import PatchStatement
+from kit.output.scratch import ScratchFile
 from kit.transforms import registry
 from kit.transforms.protocol import Transform
 from kit.values import Codec, MemberPath, Sha256, Timestamp
+from kit.verbs.delta.encode import Work
+from kit.verbs.verify.judged import JudgedKit
+
+_HINT = "bring the keyring that the target was encrypted with, or a copy of it, and name it with --keyring"
+_SHOWN = 3
+
+
+def keys_of(needs: Mapping[int, Needs], keys: KeySource) -> RecipeKeys:
+    """Tell which data keys seal what a reading of the base found.
+
+    Raises:
+        KeyUnusableError: An owner has none, or it is locked; names the first owners.
+        KitError: A document of the base cannot be judged.
+    """
+    failure = next((one.failure for one in needs.values() if one.failure is not None), None)
+    if failure is not None:
+        raise failure
+    known = keys.key_set()
+    scopes = sorted({scope for one in needs.values() for scope in one.values})
+    missing = [scope for scope in scopes if scope not in known.sealing]
+    if missing:
+        raise KeyUnusableError(f"the keyring has no data key for {_listed(missing)}", hint=_HINT)
+    return _described(known.sealing_key(scope) for scope in scopes)
+
+
+def check_names(due: RecipeKeys, keys: KeySource | None) -> None:
+    """See, without a kit, that a keyring can have the keys of a recipe.
+
+    Raises:
+        KeyUnusableError: There is none; or keys that the recipe names are missing, locked, or others of that name.
+    """
+    if keys is None:
+        raise KeyUnusableError(
+            f"the delta is a recipe that seals with {due.count:,} data keys, and no keyring is given", hint=_HINT
+        )
+    if due.names is None:
+        return
+    known = keys.key_set()
+    missing = [name for name in due.names if name not in known.scopes]
+    if missing:
+        raise KeyUnusableError(f"the keyring does not have the data key {_listed(missing)}", hint=_HINT)
+    check_same(due, _described(known.opening_key(name) for name in due.names))
+
+
+def check_same(due: RecipeKeys, met: RecipeKeys) -> None:
+    """Refuse other keys than those of the recipe.
+
+    Raises:
+        KeyUnusableError: They are others.
+    """
+    if due != met:
+        names = sorted(set(due.names or ()) - set(met.names or ()))
+        told = f"; it seals with {_listed(names)}, which is not active here" if names else ""
+        raise KeyUnusableError(
+            f"the keyring would seal with {met.count:,} data keys that are not the {due.count:,} of the recipe{told}",
+            hint=_HINT,
+        )
+
+
+def _described(keys: Iterable[DataKey]) -> RecipeKeys:
+    digest, names = hashlib.sha256(), []
+    # The commitment fixes the key, its name and what it is for; the master key's version stands in every envelope.
+    for key in sorted(keys, key=lambda one: one.dek_id):
+        digest.update(f"{key.dek_id} {key.mek_version} {key.commitment}\n".encode())
+        names.append(key.dek_id)
+    return RecipeKeys(
+        count=len(names),
+        sha256=Sha256(digest.hexdigest()),
+        names=tuple(names) if len(names) <= MAX_NAMES else None,
+    )
+
+
+def _listed(names: Sequence[Scope] | Sequence[str]) -> str:
+    shown = ", ".join(map(str, names[:_SHOWN]))
+    return f"{shown}, and {len(names) - _SHOWN:,} more" if len(names) > _SHOWN else shown
+
 
 _OTHERWISE = "apply it with the program that built it, or get a delta built with --no-recipe"
 
@@ -179,7 +270,7 @@ def _with_keys(transform: Transform, keys: KeySource | None) -> Transform:
 
 
 class _Kept:
-    """A :class:`kit.archive.destination.Destination` that keeps what is wanted and lets all else go."""
+    """A :class:`kit.archive.write.tar.Destination` that keeps what is wanted and lets all else go."""
 
     def __init__(self, folder: Path, keep: frozenset[MemberPath]) -> None:
         self.codec = Codec.NONE
@@ -212,3 +303,40 @@ class _Kept:
     def release(self) -> None:
         for file in self.files.values():
             file.close()
+
+
+NO_STEPS = "the target's provenance does not lead from the base to it"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """What a search for a recipe came to."""
+
+    recipe: Recipe | None = None
+    members: frozenset[MemberPath] = frozenset()
+    """That it makes."""
+    computed: Computed | None = None
+    """What computing it gave."""
+    absence: str | None = None
+    """Why there is none; None where there is one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ingredients:
+    """What a builder has besides the two kits."""
+
+    transforms: tuple[Transform, ...] = ()
+    """What the target may have been made by, where its provenance alone does not tell the parameters."""
+    keys: KeySource | None = None
+    """Of the keyring that it was encrypted with."""
+
+
+def steps_between(base: JudgedKit, target: JudgedKit) -> tuple[PatchStatement, ...]:
+    """Give the signed statements of the steps from one generation to a later one of its line; none where it is not."""
+    lineage, statements = target.manifest.lineage, target.judgement.statements
+    if len(lineage) != len(statements):
+        return ()
+    for number, entry in enumerate(lineage):
+        if entry.manifest_sha256 == base.manifest.sha256:
+            return statements[number:]
+    return ()

@@ -18,13 +18,21 @@ from itertools import pairwise
 from pathlib import Path
 
 from kit.delta.features import is_similar
-from kit.delta.order import MAX_STEPS, Source, Step
-from kit.delta.segment import MAX_RANGES, DecodedDocuments, Head, SegmentInput, decode, encode, parse_head
-from kit.engine.document_store import DocumentStore, StoredDocuments
-from kit.engine.likeness import Likeness
-from kit.engine.matching import Matching
+from kit.delta.segment import (
+    MAX_RANGES,
+    MAX_STEPS,
+    DecodedDocuments,
+    Head,
+    SegmentInput,
+    Source,
+    Step,
+    decode,
+    encode,
+    parse_head,
+)
 from kit.engine.pipeline import Pipeline, Workers
 from kit.errors import ArchiveError, KitError
+from kit.verbs.delta.documents import DocumentStore, Likeness, Matching, StoredDocuments
 
 SEGMENT_BYTES = 6 * 1024 * 1024
 """Of changed and inserted documents and of the older selves of the changed, in one segment."""

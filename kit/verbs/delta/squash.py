@@ -7,14 +7,12 @@ is not in it. Laws: applying it gives what applying the chain gives; every link 
 
 from __future__ import annotations
 
-from kit.apart import require_output_apart
-from kit.archive import require_free
-from kit.archive.workplace import workplace
-from kit.engine.recipes import check
 from kit.errors import UsageError
-from kit.ops.delta_apply import DeltaApplyRequest, apply_delta
-from kit.ops.delta_build import DeltaBuildReport, DeltaBuildRequest, DeltaSquashRequest, build_within
+from kit.output.paths import require_free, require_output_apart
 from kit.transforms.protocol import Transform
+from kit.verbs.delta.apply import DeltaApplyRequest, apply_delta
+from kit.verbs.delta.build import DeltaBuildReport, DeltaBuildRequest, DeltaSquashRequest, build_within, workplace
+from kit.verbs.delta.recipes import check
 
 
 def squash_deltas(request: DeltaSquashRequest) -> DeltaBuildReport:
@@ -23,7 +21,7 @@ def squash_deltas(request: DeltaSquashRequest) -> DeltaBuildReport:
     Raises:
         UsageError: There are fewer than two, or the output is at, in or around what is read.
         WrongBaseError: One does not go on where the one before ends; names both.
-        KitError: As :func:`kit.ops.delta_apply.apply_delta` and :func:`kit.ops.delta_build.build_delta`.
+        KitError: As :func:`kit.verbs.delta.apply.apply_delta` and :func:`kit.verbs.delta.build.build_delta`.
     """
     if len(request.deltas) < 2:
         raise UsageError("a chain has at least two deltas")

@@ -6,14 +6,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from kit.delta.model import DELTA_TYPE, DeltaManifest
-from kit.engine.recipes import check
 from kit.errors import ArchiveError, SignatureError, StoppedError, UnsignedError, UntrustedError
 from kit.manifest import Manifest
-from kit.ops.deltas import check_payloads, check_signature, check_target, opened_delta
-from kit.ops.kits import Environment
 from kit.signing import jws
 from kit.trust import Anchor
 from kit.values import Sha256
+from kit.verbs.delta.deltas import check_payloads, check_signature, check_target, opened_delta
+from kit.verbs.delta.recipes import check
+from kit.verbs.verify.kits import Environment
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

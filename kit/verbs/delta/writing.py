@@ -11,24 +11,27 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from kit.archive import FRAME_BYTES, ArchiveDestination, FolderDestination, Job, Slot, encode_frame, encode_frame_again
-from kit.archive.chunks import ChunkReader
-from kit.archive.reproduction import cut
-from kit.archive.tar_reader import read_tar
+from kit.archive.frames import FRAME_BYTES, encode_frame, encode_frame_again
+from kit.archive.read.codecs import cut
+from kit.archive.read.tar import read_tar
+from kit.archive.source import ChunkReader
+from kit.archive.write.folder import FolderDestination
+from kit.archive.write.tar import ArchiveDestination, Slot
 from kit.delta.layout import Layout, parse_layout, parse_layout_of_base
 from kit.delta.model import MANIFEST, DeltaManifest, Method
 from kit.encryption import KeySource
-from kit.engine.making import Making
 from kit.engine.pipeline import Pipeline, Workers
 from kit.engine.progress import Stage
-from kit.engine.recipes import Computed, check as check_recipe, compute
-from kit.engine.stores import BaseStores
 from kit.errors import ArchiveError, DigestError, WrongBaseError
-from kit.ops.deltas import OpenDelta, Payloads
-from kit.ops.jobs import JournaledPasses
-from kit.ops.judged import JudgedKit
-from kit.ops.kits import OpenKit
+from kit.output.job import Job
 from kit.values import Allowed, Limits, Timestamp
+from kit.verbs.delta.decode import Making
+from kit.verbs.delta.deltas import OpenDelta, Payloads
+from kit.verbs.delta.recipes import Computed, check as check_recipe, compute
+from kit.verbs.delta.stores import BaseStores
+from kit.verbs.jobs import JournaledPasses
+from kit.verbs.verify.judged import JudgedKit
+from kit.verbs.verify.kits import OpenKit
 
 
 def write_target(

@@ -1,28 +1,5 @@
-"""What differs between two documents, and what an observation is about: the pure half of ``kit diff``.
+"""``kit diff``: what differs between two kits: advisories, documents, members.
 
-Laws: ``compare(a, b)`` is empty exactly if ``a == b``; ``compare(b, a)`` is ``compare(a, b)`` mirrored; nothing that a
-result holds grows with the size of a document, except the number of its fields.
+- Pure: ``fields`` (of one pair of documents), ``documents`` (what is kept of one, and what a worker does with pairs).
+- On disk: ``collation`` (which documents are the same), ``comparing`` (the passes), ``diff`` (the report).
 """
-
-from kit.comparison.fields import FieldChange, How, compare, is_migration
-from kit.comparison.pairing import Compared, Pair, compare_appended, compare_pairs
-from kit.comparison.sketch import Advisory, Appended, Sketch, Sketches, sketch_run
-from kit.comparison.values import bound_name, render_value
-
-__all__ = [
-    "Advisory",
-    "Appended",
-    "Compared",
-    "FieldChange",
-    "How",
-    "Pair",
-    "Sketch",
-    "Sketches",
-    "bound_name",
-    "compare",
-    "compare_appended",
-    "compare_pairs",
-    "is_migration",
-    "render_value",
-    "sketch_run",
-]

@@ -1,8 +1,8 @@
 """Reads two kits and collates them: once to see which documents differ, once more to see in what.
 
 Each reading is strict, and each kit is opened once. Workers sketch runs of documents and compare pairs; what is kept
-is on disk (:mod:`kit.engine.collation`), the first documents of pairs included, compressed. Memory is bounded by the
-pipeline's budget and the number of members.
+is on disk (:mod:`kit.verbs.diff.collation`), the first documents of pairs included, compressed. Memory is bounded by
+the pipeline's budget and the number of members.
 """
 
 from __future__ import annotations
@@ -17,16 +17,17 @@ from functools import lru_cache
 from itertools import islice
 from pathlib import Path
 
-from kit.archive import EntryKind, KitReader, Member, changed_meanwhile
-from kit.comparison import Compared, FieldChange, Pair, Sketches, compare_appended, compare_pairs, sketch_run
-from kit.comparison.pairing import compress
-from kit.engine.advisories import find_advisories, tell_migrated
-from kit.engine.collation import AFTER, BEFORE, Collation, MigratedPair, WantedPair
+from kit.archive.read.headers import EntryKind
+from kit.archive.read.reader import KitReader, changed_meanwhile
+from kit.archive.read.tar import Member
 from kit.engine.passing import Digests, entries, read_first
 from kit.engine.pipeline import Pipeline
 from kit.engine.progress import Stage
 from kit.engine.reading import Survey, held_whole, member_runs
 from kit.values import CollectionName, MemberPath, Sha256, collection_member
+from kit.verbs.diff.collation import AFTER, BEFORE, Collation, MigratedPair, WantedPair, find_advisories, tell_migrated
+from kit.verbs.diff.documents import Compared, Pair, Sketches, compare_appended, compare_pairs, compress, sketch_run
+from kit.verbs.diff.fields import FieldChange
 
 _BATCH_BYTES = 4 * 1024 * 1024
 _SETTLED = 4096

@@ -1,37 +1,33 @@
 """``kit diff``: what a person wants to know between two kits: advisories, documents, members.
 
 Both kits are read strictly; who signed them is told as ``kit inspect`` tells it, and nothing is verified.
+
+Reads the outcome of a comparison out of its collation: counts, and the first few of everything, in one order.
+
+Law: what is given does not depend on the order of documents in either kit, and exchanging the kits mirrors it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import json
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Generic, TypeVar
 
-from kit.archive import KitReader, open_kit
-from kit.comparison import FieldChange
-from kit.engine.advisories import STATES
-from kit.engine.collation import AFTER, BEFORE, Collation
-from kit.engine.comparing import BY_ADVISORY, BY_IDENTITY, Comparer, Comparison
-from kit.engine.differences import (
-    AdvisoryChange,
-    Differences,
-    DocumentChange,
-    FieldTotal,
-    Listed,
-    RawLinksetChange,
-    UnreadDocument,
-)
+from kit.archive.read.reader import KitReader, open_kit
 from kit.engine.pipeline import Pipeline
 from kit.engine.progress import Stage, watched
-from kit.engine.scratch import scratch_folder
 from kit.errors import UsageError
-from kit.ops.inspect import KitFacts, facts
-from kit.ops.kits import Environment, is_kept, opened
+from kit.output.scratch import scratch_folder
 from kit.transforms.coverage import is_observations
 from kit.values import CollectionName, MemberPath, Sha256
+from kit.verbs.diff.collation import AFTER, BEFORE, RAW_LINKSET, STATES, Collation
+from kit.verbs.diff.comparing import BY_ADVISORY, BY_IDENTITY, Comparer, Comparison
+from kit.verbs.diff.fields import FieldChange, How
+from kit.verbs.inspect import KitFacts, facts
+from kit.verbs.verify.kits import Environment, is_kept, opened
 
 __all__ = [
     "AdvisoryChange",
@@ -39,6 +35,7 @@ __all__ = [
     "CollectionDifferences",
     "DiffReport",
     "DiffRequest",
+    "Differences",
     "DocumentChange",
     "FieldChange",
     "FieldTotal",
@@ -46,9 +43,196 @@ __all__ = [
     "MemberChange",
     "MemberDifferences",
     "RawLinksetChange",
+    "T",
+    "TenantCount",
     "UnreadDocument",
     "diff",
 ]
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listed(Generic[T]):
+    """How many there are, and the first of them."""
+
+    total: int
+    items: tuple[T, ...]
+
+    @property
+    def omitted(self) -> int:
+        """How many are counted but not listed."""
+        return self.total - len(self.items)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DocumentChange:
+    """A document that changed, by its ``_id``."""
+
+    document: str
+    fields: Listed[FieldChange]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnreadDocument:
+    """A document that cannot be read as far as a comparison must."""
+
+    document: str
+    side: int
+    """Of which kit it is: ``BEFORE`` or ``AFTER``."""
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FieldTotal:
+    """How often a field changed in one way."""
+
+    path: str
+    how: How
+    count: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AdvisoryChange:
+    """What became of an advisory."""
+
+    tenant: str
+    """Where it moved, the tenant it left."""
+    moved_to: str | None
+    vendor: str
+    upstream_id: str
+    observations: tuple[int, int]
+    """Before and after."""
+    documents: tuple[str | None, str | None]
+    """The ``_id`` of the latest observation, before and after."""
+    withdrawn: bool
+    """Whether the latest observation says that its publisher withdrew the advisory."""
+    fields: Listed[FieldChange]
+    """How the latest observations differ; nothing where only earlier ones do."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TenantCount:
+    """Observations of one tenant."""
+
+    tenant: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RawLinksetChange:
+    """Observations of one ``_id`` that gained ``rawLinkset``, or lost it."""
+
+    observations: int
+    tenants: Listed[TenantCount]
+
+
+class Differences:
+    """Asks a collation after a comparison."""
+
+    def __init__(self, collation: Collation, *, limit: int) -> None:
+        """List at most ``limit`` of anything."""
+        self._collation = collation
+        self._limit = limit
+
+    def only_in(self, side: int, collection: int) -> Listed[str]:
+        """Give the documents that the other kit has no partner for, by name."""
+        return self._listed(
+            """SELECT document.name FROM odd one JOIN document ON document.number = one.document
+            WHERE one.collection = ? AND one.side = ? AND NOT EXISTS (SELECT 1 FROM odd two WHERE
+            two.collection = one.collection AND two.identity = one.identity AND two.rank = one.rank
+            AND two.side <> one.side) ORDER BY document.name, document.digest""",
+            (collection, side),
+            lambda row: str(row[0]),
+        )
+
+    def changed(self, collection: int) -> Listed[DocumentChange]:
+        """Give the documents of one ``_id`` that differ."""
+        return self._listed(
+            """SELECT document.name, pair.total, pair.shown FROM pair JOIN document ON document.number = pair.before
+            WHERE pair.collection = ? AND pair.by_identity ORDER BY document.name, pair.number""",
+            (collection,),
+            lambda row: DocumentChange(document=row[0], fields=_fields(row[1], row[2])),
+        )
+
+    def unresolvable(self, collection: int) -> Listed[UnreadDocument]:
+        """Return the documents that cannot be read, by name; one that is in both kits, twice."""
+        return self._listed(
+            """SELECT document.name, document.side, min(unread.reason) AS reason FROM unread
+            JOIN document ON document.number = unread.document WHERE document.collection = ?
+            GROUP BY document.number ORDER BY document.name, document.digest, document.side, document.number""",
+            (collection,),
+            lambda row: UnreadDocument(document=row[0], side=row[1], reason=row[2]),
+        )
+
+    def fields(self, collection: int, scope: int) -> Listed[FieldTotal]:
+        """Give the fields that changed, the most frequent first."""
+        return self._listed(
+            "SELECT path, how, count FROM field WHERE collection = ? AND scope = ? ORDER BY count DESC, path, how",
+            (collection, scope),
+            lambda row: FieldTotal(path=row[0], how=How(row[1]), count=row[2]),
+        )
+
+    def advisories(self, collection: int, state: str) -> Listed[AdvisoryChange]:
+        """Give the advisories that ended in a state of :data:`kit.verbs.diff.collation.STATES`."""
+        return self._listed(
+            """SELECT advisory.tenant, target, advisory.vendor, advisory.upstream, count_before, count_after,
+            one.name, two.name, coalesce(two.flags, one.flags) & 1, pair.total, pair.shown
+            FROM advisory LEFT JOIN document one ON one.number = advisory.before
+            LEFT JOIN document two ON two.number = advisory.after LEFT JOIN pair ON pair.number = advisory.pair
+            WHERE advisory.collection = ? AND advisory.state = ?
+            ORDER BY advisory.vendor, advisory.upstream, advisory.tenant""",
+            (collection, state),
+            _advisory,
+        )
+
+    def raw_linkset(self, collection: int, *, gained: bool) -> RawLinksetChange:
+        """Give per tenant how many observations of one ``_id`` gained rawLinkset, or lost it."""
+        has, lacks = ("two", "one") if gained else ("one", "two")
+        query = f"""SELECT coalesce(two.tenant, '') AS place, count(*) AS count FROM pair
+            JOIN document one ON one.number = pair.before JOIN document two ON two.number = pair.after
+            WHERE pair.collection = ? AND pair.by_identity
+            AND {has}.flags & {RAW_LINKSET} AND NOT {lacks}.flags & {RAW_LINKSET}
+            AND NOT EXISTS (SELECT 1 FROM unread WHERE unread.document IN (one.number, two.number))
+            GROUP BY place ORDER BY place"""  # noqa: S608
+        with self._collation.disk_errors():
+            rows = self._collation.database.execute(query, (collection,)).fetchall()  # no more than tenants
+        items = tuple(TenantCount(tenant=place, count=count) for place, count in rows[: self._limit])
+        tenants = Listed(total=len(rows), items=items)
+        return RawLinksetChange(observations=sum(count for _, count in rows), tenants=tenants)
+
+    def _listed(self, query: str, parameters: tuple[object, ...], make: Callable[[Any], T]) -> Listed[T]:
+        with self._collation.disk_errors():
+            execute = self._collation.database.execute
+            (total,) = execute(f"SELECT count(*) FROM ({query})", parameters).fetchone()  # noqa: S608  ours
+            rows = execute(f"{query} LIMIT ?", (*parameters, self._limit)).fetchall()
+        return Listed(total=total, items=tuple(make(row) for row in rows))
+
+
+def _fields(total: int | None, shown: str | None) -> Listed[FieldChange]:
+    changes = [] if shown is None else json.loads(shown)
+    return Listed(
+        total=total or 0,
+        items=tuple(
+            FieldChange(path=path, how=How(how), times=times, before=before, after=after)
+            for path, how, times, before, after in changes
+        ),
+    )
+
+
+def _advisory(row: tuple[Any, ...]) -> AdvisoryChange:
+    tenant, target, vendor, upstream_id, count_before, count_after, before, after, withdrawn, total, shown = row
+    return AdvisoryChange(
+        tenant=tenant,
+        moved_to=target,
+        vendor=vendor,
+        upstream_id=upstream_id,
+        observations=(count_before, count_after),
+        documents=(before, after),
+        withdrawn=bool(withdrawn),
+        fields=_fields(total, shown),
+    )
+
 
 LISTED = 20
 """Items of each kind that are listed where nothing else is asked for."""

@@ -2,23 +2,36 @@
 
 An advisory is (tenant, vendor, upstream id); each of its revisions is an observation of its own, since observations are
 append-only. Law: a sketch is bounded, whatever the document holds.
+
+Compares pairs of documents, a batch for each worker.
 """
 
 from __future__ import annotations
 
 import hashlib
+import threading
 from collections.abc import Iterable, Sequence, Set as AbstractSet
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from kit.comparison.values import bound_name
-from kit.documents import Kind, Place, Run, core, document_name, elements, find, index, remove, string_at
+import zstandard
+
+from kit.documents import Kind, Place, Run, core, document_name, elements, find, index, remove, string_at, validate
 from kit.errors import BsonError, KitError
 from kit.transforms.coverage import NO_TENANT, is_observations
 from kit.transforms.projections import is_shape_v1
 from kit.transforms.raw_linkset.fields import Fields
 from kit.transforms.raw_linkset.shape import NAMES, OBSERVATION, RAW_LINKSET, Place as FieldPlace
-from kit.values import CollectionName
+from kit.values import CollectionName, Limits
+from kit.verbs.diff.fields import (
+    RAW_LINKSET_FIELD,
+    FieldChange,
+    How,
+    bound_name,
+    compare,
+    is_migration,
+    render_document,
+)
 
 _RAW_LINKSET = RAW_LINKSET.encode()
 _MOMENTS = FieldPlace.parse("upstream.receivedAt", "upstream.received_at", "upstream.fetchedAt", "createdAt")
@@ -236,3 +249,100 @@ def _find(fields: Fields, place: FieldPlace) -> Place | None:
     except BsonError:
         each = (find(fields.document, path) for path in place.paths)
         return next((one[2:] for one in each if one is not None and one.kind != Kind.NULL), None)
+
+
+SHOWN_FIELDS = 12
+"""Maximum fields listed for one document; the others are counted."""
+
+
+class _Codecs(threading.local):
+    """A compressor and a decompressor for each thread: they must not be shared."""
+
+    def __init__(self) -> None:
+        self.compressor = zstandard.ZstdCompressor(level=1)
+        self.decompressor = zstandard.ZstdDecompressor()
+
+
+_codecs = _Codecs()
+
+
+class Pair(NamedTuple):
+    """Two versions of a document, and the number of the pair."""
+
+    number: int
+    name: str
+    """The ``_id``."""
+    before: bytes
+    """Compressed by :func:`compress`."""
+    after: bytes
+
+
+class Compared(NamedTuple):
+    """The result for one pair."""
+
+    number: int
+    shown: tuple[FieldChange, ...]
+    """The first :data:`SHOWN_FIELDS`."""
+    total: int
+    """Number of all changes."""
+    is_migration: bool
+    """Nothing but rawLinkset or encryption differs."""
+    all: tuple[tuple[str, str], ...]
+    """(path, how) of every change, for the counts."""
+    unread: tuple[str, str] = ("", "")
+    """Why the first and the second document cannot be compared; empty if they can."""
+
+
+def compress(document: bytes) -> bytes:
+    """Return a document compressed for spooling, at little cost."""
+    return _codecs.compressor.compress(document)
+
+
+def decompress(data: bytes) -> bytes:
+    """Return the document that :func:`compress` compressed."""
+    return _codecs.decompressor.decompress(data)
+
+
+def compare_pairs(pairs: Sequence[Pair]) -> list[Compared]:
+    """Return the result of each pair; a document that cannot be read where the two differ is part of its result."""
+    return [_compare(pair) for pair in pairs]
+
+
+def compare_appended(number: int, *, gained: bool, elements: int) -> Compared:
+    """Return the result for a document and the same document with a ``rawLinkset`` appended.
+
+    Args:
+        number: Of the pair.
+        gained: Whether the second document has it; otherwise the first has.
+        elements: Number of its elements.
+    """
+    change = FieldChange(path=RAW_LINKSET_FIELD, how=How.ADDED, after=render_document(elements))
+    change = change if gained else change.mirrored()
+    return Compared(number, (change,), 1, is_migration=True, all=((change.path, change.how.value),))
+
+
+def _compare(pair: Pair) -> Compared:
+    before = decompress(pair.before)
+    try:
+        changes = compare(before, pair.after)
+    except BsonError as error:
+        unread = _find_fault(before), _find_fault(pair.after)
+        if not any(unread):
+            unread = reason(error), reason(error)
+        return Compared(pair.number, (), 0, is_migration=False, all=(), unread=unread)
+    return Compared(
+        number=pair.number,
+        shown=tuple(changes[:SHOWN_FIELDS]),
+        total=len(changes),
+        is_migration=is_migration(changes),
+        all=tuple((change.path, change.how.value) for change in changes),
+    )
+
+
+def _find_fault(document: bytes) -> str:
+    """Return what is wrong with a document; "" if nothing is."""
+    try:
+        validate(document, limits=Limits(document_bytes=len(document)))
+    except KitError as error:
+        return reason(error)
+    return ""

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from kit.encryption import ValueDigest
-from kit.encryption.counting import DIGEST_TOTAL, DIGEST_VALUES, ENCRYPTED, SCANNED, SKIPPED_OWNER
+from kit.encryption.needs import DIGEST_TOTAL, DIGEST_VALUES, ENCRYPTED, SCANNED, SKIPPED_OWNER
 from kit.engine.reading import Survey
 from kit.engine.rewrite import MemberChange, Rewrite
 from kit.errors import DigestError
@@ -29,14 +29,15 @@ from kit.manifest import (
     RawLinksetCoverage,
     Shape,
     TenantSummary,
-    closed_world,
+    files as closed_world,
     history_paths,
 )
 from kit.migrations import Migration
 from kit.signing import PrivateKey, dsse, jws
 from kit.transforms.coverage import NO_TENANT, Tally, is_observations
 from kit.transforms.protocol import Transform
-from kit.values import CollectionMember, FieldOutcome, MemberPath, Sha256, Timestamp, strict_json
+from kit.transforms.registry import parameters_digest
+from kit.values import CollectionMember, FieldOutcome, MemberPath, Sha256, Timestamp
 from kit.version import TOOL, VERSION
 
 
@@ -178,11 +179,6 @@ def _statement(
             if change.changed and change.base_documents is not None
         ),
     )
-
-
-def parameters_digest(transform: Transform) -> Sha256:
-    """Digest a transform's parameters as the provenance names them."""
-    return Sha256.of(strict_json.canonical(transform.parameters()))
 
 
 def _applied(transform: Transform) -> AppliedTransform:

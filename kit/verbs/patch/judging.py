@@ -1,4 +1,10 @@
-"""The two judgements of a patch: of the base before anything is written, of the result before it gets its name."""
+"""The two judgements of a patch: of the base before anything is written, of the result before it gets its name.
+
+Which collections of a patched kit get a Merkle root, and from where (schemas/merkle.md).
+
+Asked for or not, a patch gives roots where the base has them: one that dropped them silently would take from whoever
+comes later what the publisher meant to be provable.
+"""
 
 from __future__ import annotations
 
@@ -7,31 +13,59 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace as with_changes
 from pathlib import Path
 
-from kit.archive import Proven, Standing
+from kit.archive.read.proven import Proven
 from kit.engine.leaves import LeafStore
 from kit.engine.lookup import LookupWriter
 from kit.engine.pipeline import Pipeline
 from kit.engine.progress import Stage
 from kit.engine.reading import Survey
-from kit.engine.scratch import named
+from kit.engine.rewrite import Rewrite
 from kit.engine.survey import survey
 from kit.errors import DigestError, KitError, LimitError, OutputError, StoppedError, UntrustedError, UsageError
-from kit.manifest import AppliedMigration, LinkKind, Manifest
+from kit.manifest import AppliedMigration, LinkKind, Manifest, Shape
 from kit.migrations import Migration, Validation
-from kit.ops import rooting
-from kit.ops.field_proof import FieldExpectation, prove_fields
-from kit.ops.generation import Generation
-from kit.ops.jobs import Finished
-from kit.ops.judged import SIGNATURES, judge_kit, manifest_of
-from kit.ops.kits import OpenKit, is_kept, opened
-from kit.ops.obligations import Beside, Expectation, Judgement
-from kit.ops.patching import Output, PatchReport, PatchRequest
-from kit.ops.signers import sign_off_archive
-from kit.ops.verify import examine
+from kit.output.commit import Standing
+from kit.output.scratch import named
 from kit.transforms.protocol import KeyedTransform, Transform
 from kit.trust import Anchor
-from kit.values import MemberPath
+from kit.values import MemberPath, Sha256
+from kit.verbs.jobs import Finished
+from kit.verbs.patch.generation import Generation
+from kit.verbs.patch.request import Output, PatchReport, PatchRequest
+from kit.verbs.verify.field_proof import FieldExpectation, prove_fields
+from kit.verbs.verify.judged import SIGNATURES, judge_kit, manifest_of
+from kit.verbs.verify.kits import OpenKit, is_kept, opened
+from kit.verbs.verify.obligations import Beside, Expectation, Judgement
+from kit.verbs.verify.signers import sign_off_archive
+from kit.verbs.verify.verify import examine
 from kit.version import TOOL, VERSION
+
+
+def wanted_roots(request: PatchRequest, base: Manifest) -> bool:
+    """Whether the new manifest is to have roots.
+
+    Raises:
+        UsageError: They are asked for, and the manifest has no place for them.
+    """
+    if request.merkle and base.shape is Shape.FOREIGN:
+        raise UsageError(
+            "a manifest of a foreign shape has no place for Merkle roots", hint="patch it without --merkle"
+        )
+    if request.merkle is not None:
+        return request.merkle
+    return any(summary.merkle_root for summary in base.collections)
+
+
+def roots(kit: OpenKit, store: LeafStore, survey: Survey, base: Manifest, done: Rewrite) -> dict[MemberPath, Sha256]:
+    """Give the root of every collection that the new manifest tells of.
+
+    A member that the transforms left alone has its leaves in ``store`` where the survey was told to gather them; else
+    it keeps the root it had, since it is what it was when that was signed.
+    """
+    pipeline = Pipeline(kit.executor, budget=kit.budget)
+    found = {path: store.root(path, pipeline) for path in sorted(done.members.keys() | survey.rooted)}
+    kept = {summary.path: summary.merkle_root for summary in base.collections if summary.merkle_root is not None}
+    return {path: root for path, root in kept.items() if path in survey.tallies} | found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,7 +127,7 @@ def read_base(kit: OpenKit, request: PatchRequest, transforms: tuple[Transform, 
         # Workers on other machines find it by its name only.
         lookup=named(lookup.path) if kit.environment.executor is not None else lookup.path,
         lookup_bytes=lookup.path.stat().st_size,
-        leaves=leaves if rooting.wanted(request, judged.manifest) else None,
+        leaves=leaves if wanted_roots(request, judged.manifest) else None,
     )
 
 

@@ -2,24 +2,39 @@
 
 The first pass has the counts of every member; a second one is made where a handled member turned out not to change, and
 only differs in carrying such members verbatim. Where the survey found that nothing is left to do, none is made.
+
+The stop rules of a migration that need the whole: what a pass counted, before anything is made of it.
+
+So is the selection held to what there is: a tenant that nobody has must never look like work that was done.
+Those that a single document can break (an envelope that is none, ``onDivergence``) end the pass itself.
+
+Which run this is: what decides its bytes besides the kit, and which kit it read.
+
+The parts of a journal by which a resumed run is known to be the same one (schemas/journal.md).
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Protocol
+from difflib import get_close_matches
+from typing import Any, Protocol
 
-from kit.archive import Container, CountingDestination, Destination
+from kit.archive.read.reader import Container
+from kit.archive.write.tar import CountingDestination, Destination
+from kit.engine.changes import tell
 from kit.engine.progress import Stage
 from kit.engine.rewrite import Request, Rewrite, rewrite, unchanged, untouched
-from kit.engine.settled import tell
-from kit.ops import rooting
-from kit.ops.jobs import codec_of
-from kit.ops.judging import Base
-from kit.ops.kits import OpenKit
-from kit.ops.patching import PatchRequest
+from kit.errors import StoppedError, UsageError
+from kit.migrations import Migration
 from kit.transforms.protocol import Transform
-from kit.values import MemberPath
+from kit.transforms.registry import parameters_digest
+from kit.values import MemberPath, Timestamp
+from kit.verbs.jobs import codec_of
+from kit.verbs.patch import judging
+from kit.verbs.patch.judging import Base
+from kit.verbs.patch.request import Output, PatchRequest
+from kit.verbs.verify.kits import OpenKit
 
 
 class Passes(Protocol):
@@ -82,7 +97,7 @@ def transform_kit(
         tell(settled, pipeline)
         done = rewrite(kit.reader, base.survey, passes.first(), pipeline, todo)
     if base.leaves is not None and done.changed:
-        done.roots = rooting.roots(kit, base.leaves, base.survey, base.manifest, done)
+        done.roots = judging.roots(kit, base.leaves, base.survey, base.manifest, done)
     idle = unchanged(done) - settled.keys()
     if not idle or not done.changed or done.refusals.total:
         return done
@@ -90,3 +105,102 @@ def transform_kit(
         todo = replace(todo, leave=idle, leaves=None)
         again = rewrite(kit.reader, base.survey, passes.second(), pipeline, todo)
     return replace(done, deferred=again.deferred, members=done.members | again.members)
+
+
+_SHOWN = 20
+
+
+def require_tenants(migration: Migration, done: Rewrite) -> None:
+    """Refuse a selection that names a tenant of whom no document was met in what the transforms look at.
+
+    Also where others that it names are there: what is left would be taken for all of it
+    (docs/design/unknown-tenant.md).
+
+    Raises:
+        UsageError: Names the tenant, and those that there are.
+    """
+    met = {tenant for _, tenant, _ in done.outcomes}
+    absent = sorted((migration.tenants or frozenset()) - met)
+    if not absent:
+        return
+    there = met - {""}  # which selects documents without a tenant, and has no name to show
+    close = get_close_matches(absent[0], sorted(there), n=3)
+    others = [*close, *sorted(there - set(close))]
+    more = f" and {len(others) - _SHOWN:,} more" if len(others) > _SHOWN else ""
+    names = _quoted(others) or "none"
+    raise UsageError(
+        f"no document that {' or '.join(t.name for t in migration.transforms)} looks at in this kit is of tenant "
+        f"{_quoted(absent)}; nothing was changed",
+        hint=f"tenants that there are: {names}{more}",
+    )
+
+
+def broken_rules(migration: Migration, done: Rewrite) -> tuple[StoppedError, ...]:
+    """Give every stop rule that ``done`` breaks, in words; a live run ends with the first."""
+    rules = migration.stop_rules
+    counted = (
+        (
+            "mostDivergent",
+            rules.most_divergent,
+            "whose rawLinkset and linkset would disagree",
+            sum(count for (_, _, counter), count in done.counts.items() if counter == "divergent"),
+        ),
+        (
+            "mostUnresolvable",
+            rules.most_unresolvable,
+            "for which there is no source",
+            sum(count for (_, _, outcome), count in done.outcomes.items() if outcome == "unresolvable"),
+        ),
+    )
+    return tuple(
+        StoppedError(
+            f"{count:,} documents {what}, at most {most:,} may be: the stop rule {rule} of {migration.id}",
+            hint="nothing was changed; kit plan names the documents",
+        )
+        for rule, most, what, count in counted
+        if most is not None and count > most
+    )
+
+
+def _quoted(names: Sequence[str]) -> str:
+    """Return the first of ``names`` in quotation marks; what cannot be printed is for whoever prints to spell."""
+    return ", ".join(f"'{name}'" for name in names[:_SHOWN])
+
+
+def options_of(request: PatchRequest, migration: Migration, output: Output) -> dict[str, Any]:
+    """Name all that decides the bytes of the result and its names, besides the kit: a resumed run must agree."""
+    return {
+        "migration": {"id": migration.id, "sha256": str(migration.sha256)},
+        "transforms": [
+            {"name": t.name, "version": t.version, "parameters": str(parameters_digest(t))}
+            for t in migration.transforms
+        ],
+        "limit": request.limit,
+        "merkle": request.merkle,
+        "createdAt": str(request.created_at),
+        "in-place": output.path is None,
+        "backup": output.path is None and output.keep_backup,
+        "signing-key": [key.public.key_id for key in output.keys],
+        "operator": output.operator,
+        "environment": output.place,
+        "rollback-note": migration.rollback.note or None,
+    }
+
+
+def identity_of(kit: OpenKit, base: Base, transforms: tuple[Transform, ...]) -> dict[str, Any]:
+    """Name the kit that is read, and the data keys that its values are sealed with."""
+    archive = base.beside.archive
+    facts: dict[str, Any] = {
+        "container": kit.reader.container.value,
+        "manifest": base.manifest.sha256.hex,
+        "dataKeys": sorted(key for t in transforms if t.keyed is not None for key in t.keyed.keys.names),
+    }
+    if archive is not None:
+        return facts | {"size": kit.reader.stored_bytes, "sha256": archive.hex}
+    return facts | {"members": {path.text: digest.hex for path, (digest, _) in sorted(base.survey.members.items())}}
+
+
+def at_time(request: PatchRequest, time: Timestamp) -> PatchRequest:
+    """Give the request with the time that the run began with."""
+    keying = replace(request.keying, now=time) if request.keying is not None else None
+    return replace(request, created_at=time, keying=keying)

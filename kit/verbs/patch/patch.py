@@ -14,43 +14,39 @@ from contextlib import AbstractContextManager, ExitStack
 from dataclasses import replace as with_changes
 from pathlib import Path
 
-from kit.apart import require_output_apart
-from kit.archive import (
-    Container,
-    Destination,
-    Job,
-    Standing,
-    Switch,
-    add_bytes,
-    backup_path,
-    checksum_line,
-    copy_kit,
-    land,
-    require_backup_free,
-    staged,
-)
+from kit.archive.read.reader import Container
+from kit.archive.write.copies import copy_kit, land
+from kit.archive.write.tar import Destination, add_bytes
 from kit.engine.lookup import close_lookups
 from kit.engine.rewrite import Rewrite
-from kit.engine.scratch import scratch_folder
 from kit.errors import DigestError, UsageError
 from kit.migrations import Decision, Migration
-from kit.ops.foretelling import foretold, step_of
-from kit.ops.generation import Generation, make_generation
-from kit.ops.identity import at_time, identity_of, options_of
-from kit.ops.jobs import Completion, Finished, JournaledPasses, Options, completion, recorded_time
-from kit.ops.judgement import Judgement
-from kit.ops.judging import Base, judge_finished, looks_inside, read_base, reread
-from kit.ops.keying import with_keys
-from kit.ops.kits import OpenKit, is_kept, opened, verified
-from kit.ops.passes import CountingPasses, transform_kit
-from kit.ops.patching import Output, PatchReport, PatchRequest
-from kit.ops.preflight import Aim, clock_fault, obstacles, require_none
-from kit.ops.run import Made, Run
-from kit.ops.signers import check_patchers
-from kit.ops.stopping import broken_rules, require_tenants
+from kit.output.commit import Standing
+from kit.output.job import Job
+from kit.output.paths import backup_path, require_backup_free, require_output_apart
+from kit.output.scratch import scratch_folder
+from kit.output.switch import Switch, checksum_line, staged
 from kit.signing import PrivateKey, archive_signature
 from kit.transforms.protocol import Transform
 from kit.values import MemberPath, Sha256
+from kit.verbs.jobs import Completion, Finished, JournaledPasses, Options, completion, recorded_time
+from kit.verbs.patch.generation import Generation, make_generation
+from kit.verbs.patch.judging import Base, judge_finished, looks_inside, read_base, reread
+from kit.verbs.patch.passes import (
+    CountingPasses,
+    at_time,
+    broken_rules,
+    identity_of,
+    options_of,
+    require_tenants,
+    transform_kit,
+)
+from kit.verbs.patch.plan import Aim, clock_fault, foretold, obstacles, require_none, step_of
+from kit.verbs.patch.request import Output, PatchReport, PatchRequest, with_keys
+from kit.verbs.run import Made, Run
+from kit.verbs.verify.judgement import Judgement
+from kit.verbs.verify.kits import OpenKit, is_kept, opened, verified
+from kit.verbs.verify.signers import check_patchers
 
 __all__ = ["Output", "PatchReport", "PatchRequest", "patch", "plan", "resume"]
 

@@ -1,4 +1,11 @@
-"""What a patch is asked for and what it reports: the values that plan, patch and resume share."""
+"""What a patch is asked for and what it reports: the values that plan, patch and resume share.
+
+Brings the keys to an encryption: for whom they are needed, which are there, which are made, and that they work.
+
+Keys are made before the rewriting pass, since workers side by side would make two for one owner, and the keyring is on
+disk before the first envelope is: an envelope whose key was never stored is data lost. So ``encrypt-fields`` enters a
+request without keys and leaves this module with them.
+"""
 
 from __future__ import annotations
 
@@ -6,19 +13,150 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from kit.archive import Container
+from kit.archive.read.reader import Container
+from kit.encryption import (
+    Credentials,
+    KeyringFile,
+    KeySet,
+    Needs,
+    PassphraseRecord,
+    UnlockedKeyring,
+    check_canary,
+    check_reference,
+    load,
+    new_keyring,
+    unlock,
+)
+from kit.encryption.master_keys import Random
+from kit.engine.executors import WorkExecutor
 from kit.engine.rewrite import Rewrite
 from kit.errors import KitError, StoppedError, UsageError
-from kit.migrations import Migration
-from kit.ops.generation import Generation
-from kit.ops.judgement import Installed, ignore
-from kit.ops.keying import Keying
-from kit.ops.kits import Environment
-from kit.ops.obligations import Judgement
+from kit.migrations import Migration, StopRules
 from kit.signing import PrivateKey, PublicKey
-from kit.transforms.protocol import Transform
+from kit.transforms.protocol import KeyedTransform, Transform
 from kit.trust import Anchor
-from kit.values import Sha256, Timestamp
+from kit.values import CollectionName, Sha256, Timestamp
+from kit.verbs.patch.generation import Generation
+from kit.verbs.verify.judgement import Installed, ignore
+from kit.verbs.verify.kits import Environment
+from kit.verbs.verify.obligations import Judgement
+
+_DRY_RUN_COST = 1 << 10
+
+
+@dataclass(slots=True, kw_only=True)
+class Keying:
+    """Which keyring, what opens it, and where randomness and time come from; keeps what a preflight has opened."""
+
+    random: Random = field(repr=False)
+    now: Timestamp
+    keyring: Path | None = None
+    """None only for a dry run, which then makes keys that are dropped at its end."""
+    credentials: Credentials = field(default_factory=Credentials, repr=False)
+    reference: tuple[CollectionName, bytes] | None = field(default=None, repr=False)
+    """A document that the live writer encrypted, and the collection it is from."""
+    _opened: list[tuple[KeyringFile, UnlockedKeyring]] = field(
+        default_factory=list, init=False, repr=False, compare=False
+    )
+
+    def tried(self, keyring: Path) -> KeyringFile:
+        """Load and open the keyring before a run, which then finds it open as long as the file holds the same bytes.
+
+        Raises:
+            KeyUnusableError: It is exposed, or does not open.
+        """
+        self._opened[:] = [_loaded(keyring, self.credentials)]
+        return self._opened[0][0]
+
+    def opened(self, keyring: Path) -> tuple[KeyringFile, UnlockedKeyring]:
+        """Load and open the keyring; what :meth:`tried` opened is given, once, if it is still what is there.
+
+        Raises:
+            KeyUnusableError: As :meth:`tried`.
+        """
+        if self._opened:
+            file, unlocked = self._opened.pop()
+            if file.path == keyring and file.is_current():
+                return file, unlocked
+        return _loaded(keyring, self.credentials)
+
+
+def with_keys(
+    transforms: tuple[Transform, ...],
+    found: Mapping[int, Needs],
+    keying: Keying | None,
+    migration: Migration,
+    *,
+    workers: WorkExecutor,
+    live: bool = False,
+) -> tuple[Transform, ...]:
+    """Give ``transforms`` with the keys they need; only a live run writes the keyring.
+
+    Args:
+        transforms: The chain.
+        found: What the first reading found that each encrypt-fields needs, by its position.
+        keying: Where keys come from.
+        migration: What is run; its stop rules hold here too.
+        workers: Who gets the keys; no work may be under way.
+        live: Whether the keyring is written.
+
+    Raises:
+        UsageError: Keys are needed and no keyring is named.
+        KeyUnusableError: The keyring is exposed, does not open, or a key does not work.
+        StoppedError: Too many documents have no partition key.
+        KitError: A document cannot be judged.
+    """
+    if all(transform.keyed is None for transform in transforms):
+        return transforms
+    if keying is None or (live and keying.keyring is None):
+        raise UsageError("encrypt-fields needs a keyring", hint="name one with --keyring; kit keyring init makes it")
+    chain: list[Transform] = []
+    for at, transform in enumerate(transforms):
+        keyed = transform.keyed
+        if keyed is None:
+            chain.append(transform)
+            continue
+        keys = _keys(keyed, found[at], keying, migration.stop_rules, live=live)
+        chain.append(keyed.with_keys(workers.hand_out(keys)))
+    return tuple(chain)
+
+
+def _keys(transform: KeyedTransform, needs: Needs, keying: Keying, rules: StopRules, *, live: bool) -> KeySet:
+    needs.check(fraction=rules.partition_key_fraction, at_least=rules.partition_key_least)
+    file, unlocked = _open(keying)
+    values = needs.values
+    provided = unlocked.provide(values, profile=transform.profile, random=keying.random, now=keying.now)
+    keys, stored = provided.key_set(), None
+    if live and file is not None:
+        stored = provided.reopened(file.replaced(provided.keyring).keyring).key_set()
+    for entry in transform.field_map.collections:
+        scopes = [scope for scope in values if scope.context == entry.context]
+        check_canary(
+            entry,
+            product=transform.field_map.product,
+            profile=transform.profile,
+            keys=keys,
+            scopes=scopes,
+            stored=stored,
+        )
+    if keying.reference is not None:
+        name, document = keying.reference
+        check_reference(transform.mapped(name), document, keys)
+    return keys
+
+
+def _open(keying: Keying) -> tuple[KeyringFile | None, UnlockedKeyring]:
+    if keying.keyring is not None:
+        return keying.opened(keying.keyring)
+    passphrase = keying.random(32)
+    record = PassphraseRecord.make(passphrase, random=keying.random, cost=_DRY_RUN_COST)
+    credentials = Credentials(passphrase=lambda _: passphrase)
+    return None, unlock(new_keyring(record, now=keying.now), credentials)
+
+
+def _loaded(keyring: Path, credentials: Credentials) -> tuple[KeyringFile, UnlockedKeyring]:
+    file = load(keyring)
+    return file, unlock(file.keyring, credentials, where=str(file.path))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,11 +248,11 @@ class PatchReport:
     temp_bytes: int
     """Room the run needed beside the output, or would need."""
     refusal: KitError | None = None
-    """Of a plan: what the documents themselves would end the run with (:mod:`kit.engine.refusals`)."""
+    """Of a plan: what the documents themselves would end the run with (:mod:`kit.engine.checks`)."""
     stops: tuple[StoppedError, ...] = ()
     """Of a plan: the stop rules that would end the run."""
     obstacles: tuple[KitError, ...] = ()
-    """Of a plan that was asked for it: what else would be in the way of the run (:mod:`kit.ops.preflight`)."""
+    """Of a plan that was asked for it: what else would be in the way of the run (:mod:`kit.verbs.patch.plan`)."""
     preflight: bool = False
     """Whether it was asked for it."""
 

@@ -12,16 +12,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 
-from kit.archive import KitReader, Member
+from kit.archive.read.reader import KitReader
+from kit.archive.read.tar import Member
 from kit.documents import Run
-from kit.documents.leaves import hash_digits, identity_key, leaf_data, leaf_lines
+from kit.documents.identity import hash_digits, identity_key, leaf_data, leaf_lines
 from kit.engine.leaves import BLOCK, LeafStore, leaf_hashes
 from kit.engine.passing import read_again
 from kit.engine.pipeline import Pipeline
 from kit.engine.reading import Survey, member_runs
 from kit.errors import LimitError
 from kit.values import CollectionMember, MemberPath, Sha256
-from kit.values.merkle import leaf_hash, path_of, root_of
+from kit.values.digest import leaf_hash, path_of, root_of
 
 MOST_LEAVES = 1000
 """With one ``_id`` in one member; a collection of MongoDB has one."""

@@ -6,7 +6,7 @@ it; whatever the manifest says is not said again, so that the two cannot differ.
 
 Obligations, tagged where they are enforced:
 
-1. The manifest is signed by those who may sign it (:mod:`kit.ops.prove`, before anything in it is believed).
+1. The manifest is signed by those who may sign it (:mod:`kit.verbs.prove.prove`, before anything in it is believed).
 2. The members are those of the collection, and of the tenant if one is named; each has a root in the manifest.
 3. Present: each member shown has leaves, all with the key of the claim, each leading to the root at its index.
 4. Absent: every such member is shown, by the leaves between which the key would stand: neighbours, or the first or the
@@ -23,14 +23,14 @@ from itertools import pairwise
 from typing import Any, Self
 
 from kit.documents import Kind
-from kit.documents.leaves import leaf_data
+from kit.documents.identity import leaf_data
 from kit.encryption.approval import DocumentName, collection_name
-from kit.engine.leaf_search import Leaf
 from kit.errors import ContentError, DigestError, KitError, LimitError
 from kit.manifest import CollectionSummary, Manifest
-from kit.manifest.fields import Fields
 from kit.values import CollectionName, Limits, MemberPath, strict_json
-from kit.values.merkle import EMPTY_ROOT, leaf_hash, root_along
+from kit.values.digest import EMPTY_ROOT, leaf_hash, root_along
+from kit.values.fields import ManifestFields
+from kit.verbs.prove.leaf_search import Leaf
 
 SCHEMA_VERSION = "1"
 _LIMITS = Limits()
@@ -129,7 +129,7 @@ class Proof:
             LimitError: Larger than any proof.
         """
         try:
-            return cls._read(Fields.of(strict_json.parse(data, limits=_LIMITS, where=where), "proof"))
+            return cls._read(ManifestFields.of(strict_json.parse(data, limits=_LIMITS, where=where), "proof"))
         except LimitError:
             raise
         except KitError as error:
@@ -137,14 +137,14 @@ class Proof:
             raise ContentError(error.what, where=place, hint=error.hint) from error
 
     @classmethod
-    def _read(cls, fields: Fields) -> Self:
+    def _read(cls, fields: ManifestFields) -> Self:
         fields.exactly(("schemaVersion", "claim", "manifest", "signature", "members"))
         if fields.text("schemaVersion") != SCHEMA_VERSION:
             raise ContentError(f"schemaVersion {fields.text('schemaVersion')!r} is not known; this program reads '1'")
         members: dict[MemberPath, tuple[Leaf, ...]] = {}
         last = MemberPath("")
         for number, value in enumerate(fields.items("members")):
-            one = Fields.of(value, f"members[{number}]")
+            one = ManifestFields.of(value, f"members[{number}]")
             one.exactly(("path", "leaves"))
             path = one.member_path("path")
             if path <= last:
@@ -239,7 +239,7 @@ def _leaf_json(leaf: Leaf) -> dict[str, Any]:
     }
 
 
-def _claim(fields: Fields) -> Claim:
+def _claim(fields: ManifestFields) -> Claim:
     fields.exactly(("id", "collection", "present"), ("tenant",))
     present = fields.members["present"]
     if not isinstance(present, bool):
@@ -253,7 +253,7 @@ def _claim(fields: Fields) -> Claim:
 
 
 def _leaf(value: object, place: str) -> Leaf:
-    fields = Fields.of(value, place)
+    fields = ManifestFields.of(value, place)
     fields.exactly(("index", "key", "documentSha256", "path"))
     hashes = fields.items("path")
     if not all(isinstance(one, str) for one in hashes):
@@ -279,7 +279,7 @@ def _hash(text: str, place: str) -> bytes:
     return bytes.fromhex(text)
 
 
-def _decoded(fields: Fields, name: str) -> bytes:
+def _decoded(fields: ManifestFields, name: str) -> bytes:
     text = fields.text(name)
     try:
         data = base64.b64decode(text, validate=True)

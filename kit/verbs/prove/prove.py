@@ -11,24 +11,24 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
-from kit.documents.leaves import identity_key
+from kit.documents.identity import identity_key
 from kit.encryption.approval import DocumentName
-from kit.engine.leaf_search import MemberLeaves, holds, search
 from kit.engine.leaves import LeafStore
 from kit.engine.pipeline import Pipeline
 from kit.engine.progress import Stage
 from kit.engine.reading import Survey, read_once
-from kit.engine.scratch import scratch_folder
 from kit.errors import ContentError, DigestError, KitError, UnsignedError, UntrustedError, UsageError
 from kit.manifest import Manifest, locate
-from kit.ops import signers
-from kit.ops.judgement import Expectation
-from kit.ops.kits import Environment, OpenKit, is_kept, opened
-from kit.ops.merkle_proof import Claim, Proof, key_of
+from kit.output.scratch import scratch_folder
 from kit.signing import Claim as SignatureClaim, jws
 from kit.transforms.coverage import is_observations
 from kit.trust import narrow
 from kit.values import CollectionName, Limits, MemberPath, Sha256, collection_member
+from kit.verbs.prove.leaf_search import MemberLeaves, holds, search
+from kit.verbs.prove.proof import Claim, Proof, key_of
+from kit.verbs.verify import signers
+from kit.verbs.verify.judgement import Expectation
+from kit.verbs.verify.kits import Environment, OpenKit, is_kept, opened
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,9 +4,8 @@ A file system, a mount option or a disk that lies about what it has written is f
 purpose, rather than in the one maintenance window. The same strikes are the fault matrix of the tests.
 """
 
-from kit.ops.selftest.bench import CONTAINERS, WAYS, Bench, Delta, Facts
-from kit.ops.selftest.run import SelftestReport, selftest
-from kit.ops.selftest.strikes import DAMAGES, FAULTS, Matrix, Row, kill_everywhere, phases
+from kit.verbs.selftest.bench import CONTAINERS, WAYS, Bench, Delta, Facts
+from kit.verbs.selftest.strikes import DAMAGES, FAULTS, Matrix, Row, SelftestReport, kill_everywhere, phases, selftest
 
 __all__ = [
     "CONTAINERS",

@@ -39,16 +39,16 @@ from typing import Any
 from kit.encryption import Credentials, Profile, shipped
 from kit.engine.interrupts import Interrupts
 from kit.errors import InterruptedRunError, KitError
-from kit.ops.delta_apply import DeltaApplyRequest, apply_delta, resume_delta
-from kit.ops.jobs import abandon
-from kit.ops.keying import Keying
-from kit.ops.kits import Environment
-from kit.ops.obligations import Expectation
-from kit.ops.patch import Output, PatchRequest, patch, resume
 from kit.signing import load_private, load_public
 from kit.transforms.encrypt_fields import EncryptFields
 from kit.transforms.raw_linkset import RawLinkset
 from kit.values import Timestamp
+from kit.verbs.delta.apply import DeltaApplyRequest, apply_delta, resume_delta
+from kit.verbs.jobs import abandon
+from kit.verbs.patch.patch import Output, PatchRequest, patch, resume
+from kit.verbs.patch.request import Keying
+from kit.verbs.verify.kits import Environment
+from kit.verbs.verify.obligations import Expectation
 
 KINDS: dict[str, frozenset[str]] = {
     "write": frozenset({"FileIO.write", "pwrite", "BufferedWriter.flush"}),

@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING
 
 from kit.errors import ContentError, DigestError
 from kit.manifest import Difference, DocumentChanges, Manifest, PatchStatement
-from kit.ops.judgement import PATCH, Appended, Basis, CheckedStep, MemberProof
 from kit.transforms.coverage import is_observations
 from kit.values import Codec, CollectionMember, MemberPath, RunLengths
+from kit.verbs.verify.judgement import PATCH, Appended, Basis, CheckedStep, MemberProof
 
 if TYPE_CHECKING:
     from kit.engine.proving import Earlier, EarlierReading, MemberReading

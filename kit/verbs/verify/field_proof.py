@@ -40,16 +40,16 @@ from kit.errors import (
     UsageError,
 )
 from kit.manifest import Manifest, PatchStatement
-from kit.ops import claims
-from kit.ops.generation import parameters_digest
-from kit.ops.judgement import Judgement, Obligation, Status
-from kit.ops.kits import OpenKit
-from kit.ops.sealing import Rest, SealedStep
 from kit.transforms.encrypt_fields import EncryptFields
+from kit.transforms.registry import parameters_digest
 from kit.values import CollectionMember, MemberPath, Sha256, collection_member
+from kit.verbs.verify import ends
+from kit.verbs.verify.judgement import Judgement, Obligation, Status
+from kit.verbs.verify.kits import OpenKit
+from kit.verbs.verify.sealing import Rest, SealedStep
 
 NUMBER = 7
-NAME = claims.FIELDS
+NAME = ends.FIELDS
 ATTACK = "plaintext left behind, envelopes moved or altered"
 
 

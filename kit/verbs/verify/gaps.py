@@ -12,9 +12,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from kit.archive import KitReader, Member, changed_meanwhile
+from kit.archive.read.reader import KitReader, changed_meanwhile
+from kit.archive.read.tar import Member
 from kit.documents import Run, document_name
-from kit.engine.gap import Gap
 from kit.engine.lookup import LookupWriter, open_lookup
 from kit.engine.passing import read_again
 from kit.engine.pipeline import Pipeline
@@ -24,6 +24,7 @@ from kit.transforms.coverage import is_observations
 from kit.transforms.raw_linkset import RawLinkset
 from kit.transforms.raw_linkset.outcomes import CHANGED, NO_PROJECTION, NOT_SELECTED, NULL, PRESENT, UNRESOLVABLE
 from kit.values import CollectionName
+from kit.verbs.verify.judgement import Gap
 
 MOST_REASONS = 50
 """Kept apart of one tenant; documents beyond them are counted under :data:`OTHERS`."""

@@ -11,18 +11,17 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Self, TypeAlias
 
-from kit.engine.gap import Gap
 from kit.engine.pipeline import Pipeline
 from kit.engine.progress import Stage
 from kit.engine.reading import BodyTap, Survey, read_once
 from kit.errors import OutputError, UntrustedError
 from kit.manifest import Location, Manifest
-from kit.ops.judgement import Beside, Expectation, Judgement
-from kit.ops.kits import OpenKit, beside, is_kept
-from kit.ops.obligations import judge
 from kit.signing import PublicKey
 from kit.trust import Anchor
 from kit.values import MemberPath, Sha256
+from kit.verbs.verify.judgement import Beside, Expectation, Gap, Judgement
+from kit.verbs.verify.kits import OpenKit, beside, is_kept
+from kit.verbs.verify.obligations import judge
 
 if TYPE_CHECKING:
     from kit.engine.proving import MemberReading, Wanted
@@ -35,7 +34,7 @@ Read = Callable[[Pipeline], Survey]
 ReadAgain: TypeAlias = "Callable[[Survey, Mapping[MemberPath, Wanted]], Mapping[MemberPath, MemberReading]]"
 """Reads every document of a kit that was surveyed; see :func:`kit.engine.proving.prove`."""
 Explain = Callable[[Survey, frozenset[str]], tuple[Gap, ...]]
-"""Finds out why observations of some tenants lack ``rawLinkset``; see :func:`kit.engine.gaps.find_gaps`."""
+"""Finds out why observations of some tenants lack ``rawLinkset``; see :func:`kit.verbs.verify.gaps.find_gaps`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,21 +1,169 @@
-"""What a verdict consists of: obligations with how each ended, and what the user demands (schemas/verify-report.md)."""
+"""What a verdict consists of: obligations with how each ended, and what the user demands (schemas/verify-report.md).
+
+What to do about an obligation that failed, where its error does not say so: commands with words to fill in.
+
+What :mod:`kit.verbs.verify.gaps` finds; in a module of its own, so that a report need not load what looks for it.
+
+Reads ``<archive>.sha256`` in every form that ``sha256sum -c`` reads, and a bare digest.
+
+======================= ================================== ========================================================
+``HEX  NAME``           ``sha256sum``                      also with one blank, or with ``*`` before the name
+``SHA256 (NAME) = HEX`` ``sha256sum --tag``, BSD           also ``SHA256(NAME)= HEX``, ``SHA2-256(NAME)= HEX``: openssl
+``HEX``                 what other tools print             only alone in its file
+======================= ================================== ========================================================
+
+Digits are of either case; a backslash before the line says that backslash, line feed and carriage return of the name
+are escaped; a line that begins with ``#`` is a comment. Lines of other forms are passed over, as ``sha256sum`` does.
+
+Of one line the name does not matter, since a kit may be renamed. Of several those count that name the archive, whatever
+folder they name it in; they must agree. ``verify.sh`` has the same rules, in awk.
+"""
 
 from __future__ import annotations
 
 import enum
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import PurePath
 from typing import TypeAlias
 
-from kit.engine.gap import Gap
-from kit.errors import KitError
+from kit.errors import (
+    ContentError,
+    DigestError,
+    KeyUnusableError,
+    KitError,
+    RollbackError,
+    SignatureError,
+    StaleError,
+    UnsignedError,
+    UntrustedError,
+)
 from kit.manifest import Difference, Location, Manifest, PatchStatement
-from kit.ops.checksum_file import ChecksumFile
-from kit.ops.remedies import remedy
 from kit.signing import PublicKey
 from kit.trust import Anchor
-from kit.trust.state import Accepted, OverrideRecord
+from kit.trust.state import Accepted, BelowFloorError, OverrideRecord
 from kit.values import STRICT, Allowed, CollectionMember, MemberPath, Sha256
+from kit.values.strict_json import plain_text
+
+_AGAIN = "fetch the kit again from whoever made it, and compare its SHA-256 with theirs: sha256sum KIT"
+_FORCE = "on record, and only if you must: kit verify KIT --trust POLICY --force --reason TEXT"
+
+_REMEDIES: tuple[tuple[int, type[KitError], str], ...] = (
+    (1, KitError, _AGAIN),
+    (2, KitError, "see what it holds: kit inspect KIT; ask its publisher for a kit with one well-formed manifest"),
+    (3, UnsignedError, "ask its publisher for the signature; without one no kit is valid"),
+    (3, SignatureError, "the manifest or its signature was changed after it was signed: fetch the kit again"),
+    (
+        3,
+        UntrustedError,
+        "see who says to have signed it: kit inspect KIT; if they are to be believed: --trusted-key PEM",
+    ),
+    (4, BelowFloorError, "fetch a newer kit; the policy's minimum cannot be forced"),
+    (4, RollbackError, f"fetch the newest generation; or {_FORCE}"),
+    (4, StaleError, f"fetch a newer kit; or {_FORCE}"),
+    (4, UntrustedError, "ask for a kit signed by a key in force: kit trust show POLICY"),
+    (5, DigestError, _AGAIN),
+    (
+        6,
+        UntrustedError,
+        "name the keys of everyone who signed a generation: kit verify KIT --trusted-key PEM --trusted-key PEM",
+    ),
+    (6, KitError, "go back to a generation that verifies and patch it again: kit patch BASE --output KIT"),
+    (7, KeyUnusableError, "name the keyring that holds the key: --keyring FILE"),
+    (7, KitError, "go back to the generation before, verify it with --deep, and patch it again: kit patch BASE"),
+    (
+        8,
+        ContentError,
+        "see which can be derived: kit plan KIT; add them: kit patch KIT --output OUT",
+    ),
+)
+
+
+def remedy(number: int, error: KitError) -> str:
+    """Give the way out: what the error itself says, else what is usual for this obligation; "" where there is none."""
+    usual = (text for at, kind, text in _REMEDIES if at == number and isinstance(error, kind))
+    return error.hint or next(usual, "")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gap:
+    """Observations of one tenant that lack one of the two projections for the same reason."""
+
+    tenant: str
+    missing: bool
+    """Whether ``rawLinkset`` is not there; False where it is, and does not count, which no patch changes."""
+    source: str | None
+    """Where a patch would find it (``snapshot``, ``cache``, ``content``); None where it finds none (unresolvable), and
+    where it is there."""
+    reason: str
+    """Why there is no source, or what is there; where there is one, why it will not count all the same, or ""."""
+    documents: int
+    examples: tuple[str, ...]
+    """The ``_id`` of the first ones, in the order of the kit."""
+
+    @property
+    def unresolvable(self) -> bool:
+        """Whether ``rawLinkset`` is not there, and no source for it is."""
+        return self.missing and self.source is None
+
+    @property
+    def can_be_patched(self) -> bool:
+        """Whether a patch completes them."""
+        return self.source is not None and not self.reason
+
+
+_PLAIN = re.compile(rb"([0-9A-Fa-f]{64})(?:[ \t][ \t*]?(.*))?", re.DOTALL)
+_TAGGED = re.compile(rb"SHA(?:2-)?256 ?\((.*)\) ?= ?([0-9A-Fa-f]{64})[ \t]*", re.DOTALL)
+_ESCAPE = re.compile(rb"\\(.)", re.DOTALL)
+_ESCAPED = {b"n": b"\n", b"r": b"\r", b"\\": b"\\"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChecksumFile:
+    """What such a file says of one archive."""
+
+    digests: frozenset[str]
+    """Of the archive, in lower-case hex: one, unless the file names none or contradicts itself."""
+    lines: int
+    """How many lines have a digest, of whichever file."""
+
+    @classmethod
+    def parse(cls, data: bytes, archive: str) -> ChecksumFile:
+        """Read a file; ``archive`` is the name of the archive that it is beside."""
+        found = [entry for line in plain_text(data).split(b"\n") if (entry := _entry(line)) is not None]
+        wanted = _leaf(archive.encode("utf-8", "surrogateescape"))
+        of_archive = found if len(found) == 1 else [entry for entry in found if _leaf(entry[0]) == wanted]
+        return cls(digests=frozenset(digest for _, digest in of_archive), lines=len(found))
+
+    def is_of(self, digest: Sha256 | None) -> bool:
+        """Return whether the file says that the archive has this digest, and no other."""
+        return self.digests == {str(digest)}
+
+    def __str__(self) -> str:
+        if self.digests:
+            return " and ".join(sorted(self.digests))
+        return f"the digests of {self.lines} files, none of them of this name" if self.lines else "no digest"
+
+
+def _entry(line: bytes) -> tuple[bytes, str] | None:
+    """Return name and digest of one line; None where it has none."""
+    line = line.lstrip(b" \t").removesuffix(b"\r")
+    bare = line.removeprefix(b"\\")
+    if tagged := _TAGGED.fullmatch(bare):
+        name, digest = tagged[1], tagged[2]
+    elif plain := _PLAIN.fullmatch(bare):
+        name, digest = plain[2] or b"", plain[1]
+    else:
+        return None
+    if bare != line:
+        name = _ESCAPE.sub(lambda match: _ESCAPED.get(match[1], match[0]), name)
+    return name, digest.decode("ascii").lower()
+
+
+def _leaf(name: bytes) -> bytes:
+    return PurePath(name.decode("utf-8", "surrogateescape")).name.encode("utf-8", "surrogateescape")
+
 
 PATCH = "patch"
 """The one operation that lineage knows so far (schemas/offline-manifest.md)."""

@@ -9,17 +9,19 @@ from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 
-from kit.archive import CHECKPOINT_BYTES, KitReader, Verified, open_kit, read_small
+from kit.archive.read.reader import KitReader, open_kit
+from kit.archive.source import read_small
+from kit.archive.write.copies import Verified
+from kit.engine.budget import THIS_HOST, Host
 from kit.engine.executors import BUDGET_PER_WORKER, WorkExecutor, local_executor
-from kit.engine.host import THIS_HOST, Host
 from kit.engine.pipeline import Pipeline, Workers
 from kit.engine.progress import BATCH_DOCUMENTS, SILENCE, Progress, Stage, watched
 from kit.engine.reading import Survey
 from kit.errors import UsageError
 from kit.manifest import MANIFEST_PATHS, is_history, signature_of
-from kit.ops.checksum_file import ChecksumFile
-from kit.ops.judgement import Beside
+from kit.output.spool import CHECKPOINT_BYTES
 from kit.values import STRICT, Allowed, Limits, MemberPath, Sha256
+from kit.verbs.verify.judgement import Beside, ChecksumFile
 
 _LEAST_WORKERS = 2
 
@@ -42,7 +44,7 @@ class Environment:
     batch_documents: int = BATCH_DOCUMENTS
     """And one every so many documents."""
     budget_per_worker: int = BUDGET_PER_WORKER
-    """Bytes of input that each worker may have in flight (:func:`kit.engine.memory.allotment`)."""
+    """Bytes of input that each worker may have in flight (:func:`kit.engine.budget.allotment`)."""
     host: Host = THIS_HOST
     """The machine that a preflight asks."""
 

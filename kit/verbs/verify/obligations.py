@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, TypeAlias
 
-from kit.archive import LINK_HINT
+from kit.archive.read.names import LINK_HINT
 from kit.engine.reading import Survey
 from kit.errors import (
     ArchiveError,
@@ -36,14 +36,18 @@ from kit.manifest import (
     PatchStatement,
     Step,
     check_lineage,
-    closed_world,
     compare,
+    files,
     is_history,
     locate,
 )
-from kit.ops import appending, claims, deep, gate, signers
-from kit.ops.judgement import Beside, Evidence, Expectation, InTime, Judgement, Obligation, Status
-from kit.ops.obligation_ends import (
+from kit.signing import jws
+from kit.transforms.coverage import Tally, TenantCoverage, is_observations
+from kit.trust import Signing, freshness, state as rollback
+from kit.trust.state import OverrideRecord
+from kit.values import Limits, MemberPath, Sha256
+from kit.verbs.verify import appending, deep, ends, signers
+from kit.verbs.verify.ends import (
     MOST_EVIDENCE,
     EvidentError,
     NotApplicableError,
@@ -53,11 +57,7 @@ from kit.ops.obligation_ends import (
     refused,
     with_digests,
 )
-from kit.signing import jws
-from kit.transforms.coverage import Tally, TenantCoverage, is_observations
-from kit.trust import Signing, freshness, rollback
-from kit.trust.state import OverrideRecord
-from kit.values import Limits, MemberPath, Sha256
+from kit.verbs.verify.judgement import Beside, Evidence, Expectation, InTime, Judgement, Obligation, Status
 
 if TYPE_CHECKING:
     from kit.engine.proving import MemberReading, Wanted
@@ -75,7 +75,7 @@ def judge(
     *,
     limits: Limits,
     read_deep: DeepReader | None = None,
-    explain: gate.Explainer | None = None,
+    explain: deep.Explainer | None = None,
 ) -> Judgement:
     """Check every obligation that can be checked, also after one has failed.
 
@@ -122,7 +122,7 @@ class _Inspector:
         limits: Limits,
         judgement: Judgement,
         read_deep: DeepReader | None,
-        explain: gate.Explainer | None,
+        explain: deep.Explainer | None,
     ) -> None:
         self._survey = survey
         self._beside = beside
@@ -201,7 +201,7 @@ class _Inspector:
                 memory=rollback.has_memory(policy, state, manifest.bundle_id),
             )
             detail = f"at {at}: {'; '.join(found.good)}"
-            name = claims.name_in_time(compared)
+            name = ends.name_in_time(compared)
             if name is None:
                 raise NotApplicableError(detail)
             return PartlyChecked(name=name, detail=detail)
@@ -228,7 +228,7 @@ class _Inspector:
             unpacked = self._unpack_hard_links(listed)
             members = {path: met for path, met in members.items() if path not in unpacked}
             links |= unpacked
-        faults = closed_world.compare(manifest.entries, members)
+        faults = files.compare(manifest.entries, members)
         if links and not listed and not faults:
             first = min(links.values())
             raise ArchiveError(
@@ -236,14 +236,14 @@ class _Inspector:
                 where=str(first.path),
                 hint="kits with links need a publisher whose manifest lists them (links)",
             )
-        faults += closed_world.compare_links(listed, links)
-        self._judgement.extra_folders = closed_world.extra_folders(
+        faults += files.compare_links(listed, links)
+        self._judgement.extra_folders = files.extra_folders(
             self._survey.folders,
             (*(entry.path for entry in manifest.entries), *(link.path for link in listed)),
             (path for path in self._survey.members if location.is_outside(path)),
         )
         try:
-            closed_world.require(faults)
+            files.require(faults)
         except DigestError as error:
             shown = faults[:MOST_EVIDENCE]
             evidence = tuple(Evidence(place=str(f.path), expected=f.expected, met=f.found) for f in shown)
@@ -267,7 +267,7 @@ class _Inspector:
         Raises:
             ArchiveError: There are some, and links are not permitted.
         """
-        found = closed_world.find_unpacked_links(listed, self._survey.members)
+        found = files.find_unpacked_links(listed, self._survey.members)
         for path, link in found.items():
             if not self._survey.allowed.links:
                 raise ArchiveError(f"is listed as {link}", where=str(path), hint=LINK_HINT)
@@ -340,9 +340,9 @@ class _Inspector:
                 found = replace(found, since=None, is_whole=False, why=f"nobody signed that there is a folder {folder}")
             self._judgement.appended, self._judgement.proofs = found, proofs
         documents = sum(reading.tally.documents for reading in readings.values())
-        step = claims.tell_appended(self._judgement.appended)
+        step = ends.tell_appended(self._judgement.appended)
         return PartlyChecked(
-            name=claims.name_documents(self._judgement.appended),
+            name=ends.name_documents(self._judgement.appended),
             detail=f"{documents:,} documents of {len(readings)} collection members are well-formed, {declared}; {step}",
         )
 
@@ -359,7 +359,7 @@ class _Inspector:
     def coverage(self) -> str:
         if not self._expectation.require_raw_linkset:
             raise NotApplicableError("not asked for (--require-raw-linkset)")
-        found = gate.check(coverage_of(self._survey), self._expectation.tenants, self._explain)
+        found = deep.check_gate(coverage_of(self._survey), self._expectation.tenants, self._explain)
         self._judgement.gaps = found.gaps
         if found.error is not None:
             raise EvidentError(found.error, found.evidence)

@@ -1,17 +1,156 @@
-"""Makes the signed receipt of a verdict (schemas/receipt.md)."""
+"""Makes the signed receipt of a verdict (schemas/receipt.md).
+
+A receipt: what was verified, by whom, under which policy, when. Schema: schemas/receipt.md.
+
+An in-toto Statement v1 whose predicate has the shape of a SLSA Verification Summary Attestation v1, so that readers of
+VSAs can read it. :mod:`kit.signing` makes the envelope around it. Law: the same verdict, time and key give the same
+bytes.
+
+Makes ``verify.sh``: a check of signatures and digests that needs none of this program.
+
+Why it is as it is: docs/design/verify-script.md. The script is one POSIX shell text with the trusted keys in it; what
+it checks, and what not, is said at the top of ``verify.sh`` beside this module and in its last lines of output.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import resources
+from typing import Any
+
+from kit.errors import ContentError, UsageError
 from kit.manifest import Manifest
-from kit.ops.chain import MOST_DIFFERENCES, PUBLISHED, chain
-from kit.ops.judgement import Expectation, Judgement
-from kit.ops.verify import VerifyReport
-from kit.signing import PrivateKey, dsse
+from kit.signing import Algorithm, PrivateKey, dsse
 from kit.transforms.coverage import TenantCoverage
-from kit.trust import Occasion, Role, SigningKeys, Subject, authorise
-from kit.trust.receipt import Receipt, Step
+from kit.trust import Anchor, Occasion, Role, SigningKeys, Subject, TrustedKey, authorise, keys_in_force
 from kit.values import Sha256, Timestamp
+from kit.values.strict_json import canonical
+from kit.verbs.verify.judgement import Expectation, Judgement
+from kit.verbs.verify.verify import MOST_DIFFERENCES, PUBLISHED, VerifyReport, chain
 from kit.version import TOOL, VERSION
+
+STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
+PREDICATE_TYPE = "https://slsa.dev/verification_summary/v1"
+"""Constants of their specifications; they are never fetched."""
+OBLIGATIONS = "urn:offline-kit:obligations:v1"
+"""Extension member of the predicate: the outcome of every obligation."""
+TENANTS = "urn:offline-kit:tenants:v1"
+"""Extension member: the tenants of levels that end in ``_OF_TENANTS``."""
+STEPS = "urn:offline-kit:steps:v1"
+"""Extension member: the ground of every step of the lineage, and its changes of the manifest beyond a patch's."""
+APPENDED = "urn:offline-kit:append-only:v1"
+"""Extension member: the generations of ``OFFLINE_KIT_APPEND_ONLY``."""
+
+COVERAGE = "urn:offline-kit:coverage:v1"
+"""Extension member: how many observations count, and how many do not, by what they lack."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One step of the lineage.
+
+    Attributes:
+        generation: The generation it made.
+        ground: What proves that generation (schemas/verify-report.md); None if it is not proven.
+        differences: Differences from the manifest before, in words.
+        omitted: The number of further differences.
+    """
+
+    generation: int
+    ground: str | None
+    differences: tuple[str, ...]
+    omitted: int
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the value for ``strict_json.canonical``."""
+        return {
+            "generation": self.generation,
+            "ground": self.ground,
+            "differences": list(self.differences),
+            "omittedDifferences": self.omitted,
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Receipt:
+    """One verdict.
+
+    Attributes:
+        subjects: Digests by name: the archive, the manifest.
+        verifier: Key id of the signer.
+        tool: Name and version of the program.
+        at: The time of the verification.
+        bundle: Bundle id of the kit; None if it has none.
+        policy: Digest of the policy's exact bytes.
+        inputs: Digests of the signatures and statements that were verified.
+        passed: The verdict.
+        levels: The levels that the kit satisfies; empty if it was refused.
+        obligations: Number, name, status and detail, in their order.
+        steps: The steps of the lineage, oldest first; empty for a kit that was never patched.
+        appended: The oldest and the newest generation between which only ``rawLinkset`` was added; None if that is
+            proven of no step.
+        tenants: The tenants for which coverage and mapped fields were checked; None for all.
+        coverage: The number of those tenants' observations, in total, with both projections, and by what they lack;
+            None if they were not counted.
+    """
+
+    subjects: Mapping[str, Sha256]
+    verifier: str
+    tool: tuple[str, str]
+    at: Timestamp
+    bundle: str | None
+    policy: Sha256
+    inputs: Mapping[str, Sha256]
+    passed: bool
+    levels: tuple[str, ...]
+    obligations: tuple[tuple[int, str, str, str], ...]
+    steps: tuple[Step, ...] = ()
+    appended: tuple[int, int] | None = None
+    tenants: tuple[str, ...] | None = None
+    coverage: Mapping[str, int] | None = None
+
+    def to_bytes(self) -> bytes:
+        """Return the statement to sign.
+
+        Raises:
+            ContentError: There is no subject, or a passed verdict has no level.
+        """
+        if not self.subjects:
+            raise ContentError("a receipt needs the digest of an archive or a manifest")
+        if self.passed != bool(self.levels):
+            raise ContentError("a receipt has levels if and only if the kit is valid")
+        name, version = self.tool
+        return canonical(
+            {
+                "_type": STATEMENT_TYPE,
+                "subject": [_resource("name", subject, digest) for subject, digest in sorted(self.subjects.items())],
+                "predicateType": PREDICATE_TYPE,
+                "predicate": {
+                    "verifier": {"id": f"urn:offline-kit:verifier:{self.verifier}", "version": {name: version}},
+                    "timeVerified": str(self.at),
+                    "resourceUri": f"urn:offline-kit:bundle:{self.bundle or ''}",
+                    "policy": _resource("uri", "urn:offline-kit:trust-policy", self.policy),
+                    "inputAttestations": [
+                        _resource("uri", path, digest) for path, digest in sorted(self.inputs.items())
+                    ],
+                    "verificationResult": "PASSED" if self.passed else "FAILED",
+                    "verifiedLevels": list(self.levels) if self.passed else ["FAILED"],
+                    OBLIGATIONS: [
+                        {"number": number, "name": name, "status": status, "detail": detail}
+                        for number, name, status, detail in self.obligations
+                    ],
+                    **({STEPS: [step.to_json() for step in self.steps]} if self.steps else {}),
+                    **({APPENDED: dict(zip(("since", "until"), self.appended, strict=True))} if self.appended else {}),
+                    **({COVERAGE: dict(self.coverage)} if self.coverage is not None else {}),
+                    **({TENANTS: list(self.tenants)} if self.tenants is not None else {}),
+                },
+            }
+        )
+
+
+def _resource(key: str, name: str, digest: Sha256) -> dict[str, Any]:
+    return {key: name, "digest": {"sha256": str(digest)}}
 
 
 def make_receipt(report: VerifyReport, expectation: Expectation, key: PrivateKey, at: Timestamp) -> bytes:
@@ -97,3 +236,46 @@ def _coverage(report: VerifyReport, expectation: Expectation) -> dict[str, int] 
 
 def _inputs(judgement: Judgement) -> dict[str, Sha256]:
     return {str(path): digest for path, digest in judgement.attestations.items()}
+
+
+_PLACE = "# @KEYS@\n"
+_KINDS = {Algorithm.ED25519: "ed25519", Algorithm.ES256: "es256", Algorithm.PS256: "ps256"}
+
+
+def write_script(expectation: Expectation) -> bytes:
+    """Return the script for the keys that this expectation trusts.
+
+    Raises:
+        UsageError: The policy demands what the script cannot check: more than one signature, or limits of a key.
+    """
+    anchor = expectation.anchor
+    _require_simple(anchor)
+    # The script has no clock: who is out of their time when it is written is left out of it.
+    keys = list(dict.fromkeys((*keys_in_force(anchor, Role.PUBLISHER), *keys_in_force(anchor, Role.PATCHER))))
+    if not keys:
+        raise UsageError("no key of the policy may sign kits, so a script would refuse every kit")
+    template = resources.files("kit.verbs.verify").joinpath("verify.sh").read_text(encoding="utf-8")
+    return template.replace(_PLACE, "".join(_case(key) for key in keys)).encode()
+
+
+def _require_simple(anchor: Anchor) -> None:
+    policy = anchor.policy
+    for role in (Role.PUBLISHER, Role.PATCHER):
+        if policy.threshold(role) > 1:
+            raise UsageError(f"the policy needs {policy.threshold(role)} {role} signatures; the script checks one")
+    limited = next((key for key in policy.keys if key.bundle_ids is not None or key.collections is not None), None)
+    if limited is not None:
+        raise UsageError(f"key {limited.label} is limited to bundles or collections, which the script does not check")
+
+
+def _case(key: TrustedKey) -> str:
+    roles = " ".join(sorted(key.roles & {Role.PUBLISHER, Role.PATCHER}))
+    pem = key.key.pem.decode("ascii").rstrip("\n")
+    return f"""\
+    {key.key_id})
+        kind={_KINDS[key.key.algorithm]} roles=' {roles} '
+        cat > "$tmp/key.pem" << 'PEM' || broken "no room in $tmp"
+{pem}
+PEM
+        ;;
+"""

@@ -16,15 +16,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from kit.encryption import Proof
-from kit.encryption.counting import ENCRYPTED, SKIPPED_ENCRYPTED
+from kit.encryption.needs import ENCRYPTED, SKIPPED_ENCRYPTED
 from kit.engine.reencoding import Reencoding
 from kit.engine.work import Sealing, UnsealedRun
 from kit.errors import ContentError, DigestError, KitError
 from kit.manifest import DocumentChanges
-from kit.ops.appending import cut_since
-from kit.ops.judgement import CheckedStep
 from kit.transforms.encrypt_fields import NAME
 from kit.values import Codec, CollectionMember, FieldOutcome, MemberPath, RunLengths, RunLengthsReader, Sha256
+from kit.verbs.verify.appending import cut_since
+from kit.verbs.verify.judgement import CheckedStep
 
 _WORD = "its base is compressed, and what was signed of it cannot be made again: the digest is the patcher's word alone"
 _HAD = "documents that the step changed had envelopes before it, and which those are is not recorded"

@@ -13,7 +13,6 @@ from typing import TypeVar
 
 from kit.errors import KitError, RollbackError, StaleError, UnsignedError
 from kit.manifest import Manifest, PatchStatement, Step, parse_statement
-from kit.ops.judgement import CheckedStep
 from kit.signing import PrivateKey
 from kit.trust import (
     Anchor,
@@ -28,11 +27,12 @@ from kit.trust import (
     freshness,
     narrow,
     open_envelope,
-    rollback,
+    state,
     weigh,
 )
 from kit.trust.state import Accepted
 from kit.values import MemberPath, Sha256, Timestamp
+from kit.verbs.verify.judgement import CheckedStep
 
 T = TypeVar("T")
 
@@ -188,7 +188,7 @@ def judge_time(
         *(partial(_in_standing, signing) for signing in signings),
         lambda: freshness.check_future(manifest.made_at, at),
         lambda: freshness.check_age(anchor.policy, first.made_at, first.staleness_window_hours, at),
-        lambda: rollback.check_kit(anchor.policy, anchor.state, manifest.bundle_id, met),
+        lambda: state.check_kit_rollback(anchor.policy, anchor.state, manifest.bundle_id, met),
     )
     for check in checks:
         try:
@@ -200,7 +200,7 @@ def judge_time(
 
 def may_be_overridden(fault: KitError) -> bool:
     """Whether the user may insist: on age and rollback, never on a revoked key or below the policy's floor."""
-    return isinstance(fault, StaleError | RollbackError) and not isinstance(fault, rollback.BelowFloorError)
+    return isinstance(fault, StaleError | RollbackError) and not isinstance(fault, state.BelowFloorError)
 
 
 def inside(where: str, check: Callable[[], T]) -> T:

@@ -25,8 +25,8 @@ from kit.encryption import (
     prove,
     shipped,
 )
-from kit.encryption.counting import DIGEST_TOTAL, DIGEST_VALUES, FieldCounts
 from kit.encryption.mapped import read
+from kit.encryption.needs import DIGEST_TOTAL, DIGEST_VALUES, FieldCounts
 from kit.encryption.opening import CollectionKeys, DocumentKeys
 from kit.errors import BsonError, ContentError, EnvelopeError, KeyUnusableError, KitError, StoppedError, UsageError
 from kit.transforms.encrypt_fields import NAME, OUTCOMES, EncryptFields

@@ -10,8 +10,7 @@ import pytest
 from kit.documents import core
 from kit.engine.lookup import EmptyLookup
 from kit.errors import KitError
-from kit.transforms.change import Change, ChangeTotals, RewrittenRun, apply_changes
-from kit.transforms.protocol import Lookup
+from kit.transforms.protocol import Change, ChangeTotals, Lookup, RewrittenRun, apply_changes
 from kit.transforms.raw_linkset import RawLinkset, runs
 from kit.values import CollectionName
 

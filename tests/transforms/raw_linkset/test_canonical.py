@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from kit.transforms.raw_linkset.canonical import canonical_alias, canonical_cpe, canonical_purl
+from kit.transforms.raw_linkset.divergence import canonical_alias, canonical_cpe, canonical_purl
 from kit.transforms.raw_linkset.purl_types import LOWERED, STATE
 from schemas.build import make_purl_types
 from tests.transforms.raw_linkset.published_data import DATA, need

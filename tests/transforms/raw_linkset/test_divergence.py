@@ -5,8 +5,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from kit.transforms.raw_linkset.canonical import canonical_purl
-from kit.transforms.raw_linkset.divergence import NAMED, Side, compare
+from kit.transforms.raw_linkset.divergence import NAMED, Side, canonical_purl, compare
 from kit.transforms.raw_linkset.projection import EMPTY, Projection, Reference
 
 PROJECTION = Projection(

@@ -8,13 +8,13 @@ import pytest
 
 from kit.errors import ContentError
 from kit.transforms.raw_linkset import shape
-from kit.transforms.raw_linkset.element import encode_element
 from kit.transforms.raw_linkset.projection import (
     EMPTY,
     Extraction,
     Projection,
     Reference,
     Relationship,
+    encode_element,
     from_linkset,
 )
 

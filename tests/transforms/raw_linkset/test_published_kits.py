@@ -11,8 +11,7 @@ import pytest
 
 from kit.transforms.raw_linkset import registry, shape
 from kit.transforms.raw_linkset.divergence import compare
-from kit.transforms.raw_linkset.element import encode_element
-from kit.transforms.raw_linkset.projection import from_linkset
+from kit.transforms.raw_linkset.projection import encode_element, from_linkset
 from tests.transforms.raw_linkset.published_data import ADVISORIES, KITS, advisories, collection, expected
 
 Key = tuple[str, str, str, str]

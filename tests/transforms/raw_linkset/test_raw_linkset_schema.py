@@ -9,8 +9,7 @@ import jsonschema
 import pytest
 
 from kit.transforms.raw_linkset import registry, shape
-from kit.transforms.raw_linkset.element import encode_element
-from kit.transforms.raw_linkset.projection import EMPTY, Projection, Reference, Relationship
+from kit.transforms.raw_linkset.projection import EMPTY, Projection, Reference, Relationship, encode_element
 
 SCHEMAS = Path(__file__).parents[3] / "schemas"
 SCHEMA = json.loads((SCHEMAS / "raw-linkset.schema.json").read_text())

@@ -1,4 +1,4 @@
-//! What packed streams may repeat of a base: documents taken apart, or some columns of them (`kit/delta/picking.py`,
+//! What packed streams may repeat of a base: documents taken apart, or some columns of them (`kit/delta/dictionary.py`,
 //! `kit/delta/dictionary.py`).
 
 use std::collections::{BTreeMap, HashSet};

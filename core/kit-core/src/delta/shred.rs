@@ -1,4 +1,4 @@
-//! Takes documents apart into a script and columns (`kit/delta/shred.py`, `kit/delta/gathering.py`).
+//! Takes documents apart into a script and columns (`kit/delta/shred.py`, `kit/delta/edits.py`).
 
 use crate::bson::value::{ARRAY, DOCUMENT, Value, body, size};
 use crate::bson::walk::Elements;

@@ -1,4 +1,4 @@
-//! Numbers of any size in few bytes: LEB128 (`kit/delta/varint.py`).
+//! Numbers of any size in few bytes: LEB128 (`kit/delta/packing.py`).
 
 use crate::{Doubt, Sure};
 

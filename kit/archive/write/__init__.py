@@ -1,0 +1,1 @@
+"""Deterministic writing: ``tar`` and ``folder`` destinations, ``copies`` of whole kits."""

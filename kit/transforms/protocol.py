@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, Protocol, Self, TypeAlias, final
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from kit.encryption.field_map import FieldMap
     from kit.errors import KitError
     from kit.transforms.coverage import Tally
-    from kit.values.fields import Members
 
 __all__ = [
     "NO_COUNTS",
@@ -44,7 +43,6 @@ __all__ = [
     "RewrittenRun",
     "Selection",
     "Transform",
-    "TransformKind",
     "apply_changes",
 ]
 
@@ -397,48 +395,6 @@ class KeyedTransform(Transform, Protocol):
         Raises:
             UsageError: It does not.
         """
-        ...
-
-
-class TransformKind(Protocol):
-    """How a transform is named, in a migration file, a recipe or on the command line: what the registry finds.
-
-    An entry point needs ``NAME`` and ``of_parameters`` only (:class:`kit.transforms.registry.AddedKind`).
-    """
-
-    @property
-    def name(self) -> str:
-        """The name of its transforms."""
-        ...
-
-    def of_parameters(self, parameters: Mapping[str, Any]) -> Transform:
-        """Return the transform whose :meth:`Transform.parameters` are ``parameters``.
-
-        Raises:
-            KitError: They mean nothing here; so may a LookupError, TypeError, ValueError or AttributeError say.
-        """
-        ...
-
-    def read(self, entry: Members, random: Callable[[int], bytes], where: str) -> Transform:
-        """Return the transform of an entry of a migration file, without selection.
-
-        Args:
-            entry: What is left of the entry: its ``parameters``, if it has any. Members that are not taken are refused.
-            random: Where initialisation vectors come from, if random ones are asked for.
-            where: The file, for messages.
-
-        Raises:
-            ContentError: The parameters are not those of the schema.
-            UsageError: They name what does not come with the package.
-        """
-        ...
-
-    def to_json(self, transform: Transform) -> dict[str, Any]:
-        """Return the entry of a migration file; selection and stop rules are left to the migration."""
-        ...
-
-    def candidates(self) -> Iterable[Transform]:
-        """Return what a step of an unknown migration may have been, for all tenants."""
         ...
 
 

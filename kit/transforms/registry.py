@@ -12,10 +12,10 @@ import importlib
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from kit.errors import ContentError, KitError, UsageError
-from kit.transforms.protocol import Transform, TransformKind
+from kit.transforms.protocol import Transform
 from kit.values import Sha256, strict_json
 
 if TYPE_CHECKING:
@@ -32,6 +32,48 @@ BUILT_IN: Final[Mapping[str, str]] = {
 _NAME: Final = re.compile("[a-z0-9]+(-[a-z0-9]+)*")
 _HINT: Final = "uninstall or repair the package that adds it"
 _METHODS: Final = ("parameters", "handles", "apply", "rewrite", "undo", "selecting", "alternatives", "settles", "cover")
+
+
+class TransformKind(Protocol):
+    """How a transform is named, in a migration file, a recipe or on the command line: what the registry finds.
+
+    An entry point needs ``NAME`` and ``of_parameters`` only (:class:`kit.transforms.registry.AddedKind`).
+    """
+
+    @property
+    def name(self) -> str:
+        """The name of its transforms."""
+        ...
+
+    def of_parameters(self, parameters: Mapping[str, Any]) -> Transform:
+        """Return the transform whose :meth:`Transform.parameters` are ``parameters``.
+
+        Raises:
+            KitError: They mean nothing here; so may a LookupError, TypeError, ValueError or AttributeError say.
+        """
+        ...
+
+    def read(self, entry: Members, random: Callable[[int], bytes], where: str) -> Transform:
+        """Return the transform of an entry of a migration file, without selection.
+
+        Args:
+            entry: What is left of the entry: its ``parameters``, if it has any. Members that are not taken are refused.
+            random: Where initialisation vectors come from, if random ones are asked for.
+            where: The file, for messages.
+
+        Raises:
+            ContentError: The parameters are not those of the schema.
+            UsageError: They name what does not come with the package.
+        """
+        ...
+
+    def to_json(self, transform: Transform) -> dict[str, Any]:
+        """Return the entry of a migration file; selection and stop rules are left to the migration."""
+        ...
+
+    def candidates(self) -> Iterable[Transform]:
+        """Return what a step of an unknown migration may have been, for all tenants."""
+        ...
 
 
 @cache
@@ -133,7 +175,7 @@ class AddedKind:
         return cls(inner, point.name, where)
 
     def of_parameters(self, parameters: Mapping[str, Any]) -> Transform:
-        """See :class:`kit.transforms.protocol.TransformKind`.
+        """See :class:`TransformKind`.
 
         Raises:
             ContentError: It failed, or returned no transform of its name.

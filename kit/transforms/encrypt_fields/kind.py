@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class EncryptFieldsKind:
-    """See :class:`kit.transforms.protocol.TransformKind`."""
+    """See :class:`kit.transforms.registry.TransformKind`."""
 
     name: Final = NAME
 

@@ -13,6 +13,15 @@ from kit.documents import Run, core
 from kit.transforms import coverage
 from kit.transforms.coverage import Tally
 from kit.transforms.projections import V1
+from kit.transforms.protocol import ChangeTotals
+from kit.transforms.raw_linkset.outcomes import (
+    NO_LINKSET,
+    NOT_SELECTED,
+    NULL,
+    OTHER_SHAPE,
+    OTHER_TYPE,
+    UNRESOLVABLE,
+)
 from kit.transforms.raw_linkset.shape import NAMES, Names
 from kit.values import CollectionName
 
@@ -89,3 +98,21 @@ def tally_of(name: CollectionName, counts: Counts, data: bytes, ends: Sequence[i
 def document_at(data: bytes, ends: Sequence[int], number: int) -> bytes:
     """Return the document with this number."""
     return data[ends[number - 1] if number else 0 : ends[number]]
+
+
+def count_outcomes(tally: Tally, totals: ChangeTotals) -> None:
+    """Count into ``tally`` what the outcomes of a run say of its coverage: as :func:`kit.transforms.coverage.tally`."""
+    for (tenant, outcome), documents in totals.outcomes.items():
+        covered = tally.tenant(tenant)
+        covered.documents += documents
+        covered.null += documents if outcome == NULL else 0
+        covered.unresolvable += documents if outcome == UNRESOLVABLE else 0
+        if outcome in {UNRESOLVABLE, NOT_SELECTED}:
+            covered.missing += documents
+        else:
+            covered.present += documents
+    for (tenant, counter), documents in totals.counts.items():
+        covered = tally.tenant(tenant)
+        covered.other_type += documents if counter == OTHER_TYPE else 0
+        covered.other_shape += documents if counter == OTHER_SHAPE else 0
+        covered.no_linkset += documents if counter == NO_LINKSET else 0

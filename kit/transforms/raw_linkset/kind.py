@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class RawLinksetKind:
-    """See :class:`kit.transforms.protocol.TransformKind`."""
+    """See :class:`kit.transforms.registry.TransformKind`."""
 
     name: Final = NAME
 

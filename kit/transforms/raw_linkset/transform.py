@@ -30,6 +30,7 @@ from kit.transforms.protocol import (
     without_products,
 )
 from kit.transforms.raw_linkset import divergence, registry, runs, shape
+from kit.transforms.raw_linkset.counting import count_outcomes
 from kit.transforms.raw_linkset.fields import Fields, decode
 from kit.transforms.raw_linkset.outcomes import (
     FROM_CONTENT,
@@ -134,20 +135,7 @@ class RawLinkset(Transform):
 
     def cover(self, tally: Tally, totals: ChangeTotals) -> None:
         """See the protocol."""
-        for (tenant, outcome), documents in totals.outcomes.items():
-            covered = tally.tenant(tenant)
-            covered.documents += documents
-            covered.null += documents if outcome == NULL else 0
-            covered.unresolvable += documents if outcome == UNRESOLVABLE else 0
-            if outcome in {UNRESOLVABLE, NOT_SELECTED}:
-                covered.missing += documents
-            else:
-                covered.present += documents
-        for (tenant, counter), documents in totals.counts.items():
-            covered = tally.tenant(tenant)
-            covered.other_type += documents if counter == OTHER_TYPE else 0
-            covered.other_shape += documents if counter == OTHER_SHAPE else 0
-            covered.no_linkset += documents if counter == NO_LINKSET else 0
+        count_outcomes(tally, totals)
 
     def parameters(self) -> Mapping[str, Any]:
         """See the protocol."""

@@ -296,6 +296,12 @@ class TestReadBack:
         for frame in known:
             self.damaged(path, partial(flip, at=frame.offset + frame.size // 2))
 
+    def test_what_a_decoder_does_not_ask_is_found_too(self, tmp_path: Path) -> None:
+        path = kit(tmp_path / "kits", LARGE, name="kit.tar.gz")
+        frame = next(frame for frame in self.frames(path) if frame.length >= LEAST_BYTES)
+        # RFC 1952 2.3: the operating system, which says nothing about the content.
+        self.damaged(path, partial(flip, at=frame.offset + 9))
+
     def test_whole_frames_that_change_places_get_no_name(self, tmp_path: Path) -> None:
         path = kit(tmp_path / "kits", LARGE)
         one, other = (frame for frame in self.frames(path) if 100_000 < frame.length < 102_000)

@@ -82,6 +82,30 @@ def test_a_frame_that_was_damaged_since_it_was_read_is_refused(own: Path, tmp_pa
         run(own, tmp_path / "job", leave=[IDLE], between=lambda: own.write_bytes(data))
 
 
+@every_suffix
+@pytest.mark.parametrize("patches", [1, 2], ids=["compressed", "copied"])
+def test_what_was_written_is_known_when_it_is_read_back(own: Path, name: str, patches: int, tmp_path: Path) -> None:
+    kit = own if patches > 1 else write_kit(tmp_path / name, FILES)
+    destination = archive_in(tmp_path, codec=SUFFIXES[name], proves=True)
+    with open_kit(kit, limits=Limits()) as reader:
+        pipeline = Pipeline(InlineExecutor(), budget=1 << 20)
+        found = survey(reader, pipeline, keep=lambda _: False, count=lambda _: False)
+        request = Request(transforms=(RawLinkset(),), lookup=None, created_at=AT, leave=frozenset({MemberPath(IDLE)}))
+        done = rewrite(reader, found, destination, pipeline, request)
+    path = destination.assemble()
+    made = {one: (change.sha256, change.size) for one, change in done.members.items() if change.sha256 is not None}
+    digests = found.members | made
+    proven = destination.proven(digests)
+    with open_kit(path, limits=Limits()) as reader:
+        decoded = {str(member.path): sum(map(len, body)) for member, body in reader.members(proven=proven)}
+        again = survey(reader, pipeline, keep=lambda _: False, count=lambda _: False, proven=proven)
+        plain = survey(reader, pipeline, keep=lambda _: False, count=lambda _: False)
+    # Its first frame holds its header, too.
+    assert set(proven.bodies) == {MemberPath("images/noise")}
+    assert decoded["images/noise"] < len(NOISE)
+    assert again.members == plain.members == digests
+
+
 @pytest.mark.slow
 @every_suffix
 def test_a_run_that_is_interrupted_while_it_copies_goes_on_to_the_same_bytes(

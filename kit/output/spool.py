@@ -13,7 +13,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -227,4 +227,5 @@ def _copied(source: int, target: int, size: int, offset: int) -> int:
 def _not_wanted(descriptor: int, offset: int, size: int) -> None:
     """Have pages written, if they are not on disk yet, and let go, if they are (posix_fadvise(2))."""
     if hasattr(os, "posix_fadvise"):
-        os.posix_fadvise(descriptor, offset, size, os.POSIX_FADV_DONTNEED)
+        with suppress(OSError):  # advice; what fails to be written is found by the sync
+            os.posix_fadvise(descriptor, offset, size, os.POSIX_FADV_DONTNEED)

@@ -51,7 +51,7 @@ from kit.verbs.verify.kits import Environment
 from kit.verbs.verify.obligations import Expectation
 
 KINDS: dict[str, frozenset[str]] = {
-    "write": frozenset({"FileIO.write", "pwrite", "BufferedWriter.flush"}),
+    "write": frozenset({"FileIO.write", "pwrite", "copy_file_range", "BufferedWriter.flush"}),
     "sync": frozenset({"fsync", "fdatasync"}),
     "name": frozenset({"link", "rename", "renameat2", "symlink"}),
     "make": frozenset({"mkdir", "open to write"}),

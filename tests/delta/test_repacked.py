@@ -448,6 +448,19 @@ def test_a_finished_run_that_is_resumed_tells_what_was_compared(packing: Packing
     assert files_of(base) == files_of(own.target)
 
 
+def test_so_is_one_that_has_an_output_of_its_own(own: Pair, tmp_path: Path) -> None:
+    def interrupt(_: Judgement) -> None:
+        raise KeyboardInterrupt
+
+    output = tmp_path / "out"
+    with pytest.raises(InterruptedRunError):
+        own.apply(output=output, installed=interrupt)
+    done = resume_delta(own.request(output=output))
+    assert isinstance(done, Completion)
+    assert done.backup is None
+    assert output.read_bytes() == own.target.read_bytes()
+
+
 @pytest.mark.parametrize("packing", FEW, ids=str)
 def test_a_kit_that_a_delta_replaced_comes_back_however_it_is_packed(packing: Packing, tmp_path: Path) -> None:
     two = pair(tmp_path)

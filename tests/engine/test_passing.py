@@ -117,4 +117,4 @@ def test_who_takes_entries_as_needed_is_told_as_well(tmp_path: Path) -> None:
 def test_the_error_is_worded_once() -> None:
     package = Path(kit.__file__).parent
     words = [path for path in package.rglob("*.py") if CHANGED in path.read_text()]
-    assert [str(path.relative_to(package)) for path in words] == ["archive/reader.py"]
+    assert [str(path.relative_to(package)) for path in words] == ["archive/read/reader.py"]

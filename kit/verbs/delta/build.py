@@ -60,7 +60,7 @@ from kit.trust import Anchor
 from kit.values import Codec, MemberPath, Sha256, Timestamp
 from kit.verbs.delta.deltas import check_payloads, check_signature, check_target, opened_delta
 from kit.verbs.delta.encode import DeltaEncoder
-from kit.verbs.delta.recipes import NO_STEPS, Found, Ingredients, steps_between
+from kit.verbs.delta.steps import NO_STEPS, Found, Ingredients, steps_between
 from kit.verbs.delta.stores import BaseSpool, BaseStores, TargetSpool
 from kit.verbs.verify.judged import JudgedKit, judge_kit
 from kit.verbs.verify.kits import Environment, opened, workers_when_asked

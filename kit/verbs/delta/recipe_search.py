@@ -20,7 +20,8 @@ from kit.manifest import AppliedTransform, Manifest
 from kit.transforms import registry
 from kit.transforms.protocol import Transform
 from kit.transforms.registry import parameters_digest
-from kit.verbs.delta.recipes import NO_STEPS, Found, Ingredients, compute, encrypts, step_of, steps_between
+from kit.verbs.delta.recipes import compute, encrypts, step_of
+from kit.verbs.delta.steps import NO_STEPS, Found, Ingredients, steps_between
 from kit.verbs.verify.judged import JudgedKit
 
 _FEW_TENANTS = 8

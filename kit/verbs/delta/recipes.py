@@ -10,11 +10,6 @@ The data keys of a recipe: which ones an encryption seals with, and whether a si
 A synthetic envelope is a function of value, place and data key. So the recipe fixes the keys, by a digest over what
 names and commits to each of them; whoever has others is told before anything is made. Nothing here makes a key or
 counts its uses: what is sealed again is, byte for byte, what was sealed and counted when the target was made.
-
-The steps from one kit to another, as signed provenance has them, and what a search for a recipe comes to.
-
-Where there is no step there is no recipe; so the transforms, which :mod:`kit.verbs.delta.recipe_search` tries, are only
-loaded where there is one.
 """
 
 from __future__ import annotations
@@ -37,13 +32,11 @@ from kit.engine.pipeline import Pipeline
 from kit.engine.rewrite import Request, rewrite
 from kit.engine.survey import survey
 from kit.errors import ArchiveError, KeyUnusableError, KitError, StoppedError
-from kit.manifest import PatchStatement
 from kit.output.scratch import ScratchFile
 from kit.transforms import registry
 from kit.transforms.protocol import Transform
 from kit.values import Codec, MemberPath, Sha256, Timestamp
 from kit.verbs.delta.encode import Work
-from kit.verbs.verify.judged import JudgedKit
 
 _HINT = "bring the keyring that the target was encrypted with, or a copy of it, and name it with --keyring"
 _SHOWN = 3
@@ -303,40 +296,3 @@ class _Kept:
     def release(self) -> None:
         for file in self.files.values():
             file.close()
-
-
-NO_STEPS = "the target's provenance does not lead from the base to it"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Found:
-    """What a search for a recipe came to."""
-
-    recipe: Recipe | None = None
-    members: frozenset[MemberPath] = frozenset()
-    """That it makes."""
-    computed: Computed | None = None
-    """What computing it gave."""
-    absence: str | None = None
-    """Why there is none; None where there is one."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ingredients:
-    """What a builder has besides the two kits."""
-
-    transforms: tuple[Transform, ...] = ()
-    """What the target may have been made by, where its provenance alone does not tell the parameters."""
-    keys: KeySource | None = None
-    """Of the keyring that it was encrypted with."""
-
-
-def steps_between(base: JudgedKit, target: JudgedKit) -> tuple[PatchStatement, ...]:
-    """Give the signed statements of the steps from one generation to a later one of its line; none where it is not."""
-    lineage, statements = target.manifest.lineage, target.judgement.statements
-    if len(lineage) != len(statements):
-        return ()
-    for number, entry in enumerate(lineage):
-        if entry.manifest_sha256 == base.manifest.sha256:
-            return statements[number:]
-    return ()

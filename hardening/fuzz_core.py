@@ -18,7 +18,7 @@ import bson
 
 from kit.documents import Run, core as chosen
 from kit.engine.lookup import EmptyLookup
-from kit.engine.proving import Asked, Piece, ProofResult, prove_by_core, prove_one_by_one
+from kit.engine.proving import Piece, ProofResult, RunWanted, prove_by_core, prove_one_by_one
 from kit.errors import KitError
 from kit.transforms import coverage
 from kit.transforms.protocol import Change, ChangeTotals, Finding, RewrittenRun, apply_changes
@@ -32,7 +32,7 @@ SNAPSHOTS = CollectionName(database="concelier", collection="advisory_linksets")
 _TRANSFORM = RawLinkset()
 _LIMITS = Limits()
 _ALL = RunLengths.of([True] * 3)
-_ASKED = Asked(earlier=(Piece(appended=_ALL, cut_appended=_ALL, sized=True, rooted=True),), rooted=True, fields=())
+_ASKED = RunWanted(earlier=(Piece(appended=_ALL, cut_appended=_ALL, sized=True, rooted=True),), rooted=True, fields=())
 
 
 def core(data: bytes) -> None:

@@ -1,10 +1,11 @@
-"""How much memory a run may take, and what it can do with so much.
+"""How much memory a run may take, how many workers fit into that, and what the machine has left.
 
 The peak of all processes together (sum of proportional set sizes) is bounded by a fixed part and one for each worker:
-its interpreter, and what is in flight for it, which is held as input, as result and on its way. Measured, with margin
-(docs/design/memory.md); documents larger than a run, and a manifest of millions of files, come on top.
+its interpreter, and its work in flight, as input, as result and on the way. The figures are measured, with margin
+(docs/design/memory.md). Documents larger than a run, and a manifest of millions of files, come on top.
 
-What the machine has left, and what it lets us do: a port, and this machine behind it.
+:class:`Host` is the port through which a run asks for room and permissions; :data:`THIS_HOST` is this
+machine behind it.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ class Allotment:
 
 
 def allotment(workers: int, most: int | None = None) -> Allotment:
-    """Give up to ``workers`` what fits into ``most`` bytes: less in flight goes before fewer workers.
+    """Return what fits into ``most`` bytes for up to ``workers``: less in flight is tried before fewer workers.
 
     Raises:
         UsageError: Not even one worker fits.
@@ -76,7 +77,7 @@ class Host(Protocol):
     """A machine, as far as a run needs to know it beforehand."""
 
     def free_bytes(self, folder: Path) -> int | None:
-        """Room for files in ``folder``; None where the system does not say."""
+        """Room for files in ``folder``; None where the system does not state it."""
         ...
 
     def may_write(self, folder: Path) -> bool:
@@ -84,11 +85,11 @@ class Host(Protocol):
         ...
 
     def keeps_modes(self, folder: Path) -> bool:
-        """Whether the file system of ``folder`` keeps the owner and mode of files, as far as can be told."""
+        """Whether the file system of ``folder`` keeps the owner and mode of files, as far as can be found out."""
         ...
 
     def free_memory(self) -> int | None:
-        """Memory that a process can still get; None where the system does not say."""
+        """Memory that a process can still get; None where the system does not state it."""
         ...
 
 
@@ -104,11 +105,11 @@ class ThisHost:
         return facts.f_bavail * facts.f_frsize
 
     def may_write(self, folder: Path) -> bool:
-        """See :class:`Host`; a read-only file system says no also to the superuser (access(2))."""
+        """See :class:`Host`; a read-only file system refuses the superuser, too (access(2))."""
         return os.access(folder, os.W_OK | os.X_OK)
 
     def keeps_modes(self, folder: Path) -> bool:
-        """See :class:`Host`; where nothing can be made, the run will say so itself."""
+        """See :class:`Host`; where nothing can be made, the run itself reports it."""
         try:
             return keeps_modes(folder)
         except OSError:

@@ -1,13 +1,12 @@
-"""What a rewriting pass adds up: counts, tallies and findings, per member and over all.
+"""What a rewriting pass adds up, per member and over all, and which members need no rewriting.
 
-Law: the sums depend on the runs taken and their order only, not on which process made them, or when.
+Law of the sums: they depend on the runs taken and their order only, not on which process made them, or when.
 
-Collections in which nothing is left to do, told while a kit is read for the first time.
-
-Such a member stays as it is, so it need not be transformed and compressed to find that out: in a kit that this program
-wrote, its frames are copied. Laws: a member is settled only if every one of its documents was walked and has both
-projections, and the one transform that handles it says that it then would add nothing and name nothing; where there is
-any doubt (a document that cannot be walked, a second transform) it is not, and the rewriting pass decides.
+A settled member is a collection in which nothing is left to do, as the first pass finds out. It stays as it is and need
+not be transformed and compressed; in a kit that this program wrote, its frames are copied. Law: a member is settled
+only if every one of its documents was walked and has both projections, and the one transform that handles it states
+that it then would add nothing and name nothing. Where there is any doubt (a document that cannot be walked, a second
+transform), the rewriting pass decides.
 """
 
 from __future__ import annotations
@@ -117,7 +116,7 @@ class SettledMember:
 
     @property
     def documents(self) -> int:
-        """Documents of the member; :mod:`kit.engine.progress` counts them, and :attr:`outcomes`."""
+        """Documents of the member; :mod:`kit.engine.progress` counts them and :attr:`outcomes`."""
         return self.tally.documents
 
 
@@ -131,8 +130,8 @@ class Probe:
     settled: bool = True
     """As far as is known."""
 
-    def goes_on(self, run: Run) -> bool:
-        """Whether it is worth it to have the next run counted."""
+    def sample(self, run: Run) -> bool:
+        """Count the first documents of the next run, and return whether the rest is worth counting."""
         if self.settled:
             self._take(coverage.tally(self.collection.name, islice(run, _SAMPLE)))
         return self.settled
@@ -153,7 +152,7 @@ class Probe:
 
 
 def probe(collection: CollectionMember, transforms: Sequence[Transform]) -> Probe | None:
-    """Give a probe of a member; None where only the transforms can tell."""
+    """Return a probe of a member; None where only the transforms can decide."""
     handling = [transform for transform in transforms if transform.handles(collection.name)]
     if len(handling) != 1 or not handling[0].settles(collection):
         return None
@@ -165,8 +164,8 @@ def probe_run(name: CollectionName, run: Run) -> Tally:
     return tally_run(name, run)
 
 
-class Overheard:
-    """An iterator, and whether it failed itself: what uses it may fail, too."""
+class WatchedChunks:
+    """An iterator that records whether it failed itself, as opposed to the code that uses it."""
 
     def __init__(self, chunks: Iterator[bytes]) -> None:
         self._chunks = chunks
@@ -185,7 +184,7 @@ class Overheard:
             raise
 
 
-def as_rewritten(settled: Mapping[MemberPath, SettledMember], survey: Survey) -> Rewrite:
+def rewrite_of_settled(settled: Mapping[MemberPath, SettledMember], survey: Survey) -> Rewrite:
     """Return what a pass over the settled members would have found, and what the survey did."""
     done = Rewrite(findings=list(survey.findings), omitted_findings=survey.omitted_findings)
     for path, member in settled.items():
@@ -203,7 +202,7 @@ def as_rewritten(settled: Mapping[MemberPath, SettledMember], survey: Survey) ->
     return done
 
 
-def tell(settled: Mapping[MemberPath, SettledMember], pipeline: Pipeline) -> None:
+def report_settled(settled: Mapping[MemberPath, SettledMember], pipeline: Pipeline) -> None:
     """Count settled members as if their documents had come through ``pipeline``."""
     if pipeline.watch is not None:
         for path, member in settled.items():

@@ -1,18 +1,16 @@
-"""Whether a run of documents became what its transforms may make of it, and nothing else: what a patch proves first.
+"""Checks every run before anything is signed: it is what its transforms may make, and it can be read again.
 
-The engine is not believed about its own work (docs/design/self-proof.md). What was appended is cut out again, what was
-sealed is opened, and what is left must be the documents of the base, byte for byte, as many and in their order; what
-was counted of them is counted again. Laws: a run passes exactly if undoing gives the bytes it was made of; where a
+Proof of a run. The engine is not believed about its own work (docs/design/self-proof.md). What was appended is cut out
+again, what was sealed is opened, and the rest must be the documents of the base, byte for byte, as many and in their
+order; the counts are taken again. Laws: a run passes exactly if undoing gives the bytes it was made of; where a
 transform is of no known kind, none passes.
 
-Documents that stop a patch: what is wrong with each, and the one error in which plan and patch name them.
-
-Both read on to the end of the kit and then end with the same error, so that what a plan foretells is what a patch does.
-Laws: the error has the class and the words of the first such document in the order of the kit; it names the first
+Documents that stop a patch. Plan and patch both read on to the end of the kit and then end with the same error. Laws:
+the error has the class and the words of the first such document in the order of the kit; it names the first
 :data:`SHOWN` of them by ``_id`` and counts all.
 
-What is written must be readable again, by this program and by a server (schemas/raw-linkset.md, "What is written"). So
-a document that changed is held to the bounds here, whatever ``--max`` allows of the kit that is read.
+Bounds. What is written must be readable again, by this program and by a server (schemas/raw-linkset.md, "What is
+written"). So a document that changed is held to the bounds here, whatever ``--max`` allows of the kit that is read.
 """
 
 from __future__ import annotations
@@ -39,7 +37,7 @@ _HINT = "nothing was signed, and the kit is as it was; this is a fault of the pr
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claim:
-    """What transforms say of a run."""
+    """What transforms state of a run."""
 
     name: CollectionName
     transforms: Sequence[Transform]
@@ -55,7 +53,7 @@ def prove_run(claim: Claim, run: Run, body: bytes) -> Counter[tuple[str, str]]:
     """Check what became of one run, and return the envelopes that are in it now: (partition, field) → count.
 
     Args:
-        claim: What is said of it.
+        claim: What the transforms state of it.
         run: The documents, as they were.
         body: The documents, as they are.
 
@@ -295,13 +293,13 @@ class Refusals:
 
 
 def suspects(data: bytes, ends: Sequence[int], touched: Sequence[bool], limits: Limits) -> Sequence[int]:
-    """Return the numbers of the documents that :func:`oversized` must look at: all others are within its bounds.
+    """Return the numbers of the documents that :func:`find_oversized` must look at: all others are within its bounds.
 
     Args:
         data: Documents back to back, as they would be written.
         ends: Offset after each.
         touched: Whether each changed.
-        limits: As for :func:`oversized`.
+        limits: As for :func:`find_oversized`.
     """
     if core.suspects is not None:
         bounds = _Bounds.of(limits)
@@ -311,7 +309,9 @@ def suspects(data: bytes, ends: Sequence[int], touched: Sequence[bool], limits: 
     return [number for number, is_touched in enumerate(touched) if is_touched]
 
 
-def oversized(documents: Iterable[tuple[int, bytes]], first: int, limits: Limits) -> Iterator[tuple[Refusal, Finding]]:
+def find_oversized(
+    documents: Iterable[tuple[int, bytes]], first: int, limits: Limits
+) -> Iterator[tuple[Refusal, Finding]]:
     """Find the changed documents that nothing could read again.
 
     Args:
@@ -366,6 +366,6 @@ class _Bounds:
         if is_deeper(document, self.levels):
             return f"it would be nested deeper than {self.levels:,} levels", f"over {self.levels:,} levels"
         most = self.elements.document_elements
-        if size > self.narrow_size and (met := count_elements(document, 0, size, self.elements)) > most:
-            return f"it would have {met:,} elements, and a document may have {most:,}", f"{met:,} elements"
+        if size > self.narrow_size and (count := count_elements(document, 0, size, self.elements)) > most:
+            return f"it would have {count:,} elements, and a document may have {most:,}", f"{count:,} elements"
         return None

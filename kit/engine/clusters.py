@@ -1,10 +1,10 @@
 """Workers on other machines: the executor of a Dask cluster that the user runs (``--executor dask://HOST:PORT``).
 
-The only code here that opens a connection, and only because it was asked to: to the scheduler that was named. Work and
-results are those of local workers, so the bytes are too, provided that the same program runs there; that is asked of
-every worker before any work. Lookups are files in the job folder, so that folder is one that every worker sees under
-the same path. No scheduler of our own: placing, retries and their security (``tls://``) are Dask's. Data keys are sent
-once to each worker, only where they cannot be read on the way, and forgotten at the end.
+The only code here that opens a connection, and only to the scheduler that the user named. Work and results are those of
+local workers, so the bytes are too, provided that the same program runs there; every worker is asked for its versions
+before any work. Lookups are files in the job folder, so every worker must see that folder under the same path. Data
+keys are sent once to each worker, only where they cannot be read on the way, and forgotten at the end. Placing, retries
+and their security (``tls://``) are Dask's.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ _TIMEOUT = "10s"
 _INSTALL = "install offline-kit[dask] here and on the workers, with the same constraints.txt"
 
 
-def parts() -> dict[str, str]:
-    """Name the versions of what a worker's results depend on."""
+def versions() -> dict[str, str]:
+    """Return the versions of what a worker's results depend on."""
     return {"kit": VERSION, "python": "{}.{}".format(*sys.version_info)} | {
         name: importlib.metadata.version(name) for name in _DECIDES_BYTES
     }
@@ -48,11 +48,11 @@ class ClusterExecutor(WorkExecutor):
         self._executor: Executor = client.get_executor(pure=False)
 
     def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:
-        """Have a worker call ``fn``."""
+        """Submit ``fn`` to a worker."""
         return self._executor.submit(fn, *args, **kwargs)
 
     def hand_out(self, keys: KeySource) -> KeySource:
-        """See :class:`WorkExecutor`; a worker that joins later does not get them, and says so."""
+        """See :class:`WorkExecutor`; a worker that joins later does not get them, and raises an error."""
         number = next_number()
         self._client.run(receive, number, keys)
         return HandedKeys(number, keys)
@@ -60,7 +60,7 @@ class ClusterExecutor(WorkExecutor):
 
 @contextmanager
 def cluster_executor(address: str, *, secrets: bool, goodbye: Callable[[], None]) -> Iterator[tuple[WorkExecutor, int]]:
-    """Connect to the scheduler at ``address`` and give its executor and how many workers there are.
+    """Connect to the scheduler at ``address``, and yield its executor and the number of its workers.
 
     Args:
         address: ``dask://HOST:PORT``, or ``dask://`` and any address of Dask's (``dask://tls://HOST:PORT``).
@@ -73,7 +73,7 @@ def cluster_executor(address: str, *, secrets: bool, goodbye: Callable[[], None]
     """
     place = address.removeprefix(SCHEME)
     if place == address or not place:
-        raise UsageError(f"{address!r} is no executor", hint=f"say {SCHEME}HOST:PORT")
+        raise UsageError(f"{address!r} is no executor", hint=f"write {SCHEME}HOST:PORT")
     if secrets and not place.startswith("tls://"):
         raise UsageError(
             "data keys would be sent to workers in the clear",
@@ -111,9 +111,11 @@ def _require_workers(client: Any, address: str) -> int:
                 where=address,
                 hint="one process, one thread: dask worker --nthreads 1 --nworkers N HOST:PORT",
             )
-    expected = parts()
-    for name, met in sorted(client.run(parts).items()):
-        differs = [f"{part} {met.get(part)} instead of {own}" for part, own in expected.items() if met.get(part) != own]
+    expected = versions()
+    for name, actual in sorted(client.run(versions).items()):
+        differs = [
+            f"{part} {actual.get(part)} instead of {own}" for part, own in expected.items() if actual.get(part) != own
+        ]
         if differs:
             raise UsageError(f"the worker {name} has {', '.join(differs)}", where=address, hint=_INSTALL)
     return len(workers)

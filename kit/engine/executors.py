@@ -2,7 +2,7 @@
 
 The core looks into documents without the interpreter's lock, and so do the codecs and digests; threads then use every
 processor, and nothing crosses a border between processes. The reference holds that lock, so its workers are processes.
-Law: results are the same, whoever does the work.
+Law: results are the same, no matter which executor does the work.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from kit.errors import StoppedError
 from kit.waiting import SteadyThreads
 
 if TYPE_CHECKING:
-    # Of an encryption; who only reads kits does without loading it.
+    # For encryption; code that only reads kits does not load it.
     from kit.encryption.keys import KeySet, KeySource
     from kit.engine.process_pool import SteadyProcesses
 
@@ -38,7 +38,7 @@ _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8
 _KEPT_BYTES = 64 * 1024 * 1024
 _MAPPED_BYTES = 32 * 1024 * 1024
 _THREADS = 6
-"""Of this process, besides its first: two of the pool, one for each of two kits that decompresses, and two to spare."""
+"""Of this process, after its first: two of the pool, one for each of two kits that decompresses, and two to spare."""
 _PR_SET_PDEATHSIG = 1
 _LEAST_ROOM: Final = 16 * 1024 * 1024
 """Bytes of memory without which no work is begun. An interpreter, or a core, that gets none for a small object ends in
@@ -50,14 +50,14 @@ _WORKER_ROOM: Final = 96 * 1024 * 1024
 
 
 class WorkExecutor(Executor):
-    """An executor that can bring keys to whoever does the work."""
+    """An executor that can bring keys to its workers."""
 
     def hand_out(self, keys: KeySource) -> KeySource:
-        """Return what gives ``keys`` in the work that is submitted afterwards; none may be under way."""
+        """Return a source of ``keys`` for the work that is submitted afterwards; none may be under way."""
         return keys
 
     def is_lost(self) -> bool:
-        """Return whether work that was submitted may never be done: whoever does it, or hands it out, is gone."""
+        """Return whether submitted work may never be done: a worker, or the thread that hands out work, is gone."""
         return False
 
 
@@ -69,7 +69,7 @@ class InlineExecutor(WorkExecutor):
         future: Future[T] = Future()
         try:
             future.set_result(fn(*args, **kwargs))
-        except Exception as error:  # noqa: BLE001  a future carries any failure to whoever asks for the result
+        except Exception as error:  # noqa: BLE001  a future carries any failure to where the result is used
             future.set_exception(error)
         return future
 
@@ -93,7 +93,7 @@ class ThreadExecutor(WorkExecutor):
         return self._pool.is_lost()
 
     def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:
-        """Have a thread call ``fn``."""
+        """Submit ``fn`` to a thread."""
         return self._pool.submit(fn, *args, **kwargs)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:  # noqa: FBT001, FBT002  as the base
@@ -116,7 +116,7 @@ class ProcessExecutor(WorkExecutor):
         """
         self._workers = workers
         self._handed: dict[int, KeySource] = {}
-        self._pool = self._started()
+        self._pool = self._start_pool()
 
     def hand_out(self, keys: KeySource) -> KeySource:
         """See :class:`WorkExecutor`.
@@ -127,11 +127,11 @@ class ProcessExecutor(WorkExecutor):
         number = next(_numbers)
         self._handed[number] = keys
         self._pool.shutdown()
-        self._pool = self._started()
+        self._pool = self._start_pool()
         return HandedKeys(number, keys)
 
     def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:
-        """Have a worker call ``fn``."""
+        """Submit ``fn`` to a process."""
         return self._pool.submit(fn, *args, **kwargs)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:  # noqa: FBT001, FBT002  as the base
@@ -142,7 +142,7 @@ class ProcessExecutor(WorkExecutor):
         """See :class:`WorkExecutor`."""
         return self._pool.is_lost()
 
-    def _started(self) -> SteadyProcesses:
+    def _start_pool(self) -> SteadyProcesses:
         # Not loaded where threads do the work.
         import multiprocessing  # noqa: PLC0415
 
@@ -168,7 +168,7 @@ class HandedKeys:
     """Keys that a worker has already, by their number; see :class:`kit.encryption.keys.KeySource`."""
 
     def __init__(self, number: int, keys: KeySource) -> None:
-        """Stand for ``keys``, which were handed out as ``number``."""
+        """Represent ``keys``, which were handed out as ``number``."""
         self._number = number
         self._keys: KeySource | None = keys
         self.complete = keys.complete
@@ -226,7 +226,7 @@ def local_executor(workers: int) -> Iterator[WorkExecutor]:
     _keep_freed_memory()
     if not has_room(_LEAST_ROOM):
         raise StoppedError("not enough memory; the kit is as it was", hint="raise the limit (ulimit -v)")
-    executor = _workers(workers) if workers > 1 else None
+    executor = _start_workers(workers) if workers > 1 else None
     if executor is None:
         yield InlineExecutor()
         return
@@ -236,18 +236,18 @@ def local_executor(workers: int) -> Iterator[WorkExecutor]:
         executor.shutdown(wait=True, cancel_futures=True)
 
 
-def _workers(workers: int) -> WorkExecutor | None:
-    # The first thread's own work needs room beside theirs.
+def _start_workers(workers: int) -> WorkExecutor | None:
+    # The first thread's own work needs room, too.
     workers = next((fewer for fewer in range(workers, 1, -1) if has_room(_LEAST_ROOM + fewer * _WORKER_ROOM)), 1)
     if workers == 1:
         return None
     try:
         if not core.ABSENCE:
             return ThreadExecutor(workers)
-        fewer = min(workers, startable(workers))
+        fewer = min(workers, count_startable(workers))
         return ProcessExecutor(fewer) if fewer > 1 else None
     except StoppedError:
-        return None  # somebody else took what was free a moment ago, or there is no place for locks
+        return None  # another process took what was free a moment ago, or there is no place for locks
 
 
 def has_room(size: int) -> bool:
@@ -262,8 +262,8 @@ def has_room(size: int) -> bool:
     return True
 
 
-def startable(workers: int) -> int:
-    """Return how many of ``workers`` processes the system lets be started beside the threads of this one.
+def count_startable(workers: int) -> int:
+    """Return how many of ``workers`` processes the system lets be started next to the threads of this one.
 
     A pool finds that out too late: a process that it cannot start leaves the others waiting for ever, and so does a
     thread of its own (``ulimit -u``, pids.max of a control group). So both are tried first: a millisecond a process.
@@ -321,7 +321,7 @@ def _begin(parent: int, handed: dict[int, KeySource]) -> None:
 
 
 def _keep_freed_memory() -> None:
-    """Have glibc keep what is freed, up to a bound, in this process and in the workers forked from it.
+    """Make glibc keep freed memory, up to a bound, in this process and in the workers forked from it.
 
     Runs and frames are megabytes each: given back and mapped anew every time (mallopt(3)), their pages are
     zeroed by the kernel for each run. Where addresses are limited, threads share one heap: glibc reserves 64 MiB of

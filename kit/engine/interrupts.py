@@ -1,10 +1,10 @@
 """Ctrl-C and SIGTERM: raised as ``KeyboardInterrupt`` where that does no harm, a moment later where it would.
 
-CPython runs a signal's handler between any two bytecodes of the main thread, and some of its own library is Python
-that must not be left in the middle: ``threading`` takes and gives back its locks there, so that an exception between
-the two leaves one held, or gives back one twice, and the program hangs or ends in an error that is none of its own.
-What is raised in a finaliser is dropped altogether. In both cases the interrupt comes again soon, by a timer, until it
-is let through; after :data:`PATIENCE` it is raised wherever it falls.
+CPython runs a signal's handler between any two bytecodes of the main thread. Some of its own library is Python that
+must not be left in the middle: an exception between the two steps in which ``threading`` takes and gives back a lock
+leaves it held or gives it back twice, and the program hangs or ends in an unrelated error. And what is raised in a
+finaliser is dropped. In both cases a timer repeats the interrupt until it is let through; after :data:`PATIENCE` it is
+raised wherever it falls.
 """
 
 from __future__ import annotations
@@ -16,35 +16,35 @@ from types import FrameType
 from typing import Final
 
 PATIENCE: Final = 5.0
-"""Seconds for which a wait of the library's is let finish; a piece of work takes a fraction of one."""
+"""Seconds for which a wait of the library may finish; a piece of work takes a fraction of one."""
 SOON: Final = 0.01
-"""Seconds until what was put off comes again."""
+"""Seconds until a postponed interrupt is repeated."""
 _LIBRARY: Final = ("threading", "concurrent.futures", "multiprocessing", "queue")
 
 
 class Interrupts:
-    """What becomes of a signal; one for the program."""
+    """Handles signals; one object for the program."""
 
     def __init__(self, *, patience: float = PATIENCE, soon: float = SOON) -> None:
-        """Nothing was asked yet; put off for ``patience`` seconds at most, by ``soon`` each time."""
+        """Postpone interrupts for ``patience`` seconds at most, by ``soon`` each time."""
         self._patience = patience
         self._soon = soon
         self._asked: float | None = None
 
     def install(self) -> None:
         """Take over SIGINT, where it is not ignored, SIGTERM, the timer, and what is raised in finalisers."""
-        # Started with "&" by a shell without job control it is ignored, which is that shell's word for "not this one".
+        # Started with "&" by a shell without job control it is ignored: the shell excludes it from Ctrl-C.
         if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:
-            signal.signal(signal.SIGINT, self.arrived)
-        signal.signal(signal.SIGTERM, self.arrived)
-        signal.signal(signal.SIGALRM, self.arrived)
-        sys.unraisablehook = self._dropped
+            signal.signal(signal.SIGINT, self.handle)
+        signal.signal(signal.SIGTERM, self.handle)
+        signal.signal(signal.SIGALRM, self.handle)
+        sys.unraisablehook = self._handle_dropped
 
-    def arrived(self, _number: int, frame: FrameType | None) -> None:
-        """Raise, or come again.
+    def handle(self, _number: int, frame: FrameType | None) -> None:
+        """Raise the interrupt, or postpone it.
 
         Raises:
-            KeyboardInterrupt: Nothing of the library is left in the middle by that.
+            KeyboardInterrupt: No code of the library is left in the middle by it.
         """
         now = time.monotonic()
         if self._asked is None:
@@ -56,12 +56,12 @@ class Interrupts:
         raise KeyboardInterrupt
 
     def forget(self) -> None:
-        """Drop what was put off: all that it would have ended is done."""
+        """Drop a postponed interrupt: the work that it would have ended is done."""
         signal.setitimer(signal.ITIMER_REAL, 0)
         self._asked = None
 
-    def _dropped(self, unraisable: sys.UnraisableHookArgs) -> None:
-        """Let an interrupt that fell into a callback of the interpreter come again; anything else is told as ever."""
+    def _handle_dropped(self, unraisable: sys.UnraisableHookArgs) -> None:
+        """Repeat an interrupt that fell into a callback of the interpreter; anything else is reported as usual."""
         if issubclass(unraisable.exc_type, KeyboardInterrupt):
             signal.setitimer(signal.ITIMER_REAL, self._soon)
         else:

@@ -1,7 +1,7 @@
 """Sorts the leaves of collections on disk and makes Merkle roots of them (schemas/merkle.md).
 
-Workers give sorted lines, run by run; they are gathered up to a bound, sorted and spilled, and merged when the root is
-asked for. Subtrees are hashed by the workers. Laws: the result does not depend on the order in which runs were added,
+Workers return sorted lines, run by run; they are gathered up to a bound, sorted and spilled, and merged when the root
+is computed. Subtrees are hashed by the workers. Laws: the result does not depend on the order in which runs were added,
 or how documents were cut into runs; memory does not grow with their number.
 """
 
@@ -39,7 +39,7 @@ class _Tree:
 
 
 class LeafStore:
-    """See the module docstring; its files are in ``folder``, which is its maker's to remove."""
+    """See the module docstring; its files are in a folder that the caller removes."""
 
     def __init__(self, folder: Path, *, held_bytes: int = HELD_BYTES) -> None:
         """Keep files in ``folder``, made when the first is needed."""

@@ -26,17 +26,17 @@ _BATCH = 500
 
 
 class LookupWriter:
-    """Gathers (key, value) pairs into a new file; :meth:`finish` sorts them and ends the writing.
+    """Gathers (key, value) pairs into a new file; :meth:`finish` sorts them and closes it.
 
-    SQLite opens what a path means by name in the end, and workers of a cluster have nothing but the name. What has that
-    name by then is this file all the same, or nothing: who cannot look into its folder does not know how it ends.
+    SQLite opens a path by its name, and workers of a cluster have nothing but the name. The name ends at random, so
+    it is that of this file or of nothing: a process that cannot list the folder cannot put another file there.
 
     Attributes:
-        path: By which it can be opened.
+        path: The name to open it by.
     """
 
     def __init__(self, path: Path) -> None:
-        """Make the file; ``path`` leads to its folder, and says how its name begins.
+        """Make the file; ``path`` leads to its folder and is how its name begins.
 
         Raises:
             OutputError: It cannot be made there.
@@ -122,11 +122,11 @@ class EmptyLookup:
     """The lookup of a chain that gathers nothing."""
 
     def find(self, keys: Sequence[bytes]) -> Mapping[bytes, Sequence[bytes]]:  # noqa: ARG002  the protocol's name
-        """Find nothing."""
+        """Return nothing."""
         return {}
 
     def has_prefix(self, prefix: bytes) -> bool:  # noqa: ARG002  the protocol's name
-        """Find nothing."""
+        """Return False."""
         return False
 
 

@@ -1,13 +1,11 @@
 """The pass: one reading of a kit, which hands every entry with its body to a visitor.
 
-Every verb that reads a kit reads it here, with a visitor for what it wants. A visitor takes of a body any number of
-chunks, or none. Laws: entries come in the order of the container, each once; a body is digested at most once a pass;
-what a later pass hands out is what the first one digested, or the pass ends in the one error,
-:func:`kit.archive.read.reader.changed_meanwhile`.
+Every verb reads kits here, with a visitor of its own. A visitor takes any number of chunks of a body, or none. Laws:
+entries come in the order of the container, each once; a body is digested at most once a pass; a later pass hands out
+what the first one digested, or ends in the one error, :func:`kit.archive.read.reader.changed_meanwhile`.
 
-The bodies in an archive are those of the first pass if its stored bytes are, which are far fewer. So of an archive that
-is asked once, at the end of the pass: who makes something of bodies keeps it back until then. Of a folder each body is
-compared as it ends.
+An archive is compared once, at the end of the pass, and by its stored bytes, which are far fewer than its bodies. So a
+visitor that makes something of bodies keeps it back until then. In a folder each body is compared as it ends.
 """
 
 from __future__ import annotations
@@ -23,7 +21,7 @@ from kit.archive.read.tar import Member
 from kit.values import MemberPath, Sha256
 
 Visitor = Callable[[Member, Iterator[bytes]], None]
-"""Is handed each entry with its body, which only a file has."""
+"""Takes each entry with its body, which only a file has."""
 Digests = dict[MemberPath, tuple[Sha256, int]]
 """Digest and size of the body of every file, in the order of the container."""
 
@@ -48,8 +46,8 @@ def read_first(reader: KitReader, visit: Visitor, *, proven: Proven | None = Non
     Args:
         reader: The kit.
         visit: The visitor.
-        proven: What this process knows of the archive, which it has just written: of bodies in it the visitor gets only
-            parts, and their digests are those that were made then.
+        proven: What this process knows of the archive, which it has just written. The visitor gets only parts of these
+            bodies, and their digests are the ones made while writing.
 
     Raises:
         KitError: The container is malformed or over a limit, or cannot be read; or as ``visit``.
@@ -77,7 +75,7 @@ def read_again(reader: KitReader, known: Known, visit: Visitor, *, copying: Copy
         reader: The kit.
         known: What the first pass found.
         visit: The visitor.
-        copying: What is taken as it is stored, and so not visited.
+        copying: What is taken as it is stored, and therefore not visited.
 
     Raises:
         DigestError: The kit changed meanwhile.
@@ -90,11 +88,11 @@ def read_again(reader: KitReader, known: Known, visit: Visitor, *, copying: Copy
 def entries(
     reader: KitReader, known: Known | None = None, *, copying: Copying | None = None
 ) -> Iterator[tuple[Member, Iterator[bytes]]]:
-    """Return the entries of a kit, for who takes them as they are needed; a pass that is left early proves nothing.
+    """Yield the entries of a kit as they are needed; a pass that is left early proves nothing.
 
     Args:
         reader: The kit.
-        known: What the first pass found; None for who compares with something else.
+        known: What the first pass found; None where the caller compares with something else.
         copying: As of :func:`read_again`.
 
     Raises:

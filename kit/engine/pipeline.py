@@ -1,10 +1,12 @@
 """An ordered, bounded pipeline over any executor: work is done in parallel, its results arrive in order.
 
-The reader pushes work and marks; each result is handed to its own ``then`` in the order of submission, on the thread
-that submits. Laws: the order of every ``then`` is the order of submission, whatever the number of workers; no more
-than ``budget`` bytes of input, by what they weigh, wait or are worked on at any time (one oversized piece alone
-excepted); the first failure ends the pipeline, and nothing submitted after it is delivered; work that is lost with
-whoever did it is a failure too.
+The reader submits work and marks; each result is handed to its own ``then`` on the thread that submits. Laws:
+
+- The order of every ``then`` is the order of submission, whatever the number of workers.
+- No more than ``budget`` bytes of input, by their weight, wait or are worked on at any time; one oversized piece alone
+  is excepted.
+- The first failure ends the pipeline, and nothing submitted after it is delivered. Work that is lost with its worker is
+  a failure, too.
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ from kit.waiting import result_of, worker_died
 T = TypeVar("T")
 
 _COPIES = 3
-"""What a piece of more than a run is held in at a time: with its reader, on the way, and with a worker."""
+"""How often a piece of more than a run is held at a time: by its reader, on the way, and by a worker."""
 
 
 @dataclass(slots=True)
@@ -49,7 +51,7 @@ class Pipeline:
     """See the module docstring. A context manager: leaving it drains what is left, or cancels it after a failure.
 
     Attributes:
-        watch: Told of every result after its ``then``: the place, the bytes of input, the result.
+        watch: Called for every result after its ``then``, with the place, the bytes of input, and the result.
         peak_pieces: How many pieces of work waited or were worked on at once, at most.
         peak_bytes: How many bytes of input that were, at most.
     """
@@ -74,7 +76,7 @@ class Pipeline:
         where: str = "",
         weight: int = 0,
     ) -> None:
-        """Do ``work(*args)`` on the executor and hand its result to ``then``, in turn.
+        """Submit ``work(*args)`` to the executor, and hand its result to ``then``, in turn.
 
         Args:
             work: A function of its arguments alone; picklable, like them, where the executor is another process.

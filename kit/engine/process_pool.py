@@ -1,10 +1,10 @@
-"""A pool of processes that comes to an end whatever becomes of it.
+"""A pool of processes that always comes to an end.
 
-The pool of the standard library is waited for without end where the thread that hands out its work is gone, where a
-worker is killed while its result is half way through the pipe, or where the pipe to workers that are gone is full. Here
-all of these are noticed, workers that are left are killed, and the pipes closed, which ends whoever reads or writes
-them. Laws: what was submitted is done, or :meth:`SteadyProcesses.is_lost`; ``shutdown`` returns; nothing is left that
-the interpreter would wait for at its end.
+The pool of the standard library is waited for without end in three cases: the thread that hands out its work is gone, a
+worker is killed while its result is half way through the pipe, or the pipe to workers that are gone is full. Here all
+of these are noticed, the remaining workers are killed, and the pipes are closed, which ends every thread that reads or
+writes them. Laws: what was submitted is done, or :meth:`SteadyProcesses.is_lost`; ``shutdown`` returns; nothing is left
+that the interpreter would wait for at its end.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import Any, Final
 from kit.waiting import LOOK_SECONDS, result_of
 
 _LOOKS: Final = 5
-"""So many looks after the pipes were closed nobody is waited for any more."""
+"""How many looks after the pipes were closed the wait ends."""
 
 
 class SteadyProcesses(ProcessPoolExecutor):
@@ -49,7 +49,7 @@ class SteadyProcesses(ProcessPoolExecutor):
         return not (all(one.is_alive() for one in self._threads()) and all(one.is_alive() for one in self._workers()))
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:  # noqa: FBT001, FBT002  as the base
-        """End the workers; those are killed that would not end."""
+        """End the workers, and kill those that would not end."""
         # What the base forgets.
         threads, workers, pipes = self._threads(), self._workers(), self._pipes()
         lost = self.is_lost()
@@ -67,7 +67,7 @@ class SteadyProcesses(ProcessPoolExecutor):
             elif any(one.exitcode for one in workers):  # those that ended well wait for the others
                 lost = True
                 _kill(workers)
-        _kill(workers)  # which waited for work, where nobody is left to hand it out or to send them away
+        _kill(workers)  # they wait for work, where no thread is left to hand it out or to end them
         if lost:
             pipes[0].cancel_join_thread()  # the interpreter would wait, at its end, for what nobody reads
 

@@ -1,10 +1,9 @@
-"""What a pass over a kit tells while it runs: a port, its events, and the counting that makes events of what happens.
+"""What a pass over a kit reports while it runs: a port, its events, and the counting that makes events.
 
-Laws: events are told on the thread that delivers results, in the order of the kit, and change nothing of what a pass
-does; they are cut by documents and bytes, never by time, so that the same kit tells the same batches whatever the
-machine and the number of workers (only ``read``, and where :class:`Advanced` stands between batches, depend on how far
-the reader is ahead). Stops at the events: who shows them, and what the time is, is for whoever implements
-:class:`Progress`.
+Laws: events are reported on the thread that delivers results, in the order of the kit, and change nothing of what a
+pass does. They are cut by documents and bytes, never by time, so that the same kit gives the same batches on every
+machine and with any number of workers; only ``read``, and the place of :class:`Advanced` between batches, depend on how
+far the reader is ahead. How events are shown, and what the time is, is up to the implementation of :class:`Progress`.
 """
 
 from __future__ import annotations
@@ -44,7 +43,7 @@ class Stage(enum.StrEnum):
     EXTRACT = "extract"
     """Selected documents are taken out."""
     COMPARE = "compare"
-    """A delta is built: what the base has is put where it is found again, then what the target is made of is said."""
+    """A delta is built: the base is spooled and indexed, then the target is encoded against it."""
     MAKE = "make"
     """A delta is applied: the target is made of the base."""
     RECOVER = "recover"
@@ -80,7 +79,7 @@ class BatchDone:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Advanced:
-    """So many bytes of members were read, or made: all there is to tell where nothing looks at documents."""
+    """So many bytes of members were read, or made: all there is to report where nothing looks at documents."""
 
     stage: Stage
     bytes: int
@@ -105,7 +104,7 @@ Event = PassStarted | BatchDone | Advanced | PassDone
 
 
 class Progress(Protocol):
-    """Whoever wants to know."""
+    """Takes events, to show or count them."""
 
     def tell(self, event: Event) -> None:
         """Take one event; must not raise and must not take long, since the pass waits for it."""
@@ -113,7 +112,7 @@ class Progress(Protocol):
 
 
 class Silence:
-    """Nobody wants to know."""
+    """Takes events and drops them."""
 
     def tell(self, event: Event) -> None:
         """See :class:`Progress`."""
@@ -139,7 +138,7 @@ class _OfTally(Protocol):
 
 
 @contextmanager
-def watched(
+def watch_pass(
     progress: Progress,
     stage: Stage,
     reader: KitReader,
@@ -149,9 +148,9 @@ def watched(
     batch_documents: int = BATCH_DOCUMENTS,
     advance_bytes: int = ADVANCE_BYTES,
 ) -> Iterator[Pipeline]:
-    """Run the body as one pass of ``reader`` through ``pipeline``, and tell ``progress`` of it.
+    """Run the body as one pass of ``reader`` through ``pipeline``, and report it to ``progress``.
 
-    ``reads``: it goes through all that ``reader`` has, so that its end is known.
+    ``reads``: the pass goes through all that ``reader`` has, so its end is known.
     """
     if isinstance(progress, Silence):
         with pipeline:
@@ -165,7 +164,7 @@ def watched(
         batch_documents=batch_documents,
         advance_bytes=advance_bytes,
     )
-    pipeline.watch, reader.watch = watch.delivered, watch.met
+    pipeline.watch, reader.watch = watch.count_result, watch.count_read
     try:
         with pipeline:
             yield pipeline
@@ -186,12 +185,12 @@ class _Watch:
     bytes: int = 0
     outcomes: Counter[tuple[str, str, str]] = field(default_factory=Counter)
     lacking: Counter[tuple[str, str]] = field(default_factory=Counter)
-    met_bytes: int = 0
+    new_bytes: int = 0
     """Since the last :class:`Advanced`."""
     all_documents: int = 0
     all_bytes: int = 0
 
-    def delivered(self, member: str, cost: int, result: object) -> None:
+    def count_result(self, member: str, cost: int, result: object) -> None:
         """Count one piece of work that a worker has done."""
         if not isinstance(result, _OfDocuments):
             return
@@ -208,13 +207,13 @@ class _Watch:
         if self.documents >= self.batch_documents:
             self._batch()
 
-    def met(self, size: int) -> None:
+    def count_read(self, size: int) -> None:
         """Count bytes of a member's body that were read."""
-        self.met_bytes += size
+        self.new_bytes += size
         self.all_bytes += size
-        if self.met_bytes >= self.advance_bytes:
-            self.progress.tell(Advanced(stage=self.stage, bytes=self.met_bytes, read=self.reader.read_bytes))
-            self.met_bytes = 0
+        if self.new_bytes >= self.advance_bytes:
+            self.progress.tell(Advanced(stage=self.stage, bytes=self.new_bytes, read=self.reader.read_bytes))
+            self.new_bytes = 0
 
     def finish(self, pipeline: Pipeline) -> None:
         self._batch()

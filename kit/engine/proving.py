@@ -1,4 +1,4 @@
-"""A deep reading: every document well-formed, counted, and the documents as they were before earlier steps digested.
+"""A deep reading: checks and counts every document, and digests the documents as they were before earlier steps.
 
 Obligation 7 of schemas/verify-report.md. The appended element is cut out of the documents that the statements of the
 steps name, in the workers; what is left is digested in order, as a stream (schemas/patch-provenance.md, "Documents").
@@ -36,8 +36,8 @@ class Earlier:
 
     Attributes:
         appended: The documents that had the element appended since.
-        cut_appended: Those that had it appended since that generation's frames were cut, the others included: frames
-            are cut by the documents that were read, not by those that were written.
+        cut_appended: Those that had it appended since that generation's frames were cut, including those of
+            ``appended``: frames are cut by the documents that were read, not by those that were written.
         rooted: Whether the Merkle root of the documents of then is wanted.
     """
 
@@ -48,10 +48,10 @@ class Earlier:
 
 @dataclass(slots=True, kw_only=True)
 class EarlierReading:
-    """What the documents give without what was appended since."""
+    """What is found of the documents without what was appended since."""
 
     changed: int = 0
-    """Documents that changed since, as the statements have it."""
+    """Documents that changed since, as the statements list them."""
     appended: int = 0
     """Of those, the ones that end in the element."""
     documents: Sha256 | None = None
@@ -76,7 +76,7 @@ class MemberReading:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
-    """What is asked of one member besides that its documents are well-formed."""
+    """What is wanted of one member, in addition to the check that its documents are well-formed."""
 
     earlier: tuple[Earlier, ...] = ()
     rooted: bool = False
@@ -91,7 +91,7 @@ _MAX_BOUND = 2**31
 
 @dataclass(slots=True, kw_only=True)
 class EarlierResult:
-    """What one run gave of a generation below."""
+    """What one run holds of a generation below."""
 
     appended: int
     documents: bytes
@@ -102,7 +102,7 @@ class EarlierResult:
 
 @dataclass(slots=True, kw_only=True)
 class ProofResult:
-    """What one run gave."""
+    """What is found in one run."""
 
     tally: Tally
     envelopes: dict[str, Counter[str]]
@@ -126,7 +126,7 @@ class Piece:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
+class RunWanted:
     """What is asked of one run."""
 
     earlier: tuple[Piece, ...]
@@ -147,7 +147,7 @@ def prove(
         reader: The kit.
         survey: What its first reading found; this one must find the same.
         pipeline: Does the work.
-        wanted: What is asked of which member besides.
+        wanted: What is wanted of which member, in addition.
         stores: Where leaves are sorted: of the documents as they are, then of each generation below.
 
     Raises:
@@ -173,7 +173,7 @@ def prove(
                 *(
                     collection.name,
                     run,
-                    Asked(earlier=pieces, rooted=asked.rooted, fields=asked.fields),
+                    RunWanted(earlier=pieces, rooted=asked.rooted, fields=asked.fields),
                     reader.limits,
                 ),
                 cost=len(run.data),
@@ -196,12 +196,12 @@ def _root(
 ) -> None:
     if asked.rooted:
         reading.merkle_root = stores[0].root(path, pipeline)
-    for one, met, store in zip(asked.earlier, reading.earlier, stores[1:], strict=False):
+    for one, found, store in zip(asked.earlier, reading.earlier, stores[1:], strict=False):
         if one.rooted:
-            met.merkle_root = store.root(path, pipeline)
+            found.merkle_root = store.root(path, pipeline)
 
 
-def prove_run(name: CollectionName, run: Run, asked: Asked, limits: Limits) -> ProofResult:
+def prove_run(name: CollectionName, run: Run, asked: RunWanted, limits: Limits) -> ProofResult:
     """Walk a run to its last element, and cut out what was appended since each of the generations that are asked for.
 
     Raises:
@@ -211,7 +211,7 @@ def prove_run(name: CollectionName, run: Run, asked: Asked, limits: Limits) -> P
     return found if found is not None else prove_one_by_one(name, run, asked, limits)
 
 
-def prove_by_core(name: CollectionName, run: Run, asked: Asked, limits: Limits) -> ProofResult | None:
+def prove_by_core(name: CollectionName, run: Run, asked: RunWanted, limits: Limits) -> ProofResult | None:
     """As :func:`prove_run`; None where the core is not used, or a document is not plainly well formed.
 
     Raises:
@@ -243,7 +243,7 @@ def prove_by_core(name: CollectionName, run: Run, asked: Asked, limits: Limits) 
     )
 
 
-def prove_one_by_one(name: CollectionName, run: Run, asked: Asked, limits: Limits) -> ProofResult:
+def prove_one_by_one(name: CollectionName, run: Run, asked: RunWanted, limits: Limits) -> ProofResult:
     """As :func:`prove_run`: the reference.
 
     Raises:
@@ -304,16 +304,16 @@ def _envelopes(name: CollectionName, documents: Sequence[bytes], fields: tuple[s
 
     tally, found = EnvelopeTally(fields), dict[str, Counter[str]]()
     for document in documents:
-        met: Counter[str] = Counter()
-        tally.count(document, met)
-        if met:
+        counts: Counter[str] = Counter()
+        tally.count(document, counts)
+        if counts:
             (tenant,) = coverage.tally(name, [document]).tenants
-            found.setdefault(tenant, Counter()).update(met)
+            found.setdefault(tenant, Counter()).update(counts)
     return found
 
 
 class _Cutter:
-    """Hands out what is asked of a generation below, run by run."""
+    """Cuts what is asked of a generation below into the pieces of runs."""
 
     def __init__(self, whole: Earlier, *, sized: bool) -> None:
         self._whole, self._sized = whole, sized
@@ -347,8 +347,8 @@ class _Delivery:
         if self._store is not None:
             self._store.add(self._path, result.leaves)
         self._reading.tally.add_within(result.tally, self._limits)
-        for tenant, met in result.envelopes.items():
-            self._reading.envelopes.setdefault(tenant, Counter()).update(met)
+        for tenant, counts in result.envelopes.items():
+            self._reading.envelopes.setdefault(tenant, Counter()).update(counts)
         for number, earlier in enumerate(result.earlier):
             self._reading.earlier[number].appended += earlier.appended
             self._digests[number].update(earlier.documents)

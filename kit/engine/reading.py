@@ -1,7 +1,7 @@
 """One reading of a kit: digests of everything, and the few members held whole.
 
-What transforms ask of documents besides is for :mod:`kit.engine.survey`, which fills the same. On its way a body may be
-tapped (:class:`BodyTap`), by a verb that would have to read the kit again for it.
+What transforms need of documents is added to the same :class:`Survey` by :mod:`kit.engine.survey`. A verb that would
+have to read the kit again for its bodies takes them during this pass (:class:`BodyTap`).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from kit.manifest import Link, LinkKind
 from kit.values import STRICT, Allowed, CollectionMember, Limits, MemberPath, Price, Sha256, collection_member
 
 if TYPE_CHECKING:
-    # Of a reading that transforms ask for; who only compares kits does without loading them.
+    # For a reading with transforms; a verb that only compares kits does not load them.
     from kit.encryption import Needs
     from kit.engine.changes import SettledMember
     from kit.transforms.coverage import Tally
@@ -68,8 +68,8 @@ class Survey:
     needs: dict[int, Needs] = field(default_factory=dict)
     """By position in the chain, what each ``encrypt-fields`` needs before it starts."""
 
-    def meet(self, member: Member) -> MemberPath | None:
-        """Take note of an entry of any kind; returns its path if it is a file, whose body is the caller's business."""
+    def add_entry(self, member: Member) -> MemberPath | None:
+        """Record an entry of any kind, and return its path if it is a file; its body is left to the caller."""
         path = member.path
         if member.permitted:
             self.permitted[path] = member.permitted
@@ -91,28 +91,28 @@ class Survey:
 
     def permitted_things(self) -> tuple[tuple[str, str], ...]:
         """Return what was only accepted because it was permitted: member ("./" for the root) and thing, sorted."""
-        return tuple(sorted((str(path or "./"), what) for path, met in self.permitted.items() for what in met))
+        return tuple(sorted((str(path or "./"), what) for path, found in self.permitted.items() for what in found))
 
 
 class BodyTap(Protocol):
-    """Is shown every entry of a first pass, and takes of bodies what it wants."""
+    """Gets every entry of a first pass, and takes of bodies what it needs."""
 
     def note(self, member: Member) -> None:
-        """Take note of an entry of any kind."""
+        """Record an entry of any kind."""
         ...
 
     def take(self, member: Member, path: MemberPath, body: Iterator[bytes]) -> None:
-        """Take of the body of a file, its path being ``path``, any number of chunks; the others are only digested."""
+        """Take any number of chunks of the body of the file ``path``; the others are only digested."""
         ...
 
 
 def read_once(reader: KitReader, *, keep: Callable[[MemberPath], bool], tap: BodyTap | None = None) -> Survey:
-    """Read the whole kit, asking nothing of its documents.
+    """Read the whole kit, without looking into its documents.
 
     Args:
         reader: The kit.
         keep: Which members to hold whole (each within ``limits.json_bytes``, all within ``limits.kept_bytes``).
-        tap: Is shown the entries and, of all files but those, the bodies.
+        tap: Gets the entries and, of all files but those, the bodies.
 
     Raises:
         KitError: The container or a member name is malformed or over a limit; or ``tap`` failed.
@@ -133,11 +133,11 @@ def survey_into(
     def visit(member: Member, body: Iterator[bytes]) -> None:
         if tap is not None:
             tap.note(member)
-        path = found.meet(member)
+        path = found.add_entry(member)
         if path is None:
             return
         if keep(path):
-            found.kept[path] = held_whole(member, body, reader.limits)
+            found.kept[path] = read_whole(member, body, reader.limits)
             found.modes[path] = member.mode & 0o777
             return
         if (collection := collection_member(path)) is not None:
@@ -151,7 +151,7 @@ def survey_into(
 
 
 def member_runs(collection: CollectionMember, body: Iterator[bytes], reader: KitReader) -> Iterator[Run]:
-    """Cut the body of a collection member that ``reader`` gave into runs of whole documents.
+    """Yield the runs of whole documents in the body of a collection member of ``reader``.
 
     Raises:
         KitError: The member's codec or framing is malformed; names the member, the document and the offset.
@@ -165,7 +165,7 @@ def member_runs(collection: CollectionMember, body: Iterator[bytes], reader: Kit
         raise (error.inside(where) if error.where.startswith("document ") else error) from error.__cause__
 
 
-def held_whole(member: Member, body: Iterator[bytes], limits: Limits) -> bytes:
+def read_whole(member: Member, body: Iterator[bytes], limits: Limits) -> bytes:
     """Return the body of a member that is held whole.
 
     Raises:

@@ -1,8 +1,8 @@
 """Encodes the documents of a member again as this program writes them, to find out whether that gives what was signed.
 
-An earlier manifest has the digest of a compressed member's stored bytes, and the documents alone do not say what those
-were: codecs differ by library and level. Where this program wrote them, they are a function of the documents: one frame
-for each run (:mod:`kit.documents.framing`) that it read of the generation below. So equal digests prove that the
+An earlier manifest has the digest of a compressed member's stored bytes, and those do not follow from the documents
+alone: codecs differ by library and level. Where this program wrote them, they are a function of the documents: one
+frame for each run (:mod:`kit.documents.framing`) that it read of the generation below. So equal digests prove that the
 documents are those of then, byte for byte and in their order; unequal ones prove nothing.
 """
 

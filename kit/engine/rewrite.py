@@ -1,9 +1,9 @@
-"""The second reading: everything goes to the destination, handled collections through the transforms.
+"""The second reading: writes every member to the destination, handled collections through the transforms.
 
-Untouched members are copied as they are stored where that is whole frames of this program's own
-(:mod:`kit.archive.read.tar`), else re-framed, never altered; the bytes read must be those the survey digested. A
-handled member in which no document changed is untouched too, so it is reported, and the caller starts over with it
-named in ``leave``: re-encoding it would change a ``.bson.gz`` that nobody asked to change.
+Untouched members are copied as they are stored where they are whole frames of this program
+(:mod:`kit.archive.read.tar`), else framed anew, and never altered; the bytes read must be those the survey digested. A
+handled member in which no document changed must be untouched, too: encoding it again would change a ``.bson.gz`` that
+nobody asked to change. So it is reported, and the caller starts over with it named in ``leave``.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from kit.archive.read.proven import LEAST_BYTES, Body, encode_proven, known_fram
 from kit.archive.read.reader import Copying, KitReader, changed_meanwhile
 from kit.archive.read.tar import Member
 from kit.archive.write.tar import Destination, Slot
-from kit.engine.changes import MemberChange, Rewrite, SettledMember, as_rewritten
+from kit.engine.changes import MemberChange, Rewrite, SettledMember, rewrite_of_settled
 from kit.engine.leaves import LeafStore
 from kit.engine.passing import read_again
 from kit.engine.pipeline import Pipeline
@@ -31,7 +31,7 @@ from kit.output.journal import checksum
 from kit.transforms.protocol import Transform
 from kit.values import Codec, CollectionMember, MemberPath, Sha256, Timestamp
 
-__all__ = ["MAX_FINDINGS", "MemberChange", "Request", "Rewrite", "rewrite", "unchanged"]
+__all__ = ["MAX_FINDINGS", "MemberChange", "Request", "Rewrite", "rewrite", "unchanged_members"]
 
 _AGAIN = "nothing was written; start again"
 
@@ -50,11 +50,11 @@ class Request:
     leave: frozenset[MemberPath] = frozenset()
     """Collection members known not to change."""
     settled: Mapping[MemberPath, SettledMember] = field(default_factory=dict)
-    """Of the survey's: collection members that are not looked into again; what they hold is reported all the same."""
+    """Settled members of the survey: they are not looked into again, but what they hold is reported."""
     leaves: LeafStore | None = None
     """Where the leaves of every handled member go, if they are wanted."""
     prove: bool = True
-    """Whether every run is proven; only who compares what comes out with digests may do without."""
+    """Whether every run is proven; only a caller that compares the result with digests may omit that."""
 
 
 def rewrite(
@@ -66,7 +66,7 @@ def rewrite(
         DigestError: A body is not the one the survey read: the kit changed meanwhile.
         KitError: A document is malformed, a stop rule holds, or the output cannot be written.
     """
-    done = as_rewritten(request.settled, survey)
+    done = rewrite_of_settled(request.settled, survey)
     one_pass = _Pass(
         reader=reader, survey=survey, destination=destination, pipeline=pipeline, request=request, done=done
     )
@@ -75,7 +75,7 @@ def rewrite(
     return one_pass.done
 
 
-def untouched(reader: KitReader, survey: Survey, settled: Mapping[MemberPath, SettledMember]) -> Rewrite | None:
+def find_untouched(reader: KitReader, survey: Survey, settled: Mapping[MemberPath, SettledMember]) -> Rewrite | None:
     """Return what :func:`rewrite` would find where every member it would transform is settled; None where it must look.
 
     Raises:
@@ -85,11 +85,11 @@ def untouched(reader: KitReader, survey: Survey, settled: Mapping[MemberPath, Se
         return None  # a folder is only known to be what was surveyed once each of its files was read again
     if reader.stored_digest() != survey.stored:
         raise changed_meanwhile(reader.path)
-    return as_rewritten(settled, survey)
+    return rewrite_of_settled(settled, survey)
 
 
-def unchanged(done: Rewrite) -> frozenset[MemberPath]:
-    """Name the handled members in which no document changed."""
+def unchanged_members(done: Rewrite) -> frozenset[MemberPath]:
+    """Return the handled members in which no document changed."""
     return frozenset(path for path, change in done.members.items() if not change.changed)
 
 
@@ -104,11 +104,11 @@ class _Pass:
     request: Request
     done: Rewrite
     copies: Slot | None = None
-    """What frames are being copied to, until another entry comes."""
+    """The slot that frames are copied to, until another entry comes."""
     bodies: Iterator[tuple[Body, ...]] = field(default_factory=lambda: iter(()))
-    """Of each stretch that is still to be copied, what is known to be in it."""
+    """The known bodies in each stretch that is still to be copied."""
     ahead: deque[Body] = field(default_factory=deque)
-    """Of the stretch that is being copied, what has not ended yet."""
+    """The bodies in the stretch being copied that have not ended yet."""
     copied: int = 0
     """Decoded bytes of that stretch so far."""
 
@@ -148,7 +148,7 @@ class _Pass:
         self.pipeline.hand_on(frame, cost=len(frame.encoded), then=lambda frame: self.destination.add(slot, frame))
 
     def visit(self, member: Member, body: Iterator[bytes]) -> None:
-        """Decide what becomes of one member, and start it."""
+        """Defer, transform or carry one member."""
         self.copies = None
         collection = self.survey.collections.get(member.path) if member.path is not None else None
         if member.path is not None and member.path in self.request.defer:
@@ -210,7 +210,7 @@ class _Pass:
         self.pipeline.mark(handled.close)
 
     def _left(self) -> int | None:
-        """How many documents may still change; with a limit, that is only known once all before are done."""
+        """Return how many documents may still change; with a limit, that is only known once all before are done."""
         if self.request.limit is None:
             return None
         self.pipeline.drain()
@@ -235,7 +235,7 @@ class _Handled:
             self._before.update(documents)
 
     def deliver(self, base: int, result: RunResult) -> None:
-        """Count the result of the run whose documents have the checksum ``base``; give its frame to the destination.
+        """Count the result of the run whose documents have the checksum ``base``, and add its frame to the destination.
 
         Raises:
             DigestError: The result is another run's.
@@ -252,7 +252,7 @@ class _Handled:
         one_pass.destination.add(self._slot, frame, piece=True)
 
     def keep_leaves(self, lines: bytes) -> None:
-        """Put leaves with those of the other members, where they are wanted."""
+        """Store leaves, where they are wanted."""
         if lines and self._pass.request.leaves is not None:
             self._pass.request.leaves.add(self._collection.path, lines)
 

@@ -1,7 +1,7 @@
-"""The first reading of a kit whose documents are asked for something: what the transforms look up, whom they are for.
+"""The first reading of a kit for a verb that looks into documents: gathers lookups, counts, leaves and needed keys.
 
-One pass over the container, through the descriptor that every later pass uses too. What is decided on the result (is
-the base what its signers signed?) is decided before anything is written.
+One pass over the container, through the descriptor that every later pass uses too. Whether the base is what its signers
+signed is decided on the result, before anything is written.
 """
 
 from __future__ import annotations
@@ -48,11 +48,11 @@ def survey(
         pipeline: Does the work on documents; drained on return.
         keep: Which members to hold whole (each within ``limits.json_bytes``, all within ``limits.kept_bytes``).
         count: Which collection members to walk and tally.
-        transforms: The chain: what is gathered into ``lookup`` for each, and what each needs before it starts.
+        transforms: The chain; what each looks up is gathered into ``lookup``, and what it needs is found.
         lookup: Where gathered pairs go; needed if any transform indexes a collection of this kit.
         leaves: Where the leaves of the members that ``count`` names go, if they are wanted.
-        proven: What this process knows of the archive, which it has just written; the documents of bodies in it cannot
-            be asked for, and their digests are those that were made then.
+        proven: What this process knows of the archive, which it has just written. The documents in these bodies cannot
+            be read, and their digests are the ones made while writing.
 
     Raises:
         KitError: The container, a member name, or a walked document is malformed or over a limit.
@@ -80,7 +80,7 @@ def _needs(transforms: Sequence[Transform]) -> dict[int, Needs]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Walk:
-    """What is asked of the documents of collections, and where the answers go."""
+    """Submits the runs of collections to the workers, and sends the results where they belong."""
 
     found: Survey
     pipeline: Pipeline
@@ -91,10 +91,10 @@ class _Walk:
     reader: KitReader
 
     def note(self, member: Member) -> None:
-        """Ignore it: only documents are asked."""
+        """Ignore it: only documents matter."""
 
     def take(self, member: Member, path: MemberPath, body: Iterator[bytes]) -> None:  # noqa: ARG002
-        """Hand the runs of a collection to the workers, if anything is asked of them."""
+        """Submit the runs of a collection to the workers, if anything is needed of them."""
         collection = self.found.collections.get(path)
         if collection is None:
             return
@@ -125,9 +125,9 @@ class _Walk:
                 for _, needs in needing:
                     needs.fail(error)
         elif (probe := changes.probe(collection, self.transforms)) is not None:
-            self._probe(probe, changes.Overheard(body))
+            self._probe(probe, changes.WatchedChunks(body))
 
-    def _probe(self, probe: changes.Probe, body: changes.Overheard) -> None:
+    def _probe(self, probe: changes.Probe, body: changes.WatchedChunks) -> None:
         """Find out whether a member has nothing left to do, as far as every run so far shows."""
         from kit.engine import changes  # noqa: PLC0415  loaded already
 
@@ -139,7 +139,7 @@ class _Walk:
 
         try:
             for run in member_runs(collection, body, self.reader):
-                if not probe.goes_on(run):
+                if not probe.sample(run):
                     return
                 where = str(collection.path)
                 cost = len(run.data)
@@ -147,7 +147,7 @@ class _Walk:
         except KitError:
             if body.failed:
                 raise
-            return  # the rewriting pass meets it again, once the base is known to be what its signers say
+            return  # the rewriting pass finds it again, once the base is known to be what its signers signed
         self.pipeline.mark(settle)
 
     def _delivery(self, path: MemberPath, *, leaves: bool) -> _Delivery:

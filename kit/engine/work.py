@@ -19,7 +19,16 @@ from kit.documents.identity import leaf_lines
 from kit.encryption import KeySource, MappedCollection, Needs, Proof, prove
 from kit.encryption.proof import search
 from kit.encryption.restoring import RestoredRun, RestorePlan, restore, unseal
-from kit.engine.checks import Claim, Refusal, Refusals, cut, ends_of, oversized, prove_run as prove_own_run, suspects
+from kit.engine.checks import (
+    Claim,
+    Refusal,
+    Refusals,
+    cut,
+    ends_of,
+    find_oversized,
+    prove_run as prove_own_run,
+    suspects,
+)
 from kit.engine.lookup import open_lookup
 from kit.engine.reencoding import sizes_when_cut
 from kit.errors import DigestError, KitError
@@ -55,8 +64,8 @@ class RunWork:
     leaves: bool = False
     """Whether the leaves of a Merkle tree are wanted."""
     prove: bool = True
-    """Whether what comes out is proven (:mod:`kit.engine.checks`); only who compares it with digests may do
-    without."""
+    """Whether the result is proven (:mod:`kit.engine.checks`); only a caller that compares it with digests may omit
+    that."""
     prove_frame: bool = False
     """Whether the frame is proven, too (:mod:`kit.archive.read.proven`)."""
 
@@ -66,7 +75,7 @@ class RunResult:
     """One run, transformed and encoded."""
 
     stored: bytes
-    """The run as it stands in the member's body, in the member's own codec."""
+    """The run as it is in the member's body, in the member's own codec."""
     frame: bytes
     """``stored`` as one frame of the container; empty where the container has no codec and it is ``stored``."""
     frame_sha256: bytes = b""
@@ -90,7 +99,7 @@ class RunResult:
     leaves: bytes = b""
     """Of the documents as they are now, where they are wanted: see :mod:`kit.documents.identity`."""
     envelopes: Counter[tuple[str, str]] = field(default_factory=Counter)
-    """(partition, field) → envelopes there are now, as the proof met them."""
+    """(partition, field) → envelopes there are now, as the proof found them."""
     proven: tuple[int, int] | None = None
     """Checksums of the run that was proven: of the documents as they were, and of ``stored``. None where it was not."""
 
@@ -103,21 +112,21 @@ class RunResult:
 def transform_run(work: RunWork, run: Run, limit: int | None, kept: bytes = b"") -> RunResult:
     """Put a run through the chain; at most ``limit`` documents are changed, the first ones.
 
-    A document that stops a patch is among the ``refusals`` of the result, so that whoever reads on can name all.
+    A document that stops a patch is among the ``refusals`` of the result, so that a caller that reads on can name all.
 
     Args:
         work: What to do.
         run: The documents.
         limit: None for all.
-        kept: The frame that an earlier process is said to have made of the run. It saves the encoding if it holds just
-            what comes out here, and is nothing else taken from.
+        kept: The frame that an earlier process recorded for the run. If it holds exactly the result, it saves the
+            encoding; nothing else is taken from it.
 
     Raises:
         KitError: A document is malformed or a stop rule holds; names the document's ordinal within the member.
     """
-    whole = _rewritten(work, run) if limit is None else None
+    whole = _rewrite_whole(work, run) if limit is None else None
     if whole is not None:
-        return _encoded(work, run, whole, kept)
+        return _encode_whole(work, run, whole, kept)
     documents = list(run)
     result = RunResult(stored=b"", frame=b"", tally=Tally())
     lookup = open_lookup(work.lookup)
@@ -128,27 +137,27 @@ def transform_run(work: RunWork, run: Run, limit: int | None, kept: bytes = b"")
         _limit(changes, touched, limit)
         totals = ChangeTotals(changes)
         _count(result, transform, totals)
-        refused += _refused(totals, run.first)
+        refused += _refusals(totals, run.first)
         documents = apply_changes(changes, documents, touched)
     if not result.tally.tenants:
         result.tally = coverage.tally(work.name, documents, walked=True)
     result.selection = RunLengths.of([number in touched for number in range(len(documents))])
     result.changed = len(touched)
     changed = [(number, documents[number]) for number in sorted(touched)]
-    result.refusals = Refusals.of((*refused, *_oversized(result, work, changed, run.first)))
+    result.refusals = Refusals.of((*refused, *_add_oversized(result, work, changed, run.first)))
     result.leaves = leaf_lines(documents) if work.leaves else b""
     _encode(result, work, run, b"".join(documents), kept)
     return result
 
 
-def _rewritten(work: RunWork, run: Run) -> RewrittenRun | None:
-    """Give what the only transform makes of a run as a whole; None where each document must be asked for."""
+def _rewrite_whole(work: RunWork, run: Run) -> RewrittenRun | None:
+    """Return what the only transform makes of a whole run; None where it must be taken document by document."""
     if len(work.transforms) > 1 or work.leaves:
         return None
     return work.transforms[0].rewrite(work.name, run.data, run.ends, open_lookup(work.lookup), run.first)
 
 
-def _encoded(work: RunWork, run: Run, whole: RewrittenRun, kept: bytes) -> RunResult:
+def _encode_whole(work: RunWork, run: Run, whole: RewrittenRun, kept: bytes) -> RunResult:
     result = RunResult(stored=b"", frame=b"", tally=Tally())
     _count(result, work.transforms[0], whole.totals)
     result.selection = RunLengths.of(whole.touched)
@@ -157,21 +166,23 @@ def _encoded(work: RunWork, run: Run, whole: RewrittenRun, kept: bytes) -> RunRe
     if not result.tally.tenants:
         result.tally = coverage.tally(work.name, after, walked=True)
     numbers = suspects(after.data, after.ends, whole.touched, work.limits)
-    oversize = _oversized(result, work, [(number, after.document(number)) for number in numbers], run.first)
-    result.refusals = Refusals.of((*_refused(whole.totals, run.first), *oversize))
+    oversize = _add_oversized(result, work, [(number, after.document(number)) for number in numbers], run.first)
+    result.refusals = Refusals.of((*_refusals(whole.totals, run.first), *oversize))
     _encode(result, work, run, whole.body, kept)
     return result
 
 
-def _refused(totals: ChangeTotals, first: int) -> list[Refusal]:
+def _refusals(totals: ChangeTotals, first: int) -> list[Refusal]:
     return [
         Refusal(ordinal=first + number, document=document, error=error) for number, document, error in totals.failures
     ]
 
 
-def _oversized(result: RunResult, work: RunWork, documents: Iterable[tuple[int, bytes]], first: int) -> list[Refusal]:
-    """Return the documents that are too large or too deep to be written, and add what is said of them to ``result``."""
-    found = list(oversized(documents, first, work.limits))
+def _add_oversized(
+    result: RunResult, work: RunWork, documents: Iterable[tuple[int, bytes]], first: int
+) -> list[Refusal]:
+    """Return the refusals of documents too large or too deep to be written, and add their findings to ``result``."""
+    found = list(find_oversized(documents, first, work.limits))
     result.findings.extend((work.transforms[-1].name, finding) for _, finding in found)
     return [refusal for refusal, _ in found]
 
@@ -206,7 +217,7 @@ def _prove(result: RunResult, work: RunWork, run: Run, body: bytes) -> None:
 
 @dataclass(slots=True, kw_only=True)
 class GatherResult:
-    """What one run of an untouched collection holds, and what it gives to the lookup."""
+    """What one run of an untouched collection holds, and what it adds to the lookup."""
 
     tally: Tally
     pairs: list[tuple[bytes, bytes]]
@@ -245,7 +256,7 @@ def gather_run(
 
 
 def needs_run(transform: KeyedTransform, collection: CollectionMember, run: Run) -> Needs:
-    """Find the keys that a run needs; that a document cannot be judged is part of the result."""
+    """Find the keys that a run needs; the result also names a document that cannot be judged."""
     needs = transform.needs(collection.name, run, run.first)
     if needs.failure is not None:
         needs.failure.inside(str(collection.path))
@@ -255,30 +266,30 @@ def needs_run(transform: KeyedTransform, collection: CollectionMember, run: Run)
 
 
 def prove_run(mapped: MappedCollection, run: Run, keys: KeySource | None, canaries: tuple[bytes, ...]) -> Proof:
-    """Look at every mapped value of a run; what is not as it must be is in the result."""
+    """Check every mapped value of a run; faults are part of the result."""
     return prove(mapped, run, run.first, keys=keys.key_set() if keys is not None else None, canaries=canaries)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FieldsForetold:
-    """What a plan finds of the mapped values of a run, as a patch would leave them."""
+class FieldsPreview:
+    """What a plan finds in the mapped values of a run, as a patch would leave them."""
 
     changed: int
     """Documents."""
     proof: Proof
 
 
-def foretell_run(
+def preview_run(
     work: RunWork, run: Run, limit: int | None, mapped: MappedCollection, keys: KeySource | None
-) -> FieldsForetold:
-    """Put a run through the chain, and look at every mapped value of what comes out.
+) -> FieldsPreview:
+    """Put a run through the chain, and check every mapped value of the result.
 
     Raises:
         KitError: As :func:`transform_run`.
     """
     result = transform_run(work, run, limit)
     made = Run(first=run.first, offset=run.offset, data=result.stored, ends=tuple(ends_of(result.stored)))
-    return FieldsForetold(changed=result.changed, proof=prove_run(mapped, made, keys, ()))
+    return FieldsPreview(changed=result.changed, proof=prove_run(mapped, made, keys, ()))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -303,7 +314,7 @@ class UnsealedRun:
     """A run as it was before; ``data`` is None without keys, or where a document does not open."""
 
     count: int
-    """Of documents; a pass counts those that the proof beside this looks at."""
+    """Of documents; a pass counts those that the proof of the same run looks at."""
     failed: bool = False
     """Whether a document that changed cannot be read or opened."""
     data: bytes | None = None
@@ -320,7 +331,7 @@ def unseal_run(mapped: MappedCollection, run: Run, sealing: Sealing, keys: KeySo
     try:
         found = unseal(mapped, run, flags, opening, sealing.fields, first=run.first)
     except KitError:
-        return UnsealedRun(count=len(run), failed=True)  # a finding of the proof that goes beside this
+        return UnsealedRun(count=len(run), failed=True)  # a finding of the proof of the same run
     done = UnsealedRun(count=len(run), opened=found.opened, without=found.without)
     if opening is not None:
         done.data = found.data
@@ -330,7 +341,7 @@ def unseal_run(mapped: MappedCollection, run: Run, sealing: Sealing, keys: KeySo
 
 
 def search_run(name: CollectionName, run: Run, canaries: tuple[bytes, ...]) -> Proof:
-    """Look for known plaintext in a run of a collection that no field map names."""
+    """Search for known plaintext in a run of a collection that no field map names."""
     return search(name, run, run.first, canaries)
 
 

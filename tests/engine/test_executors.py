@@ -14,7 +14,14 @@ import pytest
 
 from kit.archive.source import prefetched
 from kit.encryption import KeySource
-from kit.engine.executors import HandedKeys, InlineExecutor, ProcessExecutor, ThreadExecutor, WorkExecutor, startable
+from kit.engine.executors import (
+    HandedKeys,
+    InlineExecutor,
+    ProcessExecutor,
+    ThreadExecutor,
+    WorkExecutor,
+    count_startable,
+)
 from kit.errors import StoppedError
 from tests.encryption.site import Site, note, scope
 
@@ -59,13 +66,13 @@ def test_without_a_thread_chunks_are_made_when_they_are_asked_for() -> None:
 
 
 def test_where_nothing_is_limited_all_can_be_started() -> None:
-    assert startable(3) == 3
+    assert count_startable(3) == 3
 
 
 def test_trying_leaves_nothing_behind() -> None:
     # Other tests may have left processes of theirs to this one: what counts is that none was added.
     before, children = _descriptors(), _children()
-    startable(2)
+    count_startable(2)
     assert _descriptors() == before
     assert _children() <= children
 

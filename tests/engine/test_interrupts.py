@@ -58,20 +58,20 @@ def within(module: str) -> Callable[[Callable[[int, FrameType | None], None]], N
 
 @pytest.mark.parametrize("module", ["threading", "concurrent.futures.process", "multiprocessing.queues", "queue"])
 def test_within_the_library_it_comes_again(module: str, silent: Interrupts) -> None:
-    within(module)(silent.arrived)
+    within(module)(silent.handle)
     assert signal.getitimer(signal.ITIMER_REAL)[0] > 0
 
 
 @pytest.mark.parametrize("module", ["kit.engine.pipeline", "__main__", "click.termui"])
 def test_elsewhere_it_is_raised_at_once(module: str, installed: Interrupts) -> None:
     with pytest.raises(KeyboardInterrupt):
-        within(module)(installed.arrived)
+        within(module)(installed.handle)
     assert signal.getitimer(signal.ITIMER_REAL)[0] == 0
 
 
 def test_after_some_patience_it_is_raised_wherever_it_falls() -> None:
     with installing(Interrupts(patience=0.0)) as impatient, pytest.raises(KeyboardInterrupt):
-        within("threading")(impatient.arrived)
+        within("threading")(impatient.handle)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -113,6 +113,6 @@ def test_what_a_finaliser_drops_comes_again() -> None:
 
 
 def test_what_was_put_off_can_be_forgotten(silent: Interrupts) -> None:
-    within("threading")(silent.arrived)
+    within("threading")(silent.handle)
     silent.forget()
     assert signal.getitimer(signal.ITIMER_REAL)[0] == 0

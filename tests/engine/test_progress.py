@@ -12,7 +12,7 @@ import pytest
 from kit.archive.read.reader import open_kit
 from kit.engine.executors import InlineExecutor, local_executor
 from kit.engine.pipeline import Pipeline
-from kit.engine.progress import Advanced, BatchDone, Event, PassDone, PassStarted, Stage, watched
+from kit.engine.progress import Advanced, BatchDone, Event, PassDone, PassStarted, Stage, watch_pass
 from kit.engine.survey import survey
 from kit.errors import StoppedError
 from kit.transforms.raw_linkset import RawLinkset
@@ -99,7 +99,7 @@ def test_a_pass_that_looks_at_no_document_tells_the_bytes_it_has_read(kit: Path)
     heard = Heard()
     with (
         open_kit(kit, limits=Limits()) as reader,
-        watched(
+        watch_pass(
             heard, Stage.SURVEY, reader, Pipeline(InlineExecutor(), budget=1 << 20), advance_bytes=4096
         ) as pipeline,
     ):
@@ -127,7 +127,7 @@ def test_a_batch_ends_with_the_run_that_fills_it_and_with_its_member(sizes: Sequ
     path = write_kit(tmp_path / "kit.tar", {"a": b""})
     with (
         open_kit(path, limits=Limits()) as reader,
-        watched(heard, Stage.SURVEY, reader, Pipeline(InlineExecutor(), budget=100), batch_documents=6) as pipeline,
+        watch_pass(heard, Stage.SURVEY, reader, Pipeline(InlineExecutor(), budget=100), batch_documents=6) as pipeline,
     ):
         for member in ("x", "y"):
             for size in sizes:
@@ -145,7 +145,7 @@ def test_a_pass_that_fails_is_not_told_as_done_and_the_reader_is_left_alone(tmp_
     with open_kit(path, limits=Limits()) as reader:
         with (
             pytest.raises(StoppedError),
-            watched(heard, Stage.SURVEY, reader, Pipeline(InlineExecutor(), budget=100)),
+            watch_pass(heard, Stage.SURVEY, reader, Pipeline(InlineExecutor(), budget=100)),
         ):
             raise StoppedError("x")
         assert reader.watch is None

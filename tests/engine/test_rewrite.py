@@ -20,7 +20,7 @@ from kit.engine.leaves import LeafStore
 from kit.engine.lookup import LookupReader, LookupWriter, close_lookups
 from kit.engine.pipeline import Pipeline
 from kit.engine.reading import Survey
-from kit.engine.rewrite import MAX_FINDINGS, Request, Rewrite, rewrite, unchanged
+from kit.engine.rewrite import MAX_FINDINGS, Request, Rewrite, rewrite, unchanged_members
 from kit.engine.survey import survey
 from kit.errors import ArchiveError, BsonError, DigestError, KitError, LimitError
 from kit.transforms.raw_linkset import RawLinkset
@@ -140,7 +140,7 @@ def test_a_handled_member_without_a_change_is_reported_and_carried_verbatim_when
     kit: Path, tmp_path: Path
 ) -> None:
     first = run(kit, tmp_path / "first")
-    assert unchanged(first.done) == {MemberPath(IDLE)}
+    assert unchanged_members(first.done) == {MemberPath(IDLE)}
     # Compressed anew, which is why the caller starts over with it named:
     assert contents(first.output.read_bytes())[IDLE] != small_files()[IDLE]
     second = run(kit, tmp_path / "second", leave=[IDLE])

@@ -12,7 +12,7 @@ from kit.archive.read.reader import open_kit
 from kit.engine.executors import InlineExecutor
 from kit.engine.pipeline import Pipeline
 from kit.engine.reading import Survey
-from kit.engine.rewrite import Request, Rewrite, rewrite, untouched
+from kit.engine.rewrite import Request, Rewrite, find_untouched, rewrite
 from kit.engine.survey import survey
 from kit.errors import ArchiveError, DigestError
 from kit.transforms.protocol import Transform
@@ -130,13 +130,13 @@ def test_where_everything_is_settled_the_kit_is_not_read_again_but_must_be_the_s
     kit.write_bytes(packed(archive, kit.name))
     found = surveyed(kit)
     with open_kit(kit, limits=Limits()) as reader:
-        told = untouched(reader, found, found.settled)
+        told = find_untouched(reader, found, found.settled)
         assert told is not None
         assert (told.changed, told.outcomes["raw-linkset", "acme", "present"]) == (0, 40)
-        assert untouched(reader, found, {}) is None
+        assert find_untouched(reader, found, {}) is None
         kit.write_bytes(kit.read_bytes()[:-1] + b"!")
         with pytest.raises(DigestError, match="the kit changed"):
-            untouched(reader, found, found.settled)
+            find_untouched(reader, found, found.settled)
 
 
 def test_of_a_folder_everything_is_read_again(tmp_path: Path) -> None:
@@ -144,4 +144,4 @@ def test_of_a_folder_everything_is_read_again(tmp_path: Path) -> None:
     found = surveyed(kit)
     with open_kit(kit, limits=Limits()) as reader:
         assert list(found.settled) == [PATH]
-        assert untouched(reader, found, found.settled) is None
+        assert find_untouched(reader, found, found.settled) is None

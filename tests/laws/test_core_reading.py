@@ -13,7 +13,7 @@ from hypothesis import given, settings, strategies as st
 from kit.documents import Run, append, core, first_other, validate
 from kit.documents.framing import elements_in
 from kit.engine.checks import APPENDED, cut
-from kit.engine.proving import Asked, Piece, prove_by_core, prove_one_by_one
+from kit.engine.proving import Piece, RunWanted, prove_by_core, prove_one_by_one
 from kit.errors import KitError
 from kit.transforms import coverage
 from kit.transforms.raw_linkset import shape
@@ -182,7 +182,7 @@ def test_a_run_is_proven_as_by_the_reference(name: CollectionName, each: list[by
         )
         for _ in range(data.draw(st.integers(0, 2)))
     )
-    asked = Asked(earlier=pieces, rooted=data.draw(st.booleans()), fields=())
+    asked = RunWanted(earlier=pieces, rooted=data.draw(st.booleans()), fields=())
     limits = Limits(document_depth=data.draw(st.sampled_from([LIMITS.document_depth, 4])))
     run = run_of(each)
     expected = outcome(lambda: prove_one_by_one(name, run, asked, limits))
@@ -293,7 +293,7 @@ def test_published_observations_are_read_as_by_the_reference(kit: str) -> None:
     run = run_of(each, 0)
     some = RunLengths.of([number % 3 > 0 for number in range(len(each))])
     piece = Piece(appended=some, cut_appended=some, sized=True, rooted=True)
-    asked = Asked(earlier=(piece,), rooted=True, fields=())
+    asked = RunWanted(earlier=(piece,), rooted=True, fields=())
     found = prove_by_core(OBSERVATIONS, run, asked, LIMITS)
     assert found is not None
     assert found == prove_one_by_one(OBSERVATIONS, run, asked, LIMITS)

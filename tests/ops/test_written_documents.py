@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from kit.documents import replace
-from kit.engine.checks import oversized, suspects
+from kit.engine.checks import find_oversized, suspects
 from kit.values import Limits
 from tests import kits
 from tests.attacks.bombs import nested_document
@@ -241,7 +241,7 @@ EMPTY = b"\5\0\0\0\0"
 def test_no_option_lets_a_patch_write_what_cannot_be_read_again(document: bytes, measure: str | None) -> None:
     more = Limits(document_bytes=1 << 30, document_depth=5000, document_elements=1 << 30)
     for limits in (BOUNDS, more):
-        found = [refusal.measure for refusal, _ in oversized([(1, document)], 7, limits)]
+        found = [refusal.measure for refusal, _ in find_oversized([(1, document)], 7, limits)]
         assert found == ([] if measure is None else [measure])
         whole = EMPTY + document
         suspected = suspects(whole, [5, len(whole)], [True, True], limits)
@@ -258,6 +258,6 @@ def test_what_is_not_suspected_is_within_every_bound(documents: list[bytes], dat
     touched = data.draw(st.lists(st.booleans(), min_size=len(documents), max_size=len(documents)))
     ends = list(itertools.accumulate(map(len, documents)))
     suspected = suspects(b"".join(documents), ends, touched, SMALL)
-    over = [refusal.ordinal for refusal, _ in oversized(enumerate(documents), 0, SMALL)]
+    over = [refusal.ordinal for refusal, _ in find_oversized(enumerate(documents), 0, SMALL)]
     assert {number for number in over if touched[number]} <= set(suspected) <= set(range(len(documents)))
     assert all(touched[number] for number in suspected)

@@ -21,7 +21,7 @@ from kit.delta.layout import parse_headers
 from kit.delta.model import DELTA_TYPE, MANIFEST, SIGNATURE, DeltaManifest, Entry, Method, Payload
 from kit.delta.packing import read_pieces
 from kit.engine.passing import hashing
-from kit.engine.reading import held_whole
+from kit.engine.reading import read_whole
 from kit.errors import (
     ArchiveError,
     DigestError,
@@ -81,7 +81,7 @@ def opened_delta(path: Path, limits: Limits) -> Iterator[OpenDelta]:
 def _whole(met: tuple[Member, Iterator[bytes]] | None, path: MemberPath, limits: Limits) -> bytes | None:
     if met is None or met[0].path != path:
         return None
-    return held_whole(*met, limits)
+    return read_whole(*met, limits)
 
 
 def check_signature(delta: OpenDelta, anchor: Anchor) -> tuple[str, ...]:
@@ -206,7 +206,7 @@ def _check_each(delta: OpenDelta, kept: dict[MemberPath, bytes]) -> None:
         digest = hashlib.sha256()
         hashed = hashing(body, digest)
         if payload.path in kept:
-            kept[payload.path] = held_whole(member, hashed, delta.reader.limits)
+            kept[payload.path] = read_whole(member, hashed, delta.reader.limits)
         for _ in hashed:
             pass
         if (member.size, digest.hexdigest()) != (payload.size, payload.sha256.hex):

@@ -23,7 +23,7 @@ from kit.archive.read.tar import Member
 from kit.engine.passing import Digests, entries, read_first
 from kit.engine.pipeline import Pipeline
 from kit.engine.progress import Stage
-from kit.engine.reading import Survey, held_whole, member_runs
+from kit.engine.reading import Survey, member_runs, read_whole
 from kit.values import CollectionName, MemberPath, Sha256, collection_member
 from kit.verbs.diff.collation import AFTER, BEFORE, Collation, MigratedPair, WantedPair, find_advisories, tell_migrated
 from kit.verbs.diff.documents import Compared, Pair, Sketches, compare_appended, compare_pairs, compress, sketch_run
@@ -105,14 +105,14 @@ class Comparer:
         links: Digests = {}
 
         def visit(member: Member, body: Iterator[bytes]) -> None:
-            reading.survey.meet(member)
+            reading.survey.add_entry(member)
             if member.path is None or member.kind is EntryKind.DIRECTORY:
                 return
             if not member.is_file:
                 links[member.path] = (Sha256.of(member.link_target.encode()), member.size)
             collection = collection_member(member.path) if member.is_file else None
             if keep(member.path):
-                reading.survey.kept[member.path] = held_whole(member, body, reader.limits)
+                reading.survey.kept[member.path] = read_whole(member, body, reader.limits)
             elif collection is not None:
                 reading.survey.collections[member.path] = collection
                 number = self._collections.setdefault(collection.name, len(self._collections))

@@ -18,7 +18,7 @@ from typing import Any, Generic, TypeVar
 
 from kit.archive.read.reader import KitReader, open_kit
 from kit.engine.pipeline import Pipeline
-from kit.engine.progress import Stage, watched
+from kit.engine.progress import Stage, watch_pass
 from kit.errors import UsageError
 from kit.output.scratch import scratch_folder
 from kit.transforms.coverage import is_observations
@@ -348,7 +348,7 @@ def diff(request: DiffRequest, environment: Environment | None = None) -> DiffRe
             # Both kits share the workers that the first was opened with.
             pipeline = Pipeline(before.executor, budget=before.budget)
             every = environment.batch_documents
-            return watched(environment.progress, stage, reader, pipeline, batch_documents=every)
+            return watch_pass(environment.progress, stage, reader, pipeline, batch_documents=every)
 
         comparison = Comparer(collation, begin).compare(before.reader, after, keep=is_kept)
         found = Differences(collation, limit=request.limit)

@@ -22,9 +22,9 @@ from typing import Any, Protocol
 
 from kit.archive.read.reader import Container
 from kit.archive.write.tar import CountingDestination, Destination
-from kit.engine.changes import tell
+from kit.engine.changes import report_settled
 from kit.engine.progress import Stage
-from kit.engine.rewrite import Request, Rewrite, rewrite, unchanged, untouched
+from kit.engine.rewrite import Request, Rewrite, find_untouched, rewrite, unchanged_members
 from kit.errors import StoppedError, UsageError
 from kit.migrations import Migration
 from kit.transforms.protocol import Transform
@@ -80,9 +80,9 @@ def transform_kit(
     # Where leaves are wanted, they are made of every handled member while it is rewritten.
     settled = base.survey.settled if base.leaves is None else {}
     handled = [path for path, one in base.survey.collections.items() if any(t.handles(one.name) for t in transforms)]
-    if len(settled) == len(handled) and (found := untouched(kit.reader, base.survey, settled)) is not None:
+    if len(settled) == len(handled) and (found := find_untouched(kit.reader, base.survey, settled)) is not None:
         with kit.pipeline(Stage.REWRITE) as pipeline:
-            tell(settled, pipeline)
+            report_settled(settled, pipeline)
         return found
     todo = Request(
         transforms=transforms,
@@ -94,11 +94,11 @@ def transform_kit(
         leaves=base.leaves,
     )
     with kit.pipeline(Stage.REWRITE) as pipeline:
-        tell(settled, pipeline)
+        report_settled(settled, pipeline)
         done = rewrite(kit.reader, base.survey, passes.first(), pipeline, todo)
     if base.leaves is not None and done.changed:
         done.roots = judging.roots(kit, base.leaves, base.survey, base.manifest, done)
-    idle = unchanged(done) - settled.keys()
+    idle = unchanged_members(done) - settled.keys()
     if not idle or not done.changed or done.refusals.total:
         return done
     with kit.pipeline(Stage.CARRY) as pipeline:

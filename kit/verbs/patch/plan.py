@@ -33,8 +33,8 @@ from kit.engine.passing import entries
 from kit.engine.pipeline import Pipeline
 from kit.engine.progress import Stage
 from kit.engine.proving import prove
-from kit.engine.reading import held_whole, member_runs
-from kit.engine.work import FieldsForetold, RunWork, foretell_run
+from kit.engine.reading import member_runs, read_whole
+from kit.engine.work import FieldsPreview, RunWork, preview_run
 from kit.errors import BsonError, KitError, LimitError, OutputError, StaleError, StoppedError
 from kit.manifest import MANIFEST_PATHS, LinkKind, Manifest, history_paths
 from kit.migrations import Migration, Validation
@@ -256,7 +256,7 @@ def _attempted_time(request: PatchRequest) -> Timestamp | None:
         with open_kit(request.kit, limits=environment.limits, allowed=environment.allowed) as reader:
             for member, body in entries(reader):
                 if member.path in MANIFEST_PATHS:
-                    data = held_whole(member, body, reader.limits)
+                    data = read_whole(member, body, reader.limits)
                     return Manifest.parse(data, limits=reader.limits, where=str(member.path)).made_at
     except KitError:
         return None
@@ -388,7 +388,7 @@ class _Made:
                         pipeline.drain()  # how many may still change is only known once all before are done
                     left = None if self.limit is None else self.limit - self.changed
                     pipeline.submit(
-                        foretell_run,
+                        preview_run,
                         *(work, run, left, mapped, expectation.keys),
                         cost=len(run.data),
                         weight=run.weight,
@@ -415,7 +415,7 @@ class _Made:
             prove=False,
         )
 
-    def _take(self, proof: Proof, result: FieldsForetold) -> None:
+    def _take(self, proof: Proof, result: FieldsPreview) -> None:
         self.changed += result.changed
         proof.add(result.proof)
 

@@ -15,7 +15,7 @@ from kit.archive.write.copies import Verified
 from kit.engine.budget import THIS_HOST, Host
 from kit.engine.executors import BUDGET_PER_WORKER, WorkExecutor, local_executor
 from kit.engine.pipeline import Pipeline, Workers
-from kit.engine.progress import BATCH_DOCUMENTS, SILENCE, Progress, Stage, watched
+from kit.engine.progress import BATCH_DOCUMENTS, SILENCE, Progress, Stage, watch_pass
 from kit.engine.reading import Survey
 from kit.errors import UsageError
 from kit.manifest import MANIFEST_PATHS, is_history, signature_of
@@ -63,7 +63,7 @@ class OpenKit:
         """Return a pipeline for one pass, and report the pass while it runs; ``reads``: it goes through the kit."""
         told, every = self.environment.progress, self.environment.batch_documents
         pipeline = Pipeline(self.executor, budget=self.budget)
-        with watched(told, stage, self.reader, pipeline, reads=reads, batch_documents=every):
+        with watch_pass(told, stage, self.reader, pipeline, reads=reads, batch_documents=every):
             yield pipeline
 
 

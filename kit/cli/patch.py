@@ -230,7 +230,7 @@ def patch_command(
         if unusable:
             # Report what else is wrong at the same time.
             aim = Aim(output=output, keys=keys, work_folder=work_folder, resumed=again)
-            require_none(obstacles(request, request.described(), aim, met=unusable))
+            require_none(obstacles(request, request.described(), aim, known=unusable))
         key, *cosigners = keys
         remembering = StateRecorder(what["policy"], request.trust)
         destination = Output(

@@ -73,12 +73,12 @@ def make_generation(step: Step, keys: Sequence[PrivateKey]) -> Generation:
 
     Raises:
         ManifestError: A changed member is not listed in the base's manifest.
-        DigestError: The new manifest lists another digest of a member than was met when the base was read and, of one
-            that changed, when that was proven; or one was not proven. Nothing is signed.
+        DigestError: The new manifest lists another digest of a member than was read in the base or, if it changed,
+            proven of the result; or one was not proven. Nothing is signed.
     """
     base, location = step.manifest, step.location
     signature = step.survey.kept.get(location.signature)
-    changed, manifest = _changed(step), next_manifest(step)
+    changed, manifest = _changed_members(step), next_manifest(step)
     key_ids = tuple(sorted(key.public.key_id for key in keys))
     statement = _statement(step, Sha256.of(manifest), changed, key_ids)
     history = history_paths(base.generation)
@@ -94,13 +94,13 @@ def make_generation(step: Step, keys: Sequence[PrivateKey]) -> Generation:
 
 
 def next_manifest(step: Step) -> bytes:
-    """Return the manifest of the new generation, not signed yet: a plan makes it, too, to see that it can be.
+    """Return the manifest of the new generation, not signed yet; a plan makes it, too, to find out whether it can be.
 
     Raises:
         ManifestError: As :func:`make_generation`.
         DigestError: As :func:`make_generation`.
     """
-    base, changed = step.manifest, _changed(step)
+    base, changed = step.manifest, _changed_members(step)
     signature = step.survey.kept.get(step.location.signature)
     prior = step.survey.kept.get(MemberPath(base.lineage[-1].statement)) if base.lineage else None
     manifest = base.next_generation(
@@ -121,7 +121,7 @@ def next_manifest(step: Step) -> bytes:
     return manifest
 
 
-def _changed(step: Step) -> dict[MemberPath, tuple[Sha256, int]]:
+def _changed_members(step: Step) -> dict[MemberPath, tuple[Sha256, int]]:
     """Return the changed members, each with the digest and size that it has now."""
     return {
         path: (change.sha256, change.size)
@@ -140,8 +140,8 @@ def _check_own(step: Step, manifest: bytes, changed: Mapping[MemberPath, tuple[S
     if step.survey.stored is None:  # of a folder
         links |= closed_world.find_unpacked_links(listed, step.survey.members)
     due = {
-        path: met
-        for path, met in step.survey.members.items()
+        path: read
+        for path, read in step.survey.members.items()
         if not step.location.is_outside(path) and path not in links
     }
     faults = closed_world.compare(parsed.entries, due | dict(changed)) + closed_world.compare_links(listed, links)
@@ -151,7 +151,7 @@ def _check_own(step: Step, manifest: bytes, changed: Mapping[MemberPath, tuple[S
 def _statement(
     step: Step, manifest: Sha256, changed: Mapping[MemberPath, tuple[Sha256, int]], key_ids: tuple[str, ...]
 ) -> PatchStatement:
-    """State the step: what it was made of, what was done, and what came of it."""
+    """Return the statement of the step: its materials, what was done, and the result."""
     base, location = step.manifest, step.location
     return PatchStatement(
         manifest=Artifact(path=location.manifest, sha256=manifest),
@@ -160,7 +160,7 @@ def _statement(
         materials=tuple(Artifact(path=path, sha256=step.survey.members[path][0]) for path in changed),
         tool_name=TOOL,
         tool_version=VERSION,
-        transforms=tuple(_applied(transform) for transform in step.transforms),
+        transforms=tuple(_applied_transform(transform) for transform in step.transforms),
         counts=_counts(step.rewrite),
         key_ids=key_ids,
         operator=step.operator,
@@ -172,7 +172,7 @@ def _statement(
         bundle_id=base.bundle_id,
         base_generation=base.generation,
         generation=base.generation + 1,
-        permitted=tuple(sorted({what for met in step.survey.permitted.values() for what in met})),
+        permitted=tuple(sorted({what for found in step.survey.permitted.values() for what in found})),
         documents=tuple(
             DocumentChanges(path=path, base_sha256=change.base_documents, changed=change.selection)
             for path, change in sorted(step.rewrite.members.items())
@@ -181,7 +181,7 @@ def _statement(
     )
 
 
-def _applied(transform: Transform) -> AppliedTransform:
+def _applied_transform(transform: Transform) -> AppliedTransform:
     return AppliedTransform(
         name=transform.name,
         kind=transform.kind,
@@ -199,7 +199,7 @@ def _counts(done: Rewrite) -> dict[str, int]:
 
 
 def _value_digests(done: Rewrite) -> dict[str, dict[str, str]]:
-    """Give what an encryption sealed in each member, by field, as ``kit verify`` will compare it."""
+    """Return digests of what an encryption sealed in each member, by field, as ``kit verify`` will compare them."""
     found: dict[str, dict[str, str]] = {}
     for path, change in sorted(done.members.items()):
         sums: Counter[tuple[str, str]] = Counter()
@@ -217,16 +217,16 @@ def _value_digests(done: Rewrite) -> dict[str, dict[str, str]]:
 
 
 def _summaries(step: Step) -> list[CollectionSummary]:
-    """Return what the new manifest tells of collections: counted anew where documents changed, else as it was told.
+    """Return the summaries of the new manifest: counted anew where documents changed, else as they were.
 
-    What the base says of a member that stays as it is, counts of envelopes included, is not this patch's to reword.
+    What the base states of a member that stays as it is, counts of envelopes included, is kept word for word.
     """
     tallies = {path: change.tally for path, change in step.rewrite.members.items()}
     tallies |= {path: tally for path, tally in step.survey.tallies.items() if path not in tallies}
-    told = {summary.path: summary for summary in step.manifest.collections}
+    earlier = {summary.path: summary for summary in step.manifest.collections}
     summaries: list[CollectionSummary] = []
     for path, tally in sorted(tallies.items()):
-        change, before, root = step.rewrite.members.get(path), told.get(path), step.rewrite.roots.get(path)
+        change, before, root = step.rewrite.members.get(path), earlier.get(path), step.rewrite.roots.get(path)
         if before is not None and (change is None or not change.changed):
             summaries.append(replace(before, merkle_root=root))
         else:
@@ -238,17 +238,18 @@ def _summaries(step: Step) -> list[CollectionSummary]:
 def _envelopes(
     change: MemberChange | None, tally: Tally, before: CollectionSummary | None
 ) -> dict[str, Mapping[str, int]]:
-    """Count the envelopes of a member by tenant and field; what belongs to no tenant of it counts as nobody's.
+    """Count the envelopes of a member by tenant and field; those of no tenant in it count under ``NO_TENANT``.
 
-    A step that looked at every document of a tenant has counted all that are there now; one that was for some of them
-    adds what it sealed to what was told before. Where nothing was told before, such a step cannot tell, and nothing is.
+    A step that looked at every document of a tenant has counted all that are there now. One that looked at some of them
+    adds what it sealed to the count of the base. Where the base has no count, such a step cannot know it, and none is
+    stated.
     """
-    met: dict[str, dict[str, Counter[str]]] = {}
+    outcomes: dict[str, dict[str, Counter[str]]] = {}
     there: dict[str, Counter[str]] = {}
     for (_, partition, counted), count in change.counts.items() if change is not None else ():
         if isinstance(counted, FieldOutcome) and counted.outcome in {SCANNED, SKIPPED_OWNER, ENCRYPTED}:
             name = partition if partition in tally.tenants else NO_TENANT
-            met.setdefault(name, {}).setdefault(counted.field, Counter())[counted.outcome] += count
+            outcomes.setdefault(name, {}).setdefault(counted.field, Counter())[counted.outcome] += count
     for (partition, field), count in change.envelopes.items() if change is not None else ():
         name = partition if partition in tally.tenants else NO_TENANT
         there.setdefault(name, Counter())[field] += count
@@ -256,7 +257,7 @@ def _envelopes(
     for name, covered in tally.tenants.items():
         known = before.tenants.get(name) if before is not None else None
         counts: dict[str, int] = dict((known.encrypted if known is not None else None) or {})
-        for field, seen in met.get(name, {}).items():
+        for field, seen in outcomes.get(name, {}).items():
             if seen[SCANNED] - seen[SKIPPED_OWNER] == covered.documents:
                 counts[field] = there.get(name, Counter())[field]
             elif field in counts:

@@ -1,9 +1,8 @@
-"""The two judgements of a patch: of the base before anything is written, of the result before it gets its name.
+"""The two judgements of a patch: of the base before anything is written, and of the result before it gets its name.
 
-Which collections of a patched kit get a Merkle root, and from where (schemas/merkle.md).
-
-Asked for or not, a patch gives roots where the base has them: one that dropped them silently would take from whoever
-comes later what the publisher meant to be provable.
+Here too: whether a patched kit gets Merkle roots, and from where (schemas/merkle.md). Without an option, a patch makes
+roots exactly if the base has them. To drop them silently would take from later readers what the publisher meant to be
+provable.
 """
 
 from __future__ import annotations
@@ -42,7 +41,7 @@ from kit.version import TOOL, VERSION
 
 
 def wanted_roots(request: PatchRequest, base: Manifest) -> bool:
-    """Whether the new manifest is to have roots.
+    """Return whether the new manifest is to have roots.
 
     Raises:
         UsageError: They are asked for, and the manifest has no place for them.
@@ -57,10 +56,10 @@ def wanted_roots(request: PatchRequest, base: Manifest) -> bool:
 
 
 def roots(kit: OpenKit, store: LeafStore, survey: Survey, base: Manifest, done: Rewrite) -> dict[MemberPath, Sha256]:
-    """Give the root of every collection that the new manifest tells of.
+    """Return the root of every collection that the new manifest describes.
 
-    A member that the transforms left alone has its leaves in ``store`` where the survey was told to gather them; else
-    it keeps the root it had, since it is what it was when that was signed.
+    A member that the transforms do not handle has its leaves in ``store`` where the survey gathered them; else it keeps
+    its root, since it is what it was when that was signed.
     """
     pipeline = Pipeline(kit.executor, budget=kit.budget)
     found = {path: store.root(path, pipeline) for path in sorted(done.members.keys() | survey.rooted)}
@@ -70,7 +69,7 @@ def roots(kit: OpenKit, store: LeafStore, survey: Survey, base: Manifest, done: 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Base:
-    """The kit as it was found and judged."""
+    """The kit as it was read and judged."""
 
     survey: Survey
     beside: Beside
@@ -116,7 +115,7 @@ def read_base(kit: OpenKit, request: PatchRequest, transforms: tuple[Transform, 
             trusted=request.trusted or {}, trust=request.trust, allow_unsigned_history=request.trusted is None
         )
         judged = judge_kit(kit, expectation, read=read)
-    judged.require(but=_ignored(request))
+    judged.require(but=_ignored_obligations(request))
     if judged.beside.archive is None:
         _refuse_linked(judged.survey, judged.manifest, transforms)
     return Base(
@@ -124,7 +123,7 @@ def read_base(kit: OpenKit, request: PatchRequest, transforms: tuple[Transform, 
         beside=judged.beside,
         judgement=judged.judgement,
         manifest=judged.manifest,
-        # Workers on other machines find it by its name only.
+        # Workers on other machines can only open it by its name.
         lookup=named(lookup.path) if kit.environment.executor is not None else lookup.path,
         lookup_bytes=lookup.path.stat().st_size,
         leaves=leaves if wanted_roots(request, judged.manifest) else None,
@@ -132,7 +131,7 @@ def read_base(kit: OpenKit, request: PatchRequest, transforms: tuple[Transform, 
 
 
 def _refuse_linked(found: Survey, manifest: Manifest, transforms: Sequence[Transform]) -> None:
-    """Refuse to change a file of a folder that a listed hard link names: the link is a file there, and does not follow.
+    """Refuse to change a file of a folder that a listed hard link names: the link is a file there and would not change.
 
     Raises:
         UsageError: There is one.
@@ -147,7 +146,7 @@ def _refuse_linked(found: Survey, manifest: Manifest, transforms: Sequence[Trans
             )
 
 
-def _ignored(request: PatchRequest) -> frozenset[int]:
+def _ignored_obligations(request: PatchRequest) -> frozenset[int]:
     """Return the obligations that the base may fail: none, or where the user accepts that, signatures."""
     return SIGNATURES if request.trusted is None else frozenset()
 
@@ -161,15 +160,17 @@ def reread(
     *,
     proven: Proven | None,
 ) -> tuple[int | None, Judgement]:
-    """Read the finished kit from its file and judge it as a user will, before it gets its name; return its size, too.
+    """Read the finished kit from its file and judge it as a user will, before it gets its name.
+
+    Returns its size as stored, None where that is not known, and the judgement.
 
     Args:
         work: The kit.
         request: What was to be done.
         done: What was.
-        output: What was to come of it.
+        output: Where the result is to go, and who signs it.
         generation: What was signed.
-        proven: What is known of the archive, where no document is to be looked into (:func:`looks_inside`).
+        proven: What is known of the archive, where no document is to be read (:func:`looks_inside`).
 
     Raises:
         OutputError: It does not read back as what was to be written.
@@ -178,7 +179,7 @@ def reread(
         KitError: It is not what the migration's validation demands.
     """
     wanted = done.migration.validation
-    # Where no document is looked into, no workers are needed.
+    # Where no document is read, no workers are needed.
     environment = request.environment
     if not looks_inside(done.migration):
         environment = with_changes(environment, workers=1, executor=None)
@@ -188,7 +189,7 @@ def reread(
             judgement = _judge_again(kit, request, done, output, generation, proven=proven)
             size = kit.reader.stored_bytes
         except LimitError as error:
-            raise over_limit(error) from error
+            raise over_limit_error(error) from error
         except StoppedError:
             raise  # for want of memory or a worker: nothing is known of the new kit
         except KitError as error:
@@ -200,10 +201,10 @@ def reread(
         if Validation.FIELDS in wanted:
             for transform in done.transforms:
                 if transform.keyed is not None:
-                    prove_fields(kit, judgement, fields_expected(transform.keyed))
+                    prove_fields(kit, judgement, field_expectation(transform.keyed))
         for obligation in judgement.obligations:
             if obligation.error is not None and obligation.number in _VALIDATED:
-                raise invalid(done.migration, obligation.error)
+                raise validation_error(done.migration, obligation.error)
     return size, judgement
 
 
@@ -212,14 +213,14 @@ def looks_inside(migration: Migration) -> bool:
     return bool(migration.validation - {Validation.INTEGRITY})
 
 
-def invalid(migration: Migration, error: KitError) -> KitError:
+def validation_error(migration: Migration, error: KitError) -> KitError:
     """Return the error where the new kit is not what the migration's validation demands."""
     error.what = f"the new kit fails the validation of {migration.id}: {error.what}"
     error.hint = "nothing was changed; the migration demands what this kit cannot have, or the run is wrong"
     return error
 
 
-def over_limit(error: LimitError) -> LimitError:
+def over_limit_error(error: LimitError) -> LimitError:
     """Return the error where what is added to the kit takes it over a limit."""
     return LimitError(f"the new kit would be over a limit: {error.what}", hint=error.hint)
 
@@ -228,7 +229,7 @@ _VALIDATED = frozenset({7, 8})
 """The obligations that a migration may demand or not; the others are always demanded."""
 
 
-def fields_expected(transform: KeyedTransform) -> FieldExpectation:
+def field_expectation(transform: KeyedTransform) -> FieldExpectation:
     """Return what the validation ``fields`` demands of what ``transform`` made."""
     # With a key locked (another master key's, or one sealed to a public key alone) only the form can be judged.
     keys = transform.keys if transform.keys.complete else None
@@ -238,26 +239,26 @@ def fields_expected(transform: KeyedTransform) -> FieldExpectation:
 
 
 def judge_finished(where: Standing, request: PatchRequest, migration: Migration, output: Output) -> Finished:
-    """Judge a kit that an interrupted run finished: as the run does, and that it is what this run makes of this base.
+    """Judge a kit that an interrupted run finished: as the run would, and that it is what this run makes of this base.
 
-    Who forges a journal puts any kit there: an unsigned one, another's, one of the site's own that is older or was made
-    otherwise. So the signatures, the base, and what the signed statement has of the step must all be those of the run.
+    A forged journal can put any kit there: an unsigned one, somebody else's, or one of this site that is older or was
+    made in another way. So the signatures, the base, and the step in the signed statement must all be those of the run.
 
     Raises:
         DigestError: It was made of another kit, or in another way.
         KitError: It is not what its signers signed, or a signature is missing.
     """
     with opened(where.new, request.environment) as kit:
-        judgement = _judged_new(kit, request, migration, output)
+        judgement = _judge_new(kit, request, migration, output)
         manifest, size = manifest_of(judgement), kit.reader.stored_bytes
         if Validation.FIELDS in migration.validation:
             for transform in migration.transforms:
                 if transform.keyed is not None:
-                    prove_fields(kit, judgement, fields_expected(transform.keyed))
+                    prove_fields(kit, judgement, field_expectation(transform.keyed))
     for obligation in judgement.obligations:
         if obligation.error is not None and obligation.number in _VALIDATED:
             raise obligation.error
-    check_archive_signature(where.signature, judgement, _expected(request, migration, output).anchor)
+    check_archive_signature(where.signature, judgement, _new_expectation(request, migration, output).anchor)
     path = where.old if output.path is None else request.kit
     base = _base_manifest(path, request) if path is not None and not where.is_placed else None
     copied = output.path is not None and base is not None and base.sha256 == manifest.sha256
@@ -289,7 +290,7 @@ def _check_step(judgement: Judgement, request: PatchRequest, migration: Migratio
         "rollback note": (step.rollback_note, migration.rollback.note or None),
         "tool": ((step.tool_name, step.tool_version), (TOOL, VERSION)),
     }
-    differing = [name for name, (met, due) in facts.items() if met != due]
+    differing = [name for name, (stated, due) in facts.items() if stated != due]
     if differing:
         raise DigestError(f"was made otherwise than this run makes it: its statement differs in {', '.join(differing)}")
 
@@ -300,7 +301,7 @@ def _base_manifest(path: Path, request: PatchRequest) -> Manifest:
         trusted=request.trusted or {}, trust=request.trust, allow_unsigned_history=request.trusted is None
     )
     with opened(path, with_changes(request.environment, workers=1, executor=None)) as kit:
-        return judge_kit(kit, expectation).require(but=_ignored(request)).manifest
+        return judge_kit(kit, expectation).require(but=_ignored_obligations(request)).manifest
 
 
 def check_archive_signature(signature: bytes | None, judgement: Judgement, anchor: Anchor) -> None:
@@ -308,14 +309,14 @@ def check_archive_signature(signature: bytes | None, judgement: Judgement, ancho
 
     Raises:
         SignatureError: It is not over this archive.
-        KitError: It is by nobody who may sign such a kit, or whose key does not count.
+        KitError: Its signer may not sign such a kit, or the key does not count.
     """
     if signature is not None and judgement.archive is not None and judgement.manifest is not None:
         sign_off_archive(anchor, judgement.manifest, judgement.archive, signature).require()
 
 
-def _expected(request: PatchRequest, migration: Migration, output: Output) -> Expectation:
-    """Demand of the new kit what the migration does, and that it is signed as the base was or by those who sign now."""
+def _new_expectation(request: PatchRequest, migration: Migration, output: Output) -> Expectation:
+    """Return what the new kit must satisfy: the migration, and signatures as of the base or by the present signers."""
     wanted = migration.validation
     return Expectation(
         trusted={**(request.trusted or {}), **{key.public.key_id: key.public for key in output.keys}},
@@ -327,14 +328,14 @@ def _expected(request: PatchRequest, migration: Migration, output: Output) -> Ex
     )
 
 
-def _judged_new(
+def _judge_new(
     kit: OpenKit, request: PatchRequest, migration: Migration, output: Output, proven: Proven | None = None
 ) -> Judgement:
-    judgement, _ = examine(kit, _expected(request, migration, output), Stage.REREAD, proven=proven)
+    judgement, _ = examine(kit, _new_expectation(request, migration, output), Stage.REREAD, proven=proven)
     for obligation in judgement.obligations:
         if obligation.error is None or obligation.number in _VALIDATED:
             continue
-        if obligation.number not in _ignored(request) - {3}:
+        if obligation.number not in _ignored_obligations(request) - {3}:
             raise obligation.error
     return judgement
 
@@ -348,7 +349,7 @@ def _judge_again(
     *,
     proven: Proven | None,
 ) -> Judgement:
-    judgement = _judged_new(kit, request, done.migration, output, proven)
+    judgement = _judge_new(kit, request, done.migration, output, proven)
     if judgement.manifest is None or judgement.manifest.sha256 != generation.manifest_sha256:
         raise DigestError("it has another manifest than was written")
     return judgement

@@ -1,16 +1,14 @@
-"""The rewriting of a kit, in one pass or two: the same for a plan, a patch and a resumed one, but for where it writes.
+"""The rewriting of a kit, in one pass or two: the same for a plan, a patch and a resumed one, except where it writes.
 
-The first pass has the counts of every member; a second one is made where a handled member turned out not to change, and
-only differs in carrying such members verbatim. Where the survey found that nothing is left to do, none is made.
+The first pass has the counts of every member. A second one is made where a handled member turned out not to change; it
+differs only in carrying such members verbatim. Where the survey found that nothing is left to do, no pass is made.
 
-The stop rules of a migration that need the whole: what a pass counted, before anything is made of it.
+Checked here on the counts of a pass, before anything is made of it: the stop rules of a migration that need the whole
+kit, and that the selected tenants exist. A tenant that nobody has must never look like work that was done. Rules that a
+single document can break (an envelope that is none, ``onDivergence``) end the pass itself.
 
-So is the selection held to what there is: a tenant that nobody has must never look like work that was done.
-Those that a single document can break (an envelope that is none, ``onDivergence``) end the pass itself.
-
-Which run this is: what decides its bytes besides the kit, and which kit it read.
-
-The parts of a journal by which a resumed run is known to be the same one (schemas/journal.md).
+Recorded here are the parts of a journal by which a resumed run is known to be the same one (schemas/journal.md): the
+options that decide its bytes, and the kit that it read.
 """
 
 from __future__ import annotations
@@ -111,19 +109,19 @@ _SHOWN = 20
 
 
 def require_tenants(migration: Migration, done: Rewrite) -> None:
-    """Refuse a selection that names a tenant of whom no document was met in what the transforms look at.
+    """Refuse a selection that names a tenant of whom the transforms found no document.
 
-    Also where others that it names are there: what is left would be taken for all of it
+    Also where the other tenants that it names exist: the rest would be taken for the whole selection
     (docs/design/unknown-tenant.md).
 
     Raises:
-        UsageError: Names the tenant, and those that there are.
+        UsageError: One is missing; names it and the tenants that exist.
     """
-    met = {tenant for _, tenant, _ in done.outcomes}
-    absent = sorted((migration.tenants or frozenset()) - met)
+    found = {tenant for _, tenant, _ in done.outcomes}
+    absent = sorted((migration.tenants or frozenset()) - found)
     if not absent:
         return
-    there = met - {""}  # which selects documents without a tenant, and has no name to show
+    there = found - {""}  # which selects documents without a tenant, and has no name to show
     close = get_close_matches(absent[0], sorted(there), n=3)
     others = [*close, *sorted(there - set(close))]
     more = f" and {len(others) - _SHOWN:,} more" if len(others) > _SHOWN else ""
@@ -136,7 +134,7 @@ def require_tenants(migration: Migration, done: Rewrite) -> None:
 
 
 def broken_rules(migration: Migration, done: Rewrite) -> tuple[StoppedError, ...]:
-    """Give every stop rule that ``done`` breaks, in words; a live run ends with the first."""
+    """Return an error for every stop rule that ``done`` breaks; a live run ends with the first."""
     rules = migration.stop_rules
     counted = (
         (
@@ -163,12 +161,12 @@ def broken_rules(migration: Migration, done: Rewrite) -> tuple[StoppedError, ...
 
 
 def _quoted(names: Sequence[str]) -> str:
-    """Return the first of ``names`` in quotation marks; what cannot be printed is for whoever prints to spell."""
+    """Return the first of ``names`` in quotation marks; what cannot be printed is escaped where it is printed."""
     return ", ".join(f"'{name}'" for name in names[:_SHOWN])
 
 
 def options_of(request: PatchRequest, migration: Migration, output: Output) -> dict[str, Any]:
-    """Name all that decides the bytes of the result and its names, besides the kit: a resumed run must agree."""
+    """Return all but the kit that decides the bytes and names of the result; a resumed run must have the same."""
     return {
         "migration": {"id": migration.id, "sha256": str(migration.sha256)},
         "transforms": [
@@ -188,7 +186,7 @@ def options_of(request: PatchRequest, migration: Migration, output: Output) -> d
 
 
 def identity_of(kit: OpenKit, base: Base, transforms: tuple[Transform, ...]) -> dict[str, Any]:
-    """Name the kit that is read, and the data keys that its values are sealed with."""
+    """Return what identifies the kit that is read, and the data keys that its values are sealed with."""
     archive = base.beside.archive
     facts: dict[str, Any] = {
         "container": kit.reader.container.value,
@@ -201,6 +199,6 @@ def identity_of(kit: OpenKit, base: Base, transforms: tuple[Transform, ...]) -> 
 
 
 def at_time(request: PatchRequest, time: Timestamp) -> PatchRequest:
-    """Give the request with the time that the run began with."""
+    """Return the request with the time that the run began with."""
     keying = replace(request.keying, now=time) if request.keying is not None else None
     return replace(request, created_at=time, keying=keying)

@@ -1,7 +1,7 @@
 """``kit plan`` and ``kit patch``: one path from a kit to the kit that the transforms make of it.
 
 Read and judge the base → transform into a destination, proving every run → manifest, history, provenance, signature →
-read the result back and judge it as anybody would → switch names. ``plan`` takes the same path with a destination that
+read the result back and judge it as a user will → switch names. ``plan`` takes the same path with a destination that
 only counts and stops before anything is signed. Laws: a base that is not what its signers signed is refused before
 anything is written; outside the job folder nothing changes before the last step; where no document changes, nothing
 does; nothing is signed that was not proven (docs/design/self-proof.md).
@@ -41,7 +41,7 @@ from kit.verbs.patch.passes import (
     require_tenants,
     transform_kit,
 )
-from kit.verbs.patch.plan import Aim, clock_fault, foretold, obstacles, require_none, step_of
+from kit.verbs.patch.plan import Aim, clock_fault, obstacles, predict_error, require_none, step_of
 from kit.verbs.patch.request import Output, PatchReport, PatchRequest, with_keys
 from kit.verbs.run import Made, Run
 from kit.verbs.verify.judgement import Judgement
@@ -59,9 +59,8 @@ def plan(request: PatchRequest, signers: Sequence[PrivateKey] = (), aim: Aim | N
 
     Args:
         request: What to do to which kit.
-        signers: Who is to sign, where that is to be checked, too: by the policy, if there is one.
-        aim: Where a patch would leave its result, and with which keys, where all that would be in its way is to be
-            reported.
+        signers: Who is to sign, where that is to be checked, too, by the policy if there is one.
+        aim: Where a patch would leave its result, and with which keys; None where its obstacles are not to be reported.
 
     Raises:
         UsageError: The selection names a tenant that no document has which the transforms look at.
@@ -71,26 +70,26 @@ def plan(request: PatchRequest, signers: Sequence[PrivateKey] = (), aim: Aim | N
     _check_distinct(signers)
     if request.trust is not None and signers:
         check_patchers(request.trust, signers, request.created_at)
-    request = _paced(request, migration)
+    request = _with_pace(request, migration)
     with ExitStack() as stack:
         scratch = stack.enter_context(scratch_folder(None))
         kit = stack.enter_context(opened(request.kit, request.environment))
         stack.callback(close_lookups)
         base = read_base(kit, request, migration.transforms, scratch)
         passes = CountingPasses(kit.reader.container)
-        transforms, done = _counted(kit, request, migration, base, passes)
-        report = _unchanged(kit, request, migration, base, transforms=transforms, rewrite=done)
+        transforms, done = _count_changes(kit, request, migration, base, passes)
+        report = _dry_report(kit, request, migration, base, transforms=transforms, rewrite=done)
         if done.changed:
             encoded = passes.latest.encoded
             report = with_changes(report, output_bytes=encoded, temp_bytes=2 * encoded + base.scratch_bytes)
         report = with_changes(report, refusal=done.refusals.error(), stops=broken_rules(migration, done))
         if done.changed and report.refusal is None and not report.stops:
-            report = with_changes(report, refusal=foretold(kit, report, base, request.limit))
+            report = with_changes(report, refusal=predict_error(kit, report, base, request.limit))
         if aim is None:
             return report
         created = base.manifest.made_at
-        met = obstacles(request, migration, aim, needed_bytes=report.temp_bytes, base_created=created)
-        return with_changes(report, preflight=True, obstacles=met)
+        found = obstacles(request, migration, aim, needed_bytes=report.temp_bytes, base_created=created)
+        return with_changes(report, preflight=True, obstacles=found)
 
 
 def patch(request: PatchRequest, output: Output) -> PatchReport:
@@ -131,7 +130,7 @@ class _Patch(Run[OpenKit, PatchReport, Completion]):
 
     def __init__(self, request: PatchRequest, migration: Migration, output: Output) -> None:
         super().__init__(request.kit, output.path, keep_backup=output.keep_backup, work_folder=output.work_folder)
-        self._request = _paced(request, migration)
+        self._request = _with_pace(request, migration)
         self._migration = migration
         self._output = output
 
@@ -173,7 +172,7 @@ class _Patch(Run[OpenKit, PatchReport, Completion]):
             base = read_base(source, request, migration.transforms, job.folder)
             _require_sealable(source, request, migration, base)
             transforms = with_keys(
-                *(_counting(migration), base.survey.needs, request.keying, migration),
+                *(_reading_on(migration), base.survey.needs, request.keying, migration),
                 workers=source.executor,
                 live=True,
             )
@@ -189,7 +188,7 @@ class _Patch(Run[OpenKit, PatchReport, Completion]):
             for broken in (done.refusals.error(), *broken_rules(migration, done)):
                 if broken is not None:
                     raise broken
-            report = _unchanged(source, request, migration, base, transforms=transforms, rewrite=done)
+            report = _dry_report(source, request, migration, base, transforms=transforms, rewrite=done)
             report = with_changes(report, live=True, output=output.path, output_sha256=base.beside.archive)
             if not done.changed:
                 switch = None if self.in_place else copy_kit(source.reader, verified(base.survey, base.beside), job)
@@ -201,12 +200,12 @@ class _Patch(Run[OpenKit, PatchReport, Completion]):
             size, judgement = reread(work, request, report, output, generation, proven=proven)
             if self.in_place and not source.reader.is_still_named(job.place):
                 raise DigestError("was replaced while it was being patched", where=str(request.kit), hint=_AGAIN)
-            report = _renewed(report, output, base, generation, size=size, digest=judgement.archive)
-            switch = _staged(land(work, job.stage), job, report, base, output)
+            report = _new_report(report, output, base, generation, size=size, digest=judgement.archive)
+            switch = _stage(land(work, job.stage), job, report, base, output)
             return Made(report=report, switch=switch, judgement=judgement)
 
 
-def _unchanged(
+def _dry_report(
     kit: OpenKit,
     request: PatchRequest,
     migration: Migration,
@@ -215,7 +214,7 @@ def _unchanged(
     transforms: tuple[Transform, ...],
     rewrite: Rewrite,
 ) -> PatchReport:
-    """Report a dry run that changes nothing: what plan and patch report in common."""
+    """Return the report of a dry run that changes nothing: what plan and patch report in common."""
     return PatchReport(
         kit=request.kit,
         live=False,
@@ -236,10 +235,10 @@ def _unchanged(
 
 
 def _require_time_and_place(request: PatchRequest, output: Output, base: Base) -> None:
-    """Refuse what is in the way of a new generation alone: its time, and the name of its backup.
+    """Check what only a new generation needs: its time, and the name of its backup.
 
-    Only now: a run that changes nothing has no time of its own and needs no backup, so it is not refused for a wrong
-    clock, nor for the backup that an earlier run left.
+    This comes late: a run that changes nothing has no time of its own and needs no backup, so it is not refused for a
+    wrong clock, nor for the backup that an earlier run left.
 
     Raises:
         StaleError: The new generation would be older than its base, or of the future.
@@ -257,12 +256,12 @@ def _check_request(migration: Migration, output: Output) -> None:
         raise UsageError(
             f"{migration.id} is of the kind {migration.kind}, which changes what readers see, so it needs a note on how"
             " to go back",
-            hint="say it with --rollback-note; it becomes part of the signed provenance",
+            hint="give it with --rollback-note; it becomes part of the signed provenance",
         )
     if migration.rollback.decision is Decision.RESTORE_BACKUP and output.path is None and not output.keep_backup:
         raise UsageError(
             "the way back is to restore the backup, and none would be kept",
-            hint="leave --no-backup away, or decide to restore a copy of your own (restore-copy)",
+            hint="omit --no-backup, or decide to restore a copy of your own (restore-copy)",
         )
 
 
@@ -271,19 +270,19 @@ def _check_distinct(keys: Sequence[PrivateKey]) -> None:
         raise UsageError("the same signing key is given twice", hint="a threshold counts keys, each once")
 
 
-def _paced(request: PatchRequest, migration: Migration) -> PatchRequest:
+def _with_pace(request: PatchRequest, migration: Migration) -> PatchRequest:
     """Return the request with the batch size of the migration, and whether workers get keys."""
     secrets = any(transform.keyed is not None for transform in migration.transforms)
     environment = with_changes(request.environment, batch_documents=migration.batch_size, secrets=secrets)
     return with_changes(request, environment=environment)
 
 
-def _counting(migration: Migration) -> tuple[Transform, ...]:
-    """Return the transforms of a run that reads on where a document stops it, to name all of them."""
+def _reading_on(migration: Migration) -> tuple[Transform, ...]:
+    """Return the transforms of a run that reads on after a document that stops it, to name all of these."""
     return tuple(transform.reading_on() for transform in migration.transforms)
 
 
-def _counted(
+def _count_changes(
     kit: OpenKit,
     request: PatchRequest,
     migration: Migration,
@@ -291,22 +290,22 @@ def _counted(
     passes: CountingPasses,
 ) -> tuple[tuple[Transform, ...], Rewrite]:
     """Return the transforms with their keys, and what they would make of the kit; nothing is written."""
-    transforms = with_keys(_counting(migration), base.survey.needs, request.keying, migration, workers=kit.executor)
+    transforms = with_keys(_reading_on(migration), base.survey.needs, request.keying, migration, workers=kit.executor)
     done = transform_kit(kit, request, transforms, base, passes)
     require_tenants(migration, done)
     return transforms, done
 
 
 def _require_sealable(kit: OpenKit, request: PatchRequest, migration: Migration, base: Base) -> None:
-    """End a run of which the first reading has found that it cannot succeed, before the keyring is written.
+    """End a run that cannot succeed, as the first reading found, before the keyring is written.
 
     Raises:
-        KitError: A document stops it; the words are those of the plan.
+        KitError: A document stops it; the text is that of the plan.
     """
     failures = [needs.failure for needs in base.survey.needs.values() if needs.failure is not None]
     if failures:
         passes = CountingPasses(kit.reader.container)
-        _, done = _counted(kit, request, migration, base, passes)
+        _, done = _count_changes(kit, request, migration, base, passes)
         raise done.refusals.error() or failures[0]
 
 
@@ -318,7 +317,7 @@ def _write_generation(report: PatchReport, output: Output, base: Base, destinati
         if path not in done.deferred and path in base.survey.members:
             raise DigestError("is there already, though lineage does not name it", where=str(path))
     mode = _NEW_MEMBER_MODE
-    if report.container is Container.FOLDER:  # a new file is for those whom the manifest is for
+    if report.container is Container.FOLDER:  # a new file can be read by those who can read the manifest
         mode &= base.survey.modes[step.location.manifest]
     for path, data in sorted(generation.files.items()):
         slot = done.deferred.get(path) or destination.open(path, mode=mode)
@@ -327,7 +326,7 @@ def _write_generation(report: PatchReport, output: Output, base: Base, destinati
 
 
 def _digests(base: Base, done: Rewrite) -> dict[MemberPath, tuple[Sha256, int]]:
-    """Return digest and size of the files that were handed to the destination, of all that need not be held whole."""
+    """Return digest and size of the files that the destination was given, except those that are held whole."""
     files = {path: found for path, found in base.survey.members.items() if not is_kept(path)}
     for path, change in done.members.items():
         if change.changed and change.sha256 is not None:
@@ -335,10 +334,10 @@ def _digests(base: Base, done: Rewrite) -> dict[MemberPath, tuple[Sha256, int]]:
     return files
 
 
-def _renewed(
+def _new_report(
     report: PatchReport, output: Output, base: Base, generation: Generation, *, size: int | None, digest: Sha256 | None
 ) -> PatchReport:
-    """Report the new generation under the name that it is to get."""
+    """Return the report with the new generation, under the name that it is to get."""
     return with_changes(
         report,
         generation=generation,
@@ -346,12 +345,12 @@ def _renewed(
         output_bytes=size,
         output_sha256=digest,
         backup=backup_path(report.kit) if output.path is None and output.keep_backup else None,
-        # The new kit twice, as frames and assembled, besides what was sorted on the way.
+        # The new kit twice, as frames and assembled, and what was sorted on the way.
         temp_bytes=2 * (size or 0) + base.scratch_bytes,
     )
 
 
-def _staged(work: Path, job: Job, report: PatchReport, base: Base, output: Output) -> Switch:
+def _stage(work: Path, job: Job, report: PatchReport, base: Base, output: Output) -> Switch:
     """Stage the sidecars of the finished kit, and return the switch to its name."""
     digest = report.output_sha256
     return staged(

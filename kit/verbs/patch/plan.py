@@ -1,19 +1,16 @@
 """What can be known to fail before anything is written: all of it at once, each finding with its way out.
 
-Checked, in this order, and the first that is wrong gives the exit code: keys (that sign, and that seal), the place of
-the result (a name that is free, a folder that can be written, room), memory, and the clock: against the base's time,
-and the time that was asked for against the clock. The last needs the base's manifest, which a run that finds nothing
-else reads anyway, and matters only where something changes; where something else is wrong, it is looked up so that
-nothing is found out one by one. Room is the least that the run cannot do without; the exact size is what ``kit plan``
-counts.
+Obstacles. Checked, in this order, and the first gives the exit code: keys (that sign, and that seal), the place of the
+result (a name that is free, a folder that can be written, room), memory, and the clock: the base's time against the
+time that was asked for, and that against the clock. The clock needs the base's manifest and matters only where
+something changes. A run without other obstacles reads the manifest anyway; where there are others, it is looked up, so
+that all are reported at once. Room is the least that the run cannot do without; ``kit plan`` counts the exact size.
 
-What a plan can tell of the new kit that it does not write: whether a patch would be refused once it reads it back.
-
-A patch makes the manifest of the new generation, reads the finished kit from its file, within the limits, and judges it
-as the migration's validation demands. A plan makes the same manifest, counts the members there would be, and asks the
-documents of the base what those of the new kit would be asked. Law: the error is in the words of the patch.
-
-Not foretold: what the signed statement of the step adds to the limits on bytes that are held.
+The new kit. A patch makes the manifest of the new generation, reads the finished kit from its file, within the limits,
+and judges it as the migration's validation demands. A plan writes no kit, so it makes the same manifest, counts the
+members that there would be, and checks the documents of the base, transformed, as those of the new kit would be. Law:
+the error has the text of the patch. Not predicted: what the signed statement of the step adds to the limits on bytes
+that are held.
 """
 
 from __future__ import annotations
@@ -44,7 +41,7 @@ from kit.signing import PrivateKey
 from kit.transforms.coverage import Tally, TenantCoverage, is_observations
 from kit.values import Codec, CollectionMember, Timestamp
 from kit.verbs.patch.generation import Step, next_manifest
-from kit.verbs.patch.judging import Base, fields_expected, invalid, over_limit
+from kit.verbs.patch.judging import Base, field_expectation, over_limit_error, validation_error
 from kit.verbs.patch.request import Output, PatchReport, PatchRequest
 from kit.verbs.verify import deep
 from kit.verbs.verify.field_proof import FieldExpectation, fields_error
@@ -62,13 +59,13 @@ class Aim:
     """None in place."""
     keys: Sequence[PrivateKey] = ()
     work_folder: Path | None = None
-    """Where it works if not beside the result."""
+    """Where it works if not next to the result."""
     resumed: bool = False
     held_bytes: int = 0
-    """Room that the job which is resumed has already."""
+    """Room that the resumed job has already taken."""
 
     def target(self, kit: Path) -> Path:
-        """Give the name of the result."""
+        """Return the name of the result."""
         return self.output or kit
 
 
@@ -77,30 +74,30 @@ def obstacles(
     migration: Migration,
     aim: Aim,
     *,
-    met: Sequence[KitError] = (),
+    known: Sequence[KitError] = (),
     needed_bytes: int | None = None,
     base_created: Timestamp | None = None,
 ) -> tuple[KitError, ...]:
-    """Find everything that would end the run, in the order of the module docstring.
+    """Return everything that would end the run, in the order of the module docstring.
 
     Args:
         request: What is to be done.
         migration: The same, described.
         aim: Where to.
-        met: What was found before, about the keys.
+        known: What was found before, about the keys.
         needed_bytes: Room that the run needs, where a plan has counted it.
         base_created: When the base was made, where its manifest has been read.
     """
     host = request.environment.host
     checks: tuple[Callable[[], KitError | None], ...] = (
-        lambda: _patchers(request, aim),
-        lambda: _sealing_keys(request, migration, host),
-        lambda: _place(request, aim, host, needed_bytes),
-        lambda: _memory(request, host),
+        lambda: _check_patchers(request, aim),
+        lambda: _check_sealing_keys(request, migration, host),
+        lambda: _check_place(request, aim, host, needed_bytes),
+        lambda: _check_memory(request, host),
     )
-    found = [*met, *(error for error in map(_attempted, checks) if error is not None)]
+    found = [*known, *(error for error in map(_attempt, checks) if error is not None)]
     if base_created is None and (found or _is_ahead(request)):
-        base_created = _attempted_time(request)
+        base_created = _read_base_time(request)
     late = clock_fault(request, base_created)
     return (*found, *([late] if late is not None else []))
 
@@ -118,9 +115,9 @@ def require_none(found: Sequence[KitError]) -> None:
 
 
 def clock_fault(request: PatchRequest, base_created: Timestamp | None) -> StaleError | None:
-    """Say whether the new generation would be older than its base, or of a time to come.
+    """Return an error if the new generation would be older than its base, or of the future.
 
-    A base that is of a time to come itself shows that the clock is what is wrong; then the time asked for is believed.
+    A base that is itself of the future shows that the clock is wrong; then the time asked for is accepted.
     """
     if base_created is not None and base_created > request.created_at:
         whose = "by this machine's clock it is" if request.created_now else "the new generation is to be of"
@@ -135,8 +132,8 @@ def clock_fault(request: PatchRequest, base_created: Timestamp | None) -> StaleE
         f"the new generation is to be of {request.created_at}, and it is {request.now}: until then nothing could be "
         "made of it, since no kit is older than what it is made of",
         where=str(request.kit),
-        hint="correct --created-at (or SOURCE_DATE_EPOCH); if it is the clock that is wrong, set it, or say with --at "
-        "what time it is",
+        hint="correct --created-at (or SOURCE_DATE_EPOCH); if the clock is wrong, set it, or give the "
+        "present time with --at",
     )
 
 
@@ -147,20 +144,20 @@ def _is_ahead(request: PatchRequest) -> bool:
     return request.created_at.seconds - request.now.seconds > _DAY
 
 
-def _attempted(check: Callable[[], KitError | None]) -> KitError | None:
+def _attempt(check: Callable[[], KitError | None]) -> KitError | None:
     try:
         return check()
     except KitError as error:
         return error
 
 
-def _patchers(request: PatchRequest, aim: Aim) -> KitError | None:
+def _check_patchers(request: PatchRequest, aim: Aim) -> KitError | None:
     if request.trust is not None and aim.keys:
         check_patchers(request.trust, aim.keys, request.created_at)
     return None
 
 
-def _sealing_keys(request: PatchRequest, migration: Migration, host: Host) -> KitError | None:
+def _check_sealing_keys(request: PatchRequest, migration: Migration, host: Host) -> KitError | None:
     """Open the keyring, as the run will; its passphrase is asked for once (``kit.cli.encryption_options``)."""
     keying = request.keying
     sealing = any(transform.keyed is not None for transform in migration.transforms)
@@ -176,26 +173,26 @@ def _sealing_keys(request: PatchRequest, migration: Migration, host: Host) -> Ki
     return None
 
 
-def _place(request: PatchRequest, aim: Aim, host: Host, needed_bytes: int | None) -> KitError | None:
-    """Check the place of the result: that it is one, then that it is free, then that there is room."""
+def _check_place(request: PatchRequest, aim: Aim, host: Host, needed_bytes: int | None) -> KitError | None:
+    """Check the place of the result: it must be one, it must be free, and there must be room."""
     if aim.output is not None:
         require_outside(request.kit, aim.output)
         require_free(aim.output)
     else:
-        with suppress(OSError):  # that it is not there, reading it will say
+        with suppress(OSError):  # a kit that is missing is reported when it is read
             require_replaceable(request.kit)
     target = aim.target(request.kit)
     for folder in (target.absolute().parent, aim.work_folder):
-        if folder is not None and (denied := _permission(folder, host)) is not None:
+        if folder is not None and (denied := _check_permission(folder, host)) is not None:
             return denied
     work = aim.work_folder or target.absolute().parent
     if not host.keeps_modes(work):
         return without_modes(work)
     taken = None if aim.resumed else Job(target, work_folder=aim.work_folder).obstacle()
-    return taken or _room(request, aim, host, needed_bytes)
+    return taken or _check_room(request, aim, host, needed_bytes)
 
 
-def _permission(folder: Path, host: Host) -> KitError | None:
+def _check_permission(folder: Path, host: Host) -> KitError | None:
     if folder.is_dir() and host.may_write(folder):
         return None
     return OutputError(
@@ -205,37 +202,37 @@ def _permission(folder: Path, host: Host) -> KitError | None:
     )
 
 
-def _room(request: PatchRequest, aim: Aim, host: Host, needed_bytes: int | None) -> KitError | None:
+def _check_room(request: PatchRequest, aim: Aim, host: Host, needed_bytes: int | None) -> KitError | None:
     target = aim.target(request.kit).absolute().parent
     needed = needed_bytes if needed_bytes is not None else _least_bytes(request)
     least = "" if needed_bytes is not None else " at least"
     if aim.work_folder is None:
-        return _lacking(host, target, needed - aim.held_bytes, f"needs{least}", "beside the output")
-    # The work folder has frames and archive, of a folder the copy; beside the target it waits for its name.
-    return _lacking(host, aim.work_folder, needed - aim.held_bytes, f"needs{least}", "in the work folder") or _lacking(
-        host, target, needed // 2, f"needs{least}", "beside the output"
-    )
+        return _check_free(host, target, needed - aim.held_bytes, f"needs{least}", "next to the output")
+    # The work folder has frames and archive, or the copy of a folder; next to the target the result waits for its name.
+    return _check_free(
+        host, aim.work_folder, needed - aim.held_bytes, f"needs{least}", "in the work folder"
+    ) or _check_free(host, target, needed // 2, f"needs{least}", "next to the output")
 
 
-def _lacking(host: Host, folder: Path, needed: int, told: str, where: str) -> KitError | None:
+def _check_free(host: Host, folder: Path, needed: int, verb: str, where: str) -> KitError | None:
     free = host.free_bytes(folder)
     if free is None or free >= needed:
         return None
     return OutputError(
-        f"not enough room: the run {told} {needed:,} bytes {where}, and {free:,} are free",
+        f"not enough room: the run {verb} {needed:,} bytes {where}, and {free:,} are free",
         where=str(folder),
         hint="make room, or write to another file system with --output",
     )
 
 
 def _least_bytes(request: PatchRequest) -> int:
-    """Give what no run can do without: frames and archive for a moment stand side by side, a folder once."""
+    """Return the room that every run needs: an archive twice, as frames and assembled, and a folder once."""
     with open_kit(request.kit, limits=request.environment.limits, allowed=request.environment.allowed) as reader:
         copies = 1 if reader.container is Container.FOLDER else 2
         return copies * (reader.stored_bytes or 0)
 
 
-def _memory(request: PatchRequest, host: Host) -> KitError | None:
+def _check_memory(request: PatchRequest, host: Host) -> KitError | None:
     environment = request.environment
     if environment.executor is not None:
         return None  # the work is done on other machines
@@ -249,8 +246,8 @@ def _memory(request: PatchRequest, host: Host) -> KitError | None:
     )
 
 
-def _attempted_time(request: PatchRequest) -> Timestamp | None:
-    """Look up when the base was made; None where that cannot be told, which the run itself will say."""
+def _read_base_time(request: PatchRequest) -> Timestamp | None:
+    """Return when the base was made; None where it cannot be read, which the run itself will report."""
     environment = request.environment
     try:
         with open_kit(request.kit, limits=environment.limits, allowed=environment.allowed) as reader:
@@ -283,12 +280,12 @@ def step_of(report: PatchReport, base: Base, output: Output | None = None) -> St
     )
 
 
-def foretold(kit: OpenKit, report: PatchReport, base: Base, limit: int | None) -> KitError | None:
-    """Return the error in which a patch would end after its pass over the documents; None where none is foreseen.
+def predict_error(kit: OpenKit, report: PatchReport, base: Base, limit: int | None) -> KitError | None:
+    """Return the error that would end a patch after its pass over the documents; None where none is predicted.
 
     Args:
         kit: The base.
-        report: Of the plan, its transforms with their keys.
+        report: The report of the plan, its transforms with their keys.
         base: What was found when the base was judged.
         limit: How many documents may change at most; None for all.
 
@@ -300,14 +297,14 @@ def foretold(kit: OpenKit, report: PatchReport, base: Base, limit: int | None) -
         manifest = next_manifest(step)
         _check_limits(kit, step, manifest)
     except LimitError as error:
-        return over_limit(error)
+        return over_limit_error(error)
     except KitError as error:
         return error
-    return _invalid(kit, report, base, limit)
+    return _validation_error(kit, report, base, limit)
 
 
 def _check_limits(kit: OpenKit, step: Step, manifest: bytes) -> None:
-    """Hold the members that there would be, and the manifest, to the limits that the new kit is read back with.
+    """Check the members that there would be, and the manifest, by the limits that the new kit is read back with.
 
     Raises:
         LimitError: One is over.
@@ -327,8 +324,8 @@ def _check_limits(kit: OpenKit, step: Step, manifest: bytes) -> None:
     limits.check("json_bytes", len(manifest))
 
 
-def _invalid(kit: OpenKit, report: PatchReport, base: Base, limit: int | None) -> KitError | None:
-    """Return in what the new kit would fail the validation of the migration."""
+def _validation_error(kit: OpenKit, report: PatchReport, base: Base, limit: int | None) -> KitError | None:
+    """Return the error of the migration's validation of the new kit; None where it would pass."""
     wanted = report.migration.validation
     found: KitError | None = None
     if Validation.FIELDS in wanted:
@@ -344,22 +341,22 @@ def _invalid(kit: OpenKit, report: PatchReport, base: Base, limit: int | None) -
             found = deep.check_gate(_coverage(report, base), report.migration.tenants).error
         except KitError as error:
             found = error
-    return invalid(report.migration, found) if found is not None else None
+    return validation_error(report.migration, found) if found is not None else None
 
 
 def _fields_error(kit: OpenKit, report: PatchReport, base: Base, limit: int | None) -> KitError | None:
-    """Return in what the mapped fields of the new kit would fail: its documents are made again, and proven."""
+    """Return the error of the new kit's mapped fields: its documents are made again, and proven."""
     for transform in report.transforms:
         if (keyed := transform.keyed) is not None:
-            made = _Made(kit=kit, report=report, base=base, limit=limit)
-            expectation = fields_expected(keyed)
-            if (error := fields_error(made.proofs(expectation), expectation)) is not None:
+            preview = _Preview(kit=kit, report=report, base=base, limit=limit)
+            expectation = field_expectation(keyed)
+            if (error := fields_error(preview.proofs(expectation), expectation)) is not None:
                 return error
     return None
 
 
 @dataclass(slots=True, kw_only=True)
-class _Made:
+class _Preview:
     """The documents of mapped collections, made as a patch would make them."""
 
     kit: OpenKit
@@ -369,7 +366,7 @@ class _Made:
     changed: int = 0
 
     def proofs(self, expectation: FieldExpectation) -> list[tuple[CollectionMember, Proof]]:
-        """Return what is found of the mapped values, by member."""
+        """Return the proofs of the mapped values, by member."""
         found: list[tuple[CollectionMember, Proof]] = []
         with self.kit.pipeline(Stage.FIELDS) as pipeline:
             for member, body in entries(self.kit.reader, self.base.survey):

@@ -1,10 +1,8 @@
-"""What a patch is asked for and what it reports: the values that plan, patch and resume share.
+"""Request, output, keys and report of a patch: the values that plan, patch and resume share.
 
-Brings the keys to an encryption: for whom they are needed, which are there, which are made, and that they work.
-
-Keys are made before the rewriting pass, since workers side by side would make two for one owner, and the keyring is on
-disk before the first envelope is: an envelope whose key was never stored is data lost. So ``encrypt-fields`` enters a
-request without keys and leaves this module with them.
+Keys are found, opened, made where they are missing, and tried, all before the rewriting pass: parallel workers would
+make two for one owner. The keyring is on disk before the first envelope is, since an envelope whose key was never
+stored is data lost. So ``encrypt-fields`` enters a request without keys and leaves :func:`with_keys` with them.
 """
 
 from __future__ import annotations
@@ -46,7 +44,7 @@ _DRY_RUN_COST = 1 << 10
 
 @dataclass(slots=True, kw_only=True)
 class Keying:
-    """Which keyring, what opens it, and where randomness and time come from; keeps what a preflight has opened."""
+    """The keyring, what opens it, and the sources of randomness and time; keeps what a preflight has opened."""
 
     random: Random = field(repr=False)
     now: Timestamp
@@ -60,16 +58,16 @@ class Keying:
     )
 
     def tried(self, keyring: Path) -> KeyringFile:
-        """Load and open the keyring before a run, which then finds it open as long as the file holds the same bytes.
+        """Load and open the keyring before a run, which uses it as long as the file holds the same bytes.
 
         Raises:
             KeyUnusableError: It is exposed, or does not open.
         """
-        self._opened[:] = [_loaded(keyring, self.credentials)]
+        self._opened[:] = [_load(keyring, self.credentials)]
         return self._opened[0][0]
 
     def opened(self, keyring: Path) -> tuple[KeyringFile, UnlockedKeyring]:
-        """Load and open the keyring; what :meth:`tried` opened is given, once, if it is still what is there.
+        """Load and open the keyring; what :meth:`tried` opened is returned, once, if the file has not changed since.
 
         Raises:
             KeyUnusableError: As :meth:`tried`.
@@ -78,7 +76,7 @@ class Keying:
             file, unlocked = self._opened.pop()
             if file.path == keyring and file.is_current():
                 return file, unlocked
-        return _loaded(keyring, self.credentials)
+        return _load(keyring, self.credentials)
 
 
 def with_keys(
@@ -90,11 +88,11 @@ def with_keys(
     workers: WorkExecutor,
     live: bool = False,
 ) -> tuple[Transform, ...]:
-    """Give ``transforms`` with the keys they need; only a live run writes the keyring.
+    """Return ``transforms`` with the keys they need; only a live run writes the keyring.
 
     Args:
         transforms: The chain.
-        found: What the first reading found that each encrypt-fields needs, by its position.
+        found: What each ``encrypt-fields`` needs, by its position in the chain, as the first reading found it.
         keying: Where keys come from.
         migration: What is run; its stop rules hold here too.
         workers: Who gets the keys; no work may be under way.
@@ -154,7 +152,7 @@ def _open(keying: Keying) -> tuple[KeyringFile | None, UnlockedKeyring]:
     return None, unlock(new_keyring(record, now=keying.now), credentials)
 
 
-def _loaded(keyring: Path, credentials: Credentials) -> tuple[KeyringFile, UnlockedKeyring]:
+def _load(keyring: Path, credentials: Credentials) -> tuple[KeyringFile, UnlockedKeyring]:
     file = load(keyring)
     return file, unlock(file.keyring, credentials, where=str(file.path))
 
@@ -171,11 +169,11 @@ class PatchRequest:
     """By key id; None accepts a base whose signatures were not verified (``--insecure-unverified-base``)."""
     created_at: Timestamp
     created_now: bool = False
-    """The time is the clock's, not the user's: a resumed run keeps the one it began with."""
+    """Whether the time is the clock's and not the user's; then a resumed run keeps the one it began with."""
     now: Timestamp | None = None
-    """What time it is, where ``created_at`` is held to that: a time to come would lock out the kit's next patch."""
+    """The present time, where ``created_at`` is checked against it: one in the future would lock out the next patch."""
     trust: Anchor | None = None
-    """A policy goes before ``trusted``; then the result must be valid under it too."""
+    """A policy takes precedence over ``trusted``; then the result must be valid under it, too."""
     keying: Keying | None = None
     """Needed by encrypt-fields."""
     limit: int | None = None
@@ -184,16 +182,16 @@ class PatchRequest:
     environment: Environment = field(default_factory=Environment)
 
     def described(self, note: str | None = None) -> Migration:
-        """Give the migration that is run: the one way in which plan, patch and resume know what to do.
+        """Return the migration that is run: the one way in which plan, patch and resume know what to do.
 
         Args:
-            note: How to go back, where that is said of this run and not by the migration.
+            note: How to go back, where this run states it and not the migration.
 
         Raises:
             UsageError: Neither migration nor transforms are given, or both; or the transforms go in no migration.
         """
         if (self.migration is None) == (not self.transforms):
-            raise UsageError("say what to do: either by a migration or by transforms")
+            raise UsageError("either a migration or transforms must be given, and not both")
         return (self.migration or Migration.of(self.transforms)).with_note(note)
 
 
@@ -204,22 +202,22 @@ class Output:
     path: Path | None
     """None to patch in place."""
     work_folder: Path | None = None
-    """Where to work if not beside the result."""
+    """Where to work if not next to the result."""
     key: PrivateKey
     cosigners: tuple[PrivateKey, ...] = ()
-    """Who signs besides, where a policy asks for more than one; the ``.sig`` of the archive is by ``key`` alone."""
+    """Further signers, where a policy asks for more than one; the ``.sig`` of the archive is by ``key`` alone."""
     keep_backup: bool = True
     operator: str | None = None
     place: str | None = None
-    """The environment it is done in, as the operator names it."""
+    """The environment of the run, as the operator names it."""
     rollback_note: str | None = None
-    """How to go back, in place of what the migration says; one that can change what readers see needs it."""
+    """How to go back, in place of the note of the migration; one that can change what readers see needs it."""
     installed: Installed = ignore
-    """Of a kit that is patched in place."""
+    """Called for a kit that is patched in place."""
 
     @property
     def keys(self) -> tuple[PrivateKey, ...]:
-        """Everybody who signs."""
+        """All keys that sign."""
         return (self.key, *self.cosigners)
 
 
@@ -246,15 +244,15 @@ class PatchReport:
     output_sha256: Sha256 | None
     backup: Path | None
     temp_bytes: int
-    """Room the run needed beside the output, or would need."""
+    """Room the run needed next to the output, or would need."""
     refusal: KitError | None = None
-    """Of a plan: what the documents themselves would end the run with (:mod:`kit.engine.checks`)."""
+    """Of a plan: the error with which the documents themselves would end the run (:mod:`kit.engine.checks`)."""
     stops: tuple[StoppedError, ...] = ()
     """Of a plan: the stop rules that would end the run."""
     obstacles: tuple[KitError, ...] = ()
-    """Of a plan that was asked for it: what else would be in the way of the run (:mod:`kit.verbs.patch.plan`)."""
+    """Of a plan with a preflight: what else would be in the way of the run (:mod:`kit.verbs.patch.plan`)."""
     preflight: bool = False
-    """Whether it was asked for it."""
+    """Whether the plan had a preflight."""
 
     @property
     def changed(self) -> int:

@@ -65,10 +65,10 @@ def test_ctrl_c_strikes_a_run_even_where_the_shell_has_it_ignored_and_leaves_a_j
     try:
         with Bench(tmp_path / "bench", "kit.tar.gz", "in place") as bench:
             signal.signal(signal.SIGINT, before)
-            bench.fresh()
+            bench.reset()
             answer = bench.run(strike="SIGINT", at=bench.steps["durable"] // 2)
             assert (answer["struck"] != "", answer["failure"]) == (True, "InterruptedRunError"), answer
-            assert bench.job()
+            assert bench.has_job()
             assert bench.fault() == ""
             assert bench.recover() == ({"killed": False, "failure": "", "told": "", "struck": "", "met": 0}, True)
             assert Facts.of(bench.place) == bench.new

@@ -48,11 +48,11 @@ def test_what_reads_and_writes_less_than_asked_gives_the_same_bytes(
 ) -> None:
     with bench_of(tmp_path / "bench", container, way, work) as bench:
         bench.restart({"LD_PRELOAD": str(wrapper)})
-        bench.fresh()
+        bench.reset()
         assert bench.run()["failure"] == ""
         assert Facts.of(bench.place) == bench.new
         for at in (bench.steps["durable"] // 3, bench.steps["durable"] * 2 // 3):
-            bench.fresh()
+            bench.reset()
             assert bench.run(strike="kill", at=at)["killed"]
             assert bench.fault() == ""
             answer, _ = bench.recover()

@@ -1,6 +1,6 @@
 """``kit selftest``: strikes runs of ``kit patch`` on the operator's own disk, and counts what went wrong: nothing may.
 
-A file system, a mount option or a disk that lies about what it has written is found here, on a kit made for the
+A file system, a mount option or a disk that loses what it reported as written is found here, on a kit made for the
 purpose, rather than in the one maintenance window. The same strikes are the fault matrix of the tests.
 """
 

@@ -1,10 +1,8 @@
 """One container patched in one way, again and again: where it starts, where it should end, and a child to strike.
 
-What is in the folder is judged by names, modes and digests alone, with none of the code that wrote it.
-
-The kit that is struck: small, signed by a key made for it, and large enough for every kind of step.
-
-Made with stock libraries (tarfile, bson), so that the program is tried on what it did not write itself.
+The kit is small, signed by a key made for it, and large enough for every kind of step. It is made with stock libraries
+(tarfile, bson), so that the program is tried on what it did not write itself. The folder is judged by names, modes and
+digests alone, with none of the code that wrote it.
 """
 
 from __future__ import annotations
@@ -43,7 +41,7 @@ _NOISE_BYTES = 3000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Keys:
-    """Files of the one key that signs the kit and what is made of it; it is worth nothing outside of its folder."""
+    """Files of the one key that signs the kit and its patched versions; it is trusted nowhere else."""
 
     private: Path
     public: Path
@@ -71,7 +69,7 @@ def write_sample(kit: Path, folder: Path) -> Keys:
 
 
 def sample_files() -> dict[str, bytes]:
-    """Give its members, but for the manifest and its signature."""
+    """Return the members of the kit, except manifest and signature."""
     done = [_observation(number) | {"rawLinkset": {"aliases": []}} for number in range(2)]
     return {
         "docs/readme.txt": b"read me\n",
@@ -157,7 +155,7 @@ def _write(kit: Path, members: Mapping[str, bytes]) -> None:
 CONTAINERS = ("kit.tar.zst", "kit.tar.gz", "kit.tar", "kit")
 WAYS = ("in place", "no backup", "output")
 Delta = Callable[[Path, Path, Keys], Path]
-"""Builds a delta in a folder, to the kit, signed by the keys; gives its file."""
+"""Builds a delta in a folder, for the kit, signed by the keys; returns its file."""
 _STRIKER = "kit.verbs.selftest.striker"
 _ROOT = Path(__file__).resolve().parents[3]
 _CHECKPOINT = 2000
@@ -166,7 +164,7 @@ _CHECKPOINT = 2000
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What stands in a folder: content of every file and mode of everything, job folders left out."""
+    """The state of a folder: content of every file and mode of everything, except job folders."""
 
     names: Mapping[str, tuple[int, str]]
 
@@ -182,7 +180,7 @@ class Facts:
         return cls(found)
 
     def kit(self, name: str) -> dict[str, tuple[int, str]]:
-        """Give what belongs to one kit."""
+        """Return the part that belongs to one kit."""
         return {path: facts for path, facts in self.names.items() if path == name or path.startswith(f"{name}/")}
 
 
@@ -190,7 +188,7 @@ class Bench:
     """One container patched in one way: the folder it starts from, the one it ends in, and a runner to strike."""
 
     def __init__(self, folder: Path, container: str, way: str, *, delta: Delta | None = None) -> None:
-        """Make the kit, count the steps of a quiet run, and keep what it leaves.
+        """Make the kit, count the steps of a quiet run, and record its result.
 
         Raises:
             StoppedError: The child does not run, or a quiet run fails.
@@ -212,7 +210,7 @@ class Bench:
             self.request["delta"] = str(delta(folder / "delta", self.start / container, keys))
         self.runner = _runner({})
         self.old = Facts.of(self.start)
-        # The first run also tells what it imports late, which the calls of the second are not to hold.
+        # The first run also reports what it imports late, so that the calls of the second do not include it.
         self.steps: dict[str, int] = self._quiet("kinds")["kinds"]
         self.steps["calls"] = self._quiet("calls")["met"]
         self.new = Facts.of(self.place)
@@ -227,11 +225,11 @@ class Bench:
         shutil.rmtree(self.folder)
 
     def restart(self, environment: Mapping[str, str]) -> None:
-        """Go on with another child, which has this in its environment too."""
+        """Replace the child by another, which has this in its environment, too."""
         self.runner.communicate()
         self.runner = _runner(environment)
 
-    def fresh(self) -> None:
+    def reset(self) -> None:
         """Put the folder back as it was before everything."""
         shutil.rmtree(self.place, ignore_errors=True)
         shutil.copytree(self.start, self.place, symlinks=True)
@@ -239,7 +237,7 @@ class Bench:
     def run(
         self, *, strike: str = "none", at: int = -1, steps: str = "durable", do: str = "patch", clock: int = CLOCK
     ) -> dict[str, Any]:
-        """Run patch once in the folder as it is, or go on with it, or give it up."""
+        """Run patch once in the folder as it is, or resume it, or abandon it."""
         order = {"place": str(self.place), "strike": strike, "at": at, "steps": steps, "do": do, "clock": clock}
         if self.runner.stdin is None or self.runner.stdout is None:
             raise StoppedError("the child to be struck has no pipes")
@@ -251,12 +249,12 @@ class Bench:
         answer: dict[str, Any] = json.loads(line)
         return answer
 
-    def job(self) -> bool:
-        """Whether a run left its job."""
+    def has_job(self) -> bool:
+        """Return whether a run left its job."""
         return (self.place / f"{self.target}.kit-job").exists()
 
     def fault(self) -> str:
-        """Say what is wrong with the folder as a strike left it; empty if nothing."""
+        """Return what is wrong with the folder as a strike left it; empty if nothing."""
         found = Facts.of(self.place)
         allowed = [self.new.kit(self.target), self.old.kit(self.target)]
         if found.kit(self.target) not in allowed:
@@ -267,15 +265,15 @@ class Bench:
             if pair := self._mismatch(found, name):
                 return pair
         incomplete = found.kit(self.target) == self.new.kit(self.target) and found != self.new
-        if incomplete and not self.job():
-            return "the new kit is in place, something beside it is missing, and nothing says so"
+        if incomplete and not self.has_job():
+            return "the new kit is in place, something next to it is missing, and no job records that"
         return ""
 
     def _mismatch(self, found: Facts, name: str) -> str:
         digest = found.names.get(name, (0, ""))[1]
-        beside = self.place / f"{name}.sha256"
-        if beside.exists() and (not digest or beside.read_text() != f"{digest}  {name}\n"):
-            return f"{beside.name} contradicts {name}"
+        checksum = self.place / f"{name}.sha256"
+        if checksum.exists() and (not digest or checksum.read_text() != f"{digest}  {name}\n"):
+            return f"{checksum.name} contradicts {name}"
         signature = found.names.get(f"{name}.sig")
         # The kit it starts from has none, so a signature can only be that of the new kit.
         if signature and (signature != self.new.names.get(f"{name}.sig") or found.kit(name) != self.new.kit(name)):
@@ -283,17 +281,18 @@ class Bench:
         return ""
 
     def recover(self) -> tuple[dict[str, Any], bool]:
-        """Do what the message of the program says; gives the answer, and whether a job was resumed."""
-        resumed = self.job()
+        """Recover as the message of the program advises; return the answer, and whether a job was resumed."""
+        resumed = self.has_job()
         if not resumed and Facts.of(self.place) == self.new:
             return {"failure": "", "told": ""}, False
         return self.run(do="resume" if resumed else "patch", steps="none"), resumed
 
     def _quiet(self, steps: str) -> dict[str, Any]:
-        self.fresh()
+        self.reset()
         answer = self.run(steps=steps)
         if answer["failure"] != "":
-            raise StoppedError(f"a run that nobody disturbs fails: {answer['told']}", where=self.name)
+            message = answer["told"]
+            raise StoppedError(f"an undisturbed run fails: {message}", where=self.name)
         return answer
 
 

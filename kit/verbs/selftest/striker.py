@@ -1,10 +1,10 @@
 """Runs ``patch`` or ``delta apply`` in a forked child and strikes it at one step: takes orders on standard input.
 
-A step is a call by which a run changes the disk or asks it to keep something, announced by CPython before it is made:
+A step is a call by which a run changes the disk or asks it to keep something. CPython announces it before it is made:
 to a profile function for calls of C functions (``FileIO.write``, ``pwrite``, ``fsync``, ``rename`` …), to an audit hook
 for what is known there only: the path of an open, and the one call made through ctypes. Nothing under test is
-patched, so step N is the same step in every run of the same order. Each order is a JSON object on one line, each answer
-too:
+patched, so step N is the same step in every run of the same order. An order is a JSON object on one line, and so is its
+answer. The members of an order:
 
 ``place``    folder to work in; ``request`` names the files in it and the options; with ``encrypt``
              (a keyring in the folder, an age identity) NoteLett's fields are encrypted, else rawLinkset is added
@@ -15,8 +15,8 @@ too:
              ``kinds`` for all, which the answer then counts by kind, ``calls`` for every call of a Python or C
              function, which is as good as any moment, or ``none``
 
-What a run imports late is imported here once a run has told of it, so that the children after it have it: that is most
-of the time of a small run, and of its calls, and no moment of it is worth a strike.
+Modules that a run imports late are imported here after it, so that later children have them: imports are most of the
+time and of the calls of a small run, and no moment of them is worth a strike.
 """
 
 from __future__ import annotations
@@ -73,13 +73,13 @@ class Striker:
         steps = order["steps"]
         self.every = steps == "calls"
         self.names: frozenset[str] = {"durable": DURABLE, "kinds": _ALL, **KINDS}.get(steps, frozenset())
-        self.met = 0
+        self.count = 0
         self.calls: Counter[str] = Counter()
         self.struck = ""
         self.synced: dict[int, int] = {}
 
     def start(self) -> None:
-        """Begin to count, in this thread and those it will start."""
+        """Start counting, in this thread and those it will start."""
         if not self.every and not self.names:
             return
         sys.addaudithook(self._audit)
@@ -87,13 +87,13 @@ class Striker:
         sys.setprofile(self._profile)
 
     def stop(self) -> None:
-        """Count no more."""
+        """Stop counting and striking."""
         self.strike = "none"
         sys.setprofile(None)
         threading.setprofile(None)
 
     def kinds(self) -> dict[str, int]:
-        """Return how many steps of each kind were met, and how many durable ones."""
+        """Return how many steps of each kind there were, and how many durable ones."""
         counts = {kind: sum(self.calls[name] for name in names) for kind, names in KINDS.items()}
         return counts | {"durable": sum(self.calls[name] for name in DURABLE)}
 
@@ -121,10 +121,10 @@ class Striker:
         return Path(path).parent.resolve().is_relative_to(self.place) or not Path(path).is_absolute()
 
     def _step(self, name: str) -> None:
-        self.met += 1
+        self.count += 1
         if not self.every:
             self.calls[name] += 1
-        if self.met - 1 != self.at or self.strike == "none":
+        if self.count - 1 != self.at or self.strike == "none":
             return
         self.struck = name
         if self.strike == "power":
@@ -138,7 +138,7 @@ class Striker:
         raise OSError(number, os.strerror(number))
 
     def _remember(self) -> None:
-        """Take every file of a job as it is now to be on disk: one sync more than was asked for, never one less."""
+        """Record spool and journal as synced in their present size: one sync too many counts, never one too few."""
         for path in self.place.glob("*.kit-job/*"):
             status = path.stat()
             if path.name in {"spool", "journal"}:
@@ -160,36 +160,36 @@ def _keying(place: Path, keys: dict[str, str]) -> Keying:
     )
 
 
-def child(order: dict[str, Any]) -> dict[str, Any]:
-    """Do what one order says, and tell how it ended; does not return if it is killed."""
+def run_order(order: dict[str, Any]) -> dict[str, Any]:
+    """Carry out one order and return how it ended; does not return if it is killed."""
     os.chdir(order["place"])
     # A shell starts what runs in the background with Ctrl-C ignored, and a child inherits that.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     interrupts = Interrupts()
     interrupts.install()
-    do = applying(order) if "delta" in order["request"] else patching(order)
+    do = apply_run(order) if "delta" in order["request"] else patch_run(order)
     if order["do"] == "abandon":
         target = Path(order["place"]) / (order["request"]["output"] or order["request"]["kit"])
         do = lambda: abandon(target)  # noqa: E731
     striker = Striker(order)
     striker.start()
-    failure, told = "", ""
+    failure, message = "", ""
     try:
         do()
         interrupts.forget()
     except KitError as error:
-        failure, told = type(error).__name__, f"{error} ({error.hint})"
+        failure, message = type(error).__name__, f"{error} ({error.hint})"
     except KeyboardInterrupt:
-        failure, told = InterruptedRunError.__name__, "outside of the job"
-    except OSError as error:  # what no part of the program took for an error of the disk
-        failure, told = "OSError", repr(error)
+        failure, message = InterruptedRunError.__name__, "outside of the job"
+    except OSError as error:  # which no part of the program handled as an error of the disk
+        failure, message = "OSError", repr(error)
     striker.stop()
     counted = {"kinds": striker.kinds()} if order["steps"] == "kinds" else {}
-    return {"failure": failure, "told": told, "struck": striker.struck, "met": striker.met, **counted}
+    return {"failure": failure, "told": message, "struck": striker.struck, "met": striker.count, **counted}
 
 
-def applying(order: dict[str, Any]) -> Callable[[], object]:
-    """Give the run of ``delta apply`` that an order asks for."""
+def apply_run(order: dict[str, Any]) -> Callable[[], object]:
+    """Return the run of ``delta apply`` that an order requests."""
     place, wanted = Path(order["place"]), order["request"]
     trusted = [load_public(Path(path)) for path in wanted["trusted"]]
     request = DeltaApplyRequest(
@@ -203,8 +203,8 @@ def applying(order: dict[str, Any]) -> Callable[[], object]:
     return lambda: (resume_delta if order["do"] == "resume" else apply_delta)(request)
 
 
-def patching(order: dict[str, Any]) -> Callable[[], object]:
-    """Give the run of ``patch`` that an order asks for."""
+def patch_run(order: dict[str, Any]) -> Callable[[], object]:
+    """Return the run of ``patch`` that an order requests."""
     place, wanted = Path(order["place"]), order["request"]
     keys: dict[str, str] | None = wanted.get("encrypt")
     key = load_private(Path(wanted["key"]), lambda: b"")
@@ -225,7 +225,7 @@ def patching(order: dict[str, Any]) -> Callable[[], object]:
 
 
 def main() -> None:
-    """Take orders until there are no more."""
+    """Carry out orders until standard input ends."""
     for line in sys.stdin:
         order = json.loads(line)
         reading, writing = os.pipe()
@@ -233,16 +233,18 @@ def main() -> None:
         number = os.fork()
         if not number:
             sys.settrace(None)  # a tracer would learn nothing from a child that ends like this, and double its time
-            answer = child(order)
+            answer = run_order(order)
             answer["imported"] = [name for name in sys.modules if name not in there]
             os.write(writing, json.dumps(answer).encode())
             os._exit(0)
         os.close(writing)
         with open(reading, "rb") as pipe:  # noqa: PTH123  a descriptor
-            told = pipe.read()
+            answered = pipe.read()
         _, status = os.waitpid(number, 0)
         killed = os.WIFSIGNALED(status)
-        answer = json.loads(told) if told else {"failure": None, "told": "", "struck": "", "met": 0, "imported": []}
+        answer = (
+            json.loads(answered) if answered else {"failure": None, "told": "", "struck": "", "met": 0, "imported": []}
+        )
         for name in answer.pop("imported"):
             with contextlib.suppress(ImportError):
                 importlib.import_module(name)

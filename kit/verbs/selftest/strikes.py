@@ -1,9 +1,8 @@
-"""Strikes: what is done to a run, how it is recovered, and the table of what came of it.
+"""Strikes on a run, how it is recovered, and the table of outcomes; ``kit selftest`` is a few scenarios of them.
 
-After every strike the kit must be the old or the new one, whole, with nothing beside it that contradicts it; then the
-run is resumed where it left a job, and begun again where it did not, and must give the bytes of a quiet run.
-
-The verb: a few scenarios, a number of random kills, one report.
+Law: after every strike the kit must be the old or the new one, whole, with nothing next to it that contradicts it. Then
+the run is resumed where it left a job and started again where it did not, and must give the bytes of a quiet run. A job
+that was damaged meanwhile may also be refused, as long as the kit is whole.
 """
 
 from __future__ import annotations
@@ -37,7 +36,7 @@ _SOUND_REFUSALS = frozenset({"UnreadableError", "DigestError", "ArchiveError", "
 
 @dataclass(slots=True)
 class Row:
-    """What was done of one kind, and what came of it."""
+    """The strikes of one kind, and their outcomes."""
 
     strikes: int = 0
     resumed: int = 0
@@ -56,7 +55,7 @@ class Row:
 
 @dataclass(slots=True)
 class Matrix:
-    """The table, and what was wrong in words."""
+    """The table of outcomes, and what was wrong, in words."""
 
     rows: dict[str, Row] = field(default_factory=dict)
     faults: list[str] = field(default_factory=list)
@@ -64,7 +63,7 @@ class Matrix:
     """Durable steps of an undisturbed run, by scenario."""
 
     def row(self, name: str) -> Row:
-        """Give a row, new if need be."""
+        """Return a row, which is made if it is new."""
         return self.rows.setdefault(name, Row())
 
     def add(self, other: Matrix) -> None:
@@ -87,10 +86,10 @@ class Matrix:
 
 def strike(bench: Bench, matrix: Matrix, name: str, orders: list[dict[str, Any]]) -> None:
     """Strike a fresh run, then each resumed one, once for each of ``orders``; recover, and compare."""
-    bench.fresh()
+    bench.reset()
     row = matrix.row(name)
     for number, order in enumerate(orders):
-        answer = bench.run(do="resume" if number and bench.job() else "patch", **order)
+        answer = bench.run(do="resume" if number and bench.has_job() else "patch", **order)
         row.strikes += 1
         where = f"{bench.name}: {order}: {answer['struck']} {answer['told']}"
         if fault := bench.fault():
@@ -122,13 +121,13 @@ def compare(bench: Bench, matrix: Matrix, name: str, orders: str, answer: dict[s
 
 
 def harm(bench: Bench, matrix: Matrix, name: str, at: int, chance: random.Random) -> None:
-    """Kill a run before a durable step, harm what it left, and go on: to the same bytes, or a harmless refusal."""
-    bench.fresh()
+    """Kill a run before a durable step, harm its job, and resume: to the same bytes, or a harmless refusal."""
+    bench.reset()
     row = matrix.row(name)
     bench.run(strike="kill", at=at)
     row.strikes += 1
     if not any(journal.stat().st_size for journal in bench.place.glob("*.kit-job/journal")):
-        return  # nothing is on record yet, so nothing can be gone on with
+        return  # nothing is recorded yet, so there is nothing to resume
     clock, victim_name = CLOCK - 3600, ""
     where = f"{bench.name}: killed at {at}"
     if name != DAMAGES[2]:
@@ -154,7 +153,7 @@ def harm(bench: Bench, matrix: Matrix, name: str, at: int, chance: random.Random
         if fault := bench.fault():
             matrix.wrong(name, f"{where}: {answer}: {fault}")
             return
-        # What was harmed cannot be gone on with: it is given up, or finished without.
+        # A harmed job cannot be resumed: it is abandoned, or finished without it.
         given_up = bench.run(do="abandon")
         answer = bench.run(do="resume") if given_up["failure"] else bench.recover()[0]
         if given_up["failure"] and victim_name == "beside.sig":
@@ -170,7 +169,7 @@ def kill_everywhere(bench: Bench, matrix: Matrix, every: int = 1) -> None:
 
 
 def cut_power(bench: Bench, matrix: Matrix, every: int) -> None:
-    """Kill a run before every N-th durable step, and take back what was not synced."""
+    """Kill a run before every N-th durable step, and drop what was not synced."""
     for at in range(every // 2, bench.steps["durable"], every):
         strike(bench, matrix, "power cut before one", [{"strike": "power", "at": at}])
 
@@ -191,21 +190,21 @@ def interrupt(bench: Bench, matrix: Matrix, times: int, chance: random.Random) -
 
 
 def harm_jobs(bench: Bench, matrix: Matrix, every: int, chance: random.Random) -> None:
-    """Kill a run before every N-th durable step, and harm what it left."""
+    """Kill a run before every N-th durable step, and harm its job."""
     for name in DAMAGES:
         for at in range(every // 3, bench.steps["durable"], every):
             harm(bench, matrix, name, at, chance)
 
 
 def fail_steps(bench: Bench, matrix: Matrix, every: int, chance: random.Random) -> None:
-    """Let every N-th step of each kind fail in each way that it can."""
+    """Make every N-th step of each kind fail in each way that it can."""
     for fault, kind in FAULTS:
         for at in range(chance.randrange(every), bench.steps[kind], every):
             strike(bench, matrix, f"{fault} on {kind}", [{"strike": fault, "at": at, "steps": kind}])
 
 
 def phases(*, random_kills: int, every: int, seed: int) -> dict[str, Callable[[Bench, Matrix], None]]:
-    """Give all there is to do on a bench, in parts; ``every`` N-th step of each kind, and so many random kills."""
+    """Return all strikes on a bench, in parts, for ``every`` N-th step of each kind and a number of random kills."""
 
     def chance(bench: Bench) -> random.Random:
         return random.Random(f"{seed} {bench.name}")  # noqa: S311  which moments are tried, no secret
@@ -226,13 +225,13 @@ _POWER_CUTS_EVERY = 4
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SelftestReport:
-    """What came of it."""
+    """The outcome of a selftest."""
 
     directory: Path
     kills: int
     """Random kills asked for."""
     rows: tuple[tuple[str, Row], ...]
-    """Kind of strike and what came of it."""
+    """Kind of strike, and its outcomes."""
     points: tuple[tuple[str, int], ...]
     """Scenario and its durable steps, each of which was a kill point."""
     faults: tuple[str, ...]
@@ -244,22 +243,23 @@ class SelftestReport:
         return not self.faults
 
 
-def selftest(
+def selftest(  # noqa: D417  ``told``, a public name that the glossary avoids, is described above, in quotes
     directory: Path, kills: int, *, seed: int = 1, every: int = 1, told: Callable[[str], None] = lambda _: None
 ) -> SelftestReport:
     """Kill runs of patch in ``directory``: before every durable step, and ``kills`` times at any moment.
+
+    When a scenario begins, ``told`` is called with its name.
 
     Args:
         directory: Where the work is done, in a folder of its own that is removed afterwards: the disk to be tried.
         kills: Random kills, over all scenarios.
         seed: Which moments are tried.
         every: Only every N-th step.
-        told: Is told when a scenario begins.
 
     Raises:
         UsageError: ``directory`` is no folder.
         OutputError: Nothing can be written there.
-        StoppedError: A run that nobody disturbs fails.
+        StoppedError: An undisturbed run fails.
     """
     if not directory.is_dir():
         raise UsageError("is no folder to work in", where=str(directory))

@@ -47,7 +47,7 @@ class MemberChange:
     base_documents: Sha256 | None = None
     """Digest of the documents as they were, before the member's own codec."""
     proven: bool = False
-    """Whether every run was proven to be what it was with what the transforms state."""
+    """Whether every run was proven: the documents of the base with the changes that the transforms state."""
     runs: list[tuple[bool, int]] = field(default_factory=list)
     """Which documents changed, in pieces: see :attr:`selection`."""
 
@@ -103,7 +103,7 @@ class Rewrite:
 
 
 _SAMPLE = 16
-"""Documents of a run that are looked at before it is handed to a worker: what lacks something mostly lacks it there."""
+"""Documents of a run that are looked at before it is handed to a worker: what is lacking mostly shows there."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -50,7 +50,7 @@ class Claim:
 
 
 def prove_run(claim: Claim, run: Run, body: bytes) -> Counter[tuple[str, str]]:
-    """Check what became of one run, and return the envelopes that are in it now: (partition, field) → count.
+    """Check the result of one run, and return the envelopes that are in it now: (partition, field) → count.
 
     Args:
         claim: What the transforms state of it.
@@ -110,7 +110,7 @@ def _leads_back(name: CollectionName, others: Sequence[Transform], new: bytes, o
 
 
 def _unsealed(claim: Claim, run: Run, after: Sequence[bytes], envelopes: Counter[tuple[str, str]]) -> list[bytes]:
-    """Return the documents with what was sealed opened, and add the envelopes they held to ``envelopes``.
+    """Return the documents with their sealed values opened, and add the envelopes they held to ``envelopes``.
 
     Raises:
         DigestError: One does not open, or a count is wrong.
@@ -152,7 +152,7 @@ def _check_sealed(
 
 
 def _reopened(claim: Claim, transform: KeyedTransform, run: Run, body: bytes) -> ReopenedRun | None:
-    """Open what was sealed in a whole run; None where each document must be asked for, or one is to be named."""
+    """Open the sealed values of a whole run; None where that fails, and each document must be opened by itself."""
     try:
         after = Run(data=body, ends=tuple(ends_of(body)))
         return reopen(transform.mapped(claim.name), transform.keys.key_set(), Run.of(run), after)
@@ -171,7 +171,7 @@ def _check_opened(claim: Claim, transform: KeyedTransform, opening: Reopener | R
 
 
 def _check_tally(claim: Claim, body: bytes, *, appending: bool) -> None:
-    """Count the documents again, by what is in them; what the counts leave open is why one is missing."""
+    """Count the documents again, by their contents; the reason why a projection is missing is not compared."""
     if not appending:
         if claim.tally.bytes != len(body):
             raise DigestError("the documents were counted wrongly", hint=_HINT)
@@ -251,7 +251,7 @@ class Refusal:
     """Its ``_id`` as text."""
     error: KitError
     measure: str = ""
-    """Of what it has too much, for a list; "" where something else is wrong."""
+    """The size that is over a bound, for a list; "" where something else is wrong."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -359,7 +359,7 @@ class _Bounds:
         return narrow_bytes(self.elements)
 
     def excess(self, document: bytes) -> tuple[str, str] | None:
-        """Return of what a document has too much, as a sentence and in short; None where it is within all bounds."""
+        """Return which bound a document exceeds, as a sentence and in short; None where it is within all of them."""
         size = len(document)
         if size > self.size:
             return f"it would have {size:,} bytes, and a document may have {self.size:,}", f"{size:,} bytes"

@@ -44,9 +44,9 @@ _LEAST_ROOM: Final = 16 * 1024 * 1024
 """Bytes of memory without which no work is begun. An interpreter, or a core, that gets none for a small object ends in
 ways that nothing here can catch; that large ones fail first takes some room."""
 _AMPLE_ROOM: Final = 16 * 1024**3
-"""Bytes of addresses that nothing here comes near to."""
+"""More bytes of addresses than anything here needs."""
 _WORKER_ROOM: Final = 96 * 1024 * 1024
-"""Bytes of addresses for each worker: its stack, and what it works on and makes."""
+"""Bytes of addresses for each worker: its stack, its input and its result."""
 
 
 class WorkExecutor(Executor):
@@ -310,7 +310,7 @@ def _begin(parent: int, handed: dict[int, KeySource]) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     _received.update(handed)
-    # What was there before the work never becomes garbage; and documents are made of many small objects without cycles.
+    # Objects from before the work never become garbage; and documents are many small objects without cycles.
     gc.freeze()
     gc.set_threshold(GC_THRESHOLD)
     if sys.platform == "linux":

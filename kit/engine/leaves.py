@@ -25,7 +25,7 @@ BLOCK = 4096
 """Leaves of a subtree that one piece of work hashes; a power of two, so that it is a node of the whole tree."""
 HELD_BYTES = 16 * 1024 * 1024
 """Lines held in memory before they are spilled, and buffers of all files together while they are merged."""
-_MOST_FILES = 128
+_MAX_FILES = 128
 _DIGEST_BYTES = 32
 
 
@@ -108,7 +108,7 @@ class LeafStore:
             return
         tree.files.append(self._write(_sorted(tree.held)))
         tree.held, tree.held_bytes = [], 0
-        if len(tree.files) >= _MOST_FILES:  # descriptors are few; a collection that comes here is of a billion leaves
+        if len(tree.files) >= _MAX_FILES:  # descriptors are few; only a collection of a billion leaves has so many
             with self._merged(tree.files) as merged:
                 whole = self._write(merged)
             for path in tree.files:

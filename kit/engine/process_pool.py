@@ -50,7 +50,7 @@ class SteadyProcesses(ProcessPoolExecutor):
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:  # noqa: FBT001, FBT002  as the base
         """End the workers, and kill those that would not end."""
-        # What the base forgets.
+        # The base class drops its references to these.
         threads, workers, pipes = self._threads(), self._workers(), self._pipes()
         lost = self.is_lost()
         if lost:

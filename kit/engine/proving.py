@@ -127,7 +127,7 @@ class Piece:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunWanted:
-    """What is asked of one run."""
+    """What is wanted of one run."""
 
     earlier: tuple[Piece, ...]
     rooted: bool
@@ -202,7 +202,7 @@ def _root(
 
 
 def prove_run(name: CollectionName, run: Run, asked: RunWanted, limits: Limits) -> ProofResult:
-    """Walk a run to its last element, and cut out what was appended since each of the generations that are asked for.
+    """Walk a run to its last element, and cut out what was appended since each generation in ``asked``.
 
     Raises:
         KitError: A document is malformed; names its ordinal.
@@ -313,7 +313,7 @@ def _envelopes(name: CollectionName, documents: Sequence[bytes], fields: tuple[s
 
 
 class _Cutter:
-    """Cuts what is asked of a generation below into the pieces of runs."""
+    """Cuts what is wanted of a generation below into the pieces of runs."""
 
     def __init__(self, whole: Earlier, *, sized: bool) -> None:
         self._whole, self._sized = whole, sized

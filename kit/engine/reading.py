@@ -47,7 +47,7 @@ class Survey:
     allowed: Allowed = STRICT
     """What the user permits in a container."""
     permitted: dict[MemberPath | None, tuple[str, ...]] = field(default_factory=dict)
-    """Of each member, what was only accepted because of that."""
+    """By member, what was only accepted because of :attr:`allowed`."""
     kept: dict[MemberPath, bytes] = field(default_factory=dict)
     """The members held whole: manifest, signatures, history."""
     collections: dict[MemberPath, CollectionMember] = field(default_factory=dict)

@@ -76,7 +76,7 @@ def rewrite(
 
 
 def find_untouched(reader: KitReader, survey: Survey, settled: Mapping[MemberPath, SettledMember]) -> Rewrite | None:
-    """Return what :func:`rewrite` would find where every member it would transform is settled; None where it must look.
+    """Return what :func:`rewrite` would find where every member it would transform is settled; None where it must run.
 
     Raises:
         DigestError: The kit changed since it was surveyed.

@@ -294,7 +294,7 @@ def preview_run(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sealing:
-    """What is asked of a run that the last step sealed values in.
+    """What is needed of a run in which the last step sealed values.
 
     Attributes:
         changed: Which documents it changed.

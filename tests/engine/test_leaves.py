@@ -62,7 +62,7 @@ def test_spilled_files_merge_to_what_gnu_sort_makes_of_them(tmp_path: Path) -> N
         ["sort"], input=b"".join(every), capture_output=True, check=True, env={"LC_ALL": "C"}
     ).stdout
     assert b"".join(store.lines(PATH)) == oracle
-    assert len(list(tmp_path.iterdir())) < leaves._MOST_FILES
+    assert len(list(tmp_path.iterdir())) < leaves._MAX_FILES
     assert str(store.root(PATH, pipeline())) == expected(every)
 
 

@@ -131,7 +131,7 @@ def _changed_members(step: Step) -> dict[MemberPath, tuple[Sha256, int]]:
 
 
 def _check_own(step: Step, manifest: bytes, changed: Mapping[MemberPath, tuple[Sha256, int]]) -> None:
-    """Compare what is about to be signed with what was read of the base, and proven of what was made of it."""
+    """Compare the manifest to be signed with what was read of the base, and with what was proven of the result."""
     for path in changed:
         if not step.rewrite.members[path].proven:
             raise DigestError("changed, and nothing proves how", where=str(path))

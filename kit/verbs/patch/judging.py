@@ -214,14 +214,14 @@ def looks_inside(migration: Migration) -> bool:
 
 
 def validation_error(migration: Migration, error: KitError) -> KitError:
-    """Return the error where the new kit is not what the migration's validation demands."""
+    """Return an error as one of the migration's validation of the new kit."""
     error.what = f"the new kit fails the validation of {migration.id}: {error.what}"
     error.hint = "nothing was changed; the migration demands what this kit cannot have, or the run is wrong"
     return error
 
 
 def over_limit_error(error: LimitError) -> LimitError:
-    """Return the error where what is added to the kit takes it over a limit."""
+    """Return an error of a limit as one of the new kit, which is larger than its base."""
     return LimitError(f"the new kit would be over a limit: {error.what}", hint=error.hint)
 
 

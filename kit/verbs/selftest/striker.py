@@ -163,7 +163,7 @@ def _keying(place: Path, keys: dict[str, str]) -> Keying:
 def run_order(order: dict[str, Any]) -> dict[str, Any]:
     """Carry out one order and return how it ended; does not return if it is killed."""
     os.chdir(order["place"])
-    # A shell starts what runs in the background with Ctrl-C ignored, and a child inherits that.
+    # A shell starts background processes with Ctrl-C ignored, and a child inherits that.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     interrupts = Interrupts()
     interrupts.install()

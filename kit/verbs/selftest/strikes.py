@@ -67,7 +67,7 @@ class Matrix:
         return self.rows.setdefault(name, Row())
 
     def add(self, other: Matrix) -> None:
-        """Add what another table has."""
+        """Add the counts of another table."""
         for name, row in other.rows.items():
             self.row(name).add(row)
         self.faults += other.faults

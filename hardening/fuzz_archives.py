@@ -33,7 +33,7 @@ from kit.transforms.raw_linkset import RawLinkset
 from kit.values import Allowed, Limits, Timestamp
 from kit.verbs.delta.apply import DeltaApplyRequest, apply_delta
 from kit.verbs.delta.build import DeltaBuildRequest, build_delta
-from kit.verbs.delta.deltas import check_payloads, opened_delta
+from kit.verbs.delta.deltas import check_payloads, open_delta
 from kit.verbs.patch.patch import Output, PatchRequest, patch, resume
 from kit.verbs.verify.judgement import Expectation
 from kit.verbs.verify.kits import Environment
@@ -129,7 +129,7 @@ def delta(data: bytes) -> None:
         path = folder / "a.delta"
         path.write_bytes(tar({"delta-manifest.json": manifest, "delta-manifest.json.jws": signature, **payloads}))
         try:
-            with opened_delta(path, LIMITS) as opened:
+            with open_delta(path, LIMITS) as opened:
                 check_payloads(opened)
         finally:
             assert sorted(item.name for item in folder.iterdir()) == ["a.delta"]
@@ -177,7 +177,7 @@ def _delta_parts() -> tuple[bytes, ...]:
                 base=base, target=target, output=made, key=key("site"), created_at=moment, recipe=False, **_alike()
             )
         )
-        with opened_delta(made, LIMITS) as opened:
+        with open_delta(made, LIMITS) as opened:
             bodies = {str(one.path): b"".join(body) for one, body in opened.reader.members()}
             manifest = opened.manifest_bytes
             return (manifest, *(bodies[str(payload.path)] for payload in opened.manifest.payloads))

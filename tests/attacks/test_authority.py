@@ -140,7 +140,7 @@ def _delta(folder: Path) -> Path:
 
 
 def _of_delta(anchor: Anchor, folder: Path) -> None:
-    with deltas.opened_delta(_delta(folder), LIMITS) as delta:
+    with deltas.open_delta(_delta(folder), LIMITS) as delta:
         deltas.check_signature(delta, anchor)
 
 
@@ -151,7 +151,7 @@ def _target(anchor: Anchor, folder: Path) -> None:
         signature=PUBLISHED[SIGNATURE],
         path=MemberPath(MANIFEST),
     )
-    with deltas.opened_delta(_delta(folder), LIMITS) as delta:
+    with deltas.open_delta(_delta(folder), LIMITS) as delta:
         deltas.check_target(delta, target, anchor)
 
 

@@ -19,7 +19,7 @@ from kit.engine.progress import Event, PassStarted, Stage
 from kit.errors import KitError, OutputError
 from kit.output.disk import remove_tree
 from kit.output.job import LOCK, Job
-from kit.verbs.delta.build import workplace
+from kit.verbs.delta.build import open_build_job
 from kit.verbs.jobs import abandon
 from kit.verbs.patch.patch import patch, resume
 from kit.verbs.rollback import RollbackRequest, rollback
@@ -150,7 +150,7 @@ def enter(target: Path, *, again: bool = False) -> None:
 
 
 def build(target: Path) -> None:
-    with workplace(target):
+    with open_build_job(target):
         pass
 
 

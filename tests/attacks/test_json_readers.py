@@ -39,7 +39,7 @@ from kit.transforms.raw_linkset import RawLinkset, parse_cache_map
 from kit.trust import Policy
 from kit.trust.state import State
 from kit.values import Limits, Timestamp, strict_json
-from kit.verbs.delta.recipes import check as check_recipe, step_of
+from kit.verbs.delta.recipes import check_recipe, step_of
 from kit.verbs.patch.patch import PatchRequest
 from kit.verbs.prove.proof import Proof
 from tests.attacks import mutants

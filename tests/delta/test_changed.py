@@ -14,7 +14,7 @@ from kit.engine.progress import Event, PassDone, Stage
 from kit.engine.reading import BodyTap, Survey, read_once
 from kit.errors import ArchiveError, DigestError
 from kit.values import Codec, Limits, MemberPath, Sha256
-from kit.verbs.delta.stores import MOST_COLLECTIONS, BaseSpool, BaseStores, TargetSpool
+from kit.verbs.delta.stores import MAX_COLLECTIONS, BaseSpool, BaseStores, TargetSpool
 from tests.delta.kits import HERE, pair, patched
 from tests.delta.test_round_trip import Heard, files_of
 from tests.kits import OBSERVATIONS, collection, observation, tar, write_kit
@@ -132,7 +132,7 @@ def test_what_only_the_digest_tells_is_read_again(name: str, tmp_path: Path) -> 
 
 
 def test_more_collections_change_than_are_put_aside(tmp_path: Path) -> None:
-    names = [f"a/c/many{n}.bson" for n in range(MOST_COLLECTIONS + 2)]
+    names = [f"a/c/many{n}.bson" for n in range(MAX_COLLECTIONS + 2)]
     base = {name: collection([observation(n)]) for n, name in enumerate(names)}
     target = {name: collection([observation(n), observation(n + 50)]) for n, name in enumerate(names)}
     two = pair(tmp_path, base=base, target=target)

@@ -13,7 +13,7 @@ from kit.cli import run
 from kit.errors import OutputError
 from kit.output.job import LOCK
 from kit.signing import write_private, write_public
-from kit.verbs.delta.build import workplace
+from kit.verbs.delta.build import open_build_job
 from tests.delta.kits import KEY, PASSPHRASE, pair
 from tests.delta.test_recipe_keys import keys_of, notes, sealed
 from tests.delta.test_round_trip import files_of
@@ -34,8 +34,8 @@ sys.exit(run(words))
 HOLDING = """
 import sys
 from pathlib import Path
-from kit.verbs.delta.build import workplace
-with workplace(Path(sys.argv[1])):
+from kit.verbs.delta.build import open_build_job
+with open_build_job(Path(sys.argv[1])):
     print("held", flush=True)
     sys.stdin.read()
 """
@@ -90,11 +90,11 @@ def test_two_live_builds_never_share_a_folder(tmp_path: Path) -> None:
     ) as other:
         assert other.stdout is not None
         assert other.stdout.readline() == b"held\n"
-        with pytest.raises(OutputError, match="at work"), workplace(tmp_path / "delta"):
+        with pytest.raises(OutputError, match="at work"), open_build_job(tmp_path / "delta"):
             pass
         assert (tmp_path / "delta.kit-build").exists()
         other.communicate(b"")
-    with workplace(tmp_path / "delta") as job:
+    with open_build_job(tmp_path / "delta") as job:
         assert [path.name for path in job.folder.iterdir()] == [LOCK]
     assert not list(tmp_path.iterdir())
 

@@ -23,8 +23,8 @@ from kit.errors import KitError, OutputError, RollbackError, UntrustedError, Usa
 from kit.output.job import Job
 from kit.values import Codec, Limits
 from kit.verbs.delta.apply import apply_delta
-from kit.verbs.delta.decode import Making, NeededSpool
-from kit.verbs.delta.deltas import opened_delta
+from kit.verbs.delta.decode import NeededSpool, TargetDecoder
+from kit.verbs.delta.deltas import open_delta
 from kit.verbs.delta.stores import BaseStores
 from kit.verbs.delta.verify import DeltaVerifyRequest, inspect_delta, verify_delta
 from kit.verbs.verify.kits import is_kept
@@ -264,12 +264,12 @@ def test_what_a_delta_costs_is_told_while_it_is_built_and_while_it_is_applied(tm
 def test_what_a_delta_needs_of_its_base_is_spooled_while_that_is_judged(name: str, tmp_path: Path) -> None:
     two = pair(tmp_path, name)
     two.build()
-    with opened_delta(two.delta, Limits()) as delta, BaseStores(tmp_path) as stores:
+    with open_delta(two.delta, Limits()) as delta, BaseStores(tmp_path) as stores:
         with open_kit(two.base, limits=Limits()) as reader:
             found = read_once(reader, keep=is_kept, tap=NeededSpool(delta.manifest, stores, Limits()))
         # The reader is closed: whoever asked it for members would be refused.
         workers = Workers(executor=InlineExecutor(), budget=1)
-        making = Making(delta.manifest, reader, found, stores, workers=workers)
+        making = TargetDecoder(delta.manifest, reader, found, stores, workers=workers)
         making.check()
         assert making.prepare(tmp_path) == []
         needed = {entry.source for entry in delta.manifest.members if entry.method in {Method.BINARY, Method.DOCUMENTS}}

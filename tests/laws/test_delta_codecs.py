@@ -24,8 +24,8 @@ from kit.engine.executors import InlineExecutor, ThreadExecutor
 from kit.engine.pipeline import Workers
 from kit.errors import ArchiveError, KitError
 from kit.values import Limits, MemberPath, Sha256
-from kit.verbs.delta.documents import DocumentStore, matched
-from kit.verbs.delta.segments import MOST_SEGMENT_BYTES, PICKED_FROM_BYTES, differences, joined, segment
+from kit.verbs.delta.documents import DocumentStore, match_documents
+from kit.verbs.delta.segments import MAX_SEGMENT_BYTES, PICKED_FROM_BYTES, encode_segment, join_segments, plan_segments
 from tests.documents.strategies import DOCUMENTS, SCALARS, VALUES, binary, document, string
 from tests.tiers import examples
 
@@ -61,8 +61,8 @@ def delta_of(base: Sequence[bytes], target: Sequence[bytes]) -> bytes:
     """Say ``target`` by ``base``, make it again, and see that it is the same; gives the segments."""
     with tempfile.TemporaryDirectory() as name:
         old, new = stored(Path(name), base, target)
-        segments = [segment(plan) for plan in differences(old, new, matched(old, new))]
-        made = b"".join(joined(old, segments, most=sum(map(len, target)), workers=INLINE))
+        segments = [encode_segment(plan) for plan in plan_segments(old, new, match_documents(old, new))]
+        made = b"".join(join_segments(old, segments, most=sum(map(len, target)), workers=INLINE))
         for store in (old, new):
             store.close()
     assert made == b"".join(target)
@@ -177,7 +177,7 @@ def test_documents_that_became_small_come_back_however_many_bytes_they_had() -> 
     ids = [("_id", (16, number.to_bytes(4, "little"))) for number in range(9)]
     dropped = ("raw", (5, binary(0, bytes(15 * 1024 * 1024))))
     base = [document([one, dropped]) for one in ids]
-    assert sum(map(len, base)) > MOST_SEGMENT_BYTES
+    assert sum(map(len, base)) > MAX_SEGMENT_BYTES
     delta_of(base, [document([one]) for one in ids])
 
 
@@ -186,7 +186,7 @@ def test_documents_of_one_id_are_matched_first_with_first(copies: int, tmp_path:
     documents = [document([("_id", (10, b"")), ("n", (16, n.to_bytes(4, "little")))]) for n in range(copies)]
     other = [document([("_id", (16, bytes(4)))])]
     old, new = stored(tmp_path, documents, other + documents + documents[:1])
-    assert list(matched(old, new).of(0, new.count)) == [-1, *range(copies), -1]
+    assert list(match_documents(old, new).of(0, new.count)) == [-1, *range(copies), -1]
 
 
 @given(st.integers(min_value=-(2**61), max_value=2**61), NUMBERS)
@@ -311,7 +311,7 @@ def documents_and_fault(
 ) -> tuple[bytes, str]:
     """Return what comes out of segments or, where that is not all, the fault."""
     try:
-        return b"".join(joined(base, segments, most=most, workers=workers)), ""
+        return b"".join(join_segments(base, segments, most=most, workers=workers)), ""
     except KitError as error:
         return b"", str(error)
 
@@ -330,7 +330,7 @@ def test_whatever_workers_there_are_the_first_fault_is_the_one_that_is_told(
     with tempfile.TemporaryDirectory() as name:
         old, new = stored(Path(name), base, target)
         # Behind the first it is about other documents, and often about some that are not there.
-        segments = [segment(plan) for plan in differences(old, new, matched(old, new))] * 4
+        segments = [encode_segment(plan) for plan in plan_segments(old, new, match_documents(old, new))] * 4
         for number, at, byte in changes:
             if number < len(segments):
                 altered = bytearray(segments[number])
@@ -353,13 +353,13 @@ def test_a_segment_that_was_altered_ends_in_an_error_or_in_documents(
     base, target = two
     with tempfile.TemporaryDirectory() as name:
         old, new = stored(Path(name), base, target)
-        segments = [segment(plan) for plan in differences(old, new, matched(old, new))]
+        segments = [encode_segment(plan) for plan in plan_segments(old, new, match_documents(old, new))]
         if segments and segments[0]:
             at = data.draw(st.integers(min_value=0, max_value=len(segments[0]) - 1))
             byte = data.draw(st.integers(min_value=0, max_value=255))
             altered = segments[0][:at] + bytes((byte,)) + segments[0][at + 1 :]
             try:
-                made = b"".join(joined(old, [altered], most=2 * sum(map(len, target)) + 100, workers=INLINE))
+                made = b"".join(join_segments(old, [altered], most=2 * sum(map(len, target)) + 100, workers=INLINE))
             except KitError:
                 pass
             else:

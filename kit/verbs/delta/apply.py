@@ -1,10 +1,11 @@
 """``kit delta apply``: from a verified base and a signed delta to the target, next to the base or in its place.
 
-Check the delta's signature and every payload → read and judge the base, spooling into the job folder what of it is
-needed → make the target there → read it back and judge it as anybody would → switch names. Laws: as those of a patch:
-at any instant the name holds the old kit or the new one, whole; the same run resumed gives the same bytes; a delta that
-is not what its signer made is refused before anything is written, and another base before anything is made of it, so
-that nothing of either is left; no key signs anything here.
+Check the delta's signature and every payload → read and judge the base, and spool what is needed of it into the job
+folder → make the target there → read it back and judge it as anybody would → switch names.
+
+Laws, as those of a patch: at any instant the name holds the old kit or the new one, complete; a resumed run gives the
+same bytes; a delta that is not what its signer made is refused before anything is written; a wrong base is refused
+before anything is made from it, and nothing of either is left; no key signs anything here.
 """
 
 from __future__ import annotations
@@ -34,9 +35,9 @@ from kit.verbs.delta.deltas import (
     check_payloads,
     check_signature,
     check_target,
-    opened_delta,
+    open_delta,
 )
-from kit.verbs.delta.recipes import check as check_recipe, check_keys
+from kit.verbs.delta.recipes import check_keys, check_recipe
 from kit.verbs.delta.stores import BaseStores
 from kit.verbs.delta.writing import write_target
 from kit.verbs.jobs import Completion, Finished, JournaledPasses, Options, completion
@@ -64,9 +65,9 @@ class DeltaApplyRequest:
     work_folder: Path | None = None
     """Where to work if not next to the result."""
     in_published_container: bool = False
-    """Make an archive also of a base that is a folder, where the delta was built from one."""
+    """Write an archive even if the base is a folder, if the delta was built from an archive."""
     keys: KeySource | None = field(default=None, repr=False)
-    """Of the site's keyring, opened: needed where the delta is a recipe that encrypts, and for nothing else."""
+    """From the opened keyring of the site. Needed only for a delta whose recipe encrypts."""
     environment: Environment = field(default_factory=Environment)
     installed: Installed = ignore
 
@@ -81,16 +82,16 @@ class DeltaApplyReport:
     signers: tuple[str, ...]
     """Of the delta."""
     applied: bool
-    """False where the kit was the target already."""
+    """False if the kit was already the target."""
     output: Path | None
-    """Where the target is; None where nothing had to be done."""
+    """Where the target is; None if nothing had to be done."""
     output_bytes: int | None
     output_sha256: Sha256 | None
     archive: ArchiveComparison
-    """Of the container of the target with the one that the delta was built from."""
+    """Compares the target's container with the one that the delta was built from."""
     backup: Path | None
     judgement: Judgement
-    """Of the target; of the base where nothing had to be done."""
+    """Of the target; of the base if nothing had to be done."""
 
     @property
     def same_archive(self) -> bool:
@@ -101,37 +102,39 @@ class DeltaApplyReport:
 def apply_delta(request: DeltaApplyRequest) -> DeltaApplyReport:
     """Apply a delta.
 
+    In every case of an error the kit and all files next to it are unchanged.
+
     Raises:
-        UnsignedError: The delta is not signed; so the other signature errors.
+        UnsignedError: The delta is not signed; likewise the other signature errors.
         WrongBaseError: It is for another kit.
         RollbackError: It is for an older kit than this one.
         UsageError: The output is at, in or around what is read.
         OutputError: The target could not be written or did not read back, or there is a job of an earlier run.
         InterruptedRunError: A signal ended the run; it can be resumed.
-        KitError: The base or the delta is refused; in every case the kit and all next to it are as they were.
+        KitError: The base or the delta is refused.
     """
     if request.output is not None:
         _require_place(request.base, request.output)
         require_output_apart(request.output, {"base": request.base, "delta": request.delta})
     else:
-        with suppress(OSError):  # that it is not there, reading it will say
+        with suppress(OSError):  # reading it reports that it is missing
             require_replaceable(request.base)
     with ExitStack() as stack:
-        delta = stack.enter_context(opened_delta(request.delta, request.environment.limits))
+        delta = stack.enter_context(open_delta(request.delta, request.environment.limits))
         signers = _check_delta(delta, request)
         return _Application(delta, signers, request).start()
 
 
 def resume_delta(request: DeltaApplyRequest) -> DeltaApplyReport | Completion:
-    """Continue a run that was interrupted, to the bytes it would have given.
+    """Resume an interrupted run, with the bytes that it would have given.
 
     Raises:
         UsageError: There is nothing to resume, or the options differ.
-        DigestError: It is another kit or delta than the run began with.
+        DigestError: The kit or the delta is not the one that the run began with.
         KitError: As :func:`apply_delta`.
     """
     with ExitStack() as stack:
-        delta = stack.enter_context(opened_delta(request.delta, request.environment.limits))
+        delta = stack.enter_context(open_delta(request.delta, request.environment.limits))
         signers = _check_delta(delta, request)
         return _Application(delta, signers, request).resume()
 
@@ -183,17 +186,17 @@ class _Application(Run[OpenKit, DeltaApplyReport, Completion]):
         with ExitStack() as stack:
             stores = stack.enter_context(BaseStores(job.folder))
             spool = NeededSpool(manifest, stores, source.reader.limits)
-            base = judge_kit(source, _of_base(request.expectation), tap=spool).require(where=str(request.base))
-            self.begin(_identity(base, manifest, request))
-            report = _unchanged(request, manifest, self._signers, base)
+            base = judge_kit(source, _expect_of_base(request.expectation), tap=spool).require(where=str(request.base))
+            self.begin(_identify(base, manifest, request))
+            report = _report_unchanged(request, manifest, self._signers, base)
             if base.manifest.sha256 == manifest.target.manifest_sha256:
                 switch = None if self.in_place else copy_kit(source.reader, verified(base.survey, base.beside), job)
                 return Made(report=report, switch=switch, judgement=report.judgement)
             check_base(manifest, base.manifest, str(request.base))
-            container = _container(base, manifest, request)
+            container = _choose_container(base, manifest, request)
             if self.keep_backup:
                 require_backup_free(request.base)
-            passes = JournaledPasses(job, container, request.environment, **_modes(base, delta, container))
+            passes = JournaledPasses(job, container, request.environment, **_limit_modes(base, delta, container))
             stack.callback(passes.release)
             sig = write_target(base, delta, stores, job, passes, keys=request.keys)
             work = passes.destination.assemble()
@@ -202,13 +205,13 @@ class _Application(Run[OpenKit, DeltaApplyReport, Completion]):
                 _check_carried(sig, judgement, request)
             if self.in_place and not source.reader.is_still_named(job.place):
                 raise DigestError("was replaced while the delta was applied", where=str(request.base), hint=_AGAIN)
-            report = _applied(report, request, judgement, size=size, archive=archive)
-            switch = _staged(land(work, job.stage), job, report, request, sig, old=base.beside.archive)
+            report = _report_applied(report, request, judgement, size=size, archive=archive)
+            switch = _stage(land(work, job.stage), job, report, request, sig, old=base.beside.archive)
             return Made(report=report, switch=switch, judgement=judgement)
 
 
 def _check_carried(sig: bytes | None, judgement: Judgement, request: DeltaApplyRequest) -> None:
-    """Check the ``.sig`` that the delta carries as a verifier of the kit will, before it is put next to that.
+    """Check the ``.sig`` that the delta carries, as a verifier of the kit will, before it is put next to the kit.
 
     Raises:
         KitError: As :func:`kit.verbs.patch.judging.check_archive_signature`.
@@ -216,14 +219,14 @@ def _check_carried(sig: bytes | None, judgement: Judgement, request: DeltaApplyR
     try:
         check_archive_signature(sig, judgement, request.expectation.anchor)
     except KitError as error:
-        error.hint = error.hint or "the kit is untouched; have the delta built again from a kit that verifies"
+        error.hint = error.hint or "the kit is untouched; ask for a delta that was built from a kit that verifies"
         raise error.inside(f"{request.delta}: {ARCHIVE_SIGNATURE}") from error.__cause__
 
 
-def _unchanged(
+def _report_unchanged(
     request: DeltaApplyRequest, manifest: DeltaManifest, signers: tuple[str, ...], base: JudgedKit
 ) -> DeltaApplyReport:
-    """Report a run whose base is the target already."""
+    """Return the report of a run whose base is already the target."""
     return DeltaApplyReport(
         base=request.base,
         delta=request.delta,
@@ -233,13 +236,13 @@ def _unchanged(
         output=request.output,
         output_bytes=base.kit.reader.stored_bytes,
         output_sha256=base.beside.archive,
-        archive=_compared(manifest, base.kit.reader.container, base.beside.archive),
+        archive=_compare_archive(manifest, base.kit.reader.container, base.beside.archive),
         backup=None,
         judgement=base.judgement,
     )
 
 
-def _applied(
+def _report_applied(
     report: DeltaApplyReport,
     request: DeltaApplyRequest,
     judgement: Judgement,
@@ -247,7 +250,7 @@ def _applied(
     size: int | None,
     archive: ArchiveComparison,
 ) -> DeltaApplyReport:
-    """Report the finished target under the name that it is to get."""
+    """Return the report of the finished target under its final name."""
     in_place = request.output is None
     return with_changes(
         report,
@@ -261,7 +264,7 @@ def _applied(
     )
 
 
-def _staged(
+def _stage(
     work: Path,
     job: Job,
     report: DeltaApplyReport,
@@ -287,22 +290,22 @@ def _staged(
     )
 
 
-def _of_base(expectation: Expectation) -> Expectation:
-    """Demand of the base what makes it believed; what was asked of documents is asked of the target."""
+def _expect_of_base(expectation: Expectation) -> Expectation:
+    """Return what is expected of the base: that it is trusted. Checks of documents are made on the target."""
     return with_changes(expectation, deep=False, require_raw_linkset=False, tenants=None)
 
 
-def _container(base: JudgedKit, manifest: DeltaManifest, request: DeltaApplyRequest) -> Container:
-    """Choose what the target is written to: what held it, but what replaces a folder or an archive is one, too."""
-    met, due = base.kit.reader.container, CONTAINERS[manifest.archive.container]
-    if met is Container.FOLDER and not request.in_published_container:
+def _choose_container(base: JudgedKit, manifest: DeltaManifest, request: DeltaApplyRequest) -> Container:
+    """Return the container to write: the published one; but a folder stays a folder, and so an archive in place."""
+    actual, published = base.kit.reader.container, CONTAINERS[manifest.archive.container]
+    if actual is Container.FOLDER and not request.in_published_container:
         return Container.FOLDER
-    if due is Container.FOLDER and request.output is None:
-        return met
-    return due
+    if published is Container.FOLDER and request.output is None:
+        return actual
+    return published
 
 
-def _compared(manifest: DeltaManifest, container: Container, digest: Sha256 | None) -> ArchiveComparison:
+def _compare_archive(manifest: DeltaManifest, container: Container, digest: Sha256 | None) -> ArchiveComparison:
     return ArchiveComparison(container=container.value, sha256=digest, target=manifest.archive)
 
 
@@ -311,8 +314,8 @@ class _Modes(TypedDict):
     most: NotRequired[int]
 
 
-def _modes(base: JudgedKit, delta: OpenDelta, container: Container) -> _Modes:
-    """Return who may get at the target: at most those who may get at base and delta (schemas/kit-delta.md, "Modes")."""
+def _limit_modes(base: JudgedKit, delta: OpenDelta, container: Container) -> _Modes:
+    """Return the target's modes: closed to anybody who cannot read base and delta (schemas/kit-delta.md, "Modes")."""
     reader, most = base.kit.reader, delta.reader.mode
     if container is not Container.FOLDER:
         return {"mode": reader.mode & most}
@@ -321,10 +324,10 @@ def _modes(base: JudgedKit, delta: OpenDelta, container: Container) -> _Modes:
     return {"mode": searchable(reader.mode & most), "most": reader.mode & most}
 
 
-def _identity(base: JudgedKit, manifest: DeltaManifest, request: DeltaApplyRequest) -> dict[str, Any]:
-    """Name what of the base decides the result: not what it is packed in, but whether a folder is written for it."""
+def _identify(base: JudgedKit, manifest: DeltaManifest, request: DeltaApplyRequest) -> dict[str, Any]:
+    """Return what of the base decides the result: its manifest, and the container that is written for it."""
     return {
-        "container": _container(base, manifest, request).value,
+        "container": _choose_container(base, manifest, request).value,
         "manifest": base.manifest.sha256.hex,
     }
 
@@ -336,7 +339,7 @@ def _require_place(kit: Path, place: Path) -> None:
 
 
 def _judge_finished(where: Standing, manifest: DeltaManifest, request: DeltaApplyRequest) -> Finished:
-    """Judge a target that an interrupted run finished: as the run does, and that it is made from this very base.
+    """Judge a target that an interrupted run finished: as the run does, and check that it is made from this base.
 
     Raises:
         KitError: It is not the target of the delta, or the kit it would replace is not the delta's base.
@@ -344,8 +347,8 @@ def _judge_finished(where: Standing, manifest: DeltaManifest, request: DeltaAppl
     base = where.old if request.output is None else request.base
     if base is not None and not where.is_placed:
         with opened(base, with_changes(request.environment, workers=1)) as kit:
-            found = judge_kit(kit, _of_base(request.expectation)).require(where=str(base))
-            # Where the base is the target already, it was copied to the output.
+            found = judge_kit(kit, _expect_of_base(request.expectation)).require(where=str(base))
+            # A base that is already the target was copied to the output.
             if request.output is None or found.manifest.sha256 != manifest.target.manifest_sha256:
                 check_base(manifest, found.manifest, str(request.base))
     size, archive, judgement = _reread(where.new, request, manifest)
@@ -366,8 +369,8 @@ def _reread(
         with opened(work, with_changes(request.environment, workers=1)) as kit:
             found = judge_kit(kit, request.expectation, stage=Stage.REREAD).require(where=str(work))
             if found.manifest.sha256 != manifest.target.manifest_sha256:
-                raise DigestError("it has another manifest than the delta says")
-            archive = _compared(manifest, kit.reader.container, found.beside.archive)
+                raise DigestError("its manifest is not the one that the delta states")
+            archive = _compare_archive(manifest, kit.reader.container, found.beside.archive)
             return kit.reader.stored_bytes, archive, found.judgement
     except LimitError as error:
         raise LimitError(f"the target would be over a limit: {error.what}", hint=error.hint) from error

@@ -1,20 +1,19 @@
 """``kit delta build``: from two verified kits to the signed delta between them.
 
-Read and judge both, spooling what of the target has surely changed → store what of the base is needed → encode each
-member of the target against it → manifest, signature → read the delta back → publish it. Laws: the same kits, key,
-time and options give the same delta, whatever the number of workers; memory does not grow with the kits; nothing but a
-folder next to the output is written before.
+Read and judge both, and spool what of the target has surely changed → store what is needed of the base → encode each
+member of the target against it → write manifest and signature → read the delta back → publish it.
 
-The archive of a delta being written: what a site must read first stands in front, and is known last.
+Entries of the archive are in the order of schemas/kit-delta.md: manifest, its signature, layout, signature of the
+target's archive if it has one, payloads. A site must read first what is known last, so the first entries are reserved
+and filled at the end (:class:`DeltaArchive`).
 
-Entries stand in the order of schemas/kit-delta.md: manifest, its signature, layout, signature of the target's archive
-if it has one, payloads. Law: the same bytes in the same order give the same archive.
+The run works in the folder ``<output>.kit-build`` and cannot be resumed: running it again is as good. The next run with
+the same output removes what a dead run left there.
 
-The folder ``<target>.kit-build`` for a run that is not resumed: the same run again is as good.
-
-What is in it is worth nothing to anybody but the process that made it, so the next run with the same output removes
-what a dead one left there. Laws: two live processes never share one; it is in plain sight next to the output, readable
-by its owner alone, and gone when the run is over, however it ends, short of being killed.
+Laws: the same kits, key, time and options give the same delta, whatever the number of workers; the same bytes in the
+same order give the same archive; memory does not grow with the kits; before the delta is published, nothing is written
+but the folder; two live processes never share it; it is next to the output, readable by its owner alone, and removed
+when the run ends in any way other than being killed.
 """
 
 from __future__ import annotations
@@ -58,9 +57,9 @@ from kit.output.switch import checksum_line, staged
 from kit.signing import PrivateKey, jws
 from kit.trust import Anchor
 from kit.values import Codec, MemberPath, Sha256, Timestamp
-from kit.verbs.delta.deltas import check_payloads, check_signature, check_target, opened_delta
+from kit.verbs.delta.deltas import check_payloads, check_signature, check_target, open_delta
 from kit.verbs.delta.encode import DeltaEncoder
-from kit.verbs.delta.steps import NO_STEPS, Found, Ingredients, steps_between
+from kit.verbs.delta.steps import NO_STEPS, Ingredients, RecipeSearch, steps_between
 from kit.verbs.delta.stores import BaseSpool, BaseStores, TargetSpool
 from kit.verbs.verify.judged import JudgedKit, judge_kit
 from kit.verbs.verify.kits import Environment, opened, workers_when_asked
@@ -75,16 +74,16 @@ _MODE = 0o644
 
 
 class DeltaArchive:
-    """See the module docstring. A context manager that closes its files."""
+    """The archive of a delta that is being written. A context manager that closes its files."""
 
     def __init__(self, folder: Path, at: Timestamp, *, signature: bytes | None, mode: int) -> None:
-        """Begin an archive in ``folder``, whose entries have the time ``at``.
+        """Create the files of an archive in ``folder``.
 
         Args:
             folder: On the file system of the output.
             at: The time of every entry.
             signature: Of the target's archive, carried as it is.
-            mode: The widest that the archive may have.
+            mode: The widest mode that the archive may have.
 
         Raises:
             OutputError: Its files cannot be made.
@@ -111,7 +110,7 @@ class DeltaArchive:
         self._open.close()
 
     def add(self, chunks: Iterator[bytes]) -> Payload:
-        """Add the payload of the next member that has one.
+        """Write the payload of the next member that has one.
 
         Raises:
             OutputError: The disk is full or failed; or what ``chunks`` raises.
@@ -121,7 +120,7 @@ class DeltaArchive:
         return self._fill(self._destination.open(path, mode=_MODE), path, chunks)
 
     def close_front(self, layout: bytes) -> tuple[Payload, Payload | None]:
-        """Put what the manifest names of the entries in front: the layout, and the signature if there is one.
+        """Write the reserved entries that the manifest names: the layout, and the signature if there is one.
 
         Raises:
             OutputError: The disk is full or failed.
@@ -131,8 +130,8 @@ class DeltaArchive:
             signature = self._fill(self._slots[ARCHIVE_SIGNATURE], ARCHIVE_SIGNATURE, iter([self._signature]))
         return self._fill(self._slots[LAYOUT], LAYOUT, iter([layout])), signature
 
-    def signed(self, manifest: DeltaManifest, key: PrivateKey) -> Path:
-        """Put the manifest and its signature by ``key``, and give the finished archive.
+    def sign(self, manifest: DeltaManifest, key: PrivateKey) -> Path:
+        """Write the manifest and its signature by ``key``, and return the finished archive.
 
         Raises:
             OutputError: The disk is full or failed.
@@ -158,12 +157,12 @@ _KIND = "build"
 
 
 @contextmanager
-def workplace(target: Path, work_folder: Path | None = None) -> Iterator[Job]:
-    """Yield a job in an empty folder next to ``target``, on its file system; what a killed run left of it is removed.
+def open_build_job(target: Path, work_folder: Path | None = None) -> Iterator[Job]:
+    """Yield a job in an empty folder next to ``target``, on its file system; what a killed run left there is removed.
 
     Raises:
-        OutputError: Another process is at work there, or the place cannot be written.
-        UsageError: The target is ``.`` or ``..``, next to which nothing can be put.
+        OutputError: Another process works there, or the place cannot be written.
+        UsageError: The target is ``.`` or ``..``, which have no folder next to them.
     """
     left = Job(target, kind=_KIND, work_folder=work_folder).exists
     with Job(target, resume=left, kind=_KIND, work_folder=work_folder) as job:
@@ -183,14 +182,14 @@ class DeltaBuildRequest:
     """What both kits must be."""
     created_at: Timestamp
     recipe: bool = True
-    """Let the site compute again what a transform makes of the base, where that is possible."""
+    """Let the site compute what a transform makes of the base, if that is possible."""
     transforms: tuple[Transform, ...] = ()
-    """What may have made the target, where its provenance does not have the parameters: tenants, cache map, field map
-    of one's own."""
+    """Transforms that may have made the target with parameters that its provenance does not have: tenants, a cache
+    map, a field map of the user's own."""
     keys: KeySource | None = field(default=None, repr=False)
-    """Of the keyring that the target was encrypted with, opened: with it an encryption is a recipe, too."""
+    """From the opened keyring that the target was encrypted with. With it, a recipe can encrypt, too."""
     reverse: bool = False
-    """Build the way back: from the target to the base."""
+    """Build the opposite delta: from the target to the base."""
     work_folder: Path | None = None
     """Where to work if not next to the output."""
     environment: Environment = field(default_factory=Environment)
@@ -209,11 +208,11 @@ class DeltaBuildReport:
     manifest_sha256: Sha256
     signed_by: str
     target_bytes: int | None
-    """Of the target as stored: what would have to be sent without a delta."""
+    """Size of the target as stored, which would have to be sent without a delta."""
     no_recipe: str | None
-    """Why nothing is left to the site to compute; None where something is."""
+    """Why there is no recipe; None if there is one."""
     discloses: bool
-    """Whether the delta leads back over an encryption: then it holds in the clear what the base has sealed."""
+    """Whether the delta undoes an encryption. Then it holds in the clear what the base has sealed."""
 
     @property
     def methods(self) -> Mapping[str, int]:
@@ -223,7 +222,7 @@ class DeltaBuildReport:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeltaSquashRequest:
-    """Which deltas to make one of."""
+    """Which deltas to replace by one."""
 
     base: Path
     """The kit that the first is for."""
@@ -235,12 +234,12 @@ class DeltaSquashRequest:
     """What the base, every delta and every kit in between must be."""
     created_at: Timestamp
     recipe: bool = True
-    """As of :class:`DeltaBuildRequest`; so ``transforms``, besides those that the deltas themselves name."""
+    """As in :class:`DeltaBuildRequest`; likewise ``transforms``, in addition to those that the deltas name."""
     transforms: tuple[Transform, ...] = ()
     keys: KeySource | None = field(default=None, repr=False)
-    """Of a keyring, opened: needed where one of the deltas is a recipe that encrypts."""
+    """From an opened keyring. Needed if the recipe of one of the deltas encrypts."""
     work_folder: Path | None = None
-    """As of :class:`DeltaBuildRequest`."""
+    """As in :class:`DeltaBuildRequest`."""
     environment: Environment = field(default_factory=Environment)
 
 
@@ -254,7 +253,7 @@ def build_delta(request: DeltaBuildRequest) -> DeltaBuildReport:
     """
     require_free(request.output)
     require_output_apart(request.output, {"base": request.base, "target": request.target}, kind="build")
-    with workplace(request.output, request.work_folder) as job:
+    with open_build_job(request.output, request.work_folder) as job:
         return build_within(request, job.folder, job)
 
 
@@ -274,14 +273,14 @@ def build_within(request: DeltaBuildRequest, folder: Path, job: Job) -> DeltaBui
     with ExitStack() as stack:
         workers = stack.enter_context(workers_when_asked(environment))
         before = BaseSpool(stack.enter_context(BaseStores(folder)), environment.limits)
-        kit = stack.enter_context(opened(paths[0], _alone(environment)))
+        kit = stack.enter_context(opened(paths[0], _without_workers(environment)))
         base = judge_kit(kit, request.expectation, tap=before).require(where=str(paths[0]))
         changed = TargetSpool(folder, base.survey, before, environment.limits)
         stack.callback(changed.close)
-        kit = stack.enter_context(opened(paths[1], _alone(environment)))
+        kit = stack.enter_context(opened(paths[1], _without_workers(environment)))
         target = judge_kit(kit, request.expectation, tap=changed).require(where=str(paths[1]))
         _check_pair(base, target)
-        found = _recipe(request, base, target, workers, folder)
+        found = _find_recipe(request, base, target, workers, folder)
         manifest, work = _write(request, _Sides(base, target, before, changed, workers), found, folder)
         digest, size = _reread(work, request, manifest)
         beside = {".sha256": checksum_line(digest, request.output.name)}
@@ -302,8 +301,8 @@ def build_within(request: DeltaBuildRequest, folder: Path, job: Job) -> DeltaBui
         )
 
 
-def _alone(environment: Environment) -> Environment:
-    # Both kits are only read; workers are for what is said of the target, where that is much.
+def _without_workers(environment: Environment) -> Environment:
+    # Both kits are only read here; the workers that encode a large target are started apart from these.
     return with_changes(environment, workers=1, executor=None)
 
 
@@ -311,19 +310,19 @@ def _check_pair(base: JudgedKit, target: JudgedKit) -> None:
     if base.manifest.bundle_id != target.manifest.bundle_id:
         raise UsageError(f"{base.what} and {target.what} are generations of different bundles")
     if base.manifest.sha256 == target.manifest.sha256:
-        raise UsageError(f"both kits are {base.what}: there is nothing between them")
+        raise UsageError(f"both kits are {base.what}: there is no difference to encode")
 
 
-def _recipe(
+def _find_recipe(
     request: DeltaBuildRequest, base: JudgedKit, target: JudgedKit, workers: Callable[[], Workers], folder: Path
-) -> Found:
+) -> RecipeSearch:
     if not request.recipe:
-        return Found(absence="none was wanted")
+        return RecipeSearch(absence="the recipe was turned off")
     if not steps_between(base, target):
-        return Found(absence=NO_STEPS)
-    from kit.verbs.delta.recipe_search import find  # noqa: PLC0415  with all transforms, which no other delta needs
+        return RecipeSearch(absence=NO_STEPS)
+    from kit.verbs.delta.recipe_search import find_recipe  # noqa: PLC0415  with all transforms, which no other delta needs
 
-    return find(base, target, Ingredients(transforms=request.transforms, keys=request.keys), workers, folder)
+    return find_recipe(base, target, Ingredients(transforms=request.transforms, keys=request.keys), workers, folder)
 
 
 def _discloses(base: JudgedKit, target: JudgedKit) -> bool:
@@ -337,7 +336,7 @@ def _discloses(base: JudgedKit, target: JudgedKit) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class _Sides:
-    """The two kits, what of each was spooled, and the workers."""
+    """The two kits, what was spooled of each, and the workers."""
 
     base: JudgedKit
     target: JudgedKit
@@ -346,13 +345,13 @@ class _Sides:
     workers: Callable[[], Workers]
 
 
-def _write(request: DeltaBuildRequest, sides: _Sides, found: Found, folder: Path) -> tuple[DeltaManifest, Path]:
+def _write(request: DeltaBuildRequest, sides: _Sides, found: RecipeSearch, folder: Path) -> tuple[DeltaManifest, Path]:
     """Write the delta into ``folder``."""
     base, target = sides.base, sides.target
-    # It holds of both: nobody gets more of either than they may read.
+    # The delta holds parts of both kits, so nobody may read it who may not read both.
     mode = base.kit.reader.mode & target.kit.reader.mode
     with DeltaArchive(folder, request.created_at, signature=target.beside.signature, mode=mode) as archive:
-        encoder = _encoder(sides, found, folder)
+        encoder = _make_encoder(sides, found, folder)
         entries: list[Entry] = []
         with target.kit.pipeline(Stage.COMPARE):
             for path, sha256, size, encoded in encoder.members():
@@ -387,20 +386,21 @@ def _write(request: DeltaBuildRequest, sides: _Sides, found: Found, folder: Path
             tool_version=VERSION,
             recipe=found.recipe,
         )
-        return manifest, archive.signed(manifest, request.key)
+        return manifest, archive.sign(manifest, request.key)
 
 
-def _encoder(sides: _Sides, found: Found, folder: Path) -> DeltaEncoder:
-    """Store what of the base is needed, and prepare to encode the target against it."""
+def _make_encoder(sides: _Sides, found: RecipeSearch, folder: Path) -> DeltaEncoder:
+    """Store what is needed of the base, and return the encoder of the target against it."""
     base, target = sides.base, sides.target
-    # The site can check who signed what it will get before it makes any of it; and its base may be signed otherwise.
-    unbound = _unbound(base)
+    # The site checks who signed the target before it makes any of it, so manifest and signature are carried in full.
+    # They are not copied from the base either, whose signature may be another at the site.
+    unbound = _find_unbound(base)
     bound = {digest for path, (digest, _) in base.survey.members.items() if path not in unbound}
     kept = {path for path in target.survey.kept if target.survey.members[path][0] not in bound}
     verbatim = frozenset({target.location.manifest, target.location.signature, *kept})
     links = _hard_links(target)
     sides.changed.relink(links.values())
-    with base.kit.pipeline(Stage.COMPARE):  # for whoever watches; the work is done here
+    with base.kit.pipeline(Stage.COMPARE):  # shows progress; the work is done in this process
         sides.before.stores.fill(base.kit.reader, base.survey, target.survey, besides=found.members | verbatim)
     return DeltaEncoder(
         *(target.kit.reader, base.survey, target.survey),
@@ -415,10 +415,10 @@ def _encoder(sides: _Sides, found: Found, folder: Path) -> DeltaEncoder:
     )
 
 
-def _unbound(base: JudgedKit) -> frozenset[MemberPath]:
-    """Return the members that a manifest does not fix: a kit of that very manifest may have others in their place.
+def _find_unbound(base: JudgedKit) -> frozenset[MemberPath]:
+    """Return the members that the manifest does not fix: another kit with the same manifest may have others instead.
 
-    These are its signature and, of its lineage, the last statement and what earlier versions recorded no digest of; and
+    These are its signature; of its lineage, the last statement and what earlier versions recorded without a digest; and
     the hard links of an unpacked kit, which are no files in an archive.
     """
     lineage = base.manifest.lineage
@@ -433,14 +433,14 @@ def _unbound(base: JudgedKit) -> frozenset[MemberPath]:
 
 
 def _hard_links(kit: JudgedKit) -> Mapping[MemberPath, Link]:
-    """Return the hard links that files of an unpacked kit are; none of an archive, whose links are no files."""
+    """Return the files of an unpacked kit that are hard links; none for an archive, whose links are no files."""
     return files.find_unpacked_links(kit.manifest.links or (), kit.survey.members)
 
 
 def _reread(work: Path, request: DeltaBuildRequest, manifest: DeltaManifest) -> tuple[Sha256, int]:
     """Read the finished delta from its file and check it as a site will, before it gets its name."""
     public = request.key.public
-    with opened_delta(work, request.environment.limits) as delta:
+    with open_delta(work, request.environment.limits) as delta:
         check_signature(delta, Anchor.of_keys({public.key_id: public}))
         target = check_payloads(delta)
         check_target(delta, target, request.expectation.anchor)

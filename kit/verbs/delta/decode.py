@@ -1,8 +1,8 @@
 """Makes the target's container from a base and the payloads of a delta: a stream of the bytes of a tar archive.
 
-Whatever the result is written to, an archive or a folder, it is made from this one stream. Laws: every member has the
-size and digest that the delta's signed manifest names, or the stream ends in an error; what the delta needs of the base
-is spooled while that is judged, and the base is read again only for large members that are copied, in its own order.
+The result, an archive or a folder, is always made from this one stream. What the delta needs of the base is spooled
+while the base is judged. The base is read again only for large members that are copied, and in its own order. Law:
+every member has the size and digest that the delta's signed manifest names, or the stream ends in an error.
 """
 
 from __future__ import annotations
@@ -25,35 +25,35 @@ from kit.engine.pipeline import Workers
 from kit.engine.reading import Survey
 from kit.errors import ArchiveError, DigestError
 from kit.values import Codec, Limits, MemberPath, collection_member
-from kit.verbs.delta.segments import joined
-from kit.verbs.delta.stores import BaseStores, header_of, store_bytes, whole
+from kit.verbs.delta.segments import join_segments
+from kit.verbs.delta.stores import BaseStores, header_of, read_all, store_bytes
 
 Take = Callable[[Payload], Iterator[bytes]]
-"""Gives the chunks of a payload; payloads are asked for in the order of the manifest."""
-_SMALL, _MAX_SMALL = 64 * 1024, 16 * 1024 * 1024
-"""Bytes of a member that is stored to be copied: of one, and of all."""
+"""Returns the chunks of a payload; payloads are taken in the order of the manifest."""
+_MAX_SMALL_BYTES, _MAX_ALL_SMALL_BYTES = 64 * 1024, 16 * 1024 * 1024
+"""Bytes of members that are stored to be copied: of one, and of all together."""
 
 
 class NeededSpool:
-    """Stores what a delta needs of its base: a :class:`kit.engine.reading.BodyTap` of the reading that judges it.
+    """Spools what a delta needs of its base: a :class:`kit.engine.reading.BodyTap` for the pass that judges it.
 
-    Nothing that is stored has been believed yet. What cannot be stored, a collection that cannot be cut into documents,
-    is left to :meth:`Making.prepare`, which words the error.
+    Nothing spooled is trusted yet. A collection that cannot be cut into documents is not spooled;
+    :meth:`TargetDecoder.prepare` raises its error.
     """
 
     def __init__(self, manifest: DeltaManifest, stores: BaseStores, limits: Limits) -> None:
         """Store into ``stores`` what ``manifest`` names."""
         self._stores = stores
         self._limits = limits
-        self._room = _MAX_SMALL
+        self._room = _MAX_ALL_SMALL_BYTES
         self._stored = {entry.source for entry in manifest.members if _is_stored(entry)}
         self._copied = {entry.source for entry in manifest.members if entry.method is Method.COPY}
 
     def note(self, member: Member) -> None:
-        """Ignore it: what holds a base decides nothing of its target."""
+        """Ignore it: the container of a base decides nothing about the target."""
 
     def take(self, member: Member, path: MemberPath, body: Iterator[bytes]) -> None:
-        """Store a member that is needed at any place, or small and copied.
+        """Store a member if it is read out of order, or is small and copied.
 
         Raises:
             KitError: The body ends early; or the disk is full.
@@ -64,20 +64,20 @@ class NeededSpool:
                 self._stores.put_if_sound(collection, body, member.size, self._limits)
             else:
                 self._stores.put(path, None, body, self._limits)
-        elif path in self._copied and member.size <= min(_SMALL, self._room):
+        elif path in self._copied and member.size <= min(_MAX_SMALL_BYTES, self._room):
             self._room -= member.size
             self._stores.put_small(path, body)
 
 
-class Making:
-    """See the module docstring; ``stores`` is filled by :meth:`prepare`, before :meth:`stream` is read."""
+class TargetDecoder:
+    """Makes the target's stream; :meth:`prepare` fills ``stores`` before :meth:`stream` is read."""
 
     def __init__(
         self, manifest: DeltaManifest, reader: KitReader, survey: Survey, stores: BaseStores, *, workers: Workers
     ) -> None:
-        """Make the target of ``manifest`` from the base in ``reader``, whose survey is ``survey``.
+        """Decode the target of ``manifest`` against the base in ``reader``, whose survey is ``survey``.
 
-        ``stores`` may have of the base already what is needed; ``workers`` put documents together.
+        ``stores`` may already hold what is needed of the base; ``workers`` decode documents.
         """
         self._workers = workers
         self._manifest = manifest
@@ -91,27 +91,27 @@ class Making:
         self._taken: set[MemberPath] = set()
 
     def check(self) -> None:
-        """Check that the base has every member that is needed of it.
+        """Check that the base has every member that the delta needs.
 
         Raises:
-            DigestError: One is missing, or is not what a copy of it must be.
+            DigestError: One is missing, or is to be copied and has another digest or size.
         """
         for entry in self._manifest.members:
             if entry.source is None:
                 continue
-            met = self._survey.members.get(entry.source)
-            if met is None:
-                raise DigestError("is not in the base, and the delta needs it", where=str(entry.source))
-            if entry.method is Method.COPY and met != (entry.sha256, entry.size):
-                raise DigestError(f"is {met[0]}, where the delta copies {entry.sha256}", where=str(entry.source))
+            actual = self._survey.members.get(entry.source)
+            if actual is None:
+                raise DigestError("is needed by the delta, and missing in the base", where=str(entry.source))
+            if entry.method is Method.COPY and actual != (entry.sha256, entry.size):
+                raise DigestError(f"is {actual[0]}, but the delta copies {entry.sha256}", where=str(entry.source))
 
     def prepare(self, folder: Path) -> list[bytes]:
-        """Store what is needed out of order, in files of ``folder``; returns headers that the layout needs.
+        """Store in ``folder`` what is needed out of order, and return the headers that the layout needs.
 
         Raises:
             KitError: The base changed, or the disk is full.
         """
-        stored, copied = self._needs()
+        stored, copied = self._plan_reads()
         headers: list[bytes] = []
         if not (stored or copied or self._manifest.layout_of_base):
             return headers
@@ -122,15 +122,15 @@ class Making:
             if member.path is None:
                 return
             if member.path in copied:
-                body = whole_of(self._copy(folder, member.path, body))
+                body = read_file(self._store_copy(folder, member.path, body))
             if member.path in stored:
                 self._stores.put(member.path, self._survey.collections.get(member.path), body, self._limits)
 
         read_again(self._reader, self._survey, visit)
         return headers
 
-    def _needs(self) -> tuple[set[MemberPath], set[MemberPath]]:
-        """Return what of the base to store for what is encoded against it, and what for copies in another order."""
+    def _plan_reads(self) -> tuple[set[MemberPath], set[MemberPath]]:
+        """Return the base members to store: those that others are encoded against, and those copied out of order."""
         order = {path: place for place, path in enumerate(self._survey.members)}
         streamed: set[MemberPath] = set()
         stored: set[MemberPath] = set()
@@ -156,10 +156,10 @@ class Making:
         return path in self._stores.documents or path in self._stores.bytes
 
     def _is_at_hand(self, path: MemberPath) -> bool:
-        """Whether the bytes of a member can be had without reading the base."""
+        """Return whether the bytes of a member are stored, so that the base need not be read."""
         return path in self._held or path in self._stores.bytes
 
-    def _copy(self, folder: Path, path: MemberPath, body: Iterator[bytes]) -> Path:
+    def _store_copy(self, folder: Path, path: MemberPath, body: Iterator[bytes]) -> Path:
         place = self._copies[path] = folder / f"copy-{len(self._copies)}"
         store_bytes(place, body).close()
         return place
@@ -168,12 +168,12 @@ class Making:
         """Yield the target's tar archive, in chunks.
 
         Raises:
-            DigestError: A member does not come out as the delta states.
+            DigestError: A member is not made as the delta states.
             ArchiveError: A payload is malformed or does not fit the base, or layout and members do not match.
         """
-        base = entries(self._reader)  # each member is compared with what the delta says
+        base = entries(self._reader)  # each member is compared with what the delta states
 
-        def stored(path: MemberPath) -> Iterator[bytes]:
+        def read_stored(path: MemberPath) -> Iterator[bytes]:
             for member, body in base:
                 if member.path == path:
                     return body
@@ -187,81 +187,81 @@ class Making:
             entry = next(members, None)
             if entry is None:
                 raise ArchiveError("the layout of a delta has more files than its manifest")
-            yield from self._told(_checked(entry, self._body(entry, stored, take)))
+            yield from self._report_progress(_check_body(entry, self._make_body(entry, read_stored, take)))
             yield padding(entry.size)
         if next(members, None) is not None:
             raise ArchiveError("the layout of a delta has fewer files than its manifest")
         yield END
 
-    def _told(self, body: Iterator[bytes]) -> Iterator[bytes]:
+    def _report_progress(self, body: Iterator[bytes]) -> Iterator[bytes]:
         watch = self._reader.watch
         for chunk in body:
             if watch is not None:
                 watch(len(chunk))
             yield chunk
 
-    def _body(self, entry: Entry, stored: Callable[[MemberPath], Iterator[bytes]], take: Take) -> Iterator[bytes]:
+    def _make_body(self, entry: Entry, stored: Callable[[MemberPath], Iterator[bytes]], take: Take) -> Iterator[bytes]:
         if entry.method is Method.COPY and entry.source is not None:
-            return self._copied(entry.source, stored)
+            return self._read_copy(entry.source, stored)
         if entry.method is Method.RECIPE:
             made = self._stores.made.get(entry.path)
-            return whole(made) if made is not None else iter(())
+            return read_all(made) if made is not None else iter(())
         if entry.payload is None:
-            raise ArchiveError(f"{entry.path}: the delta has nothing to make it from")
+            raise ArchiveError(f"{entry.path}: the delta has no payload to make it from")
         payload = take(entry.payload)
         if entry.method is Method.DOCUMENTS and entry.source is not None:
-            return self._documents(entry, entry.source, payload)
-        return self._binary(entry, payload)
+            return self._decode_documents(entry, entry.source, payload)
+        return self._decode_bytes(entry, payload)
 
-    def _copied(self, source: MemberPath, stored: Callable[[MemberPath], Iterator[bytes]]) -> Iterator[bytes]:
+    def _read_copy(self, source: MemberPath, stored: Callable[[MemberPath], Iterator[bytes]]) -> Iterator[bytes]:
         if source in self._held:
             return iter((self._held[source],))
         if source in self._stores.bytes:
-            return whole(self._stores.bytes[source])
+            return read_all(self._stores.bytes[source])
         if source in self._streamed and source not in self._taken:
             self._taken.add(source)
             return stored(source)
-        return whole_of(self._copies[source])
+        return read_file(self._copies[source])
 
-    def _documents(self, entry: Entry, source: MemberPath, payload: Iterator[bytes]) -> Iterator[bytes]:
+    def _decode_documents(self, entry: Entry, source: MemberPath, payload: Iterator[bytes]) -> Iterator[bytes]:
         base = self._stores.documents.get(source)
         collection = collection_member(entry.path)
         if base is None or collection is None:
-            raise ArchiveError(f"{entry.path}: is made of documents, and {source} or itself is no collection")
+            raise ArchiveError(f"{entry.path}: is encoded as documents, but it or {source} is no collection")
         parts = read_pieces(payload)
         outer = Reader(next(parts, b""), "the frames of a member")
         lengths = parse_lengths(outer, most=self._limits.json_bytes)
         outer.finish()
         if collection.codec is Codec.NONE:
-            return joined(base, parts, most=entry.size, workers=self._workers)
+            return join_segments(base, parts, most=entry.size, workers=self._workers)
         most = sum(lengths)
         self._limits.check("expanded_bytes", most, where=str(entry.path))
-        made = joined(base, parts, most=most, workers=self._workers)
+        made = join_segments(base, parts, most=most, workers=self._workers)
         return (encode(collection.codec, part) for part in cut(made, lengths))
 
-    def _binary(self, entry: Entry, payload: Iterator[bytes]) -> Iterator[bytes]:
+    def _decode_bytes(self, entry: Entry, payload: Iterator[bytes]) -> Iterator[bytes]:
         base = self._stores.bytes.get(entry.source) if entry.source is not None else None
         for part in read_pieces(payload):
             stretch, reader = prefix.parse_stretch(part)
             if stretch.size and base is None:
-                raise ArchiveError(f"{entry.path}: a piece refers to a base, and has none")
+                raise ArchiveError(f"{entry.path}: a piece refers to a member of the base, and none is named")
             yield prefix.unpack_piece(reader, base.read(stretch.start, stretch.size) if base is not None else b"")
 
 
 def _is_stored(entry: Entry) -> bool:
-    """Whether a member of the base must be read at any place to make this one."""
+    """Return whether this member is made from a stored member of the base, read out of order."""
     return entry.method in {Method.BINARY, Method.DOCUMENTS}
 
 
-def whole_of(path: Path) -> Iterator[bytes]:
-    """Read a file of ours, in chunks."""
+def read_file(path: Path) -> Iterator[bytes]:
+    """Yield the bytes of a file of this run, in chunks."""
     with path.open("rb") as file:
         while data := file.read(1024 * 1024):
             yield data
 
 
-def _checked(entry: Entry, body: Iterable[bytes]) -> Iterator[bytes]:
-    """Pass a member's bytes on as long as they can be what the delta states, and check that they are."""
+def _check_body(entry: Entry, body: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield a member's bytes as long as they can be what the delta states, and check that they are."""
     digest = hashlib.sha256()
     size = 0
     for chunk in body:
@@ -272,7 +272,7 @@ def _checked(entry: Entry, body: Iterable[bytes]) -> Iterator[bytes]:
         yield chunk
     if size != entry.size or digest.hexdigest() != entry.sha256.hex:
         raise DigestError(
-            f"came out as {size:,} bytes with digest {digest.hexdigest()}, where the delta says {entry.size:,}"
-            f" and {entry.sha256}",
+            f"was made with {size:,} bytes and digest {digest.hexdigest()}, but the delta states {entry.size:,} and"
+            f" {entry.sha256}",
             where=str(entry.path),
         )

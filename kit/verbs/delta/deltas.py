@@ -1,8 +1,8 @@
-"""What every verb of deltas shares: opening a delta, checking who signed it and that it is whole.
+"""What all verbs of deltas share: open a delta, check who signed it, and check that it is complete.
 
-A delta is judged by the same policy as kits: who may sign its target may sign it. Laws: nothing of a delta is used
-before its manifest's signature is checked, except to show what it claims; every payload has the digest and size that
-the manifest names before any of it is decoded.
+A delta is judged by the policy for kits: keys that may sign its target may sign it. Laws: until the signature of its
+manifest is checked, a delta is only used to show what it claims; no payload is decoded before its digest and size are
+compared with the manifest.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ CONTAINERS = {container.value: container for container in Container}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpenDelta:
-    """A delta being read; its manifest is parsed, and not yet believed."""
+    """A delta being read; its manifest is parsed, and not yet trusted."""
 
     reader: KitReader
     manifest: DeltaManifest
@@ -50,12 +50,12 @@ class OpenDelta:
 
     @property
     def where(self) -> str:
-        """Its place, for messages."""
+        """Its path, for messages."""
         return str(self.reader.path)
 
 
 @contextmanager
-def opened_delta(path: Path, limits: Limits) -> Iterator[OpenDelta]:
+def open_delta(path: Path, limits: Limits) -> Iterator[OpenDelta]:
     """Open a delta and read its manifest.
 
     Raises:
@@ -65,12 +65,12 @@ def opened_delta(path: Path, limits: Limits) -> Iterator[OpenDelta]:
     with open_kit(path, limits=limits) as reader:
         where, limits = str(path), reader.limits
         members = reader.members()
-        data = _whole(next(members, None), MANIFEST, limits)
+        data = _read_member(next(members, None), MANIFEST, limits)
         if data is None:
             raise ArchiveError(
                 f"is no delta: its first member is not {MANIFEST}", where=where, hint="kit inspect shows what a kit is"
             )
-        signature = _whole(next(members, None), SIGNATURE, limits)
+        signature = _read_member(next(members, None), SIGNATURE, limits)
         try:
             manifest = DeltaManifest.parse(data, limits=limits)
         except KitError as error:
@@ -78,33 +78,33 @@ def opened_delta(path: Path, limits: Limits) -> Iterator[OpenDelta]:
         yield OpenDelta(reader=reader, manifest=manifest, manifest_bytes=data, signature=signature)
 
 
-def _whole(met: tuple[Member, Iterator[bytes]] | None, path: MemberPath, limits: Limits) -> bytes | None:
-    if met is None or met[0].path != path:
+def _read_member(member: tuple[Member, Iterator[bytes]] | None, path: MemberPath, limits: Limits) -> bytes | None:
+    if member is None or member[0].path != path:
         return None
-    return read_whole(*met, limits)
+    return read_whole(*member, limits)
 
 
 def check_signature(delta: OpenDelta, anchor: Anchor) -> tuple[str, ...]:
-    """Check who signed a delta; gives the ids of their keys.
+    """Check who signed a delta, and return the ids of their keys.
 
     Raises:
         UnsignedError: It has no signature.
-        UntrustedError: Nobody who may sign its target has signed it.
+        UntrustedError: No key that may sign its target has signed it.
         SignatureError: A signature is malformed or does not verify.
-        StaleError: The keys are out of their time.
+        StaleError: The keys are not valid at this time.
     """
     manifest = delta.manifest
     if delta.signature is None:
         raise UnsignedError("the delta has no signature", where=f"{delta.where}: {SIGNATURE}")
 
-    # A delta says how to make bytes that the target's own signature is then checked over, so it may be signed by
-    # whoever signs either kind of generation.
+    # The target's own signature is checked over the bytes that a delta makes. So a delta may be signed by any key that
+    # may sign a generation of either kind.
     subjects = [
         Subject(
             what=f"the delta to generation {manifest.target.generation}",
             role=role,
             bundle_id=manifest.bundle_id,
-            members=_made_anew(manifest),
+            members=_find_remade_members(manifest),
             only_collections=role is Role.PATCHER,
         )
         for role in (Role.PUBLISHER, Role.PATCHER)
@@ -114,8 +114,8 @@ def check_signature(delta: OpenDelta, anchor: Anchor) -> tuple[str, ...]:
     return inside(f"{delta.where}: {SIGNATURE}", check).key_ids
 
 
-def _made_anew(manifest: DeltaManifest) -> tuple[MemberPath, ...]:
-    """Return the members that the delta does more with than copy them; a manifest and history are nobody's to limit."""
+def _find_remade_members(manifest: DeltaManifest) -> tuple[MemberPath, ...]:
+    """Return the members that the delta does not just copy, without manifest and history, which no policy limits."""
     outside = {*MANIFEST_PATHS, *(signature_of(path) for path in MANIFEST_PATHS)}
     return tuple(
         entry.path
@@ -137,13 +137,13 @@ class CarriedTarget:
 
 
 def check_payloads(delta: OpenDelta) -> CarriedTarget:
-    """Read every payload and compare it with what the manifest names: a closed world; gives what the target's is.
+    """Read every payload, compare it with the manifest (a closed world), and return the target's manifest.
 
     Raises:
         ArchiveError: The archive is malformed, has a member that is not named, lacks one, or has them in another order;
-            or the delta states something else of its target than that does, or of its base where it was made of that.
-        DigestError: A payload is not what the manifest says, or a member is not to be what the target's manifest lists.
-        ManifestError: The target's manifest is none.
+            or what the delta states of its target, or of its base, contradicts the target's own manifest.
+        DigestError: A payload is not what the manifest states, or a member would not be what the target lists.
+        ManifestError: The target's manifest is malformed.
     """
     manifest = delta.manifest
     entry = manifest.entry_of(manifest.target.manifest_sha256)
@@ -155,24 +155,24 @@ def check_payloads(delta: OpenDelta) -> CarriedTarget:
     _check_each(delta, kept)
     if not manifest.layout_of_base:
         _check_layout(delta, kept[manifest.layout.path])
-    data = _carried(delta, entry, kept)
+    data = _unpack_carried(delta, entry, kept)
     target = Manifest.parse(data, limits=delta.reader.limits, where=f"{delta.where}: {entry.path}")
     _check_labels(delta, target)
-    document = _carried(delta, signature, kept) if signature is not None else None
+    document = _unpack_carried(delta, signature, kept) if signature is not None else None
     return CarriedTarget(manifest=target, data=data, signature=document, path=entry.path)
 
 
 def _check_labels(delta: OpenDelta, target: Manifest) -> None:
-    """Compare all that a delta states of its target, and of what that was made of, with the target's own manifest."""
+    """Compare all that a delta states of its target and of its base with the target's own manifest."""
     manifest = delta.manifest
     if (target.bundle_id, target.generation) != (manifest.bundle_id, manifest.target.generation):
-        told = named(target.bundle_id, target.generation, target.sha256)
-        raise ArchiveError(f"carries {told}, and says another bundle or generation", where=delta.where)
+        actual = named(target.bundle_id, target.generation, target.sha256)
+        raise ArchiveError(f"carries {actual}, but states another bundle or generation", where=delta.where)
     for step in target.lineage:
         if (step.manifest_sha256 == manifest.base.manifest_sha256) != (step.generation == manifest.base.generation):
             raise ArchiveError(
-                f"says that its base is {manifest.base}; the target was made of generation {step.generation} (manifest"
-                f" {step.manifest_sha256})",
+                f"states that its base is {manifest.base}, but the target was made from generation {step.generation}"
+                f" (manifest {step.manifest_sha256})",
                 where=delta.where,
             )
     location = locate([entry.path for entry in manifest.members])
@@ -180,7 +180,7 @@ def _check_labels(delta: OpenDelta, target: Manifest) -> None:
     for fault in files.compare(target.entries, made):
         listed = fault.kind not in {files.FaultKind.ABSENT, files.FaultKind.UNLISTED}
         error = DigestError if listed else ArchiveError
-        raise error(f"makes something else than its target lists: {fault}", where=delta.where)
+        raise error(f"does not make what its target lists: {fault}", where=delta.where)
 
 
 def _check_layout(delta: OpenDelta, data: bytes) -> None:
@@ -193,15 +193,15 @@ def _check_layout(delta: OpenDelta, data: bytes) -> None:
 
 
 def _check_each(delta: OpenDelta, kept: dict[MemberPath, bytes]) -> None:
-    """Compare all payloads with the manifest; those that ``kept`` names are put there."""
+    """Compare all payloads with the manifest, and store those that ``kept`` names in it."""
     due = iter(delta.manifest.payloads)
     for member, body in delta.reader.members():
         if member.path in {MANIFEST, SIGNATURE} and member.ordinal < 2:
             continue
         payload = next(due, None)
         if payload is None or member.path != payload.path or not member.is_file:
-            expected = f"{payload.path} is expected" if payload is not None else "nothing more is expected"
-            raise ArchiveError(f"has {member.path}, where {expected}", where=delta.where)
+            expected = f"{payload.path} is expected" if payload is not None else "no further member is expected"
+            raise ArchiveError(f"has {member.path}, but {expected}", where=delta.where)
         where = f"{delta.where}: {payload.path}"
         digest = hashlib.sha256()
         hashed = hashing(body, digest)
@@ -211,7 +211,7 @@ def _check_each(delta: OpenDelta, kept: dict[MemberPath, bytes]) -> None:
             pass
         if (member.size, digest.hexdigest()) != (payload.size, payload.sha256.hex):
             raise DigestError(
-                f"is {member.size:,} bytes with digest {digest.hexdigest()}, where the delta's manifest says"
+                f"has {member.size:,} bytes and digest {digest.hexdigest()}, but the delta's manifest states"
                 f" {payload.size:,} and {payload.sha256}",
                 where=where,
             )
@@ -220,8 +220,8 @@ def _check_each(delta: OpenDelta, kept: dict[MemberPath, bytes]) -> None:
         raise ArchiveError(f"lacks {missing.path}", where=delta.where)
 
 
-def _carried(delta: OpenDelta, entry: Entry, kept: Mapping[MemberPath, bytes]) -> bytes:
-    """Unpack a member that is carried in full."""
+def _unpack_carried(delta: OpenDelta, entry: Entry, kept: Mapping[MemberPath, bytes]) -> bytes:
+    """Return the bytes of a member that is carried in full."""
     if entry.payload is None or entry.method is not Method.FULL:
         raise ArchiveError(f"does not carry {entry.path} in full", where=delta.where)
     delta.reader.limits.check("json_bytes", entry.size, where=f"{delta.where}: {entry.path}")
@@ -235,19 +235,19 @@ def _carried(delta: OpenDelta, entry: Entry, kept: Mapping[MemberPath, bytes]) -
             break  # a piece of a few bytes makes up to four MiB
     data = b"".join(parts)
     if (len(data), Sha256.of(data)) != (entry.size, entry.sha256):
-        raise DigestError("is not what the delta's manifest says", where=f"{delta.where}: {entry.path}")
+        raise DigestError("is not what the delta's manifest states", where=f"{delta.where}: {entry.path}")
     return data
 
 
 def check_target(delta: OpenDelta, target: CarriedTarget, anchor: Anchor) -> tuple[str, ...]:
-    """Check who signed the target, as carried; gives the ids of their keys.
+    """Check who signed the target that is carried, and return the ids of their keys.
 
-    What its step changed is in its own statement, which is judged with the whole target.
+    What its step changed is in its own statement, which is judged with the finished target.
 
     Raises:
-        UnsignedError: Nobody did.
-        KitError: Nobody who may did, or a signature is invalid, or its keys are revoked or out of their time; the last
-            is for the verdict on the target where the user insists.
+        UnsignedError: It is not signed.
+        KitError: No key that may sign it did, a signature is invalid, or its keys are revoked or not valid at this
+            time. With an override, the last is left to the verdict on the target.
     """
     where = f"{delta.where}: {signature_of(target.path)}"
     if target.signature is None:
@@ -257,18 +257,18 @@ def check_target(delta: OpenDelta, target: CarriedTarget, anchor: Anchor) -> tup
 
 
 class Payloads:
-    """The payloads of a delta, taken in the order of its manifest."""
+    """The payloads of a delta, read in the order of its manifest."""
 
     def __init__(self, delta: OpenDelta) -> None:
-        """Begin at the first."""
+        """Start at the first."""
         self._where = delta.where
         self._members = delta.reader.members()
 
     def take(self, payload: Payload) -> Iterator[bytes]:
-        """Return the chunks of the next payload, which is this one.
+        """Return the chunks of ``payload``, which is the next one.
 
         Raises:
-            ArchiveError: It is not there: the delta changed since it was checked.
+            ArchiveError: It is missing: the delta changed since it was checked.
         """
         for member, body in self._members:
             if member.path == payload.path:
@@ -277,29 +277,28 @@ class Payloads:
 
 
 def check_base(manifest: DeltaManifest, base: Manifest, where: str) -> None:
-    """Refuse another base than the delta was built for.
+    """Check that a kit is the base that the delta was built for.
 
     Raises:
-        RollbackError: The base is newer than what the delta makes.
-        WrongBaseError: It is another; both name both.
-        ArchiveError: It is this one, and the delta states another bundle or generation of it.
+        RollbackError: The kit is newer than what the delta makes; names both.
+        WrongBaseError: It is another kit; names both.
+        ArchiveError: It is the base, but the delta states another bundle or generation for it.
     """
     if base.sha256 == manifest.base.manifest_sha256:
         if (base.bundle_id, base.generation) != (manifest.bundle_id, manifest.base.generation):
-            told = named(base.bundle_id, base.generation, base.sha256)
+            actual = named(base.bundle_id, base.generation, base.sha256)
             raise ArchiveError(
-                f"is {told}; the delta for this very manifest says another bundle or generation", where=where
+                f"is {actual}, but the delta for this manifest states another bundle or generation", where=where
             )
         return
     due = named(manifest.bundle_id, manifest.base.generation, manifest.base.manifest_sha256)
-    met = named(base.bundle_id, base.generation, base.sha256)
-    told = f"is {met}; the delta is for {due}"
+    mismatch = f"is {named(base.bundle_id, base.generation, base.sha256)}; the delta is for {due}"
     if base.bundle_id == manifest.bundle_id and base.generation > manifest.target.generation:
         raise RollbackError(
-            f"{told}, and makes generation {manifest.target.generation}: older than what is there",
+            f"{mismatch}, and makes generation {manifest.target.generation}, which is older than this kit",
             where=where,
-            hint="to go back, get one for this kit that was made by kit delta build --reverse",
+            hint="to go back, ask for a delta for this kit that was built with kit delta build --reverse",
         )
     raise WrongBaseError(
-        told, where=where, hint="apply the deltas between them in order, or get one that was built for this kit"
+        mismatch, where=where, hint="apply the deltas between them in order, or ask for one that was built for this kit"
     )

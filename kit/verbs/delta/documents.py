@@ -1,20 +1,16 @@
-"""The documents of one member on disk, to be read by ordinal.
+"""Documents of collections on disk: stored, matched between base and target, and searched for similar ones.
 
-A target's documents may stand in any order, so the base's must be readable in any, and by workers: they open the files
-by name. Law: what is put is what is read; memory does not grow with the number of documents.
+- Stores: the documents of one member, read by ordinal. Those of a target may be in any order, so the base's must be
+  readable in any order, and by workers, which open the files by name. Law: what is read is what was stored.
+- Matching: documents with the same ``_id`` belong together, wherever they are. Laws: the k-th document of an ``_id``
+  is matched with the k-th of that ``_id`` on the other side, whatever is between; documents without an ``_id`` are
+  matched by all their bytes. Matches are kept on disk, and keys are looked up one part at a time.
+- Likeness: a new document is similar to those of the base that share texts or links with it that few others have. A
+  new advisory repeats much of an older one of the same project. Only the features of new documents are indexed, and
+  the base is read once to look for them. Laws: the result depends on the documents alone; it decides only what a delta
+  refers to, never whether the delta is right.
 
-Which documents of two collections belong together: those of one ``_id``, wherever they stand.
-
-Laws: the k-th document of an ``_id`` is matched with the k-th of the same ``_id`` on the other side, whatever stands
-between; documents without an ``_id`` are matched by all their bytes; memory is bounded, however many documents there
-are: what was found is kept on disk, and keys are looked up a part at a time.
-
-Which documents of a base are like a new one: those that share texts or links with it that few others have.
-
-A new advisory repeats much of an older one of the same project, wherever that stands. Nothing is indexed but the
-features of the new documents; the base is read once and asked for those. Laws: the answer depends on the documents
-alone; memory is bounded by :data:`MOST_FEATURES`; what is found only decides what a delta refers to, never what is
-right.
+Law of all three: memory is bounded, however many documents there are (features: :data:`MAX_FEATURES`).
 """
 
 from __future__ import annotations
@@ -40,15 +36,15 @@ _BATCH_DOCUMENTS = 1 << 12
 
 
 class StoredDocuments:
-    """Documents that a store wrote, being read. A context manager that closes its files."""
+    """The documents of a finished store, for reading. A context manager that closes its files."""
 
     def __init__(self, place: Path) -> None:
-        """Open what a store keeps at ``place``.
+        """Open the files of the store at ``place``.
 
         Raises:
             OutputError: The files are gone.
         """
-        self._use(StoredFile(_data(place)), StoredFile(_ends(place)))
+        self._use(StoredFile(_data_path(place)), StoredFile(_ends_path(place)))
         self.count = self._ends.size // _OFFSET_BYTES
 
     def _use(self, data: StoredFile, ends: StoredFile) -> None:
@@ -64,20 +60,20 @@ class StoredDocuments:
 
     @property
     def size(self) -> int:
-        """Bytes of all documents."""
+        """Number of bytes of all documents."""
         return self._documents.size
 
     def read(self, first: int, count: int) -> bytes:
-        """Read documents that follow each other, joined; fewer at the end."""
+        """Return consecutive documents, joined; fewer at the end."""
         start, end = self.span(first, count)
         return self._documents.read(start, end - start)
 
     def read_span(self, start: int, end: int) -> bytes:
-        """Read what stands from ``start`` to ``end``, within all documents joined."""
+        """Return the bytes from ``start`` to ``end`` of all documents joined."""
         return self._documents.read(start, end - start)
 
     def span(self, first: int, count: int) -> tuple[int, int]:
-        """Give where documents that follow each other begin and end, within all of them joined."""
+        """Return where consecutive documents begin and end, in all documents joined."""
         if first >= self.count or count <= 0:
             return self._documents.size, self._documents.size
         if count == 1 and first:
@@ -87,9 +83,9 @@ class StoredDocuments:
         return (0 if first == 0 else self._end(first - 1)), self._end(last)
 
     def bounds(self, first: int, count: int) -> array[int]:
-        """Give where the documents from ``first`` begin, and where the last of them ends: one number more than those.
+        """Return where each document from ``first`` on begins, and where the last one ends.
 
-        Fewer documents at the end; no number at all, where there is none.
+        That is one number more than documents. There are fewer at the end, and no number if there is no document.
         """
         last = min(first + count, self.count)
         if first >= last:
@@ -101,7 +97,7 @@ class StoredDocuments:
         return bounds
 
     def documents(self, first: int, count: int) -> list[bytes]:
-        """Read documents that follow each other, one by one."""
+        """Return consecutive documents as a list; fewer at the end."""
         bounds = self.bounds(first, count)
         if not bounds:
             return []
@@ -110,13 +106,13 @@ class StoredDocuments:
         return [data[at - start : end - start] for at, end in pairwise(bounds)]
 
     def chunks(self, first: int, count: int, size: int) -> Iterator[bytes]:
-        """Read documents that follow each other, joined, in pieces of at most ``size`` bytes."""
+        """Yield consecutive documents, joined, in pieces of at most ``size`` bytes."""
         start, end = self.span(first, count)
         for at in range(start, end, size):
             yield self._documents.read(at, min(size, end - at))
 
     def ranges(self, size: int) -> Iterator[tuple[int, array[int]]]:
-        """Go through all documents, about ``size`` bytes at a time; gives the first ordinal, and bounds."""
+        """Yield the first ordinal and the bounds of all documents, about ``size`` bytes at a time."""
         first = 0
         while first < self.count:
             bounds = self.bounds(first, _BATCH_DOCUMENTS)
@@ -134,27 +130,27 @@ class StoredDocuments:
 
 
 class DocumentStore(StoredDocuments):
-    """Documents that come as runs, in files of a folder."""
+    """Stores documents, which arrive as runs, in files of a folder."""
 
     def __init__(self, folder: Path, name: str) -> None:
-        """Make the files.
+        """Create the files.
 
         Raises:
-            OutputError: They cannot be made.
+            OutputError: They cannot be created.
         """
         self.place = folder / name
-        """What :class:`StoredDocuments` are opened by, once all is put."""
-        self.data = ScratchFile(_data(self.place))
+        """The place from which :class:`StoredDocuments` opens the finished store."""
+        self.data = ScratchFile(_data_path(self.place))
         """The documents, joined."""
-        self._into = ScratchFile(_ends(self.place))
+        self._ends_file = ScratchFile(_ends_path(self.place))
         self._keys = ScratchFile(self.place.with_name(f"{name}.keys"))
-        self._use(self.data, self._into)
+        self._use(self.data, self._ends_file)
         self.count = 0
         self.largest_run = 0
-        """Bytes of the largest run, which is one document where it is over the size of a run."""
+        """Bytes of the largest run. A document larger than the size of a run is a run of its own."""
 
-    def keeping(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
-        """Pass on chunks of documents back to back, and store their bytes on the way.
+    def spool_bytes(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
+        """Yield chunks of documents back to back, and store their bytes on the way.
 
         Raises:
             OutputError: The disk is full or failed.
@@ -164,17 +160,17 @@ class DocumentStore(StoredDocuments):
             yield chunk
 
     def put(self, runs: Iterable[Run], *, keyed: bool = True, kept: bool = False) -> None:
-        """Store documents behind those that are there.
+        """Store documents after the present ones.
 
         Args:
             runs: The documents.
-            keyed: They are to be matched.
-            kept: Their bytes are stored already, on their way (:meth:`keeping`).
+            keyed: Store their keys, too, for matching.
+            kept: Their bytes are already stored (:meth:`spool_bytes`).
 
         Raises:
             OutputError: The disk is full or failed.
         """
-        data, ends = self.data, self._into
+        data, ends = self.data, self._ends_file
         for run in runs:
             base = run.offset if kept else data.size
             if not kept:
@@ -187,22 +183,22 @@ class DocumentStore(StoredDocuments):
         self.flush()
 
     def flush(self) -> None:
-        """Hand all to the system; needed before reading.
+        """Flush all files to the system; needed before reading.
 
         Raises:
             OutputError: The disk is full or failed.
         """
-        for file in (self.data, self._into, self._keys):
+        for file in (self.data, self._ends_file, self._keys):
             file.flush()
 
     def keys(self, first: int) -> array[int]:
-        """Give keys from the document ``first`` on, as many as are worth holding; none at the end."""
+        """Return a batch of keys from the document ``first`` on; none at the end."""
         return array("Q", self._keys.read(first * KEY_BYTES, _BATCH * KEY_BYTES))
 
     def remove(self) -> None:
-        """Close the files and give their room back."""
+        """Close and delete the files."""
         self.close()
-        for file in (self.data, self._into, self._keys):
+        for file in (self.data, self._ends_file, self._keys):
             file.path.unlink(missing_ok=True)
 
     def close(self) -> None:
@@ -211,34 +207,34 @@ class DocumentStore(StoredDocuments):
         self._keys.close()
 
 
-def _data(place: Path) -> Path:
+def _data_path(place: Path) -> Path:
     return place.with_name(f"{place.name}.documents")
 
 
-def _ends(place: Path) -> Path:
+def _ends_path(place: Path) -> Path:
     return place.with_name(f"{place.name}.ends")
 
 
 PART_DOCUMENTS = 400_000
-"""Documents of the base whose keys are held at a time: some 70 MB of Python's own."""
+"""Documents of the base whose keys are held at a time: about 70 MB of Python objects."""
 _ORDINAL_BYTES = 8
 _AT_A_TIME = 1 << 16
 
 
 class Matching:
-    """For each document of a target the ordinal of its older self in the base, or -1."""
+    """For each document of a target, the ordinal of its earlier version in the base, or -1."""
 
     def __init__(self, file: ScratchFile, count: int) -> None:
-        """Give what ``file`` holds: a number for each of ``count`` documents."""
+        """Read from ``file``, which holds one number for each of ``count`` documents."""
         self._file = file
         self.count = count
 
     def of(self, first: int, count: int) -> array[int]:
-        """Give the ordinals for ``count`` documents from ``first`` on; fewer at the end."""
+        """Return the ordinals for ``count`` documents from ``first`` on; fewer at the end."""
         return array("q", self._file.read(first * _ORDINAL_BYTES, count * _ORDINAL_BYTES))
 
     def unmatched(self) -> Iterator[int]:
-        """Give the ordinals of the documents that have no older self."""
+        """Yield the ordinals of the documents that have no earlier version."""
         for first in range(0, self.count, _AT_A_TIME):
             ordinals = self.of(first, _AT_A_TIME)
             if -1 in ordinals:
@@ -249,29 +245,29 @@ class Matching:
         self._file.close()
 
 
-def matched(base: DocumentStore, target: DocumentStore) -> Matching:
-    """Match the documents of ``target`` with those of ``base``, in a file beside the target's.
+def match_documents(base: DocumentStore, target: DocumentStore) -> Matching:
+    """Match the documents of ``target`` with those of ``base``, in a file next to the target's.
 
     Raises:
         OutputError: The disk is full or failed.
     """
     parts = max(1, -(-base.count // PART_DOCUMENTS))
-    found = _part(base, target, 0, parts, lambda _, count: array("q", [-1]) * count)
+    found = _match_part(base, target, 0, parts, lambda _, count: array("q", [-1]) * count)
     for part in range(1, parts):
         before = found
-        found = _part(base, target, part, parts, before.of)
+        found = _match_part(base, target, part, parts, before.of)
         before.close()
     return found
 
 
-def _part(
+def _match_part(
     base: DocumentStore, target: DocumentStore, part: int, parts: int, known: Callable[[int, int], array[int]]
 ) -> Matching:
-    """Add what one part of the keys tells; every document of an ``_id`` is in the same part."""
-    places = _places(base, part, parts)
+    """Add the matches of one part of the keys; all documents of one ``_id`` are in the same part."""
+    places = _index_part(base, part, parts)
     # Two names in turn: one is read while the other is written.
     file = ScratchFile(target.place.with_name(f"{target.place.name}.matches-{part % 2}"))
-    for first, keys in _batches(target):
+    for first, keys in _read_batches(target):
         found = known(first, len(keys))
         _look_up(places, keys, found)
         file.append(found.tobytes())
@@ -279,30 +275,30 @@ def _part(
     return Matching(file, target.count)
 
 
-def _batches(store: DocumentStore) -> Iterator[tuple[int, array[int]]]:
+def _read_batches(store: DocumentStore) -> Iterator[tuple[int, array[int]]]:
     first = 0
     while keys := store.keys(first):
         yield first, keys
         first += len(keys)
 
 
-def _places(base: DocumentStore, part: int, parts: int) -> dict[int, int | deque[int]]:
-    """Give where in the base each key of a part stands."""
+def _index_part(base: DocumentStore, part: int, parts: int) -> dict[int, int | deque[int]]:
+    """Return the ordinals in the base of each key of a part."""
     places: dict[int, int | deque[int]] = {}
-    for first, keys in _batches(base):
+    for first, keys in _read_batches(base):
         for ordinal, key in enumerate(keys, first):
             if parts > 1 and key % parts != part:
                 continue
-            met = places.setdefault(key, ordinal)
-            if met != ordinal:
-                if isinstance(met, int):
-                    places[key] = met = deque((met,))
-                met.append(ordinal)
+            known = places.setdefault(key, ordinal)
+            if known != ordinal:
+                if isinstance(known, int):
+                    places[key] = known = deque((known,))
+                known.append(ordinal)
     return places
 
 
 def _look_up(places: dict[int, int | deque[int]], keys: array[int], found: array[int]) -> None:
-    """Enter the place of each key that is known here; each place once, in their order."""
+    """Enter into ``found`` the ordinal of each key in ``places``; each ordinal is used once, in order."""
     for at, key in enumerate(keys):
         place = places.get(key)
         if place is None:
@@ -316,19 +312,19 @@ def _look_up(places: dict[int, int | deque[int]], keys: array[int], found: array
                 del places[key]
 
 
-MOST_FEATURES = 100_000
+MAX_FEATURES = 100_000
 _READ_BYTES = 4 * 1024 * 1024
 _WEIGHT = 1 << 40
 
 
 class Likeness:
-    """See the module docstring."""
+    """Finds the documents of a base that are similar to a new one."""
 
     def __init__(self, base: DocumentStore, target: DocumentStore, matching: Matching) -> None:
-        """Look for what is like the documents of ``target`` that have no older self in ``base``."""
+        """Read ``base`` for features of the documents of ``target`` that have no earlier version in it."""
         self._places: dict[bytes, list[int]] = {}
         for document in (target.read(place, 1) for place in matching.unmatched()):
-            if len(self._places) > MOST_FEATURES:
+            if len(self._places) > MAX_FEATURES:
                 break
             for feature in features(document):
                 self._places.setdefault(feature, new_places())
@@ -339,7 +335,7 @@ class Likeness:
                 note(data, [end - start for end in bounds[1:]], first, self._places)
 
     def of(self, document: bytes, most: int) -> list[int]:
-        """Give at most ``most`` ordinals in the base, the most alike first: a feature counts by how rare it is."""
+        """Return at most ``most`` ordinals in the base, the most similar first: rare features count more."""
         shared: Counter[int] = Counter()
         for feature in features(document):
             places = self._places.get(feature)

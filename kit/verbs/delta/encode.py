@@ -1,10 +1,10 @@
 """Encodes each member of a target kit against a base: copied, computed, document delta, binary delta, or in full.
 
-It is what ``kit delta build`` does once both kits are read and judged. What of the base is needed is stored on disk;
-then the members of the target are encoded in the order of its container, each by the method that is smallest. What the
-first reading of the target spooled (:mod:`kit.verbs.delta.stores`) is not read again; only where something else has
-changed there is a second pass. Laws: what is stored or encoded has the digest that the survey found; a member that can
-be encoded as documents but is no smaller for it is given in full.
+``kit delta build`` does this once both kits are read and judged. What is needed of the base is stored on disk. Then the
+members of the target are encoded in the order of its container, each by the method with the smallest result. Members
+that were spooled during the first pass over the target (:mod:`kit.verbs.delta.stores`) are not read again; there is a
+second pass only if another member has changed. Laws: what is stored or encoded has the digest that the survey found; a
+member that is no smaller when encoded as documents is encoded in full.
 """
 
 from __future__ import annotations
@@ -31,22 +31,22 @@ from kit.engine.reading import Survey
 from kit.errors import ArchiveError, ContentError
 from kit.output.scratch import ScratchFile
 from kit.values import Codec, CollectionMember, MemberPath, Sha256
-from kit.verbs.delta.documents import DocumentStore, matched
-from kit.verbs.delta.segments import LARGEST_DOCUMENT, differences, segment
-from kit.verbs.delta.stores import BaseStores, Stored, TargetSpool, put_whole, source_of, store_bytes, whole
+from kit.verbs.delta.documents import DocumentStore, match_documents
+from kit.verbs.delta.segments import MAX_DOCUMENT_BYTES, encode_segment, plan_segments
+from kit.verbs.delta.stores import BaseStores, Stored, TargetSpool, put_collection, read_all, source_of, store_bytes
 
 _CHUNK = 1024 * 1024
 _THOROUGH_BYTES = 16 * 1024 * 1024
 _THOROUGH, _FAST = 17, 6
 _WORTH_A_LOOK = 4
-"""Documents whose delta is larger than one part in so many of the member are compared with the member in full."""
+"""A delta of documents is compared with the member in full if it is larger than this fraction (1/n) of the member."""
 _FEW_SEGMENTS = 3
-"""So many are made here: to start two workers costs as much."""
+"""Up to so many segments are encoded in this process, since starting two workers costs as much."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EncodedMember:
-    """How a member is made, and its payload where it has one."""
+    """How a member is made, and its payload if it has one."""
 
     method: Method
     source: MemberPath | None = None
@@ -63,17 +63,17 @@ class Work(Protocol):
 
     @property
     def executor(self) -> WorkExecutor:
-        """Who does the work."""
+        """Runs the work."""
         ...
 
     @property
     def budget(self) -> int:
-        """Bytes of input in flight."""
+        """Maximum bytes of input in flight."""
         ...
 
 
 class DeltaEncoder:
-    """See the module docstring."""
+    """Encodes the members of a target against a base."""
 
     def __init__(
         self,
@@ -90,12 +90,20 @@ class DeltaEncoder:
         links: frozenset[MemberPath] = frozenset(),
         recipe: frozenset[MemberPath] = frozenset(),
     ) -> None:
-        """Encode the target in ``reader``, whose survey is ``target``, against what is in ``stores``.
+        """Encode the target in ``reader``, whose survey is ``target``, against the members in ``stores``.
 
-        ``spool`` was filled by that survey; ``workers`` starts those who do what is much, and is called while no
-        other thread runs. ``verbatim`` goes in full, ``recipe`` is computed at the site, and nothing is made from
-        ``unbound``, which another packing of the base may have otherwise. ``links`` are files of an unpacked target
-        that are hard links, and so no members.
+        Args:
+            reader: The target.
+            base: The survey of the base.
+            target: The survey of the target.
+            stores: What is stored of the base.
+            spool: Filled during the survey of the target.
+            workers: Starts the workers for large members; called while no other thread runs.
+            folder: Where scratch files go.
+            verbatim: Members to encode in full.
+            unbound: Members of the base that another packing of it may have otherwise; nothing is made from them.
+            links: Files of an unpacked target that are hard links, and so no members.
+            recipe: Members that the site computes.
         """
         self._recipe = recipe
         self._reader = reader
@@ -109,13 +117,15 @@ class DeltaEncoder:
         self._workers = workers
         self._folder = folder
         self._limits = reader.limits
-        # In the order of names: that of a container is nobody's promise.
+        # In the order of names, since the order of a container is not fixed.
         self._by_digest: dict[Sha256, MemberPath] = {}
         for path in sorted(base.members.keys() - unbound):
             self._by_digest.setdefault(base.members[path][0], path)
 
     def members(self) -> Iterator[tuple[MemberPath, Sha256, int, EncodedMember]]:
-        """Yield each file of the target in the order of its container, and how it is made; payloads are taken in turn.
+        """Yield each file of the target, in the order of its container, and how it is made.
+
+        The payload of one must be read before the next is taken.
 
         Raises:
             KitError: The kit changed since it was surveyed, or the disk is full.
@@ -134,16 +144,16 @@ class DeltaEncoder:
             yield member.path, digest, size, self._encode(member.path, digest, body)
 
     def _is_spooled(self, path: MemberPath) -> bool:
-        """Whether a member can be encoded without reading the target again."""
+        """Return whether a member can be encoded without reading the target again."""
         digest, _ = self._target.members[path]
         is_known_by_name = path in self._verbatim or path in self._recipe or digest in self._by_digest
         return is_known_by_name or path in self._spool.documents or path in self._spool.bytes
 
     def framing(self) -> tuple[int, ...] | None:
-        """Return how the container is cut into frames of this program; None where it cannot come back.
+        """Return how the container is cut into frames of this program; None if its bytes cannot be reproduced.
 
-        The strict reader has accounted for every byte: what it read is headers, bodies, padding and zeros at the end.
-        So the container is what will be made of its members, if it is no longer than that.
+        The strict reader accounted for every byte as header, body, padding or zeros at the end. So the container is
+        what will be made from its members, if it is no longer than that.
 
         Raises:
             DigestError: The kit changed since it was surveyed.
@@ -158,7 +168,7 @@ class DeltaEncoder:
         codec = Codec.ZSTD if reader.container is Container.TAR_ZSTD else Codec.GZIP
         digest = hashlib.sha256()
         framing = framing_of(hashing(reader.stored_chunks(), digest), codec, self._limits, table=True)
-        # The end stands in a frame of its own.
+        # The end is a frame of its own.
         if framing is None or framing.lengths[-1] != len(END) or sum(framing.lengths) != self._spool.length:
             return None
         if Sha256(digest.hexdigest()) != self._target.stored:
@@ -166,10 +176,10 @@ class DeltaEncoder:
         return framing.lengths
 
     def _encode(self, path: MemberPath, digest: Sha256, body: Iterator[bytes]) -> EncodedMember:
-        """Encode a member; its ``body`` is only read where it was not spooled."""
+        """Encode a member; its ``body`` is read only if it was not spooled."""
         if path in self._verbatim:
             kept = store_bytes(self._folder / "member", iter((self._target.kept[path],)))
-            return EncodedMember(method=Method.FULL, chunks=_closing(self._binary(kept, None), kept))
+            return EncodedMember(method=Method.FULL, chunks=_close_after(self._encode_bytes(kept, None), kept))
         source = self._by_digest.get(digest)
         if source is not None:
             same_name = path in self._base.members and self._base.members[path][0] == digest
@@ -183,12 +193,12 @@ class DeltaEncoder:
         if collection is not None and source is not None and source in self._stores.documents:
             return self._encode_collection(collection, source, body)
         like = self._stores.bytes.get(source) if source is not None else None
-        chunks = _closing(self._binary(stored := self._bytes_of(path, body), like), stored)
+        chunks = _close_after(self._encode_bytes(stored := self._store_bytes(path, body), like), stored)
         if like is None:
             return EncodedMember(method=Method.FULL, chunks=chunks)
         return EncodedMember(method=Method.BINARY, source=source, chunks=chunks)
 
-    def _bytes_of(self, path: MemberPath, body: Iterator[bytes]) -> Stored:
+    def _store_bytes(self, path: MemberPath, body: Iterator[bytes]) -> Stored:
         """Return the bytes of a member; the caller closes them."""
         if path in self._spool.documents:
             return self._spool.documents[path].store.data
@@ -197,24 +207,24 @@ class DeltaEncoder:
     def _encode_collection(
         self, collection: CollectionMember, source: MemberPath, body: Iterator[bytes]
     ) -> EncodedMember:
-        """Encode a collection by its documents; in full where its bytes would not come back, or nothing is gained."""
+        """Encode a collection as documents; in full if its bytes would not come back, or if that is smaller."""
         stored: Stored
         framing: Framing | None = Framing(lengths=())
         if collection.codec is Codec.NONE:
-            target, sound = self._documents_of(collection, body)
+            target, sound = self._store_documents(collection, body)
             stored = target.data
         else:
             target = DocumentStore(self._folder, "target")
-            stored = self._bytes_of(collection.path, body)
-            framing = framing_of(whole(stored), collection.codec, self._limits, table=False)
+            stored = self._store_bytes(collection.path, body)
+            framing = framing_of(read_all(stored), collection.codec, self._limits, table=False)
             sound = framing is not None and self._cut(collection, target, stored)
         payload = None
         base = self._stores.documents[source]
-        if sound and framing is not None and max(base.largest_run, target.largest_run) <= LARGEST_DOCUMENT:
-            payload = self._segments(base, target, framing)
+        if sound and framing is not None and max(base.largest_run, target.largest_run) <= MAX_DOCUMENT_BYTES:
+            payload = self._encode_segments(base, target, framing)
         chosen = payload
         if chosen is None or chosen.size * _WORTH_A_LOOK > stored.size:
-            chosen = store_bytes(self._folder / "full", self._binary(stored, None))
+            chosen = store_bytes(self._folder / "full", self._encode_bytes(stored, None))
             if payload is not None and payload.size <= chosen.size:
                 chosen.close()
                 chosen = payload
@@ -223,45 +233,47 @@ class DeltaEncoder:
         target.close()
         stored.close()
         if chosen is payload:
-            return EncodedMember(method=Method.DOCUMENTS, source=source, chunks=_closing(whole(chosen), chosen))
-        return EncodedMember(method=Method.FULL, chunks=_closing(whole(chosen), chosen))
+            return EncodedMember(method=Method.DOCUMENTS, source=source, chunks=_close_after(read_all(chosen), chosen))
+        return EncodedMember(method=Method.FULL, chunks=_close_after(read_all(chosen), chosen))
 
-    def _documents_of(self, collection: CollectionMember, body: Iterator[bytes]) -> tuple[DocumentStore, bool]:
+    def _store_documents(self, collection: CollectionMember, body: Iterator[bytes]) -> tuple[DocumentStore, bool]:
         spooled = self._spool.documents.get(collection.path)
         if spooled is not None:
             return spooled.store, spooled.sound
         target = DocumentStore(self._folder, "target")
-        return target, put_whole(target, body, self._target.members[collection.path][1], self._limits)
+        return target, put_collection(target, body, self._target.members[collection.path][1], self._limits)
 
     def _cut(self, collection: CollectionMember, target: DocumentStore, stored: Stored) -> bool:
-        """Cut what a compressed collection holds into documents and store them; return whether it can be cut."""
-        chunks = decoded(whole(stored), collection.codec, self._limits, where=str(collection.path))
+        """Cut the content of a compressed collection into documents and store them; return whether it can be cut."""
+        chunks = decoded(read_all(stored), collection.codec, self._limits, where=str(collection.path))
         try:
             target.put(runs(chunks, limits=self._limits))
         except (ContentError, ArchiveError):
             return False
         return True
 
-    def _segments(self, base: DocumentStore, target: DocumentStore, framing: Framing) -> ScratchFile:
+    def _encode_segments(self, base: DocumentStore, target: DocumentStore, framing: Framing) -> ScratchFile:
         payload = ScratchFile(self._folder / "payload")
         payload.append(frame_piece(encode_lengths(framing.lengths)))
-        matching = matched(base, target)
-        plans = differences(base, target, matching)
+        matching = match_documents(base, target)
+        plans = plan_segments(base, target, matching)
         first = list(islice(plans, _FEW_SEGMENTS + 1))
         if len(first) <= _FEW_SEGMENTS:
             for plan in first:
-                payload.append(frame_piece(segment(plan)))
+                payload.append(frame_piece(encode_segment(plan)))
         else:
             workers = self._workers()
             with Pipeline(workers.executor, budget=workers.budget) as pipeline:
                 for plan in chain(first, plans):
-                    pipeline.submit(segment, plan, cost=plan.size, then=lambda made: payload.append(frame_piece(made)))
+                    pipeline.submit(
+                        encode_segment, plan, cost=plan.size, then=lambda made: payload.append(frame_piece(made))
+                    )
         matching.close()
         payload.append(NO_MORE)
         payload.flush()
         return payload
 
-    def _binary(self, stored: Stored, base: Stored | None) -> Iterator[bytes]:
+    def _encode_bytes(self, stored: Stored, base: Stored | None) -> Iterator[bytes]:
         """Yield pieces packed against a base, or against nothing."""
         level = _THOROUGH if stored.size <= _THOROUGH_BYTES else _FAST
         for at in range(0, stored.size, prefix.PIECE_BYTES):
@@ -274,6 +286,6 @@ class DeltaEncoder:
         yield NO_MORE
 
 
-def _closing(chunks: Iterator[bytes], file: Stored) -> Iterator[bytes]:
+def _close_after(chunks: Iterator[bytes], file: Stored) -> Iterator[bytes]:
     yield from chunks
     file.close()

@@ -1,9 +1,9 @@
-"""Finds the recipe of a target: what the signed provenance says was done to the base, computed and compared.
+"""Finds the recipe of a target: the transforms that its signed provenance names, computed and compared.
 
-The provenance names each transform with its version and the digest of its parameters, not with these themselves. So
-candidates are tried: what a transform has by default, what the manifests show of the tenants, and what whoever builds
-the delta names. Law: a recipe is given only where computing it from the base gave the very members of the target; where
-there is none, the report says why.
+The provenance names each transform with its version and the digest of its parameters, not with the parameters. So
+candidates are tried: the defaults of a transform, the tenants that the manifests show, and what the user names. Law: a
+recipe is returned only if computing it from the base gave exactly these members of the target; otherwise, the report
+states why there is none.
 """
 
 from __future__ import annotations
@@ -21,45 +21,45 @@ from kit.transforms import registry
 from kit.transforms.protocol import Transform
 from kit.transforms.registry import parameters_digest
 from kit.verbs.delta.recipes import compute, encrypts, step_of
-from kit.verbs.delta.steps import NO_STEPS, Found, Ingredients, steps_between
+from kit.verbs.delta.steps import NO_STEPS, Ingredients, RecipeSearch, steps_between
 from kit.verbs.verify.judged import JudgedKit
 
 _FEW_TENANTS = 8
-_NOTHING_MET = "the transforms that the target's provenance names do not give its members from this base"
+_NO_MATCH = "the transforms that the target's provenance names do not make its members from this base"
 
 
-def find(
+def find_recipe(
     base: JudgedKit, target: JudgedKit, ingredients: Ingredients, workers: Callable[[], Workers], folder: Path
-) -> Found:
-    """Find the recipe that leads from ``base`` to members of ``target``; ``workers`` are asked for to compute it.
+) -> RecipeSearch:
+    """Find the recipe that makes members of ``target`` from ``base``; ``workers`` are started to compute it.
 
     Raises:
-        KitError: The base cannot be read, or the disk is full. What only tells that there is no recipe is no error.
+        KitError: The base cannot be read, or the disk is full. That there is no recipe is a result, not an error.
     """
     try:
-        transforms = _identified(base, target, ingredients)
+        transforms = _identify(base, target, ingredients)
         started = workers()
         work = with_changes(base.kit, executor=started.executor, budget=started.budget)
         computed = compute(work, transforms, folder, keys=ingredients.keys)
     except (KeyUnusableError, EnvelopeError, StoppedError, ContentError) as error:
-        return Found(absence=str(error))
+        return RecipeSearch(absence=str(error))
     known = {digest for digest, _ in base.survey.members.values()}
-    met = frozenset(
+    members = frozenset(
         path
         for path, digest in computed.digests.items()
         if path in target.survey.members and target.survey.members[path][0] == digest and digest not in known
     )
-    if not met:
-        return Found(absence=_NOTHING_MET)
+    if not members:
+        return RecipeSearch(absence=_NO_MATCH)
     recipe = Recipe(steps=tuple(map(step_of, transforms)), keys=computed.keys)
-    return Found(recipe=recipe, members=met, computed=computed)
+    return RecipeSearch(recipe=recipe, members=members, computed=computed)
 
 
-def _identified(base: JudgedKit, target: JudgedKit, ingredients: Ingredients) -> tuple[Transform, ...]:
-    """Give the transforms of all steps, as their provenance names them.
+def _identify(base: JudgedKit, target: JudgedKit, ingredients: Ingredients) -> tuple[Transform, ...]:
+    """Return the transforms of all steps, as their provenance names them.
 
     Raises:
-        StoppedError: There is no step, one was done by what cannot be told, or by what does not come out again.
+        StoppedError: There is no step, or the transform of one cannot be identified or reproduced.
         KeyUnusableError: Keys are needed and none are given.
     """
     statements = steps_between(base, target)
@@ -68,29 +68,31 @@ def _identified(base: JudgedKit, target: JudgedKit, ingredients: Ingredients) ->
     found: list[Transform] = []
     for applied in itertools.chain.from_iterable(statement.transforms for statement in statements):
         among = candidates(applied.name, target.manifest, ingredients.transforms)
-        transform = next((one for one in among if _is(one, applied)), None)
+        transform = next((one for one in among if _is_same(one, applied)), None)
         if transform is None:
             raise StoppedError(
                 f"{applied.name} version {applied.version} was applied with parameters {applied.parameters_sha256},"
-                " which are not known here; --migration, --tenant, --cache-map and --field-map name them"
+                " which are not known; name them with --migration, --tenant, --cache-map or --field-map"
             )
         if not transform.is_reproducible:
             raise StoppedError(
-                "the target was encrypted with random initialisation vectors, which do not come out again"
+                "the target was encrypted with random initialisation vectors, which cannot be computed again"
             )
         found.append(transform)
     if encrypts(found) and ingredients.keys is None:
-        raise KeyUnusableError("the target was encrypted, and computing that again needs its keyring: --keyring")
+        raise KeyUnusableError(
+            "the target was encrypted, and to compute it again takes its keyring; name it with --keyring"
+        )
     return tuple(found)
 
 
 def candidates(name: str, target: Manifest, named: Sequence[Transform]) -> Iterator[Transform]:
-    """Return what a step by the transform ``name`` may have been: what is named, then what is done by default.
+    """Yield the transforms of this name that a step may have used: what the user names, then the defaults.
 
     Raises:
-        UsageError: A distribution adds it, and it cannot be loaded.
+        UsageError: A distribution adds the transform, and it cannot be loaded.
     """
-    selections = dict.fromkeys((None, *_selections(target)))
+    selections = dict.fromkeys((None, *_guess_tenants(target)))
     kind = registry.find(name)
     own = kind.candidates() if kind is not None else ()
     for transform, tenants in itertools.product((*named, *own), selections):
@@ -98,10 +100,10 @@ def candidates(name: str, target: Manifest, named: Sequence[Transform]) -> Itera
             yield from transform.alternatives(tenants)
 
 
-def _selections(target: Manifest) -> Iterator[frozenset[str]]:
-    """Give what a step may have been limited to: of few tenants any of them, of many those that have what is made.
+def _guess_tenants(target: Manifest) -> Iterator[frozenset[str]]:
+    """Yield the tenants that a step may have been limited to: any subset of few, likely ones of many.
 
-    A wrong guess costs a digest of parameters, and is found out by it.
+    A wrong guess costs the digest of its parameters, which shows that it is wrong.
     """
     tenants = [item for summary in target.collections for item in summary.tenants.items()]
     names = sorted({name for name, _ in tenants})
@@ -114,7 +116,7 @@ def _selections(target: Manifest) -> Iterator[frozenset[str]]:
     yield frozenset(name for name, one in tenants if one.encrypted is not None and any(one.encrypted.values()))
 
 
-def _is(transform: Transform, applied: AppliedTransform) -> bool:
+def _is_same(transform: Transform, applied: AppliedTransform) -> bool:
     # Names first: a digest of parameters costs more than a comparison.
     same = (transform.name, str(transform.version)) == (applied.name, applied.version)
     return same and parameters_digest(transform) == applied.parameters_sha256

@@ -1,15 +1,15 @@
-"""Recipes: members of a target that transforms make of its base, so that a delta need not hold them.
+"""Recipes: members of a target that transforms compute from its base, so that a delta need not hold them.
 
-A transform is a function of the base, its version, its parameters and, where it encrypts, of data keys. Where the
-builder has seen that a chain of them gives the very bytes, the delta only says which; the site computes it again, and
-the digests of the members prove it. Laws: a program that has not just these transforms, and a site that has not just
-these keys, refuses before it writes; a recipe that the builder has not computed and compared is never given.
+A transform is a function of the base, its version, its parameters and, if it encrypts, of data keys. If the builder has
+computed that a chain of transforms gives the same bytes, the delta only names the chain. The site computes it again,
+and the digests of the members prove the result.
 
-The data keys of a recipe: which ones an encryption seals with, and whether a site has just these.
+A synthetic envelope is a function of value, place and data key. So the recipe fixes the data keys, by a digest over the
+name and the commitment of each; a site with other keys is refused before anything is made. No key is made here and no
+use is counted, since the site seals again, byte for byte, what was sealed and counted when the target was made.
 
-A synthetic envelope is a function of value, place and data key. So the recipe fixes the keys, by a digest over what
-names and commits to each of them; whoever has others is told before anything is made. Nothing here makes a key or
-counts its uses: what is sealed again is, byte for byte, what was sealed and counted when the target was made.
+Laws: a program without exactly these transforms, and a site without exactly these keys, refuses before it writes; a
+recipe that the builder has not computed and compared is never written into a delta.
 """
 
 from __future__ import annotations
@@ -38,15 +38,15 @@ from kit.transforms.protocol import Transform
 from kit.values import Codec, MemberPath, Sha256, Timestamp
 from kit.verbs.delta.encode import Work
 
-_HINT = "bring the keyring that the target was encrypted with, or a copy of it, and name it with --keyring"
+_HINT = "name the keyring that the target was encrypted with, or a copy of it: --keyring"
 _SHOWN = 3
 
 
-def keys_of(needs: Mapping[int, Needs], keys: KeySource) -> RecipeKeys:
-    """Tell which data keys seal what a reading of the base found.
+def find_keys(needs: Mapping[int, Needs], keys: KeySource) -> RecipeKeys:
+    """Return the data keys that seal the values that a survey of the base found.
 
     Raises:
-        KeyUnusableError: An owner has none, or it is locked; names the first owners.
+        KeyUnusableError: An owner has no data key, or it is locked; names the first owners.
         KitError: A document of the base cannot be judged.
     """
     failure = next((one.failure for one in needs.values() if one.failure is not None), None)
@@ -56,47 +56,48 @@ def keys_of(needs: Mapping[int, Needs], keys: KeySource) -> RecipeKeys:
     scopes = sorted({scope for one in needs.values() for scope in one.values})
     missing = [scope for scope in scopes if scope not in known.sealing]
     if missing:
-        raise KeyUnusableError(f"the keyring has no data key for {_listed(missing)}", hint=_HINT)
-    return _described(known.sealing_key(scope) for scope in scopes)
+        raise KeyUnusableError(f"the keyring has no data key for {_list_names(missing)}", hint=_HINT)
+    return _describe(known.sealing_key(scope) for scope in scopes)
 
 
-def check_names(due: RecipeKeys, keys: KeySource | None) -> None:
-    """See, without a kit, that a keyring can have the keys of a recipe.
+def check_named_keys(due: RecipeKeys, keys: KeySource | None) -> None:
+    """Check, without a kit, that a keyring can have the keys of a recipe.
 
     Raises:
-        KeyUnusableError: There is none; or keys that the recipe names are missing, locked, or others of that name.
+        KeyUnusableError: There is no keyring; or keys that the recipe names are missing, locked, or other keys.
     """
     if keys is None:
         raise KeyUnusableError(
-            f"the delta is a recipe that seals with {due.count:,} data keys, and no keyring is given", hint=_HINT
+            f"the delta has a recipe that seals with {due.count:,} data keys, and no keyring is given", hint=_HINT
         )
     if due.names is None:
         return
     known = keys.key_set()
     missing = [name for name in due.names if name not in known.scopes]
     if missing:
-        raise KeyUnusableError(f"the keyring does not have the data key {_listed(missing)}", hint=_HINT)
-    check_same(due, _described(known.opening_key(name) for name in due.names))
+        raise KeyUnusableError(f"the keyring does not have the data key {_list_names(missing)}", hint=_HINT)
+    check_same_keys(due, _describe(known.opening_key(name) for name in due.names))
 
 
-def check_same(due: RecipeKeys, met: RecipeKeys) -> None:
-    """Refuse other keys than those of the recipe.
+def check_same_keys(due: RecipeKeys, actual: RecipeKeys) -> None:
+    """Check that keys are those of the recipe.
 
     Raises:
-        KeyUnusableError: They are others.
+        KeyUnusableError: They are not.
     """
-    if due != met:
-        names = sorted(set(due.names or ()) - set(met.names or ()))
-        told = f"; it seals with {_listed(names)}, which is not active here" if names else ""
+    if due != actual:
+        names = sorted(set(due.names or ()) - set(actual.names or ()))
+        detail = f"; the recipe seals with {_list_names(names)}, which is not active here" if names else ""
         raise KeyUnusableError(
-            f"the keyring would seal with {met.count:,} data keys that are not the {due.count:,} of the recipe{told}",
+            f"the keyring would seal with {actual.count:,} data keys that are not the {due.count:,} of the"
+            f" recipe{detail}",
             hint=_HINT,
         )
 
 
-def _described(keys: Iterable[DataKey]) -> RecipeKeys:
+def _describe(keys: Iterable[DataKey]) -> RecipeKeys:
     digest, names = hashlib.sha256(), []
-    # The commitment fixes the key, its name and what it is for; the master key's version stands in every envelope.
+    # The commitment fixes the key, its name and its purpose; the master key's version is in every envelope.
     for key in sorted(keys, key=lambda one: one.dek_id):
         digest.update(f"{key.dek_id} {key.mek_version} {key.commitment}\n".encode())
         names.append(key.dek_id)
@@ -107,85 +108,85 @@ def _described(keys: Iterable[DataKey]) -> RecipeKeys:
     )
 
 
-def _listed(names: Sequence[Scope] | Sequence[str]) -> str:
+def _list_names(names: Sequence[Scope] | Sequence[str]) -> str:
     shown = ", ".join(map(str, names[:_SHOWN]))
     return f"{shown}, and {len(names) - _SHOWN:,} more" if len(names) > _SHOWN else shown
 
 
-_OTHERWISE = "apply it with the program that built it, or get a delta built with --no-recipe"
+_HINT_OF_TRANSFORMS = "apply it with the version that built it, or ask for a delta built with --no-recipe"
 
 
 def step_of(transform: Transform) -> RecipeStep:
-    """Describe a transform as a recipe does."""
+    """Return the step of a recipe that describes a transform."""
     return RecipeStep(name=transform.name, version=str(transform.version), parameters=dict(transform.parameters()))
 
 
-def check(recipe: Recipe) -> tuple[Transform, ...]:
-    """Give the transforms of a recipe, still without keys.
+def check_recipe(recipe: Recipe) -> tuple[Transform, ...]:
+    """Return the transforms of a recipe, still without keys.
 
     Raises:
-        StoppedError: This program has others; says in what.
-        ArchiveError: It encrypts and names no keys, or the other way round.
+        StoppedError: This program has other transforms; names the difference.
+        ArchiveError: The recipe encrypts without naming keys, or names keys without encrypting.
     """
-    transforms = tuple(map(_transform, recipe.steps))
+    transforms = tuple(map(_make_transform, recipe.steps))
     if encrypts(transforms) != (recipe.keys is not None):
-        raise ArchiveError("the recipe of the delta encrypts without naming keys, or the other way round")
+        raise ArchiveError("the recipe of the delta encrypts without naming keys, or names keys without encrypting")
     return transforms
 
 
 def check_keys(recipe: Recipe, keys: KeySource | None) -> None:
-    """See, without a kit, that the site can have what a recipe needs.
+    """Check, without a kit, that the site can have the keys of a recipe.
 
     Raises:
         KeyUnusableError: It cannot.
     """
     if recipe.keys is not None:
-        check_names(recipe.keys, keys)
+        check_named_keys(recipe.keys, keys)
 
 
 def encrypts(transforms: Sequence[Transform]) -> bool:
-    """Whether a chain needs keys."""
+    """Return whether one of the transforms needs keys."""
     return any(transform.keyed is not None for transform in transforms)
 
 
-def _transform(step: RecipeStep) -> Transform:
-    """Make the transform of a step; it must describe itself as the step does."""
+def _make_transform(step: RecipeStep) -> Transform:
+    """Return the transform of a step, and check that it describes itself as the step does."""
     kind = registry.find(step.name)
     if kind is None:
         known = " and ".join(sorted(registry.names()))
-        raise StoppedError(f"the delta is a recipe for {step}; this program makes {known} of a recipe", hint=_OTHERWISE)
+        raise StoppedError(f"the recipe needs {step}; this program has {known}", hint=_HINT_OF_TRANSFORMS)
     try:
         own = kind.of_parameters(step.parameters)
     except (KitError, LookupError, TypeError, ValueError, AttributeError) as error:
-        told = f"the delta is a recipe for {step}, whose parameters mean nothing here"
-        raise StoppedError(told, hint=_OTHERWISE) from error
-    met = step_of(own)
-    if (met.version, met.parameters_sha256) != (step.version, step.parameters_sha256):
-        names = sorted(met.parameters.keys() | step.parameters.keys())
-        others = [name for name in names if met.parameters.get(name) != step.parameters.get(name)]
-        told = f" (they differ in {', '.join(others)})" if others else ""
+        message = f"the recipe needs {step}, whose parameters this program does not know"
+        raise StoppedError(message, hint=_HINT_OF_TRANSFORMS) from error
+    actual = step_of(own)
+    if (actual.version, actual.parameters_sha256) != (step.version, step.parameters_sha256):
+        names = sorted(actual.parameters.keys() | step.parameters.keys())
+        others = [name for name in names if actual.parameters.get(name) != step.parameters.get(name)]
+        detail = f" (they differ in {', '.join(others)})" if others else ""
         raise StoppedError(
-            f"the delta is a recipe for {step}; this program has {met}{told}, which would compute something else",
-            hint=_OTHERWISE,
+            f"the recipe needs {step}; this program has {actual}{detail}, which would make other bytes",
+            hint=_HINT_OF_TRANSFORMS,
         )
     return own
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Computed:
-    """What transforms make of a base."""
+class ComputedMembers:
+    """The members that transforms make from a base."""
 
     digests: Mapping[MemberPath, Sha256]
     """Of each member that changed."""
     files: Mapping[MemberPath, ScratchFile]
-    """The bytes of those to keep; the caller closes them."""
+    """Bytes of the members to keep; the caller closes the files."""
     keys: RecipeKeys | None
-    """That were sealed with; None where nothing is encrypted."""
+    """The data keys that sealed them; None if nothing is encrypted."""
     frames: Mapping[MemberPath, Sequence[int]]
-    """Of each member, the bytes of the runs that it was made in: a patch makes a frame of its container of each."""
+    """Of each member, the sizes of its runs: a patch makes one frame of its container of each."""
 
     def frames_of(self, members: Iterable[Entry]) -> list[int]:
-        """Give the frames of those of ``members`` that a recipe makes, joined in their order."""
+        """Return the sizes of the frames of the members that a recipe makes, in the order of ``members``."""
         return [size for entry in members if entry.method is Method.RECIPE for size in self.frames.get(entry.path, ())]
 
 
@@ -197,24 +198,24 @@ def compute(
     keep: frozenset[MemberPath] = frozenset(),
     keys: KeySource | None = None,
     due: RecipeKeys | None = None,
-) -> Computed:
-    """Let transforms go over a base.
+) -> ComputedMembers:
+    """Apply transforms to a base, and return what they make.
 
     Args:
         kit: The base.
-        transforms: What a recipe names.
+        transforms: The transforms of a recipe.
         folder: Where scratch files go.
-        keep: Members whose bytes are wanted.
-        keys: Of the site's keyring, where something is encrypted.
-        due: Which of them a recipe says, where there is one.
+        keep: Members whose bytes to keep.
+        keys: From the site's keyring, if something is encrypted.
+        due: The keys that the recipe states, if there is a recipe.
 
     Raises:
-        KeyUnusableError: A key is missing, locked, or is not the one that is due.
+        KeyUnusableError: A key is missing, locked, or not the one that the recipe states.
         KitError: A document is malformed, or the disk is full.
     """
     handed: KeySource | None = None
-    met: RecipeKeys | None = None
-    kept = _Kept(folder, keep)
+    sealing: RecipeKeys | None = None
+    kept = _KeptMembers(folder, keep)
     try:
         with Pipeline(kit.executor, budget=kit.budget) as pipeline, LookupWriter(folder / "recipe-lookup") as lookup:
             found = survey(
@@ -227,11 +228,11 @@ def compute(
             )
             lookup.finish()
         if encrypts(transforms):
-            met = _keys_met(found.needs, keys, due)
-            handed = kit.executor.hand_out(_given(keys))
+            sealing = _check_found_keys(found.needs, keys, due)
+            handed = kit.executor.hand_out(_require_keys(keys))
         chain = tuple(_with_keys(transform, handed) for transform in transforms)
         with Pipeline(kit.executor, budget=kit.budget) as pipeline:
-            # What comes out is compared with the digests of a signed manifest.
+            # The result is compared with the digests of a signed manifest.
             request = Request(transforms=chain, lookup=lookup.path, created_at=Timestamp(0), prove=False)
             done = rewrite(kit.reader, found, kept, pipeline, request)
     except BaseException:
@@ -242,28 +243,28 @@ def compute(
     for file in kept.files.values():
         file.flush()
     digests = {path: change.sha256 for path, change in done.members.items() if change.changed and change.sha256}
-    return Computed(digests=digests, files=kept.files, keys=met, frames=kept.frames)
+    return ComputedMembers(digests=digests, files=kept.files, keys=sealing, frames=kept.frames)
 
 
-def _given(keys: KeySource | None) -> KeySource:
+def _require_keys(keys: KeySource | None) -> KeySource:
     if keys is None:
-        raise KeyUnusableError("the recipe encrypts, and no keyring is given", hint="name it with --keyring")
+        raise KeyUnusableError("the recipe encrypts, and no keyring is given", hint=_HINT)
     return keys
 
 
-def _keys_met(needs: Mapping[int, Needs], keys: KeySource | None, due: RecipeKeys | None) -> RecipeKeys:
-    met = keys_of(needs, _given(keys))
+def _check_found_keys(needs: Mapping[int, Needs], keys: KeySource | None, due: RecipeKeys | None) -> RecipeKeys:
+    actual = find_keys(needs, _require_keys(keys))
     if due is not None:
-        check_same(due, met)
-    return met
+        check_same_keys(due, actual)
+    return actual
 
 
 def _with_keys(transform: Transform, keys: KeySource | None) -> Transform:
     return transform if keys is None or transform.keyed is None else transform.keyed.with_keys(keys)
 
 
-class _Kept:
-    """A :class:`kit.archive.write.tar.Destination` that keeps what is wanted and lets all else go."""
+class _KeptMembers:
+    """A :class:`kit.archive.write.tar.Destination` that keeps the given members and drops all others."""
 
     def __init__(self, folder: Path, keep: frozenset[MemberPath]) -> None:
         self.codec = Codec.NONE

@@ -1,10 +1,10 @@
-"""From two stores of documents to the segments of a delta, and from a base and segments back to documents.
+"""Plans and encodes the segments of a delta from two stores of documents, and decodes them against a base.
 
-Decides which documents are compared, where a segment ends and what it may refer to; how it is said is for
-:mod:`kit.delta.segment`. Laws: what is made depends on the two collections alone, never on workers or time; a segment
-holds at most :data:`SEGMENT_BYTES` of documents and one batch more, or one document, with older selves of
-:data:`HELD_BYTES` at most and one more; :func:`joined` gives what :func:`differences` was given, whatever order both
-are in.
+Decides which documents are compared, where a segment ends and what it may refer to; :mod:`kit.delta.segment` encodes
+it. Laws: segments depend on the two collections alone, never on workers or time; a segment holds at most
+:data:`SEGMENT_BYTES` of documents and one batch more, or one document, with earlier versions of at most
+:data:`HELD_BYTES` and one more; :func:`join_segments` undoes :func:`plan_segments` and :func:`encode_segment`, whatever
+the order of either collection.
 """
 
 from __future__ import annotations
@@ -35,26 +35,26 @@ from kit.errors import ArchiveError, KitError
 from kit.verbs.delta.documents import DocumentStore, Likeness, Matching, StoredDocuments
 
 SEGMENT_BYTES = 6 * 1024 * 1024
-"""Of changed and inserted documents and of the older selves of the changed, in one segment."""
+"""Changed and inserted documents, and the earlier versions of the changed ones, in one segment."""
 HELD_BYTES = 32 * 1024 * 1024
-"""A segment that holds so much ends within its batch: documents that became small are many in one."""
-MOST_SEGMENT_BYTES = 128 * 1024 * 1024
-"""What a segment of anybody may make, or ask for of the base."""
-LARGEST_DOCUMENT = 64 * 1024 * 1024
-"""A collection with a larger one, in either kit, is not taken apart."""
+"""A segment that holds so much ends within its batch: a batch has many documents if they became small."""
+MAX_SEGMENT_BYTES = 128 * 1024 * 1024
+"""What a segment, even of an untrusted builder, may make or ask for of the base."""
+MAX_DOCUMENT_BYTES = 64 * 1024 * 1024
+"""A collection with a larger document, in either kit, is not encoded as documents."""
 NEAR_BYTES = 1024 * 1024
-"""Documents of the base that new ones are packed against because they stand near."""
+"""Documents of the base that new ones are packed against because they are near."""
 LIKE_BYTES = 2 * 1024 * 1024
-"""And because they are like them."""
+"""And because they are similar."""
 PICKED_FROM_BYTES = 2 * 1024 * 1024
-"""Older selves of so many bytes are not taken apart whole: only some of their columns are repeated."""
-_LIKES, _MOST_LIKES = 2, 3000
+"""Of earlier versions of so many bytes, only some columns are extracted and repeated."""
+_LIKES, _MAX_LIKES = 2, 3000
 _THOROUGH_BYTES = 3 * 1024 * 1024
 _THOROUGH, _FAST = 17, 12
-"""Levels of zstd: what is little is packed as small as it gets, what is much in the time there is.
+"""Levels of zstd: small segments are packed as small as possible, large ones fast.
 
-Of a backfill, dictionary and columns 0.3 and 0.8 MB, 12 makes 10,203 bytes in 5 ms, where 17 makes 11,143 in 68; of
-sparse edits, 2.0 and 0.6 MB, it makes 66,189 in 48, where 17 makes 60,867 in 260.
+Of a backfill (dictionary 0.3 MB, columns 0.8 MB), level 12 makes 10,203 bytes in 5 ms, and 17 makes 11,143 in 68. Of
+sparse edits (2.0 and 0.6 MB), level 12 makes 66,189 in 48 ms, and 17 makes 60,867 in 260.
 """
 _READ_BYTES = 4 * 1024 * 1024
 _BLOCK_BYTES = 256 * 1024
@@ -62,13 +62,13 @@ _BLOCK_BYTES = 256 * 1024
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What a segment is to be made of: which documents, not their bytes, which whoever makes it reads for itself."""
+    """The documents of a segment, by ordinals: the process that encodes it reads their bytes itself."""
 
     base: Path
     target: Path
     steps: tuple[Step, ...]
     expected: int
-    """Ordinal in the base where the segment before ended."""
+    """Ordinal in the base where the previous segment ended."""
     documents: tuple[tuple[int, int], ...]
     """(first ordinal, count) of the changed and inserted ones in the target."""
     ranges: tuple[tuple[int, int], ...]
@@ -76,11 +76,11 @@ class Plan:
     picking: bool
     level: int
     size: int
-    """Bytes of documents, their older selves and references."""
+    """Bytes of documents, their earlier versions and references."""
 
 
-def segment(plan: Plan) -> bytes:
-    """Make a segment, in any process that sees the stores.
+def encode_segment(plan: Plan) -> bytes:
+    """Encode a segment, in any process that sees the stores.
 
     Raises:
         OutputError: The stores are gone.
@@ -90,22 +90,22 @@ def segment(plan: Plan) -> bytes:
             SegmentInput(
                 steps=plan.steps,
                 expected=plan.expected,
-                documents=_all(target, plan.documents),
-                olds=_all(base, [(at, count) for source, at, count in plan.steps if source is Source.CHANGE]),
+                documents=_read_all(target, plan.documents),
+                olds=_read_all(base, [(at, count) for source, at, count in plan.steps if source is Source.CHANGE]),
                 ranges=plan.ranges,
-                references=_all(base, plan.ranges),
+                references=_read_all(base, plan.ranges),
                 picking=plan.picking,
                 level=plan.level,
             )
         )
 
 
-def _all(store: StoredDocuments, ranges: Sequence[tuple[int, int]]) -> tuple[bytes, ...]:
+def _read_all(store: StoredDocuments, ranges: Sequence[tuple[int, int]]) -> tuple[bytes, ...]:
     return tuple(document for first, count in ranges for document in store.documents(first, count))
 
 
-def differences(base: DocumentStore, target: DocumentStore, matching: Matching) -> Iterator[Plan]:
-    """Plan what makes ``target`` of ``base``, segment by segment."""
+def plan_segments(base: DocumentStore, target: DocumentStore, matching: Matching) -> Iterator[Plan]:
+    """Yield the plans of the segments that make ``target`` from ``base``."""
     planner = _Planner(base, target, Likeness(base, target, matching))
     for first, bounds in target.ranges(_READ_BYTES):
         matches = matching.of(first, len(bounds) - 1)
@@ -114,11 +114,11 @@ def differences(base: DocumentStore, target: DocumentStore, matching: Matching) 
             start = matches[at]
             end = at + 1
             if start < 0:
-                planner.new(first + at, target.read_span(bounds[at], bounds[end]))
+                planner.insert(first + at, target.read_span(bounds[at], bounds[end]))
             else:
                 while end < len(matches) and matches[end] == start + end - at:
                     end += 1
-                yield from _compare(planner, start, first + at, bounds[at : end + 1])
+                yield from _plan_batch(planner, start, first + at, bounds[at : end + 1])
             at = end
             if planner.is_full:
                 yield planner.take()
@@ -126,10 +126,10 @@ def differences(base: DocumentStore, target: DocumentStore, matching: Matching) 
         yield planner.take()
 
 
-def _compare(planner: _Planner, start: int, first: int, bounds: array[int]) -> Iterator[Plan]:
-    """Tell the planner of documents from ``first`` on, whose older selves follow each other from ``start``.
+def _plan_batch(planner: _Planner, start: int, first: int, bounds: array[int]) -> Iterator[Plan]:
+    """Plan the documents from ``first`` on, whose earlier versions are consecutive from ``start``.
 
-    Gives segments that must end before the batch does.
+    Yields the segments that must end within the batch.
     """
     old = planner.base.bounds(start, len(bounds) - 1)
     sizes = [end - at for at, end in pairwise(bounds)]
@@ -145,9 +145,9 @@ def _compare(planner: _Planner, start: int, first: int, bounds: array[int]) -> I
             if before == after:
                 planner.copy(start + at, end - at)
             else:
-                _compare_each(planner, start + at, first + at, (before, after), sizes[at:end])
+                _plan_each(planner, start + at, first + at, (before, after), sizes[at:end])
             at = end
-        # Documents of other sizes are others; nothing is read to see that.
+        # Documents of different sizes differ; nothing need be read to know that.
         while at < len(sizes) and sizes[at] != olds[at]:
             planner.change(start + at, first + at, sizes[at] + olds[at])
             if planner.held >= HELD_BYTES:
@@ -155,8 +155,8 @@ def _compare(planner: _Planner, start: int, first: int, bounds: array[int]) -> I
             at += 1
 
 
-def _compare_each(planner: _Planner, start: int, first: int, sides: tuple[bytes, bytes], sizes: Sequence[int]) -> None:
-    """Tell of documents that stand at the same places of both sides, at least one of which differs."""
+def _plan_each(planner: _Planner, start: int, first: int, sides: tuple[bytes, bytes], sizes: Sequence[int]) -> None:
+    """Plan documents with the same places on both sides, of which at least one differs."""
     before, after = sides
     at = 0
     for number, size in enumerate(sizes):
@@ -170,7 +170,7 @@ def _compare_each(planner: _Planner, start: int, first: int, sides: tuple[bytes,
 
 @dataclass(slots=True)
 class _Planner:
-    """The segment being planned."""
+    """Plans one segment after the other."""
 
     base: DocumentStore
     target: DocumentStore
@@ -179,12 +179,12 @@ class _Planner:
     steps: list[Step] = field(default_factory=list)
     documents: list[tuple[int, int]] = field(default_factory=list)
     anchors: list[int] = field(default_factory=list)
-    """Where in the base inserted documents stand."""
+    """Ordinals in the base near which documents were inserted."""
     likes: set[int] = field(default_factory=set)
-    """Documents of the base that are like inserted ones."""
+    """Documents of the base that are similar to inserted ones."""
     held: int = 0
     changed: int = 0
-    """Bytes of changed documents and their older selves."""
+    """Bytes of changed documents and their earlier versions."""
     begun: int = 0
 
     @property
@@ -195,20 +195,20 @@ class _Planner:
         self._step(Source.COPY, start, count)
 
     def change(self, start: int, place: int, size: int) -> None:
-        """Take the document ``place`` as a change of ``start``; both together have ``size`` bytes."""
+        """Add the document ``place`` as a change of ``start``; both together have ``size`` bytes."""
         self._step(Source.CHANGE, start, 1)
         self._hold(place, size)
         self.changed += size
 
-    def new(self, place: int, document: bytes) -> None:
-        """Take a document that has no older self: as a change of one that is nearly the same, else as inserted."""
+    def insert(self, place: int, document: bytes) -> None:
+        """Add a document without an earlier version: as a change of a very similar one, else as inserted."""
         likes = self.likeness.of(document, _LIKES)
         for ordinal in likes:
             old = self.base.read(ordinal, 1)
             if is_similar(old, document):
                 self.change(ordinal, place, len(old) + len(document))
                 return
-        if len(self.likes) < _MOST_LIKES:
+        if len(self.likes) < _MAX_LIKES:
             self.likes.update(likes)
         if not self.anchors or self.anchors[-1] != self.expected:
             self.anchors.append(self.expected)
@@ -216,7 +216,7 @@ class _Planner:
         self._hold(place, len(document))
 
     def take(self) -> Plan:
-        """Close the segment."""
+        """Return the plan of the segment, and start the next one."""
         ranges = self._ranges()
         picking = self.changed >= 2 * PICKED_FROM_BYTES
         size = self.held + sum(_size(self.base, first, count) for first, count in ranges)
@@ -247,20 +247,20 @@ class _Planner:
     def _step(self, source: Source, start: int, count: int) -> None:
         last = self.steps[-1] if self.steps else None
         if source is not Source.INSERT:
-            goes_on = last is not None and last.source is source and last.start + last.length == start
+            continues = last is not None and last.source is source and last.start + last.length == start
             self.expected = start + count
         else:
-            goes_on = last is not None and last.source is source
-        if last is not None and goes_on:
+            continues = last is not None and last.source is source
+        if last is not None and continues:
             self.steps[-1] = Step(source, last.start, last.length + count)
         else:
             self.steps.append(Step(source, start, count))
 
     def _ranges(self) -> tuple[tuple[int, int], ...]:
-        """Choose references: equal windows around where the inserted documents stand, and documents like them."""
+        """Return the references: equal windows around the inserted documents, and documents similar to them."""
         if not self.anchors or not self.base.count:
             return ()
-        chosen = _Chosen(self.base)
+        chosen = _References(self.base)
         for ordinal in sorted(self.likes):
             chosen.add(ordinal, ordinal + 1, LIKE_BYTES)
         mean = max(1, self.base.size // self.base.count)
@@ -278,7 +278,7 @@ def _size(store: StoredDocuments, first: int, count: int) -> int:
 
 
 @dataclass(slots=True)
-class _Chosen:
+class _References:
     """References being chosen, within a budget of bytes."""
 
     base: DocumentStore
@@ -286,14 +286,14 @@ class _Chosen:
     spans: list[tuple[int, int]] = field(default_factory=list)
 
     def add(self, first: int, end: int, budget: int) -> None:
-        """Take documents from ``first`` up to ``end``, if all of them together have room."""
+        """Add the documents from ``first`` up to ``end``, if all of them fit into the budget."""
         lower, upper = self.base.span(first, end - first)
         if end > first and self.spent + upper - lower <= budget:
             self.spent += upper - lower
             self.spans.append((first, end))
 
     def ranges(self) -> Iterator[tuple[int, int]]:
-        """Give (first, count), sorted, each document once."""
+        """Yield (first, count), sorted, each document once."""
         at = 0
         open_first = open_end = -1
         for first, end in sorted(self.spans):
@@ -310,22 +310,23 @@ class _Chosen:
             yield open_first, open_end - open_first
 
 
-def joined(base: DocumentStore, pieces: Iterable[bytes], *, most: int, workers: Workers) -> Iterator[bytes]:
-    """Return the documents of the target, in chunks; segments are put together ahead of what is taken.
+def join_segments(base: DocumentStore, pieces: Iterable[bytes], *, most: int, workers: Workers) -> Iterator[bytes]:
+    """Return the documents of the target, in chunks; segments are decoded ahead of the chunk that is read.
 
     Args:
         base: The documents that the delta was made against.
         pieces: The segments.
         most: Bytes that all of them together may make.
-        workers: Put segments together.
+        workers: Decode segments.
 
     Raises:
-        ArchiveError: A segment is malformed, or does not fit this base; whatever workers do, the first that is.
+        ArchiveError: A segment is malformed, or does not fit this base. It is the first one that is, however many
+            workers there are.
     """
-    return _in_blocks(_chunks(base, _remade(base, pieces, most, workers), most))
+    return _group_chunks(_yield_chunks(base, _decode_ahead(base, pieces, most, workers), most))
 
 
-def _chunks(base: DocumentStore, segments: Iterable[tuple[Head, DecodedDocuments]], most: int) -> Iterator[bytes]:
+def _yield_chunks(base: DocumentStore, segments: Iterable[tuple[Head, DecodedDocuments]], most: int) -> Iterator[bytes]:
     for head, made in segments:
         at = 0
         for source, start, count in head.steps:
@@ -341,8 +342,8 @@ def _chunks(base: DocumentStore, segments: Iterable[tuple[Head, DecodedDocuments
                 yield chunk
 
 
-def _in_blocks(chunks: Iterator[bytes]) -> Iterator[bytes]:
-    """Join chunks that are small: each costs those who take them as much as a large one."""
+def _group_chunks(chunks: Iterator[bytes]) -> Iterator[bytes]:
+    """Join small chunks, since each costs its reader as much as a large one."""
     held: list[bytes] = []
     size = 0
     for chunk in chunks:
@@ -355,15 +356,15 @@ def _in_blocks(chunks: Iterator[bytes]) -> Iterator[bytes]:
         yield b"".join(held)
 
 
-def _remade(
+def _decode_ahead(
     base: DocumentStore, pieces: Iterable[bytes], most: int, workers: Workers
 ) -> Iterator[tuple[Head, DecodedDocuments]]:
-    """Put segments together, some ahead of the one that is taken, and return them in their order.
+    """Yield decoded segments in order, and decode some ahead.
 
-    A fault in one is raised once all before it were taken, so that it is the same however many workers there are.
+    A fault in one is raised after all segments before it, so that it is the same however many workers there are.
     """
     ready: deque[tuple[Head, DecodedDocuments]] = deque()
-    heads = _heads(base, pieces)
+    heads = _parse_heads(base, pieces)
     fault: KitError | None = None
     is_over = False
     with Pipeline(workers.executor, budget=workers.budget) as pipeline:
@@ -371,7 +372,7 @@ def _remade(
             try:
                 head = next(heads, None)
                 if head is not None:
-                    _submit(pipeline, base, head, min(most, MOST_SEGMENT_BYTES), ready)
+                    _submit(pipeline, base, head, min(most, MAX_SEGMENT_BYTES), ready)
                 is_over = head is None
                 if is_over:
                     pipeline.drain()
@@ -384,7 +385,7 @@ def _remade(
 
 
 def _first_fault(pipeline: Pipeline, error: KitError) -> KitError:
-    """Return the fault of a segment that is still being put together, if there is one; it comes before ``error``."""
+    """Return the fault of a segment that is still being decoded, if there is one; it comes before ``error``."""
     try:
         pipeline.drain()
     except KitError as earlier:
@@ -392,7 +393,7 @@ def _first_fault(pipeline: Pipeline, error: KitError) -> KitError:
     return error
 
 
-def _heads(base: DocumentStore, pieces: Iterable[bytes]) -> Iterator[Head]:
+def _parse_heads(base: DocumentStore, pieces: Iterable[bytes]) -> Iterator[Head]:
     expected = 0
     for piece in pieces:
         head = parse_head(piece, expected)
@@ -408,32 +409,34 @@ def _heads(base: DocumentStore, pieces: Iterable[bytes]) -> Iterator[Head]:
 def _submit(
     pipeline: Pipeline, base: DocumentStore, head: Head, most: int, ready: deque[tuple[Head, DecodedDocuments]]
 ) -> None:
-    """Have a segment put together; a worker reads what of the base it is made of."""
+    """Submit a segment for decoding; the worker reads what it needs of the base."""
     if all(source is Source.COPY for source, _, _ in head.steps):
         pipeline.hand_on((head, decode(head, (), (), most=0)), cost=0, then=ready.append)
         return
     olds = sum(_size(base, start, count) for source, start, count in head.steps if source is Source.CHANGE)
     references = sum(_size(base, first, count) for first, count in head.ranges)
-    # What it makes is not more than the older selves and what is unpacked.
+    # It makes no more than the earlier versions and the unpacked streams.
     weight = 2 * olds + references + 2 * head.unpacked_bytes
-    then = partial(_ready, ready, head)
-    pipeline.submit(_decoded, base.place, head, most, cost=len(head.rest), weight=weight, then=then)
+    then = partial(_append_ready, ready, head)
+    pipeline.submit(_decode_segment, base.place, head, most, cost=len(head.rest), weight=weight, then=then)
 
 
-def _ready(ready: deque[tuple[Head, DecodedDocuments]], head: Head, made: DecodedDocuments) -> None:
+def _append_ready(ready: deque[tuple[Head, DecodedDocuments]], head: Head, made: DecodedDocuments) -> None:
     ready.append((head, made))
 
 
-def _decoded(place: Path, head: Head, most: int) -> DecodedDocuments:
-    """Put a segment together, in any process that sees the store."""
+def _decode_segment(place: Path, head: Head, most: int) -> DecodedDocuments:
+    """Decode a segment, in any process that sees the store."""
     with StoredDocuments(place) as base:
         changed = [(start, count) for source, start, count in head.steps if source is Source.CHANGE]
-        olds, references = ([one for span in spans for one in _some(base, *span)] for spans in (changed, head.ranges))
+        olds, references = (
+            [one for span in spans for one in _read_documents(base, *span)] for spans in (changed, head.ranges)
+        )
         return decode(head, olds, references, most=most)
 
 
-def _some(base: StoredDocuments, first: int, count: int) -> list[bytes]:
+def _read_documents(base: StoredDocuments, first: int, count: int) -> list[bytes]:
     start, end = base.span(first, count)
-    if end - start > MOST_SEGMENT_BYTES:
+    if end - start > MAX_SEGMENT_BYTES:
         raise ArchiveError(f"a segment asks for {end - start:,} bytes of the base at once")
     return base.documents(first, count)

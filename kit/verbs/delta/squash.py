@@ -1,8 +1,8 @@
 """``kit delta squash``: one delta instead of a chain of them.
 
-The chain is applied, beside the base, and the delta from the base to what comes out is built. So the one delta is what
-would have been built from the two kits, whatever the chain went through in between: what was added and taken away again
-is not in it. Laws: applying it gives what applying the chain gives; every link is checked as when it is applied.
+The chain is applied next to the output, and the delta from the base to the result is built. So the new delta is the one
+that would have been built from these two kits: what the chain adds and later removes is not in it. Laws: applying it
+gives what applying the chain gives; every delta of the chain is checked as when it is applied.
 """
 
 from __future__ import annotations
@@ -11,17 +11,17 @@ from kit.errors import UsageError
 from kit.output.paths import require_free, require_output_apart
 from kit.transforms.protocol import Transform
 from kit.verbs.delta.apply import DeltaApplyRequest, apply_delta
-from kit.verbs.delta.build import DeltaBuildReport, DeltaBuildRequest, DeltaSquashRequest, build_within, workplace
-from kit.verbs.delta.recipes import check
+from kit.verbs.delta.build import DeltaBuildReport, DeltaBuildRequest, DeltaSquashRequest, build_within, open_build_job
+from kit.verbs.delta.recipes import check_recipe
 
 
 def squash_deltas(request: DeltaSquashRequest) -> DeltaBuildReport:
-    """Make one delta of a chain.
+    """Build one delta that replaces a chain.
 
     Raises:
-        UsageError: There are fewer than two, or the output is at, in or around what is read.
-        WrongBaseError: One does not go on where the one before ends; names both.
-        KitError: As :func:`kit.verbs.delta.apply.apply_delta` and :func:`kit.verbs.delta.build.build_delta`.
+        UsageError: There are fewer than two, or the output is at, in or around an input.
+        WrongBaseError: The base of one is not the target of the previous one; names both.
+        KitError: As in :func:`kit.verbs.delta.apply.apply_delta` and :func:`kit.verbs.delta.build.build_delta`.
     """
     if len(request.deltas) < 2:
         raise UsageError("a chain has at least two deltas")
@@ -29,10 +29,10 @@ def squash_deltas(request: DeltaSquashRequest) -> DeltaBuildReport:
     inputs = {"base": request.base} | {f"delta {number}": one for number, one in enumerate(request.deltas, start=1)}
     require_output_apart(request.output, inputs, kind="build")
     transforms: list[Transform] = list(request.transforms)
-    with workplace(request.output, request.work_folder) as job:
+    with open_build_job(request.output, request.work_folder) as job:
         folder, kit = job.folder, request.base
         for number, delta in enumerate(request.deltas, start=1):
-            # A folder of its own each: a kit that is a folder, and what stands beside one that is not, have room.
+            # Each result has a folder of its own, with room for a kit that is a folder, and for sidecars.
             place = folder / str(number)
             place.mkdir()
             step = DeltaApplyRequest(
@@ -40,7 +40,7 @@ def squash_deltas(request: DeltaSquashRequest) -> DeltaBuildReport:
                 delta=delta,
                 expectation=request.expectation,
                 output=place / "kit",
-                # What the site has its base in decides nothing of a delta.
+                # The container of the base decides nothing about a delta.
                 in_published_container=True,
                 keys=request.keys,
                 environment=request.environment,
@@ -48,7 +48,7 @@ def squash_deltas(request: DeltaSquashRequest) -> DeltaBuildReport:
             done = apply_delta(step)
             kit = done.output or kit
             if done.manifest.recipe is not None:
-                transforms += check(done.manifest.recipe)
+                transforms += check_recipe(done.manifest.recipe)
         work = folder / "work"
         work.mkdir()
         return build_within(
@@ -59,7 +59,7 @@ def squash_deltas(request: DeltaSquashRequest) -> DeltaBuildReport:
                 key=request.key,
                 expectation=request.expectation,
                 created_at=request.created_at,
-                # What a link was a recipe for may be one over the whole way: its parameters are known from it.
+                # A transform of a recipe in the chain may be in the new recipe; its parameters are known from there.
                 recipe=request.recipe,
                 transforms=tuple(transforms),
                 keys=request.keys,

@@ -17,36 +17,36 @@ if TYPE_CHECKING:
     from kit.delta.recipe import Recipe
     from kit.encryption import KeySource
     from kit.transforms.protocol import Transform
-    from kit.verbs.delta.recipes import Computed
+    from kit.verbs.delta.recipes import ComputedMembers
 
-NO_STEPS = "the target's provenance does not lead from the base to it"
+NO_STEPS = "the target's provenance does not lead from this base to the target"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Found:
-    """What a search for a recipe came to."""
+class RecipeSearch:
+    """The result of a search for a recipe."""
 
     recipe: Recipe | None = None
     members: frozenset[MemberPath] = frozenset()
-    """That it makes."""
-    computed: Computed | None = None
-    """What computing it gave."""
+    """The members that it makes."""
+    computed: ComputedMembers | None = None
+    """The result of computing it."""
     absence: str | None = None
-    """Why there is none; None where there is one."""
+    """Why there is no recipe; None if there is one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ingredients:
-    """What a builder has besides the two kits."""
+    """What the user gives to a search in addition to the two kits."""
 
     transforms: tuple[Transform, ...] = ()
-    """What the target may have been made by, where its provenance alone does not tell the parameters."""
+    """Transforms that may have made the target with parameters that its provenance does not have."""
     keys: KeySource | None = None
-    """Of the keyring that it was encrypted with."""
+    """From the keyring that the target was encrypted with."""
 
 
 def steps_between(base: JudgedKit, target: JudgedKit) -> tuple[PatchStatement, ...]:
-    """Return the signed statements of the steps from one generation to a later one of its line; otherwise none."""
+    """Return the signed statements of the steps from ``base`` to ``target``; none if it is no later generation."""
     lineage, statements = target.manifest.lineage, target.judgement.statements
     if len(lineage) != len(statements):
         return ()

@@ -1,14 +1,14 @@
-"""Members of kits on disk, to be read at any place: documents of collections, bytes of everything else.
+"""Members of kits on disk for random access: documents of collections, bytes of all other members.
 
-Laws: what is stored has the digest that the survey found; a member that changed meanwhile is an error.
+Both kits are spooled during their first pass, so that most of what a delta needs is not read again:
 
-Spools what a delta needs of both kits, during their first reading.
+- Of the base, its collections are spooled on a guess, up to :data:`MAX_BASE_BYTES`, since they seldom stay the same.
+- Of the target, a member is spooled if it has surely changed: its size or its first bytes differ from those of the
+  member of the same name in the base. Whether any other member has changed is only known at its end.
 
-Of a base that is a guess, up to :data:`MOST_BYTES`: its collections, which seldom stay the same. Of a target it is no
-guess: a member that has another size than the one of its name in the base, or begins otherwise, has another digest;
-that of all others only shows at its end. So most of what changed need not be read again. Laws: what is spooled is the
-body that the reading digests; nothing that is spooled has been believed yet; files of :data:`MOST_COLLECTIONS`
-collections of each side are open at most, and one of everything else.
+Laws: what is spooled is the body that the pass digests; nothing spooled is trusted yet; what is stored later has the
+digest that the survey found, and a member that changed meanwhile is an error; of each kit, the files of at most
+:data:`MAX_COLLECTIONS` collections are open, and one file for everything else.
 """
 
 from __future__ import annotations
@@ -43,28 +43,28 @@ class Stored(Protocol):
 
     @property
     def size(self) -> int:
-        """How many."""
+        """Number of bytes."""
         ...
 
     def read(self, offset: int, size: int) -> bytes:
-        """Read some of them; fewer only at the end."""
+        """Return ``size`` bytes from ``offset`` on; fewer only at the end."""
         ...
 
     def close(self) -> None:
-        """They are no longer needed; further calls do nothing."""
+        """Close the file; further calls do nothing."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Stretch:
-    """A part of a file that holds more."""
+    """A part of a file that holds several members."""
 
     file: ScratchFile
     start: int
     size: int
 
     def read(self, offset: int, size: int) -> bytes:
-        """Read as of a file of its own."""
+        """Return bytes of the part; offsets are within it."""
         return self.file.read(self.start + offset, max(0, min(size, self.size - offset)))
 
     def close(self) -> None:
@@ -72,7 +72,7 @@ class Stretch:
 
 
 class BaseStores:
-    """What of a base can be read at any place: documents of collections, bytes of other members."""
+    """The stored members of a base: documents of collections, bytes of other members."""
 
     def __init__(self, folder: Path) -> None:
         """Keep files in ``folder``."""
@@ -99,10 +99,11 @@ class BaseStores:
     def fill(
         self, reader: KitReader, base: Survey, target: Survey, *, besides: frozenset[MemberPath] = frozenset()
     ) -> None:
-        """Store the members that something else is made from, ``besides`` what is made anyway.
+        """Store the members that something is encoded against.
 
-        What was spooled on a guess and is not needed is removed; only for what was not is the base read again. A
-        collection that cannot be cut into documents is not stored: what is made of it goes in full.
+        Members of the target in ``besides`` are not encoded against any. What was spooled and is not needed is removed;
+        the base is read again only for what was not spooled. A collection that cannot be cut into documents is not
+        stored, and its successor is encoded in full.
 
         Raises:
             KitError: A member changed since it was surveyed; or the disk is full.
@@ -125,7 +126,7 @@ class BaseStores:
         read_again(reader, base, visit)
 
     def put(self, path: MemberPath, collection: CollectionMember | None, body: Iterator[bytes], limits: Limits) -> None:
-        """Store one member: the documents of a collection, the bytes of any other.
+        """Store one member: the documents of a collection, the bytes of any other member.
 
         Raises:
             KitError: It is malformed.
@@ -137,27 +138,30 @@ class BaseStores:
         self.bytes[path] = store_bytes(self._folder / f"bytes-{len(self.bytes)}", body)
 
     def put_if_sound(self, collection: CollectionMember, body: Iterator[bytes], size: int, limits: Limits) -> None:
-        """Store the documents of a collection; nothing, if it cannot be cut into such.
+        """Store the documents of a collection; nothing if it cannot be cut into documents.
 
         Raises:
             KitError: The body ends before ``size`` bytes; or the disk is full.
         """
         store = self._new()
-        is_plain = collection.codec is Codec.NONE
-        if put_whole(store, body, size, limits) if is_plain else _put_decoded(store, collection, body, size, limits):
+        if collection.codec is Codec.NONE:
+            is_sound = put_collection(store, body, size, limits)
+        else:
+            is_sound = _put_decoded(store, collection, body, size, limits)
+        if is_sound:
             self.documents[collection.path] = store
         else:
             store.remove()
 
     def put_small(self, path: MemberPath, body: Iterator[bytes]) -> None:
-        """Store a member together with others.
+        """Store a small member in a file with others.
 
         Raises:
             KitError: The container is malformed; or the disk is full.
         """
         if self._small is None:
             self._small = ScratchFile(self._folder / "small")
-        self.bytes[path] = stretch_of(self._small, body)
+        self.bytes[path] = append_stretch(self._small, body)
 
     def _new(self) -> DocumentStore:
         self._made += 1
@@ -165,7 +169,7 @@ class BaseStores:
 
 
 def store_bytes(path: Path, body: Iterator[bytes]) -> ScratchFile:
-    """Store bytes in a file."""
+    """Write bytes to a new file, and return it."""
     file = ScratchFile(path)
     for chunk in body:
         file.append(chunk)
@@ -174,37 +178,37 @@ def store_bytes(path: Path, body: Iterator[bytes]) -> ScratchFile:
 
 
 def sources(base: Survey, target: Survey, besides: frozenset[MemberPath]) -> frozenset[MemberPath]:
-    """Name the members of the base that something is made from, other than by copying them."""
+    """Return the members of the base that something is encoded against, other than copies."""
     known = {digest for digest, _ in base.members.values()}
     changed = [path for path, (digest, _) in target.members.items() if digest not in known and path not in besides]
     return frozenset(found for path in changed if (found := source_of(path, base, target)) is not None)
 
 
 def source_of(path: MemberPath, base: Survey, target: Survey) -> MemberPath | None:
-    """Choose what of the base a member of the target is made from: the same name, or the same collection once there."""
+    """Return the base member to encode a member against: the one of its name, or the only one of its collection."""
     if path in base.members:
         same_kind = (path in base.collections) == (path in target.collections)
         return path if same_kind else None
     collection = target.collections.get(path)
     if collection is None:
         return None
-    parts = [other for other, met in base.collections.items() if met.name == collection.name]
+    parts = [other for other, one in base.collections.items() if one.name == collection.name]
     return parts[0] if len(parts) == 1 else None
 
 
 def header_of(member: Member) -> bytes:
-    """Return the header blocks of an entry: its own, or for what comes from a folder those it would get."""
+    """Return the header blocks of an entry: its own or, for one from a folder, those that it would get."""
     return member.header or entry_header(member)
 
 
-def whole(file: Stored) -> Iterator[bytes]:
-    """Read all of a file, in chunks."""
+def read_all(file: Stored) -> Iterator[bytes]:
+    """Yield all bytes of a file, in chunks."""
     for at in range(0, file.size, _CHUNK):
         yield file.read(at, _CHUNK)
 
 
-def stretch_of(file: ScratchFile, body: Iterator[bytes]) -> Stretch:
-    """Store bytes behind what is in a file that holds more.
+def append_stretch(file: ScratchFile, body: Iterator[bytes]) -> Stretch:
+    """Append bytes to a file that holds several members.
 
     Raises:
         OutputError: The disk is full or failed.
@@ -216,13 +220,13 @@ def stretch_of(file: ScratchFile, body: Iterator[bytes]) -> Stretch:
     return Stretch(file, start, file.size - start)
 
 
-def put_whole(store: DocumentStore, body: Iterator[bytes], size: int, limits: Limits) -> bool:
-    """Store all bytes of a collection, and its documents if it can be cut into such; return whether it can.
+def put_collection(store: DocumentStore, body: Iterator[bytes], size: int, limits: Limits) -> bool:
+    """Store all bytes of a collection, and its documents if it can be cut into some; return whether it can.
 
     Raises:
         KitError: The body ends before ``size`` bytes; or the disk is full. The store is closed.
     """
-    chunks = store.keeping(body)
+    chunks = store.spool_bytes(body)
     try:
         return _put(store, chunks, size, limits)
     except BaseException:
@@ -233,21 +237,21 @@ def put_whole(store: DocumentStore, body: Iterator[bytes], size: int, limits: Li
 def _put_decoded(
     store: DocumentStore, collection: CollectionMember, body: Iterator[bytes], size: int, limits: Limits
 ) -> bool:
-    """As :func:`put_whole`, of a collection that is compressed by itself; of its bytes nothing is kept."""
-    met = 0
+    """As :func:`put_collection`, for a compressed collection, whose own bytes are not stored."""
+    size_read = 0
 
-    def counted() -> Iterator[bytes]:
-        nonlocal met
+    def count() -> Iterator[bytes]:
+        nonlocal size_read
         for chunk in body:
-            met += len(chunk)
+            size_read += len(chunk)
             yield chunk
 
     try:
-        store.put(runs(decoded(counted(), collection.codec, limits, where=str(collection.path)), limits=limits))
+        store.put(runs(decoded(count(), collection.codec, limits, where=str(collection.path)), limits=limits))
     except (ContentError, ArchiveError):
         for chunk in body:
-            met += len(chunk)
-        if met != size:  # the body itself has ended early, which is the container's fault
+            size_read += len(chunk)
+        if size_read != size:  # the body itself ended early: an error of the container
             store.close()
             raise
         return False
@@ -261,7 +265,7 @@ def _put(store: DocumentStore, chunks: Iterator[bytes], size: int, limits: Limit
     try:
         store.put(runs(chunks, limits=limits), kept=True)
     except (ContentError, ArchiveError):
-        # It goes in full then; the rest of its bytes is wanted, and an error of the container is none of its own.
+        # It is encoded in full then, so all its bytes are stored; an error of the container is raised as such.
         for _ in chunks:
             pass
         store.flush()
@@ -271,45 +275,45 @@ def _put(store: DocumentStore, chunks: Iterator[bytes], size: int, limits: Limit
     return True
 
 
-MOST_COLLECTIONS = 32
-MOST_BYTES = 512 * 1024 * 1024
-"""Of collections of a base."""
-_SMALL_BYTES, _MOST_SMALL_BYTES = 64 * 1024, 16 * 1024 * 1024
-"""Other members of a base: of one, and of all."""
+MAX_COLLECTIONS = 32
+MAX_BASE_BYTES = 512 * 1024 * 1024
+"""Of spooled collections of a base."""
+_MAX_SMALL_BYTES, _MAX_ALL_SMALL_BYTES = 64 * 1024, 16 * 1024 * 1024
+"""Of other spooled members of a base: of one, and of all together."""
 _HEAD_BYTES = 64
 
 
 class BaseSpool:
-    """Spools what a base may be asked for: a :class:`kit.engine.reading.BodyTap` for its first reading.
+    """Spools what a delta will likely need of a base: a :class:`kit.engine.reading.BodyTap` for its first pass.
 
-    How every member begins, and into ``stores`` what the target will most likely be encoded against: collections,
-    and members that are small. What is not needed after all is for :meth:`BaseStores.fill` to remove.
+    Keeps the first bytes of every member, and puts collections and small members into ``stores``.
+    :meth:`BaseStores.fill` removes what is not needed after all.
     """
 
     def __init__(self, stores: BaseStores, limits: Limits) -> None:
-        """Put what may be needed into ``stores``."""
+        """Spool into ``stores``."""
         self.heads: dict[MemberPath, bytes] = {}
         self.stores = stores
         self._limits = limits
-        self._room, self._room_for_small = MOST_BYTES, _MOST_SMALL_BYTES
+        self._room, self._room_for_small = MAX_BASE_BYTES, _MAX_ALL_SMALL_BYTES
 
     def note(self, member: Member) -> None:
-        """Ignore it: what holds a base decides nothing of a delta."""
+        """Ignore it: the container of a base decides nothing about a delta."""
 
     def take(self, member: Member, path: MemberPath, body: Iterator[bytes]) -> None:
-        """Note how a member begins, and store it if it may be needed and there is room."""
+        """Keep the first bytes of a member, and store it if it may be needed and there is room."""
         first = next(body, b"")
         self.heads[path] = first[:_HEAD_BYTES]
         body = chain((first,), body)
         collection = collection_member(path)
         if collection is None:
-            if member.size <= min(_SMALL_BYTES, self._room_for_small):
+            if member.size <= min(_MAX_SMALL_BYTES, self._room_for_small):
                 self._room_for_small -= member.size
                 self.stores.put_small(path, body)
         elif (
             collection.codec is Codec.NONE
             and member.size <= self._room
-            and len(self.stores.documents) < MOST_COLLECTIONS
+            and len(self.stores.documents) < MAX_COLLECTIONS
         ):
             self._room -= member.size
             self.stores.put_if_sound(collection, body, member.size, self._limits)
@@ -317,23 +321,23 @@ class BaseSpool:
 
 @dataclass(frozen=True, slots=True)
 class Documents:
-    """A collection that is not compressed by itself, spooled."""
+    """A spooled collection that is not compressed by itself."""
 
     store: DocumentStore
     sound: bool
-    """Whether it could be cut into documents; its bytes are all there in any case."""
+    """Whether it could be cut into documents; all its bytes are stored in any case."""
 
 
 class TargetSpool:
-    """Spools what of a target is surely another: a :class:`kit.engine.reading.BodyTap` of its first reading."""
+    """Spools the members of a target that surely changed: a :class:`kit.engine.reading.BodyTap` for its first pass."""
 
     def __init__(self, folder: Path, base: Survey, before: BaseSpool, limits: Limits) -> None:
-        """Put files into ``folder``, of what is not in ``base``."""
+        """Spool into ``folder`` what is not in ``base``."""
         self.headers: list[Header] = []
         self._members: list[Member] = []
         """Of a folder."""
         self.length = len(END)
-        """Bytes of a container that holds what was read and no more than that needs."""
+        """Bytes of the shortest container that holds what was read."""
         self.documents: dict[MemberPath, Documents] = {}
         self.bytes: dict[MemberPath, Stretch] = {}
         self._folder = folder
@@ -343,7 +347,7 @@ class TargetSpool:
         self._others: ScratchFile | None = None
 
     def relink(self, links: Iterable[Link]) -> None:
-        """Take files of a folder for the hard links that they are listed as, behind all that they may lead to."""
+        """Replace the headers of files that are listed as hard links, and put these after all their targets."""
         targets = {link.path: link.target for link in links}
         if not targets:
             return
@@ -355,7 +359,7 @@ class TargetSpool:
                 self.headers.append(Header(data=entry_header(link), has_body=False))
 
     def note(self, member: Member) -> None:
-        """Note the header of an entry."""
+        """Keep the header of an entry."""
         header = header_of(member)
         if not member.header:
             self._members.append(member)
@@ -363,7 +367,7 @@ class TargetSpool:
         self.length += len(header) + member.size + len(padding(member.size))
 
     def take(self, member: Member, path: MemberPath, body: Iterator[bytes]) -> None:
-        """Spool a body, if it is surely another."""
+        """Spool a body, if it surely differs from the base's."""
         known = self._base.members.get(path)
         if known is not None and known[1] == member.size:
             first = next(body, b"")
@@ -373,16 +377,16 @@ class TargetSpool:
             body = chain((first,), body)
         collection = collection_member(path)
         if collection is not None and collection.codec is Codec.NONE:
-            if len(self.documents) < MOST_COLLECTIONS:
+            if len(self.documents) < MAX_COLLECTIONS:
                 self.documents[path] = self._cut(member, body)
             return
         if self._others is None:
             self._others = ScratchFile(self._folder / "changed")
-        self.bytes[path] = stretch_of(self._others, body)
+        self.bytes[path] = append_stretch(self._others, body)
 
     def _cut(self, member: Member, body: Iterator[bytes]) -> Documents:
         store = DocumentStore(self._folder, f"target-{len(self.documents)}")
-        return Documents(store, put_whole(store, body, member.size, self._limits))
+        return Documents(store, put_collection(store, body, member.size, self._limits))
 
     def close(self) -> None:
         """Close the files; further calls do nothing."""

@@ -1,4 +1,4 @@
-"""``kit delta inspect`` and ``kit delta verify``: what a delta says, and whether it is what its signers say."""
+"""``kit delta inspect`` and ``kit delta verify``: what a delta states, and whether it is what its signers signed."""
 
 from __future__ import annotations
 
@@ -11,28 +11,28 @@ from kit.manifest import Manifest
 from kit.signing import jws
 from kit.trust import Anchor
 from kit.values import Sha256
-from kit.verbs.delta.deltas import check_payloads, check_signature, check_target, opened_delta
-from kit.verbs.delta.recipes import check
+from kit.verbs.delta.deltas import check_payloads, check_signature, check_target, open_delta
+from kit.verbs.delta.recipes import check_recipe
 from kit.verbs.verify.kits import Environment
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeltaInspectReport:
-    """What a delta says of itself; nothing is verified."""
+    """What a delta states about itself; nothing is verified."""
 
     delta: Path
     stored_bytes: int | None
     manifest: DeltaManifest
     manifest_sha256: Sha256
     claims: tuple[str, ...]
-    """Key ids that say to have signed it; empty for an unsigned delta, or one whose signature cannot be read."""
+    """Ids of the keys that claim to have signed it; empty if it is unsigned or its signature cannot be read."""
     recipe_refused: str | None
-    """Why this program would refuse to compute the delta's recipe; None where it would not, or there is none."""
+    """Why this program refuses to compute the delta's recipe; None if it does not, or if there is no recipe."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeltaVerifyReport:
-    """A delta that is what its signers say; one that is not raises."""
+    """A verified delta; one that is not what its signers signed raises an error."""
 
     delta: Path
     stored_bytes: int | None
@@ -42,17 +42,17 @@ class DeltaVerifyReport:
     target: Manifest
     target_signers: tuple[str, ...]
     recipe_refused: str | None
-    """As of :class:`DeltaInspectReport`; it says nothing against the delta, which is what its signers say."""
+    """As in :class:`DeltaInspectReport`; the delta is valid even so."""
 
 
 def inspect_delta(path: Path, environment: Environment | None = None) -> DeltaInspectReport:
-    """Read what a delta says of itself.
+    """Return what a delta states about itself.
 
     Raises:
         UnreadableError: It is not there, or not readable.
         ArchiveError: It is no delta.
     """
-    with opened_delta(path, (environment or Environment()).limits) as delta:
+    with open_delta(path, (environment or Environment()).limits) as delta:
         try:
             claims = jws.claims(delta.signature, typ=DELTA_TYPE) if delta.signature is not None else ()
         except (SignatureError, UnsignedError):
@@ -71,7 +71,7 @@ def _refusal(manifest: DeltaManifest) -> str | None:
     if manifest.recipe is None:
         return None
     try:
-        check(manifest.recipe)
+        check_recipe(manifest.recipe)
     except (StoppedError, ArchiveError) as error:
         return error.what
     return None
@@ -79,7 +79,7 @@ def _refusal(manifest: DeltaManifest) -> str | None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeltaVerifyRequest:
-    """What to verify, and whom to believe."""
+    """What to verify, and which keys to trust."""
 
     delta: Path
     anchor: Anchor
@@ -87,15 +87,15 @@ class DeltaVerifyRequest:
 
 
 def verify_delta(request: DeltaVerifyRequest) -> DeltaVerifyReport:
-    """Check that a delta is signed by those who may, whole, and carries a target that is signed by those who may.
+    """Check that a delta is complete, and that it and the target that it carries are signed by keys that may.
 
     Raises:
         UntrustedError: No key is trusted at all, or none of those that signed.
-        KitError: The first thing that is wrong.
+        KitError: The first fault.
     """
     if not request.anchor.policy.keys:
         raise UntrustedError("no key is trusted, so nothing can be valid", hint="name one with --trusted-key")
-    with opened_delta(request.delta, request.environment.limits) as delta:
+    with open_delta(request.delta, request.environment.limits) as delta:
         signers = check_signature(delta, request.anchor)
         target = check_payloads(delta)
         return DeltaVerifyReport(

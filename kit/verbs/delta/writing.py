@@ -1,9 +1,9 @@
-"""Writes the target of a delta into a job folder: its stream made from the base and the payloads, and stored anew.
+"""Writes the target of a delta into a job folder, from the base and the payloads.
 
-What the delta is a recipe for is computed first → what of the base is needed is stored → layout and members give the
-target's stream → of an archive it is cut and encoded, of a folder it is unpacked. Laws: where the layout says how the
-target was cut, it is cut there, so that its very bytes come back; members that a recipe makes are compared with what
-the target has before any of it is written.
+Compute the members of the recipe → store what is needed of the base → make the target's stream from layout and members
+→ cut and encode it for an archive, or unpack it for a folder. Laws: if the layout states how the target was cut, it is
+cut there, so that the same bytes come back; members that a recipe makes are compared with the target's digests before
+any of the target is written.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from kit.engine.progress import Stage
 from kit.errors import ArchiveError, DigestError, WrongBaseError
 from kit.output.job import Job
 from kit.values import Allowed, Limits, Timestamp
-from kit.verbs.delta.decode import Making
+from kit.verbs.delta.decode import TargetDecoder
 from kit.verbs.delta.deltas import OpenDelta, Payloads
-from kit.verbs.delta.recipes import Computed, check as check_recipe, compute
+from kit.verbs.delta.recipes import ComputedMembers, check_recipe, compute
 from kit.verbs.delta.stores import BaseStores
 from kit.verbs.jobs import JournaledPasses
 from kit.verbs.verify.judged import JudgedKit
@@ -37,36 +37,36 @@ from kit.verbs.verify.kits import OpenKit
 def write_target(
     base: JudgedKit, delta: OpenDelta, stores: BaseStores, job: Job, passes: JournaledPasses, *, keys: KeySource | None
 ) -> bytes | None:
-    """Make the target in the job folder; gives the signature that belongs beside its archive.
+    """Write the target into the job folder, and return the signature that belongs next to its archive.
 
     Args:
-        base: What the delta is applied to, judged.
-        delta: Its signature and payloads checked.
-        stores: What of the base was spooled while it was judged.
-        job: Where the base's documents, and what a recipe makes, are kept meanwhile.
+        base: The judged base.
+        delta: The delta, its signature and payloads checked.
+        stores: What was spooled of the base while it was judged.
+        job: Holds the base's documents and the members of a recipe meanwhile.
         passes: Makes the destination, or has what an earlier process wrote to it.
-        keys: Of the site, where the delta is a recipe that encrypts.
+        keys: Of the site, if the recipe encrypts.
 
     Raises:
-        DigestError: A member comes out otherwise than the delta says.
-        WrongBaseError: An earlier version built the delta, for a kit that was packed otherwise.
+        DigestError: A member is not made as the delta states.
+        WrongBaseError: An earlier version built the delta, for another packing of this kit.
         KeyUnusableError: A data key is missing, or the site would seal with others.
         OutputError: The target cannot be written.
-        KitError: A payload does not decode to what the delta says.
+        KitError: A payload does not decode to what the delta states.
     """
     manifest, kit = delta.manifest, base.kit
     with kit.pipeline(Stage.MAKE, reads=False) as pipeline:
-        # The other half is for frames: those wait while documents are put together, and the other way round.
+        # The other half is for frames: they wait while documents are decoded, and the other way round.
         workers = Workers(executor=kit.executor, budget=kit.budget // 2)
-        making = Making(manifest, kit.reader, base.survey, stores, workers=workers)
+        making = TargetDecoder(manifest, kit.reader, base.survey, stores, workers=workers)
         making.check()
-        computed = _computed(manifest, kit, job.folder, keys)
+        computed = _compute_recipe(manifest, kit, job.folder, keys)
         stores.made.update(computed.files if computed is not None else {})
         made = computed.frames_of(manifest.members) if computed is not None else ()
         headers = making.prepare(job.folder)
         payloads = Payloads(delta)
         data = b"".join(payloads.take(manifest.layout))
-        layout = _layout(base, delta, data, headers, made)
+        layout = _read_layout(base, delta, data, headers, made)
         sig = b"".join(payloads.take(manifest.archive.signature)) if manifest.archive.signature is not None else None
         stream = making.stream(layout, payloads.take)
         destination = passes.first()
@@ -78,11 +78,13 @@ def write_target(
         return sig
 
 
-def _layout(base: JudgedKit, delta: OpenDelta, data: bytes, headers: Sequence[bytes], made: Sequence[int]) -> Layout:
-    """Read the layout of the target.
+def _read_layout(
+    base: JudgedKit, delta: OpenDelta, data: bytes, headers: Sequence[bytes], made: Sequence[int]
+) -> Layout:
+    """Return the layout of the target.
 
     Raises:
-        WrongBaseError: It is packed against the headers of the base's container, and this one has others.
+        WrongBaseError: It is packed against headers of the base's container, and this container has others.
         ArchiveError: It is malformed.
     """
     manifest, limits = delta.manifest, base.kit.reader.limits
@@ -93,39 +95,41 @@ def _layout(base: JudgedKit, delta: OpenDelta, data: bytes, headers: Sequence[by
         _check_headers(layout, manifest, limits, base.kit.environment.allowed)
     except ArchiveError as error:
         raise WrongBaseError(
-            f"is {base.what}, for which the delta is; but an earlier version built that, for this kit as it was packed"
-            f" then: unpacked, or packed again, it cannot be used ({error.what})",
+            f"is {base.what}, the base of the delta; but an earlier version built that, and it needs the kit as it was"
+            f" packed then, not unpacked or packed again ({error.what})",
             where=str(base.kit.reader.path),
-            hint="apply it to the archive or folder that it was built from, or have it built again by this version",
+            hint="apply the delta to the archive or folder that it was built from, or build it again with this version",
         ) from error
     return layout
 
 
 def _check_headers(layout: Layout, manifest: DeltaManifest, limits: Limits, allowed: Allowed) -> None:
-    """Check that headers, read as any, are of the members that the manifest names: another dictionary gives others.
+    """Check that the headers are of the members that the manifest names; a wrong dictionary makes others.
 
     Raises:
-        ArchiveError: One is not.
+        ArchiveError: A header is malformed, or of another member.
     """
     due = [(entry.path, entry.size) for entry in manifest.members]
-    met = []
+    actual = []
     for header in layout.headers:
         blocks = ChunkReader(iter((header.data,)), where="a header")
         member = next((member for member, _ in read_tar(blocks, limits, where="a header", allowed=allowed)), None)
         if member is None or member.is_file != header.has_body:
-            raise ArchiveError("a header of the layout is none")
+            raise ArchiveError("a header of the layout is malformed")
         if member.is_file and member.path is not None:
-            met.append((member.path, member.size))
-    if met != due:
+            actual.append((member.path, member.size))
+    if actual != due:
         raise ArchiveError("the headers of the layout are of other members")
 
 
-def _computed(manifest: DeltaManifest, kit: OpenKit, folder: Path, keys: KeySource | None) -> Computed | None:
-    """Compute what the delta is a recipe for; every member must be what the target has, before any of it is written.
+def _compute_recipe(
+    manifest: DeltaManifest, kit: OpenKit, folder: Path, keys: KeySource | None
+) -> ComputedMembers | None:
+    """Compute the members of the recipe, and check each against the target's digest; None if there is no recipe.
 
     Raises:
         KeyUnusableError: A data key is missing, or the site would seal with others.
-        DigestError: A member comes out otherwise.
+        DigestError: A member is not as in the target.
     """
     if manifest.recipe is None:
         return None
@@ -138,26 +142,26 @@ def _computed(manifest: DeltaManifest, kit: OpenKit, folder: Path, keys: KeySour
             for file in made.files.values():
                 file.close()
             raise DigestError(
-                f"comes out of the recipe with digest {made.digests.get(path, 'of the base')}, and is {digest} in the"
+                f"is made by the recipe with digest {made.digests.get(path, 'of the base')}, but is {digest} in the"
                 " target",
                 where=str(path),
-                hint="the kit is untouched; ask its builder for a delta made by kit delta build --no-recipe",
+                hint="the kit is untouched; ask for a delta that was built with kit delta build --no-recipe",
             )
     return made
 
 
 def _pack(stream: Iterator[bytes], layout: Layout, destination: ArchiveDestination, pipeline: Pipeline) -> None:
-    """Cut the stream as the target was cut, else every few MiB, and encode it; the destination adds the end."""
+    """Cut the stream as the target was cut, or else every few MiB, and encode it; the destination adds the end."""
     slot = destination.open(MANIFEST, mode=0)
-    parts = cut(stream, layout.frames) if layout.frames else _blocks(stream)
+    parts = cut(stream, layout.frames) if layout.frames else _cut_blocks(stream)
     last = b""
     for part in parts:
         if last:
-            _frame(last, slot, destination, pipeline)
+            _submit_frame(last, slot, destination, pipeline)
         last = part
 
 
-def _frame(part: bytes, slot: Slot, destination: ArchiveDestination, pipeline: Pipeline) -> None:
+def _submit_frame(part: bytes, slot: Slot, destination: ArchiveDestination, pipeline: Pipeline) -> None:
     pipeline.submit(
         encode_frame_again,
         *(destination.codec, part, destination.next_piece()),
@@ -166,8 +170,8 @@ def _frame(part: bytes, slot: Slot, destination: ArchiveDestination, pipeline: P
     )
 
 
-def _blocks(stream: Iterable[bytes]) -> Iterator[bytes]:
-    """Cut a stream every FRAME_BYTES, its last block, the end of the archive, apart."""
+def _cut_blocks(stream: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield a stream in blocks of FRAME_BYTES; the end of the archive is a block of its own."""
     reader = ChunkReader(_without_end(stream), where="")
     while data := reader.read_up_to(FRAME_BYTES):
         yield data
@@ -183,7 +187,7 @@ def _without_end(stream: Iterable[bytes]) -> Iterator[bytes]:
 
 
 def _unpack(stream: Iterator[bytes], destination: FolderDestination, kit: OpenKit, at: Timestamp) -> None:
-    """Write the stream's members as files."""
+    """Write the members of the stream as files."""
     limits = kit.reader.limits
     reader = ChunkReader(stream, where="the target")
     for member, body in read_tar(reader, limits, where="the target", allowed=kit.environment.allowed):

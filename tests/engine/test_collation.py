@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from kit.errors import OutputError
-from kit.verbs.diff.collation import AFTER, BEFORE, STATES, Collation, find_advisories, tell_migrated
+from kit.verbs.diff.collation import AFTER, BEFORE, STATES, Collation, find_advisories, mark_migrated
 from kit.verbs.diff.diff import Differences
 from kit.verbs.diff.documents import Advisory, Sketch
 from tests.tiers import examples
@@ -44,7 +44,7 @@ class Outcome:
                 collation.put(side, 0, map(sketched, documents[3:]))
             collation.match()
             find_advisories(collation)
-            tell_migrated(collation)
+            mark_migrated(collation)
             found = Differences(collation, limit=100)
             self.added, self.removed = found.only_in(AFTER, 0).items, found.only_in(BEFORE, 0).items
             self.changed = tuple(change.document for change in found.changed(0).items)
@@ -149,7 +149,7 @@ _FILL = """
 import hashlib, resource, sys
 from pathlib import Path
 from kit.verbs.diff.documents import Advisory, Sketch
-from kit.verbs.diff.collation import find_advisories, tell_migrated
+from kit.verbs.diff.collation import find_advisories, mark_migrated
 from kit.verbs.diff.collation import Collation
 from kit.verbs.diff.diff import Differences
 count, path = int(sys.argv[1]), Path(sys.argv[2])
@@ -164,7 +164,7 @@ with Collation(path) as collation:
             ))
     collation.match()
     find_advisories(collation)
-    tell_migrated(collation)
+    mark_migrated(collation)
     found = Differences(collation, limit=20)
     assert found.changed(0).total == found.advisories(0, "changed").total == count // 2
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)

@@ -1,5 +1,5 @@
 """``kit diff``: what differs between two kits: advisories, documents, members.
 
-- Pure: ``fields`` (of one pair of documents), ``documents`` (what is kept of one, and what a worker does with pairs).
-- On disk: ``collation`` (which documents are the same), ``comparing`` (the passes), ``diff`` (the report).
+- Pure: ``fields`` compares one pair of documents; ``documents`` sketches documents and compares pairs in workers.
+- On disk: ``collation`` finds which documents are the same, ``comparing`` makes the passes, ``diff`` the report.
 """

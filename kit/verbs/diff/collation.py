@@ -1,16 +1,17 @@
-"""Which documents of two kits are the same, on disk: millions of them, in whatever order they come.
+"""Finds on disk which documents of two kits are the same, and what became of each advisory.
 
-A row a document (its identity, its digest, what it is about: :class:`kit.verbs.diff.documents.Sketch`), in one SQLite
-file. A merge of the two sides, each sorted by (collection, identity, digest), takes away what is in both; what is left
-is paired by identity, the k-th with the k-th, so that documents that share an ``_id`` are counted exactly. Laws: the
-outcome does not depend on the order in which documents were put; exchanging the sides mirrors it; memory does not grow
-with the number of documents.
+Each document is a row in one SQLite file: its identity, its digest and its advisory
+(:class:`kit.verbs.diff.documents.Sketch`). Both sides are sorted by (collection, identity, digest) and merged. What is
+on both sides is dropped; the others are paired by identity, the k-th with the k-th, so that documents that share an
+``_id`` are counted exactly.
 
-From documents to advisories: what became of each (tenant, vendor, upstream id) that any difference concerns.
+An advisory is (tenant, vendor, upstream id), and each of its revisions is an observation; so a new revision is an added
+document and a changed advisory. An advisory is compared by its latest observation in each kit: by the time it was
+received, then by ``_id`` (the longer number is the later one), then by digest. An advisory that is gone under one
+tenant and new under another has moved.
 
-Each revision of an advisory is an observation, so a new one is an added document and a changed advisory. An advisory
-is compared by the latest observation that each kit has of it: by when it was received, then by ``_id`` (the longer
-number is the later one), then by digest. One that is gone under one tenant and new under another has moved.
+Laws: the outcome does not depend on the order in which documents are stored; exchanging the sides mirrors it; memory
+does not grow with the number of documents.
 """
 
 from __future__ import annotations
@@ -75,14 +76,14 @@ _MIGRATED = """
 
 
 class Wanted(NamedTuple):
-    """A document that is to be compared, met when its kit is read again."""
+    """A document to compare, found when its kit is read again."""
 
     number: int
     digest: bytes
 
 
 class WantedPair(NamedTuple):
-    """A pair whose second document is met when its kit is read again."""
+    """A pair whose second document is found when its kit is read again."""
 
     number: int
     """Of the second document."""
@@ -98,26 +99,26 @@ class WantedPair(NamedTuple):
 
 
 class MigratedPair(NamedTuple):
-    """A pair that need not be compared: but for a ``rawLinkset`` that one of them ends in, both are the same."""
+    """A pair that need not be compared: both are the same, except that one ends in a ``rawLinkset``."""
 
     pair: int
     collection: int
     by_identity: bool
     by_advisory: bool
     gained: bool
-    """Whether it is the second document that has it."""
+    """Whether the second document has it."""
     elements: int
-    """How many elements it has."""
+    """Number of its elements."""
 
 
 class Collation:
-    """See the module docstring. A context manager that closes the file; who made its folder removes it."""
+    """The documents of two kits on disk. A context manager that closes the file; the caller removes its folder."""
 
     def __init__(self, path: Path) -> None:
-        """Make the file.
+        """Create the file.
 
         Raises:
-            OutputError: It cannot be made there.
+            OutputError: It cannot be created there.
         """
         self._path = path
         self._numbers = itertools.count(1)
@@ -138,11 +139,11 @@ class Collation:
         self._resources.close()
 
     def disk_errors(self) -> AbstractContextManager[None]:
-        """Turn what SQLite raises into an error of ours."""
-        return disk_errors(self._path, "the comparison", "give a folder with more room: --temp DIR")
+        """Return a context that turns an error of SQLite into an ``OutputError``."""
+        return disk_errors(self._path, "the comparison", "name a folder with more room: --temp DIR")
 
     def put(self, side: int, collection: int, sketches: Iterable[Sketch]) -> None:
-        """Store documents of one side; they are numbered on, all of ``BEFORE`` first.
+        """Store documents of one side and number them; all of ``BEFORE`` come first.
 
         Raises:
             OutputError: The disk is full or failed.
@@ -163,28 +164,28 @@ class Collation:
             self.database.executemany("INSERT INTO unread VALUES (?, ?)", reasons)
 
     def match(self) -> None:
-        """Take away what both sides have, and pair what is left.
+        """Drop the documents that both sides have, and pair the others.
 
         Raises:
             OutputError: The disk is full or failed.
         """
         with self.disk_errors():
             self.database.execute("CREATE INDEX by_identity ON document (side, collection, identity, digest)")
-            self.database.executemany("INSERT INTO odd VALUES (?, ?, ?, ?, ?)", _ranked(self._unmatched()))
+            self.database.executemany("INSERT INTO odd VALUES (?, ?, ?, ?, ?)", _rank(self._unmatched()))
             self.database.execute(_PAIRS)
             self.database.execute("CREATE INDEX by_documents ON pair (before, after)")
             self.database.execute("CREATE INDEX by_after ON pair (after)")
 
     def migrated(self) -> Iterator[MigratedPair]:
-        """Return the pairs of which one document is the other with ``rawLinkset`` appended, as their sketches tell."""
+        """Return the pairs whose sketches show that one document is the other with ``rawLinkset`` appended."""
         return (MigratedPair(*row) for row in self._rows(_MIGRATED))
 
     def wanted_before(self) -> Iterator[Wanted]:
-        """Give the first documents of pairs that are still to be compared, in the order they were read."""
+        """Return the first documents of the pairs still to compare, in the order they were read."""
         return (Wanted(*row) for row in self._rows(_WANTED_BEFORE))
 
     def wanted_after(self) -> Iterator[WantedPair]:
-        """Give the pairs that are still to be compared, in the order their second documents were read."""
+        """Return the pairs still to compare, in the order their second documents were read."""
         return (WantedPair(*row) for row in self._rows(_WANTED_AFTER))
 
     def _rows(self, query: str) -> Iterator[tuple[Any, ...]]:
@@ -198,7 +199,7 @@ class Collation:
             yield from rows
 
     def _unmatched(self) -> Iterator[tuple[tuple[int, bytes, bytes], int, int]]:
-        """Merge both sides, each sorted; give (key, side, document) of what only one of them has, ordered by key."""
+        """Merge both sorted sides; yield (key, side, document) of what only one has, ordered by key."""
         sides = [self.database.execute(_ODD, (side,)) for side in (BEFORE, AFTER)]
         rows = [cursor.fetchone() for cursor in sides]
         while rows[BEFORE] or rows[AFTER]:
@@ -211,7 +212,7 @@ class Collation:
             rows[side] = sides[side].fetchone()
 
 
-def _ranked(
+def _rank(
     odd: Iterable[tuple[tuple[int, bytes, bytes], int, int]],
 ) -> Iterator[tuple[int, bytes, int, int, int]]:
     """Number the documents of one identity on each side, in the order of their digests."""
@@ -295,7 +296,7 @@ _BUSY = f"""SELECT {_OF_DOCUMENT} FROM odd JOIN document ON document.number = od
     LEFT JOIN pair ON pair.by_identity AND pair.%s = odd.document
     WHERE odd.side = %d AND vendor IS NOT NULL AND (pair.number IS NULL OR NOT pair.is_migration)"""  # noqa: S608
 _MIGRATED_OF_ADVISORY = (
-    # What has a document that came, went, or changed otherwise than by a migration.
+    # Advisories with a document that was added, removed, or changed by anything but a migration.
     f"CREATE TABLE busy AS {_BUSY % ('before', 0)} UNION {_BUSY % ('after', 1)}",
     f"CREATE INDEX busy_key ON busy ({_KEY})",
     f"""UPDATE advisory SET state = 'migrated' WHERE state = 'changed' AND NOT EXISTS (SELECT 1 FROM busy WHERE
@@ -304,7 +305,7 @@ _MIGRATED_OF_ADVISORY = (
 
 
 def find_advisories(collation: Collation) -> None:
-    """Make the table ``advisory`` of what is not the same, and the pairs of latest observations to compare.
+    """Fill the table ``advisory`` with advisories that differ, and add the pairs of latest observations to compare.
 
     Raises:
         OutputError: The disk is full or failed.
@@ -312,8 +313,8 @@ def find_advisories(collation: Collation) -> None:
     _execute(collation, (*_COLLECT, *_MOVE, *_PAIR, _JUDGE))
 
 
-def tell_migrated(collation: Collation) -> None:
-    """Tell advisories that only were migrated from changed ones, once every pair has been compared.
+def mark_migrated(collation: Collation) -> None:
+    """Mark the changed advisories that were only migrated, once every pair has been compared.
 
     Raises:
         OutputError: The disk is full or failed.

@@ -1,7 +1,7 @@
-"""Reads two kits and collates them: once to see which documents differ, once more to see in what.
+"""Reads two kits and collates them: one pass to find which documents differ, a second one to find how.
 
-Each reading is strict, and each kit is opened once. Workers sketch runs of documents and compare pairs; what is kept
-is on disk (:mod:`kit.verbs.diff.collation`), the first documents of pairs included, compressed. Memory is bounded by
+Each pass is strict, and each kit is opened once. Workers sketch runs of documents and compare pairs. Results
+are on disk (:mod:`kit.verbs.diff.collation`), and so are the first documents of pairs, compressed. Memory is bounded by
 the pipeline's budget and the number of members.
 """
 
@@ -25,30 +25,30 @@ from kit.engine.pipeline import Pipeline
 from kit.engine.progress import Stage
 from kit.engine.reading import Survey, member_runs, read_whole
 from kit.values import CollectionName, MemberPath, Sha256, collection_member
-from kit.verbs.diff.collation import AFTER, BEFORE, Collation, MigratedPair, WantedPair, find_advisories, tell_migrated
+from kit.verbs.diff.collation import AFTER, BEFORE, Collation, MigratedPair, WantedPair, find_advisories, mark_migrated
 from kit.verbs.diff.documents import Compared, Pair, Sketches, compare_appended, compare_pairs, compress, sketch_run
 from kit.verbs.diff.fields import FieldChange
 
 _BATCH_BYTES = 4 * 1024 * 1024
-_SETTLED = 4096
+_RECORDED = 4096
 """Pairs that are recorded at a time."""
 _COUNT_FIELD = """
     INSERT INTO field VALUES (?, ?, ?, ?, ?)
     ON CONFLICT (collection, scope, path, how) DO UPDATE SET count = count + excluded.count
 """
 Passes = Callable[[Stage, KitReader], AbstractContextManager[Pipeline]]
-"""Begins one pass over a kit."""
+"""Starts one pass over a kit."""
 BY_IDENTITY, BY_ADVISORY = 0, 1
-"""What fields are counted over: pairs of documents of one ``_id``, or of the latest observations of one advisory."""
+"""The pairs over which fields are counted: documents of one ``_id``, or latest observations of one advisory."""
 
 
 @dataclass(slots=True, kw_only=True)
 class Reading:
-    """What one kit holds."""
+    """The contents of one kit."""
 
     survey: Survey = field(default_factory=Survey)
     documents: Counter[int] = field(default_factory=Counter)
-    """By the number of the collection."""
+    """Number of documents, by the number of the collection."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -65,18 +65,18 @@ class Comparer:
     """Collates two kits into a :class:`Collation`."""
 
     def __init__(self, collation: Collation, begin: Passes) -> None:
-        """Read each kit with the pipeline that ``begin`` returns for the pass."""
+        """Read each kit with the pipeline that ``begin`` returns for a pass."""
         self._collation = collation
         self._begin = begin
         self._collections: dict[CollectionName, int] = {}
 
     def compare(self, before: KitReader, after: KitReader, *, keep: Callable[[MemberPath], bool]) -> Comparison:
-        """Read both kits, twice where they differ in more than what a patch appends.
+        """Read both kits; read them twice if they differ in more than what a patch appends.
 
         Args:
             before: The first kit.
             after: The second one.
-            keep: Which members to hold whole.
+            keep: Returns whether to hold a member in memory.
 
         Raises:
             KitError: A kit is malformed, cannot be read, or changed meanwhile; or the disk is full.
@@ -84,22 +84,20 @@ class Comparer:
         readings = [self._read(side, reader, keep) for side, reader in ((BEFORE, before), (AFTER, after))]
         self._collation.match()
         find_advisories(self._collation)
-        _settle_migrated(self._collation)
-        with self._begin(Stage.COMPARE, before):  # for whoever watches; the work is done here
-            self._keep_first_documents(before, _numbered(before, readings[BEFORE], 1))
+        _record_migrated(self._collation)
+        with self._begin(Stage.COMPARE, before):  # shows progress; the work is done in this process
+            self._keep_first_documents(before, _read_numbered(before, readings[BEFORE], 1))
         with self._begin(Stage.COMPARE, after) as pipeline:
             first = 1 + readings[BEFORE].documents.total()
-            self._compare_pairs(after, _numbered(after, readings[AFTER], first), pipeline)
-        tell_migrated(self._collation)
+            self._compare_pairs(after, _read_numbered(after, readings[AFTER], first), pipeline)
+        mark_migrated(self._collation)
         return Comparison(before=readings[BEFORE], after=readings[AFTER], collections=self._collections)
 
     def _read(self, side: int, reader: KitReader, keep: Callable[[MemberPath], bool]) -> Reading:
         with self._begin(Stage.SURVEY, reader) as pipeline:
-            return self._surveyed(side, reader, keep, pipeline)
+            return self._survey(side, reader, keep, pipeline)
 
-    def _surveyed(
-        self, side: int, reader: KitReader, keep: Callable[[MemberPath], bool], pipeline: Pipeline
-    ) -> Reading:
+    def _survey(self, side: int, reader: KitReader, keep: Callable[[MemberPath], bool], pipeline: Pipeline) -> Reading:
         reading = Reading()
         reading.survey.allowed = reader.allowed
         links: Digests = {}
@@ -144,7 +142,7 @@ class Comparer:
         raise changed_meanwhile(reader.path)
 
     def _compare_pairs(self, reader: KitReader, documents: Iterator[tuple[int, bytes]], pipeline: Pipeline) -> None:
-        """Read the second document of each pair, and have the pairs compared."""
+        """Read the second document of each pair, and submit the pairs for comparison."""
         wanted = self._collation.wanted_after()
         due = next(wanted, None)
         if due is None:
@@ -165,7 +163,7 @@ class Comparer:
 
 @dataclass(slots=True)
 class _Delivery:
-    """Takes the sketches of one member's runs, in order."""
+    """Stores the sketches of one member's runs, in order."""
 
     collation: Collation
     side: int
@@ -178,7 +176,7 @@ class _Delivery:
 
 
 class _Batch:
-    """Pairs gathered for a worker."""
+    """Pairs collected for a worker."""
 
     def __init__(self, collation: Collation, pipeline: Pipeline, reader: KitReader) -> None:
         self._collation = collation
@@ -210,14 +208,14 @@ class _Batch:
         self._wanted, self._pairs, self._bytes = [], [], 0
 
 
-def _settle_migrated(collation: Collation) -> None:
-    """Record the pairs whose sketches show already what a comparison would: millions of them, after a patch.
+def _record_migrated(collation: Collation) -> None:
+    """Record the pairs whose sketches already show the result of a comparison: millions of them, after a patch.
 
     Raises:
         OutputError: The disk is full or failed.
     """
     migrated = collation.migrated()
-    while some := list(islice(migrated, _SETTLED)):
+    while some := list(islice(migrated, _RECORDED)):
         compared = [compare_appended(pair.pair, gained=pair.gained, elements=pair.elements) for pair in some]
         with collation.disk_errors():
             _record(collation, {pair.pair: pair for pair in some}, compared)
@@ -236,18 +234,18 @@ def _record(collation: Collation, wanted: Mapping[int, WantedPair | MigratedPair
         if isinstance(pair, WantedPair):
             unread += [(at, why) for at, why in zip((pair.before, pair.number), result.unread, strict=True) if why]
     collation.put_unread(unread)
-    rows = ((result.is_migration, result.total, _shown(result.shown), result.number) for result in results)
+    rows = ((result.is_migration, result.total, _encode_changes(result.shown), result.number) for result in results)
     collation.database.executemany("UPDATE pair SET is_migration = ?, total = ?, shown = ? WHERE number = ?", rows)
     collation.database.executemany(_COUNT_FIELD, ((*key, count) for key, count in counts.items()))
 
 
 @lru_cache(maxsize=64)  # of migrated documents nearly all are the same
-def _shown(changes: tuple[FieldChange, ...]) -> str:
+def _encode_changes(changes: tuple[FieldChange, ...]) -> str:
     return json.dumps([(c.path, c.how.value, c.times, c.before, c.after) for c in changes])
 
 
-def _numbered(reader: KitReader, reading: Reading, first: int) -> Iterator[tuple[int, bytes]]:
-    """Read the documents of every collection again, numbered as they were when they were collated."""
+def _read_numbered(reader: KitReader, reading: Reading, first: int) -> Iterator[tuple[int, bytes]]:
+    """Yield the documents of every collection again, numbered as when they were collated."""
     number = first
     for member, body in entries(reader):  # each document is compared with what was sketched
         collection = reading.survey.collections.get(member.path) if member.path is not None else None

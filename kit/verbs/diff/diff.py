@@ -1,10 +1,8 @@
-"""``kit diff``: what a person wants to know between two kits: advisories, documents, members.
+"""``kit diff``: the differences of two kits, by advisories, documents and members.
 
-Both kits are read strictly; who signed them is told as ``kit inspect`` tells it, and nothing is verified.
-
-Reads the outcome of a comparison out of its collation: counts, and the first few of everything, in one order.
-
-Law: what is given does not depend on the order of documents in either kit, and exchanging the kits mirrors it.
+Both kits are read strictly and nothing is verified; signers are shown as by ``kit inspect``. The report is queried from
+the collation of the comparison: counts, and the first few items of each kind, in a fixed order. Laws: the report does
+not depend on the order of documents in either kit, and exchanging the kits mirrors it.
 """
 
 from __future__ import annotations
@@ -54,14 +52,14 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listed(Generic[T]):
-    """How many there are, and the first of them."""
+    """A count, and the first items."""
 
     total: int
     items: tuple[T, ...]
 
     @property
     def omitted(self) -> int:
-        """How many are counted but not listed."""
+        """Number of items that are counted but not listed."""
         return self.total - len(self.items)
 
 
@@ -75,11 +73,11 @@ class DocumentChange:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UnreadDocument:
-    """A document that cannot be read as far as a comparison must."""
+    """A document that cannot be read as far as a comparison needs."""
 
     document: str
     side: int
-    """Of which kit it is: ``BEFORE`` or ``AFTER``."""
+    """The kit that it is in: ``BEFORE`` or ``AFTER``."""
     reason: str
 
 
@@ -97,7 +95,7 @@ class AdvisoryChange:
     """What became of an advisory."""
 
     tenant: str
-    """Where it moved, the tenant it left."""
+    """If it moved, the tenant that it left."""
     moved_to: str | None
     vendor: str
     upstream_id: str
@@ -106,9 +104,9 @@ class AdvisoryChange:
     documents: tuple[str | None, str | None]
     """The ``_id`` of the latest observation, before and after."""
     withdrawn: bool
-    """Whether the latest observation says that its publisher withdrew the advisory."""
+    """Whether the latest observation states that the publisher withdrew the advisory."""
     fields: Listed[FieldChange]
-    """How the latest observations differ; nothing where only earlier ones do."""
+    """How the latest observations differ; empty if only earlier ones do."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,7 +126,7 @@ class RawLinksetChange:
 
 
 class Differences:
-    """Asks a collation after a comparison."""
+    """Queries a collation after a comparison."""
 
     def __init__(self, collation: Collation, *, limit: int) -> None:
         """List at most ``limit`` of anything."""
@@ -136,8 +134,8 @@ class Differences:
         self._limit = limit
 
     def only_in(self, side: int, collection: int) -> Listed[str]:
-        """Give the documents that the other kit has no partner for, by name."""
-        return self._listed(
+        """Return the documents without a counterpart in the other kit, by name."""
+        return self._list(
             """SELECT document.name FROM odd one JOIN document ON document.number = one.document
             WHERE one.collection = ? AND one.side = ? AND NOT EXISTS (SELECT 1 FROM odd two WHERE
             two.collection = one.collection AND two.identity = one.identity AND two.rank = one.rank
@@ -147,8 +145,8 @@ class Differences:
         )
 
     def changed(self, collection: int) -> Listed[DocumentChange]:
-        """Give the documents of one ``_id`` that differ."""
-        return self._listed(
+        """Return the documents that differ, each with that of the same ``_id``."""
+        return self._list(
             """SELECT document.name, pair.total, pair.shown FROM pair JOIN document ON document.number = pair.before
             WHERE pair.collection = ? AND pair.by_identity ORDER BY document.name, pair.number""",
             (collection,),
@@ -156,8 +154,8 @@ class Differences:
         )
 
     def unresolvable(self, collection: int) -> Listed[UnreadDocument]:
-        """Return the documents that cannot be read, by name; one that is in both kits, twice."""
-        return self._listed(
+        """Return the documents that cannot be read, by name; one that is in both kits is listed twice."""
+        return self._list(
             """SELECT document.name, document.side, min(unread.reason) AS reason FROM unread
             JOIN document ON document.number = unread.document WHERE document.collection = ?
             GROUP BY document.number ORDER BY document.name, document.digest, document.side, document.number""",
@@ -166,16 +164,16 @@ class Differences:
         )
 
     def fields(self, collection: int, scope: int) -> Listed[FieldTotal]:
-        """Give the fields that changed, the most frequent first."""
-        return self._listed(
+        """Return the fields that changed, the most frequent first."""
+        return self._list(
             "SELECT path, how, count FROM field WHERE collection = ? AND scope = ? ORDER BY count DESC, path, how",
             (collection, scope),
             lambda row: FieldTotal(path=row[0], how=How(row[1]), count=row[2]),
         )
 
     def advisories(self, collection: int, state: str) -> Listed[AdvisoryChange]:
-        """Give the advisories that ended in a state of :data:`kit.verbs.diff.collation.STATES`."""
-        return self._listed(
+        """Return the advisories in a state of :data:`kit.verbs.diff.collation.STATES`."""
+        return self._list(
             """SELECT advisory.tenant, target, advisory.vendor, advisory.upstream, count_before, count_after,
             one.name, two.name, coalesce(two.flags, one.flags) & 1, pair.total, pair.shown
             FROM advisory LEFT JOIN document one ON one.number = advisory.before
@@ -187,7 +185,7 @@ class Differences:
         )
 
     def raw_linkset(self, collection: int, *, gained: bool) -> RawLinksetChange:
-        """Give per tenant how many observations of one ``_id`` gained rawLinkset, or lost it."""
+        """Return per tenant how many observations of one ``_id`` gained rawLinkset, or lost it."""
         has, lacks = ("two", "one") if gained else ("one", "two")
         query = f"""SELECT coalesce(two.tenant, '') AS place, count(*) AS count FROM pair
             JOIN document one ON one.number = pair.before JOIN document two ON two.number = pair.after
@@ -201,7 +199,7 @@ class Differences:
         tenants = Listed(total=len(rows), items=items)
         return RawLinksetChange(observations=sum(count for _, count in rows), tenants=tenants)
 
-    def _listed(self, query: str, parameters: tuple[object, ...], make: Callable[[Any], T]) -> Listed[T]:
+    def _list(self, query: str, parameters: tuple[object, ...], make: Callable[[Any], T]) -> Listed[T]:
         with self._collation.disk_errors():
             execute = self._collation.database.execute
             (total,) = execute(f"SELECT count(*) FROM ({query})", parameters).fetchone()  # noqa: S608  ours
@@ -235,18 +233,18 @@ def _advisory(row: tuple[Any, ...]) -> AdvisoryChange:
 
 
 LISTED = 20
-"""Items of each kind that are listed where nothing else is asked for."""
+"""Default number of items of each kind that are listed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MemberChange:
-    """A member that one kit has not, or has other bytes of."""
+    """A member that one kit lacks, or that has other bytes in it."""
 
     path: MemberPath
     kind: str
     """``collection``, ``manifest`` (its signatures and history included) or ``file``."""
     before: int | None
-    """Size as stored; None where there is none."""
+    """Size as stored; None if the kit lacks it."""
     after: int | None
 
 
@@ -261,21 +259,21 @@ class MemberDifferences:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AdvisoryDifferences:
-    """What became of the advisories of one collection of observations; each is under exactly one heading."""
+    """What became of the advisories of one collection of observations; each is listed exactly once."""
 
     added: Listed[AdvisoryChange]
     changed: Listed[AdvisoryChange]
     migrated: Listed[AdvisoryChange]
     """Nothing but rawLinkset or encryption differs."""
     withdrawn: Listed[AdvisoryChange]
-    """Their publisher withdrew them: the latest observation says so, and that of the first kit did not."""
+    """Their publisher withdrew them: the latest observation states so, and that of the first kit does not."""
     reinstated: Listed[AdvisoryChange]
     removed: Listed[AdvisoryChange]
     """No observation is left."""
     moved: Listed[AdvisoryChange]
     """From one tenant to another."""
     fields: Listed[FieldTotal]
-    """Over advisories: how the latest observations differ."""
+    """How the latest observations differ, over all advisories."""
     raw_linkset_gained: RawLinksetChange
     """Over observations of one ``_id``, per tenant."""
     raw_linkset_lost: RawLinksetChange
@@ -283,7 +281,7 @@ class AdvisoryDifferences:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CollectionDifferences:
-    """Documents of one collection, in whatever members they are, by ``_id``."""
+    """Documents of one collection, by ``_id``, whichever members they are in."""
 
     name: CollectionName
     before: int
@@ -292,7 +290,7 @@ class CollectionDifferences:
     changed: Listed[DocumentChange]
     removed: Listed[str]
     unresolvable: Listed[UnreadDocument]
-    """Documents that cannot be read as far as a comparison must: told of by their bytes and ``_id`` alone."""
+    """Documents that cannot be read as far as a comparison needs; only their bytes and ``_id`` are compared."""
     fields: Listed[FieldTotal]
     """Over documents."""
     advisories: AdvisoryDifferences | None
@@ -325,18 +323,18 @@ class DiffRequest:
     limit: int = LISTED
     """How many items of each kind to list; all are counted."""
     temporary: Path | None = None
-    """Where to make the folder for what does not fit in memory; the system's place for such by default."""
+    """Where to create the folder for what does not fit in memory; by default, the system's temporary folder."""
 
 
 def diff(request: DiffRequest, environment: Environment | None = None) -> DiffReport:
-    """Read two kits and tell how they differ.
+    """Read two kits and return how they differ.
 
     Raises:
         KitError: One of them is malformed or not readable, or changed meanwhile; or the disk is full.
     """
     environment = environment or Environment()
     if request.limit < 0:
-        raise UsageError("the limit is below 0")
+        raise UsageError("the limit is negative")
     with (
         opened(request.before, environment, request.after) as before,
         open_kit(request.after, limits=environment.limits, allowed=environment.allowed) as after,

@@ -1,9 +1,8 @@
-"""Sketches: what is kept of a document while two kits are compared: its identity, a digest, and its advisory.
+"""Sketches documents of two kits, and compares pairs of them; workers do both.
 
-An advisory is (tenant, vendor, upstream id); each of its revisions is an observation of its own, since observations are
-append-only. Law: a sketch is bounded, whatever the document holds.
-
-Compares pairs of documents, a batch for each worker.
+A sketch is what is kept of a document during a comparison: its identity, a digest, and its advisory. An advisory is
+(tenant, vendor, upstream id); each of its revisions is an observation of its own, since observations are append-only.
+Pairs are compared in batches. Law: a sketch is bounded, whatever the document holds.
 """
 
 from __future__ import annotations
@@ -251,7 +250,7 @@ def _find(fields: Fields, place: FieldPlace) -> Place | None:
         return next((one[2:] for one in each if one is not None and one.kind != Kind.NULL), None)
 
 
-SHOWN_FIELDS = 12
+MAX_SHOWN_FIELDS = 12
 """Maximum fields listed for one document; the others are counted."""
 
 
@@ -282,7 +281,7 @@ class Compared(NamedTuple):
 
     number: int
     shown: tuple[FieldChange, ...]
-    """The first :data:`SHOWN_FIELDS`."""
+    """The first :data:`MAX_SHOWN_FIELDS`."""
     total: int
     """Number of all changes."""
     is_migration: bool
@@ -332,7 +331,7 @@ def _compare(pair: Pair) -> Compared:
         return Compared(pair.number, (), 0, is_migration=False, all=(), unread=unread)
     return Compared(
         number=pair.number,
-        shown=tuple(changes[:SHOWN_FIELDS]),
+        shown=tuple(changes[:MAX_SHOWN_FIELDS]),
         total=len(changes),
         is_migration=is_migration(changes),
         all=tuple((change.path, change.how.value) for change in changes),

@@ -1,17 +1,15 @@
 """Which fields of a document changed, and how.
 
-Elements are matched by name; repeated names are matched in order. Members of equally long lists are matched by
-position, those of other lists are compared as bags. A path has ``*`` for the position in a list, so that the same
-change in many documents, or many members, is one path. The walk keeps its own stack, so depth costs no Python stack.
-Equal parts are skipped as bytes. Only differing levels are walked and checked: five times as fast as checking
-everything, measured on observations that gained ``rawLinkset``.
+Elements are matched by name, and repeated names in order. Members of equally long lists are matched by position; those
+of other lists are compared as bags. A path has ``*`` for the position in a list, so that the same change in many
+documents, or many members, is one path. The walk keeps its own stack, so depth costs no Python stack. Equal parts are
+skipped as bytes. Only differing levels are walked and checked: five times as fast as checking everything, measured on
+observations that gained ``rawLinkset``.
 
-Plaintext that was encrypted is never shown, nor is decrypted plaintext.
-
-Renders a value of a document, short enough for one cell of a table.
-
-Laws: the text has at most :data:`MAX_LENGTH` characters, whatever the value is. Documents are counted, never shown: a
-report must not disclose what one holds, plaintext included, only because it is small.
+A value is rendered as text short enough for one cell of a table. Laws: the text has at most :data:`MAX_LENGTH`
+characters, whatever the value is; the plaintext of an encrypted value is never shown, neither before encryption nor
+after decryption; documents are counted, never shown, since a report must not disclose what one holds, plaintext
+included, only because it is small.
 """
 
 from __future__ import annotations

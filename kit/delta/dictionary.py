@@ -1,16 +1,13 @@
 """The zstd dictionary of a segment: what its packed streams may repeat of the base.
 
 It is made of references and of the earlier versions of changed documents, split into columns like the documents that
-are encoded. Where much is changed, few columns of the earlier versions are repeated. Those are chosen from a sample and
-named in the segment, and only they are extracted, which takes a tenth of the time. Laws: builder and reader make the
-same bytes of the same documents and places; a choice depends on the documents alone, and decides only how small a
-segment gets.
+are encoded. A segment that changes many documents encodes little of each, and repeats few of their columns. So these
+columns are chosen from a sample and named in the segment, and a :class:`Picker` extracts only them. It walks only the
+levels on the way to them, which costs a tenth of shredding everything.
 
-Extracts chosen columns of documents, and nothing else.
-
-A segment that changes many documents encodes little of each, and repeats few of their columns. Walking only the levels
-on the way to those costs a tenth of shredding everything. Laws: a picked column is the one that :mod:`kit.delta.shred`
-makes of the same documents; a document that cannot be walked on the way contributes nothing.
+Laws: builder and reader make the same bytes of the same documents and places; a choice depends on the documents alone,
+and decides only how small a segment gets; a picked column is the one that :mod:`kit.delta.shred` makes of the same
+documents; a document that cannot be walked on the way contributes nothing.
 """
 
 from __future__ import annotations
@@ -171,7 +168,7 @@ _WORTH_IT = 20
 
 
 class Dictionary:
-    """See the module docstring."""
+    """The dictionary of one segment."""
 
     def __init__(self, references: Sequence[bytes], olds: Sequence[bytes], *, picking: bool) -> None:
         """Use all of ``references``; of ``olds`` only picked columns with ``picking``, else everything."""

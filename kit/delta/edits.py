@@ -1,7 +1,9 @@
-"""Encodes a document as edits of its earlier version: elements kept, skipped, entered, set, or new.
+"""Encodes documents as edits of their earlier versions: elements kept, skipped, entered, set, or new.
 
-Laws: :func:`apply_edits` undoes :func:`edit`, byte for byte. Elements are matched by name in documents and by value in
-arrays, so that a member put in front of an array costs one member.
+Elements are matched by name in documents and by value in arrays, so that a member put in front of an array costs one
+member. A :class:`StreamBuilder` collects the streams of a segment: the scripts of its documents in a row, and the
+columns that they share. Laws: :func:`apply_edits` undoes :func:`edit`, byte for byte; :meth:`StreamBuilder.try_add`
+leaves no trace of a document that cannot be walked.
 
 The script of a level edits the base's level from a position in it, at first that of its first element:
 
@@ -14,10 +16,6 @@ The script of a level edits the base's level from a position in it, at first tha
 0x05 …  set the element here        its name stays; a value as in :mod:`kit.delta.shred`, type byte first
 0x06 …  new                         name and NUL (not in arrays without names), then a value
 ======  ==========================  =====================================================================
-
-Builds the streams of a segment: the scripts of its documents in a row, and the columns they share.
-
-Law: :meth:`StreamBuilder.try_add` leaves nothing behind of a document that cannot be walked.
 """
 
 from __future__ import annotations
@@ -299,7 +297,7 @@ class StreamBuilder:
             for document in documents:
                 builder.add(document, None)
         except BsonError:
-            builder = cls()  # once more, so that a document can be undone
+            builder = cls()  # again, since a document may have to be undone
             for document in documents:
                 builder.try_add(document, None)
         return builder
@@ -311,7 +309,7 @@ class StreamBuilder:
 
     @property
     def streams(self) -> Streams:
-        """The streams as they stand; they are packed next."""
+        """The streams so far, which are packed next."""
         return Streams(head=self.head, script=bytes(self.script), columns=join_columns(self.node.table))
 
     def add(self, document: bytes, old: bytes | None) -> None:

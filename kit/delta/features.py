@@ -55,7 +55,7 @@ def note(data: bytes, ends: Sequence[int], first: int, places: dict[bytes, list[
 
 
 def note_by_reference(data: bytes, ends: Sequence[int], first: int, places: dict[bytes, list[int]]) -> None:
-    """Do what :func:`note` does."""
+    """Count features as :func:`note` does, in Python: its reference."""
     ordinal = first
     start = 0
     for end in ends:

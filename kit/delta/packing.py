@@ -1,15 +1,14 @@
-"""Packed streams: bytes compressed by zstd against a dictionary that both sides have.
+"""The encodings that all payloads of a delta use: numbers, packed streams, and pieces.
 
-The dictionary is raw content, not a trained one: bytes of the base that the stream is likely to repeat. Laws:
-``unpack(pack(data, d), d) == data``; a packed stream depends on the arguments alone; unpacking never yields more than
-the caller allows, whatever the stream claims.
+- Numbers are LEB128, as in DWARF and protobuf: seven bits a byte, the lowest first, the high bit set on all but the
+  last. Signed numbers are zigzag-encoded first: 0, -1, 1, -2 … become 0, 1, 2, 3 …. :class:`Reader` reads untrusted
+  bytes.
+- A packed stream is compressed by zstd against a dictionary that both sides have. The dictionary is raw content, not a
+  trained one: bytes of the base that the stream is likely to repeat.
+- A payload is pieces, each length-prefixed, and a length of 0 at the end; one piece is held at a time.
 
-Variable-length numbers, and a reader of them for untrusted bytes.
-
-LEB128, as in DWARF and protobuf: seven bits a byte, the lowest first, the high bit set on all but the last. Signed
-numbers are zigzag-encoded first: 0, -1, 1, -2 … become 0, 1, 2, 3 ….
-
-Payloads: pieces, each length-prefixed, and a length of 0 at the end; one piece is held at a time.
+Laws: ``unpack(pack(data, d), d) == data``; a packed stream depends on the arguments alone; unpacking never yields more
+than the caller allows, whatever the stream claims.
 """
 
 from __future__ import annotations

@@ -1,10 +1,9 @@
 """The recipe of a delta: which transforms compute members of the target from the base, and with which keys.
 
 Everything that determines the result is here or in the base: names, versions and parameters of the transforms, and for
-an encryption a digest that fixes its data keys. Law: a recipe holds no key, nothing derived from one but that digest,
-and no value of a document (schemas/kit-delta.md, "recipe").
-
-Reads JSON objects of a delta's manifest strictly: an unknown member might change what is made.
+an encryption a digest that fixes its data keys. It is read strictly (:class:`Fields`), since an unknown member might
+change what is made. Law: a recipe holds no key, nothing derived from one but that digest, and no value of a document
+(schemas/kit-delta.md, "recipe").
 """
 
 from __future__ import annotations

@@ -2,14 +2,14 @@
 
 Unchanged documents are steps in the order. The others are shredded into scripts and columns, which are packed against
 those of the base's documents: their own earlier versions, and references, which are documents of the base near the new
-ones. Laws: a segment is a function of its arguments; :func:`encode` decodes what it returns; segments are independent,
-so any worker can encode or decode any of them.
+ones.
 
-The order of a target's documents in terms of the base's: which document comes from where.
+The order is a list of steps. A :class:`Step` is a stretch of documents: copied from the base, changed from the base, or
+inserted. Copied and changed ones continue where the previous step ended, or jump.
 
-A step is a stretch of documents: copied from the base, changed from the base, or inserted. Copied and changed ones
-continue where the previous step ended, or jump. Laws: ``parse_steps(encode_steps(s)) == s``; a collection in its old
-order costs a few bytes however long it is; one in random order costs little more than the entropy of that order.
+Laws: a segment is a function of its arguments; :func:`encode` decodes what it returns; segments are independent, so any
+worker can encode or decode any of them; ``parse_steps(encode_steps(s)) == s``; a collection in its old order costs a
+few bytes however long it is; one in random order costs little more than the entropy of that order.
 """
 
 from __future__ import annotations

@@ -1,10 +1,9 @@
 """Counts what a collection holds: documents per tenant and, for observations, which projections they have.
 
 One tally serves three uses: what a kit holds (inspect, verify), what it will hold (plan), and what was written
-(the manifest's ``collections``). Laws, for every tenant of a collection of observations: ``documents == present +
-missing``, ``present == both + null + other_type + other_shape + no_linkset``, ``unresolvable <= missing``.
-
-Counts the tenants of a run, with one look at the top level of each document.
+(the manifest's ``collections``). The tenants of a run are counted with one look at the top level of each document.
+Laws, for every tenant of a collection of observations: ``documents == present + missing``, ``present == both + null +
+other_type + other_shape + no_linkset``, ``unresolvable <= missing``.
 """
 
 from __future__ import annotations

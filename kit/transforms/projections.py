@@ -1,11 +1,10 @@
 """The two projections of an observation: their names, and whether both are present.
 
-Schema: schemas/raw-linkset.md, "Dual projections".
-
-A reader may rely on an observation exactly if it has both: ``linkset``, a document, and ``rawLinkset``, a document of
-shape v1. Laws: every observation is in exactly one state; :data:`BOTH` only if every byte of ``rawLinkset`` was checked
-against the shape and its order; the result is a state for any bytes, never an error. The names of the shape are defined
-here alone: ``raw_linkset.shape`` takes them from here, and writers from there.
+A reader may rely on an observation exactly if it has both (schemas/raw-linkset.md, "Dual projections"): ``linkset``, a
+document, and ``rawLinkset``, a document of shape v1. Laws: every observation is in exactly one state; :data:`BOTH` only
+if every byte of ``rawLinkset`` was checked against the shape and its order; the result is a state for any bytes, never
+an error. The names of the shape are defined here alone: ``raw_linkset.shape`` takes them from here, and writers from
+there.
 """
 
 from __future__ import annotations

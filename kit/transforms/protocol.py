@@ -1,15 +1,15 @@
 """The protocol of transforms: pure functions over runs of documents that add or replace elements by splicing.
 
 A transform sees no files, no archives, and only the documents passed to it. It declares what it must know of other
-collections (:meth:`Transform.indexes`); the engine gathers that once and passes it as a :class:`Lookup`. All that the
-engine, a migration or a report must know of a transform is declared here: nothing outside of ``kit.transforms`` asks
-for its class. Laws: a document whose change says ``document is None`` stays byte-identical;
-a second application changes nothing; what ``of_parameters`` makes of ``t.parameters()`` has the same parameters.
+collections (:meth:`Transform.indexes`); the engine gathers that once and passes it as a :class:`Lookup`. Its results
+are a :class:`Change` for each document, or the body and the totals of a run. All that the engine, a migration or a
+report must know of a transform is declared here: nothing outside of ``kit.transforms`` depends on its class.
 
-A class of another distribution inherits from :class:`Transform`, which has the answers of a transform that needs
-nothing, and is found by the entry point group ``kit.transforms`` (:mod:`kit.transforms.registry`, docs/transforms.md).
+A class of another distribution inherits from :class:`Transform`, whose methods are those of a transform that needs
+nothing. It is found by the entry point group ``kit.transforms`` (:mod:`kit.transforms.registry`, docs/transforms.md).
 
-Results of a transform: the change of each document, and the totals of a run.
+Laws: a document whose change has ``document is None`` stays byte-identical; a second application changes nothing; what
+``of_parameters`` makes of ``t.parameters()`` has the same parameters.
 """
 
 from __future__ import annotations
@@ -268,21 +268,22 @@ class Transform(Protocol):
         lookup: Lookup,  # noqa: ARG002
         first: int,  # noqa: ARG002
     ) -> RewrittenRun | None:
-        """Do what :meth:`apply` does and splice it, for a whole run at once; None where that must be asked.
+        """Return what :meth:`apply` makes of a run, already spliced; None if :meth:`apply` must do it.
 
         Args:
-            name: Of the collection.
+            name: The name of the collection.
             data: The documents, back to back.
-            ends: Offset after each.
-            lookup: As for :meth:`apply`.
-            first: As for :meth:`apply`.
+            ends: The offset after each.
+            lookup: As in :meth:`apply`.
+            first: As in :meth:`apply`.
         """
         return None
 
     def undo(self, name: CollectionName, document: bytes) -> bytes | None:  # noqa: ARG002
-        """Return what a document that it changed was before, from what it is now; None where that cannot be told.
+        """Return what a changed document was before the change; None if that cannot be derived.
 
-        Only asked of what neither :attr:`appends` nor is :attr:`keyed`. The engine compares with what was read.
+        Called only on transforms that neither append (:attr:`appends`) nor need keys (:attr:`keyed`). The engine
+        compares the result with what it read.
         """
         return None
 
@@ -293,29 +294,29 @@ class Transform(Protocol):
     def gather(self, name: CollectionName, documents: Iterable[bytes]) -> Iterable[tuple[bytes, bytes] | Finding]:  # noqa: ARG002
         """Return the (key, value) pairs that ``documents`` of an indexed collection contribute to the lookup.
 
-        A document that cannot be read where its key is contributes nothing, and is a finding.
+        A document whose key cannot be read contributes nothing, and is a finding.
         """
         return ()
 
-    # What the engine may do without it.
+    # What the engine may do without running the transform.
 
     def settles(self, member: CollectionMember) -> bool:  # noqa: ARG002
-        """Return whether counted coverage alone tells that nothing in a member is left to do."""
+        """Return whether counted coverage alone shows that a member needs no change."""
         return False
 
     def settled(self, tally: Tally) -> Counter[tuple[str, str]]:  # noqa: ARG002
-        """Return (tenant, outcome) → documents of a settled member."""
+        """Return the number of documents of a settled member, by (tenant, outcome)."""
         return Counter()
 
     def cover(self, tally: Tally, totals: ChangeTotals) -> None:  # noqa: ARG002
-        """Count into ``tally`` what ``totals`` says of the coverage; nothing where the documents must be counted."""
+        """Count into ``tally`` the coverage that ``totals`` shows; nothing if the documents must be counted."""
         return
 
     def reading_on(self) -> Self:
-        """Return the transform as one that reads on where a document stops it, so that all of them can be named."""
+        """Return the transform as one that continues after a document that stops it, so that all such are named."""
         return self
 
-    # What a migration puts into it, and says of it.
+    # What a migration sets, and states about it.
 
     @property
     def tenants(self) -> frozenset[str] | None:
@@ -340,22 +341,22 @@ class Transform(Protocol):
         return self
 
     def alternatives(self, tenants: frozenset[str] | None) -> Iterator[Self]:
-        """Return what a step may have been that has this transform's digest: for a recipe, which only has digests."""
+        """Return transforms like this one that a step may have used, for a recipe, which only knows their digests."""
         if tenants is None:
             yield self
 
     @property
     def slug(self) -> str:
-        """How the id of a migration that no file names calls it: lower-case letters, digits and underscores."""
+        """Its name in the id of a migration without a file: lower-case letters, digits and underscores."""
         return re.sub("[^a-z0-9]+", "_", self.name.lower()).strip("_") or "transform"
 
     @property
     def description(self) -> str:
-        """What it does, in a sentence, for a migration that no file describes."""
+        """What it does, in a sentence, for a migration without a file."""
         return ""
 
     def advice(self) -> tuple[str, ...]:
-        """Return a sentence for each rule of its product's own plan that it breaks."""
+        """Return a sentence for each rule of its product's plan that it breaks."""
         return ()
 
     def remarks(self) -> tuple[str, ...]:

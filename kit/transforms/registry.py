@@ -49,7 +49,8 @@ class TransformKind(Protocol):
         """Return the transform whose :meth:`Transform.parameters` are ``parameters``.
 
         Raises:
-            KitError: They mean nothing here; so may a LookupError, TypeError, ValueError or AttributeError say.
+            KitError: They are not parameters of this transform. A LookupError, TypeError, ValueError or AttributeError
+                means the same.
         """
         ...
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes kit/transforms/raw_linkset/purl_types.py: what the purl specification says about the case of each type.
+"""Writes kit/transforms/raw_linkset/purl_types.py: the case rules of the purl specification for each type.
 
 The specification (package-url/purl-spec) defines each type in ``types/TYPE-definition.json``. A component is compared
 without case where its definition says ``"case_sensitive": false``; the schema's default is true. Give a checkout of the
@@ -21,7 +21,7 @@ from typing import Any, Final
 TARGET: Final = Path(__file__).resolve().parents[2] / "kit/transforms/raw_linkset/purl_types.py"
 COMPONENTS: Final = ("namespace", "name", "version")
 _HEAD: Final = '''\
-"""What the purl specification says about the case of each type's components; made by schemas/build/make_purl_types.py.
+"""The case rules of the purl specification for the components of each type; made by schemas/build/make_purl_types.py.
 
 A type that is not here has no definition in the specification. One with an empty tuple is compared as it is written:
 case_sensitive is true, or not stated, which means the same (purl-type-definition schema, ``case_sensitive``).

@@ -1,13 +1,12 @@
 """Replaces mapped plaintext values by envelopes, and proves that nothing else changed but lengths.
 
+:class:`SealingRun` seals one run of documents of one collection, and accounts for every value; :class:`EncryptFields`
+is the transform (:class:`kit.transforms.protocol.Transform`). Data keys are made before a run
+(``kit.encryption.needs``) and reach the workers in the instance.
+
 Laws (schemas/field-map.md): the values of a document are sealed together or not at all; a valid envelope, null and a
-missing field stay unchanged, so a second application changes nothing; any other value stops the run. Every value is
+missing field stay unchanged, so a second application changes nothing; any other value stops the run; every value is
 counted under exactly one outcome.
-
-Data keys are made before a run (``kit.encryption.needs``) and reach the workers in the instance; see
-:class:`kit.transforms.protocol.Transform` for the rest of the contract.
-
-Seals plaintext in one run of documents of one collection, and accounts for every value.
 """
 
 from __future__ import annotations

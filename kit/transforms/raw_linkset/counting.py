@@ -101,7 +101,7 @@ def document_at(data: bytes, ends: Sequence[int], number: int) -> bytes:
 
 
 def count_outcomes(tally: Tally, totals: ChangeTotals) -> None:
-    """Count into ``tally`` what the outcomes of a run say of its coverage: as :func:`kit.transforms.coverage.tally`."""
+    """Count into ``tally`` the coverage that the outcomes of a run show: as :func:`kit.transforms.coverage.tally`."""
     for (tenant, outcome), documents in totals.outcomes.items():
         covered = tally.tenant(tenant)
         covered.documents += documents

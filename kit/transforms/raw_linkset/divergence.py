@@ -5,10 +5,9 @@ into a projection, since order and duplicates are lost, but it must hold the sam
 changed since, came from another revision, or is read differently here. Such a document is *divergent*; the caller
 decides what follows.
 
-Both sides are put into canonical form (``canonical``) and compared as sets, list by list. A value in ``linkset`` of the
-wrong type matches nothing, except a reference that is just its URL. Types and sources of references are not compared.
-
-The canonical form of one value, as in the platform's ``linkset``; ``rawLinkset`` has values verbatim.
+Both sides are put into canonical form and compared as sets, list by list. A value in ``linkset`` of the wrong type
+matches nothing, except a reference that is just its URL. Types and sources of references are not compared.
+``rawLinkset`` has values verbatim; their canonical form is that of the platform's ``linkset``:
 
 ==========  ==========================================================================================================
 alias       without case
@@ -16,7 +15,7 @@ purl        type lower-cased, namespace, name and version as their type requires
             no subpath
 CPE         the 2.3 formatted string, quoted as its grammar wants, vendor and product lower-cased; a 2.2 URI
             (``cpe:/``) is converted first
-reference   its URL, as it stands
+reference   its URL, unchanged
 ==========  ==========================================================================================================
 
 Laws: canonical forms are idempotent; nothing here raises. A purl or CPE that does not parse is its own canonical form,

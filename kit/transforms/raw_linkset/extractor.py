@@ -15,10 +15,9 @@ Rules for built-in extractors, and for added ones:
   there what is taken elsewhere today.
 - ``reconciled_from`` has one RFC 6901 pointer for each value taken: aliases, purls, cpes, references, in that order.
 
-Collects strings of decoded JSON, together with the pointers to their places (RFC 6901).
-
-The four formats are mostly lists of strings. Pointers are made once for each list and index and reused for every
-document, so a list costs one comprehension and one slice, not a formatted string for each value.
+The four built-in formats are mostly lists of strings. :class:`Pointers` makes the pointers once for each list and index
+and reuses them for every document, so a list costs one comprehension and one slice, not a formatted string for each
+value.
 """
 
 from __future__ import annotations

@@ -1,13 +1,13 @@
 """The value of ``rawLinkset`` v1: its contents, their order, and how it is made of a snapshot's linkset.
 
-Laws: values are the very strings of the source, in its order, duplicates kept; nothing is trimmed, re-cased, sorted or
-merged. Encoding is a function of the value alone, so equal projections give equal bytes. Element names and order are
-those of ``shape`` (schemas/raw-linkset.md).
+The element that is appended is a projection as BSON, by pymongo's encoder. Its element names and their order are those
+of ``shape`` (schemas/raw-linkset.md, "Names").
 
 References and relationships are named tuples, not dataclasses: a record has up to hundreds of them, and a frozen
-dataclass costs four times as much to build, which was a third of the whole extraction.
+dataclass costs four times as much to build, which was a third of the extraction.
 
-The element that is appended: a projection as BSON, by pymongo's encoder (schemas/raw-linkset.md, "Names").
+Laws: values are exactly the strings of the source, in its order, duplicates kept; nothing is trimmed, re-cased, sorted
+or merged; encoding is a function of the value alone, so equal projections give equal bytes.
 """
 
 from __future__ import annotations

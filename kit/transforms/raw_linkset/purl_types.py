@@ -1,4 +1,4 @@
-"""What the purl specification says about the case of each type's components; made by schemas/build/make_purl_types.py.
+"""The case rules of the purl specification for the components of each type; made by schemas/build/make_purl_types.py.
 
 A type that is not here has no definition in the specification. One with an empty tuple is compared as it is written:
 case_sensitive is true, or not stated, which means the same (purl-type-definition schema, ``case_sensitive``).

@@ -4,12 +4,11 @@ The core is passed all names (``shape``) at each call, and the registry's answer
 with a shipped extractor. Law: the result is what ``RawLinkset`` returns document by document; None if that must process
 all of them.
 
-The key that joins a snapshot or cached payload with its observation.
-
-A key is one byte for the kind of entry, the 16-byte BLAKE2b digest of (database, tenant, vendor, upstream id), and that
-of the content hash. Without its last part it finds other revisions of the same advisory. Parts are length-prefixed, so
-no two different tuples have the same input; with 128 bits, an accidental collision among 2^32 keys is rarer than 2^-64.
-The value of a key is the number of skipped values of the source, and the finished element.
+Keys join a snapshot or cached payload with its observation. A key is one byte for the kind of entry, the 16-byte
+BLAKE2b digest of (database, tenant, vendor, upstream id), and that of the content hash. Without its last part it finds
+other revisions of the same advisory. Parts are length-prefixed, so no two different tuples have the same input; with
+128 bits, an accidental collision among 2^32 keys is rarer than 2^-64. The value of a key is the number of skipped
+values of the source, and the finished element.
 """
 
 from __future__ import annotations

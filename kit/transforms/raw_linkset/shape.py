@@ -1,12 +1,11 @@
-"""Where a stored document has the inputs of ``rawLinkset`` v1: the one table to adapt.
+"""The places in stored documents of the inputs of ``rawLinkset`` v1: the one table to adapt.
 
-The names of its own elements are those of :mod:`kit.transforms.projections`, which also checks the shape.
+The names of its own elements are in :mod:`kit.transforms.projections`, which also checks the shape. The places in
+cached payloads differ by deployment and are parsed from a file (:func:`parse_cache_map`, schemas/cache-map.md).
 
 Collections of one platform do not agree on spelling: observations are camelCase, ``advisory_raw`` is snake_case, and
 both occur within one kit. A :class:`Place` therefore lists the possible paths of a value; the first that exists wins.
 No other module of this package names a field of these documents (schemas/raw-linkset.md, "Names").
-
-Parses the file that locates a deployment's cached payloads: schemas/cache-map.md.
 """
 
 from __future__ import annotations

@@ -2,16 +2,15 @@
 
 Normative: schemas/envelope.md, "Sealing", with the argument for synthetic initialisation vectors and the nonce budget
 (NIST SP 800-38D section 8; the idea is that of RFC 5297 and RFC 8452, without their cipher, which stock readers lack).
+
+- Places: a value's place as bytes, to which all keyed results are bound ("Encoding"). They are made once for a
+  collection and a field; the encoding for each document is joined from their parts.
+- Sources of initialisation vectors ("What a synthetic IV gives and costs"): a run chooses one and sends it to its
+  workers. Synthetic vectors are computed here.
+- Ciphers: of one key in one field, and of one document.
+
 Laws: ``open`` undoes ``seal``, type and bytes; in ``bound``, an envelope opens only in the document, field and context
 and under the key it was sealed for; with synthetic vectors, equal inputs give equal envelopes.
-
-The place of a value as bytes, to which all keyed results are bound (schemas/envelope.md, "Encoding").
-
-Places are made once for a collection and a field; the encoding for each document is joined from their parts.
-
-Sources of initialisation vectors (schemas/envelope.md, "What a synthetic IV gives and costs").
-
-A run chooses one and sends it to its workers; :mod:`kit.encryption.aead` makes synthetic ones.
 """
 
 from __future__ import annotations

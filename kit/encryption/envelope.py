@@ -1,16 +1,15 @@
 """The envelope: the subdocument that replaces an encrypted value (schemas/envelope.md, "Members").
 
 The names of its members are in one table, :data:`NAMES`, and nowhere else. Parsing is strict: exactly the members of
-the profile, each of its type, length and one spelling. Laws: ``Envelope.parse(e.to_bson()) == e``; no change of one
-byte of a member's value parses to the same envelope.
+the profile, each of its type, length and one spelling. Only the form is checked here; :mod:`kit.encryption.aead` opens
+envelopes.
 
-Checks the form only: :mod:`kit.encryption.aead` opens envelopes.
+:class:`EnvelopeTally` counts the envelopes in documents by field, without a field map, to check ``encrypted`` of a
+manifest, which names fields by their path (schemas/offline-manifest.md, ``collections``). An envelope counts if its
+form is right. The time for a document grows with its own elements, not with the number of paths, since a manifest may
+name any number of fields.
 
-Counts the envelopes in documents by field, without a field map, to check ``encrypted`` of a manifest.
-
-A manifest names fields by their path (schemas/offline-manifest.md, ``collections``). An envelope counts if its form is
-right; opening it takes keys. The time for a document grows with its own elements, not with the number of paths: a
-manifest may name any number of fields.
+Laws: ``Envelope.parse(e.to_bson()) == e``; no change of one byte of a member's value parses to the same envelope.
 """
 
 from __future__ import annotations

@@ -4,13 +4,13 @@ Format: schemas/field-map.md. A map is refused rather than repaired: a document 
 ``productId`` is encrypted can no longer be found by its owners, and an encrypted field matches no query. Law: in a map
 from ``FieldMap.parse``, no field is, contains, or is in another field or one of those.
 
-The fields by which NoteLett queries, sorts, routes and owns documents: the one table to adapt to the live platform.
-
-The plan of the migration lists the kinds of fields that must stay plaintext, and names some of them. **Names marked as
-a guess are this project's guess**: they translate the plan's words ("embeddings and Palace metadata", "state, actor,
-workflow, idempotency, and correlation fields", "original source timestamps"), and were compared with no deployment. A
-name that no document has costs nothing. The shipped map ``notelett-2`` declares all of them ``queryable``, so that a
-copy of it that maps one is refused; for other maps of the product, :func:`advice` returns what they lack.
+:class:`PlainNames` has the fields by which NoteLett queries, sorts, routes and owns documents: the one table to adapt
+to the live platform. The plan of the migration lists the kinds of fields that must stay plaintext, and names some of
+them. **Names marked as a guess are this project's guess**: they translate the plan's words ("embeddings and Palace
+metadata", "state, actor, workflow, idempotency, and correlation fields", "original source timestamps"), and were
+compared with no deployment. A name that no document has costs nothing. The shipped map ``notelett-2`` declares all of
+them ``queryable``, so that a copy of it that maps one is refused; for other maps of the product, :func:`advice` returns
+what they lack.
 """
 
 from __future__ import annotations

@@ -1,22 +1,19 @@
-"""Data keys (DEKs): their purpose, what is derived from them, and how a wrong one is detected.
+"""Data keys (DEKs): their purpose, the keys derived from them, the check that detects a wrong one, and a run's keys.
 
 A data key is 32 random bytes. Everything but the key of ``compat`` envelopes is derived from it by HKDF-SHA-256
 (RFC 5869, no salt: the input is uniform already, section 3.3) under a label of its own, so that no two uses share a
-key (schemas/envelope.md, "Keys"). Law: no secret appears in a ``repr`` or an error.
+key (schemas/envelope.md, "Keys").
 
-The keys of one run: which data key seals for each purpose, which ones open, which are known but locked.
+- :class:`KeySet` has the keys of one run: which data key seals for each purpose, which ones open, and which are known
+  but locked. It is made from an unlocked keyring, and :meth:`kit.engine.executors.WorkExecutor.hand_out` sends it to
+  workers.
+- :class:`Mac` is HMAC-SHA-256 under a key that is used repeatedly. A key costs two blocks of SHA-256 and OpenSSL's
+  setup, more than hashing half a kilobyte. So from its second use on, the state after the key is kept and copied. Not
+  before: with a hundred thousand owners, most keys are used once.
+- :func:`encode_parts` joins length-prefixed parts (schemas/envelope.md, "Encoding"). Parts are never joined by a
+  separator, since a name may contain it.
 
-Made from an unlocked keyring; :meth:`kit.engine.executors.WorkExecutor.hand_out` sends them to workers.
-
-HMAC-SHA-256 under a key that is used again and again.
-
-A key costs two blocks of SHA-256 and OpenSSL's setup, more than hashing half a kilobyte. So from its second use on, the
-state after the key is kept and copied. Not before: with a hundred thousand owners, most keys are used once.
-
-Length-prefixed parts (schemas/envelope.md, "Encoding").
-
-No two sequences of parts have the same encoding. Parts are never joined by a separator, since a name may contain it.
-Law: ``encode`` is injective.
+Laws: no secret appears in a ``repr`` or an error; ``encode_parts`` is injective.
 """
 
 from __future__ import annotations

@@ -4,12 +4,9 @@ Transform, preparation and proof all read documents through this module, so that
 mapped value is exactly one of plaintext, envelope-like, null, missing. A path that cannot be followed (through an
 array, or into an envelope) is a fault and never "missing", since a missing value stays unchanged.
 
-Every document of a kit passes here twice, so documents and values are plain objects: a frozen dataclass of seven
-members costs as much as AES-GCM of 4 kB. They are read by the maps of :mod:`kit.encryption.mapped`.
-
-The map of a collection, prepared for reading its documents: made once per run, and sent to the workers.
-
-:mod:`kit.encryption.mapped` reads the documents.
+:class:`MappedCollection` is the map of a collection, prepared for reading its documents. It is made once per run and
+sent to the workers. Every document of a kit is read here twice, so documents and values are plain objects: a frozen
+dataclass of seven members costs as much as AES-GCM of 4 kB.
 """
 
 from __future__ import annotations

@@ -1,15 +1,13 @@
-"""The protocol of master keys, and the credentials that open them; the kinds are in :mod:`kit.encryption.providers`.
+"""The protocol of master keys, the credentials that open them, and the master keys in PKCS#11 tokens.
 
-Law: no credential appears in a ``repr``, and none is requested that is not needed.
+The other kinds are in :mod:`kit.encryption.providers`. A master key in a token (schemas/keyring.md, "Tokens") is an AES
+key that wraps data keys and stays there. Secrets go through ``C_Encrypt`` if the token wraps data that way, else
+through ``C_WrapKey`` of a session object (SoftHSM). Both yield the bytes of the mechanism's RFC, so that one reads what
+the other wrote. The package python-pkcs11 is an extra, and imported only for a keyring that needs it.
 
-Master keys in a PKCS#11 token (schemas/keyring.md, "Tokens"): an AES key that wraps data keys and stays there.
-
-Secrets go through ``C_Encrypt`` if the token wraps data that way, else through ``C_WrapKey`` of a session object
-(SoftHSM). Both yield the bytes of the mechanism's RFC, so that one reads what the other wrote.
-
-Laws: a master key that could leave its token is refused; neither PIN nor module is ever written; a wrong PIN is not
-presented again, since tokens lock themselves; no error holds a byte of a secret. The package python-pkcs11 is an extra,
-and imported only for a keyring that needs it.
+Laws: no credential appears in a ``repr``, and none is requested that is not needed; a master key that could leave its
+token is refused; neither PIN nor module is ever written; a wrong PIN is not presented again, since tokens lock
+themselves; no error holds a byte of a secret.
 """
 
 from __future__ import annotations

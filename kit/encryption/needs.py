@@ -1,16 +1,14 @@
-"""What a run needs before it starts, as results of workers that add up; :mod:`kit.encryption.needs` finds it.
-
-Finds what a run needs before it starts: the keys, the number of values, and whether it may start at all.
+"""Finds what a run needs before it starts: the keys, the number of values, and whether it may start at all.
 
 Data keys cannot be made while workers run in parallel, since two workers would make two for one owner. So the first
-pass over a kit, which digests it, finds the needed keys. As it reads all documents, it can also apply the stop rules
-that need all of them before anything is written (schemas/field-map.md, "Stop rules"). Errors of documents are kept
-until the kit is verified: a kit that was tampered with is refused for that reason.
+pass over a kit, which digests it, finds the needed keys; the results of workers add up. As that pass reads all
+documents, it can also apply the stop rules that need all of them before anything is written (schemas/field-map.md,
+"Stop rules"). Errors of documents are kept until the kit is verified: a kit that was tampered with is refused for that
+reason.
 
-Counts per collection and field, with the sum that must hold (schemas/field-map.md, "Counters").
-
-A transform reports counts by :class:`kit.values.FieldOutcome` to the engine, which adds them up; this module parses
-them. Law: ``scanned = encrypted + skipped_encrypted + skipped_null + skipped_missing + skipped_owner + errors``.
+:class:`FieldCounts` has the counts of a run per collection and field (schemas/field-map.md, "Counters"). A transform
+reports them by :class:`kit.values.FieldOutcome` to the engine, which adds them up; they are parsed here. Law: ``scanned
+= encrypted + skipped_encrypted + skipped_null + skipped_missing + skipped_owner + errors``.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Checks, opens and seals a document's mapped values with the keys of a run; errors name the place.
 
-Trials before the first document is written: every key seals and opens, and the live writer's envelope opens.
-
-A wrong key, or a profile that is not the platform's, is found here and not after a million envelopes.
+Two trials come before the first document is written: every key seals and opens (:func:`check_canary`), and an envelope
+of the live writer opens (:func:`check_reference`). So a wrong key, or a profile that is not the platform's, is found
+before a million envelopes are written.
 """
 
 from __future__ import annotations

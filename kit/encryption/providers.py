@@ -11,13 +11,12 @@ age            an age file to all recipients                 any of their identi
 pkcs11         AES key wrap inside a token                   the token and its PIN (:mod:`kit.encryption.master_keys`)
 ============== ============================================= ===================================================
 
-Laws: a wrapped secret unwraps to itself or not at all; no master key appears in a ``repr`` or an error.
-
-Seals a stream to age recipients, so that recovered plaintext is never on disk in the clear.
-
+:func:`seal_to_recipients` seals a stream to age recipients, so that recovered plaintext is never on disk in the clear.
 The age library pulls from a reader and pushes to a writer, 64 KiB at a time (https://age-encryption.org/v1, "Payload"),
-so memory does not depend on the length of the stream. Law: the sealed stream opens, with any of the identities, to the
-joined chunks.
+so memory does not depend on the length of the stream.
+
+Laws: a wrapped secret unwraps to itself or not at all; no master key appears in a ``repr`` or an error; the sealed
+stream opens, with any of the identities, to the joined chunks.
 """
 
 from __future__ import annotations
@@ -406,4 +405,4 @@ class _Ports:
         return len(data)
 
     def flush(self) -> None:
-        """Do nothing: the receiver syncs to disk at the end."""
+        """Ignore it: the receiver syncs to disk at the end."""

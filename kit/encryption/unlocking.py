@@ -1,13 +1,12 @@
 """Unlocks a keyring, adds the data keys that a run needs, and rewraps it under a new master key (schemas/keyring.md).
 
-Pure: bytes in, bytes out; files are :mod:`kit.encryption.unlocking`, clock and randomness are arguments. Laws: a
-data key that unwraps is the committed one, for the stated purpose, or an error names it; ``provide`` counts uses before
-they happen; a rewrap switches to a copy only after that copy, read back, has unwrapped to the same key.
+:class:`UnlockedKeyring` is pure: clock and randomness are arguments. :class:`KeyringFile` is the file. Two runs that
+load one keyring and each add data keys must not overwrite each other: the keys of the first would be lost, and all
+values sealed with them. So a file is replaced only if it still holds the bytes that were loaded.
 
-Keyring files: refused if others can read them, replaced atomically, and never over another process's change.
-
-Two runs that load one keyring and each add data keys must not overwrite each other: the keys of the first would be
-lost, and all values sealed with them. So a file is replaced only if it still holds the bytes that were loaded.
+Laws: a data key that unwraps is the committed one, for the stated purpose, or an error names it; ``provide`` counts
+uses before they happen; a rewrap switches to a copy only after that copy, read back, has unwrapped to the same key; a
+keyring file is refused if others can read it, replaced atomically, and never over another process's change.
 """
 
 from __future__ import annotations

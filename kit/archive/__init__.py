@@ -1,5 +1,5 @@
-"""Containers: what is known of them for reading (``read``) and writing (``write``) alike is right here.
+"""Containers: reading (``read``), writing (``write``), and what both need.
 
-- ``frames``: compressed output as independent frames, and their form.
-- ``source``: the port through which archives are read, and chunks of what comes from it.
+- ``frames``: compressed output as independent frames, and the form of such a frame.
+- ``source``: the port through which archives are read, and readers over the chunks that come from it.
 """

@@ -1,14 +1,13 @@
 """Compressed output as independent frames: zstd frames (RFC 8878) or gzip members (RFC 1952), one call each.
 
-Every frame stands alone, so frames can be made in parallel by any number of workers, copied without being opened, and
-read back by stock ``zstd`` and ``gzip`` as one stream. Law: ``encode`` is a function of its arguments alone; which
-library and level make the bytes is pinned in pyproject.toml and argued in docs/design/gzip-codec.md.
+Every frame decodes by itself. So any number of workers can make frames in parallel, frames can be copied without being
+opened, and stock ``zstd`` and ``gzip`` read them back as one stream.
 
-What a frame looks like from outside, and whether it has the form that this program's encoder gives.
-
-Law: a frame made by :func:`kit.archive.frames.encode` has that form; one that has a dictionary, a larger window, no
-checksum, no content size, names, times or comments, or more bytes than its content can account for, has not. Stops at
-the form: that the content is whole is for the decoders to find, and which level of compression made it cannot be seen.
+Laws: ``encode`` is a function of its arguments alone; which library and level make the bytes is pinned in
+pyproject.toml and argued in docs/design/gzip-codec.md. Every frame that :func:`encode` makes has the form that
+:func:`is_own` recognises. A frame does not have it if it has a dictionary, a larger window, no checksum, no content
+size, names, times or comments, or more bytes than its content can account for.
+Stops at the form: decoders find whether the content is intact, and nothing shows which level made it.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ from isal import isal_zlib
 from kit.values import Codec
 
 FRAME_BYTES = 4 * 1024 * 1024
-"""Bodies are cut into frames of this many bytes, starting anew at each member."""
+"""Bodies are cut into frames of this many bytes; each member begins a new one."""
 
 _ZSTD_LEVEL = 3
 _GZIP_LEVEL = 1
@@ -39,11 +38,11 @@ class Frame:
     encoded: bytes
     length: int
     sha256: bytes = b""
-    """Digest of ``encoded``, if it is proven that this holds what it was made of (:mod:`kit.archive.read.proven`)."""
+    """Digest of ``encoded``, if it was proven to decode to its source (:mod:`kit.archive.read.proven`)."""
 
 
 class _Compressors(threading.local):
-    """A zstd context is not thread-safe and costs more to make than a small frame to compress."""
+    """One zstd context per thread: it is not thread-safe, and making one costs more than compressing a small frame."""
 
     def __init__(self) -> None:
         self.zstd = zstandard.ZstdCompressor(level=_ZSTD_LEVEL, write_checksum=True, write_content_size=True)
@@ -53,10 +52,10 @@ _compressors = _Compressors()
 
 
 def encode(codec: Codec, data: bytes) -> bytes:
-    """Encode ``data`` as one frame; ``Codec.NONE`` gives it back unchanged.
+    """Return ``data`` encoded as one frame; with ``Codec.NONE``, unchanged.
 
     Raises:
-        MemoryError: There is not enough for it.
+        MemoryError: There is not enough memory.
     """
     if codec is Codec.ZSTD:
         try:
@@ -71,7 +70,7 @@ def encode(codec: Codec, data: bytes) -> bytes:
 
 
 def encode_frame(codec: Codec, data: bytes) -> Frame:
-    """Encode ``data`` and remember how long it was."""
+    """Return ``data`` as one frame with its decoded length."""
     return Frame(encoded=encode(codec, data), length=len(data))
 
 
@@ -81,10 +80,10 @@ _MAX_SEEKABLE_FRAMES = 0x8000000
 
 
 def seek_table(frames: Sequence[tuple[int, int]]) -> bytes:
-    """Build the skippable frame that lists all frames: (encoded size, decoded size), in file order.
+    """Return the skippable frame that lists all frames: (encoded size, decoded size), in file order.
 
     Source: contrib/seekable_format/zstd_seekable_compression_format.md of zstd, without per-frame checksums (every
-    frame carries its own). More frames than the format can list give an empty table, which is simply left out.
+    frame carries its own). Empty if there are more frames than the format can list.
     """
     if len(frames) > _MAX_SEEKABLE_FRAMES:
         return b""
@@ -93,24 +92,25 @@ def seek_table(frames: Sequence[tuple[int, int]]) -> bytes:
     return struct.pack("<II", _SEEK_TABLE_MAGIC, len(entries) + len(footer)) + entries + footer
 
 
-MOST_FRAME_BYTES = 32 * 1024 * 1024
-"""Decoded; this writer cuts at a document's end or at 4 MiB, so a longer one is of a giant document or not ours."""
+MAX_FRAME_BYTES = 32 * 1024 * 1024
+"""Decoded bytes. This writer cuts at a document's end or at 4 MiB, so a longer frame holds a giant document or is not
+ours."""
 _ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 _WINDOW_LOG = 21
-"""Of zstd at level 3, whatever the size; content that fits into the window makes a single segment."""
+"""The window of zstd at level 3, for any size; content that fits into the window makes a single segment."""
 _WINDOW = bytes([(_WINDOW_LOG - 10) << 3])
 _SINGLE_SEGMENT, _CHECKSUM = 0x20, 0x04
 _GZIP_HEADER = encode(Codec.GZIP, b"")[:10]
 _STEP_BYTES = 256 * 1024
 _INPUT_BYTES = 16 * 1024
-"""Stored, of about as much content as a step (measured: 2.4 ms for 4 MiB of documents; 2.3 for all at once)."""
+"""Stored bytes of about one step of content (measured: 2.4 ms for 4 MiB of documents; 2.3 ms for all at once)."""
 _GZIP_WINDOW = 16 + 15
-"""Of isal_zlib, as of zlib: a gzip header and the largest window."""
+"""Argument of isal_zlib, as of zlib: a gzip header and the largest window."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FrameMet:
-    """A data frame that a decoder came to the end of."""
+class DecodedFrame:
+    """A data frame that was decoded to its end."""
 
     header: bytes
     """As stored, up to the first block."""
@@ -120,29 +120,29 @@ class FrameMet:
     """Decoded bytes."""
 
 
-def is_own(codec: Codec, met: FrameMet) -> bool:
-    """Whether a frame has the form of those that this program makes."""
-    # What is not compressible takes 3 bytes more for each block, of 64 KiB at least, and what is around it.
-    if not 0 < met.length <= MOST_FRAME_BYTES or met.size > met.length + met.length // 256 + 128:
+def is_own(codec: Codec, frame: DecodedFrame) -> bool:
+    """Return whether a frame has the form of those that this program makes."""
+    # Incompressible content costs 3 bytes more for each block, of 64 KiB at least, and the header and trailer.
+    if not 0 < frame.length <= MAX_FRAME_BYTES or frame.size > frame.length + frame.length // 256 + 128:
         return False
     if codec is Codec.ZSTD:
-        return met.header == zstd_header(met.length)
-    return codec is Codec.GZIP and met.header == _GZIP_HEADER
+        return frame.header == zstd_header(frame.length)
+    return codec is Codec.GZIP and frame.header == _GZIP_HEADER
 
 
 def window_of(length: int) -> int:
-    """Return the window that a frame of our form with ``length`` bytes of content asks for, at most."""
+    """Return the largest window that a frame of our form with ``length`` bytes of content needs."""
     return min(length, 1 << _WINDOW_LOG)
 
 
 def zstd_header(length: int) -> bytes:
-    """Give the header of a frame with checksum and content size (RFC 8878 3.1.1.1), as libzstd writes it."""
+    """Return the header of a frame with checksum and content size (RFC 8878 3.1.1.1), as libzstd writes it."""
     if length <= 1 << _WINDOW_LOG:
         descriptor, window = _SINGLE_SEGMENT | _CHECKSUM, b""
     else:
         descriptor, window = _CHECKSUM, _WINDOW
     if length < 256:
-        # 3.1.1.1.4: without a flag, the one byte is there in a single segment only, as this is.
+        # 3.1.1.1.4: without a flag, only a single segment has the one byte; this is one.
         flag, size = 0, length.to_bytes(1, "little")
     elif length < 65_536 + 256:
         flag, size = 1, (length - 256).to_bytes(2, "little")
@@ -152,23 +152,23 @@ def zstd_header(length: int) -> bytes:
 
 
 def encode_again(codec: Codec, data: bytes, kept: bytes) -> bytes:
-    """Return ``data`` as one frame: ``kept`` if that is one of our form which holds this very data, else a new one.
+    """Return ``data`` as one frame: ``kept`` if it is a frame of our form with exactly this content, else a new one.
 
-    Decoding is several times faster than encoding, so what an earlier process made need not be made again, and need not
-    be believed either. That ``encode`` would give other bytes is possible only where another level made ``kept``.
+    Decoding is several times faster than encoding, so a frame of an earlier process is checked and not made again.
+    ``encode`` would return other bytes than ``kept`` only if another level made ``kept``.
     """
     return kept if kept and is_frame_of(codec, kept, data) else encode(codec, data)
 
 
 def encode_frame_again(codec: Codec, data: bytes, kept: bytes) -> Frame:
-    """Do as :func:`encode_again`, and remember how long the data was."""
+    """Return the result of :func:`encode_again` with its decoded length."""
     return Frame(encoded=encode_again(codec, data, kept), length=len(data))
 
 
 def is_frame_of(codec: Codec, encoded: bytes, data: bytes) -> bool:
-    """Return whether ``encoded`` is one whole frame of our form that holds ``data``.
+    """Return whether ``encoded`` is exactly one frame of our form that holds ``data``.
 
-    It is decoded in steps, each compared while it is in the cache, so that the data is not held twice.
+    It is decoded in steps, and each is compared while it is in the cache. So the data is not held twice.
     """
     try:
         if codec is Codec.ZSTD:
@@ -194,7 +194,7 @@ def is_frame_of(codec: Codec, encoded: bytes, data: bytes) -> bool:
 
 
 def _end_of(data: bytes, steps: Iterable[bytes]) -> int:
-    """Return where in ``data`` the last of ``steps`` ends, if they are what it begins with; -1 if not."""
+    """Return where in ``data`` the last of ``steps`` ends; -1 if ``data`` does not begin with them."""
     at = 0
     for step in steps:
         if not data.startswith(step, at):
@@ -203,14 +203,14 @@ def _end_of(data: bytes, steps: Iterable[bytes]) -> int:
     return at
 
 
-def content_of(codec: Codec, kept: bytes, *, most: int = MOST_FRAME_BYTES) -> bytes | None:
-    """Return what one frame of our form holds; None where it is not one, or holds more than ``most`` bytes."""
+def content_of(codec: Codec, kept: bytes, *, most: int = MAX_FRAME_BYTES) -> bytes | None:
+    """Return the content of one frame of our form; None if it is no such frame, or holds more than ``most`` bytes."""
     try:
         if codec is Codec.ZSTD:
             length = zstandard.frame_content_size(kept)
             if not 0 < length <= most or not kept.startswith(zstd_header(length)):
                 return None
-            # The header is the frame's own, so this is all that it can decode to.
+            # The header declares the content size, so it cannot decode to more than this.
             return zstandard.ZstdDecompressor().decompress(kept, allow_extra_data=False)
         if codec is Codec.GZIP:
             inflater = isal_zlib.decompressobj(_GZIP_WINDOW)

@@ -1,22 +1,18 @@
-"""The port through which archives are read: one open descriptor, positioned reads, foreign errors wrapped.
+"""Bytes from files: the port through which archives are opened, and readers over chunks of what comes from it.
 
-Laws: a path is opened once and never again by name, so the bytes verified are the bytes used; only a regular file
-is opened, and no link is followed to it. Everything above takes a :class:`ByteSource`, so that a fault can be put
-in its place. Stops at bytes: nothing here knows an archive.
+- :class:`FileSource` opens a path once and never again by name, so the bytes verified are the bytes used. It opens only
+  regular files and follows no link. Code above takes a :class:`ByteSource`, so a test can put a fault in its place.
+- :class:`ChunkReader` pulls bytes from an iterator of chunks. Decoders and the tar reader use it for a container's file
+  and for the body of a member with a codec of its own.
+- :func:`prefetch` runs an iterator of chunks ahead in a thread. Decoders release the interpreter's lock, as hashing and
+  compression do, so one more thread uses one more core.
 
-A pull reader over an iterator of chunks: the one interface below decoders and the tar reader.
-
-A container comes from a file, a member's own codec from the body of another stream; both are iterators of chunks.
-Laws: what is read does not depend on how the chunks were cut; ``offset`` is the count of bytes taken so far; a
-chunk that is wanted whole is handed on as it is, never copied; bytes that are known and not there (:class:`Passed`) are
-passed over by who knows them, and are never read as anything else.
-
-Runs an iterator of chunks ahead in a thread, so that decompressing overlaps with whatever uses the chunks.
-
-The decoders release the interpreter's lock while they work, as hashing and compressing do, so one thread more is one
-core more. Where no thread can be had, the chunks are made when they are asked for. Laws: the chunks, their order and
-the error at their end are those of the iterator; a thread that is gone is not waited for; at most ``ahead`` chunks
-wait; closing the generator (or dropping it) ends the thread before it returns.
+Laws: errors of the system become errors of ours. What is read does not depend on how the chunks were cut; ``offset`` is
+the count of bytes taken so far; a chunk that is taken in full is passed on without a copy. :class:`KnownBytes` are only
+skipped, by a caller that knows them, and never read as anything else. Prefetching keeps the chunks, their order and the
+error at their end; at most ``ahead`` chunks wait; a dead thread is not waited for; closing or dropping the generator
+ends the thread before it returns; where the system allows no thread, chunks are made on demand.
+Stops at bytes: nothing here knows an archive.
 """
 
 from __future__ import annotations
@@ -48,7 +44,7 @@ class ByteSource(Protocol):
 
     @property
     def size(self) -> int | None:
-        """All bytes there are, when known."""
+        """Number of all bytes, if known."""
         ...
 
     def read(self, size: int) -> bytes:
@@ -60,7 +56,7 @@ class ByteSource(Protocol):
         ...
 
     def tell(self) -> int:
-        """The position."""
+        """Return the position."""
         ...
 
 
@@ -101,17 +97,17 @@ class FileSource:
 
     @property
     def size(self) -> int:
-        """Size when it was opened."""
+        """Size in bytes when the file was opened."""
         return self._status.st_size
 
     @property
     def descriptor(self) -> int:
-        """The open descriptor, which stays this object's."""
+        """The open descriptor; this object still owns it."""
         return self._descriptor
 
     @property
     def status(self) -> os.stat_result:
-        """What the file system said of the open descriptor."""
+        """The status of the open descriptor."""
         return self._status
 
     def read(self, size: int) -> bytes:
@@ -132,18 +128,20 @@ class FileSource:
         self._offset = offset
 
     def tell(self) -> int:
-        """The position."""
+        """Return the position."""
         return self._offset
 
     def close(self) -> None:
-        """Give the descriptor back; further calls do nothing."""
+        """Close the descriptor; further calls do nothing."""
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
 
 
 def source_chunks(source: ByteSource, *, name: str, start: int = 0) -> Iterator[bytes]:
-    """Every byte from ``start``, in chunks. Each iterator keeps its own position, so several may share a source.
+    """Yield every byte from ``start``, in chunks.
+
+    Each iterator keeps its own position, so several may share a source.
 
     Raises:
         UnreadableError: A read failed; names ``name`` and the offset.
@@ -162,7 +160,7 @@ def source_chunks(source: ByteSource, *, name: str, start: int = 0) -> Iterator[
 
 
 def unreadable(error: Exception, where: str) -> UnreadableError:
-    """Return the system's refusal as an error of ours, in the system's words; of a link, with the way out."""
+    """Return the system's error as one of ours, in the system's words; for a link, with a hint."""
     if isinstance(error, OSError) and error.errno == errno.ELOOP:
         return UnreadableError(
             "cannot be read: it is a symbolic link, which is not followed",
@@ -176,16 +174,16 @@ def unreadable(error: Exception, where: str) -> UnreadableError:
 def read_small(
     path: Path, *, at_most: int = 64 * 1024, check: Callable[[os.stat_result], None] | None = None
 ) -> bytes | None:
-    """Read a small file that may be beside a kit; None where there is none.
+    """Return the content of a small file that may be next to a kit; None where there is none.
 
     Args:
-        path: The file; a link is not followed, and a FIFO not waited for.
-        at_most: More bytes than this are refused.
-        check: Refuses the file by what the system says of the one that is open.
+        path: The file; a link is not followed, and a FIFO is not waited for.
+        at_most: Largest accepted size in bytes.
+        check: Gets the status of the open file, and raises to refuse it.
 
     Raises:
-        UnreadableError: It is there, but cannot be read, is no regular file, or is larger than ``at_most`` bytes.
-        KitError: As ``check``.
+        UnreadableError: It exists, but cannot be read, is no regular file, or is larger than ``at_most`` bytes.
+        KitError: Raised by ``check``.
     """
     if not os.path.lexists(path):
         return None
@@ -196,7 +194,7 @@ def read_small(
         if source.size > at_most:
             raise UnreadableError(f"is {source.size:,} bytes long; at most {at_most:,} are expected", where=str(path))
         data = b""
-        while part := source.read(at_most - len(data)):  # a read may give less than is there (read(2))
+        while part := source.read(at_most - len(data)):  # a read may return less than there is (read(2))
             data += part
         return data
     finally:
@@ -204,8 +202,8 @@ def read_small(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Passed:
-    """Stands in a stream for bytes that need not be read, since it is known what they are."""
+class KnownBytes:
+    """A placeholder in a stream for bytes that need not be read, since their content is known."""
 
     length: int
 
@@ -213,18 +211,19 @@ class Passed:
 class ChunkReader:
     """Takes bytes from ``chunks`` (empty chunks are allowed); ``where`` names the stream in errors.
 
-    The stream may be a part of another that begins at its byte ``start``; offsets are then those of the other.
+    The stream may be a part of a larger one that begins at its byte ``start``. Offsets then count from the start of the
+    larger one.
     """
 
-    __slots__ = ("_at", "_before", "_chunk", "_chunks", "_passed", "where")
+    __slots__ = ("_at", "_before", "_chunk", "_chunks", "_known", "where")
 
-    def __init__(self, chunks: Iterable[bytes | Passed], *, where: str, start: int = 0) -> None:
+    def __init__(self, chunks: Iterable[bytes | KnownBytes], *, where: str, start: int = 0) -> None:
         self._chunks = iter(chunks)
         self._chunk = b""
         self._at = 0
         self._before = start
-        self._passed = 0
-        """Bytes that come next, and are not there."""
+        self._known = 0
+        """Number of known bytes that come next."""
         self.where = where
 
     @property
@@ -233,25 +232,25 @@ class ChunkReader:
         return self._before + self._at
 
     def at_end(self) -> bool:
-        """Whether no byte is left; asks for the next chunk when it must."""
-        while self._at == len(self._chunk) and not self._passed:
+        """Return whether no byte is left; take the next chunk if that is needed to know."""
+        while self._at == len(self._chunk) and not self._known:
             chunk = next(self._chunks, None)
             if chunk is None:
                 return True
             self._before += len(self._chunk)
             self._at = 0
-            if isinstance(chunk, Passed):
-                self._chunk, self._passed = b"", chunk.length
+            if isinstance(chunk, KnownBytes):
+                self._chunk, self._known = b"", chunk.length
             else:
                 self._chunk = chunk
         return False
 
-    def pass_over(self, size: int) -> int:
-        """Take up to ``size`` bytes that are not there, and return how many; 0 where the next ones are to be read."""
+    def skip_known(self, size: int) -> int:
+        """Skip up to ``size`` known bytes, and return how many; 0 if the next ones must be read."""
         if self.at_end():
             return 0
-        taken = min(self._passed, size)
-        self._passed -= taken
+        taken = min(self._known, size)
+        self._known -= taken
         self._before += taken
         return taken
 
@@ -259,15 +258,15 @@ class ChunkReader:
         """Take between 1 and ``size`` bytes, without joining chunks; ``b""`` at the end or for size 0."""
         if not size or self.at_end():
             return b""
-        if self._passed:
+        if self._known:
             raise self.fault("another entry begins here than the one that was written", self.offset)
         start = self._at
         chunk = self._chunk
         self._at = min(start + size, len(chunk))
-        return chunk[start : self._at]  # CPython hands the same object on when the slice is the whole
+        return chunk[start : self._at]  # CPython returns the same object when the slice is all of it
 
     def unread(self, size: int) -> None:
-        """Give back the last ``size`` bytes of the latest :meth:`read_some`."""
+        """Return the last ``size`` bytes of the latest :meth:`read_some` to the stream."""
         self._at -= size
 
     def read_up_to(self, size: int) -> bytes:
@@ -286,7 +285,7 @@ class ChunkReader:
         """Take ``size`` bytes.
 
         Raises:
-            ArchiveError: The stream ends before; the message names ``inside`` and both offsets.
+            ArchiveError: The stream ends too early; the message names ``inside`` and both offsets.
         """
         start = self.offset
         data = self.read_up_to(size)
@@ -295,32 +294,32 @@ class ChunkReader:
         return data
 
     def cut(self, inside: str, start: int) -> ArchiveError:
-        """The error for a stream that ends inside something that began at byte ``start``."""
+        """Return the error for a stream that ends inside something that began at byte ``start``."""
         return ArchiveError(
             f"is cut: it ends at byte {self.offset}, inside {inside} from byte {start}", where=self.where
         )
 
     def fault(self, what: str, at: int) -> ArchiveError:
-        """The error for something wrong at byte ``at``."""
+        """Return the error for something wrong at byte ``at``."""
         return ArchiveError(f"{what} (byte {at})", where=self.where)
 
 
 def check_ratio(reader: ChunkReader, produced: int, limits: Limits) -> None:
     """Refuse a stream that expands more than ``limits.ratio`` times, once past ``limits.ratio_floor_bytes``.
 
-    A decompression bomb costs its maker nothing and the host everything; the floor keeps small, sound, very
-    repetitive streams out of the rule.
+    A decompression bomb costs its maker nothing and the host everything. The floor exempts small, sound, very
+    repetitive streams.
 
     Raises:
-        LimitError: ``produced`` bytes came out of the bytes ``reader`` has given so far.
+        LimitError: The ``produced`` bytes are too many for the bytes that were taken from ``reader`` so far.
     """
     taken = max(reader.offset, 1)
     if produced > limits.ratio_floor_bytes and produced > limits.ratio * taken:
-        met = -(-produced // taken)
+        ratio = -(-produced // taken)
         raise LimitError(
-            f"expands {met} times by byte {taken} ({produced} bytes so far), over the limit ratio = {limits.ratio}",
+            f"expands {ratio} times by byte {taken} ({produced} bytes so far), over the limit ratio = {limits.ratio}",
             where=reader.where,
-            hint=f"if this kit is known to be sound, raise it: --max ratio={met}",
+            hint=f"if this kit is known to be sound, raise it: --max ratio={ratio}",
         )
 
 
@@ -329,12 +328,12 @@ T = TypeVar("T")
 _AHEAD = 4
 
 
-def prefetched(chunks: Iterator[T], *, ahead: int = _AHEAD) -> Iterator[T]:
-    """Give ``chunks``, of which up to ``ahead`` are made in advance.
+def prefetch(chunks: Iterator[T], *, ahead: int = _AHEAD) -> Iterator[T]:
+    """Yield ``chunks``, of which up to ``ahead`` are made in advance.
 
     Raises:
-        KitError: What ``chunks`` raises, in its place.
-        MemoryError: The thread ended without a word, as one does that gets no memory to hand its error over.
+        KitError: Raised by ``chunks``, at the same place among them.
+        MemoryError: The thread died without a report: it had no memory left to pass its error on.
     """
     queue: Queue[tuple[T] | BaseException | None] = Queue(ahead)
     stopped = threading.Event()
@@ -345,7 +344,7 @@ def prefetched(chunks: Iterator[T], *, ahead: int = _AHEAD) -> Iterator[T]:
                 queue.put((chunk,))
                 if stopped.is_set():
                     return
-        except BaseException as error:  # noqa: BLE001  handed over, raised where the chunk would have been used
+        except BaseException as error:  # noqa: BLE001  passed on, and raised where the chunk would have been used
             queue.put(error)
         else:
             queue.put(None)
@@ -353,7 +352,7 @@ def prefetched(chunks: Iterator[T], *, ahead: int = _AHEAD) -> Iterator[T]:
     thread = threading.Thread(target=fill, name="prefetch", daemon=True)
     try:
         thread.start()
-    except RuntimeError:  # the system allows no more of them
+    except RuntimeError:  # the system allows no more threads
         yield from chunks
         return
     try:
@@ -371,13 +370,13 @@ def _next(queue: Queue[tuple[T] | BaseException | None], thread: threading.Threa
         try:
             return queue.get(timeout=LOOK_SECONDS)
         except Empty:
-            # What it put there before it ended is still there.
+            # What the thread put there before it ended is still in the queue.
             if not thread.is_alive() and queue.empty():
                 raise MemoryError from None
 
 
 def _end(thread: threading.Thread, queue: Queue[tuple[T] | BaseException | None]) -> None:
-    """Wait for a thread that was told to stop; it may wait for room, and what it has left is no longer wanted."""
+    """Wait for a stopped thread to end; drop what it still puts, since it may wait for room in the queue."""
     while thread.is_alive():
         while not queue.empty():
             queue.get_nowait()

@@ -112,10 +112,10 @@ def _allowed(allow_links: bool, allow_names: tuple[str, ...], allow_records: tup
     Raises:
         UsageError: No kit may contain such a record.
     """
-    from kit.archive.read.pax import never
+    from kit.archive.read.pax import reason_to_refuse
 
     for key in allow_records:
-        if reason := never(key):
+        if reason := reason_to_refuse(key):
             raise UsageError(f"--allow-records {key[:80]!r}: such a record {reason}, and cannot be allowed")
     return Allowed(links=allow_links, names=frozenset(map(NameClass, allow_names)), records=frozenset(allow_records))
 

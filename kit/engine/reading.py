@@ -159,7 +159,7 @@ def member_runs(collection: CollectionMember, body: Iterator[bytes], reader: Kit
     where = str(collection.path)
     reader.limits.spend(Price.COLLECTION, where=where)
     try:
-        yield from runs(reader.decoded(body, collection.codec, where=where), limits=reader.limits)
+        yield from runs(reader.decode_member(body, collection.codec, where=where), limits=reader.limits)
     except KitError as error:
         # Decoder and container know which stream they read; the framing only knows the document.
         raise (error.inside(where) if error.where.startswith("document ") else error) from error.__cause__

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from kit.archive.read.reader import KitReader
-from kit.archive.write.copies import Verified, restored_kit, retire
+from kit.archive.write.copies import Verified, retire, stage_backup
 from kit.delta.model import End
 from kit.errors import DigestError, KitError, OutputError, UnreadableError, UsageError, WrongBaseError
 from kit.manifest import Manifest
@@ -152,7 +152,7 @@ class _Rollback(Run[ExitStack, RollbackReport, RollbackReport]):
         judgement, manifest, found = _restorable(old, origin, request)
         self._options = {_JOB: str(manifest.sha256)}
         self.begin({"manifest": str(self._present.sha256)})
-        switch = restored_kit(old.reader, found, job, old=archive)
+        switch = stage_backup(old.reader, found, job, old=archive)
         for reader, place in ((kit.reader, job.place), (old.reader, backup_path(job.place))):
             if not reader.is_still_named(place):
                 raise DigestError("was replaced while it was read", where=str(reader.path), hint="start again")

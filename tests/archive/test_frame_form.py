@@ -12,7 +12,7 @@ import pytest
 import zstandard
 from hypothesis import given, strategies as st
 
-from kit.archive.frames import MOST_FRAME_BYTES, FrameMet, encode, is_frame_of, is_own
+from kit.archive.frames import MAX_FRAME_BYTES, DecodedFrame, encode, is_frame_of, is_own
 from kit.archive.read.codecs import decode
 from kit.archive.source import ChunkReader
 from kit.values import Codec, Limits
@@ -22,8 +22,8 @@ TEXT = b"every advisory is a fact " * 200_000
 EDGES = (1, 255, 256, 257, 65_791, 65_792, (1 << 21) - 1, 1 << 21, (1 << 21) + 1, 1 << 22)
 
 
-def met(codec: Codec, stored: bytes) -> list[FrameMet]:
-    frames: list[FrameMet] = []
+def met(codec: Codec, stored: bytes) -> list[DecodedFrame]:
+    frames: list[DecodedFrame] = []
     for _ in decode(codec, ChunkReader([stored], where=""), Limits(), where="", ended=frames.append):
         pass
     return frames
@@ -120,7 +120,7 @@ def test_a_frame_that_is_cut_damaged_or_followed_is_of_no_data(codec: Codec, dat
 
 
 def test_frames_that_are_empty_or_of_a_giant_document_are_not() -> None:
-    for length in (0, MOST_FRAME_BYTES + 1):
+    for length in (0, MAX_FRAME_BYTES + 1):
         data = bytes(length)
         (frame,) = met(Codec.ZSTD, encode(Codec.ZSTD, data))
         assert not is_own(Codec.ZSTD, frame)

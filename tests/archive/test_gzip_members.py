@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from kit.archive.read.codecs import decode, decoded, detect
+from kit.archive.read.codecs import decode, decode_member, detect
 from kit.archive.read.gzip import STEP_BYTES
 from kit.archive.source import ChunkReader
 from kit.errors import ArchiveError, LimitError
@@ -134,6 +134,6 @@ def test_a_codec_is_told_by_content() -> None:
 def test_a_member_is_decoded_by_the_codec_of_its_name(codec: Codec) -> None:
     zstd = subprocess.run(["zstd", "-qc"], input=TEXT, capture_output=True, check=True).stdout
     stored = {Codec.NONE: TEXT, Codec.GZIP: gzip.compress(TEXT), Codec.ZSTD: zstd}[codec]
-    assert b"".join(decoded(iter(chunked(stored, 1000)), codec, LIMITS, "a.bson")) == TEXT
+    assert b"".join(decode_member(iter(chunked(stored, 1000)), codec, LIMITS, "a.bson")) == TEXT
     with pytest.raises(LimitError, match=r"a\.bson: .* expanded_bytes"):
-        list(decoded(iter([stored]), codec, replace(LIMITS, expanded_bytes=len(TEXT) - 1), "a.bson"))
+        list(decode_member(iter([stored]), codec, replace(LIMITS, expanded_bytes=len(TEXT) - 1), "a.bson"))

@@ -3,7 +3,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 
-from kit.archive.source import prefetched
+from kit.archive.source import prefetch
 
 
 def test_a_reader_that_is_dropped_within_its_own_thread_ends_it() -> None:
@@ -19,7 +19,7 @@ def test_a_reader_that_is_dropped_within_its_own_thread_ends_it() -> None:
         for _ in range(100):
             yield b"more"
 
-    held.append(prefetched(chunks()))
+    held.append(prefetch(chunks()))
     assert next(held[0]) == b"first"
     dropped.set()
     while not thread:

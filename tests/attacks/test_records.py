@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from kit.archive.read.pax import HARMLESS, never
+from kit.archive.read.pax import HARMLESS, reason_to_refuse
 from kit.errors import ArchiveError
 from kit.values import Allowed
 from tests.archive.building import END, GNU, long_name, member, pax, read, record
@@ -100,7 +100,7 @@ def of(*records: bytes, flag: bytes = b"x") -> bytes:
 @pytest.mark.parametrize("key", NEVER.values(), ids=NEVER)
 @pytest.mark.parametrize("flag", [b"x", b"g"])
 def test_a_record_that_changes_what_a_member_is_cannot_be_permitted(key: str, flag: bytes) -> None:
-    assert never(key)
+    assert reason_to_refuse(key)
     for value in (b"1", b"0,1,2,3", b" 0 20 40 100"):
         with pytest.raises(ArchiveError, match="no kit may hold it"):
             read(of(record(key, value), flag=flag), allowed=ALL_PERMITTED)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from kit.archive.source import prefetched
+from kit.archive.source import prefetch
 from kit.encryption import KeySource
 from kit.engine.executors import (
     HandedKeys,
@@ -42,7 +42,7 @@ def limited(processes: int, body: str, core: str = "on") -> str:
 
 # As root nothing limits processes, so another user is taken on once everything is imported.
 PROLOGUE = """
-from kit.archive.source import prefetched
+from kit.archive.source import prefetch
 from kit.engine.executors import local_executor
 import concurrent.futures.process, multiprocessing.context, multiprocessing.popen_fork, multiprocessing.queues
 import multiprocessing.synchronize, queue, threading
@@ -62,7 +62,7 @@ def test_whatever_the_limit_the_work_is_done(processes: int, core: str) -> None:
 
 @needs_root
 def test_without_a_thread_chunks_are_made_when_they_are_asked_for() -> None:
-    assert limited(1, "print(list(prefetched(iter([b'a', b'b']))))") == "[b'a', b'b']"
+    assert limited(1, "print(list(prefetch(iter([b'a', b'b']))))") == "[b'a', b'b']"
 
 
 def test_where_nothing_is_limited_all_can_be_started() -> None:
@@ -129,7 +129,7 @@ def test_what_stands_for_keys_does_not_print_them(site: Site) -> None:
 
 
 def test_chunks_come_in_order_by_a_thread() -> None:
-    assert list(prefetched(iter(range(20)))) == list(range(20))
+    assert list(prefetch(iter(range(20)))) == list(range(20))
 
 
 def _children() -> set[str]:

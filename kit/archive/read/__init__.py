@@ -1,7 +1,7 @@
-"""Strict reading: members of a tar stream or a folder, and an error for what is cut, hidden, doubled or not understood.
+"""Strict reading: members of a tar stream or a folder; anything cut, hidden, doubled or not understood is an error.
 
-- The entrance: ``reader`` opens a kit, whatever holds it.
-- Bytes: ``codecs`` with ``gzip`` and ``zstd``.
+- Entry point: ``reader`` opens a kit in any container.
+- Bytes: ``codecs`` with ``gzip`` and ``zstd``; ``proven`` reads back an archive that was just written.
 - Members: ``tar`` (and where its frames are), ``headers``, ``pax`` (records in front of a header), ``folder``,
-  ``names`` (what a file system would merge, follow or replace).
+  ``names`` (names and links that a file system would merge, follow or replace).
 """

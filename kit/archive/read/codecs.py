@@ -1,14 +1,12 @@
-"""Which codec a stream is in, told by its content, and one way to decode it.
+"""Codecs of a stream: detect one, decode it, and find whether this program's encoder would reproduce its bytes.
 
-The same decoders serve containers (``.tar.zst``) and members (``.bson.gz``); names are never believed for a
-container, while a member's codec follows its name, as ``mongodump`` and ``mongorestore`` have it.
+The same decoders serve containers (``.tar.zst``) and members (``.bson.gz``). The codec of a container is detected from
+its content, never from its name. A member's codec follows its name, as in ``mongodump`` and ``mongorestore``.
 
-Can compressed bytes be made again from what they hold? Only by asking the encoder.
-
-A delta carries what a compressed stream holds, not its bytes; that is only possible where this program's own encoder,
-told where the frames are cut, gives the very same bytes. Laws: a :class:`Framing` is given only for a stream that was
-made again and met; what it costs is one decoding and one encoding, and the memory of a few frames; the first frame that
-is another's ends it.
+A delta carries the content of a compressed stream and not its bytes. That is possible only if this program's own
+encoder, given the lengths of the frames, makes exactly the same bytes; :func:`find_framing` tries it.
+Laws: a :class:`Framing` is returned only for a stream that was encoded again and compared. That costs one decoding, one
+encoding and the memory of a few frames; the first frame of another encoder ends it.
 """
 
 from __future__ import annotations
@@ -19,7 +17,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import assert_never
 
-from kit.archive.frames import MOST_FRAME_BYTES, Frame, FrameMet, encode_frame, seek_table
+from kit.archive.frames import MAX_FRAME_BYTES, DecodedFrame, Frame, encode_frame, seek_table
 from kit.archive.read import gzip, zstd
 from kit.archive.source import ChunkReader
 from kit.errors import ArchiveError, KitError
@@ -30,7 +28,7 @@ _STEP_BYTES = 1024 * 1024
 
 
 def detect(first_bytes: bytes) -> Codec:
-    """Recognise a codec by the first four bytes of a stream; NONE when they are no codec's."""
+    """Return the codec that the first four bytes of a stream begin; NONE if they begin none."""
     magic = first_bytes[:4]
     if magic == zstd.MAGIC or zstd.is_skippable(magic):
         return Codec.ZSTD
@@ -45,21 +43,21 @@ def decode(
     limits: Limits,
     *,
     where: str,
-    ended: Callable[[FrameMet], None] | None = None,
+    ended: Callable[[DecodedFrame], None] | None = None,
     produced: int = 0,
 ) -> Iterator[bytes]:
     """Yield the decoded bytes of everything ``reader`` has left.
 
     Args:
-        codec: What it is encoded in.
+        codec: Codec of the stream.
         reader: The stream, or a part of one.
-        limits: What it is held to.
-        where: What it is called in errors.
-        ended: Gets each frame at its end.
+        limits: Limits that are enforced.
+        where: Name of the stream in errors.
+        ended: Called with each frame at its end.
         produced: Decoded bytes of the stream before this part.
 
     Raises:
-        ArchiveError: The stream is not whole and well-formed in that codec.
+        ArchiveError: The stream is cut or malformed in that codec.
         LimitError: It expands too far or demands too large a window.
     """
     match codec:
@@ -74,12 +72,12 @@ def decode(
             assert_never(never)
 
 
-def decoded(body: Iterator[bytes], codec: Codec, limits: Limits, where: str) -> Iterator[bytes]:
+def decode_member(body: Iterator[bytes], codec: Codec, limits: Limits, where: str) -> Iterator[bytes]:
     """Yield the content of a collection member whose stored bytes are ``body``; ``where`` names the member.
 
     Raises:
-        ArchiveError: As :func:`decode`.
-        LimitError: As :func:`decode`, or the content is over ``limits.expanded_bytes``.
+        ArchiveError: As for :func:`decode`.
+        LimitError: As for :func:`decode`, or the content is over ``limits.expanded_bytes``.
     """
     expanded = 0
     for chunk in decode(codec, ChunkReader(body, where=where), limits, where=where):
@@ -89,53 +87,53 @@ def decoded(body: Iterator[bytes], codec: Codec, limits: Limits, where: str) -> 
 
 
 _ENCODERS = 2
-"""Threads: compressors work without Python's lock."""
-_MOST_KEPT = (_ENCODERS + 2) * MOST_FRAME_BYTES
-"""Stored bytes that frames being made may have; more stand between two frames only where another put them."""
+"""Number of threads: compressors work without Python's lock."""
+_MAX_KEPT_BYTES = (_ENCODERS + 2) * MAX_FRAME_BYTES
+"""Most stored bytes of the frames that are being encoded; only the stream of another program has more."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Framing:
-    """How a stream is cut into frames of this program's encoder."""
+    """How a stream is cut into frames by this program's encoder."""
 
     lengths: tuple[int, ...]
     """Decoded bytes of each frame."""
 
 
-def framing_of(stored: Iterable[bytes], codec: Codec, limits: Limits, *, table: bool) -> Framing | None:
-    """Find how ``stored`` is cut, or that it cannot be made again.
+def find_framing(stored: Iterable[bytes], codec: Codec, limits: Limits, *, table: bool) -> Framing | None:
+    """Return how ``stored`` is cut into frames; None if this program would not reproduce it.
 
     Args:
         stored: The compressed bytes.
-        codec: What they are compressed by; nothing is to be found for ``Codec.NONE``.
-        limits: For decoding.
-        table: A zstd stream ends in a seek table, as archives do and members do not.
+        codec: Their codec; with ``Codec.NONE`` there is no framing.
+        limits: Limits of decoding.
+        table: Whether a zstd stream must end in a seek table, as archives do and members do not.
     """
     if codec is Codec.NONE:
         return None
-    met = _Met(stored)
+    pending = _Pending(stored)
     sizes: list[tuple[int, int]] = []
     with SteadyThreads(_ENCODERS, name="encoder") as encoders:
         waiting: deque[Future[Frame]] = deque()
-        for data in _frames(met.chunks(), codec, limits):
+        for data in _frames(pending.chunks(), codec, limits):
             if data is None:
                 return None
             waiting.append(encoders.submit(encode_frame, codec, data))
-            # The first is waited for: of another writer's archive no more is read than that.
+            # Waits for the first: no more than one frame of another writer's archive is read.
             if len(waiting) > _ENCODERS or not sizes:
                 frame = encoders.result_of(waiting.popleft())
-                if not met.is_next(frame, sizes):
+                if not pending.is_next(frame, sizes):
                     return None
         while waiting:
-            if not met.is_next(encoders.result_of(waiting.popleft()), sizes):
+            if not pending.is_next(encoders.result_of(waiting.popleft()), sizes):
                 return None
-    if not met.ends_in(seek_table(sizes) if table and codec is Codec.ZSTD else b""):
+    if not pending.ends_in(seek_table(sizes) if table and codec is Codec.ZSTD else b""):
         return None
     return Framing(lengths=tuple(length for _, length in sizes))
 
 
-class _Met:
-    """Stored bytes on their way to a decoder, kept until the encoder has made them too."""
+class _Pending:
+    """Stored bytes passed to a decoder, kept until the encoder has made the same bytes."""
 
     def __init__(self, stored: Iterable[bytes]) -> None:
         self._stored = stored
@@ -144,12 +142,12 @@ class _Met:
     def chunks(self) -> Iterator[bytes]:
         for chunk in self._stored:
             self._kept += chunk
-            if len(self._kept) > _MOST_KEPT:
+            if len(self._kept) > _MAX_KEPT_BYTES:
                 raise ArchiveError("is not cut as this program cuts")
             yield chunk
 
     def is_next(self, frame: Frame, sizes: list[tuple[int, int]]) -> bool:
-        """Whether the next bytes are those of a frame; takes them away, and notes its sizes."""
+        """Return whether the next bytes are those of a frame; if so, remove them and record its sizes."""
         size = len(frame.encoded)
         if self._kept[:size] != frame.encoded:
             return False
@@ -158,26 +156,26 @@ class _Met:
         return True
 
     def ends_in(self, rest: bytes) -> bool:
-        """Whether that is all that is left."""
+        """Return whether exactly these bytes are left."""
         return self._kept == rest
 
 
 def _frames(stored: Iterable[bytes], codec: Codec, limits: Limits) -> Iterator[bytes | None]:
-    """Give each frame's content; None and the end where one is too long, or the stream is not in that codec."""
+    """Yield each frame's content; None as the last if a frame is too long, or the stream is not in that codec."""
     parts: list[bytes] = []
     ends: list[int] = []
     held = 0
     reader = ChunkReader(stored, where="")
     try:
-        for chunk in decode(codec, reader, limits, where="", ended=lambda met: ends.append(met.size)):
-            # The end of a frame is told when the next chunk is asked for, which is of the frame after.
+        for chunk in decode(codec, reader, limits, where="", ended=lambda frame: ends.append(frame.size)):
+            # The end of a frame is reported when the next chunk is requested, which is of the next frame.
             if ends:
                 ends.clear()
                 yield b"".join(parts)
                 parts, held = [], 0
             parts.append(chunk)
             held += len(chunk)
-            if held > MOST_FRAME_BYTES:
+            if held > MAX_FRAME_BYTES:
                 yield None
                 return
     except KitError:
@@ -187,10 +185,10 @@ def _frames(stored: Iterable[bytes], codec: Codec, limits: Limits) -> Iterator[b
 
 
 def cut(chunks: Iterable[bytes], lengths: Iterable[int]) -> Iterator[bytes]:
-    """Cut a stream into pieces of these lengths; what is left after the last is one more piece."""
+    """Yield pieces of these lengths of a stream, and what is left after the last as one more piece."""
     reader = ChunkReader(chunks, where="")
     for length in lengths:
         yield reader.read_up_to(length)
-    rest = b"".join(iter(lambda: reader.read_some(MOST_FRAME_BYTES), b""))
+    rest = b"".join(iter(lambda: reader.read_some(MAX_FRAME_BYTES), b""))
     if rest:
         yield rest

@@ -1,9 +1,9 @@
-"""Reads an unpacked kit: the same members, from a folder that may be changing under us.
+"""Reads an unpacked kit: the same members, from a folder that may change meanwhile.
 
-Laws: the walk is in the order of the paths (folders compared with their trailing slash), so the same tree gives the
-same members everywhere; every name is resolved once, relative to the open descriptor of its folder, with no link
-followed, so a name swapped during the walk cannot lead outside; a body has exactly the size its member declares.
-Kinds and names are held to the rules of the archive reader. At most ``limits.path_depth`` descriptors are open.
+Laws: the walk is in the order of the paths (folders compared with their trailing slash), so the same tree yields the
+same members everywhere; every name is resolved once, relative to the open descriptor of its folder, and no link is
+followed, so a name exchanged during the walk cannot lead outside; a body has exactly the size that its member declares.
+Kinds and names follow the rules of the archive reader. At most ``limits.path_depth`` descriptors are open.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _REFUSED = {
 }
 
 
-# Not the lists of NFSv4: a mount of that kind shows one for every file.
+# Without the access lists of NFSv4: such a mount shows one for every file.
 _RIGHTS = frozenset({"security.capability", "system.posix_acl_access", "system.posix_acl_default"})
 _WITHOUT_ATTRIBUTES = frozenset({errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS})
 
@@ -77,7 +77,7 @@ def read_folder(
 ) -> Iterator[tuple[Member, Iterator[bytes]]]:
     """Yield every member below the folder open as ``root``, which stays open.
 
-    The body of a member that is passed over is not read.
+    The body of a member is read only if the caller iterates over it.
 
     Raises:
         ArchiveError: A name or kind that is refused, or a file whose size changed.
@@ -107,7 +107,7 @@ class _FolderReader:
                     continue
                 entry = folder.left.pop()
                 text = folder.prefix + entry.leaf
-                member = self._checked(entry, folder.descriptor, text)
+                member = self._check_entry(entry, folder.descriptor, text)
                 if member.kind is EntryKind.FILE:
                     yield from self._file(member, entry, folder.descriptor)
                     continue
@@ -128,7 +128,7 @@ class _FolderReader:
             raise error.inside(self._where) from error
 
     def _listing(self, folder: int, text: str) -> list[_Entry]:
-        """The entries of one folder, last first."""
+        """Return the entries of one folder, last first."""
         entries = []
         try:
             with os.scandir(folder) as found:
@@ -139,7 +139,7 @@ class _FolderReader:
             raise unreadable(error, self._place(text)) from error
         return sorted(entries, key=lambda entry: entry.order, reverse=True)
 
-    def _checked(self, entry: _Entry, folder: int, text: str) -> Member:
+    def _check_entry(self, entry: _Entry, folder: int, text: str) -> Member:
         try:
             return self._member(entry, folder, text)
         except ArchiveError as error:
@@ -203,7 +203,7 @@ class _FolderReader:
 
 
 def _check_open(source: FileSource, place: str) -> None:
-    """Check what only the open file tells for certain: its mode, which its listing had before, and its attributes."""
+    """Check what only the open file shows reliably: its mode, which may differ from the listing, and attributes."""
     try:
         check_mode(stat.S_IMODE(source.status.st_mode), EntryKind.FILE)
     except ArchiveError as error:
@@ -215,7 +215,7 @@ def _check_attributes(descriptor: int, place: str) -> None:
     """Refuse an open file or folder with capabilities or an access list, where the file system has such.
 
     Raises:
-        ArchiveError: It has.
+        ArchiveError: It has one.
         UnreadableError: They cannot be listed.
     """
     if not hasattr(os, "listxattr"):
@@ -235,23 +235,23 @@ def _check_attributes(descriptor: int, place: str) -> None:
 
 
 def _body(source: FileSource, member: Member, place: str) -> Iterator[bytes]:
-    given = 0
+    count = 0
     for chunk in source_chunks(source, name=place):
-        given += len(chunk)
-        if given > member.size:
+        count += len(chunk)
+        if count > member.size:
             break
         yield chunk
-    if given != member.size:
+    if count != member.size:
         raise ArchiveError(
-            f"changed while it was read: {member.size} bytes when it was opened, now {given}", where=place
+            f"changed while it was read: {member.size} bytes when it was opened, now {count}", where=place
         )
 
 
 def folder_bytes(root: int, limits: Limits, *, where: str, allowed: Allowed) -> int:
-    """Bytes of all files below ``root``, by their declared sizes.
+    """Return the bytes of all files below ``root``, by their declared sizes.
 
     Raises:
-        KitError: As :func:`read_folder`, links being allowed.
+        KitError: As for :func:`read_folder`, with links permitted.
     """
     return sum(
         member.size for member, _ in read_folder(root, limits, where=where, allowed=replace(allowed, links=True))

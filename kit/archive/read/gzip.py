@@ -1,10 +1,10 @@
 """Decodes concatenated gzip members (RFC 1952), with header and trailer parsed here.
 
 The library only inflates. ISA-L (``isal``) is used rather than ``zlib``: it inflates more than twice as fast on
-collections of advisories (1.9 against 0.8 GB/s) and is as strict about deflate itself, but its gzip mode ignores
-reserved flag bits and neither mode tells a cut stream from one that waits for more; so the wrapper is ours and CRC32,
-ISIZE and the header's own CRC16 are compared here. Laws: truncation anywhere, reserved flags, anything after the
-last member (zero padding included) are refused with an offset; a step gives out at most ``STEP_BYTES``.
+collections of advisories (1.9 against 0.8 GB/s) and is as strict about deflate itself. But its gzip mode ignores
+reserved flag bits, and neither mode distinguishes a cut stream from one that waits for more. So the wrapper is ours,
+and CRC32, ISIZE and the header's own CRC16 are compared here. Laws: truncation anywhere, reserved flags, and anything
+after the last member (zero padding included) are refused with an offset; a step yields at most ``STEP_BYTES``.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 
 from isal import isal_zlib
 
-from kit.archive.frames import FrameMet
+from kit.archive.frames import DecodedFrame
 from kit.archive.source import ChunkReader, check_ratio
 from kit.errors import ArchiveError
 from kit.values import Limits, Price
@@ -33,16 +33,16 @@ def decode(
     limits: Limits,
     *,
     where: str,
-    ended: Callable[[FrameMet], None] | None = None,
+    ended: Callable[[DecodedFrame], None] | None = None,
     produced: int = 0,
 ) -> Iterator[bytes]:
     """Yield the content of all members up to the end of ``reader``, in chunks of at most 256 KiB.
 
     Args:
         reader: The stream.
-        limits: What it is held to.
-        where: What it is called in errors.
-        ended: Told of each member, after its last chunk was taken.
+        limits: Limits that are enforced.
+        where: Name of the stream in errors.
+        ended: Called with each member after its last chunk was taken.
         produced: Decoded bytes of the stream before this part of it.
 
     Raises:
@@ -64,11 +64,11 @@ def decode(
             yield chunk
         _check_trailer(reader, checksum, size)
         if ended is not None:
-            ended(FrameMet(header=header, size=reader.offset - start, length=size))
+            ended(DecodedFrame(header=header, size=reader.offset - start, length=size))
 
 
 def _read_header(reader: ChunkReader, start: int, limits: Limits, where: str, *, first: bool) -> bytes:
-    """Take a member header (RFC 1952 2.3), checked; nothing in it is needed to decode."""
+    """Take and check a member header (RFC 1952 2.3); nothing in it is needed to decode."""
     header = bytearray(reader.read_up_to(10))
     if header[:2] != MAGIC[: max(len(header), 1)]:
         raise reader.fault("no gzip member" if first else "data after the last gzip member", start)

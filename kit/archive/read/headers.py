@@ -1,9 +1,9 @@
 """Parses one 512-byte tar header, strictly: POSIX ustar (IEEE Std 1003.1, pax), GNU and v7 layouts.
 
-``tarfile`` reads on past what it does not understand and other tools guess differently; a signed archive must mean
-one thing to all of them. Laws: every field that decides what a member is, is either fully understood or refused;
-bytes hidden behind a terminator are refused; numbers are non-negative, times excepted. Entry kinds other than files,
-folders and (when asked for) links have no place in a kit. Offsets are the caller's business: errors name the fault.
+``tarfile`` skips what it does not understand, and other tools guess differently. A signed archive must mean the same to
+all of them. Laws: a field that decides what a member is, is either fully understood or refused; bytes hidden behind a
+terminator are refused; numbers are non-negative, except times. Kinds of entries other than files, folders and (if
+permitted) links are refused. Stops at the block: errors name the fault, and the caller adds the offset.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ from kit.errors import ArchiveError
 BLOCK_BYTES = 512
 ZERO_BLOCK = bytes(BLOCK_BYTES)
 NAME_BYTES = 100
-LARGEST_ID = (1 << 32) - 2
-"""Largest owner and group: GNU tar stops at those its system cannot hold."""
+MAX_ID = (1 << 32) - 2
+"""Largest owner and group: GNU tar fails on one that its system cannot hold."""
 MAX_TIME = 253_402_300_799
-"""The last second of the year 9999: readers stop at times that their calendar does not hold."""
+"""The last second of the year 9999: readers fail on times that their calendar does not hold."""
 MIN_TIME = -62_135_596_800
-"""The first second of the year 1: as before."""
-_LARGEST = (1 << 63) - 1
+"""The first second of the year 1, for the same reason."""
+_MAX_SIZE = (1 << 63) - 1
 """Largest size any tool here can address; base-256 fields can hold more."""
 
 # Digits, led by spaces (old writers) and ended by space or NUL; a full field has no terminator (bsdtar ustar).
 _OCTAL = re.compile(rb" *([0-7]+)[ \0]*")
 _BLANK = re.compile(rb"[ \0]*")
-# Zero to GNU tar 1.34, bsdtar, Python and Go; Rust's tar writes it. Of nothing but spaces GNU tar complains.
+# Zero to GNU tar 1.34, bsdtar, Python and Go; Rust's tar writes it. GNU tar warns of nothing but spaces.
 _BLANK_WITH_NUL = re.compile(rb" *\0[ \0]*")
 
 
@@ -52,7 +52,7 @@ class ExtensionKind(enum.Enum):
 
 
 class Layout(enum.Enum):
-    """Who laid the header out, by its magic and version (bytes 257 to 264)."""
+    """The layout of the header, by its magic and version (bytes 257 to 264)."""
 
     USTAR = b"ustar\x0000"
     GNU = b"ustar  \x00"
@@ -87,7 +87,7 @@ class TarHeader:
     kind: EntryKind | ExtensionKind
     layout: Layout
     is_old_file: bool
-    """Whether its flag is NUL: a file or, as some readers have it, a folder where the name ends in a slash."""
+    """Whether its flag is NUL: a file or, to some readers, a folder if the name ends in a slash."""
     name: bytes
     link: bytes
     size: int
@@ -108,9 +108,9 @@ def parse_header(block: bytes) -> TarHeader:
         raise ArchiveError(f"has the unknown tar magic {block[257:265]!r}") from None
     kind = _kind(block, layout)
     for label, start, end in (("uid", 108, 116), ("gid", 116, 124), ("devmajor", 329, 337), ("devminor", 337, 345)):
-        # Of no use here, but a reader that cannot parse it stops at it. Devices are blank in what v7 writes.
-        if _number(block[start:end], label, blank=_BLANK) > LARGEST_ID and label in {"uid", "gid"}:
-            raise ArchiveError(f"has a {label} over {LARGEST_ID}")
+        # Unused here, but a reader that cannot parse them fails. Devices are blank in headers of v7.
+        if _number(block[start:end], label, blank=_BLANK) > MAX_ID and label in {"uid", "gid"}:
+            raise ArchiveError(f"has a {label} over {MAX_ID}")
     mtime = _time(block[136:148])
     return TarHeader(
         kind=kind,
@@ -125,7 +125,7 @@ def parse_header(block: bytes) -> TarHeader:
 
 
 def check_sum(block: bytes) -> None:
-    """Compare the header checksum: the sum of all bytes, those of the field itself taken as spaces.
+    """Check the header checksum: the sum of all bytes, those of the field itself taken as spaces.
 
     Only the unsigned sum counts: the signed one of some ancient writers would let two different headers pass.
 
@@ -187,7 +187,7 @@ def _number(field: bytes, label: str, *, blank: re.Pattern[bytes] | None = _BLAN
         return int(match[1], 8)
     if field[0] == 0x80:
         value = int.from_bytes(field[1:], "big")
-        if value <= _LARGEST:
+        if value <= _MAX_SIZE:
             return value
         raise ArchiveError(f"declares an oversized {label}: {value}")
     if field[0] & 0x80:

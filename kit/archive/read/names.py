@@ -1,15 +1,13 @@
-"""Keeps the names of one archive apart: what a file system would merge, follow or replace is refused.
+"""Names and links of one archive: those that a file system would merge, follow or replace are refused.
 
-Laws: no two members have one name, nor names that a file system takes for one that folds case, normalises, or cuts
-blanks and dots off; a folder is spelled one way and is a folder throughout; a link leads to a place inside the kit,
-also through other links. Memory is one entry per member and implied folder, and where each link leads, bounded by
-``limits.members`` and ``limits.names_bytes``.
+A link is followed as a system follows it, and not by its text alone: ``a -> b`` and ``b/.. -> …`` are each harmless by
+itself. Links may come in any order, so they are followed once all are known (schemas/archive.md, "Links").
 
-Where symbolic links lead, through each other: none may lead out of the kit (schemas/archive.md, "Links").
-
-A link is followed as a system follows it, not by its text alone: ``a -> b`` and ``b/.. -> …`` are harmless each by
-itself. Links may come in any order, so they are followed once all are known. Law: each is followed once, and what that
-takes is bounded by the parts of all targets together.
+Laws: no two members have the same name, nor names that are the same to a file system that folds case, normalises, or
+drops trailing blanks and dots; a folder has one spelling and is a folder throughout; a link leads to a place inside the
+kit, also through other links; each link is followed once, at a cost bounded by the parts of all targets together.
+Memory is one entry for each member and implied folder, and the end of each link, bounded by ``limits.members`` and
+``limits.names_bytes``.
 """
 
 from __future__ import annotations
@@ -22,13 +20,13 @@ from kit.errors import ArchiveError
 from kit.values import Allowed, Limits, MemberPath, MemoryPrice, NameClass
 
 MAX_FOLLOWED = 40
-"""Links passed on the way to one place: as many as Linux follows (path_resolution(7))."""
+"""Links followed on the way to one place: as many as Linux follows (path_resolution(7))."""
 
 
 def check_target(path: MemberPath, target: str) -> MemberPath | None:
-    """Check what a symbolic link says; returns the names in it, None where it has none (``..``).
+    """Check the text of a symbolic link; return the names in it, None where it has none (``..``).
 
-    ``.`` and ``..`` are taken as written, from the folder that the link is in; one slash may end it.
+    ``.`` and ``..`` count from the folder that the link is in; one slash may end the text.
 
     Raises:
         ArchiveError: It is empty, absolute, leaves the kit, has an empty part or one that no member may be called.
@@ -50,9 +48,9 @@ class _End:
     """Where a link leads."""
 
     place: str
-    """As a collision key: a file system that folds case follows a link of another case."""
+    """As a collision key: a file system that folds case follows a link in another case."""
     followed: int
-    """Links passed, itself included."""
+    """Number of links followed, itself included."""
 
 
 class LinkTargets:
@@ -65,7 +63,7 @@ class LinkTargets:
         self._bytes = 0
 
     def add(self, path: MemberPath, target: str) -> None:
-        """Take in one link, whose target :func:`check_target` has accepted.
+        """Add one link, whose target :func:`check_target` has accepted.
 
         Raises:
             LimitError: The targets have more bytes together than names may have.
@@ -151,13 +149,13 @@ def parse_name(name: bytes, kind: EntryKind, limits: Limits) -> MemberPath | Non
 
 
 def check_mode(mode: int, kind: EntryKind) -> None:
-    """Refuse permission bits that change under whose name a file runs, or who may remove it.
+    """Refuse permission bits that change as which user a file runs, or who may remove it.
 
-    A folder may be setgid or sticky: what is made in it gets its group, or is its owner's to remove, which is how
-    shared folders are; neither runs anything.
+    A folder may be setgid or sticky, as shared folders are: a file made in it gets its group, or only the owner of the
+    file may remove it. Neither runs anything.
 
     Raises:
-        ArchiveError: There are some.
+        ArchiveError: The mode has such bits.
     """
     refused = mode & (_SETUID if kind is EntryKind.DIRECTORY else _SPECIAL_BITS)
     if refused:
@@ -167,7 +165,7 @@ def check_mode(mode: int, kind: EntryKind) -> None:
 
 
 def check_name(path: MemberPath | None, allowed: Allowed) -> tuple[str, ...]:
-    """Refuse a name that Windows reads otherwise, unless its classes are permitted; returns what was permitted of it.
+    """Refuse a name that Windows reads differently, unless its classes are permitted; return what was permitted.
 
     Raises:
         ArchiveError: A class is not permitted.
@@ -187,11 +185,11 @@ class _Entry:
     text: str
     kind: EntryKind
     implied: bool
-    """A folder known only from the names of what is in it."""
+    """Whether it is a folder known only from the names of members in it."""
 
 
 class MemberTree:
-    """The members met so far."""
+    """The members read so far."""
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
@@ -202,7 +200,7 @@ class MemberTree:
         self._links = LinkTargets(limits)
 
     def add(self, path: MemberPath | None, kind: EntryKind) -> None:
-        """Take in one member.
+        """Add one member.
 
         Raises:
             ArchiveError: Its name collides with an earlier one, or lies below something that is no folder.
@@ -230,9 +228,9 @@ class MemberTree:
             raise ArchiveError("is a second member of this name")
 
     def check_link(self, path: MemberPath, kind: EntryKind, target: str, allowed: Allowed) -> None:
-        """Refuse a link that leaves the kit by what it says; :meth:`check_links` follows it through others.
+        """Refuse a link whose text leaves the kit; :meth:`check_links` follows it through others.
 
-        A hard link names a file that came before it, as every tool that extracts it needs.
+        A hard link must name an earlier file, as every tool that extracts it needs.
 
         Raises:
             ArchiveError: The target is absolute, leaves the kit, has a name that no member may have, or is no earlier
@@ -284,6 +282,6 @@ class MemberTree:
         self._limits.check("members", len(self._entries))
         self._names_bytes += len(entry.text)
         self._limits.check("names_bytes", self._names_bytes)
-        # The name is held here, as its key, by the manifest, by whoever reads the kit and, implied, by names below it.
+        # The name is held here, as its key, in the manifest, by the caller and, implied, in names below it.
         size = MemoryPrice.MEMBER + 4 * sys.getsizeof(entry.text) + sys.getsizeof(key)
         self._limits.hold(size, passing=True)

@@ -1,15 +1,12 @@
-"""Parses what stands in front of a tar header: PAX records (POSIX pax, "pax Extended Header") and GNU long names.
+"""Records in front of a tar header: PAX records (POSIX pax, "pax Extended Header") and GNU long names.
 
-An override is where two readers of one archive part ways: one that knows it sees another name or size than one that
-does not. Laws: records are exact or refused; an override that was not needed must agree with the header it
-overrides; a record that would change what the body is (sparse maps, volumes, character sets) is refused.
+Two readers of one archive may differ in the records that they know: one sees another name or size than the other.
+``SUN.holesdata``, for example, makes bsdtar write zeros over signed bytes. So there is a list of accepted keys
+(schemas/archive.md), each with what GNU tar, bsdtar, Python and Go do with it, and any other key is refused.
 
-The keys of PAX records: which are known to be harmless, which may be permitted, which never (schemas/archive.md).
-
-A record that one reader obeys and another passes over makes two archives of one: ``SUN.holesdata`` has bsdtar write
-zeros over signed bytes, and every reader has keys of its own. So this is a list of what is accepted, each with what
-GNU tar, bsdtar, Python and Go make of it; a key that is not on it is refused. Laws: a value is of the form that every
-reader takes; a key that decides what a member holds, is called, or may do, is refused whatever the user permits.
+Laws: a record is exact, in a form that every reader accepts, or refused. An override that was not needed must agree
+with the header that it overrides. A key that decides what a member holds, is called, or may do (sparse maps, volumes,
+character sets, rights) is refused, whatever the user permits.
 """
 
 from __future__ import annotations
@@ -19,14 +16,14 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from urllib.parse import unquote_to_bytes
 
-from kit.archive.read.headers import LARGEST_ID, MAX_TIME, MIN_TIME, NAME_BYTES, ExtensionKind, TarHeader
+from kit.archive.read.headers import MAX_ID, MAX_TIME, MIN_TIME, NAME_BYTES, ExtensionKind, TarHeader
 from kit.errors import ArchiveError
 
 _DECIMAL = re.compile(rb"0|[1-9][0-9]{0,18}")
 _TIME = re.compile(rb"(-?[0-9]{1,12})(?:\.[0-9]*)?")
 _ID = re.compile(rb"[0-9]{1,10}")
 _UTF8 = b"ISO-IR 10646 2000 UTF-8"
-# Of keys that only the user vouches for: VENDOR.keyword, the vendor in capitals (POSIX pax, "pax Extended Header").
+# Keys that only the user can permit: VENDOR.keyword, the vendor in capitals (POSIX pax, "pax Extended Header").
 _VENDOR_KEY = re.compile(r"[A-Z0-9_-]+\.[A-Za-z0-9_.%-]+")
 _USER_ATTRIBUTE = re.compile(r"(?:SCHILY|LIBARCHIVE)\.xattr\.user\..+")
 
@@ -49,10 +46,10 @@ def _is_time(value: bytes) -> bool:
 
 
 def _is_id(value: bytes) -> bool:
-    return _ID.fullmatch(value) is not None and int(value) <= LARGEST_ID
+    return _ID.fullmatch(value) is not None and int(value) <= MAX_ID
 
 
-def _is_any(value: bytes) -> bool:  # noqa: ARG001  what the member's header says is compared with it later
+def _is_any(value: bytes) -> bool:  # noqa: ARG001  it is compared with the member's header later
     return True
 
 
@@ -61,13 +58,13 @@ class Harmless:
     """A key that is accepted."""
 
     holds: Callable[[bytes], bool]
-    """Whether a value is one that every reader takes, of values that are not empty and have no NUL."""
+    """Whether every reader accepts a value, which is not empty and has no NUL."""
     form: str
-    """What such a value is."""
+    """The form of such a value, for messages."""
     why: str
-    """Why the four readers agree on the member all the same."""
+    """Why the four readers agree on the member nevertheless."""
     is_global: bool = False
-    """Whether it may be said of all members that follow."""
+    """Whether a global header may have it, for all members that follow."""
 
 
 _TIME_FORM = "a time of the years 1 to 9999"
@@ -84,8 +81,8 @@ HARMLESS = {
     "mtime": Harmless(holds=_is_time, form=_TIME_FORM, why=_CLOCK, is_global=True),
     "atime": Harmless(holds=_is_time, form=_TIME_FORM, why=_CLOCK, is_global=True),
     "ctime": Harmless(holds=_is_time, form=_TIME_FORM, why=_CLOCK, is_global=True),
-    "uid": Harmless(holds=_is_id, form=f"a number up to {LARGEST_ID}", why=_OWNER, is_global=True),
-    "gid": Harmless(holds=_is_id, form=f"a number up to {LARGEST_ID}", why=_OWNER, is_global=True),
+    "uid": Harmless(holds=_is_id, form=f"a number up to {MAX_ID}", why=_OWNER, is_global=True),
+    "gid": Harmless(holds=_is_id, form=f"a number up to {MAX_ID}", why=_OWNER, is_global=True),
     "uname": Harmless(holds=_is_utf8, form="UTF-8", why=_OWNER, is_global=True),
     "gname": Harmless(holds=_is_utf8, form="UTF-8", why=_OWNER, is_global=True),
     "comment": Harmless(holds=_is_utf8, form="UTF-8", why=_IGNORED, is_global=True),
@@ -105,8 +102,8 @@ HARMLESS = {
 
 _BODY = "decides which bytes or which name a member has"
 _RIGHTS = "gives rights to a file"
-# Compared without case and with percent signs decoded, as libarchive decodes the names of attributes: no spelling that
-# some reader might take for one of these gets through. Whatever POSIX may yet define has no vendor in front.
+# Compared without case and with percent signs decoded, as libarchive decodes the names of attributes. So no spelling
+# that some reader might take for one of these is accepted. A key that POSIX may define later has no vendor.
 _NEVER = (
     ("gnu.", _BODY),
     ("sun.", _BODY),
@@ -123,8 +120,8 @@ _NEVER = (
 _NEVER_BUT_HARMLESS = "has no vendor in its key, and is none that is known"
 
 
-def never(key: str) -> str:
-    """Return why no user may permit records of this key; "" where one may, or where it is accepted anyway."""
+def reason_to_refuse(key: str) -> str:
+    """Return why no user may permit records of this key; "" if a user may, or if it is accepted anyway."""
     if key in HARMLESS:
         return ""
     plain = unquote_to_bytes(key).decode("utf-8", "replace").casefold()
@@ -135,16 +132,16 @@ def never(key: str) -> str:
 
 
 def check_record(key: str, value: bytes, permitted: Collection[str], *, is_global: bool = False) -> bool:
-    """Check one record; returns whether it is only accepted because the user permits it.
+    """Check one record; return whether it is only accepted because the user permits it.
 
     Args:
-        key: Of the record.
-        value: Of the record.
+        key: Key of the record.
+        value: Value of the record.
         permitted: Keys that the user permits.
-        is_global: Whether it stands in a global header, for all members that follow.
+        is_global: Whether it is in a global header, for all members that follow.
 
     Raises:
-        ArchiveError: Its key is not accepted, there or at all, or its value is not of the form that every reader takes.
+        ArchiveError: Its key is not accepted there or at all, or its value has a form that not every reader accepts.
     """
     known = HARMLESS.get(key)
     if known is None:
@@ -152,10 +149,10 @@ def check_record(key: str, value: bytes, permitted: Collection[str], *, is_globa
         return True
     scope = "global PAX" if is_global else "PAX"
     if is_global and not known.is_global:
-        # One record that renames or resizes every member after it, in the readers that honour it.
+        # In the readers that obey it, one such record renames or resizes every member after it.
         raise ArchiveError(f"has a global PAX {key}")
     if not value or b"\0" in value:
-        # By POSIX an empty value takes back what was said before; some readers take it for a value.
+        # By POSIX an empty value cancels an earlier record; some readers take it for a value.
         raise ArchiveError(f"has an empty {scope} {key}, or one with a NUL")
     if not known.holds(value):
         raise ArchiveError(f"has the {scope} {key} {value!r}, which is not {known.form}")
@@ -163,13 +160,13 @@ def check_record(key: str, value: bytes, permitted: Collection[str], *, is_globa
 
 
 def _check_unknown(key: str, permitted: Collection[str]) -> None:
-    reason = never(key)
+    reason = reason_to_refuse(key)
     if reason:
         raise ArchiveError(f"has a PAX record {key!r}, which {reason}: no kit may hold it")
     if key not in permitted:
         raise ArchiveError(
             f"has a PAX record {key!r}, which is not known to be harmless",
-            hint=f"if whoever made the kit says what it is for, permit it: --allow-records {key}",
+            hint=f"if the producer of the kit confirms its purpose, permit it: --allow-records {key}",
         )
 
 
@@ -178,26 +175,26 @@ _SECONDS = re.compile(rb"(-?[0-9]{1,12})(?:\.([0-9]*))?")
 # Python before 3.13 looks for a character set anywhere in a PAX header, also inside of the value of another record.
 _CHARSET_RECORD = re.compile(rb"[0-9]+ hdrcharset=")
 # What the 11 digits of a ustar size can hold; a larger size is written as 0 (GNU tar, Python, Go) or saturated.
-_OCTAL_MAXIMUM = 8**11 - 1
-_STAND_INS = frozenset({0, _OCTAL_MAXIMUM, 8**12 - 1})
+_MAX_OCTAL = 8**11 - 1
+_PLACEHOLDERS = frozenset({0, _MAX_OCTAL, 8**12 - 1})
 
 
 @dataclass(slots=True, kw_only=True)
 class Extensions:
-    """What the records in front of one member say; absent parts are None."""
+    """The records in front of one member; absent parts are None."""
 
     pax: dict[str, bytes] | None = None
     long_name: bytes | None = None
     long_link: bytes | None = None
     defaults: dict[str, bytes] = field(default_factory=dict)
-    """From global records, in force until the end of the archive."""
+    """Values of global records, in force until the end of the archive."""
     permitted: frozenset[str] = frozenset()
     """Keys of records that the user permits."""
     used: set[str] = field(default_factory=set)
-    """Of these, the ones met in front of this member."""
+    """Those of them that were found in front of this member."""
 
     def add(self, kind: ExtensionKind, data: bytes) -> None:
-        """Take in one record block.
+        """Add one block of records.
 
         Raises:
             ArchiveError: It is malformed, or a second one of its kind in front of one member.
@@ -205,7 +202,7 @@ class Extensions:
         match kind:
             case ExtensionKind.PAX_GLOBAL:
                 if (self.pax, self.long_name, self.long_link) != (None, None, None):
-                    # Go forgets what was said of the member before; others keep it.
+                    # Go forgets the earlier records of the member; others keep them.
                     raise ArchiveError("has a global PAX header between a record and the member that it is about")
                 self.defaults |= self._parse(data, is_global=True)
             case ExtensionKind.PAX:
@@ -227,11 +224,11 @@ class Extensions:
         return records
 
     def name_over(self, header: TarHeader) -> bytes:
-        """The member's name.
+        """Return the member's name.
 
         Raises:
-            ArchiveError: Two records give it, one that was not needed contradicts the header, or only one of record
-                and header ends in the slash that makes an old file a folder.
+            ArchiveError: Two records have one, a record that was not needed contradicts the header, or only one of
+                record and header ends in the slash that makes an old file a folder.
         """
         name = self._text_over(header.name, self.long_name, "path")
         if header.is_old_file and name.endswith(b"/") is not header.name.endswith(b"/"):
@@ -240,18 +237,18 @@ class Extensions:
         return name
 
     def link_over(self, header: TarHeader) -> bytes:
-        """The member's link target.
+        """Return the member's link target.
 
         Raises:
-            ArchiveError: As of the name; or a GNU record gives a target to a header without one.
+            ArchiveError: As for the name, or a GNU record has a target and the header has none.
         """
         if self.long_link is not None and not header.link:
-            # libarchive asks the header whether there is a link at all.
+            # libarchive looks in the header for whether there is a link at all.
             raise ArchiveError("has a GNU link target in a record and none in its header")
         return self._text_over(header.link, self.long_link, "linkpath")
 
     def size_over(self, header: TarHeader) -> int:
-        """The member's size.
+        """Return the member's size.
 
         Raises:
             ArchiveError: A PAX size contradicts the header: a reader without PAX would find other members.
@@ -260,15 +257,15 @@ class Extensions:
         if value is None:
             return header.size
         size = int(value)
-        if size != header.size and not (size > _OCTAL_MAXIMUM and header.size in _STAND_INS):
+        if size != header.size and not (size > _MAX_OCTAL and header.size in _PLACEHOLDERS):
             raise ArchiveError(f"declares {size} bytes in its PAX record and {header.size} in its header")
         return size
 
     def mtime_over(self, header: TarHeader) -> int:
-        """Return the time of last change in whole seconds; a fraction is cut towards the past, as a clock has it."""
+        """Return the time of last change in seconds, rounded down to an integer."""
         value = (self.pax or {}).get("mtime", self.defaults.get("mtime", b""))
         match = _SECONDS.fullmatch(value) if value else None
-        if match is None:  # none: a record of another form was refused where it was read
+        if match is None:  # absent: a record of another form was refused when it was read
             return header.mtime
         return int(match[1]) - (match[1].startswith(b"-") and bool((match[2] or b"").strip(b"0")))
 
@@ -279,8 +276,8 @@ class Extensions:
         text = long if override is None else override
         if text is None:
             return plain
-        # Writers override only what does not fit: an override that would have fitted hides another name. (Old GNU
-        # tar keeps the last byte of the field for a NUL, so 100 bytes do not fit there.)
+        # Writers override only what does not fit, so an override that would fit hides another name. (Old GNU tar keeps
+        # the last byte of the field for a NUL, so 100 bytes do not fit there.)
         fits = len(text) <= NAME_BYTES and text.isascii()
         if fits and text != plain and (long is None or plain != text[: NAME_BYTES - 1]):
             raise ArchiveError(f"has the {key} {text!r} in an extension record and {plain!r} in its header")

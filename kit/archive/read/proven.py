@@ -1,12 +1,13 @@
-"""What a writer proved of the frames of its archive while it made them, and how a reader makes use of that.
+"""What a writer proved of the frames of its archive while it made them, and how a reader uses that.
 
-A frame that was decoded again and compared when it was made (:func:`encode_proven`), or that was copied from an archive
-whose stored bytes were digested, is known by the digest of its stored bytes. Read back from the disk, its digest says
-that it holds what it held then; so a body of which all frames are known is known, too, and what lies wholly inside of
-it is digested, not decoded (docs/design/readings.md). Laws: every frame of the archive is read, and is as long, stored
-and decoded, as the one that was written; a frame with a digest has that digest; headers, padding, members that are not
-known and what is behind the last frame are read as of any archive; a limit that refuses the archive when all of it is
-decoded refuses it here.
+A frame is known by the digest of its stored bytes if it was decoded again and compared when it was made
+(:func:`encode_proven`), or if it was copied from an archive whose stored bytes were digested. If it has the same digest
+when it is read back from the disk, it has the same content. So a body whose frames are all known is known, too, and
+frames within it are digested and not decoded (docs/design/readings.md).
+
+Laws: every frame of the archive is read, and is as long, stored and decoded, as the one that was written; a frame with
+a digest has that digest; headers, padding, unknown members and the bytes after the last frame are read as in any
+archive; a limit that would refuse the fully decoded archive refuses it here.
 """
 
 from __future__ import annotations
@@ -17,20 +18,20 @@ from dataclasses import dataclass
 
 from kit.archive.frames import Frame, encode, is_frame_of, window_of
 from kit.archive.read.codecs import decode
-from kit.archive.source import ChunkReader, Passed
+from kit.archive.source import ChunkReader, KnownBytes
 from kit.errors import DigestError
 from kit.output.spool import Extent
 from kit.values import Codec, Limits, MemberPath, Sha256
 
 LEAST_BYTES = 64 * 1024
-"""Of smaller bodies, of which a kit may have many, nothing is kept: to decode them costs less than to know them."""
+"""Smallest body that is kept. A kit may have many smaller ones, which cost less to decode than to keep."""
 
 _HINT = "nothing was signed, and the kit is as it was; this is a fault of the program or of the machine: report it"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Body:
-    """Where in a part of an archive the body of a file is, decoded."""
+    """Where the body of a file is in the decoded bytes of a part of an archive."""
 
     path: MemberPath
     start: int
@@ -42,7 +43,7 @@ class ProvenBody:
     """The body of a file, all of whose frames are known."""
 
     start: int
-    """Where it begins in the decoded archive."""
+    """Its first byte in the decoded archive."""
     size: int
     sha256: Sha256
 
@@ -52,21 +53,21 @@ class Proven:
     """What a writer knows of its archive."""
 
     frames: Sequence[Extent]
-    """All of it, in the order of the archive; their offsets are not those in it."""
+    """All frames, in the order of the archive; their offsets are those in the spool."""
     bodies: Mapping[MemberPath, ProvenBody]
     """In the order of the archive."""
     tail: bytes
-    """What is behind the last frame."""
+    """Bytes after the last frame."""
 
     @classmethod
     def of(cls, frames: Sequence[Extent], bodies: Iterable[tuple[MemberPath, ProvenBody]], tail: bytes) -> Proven:
         """Return what is known of an archive.
 
         Args:
-            frames: All of it.
-            bodies: Those whose content is known, in the order of the archive; one that a frame without a digest has a
-                part of is left out.
-            tail: What is behind the last frame.
+            frames: All frames of it.
+            bodies: Bodies whose content is known, in the order of the archive. One that is partly in a frame without a
+                digest is omitted.
+            tail: Bytes after the last frame.
         """
         known, at, number = {}, 0, 0
         for path, body in bodies:
@@ -116,27 +117,27 @@ def encode_proven(codec: Codec, data: bytes, kept: bytes = b"") -> Frame:
 
 
 def known_frame(encoded: bytes, length: int) -> Frame:
-    """Return a frame of which it is known what it holds."""
+    """Return a frame whose content is known, with its digest."""
     return Frame(encoded=encoded, length=length, sha256=hashlib.sha256(encoded).digest())
 
 
 def decode_proven(
     codec: Codec, reader: ChunkReader, limits: Limits, *, where: str, proven: Proven
-) -> Iterator[bytes | Passed]:
-    """Yield what an archive holds that was just written, read back from ``reader``.
+) -> Iterator[bytes | KnownBytes]:
+    """Yield the decoded bytes of an archive that was just written, read back from ``reader``.
 
     Raises:
         ArchiveError: It is not what was written, or not well-formed.
-        LimitError: As of :func:`kit.archive.read.codecs.decode`.
+        LimitError: As for :func:`kit.archive.read.codecs.decode`.
     """
-    produced = unread = length = 0  # unread: stored bytes of frames that are decoded together, of that length
+    produced = unread = length = 0  # unread: stored bytes of frames that are decoded together, to that length
     for frame, is_inside in proven.walk():
         if not frame.sha256:
             unread += frame.size
             length += frame.length
             continue
         if unread:
-            yield from _decoded(codec, reader, unread, length, limits, where=where, produced=produced)
+            yield from _decode_part(codec, reader, unread, length, limits, where=where, produced=produced)
             produced += length
             unread = length = 0
         start = reader.offset
@@ -144,40 +145,40 @@ def decode_proven(
         if hashlib.sha256(stored).digest() != frame.sha256:
             raise reader.fault("a frame is not the one that was written", start)
         if is_inside and _is_allowed(frame.length, start, produced, limits):
-            yield Passed(length=frame.length)
+            yield KnownBytes(length=frame.length)
         else:
             part = ChunkReader((stored,), where=where, start=start)
-            yield from _decoded(codec, part, frame.size, frame.length, limits, where=where, produced=produced)
+            yield from _decode_part(codec, part, frame.size, frame.length, limits, where=where, produced=produced)
         produced += frame.length
     if unread:
-        yield from _decoded(codec, reader, unread, length, limits, where=where, produced=produced)
+        yield from _decode_part(codec, reader, unread, length, limits, where=where, produced=produced)
     start = reader.offset
     if reader.read_up_to(len(proven.tail) + 1) != proven.tail:
         raise reader.fault("what follows the last frame is not what was written", start)
 
 
-def _decoded(
+def _decode_part(
     codec: Codec, reader: ChunkReader, size: int, length: int, limits: Limits, *, where: str, produced: int
 ) -> Iterator[bytes]:
-    """Decode the next ``size`` stored bytes; they must come to ``length``."""
-    start, met = reader.offset, 0
+    """Yield what the next ``size`` stored bytes decode to, which must be ``length`` bytes."""
+    start, found = reader.offset, 0
     part = ChunkReader(_next(reader, size), where=where, start=start)
     for chunk in decode(codec, part, limits, where=where, produced=produced):
-        met += len(chunk)
+        found += len(chunk)
         yield chunk
-    if met != length or part.offset != start + size:
+    if found != length or part.offset != start + size:
         raise reader.fault("frames do not hold as much as was written", start)
 
 
 def _next(reader: ChunkReader, size: int) -> Iterator[bytes]:
-    """Yield the next ``size`` bytes, or what there is of them."""
+    """Yield the next ``size`` bytes, or fewer at the end."""
     while size and (data := reader.read_some(size)):
         size -= len(data)
         yield data
 
 
 def _is_allowed(length: int, start: int, produced: int, limits: Limits) -> bool:
-    """Return whether no limit can refuse the frame at ``start``, so that it need not be decoded to find that out."""
+    """Return whether no limit can refuse the frame at ``start``, so that it need not be decoded for the limits."""
     expanded = produced + length
     return window_of(length) <= limits.window_bytes and (
         expanded <= limits.ratio_floor_bytes or expanded <= limits.ratio * max(start, 1)

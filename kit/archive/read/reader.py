@@ -1,8 +1,8 @@
-"""Opens a kit, whatever holds it, and gives its members: the one entrance to reading.
+"""Opens a kit in any container and yields its members: the one entry point of reading.
 
-Laws: a container is recognised by content, never by name; it is opened once, and every pass over the members reads
-through that same descriptor, so what one pass verified is what the next one uses. A kit whose first block is no tar
-header is refused when it is opened; everything else is found while the members are read.
+Laws: a container is recognised by its content, never by its name; it is opened once, and every pass over the members
+reads through the same descriptor, so what one pass verified is what the next one uses. A kit whose first block is no
+tar header is refused when it is opened; any other fault is found while the members are read.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from types import TracebackType
 from typing import Self
 
 from kit.archive.frames import Frame
-from kit.archive.read.codecs import decode, decoded, detect
+from kit.archive.read.codecs import decode, decode_member, detect
 from kit.archive.read.folder import folder_bytes, open_folder, read_folder
 from kit.archive.read.headers import BLOCK_BYTES, ZERO_BLOCK, check_sum
 from kit.archive.read.proven import Proven, decode_proven
@@ -28,15 +28,15 @@ from kit.archive.source import (
     ByteSource,
     ChunkReader,
     FileSource,
-    Passed,
-    prefetched,
+    KnownBytes,
+    prefetch,
     source_chunks,
     unreadable,
 )
 from kit.errors import ArchiveError, DigestError, LimitError, UsageError
 from kit.values import STRICT, Allowed, Codec, Limits, MemberPath, Sha256
 
-__all__ = ["Container", "Copying", "KitReader", "Member", "changed_meanwhile", "decoded", "open_kit"]
+__all__ = ["Container", "Copying", "KitReader", "Member", "changed_meanwhile", "decode_member", "open_kit"]
 
 
 class Container(enum.Enum):
@@ -54,14 +54,14 @@ _CODECS = {container: codec for codec, container in _CONTAINERS.items()}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Copying:
-    """What a pass over an archive takes as it is stored, instead of reading it."""
+    """What a pass over an archive takes as stored and does not read."""
 
     layout: Layout
-    """As an earlier pass found it."""
+    """The layout that an earlier pass found."""
     stretches: Sequence[Stretch]
-    """Of it, in order."""
+    """Stretches of it, in order."""
     take: Callable[[Frame], None]
-    """Gets each frame of these in its place between the entries, on the thread that reads them."""
+    """Called with each of their frames, in order between the entries, on the thread that reads them."""
 
 
 class KitReader:
@@ -69,11 +69,11 @@ class KitReader:
 
     Attributes:
         container: What holds the members.
-        path: Where it was opened.
-        limits: What it is held to.
+        path: The path by which it was opened.
+        limits: Limits that are enforced.
         allowed: What the user permits in it.
         read_bytes: Stored bytes that the latest pass over the members has read so far.
-        watch: Called with how many bytes of a member's body were just used, on the thread that uses them.
+        watch: Called with the number of bytes of a member's body that were just used, on the thread that uses them.
     """
 
     def __init__(
@@ -92,15 +92,15 @@ class KitReader:
             UnreadableError: The source failed.
         """
         self.path = path
-        self.limits = limits.with_meter(self._stored)
-        # Of the container itself every byte is stored, which bounds what its frames cost.
+        self.limits = limits.with_meter(self._metered_bytes)
+        # Every byte of the container itself is stored, which bounds the cost of its frames.
         self._outer_limits = limits
         self.read_bytes = 0
         self._read_digest = hashlib.sha256()
         self._layout: Layout | None = None
         self._entries: bytes | None = None
-        """What the first pass found, if one is over."""
-        self._over = False
+        """Digest of the entries of the first complete pass; None before."""
+        self._is_complete = False
         self.watch: Callable[[int], None] | None = None
         self._expanded_bytes = 0
         self._stored_bytes: int | None = None
@@ -125,20 +125,20 @@ class KitReader:
 
     @property
     def stored_bytes(self) -> int | None:
-        """Size of the archive as stored, or of all files of a folder (which walks it); None when not known."""
+        """Size of the archive as stored, or of all files of a folder (which walks it); None if not known."""
         if isinstance(self._source, int):
             return folder_bytes(self._source, self._outer_limits, where=str(self.path), allowed=self.allowed)
         return self._source.size
 
     @property
     def mode(self) -> int:
-        """Permissions of the archive, or of the root of a folder; its owner's alone where there is no file."""
+        """Permissions of the archive or of the root of a folder; 0600 where there is no file."""
         if isinstance(self._source, int):
             return stat.S_IMODE(os.fstat(self._source).st_mode)
         return stat.S_IMODE(self._source.status.st_mode) if isinstance(self._source, FileSource) else 0o600
 
-    def _stored(self) -> int:
-        """Return the size by which the meter goes: of a folder, each entry counts as a header would."""
+    def _metered_bytes(self) -> int:
+        """Return the size by which the budget is measured: each entry of a folder counts as a header."""
         if not isinstance(self._source, int):
             return self._source.size or self.read_bytes
         allowed = replace(self.allowed, links=True)
@@ -146,7 +146,7 @@ class KitReader:
         return sum(BLOCK_BYTES + member.size for member, _ in members)
 
     def stored_digest(self) -> Sha256:
-        """Digest the archive as stored, compression included, through the descriptor that the members are read from.
+        """Return the digest of the archive as stored, read through the descriptor that the members are read from.
 
         Raises:
             UnreadableError: The medium failed.
@@ -160,14 +160,14 @@ class KitReader:
         return Sha256(digest.hexdigest())
 
     def pass_digest(self) -> Sha256 | None:
-        """Digest of the stored bytes that the latest pass has read: of the whole archive once it is over.
+        """Return the digest of the stored bytes that the latest pass has read: of the archive, once the pass is over.
 
-        Two passes with one digest read the same members with the same bodies. None for a folder.
+        Two passes with the same digest read the same members with the same bodies. None for a folder.
         """
         return None if isinstance(self._source, int) else Sha256(self._read_digest.hexdigest())
 
     def stored_chunks(self) -> Iterator[bytes]:
-        """Return the archive as stored; of a folder, nothing.
+        """Return the bytes of the archive as stored, in chunks; none for a folder.
 
         Raises:
             UnreadableError: The medium failed.
@@ -175,7 +175,7 @@ class KitReader:
         return iter(()) if isinstance(self._source, int) else source_chunks(self._source, name=str(self.path))
 
     def is_still_named(self, place: Path | None = None) -> bool:
-        """Whether ``place``, or ``path``, names what is open here, with the size and time it was opened with."""
+        """Return whether ``place``, or ``path``, names what is open here, with the size and time from the opening."""
         try:
             named = os.lstat(place or self.path)
         except OSError:
@@ -184,12 +184,13 @@ class KitReader:
             return os.path.samestat(named, os.fstat(self._source))
         if not isinstance(self._source, FileSource):
             return False
-        met, opened = named, self._source.status
-        return os.path.samestat(met, opened) and (met.st_size, met.st_mtime_ns) == (opened.st_size, opened.st_mtime_ns)
+        opened = self._source.status
+        is_unchanged = (named.st_size, named.st_mtime_ns) == (opened.st_size, opened.st_mtime_ns)
+        return os.path.samestat(named, opened) and is_unchanged
 
     def layout(self) -> Layout | None:
-        """Return where everything is that the latest pass read; None if it is not over, or if nothing can be copied."""
-        if self._layout is None or not self._over or isinstance(self._source, int):
+        """Return where the frames and entries of the latest pass are; None if it is not over or none can be copied."""
+        if self._layout is None or not self._is_complete or isinstance(self._source, int):
             return None
         stored, source = self.read_bytes, self._source
 
@@ -199,20 +200,22 @@ class KitReader:
         return self._layout if self._layout.is_own(stored, tail) else None
 
     def is_foreign(self) -> bool:
-        """Whether the latest pass read a frame of an archive that this program's encoder would not give."""
+        """Return whether the latest pass read a frame that this program's encoder would not make."""
         return self._layout is not None and self._layout.is_foreign
 
     def members(
         self, copying: Copying | None = None, proven: Proven | None = None
     ) -> Iterator[tuple[Member, Iterator[bytes]]]:
-        """Read all members from the start, each with its body; may be called again, also before the end.
+        """Yield all members from the start, each with its body; may be called again, also before the end.
 
-        A pass that ends has given the same entries as those before it. With ``copying``, the entries of its stretches
-        are not given; their frames are, to its ``take``. With ``proven``, the archive must be the one that this is
-        known of; of the bodies in it only parts are given.
+        A complete pass yields the same entries as those before it.
+
+        Args:
+            copying: The entries of its stretches are not yielded; its ``take`` gets their frames.
+            proven: What is known of exactly this archive; of the bodies in it only parts are yielded.
 
         Raises:
-            DigestError: The kit has other entries than when it was first read.
+            DigestError: The entries differ from those of the first pass.
             ArchiveError: The container is malformed, cut, ambiguous or hostile.
             LimitError: Something is over a limit.
             UnreadableError: The medium failed.
@@ -224,22 +227,22 @@ class KitReader:
         self._read_digest = hashlib.sha256()
         if isinstance(self._source, int):
             members = read_folder(self._source, self.limits, where=where, allowed=self.allowed)
-            return self._watched(self._alike(members))
+            return self._watch_bodies(self._check_unchanged(members))
         codec = _CODECS[self.container]
-        self._over = False
+        self._is_complete = False
         is_read = copying is None and proven is None
         self._layout = Layout(codec=codec) if codec is not Codec.NONE and is_read else None
-        chunks: Iterator[bytes | Passed]
+        chunks: Iterator[bytes | KnownBytes]
         if proven is not None:
-            # Decoding is little now, and is done beside the digest of what is stored.
-            stored = ChunkReader(prefetched(self._counted(source_chunks(self._source, name=where))), where=where)
-            chunks = self._passing(decode_proven(codec, stored, self._outer_limits, where=where, proven=proven))
+            # There is little to decode now; another thread digests the stored bytes meanwhile.
+            stored = ChunkReader(prefetch(self._count(source_chunks(self._source, name=where))), where=where)
+            chunks = self._watch_known(decode_proven(codec, stored, self._outer_limits, where=where, proven=proven))
         elif copying is not None:
-            chunks = self._uncopied(prefetched(self._stored_or_decoded(self._source, codec, copying)), copying.take)
+            chunks = self._take_copied(prefetch(self._read_stretches(self._source, codec, copying)), copying.take)
         else:
             chunks = self._tar_chunks(self._source, codec, self._layout)
             if codec is not Codec.NONE:
-                chunks = prefetched(chunks)
+                chunks = prefetch(chunks)
         members = read_tar(
             ChunkReader(chunks, where=where),
             self.limits,
@@ -248,11 +251,13 @@ class KitReader:
             proven=proven.bodies if proven is not None else {},
         )
         if self._layout is not None:
-            members = self._laid_out(members, self._layout)
-        return self._watched(members if copying is not None else self._alike(members))
+            members = self._add_to_layout(members, self._layout)
+        return self._watch_bodies(members if copying is not None else self._check_unchanged(members))
 
-    def _alike(self, members: Iterator[tuple[Member, Iterator[bytes]]]) -> Iterator[tuple[Member, Iterator[bytes]]]:
-        """Pass entries on, and see that they are those of the first pass: nobody asks the digest of what is gone."""
+    def _check_unchanged(
+        self, members: Iterator[tuple[Member, Iterator[bytes]]]
+    ) -> Iterator[tuple[Member, Iterator[bytes]]]:
+        """Yield the entries and check that they are those of the first pass: a missing one has no digest to compare."""
         digest = hashlib.sha256()
         for member, body in members:
             digest.update(f"{member.path}\n{member.kind} {member.size} {member.link_target!r}\n".encode())
@@ -262,25 +267,25 @@ class KitReader:
         elif self._entries != digest.digest():
             raise changed_meanwhile(self.path)
 
-    def _laid_out(
+    def _add_to_layout(
         self, members: Iterator[tuple[Member, Iterator[bytes]]], layout: Layout
     ) -> Iterator[tuple[Member, Iterator[bytes]]]:
         for member, body in members:
-            layout.met_member(member)
+            layout.add_entry(member)
             yield member, body
-        self._over = self._layout is layout  # and no other pass was begun meanwhile
+        self._is_complete = self._layout is layout  # else another pass was begun meanwhile
 
-    def decoded(self, body: Iterator[bytes], codec: Codec, *, where: str) -> Iterator[bytes]:
+    def decode_member(self, body: Iterator[bytes], codec: Codec, *, where: str) -> Iterator[bytes]:
         """Yield the content of a collection member of this pass, whose stored bytes are ``body``.
 
-        A codec inside of a codec expands by the product of both, and many small members each stay below the floor of
-        ``ratio``; so all that a pass decodes is held to the same ratio over the kit as it is stored.
+        A codec inside a codec expands by the product of both, and many small members each stay below the floor of
+        ``ratio``. So the limit also holds for the sum of what a pass decodes over the size of the kit as stored.
 
         Raises:
-            ArchiveError: The stream is not whole and well-formed in that codec.
+            ArchiveError: The stream is cut or malformed in that codec.
             LimitError: It, or all of them together, expand too far.
         """
-        for chunk in decoded(body, codec, self.limits, where=where):
+        for chunk in decode_member(body, codec, self.limits, where=where):
             if codec is not Codec.NONE:
                 self._expanded_bytes += len(chunk)
                 self.limits.spend(len(chunk), where=where)
@@ -294,26 +299,32 @@ class KitReader:
             self._stored_bytes = self.stored_bytes
         stored = max(self._stored_bytes or self.read_bytes, 1)
         if expanded > self.limits.ratio * stored:
-            met = -(-expanded // stored)
+            ratio = -(-expanded // stored)
             raise LimitError(
-                f"its collections expand {met} times in all ({expanded} bytes so far, of {stored} stored), over the"
+                f"its collections expand {ratio} times in all ({expanded} bytes so far, of {stored} stored), over the"
                 f" limit ratio = {self.limits.ratio}",
                 where=str(self.path),
-                hint=f"if this kit is known to be sound, raise it: --max ratio={met}",
+                hint=f"if this kit is known to be sound, raise it: --max ratio={ratio}",
             )
 
-    def _watched(self, members: Iterator[tuple[Member, Iterator[bytes]]]) -> Iterator[tuple[Member, Iterator[bytes]]]:
-        return members if self.watch is None else ((member, self._told(body, self.watch)) for member, body in members)
+    def _watch_bodies(
+        self, members: Iterator[tuple[Member, Iterator[bytes]]]
+    ) -> Iterator[tuple[Member, Iterator[bytes]]]:
+        return (
+            members
+            if self.watch is None
+            else ((member, self._watch_body(body, self.watch)) for member, body in members)
+        )
 
-    def _told(self, body: Iterator[bytes], watch: Callable[[int], None]) -> Iterator[bytes]:
+    def _watch_body(self, body: Iterator[bytes], watch: Callable[[int], None]) -> Iterator[bytes]:
         for chunk in body:
             if isinstance(self._source, int):
                 self.read_bytes += len(chunk)
             watch(len(chunk))
             yield chunk
 
-    def _counted(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
-        digest = self._read_digest  # of this pass, also where another is begun before its end
+    def _count(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
+        digest = self._read_digest  # of this pass, even if another is begun before its end
         for chunk in chunks:
             self.read_bytes += len(chunk)
             digest.update(chunk)
@@ -321,16 +332,16 @@ class KitReader:
 
     def _tar_chunks(self, source: ByteSource, codec: Codec, layout: Layout | None = None) -> Iterator[bytes]:
         where = str(self.path)
-        chunks = self._counted(source_chunks(source, name=where))
+        chunks = self._count(source_chunks(source, name=where))
         if codec is Codec.NONE:
             return chunks
-        ended = layout.met_frame if layout is not None else None
+        ended = layout.add_frame if layout is not None else None
         return decode(codec, ChunkReader(chunks, where=where), self._outer_limits, where=where, ended=ended)
 
-    def _stored_or_decoded(self, source: ByteSource, codec: Codec, copying: Copying) -> Iterator[Frame | bytes]:
-        """Yield the frames of stretches as stored, and what all others decode to; every stored byte is digested."""
+    def _read_stretches(self, source: ByteSource, codec: Codec, copying: Copying) -> Iterator[Frame | bytes]:
+        """Yield the frames of stretches as stored, and the content of all others; every stored byte is digested."""
         where = str(self.path)
-        stored = ChunkReader(self._counted(source_chunks(source, name=where)), where=where)
+        stored = ChunkReader(self._count(source_chunks(source, name=where)), where=where)
         sizes, lengths = copying.layout.sizes, copying.layout.lengths
         frame = 0
         for stretch in copying.stretches:
@@ -340,10 +351,10 @@ class KitReader:
             for frame in range(stretch.first, stretch.end):
                 yield Frame(encoded=stored.read_exactly(sizes[frame], "a frame"), length=lengths[frame])
             frame = stretch.end
-        # The end blocks of the archive are a frame that is in no stretch, so that there is always a rest.
+        # The frame with the end blocks of the archive is in no stretch, so there is always a rest.
         yield from decode(codec, ChunkReader(_rest(stored), where=where), self._outer_limits, where=where)
 
-    def _uncopied(self, pieces: Iterator[Frame | bytes], take: Callable[[Frame], None]) -> Iterator[bytes]:
+    def _take_copied(self, pieces: Iterator[Frame | bytes], take: Callable[[Frame], None]) -> Iterator[bytes]:
         for piece in pieces:
             if not isinstance(piece, Frame):
                 yield piece
@@ -352,14 +363,14 @@ class KitReader:
                 self.watch(piece.length)
             take(piece)
 
-    def _passing(self, chunks: Iterator[bytes | Passed]) -> Iterator[bytes | Passed]:
+    def _watch_known(self, chunks: Iterator[bytes | KnownBytes]) -> Iterator[bytes | KnownBytes]:
         for chunk in chunks:
-            if isinstance(chunk, Passed) and self.watch is not None:
+            if isinstance(chunk, KnownBytes) and self.watch is not None:
                 self.watch(chunk.length)
             yield chunk
 
     def _recognise(self, source: ByteSource) -> Container:
-        """Recognise the container by its first bytes; a tar header or an end block must come out of it."""
+        """Return the container by its first bytes, which must decode to a tar header or an end block."""
         where = str(self.path)
         codec = detect(ChunkReader(source_chunks(source, name=where), where=where).read_up_to(4))
         block = ChunkReader(self._tar_chunks(source, codec), where=where).read_up_to(BLOCK_BYTES)
@@ -380,7 +391,7 @@ class KitReader:
 
 
 def _next(reader: ChunkReader, size: int) -> Iterator[bytes]:
-    """Yield the next ``size`` bytes, or what there is of them."""
+    """Yield the next ``size`` bytes, or fewer at the end."""
     while size and (data := reader.read_some(size)):
         size -= len(data)
         yield data
@@ -391,7 +402,7 @@ def _rest(reader: ChunkReader) -> Iterator[bytes]:
 
 
 def changed_meanwhile(where: Path | MemberPath) -> DigestError:
-    """Return the one error for a kit of which two readings differ; ``where`` names it or a member of it."""
+    """Return the error for a kit that two passes read differently; ``where`` names it or a member of it."""
     return DigestError("the kit changed while it was being read", where=str(where), hint="start again")
 
 

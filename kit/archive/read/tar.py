@@ -1,18 +1,16 @@
-"""Reads a tar stream into members, in one pass, refusing whatever is cut, hidden, doubled or not understood.
+"""Reads a tar stream into members in one pass, strictly, and records where its frames and entries are.
 
-Laws: the members yielded and the bytes of their bodies account for every byte of the stream: what is neither header,
-body nor zero padding is refused; ``member.header`` + body + padding, in order, and the end blocks are the stream.
-Nothing is held but the current chunk, the extension records of one member and the names so far. A refusal names the
-member, where its name is known, and the decimal byte offset in the decompressed stream. Links are never followed.
+Laws of reading: the members and their bodies account for every byte of the stream, so anything but headers, bodies and
+zero padding is refused. ``member.header`` + body + padding, in order, and the end blocks are the stream. Memory holds
+only the current chunk, the extension records of one member and the names so far. A refusal states the member, where its
+name is known, and the decimal byte offset in the decompressed stream. Links are never followed.
 
-Where the frames and entries of an archive are, as one reading met them, and which can be copied as stored.
-
-Whoever patches a kit that this program wrote need not compress again what stays: its frames are cut at the starts of
-members, so what is stored of a member is whole frames. Laws: nothing is copied unless the whole archive has the form
-this program writes, which is frames of its encoder's form (:mod:`kit.archive.frames`) and, of zstd, the seek table
-that lists them, and nothing else; a stretch is whole entries and whole frames. What a copied frame holds was decoded in
-full and digested by the reading that made the layout; that a later reading meets the same stored bytes is proven by
-:meth:`kit.archive.read.reader.KitReader.pass_digest`.
+A patch of a kit that this program wrote need not compress unchanged members again. Frames are cut at the starts of
+members, so a member is stored as complete frames, which can be copied; :class:`Layout` finds them. Laws of copying:
+nothing is copied unless the entire archive has the form that this program writes, which is frames of its encoder's form
+(:mod:`kit.archive.frames`) and, with zstd, the seek table that lists them, and nothing else; a stretch is complete
+entries and complete frames. The pass that made the layout decoded and digested the content of a copied frame.
+:meth:`kit.archive.read.reader.KitReader.pass_digest` proves that a later pass reads the same stored bytes.
 """
 
 from __future__ import annotations
@@ -21,7 +19,7 @@ from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from kit.archive.frames import FrameMet, is_own, seek_table
+from kit.archive.frames import DecodedFrame, is_own, seek_table
 from kit.archive.read.headers import BLOCK_BYTES, ZERO_BLOCK, EntryKind, ExtensionKind, TarHeader, parse_header
 from kit.archive.read.names import LINK_HINT, MemberTree, check_mode, check_name, parse_name
 from kit.archive.read.pax import Extensions
@@ -40,24 +38,24 @@ class Member:
     """One entry of a kit's container."""
 
     path: MemberPath | None
-    """None for the entry of the root folder itself."""
+    """None for the entry of the root folder."""
     kind: EntryKind
     size: int
-    """Bytes of its body; 0 for all but files."""
+    """Bytes of its body; 0 for anything but a file."""
     mode: int
     """Permission bits, 0 to 0o7777."""
     mtime: int
     """Seconds since 1970, negative before."""
     header: bytes
-    """All its header blocks verbatim, extension records included; empty when it comes from a folder."""
+    """All its header blocks verbatim, extension records included; empty for a member of a folder."""
     link_target: str
-    """As written; empty for what is no link."""
+    """As written; empty if it is no link."""
     offset: int
-    """Of its first header block in the decompressed stream; 0 when it comes from a folder."""
+    """Offset of its first header block in the decompressed stream; 0 for a member of a folder."""
     ordinal: int
     """Counted from 0, in the order of the container."""
     permitted: tuple[str, ...] = ()
-    """What of it is only accepted because the user permits it: ``name colon``, ``record SCHILY.fflags``, sorted."""
+    """What is only accepted in it because the user permits it: ``name colon``, ``record SCHILY.fflags``, sorted."""
 
     @property
     def is_file(self) -> bool:
@@ -75,7 +73,7 @@ def read_tar(
 ) -> Iterator[tuple[Member, Iterator[bytes]]]:
     """Yield each member with an iterator over its body, which is drained here if the caller has not done so.
 
-    Of the bodies in ``proven`` the iterator gives what is there to be read, which may be nothing.
+    For a body in ``proven`` the iterator yields only the parts that must be read, which may be none.
 
     Raises:
         ArchiveError: The stream is cut, malformed, ambiguous or hostile.
@@ -85,7 +83,7 @@ def read_tar(
 
 
 class _Body:
-    """The body of one member: chunks until ``size`` bytes were given."""
+    """The body of one member: chunks of ``size`` bytes in all."""
 
     __slots__ = ("_is_proven", "_label", "_reader", "_start", "abandoned", "left")
 
@@ -102,10 +100,10 @@ class _Body:
 
     def __next__(self) -> bytes:
         if self.abandoned:
-            # A bug of the caller, not of the kit; silence would pass for an empty body.
+            # A bug of the caller, not of the kit; without an error it would look like an empty body.
             raise RuntimeError(f"the body of {self._label} was asked for after the next member")
-        while self._is_proven and self.left and (passed := self._reader.pass_over(self.left)):
-            self.left -= passed
+        while self._is_proven and self.left and (skipped := self._reader.skip_known(self.left)):
+            self.left -= skipped
         if not self.left:
             raise StopIteration
         chunk = self._reader.read_some(min(self.left, _CHUNK_BYTES))
@@ -152,7 +150,7 @@ class _TarReader:
         self._check_links()
 
     def _is_proven(self, member: Member) -> bool:
-        """Return whether the body that comes next is known; it must then be where it was written."""
+        """Return whether the next body is known; it must then be where it was written."""
         body = self._proven.get(member.path) if member.path is not None else None
         if body is not None and (member.kind, self._reader.offset, member.size) != (
             EntryKind.FILE,
@@ -215,7 +213,7 @@ class _TarReader:
             if kind is not EntryKind.FILE and size:
                 raise ArchiveError(f"is a {kind.value} and declares {size} bytes")  # noqa: TRY301
             self._limits.check("member_bytes", size)
-            # A size that would lead past the limit is refused before a byte of it is read.
+            # A size over the limit is refused before a byte of the body is read.
             self._limits.check("total_bytes", self._reader.offset + size)
             self._limits.check("members", ordinal + 1)
             self._limits.spend(Price.MEMBER)
@@ -267,7 +265,7 @@ class _TarReader:
         return padding
 
     def _take_end(self) -> None:
-        """Take the second end block and what fills the last record (POSIX: two zero blocks end the archive)."""
+        """Take the second end block and the padding of the last record (POSIX: two zero blocks end the archive)."""
         at = self._reader.offset
         if self._reader.read_exactly(BLOCK_BYTES, "the end blocks") != ZERO_BLOCK:
             raise self._reader.fault("a single zero block is followed by other data", at)
@@ -285,22 +283,22 @@ class _TarReader:
             raise self._reader.fault("the archive does not end with a whole block", at)
 
 
-MOST_FRAMES = 1 << 20
-"""Of an archive of more frames none is copied: what is known of each takes memory."""
+MAX_FRAMES = 1 << 20
+"""Nothing is copied from an archive of more frames, since each takes memory."""
 _TYPE_AT = 156
 _GLOBAL = ord("g")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stretch:
-    """Entries that follow each other and are whole frames."""
+    """Consecutive entries that are complete frames."""
 
     first: int
     """The first of the frames, counted from 0."""
     end: int
     """The frame after the last one."""
     files: int
-    """How many of the entries are regular files."""
+    """Number of regular files among the entries."""
 
 
 def _numbers() -> array[int]:
@@ -309,7 +307,7 @@ def _numbers() -> array[int]:
 
 @dataclass(slots=True, kw_only=True)
 class Layout:
-    """Grows while an archive is read; frames and entries may be told from different threads."""
+    """Where the frames and entries of an archive are; it grows during a pass, and each kind may have its own thread."""
 
     codec: Codec
     sizes: array[int] = field(default_factory=_numbers)
@@ -317,33 +315,33 @@ class Layout:
     lengths: array[int] = field(default_factory=_numbers)
     """Decoded bytes of each frame."""
     _starts: array[int] = field(default_factory=_numbers)
-    """Where each entry begins in the decoded stream."""
+    """Start of each entry in the decoded stream."""
     files: bytearray = field(default_factory=bytearray)
-    """Of each entry, whether it is a regular file."""
+    """For each entry, whether it is a regular file."""
     _end: int = 0
-    """Where the last entry ends."""
+    """End of the last entry in the decoded stream."""
     _foreign_frame: bool = False
     _bound: bool = False
     """Whether entries depend on others."""
 
-    def met_frame(self, met: FrameMet) -> None:
-        """Take in the next frame."""
+    def add_frame(self, frame: DecodedFrame) -> None:
+        """Add the next frame."""
         if self._foreign_frame:
             return
-        self._foreign_frame = not is_own(self.codec, met) or len(self.sizes) == MOST_FRAMES
-        self.sizes.append(met.size)
-        self.lengths.append(met.length)
+        self._foreign_frame = not is_own(self.codec, frame) or len(self.sizes) == MAX_FRAMES
+        self.sizes.append(frame.size)
+        self.lengths.append(frame.length)
 
     @property
     def is_foreign(self) -> bool:
-        """Whether a frame was met that this program's encoder would not give."""
+        """Whether there is a frame that this program's encoder would not make."""
         return self._foreign_frame
 
-    def met_member(self, member: Member) -> None:
-        """Take in the next entry."""
-        # A global PAX record has a say in all entries after it, and a hard link needs the one it names: of these none
-        # may be passed over. In the data of another record the letter of a global one may stand at the same place:
-        # that costs a copy, nothing else.
+    def add_entry(self, member: Member) -> None:
+        """Add the next entry."""
+        # A global PAX record affects all entries after it, and a hard link needs the entry that it names: none of these
+        # may be skipped. The data of another record may have the letter of a global one at the same place: then
+        # nothing is copied, and no more is lost.
         self._bound |= member.kind is EntryKind.HARDLINK or _GLOBAL in member.header[_TYPE_AT::BLOCK_BYTES]
         if self._foreign_frame or self._bound:
             return
@@ -352,7 +350,7 @@ class Layout:
         self._end = member.offset + len(member.header) + member.size + -member.size % BLOCK_BYTES
 
     def is_own(self, stored: int, tail: Callable[[int], bytes]) -> bool:
-        """Whether the archive, of ``stored`` bytes, has the form this program writes; ``tail`` gives its last bytes."""
+        """Return whether the archive of ``stored`` bytes has this program's form; ``tail`` returns its last bytes."""
         if self._foreign_frame or self._bound:
             return False
         table = seek_table(list(zip(self.sizes, self.lengths, strict=True))) if self.codec is Codec.ZSTD else b""
@@ -364,9 +362,9 @@ class Layout:
         """Yield, for each of ``stretches``, where in it the bodies of at least ``least`` bytes are.
 
         Args:
-            stretches: Of this, in order.
+            stretches: Stretches of this layout, in order.
             files: Path and size of every regular file, in order.
-            least: What is worth knowing.
+            least: Size of the smallest body that is worth keeping.
         """
         ends = [*self._starts[1:], self._end]
         files, number, frame, at = iter(files), 0, 0, 0
@@ -385,10 +383,10 @@ class Layout:
             yield tuple(found)
 
     def stretches(self, keep: Iterable[bool]) -> Iterator[Stretch]:
-        """Give what can be copied, in order and as long as possible.
+        """Yield the stretches that can be copied, in order and as long as possible.
 
         Args:
-            keep: Of each entry, whether it stays as it is.
+            keep: For each entry, whether it stays unchanged.
         """
         first = end = files = 0
         frame = at = 0

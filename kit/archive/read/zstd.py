@@ -1,12 +1,12 @@
 """Decodes a sequence of zstd frames (RFC 8878), with the frame structure parsed here, not by the library.
 
-The library's streaming interfaces return what they have when their input ends, so a cut frame reads like a whole
+The library's streaming interfaces return what they have when their input ends, so a cut frame looks like a complete
 one. Here every frame header, block header and checksum is located before its bytes go to the decompressor. Laws:
 the end of a frame is exact; truncation anywhere, trailing bytes, reserved bits and a window over the limit are
 refused with an offset; at most ``BATCH_BLOCKS`` blocks (1 MiB) are regenerated per step, whatever the input claims;
-the last batch of a frame is given out only after its checksum and content size were met. Entropy coding and match
-execution stay with libzstd, which also checks the checksum. The content size is checked here, too: libzstd 1.5.7 looks
-at it behind every last block but an empty one, as long as it was not given room for the whole frame.
+the last batch of a frame is yielded only after its checksum and content size were found right. Entropy coding and match
+execution stay with libzstd, which also verifies the checksum. The content size is checked here, too: libzstd 1.5.7
+checks it after every last block but an empty one, unless it was given room for the entire frame.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 import zstandard
 
-from kit.archive.frames import FrameMet
+from kit.archive.frames import DecodedFrame
 from kit.archive.source import ChunkReader, check_ratio
 from kit.errors import ArchiveError
 from kit.values import Limits, Price
@@ -33,7 +33,7 @@ _CONTENT_SIZES = (0, 2, 4, 8)
 
 
 def is_skippable(magic: bytes) -> bool:
-    """Whether four bytes begin a skippable frame (RFC 8878 3.1.2): 0x184D2A50 to 0x184D2A5F, little-endian."""
+    """Return whether four bytes begin a skippable frame (RFC 8878 3.1.2): 0x184D2A50 to 0x184D2A5F, little-endian."""
     return len(magic) == 4 and magic[1:] == b"\x2a\x4d\x18" and magic[0] & 0xF0 == 0x50
 
 
@@ -42,16 +42,16 @@ def decode(
     limits: Limits,
     *,
     where: str,
-    ended: Callable[[FrameMet], None] | None = None,
+    ended: Callable[[DecodedFrame], None] | None = None,
     produced: int = 0,
 ) -> Iterator[bytes]:
     """Yield the content of all frames up to the end of ``reader``, in chunks of at most 1 MiB.
 
     Args:
         reader: The stream.
-        limits: What it is held to.
-        where: What it is called in errors.
-        ended: Told of each data frame, after its last chunk was taken.
+        limits: Limits that are enforced.
+        where: Name of the stream in errors.
+        ended: Called with each data frame after its last chunk was taken.
         produced: Decoded bytes of the stream before this part of it.
 
     Raises:
@@ -84,7 +84,7 @@ def decode(
             yield chunk
         limits.hold(-header.window, passing=True)
         if ended is not None:
-            ended(FrameMet(header=header.verbatim, size=reader.offset - start, length=produced - before))
+            ended(DecodedFrame(header=header.verbatim, size=reader.offset - start, length=produced - before))
     if not data_frames:
         raise reader.fault("holds no zstd data frame", reader.offset)
 

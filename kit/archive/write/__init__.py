@@ -1,1 +1,1 @@
-"""Deterministic writing: ``tar`` and ``folder`` destinations, ``copies`` of whole kits."""
+"""Deterministic writing: the destinations ``tar`` and ``folder``, and ``copies`` of entire kits."""

@@ -1,8 +1,8 @@
-"""Whole kits that only get another name: a copy through the descriptor that was judged, and its sidecars.
+"""Copies of kits that only get another name: made through the descriptor that was judged, with their sidecars.
 
-Laws: what is copied is what was verified, by digest, and read back from the copy; it is staged in the job folder and
-switched like any new kit (:mod:`kit.output.commit`); the signature that was judged next to the source goes with the
-copy, whose bytes it is over; nothing is moved away before the switch is done.
+Laws: what is copied is what was verified, by digest, and the copy is read back. It is staged in the job folder and
+switched like any new kit (:mod:`kit.output.commit`). The signature that was judged next to the source goes with the
+copy, which has the same bytes. Nothing is moved away before the switch is done.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ from kit.output.publish import sync_folder
 from kit.output.switch import Switch, checksum_line, staged, tree_digest
 from kit.values import MemberPath, Sha256, Timestamp
 
-_Met = tuple[Member, tuple[Sha256, int]]
+_Found = tuple[Member, tuple[Sha256, int]]
 
 _CHUNK = 1 << 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verified:
-    """What was found of a kit while it was judged: what a copy of it must be."""
+    """What the judgement of a kit found, which a copy must equal."""
 
     archive: Sha256 | None
     """Digest of an archive as stored; None for a folder."""
@@ -48,27 +48,29 @@ class Verified:
 
 
 def copy_kit(reader: KitReader, verified: Verified, job: Job) -> Switch:
-    """Copy the kit that ``reader`` has open into the job folder, to be published byte for byte, sidecars included.
+    """Copy the open kit of ``reader`` into the job folder, and stage it with its sidecars, byte for byte.
 
     Raises:
         DigestError: It is no longer what was verified, or the copy does not read back as that.
         OutputError: It cannot be written, or the name is taken.
     """
-    work = _copied(reader, verified, job.folder)
-    beside = _sidecars_of(verified, job.place)
-    return staged(land(work, job.stage), job.place, beside, new=verified.archive, by_content=job.is_elsewhere)
+    work = _copy(reader, verified, job.folder)
+    sidecars = _sidecars_of(verified, job.place)
+    return staged(
+        copy_to_stage(work, job.stage), job.place, sidecars, new=verified.archive, by_content=job.is_elsewhere
+    )
 
 
-def restored_kit(reader: KitReader, verified: Verified, job: Job, *, old: Sha256 | None) -> Switch:
-    """Stage the kit that ``reader`` has open, a backup, to replace the job's target, which is kept next to it.
+def stage_backup(reader: KitReader, verified: Verified, job: Job, *, old: Sha256 | None) -> Switch:
+    """Stage the open kit of ``reader``, a backup, to replace the job's target, which is kept next to it.
 
     Raises:
-        DigestError: As of :func:`copy_kit`.
-        OutputError: It cannot be written, or the name to keep the old kit under is taken.
+        DigestError: As for :func:`copy_kit`.
+        OutputError: It cannot be written, or the name under which the old kit is kept is taken.
     """
-    work = _copied(reader, verified, job.folder)
+    work = _copy(reader, verified, job.folder)
     return staged(
-        land(work, job.stage),
+        copy_to_stage(work, job.stage),
         job.place,
         _sidecars_of(verified, job.place),
         new=verified.archive,
@@ -81,7 +83,7 @@ def restored_kit(reader: KitReader, verified: Verified, job: Job, *, old: Sha256
 
 
 def retire(path: Path, folder: Path) -> None:
-    """Move a kit that has another name or a copy by now, and its sidecars, into the job folder, to be removed.
+    """Move a kit that by now has another name or a copy, and its sidecars, into the job folder, to be removed.
 
     Raises:
         OutputError: The system refuses.
@@ -93,8 +95,8 @@ def retire(path: Path, folder: Path) -> None:
         sync_folder(path.parent)
 
 
-def land(work: Path, stage: Path) -> Path:
-    """Copy a finished archive or folder to where it waits for its name, on another file system; give its place there.
+def copy_to_stage(work: Path, stage: Path) -> Path:
+    """Copy a finished archive or folder to its staging folder on another file system; return its path there.
 
     Raises:
         OutputError: It cannot be written there, or does not read back.
@@ -121,7 +123,7 @@ def land(work: Path, stage: Path) -> Path:
 
 
 def _copy_tree(source: Path, place: Path) -> None:
-    """Copy a folder of ours; modes and times as far as the file system there takes them."""
+    """Copy a folder of ours; modes and times as far as the other file system keeps them."""
     folders = []
     for name, inner, files in os.walk(source):
         folder = place / Path(name).relative_to(source)
@@ -153,37 +155,37 @@ def _copy_file(source: Path, place: Path) -> None:
 
 def _digest_of(path: Path) -> bytes:
     with path.open("rb") as file:
-        with suppress(OSError, AttributeError):  # read it from the medium, not from memory, where the system can
+        with suppress(OSError, AttributeError):  # read from the medium and not from memory, where the system can
             os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
         return hashlib.file_digest(file, "sha256").digest()
 
 
 def _sidecars_of(verified: Verified, target: Path) -> dict[str, bytes]:
-    """Return what belongs next to a copy of an archive; the signature that was judged is over the same bytes."""
+    """Return the sidecars of a copy of an archive; the judged signature is over the same bytes."""
     if verified.archive is None:
         return {}
-    beside = {".sha256": checksum_line(verified.archive, target.name)}
-    return beside if verified.signature is None else beside | {".sig": verified.signature}
+    sidecars = {".sha256": checksum_line(verified.archive, target.name)}
+    return sidecars if verified.signature is None else sidecars | {".sig": verified.signature}
 
 
-def _copied(reader: KitReader, verified: Verified, folder: Path) -> Path:
-    """Copy a kit into the job folder, through the descriptor it was judged by, and read the copy back."""
+def _copy(reader: KitReader, verified: Verified, folder: Path) -> Path:
+    """Copy a kit into the job folder, through the descriptor by which it was judged, and read the copy back."""
     if reader.container is Container.FOLDER:
-        return _copied_folder(reader, verified, folder)
+        return _copy_folder(reader, verified, folder)
     work = folder / "archive"
     work.unlink(missing_ok=True)
     with writing(work), new_file(work, reader.mode) as file:
-        _require(_all_of(reader.stored_chunks(), file), verified.archive, reader.path)
+        _require(_write_chunks(reader.stored_chunks(), file), verified.archive, reader.path)
         os.fsync(file.fileno())
     with open_kit(work, limits=reader.limits, allowed=reader.allowed) as copy:
         _require(copy.stored_digest(), verified.archive, work)
     return work
 
 
-def _copied_folder(reader: KitReader, verified: Verified, folder: Path) -> Path:
+def _copy_folder(reader: KitReader, verified: Verified, folder: Path) -> Path:
     destination = FolderDestination(folder, mode=reader.mode)
 
-    def copied() -> Iterator[_Met]:
+    def copy() -> Iterator[_Found]:
         for member, body in reader.members():
             slot, content = destination.carry(member, body)
             digest, size = hashlib.sha256(), 0
@@ -195,17 +197,17 @@ def _copied_folder(reader: KitReader, verified: Verified, folder: Path) -> Path:
             yield member, (Sha256(digest.hexdigest()), size)
 
     try:
-        others = _compare(copied(), verified, reader.path)
+        others = _compare(copy(), verified, reader.path)
     finally:
         destination.release()
     work = destination.assemble()
-    with open_kit(work, limits=reader.limits, allowed=reader.allowed) as copy:
-        if _compare(((member, _digested(body)) for member, body in copy.members()), verified, work) != others:
-            raise _other(str(work))
+    with open_kit(work, limits=reader.limits, allowed=reader.allowed) as written:
+        if _compare(((member, _digest_body(body)) for member, body in written.members()), verified, work) != others:
+            raise _changed(str(work))
     return work
 
 
-def _all_of(chunks: Iterable[bytes], file: BinaryIO) -> Sha256:
+def _write_chunks(chunks: Iterable[bytes], file: BinaryIO) -> Sha256:
     digest = hashlib.sha256()
     for chunk in chunks:
         digest.update(chunk)
@@ -213,7 +215,7 @@ def _all_of(chunks: Iterable[bytes], file: BinaryIO) -> Sha256:
     return Sha256(digest.hexdigest())
 
 
-def _digested(body: Iterable[bytes]) -> tuple[Sha256, int]:
+def _digest_body(body: Iterable[bytes]) -> tuple[Sha256, int]:
     digest, size = hashlib.sha256(), 0
     for chunk in body:
         digest.update(chunk)
@@ -221,25 +223,27 @@ def _digested(body: Iterable[bytes]) -> tuple[Sha256, int]:
     return Sha256(digest.hexdigest()), size
 
 
-def _compare(met: Iterable[_Met], verified: Verified, where: Path) -> list[tuple[MemberPath | None, EntryKind, str]]:
-    """Check that the files are those that were verified, none missing and each as it was; return what else is there."""
+def _compare(
+    members: Iterable[_Found], verified: Verified, where: Path
+) -> list[tuple[MemberPath | None, EntryKind, str]]:
+    """Check that the files are exactly those that were verified; return the entries that are no files."""
     left, others = dict(verified.members), []
-    for member, found in met:
+    for member, found in members:
         if not member.is_file:
             others.append((member.path, member.kind, member.link_target))
         elif member.path is None or left.pop(member.path, None) != found:
-            raise _other(f"{where}: {member.path}")
+            raise _changed(f"{where}: {member.path}")
     for path in left:
-        raise _other(f"{where}: {path}")
+        raise _changed(f"{where}: {path}")
     return others
 
 
 def _require(found: Sha256, due: Sha256 | None, where: Path) -> None:
     if found != due:
-        raise _other(str(where))
+        raise _changed(str(where))
 
 
-def _other(where: str) -> DigestError:
+def _changed(where: str) -> DigestError:
     return DigestError(
         "is no longer what was verified, or was not copied as it is",
         where=where,

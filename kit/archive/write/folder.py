@@ -1,4 +1,4 @@
-"""The destination for kits that are unpacked folders: the same slots, written as files in the job folder."""
+"""The destination for kits in folders: the slots of :class:`kit.archive.write.tar.Destination`, as files of the job."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class FolderDestination:
-    """See :class:`kit.archive.write.tar.Destination`; frames are plain bytes here.
+    """A :class:`kit.archive.write.tar.Destination` in a folder; frames are plain bytes here.
 
-    A file is made when its first bytes come, or at its end where none did, so that one is open at a time however many
-    members the engine has started. Until it is whole it is its owner's alone, and then has no wider mode than it is
-    given: that of its source, within ``most``, whatever the umask is, so that equal runs give equal folders.
+    A file is created with its first bytes, or at its end if it has none. So one file is open at a time, however many
+    members the engine has started. Until a file is complete, only its owner may read it. Then it gets the mode of its
+    source within ``most``, whatever the umask is, so that equal runs make equal folders.
     """
 
     codec = Codec.NONE
@@ -38,9 +38,9 @@ class FolderDestination:
         """Write into ``folder``, which exists and belongs to this job.
 
         Args:
-            folder: Where.
-            mode: Of the root, and of folders that no member stands for.
-            most: What any file's mode is kept within, and a folder's as far as it is about reading and writing.
+            folder: The job folder.
+            mode: The mode of the root, and of folders that are no member.
+            most: The widest mode of any file; for folders it bounds reading and writing.
 
         Raises:
             OutputError: The folder ``kit`` cannot be made there.
@@ -55,7 +55,7 @@ class FolderDestination:
             self._root.mkdir(mode=0o700)
 
     def carry(self, member: Member, body: Iterator[bytes]) -> tuple[Slot, Iterator[bytes]]:
-        """Make a folder or link at once; a file is filled by what follows."""
+        """Make a folder or link at once; the frames that follow fill a file."""
         slot = Slot(path=member.path, mode=member.mode, carried=member)
         place = self._place(slot)
         with writing(place):
@@ -71,7 +71,7 @@ class FolderDestination:
         return slot, body
 
     def _link(self, place: Path, member: Member) -> None:
-        """Make a second name of a file that is there, as unpacking does, or a copy where the file system has none."""
+        """Add a second name to a file, as unpacking does, or copy it where the file system has no hard links."""
         place.parent.mkdir(parents=True, exist_ok=True)
         source = self._root / member.link_target.removeprefix("./")
         try:
@@ -82,7 +82,7 @@ class FolderDestination:
             shutil.copy2(source, place, follow_symlinks=False)
 
     def copy(self, bodies: Sequence[Body] = ()) -> Slot:  # noqa: ARG002
-        """Refuse: a folder has no frames, and is made of a folder only."""
+        """Refuse: a folder has no frames, and is made from a folder only."""
         raise OutputError("a folder has no frames to copy", where=str(self._root))
 
     def open(self, path: MemberPath, *, mode: int) -> Slot:
@@ -90,7 +90,7 @@ class FolderDestination:
         return Slot(path=path, mode=mode)
 
     def next_piece(self) -> bytes:
-        """See :class:`kit.archive.write.tar.Destination`: a folder is always begun anew."""
+        """Return nothing: every run of a job begins its folder anew."""
         return b""
 
     def add(self, slot: Slot, frame: Frame, *, piece: bool = False) -> None:  # noqa: ARG002
@@ -100,7 +100,7 @@ class FolderDestination:
         slot.length += frame.length
 
     def close(self, slot: Slot, *, mtime: Timestamp) -> None:
-        """Set mode and time and make the file durable."""
+        """Set the mode and time of the file, and make it durable."""
         self._created_at = mtime
         if slot.carried is not None and not slot.carried.is_file:
             return
@@ -112,12 +112,12 @@ class FolderDestination:
             os.fsync(file.fileno())
 
     def release(self) -> None:
-        """Close what is open; what was written stays until the job folder goes. Further calls do nothing."""
+        """Close open files; what was written stays until the job folder is removed. Further calls do nothing."""
         while self._files:
             self._files.popitem()[1].close()
 
     def assemble(self) -> Path:
-        """Give folders their modes and times, sync them, and return the root.
+        """Set the modes and times of folders, sync them, and return the root.
 
         Raises:
             OutputError: The disk failed.
@@ -148,5 +148,5 @@ class FolderDestination:
 
 
 def searchable(mode: int) -> int:
-    """Return the mode of a folder that is for the same people as a file of ``mode``: who may read may search it."""
+    """Return the mode of a folder for the same people as a file of ``mode``: who may read it may also search it."""
     return (mode | (mode & 0o444) >> 2) & _PERMISSIONS

@@ -1,15 +1,14 @@
 """Where a run writes a kit: members in the order of the source, headers after bodies, the manifest last.
 
-A changed member's size is only known once its last run is transformed, and the manifest's content once every digest
-is; both stand earlier in the archive than they can be written. So frames go to a spool file in the order they are
-finished, each slot of the archive remembers its extents there, and :meth:`ArchiveDestination.assemble` puts them in
-order. Laws: the bytes depend on what was added, in which order of slots, never on when; nothing is written outside the
-job folder; a failed write is an ``OutputError`` and the destination accepts nothing more.
+A changed member's size is only known once its last run is transformed, and the manifest's content once every digest is
+known. Both come earlier in the archive than they can be written. So frames go to a spool file in the order in which
+they are finished, each slot of the archive records its extents there, and :meth:`ArchiveDestination.assemble` puts them
+in order. Headers are POSIX ustar, with PAX records only where a value does not fit (POSIX.1 pax); an untouched member
+keeps the header that it had.
 
-Tar headers as this tool writes them: POSIX ustar, with PAX records only where a value does not fit (POSIX.1 pax).
-
-Untouched members keep the header they came with and never pass here. Law: the bytes depend on the arguments alone, and
-the strict reader of this package gives back what was asked for.
+Laws: the bytes depend on what was added and on the order of slots, never on when it was added; a header depends on its
+arguments alone, and the strict reader of this package reads back the values it was made from; nothing is written
+outside the job folder; a failed write is an ``OutputError``, after which the destination accepts nothing more.
 """
 
 from __future__ import annotations
@@ -33,24 +32,24 @@ BLOCK = 512
 END = bytes(2 * BLOCK)
 """Two zero blocks end an archive; no further padding to a tape record is written."""
 
-_OCTAL_11 = 0o77777777777
+_MAX_OCTAL = 0o77777777777
 
 
 def padding(size: int) -> bytes:
-    """Give the zeros that fill a body of ``size`` bytes to a whole block."""
+    """Return the zeros that fill the last block of a body of ``size`` bytes."""
     return bytes(-size % BLOCK)
 
 
 def file_header(path: MemberPath, *, size: int, mode: int, mtime: Timestamp) -> bytes:
-    """Make the header blocks of a regular file: owner 0:0, no user names."""
+    """Return the header blocks of a regular file: owner 0:0, no user names."""
     name = path.text.encode()
     records = {}
     prefix, leaf = _split(name)
     if leaf is None or not path.text.isascii():
-        # ustar names are ASCII by the standard; everything else is a PAX path, with a readable stand-in before it.
+        # ustar names are ASCII by the standard; any other is a PAX path, and the header has a readable placeholder.
         records["path"] = path.text
         prefix, leaf = b"", name[:100].decode("ascii", "replace").replace("\ufffd", "_").rstrip("/").encode()
-    if size > _OCTAL_11:
+    if size > _MAX_OCTAL:
         records["size"] = str(size)
     records |= _time_record(mtime)
     header = _block(prefix, leaf, kind=b"0", size=0 if "size" in records else size, mode=mode, mtime=mtime)
@@ -62,7 +61,7 @@ def file_header(path: MemberPath, *, size: int, mode: int, mtime: Timestamp) -> 
 
 
 def entry_header(member: Member) -> bytes:
-    """Make the header blocks of an entry that came from a folder and has none: as :func:`file_header`, of any kind."""
+    """Return the header blocks of an entry of any kind that came from a folder; see :func:`file_header`."""
     name = f"{member.path}" if member.path is not None else "."
     if member.kind is EntryKind.FILE:
         return file_header(MemberPath(name), size=member.size, mode=member.mode, mtime=Timestamp(member.mtime))
@@ -72,7 +71,7 @@ def entry_header(member: Member) -> bytes:
         records["linkpath"] = member.link_target
     mtime = Timestamp(member.mtime)
     records |= _time_record(mtime)
-    # A name or target of any length and alphabet goes into a PAX record; what stands in the fields is a stand-in.
+    # A name or target of any length and alphabet goes into a PAX record; the fields have placeholders.
     data = b"".join(_record(key, value) for key, value in sorted(records.items()))
     leaf, link = (text.encode()[:100].decode("ascii", "replace") for text in (records["path"], member.link_target))
     extension = _block(b"", b"PaxHeaders/entry", kind=b"x", size=len(data), mode=0o644, mtime=mtime)
@@ -83,7 +82,7 @@ def entry_header(member: Member) -> bytes:
 
 
 def _split(name: bytes) -> tuple[bytes, bytes | None]:
-    """Split a name into ustar prefix (155 bytes) and name (100 bytes) at a slash; no name where it does not fit."""
+    """Return ustar prefix (155 bytes) and name (100 bytes), split at a slash; None as the name if it does not fit."""
     if len(name) <= 100:
         return b"", name
     for at in range(max(0, len(name) - 101), min(156, len(name))):
@@ -93,12 +92,12 @@ def _split(name: bytes) -> tuple[bytes, bytes | None]:
 
 
 def _time_record(mtime: Timestamp) -> dict[str, str]:
-    """Return the PAX record of a time that octal digits do not hold: before 1970, or after 2242."""
-    return {} if 0 <= mtime.seconds <= _OCTAL_11 else {"mtime": str(mtime.seconds)}
+    """Return the PAX record of a time that octal digits cannot hold: before 1970, or after 2242."""
+    return {} if 0 <= mtime.seconds <= _MAX_OCTAL else {"mtime": str(mtime.seconds)}
 
 
 def _record(key: str, value: str) -> bytes:
-    """Make one PAX record: its own decimal length, a space, ``key=value``, a newline."""
+    """Return one PAX record: its own decimal length, a space, ``key=value``, a newline."""
     rest = f" {key}={value}\n".encode()
     length = len(rest) + 1
     while length != len(rest) + len(str(length)):
@@ -114,7 +113,7 @@ def _block(
         b"%07o\0" % (mode & 0o7777),
         b"0000000\x00" * 2,
         b"%011o\0" % size,
-        b"%011o\0" % min(max(mtime.seconds, 0), _OCTAL_11),
+        b"%011o\0" % min(max(mtime.seconds, 0), _MAX_OCTAL),
         b"        ",
         kind,
         link.ljust(100, b"\0"),
@@ -129,22 +128,25 @@ def _block(
 
 
 class Destination(Protocol):
-    """What the engine writes to. Every member is one slot, opened in the order of the archive, filled in any order."""
+    """What the engine writes to. Each member is one slot; slots are opened in the order of the archive.
+
+    They are filled in any order.
+    """
 
     codec: Codec
-    """How frames handed to :meth:`add` must be encoded."""
+    """How frames passed to :meth:`add` must be encoded."""
     proves: bool
-    """Whether frames handed to :meth:`add` are to be proven, so that who reads the archive back knows them."""
+    """Whether frames passed to :meth:`add` must be proven; those are not decoded when the archive is read back."""
 
     def carry(self, member: Member, body: Iterator[bytes]) -> tuple[Slot, Iterator[bytes]]:
-        """Open the next slot for a member that stays as it is; give the bytes whose frames must be added to it."""
+        """Open the next slot for an unchanged member; return it and the bytes whose frames must be added to it."""
         ...
 
     def copy(self, bodies: Sequence[Body] = ()) -> Slot:
-        """Open the next slot for frames that are those of the base as stored, headers and padding included.
+        """Open the next slot for frames that are copied from the base as stored, headers and padding included.
 
         Args:
-            bodies: Of files in them, in order, those that are worth knowing.
+            bodies: The bodies in them whose digest is worth keeping, in order.
         """
         ...
 
@@ -155,12 +157,12 @@ class Destination(Protocol):
     def next_piece(self) -> bytes:
         """Return the frame that an earlier process of this job recorded for the next piece of work, unproven.
 
-        Called once for each piece, in the order of the pieces. Nothing where there is none.
+        Called once for each piece, in the order of the pieces. Empty where there is none.
         """
         ...
 
     def add(self, slot: Slot, frame: Frame, *, piece: bool = False) -> None:
-        """Append one encoded frame to a slot; ``piece`` says that :meth:`next_piece` may give it to a later process.
+        """Append one encoded frame to a slot; with ``piece``, :meth:`next_piece` may return it to a later process.
 
         Raises:
             OutputError: The bytes could not be written.
@@ -168,13 +170,13 @@ class Destination(Protocol):
         ...
 
     def close(self, slot: Slot, *, mtime: Timestamp) -> None:
-        """End a slot; ``mtime`` is for changed and new members, a carried one keeps its own."""
+        """End a slot; ``mtime`` is the time of a changed or new member, and a carried one keeps its own."""
         ...
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class Slot:
-    """One place in the archive: what it will be called and where its frames are."""
+    """One place in the archive: the name of its member, and where its frames are."""
 
     path: MemberPath | None
     mode: int
@@ -183,16 +185,16 @@ class Slot:
     """Decoded bytes added."""
     extents: list[Extent] = field(default_factory=list)
     bodies: Sequence[Body] = ()
-    """Of the files in it, in order, those of :data:`kit.archive.read.proven.LEAST_BYTES` and more."""
+    """Bodies of files in it, in order, of at least :data:`kit.archive.read.proven.LEAST_BYTES`."""
 
 
 class ArchiveDestination:
-    """A tar archive, compressed frame by frame; see the module docstring for the order of events."""
+    """A tar archive, compressed frame by frame; the module docstring has the order of events."""
 
     def __init__(self, folder: Path, spool: Spool, *, codec: Codec, mode: int = 0o600, proves: bool = False) -> None:
-        """Write into ``folder``, which exists and belongs to this job, by way of its spool.
+        """Write into ``folder``, which exists and belongs to this job, through its spool.
 
-        The archive has no wider ``mode`` than this, within the umask; ``proves`` is as of :class:`Destination`.
+        ``mode`` is the widest mode of the archive, within the umask; ``proves`` is that of :class:`Destination`.
         """
         self.codec = codec
         self.proves = proves and codec is not Codec.NONE
@@ -201,7 +203,7 @@ class ArchiveDestination:
         self._mode = mode
         self._slots: list[Slot] = []
         self._frames: list[Extent] = []
-        """In the order of the archive, once that is assembled."""
+        """In the order of the archive; empty until it is assembled."""
 
     def carry(self, member: Member, body: Iterator[bytes]) -> tuple[Slot, Iterator[bytes]]:
         """Keep header, body and padding byte for byte."""
@@ -212,7 +214,7 @@ class ArchiveDestination:
         return slot, chain([member.header], body, [padding(member.size)])
 
     def copy(self, bodies: Sequence[Body] = ()) -> Slot:
-        """See :class:`Destination`; such a slot needs not be closed."""
+        """See :class:`Destination`; such a slot need not be closed."""
         slot = Slot(path=None, mode=0, bodies=bodies)
         self._slots.append(slot)
         return slot
@@ -233,7 +235,7 @@ class ArchiveDestination:
         slot.length += frame.length
 
     def close(self, slot: Slot, *, mtime: Timestamp) -> None:
-        """Give a changed or new member its header and padding."""
+        """Add the header and padding of a changed or new member."""
         if slot.path is None or slot.carried is not None:
             return
         header = file_header(slot.path, size=slot.length, mode=slot.mode, mtime=mtime)
@@ -244,14 +246,14 @@ class ArchiveDestination:
             slot.bodies = (Body(path=slot.path, start=len(header), size=slot.length),)
 
     def release(self) -> None:
-        """Close what is open; what was written stays until the job folder goes. Further calls do nothing."""
+        """Close the spool; what was written stays until the job folder is removed. Further calls do nothing."""
         self._spool.close()
 
     def assemble(self) -> Path:
         """Write the finished archive into the job folder, synced, and return its path.
 
-        The spool is synced and recorded first, so that a crash from here on costs no frame, and stays until the job
-        folder goes: only what is verified may replace it.
+        The spool is synced and recorded first, so that a crash from here on costs no frame. It stays until the job
+        folder is removed: only a verified archive may replace it.
 
         Raises:
             OutputError: The disk is full or failed.
@@ -263,7 +265,7 @@ class ArchiveDestination:
             path.unlink(missing_ok=True)  # of an earlier process
         with writing(path), new_file(path, self._mode) as target:
             self._spool.sync()
-            for extent in _joined(extents):
+            for extent in _join(extents):
                 self._spool.copy(extent, target)
             write_all(target, self._tail())
             os.fsync(target.fileno())
@@ -271,10 +273,10 @@ class ArchiveDestination:
         return path
 
     def proven(self, digests: Mapping[MemberPath, tuple[Sha256, int]]) -> Proven:
-        """Return what is known of the assembled archive, for who reads it back.
+        """Return what is known of the assembled archive, for reading it back.
 
         Args:
-            digests: Of files whose frames were handed over here, what was digested: the digest and size of each body.
+            digests: Digest and size of the body of each file whose frames were added here.
         """
         return Proven.of(self._frames, self._known(digests), self._tail())
 
@@ -288,14 +290,14 @@ class ArchiveDestination:
             at += sum(extent.length for extent in slot.extents)
 
     def _tail(self) -> bytes:
-        """Return what is behind the last frame."""
+        """Return the bytes after the last frame."""
         return seek_table([(one.size, one.length) for one in self._frames]) if self.codec is Codec.ZSTD else b""
 
 
 class CountingDestination:
-    """Writes nothing and counts what would have been written: the destination of ``kit plan``.
+    """Counts what would be written, and writes nothing: the destination of ``kit plan``.
 
-    And of a pass that was made before, of which only what it found is wanted.
+    Also that of a repeated pass of which only the findings are needed.
     """
 
     def __init__(self, *, codec: Codec) -> None:
@@ -316,7 +318,7 @@ class CountingDestination:
         return Slot(path=path, mode=mode)
 
     def next_piece(self) -> bytes:
-        """See :class:`Destination`; nothing is ever kept."""
+        """Return nothing: no earlier process recorded a frame."""
         return b""
 
     def add(self, slot: Slot, frame: Frame, *, piece: bool = False) -> None:  # noqa: ARG002
@@ -329,14 +331,14 @@ class CountingDestination:
 
 
 def add_bytes(destination: Destination, slot: Slot, data: bytes, *, mtime: Timestamp) -> None:
-    """Fill a slot with a small member held in memory, and close it."""
+    """Write a small member from memory to a slot, and close the slot."""
     for start in range(0, len(data), FRAME_BYTES):
         destination.add(slot, encode_frame(destination.codec, data[start : start + FRAME_BYTES]))
     destination.close(slot, mtime=mtime)
 
 
-def _joined(extents: Iterable[Extent]) -> Iterator[Extent]:
-    """Join extents that follow each other in the spool, so that few large copies are made."""
+def _join(extents: Iterable[Extent]) -> Iterator[Extent]:
+    """Yield the extents, those joined that follow each other in the spool, so that few large copies are made."""
     current = Extent(offset=0, size=0, length=0)
     for extent in extents:
         if current.offset + current.size == extent.offset:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, NotRequired, TypedDict
 
 from kit.archive.read.reader import Container
-from kit.archive.write.copies import copy_kit, land
+from kit.archive.write.copies import copy_kit, copy_to_stage
 from kit.archive.write.folder import searchable
 from kit.delta.model import ARCHIVE_SIGNATURE, ArchiveComparison, DeltaManifest
 from kit.encryption import KeySource
@@ -206,7 +206,7 @@ class _Application(Run[OpenKit, DeltaApplyReport, Completion]):
             if self.in_place and not source.reader.is_still_named(job.place):
                 raise DigestError("was replaced while the delta was applied", where=str(request.base), hint=_AGAIN)
             report = _report_applied(report, request, judgement, size=size, archive=archive)
-            switch = _stage(land(work, job.stage), job, report, request, sig, old=base.beside.archive)
+            switch = _stage(copy_to_stage(work, job.stage), job, report, request, sig, old=base.beside.archive)
             return Made(report=report, switch=switch, judgement=judgement)
 
 

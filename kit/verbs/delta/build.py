@@ -29,7 +29,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from kit.archive.frames import encode_frame
-from kit.archive.write.copies import land
+from kit.archive.write.copies import copy_to_stage
 from kit.archive.write.tar import ArchiveDestination, Slot, add_bytes
 from kit.delta.layout import Layout, encode_layout
 from kit.delta.model import (
@@ -284,7 +284,7 @@ def build_within(request: DeltaBuildRequest, folder: Path, job: Job) -> DeltaBui
         manifest, work = _write(request, _Sides(base, target, before, changed, workers), found, folder)
         digest, size = _reread(work, request, manifest)
         beside = {".sha256": checksum_line(digest, request.output.name)}
-        switch = staged(land(work, job.stage if job.is_elsewhere else folder), job.place, beside, new=digest)
+        switch = staged(copy_to_stage(work, job.stage if job.is_elsewhere else folder), job.place, beside, new=digest)
         perform(switch)
         return DeltaBuildReport(
             base=paths[0],

@@ -16,7 +16,7 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Protocol
 
-from kit.archive.read.codecs import Framing, decoded, framing_of
+from kit.archive.read.codecs import Framing, decode_member, find_framing
 from kit.archive.read.reader import Container, KitReader, changed_meanwhile
 from kit.archive.write.tar import END
 from kit.delta import prefix
@@ -167,7 +167,7 @@ class DeltaEncoder:
             return None
         codec = Codec.ZSTD if reader.container is Container.TAR_ZSTD else Codec.GZIP
         digest = hashlib.sha256()
-        framing = framing_of(hashing(reader.stored_chunks(), digest), codec, self._limits, table=True)
+        framing = find_framing(hashing(reader.stored_chunks(), digest), codec, self._limits, table=True)
         # The end is a frame of its own.
         if framing is None or framing.lengths[-1] != len(END) or sum(framing.lengths) != self._spool.length:
             return None
@@ -216,7 +216,7 @@ class DeltaEncoder:
         else:
             target = DocumentStore(self._folder, "target")
             stored = self._store_bytes(collection.path, body)
-            framing = framing_of(read_all(stored), collection.codec, self._limits, table=False)
+            framing = find_framing(read_all(stored), collection.codec, self._limits, table=False)
             sound = framing is not None and self._cut(collection, target, stored)
         payload = None
         base = self._stores.documents[source]
@@ -245,7 +245,7 @@ class DeltaEncoder:
 
     def _cut(self, collection: CollectionMember, target: DocumentStore, stored: Stored) -> bool:
         """Cut the content of a compressed collection into documents and store them; return whether it can be cut."""
-        chunks = decoded(read_all(stored), collection.codec, self._limits, where=str(collection.path))
+        chunks = decode_member(read_all(stored), collection.codec, self._limits, where=str(collection.path))
         try:
             target.put(runs(chunks, limits=self._limits))
         except (ContentError, ArchiveError):

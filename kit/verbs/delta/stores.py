@@ -20,7 +20,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
 
-from kit.archive.read.codecs import decoded
+from kit.archive.read.codecs import decode_member
 from kit.archive.read.headers import EntryKind
 from kit.archive.read.reader import KitReader
 from kit.archive.read.tar import Member
@@ -133,7 +133,7 @@ class BaseStores:
         """
         if collection is not None:
             store = self.documents[path] = self._new()
-            store.put(runs(decoded(body, collection.codec, limits, where=str(path)), limits=limits))
+            store.put(runs(decode_member(body, collection.codec, limits, where=str(path)), limits=limits))
             return
         self.bytes[path] = store_bytes(self._folder / f"bytes-{len(self.bytes)}", body)
 
@@ -247,7 +247,7 @@ def _put_decoded(
             yield chunk
 
     try:
-        store.put(runs(decoded(count(), collection.codec, limits, where=str(collection.path)), limits=limits))
+        store.put(runs(decode_member(count(), collection.codec, limits, where=str(collection.path)), limits=limits))
     except (ContentError, ArchiveError):
         for chunk in body:
             size_read += len(chunk)

@@ -20,7 +20,7 @@ from functools import partial
 from pathlib import Path
 
 from kit.archive.frames import encode
-from kit.archive.read.codecs import decoded
+from kit.archive.read.codecs import decode_member
 from kit.archive.read.tar import Member
 from kit.encryption.approval import DocumentName
 from kit.engine.passing import read_again
@@ -363,7 +363,7 @@ def _described(path: MemberPath) -> tuple[CollectionName, Codec] | None:
 def _metadata(kit: OpenKit, member: Member, body: Iterator[bytes], codec: Codec) -> bytes:
     limits, where = kit.reader.limits, str(member.path)
     whole = bytearray()
-    for chunk in decoded(body, codec, limits, where=where):
+    for chunk in decode_member(body, codec, limits, where=where):
         whole += chunk
         limits.check("json_bytes", len(whole), where=where)
     return bytes(whole)

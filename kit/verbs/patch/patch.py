@@ -15,7 +15,7 @@ from dataclasses import replace as with_changes
 from pathlib import Path
 
 from kit.archive.read.reader import Container
-from kit.archive.write.copies import copy_kit, land
+from kit.archive.write.copies import copy_kit, copy_to_stage
 from kit.archive.write.tar import Destination, add_bytes
 from kit.engine.lookup import close_lookups
 from kit.engine.rewrite import Rewrite
@@ -201,7 +201,7 @@ class _Patch(Run[OpenKit, PatchReport, Completion]):
             if self.in_place and not source.reader.is_still_named(job.place):
                 raise DigestError("was replaced while it was being patched", where=str(request.kit), hint=_AGAIN)
             report = _new_report(report, output, base, generation, size=size, digest=judgement.archive)
-            switch = _stage(land(work, job.stage), job, report, base, output)
+            switch = _stage(copy_to_stage(work, job.stage), job, report, base, output)
             return Made(report=report, switch=switch, judgement=judgement)
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from kit.output.scratch import CACHE_KIB, disk_errors, scratch_database, sorting_beside
+from kit.output.scratch import CACHE_KIB, disk_errors, scratch_database, spill_next_to
 from kit.transforms.protocol import Lookup
 
 _BEYOND = b"\xff" * 64
@@ -64,7 +64,7 @@ class LookupWriter:
         """
         with _disk_errors(self.path):
             self._database.execute("COMMIT")
-            with sorting_beside(self._database, self.path):
+            with spill_next_to(self._database, self.path):
                 self._database.execute("CREATE INDEX by_key ON entry (key)")
             self._database.close()
 

@@ -1,4 +1,4 @@
-"""The few durable steps everything else is built from, and how their failures are named."""
+"""Durable writes and the removal of folders, the steps of everything else here; failures become errors of ours."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _OWN_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Turn an OSError of the body into an OutputError that names ``path`` and the system's reason."""
+    """Turn an OSError of the body into an OutputError with ``path`` and the system's reason."""
     try:
         yield
     except OSError as error:
@@ -29,16 +29,16 @@ def writing(path: Path) -> Iterator[None]:
 def open_own(path: Path, flags: int, *, mode: int = 0o600, empty: bool = False) -> int:
     """Return a descriptor of a file of ours: a regular file of this user with no other name.
 
-    A link would lead elsewhere, a FIFO would block, and a file with a second name is one that others may write to.
+    A link would lead elsewhere, a FIFO would block, and others may write to a file with a second name.
 
     Args:
-        path: Where the file is, or with ``O_CREAT`` is made.
-        flags: How to open it, as of open(2).
-        mode: Of a file that is made, less what the umask takes.
-        empty: Whether what is in it goes, which only happens once it is known to be ours.
+        path: The file, which is created with ``O_CREAT``.
+        flags: Flags of open(2).
+        mode: Mode of a new file, less the umask.
+        empty: Whether to empty the file, once it is known to be ours.
 
     Raises:
-        OutputError: It is something else.
+        OutputError: It is not a file of ours.
         OSError: The system refuses.
     """
     try:
@@ -66,25 +66,25 @@ def _foreign(path: Path) -> OutputError:
 
 
 def write_all(file: BinaryIO, data: bytes) -> None:
-    """Write all of ``data`` to an unbuffered file; a short write is continued until the system names its error."""
+    """Write all of ``data`` to an unbuffered file; a short write is continued until all is written."""
     view = memoryview(data)
     while view:
         view = view[file.write(view) :]
 
 
 def new_file(path: Path, mode: int) -> BinaryIO:
-    """Open a file that is not there yet, unbuffered; it never has a wider mode than ``mode``, and may have a narrower.
+    """Return a new file, unbuffered, with ``mode`` as its widest mode.
 
     Raises:
-        OSError: Something has the name, a link included, or the system refuses.
+        OSError: The name is taken, also by a link, or the system refuses.
     """
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-    # Nothing that is written here is a program.
+    # No file that is written here is a program.
     return open(os.open(path, flags, mode & 0o666), "wb", buffering=0)  # noqa: PTH123  with flags of our choice
 
 
 def write_file(path: Path, data: bytes, *, mode: int) -> None:
-    """Write a small file of ours, new or in the place of one, on disk before this returns; ``mode`` as of a new one."""
+    """Write a small file of ours, new or replaced; it is on disk on return. ``mode`` is that of :func:`new_file`."""
     path.unlink(missing_ok=True)
     with new_file(path, mode) as file:
         write_all(file, data)
@@ -92,7 +92,7 @@ def write_file(path: Path, data: bytes, *, mode: int) -> None:
 
 
 def remove_tree(folder: Path) -> None:
-    """Remove a folder of ours as far as the system lets us, read-only folders in it included; no link is followed."""
+    """Remove a folder of ours as far as possible, read-only folders in it included; no link is followed."""
     with suppress(OSError):
         descriptor = os.open(folder, _OWN_FOLDER)
         try:
@@ -103,10 +103,10 @@ def remove_tree(folder: Path) -> None:
 
 
 def empty_folder(descriptor: int, *, keep: frozenset[str] = frozenset()) -> None:
-    """Remove what is in an open folder of ours, as far as the system lets us, but the files of these names.
+    """Remove the content of an open folder of ours, as far as possible, except the names in ``keep``.
 
-    Every step is relative to the descriptor of the folder it is in (openat(2), unlinkat(2)), and a name is entered only
-    if it is no link: to exchange names meanwhile leads it nowhere else.
+    Every step is relative to the descriptor of its folder (openat(2), unlinkat(2)), and a name is entered only if it is
+    no link. So exchanging names meanwhile cannot lead it elsewhere.
     """
     device = os.fstat(descriptor).st_dev
     with suppress(OSError, RecursionError), os.scandir(descriptor) as entries:
@@ -124,7 +124,7 @@ def _empty_inner(name: str, above: int, device: int) -> None:
     try:
         inner = os.open(name, _OWN_FOLDER, dir_fd=above)
     except PermissionError:
-        # It may not be listed. O_PATH (open(2)) opens it all the same, and its mode is set by way of the descriptor.
+        # It may not be listed. O_PATH (open(2)) opens it nevertheless, and its mode is set through the descriptor.
         handle = os.open(name, getattr(os, "O_PATH", 0) | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=above)
         try:
             os.chmod(f"/proc/self/fd/{handle}", 0o700)  # noqa: PTH101  a descriptor
@@ -132,7 +132,7 @@ def _empty_inner(name: str, above: int, device: int) -> None:
             os.close(handle)
         inner = os.open(name, _OWN_FOLDER, dir_fd=above)
     try:
-        if os.fstat(inner).st_dev == device:  # what is mounted there is not ours
+        if os.fstat(inner).st_dev == device:  # a mounted file system is not ours
             with suppress(OSError):
                 os.fchmod(inner, 0o700)
             empty_folder(inner)

@@ -1,17 +1,15 @@
-"""A folder that is held open: what is done in it is done in that folder, whatever its name comes to mean meanwhile.
+"""Folders that are held open: every step happens in the folder that was opened, whatever its name means by then.
 
-Who may write to the folder above can put another folder, or a link, under a name at any moment. So a folder is opened
-once and judged by its descriptor, and what is in it is reached by way of that descriptor: a path below
-``/proc/PID/fd/N`` is resolved by the kernel from the open folder and not from its name (proc(5)). It is a path, since
-SQLite, readers of kits and workers that were started before take no descriptor, and one way for all leaves no call that
-could forget it. Laws: :meth:`HeldFolder.private` gives a folder that this user alone may enter, or refuses it by name
-and touches nothing in it or behind it.
+Anybody who may write to the parent folder can put another folder, or a link, under a name at any moment. So a folder is
+opened once and checked through its descriptor, and its content is reached through that descriptor: the kernel resolves
+a path below ``/proc/PID/fd/N`` from the open folder and not from its name (proc(5)). It is a path because SQLite,
+readers of kits and workers that were started before take no descriptor, and with one way for all no call can forget it.
+:class:`NewFolder` makes a folder of files that appear together: it gets its name once everything in it is complete.
 
-A new folder of files that get their place together: it has no name of its own until everything in it is whole.
-
-Laws: mode 0700, since what is in it may be for few eyes; it is reached by its descriptor, so who exchanges its name
-gets nothing of it; only ``publish`` gives the name, and replaces nothing; a body that fails leaves nothing. A killed
-run leaves ``.<name>.writing-…`` next to the target, which nothing reads.
+Laws: :meth:`HeldFolder.private` returns a folder that only this user may enter, or refuses it by name and touches
+nothing in it or behind it. A new folder has mode 0700, since its content may be private; an exchange of its name gains
+nothing, since it is reached by its descriptor; only :meth:`NewFolder.publish` gives it the name, and replaces nothing;
+a failed body leaves nothing. A killed run leaves ``.<name>.writing-…`` next to the target, which nothing reads.
 """
 
 from __future__ import annotations
@@ -34,12 +32,12 @@ _OTHERS_WRITE = 0o022
 
 
 class HeldFolder:
-    """See the module docstring. A context manager that closes the descriptor.
+    """A folder behind one descriptor; a context manager that closes it.
 
     Attributes:
-        descriptor: Of the open folder.
-        named: What it was called when it was opened, for people.
-        path: Leads to the open folder, from every process of this user while this one holds it.
+        descriptor: Descriptor of the open folder.
+        named: Its path when it was opened, for messages.
+        path: A path to the open folder, valid in every process of this user while this one holds it.
     """
 
     def __init__(self, descriptor: int, named: Path) -> None:
@@ -58,7 +56,7 @@ class HeldFolder:
 
     @classmethod
     def of(cls, path: Path) -> Self:
-        """Hold the folder at ``path``, whoever it belongs to; it is the user who named it, so links are followed.
+        """Open the folder at ``path``, which may have any owner; links are followed, since the user named it.
 
         Raises:
             OSError: The system refuses.
@@ -66,10 +64,10 @@ class HeldFolder:
         return cls(os.open(path, _FLAGS), path)
 
     def private(self, name: str) -> HeldFolder:
-        """Hold the folder ``name`` in this one, which must be this user's alone.
+        """Open the folder ``name`` in this one, which must be private to this user.
 
         Raises:
-            FileNotFoundError: There is nothing of that name.
+            FileNotFoundError: Nothing has that name.
             OutputError: It is a link, no folder, another user's, or has another mode than 0700.
         """
         named = self.named / name
@@ -86,7 +84,7 @@ class HeldFolder:
         return HeldFolder(descriptor, named)
 
     def make_private(self, name: str) -> HeldFolder:
-        """Make the folder ``name`` in this one, for this user alone, and hold it.
+        """Make the folder ``name`` in this one, private to this user, and open it.
 
         Raises:
             FileExistsError: The name is taken.
@@ -105,11 +103,11 @@ class HeldFolder:
             raise _refusal(folder.named, "is not the folder that was just made there")
         return folder
 
-    def landing(self, name: str) -> HeldFolder:
-        """Hold the folder ``name`` in this one, and make it if need be, where the file system may keep no modes.
+    def open_or_make(self, name: str) -> HeldFolder:
+        """Open the folder ``name`` in this one, and make it if necessary, also where the file system keeps no modes.
 
         Raises:
-            OutputError: It is a link, no folder, or where that can be told, not this user's alone.
+            OutputError: It is a link, no folder or, where the file system keeps modes, not private to this user.
             OSError: The system refuses.
         """
         with suppress(FileExistsError):
@@ -134,22 +132,22 @@ class HeldFolder:
         return os.path.samestat(status, os.fstat(self.descriptor))
 
     def empty(self, *, last: str) -> None:
-        """Remove what is in it, as far as the system lets us, and the file ``last`` when all else is gone."""
+        """Remove its content, as far as possible, and the file ``last`` once all else is gone."""
         empty_folder(self.descriptor, keep=frozenset({last}))
         if self.names() <= {last}:
             empty_folder(self.descriptor)
 
     def describe(self, error: KitError) -> None:
-        """Let an error name the folder as people know it."""
+        """Replace the path of the open folder in an error by the name that the user knows."""
         for one in (error, *error.also):
-            one.where, one.what, one.hint = (self._described(text) for text in (one.where, one.what, one.hint))
+            one.where, one.what, one.hint = (self._with_user_path(text) for text in (one.where, one.what, one.hint))
 
-    def _described(self, text: str) -> str:
+    def _with_user_path(self, text: str) -> str:
         above = "" if self.named == Path() else f"{self.named}/"
         return text.replace(f"{self.path}/", above).replace(str(self.path), str(self.named))
 
     def close(self) -> None:
-        """Give the descriptor back; further calls do nothing."""
+        """Close the descriptor; further calls do nothing."""
         if self.descriptor >= 0:
             os.close(self.descriptor)
             self.descriptor = -1
@@ -164,15 +162,15 @@ class HeldFolder:
 
 
 def keeps_modes(folder: Path) -> bool:
-    """Return whether the file system there keeps the owner and mode of files, which is asked by a probe.
+    """Return whether the file system of a folder keeps the owner and mode of files; a probe finds out.
 
-    FAT, and many a CIFS share, show the same ones for all files, so that nothing tells there who made a folder.
+    FAT, and many CIFS shares, show the same ones for all files, so nothing shows who made a folder.
 
     Raises:
-        OSError: Nothing can be made there.
+        OSError: Nothing can be created there.
     """
     with suppress(OSError):
-        # It has no name, so nobody else meets it and a kill leaves nothing (O_TMPFILE, open(2)).
+        # It has no name, so nobody else finds it and a kill leaves nothing (O_TMPFILE, open(2)).
         probe = os.open(folder, getattr(os, "O_TMPFILE", 0) | os.O_RDWR | os.O_CLOEXEC, 0o600)
         try:
             return _keeps(probe, 0o640)
@@ -197,11 +195,10 @@ def _keeps(descriptor: int, mode: int) -> bool:
 
 
 def _fault_of(status: os.stat_result) -> str | None:
-    """Say why something is no folder of this user alone; None where it is.
+    """Return why something is no private folder of this user; None if it is one.
 
-    A POSIX access list cannot widen mode 0700: the bits of the group are its mask then, and those of the mask limit
-    every user and group that the list names (acl(5)). A set-group-id bit, which a new folder has from the one above,
-    gives nobody anything.
+    A POSIX access list cannot widen mode 0700: the group bits are then its mask, which limits every user and group in
+    the list (acl(5)). A set-group-id bit, which a new folder inherits from its parent, grants nothing.
     """
     if stat.S_ISLNK(status.st_mode):
         return "is a symbolic link"
@@ -223,7 +220,7 @@ def _refusal(named: Path, fault: str) -> OutputError:
 
 def _path_of(descriptor: int, named: Path) -> Path:
     with suppress(OSError):
-        # The number of this process as that /proc counts, which need not be this process's own.
+        # The number of this process in that /proc, which may differ from os.getpid().
         path = Path(f"/proc/{os.readlink('/proc/self')}/fd/{descriptor}")  # noqa: PTH115  not a path of files
         if os.path.samestat(path.stat(), os.fstat(descriptor)):
             return path
@@ -238,17 +235,20 @@ def _path_of(descriptor: int, named: Path) -> Path:
 
 
 def _is_settled(folder: Path) -> bool:
-    """Whether nobody but this user and root may exchange what is in a folder and is theirs."""
+    """Return whether nobody but this user and root may exchange what they own in a folder."""
     status = folder.stat()
     shared = status.st_mode & _OTHERS_WRITE and not status.st_mode & stat.S_ISVTX
     return status.st_uid in {0, os.geteuid()} and not shared
 
 
 class NewFolder:
-    """See the module docstring. A context manager: leaving it without :meth:`publish` leaves nothing."""
+    """A folder of files that get their place together; a context manager.
+
+    Leaving it without :meth:`publish` leaves nothing.
+    """
 
     def __init__(self, target: Path) -> None:
-        """Prepare to make ``target``; nothing is made before the context is entered."""
+        """Prepare to make ``target``; nothing is created before the context is entered."""
         self.target = target
         self._work: Path | None = None
         self._held: HeldFolder | None = None
@@ -257,7 +257,7 @@ class NewFolder:
         """Refuse to overwrite.
 
         Raises:
-            OutputError: Something is there already, a dangling link included.
+            OutputError: The name is taken, also by a dangling link.
         """
         if os.path.lexists(self.target):
             raise OutputError("already there; nothing is overwritten", where=str(self.target))
@@ -287,7 +287,7 @@ class NewFolder:
         self._held.close()
 
     def place(self, name: str) -> Path:
-        """Return the place of a file by its path in the folder, and make the folders above it.
+        """Return where to write the file with this path in the folder, and make the folders above it.
 
         Raises:
             OutputError: The system refuses.
@@ -300,10 +300,10 @@ class NewFolder:
         return place
 
     def publish(self) -> None:
-        """Name the folder; nothing may have that name.
+        """Name the folder, which nothing else may be called, and make the name durable.
 
         Raises:
-            OutputError: It is not, or the system refuses.
+            OutputError: The folder is not open or was exchanged, the name is taken, or the system refuses.
         """
         if self._work is None or self._held is None:
             raise OutputError("is not being made", where=str(self.target))

@@ -1,15 +1,14 @@
-"""The folder ``<target>.kit-job`` that a run works in: who may be in it, and what is left of it afterwards.
+"""The folder ``<target>.kit-job`` in which a run works: who may work in it, and what is left of it afterwards.
 
-Where the file system of the target keeps no owner and mode of files, the folder is below one that the user names
-(``--work-folder``), under a name that nobody can guess, and is found again by what is in its lock.
+Where the file system of the target keeps no owner and mode of files, the folder is in one that the user names
+(``--work-folder``), under a name that nobody can guess, and is found again by the content of its lock.
 
-Laws: at most one live process works on a target, whatever happened to the one before (the lock is the system's, and
-dies with its process); a job that nobody finished is never silently thrown away or continued; the folder of a finished
-job takes another name, ``<target>.kit-done``, before it is removed, so that a job folder is never a half-removed one.
-Only a folder that a run made is worked in, emptied or removed: it is this user's alone (:mod:`kit.output.folders`)
-and has a file :data:`LOCK`, which nobody else could have put there. Both it and the folder that the target
-is in are opened once; everything is relative to them from then on. Stops at the folder: what is in it is for the
-journal, the destinations and the switch.
+Laws: at most one live process works on a target, whatever happened to earlier ones (the lock is the system's, and ends
+with its process). An unfinished job is never silently discarded or continued. The folder of a finished job is renamed
+to ``<target>.kit-done`` before it is removed, so a job folder is never a half-removed one. Only a folder that a run
+made is worked in, emptied or removed: it is private to this user (:mod:`kit.output.folders`) and has a file
+:data:`LOCK`, which nobody else could have put there. It and the folder of the target are opened once, and every later
+step is relative to them. Stops at the folder: its content belongs to the journal, the destinations and the switch.
 """
 
 from __future__ import annotations
@@ -27,60 +26,62 @@ from kit.errors import KitError, OutputError, UsageError
 from kit.output.disk import empty_folder, open_own, remove_tree, writing
 from kit.output.folders import HeldFolder, keeps_modes
 from kit.output.journal import JournalFile
-from kit.output.paths import place_beside
+from kit.output.paths import path_next_to
 from kit.output.publish import sync_folder
 
 LOCK = "kit-job.lock"
-"""A file that marks a folder, by its name, as made by a run. What is in it may be damaged as any file may."""
+"""The name of a file that marks a folder as made by a run. Its content may be damaged, as that of any file."""
 _KEPT = frozenset({LOCK, "journal", "spool"})
 _TOKEN_BYTES = 16
 _HINT = "continue it with --resume, or give it up with --abandon; the kit itself is whole"
 
 
 class Job:
-    """A locked job folder. A context manager: leaving it gives up the lock and, unless ``keep`` is set, the folder.
+    """A locked job folder; a context manager.
+
+    Leaving it releases the lock and, unless ``keep`` is set, removes the folder.
 
     Attributes:
         target: The output, or the kit itself when it is patched in place, as the user named it.
-        named: The job folder, as people know it.
+        named: Path of the job folder, for messages.
         keep: Whether the folder stays when the context is left.
     """
 
     def __init__(
         self, target: Path, *, resume: bool = False, kind: str = "job", work_folder: Path | None = None
     ) -> None:
-        """Name the job folder of ``target``.
+        """Prepare the job of ``target``; nothing is created before the context is entered.
 
         Args:
             target: The output, or the kit itself.
             resume: Whether to take over what another process left.
-            kind: The last part of the folder's name, which names what works there.
-            work_folder: Where to work if not next to the target.
+            kind: The last part of the folder's name, which shows the verb.
+            work_folder: The folder to work in, if not next to the target.
 
         Raises:
             UsageError: The target is ``.`` or ``..``, next to which nothing can be put.
         """
         self.target = target
-        self.named = place_beside(target, f".kit-{kind}")
+        self.named = path_next_to(target, f".kit-{kind}")
         self.keep = False
         self._kind = kind
-        self._done = place_beside(target, ".kit-done" if kind == "job" else f".kit-{kind}-done").name
+        self._done = path_next_to(target, ".kit-done" if kind == "job" else f".kit-{kind}-done").name
         self._resume = resume
         self._work_folder = work_folder
         self._mark = b""
-        """What the lock has in it: of a job that is not next to its target, which one that is."""
+        """The content of the lock: for a job that is not next to its target, the path of the target."""
         self._lock: int | None = None
         self._journal: JournalFile | None = None
-        self._beside: HeldFolder | None = None
+        self._target_folder: HeldFolder | None = None
         """The folder that the target is in."""
         self._above: HeldFolder | None = None
         """The folder that the job folder is in."""
         self._folder: HeldFolder | None = None
-        self._landing: HeldFolder | None = None
+        self._stage: HeldFolder | None = None
 
     @property
     def exists(self) -> bool:
-        """Whether there is anything of that name, or such a folder in the user's work folder."""
+        """Whether the name of the job folder is taken, or the user's work folder has a job of this target."""
         if self._work_folder is None:
             return os.path.lexists(self.named)
         try:
@@ -91,31 +92,31 @@ class Job:
 
     @property
     def folder(self) -> Path:
-        """The job folder, wherever it is named by now; only within the context."""
-        return self._held(self._folder).path
+        """The job folder, whatever its name is by now; only within the context."""
+        return self._require_open(self._folder).path
 
     @property
     def place(self) -> Path:
-        """The target, in the folder that was opened when the run began; only within the context."""
-        return self._held(self._beside).path / self.target.name
+        """The target, in its folder that was opened when the run began; only within the context."""
+        return self._require_open(self._target_folder).path / self.target.name
 
     @property
     def stage(self) -> Path:
-        """Where a finished kit waits for its name: a folder on the file system of the target; only within the context.
+        """The staging folder, on the file system of the target; only within the context.
 
-        The job folder, unless that is elsewhere; then a folder next to the target, made when it is first asked for. No
-        kit is read there that is not judged or compared first, since it may be open to others.
+        It is the job folder or, if that is elsewhere, a folder next to the target, made on first use. Others may have
+        access to the latter, so a kit in it is judged or compared before it is used.
 
         Raises:
-            OutputError: It cannot be made, or something else has its name.
+            OutputError: It cannot be made, or its name is taken.
         """
         if self._work_folder is None:
             return self.folder
-        if self._landing is None:
-            above = self._held(self._beside)
-            with writing(above.named / self._landing_name):
-                self._landing = above.landing(self._landing_name)
-        return self._landing.path
+        if self._stage is None:
+            above = self._require_open(self._target_folder)
+            with writing(above.named / self._stage_name):
+                self._stage = above.open_or_make(self._stage_name)
+        return self._stage.path
 
     @property
     def is_elsewhere(self) -> bool:
@@ -123,7 +124,7 @@ class Job:
         return self._work_folder is not None
 
     @property
-    def _landing_name(self) -> str:
+    def _stage_name(self) -> str:
         return f".{self.target.name}.kit-{self.named.name[-2 * _TOKEN_BYTES :]}"
 
     @property
@@ -131,7 +132,7 @@ class Job:
         """The journal of the job.
 
         Raises:
-            OutputError: It cannot be read, or is no journal.
+            OutputError: It cannot be read, or is not a journal.
         """
         if self._journal is None:
             self._journal = JournalFile(self.folder / "journal")
@@ -139,7 +140,7 @@ class Job:
 
     @property
     def stored_bytes(self) -> int:
-        """Room that the files in the folder take, those of an unpacked kit included."""
+        """Sum of the sizes of the files in the folder, those of an unpacked kit included."""
         sizes = (os.lstat(Path(place) / name).st_size for place, _, names in os.walk(self.folder) for name in names)
         return sum(sizes)
 
@@ -147,14 +148,14 @@ class Job:
         """Make the folder, or with ``resume`` take over the one that a dead process left.
 
         Raises:
-            OutputError: Another process is at work, one died here, the place cannot be written, or what has the name
-                of the folder was not made by a run of this user.
+            OutputError: Another process is at work, one died here, the place cannot be written, or the name is taken
+                by something that no run of this user made.
             UsageError: There is nothing to resume.
         """
         with ExitStack() as stack, writing(self.named):
-            stack.callback(self._let_go)
-            self._beside = HeldFolder.of(self.target.parent)
-            self._above = self._beside
+            stack.callback(self._release)
+            self._target_folder = HeldFolder.of(self.target.parent)
+            self._above = self._target_folder
             try:
                 if self._work_folder is not None:
                     self._above = HeldFolder.of(self._work_folder)
@@ -181,11 +182,11 @@ class Job:
             try:
                 self._remove()
             except KeyboardInterrupt:
-                self._remove()  # the work is over; there is nothing left to interrupt
-        self._let_go()
+                self._remove()  # the work is done; there is nothing left to interrupt
+        self._release()
 
     def obstacle(self) -> OutputError | None:
-        """Return what is in the way of a new job: somebody works there, or died there; None where the place is free.
+        """Return what prevents a new job: a run that works there or died there; None if the place is free.
 
         Raises:
             OSError: The folder of the target cannot be opened.
@@ -198,14 +199,14 @@ class Job:
             return self._foreign_done(above) if self._work_folder is None else None
 
     def clear(self, *, keep: frozenset[str] = _KEPT) -> None:
-        """Remove what a process that died made for itself alone; journal and spool stay, if nothing else is asked for.
+        """Remove the files of a dead process, except the names in ``keep``: by default lock, journal and spool.
 
         Raises:
             OutputError: The file system refuses.
         """
         with writing(self.named):
             if self._work_folder is not None:
-                remove_tree(self._held(self._beside).path / self._landing_name)
+                remove_tree(self._require_open(self._target_folder).path / self._stage_name)
             for item in sorted(self.folder.iterdir()):
                 if item.name not in keep:
                     if item.is_dir() and not item.is_symlink():
@@ -229,7 +230,7 @@ class Job:
             sync_folder(above.path)
             self._enter(above, self._folder)
         except BaseException:
-            # A signal, or a disk that is full: nothing is in it yet that were worth a --resume.
+            # A signal, or a full disk: it holds nothing yet that is worth a --resume.
             empty_folder(self._folder.descriptor)
             with suppress(OSError):
                 os.rmdir(self.named.name, dir_fd=above.descriptor)
@@ -252,17 +253,18 @@ class Job:
             raise without_modes(above.named)
 
     def _enter(self, above: HeldFolder, folder: HeldFolder) -> None:
-        # Of a process that was killed at its first step the folder is empty; else a run has put its lock there.
+        # The folder is empty if its process was killed at the first step; otherwise a run has put its lock there.
         self._lock = self._acquire(folder, create=not folder.names())
         if self._lock is None or not folder.is_at(above, self.named.name):
             raise self._busy()
         if self._work_folder is not None and self._others(above) != {self.named.name}:
-            raise self._busy()  # two runs began at once, and neither saw the other
+            raise self._busy()  # two runs began at the same time, and neither saw the other
 
     def _find(self, above: HeldFolder) -> bool:
-        """Look in the user's work folder for the job of this target; name it, or a new one where there is none.
+        """Look in the user's work folder for the job of this target, and return whether there is one.
 
-        Others who may write there may leave anything: what is not this user's own and marked is passed over.
+        It sets the name of the job folder, a new one if there is none. Others may write to the work folder, so what is
+        not private to this user and marked is ignored.
         """
         real = f"{self.target.parent.resolve()}/{self.target.name}"
         self._mark = json.dumps(real).encode("ascii") + b"\n"
@@ -272,7 +274,7 @@ class Job:
         return bool(found)
 
     def _others(self, above: HeldFolder, suffix: str = "") -> frozenset[str]:
-        """Return the names in the user's work folder of jobs for this target."""
+        """Return the names of this target's jobs in the user's work folder."""
         form = self._form(suffix)
         return frozenset(name for name in above.names() if form.fullmatch(name) and self._is_ours(above, name))
 
@@ -291,7 +293,7 @@ class Job:
             return False
 
     def _foreign_done(self, above: HeldFolder) -> OutputError | None:
-        """Return why what has the name of a finished job cannot be removed; None where it can, or is not there."""
+        """Return why the folder of a finished job cannot be removed; None if it can, or does not exist."""
         try:
             with above.private(self._done) as done:
                 if done.names() and (lock := self._acquire(done, create=False)) is not None:
@@ -303,7 +305,7 @@ class Job:
         return None
 
     def _taken(self, above: HeldFolder) -> OutputError:
-        """Return why the folder cannot be made: somebody works there, died there, or it is no folder of a run."""
+        """Return why the folder cannot be made: a run works there or died there, or it is no folder of a run."""
         try:
             with above.private(self.named.name) as folder:
                 if folder.names():
@@ -311,7 +313,7 @@ class Job:
                     if lock is None:
                         return self._busy()
                     os.close(lock)
-        except FileNotFoundError:  # it has gone since
+        except FileNotFoundError:  # it was removed meanwhile
             pass
         except OutputError as error:
             return error
@@ -321,10 +323,10 @@ class Job:
         return OutputError("another run is at work on this kit", where=str(self.named), hint="wait until it has ended")
 
     def _acquire(self, folder: HeldFolder, *, create: bool) -> int | None:
-        """Take the lock of a folder that a run made; None where another process has it.
+        """Return the lock of a folder that a run made; None if another process has it.
 
-        A POSIX record lock (fcntl(2), F_SETLK): a worker that outlives its parent for a moment does not inherit it,
-        and network file systems have it too.
+        It is a POSIX record lock (fcntl(2), F_SETLK): a worker that briefly outlives its parent does not inherit it,
+        and network file systems have it, too.
 
         Raises:
             OutputError: No run made the folder.
@@ -333,7 +335,7 @@ class Job:
         try:
             lock = open_own(path, os.O_RDWR | (os.O_CREAT | os.O_EXCL if create else 0))
         except FileNotFoundError as error:
-            # A folder that was just made is gone only where another run took it for one that was never begun.
+            # A folder that was just made is gone only if another run took it for one that was never begun.
             raise self._busy() if create else self._foreign(folder) from error
         except OutputError as error:
             folder.describe(error)
@@ -342,7 +344,7 @@ class Job:
             stack.callback(os.close, lock)
             try:
                 fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                # The process before may have removed it between the two calls; its lock guards nothing any more.
+                # The earlier process may have removed it between the two calls; its lock then guards nothing.
                 if not os.path.samestat(os.fstat(lock), path.lstat()):
                     return None
             except (BlockingIOError, PermissionError, FileNotFoundError):
@@ -361,10 +363,10 @@ class Job:
         )
 
     def _clear_done(self, above: HeldFolder) -> None:
-        """Remove the folder of a job that was finished and not quite removed.
+        """Remove the folder of a finished job that was only partly removed.
 
         Raises:
-            OutputError: No run made what has its name.
+            OutputError: Its name is taken by something that no run made.
         """
         if self._work_folder is None:
             self._clear(above, self._done)
@@ -399,24 +401,24 @@ class Job:
                 os.rmdir(name, dir_fd=above.descriptor)
 
     def _describe(self, error: KitError) -> None:
-        for held in (self._landing, self._folder, self._above, self._beside):
+        for held in (self._stage, self._folder, self._above, self._target_folder):
             if held is not None:
                 held.describe(error)
 
-    def _let_go(self) -> None:
+    def _release(self) -> None:
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
-        for held in (self._landing, self._folder, self._above, self._beside):
+        for held in (self._stage, self._folder, self._above, self._target_folder):
             if held is not None:
                 held.close()
-        self._landing = self._folder = self._above = self._beside = None
+        self._stage = self._folder = self._above = self._target_folder = None
 
     def _remove(self) -> None:
-        above, folder, beside = self._held(self._above), self._held(self._folder), self._held(self._beside)
+        above, folder = self._require_open(self._above), self._require_open(self._folder)
         if self._work_folder is not None:
-            # First: as long as the job is there, another process knows what this folder was for.
-            remove_tree(beside.path / self._landing_name)
+            # First: as long as the job exists, another process knows the purpose of this folder.
+            remove_tree(self._require_open(self._target_folder).path / self._stage_name)
         with suppress(OSError):
             if folder.is_at(above, self.named.name):
                 (above.path / self.named.name).rename(above.path / self._done)
@@ -427,14 +429,14 @@ class Job:
                     os.rmdir(name, dir_fd=above.descriptor)
 
     @staticmethod
-    def _held(folder: HeldFolder | None) -> HeldFolder:
+    def _require_open(folder: HeldFolder | None) -> HeldFolder:
         if folder is None:
             raise OutputError("the job folder is not open")
         return folder
 
 
 def without_modes(folder: Path) -> OutputError:
-    """Return the refusal of a folder whose file system keeps no modes."""
+    """Return the error for a folder whose file system keeps no modes."""
     return OutputError(
         "the file system there does not keep the owner and mode of files, so others could change what a run works with",
         where=str(folder),

@@ -1,16 +1,14 @@
-"""The journal of a job on disk: appended in batches, each after the data it names.
+"""The journal of a job: its finished work, one record a line, so that another process can resume (schemas/journal.md).
 
-Laws: a record is in the file only once the data that was written before it was appended is on disk, so the journal
-never names a frame that the disk does not have; a failed sync is never tried again, since the system may have dropped
-what it could not write and report success the second time; an interrupted append is repeated at the same place.
+Each line begins with a CRC-32 that continues that of the line before, so a line is read only if everything before it is
+what was written. The checksum detects a crash or a bad medium but no forgery, so nothing in a journal is believed: its
+values must have the types and ranges that a run writes, frames are compared with what they must hold, and a finished
+kit is judged again. Records are appended in batches, each after the data that it names.
 
-What a job has done, one record a line, so that another process can go on: schemas/journal.md.
-
-Pure: records to bytes and back. Each line begins with a CRC-32 that continues the one of the line before, so a line is
-read only if everything before it is what was written. The checksum keeps out a crash and a bad medium, and nobody who
-forges a journal: so nothing in it is believed. Its values are of the types and ranges that a run writes, or it is
-refused; frames are compared with what they must hold, and a finished kit is judged again. Law: whatever tail of a
-journal is lost or torn by a crash, :func:`scan` gives the records before it, in order, and nothing else.
+Laws: a record is in the file only once the data that was written before it is on disk, so the journal never names a
+frame that the disk does not have. A failed sync is never tried again, since the system may have dropped what it could
+not write, and report success the second time. An interrupted append is repeated at the same place. Whatever tail of a
+journal a crash loses or tears, :func:`scan` yields the records before it, in order, and nothing else.
 """
 
 from __future__ import annotations
@@ -40,15 +38,15 @@ FRAME = "frame"
 RESTART = "restart"
 READY = "ready"
 
-LONGEST_LINE = 256 * 1024 * 1024
-"""The longest is the first one of a kit in a folder: it has the digest of every member."""
-_LIMITS = Limits(json_bytes=LONGEST_LINE)
-_LARGEST_CRC = 2**32 - 1
+MAX_LINE_BYTES = 256 * 1024 * 1024
+"""The longest line is the first of a kit in a folder: it has the digest of every member."""
+_LIMITS = Limits(json_bytes=MAX_LINE_BYTES)
+_MAX_CRC = 2**32 - 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Position:
-    """A place between two records: bytes before it, and the checksum that the next record continues."""
+    """A place between two records: the bytes before it, and the checksum that the next record continues."""
 
     offset: int = 0
     crc32: int = 0
@@ -64,8 +62,8 @@ class Record:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Begun:
-    """What a job was begun with. Law: ``Begun.of(begun.to_json()) == begun``."""
+class BeginRecord:
+    """The options and base with which a job began. Law: ``BeginRecord.of(begun.to_json()) == begun``."""
 
     format: int
     tool: str
@@ -75,7 +73,7 @@ class Begun:
 
     @classmethod
     def of(cls, body: Mapping[str, Any]) -> Self:
-        """Take a record of kind :data:`BEGIN` apart.
+        """Parse a record of kind :data:`BEGIN`.
 
         Raises:
             ManifestError: It is not one.
@@ -105,22 +103,22 @@ class FrameRecord:
     size: int
     """Bytes in the spool, from ``offset``."""
     length: int
-    """Bytes it decodes to."""
+    """Decoded bytes."""
     crc32: int
-    """Of the bytes in the spool."""
+    """Checksum of the bytes in the spool."""
     piece: bool = False
-    """Whether it came out of a piece of work, which another process need not do in full again."""
+    """Whether it is the result of a piece of work, which another process need not repeat in full."""
 
     @classmethod
     def of(cls, body: Mapping[str, Any]) -> Self:
-        """Take a record of kind :data:`FRAME` apart.
+        """Parse a record of kind :data:`FRAME`.
 
         Raises:
             ManifestError: It is not one.
         """
         fields = ManifestFields.of(dict(body), FRAME)
         fields.exactly({"at", "size", "length", "crc32"}, {"piece"})
-        if fields.integer("crc32") > _LARGEST_CRC or fields.members.get("piece", True) is not True:
+        if fields.integer("crc32") > _MAX_CRC or fields.members.get("piece", True) is not True:
             raise ManifestError(f"{FRAME}: crc32 or piece is out of range")
         return cls(
             offset=fields.integer("at"),
@@ -137,8 +135,8 @@ class FrameRecord:
 
 
 def encode_record(kind: str, body: Mapping[str, Any], before: Position) -> tuple[bytes, Position]:
-    """Return the line of a record that stands at ``before``, and the position after it."""
-    # ASCII: JSON escapes what is not, so a line feed or a lone surrogate of a name cannot break a line.
+    """Return the line of a record at position ``before``, and the position after it."""
+    # JSON escapes what is not ASCII, so a line feed or a lone surrogate in a name cannot break a line.
     text = json.dumps({"record": kind, **body}, separators=(",", ":")).encode("ascii")
     crc32 = checksum(text, before.crc32)
     line = b"%08x %s\n" % (crc32, text)
@@ -146,7 +144,7 @@ def encode_record(kind: str, body: Mapping[str, Any], before: Position) -> tuple
 
 
 def scan(lines: Iterable[bytes], start: Position | None = None) -> Iterator[Record]:
-    """Yield the records of a journal from ``start`` up to the first line that is torn, foreign, or not its turn."""
+    """Yield the records of a journal from ``start`` up to the first line that is torn, foreign or out of order."""
     at = start or Position()
     for line in lines:
         prefix, text = line[:9], line[9:-1]
@@ -163,21 +161,21 @@ def scan(lines: Iterable[bytes], start: Position | None = None) -> Iterator[Reco
 
 
 def checksum(data: bytes, before: int = 0) -> int:
-    """Continue a CRC-32 (the one of gzip) over ``data``; 25 GB/s here, so that it costs nothing beside a frame."""
+    """Return the CRC-32 (that of gzip) ``before``, continued over ``data``; at 25 GB/s it costs next to nothing."""
     return int(isal_zlib.crc32(data, before))
 
 
 class JournalFile:
-    """The file ``journal`` of a job folder; not there until the first record is appended and synced."""
+    """The file ``journal`` of a job folder; it exists once the first record is appended and synced."""
 
     def __init__(self, path: Path) -> None:
-        """Read what is there, up to the last whole record; what follows it is overwritten.
+        """Read the file up to the last complete record; what follows it is overwritten.
 
         Raises:
-            OutputError: It is there and cannot be read, or holds what no run writes.
+            OutputError: It exists and cannot be read, or holds what no run writes.
         """
         self.path = path
-        self.begun: Begun | None = None
+        self.begun: BeginRecord | None = None
         self.restarted: Record | None = None
         """The latest record of kind RESTART: frames before it are void."""
         self.ready: Record | None = None
@@ -185,28 +183,28 @@ class JournalFile:
         """Frames recorded since the latest pass began."""
         self._end = Position()
         self._handed = self._end
-        """Where the latest batch ends, written or about to be."""
+        """End of the latest batch, written or about to be."""
         self._pending: list[tuple[bytes, Position]] = []
         """Lines, each with the position after it: one step of the interpreter appends both, so no signal parts them."""
         self._file: int | None = None
         self._worker: SteadyThreads | None = None
         self._batch: Future[None] | None = None
         self._broken = False
-        self._passed = self._end
-        """Where the records of the latest pass begin."""
+        self._pass_start = self._end
+        """Position at which the records of the latest pass begin."""
         for record in self._records():
             self._check(record)
             self._end = self._handed = record.after
-            self._take(record)
+            self._apply(record)
 
     @property
     def pass_start(self) -> Position:
-        """Where the records of the latest pass begin."""
-        return self._passed
+        """Position at which the records of the latest pass begin."""
+        return self._pass_start
 
     def frame_records(self) -> Iterator[tuple[FrameRecord, Position]]:
-        """Yield the records of the latest pass and the position after each, read as they are asked for."""
-        for record in self._records(self._passed):
+        """Yield the records of the latest pass and the position after each, read on demand."""
+        for record in self._records(self._pass_start):
             if record.kind == FRAME:
                 yield FrameRecord.of(record.body), record.after
 
@@ -214,10 +212,10 @@ class JournalFile:
         """Add a record to the batch; nothing is written yet."""
         before = self._pending[-1][1] if self._pending else self._handed
         self._pending.append(encode_record(kind, body, before))
-        self._take(Record(kind=kind, body=body, after=self._pending[-1][1]))
+        self._apply(Record(kind=kind, body=body, after=self._pending[-1][1]))
 
     def write(self, kind: str, body: Mapping[str, Any]) -> None:
-        """Append a record and put it on disk at once; what it tells of must be there already.
+        """Append a record and write it to the disk at once; what it names must be there already.
 
         Raises:
             OutputError: The disk is full or failed.
@@ -227,19 +225,19 @@ class JournalFile:
             self.sync()
 
     def sync_soon(self, data: int) -> None:
-        """Sync the open file ``data``, then write the batch, on another thread; waits for the batch before.
+        """Sync the open file ``data``, then write the batch, on another thread; wait for the batch before it first.
 
-        Where no thread can be had it is written at once.
+        Where the system allows no thread, it is written at once.
 
         Raises:
             OSError: The batch before this one could not be written.
-            StoppedError: The thread is gone, and with it the batch before.
+            StoppedError: The thread died, and the batch before is lost.
         """
         self._wait()
         if self._worker is None:
             try:
                 self._worker = SteadyThreads(1, name="journal")
-            except RuntimeError:  # the system allows no more of them
+            except RuntimeError:  # the system allows no more threads
                 self.sync(data)
                 return
         if self._pending:
@@ -252,7 +250,7 @@ class JournalFile:
 
         Raises:
             OSError: The disk is full or failed.
-            StoppedError: The thread that wrote the batch before is gone.
+            StoppedError: The thread that wrote the batch before died.
         """
         self._wait()
         if self._pending:
@@ -261,7 +259,7 @@ class JournalFile:
             self._pending = []
 
     def rewind(self, to: Position, frames: int) -> None:
-        """Forget the records after ``to``: what they name is not what was written; ``frames`` are before it.
+        """Drop the records after ``to``, whose frames are not what was written; ``frames`` is the number before it.
 
         Raises:
             OSError: The disk failed.
@@ -294,20 +292,20 @@ class JournalFile:
                 return
             with open(descriptor, "rb") as file:  # noqa: PTH123  a descriptor
                 file.seek(start.offset if start is not None else 0)
-                yield from scan(iter(lambda: file.readline(LONGEST_LINE), b""), start)
+                yield from scan(iter(lambda: file.readline(MAX_LINE_BYTES), b""), start)
 
     def _check(self, record: Record) -> None:
-        """Refuse a record that no run writes, or not at this place.
+        """Check that a run writes such a record at this place.
 
         Raises:
-            OutputError: It is one.
+            OutputError: No run does.
         """
         try:
             self._require_turn(record.kind)
             if record.kind == FRAME:
                 FrameRecord.of(record.body)
             elif record.kind == BEGIN:
-                Begun.of(record.body)
+                BeginRecord.of(record.body)
         except ManifestError as error:
             raise OutputError(
                 f"is no journal of a run of this program: at byte {self._end.offset:,}: {error.what}",
@@ -320,17 +318,17 @@ class JournalFile:
         if (kind == BEGIN) != first or self.ready is not None or kind not in {BEGIN, FRAME, RESTART, READY}:
             raise ManifestError(f"a record {kind!r} is not expected there")
 
-    def _take(self, record: Record) -> None:
+    def _apply(self, record: Record) -> None:
         if record.kind == FRAME:
             self.frames += 1
         elif record.kind == BEGIN:
-            self.begun = Begun.of(record.body)
-            self._passed = record.after
+            self.begun = BeginRecord.of(record.body)
+            self._pass_start = record.after
         elif record.kind == READY:
             self.ready = record
         elif record.kind == RESTART:
             self.restarted, self.frames = record, 0
-            self._passed = record.after
+            self._pass_start = record.after
 
     def _wait(self) -> None:
         if self._batch is not None and self._worker is not None:
@@ -340,7 +338,7 @@ class JournalFile:
     def _flush(self, data: int | None, batch: list[tuple[bytes, Position]]) -> None:
         after = batch[-1][1]
         if self._end == after:
-            return  # a signal came between the writing and the forgetting
+            return  # a signal came after the write and before the batch was cleared
         if self._broken:
             raise OSError(errno.EIO, "an earlier sync of this job failed")
         try:

@@ -1,12 +1,8 @@
-"""The check, before a run begins, that no output overlaps an input or another output.
+"""Paths of outputs: the names next to a kit that belong to it, and checks against overwriting and overlaps.
 
 Two paths are one place if one file has both names (device and inode: hard links, symbolic links, ``./`` and ``..``,
 folders mounted twice). A path that does not exist yet is compared by its folder and its name, ignoring case, trailing
-dots and the Unicode form: some file systems ignore them. Law: no error unless one of the two is written.
-
-The names next to a kit that belong to it, and how they are kept from being overwritten.
-
-Suffixes of the files next to a kit, which are named after it.
+dots and the Unicode form, since some file systems ignore them. Law: no error unless one of the two is written.
 """
 
 from __future__ import annotations
@@ -64,7 +60,7 @@ class Claim:
 
     @property
     def phrase(self) -> str:
-        """The place as messages name it."""
+        """The words for the place in messages."""
         return f"the {self.role} of {self.parameter}" if self.role else self.parameter
 
 
@@ -220,18 +216,19 @@ def _fold(name: str) -> str:
 _GET_FLAGS = 0x80086601
 """FS_IOC_GETFLAGS of Linux with 64 bits."""
 _IMMUTABLE, _APPEND_ONLY = 0x10, 0x20
-_BESIDE = "write beside it with --output, and replace it where it was put there"
+_MOUNT_HINT = "write a new kit with --output, and replace this one where it is mounted from"
+_OWNER_HINT = "write a new kit with --output, and let the owner replace this one"
 
 
-def place_beside(path: Path, suffix: str) -> Path:
+def path_next_to(path: Path, suffix: str) -> Path:
     """Return the place next to ``path`` that has its name and ``suffix``.
 
     Raises:
-        UsageError: The path is ``.`` or ``..``, next to which nothing can be put.
+        UsageError: The path is ``.`` or ``..``, so nothing can be named after it.
     """
     if path.name in {"", ".."}:
         raise UsageError(
-            "has no name of its own that a result could stand beside",
+            "has no name of its own, so no result can be put next to it",
             where=str(path),
             hint="name the folder from outside, as in ../my-kit",
         )
@@ -239,53 +236,56 @@ def place_beside(path: Path, suffix: str) -> Path:
 
 
 def backup_path(kit: Path, suffix: str = BACKUP) -> Path:
-    """Where the old kit is kept when a kit is patched in place or, with :data:`ROLLED_BACK`, when that is undone.
+    """Return where the old kit is kept when a kit is patched in place or, with :data:`ROLLED_BACK`, rolled back.
 
     Raises:
-        UsageError: As :func:`place_beside`.
+        UsageError: As :func:`path_next_to`.
     """
-    return place_beside(kit, suffix)
+    return path_next_to(kit, suffix)
 
 
 def require_free(path: Path, *, but: Collection[Path] = ()) -> None:
-    """Refuse to overwrite anything ``but`` what is ours: a kit of that name, or its sidecars.
+    """Refuse to overwrite a kit of that name or its sidecars, except our own paths in ``but``.
 
     Raises:
-        OutputError: Something is already there.
-        UsageError: As :func:`place_beside`.
+        OutputError: One of the names is taken.
+        UsageError: As :func:`path_next_to`.
     """
-    for place in (path, *(place_beside(path, suffix) for suffix in SIDECARS)):
+    for place in (path, *(path_next_to(path, suffix) for suffix in SIDECARS)):
         if os.path.lexists(place) and place not in but:
             raise OutputError("already exists", where=str(place), hint="move it away or choose another name")
 
 
 def require_backup_free(kit: Path, suffix: str = BACKUP, *, but: Collection[Path] = ()) -> None:
-    """Refuse to overwrite an older backup of ``kit``; the second name an ended run gave this very kit is none.
+    """Refuse to overwrite an older backup of ``kit``.
 
-    Nor is ``but``: what is ours of a backup's sidecars.
+    A second name that an earlier run gave this same kit is no backup. The paths in ``but``, sidecars of a backup that
+    are ours, are ignored.
 
     Raises:
         OutputError: There is one already.
-        UsageError: As :func:`place_beside`.
+        UsageError: As :func:`path_next_to`.
     """
     if not is_twin(kit, backup_path(kit, suffix)):
         require_free(backup_path(kit, suffix), but=but)
 
 
 def require_replaceable(kit: Path) -> None:
-    """Refuse a kit whose name cannot come to mean another file, however whole the new one is.
+    """Refuse a kit whose name cannot be given to another file.
 
     Raises:
-        OutputError: It, or what is next to it, is mounted there or may not be changed by anybody (chattr(1)); or it is
-            another user's in a folder where only the owner may rename.
-        OSError: It is not there.
+        OutputError: It, or a file next to it, is a mount point or may not be changed by anybody (chattr(1)); or it
+            belongs to another user, in a folder where only the owner may rename.
+        OSError: It does not exist.
     """
     status, above = kit.lstat(), kit.absolute().parent.stat()
     folder = kit.absolute().parent.resolve()
-    for place in (kit, *(place_beside(kit, suffix) for suffix in SIDECARS)):
+    for place in (kit, *(path_next_to(kit, suffix) for suffix in SIDECARS)):
         if _is_mounted(folder / place.name):
-            raise OutputError("is mounted there by itself, so it cannot be replaced", where=str(place), hint=_BESIDE)
-    for place in (kit.parent, kit, *(place_beside(kit, suffix) for suffix in SIDECARS)):
+            raise OutputError(
+                "is mounted there by itself, so it cannot be replaced", where=str(place), hint=_MOUNT_HINT
+            )
+    for place in (kit.parent, kit, *(path_next_to(kit, suffix) for suffix in SIDECARS)):
         if flag := _fixed_by(place):
             raise OutputError(
                 f"has the attribute {flag}, so nothing there can be replaced, not even by root",
@@ -294,15 +294,17 @@ def require_replaceable(kit: Path) -> None:
             )
     if above.st_mode & stat.S_ISVTX and os.geteuid() not in {0, status.st_uid, above.st_uid}:
         raise OutputError(
-            "belongs to another user, and its folder (sticky) lets nobody else replace it", where=str(kit), hint=_BESIDE
+            "belongs to another user, and its folder (sticky) lets nobody else replace it",
+            where=str(kit),
+            hint=_OWNER_HINT,
         )
 
 
 def _fixed_by(path: Path) -> str:
-    """Return the attribute that keeps a file or a folder as it is (ioctl_iflags(2)); empty where none does."""
+    """Return the attribute that prevents changes of a file or folder (ioctl_iflags(2)); empty if none does."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    except OSError:  # it is not there, or may not be read, of which others complain
+    except OSError:  # it does not exist or may not be read, which other steps report
         return ""
     try:
         (flags,) = struct.unpack("i", fcntl.ioctl(descriptor, _GET_FLAGS, bytes(8))[:4])
@@ -314,7 +316,7 @@ def _fixed_by(path: Path) -> str:
 
 
 def _is_mounted(path: Path) -> bool:
-    """Whether a file system, or a part of one, is mounted at a path (proc(5), mountinfo)."""
+    """Return whether a file system, or a part of one, is mounted at a path (proc(5), mountinfo)."""
     # Blanks and backslashes are written as octal numbers there.
     due = "".join(f"\\{ord(one):03o}" if one in " \t\n\\" else one for one in str(path))
     try:
@@ -325,7 +327,7 @@ def _is_mounted(path: Path) -> bool:
 
 
 def is_twin(kit: Path, backup: Path) -> bool:
-    """Whether both are names of one file."""
+    """Return whether both are names of one file."""
     try:
         return os.path.samestat(kit.lstat(), backup.lstat()) and stat.S_ISREG(kit.lstat().st_mode)
     except OSError:

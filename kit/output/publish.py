@@ -1,13 +1,11 @@
-"""The one way to make a file appear: whole, on disk, read back, and only then under its name.
+"""The one way to make a file appear: complete, on disk, read back, and only then under its name.
 
 Where the file system can, a new file has no name until it is published (``O_TMPFILE``, open(2)), so that a killed run
 leaves nothing of it; elsewhere it waits as ``.NAME.new`` next to its place. Laws: the mode is right from the start; no
-link is followed; nothing is believed because of its name; :meth:`NewFile.publish` gives the name only to what reads
-back as it was written, and replaces nothing unless that was asked for. A reader of a name that is replaced sees the old
-file or the new one, whole.
-
-What has its name after a publishing is on disk, name included. The switch of a kit, which changes several names in an
-order of its own, is made of the same steps (:mod:`kit.output.commit`).
+link is followed; nothing is believed because of its name; :meth:`NewFile.publish` gives the name only to a file that
+reads back as it was written, and replaces nothing unless requested. A reader of a name that is replaced sees the old
+file or the new one, complete. After publishing, the file and its name are on disk.
+The switch of a kit, which changes several names in an order of its own, uses the same steps (:mod:`kit.output.commit`).
 """
 
 from __future__ import annotations
@@ -29,7 +27,7 @@ _CHUNK = 1 << 20
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _NAMED = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _NO_HARD_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
-"""The errors of link(2) where it cannot work at all: on FAT and exFAT, or of a file of somebody else's."""
+"""The errors of link(2) where it cannot work at all: on FAT and exFAT, or for a file of another user."""
 _RENAME_NOREPLACE, _RENAME_EXCHANGE = 1, 2
 _AT_FDCWD = -100
 
@@ -40,14 +38,14 @@ class NewFile:
     def __init__(
         self, path: Path, *, mode: int = 0o600, what: str = "", replaces: bool = False, unnamed: bool = True
     ) -> None:
-        """Prepare to write ``path``; nothing is made before the context is entered.
+        """Prepare to write ``path``; nothing is created before the context is entered.
 
         Args:
-            path: Where the file will be.
-            mode: Its permissions, less what the umask takes.
-            what: What it holds, for messages: ``private key``.
-            replaces: Whether it takes the place of a file that is there.
-            unnamed: Whether to try for a file without a name.
+            path: Path of the published file.
+            mode: Its permissions, less the umask.
+            what: Its content, for messages: ``private key``.
+            replaces: Whether it may replace an existing file.
+            unnamed: Whether to try a file without a name first.
         """
         self.path = path
         self.written = 0
@@ -65,7 +63,7 @@ class NewFile:
         """Refuse to overwrite.
 
         Raises:
-            OutputError: Something is there already, a dangling link included.
+            OutputError: The name is taken, also by a dangling link.
         """
         if os.path.lexists(self.path):
             raise self._taken()
@@ -74,7 +72,7 @@ class NewFile:
         if not self._replaces:
             self.require_free()
         with self._errors():
-            self._descriptor = self._opened()
+            self._descriptor = self._open()
         return self
 
     def __exit__(
@@ -82,12 +80,12 @@ class NewFile:
     ) -> None:
         os.close(self._descriptor)
         if self._is_named:
-            with suppress(OSError):  # what led here is the error to report
+            with suppress(OSError):  # the error that led here is the one to report
                 self._hidden.unlink(missing_ok=True)
 
     @property
     def sha256(self) -> Sha256:
-        """Digest of what was written."""
+        """Digest of the written bytes."""
         return Sha256(self._digest.hexdigest())
 
     def write(self, data: bytes) -> None:
@@ -105,10 +103,10 @@ class NewFile:
         self._digest.update(data)
 
     def check(self) -> None:
-        """Bring everything to the disk, read it back and compare.
+        """Write everything to the disk, read it back and compare.
 
         Raises:
-            OutputError: It cannot be, or is not what was written.
+            OutputError: The disk failed, or what is read back is not what was written.
         """
         found, at = hashlib.sha256(), 0
         with self._errors():
@@ -121,11 +119,11 @@ class NewFile:
         self._is_checked = True
 
     def publish(self) -> None:
-        """Name the file, after :meth:`check`, and bring the name to the disk.
+        """Name the file, after :meth:`check`, and write the name to the disk.
 
         Raises:
-            OutputError: The file does not read back, the name is taken, or the system refuses. What had the name has
-                it still.
+            OutputError: The file does not read back, the name is taken, or the system refuses. A file that had the name
+                still has it.
         """
         if not self._is_checked:
             self.check()
@@ -140,10 +138,10 @@ class NewFile:
             finally:
                 os.close(folder)
 
-    def _opened(self) -> int:
+    def _open(self) -> int:
         flag = getattr(os, "O_TMPFILE", 0) if self._unnamed and Path("/proc/self/fd").exists() else 0
         if flag:
-            with suppress(OSError):  # a file system without it; any other reason stops the other way, too
+            with suppress(OSError):  # a file system without it; any other error also stops the other way
                 return os.open(self.path.parent, flag | os.O_RDWR | os.O_CLOEXEC, self._mode)
         if self._replaces:
             self._hidden.unlink(missing_ok=True)
@@ -159,7 +157,7 @@ class NewFile:
         return descriptor
 
     def _name_anew(self, folder: int) -> None:
-        """Name the file where nothing has that name."""
+        """Name the file; the name must be free."""
         if not self._link(self.path.name, folder):
             rename_free(self._hidden, self.path)
             self._is_named = False
@@ -168,9 +166,9 @@ class NewFile:
             raise self._exchanged()
 
     def _rename_over(self, folder: int) -> None:
-        """Name the file in one step, also where another has that name."""
+        """Name the file in one step, also if another file has the name."""
         if not self._is_named:
-            # What a crashed run left there, possibly with another owner's mode, is not written into but made anew.
+            # A file that a crashed run left, possibly with another mode, is not reused.
             self._hidden.unlink(missing_ok=True)
             self._link(self._hidden.name, folder)
             self._is_named = True
@@ -180,10 +178,10 @@ class NewFile:
         self._is_named = False
 
     def _link(self, name: str, folder: int) -> bool:
-        """Add a name to the file; return False where it has one and the file system allows no second."""
+        """Add a name to the file; return False if it has one and the file system allows no second."""
         source = self._hidden.name if self._is_named else f"/proc/self/fd/{self._descriptor}"
         try:
-            # With a folder given, Python calls linkat(2), which alone can follow the link to the open file.
+            # With a folder, Python calls linkat(2); only that can follow the link to the open file.
             os.link(source, name, src_dir_fd=folder, dst_dir_fd=folder, follow_symlinks=not self._is_named)
         except OSError as error:
             if not self._is_named or error.errno not in _NO_HARD_LINKS:
@@ -214,10 +212,10 @@ class NewFile:
 
 
 def write_new(path: Path | str, data: bytes, *, mode: int, what: str) -> None:
-    """Write a new file, on disk before this returns.
+    """Write a new file, which is on disk on return.
 
     Raises:
-        OutputError: Something is at ``path`` already, a dangling link included, or it cannot be written.
+        OutputError: The name is taken, also by a dangling link, or the file cannot be written.
     """
     with NewFile(Path(path), mode=mode, what=what) as file:
         file.write(data)
@@ -225,7 +223,7 @@ def write_new(path: Path | str, data: bytes, *, mode: int, what: str) -> None:
 
 
 def replace(path: Path | str, data: bytes, *, what: str, mode: int = 0o600) -> None:
-    """Write ``data`` at ``path``, so that any reader sees the old file or the new one, whole.
+    """Write ``data`` to ``path``, so that any reader sees the old file or the new one, complete.
 
     Raises:
         OutputError: It cannot be written; the old file is as it was.
@@ -236,13 +234,13 @@ def replace(path: Path | str, data: bytes, *, what: str, mode: int = 0o600) -> N
 
 
 def give_name(work: Path, target: Path) -> bool:
-    """Name a finished file or folder, where nothing has that name; return whether it keeps its old name as well.
+    """Name a finished file or folder; the name must be free. Return whether it also keeps its old name.
 
     Raises:
         FileExistsError: The name is taken.
         OSError: The system refuses.
     """
-    # By link(2) where it works: rename(2) would replace what came there since somebody looked.
+    # By link(2) where it works: rename(2) would replace what took the name since the last check.
     if not work.is_dir() and add_name(work, target):
         return True
     rename_free(work, target)
@@ -250,7 +248,7 @@ def give_name(work: Path, target: Path) -> bool:
 
 
 def add_name(file: Path, name: Path) -> bool:
-    """Add a second name to a file, which must be free; return False where the file system has no such thing.
+    """Add a second name, which must be free, to a file; return False where the file system has no hard links.
 
     Raises:
         FileExistsError: The name is taken.
@@ -266,7 +264,7 @@ def add_name(file: Path, name: Path) -> bool:
 
 
 def rename_free(one: Path, other: Path) -> None:
-    """Rename without ever replacing anything, where the system can promise that."""
+    """Rename without replacing anything, in one step where the system can."""
     if not _rename(one, other, _RENAME_NOREPLACE):
         if os.path.lexists(other):
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(other))
@@ -274,12 +272,12 @@ def rename_free(one: Path, other: Path) -> None:
 
 
 def exchange(one: Path, other: Path) -> bool:
-    """Exchange two names in one step; False where the system cannot, or refuses."""
+    """Exchange two names in one step; return False where the system cannot, or refuses."""
     return _rename(one, other, _RENAME_EXCHANGE)
 
 
 def _rename(one: Path, other: Path, flags: int) -> bool:
-    """Rename as renameat2(2) with ``flags`` does; False where the system cannot, or refuses."""
+    """Call renameat2(2) with ``flags``; return False where the system has no such call, or refuses."""
     renameat2 = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
     if renameat2 is None:
         return False
@@ -287,7 +285,7 @@ def _rename(one: Path, other: Path, flags: int) -> bool:
 
 
 def sync_folder(folder: Path) -> None:
-    """Make a folder's entries durable: a name is only on disk once its folder is (fsync(2), NOTES)."""
+    """Write a folder's entries to the disk: a name is only on disk once its folder is (fsync(2), NOTES)."""
     descriptor = os.open(folder, _FOLDER)
     try:
         os.fsync(descriptor)

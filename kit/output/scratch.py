@@ -1,9 +1,7 @@
-"""A file of a run's own: written from front to back, read at any place, gone with its folder.
+"""Scratch space of one run: files, folders and SQLite databases that are removed with its folder.
 
-For what must be read in another order than it comes, and is too large to hold. Laws: what is appended is what is read;
-a disk that is full is an ``OutputError``.
-
-SQLite as scratch space of one run: never recovered, so never synced; full or broken disks become errors of ours.
+It is for data that is read in another order than it comes, and too large for memory. Nothing here is ever recovered, so
+nothing is synced. Laws: what is read is what was appended; a full or failing disk is an ``OutputError``.
 """
 
 from __future__ import annotations
@@ -18,11 +16,11 @@ from pathlib import Path
 from kit.errors import OutputError
 from kit.output.disk import open_own, writing
 
-_BUFFER = 1024 * 1024
+_BUFFER_BYTES = 1024 * 1024
 
 
 class StoredFile:
-    """Such a file being read, by whichever process; closed by :meth:`close`."""
+    """A scratch file open for reading, in any process; :meth:`close` closes it."""
 
     def __init__(self, path: Path) -> None:
         """Open the file.
@@ -32,11 +30,11 @@ class StoredFile:
         """
         self.path = path
         with writing(path):
-            self._descriptor = self._opened(path)
+            self._descriptor = self._open(path)
             self.size = os.fstat(self._descriptor).st_size
 
     @staticmethod
-    def _opened(path: Path) -> int:
+    def _open(path: Path) -> int:
         return open_own(path, os.O_RDONLY)
 
     def read(self, offset: int, size: int) -> bytes:
@@ -45,7 +43,7 @@ class StoredFile:
         Raises:
             OutputError: The disk failed.
         """
-        # Asked for every document: a context manager would cost more than the reading.
+        # Called for every document: a context manager would cost more than reading.
         try:
             data = os.pread(self._descriptor, size, offset)
             while len(data) < size and (more := os.pread(self._descriptor, size - len(data), offset + len(data))):
@@ -63,43 +61,43 @@ class StoredFile:
 
 
 class ScratchFile(StoredFile):
-    """Such a file being written, and read; one that a dead process left there is emptied."""
+    """A scratch file open for writing and reading; one that a dead process left is emptied."""
 
     def __init__(self, path: Path) -> None:
-        """Make the file.
+        """Create the file.
 
         Raises:
-            OutputError: It cannot be made.
+            OutputError: It cannot be created.
         """
         super().__init__(path)
-        self._held: list[bytes] = []
-        self._held_bytes = 0
+        self._buffered: list[bytes] = []
+        self._buffered_bytes = 0
 
     @staticmethod
-    def _opened(path: Path) -> int:
+    def _open(path: Path) -> int:
         return open_own(path, os.O_RDWR | os.O_CREAT, empty=True)
 
     def append(self, data: bytes) -> None:
-        """Put ``data`` at the end.
+        """Append ``data``.
 
         Raises:
             OutputError: The disk is full or failed.
         """
-        self._held.append(data)
-        self._held_bytes += len(data)
+        self._buffered.append(data)
+        self._buffered_bytes += len(data)
         self.size += len(data)
-        if self._held_bytes >= _BUFFER:
+        if self._buffered_bytes >= _BUFFER_BYTES:
             self.flush()
 
     def flush(self) -> None:
-        """Hand what is held to the system; needed before reading.
+        """Write buffered data to the file; needed before reading.
 
         Raises:
             OutputError: The disk is full or failed.
         """
-        held, self._held, self._held_bytes = self._held, [], 0
+        buffered, self._buffered, self._buffered_bytes = self._buffered, [], 0
         with writing(self.path):
-            view = memoryview(held[0] if len(held) == 1 else b"".join(held))
+            view = memoryview(buffered[0] if len(buffered) == 1 else b"".join(buffered))
             while view:
                 view = view[os.write(self._descriptor, view) :]
 
@@ -108,13 +106,13 @@ CACHE_KIB = 16 * 1024
 
 
 def scratch_database(path: Path) -> sqlite3.Connection:
-    """Make a database in a new file, outside of any transaction; call within :func:`disk_errors`.
+    """Return a database in a new file, outside any transaction; call within :func:`disk_errors`.
 
-    SQLite follows every link in a path by itself, and then opens what has that name. So the file is made before, in the
-    folder that ``path`` leads to, and SQLite may only open it: where folders were exchanged, it finds none.
+    SQLite follows every link in a path itself, and then opens what has that name. So the file is created first, in the
+    folder that ``path`` leads to, and SQLite may only open it. If folders were exchanged, it finds no file.
     """
     os.close(open_own(path, os.O_RDWR | os.O_CREAT | os.O_EXCL))
-    uri = f"{named(path).as_uri()}?mode=rw"
+    uri = f"{real_path(path).as_uri()}?mode=rw"
     database = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False)
     for pragma in ("journal_mode=OFF", "synchronous=OFF", "locking_mode=EXCLUSIVE", "temp_store=FILE"):
         database.execute(f"PRAGMA {pragma}")
@@ -122,14 +120,14 @@ def scratch_database(path: Path) -> sqlite3.Connection:
     return database
 
 
-def named(path: Path) -> Path:
-    """Return the name of a file by which SQLite, and a worker on another machine, can open it."""
+def real_path(path: Path) -> Path:
+    """Return the path of a file by which SQLite, and a worker on another machine, can open it."""
     return path.parent.resolve() / path.name
 
 
 @contextmanager
-def sorting_beside(database: sqlite3.Connection, path: Path) -> Iterator[None]:
-    """Let the sorter spill where the user gave room, not to /tmp, which may be small or memory."""
+def spill_next_to(database: sqlite3.Connection, path: Path) -> Iterator[None]:
+    """Let the sorter of ``database`` spill next to ``path``, not to /tmp, which may be small or in memory."""
     folder = str(path.parent.absolute()).replace("'", "''")
     database.execute(f"PRAGMA temp_store_directory = '{folder}'")
     try:
@@ -140,7 +138,7 @@ def sorting_beside(database: sqlite3.Connection, path: Path) -> Iterator[None]:
 
 @contextmanager
 def disk_errors(path: Path, what: str, hint: str) -> Iterator[None]:
-    """Turn what SQLite raises into an error that names ``what`` is kept there.
+    """Turn errors of SQLite into an error with ``what``, the data that is kept there.
 
     Raises:
         OutputError: The disk is full or failed.
@@ -153,7 +151,7 @@ def disk_errors(path: Path, what: str, hint: str) -> Iterator[None]:
 
 @contextmanager
 def scratch_folder(within: Path | None) -> Iterator[Path]:
-    """Return a new folder in ``within``, or in the system's place for such; it is gone afterwards.
+    """Return a new folder in ``within``, or in the system's folder for temporary files; it is removed afterwards.
 
     Raises:
         OutputError: It cannot be made there.
@@ -161,7 +159,7 @@ def scratch_folder(within: Path | None) -> Iterator[Path]:
     try:
         folder = tempfile.TemporaryDirectory(prefix="kit-", dir=within, ignore_cleanup_errors=True)
     except OSError as error:
-        # Without a place that can be written the library has none to name (tempfile.gettempdir).
+        # Without a writable folder the library has none to name (tempfile.gettempdir).
         raise OutputError(
             f"a folder for temporary files cannot be made: {error.strerror}",
             where=str(within or os.environ.get("TMPDIR") or "TMPDIR"),

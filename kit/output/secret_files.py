@@ -5,8 +5,7 @@ that the file checked is the file read. It must not be a symbolic link: the owne
 another file, and the secret in use would not be the one that was audited. A public key may be reached through a link,
 as mounted configuration is.
 
-The mode is checked on the very file that is read. How such a file is written is for :mod:`kit.output.publish`, what the
-bytes mean for ``kit.signing`` and ``kit.encryption``.
+Stops at the bytes: :mod:`kit.output.publish` writes such files, and ``kit.signing`` and ``kit.encryption`` parse them.
 """
 
 from __future__ import annotations

@@ -1,11 +1,13 @@
-"""The finished frames of a job, one after another in one file, those of a process that died included.
+"""The spool of a job: its finished frames, one after another in one file, also those of a process that died.
 
-Frames come in the same order in every run of a job (the engine delivers in the order of the archive), so what an
-earlier process finished is a prefix of what this one will write. :meth:`Spool.next_piece` gives what is on record of
-the next piece of work, for whoever can tell that it is what the work would give; :meth:`Spool.write` of a frame that is
-there already only counts. Laws: every frame is one that was handed to :meth:`Spool.write` in this run, so nothing is
-taken over because the journal names it; the first frame that is missing, damaged or other than recorded ends the
-prefix, and everything from there on is written anew; offsets are the same as in a run that was never interrupted.
+Frames come in the same order in every run of a job (the engine delivers in the order of the archive), so the frames of
+an earlier process are a prefix of those that this one will write. :meth:`Spool.next_piece` returns the frame on record
+for the next piece of work; the caller checks that it is the work's result. :meth:`Spool.write` only counts a frame that
+is already in the spool.
+
+Laws: every frame was passed to :meth:`Spool.write` in this run, so none is taken over because the journal names it; the
+first frame that is missing, damaged or other than recorded ends the prefix, and everything from there on is written
+anew; offsets are the same as in a run that was never interrupted.
 """
 
 from __future__ import annotations
@@ -25,15 +27,15 @@ from kit.output.journal import FRAME, FrameRecord, JournalFile, Position, checks
 from kit.output.publish import sync_folder
 
 CHECKPOINT_BYTES = 32 * 1024 * 1024
-"""Finished frames are put on disk and recorded every so many bytes: what a power cut costs at most, a second or two of
-work, against two syncs that another thread waits for (docs/design/journal.md)."""
+"""Bytes of finished frames after which they are synced and recorded. A power cut costs at most that, a second or two of
+work; the price is two syncs, for which another thread waits (docs/design/journal.md)."""
 _CHECKPOINT_FRAMES = 4096
-"""And at least every so many frames, so that the records of tiny ones do not pile up in memory."""
+"""Number of frames after which the same is done, so that the records of tiny ones do not fill the memory."""
 
 
 _COPY_BYTES = 4 * 1024 * 1024
 _NO_SUCH_COPY = frozenset({errno.ENOSYS, errno.EXDEV, errno.EINVAL, errno.EOPNOTSUPP, errno.EPERM})
-"""What copy_file_range(2) ends in where system or file system have no such thing."""
+"""The errors of copy_file_range(2) where the system or the file system does not have it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,17 +46,17 @@ class Extent:
     size: int
     length: int
     sha256: bytes = b""
-    """As of :class:`kit.archive.frames.Frame`."""
+    """That of :class:`kit.archive.frames.Frame`."""
 
 
 class Spool:
-    """See the module docstring. Takes frames until :meth:`close`, or until a write fails."""
+    """The spool file of one job. It takes frames until :meth:`close`, or until a write fails."""
 
     def __init__(self, folder: Path, journal: JournalFile, *, checkpoint_bytes: int = CHECKPOINT_BYTES) -> None:
-        """Open the spool of the job in ``folder``, at the frames that ``journal`` has of its latest pass.
+        """Open the spool of the job in ``folder``, with the frames that ``journal`` has of the latest pass.
 
         Raises:
-            OutputError: It cannot be made or opened there.
+            OutputError: It cannot be created or opened.
         """
         self._folder = folder
         self._journal = journal
@@ -62,7 +64,7 @@ class Spool:
         self._end = 0
         self._frames = 0
         self._recorded: Position | None = None
-        """After the record of the last frame that was taken over."""
+        """Position after the record of the last frame that was taken over."""
         self._unsynced = 0
         self._unsynced_frames = 0
         self._failed = False
@@ -77,24 +79,24 @@ class Spool:
                 os.ftruncate(self._file.fileno(), 0)
 
     def next_piece(self) -> bytes:
-        """Return the frame that an earlier process recorded for the next piece of work; nothing where there is none.
+        """Return the frame that an earlier process recorded for the next piece of work; empty if there is none.
 
-        It may be anything: the journal alone vouches for it.
+        Its content is not verified: only the journal names it.
         """
         while self._ahead is not None:
             record, _ = next(self._ahead, (None, None))
-            if record is None or (data := self._stored(record)) is None:
+            if record is None or (data := self._read_frame(record)) is None:
                 self._ahead = None
             elif record.piece:
                 return data
         return b""
 
     def write(self, frame: Frame, *, piece: bool = False) -> Extent:
-        """Append a frame, or count it where it is the one that is there.
+        """Append a frame, or only count it if the spool already has it there.
 
         Args:
             frame: The frame.
-            piece: Whether it came out of a piece of work, so that :meth:`next_piece` gives it to a later process.
+            piece: Whether it is the result of a piece of work, for :meth:`next_piece` of a later process.
 
         Raises:
             OutputError: The bytes, or a batch before them, could not be written.
@@ -104,9 +106,9 @@ class Spool:
         if kept is not None and kept[2] == frame.encoded and kept[0].length == frame.length:
             self._recorded, self._next = kept[1], None
         else:
-            with self._guarded():
+            with self._guard():
                 if kept is not None:
-                    self._leave_kept()
+                    self._discard_kept()
                 write_all(self._file, frame.encoded)
                 self._record(extent, frame.encoded, piece=piece)
         self._end += extent.size
@@ -114,7 +116,7 @@ class Spool:
         return extent
 
     def read(self, extent: Extent, size: int) -> Iterator[bytes]:
-        """Read an extent in pieces of at most ``size`` bytes.
+        """Yield an extent in pieces of at most ``size`` bytes.
 
         Raises:
             OSError: The disk failed, or the file is shorter than what was written to it.
@@ -129,10 +131,10 @@ class Spool:
             left -= len(data)
 
     def copy(self, extent: Extent, target: BinaryIO) -> None:
-        """Append an extent to an unbuffered file, by the system where it can: nothing is brought here and back then.
+        """Append an extent to an unbuffered file, copied within the system where possible.
 
-        What is copied is on its way to the disk at once, so that little is left for a sync; and the spool's pages are
-        given back, which the target's can then have.
+        The system begins to write the copy to the disk at once, so that little is left for a sync. The cached pages of
+        the spool are released, for those of the target.
 
         Raises:
             OSError: The disk is full or failed, or the spool is shorter than what was written to it.
@@ -141,17 +143,17 @@ class Spool:
         while offset < end:
             size = min(end - offset, _COPY_BYTES)
             at = target.tell()
-            done = _copied(source, target.fileno(), size, offset)
+            done = _copy_range(source, target.fileno(), size, offset)
             if not done:
                 for piece in self.read(Extent(offset=offset, size=size, length=0), size):
                     write_all(target, piece)
                 done = size
-            _not_wanted(target.fileno(), at, done)
-            _not_wanted(source, offset, done)
+            _drop_cached(target.fileno(), at, done)
+            _drop_cached(source, offset, done)
             offset += done
 
     def sync(self) -> None:
-        """Put everything written on disk, and on record.
+        """Sync and record everything that was written.
 
         Raises:
             OSError: The disk is full or failed.
@@ -166,17 +168,17 @@ class Spool:
         if self._next is None and self._kept is not None:
             record, after = next(self._kept, (None, None))
             if record is not None and after is not None and record.offset == self._end:
-                data = self._stored(record)
+                data = self._read_frame(record)
                 self._next = (record, after, data) if data is not None else None
             if self._next is None:
-                with self._guarded():
-                    self._leave_kept()
+                with self._guard():
+                    self._discard_kept()
         return self._next
 
-    def _stored(self, record: FrameRecord) -> bytes | None:
-        """Read a frame; None where it is not there, or is not what was recorded."""
+    def _read_frame(self, record: FrameRecord) -> bytes | None:
+        """Return the bytes of a frame; None if they are missing, or not what was recorded."""
         if record.offset + record.size > os.fstat(self._file.fileno()).st_size:
-            return None  # nothing is asked for that is not there: a record may name any size
+            return None  # checked first, since a record may name any size
         data = os.pread(self._file.fileno(), record.size, record.offset)
         while len(data) < record.size and (
             more := os.pread(self._file.fileno(), record.size - len(data), record.offset + len(data))
@@ -184,8 +186,8 @@ class Spool:
             data += more
         return data if len(data) == record.size and checksum(data) == record.crc32 else None
 
-    def _leave_kept(self) -> None:
-        """Go on from here by writing: cut off what is not known to be good, in the journal first."""
+    def _discard_kept(self) -> None:
+        """Discard the rest of an earlier process's frames and write from here on; the journal is cut first."""
         self._kept = self._ahead = self._next = None
         self._journal.rewind(self._recorded or self._journal.pass_start, self._frames)
         os.ftruncate(self._file.fileno(), self._end)
@@ -203,8 +205,8 @@ class Spool:
             self._journal.sync_soon(self._file.fileno())
 
     @contextmanager
-    def _guarded(self) -> Iterator[None]:
-        """Let nothing follow a write that failed or was interrupted: it may have left a part of a frame behind."""
+    def _guard(self) -> Iterator[None]:
+        """Refuse every write after one that failed or was interrupted: it may have left a part of a frame."""
         if self._failed:
             raise OutputError("an earlier write failed", where=str(self._folder))
         self._failed = True
@@ -213,8 +215,8 @@ class Spool:
         self._failed = False
 
 
-def _copied(source: int, target: int, size: int, offset: int) -> int:
-    """Have the system copy up to ``size`` bytes to where ``target`` is, and return how many; 0 where it does not."""
+def _copy_range(source: int, target: int, size: int, offset: int) -> int:
+    """Let the system copy up to ``size`` bytes to the position of ``target``, and return how many; 0 if it cannot."""
     copy_file_range = getattr(os, "copy_file_range", None)  # of Linux
     try:
         return int(copy_file_range(source, target, size, offset)) if copy_file_range is not None else 0
@@ -224,8 +226,8 @@ def _copied(source: int, target: int, size: int, offset: int) -> int:
         return 0
 
 
-def _not_wanted(descriptor: int, offset: int, size: int) -> None:
-    """Have pages written, if they are not on disk yet, and let go, if they are (posix_fadvise(2))."""
+def _drop_cached(descriptor: int, offset: int, size: int) -> None:
+    """Let the system write cached pages to the disk, and release those that are there (posix_fadvise(2))."""
     if hasattr(os, "posix_fadvise"):
         with suppress(OSError):  # advice; what fails to be written is found by the sync
             os.posix_fadvise(descriptor, offset, size, os.POSIX_FADV_DONTNEED)

@@ -1,12 +1,10 @@
-"""What a switch is: a finished kit in the job folder, the name it is to get, and how to distinguish old from new.
+"""What a switch is: a finished kit in the job folder, the name it gets, and what identifies the old kit and the new.
 
-It is staged and in the journal before any name changes (:mod:`kit.output.commit`), so that a later process knows what
-an earlier one was about (:mod:`kit.output.commit`).
-
-One digest of a whole folder: names, files and links in it, but not who owns them or when they were written.
-
-What an archive's digest is to an archive: by it a later process can tell whether the folder that was finished is still
-what was finished. Law: it depends on what is in the folder alone, not on the order the system gives it in.
+A switch is staged and recorded in the journal before any name changes (:mod:`kit.output.commit`), so a later process
+knows what an earlier one was about to do. An archive is identified by its digest, a folder by its inode or by
+:func:`tree_digest`, with which a later process can check that a finished folder is still what was finished.
+Law: a tree digest covers names, files and links, but not owners and times, and does not depend on the order in which
+the system lists them. Stops before the first name outside the job folder changes.
 """
 
 from __future__ import annotations
@@ -28,7 +26,7 @@ from kit.output.paths import (
     SIDECARS,
     backup_path,
     is_twin,
-    place_beside,
+    path_next_to,
     require_backup_free,
     require_free,
 )
@@ -38,14 +36,14 @@ from kit.values.fields import ManifestFields
 
 
 def tree_digest(folder: Path) -> Sha256:
-    """Digest everything below ``folder``; links are not followed.
+    """Return the digest of everything below ``folder``; links are not followed.
 
     Raises:
         OSError: Something cannot be read.
     """
     digest = hashlib.sha256()
     for name, kind, content in _entries(folder):
-        # The names come sorted and hold no NUL, and what follows them is of fixed size, so none passes for another.
+        # Names are sorted and have no NUL, and what follows one has a fixed size, so no two trees have the same bytes.
         digest.update(os.fsencode(name) + b"\0" + kind + content)
     return Sha256(digest.hexdigest())
 
@@ -70,7 +68,7 @@ def _raise(error: OSError) -> None:
 
 
 ARCHIVE, FOLDER = "archive", "kit"
-"""What a finished kit is called in the job folder."""
+"""Names of a finished kit in the job folder."""
 _DIGEST, _TREE = "sha256:", "tree:"
 _ARCHIVE = re.compile(r"sha256:[0-9a-f]{64}")
 _INODE = re.compile(r"(?:inode:[0-9]{1,20}|tree:[0-9a-f]{64})")
@@ -80,32 +78,32 @@ _OPTIONAL = frozenset({"keptAs", "content"})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Switch:
-    """A finished kit in the job folder, and the name it is to get. Law: ``Switch.of(…, s.to_json()) == s``."""
+    """A finished kit in the job folder, and the name it gets. Law: ``Switch.of(…, s.to_json()) == s``."""
 
     work: Path
     target: Path
     in_place: bool
     keep_backup: bool
     sidecars: Mapping[str, str]
-    """What is staged next to ``work``, to be put next to ``target``: suffix → SHA-256 of its bytes."""
+    """Sidecars staged next to ``work``, for ``target``: suffix → SHA-256 of its bytes."""
     new: str
-    """Identity of the finished kit: its digest or, of a folder, its inode, which survives every rename.
+    """Identity of the finished kit: its digest or, for a folder, its inode, which survives every rename.
 
-    Of a folder that waits outside of the job folder it is the digest of its tree, since FAT keeps no numbers of files.
+    For a folder staged outside the job folder it is the digest of its tree, since FAT keeps no inodes.
     """
     old: str
     """Identity of the kit it replaces; empty with ``--output``."""
     kept_as: str = BACKUP
-    """Suffix under which the old kit is kept, if it is."""
+    """Suffix of the name under which the old kit is kept."""
     content: str = ""
-    """Of a folder, the digest of all that is in it: its inode does not show whether it is still what was verified."""
+    """For a folder, its tree digest: the inode does not show whether it is still what was verified."""
 
     @classmethod
     def of(cls, folder: Path, target: Path, body: Mapping[str, Any]) -> Self:
-        """Read the switch of the job in ``folder`` from its journal; every name in it is one of a few.
+        """Return the switch of the job in ``folder`` from its journal record; only known names are accepted.
 
         Raises:
-            ManifestError: It is no switch that a run puts on record.
+            ManifestError: It is no switch that a run records.
         """
         fields = ManifestFields.of(dict(body), "ready")
         fields.exactly(_MEMBERS, _OPTIONAL)
@@ -125,7 +123,7 @@ class Switch:
         )
 
     def to_json(self) -> dict[str, Any]:
-        """Return what the journal keeps."""
+        """Return the body of the journal record."""
         body = {
             "work": self.work.name,
             "inPlace": self.in_place,
@@ -139,25 +137,25 @@ class Switch:
 
     @property
     def new_digest(self) -> Sha256:
-        """Of the finished kit, which is an archive."""
+        """Digest of the finished kit, which is an archive."""
         return Sha256(self.new.removeprefix(_DIGEST))
 
     @property
     def old_digest(self) -> Sha256:
-        """Of the kit it replaces, which is an archive."""
+        """Digest of the kit it replaces, which is an archive."""
         return Sha256(self.old.removeprefix(_DIGEST))
 
     def identity(self, path: Path) -> str:
-        """Return the identity of what has a name, in the form of ``new`` and ``old``."""
+        """Return the identity of the file or folder at a path, in the form of ``new`` and ``old``."""
         return identity_of(path, by_content=self.new.startswith(_TREE))
 
     @property
     def backup(self) -> Path | None:
-        """Where the old kit is kept; None where it is not, or where there is none."""
+        """Path under which the old kit is kept; None if it is not kept, or if there is none."""
         return backup_path(self.target, self.kept_as) if self.in_place and self.keep_backup else None
 
 
-def staged(
+def stage(
     work: Path,
     target: Path,
     sidecars: Mapping[str, bytes],
@@ -171,11 +169,11 @@ def staged(
 ) -> Switch:
     """Stage a switch (step 1) and return it for the journal.
 
-    ``new`` and ``old`` are digests of archives, None of folders. With ``by_content``, folders are known by what is in
-    them. What is put next to the kit is for those whom ``work`` is for.
+    ``new`` and ``old`` are the digests of archives, None for folders. With ``by_content``, folders are identified by
+    their tree digest. Sidecars get the mode of ``work``.
 
     Raises:
-        OutputError: What belongs next to the kit could not be written, or a name is taken.
+        OutputError: A sidecar could not be written, or a name is taken.
     """
     if not in_place:
         require_free(target)
@@ -203,29 +201,29 @@ def staged(
 
 
 def has_begun(switch: Switch) -> bool:
-    """Whether any name outside the job folder is other than before the switch, so that it must be finished."""
+    """Return whether a name outside the job folder has changed, so that the switch must be finished."""
     if not switch.in_place:
         return switch.identity(switch.target) == switch.new
     target = switch.identity(switch.target)
     if target not in {"", switch.old, switch.new}:
-        # Something else has the name, so nothing can be finished. But the old kit, or what was beside it, may be here.
+        # Something else has the name, so nothing can be finished. But the old kit or its sidecars may be here.
         kept = [switch.work.with_name(f"old{suffix}") for suffix in ("", *SIDECARS)]
         return switch.identity(switch.work) == switch.old or any(os.path.lexists(place) for place in kept)
     linked = switch.backup is not None and is_twin(switch.target, switch.backup)
-    return linked or bool(parked(switch)) or target != switch.old
+    return linked or bool(parked_files(switch)) or target != switch.old
 
 
-def parked(switch: Switch) -> frozenset[Path]:
-    """Return what the switch has moved away from next to the kit, and the checksum that it made for the backup.
+def parked_files(switch: Switch) -> frozenset[Path]:
+    """Return the old kit's sidecars where the switch has moved them, and the checksum that it made for the backup.
 
-    When it was staged nothing was next to the backup's name, unless that was the kit's second. So a signature there is
-    the one that the kit had, if it has none; and a checksum is ours, if it is the old kit's.
+    When the switch was staged, nothing was next to the backup's name, unless that was a second name of the kit. So a
+    signature there is the kit's if the kit has none now, and a checksum is ours if it is that of the old kit.
     """
     places = [switch.work.with_name(f"old{suffix}") for suffix in SIDECARS]
     if has_own_backup(switch) and switch.backup is not None and switch.old.startswith(_DIGEST):
-        if not os.path.lexists(place_beside(switch.target, ".sig")):
-            places.append(place_beside(switch.backup, ".sig"))
-        checksum = place_beside(switch.backup, ".sha256")
+        if not os.path.lexists(path_next_to(switch.target, ".sig")):
+            places.append(path_next_to(switch.backup, ".sig"))
+        checksum = path_next_to(switch.backup, ".sha256")
         line = checksum_line(switch.old_digest, switch.backup.name)
         if is_file_of(checksum, line):
             places.append(checksum)
@@ -233,7 +231,7 @@ def parked(switch: Switch) -> frozenset[Path]:
 
 
 def has_own_backup(switch: Switch) -> bool:
-    """Whether what has the backup's name, if anything has, is the old kit, so that this switch put it there."""
+    """Return whether the backup's name is free or has the old kit, which this switch put there."""
     backup = switch.backup
     if backup is None or not os.path.lexists(backup):
         return True
@@ -241,7 +239,7 @@ def has_own_backup(switch: Switch) -> bool:
 
 
 def is_file_of(path: Path, data: bytes) -> bool:
-    """Whether a regular file, and no link to one, holds exactly ``data``."""
+    """Return whether a regular file, and no link to one, holds exactly ``data``."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
@@ -251,11 +249,11 @@ def is_file_of(path: Path, data: bytes) -> bool:
 
 
 def identity_of(path: Path, *, by_content: bool = False) -> str:
-    """Return the identity of what has a name: digest of a file, inode of a folder, empty for nothing or anything else.
+    """Return an identity: the digest of a file, the inode of a folder, ``other`` for anything else, or "" for nothing.
 
     Args:
-        path: The name.
-        by_content: Whether a folder is known by the digest of its tree.
+        path: Path of the file or folder.
+        by_content: Whether a folder is identified by its tree digest.
     """
     try:
         status = path.lstat()
@@ -287,7 +285,7 @@ def _one_of(fields: ManifestFields, name: str, allowed: tuple[str | None, ...]) 
 
 
 def _identity(fields: ManifestFields, name: str, forms: tuple[re.Pattern[str], ...]) -> str:
-    """Read a digest of an archive, or the inode of a folder."""
+    """Return the digest of an archive, or the identity of a folder."""
     text = fields.text(name)
     if not any(form.fullmatch(text) for form in forms):
         raise ManifestError(f"{fields.place}.{name}: names no archive or folder of the kind that is expected")
@@ -297,8 +295,8 @@ def _identity(fields: ManifestFields, name: str, forms: tuple[re.Pattern[str], .
 def checksum_line(digest: Sha256, name: str) -> bytes:
     """Return the content of a ``.sha256`` file, as sha256sum writes and checks it.
 
-    A name with a backslash, line feed or carriage return is escaped, which a backslash before the line declares; the
-    bytes of one that is not UTF-8 are as they are.
+    A name with a backslash, line feed or carriage return is escaped, which a backslash before the line declares. The
+    bytes of a name that is not UTF-8 are unchanged.
     """
     escaped = name.replace("\\", "\\\\").replace("\n", "\\n").replace("\r", "\\r")
     return ("" if escaped == name else "\\").encode() + f"{digest}  ".encode() + os.fsencode(escaped) + b"\n"

@@ -20,9 +20,9 @@ from kit.archive.read.reader import Container
 from kit.archive.write.folder import FolderDestination
 from kit.archive.write.tar import ArchiveDestination, CountingDestination, Destination
 from kit.errors import DigestError, InterruptedRunError, KitError, ManifestError, OutputError, UsageError
-from kit.output.commit import Standing, retreat, standing
+from kit.output.commit import KitPlaces, find_kits, put_back
 from kit.output.job import Job
-from kit.output.journal import BEGIN, FORMAT, RESTART, Begun
+from kit.output.journal import BEGIN, FORMAT, RESTART, BeginRecord
 from kit.output.paths import backup_path
 from kit.output.spool import Spool
 from kit.output.switch import Switch, has_begun
@@ -125,7 +125,7 @@ def begin(job: Job, options: Options, base: Mapping[str, Any]) -> None:
     """
     begun = job.journal.begun
     if begun is None:
-        this = Begun(format=FORMAT, tool=TOOL, version=VERSION, options=options, base=base)
+        this = BeginRecord(format=FORMAT, tool=TOOL, version=VERSION, options=options, base=base)
         job.journal.write(BEGIN, this.to_json())
         return
     was = begun.base
@@ -314,13 +314,13 @@ def completion(finished: Finished, switch: Switch, *, kit: Path, output: Path) -
     )
 
 
-def judged_switch(switch: Switch, judge: Callable[[Standing], Finished]) -> Finished:
+def judged_switch(switch: Switch, judge: Callable[[KitPlaces], Finished]) -> Finished:
     """Judge the finished kit of an interrupted switch, wherever it is.
 
     Raises:
         KitError: It is refused. What it replaces has its name, or what it was given: nothing is changed.
     """
-    where = standing(switch)
+    where = find_kits(switch)
     try:
         finished = judge(where)
         archive = finished.judgement.archive
@@ -372,7 +372,7 @@ def abandon(target: Path, work_folder: Path | None = None) -> Abandonment:
             switch = interrupted_switch(job)
         except OutputError:
             switch = None  # no run wrote that journal, so none of the names around it is of a run
-        if switch is not None and has_begun(switch) and not retreat(switch):
+        if switch is not None and has_begun(switch) and not put_back(switch):
             raise UsageError(
                 "the new kit is on its way into place, so the run can only be finished",
                 where=str(target),

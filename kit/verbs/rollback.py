@@ -23,7 +23,7 @@ from kit.archive.write.copies import Verified, retire, stage_backup
 from kit.delta.model import End
 from kit.errors import DigestError, KitError, OutputError, UnreadableError, UsageError, WrongBaseError
 from kit.manifest import Manifest
-from kit.output.commit import Standing
+from kit.output.commit import KitPlaces
 from kit.output.disk import writing
 from kit.output.paths import ROLLED_BACK, backup_path, require_free, require_replaceable
 from kit.output.switch import Switch, tree_digest
@@ -124,7 +124,7 @@ class _Rollback(Run[ExitStack, RollbackReport, RollbackReport]):
     def foreign(self) -> KitError:
         return UsageError("the interrupted run was no rollback", where=str(self.job.named), hint="kit patch … --resume")
 
-    def judge_finished(self, where: Standing) -> Finished:
+    def judge_finished(self, where: KitPlaces) -> Finished:
         finished, self._present = _judge_finished(where, self._request)
         return finished
 
@@ -176,7 +176,7 @@ class _Rollback(Run[ExitStack, RollbackReport, RollbackReport]):
         )
 
 
-def _judge_finished(where: Standing, request: RollbackRequest) -> tuple[Finished, Manifest]:
+def _judge_finished(where: KitPlaces, request: RollbackRequest) -> tuple[Finished, Manifest]:
     """Judge the two kits of an interrupted rollback as when it began; return the manifest of the replaced one, too."""
     if where.old is None:
         raise OutputError(

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from kit.errors import KitError, OutputError
-from kit.output.commit import Standing, finish, perform
+from kit.output.commit import KitPlaces, finish, perform
 from kit.output.job import Job
 from kit.output.journal import READY
 from kit.output.paths import BACKUP
@@ -97,7 +97,7 @@ class Run(ABC, Generic[Source, Report, Ended]):
         """
 
     @abstractmethod
-    def judge_finished(self, where: Standing) -> Finished:
+    def judge_finished(self, where: KitPlaces) -> Finished:
         """Judge a kit that an interrupted run finished: as the run does, and that it is what this run makes.
 
         Raises:

@@ -22,7 +22,7 @@ from conformance.build.tar_bytes import (
 from kit.archive.read.tar import Member, read_tar
 from kit.archive.source import ChunkReader
 from kit.archive.write.tar import ArchiveDestination
-from kit.output.journal import BEGIN, FORMAT, Begun, JournalFile
+from kit.output.journal import BEGIN, FORMAT, BeginRecord, JournalFile
 from kit.output.spool import Spool
 from kit.values import STRICT, Allowed, Codec, Limits
 
@@ -91,5 +91,5 @@ def archive_in(folder: Path, *, codec: Codec, proves: bool = False) -> ArchiveDe
     """Make a destination with a journal of its own."""
     journal = JournalFile(folder / "journal")
     if journal.begun is None:
-        journal.append(BEGIN, Begun(format=FORMAT, tool="kit", version="1", options={}, base={}).to_json())
+        journal.append(BEGIN, BeginRecord(format=FORMAT, tool="kit", version="1", options={}, base={}).to_json())
     return ArchiveDestination(folder, Spool(folder, journal), codec=codec, proves=proves)

@@ -17,10 +17,10 @@ import pytest
 from kit.archive.read.reader import open_kit
 from kit.archive.write.copies import Verified, copy_kit
 from kit.errors import OutputError, UsageError
-from kit.output.commit import finish, perform, retreat
+from kit.output.commit import finish, perform, put_back
 from kit.output.job import Job
-from kit.output.paths import backup_path, place_beside, require_backup_free, require_free
-from kit.output.switch import Switch, checksum_line, has_begun, staged
+from kit.output.paths import backup_path, path_next_to, require_backup_free, require_free
+from kit.output.switch import Switch, checksum_line, has_begun, stage
 from kit.values import Limits, MemberPath, Sha256
 from tests.kits import tar, write_kit
 
@@ -45,12 +45,12 @@ def work_in(job: Job) -> Path:
 
 def publish(work: Path, target: Path, sidecars: dict[str, bytes]) -> None:
     new = Sha256.of(work.read_bytes()) if work.is_file() else None
-    perform(staged(work, target, sidecars, new=new))
+    perform(stage(work, target, sidecars, new=new))
 
 
 def replace(work: Path, kit: Path, sidecars: dict[str, bytes], *, keep_backup: bool) -> None:
     new, old = (Sha256.of(path.read_bytes()) if path.is_file() else None for path in (work, kit))
-    perform(staged(work, kit, sidecars, new=new, old=old, in_place=True, keep_backup=keep_backup))
+    perform(stage(work, kit, sidecars, new=new, old=old, in_place=True, keep_backup=keep_backup))
 
 
 def names(folder: Path) -> dict[str, bytes]:
@@ -212,7 +212,7 @@ def test_a_copy_of_a_folder_is_the_same_folder(tmp_path: Path) -> None:
 def begun(job: Job, kit: Path, steps: int, *, keep_backup: bool) -> Switch:
     """Stage a switch in place, do so many of its steps, damage the new kit: as a crash and a bad medium leave it."""
     work = work_in(job)
-    switch = staged(
+    switch = stage(
         work,
         kit,
         NEW_SIDECARS,
@@ -222,12 +222,12 @@ def begun(job: Job, kit: Path, steps: int, *, keep_backup: bool) -> Switch:
         keep_backup=keep_backup,
     )
     backup = backup_path(kit)
-    sig = place_beside(backup, ".sig") if keep_backup else work.with_name("old.sig")
+    sig = path_next_to(backup, ".sig") if keep_backup else work.with_name("old.sig")
     done: list[Callable[[], object]] = [
         *([lambda: os.link(kit, backup)] if keep_backup else []),
-        lambda: place_beside(kit, ".sha256").rename(work.with_name("old.sha256")),
-        lambda: place_beside(kit, ".sig").rename(sig),
-        *([lambda: place_beside(backup, ".sha256").write_bytes(BACKUP_SUM)] if keep_backup else []),
+        lambda: path_next_to(kit, ".sha256").rename(work.with_name("old.sha256")),
+        lambda: path_next_to(kit, ".sig").rename(sig),
+        *([lambda: path_next_to(backup, ".sha256").write_bytes(BACKUP_SUM)] if keep_backup else []),
         lambda: kit.rename(work.with_name("old")),  # a system without exchange, and no backup
     ]
     for step in done[:steps]:
@@ -242,8 +242,8 @@ def test_a_new_kit_that_was_damaged_never_gets_its_name_and_all_that_was_moved_i
     keep_backup: bool,  # noqa: FBT001  a row of the table
     steps: int,
 ) -> None:
-    place_beside(kit, ".sig").write_bytes(b"old signature\n")
-    place_beside(kit, ".sha256").write_bytes(checksum_line(Sha256.of(OLD), "kit.tar"))
+    path_next_to(kit, ".sig").write_bytes(b"old signature\n")
+    path_next_to(kit, ".sha256").write_bytes(checksum_line(Sha256.of(OLD), "kit.tar"))
     before = names(kit.parent)
     with Job(kit) as job:
         switch = begun(job, kit, steps, keep_backup=keep_backup)
@@ -251,7 +251,7 @@ def test_a_new_kit_that_was_damaged_never_gets_its_name_and_all_that_was_moved_i
         with pytest.raises(OutputError, match="was damaged in the job folder since it was verified") as caught:
             finish(switch)
         assert "--abandon" in caught.value.hint
-        assert retreat(switch)
+        assert put_back(switch)
         assert names(kit.parent) == before
         assert not has_begun(switch)
 
@@ -260,9 +260,9 @@ def test_a_switch_that_can_be_finished_is_not_undone(kit: Path) -> None:
     with Job(kit) as job:
         switch = begun(job, kit, 1, keep_backup=True)
         switch.work.write_bytes(NEW)
-        assert not retreat(switch)
+        assert not put_back(switch)
         finish(switch)
-        assert not retreat(switch)
+        assert not put_back(switch)
     assert kit.read_bytes() == NEW
 
 
@@ -272,7 +272,7 @@ def test_what_a_stranger_put_in_the_place_of_the_kit_is_not_moved(kit: Path) -> 
         kit.unlink()
         kit.write_bytes(b"mine")
         before = names(kit.parent)
-        assert not retreat(switch)
+        assert not put_back(switch)
         with pytest.raises(OutputError, match="neither the kit that the interrupted run read nor the one it made"):
             finish(switch)
         assert names(kit.parent) == before
@@ -290,7 +290,7 @@ def test_a_finished_folder_that_was_damaged_never_gets_its_name(
         work = write_kit(job.folder / "kit", {"d/a": NEW, "d/b": b"bb", "e": b""})
         (work / "link").symlink_to("d/a")
         target = kit if in_place else tmp_path / "out"
-        switch = staged(work, target, {}, new=None, in_place=in_place, keep_backup=in_place)
+        switch = stage(work, target, {}, new=None, in_place=in_place, keep_backup=in_place)
         assert Switch.of(job.folder, target, switch.to_json()) == switch
         file = work / "d" / "b"
         if harm == "another link":
@@ -304,13 +304,13 @@ def test_a_finished_folder_that_was_damaged_never_gets_its_name(
             file.write_bytes({"changed": b"bc", "cut": b"b", "more": b"bb\0"}[harm])
         with pytest.raises(OutputError, match="damaged in the job folder"):
             finish(switch)
-        assert retreat(switch) == in_place
+        assert put_back(switch) == in_place
     assert [path.name for path in tmp_path.iterdir()] == ["kit"]
     assert (kit / "a").read_bytes() == OLD
 
 
 def staged_output(job: Job, target: Path) -> Switch:
-    return staged(work_in(job), target, OUTPUT_SIDECARS, new=Sha256.of(NEW))
+    return stage(work_in(job), target, OUTPUT_SIDECARS, new=Sha256.of(NEW))
 
 
 @pytest.mark.parametrize("published", [0, 1, 2, 3], ids=["nothing", "the archive", "a checksum too", "all"])
@@ -323,7 +323,7 @@ def test_what_a_crash_left_of_publishing_is_finished(tmp_path: Path, published: 
             os.link(switch.work, target)
             assert has_begun(switch)
         for suffix in list(NEW_SIDECARS)[: max(published - 1, 0)]:
-            switch.work.with_name(f"beside{suffix}").rename(place_beside(target, suffix))
+            switch.work.with_name(f"beside{suffix}").rename(path_next_to(target, suffix))
         for _ in range(2):  # once more changes nothing
             finish(switch)
             assert names(tmp_path) == {
@@ -363,8 +363,8 @@ def test_on_a_system_without_exchange_a_kit_that_has_only_its_other_name_is_fini
     kit: Path,
     keep_backup: bool,  # noqa: FBT001  a row of the table
 ) -> None:
-    place_beside(kit, ".sig").write_bytes(b"old signature\n")
-    place_beside(kit, ".sha256").write_bytes(checksum_line(Sha256.of(OLD), "kit.tar"))
+    path_next_to(kit, ".sig").write_bytes(b"old signature\n")
+    path_next_to(kit, ".sha256").write_bytes(checksum_line(Sha256.of(OLD), "kit.tar"))
     with Job(kit) as job:
         switch = begun(job, kit, 4 if keep_backup else 2, keep_backup=keep_backup)
         other = backup_path(kit) if keep_backup else switch.work.with_name("old")
@@ -384,15 +384,15 @@ def test_on_a_system_without_links_what_was_moved_away_is_no_older_backup(
     kit: Path, beside: tuple[str, ...], steps: int
 ) -> None:
     for suffix in beside:
-        place_beside(kit, suffix).write_bytes(b"old")
+        path_next_to(kit, suffix).write_bytes(b"old")
     backup = backup_path(kit)
     with Job(kit) as job:
         switch = begun(job, kit, 0, keep_backup=True)
         switch.work.write_bytes(NEW)
-        moves = {".sha256": switch.work.with_name("old.sha256"), ".sig": place_beside(backup, ".sig")}
+        moves = {".sha256": switch.work.with_name("old.sha256"), ".sig": path_next_to(backup, ".sig")}
         done: list[Callable[[], object]] = [
-            *(partial(place_beside(kit, suffix).rename, moves[suffix]) for suffix in moves if suffix in beside),
-            lambda: place_beside(backup, ".sha256").write_bytes(BACKUP_SUM),
+            *(partial(path_next_to(kit, suffix).rename, moves[suffix]) for suffix in moves if suffix in beside),
+            lambda: path_next_to(backup, ".sha256").write_bytes(BACKUP_SUM),
         ]
         for step in done[:steps]:
             step()
@@ -409,11 +409,11 @@ def test_on_a_system_without_links_what_was_moved_away_is_no_older_backup(
 
 @pytest.mark.parametrize("taken", [".sig", ".sha256"])
 def test_what_a_stranger_put_beside_the_backups_name_since_stays(kit: Path, taken: str) -> None:
-    place_beside(kit, ".sig").write_bytes(b"old signature\n")
+    path_next_to(kit, ".sig").write_bytes(b"old signature\n")
     with Job(kit) as job:
         switch = begun(job, kit, 0, keep_backup=True)
         switch.work.write_bytes(NEW)
-        place_beside(backup_path(kit), taken).write_bytes(b"mine")
+        path_next_to(backup_path(kit), taken).write_bytes(b"mine")
         assert not has_begun(switch)
         before = names(kit.parent)
         with pytest.raises(OutputError, match="already exists"):
@@ -450,7 +450,7 @@ def test_an_interrupt_during_a_switch_leaves_what_a_kill_leaves(kit: Path, numbe
     with Job(kit) as job:
         work = work_in(job)
         new, old = Sha256.of(NEW), Sha256.of(OLD)
-        switch = staged(work, kit, NEW_SIDECARS, new=new, old=old, in_place=True, keep_backup=keep_backup)
+        switch = stage(work, kit, NEW_SIDECARS, new=new, old=old, in_place=True, keep_backup=keep_backup)
         with interrupted_after(number) as met, suppress(KeyboardInterrupt):
             perform(switch)
         sums = kit.with_name("kit.tar.sha256")

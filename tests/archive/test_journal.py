@@ -19,7 +19,7 @@ from kit.output.journal import (
     FRAME,
     READY,
     RESTART,
-    Begun,
+    BeginRecord,
     FrameRecord,
     JournalFile,
     Position,
@@ -33,7 +33,7 @@ TEXT = st.text(max_size=20)
 INTEGERS = st.integers(-(2**63), 2**63 - 1)
 BODIES = st.dictionaries(TEXT.filter(lambda key: key != "record"), TEXT | INTEGERS | st.none() | st.lists(TEXT))
 COUNTS = st.integers(0, 2**53 - 1)
-BEGUN = Begun(format=FORMAT, tool="kit", version="1", options={}, base={})
+BEGUN = BeginRecord(format=FORMAT, tool="kit", version="1", options={}, base={})
 
 
 def written(bodies: list[dict[str, object]]) -> tuple[list[bytes], list[Record]]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from kit.output.job import Job
-from kit.output.journal import BEGIN, FORMAT, READY, Begun, Position, encode_record
+from kit.output.journal import BEGIN, FORMAT, READY, BeginRecord, Position, encode_record
 from kit.output.switch import tree_digest
 from kit.signing import Algorithm, PrivateKey, generate
 from kit.transforms.raw_linkset import RawLinkset
@@ -59,7 +59,7 @@ def journal(records: Records) -> bytes:
 def begun(asked: PatchRequest, wanted: Output, base: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """Give the first record of the run that is asked for."""
     options = options_of(asked, asked.described(), wanted)
-    return Begun(format=FORMAT, tool=TOOL, version=VERSION, options=options, base=base or {}).to_json()
+    return BeginRecord(format=FORMAT, tool=TOOL, version=VERSION, options=options, base=base or {}).to_json()
 
 
 def ready(kit: Path, made: Path, **changes: Any) -> dict[str, Any]:

@@ -326,7 +326,7 @@ class TestPlacesThatMakeNoSense:
         self, name: str, desk: Desk, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.chdir(desk.kit(name="unpacked") / "dump")
-        desk.patch(Path(name), "--in-place").refused(64, "has no name of its own that a result could stand beside")
+        desk.patch(Path(name), "--in-place").refused(64, "has no name of its own, so no result can be put next to it")
 
     def test_the_kit_itself_is_no_output(self, desk: Desk) -> None:
         path = desk.kit()

@@ -25,9 +25,9 @@ from kit.archive.write.folder import FolderDestination
 from kit.errors import DigestError, OutputError
 from kit.output.disk import new_file, remove_tree, write_all, writing
 from kit.output.job import Job
-from kit.output.paths import ROLLED_BACK, SIDECARS, place_beside
+from kit.output.paths import ROLLED_BACK, SIDECARS, path_next_to
 from kit.output.publish import sync_folder
-from kit.output.switch import Switch, checksum_line, staged, tree_digest
+from kit.output.switch import Switch, checksum_line, stage, tree_digest
 from kit.values import MemberPath, Sha256, Timestamp
 
 _Found = tuple[Member, tuple[Sha256, int]]
@@ -56,9 +56,7 @@ def copy_kit(reader: KitReader, verified: Verified, job: Job) -> Switch:
     """
     work = _copy(reader, verified, job.folder)
     sidecars = _sidecars_of(verified, job.place)
-    return staged(
-        copy_to_stage(work, job.stage), job.place, sidecars, new=verified.archive, by_content=job.is_elsewhere
-    )
+    return stage(copy_to_stage(work, job.stage), job.place, sidecars, new=verified.archive, by_content=job.is_elsewhere)
 
 
 def stage_backup(reader: KitReader, verified: Verified, job: Job, *, old: Sha256 | None) -> Switch:
@@ -69,7 +67,7 @@ def stage_backup(reader: KitReader, verified: Verified, job: Job, *, old: Sha256
         OutputError: It cannot be written, or the name under which the old kit is kept is taken.
     """
     work = _copy(reader, verified, job.folder)
-    return staged(
+    return stage(
         copy_to_stage(work, job.stage),
         job.place,
         _sidecars_of(verified, job.place),
@@ -89,7 +87,7 @@ def retire(path: Path, folder: Path) -> None:
         OutputError: The system refuses.
     """
     with writing(path):
-        for number, place in enumerate((*(place_beside(path, suffix) for suffix in SIDECARS), path)):
+        for number, place in enumerate((*(path_next_to(path, suffix) for suffix in SIDECARS), path)):
             if os.path.lexists(place):
                 place.rename(folder / f"retired{number}")
         sync_folder(path.parent)

@@ -22,10 +22,10 @@ from kit.delta.model import ARCHIVE_SIGNATURE, ArchiveComparison, DeltaManifest
 from kit.encryption import KeySource
 from kit.engine.progress import Stage
 from kit.errors import DigestError, KitError, LimitError, OutputError, UsageError
-from kit.output.commit import Standing
+from kit.output.commit import KitPlaces
 from kit.output.job import Job
 from kit.output.paths import backup_path, require_backup_free, require_free, require_output_apart, require_replaceable
-from kit.output.switch import Switch, checksum_line, staged
+from kit.output.switch import Switch, checksum_line, stage
 from kit.values import Sha256
 from kit.verbs.delta.decode import NeededSpool
 from kit.verbs.delta.deltas import (
@@ -172,7 +172,7 @@ class _Application(Run[OpenKit, DeltaApplyReport, Completion]):
         if not self.in_place:
             _require_place(self.kit, self.target)
 
-    def judge_finished(self, where: Standing) -> Finished:
+    def judge_finished(self, where: KitPlaces) -> Finished:
         return _judge_finished(where, self._delta.manifest, self._request)
 
     def report_finished(self, finished: Finished, switch: Switch) -> Completion:
@@ -278,7 +278,7 @@ def _stage(
     sidecars = {".sha256": checksum_line(digest, job.place.name)} if digest is not None else {}
     if report.archive.is_same and sig is not None:
         sidecars[".sig"] = sig
-    return staged(
+    return stage(
         work,
         job.place,
         sidecars,
@@ -338,7 +338,7 @@ def _require_place(kit: Path, place: Path) -> None:
     require_free(place)
 
 
-def _judge_finished(where: Standing, manifest: DeltaManifest, request: DeltaApplyRequest) -> Finished:
+def _judge_finished(where: KitPlaces, manifest: DeltaManifest, request: DeltaApplyRequest) -> Finished:
     """Judge a target that an interrupted run finished: as the run does, and check that it is made from this base.
 
     Raises:

@@ -53,7 +53,7 @@ from kit.output.job import LOCK, Job
 from kit.output.journal import JournalFile
 from kit.output.paths import require_free, require_output_apart
 from kit.output.spool import Spool
-from kit.output.switch import checksum_line, staged
+from kit.output.switch import checksum_line, stage
 from kit.signing import PrivateKey, jws
 from kit.trust import Anchor
 from kit.values import Codec, MemberPath, Sha256, Timestamp
@@ -284,7 +284,7 @@ def build_within(request: DeltaBuildRequest, folder: Path, job: Job) -> DeltaBui
         manifest, work = _write(request, _Sides(base, target, before, changed, workers), found, folder)
         digest, size = _reread(work, request, manifest)
         beside = {".sha256": checksum_line(digest, request.output.name)}
-        switch = staged(copy_to_stage(work, job.stage if job.is_elsewhere else folder), job.place, beside, new=digest)
+        switch = stage(copy_to_stage(work, job.stage if job.is_elsewhere else folder), job.place, beside, new=digest)
         perform(switch)
         return DeltaBuildReport(
             base=paths[0],

@@ -24,7 +24,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
-from kit.output.scratch import disk_errors, scratch_database, sorting_beside
+from kit.output.scratch import disk_errors, scratch_database, spill_next_to
 from kit.verbs.diff.documents import Sketch
 
 BEFORE, AFTER = 0, 1
@@ -126,7 +126,7 @@ class Collation:
         with self.disk_errors():
             self.database = scratch_database(path)
             self._resources.callback(self.database.close)
-            self._resources.enter_context(sorting_beside(self.database, path))
+            self._resources.enter_context(spill_next_to(self.database, path))
             self.database.executescript(_SCHEMA)
             self.database.execute("BEGIN")
 

@@ -23,8 +23,8 @@ from kit.engine.survey import survey
 from kit.errors import DigestError, KitError, LimitError, OutputError, StoppedError, UntrustedError, UsageError
 from kit.manifest import AppliedMigration, LinkKind, Manifest, Shape
 from kit.migrations import Migration, Validation
-from kit.output.commit import Standing
-from kit.output.scratch import named
+from kit.output.commit import KitPlaces
+from kit.output.scratch import real_path
 from kit.transforms.protocol import KeyedTransform, Transform
 from kit.trust import Anchor
 from kit.values import MemberPath, Sha256
@@ -124,7 +124,7 @@ def read_base(kit: OpenKit, request: PatchRequest, transforms: tuple[Transform, 
         judgement=judged.judgement,
         manifest=judged.manifest,
         # Workers on other machines can only open it by its name.
-        lookup=named(lookup.path) if kit.environment.executor is not None else lookup.path,
+        lookup=real_path(lookup.path) if kit.environment.executor is not None else lookup.path,
         lookup_bytes=lookup.path.stat().st_size,
         leaves=leaves if wanted_roots(request, judged.manifest) else None,
     )
@@ -238,7 +238,7 @@ def field_expectation(transform: KeyedTransform) -> FieldExpectation:
     )
 
 
-def judge_finished(where: Standing, request: PatchRequest, migration: Migration, output: Output) -> Finished:
+def judge_finished(where: KitPlaces, request: PatchRequest, migration: Migration, output: Output) -> Finished:
     """Judge a kit that an interrupted run finished: as the run would, and that it is what this run makes of this base.
 
     A forged journal can put any kit there: an unsigned one, somebody else's, or one of this site that is older or was

@@ -21,11 +21,11 @@ from kit.engine.lookup import close_lookups
 from kit.engine.rewrite import Rewrite
 from kit.errors import DigestError, UsageError
 from kit.migrations import Decision, Migration
-from kit.output.commit import Standing
+from kit.output.commit import KitPlaces
 from kit.output.job import Job
 from kit.output.paths import backup_path, require_backup_free, require_output_apart
 from kit.output.scratch import scratch_folder
-from kit.output.switch import Switch, checksum_line, staged
+from kit.output.switch import Switch, checksum_line, stage
 from kit.signing import PrivateKey, archive_signature
 from kit.transforms.protocol import Transform
 from kit.values import MemberPath, Sha256
@@ -155,7 +155,7 @@ class _Patch(Run[OpenKit, PatchReport, Completion]):
         )
         require_none(obstacles(self._request, self._migration, aim))
 
-    def judge_finished(self, where: Standing) -> Finished:
+    def judge_finished(self, where: KitPlaces) -> Finished:
         return judge_finished(where, self._request, self._migration, self._output)
 
     def report_finished(self, finished: Finished, switch: Switch) -> Completion:
@@ -353,7 +353,7 @@ def _new_report(
 def _stage(work: Path, job: Job, report: PatchReport, base: Base, output: Output) -> Switch:
     """Stage the sidecars of the finished kit, and return the switch to its name."""
     digest = report.output_sha256
-    return staged(
+    return stage(
         work,
         job.place,
         _sidecars(job.place, digest, output.key),

@@ -23,7 +23,7 @@ from conformance.build.signing import key
 from conformance.build.tar_bytes import END, header, padded
 from kit.errors import KitError, UnreadableError
 from kit.verbs.verify.judgement import Expectation
-from kit.verbs.verify.receipt import write_script
+from kit.verbs.verify.receipt import make_script
 
 TOOLS: tuple[str, ...] = (
     *("awk", "cat", "cmp", "find", "grep", "gzip", "head", "mkdir", "mktemp", "od", "openssl", "sed", "sha256sum"),
@@ -43,7 +43,7 @@ exec '{real}' "$@"
 def script() -> bytes:
     """Return ``verify.sh`` for the keys of publisher and site."""
     keys = [key(name).public for name in ("publisher", "site")]
-    return write_script(Expectation(trusted={one.key_id: one for one in keys}))
+    return make_script(Expectation(trusted={one.key_id: one for one in keys}))
 
 
 def run_script(

@@ -46,13 +46,13 @@ from kit.errors import KitError  # noqa: E402
 from kit.trust import Anchor, Policy, State  # noqa: E402
 from kit.values import Limits, MemberPath, Sha256, Timestamp  # noqa: E402
 from kit.verbs.trust import PolicyFile  # noqa: E402
-from kit.verbs.verify.judgement import Beside, Expectation  # noqa: E402
-from kit.verbs.verify.kits import Environment, is_kept, opened  # noqa: E402
+from kit.verbs.verify.judgement import Expectation, Sidecars  # noqa: E402
+from kit.verbs.verify.kits import Environment, is_kept, open_with_workers  # noqa: E402
 from kit.verbs.verify.obligations import judge  # noqa: E402
 
 AT = Timestamp.parse(JUDGED_AT)
 POLICY, SEAL = "policy.json", "policy.json.jws"
-_ALONE = Beside(archive=None, checksum=None, signature=None)
+_ALONE = Sidecars(archive=None, checksum=None, signature=None)
 _VALUES = (0x00, 0x09, 0x0A, 0x0D, 0x20, 0x30, 0x41, 0x7F, 0x80, 0xFF)
 
 
@@ -108,7 +108,7 @@ def surveyed(name: str) -> Survey:
     with tempfile.TemporaryDirectory(prefix="kit-sweep-") as folder:
         path = Path(folder) / "kit.tar"
         path.write_bytes(tar(targets()[name].members))
-        with opened(path, Environment(workers=1)) as kit:
+        with open_with_workers(path, Environment(workers=1)) as kit:
             return survey(kit.reader, Pipeline(InlineExecutor(), budget=1 << 20), keep=is_kept, count=lambda _: False)
 
 

@@ -28,7 +28,7 @@ from kit.errors import UsageError
 from kit.trust import Anchor
 from kit.values import Timestamp
 from kit.verbs.verify.judgement import Expectation
-from kit.verbs.verify.receipt import write_script
+from kit.verbs.verify.receipt import make_script
 from tests.commands import COMMAND, ENVIRONMENT, kit
 
 FOLDER = make_conformance.FOLDER
@@ -210,10 +210,10 @@ def script_for(case: dict[str, Any]) -> bytes | None:
     """Return the script for whom a case trusts; None where the policy asks for more than a script can check."""
     if case["trust"] in KEYS:
         keys = [key(name).public for name in KEYS[case["trust"]]]
-        return write_script(Expectation(trusted={one.key_id: one for one in keys}))
+        return make_script(Expectation(trusted={one.key_id: one for one in keys}))
     policy = POLICIES[case["trust"]]
     try:
-        return write_script(
+        return make_script(
             Expectation(trust=Anchor(policy=policy, policy_sha256=policy.sha256, at=Timestamp.parse(case["at"])))
         )
     except UsageError:

@@ -229,7 +229,7 @@ def prove_command(
                 environment=replace(environment, progress=progress),
             )
         )
-    trust.write_beside(output, report.proof.to_bytes(), what="proof")
+    trust.write_readable(output, report.proof.to_bytes(), what="proof")
     print_report(proof_lines(report, output), proof_json(report, output), as_json=as_json, done="the proof is written")
 
 

@@ -115,5 +115,5 @@ def diff_command(
     with show_progress(progress_mode) as progress:
         report = diff(request, replace(environment, progress=progress))
     if html is not None:
-        trust.write_beside(html, difference_page(report), what="page")
+        trust.write_readable(html, difference_page(report), what="page")
     print_report(diff_lines(report), diff_json(report), as_json=as_json)

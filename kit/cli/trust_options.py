@@ -86,7 +86,7 @@ def read_anchor(policy: Path | None, at: Timestamp, *, force: bool = False, reas
         return None
     from kit.verbs import trust
 
-    return trust.anchor(policy, at, insisted)
+    return trust.read_anchor(policy, at, insisted)
 
 
 def make_override(*, force: bool, reason: str | None) -> Override | None:

@@ -144,9 +144,9 @@ def verify_command(
 
         _write(receipt, make_receipt(report, expectation, auditor, now), what="receipt")
     if script is not None and report.failure is None:
-        from kit.verbs.verify.receipt import write_script
+        from kit.verbs.verify.receipt import make_script
 
-        _write(script, write_script(expectation), what="script")
+        _write(script, make_script(expectation), what="script")
     print_report(verify_lines(report), verify_json(report, code), as_json=as_json)
     _warn(unrecorded)
     if report.failure is not None:
@@ -157,7 +157,7 @@ def verify_command(
 def _write(place: Path, data: bytes, *, what: str) -> None:
     from kit.verbs import trust
 
-    trust.write_beside(place, data, what=what)
+    trust.write_readable(place, data, what=what)
 
 
 def _warn(unrecorded: KitError | None) -> None:

@@ -16,7 +16,7 @@ from kit.transforms.coverage import TenantCoverage
 from kit.values import Allowed
 from kit.verbs.verify.ends import is_append_only
 from kit.verbs.verify.judgement import Appended, Gap, Judgement, MemberProof, Obligation
-from kit.verbs.verify.verify import MOST_DIFFERENCES, PUBLISHED, Ground, Link, chain
+from kit.verbs.verify.verify import MAX_DIFFERENCES, PUBLISHED, Ground, Link, chain
 
 if TYPE_CHECKING:
     from kit.encryption import FieldProof
@@ -239,7 +239,7 @@ def _obligation_json(obligation: Obligation) -> dict[str, Any]:
         "attack": obligation.attack,
         "status": obligation.status.value,
         "detail": obligation.detail,
-        "evidence": [{"place": e.place, "expected": e.expected, "met": e.met} for e in obligation.evidence],
+        "evidence": [{"place": e.place, "expected": e.expected, "met": e.found} for e in obligation.evidence],
         "remedy": obligation.remedy,
     }
 
@@ -290,8 +290,8 @@ def _link_json(link: Link) -> dict[str, Any]:
         "signers": list(link.signers),
         "statementSigners": list(link.statement_signers),
         "ground": link.ground.value if link.ground is not None else None,
-        "differences": [_difference_json(one) for one in link.differences[:MOST_DIFFERENCES]],
-        "omittedDifferences": max(0, len(link.differences) - MOST_DIFFERENCES),
+        "differences": [_difference_json(one) for one in link.differences[:MAX_DIFFERENCES]],
+        "omittedDifferences": max(0, len(link.differences) - MAX_DIFFERENCES),
     }
 
 

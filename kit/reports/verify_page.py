@@ -170,7 +170,7 @@ def _obligation(obligation: Obligation) -> Html:
         element("p", prose(obligation.detail)),
         element("p", f"Guards against: {obligation.attack}", class_="soft"),
     ]
-    evidence = [one for one in obligation.evidence if one.expected or one.met not in obligation.detail]
+    evidence = [one for one in obligation.evidence if one.expected or one.found not in obligation.detail]
     if evidence:  # without what only repeats the sentence above
         body.append(grid(("Evidence", "Expected", "Found"), [_evidence(one) for one in evidence], inner=True))
     if obligation.remedy:
@@ -181,7 +181,7 @@ def _obligation(obligation: Obligation) -> Html:
 
 
 def _evidence(evidence: Evidence) -> list[Content]:
-    return [code(evidence.place or "-"), code(evidence.expected or "-"), code(evidence.met or "-")]
+    return [code(evidence.place or "-"), code(evidence.expected or "-"), code(evidence.found or "-")]
 
 
 def _foot() -> Html:

@@ -2,9 +2,9 @@
 
 Obligations, in this order (schemas/recovery-approval.md, "Verification"): two or more approver keys are trusted, each
 once; the envelope is signed by at least two people, and by none of their keys falsely; the payload is of the schema
-(:func:`verified`); the time is within its bounds (:func:`check_time`). Under a trust policy the approvers are its keys
-of the role ``incident`` that are in good standing (:func:`verified_under`). Nothing of the payload is believed before
-its signatures are verified.
+(:func:`verify_by_keys`); the time is within its bounds (:func:`check_time`). Under a trust policy the approvers are its
+keys of the role ``incident`` that are in good standing (:func:`verify_by_policy`). Nothing of the payload is believed
+before its signatures are verified.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def show(path: Path) -> ApprovalFile:
     return _told(path, _read(path))
 
 
-def verified(path: Path, approvers: Sequence[PublicKey]) -> ApprovalFile:
+def verify_by_keys(path: Path, approvers: Sequence[PublicKey]) -> ApprovalFile:
     """Read an approval that enough approvers signed; whether it is in its time is for :func:`check_time`.
 
     Raises:
@@ -90,10 +90,10 @@ def verified(path: Path, approvers: Sequence[PublicKey]) -> ApprovalFile:
             f"{len(trusted)} approver keys are trusted, and {REQUIRED_SIGNATURES} must have signed",
             hint="name each with --approver-key",
         )
-    return verified_under(path, Anchor.of_keys(trusted))
+    return verify_by_policy(path, Anchor.of_keys(trusted))
 
 
-def verified_under(path: Path, anchor: Anchor) -> ApprovalFile:
+def verify_by_policy(path: Path, anchor: Anchor) -> ApprovalFile:
     """Read an approval that enough of those signed whom a policy lets approve, at the time of the anchor.
 
     Which bundle it is for is known once the kit is: then :func:`require_bundle`.

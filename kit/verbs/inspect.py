@@ -15,7 +15,7 @@ from kit.manifest import Link, Manifest, files as closed_world, locate
 from kit.signing import Claim, jws
 from kit.transforms.coverage import Tally
 from kit.values import Allowed, CollectionMember, Limits, MemberPath
-from kit.verbs.verify.kits import Environment, is_kept, opened
+from kit.verbs.verify.kits import Environment, is_kept, open_with_workers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +55,7 @@ def inspect(path: Path, environment: Environment | None = None) -> InspectReport
         KitError: The container or a collection is malformed, or not readable.
     """
     environment = environment or Environment()
-    with opened(path, environment) as kit, kit.pipeline(Stage.SURVEY) as pipeline:
+    with open_with_workers(path, environment) as kit, kit.pipeline(Stage.SURVEY) as pipeline:
         found = survey(kit.reader, pipeline, keep=is_kept, count=lambda _: True)
         return InspectReport(
             **facts(kit.reader, found),

@@ -30,10 +30,10 @@ from kit.output.publish import NewFile
 from kit.signing import PublicKey
 from kit.trust import Anchor, Override, freshness
 from kit.values import CollectionName, Sha256, Timestamp, collection_member
-from kit.verbs.approval import ApprovalFile, check_time, require_bundle, verified, verified_under
+from kit.verbs.approval import ApprovalFile, check_time, require_bundle, verify_by_keys, verify_by_policy
 from kit.verbs.verify.judged import judge_kit, require_trust
 from kit.verbs.verify.judgement import Expectation, Judgement
-from kit.verbs.verify.kits import Environment, OpenKit, opened
+from kit.verbs.verify.kits import Environment, OpenKit, open_with_workers
 
 _NO_KEYS = KeySet(scopes={}, opening={}, sealing={}, mek_versions=0)
 
@@ -121,7 +121,7 @@ def recover(request: RecoverRequest) -> RecoverReport:
         parse_recipients(request.sealed_to)
     output = NewFile(request.output)
     output.require_free()
-    with opened(request.kit, request.environment) as kit:
+    with open_with_workers(request.kit, request.environment) as kit:
         found, judgement, name = _judged(kit, request, approval.approval.scope)
         if request.trust is not None and judgement.manifest is not None:
             approval = require_bundle(approval, request.trust, judgement.manifest.bundle_id)
@@ -163,9 +163,9 @@ def _approval(request: RecoverRequest) -> tuple[ApprovalFile, Forced | None]:
     time = request.clock()
     if request.trust is not None:
         freshness.check_policy(request.trust.policy, time)
-        approval = verified_under(request.approval, replace(request.trust, at=time))
+        approval = verify_by_policy(request.approval, replace(request.trust, at=time))
     else:
-        approval = verified(request.approval, request.approvers)
+        approval = verify_by_keys(request.approval, request.approvers)
     try:
         check_time(approval, time)
     except StaleError as error:

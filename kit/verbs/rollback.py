@@ -33,10 +33,10 @@ from kit.values import Sha256
 from kit.verbs.delta.verify import DeltaVerifyRequest, verify_delta
 from kit.verbs.jobs import Finished, Options
 from kit.verbs.patch.judging import check_archive_signature
-from kit.verbs.run import Made, Run
+from kit.verbs.run import Run, RunResult
 from kit.verbs.verify.judged import SIGNATURES, judge_kit, manifest_of, require_trust
 from kit.verbs.verify.judgement import Expectation, Installed, Judgement, ignore
-from kit.verbs.verify.kits import Environment, OpenKit, opened, verified
+from kit.verbs.verify.kits import Environment, OpenKit, expected_copy, open_with_workers
 
 _OF_THE_MEMBERS = frozenset({4, 5, 7, 8})
 """Obligations that the present kit may fail: its age and its members do not matter for what it was made of."""
@@ -141,10 +141,10 @@ class _Rollback(Run[ExitStack, RollbackReport, RollbackReport]):
         if is_restored:  # else somebody has put another there meanwhile
             retire(backup, self.job.stage)
 
-    def work(self, source: ExitStack) -> Made[RollbackReport]:
+    def work(self, source: ExitStack) -> RunResult[RollbackReport]:
         request, job = self._request, self.job
         require_free(backup_path(request.kit, ROLLED_BACK))
-        kit = source.enter_context(opened(request.kit, request.environment))
+        kit = source.enter_context(open_with_workers(request.kit, request.environment))
         self._present, archive = _present(kit, request)
         origin = _origin(self._present, request)
         old = _opened_backup(source, request)
@@ -157,7 +157,7 @@ class _Rollback(Run[ExitStack, RollbackReport, RollbackReport]):
             if not reader.is_still_named(place):
                 raise DigestError("was replaced while it was read", where=str(reader.path), hint="start again")
         report = self._report(judgement, old.reader.stored_bytes)
-        return Made(report=report, switch=switch, judgement=judgement)
+        return RunResult(report=report, switch=switch, judgement=judgement)
 
     def _report(self, judgement: Judgement, stored_bytes: int | None, *, resumed: bool = False) -> RollbackReport:
         manifest = manifest_of(judgement)
@@ -184,9 +184,9 @@ def _judge_finished(where: KitPlaces, request: RollbackRequest) -> tuple[Finishe
             where=str(backup_path(request.kit, ROLLED_BACK)),
             hint="put it back there and --resume; or verify the kit by itself, and remove the job folder by hand",
         )
-    with opened(where.old, request.environment) as kit:
+    with open_with_workers(where.old, request.environment) as kit:
         present, _ = _present(kit, request)
-    with opened(where.new, request.environment) as kit:
+    with open_with_workers(where.new, request.environment) as kit:
         judgement, _, _ = _restorable(kit, _origin(present, request), request)
         if not _ignored(request):
             expectation = Expectation(trusted=request.trusted or {}, trust=request.trust)
@@ -253,7 +253,7 @@ def _opened_backup(stack: ExitStack, request: RollbackRequest) -> OpenKit:
             where=str(backup),
             hint="put the old kit there, from your other medium; it is checked before it is used",
         )
-    return stack.enter_context(opened(backup, request.environment))
+    return stack.enter_context(open_with_workers(backup, request.environment))
 
 
 def _restorable(old: OpenKit, base: End, request: RollbackRequest) -> tuple[Judgement, Manifest, Verified]:
@@ -268,7 +268,7 @@ def _restorable(old: OpenKit, base: End, request: RollbackRequest) -> tuple[Judg
             hint="put the kit there that this one was made of; nothing was changed",
         )
     judged.require(but=_ignored(request), where=str(_bak(request)))
-    return judged.judgement, judged.manifest, verified(judged.survey, judged.beside)
+    return judged.judgement, judged.manifest, expected_copy(judged.survey, judged.sidecars)
 
 
 def _expectation(request: RollbackRequest) -> Expectation:

@@ -44,7 +44,7 @@ Ended = TypeVar("Ended")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Made(Generic[Report]):
+class RunResult(Generic[Report]):
     """What the work of a run came to."""
 
     report: Report
@@ -89,7 +89,7 @@ class Run(ABC, Generic[Source, Report, Ended]):
         """
 
     @abstractmethod
-    def work(self, source: Source) -> Made[Report]:
+    def work(self, source: Source) -> RunResult[Report]:
         """Read, judge, call :meth:`begin`, and make the new kit in the job folder, as far as the journal has not.
 
         Raises:
@@ -191,7 +191,7 @@ class Run(ABC, Generic[Source, Report, Ended]):
             self._job = job
             yield job
 
-    def _finish(self, made: Made[Report]) -> Report:
+    def _finish(self, made: RunResult[Report]) -> Report:
         if made.switch is not None:
             # The new kit is whole, synced and verified: from here on only names change.
             self.job.journal.write(READY, made.switch.to_json())

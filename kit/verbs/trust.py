@@ -108,7 +108,7 @@ def _read_state(policy: Path) -> bytes | None:
     return read_small(place, at_most=_LARGEST, check=check)
 
 
-def anchor(path: Path, at: Timestamp, override: Override | None = None) -> Anchor:
+def read_anchor(path: Path, at: Timestamp, override: Override | None = None) -> Anchor:
     """Read the policy that a verdict starts from.
 
     Raises:
@@ -179,7 +179,7 @@ def put_in_force(path: Path, data: bytes, policy: Policy, signature: bytes | Non
         publish.replace(path, data, what="trust policy")
 
 
-def write_beside(path: Path, data: bytes, *, what: str) -> None:
+def write_readable(path: Path, data: bytes, *, what: str) -> None:
     """Write a new file for others to read.
 
     Raises:
@@ -204,7 +204,7 @@ def add(path: Path, key: TrustedKey, at: Timestamp, output: Path | None) -> Poli
     after = found.policy.with_key(key)
     after.check()
     if output is not None:
-        write_beside(output, after.to_bytes(), what="trust policy")
+        write_readable(output, after.to_bytes(), what="trust policy")
         return after
     if found.policy.is_sealed or after.is_sealed:
         raise UsageError(

@@ -166,7 +166,7 @@ def _approval(anchor: Anchor, folder: Path) -> None:
     )
     path = folder / "approval"
     path.write_bytes(dsse.sign(approval.to_json(), [KEY, OTHER], payload_type=PAYLOAD_TYPE))
-    approve.require_bundle(approve.verified_under(path, anchor), anchor, BUNDLE)
+    approve.require_bundle(approve.verify_by_policy(path, anchor), anchor, BUNDLE)
 
 
 def _receipt(anchor: Anchor, _: Path) -> None:
@@ -187,7 +187,7 @@ def _policy(anchor: Anchor, _: Path) -> None:
 
 def _script(anchor: Anchor, _: Path) -> None:
     try:
-        script = receipt.write_script(Expectation(trust=anchor))
+        script = receipt.make_script(Expectation(trust=anchor))
     except UsageError as error:
         raise UntrustedError("there is no script") from error
     if KEY.public.key_id.encode() not in script:

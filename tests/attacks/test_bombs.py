@@ -25,7 +25,7 @@ from kit.manifest.model import Manifest
 from kit.signing import Algorithm, generate, jws
 from kit.values import Codec, Limits, MemberPath, Price
 from kit.values.strict_json import parse
-from kit.verbs.verify.kits import Environment, opened
+from kit.verbs.verify.kits import Environment, open_with_workers
 from tests.archive.building import END, header, member, pax, record
 from tests.attacks import bombs_of_kits as made
 from tests.attacks.bomb_list import DELTAS
@@ -240,7 +240,7 @@ def test_what_weighs_much_is_not_worked_on_beside_other_work() -> None:
 
 
 def test_a_kit_of_a_few_kilobytes_is_read_by_two_processes_at_most(desk: Desk) -> None:
-    with opened(desk.kit(), Environment(workers=16)) as small:
+    with open_with_workers(desk.kit(), Environment(workers=16)) as small:
         assert small.budget == 2 * Environment().budget_per_worker
 
 

@@ -47,7 +47,7 @@ def policy(tmp_path: Path) -> Path:
 
 
 def trusting(policy: Path, reason: str | None = None) -> Expectation:
-    return Expectation(trust=trust_files.anchor(policy, NOW, Override(reason=reason) if reason else None))
+    return Expectation(trust=trust_files.read_anchor(policy, NOW, Override(reason=reason) if reason else None))
 
 
 def remembering(policy: Path) -> StateRecorder:

@@ -84,7 +84,7 @@ def test_what_is_beside_a_policy_is_a_file_or_named(put: Callable[[Path], None],
     state.unlink()
     put(state)
     with pytest.raises(KitError) as refusal:
-        trust.anchor(policy, NOW)
+        trust.read_anchor(policy, NOW)
     assert exit_code(refusal.value) == 1
 
 
@@ -92,14 +92,14 @@ def test_what_is_beside_a_policy_is_a_file_or_named(put: Callable[[Path], None],
 def test_a_state_that_others_can_write_remembers_nothing(mode: int, policy: Path) -> None:
     trust.state_path(policy).chmod(mode)
     with pytest.raises(UntrustedError, match=f"mode {mode:04o}"):
-        trust.anchor(policy, NOW)
+        trust.read_anchor(policy, NOW)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="gives a file away")
 def test_nor_does_one_of_another_user(policy: Path) -> None:
     os.chown(trust.state_path(policy), 12345, 12345)
     with pytest.raises(UntrustedError, match="another user"):
-        trust.anchor(policy, NOW)
+        trust.read_anchor(policy, NOW)
 
 
 @pytest.mark.parametrize("put", [fifo, folder, link, dangling_link, device])
@@ -151,4 +151,4 @@ def test_a_state_in_place_of_another_is_not_believed_because_of_its_name(policy:
     other = State(policy_version=7, policy_sha256=Sha256.of(b"another policy"))
     trust.state_path(policy).write_bytes(other.to_bytes())
     with pytest.raises(KitError):
-        trust.anchor(policy, NOW)
+        trust.read_anchor(policy, NOW)

@@ -17,8 +17,8 @@ from kit.engine.reading import Survey
 from kit.engine.survey import survey
 from kit.signing import dsse, jws
 from kit.values import Limits, MemberPath, Sha256
-from kit.verbs.verify.kits import Environment, is_kept, opened
-from kit.verbs.verify.obligations import Beside, Expectation, judge
+from kit.verbs.verify.kits import Environment, is_kept, open_with_workers
+from kit.verbs.verify.obligations import Expectation, Sidecars, judge
 from tests import kits
 from tests.commands import kit
 from tests.end_to_end.desk import Desk, key
@@ -264,17 +264,17 @@ class TestEverySingleByte:
     """No byte of what is signed, or of a signature, can change unnoticed."""
 
     def surveyed(self, path: Path) -> Survey:
-        with opened(path, Environment(workers=1)) as opened_kit:
+        with open_with_workers(path, Environment(workers=1)) as opened_kit:
             pipeline = Pipeline(InlineExecutor(), budget=1 << 20)
             return survey(opened_kit.reader, pipeline, keep=is_kept, count=lambda _: False)
 
     @pytest.mark.parametrize("name", slow(MANIFEST, SIGNATURE, KEPT, KEPT_SIGNATURE, STATEMENT))
     def test_changed(self, name: str, desk: Desk) -> None:
         found = self.surveyed(desk.patched())
-        beside = Beside(archive=None, checksum=None, signature=None)
+        sidecars = Sidecars(archive=None, checksum=None, signature=None)
         trusted = {key(who).public.key_id: key(who).public for who in ("vendor", "site")}
         expectation = Expectation(trusted=trusted)
-        assert judge(found, beside, expectation, limits=Limits()).valid
+        assert judge(found, sidecars, expectation, limits=Limits()).valid
         path = MemberPath(name)
         whole = found.kept[path]
         for place in range(0, len(whole), 1 if len(whole) < 1000 else 3):
@@ -283,7 +283,7 @@ class TestEverySingleByte:
                 data[place] ^= flip
                 found.kept[path] = bytes(data)
                 found.members[path] = (Sha256.of(bytes(data)), len(data))
-                judgement = judge(found, beside, expectation, limits=Limits())
+                judgement = judge(found, sidecars, expectation, limits=Limits())
                 assert judgement.failure is not None, f"byte {place} of {name}"
                 assert exit_code(judgement.failure) in {2, 3, 4, 5, 9, 11}
 

@@ -12,7 +12,7 @@ from kit.signing import Algorithm, generate
 from kit.trust import Anchor, Policy, Revocation, RevocationReason, Role, TrustedKey
 from kit.values import Timestamp
 from kit.verbs.verify.obligations import Expectation
-from kit.verbs.verify.receipt import write_script
+from kit.verbs.verify.receipt import make_script
 
 NOW = Timestamp(1000)
 VENDOR = TrustedKey(key=generate(Algorithm.ED25519).public, roles=frozenset({Role.PUBLISHER}))
@@ -22,7 +22,7 @@ SITE = TrustedKey(key=generate(Algorithm.ES256).public, roles=frozenset({Role.PA
 def script(site: TrustedKey = SITE, **more: Any) -> str:
     policy = Policy(version=1, keys=(VENDOR, site), **more)
     anchor = Anchor(policy=policy, policy_sha256=policy.sha256, at=NOW)
-    return write_script(Expectation(trust=anchor)).decode()
+    return make_script(Expectation(trust=anchor)).decode()
 
 
 def test_keys_and_roles_are_in_it() -> None:

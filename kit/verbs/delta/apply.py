@@ -42,10 +42,10 @@ from kit.verbs.delta.stores import BaseStores
 from kit.verbs.delta.writing import write_target
 from kit.verbs.jobs import Completion, Finished, JournaledPasses, Options, completion
 from kit.verbs.patch.judging import check_archive_signature
-from kit.verbs.run import Made, Run
+from kit.verbs.run import Run, RunResult
 from kit.verbs.verify.judged import JudgedKit, judge_kit
 from kit.verbs.verify.judgement import Installed, ignore
-from kit.verbs.verify.kits import Environment, OpenKit, opened, verified
+from kit.verbs.verify.kits import Environment, OpenKit, expected_copy, open_with_workers
 from kit.verbs.verify.obligations import Expectation, Judgement
 
 _AGAIN = "nothing was written; start again"
@@ -166,7 +166,7 @@ class _Application(Run[OpenKit, DeltaApplyReport, Completion]):
 
     def open(self) -> AbstractContextManager[OpenKit]:
         secrets = self._request.keys is not None
-        return opened(self.kit, with_changes(self._request.environment, secrets=secrets))
+        return open_with_workers(self.kit, with_changes(self._request.environment, secrets=secrets))
 
     def recheck(self) -> None:
         if not self.in_place:
@@ -181,7 +181,7 @@ class _Application(Run[OpenKit, DeltaApplyReport, Completion]):
     def remember(self, judgement: Judgement) -> None:
         self._request.installed(judgement)
 
-    def work(self, source: OpenKit) -> Made[DeltaApplyReport]:
+    def work(self, source: OpenKit) -> RunResult[DeltaApplyReport]:
         request, delta, job, manifest = self._request, self._delta, self.job, self._delta.manifest
         with ExitStack() as stack:
             stores = stack.enter_context(BaseStores(job.folder))
@@ -190,8 +190,10 @@ class _Application(Run[OpenKit, DeltaApplyReport, Completion]):
             self.begin(_identify(base, manifest, request))
             report = _report_unchanged(request, manifest, self._signers, base)
             if base.manifest.sha256 == manifest.target.manifest_sha256:
-                switch = None if self.in_place else copy_kit(source.reader, verified(base.survey, base.beside), job)
-                return Made(report=report, switch=switch, judgement=report.judgement)
+                switch = (
+                    None if self.in_place else copy_kit(source.reader, expected_copy(base.survey, base.sidecars), job)
+                )
+                return RunResult(report=report, switch=switch, judgement=report.judgement)
             check_base(manifest, base.manifest, str(request.base))
             container = _choose_container(base, manifest, request)
             if self.keep_backup:
@@ -206,8 +208,8 @@ class _Application(Run[OpenKit, DeltaApplyReport, Completion]):
             if self.in_place and not source.reader.is_still_named(job.place):
                 raise DigestError("was replaced while the delta was applied", where=str(request.base), hint=_AGAIN)
             report = _report_applied(report, request, judgement, size=size, archive=archive)
-            switch = _stage(copy_to_stage(work, job.stage), job, report, request, sig, old=base.beside.archive)
-            return Made(report=report, switch=switch, judgement=judgement)
+            switch = _stage(copy_to_stage(work, job.stage), job, report, request, sig, old=base.sidecars.archive)
+            return RunResult(report=report, switch=switch, judgement=judgement)
 
 
 def _check_carried(sig: bytes | None, judgement: Judgement, request: DeltaApplyRequest) -> None:
@@ -235,8 +237,8 @@ def _report_unchanged(
         applied=False,
         output=request.output,
         output_bytes=base.kit.reader.stored_bytes,
-        output_sha256=base.beside.archive,
-        archive=_compare_archive(manifest, base.kit.reader.container, base.beside.archive),
+        output_sha256=base.sidecars.archive,
+        archive=_compare_archive(manifest, base.kit.reader.container, base.sidecars.archive),
         backup=None,
         judgement=base.judgement,
     )
@@ -346,7 +348,7 @@ def _judge_finished(where: KitPlaces, manifest: DeltaManifest, request: DeltaApp
     """
     base = where.old if request.output is None else request.base
     if base is not None and not where.is_placed:
-        with opened(base, with_changes(request.environment, workers=1)) as kit:
+        with open_with_workers(base, with_changes(request.environment, workers=1)) as kit:
             found = judge_kit(kit, _expect_of_base(request.expectation)).require(where=str(base))
             # A base that is already the target was copied to the output.
             if request.output is None or found.manifest.sha256 != manifest.target.manifest_sha256:
@@ -366,11 +368,11 @@ def _reread(
         KitError: It is not what its signers signed, or is refused by the policy.
     """
     try:
-        with opened(work, with_changes(request.environment, workers=1)) as kit:
+        with open_with_workers(work, with_changes(request.environment, workers=1)) as kit:
             found = judge_kit(kit, request.expectation, stage=Stage.REREAD).require(where=str(work))
             if found.manifest.sha256 != manifest.target.manifest_sha256:
                 raise DigestError("its manifest is not the one that the delta states")
-            archive = _compare_archive(manifest, kit.reader.container, found.beside.archive)
+            archive = _compare_archive(manifest, kit.reader.container, found.sidecars.archive)
             return kit.reader.stored_bytes, archive, found.judgement
     except LimitError as error:
         raise LimitError(f"the target would be over a limit: {error.what}", hint=error.hint) from error

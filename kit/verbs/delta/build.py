@@ -62,7 +62,7 @@ from kit.verbs.delta.encode import DeltaEncoder
 from kit.verbs.delta.steps import NO_STEPS, Ingredients, RecipeSearch, steps_between
 from kit.verbs.delta.stores import BaseSpool, BaseStores, TargetSpool
 from kit.verbs.verify.judged import JudgedKit, judge_kit
-from kit.verbs.verify.kits import Environment, opened, workers_when_asked
+from kit.verbs.verify.kits import Environment, lazy_workers, open_with_workers
 from kit.verbs.verify.obligations import Expectation
 from kit.version import TOOL, VERSION
 
@@ -271,13 +271,13 @@ def build_within(request: DeltaBuildRequest, folder: Path, job: Job) -> DeltaBui
     paths = (request.target, request.base) if request.reverse else (request.base, request.target)
     environment = with_changes(request.environment, secrets=request.keys is not None)
     with ExitStack() as stack:
-        workers = stack.enter_context(workers_when_asked(environment))
+        workers = stack.enter_context(lazy_workers(environment))
         before = BaseSpool(stack.enter_context(BaseStores(folder)), environment.limits)
-        kit = stack.enter_context(opened(paths[0], _without_workers(environment)))
+        kit = stack.enter_context(open_with_workers(paths[0], _without_workers(environment)))
         base = judge_kit(kit, request.expectation, tap=before).require(where=str(paths[0]))
         changed = TargetSpool(folder, base.survey, before, environment.limits)
         stack.callback(changed.close)
-        kit = stack.enter_context(opened(paths[1], _without_workers(environment)))
+        kit = stack.enter_context(open_with_workers(paths[1], _without_workers(environment)))
         target = judge_kit(kit, request.expectation, tap=changed).require(where=str(paths[1]))
         _check_pair(base, target)
         found = _find_recipe(request, base, target, workers, folder)
@@ -350,7 +350,7 @@ def _write(request: DeltaBuildRequest, sides: _Sides, found: RecipeSearch, folde
     base, target = sides.base, sides.target
     # The delta holds parts of both kits, so nobody may read it who may not read both.
     mode = base.kit.reader.mode & target.kit.reader.mode
-    with DeltaArchive(folder, request.created_at, signature=target.beside.signature, mode=mode) as archive:
+    with DeltaArchive(folder, request.created_at, signature=target.sidecars.signature, mode=mode) as archive:
         encoder = _make_encoder(sides, found, folder)
         entries: list[Entry] = []
         with target.kit.pipeline(Stage.COMPARE):
@@ -376,7 +376,7 @@ def _write(request: DeltaBuildRequest, sides: _Sides, found: RecipeSearch, folde
             target=End(generation=target.manifest.generation, manifest_sha256=target.manifest.sha256),
             archive=TargetArchive(
                 container=target.kit.reader.container.value,
-                sha256=target.beside.archive if framing is not None else None,
+                sha256=target.sidecars.archive if framing is not None else None,
                 signature=signature,
             ),
             layout=layout_payload,

@@ -33,7 +33,6 @@ from kit.errors import (
 from kit.manifest import MANIFEST_PATHS, Manifest, files, is_history, locate, signature_of
 from kit.trust import Anchor, Detached, Occasion, Role, Subject, authorise_any
 from kit.values import Limits, MemberPath, Sha256
-from kit.verbs.verify.judged import named
 from kit.verbs.verify.signers import inside, sign_off
 
 CONTAINERS = {container.value: container for container in Container}
@@ -166,7 +165,7 @@ def _check_labels(delta: OpenDelta, target: Manifest) -> None:
     """Compare all that a delta states of its target and of its base with the target's own manifest."""
     manifest = delta.manifest
     if (target.bundle_id, target.generation) != (manifest.bundle_id, manifest.target.generation):
-        actual = named(target.bundle_id, target.generation, target.sha256)
+        actual = generation_name(target.bundle_id, target.generation, target.sha256)
         raise ArchiveError(f"carries {actual}, but states another bundle or generation", where=delta.where)
     for step in target.lineage:
         if (step.manifest_sha256 == manifest.base.manifest_sha256) != (step.generation == manifest.base.generation):
@@ -286,13 +285,13 @@ def check_base(manifest: DeltaManifest, base: Manifest, where: str) -> None:
     """
     if base.sha256 == manifest.base.manifest_sha256:
         if (base.bundle_id, base.generation) != (manifest.bundle_id, manifest.base.generation):
-            actual = named(base.bundle_id, base.generation, base.sha256)
+            actual = generation_name(base.bundle_id, base.generation, base.sha256)
             raise ArchiveError(
                 f"is {actual}, but the delta for this manifest states another bundle or generation", where=where
             )
         return
-    due = named(manifest.bundle_id, manifest.base.generation, manifest.base.manifest_sha256)
-    mismatch = f"is {named(base.bundle_id, base.generation, base.sha256)}; the delta is for {due}"
+    due = generation_name(manifest.bundle_id, manifest.base.generation, manifest.base.manifest_sha256)
+    mismatch = f"is {generation_name(base.bundle_id, base.generation, base.sha256)}; the delta is for {due}"
     if base.bundle_id == manifest.bundle_id and base.generation > manifest.target.generation:
         raise RollbackError(
             f"{mismatch}, and makes generation {manifest.target.generation}, which is older than this kit",

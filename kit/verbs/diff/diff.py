@@ -25,7 +25,7 @@ from kit.verbs.diff.collation import AFTER, BEFORE, RAW_LINKSET, STATES, Collati
 from kit.verbs.diff.comparing import BY_ADVISORY, BY_IDENTITY, Comparer, Comparison
 from kit.verbs.diff.fields import FieldChange, How
 from kit.verbs.inspect import KitFacts, facts
-from kit.verbs.verify.kits import Environment, is_kept, opened
+from kit.verbs.verify.kits import Environment, is_kept, open_with_workers
 
 __all__ = [
     "AdvisoryChange",
@@ -336,7 +336,7 @@ def diff(request: DiffRequest, environment: Environment | None = None) -> DiffRe
     if request.limit < 0:
         raise UsageError("the limit is negative")
     with (
-        opened(request.before, environment, request.after) as before,
+        open_with_workers(request.before, environment, request.after) as before,
         open_kit(request.after, limits=environment.limits, allowed=environment.allowed) as after,
         scratch_folder(request.temporary) as folder,
         Collation(folder / "collation") as collation,

@@ -35,7 +35,7 @@ from kit.values import Codec, CollectionMember, CollectionName, MemberPath, Sha2
 from kit.verbs.extract.documents import MAX_UNRESOLVABLE, Extracted, Form, Selection, Unresolvable, extract_run
 from kit.verbs.verify.judged import SIGNATURES, judge_kit, require_trust
 from kit.verbs.verify.judgement import Expectation, Judgement
-from kit.verbs.verify.kits import Environment, OpenKit, opened, require_outside
+from kit.verbs.verify.kits import Environment, OpenKit, open_with_workers, require_outside
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -278,7 +278,7 @@ def extract(request: ExtractRequest) -> ExtractReport:
     """
     if request.destination.path is not None:
         require_outside(request.kit, request.destination.path)
-    with opened(request.kit, request.environment) as kit, ExitStack() as stack:
+    with open_with_workers(request.kit, request.environment) as kit, ExitStack() as stack:
         found, judgement = _judged(kit, request)
         chosen = _chosen(found, request)
         writer = ExtractedFiles(request.selection, request.destination, stack)

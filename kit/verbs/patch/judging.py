@@ -33,8 +33,8 @@ from kit.verbs.patch.generation import Generation
 from kit.verbs.patch.request import Output, PatchReport, PatchRequest
 from kit.verbs.verify.field_proof import FieldExpectation, prove_fields
 from kit.verbs.verify.judged import SIGNATURES, judge_kit, manifest_of
-from kit.verbs.verify.kits import OpenKit, is_kept, opened
-from kit.verbs.verify.obligations import Beside, Expectation, Judgement
+from kit.verbs.verify.kits import OpenKit, is_kept, open_with_workers
+from kit.verbs.verify.obligations import Expectation, Judgement, Sidecars
 from kit.verbs.verify.signers import sign_off_archive
 from kit.verbs.verify.verify import examine
 from kit.version import TOOL, VERSION
@@ -72,7 +72,7 @@ class Base:
     """The kit as it was read and judged."""
 
     survey: Survey
-    beside: Beside
+    sidecars: Sidecars
     judgement: Judgement
     manifest: Manifest
     lookup: Path | None
@@ -116,11 +116,11 @@ def read_base(kit: OpenKit, request: PatchRequest, transforms: tuple[Transform, 
         )
         judged = judge_kit(kit, expectation, read=read)
     judged.require(but=_ignored_obligations(request))
-    if judged.beside.archive is None:
+    if judged.sidecars.archive is None:
         _refuse_linked(judged.survey, judged.manifest, transforms)
     return Base(
         survey=judged.survey,
-        beside=judged.beside,
+        sidecars=judged.sidecars,
         judgement=judged.judgement,
         manifest=judged.manifest,
         # Workers on other machines can only open it by its name.
@@ -185,7 +185,7 @@ def reread(
         environment = with_changes(environment, workers=1, executor=None)
     with ExitStack() as stack:
         try:
-            kit = stack.enter_context(opened(work, environment))
+            kit = stack.enter_context(open_with_workers(work, environment))
             judgement = _judge_again(kit, request, done, output, generation, proven=proven)
             size = kit.reader.stored_bytes
         except LimitError as error:
@@ -248,7 +248,7 @@ def judge_finished(where: KitPlaces, request: PatchRequest, migration: Migration
         DigestError: It was made of another kit, or in another way.
         KitError: It is not what its signers signed, or a signature is missing.
     """
-    with opened(where.new, request.environment) as kit:
+    with open_with_workers(where.new, request.environment) as kit:
         judgement = _judge_new(kit, request, migration, output)
         manifest, size = manifest_of(judgement), kit.reader.stored_bytes
         if Validation.FIELDS in migration.validation:
@@ -300,7 +300,7 @@ def _base_manifest(path: Path, request: PatchRequest) -> Manifest:
     expectation = Expectation(
         trusted=request.trusted or {}, trust=request.trust, allow_unsigned_history=request.trusted is None
     )
-    with opened(path, with_changes(request.environment, workers=1, executor=None)) as kit:
+    with open_with_workers(path, with_changes(request.environment, workers=1, executor=None)) as kit:
         return judge_kit(kit, expectation).require(but=_ignored_obligations(request)).manifest
 
 

@@ -187,7 +187,7 @@ def options_of(request: PatchRequest, migration: Migration, output: Output) -> d
 
 def identity_of(kit: OpenKit, base: Base, transforms: tuple[Transform, ...]) -> dict[str, Any]:
     """Return what identifies the kit that is read, and the data keys that its values are sealed with."""
-    archive = base.beside.archive
+    archive = base.sidecars.archive
     facts: dict[str, Any] = {
         "container": kit.reader.container.value,
         "manifest": base.manifest.sha256.hex,

@@ -43,9 +43,9 @@ from kit.verbs.patch.passes import (
 )
 from kit.verbs.patch.plan import Aim, clock_fault, obstacles, predict_error, require_none, step_of
 from kit.verbs.patch.request import Output, PatchReport, PatchRequest, with_keys
-from kit.verbs.run import Made, Run
+from kit.verbs.run import Run, RunResult
 from kit.verbs.verify.judgement import Judgement
-from kit.verbs.verify.kits import OpenKit, is_kept, opened, verified
+from kit.verbs.verify.kits import OpenKit, expected_copy, is_kept, open_with_workers
 from kit.verbs.verify.signers import check_patchers
 
 __all__ = ["Output", "PatchReport", "PatchRequest", "patch", "plan", "resume"]
@@ -73,7 +73,7 @@ def plan(request: PatchRequest, signers: Sequence[PrivateKey] = (), aim: Aim | N
     request = _with_pace(request, migration)
     with ExitStack() as stack:
         scratch = stack.enter_context(scratch_folder(None))
-        kit = stack.enter_context(opened(request.kit, request.environment))
+        kit = stack.enter_context(open_with_workers(request.kit, request.environment))
         stack.callback(close_lookups)
         base = read_base(kit, request, migration.transforms, scratch)
         passes = CountingPasses(kit.reader.container)
@@ -138,7 +138,7 @@ class _Patch(Run[OpenKit, PatchReport, Completion]):
         return options_of(self._request, self._migration, self._output)
 
     def open(self) -> AbstractContextManager[OpenKit]:
-        return opened(self.kit, self._request.environment)
+        return open_with_workers(self.kit, self._request.environment)
 
     def take_up(self) -> None:
         if self._request.created_now and (time := recorded_time(self.job)) is not None:
@@ -165,7 +165,7 @@ class _Patch(Run[OpenKit, PatchReport, Completion]):
         if self.in_place:
             self._output.installed(judgement)
 
-    def work(self, source: OpenKit) -> Made[PatchReport]:
+    def work(self, source: OpenKit) -> RunResult[PatchReport]:
         request, migration, output, job = self._request, self._migration, self._output, self.job
         with ExitStack() as stack:
             stack.callback(close_lookups)
@@ -189,10 +189,12 @@ class _Patch(Run[OpenKit, PatchReport, Completion]):
                 if broken is not None:
                     raise broken
             report = _dry_report(source, request, migration, base, transforms=transforms, rewrite=done)
-            report = with_changes(report, live=True, output=output.path, output_sha256=base.beside.archive)
+            report = with_changes(report, live=True, output=output.path, output_sha256=base.sidecars.archive)
             if not done.changed:
-                switch = None if self.in_place else copy_kit(source.reader, verified(base.survey, base.beside), job)
-                return Made(report=report, switch=switch, judgement=None)
+                switch = (
+                    None if self.in_place else copy_kit(source.reader, expected_copy(base.survey, base.sidecars), job)
+                )
+                return RunResult(report=report, switch=switch, judgement=None)
             _require_time_and_place(request, output, base)
             generation = _write_generation(report, output, base, passes.destination)
             work = passes.destination.assemble()
@@ -202,7 +204,7 @@ class _Patch(Run[OpenKit, PatchReport, Completion]):
                 raise DigestError("was replaced while it was being patched", where=str(request.kit), hint=_AGAIN)
             report = _new_report(report, output, base, generation, size=size, digest=judgement.archive)
             switch = _stage(copy_to_stage(work, job.stage), job, report, base, output)
-            return Made(report=report, switch=switch, judgement=judgement)
+            return RunResult(report=report, switch=switch, judgement=judgement)
 
 
 def _dry_report(
@@ -358,7 +360,7 @@ def _stage(work: Path, job: Job, report: PatchReport, base: Base, output: Output
         job.place,
         _sidecars(job.place, digest, output.key),
         new=digest,
-        old=base.beside.archive,
+        old=base.sidecars.archive,
         in_place=output.path is None,
         keep_backup=output.keep_backup,
         by_content=job.is_elsewhere,

@@ -28,7 +28,7 @@ from kit.verbs.prove.leaf_search import MemberLeaves, holds, search
 from kit.verbs.prove.proof import Claim, Proof, key_of
 from kit.verbs.verify import signers
 from kit.verbs.verify.judgement import Expectation
-from kit.verbs.verify.kits import Environment, OpenKit, is_kept, opened
+from kit.verbs.verify.kits import Environment, OpenKit, is_kept, open_with_workers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,7 +76,7 @@ def prove(request: ProveRequest) -> ProofReport:
     if request.tenant == "":
         raise UsageError("the tenant has no name; leave it away to prove it of all")
     with (
-        opened(request.kit, request.environment) as kit,
+        open_with_workers(request.kit, request.environment) as kit,
         scratch_folder(None) as scratch,
     ):
         with kit.pipeline(Stage.SURVEY):

@@ -193,7 +193,7 @@ def _closed(short: Mapping[str, TenantCoverage], explain: Explainer | None) -> G
         Evidence(
             place=f"tenant {name or '(none)'}",
             expected=f"{covered.documents:,} with linkset and rawLinkset (v1)",
-            met=_met(covered, [gap for gap in gaps if gap.tenant == name]),
+            found=_met(covered, [gap for gap in gaps if gap.tenant == name]),
         )
         for name, covered in list(short.items())[:_MOST_EVIDENCE]
     )

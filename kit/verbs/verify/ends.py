@@ -139,7 +139,7 @@ MOST_EVIDENCE = 100
 
 def refused(error: KitError) -> Judgement:
     """Return the judgement of a kit that could not be read to its end."""
-    first = _failed(1, error, (Evidence(place=error.where, expected="", met=error.what),))
+    first = _failed(1, error, (Evidence(place=error.where, expected="", found=error.what),))
     why = "cannot be checked: the container does not read"
     others = [_ended(number, Status.NOT_APPLICABLE, why) for number in _NAMES if number != 1]
     return Judgement(obligations=[first, *others])
@@ -192,7 +192,7 @@ def attempt(number: int, check: Callable[[], str | PartlyChecked]) -> Obligation
     except (UnreadableError, StoppedError, OutputError):
         raise
     except KitError as error:
-        return _failed(number, error, (Evidence(place=error.where, expected="", met=error.what),))
+        return _failed(number, error, (Evidence(place=error.where, expected="", found=error.what),))
 
 
 def _ended(number: int, status: Status, detail: str) -> Obligation:
@@ -211,7 +211,7 @@ def _failed(number: int, error: KitError, evidence: tuple[Evidence, ...]) -> Obl
 def with_digests(obligation: Obligation, survey: Survey) -> Obligation:
     """Return a failure with the digests of the signed files that it is about, so that others can compare the bytes."""
     found = tuple(
-        Evidence(place=str(path), expected="", met=f"sha256:{Sha256.of(data)}")
+        Evidence(place=str(path), expected="", found=f"sha256:{Sha256.of(data)}")
         for path, data in sorted(survey.kept.items())
         if obligation.error is not None and obligation.error.where.startswith(f"{path}")
     )

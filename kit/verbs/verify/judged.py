@@ -19,8 +19,8 @@ from kit.manifest import Location, Manifest
 from kit.signing import PublicKey
 from kit.trust import Anchor
 from kit.values import MemberPath, Sha256
-from kit.verbs.verify.judgement import Beside, Expectation, Gap, Judgement
-from kit.verbs.verify.kits import OpenKit, beside, is_kept
+from kit.verbs.verify.judgement import Expectation, Gap, Judgement, Sidecars
+from kit.verbs.verify.kits import OpenKit, is_kept, read_sidecars
 from kit.verbs.verify.obligations import judge
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ class JudgedKit:
 
     kit: OpenKit
     survey: Survey
-    beside: Beside
+    sidecars: Sidecars
     judgement: Judgement
 
     @property
@@ -61,7 +61,7 @@ class JudgedKit:
     @property
     def what(self) -> str:
         """Name its generation, for messages."""
-        return named(self.manifest.bundle_id, self.manifest.generation, self.manifest.sha256)
+        return generation_name(self.manifest.bundle_id, self.manifest.generation, self.manifest.sha256)
 
     def require(self, *, but: frozenset[int] = frozenset(), where: str = "") -> Self:
         """Refuse a kit that fails an obligation.
@@ -110,7 +110,9 @@ def judge_kit(
     with kit.pipeline(stage) as pipeline:
         found = read(pipeline) if read is not None else read_once(kit.reader, keep=is_kept, tap=tap)
     around = (
-        Beside(archive=found.stored, checksum=None, signature=None) if is_alone else beside(kit.reader, found.stored)
+        Sidecars(archive=found.stored, checksum=None, signature=None)
+        if is_alone
+        else read_sidecars(kit.reader, found.stored)
     )
     judgement = judge(
         *(found, around, expectation),
@@ -118,7 +120,7 @@ def judge_kit(
         read_deep=partial(read_deep, found) if read_deep is not None else None,
         explain=partial(explain, found) if explain is not None else None,
     )
-    return JudgedKit(kit=kit, survey=found, beside=around, judgement=judgement)
+    return JudgedKit(kit=kit, survey=found, sidecars=around, judgement=judgement)
 
 
 def manifest_of(judgement: Judgement) -> Manifest:
@@ -132,7 +134,7 @@ def manifest_of(judgement: Judgement) -> Manifest:
     return judgement.manifest
 
 
-def named(bundle_id: str | None, generation: int, manifest: Sha256) -> str:
+def generation_name(bundle_id: str | None, generation: int, manifest: Sha256) -> str:
     """Name a generation of a bundle, for messages."""
     return f"generation {generation} of {bundle_id or '(no bundle id)'} (manifest {manifest})"
 

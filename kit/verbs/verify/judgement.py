@@ -185,11 +185,11 @@ class Status(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evidence:
-    """One thing met: where (member, offset), what was expected there and what was there; "" for nothing."""
+    """One finding: where (member, offset), what was expected there and what was found; "" for nothing."""
 
     place: str
     expected: str
-    met: str
+    found: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -234,7 +234,7 @@ class Expectation:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Beside:
+class Sidecars:
     """What stands beside an archive, and the digest of the archive itself."""
 
     archive: Sha256 | None

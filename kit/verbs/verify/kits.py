@@ -21,7 +21,7 @@ from kit.errors import UsageError
 from kit.manifest import MANIFEST_PATHS, is_history, signature_of
 from kit.output.spool import CHECKPOINT_BYTES
 from kit.values import STRICT, Allowed, Limits, MemberPath, Sha256
-from kit.verbs.verify.judgement import Beside, ChecksumFile
+from kit.verbs.verify.judgement import ChecksumFile, Sidecars
 
 _LEAST_WORKERS = 2
 
@@ -68,7 +68,7 @@ class OpenKit:
 
 
 @contextmanager
-def opened(path: Path, environment: Environment, other: Path | None = None) -> Iterator[OpenKit]:
+def open_with_workers(path: Path, environment: Environment, other: Path | None = None) -> Iterator[OpenKit]:
     """Open a kit and start workers: two, and one more for each MiB that is stored of it and of ``other``.
 
     What is small may still ask for much, and each worker takes memory.
@@ -93,7 +93,7 @@ def _worth(reader: KitReader, workers: int, other: Path | None) -> int:
 
 
 @contextmanager
-def workers_when_asked(environment: Environment) -> Iterator[Callable[[], Workers]]:
+def lazy_workers(environment: Environment) -> Iterator[Callable[[], Workers]]:
     """Return a function that starts the workers when it is first called, which must be while no other thread runs.
 
     A verb that turns out to have little to do then needs none.
@@ -135,7 +135,7 @@ def require_outside(kit: Path, place: Path) -> None:
         raise UsageError("would be inside the kit that is read", where=str(place), hint="choose a place outside")
 
 
-def beside(reader: KitReader, archive: Sha256 | None) -> Beside:
+def read_sidecars(reader: KitReader, archive: Sha256 | None) -> Sidecars:
     """Read the ``.sha256`` and ``.sig`` files next to an archive, where there are any.
 
     Args:
@@ -146,16 +146,16 @@ def beside(reader: KitReader, archive: Sha256 | None) -> Beside:
         UnreadableError: One of them is there and cannot be read.
     """
     if archive is None:
-        return Beside(archive=None, checksum=None, signature=None)
+        return Sidecars(archive=None, checksum=None, signature=None)
     checksum = read_small(reader.path.with_name(f"{reader.path.name}.sha256"))
-    return Beside(
+    return Sidecars(
         archive=archive,
         checksum=None if checksum is None else ChecksumFile.parse(checksum, reader.path.name),
         signature=read_small(reader.path.with_name(f"{reader.path.name}.sig")),
     )
 
 
-def verified(found: Survey, around: Beside) -> Verified:
+def expected_copy(found: Survey, around: Sidecars) -> Verified:
     """Return what a copy of a kit must be, of which one reading found ``found`` and ``around``."""
     return Verified(archive=around.archive, members=found.members, signature=around.signature)
 

@@ -57,12 +57,12 @@ from kit.verbs.verify.ends import (
     refused,
     with_digests,
 )
-from kit.verbs.verify.judgement import Beside, Evidence, Expectation, InTime, Judgement, Obligation, Status
+from kit.verbs.verify.judgement import Evidence, Expectation, InTime, Judgement, Obligation, Sidecars, Status
 
 if TYPE_CHECKING:
     from kit.engine.proving import MemberReading, Wanted
 
-__all__ = ["Beside", "Expectation", "Judgement", "Obligation", "Status", "coverage_of", "judge", "refused"]
+__all__ = ["Expectation", "Judgement", "Obligation", "Sidecars", "Status", "coverage_of", "judge", "refused"]
 
 DeepReader: TypeAlias = "Callable[[Mapping[MemberPath, Wanted]], Mapping[MemberPath, MemberReading]]"
 """Reads every document, given what is asked of each collection besides; see :func:`kit.engine.proving.prove`."""
@@ -70,7 +70,7 @@ DeepReader: TypeAlias = "Callable[[Mapping[MemberPath, Wanted]], Mapping[MemberP
 
 def judge(
     survey: Survey,
-    beside: Beside,
+    sidecars: Sidecars,
     expectation: Expectation,
     *,
     limits: Limits,
@@ -81,7 +81,7 @@ def judge(
 
     Args:
         survey: What one reading of the kit met.
-        beside: What stands beside it.
+        sidecars: What is next to it.
         expectation: What is demanded of it.
         limits: For what is parsed.
         read_deep: Reads the kit again, document by document; needed where ``expectation.deep`` asks for it.
@@ -93,9 +93,9 @@ def judge(
         OutputError: There was no room for temporary files.
     """
     permitted = survey.permitted_things()
-    judgement = Judgement(archive=beside.archive, allowed=survey.allowed, permitted=permitted)
+    judgement = Judgement(archive=sidecars.archive, allowed=survey.allowed, permitted=permitted)
     inspector = _Inspector(
-        survey, beside, expectation, limits=limits, judgement=judgement, read_deep=read_deep, explain=explain
+        survey, sidecars, expectation, limits=limits, judgement=judgement, read_deep=read_deep, explain=explain
     )
     checks = (
         inspector.container,
@@ -116,7 +116,7 @@ class _Inspector:
     def __init__(
         self,
         survey: Survey,
-        beside: Beside,
+        sidecars: Sidecars,
         expectation: Expectation,
         *,
         limits: Limits,
@@ -125,7 +125,7 @@ class _Inspector:
         explain: deep.Explainer | None,
     ) -> None:
         self._survey = survey
-        self._beside = beside
+        self._sidecars = sidecars
         self._expectation = expectation
         self._anchor = expectation.anchor
         self._limits = limits
@@ -164,15 +164,15 @@ class _Inspector:
             signing = signers.sign_off(self._anchor, manifest, payload, document, str(location.signature))
         except UntrustedError as error:
             known = ", ".join(key.label for key in self._anchor.policy.keys[:MOST_EVIDENCE])
-            evidence = Evidence(place=str(location.signature), expected=f"a signature by {known}", met=error.what)
+            evidence = Evidence(place=str(location.signature), expected=f"a signature by {known}", found=error.what)
             raise EvidentError(error, (evidence,)) from error
         self._signing = signing
         self._judgement.signers = tuple(key.key_id for key in signing.able)
         detail = f"by {', '.join(key.label for key in signing.able)}"
         if self._expectation.trust is not None:
             detail += f" as {signing.subject.role} ({signing.threshold} needed)"
-        if self._beside.signature is not None and self._beside.archive is not None:
-            over = signers.sign_off_archive(self._anchor, manifest, self._beside.archive, self._beside.signature)
+        if self._sidecars.signature is not None and self._sidecars.archive is not None:
+            over = signers.sign_off_archive(self._anchor, manifest, self._sidecars.archive, self._sidecars.signature)
             self._over_archive = over
             detail += f"; .sig file by {over.able[0].key_id}"
         return detail
@@ -224,7 +224,7 @@ class _Inspector:
         location, manifest = self._found()
         members = {path: met for path, met in self._survey.members.items() if not location.is_outside(path)}
         listed, links = manifest.links or (), dict(self._survey.links)
-        if self._beside.archive is None:
+        if self._sidecars.archive is None:
             unpacked = self._unpack_hard_links(listed)
             members = {path: met for path, met in members.items() if path not in unpacked}
             links |= unpacked
@@ -246,7 +246,7 @@ class _Inspector:
             files.require(faults)
         except DigestError as error:
             shown = faults[:MOST_EVIDENCE]
-            evidence = tuple(Evidence(place=str(f.path), expected=f.expected, met=f.found) for f in shown)
+            evidence = tuple(Evidence(place=str(f.path), expected=f.expected, found=f.found) for f in shown)
             raise EvidentError(error, evidence) from error
         detail = f"{len(members):,} files, {sum(size for _, size in members.values()):,} bytes"
         if listed:
@@ -254,9 +254,9 @@ class _Inspector:
         if self._judgement.extra_folders:
             named = ", ".join(f"{folder}/" for folder in self._judgement.extra_folders[:3])
             detail += f"; {len(self._judgement.extra_folders):,} folders that hold nothing listed: {named}"
-        if self._beside.checksum is not None:
-            if not self._beside.checksum.is_of(self._beside.archive):
-                stated = f"states {self._beside.checksum}, the archive has {self._beside.archive}"
+        if self._sidecars.checksum is not None:
+            if not self._sidecars.checksum.is_of(self._sidecars.archive):
+                stated = f"states {self._sidecars.checksum}, the archive has {self._sidecars.archive}"
                 raise DigestError(stated, where="the .sha256 file")
             detail += "; .sha256 file matches"
         return detail
@@ -403,7 +403,7 @@ def _require_no_excess(excess: appending.Excess | None) -> None:
     if excess is not None:
         shown = excess.differences[:MOST_EVIDENCE]
         evidence = tuple(
-            Evidence(place=f"{one.kind}: {one.place}", expected=one.before, met=one.after) for one in shown
+            Evidence(place=f"{one.kind}: {one.place}", expected=one.before, found=one.after) for one in shown
         )
         raise EvidentError(ContentError(str(excess)), evidence)
 

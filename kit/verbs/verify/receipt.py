@@ -27,7 +27,7 @@ from kit.trust import Anchor, Occasion, Role, SigningKeys, Subject, TrustedKey, 
 from kit.values import Sha256, Timestamp
 from kit.values.strict_json import canonical
 from kit.verbs.verify.judgement import Expectation, Judgement
-from kit.verbs.verify.verify import MOST_DIFFERENCES, PUBLISHED, VerifyReport, chain
+from kit.verbs.verify.verify import MAX_DIFFERENCES, PUBLISHED, VerifyReport, chain
 from kit.version import TOOL, VERSION
 
 STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
@@ -177,8 +177,8 @@ def make_receipt(report: VerifyReport, expectation: Expectation, key: PrivateKey
             Step(
                 generation=link.generation,
                 ground=link.ground.value if link.ground is not None else None,
-                differences=tuple(map(str, link.differences[:MOST_DIFFERENCES])),
-                omitted=max(0, len(link.differences) - MOST_DIFFERENCES),
+                differences=tuple(map(str, link.differences[:MAX_DIFFERENCES])),
+                omitted=max(0, len(link.differences) - MAX_DIFFERENCES),
             )
             for link in chain(judgement)
             if link.operation != PUBLISHED
@@ -242,7 +242,7 @@ _PLACE = "# @KEYS@\n"
 _KINDS = {Algorithm.ED25519: "ed25519", Algorithm.ES256: "es256", Algorithm.PS256: "ps256"}
 
 
-def write_script(expectation: Expectation) -> bytes:
+def make_script(expectation: Expectation) -> bytes:
     """Return the script for the keys that this expectation trusts.
 
     Raises:

@@ -29,7 +29,7 @@ from kit.verbs.verify.appending import says_it_appends
 from kit.verbs.verify.ends import levels
 from kit.verbs.verify.judged import judge_kit
 from kit.verbs.verify.judgement import CheckedStep, Gap, Status
-from kit.verbs.verify.kits import Environment, OpenKit, is_kept, opened
+from kit.verbs.verify.kits import Environment, OpenKit, is_kept, open_with_workers
 from kit.verbs.verify.obligations import Expectation, Judgement, coverage_of, refused
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ def verify(
     container: Container | None = None
     fields: tuple[MemberFields, ...] = ()
     try:
-        with opened(path, environment or Environment()) as kit:
+        with open_with_workers(path, environment or Environment()) as kit:
             container = kit.reader.container
             judgement, coverage = examine(kit, expectation, explain=True)
             if mapped is not None:
@@ -161,7 +161,7 @@ def examine(
 
 
 PUBLISHED = "published"
-MOST_DIFFERENCES = 100
+MAX_DIFFERENCES = 100
 """Named of one step in a report or a receipt; what is more is counted."""
 
 

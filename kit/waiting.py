@@ -1,9 +1,9 @@
-"""Waits for work that threads or processes do, and that may never end because one of them is gone.
+"""Waits for the work of threads or processes, and notices when a worker has died.
 
-A future is only done if whoever does its work lives to say so. A thread that gets no memory where nothing catches that,
-a process that is killed while it writes its result, the thread that hands out work to processes: each of them leaves a
-future that is waited for without end, in the standard library too. Laws: what is waited for is done, or is lost and
-raises; a pool whose threads are gone is closed all the same.
+A future is only done once its worker reports a result. Three deaths leave it pending for ever, in the standard library,
+too: a thread whose ``MemoryError`` nothing catches, a process that is killed while it writes its result, and the thread
+that hands out work to processes. Laws: a wait ends with the result, or raises because the work is lost; a pool whose
+threads have died can still be shut down.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from kit.errors import StoppedError
 T = TypeVar("T")
 
 LOOK_SECONDS: Final = 1.0
-"""Seconds between two looks at whether somebody is still at work."""
+"""Seconds between two checks that the workers are alive."""
 
 
 def result_of(future: Future[T], is_lost: Callable[[], bool]) -> T:
     """Return the result of ``future``, or raise what its work raised.
 
     Args:
-        future: What is waited for.
-        is_lost: Whether work may have been lost; asked from time to time while the future is not done.
+        future: The future to wait for.
+        is_lost: Returns whether work may have been lost; called from time to time while the future is not done.
 
     Raises:
         BrokenExecutor: Work was lost, and the future is not done.
@@ -34,28 +34,28 @@ def result_of(future: Future[T], is_lost: Callable[[], bool]) -> T:
     while not future.done():
         try:
             return future.result(LOOK_SECONDS)
-        except TimeoutError:  # also what the work itself may raise; then the future is done
+        except TimeoutError:  # the work itself may raise this, too; then the future is done
             if is_lost() and not future.done():
-                raise BrokenExecutor("whoever did the work is gone") from None
+                raise BrokenExecutor("its worker is gone") from None
     return future.result()
 
 
 def worker_died(error: BrokenExecutor) -> StoppedError:
-    """Return the error of a run whose work was lost."""
+    """Return the error of a run that lost a worker."""
     return StoppedError(
         f"a worker died: {error}",
-        hint="the system may have killed it for want of memory; try again with fewer --workers",
+        hint="the system may have killed it to free memory; try again with fewer --workers",
     )
 
 
 class SteadyThreads(ThreadPoolExecutor):
-    """A pool whose threads are all started at once, and that notices when one of them is gone."""
+    """A pool that starts all its threads at once and notices when one has died."""
 
     def __init__(self, workers: int, *, name: str) -> None:
         """Start ``workers`` threads, named ``name`` and a number.
 
         Raises:
-            RuntimeError: The system does not let them be started; none is left.
+            RuntimeError: The system does not start them all; those that it started are ended.
         """
         prefix = f"{name}-{id(self):x}"
         super().__init__(workers, thread_name_prefix=prefix)
@@ -72,14 +72,14 @@ class SteadyThreads(ThreadPoolExecutor):
                 self.shutdown()
 
     def is_lost(self) -> bool:
-        """Return whether a thread is gone, and perhaps the work it did."""
+        """Return whether a thread has died, perhaps with work unfinished."""
         return sum(thread.is_alive() for thread in self._started) < self._count
 
     def result_of(self, future: Future[T]) -> T:
         """Return the result of ``future``, which was submitted here.
 
         Raises:
-            StoppedError: Its thread is gone.
+            StoppedError: A thread has died.
         """
         try:
             return result_of(future, self.is_lost)
@@ -87,7 +87,7 @@ class SteadyThreads(ThreadPoolExecutor):
             raise worker_died(error) from error
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:  # noqa: FBT001, FBT002  as the base
-        """End the threads, also where one of them ended without waking the next."""
+        """End the threads, even where one died without waking the next."""
         super().shutdown(wait=False, cancel_futures=cancel_futures)
         for thread in self._started if wait else ():
             while thread.is_alive() and thread is not threading.current_thread():

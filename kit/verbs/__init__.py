@@ -2,7 +2,7 @@
 
 A verb that is more than a module is a room: ``verify``, ``patch`` (and plan), ``delta``, ``diff``, ``prove``,
 ``extract``, ``selftest``. The others are modules: ``inspect``, ``rollback``, ``recover``, ``approval``, ``trust``.
-``run`` is what all share that can be resumed.
+``run`` and ``jobs`` are what resumable verbs share.
 
-They are not directly below :mod:`kit`, whose own names ``verify``, ``patch`` … are the functions of the public API.
+They are not directly below :mod:`kit`, since its names ``verify``, ``patch`` … are functions of the public API.
 """

@@ -1,10 +1,10 @@
-"""``kit approval``: approvals are made, signed by one person after the other, and verified before they are acted on.
+"""``kit approval``: create an approval, add one signature after the other, and verify it before anybody acts on it.
 
-Obligations, in this order (schemas/recovery-approval.md, "Verification"): two or more approver keys are trusted, each
-once; the envelope is signed by at least two people, and by none of their keys falsely; the payload is of the schema
-(:func:`verify_by_keys`); the time is within its bounds (:func:`check_time`). Under a trust policy the approvers are its
-keys of the role ``incident`` that are in good standing (:func:`verify_by_policy`). Nothing of the payload is believed
-before its signatures are verified.
+Obligations, in this order (schemas/recovery-approval.md, "Verification"): two or more different approver keys are
+trusted; at least two people signed the envelope, and no signature by a trusted key is false; the payload follows the
+schema (:func:`verify_by_keys`); the time is within its bounds (:func:`check_time`). Under a trust policy the approvers
+are its keys of the role ``incident`` that are in good standing (:func:`verify_by_policy`). Nothing of the payload is
+believed before its signatures are verified.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from kit.signing import PrivateKey, PublicKey, dsse
 from kit.trust import Anchor, Occasion, Role, Signing, Subject, narrow, open_envelope
 from kit.values import MemberPath, Sha256, Timestamp
 
-LARGEST = 64 * 1024 * 1024
+MAX_BYTES = 64 * 1024 * 1024
 _MODE = 0o644
 
 
@@ -34,53 +34,53 @@ class ApprovalFile:
     """Of the file."""
     approval: Approval
     signers: tuple[str, ...]
-    """Key ids: of a verified approval, trusted ones that signed; else those that it says signed."""
+    """Key ids: the trusted ones that signed a verified approval; else those that the envelope claims."""
     signing: Signing | None = None
-    """Of a verified approval."""
+    """Only of a verified approval."""
 
 
 def create(path: Path, approval: Approval, key: PrivateKey) -> ApprovalFile:
     """Write a new approval with its first signature.
 
     Raises:
-        OutputError: Something is there already, or it cannot be written.
+        OutputError: ``path`` exists, or cannot be written.
     """
     checked = Approval.parse(approval.to_json())
-    return _written(path, dsse.sign(checked.to_json(), [key], payload_type=PAYLOAD_TYPE))
+    return _write(path, dsse.sign(checked.to_json(), [key], payload_type=PAYLOAD_TYPE))
 
 
 def countersign(path: Path, output: Path, key: PrivateKey) -> ApprovalFile:
     """Write a copy of the approval at ``path`` with one more signature.
 
     Raises:
-        UnreadableError: It is not there.
+        UnreadableError: The file does not exist.
         SignatureError: It is no approval envelope.
-        ContentError: Its payload is not of the schema.
+        ContentError: Its payload does not follow the schema.
         UsageError: The key has signed it already.
-        OutputError: Something is at ``output`` already, or it cannot be written.
+        OutputError: ``output`` exists, or cannot be written.
     """
     data = _read(path)
     Approval.parse(dsse.payload_of(data, payload_type=PAYLOAD_TYPE), where=str(path))
-    return _written(output, dsse.countersign(data, key, payload_type=PAYLOAD_TYPE))
+    return _write(output, dsse.countersign(data, key, payload_type=PAYLOAD_TYPE))
 
 
 def show(path: Path) -> ApprovalFile:
-    """Read an approval and who it says signed it; proves nothing.
+    """Read an approval and the signers that it claims; proves nothing.
 
     Raises:
         KitError: As :func:`countersign`.
     """
-    return _told(path, _read(path))
+    return _describe(path, _read(path))
 
 
 def verify_by_keys(path: Path, approvers: Sequence[PublicKey]) -> ApprovalFile:
-    """Read an approval that enough approvers signed; whether it is in its time is for :func:`check_time`.
+    """Read an approval and check that enough approvers signed it; :func:`check_time` checks its time.
 
     Raises:
         UsageError: An approver's key is given twice.
         UntrustedError: Fewer than two approver keys are trusted, or fewer than two of them have signed.
         SignatureError: It is no approval envelope, or a trusted key's signature does not verify.
-        ContentError: Its payload is not of the schema.
+        ContentError: Its payload does not follow the schema.
     """
     trusted = {key.key_id: key for key in approvers}
     if len(trusted) != len(approvers):
@@ -94,28 +94,28 @@ def verify_by_keys(path: Path, approvers: Sequence[PublicKey]) -> ApprovalFile:
 
 
 def verify_by_policy(path: Path, anchor: Anchor) -> ApprovalFile:
-    """Read an approval that enough of those signed whom a policy lets approve, at the time of the anchor.
+    """Read an approval and check that enough people whom a policy lets approve signed it, at the time of the anchor.
 
-    Which bundle it is for is known once the kit is: then :func:`require_bundle`.
+    The bundle is only known once the kit is open; then :func:`require_bundle` checks it.
 
     Args:
         path: The approval.
-        anchor: The policy, and the time that keys are held to. Its threshold for the role holds where it is more than
-            two; it counts people.
+        anchor: The policy, and the time at which keys must be valid. A threshold of the role above two applies; it
+            counts people.
 
     Raises:
-        UntrustedError: Too few of those who may have signed: another role, a collection beyond a key's limits, a key
-            that is revoked, two keys of one person.
+        UntrustedError: Too few of the signers count: a key has another role, is limited to other collections or is
+            revoked, or two keys are of one person.
         SignatureError: It is no approval envelope, or the signature of a key of the policy does not verify.
-        ContentError: Its payload is not of the schema.
-        StaleError: A signer's key is out of its time.
+        ContentError: Its payload does not follow the schema.
+        StaleError: A signer's key is expired or not valid yet.
     """
     data, where = _read(path), str(path)
 
     def read(payload: bytes) -> tuple[Approval, Subject, Occasion]:
-        # Who may sign what, the payload has to say; until enough of those have signed, nothing else of it counts.
+        # The payload decides who must sign; until enough of them have, nothing else in it is used.
         approval = Approval.parse(payload, where=where)
-        return approval, _subject(approval, where), Occasion()  # an approval does not say when it was signed
+        return approval, _subject(approval, where), Occasion()  # an approval has no time of signing
 
     try:
         opened = open_envelope(anchor, data, read, payload_type=PAYLOAD_TYPE)
@@ -133,10 +133,10 @@ def verify_by_policy(path: Path, anchor: Anchor) -> ApprovalFile:
 
 
 def require_bundle(file: ApprovalFile, anchor: Anchor, bundle_id: str | None) -> ApprovalFile:
-    """Return a verified approval with those signers that may sign for a bundle.
+    """Return a verified approval with only the signers that may sign for a bundle.
 
     Raises:
-        UntrustedError: They are too few.
+        UntrustedError: They are too few, or the approval was not verified.
     """
     if file.signing is None:
         raise UntrustedError("an approval that was not verified", where=str(file.path))
@@ -149,7 +149,7 @@ def check_time(file: ApprovalFile, now: Timestamp) -> None:
     """Check that an approval is valid at a time.
 
     Raises:
-        StaleError: It is expired or not valid yet.
+        StaleError: The approval is expired or not valid yet.
     """
     try:
         file.approval.check_time(now)
@@ -171,18 +171,18 @@ def _subject(approval: Approval, where: str) -> Subject:
 
 
 def _read(path: Path) -> bytes:
-    data = read_small(path, at_most=LARGEST)
+    data = read_small(path, at_most=MAX_BYTES)
     if data is None:
         raise UnreadableError("there is no such file", where=str(path))
     return data
 
 
-def _written(path: Path, data: bytes) -> ApprovalFile:
+def _write(path: Path, data: bytes) -> ApprovalFile:
     publish.write_new(path, data, mode=_MODE, what="approval")
-    return _told(path, data)
+    return _describe(path, data)
 
 
-def _told(path: Path, data: bytes) -> ApprovalFile:
+def _describe(path: Path, data: bytes) -> ApprovalFile:
     claims = dsse.claims(data, payload_type=PAYLOAD_TYPE)
     approval = Approval.parse(dsse.payload_of(data, payload_type=PAYLOAD_TYPE), where=str(path))
     signers = tuple(claim.key_id for claim in claims)

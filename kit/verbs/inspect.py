@@ -20,7 +20,7 @@ from kit.verbs.verify.kits import Environment, is_kept, open_with_workers
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KitFacts:
-    """What a kit is and who claims to have made it; nothing of it is verified."""
+    """What a kit is, and who claims to have made it; nothing of it is verified."""
 
     kit: Path
     container: Container
@@ -33,26 +33,26 @@ class KitFacts:
     allowed: Allowed
     """What the user permits in a container."""
     permitted: tuple[tuple[str, str], ...]
-    """What was only accepted because of that, as :attr:`kit.verbs.verify.judgement.Judgement.permitted`."""
+    """What was accepted only because of that, as in :attr:`kit.verbs.verify.judgement.Judgement.permitted`."""
     manifest: Manifest | None
     claims: tuple[Claim, ...]
-    """Who the manifest's signature says made it."""
+    """Who made it, as the manifest's signature claims."""
     problems: tuple[str, ...]
-    """Why there is no manifest, or no claim, to show."""
+    """Why no manifest or no claim can be shown."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InspectReport(KitFacts):
-    """What a kit holds; nothing in it is verified."""
+    """What a kit contains; nothing in it is verified."""
 
     collections: tuple[tuple[CollectionMember, Tally], ...]
 
 
 def inspect(path: Path, environment: Environment | None = None) -> InspectReport:
-    """Read a kit once and tell what it holds.
+    """Read a kit once and report what it contains.
 
     Raises:
-        KitError: The container or a collection is malformed, or not readable.
+        KitError: The container or a collection is malformed or not readable.
     """
     environment = environment or Environment()
     with open_with_workers(path, environment) as kit, kit.pipeline(Stage.SURVEY) as pipeline:
@@ -64,7 +64,7 @@ def inspect(path: Path, environment: Environment | None = None) -> InspectReport
 
 
 def facts(reader: KitReader, found: Survey) -> dict[str, Any]:
-    """Give the members of :class:`KitFacts`, of a kit that was read once."""
+    """Return the fields of :class:`KitFacts` for a kit that was read once."""
     problems: list[str] = []
     manifest, claims = _claims(found, reader.limits, problems)
     return {

@@ -1,8 +1,8 @@
 """Resumable runs: the recorded options, the identity check on ``--resume``, and what a failure leaves behind.
 
-A job is resumed only with the options that decide its bytes and on the kit it read; what differs is named, and the job
-stays. Failures that another try may escape (the disk, the memory, a signal) leave the job; those of the content or
-the options end it, since the same run would fail the same way again: schemas/journal.md "What a failure leaves".
+A job is resumed only with the options that decide its bytes and on the kit it read; the error names what
+differs, and the job stays. A failure that may pass (disk, memory, a signal) leaves the job. A failure of the content or
+the options removes it, since the same run would fail again: schemas/journal.md "What a failure leaves".
 """
 
 from __future__ import annotations
@@ -45,56 +45,56 @@ _RESUME = "continue with the same command and --resume, or give it up with --aba
 _SHOWN = 3
 
 Options = Mapping[str, Any]
-"""What decides the bytes of a result besides its input, by the name a user knows it by."""
+"""What decides the bytes of a result besides its input, by the names that users know."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finished:
-    """A kit that an interrupted run finished, read and judged again: nothing of it is taken from the journal."""
+    """A kit that an interrupted run finished, read and judged again; nothing of it comes from the journal."""
 
     judgement: Judgement
     stored_bytes: int | None
     copied: bool = False
     """Whether it is the base, byte for byte."""
     archive: ArchiveComparison | None = None
-    """Of a delta: its container and the one that the delta was built from."""
+    """Of a delta: the container compared with the one that the delta was built from."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Completion:
-    """What a resumed run did that found the new kit finished, and at most its names left to change."""
+    """What a resumed run did that found the new kit finished and at most had to rename."""
 
     kit: Path
     output: Path
     output_bytes: int | None
     output_sha256: Sha256 | None
     generation: int | None
-    """None where nothing had to be changed and the kit was copied."""
+    """None where nothing had to change and the kit was copied."""
     manifest_sha256: Sha256 | None
     signed_by: tuple[str, ...]
     backup: Path | None
     judgement: Judgement
     archive: ArchiveComparison | None = None
-    """As of :class:`Finished`."""
+    """As in :class:`Finished`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Abandonment:
-    """What was given up; None where there was nothing."""
+    """The job that was removed; None where there was none."""
 
     job: Path | None
 
 
 def codec_of(container: Container) -> Codec:
-    """Name the codec of a container's frames."""
+    """Return the codec of a container's frames."""
     return _CODECS[container]
 
 
 def check_options(job: Job, options: Options) -> None:
-    """Refuse to resume a job under other options than it was begun with.
+    """Check that a job is resumed with the options with which it began.
 
     Raises:
-        UsageError: Names each option that differs, as it was and as it is.
+        UsageError: Options differ; names each, as it was and as it is.
     """
     begun = job.journal.begun
     if begun is None:
@@ -110,17 +110,17 @@ def check_options(job: Job, options: Options) -> None:
     if differing:
         raise UsageError(
             "the interrupted run was begun with other options: "
-            + "; ".join(f"{name} was {_told(was.get(name))}, is {_told(now[name])}" for name in differing),
+            + "; ".join(f"{name} was {_describe(was.get(name))}, is {_describe(now[name])}" for name in differing),
             where=str(job.named),
             hint="--resume with the same options, or give it up with --abandon",
         )
 
 
 def begin(job: Job, options: Options, base: Mapping[str, Any]) -> None:
-    """Put on record what the job is begun with or, where it was begun before, that it is still the same kit.
+    """Record what a job begins with or, of a job that began before, check that the kit is still the same.
 
     Raises:
-        DigestError: It is another kit; names what differs.
+        DigestError: The kit is another one; names what differs.
         OutputError: The record cannot be written.
     """
     begun = job.journal.begun
@@ -131,16 +131,16 @@ def begin(job: Job, options: Options, base: Mapping[str, Any]) -> None:
     was = begun.base
     differing = [name for name in base if _differs(name, was.get(name), base[name])]
     if differing:
-        told = "; ".join(f"{name} {_difference(was.get(name), base[name])}" for name in differing)
+        changes = "; ".join(f"{name} {_difference(was.get(name), base[name])}" for name in differing)
         raise DigestError(
-            f"is not the kit that the interrupted run read: {told}",
+            f"is not the kit that the interrupted run read: {changes}",
             where=str(job.target),
             hint="put the right one there and --resume, or give the run up with --abandon",
         )
 
 
 def _differs(name: str, was: Any, now: Any) -> bool:
-    # A keyring may have gained keys for others since; those that the run seals with must still be its own.
+    # A keyring may have gained keys since; those that the run seals with must still be in it.
     if name == "dataKeys" and isinstance(was, list):
         return any(key not in now for key in was)
     return bool(was != now)
@@ -152,21 +152,21 @@ def _difference(was: Any, now: Any) -> str:
         return f"differ in {', '.join(names[:_SHOWN])}{', …' if len(names) > _SHOWN else ''}"
     if isinstance(was, list):
         return "are no longer those of the keyring"
-    return f"was {_told(was)}, is {_told(now)}"
+    return f"was {_describe(was)}, is {_describe(now)}"
 
 
-def _told(value: Any) -> str:
+def _describe(value: Any) -> str:
     if isinstance(value, list):
-        return ", ".join(_told(item) for item in value)
+        return ", ".join(_describe(item) for item in value)
     if isinstance(value, dict):
-        return " ".join(map(_told, value.values()))
+        return " ".join(map(_describe, value.values()))
     return (
         "not given" if value is None else {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)
     )
 
 
 class JournaledPasses:
-    """Makes the destination of each pass of a job, and has what an earlier process did of it."""
+    """Opens the destination of each pass of a job, with what an earlier process wrote of it."""
 
     def __init__(
         self,
@@ -182,11 +182,11 @@ class JournaledPasses:
 
         Args:
             job: The job.
-            container: What to make.
+            container: The container to write.
             environment: How to work.
-            mode: The widest that the archive, or the root of the folder, may have.
-            most: The widest that anything in a folder may have.
-            proves: Whether frames are to be proven, for :meth:`proven`.
+            mode: The widest mode of the archive or of the folder's root.
+            most: The widest mode of anything in a folder.
+            proves: Whether to prove frames, for :meth:`proven`.
         """
         self._job = job
         self._container = container
@@ -204,30 +204,30 @@ class JournaledPasses:
         return self._made
 
     def first(self) -> Destination:
-        """Make the destination of the first pass, at what is there of it.
+        """Open the destination of the first pass, with what an earlier process wrote.
 
-        Where the job is in its second pass, nothing of the first is written: it only finds again what it found.
+        If the job is in its second pass, the first writes nothing and only collects its results again.
         """
         return self._make() if self._job.journal.restarted is None else CountingDestination(codec=Codec.NONE)
 
     def second(self) -> Destination:
-        """Put on record that the first pass is over, which voids its frames, and make the destination of the second."""
+        """Record that the first pass is over, which voids its frames, and open the destination of the second."""
         if self._job.journal.restarted is None:
             self.release()
             self._job.journal.write(RESTART, {})
         return self._make()
 
     def proven(self, digests: Mapping[MemberPath, tuple[Sha256, int]]) -> Proven | None:
-        """Return what is known of the assembled archive; None where no frame was to be proven.
+        """Return what is known of the assembled archive; None where frames are not proven.
 
         Args:
-            digests: As of :meth:`kit.archive.write.tar.ArchiveDestination.proven`.
+            digests: As in :meth:`kit.archive.write.tar.ArchiveDestination.proven`.
         """
         made = self._made
         return made.proven(digests) if isinstance(made, ArchiveDestination) and made.proves else None
 
     def release(self) -> None:
-        """Put what was finished on record, as far as the disk lets us, and close what is open, however it ended."""
+        """Record the finished work, as far as the disk permits, and close what is open, however the pass ended."""
         if self._made is not None:
             with suppress(OSError, ValueError):  # closed already, or the disk is what failed
                 if self._spool is not None:
@@ -247,8 +247,8 @@ class JournaledPasses:
 
 
 @contextmanager
-def resumable(job: Job) -> Iterator[None]:
-    """Decide what a failure of the body leaves of ``job``; a body that ends well leaves nothing.
+def keep_if_resumable(job: Job) -> Iterator[None]:
+    """Decide whether a failure of the body leaves ``job``, and name ``--resume`` in its hint if so.
 
     Raises:
         InterruptedRunError: A signal ended the body.
@@ -263,18 +263,18 @@ def resumable(job: Job) -> Iterator[None]:
         raise InterruptedRunError(what, where=str(job.target), hint=_RESUME) from error
     except KitError as error:
         saved = job.journal.frames or job.journal.ready is not None
-        if not job.keep and saved and (job.journal.ready is not None or _may_pass(error)):
+        if not job.keep and saved and (job.journal.ready is not None or _is_transient(error)):
             job.keep = True
             error.hint = f"what is finished is kept: when the cause is gone, {_RESUME}"
         raise
 
 
-def _may_pass(error: BaseException | None) -> bool:
-    """Whether the machine failed, not the content: another try may go well."""
-    met: list[BaseException] = []
+def _is_transient(error: BaseException | None) -> bool:
+    """Return whether the machine failed, not the content, so that another try may succeed."""
+    seen: list[BaseException] = []
     # An error that is raised again "from" itself, with more of its place, is its own cause.
-    while error is not None and error not in met:
-        met.append(error)
+    while error is not None and error not in seen:
+        seen.append(error)
         if isinstance(error, OSError | sqlite3.Error | BrokenExecutor | MemoryError):
             return not isinstance(error, FileExistsError)
         error = error.__cause__
@@ -282,10 +282,10 @@ def _may_pass(error: BaseException | None) -> bool:
 
 
 def interrupted_switch(job: Job) -> Switch | None:
-    """Return the switch of a job whose new kit was finished; None where it was not.
+    """Return the switch of a job whose new kit is finished; None where it is not.
 
     Raises:
-        OutputError: The journal has something else there than a run puts on record.
+        OutputError: The record of the switch is not one that a run writes.
     """
     record = job.journal.ready
     if record is None:
@@ -297,7 +297,7 @@ def interrupted_switch(job: Job) -> Switch | None:
 
 
 def completion(finished: Finished, switch: Switch, *, kit: Path, output: Path) -> Completion:
-    """Return what a resumed run did that had only a switch to finish, of ``kit`` to ``output``."""
+    """Return what a resumed run from ``kit`` to ``output`` did that only had a switch to finish."""
     judgement, manifest = finished.judgement, finished.judgement.manifest
     changed = manifest if not finished.copied else None
     return Completion(
@@ -314,11 +314,11 @@ def completion(finished: Finished, switch: Switch, *, kit: Path, output: Path) -
     )
 
 
-def judged_switch(switch: Switch, judge: Callable[[KitPlaces], Finished]) -> Finished:
+def judge_switch(switch: Switch, judge: Callable[[KitPlaces], Finished]) -> Finished:
     """Judge the finished kit of an interrupted switch, wherever it is.
 
     Raises:
-        KitError: It is refused. What it replaces has its name, or what it was given: nothing is changed.
+        KitError: The kit is refused, and no name was changed.
     """
     where = find_kits(switch)
     try:
@@ -328,15 +328,15 @@ def judged_switch(switch: Switch, judge: Callable[[KitPlaces], Finished]) -> Fin
             raise DigestError("changed while it was read", where=str(where.new))
     except KitError as error:
         error.hint = error.hint or "nothing was changed; give the run up with --abandon, and begin it again"
-        raise error.inside("what the interrupted run is said to have finished") from error.__cause__
+        raise error.inside("the kit that the interrupted run recorded as finished") from error.__cause__
     return finished
 
 
 def recorded_time(job: Job) -> Timestamp | None:
-    """Return the time of the generation that a job makes; None where nothing is on record.
+    """Return the recorded time of the generation that a job makes; None where nothing is recorded.
 
     Raises:
-        OutputError: The journal has none.
+        OutputError: The recorded options have no time.
     """
     begun = job.journal.begun
     if begun is None:
@@ -348,20 +348,20 @@ def recorded_time(job: Job) -> Timestamp | None:
 
 
 def unusable(job: Job, why: object) -> OutputError:
-    """Return the refusal of a job whose journal no run of this program wrote."""
+    """Return the error for a job whose journal no run of this program wrote."""
     return OutputError(
-        f"its journal is none of a run of this program: {why}",
+        f"its journal was not written by this program: {why}",
         where=str(job.named),
         hint="give the run up with --abandon, and begin it again",
     )
 
 
 def abandon(target: Path, work_folder: Path | None = None) -> Abandonment:
-    """Remove the job of a run on ``target`` that was interrupted; the kit is as it was before that run.
+    """Remove the job of an interrupted run on ``target``; the kit is as it was before that run.
 
     Raises:
-        OutputError: A live process is at work in it.
-        UsageError: The switch to the new kit has begun, so that only finishing it leaves everything in order.
+        OutputError: A live process works in the job.
+        UsageError: The switch to the new kit has begun, so the run can only be finished.
     """
     job = Job(target, resume=True, work_folder=work_folder)
     if not job.exists:
@@ -371,10 +371,10 @@ def abandon(target: Path, work_folder: Path | None = None) -> Abandonment:
         try:
             switch = interrupted_switch(job)
         except OutputError:
-            switch = None  # no run wrote that journal, so none of the names around it is of a run
+            switch = None  # no run wrote that journal, so no run owns the names around it
         if switch is not None and has_begun(switch) and not put_back(switch):
             raise UsageError(
-                "the new kit is on its way into place, so the run can only be finished",
+                "the switch to the new kit has begun, so the run can only be finished",
                 where=str(target),
                 hint="the same command with --resume finishes it; the old kit is then its backup, unless --no-backup",
             )

@@ -1,9 +1,9 @@
-"""``kit recover``: the documents that an approval names, as they were before their values were sealed.
+"""``kit recover``: decrypts the documents that an approval names, as they were before their values were sealed.
 
-Approval verified → kit read and judged as anybody would → record in the audit log, on disk → keys opened → documents
-restored into a file without a name → reread → second record, on disk → the file gets its name. Laws: no key is opened
-before the first record is on disk; no output has its name before the second is; a run that fails leaves its records and
-nothing else. One collection a run, since a ``.bson`` file holds one.
+Verify the approval → read and judge the kit → write a record to the audit log → open the keys → restore documents into
+a file without a name → read it back → write a second record → give the file its name. Laws: no key is opened before the
+first record is on disk; no output is published before the second is; a failed run leaves its records and nothing else.
+A run recovers one collection, since a ``.bson`` file holds one.
 """
 
 from __future__ import annotations
@@ -40,16 +40,16 @@ _NO_KEYS = KeySet(scopes={}, opening={}, sealing={}, mek_versions=0)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecoverRequest:
-    """What to recover from which kit, by whose leave."""
+    """What to recover from which kit, and who must permit it."""
 
     kit: Path
     trusted: Mapping[str, PublicKey] = field(default_factory=dict)
-    """By key id: whose signatures on the kit count."""
+    """By key id: the keys whose signatures on the kit count."""
     trust: Anchor | None = None
-    """A policy goes before ``trusted`` and ``approvers``: then its keys of the role ``incident`` approve."""
+    """A policy replaces ``trusted`` and ``approvers``; its keys of the role ``incident`` approve."""
     approval: Path
     approvers: tuple[PublicKey, ...] = ()
-    """Whose signatures on the approval count."""
+    """The keys whose signatures on the approval count."""
     field_map: FieldMap
     profile: Profile
     keyring: Path
@@ -57,26 +57,26 @@ class RecoverRequest:
     audit_log: Path
     output: Path
     sealed_to: tuple[str, ...] = ()
-    """age recipients; empty writes plaintext."""
+    """age recipients; empty to write plaintext."""
     collection: CollectionName | None = None
-    """Which one, where the approval names several."""
+    """The one to recover, where the approval names several."""
     now: Timestamp
-    """The time that the kit is held to, as the user gives it."""
+    """The time at which the kit must be valid, as the user gives it."""
     clock: Callable[[], Timestamp] = field(repr=False)
-    """The time that the approval, its signers and the policy are held to, and that of audit records: nobody's word."""
+    """The time at which approval, signers and policy must be valid, and that of audit records; no user sets it."""
     override: Override | None = None
-    """That an approval out of its time is not to be refused, and why: recorded in the audit log."""
+    """Accept an approval that is expired or not valid yet; the reason goes into the audit log."""
     environment: Environment = field(default_factory=Environment)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Forced:
-    """That an approval out of its time was acted on."""
+    """The override of an approval that is expired or not valid yet."""
 
     refusal: str
     """Why it would have been refused."""
     reason: str
-    """Why it was not."""
+    """Why it was accepted, in the user's words."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,11 +87,11 @@ class RecoverReport:
     judgement: Judgement
     approval: ApprovalFile
     forced: Forced | None
-    """What the user insisted on of the approval, if that was needed."""
+    """The override of the approval's time, if one was needed."""
     collection: CollectionName
     counts: RestoreCounts
     absent: int
-    """Documents that the approval names and the collection does not have."""
+    """Number of documents that the approval names and the collection lacks."""
     output: Path
     output_bytes: int
     output_sha256: Sha256
@@ -99,30 +99,30 @@ class RecoverReport:
     audit_log: Path
     audit_records: int
     audit_head: Sha256
-    """Digest of the last record's line; kept elsewhere, it shows whether the log was cut."""
+    """Digest of the last record's line; a copy kept elsewhere shows whether the log was truncated."""
 
 
 def recover(request: RecoverRequest) -> RecoverReport:
-    """Decrypt what the approval names into a new file, or seal it there.
+    """Decrypt what the approval names into a new file, sealed to recipients if any are given.
 
     Raises:
-        UntrustedError: The approval does not count, is for another kit, or nothing in the kit is in its scope; or the
-            kit is not signed by whom the user trusts.
-        StaleError: By the clock, the approval is expired or not valid yet and nobody insists, or a signer's key or the
-            policy is out of its time.
+        UntrustedError: The approval does not count, is for another kit, or covers nothing in this one; or nobody whom
+            the user trusts signed the kit.
+        StaleError: By the clock, the approval, a signer's key or the policy is expired or not valid yet; only that of
+            the approval can be overridden.
         DigestError: The audit log does not verify, or the kit is not what its manifest lists.
         EnvelopeError: A value in scope does not open.
-        KeyUnusableError: A key for it is not at hand.
-        OutputError: Output or audit record cannot be written.
-        KitError: The kit is refused, a document is malformed, or the request does not make sense.
+        KeyUnusableError: A key for such a value cannot be opened.
+        OutputError: The output or an audit record cannot be written.
+        KitError: The kit is refused, a document is malformed, or the request contradicts itself.
     """
-    approval, forced = _approval(request)
+    approval, forced = _verify_approval(request)
     if request.sealed_to:
         parse_recipients(request.sealed_to)
     output = NewFile(request.output)
     output.require_free()
     with open_with_workers(request.kit, request.environment) as kit:
-        found, judgement, name = _judged(kit, request, approval.approval.scope)
+        found, judgement, name = _judge(kit, request, approval.approval.scope)
         if request.trust is not None and judgement.manifest is not None:
             approval = require_bundle(approval, request.trust, judgement.manifest.bundle_id)
         restoring = RestorePlan(
@@ -131,13 +131,17 @@ def recover(request: RecoverRequest) -> RecoverReport:
         restoring.mapped(name)
         with audit_log.open_log(request.audit_log) as log:
             begun = log.append(
-                {**_begun(request, approval, name), **_under(request, judgement), **_insisted(forced)},
+                {
+                    **_begun_record(request, approval, name),
+                    **_policy_record(request, judgement),
+                    **_override_record(forced),
+                },
             )
             try:
-                counts = _recovered(_Run(kit, found, request, name), restoring, output, log, begun)
+                counts = _restore(_Run(kit, found, request, name), restoring, output, log, begun)
             except BaseException as error:
                 failed = {"record": "recovery-failed", "begun": str(begun), "time": str(request.clock())}
-                with contextlib.suppress(KitError):  # the first failure is the one to tell
+                with contextlib.suppress(KitError):  # the first failure is the one to report
                     log.append({**failed, "error": type(error).__name__})
                 raise
             return RecoverReport(
@@ -158,8 +162,8 @@ def recover(request: RecoverRequest) -> RecoverReport:
             )
 
 
-def _approval(request: RecoverRequest) -> tuple[ApprovalFile, Forced | None]:
-    """Verify the approval by the clock: who may recover could else claim that it is still last year."""
+def _verify_approval(request: RecoverRequest) -> tuple[ApprovalFile, Forced | None]:
+    """Verify the approval by the clock; otherwise a user could pass a time at which an expired approval was valid."""
     time = request.clock()
     if request.trust is not None:
         freshness.check_policy(request.trust.policy, time)
@@ -175,15 +179,15 @@ def _approval(request: RecoverRequest) -> tuple[ApprovalFile, Forced | None]:
     return approval, None
 
 
-def _judged(kit: OpenKit, request: RecoverRequest, scope: RecoveryScope) -> tuple[Survey, Judgement, CollectionName]:
-    """Read the kit once, refuse it unless it is what its signers signed and what the approvers meant."""
+def _judge(kit: OpenKit, request: RecoverRequest, scope: RecoveryScope) -> tuple[Survey, Judgement, CollectionName]:
+    """Read the kit once, and check that its signers signed it and that the approval is for it."""
     require_trust(request.trusted, request.trust)
     judged = judge_kit(kit, Expectation(trusted=request.trusted, trust=request.trust)).require()
     scope.check_kit(judged.manifest.sha256, {member.name for member in judged.survey.collections.values()})
-    return judged.survey, judged.judgement, _collection(request, scope)
+    return judged.survey, judged.judgement, _choose_collection(request, scope)
 
 
-def _collection(request: RecoverRequest, scope: RecoveryScope) -> CollectionName:
+def _choose_collection(request: RecoverRequest, scope: RecoveryScope) -> CollectionName:
     if request.collection is not None:
         if request.collection not in scope.collections:
             raise UntrustedError(f"the approval is not for {request.collection}")
@@ -202,8 +206,8 @@ class _Run:
     name: CollectionName
 
 
-def _recovered(run: _Run, restoring: RestorePlan, output: NewFile, log: AuditLog, begun: Sha256) -> RestoreCounts:
-    """Open the keys, restore, check, record, and only then give the output its name."""
+def _restore(run: _Run, restoring: RestorePlan, output: NewFile, log: AuditLog, begun: Sha256) -> RestoreCounts:
+    """Open the keys, restore, read back, record, and only then publish the output."""
     request, counts = run.request, RestoreCounts()
     keyring = load(request.keyring).keyring
     keys = unlock(keyring, request.credentials, where=str(request.keyring)).key_set()
@@ -235,7 +239,7 @@ def _recovered(run: _Run, restoring: RestorePlan, output: NewFile, log: AuditLog
 
 
 def _chunks(run: _Run, restoring: RestorePlan, counts: RestoreCounts) -> Iterator[bytes]:
-    """Yield the documents in scope, run by run, in the order of the kit; the bytes read are those that were judged.
+    """Yield the documents in scope, run by run, in the kit's order; the bytes read are those that were judged.
 
     Raises:
         DigestError: The kit changed since it was judged.
@@ -261,12 +265,12 @@ def _chunks(run: _Run, restoring: RestorePlan, counts: RestoreCounts) -> Iterato
                     then=take,
                     where=str(collection.path),
                 )
-                yield from _taken(ready)
+                yield from _pop_all(ready)
         pipeline.drain()
-    yield from _taken(ready)
+    yield from _pop_all(ready)
 
 
-def _taken(ready: deque[bytes]) -> Iterator[bytes]:
+def _pop_all(ready: deque[bytes]) -> Iterator[bytes]:
     while ready:
         yield ready.popleft()
 
@@ -275,7 +279,7 @@ def _absent(scope: RecoveryScope, counts: RestoreCounts) -> int:
     return len(scope.documents - counts.found) if scope.documents is not None else 0
 
 
-def _begun(request: RecoverRequest, approval: ApprovalFile, name: CollectionName) -> dict[str, Any]:
+def _begun_record(request: RecoverRequest, approval: ApprovalFile, name: CollectionName) -> dict[str, Any]:
     return {
         "record": "recovery-begun",
         "time": str(request.clock()),
@@ -292,13 +296,13 @@ def _begun(request: RecoverRequest, approval: ApprovalFile, name: CollectionName
     }
 
 
-def _under(request: RecoverRequest, judgement: Judgement) -> dict[str, Any]:
-    """Name the policy, and why the age of the kit was not to matter, if it was not."""
+def _policy_record(request: RecoverRequest, judgement: Judgement) -> dict[str, Any]:
+    """Return the policy's digest, and the reason for overriding the kit's age if it was overridden."""
     if request.trust is None:
         return {}
-    insisted = {"override": judgement.override.reason} if judgement.override is not None else {}
-    return {"policySha256": str(request.trust.policy_sha256), **insisted}
+    override = {"override": judgement.override.reason} if judgement.override is not None else {}
+    return {"policySha256": str(request.trust.policy_sha256), **override}
 
 
-def _insisted(forced: Forced | None) -> dict[str, Any]:
+def _override_record(forced: Forced | None) -> dict[str, Any]:
     return {"approvalOverride": {"refusal": forced.refusal, "reason": forced.reason}} if forced is not None else {}

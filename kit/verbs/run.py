@@ -1,12 +1,12 @@
-"""The run: what every verb has in common that makes a kit in a job folder, and can be resumed.
+"""The run: the steps shared by every verb that makes a kit in a job folder and can be resumed.
 
-Open what is read → lock the job folder → put on record what the run is begun with → make the new kit in the folder →
-put on record that it is ready → switch names. A resumed run first checks that it is the same one, then finishes an
-interrupted switch; where there was none it does what the journal leaves to do. A verb fills in what is its own.
+Open the input → lock the job folder → record what the run begins with → make the new kit in the folder → record that it
+is ready → switch names. A resumed run first checks that it is the same one. Then it finishes an interrupted switch or,
+without one, the work that the journal lacks. Each verb supplies the steps that are its own.
 
-Laws: nothing outside the job folder changes before the switch; a kit that an interrupted run finished is judged as the
-run judged it, whatever the journal states, before it gets its name; the job folder stays exactly where a resumed run
-can use it (:func:`kit.verbs.jobs.resumable`).
+Laws: nothing outside the job folder changes before the switch; a kit that an interrupted run finished is judged again,
+as that run judged it, before it gets its name, whatever the journal states; the job folder stays exactly when a resumed
+run can use it (:func:`kit.verbs.jobs.keep_if_resumable`).
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ from kit.verbs.jobs import (
     begin,
     check_options,
     interrupted_switch,
-    judged_switch,
-    resumable,
+    judge_switch,
+    keep_if_resumable,
     unusable,
 )
 from kit.verbs.verify.judgement import Judgement
 
 Source = TypeVar("Source")
-"""What a run reads, opened."""
+"""The input of a run, opened."""
 Report = TypeVar("Report")
 Ended = TypeVar("Ended")
 """The report of a resumed run that only had a switch to finish."""
@@ -45,13 +45,13 @@ Ended = TypeVar("Ended")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunResult(Generic[Report]):
-    """What the work of a run came to."""
+    """The result of a run's work."""
 
     report: Report
     switch: Switch | None
-    """To the new kit, staged; None where no name is to change."""
+    """The switch to the new kit, which is staged; None where no name changes."""
     judgement: Judgement | None
-    """Of the kit that the target is now, to be remembered; None where nothing is."""
+    """The judgement to remember, of the kit that the target is now; None where nothing is remembered."""
 
 
 class Run(ABC, Generic[Source, Report, Ended]):
@@ -61,7 +61,7 @@ class Run(ABC, Generic[Source, Report, Ended]):
     """Suffix under which a kit that is replaced is kept."""
 
     def __init__(self, kit: Path, output: Path | None, *, keep_backup: bool, work_folder: Path | None) -> None:
-        """Prepare a run that reads ``kit``; nothing is touched before it is started or resumed.
+        """Prepare a run that reads ``kit``; nothing is opened before it is started or resumed.
 
         Args:
             kit: The kit.
@@ -78,19 +78,19 @@ class Run(ABC, Generic[Source, Report, Ended]):
 
     @abstractmethod
     def options(self) -> Options:
-        """Return all that decides the bytes of the result, besides the kit: a resumed run must agree."""
+        """Return all that decides the bytes of the result besides the kit; those of a resumed run must be equal."""
 
     @abstractmethod
     def open(self) -> AbstractContextManager[Source]:
-        """Open what is read; of a new run before it has a job folder.
+        """Open the input; a new run has no job folder yet.
 
         Raises:
-            KitError: It cannot be opened.
+            KitError: The input cannot be opened.
         """
 
     @abstractmethod
     def work(self, source: Source) -> RunResult[Report]:
-        """Read, judge, call :meth:`begin`, and make the new kit in the job folder, as far as the journal has not.
+        """Read, judge, call :meth:`begin`, and make what the journal lacks of the new kit in the job folder.
 
         Raises:
             KitError: The run has failed; nothing outside the job folder was changed.
@@ -98,10 +98,10 @@ class Run(ABC, Generic[Source, Report, Ended]):
 
     @abstractmethod
     def judge_finished(self, where: KitPlaces) -> Finished:
-        """Judge a kit that an interrupted run finished: as the run does, and that it is what this run makes.
+        """Judge a kit that an interrupted run finished as this run would, and check that this run makes it.
 
         Raises:
-            KitError: It is not.
+            KitError: The kit is refused, or is not what this run makes.
         """
 
     @abstractmethod
@@ -109,32 +109,32 @@ class Run(ABC, Generic[Source, Report, Ended]):
         """Report a run that only had a switch to finish."""
 
     def remember(self, judgement: Judgement) -> None:
-        """Remember what the target is now, where a trust policy does."""
+        """Record what the target is now in the state of a trust policy, if there is one."""
 
     def take_up(self) -> None:
-        """Take from the journal what this run is to repeat, or refuse the job of another verb.
+        """Read from the journal what this run must repeat, and check that the job is of this verb.
 
         Raises:
-            KitError: It is another verb's.
+            KitError: The job is another verb's.
         """
 
     def recheck(self) -> None:
-        """Check what may have come in the way of a run since it was interrupted.
+        """Check that nothing prevents the run since it was interrupted.
 
         Raises:
-            KitError: Something has.
+            KitError: Something does.
         """
 
     def settle(self, switch: Switch) -> None:
-        """Finish what is left once all names are changed."""
+        """Finish what remains after all names are changed."""
 
     def foreign(self) -> KitError:
-        """Return the refusal of a switch on record that this run would not have put there."""
-        return unusable(self.job, "the switch on record is not one of this run")
+        """Return the error for a recorded switch that this run would not have written."""
+        return unusable(self.job, "the recorded switch is not one of this run")
 
     @property
     def job(self) -> Job:
-        """The job folder; only while the run goes on."""
+        """The job folder; only during the run."""
         if self._job is None:
             raise OutputError("the run has not begun")
         return self._job
@@ -143,24 +143,24 @@ class Run(ABC, Generic[Source, Report, Ended]):
         """Run from the beginning.
 
         Raises:
-            OutputError: It cannot be written, or there is a job of an earlier run.
+            OutputError: The output cannot be written, or there is a job of an earlier run.
             InterruptedRunError: A signal ended the run; it can be resumed.
             KitError: As :meth:`work`.
         """
         with ExitStack() as stack:
             source = stack.enter_context(self.open())
-            stack.enter_context(self._locked(resume=False))
+            stack.enter_context(self._lock(resume=False))
             return self._finish(self.work(source))
 
     def resume(self) -> Report | Ended:
-        """Continue an interrupted run, to the bytes it would have given.
+        """Continue an interrupted run; the result has the same bytes as without the interruption.
 
         Raises:
-            UsageError: There is nothing to resume, or the options differ; names those.
-            DigestError: It is another kit than the run began with; names what differs.
+            UsageError: There is nothing to resume, or options differ; names those.
+            DigestError: The kit is not the one with which the run began; names what differs.
             KitError: As :meth:`start`.
         """
-        with self._locked(resume=True) as job:
+        with self._lock(resume=True) as job:
             job.keep = True  # until it is certain that this is the same run
             self.take_up()
             check_options(job, self.options())
@@ -173,27 +173,27 @@ class Run(ABC, Generic[Source, Report, Ended]):
                 return self._finish(self.work(source))
 
     def begin(self, base: Mapping[str, Any]) -> None:
-        """Record what the run is begun with or, of a resumed one, check that it still reads the same kit.
+        """Record what the run begins with or, when it is resumed, check that it still reads the same kit.
 
         Args:
-            base: What names the kit.
+            base: What identifies the kit.
 
         Raises:
-            DigestError: It is another kit; names what differs.
+            DigestError: The kit is another one; names what differs.
             OutputError: The record cannot be written.
         """
         begin(self.job, self.options(), base)
         self.job.keep = False
 
     @contextmanager
-    def _locked(self, *, resume: bool) -> Iterator[Job]:
-        with Job(self.target, resume=resume, work_folder=self._work_folder) as job, resumable(job):
+    def _lock(self, *, resume: bool) -> Iterator[Job]:
+        with Job(self.target, resume=resume, work_folder=self._work_folder) as job, keep_if_resumable(job):
             self._job = job
             yield job
 
     def _finish(self, made: RunResult[Report]) -> Report:
         if made.switch is not None:
-            # The new kit is whole, synced and verified: from here on only names change.
+            # The new kit is complete, synced and verified: from here on only names change.
             self.job.journal.write(READY, made.switch.to_json())
             perform(made.switch)
             self.settle(made.switch)
@@ -204,13 +204,13 @@ class Run(ABC, Generic[Source, Report, Ended]):
     def _complete(self, switch: Switch) -> Ended:
         """Finish a switch.
 
-        The journal names the file of the new kit, and anybody who may write a journal may write any file next to it. So
-        the kit is judged as the run judged it before it was recorded, and only then gets its name.
+        The journal names the file of the new kit, and anybody who can write a journal can write any file next to it. So
+        the kit is judged again as it was before it was recorded, and only then gets its name.
         """
-        keeps_backup = switch.in_place and switch.keep_backup  # of a new file the record may say either
+        keeps_backup = switch.in_place and switch.keep_backup  # for a new file the record may have either
         if (switch.in_place, keeps_backup, switch.kept_as) != (self.in_place, self.keep_backup, self.kept_as):
             raise self.foreign()
-        finished = judged_switch(switch, self.judge_finished)
+        finished = judge_switch(switch, self.judge_finished)
         finish(switch)
         self.settle(switch)
         self.remember(finished.judgement)

@@ -1,9 +1,8 @@
-"""The files of a trust policy: the policy, its signature and the state beside it, read once and replaced whole.
+"""``kit trust``: reads, changes and signs the files of a trust policy.
 
-``policy.json``, ``policy.json.jws`` (of a policy with root keys) and ``policy.json.state``. The state is changed
-under a lock and merged into what is there, so that two verdicts at once cannot lower what either accepted.
-
-``kit trust``: what it takes to change a policy.
+``policy.json``, ``policy.json.jws`` (of a policy with root keys) and ``policy.json.state`` are next to each other. Each
+is read once and replaced as a whole. The state is updated under a lock and merged with what is there, so that of two
+concurrent verdicts neither lowers what the other accepted. What the files mean is for :mod:`kit.trust`.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ _OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PolicyFile:
-    """A policy as it lies on disk, not yet believed."""
+    """A policy as it is on disk, not yet believed."""
 
     path: Path
     data: bytes
@@ -38,14 +37,14 @@ class PolicyFile:
 
     @property
     def sha256(self) -> Sha256:
-        """Of the exact bytes."""
+        """The digest of the exact bytes."""
         return Sha256.of(self.data)
 
     def check(self, at: Timestamp) -> None:
-        """Check that this policy is the one in force: not changed, not expired, signed if it must be.
+        """Check that this policy is in force: not changed, not expired, and signed if it must be.
 
         Raises:
-            KitError: It is not; see the rules of :mod:`kit.trust`.
+            KitError: It is not in force; see the rules of :mod:`kit.trust`.
         """
         rollback.check_policy_rollback(self.policy.version, self.sha256, self.state)
         rotation.check_seal(self.policy, self.data, self.signature, at)
@@ -53,20 +52,20 @@ class PolicyFile:
 
 
 def state_path(policy: Path) -> Path:
-    """Name the state beside a policy."""
+    """Return the path of the state of a policy."""
     return policy.with_name(f"{policy.name}.state")
 
 
 def signature_path(policy: Path) -> Path:
-    """Name the signature beside a policy."""
+    """Return the path of the signature of a policy."""
     return policy.with_name(f"{policy.name}.jws")
 
 
 def read(path: Path) -> PolicyFile:
-    """Read a policy and what stands beside it.
+    """Read a policy, its signature and its state.
 
     Raises:
-        UnreadableError: The policy is not there, or one of the files cannot be read.
+        UnreadableError: There is no policy, or one of the files cannot be read.
         KitError: One of them is malformed.
     """
     data = read_small(path, at_most=_LARGEST)
@@ -83,36 +82,36 @@ def read(path: Path) -> PolicyFile:
 
 
 def _read_state(policy: Path) -> bytes | None:
-    """Read the state beside a policy; None where there is none.
+    """Read the state of a policy; None where there is none.
 
     Raises:
-        UntrustedError: Others could have written it.
-        UnreadableError: It cannot be read.
+        UntrustedError: Other users can write the state, or own it.
+        UnreadableError: The state cannot be read.
     """
     place = state_path(policy)
 
     def check(status: os.stat_result) -> None:
         if status.st_uid not in {os.geteuid(), 0}:
             raise UntrustedError(
-                f"belongs to another user ({status.st_uid}), who may have this policy forget what it accepted",
+                f"belongs to another user ({status.st_uid}), who could make this policy forget what it accepted",
                 where=str(place),
-                hint="find out who put it there; the kit that you trust, verified again, begins a new one",
+                hint="find out who put it there; verifying a kit that you trust begins a new state",
             )
         if status.st_mode & _OTHERS_WRITE:
             raise UntrustedError(
                 f"others can write this trust state (mode {stat.S_IMODE(status.st_mode):04o})",
                 where=str(place),
-                hint=f"see that it is as you left it, then chmod go-w {place}",
+                hint=f"check that nobody changed it, then: chmod go-w {place}",
             )
 
     return read_small(place, at_most=_LARGEST, check=check)
 
 
 def read_anchor(path: Path, at: Timestamp, override: Override | None = None) -> Anchor:
-    """Read the policy that a verdict starts from.
+    """Read the policy from which a verdict starts.
 
     Raises:
-        KitError: It cannot be read, or is not the one in force.
+        KitError: The policy cannot be read or is not in force.
     """
     found = read(path)
     try:
@@ -122,12 +121,14 @@ def read_anchor(path: Path, at: Timestamp, override: Override | None = None) -> 
     return Anchor(policy=found.policy, policy_sha256=found.sha256, state=found.state, at=at, override=override)
 
 
-def remember(path: Path, used: Anchor, bundle_id: str | None, met: Accepted, overridden: OverrideRecord | None) -> None:
-    """Put a valid kit into the state; it is read again under the lock, since another verdict may have changed it.
+def remember(
+    path: Path, used: Anchor, bundle_id: str | None, accepted: Accepted, overridden: OverrideRecord | None
+) -> None:
+    """Record a valid kit in the state, which is read again under the lock: another verdict may have changed it.
 
     Raises:
-        RollbackError: Another verdict has accepted a newer kit, or another of this generation, in the meantime.
-        OutputError: It cannot be written, or the policy was replaced meanwhile.
+        RollbackError: Meanwhile another verdict has accepted a newer kit, or another kit of this generation.
+        OutputError: The state cannot be written, or the policy was replaced meanwhile.
     """
     with secret_files.lock(state_path(path), what="trust state"):
         data = _read_state(path)
@@ -139,8 +140,8 @@ def remember(path: Path, used: Anchor, bundle_id: str | None, met: Accepted, ove
         if overridden is not None:
             after = after.with_override(overridden)
         elif bundle_id is not None:
-            rollback.check_kit_rollback(used.policy, state, bundle_id, met)
-            after = after.with_accepted(bundle_id, met)
+            rollback.check_kit_rollback(used.policy, state, bundle_id, accepted)
+            after = after.with_accepted(bundle_id, accepted)
         if known is None or after != known:
             publish.replace(state_path(path), after.to_bytes(), what="trust state")
 
@@ -149,7 +150,7 @@ def create(path: Path, policy: Policy) -> None:
     """Write a new policy, and its state unless it must be signed first.
 
     Raises:
-        OutputError: Something is there already.
+        OutputError: A file exists, or cannot be written.
     """
     data = policy.to_bytes()
     publish.write_new(path, data, mode=_MODE, what="trust policy")
@@ -158,11 +159,11 @@ def create(path: Path, policy: Policy) -> None:
 
 
 def put_in_force(path: Path, data: bytes, policy: Policy, signature: bytes | None) -> None:
-    """Replace a policy by its successor, whose right to be it the caller has checked.
+    """Replace a policy by its successor; the caller has checked that it may succeed.
 
-    The state is replaced first, the signature next, the policy last: cut off in between, the old policy does not fit
-    the state and nothing is valid until the rotation is repeated; never is an old policy in force beside a new state
-    unnoticed.
+    The state is replaced first, the signature next, the policy last. After an interruption the old policy does not
+    match the state, so nothing is valid until the rotation is repeated. An old policy is never in force unnoticed under
+    a new state.
 
     Raises:
         OutputError: A file cannot be written.
@@ -180,10 +181,10 @@ def put_in_force(path: Path, data: bytes, policy: Policy, signature: bytes | Non
 
 
 def write_readable(path: Path, data: bytes, *, what: str) -> None:
-    """Write a new file for others to read.
+    """Write a new file that others can read.
 
     Raises:
-        OutputError: Something is there already, or it cannot be written.
+        OutputError: The file exists, or cannot be written.
     """
     publish.write_new(path, data, mode=_MODE, what=what)
 
@@ -193,11 +194,11 @@ def _pin(path: Path, state: State) -> None:
 
 
 def add(path: Path, key: TrustedKey, at: Timestamp, output: Path | None) -> Policy:
-    """Make the next version of a policy, with a key that is new or replaced; in place where no root key forbids it.
+    """Write the next version of a policy, with a key added or replaced; in place if the policy has no root keys.
 
     Raises:
         UsageError: The policy has root keys and no output is named.
-        KitError: The policy is not in force, or the next version would not be a policy.
+        KitError: The policy is not in force, or the next version would not be valid.
     """
     found = read(path)
     found.check(at)
@@ -216,10 +217,10 @@ def add(path: Path, key: TrustedKey, at: Timestamp, output: Path | None) -> Poli
 
 
 def sign(path: Path, key: PrivateKey) -> tuple[str, ...]:
-    """Add a signature to those beside a policy; tell whose there are.
+    """Add a signature to those of a policy, and return the key ids of all.
 
     Raises:
-        KitError: The policy or the signatures there are malformed, or the key has signed.
+        KitError: The policy or its signatures are malformed, or the key has signed already.
     """
     found = read(path)
     document = jws.sign(found.data, [key], typ=rotation.POLICY_TYPE)
@@ -232,15 +233,15 @@ def sign(path: Path, key: PrivateKey) -> tuple[str, ...]:
 def rotate(path: Path, new: Path, at: Timestamp) -> PolicyFile:
     """Put the next version of a policy in force.
 
-    A rotation that was cut off left the state of the new policy beside the old one; then this finishes it.
+    An interrupted rotation left the state of the new policy next to the old policy; then this finishes it.
 
     Raises:
-        KitError: The old policy is not the one in force, or does not let the new one take its place.
+        KitError: The old policy is not in force, or does not permit the new one to replace it.
     """
     old, after = read(path), read(new)
     if old.state is None or old.state.policy_sha256 != after.sha256:
         state.check_policy_rollback(old.policy.version, old.sha256, old.state)
-    # The old policy's own signature may be half replaced by then; its keys are what counts, and they are pinned.
+    # By then the old policy's own signature may be replaced; only its keys count, and they are pinned.
     rotation.check_successor(old.policy, after.policy, after.data, after.signature, at)
     put_in_force(path, after.data, after.policy, after.signature)
     return read(path)

@@ -146,7 +146,7 @@ class TestOfADelta:
         middle = desk.patched(path, "--tenant", "acme", name="middle.tar.zst")
         target = desk.patched(middle, trusting=("vendor", "site"))
         _, delta = self.applied(desk, path, target)
-        unchanged(desk, path, 2, "is generation 3 ", "made of generation 4")
+        unchanged(desk, path, 2, "is generation 3 ", "but the base of", "is generation 4 ")
         assert rollback(desk, path, "--delta", delta).code == 0
         assert kits.read(path) == before
 
@@ -160,10 +160,12 @@ class TestOfADelta:
         unchanged(desk, path, 10, "leads to generation 5", options=("--delta", other))
         before = kits.folder_state(desk.kits)
         rollback(desk, path, "--delta", delta, trusting=("site",)).refused(4)
-        kit("rollback", path, "--insecure-unverified-base", "--delta", delta).refused(64, "only by its signature")
+        kit("rollback", path, "--insecure-unverified-base", "--delta", delta).refused(
+            64, "only believed by its signature"
+        )
         assert kits.folder_state(desk.kits) == before
         shutil.copy(target, path.with_name("kit.tar.zst.bak"))
-        unchanged(desk, path, 2, "is generation 5 ", "made of generation 3", options=("--delta", delta))
+        unchanged(desk, path, 2, "is generation 5 ", "but the base of", "is generation 3 ", options=("--delta", delta))
 
 
 class TestRefusals:
@@ -184,7 +186,7 @@ class TestRefusals:
         shutil.copy(older, path.with_name("kit.tar.zst.bak"))
         path.with_name("kit.tar.zst.bak.sha256").unlink()
         path.with_name("kit.tar.zst.bak.sig").unlink()
-        unchanged(desk, path, 2, "is generation 2 ", "made of generation 3")
+        unchanged(desk, path, 2, "is generation 2 ", "but the base of", "is generation 3 ")
 
     def test_a_member_of_the_backup_was_changed(self, desk: Desk) -> None:
         path = desk.kit()

@@ -93,7 +93,7 @@ def test_a_time_that_nobody_says_is_named_as_not_compared(tmp_path: Path) -> Non
     members = step(foreign(), APPENDED)
     outcome = verified(tmp_path, members)
     assert outcome.code == 0, outcome
-    assert "generation 0 says no time, so none was compared with it" in outcome.out
+    assert "generation 0 has no time, so none was compared with it" in outcome.out
 
 
 @pytest.mark.parametrize("at", [BEFORE, LATER])

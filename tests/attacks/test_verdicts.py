@@ -258,9 +258,8 @@ class TestOnlyAppended:
         second = desk.patched(forged, name="second.tar", trusting=("vendor", "site"))
         outcome = patcher.judged(kits.read(second))
         assert outcome.code == 11, outcome
-        assert (
-            f"the step to generation 4 says that it only appends rawLinkset, and did more: member added: {PLUGIN}"
-            in (outcome.err)
+        assert f"the step to generation 4 claims to append only rawLinkset, but did more: member added: {PLUGIN}" in (
+            outcome.err
         )
 
     def test_a_step_that_alters_documents_is_followed_by_an_honest_one(self, patcher: Patcher, desk: Desk) -> None:
@@ -456,8 +455,8 @@ class TestDeclared:
             (lambda s: s["counts"].update({"raw-linkset.present": 7}), 11, "observations, there are 3"),
             (lambda s: s["counts"].update({"raw-linkset.content": -1}), 11, "an integer from 0"),
             (lambda s: s["counts"].update({"raw-linkset.content": 2**60}), 11, "an integer from 0"),
-            (lambda s: s.update(keyIds=["somebody-else"]), 11, "is signed by somebody-else, and it is by"),
-            (lambda s: s.update(keyIds=[]), 11, "is signed by nobody, and it is by"),
+            (lambda s: s.update(keyIds=["somebody-else"]), 11, "is signed by somebody-else, but it is by"),
+            (lambda s: s.update(keyIds=[]), 11, "is signed by nobody, but it is by"),
             (lambda s: s["documents"][0].update(changed=[3]), 2, ""),
             (lambda s: s["materials"][0]["digest"].update(sha256="0" * 64), 2, "not"),
         ],
@@ -578,7 +577,7 @@ class TestSealedOnly:
         path = vault.write(Patcher(vault).forged(honest, manifest=lie), "forged.tar")
         outcome = vault.verify(path, options=("--deep",))
         assert outcome.code == 11, outcome
-        assert "encrypted 'body' of tenant '': the manifest declares 2, met 3" in outcome.err
+        assert "encrypted 'body' of tenant '': the manifest declares 2, found 3" in outcome.err
 
     def test_what_was_counted_stays_when_another_step_looks_at_others(self, vault: Vault) -> None:
         notes = members_of(*(note(number) for number in range(4)))

@@ -88,7 +88,7 @@ def edit_first(change: Callable[[dict[str, Any]], object]) -> Callable[[Members]
 @pytest.mark.parametrize(
     ("edit", "code", "words"),
     [
-        (edit_first(lambda d: d["linkset"].update(aliases=["forged"])), 2, "changed more than it says"),
+        (edit_first(lambda d: d["linkset"].update(aliases=["forged"])), 2, "changed more than it claims"),
         (edit_first(lambda d: d.update(extra=d.pop("rawLinkset"))), 2, "in another way"),
         (edit_first(lambda d: d.update(rawLinkset="text")), 2, "in another way"),
         (edit_first(lambda d: d.update(after=1)), 2, "in another way"),
@@ -126,8 +126,8 @@ def test_a_patcher_changes_more_than_he_says(
 @pytest.mark.parametrize(
     ("statement", "code", "words"),
     [
-        ({"documents": ...}, 11, "does not say which documents"),
-        ({"documents": []}, 11, "does not say which documents"),
+        ({"documents": ...}, 11, "does not state which documents"),
+        ({"documents": []}, 11, "does not state which documents"),
         ({"documents": [{"name": OBSERVATIONS, "baseSha256": "0" * 64, "changed": [0, 1, 2]}]}, 2, ""),
         ({"documents": [{"name": "README.txt", "baseSha256": "0" * 64, "changed": [0, 1]}]}, 11, "not a collection"),
         ({"documents": [{"name": OBSERVATIONS, "baseSha256": "0" * 64, "changed": [3, 0]}]}, 11, "alternating runs"),
@@ -191,4 +191,4 @@ def test_a_malformed_document_of_a_vendor_is_found_whatever_the_number_of_worker
 def test_a_broken_lineage_proves_nothing(patched: Members, desk: Desk) -> None:
     outcome = deep(desk, {name: body for name, body in patched.items() if name != STATEMENT})
     assert outcome.code == 2, outcome
-    assert "what the last step changed cannot be told" in outcome.out
+    assert "what the last step changed is unknown" in outcome.out

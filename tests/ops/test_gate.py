@@ -11,7 +11,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from kit.errors import ContentError
-from kit.verbs.verify.gaps import MOST_EXAMPLES, MOST_REASONS, OTHERS
+from kit.verbs.verify.gaps import MAX_EXAMPLES, MAX_REASONS, OTHERS
 from kit.verbs.verify.obligations import Expectation
 from kit.verbs.verify.verify import verify
 from tests import kits, kits as made
@@ -102,15 +102,15 @@ def test_an_open_gate_and_one_that_nobody_asked_for_say_no_reasons(desk: Desk) -
 
 
 def test_what_is_listed_does_not_grow_with_the_reasons_or_the_documents(desk: Desk) -> None:
-    documents = [foreign(number, f"format {number}") for number in range(MOST_REASONS + 7)]
-    documents += [observation(number, "globex", raw=False) for number in range(MOST_EXAMPLES + 2)]
+    documents = [foreign(number, f"format {number}") for number in range(MAX_REASONS + 7)]
+    documents += [observation(number, "globex", raw=False) for number in range(MAX_EXAMPLES + 2)]
     document = gate(desk, desk.kit(made.content(*documents)))
     acme = [gap for gap in document["gaps"] if gap["tenant"] == "acme"]
-    assert len(acme) == MOST_REASONS + 1
+    assert len(acme) == MAX_REASONS + 1
     assert [gap["documents"] for gap in acme if gap["reason"] == OTHERS] == [7]
     (globex,) = [gap for gap in document["gaps"] if gap["tenant"] == "globex"]
-    assert globex["documents"] == MOST_EXAMPLES + 2
-    assert len(globex["examples"]) == MOST_EXAMPLES
+    assert globex["documents"] == MAX_EXAMPLES + 2
+    assert len(globex["examples"]) == MAX_EXAMPLES
 
 
 def test_a_gate_that_cannot_say_why_is_closed_all_the_same(desk: Desk) -> None:
@@ -119,7 +119,7 @@ def test_a_gate_that_cannot_say_why_is_closed_all_the_same(desk: Desk) -> None:
     }
     outcome = desk.verify(desk.kit(members), options=("--require-raw-linkset",))
     assert outcome.code == 11
-    assert "acme 0 of 1; why cannot be told: " in outcome.err
+    assert "acme 0 of 1; the reasons cannot be found: " in outcome.err
     assert "advisory_raw.bson" in outcome.err
 
 

@@ -229,7 +229,7 @@ def test_verify_of_a_kit_that_fails(desk: Desk) -> None:
           3  FAILED  manifest signed by a trusted key: manifest/offline-manifest.json.jws: signed by <site>, \
 which is not among the 1 trusted keys
                      guards against: arbitrary software, wrong role
-                     to do: see who says to have signed it: kit inspect KIT; if they are to be believed: \
+                     to do: see who claims to have signed it: kit inspect KIT; if you trust them: \
 --trusted-key PEM
           4  -       in its time, and not rolled back: keys without a policy have no time and no memory (--trust)
           5  ok      closed world and every digest: 3 files, 6,288 bytes; .sha256 file matches

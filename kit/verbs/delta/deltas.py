@@ -33,6 +33,7 @@ from kit.errors import (
 from kit.manifest import MANIFEST_PATHS, Manifest, files, is_history, locate, signature_of
 from kit.trust import Anchor, Detached, Occasion, Role, Subject, authorise_any
 from kit.values import Limits, MemberPath, Sha256
+from kit.verbs.verify.judged import generation_name
 from kit.verbs.verify.signers import inside, sign_off
 
 CONTAINERS = {container.value: container for container in Container}

@@ -1,8 +1,9 @@
-"""``kit verify``: is this kit what its signers signed? Other verbs open and judge a kit here, too.
+"""``kit verify``: checks that a kit is what its signers signed. Every verb opens and judges a kit here.
 
-- The entrance: ``kits`` opens a kit with what is next to it, ``verify`` judges it and lists its generations.
-- Obligations (schemas/verify-report.md): ``obligations`` goes through them in order, ``ends`` is how one ends,
-  ``judgement`` the outcome. ``signers`` has 3, 4 and the signatures of 6, ``deep`` and ``field_proof`` 7 and 8.
+- Entry points: ``kits`` opens a kit with workers, ``judged`` reads and judges it once for any verb, ``verify`` is the
+  verb and lists the generations.
+- Obligations (schemas/verify-report.md): ``obligations`` checks them in order, ``ends`` decides how one ends,
+  ``judgement`` has the values. ``signers`` checks 3, 4 and the signatures of 6, ``deep`` and ``field_proof`` 7 and 8.
 - Evidence: ``appending`` and ``sealing`` (what the last steps changed), ``gaps`` (why a projection is missing),
   ``receipt`` (a signed receipt and ``verify.sh``).
 """

@@ -1,13 +1,13 @@
-"""Obligation 7: what of the documents is to be read, and are the collections what the manifest says?
+"""Judges what the documents show: collections as declared (obligation 7), and ``rawLinkset`` coverage (8).
 
-Pure: compares what a deep reading met with what was signed. Whether the last steps only appended is for
-:mod:`kit.verbs.verify.appending`.
+Obligation 7 compares a deep reading with the counts, tenants and Merkle roots that the manifest declares. Whether the
+last steps only appended is for :mod:`kit.verbs.verify.appending`.
 
-Obligation 8: may a reader rely on ``rawLinkset``? Per tenant, how many observations count, and why others do not.
+Obligation 8 is a gate: an observation counts with both projections (schemas/raw-linkset.md, "Dual projections"). Laws:
+the gate is open only if every observation of every requested tenant has both, and there is at least one; a gate over
+nothing is closed.
 
-An observation counts with both projections (schemas/raw-linkset.md, "Dual projections"). Pure: counts in, verdict out;
-what reads the documents again to find out why is passed in. Laws: open only where every observation of every tenant
-that is asked for has both, and there is one at least; a gate over nothing is closed.
+Pure: counts in, verdict out; the caller passes in the function that reads documents again.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ if TYPE_CHECKING:
     from kit.engine.proving import MemberReading, Wanted
 
 
-def wanted(manifest: Manifest, plan: Plan | None, paths: Collection[MemberPath]) -> dict[MemberPath, Wanted]:
-    """Say what is asked of each collection besides that its documents are well-formed."""
+def requirements(manifest: Manifest, plan: Plan | None, paths: Collection[MemberPath]) -> dict[MemberPath, Wanted]:
+    """Return what is required of each collection besides well-formed documents."""
     from kit.engine.proving import Wanted  # noqa: PLC0415  not for every verdict
 
-    told = {summary.path: summary for summary in manifest.collections}
+    declared = {summary.path: summary for summary in manifest.collections}
     return {
         path: Wanted(
             earlier=plan.earlier(path) if plan is not None else (),
-            rooted=path in told and told[path].merkle_root is not None,
-            fields=_fields(told[path]) if path in told else (),
+            rooted=path in declared and declared[path].merkle_root is not None,
+            fields=_fields(declared[path]) if path in declared else (),
         )
         for path in paths
     }
@@ -48,7 +48,7 @@ def _fields(summary: CollectionSummary) -> tuple[str, ...]:
 
 
 def check_declared(manifest: Manifest, survey: Survey, readings: Mapping[MemberPath, MemberReading]) -> str:
-    """Compare ``collections`` of the manifest with what was met, and return what was compared.
+    """Check ``collections`` of the manifest against what was found, and return what was compared.
 
     Raises:
         ContentError: They differ; names the member and the count.
@@ -65,7 +65,7 @@ def check_declared(manifest: Manifest, survey: Survey, readings: Mapping[MemberP
 
 
 def unresolvable(manifest: Manifest) -> dict[str, int]:
-    """Return by tenant how many observations the manifest calls unresolvable, where it does so of any."""
+    """Return the number of observations that the manifest calls unresolvable, for each tenant that has any."""
     total: dict[str, int] = {}
     for summary in manifest.collections:
         for name, tenant in summary.tenants.items():
@@ -75,19 +75,19 @@ def unresolvable(manifest: Manifest) -> dict[str, int]:
 
 
 def check_unresolvable(declared: Mapping[str, int], gaps: Collection[Gap]) -> None:
-    """Refuse a manifest that calls more observations unresolvable than are.
+    """Check that a manifest calls no more observations unresolvable than there are.
 
-    Fewer are no lie: whoever counted may not have looked at all of them.
+    Fewer are valid: the program that counted may not have examined all of them.
 
     Raises:
-        ContentError: It does; names the tenant.
+        ContentError: It calls more unresolvable; names the tenant.
     """
     for name, count in sorted(declared.items()):
-        met = sum(gap.documents for gap in gaps if gap.tenant == name and gap.unresolvable)
-        if count > met:
+        found = sum(gap.documents for gap in gaps if gap.tenant == name and gap.unresolvable)
+        if count > found:
             raise ContentError(
-                f"rawLinkset unresolvable of tenant {name!r}: the manifest declares {count:,}, and of those without it "
-                f"{met:,} are",
+                f"rawLinkset unresolvable of tenant {name!r}: the manifest declares {count:,}, but of those without it "
+                f"{found:,} are",
                 where="collections",
                 hint="kit plan KIT shows which can be resolved; kit patch KIT --output OUT resolves them",
             )
@@ -108,22 +108,22 @@ def _check_summary(summary: CollectionSummary, member: CollectionMember, reading
         ("tenants", sorted(summary.tenants), sorted(tally.tenants)),
     ]
     for name, tenant in sorted(summary.tenants.items()):
-        facts += _of_tenant(name, tenant, member, reading)
+        facts += _tenant_facts(name, tenant, member, reading)
     for name, declared, found in facts:
         if declared != found:
-            raise ContentError(f"{name}: the manifest declares {declared}, met {found}", where=str(summary.path))
+            raise ContentError(f"{name}: the manifest declares {declared}, found {found}", where=str(summary.path))
 
 
-def _of_tenant(
+def _tenant_facts(
     name: str, tenant: TenantSummary, member: CollectionMember, reading: MemberReading
 ) -> list[tuple[str, object, object]]:
-    met = reading.tally.tenants.get(name, TenantCoverage())
-    facts: list[tuple[str, object, object]] = [(f"documents of tenant {name!r}", tenant.documents, met.documents)]
+    counted = reading.tally.tenants.get(name, TenantCoverage())
+    facts: list[tuple[str, object, object]] = [(f"documents of tenant {name!r}", tenant.documents, counted.documents)]
     raw = tenant.raw_linkset
     if raw is not None:
         observed = is_observations(member.name)
-        facts.append((f"rawLinkset present of tenant {name!r}", raw.present, met.present if observed else 0))
-        facts.append((f"rawLinkset missing of tenant {name!r}", raw.missing, met.missing if observed else 0))
+        facts.append((f"rawLinkset present of tenant {name!r}", raw.present, counted.present if observed else 0))
+        facts.append((f"rawLinkset missing of tenant {name!r}", raw.missing, counted.missing if observed else 0))
     envelopes: Mapping[str, int] = reading.envelopes.get(name, {})
     for field, count in sorted((tenant.encrypted or {}).items()):
         facts.append((f"encrypted {field!r} of tenant {name!r}", count, envelopes.get(field, 0)))
@@ -131,9 +131,9 @@ def _of_tenant(
 
 
 Explainer = Callable[[frozenset[str]], tuple[Gap, ...]]
-"""Reads the kit again and returns, of these tenants, why observations lack a projection."""
+"""Reads the kit again and returns why observations of these tenants lack a projection."""
 
-_MOST_EVIDENCE = 100
+_MAX_EVIDENCE = 100
 _ADD = "see what a patch would add: kit plan KIT; add it: kit patch KIT --output OUT"
 _ASK = "their sources are not in this kit: send the reasons to its publisher, and patch the next kit that has them"
 _LEFT = "send their _id and reason (gaps in --json) to the publisher"
@@ -141,7 +141,7 @@ _LEFT = "send their _id and reason (gaps in --json) to the publisher"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gate:
-    """The verdict; ``error`` is None exactly where the gate is open."""
+    """The verdict; ``error`` is None exactly if the gate is open."""
 
     detail: str = ""
     error: KitError | None = None
@@ -152,12 +152,12 @@ class Gate:
 def check_gate(
     total: Mapping[str, TenantCoverage], wanted: frozenset[str] | None, explain: Explainer | None = None
 ) -> Gate:
-    """Judge the coverage of ``wanted``, or of all tenants that there are.
+    """Judge the coverage of the tenants ``wanted``, or of all tenants.
 
     Raises:
-        ContentError: A tenant that was asked for has no observations, or there are none at all.
-        UnreadableError: Reading again to say why failed.
-        StoppedError: A worker died in it.
+        ContentError: A requested tenant has no observations, or the kit has none.
+        UnreadableError: The second reading, which finds the reasons, failed.
+        StoppedError: A worker died in the second reading.
     """
     absent = sorted((wanted or frozenset()) - set(total))
     if absent:
@@ -165,7 +165,7 @@ def check_gate(
     tenants = {name: covered for name, covered in sorted(total.items()) if wanted is None or name in wanted}
     short = {name: covered for name, covered in tenants.items() if covered.lacking}
     if short:
-        return _closed(short, explain)
+        return _close(short, explain)
     documents = sum(covered.documents for covered in tenants.values())
     if not documents:
         # A gate that opens for a kit without observations would open for the wrong kit.
@@ -173,52 +173,52 @@ def check_gate(
     return Gate(detail=f"{documents:,} observations of {len(tenants)} tenants, each with linkset and rawLinkset (v1)")
 
 
-def _closed(short: Mapping[str, TenantCoverage], explain: Explainer | None) -> Gate:
-    told = ", ".join(
-        f"{name or '(no tenant)'} {covered.both:,} of {covered.documents:,}{_apart(covered)}"
+def _close(short: Mapping[str, TenantCoverage], explain: Explainer | None) -> Gate:
+    counts = ", ".join(
+        f"{name or '(no tenant)'} {covered.both:,} of {covered.documents:,}{_describe_uncounted(covered)}"
         for name, covered in short.items()
     )
-    what, hint = f"not every observation has linkset and rawLinkset (v1): {told}", ""
+    what, hint = f"not every observation has linkset and rawLinkset (v1): {counts}", ""
     gaps: tuple[Gap, ...] = ()
     if explain is not None:
         try:
             gaps = explain(frozenset(short))
-            hint = _way_out(gaps)
+            hint = _suggest(gaps)
         except (UnreadableError, StoppedError):
-            raise  # nothing was found out
+            raise  # no reason was found
         except KitError as error:
-            # The gate is closed all the same; a kit of which not even that can be told says so.
-            what += f"; why cannot be told: {error}"
+            # The gate is closed in any case; the message states why the reasons are missing.
+            what += f"; the reasons cannot be found: {error}"
     evidence = tuple(
         Evidence(
             place=f"tenant {name or '(none)'}",
             expected=f"{covered.documents:,} with linkset and rawLinkset (v1)",
-            found=_met(covered, [gap for gap in gaps if gap.tenant == name]),
+            found=_describe_coverage(covered, [gap for gap in gaps if gap.tenant == name]),
         )
-        for name, covered in list(short.items())[:_MOST_EVIDENCE]
+        for name, covered in list(short.items())[:_MAX_EVIDENCE]
     )
     return Gate(error=ContentError(what, hint=hint), evidence=evidence, gaps=gaps)
 
 
-def _apart(covered: TenantCoverage) -> str:
-    """Return what is there and does not count, in words; "" where nothing is."""
+def _describe_uncounted(covered: TenantCoverage) -> str:
+    """Return the observations that do not count though they have a projection, in words; "" if there are none."""
     counts = (
         (covered.null, "null"),
         (covered.other_type, "of another type"),
         (covered.other_shape, "of another shape"),
         (covered.no_linkset, "without linkset"),
     )
-    told = ", ".join(f"{count:,} {what}" for count, what in counts if count)
-    return f" ({told})" if told else ""
+    text = ", ".join(f"{count:,} {what}" for count, what in counts if count)
+    return f" ({text})" if text else ""
 
 
-def _met(covered: TenantCoverage, gaps: list[Gap]) -> str:
-    told = f"{covered.both:,}{_apart(covered)}"
+def _describe_coverage(covered: TenantCoverage, gaps: list[Gap]) -> str:
+    text = f"{covered.both:,}{_describe_uncounted(covered)}"
     lost = sum(gap.documents for gap in gaps if gap.unresolvable)
-    return f"{told}; of {covered.missing:,} without rawLinkset, {lost:,} unresolvable" if gaps else told
+    return f"{text}; of {covered.missing:,} without rawLinkset, {lost:,} unresolvable" if gaps else text
 
 
-def _way_out(gaps: tuple[Gap, ...]) -> str:
+def _suggest(gaps: tuple[Gap, ...]) -> str:
     lost = sum(gap.documents for gap in gaps if gap.unresolvable)
     left = sum(gap.documents for gap in gaps if not gap.unresolvable and not gap.can_be_patched)
     remain = [f"{lost:,} unresolvable: {_ASK}"] if lost else []

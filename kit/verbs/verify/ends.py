@@ -1,13 +1,11 @@
-"""How one obligation ends: checked, failed, overridden, or not applicable with the reason.
+"""Decides how one obligation ends, and what a verdict claims.
 
-A check returns what it found, or raises: a :class:`~kit.errors.KitError` is a failure, the errors of this module are
-the other ends. No check ends without one of them.
+An obligation ends as checked, failed, overridden, or not applicable with the reason. A check returns what it found, or
+raises: a :class:`~kit.errors.KitError` is a failure, the errors of this module are the other ends.
 
-What a verdict claims: each line that is "ok", and each level of a receipt, by what was compared and nothing else.
-
-The one place where that is decided (schemas/verify-report.md, "What each line means"; schemas/receipt.md): text, JSON,
-page and receipt ask here and have no opinion of their own. Laws: what had nothing to be compared with is not claimed; a
-level is claimed only of a valid kit; what was overridden is not claimed.
+Claims are the name of each line that is "ok" and the levels of a receipt. They are decided only here
+(schemas/verify-report.md, "What each line means"; schemas/receipt.md): text, JSON, page and receipt use this module.
+Laws: a claim names only what was compared; a level is claimed only of a valid kit; nothing overridden is claimed.
 """
 
 from __future__ import annotations
@@ -25,11 +23,11 @@ IN_TIME = "in its time, and not rolled back"
 DOCUMENTS = "every document, and only appended"
 FIELDS = "mapped fields are encrypted"
 _OF_TENANTS = "_OF_TENANTS"
-"""Ends the levels of what was only asked of the tenants that the receipt names."""
+"""Suffix of the levels that were only required for the tenants that the receipt names."""
 
 
 class Level(enum.StrEnum):
-    """What a receipt can say of a kit."""
+    """What a receipt can state of a kit."""
 
     CONTAINER = "OFFLINE_KIT_CONTAINER"
     MANIFEST = "OFFLINE_KIT_MANIFEST"
@@ -56,15 +54,15 @@ _BY_NUMBER = {
     7: Level.DOCUMENTS,
     8: Level.RAW_LINKSET,
 }
-"""Where the obligation is the level. The fourth is of three parts, and that on mapped fields is a second seventh."""
+"""The levels that are one obligation. The fourth has three parts; the one on mapped fields is a second seventh."""
 
 
 def levels(judgement: Judgement, *, of_tenants: bool) -> tuple[str, ...]:
-    """Return the levels of a verdict, in the order of :class:`Level`; none of a kit that is not valid.
+    """Return the levels of a verdict, in the order of :class:`Level`; none if the kit is not valid.
 
     Args:
-        judgement: Of every obligation.
-        of_tenants: Whether coverage and mapped fields were asked for of some tenants only.
+        judgement: The judgement, with every obligation.
+        of_tenants: Whether coverage and mapped fields were required for some tenants only.
     """
     if not judgement.valid:
         return ()
@@ -73,11 +71,11 @@ def levels(judgement: Judgement, *, of_tenants: bool) -> tuple[str, ...]:
         for obligation in judgement.obligations
         if obligation.status is Status.CHECKED and obligation.number in _BY_NUMBER
     }
-    met, appended = judgement.in_time, judgement.appended
+    in_time, appended = judgement.in_time, judgement.appended
     parts = {
-        Level.SIGNERS_IN_TIME: met.signers,
-        Level.FRESH: met.age,
-        Level.NOT_ROLLED_BACK: met.memory,
+        Level.SIGNERS_IN_TIME: in_time.signers,
+        Level.FRESH: in_time.age,
+        Level.NOT_ROLLED_BACK: in_time.memory,
         Level.APPEND_ONLY: Level.DOCUMENTS in found and appended is not None and is_append_only(appended),
         Level.APPEND_ONLY_LAST_STEPS: Level.DOCUMENTS in found
         and appended is not None
@@ -91,36 +89,36 @@ def levels(judgement: Judgement, *, of_tenants: bool) -> tuple[str, ...]:
 
 
 def is_append_only(appended: Appended) -> bool:
-    """Whether nothing but ``rawLinkset`` came to what the publisher signed, as far back as there are generations."""
+    """Return whether, over all generations, nothing but ``rawLinkset`` was added to what the publisher signed."""
     return appended.since is not None and appended.is_whole
 
 
-def name_in_time(met: InTime) -> str | None:
-    """Name the fourth obligation by what was compared; None where nothing was."""
-    if met.age and met.memory:
+def name_in_time(in_time: InTime) -> str | None:
+    """Return the name of the fourth obligation by what was compared; None if nothing was."""
+    if in_time.age and in_time.memory:
         return IN_TIME
-    if met.age:
+    if in_time.age:
         return "in its time"
-    return "not rolled back" if met.memory else None
+    return "not rolled back" if in_time.memory else None
 
 
 def name_documents(appended: Appended | None) -> str:
-    """Name the seventh obligation by what the documents show."""
+    """Return the name of the seventh obligation by what the documents show."""
     if appended is None or appended.since is None:
         return "every document"
     return DOCUMENTS if appended.is_whole else f"{DOCUMENTS} since generation {appended.since}"
 
 
-def tell_appended(appended: Appended | None) -> str:
-    """Return what the documents show of the last steps, in words; None is for a chain without steps."""
+def describe_appended(appended: Appended | None) -> str:
+    """Return what the documents show of the last steps, in words; ``appended`` is None if there are no steps."""
     if appended is None:
         return "no step to prove"
     if appended.since is None:
         return f"that the last step only appended is not proven: {appended.why}"
     count = appended.until - appended.since
     which = "the last step" if count == 1 else f"the last {count} steps, since generation {appended.since},"
-    told = f"{which} appended rawLinkset to {appended.documents:,} and changed no other byte"
-    return f"{told}; no more is proven of what came before: {appended.why}" if appended.why else told
+    text = f"{which} appended rawLinkset to {appended.documents:,} and changed no other byte"
+    return f"{text}; no more is proven of what came before: {appended.why}" if appended.why else text
 
 
 _NAMES = {
@@ -133,36 +131,36 @@ _NAMES = {
     7: (DOCUMENTS, "a patcher that changes more than it says"),
     8: ("rawLinkset on every observation", "premature switch"),
 }
-MOST_EVIDENCE = 100
-"""Pieces of evidence that one obligation shows."""
+MAX_EVIDENCE = 100
+"""The most pieces of evidence that one obligation shows."""
 
 
-def refused(error: KitError) -> Judgement:
-    """Return the judgement of a kit that could not be read to its end."""
-    first = _failed(1, error, (Evidence(place=error.where, expected="", found=error.what),))
+def refused_judgement(error: KitError) -> Judgement:
+    """Return the judgement of a kit that could not be read to its end, with the error as its first obligation."""
+    first = _fail(1, error, (Evidence(place=error.where, expected="", found=error.what),))
     why = "cannot be checked: the container does not read"
-    others = [_ended(number, Status.NOT_APPLICABLE, why) for number in _NAMES if number != 1]
+    others = [_end(number, Status.NOT_APPLICABLE, why) for number in _NAMES if number != 1]
     return Judgement(obligations=[first, *others])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PartlyChecked:
-    """How an obligation ended of which only a part was compared, under the name of that part."""
+    """The end of an obligation of which only a part was compared; it has the name of that part."""
 
     name: str
     detail: str
 
 
 class NotApplicableError(Exception):
-    """An obligation that this kit or this request does not have."""
+    """The obligation does not apply to this kit or request."""
 
 
 class OverriddenError(Exception):
-    """An obligation that failed, and the user insisted."""
+    """The obligation failed, and the user overrides it."""
 
 
 class EvidentError(Exception):
-    """A failure with more to show than its one line."""
+    """A failure with evidence besides its message."""
 
     def __init__(self, error: KitError, evidence: tuple[Evidence, ...]) -> None:
         super().__init__(str(error))
@@ -171,36 +169,36 @@ class EvidentError(Exception):
 
 
 def attempt(number: int, check: Callable[[], str | PartlyChecked]) -> Obligation:
-    """Return how obligation ``number`` ends, of which ``check`` returns what it found.
+    """Run the check of obligation ``number``, and return how the obligation ends.
 
     Raises:
-        UnreadableError: The medium failed in a second reading, so nothing was found out about the kit.
-        StoppedError: A worker died in it.
+        UnreadableError: The medium failed in a second reading, so there is no verdict on the kit.
+        StoppedError: A worker died in a second reading.
         OutputError: There was no room for temporary files.
     """
     try:
         found = check()
         if isinstance(found, PartlyChecked):
-            return replace(_ended(number, Status.CHECKED, found.detail), name=found.name)
-        return _ended(number, Status.CHECKED, found)
+            return replace(_end(number, Status.CHECKED, found.detail), name=found.name)
+        return _end(number, Status.CHECKED, found)
     except NotApplicableError as reason:
-        return _ended(number, Status.NOT_APPLICABLE, str(reason))
+        return _end(number, Status.NOT_APPLICABLE, str(reason))
     except OverriddenError as reason:
-        return _ended(number, Status.OVERRIDDEN, str(reason))
+        return _end(number, Status.OVERRIDDEN, str(reason))
     except EvidentError as failure:
-        return _failed(number, failure.error, failure.evidence)
+        return _fail(number, failure.error, failure.evidence)
     except (UnreadableError, StoppedError, OutputError):
         raise
     except KitError as error:
-        return _failed(number, error, (Evidence(place=error.where, expected="", found=error.what),))
+        return _fail(number, error, (Evidence(place=error.where, expected="", found=error.what),))
 
 
-def _ended(number: int, status: Status, detail: str) -> Obligation:
+def _end(number: int, status: Status, detail: str) -> Obligation:
     name, attack = _NAMES[number]
     return Obligation(number=number, name=name, attack=attack, status=status, detail=detail)
 
 
-def _failed(number: int, error: KitError, evidence: tuple[Evidence, ...]) -> Obligation:
+def _fail(number: int, error: KitError, evidence: tuple[Evidence, ...]) -> Obligation:
     name, attack = _NAMES[number]
     status, detail = Status.FAILED, str(error)
     return Obligation(
@@ -209,7 +207,7 @@ def _failed(number: int, error: KitError, evidence: tuple[Evidence, ...]) -> Obl
 
 
 def with_digests(obligation: Obligation, survey: Survey) -> Obligation:
-    """Return a failure with the digests of the signed files that it is about, so that others can compare the bytes."""
+    """Return a failure with the digests of the signed files that it concerns, so that others can compare the bytes."""
     found = tuple(
         Evidence(place=str(path), expected="", found=f"sha256:{Sha256.of(data)}")
         for path, data in sorted(survey.kept.items())

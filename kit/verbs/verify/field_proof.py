@@ -1,9 +1,9 @@
-"""Obligation 7 for mapped fields: are they encrypted as the map says (schemas/verify-report.md, "Encrypted fields")?
+"""Checks that mapped fields are encrypted as the map requires.
 
-A reading of its own over the mapped collections, complete and not sampled, by the workers. What is proven is what was
-signed: every body read here must have the digest that the manifest lists. Without keys the form is judged; with keys
-every envelope must open, and the values of every field must be those that the newest signed statement about the
-member digested before it sealed them.
+This is obligation 7 for mapped fields (schemas/verify-report.md, "Encrypted fields"). Workers read all documents of the
+mapped collections; nothing is sampled. Every body read here must have the digest that the manifest lists, so the proof
+is about what was signed. Without keys the form is judged. With keys every envelope must open, and the values of every
+field must be those that the newest signed statement about the member digested before it sealed them.
 """
 
 from __future__ import annotations
@@ -54,14 +54,14 @@ ATTACK = "plaintext left behind, envelopes moved or altered"
 
 
 class Comparison(enum.StrEnum):
-    """How the values of a field compare with the digest taken before they were sealed."""
+    """How the values of a field compare with their digest from before they were sealed."""
 
     MATCHES = "matches"
     DIFFERS = "differs"
     PARTIAL = "partial"
-    """The digest is of fewer values: the keys of the others were locked when it was taken."""
+    """The digest is of fewer values: the keys of the others were locked when it was computed."""
     NONE = "none"
-    """There is nothing to compare with, or no key to do it."""
+    """There is nothing to compare with, or no key is given."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,27 +71,27 @@ class FieldExpectation:
     field_map: FieldMap
     profile: Profile = Profile.BOUND
     keys: KeySource | None = field(default=None, repr=False)
-    """Of a keyring that was opened; None to judge the form alone."""
+    """The keys of an unlocked keyring; None to judge only the form."""
     tenants: frozenset[str] | None = None
     """Only documents of these partitions; None for all."""
     canaries: tuple[bytes, ...] = field(default=(), repr=False)
-    """Plaintext that must be nowhere outside the mapped values, in all documents of the mapped collections."""
+    """Plaintext that must not be anywhere outside the mapped values of the mapped collections."""
     canaries_everywhere: bool = False
-    """Nor in any collection that the map does not name."""
+    """Whether to search the collections that the map does not name, too."""
 
     def __post_init__(self) -> None:
         if not all(self.canaries):
-            raise UsageError("an empty canary is met everywhere")
+            raise UsageError("an empty canary is found everywhere")
         if self.canaries_everywhere and not self.canaries:
             raise UsageError("there is no canary to look for everywhere", hint="name it with --canary")
 
     def digests_of_parameters(self) -> frozenset[Sha256]:
-        """Give how a statement names a run of encrypt-fields with this map, profile and selection."""
+        """Return the parameter digests by which a statement can name a run of encrypt-fields with these settings."""
         run = EncryptFields(field_map=self.field_map, profile=self.profile, iv=SyntheticIv(), partitions=self.tenants)
         return frozenset(parameters_digest(with_changes(run, iv=iv)) for iv in (SyntheticIv(), RandomIv(bytes)))
 
     def mapped(self, member: CollectionMember) -> MappedCollection | None:
-        """Give the map of a member's collection; None where it has none."""
+        """Return the map of a member's collection; None if it has none."""
         entry = self.field_map.collection(member.name)
         if entry is None:
             return None
@@ -107,15 +107,14 @@ class MemberFields:
     collection: CollectionMember
     proof: Proof
     recorded: Mapping[str, ValueDigest]
-    """By field: what the newest signed statement about the member says was sealed; empty without keys, without such a
-    statement, or where it is of other parameters (map, profile, tenants)."""
+    """By field: the values that the newest signed statement about the member digested. Empty without keys, without such
+    a statement, or if it has other parameters (map, profile, tenants)."""
 
     rest: Rest | None = None
-    """What is proven of all else in the documents; None where the last step did not seal in this member, or did
-    something else as well."""
+    """What is proven of all else in the documents; None if the last step did not seal in this member, or not only."""
 
     def comparison(self, name: str) -> Comparison:
-        """Compare the values of a field with those that were there before they were sealed."""
+        """Compare the values of a field with those from before they were sealed."""
         before, now = self.recorded.get(name), self.proof.fields[name].digest
         if before is None:
             return Comparison.NONE
@@ -125,7 +124,7 @@ class MemberFields:
 
 
 def fields_error(proofs: Sequence[tuple[CollectionMember, Proof]], expectation: FieldExpectation) -> KitError | None:
-    """Return what :func:`prove_fields` would fail with over what ``proofs`` found, apart from what a statement says."""
+    """Return the error with which :func:`prove_fields` would fail on ``proofs``, without regard to statements."""
     if not any(expectation.mapped(collection) is not None for collection, _ in proofs):
         return _unmapped()
     members = [MemberFields(collection=collection, proof=proof, recorded={}) for collection, proof in proofs]
@@ -137,32 +136,32 @@ def _unmapped() -> ContentError:
 
 
 def prove_fields(kit: OpenKit, judgement: Judgement, expectation: FieldExpectation) -> tuple[MemberFields, ...]:
-    """Read the mapped collections, add the obligation to ``judgement``, and give what was found, by member.
+    """Read the mapped collections, add the obligation to ``judgement``, and return the findings of each member.
 
     Raises:
-        UnreadableError: The kit cannot be read any more.
+        UnreadableError: The kit can no longer be read.
         StoppedError: A worker died.
     """
     try:
-        members, besides, is_all = _proven(kit, judgement, expectation)
+        members, step_failure, is_all = _prove(kit, judgement, expectation)
     except (UnreadableError, StoppedError):
-        raise  # nothing was found out about the fields
+        raise  # there is no verdict on the fields
     except KitError as error:
-        _end(judgement, _failed(error))
+        _insert(judgement, _failed_obligation(error))
         return ()
-    failure = _failure(members, expectation) or _nothing_judged(members) or besides
+    failure = _failure(members, expectation) or _nothing_judged(members) or step_failure
     if failure is not None:
-        _end(judgement, _failed(failure))
+        _insert(judgement, _failed_obligation(failure))
     else:
         judgement.sealed_only = is_all
         detail = _detail(members, expectation)
-        _end(judgement, Obligation(number=NUMBER, name=NAME, attack=ATTACK, status=Status.CHECKED, detail=detail))
+        _insert(judgement, Obligation(number=NUMBER, name=NAME, attack=ATTACK, status=Status.CHECKED, detail=detail))
     return members
 
 
 def _nothing_judged(members: Sequence[MemberFields]) -> KitError | None:
-    """Refuse a proof over nothing: there are documents, and all are of other products or partitions."""
-    left = _left(members)
+    """Return the error for a proof over nothing: all documents are of other products or partitions."""
+    left = _count_unselected(members)
     if not left or left < sum(member.proof.documents for member in members):
         return None
     return ContentError(
@@ -171,8 +170,8 @@ def _nothing_judged(members: Sequence[MemberFields]) -> KitError | None:
     )
 
 
-def _left(members: Sequence[MemberFields]) -> int:
-    """Count the documents that are not judged because they are of another product or partition."""
+def _count_unselected(members: Sequence[MemberFields]) -> int:
+    """Return the number of documents not judged because they are of another product or partition."""
     return sum(
         member.proof.documents
         - member.proof.selected
@@ -181,20 +180,20 @@ def _left(members: Sequence[MemberFields]) -> int:
     )
 
 
-def _end(judgement: Judgement, obligation: Obligation) -> None:
-    """Put the obligation in its place: the first that fails decides."""
+def _insert(judgement: Judgement, obligation: Obligation) -> None:
+    """Insert the obligation in its order, since the first that fails decides."""
     place = sum(other.number <= NUMBER for other in judgement.obligations)
     judgement.obligations.insert(place, obligation)
 
 
-def _failed(error: KitError) -> Obligation:
+def _failed_obligation(error: KitError) -> Obligation:
     return Obligation(number=NUMBER, name=NAME, attack=ATTACK, status=Status.FAILED, detail=str(error), error=error)
 
 
-def _proven(
+def _prove(
     kit: OpenKit, judgement: Judgement, expectation: FieldExpectation
 ) -> tuple[tuple[MemberFields, ...], KitError | None, bool]:
-    """Return what was found, what the last step did besides, and whether it is proven that it did nothing besides."""
+    """Return the findings, the error if the last step did anything else, and whether it provably did nothing else."""
     if judgement.manifest is None:
         raise ContentError("cannot be checked without a manifest")
     statements = judgement.statements if expectation.keys is not None else ()
@@ -208,7 +207,7 @@ def _proven(
         MemberFields(
             collection=collection,
             proof=proof,
-            recorded=_recorded(statements, collection, parameters),
+            recorded=_recorded_digests(statements, collection, parameters),
             rest=step.rest(collection.path),
         )
         for collection, proof in proofs
@@ -217,7 +216,7 @@ def _proven(
 
 
 def _step_failure(step: SealedStep, members: Sequence[MemberFields], mapped: frozenset[MemberPath]) -> KitError | None:
-    """Return what shows that the last step did more than to seal mapped values, or else than it counts."""
+    """Return the error if the last step did more than seal mapped values, or sealed other than it counts."""
     if not step.is_there:
         return None
     shown = (member.rest.fault for member in members if member.rest is not None and member.rest.fault is not None)
@@ -244,7 +243,7 @@ def _read(
             proof = Proof(fields={str(one): FieldProof() for one in mapped.fields} if mapped is not None else {})
             found.append((collection, proof))
             sealed = step.begin(collection) if mapped is not None else None
-            signed = _as_listed(body, collection.path, listed)
+            signed = _check_listed(body, collection.path, listed)
             for run in member_runs(collection, signed, kit.reader):
                 cost, where = len(run.data), str(collection.path)
                 if mapped is not None:
@@ -261,32 +260,36 @@ def _read(
     return found
 
 
-def _as_listed(body: Iterable[bytes], path: MemberPath, listed: Mapping[MemberPath, Sha256]) -> Iterator[bytes]:
-    """Pass a body on; at its end it must have been the one that was signed."""
+def _check_listed(body: Iterable[bytes], path: MemberPath, listed: Mapping[MemberPath, Sha256]) -> Iterator[bytes]:
+    """Yield a body, and check at its end that it is the signed one.
+
+    Raises:
+        DigestError: It is another one.
+    """
     digest = hashlib.sha256()
     yield from hashing(body, digest)
     if path not in listed or listed[path].hex != digest.hexdigest():
-        raise DigestError("what was looked at is not what the manifest lists", where=str(path))
+        raise DigestError("what was read is not what the manifest lists", where=str(path))
 
 
-def _recorded(
+def _recorded_digests(
     statements: Sequence[PatchStatement], collection: CollectionMember, parameters: frozenset[Sha256]
 ) -> dict[str, ValueDigest]:
-    """Give the digests of the newest statement that has any of this member, if it is of a run with ``parameters``."""
+    """Return the digests of the newest statement that has any for this member, if its run had ``parameters``."""
     for statement in reversed(statements):
         digests = statement.value_digests.get(str(collection.path), {})
         if digests:
             applied = {transform.parameters_sha256 for transform in statement.transforms}
-            return {name: _parsed(digests[name], collection) for name in digests} if applied & parameters else {}
+            return {name: _parse_digest(digests[name], collection) for name in digests} if applied & parameters else {}
     return {}
 
 
-def _parsed(digest: str, collection: CollectionMember) -> ValueDigest:
+def _parse_digest(digest: str, collection: CollectionMember) -> ValueDigest:
     try:
         return ValueDigest.parse(digest)
     except UsageError as error:
         raise ContentError(
-            f"the signed statement has a digest that is none: {error.what}", where=str(collection.path)
+            f"the signed statement has a malformed digest: {error.what}", where=str(collection.path)
         ) from error
 
 
@@ -295,7 +298,7 @@ _KINDS: tuple[tuple[frozenset[str], type[KitError]], ...] = (
     (frozenset({"plaintext", "half-encrypted", "canary", "content"}), ContentError),
     (frozenset({"key"}), KeyUnusableError),
 )
-"""What decides where several things are wrong: an envelope that is none before plaintext before a key."""
+"""The order in which several findings decide: malformed envelopes, then plaintext, then keys."""
 
 
 def _failure(members: Sequence[MemberFields], expectation: FieldExpectation) -> KitError | None:
@@ -307,12 +310,12 @@ def _failure(members: Sequence[MemberFields], expectation: FieldExpectation) -> 
     locked = sum(counts.locked for member in members for counts in member.proof.fields.values())
     if expectation.keys is not None and locked:
         return KeyUnusableError(
-            f"{locked:,} envelopes are locked: what opens their data keys was not given",
+            f"{locked:,} envelopes are locked: nothing that was given opens their data keys",
             hint="without --keyring their form alone is judged",
         )
     return next(
         (
-            _other(member, name)
+            _digest_error(member, name)
             for member in members
             for name in member.proof.fields
             if member.comparison(name) is Comparison.DIFFERS
@@ -326,7 +329,7 @@ def _findings(members: Sequence[MemberFields]) -> Iterator[ProofFinding]:
         yield from member.proof.findings
 
 
-def _other(member: MemberFields, name: str) -> DigestError:
+def _digest_error(member: MemberFields, name: str) -> DigestError:
     before, now = member.recorded[name], member.proof.fields[name].digest
     return DigestError(
         f'field "{name}": {now.values:,} values are not the {before.values:,} that the signed statement digested',
@@ -339,13 +342,13 @@ def _detail(members: Sequence[MemberFields], expectation: FieldExpectation) -> s
     envelopes = sum(counts.envelopes for counts in fields)
     documents = sum(member.proof.documents for member in members)
     detail = f"{envelopes:,} envelopes in {documents:,} documents of {len(members)} collections"
-    if left := _left(members):
+    if left := _count_unselected(members):
         detail += f" ({left:,} of them, of another productId or partition, are not judged)"
     sealed = [member for member in members if member.rest is not None]
     if expectation.keys is None:
         if not sealed:
             return f"{detail}, judged without keys"
-        # What else it changed in those documents takes the keyring.
+        # To find what else it changed in those documents takes the keyring.
         return (
             f"{detail}, judged without keys; the last step changed no member that the map does not name, and no "
             "document without an envelope; what else it changed in them was not looked into (--keyring)"

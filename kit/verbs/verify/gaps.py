@@ -1,9 +1,9 @@
-"""Why observations lack one of the projections: what the backfill would find in each of them, were it run now.
+"""Finds out why observations lack a projection, by running the backfill on each of them without writing the result.
 
-Only asked where some lack one, so a kit that has both everywhere pays nothing. The kit is read twice more: once for
-what the backfill looks up, once for the observations; both readings must find what was judged. Laws: nothing is written
-but the lookup; every document that lacks a projection is counted exactly once; what is kept does not grow with the
-number of documents, nor with how many different things are in them.
+This only runs if some lack one, so a kit in which all have both costs nothing more. It reads the kit twice: once for
+what the backfill looks up, once for the observations. Both readings must find what was judged. Laws: only the lookup is
+written; every document that lacks a projection is counted exactly once; memory does not grow with the number of
+documents or of different values in them.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ from kit.transforms.raw_linkset.outcomes import CHANGED, NO_PROJECTION, NOT_SELE
 from kit.values import CollectionName
 from kit.verbs.verify.judgement import Gap
 
-MOST_REASONS = 50
-"""Kept apart of one tenant; documents beyond them are counted under :data:`OTHERS`."""
-MOST_EXAMPLES = 3
+MAX_REASONS = 50
+"""Reasons counted apart for one tenant; documents with further ones are counted under :data:`OTHERS`."""
+MAX_EXAMPLES = 3
 OTHERS = "other reasons"
-_LONGEST_REASON = 200
+_MAX_REASON_LENGTH = 200
 
 
 @dataclass(slots=True)
@@ -40,7 +40,7 @@ class _Counted:
 
     def add(self, other: _Counted) -> None:
         self.documents += other.documents
-        self.examples += other.examples[: MOST_EXAMPLES - len(self.examples)]
+        self.examples += other.examples[: MAX_EXAMPLES - len(self.examples)]
 
 
 _Key = tuple[str, str, str]
@@ -48,15 +48,15 @@ _Key = tuple[str, str, str]
 
 
 @dataclass(slots=True, kw_only=True)
-class GapsOfRun:
-    """What a worker found in one run."""
+class RunGaps:
+    """The documents of one run that lack a projection, counted by a worker."""
 
     documents: int
     counted: dict[_Key, _Counted]
 
 
-def gaps_of_run(transform: RawLinkset, name: CollectionName, run: Run, lookup: Path) -> GapsOfRun:
-    """Return why documents of a run lack a projection: what a patch would do, and what it would leave as it is.
+def find_run_gaps(transform: RawLinkset, name: CollectionName, run: Run, lookup: Path) -> RunGaps:
+    """Return why documents of a run lack a projection, whether a patch would change them or not.
 
     Raises:
         KitError: A document is malformed; names its ordinal within the member.
@@ -69,11 +69,11 @@ def gaps_of_run(transform: RawLinkset, name: CollectionName, run: Run, lookup: P
         kept = change.outcome in {PRESENT, NULL}
         if change.outcome == NOT_SELECTED or (kept and not (reason and _is_selected(transform, change.tenant))):
             continue
-        one = counted.setdefault((change.tenant, change.outcome, reason[:_LONGEST_REASON]), _Counted())
+        one = counted.setdefault((change.tenant, change.outcome, reason[:_MAX_REASON_LENGTH]), _Counted())
         one.documents += 1
-        if len(one.examples) < MOST_EXAMPLES:
+        if len(one.examples) < MAX_EXAMPLES:
             one.examples.append(document_name(document))
-    return GapsOfRun(documents=len(documents), counted=counted)
+    return RunGaps(documents=len(documents), counted=counted)
 
 
 def _is_selected(transform: RawLinkset, tenant: str) -> bool:
@@ -81,11 +81,11 @@ def _is_selected(transform: RawLinkset, tenant: str) -> bool:
 
 
 def gather(reader: KitReader, found: Survey, pipeline: Pipeline, transform: RawLinkset, folder: Path) -> Path:
-    """Read the kit for what ``transform`` looks up, into a new file in ``folder``, and return its path.
+    """Read what ``transform`` looks up into a new file in ``folder``, and return its path.
 
     Raises:
-        DigestError: It is no longer the kit that was surveyed.
-        KitError: A document that is looked up is malformed; or the disk is full.
+        DigestError: The kit changed since it was surveyed.
+        KitError: A document to look up is malformed, or the disk is full.
     """
     with LookupWriter(folder / "lookup") as lookup:
         again = survey(
@@ -100,10 +100,10 @@ def gather(reader: KitReader, found: Survey, pipeline: Pipeline, transform: RawL
 def find_gaps(
     reader: KitReader, found: Survey, pipeline: Pipeline, transform: RawLinkset, lookup: Path
 ) -> tuple[Gap, ...]:
-    """Read every observation once more; by tenant, those that a patch changes first, then by reason.
+    """Read every observation again; return the reasons by tenant, those that a patch resolves first.
 
     Raises:
-        DigestError: It is no longer the kit that was surveyed.
+        DigestError: The kit changed since it was surveyed.
         KitError: A document is malformed.
     """
     total = _Total()
@@ -115,7 +115,7 @@ def find_gaps(
         for run in member_runs(collection, body, reader):
             arguments = (transform, collection.name, run, lookup)
             pipeline.submit(
-                gaps_of_run,
+                find_run_gaps,
                 *arguments,
                 cost=len(run.data),
                 weight=run.weight,
@@ -132,11 +132,11 @@ def find_gaps(
 class _Total:
     tenants: dict[str, dict[tuple[str, str], _Counted]] = field(default_factory=dict)
 
-    def take(self, result: GapsOfRun) -> None:
+    def take(self, result: RunGaps) -> None:
         for (tenant, outcome, reason), counted in result.counted.items():
             reasons = self.tenants.setdefault(tenant, {})
             key = (outcome, reason)
-            if key not in reasons and len(reasons) >= MOST_REASONS:
+            if key not in reasons and len(reasons) >= MAX_REASONS:
                 key = (outcome, OTHERS if reason else "")
             reasons.setdefault(key, _Counted()).add(counted)
 

@@ -1,7 +1,7 @@
-"""The front door: a kit is read once and judged, whatever verb it is for.
+"""Reads an open kit once and judges it, for every verb.
 
-A verb names what it demands, what else the reading is for, and which failures it accepts. Law: the verdict is on
-the very bytes that were read, and what is read again later is compared with them (:mod:`kit.engine.passing`).
+A verb states what it expects of the kit, what else the reading is for, and which failures it accepts. Law: the verdict
+is on the very bytes that were read, and later readings are compared with them (:mod:`kit.engine.passing`).
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ if TYPE_CHECKING:
     from kit.engine.proving import MemberReading, Wanted
 
 SIGNATURES = frozenset({3, 6})
-"""The obligations about signatures: a kit whose signatures nobody asks for may fail them."""
+"""The obligations about signatures; a kit may fail them if the user does not require signatures."""
 
 Read = Callable[[Pipeline], Survey]
-"""Reads a kit once, with a pipeline for the work on its documents."""
+"""Reads a kit once, with a pipeline for work on its documents."""
 ReadAgain: TypeAlias = "Callable[[Survey, Mapping[MemberPath, Wanted]], Mapping[MemberPath, MemberReading]]"
-"""Reads every document of a kit that was surveyed; see :func:`kit.engine.proving.prove`."""
+"""Reads every document of a surveyed kit; see :func:`kit.engine.proving.prove`."""
 Explain = Callable[[Survey, frozenset[str]], tuple[Gap, ...]]
-"""Finds out why observations of some tenants lack ``rawLinkset``; see :func:`kit.verbs.verify.gaps.find_gaps`."""
+"""Finds out why observations of the given tenants lack ``rawLinkset``; see :func:`kit.verbs.verify.gaps.find_gaps`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,30 +48,30 @@ class JudgedKit:
 
     @property
     def manifest(self) -> Manifest:
-        """The manifest; only of a kit that has one, as every kit that :meth:`require` passes."""
+        """The manifest; only for a kit that has one, as every kit that :meth:`require` accepts."""
         return manifest_of(self.judgement)
 
     @property
     def location(self) -> Location:
-        """Where the manifest and its signature are; as of :attr:`manifest`."""
+        """Where the manifest and its signature are; available as :attr:`manifest` is."""
         if self.judgement.location is None:
             raise _without_manifest()
         return self.judgement.location
 
     @property
     def what(self) -> str:
-        """Name its generation, for messages."""
+        """Its generation, for messages."""
         return generation_name(self.manifest.bundle_id, self.manifest.generation, self.manifest.sha256)
 
     def require(self, *, but: frozenset[int] = frozenset(), where: str = "") -> Self:
-        """Refuse a kit that fails an obligation.
+        """Check that the kit fulfils its obligations.
 
         Args:
             but: The obligations that it may fail.
-            where: What to call the kit in the message, if anything.
+            where: The name of the kit for the message; "" for none.
 
         Raises:
-            KitError: The first failure.
+            KitError: An obligation failed; the first one's error.
         """
         for obligation in self.judgement.obligations:
             if obligation.error is not None and obligation.number not in but:
@@ -92,42 +92,42 @@ def judge_kit(
     read_deep: ReadAgain | None = None,
     explain: Explain | None = None,
 ) -> JudgedKit:
-    """Read an open kit once and judge it, also where an obligation fails.
+    """Read an open kit once and judge it to the end, even if an obligation fails.
 
     Args:
         kit: The kit.
-        expectation: What is demanded of it.
-        stage: What this reading is for.
-        read: Does the reading where documents are asked for something, too.
-        tap: Is shown the members on the way, before anything is known of them; not with ``read``.
-        is_alone: Whether checksum and signature next to the kit do not matter.
-        read_deep: Reads the kit again; needed where ``expectation.deep`` asks for it.
-        explain: Reads the kit again where observations lack ``rawLinkset``, if that is wanted.
+        expectation: What is required of it.
+        stage: The stage that progress reports for this reading.
+        read: Does the reading, if it has more to do than to judge.
+        tap: Receives the members as they are read, before they are judged; not with ``read``.
+        is_alone: Whether to ignore the sidecars.
+        read_deep: Reads the kit again; needed for ``expectation.deep``.
+        explain: Reads the kit again if observations lack ``rawLinkset``; None to give no reasons.
 
     Raises:
         KitError: The container is malformed, or what is next to it cannot be read.
     """
     with kit.pipeline(stage) as pipeline:
         found = read(pipeline) if read is not None else read_once(kit.reader, keep=is_kept, tap=tap)
-    around = (
+    sidecars = (
         Sidecars(archive=found.stored, checksum=None, signature=None)
         if is_alone
         else read_sidecars(kit.reader, found.stored)
     )
     judgement = judge(
-        *(found, around, expectation),
+        *(found, sidecars, expectation),
         limits=kit.reader.limits,
         read_deep=partial(read_deep, found) if read_deep is not None else None,
         explain=partial(explain, found) if explain is not None else None,
     )
-    return JudgedKit(kit=kit, survey=found, sidecars=around, judgement=judgement)
+    return JudgedKit(kit=kit, survey=found, sidecars=sidecars, judgement=judgement)
 
 
 def manifest_of(judgement: Judgement) -> Manifest:
-    """Return the manifest of a kit that passed its judgement.
+    """Return the manifest of a kit that was judged valid.
 
     Raises:
-        OutputError: It has none, so it did not.
+        OutputError: There is no manifest, so it was not.
     """
     if judgement.manifest is None:
         raise _without_manifest()
@@ -135,12 +135,12 @@ def manifest_of(judgement: Judgement) -> Manifest:
 
 
 def generation_name(bundle_id: str | None, generation: int, manifest: Sha256) -> str:
-    """Name a generation of a bundle, for messages."""
+    """Return the name of a generation of a bundle, for messages."""
     return f"generation {generation} of {bundle_id or '(no bundle id)'} (manifest {manifest})"
 
 
 def require_trust(trusted: Mapping[str, PublicKey] | None, trust: Anchor | None) -> None:
-    """Refuse to judge a kit where signatures are asked for and no key could have made one.
+    """Check that a key is trusted if signatures are required; without one no kit can be valid.
 
     Raises:
         UntrustedError: There is no policy, and no key is trusted.

@@ -1,22 +1,20 @@
-"""What a verdict consists of: obligations with how each ended, and what the user demands (schemas/verify-report.md).
+"""What a verdict consists of: the obligations and how each ended (schemas/verify-report.md).
 
-What to do about an obligation that failed, where its error does not say so: commands with words to fill in.
+The values that the room shares: what the user expects, the sidecars of an archive, and the judgement with its evidence,
+proofs and reasons. :func:`remedy` is the one place with a way out for each failure: commands with words to fill in.
 
-What :mod:`kit.verbs.verify.gaps` finds; in a module of its own, so that a report need not load what looks for it.
-
-Reads ``<archive>.sha256`` in every form that ``sha256sum -c`` reads, and a bare digest.
+The ``.sha256`` file is read in every form that ``sha256sum -c`` reads, and as a bare digest:
 
 ======================= ================================== ========================================================
 ``HEX  NAME``           ``sha256sum``                      also with one blank, or with ``*`` before the name
 ``SHA256 (NAME) = HEX`` ``sha256sum --tag``, BSD           also ``SHA256(NAME)= HEX``, ``SHA2-256(NAME)= HEX``: openssl
-``HEX``                 what other tools print             only alone in its file
+``HEX``                 other tools                        only alone in its file
 ======================= ================================== ========================================================
 
-Digits are of either case; a backslash before the line says that backslash, line feed and carriage return of the name
-are escaped; a line that begins with ``#`` is a comment. Lines of other forms are passed over, as ``sha256sum`` does.
-
-Of one line the name does not matter, since a kit may be renamed. Of several those count that name the archive, whatever
-folder they name it in; they must agree. ``verify.sh`` has the same rules, in awk.
+Digits are of either case. A backslash before the line means that backslash, line feed and carriage return in the name
+are escaped. A line that begins with ``#`` is a comment. Other lines are ignored, as ``sha256sum`` does. The name on a
+single line is ignored, since a kit may be renamed. Of several lines those count that name the archive, in whatever
+folder; they must agree. ``verify.sh`` has the same rules, in awk.
 """
 
 from __future__ import annotations
@@ -46,7 +44,7 @@ from kit.trust.state import Accepted, BelowFloorError, OverrideRecord
 from kit.values import STRICT, Allowed, CollectionMember, MemberPath, Sha256
 from kit.values.strict_json import plain_text
 
-_AGAIN = "fetch the kit again from whoever made it, and compare its SHA-256 with theirs: sha256sum KIT"
+_AGAIN = "fetch the kit again from its publisher, and compare its SHA-256 with theirs: sha256sum KIT"
 _FORCE = "on record, and only if you must: kit verify KIT --trust POLICY --force --reason TEXT"
 
 _REMEDIES: tuple[tuple[int, type[KitError], str], ...] = (
@@ -57,7 +55,7 @@ _REMEDIES: tuple[tuple[int, type[KitError], str], ...] = (
     (
         3,
         UntrustedError,
-        "see who says to have signed it: kit inspect KIT; if they are to be believed: --trusted-key PEM",
+        "see who claims to have signed it: kit inspect KIT; if you trust them: --trusted-key PEM",
     ),
     (4, BelowFloorError, "fetch a newer kit; the policy's minimum cannot be forced"),
     (4, RollbackError, f"fetch the newest generation; or {_FORCE}"),
@@ -81,7 +79,7 @@ _REMEDIES: tuple[tuple[int, type[KitError], str], ...] = (
 
 
 def remedy(number: int, error: KitError) -> str:
-    """Give the way out: what the error itself says, else what is usual for this obligation; "" where there is none."""
+    """Return the hint of the error, else the usual one of this obligation; "" if there is none."""
     usual = (text for at, kind, text in _REMEDIES if at == number and isinstance(error, kind))
     return error.hint or next(usual, "")
 
@@ -92,19 +90,19 @@ class Gap:
 
     tenant: str
     missing: bool
-    """Whether ``rawLinkset`` is not there; False where it is, and does not count, which no patch changes."""
+    """Whether ``rawLinkset`` is absent; False if it is there but does not count, which no patch changes."""
     source: str | None
-    """Where a patch would find it (``snapshot``, ``cache``, ``content``); None where it finds none (unresolvable), and
-    where it is there."""
+    """Where a patch would find it (``snapshot``, ``cache``, ``content``); None if nowhere (unresolvable), or if it is
+    there."""
     reason: str
-    """Why there is no source, or what is there; where there is one, why it will not count all the same, or ""."""
+    """Why there is no source, or what is there instead; with a source, why it still will not count, or ""."""
     documents: int
     examples: tuple[str, ...]
-    """The ``_id`` of the first ones, in the order of the kit."""
+    """The ``_id`` of the first ones, in the kit's order."""
 
     @property
     def unresolvable(self) -> bool:
-        """Whether ``rawLinkset`` is not there, and no source for it is."""
+        """Whether ``rawLinkset`` is absent and has no source."""
         return self.missing and self.source is None
 
     @property
@@ -121,23 +119,23 @@ _ESCAPED = {b"n": b"\n", b"r": b"\r", b"\\": b"\\"}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChecksumFile:
-    """What such a file says of one archive."""
+    """What a ``.sha256`` file states of one archive."""
 
     digests: frozenset[str]
-    """Of the archive, in lower-case hex: one, unless the file names none or contradicts itself."""
+    """The digests of the archive, in lower-case hex: one, unless the file names none or contradicts itself."""
     lines: int
-    """How many lines have a digest, of whichever file."""
+    """The number of lines with a digest, of whatever file."""
 
     @classmethod
     def parse(cls, data: bytes, archive: str) -> ChecksumFile:
-        """Read a file; ``archive`` is the name of the archive that it is beside."""
+        """Parse a file; ``archive`` is the name of the archive next to it."""
         found = [entry for line in plain_text(data).split(b"\n") if (entry := _entry(line)) is not None]
         wanted = _leaf(archive.encode("utf-8", "surrogateescape"))
         of_archive = found if len(found) == 1 else [entry for entry in found if _leaf(entry[0]) == wanted]
         return cls(digests=frozenset(digest for _, digest in of_archive), lines=len(found))
 
     def is_of(self, digest: Sha256 | None) -> bool:
-        """Return whether the file says that the archive has this digest, and no other."""
+        """Return whether the file states this digest of the archive, and no other."""
         return self.digests == {str(digest)}
 
     def __str__(self) -> str:
@@ -147,7 +145,7 @@ class ChecksumFile:
 
 
 def _entry(line: bytes) -> tuple[bytes, str] | None:
-    """Return name and digest of one line; None where it has none."""
+    """Return the name and digest on a line; None if it has none."""
     line = line.lstrip(b" \t").removesuffix(b"\r")
     bare = line.removeprefix(b"\\")
     if tagged := _TAGGED.fullmatch(bare):
@@ -166,11 +164,11 @@ def _leaf(name: bytes) -> bytes:
 
 
 PATCH = "patch"
-"""The one operation that lineage knows so far (schemas/offline-manifest.md)."""
+"""The only operation in a lineage so far (schemas/offline-manifest.md)."""
 
 Installed: TypeAlias = "Callable[[Judgement], None]"
-"""What takes note of a kit that has its name now, before the job is over: who is killed on the way is told again by the
-run that finishes it. It must not raise."""
+"""Records a kit that has just got its name, before the job ends. If the process is killed, the run that resumes the job
+calls it again. It must not raise."""
 
 
 class Status(enum.StrEnum):
@@ -180,7 +178,7 @@ class Status(enum.StrEnum):
     FAILED = "failed"
     NOT_APPLICABLE = "not applicable"
     OVERRIDDEN = "overridden"
-    """Failed, and the user insisted (``--force``)."""
+    """Failed, and the user overrides it (``--force``)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -194,12 +192,12 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Obligation:
-    """One obligation and how it ended; ``detail`` says with what result, or why not, in one line."""
+    """One obligation and how it ended; ``detail`` is the result, or the reason for none, in one line."""
 
     number: int
     name: str
     attack: str
-    """What it guards against, in TUF's words."""
+    """The attack that it prevents, in TUF's words."""
     status: Status
     detail: str
     evidence: tuple[Evidence, ...] = ()
@@ -207,25 +205,25 @@ class Obligation:
 
     @property
     def remedy(self) -> str:
-        """The way out of a failure; "" where there is none to name."""
+        """The way out of a failure; "" if there is none."""
         return remedy(self.number, self.error) if self.error is not None else ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Expectation:
-    """What the user demands of a kit."""
+    """What the user requires of a kit."""
 
     trusted: Mapping[str, PublicKey] = field(default_factory=dict)
-    """Keys by id, good in every role and for ever: the shorthand for a policy that says so."""
+    """Keys by id, valid in every role and for ever: the shorthand for such a policy."""
     trust: Anchor | None = None
-    """A policy, with its state and the time; it goes before ``trusted``."""
+    """A policy, with its state and the time; it replaces ``trusted``."""
     deep: bool = False
-    """Walk every document, and prove that the last step only appended."""
+    """Whether to read every document and prove that the last step only appended."""
     require_raw_linkset: bool = False
     tenants: frozenset[str] | None = None
-    """Coverage is required of these tenants only; None for all."""
+    """The tenants whose coverage is required; None for all."""
     allow_unsigned_history: bool = False
-    """Only for rereading what was patched from a base accepted unverified."""
+    """Only for reading back what was patched from an unverified base."""
 
     @property
     def anchor(self) -> Anchor:
@@ -235,29 +233,29 @@ class Expectation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sidecars:
-    """What stands beside an archive, and the digest of the archive itself."""
+    """The sidecars of an archive, and the digest of the archive itself."""
 
     archive: Sha256 | None
     """None for a folder."""
     checksum: ChecksumFile | None
-    """What the ``.sha256`` file says of it; None where there is no such file."""
+    """The ``.sha256`` file; None if there is none."""
     signature: bytes | None
-    """The ``.sig`` file."""
+    """The ``.sig`` file; None if there is none."""
 
 
 class Basis(enum.StrEnum):
-    """What shows that a member is what it was before a step, but for what was appended."""
+    """What shows that a member is unchanged by a step except for what was appended."""
 
     SIGNED = "the previous manifest's digest"
-    """Of the documents, which are the member."""
+    """The digest of the documents, which are the member."""
     REENCODED = "the previous manifest's digest, of the documents compressed again"
     ROOT = "the previous manifest's Merkle root, which does not prove their order"
     STATED = "the patcher's word alone"
-    """Nothing that was signed before can be compared with: the digest in the statement is its signer's own."""
+    """Nothing signed before the step can be compared: the digest in the statement is the claim of its signer."""
 
     @property
     def is_proof(self) -> bool:
-        """Whether every byte of the documents, and their order, is held to what was signed before the step."""
+        """Whether every byte of the documents, and their order, is compared with what was signed before the step."""
         return self in {Basis.SIGNED, Basis.REENCODED}
 
 
@@ -266,12 +264,12 @@ class Appended:
     """What the documents prove of the last steps.
 
     Attributes:
-        since: The oldest generation to which nothing but ``rawLinkset`` was added; None where that is not proven even
-            of the last step.
+        since: The oldest generation to which nothing but ``rawLinkset`` was added; None if that is not even proven of
+            the last step.
         until: The current generation.
         is_whole: Whether ``since`` is the publisher's.
-        why: Why no more is proven; "" where all of it is.
-        documents: How many documents have what was appended since.
+        why: Why no more is proven; "" if all is.
+        documents: The number of documents to which something was appended since.
     """
 
     since: int | None
@@ -290,49 +288,49 @@ class MemberProof:
     changed: int
     """By the last step."""
     only_raw_linkset: int
-    """Changed, and what the step did is one ``rawLinkset`` at the end."""
+    """Changed by exactly one ``rawLinkset`` at the end."""
     other: int
-    """Changed in another way; 0 in a kit that keeps the append-only law."""
+    """Changed in another way; 0 in a kit that obeys the append-only law."""
     basis: Basis | None
-    """What it was compared with; None where there is nothing to compare."""
+    """What it was compared with; None if there is nothing to compare."""
 
 
 def ignore(_: Judgement) -> None:
-    """Take no note of a kit that was installed."""
+    """Record nothing; the default of ``installed``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckedStep:
-    """What holds of a step of the lineage: what it replaced, what replaced that, and who signed both."""
+    """A step of the lineage as far as it was checked: its base, its statement, and the signers of both."""
 
     base: Manifest
-    """The generation that was replaced."""
+    """The generation that the step replaced."""
     signers: tuple[str, ...] = ()
-    """Key ids that signed ``base`` in the role it needs; empty only where it never was and that was accepted."""
+    """Key ids that signed ``base`` in the role it needs; empty only if an unsigned base was accepted."""
     statement: PatchStatement | None = None
-    """About this step, signed by ``statement_signers``; None where that does not hold."""
+    """The statement about this step, signed by ``statement_signers``; None if that does not hold."""
     statement_signers: tuple[str, ...] = ()
     operation: str = PATCH
-    """What lineage calls the step."""
+    """The name of the operation in the lineage."""
     differences: tuple[Difference, ...] = ()
-    """In what the manifest that replaced ``base`` differs, besides what every patch changes."""
+    """The differences of the next manifest from ``base``, besides those that every patch makes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InTime:
-    """What of obligation 4 was compared with something, and holds."""
+    """The parts of obligation 4 that were compared and hold."""
 
     signers: bool = False
-    """They are neither revoked nor out of their time, as the policy has it."""
+    """By the policy, no signer is revoked, expired or not valid yet."""
     age: bool = False
     """The publisher's generation is within a staleness window."""
     memory: bool = False
-    """The kit is not below the policy's minimum, nor older than what was accepted before."""
+    """The kit is neither below the policy's minimum nor older than one accepted before."""
 
 
 @dataclass(slots=True, kw_only=True)
 class Judgement:
-    """Everything that was found out about a kit."""
+    """Everything that is known of a kit after its verification."""
 
     obligations: list[Obligation] = field(default_factory=list)
     location: Location | None = None
@@ -341,32 +339,32 @@ class Judgement:
     signers: tuple[str, ...] = ()
     """Key ids of trusted keys that signed the manifest, in the role it needs."""
     steps: list[CheckedStep] = field(default_factory=list)
-    """Of the lineage, oldest first; the last may hold only in part where the lineage does not."""
+    """The steps of the lineage, oldest first; if the lineage does not hold, the last may be incomplete."""
     statements: tuple[PatchStatement, ...] = ()
-    """Of every step, oldest first, each signed by a trusted key and about its step; empty unless lineage holds."""
+    """The statement of every step, oldest first, each signed by a trusted key; empty unless the lineage holds."""
     accepted: Accepted | None = None
-    """What the state is to remember of a valid kit."""
+    """What the state will record of a valid kit."""
     override: OverrideRecord | None = None
-    """What the user insisted on, if that was needed."""
+    """The override, if one was needed."""
     allowed: Allowed = STRICT
     """What the user permits in a container."""
     permitted: tuple[tuple[str, str], ...] = ()
-    """What was only accepted because of that: the member ("./" for the root), and ``name colon``, ``record KEY``."""
+    """What was accepted only because of that: the member ("./" for the root), and ``name colon``, ``record KEY``."""
     extra_folders: tuple[MemberPath, ...] = ()
-    """Folders that hold nothing of what is listed; nobody signed that they are there."""
+    """Folders without any listed member; no signature covers them."""
     attestations: dict[MemberPath, Sha256] = field(default_factory=dict)
     """Digests of the signatures and statements that were judged."""
     in_time: InTime = field(default_factory=InTime)
-    """What of obligation 4 was compared."""
+    """The parts of obligation 4 that were compared."""
     proofs: dict[MemberPath, MemberProof] = field(default_factory=dict)
     declared: int = 0
-    """How many collections the manifest describes, and a deep reading found to be so."""
+    """The number of collections that the manifest declares and a deep reading confirms."""
     appended: Appended | None = None
-    """What the documents prove of the last steps; None where they were not read, or there is no step."""
+    """What the documents prove of the last steps; None if they were not read, or there is no step."""
     sealed_only: bool = False
     """Whether, with every envelope opened, the last step is proven to have sealed mapped values and nothing else."""
     gaps: tuple[Gap, ...] = ()
-    """Why observations lack ``rawLinkset``, where some do that must have it, and that was asked for."""
+    """Why required observations lack ``rawLinkset``, if the reasons were requested."""
 
     @property
     def failure(self) -> KitError | None:
@@ -375,5 +373,5 @@ class Judgement:
 
     @property
     def valid(self) -> bool:
-        """Whether nothing failed; a verdict over no obligation is none."""
+        """Whether nothing failed; a judgement without obligations is not valid."""
         return bool(self.obligations) and self.failure is None

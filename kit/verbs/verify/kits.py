@@ -1,4 +1,4 @@
-"""Opens a kit, with what is next to it and the workers: what every verb does first."""
+"""Opens a kit with workers, and reads its sidecars: what every verb does first."""
 
 from __future__ import annotations
 
@@ -28,30 +28,30 @@ _LEAST_WORKERS = 2
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Environment:
-    """How to read and work: what is the same for every verb."""
+    """The limits, workers and progress settings that are the same for every verb."""
 
     limits: Limits = field(default_factory=Limits)
     allowed: Allowed = STRICT
     workers: int = os.cpu_count() or 1
     executor: str | None = None
-    """Where the workers are, if not on this machine: ``dask://HOST:PORT``; ``workers`` does not count then."""
+    """Where the workers are, if not on this machine: ``dask://HOST:PORT``; then ``workers`` is ignored."""
     secrets: bool = False
-    """Whether what workers are sent has keys in it."""
+    """Whether keys are sent to workers."""
     checkpoint_bytes: int = CHECKPOINT_BYTES
-    """Finished work is put on disk and on record every so many bytes."""
+    """Bytes of finished work after which it is synced and recorded."""
     progress: Progress = SILENCE
-    """Gets events of what is done, while it is done."""
+    """Receives events as the work proceeds."""
     batch_documents: int = BATCH_DOCUMENTS
-    """And one every so many documents."""
+    """Documents after which there is another event."""
     budget_per_worker: int = BUDGET_PER_WORKER
-    """Bytes of input that each worker may have in flight (:func:`kit.engine.budget.allotment`)."""
+    """Bytes of input in flight for each worker (:func:`kit.engine.budget.allotment`)."""
     host: Host = THIS_HOST
-    """The machine that a preflight asks."""
+    """The machine that a preflight inspects."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpenKit:
-    """A kit being read, and the workers for it."""
+    """A kit that is open for reading, and its workers."""
 
     reader: KitReader
     executor: WorkExecutor
@@ -60,32 +60,35 @@ class OpenKit:
 
     @contextmanager
     def pipeline(self, stage: Stage, *, reads: bool = True) -> Iterator[Pipeline]:
-        """Return a pipeline for one pass, and report the pass while it runs; ``reads``: it goes through the kit."""
-        told, every = self.environment.progress, self.environment.batch_documents
+        """Yield a pipeline for one pass and report its progress; ``reads``: the pass goes through the whole kit."""
+        progress, every = self.environment.progress, self.environment.batch_documents
         pipeline = Pipeline(self.executor, budget=self.budget)
-        with watch_pass(told, stage, self.reader, pipeline, reads=reads, batch_documents=every):
+        with watch_pass(progress, stage, self.reader, pipeline, reads=reads, batch_documents=every):
             yield pipeline
 
 
 @contextmanager
 def open_with_workers(path: Path, environment: Environment, other: Path | None = None) -> Iterator[OpenKit]:
-    """Open a kit and start workers: two, and one more for each MiB that is stored of it and of ``other``.
+    """Open a kit and start workers: two, and one more for each MiB of it and of ``other``.
 
-    What is small may still ask for much, and each worker takes memory.
+    The environment limits their number. Even a small kit can take much work, but each worker takes memory.
 
     Raises:
-        UnreadableError: It is not there, or not readable.
+        UnreadableError: There is no kit, or it is not readable.
         ArchiveError: It is no kit container.
     """
     with (
         open_kit(path, limits=environment.limits, allowed=environment.allowed) as reader,
-        _executor(replace(environment, workers=_worth(reader, environment.workers, other))) as (executor, workers),
+        _open_executor(replace(environment, workers=_useful_workers(reader, environment.workers, other))) as (
+            executor,
+            workers,
+        ),
     ):
         budget = environment.budget_per_worker * workers
         yield OpenKit(reader=reader, executor=executor, budget=budget, environment=environment)
 
 
-def _worth(reader: KitReader, workers: int, other: Path | None) -> int:
+def _useful_workers(reader: KitReader, workers: int, other: Path | None) -> int:
     if workers <= _LEAST_WORKERS or (other is not None and not other.is_file()):
         return workers
     stored = reader.limits.stored + (other.stat().st_size if other is not None else 0)
@@ -94,24 +97,24 @@ def _worth(reader: KitReader, workers: int, other: Path | None) -> int:
 
 @contextmanager
 def lazy_workers(environment: Environment) -> Iterator[Callable[[], Workers]]:
-    """Return a function that starts the workers when it is first called, which must be while no other thread runs.
+    """Yield a function that starts the workers at its first call, which must be while no other thread runs.
 
-    A verb that turns out to have little to do then needs none.
+    A verb with little to do then starts none.
     """
     with ExitStack() as stack:
 
         @cache
         def start() -> Workers:
-            executor, workers = stack.enter_context(_executor(environment))
+            executor, workers = stack.enter_context(_open_executor(environment))
             return Workers(executor=executor, budget=environment.budget_per_worker * workers)
 
         yield start
 
 
 @contextmanager
-def _executor(environment: Environment) -> Iterator[tuple[WorkExecutor, int]]:
+def _open_executor(environment: Environment) -> Iterator[tuple[WorkExecutor, int]]:
     if environment.executor is not None:
-        # Not loaded by whoever has no cluster.
+        # Only loaded with a cluster.
         from kit.engine.clusters import cluster_executor  # noqa: PLC0415
         from kit.engine.lookup import close_lookups  # noqa: PLC0415
 
@@ -126,7 +129,7 @@ def _executor(environment: Environment) -> Iterator[tuple[WorkExecutor, int]]:
 
 
 def require_outside(kit: Path, place: Path) -> None:
-    """Refuse to write into the folder of an unpacked kit: that would change what is read, and break its closed world.
+    """Check that an output is not inside an unpacked kit, which would change what is read and break its closed world.
 
     Raises:
         UsageError: The place is inside the kit.
@@ -136,14 +139,14 @@ def require_outside(kit: Path, place: Path) -> None:
 
 
 def read_sidecars(reader: KitReader, archive: Sha256 | None) -> Sidecars:
-    """Read the ``.sha256`` and ``.sig`` files next to an archive, where there are any.
+    """Read the ``.sha256`` and ``.sig`` files of an archive, if there are any.
 
     Args:
         reader: The kit.
-        archive: The digest of its stored bytes, as they were read with its members; None for a folder.
+        archive: The digest of its stored bytes, from the reading of its members; None for a folder.
 
     Raises:
-        UnreadableError: One of them is there and cannot be read.
+        UnreadableError: One of them exists and cannot be read.
     """
     if archive is None:
         return Sidecars(archive=None, checksum=None, signature=None)
@@ -155,13 +158,13 @@ def read_sidecars(reader: KitReader, archive: Sha256 | None) -> Sidecars:
     )
 
 
-def expected_copy(found: Survey, around: Sidecars) -> Verified:
-    """Return what a copy of a kit must be, of which one reading found ``found`` and ``around``."""
-    return Verified(archive=around.archive, members=found.members, signature=around.signature)
+def expected_copy(found: Survey, sidecars: Sidecars) -> Verified:
+    """Return what a copy of a kit must equal, from what one reading of the kit found."""
+    return Verified(archive=sidecars.archive, members=found.members, signature=sidecars.signature)
 
 
 def is_kept(path: MemberPath) -> bool:
-    """Whether a member is held whole while a kit is read: manifests, their signatures, and history."""
+    """Return whether a reading keeps a member in memory: manifests, their signatures, and history."""
     return path in _KEPT or is_history(path)
 
 

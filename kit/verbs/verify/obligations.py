@@ -1,16 +1,16 @@
 """The obligations of a kit, in the order in which they decide (schemas/verify-report.md, "Obligations").
 
-1. The container reads strictly (the survey that this module starts from has done it).
+1. The container reads strictly (checked by the survey, the input of this module).
 2. There is exactly one manifest, strict JSON, of a known shape.
-3. Its signature is over the exact bytes, by as many keys as the policy demands of the role that signs it.
-4. Those keys are neither revoked nor out of their time; the kit is not stale and not rolled back.
-5. Closed world: every member listed, every listed file there, every digest and size met; files beside it match.
+3. Its signature is over the exact bytes, by as many keys as the policy requires for the role.
+4. No such key is revoked, expired or not valid yet; the kit is not stale and not rolled back.
+5. Closed world: every member is listed, every listed file present, every digest and size equal; the sidecars match.
 6. Lineage: every earlier manifest, its signature and the statement of every step, unbroken to the first.
 7. Every document is well-formed, collections are as declared, and the last step only appended.
-8. Coverage: ``rawLinkset`` on every observation, where that is asked for.
+8. Coverage: ``rawLinkset`` on every observation, if required.
 
-Law: no obligation is skipped silently: each ends as checked, failed, overridden, or not applicable with the reason, and
-the first failure decides.
+Laws: no obligation is skipped silently, since each ends as checked, failed, overridden, or not applicable with the
+reason; the first failure decides.
 """
 
 from __future__ import annotations
@@ -48,13 +48,13 @@ from kit.trust.state import OverrideRecord
 from kit.values import Limits, MemberPath, Sha256
 from kit.verbs.verify import appending, deep, ends, signers
 from kit.verbs.verify.ends import (
-    MOST_EVIDENCE,
+    MAX_EVIDENCE,
     EvidentError,
     NotApplicableError,
     OverriddenError,
     PartlyChecked,
     attempt,
-    refused,
+    refused_judgement,
     with_digests,
 )
 from kit.verbs.verify.judgement import Evidence, Expectation, InTime, Judgement, Obligation, Sidecars, Status
@@ -62,10 +62,10 @@ from kit.verbs.verify.judgement import Evidence, Expectation, InTime, Judgement,
 if TYPE_CHECKING:
     from kit.engine.proving import MemberReading, Wanted
 
-__all__ = ["Expectation", "Judgement", "Obligation", "Sidecars", "Status", "coverage_of", "judge", "refused"]
+__all__ = ["Expectation", "Judgement", "Obligation", "Sidecars", "Status", "coverage_of", "judge", "refused_judgement"]
 
 DeepReader: TypeAlias = "Callable[[Mapping[MemberPath, Wanted]], Mapping[MemberPath, MemberReading]]"
-"""Reads every document, given what is asked of each collection besides; see :func:`kit.engine.proving.prove`."""
+"""Reads every document, given what else is required of each collection; see :func:`kit.engine.proving.prove`."""
 
 
 def judge(
@@ -77,19 +77,19 @@ def judge(
     read_deep: DeepReader | None = None,
     explain: deep.Explainer | None = None,
 ) -> Judgement:
-    """Check every obligation that can be checked, also after one has failed.
+    """Check every obligation that can be checked, even after one has failed.
 
     Args:
-        survey: What one reading of the kit met.
-        sidecars: What is next to it.
-        expectation: What is demanded of it.
-        limits: For what is parsed.
-        read_deep: Reads the kit again, document by document; needed where ``expectation.deep`` asks for it.
-        explain: Finds out why observations lack ``rawLinkset``, where that is wanted.
+        survey: What one reading of the kit found.
+        sidecars: The files next to it.
+        expectation: What is required of it.
+        limits: The limits for what is parsed.
+        read_deep: Reads the kit again, document by document; needed for ``expectation.deep``.
+        explain: Finds out why observations lack ``rawLinkset``; None to give no reasons.
 
     Raises:
         UnreadableError: The second reading failed.
-        StoppedError: A worker died in it.
+        StoppedError: A worker died in the second reading.
         OutputError: There was no room for temporary files.
     """
     permitted = survey.permitted_things()
@@ -136,10 +136,10 @@ class _Inspector:
         self._over_archive: Signing | None = None
         self._known_steps: tuple[Step, ...] | None = None
         self._holds = False
-        """Whether the lineage does."""
+        """Whether the lineage holds."""
 
     def container(self) -> str:
-        permitted = sorted({what for met in self._survey.permitted.values() for what in met})
+        permitted = sorted({what for things in self._survey.permitted.values() for what in things})
         return f"{len(self._survey.members):,} files" + (f"; permitted: {', '.join(permitted)}" if permitted else "")
 
     def one_manifest(self) -> str:
@@ -163,7 +163,7 @@ class _Inspector:
         try:
             signing = signers.sign_off(self._anchor, manifest, payload, document, str(location.signature))
         except UntrustedError as error:
-            known = ", ".join(key.label for key in self._anchor.policy.keys[:MOST_EVIDENCE])
+            known = ", ".join(key.label for key in self._anchor.policy.keys[:MAX_EVIDENCE])
             evidence = Evidence(place=str(location.signature), expected=f"a signature by {known}", found=error.what)
             raise EvidentError(error, (evidence,)) from error
         self._signing = signing
@@ -187,7 +187,7 @@ class _Inspector:
         signings = [self._signing, *([self._over_archive] if self._over_archive is not None else [])]
         self._judgement.signers = self._signing.key_ids if self._signing.fault is None else ()
         for signing in signings:
-            signing.require(insisted=True)  # a revoked key is refused as such, whatever is wrong with history besides
+            signing.require(insisted=True)  # a revoked key is refused first, whatever else is wrong with the history
         steps = self._steps()
         first = steps[0].manifest if steps else manifest
         found = signers.judge_time(self._anchor, at, signings, manifest, first)
@@ -209,24 +209,24 @@ class _Inspector:
         fault = next((fault for fault in faults if not signers.may_be_overridden(fault)), faults[0])
         if override is None or not signers.may_be_overridden(fault):
             raise fault
-        told = "; ".join(str(fault) for fault in faults)
+        refusal = "; ".join(str(fault) for fault in faults)
         self._judgement.signers = self._signing.require(insisted=True).key_ids
         self._judgement.override = OverrideRecord(
             at=at,
             bundle_id=manifest.bundle_id or "(no bundle id)",
             manifest=manifest.sha256,
-            refusal=told,
+            refusal=refusal,
             reason=override.reason,
         )
-        raise OverriddenError(f"by --force ({override.reason}): {told}")
+        raise OverriddenError(f"by --force ({override.reason}): {refusal}")
 
     def closed_world(self) -> str:
         location, manifest = self._found()
-        members = {path: met for path, met in self._survey.members.items() if not location.is_outside(path)}
+        members = {path: found for path, found in self._survey.members.items() if not location.is_outside(path)}
         listed, links = manifest.links or (), dict(self._survey.links)
         if self._sidecars.archive is None:
             unpacked = self._unpack_hard_links(listed)
-            members = {path: met for path, met in members.items() if path not in unpacked}
+            members = {path: found for path, found in members.items() if path not in unpacked}
             links |= unpacked
         faults = files.compare(manifest.entries, members)
         if links and not listed and not faults:
@@ -245,7 +245,7 @@ class _Inspector:
         try:
             files.require(faults)
         except DigestError as error:
-            shown = faults[:MOST_EVIDENCE]
+            shown = faults[:MAX_EVIDENCE]
             evidence = tuple(Evidence(place=str(f.path), expected=f.expected, found=f.found) for f in shown)
             raise EvidentError(error, evidence) from error
         detail = f"{len(members):,} files, {sum(size for _, size in members.values()):,} bytes"
@@ -262,7 +262,7 @@ class _Inspector:
         return detail
 
     def _unpack_hard_links(self, listed: Iterable[Link]) -> dict[MemberPath, Link]:
-        """Take the files of a folder that are listed hard links for what they are.
+        """Return the files of a folder that the manifest lists as hard links, and take them off the collections.
 
         Raises:
             ArchiveError: There are some, and links are not permitted.
@@ -271,7 +271,7 @@ class _Inspector:
         for path, link in found.items():
             if not self._survey.allowed.links:
                 raise ArchiveError(f"is listed as {link}", where=str(path), hint=LINK_HINT)
-            # As in an archive, where a link is no collection whatever its name.
+            # As in an archive, where a link is no collection, whatever its name.
             self._survey.collections.pop(path, None)
             self._survey.tallies.pop(path, None)
         return found
@@ -283,7 +283,7 @@ class _Inspector:
             raise NotApplicableError("the kit was never patched")
         before: PatchStatement | None = None
         known, earlier = self._judgement.steps, set[Sha256]()
-        # Who is to be believed today and signed the current generation had verified what it covers.
+        # Signers of the current generation who are trusted today had verified what it covers.
         covered = self._signing is not None and self._signing.covers
         for number, step in enumerate(steps, start=1):
             base = signers.check_base(
@@ -314,7 +314,7 @@ class _Inspector:
             self._judgement.accepted = replace(self._judgement.accepted, earlier=frozenset(earlier))
         found = f"{len(steps)} earlier generation{'s' if len(steps) > 1 else ''}, from {steps[0].entry.generation}"
         if steps[0].manifest.made_at is None:
-            found += f"; generation {steps[0].entry.generation} says no time, so none was compared with it"
+            found += f"; generation {steps[0].entry.generation} has no time, so none was compared with it"
         return found
 
     def documents(self) -> str | PartlyChecked:
@@ -323,16 +323,16 @@ class _Inspector:
         _, manifest = self._found()
         members, steps = self._survey.collections, self._judgement.steps
         if manifest.lineage and not self._holds:
-            raise ContentError("what the last step changed cannot be told, since the lineage does not hold")
+            raise ContentError("what the last step changed is unknown, since the lineage does not hold")
         if not members:
             raise NotApplicableError("there are no collections in this kit")
         _require_no_excess(appending.excess(steps))
         plan = appending.plan(steps, members) if steps else None
-        readings = self._read_deep(deep.wanted(manifest, plan, members.keys()))
+        readings = self._read_deep(deep.requirements(manifest, plan, members.keys()))
         declared = deep.check_declared(manifest, self._survey, readings)
         declared += self._unresolvable(manifest)
         if plan is None:
-            self._judgement.proofs = appending.unproven(members, readings)
+            self._judgement.proofs = appending.proofs_without_steps(members, readings)
         else:
             found, proofs = appending.prove(plan, members, readings, manifest.generation)
             if self._judgement.extra_folders:
@@ -340,19 +340,19 @@ class _Inspector:
                 found = replace(found, since=None, is_whole=False, why=f"nobody signed that there is a folder {folder}")
             self._judgement.appended, self._judgement.proofs = found, proofs
         documents = sum(reading.tally.documents for reading in readings.values())
-        step = ends.tell_appended(self._judgement.appended)
+        step = ends.describe_appended(self._judgement.appended)
         return PartlyChecked(
             name=ends.name_documents(self._judgement.appended),
             detail=f"{documents:,} documents of {len(readings)} collection members are well-formed, {declared}; {step}",
         )
 
     def _unresolvable(self, manifest: Manifest) -> str:
-        """Hold what the manifest calls unresolvable to what is; returns what to add where that is not done."""
+        """Check what the manifest calls unresolvable; return what to add to the detail if that is not possible."""
         declared = deep.unresolvable(manifest)
         if not declared:
             return ""
         if self._explain is None:
-            return ", but for what it calls unresolvable, which was not looked into"
+            return ", except for what it calls unresolvable, which was not examined"
         deep.check_unresolvable(declared, self._explain(frozenset(declared)))
         return ""
 
@@ -366,7 +366,7 @@ class _Inspector:
         return found.detail
 
     def _signings(self) -> tuple[Signing, ...]:
-        """Return who signed the current generation; keys that do not count refuse the kit in obligation 4 already."""
+        """Return who signed the current generation; obligation 4 has refused keys that do not count."""
         found: list[Signing] = []
         for signing in (self._signing, self._over_archive):
             if signing is None:
@@ -379,7 +379,7 @@ class _Inspector:
 
     def _steps(self) -> tuple[Step, ...]:
         if self._signing is None and not self._expectation.allow_unsigned_history:
-            # The history is what this manifest names, by digest: without a signature, anybody's bytes.
+            # This manifest names its history by digest; without a signature those could be anybody's bytes.
             raise NotApplicableError("nobody who may has signed the manifest, so its history is not read")
         if self._known_steps is None:
             _, manifest = self._found()
@@ -395,13 +395,13 @@ class _Inspector:
 
 
 def _require_no_excess(excess: appending.Excess | None) -> None:
-    """Refuse a chain with a step that did more to the manifest than it says.
+    """Check that no step of a chain did more to the manifest than it claims.
 
     Raises:
-        EvidentError: There is one; names what it did.
+        EvidentError: One did; names what it did.
     """
     if excess is not None:
-        shown = excess.differences[:MOST_EVIDENCE]
+        shown = excess.differences[:MAX_EVIDENCE]
         evidence = tuple(
             Evidence(place=f"{one.kind}: {one.place}", expected=one.before, found=one.after) for one in shown
         )
@@ -409,25 +409,25 @@ def _require_no_excess(excess: appending.Excess | None) -> None:
 
 
 def _check_key_ids(statement: PatchStatement, signature: bytes, where: str) -> None:
-    """Check that the keys which a statement names are among those that signed the manifest which it is about.
+    """Check that the keys that a statement names are among the signers of its manifest.
 
-    Others may have signed it since: that is how a key in force vouches for what a revoked one signed
+    Others may have signed it since: that is how a valid key confirms what a revoked one signed
     (schemas/trust-policy.md, "Revoked keys").
 
     Raises:
-        ContentError: One has not, or the statement names none.
+        ContentError: A key is not, or the statement names none.
     """
-    met = sorted(claim.key_id for claim in jws.claims(signature))
-    if not statement.key_ids or not set(statement.key_ids) <= set(met):
+    signed_by = sorted(claim.key_id for claim in jws.claims(signature))
+    if not statement.key_ids or not set(statement.key_ids) <= set(signed_by):
         raise ContentError(
-            f"says that generation {statement.generation} is signed by {', '.join(statement.key_ids) or 'nobody'}, and "
-            f"it is by {', '.join(met)}",
+            f"states that generation {statement.generation} is signed by {', '.join(statement.key_ids) or 'nobody'}, "
+            f"but it is by {', '.join(signed_by)}",
             where=where,
         )
 
 
 def coverage_of(survey: Survey) -> dict[str, TenantCoverage]:
-    """Add up the coverage of every collection of observations, by tenant."""
+    """Return the total coverage of all collections of observations, by tenant."""
     total = Tally()
     for path, tally in survey.tallies.items():
         if is_observations(survey.collections[path].name):

@@ -1,15 +1,12 @@
-"""Makes the signed receipt of a verdict (schemas/receipt.md).
+"""Makes what proves a verdict to others: a signed receipt, and ``verify.sh``.
 
-A receipt: what was verified, by whom, under which policy, when. Schema: schemas/receipt.md.
+A receipt states what was verified, by whom, under which policy and when (schemas/receipt.md). It is an in-toto
+Statement v1 whose predicate has the shape of a SLSA Verification Summary Attestation v1, so tools for VSAs can read it;
+:mod:`kit.signing` makes the envelope around it. Law: the same verdict, time and key give the same bytes.
 
-An in-toto Statement v1 whose predicate has the shape of a SLSA Verification Summary Attestation v1, so that readers of
-VSAs can read it. :mod:`kit.signing` makes the envelope around it. Law: the same verdict, time and key give the same
-bytes.
-
-Makes ``verify.sh``: a check of signatures and digests that needs none of this program.
-
-Why it is as it is: docs/design/verify-script.md. The script is one POSIX shell text with the trusted keys in it; what
-it checks, and what not, is said at the top of ``verify.sh`` beside this module and in its last lines of output.
+``verify.sh`` checks signatures and digests without this program: one POSIX shell text with the trusted keys in it. Its
+first comment and its last lines of output list what it checks and what it does not. Reasons for its form:
+docs/design/verify-script.md.
 """
 
 from __future__ import annotations
@@ -32,7 +29,7 @@ from kit.version import TOOL, VERSION
 
 STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
 PREDICATE_TYPE = "https://slsa.dev/verification_summary/v1"
-"""Constants of their specifications; they are never fetched."""
+"""Constants of the two specifications; they are never fetched."""
 OBLIGATIONS = "urn:offline-kit:obligations:v1"
 """Extension member of the predicate: the outcome of every obligation."""
 TENANTS = "urn:offline-kit:tenants:v1"
@@ -154,11 +151,11 @@ def _resource(key: str, name: str, digest: Sha256) -> dict[str, Any]:
 
 
 def make_receipt(report: VerifyReport, expectation: Expectation, key: PrivateKey, at: Timestamp) -> bytes:
-    """Sign what was verified, in a DSSE envelope; for a refused kit, that it was refused.
+    """Return a signed receipt of a verification, in a DSSE envelope; of a refused kit, too.
 
     Raises:
-        UntrustedError: The policy does not let this key sign receipts, or no longer.
-        ContentError: Nothing was read that a receipt could be about.
+        UntrustedError: The policy does not permit this key to sign receipts, or no longer does.
+        ContentError: Nothing was read that could be the subject of a receipt.
     """
     judgement = report.judgement
     _check_auditor(expectation, judgement.manifest, key, at)
@@ -216,7 +213,7 @@ def _subjects(report: VerifyReport) -> dict[str, Sha256]:
 
 
 def _coverage(report: VerifyReport, expectation: Expectation) -> dict[str, int] | None:
-    """Add up what was counted of the tenants that were asked for."""
+    """Return the total coverage of the requested tenants; None if nothing was counted."""
     if not report.coverage:
         return None
     total = TenantCoverage()
@@ -243,19 +240,19 @@ _KINDS = {Algorithm.ED25519: "ed25519", Algorithm.ES256: "es256", Algorithm.PS25
 
 
 def make_script(expectation: Expectation) -> bytes:
-    """Return the script for the keys that this expectation trusts.
+    """Return ``verify.sh`` with the keys that this expectation trusts.
 
     Raises:
-        UsageError: The policy demands what the script cannot check: more than one signature, or limits of a key.
+        UsageError: The policy requires what the script cannot check: more than one signature, or limits of a key.
     """
     anchor = expectation.anchor
     _require_simple(anchor)
-    # The script has no clock: who is out of their time when it is written is left out of it.
+    # The script has no clock, so keys that are expired or not valid yet when it is written are left out.
     keys = list(dict.fromkeys((*keys_in_force(anchor, Role.PUBLISHER), *keys_in_force(anchor, Role.PATCHER))))
     if not keys:
         raise UsageError("no key of the policy may sign kits, so a script would refuse every kit")
     template = resources.files("kit.verbs.verify").joinpath("verify.sh").read_text(encoding="utf-8")
-    return template.replace(_PLACE, "".join(_case(key) for key in keys)).encode()
+    return template.replace(_PLACE, "".join(_shell_case(key) for key in keys)).encode()
 
 
 def _require_simple(anchor: Anchor) -> None:
@@ -268,7 +265,7 @@ def _require_simple(anchor: Anchor) -> None:
         raise UsageError(f"key {limited.label} is limited to bundles or collections, which the script does not check")
 
 
-def _case(key: TrustedKey) -> str:
+def _shell_case(key: TrustedKey) -> str:
     roles = " ".join(sorted(key.roles & {Role.PUBLISHER, Role.PATCHER}))
     pem = key.key.pem.decode("ascii").rstrip("\n")
     return f"""\

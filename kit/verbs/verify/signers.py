@@ -1,6 +1,6 @@
 """Who signed what in a kit, judged by a policy: obligations 3, 4 and the signatures of 6.
 
-Says of each signature what it is about, in which role, and when it was made; whether its keys may and count is for
+Determines the subject, role and time of each signature. Whether its keys are permitted and count is for
 :mod:`kit.trust.authority`. Pure: signed bytes and a policy in, signers or an error out.
 """
 
@@ -38,15 +38,15 @@ T = TypeVar("T")
 
 
 def role_of(manifest: Manifest) -> Role:
-    """Return who has to sign a generation: its publisher if nothing was before it, else a patcher."""
+    """Return the role that must sign a generation: the publisher of the first, a patcher of every other."""
     return Role.PATCHER if manifest.lineage else Role.PUBLISHER
 
 
 def sign_off(anchor: Anchor, manifest: Manifest, data: bytes, signature: bytes, where: str) -> Signing:
-    """Find those who signed a manifest as the current generation, and may; whether they count is in the result.
+    """Return the permitted signers of the current generation's manifest; the result states whether they count.
 
     Raises:
-        KitError: The signature is invalid, or too few of those who may have signed.
+        KitError: The signature is invalid, or too few permitted keys signed.
     """
     return inside(
         where,
@@ -61,12 +61,12 @@ def sign_off(anchor: Anchor, manifest: Manifest, data: bytes, signature: bytes, 
 
 
 def sign_off_archive(anchor: Anchor, manifest: Manifest, archive: Sha256, signature: bytes) -> Signing:
-    """Find who signed the archive of a kit (its ``.sig`` file), and may; whether they count is in the result.
+    """Return the permitted signer of a kit's archive (its ``.sig`` file); the result states whether it counts.
 
-    It does not say when it was made; the manifest in it is what was accepted or not.
+    The file has no time of its own; what the state accepted is the manifest in the archive.
 
     Raises:
-        KitError: The signature is invalid, or by a key that may not sign such a kit.
+        KitError: The signature is invalid, or its key may not sign such a kit.
     """
     subject = replace(_generation(manifest), what="the .sig file", single=True)
     over = OverArchive(document=signature, archive=archive)
@@ -77,13 +77,13 @@ def check_base(anchor: Anchor, step: Step, *, covered: bool, allow_unsigned: boo
     """Check who signed a replaced generation.
 
     Args:
-        anchor: Whom to believe.
-        step: Of the lineage.
-        covered: The current generation holds for what it covers (:attr:`kit.trust.Signing.covers`).
-        allow_unsigned: Accept that nobody did.
+        anchor: The policy to judge by.
+        step: The step of the lineage that replaced it.
+        covered: Whether the current signers confirm what it covers (:attr:`kit.trust.Signing.covers`).
+        allow_unsigned: Whether to accept a generation that nobody signed.
 
     Raises:
-        KitError: The first thing that is wrong.
+        KitError: Nobody whose signature counts signed it.
     """
     entry = step.entry
     if step.signature is None:
@@ -95,7 +95,7 @@ def check_base(anchor: Anchor, step: Step, *, covered: bool, allow_unsigned: boo
             hint="it was made by kit patch --insecure-unverified-base; patch a signed kit instead",
         )
     occasion = Occasion(
-        # Without a time of its own it is at least as old as what took its place.
+        # Without a time of its own it is at least as old as its successor.
         signed_at=step.manifest.made_at or entry.at,
         manifest=step.manifest.sha256,
         kept=True,
@@ -109,7 +109,7 @@ def check_base(anchor: Anchor, step: Step, *, covered: bool, allow_unsigned: boo
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckedBase:
-    """A replaced generation whose signers count; None for one that nobody signed and that was accepted."""
+    """A replaced generation and its signers, who count; None if an unsigned one was accepted."""
 
     step: CheckedStep
     signing: Signing | None
@@ -117,23 +117,23 @@ class CheckedBase:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckedStatement:
-    """The statement of a step, about it, by signers that count."""
+    """The statement about a step, by signers that count."""
 
     statement: PatchStatement
     signing: Signing
 
 
 def check_statement(anchor: Anchor, step: Step, *, last: bool, covered: bool) -> CheckedStatement:
-    """Check the statement of what replaced a generation, and who signed it.
+    """Check the statement about a step, and who signed it.
 
     Args:
-        anchor: Whom to believe.
-        step: Of the lineage.
-        last: It led to the current generation: nobody has signed over it since.
-        covered: As of :func:`check_base`.
+        anchor: The policy to judge by.
+        step: The step of the lineage.
+        last: Whether it led to the current generation, so that no later signature covers it.
+        covered: As in :func:`check_base`.
 
     Raises:
-        KitError: The first thing that is wrong; the statement is not about this step, if nothing else.
+        KitError: Nobody whose signature counts signed it, or it is not about this step.
     """
     entry = step.entry
 
@@ -150,7 +150,7 @@ def check_statement(anchor: Anchor, step: Step, *, last: bool, covered: bool) ->
 
 
 def check_changed(anchor: Anchor, signing: Signing, successor: Manifest, statement: PatchStatement) -> None:
-    """Check that those who signed a patched generation, and count, may sign the members that its step changed (A2).
+    """Check that the signers of a patched generation may sign the members that its step changed (A2).
 
     Raises:
         UntrustedError: They may not.
@@ -160,51 +160,51 @@ def check_changed(anchor: Anchor, signing: Signing, successor: Manifest, stateme
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InTime:
-    """What obligation 4 came to."""
+    """The result of obligation 4."""
 
     good: tuple[str, ...]
-    """What was found good."""
+    """The checks that passed, in words."""
     faults: tuple[KitError, ...]
     accepted: Accepted
-    """What the state is to remember."""
+    """What the state will record."""
 
 
 def judge_time(
     anchor: Anchor, at: Timestamp, signings: Sequence[Signing], manifest: Manifest, first: Manifest
 ) -> InTime:
-    """Check obligation 4 to its end, also after a fault.
+    """Run every check of obligation 4, even after a fault.
 
     Args:
-        anchor: Policy and state.
+        anchor: The policy and its state.
         at: The time of the verdict.
-        signings: Who signed the current generation and, where there is such a signature, its archive.
-        manifest: The current one.
-        first: The publisher's.
+        signings: The signers of the current generation and, if there is a ``.sig`` file, of its archive.
+        manifest: The current manifest.
+        first: The publisher's manifest.
     """
-    met = Accepted(published=first.generation, generation=manifest.generation, manifest=manifest.sha256)
+    accepted = Accepted(published=first.generation, generation=manifest.generation, manifest=manifest.sha256)
     good: list[str] = []
     faults: list[KitError] = []
     checks: tuple[Callable[[], str], ...] = (
-        *(partial(_in_standing, signing) for signing in signings),
+        *(partial(_check_standing, signing) for signing in signings),
         lambda: freshness.check_future(manifest.made_at, at),
         lambda: freshness.check_age(anchor.policy, first.made_at, first.staleness_window_hours, at),
-        lambda: state.check_kit_rollback(anchor.policy, anchor.state, manifest.bundle_id, met),
+        lambda: state.check_kit_rollback(anchor.policy, anchor.state, manifest.bundle_id, accepted),
     )
     for check in checks:
         try:
             good.append(check())
         except KitError as error:
             faults.append(error)
-    return InTime(good=tuple(text for text in dict.fromkeys(good) if text), faults=tuple(faults), accepted=met)
+    return InTime(good=tuple(text for text in dict.fromkeys(good) if text), faults=tuple(faults), accepted=accepted)
 
 
 def may_be_overridden(fault: KitError) -> bool:
-    """Whether the user may insist: on age and rollback, never on a revoked key or below the policy's floor."""
+    """Return whether a user may override: age and rollback, but no revoked key and not the policy's minimum."""
     return isinstance(fault, StaleError | RollbackError) and not isinstance(fault, state.BelowFloorError)
 
 
 def inside(where: str, check: Callable[[], T]) -> T:
-    """Run a check; its error says where."""
+    """Run a check, and add the place to its error."""
     try:
         return check()
     except KitError as error:
@@ -212,13 +212,13 @@ def inside(where: str, check: Callable[[], T]) -> T:
 
 
 def check_patchers(trust: Anchor, keys: Sequence[PrivateKey], created_at: Timestamp) -> None:
-    """Refuse at once what would be refused under the policy when it is read back.
+    """Check before a patch that the policy will accept its signatures when the result is read back.
 
     Raises:
-        KitError: As the rules of :mod:`kit.trust` for a patcher of any bundle.
+        KitError: By the rules of :mod:`kit.trust`, the keys may not sign as patchers of any bundle.
     """
     what = "the signing key" if len(keys) == 1 else "the signing keys"
-    # Which bundle and collections it will be is not known yet.
+    # The bundle and the collections are not known yet.
     subject = Subject(what=what, role=Role.PATCHER, bundle_id=None, any_bundle=True)
     authorise(trust, subject, SigningKeys(keys=[key.public for key in keys]), Occasion(signed_at=created_at))
 
@@ -228,11 +228,11 @@ def _generation(manifest: Manifest) -> Subject:
         what=f"generation {manifest.generation}",
         role=role_of(manifest),
         bundle_id=manifest.bundle_id,
-        members=() if manifest.lineage else _listed(manifest),
+        members=() if manifest.lineage else _listed_paths(manifest),
     )
 
 
-def _listed(manifest: Manifest) -> tuple[MemberPath, ...]:
+def _listed_paths(manifest: Manifest) -> tuple[MemberPath, ...]:
     return tuple(entry.path for entry in manifest.entries)
 
 
@@ -246,6 +246,6 @@ def _step(what: str, bundle_id: str | None, statement: PatchStatement) -> Subjec
     )
 
 
-def _in_standing(signing: Signing) -> str:
+def _check_standing(signing: Signing) -> str:
     signing.require()
     return "signers in good standing"

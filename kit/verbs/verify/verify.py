@@ -1,9 +1,8 @@
-"""``kit verify``: is this kit what its signers signed?
+"""``kit verify``: opens a kit, judges whether it is what its signers signed, and lists its generations.
 
-The generations of a kit, from its publisher's to the one it is in: who signed each, and what made it of the last.
-
-What the manifest says about itself and what was proven are kept apart: a link names signers only where their
-signatures were checked and count. Pure: a judgement in, links out.
+:func:`verify` judges the kit at a path, :func:`examine` one that is open. :func:`chain` lists the generations from the
+publisher's to the current one: who signed each, and which step made it from the one before. It is pure, and separates
+claims of a manifest from what was proven: a link names signers only if their signatures were checked and count.
 """
 
 from __future__ import annotations
@@ -25,12 +24,12 @@ from kit.errors import KitError, OutputError, StoppedError, UnreadableError, Unt
 from kit.manifest import Difference, PatchStatement
 from kit.transforms.coverage import TenantCoverage, is_observations
 from kit.values import CollectionMember, MemberPath, Sha256, Timestamp
-from kit.verbs.verify.appending import says_it_appends
+from kit.verbs.verify.appending import is_declared_append_only
 from kit.verbs.verify.ends import levels
 from kit.verbs.verify.judged import judge_kit
 from kit.verbs.verify.judgement import CheckedStep, Gap, Status
 from kit.verbs.verify.kits import Environment, OpenKit, is_kept, open_with_workers
-from kit.verbs.verify.obligations import Expectation, Judgement, coverage_of, refused
+from kit.verbs.verify.obligations import Expectation, Judgement, coverage_of, refused_judgement
 
 if TYPE_CHECKING:
     from kit.engine.proving import MemberReading, Wanted
@@ -45,15 +44,15 @@ class VerifyReport:
     container: Container | None
     judgement: Judgement
     coverage: Mapping[str, TenantCoverage]
-    """Per tenant; empty unless coverage was asked for."""
+    """By tenant; empty unless coverage was required."""
     fields: tuple[MemberFields, ...] = ()
-    """Of the mapped collections, in the order of the kit; empty unless asked for."""
+    """The findings of the mapped collections, in the kit's order; empty unless required."""
     of_tenants: bool = False
-    """Whether coverage and mapped fields were asked for of some tenants only."""
+    """Whether coverage and mapped fields were required for some tenants only."""
 
     @property
     def levels(self) -> tuple[str, ...]:
-        """What the verdict claims; nothing of a kit that is not valid."""
+        """The levels that the verdict claims; none if the kit is not valid."""
         return levels(self.judgement, of_tenants=self.of_tenants)
 
     @property
@@ -69,11 +68,11 @@ def verify(
     *,
     mapped: FieldExpectation | None = None,
 ) -> VerifyReport:
-    """Check every obligation of the kit at ``path``; of mapped fields where ``mapped`` names them.
+    """Check every obligation of the kit at ``path``, and its mapped fields if ``mapped`` names them.
 
     Raises:
-        UntrustedError: No key is trusted at all: under an empty policy nothing can be valid.
-        UnreadableError: The kit is not there or not readable.
+        UntrustedError: No key is trusted, so nothing can be valid.
+        UnreadableError: The kit does not exist or is not readable.
         StoppedError: A worker died.
     """
     if not expectation.anchor.policy.keys:
@@ -89,9 +88,9 @@ def verify(
 
                 fields = prove_fields(kit, judgement, mapped)
     except (UnreadableError, StoppedError, OutputError):
-        raise  # nothing was found out about the kit
+        raise  # there is no verdict on the kit
     except KitError as error:
-        judgement, coverage = refused(error), {}
+        judgement, coverage = refused_judgement(error), {}
     return VerifyReport(
         kit=path,
         container=container,
@@ -110,13 +109,17 @@ def examine(
     explain: bool = False,
     proven: Proven | None = None,
 ) -> tuple[Judgement, dict[str, TenantCoverage]]:
-    """Read a kit and judge it; coverage is counted only if it is asked for, documents are walked only if asked for.
+    """Read a kit and judge it; coverage is only counted, and documents are only read one by one, if required.
 
-    With ``explain``, observations that lack a projection and must have both are looked into. With ``proven``, which is
-    for what asks nothing of documents, bodies are known that this process has just written.
+    Args:
+        kit: The kit.
+        expectation: What is required of it.
+        stage: The stage that progress reports.
+        explain: Whether to find out why required observations lack a projection.
+        proven: What is known of bodies that this process has just written; only if nothing is required of documents.
 
     Raises:
-        KitError: The container, or a document that must be walked for coverage, is malformed.
+        KitError: The container, or a document that must be read for coverage, is malformed.
     """
     reader = kit.reader
 
@@ -136,7 +139,7 @@ def examine(
             stores = [LeafStore(scratch / str(number)) for number in range(count)]
             return prove(reader, found, pipeline, wanted, stores)
 
-    def explained(found: Survey, tenants: frozenset[str]) -> tuple[Gap, ...]:
+    def explain_missing(found: Survey, tenants: frozenset[str]) -> tuple[Gap, ...]:
         from kit.engine.lookup import close_lookups  # noqa: PLC0415  not for every verdict
         from kit.output.scratch import scratch_folder  # noqa: PLC0415  not for every verdict
         from kit.transforms.raw_linkset import RawLinkset  # noqa: PLC0415  not for every verdict
@@ -151,7 +154,7 @@ def examine(
                 return find_gaps(reader, found, pipeline, transform, lookup)
 
     judged = judge_kit(
-        *(kit, expectation), stage=stage, read=read, read_deep=read_deep, explain=explained if explain else None
+        *(kit, expectation), stage=stage, read=read, read_deep=read_deep, explain=explain_missing if explain else None
     )
     judgement, coverage = judged.judgement, coverage_of(judged.survey)
     for gap in judgement.gaps:
@@ -162,19 +165,18 @@ def examine(
 
 PUBLISHED = "published"
 MAX_DIFFERENCES = 100
-"""Named of one step in a report or a receipt; what is more is counted."""
+"""The most differences of one step that a report or a receipt names; further ones are counted."""
 
 
 class Ground(enum.StrEnum):
-    """What a generation rests on, as far as the bytes at hand go."""
+    """The evidence for a generation, as far as the available bytes go."""
 
     SIGNATURE = "signature"
-    """The first one: those who may have signed all of it."""
+    """The first generation: permitted keys signed all of it."""
     DOCUMENTS = "documents"
-    """Besides, the documents themselves show what the step to it did."""
+    """The signed statement, and the documents themselves show what the step to it did."""
     STATEMENT = "statement"
-    """The signed statement of the step: which members changed, as both manifests have them; inside of them it is the
-    signer's word."""
+    """The signed statement of the step: both manifests show which members changed; how is the signer's claim."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -183,16 +185,16 @@ class Link:
 
     Attributes:
         generation: Its number.
-        manifest_sha256: Of its manifest, as lineage or the kit itself has it.
-        made_at: When it was made, as its lineage entry or its own manifest says; None where neither can be believed.
-        operation: What made it: ``published`` for the first, else as lineage says (``patch``).
-        tool: Name and version of the program that made it of the one before; None for the first.
-        signers: Key ids that signed it in the role it needs; empty where that is not proven.
-        statement_signers: Key ids that signed the statement of the step to it; empty where that is not proven.
-        statement: Of the step to it, where that is proven.
-        differences: In what its manifest differs from the one before, besides what every patch changes.
-        ground: What it rests on; None where it is not proven.
-        remedy: What would prove more of the step; "" where nothing here would.
+        manifest_sha256: The digest of its manifest, from the lineage or the kit itself.
+        made_at: When it was made, by its lineage entry or its own manifest; None if neither can be believed.
+        operation: What made it: ``published`` for the first, else the operation in the lineage (``patch``).
+        tool: Name and version of the program that made it from the one before; None for the first.
+        signers: Key ids that signed it in the role it needs; empty if that is not proven.
+        statement_signers: Key ids that signed the statement of the step to it; empty if that is not proven.
+        statement: The statement of the step to it; None if that is not proven.
+        differences: The differences of its manifest from the one before, besides those that every patch makes.
+        ground: The evidence for it; None if it is not proven.
+        remedy: The option that would prove more of the step; "" if none would.
     """
 
     generation: int
@@ -209,23 +211,23 @@ class Link:
 
     @property
     def proven(self) -> bool:
-        """Whether those who may signed it, and signed how it came of the generation before."""
+        """Whether permitted keys signed it, and the statement of the step that made it."""
         return bool(self.signers) and (self.operation == PUBLISHED or bool(self.statement_signers))
 
     @property
     def transforms(self) -> tuple[str, ...]:
-        """What the step to it applied, in order; empty where that is not proven."""
+        """The transforms of the step to it, in order; empty if that is not proven."""
         return tuple(applied.name for applied in self.statement.transforms) if self.statement is not None else ()
 
 
 def chain(judgement: Judgement) -> tuple[Link, ...]:
-    """Give the generations of a judged kit, oldest first, the current one last; none without a manifest."""
+    """Return the generations of a judged kit, oldest first, the current one last; none without a manifest."""
     manifest = judgement.manifest
     if manifest is None:
         return ()
     steps: list[CheckedStep | None] = [*judgement.steps]
     steps += [None] * (len(manifest.lineage) - len(steps))
-    # Of every generation: its number and digest, and the step that replaced it, which proves who signed it.
+    # Of every generation: its number and digest, and its signers, which the step that replaced it proves.
     ends = [
         *(
             (entry.generation, entry.manifest_sha256, step.signers if step else ())
@@ -265,13 +267,13 @@ def _ground(judgement: Judgement, step: CheckedStep | None, *, last: bool, first
     refuted = last and any(one.number == 7 and one.status is Status.FAILED for one in judgement.obligations)
     if step is None or not step.statement_signers or refuted:
         return None
-    # Only the documents of this generation are at hand; what an earlier step did to them has been done to since.
+    # Only the current documents are available, and later steps have changed what an earlier step did to them.
     shown = last and judgement.appended is not None and judgement.appended.since is not None
     return Ground.DOCUMENTS if shown else Ground.STATEMENT
 
 
 def _remedy(judgement: Judgement, step: CheckedStep | None) -> str:
-    if step is not None and step.statement is not None and says_it_appends(step.statement):
+    if step is not None and step.statement is not None and is_declared_append_only(step.statement):
         return "--deep looks at the documents" if judgement.appended is None else ""
     return "--field-map and --keyring prove what was sealed"
 

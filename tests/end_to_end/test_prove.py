@@ -270,7 +270,7 @@ def test_a_root_that_is_not_of_these_documents_proves_nothing(desk: Desk) -> Non
     members[OBSERVATIONS] = kits.collection([observation(1)])
     prover.path = kits.write_kit(desk.kits / "other.tar", members)
     outcome = prover.attempt("b")
-    assert (outcome.code, "the manifest says 8" in outcome.err) == (2, True)
+    assert (outcome.code, "the manifest states 8" in outcome.err) == (2, True)
     assert not prover.proof.exists()
 
 

@@ -1,1 +1,1 @@
-"""``kit prove``: ``prove`` finds a document or its neighbours by ``leaf_search``; ``proof`` is what another checks."""
+"""``kit prove``: ``prove`` makes and checks proofs, ``leaf_search`` finds the leaves, ``proof`` is the format."""

@@ -1,7 +1,7 @@
-"""Finds one key among the leaves of collections: its own leaves where it is there, its neighbours where it is not.
+"""Finds a key among the leaves of collections: its own leaves, or its neighbours if it is absent.
 
-One reading of the kit gathers the leaves into a :class:`LeafStore`; the digests of the documents concerned, which
-leaves do not show, are gathered on the way. Law: what is found depends on the documents alone, not on runs or workers.
+One reading of the kit collects the leaves in a :class:`LeafStore`, and the digests of the documents concerned, which
+leaves do not contain. Law: the result depends on the documents alone, not on runs or workers.
 """
 
 from __future__ import annotations
@@ -24,54 +24,54 @@ from kit.errors import LimitError
 from kit.values import CollectionMember, MemberPath, Sha256
 from kit.values.digest import leaf_hash, path_of, root_of
 
-MOST_LEAVES = 1000
-"""With one ``_id`` in one member; a collection of MongoDB has one."""
+MAX_LEAVES = 1000
+"""Leaves with one ``_id`` in one member; a collection of MongoDB has one."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
-class Met:
-    """One document, in the order of leaves."""
+class HashedDocument:
+    """One document, ordered as its leaf is."""
 
     key: bytes
     leaf: bytes
     document: bytes
-    """Its digest."""
+    """The digest of the document."""
 
 
 @dataclass(slots=True, kw_only=True)
-class LeavesOfRun:
-    """What one run gave."""
+class RunLeaves:
+    """The leaves of one run, and those at or next to the key."""
 
     lines: bytes
-    equal: list[Met]
-    below: Met | None
-    above: Met | None
+    equal: list[HashedDocument]
+    below: HashedDocument | None
+    above: HashedDocument | None
 
 
-def search_run(run: Run, key: bytes) -> LeavesOfRun:
-    """Return the leaves of a run, and those of its documents that are at or next to ``key``."""
+def search_run(run: Run, key: bytes) -> RunLeaves:
+    """Return the leaves of a run, with those of its documents that are at or next to ``key``."""
     documents = list(run)
     lines = leaf_lines(documents)
-    found = LeavesOfRun(lines=lines, equal=[], below=None, above=None)
+    found = RunLeaves(lines=lines, equal=[], below=None, above=None)
     for document in documents:
-        met = _met(document)
-        if met.key == key:
-            found.equal.append(met)
-        elif met.key < key:
-            found.below = max(found.below or met, met)
+        one = _hash_document(document)
+        if one.key == key:
+            found.equal.append(one)
+        elif one.key < key:
+            found.below = max(found.below or one, one)
         else:
-            found.above = min(found.above or met, met)
+            found.above = min(found.above or one, one)
     return found
 
 
-def _met(document: bytes) -> Met:
+def _hash_document(document: bytes) -> HashedDocument:
     key, digest = identity_key(document), hashlib.sha256(document).digest()
-    return Met(key, leaf_hash(leaf_data(key, digest)), digest)
+    return HashedDocument(key, leaf_hash(leaf_data(key, digest)), digest)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Leaf:
-    """One leaf and its way to the root."""
+    """One leaf and its path to the root."""
 
     index: int
     key: bytes
@@ -81,7 +81,7 @@ class Leaf:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MemberLeaves:
-    """What was found in one member: the leaves with the key, else the one or two between which it would be."""
+    """The result in one member: the leaves with the key, else the one or two between which it would be."""
 
     size: int
     root: Sha256
@@ -90,15 +90,15 @@ class MemberLeaves:
 
 
 @dataclass(slots=True)
-class _Found:
-    equal: list[Met] = field(default_factory=list)
-    below: Met | None = None
-    above: Met | None = None
+class _Candidates:
+    equal: list[HashedDocument] = field(default_factory=list)
+    below: HashedDocument | None = None
+    above: HashedDocument | None = None
 
-    def add(self, result: LeavesOfRun) -> None:
+    def add(self, result: RunLeaves) -> None:
         self.equal.extend(result.equal)
-        if len(self.equal) > MOST_LEAVES:
-            raise LimitError(f"more than {MOST_LEAVES:,} documents have this _id")
+        if len(self.equal) > MAX_LEAVES:
+            raise LimitError(f"more than {MAX_LEAVES:,} documents have this _id")
         if result.below is not None:
             self.below = max(self.below or result.below, result.below)
         if result.above is not None:
@@ -114,13 +114,13 @@ def search(
     key: bytes,
     store: LeafStore,
 ) -> dict[MemberPath, MemberLeaves]:
-    """Read the named members of a surveyed kit, and find ``key`` in each.
+    """Read the given members of a surveyed kit, and find ``key`` in each.
 
     Raises:
         DigestError: The kit changed since it was surveyed.
-        KitError: A document is malformed, more than :data:`MOST_LEAVES` have the key, or the disk is full.
+        KitError: A document is malformed, more than :data:`MAX_LEAVES` have the key, or the disk is full.
     """
-    found = {path: _Found() for path in members}
+    found = {path: _Candidates() for path in members}
 
     def visit(member: Member, body: Iterator[bytes]) -> None:
         collection = members.get(member.path) if member.path is not None else None
@@ -128,7 +128,7 @@ def search(
             return
         path = collection.path
 
-        def deliver(result: LeavesOfRun) -> None:
+        def deliver(result: RunLeaves) -> None:
             store.add(path, result.lines)
             found[path].add(result)
 
@@ -140,7 +140,9 @@ def search(
     return {path: _member_leaves(path, one, key, store, pipeline) for path, one in found.items()}
 
 
-def _member_leaves(path: MemberPath, found: _Found, key: bytes, store: LeafStore, pipeline: Pipeline) -> MemberLeaves:
+def _member_leaves(
+    path: MemberPath, found: _Candidates, key: bytes, store: LeafStore, pipeline: Pipeline
+) -> MemberLeaves:
     blocks = store.block_roots(path, pipeline)
     size, first = _position(store, path, key)
     if found.equal:
@@ -154,14 +156,14 @@ def _member_leaves(path: MemberPath, found: _Found, key: bytes, store: LeafStore
         root=Sha256(root_of(blocks).hex()),
         present=bool(found.equal),
         leaves=tuple(
-            Leaf(index=index, key=met.key, document=Sha256(met.document.hex()), path=paths[index])
-            for index, met in wanted
+            Leaf(index=index, key=one.key, document=Sha256(one.document.hex()), path=paths[index])
+            for index, one in wanted
         ),
     )
 
 
-def holds(store: LeafStore, path: MemberPath, key: bytes) -> bool:
-    """Whether a document with this key is among the leaves that were gathered."""
+def is_stored(store: LeafStore, path: MemberPath, key: bytes) -> bool:
+    """Return whether a document with this key is among the collected leaves."""
     prefix = _prefix(key)
     return any(line.startswith(prefix) for line in store.lines(path))
 

@@ -1,16 +1,16 @@
 """A proof that a document is in a collection of a signed kit, or that none with that ``_id`` is.
 
-Format: schemas/merkle-proof.md. It carries the manifest and its signature, and what leads from leaves to the roots in
-it; whatever the manifest says is not said again, so that the two cannot differ. Laws: ``Proof.parse(p.to_bytes())`` is
-``p``; a proof that checks is one of its claim under that manifest, whoever made it.
+Format: schemas/merkle-proof.md. It contains the manifest, its signature, and the paths from leaves to the roots in the
+manifest. It repeats nothing that the manifest states, so the two cannot differ. Laws: ``Proof.parse(p.to_bytes())`` is
+``p``; a proof that passes the checks proves its claim under that manifest, no matter who made it.
 
 Obligations, tagged where they are enforced:
 
 1. The manifest is signed by those who may sign it (:mod:`kit.verbs.prove.prove`, before anything in it is believed).
 2. The members are those of the collection, and of the tenant if one is named; each has a root in the manifest.
 3. Present: each member shown has leaves, all with the key of the claim, each leading to the root at its index.
-4. Absent: every such member is shown, by the leaves between which the key would stand: neighbours, or the first or the
-   last one, or none of an empty tree.
+4. Absent: every such member is shown, by the leaves between which the key would be: two neighbours, the first or the
+   last one, or none in an empty tree.
 """
 
 from __future__ import annotations
@@ -38,13 +38,13 @@ _LIMITS = Limits()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claim:
-    """What is claimed of a kit.
+    """A claim about a kit.
 
     Attributes:
         document: The ``_id``.
-        collection: Where.
-        tenant: Only the members that have documents of this tenant, by the manifest; None for all.
-        present: Whether a document is there.
+        collection: The collection.
+        tenant: Limits the claim to members that, by the manifest, have documents of this tenant; None for all.
+        present: Whether a document with the ``_id`` is there.
     """
 
     document: DocumentName
@@ -54,14 +54,14 @@ class Claim:
 
     @property
     def key(self) -> bytes:
-        """The key of the leaf: of a text without length and NUL."""
+        """The key of the leaf; that of a text has no length and no NUL."""
         return key_of(self.document)
 
     def members(self, manifest: Manifest) -> dict[MemberPath, CollectionSummary]:
-        """Give the members that the claim is about, with a root each (obligation 2).
+        """Return the members that the claim is about, each with a root (obligation 2).
 
         Raises:
-            ContentError: There are none, or one has no root.
+            ContentError: There is no such member, or one has no root.
         """
         named = self.collection
         found = {
@@ -85,13 +85,13 @@ class Claim:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proof:
-    """A claim with what proves it.
+    """A claim and its proof.
 
     Attributes:
-        claim: What is proven.
-        manifest: The exact bytes.
+        claim: The claim.
+        manifest: The exact bytes of the manifest.
         signature: The detached JWS over them.
-        members: Leaves by member, in their order.
+        members: The leaves of each member, in their order.
     """
 
     claim: Claim
@@ -100,7 +100,7 @@ class Proof:
     members: Mapping[MemberPath, tuple[Leaf, ...]]
 
     def to_bytes(self) -> bytes:
-        """Print it: schemas/merkle-proof.md."""
+        """Return the proof as canonical JSON: schemas/merkle-proof.md."""
         claim = self.claim
         printed: dict[str, Any] = {
             "id": claim.document.to_json(),
@@ -122,11 +122,11 @@ class Proof:
 
     @classmethod
     def parse(cls, data: bytes, *, where: str) -> Self:
-        """Read a proof; nothing in it is believed yet.
+        """Parse a proof; nothing in it is believed yet.
 
         Raises:
-            ContentError: Not strict JSON, or not exactly of this format.
-            LimitError: Larger than any proof.
+            ContentError: It is not strict JSON, or not exactly of this format.
+            LimitError: It is larger than any proof.
         """
         try:
             return cls._read(ManifestFields.of(strict_json.parse(data, limits=_LIMITS, where=where), "proof"))
@@ -148,15 +148,15 @@ class Proof:
             one.exactly(("path", "leaves"))
             path = one.member_path("path")
             if path <= last:
-                raise ContentError(f"{one.place}: {path} is out of order, or there twice")
+                raise ContentError(f"{one.place}: {path} is out of order or there twice")
             last, items = path, enumerate(one.items("leaves"))
             members[path] = tuple(_leaf(value, f"{one.place}.leaves[{at}]") for at, value in items)
         if not members:
             raise ContentError("shows no member")
         return cls(
             claim=_claim(fields.object("claim")),
-            manifest=_decoded(fields, "manifest"),
-            signature=_decoded(fields, "signature"),
+            manifest=_decode(fields, "manifest"),
+            signature=_decode(fields, "signature"),
             members=members,
         )
 
@@ -170,7 +170,7 @@ class Proof:
         due = self.claim.members(manifest)
         strange = sorted(self.members.keys() - due.keys())
         if strange:
-            raise ContentError(f"shows {strange[0]}, which is none of the members that the claim is about")
+            raise ContentError(f"shows {strange[0]}, which is not a member that the claim is about")
         unshown = sorted(due.keys() - self.members.keys())
         if unshown and not self.claim.present:  # obligation 4
             raise ContentError(f"claims an absence, but does not show {unshown[0]}")
@@ -187,13 +187,17 @@ class Proof:
 
 
 def key_of(name: DocumentName) -> bytes:
-    """Give the key of a leaf for an ``_id``."""
+    """Return the key of a leaf for an ``_id``."""
     kind, value = name.identity[:1], name.identity[1:]
     return kind + value[4:-1] if kind[0] == Kind.STRING else kind + value
 
 
 def _require_root(leaf: Leaf, summary: CollectionSummary) -> None:
-    """See that a leaf is in the tree of a member, at its index."""
+    """Check that a leaf is in the tree of a member, at its index.
+
+    Raises:
+        DigestError: It is not.
+    """
     hashed = leaf_hash(leaf_data(leaf.key, bytes.fromhex(leaf.document.hex)))
     where = f"{summary.path}: leaf {leaf.index:,}"
     try:
@@ -208,7 +212,7 @@ def _check_present(key: bytes, leaves: Sequence[Leaf]) -> None:
     if not leaves:
         raise ContentError("shows no leaf")
     if any(leaf.key != key for leaf in leaves):  # obligation 3
-        raise ContentError("shows the leaf of another _id than the claim's")
+        raise ContentError("shows the leaf of another _id")
     if any(later.index <= earlier.index for earlier, later in pairwise(leaves)):
         raise ContentError("shows its leaves out of order, or one of them twice")
 
@@ -227,7 +231,7 @@ def _check_absent(key: bytes, leaves: Sequence[Leaf], summary: CollectionSummary
         case _:
             proven = False
     if not proven:
-        raise ContentError("its leaves do not stand around the place where the _id would be")
+        raise ContentError("its leaves are not those next to the place where the _id would be")
 
 
 def _leaf_json(leaf: Leaf) -> dict[str, Any]:
@@ -279,7 +283,7 @@ def _hash(text: str, place: str) -> bytes:
     return bytes.fromhex(text)
 
 
-def _decoded(fields: ManifestFields, name: str) -> bytes:
+def _decode(fields: ManifestFields, name: str) -> bytes:
     text = fields.text(name)
     try:
         data = base64.b64decode(text, validate=True)

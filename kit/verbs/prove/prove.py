@@ -1,7 +1,7 @@
-"""``kit prove``: shows one document of a signed kit to somebody who does not have the kit, or that it is not there.
+"""``kit prove``: proves to somebody without the kit that one document is in a signed kit, or that it is not.
 
-Making a proof trusts nobody and convinces nobody: it is refused where the kit is not signed, and what it is worth is
-decided where it is checked, by the keys of the one who checks.
+Making a proof requires no trusted key; it only refuses an unsigned kit. The person who checks a proof decides with
+their own keys what it is worth.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from kit.signing import Claim as SignatureClaim, jws
 from kit.transforms.coverage import is_observations
 from kit.trust import narrow
 from kit.values import CollectionName, Limits, MemberPath, Sha256, collection_member
-from kit.verbs.prove.leaf_search import MemberLeaves, holds, search
+from kit.verbs.prove.leaf_search import MemberLeaves, is_stored, search
 from kit.verbs.prove.proof import Claim, Proof, key_of
 from kit.verbs.verify import signers
 from kit.verbs.verify.judgement import Expectation
@@ -38,7 +38,7 @@ class ProveRequest:
     kit: Path
     document: DocumentName
     collection: CollectionName | None = None
-    """None for the kit's observations."""
+    """None for the kit's only collection of observations."""
     tenant: str | None = None
     environment: Environment = field(default_factory=Environment)
 
@@ -48,11 +48,11 @@ class ProofReport:
     """A proof, made or checked.
 
     Attributes:
-        proof: It.
-        manifest: The one it carries, parsed.
-        claims: Who made it, as the signature claims; proves nothing.
-        signers: Key ids of trusted keys that signed the manifest in the role it needs; None where nothing was checked.
-        document: Digest of the document that was compared with the proof, if one was.
+        proof: The proof.
+        manifest: The manifest in it, parsed.
+        claims: Who signed the manifest, as the signature claims; proves nothing.
+        signers: Key ids of trusted keys that signed the manifest in the role it needs; None if nothing was checked.
+        document: The digest of the document that was compared with the proof; None if none was.
     """
 
     proof: Proof
@@ -63,18 +63,18 @@ class ProofReport:
 
 
 def prove(request: ProveRequest) -> ProofReport:
-    """Make a proof that the document is in the kit or, where it is not, that it is not.
+    """Make a proof that the document is in the kit, or that it is not, whichever is true.
 
     Raises:
-        UnsignedError: The kit has no signature that could carry a proof.
+        UnsignedError: The kit has no signature, so nothing can be proven.
         ContentError: The manifest has no Merkle root of the collection.
         DigestError: The documents are not those that the root is over.
-        UsageError: The kit has several collections of observations and none is named; or nothing has the text for its
-            ``_id``, but something has what it spells as another type.
+        UsageError: No collection is named, and the kit has none or several of observations; or no document has the
+            text as its ``_id``, but one has the same spelling as another type.
         KitError: The kit is malformed or not readable.
     """
     if request.tenant == "":
-        raise UsageError("the tenant has no name; leave it away to prove it of all")
+        raise UsageError("the tenant has no name; omit it to prove the claim of all tenants")
     with (
         open_with_workers(request.kit, request.environment) as kit,
         scratch_folder(None) as scratch,
@@ -88,31 +88,31 @@ def prove(request: ProveRequest) -> ProofReport:
         manifest = Manifest.parse(data, limits=kit.reader.limits, where=str(location.manifest))
         claim = Claim(
             document=request.document,
-            collection=request.collection or _observations(manifest),
+            collection=request.collection or _only_observations(manifest),
             tenant=request.tenant,
             present=True,
         )
         store = LeafStore(scratch)
-        shown = _search(kit, found, claim, manifest, store)
+        shown = _search_members(kit, found, claim, manifest, store)
         if not any(one.present for one in shown.values()):
             _require_one_meaning(request.document, shown, store)
             claim = replace(claim, present=False)
     kept = {path: one.leaves for path, one in shown.items() if one.present or not claim.present}
     proof = Proof(claim=claim, manifest=data, signature=signature, members=kept)
-    proof.check(manifest)  # nothing is handed out that would be refused for another reason than its signature
+    proof.check(manifest)  # a proof that is returned can only be refused for its signature
     return ProofReport(proof=proof, manifest=manifest, claims=jws.claims(signature))
 
 
 def check(proof: Proof, expectation: Expectation, *, document: bytes | None = None) -> ProofReport:
-    """Check a proof, and that ``document`` is the one it is about.
+    """Check a proof, and that it is about ``document`` if one is given.
 
     Raises:
-        UntrustedError: No key is trusted at all, or too few of those who signed.
+        UntrustedError: No key is trusted, or too few of those that signed.
         SignatureError: The signature is invalid.
         ContentError: The proof does not prove its claim.
         DigestError: A leaf does not lead to the root, or the document is another one.
         UsageError: A document is given, and the proof is of an absence.
-        KitError: The signers are revoked or out of their time.
+        KitError: A signer's key is revoked, expired or not valid yet.
     """
     anchor = expectation.anchor
     if not anchor.policy.keys:
@@ -120,11 +120,11 @@ def check(proof: Proof, expectation: Expectation, *, document: bytes | None = No
     manifest = Manifest.parse(proof.manifest, limits=Limits(), where="the manifest in the proof")
     where = "the signature in the proof"
     signing = signers.inside(where, signers.sign_off(anchor, manifest, proof.manifest, proof.signature, where).require)
-    # What the step to this generation changed, a proof does not show; so who is limited is asked about what it proves.
+    # A proof does not show what the step to this generation changed, so limits of keys apply to what it proves.
     subject = replace(signing.subject, members=tuple(proof.claim.members(manifest)), only_collections=True)
     signers.inside(where, partial(narrow, anchor, signing, subject))
     proof.check(manifest)
-    digest = _compared(proof, document) if document is not None else None
+    digest = _compare_document(proof, document) if document is not None else None
     return ProofReport(
         proof=proof,
         manifest=manifest,
@@ -134,38 +134,46 @@ def check(proof: Proof, expectation: Expectation, *, document: bytes | None = No
     )
 
 
-def _search(
-    kit: OpenKit, found: Survey, claim: Claim, manifest: Manifest, store: LeafStore
+def _search_members(
+    kit: OpenKit, survey: Survey, claim: Claim, manifest: Manifest, store: LeafStore
 ) -> Mapping[MemberPath, MemberLeaves]:
     due = claim.members(manifest)
     members = {path: member for path in due if (member := collection_member(path)) is not None}
     pipeline = Pipeline(kit.executor, budget=kit.budget)
-    shown = search(kit.reader, found, pipeline, members, key=claim.key, store=store)
+    shown = search(kit.reader, survey, pipeline, members, key=claim.key, store=store)
     for path, summary in due.items():
-        met = shown.get(path)
-        if met is None:
-            raise ContentError("the manifest calls it a collection, by its name it is none", where=str(path))
-        if (met.size, met.root) != (summary.documents, summary.merkle_root):
+        found = shown.get(path)
+        if found is None:
+            raise ContentError(
+                "the manifest calls it a collection, but its name is not one of a collection", where=str(path)
+            )
+        if (found.size, found.root) != (summary.documents, summary.merkle_root):
             raise DigestError(
-                f"its {met.size:,} documents have Merkle root {met.root}, the manifest says {summary.documents:,} and "
-                f"{summary.merkle_root}",
+                f"its {found.size:,} documents have Merkle root {found.root}, the manifest states "
+                f"{summary.documents:,} and {summary.merkle_root}",
                 where=str(path),
-                hint="kit verify --deep says what is wrong with this kit",
+                hint="find out what is wrong with this kit: kit verify KIT --deep",
             )
     return shown
 
 
-def _observations(manifest: Manifest) -> CollectionName:
+def _only_observations(manifest: Manifest) -> CollectionName:
     names = {CollectionName(database=one.database, collection=one.collection) for one in manifest.collections}
     found = sorted(name for name in names if is_observations(name))
     if len(found) != 1:
-        told = ", ".join(map(str, found)) or "none"
-        raise UsageError(f"which collection? the kit has these of observations: {told}", hint="say --collection")
+        listed = ", ".join(map(str, found)) or "none"
+        raise UsageError(
+            f"which collection? the kit has these of observations: {listed}", hint="name it with --collection"
+        )
     return found[0]
 
 
 def _require_one_meaning(name: DocumentName, shown: Mapping[MemberPath, MemberLeaves], store: LeafStore) -> None:
-    """Refuse to call absent as a text what is there as a number or an ObjectId of the same spelling."""
+    """Check that a text that is absent as ``_id`` is not there as a number or an ObjectId of the same spelling.
+
+    Raises:
+        UsageError: It is; names its type.
+    """
     text = name.to_json()
     if not isinstance(text, str):
         return
@@ -174,17 +182,17 @@ def _require_one_meaning(name: DocumentName, shown: Mapping[MemberPath, MemberLe
             other = DocumentName.parse(spelled)
         except KitError:
             continue
-        if any(holds(store, path, key_of(other)) for path in shown):
+        if any(is_stored(store, path, key_of(other)) for path in shown):
             ((kind, _),) = spelled.items()
             raise UsageError(
                 f"no document has the text {text!r} for its _id, but one has it as {kind}",
-                hint=f'say --id \'{{"{kind}": "{text}"}}\'',
+                hint=f'name its type: --id \'{{"{kind}": "{text}"}}\'',
             )
 
 
-def _compared(proof: Proof, document: bytes) -> Sha256:
+def _compare_document(proof: Proof, document: bytes) -> Sha256:
     if not proof.claim.present:
-        raise UsageError("the proof is of an absence; there is no document to compare")
+        raise UsageError("the proof is of an absence, so there is no document to compare")
     digest = Sha256.of(document)
     if identity_key(document) != proof.claim.key:
         raise ContentError("has another _id than the proof", where="the document")

@@ -1,1 +1,1 @@
-"""``kit extract``: ``extract`` writes the files, ``documents`` is what a worker does with one run."""
+"""``kit extract``: ``extract`` reads the kit and writes the files, ``documents`` is the work of a worker on one run."""

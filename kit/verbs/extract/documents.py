@@ -1,18 +1,18 @@
-"""Which documents are taken out of a kit, and in which form: what a worker does with one run.
+"""Selects documents of one run and writes them in the requested form: the work of ``kit extract`` in a worker.
 
-Laws: a document that is taken is a slice of the member, never encoded again; with :attr:`Projection.CANONICAL` it lacks
-the element ``rawLinkset`` and nothing else (the inverse of what the transform ``raw-linkset`` appends); the order is
-that of the kit. Pure, and a function of its arguments, so that workers can do it.
+Pure: a function of its arguments, so that workers can run it. Laws: as BSON, a document is a slice of the member and is
+never encoded again; with :attr:`Projection.CANONICAL` it lacks the element ``rawLinkset`` and nothing else, the inverse
+of what the transform ``raw-linkset`` appends; the order is that of the kit.
 
-Documents as canonical Extended JSON v2, one a line, for people and for tools that read no BSON.
-
-Source: the MongoDB Extended JSON v2 specification, canonical mode; pymongo's ``bson.json_util`` writes it. Law: a line
-parsed and encoded gives the exact bytes of the document. A document for which that fails (a name twice, a name that is
-read as a type, a NaN with a payload) is refused.
+As JSON, a document is one line of canonical Extended JSON v2, for people and for tools that read no BSON. Source: the
+MongoDB Extended JSON v2 specification, canonical mode; pymongo's ``bson.json_util`` writes it. Law: a line parsed and
+encoded gives the exact bytes of the document. A document for which that fails is refused: it has a name twice, a name
+that is read as a type, or a NaN with a payload.
 
 pymongo reads the deprecated types Symbol, Undefined and DBPointer as their successors. Extended JSON has them as
-objects of one member. So they are replaced by such documents before pymongo prints, and left as they are when the line
-is read back. The numbers must agree, so that a document that only looks like a deprecated value is refused.
+objects of one member. So they are replaced by such documents before pymongo writes the line, and kept as such documents
+when the line is read back. Their numbers must be equal, so that a document that only looks like a deprecated value is
+refused.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ def _line_of_deprecated(document: bytes) -> str:
     """Return the line of a document that may contain deprecated types.
 
     Raises:
-        BsonError: The line does not give the same bytes either.
+        BsonError: This line does not give the same bytes, either.
     """
     shown, replaced = _replace_deprecated(document, 0)
     line, kept = _line(shown), 0
@@ -107,7 +107,7 @@ def _line_of_deprecated(document: bytes) -> str:
 
 
 def _replace_deprecated(document: bytes, start: int) -> tuple[bytes, int]:
-    """Return the document at ``start`` with deprecated values as Extended JSON has them, and their number.
+    """Return the document at ``start`` with deprecated values as in Extended JSON, and their number.
 
     Raises:
         BsonError: It is malformed.
@@ -144,9 +144,9 @@ def _document(*parts: bytes) -> bytes:
 
 
 MAX_UNRESOLVABLE = 1_000
-"""Documents left out that are named, so that a report is bounded; all are counted."""
+"""The most omitted documents that a report names; all are counted."""
 _RAW_LINKSET = "rawLinkset"
-_LONGEST_REASON = 200
+_MAX_REASON_LENGTH = 200
 
 
 class Form(enum.StrEnum):
@@ -163,35 +163,35 @@ class Projection(enum.StrEnum):
 
     ALL = "all"
     CANONICAL = "canonical"
-    """Without ``rawLinkset``: the shape that observations had before there was one."""
+    """Without ``rawLinkset``, as observations were before it was added."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Selection:
-    """What to take, and how to write it. A document must meet every list that is given."""
+    """What to extract, and how to write it. A document must be in every list that is given."""
 
     collections: frozenset[CollectionName] | None = None
-    """None takes all."""
+    """None for all."""
     tenants: frozenset[str] | None = None
     documents: frozenset[DocumentName] | None = None
     form: Form = Form.BSON
     codec: Codec = Codec.NONE
-    """Of what is written; each run is a frame or member of its own."""
+    """The codec of the output; each run is a frame or gzip member of its own."""
     projection: Projection = Projection.ALL
 
     @property
     def scoped(self) -> bool:
-        """Whether documents of a collection may be left out."""
+        """Whether documents of a selected collection may be omitted."""
         return self.tenants is not None or self.documents is not None
 
     def has_collection(self, name: CollectionName) -> bool:
-        """Whether documents of this collection may be taken."""
+        """Return whether documents of this collection may be extracted."""
         return self.collections is None or name in self.collections
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unresolvable:
-    """A document that cannot be read as far as it must be, or not be said in the form that was asked for."""
+    """A document that cannot be read as far as needed, or that the requested form cannot represent."""
 
     ordinal: int
     document: str
@@ -201,72 +201,72 @@ class Unresolvable:
 
 @dataclass(slots=True, kw_only=True)
 class Extracted:
-    """What was taken of a run, ready to be written."""
+    """The selected documents of a run, encoded for the output."""
 
     stored: bytes = field(repr=False)
     documents: int
-    """Documents read."""
+    """The number of documents read."""
     taken: int
     stripped: int
-    """Of those taken, how many lost their ``rawLinkset``."""
+    """The number of taken documents that lost their ``rawLinkset``."""
     tenants: frozenset[str]
-    """Met in the documents read, of those that were asked for."""
-    met: frozenset[DocumentName]
-    """Of the documents asked for by name, those taken."""
+    """The requested tenants that the documents have."""
+    found: frozenset[DocumentName]
+    """The requested documents that were taken."""
     unresolvable: list[Unresolvable] = field(default_factory=list)
-    """Documents that were left out, the first :data:`MAX_UNRESOLVABLE`."""
+    """The first :data:`MAX_UNRESOLVABLE` documents that were omitted."""
     left_out: int = 0
-    """How many they are."""
+    """The number of omitted documents."""
 
 
 def extract_run(selection: Selection, name: CollectionName, run: Run) -> Extracted:
-    """Take from a run what is selected; a document that cannot be told from others, or not be written, is left out.
+    """Return the selected documents of a run; omit one that may be selected but cannot be read or written.
 
     Raises:
-        BsonError: A document that is asked for by its ``_id`` cannot be written; names it.
+        BsonError: A document that is requested by its ``_id`` cannot be written; names it.
     """
     strip = selection.projection is Projection.CANONICAL and is_observations(name)
-    found = Extracted(stored=b"", documents=len(run), taken=0, stripped=0, tenants=frozenset(), met=frozenset())
+    result = Extracted(stored=b"", documents=len(run), taken=0, stripped=0, tenants=frozenset(), found=frozenset())
     parts: list[bytes] = []
     for ordinal, document in enumerate(run, run.first):
-        looked = _Looked.at(document) if selection.scoped or strip else _NOWHERE
-        wanted = _wanted(selection, document, looked)
-        found.tenants |= wanted.tenants
-        if not wanted.is_taken:
+        top = _TopLevel.at(document) if selection.scoped or strip else _EMPTY
+        match = _match(selection, document, top)
+        result.tenants |= match.tenants
+        if not match.is_taken:
             continue
         try:
-            if wanted.doubt is not None:
-                raise wanted.doubt
-            written, is_stripped = _written(selection, document, looked, strip=strip)
+            if match.doubt is not None:
+                raise match.doubt
+            written, is_stripped = _encode(selection, document, top, strip=strip)
         except BsonError as error:
             named = document_name(document)
-            if wanted.name is not None:
+            if match.name is not None:
                 error.hint = error.hint or "--format bson takes any document, byte for byte"
                 raise error.inside(f'document {ordinal:,} (_id "{named}")') from error.__cause__
-            found.left_out += 1
-            if len(found.unresolvable) < MAX_UNRESOLVABLE:
-                reason = str(error)[:_LONGEST_REASON]
-                found.unresolvable.append(Unresolvable(ordinal=ordinal, document=named, reason=reason))
+            result.left_out += 1
+            if len(result.unresolvable) < MAX_UNRESOLVABLE:
+                reason = str(error)[:_MAX_REASON_LENGTH]
+                result.unresolvable.append(Unresolvable(ordinal=ordinal, document=named, reason=reason))
             continue
         parts.append(written)
-        found.taken += 1
-        found.stripped += is_stripped
-        found.met |= {wanted.name} if wanted.name is not None else set()
+        result.taken += 1
+        result.stripped += is_stripped
+        result.found |= {match.name} if match.name is not None else set()
     body = b"".join(parts)
-    found.stored = encode(selection.codec, body) if body else b""
-    return found
+    result.stored = encode(selection.codec, body) if body else b""
+    return result
 
 
 @dataclass(frozen=True, slots=True)
-class _Looked:
-    """The top level of a document, as far as it is certain."""
+class _TopLevel:
+    """The top level of a document, as far as it can be read."""
 
     places: Mapping[bytes, Place]
     error: BsonError | None = None
-    """Why that is not all of it: it is malformed, or has a name twice."""
+    """Why it is incomplete: the document is malformed, or has a name twice."""
 
     @classmethod
-    def at(cls, document: bytes) -> _Looked:
+    def at(cls, document: bytes) -> _TopLevel:
         try:
             return cls(index(document))
         except BsonError as error:
@@ -280,55 +280,55 @@ class _Looked:
             return cls({name: place for name, place in places.items() if name not in again}, error)
 
 
-_NOWHERE = _Looked({})
+_EMPTY = _TopLevel({})
 
 
 @dataclass(frozen=True, slots=True)
-class _Wanted:
-    """Whether a document is taken, and why."""
+class _Match:
+    """Whether a document is taken, and by which request."""
 
     is_taken: bool
     tenants: frozenset[str] = frozenset()
-    """Of those that were asked for, the one it is of."""
+    """The requested tenant that it has, if any."""
     name: DocumentName | None = None
-    """Where it was asked for by that."""
+    """Its name, if it was requested by name."""
     doubt: BsonError | None = None
-    """Why it cannot be told whether it was asked for."""
+    """Why it is unknown whether it was requested."""
 
 
-def _wanted(selection: Selection, document: bytes, looked: _Looked) -> _Wanted:
+def _match(selection: Selection, document: bytes, top: _TopLevel) -> _Match:
     """Return whether a document is selected, or may be."""
     tenants, name, doubt = frozenset[str](), None, None
     if selection.tenants is not None:
-        tenant = tenant_of(document, looked.places)
+        tenant = tenant_of(document, top.places)
         if tenant in selection.tenants:
             tenants = frozenset({tenant})
-        elif tenant or looked.error is None:
-            return _Wanted(is_taken=False)
+        elif tenant or top.error is None:
+            return _Match(is_taken=False)
         else:
-            doubt = looked.error
+            doubt = top.error
     if selection.documents is not None:
-        place = looked.places.get(b"_id")
+        place = top.places.get(b"_id")
         if place is not None:
             name = DocumentName(identity=bytes((place[0],)) + document[place[1] : place[2]])
             if name not in selection.documents:
-                return _Wanted(is_taken=False, tenants=tenants)
-        elif looked.error is None:
-            return _Wanted(is_taken=False, tenants=tenants)
+                return _Match(is_taken=False, tenants=tenants)
+        elif top.error is None:
+            return _Match(is_taken=False, tenants=tenants)
         else:
-            doubt = looked.error
-    return _Wanted(is_taken=True, tenants=tenants, name=name, doubt=doubt)
+            doubt = top.error
+    return _Match(is_taken=True, tenants=tenants, name=name, doubt=doubt)
 
 
-def _written(selection: Selection, document: bytes, looked: _Looked, *, strip: bool) -> tuple[bytes, bool]:
-    """Return a document as it is written, and whether ``rawLinkset`` was taken off it.
+def _encode(selection: Selection, document: bytes, top: _TopLevel, *, strip: bool) -> tuple[bytes, bool]:
+    """Return the bytes to write for a document, and whether ``rawLinkset`` was removed from it.
 
     Raises:
-        BsonError: It cannot be said in the form, or it is not certain what to take off.
+        BsonError: The form cannot represent it, or it is uncertain what to remove.
     """
-    if strip and looked.error is not None:
-        raise looked.error
-    is_stripped = strip and _RAW_LINKSET.encode() in looked.places
+    if strip and top.error is not None:
+        raise top.error
+    is_stripped = strip and _RAW_LINKSET.encode() in top.places
     if is_stripped:
         document = remove(document, [_RAW_LINKSET])  # the shape the user asked for
     return extended_json(document) + b"\n" if selection.form is Form.JSON else document, is_stripped

@@ -1,13 +1,12 @@
-"""``kit extract``: documents of a kit as files that stock tools read; what is encrypted stays so.
+"""``kit extract``: writes documents of a kit as files that stock tools read; encrypted values stay encrypted.
 
-Kit read and judged as anybody would → read again, what is selected written into files without a name → each member is
-what was judged, everything asked for was found → files read back → named, all together. Laws: every document is a slice
-of the kit in the kit's order; a failed run leaves nothing; a tenant, collection or document that was asked for and is
-not there is an error, since what is left would be taken for all of it.
+Read and judge the kit → read it again and write the selected documents into files without a name → check that each
+member is what was judged and that everything requested was found → read the files back → publish them all together.
+Laws: the documents are in the kit's order; a failed run leaves nothing; a requested tenant, collection or document that
+the kit lacks is an error, since the user would take the output for complete.
 
-A folder is laid out as ``mongodump`` does: ``<db>/<collection>.bson[.gz]``, the metadata of the kit next to it.
-
-The files that ``kit extract`` writes: one a collection, in the layout of ``mongodump``, named when all are whole.
+Each collection is one file. A folder has the layout of ``mongodump``: ``<db>/<collection>.bson[.gz]``, with the
+metadata of the kit next to it.
 """
 
 from __future__ import annotations
@@ -40,11 +39,11 @@ from kit.verbs.verify.kits import Environment, OpenKit, open_with_workers, requi
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Destination:
-    """Where documents go: a folder, one file, or a function that takes the bytes as they come."""
+    """Where documents go: a folder, one file, or a function that receives the bytes as they are read."""
 
     path: Path | None = None
     single: bool = False
-    """The path is that of a file."""
+    """Whether the path is that of a file."""
     sink: Callable[[bytes], object] | None = field(default=None, repr=False)
 
 
@@ -54,23 +53,23 @@ class ExtractedFile:
 
     name: CollectionName
     path: Path | None
-    """None where they went to a sink."""
+    """None if they went to a sink."""
     members: tuple[MemberPath, ...]
-    """Where they came from, in the kit's order."""
+    """The members that they are from, in the kit's order."""
     documents: int
-    """In the kit."""
+    """The number in the kit."""
     taken: int
     stripped: int
-    """Of those taken, how many lost their ``rawLinkset``."""
+    """The number of taken documents that lost their ``rawLinkset``."""
     bytes: int
     sha256: Sha256
     metadata: Path | None
-    """The collection's metadata next to it."""
+    """The file with the collection's metadata next to it; None if there is none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LeftOut:
-    """A document that is in no file, and of which member it is."""
+    """A document that is in no file, and its member."""
 
     member: MemberPath
     what: Unresolvable
@@ -78,7 +77,7 @@ class LeftOut:
 
 @dataclass(slots=True, kw_only=True)
 class _Taken:
-    """One collection, while it is taken."""
+    """One collection while it is extracted."""
 
     members: list[MemberPath] = field(default_factory=list)
     documents: int = 0
@@ -91,13 +90,13 @@ class _Taken:
 
 
 class ExtractedFiles:
-    """Puts what is taken where it belongs; files are made when the first document comes."""
+    """Writes the taken documents to their files; a file is opened for its first document."""
 
     def __init__(self, selection: Selection, destination: Destination, stack: ExitStack) -> None:
-        """Write what ``selection`` takes to ``destination``; files are open until ``stack`` ends.
+        """Prepare to write ``selection`` to ``destination``; files are open until ``stack`` ends.
 
         Raises:
-            OutputError: Something is there already.
+            OutputError: The destination exists.
         """
         self._selection = selection
         self._destination = destination
@@ -105,12 +104,13 @@ class ExtractedFiles:
         self._found: dict[CollectionName, _Taken] = {}
         self._folder: NewFolder | None = None
         self.tenants: set[str] = set()
-        """Found, of those that were asked for."""
-        self.met: set[DocumentName] = set()
-        """As ``tenants``, of documents."""
+        """The requested tenants that were found."""
+        self.documents: set[DocumentName] = set()
+        """The requested documents that were found."""
         self.unresolvable: list[LeftOut] = []
-        """Documents left out, the first ones, and how many all are."""
+        """The first documents that were omitted."""
         self.left_out = 0
+        """The number of omitted documents."""
         if destination.path is not None:
             if destination.single:
                 NewFile(destination.path).require_free()
@@ -118,18 +118,18 @@ class ExtractedFiles:
                 self._folder = stack.enter_context(NewFolder(destination.path))
 
     def begin(self, member: CollectionMember) -> None:
-        """Begin a member, whose documents follow."""
+        """Begin a member; its documents follow."""
         self._found.setdefault(member.name, _Taken()).members.append(member.path)
 
     def describe(self, name: CollectionName, path: MemberPath, data: bytes) -> None:
-        """Take a collection's metadata, which the kit has at ``path``."""
+        """Add the metadata of a collection, which the kit has at ``path``."""
         self._found.setdefault(name, _Taken()).metadata[path] = data
 
     def add(self, member: CollectionMember, extracted: Extracted) -> None:
-        """Write what was taken of a run.
+        """Write the taken documents of a run.
 
         Raises:
-            OutputError: It cannot be written.
+            OutputError: They cannot be written.
         """
         name = member.name
         found = self._found[name]
@@ -137,18 +137,18 @@ class ExtractedFiles:
         found.taken += extracted.taken
         found.stripped += extracted.stripped
         self.tenants |= extracted.tenants
-        self.met |= extracted.met
+        self.documents |= extracted.found
         self.left_out += extracted.left_out
         room = MAX_UNRESOLVABLE - len(self.unresolvable)
         self.unresolvable += [LeftOut(member=member.path, what=one) for one in extracted.unresolvable[:room]]
         if extracted.stored:
             self._write(name, found, extracted.stored)
 
-    def finished(self, names: Iterable[CollectionName]) -> tuple[ExtractedFile, ...]:
-        """Read every file back and name it, and only then the folder; in the order of ``names``.
+    def finish(self, names: Iterable[CollectionName]) -> tuple[ExtractedFile, ...]:
+        """Read back and publish every file, then the folder; return the files in the order of ``names``.
 
         Raises:
-            OutputError: A file does not read back, or a name is taken.
+            OutputError: A file does not read back, or a name is in use.
             ContentError: Parts of a collection have different metadata.
         """
         files = tuple(self._finish(name, self._found[name]) for name in names if self._is_written(self._found[name]))
@@ -157,7 +157,7 @@ class ExtractedFiles:
         return files
 
     def _is_written(self, found: _Taken) -> bool:
-        # An empty collection is one of the kit's; one of which nothing was asked for is not.
+        # An empty collection gets a file; one without a requested document does not.
         return bool(found.taken) or not self._selection.scoped
 
     def _write(self, name: CollectionName, found: _Taken, data: bytes) -> None:
@@ -180,7 +180,7 @@ class ExtractedFiles:
     @property
     def _target(self) -> Path:
         if self._destination.path is None:
-            raise UsageError("nowhere to write to")
+            raise UsageError("there is no path to write to")
         return self._destination.path
 
     def _suffix(self) -> str:
@@ -217,7 +217,7 @@ class ExtractedFiles:
         if differing:
             raise ContentError(
                 f"parts of {name} have different metadata: {first[0]} and {', '.join(differing[:_SHOWN])}",
-                hint="take it into a single file, which has no metadata beside it: --output NAME.bson --collection …",
+                hint="write it to a single file, which has no metadata: --output NAME.bson --collection …",
             )
         codec = self._selection.codec
         leaf = f"{_stem(name)}.metadata.json{codec.value}"
@@ -236,13 +236,13 @@ _SHOWN = 5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExtractRequest:
-    """What to take out of which kit, and where to."""
+    """What to extract from which kit, and where to write it."""
 
     kit: Path
     trusted: Mapping[str, PublicKey] | None
-    """By key id; None takes from a kit whose signatures were not verified (``--insecure-unverified-base``)."""
+    """By key id; None accepts unverified signatures (``--insecure-unverified-base``)."""
     trust: Anchor | None = None
-    """A policy goes before ``trusted``."""
+    """A policy replaces ``trusted``."""
     selection: Selection = field(default_factory=Selection)
     destination: Destination
     environment: Environment = field(default_factory=Environment)
@@ -250,41 +250,41 @@ class ExtractRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExtractReport:
-    """What was taken."""
+    """What was extracted."""
 
     kit: Path
     verified: bool
-    """Whether the kit is what trusted signers signed."""
+    """Whether trusted signers signed the kit as it is."""
     judgement: Judgement
     selection: Selection
     output: Path | None
     files: tuple[ExtractedFile, ...]
     unresolvable: tuple[LeftOut, ...]
-    """Documents that are in no file because they cannot be read or written; the first ones."""
+    """The first documents that are in no file because they cannot be read or written."""
     left_out: int
-    """How many they are."""
+    """The number of such documents."""
 
 
 def extract(request: ExtractRequest) -> ExtractReport:
-    """Write the documents that are selected.
+    """Write the selected documents.
 
     Raises:
-        ContentError: A tenant, collection or document that was asked for is not in the kit, or a collection cannot be
-            cut into documents, or a document that was asked for by ``_id`` cannot be written in the form.
+        ContentError: The kit lacks a requested tenant, collection or document, a collection is not a sequence of
+            documents, or the form cannot represent a document that was requested by ``_id``.
         UsageError: Several collections are selected for one file.
-        OutputError: The output cannot be written, or something is there.
+        OutputError: The output exists, or cannot be written.
         DigestError: The kit changed between two readings.
         KitError: The kit is refused.
     """
     if request.destination.path is not None:
         require_outside(request.kit, request.destination.path)
     with open_with_workers(request.kit, request.environment) as kit, ExitStack() as stack:
-        found, judgement = _judged(kit, request)
-        chosen = _chosen(found, request)
+        found, judgement = _judge(kit, request)
+        chosen = _choose(found, request)
         writer = ExtractedFiles(request.selection, request.destination, stack)
         _take(kit, found, request.selection, writer)
-        _require_met(request.selection, writer)
-        files = writer.finished(chosen)
+        _require_found(request.selection, writer)
+        files = writer.finish(chosen)
         return ExtractReport(
             kit=request.kit,
             verified=judgement.failure is None,
@@ -297,7 +297,7 @@ def extract(request: ExtractRequest) -> ExtractReport:
         )
 
 
-def _judged(kit: OpenKit, request: ExtractRequest) -> tuple[Survey, Judgement]:
+def _judge(kit: OpenKit, request: ExtractRequest) -> tuple[Survey, Judgement]:
     require_trust(request.trusted, request.trust)
     insecure = request.trust is None and request.trusted is None
     expectation = Expectation(trusted=request.trusted or {}, trust=request.trust, allow_unsigned_history=insecure)
@@ -305,8 +305,8 @@ def _judged(kit: OpenKit, request: ExtractRequest) -> tuple[Survey, Judgement]:
     return judged.survey, judged.judgement
 
 
-def _chosen(found: Survey, request: ExtractRequest) -> tuple[CollectionName, ...]:
-    """Return the collections that are selected, in the kit's order."""
+def _choose(found: Survey, request: ExtractRequest) -> tuple[CollectionName, ...]:
+    """Return the selected collections, in the kit's order."""
     there = dict.fromkeys(member.name for member in found.collections.values())
     wanted = request.selection.collections
     missing = sorted(str(name) for name in (wanted or frozenset()) if name not in there)
@@ -325,14 +325,14 @@ def _chosen(found: Survey, request: ExtractRequest) -> tuple[CollectionName, ...
 
 
 def _take(kit: OpenKit, found: Survey, selection: Selection, writer: ExtractedFiles) -> None:
-    """Read the kit again; the bytes taken are those that were judged."""
+    """Read the kit again and pass on what is selected; the bytes read are those that were judged."""
     reader = kit.reader
     with kit.pipeline(Stage.EXTRACT) as pipeline:
 
         def visit(member: Member, body: Iterator[bytes]) -> None:
             if member.path is None or not member.is_file:
                 return
-            collection, described = collection_member(member.path), _described(member.path)
+            collection, described = collection_member(member.path), _parse_metadata_path(member.path)
             if collection is not None and selection.has_collection(collection.name):
                 writer.begin(collection)
                 for run in member_runs(collection, body, reader):
@@ -345,13 +345,13 @@ def _take(kit: OpenKit, found: Survey, selection: Selection, writer: ExtractedFi
                         where=str(collection.path),
                     )
             elif described is not None and selection.has_collection(described[0]):
-                writer.describe(described[0], member.path, _metadata(kit, member, body, described[1]))
+                writer.describe(described[0], member.path, _read_metadata(kit, member, body, described[1]))
 
         read_again(reader, found, visit)
 
 
-def _described(path: MemberPath) -> tuple[CollectionName, Codec] | None:
-    """Read ``…/<db>/<collection>.metadata.json[.gz|.zst]``."""
+def _parse_metadata_path(path: MemberPath) -> tuple[CollectionName, Codec] | None:
+    """Return collection and codec of a path ``…/<db>/<collection>.metadata.json[.gz|.zst]``; None for any other."""
     for codec in Codec:
         stem = path.text.removesuffix(f".metadata.json{codec.value}")
         if stem != path.text:
@@ -360,7 +360,7 @@ def _described(path: MemberPath) -> tuple[CollectionName, Codec] | None:
     return None
 
 
-def _metadata(kit: OpenKit, member: Member, body: Iterator[bytes], codec: Codec) -> bytes:
+def _read_metadata(kit: OpenKit, member: Member, body: Iterator[bytes], codec: Codec) -> bytes:
     limits, where = kit.reader.limits, str(member.path)
     whole = bytearray()
     for chunk in decode_member(body, codec, limits, where=where):
@@ -369,17 +369,21 @@ def _metadata(kit: OpenKit, member: Member, body: Iterator[bytes], codec: Codec)
     return bytes(whole)
 
 
-def _require_met(selection: Selection, writer: ExtractedFiles) -> None:
-    """Refuse where something that was asked for is not there."""
+def _require_found(selection: Selection, writer: ExtractedFiles) -> None:
+    """Check that everything requested was found.
+
+    Raises:
+        ContentError: Something was not; names it.
+    """
     tenants = sorted((selection.tenants or frozenset()) - writer.tenants)
     if tenants:
         raise ContentError(f"no documents of tenant {', '.join(map(repr, tenants))} in what is selected of this kit")
-    absent = [name for name in selection.documents or () if name not in writer.met]
+    absent = [name for name in selection.documents or () if name not in writer.documents]
     if absent:
         shown = ", ".join(sorted(str(name.to_json()) for name in absent)[:_SHOWN])
         more = ", …" if len(absent) > _SHOWN else ""
         count = f"{len(absent):,} of {len(selection.documents or ()):,}"
         raise ContentError(
             f"{count} documents are not in what is selected: {shown}{more}",
-            hint="leave them out, or choose other collections and tenants",
+            hint="omit them, or choose other collections and tenants",
         )

@@ -15,7 +15,7 @@ from tests.language.words import AVOIDED, OPENINGS, Finding, Module, error_maker
 
 ROOT = Path(kit.__file__).parent
 GLOSSARY = ROOT.parent / "docs" / "glossary.md"
-NOT_YET = frozenset({"verbs", "waiting"})
+NOT_YET: frozenset[str] = frozenset()
 """Rooms whose language is still to be gone over. The list only shrinks: a room without a finding is taken off."""
 
 

@@ -242,7 +242,7 @@ def _find_base_by_delta(path: Path, present: Manifest, request: RollbackRequest)
         raise WrongBaseError(
             f"leads to {target}, and {request.kit.name} is generation {present.generation} (manifest {present.sha256})",
             where=str(path),
-            hint="name the delta that made this very kit; a patched kit needs none",
+            hint="name the delta that made this generation; after a patch, omit it",
         )
     return delta.manifest.base
 

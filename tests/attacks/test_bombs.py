@@ -165,7 +165,7 @@ def test_a_payload_in_one_chunk_is_cut_into_pieces_without_copying_it_for_each()
 def test_a_payload_that_makes_more_than_the_member_is_ended(tmp_path: Path, desk: Desk) -> None:
     path = tmp_path / "delta"
     path.write_bytes(DELTAS["delta: pieces that make 400 GiB"](key_of("vendor")))
-    kit("delta", "verify", path, *desk.trust("vendor")).refused(2, "is not what the delta's manifest says")
+    kit("delta", "verify", path, *desk.trust("vendor")).refused(2, "is not what the delta's manifest states")
 
 
 def test_a_delta_with_a_list_for_its_container_is_malformed(tmp_path: Path) -> None:

@@ -163,7 +163,7 @@ def test_the_transform_of_the_page_runs_through_every_command(site: Site) -> Non
     assert applied.code == 0, applied
     assert (site.kits / "applied.tar.zst").read_bytes() == made.read_bytes()
     refused = site.run("delta", "apply", base, delta, "-o", site.kits / "no.tar.zst", *both, installed=False)
-    refused.refused(12, "stamp version 1", "this program makes encrypt-fields and raw-linkset of a recipe")
+    refused.refused(12, "stamp version 1", "this program has encrypt-fields and raw-linkset")
 
 
 def test_a_tenant_is_selected_in_it_and_in_its_recipe(site: Site) -> None:

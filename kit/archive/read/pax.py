@@ -166,7 +166,7 @@ def _check_unknown(key: str, permitted: Collection[str]) -> None:
     if key not in permitted:
         raise ArchiveError(
             f"has a PAX record {key!r}, which is not known to be harmless",
-            hint=f"if the producer of the kit confirms its purpose, permit it: --allow-records {key}",
+            hint=f"if its producer confirms the purpose, permit it: --allow-records {key}",
         )
 
 

@@ -152,7 +152,7 @@ def _search_members(
                 f"its {found.size:,} documents have Merkle root {found.root}, the manifest states "
                 f"{summary.documents:,} and {summary.merkle_root}",
                 where=str(path),
-                hint="find out what is wrong with this kit: kit verify KIT --deep",
+                hint="find the fault: kit verify KIT --deep",
             )
     return shown
 

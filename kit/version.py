@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 
 TOOL = "offline-kit"
-VERSION = "0.1.0"
+VERSION = "0.2.0"
 """The same as in pyproject.toml; a test holds them together."""
 CORE_VERSION = "0.2.0"
 """Of the core that this package goes with (core/Cargo.toml); raised with every change of what the core decides."""

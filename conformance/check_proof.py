@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
-"""Check a proof of kit prove with Python and openssl alone: check_proof.py PROOF PUBLIC.pem [DOCUMENT.bson].
+"""Check a proof of kit prove with Python and openssl alone: check_proof.py [--absent] PROOF PUBLIC.pem [DOCUMENT.bson].
 
+With --absent the proof must be of an absence, which is about an _id and not about an advisory; else of a document.
 Exit codes: 0 proven, 1 not proven, 2 wrong arguments, a file that cannot be read, or no openssl.
 """
 
@@ -19,7 +20,11 @@ SHA, RAW = "dgst -sha256 -verify key -signature sig", "pkeyutl -verify -rawin -p
 PSS = f"{SHA} -sigopt rsa_padding_mode:pss -sigopt rsa_pss_saltlen:32 -sigopt rsa_mgf1_md:sha256"
 ED, EC, RSA = "302a300506032b6570", "3059301306072a8648ce3d020106082a8648ce3d030107", "300d06092a864886f70d010101"
 VERIFY = {"EdDSA": (RAW, ED), "Ed25519": (RAW, ED), "ES256": (SHA, EC), "PS256": (PSS, RSA)}  # and the key it needs
-PROOF = {"schemaVersion": str, "claim": dict, "manifest": str, "signature": str, "members": list}
+PROOF = {"schemaVersion": str, "claim": dict, "manifest": str, "signature": str, "members": list, "statement": str}
+ABOUT_ID = (
+    "The collection has no document with this _id. This is about the _id only: a document on the same advisory may be "
+    "in the collection under another _id."
+)
 LEAF = {"index": int, "key": str, "documentSha256": str, "path": list}
 HEADER = {"alg": str, "b64": bool, "crit": list, "kid": str, "typ": str}
 NOT_CHECKED = """not checked: whether that key may sign this kit, or was revoked; whether there is a newer generation
@@ -151,12 +156,17 @@ def check_leaves(leaves: list[Any], key: bytes, size: int, root: bytes, *, prese
         need(size or root == hashlib.sha256(b"").digest(), "not the root of a tree without leaves")
 
 
-def check(data: bytes, public: bytes, document: bytes | None = None, verify: Any = is_signed) -> list[str]:
-    proof = exact(parse(data), PROOF)
+def check(
+    data: bytes, public: bytes, document: bytes | None = None, verify: Any = is_signed, *, absent: bool = False
+) -> list[str]:
+    proof = exact(parse(data), PROOF, "statement")
     claim, members = proof["claim"], proof["members"]
     kinds = {"id": dict if type(claim.get("id")) is dict else str, "collection": str, "present": bool, "tenant": str}
     name, present = exact(claim, kinds, "tenant")["id"], claim["present"]
     key = b"\2" + name.encode() if type(name) is str else b"\7" + unhex(exact(name, {"$oid": str})["$oid"], 12)
+    need(proof.get("statement") == (None if present else ABOUT_ID), "does not state, or not rightly, what it is about")
+    need(present or absent, "the proof is of an absence, of an _id and not of an advisory (--absent accepts it)")
+    need(not (present and absent), "the proof is of a document that is there, not of an absence")
     need(proof["schemaVersion"] == "1" and claim.get("tenant") != "", "not a proof of this version")
     shown = {exact(one, {"path": str, "leaves": list})["path"]: one["leaves"] for one in members}
     need(shown and [one["path"] for one in members] == sorted(shown), "members are not sorted, each once")
@@ -175,6 +185,7 @@ def check(data: bytes, public: bytes, document: bytes | None = None, verify: Any
         )
     return [
         f"proven: {json.dumps(claim)}",
+        *([] if present else [f"about: {ABOUT_ID}"]),
         f"checked: the key given, called {json.dumps(signer)}, signed manifest {hashlib.sha256(manifest).hexdigest()}",
         f"checked: leaves of {len(shown)} of the {len(due)} members that the claim is about, against its Merkle roots",
         "not checked: any document" if document is None else "checked: the document given is one of those leaves",
@@ -182,6 +193,7 @@ def check(data: bytes, public: bytes, document: bytes | None = None, verify: Any
 
 
 def main(words: list[str]) -> int:
+    absent, words = "--absent" in words, [word for word in words if word != "--absent"]
     if not 2 <= len(words) <= 3:
         print(__doc__, file=sys.stderr)
         return 2
@@ -190,7 +202,7 @@ def main(words: list[str]) -> int:
         for word in words:
             with Path(word).open("rb") as file:
                 files.append(file.read(1 << 26))
-        print(*check(*files), NOT_CHECKED, sep="\n")
+        print(*check(*files, absent=absent), NOT_CHECKED, sep="\n")
     except OSError as error:
         print(f"cannot be checked: {str(error)!a}", file=sys.stderr)
         return 2

@@ -22,7 +22,7 @@ from conformance.build.signing import key, signature
 from kit.documents.identity import identity_key, leaf_data
 from kit.errors import KitError
 from kit.values.digest import leaf_hash, path_of, root_of
-from kit.verbs.prove.proof import Proof
+from kit.verbs.prove.proof import ABSENCE, Proof
 from kit.verbs.prove.prove import check
 from kit.verbs.verify.judgement import Expectation
 
@@ -115,15 +115,18 @@ def proof(data: bytes) -> None:
     read: Proof | None = None
     try:
         read = Proof.parse(data, where="k")
-        check(read, EXPECTATION)
+        check(read, EXPECTATION, absent=not read.claim.present)
         refusal: KitError | None = None
     except KitError as error:
         refusal = error
-    try:
-        check_proof.check(data, PUBLIC.pem, verify=verify)
-        second = ""
-    except (ValueError, RecursionError) as error:
-        second = str(error)
+    second = ""
+    for absent in (False, True) if read is None else (not read.claim.present,):
+        try:
+            check_proof.check(data, PUBLIC.pem, verify=verify, absent=absent)
+            second = ""
+            break
+        except (ValueError, RecursionError) as error:
+            second = str(error)
     claim = json.loads(read.to_bytes())["claim"] if read is not None else {}
     if isinstance(claim.get("id"), dict) and NUMBERS & claim["id"].keys():
         assert second
@@ -145,6 +148,7 @@ def shown(identity: Any, members: dict[str, list[dict[str, Any]]], *, present: b
     given = {"signature": "@SIGNATURE", "collection": NAME} | more
     claim = {"id": identity, "collection": given.pop("collection"), "present": present}
     claim |= {"tenant": given.pop("tenant")} if "tenant" in given else {}
+    given |= {} if present else {"statement": ABSENCE}
     parts = [{"path": path, "leaves": leaves} for path, leaves in members.items()]
     return json.dumps(
         {"schemaVersion": "1", "claim": claim, "manifest": "@MANIFEST", "members": parts, **given}

@@ -4,6 +4,7 @@
 
     KitError
     ├── UnreadableError            not found, no permission, the medium failed
+    │   └── NotFoundError          what was asked for is not in the kit
     ├── DigestError                bytes differ from the manifest; closed world broken
     ├── UnsignedError              no signature where one is required
     ├── UntrustedError             signed, but by no key that is trusted for that role
@@ -68,6 +69,10 @@ def _rebuild(kind: type[KitError], what: str, where: str, hint: str) -> KitError
 
 class UnreadableError(KitError):
     """An input does not exist or cannot be read."""
+
+
+class NotFoundError(UnreadableError):
+    """A document, advisory or member that was asked for is not in the kit."""
 
 
 class DigestError(KitError):

@@ -166,6 +166,9 @@ def _is_file(output: Path) -> bool:
 )
 @click.option("--tenant", metavar="T", help="Search only members that have documents of this tenant.")
 @click.option("--output", "-o", type=NEW, metavar="PROOF", help="Write the proof to PROOF, which must not exist.")
+@click.option(
+    "--absent", is_flag=True, help="Prove that no document has this _id; with --check, the proof must be of an absence."
+)
 @click.option("--check", "proof", type=FILE, metavar="PROOF", help="Check a proof instead of making one.")
 @click.option("--document", type=FILE, metavar="F", help="With --check: the proof must be about this BSON document.")
 @trust_option
@@ -180,6 +183,7 @@ def prove_command(
     collection: str | None,
     tenant: str | None,
     output: Path | None,
+    absent: bool,
     proof: Path | None,
     document: Path | None,
     trusted_keys: tuple[Path, ...],
@@ -191,8 +195,11 @@ def prove_command(
 ) -> None:
     """Prove that KIT contains a document, or that it does not.
 
-    The proof is a small JSON file with the signed manifest in it. It discloses no other document; a proof of absence
-    discloses the _ids of the two neighbours. KIT needs Merkle roots (kit patch --merkle).
+    The proof is a small JSON file with the signed manifest in it. It discloses no other document. KIT needs Merkle
+    roots (kit patch --merkle).
+
+    If no document has the _id, that is an error (1), and the hint shows near matches. With --absent, a proof of absence
+    is written. It is about the _id only, not about an advisory, and discloses the _ids of the two neighbours.
 
     The recipient does not need KIT. They check the proof with --check and the keys they trust, or without this program
     (docs/auditor.md). kit extract writes the document for --document.
@@ -201,16 +208,18 @@ def prove_command(
     Examples:
       kit prove kit.tar.zst --id acme:osv:GO-1:1 --output GO-1.proof.json
       kit prove --check GO-1.proof.json --trusted-key site.pub.pem --document GO-1.bson
+      kit prove kit.tar.zst --id acme:osv:GO-2:1 --absent --output absent.proof.json
+      kit prove --check absent.proof.json --absent --trusted-key site.pub.pem
     """
     from kit.output.paths import require_free
-    from kit.reports.documents import proof_json, proof_lines
+    from kit.reports.documents import near_lines, proof_json, proof_lines
     from kit.verbs import trust
     from kit.verbs.prove.prove import ProveRequest, prove
 
     if proof is not None:
         made = {"KIT": kit, "--id": name, "--collection": collection, "--tenant": tenant, "--output": output}
         _require_none(made, "--check")
-        _check(proof, document, _make_expectation(trusted_keys, policy, at), as_json=as_json)
+        _check(proof, document, _make_expectation(trusted_keys, policy, at), absent=absent, as_json=as_json)
         return
     _require_none(
         {"--document": document, "--trusted-key": trusted_keys, "--trust": policy}, "making a proof", "--check"
@@ -226,20 +235,24 @@ def prove_command(
                 document=parse_document(name),
                 collection=parse_collection(collection) if collection is not None else None,
                 tenant=tenant,
+                absent=absent,
                 environment=replace(environment, progress=progress),
             )
         )
     trust.write_readable(output, report.proof.to_bytes(), what="proof")
     print_report(proof_lines(report, output), proof_json(report, output), as_json=as_json, done="the proof is written")
+    for line in near_lines(report):
+        print_warning(f"warning: {line}")
 
 
-def _check(path: Path, document: Path | None, expectation: Expectation, *, as_json: bool) -> None:
+def _check(path: Path, document: Path | None, expectation: Expectation, *, absent: bool, as_json: bool) -> None:
     from kit.reports.documents import proof_json, proof_lines
     from kit.verbs.prove.proof import Proof
     from kit.verbs.prove.prove import check
 
     proof = Proof.parse(read_file(path), where=str(path))
-    report = check(proof, expectation, document=read_file(document) if document is not None else None)
+    compared = read_file(document) if document is not None else None
+    report = check(proof, expectation, document=compared, absent=absent)
     print_report(proof_lines(report, path), proof_json(report, path), as_json=as_json)
 
 

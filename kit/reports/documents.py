@@ -19,10 +19,13 @@ from kit.values.strict_json import parse
 from kit.verbs.approval import ApprovalFile
 from kit.verbs.extract.documents import Form
 from kit.verbs.extract.extract import ExtractedFile, ExtractReport
+from kit.verbs.find import By, Match
+from kit.verbs.prove.proof import ABSENCE
 from kit.verbs.prove.prove import ProofReport
 from kit.verbs.recover import RecoverReport
 from kit.version import TOOL, VERSION
 
+_BY = {By.ID: "id", By.UPSTREAM_ID: "upstreamId", By.ALIAS: "alias", By.PURL: "purl", By.PART: "upstreamIdInText"}
 _MAX_SHOWN = 20
 """Omitted documents that the text names."""
 
@@ -109,6 +112,8 @@ def proof_json(report: ProofReport, path: Path) -> dict[str, Any]:
         "collection": str(claim.collection),
         "tenant": claim.tenant,
         "present": claim.present,
+        "statement": None if claim.present else ABSENCE,
+        "near": [match_json(match) for match in report.near],
         "bundleId": manifest.bundle_id,
         "generation": manifest.generation,
         "manifestSha256": str(manifest.sha256),
@@ -151,8 +156,7 @@ def proof_lines(report: ProofReport, path: Path) -> Iterator[str]:
 
 def _verdict(report: ProofReport, path: Path) -> Iterator[str]:
     claim = report.proof.claim
-    spelled = claim.document.to_json()
-    what = f'_id "{spelled}"' if isinstance(spelled, str) else f"_id {spelled}"
+    what = f"_id {claim.spelled}"
     where = f"generation {report.manifest.generation}"
     claimed = f"a document with {what} is in {where}" if claim.present else f"no document with {what} is in {where}"
     if report.signers is None:
@@ -161,6 +165,30 @@ def _verdict(report: ProofReport, path: Path) -> Iterator[str]:
     if report.document is not None:
         yield f"the document matches: sha256 {report.document}"
     yield f"proven: {claimed}"
+    if not claim.present:
+        yield "this is about the _id, not about an advisory: the kit may have the advisory under another _id"
+
+
+def near_lines(report: ProofReport) -> Iterator[str]:
+    """Yield what a proof of absence could be mistaken for."""
+    if report.proof.claim.present:
+        return
+    yield "the proof is about the _id, not about an advisory: the kit may have the advisory under another _id"
+    for match in report.near[:_MAX_SHOWN]:
+        yield f"in the kit is {match.document} ({match.likeness})"
+    if len(report.near) > _MAX_SHOWN:
+        yield f"in the kit are {len(report.near):,} such documents; --json shows them"
+
+
+def match_json(match: Match) -> dict[str, Any]:
+    """Return a document that was found by a name, as JSON."""
+    return {
+        "id": match.name.to_json() if match.name is not None else None,
+        "document": match.document,
+        "tenant": match.tenant or None,
+        "upstreamId": match.upstream_id,
+        "by": [_BY[by] for by in match.by],
+    }
 
 
 def recover_json(report: RecoverReport) -> dict[str, Any]:

@@ -29,25 +29,31 @@ NUMBERED = b"$numberInt"
 
 
 def outcomes(data: bytes) -> tuple[bool, bool]:
-    """Return whether ``kit prove --check`` accepts a proof, and whether the script does; only refusals are caught."""
-    by_kit = by_script = True
+    """Return whether ``kit prove --check`` accepts a proof, and whether the script does, asked either way.
+
+    Only refusals are caught. Neither accepts a proof both as one of presence and as one of absence.
+    """
+    by_kit = [_by_kit(data, absent=absent) for absent in (False, True)]
+    by_script = [_by_script(data, absent=absent) for absent in (False, True)]
+    assert not all(by_kit)
+    assert not all(by_script)
+    return any(by_kit), any(by_script)
+
+
+def _by_kit(data: bytes, *, absent: bool) -> bool:
     try:
-        _by_kit(data)
+        check(Proof.parse(data, where="k"), fuzz_proofs.EXPECTATION, absent=absent)
     except KitError:
-        by_kit = False
+        return False
+    return True
+
+
+def _by_script(data: bytes, *, absent: bool) -> bool:
     try:
-        _by_script(data)
+        check_proof.check(data, fuzz_proofs.PUBLIC.pem, verify=fuzz_proofs.verify, absent=absent)
     except (ValueError, RecursionError):
-        by_script = False
-    return by_kit, by_script
-
-
-def _by_kit(data: bytes) -> None:
-    check(Proof.parse(data, where="k"), fuzz_proofs.EXPECTATION)
-
-
-def _by_script(data: bytes) -> None:
-    check_proof.check(data, fuzz_proofs.PUBLIC.pem, verify=fuzz_proofs.verify)
+        return False
+    return True
 
 
 def refused_mutants(seed: bytes) -> Iterator[tuple[str, bytes]]:
@@ -177,7 +183,7 @@ def test_what_is_printed_reaches_the_terminal_as_ascii(tmp_path: Path) -> None:
         place = tmp_path / "a.proof"
         place.write_bytes(fuzz_proofs.whole_proof(data))
         run = subprocess.run(
-            [sys.executable, str(ROOT / "conformance/check_proof.py"), str(place), str(public)],
+            [sys.executable, str(ROOT / "conformance/check_proof.py"), "--absent", str(place), str(public)],
             capture_output=True,
             check=False,
         )
@@ -237,4 +243,4 @@ def test_a_document_that_is_not_the_one_of_the_claim() -> None:
             check_proof.check(data, fuzz_proofs.PUBLIC.pem, other)
     absent: Any = fuzz_proofs.whole_proof(SEEDS[6])
     with pytest.raises(ValueError, match="the document"):
-        check_proof.check(absent, fuzz_proofs.PUBLIC.pem, document)
+        check_proof.check(absent, fuzz_proofs.PUBLIC.pem, document, absent=True)

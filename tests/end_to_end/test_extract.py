@@ -304,3 +304,13 @@ class TestManners:
             assert outcome.code == 0
         assert (tmp_path / "1.bson.gz").read_bytes() == (tmp_path / "2.bson.gz").read_bytes()
         assert gzip.decompress((tmp_path / "1.bson.gz").read_bytes()) == kits.collection(documents[1::2])
+
+
+def test_an_id_that_is_not_there_is_an_error_with_near_matches(desk: Desk, tmp_path: Path) -> None:
+    first = observation(1)
+    name = first["upstream"]["upstreamId"]
+    path = desk.kit(kits.content(first, observation(2)))
+    for text, code in ((first["_id"], 0), (name, 11), (f"other:osv:{name}:7", 11)):
+        outcome = kit("extract", path, "--trusted-key", desk.public("vendor"), "--id", text, "-o", tmp_path / text)
+        assert (outcome.code, "did you mean" in outcome.err) == (code, code != 0), outcome
+        assert (f"did you mean {first['_id']} (same upstream id)?" in outcome.err) == (code != 0)

@@ -71,8 +71,8 @@ class Prover:
         self.desk, self.name, self.made = desk, name, 0
         self.path = desk.patched(desk.kit(many()), "--merkle", by=name)
 
-    def prove(self, identity: str, *options: object, code: int = 0) -> Path:
-        outcome = self.attempt(identity, *options)
+    def prove(self, identity: str, *options: object, code: int = 0, absent: object = False) -> Path:
+        outcome = self.attempt(identity, *options, *(["--absent"] if absent else []))
         assert outcome.code == code, outcome
         return self.proof
 
@@ -90,11 +90,11 @@ def prover(tmp_path_factory: pytest.TempPathFactory) -> Prover:
     return Prover(Desk(tmp_path_factory.mktemp("desk")))
 
 
-def script(proof: Path, public: Path, *document: Path) -> int:
+def script(proof: Path, public: Path, *document: Path, absent: object = False) -> int:
     """Run the stand-alone check in this process."""
     out = io.StringIO()
     with contextlib.redirect_stdout(out):
-        code = check_proof.main([str(proof), str(public), *map(str, document)])
+        code = check_proof.main([*(["--absent"] if absent else []), str(proof), str(public), *map(str, document)])
     assert out.getvalue().startswith("NOT PROVEN: " if code else "proven: ")
     return code
 
@@ -129,16 +129,18 @@ def file_of(folder: Path, document: bytes) -> Path:
     ],
 )
 def test_what_is_there_and_what_is_not(prover: Prover, identity: str, present: object, leaves: list[int]) -> None:
-    proof = prover.prove(identity)
-    outcome = prover.check(proof, "--json")
+    proof = prover.prove(identity, absent=not present)
+    outcome = prover.check(proof, "--json", *([] if present else ["--absent"]))
     assert outcome.code == 0, outcome
     assert outcome.json["present"] == present
+    assert (outcome.json["statement"] is None) == present
+    assert ("statement" not in json.loads(proof.read_text())) == present
     assert sorted(len(one["leaves"]) for one in outcome.json["members"]) == sorted(leaves)
     assert outcome.json["signers"] == [key("site").public.key_id]
     for name, value in (("merkle-proof", json.loads(proof.read_text())), ("proof-report", outcome.json)):
         Draft202012Validator(json.loads((ROOT / "schemas" / f"{name}.schema.json").read_text())).validate(value)
     if "$number" not in identity:
-        assert script(proof, prover.desk.public("site")) == 0
+        assert script(proof, prover.desk.public("site"), absent=not present) == 0
     if shutil.which("node"):
         place = prover.desk.kits / "check.js"
         place.write_text(NODE)
@@ -158,33 +160,88 @@ def test_the_document_itself_and_no_other(prover: Prover) -> None:
     changed = bson.encode(bson.decode(next(documents(prover.path))) | {"_id": "d"})
     outcome = prover.check(proof, "--document", file_of(prover.desk.kits, changed))
     assert (outcome.code, "which the proof is not about" in outcome.err) == (2, True)
-    absent = prover.prove("a")
-    assert prover.check(absent, "--document", file_of(prover.desk.kits, changed)).code == 64
+    absent = prover.prove("a", absent=True)
+    assert prover.check(absent, "--absent", "--document", file_of(prover.desk.kits, changed)).code == 64
 
 
 def test_text_that_is_there_as_another_type_is_not_called_absent(prover: Prover) -> None:
     for text, kind in ((OID, "$oid"), ("7", "$numberInt"), ("8", "$numberLong")):
+        assert prover.attempt(text, "--absent").code == 64
         outcome = prover.attempt(text)
         assert outcome.code == 64
         assert f'--id \'{{"{kind}": "{text}"}}\'' in outcome.err
         assert not prover.proof.exists()
-    assert prover.check(prover.prove("9")).code == 0
+    assert prover.check(prover.prove("9", absent=True), "--absent").code == 0
+
+
+def test_what_is_not_there_is_an_error_with_near_matches_unless_absence_is_asked_for(prover: Prover) -> None:
+    name = kits.identifier(3)  # of the document whose _id is the number 7
+    for text, near in (
+        (name, "7 (same upstream id)"),
+        (name.lower(), "7 (same upstream id)"),
+        (f"initech:osv:{name}:2", "7 (same upstream id)"),
+        ("cve-2025-0007", "f (as an alias)"),
+    ):
+        outcome = prover.attempt(text)
+        outcome.refused(1, f'has the _id "{text}"', f"did you mean {near}?")
+        assert not prover.proof.exists()
+    outcome = prover.attempt("nothing-of-this-name")
+    outcome.refused(1, "kit find KIT", "--absent")
+    assert "did you mean" not in outcome.err
+
+
+def test_a_proof_of_absence_states_what_it_is_about_and_is_accepted_only_where_absence_is_asked_for(
+    prover: Prover,
+) -> None:
+    name, public = kits.identifier(3), prover.desk.public("site")
+    made = prover.attempt(name, "--absent", "--json")
+    assert (made.code, made.json["present"], made.json["near"][0]["by"]) == (0, False, ["upstreamId", "alias"])
+    assert made.json["near"][0]["id"] == {"$numberInt": "7"}
+    assert "about the _id, not about an advisory" in made.err
+    assert "in the kit is 7 (same upstream id)" in made.err
+    absent = prover.proof
+    assert "about the _id only" in json.loads(absent.read_text())["statement"]
+    prover.check(absent).refused(11, "proves that no document has the _id", "--absent")
+    accepted = prover.check(absent, "--absent")
+    assert (accepted.code, "about the _id, not about an advisory" in accepted.out) == (0, True)
+    assert [script(absent, public), script(absent, public, absent=True)] == [1, 0]
+    present = prover.prove("b")
+    prover.check(present, "--absent").refused(11, "is in the kit")
+    assert script(present, public, absent=True) == 1
+    prover.attempt("b", "--absent").refused(11, "its absence cannot be proven")
+    assert not prover.proof.exists()
+
+
+def test_an_absence_without_its_statement_or_with_another_is_no_proof(prover: Prover) -> None:
+    whole = json.loads(prover.prove("a", absent=True).read_text())
+    present = json.loads(prover.prove("b").read_text())
+    wrong = [{name: value for name, value in whole.items() if name != "statement"}]
+    wrong += [whole | {"statement": other} for other in ("The advisory is not in the kit.", "", None)]
+    wrong += [present | {"statement": other} for other in (whole["statement"], None)]
+    schema = Draft202012Validator(json.loads((ROOT / "schemas" / "merkle-proof.schema.json").read_text()))
+    assert schema.is_valid(whole)
+    for one in wrong:
+        place = prover.desk.kits / "statement.proof"
+        place.write_text(json.dumps(one))
+        assert not schema.is_valid(one)
+        assert prover.check(place, "--absent").code == prover.check(place).code == 11
+        assert script(place, prover.desk.public("site"), absent=True) == 1
 
 
 def test_a_tenant_narrows_the_members_looked_at(prover: Prover) -> None:
-    proof = prover.prove("c", "--tenant", "acme")
-    outcome = prover.check(proof, "--json")
+    proof = prover.prove("c", "--tenant", "acme", absent=True)
+    outcome = prover.check(proof, "--json", "--absent")
     assert (outcome.json["present"], [one["path"] for one in outcome.json["members"]]) == (False, [OBSERVATIONS])
     assert prover.check(prover.prove("c", "--tenant", "globex"), "--json").json["present"]
-    assert script(proof, prover.desk.public("site")) == 0
+    assert script(proof, prover.desk.public("site"), absent=True) == 0
     prover.prove("c", "--tenant", "initech", code=11)
     prover.prove("c", "--tenant", "", code=64)
 
 
 def test_other_collections_and_an_empty_one(prover: Prover) -> None:
-    proof = prover.prove("x", "--collection", "concelier.nothing")
-    assert prover.check(proof, "--json").json["members"][0]["leaves"] == []
-    assert script(proof, prover.desk.public("site")) == 0
+    proof = prover.prove("x", "--collection", "concelier.nothing", absent=True)
+    assert prover.check(proof, "--json", "--absent").json["members"][0]["leaves"] == []
+    assert script(proof, prover.desk.public("site"), absent=True) == 0
     prover.prove("x", "--collection", "concelier.unheard_of", code=11)
     prover.prove("x", "--collection", "nodot", code=64)
 
@@ -205,10 +262,11 @@ def test_trees_of_more_than_a_block_of_leaves(desk: Desk) -> None:
         (f"id-{2 * edge + 1:06}", [2 * BLOCK, 2 * BLOCK + 1]),
         ("z", [len(ids) - 1]),
     ):
-        proof = prover.prove(identity, "--collection", "concelier.many")
-        outcome = prover.check(proof, "--json")
+        absent = identity not in ids
+        proof = prover.prove(identity, "--collection", "concelier.many", absent=absent)
+        outcome = prover.check(proof, "--json", *(["--absent"] if absent else []))
         assert [leaf["index"] for leaf in outcome.json["members"][0]["leaves"]] == indices
-        assert script(proof, desk.public("site")) == 0
+        assert script(proof, desk.public("site"), absent=absent) == 0
 
 
 def test_who_may_have_signed_is_for_whoever_checks(prover: Prover) -> None:
@@ -300,7 +358,7 @@ def test_a_proof_replaces_nothing(prover: Prover) -> None:
 
 @pytest.fixture(scope="module")
 def proofs(prover: Prover, tmp_path_factory: pytest.TempPathFactory) -> tuple[list[bytes], Expectation, Path, Path]:
-    made = [prover.prove(one).read_bytes() for one in ("b", "f", "cc", "zz")]
+    made = [prover.prove(one, absent=len(one) > 1).read_bytes() for one in ("b", "f", "cc", "zz")]
     public = key("site").public
     folder = tmp_path_factory.mktemp("proofs")
     return made, Expectation(trusted={public.key_id: public}), prover.desk.public("site"), folder
@@ -327,7 +385,7 @@ def accepted(data: bytes, expectation: Expectation) -> bool:
     """Tell whether a proof checks; if it does, its claim must be true."""
     try:
         proof = Proof.parse(data, where="proof")
-        check(proof, expectation)
+        check(proof, expectation, absent=not proof.claim.present)
     except KitError:
         return False
     assert is_true(json.loads(proof.to_bytes())["claim"])
@@ -371,7 +429,9 @@ def test_the_proofs_themselves_are_accepted(proofs: Made) -> None:
     assert all(accepted(one, expectation) for one in made)
 
 
-FIRM = frozenset({"index", "key", "documentSha256", "manifest", "signature", "schemaVersion", "collection"})
+FIRM = frozenset(
+    {"statement", "index", "key", "documentSha256", "manifest", "signature", "schemaVersion", "collection"}
+)
 
 
 def change(whole: Any, data: st.DataObject) -> bool:
@@ -399,7 +459,8 @@ def test_whatever_is_changed_no_false_claim_is_accepted(proofs: Made, data: st.D
     if data.draw(st.integers(0, 15)) == 0 and shutil.which("openssl"):
         place = folder / "changed.proof"
         place.write_bytes(json.dumps(whole).encode())
-        assert script(place, public) == 1 or is_true(whole["claim"])
+        codes = {script(place, public), script(place, public, absent=True)}
+        assert codes == {1} or is_true(whole["claim"])
 
 
 @settings(max_examples=examples(300), deadline=None)
@@ -429,7 +490,7 @@ def test_bytes_moved_from_the_digest_to_the_key_of_a_leaf(proofs: Made) -> None:
             "documentSha256": leaf["documentSha256"][2 * count :],
         }
         for padding in ("", " " * 2 * count):
-            attack = shown | {"claim": shown["claim"] | {"present": False}}
+            attack = shown | {"claim": shown["claim"] | {"present": False}, "statement": below["statement"]}
             attack["members"] = [
                 {"path": OBSERVATIONS, "leaves": [moved | {"documentSha256": moved["documentSha256"] + padding}]}
             ]
@@ -437,7 +498,7 @@ def test_bytes_moved_from_the_digest_to_the_key_of_a_leaf(proofs: Made) -> None:
             place = folder / "moved.proof"
             place.write_bytes(json.dumps(attack).encode())
             assert not accepted(place.read_bytes(), expectation)
-            assert script(place, public) == 1
+            assert script(place, public, absent=True) == 1
 
 
 def test_a_signature_for_another_purpose_is_none(prover: Prover) -> None:
@@ -452,10 +513,10 @@ def test_a_signature_for_another_purpose_is_none(prover: Prover) -> None:
 
 
 def test_a_member_left_away_does_not_make_an_absence(prover: Prover) -> None:
-    whole = json.loads(prover.prove("c", "--tenant", "acme").read_text())
+    whole = json.loads(prover.prove("c", "--tenant", "acme", absent=True).read_text())
     del whole["claim"]["tenant"]  # true of the one member, false of the collection
     place = prover.desk.kits / "narrow.proof"
     place.write_text(json.dumps(whole))
-    outcome = prover.check(place)
+    outcome = prover.check(place, "--absent")
     assert (outcome.code, f"does not show {OTHER_PART}" in outcome.err) == (11, True)
     assert script(place, prover.desk.public("site")) == 1

@@ -32,6 +32,7 @@ from kit.signing import PublicKey
 from kit.trust import Anchor
 from kit.values import Codec, CollectionMember, CollectionName, MemberPath, Sha256, collection_member
 from kit.verbs.extract.documents import MAX_UNRESOLVABLE, Extracted, Form, Selection, Unresolvable, extract_run
+from kit.verbs.find import NEAR, Query, distinct, find_again, near_hint
 from kit.verbs.verify.judged import SIGNATURES, judge_kit, require_trust
 from kit.verbs.verify.judgement import Expectation, Judgement
 from kit.verbs.verify.kits import Environment, OpenKit, open_with_workers, require_outside
@@ -283,7 +284,7 @@ def extract(request: ExtractRequest) -> ExtractReport:
         chosen = _choose(found, request)
         writer = ExtractedFiles(request.selection, request.destination, stack)
         _take(kit, found, request.selection, writer)
-        _require_found(request.selection, writer)
+        _require_found(kit, found, request.selection, writer)
         files = writer.finish(chosen)
         return ExtractReport(
             kit=request.kit,
@@ -318,7 +319,7 @@ def _choose(found: Survey, request: ExtractRequest) -> tuple[CollectionName, ...
         raise ContentError("this kit has no collections")
     if (request.destination.single or request.destination.path is None) and len(chosen) > 1:
         raise UsageError(
-            f"one file holds one collection, and these are selected: {', '.join(map(str, chosen))}",
+            f"one file is_stored one collection, and these are selected: {', '.join(map(str, chosen))}",
             hint="choose with --collection, or name a folder",
         )
     return chosen
@@ -369,12 +370,8 @@ def _read_metadata(kit: OpenKit, member: Member, body: Iterator[bytes], codec: C
     return bytes(whole)
 
 
-def _require_found(selection: Selection, writer: ExtractedFiles) -> None:
-    """Check that everything requested was found.
-
-    Raises:
-        ContentError: Something was not; names it.
-    """
+def _require_found(kit: OpenKit, found: Survey, selection: Selection, writer: ExtractedFiles) -> None:
+    """Check that everything that was asked for is there."""
     tenants = sorted((selection.tenants or frozenset()) - writer.tenants)
     if tenants:
         raise ContentError(f"no documents of tenant {', '.join(map(repr, tenants))} in what is selected of this kit")
@@ -385,5 +382,14 @@ def _require_found(selection: Selection, writer: ExtractedFiles) -> None:
         count = f"{len(absent):,} of {len(selection.documents or ()):,}"
         raise ContentError(
             f"{count} documents are not in what is selected: {shown}{more}",
-            hint="omit them, or choose other collections and tenants",
+            hint=_near_hint(kit, found, selection, absent) or "omit them, or choose other collections and tenants",
         )
+
+
+def _near_hint(kit: OpenKit, found: Survey, selection: Selection, absent: list[DocumentName]) -> str:
+    """Return what the first ``_id`` that is not there may have been meant for; empty if nothing is near."""
+    spelled = min(absent).to_json()
+    text = spelled if isinstance(spelled, str) else next(iter(spelled.values()))
+    members = {path: one for path, one in found.collections.items() if selection.has_collection(one.name)}
+    near = distinct(find_again(kit, found, members, Query(text=text, by=NEAR)))
+    return near_hint(near) if near else ""

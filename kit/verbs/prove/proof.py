@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -33,6 +34,11 @@ from kit.values.fields import ManifestFields
 from kit.verbs.prove.leaf_search import Leaf
 
 SCHEMA_VERSION = "1"
+ABSENCE = (
+    "The collection has no document with this _id. This is about the _id only: a document on the same advisory may be "
+    "in the collection under another _id."
+)
+"""What the file of a proof of absence states in words, so that it is not taken for a statement on an advisory."""
 _LIMITS = Limits()
 
 
@@ -57,8 +63,14 @@ class Claim:
         """The key of the leaf; that of a text has no length and no NUL."""
         return key_of(self.document)
 
+    @property
+    def spelled(self) -> str:
+        """The ``_id`` as messages show it."""
+        name = self.document.to_json()
+        return f'"{name}"' if isinstance(name, str) else json.dumps(name)
+
     def members(self, manifest: Manifest) -> dict[MemberPath, CollectionSummary]:
-        """Return the members that the claim is about, each with a root (obligation 2).
+        """Return the members that the claim is about, with a root each (obligation 2).
 
         Raises:
             ContentError: There is no such member, or one has no root.
@@ -110,6 +122,7 @@ class Proof:
         return strict_json.canonical(
             {
                 "schemaVersion": SCHEMA_VERSION,
+                **({} if claim.present else {"statement": ABSENCE}),
                 "claim": printed if claim.tenant is None else printed | {"tenant": claim.tenant},
                 "manifest": base64.b64encode(self.manifest).decode("ascii"),
                 "signature": base64.b64encode(self.signature).decode("ascii"),
@@ -138,7 +151,7 @@ class Proof:
 
     @classmethod
     def _read(cls, fields: ManifestFields) -> Self:
-        fields.exactly(("schemaVersion", "claim", "manifest", "signature", "members"))
+        fields.exactly(("schemaVersion", "claim", "manifest", "signature", "members"), ("statement",))
         if fields.text("schemaVersion") != SCHEMA_VERSION:
             raise ContentError(f"schemaVersion {fields.text('schemaVersion')!r} is not known; this program reads '1'")
         members: dict[MemberPath, tuple[Leaf, ...]] = {}
@@ -153,8 +166,12 @@ class Proof:
             members[path] = tuple(_leaf(value, f"{one.place}.leaves[{at}]") for at, value in items)
         if not members:
             raise ContentError("shows no member")
+        claim = _claim(fields.object("claim"))
+        stated = tuple(value for name, value in fields.members.items() if name == "statement")
+        if stated != (() if claim.present else (ABSENCE,)):
+            raise ContentError("statement: exactly the sentence about an _id is expected, in a proof of absence only")
         return cls(
-            claim=_claim(fields.object("claim")),
+            claim=claim,
             manifest=_decode(fields, "manifest"),
             signature=_decode(fields, "signature"),
             members=members,

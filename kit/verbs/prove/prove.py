@@ -17,13 +17,22 @@ from kit.engine.leaves import LeafStore
 from kit.engine.pipeline import Pipeline
 from kit.engine.progress import Stage
 from kit.engine.reading import Survey, read_once
-from kit.errors import ContentError, DigestError, KitError, UnsignedError, UntrustedError, UsageError
+from kit.errors import (
+    ContentError,
+    DigestError,
+    KitError,
+    NotFoundError,
+    UnsignedError,
+    UntrustedError,
+    UsageError,
+)
 from kit.manifest import Manifest, locate
 from kit.output.scratch import scratch_folder
 from kit.signing import Claim as SignatureClaim, jws
 from kit.transforms.coverage import is_observations
 from kit.trust import narrow
 from kit.values import CollectionName, Limits, MemberPath, Sha256, collection_member
+from kit.verbs.find import NEAR, Match, Query, distinct, find_again, near_hint
 from kit.verbs.prove.leaf_search import MemberLeaves, is_stored, search
 from kit.verbs.prove.proof import Claim, Proof, key_of
 from kit.verbs.verify import signers
@@ -40,6 +49,8 @@ class ProveRequest:
     collection: CollectionName | None = None
     """None for the kit's only collection of observations."""
     tenant: str | None = None
+    absent: bool = False
+    """Whether to prove that no document has this ``_id``, instead of that one has it."""
     environment: Environment = field(default_factory=Environment)
 
 
@@ -48,11 +59,12 @@ class ProofReport:
     """A proof, made or checked.
 
     Attributes:
-        proof: The proof.
-        manifest: The manifest in it, parsed.
-        claims: Who signed the manifest, as the signature claims; proves nothing.
-        signers: Key ids of trusted keys that signed the manifest in the role it needs; None if nothing was checked.
-        document: The digest of the document that was compared with the proof; None if none was.
+        proof: It.
+        manifest: The one it carries, parsed.
+        claims: Who made it, as the signature claims; proves nothing.
+        signers: Key ids of trusted keys that signed the manifest in the role it needs; None where nothing was checked.
+        document: Digest of the document that was compared with the proof, if one was.
+        near: Where an absence was proven, documents that the ``_id`` may have been meant for: they are in the kit.
     """
 
     proof: Proof
@@ -60,14 +72,19 @@ class ProofReport:
     claims: tuple[SignatureClaim, ...]
     signers: tuple[str, ...] | None = None
     document: Sha256 | None = None
+    near: tuple[Match, ...] = ()
 
 
 def prove(request: ProveRequest) -> ProofReport:
-    """Make a proof that the document is in the kit, or that it is not, whichever is true.
+    """Return a proof that the document is in the kit or, if that is asked for, that none with its ``_id`` is.
+
+    An absence is proven only if it is asked for: a mistyped ``_id`` is absent from every kit.
 
     Raises:
-        UnsignedError: The kit has no signature, so nothing can be proven.
-        ContentError: The manifest has no Merkle root of the collection.
+        NotFoundError: No document has the ``_id``, and presence is asked for; the hint has near matches.
+        UnsignedError: The kit has no signature that could carry a proof.
+        ContentError: The manifest has no Merkle root of the collection; or a document has the ``_id``, and absence is
+            asked for.
         DigestError: The documents are not those that the root is over.
         UsageError: No collection is named, and the kit has none or several of observations; or no document has the
             text as its ``_id``, but one has the same spelling as another type.
@@ -94,26 +111,41 @@ def prove(request: ProveRequest) -> ProofReport:
         )
         store = LeafStore(scratch)
         shown = _search_members(kit, found, claim, manifest, store)
+        near: tuple[Match, ...] = ()
         if not any(one.present for one in shown.values()):
             _require_one_meaning(request.document, shown, store)
+            near = _near(kit, found, claim, manifest)
+            if not request.absent:
+                raise _not_found(claim, near)
             claim = replace(claim, present=False)
+        elif request.absent:
+            raise ContentError(f"a document has the _id {claim.spelled}, so its absence cannot be proven")
     kept = {path: one.leaves for path, one in shown.items() if one.present or not claim.present}
     proof = Proof(claim=claim, manifest=data, signature=signature, members=kept)
-    proof.check(manifest)  # a proof that is returned can only be refused for its signature
-    return ProofReport(proof=proof, manifest=manifest, claims=jws.claims(signature))
+    proof.check(manifest)  # nothing is handed out that would be refused for another reason than its signature
+    return ProofReport(proof=proof, manifest=manifest, claims=jws.claims(signature), near=near)
 
 
-def check(proof: Proof, expectation: Expectation, *, document: bytes | None = None) -> ProofReport:
-    """Check a proof, and that it is about ``document`` if one is given.
+def check(
+    proof: Proof, expectation: Expectation, *, document: bytes | None = None, absent: bool = False
+) -> ProofReport:
+    """Check a proof, and that ``document`` is the one it is about.
+
+    Args:
+        proof: The proof.
+        expectation: Who may have signed it.
+        document: The document that it must be about.
+        absent: Whether the proof must be of an absence; otherwise it must be of a document that is in the kit.
 
     Raises:
         UntrustedError: No key is trusted, or too few of those that signed.
         SignatureError: The signature is invalid.
-        ContentError: The proof does not prove its claim.
+        ContentError: The proof does not prove its claim, or is not of the claim that is expected.
         DigestError: A leaf does not lead to the root, or the document is another one.
         UsageError: A document is given, and the proof is of an absence.
         KitError: A signer's key is revoked, expired or not valid yet.
     """
+    _require_expected(proof.claim, absent=absent)
     anchor = expectation.anchor
     if not anchor.policy.keys:
         raise UntrustedError("no key is trusted, so nothing can be proven", hint="name one with --trusted-key")
@@ -155,6 +187,40 @@ def _search_members(
                 hint="find the fault: kit verify KIT --deep",
             )
     return shown
+
+
+def _require_expected(claim: Claim, *, absent: bool) -> None:
+    if absent and claim.present:
+        raise ContentError(
+            f"proves that a document with the _id {claim.spelled} is in the kit, and not that it is absent",
+            where="the proof",
+            hint="check it without --absent",
+        )
+    if not absent and not claim.present:
+        raise ContentError(
+            f"proves that no document has the _id {claim.spelled}, and not that one is in the kit",
+            where="the proof",
+            hint="check it with --absent if that is what you want to know; it is about the _id, not about an advisory",
+        )
+
+
+def _near(kit: OpenKit, found: Survey, claim: Claim, manifest: Manifest) -> tuple[Match, ...]:
+    """Return the documents, among those that the claim is about, that its ``_id`` may have been meant for."""
+    spelled = claim.document.to_json()
+    text = spelled if isinstance(spelled, str) else next(iter(spelled.values()))
+    members = {path: member for path in claim.members(manifest) if (member := collection_member(path)) is not None}
+    return distinct(find_again(kit, found, members, Query(text=text, by=NEAR)))
+
+
+def _not_found(claim: Claim, near: tuple[Match, ...]) -> NotFoundError:
+    of_tenant = f" and tenant {claim.tenant!r}" if claim.tenant is not None else ""
+    otherwise = (
+        "kit find KIT NAME searches upstream ids, aliases and purls; kit prove --absent proves that none has this _id"
+    )
+    return NotFoundError(
+        f"no document of {claim.collection}{of_tenant} has the _id {claim.spelled}",
+        hint=near_hint(near) if near else otherwise,
+    )
 
 
 def _only_observations(manifest: Manifest) -> CollectionName:

@@ -53,6 +53,7 @@ from kit.verbs.delta.verify import (
 from kit.verbs.diff.diff import DiffReport, DiffRequest, diff
 from kit.verbs.extract.documents import Form, Projection, Selection
 from kit.verbs.extract.extract import Destination, ExtractedFile, ExtractReport, ExtractRequest, extract
+from kit.verbs.find import FindReport, FindRequest, find
 from kit.verbs.inspect import InspectReport, inspect
 from kit.verbs.patch.patch import Output, PatchReport, PatchRequest, patch, plan
 from kit.verbs.patch.plan import Aim
@@ -99,6 +100,8 @@ __all__ = [
     "ExtractedFile",
     "FieldExpectation",
     "FieldMap",
+    "FindReport",
+    "FindRequest",
     "Form",
     "Gap",
     "InspectReport",
@@ -153,6 +156,7 @@ __all__ = [
     "create_keyring",
     "diff",
     "extract",
+    "find",
     "generate",
     "inspect",
     "inspect_delta",

@@ -1,5 +1,7 @@
 """``kit inspect``: what a kit contains, or with ``--limits`` what a kit may demand of this host.
 
+``kit find``: where in a kit an advisory is, by any of its names.
+
 ``kit diff``: what differs between two kits, as text, JSON or a page.
 """
 
@@ -10,7 +12,7 @@ from pathlib import Path
 
 import click
 
-from kit.cli.options import LISTED, json_option, make_environment, reading_options
+from kit.cli.options import LISTED, json_option, kit_argument, make_environment, reading_options
 from kit.cli.output import print_report, require_writable
 from kit.cli.paths import KIT, NEW, ROOM, Command
 from kit.cli.progress import progress_option, show_progress
@@ -55,6 +57,51 @@ def inspect_command(
     with show_progress(progress_mode) as progress:
         report = inspect(kit, replace(environment, progress=progress))
     print_report(inspect_lines(report), inspect_json(report), as_json=as_json)
+
+
+@click.command("find", cls=Command)
+@kit_argument
+@click.argument("text")
+@click.option(
+    "--limit",
+    type=click.IntRange(0),
+    metavar="N",
+    help=f"Show at most N documents. All are counted. Default: {LISTED}; all in JSON.",
+)
+@reading_options
+@progress_option
+@json_option
+def find_command(
+    kit: Path,
+    text: str,
+    limit: int | None,
+    workers: int,
+    maxima: tuple[str, ...],
+    allowed: Allowed,
+    progress_mode: str,
+    as_json: bool,
+) -> None:
+    """Find the documents of KIT that have TEXT as a name.
+
+    TEXT is an upstream id, an alias, a purl (with or without its version), an _id, or whole parts of one. Case does not
+    count. Nothing is verified.
+
+    The exit code is 1 if nothing is found.
+
+    \b
+    Examples:
+      kit find kit.tar.zst CVE-2025-22870
+      kit find kit.tar.zst pkg:golang/golang.org/x/net
+      kit find kit.tar.zst GO-2025-3503 --json | jq -r '.matches.items[].document'
+    """
+    from kit.reports.contents import find_json, find_lines
+    from kit.verbs.find import FindRequest, find
+
+    environment = make_environment(workers, maxima, allowed=allowed)
+    with show_progress(progress_mode) as progress:
+        report = find(FindRequest(kit=kit, text=text, environment=replace(environment, progress=progress))).require()
+    shown = find_lines(report, limit=LISTED if limit is None else limit)
+    print_report(shown, find_json(report, limit=limit), as_json=as_json)
 
 
 @click.command("diff", cls=Command)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from kit.encryption.audit_log import Chain
+from kit.reports.contents import match_json
 from kit.reports.text import SCHEMA_VERSION
 from kit.reports.verify import judgement_json
 from kit.values import Limits
@@ -19,13 +20,11 @@ from kit.values.strict_json import parse
 from kit.verbs.approval import ApprovalFile
 from kit.verbs.extract.documents import Form
 from kit.verbs.extract.extract import ExtractedFile, ExtractReport
-from kit.verbs.find import By, Match
 from kit.verbs.prove.proof import ABSENCE
 from kit.verbs.prove.prove import ProofReport
 from kit.verbs.recover import RecoverReport
 from kit.version import TOOL, VERSION
 
-_BY = {By.ID: "id", By.UPSTREAM_ID: "upstreamId", By.ALIAS: "alias", By.PURL: "purl", By.PART: "upstreamIdInText"}
 _MAX_SHOWN = 20
 """Omitted documents that the text names."""
 
@@ -178,17 +177,6 @@ def near_lines(report: ProofReport) -> Iterator[str]:
         yield f"in the kit is {match.document} ({match.likeness})"
     if len(report.near) > _MAX_SHOWN:
         yield f"in the kit are {len(report.near):,} such documents; --json shows them"
-
-
-def match_json(match: Match) -> dict[str, Any]:
-    """Return a document that was found by a name, as JSON."""
-    return {
-        "id": match.name.to_json() if match.name is not None else None,
-        "document": match.document,
-        "tenant": match.tenant or None,
-        "upstreamId": match.upstream_id,
-        "by": [_BY[by] for by in match.by],
-    }
 
 
 def recover_json(report: RecoverReport) -> dict[str, Any]:

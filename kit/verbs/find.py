@@ -16,7 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Final
+from typing import Final, Self
 
 from kit.archive.read.reader import KitReader
 from kit.archive.read.tar import Member
@@ -26,7 +26,7 @@ from kit.engine.passing import read_again
 from kit.engine.pipeline import Pipeline
 from kit.engine.progress import Stage
 from kit.engine.reading import Survey, member_runs, read_once
-from kit.errors import BsonError, UsageError
+from kit.errors import BsonError, NotFoundError, UsageError
 from kit.transforms.coverage import tenant_of
 from kit.transforms.raw_linkset.fields import Fields
 from kit.transforms.raw_linkset.shape import ALIASES, LINKSET, OBSERVATION, PURLS, RAW_LINKSET, Place
@@ -280,6 +280,21 @@ class FindReport:
     """Documents that were searched."""
     unread: int
     """Documents that may match and cannot be read."""
+
+    def require(self) -> Self:
+        """Return the report.
+
+        Raises:
+            NotFoundError: Nothing was found.
+        """
+        if self.total:
+            return self
+        unread = f"; {self.unread:,} that may have it cannot be read" if self.unread else ""
+        raise NotFoundError(
+            f"no document of {self.documents:,} has {self.text!r} as upstream id, alias, purl or part of _id{unread}",
+            where=str(self.kit),
+            hint="kit verify --deep names what cannot be read" if self.unread else "",
+        )
 
 
 def find(request: FindRequest) -> FindReport:

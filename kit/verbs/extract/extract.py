@@ -319,7 +319,7 @@ def _choose(found: Survey, request: ExtractRequest) -> tuple[CollectionName, ...
         raise ContentError("this kit has no collections")
     if (request.destination.single or request.destination.path is None) and len(chosen) > 1:
         raise UsageError(
-            f"one file is_stored one collection, and these are selected: {', '.join(map(str, chosen))}",
+            f"one file holds one collection, and these are selected: {', '.join(map(str, chosen))}",
             hint="choose with --collection, or name a folder",
         )
     return chosen
@@ -371,7 +371,11 @@ def _read_metadata(kit: OpenKit, member: Member, body: Iterator[bytes], codec: C
 
 
 def _require_found(kit: OpenKit, found: Survey, selection: Selection, writer: ExtractedFiles) -> None:
-    """Check that everything that was asked for is there."""
+    """Check that everything requested was found.
+
+    Raises:
+        ContentError: Something was not; names it, and what is near it.
+    """
     tenants = sorted((selection.tenants or frozenset()) - writer.tenants)
     if tenants:
         raise ContentError(f"no documents of tenant {', '.join(map(repr, tenants))} in what is selected of this kit")

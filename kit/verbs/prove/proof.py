@@ -70,7 +70,7 @@ class Claim:
         return f'"{name}"' if isinstance(name, str) else json.dumps(name)
 
     def members(self, manifest: Manifest) -> dict[MemberPath, CollectionSummary]:
-        """Return the members that the claim is about, with a root each (obligation 2).
+        """Return the members that the claim is about, each with a root (obligation 2).
 
         Raises:
             ContentError: There is no such member, or one has no root.

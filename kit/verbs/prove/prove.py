@@ -59,11 +59,11 @@ class ProofReport:
     """A proof, made or checked.
 
     Attributes:
-        proof: It.
-        manifest: The one it carries, parsed.
-        claims: Who made it, as the signature claims; proves nothing.
-        signers: Key ids of trusted keys that signed the manifest in the role it needs; None where nothing was checked.
-        document: Digest of the document that was compared with the proof, if one was.
+        proof: The proof.
+        manifest: The manifest in it, parsed.
+        claims: Who signed the manifest, as the signature claims; proves nothing.
+        signers: Key ids of trusted keys that signed the manifest in the role it needs; None if nothing was checked.
+        document: The digest of the document that was compared with the proof; None if none was.
         near: Where an absence was proven, documents that the ``_id`` may have been meant for: they are in the kit.
     """
 
@@ -82,7 +82,7 @@ def prove(request: ProveRequest) -> ProofReport:
 
     Raises:
         NotFoundError: No document has the ``_id``, and presence is asked for; the hint has near matches.
-        UnsignedError: The kit has no signature that could carry a proof.
+        UnsignedError: The kit has no signature, so nothing can be proven.
         ContentError: The manifest has no Merkle root of the collection; or a document has the ``_id``, and absence is
             asked for.
         DigestError: The documents are not those that the root is over.
@@ -122,14 +122,14 @@ def prove(request: ProveRequest) -> ProofReport:
             raise ContentError(f"a document has the _id {claim.spelled}, so its absence cannot be proven")
     kept = {path: one.leaves for path, one in shown.items() if one.present or not claim.present}
     proof = Proof(claim=claim, manifest=data, signature=signature, members=kept)
-    proof.check(manifest)  # nothing is handed out that would be refused for another reason than its signature
+    proof.check(manifest)  # a proof that is returned can only be refused for its signature
     return ProofReport(proof=proof, manifest=manifest, claims=jws.claims(signature), near=near)
 
 
 def check(
     proof: Proof, expectation: Expectation, *, document: bytes | None = None, absent: bool = False
 ) -> ProofReport:
-    """Check a proof, and that ``document`` is the one it is about.
+    """Check a proof, and that it is about ``document`` if one is given.
 
     Args:
         proof: The proof.

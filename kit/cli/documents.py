@@ -58,6 +58,13 @@ _GZIP = ".gz"
     "--id", "ids", multiple=True, metavar="ID", help='Only this _id: text, or JSON such as {"$oid": "…"}. Repeatable.'
 )
 @click.option(
+    "--advisory",
+    "advisories",
+    multiple=True,
+    metavar="NAME",
+    help="Only documents with this upstream id or alias, and those of --id. Repeatable.",
+)
+@click.option(
     "--format",
     "form",
     type=click.Choice(FORMS),
@@ -102,6 +109,7 @@ def extract_command(
       kit extract kit.tar.zst --trusted-key publisher.pub.pem --output dump
       kit extract kit.tar.zst --trust policy.json --tenant acme --projection canonical --gzip --output acme-dump
       kit extract kit.tar.zst --trust policy.json --collection concelier.advisory_observations --id acme:osv:GO-1:1 -o -
+      kit extract kit.tar.zst --trust policy.json --advisory CVE-2025-22870 --format json --output advisory
     """
     from kit.reports.documents import extract_json, extract_lines, omission_lines, unverified_lines
     from kit.verbs.extract.documents import Form
@@ -134,6 +142,7 @@ def extract_command(
 
 def _make_selection(output: Path, **what: Any) -> Selection:
     from kit.verbs.extract.documents import Form, Projection, Selection
+    from kit.verbs.find import require_text
 
     named = [suffix.lstrip(".") for suffix in output.suffixes[-2:]] if _is_file(output) else []
     zipped = what["zipped"] or named[-1:] == ["gz"]
@@ -145,6 +154,7 @@ def _make_selection(output: Path, **what: Any) -> Selection:
         collections=frozenset(map(parse_collection, what["collections"])) or None,
         tenants=frozenset(what["tenants"]) or None,
         documents=frozenset(map(parse_document, what["ids"])) or None,
+        advisories=frozenset(map(require_text, what["advisories"])) or None,
         form=Form(form),
         codec=Codec.GZIP if zipped else Codec.NONE,
         projection=Projection(what["projection"]),
@@ -161,6 +171,7 @@ def _is_file(output: Path) -> bool:
 @click.command("prove", cls=Command)
 @click.argument("kit", type=KIT, required=False)
 @click.option("--id", "name", metavar="ID", help='The _id to prove: text, or JSON such as {"$oid": "…"}.')
+@click.option("--advisory", metavar="NAME", help="The upstream id or an alias of the document, instead of its _id.")
 @click.option(
     "--collection", metavar="DB.COLLECTION", help="The collection of the document. Default: the observations."
 )
@@ -180,6 +191,7 @@ def _is_file(output: Path) -> bool:
 def prove_command(
     kit: Path | None,
     name: str | None,
+    advisory: str | None,
     collection: str | None,
     tenant: str | None,
     output: Path | None,
@@ -197,6 +209,8 @@ def prove_command(
 
     The proof is a small JSON file with the signed manifest in it. It discloses no other document. KIT needs Merkle
     roots (kit patch --merkle).
+
+    With --advisory, exactly one document must have that upstream id or alias.
 
     If no document has the _id, that is an error (1), and the hint shows near matches. With --absent, a proof of absence
     is written. It is about the _id only, not about an advisory, and discloses the _ids of the two neighbours.
@@ -217,22 +231,32 @@ def prove_command(
     from kit.verbs.prove.prove import ProveRequest, prove
 
     if proof is not None:
-        made = {"KIT": kit, "--id": name, "--collection": collection, "--tenant": tenant, "--output": output}
+        made = {
+            "KIT": kit,
+            "--id": name,
+            "--advisory": advisory,
+            "--collection": collection,
+            "--tenant": tenant,
+            "--output": output,
+        }
         _require_none(made, "--check")
         _check(proof, document, _make_expectation(trusted_keys, policy, at), absent=absent, as_json=as_json)
         return
     _require_none(
         {"--document": document, "--trusted-key": trusted_keys, "--trust": policy}, "making a proof", "--check"
     )
-    if kit is None or name is None or output is None:
-        raise click.UsageError("name KIT, --id and --output to make a proof, or --check PROOF to check one")
+    if kit is None or (name is None) == (advisory is None) or output is None:
+        raise click.UsageError(
+            "name KIT, --id or --advisory, and --output to make a proof, or --check PROOF to check one"
+        )
     require_free(output)
     environment = make_environment(what["workers"], what["maxima"], allowed=what["allowed"])
     with show_progress(progress_mode) as progress:
         report = prove(
             ProveRequest(
                 kit=kit,
-                document=parse_document(name),
+                document=parse_document(name) if name is not None else None,
+                advisory=advisory,
                 collection=parse_collection(collection) if collection is not None else None,
                 tenant=tenant,
                 absent=absent,

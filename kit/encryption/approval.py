@@ -65,6 +65,12 @@ class DocumentName:
             pass
         return None
 
+    @property
+    def text(self) -> str:
+        """The ``_id`` without its type."""
+        spelled = self.to_json()
+        return spelled if isinstance(spelled, str) else next(iter(spelled.values()))
+
     def to_json(self) -> str | dict[str, str]:
         """Return it as an approval spells it."""
         kind, value = self.identity[0], self.identity[1:]

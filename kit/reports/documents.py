@@ -44,6 +44,7 @@ def extract_json(report: ExtractReport) -> dict[str, Any]:
         "ids": sorted((name.to_json() for name in selection.documents), key=str)
         if selection.documents is not None
         else None,
+        "advisories": sorted(selection.advisories) if selection.advisories is not None else None,
         "output": str(report.output) if report.output else None,
         "files": [_file_json(file) for file in report.files],
         "unresolvable": {

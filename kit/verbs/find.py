@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import enum
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property, partial
@@ -36,7 +36,7 @@ from kit.verbs.verify.kits import Environment, OpenKit, is_kept, open_with_worke
 MAX_MATCHES = 10_000
 """Matches that are listed, so that a report is bounded; all are counted."""
 _SHOWN: Final = 3
-"""Near matches in a hint."""
+"""Matches that a message names."""
 _ALIASES: Final = tuple(Place.parse(f"{where}.{ALIASES}") for where in (LINKSET, RAW_LINKSET, "identifiers"))
 _PURLS: Final = tuple(Place.parse(f"{where}.{PURLS}") for where in (LINKSET, RAW_LINKSET))
 _WORD: Final = frozenset(b"abcdefghijklmnopqrstuvwxyz0123456789_.-") | frozenset(range(0x80, 0x100))
@@ -184,6 +184,17 @@ def match_of(query: Query, document: bytes) -> Match | None:
         upstream_id=upstream_id,
         by=by,
     )
+
+
+def advisories_of(document: bytes, asked: Iterable[str]) -> frozenset[str]:
+    """Return those of some advisories that a document is about, by its upstream id or an alias.
+
+    Raises:
+        BsonError: It may be about one of them, and its names cannot be read.
+    """
+    lowered = document.lower()
+    likely = (text for text in asked if fold(text) in lowered)
+    return frozenset(text for text in likely if match_of(Query(text=text, by=ADVISORY), document) is not None)
 
 
 def _names_that_match(query: Query, fields: Fields, upstream_id: str | None) -> Iterator[By]:
@@ -388,6 +399,12 @@ class _Search:
 def distinct(finds: Finds) -> tuple[Match, ...]:
     """Return the matches, one for each ``_id`` and tenant."""
     return tuple({(one.match.document, one.match.tenant): one.match for one in finds.found}.values())
+
+
+def first_names(matches: Sequence[Match]) -> str:
+    """Return the ``_id`` of the first matches, and how many more there are."""
+    more = f", and {len(matches) - _SHOWN:,} more" if len(matches) > _SHOWN else ""
+    return f"{', '.join(match.document for match in matches[:_SHOWN])}{more}"
 
 
 def near_hint(matches: Sequence[Match]) -> str:

@@ -25,7 +25,7 @@ NO_PATHS = {
     *("--minimum-generation", "--name", "--not-after", "--not-before", "--operator", "--owner", "--partition"),
     *("--pkcs11-key", "--pkcs11-key-id", "--pkcs11-token", "--reason", "--reference-collection", "--rollback-note"),
     *("--sealed-to", "--tenant", "--document of approval create", "--key of trust init"),
-    "TEXT of find",
+    *("--advisory", "TEXT of find"),
 }
 """Options that take text which no command opens as a path; of --key, the second word."""
 WRITTEN = {

@@ -314,3 +314,47 @@ def test_an_id_that_is_not_there_is_an_error_with_near_matches(desk: Desk, tmp_p
         outcome = kit("extract", path, "--trusted-key", desk.public("vendor"), "--id", text, "-o", tmp_path / text)
         assert (outcome.code, "did you mean" in outcome.err) == (code, code != 0), outcome
         assert (f"did you mean {first['_id']} (same upstream id)?" in outcome.err) == (code != 0)
+
+
+def test_an_advisory_is_taken_by_its_upstream_id_or_an_alias_next_to_what_is_named_by_id(
+    desk: Desk, tmp_path: Path
+) -> None:
+    documents = [observation(1), observation(2), observation(1, "globex"), observation(3), observation(4)]
+    documents[4]["upstream"]["upstreamId"] = "GHSA-x"
+    documents[4]["linkset"]["aliases"] = [kits.identifier(1).lower()]
+    ids = [one["_id"] for one in documents]
+    path = desk.kit(kits.content(*documents) | {SNAPSHOTS: kits.collection([{"_id": "s"}])})
+
+    def taken(*options: object, code: int = 0) -> list[str]:
+        output = tmp_path / f"{len(list(tmp_path.iterdir()))}.json"
+        only = ("--collection", "concelier.advisory_observations", "--output", output)
+        outcome = kit("extract", path, "--trusted-key", desk.public("vendor"), *only, *options, "--json")
+        assert outcome.code == code, outcome
+        if code:
+            return [outcome.json["error"]["what"], outcome.json["error"]["hint"]]
+        schema = json.loads((ROOT / "schemas/extract-report.schema.json").read_text())
+        Draft202012Validator(schema).validate(outcome.json)
+        return [json.loads(line)["_id"] for line in output.read_text().splitlines()]
+
+    name = kits.identifier(1)
+    assert taken("--advisory", name) == taken("--advisory", name.lower()) == [ids[0], ids[2], ids[4]]
+    assert taken("--advisory", "cve-2025-0003") == [ids[3]]
+    assert taken("--advisory", name, "--tenant", "globex") == [ids[2]]
+    assert taken("--advisory", "ghsa-X", "--id", ids[1]) == [ids[1], ids[4]]
+    what, hint = taken("--advisory", name, "--advisory", "GO-1999-1", code=11)
+    assert "no document is about 'GO-1999-1'" in what
+    assert "kit find KIT NAME" in hint
+    assert ids[1] in taken("--advisory", ids[1], code=11)[1]
+    assert "empty" in taken("--advisory", "", code=64)[0]
+
+
+def test_a_document_that_may_be_about_the_advisory_and_cannot_be_read_is_reported(desk: Desk, tmp_path: Path) -> None:
+    twice = bson.encode(observation(1, "twice"))[4:-1] + bson.encode({"x": 1, "source": {}})[4:]
+    other = bson.encode(observation(2))[4:-1] + bson.encode({"x": 1, "source": {}})[4:]
+    broken = b"".join((len(one) + 4).to_bytes(4, "little") + one for one in (twice, other))
+    path = desk.kit({OBSERVATIONS: broken + bson.encode(observation(1))})
+    words = ("--trusted-key", desk.public("vendor"), "--advisory", kits.identifier(1), "-o", tmp_path / "a.bson")
+    outcome = kit("extract", path, *words, "--json")
+    assert (outcome.code, outcome.json["unresolvable"]["total"]) == (0, 1)
+    assert outcome.json["unresolvable"]["items"][0]["document"] == observation(1, "twice")["_id"]
+    assert (tmp_path / "a.bson").read_bytes() == bson.encode(observation(1))

@@ -190,6 +190,28 @@ def test_what_is_not_there_is_an_error_with_near_matches_unless_absence_is_asked
     assert "did you mean" not in outcome.err
 
 
+def test_an_advisory_is_proven_by_its_name_if_one_document_is_about_it(prover: Prover) -> None:
+    def attempt(name: str, *options: object) -> Outcome:
+        prover.made += 1
+        prover.proof = prover.desk.kits / f"{prover.made}.proof"
+        return kit("prove", prover.path, "--advisory", name, "--output", prover.proof, "--workers", 1, *options)
+
+    for name, identity in ((kits.identifier(7), "f"), ("cve-2025-0003", {"$numberInt": "7"})):
+        assert attempt(name).code == 0
+        assert json.loads(prover.proof.read_text())["claim"]["id"] == identity
+        assert prover.check(prover.proof).code == 0
+    # Of two tenants: the _id "b" and "c".
+    attempt(kits.identifier(0)).refused(64, "2 documents are about", "b, c", "--id", "--tenant")
+    for tenant, identity in (("acme", "b"), ("globex", "c")):
+        assert attempt(kits.identifier(0), "--tenant", tenant).code == 0
+        assert json.loads(prover.proof.read_text())["claim"]["id"] == identity
+    attempt("GO-1999-1").refused(1, "is about 'GO-1999-1'", "kit find KIT")
+    attempt(f"acme:osv:{kits.identifier(7)}:1").refused(1, "did you mean f (same upstream id)?")
+    attempt(kits.identifier(7), "--absent").refused(64, "the absence of an advisory cannot be proven")
+    attempt(kits.identifier(7), "--id", "f").refused(64)
+    attempt(" ").refused(64)
+
+
 def test_a_proof_of_absence_states_what_it_is_about_and_is_accepted_only_where_absence_is_asked_for(
     prover: Prover,
 ) -> None:

@@ -21,7 +21,7 @@ import enum
 import json
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import bson
@@ -38,6 +38,7 @@ from kit.encryption.approval import DocumentName
 from kit.errors import BsonError
 from kit.transforms.coverage import is_observations, tenant_of
 from kit.values import Codec, CollectionName
+from kit.verbs.find import advisories_of
 
 # Dates stay numbers of milliseconds: a document may have years that Python's datetime cannot represent.
 _CODEC: CodecOptions[dict[str, Any]] = CodecOptions(
@@ -168,12 +169,17 @@ class Projection(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Selection:
-    """What to extract, and how to write it. A document must be in every list that is given."""
+    """What to extract, and how to write it.
+
+    A document must be in every list that is given; ``documents`` and ``advisories`` count as one list.
+    """
 
     collections: frozenset[CollectionName] | None = None
     """None for all."""
     tenants: frozenset[str] | None = None
     documents: frozenset[DocumentName] | None = None
+    advisories: frozenset[str] | None = None
+    """By upstream id or alias (:data:`kit.verbs.find.ADVISORY`)."""
     form: Form = Form.BSON
     codec: Codec = Codec.NONE
     """The codec of the output; each run is a frame or gzip member of its own."""
@@ -182,7 +188,12 @@ class Selection:
     @property
     def scoped(self) -> bool:
         """Whether documents of a selected collection may be omitted."""
-        return self.tenants is not None or self.documents is not None
+        return self.tenants is not None or self.is_named
+
+    @property
+    def is_named(self) -> bool:
+        """Whether documents are requested by name: by ``_id`` or by advisory."""
+        return self.documents is not None or self.advisories is not None
 
     def has_collection(self, name: CollectionName) -> bool:
         """Return whether documents of this collection may be extracted."""
@@ -213,6 +224,8 @@ class Extracted:
     """The requested tenants that the documents have."""
     found: frozenset[DocumentName]
     """The requested documents that were taken."""
+    advisories: frozenset[str]
+    """The requested advisories that documents were taken for."""
     unresolvable: list[Unresolvable] = field(default_factory=list)
     """The first :data:`MAX_UNRESOLVABLE` documents that were omitted."""
     left_out: int = 0
@@ -223,10 +236,18 @@ def extract_run(selection: Selection, name: CollectionName, run: Run) -> Extract
     """Return the selected documents of a run; omit one that may be selected but cannot be read or written.
 
     Raises:
-        BsonError: A document that is requested by its ``_id`` cannot be written; names it.
+        BsonError: A document that is requested by name cannot be written; names it.
     """
     strip = selection.projection is Projection.CANONICAL and is_observations(name)
-    result = Extracted(stored=b"", documents=len(run), taken=0, stripped=0, tenants=frozenset(), found=frozenset())
+    result = Extracted(
+        stored=b"",
+        documents=len(run),
+        taken=0,
+        stripped=0,
+        tenants=frozenset(),
+        found=frozenset(),
+        advisories=frozenset(),
+    )
     parts: list[bytes] = []
     for ordinal, document in enumerate(run, run.first):
         top = _TopLevel.at(document) if selection.scoped or strip else _EMPTY
@@ -240,7 +261,7 @@ def extract_run(selection: Selection, name: CollectionName, run: Run) -> Extract
             written, is_stripped = _encode(selection, document, top, strip=strip)
         except BsonError as error:
             named = document_name(document)
-            if match.name is not None:
+            if match.name is not None or match.advisories:
                 error.hint = error.hint or "--format bson takes any document, byte for byte"
                 raise error.inside(f'document {ordinal:,} (_id "{named}")') from error.__cause__
             result.left_out += 1
@@ -252,6 +273,7 @@ def extract_run(selection: Selection, name: CollectionName, run: Run) -> Extract
         result.taken += 1
         result.stripped += is_stripped
         result.found |= {match.name} if match.name is not None else set()
+        result.advisories |= match.advisories
     body = b"".join(parts)
     result.stored = encode(selection.codec, body) if body else b""
     return result
@@ -291,14 +313,16 @@ class _Match:
     tenants: frozenset[str] = frozenset()
     """The requested tenant that it has, if any."""
     name: DocumentName | None = None
-    """Its name, if it was requested by name."""
+    """Its name, if it was requested by its ``_id``."""
+    advisories: frozenset[str] = frozenset()
+    """The requested advisories that it is about."""
     doubt: BsonError | None = None
     """Why it is unknown whether it was requested."""
 
 
 def _match(selection: Selection, document: bytes, top: _TopLevel) -> _Match:
     """Return whether a document is selected, or may be."""
-    tenants, name, doubt = frozenset[str](), None, None
+    tenants, doubt = frozenset[str](), None
     if selection.tenants is not None:
         tenant = tenant_of(document, top.places)
         if tenant in selection.tenants:
@@ -307,17 +331,31 @@ def _match(selection: Selection, document: bytes, top: _TopLevel) -> _Match:
             return _Match(is_taken=False)
         else:
             doubt = top.error
-    if selection.documents is not None:
-        place = top.places.get(b"_id")
-        if place is not None:
-            name = DocumentName(identity=bytes((place[0],)) + document[place[1] : place[2]])
-            if name not in selection.documents:
-                return _Match(is_taken=False, tenants=tenants)
-        elif top.error is None:
-            return _Match(is_taken=False, tenants=tenants)
-        else:
-            doubt = top.error
-    return _Match(is_taken=True, tenants=tenants, name=name, doubt=doubt)
+    if not selection.is_named:
+        return _Match(is_taken=True, tenants=tenants, doubt=doubt)
+    match = _match_name(selection, document, top)
+    return replace(match, tenants=tenants, doubt=doubt or match.doubt)
+
+
+def _match_name(selection: Selection, document: bytes, top: _TopLevel) -> _Match:
+    """Return whether a document is requested by its ``_id`` or by its advisory, or may be."""
+    place = top.places.get(b"_id")
+    name = DocumentName(identity=bytes((place[0],)) + document[place[1] : place[2]]) if place is not None else None
+    if name not in (selection.documents or ()):
+        name = None
+    doubt = top.error if place is None and selection.documents is not None else None
+    advisories = frozenset[str]()
+    try:
+        advisories = advisories_of(document, selection.advisories or ())
+    except BsonError as error:
+        doubt = error if name is None else None
+    is_requested = name is not None or bool(advisories)
+    return _Match(
+        is_taken=is_requested or doubt is not None,
+        name=name,
+        advisories=advisories,
+        doubt=None if is_requested else doubt,
+    )
 
 
 def _encode(selection: Selection, document: bytes, top: _TopLevel, *, strip: bool) -> tuple[bytes, bool]:

@@ -108,6 +108,8 @@ class ExtractedFiles:
         """The requested tenants that were found."""
         self.documents: set[DocumentName] = set()
         """The requested documents that were found."""
+        self.advisories: set[str] = set()
+        """The requested advisories that were found."""
         self.unresolvable: list[LeftOut] = []
         """The first documents that were omitted."""
         self.left_out = 0
@@ -139,6 +141,7 @@ class ExtractedFiles:
         found.stripped += extracted.stripped
         self.tenants |= extracted.tenants
         self.documents |= extracted.found
+        self.advisories |= extracted.advisories
         self.left_out += extracted.left_out
         room = MAX_UNRESOLVABLE - len(self.unresolvable)
         self.unresolvable += [LeftOut(member=member.path, what=one) for one in extracted.unresolvable[:room]]
@@ -270,8 +273,8 @@ def extract(request: ExtractRequest) -> ExtractReport:
     """Write the selected documents.
 
     Raises:
-        ContentError: The kit lacks a requested tenant, collection or document, a collection is not a sequence of
-            documents, or the form cannot represent a document that was requested by ``_id``.
+        ContentError: The kit lacks a requested tenant, collection, document or advisory, a collection is not a sequence
+            of documents, or the form cannot represent a document that was requested by name.
         UsageError: Several collections are selected for one file.
         OutputError: The output exists, or cannot be written.
         DigestError: The kit changed between two readings.
@@ -379,6 +382,12 @@ def _require_found(kit: OpenKit, found: Survey, selection: Selection, writer: Ex
     tenants = sorted((selection.tenants or frozenset()) - writer.tenants)
     if tenants:
         raise ContentError(f"no documents of tenant {', '.join(map(repr, tenants))} in what is selected of this kit")
+    advisories = sorted((selection.advisories or frozenset()) - writer.advisories)
+    if advisories:
+        raise ContentError(
+            f"no document is about {', '.join(map(repr, advisories[:_SHOWN]))}{', …' * (len(advisories) > _SHOWN)}",
+            hint=_near_hint(kit, found, selection, advisories[0]) or "kit find KIT NAME searches all names",
+        )
     absent = [name for name in selection.documents or () if name not in writer.documents]
     if absent:
         shown = ", ".join(sorted(str(name.to_json()) for name in absent)[:_SHOWN])
@@ -386,14 +395,13 @@ def _require_found(kit: OpenKit, found: Survey, selection: Selection, writer: Ex
         count = f"{len(absent):,} of {len(selection.documents or ()):,}"
         raise ContentError(
             f"{count} documents are not in what is selected: {shown}{more}",
-            hint=_near_hint(kit, found, selection, absent) or "omit them, or choose other collections and tenants",
+            hint=_near_hint(kit, found, selection, min(absent).text)
+            or "omit them, or choose other collections and tenants",
         )
 
 
-def _near_hint(kit: OpenKit, found: Survey, selection: Selection, absent: list[DocumentName]) -> str:
-    """Return what the first ``_id`` that is not there may have been meant for; empty if nothing is near."""
-    spelled = min(absent).to_json()
-    text = spelled if isinstance(spelled, str) else next(iter(spelled.values()))
+def _near_hint(kit: OpenKit, found: Survey, selection: Selection, text: str) -> str:
+    """Return what a name that is not there may have been meant for; empty if nothing is near."""
     members = {path: one for path, one in found.collections.items() if selection.has_collection(one.name)}
     near = distinct(find_again(kit, found, members, Query(text=text, by=NEAR)))
     return near_hint(near) if near else ""

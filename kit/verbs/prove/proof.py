@@ -70,29 +70,35 @@ class Claim:
         return f'"{name}"' if isinstance(name, str) else json.dumps(name)
 
     def members(self, manifest: Manifest) -> dict[MemberPath, CollectionSummary]:
-        """Return the members that the claim is about, each with a root (obligation 2).
+        """Return the members that the claim is about (obligation 2), as :func:`rooted_members`."""
+        return rooted_members(manifest, self.collection, self.tenant)
 
-        Raises:
-            ContentError: There is no such member, or one has no root.
-        """
-        named = self.collection
-        found = {
-            summary.path: summary
-            for summary in manifest.collections
-            if (summary.database, summary.collection) == (named.database, named.collection)
-            and (self.tenant is None or self.tenant in summary.tenants)
-        }
-        if not found:
-            of_tenant = f" with documents of tenant {self.tenant!r}" if self.tenant is not None else ""
-            raise ContentError(f"the manifest names no member of {named}{of_tenant}")
-        bare = next((path for path, summary in found.items() if summary.merkle_root is None), None)
-        if bare is not None:
-            raise ContentError(
-                "the manifest has no Merkle root of it, so nothing can be proven",
-                where=str(bare),
-                hint="kit patch --merkle gives the next generation roots",
-            )
-        return found
+
+def rooted_members(
+    manifest: Manifest, collection: CollectionName, tenant: str | None
+) -> dict[MemberPath, CollectionSummary]:
+    """Return the members of a collection, of one tenant if it is named, each with a root.
+
+    Raises:
+        ContentError: There is no such member, or one has no root.
+    """
+    found = {
+        summary.path: summary
+        for summary in manifest.collections
+        if (summary.database, summary.collection) == (collection.database, collection.collection)
+        and (tenant is None or tenant in summary.tenants)
+    }
+    if not found:
+        of_tenant = f" with documents of tenant {tenant!r}" if tenant is not None else ""
+        raise ContentError(f"the manifest names no member of {collection}{of_tenant}")
+    bare = next((path for path, summary in found.items() if summary.merkle_root is None), None)
+    if bare is not None:
+        raise ContentError(
+            "the manifest has no Merkle root of it, so nothing can be proven",
+            where=str(bare),
+            hint="kit patch --merkle gives the next generation roots",
+        )
+    return found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -31,13 +31,25 @@ from kit.output.scratch import scratch_folder
 from kit.signing import Claim as SignatureClaim, jws
 from kit.transforms.coverage import is_observations
 from kit.trust import narrow
-from kit.values import CollectionName, Limits, MemberPath, Sha256, collection_member
-from kit.verbs.find import NEAR, Match, Query, distinct, find_again, near_hint
+from kit.values import CollectionMember, CollectionName, Limits, MemberPath, Sha256, collection_member
+from kit.verbs.find import (
+    ADVISORY,
+    NEAR,
+    Match,
+    Query,
+    distinct,
+    find_again,
+    first_names,
+    near_hint,
+    require_text,
+)
 from kit.verbs.prove.leaf_search import MemberLeaves, is_stored, search
-from kit.verbs.prove.proof import Claim, Proof, key_of
+from kit.verbs.prove.proof import Claim, Proof, key_of, rooted_members
 from kit.verbs.verify import signers
 from kit.verbs.verify.judgement import Expectation
 from kit.verbs.verify.kits import Environment, OpenKit, is_kept, open_with_workers
+
+_ELSEWHERE = "kit find KIT NAME searches upstream ids, aliases and purls"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,12 +57,14 @@ class ProveRequest:
     """What to prove of which kit."""
 
     kit: Path
-    document: DocumentName
+    document: DocumentName | None = None
+    advisory: str | None = None
+    """Instead of a document: the upstream id or an alias of the only document that has it."""
     collection: CollectionName | None = None
     """None for the kit's only collection of observations."""
     tenant: str | None = None
     absent: bool = False
-    """Whether to prove that no document has this ``_id``, instead of that one has it."""
+    """Whether to prove that no document has this ``_id``, instead of that one has it; not of an advisory."""
     environment: Environment = field(default_factory=Environment)
 
 
@@ -81,17 +95,18 @@ def prove(request: ProveRequest) -> ProofReport:
     An absence is proven only if it is asked for: a mistyped ``_id`` is absent from every kit.
 
     Raises:
-        NotFoundError: No document has the ``_id``, and presence is asked for; the hint has near matches.
+        NotFoundError: No document has the ``_id``, and presence is asked for; or none is about the advisory. The hint
+            has near matches.
         UnsignedError: The kit has no signature, so nothing can be proven.
         ContentError: The manifest has no Merkle root of the collection; or a document has the ``_id``, and absence is
             asked for.
         DigestError: The documents are not those that the root is over.
-        UsageError: No collection is named, and the kit has none or several of observations; or no document has the
-            text as its ``_id``, but one has the same spelling as another type.
+        UsageError: No collection is named, and the kit has none or several of observations; or several documents are
+            about the advisory; or no document has the text as its ``_id``, but one has the same spelling as another
+            type.
         KitError: The kit is malformed or not readable.
     """
-    if request.tenant == "":
-        raise UsageError("the tenant has no name; omit it to prove the claim of all tenants")
+    _require_answerable(request)
     with (
         open_with_workers(request.kit, request.environment) as kit,
         scratch_folder(None) as scratch,
@@ -103,17 +118,14 @@ def prove(request: ProveRequest) -> ProofReport:
         if signature is None:
             raise UnsignedError("the manifest has no signature, so nothing can be proven", where=str(request.kit))
         manifest = Manifest.parse(data, limits=kit.reader.limits, where=str(location.manifest))
-        claim = Claim(
-            document=request.document,
-            collection=request.collection or _only_observations(manifest),
-            tenant=request.tenant,
-            present=True,
-        )
+        collection = request.collection or _only_observations(manifest)
+        document = request.document or _document_about(request, kit, found, manifest, collection)
+        claim = Claim(document=document, collection=collection, tenant=request.tenant, present=True)
         store = LeafStore(scratch)
         shown = _search_members(kit, found, claim, manifest, store)
         near: tuple[Match, ...] = ()
         if not any(one.present for one in shown.values()):
-            _require_one_meaning(request.document, shown, store)
+            _require_one_meaning(document, shown, store)
             near = _near(kit, found, claim, manifest)
             if not request.absent:
                 raise _not_found(claim, near)
@@ -189,6 +201,58 @@ def _search_members(
     return shown
 
 
+def _require_answerable(request: ProveRequest) -> None:
+    if request.tenant == "":
+        raise UsageError("the tenant has no name; omit it to prove the claim of all tenants")
+    if (request.document is None) == (request.advisory is None):
+        raise UsageError("name what to prove: either an _id or an advisory")
+    if request.advisory is not None:
+        require_text(request.advisory)
+        if request.absent:
+            raise UsageError(
+                "the absence of an advisory cannot be proven: a proof is about an _id, and it may be there under any",
+                hint="--id and --absent prove the absence of an _id; kit find KIT NAME shows what is there",
+            )
+
+
+def _document_about(
+    request: ProveRequest, kit: OpenKit, found: Survey, manifest: Manifest, collection: CollectionName
+) -> DocumentName:
+    """Return the ``_id`` of the only document about an advisory.
+
+    Raises:
+        NotFoundError: There is none.
+        UsageError: There are several, or its ``_id`` is of a type that no proof can name.
+    """
+    advisory = request.advisory or ""
+    members = _named_members(manifest, collection, request.tenant)
+    finds = find_again(kit, found, members, Query(text=advisory, by=ADVISORY))
+    matches = [one for one in distinct(finds) if request.tenant in {None, one.tenant}]
+    if not matches:
+        near = distinct(find_again(kit, found, members, Query(text=advisory, by=NEAR)))
+        of_tenant = f" and tenant {request.tenant!r}" if request.tenant is not None else ""
+        raise NotFoundError(
+            f"no document of {collection}{of_tenant} is about {advisory!r}",
+            hint=near_hint(near) if near else _ELSEWHERE,
+        )
+    if len(matches) > 1:
+        raise UsageError(
+            f"{len(matches):,} documents are about {advisory!r}, and a proof is about one: {first_names(matches)}",
+            hint="choose one with --id, or its tenant with --tenant",
+        )
+    (match,) = matches
+    if match.name is None:
+        raise UsageError(f"the _id {match.document} is of a type that no proof can name")
+    return match.name
+
+
+def _named_members(
+    manifest: Manifest, collection: CollectionName, tenant: str | None
+) -> dict[MemberPath, CollectionMember]:
+    due = rooted_members(manifest, collection, tenant)
+    return {path: member for path in due if (member := collection_member(path)) is not None}
+
+
 def _require_expected(claim: Claim, *, absent: bool) -> None:
     if absent and claim.present:
         raise ContentError(
@@ -206,20 +270,15 @@ def _require_expected(claim: Claim, *, absent: bool) -> None:
 
 def _near(kit: OpenKit, found: Survey, claim: Claim, manifest: Manifest) -> tuple[Match, ...]:
     """Return the documents, among those that the claim is about, that its ``_id`` may have been meant for."""
-    spelled = claim.document.to_json()
-    text = spelled if isinstance(spelled, str) else next(iter(spelled.values()))
-    members = {path: member for path in claim.members(manifest) if (member := collection_member(path)) is not None}
-    return distinct(find_again(kit, found, members, Query(text=text, by=NEAR)))
+    members = _named_members(manifest, claim.collection, claim.tenant)
+    return distinct(find_again(kit, found, members, Query(text=claim.document.text, by=NEAR)))
 
 
 def _not_found(claim: Claim, near: tuple[Match, ...]) -> NotFoundError:
     of_tenant = f" and tenant {claim.tenant!r}" if claim.tenant is not None else ""
-    otherwise = (
-        "kit find KIT NAME searches upstream ids, aliases and purls; kit prove --absent proves that none has this _id"
-    )
     return NotFoundError(
         f"no document of {claim.collection}{of_tenant} has the _id {claim.spelled}",
-        hint=near_hint(near) if near else otherwise,
+        hint=near_hint(near) if near else f"{_ELSEWHERE}; kit prove --absent proves that none has this _id",
     )
 
 

@@ -55,6 +55,7 @@ from kit.verbs.extract.documents import Form, Projection, Selection
 from kit.verbs.extract.extract import Destination, ExtractedFile, ExtractReport, ExtractRequest, extract
 from kit.verbs.find import FindReport, FindRequest, find
 from kit.verbs.inspect import InspectReport, inspect
+from kit.verbs.members import CatReport, CatRequest, KitMember, MemberKind, MembersReport, cat, list_members
 from kit.verbs.patch.patch import Output, PatchReport, PatchRequest, patch, plan
 from kit.verbs.patch.plan import Aim
 from kit.verbs.patch.request import Keying
@@ -76,6 +77,8 @@ __all__ = [
     "Algorithm",
     "BatchDone",
     "CacheMap",
+    "CatReport",
+    "CatRequest",
     "CollectionName",
     "Comparison",
     "Credentials",
@@ -111,9 +114,12 @@ __all__ = [
     "KeyringFile",
     "Kind",
     "KitError",
+    "KitMember",
     "Limit",
     "Limits",
     "MemberFields",
+    "MemberKind",
+    "MembersReport",
     "Migration",
     "Occasion",
     "Output",
@@ -152,6 +158,7 @@ __all__ = [
     "apply_delta",
     "build_delta",
     "built_in",
+    "cat",
     "check_proof",
     "create_keyring",
     "diff",
@@ -160,6 +167,7 @@ __all__ = [
     "generate",
     "inspect",
     "inspect_delta",
+    "list_members",
     "load_keyring",
     "load_private",
     "load_public",

@@ -4,9 +4,9 @@ Manners, for every command: data on standard output, messages on standard error;
 ``kit: error: <where>: <what>`` and, where there is a way out, ``kit: hint: …``; the exit code is from one table;
 nothing is asked without a terminal; ``--json`` prints the same report as the text.
 
-A command has the module of its name, small ones one for several: ``inspect`` (and find, diff), ``documents`` (extract
-and prove), ``recover`` (and approval), ``keys`` (and keyring), ``site`` (rollback and selftest), ``delta`` with
-``delta_build`` and ``delta_apply``. Its module declares it, and loads what does the work when it is run: help and
+A command has the module of its name, small ones one for several: ``inspect`` (and find, ls, cat, diff), ``documents``
+(extract and prove), ``recover`` (and approval), ``keys`` (and keyring), ``site`` (rollback and selftest), ``delta``
+with ``delta_build`` and ``delta_apply``. Its module declares it, and loads what does the work when it is run: help and
 completion need none of that. Shared are:
 
 - The program: ``commands`` (which there are, exit codes, completion), ``output`` and ``versions``.

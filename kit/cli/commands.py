@@ -91,6 +91,8 @@ class Home:
 
 HOMES: Final = {
     "inspect": Home("inspect.inspect_command", "Show what KIT contains and claims, without verifying it."),
+    "ls": Home("inspect.ls_command", "List the members of KIT."),
+    "cat": Home("inspect.cat_command", "Print the bytes of MEMBER of KIT."),
     "find": Home("inspect.find_command", "Find the documents of KIT that have TEXT as a name."),
     "plan": Home("patch.plan_command", "Show exactly what patch would change in KIT; write nothing."),
     "patch": Home("patch.patch_command", "Patch KIT into a new signed generation."),

@@ -2,19 +2,22 @@
 
 ``kit find``: where in a kit an advisory is, by any of its names.
 
+``kit ls`` and ``kit cat``: the members of a kit, and the bytes of one.
+
 ``kit diff``: what differs between two kits, as text, JSON or a page.
 """
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 from pathlib import Path
 
 import click
 
 from kit.cli.options import LISTED, json_option, kit_argument, make_environment, reading_options
-from kit.cli.output import print_report, require_writable
-from kit.cli.paths import KIT, NEW, ROOM, Command
+from kit.cli.output import TerminalText, print_bytes, print_report, require_writable
+from kit.cli.paths import KIT, NEW, NEW_OR_STREAM, ROOM, STREAM, Command
 from kit.cli.progress import progress_option, show_progress
 from kit.values import Allowed
 
@@ -102,6 +105,97 @@ def find_command(
         report = find(FindRequest(kit=kit, text=text, environment=replace(environment, progress=progress))).require()
     shown = find_lines(report, limit=LISTED if limit is None else limit)
     print_report(shown, find_json(report, limit=limit), as_json=as_json)
+
+
+@click.command("ls", cls=Command)
+@kit_argument
+@click.argument("below", metavar="[PATH]", required=False, default="")
+@reading_options
+@progress_option
+@json_option
+def ls_command(
+    kit: Path,
+    below: str,
+    workers: int,
+    maxima: tuple[str, ...],
+    allowed: Allowed,
+    progress_mode: str,
+    as_json: bool,
+) -> None:
+    """List the members of KIT.
+
+    With PATH, only the members at or below that path in the kit are listed. Sizes are as stored. Nothing is verified.
+
+    \b
+    Examples:
+      kit ls kit.tar.zst
+      kit ls kit.tar.zst manifest
+    """
+    from kit.reports.contents import members_json, members_lines
+    from kit.verbs.members import list_members
+
+    environment = make_environment(workers, maxima, allowed=allowed)
+    with show_progress(progress_mode) as progress:
+        report = list_members(kit, below=below, environment=replace(environment, progress=progress))
+    print_report(members_lines(report), members_json(report), as_json=as_json)
+
+
+@click.command("cat", cls=Command)
+@kit_argument
+@click.argument("member")
+@click.option(
+    "--output",
+    "-o",
+    type=NEW_OR_STREAM,
+    metavar="OUT",
+    default=STREAM,
+    help="A new file instead of standard output.",
+)
+@click.option("--decompress", is_flag=True, help="Decompress a member whose name ends in .gz or .zst.")
+@reading_options
+@progress_option
+@json_option
+def cat_command(
+    kit: Path,
+    member: str,
+    output: Path,
+    decompress: bool,
+    workers: int,
+    maxima: tuple[str, ...],
+    allowed: Allowed,
+    progress_mode: str,
+    as_json: bool,
+) -> None:
+    """Print the bytes of MEMBER of KIT.
+
+    The kit is first read to its end, so nothing is printed of a malformed one. Nothing is verified. Documents are for
+    kit extract, which verifies.
+
+    \b
+    Examples:
+      kit cat kit.tar.zst manifest/offline-manifest.json | jq .
+      kit cat kit.tar.zst dump/concelier/advisory_raw.bson.gz --decompress | bsondump
+    """
+    from kit.reports.contents import cat_json, cat_lines
+    from kit.verbs.members import CatRequest, cat
+
+    is_stream = output == STREAM
+    if is_stream and as_json:
+        raise click.UsageError("--json needs --output OUT: standard output has the bytes")
+    at_terminal = is_stream and sys.stdout.isatty()
+    request = CatRequest(
+        kit=kit,
+        member=member,
+        output=None if is_stream else output,
+        sink=None if not is_stream else TerminalText().print if at_terminal else print_bytes,
+        decompress=decompress,
+        environment=make_environment(workers, maxima, allowed=allowed),
+    )
+    quiet = at_terminal and progress_mode == "auto"
+    with show_progress("none" if quiet else progress_mode) as progress:
+        report = cat(replace(request, environment=replace(request.environment, progress=progress)))
+    if not is_stream:
+        print_report(cat_lines(report), cat_json(report), as_json=as_json, done="the file is written")
 
 
 @click.command("diff", cls=Command)

@@ -13,6 +13,7 @@ command does not have. Its command is the one that the part names (``kit verify 
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import json
 import os
@@ -24,7 +25,7 @@ from typing import Any, TextIO
 
 import click
 
-from kit.errors import KitError, OutputError
+from kit.errors import KitError, OutputError, UsageError
 from kit.reports.text import SCHEMA_VERSION, error_json, is_shown, printable
 
 _PARTS = re.compile(r"(; |, or )")
@@ -140,6 +141,29 @@ def print_bytes(data: bytes) -> None:
     except OSError as error:
         discard_standard_output()
         raise OutputError(f"cannot write: {error.strerror}", where="standard output") from error
+
+
+class TerminalText:
+    """Prints bytes of a kit at a terminal, as far as they are plain text: other bytes would steer the terminal."""
+
+    def __init__(self) -> None:
+        """Begin a text."""
+        self._decoder = codecs.getincrementaldecoder("utf-8")()
+
+    def print(self, data: bytes) -> None:
+        """Print the next bytes.
+
+        Raises:
+            UsageError: They are not text, or have characters that a terminal obeys.
+            OutputError: As for :func:`print_bytes`.
+        """
+        try:
+            text = self._decoder.decode(data)
+        except UnicodeDecodeError:
+            text = "\0"
+        if not all(is_shown(char) or char in "\n\t" for char in text):
+            raise UsageError("not plain text, which is not for a terminal", hint="name a file with --output")
+        print_bytes(data)
 
 
 def print_error(error: KitError, code: int, *, as_json: bool) -> None:

@@ -1,4 +1,7 @@
-"""Documents of a kit that were found by a name: schemas/find-report.md."""
+"""Documents of a kit that were found by a name: schemas/find-report.md.
+
+Members of a kit, listed or written: schemas/members-report.md.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ from typing import Any
 
 from kit.reports.text import SCHEMA_VERSION
 from kit.verbs.find import By, FindReport, Match
+from kit.verbs.members import CatReport, KitMember, MemberKind, MembersReport
 
 _BY = {By.ID: "id", By.UPSTREAM_ID: "upstreamId", By.ALIAS: "alias", By.PURL: "purl", By.PART: "upstreamIdInText"}
 _WIDEST = 60
@@ -78,3 +82,54 @@ def columns(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str
     for row in everything:
         cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
         yield "  " + "  ".join(cells).rstrip()
+
+
+def members_json(report: MembersReport) -> dict[str, Any]:
+    """Return the members of a kit as JSON."""
+    return {
+        "schemaVersion": SCHEMA_VERSION,
+        "kit": str(report.kit),
+        "below": report.below or None,
+        "members": [_member_json(one) for one in report.members],
+    }
+
+
+def _member_json(member: KitMember) -> dict[str, Any]:
+    return {
+        "path": str(member.path),
+        "kind": member.kind.value,
+        "bytes": member.bytes,
+        "sha256": str(member.sha256) if member.sha256 is not None else None,
+        "target": member.target,
+    }
+
+
+def members_lines(report: MembersReport) -> Iterator[str]:
+    """Yield the members of a kit as lines of text."""
+    sizes = [f"{one.bytes:,}" if one.bytes is not None else "-" for one in report.members]
+    width = max(map(len, sizes), default=0)
+    for size, one in zip(sizes, report.members, strict=True):
+        target = f" -> {one.target} ({one.kind.value})" if one.target is not None else ""
+        folder = "/" if one.kind is MemberKind.FOLDER else ""
+        yield f"{size:>{width}}  {one.path}{folder}{target}"
+    total = sum(one.bytes or 0 for one in report.members)
+    yield f"{_count(len(report.members), 'member')}, {total:,} bytes; not verified (kit verify)"
+
+
+def cat_json(report: CatReport) -> dict[str, Any]:
+    """Return what was written of a member as JSON."""
+    return {
+        "schemaVersion": SCHEMA_VERSION,
+        "kit": str(report.kit),
+        "member": _member_json(report.member),
+        "output": str(report.output) if report.output is not None else None,
+        "decompressed": bool(report.codec.value),
+        "bytes": report.bytes,
+        "sha256": str(report.sha256),
+    }
+
+
+def cat_lines(report: CatReport) -> Iterator[str]:
+    """Yield what was written of a member as lines of text."""
+    decompressed = ", decompressed" if report.codec.value else ""
+    yield f"wrote {report.output}, {report.bytes:,} bytes{decompressed}; not verified (kit verify)"

@@ -25,12 +25,13 @@ NO_PATHS = {
     *("--minimum-generation", "--name", "--not-after", "--not-before", "--operator", "--owner", "--partition"),
     *("--pkcs11-key", "--pkcs11-key-id", "--pkcs11-token", "--reason", "--reference-collection", "--rollback-note"),
     *("--sealed-to", "--tenant", "--document of approval create", "--key of trust init"),
-    *("--advisory", "TEXT of find"),
+    *("--advisory", "TEXT of find", "[PATH] of ls", "MEMBER of cat"),
 }
 """Options that take text which no command opens as a path; of --key, the second word."""
 WRITTEN = {
     "approval create": {"--output"},
     "approval sign": {"--output"},
+    "cat": {"--output"},
     "delta apply": {"--output", "--trust"},
     "delta build": {"--output", "--trust"},
     "delta squash": {"--output", "--trust"},

@@ -1,5 +1,6 @@
 """The names of the public API, gathered from where they live; :mod:`kit` gives them out on first use."""
 
+from kit.documents import append as append_element, index as index_elements
 from kit.encryption import (
     AgeRecord,
     Credentials,
@@ -36,9 +37,12 @@ from kit.signing import (
     write_private,
     write_public,
 )
+from kit.transforms.coverage import is_observations, tenant_named
 from kit.transforms.encrypt_fields import EncryptFields
-from kit.transforms.protocol import Transform
+from kit.transforms.protocol import Change, Finding, Lookup, Selection as TransformSelection, Transform
 from kit.transforms.raw_linkset import CacheMap, RawLinkset, parse_cache_map
+from kit.transforms.raw_linkset.extractor import Extractor
+from kit.transforms.raw_linkset.projection import Extraction, Projection, Reference, Relationship
 from kit.values import CollectionName, Limit, Limits, Timestamp
 from kit.verbs.delta.apply import DeltaApplyReport, DeltaApplyRequest, apply_delta, resume_delta
 from kit.verbs.delta.build import DeltaBuildReport, DeltaBuildRequest, DeltaSquashRequest, build_delta
@@ -51,7 +55,7 @@ from kit.verbs.delta.verify import (
     verify_delta,
 )
 from kit.verbs.diff.diff import DiffReport, DiffRequest, diff
-from kit.verbs.extract.documents import Form, Projection, Selection
+from kit.verbs.extract.documents import Form, KeptProjections, Selection
 from kit.verbs.extract.extract import Destination, ExtractedFile, ExtractReport, ExtractRequest, extract
 from kit.verbs.find import FindReport, FindRequest, find
 from kit.verbs.inspect import InspectReport, inspect
@@ -79,6 +83,7 @@ __all__ = [
     "CacheMap",
     "CatReport",
     "CatRequest",
+    "Change",
     "CollectionName",
     "Comparison",
     "Credentials",
@@ -101,13 +106,17 @@ __all__ = [
     "ExtractReport",
     "ExtractRequest",
     "ExtractedFile",
+    "Extraction",
+    "Extractor",
     "FieldExpectation",
     "FieldMap",
     "FindReport",
     "FindRequest",
+    "Finding",
     "Form",
     "Gap",
     "InspectReport",
+    "KeptProjections",
     "KeySet",
     "Keying",
     "Keyring",
@@ -117,6 +126,7 @@ __all__ = [
     "KitMember",
     "Limit",
     "Limits",
+    "Lookup",
     "MemberFields",
     "MemberKind",
     "MembersReport",
@@ -140,6 +150,8 @@ __all__ = [
     "RawLinkset",
     "RecoverReport",
     "RecoverRequest",
+    "Reference",
+    "Relationship",
     "Rollback",
     "RollbackReport",
     "RollbackRequest",
@@ -152,9 +164,11 @@ __all__ = [
     "SyntheticIv",
     "Timestamp",
     "Transform",
+    "TransformSelection",
     "UnlockedKeyring",
     "Validation",
     "VerifyReport",
+    "append_element",
     "apply_delta",
     "build_delta",
     "built_in",
@@ -165,8 +179,10 @@ __all__ = [
     "extract",
     "find",
     "generate",
+    "index_elements",
     "inspect",
     "inspect_delta",
+    "is_observations",
     "list_members",
     "load_keyring",
     "load_private",
@@ -184,6 +200,7 @@ __all__ = [
     "selftest",
     "shipped",
     "squash_deltas",
+    "tenant_named",
     "unlock_keyring",
     "verdict_page",
     "verify",

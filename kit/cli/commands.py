@@ -103,6 +103,7 @@ HOMES: Final = {
     "selftest": Home("site.selftest_command", "Test whether kits on this disk survive crashes."),
     "diff": Home("inspect.diff_command", "Show the differences between the kits A and B."),
     "delta": Home("delta.delta_group", "Build, apply and check deltas between kits."),
+    "formats": Home("inspect.formats_command", "Show the formats of advisories that are read."),
     "keys": Home("keys.keys_group", "Generate and show signing keys."),
     "trust": Home("trust.trust_group", "Create, change and show trust policies."),
     "keyring": Home("keys.keyring_group", "Create, change and show keyrings of field encryption."),

@@ -141,7 +141,7 @@ def extract_command(
 
 
 def _make_selection(output: Path, **what: Any) -> Selection:
-    from kit.verbs.extract.documents import Form, Projection, Selection
+    from kit.verbs.extract.documents import Form, KeptProjections, Selection
     from kit.verbs.find import require_text
 
     named = [suffix.lstrip(".") for suffix in output.suffixes[-2:]] if _is_file(output) else []
@@ -157,7 +157,7 @@ def _make_selection(output: Path, **what: Any) -> Selection:
         advisories=frozenset(map(require_text, what["advisories"])) or None,
         form=Form(form),
         codec=Codec.GZIP if zipped else Codec.NONE,
-        projection=Projection(what["projection"]),
+        projection=KeptProjections(what["projection"]),
     )
 
 

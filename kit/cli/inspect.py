@@ -4,6 +4,8 @@
 
 ``kit ls`` and ``kit cat``: the members of a kit, and the bytes of one.
 
+``kit formats``: which formats of advisories are read, and by which extractor.
+
 ``kit diff``: what differs between two kits, as text, JSON or a page.
 """
 
@@ -196,6 +198,25 @@ def cat_command(
         report = cat(replace(request, environment=replace(request.environment, progress=progress)))
     if not is_stream:
         print_report(cat_lines(report), cat_json(report), as_json=as_json, done="the file is written")
+
+
+@click.command("formats", cls=Command)
+@json_option
+def formats_command(as_json: bool) -> None:
+    """Show the formats of advisories that are read.
+
+    They are shown by extractor, with its distribution and version. An installed package adds one through the
+    entry point group kit.extractors.
+
+    \b
+    Examples:
+      kit formats --json | jq -r '.extractors[].formats[]'
+    """
+    from kit.reports.inspect import formats_json, formats_lines
+    from kit.transforms.raw_linkset import registry
+
+    extractors = registry.load()
+    print_report(formats_lines(extractors), formats_json(extractors), as_json=as_json)
 
 
 @click.command("diff", cls=Command)

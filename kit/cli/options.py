@@ -282,7 +282,7 @@ VALIDATIONS: Final = ("integrity", "deep", "coverage", "fields")
 FORMS: Final = ("bson", "json")
 """kit.verbs.extract.documents.Form."""
 PROJECTIONS: Final = ("all", "canonical")
-"""kit.verbs.extract.documents.Projection."""
+"""kit.verbs.extract.documents.KeptProjections."""
 LISTED: Final = 20
 """kit.verbs.diff.diff.LISTED."""
 

@@ -14,6 +14,7 @@ from typing import Any, Self
 
 from kit.errors import ArchiveError, ContentError
 from kit.values import Sha256, fields
+from kit.values.extractor_release import ExtractorRelease, list_extractors
 from kit.values.strict_json import canonical
 
 MANIFEST_NAME = "delta-manifest.json"
@@ -51,6 +52,8 @@ class RecipeStep:
     version: str
     parameters: Mapping[str, Any]
     """JSON, from the transform."""
+    extractors: tuple[ExtractorRelease, ...] = ()
+    """Those of other distributions that took part, by name."""
 
     @property
     def parameters_sha256(self) -> Sha256:
@@ -65,9 +68,14 @@ class RecipeStep:
             ArchiveError: It is not of this form, or its digest is not that of its parameters.
         """
         fields = Fields.of(value, place)
-        fields.exactly(("name", "version", "parameters", "parametersSha256"))
+        fields.exactly(("name", "version", "parameters", "parametersSha256"), ("extractors",))
         parameters = fields.object("parameters").members
-        step = cls(name=fields.text("name"), version=fields.text("version"), parameters=parameters)
+        step = cls(
+            name=fields.text("name"),
+            version=fields.text("version"),
+            parameters=parameters,
+            extractors=ExtractorRelease.parse_all(fields),
+        )
         if fields.parse_text("parametersSha256", exact_digest) != step.parameters_sha256:
             raise fields.refusal(f"has parameters with the digest {step.parameters_sha256}, but states another")
         return step
@@ -79,6 +87,7 @@ class RecipeStep:
             "version": self.version,
             "parameters": dict(self.parameters),
             "parametersSha256": str(self.parameters_sha256),
+            **list_extractors(self.extractors),
         }
 
     def __str__(self) -> str:

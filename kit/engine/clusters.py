@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from kit.engine.executors import HandedKeys, WorkExecutor, forget, next_number, receive
 from kit.errors import StoppedError, UsageError
+from kit.transforms.raw_linkset import registry
 from kit.version import VERSION
 
 if TYPE_CHECKING:
@@ -34,7 +35,8 @@ _INSTALL = "install offline-kit[dask] here and on the workers, with the same con
 
 def versions() -> dict[str, str]:
     """Return the versions of what a worker's results depend on."""
-    return {"kit": VERSION, "python": "{}.{}".format(*sys.version_info)} | {
+    added = ", ".join(map(str, registry.load().added)) or "none"
+    return {"kit": VERSION, "python": "{}.{}".format(*sys.version_info), "added extractors": added} | {
         name: importlib.metadata.version(name) for name in _DECIDES_BYTES
     }
 

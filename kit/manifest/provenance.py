@@ -21,6 +21,7 @@ from typing import Any, Self
 from kit.errors import ContentError, ManifestError
 from kit.manifest.location import MANIFEST_PATHS, is_reserved
 from kit.values import Limits, MemberPath, RunLengths, Sha256, Timestamp, collection_member
+from kit.values.extractor_release import ExtractorRelease, list_extractors
 from kit.values.fields import ManifestFields, is_count
 from kit.values.strict_json import canonical, parse as parse_json
 
@@ -59,27 +60,30 @@ class AppliedTransform:
         kind: Its effect on readers: ``additive-optional`` only adds, ``encrypted-field`` changes existing fields.
         version: The version of its format.
         parameters_sha256: Digest of its parameters as ``strict_json.canonical`` prints them.
+        extractors: Those of other distributions that took part, by name.
     """
 
     name: str
     kind: str
     version: str
     parameters_sha256: Sha256
+    extractors: tuple[ExtractorRelease, ...] = ()
 
     @classmethod
     def parse(cls, value: object, place: str) -> Self:
         """Return the part of a parsed value.
 
         Raises:
-            ManifestError: It is not exactly ``{name, kind, version, parametersSha256}``.
+            ManifestError: It is not exactly ``{name, kind, version, parametersSha256}``, perhaps with ``extractors``.
         """
         fields = ManifestFields.of(value, place)
-        fields.exactly(("name", "kind", "version", "parametersSha256"))
+        fields.exactly(("name", "kind", "version", "parametersSha256"), ("extractors",))
         return cls(
             name=fields.text("name"),
             kind=fields.text("kind"),
             version=fields.text("version"),
             parameters_sha256=fields.digest("parametersSha256"),
+            extractors=ExtractorRelease.parse_all(fields),
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -89,6 +93,7 @@ class AppliedTransform:
             "kind": self.kind,
             "version": self.version,
             "parametersSha256": str(self.parameters_sha256),
+            **list_extractors(self.extractors),
         }
 
 

@@ -1,6 +1,6 @@
 """The inspect report: schemas/inspect-report.md.
 
-The limits in force: schemas/limits-report.md.
+The limits in force: schemas/limits-report.md. The formats that are read: schemas/formats-report.md.
 
 Trust policies as ``kit trust`` shows them: schemas/trust-report.md.
 """
@@ -8,8 +8,9 @@ Trust policies as ``kit trust`` shows them: schemas/trust-report.md.
 from __future__ import annotations
 
 import json
+import textwrap
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kit.reports.text import SCHEMA_VERSION, table
 from kit.reports.verify import coverage_json, coverage_lines, permitted_json
@@ -18,7 +19,11 @@ from kit.trust import Policy, State, TrustedKey
 from kit.values import Limits, Sha256
 from kit.verbs.inspect import InspectReport, KitFacts
 
+if TYPE_CHECKING:
+    from kit.transforms.raw_linkset.registry import Registry
+
 _MAX_SHOWN = 20
+_WIDTH = 100
 
 
 def inspect_json(report: InspectReport) -> dict[str, Any]:
@@ -137,6 +142,32 @@ def limits_lines(limits: Limits) -> Iterator[str]:
         yield f"  {one.name:<{names}}  {one.value:>{values},} {one.unit:<7}  {one.meaning}{default}"
     yield ""
     yield "set a limit with --max NAME=VALUE, in every command that reads a kit"
+
+
+def formats_json(extractors: Registry) -> dict[str, Any]:
+    """Return the extractors as JSON."""
+    return {
+        "schemaVersion": SCHEMA_VERSION,
+        "extractors": [
+            {**release.to_json(), "formats": sorted(extractor.formats), "reads": sorted(filter(None, extractor.needs))}
+            for extractor, release in extractors.releases()
+        ],
+    }
+
+
+def formats_lines(extractors: Registry) -> Iterator[str]:
+    """Yield the extractors as lines of text, each with the formats that it answers to."""
+    for extractor, release in extractors.releases():
+        yield f"{extractor.name}  ({release.distribution} {release.version})"
+        yield from textwrap.wrap(
+            ", ".join(sorted(extractor.formats)),
+            _WIDTH,
+            initial_indent="  ",
+            subsequent_indent="  ",
+            break_on_hyphens=False,
+        )
+    yield ""
+    yield "a document names its format in content.format; case and separators do not matter, and a version may follow"
 
 
 def policy_json(policy: Policy, sha256: Sha256, state: State | None = None) -> dict[str, Any]:

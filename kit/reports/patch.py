@@ -23,6 +23,7 @@ from kit.transforms.coverage import Tally
 from kit.transforms.protocol import Transform
 from kit.transforms.registry import parameters_digest
 from kit.values import CountName
+from kit.values.extractor_release import list_extractors
 from kit.verbs.jobs import Abandonment, Completion
 from kit.verbs.patch.patch import PatchReport
 from kit.verbs.rollback import RollbackReport
@@ -52,7 +53,12 @@ def patch_json(report: PatchReport) -> dict[str, Any]:
         "warnings": list(report.migration.warnings),
         "migration": {"sha256": str(report.migration.sha256), "document": report.migration.to_json()},
         "transforms": [
-            {"name": t.name, "version": t.version, "parametersSha256": str(parameters_digest(t))}
+            {
+                "name": t.name,
+                "version": t.version,
+                "parametersSha256": str(parameters_digest(t)),
+                **list_extractors(t.extractors),
+            }
             for t in report.transforms
         ],
         **counts_json(report),
@@ -131,6 +137,8 @@ def patch_lines(report: PatchReport) -> Iterator[str]:
     done = report.rewrite
     for transform in report.transforms:
         yield from _outcome_lines(transform.name, done)
+        if transform.extractors:
+            yield f"{transform.name}: with the added extractors {', '.join(map(str, transform.extractors))}"
     yield from _field_lines(done)
     yield from _remark_lines(report.transforms)
     yield from _finding_lines(done)

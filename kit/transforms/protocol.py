@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from kit.encryption.field_map import FieldMap
     from kit.errors import KitError
     from kit.transforms.coverage import Tally
+    from kit.values.extractor_release import ExtractorRelease
 
 __all__ = [
     "NO_COUNTS",
@@ -238,6 +239,15 @@ class Transform(Protocol):
         The engine then proves by itself that nothing else changed. None where it does more: see :meth:`undo`.
         """
         return None
+
+    @property
+    def extractors(self) -> tuple[ExtractorRelease, ...]:
+        """Return the extractors of other distributions that it asks, by name; provenance and recipes list them.
+
+        Raises:
+            UsageError: One is installed that cannot be loaded or breaks its protocol.
+        """
+        return ()
 
     @property
     def keyed(self) -> KeyedTransform | None:

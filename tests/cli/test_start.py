@@ -24,7 +24,7 @@ from kit.signing import Algorithm
 from kit.transforms import registry
 from kit.trust import RevocationReason, Role
 from kit.verbs.diff import diff
-from kit.verbs.extract.documents import Form, Projection
+from kit.verbs.extract.documents import Form, KeptProjections
 from tests.cli.test_manners import commands, inner
 from tests.commands import ENVIRONMENT, ROOT
 
@@ -148,7 +148,7 @@ def test_a_verdict_that_needs_more_loads_it(words: list[object], tmp_path: Path)
         (options.TRANSFORMS, list(registry.BUILT_IN)),
         (options.VALIDATIONS, [one.value for one in Validation]),
         (options.FORMS, [one.value for one in Form]),
-        (options.PROJECTIONS, [one.value for one in Projection]),
+        (options.PROJECTIONS, [one.value for one in KeptProjections]),
         ((options.LISTED,), [diff.LISTED]),
     ],
     ids=lambda value: str(value[0]) if isinstance(value, tuple) else "",

@@ -18,6 +18,7 @@ from kit.manifest import (
     history_paths,
 )
 from kit.values import Limits, MemberPath, Sha256, Timestamp
+from kit.values.extractor_release import ExtractorRelease
 from kit.values.strict_json import canonical
 
 LIMITS = Limits()
@@ -109,7 +110,13 @@ def statement_of(before: Manifest, after: Manifest, **changes: Any) -> PatchStat
         "tool_name": "kit",
         "tool_version": "0.1",
         "transforms": (
-            AppliedTransform(name="raw-linkset", kind="additive-optional", version="1", parameters_sha256=digest("{}")),
+            AppliedTransform(
+                name="raw-linkset",
+                kind="additive-optional",
+                version="1",
+                parameters_sha256=digest("{}"),
+                extractors=(ExtractorRelease(name="nvd", distribution="kit-nvd", version="2"),),
+            ),
         ),
         "counts": {"raw-linkset.patched": 1, "raw-linkset.unresolvable": 0},
         "key_ids": ("key-a", "key-b"),

@@ -57,6 +57,8 @@ def _in(*path: str | int) -> Callable[[dict[str, Any]], Any]:
 
 
 PREDICATE = _in("predicate")
+FIRST = ("predicate", "transforms", 0)
+NVD = {"name": "nvd", "distribution": "kit-nvd", "version": "2"}
 
 
 @pytest.mark.parametrize(
@@ -77,6 +79,10 @@ PREDICATE = _in("predicate")
         pytest.param(PREDICATE, {"seconds": 1}, "unknown members", id="another clock reading"),
         pytest.param(PREDICATE, {"transforms": []}, "at least one", id="no transform"),
         pytest.param(PREDICATE, {"transforms": [{"name": "x"}]}, "missing", id="a transform without digest"),
+        pytest.param(_in(*FIRST), {"extractors": []}, "at least one", id="no extractor"),
+        pytest.param(_in(*FIRST), {"extractors": [NVD, NVD]}, "each once", id="an extractor twice"),
+        pytest.param(_in(*FIRST), {"extractors": [NVD | {"x": 1}]}, "unknown members", id="an extractor with more"),
+        pytest.param(_in(*FIRST), {"extractors": [NVD | {"version": 2}]}, "version", id="a version of no form"),
         pytest.param(PREDICATE, {"counts": {"x": -1}}, "counts.x", id="a negative count"),
         pytest.param(PREDICATE, {"keyIds": ["b", "a"]}, "sorted", id="key ids out of order"),
         pytest.param(PREDICATE, {"keyIds": ["a", "a"]}, "each once", id="a key id twice"),

@@ -115,6 +115,7 @@ def recipe(tmp_path_factory: pytest.TempPathFactory) -> Document:
     return document
 
 
+RELEASE = {"name": "a", "distribution": "b", "version": "1"}
 KEYS = {"count": 2, "sha256": "0" * 64, "dekIds": ["a", "b"]}
 MANY = [f"dek-{number:03}" for number in range(9)]
 
@@ -130,6 +131,11 @@ MANY = [f"dek-{number:03}" for number in range(9)]
         at("recipe", "transforms", 0, "parametersSha256", value="x"),
         at("recipe", "transforms", 0, "version", value=1),
         at("recipe", "transforms", 0, "name", value=""),
+        at("recipe", "transforms", 0, "extractors", value=[]),
+        at("recipe", "transforms", 0, "extractors", value={}),
+        at("recipe", "transforms", 0, "extractors", value=[RELEASE | {"name": ""}]),
+        at("recipe", "transforms", 0, "extractors", value=[RELEASE | {"kind": "x"}]),
+        at("recipe", "transforms", 0, "extractors", value=[{"name": "a", "version": "1"}]),
         at("recipe", "transforms", 0, "kind", value="encrypted-field"),
         at("recipe", "keys", value=[]),
         at("recipe", "keys", value={**KEYS, "secret": "x"}),

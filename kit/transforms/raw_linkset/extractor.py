@@ -47,7 +47,7 @@ class Extractor(Protocol):
 
     @property
     def formats(self) -> frozenset[str]:
-        """The names of ``content.format`` it answers to, in the form of :func:`registry.format_names`.
+        """The names of ``content.format`` it answers to, each as it is looked up: lower case, words joined by hyphens.
 
         ``csaf`` answers to a name without a version, ``csaf-2`` to every version 2 (``CSAF 2.0``, ``csaf-2.1``),
         ``csaf-2.0`` to that one.

@@ -11,7 +11,7 @@ import bson
 from bson.codec_options import CodecOptions, DatetimeConversion
 from bson.errors import BSONError
 
-from kit.documents import Kind, Wanted, index, is_deeper, prune, string_at
+from kit.documents import Kind, Wanted, elements, index, is_deeper, prune, string_at
 from kit.errors import BsonError
 from kit.transforms.raw_linkset.extractor import Needs
 from kit.transforms.raw_linkset.shape import Place
@@ -142,3 +142,15 @@ def _encoded_paths(place: Place) -> tuple[tuple[tuple[bytes, ...], bytes], ...]:
         encoded = [tuple([step.encode() for step in path]) for path in place.paths]
         known = _paths_by_place[id(place)] = (place, tuple([(path[:-1], path[-1]) for path in encoded]))
     return known[1]
+
+
+def is_envelope(document: bytes, start: int, mark: bytes) -> bool:
+    """Return whether the document at ``start`` is an envelope; one with repeated names may be.
+
+    Raises:
+        BsonError: It is malformed.
+    """
+    try:
+        return mark in index(document, start)
+    except BsonError:
+        return any(element.name == mark for element in elements(document, start))

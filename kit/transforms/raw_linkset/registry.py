@@ -9,13 +9,15 @@ the protocol, or claims a format that is taken is an error at the start of a run
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any, Final, final
 
 from kit.errors import ContentError, UsageError
 from kit.transforms.raw_linkset import csaf, cve, ghsa, osv
 from kit.transforms.raw_linkset.extractor import OTHERS, Extraction, Extractor
+from kit.values.extractor_release import ExtractorRelease
+from kit.version import TOOL, VERSION
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -27,6 +29,7 @@ _OWN_PACKAGE: Final = __name__.rpartition(".")[0] + "."
 _NAME_LENGTH: Final = 64
 """Longer texts are no format names."""
 _SEPARATORS: Final = re.compile(r"[\s_/-]+")
+_NAME_SEPARATORS: Final = re.compile("[-_.]+")
 _FAMILY_AND_VERSION: Final = re.compile(r"(.*?)(?:-?(?<!\d)(?:(?<=-)v)?(\d+(?:\.\d+)*)(?:\.x)?)?")
 
 
@@ -116,6 +119,19 @@ class Registry:
                 return extractor
         return next(filter(None, (self._claims_joined.get(_join_name(candidate)) for candidate in candidates)), None)
 
+    @property
+    def added(self) -> tuple[ExtractorRelease, ...]:
+        """The releases of the extractors that other distributions add, sorted by name."""
+        return tuple(sorted(one.release for one in self.extractors if isinstance(one, _InstalledExtractor)))
+
+    def releases(self) -> Iterator[tuple[Extractor, ExtractorRelease]]:
+        """Yield each extractor, in the order in which they are asked, with the release that it is from."""
+        for one in self.extractors:
+            if isinstance(one, _InstalledExtractor):
+                yield one, one.release
+            else:
+                yield one, ExtractorRelease(name=one.name, distribution=TOOL, version=VERSION)
+
     def shipped(self, name: str) -> str | None:
         """Return the name of the built-in extractor for the stated format ``name``, if there is one."""
         extractor = self.for_format(name)
@@ -165,7 +181,17 @@ def _load_extractor(point: EntryPoint) -> Extractor:
     fault = _find_fault(extractor)
     if fault:
         raise UsageError(fault, where=where, hint=_HINT)
-    return _InstalledExtractor(extractor, where)
+    return _InstalledExtractor(extractor, where, _find_release(extractor.name, point, where))
+
+
+def _find_release(name: str, point: EntryPoint, where: str) -> ExtractorRelease:
+    """Return what an entry point was loaded from; its distribution by its normalised name (PEP 503)."""
+    # Metadata without a name or version reads as None, whatever the type says.
+    stated = (point.dist.metadata["Name"], point.dist.metadata["Version"]) if point.dist is not None else ()
+    if not stated or not all(stated):
+        raise UsageError("its distribution does not state a name and a version", where=where, hint=_HINT)
+    distribution, version = stated
+    return ExtractorRelease(name=name, distribution=_NAME_SEPARATORS.sub("-", distribution).lower(), version=version)
 
 
 def _find_fault(extractor: Any) -> str:
@@ -183,7 +209,10 @@ def _find_fault(extractor: Any) -> str:
             return f"it has no method {method}"
     for claim in sorted(extractor.formats):
         if format_names(claim)[:1] != (claim,):
-            return f"its format {claim!r} can never be looked up; see format_names"
+            known = format_names(claim)
+            return f"its format {claim!r} is not spelled as formats are looked up" + (
+                f": write {known[0]!r}" if known else ": write lower-case words joined by hyphens"
+            )
     return ""
 
 
@@ -196,9 +225,10 @@ def _is_needs(needs: object) -> bool:
 class _InstalledExtractor:
     """An extractor of another package; its exceptions become errors that name it."""
 
-    def __init__(self, inner: Extractor, where: str) -> None:
+    def __init__(self, inner: Extractor, where: str, release: ExtractorRelease) -> None:
         self._inner = inner
         self._where = where
+        self.release: Final = release
         self.name: Final = inner.name
         self.formats: Final = inner.formats
         self.needs: Final = inner.needs

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self
 
-from kit.documents import Kind, append, document_name, elements, index
+from kit.documents import Kind, append, document_name
 from kit.errors import BsonError, ContentError, KitError, StoppedError
 from kit.transforms import projections
 from kit.transforms.coverage import NO_TENANT, Tally, is_observations, tenant_named
@@ -31,7 +31,7 @@ from kit.transforms.protocol import (
 )
 from kit.transforms.raw_linkset import divergence, registry, runs, shape
 from kit.transforms.raw_linkset.counting import count_outcomes
-from kit.transforms.raw_linkset.fields import Fields, decode
+from kit.transforms.raw_linkset.fields import Fields, decode, is_envelope
 from kit.transforms.raw_linkset.outcomes import (
     FROM_CONTENT,
     NO_LINKSET,
@@ -48,6 +48,7 @@ from kit.transforms.raw_linkset.projection import Extraction, Projection, encode
 from kit.transforms.raw_linkset.runs import CACHE, SNAPSHOT, UNREADABLE, advisory_digest, revision_digest
 from kit.transforms.raw_linkset.shape import CacheMap
 from kit.values import Codec, CollectionMember, CollectionName
+from kit.values.extractor_release import ExtractorRelease
 
 NAME = "raw-linkset"
 SNAPSHOTS = "advisory_raw"
@@ -101,6 +102,11 @@ class RawLinkset(Transform):
     def appends(self) -> str:
         """See the protocol."""
         return projections.RAW_LINKSET
+
+    @property
+    def extractors(self) -> tuple[ExtractorRelease, ...]:
+        """See the protocol: every installed one, since all are asked about a document that states no format."""
+        return registry.load().added
 
     @property
     def stops_on_divergence(self) -> bool:
@@ -327,7 +333,7 @@ class RawLinkset(Transform):
     def _extract(
         self, fields: Fields, found: tuple[int, int, int], format_name: str | None
     ) -> tuple[Extraction | None, str]:
-        if _is_envelope(fields.document, found[1], self.names.envelope.encode()):
+        if is_envelope(fields.document, found[1], self.names.envelope.encode()):
             return None, "raw is an envelope"
         known = registry.load()
         extractor = known.for_format(format_name) if format_name is not None else None
@@ -410,18 +416,6 @@ def _look_up(item: _Pending, found: Mapping[bytes, Sequence[bytes]]) -> tuple[_F
             (value,) = values
             return _FinishedElement(source, value[4:], skipped=int.from_bytes(value[:4], "little")), ""
     return None, ""
-
-
-def _is_envelope(document: bytes, start: int, mark: bytes) -> bool:
-    """Return whether the document at ``start`` is an envelope; one with repeated names may be.
-
-    Raises:
-        BsonError: It is malformed.
-    """
-    try:
-        return mark in index(document, start)
-    except BsonError:
-        return any(element.name == mark for element in elements(document, start))
 
 
 def _quote(name: str) -> str:

@@ -20,7 +20,7 @@ from kit.manifest import AppliedTransform, Manifest
 from kit.transforms import registry
 from kit.transforms.protocol import Transform
 from kit.transforms.registry import parameters_digest
-from kit.verbs.delta.recipes import compute, encrypts, step_of
+from kit.verbs.delta.recipes import compute, encrypts, list_names, step_of
 from kit.verbs.delta.steps import NO_STEPS, Ingredients, RecipeSearch, steps_between
 from kit.verbs.verify.judged import JudgedKit
 
@@ -67,6 +67,12 @@ def _identify(base: JudgedKit, target: JudgedKit, ingredients: Ingredients) -> t
         raise StoppedError(NO_STEPS)
     found: list[Transform] = []
     for applied in itertools.chain.from_iterable(statement.transforms for statement in statements):
+        own = next(candidates(applied.name, target.manifest, ingredients.transforms), None)
+        if own is not None and own.extractors != applied.extractors:
+            raise StoppedError(
+                f"{applied.name} was applied with {list_names(applied.extractors)}, and this program has"
+                f" {list_names(own.extractors)}"
+            )
         among = candidates(applied.name, target.manifest, ingredients.transforms)
         transform = next((one for one in among if _is_same(one, applied)), None)
         if transform is None:

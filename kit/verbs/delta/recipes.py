@@ -31,11 +31,12 @@ from kit.engine.lookup import LookupWriter, close_lookups
 from kit.engine.pipeline import Pipeline
 from kit.engine.rewrite import Request, rewrite
 from kit.engine.survey import survey
-from kit.errors import ArchiveError, KeyUnusableError, KitError, StoppedError
+from kit.errors import ArchiveError, KeyUnusableError, KitError, StoppedError, WrongBaseError
 from kit.output.scratch import ScratchFile
 from kit.transforms import registry
 from kit.transforms.protocol import Transform
 from kit.values import Codec, MemberPath, Sha256, Timestamp
+from kit.values.extractor_release import ExtractorRelease
 from kit.verbs.delta.encode import Work
 
 _HINT = "name the keyring that the target was encrypted with, or a copy of it: --keyring"
@@ -118,7 +119,12 @@ _HINT_OF_TRANSFORMS = "apply it with the version that built it, or ask for a del
 
 def step_of(transform: Transform) -> RecipeStep:
     """Return the step of a recipe that describes a transform."""
-    return RecipeStep(name=transform.name, version=str(transform.version), parameters=dict(transform.parameters()))
+    return RecipeStep(
+        name=transform.name,
+        version=str(transform.version),
+        parameters=dict(transform.parameters()),
+        extractors=transform.extractors,
+    )
 
 
 def check_recipe(recipe: Recipe) -> tuple[Transform, ...]:
@@ -126,6 +132,7 @@ def check_recipe(recipe: Recipe) -> tuple[Transform, ...]:
 
     Raises:
         StoppedError: This program has other transforms; names the difference.
+        WrongBaseError: It has other extractors of other distributions.
         ArchiveError: The recipe encrypts without naming keys, or names keys without encrypting.
     """
     transforms = tuple(map(_make_transform, recipe.steps))
@@ -161,6 +168,8 @@ def _make_transform(step: RecipeStep) -> Transform:
         message = f"the recipe needs {step}, whose parameters this program does not know"
         raise StoppedError(message, hint=_HINT_OF_TRANSFORMS) from error
     actual = step_of(own)
+    if actual.extractors != step.extractors:
+        raise _other_extractors(step, actual)
     if (actual.version, actual.parameters_sha256) != (step.version, step.parameters_sha256):
         names = sorted(actual.parameters.keys() | step.parameters.keys())
         others = [name for name in names if actual.parameters.get(name) != step.parameters.get(name)]
@@ -170,6 +179,24 @@ def _make_transform(step: RecipeStep) -> Transform:
             hint=_HINT_OF_TRANSFORMS,
         )
     return own
+
+
+def _other_extractors(step: RecipeStep, actual: RecipeStep) -> WrongBaseError:
+    """Return the error of a site whose extractors would read documents differently."""
+    missing = [one for one in step.extractors if one not in actual.extractors]
+    to_install = " ".join(f"{one.distribution}=={one.version}" for one in missing)
+    to_remove = " ".join(one.distribution for one in actual.extractors if one not in step.extractors)
+    hint = f"pip install {to_install}" if missing else f"pip uninstall {to_remove}"
+    return WrongBaseError(
+        f"the recipe needs {step.name} with {list_names(step.extractors)}; this program has"
+        f" {list_names(actual.extractors)}, which would read documents differently",
+        hint=f"{hint}; or get a delta built with --no-recipe",
+    )
+
+
+def list_names(extractors: Sequence[ExtractorRelease]) -> str:
+    """Return extractors as a message names them."""
+    return f"the added extractors {_list_names(list(map(str, extractors)))}" if extractors else "no added extractors"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

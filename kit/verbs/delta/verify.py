@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from kit.delta.model import DELTA_TYPE, DeltaManifest
-from kit.errors import ArchiveError, SignatureError, StoppedError, UnsignedError, UntrustedError
+from kit.errors import ArchiveError, SignatureError, StoppedError, UnsignedError, UntrustedError, WrongBaseError
 from kit.manifest import Manifest
 from kit.signing import jws
 from kit.trust import Anchor
@@ -72,7 +72,7 @@ def _refusal(manifest: DeltaManifest) -> str | None:
         return None
     try:
         check_recipe(manifest.recipe)
-    except (StoppedError, ArchiveError) as error:
+    except (StoppedError, ArchiveError, WrongBaseError) as error:
         return error.what
     return None
 

@@ -1,8 +1,8 @@
 """Selects documents of one run and writes them in the requested form: the work of ``kit extract`` in a worker.
 
 Pure: a function of its arguments, so that workers can run it. Laws: as BSON, a document is a slice of the member and is
-never encoded again; with :attr:`Projection.CANONICAL` it lacks the element ``rawLinkset`` and nothing else, the inverse
-of what the transform ``raw-linkset`` appends; the order is that of the kit.
+never encoded again; with :attr:`KeptProjections.CANONICAL` it lacks the element ``rawLinkset`` and nothing else, the
+inverse of what the transform ``raw-linkset`` appends; the order is that of the kit.
 
 As JSON, a document is one line of canonical Extended JSON v2, for people and for tools that read no BSON. Source: the
 MongoDB Extended JSON v2 specification, canonical mode; pymongo's ``bson.json_util`` writes it. Law: a line parsed and
@@ -159,7 +159,7 @@ class Form(enum.StrEnum):
     """Canonical Extended JSON v2, one a line."""
 
 
-class Projection(enum.StrEnum):
+class KeptProjections(enum.StrEnum):
     """Which of the projections of an observation are kept."""
 
     ALL = "all"
@@ -183,7 +183,7 @@ class Selection:
     form: Form = Form.BSON
     codec: Codec = Codec.NONE
     """The codec of the output; each run is a frame or gzip member of its own."""
-    projection: Projection = Projection.ALL
+    projection: KeptProjections = KeptProjections.ALL
 
     @property
     def scoped(self) -> bool:
@@ -238,7 +238,7 @@ def extract_run(selection: Selection, name: CollectionName, run: Run) -> Extract
     Raises:
         BsonError: A document that is requested by name cannot be written; names it.
     """
-    strip = selection.projection is Projection.CANONICAL and is_observations(name)
+    strip = selection.projection is KeptProjections.CANONICAL and is_observations(name)
     result = Extracted(
         stored=b"",
         documents=len(run),

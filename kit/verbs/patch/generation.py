@@ -187,6 +187,7 @@ def _applied_transform(transform: Transform) -> AppliedTransform:
         kind=transform.kind,
         version=str(transform.version),
         parameters_sha256=parameters_digest(transform),
+        extractors=transform.extractors,
     )
 
 

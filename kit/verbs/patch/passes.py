@@ -28,6 +28,7 @@ from kit.migrations import Migration
 from kit.transforms.protocol import Transform
 from kit.transforms.registry import parameters_digest
 from kit.values import MemberPath, Timestamp
+from kit.values.extractor_release import list_extractors
 from kit.verbs.jobs import codec_of
 from kit.verbs.patch import judging
 from kit.verbs.patch.judging import Base
@@ -170,7 +171,12 @@ def options_of(request: PatchRequest, migration: Migration, output: Output) -> d
     return {
         "migration": {"id": migration.id, "sha256": str(migration.sha256)},
         "transforms": [
-            {"name": t.name, "version": t.version, "parameters": str(parameters_digest(t))}
+            {
+                "name": t.name,
+                "version": t.version,
+                "parameters": str(parameters_digest(t)),
+                **list_extractors(t.extractors),
+            }
             for t in migration.transforms
         ],
         "limit": request.limit,

@@ -188,11 +188,15 @@ class PatchRequest:
             note: How to go back, where this run states it and not the migration.
 
         Raises:
-            UsageError: Neither migration nor transforms are given, or both; or the transforms go in no migration.
+            UsageError: Neither migration nor transforms are given, or both; or the transforms go in no migration;
+                or an installed extractor cannot be loaded.
         """
         if (self.migration is None) == (not self.transforms):
             raise UsageError("either a migration or transforms must be given, and not both")
-        return (self.migration or Migration.of(self.transforms)).with_note(note)
+        migration = self.migration or Migration.of(self.transforms)
+        for transform in migration.transforms:
+            _ = transform.extractors  # one that cannot be loaded ends the run here, and not at the first document
+        return migration.with_note(note)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

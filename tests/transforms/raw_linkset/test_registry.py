@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Iterator, Mapping
-from importlib.metadata import EntryPoint
+from importlib.metadata import Distribution, EntryPoint
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -12,6 +12,7 @@ from kit.errors import ContentError, UsageError
 from kit.transforms.raw_linkset import registry
 from kit.transforms.raw_linkset.extractor import OTHERS
 from kit.transforms.raw_linkset.projection import EMPTY, Extraction
+from kit.values.extractor_release import ExtractorRelease
 
 BUILT_IN = registry.assemble([])
 
@@ -146,8 +147,25 @@ def _package_of_somebody_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     registry.format_names.cache_clear()
 
 
-def declared(attribute: str, module: str = "somebody_elses_extractors") -> EntryPoint:
-    return EntryPoint(name=attribute.lower(), value=f"{module}:{attribute}", group=registry.GROUP)
+class Elses(Distribution):
+    """The metadata of a distribution of somebody else, as an installer leaves them."""
+
+    def __init__(self, points: str, metadata: str) -> None:
+        self.files_read = {"METADATA": metadata, "entry_points.txt": f"[{registry.GROUP}]\n{points}\n"}
+
+    def read_text(self, filename: str) -> str | None:
+        return self.files_read.get(filename)
+
+    def locate_file(self, path: Any) -> Any:
+        raise FileNotFoundError(path)
+
+
+METADATA = "Metadata-Version: 2.1\nName: Somebody.Elses\nVersion: 2.5\n"
+
+
+def declared(attribute: str, module: str = "somebody_elses_extractors", *, metadata: str = METADATA) -> EntryPoint:
+    (point,) = Elses(f"{attribute.lower()} = {module}:{attribute}", metadata).entry_points
+    return point
 
 
 def test_an_installed_extractor_is_found_by_format_and_by_look() -> None:
@@ -159,6 +177,11 @@ def test_an_installed_extractor_is_found_by_format_and_by_look() -> None:
     assert extractor.extract({"bomFormat": "CycloneDX"}).projection.aliases == ("CycloneDX",)
     assert added.sniff({"bomFormat": "CycloneDX"}) is extractor
     assert "bomFormat" in added.needs
+    release = ExtractorRelease(name="cyclone", distribution="somebody-elses", version="2.5")
+    assert added.added == (release,)
+    assert [one for _, one in added.releases()][4:] == [release]
+    assert {one.distribution for _, one in BUILT_IN.releases()} == {"offline-kit"}
+    assert BUILT_IN.added == ()
 
 
 @pytest.mark.parametrize(
@@ -169,9 +192,11 @@ def test_an_installed_extractor_is_found_by_format_and_by_look() -> None:
         ([declared("SOUND"), declared("NAMESAKE")], "two extractors have this name"),
         ([declared("NAMELESS")], "its name is not a string"),
         ([declared("LISTED")], "its formats are not a frozenset of strings"),
-        ([declared("LOUD")], "its format 'CycloneDX' can never be looked up"),
+        ([declared("LOUD")], "its format 'CycloneDX' is not spelled as formats are looked up: write 'cyclonedx'"),
         ([declared("ROOTLESS")], "its needs are not a mapping of names"),
         ([declared("MUTE")], "it has no method extract"),
+        ([declared("SOUND", metadata="Name: x\n")], "its distribution does not state a name and a version"),
+        ([EntryPoint("x", "somebody_elses_extractors:SOUND", registry.GROUP)], "its distribution does not state"),
         ([declared("ABSENT")], r"extractor 'absent' \(somebody_elses_extractors:ABSENT\): cannot be loaded"),
         ([declared("X", "somebody_elses_broken_module")], "cannot be loaded: ZeroDivisionError"),
         ([declared("X", "no_such_module_anywhere")], "cannot be loaded: ModuleNotFoundError"),

@@ -16,7 +16,7 @@ Each verb takes frozen values, returns a frozen report, prints nothing, and rais
         Output(path=Path("patched.tar.zst"), key=site),
     )
     keys = {publisher.key_id: publisher, site.public.key_id: site.public}
-    assert verify(Path("patched.tar.zst"), Expectation(trusted=keys)).failure is None
+    assert verify(Path("patched.tar.zst"), Expectation(trusted=keys)).valid
 
 Field encryption has one more step, a keyring (``docs/library.md``)::
 
@@ -39,8 +39,8 @@ if TYPE_CHECKING:
 
 
 def __getattr__(name: str) -> Any:
-    # A command needs a part of the package; that part must not pay for importing all of it (PEP 562). A submodule is
-    # asked for here before it is imported, and is no name of the API.
+    # A command, or a program that needs one verb, must not pay for importing all of the package (PEP 562). A submodule
+    # is asked for here before it is imported, and is no name of the API.
     if name == "__all__" or not (name.startswith("_") or find_spec(f"{__name__}.{name}")):
         api = import_module("kit.api")
         if name == "__all__" or name in api.__all__:

@@ -42,7 +42,7 @@ def inner(command: click.Group, name: str) -> click.Command:
     return found
 
 
-assert api.__all__  # imported, so that all errors are there
+assert all(getattr(api, name) for name in api.__all__)  # imported, so that all errors are there
 
 
 def all_errors(kind: type[KitError] = KitError) -> Iterator[type[KitError]]:

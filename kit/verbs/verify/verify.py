@@ -60,6 +60,11 @@ class VerifyReport:
         """The error that decides; None for a valid kit."""
         return self.judgement.failure
 
+    @property
+    def valid(self) -> bool:
+        """Whether every obligation that was asked for holds: exactly where there is no :attr:`failure`."""
+        return self.failure is None
+
 
 def verify(
     path: Path,

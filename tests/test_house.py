@@ -77,6 +77,7 @@ SMALL = {
     "kit/transforms/raw_linkset/kind.py": "found by its name, as the kinds of other packages are",
     "kit/transforms/encrypt_fields/kind.py": "found by its name, as the kinds of other packages are",
     "kit/transforms/raw_linkset/purl_types.py": "made by a script",
+    "kit/__main__.py": "run by its name",
     "kit/version.py": "what every room may know",
 }
 """Modules under 60 lines with one importer or none, and why they are apart."""

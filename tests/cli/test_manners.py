@@ -7,6 +7,7 @@ import json
 import os
 import re
 import subprocess
+import sys
 import tomllib
 from collections.abc import Iterator, Mapping
 from importlib.metadata import entry_points
@@ -95,6 +96,16 @@ class TestHelp:
     def test_the_program_that_is_installed_is_this_one(self) -> None:
         (script,) = entry_points(group="console_scripts", name="kit")
         assert script.value == "kit.cli:main"
+
+    def test_the_package_runs_as_the_program_does_with_workers_of_its_own(self) -> None:
+        fixtures = ROOT / "fixtures"
+        key = fixtures / "keys/publisher-TEST-ONLY.pub.pem"
+        words = ["plan", fixtures / "kits/harbor.tar.zst", "--trusted-key", key, "--workers", "2", "--json"]
+        command = [sys.executable, "-m", "kit", *map(str, words)]
+        environment = {**os.environ, "KIT_CORE": "off"}  # workers are processes, which import what was run
+        done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert json.loads(done.stdout)["changed"] == 30
 
 
 class TestExitCodes:

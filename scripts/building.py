@@ -65,7 +65,7 @@ def build_package(place: Path) -> None:
     Raises:
         subprocess.CalledProcessError: The build fails.
     """
-    with _copied_package() as copy:
+    with copied_package() as copy:
         run_pip("wheel", "--no-deps", "--wheel-dir", place, copy)
 
 
@@ -75,7 +75,7 @@ def build_sources(place: Path) -> None:
     Raises:
         subprocess.CalledProcessError: The build fails.
     """
-    with _copied_package() as copy, tempfile.TemporaryDirectory(prefix="kit-backend-") as tools:
+    with copied_package() as copy, tempfile.TemporaryDirectory(prefix="kit-backend-") as tools:
         system = tomllib.loads((copy / "pyproject.toml").read_text(encoding="utf-8"))["build-system"]
         run_pip("install", "--target", tools, "--constraint", ROOT / "build-constraints.txt", *system["requires"])
         hook = f"import sys, {system['build-backend']} as backend; backend.build_sdist(sys.argv[1])"
@@ -122,14 +122,15 @@ def run_pip(*words: object, around: Mapping[str, str] | None = None) -> None:
 
 
 @contextmanager
-def _copied_package() -> Iterator[Path]:
+def copied_package() -> Iterator[Path]:
     """Copy what the package is built from, without anything that earlier builds may have left."""
     with tempfile.TemporaryDirectory(prefix="kit-package-") as scratch:
         copy = Path(scratch) / "source"
         copy.mkdir()
-        for name in ("pyproject.toml", "README.md", "LICENSE"):
+        for name in ("pyproject.toml", "README.md", "LICENSE", "MANIFEST.in"):
             shutil.copy(ROOT / name, copy)
-        shutil.copytree(ROOT / "kit", copy / "kit", ignore=_NOT_COPIED)
+        for name in ("kit", "docs", "schemas", "conformance", "scripts"):
+            shutil.copytree(ROOT / name, copy / name, ignore=_NOT_COPIED)
         commit = tool_commit()
         if commit is not None:
             (copy / "kit" / "COMMIT").write_text(f"{commit}\n", encoding="ascii")

@@ -26,6 +26,7 @@ if str(ROOT) not in sys.path:  # run as a file: its folder is on the path, but n
     sys.path.insert(0, str(ROOT))
 
 from scripts.building import build_core, build_package, epoch, is_this_platform, packed, run_pip  # noqa: E402
+from scripts.pages import manual, shipped  # noqa: E402
 
 PIP = "pip==26.3"
 """Comes along, since a Python may be without it; pinned here because constraints.txt lists what kit itself runs on."""
@@ -36,6 +37,9 @@ kit {version}, for Python {python} on {platform}; needs no network, no compiler 
     sh install.sh /opt/kit python{python}   with another Python than python3
     /opt/kit/bin/kit --help
 
+To read before and afterwards, with any browser: docs/runbook.html, docs/auditor.html, docs/reference.html, and the
+formats in schemas/. With man: man -M man kit, kit-runbook, kit-auditor; once installed, man -M /opt/kit/share/man kit.
+
 The core, which does the work on documents, needs a C library no older than where it was built; kit --version names it,
 or why the slower reference does the same work instead.
 
@@ -44,9 +48,10 @@ Compare the SHA-256 of this archive with the one you were given another way. ins
 
 
 def bundle(wheels: Mapping[str, bytes], *, version: str, python: str, platform: str) -> dict[str, bytes]:
-    """Give every file of the archive by its name: the wheels, what installs them, and the digests of all."""
+    """Give every file of the archive by its name: wheels, what installs them, pages, and the digests of all."""
     files = {f"wheels/{name}": data for name, data in wheels.items()}
     files["requirements.txt"] = requirements(wheels)
+    files |= shipped() | {f"man/{name}": data for name, data in manual().items()}
     files["install.sh"] = (ROOT / "scripts" / "install_offline.sh").read_bytes()
     files["python-version"] = f"{python}\n".encode()
     files["README.txt"] = _README.format(version=version, python=python, platform=platform).encode()

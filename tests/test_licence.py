@@ -17,7 +17,7 @@ def table(path: str, name: str) -> dict[str, Any]:
 
 
 def test_the_licence_is_the_official_text_and_is_shipped_with_package_and_core() -> None:
-    with building._copied_package() as copy:
+    with building.copied_package() as copy:
         texts = [folder / "LICENSE" for folder in (ROOT, copy, ROOT / "core" / "kit-core-python")]
         assert {hashlib.sha256(text.read_bytes()).hexdigest() for text in texts} == {OFFICIAL}
 

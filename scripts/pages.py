@@ -25,6 +25,7 @@ PAGES: Final = (
     "auditor",
     "release-engineer",
     "reference",
+    "containers",
     "library",
     "extractors",
     "transforms",

@@ -17,7 +17,7 @@ from kit.cli.progress import progress_option, show_progress
 from kit.cli.run_options import (
     abandon_option,
     abandon_run,
-    no_backup_option,
+    backup_options,
     require_one_action,
     require_output,
     resume_option,
@@ -33,8 +33,8 @@ _DONE = "the delta is applied"
 @click.argument("base", type=KIT_IN_PLACE)
 @click.argument("delta", type=KIT)
 @click.option("--output", "-o", type=NEW_KIT, metavar="OUT", help="Write the target to OUT, which must not exist.")
-@click.option("--in-place", is_flag=True, help="Replace BASE. The old kit is kept as BASE.bak.")
-@no_backup_option
+@click.option("--in-place", is_flag=True, help="Replace BASE. The old kit is kept as BASE.bak.N, N its generation.")
+@backup_options
 @resume_option
 @abandon_option
 @work_folder_option(is_resumable=True)
@@ -49,6 +49,7 @@ def apply_command(
     delta: Path,
     output: Path | None,
     in_place: bool,
+    backup: Path | None,
     no_backup: bool,
     again: bool,
     give_up: bool,
@@ -92,7 +93,7 @@ def apply_command(
     from kit.verbs.delta.apply import DeltaApplyRequest, apply_delta, resume_delta
     from kit.verbs.jobs import Completion
 
-    require_output(output, in_place=in_place, no_backup=no_backup)
+    require_output(output, in_place=in_place, backup=backup, no_backup=no_backup)
     require_one_action(again=again, give_up=give_up)
     if give_up:
         abandon_run(output or base, work_folder, as_json=as_json)
@@ -105,6 +106,7 @@ def apply_command(
         expectation=wanted,
         output=output,
         keep_backup=not no_backup,
+        backup=backup,
         work_folder=work_folder,
         keys=take_keys(what),
         environment=make_environment(workers, maxima, allowed=allowed),

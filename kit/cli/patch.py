@@ -30,10 +30,10 @@ from kit.cli.recording import DONE, record_run, recording_options
 from kit.cli.run_options import (
     abandon_option,
     abandon_run,
+    backup_options,
     limit_environment,
     machine_options,
     migration_options,
-    no_backup_option,
     require_one_action,
     require_output,
     resume_option,
@@ -155,8 +155,8 @@ def plan_command(
 @click.command("patch", cls=Command)
 @click.argument("kit", type=KIT_IN_PLACE)
 @click.option("--output", "-o", type=NEW_KIT, metavar="OUT", help="Write the patched kit to OUT, which must not exist.")
-@click.option("--in-place", is_flag=True, help="Replace KIT. The old kit is kept as KIT.bak.")
-@no_backup_option
+@click.option("--in-place", is_flag=True, help="Replace KIT. The old kit is kept as KIT.bak.N, N its generation.")
+@backup_options
 @_signing_option("A private key that signs the result. Required; repeatable if a policy demands several.")
 @passphrase_option
 @click.option("--operator", metavar="NAME", help="Who runs this, for the signed provenance.")
@@ -174,6 +174,7 @@ def patch_command(
     kit: Path,
     output: Path | None,
     in_place: bool,
+    backup: Path | None,
     no_backup: bool,
     signing_keys: tuple[Path, ...],
     passphrase_fd: int | None,
@@ -210,7 +211,7 @@ def patch_command(
     from kit.verbs.patch.patch import Output, patch, resume
     from kit.verbs.patch.plan import Aim, obstacles, require_none
 
-    require_output(output, in_place=in_place, no_backup=no_backup)
+    require_output(output, in_place=in_place, backup=backup, no_backup=no_backup)
     require_one_action(again=again, give_up=give_up)
     if give_up:
         abandon_run(output or kit, work_folder, as_json=as_json)
@@ -239,6 +240,7 @@ def patch_command(
             key=key,
             cosigners=tuple(cosigners),
             keep_backup=not no_backup,
+            backup=backup,
             operator=operator,
             place=place,
             installed=remembering,

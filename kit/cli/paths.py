@@ -12,8 +12,9 @@ It collects every path from the declared parameters (:mod:`kit.cli.paths`) and c
 from __future__ import annotations
 
 import os
+import re
 import stat
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,8 @@ class Footprint:
     writes: Names = field(default_factory=dict)
     works: Names = field(default_factory=dict)
     """Folders of a run. They are emptied and removed."""
+    numbered: Names = field(default_factory=dict)
+    """Archives that are written with a generation and their sidecars; ``#`` in the name is any number."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,7 +100,8 @@ class NameOrFile(click.types.StringParamType):
 
 def _beside(*suffixes: str) -> dict[str, str]:
     """Return the names of archives with these suffixes and of the sidecars of each."""
-    kinds = {".sha256": "checksum", ".sig": "signature", BACKUP: "backup", ROLLED_BACK: "newer kit, kept"}
+    kinds = {".sha256": "checksum", ".sig": "signature", BACKUP: "backup"}
+    kinds |= {f"{BACKUP}.#": "backup", f"{ROLLED_BACK}.#": "newer kit, kept"}
     names: dict[str, str] = {}
     for suffix in suffixes:
         names[f"{{}}{suffix}"] = kinds.get(suffix, "")
@@ -112,7 +116,8 @@ def _given(name: str) -> Callable[[click.Context], bool]:
 
 
 def _keeps_backup(context: click.Context) -> bool:
-    return bool(context.params.get("in_place")) and not context.params.get("no_backup")
+    given = context.params
+    return bool(given.get("in_place")) and not given.get("no_backup") and given.get("backup") is None
 
 
 def _changes_keyring(context: click.Context) -> bool:
@@ -141,7 +146,7 @@ KIT = Place(_READ_KIT)
 KIT_IN_PLACE = Place(
     _READ_KIT,
     Conditional(when=_given("in_place"), footprint=_REPLACED_KIT),
-    Conditional(when=_keeps_backup, footprint=Footprint(writes=_beside(BACKUP))),
+    Conditional(when=_keeps_backup, footprint=Footprint(numbered=_beside(f"{BACKUP}.#"))),
     _LANDING,
 )
 """A kit that is read and, with ``--in-place``, replaced."""
@@ -149,11 +154,17 @@ KIT_ROLLED_BACK = Place(
     _READ_KIT,
     Conditional(when=lambda _: True, footprint=_REPLACED_KIT),
     _LANDING,
-    Conditional(when=lambda _: True, footprint=Footprint(reads=_beside(BACKUP), writes=_beside(BACKUP, ROLLED_BACK))),
+    Conditional(when=lambda _: True, footprint=Footprint(numbered=_beside(f"{ROLLED_BACK}.#"))),
+    Conditional(
+        when=lambda context: context.params.get("backup") is None,
+        footprint=Footprint(reads=_beside(BACKUP), writes=_beside(BACKUP), numbered=_beside(f"{BACKUP}.#")),
+    ),
 )
 """A kit that is replaced by its backup."""
 NEW_KIT = Place(Footprint(writes=_beside(""), works=_JOB), _LANDING)
 """A kit that is written and must not exist."""
+NEW_BACKUP = Place(Footprint(writes=_beside("")))
+"""Where a kit that is replaced is kept."""
 NEW_DELTA = Place(Footprint(writes=_beside(""), works=_BUILD), _LANDING)
 """A delta that is written and must not exist."""
 NEW = Place(Footprint(writes=_ITSELF))
@@ -230,7 +241,8 @@ def require_apart(context: click.Context) -> None:
             sidecars, what would be replaced is not a regular file, or the working folder would be removed.
     """
     named = list(_named(context))
-    claims = [claim for parameter, place, path in named for claim in _claims(context, parameter, place, path)]
+    numbers = _numbers(path for _, _, path in named)
+    claims = [claim for parameter, place, path in named for claim in _claims(context, parameter, place, path, numbers)]
     paths.require_apart(claims)
     for parameter, place, path in named:
         if place.is_exchanged:
@@ -266,7 +278,18 @@ def _label(parameter: click.Parameter) -> str:
     return parameter.human_readable_name.split()[0]
 
 
-def _claims(context: click.Context, parameter: str, place: Place, path: Path) -> Iterator[Claim]:
+def _numbers(paths: Iterable[Path]) -> frozenset[str]:
+    """Return the numbers in names of paths: of names with any number, only those with one of these can be one of them.
+
+    What is there already is never overwritten (:func:`kit.output.paths.require_free`); this is about what is not.
+    """
+    names = {name for path in paths for name in (path.name, Path(os.path.realpath(path)).name)}
+    return frozenset(number for name in names for number in re.findall(r"\.([0-9]+)", name))
+
+
+def _claims(
+    context: click.Context, parameter: str, place: Place, path: Path, numbers: frozenset[str]
+) -> Iterator[Claim]:
     if place.is_room:
         yield claim_of(path, Use.ROOM, parameter, "")
     settled = path if path.name not in {"", ".."} else Path(os.path.realpath(path))
@@ -278,6 +301,10 @@ def _claims(context: click.Context, parameter: str, place: Place, path: Path) ->
         ):
             for name, role in names.items():
                 yield claim_of(settled.parent / name.replace("{}", settled.name), use, parameter, role)
+        for name, role in footprint.numbered.items():
+            for number in numbers:
+                there = settled.parent / name.replace("#", number).replace("{}", settled.name)
+                yield claim_of(there, Use.WRITE, parameter, role)
 
 
 def _require_regular(path: Path, parameter: str) -> None:

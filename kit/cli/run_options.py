@@ -19,7 +19,7 @@ from click.core import ParameterSource
 from kit.cli.encryption_options import EncryptOptions, encrypt_options
 from kit.cli.options import FILE, MIGRATIONS, TRANSFORMS, VALIDATIONS, read_file
 from kit.cli.output import print_report
-from kit.cli.paths import NAME_OR_FILE, ROOM
+from kit.cli.paths import NAME_OR_FILE, NEW_BACKUP, ROOM
 from kit.errors import UnreadableError, UsageError
 
 if TYPE_CHECKING:
@@ -30,9 +30,15 @@ if TYPE_CHECKING:
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
-def no_backup_option(command: Command) -> Command:
-    """Add ``--no-backup``."""
-    return click.option("--no-backup", is_flag=True, help="With --in-place: do not keep the old kit.")(command)
+def backup_options(command: Command) -> Command:
+    """Add ``--backup`` and ``--no-backup``."""
+    named = click.option(
+        "--backup",
+        type=NEW_BACKUP,
+        metavar="PATH",
+        help="With --in-place: keep the old kit as PATH, on the same file system.",
+    )
+    return named(click.option("--no-backup", is_flag=True, help="With --in-place: do not keep the old kit.")(command))
 
 
 def resume_option(command: Command) -> Command:
@@ -61,16 +67,20 @@ def work_folder_option(*, is_resumable: bool) -> Callable[[Command], Command]:
     )
 
 
-def require_output(output: Path | None, *, in_place: bool, no_backup: bool) -> None:
+def require_output(output: Path | None, *, in_place: bool, backup: Path | None, no_backup: bool) -> None:
     """Check that exactly one output is named.
 
     Raises:
-        click.UsageError: None or both are, or ``--no-backup`` is given without ``--in-place``.
+        click.UsageError: None or both are, or what is for ``--in-place`` is given without it.
     """
     if (output is None) != in_place:
         raise click.UsageError("name the output: either --output OUT or --in-place")
     if no_backup and not in_place:
         raise click.UsageError("--no-backup needs --in-place")
+    if backup is not None and not in_place:
+        raise click.UsageError("--backup needs --in-place")
+    if backup is not None and no_backup:
+        raise click.UsageError("--backup and --no-backup exclude each other")
 
 
 def require_one_action(*, again: bool, give_up: bool) -> None:

@@ -35,6 +35,7 @@ from kit.values import Allowed
 @policy_option
 @time_option
 @unverified_option
+@click.option("--backup", type=KIT, metavar="PATH", help="The backup, if it is not next to KIT. It stays.")
 @click.option("--delta", type=KIT, metavar="DELTA", help="The delta that made KIT, if kit delta apply --in-place did.")
 @override_options("Go back although the policy remembers a newer kit. Recorded in its state.")
 @click.option("--resume", "again", is_flag=True, help="Finish an interrupted rollback.")
@@ -49,6 +50,7 @@ def rollback_command(
     policy: Path | None,
     at: str | None,
     insecure: bool,
+    backup: Path | None,
     delta: Path | None,
     force: bool,
     reason: str | None,
@@ -63,11 +65,13 @@ def rollback_command(
 ) -> None:
     """Restore the kit that an in-place patch or delta replaced.
 
-    KIT.bak becomes KIT again, with its .sha256 and .sig. KIT is kept as KIT.rolled-back.
+    The backup becomes KIT again, with its .sha256 and .sig: KIT.bak.N of the generation N that KIT was made from, or
+    KIT.bak of earlier versions, or --backup PATH. KIT is kept as KIT.rolled-back.N, N its own generation. Repeat the
+    command to go back further.
 
-    KIT.bak must be the kit that KIT was made from, with valid signatures and digests. Its manifest must be the one that
-    the signed lineage of KIT names. A publisher's next generation has no lineage: name the signed delta that made it
-    with --delta.
+    The backup must be the kit that KIT was made from, with valid signatures and digests. Its manifest must be the one
+    that the signed lineage of KIT names. A publisher's next generation has no lineage: name the signed delta that made
+    it with --delta.
 
     A policy remembers the newer generation. Going back then needs --force, and is recorded.
 
@@ -91,6 +95,7 @@ def rollback_command(
         kit=kit,
         trusted=None if insecure else load_trusted_keys(trusted_keys),
         trust=trust,
+        backup=backup,
         delta=delta,
         work_folder=work_folder,
         environment=make_environment(workers, maxima, allowed=allowed),

@@ -4,7 +4,7 @@ Order of an in-place switch, and why:
 
 1. The sidecars of the new kit are written into the job folder, and the :class:`Switch` into the journal
    (:mod:`kit.output.switch`): from here on no step needs room on the disk.
-2. The old archive gets its second name ``<kit>.bak`` (hard link): from here on it cannot be lost.
+2. The old archive gets its second name ``<kit>.bak.N`` (hard link): from here on it cannot be lost.
 3. Signature and checksum next to the kit move to the backup's name or the job folder. From here on no pair next to the
    kit can mismatch; until step 5 the kit simply has none.
 4. The work file, by now complete, synced and verified, is renamed over the kit: one atomic step from old to new.
@@ -36,9 +36,17 @@ from pathlib import Path
 from kit.archive.source import read_small
 from kit.errors import OutputError, UnreadableError
 from kit.output.disk import write_file, writing
-from kit.output.paths import SIDECARS, is_twin, path_next_to, require_backup_free, require_free
+from kit.output.paths import SIDECARS, is_twin, path_next_to, require_free
 from kit.output.publish import add_name, exchange, give_name, rename_free, sync_folder
-from kit.output.switch import Switch, checksum_line, is_file_of, parked_files, tree_digest
+from kit.output.switch import (
+    Switch,
+    checksum_line,
+    is_file_of,
+    is_same_kit,
+    parked_files,
+    require_backup_free,
+    tree_digest,
+)
 from kit.values import Sha256
 
 _NO_MODES = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS})
@@ -95,12 +103,16 @@ def _replace(switch: Switch) -> None:
         require_backup_free(kit, switch.kept_as, but=parked_files(switch))
     with _undo_on_failure() as undo, writing(kit):
         _keep_access(kit, work)
+        if backup is not None:
+            _make_way(switch, backup, undo)
         if work.is_dir():
             _exchange(work, kit, backup, undo)
         else:
             linked = backup is not None and _link(kit, backup, undo)
             _move_sidecars(switch, undo)
             sync_folder(kit.parent)
+            if backup is not None and backup.parent != kit.parent:
+                sync_folder(backup.parent)
             if backup is None or linked:
                 work.rename(kit)
             else:
@@ -136,6 +148,17 @@ def _keep_access(kit: Path, work: Path) -> None:
         # A file system without modes refuses, and no mode is lost; but the new kit must not be open to more users.
         if error.errno not in _NO_MODES or stat.S_IMODE(work.lstat().st_mode) & ~mode:
             raise
+
+
+def _make_way(switch: Switch, backup: Path, undo: ExitStack) -> None:
+    """Move a copy of the kit from the backup's name into the job folder; the kit itself gets that name next."""
+    if is_twin(switch.target, backup) or not is_same_kit(switch.target, backup):
+        return
+    for suffix in ("", *SIDECARS):
+        place, other = path_next_to(backup, suffix), switch.work.with_name(f"same{suffix}")
+        if os.path.lexists(place):  # of a signature and a checksum it was checked that they are the kit's
+            rename_free(place, other)
+            undo.callback(_quietly, rename_free, other, place)
 
 
 def _link(kit: Path, backup: Path, undo: ExitStack) -> bool:

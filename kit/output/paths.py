@@ -24,9 +24,9 @@ from kit.errors import OutputError, UsageError
 SIDECARS = (".sha256", ".sig")
 """The checksum and the signature over the whole archive."""
 BACKUP = ".bak"
-"""The kit before it was replaced."""
+"""The kit before it was replaced; ``.bak.N`` by the generation N that it holds (:func:`numbered`)."""
 ROLLED_BACK = ".rolled-back"
-"""The newer kit, which a rollback keeps."""
+"""The newer kit, which a rollback keeps; numbered likewise."""
 
 
 _MAX_LINKS = 40
@@ -236,12 +236,26 @@ def path_next_to(path: Path, suffix: str) -> Path:
 
 
 def backup_path(kit: Path, suffix: str = BACKUP) -> Path:
-    """Return where the old kit is kept when a kit is patched in place or, with :data:`ROLLED_BACK`, rolled back.
+    """Return where the old kit is kept when a kit is replaced or, with :data:`ROLLED_BACK`, rolled back.
+
+    Args:
+        kit: The kit.
+        suffix: The suffix of its name, as of :func:`numbered`; or the whole path, if the user named one.
 
     Raises:
         UsageError: As :func:`path_next_to`.
     """
-    return path_next_to(kit, suffix)
+    return Path(suffix) if suffix.startswith("/") else path_next_to(kit, suffix)
+
+
+def absolute(path: Path) -> str:
+    """Return a path as it is recorded in a journal, which is read from any folder; no link is followed."""
+    return os.path.abspath(path)  # noqa: PTH100
+
+
+def numbered(suffix: str, generation: int) -> str:
+    """Return the suffix under which a kit of that generation is kept, so that each generation has a name of its own."""
+    return f"{suffix}.{generation}"
 
 
 def require_free(path: Path, *, but: Collection[Path] = ()) -> None:
@@ -254,20 +268,6 @@ def require_free(path: Path, *, but: Collection[Path] = ()) -> None:
     for place in (path, *(path_next_to(path, suffix) for suffix in SIDECARS)):
         if os.path.lexists(place) and place not in but:
             raise OutputError("already exists", where=str(place), hint="move it away or choose another name")
-
-
-def require_backup_free(kit: Path, suffix: str = BACKUP, *, but: Collection[Path] = ()) -> None:
-    """Refuse to overwrite an older backup of ``kit``.
-
-    A second name that an earlier run gave this same kit is no backup. The paths in ``but``, sidecars of a backup that
-    are ours, are ignored.
-
-    Raises:
-        OutputError: There is one already.
-        UsageError: As :func:`path_next_to`.
-    """
-    if not is_twin(kit, backup_path(kit, suffix)):
-        require_free(backup_path(kit, suffix), but=but)
 
 
 def require_replaceable(kit: Path) -> None:

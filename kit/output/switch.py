@@ -13,21 +13,19 @@ import hashlib
 import os
 import re
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from kit.errors import ManifestError
+from kit.errors import ManifestError, OutputError
 from kit.output.disk import write_file, writing
 from kit.output.paths import (
     BACKUP,
-    ROLLED_BACK,
     SIDECARS,
     backup_path,
     is_twin,
     path_next_to,
-    require_backup_free,
     require_free,
 )
 from kit.output.publish import sync_folder
@@ -74,6 +72,8 @@ _ARCHIVE = re.compile(r"sha256:[0-9a-f]{64}")
 _INODE = re.compile(r"(?:inode:[0-9]{1,20}|tree:[0-9a-f]{64})")
 _MEMBERS = frozenset({"work", "inPlace", "backup", "sidecars", "new", "old"})
 _OPTIONAL = frozenset({"keptAs", "content"})
+_KEPT_AS = re.compile(r"\.(?:bak|rolled-back)(?:\.[0-9]{1,19})?")
+_NEAR = "name a place on the same file system; a copy elsewhere can be made from there"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,7 +94,7 @@ class Switch:
     old: str
     """Identity of the kit it replaces; empty with ``--output``."""
     kept_as: str = BACKUP
-    """Suffix of the name under which the old kit is kept."""
+    """Suffix of the name under which the old kit is kept, if it is; or the whole path, if the user named one."""
     content: str = ""
     """For a folder, its tree digest: the inode does not show whether it is still what was verified."""
 
@@ -118,7 +118,7 @@ class Switch:
             sidecars={suffix: str(sidecars.digest(suffix)) for suffix in sidecars.members},
             new=_identity(fields, "new", (_INODE if is_folder else _ARCHIVE,)),
             old=_identity(fields, "old", (_INODE, _ARCHIVE)) if in_place else _one_of(fields, "old", ("",)),
-            kept_as=_one_of(fields, "keptAs", (BACKUP, ROLLED_BACK)) if "keptAs" in body else BACKUP,
+            kept_as=_kept_as(fields) if "keptAs" in body else BACKUP,
             content=str(fields.digest("content")) if is_folder else _one_of(fields, "content", (None,)) or "",
         )
 
@@ -198,6 +198,70 @@ def stage(
             kept_as=kept_as,
             content=tree_digest(work).hex if new is None else "",
         )
+
+
+def require_backup_free(kit: Path, suffix: str = BACKUP, *, but: Collection[Path] = ()) -> None:
+    """Refuse to overwrite a backup of ``kit`` that is another kit.
+
+    A second name that an earlier run gave this same kit is no backup; nor is a copy of it (:func:`is_same_kit`), if its
+    sidecars are those of the kit. The paths in ``but``, sidecars of a backup that are ours, are ignored.
+
+    Args:
+        kit: The kit that is to be replaced.
+        suffix: As of :func:`kit.output.paths.backup_path`.
+        but: Paths that may exist.
+
+    Raises:
+        OutputError: There is one already, or the kit cannot get a name there.
+        UsageError: As :func:`path_next_to`.
+    """
+    backup = backup_path(kit, suffix)
+    if suffix.startswith("/"):
+        _require_reachable(kit, backup)
+    if not is_twin(kit, backup):
+        require_free(
+            backup, but=but if not is_same_kit(kit, backup) else {*but, backup, *_expected_sidecars(kit, backup)}
+        )
+
+
+def _require_reachable(kit: Path, backup: Path) -> None:
+    try:
+        is_near = backup.parent.stat().st_dev == kit.absolute().parent.stat().st_dev
+    except OSError as error:
+        raise OutputError(f"its folder: {error.strerror or error}", where=str(backup), hint=_NEAR) from error
+    if not is_near:
+        raise OutputError(
+            "is on another file system, and the old kit only gets another name", where=str(backup), hint=_NEAR
+        )
+
+
+def is_same_kit(kit: Path, other: Path) -> bool:
+    """Return whether another file or folder, not a link, has the same bytes as the kit."""
+    try:
+        kinds = {stat.S_IFMT(place.lstat().st_mode) for place in (kit, other)}
+        if kinds == {stat.S_IFDIR}:
+            return tree_digest(kit) == tree_digest(other)
+        return (
+            kinds == {stat.S_IFREG}
+            and kit.stat().st_size == other.stat().st_size
+            and identity_of(kit) == identity_of(other)
+        )
+    except OSError:
+        return False
+
+
+def _expected_sidecars(kit: Path, backup: Path) -> Iterator[Path]:
+    """Yield the sidecars of a copy of the kit that are the same as the run would write there."""
+    checksum, signature = (path_next_to(backup, suffix) for suffix in SIDECARS)
+    if kit.is_file() and is_file_of(
+        checksum, checksum_line(Sha256(identity_of(kit).removeprefix(_DIGEST)), backup.name)
+    ):
+        yield checksum
+    try:
+        if is_file_of(signature, path_next_to(kit, ".sig").read_bytes()):
+            yield signature
+    except OSError:  # the kit has none
+        return
 
 
 def has_begun(switch: Switch) -> bool:
@@ -282,6 +346,14 @@ def _one_of(fields: ManifestFields, name: str, allowed: tuple[str | None, ...]) 
     if value not in allowed:
         raise ManifestError(f"{fields.place}.{name}: one of {allowed} is expected")
     return value
+
+
+def _kept_as(fields: ManifestFields) -> str:
+    """Read a suffix, or the path that the user named, which leads nowhere else than it seems to."""
+    text = fields.text("keptAs")
+    if not _KEPT_AS.fullmatch(text) and not (text.startswith("/") and os.path.normpath(text) == text):
+        raise ManifestError(f"{fields.place}.keptAs: names no backup")
+    return text
 
 
 def _identity(fields: ManifestFields, name: str, forms: tuple[re.Pattern[str], ...]) -> str:

@@ -23,7 +23,7 @@ from kit.errors import DigestError, InterruptedRunError, KitError, ManifestError
 from kit.output.commit import KitPlaces, find_kits, put_back
 from kit.output.job import Job
 from kit.output.journal import BEGIN, FORMAT, RESTART, BeginRecord
-from kit.output.paths import backup_path
+from kit.output.paths import absolute
 from kit.output.spool import Spool
 from kit.output.switch import Switch, has_begun
 from kit.values import Codec, MemberPath, Sha256, Timestamp
@@ -54,6 +54,8 @@ class Finished:
 
     judgement: Judgement
     stored_bytes: int | None
+    replaced: int | None = None
+    """Generation of the kit that it replaces; None where it replaces none."""
     copied: bool = False
     """Whether it is the base, byte for byte."""
     archive: ArchiveComparison | None = None
@@ -83,6 +85,11 @@ class Abandonment:
     """The job that was removed; None where there was none."""
 
     job: Path | None
+
+
+def backup_option(place: Path | None, *, keeps: bool) -> bool | str:
+    """Return what a journal has of the backup: whether there is one, or the place that the user named."""
+    return absolute(place) if keeps and place is not None else keeps
 
 
 def codec_of(container: Container) -> Codec:
@@ -296,7 +303,7 @@ def interrupted_switch(job: Job) -> Switch | None:
         raise unusable(job, error) from error
 
 
-def completion(finished: Finished, switch: Switch, *, kit: Path, output: Path) -> Completion:
+def completion(finished: Finished, *, kit: Path, output: Path, backup: Path | None) -> Completion:
     """Return what a resumed run from ``kit`` to ``output`` did that only had a switch to finish."""
     judgement, manifest = finished.judgement, finished.judgement.manifest
     changed = manifest if not finished.copied else None
@@ -308,7 +315,7 @@ def completion(finished: Finished, switch: Switch, *, kit: Path, output: Path) -
         generation=changed.generation if changed is not None else None,
         manifest_sha256=changed.sha256 if changed is not None else None,
         signed_by=judgement.signers if changed is not None else (),
-        backup=backup_path(output) if switch.backup is not None else None,
+        backup=backup,
         judgement=judgement,
         archive=finished.archive,
     )

@@ -22,8 +22,8 @@ from kit.errors import KitError, OutputError
 from kit.output.commit import KitPlaces, finish, perform
 from kit.output.job import Job
 from kit.output.journal import READY
-from kit.output.paths import BACKUP
-from kit.output.switch import Switch
+from kit.output.paths import BACKUP, absolute, backup_path, numbered
+from kit.output.switch import Switch, require_backup_free
 from kit.verbs.jobs import (
     Finished,
     Options,
@@ -57,10 +57,18 @@ class RunResult(Generic[Report]):
 class Run(ABC, Generic[Source, Report, Ended]):
     """See the module docstring; a run is started or resumed once."""
 
-    kept_as = BACKUP
-    """Suffix under which a kit that is replaced is kept."""
+    keeps = BACKUP
+    """Suffix under which a kit that is replaced is kept, before its generation."""
 
-    def __init__(self, kit: Path, output: Path | None, *, keep_backup: bool, work_folder: Path | None) -> None:
+    def __init__(
+        self,
+        kit: Path,
+        output: Path | None,
+        *,
+        keep_backup: bool,
+        work_folder: Path | None,
+        backup: Path | None = None,
+    ) -> None:
         """Prepare a run that reads ``kit``; nothing is opened before it is started or resumed.
 
         Args:
@@ -68,8 +76,10 @@ class Run(ABC, Generic[Source, Report, Ended]):
             output: Where the new kit goes; None to replace ``kit``.
             keep_backup: Whether a kit that is replaced is kept.
             work_folder: Where to work if not next to the result.
+            backup: Where a kit that is replaced is kept, if not next to it.
         """
         self.kit = kit
+        self._backup_place = backup
         self.target = output or kit
         self.in_place = output is None
         self.keep_backup = self.in_place and keep_backup
@@ -131,6 +141,27 @@ class Run(ABC, Generic[Source, Report, Ended]):
     def foreign(self) -> KitError:
         """Return the error for a recorded switch that this run would not have written."""
         return unusable(self.job, "the recorded switch is not one of this run")
+
+    def kept_as(self, generation: int) -> str:
+        """Return the suffix or the path under which the kit that is replaced, of that generation, is kept."""
+        if self._backup_place is not None:
+            return absolute(self._backup_place)
+        return numbered(self.keeps, generation)
+
+    def kept_path(self, generation: int) -> Path | None:
+        """Return where the kit that is replaced is kept, as the user knows it; None where it is not."""
+        if not self.keep_backup:
+            return None
+        return self._backup_place or backup_path(self.kit, self.kept_as(generation))
+
+    def require_kept_free(self, generation: int) -> None:
+        """Refuse another file where the kit that is replaced is to be kept.
+
+        Raises:
+            OutputError: There is one, or no kit can be kept there.
+        """
+        if self.keep_backup:
+            require_backup_free(self.kit, self.kept_as(generation))
 
     @property
     def job(self) -> Job:
@@ -208,9 +239,12 @@ class Run(ABC, Generic[Source, Report, Ended]):
         the kit is judged again as it was before it was recorded, and only then gets its name.
         """
         keeps_backup = switch.in_place and switch.keep_backup  # for a new file the record may have either
-        if (switch.in_place, keeps_backup, switch.kept_as) != (self.in_place, self.keep_backup, self.kept_as):
+        is_own = self._backup_place is not None or switch.kept_as.startswith(f"{self.keeps}.") or not keeps_backup
+        if (switch.in_place, keeps_backup, is_own) != (self.in_place, self.keep_backup, True):
             raise self.foreign()
         finished = judge_switch(switch, self.judge_finished)
+        if keeps_backup and (finished.replaced is None or switch.kept_as != self.kept_as(finished.replaced)):
+            raise self.foreign()
         finish(switch)
         self.settle(switch)
         self.remember(finished.judgement)

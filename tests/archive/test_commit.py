@@ -19,8 +19,8 @@ from kit.archive.write.copies import Verified, copy_kit
 from kit.errors import OutputError, UsageError
 from kit.output.commit import finish, perform, put_back
 from kit.output.job import Job
-from kit.output.paths import backup_path, path_next_to, require_backup_free, require_free
-from kit.output.switch import Switch, checksum_line, has_begun, stage
+from kit.output.paths import backup_path, path_next_to, require_free
+from kit.output.switch import Switch, checksum_line, has_begun, require_backup_free, stage
 from kit.values import Limits, MemberPath, Sha256
 from tests.kits import tar, write_kit
 

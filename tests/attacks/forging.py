@@ -71,6 +71,7 @@ def ready(kit: Path, made: Path, **changes: Any) -> dict[str, Any]:
         "sidecars": {},
         "new": identity(made),
         "old": identity(kit) if kit.exists() else "",
+        "keptAs": ".bak.3",
         **({"content": tree_digest(made).hex} if made.is_dir() else {}),
     } | changes
 

@@ -156,7 +156,7 @@ def test_the_signature_beside_a_copy_is_the_one_that_was_judged(tmp_path: Path) 
 @pytest.mark.parametrize("change", CHANGES)
 def test_a_backup_that_changes_before_it_is_restored_is_not(change: Callable[[Path], None], tmp_path: Path) -> None:
     files = {OBSERVATIONS: collection([observation(1)]), LAYER: b"good" * 2560}
-    kit, backup = write_kit(tmp_path / "kit", signed(files, KEY)), tmp_path / "kit.bak"
+    kit, backup = write_kit(tmp_path / "kit", signed(files, KEY)), tmp_path / "kit.bak.3"
     patch(request_for(kit, Environment(workers=1)), Output(path=None, key=KEY))
     now = (kit / OBSERVATIONS).read_bytes()
     with pytest.raises(KitError) as refusal:
@@ -173,7 +173,7 @@ def test_a_backup_that_changes_before_it_is_restored_is_not(change: Callable[[Pa
 def test_an_archive_that_is_another_while_it_is_judged_is_not_restored(tmp_path: Path) -> None:
     """Its digest was asked before its members were read: the bytes judged and those restored could differ."""
     files = {OBSERVATIONS: collection([observation(1)]), LAYER: b"good" * 2560}
-    kit, backup = write_kit(tmp_path / "kit.tar", signed(files, KEY)), tmp_path / "kit.tar.bak"
+    kit, backup = write_kit(tmp_path / "kit.tar", signed(files, KEY)), tmp_path / "kit.tar.bak.3"
     good = kit.read_bytes()
     patch(request_for(kit, Environment(workers=1)), Output(path=None, key=KEY))
     now, evil = kit.read_bytes(), good.replace(b"good", b"evil")

@@ -197,7 +197,13 @@ def test_what_the_run_really_finished_is_installed_all_the_same(name: str, folde
     assert isinstance(report, Completion)
     assert report.signed_by == (SITE.public.key_id,)
     assert report.generation == 4
-    assert report.backup == kit.with_name(f"{name}.bak")
+    assert report.backup == kit.with_name(f"{name}.bak.3")
+
+
+def test_a_backup_gets_no_other_number_than_that_of_the_kit_it_is(folder: Path, tmp_path: Path) -> None:
+    kit = kit_in(folder)
+    finished(kit, patched(tmp_path / "site", source=kit).read_bytes(), keptAs=".bak.7")
+    refused(lambda: resume(request(kit), output()), folder, codes={74})
 
 
 NAMES = [
@@ -211,7 +217,10 @@ NAMES = [
     {"work": "kit"},
     {"keptAs": "/../../outside"},
     {"keptAs": ""},
+    {"keptAs": ".rolled-back.4"},
     {"keptAs": ".rolled-back"},
+    {"keptAs": ".bak"},
+    {"keptAs": "/somewhere/else"},
     {"sidecars": {"/../../outside": "0" * 64}},
     {"sidecars": {".sig": "x"}},
     {"sidecars": [".sig"]},
@@ -379,7 +388,7 @@ def test_a_run_that_was_interrupted_reports_what_a_quiet_one_does(folder: Path) 
 def with_backup(folder: Path) -> Path:
     """Give a kit that has a backup of an earlier year with all that belongs beside it."""
     kit = kit_in(folder)
-    backup = kit.with_name(f"{ARCHIVE}.bak")
+    backup = kit.with_name(f"{ARCHIVE}.bak.3")
     backup.write_bytes(b"of an earlier year")
     backup.with_name(f"{backup.name}.sig").write_bytes(b"its signature")
     for path in (kit, backup):
@@ -448,7 +457,7 @@ def test_a_rollback_is_not_finished_by_a_kit_that_this_one_was_not_made_of(
     job = job_of(kit, b"")
     (job / "archive").write_bytes(made(tmp_path / "evil"))
     first = {**begun(request(kit), output()), "options": {"rollback": "0" * 64}}
-    last = ready(kit, job / "archive", keptAs=".rolled-back")
+    last = ready(kit, job / "archive", keptAs=".rolled-back.4")
     (job / "journal").write_bytes(journal([(BEGIN, first), (READY, last)]))
     refused(lambda: rollback(rolling(kit), again=True), folder)
 
@@ -460,9 +469,9 @@ def test_a_backup_that_is_not_what_was_restored_stays_when_a_rollback_is_finishe
     job = job_of(kit, b"")
     (job / "archive").write_bytes(old)
     first = {**begun(request(kit), output()), "options": {"rollback": "0" * 64}}
-    last = ready(kit, job / "archive", keptAs=".rolled-back")
+    last = ready(kit, job / "archive", keptAs=".rolled-back.4")
     (job / "journal").write_bytes(journal([(BEGIN, first), (READY, last)]))
-    backup = kit.with_name(f"{ARCHIVE}.bak")
+    backup = kit.with_name(f"{ARCHIVE}.bak.3")
     backup.unlink()
     backup.write_bytes(b"of an earlier year")
     report = rollback(rolling(kit), again=True)

@@ -346,7 +346,7 @@ def test_a_folder_is_patched_from_inside_and_the_folder_above_stays_the_same(
     kit = kit_in(tmp_path, "kit")
     monkeypatch.chdir(kit)
     patch(request(Path("../kit")), output())
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["kit", "kit.bak"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["kit", "kit.bak.3"]
     assert (kit / "manifest" / "history").is_dir()
 
 

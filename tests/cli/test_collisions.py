@@ -32,7 +32,7 @@ WRITTEN = {
     "approval create": {"--output"},
     "approval sign": {"--output"},
     "cat": {"--output"},
-    "delta apply": {"--output", "--trust"},
+    "delta apply": {"--backup", "--output", "--trust"},
     "delta build": {"--output", "--trust"},
     "delta squash": {"--output", "--trust"},
     "delta verify": {"--trust"},
@@ -42,7 +42,7 @@ WRITTEN = {
     "keyring init": {"PATH"},
     "keyring rewrap": {"--keyring"},
     "keys generate": {"PATH"},
-    "patch": {"--output", "--keyring", "--trust", "--record", "--metrics"},
+    "patch": {"--backup", "--output", "--keyring", "--trust", "--record", "--metrics"},
     "plan": {"--output", "--keyring", "--trust", "--record", "--metrics"},
     "prove": {"--output", "--trust"},
     "recover": {"--audit-log", "--output", "--trust"},
@@ -162,7 +162,7 @@ def refused(table: Path, words: tuple[object, ...], *what: str) -> None:
         *(
             ((*IN_PLACE, option, f"k{suffix}"), option)
             for option in ("--record", "--metrics")
-            for suffix in ("", ".sha256", ".sig", ".bak", ".bak.sha256", ".bak.sig", ".kit-job", ".kit-done")
+            for suffix in ("", ".sha256", ".sig", ".bak.3", ".bak.3.sha256", ".bak.3.sig", ".kit-job", ".kit-done")
         ),
         *(
             ((*BESIDE, option, f"new{suffix}"), option)
@@ -180,9 +180,10 @@ def refused(table: Path, words: tuple[object, ...], *what: str) -> None:
         ((*BESIDE, "--work-folder", "new"), "--work-folder"),
         (("patch", "k", "-o", "k", "--trusted-key", "v.pub", "--signing-key", "s.pem"), "KIT and --output"),
         (("patch", "k", "-o", "k.sig", "--trusted-key", "v.pub", "--signing-key", "s.pem"), "the signature of KIT"),
-        ((*APPLY[:3], "k.bak", *APPLY[4:]), "the backup of BASE and DELTA"),
-        ((*APPLY, "--keyring", "k.bak"), "the backup of BASE and --keyring"),
-        (("rollback", "k", "--trusted-key", "v.pub", "--delta", "k.rolled-back"), "kept of KIT and --delta"),
+        ((*APPLY[:3], "k.bak.3", *APPLY[4:]), "the backup of BASE and DELTA"),
+        ((*APPLY[:3], "b.sig", *APPLY[4:], "--backup", "b"), "DELTA and the signature of --backup"),
+        ((*APPLY, "--keyring", "k.bak.3"), "the backup of BASE and --keyring"),
+        (("rollback", "k", "--trusted-key", "v.pub", "--delta", "k.rolled-back.4"), "kept of KIT and --delta"),
         (("verify", "k", "--trusted-key", "v.pub", "--html", "k.sig"), "the signature of KIT and --html"),
         (("verify", "k", "--trust", "policy", "--html", ".policy.state.lock"), "the lock of --trust"),
         (("verify", "k", "--trusted-key", "v.pub", "--html", "h", "--write-script", "h"), "--write-script and --html"),
@@ -297,7 +298,7 @@ def test_paths_that_only_look_alike_are_taken(desk: Desk, monkeypatch: pytest.Mo
     path = desk.kit()
     monkeypatch.chdir(desk.kits)
     (desk.kits / "work").mkdir()
-    options = ("--record", "kit.tar.zst.bak.json", "--metrics", "work/kit.tar.zst", "--work-folder", "work")
+    options = ("--record", "kit.tar.zst.bak.3.json", "--metrics", "work/kit.tar.zst", "--work-folder", "work")
     assert desk.patch(path, "--in-place", *options).code == 0
     assert desk.patch(desk.kit(name="other.tar.zst"), "-o", "-", "--metrics", "-").code == 0
     assert (desk.kits / "-").is_file()

@@ -33,7 +33,7 @@ def test_a_patch_in_place_and_back_again_with_sha256sum_as_the_witness(desk: Des
     path = desk.kit(name=f"{odd}.tar")
     before = path.read_bytes()
     assert desk.patch(path, "--in-place").code == 0
-    for name in (f"{path.name}.sha256", f"{path.name}.bak.sha256"):
+    for name in (f"{path.name}.sha256", f"{path.name}.bak.3.sha256"):
         checked = subprocess.run(["sha256sum", "--strict", "-c", name], cwd=desk.kits, check=False, capture_output=True)
         assert checked.returncode == 0, checked
     outcome = desk.verify(path)
@@ -101,7 +101,7 @@ def test_a_folder_patched_from_within_is_switched_whole(desk: Desk, monkeypatch:
     monkeypatch.chdir(folder)
     here = Path("..") / folder.name
     assert desk.patch(here, "--in-place").code == 0
-    assert {place.name for place in folder.parent.iterdir()} == {"folder", "folder.bak"}
+    assert {place.name for place in folder.parent.iterdir()} == {"folder", "folder.bak.3"}
     assert desk.verify(here).code == 0
     assert kit("rollback", here, *desk.trust("vendor", "site")).code == 0
     assert desk.verify(folder, "vendor").code == 0

@@ -267,7 +267,7 @@ class TestOutputThatCannotBeWritten:
         desk.patch(path, "--output", desk.kits / "out").refused(74, f"{desk.kits}/out{suffix}: ")
         assert kits.folder_state(desk.kits) == before
 
-    @pytest.mark.parametrize("suffix", [".bak", ".bak.sha256", ".bak.sig"])
+    @pytest.mark.parametrize("suffix", [".bak.3", ".bak.3.sha256", ".bak.3.sig"])
     def test_an_earlier_backup_is_never_overwritten(self, suffix: str, desk: Desk) -> None:
         path = desk.kit()
         Path(f"{path}{suffix}").write_text("precious")

@@ -474,7 +474,7 @@ def test_a_kit_that_a_delta_replaced_comes_back_however_it_is_packed(packing: Pa
     assert files_of(base) == before
     assert sorted(path.name for path in folder.iterdir() if not path.name.endswith((".sha256", ".sig"))) == [
         packing.name,
-        f"{packing.name}.rolled-back",
+        f"{packing.name}.rolled-back.2",
     ]
 
 

@@ -66,7 +66,7 @@ def test_an_archive_of_this_program_comes_back_byte_for_byte_with_what_stands_be
     assert sig.read_bytes() == two.target.with_name(f"{two.target.name}.sig").read_bytes()
     digest = hashlib.sha256(two.target.read_bytes()).hexdigest()
     assert two.base.with_name(f"{name}.sha256").read_text() == f"{digest}  {name}\n"
-    assert two.base.with_name(f"{name}.bak").read_bytes() == before
+    assert two.base.with_name(f"{name}.bak.1").read_bytes() == before
 
 
 def test_a_compressed_collection_of_this_program_is_said_by_its_documents(tmp_path: Path) -> None:

@@ -58,7 +58,7 @@ def test_a_site_with_the_keyring_gets_the_encrypted_kit_of_a_few_kilobytes(couri
     applied = courier.delta_of("apply", courier.base, courier.delta, "--in-place", keyring=courier.keyring)
     assert applied.code == 0, applied
     assert courier.base.read_bytes() == courier.target.read_bytes()
-    assert courier.base.with_name(f"{courier.base.name}.bak").read_bytes() == old
+    assert courier.base.with_name(f"{courier.base.name}.bak.3").read_bytes() == old
     assert courier.keyring.read_bytes() == keyring
     assert courier.proving(courier.base, passphrase=PASSPHRASE).code == 0
 

@@ -169,7 +169,7 @@ def test_in_place_gives_the_archive_that_output_gives_and_keeps_the_old_one(name
     outcome = patch(kept, desk, "--in-place")
     assert (outcome.code, outcome.err) == (0, "")
     assert kept.read_bytes() == output.read_bytes()
-    assert Path(f"{kept}.bak").read_bytes() == (REAL / name).read_bytes()
+    assert Path(f"{kept}.bak.3").read_bytes() == (REAL / name).read_bytes()
     assert not Path(f"{kept}.kit-job").exists()
 
 
@@ -209,7 +209,7 @@ def test_an_unpacked_kit_is_patched_in_place(unpacked: Path, desk: Desk) -> None
     outcome = patch(unpacked, desk, "--in-place")
     assert (outcome.code, outcome.err) == (0, "")
     assert everything(unpacked) == everything(folder)
-    assert everything(desk.kits / "unpacked.bak") == before
+    assert everything(desk.kits / "unpacked.bak.3") == before
     assert not (desk.kits / "unpacked.sha256").exists()
 
 

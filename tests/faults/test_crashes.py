@@ -110,7 +110,7 @@ def test_killed_before_any_step_in_place_the_kit_is_the_old_or_the_new_one_and_a
     assert met[0] == old
     assert all(outcome.killed for outcome in outcomes[:-1])
     assert all(checksum_matches(outcome.place, desk.name) for outcome in outcomes)
-    assert all(checksum_matches(outcome.place, f"{desk.name}.bak") for outcome in outcomes)
+    assert all(checksum_matches(outcome.place, f"{desk.name}.bak.3") for outcome in outcomes)
     # Neighbouring steps leave the same folder behind; each different one is tried once.
     different = {tuple(sorted(listing(outcome.place))): outcome for outcome in outcomes}
     for outcome in different.values():

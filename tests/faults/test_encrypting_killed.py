@@ -83,7 +83,7 @@ class Site:
         assert self.run(at)["killed"]
         between = (self.place / KIT).read_bytes()
         job = (self.place / f"{KIT}.kit-job").exists()
-        assert between == old or (self.place / f"{KIT}.bak").read_bytes() == old
+        assert between == old or (self.place / f"{KIT}.bak.3").read_bytes() == old
         answer = self.run(do="resume" if job else "patch")
         assert answer["failure"] == "", (at, answer)
         assert not list(self.place.glob("*.kit-job"))

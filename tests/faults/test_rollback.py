@@ -13,7 +13,7 @@ from tests.faults.test_crashes import FILES, checksum_matches, kit_of, listing
 from tests.kits import signed, write_keys, write_kit
 from tests.tiers import slow
 
-KEPT = ".rolled-back"
+KEPT = ".rolled-back.4"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +57,7 @@ def contents(folder: Path, name: str) -> list[str]:
 @pytest.mark.slow
 def test_killed_before_any_step_both_kits_are_there_and_resuming_makes_it_whole(desk: Desk) -> None:
     outcomes = desk.attack("kill")
-    old, new = contents(desk.folder, f"{desk.name}.bak"), contents(desk.folder, desk.name)
+    old, new = contents(desk.folder, f"{desk.name}.bak.3"), contents(desk.folder, desk.name)
     final = listing(outcomes[-1].place)
     assert old != new
     assert len(outcomes) > 10
@@ -65,12 +65,12 @@ def test_killed_before_any_step_both_kits_are_there_and_resuming_makes_it_whole(
     tried = set()
     for outcome in outcomes[:-1]:
         assert outcome.killed
-        there = {name: contents(outcome.place, f"{desk.name}{name}") for name in ("", ".bak", KEPT)}
+        there = {name: contents(outcome.place, f"{desk.name}{name}") for name in ("", ".bak.3", KEPT)}
         assert there[""] in (old, new)
         assert old in there.values()
         # Of an unpacked kit, names are exchanged: for an instant the job folder holds the one that was replaced.
         assert new in there.values() or (outcome.place / f"{desk.name}.kit-job" / "kit").is_dir()
-        assert all(checksum_matches(outcome.place, f"{desk.name}{name}") for name in ("", ".bak", KEPT))
+        assert all(checksum_matches(outcome.place, f"{desk.name}{name}") for name in ("", ".bak.3", KEPT))
         if (state := tuple(sorted(listing(outcome.place)))) not in tried:
             tried.add(state)
             if there[KEPT] and not list(outcome.place.glob("*.kit-job")):

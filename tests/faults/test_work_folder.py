@@ -150,7 +150,7 @@ def test_a_delta_is_built_and_applied_on_such_a_medium(desk: Desk, medium: Calla
     assert applied.code == 0, applied
     assert base.read_bytes() == target.read_bytes()
     names = ("d.delta", "d.delta.sha256", *(f"kit.tar.zst{suffix}" for suffix in ("", ".sha256")))
-    assert left(desk.folder) == sorted([*names, "kit.tar.zst.bak", "kit.tar.zst.bak.sha256"])
+    assert left(desk.folder) == sorted([*names, "kit.tar.zst.bak.3", "kit.tar.zst.bak.3.sha256"])
 
 
 def interrupted(desk: Desk, path: Path, stage: Stage = Stage.REREAD) -> None:

@@ -42,16 +42,16 @@ class TestInPlace:
         old = {suffix: Path(f"{path}{suffix}").read_bytes() for suffix in ("", ".sha256", ".sig")}
         outcome = desk.patch(path, "--in-place", trusting=("vendor", "site"))
         assert outcome.code == 0
-        assert f"the old kit is kept as {path}.bak" in outcome.out
-        assert Path(f"{path}.bak").read_bytes() == old[""]
-        assert Path(f"{path}.bak.sig").read_bytes() == old[".sig"]
-        for name in (path.name, f"{path.name}.bak"):
+        assert f"the old kit is kept as {path}.bak.4" in outcome.out
+        assert Path(f"{path}.bak.4").read_bytes() == old[""]
+        assert Path(f"{path}.bak.4.sig").read_bytes() == old[".sig"]
+        for name in (path.name, f"{path.name}.bak.4"):
             subprocess.run(["sha256sum", "--check", "--strict", f"{name}.sha256"], cwd=desk.kits, check=True)
         assert path.read_bytes() != old[""]
         assert Path(f"{path}.sig").read_bytes() != old[".sig"]
-        assert desk.verify(path).code == desk.verify(Path(f"{path}.bak")).code == 0
+        assert desk.verify(path).code == desk.verify(Path(f"{path}.bak.4")).code == 0
         assert sorted(p.name for p in desk.kits.iterdir() if p.name.startswith("kit2")) == [
-            f"kit2.tar.zst{suffix}" for suffix in ("", ".bak", ".bak.sha256", ".bak.sig", ".sha256", ".sig")
+            f"kit2.tar.zst{suffix}" for suffix in ("", ".bak.4", ".bak.4.sha256", ".bak.4.sig", ".sha256", ".sig")
         ]
 
     def test_the_backup_goes_back_by_renaming_it(self, desk: Desk) -> None:
@@ -60,7 +60,7 @@ class TestInPlace:
         assert desk.patch(path, "--in-place").code == 0
         for suffix in (".sha256", ".sig"):
             Path(f"{path}{suffix}").unlink()
-        Path(f"{path}.bak").rename(path)
+        Path(f"{path}.bak.3").rename(path)
         assert (path.read_bytes(), desk.verify(path, "vendor").code) == (old, 0)
 
     def test_no_backup_leaves_only_the_new_kit(self, desk: Desk) -> None:
@@ -76,7 +76,7 @@ class TestInPlace:
         path = desk.patched(None, "--tenant", "acme")
         assert desk.patch(path, "--in-place", by="ed", trusting=("vendor", "site")).code == 0
         assert not Path(f"{path}.sig").exists()
-        assert Path(f"{path}.bak.sig").exists()
+        assert Path(f"{path}.bak.4.sig").exists()
         assert desk.verify(path, "vendor", "site", "ed").code == 0
 
     def test_an_unpacked_kit_without_a_backup(self, desk: Desk) -> None:

@@ -120,7 +120,7 @@ def test_patch_in_place(desk: Desk) -> None:
     assert shown(desk.patch(KIT, "--in-place")) == text(f"""{CHANGES}
     generation 4, signed by <site>
     wrote kit.tar (19,456 bytes), read back and verified
-    the old kit is kept as kit.tar.bak
+    the old kit is kept as kit.tar.bak.3
     """)
 
 
@@ -316,7 +316,9 @@ class TestJson:
         }
         assert report["outcomes"]["raw-linkset"]["acme"] == {"content": 1, "null": 1, "unresolvable": 1}
         facts = [report[name] for name in ("generation", "output", "backup", "signedBy")]
-        assert facts == ([4, "kit.tar", "kit.tar.bak", [key("site").public.key_id]] if live else [None, None, None, []])
+        assert facts == (
+            [4, "kit.tar", "kit.tar.bak.3", [key("site").public.key_id]] if live else [None, None, None, []]
+        )
         if live:
             assert report["outputSha256"] == kits.sha256(KIT.read_bytes())
             assert report["outputBytes"] == KIT.stat().st_size

@@ -25,7 +25,7 @@ from kit.archive.write.folder import FolderDestination
 from kit.errors import DigestError, OutputError
 from kit.output.disk import new_file, remove_tree, write_all, writing
 from kit.output.job import Job
-from kit.output.paths import ROLLED_BACK, SIDECARS, path_next_to
+from kit.output.paths import SIDECARS, path_next_to
 from kit.output.publish import sync_folder
 from kit.output.switch import Switch, checksum_line, stage, tree_digest
 from kit.values import MemberPath, Sha256, Timestamp
@@ -59,8 +59,8 @@ def copy_kit(reader: KitReader, verified: Verified, job: Job) -> Switch:
     return stage(copy_to_stage(work, job.stage), job.place, sidecars, new=verified.archive, by_content=job.is_elsewhere)
 
 
-def stage_backup(reader: KitReader, verified: Verified, job: Job, *, old: Sha256 | None) -> Switch:
-    """Stage the open kit of ``reader``, a backup, to replace the job's target, which is kept next to it.
+def stage_backup(reader: KitReader, verified: Verified, job: Job, *, old: Sha256 | None, kept_as: str) -> Switch:
+    """Stage the open kit of ``reader``, a backup, to replace the job's target, which is kept under ``kept_as``.
 
     Raises:
         DigestError: As for :func:`copy_kit`.
@@ -75,7 +75,7 @@ def stage_backup(reader: KitReader, verified: Verified, job: Job, *, old: Sha256
         old=old,
         in_place=True,
         keep_backup=True,
-        kept_as=ROLLED_BACK,
+        kept_as=kept_as,
         by_content=job.is_elsewhere,
     )
 

@@ -24,7 +24,7 @@ from kit.engine.progress import Stage
 from kit.errors import DigestError, KitError, LimitError, OutputError, UsageError
 from kit.output.commit import KitPlaces
 from kit.output.job import Job
-from kit.output.paths import backup_path, require_backup_free, require_free, require_output_apart, require_replaceable
+from kit.output.paths import require_free, require_output_apart, require_replaceable
 from kit.output.switch import Switch, checksum_line, stage
 from kit.values import Sha256
 from kit.verbs.delta.decode import NeededSpool
@@ -40,7 +40,7 @@ from kit.verbs.delta.deltas import (
 from kit.verbs.delta.recipes import check_keys, check_recipe
 from kit.verbs.delta.stores import BaseStores
 from kit.verbs.delta.writing import write_target
-from kit.verbs.jobs import Completion, Finished, JournaledPasses, Options, completion
+from kit.verbs.jobs import Completion, Finished, JournaledPasses, Options, backup_option, completion
 from kit.verbs.patch.judging import check_archive_signature
 from kit.verbs.run import Run, RunResult
 from kit.verbs.verify.judged import JudgedKit, judge_kit
@@ -62,6 +62,8 @@ class DeltaApplyRequest:
     output: Path | None = None
     """None to replace the base."""
     keep_backup: bool = True
+    backup: Path | None = None
+    """Where a base that is replaced is kept, if not as ``<base>.bak.N`` by its generation."""
     work_folder: Path | None = None
     """Where to work if not next to the result."""
     in_published_container: bool = False
@@ -152,7 +154,12 @@ class _Application(Run[OpenKit, DeltaApplyReport, Completion]):
     """The run that applies a delta, which is open and checked."""
 
     def __init__(self, delta: OpenDelta, signers: tuple[str, ...], request: DeltaApplyRequest) -> None:
-        super().__init__(request.base, request.output, keep_backup=request.keep_backup, work_folder=request.work_folder)
+        super().__init__(
+            *(request.base, request.output),
+            keep_backup=request.keep_backup,
+            work_folder=request.work_folder,
+            backup=request.backup,
+        )
         self._delta = delta
         self._signers = signers
         self._request = request
@@ -161,7 +168,7 @@ class _Application(Run[OpenKit, DeltaApplyReport, Completion]):
         return {
             "delta": Sha256.of(self._delta.manifest_bytes).hex,
             "in-place": self.in_place,
-            "backup": self.keep_backup,
+            "backup": backup_option(self._request.backup, keeps=self.keep_backup),
         }
 
     def open(self) -> AbstractContextManager[OpenKit]:
@@ -175,8 +182,9 @@ class _Application(Run[OpenKit, DeltaApplyReport, Completion]):
     def judge_finished(self, where: KitPlaces) -> Finished:
         return _judge_finished(where, self._delta.manifest, self._request)
 
-    def report_finished(self, finished: Finished, switch: Switch) -> Completion:
-        return completion(finished, switch, kit=self.kit, output=self.target)
+    def report_finished(self, finished: Finished, switch: Switch) -> Completion:  # noqa: ARG002
+        backup = self.kept_path(finished.replaced) if finished.replaced is not None else None
+        return completion(finished, kit=self.kit, output=self.target, backup=backup)
 
     def remember(self, judgement: Judgement) -> None:
         self._request.installed(judgement)
@@ -196,8 +204,8 @@ class _Application(Run[OpenKit, DeltaApplyReport, Completion]):
                 return RunResult(report=report, switch=switch, judgement=report.judgement)
             check_base(manifest, base.manifest, str(request.base))
             container = _choose_container(base, manifest, request)
-            if self.keep_backup:
-                require_backup_free(request.base)
+            was = base.manifest.generation
+            self.require_kept_free(was)
             passes = JournaledPasses(job, container, request.environment, **_limit_modes(base, delta, container))
             stack.callback(passes.release)
             sig = write_target(base, delta, stores, job, passes, keys=request.keys)
@@ -207,8 +215,9 @@ class _Application(Run[OpenKit, DeltaApplyReport, Completion]):
                 _check_carried(sig, judgement, request)
             if self.in_place and not source.reader.is_still_named(job.place):
                 raise DigestError("was replaced while the delta was applied", where=str(request.base), hint=_AGAIN)
-            report = _report_applied(report, request, judgement, size=size, archive=archive)
-            switch = _stage(copy_to_stage(work, job.stage), job, report, request, sig, old=base.sidecars.archive)
+            report = _report_applied(report, request, judgement, size=size, archive=archive, backup=self.kept_path(was))
+            work, kept_as = copy_to_stage(work, job.stage), self.kept_as(was)
+            switch = _stage(work, job, report, request, sig, old=base.sidecars.archive, kept_as=kept_as)
             return RunResult(report=report, switch=switch, judgement=judgement)
 
 
@@ -251,9 +260,9 @@ def _report_applied(
     *,
     size: int | None,
     archive: ArchiveComparison,
+    backup: Path | None,
 ) -> DeltaApplyReport:
     """Return the report of the finished target under its final name."""
-    in_place = request.output is None
     return with_changes(
         report,
         applied=True,
@@ -261,7 +270,7 @@ def _report_applied(
         output_bytes=size,
         output_sha256=archive.sha256,
         archive=archive,
-        backup=backup_path(request.base) if in_place and request.keep_backup else None,
+        backup=backup,
         judgement=judgement,
     )
 
@@ -274,6 +283,7 @@ def _stage(
     sig: bytes | None,
     *,
     old: Sha256 | None,
+    kept_as: str,
 ) -> Switch:
     """Stage the sidecars of the finished target, and return the switch to its name."""
     digest = report.output_sha256
@@ -288,6 +298,7 @@ def _stage(
         old=old,
         in_place=request.output is None,
         keep_backup=request.keep_backup,
+        kept_as=kept_as,
         by_content=job.is_elsewhere,
     )
 
@@ -355,7 +366,8 @@ def _judge_finished(where: KitPlaces, manifest: DeltaManifest, request: DeltaApp
                 check_base(manifest, found.manifest, str(request.base))
     size, archive, judgement = _reread(where.new, request, manifest)
     check_archive_signature(where.signature, judgement, request.expectation.anchor)
-    return Finished(judgement=judgement, stored_bytes=size, archive=archive)
+    replaced = manifest.base.generation if request.output is None else None
+    return Finished(judgement=judgement, stored_bytes=size, replaced=replaced, archive=archive)
 
 
 def _reread(

@@ -266,7 +266,8 @@ def judge_finished(where: KitPlaces, request: PatchRequest, migration: Migration
         if base is not None and (not manifest.lineage or manifest.lineage[-1].manifest_sha256 != base.sha256):
             raise DigestError(f"was not made of this kit, whose manifest is {base.sha256}")
         _check_step(judgement, request, migration, output)
-    return Finished(judgement=judgement, stored_bytes=size, copied=copied)
+    replaced = manifest.lineage[-1].generation if output.path is None and manifest.lineage else None
+    return Finished(judgement=judgement, stored_bytes=size, replaced=replaced, copied=copied)
 
 
 def _check_step(judgement: Judgement, request: PatchRequest, migration: Migration, output: Output) -> None:

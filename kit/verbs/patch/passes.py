@@ -29,7 +29,7 @@ from kit.transforms.protocol import Transform
 from kit.transforms.registry import parameters_digest
 from kit.values import MemberPath, Timestamp
 from kit.values.extractor_release import list_extractors
-from kit.verbs.jobs import codec_of
+from kit.verbs.jobs import backup_option, codec_of
 from kit.verbs.patch import judging
 from kit.verbs.patch.judging import Base
 from kit.verbs.patch.request import Output, PatchRequest
@@ -183,7 +183,7 @@ def options_of(request: PatchRequest, migration: Migration, output: Output) -> d
         "merkle": request.merkle,
         "createdAt": str(request.created_at),
         "in-place": output.path is None,
-        "backup": output.path is None and output.keep_backup,
+        "backup": backup_option(output.backup, keeps=output.path is None and output.keep_backup),
         "signing-key": [key.public.key_id for key in output.keys],
         "operator": output.operator,
         "environment": output.place,

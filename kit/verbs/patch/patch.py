@@ -23,7 +23,7 @@ from kit.errors import DigestError, UsageError
 from kit.migrations import Decision, Migration
 from kit.output.commit import KitPlaces
 from kit.output.job import Job
-from kit.output.paths import backup_path, require_backup_free, require_output_apart
+from kit.output.paths import require_output_apart
 from kit.output.scratch import scratch_folder
 from kit.output.switch import Switch, checksum_line, stage
 from kit.signing import PrivateKey, archive_signature
@@ -129,7 +129,12 @@ class _Patch(Run[OpenKit, PatchReport, Completion]):
     """The run of a patch."""
 
     def __init__(self, request: PatchRequest, migration: Migration, output: Output) -> None:
-        super().__init__(request.kit, output.path, keep_backup=output.keep_backup, work_folder=output.work_folder)
+        super().__init__(
+            *(request.kit, output.path),
+            keep_backup=output.keep_backup,
+            work_folder=output.work_folder,
+            backup=output.backup,
+        )
         self._request = _with_pace(request, migration)
         self._migration = migration
         self._output = output
@@ -158,8 +163,9 @@ class _Patch(Run[OpenKit, PatchReport, Completion]):
     def judge_finished(self, where: KitPlaces) -> Finished:
         return judge_finished(where, self._request, self._migration, self._output)
 
-    def report_finished(self, finished: Finished, switch: Switch) -> Completion:
-        return completion(finished, switch, kit=self.kit, output=self.target)
+    def report_finished(self, finished: Finished, switch: Switch) -> Completion:  # noqa: ARG002
+        backup = self.kept_path(finished.replaced) if finished.replaced is not None else None
+        return completion(finished, kit=self.kit, output=self.target, backup=backup)
 
     def remember(self, judgement: Judgement) -> None:
         if self.in_place:
@@ -170,6 +176,8 @@ class _Patch(Run[OpenKit, PatchReport, Completion]):
         with ExitStack() as stack:
             stack.callback(close_lookups)
             base = read_base(source, request, migration.transforms, job.folder)
+            was = base.manifest.generation
+            self.require_kept_free(was)  # before any work: no later run could finish what this one began
             _require_sealable(source, request, migration, base)
             transforms = with_keys(
                 *(_reading_on(migration), base.survey.needs, request.keying, migration),
@@ -195,15 +203,19 @@ class _Patch(Run[OpenKit, PatchReport, Completion]):
                     None if self.in_place else copy_kit(source.reader, expected_copy(base.survey, base.sidecars), job)
                 )
                 return RunResult(report=report, switch=switch, judgement=None)
-            _require_time_and_place(request, output, base)
+            if (late := clock_fault(request, base.manifest.made_at)) is not None:
+                raise late  # only now: a run that changes nothing has no time of its own
             generation = _write_generation(report, output, base, passes.destination)
             work = passes.destination.assemble()
             proven = passes.proven(_digests(base, done))
             size, judgement = reread(work, request, report, output, generation, proven=proven)
             if self.in_place and not source.reader.is_still_named(job.place):
                 raise DigestError("was replaced while it was being patched", where=str(request.kit), hint=_AGAIN)
-            report = _new_report(report, output, base, generation, size=size, digest=judgement.archive)
-            switch = _stage(copy_to_stage(work, job.stage), job, report, base, output)
+            report = _new_report(
+                report, output, base, generation, size=size, digest=judgement.archive, backup=self.kept_path(was)
+            )
+            work = copy_to_stage(work, job.stage)
+            switch = _stage(work, job, report, base, output, kept_as=self.kept_as(was))
             return RunResult(report=report, switch=switch, judgement=judgement)
 
 
@@ -234,22 +246,6 @@ def _dry_report(
         backup=None,
         temp_bytes=base.scratch_bytes,
     )
-
-
-def _require_time_and_place(request: PatchRequest, output: Output, base: Base) -> None:
-    """Check what only a new generation needs: its time, and the name of its backup.
-
-    This comes late: a run that changes nothing has no time of its own and needs no backup, so it is not refused for a
-    wrong clock, nor for the backup that an earlier run left.
-
-    Raises:
-        StaleError: The new generation would be older than its base, or of the future.
-        OutputError: The backup's name is taken.
-    """
-    if (late := clock_fault(request, base.manifest.made_at)) is not None:
-        raise late
-    if output.path is None and output.keep_backup:
-        require_backup_free(request.kit)
 
 
 def _check_request(migration: Migration, output: Output) -> None:
@@ -337,7 +333,14 @@ def _digests(base: Base, done: Rewrite) -> dict[MemberPath, tuple[Sha256, int]]:
 
 
 def _new_report(
-    report: PatchReport, output: Output, base: Base, generation: Generation, *, size: int | None, digest: Sha256 | None
+    report: PatchReport,
+    output: Output,
+    base: Base,
+    generation: Generation,
+    *,
+    size: int | None,
+    digest: Sha256 | None,
+    backup: Path | None,
 ) -> PatchReport:
     """Return the report with the new generation, under the name that it is to get."""
     return with_changes(
@@ -346,13 +349,13 @@ def _new_report(
         output=output.path or report.kit,
         output_bytes=size,
         output_sha256=digest,
-        backup=backup_path(report.kit) if output.path is None and output.keep_backup else None,
+        backup=backup,
         # The new kit twice, as frames and assembled, and what was sorted on the way.
         temp_bytes=2 * (size or 0) + base.scratch_bytes,
     )
 
 
-def _stage(work: Path, job: Job, report: PatchReport, base: Base, output: Output) -> Switch:
+def _stage(work: Path, job: Job, report: PatchReport, base: Base, output: Output, *, kept_as: str) -> Switch:
     """Stage the sidecars of the finished kit, and return the switch to its name."""
     digest = report.output_sha256
     return stage(
@@ -363,6 +366,7 @@ def _stage(work: Path, job: Job, report: PatchReport, base: Base, output: Output
         old=base.sidecars.archive,
         in_place=output.path is None,
         keep_backup=output.keep_backup,
+        kept_as=kept_as,
         by_content=job.is_elsewhere,
     )
 

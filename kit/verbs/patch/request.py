@@ -211,6 +211,8 @@ class Output:
     cosigners: tuple[PrivateKey, ...] = ()
     """Further signers, where a policy asks for more than one; the ``.sig`` of the archive is by ``key`` alone."""
     keep_backup: bool = True
+    backup: Path | None = None
+    """Where a kit that is patched in place is kept, if not as ``<kit>.bak.N`` by its generation."""
     operator: str | None = None
     place: str | None = None
     """The environment of the run, as the operator names it."""

@@ -27,6 +27,7 @@ import bson
 import zstandard
 
 from kit.errors import StoppedError
+from kit.output.paths import BACKUP
 from kit.signing import Algorithm, generate, jws, write_private, write_public
 
 __all__ = ["CLOCK", "CONTAINERS", "WAYS", "Bench", "Facts", "Keys", "sample_files", "write_sample"]
@@ -261,13 +262,18 @@ class Bench:
             return f"{self.target} is neither old nor new"
         if found.kit(self.container) not in (self.old.kit(self.container), self.new.kit(self.container)):
             return f"{self.container} is damaged"
-        for name in (self.target, f"{self.target}.bak"):
+        for name in (self.target, *self._backups(found)):
             if pair := self._mismatch(found, name):
                 return pair
         incomplete = found.kit(self.target) == self.new.kit(self.target) and found != self.new
         if incomplete and not self.has_job():
             return "the new kit is in place, something next to it is missing, and no job records that"
         return ""
+
+    def _backups(self, found: Facts) -> set[str]:
+        """Return the names of backups, also of those of which only a sidecar exists."""
+        names = (name.removesuffix(".sha256").removesuffix(".sig") for name in found.names)
+        return {name for name in names if name.startswith(f"{self.target}{BACKUP}.")}
 
     def _mismatch(self, found: Facts, name: str) -> str:
         digest = found.names.get(name, (0, ""))[1]

@@ -14,6 +14,7 @@ from kit.cli.options import json_option, make_environment, reading_options
 from kit.cli.output import print_report
 from kit.cli.paths import KIT, KIT_IN_PLACE, NEW_KIT, Command
 from kit.cli.progress import progress_option, show_progress
+from kit.cli.resuming import Resumable, asked_of
 from kit.cli.run_options import (
     abandon_option,
     abandon_run,
@@ -29,7 +30,7 @@ from kit.values import Allowed
 _DONE = "the delta is applied"
 
 
-@click.command("apply", cls=Command)
+@click.command("apply", cls=Resumable, verb="delta apply", taken=("output", "in_place", "backup", "no_backup"))
 @click.argument("base", type=KIT_IN_PLACE)
 @click.argument("delta", type=KIT)
 @click.option("--output", "-o", type=NEW_KIT, metavar="OUT", help="Write the target to OUT, which must not exist.")
@@ -110,6 +111,7 @@ def apply_command(
         work_folder=work_folder,
         keys=take_keys(what),
         environment=make_environment(workers, maxima, allowed=allowed),
+        asked=asked_of(click.get_current_context(), base),
         installed=remembering,
     )
     with show_progress(progress_mode) as progress:

@@ -21,6 +21,7 @@ from kit.cli.options import LISTED, json_option, kit_argument, make_environment,
 from kit.cli.output import TerminalText, print_bytes, print_report, require_writable
 from kit.cli.paths import KIT, NEW, NEW_OR_STREAM, ROOM, STREAM, Command
 from kit.cli.progress import progress_option, show_progress
+from kit.cli.resuming import warn_of_unfinished
 from kit.values import Allowed
 
 
@@ -59,6 +60,7 @@ def inspect_command(
         return
     if kit is None:
         raise click.UsageError("Missing argument 'KIT'.")
+    warn_of_unfinished(kit)
     with show_progress(progress_mode) as progress:
         report = inspect(kit, replace(environment, progress=progress))
     print_report(inspect_lines(report), inspect_json(report), as_json=as_json)

@@ -27,6 +27,7 @@ from kit.cli.output import print_error, print_report, print_warning
 from kit.cli.paths import KIT_IN_PLACE, NEW_KIT, Command
 from kit.cli.progress import progress_option, show_progress
 from kit.cli.recording import DONE, record_run, recording_options
+from kit.cli.resuming import Resumable, asked_of, taken_of
 from kit.cli.run_options import (
     abandon_option,
     abandon_run,
@@ -92,6 +93,14 @@ def _signing_option(help_text: str) -> Callable[[Callable[..., Any]], Callable[.
     return click.option("--signing-key", "signing_keys", type=FILE, multiple=True, metavar="PEM", help=help_text)
 
 
+_ON_RECORD = (
+    *("output", "in_place", "backup", "no_backup", "operator", "place", "record"),
+    *("migration", "transforms", "tenants", "on_divergence", "cache_map", "field_map", "profile", "iv", "validations"),
+    *("reference", "reference_collection", "limit", "merkle", "created_at", "rollback_note"),
+)
+"""Parameters of patch that its journal has; never keys, trust, permissions or limits."""
+
+
 @click.command("plan", cls=Command)
 @click.argument("kit", type=KIT_IN_PLACE)
 @click.option("--preflight", is_flag=True, help="Also check keys, output, disk space, memory and clock.")
@@ -152,7 +161,7 @@ def plan_command(
     return code
 
 
-@click.command("patch", cls=Command)
+@click.command("patch", cls=Resumable, verb="patch", taken=_ON_RECORD)
 @click.argument("kit", type=KIT_IN_PLACE)
 @click.option("--output", "-o", type=NEW_KIT, metavar="OUT", help="Write the patched kit to OUT, which must not exist.")
 @click.option("--in-place", is_flag=True, help="Replace KIT. The old kit is kept as KIT.bak.N, N its generation.")
@@ -192,8 +201,10 @@ def patch_command(
     The base is verified first. The result is written to OUT, or replaces KIT with --in-place. It is read back and
     verified before it gets its name. Until then only a folder named after the output is written.
 
-    A run that is interrupted, killed or out of disk space leaves that folder. The same command with --resume continues
-    it, and gives the same bytes.
+    A run that is interrupted, killed or out of disk space leaves that folder. kit patch KIT --resume continues it, and
+    gives the same bytes. Migration, selection, output, time, operator, environment and record are those of the run;
+    given again, they must be the same. The signing key, the keyring, and --trusted-key, --trust or
+    --insecure-unverified-base are never on record and must be given again.
 
     With several signing keys, the first also signs the archive (.sig). --passphrase-fd then has one line for each
     encrypted key, in their order.
@@ -204,6 +215,7 @@ def patch_command(
       kit patch kit.tar.zst --in-place --trusted-key publisher.pub.pem --signing-key site.pem
       kit patch kit.tar.zst --in-place --trusted-key publisher.pub.pem --signing-key site.pem --migration job.json
         --record release.json --metrics kit.prom --operator "A. Keeper" --environment harbour
+      kit patch kit.tar.zst --resume --trusted-key publisher.pub.pem --signing-key site.pem
       kit patch kit.tar.zst --in-place --trust policy.json --signing-key ada.pem --signing-key bob.pem
       kit patch kit.tar.zst -o sealed.tar.zst --trusted-key publisher.pub.pem --signing-key site.pem
         --transform encrypt-fields --field-map concelier --keyring site.keyring --rollback-note "kit.tar.zst is kept"
@@ -228,6 +240,9 @@ def patch_command(
     ):
         request = _make_request(kit, progress, keeps_backup=not no_backup, **what)
         request = replace(request, environment=replace(request.environment, executor=executor))
+        context = click.get_current_context()
+        if (taken := taken_of(context)) is not None:
+            request = replace(request, created_now=taken.by_clock)
         if unusable:
             # Report what else is wrong at the same time.
             aim = Aim(output=output, keys=keys, work_folder=work_folder, resumed=again)
@@ -243,6 +258,7 @@ def patch_command(
             backup=backup,
             operator=operator,
             place=place,
+            asked=asked_of(context, kit, time=request.created_at),
             installed=remembering,
         )
         run.begin(request, destination)

@@ -44,7 +44,10 @@ def backup_options(command: Command) -> Command:
 def resume_option(command: Command) -> Command:
     """Add ``--resume``."""
     return click.option(
-        "--resume", "again", is_flag=True, help="Continue an interrupted run. Repeat all other options."
+        "--resume",
+        "again",
+        is_flag=True,
+        help="Continue an interrupted run with its own options; keys and trust must be named again.",
     )(command)
 
 

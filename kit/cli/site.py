@@ -15,6 +15,7 @@ from kit.cli.options import json_option, load_trusted_keys, make_environment, re
 from kit.cli.output import print_error, print_report, print_warning
 from kit.cli.paths import KIT, KIT_ROLLED_BACK, ROOM, Command
 from kit.cli.progress import progress_option, show_progress
+from kit.cli.resuming import Resumable, asked_of
 from kit.cli.run_options import abandon_option, abandon_run, require_one_action, work_folder_option
 from kit.cli.trust_options import (
     StateRecorder,
@@ -29,7 +30,7 @@ from kit.errors import OutputError
 from kit.values import Allowed
 
 
-@click.command("rollback", cls=Command)
+@click.command("rollback", cls=Resumable, verb="rollback", taken=("backup", "delta"))
 @click.argument("kit", type=KIT_ROLLED_BACK)
 @trust_option
 @policy_option
@@ -99,6 +100,7 @@ def rollback_command(
         delta=delta,
         work_folder=work_folder,
         environment=make_environment(workers, maxima, allowed=allowed),
+        asked=asked_of(click.get_current_context(), kit),
         installed=remembering,
     )
     with show_progress(progress_mode) as progress:

@@ -25,6 +25,7 @@ from kit.cli.options import (
 from kit.cli.output import print_error, print_report, print_warning, require_writable
 from kit.cli.paths import NEW, Command
 from kit.cli.progress import progress_option, show_progress
+from kit.cli.resuming import warn_of_unfinished
 from kit.cli.run_options import limit_environment, machine_options
 from kit.cli.trust_options import override_options, policy_option, read_anchor, record_kit_if_possible, time_option
 from kit.errors import KitError
@@ -123,6 +124,7 @@ def verify_command(
     )
     auditor = load_signing_key(signing_key, passphrase_fd) if signing_key is not None else None
     environment = limit_environment(make_environment(workers, maxima, allowed=allowed), max_memory, nice)
+    warn_of_unfinished(kit)
     try:
         with show_progress(progress_mode) as progress:
             report = verify(kit, expectation, replace(environment, progress=progress), mapped=mapped)

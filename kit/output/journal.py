@@ -33,6 +33,7 @@ from kit.values.fields import ManifestFields
 from kit.waiting import SteadyThreads
 
 FORMAT = 2
+ASKED = "asked"
 BEGIN = "begin"
 FRAME = "frame"
 RESTART = "restart"
@@ -93,6 +94,43 @@ class BeginRecord:
         """Return the body of the record."""
         tool = {"name": self.tool, "version": self.version}
         return {"format": self.format, "tool": tool, "options": dict(self.options), "base": dict(self.base)}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What a command was asked for, so that ``--resume`` needs no options again. Law as of :class:`BeginRecord`."""
+
+    verb: str
+    """The command, without ``kit``."""
+    kit: str
+    """The kit that it reads: its path from the root."""
+    tool: str
+    version: str
+    options: Mapping[str, Any]
+    """By the long name of the option; no keys and no trust."""
+
+    @classmethod
+    def of(cls, body: Mapping[str, Any]) -> Self:
+        """Return the fields of a record of kind :data:`ASKED`.
+
+        Raises:
+            ManifestError: It is not one.
+        """
+        fields = ManifestFields.of(dict(body), ASKED)
+        fields.exactly({"verb", "kit", "tool", "options"})
+        tool = fields.object("tool")
+        return cls(
+            verb=fields.text("verb"),
+            kit=fields.text("kit"),
+            tool=tool.text("name"),
+            version=tool.text("version"),
+            options=fields.object("options").members,
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the body of the record."""
+        tool = {"name": self.tool, "version": self.version}
+        return {"verb": self.verb, "kit": self.kit, "tool": tool, "options": dict(self.options)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -175,6 +213,7 @@ class JournalFile:
             OutputError: It exists and cannot be read, or holds what no run writes.
         """
         self.path = path
+        self.asked: Asked | None = None
         self.begun: BeginRecord | None = None
         self.restarted: Record | None = None
         """The latest record of kind RESTART: frames before it are void."""
@@ -306,6 +345,8 @@ class JournalFile:
                 FrameRecord.of(record.body)
             elif record.kind == BEGIN:
                 BeginRecord.of(record.body)
+            elif record.kind == ASKED:
+                Asked.of(record.body)
         except ManifestError as error:
             raise OutputError(
                 f"is no journal of a run of this program: at byte {self._end.offset:,}: {error.what}",
@@ -315,12 +356,16 @@ class JournalFile:
 
     def _require_turn(self, kind: str) -> None:
         first = self.begun is None
+        if kind == ASKED and first and self.asked is None:
+            return
         if (kind == BEGIN) != first or self.ready is not None or kind not in {BEGIN, FRAME, RESTART, READY}:
             raise ManifestError(f"a record {kind!r} is not expected there")
 
     def _apply(self, record: Record) -> None:
         if record.kind == FRAME:
             self.frames += 1
+        elif record.kind == ASKED:
+            self.asked = Asked.of(record.body)
         elif record.kind == BEGIN:
             self.begun = BeginRecord.of(record.body)
             self._pass_start = record.after

@@ -30,6 +30,7 @@ from kit.errors import DigestError, KitError, OutputError, UnreadableError, Usag
 from kit.manifest import Manifest
 from kit.output.commit import KitPlaces
 from kit.output.disk import writing
+from kit.output.journal import Asked
 from kit.output.paths import BACKUP, ROLLED_BACK, backup_path, numbered, require_replaceable
 from kit.output.switch import Switch, tree_digest
 from kit.signing import PublicKey
@@ -64,6 +65,8 @@ class RollbackRequest:
     work_folder: Path | None = None
     """Where to work if not next to the kit."""
     environment: Environment = field(default_factory=Environment)
+    asked: Asked | None = None
+    """The options of the command, if a command started the run."""
     installed: Installed = ignore
 
 
@@ -116,6 +119,9 @@ class _Rollback(Run[ExitStack, RollbackReport, RollbackReport]):
         self._present: Manifest | None = None
         self._origin: End | None = None
         self._backup: KitReader | None = None
+
+    def asked(self) -> Asked | None:
+        return self._request.asked
 
     def options(self) -> Options:
         return self._options

@@ -21,7 +21,7 @@ from typing import Any, Generic, TypeVar
 from kit.errors import KitError, OutputError
 from kit.output.commit import KitPlaces, finish, perform
 from kit.output.job import Job
-from kit.output.journal import READY
+from kit.output.journal import ASKED, READY, Asked
 from kit.output.paths import BACKUP, absolute, backup_path, numbered
 from kit.output.switch import Switch, require_backup_free
 from kit.verbs.jobs import (
@@ -121,6 +121,10 @@ class Run(ABC, Generic[Source, Report, Ended]):
     def remember(self, judgement: Judgement) -> None:
         """Record what the target is now in the state of a trust policy, if there is one."""
 
+    def asked(self) -> Asked | None:
+        """Return the options of the command, to be recorded from the start; None if the library was called."""
+        return None
+
     def take_up(self) -> None:
         """Read from the journal what this run must repeat, and check that the job is of this verb.
 
@@ -181,6 +185,7 @@ class Run(ABC, Generic[Source, Report, Ended]):
         with ExitStack() as stack:
             source = stack.enter_context(self.open())
             stack.enter_context(self._lock(resume=False))
+            self._record_asked()
             return self._finish(self.work(source))
 
     def resume(self) -> Report | Ended:
@@ -200,6 +205,7 @@ class Run(ABC, Generic[Source, Report, Ended]):
                 return self._complete(switch)
             self.recheck()
             job.clear()
+            self._record_asked()
             with self.open() as source:
                 return self._finish(self.work(source))
 
@@ -215,6 +221,11 @@ class Run(ABC, Generic[Source, Report, Ended]):
         """
         begin(self.job, self.options(), base)
         self.job.keep = False
+
+    def _record_asked(self) -> None:
+        asked, journal = self.asked(), self.job.journal
+        if asked is not None and journal.asked is None and journal.begun is None:
+            journal.write(ASKED, asked.to_json())
 
     @contextmanager
     def _lock(self, *, resume: bool) -> Iterator[Job]:

@@ -24,6 +24,7 @@ from kit.engine.progress import Stage
 from kit.errors import DigestError, KitError, LimitError, OutputError, UsageError
 from kit.output.commit import KitPlaces
 from kit.output.job import Job
+from kit.output.journal import Asked
 from kit.output.paths import require_free, require_output_apart, require_replaceable
 from kit.output.switch import Switch, checksum_line, stage
 from kit.values import Sha256
@@ -71,6 +72,8 @@ class DeltaApplyRequest:
     keys: KeySource | None = field(default=None, repr=False)
     """From the opened keyring of the site. Needed only for a delta whose recipe encrypts."""
     environment: Environment = field(default_factory=Environment)
+    asked: Asked | None = None
+    """The options of the command, if a command started the run."""
     installed: Installed = ignore
 
 
@@ -163,6 +166,9 @@ class _Application(Run[OpenKit, DeltaApplyReport, Completion]):
         self._delta = delta
         self._signers = signers
         self._request = request
+
+    def asked(self) -> Asked | None:
+        return self._request.asked
 
     def options(self) -> Options:
         return {

@@ -23,6 +23,7 @@ from kit.errors import DigestError, UsageError
 from kit.migrations import Decision, Migration
 from kit.output.commit import KitPlaces
 from kit.output.job import Job
+from kit.output.journal import Asked
 from kit.output.paths import require_output_apart
 from kit.output.scratch import scratch_folder
 from kit.output.switch import Switch, checksum_line, stage
@@ -138,6 +139,9 @@ class _Patch(Run[OpenKit, PatchReport, Completion]):
         self._request = _with_pace(request, migration)
         self._migration = migration
         self._output = output
+
+    def asked(self) -> Asked | None:
+        return self._output.asked
 
     def options(self) -> Options:
         return options_of(self._request, self._migration, self._output)

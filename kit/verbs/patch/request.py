@@ -30,6 +30,7 @@ from kit.engine.executors import WorkExecutor
 from kit.engine.rewrite import Rewrite
 from kit.errors import KitError, StoppedError, UsageError
 from kit.migrations import Migration, StopRules
+from kit.output.journal import Asked
 from kit.signing import PrivateKey, PublicKey
 from kit.transforms.protocol import KeyedTransform, Transform
 from kit.trust import Anchor
@@ -218,6 +219,8 @@ class Output:
     """The environment of the run, as the operator names it."""
     rollback_note: str | None = None
     """How to go back, in place of the note of the migration; one that can change what readers see needs it."""
+    asked: Asked | None = None
+    """The options of the command, if a command started the run."""
     installed: Installed = ignore
     """Called for a kit that is patched in place."""
 

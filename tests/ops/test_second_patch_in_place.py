@@ -45,8 +45,22 @@ def test_a_second_patch_in_place_changes_nothing_though_the_backup_of_the_first_
 
 
 def test_a_backup_of_an_earlier_patch_is_never_overwritten(kit: Path) -> None:
-    patch_in_place(kit, limit=3)
+    first = patch_in_place(kit, limit=3)
     before = files(kit.parent)
-    with pytest.raises(OutputError, match="already exists"):
+    second = patch_in_place(kit)
+    assert first.backup is not None
+    assert second.backup is not None
+    assert first.backup != second.backup
+    assert files(kit.parent)[first.backup.name] == before[first.backup.name]
+    assert files(kit.parent)[second.backup.name] == before[kit.name]
+
+
+def test_another_file_in_the_place_of_the_backup_ends_the_patch_before_any_work(kit: Path) -> None:
+    first = patch_in_place(kit, limit=3)
+    assert first.backup is not None
+    generation = int(first.backup.name.rpartition(".")[2])
+    kit.with_name(f"{kit.name}.bak.{generation + 1}").write_bytes(b"something else")
+    before = files(kit.parent)
+    with pytest.raises(OutputError, match="bak"):
         patch_in_place(kit)
     assert files(kit.parent) == before

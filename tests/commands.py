@@ -70,7 +70,7 @@ def require_fitting_hints(arguments: list[str], printed: str) -> None:
 
 
 COMMAND = [sys.executable, "-c", "from kit.cli import main; main()"]
-ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "XDG_CONFIG_HOME": "/nonexistent"}
 
 
 def subprocess_kit(*arguments: object) -> subprocess.CompletedProcess[bytes]:

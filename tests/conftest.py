@@ -10,6 +10,7 @@ same, one of a family of such tests stays in the first. Laws are tried there on 
 from __future__ import annotations
 
 import gc
+import os
 import signal
 from collections.abc import Iterator
 
@@ -23,6 +24,11 @@ settings.register_profile("all", deadline=None)
 settings.register_profile("quick", deadline=None, max_examples=25)
 settings.load_profile("all")
 
+
+# No setting of whoever runs the tests is one of theirs; what they start inherits this.
+for name in [name for name in os.environ if name.startswith("KIT_") and name not in {"KIT_CORE", "KIT_DEBUG"}]:
+    del os.environ[name]
+os.environ["XDG_CONFIG_HOME"] = "/nonexistent"
 
 # A background job of a shell starts with Ctrl-C ignored, and all it starts inherit that; tests that press it could only
 # hang there. A handler of ours is reset to the default in every program that is started.

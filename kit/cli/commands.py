@@ -111,6 +111,7 @@ HOMES: Final = {
     "recover": Home("recover.recover_command", "Decrypt the documents of KIT that an approval names."),
     "approval": Home("recover.approval_group", "Create, sign and show approvals to decrypt."),
     "audit": Home("recover.audit_group", "Verify audit logs."),
+    "config": Home("settings.command.config_command", "Show the settings in force, and where each comes from."),
     "completion": Home("commands.completion_command", "Print the completion script of kit for SHELL."),
 }
 """By name of the command."""
@@ -135,7 +136,7 @@ class Commands(click.Group):
         """Return a command, imported; None if there is none of that name."""
         if cmd_name not in self.homes:
             return None
-        module, name = self.homes[cmd_name].place.split(".")
+        module, _, name = self.homes[cmd_name].place.rpartition(".")
         command: click.Command = getattr(import_module(f"kit.cli.{module}"), name)
         _add_exit_codes(command)
         return command

@@ -13,7 +13,15 @@ import click
 
 from kit.cli.commands import Commands, Home
 from kit.cli.encryption_options import credential_options
-from kit.cli.options import FILE, load_trusted_keys, passphrase_option, read_file, time_or_now, trust_option
+from kit.cli.options import (
+    FILE,
+    load_trusted_keys,
+    passphrase_option,
+    read_file,
+    signing_key_option,
+    time_or_now,
+    trust_option,
+)
 from kit.cli.paths import NAME_OR_FILE, NEW_DELTA
 from kit.cli.trust_options import policy_option, read_anchor, time_option
 
@@ -82,9 +90,7 @@ def signed_output_options(command: Callable[..., Any]) -> Callable[..., Any]:
                 metavar="D",
                 help="Write the delta to D, which must not exist.",
             ),
-            click.option(
-                "--signing-key", type=FILE, required=True, metavar="PEM", help="The private key that signs the delta."
-            ),
+            signing_key_option("The private key that signs the delta.", is_required=True),
             passphrase_option,
         )
     ):

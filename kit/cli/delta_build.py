@@ -22,7 +22,7 @@ from kit.cli.options import (
     time_or_now,
 )
 from kit.cli.output import print_report, print_warning
-from kit.cli.paths import KIT, Command
+from kit.cli.paths import KIT, Command, SecretSource
 from kit.cli.progress import progress_option, show_progress
 from kit.cli.run_options import work_folder_option
 from kit.values import Allowed
@@ -47,7 +47,7 @@ def build_command(
     base: Path,
     target: Path,
     output: Path,
-    signing_key: Path,
+    signing_key: Path | SecretSource,
     passphrase_fd: int | None,
     work_folder: Path | None,
     reverse: bool,
@@ -132,7 +132,7 @@ def squash_command(
     base: Path,
     deltas: tuple[Path, ...],
     output: Path,
-    signing_key: Path,
+    signing_key: Path | SecretSource,
     passphrase_fd: int | None,
     work_folder: Path | None,
     trusted_keys: tuple[Path, ...],

@@ -26,11 +26,19 @@ from kit.cli.options import (
     reading_options,
     time_or_now,
     trust_option,
+    trusted_key_option,
 )
 from kit.cli.output import print_bytes, print_report, print_warning
 from kit.cli.paths import KIT, NEW, NEW_OR_STREAM, STREAM, Command
 from kit.cli.progress import progress_option, show_progress
-from kit.cli.trust_options import policy_option, read_anchor, require_one_trust, time_option, unverified_option
+from kit.cli.trust_options import (
+    configured_policy_option,
+    policy_option,
+    read_anchor,
+    require_one_trust,
+    time_option,
+    unverified_option,
+)
 from kit.values import Codec
 
 if TYPE_CHECKING:
@@ -182,8 +190,8 @@ def _is_file(output: Path) -> bool:
 )
 @click.option("--check", "proof", type=FILE, metavar="PROOF", help="Check a proof instead of making one.")
 @click.option("--document", type=FILE, metavar="F", help="With --check: the proof must be about this BSON document.")
-@trust_option
-@policy_option
+@trusted_key_option("proof")
+@configured_policy_option("proof")
 @time_option
 @reading_options
 @progress_option

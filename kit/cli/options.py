@@ -24,7 +24,8 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 import click
 from click.core import ParameterSource
 
-from kit.cli.paths import KIT, READ
+from kit.cli.paths import KIT, PUBLIC_KEYS, READ, SIGNING_KEY, SecretSource
+from kit.cli.settings.options import KEYS_YIELD_TO, ConfiguredOption
 from kit.errors import ContentError, KeyUnusableError, KitError, UnreadableError, UsageError
 from kit.values import Allowed, CollectionName, Limits, NameClass, Timestamp
 
@@ -122,14 +123,39 @@ def _allowed(allow_links: bool, allow_names: tuple[str, ...], allow_records: tup
 
 def trust_option(command: Command) -> Command:
     """Add ``--trusted-key``."""
+    return trusted_key_option()(command)
+
+
+def trusted_key_option(needs: str | None = None) -> Callable[[Command], Command]:
+    """Add ``--trusted-key``; its setting is used only with the parameter ``needs``."""
     return click.option(
         "--trusted-key",
         "trusted_keys",
-        type=FILE,
+        cls=ConfiguredOption,
+        setting="trusted-keys",
+        yields_to=KEYS_YIELD_TO,
+        needs=needs,
+        type=PUBLIC_KEYS,
         multiple=True,
         metavar="PEM",
-        help="A public key whose signatures count. Repeatable.",
-    )(command)
+        help="Public keys whose signatures count: a file, or a folder. Repeatable. Also KIT_TRUSTED_KEYS.",
+    )
+
+
+def signing_key_option(
+    help_text: str, *, is_required: bool = False, needs: str | None = None
+) -> Callable[[Command], Command]:
+    """Add ``--signing-key`` for one key; its setting is used only with the parameter ``needs``."""
+    return click.option(
+        "--signing-key",
+        cls=ConfiguredOption,
+        setting="signing-key",
+        needs=needs,
+        type=SIGNING_KEY,
+        required=is_required,
+        metavar="PEM",
+        help=f"{help_text} A file, env:NAME or fd:N. Also KIT_SIGNING_KEY.",
+    )
 
 
 def make_environment(workers: int, maxima: tuple[str, ...], *, allowed: Allowed) -> Environment:
@@ -172,26 +198,50 @@ def created_at_option(made: str) -> Callable[[Command], Command]:
 
 
 def load_trusted_keys(paths: tuple[Path, ...]) -> dict[str, PublicKey]:
-    """Load the trusted public keys, by key id.
+    """Load the public keys of files and folders, by key id.
 
     Raises:
-        KeyUnusableError: A file is not a public key of an accepted kind.
+        KeyUnusableError: A file is not a public key of an accepted kind, or a folder has none.
     """
-    from kit.signing import load_public
+    from kit.signing import load_public_keys
 
-    keys = [load_public(path) for path in paths]
-    return {key.key_id: key for key in keys}
+    return {key.key_id: key for path in paths for key in load_public_keys(path)}
 
 
-def load_signing_key(path: Path, passphrase_fd: int | None) -> PrivateKey:
+def load_signing_key(source: Path | SecretSource, passphrase_fd: int | None) -> PrivateKey:
     """Load a signing key, with its passphrase from a descriptor or the terminal.
 
     Raises:
-        KeyUnusableError: The file is refused, or the passphrase is missing or wrong.
+        KeyUnusableError: The key is missing or refused, or the passphrase is missing or wrong.
     """
-    from kit.signing import load_private
+    from kit.signing import load_private, parse_private
 
-    return load_private(path, lambda: ask_passphrase(str(path), passphrase_fd))
+    if isinstance(source, Path):
+        return load_private(source, lambda: ask_passphrase(str(source), passphrase_fd))
+    where = str(source)
+    return parse_private(_read_secret(source), lambda: ask_passphrase(where, passphrase_fd), where=where)
+
+
+_MAX_SECRET = 64 * 1024
+
+
+def _read_secret(source: SecretSource) -> bytes:
+    where = str(source)
+    if source.scheme == "env":
+        text = os.environ.get(source.name)
+        if not text:
+            raise KeyUnusableError("there is no such environment variable, or it is empty", where=where)
+        return os.fsencode(text)
+    data = b""
+    try:
+        while (more := os.read(int(source.name), _MAX_SECRET)) and len(data) <= _MAX_SECRET:
+            data += more
+    except (OSError, OverflowError) as error:
+        what = error.strerror if isinstance(error, OSError) else "no such descriptor"
+        raise KeyUnusableError(f"cannot read the private key: {what}", where=where) from error
+    if len(data) > _MAX_SECRET:
+        raise KeyUnusableError(f"larger than any private key ({_MAX_SECRET:,} bytes)", where=where)
+    return data
 
 
 def read_file(path: Path) -> bytes:

@@ -21,7 +21,7 @@ import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, Protocol, TextIO
 
 import click
 
@@ -33,6 +33,24 @@ _WORDS = re.compile(r"[^\s,:;()]+")
 _OPTION = re.compile(r"--[a-z][a-z0-9-]*")
 _OTHERS = frozenset({"dask"})
 """Other programs, whose options are not checked."""
+
+
+class Use(Protocol):
+    """A setting that a command has used (:mod:`kit.cli.settings.options`)."""
+
+    def line(self) -> str:
+        """Return the line of a report."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the value for a report."""
+
+
+_USED = "kit.settings.used"
+
+
+def note_use(context: click.Context, use: Use) -> None:
+    """Note that the command of ``context`` uses a setting, so that its report names it."""
+    context.meta.setdefault(_USED, []).append(use)
 
 
 def filter_hints(error: KitError, context: click.Context) -> None:
@@ -103,6 +121,11 @@ def print_report(
     Raises:
         OutputError: Standard output cannot be written, and not because its reader went away.
     """
+    context = click.get_current_context(silent=True)
+    used = context.meta.get(_USED, ()) if context is not None else ()
+    if used:
+        document = {**document, "configuration": [use.to_json() for use in used]}
+        lines = [*lines, *(use.line() for use in used)]
     text = json_text(document) if as_json else "\n".join(printable(line) for line in lines)
     if to_stderr and not as_json:
         with contextlib.suppress(OSError):

@@ -12,7 +12,6 @@ import click
 from kit.cli.commands import OK, exit_code
 from kit.cli.encryption_options import take_encrypt_options
 from kit.cli.options import (
-    FILE,
     created_at_option,
     json_option,
     load_signing_key,
@@ -24,7 +23,7 @@ from kit.cli.options import (
     trust_option,
 )
 from kit.cli.output import print_error, print_report, print_warning
-from kit.cli.paths import KIT_IN_PLACE, NEW_KIT, Command
+from kit.cli.paths import KIT_IN_PLACE, NEW_KIT, SIGNING_KEY, Command, SecretSource
 from kit.cli.progress import progress_option, show_progress
 from kit.cli.recording import DONE, record_run, recording_options
 from kit.cli.resuming import Resumable, asked_of, taken_of
@@ -41,6 +40,7 @@ from kit.cli.run_options import (
     take_migration,
     work_folder_option,
 )
+from kit.cli.settings.options import ConfiguredOption
 from kit.cli.trust_options import StateRecorder, policy_option, read_anchor, time_option
 from kit.errors import KeyUnusableError, KitError
 from kit.values import Allowed
@@ -89,8 +89,18 @@ def _what_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-def _signing_option(help_text: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    return click.option("--signing-key", "signing_keys", type=FILE, multiple=True, metavar="PEM", help=help_text)
+def _signing_option(help_text: str, needs: str | None = None) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    return click.option(
+        "--signing-key",
+        "signing_keys",
+        cls=ConfiguredOption,
+        setting="signing-key",
+        needs=needs,
+        type=SIGNING_KEY,
+        multiple=True,
+        metavar="PEM",
+        help=f"{help_text} A file, env:NAME or fd:N. Also KIT_SIGNING_KEY.",
+    )
 
 
 _ON_RECORD = (
@@ -107,7 +117,9 @@ _ON_RECORD = (
 @click.option("--output", "-o", type=NEW_KIT, metavar="OUT", help="With --preflight: the output of the patch.")
 @click.option("--in-place", is_flag=True, help="With --preflight: the patch will replace KIT.")
 @work_folder_option(is_resumable=False)
-@_signing_option("A private key that will sign. Repeatable. It is checked by the policy (--trust); nothing is signed.")
+@_signing_option(
+    "A private key that will sign. Repeatable. It is checked by the policy (--trust); nothing is signed.", "preflight"
+)
 @passphrase_option
 @_what_options
 def plan_command(
@@ -116,7 +128,7 @@ def plan_command(
     output: Path | None,
     in_place: bool,
     work_folder: Path | None,
-    signing_keys: tuple[Path, ...],
+    signing_keys: tuple[Path | SecretSource, ...],
     passphrase_fd: int | None,
     as_json: bool,
     **what: Any,
@@ -168,8 +180,21 @@ def plan_command(
 @backup_options
 @_signing_option("A private key that signs the result. Required; repeatable if a policy demands several.")
 @passphrase_option
-@click.option("--operator", metavar="NAME", help="Who runs this, for the signed provenance.")
-@click.option("--environment", "place", metavar="NAME", help="Where it runs, for the signed provenance.")
+@click.option(
+    "--operator",
+    cls=ConfiguredOption,
+    setting="operator",
+    metavar="NAME",
+    help="Who runs this, for the signed provenance. Also KIT_OPERATOR.",
+)
+@click.option(
+    "--environment",
+    "place",
+    cls=ConfiguredOption,
+    setting="environment",
+    metavar="NAME",
+    help="Where it runs, for the signed provenance. Also KIT_ENVIRONMENT.",
+)
 @click.option(
     "--executor",
     metavar="URL",
@@ -185,7 +210,7 @@ def patch_command(
     in_place: bool,
     backup: Path | None,
     no_backup: bool,
-    signing_keys: tuple[Path, ...],
+    signing_keys: tuple[Path | SecretSource, ...],
     passphrase_fd: int | None,
     operator: str | None,
     place: str | None,
@@ -269,7 +294,9 @@ def patch_command(
             print_warning(f"warning: {remembering.failure}")
 
 
-def _load_keys(paths: tuple[Path, ...], passphrase_fd: int | None) -> tuple[list[PrivateKey], list[KitError]]:
+def _load_keys(
+    paths: tuple[Path | SecretSource, ...], passphrase_fd: int | None
+) -> tuple[list[PrivateKey], list[KitError]]:
     """Return the signing keys that can be used, and the errors of the others."""
     keys: list[PrivateKey] = []
     unusable: list[KitError] = []

@@ -21,7 +21,10 @@ from typing import Any
 
 import click
 
-from kit.cli.output import filter_hints
+from kit.cli.output import filter_hints, print_warning
+from kit.cli.settings import options as settings
+from kit.cli.settings.options import CONFIG, ConfiguredOption
+from kit.cli.settings.sources import SECRET_SCHEMES
 from kit.errors import KitError, UsageError
 from kit.output import paths
 from kit.output.paths import BACKUP, ROLLED_BACK, SIDECARS, Claim, Use, claim_of, folder_keys, keys_of, require_short
@@ -88,6 +91,38 @@ class Place(click.Path):
         return [self._always, *(one.footprint for one in self._conditional if one.when(context))]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SecretSource:
+    """A secret that is in no file: the value of an environment variable, or what a file descriptor gives."""
+
+    scheme: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.scheme}:{self.name}"
+
+
+class SigningKeyPlace(Place):
+    """A private key: a file, ``env:NAME`` or ``fd:N``. A file of such a name is named ``./env:NAME``."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the path or the source.
+
+        Raises:
+            UsageError: The descriptor is not a number.
+        """
+        if isinstance(value, str) and value.startswith(SECRET_SCHEMES):
+            scheme, _, name = value.partition(":")
+            if not name or (scheme == "fd" and not (name.isascii() and name.isdigit())):
+                raise UsageError(f"{value[:80]!r}: env:NAME or fd:N is expected, with a number N")
+            return SecretSource(scheme=scheme, name=name)
+        return super().convert(value, param, ctx)
+
+
+class KeysPlace(Place):
+    """Public keys: a file of one or more, or a folder of such files."""
+
+
 class NameOrFile(click.types.StringParamType):
     """The name of something that comes with kit, else a file that is read."""
 
@@ -141,6 +176,10 @@ _REPLACED_KIT = Footprint(writes=_beside(""), works=_JOB)
 
 READ = Place(Footprint(reads=_ITSELF))
 """A file that is read."""
+SIGNING_KEY = SigningKeyPlace(Footprint(reads=_ITSELF))
+"""A private key that is read."""
+PUBLIC_KEYS = KeysPlace(Footprint(reads=_ITSELF))
+"""Public keys that are read."""
 KIT = Place(_READ_KIT)
 """A kit that is read."""
 KIT_IN_PLACE = Place(
@@ -197,7 +236,14 @@ NAME_OR_FILE = NameOrFile()
 
 
 class Command(click.Command):
-    """A command of kit: its paths are checked first, and hints fit it."""
+    """A command of kit: its paths are checked first, hints fit it, and settings fill in options that have one."""
+
+    def __init__(self, *arguments: Any, **more: Any) -> None:
+        """Make the command; it takes ``--config`` if an option of it has a setting."""
+        super().__init__(*arguments, **more)
+        self._is_configured = any(isinstance(parameter, ConfiguredOption) for parameter in self.params)
+        if self._is_configured:
+            self.params.append(config_option())
 
     def invoke(self, ctx: click.Context) -> Any:
         """Check the paths, then run the command.
@@ -205,13 +251,35 @@ class Command(click.Command):
         Raises:
             UsageError: As for :func:`require_apart`, or text is not UTF-8.
         """
+        for text in settings.warnings(ctx, _kits(ctx)):
+            print_warning(f"warning: {text}")
         _require_text(ctx)
         require_apart(ctx)
+        if self._is_configured:
+            del ctx.params[CONFIG]
         try:
             return super().invoke(ctx)
         except KitError as error:
             filter_hints(error, ctx)
             raise
+
+
+def config_option() -> click.Option:
+    """Return ``--config``; :mod:`kit.cli.settings.options` reads its value."""
+    return click.Option(
+        ["--config", CONFIG],
+        type=READ,
+        metavar="FILE",
+        help="Take settings from FILE instead of the user's kit.toml (kit config).",
+    )
+
+
+def _kits(context: click.Context) -> list[Path]:
+    """Return the kits and deltas that the arguments of a command name."""
+    arguments = [one for one in context.command.params if isinstance(one, click.Argument)]
+    values = [context.params.get(one.name or "") for one in arguments if isinstance(one.type, Place)]
+    found = [one for value in values for one in (value if isinstance(value, tuple) else (value,))]
+    return [one for one in found if isinstance(one, Path)]
 
 
 class Group(click.Group):
@@ -264,12 +332,23 @@ def _named(context: click.Context) -> Iterator[tuple[str, Place, Path]]:
         for one in values:
             parts = one if isinstance(parameter.type, click.Tuple) and one is not None else (one,)
             for kind, part in zip(kinds, parts, strict=False):
-                if part is None:
+                if part is None or isinstance(part, SecretSource):
+                    continue
+                if isinstance(kind, KeysPlace) and part.is_dir():
+                    # Each file in it, not the folder: outputs may be there, as long as they replace no key.
+                    yield from ((label, kind, file) for file in _entries(part))
                     continue
                 if isinstance(kind, Place) and not (kind.is_stream and part == STREAM):
                     yield label, kind, part
                 elif isinstance(kind, NameOrFile) and kind.is_file(part):
                     yield label, kind.place, Path(part)
+
+
+def _entries(folder: Path) -> list[Path]:
+    try:
+        return sorted(folder.iterdir())
+    except OSError:
+        return []  # reported when the keys are read
 
 
 def _label(parameter: click.Parameter) -> str:

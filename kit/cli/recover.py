@@ -34,7 +34,7 @@ from kit.cli.options import (
     trust_option,
 )
 from kit.cli.output import print_report
-from kit.cli.paths import APPENDED, NEW, NEW_SECRET, Command, Group
+from kit.cli.paths import APPENDED, NEW, NEW_SECRET, PUBLIC_KEYS, SIGNING_KEY, Command, Group, SecretSource
 from kit.cli.progress import progress_option, show_progress
 from kit.cli.trust_options import make_override, override_options, policy_option, read_anchor
 from kit.errors import ContentError, UsageError
@@ -51,10 +51,11 @@ if TYPE_CHECKING:
 @click.option(
     "--approver-key",
     "approver_keys",
-    type=FILE,
+    type=PUBLIC_KEYS,
     multiple=True,
     metavar="PEM",
-    help="Public key of an approver; two or more are needed. A policy (--trust) names them by the role incident.",
+    help="Public keys of approvers: a file, or a folder; two or more are needed. A policy (--trust) names them by the"
+    " role incident.",
 )
 @click.option(
     "--audit-log", "log", type=APPENDED, metavar="F", required=True, help="Append a record to F, before and after."
@@ -104,7 +105,7 @@ def recover_command(
     """
     from kit.encryption import Profile
     from kit.reports.documents import recover_json, recover_lines
-    from kit.signing import load_public
+    from kit.signing import load_public_keys
     from kit.verbs.recover import RecoverRequest, recover
 
     if more["field_map"] is None or keyring is None:
@@ -118,7 +119,7 @@ def recover_command(
         trust=read_anchor(policy, time, force=more["force"], reason=more["reason"]) if policy is not None else None,
         override=insisted,
         approval=approval,
-        approvers=tuple(load_public(path) for path in approver_keys),
+        approvers=tuple(key for path in approver_keys for key in load_public_keys(path)),
         field_map=load_field_map(more["field_map"]),
         profile=Profile[profile.upper()],
         keyring=keyring,
@@ -182,7 +183,11 @@ _output_option = click.option(
     "--output", "-o", type=NEW, metavar="OUT", required=True, help="Write the approval to OUT, which must not exist."
 )
 _signing_option = click.option(
-    "--signing-key", type=FILE, metavar="PEM", required=True, help="The approver's private key."
+    "--signing-key",
+    type=SIGNING_KEY,
+    metavar="PEM",
+    required=True,
+    help="The approver's private key. A file, env:NAME or fd:N.",
 )
 
 
@@ -215,7 +220,7 @@ _signing_option = click.option(
 @_output_option
 @json_option
 def create_command(
-    kit: Path, signing_key: Path, passphrase_fd: int | None, output: Path, as_json: bool, **what: Any
+    kit: Path, signing_key: Path | SecretSource, passphrase_fd: int | None, output: Path, as_json: bool, **what: Any
 ) -> None:
     """Approve the recovery of documents of KIT, as the first of two.
 
@@ -241,7 +246,9 @@ def create_command(
 @passphrase_option
 @_output_option
 @json_option
-def sign_command(approval: Path, signing_key: Path, passphrase_fd: int | None, output: Path, as_json: bool) -> None:
+def sign_command(
+    approval: Path, signing_key: Path | SecretSource, passphrase_fd: int | None, output: Path, as_json: bool
+) -> None:
     """Sign APPROVAL as the second approver, into a new file.
 
     Read it first: kit approval show.

@@ -18,7 +18,7 @@ from kit.cli.options import (
     time_or_now,
 )
 from kit.cli.output import print_report
-from kit.cli.paths import CHANGED_POLICY, NEW, POLICY, SIGNED, Group
+from kit.cli.paths import CHANGED_POLICY, NEW, POLICY, SIGNED, SIGNING_KEY, Group, SecretSource
 from kit.cli.trust_options import time_option
 from kit.errors import UsageError
 from kit.values import Timestamp
@@ -204,14 +204,14 @@ def add_command(
 @click.argument("policy", type=CHANGED_POLICY)
 @click.option(
     "--signing-key",
-    type=FILE,
+    type=SIGNING_KEY,
     metavar="PEM",
     required=True,
-    help="A root key of this policy or of the previous version.",
+    help="A root key of this policy or of the previous version. A file, env:NAME or fd:N.",
 )
 @passphrase_option
 @json_option
-def sign_command(policy: Path, signing_key: Path, passphrase_fd: int | None, as_json: bool) -> None:
+def sign_command(policy: Path, signing_key: Path | SecretSource, passphrase_fd: int | None, as_json: bool) -> None:
     """Add a root key's signature to POLICY.jws.
 
     Repeat the command with each key that must sign.

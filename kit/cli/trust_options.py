@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from kit.cli.paths import POLICY
+from kit.cli.settings.options import POLICY_YIELDS_TO, ConfiguredOption
 from kit.errors import KitError, OutputError, UsageError
 from kit.values import Timestamp
 
@@ -22,13 +23,22 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 def policy_option(command: Command) -> Command:
     """Add ``--trust``."""
+    return configured_policy_option()(command)
+
+
+def configured_policy_option(needs: str | None = None) -> Callable[[Command], Command]:
+    """Add ``--trust``; its setting is used only with the parameter ``needs``."""
     return click.option(
         "--trust",
         "policy",
+        cls=ConfiguredOption,
+        setting="trust",
+        yields_to=POLICY_YIELDS_TO,
+        needs=needs,
         type=POLICY,
         metavar="POLICY",
-        help="A trust policy (kit trust init). Its state, in POLICY.state, detects rollbacks.",
-    )(command)
+        help="A trust policy (kit trust init). Its state, in POLICY.state, detects rollbacks. Also KIT_TRUST.",
+    )
 
 
 def time_option(command: Command) -> Command:

@@ -11,7 +11,6 @@ import click
 from kit.cli.commands import OK, exit_code
 from kit.cli.encryption_options import proof_options, take_field_expectation
 from kit.cli.options import (
-    FILE,
     json_option,
     kit_argument,
     load_signing_key,
@@ -19,11 +18,12 @@ from kit.cli.options import (
     make_environment,
     passphrase_option,
     reading_options,
+    signing_key_option,
     time_or_now,
     trust_option,
 )
 from kit.cli.output import print_error, print_report, print_warning, require_writable
-from kit.cli.paths import NEW, Command
+from kit.cli.paths import NEW, Command, SecretSource
 from kit.cli.progress import progress_option, show_progress
 from kit.cli.resuming import warn_of_unfinished
 from kit.cli.run_options import limit_environment, machine_options
@@ -46,7 +46,7 @@ from kit.values import Allowed
 )
 @click.option("--tenant", "tenants", multiple=True, metavar="T", help="Check this tenant only. Repeatable.")
 @click.option("--receipt", type=NEW, metavar="F", help="Write a signed receipt of the verdict to F (SLSA VSA).")
-@click.option("--signing-key", type=FILE, metavar="PEM", help="The auditor's private key, for --receipt.")
+@signing_key_option("The auditor's private key, for --receipt.", needs="receipt")
 @passphrase_option
 @click.option(
     "--write-script",
@@ -72,7 +72,7 @@ def verify_command(
     require_raw_linkset: bool,
     tenants: tuple[str, ...],
     receipt: Path | None,
-    signing_key: Path | None,
+    signing_key: Path | SecretSource | None,
     passphrase_fd: int | None,
     script: Path | None,
     html: Path | None,

@@ -14,7 +14,7 @@ import errno
 import fcntl
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -37,17 +37,53 @@ def read(path: Path | str, *, what: str, largest: int, secret: bool) -> bytes:
     Raises:
         KeyUnusableError: Missing, unreadable, not a regular file, too large; if ``secret``, a link or exposed.
     """
+
+    def check(facts: os.stat_result) -> None:
+        if secret and facts.st_mode & _EXPOSED:
+            mode = stat.S_IMODE(facts.st_mode)
+            raise KeyUnusableError(
+                f"others can get at this {what} (mode {mode:04o})", where=str(path), hint=f"chmod 600 {path}"
+            )
+
+    return _read(path, check, what=what, largest=largest, follows=not secret)
+
+
+def read_own(path: Path | str, *, what: str, largest: int) -> bytes:
+    """Return the content of a small file that only this user can have written.
+
+    Args:
+        path: The file.
+        what: What it holds, for messages: ``configuration``.
+        largest: The maximum size in bytes.
+
+    Raises:
+        KeyUnusableError: Missing, unreadable, a link, not a regular file, of another user, open to changes by others,
+            or too large.
+    """
+
+    def check(facts: os.stat_result) -> None:
+        if facts.st_uid != os.geteuid():
+            raise KeyUnusableError(f"the {what} belongs to another user (uid {facts.st_uid})", where=str(path))
+        if facts.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+            mode = stat.S_IMODE(facts.st_mode)
+            raise KeyUnusableError(
+                f"others can change this {what} (mode {mode:04o})", where=str(path), hint=f"chmod go-w {path}"
+            )
+
+    return _read(path, check, what=what, largest=largest, follows=False)
+
+
+def _read(
+    path: Path | str, check: Callable[[os.stat_result], None], *, what: str, largest: int, follows: bool
+) -> bytes:
+    """Return the content of a small regular file; ``check`` refuses the open file by its owner and mode."""
     where = str(path)
     try:
-        with os.fdopen(os.open(path, _READ | (os.O_NOFOLLOW if secret else 0)), "rb") as file:
+        with os.fdopen(os.open(path, _READ | (0 if follows else os.O_NOFOLLOW)), "rb") as file:
             facts = os.fstat(file.fileno())
             if not stat.S_ISREG(facts.st_mode):
                 raise KeyUnusableError("not a regular file", where=where)
-            if secret and facts.st_mode & _EXPOSED:
-                mode = stat.S_IMODE(facts.st_mode)
-                raise KeyUnusableError(
-                    f"others can get at this {what} (mode {mode:04o})", where=where, hint=f"chmod 600 {where}"
-                )
+            check(facts)
             data = file.read(largest + 1)
     except OSError as error:
         if error.errno == errno.ELOOP:

@@ -239,6 +239,24 @@ def only_block(data: bytes, where: str) -> Block | None:
     return Block(label=labels[0], headers=headers, der=der, text=begins[0][0] + body + end + b"\n")
 
 
+def public_blocks(data: bytes) -> list[bytes]:
+    """Return each block of a text of several public keys; nothing if it is anything else.
+
+    A text with a block of another kind is anything else: a private key in it is refused, not passed over.
+    """
+    text = plain_text(data)
+    begins = list(_BEGIN.finditer(text))
+    if len(begins) < 2 or any(match[1] != SPKI.encode("ascii") for match in begins):
+        return []
+    ends = [match.start() for match in begins[1:]] + [len(text)]
+    return [text[match.start() : end] for match, end in zip(begins, ends, strict=True)]
+
+
+def is_private(data: bytes) -> bool:
+    """Return whether a text has a block of a private key."""
+    return any(match[1].endswith(PKCS8.encode("ascii")) for match in _BEGIN.finditer(plain_text(data)))
+
+
 def encode(label: str, der: bytes) -> bytes:
     """Return a PEM block in the form of RFC 7468: lines of 64 characters."""
     text = base64.b64encode(der)

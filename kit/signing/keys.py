@@ -13,10 +13,7 @@ encoding; a key that anybody can sign for, or under which everything verifies, i
 ``repr`` or in an error. Of the two forms of an ECDSA signature, (r, s) and (r, n - s), the lower is written and both
 are accepted, since stock signers write either.
 
-Key files: private keys are read only from files that nobody else can read; neither half overwrites a file.
-
-Files are opened and checked by :mod:`kit.output.secret_files`. A public key may be reached through a link (as mounted
-configuration is): it is no secret, and reports name the key id that was in fact used.
+Files of keys are read and written by :mod:`kit.signing.key_files`.
 """
 
 from __future__ import annotations
@@ -25,9 +22,7 @@ import base64
 import enum
 import hashlib
 import json
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import NoReturn, Self
 
 from cryptography.exceptions import InternalError, InvalidSignature, UnsupportedAlgorithm
@@ -37,7 +32,6 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import Prehashed, decode_dss_signature, encode_dss_signature
 
 from kit.errors import KeyUnusableError, SignatureError
-from kit.output import publish, secret_files
 from kit.signing import encodings
 from kit.signing.key_forms import as_pkcs8, as_spki, rsassa_pss
 from kit.values import Sha256
@@ -366,53 +360,3 @@ def _b64(data: bytes) -> str:
 def openssl_version() -> str:
     """Return the name and version of the library under ``cryptography``."""
     return str(backend.openssl_version_text())
-
-
-_ENCRYPTED = b"-----BEGIN ENCRYPTED"
-_MAX_BYTES = 64 * 1024  # the PKCS#8 form of a 16384-bit RSA key takes 13 KB
-
-
-def load_private(path: Path | str, passphrase: Callable[[], bytes] | None = None) -> PrivateKey:
-    """Return the private key of a file, in any form that :mod:`kit.signing.key_forms` reads.
-
-    ``passphrase`` is called only when the file is encrypted.
-
-    Raises:
-        KeyUnusableError: Missing, unreadable, a link, exposed to group or others, a public key, or refused by
-            :meth:`PrivateKey.parse`.
-    """
-    where = str(path)
-    data = secret_files.read(path, what="private key", largest=_MAX_BYTES, secret=True)
-    data = as_pkcs8(data, where=where)
-    encrypted = data.startswith(_ENCRYPTED)
-    if encrypted and passphrase is None:
-        raise KeyUnusableError("the key is encrypted and there is no way to ask for its passphrase", where=where)
-    return PrivateKey.parse(data, passphrase() if encrypted and passphrase else None, where=where)
-
-
-def load_public(path: Path | str) -> PublicKey:
-    """Return the public key of a file, in any form that :mod:`kit.signing.key_forms` reads.
-
-    Raises:
-        KeyUnusableError: Missing, unreadable, a private key, or refused by :meth:`PublicKey.parse`.
-    """
-    data = secret_files.read(path, what="key", largest=_MAX_BYTES, secret=False)
-    return PublicKey.parse(as_spki(data, where=str(path)), where=str(path))
-
-
-def write_private(path: Path | str, key: PrivateKey, passphrase: bytes | None = None) -> None:
-    """Write a private key as a new file of mode 0600; it is on disk when this returns.
-
-    Raises:
-        OutputError: ``path`` exists already, be it as a dangling link, or it cannot be written.
-    """
-    publish.write_new(path, key.pem(passphrase), mode=0o600, what="key")
-
-
-def write_public(path: Path | str, key: PublicKey) -> None:
-    """Write a public key as a new file of mode 0644; it is on disk when this returns.
-
-    Raises:
-        OutputError: As :func:`write_private`.
-    """
-    publish.write_new(path, key.pem, mode=0o644, what="key")

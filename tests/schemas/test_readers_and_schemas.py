@@ -44,6 +44,7 @@ NOT_COMPARED = {
     "receipt": "written, and read by no command",
     "recovery": "as receipt",
     "progress": "as receipt",
+    "configuration": "it is TOML; tests/cli/test_configuration.py",
 }
 """Formats without a reader of the whole; so are those of reports, which are printed only."""
 

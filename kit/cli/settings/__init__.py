@@ -1,0 +1,1 @@
+"""Settings: options that need not be given on every command. Format and rules: schemas/configuration.md."""

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
         generate,
         load_private,
         load_public,
+        load_public_keys,
         write_private,
         write_public,
     )
@@ -53,6 +54,7 @@ if TYPE_CHECKING:
     from kit.transforms.raw_linkset.extractor import Extractor
     from kit.transforms.raw_linkset.projection import Extraction, Projection, Reference, Relationship
     from kit.values import CollectionName, Limit, Limits, Timestamp
+    from kit.verbs.create import CreateReport, CreateRequest, SignRequest, create_kit, sign_kit
     from kit.verbs.delta.apply import DeltaApplyReport, DeltaApplyRequest, apply_delta, resume_delta
     from kit.verbs.delta.build import DeltaBuildReport, DeltaBuildRequest, DeltaSquashRequest, build_delta
     from kit.verbs.delta.squash import squash_deltas
@@ -95,6 +97,8 @@ __all__ = [
     "Change",
     "CollectionName",
     "Comparison",
+    "CreateReport",
+    "CreateRequest",
     "Credentials",
     "Decision",
     "DeltaApplyReport",
@@ -168,6 +172,7 @@ __all__ = [
     "Scope",
     "Selection",
     "SelftestReport",
+    "SignRequest",
     "Stage",
     "StopRules",
     "SyntheticIv",
@@ -184,6 +189,7 @@ __all__ = [
     "cat",
     "check_proof",
     "create_keyring",
+    "create_kit",
     "diff",
     "extract",
     "find",
@@ -196,6 +202,7 @@ __all__ = [
     "load_keyring",
     "load_private",
     "load_public",
+    "load_public_keys",
     "new_keyring",
     "parse_cache_map",
     "parse_migration",
@@ -208,6 +215,7 @@ __all__ = [
     "rollback",
     "selftest",
     "shipped",
+    "sign_kit",
     "squash_deltas",
     "tenant_named",
     "unlock_keyring",
@@ -275,6 +283,7 @@ _HOMES: Final = {
         "generate",
         "load_private",
         "load_public",
+        "load_public_keys",
         "write_private",
         "write_public",
     ),
@@ -307,6 +316,13 @@ _HOMES: Final = {
         "Limit",
         "Limits",
         "Timestamp",
+    ),
+    "kit.verbs.create": (
+        "CreateReport",
+        "CreateRequest",
+        "SignRequest",
+        "create_kit",
+        "sign_kit",
     ),
     "kit.verbs.delta.apply": (
         "DeltaApplyReport",

@@ -95,6 +95,8 @@ HOMES: Final = {
     "cat": Home("inspect.cat_command", "Print the bytes of MEMBER of KIT."),
     "find": Home("inspect.find_command", "Find the documents of KIT that have TEXT as a name."),
     "plan": Home("patch.plan_command", "Show exactly what patch would change in KIT; write nothing."),
+    "create": Home("publishing.create.create_command", "Create a signed kit of a folder, a dump or a tar archive."),
+    "sign": Home("publishing.create.sign_command", "Add a signature to KIT."),
     "patch": Home("patch.patch_command", "Patch KIT into a new signed generation."),
     "verify": Home("verify.verify_command", "Verify offline that KIT is what trusted keys signed."),
     "jobs": Home("resuming.jobs_command", "List the unfinished jobs in FOLDER, by default the current one."),

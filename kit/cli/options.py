@@ -158,6 +158,21 @@ def signing_key_option(
     )
 
 
+def signing_keys_option(help_text: str, needs: str | None = None) -> Callable[[Command], Command]:
+    """Add ``--signing-key`` for one key or several; its setting is used only with the parameter ``needs``."""
+    return click.option(
+        "--signing-key",
+        "signing_keys",
+        cls=ConfiguredOption,
+        setting="signing-key",
+        needs=needs,
+        type=SIGNING_KEY,
+        multiple=True,
+        metavar="PEM",
+        help=f"{help_text} A file, env:NAME or fd:N. Also KIT_SIGNING_KEY.",
+    )
+
+
 def make_environment(workers: int, maxima: tuple[str, ...], *, allowed: Allowed) -> Environment:
     """Return the environment for the options of :func:`reading_options`.
 

@@ -19,11 +19,12 @@ from kit.cli.options import (
     make_environment,
     passphrase_option,
     reading_options,
+    signing_keys_option,
     time_or_now,
     trust_option,
 )
 from kit.cli.output import print_error, print_report, print_warning
-from kit.cli.paths import KIT_IN_PLACE, NEW_KIT, SIGNING_KEY, Command, SecretSource
+from kit.cli.paths import KIT_IN_PLACE, NEW_KIT, Command, SecretSource
 from kit.cli.progress import progress_option, show_progress
 from kit.cli.recording import DONE, record_run, recording_options
 from kit.cli.resuming import Resumable, asked_of, taken_of
@@ -89,20 +90,6 @@ def _what_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-def _signing_option(help_text: str, needs: str | None = None) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    return click.option(
-        "--signing-key",
-        "signing_keys",
-        cls=ConfiguredOption,
-        setting="signing-key",
-        needs=needs,
-        type=SIGNING_KEY,
-        multiple=True,
-        metavar="PEM",
-        help=f"{help_text} A file, env:NAME or fd:N. Also KIT_SIGNING_KEY.",
-    )
-
-
 _ON_RECORD = (
     *("output", "in_place", "backup", "no_backup", "operator", "place", "record"),
     *("migration", "transforms", "tenants", "on_divergence", "cache_map", "field_map", "profile", "iv", "validations"),
@@ -117,7 +104,7 @@ _ON_RECORD = (
 @click.option("--output", "-o", type=NEW_KIT, metavar="OUT", help="With --preflight: the output of the patch.")
 @click.option("--in-place", is_flag=True, help="With --preflight: the patch will replace KIT.")
 @work_folder_option(is_resumable=False)
-@_signing_option(
+@signing_keys_option(
     "A private key that will sign. Repeatable. It is checked by the policy (--trust); nothing is signed.", "preflight"
 )
 @passphrase_option
@@ -178,7 +165,7 @@ def plan_command(
 @click.option("--output", "-o", type=NEW_KIT, metavar="OUT", help="Write the patched kit to OUT, which must not exist.")
 @click.option("--in-place", is_flag=True, help="Replace KIT. The old kit is kept as KIT.bak.N, N its generation.")
 @backup_options
-@_signing_option("A private key that signs the result. Required; repeatable if a policy demands several.")
+@signing_keys_option("A private key that signs the result. Required; repeatable if a policy demands several.")
 @passphrase_option
 @click.option(
     "--operator",

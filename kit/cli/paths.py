@@ -206,6 +206,8 @@ NEW_BACKUP = Place(Footprint(writes=_beside("")))
 """Where a kit that is replaced is kept."""
 NEW_DELTA = Place(Footprint(writes=_beside(""), works=_BUILD), _LANDING)
 """A delta that is written and must not exist."""
+NEW_BUILT_KIT = NEW_DELTA
+"""A kit that is written by a run that is not resumed, and must not exist."""
 NEW = Place(Footprint(writes=_ITSELF))
 """A file that is written and must not exist."""
 NEW_OR_STREAM = Place(Footprint(writes=_ITSELF), is_stream=True)

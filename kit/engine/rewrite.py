@@ -167,7 +167,7 @@ class _Pass:
         """Re-frame a member that stays as it is."""
         destination = self.destination
         slot, content = destination.carry(member, body)
-        for block in _blocks(content):
+        for block in blocks(content):
             if destination.codec is Codec.NONE:
                 frame = Frame(encoded=block, length=len(block))
                 self.pipeline.hand_on(frame, cost=len(block), then=lambda frame: destination.add(slot, frame))
@@ -265,7 +265,7 @@ class _Handled:
         self._pass.destination.close(self._slot, mtime=self._pass.request.created_at)
 
 
-def _blocks(chunks: Iterable[bytes]) -> Iterator[bytes]:
+def blocks(chunks: Iterable[bytes]) -> Iterator[bytes]:
     """Cut a stream into blocks of FRAME_BYTES, the last one shorter, however it came."""
     parts: list[bytes] = []
     held = 0

@@ -58,7 +58,10 @@ def locate(members: Iterable[MemberPath]) -> Location:
     present = set(members)
     found = [path for path in MANIFEST_PATHS if path in present]
     if not found:
-        raise ManifestError(f"no manifest: neither {' nor '.join(map(str, MANIFEST_PATHS))} is there")
+        raise ManifestError(
+            f"no manifest: neither {' nor '.join(map(str, MANIFEST_PATHS))} is there",
+            hint="to make a kit of these files: kit create --help",
+        )
     if len(found) > 1:
         raise ManifestError(f"two manifests: {' and '.join(map(str, found))}; exactly one is expected")
     return Location(manifest=found[0])

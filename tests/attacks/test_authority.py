@@ -34,6 +34,7 @@ from kit.signing import Algorithm, PrivateKey, archive_signature, dsse, jws
 from kit.trust import Accepted, Anchor, Policy, Revocation, RevocationReason, Role, State, TrustedKey, rotation
 from kit.values import CollectionName, Limits, MemberPath, Sha256, Timestamp
 from kit.verbs import approval as approve
+from kit.verbs.create import SignRequest, sign_kit
 from kit.verbs.delta import deltas
 from kit.verbs.prove import prove
 from kit.verbs.prove.proof import Claim, Proof
@@ -175,6 +176,11 @@ def _receipt(anchor: Anchor, _: Path) -> None:
     receipt.make_receipt(report, Expectation(trust=anchor), KEY, NOW)
 
 
+def _co_signed(anchor: Anchor, folder: Path) -> None:
+    path, output = write_kit(folder / "k.tar", PUBLISHED), folder / "signed.tar"
+    sign_kit(SignRequest(kit=path, output=output, keys=(key("root"),), trusted=None, trust=anchor))
+
+
 def _own_keys(anchor: Anchor, _: Path) -> None:
     signers.check_patchers(anchor, [KEY], MADE)
 
@@ -206,6 +212,7 @@ CALLERS = {
     "delta verify, apply: its target": Caller(role=Role.PUBLISHER, ask=_target),
     "recover: the approval": Caller(role=Role.INCIDENT, ask=_approval, apart=("early-signed",)),
     "verify --receipt: the auditor": Caller(role=Role.AUDITOR, ask=_receipt, apart=("early-signed",)),
+    "sign: who signed before": Caller(role=Role.PUBLISHER, ask=_co_signed),
     # The bundle and what will change are known later: the result is judged as any kit is.
     "patch: its own keys": Caller(role=Role.PATCHER, ask=_own_keys, apart=("bundle", "collection")),
     # A policy is of no bundle and has no collections.
@@ -325,6 +332,7 @@ LOOKING = {
 """Who reads limits of keys without deciding by them."""
 QUESTIONS = {"authorise", "authorise_any", "weigh", "narrow", "open_envelope", "keys_in_force"}
 ASKING = {
+    "kit/verbs/create.py": {"authorise"},
     "kit/trust/rotation.py": {"authorise"},
     "kit/verbs/verify/signers.py": {"authorise", "weigh", "narrow", "open_envelope"},
     "kit/verbs/delta/deltas.py": {"authorise_any"},

@@ -25,13 +25,14 @@ NO_PATHS = {
     *("--minimum-generation", "--name", "--not-after", "--not-before", "--operator", "--owner", "--partition"),
     *("--pkcs11-key", "--pkcs11-key-id", "--pkcs11-token", "--reason", "--reference-collection", "--rollback-note"),
     *("--sealed-to", "--tenant", "--document of approval create", "--key of trust init"),
-    *("--advisory", "TEXT of find", "[PATH] of ls", "MEMBER of cat"),
+    *("--advisory", "TEXT of find", "[PATH] of ls", "MEMBER of cat", "--channel", "--producer", "--version"),
 }
 """Options that take text which no command opens as a path; of --key, the second word."""
 WRITTEN = {
     "approval create": {"--output"},
     "approval sign": {"--output"},
     "cat": {"--output"},
+    "create": {"--output"},
     "delta apply": {"--backup", "--output", "--trust"},
     "delta build": {"--output", "--trust"},
     "delta squash": {"--output", "--trust"},
@@ -47,6 +48,7 @@ WRITTEN = {
     "prove": {"--output", "--trust"},
     "recover": {"--audit-log", "--output", "--trust"},
     "rollback": {"KIT", "--trust"},
+    "sign": {"--output", "--trust"},
     "trust add": {"POLICY", "--output"},
     "trust init": {"POLICY"},
     "trust rotate": {"POLICY"},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import json
 import shutil
@@ -54,6 +55,20 @@ def auditor(folder: Path) -> None:
     shutil.copy(ROOT / "conformance" / "check_proof.py", folder)
 
 
+def export(folder: Path) -> None:
+    """A platform's export: a dump, and the keys of two publishers."""
+    dump = folder / "dump" / "notelett"
+    dump.mkdir(parents=True)
+    notes = ({"_id": f"n-{number}", "workspaceId": "ws-1", "body": f"note {number}"} for number in range(3))
+    (dump / "notes.bson.gz").write_bytes(gzip.compress(kits.collection(notes), mtime=0))
+    (dump / "notes.metadata.json.gz").write_bytes(gzip.compress(b'{"options":{}}', mtime=0))
+    (folder / "dump" / "README.txt").write_text("exported for a test\n")
+    for name in ("publisher", "second"):
+        key = generate(Algorithm.ES256)
+        write_private(folder / f"{name}.pem", key)
+        write_public(folder / f"{name}.pub.pem", key.public)
+
+
 def _kit(path: Path, fixture: Path) -> None:
     members = kits.read(fixture)
     (place,) = (name for name in members if name.endswith("offline-manifest.json"))
@@ -66,5 +81,5 @@ def _kit(path: Path, fixture: Path) -> None:
     path.with_name(f"{path.name}.sha256").write_text(f"{digest}  {path.name}\n")
 
 
-STAGES: Mapping[str, Callable[[Path], None]] = {"site": site, "auditor": auditor}
+STAGES: Mapping[str, Callable[[Path], None]] = {"site": site, "auditor": auditor, "export": export}
 """By the name that a page is listed with."""

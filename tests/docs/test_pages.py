@@ -19,6 +19,7 @@ PAGES = {
 }
 """What each page starts from, by its name in :data:`tests.docs.staging.STAGES`."""
 PAGES["docs/release-engineer.md"] = "release"
+PAGES["docs/create.md"] = "export"
 TOOLS = ("openssl", "sha256sum", "tar", "zstd")
 
 

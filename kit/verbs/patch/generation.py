@@ -232,7 +232,7 @@ def _summaries(step: Step) -> list[CollectionSummary]:
             summaries.append(replace(before, merkle_root=root))
         else:
             envelopes = _envelopes(change, tally, before)
-            summaries.append(_summary(step.survey.collections[path], tally, envelopes, root))
+            summaries.append(summarise(step.survey.collections[path], tally, envelopes, root))
     return summaries
 
 
@@ -268,9 +268,10 @@ def _envelopes(
     return found
 
 
-def _summary(
+def summarise(
     member: CollectionMember, tally: Tally, envelopes: Mapping[str, Mapping[str, int]], root: Sha256 | None
 ) -> CollectionSummary:
+    """Return what a manifest tells of a collection: its counts, envelopes by tenant and field, and its root."""
     observed = is_observations(member.name)
     return CollectionSummary(
         path=member.path,

@@ -100,6 +100,7 @@ HOMES: Final = {
     "patch": Home("patch.patch_command", "Patch KIT into a new signed generation."),
     "verify": Home("verify.verify_command", "Verify offline that KIT is what trusted keys signed."),
     "jobs": Home("resuming.jobs_command", "List the unfinished jobs in FOLDER, by default the current one."),
+    "receipt": Home("publishing.receipt.receipt_group", "Show and verify receipts of kit verify."),
     "rollback": Home("site.rollback_command", "Restore the kit that an in-place patch or delta replaced."),
     "prove": Home("documents.prove_command", "Prove that KIT contains a document, or that it does not."),
     "extract": Home("documents.extract_command", "Write documents of KIT into files that stock tools read."),

@@ -137,14 +137,17 @@ def verify_command(
     code = exit_code(report.failure) if report.failure else OK
     # Recorded before the kit is reported as valid.
     unrecorded = record_kit_if_possible(policy, expectation.trust, report.judgement if report.judgement.valid else None)
+    page = b""
     if html is not None:
         from kit.reports.verify_page import Occasion, verdict_page
 
-        _write(html, verdict_page(report, expectation, Occasion(at=now, exit_code=code)), what="report")
+        page = verdict_page(report, expectation, Occasion(at=now, exit_code=code))
+        _write(html, page, what="report")
     if receipt is not None and auditor is not None:
-        from kit.verbs.verify.receipt import make_receipt
+        from kit.verbs.verify.receipt import Page, make_receipt
 
-        _write(receipt, make_receipt(report, expectation, auditor, now), what="receipt")
+        named = Page.of(html.name, page) if html is not None else None
+        _write(receipt, make_receipt(report, expectation, auditor, now, page=named), what="receipt")
     if script is not None and report.failure is None:
         from kit.verbs.verify.receipt import make_script
 

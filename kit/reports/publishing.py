@@ -1,4 +1,7 @@
-"""What ``kit create`` and ``kit sign`` print, as text and JSON (schemas/create-report.md)."""
+"""What ``kit create``, ``kit sign`` and ``kit receipt`` print, as text and JSON.
+
+Schemas: schemas/create-report.md, schemas/receipt-report.md.
+"""
 
 from __future__ import annotations
 
@@ -11,9 +14,17 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from kit.verbs.create import CreateReport
+    from kit.verbs.receipt import ReceiptReport
 
 _SHOWN = 40
 """Collections in the text."""
+
+
+_MARKS = {"checked": "ok", "failed": "FAILED", "overridden": "forced", "not applicable": "-"}
+_KITS = {
+    "archive": "the archive has the same bytes",
+    "manifest": "packed otherwise, with the same manifest, signatures and files",
+}
 
 
 def created_lines(report: CreateReport) -> Iterator[str]:
@@ -68,4 +79,62 @@ def created_json(report: CreateReport) -> dict[str, Any]:
             }
             for summary in manifest.collections
         ],
+    }
+
+
+def receipt_lines(report: ReceiptReport) -> Iterator[str]:
+    """Yield the lines of the report of a receipt."""
+    receipt = report.receipt
+    for name, digest in sorted(receipt.subjects.items()):
+        yield f"about:      {name}, SHA-256 {digest}"
+    yield f"bundle:     {receipt.bundle or '(no bundle id)'}"
+    yield f"verified:   {receipt.at}, with {' '.join(receipt.tool)}"
+    yield f"policy:     SHA-256 {receipt.policy}{_policy(report)}"
+    if receipt.page is not None:
+        yield f"page:       {receipt.page.name}, SHA-256 {receipt.page.sha256}{' (compared)' if report.page else ''}"
+    yield from _signers(report)
+    if receipt.tenants is not None:
+        yield f"tenants:    {', '.join(receipt.tenants)}"
+    if receipt.levels:
+        yield f"levels:     {', '.join(level.removeprefix('OFFLINE_KIT_') for level in receipt.levels)}"
+    yield ""
+    for number, name, status, detail in receipt.obligations:
+        yield f"  {number}  {_MARKS.get(status, status):<6}  {name}: {detail}"
+    yield ""
+    if report.kit is not None:
+        yield f"the kit is that of the receipt: {_KITS[report.kit.value]}"
+    verdict = "valid" if receipt.passed else "refused"
+    if report.signers:
+        yield f"genuine: the kit was found {verdict}"
+    else:
+        yield f"not verified: it claims that the kit was found {verdict} (kit receipt verify)"
+
+
+def _policy(report: ReceiptReport) -> str:
+    if report.same_policy is None:
+        return ""
+    return " (the one given)" if report.same_policy else " (not the one given)"
+
+
+def _signers(report: ReceiptReport) -> Iterator[str]:
+    for signer in report.signers:
+        yield f"signed by:  {signer} (verified)"
+    for signer in report.claimed:
+        if signer not in report.signers:
+            yield f"signed by:  {signer} (claimed)"
+
+
+def receipt_json(report: ReceiptReport) -> dict[str, Any]:
+    """Return the report of a receipt as JSON."""
+    return {
+        "schemaVersion": SCHEMA_VERSION,
+        "receipt": str(report.path),
+        "verified": bool(report.signers),
+        "signers": list(report.signers),
+        "claimedSigners": list(report.claimed),
+        "kit": report.kit.value if report.kit is not None else None,
+        "page": report.page,
+        "samePolicy": report.same_policy,
+        "passed": report.receipt.passed,
+        "statement": dict(report.statement),
     }

@@ -33,7 +33,7 @@ from kit.manifest import Manifest, check_lineage, parse_statement
 from kit.signing import Algorithm, PrivateKey, archive_signature, dsse, jws
 from kit.trust import Accepted, Anchor, Policy, Revocation, RevocationReason, Role, State, TrustedKey, rotation
 from kit.values import CollectionName, Limits, MemberPath, Sha256, Timestamp
-from kit.verbs import approval as approve
+from kit.verbs import approval as approve, receipt as receipts
 from kit.verbs.create import SignRequest, sign_kit
 from kit.verbs.delta import deltas
 from kit.verbs.prove import prove
@@ -176,6 +176,24 @@ def _receipt(anchor: Anchor, _: Path) -> None:
     receipt.make_receipt(report, Expectation(trust=anchor), KEY, NOW)
 
 
+def _read_receipt(anchor: Anchor, folder: Path) -> None:
+    made = receipt.Receipt(
+        subjects={"k.tar": ARCHIVE},
+        verifier=KEY.public.key_id,
+        tool=("hand", "1"),
+        at=MADE,
+        bundle=BUNDLE,
+        policy=ARCHIVE,
+        inputs={},
+        passed=True,
+        levels=("OFFLINE_KIT_SIGNED",),
+        obligations=((1, "container", "checked", ""),),
+    )
+    path = folder / "receipt"
+    path.write_bytes(dsse.sign(made.to_bytes(), [KEY]))
+    receipts.verify_receipt(receipts.ReceiptRequest(receipt=path, anchor=anchor))
+
+
 def _co_signed(anchor: Anchor, folder: Path) -> None:
     path, output = write_kit(folder / "k.tar", PUBLISHED), folder / "signed.tar"
     sign_kit(SignRequest(kit=path, output=output, keys=(key("root"),), trusted=None, trust=anchor))
@@ -212,6 +230,7 @@ CALLERS = {
     "delta verify, apply: its target": Caller(role=Role.PUBLISHER, ask=_target),
     "recover: the approval": Caller(role=Role.INCIDENT, ask=_approval, apart=("early-signed",)),
     "verify --receipt: the auditor": Caller(role=Role.AUDITOR, ask=_receipt, apart=("early-signed",)),
+    "receipt verify": Caller(role=Role.AUDITOR, ask=_read_receipt),
     "sign: who signed before": Caller(role=Role.PUBLISHER, ask=_co_signed),
     # The bundle and what will change are known later: the result is judged as any kit is.
     "patch: its own keys": Caller(role=Role.PATCHER, ask=_own_keys, apart=("bundle", "collection")),
@@ -333,6 +352,7 @@ LOOKING = {
 QUESTIONS = {"authorise", "authorise_any", "weigh", "narrow", "open_envelope", "keys_in_force"}
 ASKING = {
     "kit/verbs/create.py": {"authorise"},
+    "kit/verbs/receipt.py": {"narrow", "open_envelope"},
     "kit/trust/rotation.py": {"authorise"},
     "kit/verbs/verify/signers.py": {"authorise", "weigh", "narrow", "open_envelope"},
     "kit/verbs/delta/deltas.py": {"authorise_any"},

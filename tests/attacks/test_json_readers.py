@@ -11,6 +11,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -38,10 +39,12 @@ from kit.signing.key_forms import as_spki
 from kit.transforms.raw_linkset import RawLinkset, parse_cache_map
 from kit.trust import Policy
 from kit.trust.state import State
-from kit.values import Limits, Timestamp, strict_json
+from kit.values import Limits, Sha256, Timestamp, strict_json
 from kit.verbs.delta.recipes import check_recipe, step_of
 from kit.verbs.patch.patch import PatchRequest
 from kit.verbs.prove.proof import Proof
+from kit.verbs.receipt import parse_receipt
+from kit.verbs.verify.receipt import COVERAGE_COUNTS, Page, Receipt, Step
 from tests.attacks import mutants
 from tests.commands import ROOT
 from tests.encryption.site import MAP, empty_keyring
@@ -106,6 +109,24 @@ RECORD = {
     "dryRun": {"result": {}},
 }
 RECIPE = {"transforms": [step_of(RawLinkset()).to_json()]}
+RECEIPT = Receipt(
+    subjects={"kit.tar": Sha256.of(b"k"), "offline-manifest.json": Sha256.of(b"m")},
+    verifier="auditor",
+    tool=("offline-kit", "1"),
+    at=Timestamp(1_767_323_045),
+    bundle="small",
+    policy=Sha256.of(b"p"),
+    inputs={"offline-manifest.json.jws": Sha256.of(b"s")},
+    passed=True,
+    levels=("OFFLINE_KIT_CONTAINER", "OFFLINE_KIT_SIGNED"),
+    obligations=((1, "container reads strictly", "checked", ""), (2, "one manifest", "not applicable", "why")),
+    steps=(Step(generation=4, ground="documents", differences=("a file",), omitted=0),),
+    appended=(3, 4),
+    tenants=("acme",),
+    coverage=dict.fromkeys(COVERAGE_COUNTS, 2),
+    page=Page(name="kit.html", sha256=Sha256.of(b"h")),
+)
+"""With every part that a receipt can have."""
 READERS: dict[str, tuple[Reader, bytes]] = {
     **{
         f"policy, state or approval {number}": (reader, data)
@@ -131,6 +152,7 @@ READERS: dict[str, tuple[Reader, bytes]] = {
         json.dumps(foreign_manifest_of(files())).encode(),
     ),
     "statement": (parse_statement, dsse.payload_of(PATCHED[STATEMENT])),
+    "receipt": (lambda data: parse_receipt(data, where="k"), RECEIPT.to_bytes()),
     "signature": (jws.claims, json.dumps({"signatures": PARTS}, separators=(",", ":")).encode()),
     "envelope": (dsse.claims, PATCHED[STATEMENT]),
     "proof": (lambda data: Proof.parse(data, where="k"), fuzz_proofs.whole_proof(fuzz_proofs.seeds()[5])),
@@ -197,7 +219,14 @@ READ_ABOVE = {
         "encryption/audit_log.py",
     ),
     *("encryption/envelope.py", "values/fields.py", "manifest/model.py", "manifest/provenance.py"),
-    *("verbs/prove/proof.py", "reports/release_record.py", "signing/dsse.py", "signing/jws.py", "signing/key_forms.py"),
+    *(
+        "verbs/receipt.py",
+        "verbs/prove/proof.py",
+        "reports/release_record.py",
+        "signing/dsse.py",
+        "signing/jws.py",
+        "signing/key_forms.py",
+    ),
     *("transforms/raw_linkset/shape.py", "trust/policy.py", "trust/state.py"),
 }
 """Modules that read JSON from outside, each through a typed reader; the journal's is attacked with the job folder."""
@@ -219,3 +248,9 @@ def test_no_module_reads_json_that_is_not_attacked_here() -> None:
         if reading.search(re.sub(r'""".*?"""', "", path.read_text(), flags=re.DOTALL))
     }
     assert {name for name in found if not name.startswith("verbs/selftest/")} == READ_ABOVE | READ_OWN
+
+
+def test_a_receipt_is_read_as_it_was_written() -> None:
+    assert parse_receipt(RECEIPT.to_bytes(), where="k") == RECEIPT
+    refused = replace(RECEIPT, passed=False, levels=(), bundle=None, steps=(), appended=None, tenants=None, page=None)
+    assert parse_receipt(refused.to_bytes(), where="k") == refused

@@ -32,6 +32,7 @@ FORMATS = {
     "statement": "patch-provenance",
     "proof": "merkle-proof",
     "delta": "kit-delta",
+    "receipt": "receipt",
     "field map": "field-map",
     "keyring": "keyring",
     "cache map": "cache-map",
@@ -41,9 +42,8 @@ NOT_COMPARED = {
     "audit-log": "each line has the digest of the one before it, so a reader refuses every mutant",
     "release-record": "only the parts that decide whether it is of the same job are read; the rest is for people",
     "raw-linkset": "its documents are BSON; tests/transforms/raw_linkset/test_raw_linkset_schema.py",
-    "receipt": "written, and read by no command",
-    "recovery": "as receipt",
-    "progress": "as receipt",
+    "recovery": "written, and read by no command",
+    "progress": "as recovery",
     "configuration": "it is TOML; tests/cli/test_configuration.py",
 }
 """Formats without a reader of the whole; so are those of reports, which are printed only."""
@@ -69,6 +69,7 @@ REFUSED_BEYOND_THE_SCHEMA = [
     ("patch-provenance", r"lengths of alternating runs", "every run but the first has a length"),
     ("merkle-proof", r"out of order", "one item and the next"),
     ("merkle-proof", r"(manifest|signature).*base64", "base64 has one spelling of each value"),
+    ("receipt", r"contradict each other", "the verdict and its levels"),
     ("field-map", r"overlaps", "two fields"),
     ("keyring", r"there is no such master key|are not numbered", "a data key and the master keys"),
     ("migration", r"cacheMap|fieldMap", "a format of its own inside, with its own schema"),

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import resources
-from typing import Any
+from typing import Any, Self
 
 from kit.errors import ContentError, UsageError
 from kit.manifest import Manifest
@@ -41,6 +41,25 @@ APPENDED = "urn:offline-kit:append-only:v1"
 
 COVERAGE = "urn:offline-kit:coverage:v1"
 """Extension member: how many observations count, and how many do not, by what they lack."""
+COVERAGE_COUNTS = ("documents", "both", "null", "otherType", "otherShape", "noLinkset", "missing")
+"""Its members."""
+PAGE = "urn:offline-kit:page:v1"
+"""Extension member: the page of the same verdict (``--html``)."""
+VERIFIER_URI = "urn:offline-kit:verifier:"
+BUNDLE_URI = "urn:offline-kit:bundle:"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page:
+    """The page of a verdict: its file name when it was written, and its digest."""
+
+    name: str
+    sha256: Sha256
+
+    @classmethod
+    def of(cls, name: str, data: bytes) -> Self:
+        """Return the page of a file; bytes of the name that are not UTF-8 are spelled out."""
+        return cls(name=_spelled(name), sha256=Sha256.of(data))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,6 +109,7 @@ class Receipt:
         tenants: The tenants for which coverage and mapped fields were checked; None for all.
         coverage: The number of those tenants' observations, in total, with both projections, and by what they lack;
             None if they were not counted.
+        page: The page of the verdict; None if none was written with the receipt.
     """
 
     subjects: Mapping[str, Sha256]
@@ -106,6 +126,7 @@ class Receipt:
     appended: tuple[int, int] | None = None
     tenants: tuple[str, ...] | None = None
     coverage: Mapping[str, int] | None = None
+    page: Page | None = None
 
     def to_bytes(self) -> bytes:
         """Return the statement to sign.
@@ -124,9 +145,9 @@ class Receipt:
                 "subject": [_resource("name", subject, digest) for subject, digest in sorted(self.subjects.items())],
                 "predicateType": PREDICATE_TYPE,
                 "predicate": {
-                    "verifier": {"id": f"urn:offline-kit:verifier:{self.verifier}", "version": {name: version}},
+                    "verifier": {"id": f"{VERIFIER_URI}{self.verifier}", "version": {name: version}},
                     "timeVerified": str(self.at),
-                    "resourceUri": f"urn:offline-kit:bundle:{self.bundle or ''}",
+                    "resourceUri": f"{BUNDLE_URI}{self.bundle or ''}",
                     "policy": _resource("uri", "urn:offline-kit:trust-policy", self.policy),
                     "inputAttestations": [
                         _resource("uri", path, digest) for path, digest in sorted(self.inputs.items())
@@ -140,6 +161,7 @@ class Receipt:
                     **({STEPS: [step.to_json() for step in self.steps]} if self.steps else {}),
                     **({APPENDED: dict(zip(("since", "until"), self.appended, strict=True))} if self.appended else {}),
                     **({COVERAGE: dict(self.coverage)} if self.coverage is not None else {}),
+                    **({PAGE: _resource("name", self.page.name, self.page.sha256)} if self.page is not None else {}),
                     **({TENANTS: list(self.tenants)} if self.tenants is not None else {}),
                 },
             }
@@ -150,8 +172,17 @@ def _resource(key: str, name: str, digest: Sha256) -> dict[str, Any]:
     return {key: name, "digest": {"sha256": str(digest)}}
 
 
-def make_receipt(report: VerifyReport, expectation: Expectation, key: PrivateKey, at: Timestamp) -> bytes:
+def make_receipt(
+    report: VerifyReport, expectation: Expectation, key: PrivateKey, at: Timestamp, *, page: Page | None = None
+) -> bytes:
     """Return a signed receipt of a verification, in a DSSE envelope; of a refused kit, too.
+
+    Args:
+        report: The verdict.
+        expectation: What was demanded.
+        key: Who signs.
+        at: The time of the verification.
+        page: The page of the verdict, if one was written.
 
     Raises:
         UntrustedError: The policy does not permit this key to sign receipts, or no longer does.
@@ -185,6 +216,7 @@ def make_receipt(report: VerifyReport, expectation: Expectation, key: PrivateKey
         else None,
         tenants=tuple(sorted(expectation.tenants)) if expectation.tenants is not None else None,
         coverage=_coverage(report, expectation),
+        page=page,
     )
     return dsse.sign(receipt.to_bytes(), [key])
 
@@ -205,11 +237,15 @@ def _subjects(report: VerifyReport) -> dict[str, Sha256]:
     judgement = report.judgement
     subjects: dict[str, Sha256] = {}
     if judgement.archive is not None:
-        # A file name may be no text; half a surrogate pair is no JSON.
-        subjects[report.kit.name.encode("utf-8", "backslashreplace").decode()] = judgement.archive
+        subjects[_spelled(report.kit.name)] = judgement.archive
     if judgement.manifest is not None and judgement.location is not None:
         subjects[str(judgement.location.manifest)] = judgement.manifest.sha256
     return subjects
+
+
+def _spelled(name: str) -> str:
+    # A file name may be no text; half a surrogate pair is no JSON.
+    return name.encode("utf-8", "backslashreplace").decode()
 
 
 def _coverage(report: VerifyReport, expectation: Expectation) -> dict[str, int] | None:

@@ -53,6 +53,39 @@ def note_use(context: click.Context, use: Use) -> None:
     context.meta.setdefault(_USED, []).append(use)
 
 
+_NAMES = "kit.names"
+# A key id: RFC 7638 with SHA-256, base64url.
+_KEY_ID = re.compile(r"(?<![A-Za-z0-9_-])[A-Za-z0-9_-]{43}(?![A-Za-z0-9_-])")
+
+
+def note_names(names: Mapping[str, str]) -> None:
+    """Note the names of keys, by key id, that a policy gives; what the command prints from now on has them."""
+    if (context := click.get_current_context(silent=True)) is not None:
+        context.meta.setdefault(_NAMES, {}).update(names)
+
+
+def _names(context: click.Context | None) -> Mapping[str, str]:
+    return context.meta.get(_NAMES, {}) if context is not None else {}
+
+
+def with_names(text: str, context: click.Context | None) -> str:
+    """Return a text with the name of each key behind its id, where one is known."""
+    names = _names(context)
+
+    def named(found: re.Match[str]) -> str:
+        name = names.get(found[0])
+        is_named = name is None or text.startswith(f" ({name})", found.end())
+        return found[0] if is_named else f"{found[0]} ({name})"
+
+    return _KEY_ID.sub(named, text) if names else text
+
+
+def name_keys(error: KitError, context: click.Context) -> None:
+    """Put the names of keys into the words of an error."""
+    for one in (error, *error.also):
+        one.what = with_names(one.what, context)
+
+
 def filter_hints(error: KitError, context: click.Context) -> None:
     """Drop the parts of an error's hints that do not fit the command of ``context``."""
     for one in (error, *error.also):
@@ -126,6 +159,11 @@ def print_report(
     if used:
         document = {**document, "configuration": [use.to_json() for use in used]}
         lines = [*lines, *(use.line() for use in used)]
+    if names := _names(context):
+        lines = [with_names(line, context) for line in lines]
+        shown = json.dumps(document) if as_json else ""
+        if found := {key_id: name for key_id, name in names.items() if key_id in shown}:
+            document = {**document, "keyNames": found}
     text = json_text(document) if as_json else "\n".join(printable(line) for line in lines)
     if to_stderr and not as_json:
         with contextlib.suppress(OSError):
@@ -211,6 +249,7 @@ def print_error(error: KitError, code: int, *, as_json: bool) -> None:
 
 def print_warning(text: str) -> None:
     """Print one line on standard error."""
+    text = with_names(text, click.get_current_context(silent=True))
     click.echo(f"kit: {printable(text)}", err=True)
 
 

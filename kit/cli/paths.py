@@ -21,7 +21,7 @@ from typing import Any
 
 import click
 
-from kit.cli.output import filter_hints, print_warning
+from kit.cli.output import filter_hints, name_keys, print_warning
 from kit.cli.settings import options as settings
 from kit.cli.settings.options import CONFIG, ConfiguredOption
 from kit.cli.settings.sources import SECRET_SCHEMES
@@ -263,6 +263,7 @@ class Command(click.Command):
             return super().invoke(ctx)
         except KitError as error:
             filter_hints(error, ctx)
+            name_keys(error, ctx)
             raise
 
 

@@ -74,6 +74,14 @@ def _key_options(command: Any) -> Any:
     help=f"A public key and its roles ({', '.join(ROLES)}). Repeatable.",
 )
 @click.option(
+    "--name",
+    "names",
+    type=(FILE, str),
+    multiple=True,
+    metavar="PEM NAME",
+    help="Who holds a key that is given with --key. Reports show the name. Repeatable.",
+)
+@click.option(
     "--threshold",
     "thresholds",
     type=(_ROLE, click.IntRange(1)),
@@ -107,6 +115,7 @@ def _key_options(command: Any) -> Any:
 def init_command(
     policy: Path,
     keys: tuple[tuple[Path, str], ...],
+    names: tuple[tuple[Path, str], ...],
     thresholds: tuple[tuple[str, int], ...],
     algorithms: tuple[str, ...],
     floors: tuple[tuple[str, int], ...],
@@ -121,15 +130,21 @@ def init_command(
     \b
     Example:
       kit trust init policy.json --key publisher.pub.pem publisher --key site.pub.pem patcher
+        --name publisher.pub.pem "Harbour Ltd" --name site.pub.pem "Site 4"
     """
     from kit.reports.inspect import policy_json, policy_lines
     from kit.signing import Algorithm, load_public
     from kit.trust import Policy, Role, TrustedKey
     from kit.verbs import trust
 
+    loaded = [(load_public(path), roles) for path, roles in keys]
+    named = {load_public(path).key_id: name for path, name in names}
+    _require_names(named, {key.key_id for key, _ in loaded})
     made = Policy(
         version=1,
-        keys=tuple(TrustedKey(key=load_public(path), roles=_parse_roles(roles)) for path, roles in keys),
+        keys=tuple(
+            TrustedKey(key=key, roles=_parse_roles(roles), name=named.pop(key.key_id, None)) for key, roles in loaded
+        ),
         thresholds={Role(role): count for role, count in thresholds},
         algorithms=frozenset(Algorithm(name) for name in algorithms) or frozenset(Algorithm),
         minimum_generations=dict(floors),
@@ -281,6 +296,13 @@ def show_command(policy: Path, at: str | None, as_json: bool) -> None:
         policy_json(found.policy, found.sha256, found.state),
         as_json=as_json,
     )
+
+
+def _require_names(named: dict[str, str], key_ids: set[str]) -> None:
+    if others := sorted(named.keys() - key_ids):
+        raise UsageError(f"--name: key {others[0]} is not given with --key")
+    if not all(named.values()):
+        raise UsageError("--name: the name is empty")
 
 
 def _parse_roles(text: str) -> frozenset[Role]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from kit.cli.output import note_names
 from kit.cli.paths import POLICY
 from kit.cli.settings.options import POLICY_YIELDS_TO, ConfiguredOption
 from kit.errors import KitError, OutputError, UsageError
@@ -96,7 +97,9 @@ def read_anchor(policy: Path | None, at: Timestamp, *, force: bool = False, reas
         return None
     from kit.verbs import trust
 
-    return trust.read_anchor(policy, at, insisted)
+    anchor = trust.read_anchor(policy, at, insisted)
+    note_names({key.key_id: key.name for key in anchor.policy.keys if key.name is not None})
+    return anchor
 
 
 def make_override(*, force: bool, reason: str | None) -> Override | None:

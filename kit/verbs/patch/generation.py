@@ -271,7 +271,7 @@ def _envelopes(
 def summarise(
     member: CollectionMember, tally: Tally, envelopes: Mapping[str, Mapping[str, int]], root: Sha256 | None
 ) -> CollectionSummary:
-    """Return what a manifest tells of a collection: its counts, envelopes by tenant and field, and its root."""
+    """Return what a manifest shows of a collection: its counts, envelopes by tenant and field, and its root."""
     observed = is_observations(member.name)
     return CollectionSummary(
         path=member.path,

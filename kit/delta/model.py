@@ -112,10 +112,36 @@ class TargetArchive:
     """Of the archive, if applying the delta can restore it byte for byte; None if it restores only the members."""
     signature: Payload | None = None
     """The ``.sig`` file of the archive; only with ``sha256``, since it signs those bytes."""
+    published: Sha256 | None = None
+    """Of the publisher's archive, if applying the delta cannot restore it; None where ``sha256`` is it, or unknown."""
+
+    @classmethod
+    def of(
+        cls, container: str, digest: Sha256 | None, *, published: TargetArchive | None, comes_back: bool
+    ) -> TargetArchive:
+        """Return a target's container, with the digest that a site will get only if it is the publisher's archive.
+
+        Args:
+            container: Of the target.
+            digest: Of its archive.
+            published: The container that the publisher had; None if the target is the original.
+            comes_back: Whether applying the delta restores the archive ``digest``.
+        """
+        original = digest if published is None else published.original
+        is_restored = comes_back and digest is not None and digest == original
+        lost = None if is_restored or container == "folder" else original
+        return cls(container=container, sha256=digest if is_restored else None, published=lost)
+
+    @property
+    def original(self) -> Sha256 | None:
+        """Digest of the archive that the publisher had; None for a folder, or where the delta has none."""
+        return self.sha256 or self.published
 
     def to_json(self) -> dict[str, Any]:
         """Return the value for ``strict_json.canonical``."""
         whole: dict[str, Any] = {"container": self.container, "sha256": str(self.sha256) if self.sha256 else None}
+        if self.published is not None:
+            whole["published"] = str(self.published)
         if self.signature is not None:
             whole["signature"] = self.signature.to_json()
         return whole
@@ -134,12 +160,12 @@ class ArchiveComparison:
     @property
     def is_compared(self) -> bool:
         """Whether both are archives with a known digest."""
-        return self.sha256 is not None and self.target.sha256 is not None
+        return self.sha256 is not None and self.target.original is not None
 
     @property
     def is_same(self) -> bool:
-        """Whether the kit's archive is byte for byte the one that the delta was built from."""
-        return self.is_compared and self.sha256 == self.target.sha256
+        """Whether the kit's archive is byte for byte the one that the publisher had."""
+        return self.is_compared and self.sha256 == self.target.original
 
     @property
     def difference(self) -> str | None:
@@ -148,14 +174,14 @@ class ArchiveComparison:
             return None
         what = "a folder" if self.sha256 is None else f"a {self.container} archive"
         if self.target.container == "folder":
-            return f"it is {what}; the delta was built from a folder, so no archive was compared"
-        published = f"the {self.target.container} archive that the delta was built from"
+            return f"it is {what}; the publisher had a folder, so no archive was compared"
+        published = f"the {self.target.container} archive that the publisher had"
         if self.sha256 is None:
             return f"it is {what}, not {published}; no archive was compared"
-        if self.target.sha256 is None:
+        if self.target.original is None:
             # It may still be that archive, if it was there before.
             return f"it is {what}; it was not compared with {published}, because the delta has no digest of it"
-        return f"it is not {published}: its SHA-256 is {self.sha256}, not {self.target.sha256}"
+        return f"it is not {published}: its SHA-256 is {self.sha256}, not {self.target.original}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -265,12 +291,15 @@ def _end(fields: Fields) -> End:
 
 
 def _archive(fields: Fields) -> TargetArchive:
-    fields.exactly(("container", "sha256"), ("signature",))
+    fields.exactly(("container", "sha256"), ("signature", "published"))
     container = fields.text("container")
     if container not in {"folder", "tar", "tar.gz", "tar.zst"}:
         raise fields.refusal("has an unknown container")
+    if "published" in fields.members and (fields.members["sha256"] is not None or container == "folder"):
+        raise fields.refusal("has a published archive besides the one that comes back, or of a folder")
     return TargetArchive(
         container=container,
+        published=fields.parse_text("published", exact_digest) if "published" in fields.members else None,
         sha256=fields.parse_text("sha256", exact_digest) if fields.members["sha256"] is not None else None,
         signature=_payload(fields.object("signature")) if "signature" in fields.members else None,
     )

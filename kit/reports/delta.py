@@ -27,6 +27,7 @@ def built_json(report: DeltaBuildReport) -> dict[str, Any]:
         "manifestSha256": str(report.manifest_sha256),
         "signedBy": [report.signed_by],
         "targetBytes": report.target_bytes,
+        "archive": _archive(report.manifest.archive),
         "noRecipe": report.no_recipe,
         "discloses": report.discloses,
     }
@@ -39,6 +40,7 @@ def built_lines(report: DeltaBuildReport) -> Iterator[str]:
     yield from _recipe(report.manifest)
     if report.no_recipe is not None:
         yield f"the site computes nothing: {report.no_recipe}"
+    yield from _comes_back(report.manifest.archive)
     share = f", {_share(report.output_bytes, report.target_bytes)} of the target" if report.target_bytes else ""
     yield f"wrote {report.output} ({report.output_bytes:,} bytes{share}), signed by {report.signed_by}"
 
@@ -94,13 +96,30 @@ def comparison_json(archive: ArchiveComparison) -> dict[str, Any]:
 
 def comparison_lines(archive: ArchiveComparison) -> Iterator[str]:
     """Yield the comparison of two containers as lines of text."""
-    yield archive.difference or "the archive is byte for byte the one that the delta was built from"
+    if archive.difference is None:
+        yield f"the archive is byte for byte the one that the publisher had, SHA-256 {archive.target.original}"
+        return
+    yield archive.difference
+    if not archive.is_compared and archive.target.original is not None:
+        yield f"the archive that the publisher had has SHA-256 {archive.target.original}"
+
+
+def _comes_back(archive: TargetArchive) -> Iterator[str]:
+    """Yield whether a site will get the publisher's archive."""
+    if archive.container == "folder":
+        yield "a site gets the members; there is no archive to compare, since the target is a folder"
+    elif archive.sha256 is not None:
+        yield f"a site gets the archive byte for byte: SHA-256 {archive.sha256}"
+    else:
+        was = f", SHA-256 {archive.published}" if archive.published is not None else ""
+        yield f"a site gets every member, but not the bytes of the archive{was}: it is not one that kit packed"
 
 
 def _archive(archive: TargetArchive) -> dict[str, Any]:
     return {
         "container": archive.container,
         "sha256": str(archive.sha256) if archive.sha256 is not None else None,
+        "published": str(archive.original) if archive.original is not None else None,
         "hasSignature": archive.signature is not None,
     }
 
@@ -111,7 +130,8 @@ def _container(manifest: DeltaManifest) -> Iterator[str]:
     if archive.container == "folder":
         yield "built from a folder"
     elif archive.sha256 is None:
-        yield f"built from a {archive.container} archive: its members are restored, its own bytes are not"
+        digest = f" with SHA-256 {archive.published}" if archive.published is not None else ""
+        yield f"built from a {archive.container} archive{digest}: its members are restored, its own bytes are not"
     else:
         signature = ", with its .sig" if archive.signature is not None else ""
         yield f"built from a {archive.container} archive with SHA-256 {archive.sha256}{signature}"

@@ -59,7 +59,7 @@ class Finished:
     copied: bool = False
     """Whether it is the base, byte for byte."""
     archive: ArchiveComparison | None = None
-    """Of a delta: the container compared with the one that the delta was built from."""
+    """Of a delta: the container compared with the one that the publisher had."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

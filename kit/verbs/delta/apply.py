@@ -93,14 +93,14 @@ class DeltaApplyReport:
     output_bytes: int | None
     output_sha256: Sha256 | None
     archive: ArchiveComparison
-    """Compares the target's container with the one that the delta was built from."""
+    """Compares the target's container with the one that the publisher had."""
     backup: Path | None
     judgement: Judgement
     """Of the target; of the base if nothing had to be done."""
 
     @property
     def same_archive(self) -> bool:
-        """Whether the archive itself has the bytes of the one that the delta was built from."""
+        """Whether the archive itself has the bytes of the one that the publisher had."""
         return self.archive.is_same
 
 

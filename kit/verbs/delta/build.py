@@ -188,6 +188,8 @@ class DeltaBuildRequest:
     map, a field map of the user's own."""
     keys: KeySource | None = field(default=None, repr=False)
     """From the opened keyring that the target was encrypted with. With it, a recipe can encrypt, too."""
+    published: TargetArchive | None = None
+    """The container that the publisher had, if ``target`` is a remake of it; None if ``target`` is the original."""
     reverse: bool = False
     """Build the opposite delta: from the target to the base."""
     work_folder: Path | None = None
@@ -368,17 +370,15 @@ def _write(request: DeltaBuildRequest, sides: _Sides, found: RecipeSearch, folde
                 )
         framing = encoder.framing()
         made = found.computed.frames_of(entries) if found.computed is not None else ()
-        layout = Layout(headers=tuple(sides.changed.headers), frames=framing or ())
+        container = target.kit.reader.container.value, target.sidecars.archive
+        whole = TargetArchive.of(*container, published=request.published, comes_back=framing is not None)
+        layout = Layout(headers=tuple(sides.changed.headers), frames=(framing or ()) if whole.sha256 else ())
         layout_payload, signature = archive.close_front(encode_layout(layout, entries, made))
         manifest = DeltaManifest(
             bundle_id=target.manifest.bundle_id,
             base=End(generation=base.manifest.generation, manifest_sha256=base.manifest.sha256),
             target=End(generation=target.manifest.generation, manifest_sha256=target.manifest.sha256),
-            archive=TargetArchive(
-                container=target.kit.reader.container.value,
-                sha256=target.sidecars.archive if framing is not None else None,
-                signature=signature,
-            ),
+            archive=with_changes(whole, signature=signature),
             layout=layout_payload,
             members=tuple(entries),
             created_at=request.created_at,

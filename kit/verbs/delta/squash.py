@@ -2,7 +2,8 @@
 
 The chain is applied next to the output, and the delta from the base to the result is built. So the new delta is the one
 that would have been built from these two kits: what the chain adds and later removes is not in it. Laws: applying it
-gives what applying the chain gives; every delta of the chain is checked as when it is applied.
+gives what applying the chain gives; every delta of the chain is checked as when it is applied; the publisher's archive
+is the one recorded in the last delta, not the one that was packed on the way.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ def squash_deltas(request: DeltaSquashRequest) -> DeltaBuildReport:
     require_output_apart(request.output, inputs, kind="build")
     transforms: list[Transform] = list(request.transforms)
     with open_build_job(request.output, request.work_folder) as job:
-        folder, kit = job.folder, request.base
+        folder, kit, published = job.folder, request.base, None
         for number, delta in enumerate(request.deltas, start=1):
             # Each result has a folder of its own, with room for a kit that is a folder, and for sidecars.
             place = folder / str(number)
@@ -46,7 +47,7 @@ def squash_deltas(request: DeltaSquashRequest) -> DeltaBuildReport:
                 environment=request.environment,
             )
             done = apply_delta(step)
-            kit = done.output or kit
+            kit, published = done.output or kit, done.manifest.archive
             if done.manifest.recipe is not None:
                 transforms += check_recipe(done.manifest.recipe)
         work = folder / "work"
@@ -55,6 +56,7 @@ def squash_deltas(request: DeltaSquashRequest) -> DeltaBuildReport:
             DeltaBuildRequest(
                 base=request.base,
                 target=kit,
+                published=published,
                 output=request.output,
                 key=request.key,
                 expectation=request.expectation,

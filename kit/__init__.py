@@ -5,7 +5,7 @@ Each verb takes frozen values, returns a frozen report, prints nothing, and rais
     from pathlib import Path
     from kit import Expectation, Output, PatchRequest, RawLinkset, Timestamp, load_private, load_public, patch, verify
 
-    publisher, site = load_public("publisher.pem.pub"), load_private("site.pem")
+    publisher, site = load_public("publisher.pub.pem"), load_private("site.pem")
     report = patch(
         PatchRequest(
             kit=Path("kit.tar.zst"),

@@ -85,7 +85,7 @@ def apply_command(
 
     \b
     Examples:
-      kit delta apply kit.tar.zst november.delta --in-place --trusted-key publisher.pem.pub
+      kit delta apply kit.tar.zst november.delta --in-place --trusted-key publisher.pub.pem
       kit delta apply october.tar.zst november.delta -o november.tar.zst --trust policy.json
       kit delta apply kit.tar.zst sealed.delta --in-place --trust policy.json --keyring site.keyring
     """
@@ -168,7 +168,7 @@ def verify_command(
 
     \b
     Example:
-      kit delta verify november.delta --trusted-key publisher.pem.pub
+      kit delta verify november.delta --trusted-key publisher.pub.pem
     """
     from kit.reports.delta import verified_json, verified_lines
     from kit.verbs.delta.verify import DeltaVerifyRequest, verify_delta

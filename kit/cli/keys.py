@@ -17,6 +17,7 @@ from kit.cli.options import FILE, KINDS, MECHANISMS, ask_passphrase, has_termina
 from kit.cli.output import print_report
 from kit.cli.paths import CHANGED_KEYRING, NEW_KEYS, Group
 from kit.errors import KeyUnusableError, OutputError, UsageError
+from kit.output.key_names import earlier_public_path, public_path
 from kit.values import Timestamp
 
 if TYPE_CHECKING:
@@ -44,7 +45,9 @@ def keys_group() -> None:
 )
 @json_option
 def generate_command(path: Path, algorithm: str, ask: bool, as_json: bool) -> None:
-    """Generate a key pair: PATH (private, mode 0600) and PATH.pub.
+    """Generate a key pair: X.pem (private, mode 0600) and X.pub.pem.
+
+    For another PATH, the public key is PATH.pub.pem.
 
     \b
     Example:
@@ -52,8 +55,8 @@ def generate_command(path: Path, algorithm: str, ask: bool, as_json: bool) -> No
     """
     from kit.signing import Algorithm, generate, write_private, write_public
 
-    public = Path(f"{path}.pub")
-    for place in (path, public):
+    public = public_path(path)
+    for place in (path, public, earlier_public_path(path)):
         if os.path.lexists(place):  # check both before either is written: half a pair is useless
             raise OutputError("already exists, and a key is never overwritten", where=str(place))
     passphrase = _ask_new_passphrase(path) if ask else None
@@ -79,7 +82,7 @@ def show_command(path: Path, as_json: bool) -> None:
 
     \b
     Example:
-      kit keys show site.pem.pub
+      kit keys show site.pub.pem
     """
     key = _load_public(path)
     print_report([*_lines(key), *key.pem.decode().splitlines()], _json(key), as_json=as_json)

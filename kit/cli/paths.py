@@ -27,10 +27,14 @@ from kit.cli.settings.options import CONFIG, ConfiguredOption
 from kit.cli.settings.sources import SECRET_SCHEMES
 from kit.errors import KitError, UsageError
 from kit.output import paths
+from kit.output.key_names import stem
 from kit.output.paths import BACKUP, ROLLED_BACK, SIDECARS, Claim, Use, claim_of, folder_keys, keys_of, require_short
 
 Names = Mapping[str, str]
-"""File name, with ``{}`` for the last part of the path → role of that file; empty for the path itself."""
+"""File name → role of that file; empty for the path itself.
+
+In the name, ``{}`` is the last part of the path, and ``{stem}`` the same without ``.pem``.
+"""
 _ITSELF: Names = {"{}": ""}
 STREAM = Path("-")
 """Standard output, for a parameter that allows it."""
@@ -214,7 +218,7 @@ NEW_OR_STREAM = Place(Footprint(writes=_ITSELF), is_stream=True)
 """The same, or standard output."""
 NEW_SECRET = Place(Footprint(writes=_replaced("")))
 """A file of plaintext that is written; nothing may be there."""
-NEW_KEYS = Place(Footprint(writes={"{}": "", "{}.pub": "public key"}))
+NEW_KEYS = Place(Footprint(writes={"{}": "", "{stem}.pub.pem": "public key"}))
 """A private key that is written with its public key."""
 EXCHANGED = Place(Footprint(writes=_replaced("")), is_exchanged=True)
 """A file that is written, and replaced if it exists."""
@@ -382,11 +386,16 @@ def _claims(
             (Use.WORK, footprint.works),
         ):
             for name, role in names.items():
-                yield claim_of(settled.parent / name.replace("{}", settled.name), use, parameter, role)
+                yield claim_of(settled.parent / _filled(name, settled.name), use, parameter, role)
         for name, role in footprint.numbered.items():
             for number in numbers:
                 there = settled.parent / name.replace("#", number).replace("{}", settled.name)
                 yield claim_of(there, Use.WRITE, parameter, role)
+
+
+def _filled(name: str, last: str) -> str:
+    mark = "{stem}" if "{stem}" in name else "{}"
+    return name.replace(mark, stem(last) if mark == "{stem}" else last)
 
 
 def _require_regular(path: Path, parameter: str) -> None:

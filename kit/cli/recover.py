@@ -96,7 +96,7 @@ def recover_command(
 
     \b
     Example:
-      kit recover kit.tar.zst --approval two.approval --approver-key ada.pub --approver-key bob.pub
+      kit recover kit.tar.zst --approval two.approval --approver-key ada.pub.pem --approver-key bob.pub.pem
         --trusted-key publisher.pub.pem --trusted-key site.pub.pem --field-map concelier --keyring site.keyring
         --audit-log recoveries.log --output incident-7.bson
 

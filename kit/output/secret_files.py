@@ -19,6 +19,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from kit.errors import KeyUnusableError, OutputError
+from kit.output import key_names
 
 _EXPOSED = stat.S_IRWXG | stat.S_IRWXO
 # NONBLOCK: opening a FIFO must fail the check for a regular file, not wait for a writer.
@@ -92,7 +93,10 @@ def _read(
                 where=where,
                 hint=f"name the file itself: realpath {where}",
             ) from error
-        raise KeyUnusableError(f"cannot read the {what}: {error.strerror}", where=where) from error
+        near = key_names.similar(Path(path), secret=not follows) if error.errno == errno.ENOENT else None
+        raise KeyUnusableError(
+            f"cannot read the {what}: {error.strerror}", where=where, hint=f"did you mean {near}?" if near else ""
+        ) from error
     if len(data) > largest:
         raise KeyUnusableError(f"larger than any {what} ({largest:,} bytes)", where=where)
     return data

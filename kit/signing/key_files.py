@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from kit.errors import KeyUnusableError
-from kit.output import publish, secret_files
+from kit.output import key_names, publish, secret_files
 from kit.signing import encodings
 from kit.signing.key_forms import as_pkcs8, as_spki
 from kit.signing.keys import PrivateKey, PublicKey
@@ -49,11 +49,14 @@ def parse_private(data: bytes, passphrase: Callable[[], bytes] | None = None, *,
 def load_public(path: Path | str) -> PublicKey:
     """Return the public key of a file, in any form that :mod:`kit.signing.key_forms` reads.
 
+    For ``X.pub.pem`` that does not exist, ``X.pem.pub`` of earlier versions is read.
+
     Raises:
         KeyUnusableError: Missing, unreadable, a private key, or refused by :meth:`PublicKey.parse`.
     """
-    data = secret_files.read(path, what="key", largest=_MAX_BYTES, secret=False)
-    return PublicKey.parse(as_spki(data, where=str(path)), where=str(path))
+    found = key_names.find_public(Path(path))
+    data = secret_files.read(found, what="key", largest=_MAX_BYTES, secret=False)
+    return PublicKey.parse(as_spki(data, where=str(found)), where=str(found))
 
 
 _KEY_NAMES = (".pem", ".pub")
@@ -85,7 +88,7 @@ def load_public_keys(path: Path | str) -> tuple[PublicKey, ...]:
 
 
 def _read_public(path: Path) -> bytes:
-    return secret_files.read(path, what="key", largest=_MAX_BUNDLE_BYTES, secret=False)
+    return secret_files.read(key_names.find_public(path), what="key", largest=_MAX_BUNDLE_BYTES, secret=False)
 
 
 def _public_keys(data: bytes, where: str) -> list[PublicKey]:

@@ -31,21 +31,23 @@ _PRIVATE = frozenset(
 )
 _PUBLIC = frozenset({encodings.SPKI, "RSA PUBLIC KEY"})
 
-_TO_SPKI = "extract the public key: openssl pkey -in KEY -pubout -out KEY.pub"
+_TO_SPKI = "extract the public key: openssl pkey -in KEY -pubout -out KEY.pub.pem"
 _TO_PKCS8 = "convert it: openssl pkcs8 -topk8 -in KEY -out KEY.pkcs8"
 _MAKE = "make a key of its own for kits: kit keys generate KEY.pem"
-_CERTIFICATE = "take its public key, if it is to be trusted for good: openssl x509 -in CERT -pubkey -noout -out KEY.pub"
+_CERTIFICATE = (
+    "take its public key, if it is to be trusted for good: openssl x509 -in CERT -pubkey -noout -out KEY.pub.pem"
+)
 _NAMED = {
     "CERTIFICATE": ("a certificate", _CERTIFICATE),
     "X509 CERTIFICATE": ("a certificate", _CERTIFICATE),
     "TRUSTED CERTIFICATE": ("a certificate", _CERTIFICATE),
     "CERTIFICATE REQUEST": (
         "a certificate request",
-        "take its public key: openssl req -in CSR -pubkey -noout -out KEY.pub",
+        "take its public key: openssl req -in CSR -pubkey -noout -out KEY.pub.pem",
     ),
     "NEW CERTIFICATE REQUEST": (
         "a certificate request",
-        "take its public key: openssl req -in CSR -pubkey -noout -out KEY.pub",
+        "take its public key: openssl req -in CSR -pubkey -noout -out KEY.pub.pem",
     ),
     "PKCS7": ("certificates in PKCS#7", "take them out: openssl pkcs7 -in FILE -print_certs -out CERTS"),
     "PKCS12": ("a PKCS#12 file", "take the key out: openssl pkcs12 -in FILE -nocerts -out KEY.pem"),
@@ -96,7 +98,7 @@ def as_spki(data: bytes, *, where: str) -> bytes:
                 raise KeyUnusableError(
                     "a private key (JWK) where a public key is expected",
                     where=where,
-                    hint="extract the public key: kit keys show KEY > KEY.pub",
+                    hint="extract the public key: kit keys show KEY > KEY.pub.pem",
                 )
             made: bytes = handle.public_bytes(_PEM, _SPKI)
             return made

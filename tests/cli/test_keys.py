@@ -17,7 +17,7 @@ KINDS = [("ed25519", Algorithm.ED25519), ("es256", Algorithm.ES256), ("ps256", A
 
 @pytest.mark.parametrize(("name", "algorithm"), KINDS)
 def test_a_key_pair_is_made_shown_and_usable(name: str, algorithm: Algorithm, tmp_path: Path) -> None:
-    path, public = tmp_path / "k.pem", tmp_path / "k.pem.pub"
+    path, public = tmp_path / "k.pem", tmp_path / "k.pub.pem"
     made = kit("keys", "generate", path, "--algorithm", name, "--json")
     assert (made.code, made.err) == (0, "")
     assert (load_private(path).public, load_public(public).algorithm) == (load_public(public), algorithm)
@@ -36,7 +36,7 @@ def test_the_private_key_never_shows(tmp_path: Path) -> None:
     assert path.read_text().splitlines()[1] not in secret
 
 
-@pytest.mark.parametrize("taken", ["k.pem", "k.pem.pub"])
+@pytest.mark.parametrize("taken", ["k.pem", "k.pub.pem", "k.pem.pub"])
 def test_neither_half_of_a_pair_is_made_where_one_has_no_room(taken: str, tmp_path: Path) -> None:
     (tmp_path / taken).write_text("precious")
     before = kits.folder_state(tmp_path)
@@ -44,6 +44,68 @@ def test_neither_half_of_a_pair_is_made_where_one_has_no_room(taken: str, tmp_pa
         74, f"{tmp_path / taken}: already exists, and a key is never overwritten"
     )
     assert kits.folder_state(tmp_path) == before
+
+
+@pytest.mark.parametrize(
+    ("private", "public"),
+    [("k.pem", "k.pub.pem"), ("k", "k.pub.pem"), ("k.v2", "k.v2.pub.pem"), (".pem", ".pem.pub.pem")],
+)
+def test_a_public_key_has_the_name_that_every_page_uses(private: str, public: str, tmp_path: Path) -> None:
+    assert kit("keys", "generate", tmp_path / private).code == 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([private, public])
+
+
+@pytest.mark.parametrize("private", ["k.pem", "k"])
+def test_a_public_key_of_an_earlier_version_is_found_by_its_name_of_today(private: str, tmp_path: Path) -> None:
+    kit("keys", "generate", tmp_path / private)
+    public = (tmp_path / "k.pub.pem").rename(tmp_path / f"{private}.pub")
+    shown = kit("keys", "show", tmp_path / "k.pub.pem")
+    assert shown == kit("keys", "show", public)
+    policy = tmp_path / "policy.json"
+    assert kit("trust", "init", policy, "--key", tmp_path / "k.pub.pem", "publisher").code == 0
+    # A file with the name of today is the one that counts, and is never passed over because it is no key.
+    (tmp_path / "k.pub.pem").write_text("no key")
+    kit("keys", "show", tmp_path / "k.pub.pem").refused(13, "k.pub.pem: not a public key")
+
+
+@pytest.mark.parametrize(
+    ("there", "named", "option"),
+    [
+        ("site.pub.pem", "site.pub", "--trusted-key"),
+        ("site.pub.pem", "site.pem.pub", "--trusted-key"),
+        ("site.pub.pem", "sites.pub.pem", "--trusted-key"),
+        ("site.pem", "site", "--signing-key"),
+        ("site", "site.pem", "--signing-key"),
+        ("site.pem", "sit.pem", "--signing-key"),
+    ],
+)
+def test_a_missing_key_file_offers_the_one_that_is_there(
+    there: str, named: str, option: str, tmp_path: Path, desk: Desk
+) -> None:
+    (tmp_path / there).touch(0o600)
+    words = ["--trusted-key", tmp_path / named] if option == "--trusted-key" else desk.trust("vendor")
+    key = tmp_path / named if option == "--signing-key" else desk.keys / "site"
+    done = kit("patch", desk.kit(), "-o", tmp_path / "out", *words, "--signing-key", key)
+    done.refused(13, "No such file", f"kit: hint: did you mean {tmp_path / there}?")
+
+
+@pytest.mark.parametrize(
+    ("there", "named", "option"),
+    [
+        ("site.pub.pem", "site.pem", "--signing-key"),
+        ("site.pem", "site.pub.pem", "--trusted-key"),
+        ("other.pub.pem", "site.pub.pem", "--trusted-key"),
+    ],
+)
+def test_a_key_of_another_kind_or_name_is_not_offered(
+    there: str, named: str, option: str, tmp_path: Path, desk: Desk
+) -> None:
+    (tmp_path / there).touch(0o600)
+    words = ["--trusted-key", tmp_path / named] if option == "--trusted-key" else desk.trust("vendor")
+    key = tmp_path / named if option == "--signing-key" else desk.keys / "site"
+    done = kit("patch", desk.kit(), "-o", tmp_path / "out", *words, "--signing-key", key)
+    done.refused(13, "No such file")
+    assert "hint" not in done.err
 
 
 def test_a_key_in_a_folder_that_is_not_there_is_output_not_written(tmp_path: Path) -> None:
@@ -76,7 +138,7 @@ def test_a_passphrase_is_asked_for_twice_at_the_terminal_and_then_protects_the_k
         terminal.enter("correct horse\n")
         assert terminal.wait() == 0
     assert "correct horse" not in terminal.shown
-    assert load_private(tmp_path / "k.pem", lambda: b"correct horse").public == load_public(tmp_path / "k.pem.pub")
+    assert load_private(tmp_path / "k.pem", lambda: b"correct horse").public == load_public(tmp_path / "k.pub.pem")
 
 
 class TestPassphraseOfASigningKey:

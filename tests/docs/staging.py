@@ -1,17 +1,23 @@
-"""What the reader of a page has on the desk before the first command: a kit, public keys, a key of the site."""
+"""What the reader of a page has on the desk before the first command: a kit, and public keys of others.
+
+Keys of the reader are made by a command of the page. Those of others are made by the same command, before.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import hashlib
+import io
 import json
 import shutil
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from fixtures.build.keys import publisher_key, site_key
-from kit.signing import Algorithm, generate, jws, write_private, write_public
+from fixtures.build.keys import publisher_key
+from kit.cli import run
+from kit.signing import PrivateKey, jws, load_private, write_public
 from kit.transforms.raw_linkset import RawLinkset
 from kit.values import Timestamp
 from kit.verbs.patch.patch import Output, PatchRequest, patch
@@ -28,13 +34,12 @@ def site(folder: Path) -> None:
     _kit(folder / "kit.tar.zst", FIXTURES / "harbor.tar.zst")
     _kit(folder / "depot.tar", FIXTURES / "parts.tar")
     write_public(folder / "publisher.pub.pem", publisher_key().public)
-    write_private(folder / "site.pem", site_key())
-    write_public(folder / "site.pub.pem", site_key().public)
 
 
 def auditor(folder: Path) -> None:
     """An auditor who got a kit that a site patched, with the script that needs nothing of this program."""
     published, patched = folder / "published.tar.zst", folder / "kit.tar.zst"
+    site_key = make_key(folder, "site")
     _kit(published, FIXTURES / "harbor.tar.zst")
     request = PatchRequest(
         kit=published,
@@ -44,15 +49,20 @@ def auditor(folder: Path) -> None:
         merkle=True,
         environment=Environment(workers=1),
     )
-    patch(request, Output(path=patched, key=site_key()))
+    patch(request, Output(path=patched, key=site_key))
     for path in (published, published.with_name(f"{published.name}.sha256")):
         path.unlink()
     write_public(folder / "publisher.pub.pem", publisher_key().public)
-    write_public(folder / "site.pub.pem", site_key().public)
-    own = generate(Algorithm.ES256)
-    write_private(folder / "auditor.pem", own)
-    write_public(folder / "auditor.pub.pem", own.public)
+    (folder / "site.pem").unlink()
     shutil.copy(ROOT / "conformance" / "check_proof.py", folder)
+
+
+def make_key(folder: Path, name: str) -> PrivateKey:
+    """Make the key pair of ``name`` with the command that every page names, and give the private key."""
+    with contextlib.redirect_stdout(io.StringIO()):
+        assert run(["keys", "generate", str(folder / f"{name}.pem")]) == 0
+    assert (folder / f"{name}.pub.pem").is_file()
+    return load_private(folder / f"{name}.pem")
 
 
 def export(folder: Path) -> None:
@@ -64,9 +74,7 @@ def export(folder: Path) -> None:
     (dump / "notes.metadata.json.gz").write_bytes(gzip.compress(b'{"options":{}}', mtime=0))
     (folder / "dump" / "README.txt").write_text("exported for a test\n")
     for name in ("publisher", "second"):
-        key = generate(Algorithm.ES256)
-        write_private(folder / f"{name}.pem", key)
-        write_public(folder / f"{name}.pub.pem", key.public)
+        make_key(folder, name)
 
 
 def _kit(path: Path, fixture: Path) -> None:

@@ -238,7 +238,7 @@ def test_keys_as_json_are_valid(tmp_path: Path) -> None:
     for algorithm in ("es256", "ed25519"):
         path = tmp_path / f"{algorithm}.pem"
         made = runner.invoke(command_line, ["keys", "generate", str(path), "--algorithm", algorithm, "--json"])
-        shown = runner.invoke(command_line, ["keys", "show", f"{path}.pub", "--json"])
+        shown = runner.invoke(command_line, ["keys", "show", str(path.with_suffix(".pub.pem")), "--json"])
         validate("key-report", json.loads(made.stdout))
         validate("key-report", json.loads(shown.stdout))
 

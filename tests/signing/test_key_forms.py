@@ -350,10 +350,10 @@ def test_a_certificate_a_request_and_a_pkcs12_file_are_named_and_give_their_key(
     (tmp_path / "key").write_bytes(key.pem())
     run(tmp_path, f"openssl req -x509 -new -key key -subj /CN=x -days 9 -outform {form} -out cert")
     run(tmp_path, hint_of(load_public, tmp_path / "cert", "a certificate where a public key"), CERT="cert", KEY="k")
-    assert load_public(tmp_path / "k.pub") == key.public
+    assert load_public(tmp_path / "k.pub.pem") == key.public
     run(tmp_path, "openssl req -new -key key -subj /CN=x -out csr")
     run(tmp_path, hint_of(load_public, tmp_path / "csr", "a certificate request"), CSR="csr", KEY="k2")
-    assert load_public(tmp_path / "k2.pub") == key.public
+    assert load_public(tmp_path / "k2.pub.pem") == key.public
     run(tmp_path, f"openssl x509 -inform {form} -in cert -out c.pem")
     run(tmp_path, "openssl pkcs12 -export -inkey key -in c.pem -passout pass:x -out p12")
     command = hint_of(load_private, tmp_path / "p12", "a PKCS#12 file")

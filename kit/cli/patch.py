@@ -71,7 +71,8 @@ def _what_options(command: Callable[..., Any]) -> Callable[..., Any]:
                 "--merkle/--no-merkle",
                 "merkle",
                 default=None,
-                help="Put Merkle roots of collections into the manifest (schemas/merkle.md). Default: as in the base.",
+                help="Put Merkle roots of collections into the manifest (schemas/merkle.md), also if nothing else is"
+                " to be changed. Default: as in the base.",
             ),
             created_at_option("the new generation"),
             click.option(

@@ -149,7 +149,7 @@ def patch_lines(report: PatchReport) -> Iterator[str]:
     if report.changed:
         yield ""
     is_stopped = bool(report.stops or report.obstacles or report.refusal is not None)
-    if not report.changed:
+    if not report.changed and not report.roots:
         yield from _preflight_lines(report)
         if is_stopped:
             yield "nothing was written; kit patch would be stopped"
@@ -160,8 +160,12 @@ def patch_lines(report: PatchReport) -> Iterator[str]:
         yield f"would write about {report.output_bytes:,} bytes, in {report.temp_bytes:,} bytes of temporary space"
         yield from _preflight_lines(report)
         would = "be stopped" if is_stopped else f"change {report.changed:,} documents"
+        if not is_stopped and not report.changed:
+            would = f"add Merkle roots of {report.roots:,} collections and change no document"
         yield f"nothing was written; kit patch would {would}"
     else:
+        if not report.changed:
+            yield f"no document changed; Merkle roots of {report.roots:,} collections are added"
         yield from _written_lines(report)
 
 

@@ -15,7 +15,7 @@ from kit.errors import UsageError
 from kit.verbs.patch.patch import PatchReport, patch, resume
 from kit.verbs.verify.kits import Environment
 from tests import kits
-from tests.commands import ROOT
+from tests.commands import ROOT, kit
 from tests.end_to_end.desk import Desk, key
 from tests.faults.attacking import Attacker
 from tests.kits import MANIFEST, OBSERVATIONS, SNAPSHOTS, content, observation
@@ -167,3 +167,36 @@ def test_an_interrupted_run_goes_on_to_the_same_roots(attacker: Attacker, tmp_pa
     for place in left:
         resume(request_for(place / "kit.tar.zst", merkle=True), output())
         assert (place / "kit.tar.zst").read_bytes() == whole.read_bytes()
+
+
+@pytest.mark.parametrize("name", ["kit.tar.zst", "kit.tar.gz", "kit"])
+def test_roots_that_are_missing_are_a_change_by_themselves_and_are_added_once(name: str, desk: Desk) -> None:
+    path = desk.patched(desk.kit(many(), name=f"base-{name}"), name=name)
+    before = kits.read(path)
+    words = ("--in-place", "--merkle")
+    plan = kit("plan", path, *desk.trust("vendor", "site"), "--merkle", "--workers", 1)
+    assert (plan.code, "would add Merkle roots of" in plan.out) == (0, True), plan
+    outcome = desk.patch(path, *words, trusting=("vendor", "site"))
+    assert (outcome.code, "no document changed; Merkle roots of" in outcome.out) == (0, True), outcome
+    after = kits.read(path)
+    manifest = json.loads(after[kits.MANIFEST])
+    assert manifest["generation"] == 5
+    assert all("merkleRoot" in one for one in manifest["collections"])
+    same = [member for member in before if not member.startswith("manifest/")]
+    assert OBSERVATIONS in same
+    assert {member: after[member] for member in same} == {member: before[member] for member in same}
+    assert kit("verify", path, *desk.trust("vendor", "site"), "--deep", "--workers", 1).code == 0
+    again = desk.patch(path, *words, trusting=("vendor", "site"))
+    assert (again.code, "nothing to change" in again.out) == (0, True), again
+    assert kits.read(path) == after
+    proof = desk.kits.parent / "proof"
+    assert kit("prove", path, "--id", "b", "-o", proof).code == 0
+
+
+def test_without_the_option_a_kit_without_roots_stays_without(desk: Desk) -> None:
+    path = desk.patched(desk.kit(many()))
+    before = path.read_bytes()
+    for words in ((), ("--no-merkle",)):
+        outcome = desk.patch(path, "--in-place", *words, trusting=("vendor", "site"))
+        assert (outcome.code, "nothing to change" in outcome.out) == (0, True)
+    assert path.read_bytes() == before

@@ -67,6 +67,11 @@ def roots(kit: OpenKit, store: LeafStore, survey: Survey, base: Manifest, done: 
     return {path: root for path, root in kept.items() if path in survey.tallies} | found
 
 
+def _lacks_roots(manifest: Manifest, found: Survey) -> bool:
+    rooted = {summary.path for summary in manifest.collections if summary.merkle_root is not None}
+    return any(path not in rooted for path in found.collections)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Base:
     """The kit as it was read and judged."""
@@ -79,6 +84,8 @@ class Base:
     lookup_bytes: int
     leaves: LeafStore | None
     """Where the leaves of Merkle trees are sorted; None where the new manifest has no roots."""
+    lacks_roots: bool
+    """Whether roots are asked for that the manifest lacks, which is a change by itself."""
 
     @property
     def scratch_bytes(self) -> int:
@@ -127,6 +134,7 @@ def read_base(kit: OpenKit, request: PatchRequest, transforms: tuple[Transform, 
         lookup=real_path(lookup.path) if kit.environment.executor is not None else lookup.path,
         lookup_bytes=lookup.path.stat().st_size,
         leaves=leaves if wanted_roots(request, judged.manifest) else None,
+        lacks_roots=request.merkle is True and _lacks_roots(judged.manifest, judged.survey),
     )
 
 

@@ -95,10 +95,10 @@ def transform_kit(
     with kit.pipeline(Stage.REWRITE) as pipeline:
         report_settled(settled, pipeline)
         done = rewrite(kit.reader, base.survey, passes.first(), pipeline, todo)
-    if base.leaves is not None and done.changed:
+    if base.leaves is not None and (done.changed or base.lacks_roots):
         done.roots = judging.roots(kit, base.leaves, base.survey, base.manifest, done)
     idle = unchanged_members(done) - settled.keys()
-    if not idle or not done.changed or done.refusals.total:
+    if not idle or not (done.changed or done.roots) or done.refusals.total:
         return done
     with kit.pipeline(Stage.CARRY) as pipeline:
         todo = replace(todo, leave=idle, leaves=None)

@@ -80,11 +80,11 @@ def plan(request: PatchRequest, signers: Sequence[PrivateKey] = (), aim: Aim | N
         passes = CountingPasses(kit.reader.container)
         transforms, done = _count_changes(kit, request, migration, base, passes)
         report = _dry_report(kit, request, migration, base, transforms=transforms, rewrite=done)
-        if done.changed:
+        if done.changed or done.roots:
             encoded = passes.latest.encoded
             report = with_changes(report, output_bytes=encoded, temp_bytes=2 * encoded + base.scratch_bytes)
         report = with_changes(report, refusal=done.refusals.error(), stops=broken_rules(migration, done))
-        if done.changed and report.refusal is None and not report.stops:
+        if (done.changed or done.roots) and report.refusal is None and not report.stops:
             report = with_changes(report, refusal=predict_error(kit, report, base, request.limit))
         if aim is None:
             return report
@@ -202,7 +202,7 @@ class _Patch(Run[OpenKit, PatchReport, Completion]):
                     raise broken
             report = _dry_report(source, request, migration, base, transforms=transforms, rewrite=done)
             report = with_changes(report, live=True, output=output.path, output_sha256=base.sidecars.archive)
-            if not done.changed:
+            if not (done.changed or done.roots):
                 switch = (
                     None if self.in_place else copy_kit(source.reader, expected_copy(base.survey, base.sidecars), job)
                 )

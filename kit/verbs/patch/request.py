@@ -267,3 +267,8 @@ class PatchReport:
     def changed(self) -> int:
         """Documents changed."""
         return self.rewrite.changed
+
+    @property
+    def roots(self) -> int:
+        """Merkle roots that the new manifest has; they alone make a generation where no document changes."""
+        return len(self.rewrite.roots)

@@ -98,6 +98,7 @@ def test_the_commands_of_the_page_work_for_a_user_without_a_name_as_the_first_pr
         (tmp_path / name).mkdir()
     (tmp_path / "desk").mkdir()
     staging.site(tmp_path / "desk")
+    staging.make_key(tmp_path / "desk", "site")
     for name, to in (("kit.tar.zst", "kits"), ("publisher.pub.pem", "keys"), ("site.pem", "run/secrets")):
         (tmp_path / "desk" / name).rename(tmp_path / to / name)
     (tmp_path / "run/secrets/site.pem").chmod(0o400)

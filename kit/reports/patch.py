@@ -10,17 +10,19 @@ The report of ``kit selftest``: schemas/selftest-report.md.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 from kit.encryption import FieldCounts, field_counts
 from kit.encryption.needs import OUTCOMES, SCANNED
 from kit.engine.rewrite import MemberChange, Rewrite
 from kit.reports.delta import comparison_json, comparison_lines
-from kit.reports.text import SCHEMA_VERSION, error_json, table
+from kit.reports.tenants import SHOWN_REASONS, tenant_rows
+from kit.reports.text import MAX_DOCUMENT, MAX_REASON, SCHEMA_VERSION, clip, error_json, table
 from kit.reports.verify import coverage_json, coverage_lines, judgement_json
 from kit.transforms.coverage import Tally
 from kit.transforms.protocol import Transform
+from kit.transforms.raw_linkset.outcomes import UNRESOLVABLE
 from kit.transforms.registry import parameters_digest
 from kit.values import CountName
 from kit.values.extractor_release import list_extractors
@@ -33,9 +35,6 @@ from kit.version import TOOL, VERSION
 NOT_SELECTED = "not-selected"
 SHOWN_FINDINGS = 5
 """Documents named per reason in the text report. The JSON report has all, up to its own bound."""
-SHOWN_TENANTS = 40
-"""Tenants, or partitions, with a row of their own in the text report. A partition may be a person, and nobody reads a
-hundred thousand rows: the others are summed in one row. The JSON report has all."""
 
 
 def patch_json(report: PatchReport) -> dict[str, Any]:
@@ -136,13 +135,13 @@ def patch_lines(report: PatchReport) -> Iterator[str]:
     """Yield the report as lines of text."""
     done = report.rewrite
     for transform in report.transforms:
-        yield from _outcome_lines(transform.name, done)
+        yield from _outcome_lines(transform.name, done, report.migration.tenants)
         if transform.extractors:
             yield f"{transform.name}: with the added extractors {', '.join(map(str, transform.extractors))}"
     yield from _field_lines(done)
     yield from _remark_lines(report.transforms)
     yield from _finding_lines(done)
-    yield from _unsound_lines(done)
+    yield from _unsound_lines(done, report.migration.tenants)
     for path, change in sorted(done.members.items()):
         if change.changed:
             yield f"{path}: {change.changed:,} of {change.tally.documents:,} documents, +{change.added_bytes:,} bytes"
@@ -169,38 +168,34 @@ def patch_lines(report: PatchReport) -> Iterator[str]:
         yield from _written_lines(report)
 
 
-def _outcome_lines(transform: str, done: Rewrite) -> Iterator[str]:
-    found = {key: count for key, count in done.outcomes.items() if key[0] == transform}
+def _outcome_lines(transform: str, done: Rewrite, selected: Collection[str] | None) -> Iterator[str]:
+    found: dict[str, Counter[str]] = {}
+    for (name, tenant, outcome), count in done.outcomes.items():
+        if name == transform:
+            found.setdefault(tenant, Counter())[outcome] += count
     if not found:
         yield f"{transform}: this kit has no collection for it"
         return
-    outcomes = sorted({outcome for _, _, outcome in found}, key=lambda name: _ORDER.get(name, len(_ORDER)))
-    tenants = sorted({tenant for _, tenant, _ in found})
-    shown, others = tenants[:SHOWN_TENANTS], set(tenants[SHOWN_TENANTS:])
-    rows = [
-        (tenant or "(no tenant)", *(f"{found.get((transform, tenant, outcome), 0):,}" for outcome in outcomes))
-        for tenant in shown
-    ]
-    if others:
-        left: Counter[str] = Counter()
-        for (_, tenant, outcome), count in found.items():
-            left[outcome] += count if tenant in others else 0
-        rows.append((f"and {len(others):,} more", *(f"{left[outcome]:,}" for outcome in outcomes)))
+    outcomes = sorted({name for counts in found.values() for name in counts}, key=lambda name: _ORDER.get(name, 99))
+    rows: list[tuple[str, ...]] = []
+    for row in tenant_rows(found, weigh=lambda tenant: found[tenant][UNRESOLVABLE], selected=selected):
+        total: Counter[str] = Counter()
+        for tenant in row.tenants:
+            total.update(found[tenant])
+        rows.append((row.label, *(f"{total[outcome]:,}" for outcome in outcomes)))
     yield from table((transform, *outcomes), rows)
     yield ""
 
 
-def _unsound_lines(done: Rewrite) -> Iterator[str]:
+def _unsound_lines(done: Rewrite, selected: Collection[str] | None) -> Iterator[str]:
     """Yield the coverage afterwards if a ``rawLinkset`` is not a projection, which outcomes do not show."""
     total = Tally()
     for change in done.members.values():
         total.add(change.tally)
-    unsound = {tenant: covered for tenant, covered in sorted(total.tenants.items()) if covered.unsound}
+    unsound = {tenant: covered for tenant, covered in total.tenants.items() if covered.unsound}
     if unsound:
         yield "rawLinkset or linkset that will not count, by tenant:"
-        yield from coverage_lines(dict(list(unsound.items())[:SHOWN_TENANTS]), explained=True)
-        if len(unsound) > SHOWN_TENANTS:
-            yield f"and {len(unsound) - SHOWN_TENANTS:,} more tenants, which the JSON report names"
+        yield from coverage_lines(unsound, explained=True, selected=selected)
         yield ""
 
 
@@ -237,9 +232,11 @@ def _finding_lines(done: Rewrite) -> Iterator[str]:
         reasons[reason] += 1
         if reasons[reason] <= SHOWN_FINDINGS:
             named.setdefault(reason, []).append(finding.document)
-    for (kind, why), count in reasons.most_common():
-        shown = ", ".join(named[kind, why])
-        yield f"{kind}: {count:,} x {why}: {shown}{', …' if count > SHOWN_FINDINGS else ''}"
+    for (kind, why), count in reasons.most_common(SHOWN_REASONS):
+        shown = ", ".join(clip(name, MAX_DOCUMENT) for name in named[kind, why])
+        yield f"{kind}: {count:,} x {clip(why, MAX_REASON)}: {shown}{', …' if count > SHOWN_FINDINGS else ''}"
+    if len(reasons) > SHOWN_REASONS:
+        yield f"and {len(reasons) - SHOWN_REASONS:,} more reasons, which the JSON report names"
     if done.omitted_findings:
         yield f"and {done.omitted_findings:,} more findings that are counted but not named"
     kinds = {kind for kind, _ in reasons}

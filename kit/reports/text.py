@@ -2,6 +2,8 @@
 
 Law: different texts have different escaped texts, so that no two tenants share a row or a series of metrics.
 
+Clips names that are too long for a row.
+
 Plain text tables: the first column to the left, the others to the right, without lines.
 
 Errors as JSON, the same in every report.
@@ -10,11 +12,14 @@ Errors as JSON, the same in every report.
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 from kit.errors import KitError
 
+MAX_DOCUMENT = 80
+"""Characters of a document's name in a list."""
+MAX_REASON = 200
 # Control, format (bidirectional overrides, zero width), surrogates, line and paragraph separators.
 _NOT_SHOWN = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 
@@ -44,13 +49,47 @@ def well_formed(value: Any) -> Any:
     return value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value
 
 
+def clip(text: str, width: int) -> str:
+    """Return the text with an ellipsis for its middle if it would be shown in more characters than ``width``.
+
+    The end is kept too: names of one kind differ there as often as at their beginning.
+    """
+    if len(printable(text)) <= width:
+        return text
+    tail = _shown_part(text[::-1], width // 4)[::-1]
+    return f"{_shown_part(text, width - 1 - len(printable(tail)))}…{tail}"
+
+
+def _shown_part(text: str, width: int) -> str:
+    kept = 0
+    for number, char in enumerate(text):
+        kept += len(printable(char))
+        if kept > width:
+            return text[:number]
+    return text
+
+
+def clip_names(names: Collection[str], width: int) -> dict[str, str]:
+    """Return each name clipped. Those that would read the same are numbered, so that no two share a row."""
+    clipped: dict[str, str] = {}
+    taken: set[str] = {name for name in names if clip(name, width) == name}
+    for name in names:
+        short, number = clip(name, width), 1
+        while short != name and short in taken:
+            number += 1
+            short = f"{clip(name, width - len(f' ({number})'))} ({number})"
+        taken.add(short)
+        clipped[name] = short
+    return clipped
+
+
 def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
-    """Yield the lines of a table, heads first."""
+    """Yield the lines of a table, heads first; aligned as they are shown, that is escaped."""
     everything = [heads, *rows]
-    widths = [max(len(row[column]) for row in everything) for column in range(len(heads))]
+    widths = [max(len(printable(row[column])) for row in everything) for column in range(len(heads))]
     for row in everything:
-        cells = [row[0].ljust(widths[0])]
-        cells += [cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)]
+        blanks = [" " * (width - len(printable(cell))) for cell, width in zip(row, widths, strict=True)]
+        cells = [row[0] + blanks[0], *(blank + cell for blank, cell in zip(blanks[1:], row[1:], strict=True))]
         yield "  " + "  ".join(cells).rstrip()
 
 

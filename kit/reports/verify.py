@@ -7,11 +7,12 @@ What a verification found in mapped fields: ``fields`` of schemas/verify-report.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from kit.manifest import Difference
-from kit.reports.text import SCHEMA_VERSION, error_json, table
+from kit.reports.tenants import SHOWN_TENANTS, TenantRow, gap_rows, tenant_rows
+from kit.reports.text import MAX_DOCUMENT, MAX_REASON, SCHEMA_VERSION, clip, error_json, table
 from kit.transforms.coverage import TenantCoverage
 from kit.values import Allowed
 from kit.verbs.verify.ends import is_append_only
@@ -44,20 +45,37 @@ def coverage_json(tenants: Mapping[str, TenantCoverage]) -> dict[str, Any]:
     }
 
 
-def coverage_lines(tenants: Mapping[str, TenantCoverage], *, explained: bool = False) -> Iterator[str]:
-    """Return a table: tenant, observations, those with both projections, those without by what they lack, share."""
+def coverage_lines(
+    tenants: Mapping[str, TenantCoverage], *, explained: bool = False, selected: Collection[str] | None = None
+) -> Iterator[str]:
+    """Return a table: tenant, observations, those with both projections, those without by what they lack, share.
+
+    Of many tenants those that lack most are shown, and the others added up.
+    """
     columns = [column for column in gap_columns(tenants.values()) if explained or column[0] != "unresolvable"]
     rows = [
         (
-            tenant or "(no tenant)",
+            row.label,
             f"{covered.documents:,}",
             f"{covered.both:,}",
             *(f"{count(covered):,}" for _, count in columns),
             share(covered.both, covered.documents),
         )
-        for tenant, covered in sorted(tenants.items())
+        for row, covered in coverage_rows(tenants, selected)
     ]
     return table(("tenant", "observations", "both projections", *(name for name, _ in columns), "coverage"), rows)
+
+
+def coverage_rows(
+    tenants: Mapping[str, TenantCoverage], selected: Collection[str] | None = None, shown: int = SHOWN_TENANTS
+) -> Iterator[tuple[TenantRow, TenantCoverage]]:
+    """Yield the rows of a table of coverage, each with the counts of its tenants added up."""
+    weigh = {name: covered.lacking for name, covered in tenants.items()}
+    for row in tenant_rows(tenants, weigh=weigh.__getitem__, selected=selected, fold="complete", shown=shown):
+        total = TenantCoverage()
+        for name in row.tenants:
+            total.add(tenants[name])
+        yield row, total
 
 
 def gap_columns(tenants: Iterable[TenantCoverage]) -> list[tuple[str, Callable[[TenantCoverage], int]]]:
@@ -94,11 +112,18 @@ def gaps_json(gaps: Iterable[Gap]) -> list[dict[str, Any]]:
     ]
 
 
-def gaps_lines(gaps: Iterable[Gap]) -> Iterator[str]:
-    """Yield a line per tenant and reason: how many, why, and examples."""
-    for gap in gaps:
+def gaps_lines(gaps: Sequence[Gap]) -> Iterator[str]:
+    """Yield a line per tenant and reason, or per reason if there are many: how many, why, and examples."""
+    rows, omitted = gap_rows(gaps)
+    for row in rows:
+        gap = row.gap
         more = ", …" if gap.documents > len(gap.examples) else ""
-        yield f"{gap.tenant or '(no tenant)'}: {gap.documents:,} x {gap_reason(gap)}: {', '.join(gap.examples)}{more}"
+        examples = ", ".join(clip(name, MAX_DOCUMENT) for name in gap.examples)
+        yield f"{row.label}: {gap.documents:,} x {clip(gap_reason(gap), MAX_REASON)}: {examples}{more}"
+    if omitted:
+        yield f"and {omitted:,} more reasons, which the JSON report names"
+    if len(rows) + omitted < len(gaps):
+        yield "added up over tenants; the JSON report has each (gaps)"
 
 
 def gap_reason(gap: Gap) -> str:
@@ -308,7 +333,7 @@ def verify_lines(report: VerifyReport) -> Iterator[str]:
     if report.coverage:
         yield ""
         gaps = report.judgement.gaps
-        yield from coverage_lines(report.coverage, explained=bool(gaps))
+        yield from coverage_lines(report.coverage, explained=bool(gaps), selected=report.tenants)
         if gaps:
             yield ""
             yield "why observations do not count:"
@@ -320,8 +345,9 @@ def verify_lines(report: VerifyReport) -> Iterator[str]:
     if report.failure is None:
         yield f"valid: {report.kit}"
     else:
-        reason = str(report.failure)
-        yield f"refused: {reason}" if reason.startswith(f"{report.kit}: ") else f"refused: {report.kit}: {reason}"
+        # The reason is in the line of the obligation.
+        first = next(one for one in report.judgement.obligations if one.status.value == "failed")
+        yield f"refused: {report.kit}: obligation {first.number}, {first.name}"
 
 
 def judgement_lines(judgement: Judgement) -> Iterator[str]:

@@ -14,6 +14,7 @@ from pathlib import Path
 from kit.errors import KitError
 from kit.reports.html import Content, Html, code, element, facts, grid, page, prose, section
 from kit.reports.verify_tables import (
+    SHOWN_ROWS,
     capitalize,
     collections_part,
     count_text,
@@ -172,7 +173,11 @@ def _obligation(obligation: Obligation) -> Html:
     ]
     evidence = [one for one in obligation.evidence if one.expected or one.found not in obligation.detail]
     if evidence:  # without what only repeats the sentence above
-        body.append(grid(("Evidence", "Expected", "Found"), [_evidence(one) for one in evidence], inner=True))
+        shown = [_evidence(one) for one in evidence[:SHOWN_ROWS]]
+        body.append(grid(("Evidence", "Expected", "Found"), shown, inner=True))
+    if len(evidence) > SHOWN_ROWS:
+        more = f"and {len(evidence) - SHOWN_ROWS:,} more, which kit verify --json names (evidence)"
+        body.append(element("p", prose(more), class_="soft"))
     if obligation.remedy:
         body.append(element("p", element("strong", "To do: "), prose(obligation.remedy)))
     title = element("h3", element("span", str(obligation.number), class_="count"), capitalize(obligation.name))

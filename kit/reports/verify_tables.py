@@ -11,9 +11,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 
-from kit.reports.html import Content, Html, bar, code, element, facts, grid, section
+from kit.reports.html import Content, Html, bar, code, element, facts, grid, prose, section
+from kit.reports.tenants import gap_rows
 from kit.reports.text import printable
-from kit.reports.verify import gap_columns, gap_reason, share
+from kit.reports.verify import coverage_rows, gap_columns, gap_reason, share
 from kit.transforms.coverage import TenantCoverage
 from kit.trust import TrustedKey
 from kit.verbs.verify.judgement import Expectation, Gap, Judgement
@@ -106,6 +107,8 @@ def _text(x: int, y: int, text: str, *, class_: str | None = None, anchor: str |
 
 MAX_ROWS = 1_000
 """Rows of tenants, collections, generations or findings. More are counted; the JSON report has all."""
+SHOWN_ROWS = 40
+"""Tenants with a row of their own, and pieces of evidence of one obligation."""
 
 _SHORT_ID = 16
 
@@ -192,23 +195,21 @@ def coverage_part(report: VerifyReport) -> Html | None:
     tenants = report.coverage or _declared(report.judgement)
     if not tenants:
         return None
-    total = TenantCoverage()
-    for covered in tenants.values():
-        total.add(covered)
-    everyone: Content = element("b", "All tenants")
-    named = [(everyone, total), *((name or "(no tenant)", covered) for name, covered in sorted(tenants.items()))]
-    columns = [column for column in gap_columns([total]) if column[0] != "unresolvable"]
+    columns = [column for column in gap_columns(tenants.values()) if column[0] != "unresolvable"]
+    shown = list(coverage_rows(tenants, report.tenants, SHOWN_ROWS))
+    shown.sort(key=lambda pair: not pair[0].total)  # the row of all first
     rows: list[list[Content]] = [
         [
-            name,
+            element("b", capitalize(row.label)) if row.total else row.label,
             covered.documents,
             covered.both,
             *(count(covered) for _, count in columns),
             bar(covered.both, covered.documents),
             share(covered.both, covered.documents),
         ]
-        for name, covered in named
+        for row, covered in shown
     ]
+    folded = len(tenants) - sum(len(row.tenants) == 1 for row, _ in shown)
     text = (
         "Observations with both projections, counted in this run: linkset is a document, rawLinkset has shape v1."
         if is_counted
@@ -224,6 +225,7 @@ def coverage_part(report: VerifyReport) -> Html | None:
         "Coverage",
         element("p", text, _unproven(report.judgement, measured=is_counted)),
         *_rows(heads, rows, numbers=(*range(1, len(columns) + 3), len(columns) + 4)),
+        _omitted(f"{count_text(folded, 'tenant')} added up; kit verify --json has each") if folded else None,
         *_gaps(report.judgement.gaps),
         identifier="coverage",
     )
@@ -233,11 +235,19 @@ def _gaps(gaps: Sequence[Gap]) -> Iterator[Html]:
     """Yield why observations do not count, if that was asked for."""
     if not gaps:
         return
+    shown, omitted = gap_rows(gaps)
     rows: list[list[Content]] = [
-        [gap.tenant or "(no tenant)", gap_reason(gap), gap.documents, _examples(gap)] for gap in gaps
+        [row.label, gap_reason(row.gap), row.gap.documents, _examples(row.gap)] for row in shown
     ]
     yield element("p", "Why observations do not count, of every tenant that must have both projections:")
     yield from _rows(("Tenant", "Why", "Observations", "For example"), rows, numbers=(2,))
+    if len(shown) < len(gaps):
+        more = f", and {count_text(omitted, 'more reason')} not shown" if omitted else ""
+        yield _omitted(f"added up over tenants{more}; kit verify --json has each (gaps)")
+
+
+def _omitted(text: str) -> Html:
+    return element("p", prose(text), class_="soft")
 
 
 def _examples(gap: Gap) -> Content:

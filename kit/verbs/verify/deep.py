@@ -134,6 +134,9 @@ Explainer = Callable[[frozenset[str]], tuple[Gap, ...]]
 """Reads the kit again and returns why observations of these tenants lack a projection."""
 
 _MAX_EVIDENCE = 100
+_NAMED = 5
+"""Tenants that the sentence names; all are in ``coverage`` of the report."""
+_LONGEST_NAME = 60
 _ADD = "see what a patch would add: kit plan KIT; add it: kit patch KIT --output OUT"
 _ASK = "their sources are not in this kit: send the reasons to its publisher, and patch the next kit that has them"
 _LEFT = "send their _id and reason (gaps in --json) to the publisher"
@@ -165,7 +168,7 @@ def check_gate(
     tenants = {name: covered for name, covered in sorted(total.items()) if wanted is None or name in wanted}
     short = {name: covered for name, covered in tenants.items() if covered.lacking}
     if short:
-        return _close(short, explain)
+        return _close(short, tenants, explain)
     documents = sum(covered.documents for covered in tenants.values())
     if not documents:
         # A gate that opens for a kit without observations would open for the wrong kit.
@@ -173,12 +176,10 @@ def check_gate(
     return Gate(detail=f"{documents:,} observations of {len(tenants)} tenants, each with linkset and rawLinkset (v1)")
 
 
-def _close(short: Mapping[str, TenantCoverage], explain: Explainer | None) -> Gate:
-    counts = ", ".join(
-        f"{name or '(no tenant)'} {covered.both:,} of {covered.documents:,}{_describe_uncounted(covered)}"
-        for name, covered in short.items()
-    )
-    what, hint = f"not every observation has linkset and rawLinkset (v1): {counts}", ""
+def _close(
+    short: Mapping[str, TenantCoverage], tenants: Mapping[str, TenantCoverage], explain: Explainer | None
+) -> Gate:
+    what, hint = f"not every observation has linkset and rawLinkset (v1): {_shortfall(short, tenants)}", ""
     gaps: tuple[Gap, ...] = ()
     if explain is not None:
         try:
@@ -195,9 +196,37 @@ def _close(short: Mapping[str, TenantCoverage], explain: Explainer | None) -> Ga
             expected=f"{covered.documents:,} with linkset and rawLinkset (v1)",
             found=_describe_coverage(covered, [gap for gap in gaps if gap.tenant == name]),
         )
-        for name, covered in list(short.items())[:_MAX_EVIDENCE]
+        for name, covered in _worst(short)[: _MAX_EVIDENCE if len(short) <= _MAX_EVIDENCE else _MAX_EVIDENCE - 1]
     )
+    if (more := len(short) - len(evidence)) > 0:
+        evidence += (Evidence(place=f"{more:,} more tenants", expected="", found="each is in coverage of --json"),)
     return Gate(error=ContentError(what, hint=hint), evidence=evidence, gaps=gaps)
+
+
+def _shortfall(short: Mapping[str, TenantCoverage], tenants: Mapping[str, TenantCoverage]) -> str:
+    """Return which tenants are incomplete, in one sentence: each of a few; of many their number and the worst."""
+    few = len(short) <= _NAMED
+    chosen = list(short.items()) if few else _worst(short)[:_NAMED]
+    named = ", ".join(
+        f"{_clip(name) or '(no tenant)'} {covered.both:,} of {covered.documents:,}{_describe_uncounted(covered)}"
+        for name, covered in chosen
+    )
+    if few:
+        return named
+    lacking = sum(covered.lacking for covered in short.values())
+    documents = sum(covered.documents for covered in tenants.values())
+    return (
+        f"{len(short):,} of {len(tenants):,} tenants are incomplete ({lacking:,} of {documents:,} observations); "
+        f"worst: {named}"
+    )
+
+
+def _worst(short: Mapping[str, TenantCoverage]) -> list[tuple[str, TenantCoverage]]:
+    return sorted(short.items(), key=lambda item: (-item[1].lacking, item[0]))
+
+
+def _clip(name: str) -> str:
+    return name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 10]}…{name[-9:]}"
 
 
 def _describe_uncounted(covered: TenantCoverage) -> str:

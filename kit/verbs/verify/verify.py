@@ -49,6 +49,8 @@ class VerifyReport:
     """The findings of the mapped collections, in the kit's order; empty unless required."""
     of_tenants: bool = False
     """Whether coverage and mapped fields were required for some tenants only."""
+    tenants: frozenset[str] | None = None
+    """The tenants that coverage was required for; None for all."""
 
     @property
     def levels(self) -> tuple[str, ...]:
@@ -103,6 +105,7 @@ def verify(
         coverage=coverage,
         fields=fields,
         of_tenants=expectation.tenants is not None,
+        tenants=expectation.tenants,
     )
 
 

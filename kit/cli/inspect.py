@@ -18,7 +18,7 @@ from pathlib import Path
 import click
 
 from kit.cli.options import LISTED, json_option, kit_argument, make_environment, reading_options
-from kit.cli.output import TerminalText, print_bytes, print_report, require_writable
+from kit.cli.output import TerminalText, print_bytes, print_report, print_text, require_writable
 from kit.cli.paths import KIT, NEW, NEW_OR_STREAM, ROOM, STREAM, Command
 from kit.cli.progress import progress_option, show_progress
 from kit.cli.resuming import warn_of_unfinished
@@ -227,11 +227,10 @@ def formats_command(as_json: bool) -> None:
 @click.option(
     "--limit",
     type=click.IntRange(0),
-    default=LISTED,
-    show_default=True,
     metavar="N",
-    help="List at most N of each kind. All are counted.",
+    help=f"List at most N of each kind. All are counted. Default: {LISTED}, and all with --json and --markdown.",
 )
+@click.option("--markdown", is_flag=True, help="Print release notes in Markdown instead of the report.")
 @click.option("--html", "html", type=NEW, metavar="F", help="Also write the report to F as a self-contained HTML page.")
 @click.option("--temp", type=ROOM, metavar="DIR", help="Folder for temporary files, about 250 bytes per document.")
 @reading_options
@@ -240,7 +239,8 @@ def formats_command(as_json: bool) -> None:
 def diff_command(
     before: Path,
     after: Path,
-    limit: int,
+    limit: int | None,
+    markdown: bool,
     html: Path | None,
     temp: Path | None,
     workers: int,
@@ -255,7 +255,8 @@ def diff_command(
 
     An advisory is added, changed (in the latest observation that each kit has of it), withdrawn or reinstated by its
     publisher, removed, moved to another tenant, or migrated (only rawLinkset or encryption differs). Documents are
-    matched by collection and _id, whatever their order and member.
+    matched by collection and _id, whatever their order and member. A package matches differently if an advisory came,
+    went, was withdrawn, or affects other versions of it.
 
     The exit code is 0 whether or not the kits differ. "different" in the JSON report shows which.
 
@@ -263,21 +264,30 @@ def diff_command(
     Examples:
       kit diff september.tar.zst october.tar.zst
       kit diff september.tar.zst october.tar.zst --limit 1000 --html october.html
+      kit diff september.tar.zst october.tar.zst --markdown > october.md
       kit diff before.tar.zst after.tar.zst --json | jq .different
     """
     from kit.output.paths import require_free
     from kit.reports.diff import diff_json, diff_lines
+    from kit.reports.diff_notes import diff_notes
     from kit.reports.diff_page import difference_page
     from kit.verbs import trust
     from kit.verbs.diff.diff import DiffRequest, diff
 
+    if markdown and as_json:
+        raise click.UsageError("--markdown and --json exclude each other: both are for standard output")
     if html is not None:
         require_free(html)
         require_writable(html)
-    request = DiffRequest(before=before, after=after, limit=limit, temporary=temp)
+    complete = limit is None and (as_json or markdown)
+    shown = LISTED if limit is None else limit
+    request = DiffRequest(before=before, after=after, limit=None if complete else shown, temporary=temp)
     environment = make_environment(workers, maxima, allowed=allowed)
     with show_progress(progress_mode) as progress:
         report = diff(request, replace(environment, progress=progress))
     if html is not None:
-        trust.write_readable(html, difference_page(report), what="page")
-    print_report(diff_lines(report), diff_json(report), as_json=as_json)
+        trust.write_readable(html, difference_page(report.shortened(shown)), what="page")
+    if markdown:
+        print_text("\n".join(diff_notes(report)))
+        return
+    print_report(diff_lines(report), diff_json(report) if as_json else {}, as_json=as_json)

@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
 from kit.reports.inspect import facts_json, facts_lines
-from kit.reports.text import SCHEMA_VERSION, table
+from kit.reports.text import MAX_DOCUMENT, SCHEMA_VERSION, clip, table
 from kit.verbs.diff.diff import (
+    AboutAdvisory,
     AdvisoryChange,
     AdvisoryDifferences,
     CollectionDifferences,
@@ -16,13 +17,19 @@ from kit.verbs.diff.diff import (
     FieldChange,
     FieldTotal,
     Listed,
+    Match,
     MemberChange,
+    PackageChange,
     RawLinksetChange,
     UnreadDocument,
 )
 
 T = TypeVar("T")
 
+SHOWN_FIELDS = 12
+"""Fields of one document in the text report and on the page."""
+SHOWN_MATCHES = 8
+"""Advisories of one package in them."""
 HEADINGS = (
     ("added", "added"),
     ("changed", "changed"),
@@ -78,6 +85,7 @@ def _collection_json(collection: CollectionDifferences) -> dict[str, Any]:
 def _advisories_json(found: AdvisoryDifferences) -> dict[str, Any]:
     return {
         **{state: _listed(getattr(found, state), _advisory_json) for state, _ in HEADINGS},
+        "packages": _listed(found.packages, _package_json),
         "fields": _listed(found.fields, _total_json),
         "rawLinkset": {
             "gained": _raw_linkset_json(found.raw_linkset_gained),
@@ -100,7 +108,36 @@ def _advisory_json(advisory: AdvisoryChange) -> dict[str, Any]:
         "observations": dict(zip(("before", "after"), advisory.observations, strict=True)),
         "documents": dict(zip(("before", "after"), advisory.documents, strict=True)),
         "withdrawn": advisory.withdrawn,
+        "about": {side: _about_json(about) for side, about in zip(("before", "after"), advisory.about, strict=True)},
         "fields": _listed(advisory.fields, _field_json),
+    }
+
+
+def _about_json(about: AboutAdvisory | None) -> dict[str, Any] | None:
+    if about is None:
+        return None
+    return {
+        "title": about.title,
+        "severity": about.severity,
+        "aliases": list(about.aliases),
+        "published": about.published,
+        "modified": about.modified,
+    }
+
+
+def _package_json(change: PackageChange) -> dict[str, Any]:
+    def name(match: Match) -> dict[str, Any]:
+        return {"vendor": match.vendor, "upstreamId": match.upstream_id}
+
+    return {
+        "package": change.package,
+        "gained": [{**name(one), "versions": one.after} for one in change.matches if one.before is None],
+        "lost": [{**name(one), "versions": one.before} for one in change.matches if one.after is None],
+        "changed": [
+            {**name(one), "before": one.before, "after": one.after}
+            for one in change.matches
+            if one.before is not None and one.after is not None
+        ],
     }
 
 
@@ -142,6 +179,36 @@ def diff_lines(report: DiffReport) -> Iterator[str]:
         yield from _collection_lines(collection)
     yield ""
     yield from _member_lines(report)
+
+
+def title(advisory: AdvisoryChange) -> str:
+    """Return the severity and title of the latest observation; often none."""
+    about = latest(advisory)
+    return "; ".join(filter(None, (about.severity, about.title))) if about is not None else ""
+
+
+def latest(advisory: AdvisoryChange) -> AboutAdvisory | None:
+    """Return what is known of an advisory: of the second kit, else of the first."""
+    before, after = advisory.about
+    return after or before
+
+
+def match_texts(change: PackageChange) -> Iterator[str]:
+    """Yield how a package matches differently: the advisories gained, lost, and with other versions."""
+    groups = {
+        "gained": [one for one in change.matches if one.before is None],
+        "lost": [one for one in change.matches if one.after is None],
+        "other versions": [one for one in change.matches if one.before is not None and one.after is not None],
+    }
+    for word, matches in groups.items():
+        if matches:
+            more = f" and {len(matches) - SHOWN_MATCHES:,} more" if len(matches) > SHOWN_MATCHES else ""
+            yield f"{word}: {', '.join(one.upstream_id for one in matches[:SHOWN_MATCHES])}{more}"
+
+
+def how_to_list(listed: Listed[Any], what: str = "") -> str:
+    """Return how many are left out, and the option that lists them."""
+    return f"and {listed.omitted:,} more{what} (--limit {listed.total} lists all; so does --json)"
 
 
 def changed_documents(collection: CollectionDifferences) -> str:
@@ -197,6 +264,7 @@ def _collection_lines(collection: CollectionDifferences) -> Iterator[str]:
             if change.observations:
                 yield f"  rawLinkset {word} by {change.observations:,} observations"
                 yield from _items(change.tenants, lambda one: [f"{one.tenant or '(no tenant)'}: {one.count:,}"])
+        yield from _list_lines("packages that match differently", advisories.packages, _package_lines)
         yield from _total_lines("fields of advisories", advisories.fields)
     else:
         yield from _list_lines("documents added", collection.added, lambda name: [name])
@@ -220,23 +288,28 @@ def _items(listed: Listed[T], lines: Callable[[T], list[str]]) -> Iterator[str]:
     for item in listed.items:
         yield from (f"    {line}" for line in lines(item))
     if listed.omitted:
-        yield f"    and {listed.omitted:,} more"
+        yield f"    {how_to_list(listed)}"
 
 
 def _advisory_lines(advisory: AdvisoryChange) -> list[str]:
-    note = remark(advisory)
+    note = "; ".join(filter(None, (remark(advisory), clip(title(advisory), MAX_DOCUMENT))))
     return [f"{subject(advisory)}{f': {note}' if note else ''}", *_field_lines(advisory.fields)]
+
+
+def _package_lines(change: PackageChange) -> list[str]:
+    return [change.package, *(f"  {text}" for text in match_texts(change))]
 
 
 def _document_lines(document: DocumentChange) -> list[str]:
     return [document.document, *_field_lines(document.fields)]
 
 
-def _field_lines(fields: Listed[FieldChange]) -> Iterator[str]:
+def _field_lines(all_fields: Listed[FieldChange]) -> Iterator[str]:
+    fields = all_fields.first(SHOWN_FIELDS)
     for change in fields.items:
         yield f"  {change.path}: {change_text(change)}"
     if fields.omitted:
-        yield f"  and {fields.omitted:,} more fields"
+        yield f"  and {fields.omitted:,} more fields (--json)"
 
 
 def _total_lines(heading: str, totals: Listed[FieldTotal]) -> Iterator[str]:
@@ -246,7 +319,7 @@ def _total_lines(heading: str, totals: Listed[FieldTotal]) -> Iterator[str]:
     rows = [(total.path, total.how.value, f"{total.count:,}") for total in totals.items]
     yield from table((heading, "how", "count"), rows)
     if totals.omitted:
-        yield f"  and {totals.omitted:,} more"
+        yield f"  {how_to_list(totals)}"
 
 
 def _member_lines(report: DiffReport) -> Iterator[str]:
@@ -259,4 +332,4 @@ def _member_lines(report: DiffReport) -> Iterator[str]:
             sizes = " → ".join(f"{size:,}" for size in (member.before, member.after) if size is not None)
             yield f"{how}: {member.path}, {sizes} bytes"
         if listed.omitted:
-            yield f"{how}: and {listed.omitted:,} more members"
+            yield f"{how}: {how_to_list(listed, ' members')}"

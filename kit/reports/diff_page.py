@@ -5,8 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TypeVar
 
-from kit.reports.diff import HEADINGS, change_text, changed_documents, remark, side_name
-from kit.reports.html import Content, Html, code, element, facts, grid, page, section
+from kit.reports.diff import (
+    HEADINGS,
+    SHOWN_FIELDS,
+    change_text,
+    changed_documents,
+    how_to_list,
+    latest,
+    match_texts,
+    remark,
+    side_name,
+)
+from kit.reports.html import Content, Html, code, element, facts, grid, page, prose, section
 from kit.verbs.diff.diff import (
     AdvisoryChange,
     AdvisoryDifferences,
@@ -16,6 +26,7 @@ from kit.verbs.diff.diff import (
     FieldTotal,
     Listed,
     MemberChange,
+    PackageChange,
     RawLinksetChange,
 )
 from kit.verbs.inspect import KitFacts
@@ -105,8 +116,9 @@ def _collection(number: int, found: CollectionDifferences) -> Html:
 def _advisories(found: AdvisoryDifferences) -> Iterator[Content]:
     for state, heading in HEADINGS:
         rows = _comings if state in {"added", "removed"} else _changes
-        heads = ("Advisory", "Source", "Tenant", "Remark") if rows is _comings else (*_HEADS, "What changed")
+        heads = (*_HEADS, "Severity", "Published") if rows is _comings else (*_HEADS, "What changed")
         yield from _list(f"Advisories {heading}", getattr(found, state), heads, rows)
+    yield from _list("Packages that match differently", found.packages, ("Package", "Advisories"), _package)
     for heading, change in (("gained", found.raw_linkset_gained), ("lost", found.raw_linkset_lost)):
         yield from _raw_linkset(heading, change)
     yield from _totals("Fields, over advisories", found.fields)
@@ -116,7 +128,13 @@ _HEADS = ("Advisory", "Source", "Tenant")
 
 
 def _comings(advisory: AdvisoryChange) -> list[Content]:
-    return [*_who(advisory), remark(advisory)]
+    about = latest(advisory)
+    dates = (about.published or "-")[:_DAY] if about is not None else "-"
+    notes = (about.severity if about is not None else None, remark(advisory))
+    return [*_who(advisory), ", ".join(filter(None, notes)) or "-", dates]
+
+
+_DAY = len("2026-01-01")
 
 
 def _changes(advisory: AdvisoryChange) -> list[Content]:
@@ -124,17 +142,28 @@ def _changes(advisory: AdvisoryChange) -> list[Content]:
     return [*_who(advisory), [element("div", note) if note else None, _fields(advisory.fields)]]
 
 
+def _package(change: PackageChange) -> list[Content]:
+    return [code(change.package), [element("div", text) for text in match_texts(change)]]
+
+
 def _who(advisory: AdvisoryChange) -> list[Content]:
     tenant = advisory.tenant or "(no tenant)"
     if advisory.moved_to is not None:
         tenant = f"{tenant} → {advisory.moved_to or '(no tenant)'}"
-    return [code(advisory.upstream_id), advisory.vendor, tenant]
+    about = latest(advisory)
+    notes: list[str] = []
+    if about is not None:
+        aliases = [alias for alias in about.aliases if alias.lower() != advisory.upstream_id.lower()]
+        notes = [about.title or "", ", ".join(aliases)]
+    lines = [element("div", note, class_="soft") for note in notes if note]
+    return [[code(advisory.upstream_id), *lines], advisory.vendor, tenant]
 
 
-def _fields(fields: Listed[FieldChange]) -> Content:
+def _fields(all_fields: Listed[FieldChange]) -> Content:
+    fields = all_fields.first(SHOWN_FIELDS)
     lines: list[Content] = [element("div", code(c.path), f": {change_text(c)}") for c in fields.items]
     if fields.omitted:
-        lines.append(element("div", f"and {fields.omitted:,} more fields", class_="soft"))
+        lines.append(element("div", prose(f"and {fields.omitted:,} more fields (kit diff --json)"), class_="soft"))
     return lines
 
 
@@ -165,11 +194,7 @@ def _totals(heading: str, totals: Listed[FieldTotal]) -> Iterator[Content]:
 
 
 def _more(listed: Listed[T]) -> Content:
-    return (
-        element("p", f"and {listed.omitted:,} more, which are counted but not listed", class_="soft")
-        if listed.omitted
-        else None
-    )
+    return element("p", prose(how_to_list(listed)), class_="soft") if listed.omitted else None
 
 
 def _members(report: DiffReport) -> Content:

@@ -259,12 +259,20 @@ def test_encrypted_fields_are_counted_and_their_plaintext_is_nowhere(tmp_path: P
         assert "Rückfrage" not in text
 
 
-def test_the_limit_bounds_what_is_listed_and_not_what_is_counted(desk: Desk) -> None:
+def test_the_limit_bounds_what_is_listed_and_not_what_is_counted(desk: Desk, tmp_path: Path) -> None:
     pair = two(desk, kits.content(observation(0)), kits.content(*(observation(number) for number in range(40))))
     report = compared(*pair, "--limit", 3)
     added = report["collections"][0]["advisories"]["added"]
     assert (added["total"], len(added["items"])) == (39, 3)
-    assert "and 36 more" in kit("diff", *pair, "--limit", 3).out
+    assert "and 36 more (--limit 39 lists all; so does --json)" in kit("diff", *pair, "--limit", 3).out
+    complete = compared(*pair)
+    assert complete["limit"] is None
+    assert len(complete["collections"][0]["advisories"]["added"]["items"]) == 39
+    # Text and page have twenty of each, also next to the whole in JSON.
+    assert "and 19 more (--limit 39 lists all; so does --json)" in kit("diff", *pair).out
+    page = tmp_path / "page.html"
+    compared(*pair, "--html", page)
+    assert "and 19 more ( --limit 39 lists all; so does --json )" in Page(page.read_bytes()).text
     assert compared(*pair, "--limit", 0)["collections"][0]["advisories"]["added"] == {"total": 39, "items": []}
     assert kit("diff", *pair, "--limit", -1).code == 64
 
@@ -443,28 +451,35 @@ def test_the_text_is_what_a_person_reads(month: tuple[Path, Path], monkeypatch: 
     assert body.replace("\n\n", "\n") == dedent("""\
         concelier.advisory_observations: 7 documents before, 9 after: 4 added, 2 changed, 2 removed
           advisories added: 1
-            GO-2025-0008 (osv), acme
+            GO-2025-0008 (osv), acme: A summary
           advisories changed: 2
-            GO-2025-0002 (osv), acme
+            GO-2025-0002 (osv), acme: A summary
               linkset: document of 4 elements → null
-            GO-2025-0003 (osv), acme: 1 → 2 observations
+            GO-2025-0003 (osv), acme: 1 → 2 observations; Another <summary>
               _id: "acme:osv:GO-2025-0003:1" → "acme:osv:GO-2025-0003:10"
               content.raw.summary: "A summary" → "Another <summary>"
           advisories withdrawn by their publisher: 1
-            GO-2025-0004 (osv), acme: 1 → 2 observations, withdrawn
+            GO-2025-0004 (osv), acme: 1 → 2 observations, withdrawn; A summary
               _id: "acme:osv:GO-2025-0004:1" → "acme:osv:GO-2025-0004:2"
               content.raw.withdrawn: added: "2026-01-01T00:00:00Z"
           advisories removed: 1
-            GO-2025-0007 (osv), acme
+            GO-2025-0007 (osv), acme: A summary
           advisories moved to another tenant: 1
-            GO-2025-0005 (osv), acme → globex
+            GO-2025-0005 (osv), acme → globex: A summary
               _id: "acme:osv:GO-2025-0005:1" → "globex:osv:GO-2025-0005:1"
               tenant: "acme" → "globex"
           advisories migrated: only rawLinkset or encryption differs: 1
-            GO-2025-0006 (osv), acme
+            GO-2025-0006 (osv), acme: A summary
               rawLinkset: added: document of 1 element
           rawLinkset gained by 1 observations
             acme: 1
+          packages that match differently: 3
+            pkg:GoLang/example.com/y@4
+              lost: GO-2025-0004
+            pkg:GoLang/example.com/y@7
+              lost: GO-2025-0007
+            pkg:GoLang/example.com/y@8
+              gained: GO-2025-0008
           fields of advisories       how  count
           _id                    changed      3
           content.raw.summary    changed      1

@@ -44,6 +44,10 @@ CREATE TABLE pair (number INTEGER PRIMARY KEY, collection INTEGER, before INTEGE
 CREATE TABLE unread (document INTEGER, reason TEXT);
 CREATE INDEX unread_document ON unread (document);
 CREATE TABLE spill (document INTEGER PRIMARY KEY, data BLOB);
+CREATE TABLE about (document INTEGER PRIMARY KEY, title TEXT, severity TEXT, aliases TEXT, published TEXT,
+    modified TEXT);
+CREATE TABLE package (document INTEGER, name TEXT, versions TEXT, digest BLOB,
+    PRIMARY KEY (document, name)) WITHOUT ROWID;
 CREATE TABLE field (collection INTEGER, scope INTEGER, path TEXT, how TEXT, count INTEGER,
     PRIMARY KEY (collection, scope, path, how)) WITHOUT ROWID;
 """
@@ -178,17 +182,22 @@ class Collation:
 
     def migrated(self) -> Iterator[MigratedPair]:
         """Return the pairs whose sketches show that one document is the other with ``rawLinkset`` appended."""
-        return (MigratedPair(*row) for row in self._rows(_MIGRATED))
+        return (MigratedPair(*row) for row in self.rows(_MIGRATED))
 
     def wanted_before(self) -> Iterator[Wanted]:
         """Return the first documents of the pairs still to compare, in the order they were read."""
-        return (Wanted(*row) for row in self._rows(_WANTED_BEFORE))
+        return (Wanted(*row) for row in self.rows(_WANTED_BEFORE))
 
     def wanted_after(self) -> Iterator[WantedPair]:
         """Return the pairs still to compare, in the order their second documents were read."""
-        return (WantedPair(*row) for row in self._rows(_WANTED_AFTER))
+        return (WantedPair(*row) for row in self.rows(_WANTED_AFTER))
 
-    def _rows(self, query: str) -> Iterator[tuple[Any, ...]]:
+    def rows(self, query: str) -> Iterator[tuple[Any, ...]]:
+        """Yield the rows of a query, a thousand at a time.
+
+        Raises:
+            OutputError: The disk is full or failed.
+        """
         with self.disk_errors():
             cursor = self.database.execute(query)
         while True:

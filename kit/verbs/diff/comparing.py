@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import islice
 from pathlib import Path
 
@@ -26,8 +26,10 @@ from kit.engine.progress import Stage
 from kit.engine.reading import Survey, member_runs, read_whole
 from kit.values import CollectionName, MemberPath, Sha256, collection_member
 from kit.verbs.diff.collation import AFTER, BEFORE, Collation, MigratedPair, WantedPair, find_advisories, mark_migrated
+from kit.verbs.diff.describing import describe_each
 from kit.verbs.diff.documents import Compared, Pair, Sketches, compare_appended, compare_pairs, compress, sketch_run
 from kit.verbs.diff.fields import FieldChange
+from kit.verbs.diff.packages import put_descriptions, wanted_descriptions
 
 _BATCH_BYTES = 4 * 1024 * 1024
 _RECORDED = 4096
@@ -85,8 +87,8 @@ class Comparer:
         self._collation.match()
         find_advisories(self._collation)
         _record_migrated(self._collation)
-        with self._begin(Stage.COMPARE, before):  # shows progress; the work is done in this process
-            self._keep_first_documents(before, _read_numbered(before, readings[BEFORE], 1))
+        with self._begin(Stage.COMPARE, before) as pipeline:
+            self._keep_first_documents(before, _read_numbered(before, readings[BEFORE], 1), pipeline)
         with self._begin(Stage.COMPARE, after) as pipeline:
             first = 1 + readings[BEFORE].documents.total()
             self._compare_pairs(after, _read_numbered(after, readings[AFTER], first), pipeline)
@@ -125,40 +127,47 @@ class Comparer:
         pipeline.drain()
         return reading
 
-    def _keep_first_documents(self, reader: KitReader, documents: Iterator[tuple[int, bytes]]) -> None:
-        """Keep the first document of each pair."""
+    def _keep_first_documents(
+        self, reader: KitReader, documents: Iterator[tuple[int, bytes]], pipeline: Pipeline
+    ) -> None:
+        """Keep the first document of each pair, and submit advisories for description."""
+        described = _Descriptions(self._collation, pipeline, reader, BEFORE)
         wanted = self._collation.wanted_before()
         due = next(wanted, None)
-        if due is None:
-            return
-        for number, document in documents:
-            if number == due.number:
+        while due is not None or described.due is not None:
+            number, document = _next(documents, reader.path)
+            described.see(number, document)
+            if due is not None and number == due.number:
                 _check_same(document, due.digest, reader.path)
                 with self._collation.disk_errors():
                     self._collation.database.execute("INSERT INTO spill VALUES (?, ?)", (number, compress(document)))
                 due = next(wanted, None)
-                if due is None:
-                    return
-        raise changed_meanwhile(reader.path)
+        described.submit()
+        pipeline.drain()
 
     def _compare_pairs(self, reader: KitReader, documents: Iterator[tuple[int, bytes]], pipeline: Pipeline) -> None:
-        """Read the second document of each pair, and submit the pairs for comparison."""
+        """Read the second document of each pair, and submit the pairs for comparison and advisories for description."""
+        described = _Descriptions(self._collation, pipeline, reader, AFTER)
         wanted = self._collation.wanted_after()
         due = next(wanted, None)
-        if due is None:
-            return
         batch = _Batch(self._collation, pipeline, reader)
-        for number, document in documents:
+        while due is not None or described.due is not None:
+            number, document = _next(documents, reader.path)
+            described.see(number, document)
             while due is not None and number == due.number:
                 _check_same(document, due.digest, reader.path)
                 batch.add(due, document)
                 due = next(wanted, None)
-            if due is None:
-                break
-        if due is not None:
-            raise changed_meanwhile(reader.path)
+        described.submit()
         batch.submit()
         pipeline.drain()
+
+
+def _next(documents: Iterator[tuple[int, bytes]], path: Path) -> tuple[int, bytes]:
+    found = next(documents, None)
+    if found is None:
+        raise changed_meanwhile(path)
+    return found
 
 
 @dataclass(slots=True)
@@ -206,6 +215,39 @@ class _Batch:
         where = str(self._reader.path)
         self._pipeline.submit(compare_pairs, self._pairs, cost=self._bytes, then=then, where=where)
         self._wanted, self._pairs, self._bytes = [], [], 0
+
+
+class _Descriptions:
+    """Observations of one kit gathered for a worker that describes them."""
+
+    def __init__(self, collation: Collation, pipeline: Pipeline, reader: KitReader, side: int) -> None:
+        self._collation = collation
+        self._pipeline = pipeline
+        self._reader = reader
+        self._wanted = wanted_descriptions(collation, side)
+        self._documents: list[tuple[int, bytes]] = []
+        self._bytes = 0
+        self.due = next(self._wanted, None)
+        """Number and digest of the next one."""
+
+    def see(self, number: int, document: bytes) -> None:
+        """Take a document if it is the next one."""
+        if self.due is None or number != self.due[0]:
+            return
+        _check_same(document, self.due[1], self._reader.path)
+        self._documents.append((number, document))
+        self._bytes += len(document)
+        self.due = next(self._wanted, None)
+        if self._bytes >= _BATCH_BYTES:
+            self.submit()
+
+    def submit(self) -> None:
+        """Hand what was gathered to a worker."""
+        if self._documents:
+            where = str(self._reader.path)
+            then = partial(put_descriptions, self._collation)
+            self._pipeline.submit(describe_each, self._documents, cost=self._bytes, then=then, where=where)
+        self._documents, self._bytes = [], 0
 
 
 def _record_migrated(collation: Collation) -> None:

@@ -7,12 +7,11 @@ not depend on the order of documents in either kit, and exchanging the kits mirr
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any
 
 from kit.archive.read.reader import KitReader, open_kit
 from kit.engine.pipeline import Pipeline
@@ -21,13 +20,25 @@ from kit.errors import UsageError
 from kit.output.scratch import scratch_folder
 from kit.transforms.coverage import is_observations
 from kit.values import CollectionName, MemberPath, Sha256
-from kit.verbs.diff.collation import AFTER, BEFORE, RAW_LINKSET, STATES, Collation
+from kit.verbs.diff.collation import AFTER, BEFORE, STATES, Collation
 from kit.verbs.diff.comparing import BY_ADVISORY, BY_IDENTITY, Comparer, Comparison
-from kit.verbs.diff.fields import FieldChange, How
+from kit.verbs.diff.fields import FieldChange
+from kit.verbs.diff.finding import (
+    AboutAdvisory,
+    AdvisoryChange,
+    Differences,
+    DocumentChange,
+    FieldTotal,
+    RawLinksetChange,
+    TenantCount,
+    UnreadDocument,
+)
+from kit.verbs.diff.packages import Listed, Match, PackageChange, T
 from kit.verbs.inspect import KitFacts, facts
 from kit.verbs.verify.kits import Environment, is_kept, open_with_workers
 
 __all__ = [
+    "AboutAdvisory",
     "AdvisoryChange",
     "AdvisoryDifferences",
     "CollectionDifferences",
@@ -38,199 +49,16 @@ __all__ = [
     "FieldChange",
     "FieldTotal",
     "Listed",
+    "Match",
     "MemberChange",
     "MemberDifferences",
+    "PackageChange",
     "RawLinksetChange",
     "T",
     "TenantCount",
     "UnreadDocument",
     "diff",
 ]
-
-T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Listed(Generic[T]):
-    """A count, and the first items."""
-
-    total: int
-    items: tuple[T, ...]
-
-    @property
-    def omitted(self) -> int:
-        """Number of items that are counted but not listed."""
-        return self.total - len(self.items)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DocumentChange:
-    """A document that changed, by its ``_id``."""
-
-    document: str
-    fields: Listed[FieldChange]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UnreadDocument:
-    """A document that cannot be read as far as a comparison needs."""
-
-    document: str
-    side: int
-    """The kit that it is in: ``BEFORE`` or ``AFTER``."""
-    reason: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FieldTotal:
-    """How often a field changed in one way."""
-
-    path: str
-    how: How
-    count: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AdvisoryChange:
-    """What became of an advisory."""
-
-    tenant: str
-    """If it moved, the tenant that it left."""
-    moved_to: str | None
-    vendor: str
-    upstream_id: str
-    observations: tuple[int, int]
-    """Before and after."""
-    documents: tuple[str | None, str | None]
-    """The ``_id`` of the latest observation, before and after."""
-    withdrawn: bool
-    """Whether the latest observation states that the publisher withdrew the advisory."""
-    fields: Listed[FieldChange]
-    """How the latest observations differ; empty if only earlier ones do."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TenantCount:
-    """Observations of one tenant."""
-
-    tenant: str
-    count: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RawLinksetChange:
-    """Observations of one ``_id`` that gained ``rawLinkset``, or lost it."""
-
-    observations: int
-    tenants: Listed[TenantCount]
-
-
-class Differences:
-    """Queries a collation after a comparison."""
-
-    def __init__(self, collation: Collation, *, limit: int) -> None:
-        """List at most ``limit`` of anything."""
-        self._collation = collation
-        self._limit = limit
-
-    def only_in(self, side: int, collection: int) -> Listed[str]:
-        """Return the documents without a counterpart in the other kit, by name."""
-        return self._list(
-            """SELECT document.name FROM odd one JOIN document ON document.number = one.document
-            WHERE one.collection = ? AND one.side = ? AND NOT EXISTS (SELECT 1 FROM odd two WHERE
-            two.collection = one.collection AND two.identity = one.identity AND two.rank = one.rank
-            AND two.side <> one.side) ORDER BY document.name, document.digest""",
-            (collection, side),
-            lambda row: str(row[0]),
-        )
-
-    def changed(self, collection: int) -> Listed[DocumentChange]:
-        """Return the documents that differ, each with that of the same ``_id``."""
-        return self._list(
-            """SELECT document.name, pair.total, pair.shown FROM pair JOIN document ON document.number = pair.before
-            WHERE pair.collection = ? AND pair.by_identity ORDER BY document.name, pair.number""",
-            (collection,),
-            lambda row: DocumentChange(document=row[0], fields=_fields(row[1], row[2])),
-        )
-
-    def unresolvable(self, collection: int) -> Listed[UnreadDocument]:
-        """Return the documents that cannot be read, by name; one that is in both kits is listed twice."""
-        return self._list(
-            """SELECT document.name, document.side, min(unread.reason) AS reason FROM unread
-            JOIN document ON document.number = unread.document WHERE document.collection = ?
-            GROUP BY document.number ORDER BY document.name, document.digest, document.side, document.number""",
-            (collection,),
-            lambda row: UnreadDocument(document=row[0], side=row[1], reason=row[2]),
-        )
-
-    def fields(self, collection: int, scope: int) -> Listed[FieldTotal]:
-        """Return the fields that changed, the most frequent first."""
-        return self._list(
-            "SELECT path, how, count FROM field WHERE collection = ? AND scope = ? ORDER BY count DESC, path, how",
-            (collection, scope),
-            lambda row: FieldTotal(path=row[0], how=How(row[1]), count=row[2]),
-        )
-
-    def advisories(self, collection: int, state: str) -> Listed[AdvisoryChange]:
-        """Return the advisories in a state of :data:`kit.verbs.diff.collation.STATES`."""
-        return self._list(
-            """SELECT advisory.tenant, target, advisory.vendor, advisory.upstream, count_before, count_after,
-            one.name, two.name, coalesce(two.flags, one.flags) & 1, pair.total, pair.shown
-            FROM advisory LEFT JOIN document one ON one.number = advisory.before
-            LEFT JOIN document two ON two.number = advisory.after LEFT JOIN pair ON pair.number = advisory.pair
-            WHERE advisory.collection = ? AND advisory.state = ?
-            ORDER BY advisory.vendor, advisory.upstream, advisory.tenant""",
-            (collection, state),
-            _advisory,
-        )
-
-    def raw_linkset(self, collection: int, *, gained: bool) -> RawLinksetChange:
-        """Return per tenant how many observations of one ``_id`` gained rawLinkset, or lost it."""
-        has, lacks = ("two", "one") if gained else ("one", "two")
-        query = f"""SELECT coalesce(two.tenant, '') AS place, count(*) AS count FROM pair
-            JOIN document one ON one.number = pair.before JOIN document two ON two.number = pair.after
-            WHERE pair.collection = ? AND pair.by_identity
-            AND {has}.flags & {RAW_LINKSET} AND NOT {lacks}.flags & {RAW_LINKSET}
-            AND NOT EXISTS (SELECT 1 FROM unread WHERE unread.document IN (one.number, two.number))
-            GROUP BY place ORDER BY place"""  # noqa: S608
-        with self._collation.disk_errors():
-            rows = self._collation.database.execute(query, (collection,)).fetchall()  # no more than tenants
-        items = tuple(TenantCount(tenant=place, count=count) for place, count in rows[: self._limit])
-        tenants = Listed(total=len(rows), items=items)
-        return RawLinksetChange(observations=sum(count for _, count in rows), tenants=tenants)
-
-    def _list(self, query: str, parameters: tuple[object, ...], make: Callable[[Any], T]) -> Listed[T]:
-        with self._collation.disk_errors():
-            execute = self._collation.database.execute
-            (total,) = execute(f"SELECT count(*) FROM ({query})", parameters).fetchone()  # noqa: S608  ours
-            rows = execute(f"{query} LIMIT ?", (*parameters, self._limit)).fetchall()
-        return Listed(total=total, items=tuple(make(row) for row in rows))
-
-
-def _fields(total: int | None, shown: str | None) -> Listed[FieldChange]:
-    changes = [] if shown is None else json.loads(shown)
-    return Listed(
-        total=total or 0,
-        items=tuple(
-            FieldChange(path=path, how=How(how), times=times, before=before, after=after)
-            for path, how, times, before, after in changes
-        ),
-    )
-
-
-def _advisory(row: tuple[Any, ...]) -> AdvisoryChange:
-    tenant, target, vendor, upstream_id, count_before, count_after, before, after, withdrawn, total, shown = row
-    return AdvisoryChange(
-        tenant=tenant,
-        moved_to=target,
-        vendor=vendor,
-        upstream_id=upstream_id,
-        observations=(count_before, count_after),
-        documents=(before, after),
-        withdrawn=bool(withdrawn),
-        fields=_fields(total, shown),
-    )
-
 
 LISTED = 20
 """Default number of items of each kind that are listed."""
@@ -272,6 +100,8 @@ class AdvisoryDifferences:
     """No observation is left."""
     moved: Listed[AdvisoryChange]
     """From one tenant to another."""
+    packages: Listed[PackageChange]
+    """What would match differently."""
     fields: Listed[FieldTotal]
     """How the latest observations differ, over all advisories."""
     raw_linkset_gained: RawLinksetChange
@@ -306,12 +136,34 @@ class DiffReport:
     collections: tuple[CollectionDifferences, ...]
     """By name."""
     members: MemberDifferences
-    limit: int
+    limit: int | None
+    """How many of each kind are listed at most; None for all."""
 
     @property
     def is_different(self) -> bool:
         """Whether any member differs; containers and the order of members do not count."""
         return bool(self.members.added.total or self.members.changed.total or self.members.removed.total)
+
+    def shortened(self, limit: int) -> DiffReport:
+        """Return the same report with at most ``limit`` items of each kind."""
+        if self.limit is not None and self.limit <= limit:
+            return self
+        short: DiffReport = _shorten(self, limit)
+        return replace(short, limit=limit)
+
+
+def _shorten(value: Any, limit: int) -> Any:
+    """Return a part of a report with every list of it cut; the fields of one document or advisory are no such list."""
+    if isinstance(value, Listed):
+        return value.first(limit)
+    if isinstance(value, tuple):
+        return tuple(_shorten(one, limit) for one in value)
+    if isinstance(value, _PARTS):
+        return replace(value, **{one.name: _shorten(getattr(value, one.name), limit) for one in fields(value)})
+    return value
+
+
+_PARTS = (DiffReport, CollectionDifferences, AdvisoryDifferences, RawLinksetChange, MemberDifferences)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -320,8 +172,8 @@ class DiffRequest:
 
     before: Path
     after: Path
-    limit: int = LISTED
-    """How many items of each kind to list; all are counted."""
+    limit: int | None = LISTED
+    """How many items of each kind to list, None for all; all are counted. A report of all is held in memory."""
     temporary: Path | None = None
     """Where to create the folder for what does not fit in memory; by default, the system's temporary folder."""
 
@@ -333,7 +185,7 @@ def diff(request: DiffRequest, environment: Environment | None = None) -> DiffRe
         KitError: One of them is malformed or not readable, or changed meanwhile; or the disk is full.
     """
     environment = environment or Environment()
-    if request.limit < 0:
+    if request.limit is not None and request.limit < 0:
         raise UsageError("the limit is negative")
     with (
         open_with_workers(request.before, environment, request.after) as before,
@@ -377,13 +229,14 @@ def _collections(comparison: Comparison, found: Differences) -> Iterator[Collect
 def _advisories(number: int, found: Differences) -> AdvisoryDifferences:
     return AdvisoryDifferences(
         **{state: found.advisories(number, state) for state in STATES},
+        packages=found.packages(number),
         fields=found.fields(number, BY_ADVISORY),
         raw_linkset_gained=found.raw_linkset(number, gained=True),
         raw_linkset_lost=found.raw_linkset(number, gained=False),
     )
 
 
-def _members(comparison: Comparison, limit: int) -> MemberDifferences:
+def _members(comparison: Comparison, limit: int | None) -> MemberDifferences:
     before, after = comparison.before.survey.members, comparison.after.survey.members
     listed = {
         "added": sorted(after.keys() - before.keys()),

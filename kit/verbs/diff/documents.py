@@ -250,7 +250,7 @@ def _find(fields: Fields, place: FieldPlace) -> Place | None:
         return next((one[2:] for one in each if one is not None and one.kind != Kind.NULL), None)
 
 
-MAX_SHOWN_FIELDS = 12
+MAX_SHOWN_FIELDS = 1_000
 """Maximum fields listed for one document; the others are counted."""
 
 

@@ -164,7 +164,9 @@ def print_report(
         shown = json.dumps(document) if as_json else ""
         if found := {key_id: name for key_id, name in names.items() if key_id in shown}:
             document = {**document, "keyNames": found}
-    text = json_text(document) if as_json else "\n".join(printable(line) for line in lines)
+    is_styled = not as_json and is_coloured(sys.stderr if to_stderr else sys.stdout)
+    style = style_line if is_styled else str
+    text = json_text(document) if as_json else "\n".join(style(printable(line)) for line in lines)
     if to_stderr and not as_json:
         with contextlib.suppress(OSError):
             click.echo(text, err=True)
@@ -250,7 +252,48 @@ def print_error(error: KitError, code: int, *, as_json: bool) -> None:
 def print_warning(text: str) -> None:
     """Print one line on standard error."""
     text = with_names(text, click.get_current_context(silent=True))
-    click.echo(f"kit: {printable(text)}", err=True)
+    line = f"kit: {printable(text)}"
+    click.echo(style_line(line) if is_coloured(sys.stderr) else line, err=True)
+
+
+_STYLES: tuple[tuple[re.Pattern[str], Mapping[str, Any]], ...] = (
+    (re.compile(r"(?<=^ [ \d]\d  )ok(?= )"), {"fg": "green"}),
+    (re.compile(r"(?<=^ [ \d]\d  )(FAILED|FORCED)(?= )"), {"fg": "red", "bold": True}),
+    (re.compile(r"^(valid|sound|proven)(?=: )"), {"fg": "green", "bold": True}),
+    (re.compile(r"^(refused|NOT SOUND|kit: error)(?=: )"), {"fg": "red", "bold": True}),
+    (re.compile(r"^(forced|kit: warning)(?=: )"), {"fg": "yellow", "bold": True}),
+    (re.compile(r"^(kit: hint| {13}to do)(?=: )"), {"fg": "cyan"}),
+)
+"""What is coloured: our own words at the beginning of a line, where no name from a kit can be."""
+
+
+def style_line(line: str) -> str:
+    """Return a line that is escaped already, with the word that decides in colour; the word is there without it."""
+    for pattern, style in _STYLES:
+        styled, count = pattern.subn(lambda found, style=style: click.style(found[0], **style), line, count=1)  # type: ignore[misc]
+        if count:
+            return styled
+    return line
+
+
+def is_coloured(stream: TextIO | None) -> bool:
+    """Return whether a stream is a terminal that shows colours and a user who wants them (https://no-color.org)."""
+    return _is_terminal(stream) and not os.environ.get("NO_COLOR") and os.environ.get("TERM") not in _PLAIN_TERMINALS
+
+
+_PLAIN_TERMINALS = frozenset({None, "", "dumb", "unknown"})
+
+
+def _is_terminal(stream: TextIO | None) -> bool:
+    try:
+        return stream is not None and stream.isatty()
+    except ValueError:
+        return False  # it is closed
+
+
+def is_seen_together() -> bool:
+    """Return whether a person sees standard output and standard error in one place."""
+    return _is_terminal(sys.stdout) and _is_terminal(sys.stderr)
 
 
 def wants_json(arguments: Iterable[str]) -> bool:

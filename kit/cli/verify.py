@@ -22,7 +22,7 @@ from kit.cli.options import (
     time_or_now,
     trust_option,
 )
-from kit.cli.output import print_error, print_report, print_warning, require_writable
+from kit.cli.output import is_seen_together, print_error, print_report, print_warning, require_writable
 from kit.cli.paths import NEW, Command, SecretSource
 from kit.cli.progress import progress_option, show_progress
 from kit.cli.resuming import warn_of_unfinished
@@ -154,7 +154,8 @@ def verify_command(
         _write(script, make_script(expectation), what="script")
     print_report(verify_lines(report), verify_json(report, code), as_json=as_json)
     _warn(unrecorded)
-    if report.failure is not None:
+    if report.failure is not None and (as_json or not is_seen_together()):
+        # On one terminal the line of the obligation has it, and what to do.
         print_error(report.failure, code, as_json=False)
     return code
 

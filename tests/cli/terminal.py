@@ -26,8 +26,10 @@ class Terminal:
         self.shown = ""
         self._master, slave = pty.openpty()
         words = [COMMAND[0], "-c", _AT_THE_TERMINAL, *map(str, arguments)]
+        # Without colour unless a test is about it.
+        everything = {**ENVIRONMENT, "NO_COLOR": "1", **environment}
         self._process = subprocess.Popen(
-            words, stdin=slave, stdout=slave, stderr=slave, start_new_session=True, env={**ENVIRONMENT, **environment}
+            words, stdin=slave, stdout=slave, stderr=slave, start_new_session=True, env=everything
         )
         os.close(slave)
 

@@ -246,7 +246,7 @@ class TestCommands:
     @pytest.mark.parametrize("colour", [True, *slow(False)], ids=["colour", "NO_COLOR"])
     def test_at_a_terminal_there_is_a_display(self, path: Path, desk: Desk, *, colour: bool) -> None:
         words = ("plan", path, *desk.trust("vendor"), "--workers", 1)
-        with Terminal(*words, TERM="xterm", **({} if colour else {"NO_COLOR": "1"})) as terminal:
+        with Terminal(*words, TERM="xterm", NO_COLOR="" if colour else "1") as terminal:
             assert terminal.wait() == 0
             shown = terminal.shown
         assert "rewrite" in shown

@@ -30,6 +30,7 @@ if str(ROOT) not in sys.path:  # run as a file: its folder is on the path, but n
 from benchmarks import table  # noqa: E402
 from kit.cli import kit  # noqa: E402
 from kit.cli.commands import TABLE, Commands  # noqa: E402
+from kit.cli.manual import show_everything  # noqa: E402
 
 README = ROOT / "README.md"
 REFERENCE = ROOT / "docs" / "reference.md"
@@ -41,7 +42,7 @@ _PART = re.compile(r"(?P<start><!-- generated: (?P<name>[^>]+) -->\n).*?(?P<end>
 _HEAD = """\
 # Reference
 
-The `--help` of every command of `kit`. A script makes this page, and a test proves it current. The
+The `--help-all` of every command of `kit`. A script makes this page, and a test proves it current. The
 [README](../README.md) explains what the commands are for.
 
 ## Manners
@@ -159,6 +160,7 @@ def _help(command: click.Command, context: click.Context) -> str:
     """Give the help without the exit codes, which stand at the head of the page."""
     alone = copy.copy(command)
     alone.epilog = None
+    show_everything(context)
     return alone.get_help(context).rstrip()
 
 

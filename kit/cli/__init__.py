@@ -11,7 +11,7 @@ completion need none of that. Shared are:
 
 - The program: ``commands`` (which there are, exit codes, completion), ``output`` and ``versions``.
 - Options and what they make: ``options``, ``paths`` with its check, ``trust_options``, ``encryption_options``,
-  ``run_options``, ``recording``, ``progress`` with its ``display``.
+  ``run_options``, ``recording``, ``progress`` with its ``display``; ``manual`` has the groups of help pages.
 """
 
 from __future__ import annotations
@@ -30,7 +30,9 @@ from kit.engine.interrupts import Interrupts
 from kit.errors import InterruptedRunError, KitError, OutputError, StoppedError, UsageError
 
 _GC_THRESHOLD = 50_000
-_EPILOG = f"""\b
+_EPILOG = f"""kit help COMMAND shows the help of a command, and kit help --all COMMAND all of its options.
+
+\b
 Exit codes:
 {table_text()}
 """
@@ -80,6 +82,10 @@ def run(arguments: list[str]) -> int:
     """Run one command and return its exit code; never raises, never exits."""
     try:
         return _command(arguments)
+    except click.exceptions.NoArgsIsHelpError as error:
+        # Without a command, the answer is which there are.
+        click.echo(error.ctx.get_help())
+        return OK
     except (KitError, click.ClickException) as error:
         return _refuse(error, arguments)
     except (click.Abort, KeyboardInterrupt, EOFError):
@@ -162,6 +168,4 @@ def _refuse(error: KitError | click.ClickException, arguments: list[str]) -> int
 
 def _usage_error(error: click.ClickException) -> UsageError:
     command = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else "kit"
-    # The message of this error is the whole help page, which nobody asked for.
-    missing = isinstance(error, click.exceptions.NoArgsIsHelpError)
-    return UsageError("a command is missing" if missing else error.format_message(), hint=f"{command} --help")
+    return UsageError(error.format_message(), hint=f"{command} --help")

@@ -17,6 +17,7 @@ import click
 from click.shell_completion import CompletionItem, get_completion_class, shell_complete
 
 from kit import errors
+from kit.cli.manual import GroupedCommand, grouped_commands
 from kit.cli.output import print_bytes, print_report
 from kit.errors import KitError, UsageError
 from kit.reports.text import SCHEMA_VERSION
@@ -145,11 +146,23 @@ class Commands(click.Group):
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the list of commands as click does, but import none of them."""
+        """Write the list of commands as click does, in groups for ``kit`` itself, but import none of them."""
         names = self.list_commands(ctx)
-        limit = formatter.width - 6 - max(map(len, names))
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, self._stand_in(name).get_short_help_str(limit)) for name in names])
+        width = max(map(len, names))
+        groups = grouped_commands(names) if self.homes is HOMES else [("Commands", names)]
+        for heading, group in groups:
+            with formatter.section(heading):
+                rows = [(name, self._stand_in(name).get_short_help_str(formatter.width - 6 - width)) for name in group]
+                formatter.write_dl([(name.ljust(width), summary) for name, summary in rows])
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse as click does; ``help`` is a command as well, and takes the names of others."""
+        if self.homes is HOMES and args[:1] == ["help"]:
+            args = [
+                *(word for word in args[1:] if not word.startswith("-")),
+                "--help-all" if "--all" in args else "--help",
+            ]
+        return super().parse_args(ctx, args)
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
         """Return completions as click does, but import none of the commands."""
@@ -174,7 +187,7 @@ VARIABLE = "_KIT_COMPLETE"
 """Set by the scripts when they ask this program for completions."""
 
 
-@click.command("completion")
+@click.command("completion", cls=GroupedCommand)
 @click.argument("shell", type=click.Choice(_SHELLS))
 @click.option("--json", "as_json", is_flag=True, help="Print the script as a member of a JSON object.")
 @click.pass_context

@@ -25,6 +25,7 @@ from typing import Any, Protocol, TextIO
 
 import click
 
+from kit.cli.manual import is_quiet
 from kit.errors import KitError, OutputError, UsageError
 from kit.reports.text import SCHEMA_VERSION, error_json, is_shown, printable
 
@@ -154,6 +155,8 @@ def print_report(
     Raises:
         OutputError: Standard output cannot be written, and not because its reader went away.
     """
+    if is_quiet() and not as_json and not to_stderr:
+        return
     context = click.get_current_context(silent=True)
     used = context.meta.get(_USED, ()) if context is not None else ()
     if used:

@@ -21,6 +21,7 @@ from typing import Any
 
 import click
 
+from kit.cli.manual import GroupedCommand
 from kit.cli.output import filter_hints, name_keys, print_warning
 from kit.cli.settings import options as settings
 from kit.cli.settings.options import CONFIG, ConfiguredOption
@@ -241,8 +242,8 @@ ROOM = Place(Footprint(), is_room=True)
 NAME_OR_FILE = NameOrFile()
 
 
-class Command(click.Command):
-    """A command of kit: its paths are checked first, hints fit it, and settings fill in options that have one."""
+class Command(GroupedCommand):
+    """A command of kit: paths are checked first, hints fit it, help is in groups, and settings fill in options."""
 
     def __init__(self, *arguments: Any, **more: Any) -> None:
         """Make the command; it takes ``--config`` if an option of it has a setting."""

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import click
 
+from kit.cli.manual import is_quiet, is_verbose
 from kit.reports.text import printable
 
 if TYPE_CHECKING:
@@ -69,6 +70,10 @@ def show_progress(mode: str, *others: Progress) -> Iterator[Progress]:
 def _listener(mode: str) -> _Closable | None:
     if mode == "none" or sys.stderr is None:
         return None
+    if mode == "auto" and is_quiet():
+        return None
+    if mode == "auto" and is_verbose():
+        mode = "plain"
     if mode == "auto":
         watched = sys.stderr.isatty() and os.environ.get("TERM") not in {None, "dumb", "unknown"}
         mode = "rich" if watched else "quiet"

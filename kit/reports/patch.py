@@ -147,6 +147,10 @@ def patch_lines(report: PatchReport) -> Iterator[str]:
             yield f"{path}: {change.changed:,} of {change.tally.documents:,} documents, +{change.added_bytes:,} bytes"
     if report.changed:
         yield ""
+    yield from _conclusion_lines(report)
+
+
+def _conclusion_lines(report: PatchReport) -> Iterator[str]:
     is_stopped = bool(report.stops or report.obstacles or report.refusal is not None)
     if not report.changed and not report.roots:
         yield from _preflight_lines(report)

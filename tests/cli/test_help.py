@@ -19,10 +19,12 @@ from jsonschema import Draft202012Validator
 
 from kit.cli import kit as group
 from kit.cli.commands import TABLE
+from kit.cli.manual import grouped_commands
 from kit.documents import core
 from kit.version import CORE_VERSION
 from tests.cli.test_manners import commands, inner
 from tests.commands import COMMAND, ENVIRONMENT, ROOT, kit, subprocess_kit
+from tests.end_to_end.desk import Desk
 from tests.tiers import slow
 
 EVERY = pytest.mark.parametrize("words", list(commands()), ids=" ".join)
@@ -77,10 +79,76 @@ GROUPS = sorted({words[:-1] for words in commands()})
 def test_a_list_of_commands_has_every_summary_whole_in_80_columns(words: tuple[str, ...]) -> None:
     command = inner(group, words[0]) if words else group
     shown = command.get_help(click.Context(command, info_name="kit", terminal_width=80))
-    listed = shown.partition("Commands:\n")[2].partition("\n\n")[0].splitlines()
+    listed = [line for line in shown.splitlines() if re.match(r"  [a-z]+ +[A-Z]", line)]
     assert listed
     assert [line for line in listed if not re.fullmatch(r"  [a-z]+ +[A-Z].*[^.]\.", line)] == []
     assert max(map(len, shown.splitlines())) <= 80
+
+
+def options(page: str) -> set[str]:
+    """Return the options that a help page describes, or a group of it."""
+    page = re.split(r"^(?:Needed|Options|Trust and time|Reports):$", page, maxsplit=1, flags=re.MULTILINE)[
+        -1
+    ]  # after the prose
+    return set(re.findall(r"^  (?:-\w, )?(--[a-z][a-z0-9-]*)", page, re.MULTILINE))
+
+
+@EVERY
+def test_all_options_are_in_the_help_of_all_and_what_is_needed_is_first(words: tuple[str, ...]) -> None:
+    command: click.Command = group
+    for word in words:
+        assert isinstance(command, click.Group)
+        command = inner(command, word)
+    known = {max(one.opts, key=len) for one in command.params if isinstance(one, click.Option)}
+    whole, short = kit(*words, "--help-all").out, kit(*words, "--help").out
+    assert options(whole) >= known
+    assert kit("help", "--all", *words).out == whole
+    assert kit("help", *words).out == short
+    required = {max(one.opts, key=len) for one in command.params if isinstance(one, click.Option) and one.required}
+    assert required <= options(short.partition("\nNeeded:\n")[2].partition("\n\n")[0])
+    left_out = options(whole) - options(short)
+    if left_out:
+        assert f"\n{len(left_out)} more options, of " in short
+        assert "--help-all" in short.split("more options, of ")[1]
+
+
+def test_an_ordinary_patch_needs_the_first_options_and_no_page_is_long() -> None:
+    page = kit("patch", "--help").out
+    needed = options(page.partition("\nNeeded:\n")[2].partition("\n\n")[0])
+    assert needed == {"--output", "--in-place", "--signing-key", "--trusted-key", "--trust"}
+    assert "--max" not in options(page)
+    assert page.index("Needed:") < page.index("\nOptions:") < page.index("\nTrust and time:")
+
+
+def test_without_a_command_the_answer_is_which_there_are() -> None:
+    assert (kit().code, kit().out) == (0, kit("--help").out)
+    assert kit("help").out == kit("--help").out
+    assert (kit("keys").code, kit("keys").out) == (0, kit("keys", "--help").out)
+    assert kit("help", "mend").code == 64
+
+
+def test_every_command_is_in_one_group() -> None:
+    page = kit("--help").out
+    listed = re.findall(r"^  ([a-z]+) +[A-Z]", page, re.MULTILINE)
+    assert sorted(listed) == sorted(name for name in group.list_commands(click.Context(group)))
+    assert [name for _, names in grouped_commands(["mend", "verify"]) for name in names] == ["verify", "mend"]
+
+
+def test_a_quiet_command_prints_no_report_and_still_its_errors(desk: Desk) -> None:
+    path = desk.kit()
+    outcome = kit("verify", path, *desk.trust("vendor"), "-q", "--workers", 1)
+    assert (outcome.code, outcome.out, outcome.err) == (0, "", "")
+    refused = kit("verify", path, *desk.trust("site"), "--quiet", "--workers", 1)
+    assert (refused.code, refused.out) == (4, "")
+    assert refused.err.startswith("kit: error: ")
+    assert kit("verify", path, *desk.trust("vendor"), "-q", "--json").json["verdict"] == "valid"
+    assert kit("inspect", path, "-q", "-v").code == 64
+
+
+def test_a_verbose_command_prints_progress_of_a_small_kit_too(desk: Desk) -> None:
+    path = desk.kit()
+    assert kit("inspect", path, "--workers", 1).err == ""
+    assert "kit: survey: done: 3 documents" in kit("inspect", path, "-v", "--workers", 1).err
 
 
 @EVERY

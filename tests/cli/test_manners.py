@@ -132,8 +132,6 @@ class TestWrongUse:
     @pytest.mark.parametrize(
         ("words", "complaint"),
         [
-            pytest.param((), "a command is missing\nkit: hint: kit --help", id="no command"),
-            pytest.param(("keys",), "a command is missing\nkit: hint: kit keys --help", id="no command of a group"),
             pytest.param(("mend",), "No such command 'mend'", id="a command that there is not"),
             pytest.param(("inspect",), "Missing argument 'KIT'", id="no kit"),
             pytest.param(("inspect", "k", "--fast"), "No such option", id="an option that there is not"),

@@ -101,6 +101,7 @@ def test_the_list_of_commands_loads_none_of_them() -> None:
     assert {name for name in found if name.startswith("kit.")} <= {
         "kit.cli",
         "kit.cli.commands",
+        "kit.cli.manual",
         "kit.cli.output",
         "kit.engine",
         "kit.engine.interrupts",

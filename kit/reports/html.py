@@ -9,7 +9,9 @@ Laws, each kept by construction:
 3. Equal reports give equal bytes: no clock, no random identifier, attributes in the order of the call.
 4. Nothing is shown by colour or background alone: a page reads the same on paper and in black and white.
 
-The style of all HTML reports: black on white, without external fonts or pictures, for screen and paper.
+The style of all HTML reports, without external fonts or pictures: light or dark as the reader's system is, and black
+on white on paper. On a narrow screen a table becomes a list with the heading in front of each value, so that no column
+is out of sight. Colours are the variables at its head; a test computes their contrast (WCAG 2.2, 1.4.3).
 """
 
 from __future__ import annotations
@@ -21,7 +23,12 @@ from dataclasses import dataclass
 from kit.reports.text import printable
 
 STYLE = """\
-:root { --ink: #111; --soft: #555; --rule: #bbb; --hair: #ddd; --paper: #fff; }
+:root { color-scheme: light dark; --ink: #111; --soft: #555; --rule: #bbb; --hair: #ddd; --paper: #fff;
+  --good: #176b2c; --bad: #b3161b; --warn: #8a4b00; --fill: #444; }
+@media screen and (prefers-color-scheme: dark) {
+  :root { --ink: #ececec; --soft: #b0b4b8; --rule: #5a6066; --hair: #33383d; --paper: #14171a;
+    --good: #6fd08c; --bad: #ff8a80; --warn: #ffc46b; --fill: #b0b4b8; }
+}
 * { box-sizing: border-box; }
 html { background: var(--paper); -webkit-text-size-adjust: 100%; }
 body { margin: 0; color: var(--ink); font: 15px/1.5 "Helvetica Neue", Helvetica, Arial, "Liberation Sans", sans-serif;
@@ -44,7 +51,16 @@ h1 code { font-size: 1em; }
 .verdict { margin: 1.25rem 0 0; padding: 1rem 1.25rem; border: 2px solid var(--ink); }
 .verdict > :last-child { margin-bottom: 0; }
 .verdict .word { margin: 0 0 .35rem; font-size: 1.5rem; font-weight: 700; line-height: 1.2; }
-.verdict.against { border-width: 1px 1px 1px 10px; }
+.verdict.good, .verdict.bad, .verdict.forced { border-left-width: 10px; }
+.verdict.good { border-color: var(--good); }
+.verdict.bad { border-color: var(--bad); }
+.verdict.forced { border-color: var(--warn); border-style: dashed; border-left-style: solid; }
+.verdict.good .word, .holds .state { color: var(--good); }
+.verdict.bad .word, .failed .state { color: var(--bad); }
+.verdict.forced .word, .forced .state { color: var(--warn); }
+.good .word::before, .holds .state::before { content: "\2713  "; }
+.bad .word::before, .failed .state::before { content: "\2717  "; }
+.verdict.forced .word::before, .forced .state::before { content: "!  "; }
 
 dl { margin: 0; }
 dl > div { display: grid; grid-template-columns: 11rem 1fr; gap: 0 1rem; padding: .3rem 0;
@@ -57,7 +73,7 @@ dd > div + div { margin-top: .2rem; }
 .wide { overflow-x: auto; margin: 0 0 .75rem; }
 table { border-collapse: collapse; width: 100%; font-size: .93rem; font-variant-numeric: tabular-nums; }
 th, td { padding: .35rem .9rem .35rem 0; border-bottom: 1px solid var(--hair); text-align: left; vertical-align: top;
-  overflow-wrap: anywhere; unicode-bidi: isolate; }
+  overflow-wrap: break-word; unicode-bidi: isolate; }
 thead th { border-bottom: 1px solid var(--ink); color: var(--soft); font-weight: 400; overflow-wrap: normal;
   vertical-align: bottom; }
 tbody th { font-weight: 400; min-width: 8rem; }
@@ -73,38 +89,49 @@ table.inner { font-size: .87rem; margin: .4rem 0; }
 .obligation .state { grid-column: 2; text-align: right; white-space: nowrap; }
 .obligation .body { grid-column: 1 / -1; padding-left: 1.5rem; min-width: 0; }
 .obligation .body p { margin: .1rem 0 0; }
-.obligation.failed { border-left-color: var(--ink); }
-.obligation.failed .state { font-weight: 700; }
+.obligation.failed { border-left-color: var(--bad); }
+.obligation.forced { border-left-color: var(--warn); }
+.obligation.failed .state, .obligation.forced .state { font-weight: 700; }
 
 svg { display: block; max-width: 100%; }
 svg text { font-family: "Helvetica Neue", Helvetica, Arial, "Liberation Sans", sans-serif; font-size: 13px;
-  fill: #111; }
+  fill: var(--ink); }
 svg .strong { font-weight: 600; }
-svg .soft { fill: #555; font-size: 12px; }
-svg .box { fill: #fff; stroke: #111; stroke-width: 1; }
+svg .soft { fill: var(--soft); font-size: 12px; }
+svg .box { fill: var(--paper); stroke: var(--ink); stroke-width: 1; }
 svg .box.now { stroke-width: 2.5; }
 svg .doubt { stroke-dasharray: 5 4; }
-svg .arrow { fill: none; stroke: #111; stroke-width: 1; }
-svg .head { fill: #111; }
+svg .arrow { fill: none; stroke: var(--ink); stroke-width: 1; }
+svg .head { fill: var(--ink); }
 svg.bar { width: 9rem; min-width: 5rem; height: .8rem; margin-top: .3rem; }
-svg.bar .filled { fill: #444; }
-svg.bar .frame { fill: none; stroke: #111; stroke-width: 1; vector-effect: non-scaling-stroke; }
+svg.bar { overflow: visible; }
+svg.bar .filled { fill: var(--fill); }
+svg.bar .frame { fill: none; stroke: var(--ink); stroke-width: 1; vector-effect: non-scaling-stroke; }
 figure { margin: 0 0 1rem; }
 figcaption { color: var(--soft); font-size: .87rem; margin-top: .4rem; }
 
 footer { margin-top: 2.5rem; padding-top: .75rem; border-top: 1px solid var(--rule); color: var(--soft);
   font-size: .87rem; }
 
-@media (max-width: 40rem) {
+@media screen and (max-width: 40rem) {
   body { font-size: 14px; }
   main { padding: 1.25rem 1rem 2.5rem; }
   h1 { font-size: 1.35rem; }
   dl > div { grid-template-columns: 1fr; }
-  svg.bar { width: 5rem; }
-  table.inner { min-width: 30rem; }
+  .obligation { grid-template-columns: 1fr 6.5rem; }
+  .wide { overflow: visible; }
+  table, tbody, tr, tbody th, td { display: block; }
+  thead { display: none; }
+  tr { padding: .5rem 0; border-bottom: 1px solid var(--rule); }
+  tbody th, td { border: 0; padding: .1rem 0; overflow-wrap: anywhere; }
+  tbody th { font-weight: 600; }
+  td[data-label]::before { content: attr(data-label) ": "; color: var(--soft); }
+  td.number { text-align: left; white-space: normal; }
 }
 @page { margin: 18mm 16mm; }
 @media print {
+  table { font-size: 8.5pt; }
+  th, td { padding-right: .6rem; }
   body { font-size: 9.5pt; }
   main { max-width: none; padding: 0; }
   .wide { overflow: visible; }
@@ -125,7 +152,8 @@ _ELEMENTS = frozenset({
 })  # fmt: skip
 _VOID = frozenset({"br", "col", "wbr"})
 _ATTRIBUTES = frozenset({
-    *("aria-hidden", "aria-label", "class", "colspan", "id", "lang", "role", "rowspan", "scope", "span", "width"),
+    *("aria-hidden", "aria-label", "class", "colspan", "data-label", "id", "lang", "role", "rowspan", "scope", "span"),
+    "width",
     *("cx", "cy", "d", "height", "preserveAspectRatio", "r", "rx", "viewBox", "x", "x1", "x2", "y", "y1", "y2"),
     *("fill", "stroke", "stroke-dasharray", "stroke-width", "text-anchor"),
 })  # fmt: skip
@@ -174,7 +202,7 @@ def page(title: str, *body: Content) -> bytes:
         '<meta charset="utf-8">\n'
         f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        '<meta name="color-scheme" content="light">\n'
+        '<meta name="color-scheme" content="light dark">\n'
         f"<title>{escaped(title)}</title>\n"
         f"<style>\n{STYLE}</style>\n"
         "</head>\n"
@@ -199,7 +227,8 @@ def grid(
 ) -> Html:
     """Return a table. The columns in ``numbers`` are counts, aligned right; an inner table is inside another.
 
-    The first cell of a row names it. A table that is too wide scrolls on screen, and is complete on paper.
+    The first cell of a row names it. On a narrow screen each value has
+    the heading of its column in front of it.
     """
     head = [element("th", text, scope="col", class_=_cell(at, numbers)) for at, text in enumerate(heads)]
     lines = [
@@ -207,7 +236,9 @@ def grid(
             element(
                 "tr",
                 [
-                    element("th", cell, scope="row") if not at else element("td", cell, class_=_cell(at, numbers))
+                    element("td", cell, class_=_cell(at, numbers), data_label=heads[at] or None)
+                    if at
+                    else element("th", cell, scope="row")
                     for at, cell in enumerate(row)
                 ],
             )

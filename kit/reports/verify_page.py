@@ -7,7 +7,7 @@ receipt, which is.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +20,9 @@ from kit.reports.verify_tables import (
     count_text,
     coverage_part,
     fields_part,
+    key_names,
     lineage_part,
+    name_keys,
     signers_part,
 )
 from kit.values import Timestamp
@@ -53,11 +55,12 @@ def verdict_page(report: VerifyReport, expectation: Expectation, occasion: Occas
     """Return the page of any verdict. Equal reports, trust and occasions give equal bytes."""
     judgement = report.judgement
     keys = {key.key_id: key for key in expectation.anchor.policy.keys}
+    names = key_names(keys)
     return page(
         f"{_word(judgement)}: {report.kit.name}",
-        _head(report.kit, _verdict(judgement)),
+        _head(report.kit, _verdict(judgement, names)),
         section("Kit", _kit_facts(report, expectation, occasion), identifier="kit"),
-        section("Obligations", _obligations(judgement.obligations), identifier="obligations"),
+        section("Obligations", _obligations(judgement.obligations, names), identifier="obligations"),
         signers_part(judgement, keys, expectation),
         lineage_part(judgement, keys),
         coverage_part(report),
@@ -77,7 +80,7 @@ def no_verdict_page(kit: Path, error: KitError, occasion: Occasion) -> bytes:
     ]
     return page(
         f"No verdict: {kit.name}",
-        _head(kit, element("div", box, class_="verdict against", id="verdict")),
+        _head(kit, element("div", box, class_="verdict bad", id="verdict")),
         section("Kit", facts([("File", code(kit)), *_occasion_facts(occasion)]), identifier="kit"),
         _foot(),
     )
@@ -94,7 +97,7 @@ def _word(judgement: Judgement) -> str:
     return "Valid by force" if judgement.override is not None else "Valid"
 
 
-def _verdict(judgement: Judgement) -> Html:
+def _verdict(judgement: Judgement, names: Mapping[str, str]) -> Html:
     failed = [o for o in judgement.obligations if o.status is Status.FAILED]
     forced = [o for o in judgement.obligations if o.status is Status.OVERRIDDEN]
     unchecked = [o for o in judgement.obligations if o.status is Status.NOT_APPLICABLE]
@@ -105,7 +108,7 @@ def _verdict(judgement: Judgement) -> Html:
             element(
                 "p",
                 element("strong", f"{capitalize(first.name)} (obligation {first.number}). "),
-                str(judgement.failure),
+                name_keys(str(judgement.failure), names),
             ),
             element("p", f"It guards against: {first.attack}."),
         ]
@@ -123,9 +126,8 @@ def _verdict(judgement: Judgement) -> Html:
         reasons.setdefault(obligation.detail, []).append(f"{obligation.number}, {obligation.name}")
     for reason, named in reasons.items():
         parts.append(element("p", f"Not checked: {'; '.join(named)}. Why: ", prose(reason), ".", class_="soft"))
-    return element(
-        "div", parts, class_="verdict" if judgement.valid and not forced else "verdict against", id="verdict"
-    )
+    kind = "bad" if not judgement.valid else "forced" if forced else "good"
+    return element("div", parts, class_=f"verdict {kind}", id="verdict")
 
 
 def _kit_facts(report: VerifyReport, expectation: Expectation, occasion: Occasion) -> Html:
@@ -161,14 +163,22 @@ def _occasion_facts(occasion: Occasion) -> list[tuple[str, Content]]:
     ]
 
 
-def _obligations(obligations: Sequence[Obligation]) -> Html:
-    return element("div", [_obligation(obligation) for obligation in obligations], class_="obligations")
+def _obligations(obligations: Sequence[Obligation], names: Mapping[str, str]) -> Html:
+    return element("div", [_obligation(obligation, names) for obligation in obligations], class_="obligations")
 
 
-def _obligation(obligation: Obligation) -> Html:
+_KINDS = {
+    Status.CHECKED: "obligation holds",
+    Status.FAILED: "obligation failed",
+    Status.NOT_APPLICABLE: "obligation",
+    Status.OVERRIDDEN: "obligation forced",
+}
+
+
+def _obligation(obligation: Obligation, names: Mapping[str, str]) -> Html:
     state = element("span", _STATES[obligation.status], class_="state")
     body: list[Content] = [
-        element("p", prose(obligation.detail)),
+        element("p", prose(name_keys(obligation.detail, names))),
         element("p", f"Guards against: {obligation.attack}", class_="soft"),
     ]
     evidence = [one for one in obligation.evidence if one.expected or one.found not in obligation.detail]
@@ -181,8 +191,8 @@ def _obligation(obligation: Obligation) -> Html:
     if obligation.remedy:
         body.append(element("p", element("strong", "To do: "), prose(obligation.remedy)))
     title = element("h3", element("span", str(obligation.number), class_="count"), capitalize(obligation.name))
-    kind = "obligation failed" if obligation.status in {Status.FAILED, Status.OVERRIDDEN} else "obligation"
-    return Html(f"\n{element('div', title, state, element('div', body, class_='body'), class_=kind).markup}")
+    made = element("div", title, state, element("div", body, class_="body"), class_=_KINDS[obligation.status])
+    return Html(f"\n{made.markup}")
 
 
 def _evidence(evidence: Evidence) -> list[Content]:

@@ -123,6 +123,18 @@ def capitalize(text: str) -> str:
     return text[:1].upper() + text[1:] if text.partition(" ")[0].islower() else text
 
 
+def key_names(keys: Mapping[str, TrustedKey]) -> dict[str, str]:
+    """Return what the page calls each trusted key; the table of signers has every key id whole."""
+    return {key_id: key.name or f"{key_id[:_SHORT_ID]}…" for key_id, key in keys.items()}
+
+
+def name_keys(text: str, names: Mapping[str, str]) -> str:
+    """Return a text with the names of keys for their ids; an id of a key that is not trusted stays whole."""
+    for key_id, name in names.items():
+        text = text.replace(key_id, name)
+    return text
+
+
 def signers_part(judgement: Judgement, keys: Mapping[str, TrustedKey], expectation: Expectation) -> Html:
     """Return the trusted keys, and which of them signed the manifest."""
     if judgement.signers:
@@ -131,7 +143,7 @@ def signers_part(judgement: Judgement, keys: Mapping[str, TrustedKey], expectati
         text = "It is not proven that a trusted key which may sign the manifest has signed it."
     rows: list[list[Content]] = [
         [
-            [code(key_id), [element("br"), key.name] if key.name else None],
+            [[element("b", key.name), element("br")] if key.name else None, code(key_id)],
             str(key.key.algorithm),
             "any" if expectation.trust is None else ", ".join(sorted(key.roles)),
             "yes" if key_id in judgement.signers else "no",
@@ -147,27 +159,27 @@ def lineage_part(judgement: Judgement, keys: Mapping[str, TrustedKey]) -> Html |
     links = chain(judgement)
     if not links:
         return None
-    names = {key_id: key.name or f"{key_id[:_SHORT_ID]}…" for key_id, key in keys.items()}
+    names = key_names(keys)
     proven = sum(link.proven for link in links)
     caption = (
         f"{count_text(len(links), 'generation')}, {proven:,} of them proven. A broken outline or line is not proven."
     )
     figure = element("figure", lineage_picture(links, names), element("figcaption", caption))
-    parts = [_generation(link) for link in islice(links, MAX_ROWS)]
+    parts = [_generation(link, names) for link in islice(links, MAX_ROWS)]
     more = f"and {len(links) - MAX_ROWS:,} more, which the JSON report names" if len(links) > MAX_ROWS else None
     return section("Lineage", figure, parts, element("p", more) if more else None, identifier="lineage")
 
 
-def _generation(link: Link) -> Content:
+def _generation(link: Link, names: Mapping[str, str]) -> Content:
     statement = link.statement
-    given = (statement.operator, statement.environment) if statement is not None else ()
     step = ", ".join((link.operation, *link.transforms))
     rows: list[tuple[str, Content]] = [
         ("Made by", step if link.tool is None else f"{step}; {link.tool}"),
-        ("On behalf of", ", ".join(text for text in given if text) or None),
+        ("Operator", statement.operator if statement is not None else None),
+        ("Environment", statement.environment if statement is not None else None),
         ("At", str(link.made_at) if link.made_at is not None else "not proven"),
-        ("Signed by", _ids(link.signers)),
-        ("Step signed by", None if link.operation == PUBLISHED else _ids(link.statement_signers)),
+        ("Signed by", _ids(link.signers, names)),
+        ("Step signed by", None if link.operation == PUBLISHED else _ids(link.statement_signers, names)),
         ("Rollback note", statement.rollback_note if statement is not None else None),
         ("Manifest SHA-256", code(link.manifest_sha256)),
     ]
@@ -185,8 +197,8 @@ def _differences(rows: Sequence[Sequence[Content]]) -> Iterator[Html]:
         yield from _rows(("What", "Where", "Before", "After"), rows)
 
 
-def _ids(key_ids: Sequence[str]) -> Content:
-    return [[element("br") if number else None, code(key_id)] for number, key_id in enumerate(key_ids)] or "not proven"
+def _ids(key_ids: Sequence[str], names: Mapping[str, str]) -> Content:
+    return ", ".join(names.get(key_id, key_id) for key_id in key_ids) or "not proven"
 
 
 def coverage_part(report: VerifyReport) -> Html | None:
@@ -213,6 +225,9 @@ def coverage_part(report: VerifyReport) -> Html | None:
     text = (
         "Observations with both projections, counted in this run: linkset is a document, rawLinkset has shape v1."
         if is_counted
+        else "Observations with an element rawLinkset, as the manifest declares. All documents were counted in this "
+        "run, and the counts compared (--deep); what is in rawLinkset was not checked (--require-raw-linkset)."
+        if report.judgement.proofs
         else "Observations with an element rawLinkset, as the manifest declares. They were neither counted nor checked "
         "in this run (--require-raw-linkset)."
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 
 import pytest
@@ -90,3 +91,60 @@ def test_a_bar_is_full_only_when_nothing_is_missing_and_empty_only_when_all_is(
     parsed = Page(page("t", bar(part, whole)))
     assert [facts["width"] for tag, facts in parsed.elements if facts.get("class") == "filled"] == [width]
     assert [facts["aria-label"] for tag, facts in parsed.elements if tag == "svg"] == [f"{part:,} of {whole:,}"]
+
+
+def colours(theme: str) -> dict[str, str]:
+    """Return the variables of a theme by name; the dark one inherits nothing that it does not set."""
+    blocks = re.findall(r":root \{(.*?)\}", html.STYLE, re.DOTALL)
+    light, dark = (dict(re.findall(r"--(\w+): (#[0-9a-f]+)", block)) for block in blocks)
+    assert light.keys() == dark.keys()
+    return light if theme == "light" else dark
+
+
+def luminance(colour: str) -> float:
+    """Return the relative luminance of WCAG 2.2."""
+    digits = colour[1:] if len(colour) == 7 else "".join(2 * digit for digit in colour[1:])
+    parts = [int(digits[at : at + 2], 16) / 255 for at in (0, 2, 4)]
+    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def contrast(one: str, two: str) -> float:
+    dark, light = sorted(map(luminance, (one, two)))
+    return (light + 0.05) / (dark + 0.05)
+
+
+def test_the_computation_of_contrast_is_that_of_the_standard() -> None:
+    assert round(contrast("#fff", "#000"), 2) == 21
+    assert round(contrast("#777", "#ffffff"), 2) == 4.48
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_every_text_has_enough_contrast(theme: str) -> None:
+    found = colours(theme)
+    assert contrast(found["ink"], found["paper"]) >= 12
+    for name in ("soft", "good", "bad", "warn"):
+        assert contrast(found[name], found["paper"]) >= 4.5, name
+    assert contrast(found["fill"], found["paper"]) >= 3  # a bar (WCAG 2.2, 1.4.11)
+
+
+def test_no_colour_is_outside_of_the_variables_so_that_dark_is_dark_everywhere() -> None:
+    rules = re.sub(r":root \{.*?\}", "", html.STYLE, flags=re.DOTALL)
+    assert re.findall(r"#[0-9a-f]{3,6}\b", rules) == []
+    assert "prefers-color-scheme: dark" in html.STYLE.partition("@media screen and (")[2][:40]  # never on paper
+
+
+def test_what_colour_shows_a_sign_shows_as_well() -> None:
+    for kind in (".good .word", ".bad .word", ".verdict.forced .word", ".holds .state", ".failed .state"):
+        assert re.search(rf"{re.escape(kind)}::before[^{{]*\{{ content: ", html.STYLE), kind
+
+
+def test_on_a_narrow_screen_every_value_has_its_heading_and_no_table_scrolls() -> None:
+    parsed = Page(page("t", grid(["a", 'b"<', ""], [["1", "2", "3"]])))
+    cells = [facts.get("data-label") for tag, facts in parsed.elements if tag == "td"]
+    assert cells == ['b"<', None]
+    narrow = html.STYLE.partition("@media screen and (max-width: 40rem) {")[2].partition("\n}\n")[0]
+    assert "content: attr(data-label)" in narrow
+    assert ".wide { overflow: visible; }" in narrow
+    assert "min-width" not in narrow
+    assert "tr, tbody th, td { display: block; }" in narrow

@@ -52,9 +52,12 @@ def test_of_a_patched_kit_has_who_signed_each_generation_and_each_step(desk: Des
     lineage = page.sections["lineage"]
     vendor, site = (key(who).public.key_id for who in ("vendor", "site"))
     assert "2 generations, 2 of them proven." in lineage
-    assert f"Generation 3 Made by published At 2025-10-20T00:00:00Z Signed by {vendor} Manifest" in lineage
-    assert "On behalf of Ada, quay" in lineage
-    assert f"Signed by {site} Step signed by {site} Manifest" in lineage
+    assert f"Generation 3 Made by published At 2025-10-20T00:00:00Z Signed by {vendor[:16]}… Manifest" in lineage
+    assert "Operator Ada Environment quay" in lineage
+    assert f"Signed by {site[:16]}… Step signed by {site[:16]}… Manifest" in lineage
+    assert vendor in page.sections["signers"]
+    assert f"by {site[:16]}…" in page.sections["obligations"]
+    assert site not in lineage + page.sections["obligations"]
     assert "Every document was read in this run." in page.sections["collections"]
     # In the picture and in the list.
     assert lineage.count("raw-linkset") == 2
@@ -78,11 +81,41 @@ def test_what_an_unproven_manifest_says_is_marked_as_unproven(desk: Desk) -> Non
     assert "nothing in the manifest is proven: obligation 3 failed" in page.sections["kit"]
     assert "2 generations, 0 of them proven." in page.sections["lineage"]
     assert "signature not proven" in page.sections["lineage"]
-    assert f"by {key('vendor').public.key_id}" in page.sections["obligations"]
+    # Of a key that is not trusted the page has nothing but its id.
+    assert f"by {key('site').public.key_id}" in page.sections["obligations"]
     assert [facts["class"] for _, facts in page.elements if str(facts.get("class"))[:3] == "box"] == [
         "box doubt",
         "box now doubt",
     ]
+
+
+def kinds(page: Page) -> list[str]:
+    """Return the classes that a page has its verdict and obligations in."""
+    named = [str(facts.get("class")) for tag, facts in page.elements if tag == "div"]
+    return [name for name in named if name.startswith(("verdict", "obligation "))]
+
+
+def test_valid_and_refused_are_of_different_kinds(desk: Desk) -> None:
+    path = desk.patched()
+    assert kinds(verified(desk, path))[:3] == ["verdict good", "obligation holds", "obligation holds"]
+    assert kinds(verified(desk, path, trusting=("vendor",), code=4))[:4] == [
+        *("verdict bad", "obligation holds", "obligation holds", "obligation failed"),
+    ]
+    assert kinds(Page(_untrusting(desk))) == ["verdict bad"]
+
+
+def test_a_key_with_a_name_is_called_by_it_and_its_id_is_in_the_table(desk: Desk) -> None:
+    path = desk.kit()
+    assert kit("trust", "init", "named.json", "--key", desk.public("site"), "patcher").code == 0
+    words = ("trust", "add", "named.json", desk.public("vendor"), "--role", "publisher", "--name", "The mint")
+    assert kit(*words).code == 0
+    assert kit("verify", path, "--trust", "named.json", "--at", AT, "--html", "named.html", "--workers", 1).code == 0
+    page = Page(Path("named.html").read_bytes())
+    name = key("vendor").public.key_id
+    assert "Holds by The mint" in page.sections["obligations"]
+    assert "Signed by The mint" in page.sections["lineage"]
+    assert f"The mint {name}" in page.sections["signers"]
+    assert name not in page.sections["obligations"] + page.sections["lineage"]
 
 
 def test_of_what_is_cut_is_no_kit_or_is_not_there(desk: Desk) -> None:
@@ -114,6 +147,8 @@ def test_of_a_forced_kit_says_so_first(desk: Desk) -> None:
     verify(old, "--force", "--reason", "<the new one> is broken", "--html", "f.html")
     page = Page(Path("f.html").read_bytes())
     assert page.sections["verdict"].startswith("Valid by force ")
+    assert "verdict forced" in kinds(page)
+    assert "obligation forced" in kinds(page)
     assert "<the new one> is broken" in page.sections["verdict"]
     assert "policy, version 1" in page.sections["kit"]
 

@@ -10,7 +10,7 @@ from rich.progress import BarColumn, Progress as Bars, ProgressColumn, Task, Tas
 from rich.text import Text
 
 from kit.engine.progress import BatchDone, Event, PassDone, PassStarted
-from kit.reports.progress import PassSoFar, outcomes_text
+from kit.reports.progress import PassSoFar, RunSoFar, outcomes_text
 from kit.reports.text import printable
 
 
@@ -29,8 +29,10 @@ class Display:
     later pass forks.
     """
 
-    def __init__(self, console: Console, clock: Callable[[], float]) -> None:
+    def __init__(self, console: Console, clock: Callable[[], float], passes: tuple[str, ...] = ()) -> None:
+        """Draw on ``console``; ``passes`` are the stages that the command is to go through, if they are known."""
         self._console = console
+        self._run = RunSoFar(passes) if passes else None
         self._clock = clock
         self._so_far = PassSoFar()
         self._bars: Bars | None = None
@@ -39,7 +41,10 @@ class Display:
 
     def tell(self, event: Event) -> None:
         """See :class:`kit.engine.progress.Progress`."""
-        self._so_far.take(event, self._clock())
+        seconds = self._clock()
+        self._so_far.take(event, seconds)
+        if self._run is not None:
+            self._run.take(event, self._so_far.ratio, seconds)
         with suppress(OSError, ValueError):  # the terminal went away; the run continues
             if isinstance(event, PassStarted):
                 self._begin(event)
@@ -60,12 +65,14 @@ class Display:
             _TextColumn("stage"),
             BarColumn(bar_width=20),
             _TextColumn("share"),
-            TimeRemainingColumn(),
+            *([TimeRemainingColumn()] if self._run is None else [_TextColumn("left")]),
             _TextColumn("detail"),
         )
         self._bars = Bars(*columns, console=self._console, auto_refresh=False, get_time=self._clock)
         self._bars.start()
-        self._task = self._bars.add_task("", total=event.total, stage=event.stage.value, share="", detail="")
+        stage = event.stage.value if self._run is None else f"{event.stage.value} {self._run.place}"
+        total = event.total if self._run is None else 1.0
+        self._task = self._bars.add_task("", total=total, stage=stage, share="", left="", detail="")
         self._bars.refresh()
 
     def _advance(self, bars: Bars, event: Event) -> None:
@@ -74,9 +81,13 @@ class Display:
                 self._outcomes[key] = self._outcomes.get(key, 0) + count
         ratio = self._so_far.ratio
         member = event.member.rpartition("/")[2] if isinstance(event, BatchDone) else ""
+        left = None
+        if self._run is not None:
+            ratio, left = self._run.share, self._run.left(self._clock())
         bars.update(
             self._task,
-            completed=self._so_far.read,
+            completed=self._so_far.read if self._run is None else self._run.share,
+            left=f"{int(left) // 60}:{int(left) % 60:02} left" if left is not None else "",
             share=f"{ratio:.0%}" if ratio is not None else "",
             detail=self._detail(member) if isinstance(event, BatchDone | PassDone) else bars.tasks[0].fields["detail"],
         )

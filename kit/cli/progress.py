@@ -82,8 +82,11 @@ def _listener(mode: str) -> _Closable | None:
     if mode == "rich":
         # Imported here: it takes a tenth of a second, which no other command should pay.
         from kit.cli.display import Display, Screen
+        from kit.reports.progress import PASSES
 
-        return Display(Screen(stderr=True, highlight=False), time.monotonic)
+        context = click.get_current_context(silent=True)
+        name = context.command.name if context is not None else None
+        return Display(Screen(stderr=True, highlight=False), time.monotonic, PASSES.get(name or "", ()))
     return TextLines(_to_standard_error, time.monotonic, quiet=QUIET_DOCUMENTS if mode == "quiet" else 0)
 
 

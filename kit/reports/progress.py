@@ -59,17 +59,21 @@ class PassSoFar:
     total: int | None = None
     documents: int = 0
     read: int = 0
+    bytes: int = 0
+    """Of members, as :class:`Advanced` counts them."""
 
     def take(self, event: Event, seconds: float) -> None:
         """Count an event."""
         match event:
             case PassStarted():
-                self.since, self.total, self.documents, self.read = seconds, event.total, 0, 0
+                self.since, self.total = seconds, event.total
+                self.documents = self.read = self.bytes = 0
             case BatchDone():
                 self.documents += event.documents
                 self.read = event.read
             case Advanced():
                 self.read = event.read
+                self.bytes += event.bytes
             case PassDone():
                 self.read = self.total or self.read
             case _:
@@ -85,6 +89,69 @@ class PassSoFar:
         return self.documents / (seconds - self.since) if seconds > self.since else None
 
 
+PASSES: Mapping[str, tuple[str, ...]] = {
+    "plan": ("survey", "rewrite"),
+    "patch": ("survey", "rewrite", "reread"),
+    "apply": ("survey", "make", "reread"),
+    "diff": ("survey", "survey", "compare", "compare"),
+}
+"""By command: the stages of its passes. Those of other commands depend on the kit or on options."""
+_WEIGHTS: Mapping[str, float] = {"rewrite": 3.0, "make": 2.0}
+"""How much longer a pass takes than one that only reads."""
+
+
+@dataclass(slots=True)
+class RunSoFar:
+    """How far all passes of a command are, as one share.
+
+    A pass that a resumed run leaves out counts as done, and one that nobody expected as one more. What is left is
+    computed from what this process has done since its first event: a resumed pass begins far in, in no time.
+    """
+
+    passes: tuple[str, ...]
+    number: int = 0
+    """Of the current pass, from 1."""
+    within: float = 0.0
+    """Share of the current pass."""
+    since: tuple[float, float] | None = None
+    """Time and share at the first event that followed a start."""
+
+    def take(self, event: Event, ratio: float | None, seconds: float) -> None:
+        """Count an event; ``ratio`` is the share of its pass."""
+        if isinstance(event, PassStarted):
+            self._begin(event.stage.value)
+            return
+        self.within = 1.0 if isinstance(event, PassDone) else ratio or 0.0
+        if self.since is None:
+            self.since = (seconds, self.share)
+
+    def _begin(self, stage: str) -> None:
+        at = self.number  # the passes before this place have begun
+        known = self.passes.index(stage, at) if stage in self.passes[at:] else None
+        if known is None:
+            self.passes = (*self.passes[:at], stage, *self.passes[at:])
+            known = at
+        self.number, self.within = known + 1, 0.0
+
+    @property
+    def place(self) -> str:
+        """Which pass of how many, in words."""
+        return f"{self.number} of {len(self.passes)}"
+
+    @property
+    def share(self) -> float:
+        """Share of all passes that is done."""
+        weights = [_WEIGHTS.get(stage, 1.0) for stage in self.passes]
+        done = sum(weights[: self.number - 1]) + self.within * weights[self.number - 1] if self.number else 0.0
+        return done / sum(weights) if weights else 0.0
+
+    def left(self, seconds: float) -> float | None:
+        """Return the seconds that are left; None if not enough is known."""
+        if self.since is None or self.share <= self.since[1] or seconds <= self.since[0]:
+            return None
+        return (1 - self.share) * (seconds - self.since[0]) / (self.share - self.since[1])
+
+
 def event_line(event: Event, so_far: PassSoFar, seconds: float) -> str | None:
     """Return an event as a line, once ``so_far`` has taken it; None for the start of a pass."""
     read = f", {so_far.ratio:.0%} read" if so_far.ratio is not None else ""
@@ -98,7 +165,7 @@ def event_line(event: Event, so_far: PassSoFar, seconds: float) -> str | None:
             so = f"{so_far.documents:,} documents so far{read}{speed}"
             return f"{event.stage}: {event.member}: {event.documents:,} documents{outcomes}; {so}"
         case Advanced():
-            return f"{event.stage}: {event.bytes / _MIB:,.0f} MiB{read}"
+            return f"{event.stage}: {so_far.bytes / _MIB:,.0f} MiB so far{read}"
         case PassDone():
             documents = f"{event.documents:,} documents, " if event.documents else ""
             spent = f"{seconds - so_far.since:,.1f} s"

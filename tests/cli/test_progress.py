@@ -16,6 +16,7 @@ from rich.console import Console
 from kit.cli.display import Display, Screen
 from kit.cli.progress import JsonLines, Listeners, TextLines, show_progress
 from kit.engine.progress import SILENCE, Advanced, BatchDone, Event, PassDone, PassStarted, Stage
+from kit.reports.progress import RunSoFar
 from tests import kits
 from tests.cli.terminal import Terminal
 from tests.commands import ROOT, Outcome, kit
@@ -72,7 +73,7 @@ class TestLines:
             Advanced(stage=Stage.REREAD, bytes=64 << 20, read=50),
             PassDone(stage=Stage.REREAD, documents=0, bytes=64 << 20, queue_peak=0, queue_peak_bytes=0),
         ]
-        expected = ["kit: reread: 64 MiB, 50% read", "kit: reread: done: 64.0 MiB in 2.0 s"]
+        expected = ["kit: reread: 64 MiB so far, 50% read", "kit: reread: done: 64.0 MiB in 2.0 s"]
         assert lines(told=told) == lines(told=told, quiet=10_000) == expected
 
     def test_a_quiet_listener_tells_nothing_of_a_small_kit_and_everything_of_a_large_one(self) -> None:
@@ -104,6 +105,36 @@ class TestJson:
         assert not LINE.is_valid({"event": "late", "schemaVersion": "1", "stage": "rewrite", "seconds": 1})
 
 
+class TestRun:
+    def run(self, *told: tuple[Event, float | None]) -> RunSoFar:
+        run = RunSoFar(("survey", "rewrite", "reread"))
+        for second, (event, ratio) in enumerate(told):
+            run.take(event, ratio, second)
+        return run
+
+    def test_passes_add_up_to_one_share(self) -> None:
+        survey, rewrite = (PassStarted(stage=stage, total=200) for stage in (Stage.SURVEY, Stage.REWRITE))
+        assert self.run((survey, None)).place == "1 of 3"
+        run = self.run((survey, None), (batch(1, 100), 0.5), (rewrite, None), (batch(1, 100), 0.5))
+        assert (run.place, run.share) == ("2 of 3", 0.5)
+        # From 0.1 at the first event to 0.5 in two seconds: the other half takes two and a half.
+        assert run.left(3) == pytest.approx(2.5)
+
+    def test_a_resumed_pass_that_begins_far_in_promises_nothing(self) -> None:
+        start = PassStarted(stage=Stage.REWRITE, total=200)
+        run = self.run((start, None), (batch(1, 150), 0.75))
+        assert (run.place, run.share) == ("2 of 3", 0.65)
+        assert run.left(1) is None
+        run.take(batch(1, 160), 0.8, 3)
+        assert run.left(3) == pytest.approx(2 * (1 - 0.68) / 0.03)
+
+    def test_a_pass_that_nobody_expected_is_one_more(self) -> None:
+        run = self.run(
+            *((PassStarted(stage=stage, total=1), None) for stage in (Stage.SURVEY, Stage.REWRITE, Stage.CARRY))
+        )
+        assert (run.place, run.share < 1) == ("3 of 4", True)
+
+
 class TestDisplay:
     def test_it_shows_whose_how_many_how_far_and_what_became_of_them(self) -> None:
         screen = io.StringIO()
@@ -120,6 +151,19 @@ class TestDisplay:
         assert "docs/s of acme (content 11,000, present 1,000)" in drawn[-1]
         # The cursor is shown again.
         assert screen.getvalue().rstrip().endswith("\x1b[?25h")
+
+    def test_it_shows_one_progress_over_all_passes(self) -> None:
+        screen = io.StringIO()
+        console = Console(file=screen, force_terminal=True, width=160, color_system=None)
+        display = Display(console, clock().__next__, ("survey", "rewrite", "reread"))
+        for event in events():
+            display.tell(event)
+        display.close()
+        # The survey is a fifth of the whole, the pass that rewrites three fifths.
+        assert "rewrite 2 of 3" in screen.getvalue()
+        assert "35%" in screen.getvalue()
+        assert "80%" in screen.getvalue()
+        assert " left" in screen.getvalue()
 
     def test_markup_in_a_name_is_shown_and_not_obeyed(self) -> None:
         screen = io.StringIO()
@@ -251,7 +295,7 @@ class TestCommands:
             shown = terminal.shown
         assert "rewrite" in shown
         assert "docs/s" in shown
-        assert bool(re.search(r"\x1b\[[0-9;]*3[0-9]m", shown)) is colour
+        assert bool(re.search(r"\x1b\[[0-9;]*[39][0-9]m", shown)) is colour
         assert shown.endswith(f"kit patch would change {40} documents\r\n")
 
     def test_a_dumb_terminal_gets_no_display(self, path: Path, desk: Desk) -> None:

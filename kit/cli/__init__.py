@@ -21,6 +21,7 @@ import gc
 import io
 import os
 import sys
+from contextlib import suppress
 
 import click
 
@@ -66,7 +67,7 @@ def main() -> None:
     """Run the command line and exit with a code of the table."""
     # Imported objects stay: collecting garbage among them after every 700 objects costs a tenth of the start.
     gc.set_threshold(_GC_THRESHOLD)
-    interrupts = Interrupts()
+    interrupts = Interrupts(notice=_answer)
     interrupts.install()
     if isinstance(sys.stdout, io.TextIOWrapper):
         # A terminal that is not UTF-8 shows escapes instead of raising an error.
@@ -76,6 +77,13 @@ def main() -> None:
     interrupts.forget()
     gc.freeze()  # the process ends: no last collection
     sys.exit(code)
+
+
+def _answer() -> None:
+    """Write at once, at a terminal, that a signal was seen; by the system call, since a handler may be anywhere."""
+    with suppress(OSError):
+        if os.isatty(2):
+            os.write(2, b"\r\nkit: interrupted; ending the work at hand\r\n")
 
 
 def run(arguments: list[str]) -> int:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import signal
 import sys
 import time
+from collections.abc import Callable
 from types import FrameType
 from typing import Final
 
@@ -25,8 +26,14 @@ _LIBRARY: Final = ("threading", "concurrent.futures", "multiprocessing", "queue"
 class Interrupts:
     """Handles signals; one object for the program."""
 
-    def __init__(self, *, patience: float = PATIENCE, soon: float = SOON) -> None:
-        """Postpone interrupts for ``patience`` seconds at most, by ``soon`` each time."""
+    def __init__(
+        self, *, patience: float = PATIENCE, soon: float = SOON, notice: Callable[[], None] | None = None
+    ) -> None:
+        """Postpone interrupts for ``patience`` seconds at most, by ``soon`` each time.
+
+        ``notice`` is called at the first signal, at once: workers may take seconds to end.
+        """
+        self._notice = notice
         self._patience = patience
         self._soon = soon
         self._asked: float | None = None
@@ -40,13 +47,16 @@ class Interrupts:
         signal.signal(signal.SIGALRM, self.handle)
         sys.unraisablehook = self._handle_dropped
 
-    def handle(self, _number: int, frame: FrameType | None) -> None:
+    def handle(self, number: int, frame: FrameType | None) -> None:
         """Raise the interrupt, or postpone it.
 
         Raises:
             KeyboardInterrupt: No code of the library is left in the middle by it.
         """
         now = time.monotonic()
+        if self._notice is not None and number != signal.SIGALRM:
+            notice, self._notice = self._notice, None
+            notice()
         if self._asked is None:
             self._asked = now
         if _within_library(frame) and now - self._asked < self._patience:

@@ -443,7 +443,9 @@ def test_130_a_signal_while_a_file_is_waited_for(desk: Desk) -> None:
     with Terminal("patch", path, *desk.trust("vendor"), *words) as terminal, fifo.open("wb"):
         terminal.interrupt()
         assert terminal.wait() == 130
-    assert terminal.shown == "kit: error: interrupted; the kit is as it was\r\n"
+    answer, outcome = [line for line in terminal.shown.splitlines() if line]
+    assert answer == "kit: interrupted; ending the work at hand"
+    assert outcome == "kit: error: interrupted; the kit is as it was"
     assert kits.folder_state(desk.kits) == before
 
 

@@ -116,3 +116,13 @@ def test_what_was_put_off_can_be_forgotten(silent: Interrupts) -> None:
     within("threading")(silent.handle)
     silent.forget()
     assert signal.getitimer(signal.ITIMER_REAL)[0] == 0
+
+
+def test_the_first_signal_is_answered_at_once_and_once() -> None:
+    answered: list[int] = []
+    made = Interrupts(soon=NEVER, notice=lambda: answered.append(1))
+    with installing(made):
+        within("threading")(made.handle)  # postponed, and answered all the same
+        assert answered == [1]
+        within("queue")(made.handle)
+        assert answered == [1]

@@ -35,6 +35,8 @@ from kit.version import TOOL, VERSION
 NOT_SELECTED = "not-selected"
 SHOWN_FINDINGS = 5
 """Documents named per reason in the text report. The JSON report has all, up to its own bound."""
+SHOWN_UNSOUND = 10
+"""Tenants in the second table, next to those of the first on one page."""
 
 
 def patch_json(report: PatchReport) -> dict[str, Any]:
@@ -199,7 +201,7 @@ def _unsound_lines(done: Rewrite, selected: Collection[str] | None) -> Iterator[
     unsound = {tenant: covered for tenant, covered in total.tenants.items() if covered.unsound}
     if unsound:
         yield "rawLinkset or linkset that will not count, by tenant:"
-        yield from coverage_lines(unsound, explained=True, selected=selected)
+        yield from coverage_lines(unsound, explained=True, selected=selected, shown=SHOWN_UNSOUND)
         yield ""
 
 

@@ -46,7 +46,11 @@ def coverage_json(tenants: Mapping[str, TenantCoverage]) -> dict[str, Any]:
 
 
 def coverage_lines(
-    tenants: Mapping[str, TenantCoverage], *, explained: bool = False, selected: Collection[str] | None = None
+    tenants: Mapping[str, TenantCoverage],
+    *,
+    explained: bool = False,
+    selected: Collection[str] | None = None,
+    shown: int = SHOWN_TENANTS,
 ) -> Iterator[str]:
     """Return a table: tenant, observations, those with both projections, those without by what they lack, share.
 
@@ -61,7 +65,7 @@ def coverage_lines(
             *(f"{count(covered):,}" for _, count in columns),
             share(covered.both, covered.documents),
         )
-        for row, covered in coverage_rows(tenants, selected)
+        for row, covered in coverage_rows(tenants, selected, shown)
     ]
     return table(("tenant", "observations", "both projections", *(name for name, _ in columns), "coverage"), rows)
 

@@ -97,6 +97,13 @@ class TestThreeHundredTenants:
         outcome = desk.verify(path, options=("--require-raw-linkset", "--tenant", "tenant-250"))
         assert [row[0] for row in rows(short(outcome, 11), "tenant")] == ["tenant-250", "not", "all"]
 
+    def test_a_rehearsal_with_two_tables_is_short_as_well(self, desk: Desk) -> None:
+        documents = [observation(number, f"tenant-{number % TENANTS:03}") for number in range(2 * TENANTS)]
+        documents = [one | ({"rawLinkset": None} if at % 2 else {}) for at, one in enumerate(documents)]
+        path = desk.kit(kits.content(*documents), name="null.tar")
+        found = rows(short(kit("plan", path, *desk.trust("vendor"), "--workers", 1)), "tenant")
+        assert [len(found), found[-2][:3], found[-1][:2]] == [12, ["and", "140", "more"], ["all", "tenants"]]
+
     def test_the_json_report_has_every_tenant(self, desk: Desk, many: Path) -> None:
         path = desk.patched(many, name="out.tar")
         report = desk.verify(path, options=("--require-raw-linkset", "--json")).json

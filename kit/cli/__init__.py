@@ -131,7 +131,9 @@ def _system_error(error: BaseException) -> KitError | None:
     # A module that was not imported has raised nothing.
     sqlite = sys.modules.get("sqlite3")
     if sqlite is not None and isinstance(error, sqlite.OperationalError):
-        return OutputError(f"cannot keep temporary data on disk: {error}", hint="make room, or set TMPDIR")
+        return OutputError(
+            f"cannot keep temporary data on disk: {error}; the kit is as it was", hint="make room, or set TMPDIR"
+        )
     if isinstance(error, OSError) and error.errno in _EXHAUSTED:
         return StoppedError(f"a limit of the system is reached: {error.strerror}", hint="raise the limit (ulimit -a)")
     if isinstance(error, OSError) and error.errno is not None:
@@ -176,4 +178,18 @@ def _refuse(error: KitError | click.ClickException, arguments: list[str]) -> int
 
 def _usage_error(error: click.ClickException) -> UsageError:
     command = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else "kit"
-    return UsageError(error.format_message(), hint=f"{command} --help")
+    return UsageError(_plain_message(error), hint=f"{command} --help")
+
+
+def _plain_message(error: click.ClickException) -> str:
+    """Return click's message, in which the type of a number in a range has the name of a class."""
+    message = error.format_message()
+    if isinstance(error, click.BadParameter) and error.param is not None:
+        kind = error.param.type
+        if isinstance(kind, click.IntRange):
+            ends = [
+                f"from {kind.min:,}" if kind.min is not None else "",
+                f"to {kind.max:,}" if kind.max is not None else "",
+            ]
+            return message.replace("a valid integer range", " ".join(["a whole number", *filter(None, ends)]))
+    return message

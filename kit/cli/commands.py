@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 from importlib import import_module
 from typing import Any, Final
 
@@ -23,17 +24,19 @@ from kit.errors import KitError, UsageError
 from kit.reports.text import SCHEMA_VERSION
 
 OK = 0
+_NEAR = 0.6
+"""How like a name of a command a mistyped one is, at least."""
 
 TABLE: tuple[tuple[int, str], ...] = (
     (0, "ok"),
     (1, "not found or unreadable"),
-    (2, "digest mismatch"),
+    (2, "digest mismatch: damaged or changed"),
     (3, "unsigned"),
     (4, "untrusted or refused by policy"),
     (5, "signature or envelope invalid"),
     (7, "stale or expired"),
     (8, "rollback"),
-    (9, "hostile or malformed archive, or a limit"),
+    (9, "damaged, malformed or hostile archive, or a limit"),
     (10, "wrong base of a delta"),
     (11, "content invalid (BSON, schema, coverage)"),
     (12, "stopped by a stop rule"),
@@ -121,7 +124,26 @@ HOMES: Final = {
 """By name of the command."""
 
 
-class Commands(click.Group):
+class SuggestingGroup(click.Group):
+    """A group that offers the nearest commands for a mistyped one."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Return the command that the arguments begin with, as click does.
+
+        Raises:
+            UsageError: There is none of that name; the nearest ones are offered.
+        """
+        name = args[0]
+        if self.get_command(ctx, name) is None and not name.startswith("-") and not ctx.resilient_parsing:
+            near = get_close_matches(name, self.list_commands(ctx), n=2, cutoff=_NEAR)
+            offer = f"; did you mean {' or '.join(near)}?" if near else ""
+            raise click.UsageError(f"there is no command {name[:40]!r}{offer}", ctx)
+        return super().resolve_command(ctx, args)
+
+
+class Commands(SuggestingGroup):
     """A group whose commands are imported on demand: ``kit`` itself, or a group of it.
 
     The help of the group and the completion of names use the table only.

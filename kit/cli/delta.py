@@ -22,7 +22,7 @@ from kit.cli.options import (
     time_or_now,
     trust_option,
 )
-from kit.cli.paths import NAME_OR_FILE, NEW_DELTA
+from kit.cli.paths import FIELD_MAP_OR_NAME, MIGRATION_OR_NAME, NEW_DELTA
 from kit.cli.trust_options import policy_option, read_anchor, time_option
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ def recipe_options(command: Callable[..., Any]) -> Callable[..., Any]:
             ),
             click.option(
                 "--migration",
-                type=NAME_OR_FILE,
+                type=MIGRATION_OR_NAME,
                 metavar="MIGRATION",
                 help="The migration that made TARGET, if it has a cache map or field map of its own.",
             ),
@@ -115,7 +115,7 @@ def recipe_options(command: Callable[..., Any]) -> Callable[..., Any]:
             click.option(
                 "--field-map",
                 "map_name",
-                type=NAME_OR_FILE,
+                type=FIELD_MAP_OR_NAME,
                 metavar="MAP",
                 help="The field map that encrypt-fields used, if it is not one of kit's.",
             ),

@@ -12,7 +12,7 @@ from kit.cli.delta import make_expectation, trust_options
 from kit.cli.encryption_options import credential_options, take_keys
 from kit.cli.options import json_option, make_environment, reading_options
 from kit.cli.output import print_report
-from kit.cli.paths import KIT, KIT_IN_PLACE, NEW_KIT, Command
+from kit.cli.paths import DELTA, KIT_IN_PLACE, NEW_KIT, Command
 from kit.cli.progress import progress_option, show_progress
 from kit.cli.resuming import Resumable, asked_of
 from kit.cli.run_options import (
@@ -32,7 +32,7 @@ _DONE = "the delta is applied"
 
 @click.command("apply", cls=Resumable, verb="delta apply", taken=("output", "in_place", "backup", "no_backup"))
 @click.argument("base", type=KIT_IN_PLACE)
-@click.argument("delta", type=KIT)
+@click.argument("delta", type=DELTA)
 @click.option("--output", "-o", type=NEW_KIT, metavar="OUT", help="Write the target to OUT, which must not exist.")
 @click.option("--in-place", is_flag=True, help="Replace BASE. The old kit is kept as BASE.bak.N, N its generation.")
 @backup_options
@@ -125,7 +125,7 @@ def apply_command(
 
 
 @click.command("inspect", cls=Command)
-@click.argument("delta", type=KIT)
+@click.argument("delta", type=DELTA)
 @reading_options
 @json_option
 def inspect_command(delta: Path, workers: int, maxima: tuple[str, ...], allowed: Allowed, as_json: bool) -> None:
@@ -145,7 +145,7 @@ def inspect_command(delta: Path, workers: int, maxima: tuple[str, ...], allowed:
 
 
 @click.command("verify", cls=Command)
-@click.argument("delta", type=KIT)
+@click.argument("delta", type=DELTA)
 @trust_options
 @reading_options
 @json_option

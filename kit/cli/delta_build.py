@@ -22,7 +22,8 @@ from kit.cli.options import (
     time_or_now,
 )
 from kit.cli.output import print_report, print_warning
-from kit.cli.paths import KIT, Command, SecretSource
+from kit.cli.paths import DELTA, KIT, Command
+from kit.cli.places import SecretSource
 from kit.cli.progress import progress_option, show_progress
 from kit.cli.run_options import work_folder_option
 from kit.values import Allowed
@@ -119,7 +120,7 @@ def print_build_report(report: DeltaBuildReport, *, as_json: bool) -> None:
 
 @click.command("squash", cls=Command)
 @click.argument("base", type=KIT)
-@click.argument("deltas", type=KIT, nargs=-1, required=True, metavar="DELTA DELTA...")
+@click.argument("deltas", type=DELTA, nargs=-1, required=True, metavar="DELTA DELTA...")
 @signed_output_options
 @recipe_options
 @work_folder_option(is_resumable=False)

@@ -29,7 +29,7 @@ from kit.cli.options import (
     trusted_key_option,
 )
 from kit.cli.output import print_bytes, print_report, print_warning
-from kit.cli.paths import KIT, NEW, NEW_OR_STREAM, STREAM, Command
+from kit.cli.paths import KIT, NEW, NEW_OR_STREAM, PROOF, STREAM, Command
 from kit.cli.progress import progress_option, show_progress
 from kit.cli.trust_options import (
     configured_policy_option,
@@ -188,7 +188,7 @@ def _is_file(output: Path) -> bool:
 @click.option(
     "--absent", is_flag=True, help="Prove that no document has this _id; with --check, the proof must be of an absence."
 )
-@click.option("--check", "proof", type=FILE, metavar="PROOF", help="Check a proof instead of making one.")
+@click.option("--check", "proof", type=PROOF, metavar="PROOF", help="Check a proof instead of making one.")
 @click.option("--document", type=FILE, metavar="F", help="With --check: the proof must be about this BSON document.")
 @trusted_key_option("proof")
 @configured_policy_option("proof")

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from kit.cli.options import FIELD_MAPS, FILE, PROFILES, ask_passphrase, read_file
-from kit.cli.paths import KEYRING, NAME_OR_FILE
+from kit.cli.paths import FIELD_MAP_OR_NAME, KEYRING
 from kit.errors import UsageError
 from kit.values import CollectionName, Timestamp
 
@@ -166,7 +166,7 @@ def field_map_option(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add ``--field-map``."""
     return click.option(
         "--field-map",
-        type=NAME_OR_FILE,
+        type=FIELD_MAP_OR_NAME,
         metavar="MAP",
         help=f"The map of encrypted fields: a file, or one of {', '.join(FIELD_MAPS)}.",
     )(command)

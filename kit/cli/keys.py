@@ -15,7 +15,7 @@ import click
 from kit.cli.encryption_options import credential_options, take_credentials, take_token_credentials, token_options
 from kit.cli.options import FILE, KINDS, MECHANISMS, ask_passphrase, has_terminal, json_option, read_file
 from kit.cli.output import print_report
-from kit.cli.paths import CHANGED_KEYRING, NEW_KEYS, Group
+from kit.cli.paths import CHANGED_KEYRING, KEYRING, NEW_KEYS, Group
 from kit.errors import KeyUnusableError, OutputError, UsageError
 from kit.output.key_names import earlier_public_path, public_path
 from kit.values import Timestamp
@@ -213,7 +213,7 @@ def rewrap_command(keyring: Path | None, as_json: bool, **opened_by: Any) -> Non
 
 
 @keyring_group.command("show")
-@click.argument("path", type=FILE)
+@click.argument("path", type=KEYRING)
 @json_option
 def show_keyring_command(path: Path, as_json: bool) -> None:
     """Show the master and data keys of a keyring, without secrets.

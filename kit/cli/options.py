@@ -24,7 +24,8 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 import click
 from click.core import ParameterSource
 
-from kit.cli.paths import KIT, PUBLIC_KEYS, READ, SIGNING_KEY, SecretSource
+from kit.cli.paths import KIT, PUBLIC_KEYS, READ, SIGNING_KEY
+from kit.cli.places import SecretSource
 from kit.cli.settings.options import KEYS_YIELD_TO, ConfiguredOption
 from kit.errors import ContentError, KeyUnusableError, KitError, UnreadableError, UsageError
 from kit.values import Allowed, CollectionName, Limits, NameClass, Timestamp

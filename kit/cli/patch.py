@@ -24,7 +24,8 @@ from kit.cli.options import (
     trust_option,
 )
 from kit.cli.output import print_error, print_report, print_warning
-from kit.cli.paths import KIT_IN_PLACE, NEW_KIT, Command, SecretSource
+from kit.cli.paths import KIT_IN_PLACE, NEW_KIT, Command
+from kit.cli.places import SecretSource
 from kit.cli.progress import progress_option, show_progress
 from kit.cli.recording import DONE, record_run, recording_options
 from kit.cli.resuming import Resumable, asked_of, taken_of

@@ -1,7 +1,7 @@
-"""Types of path parameters: each declares what is read and written there and next to it.
+"""Path parameters: each declares what is read and written there and next to it.
 
-The check that no two parameters name the same file (:mod:`kit.cli.paths`) uses these declarations only. Every
-parameter that takes a path therefore has one of these types, which a test checks.
+The check that no two parameters name the same file uses these declarations only. Every parameter that takes a path
+therefore has one of the types of :mod:`kit.cli.places`, which a test checks.
 
 The check, before any work, that a command overwrites neither what it reads nor another output.
 
@@ -14,128 +14,35 @@ from __future__ import annotations
 import os
 import re
 import stat
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import click
 
+from kit.cli.commands import SuggestingGroup
 from kit.cli.manual import GroupedCommand
-from kit.cli.output import filter_hints, name_keys, print_warning
+from kit.cli.output import Expected, filter_hints, name_keys, name_kind, print_warning, require_kinds
+from kit.cli.places import (
+    ITSELF,
+    Conditional,
+    Footprint,
+    KeysPlace,
+    NameOrFile,
+    Place,
+    SecretSource,
+    SigningKeyPlace,
+)
 from kit.cli.settings import options as settings
 from kit.cli.settings.options import CONFIG, ConfiguredOption
-from kit.cli.settings.sources import SECRET_SCHEMES
-from kit.errors import KitError, UsageError
+from kit.errors import KeyUnusableError, KitError, UsageError
 from kit.output import paths
 from kit.output.key_names import stem
 from kit.output.paths import BACKUP, ROLLED_BACK, SIDECARS, Claim, Use, claim_of, folder_keys, keys_of, require_short
+from kit.values.file_kind import FileKind
 
-Names = Mapping[str, str]
-"""File name → role of that file; empty for the path itself.
-
-In the name, ``{}`` is the last part of the path, and ``{stem}`` the same without ``.pem``.
-"""
-_ITSELF: Names = {"{}": ""}
 STREAM = Path("-")
 """Standard output, for a parameter that allows it."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Footprint:
-    """The files that a command reads and writes at a path and next to it."""
-
-    reads: Names = field(default_factory=dict)
-    writes: Names = field(default_factory=dict)
-    works: Names = field(default_factory=dict)
-    """Folders of a run. They are emptied and removed."""
-    numbered: Names = field(default_factory=dict)
-    """Archives that are written with a generation and their sidecars; ``#`` in the name is any number."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Conditional:
-    """A footprint that depends on other parameters."""
-
-    when: Callable[[click.Context], bool]
-    footprint: Footprint
-
-
-class Place(click.Path):
-    """A path with its footprint.
-
-    That a path cannot be read is found when it is read, and reported as an unreadable kit or key, not as a usage error.
-    """
-
-    def __init__(
-        self,
-        footprint: Footprint,
-        *conditional: Conditional,
-        is_room: bool = False,
-        is_exchanged: bool = False,
-        is_stream: bool = False,
-    ) -> None:
-        """Declare what is read and written.
-
-        Args:
-            footprint: Always read and written.
-            conditional: Also read and written, under a condition.
-            is_room: An existing folder, in which the run makes files with its own names.
-            is_exchanged: A file that is replaced if it exists.
-            is_stream: ``-`` is standard output.
-        """
-        super().__init__(path_type=Path, readable=False)
-        self.is_room = is_room
-        self.is_exchanged = is_exchanged
-        self.is_stream = is_stream
-        self._always = footprint
-        self._conditional = conditional
-
-    def footprints(self, context: click.Context) -> list[Footprint]:
-        """Return what the command of ``context`` reads and writes at such a path."""
-        return [self._always, *(one.footprint for one in self._conditional if one.when(context))]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SecretSource:
-    """A secret that is in no file: the value of an environment variable, or what a file descriptor gives."""
-
-    scheme: str
-    name: str
-
-    def __str__(self) -> str:
-        return f"{self.scheme}:{self.name}"
-
-
-class SigningKeyPlace(Place):
-    """A private key: a file, ``env:NAME`` or ``fd:N``. A file of such a name is named ``./env:NAME``."""
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Return the path or the source.
-
-        Raises:
-            UsageError: The descriptor is not a number.
-        """
-        if isinstance(value, str) and value.startswith(SECRET_SCHEMES):
-            scheme, _, name = value.partition(":")
-            if not name or (scheme == "fd" and not (name.isascii() and name.isdigit())):
-                raise UsageError(f"{value[:80]!r}: env:NAME or fd:N is expected, with a number N")
-            return SecretSource(scheme=scheme, name=name)
-        return super().convert(value, param, ctx)
-
-
-class KeysPlace(Place):
-    """Public keys: a file of one or more, or a folder of such files."""
-
-
-class NameOrFile(click.types.StringParamType):
-    """The name of something that comes with kit, else a file that is read."""
-
-    place = Place(Footprint(reads=_ITSELF))
-
-    def is_file(self, text: str) -> bool:
-        """Return whether there is a file of that name."""
-        return os.path.lexists(text)
 
 
 def _beside(*suffixes: str) -> dict[str, str]:
@@ -179,19 +86,28 @@ _KEYRING = {**_replaced(""), ".{}.lock": "lock"}
 _READ_KIT = Footprint(reads=_beside(""))
 _REPLACED_KIT = Footprint(writes=_beside(""), works=_JOB)
 
-READ = Place(Footprint(reads=_ITSELF))
+READ = Place(Footprint(reads=ITSELF))
 """A file that is read."""
-SIGNING_KEY = SigningKeyPlace(Footprint(reads=_ITSELF))
+SIGNING_KEY = SigningKeyPlace(Footprint(reads=ITSELF))
 """A private key that is read."""
-PUBLIC_KEYS = KeysPlace(Footprint(reads=_ITSELF))
+PUBLIC_KEYS = KeysPlace(Footprint(reads=ITSELF))
 """Public keys that are read."""
-KIT = Place(_READ_KIT)
+KIT = Place(_READ_KIT, expects=FileKind.KIT)
 """A kit that is read."""
+DELTA = Place(_READ_KIT, expects=FileKind.DELTA)
+"""A delta that is read."""
+PROOF = Place(Footprint(reads=ITSELF), expects=FileKind.PROOF)
+"""A proof that is read."""
+APPROVAL = Place(Footprint(reads=ITSELF), expects=FileKind.APPROVAL)
+"""An approval that is read."""
+AUDIT_LOG = Place(Footprint(reads=ITSELF), expects=FileKind.AUDIT_LOG)
+"""An audit log that is read."""
 KIT_IN_PLACE = Place(
     _READ_KIT,
     Conditional(when=_given("in_place"), footprint=_REPLACED_KIT),
     Conditional(when=_keeps_backup, footprint=Footprint(numbered=_beside(f"{BACKUP}.#"))),
     _LANDING,
+    expects=FileKind.KIT,
 )
 """A kit that is read and, with ``--in-place``, replaced."""
 KIT_ROLLED_BACK = Place(
@@ -203,6 +119,7 @@ KIT_ROLLED_BACK = Place(
         when=lambda context: context.params.get("backup") is None,
         footprint=Footprint(reads=_beside(BACKUP), writes=_beside(BACKUP), numbered=_beside(f"{BACKUP}.#")),
     ),
+    expects=FileKind.KIT,
 )
 """A kit that is replaced by its backup."""
 NEW_KIT = Place(Footprint(writes=_beside(""), works=_JOB), _LANDING)
@@ -213,9 +130,9 @@ NEW_DELTA = Place(Footprint(writes=_beside(""), works=_BUILD), _LANDING)
 """A delta that is written and must not exist."""
 NEW_BUILT_KIT = NEW_DELTA
 """A kit that is written by a run that is not resumed, and must not exist."""
-NEW = Place(Footprint(writes=_ITSELF))
+NEW = Place(Footprint(writes=ITSELF))
 """A file that is written and must not exist."""
-NEW_OR_STREAM = Place(Footprint(writes=_ITSELF), is_stream=True)
+NEW_OR_STREAM = Place(Footprint(writes=ITSELF), is_stream=True)
 """The same, or standard output."""
 NEW_SECRET = Place(Footprint(writes=_replaced("")))
 """A file of plaintext that is written; nothing may be there."""
@@ -225,21 +142,33 @@ EXCHANGED = Place(Footprint(writes=_replaced("")), is_exchanged=True)
 """A file that is written, and replaced if it exists."""
 EXCHANGED_OR_STREAM = Place(Footprint(writes=_replaced("")), is_exchanged=True, is_stream=True)
 """The same, or standard output."""
-APPENDED = Place(Footprint(reads=_ITSELF, writes=_ITSELF))
+APPENDED = Place(Footprint(reads=ITSELF, writes=ITSELF), expects=FileKind.AUDIT_LOG)
 """A file that is read and written."""
-SIGNED = Place(Footprint(reads={"{}": "", "{}.jws": "signature"}))
+SIGNED = Place(Footprint(reads={"{}": "", "{}.jws": "signature"}), expects=FileKind.POLICY)
 """A file that is read with its signature."""
-POLICY = Place(Footprint(reads={"{}": "", "{}.jws": "signature", "{}.state": "state"}, writes=_STATE))
+POLICY = Place(
+    Footprint(reads={"{}": "", "{}.jws": "signature", "{}.state": "state"}, writes=_STATE), expects=FileKind.POLICY
+)
 """A trust policy that is read; its state is changed."""
-CHANGED_POLICY = Place(Footprint(reads=_ITSELF, writes={**_replaced(""), **_replaced("signature", "{}.jws"), **_STATE}))
+CHANGED_POLICY = Place(
+    Footprint(reads=ITSELF, writes={**_replaced(""), **_replaced("signature", "{}.jws"), **_STATE}),
+    expects=FileKind.POLICY,
+)
 """A trust policy that is created, signed, changed or replaced."""
-KEYRING = Place(Footprint(reads=_ITSELF), Conditional(when=_changes_keyring, footprint=Footprint(writes=_KEYRING)))
+KEYRING = Place(
+    Footprint(reads=ITSELF),
+    Conditional(when=_changes_keyring, footprint=Footprint(writes=_KEYRING)),
+    expects=FileKind.KEYRING,
+)
 """A keyring that is read and, by a command that encrypts, gets keys."""
-CHANGED_KEYRING = Place(Footprint(reads=_ITSELF, writes=_KEYRING))
+CHANGED_KEYRING = Place(Footprint(reads=ITSELF, writes=_KEYRING), expects=FileKind.KEYRING)
 """A keyring that is created or changed."""
 ROOM = Place(Footprint(), is_room=True)
 """An existing folder in which a run works."""
-NAME_OR_FILE = NameOrFile()
+FIELD_MAP_OR_NAME = NameOrFile(FileKind.FIELD_MAP)
+"""A field map that is read, or one of kit's."""
+MIGRATION_OR_NAME = NameOrFile(FileKind.MIGRATION)
+"""A migration that is read, or one of kit's."""
 
 
 class Command(GroupedCommand):
@@ -257,6 +186,7 @@ class Command(GroupedCommand):
 
         Raises:
             UsageError: As for :func:`require_apart`, or text is not UTF-8.
+            KitError: As for :func:`kit.cli.output.require_kinds`.
         """
         for text in settings.warnings(ctx, _kits(ctx)):
             print_warning(f"warning: {text}")
@@ -265,8 +195,11 @@ class Command(GroupedCommand):
         if self._is_configured:
             del ctx.params[CONFIG]
         try:
+            require_kinds(_expected(ctx, secret=False), ctx)
             return super().invoke(ctx)
         except KitError as error:
+            if isinstance(error, KeyUnusableError):
+                name_kind(error, _expected(ctx, secret=True))
             filter_hints(error, ctx)
             name_keys(error, ctx)
             raise
@@ -290,7 +223,7 @@ def _kits(context: click.Context) -> list[Path]:
     return [one for one in found if isinstance(one, Path)]
 
 
-class Group(click.Group):
+class Group(SuggestingGroup):
     """A group of such commands."""
 
     command_class = Command
@@ -357,6 +290,15 @@ def _entries(folder: Path) -> list[Path]:
         return sorted(folder.iterdir())
     except OSError:
         return []  # reported when the keys are read
+
+
+def _expected(context: click.Context, *, secret: bool) -> list[Expected]:
+    """Return the inputs that have an expected kind; ``secret``: those that may be keys, and keyrings."""
+    return [
+        Expected(parameter=label, kind=place.expects or FileKind.PRIVATE_KEY, path=path)
+        for label, place, path in _named(context)
+        if (place.expects in {None, FileKind.KEYRING}) is secret
+    ]
 
 
 def _label(parameter: click.Parameter) -> str:

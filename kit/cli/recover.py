@@ -19,7 +19,6 @@ from kit.cli.encryption_options import (
     take_credentials,
 )
 from kit.cli.options import (
-    FILE,
     json_option,
     kit_argument,
     load_signing_key,
@@ -34,7 +33,8 @@ from kit.cli.options import (
     trust_option,
 )
 from kit.cli.output import print_report
-from kit.cli.paths import APPENDED, NEW, NEW_SECRET, PUBLIC_KEYS, SIGNING_KEY, Command, Group, SecretSource
+from kit.cli.paths import APPENDED, APPROVAL, AUDIT_LOG, NEW, NEW_SECRET, PUBLIC_KEYS, SIGNING_KEY, Command, Group
+from kit.cli.places import SecretSource
 from kit.cli.progress import progress_option, show_progress
 from kit.cli.trust_options import make_override, override_options, policy_option, read_anchor
 from kit.errors import ContentError, UsageError
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 
 @click.command("recover", cls=Command)
 @kit_argument
-@click.option("--approval", type=FILE, metavar="FILE", required=True, help="The approval (kit approval create).")
+@click.option("--approval", type=APPROVAL, metavar="FILE", required=True, help="The approval (kit approval create).")
 @click.option(
     "--approver-key",
     "approver_keys",
@@ -143,7 +143,7 @@ def audit_group() -> None:
 
 
 @audit_group.command("verify")
-@click.argument("log", type=FILE)
+@click.argument("log", type=AUDIT_LOG)
 @click.option("--anchor", metavar="SHA256", help="A head that was printed before and must still be in the log.")
 @json_option
 def verify_command(log: Path, anchor: str | None, as_json: bool) -> None:
@@ -241,7 +241,7 @@ def create_command(
 
 
 @approval_group.command("sign")
-@click.argument("approval", type=FILE)
+@click.argument("approval", type=APPROVAL)
 @_signing_option
 @passphrase_option
 @_output_option
@@ -263,7 +263,7 @@ def sign_command(
 
 
 @approval_group.command("show")
-@click.argument("approval", type=FILE)
+@click.argument("approval", type=APPROVAL)
 @json_option
 def show_command(approval: Path, as_json: bool) -> None:
     """Show what APPROVAL allows and claims, without verifying it.

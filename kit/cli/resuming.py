@@ -17,7 +17,8 @@ from click.core import ParameterSource
 
 from kit.cli.options import FIELD_MAPS, MIGRATIONS, json_option
 from kit.cli.output import print_report, print_warning
-from kit.cli.paths import ROOM, Command, NameOrFile
+from kit.cli.paths import ROOM, Command
+from kit.cli.places import NameOrFile
 from kit.errors import OutputError, UnreadableError, UsageError
 from kit.values import Timestamp
 from kit.version import TOOL, VERSION

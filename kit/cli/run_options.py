@@ -19,7 +19,7 @@ from click.core import ParameterSource
 from kit.cli.encryption_options import EncryptOptions, encrypt_options
 from kit.cli.options import FILE, MIGRATIONS, TRANSFORMS, VALIDATIONS, read_file
 from kit.cli.output import print_report
-from kit.cli.paths import NAME_OR_FILE, NEW_BACKUP, ROOM
+from kit.cli.paths import MIGRATION_OR_NAME, NEW_BACKUP, ROOM
 from kit.errors import UnreadableError, UsageError
 
 if TYPE_CHECKING:
@@ -150,7 +150,7 @@ def migration_options(command: Callable[..., Any]) -> Callable[..., Any]:
         (
             click.option(
                 "--migration",
-                type=NAME_OR_FILE,
+                type=MIGRATION_OR_NAME,
                 metavar="MIGRATION",
                 help=f"The migration to apply: a file (schemas/migration.md), or one of {', '.join(MIGRATIONS)}.",
             ),

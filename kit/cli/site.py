@@ -13,7 +13,7 @@ import click
 from kit.cli.commands import OK, exit_code
 from kit.cli.options import json_option, load_trusted_keys, make_environment, reading_options, time_or_now, trust_option
 from kit.cli.output import print_error, print_report, print_warning
-from kit.cli.paths import KIT, KIT_ROLLED_BACK, ROOM, Command
+from kit.cli.paths import DELTA, KIT, KIT_ROLLED_BACK, ROOM, Command
 from kit.cli.progress import progress_option, show_progress
 from kit.cli.resuming import Resumable, asked_of
 from kit.cli.run_options import abandon_option, abandon_run, require_one_action, work_folder_option
@@ -37,7 +37,9 @@ from kit.values import Allowed
 @time_option
 @unverified_option
 @click.option("--backup", type=KIT, metavar="PATH", help="The backup, if it is not next to KIT. It stays.")
-@click.option("--delta", type=KIT, metavar="DELTA", help="The delta that made KIT, if kit delta apply --in-place did.")
+@click.option(
+    "--delta", type=DELTA, metavar="DELTA", help="The delta that made KIT, if kit delta apply --in-place did."
+)
 @override_options("Go back although the policy remembers a newer kit. Recorded in its state.")
 @click.option("--resume", "again", is_flag=True, help="Finish an interrupted rollback.")
 @abandon_option

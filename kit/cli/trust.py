@@ -18,7 +18,8 @@ from kit.cli.options import (
     time_or_now,
 )
 from kit.cli.output import print_report
-from kit.cli.paths import CHANGED_POLICY, NEW, POLICY, SIGNED, SIGNING_KEY, Group, SecretSource
+from kit.cli.paths import CHANGED_POLICY, NEW, POLICY, SIGNED, SIGNING_KEY, Group
+from kit.cli.places import SecretSource
 from kit.cli.trust_options import time_option
 from kit.errors import UsageError
 from kit.values import Timestamp

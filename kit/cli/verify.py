@@ -23,7 +23,8 @@ from kit.cli.options import (
     trust_option,
 )
 from kit.cli.output import is_seen_together, print_error, print_report, print_warning, require_writable
-from kit.cli.paths import NEW, Command, SecretSource
+from kit.cli.paths import NEW, Command
+from kit.cli.places import SecretSource
 from kit.cli.progress import progress_option, show_progress
 from kit.cli.resuming import warn_of_unfinished
 from kit.cli.run_options import limit_environment, machine_options

@@ -29,8 +29,29 @@ def load_private(path: Path | str, passphrase: Callable[[], bytes] | None = None
         KeyUnusableError: Missing, unreadable, a link, exposed to group or others, a public key, or refused by
             :meth:`PrivateKey.parse`.
     """
-    data = secret_files.read(path, what="private key", largest=_MAX_BYTES, secret=True)
+    try:
+        data = secret_files.read(path, what="private key", largest=_MAX_BYTES, secret=True)
+        as_pkcs8(data, where=str(path))
+    except KeyUnusableError as error:
+        if _is_public(path):  # also where its mode would be refused, which is not what is wrong
+            raise KeyUnusableError(
+                "a public key where a private key is expected", where=str(path), hint=_private_of(Path(path))
+            ) from error
+        raise
     return parse_private(data, passphrase, where=str(path))
+
+
+def _is_public(path: Path | str) -> bool:
+    try:
+        load_public(path)
+    except KeyUnusableError:
+        return False
+    return True
+
+
+def _private_of(public: Path) -> str:
+    near = key_names.similar(public, secret=True)
+    return f"did you mean {near}?" if near is not None else ""
 
 
 def parse_private(data: bytes, passphrase: Callable[[], bytes] | None = None, *, where: str) -> PrivateKey:

@@ -12,7 +12,8 @@ import click
 import pytest
 
 from kit.cli import kit as group
-from kit.cli.paths import Command, NameOrFile, Place, require_apart
+from kit.cli.paths import Command, require_apart
+from kit.cli.places import NameOrFile, Place
 from kit.errors import UsageError
 from tests import kits
 from tests.cli.test_manners import commands, inner

@@ -132,7 +132,13 @@ class TestWrongUse:
     @pytest.mark.parametrize(
         ("words", "complaint"),
         [
-            pytest.param(("mend",), "No such command 'mend'", id="a command that there is not"),
+            pytest.param(("mend",), "there is no command 'mend'\n", id="a command that there is not"),
+            pytest.param(("verfy",), "there is no command 'verfy'; did you mean verify?", id="a mistyped command"),
+            pytest.param(("keys", "sow"), "'sow'; did you mean show?", id="a mistyped command of a group"),
+            pytest.param(("delta", "aply"), "'aply'; did you mean apply?", id="a mistyped command of a lazy group"),
+            pytest.param(
+                ("inspect", "k", "--workers", "many"), "'many' is not a whole number from 1 to 256.", id="text"
+            ),
             pytest.param(("inspect",), "Missing argument 'KIT'", id="no kit"),
             pytest.param(("inspect", "k", "--fast"), "No such option", id="an option that there is not"),
             pytest.param(("inspect", "k", "--workers", 0), "0 is not in the range", id="no workers"),

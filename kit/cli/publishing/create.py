@@ -22,7 +22,8 @@ from kit.cli.options import (
     trust_option,
 )
 from kit.cli.output import print_report, print_warning
-from kit.cli.paths import KIT, NEW_BUILT_KIT, Command, SecretSource
+from kit.cli.paths import KIT, NEW_BUILT_KIT, Command
+from kit.cli.places import SecretSource
 from kit.cli.progress import progress_option, show_progress
 from kit.cli.run_options import work_folder_option
 from kit.cli.trust_options import policy_option, read_anchor, time_option, unverified_option

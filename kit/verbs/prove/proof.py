@@ -90,7 +90,11 @@ def rooted_members(
     }
     if not found:
         of_tenant = f" with documents of tenant {tenant!r}" if tenant is not None else ""
-        raise ContentError(f"the manifest names no member of {collection}{of_tenant}")
+        there = sorted({f"{one.database}.{one.collection}" for one in manifest.collections})
+        raise ContentError(
+            f"the manifest names no member of {collection}{of_tenant}",
+            hint=f"it has {', '.join(there)}" if there else "",
+        )
     bare = next((path for path, summary in found.items() if summary.merkle_root is None), None)
     if bare is not None:
         raise ContentError(

@@ -118,6 +118,12 @@ def prove(request: ProveRequest) -> ProofReport:
         if signature is None:
             raise UnsignedError("the manifest has no signature, so nothing can be proven", where=str(request.kit))
         manifest = Manifest.parse(data, limits=kit.reader.limits, where=str(location.manifest))
+        if all(one.merkle_root is None for one in manifest.collections):
+            raise ContentError(
+                "the manifest has no Merkle roots, so nothing can be proven",
+                where=str(request.kit),
+                hint="kit patch --merkle gives the next generation roots",
+            )
         collection = request.collection or _only_observations(manifest)
         document = request.document or _document_about(request, kit, found, manifest, collection)
         claim = Claim(document=document, collection=collection, tenant=request.tenant, present=True)

@@ -1,0 +1,129 @@
+"""Types of path parameters: what is read and written at a path and next to it, and which kind of file is expected.
+
+The parameters of kit, which have these types, are in :mod:`kit.cli.paths`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import click
+
+from kit.cli.settings.sources import SECRET_SCHEMES
+from kit.errors import UsageError
+from kit.values.file_kind import FileKind
+
+Names = Mapping[str, str]
+"""File name → role of that file; empty for the path itself.
+
+In the name, ``{}`` is the last part of the path, and ``{stem}`` the same without ``.pem``.
+"""
+ITSELF: Names = {"{}": ""}
+"""The path and nothing next to it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Footprint:
+    """The files that a command reads and writes at a path and next to it."""
+
+    reads: Names = field(default_factory=dict)
+    writes: Names = field(default_factory=dict)
+    works: Names = field(default_factory=dict)
+    """Folders of a run. They are emptied and removed."""
+    numbered: Names = field(default_factory=dict)
+    """Archives that are written with a generation and their sidecars; ``#`` in the name is any number."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Conditional:
+    """A footprint that depends on other parameters."""
+
+    when: Callable[[click.Context], bool]
+    footprint: Footprint
+
+
+class Place(click.Path):
+    """A path with its footprint.
+
+    That a path cannot be read is found when it is read, and reported as an unreadable kit or key, not as a usage error.
+    """
+
+    def __init__(
+        self,
+        footprint: Footprint,
+        *conditional: Conditional,
+        expects: FileKind | None = None,
+        is_room: bool = False,
+        is_exchanged: bool = False,
+        is_stream: bool = False,
+    ) -> None:
+        """Declare what is read and written.
+
+        Args:
+            footprint: Always read and written.
+            conditional: Also read and written, under a condition.
+            expects: What the file is to be. Another kind that is recognised is refused, with the command for it.
+            is_room: An existing folder, in which the run makes files with its own names.
+            is_exchanged: A file that is replaced if it exists.
+            is_stream: ``-`` is standard output.
+        """
+        super().__init__(path_type=Path, readable=False)
+        self.expects = expects
+        self.is_room = is_room
+        self.is_exchanged = is_exchanged
+        self.is_stream = is_stream
+        self._always = footprint
+        self._conditional = conditional
+
+    def footprints(self, context: click.Context) -> list[Footprint]:
+        """Return what the command of ``context`` reads and writes at such a path."""
+        return [self._always, *(one.footprint for one in self._conditional if one.when(context))]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SecretSource:
+    """A secret that is in no file: the value of an environment variable, or what a file descriptor gives."""
+
+    scheme: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.scheme}:{self.name}"
+
+
+class SigningKeyPlace(Place):
+    """A private key: a file, ``env:NAME`` or ``fd:N``. A file of such a name is named ``./env:NAME``."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the path or the source.
+
+        Raises:
+            UsageError: The descriptor is not a number.
+        """
+        if isinstance(value, str) and value.startswith(SECRET_SCHEMES):
+            scheme, _, name = value.partition(":")
+            if not name or (scheme == "fd" and not (name.isascii() and name.isdigit())):
+                raise UsageError(f"{value[:80]!r}: env:NAME or fd:N is expected, with a number N")
+            return SecretSource(scheme=scheme, name=name)
+        return super().convert(value, param, ctx)
+
+
+class KeysPlace(Place):
+    """Public keys: a file of one or more, or a folder of such files."""
+
+
+class NameOrFile(click.types.StringParamType):
+    """The name of something that comes with kit, else a file that is read."""
+
+    def __init__(self, expects: FileKind | None = None) -> None:
+        """Declare what the file is to be."""
+        super().__init__()
+        self.place = Place(Footprint(reads=ITSELF), expects=expects)
+
+    def is_file(self, text: str) -> bool:
+        """Return whether there is a file of that name."""
+        return os.path.lexists(text)

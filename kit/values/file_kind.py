@@ -1,0 +1,31 @@
+"""Kinds of files that a user may name."""
+
+from __future__ import annotations
+
+import enum
+
+
+class FileKind(enum.Enum):
+    """A kind of file; its value is what it is called."""
+
+    KIT = "a kit"
+    DELTA = "a delta"
+    PUBLIC_KEY = "a public key"
+    PRIVATE_KEY = "a private key"
+    PROOF = "a proof"
+    RECEIPT = "a receipt"
+    STATEMENT = "a provenance statement"
+    APPROVAL = "an approval"
+    POLICY = "a trust policy"
+    STATE = "the state of a trust policy"
+    KEYRING = "a keyring"
+    FIELD_MAP = "a field map"
+    MIGRATION = "a migration"
+    RECORD = "a release record"
+    MANIFEST = "the manifest of a kit"
+    AUDIT_LOG = "an audit log"
+
+    @property
+    def is_key(self) -> bool:
+        """Return whether it is a key that signs or verifies."""
+        return self in {FileKind.PUBLIC_KEY, FileKind.PRIVATE_KEY}

@@ -28,6 +28,8 @@ _MANIFEST = "offline-manifest.json"
 _GZIP, _ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 _PRIVATE_PEM = re.compile(rb"^-----BEGIN (?:[A-Z0-9 ]+ )?PRIVATE KEY-----", re.MULTILINE)
 _PUBLIC_PEM = re.compile(rb"^-----BEGIN (?:RSA )?PUBLIC KEY-----", re.MULTILINE)
+_PAGE_START, _PAGE_MARK = b"<!DOCTYPE html>\n", b'\n<meta name="generator" content="offline-kit">\n'
+_SCRIPT_START = b"#!/bin/sh\n# Checks an Offline Kit with stock tools"
 _PUBLIC_SSH = re.compile(rb"\A(?:ssh|ecdsa)-[!-~]+ [A-Za-z0-9+/=]+")
 
 
@@ -46,6 +48,8 @@ COMMANDS = {
     FileKind.MIGRATION: "kit patch --migration {}",
     FileKind.MANIFEST: "name the kit that it is in, as an archive or a folder",
     FileKind.AUDIT_LOG: "kit audit verify {}",
+    FileKind.PAGE: "open it in a browser",
+    FileKind.SCRIPT: "sh {} KIT",
 }
 """The command for a file of that kind, where there is one."""
 
@@ -84,7 +88,7 @@ def recognise(path: Path) -> FileKind | None:
         head = os.pread(descriptor, _HEAD_BYTES, 0)
         if head.lstrip()[:1] == b"{":
             return _json_kind(os.pread(descriptor, MAX_JSON_BYTES, 0))
-        return _key_kind(head) or _archive_kind(head)
+        return _text_kind(head) or _key_kind(head) or _archive_kind(head)
     except OSError:
         return None
     finally:
@@ -95,6 +99,12 @@ def _folder_kind(names: set[str]) -> FileKind | None:
     if _DELTA_MANIFEST in names:
         return FileKind.DELTA
     return FileKind.KIT if _MANIFEST in names or "manifest" in names else None
+
+
+def _text_kind(head: bytes) -> FileKind | None:
+    if head.startswith(_PAGE_START) and _PAGE_MARK in head[:_BLOCK_BYTES]:
+        return FileKind.PAGE
+    return FileKind.SCRIPT if head.startswith(_SCRIPT_START) else None
 
 
 def _key_kind(head: bytes) -> FileKind | None:

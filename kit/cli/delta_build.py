@@ -79,10 +79,10 @@ def build_command(
 
     \b
     Examples:
-      kit delta build october.tar.zst november.tar.zst -o november.delta --signing-key publisher.pem
+      kit delta build october.tar.zst november.tar.zst -o november.delta --signing-key publisher.pem \\
         --trusted-key publisher.pub.pem
-      kit delta build kit.tar.zst sealed.tar.zst -o sealed.delta --signing-key site.pem --trusted-key publisher.pub.pem
-        --trusted-key site.pub.pem --keyring site.keyring
+      kit delta build kit.tar.zst sealed.tar.zst -o sealed.delta --signing-key site.pem \\
+        --trusted-key publisher.pub.pem --trusted-key site.pub.pem --keyring site.keyring
     """
     from kit.verbs.delta.build import DeltaBuildRequest, build_delta
 
@@ -157,7 +157,7 @@ def squash_command(
 
     \b
     Example:
-      kit delta squash september.tar.zst october.delta november.delta -o both.delta --signing-key publisher.pem
+      kit delta squash september.tar.zst october.delta november.delta -o both.delta --signing-key publisher.pem \\
         --trusted-key publisher.pub.pem
     """
     from kit.verbs.delta.build import DeltaSquashRequest

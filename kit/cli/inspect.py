@@ -18,11 +18,12 @@ from pathlib import Path
 import click
 
 from kit.cli.options import LISTED, json_option, kit_argument, make_environment, reading_options
-from kit.cli.output import TerminalText, print_bytes, print_report, print_text, require_writable
-from kit.cli.paths import KIT, NEW, NEW_OR_STREAM, ROOM, STREAM, Command
+from kit.cli.output import TerminalText, print_bytes, print_report, print_text, require_report_place, write_report
+from kit.cli.paths import KIT, NEW_OR_STREAM, REPORT, ROOM, STREAM, Command
 from kit.cli.progress import progress_option, show_progress
 from kit.cli.resuming import warn_of_unfinished
 from kit.values import Allowed
+from kit.values.file_kind import FileKind
 
 
 @click.command("inspect", cls=Command)
@@ -231,7 +232,13 @@ def formats_command(as_json: bool) -> None:
     help=f"List at most N of each kind. All are counted. Default: {LISTED}, and all with --json and --markdown.",
 )
 @click.option("--markdown", is_flag=True, help="Print release notes in Markdown instead of the report.")
-@click.option("--html", "html", type=NEW, metavar="F", help="Also write the report to F as a self-contained HTML page.")
+@click.option(
+    "--html",
+    "html",
+    type=REPORT,
+    metavar="F",
+    help="Also write the report to F as an HTML page. An earlier one is replaced.",
+)
 @click.option("--temp", type=ROOM, metavar="DIR", help="Folder for temporary files, about 250 bytes per document.")
 @reading_options
 @progress_option
@@ -267,18 +274,15 @@ def diff_command(
       kit diff september.tar.zst october.tar.zst --markdown > october.md
       kit diff before.tar.zst after.tar.zst --json | jq .different
     """
-    from kit.output.paths import require_free
     from kit.reports.diff import diff_json, diff_lines
     from kit.reports.diff_notes import diff_notes
     from kit.reports.diff_page import difference_page
-    from kit.verbs import trust
     from kit.verbs.diff.diff import DiffRequest, diff
 
     if markdown and as_json:
         raise click.UsageError("--markdown and --json exclude each other: both are for standard output")
     if html is not None:
-        require_free(html)
-        require_writable(html)
+        require_report_place(html, FileKind.PAGE)
     complete = limit is None and (as_json or markdown)
     shown = LISTED if limit is None else limit
     request = DiffRequest(before=before, after=after, limit=None if complete else shown, temporary=temp)
@@ -286,7 +290,7 @@ def diff_command(
     with show_progress(progress_mode) as progress:
         report = diff(request, replace(environment, progress=progress))
     if html is not None:
-        trust.write_readable(html, difference_page(report.shortened(shown)), what="page")
+        write_report(html, difference_page(report.shortened(shown)), FileKind.PAGE)
     if markdown:
         print_text("\n".join(diff_notes(report)))
         return

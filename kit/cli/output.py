@@ -46,6 +46,7 @@ from kit.reports.text import SCHEMA_VERSION, error_json, is_shown, printable
 if TYPE_CHECKING:
     from kit.values.file_kind import FileKind
 
+_READABLE = 0o644
 _PARTS = re.compile(r"(; |, or )")
 _WORDS = re.compile(r"[^\s,:;()]+")
 _OPTION = re.compile(r"--[a-z][a-z0-9-]*")
@@ -442,6 +443,39 @@ def print_text(text: str) -> None:
     except OSError as error:
         discard_standard_output()
         raise OutputError(f"cannot write: {error.strerror}", where="standard output") from error
+
+
+def require_report_place(path: Path, kind: FileKind) -> None:
+    """Check before the work that a report can be written after it: nothing is there, or an earlier report of that kind.
+
+    Raises:
+        OutputError: Something else is there, a link included, or its folder cannot be written.
+    """
+    from kit.archive.recognise import recognise
+
+    if os.path.lexists(path) and recognise(path) is not kind:
+        raise OutputError(
+            f"already exists, and is not {kind.value} of kit, which would be replaced",
+            where=str(path),
+            hint="move it away or choose another name",
+        )
+    require_writable(path)
+
+
+def write_report(path: Path, data: bytes, kind: FileKind) -> None:
+    """Write a report for others to read, in place of an earlier one.
+
+    Raises:
+        OutputError: As for :func:`require_report_place`, or it cannot be written; an earlier report is as it was.
+    """
+    from kit.output import publish
+
+    require_report_place(path, kind)
+    what = kind.value.partition(" ")[2]
+    if os.path.lexists(path):
+        publish.replace(path, data, what=what, mode=_READABLE)
+    else:
+        publish.write_new(path, data, mode=_READABLE, what=what)
 
 
 def require_writable(path: Path) -> None:

@@ -227,11 +227,11 @@ def patch_command(
     Examples:
       kit patch kit.tar.zst -o patched.tar.zst --trusted-key publisher.pub.pem --signing-key site.pem
       kit patch kit.tar.zst --in-place --trusted-key publisher.pub.pem --signing-key site.pem
-      kit patch kit.tar.zst --in-place --trusted-key publisher.pub.pem --signing-key site.pem --migration job.json
+      kit patch kit.tar.zst --in-place --trusted-key publisher.pub.pem --signing-key site.pem --migration job.json \\
         --record release.json --metrics kit.prom --operator "A. Keeper" --environment harbour
       kit patch kit.tar.zst --resume --trusted-key publisher.pub.pem --signing-key site.pem
       kit patch kit.tar.zst --in-place --trust policy.json --signing-key ada.pem --signing-key bob.pem
-      kit patch kit.tar.zst -o sealed.tar.zst --trusted-key publisher.pub.pem --signing-key site.pem
+      kit patch kit.tar.zst -o sealed.tar.zst --trusted-key publisher.pub.pem --signing-key site.pem \\
         --transform encrypt-fields --field-map concelier --keyring site.keyring --rollback-note "kit.tar.zst is kept"
     """
     from kit.verbs.patch.patch import Output, patch, resume
@@ -306,14 +306,14 @@ def _show(report: PatchReport | Completion, *, as_json: bool, to_stderr: bool) -
         return
     print_report(patch_lines(report), patch_json(report), as_json=as_json, to_stderr=to_stderr, done=DONE)
     _warn(report)
-    for obligation in report.base.obligations:
-        if obligation.error is not None:
-            print_warning(f"warning: unverified base: {obligation.error}")
 
 
 def _warn(report: PatchReport) -> None:
     for line in report.migration.warnings:
         print_warning(f"warning: {line}")
+    for obligation in report.base.obligations:
+        if obligation.error is not None:
+            print_warning(f"warning: unverified base: {obligation.error}")
 
 
 def _make_request(

@@ -132,6 +132,8 @@ NEW_BUILT_KIT = NEW_DELTA
 """A kit that is written by a run that is not resumed, and must not exist."""
 NEW = Place(Footprint(writes=ITSELF))
 """A file that is written and must not exist."""
+REPORT = Place(Footprint(writes=_replaced("")))
+"""A report that is written. It replaces an earlier one, and nothing else."""
 NEW_OR_STREAM = Place(Footprint(writes=ITSELF), is_stream=True)
 """The same, or standard output."""
 NEW_SECRET = Place(Footprint(writes=_replaced("")))

@@ -96,8 +96,8 @@ def recover_command(
 
     \b
     Example:
-      kit recover kit.tar.zst --approval two.approval --approver-key ada.pub.pem --approver-key bob.pub.pem
-        --trusted-key publisher.pub.pem --trusted-key site.pub.pem --field-map concelier --keyring site.keyring
+      kit recover kit.tar.zst --approval two.approval --approver-key ada.pub.pem --approver-key bob.pub.pem \\
+        --trusted-key publisher.pub.pem --trusted-key site.pub.pem --field-map concelier --keyring site.keyring \\
         --audit-log recoveries.log --output incident-7.bson
 
     Keys or a policy (--trust) decide which signatures of the kit and of the approval count. With a policy, approvers
@@ -228,7 +228,7 @@ def create_command(
 
     \b
     Example:
-      kit approval create kit.tar.zst --incident INC-7 --reason "court order 12" --collection concelier.notes
+      kit approval create kit.tar.zst --incident INC-7 --reason "court order 12" --collection concelier.notes \\
         --owner ada --expires 2026-01-03T00:00:00Z --signing-key ada.pem -o one.approval
     """
     from kit.verbs.approval import create

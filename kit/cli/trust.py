@@ -130,7 +130,7 @@ def init_command(
 
     \b
     Example:
-      kit trust init policy.json --key publisher.pub.pem publisher --key site.pub.pem patcher
+      kit trust init policy.json --key publisher.pub.pem publisher --key site.pub.pem patcher \\
         --name publisher.pub.pem "Harbour Ltd" --name site.pub.pem "Site 4"
     """
     from kit.reports.inspect import policy_json, policy_lines

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,8 +23,15 @@ from kit.cli.options import (
     time_or_now,
     trust_option,
 )
-from kit.cli.output import is_seen_together, print_error, print_report, print_warning, require_writable
-from kit.cli.paths import NEW, Command
+from kit.cli.output import (
+    is_seen_together,
+    print_error,
+    print_report,
+    print_warning,
+    require_report_place,
+    write_report,
+)
+from kit.cli.paths import REPORT, Command
 from kit.cli.places import SecretSource
 from kit.cli.progress import progress_option, show_progress
 from kit.cli.resuming import warn_of_unfinished
@@ -31,6 +39,7 @@ from kit.cli.run_options import limit_environment, machine_options
 from kit.cli.trust_options import override_options, policy_option, read_anchor, record_kit_if_possible, time_option
 from kit.errors import KitError
 from kit.values import Allowed
+from kit.values.file_kind import FileKind
 
 
 @click.command("verify", cls=Command)
@@ -46,17 +55,17 @@ from kit.values import Allowed
     "--require-raw-linkset", is_flag=True, help="Refuse unless every observation has linkset and rawLinkset (v1)."
 )
 @click.option("--tenant", "tenants", multiple=True, metavar="T", help="Check this tenant only. Repeatable.")
-@click.option("--receipt", type=NEW, metavar="F", help="Write a signed receipt of the verdict to F (SLSA VSA).")
+@click.option("--receipt", type=REPORT, metavar="F", help="Write a signed receipt of the verdict to F (SLSA VSA).")
 @signing_key_option("The auditor's private key, for --receipt.", needs="receipt")
 @passphrase_option
 @click.option(
     "--write-script",
     "script",
-    type=NEW,
+    type=REPORT,
     metavar="F",
     help="Write a shell script to F that checks the kit with stock tools.",
 )
-@click.option("--html", type=NEW, metavar="F", help="Write the report to F as an HTML page, valid or not.")
+@click.option("--html", type=REPORT, metavar="F", help="Write the report to F as an HTML page, valid or not.")
 @proof_options
 @reading_options
 @machine_options
@@ -93,6 +102,8 @@ def verify_command(
     A patched kit needs the keys of everyone who signed a generation of it. A policy limits each key to its roles and
     its time, and refuses a kit older than one that was accepted before.
 
+    --html, --receipt and --write-script replace an earlier report of the same kind at F, and nothing else.
+
     \b
     Examples:
       kit verify offline-kit.tar.zst --trusted-key publisher.pub.pem
@@ -114,7 +125,7 @@ def verify_command(
         raise click.UsageError("--trust and --trusted-key exclude each other: a policy names its keys")
     if (receipt is None) != (signing_key is None):
         raise click.UsageError("--receipt and --signing-key need each other")
-    _require_places(receipt, script, html)
+    _require_places({FileKind.RECEIPT: receipt, FileKind.SCRIPT: script, FileKind.PAGE: html})
     now = time_or_now(at)
     expectation = Expectation(
         trusted=load_trusted_keys(trusted_keys),
@@ -133,7 +144,7 @@ def verify_command(
         if html is not None:
             from kit.reports.verify_page import Occasion, no_verdict_page
 
-            _write(html, no_verdict_page(kit, error, Occasion(at=now, exit_code=exit_code(error))), what="report")
+            write_report(html, no_verdict_page(kit, error, Occasion(at=now, exit_code=exit_code(error))), FileKind.PAGE)
         raise
     code = exit_code(report.failure) if report.failure else OK
     # Recorded before the kit is reported as valid.
@@ -143,16 +154,17 @@ def verify_command(
         from kit.reports.verify_page import Occasion, verdict_page
 
         page = verdict_page(report, expectation, Occasion(at=now, exit_code=code))
-        _write(html, page, what="report")
+        write_report(html, page, FileKind.PAGE)
     if receipt is not None and auditor is not None:
         from kit.verbs.verify.receipt import Page, make_receipt
 
         named = Page.of(html.name, page) if html is not None else None
-        _write(receipt, make_receipt(report, expectation, auditor, now, page=named), what="receipt")
+        data = make_receipt(report, expectation, auditor, now, page=named)
+        write_report(receipt, data, FileKind.RECEIPT)
     if script is not None and report.failure is None:
         from kit.verbs.verify.receipt import make_script
 
-        _write(script, make_script(expectation), what="script")
+        write_report(script, make_script(expectation), FileKind.SCRIPT)
     print_report(verify_lines(report), verify_json(report, code), as_json=as_json)
     _warn(unrecorded)
     if report.failure is not None and (as_json or not is_seen_together()):
@@ -161,26 +173,17 @@ def verify_command(
     return code
 
 
-def _write(place: Path, data: bytes, *, what: str) -> None:
-    from kit.verbs import trust
-
-    trust.write_readable(place, data, what=what)
-
-
 def _warn(unrecorded: KitError | None) -> None:
     if unrecorded is not None:
         print_warning(f"warning: not recorded: {unrecorded}; a later rollback to an older kit will not be detected")
 
 
-def _require_places(*places: Path | None) -> None:
-    """Check, before the kit is read, that the outputs can be written.
+def _require_places(reports: Mapping[FileKind, Path | None]) -> None:
+    """Check, before the kit is read, that the reports can be written.
 
     Raises:
-        OutputError: One exists already, or its folder cannot be written.
+        OutputError: One cannot.
     """
-    from kit.output.paths import require_free
-
-    for place in places:
+    for kind, place in reports.items():
         if place is not None:
-            require_free(place)
-            require_writable(place)
+            require_report_place(place, kind)

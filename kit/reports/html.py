@@ -200,6 +200,7 @@ def page(title: str, *body: Content) -> bytes:
         '<html lang="en">\n'
         "<head>\n"
         '<meta charset="utf-8">\n'
+        '<meta name="generator" content="offline-kit">\n'  # by which the next report knows what it may replace
         f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         '<meta name="color-scheme" content="light dark">\n'

@@ -24,6 +24,8 @@ class FileKind(enum.Enum):
     RECORD = "a release record"
     MANIFEST = "the manifest of a kit"
     AUDIT_LOG = "an audit log"
+    PAGE = "a report page"
+    SCRIPT = "a verification script"
 
     @property
     def is_key(self) -> bool:

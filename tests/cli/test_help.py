@@ -10,7 +10,6 @@ import shutil
 import subprocess
 import sys
 import tomllib
-from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -24,52 +23,48 @@ from kit.documents import core
 from kit.version import CORE_VERSION
 from tests.cli.test_manners import commands, inner
 from tests.commands import COMMAND, ENVIRONMENT, ROOT, kit, subprocess_kit
+from tests.docs.pasting import examples_of_help, examples_of_page, parse, paste
 from tests.end_to_end.desk import Desk
 from tests.tiers import slow
 
 EVERY = pytest.mark.parametrize("words", list(commands()), ids=" ".join)
 
 
-def examples(text: str) -> Iterator[str]:
-    """Give the commands of a help page; what is indented deeper goes on with the one before."""
-    found: list[str] = []
-    indent = 0
-    for line in re.split(r"\n +Examples?:\n", text, maxsplit=1)[1].split("\n\n", 1)[0].splitlines():
-        if not found or len(line) - len(line.lstrip()) <= indent:
-            found.append(line.strip())
-            indent = len(line) - len(line.lstrip())
-        else:
-            found[-1] += f" {line.strip()}"
-    yield from found
-
-
-def parsed(words: list[str]) -> None:
-    """Let click take a command apart, without running it.
-
-    Raises:
-        click.ClickException: It does not understand it.
-    """
-    context, command = click.Context(group, info_name="kit"), inner(group, words[0])
-    while isinstance(command, click.Group):
-        words = words[1:]
-        context, command = click.Context(command, parent=context), inner(command, words[0])
-    command.make_context(words[0], words[1:], context)
-
-
 @EVERY
-def test_every_example_is_a_command_that_the_program_takes(words: tuple[str, ...]) -> None:
-    shown = list(examples(kit(*words, "--help").out))
-    assert shown
-    for example in shown:
-        name, *arguments = shlex.split(re.split(r" (?:>|[|]|3<) ", example)[0])
-        assert name == "kit"
+def test_every_example_can_be_pasted_and_is_a_command_that_the_program_takes(
+    words: tuple[str, ...], tmp_path: Path
+) -> None:
+    started = paste(examples_of_help(kit(*words, "--help").out), tmp_path)
+    assert started
+    for arguments in started:
         assert arguments[: len(words)] == list(words)
-        parsed(arguments)
+        parse(arguments)
 
 
-def test_an_example_that_is_wrong_would_be_found() -> None:
+PAGES = sorted(path for folder in (".", "docs", "schemas") for path in (ROOT / folder).glob("*.md"))
+
+
+def test_every_example_of_a_page_can_be_pasted_too(tmp_path: Path) -> None:
+    found = {str(page.relative_to(ROOT)): list(examples_of_page(page.read_text())) for page in PAGES}
+    assert {"README.md", "docs/reference.md"} <= {name for name, texts in found.items() if texts}
+    for number, text in enumerate(text for texts in found.values() for text in texts):
+        for arguments in paste(text, tmp_path / str(number)):
+            parse(arguments)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["kit verify k\n  --trusted-key p\n", "kit verify k \\ \n  --trusted-key p\n", "kit verify k \\\nkit verify k\n"],
+    ids=["no backslash", "a blank after it", "one too many"],
+)
+def test_an_example_that_cannot_be_pasted_is_found(text: str, tmp_path: Path) -> None:
+    with pytest.raises(AssertionError):
+        paste(text, tmp_path)
+
+
+def test_an_example_that_is_wrong_is_found() -> None:
     with pytest.raises(click.ClickException):
-        parsed(["verify", "kit.tar", "--no-such-option"])
+        parse(["verify", "kit.tar", "--no-such-option"])
 
 
 GROUPS = sorted({words[:-1] for words in commands()})

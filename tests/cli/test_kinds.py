@@ -48,6 +48,7 @@ def one_of_each_kind(desk: Desk) -> Files:
             kit("delta", "build", base, target, "-o", folder / "delta", *vendor, *both, "--created-at", LATER),
             kit("trust", "init", policy, *roles),
             kit("verify", target, "--trust", policy, "--receipt", folder / "receipt", *vendor, "--at", kits.AT),
+            kit("verify", target, *both, "--html", folder / "page", "--write-script", folder / "script"),
             kit("prove", target, "--id", "nobody", "--absent", "--output", folder / "proof"),
             kit("approval", "create", target, *approved, *vendor, "-o", folder / "approval"),
             kit("keyring", "init", keyring, "--passphrase-fd", passphrase.fileno()),
@@ -80,6 +81,8 @@ def one_of_each_kind(desk: Desk) -> Files:
                 FileKind.PROOF,
                 FileKind.APPROVAL,
                 FileKind.KEYRING,
+                FileKind.PAGE,
+                FileKind.SCRIPT,
             )
         },
     }
@@ -225,7 +228,8 @@ def test_base_and_delta_that_are_swapped_are_put_in_order(desk: Desk, there: Fil
     kit("delta", "squash", delta, base, *squash).refused(9, "hint: BASE and DELTA are swapped\n")
 
 
-@pytest.mark.parametrize("kind", [kind for kind in FileKind if not kind.is_key])
+# A script has keys in it, in blocks that are read as those of any file.
+@pytest.mark.parametrize("kind", [kind for kind in FileKind if not kind.is_key and kind is not FileKind.SCRIPT])
 def test_what_is_given_as_a_key_and_is_none_is_named(kind: FileKind, there: Files) -> None:
     kit("verify", there[FileKind.KIT], "--trusted-key", there[kind]).refused(13, f"is {kind.value}, not a key")
 

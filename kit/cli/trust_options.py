@@ -117,20 +117,38 @@ def make_override(*, force: bool, reason: str | None) -> Override | None:
     return Override(reason=reason) if reason else None
 
 
+def require_memory(policy: Path | None, *, is_left_alone: bool, force: bool) -> None:
+    """Check that ``--no-remember`` has a memory to leave alone, and no override that must be recorded.
+
+    Raises:
+        UsageError: There is no policy, or ``--force`` is given.
+    """
+    if not is_left_alone:
+        return
+    if policy is None:
+        raise UsageError("--no-remember needs --trust: keys without a policy have no memory")
+    if force:
+        raise UsageError("--no-remember and --force exclude each other: an override is recorded")
+
+
 def record_kit_if_possible(
     policy: Path | None, trust: Anchor | None, judgement: Judgement | None
 ) -> OutputError | None:
     """Record a kit as :func:`record_kit` does; return the error if the state is on a read-only medium.
 
-    A verdict on read-only media is still a verdict, as long as the user is warned that it is not recorded.
+    A verdict on read-only media is still a verdict, as long as the user is warned that it is not recorded. One that was
+    forced is none without its record.
 
     Raises:
-        KitError: As for :func:`kit.verbs.trust.remember`, for any other reason.
+        KitError: As for :func:`kit.verbs.trust.remember`, for any other reason, or the verdict was forced.
     """
     try:
         record_kit(policy, trust, judgement)
     except OutputError as error:
         cause = error.__cause__
+        if judgement is not None and judgement.override is not None:
+            error.hint = "an override counts only with its record: put the policy where its state can be written"
+            raise
         if isinstance(cause, OSError) and cause.errno in {errno.EROFS, errno.EACCES, errno.EPERM}:
             return error
         raise

@@ -36,7 +36,14 @@ from kit.cli.places import SecretSource
 from kit.cli.progress import progress_option, show_progress
 from kit.cli.resuming import warn_of_unfinished
 from kit.cli.run_options import limit_environment, machine_options
-from kit.cli.trust_options import override_options, policy_option, read_anchor, record_kit_if_possible, time_option
+from kit.cli.trust_options import (
+    override_options,
+    policy_option,
+    read_anchor,
+    record_kit_if_possible,
+    require_memory,
+    time_option,
+)
 from kit.errors import KitError
 from kit.values import Allowed
 from kit.values.file_kind import FileKind
@@ -47,6 +54,12 @@ from kit.values.file_kind import FileKind
 @trust_option
 @policy_option
 @time_option
+@click.option(
+    "--no-remember",
+    "is_forgotten",
+    is_flag=True,
+    help="Judge by what the policy remembers, but do not record KIT: the next verdict is as if this one had not been.",
+)
 @override_options("Accept a kit that is stale or rolled back. Recorded in the policy's state.")
 @click.option(
     "--deep", is_flag=True, help="Walk every document. Prove, where the bytes allow it, that only rawLinkset was added."
@@ -76,6 +89,7 @@ def verify_command(
     trusted_keys: tuple[Path, ...],
     policy: Path | None,
     at: str | None,
+    is_forgotten: bool,
     force: bool,
     reason: str | None,
     deep: bool,
@@ -102,6 +116,9 @@ def verify_command(
     A patched kit needs the keys of everyone who signed a generation of it. A policy limits each key to its roles and
     its time, and refuses a kit older than one that was accepted before.
 
+    A kit that is valid under a policy is recorded as accepted: afterwards an older one is refused. With --no-remember,
+    or where the policy is on a read-only medium, it is judged in the same way and not recorded.
+
     --html, --receipt and --write-script replace an earlier report of the same kind at F, and nothing else.
 
     \b
@@ -111,6 +128,7 @@ def verify_command(
       kit verify patched.tar.zst --trust policy.json --deep --require-raw-linkset --tenant acme
       kit verify patched.tar.zst --trust policy.json --field-map notelett-2 --keyring site.keyring
       kit verify kit.tar.zst --trust policy.json --receipt kit.receipt.json --signing-key auditor.pem
+      kit verify rehearsal.tar.zst --trust policy.json --no-remember
       kit verify kit.tar.zst --trust policy.json --html kit.report.html
       kit verify kit.tar.zst --trust policy.json --write-script verify.sh
     """
@@ -123,6 +141,7 @@ def verify_command(
         raise click.UsageError("--tenant needs --require-raw-linkset or --field-map")
     if policy is not None and trusted_keys:
         raise click.UsageError("--trust and --trusted-key exclude each other: a policy names its keys")
+    require_memory(policy, is_left_alone=is_forgotten, force=force)
     if (receipt is None) != (signing_key is None):
         raise click.UsageError("--receipt and --signing-key need each other")
     _require_places({FileKind.RECEIPT: receipt, FileKind.SCRIPT: script, FileKind.PAGE: html})
@@ -148,7 +167,8 @@ def verify_command(
         raise
     code = exit_code(report.failure) if report.failure else OK
     # Recorded before the kit is reported as valid.
-    unrecorded = record_kit_if_possible(policy, expectation.trust, report.judgement if report.judgement.valid else None)
+    is_recorded = report.judgement.valid and not is_forgotten
+    unrecorded = record_kit_if_possible(policy, expectation.trust, report.judgement if is_recorded else None)
     page = b""
     if html is not None:
         from kit.reports.verify_page import Occasion, verdict_page

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
+import subprocess
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +15,7 @@ from jsonschema import Draft202012Validator
 
 from kit.signing import Algorithm, dsse, jws
 from tests import kits
-from tests.commands import ROOT, Outcome, kit
+from tests.commands import COMMAND, ENVIRONMENT, ROOT, Outcome, kit
 from tests.end_to_end.desk import Desk, key
 from tests.kits import MANIFEST, SIGNATURE
 from tests.tiers import examples
@@ -317,6 +320,99 @@ class TestPolicies:
         kit("trust", "init", "p.json", "--key", office.desk.public("vendor"), "king").refused(
             64, "is not a list of roles"
         )
+
+
+class TestNoRemember:
+    def test_looking_does_not_change_the_next_verdict(self, office: Office) -> None:
+        office.init()
+        base = office.kit("base.tar")
+        patched = office.desk.patched(base, name="patched.tar")
+        before = office.state.read_bytes()
+        office.valid(patched, "--no-remember")
+        assert office.state.read_bytes() == before
+        office.valid(base)  # in this order: the patched kit would have made it a rollback
+        office.valid(patched)
+        office.refused(base, 8, "was accepted before")
+
+    def test_what_is_remembered_counts(self, office: Office) -> None:
+        office.init()
+        old = office.kit("old.tar")
+        office.valid(office.kit("new.tar", generation=4))
+        office.refused(old, 8, "generation 4 was accepted before", options=("--no-remember",))
+
+    def test_a_policy_without_a_state_gets_none(self, office: Office) -> None:
+        office.init()
+        office.state.unlink()
+        office.valid(office.desk.kit(), "--no-remember")
+        assert not office.state.exists()
+        assert not office.state.with_name(f".{office.state.name}.lock").exists()
+
+    def test_it_needs_a_memory_and_no_override(self, office: Office) -> None:
+        office.init()
+        path = office.desk.kit()
+        office.verify(path, "--no-remember", "--force", "--reason", "r").refused(64, "an override is recorded")
+        kit("verify", path, *office.desk.trust("vendor"), "--no-remember").refused(64, "--no-remember needs --trust")
+
+
+class TestAfterAnOverride:
+    def test_the_hint_has_what_was_forced_when_and_why(self, office: Office) -> None:
+        office.init()
+        old, other = office.kit("old.tar"), office.kit("other.tar", generation=2)
+        office.valid(office.kit("new.tar", generation=4))
+        for at, why in (("2026-02-02T00:00:00Z", "first"), ("2026-02-03T00:00:00Z", "INC-9: broken")):
+            office.valid(old, "--force", "--reason", why, at=at)
+        hint = (
+            "kit: hint: generation 3 was forced at 2026-02-03T00:00:00Z (INC-9: broken); until there is a newer one, "
+        )
+        office.refused(old, 8, f"{hint}each verdict of it is forced on record: --force --reason TEXT\n")
+        assert "was forced" not in office.refused(other, 8).err
+
+    def test_of_a_stale_kit_too(self, office: Office) -> None:
+        office.init("--staleness-hours", 1)
+        path = office.desk.kit()
+        office.valid(path, "--force", "--reason", "no newer one")
+        office.refused(path, 7, f"was forced at {LATER} (no newer one); ")
+
+    def test_a_command_that_cannot_force_names_no_option(self, office: Office) -> None:
+        office.init()
+        old = office.kit("old.tar")
+        office.valid(office.kit("new.tar", generation=4))
+        office.valid(old, "--force", "--reason", "r")
+        done = kit("plan", old, "--trust", office.policy, "--at", LATER, "--workers", 1)
+        assert done.code == 8
+        assert f"kit: hint: generation 3 was forced at {LATER} (r)\n" in done.err
+
+
+READ_ONLY = ["unshare", "--map-root-user", "--mount", "sh", "-euc"]
+MOUNT = 'mount --bind "$0" "$0"; mount -o remount,bind,ro "$0"; '
+CAN_MOUNT = (
+    shutil.which("unshare") is not None
+    and subprocess.run([*READ_ONLY, MOUNT, tempfile.gettempdir()], capture_output=True, check=False).returncode == 0
+)
+
+
+@pytest.mark.skipif(not CAN_MOUNT, reason="needs a mount of one's own")
+class TestReadOnlyMedium:
+    def verify(self, office: Office, path: Path, *options: object) -> subprocess.CompletedProcess[str]:
+        words = [*COMMAND, "verify", path, "--trust", office.policy, "--workers", 1, *options]
+        command = [*READ_ONLY, f'{MOUNT} exec "$@"', office.desk.keys.parent, *words]
+        return subprocess.run(list(map(str, command)), capture_output=True, text=True, env=ENVIRONMENT, check=False)
+
+    def test_a_verdict_is_given_and_is_not_recorded(self, office: Office) -> None:
+        office.init()
+        path, before = office.desk.kit(), office.state.read_bytes()
+        done = self.verify(office, path, "--at", LATER)
+        assert (done.returncode, done.stdout.splitlines()[-1]) == (0, f"valid: {path}")
+        assert "kit: warning: not recorded: " in done.stderr
+        quiet = self.verify(office, path, "--at", LATER, "--no-remember")
+        assert (quiet.returncode, quiet.stderr) == (0, "")
+        assert office.state.read_bytes() == before
+
+    def test_a_forced_verdict_without_its_record_is_none(self, office: Office) -> None:
+        office.init("--staleness-hours", 1)
+        done = self.verify(office, office.desk.kit(), "--at", LATER, "--force", "--reason", "r")
+        assert (done.returncode, "valid: " in done.stdout) == (74, False)
+        assert "an override counts only with its record" in done.stderr
 
 
 class TestPatch:

@@ -194,8 +194,20 @@ def judge_time(
         try:
             good.append(check())
         except KitError as error:
-            faults.append(error)
+            faults.append(_with_record(error, anchor, accepted, manifest))
     return InTime(good=tuple(text for text in dict.fromkeys(good) if text), faults=tuple(faults), accepted=accepted)
+
+
+def _with_record(fault: KitError, anchor: Anchor, accepted: Accepted, manifest: Manifest) -> KitError:
+    """Return a fault whose hint has the latest override of exactly this kit, if there was one."""
+    records = anchor.state.overrides if anchor.state is not None else ()
+    latest = next((one for one in reversed(records) if one.manifest == manifest.sha256), None)
+    if latest is not None and may_be_overridden(fault):
+        fault.hint = (
+            f"{accepted} was forced at {latest.at} ({latest.reason}); until there is a newer one, each verdict of "
+            "it is forced on record: --force --reason TEXT"
+        )
+    return fault
 
 
 def may_be_overridden(fault: KitError) -> bool:

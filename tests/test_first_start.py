@@ -1,4 +1,4 @@
-"""``scripts/kit`` in a checkout: the core is built where it can be, else the reference is used, and that is no error.
+"""``scripts/kit`` in a checkout: its first use, and the core: built where it can be, else the reference is used.
 
 Each test has a checkout of its own, whose environment has all that is installed here except the core.
 """
@@ -8,9 +8,13 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import signal
 import subprocess
+import sys
 import sysconfig
 import venv
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -19,7 +23,7 @@ import pytest
 from kit.version import CORE_VERSION
 
 ROOT = Path(__file__).parents[1]
-TOOLS = ("cat", "cksum", "dirname", "env", "find", "mv", "rm", "sh", "sort", "xargs")
+TOOLS = ("cat", "cksum", "cp", "dirname", "env", "find", "mkdir", "mv", "readlink", "rm", "sh", "sort", "tail", "xargs")
 REFERENCE = "  reference, since the core is not installed"
 NO_CARGO = "no cargo here to build the core with; the slower reference is used\n"
 
@@ -145,3 +149,139 @@ def test_a_core_of_another_version_is_not_used(checkout: Checkout) -> None:
     (site / "kit_core.py").write_text(f'VERSION = "{CORE_VERSION}.1"\n')
     lines, _ = checkout.run()
     assert f"  reference, since the core is of version {CORE_VERSION}.1, not {CORE_VERSION}" in lines
+
+
+PYTHON = """#!/bin/sh
+# A python whose venv and pip do as little as possible, and note that they were asked.
+case "$1 $2" in
+"-c "*) exec {python} -S "$@" ;;
+"-m venv")
+    echo venv >> {log}
+    mkdir -p "$3/bin" && cp "$0" "$3/bin/python" && : > "$3/bin/pip"
+    ;;
+"-m pip")
+    [ -e "${{0%/*}}/pip" ] || exit 1
+    [ "$3" = --version ] && exit 0
+    echo pip >> {log}
+    echo noise; echo noise >&2
+    [ ! -p {gate} ] || cat {gate}
+    [ ! -e {fault} ] || {{ echo no such index >&2; exit 1; }}
+    printf '#!/bin/sh\\necho kit was started with "$@"\\n' > "${{0%/*}}/kit"
+    /bin/chmod +x "${{0%/*}}/kit"
+    ;;
+esac
+"""
+INSTALLING = "installing kit into {}, once; that takes about a minute\n"
+
+
+class Clone:
+    """A fresh checkout. Its first use waits in pip until somebody writes into a pipe, if there is one."""
+
+    def __init__(self, folder: Path) -> None:
+        self.root = folder / "clone"
+        self.tools, self.log, self.gate, self.fault = (folder / name for name in ("tools", "log", "gate", "fault"))
+        (self.root / "scripts").mkdir(parents=True)
+        (self.root / "core").mkdir()
+        for name in ("pyproject.toml", "constraints.txt", "scripts/kit", "scripts/environment.sh", "scripts/core.sh"):
+            shutil.copy(ROOT / name, self.root / name)
+        self.tools.mkdir()
+        for name in TOOLS:
+            (self.tools / name).symlink_to(str(shutil.which(name)))
+        values = {"python": sys.executable, "log": self.log, "gate": self.gate, "fault": self.fault}
+        (self.tools / "python3").write_text(PYTHON.format(**values))
+        (self.tools / "python3").chmod(0o755)
+
+    @contextmanager
+    def start(self, program: Path | None = None) -> Iterator[subprocess.Popen[str]]:
+        with subprocess.Popen(
+            [program or self.root / "scripts/kit", "word"],
+            env={"PATH": str(self.tools)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        ) as process:
+            try:
+                yield process
+            finally:
+                process.kill()
+
+    def run(self, program: Path | None = None) -> tuple[int, str, str]:
+        with self.start(program) as process:
+            out, err = process.communicate(timeout=60)
+            return process.returncode, out, err
+
+    @property
+    def installing(self) -> str:
+        return INSTALLING.format(self.root / ".venv")
+
+    @property
+    def calls(self) -> list[str]:
+        return self.log.read_text().split()
+
+
+@pytest.fixture(name="clone")
+def fresh(tmp_path: Path) -> Clone:
+    return Clone(tmp_path)
+
+
+STARTED = "kit was started with word\n"
+
+
+def test_the_first_use_is_one_line_without_the_noise_of_what_it_calls(clone: Clone) -> None:
+    assert clone.run() == (0, STARTED, clone.installing + NO_CARGO)
+    assert clone.run() == (0, STARTED, "")
+    assert clone.calls == ["venv", "pip"]
+
+
+def test_a_link_to_the_script_is_followed(clone: Clone, tmp_path: Path) -> None:
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin/kit").symlink_to("../other")
+    (tmp_path / "other").symlink_to(clone.root / "scripts/kit")
+    assert clone.run(tmp_path / "bin/kit") == (0, STARTED, clone.installing + NO_CARGO)
+
+
+def test_after_an_interrupt_the_next_use_continues(clone: Clone) -> None:
+    os.mkfifo(clone.gate)
+    with clone.start() as process:
+        gate = os.open(clone.gate, os.O_WRONLY)  # returns when pip waits for it
+        os.killpg(process.pid, signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+        os.close(gate)
+    assert process.returncode in {130, -signal.SIGINT}  # a shell shows both as 130
+    assert (out, err) == ("", f"{clone.installing}interrupted; the next run continues\n")
+    clone.gate.unlink()
+    assert clone.run() == (0, STARTED, clone.installing + NO_CARGO)
+
+
+def test_what_an_interrupt_left_without_pip_is_made_anew(clone: Clone) -> None:
+    place = clone.root / ".venv/bin"
+    place.mkdir(parents=True)
+    shutil.copy(clone.tools / "python3", place / "python")
+    (place / "half").touch()
+    assert clone.run() == (0, STARTED, clone.installing + NO_CARGO)
+
+
+def test_of_two_first_uses_at_once_one_installs_and_the_other_waits(clone: Clone) -> None:
+    os.mkfifo(clone.gate)
+    with clone.start() as first:
+        gate = os.open(clone.gate, os.O_WRONLY)
+        with clone.start() as second:
+            assert second.stderr is not None
+            waiting = second.stderr.readline()
+            assert waiting == f"another run is installing into {clone.root / '.venv'}; waiting for it\n"
+            clone.gate.unlink()
+            os.close(gate)
+            assert [one.communicate(timeout=60)[0] for one in (first, second)] == [STARTED, STARTED]
+    assert (first.returncode, second.returncode) == (0, 0)
+    assert clone.calls == ["venv", "pip"]
+
+
+def test_a_failure_shows_its_end_and_where_the_rest_is(clone: Clone) -> None:
+    clone.fault.touch()
+    code, out, err = clone.run()
+    assert (code, out) == (70, "")
+    log = clone.root / ".venv/install.log"
+    assert err == f"{clone.installing}noise\nnoise\nno such index\nthat failed; all of its output is in {log}\n"
+    clone.fault.unlink()
+    assert clone.run() == (0, STARTED, clone.installing + NO_CARGO)

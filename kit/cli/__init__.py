@@ -6,8 +6,8 @@ nothing is asked without a terminal; ``--json`` prints the same report as the te
 
 A command has the module of its name, small ones one for several: ``inspect`` (and find, ls, cat, diff), ``documents``
 (extract and prove), ``recover`` (and approval), ``keys`` (and keyring), ``site`` (rollback and selftest), ``delta``
-with ``delta_build`` and ``delta_apply``. Its module declares it, and loads what does the work when it is run: help and
-completion need none of that. Shared are:
+with ``publishing.delta_build`` and ``delta_apply``. Its module declares it, and loads what does the work when it is
+run: help and completion need none of that. Shared are:
 
 - The program: ``commands`` (which there are, exit codes, completion), ``output`` and ``versions``.
 - Options and what they make: ``options``, ``paths`` with its check, ``trust_options``, ``encryption_options``,

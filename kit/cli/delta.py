@@ -30,11 +30,11 @@ if TYPE_CHECKING:
     from kit.verbs.verify.obligations import Expectation
 
 HOMES = {
-    "build": Home("delta_build.build_command", "Build the signed delta from BASE to TARGET."),
+    "build": Home("publishing.delta_build.build_command", "Build the signed delta from BASE to TARGET."),
     "apply": Home("delta_apply.apply_command", "Build the target kit of DELTA from BASE."),
     "inspect": Home("delta_apply.inspect_command", "Show what DELTA contains and claims, without verifying it."),
     "verify": Home("delta_apply.verify_command", "Verify the signatures of DELTA and of its target."),
-    "squash": Home("delta_build.squash_command", "Combine a chain of deltas that begins at BASE into one."),
+    "squash": Home("publishing.delta_build.squash_command", "Combine a chain of deltas that begins at BASE into one."),
 }
 
 

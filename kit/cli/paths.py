@@ -22,16 +22,19 @@ import click
 
 from kit.cli.commands import SuggestingGroup
 from kit.cli.manual import GroupedCommand
-from kit.cli.output import Expected, filter_hints, name_keys, name_kind, print_warning, require_kinds
+from kit.cli.output import filter_hints, name_keys, print_warning
 from kit.cli.places import (
     ITSELF,
     Conditional,
+    Expected,
     Footprint,
     KeysPlace,
     NameOrFile,
     Place,
     SecretSource,
     SigningKeyPlace,
+    name_kind,
+    require_kinds,
 )
 from kit.cli.settings import options as settings
 from kit.cli.settings.options import CONFIG, ConfiguredOption

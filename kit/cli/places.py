@@ -6,7 +6,8 @@ The parameters of kit, which have these types, are in :mod:`kit.cli.paths`.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+import shlex
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,16 @@ from typing import Any
 import click
 
 from kit.cli.settings.sources import SECRET_SCHEMES
-from kit.errors import UsageError
+from kit.errors import (
+    ArchiveError,
+    ContentError,
+    DigestError,
+    KeyUnusableError,
+    KitError,
+    ManifestError,
+    SignatureError,
+    UsageError,
+)
 from kit.values.file_kind import FileKind
 
 Names = Mapping[str, str]
@@ -127,3 +137,85 @@ class NameOrFile(click.types.StringParamType):
     def is_file(self, text: str) -> bool:
         """Return whether there is a file of that name."""
         return os.path.lexists(text)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Expected:
+    """An input, and the kind of file that its parameter expects."""
+
+    parameter: str
+    kind: FileKind
+    path: Path
+
+
+def require_kinds(inputs: Iterable[Expected], context: click.Context) -> None:
+    """Check that no input is recognised as another kind of file than the one its parameter expects.
+
+    Raises:
+        KitError: One is. The class, and so the exit code, is that of an input which its reader refuses.
+    """
+    from kit.archive.recognise import recognise
+
+    wrong = [(one, found) for one in inputs if (found := recognise(one.path)) not in {None, one.kind}]
+    if not wrong:
+        return
+    (first, found), *others = wrong
+    for other, actual in others:
+        if (other.kind, actual) == (found, first.kind):
+            raise ArchiveError(
+                f"is {_name(found)}, and {other.path} is {_name(actual)}",
+                where=str(first.path),
+                hint=f"{first.parameter} and {other.parameter} are swapped{_swapped(context, other.path, first.path)}",
+            )
+    refusal = _refusal_of(first.kind, found)
+    raise refusal(
+        f"is {_name(found)}, not {first.kind.value}", where=str(first.path), hint=_command_for(found, first.path)
+    )
+
+
+def _swapped(context: click.Context, *inputs: Path) -> str:
+    """Return the command with its two arguments in their order, if these are all that it has."""
+    arguments = [one for one in context.command.params if isinstance(one, click.Argument)]
+    if len(arguments) != len(inputs) or any(one.nargs != 1 for one in arguments):
+        return ""
+    return f": {context.command_path} {shlex.join(map(str, inputs))}"
+
+
+def _refusal_of(expected: FileKind, found: FileKind | None) -> type[KitError]:
+    """Return the class of error that the reader of the expected kind raises for that file."""
+    if (expected, found) == (FileKind.KIT, FileKind.DELTA):
+        return ManifestError  # an archive without the manifest of a kit
+    refusals: Mapping[FileKind, type[KitError]] = {
+        FileKind.KIT: ArchiveError,
+        FileKind.DELTA: ArchiveError,
+        FileKind.APPROVAL: SignatureError,
+        FileKind.AUDIT_LOG: DigestError,
+    }
+    return refusals.get(expected, ContentError)
+
+
+def _name(kind: FileKind | None) -> str:
+    return kind.value if kind is not None else "something else"
+
+
+def _command_for(kind: FileKind | None, path: Path) -> str:
+    from kit.archive.recognise import COMMANDS
+
+    return COMMANDS[kind].replace("{}", shlex.quote(str(path))) if kind in COMMANDS else ""
+
+
+def name_kind(error: KeyUnusableError, secrets: Iterable[Expected]) -> None:
+    """Name what a file is that was given as a key or keyring and is none.
+
+    Secrets are not opened before their reader has refused them: some are opened only after a record was written.
+    """
+    from kit.archive.recognise import recognise
+
+    for one in secrets:
+        is_it = error.where == str(one.path) or error.where.startswith(f"{one.path}, block ")
+        found = recognise(one.path) if is_it else None
+        if found is None or found is one.kind or (found.is_key and one.kind is not FileKind.KEYRING):
+            continue
+        wanted = one.kind.value if one.kind is FileKind.KEYRING else "a key"
+        error.what, error.where = f"is {_name(found)}, not {wanted}", str(one.path)
+        error.hint = _command_for(found, one.path)

@@ -184,7 +184,7 @@ def _outcome_lines(transform: str, done: Rewrite, selected: Collection[str] | No
         return
     outcomes = sorted({name for counts in found.values() for name in counts}, key=lambda name: _ORDER.get(name, 99))
     rows: list[tuple[str, ...]] = []
-    for row in tenant_rows(found, weigh=lambda tenant: found[tenant][UNRESOLVABLE], selected=selected):
+    for row in tenant_rows(found, concern=lambda tenant: found[tenant][UNRESOLVABLE], selected=selected):
         total: Counter[str] = Counter()
         for tenant in row.tenants:
             total.update(found[tenant])

@@ -34,7 +34,7 @@ class TenantRow:
 def tenant_rows(
     tenants: Iterable[str],
     *,
-    weigh: Callable[[str], int],
+    concern: Callable[[str], int],
     selected: Collection[str] | None = None,
     fold: str = "",
     shown: int = SHOWN_TENANTS,
@@ -43,7 +43,7 @@ def tenant_rows(
 
     Args:
         tenants: All of them; the empty name is that of documents without a tenant.
-        weigh: How much of a tenant needs attention. The heaviest are shown if not all can be.
+        concern: How much of a tenant needs attention. The heaviest are shown if not all can be.
         selected: Tenants that were asked for: these are shown first, the others in one row. None for all.
         fold: What tenants without weight are called. They are then added up if not all can be shown.
         shown: Most rows of single tenants.
@@ -55,8 +55,8 @@ def tenant_rows(
         chosen, passed = [*chosen, *passed], []
     folded: list[TenantRow] = []
     if len(chosen) > shown:
-        ordered = sorted(chosen, key=lambda name: (-weigh(name), name))
-        light = [name for name in ordered if not weigh(name)] if fold else []
+        ordered = sorted(chosen, key=lambda name: (-concern(name), name))
+        light = [name for name in ordered if not concern(name)] if fold else []
         heavy = ordered[: len(ordered) - len(light)]
         chosen, more = heavy[:shown], heavy[shown:]
         if more:

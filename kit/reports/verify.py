@@ -74,8 +74,8 @@ def coverage_rows(
     tenants: Mapping[str, TenantCoverage], selected: Collection[str] | None = None, shown: int = SHOWN_TENANTS
 ) -> Iterator[tuple[TenantRow, TenantCoverage]]:
     """Yield the rows of a table of coverage, each with the counts of its tenants added up."""
-    weigh = {name: covered.lacking for name, covered in tenants.items()}
-    for row in tenant_rows(tenants, weigh=weigh.__getitem__, selected=selected, fold="complete", shown=shown):
+    concern = {name: covered.lacking for name, covered in tenants.items()}
+    for row in tenant_rows(tenants, concern=concern.__getitem__, selected=selected, fold="complete", shown=shown):
         total = TenantCoverage()
         for name in row.tenants:
             total.add(tenants[name])

@@ -14,8 +14,8 @@ import pytest
 
 from kit.archive.recognise import COMMANDS, recognise
 from kit.cli import kit as group
-from kit.cli.output import Expected, require_kinds, unknown_options
-from kit.cli.places import NameOrFile, Place
+from kit.cli.output import unknown_options
+from kit.cli.places import Expected, NameOrFile, Place, require_kinds
 from kit.encryption.audit_log import Chain
 from kit.errors import KitError
 from kit.values.file_kind import FileKind

@@ -140,7 +140,7 @@ def test_of_more_incomplete_tenants_than_there_is_evidence_the_rest_is_counted(d
 def test_every_tenant_is_in_one_row_and_rows_are_bounded(
     tenants: dict[str, int], selected: set[str] | None, fold: str
 ) -> None:
-    found = tenant_rows(tenants, weigh=tenants.__getitem__, selected=selected, fold=fold)
+    found = tenant_rows(tenants, concern=tenants.__getitem__, selected=selected, fold=fold)
     parts = [row for row in found if not row.total]
     assert sorted(name for row in parts for name in row.tenants) == sorted(tenants)
     assert [row.tenants for row in found if row.total] == ([tuple(sorted(tenants))] if len(tenants) > 1 else [])

@@ -1,1 +1,1 @@
-"""Commands of who hands something to others: new kits, and signatures of finished ones."""
+"""Commands that make something for others: kits, deltas, signatures and receipts."""

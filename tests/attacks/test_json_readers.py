@@ -213,6 +213,7 @@ READ_ABOVE = {
     *(
         "output/journal.py",
         "output/unfinished.py",
+        "archive/recognise.py",
         "cli/recover.py",
         "cli/options.py",
         "delta/model.py",

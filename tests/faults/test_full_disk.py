@@ -86,7 +86,7 @@ def test_where_workers_cannot_be_started_the_run_goes_on_until_the_disk_ends_it(
     )
     assert run.returncode == 74, run.stderr
     assert run.stderr.startswith("kit: error: ")
-    assert "kit: hint: make room" in run.stderr
+    assert "make room" in run.stderr  # whichever write met the disk first, the journal as a rule
     assert state(tmp_path / "desk") == before
 
 

@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from kit.transforms.raw_linkset.extractor import Extractor
     from kit.transforms.raw_linkset.projection import Extraction, Projection, Reference, Relationship
     from kit.values import CollectionName, Limit, Limits, Timestamp
+    from kit.verbs.census import CensusReport, CensusRequest, take_census
     from kit.verbs.create import CreateReport, CreateRequest, SignRequest, create_kit, sign_kit
     from kit.verbs.delta.apply import DeltaApplyReport, DeltaApplyRequest, apply_delta, resume_delta
     from kit.verbs.delta.build import DeltaBuildReport, DeltaBuildRequest, DeltaSquashRequest, build_delta
@@ -94,6 +95,8 @@ __all__ = [
     "CacheMap",
     "CatReport",
     "CatRequest",
+    "CensusReport",
+    "CensusRequest",
     "Change",
     "CollectionName",
     "Comparison",
@@ -217,6 +220,7 @@ __all__ = [
     "shipped",
     "sign_kit",
     "squash_deltas",
+    "take_census",
     "tenant_named",
     "unlock_keyring",
     "verdict_page",
@@ -360,6 +364,11 @@ _HOMES: Final = {
         "ExtractReport",
         "ExtractRequest",
         "extract",
+    ),
+    "kit.verbs.census": (
+        "CensusReport",
+        "CensusRequest",
+        "take_census",
     ),
     "kit.verbs.find": (
         "FindReport",

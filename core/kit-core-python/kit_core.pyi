@@ -373,6 +373,17 @@ def delta_restore(
 ) -> tuple[bytes, list[int]] | None:
     """Put a document together for each of ``olds``, its older self or None: at most ``most`` bytes, and their ends."""
 
+def census(
+    data: bytes, ends: Sequence[int], seals: Sequence[Sequence[bytes]], examples: int, most: tuple[int, int]
+) -> bytes | None:
+    """Return the table of a run (``kit.documents.census``).
+
+    A subdocument with all names of a group of ``seals`` is an envelope. ``most`` bounds bytes and levels of a document.
+    """
+
+def census_sum(one: bytes, other: bytes, examples: int) -> bytes | None:
+    """Return the sum of two tables."""
+
 def tables() -> str:
     """Return what is read of each format, as JSON by the name of its extractor.
 

@@ -98,6 +98,7 @@ HOMES: Final = {
     "ls": Home("inspect.ls_command", "List the members of KIT."),
     "cat": Home("inspect.cat_command", "Print the bytes of MEMBER of KIT."),
     "find": Home("inspect.find_command", "Find the documents of KIT that have TEXT as a name."),
+    "census": Home("inspect.census_command", "Count what is on each path of the documents of KIT."),
     "plan": Home("patch.plan_command", "Show exactly what patch would change in KIT; write nothing."),
     "create": Home("publishing.create.create_command", "Create a signed kit of a folder, a dump or a tar archive."),
     "sign": Home("publishing.create.sign_command", "Add a signature to KIT."),

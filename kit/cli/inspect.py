@@ -4,6 +4,8 @@
 
 ``kit ls`` and ``kit cat``: the members of a kit, and the bytes of one.
 
+``kit census``: what is on each path of the documents, and what a field map leaves plain.
+
 ``kit formats``: which formats of advisories are read, and by which extractor.
 
 ``kit diff``: what differs between two kits, as text, JSON or a page.
@@ -17,7 +19,8 @@ from pathlib import Path
 
 import click
 
-from kit.cli.options import LISTED, json_option, kit_argument, make_environment, reading_options
+from kit.cli.encryption_options import field_map_option, load_field_map
+from kit.cli.options import LISTED, json_option, kit_argument, make_environment, parse_collection, reading_options
 from kit.cli.output import TerminalText, print_bytes, print_report, print_text, require_report_place, write_report
 from kit.cli.paths import KIT, NEW_OR_STREAM, REPORT, ROOM, STREAM, Command
 from kit.cli.progress import progress_option, show_progress
@@ -201,6 +204,85 @@ def cat_command(
         report = cat(replace(request, environment=replace(request.environment, progress=progress)))
     if not is_stream:
         print_report(cat_lines(report), cat_json(report), as_json=as_json, done="the file is written")
+
+
+@click.command("census", cls=Command)
+@kit_argument
+@click.option(
+    "--collection", "collections", multiple=True, metavar="DB.COLLECTION", help="Only this collection. Repeatable."
+)
+@field_map_option
+@click.option(
+    "--examples",
+    type=click.IntRange(0, 20),
+    default=0,
+    metavar="N",
+    help="Also show N values of each path, at most 20. Default: no value of a document is shown.",
+)
+@click.option(
+    "--limit",
+    type=click.IntRange(0),
+    metavar="N",
+    help="Show at most N paths of each collection. Default: all; with a map, those that it is about.",
+)
+@click.option(
+    "--html",
+    "html",
+    type=REPORT,
+    metavar="F",
+    help="Also write the report to F as an HTML page. An earlier one is replaced.",
+)
+@reading_options
+@progress_option
+@json_option
+def census_command(
+    kit: Path,
+    collections: tuple[str, ...],
+    field_map: str | None,
+    examples: int,
+    limit: int | None,
+    html: Path | None,
+    workers: int,
+    maxima: tuple[str, ...],
+    allowed: Allowed,
+    progress_mode: str,
+    as_json: bool,
+) -> None:
+    """Count what is on each path of the documents of KIT.
+
+    By path: documents, types, distinct values (about, if there are more than 511), lengths in bytes, and shapes of
+    texts, such as identifier, mail, token or prose. Nothing is verified.
+
+    With --field-map, the report shows what the map covers: which fields are sealed or plain, and which are not mapped
+    but have the name or the shape of those that are. These are suggestions for the author of the map. Envelopes are
+    counted by their form and not opened.
+
+    \b
+    Examples:
+      kit census kit.tar.zst
+      kit census kit.tar.zst --field-map notelett-2 --html census.html
+      kit census kit.tar.zst --collection concelier.advisory_observations --examples 3
+      kit census kit.tar.zst --json | jq -r '.collections[].paths[] | select(.shapes.mail) | .path'
+    """
+    from kit.reports.census import census_json, census_lines, census_page
+    from kit.verbs.census import CensusRequest, take_census
+
+    if html is not None:
+        require_report_place(html, FileKind.PAGE)
+    environment = make_environment(workers, maxima, allowed=allowed)
+    with show_progress(progress_mode) as progress:
+        report = take_census(
+            CensusRequest(
+                kit=kit,
+                collections=frozenset(map(parse_collection, collections)) or None,
+                field_map=load_field_map(field_map) if field_map is not None else None,
+                examples=examples,
+                environment=replace(environment, progress=progress),
+            )
+        )
+    if html is not None:
+        write_report(html, census_page(report), FileKind.PAGE)
+    print_report(census_lines(report, limit=limit), census_json(report), as_json=as_json)
 
 
 @click.command("formats", cls=Command)

@@ -48,7 +48,7 @@ _PLACES: Final = {
 }
 
 COMMANDS: Final = (
-    ("Look at a kit", ("inspect", "ls", "find", "cat", "diff", "extract")),
+    ("Look at a kit", ("inspect", "ls", "find", "cat", "census", "diff", "extract")),
     ("Change a kit", ("create", "sign", "plan", "patch", "rollback", "jobs", "delta")),
     ("Judge a kit", ("verify", "prove", "receipt")),
     ("Keys and policies", ("keys", "trust", "keyring")),

@@ -64,3 +64,7 @@ sketch = None if ABSENCE else kit_core.sketch
 """The summary of a run's documents that is kept while two kits are compared."""
 max_elements = None if ABSENCE else kit_core.max_elements
 """An upper bound of the number of elements in a stretch of documents."""
+census = None if ABSENCE else kit_core.census
+"""The table of a run: what there is on each path."""
+census_sum = None if ABSENCE else kit_core.census_sum
+"""The sum of two such tables."""

@@ -92,6 +92,8 @@ _CONTEXT, _TYPE = NAMES.context.encode(), NAMES.bson_type.encode()
 _COMPAT_MEMBERS = frozenset({_MARK, _VERSION, _ALGORITHM, _CIPHERTEXT, _IV, _TAG, _DEK, _MEK})
 _MEMBERS = {Profile.COMPAT: _COMPAT_MEMBERS, Profile.BOUND: _COMPAT_MEMBERS | {_CONTEXT, _TYPE}}
 _TRIO = (_CIPHERTEXT, _IV, _TAG)
+SEALS: Final = ((_MARK,), _TRIO)
+"""A subdocument with all names of one of these groups is an envelope or an error; see :func:`looks_like`."""
 
 
 def looks_like(names: Container[bytes]) -> bool:

@@ -33,6 +33,7 @@ WRITTEN = {
     "approval create": {"--output"},
     "approval sign": {"--output"},
     "cat": {"--output"},
+    "census": {"--html"},
     "create": {"--output"},
     "delta apply": {"--backup", "--output", "--trust"},
     "delta build": {"--output", "--trust"},

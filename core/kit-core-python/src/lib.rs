@@ -7,7 +7,7 @@
 use std::cell::RefCell;
 use std::collections::HashSet;
 
-use kit_core::bson::bounds::{self, Bounds};
+use kit_core::bson::bounds;
 use kit_core::bson::{fields, run::Run};
 use kit_core::leaves::Digest;
 use kit_core::linkset::table::{self, Format, format_of};
@@ -220,11 +220,10 @@ functions! {
         data: Bytes, ends: Ends, by: CountedBy, bounds: (usize, usize), earlier: Vec<(Vec<u8>, Option<Vec<u8>>, bool)>,
         rooted: bool
     ) -> Option<(Counts, Vec<EarlierRun>, Vec<u8>)> = {
-        let bounds = Bounds { bytes: bounds.0, levels: bounds.1 };
         let earlier = earlier.into_iter().map(|(appended, cut, is_rooted)| Earlier { appended, cut, is_rooted });
         let earlier: Vec<_> = earlier.collect();
         let run = Run::new(&data, &ends).ok()?;
-        let proven = proof::prove(run, bounds, &by.into(), &earlier, rooted).ok()?;
+        let proven = proof::prove(run, bounds.into(), &by.into(), &earlier, rooted).ok()?;
         let before = |one: proof::EarlierRun| (one.appended, one.documents, one.sizes, one.leaves);
         Some((counts(proven.counts), proven.earlier.into_iter().map(before).collect(), proven.leaves))
     };
@@ -263,10 +262,8 @@ functions! {
         Some((found.owners, found.dek_ids, found.alone))
     };
     frame(data: Bytes) -> Option<Ends> = bounds::frame(&data).ok();
-    suspects(data: Bytes, ends: Ends, touched: Bytes, most: (usize, usize)) -> Option<Vec<usize>> = {
-        let run = Run::new(&data, &ends).ok()?;
-        bounds::suspects(run, &touched, Bounds { bytes: most.0, levels: most.1 }).ok()
-    };
+    suspects(data: Bytes, ends: Ends, touched: Bytes, most: (usize, usize)) -> Option<Vec<usize>> =
+        Run::new(&data, &ends).and_then(|run| bounds::suspects(run, &touched, most.into())).ok();
     max_elements(block: Bytes, exactly: bool) -> usize = kit_core::bson::max_elements(&block, exactly);
     identity_keys(data: Bytes, ends: Ends) -> Option<Vec<u8>> =
         Run::new(&data, &ends).and_then(delta::features::keys).ok();
@@ -282,6 +279,9 @@ functions! {
     delta_restore(olds: Selves, script: Bytes, headers: Bytes, columns: Bytes, most: usize)
         -> Option<delta::restore::Restored> =
         delta::restore::restore(&olds, &script, &headers, &columns, most).ok();
+    census(data: Bytes, ends: Ends, seals: Vec<Vec<Vec<u8>>>, examples: usize, most: (usize, usize)) -> Option<Vec<u8>> =
+        Run::new(&data, &ends).and_then(|run| kit_core::census::count(run, &seals, examples, most.into())).ok();
+    census_sum(one: Bytes, other: Bytes, examples: usize) -> Option<Vec<u8>> = kit_core::census::sum(&one, &other, examples).ok();
     tables() -> String = table::described();
 }
 
@@ -292,7 +292,8 @@ mod module {
     const VERSION: &str = env!("CARGO_PKG_VERSION");
     #[pymodule_export]
     use super::{
-        apply_map, count, delta_choose, delta_dictionary, delta_features, delta_gather, delta_is_nearly, delta_restore,
-        frame, gather, identity_keys, keys, max_elements, prove, rewrite, sketch, survey_map, suspects, tables,
+        apply_map, census, census_sum, count, delta_choose, delta_dictionary, delta_features, delta_gather,
+        delta_is_nearly, delta_restore, frame, gather, identity_keys, keys, max_elements, prove, rewrite, sketch,
+        survey_map, suspects, tables,
     };
 }

@@ -13,6 +13,7 @@
 
 pub mod agreement;
 pub mod bson;
+pub mod census;
 pub mod coverage;
 pub mod cut;
 pub mod delta;

@@ -17,6 +17,12 @@ pub struct Bounds {
     pub levels: usize,
 }
 
+impl From<(usize, usize)> for Bounds {
+    fn from((bytes, levels): (usize, usize)) -> Self {
+        Self { bytes, levels }
+    }
+}
+
 /// Return the offset after each of the documents that `data` is, by their lengths.
 ///
 /// # Errors

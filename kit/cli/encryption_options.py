@@ -17,7 +17,7 @@ import click
 from kit.cli.options import FIELD_MAPS, FILE, PROFILES, ask_passphrase, read_file
 from kit.cli.paths import FIELD_MAP_OR_NAME, KEYRING
 from kit.errors import UsageError
-from kit.values import CollectionName, Timestamp
+from kit.values import CollectionName, CollectionPattern, Timestamp
 
 if TYPE_CHECKING:
     from kit.encryption import Credentials, FieldMap, KeySet
@@ -217,6 +217,14 @@ def proof_options(command: Callable[..., Any]) -> Callable[..., Any]:
     for option in reversed(
         (
             field_map_option,
+            click.option(
+                "--collection",
+                "collections",
+                multiple=True,
+                metavar="NAME",
+                help="Check the fields of this collection only: COLLECTION, in any database, or DB.COLLECTION."
+                " Repeatable.",
+            ),
             credential_options,
             _profile_option,
             click.option(
@@ -252,6 +260,9 @@ def take_field_expectation(what: dict[str, Any], tenants: tuple[str, ...]) -> Fi
         ContentError: The field map is refused.
         KeyUnusableError: Others can read the keyring or a file of canaries, or it does not open.
     """
+    collections = frozenset(CollectionPattern.parse(name) for name in what["collections"])
+    if what["field_map"] is None and collections:
+        raise click.UsageError("--collection needs --field-map")
     if what["field_map"] is None and not (
         has_credentials(what) or what["canaries"] or what["canary_files"] or what["canary_everywhere"]
     ):
@@ -266,8 +277,9 @@ def take_field_expectation(what: dict[str, Any], tenants: tuple[str, ...]) -> Fi
         if keyring is not None or canaries or what["canary_everywhere"]:
             raise UsageError("--keyring, --canary, --canary-file and --canary-everywhere need --field-map")
         return None
+    field_map = load_field_map(name)
     return FieldExpectation(
-        field_map=load_field_map(name),
+        field_map=field_map.narrowed(collections) if collections else field_map,
         profile=Profile[what["profile"].upper()],
         keys=_unlock(keyring, known),
         tenants=frozenset(tenants) or None,

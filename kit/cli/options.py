@@ -337,6 +337,11 @@ MECHANISMS: Final = ("aes-key-wrap", "aes-key-wrap-kwp", "aes-key-wrap-pad")
 MIGRATIONS: Final = (
     "20251031_raw_linkset",
     "20251031_notelett_encryption_compat",
+    "20251031_notelett_encryption_compat_1_note_agent_actions",
+    "20251031_notelett_encryption_compat_2_note_prompts",
+    "20251031_notelett_encryption_compat_3_note_artifacts",
+    "20251031_notelett_encryption_compat_4_palace_memories",
+    "20251031_notelett_encryption_compat_5_notes",
     "20251031_notelett_encryption_bound",
     "20251031_notelett_encryption",
 )

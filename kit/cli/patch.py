@@ -94,7 +94,8 @@ def _what_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 _ON_RECORD = (
     *("output", "in_place", "backup", "no_backup", "operator", "place", "record"),
-    *("migration", "transforms", "tenants", "on_divergence", "cache_map", "field_map", "profile", "iv", "validations"),
+    *("migration", "transforms", "tenants", "collections", "on_divergence", "cache_map", "field_map", "profile", "iv"),
+    "validations",
     *("reference", "reference_collection", "limit", "merkle", "created_at", "rollback_note"),
 )
 """Parameters of patch that its journal has; never keys, trust, permissions or limits."""

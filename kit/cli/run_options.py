@@ -21,6 +21,7 @@ from kit.cli.options import FILE, MIGRATIONS, TRANSFORMS, VALIDATIONS, read_file
 from kit.cli.output import print_report
 from kit.cli.paths import MIGRATION_OR_NAME, NEW_BACKUP, ROOM
 from kit.errors import UnreadableError, UsageError
+from kit.values import CollectionPattern
 
 if TYPE_CHECKING:
     from kit.migrations import Migration
@@ -165,6 +166,13 @@ def migration_options(command: Callable[..., Any]) -> Callable[..., Any]:
             ),
             click.option("--tenant", "tenants", multiple=True, metavar="T", help="Only this tenant. Repeatable."),
             click.option(
+                "--collection",
+                "collections",
+                multiple=True,
+                metavar="NAME",
+                help="Only this collection: COLLECTION, in any database, or DB.COLLECTION. Repeatable.",
+            ),
+            click.option(
                 "--on-divergence",
                 type=click.Choice(("warn", "stop")),
                 default="warn",
@@ -204,11 +212,12 @@ def take_migration(
     name: str | None = what.pop("migration")
     names: tuple[str, ...] = what.pop("transforms")
     tenants = frozenset(what.pop("tenants")) or None
+    collections = frozenset(CollectionPattern.parse(name) for name in what.pop("collections")) or None
     stopping, cache_map = what.pop("on_divergence") == "stop", what.pop("cache_map")
     validation = frozenset(Validation(word) for word in what.pop("validations"))
     if name is not None:
         _require_no_others()
-        found = load_migration(name).narrowed(tenants)
+        found = load_migration(name).narrowed(tenants, collections)
         found = replace(found, validation=found.validation | validation)
     else:
         found = Migration.of(
@@ -217,7 +226,7 @@ def take_migration(
                 for one in dict.fromkeys(names)
             ),
             validation=validation,
-        )
+        ).narrowed(None, collections)
         if found.rollback.decision is Decision.RESTORE_BACKUP and not keeps_backup:
             found = replace(found, rollback=replace(found.rollback, decision=Decision.RESTORE_COPY))
     return found.with_note(note)

@@ -18,12 +18,12 @@ from __future__ import annotations
 import importlib.resources
 import itertools
 import json
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Any, Final, Self
 
 from kit.errors import ContentError, UsageError
-from kit.values import CollectionName
+from kit.values import CollectionName, CollectionPattern
 from kit.values.fields import Members
 
 SCHEMA_VERSION = "1"
@@ -79,6 +79,11 @@ class CollectionMap:
         """Return whether the map is for that collection."""
         return name.collection == self.collection and self.database in {None, name.database}
 
+    def is_within(self, pattern: CollectionPattern) -> bool:
+        """Return whether a selection of ``pattern`` selects it, or a part of it."""
+        of_any = self.database is None or not pattern.database
+        return pattern.collection == self.collection and (of_any or self.database == pattern.database)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FieldMap:
@@ -117,6 +122,23 @@ class FieldMap:
     def collection(self, name: CollectionName) -> CollectionMap | None:
         """Return the map of a collection, or None."""
         return next((entry for entry in self.collections if entry.matches(name)), None)
+
+    def narrowed(self, collections: Collection[CollectionPattern]) -> Self:
+        """Return the map of these collections alone.
+
+        Raises:
+            UsageError: It does not name one of them.
+        """
+        entries: dict[CollectionMap, None] = {}
+        for pattern in sorted(collections):
+            if pattern.database and replace(pattern, database="") in collections:
+                continue
+            found = [entry for entry in self.collections if entry.is_within(pattern)]
+            if not found:
+                names = ", ".join(dict.fromkeys(entry.collection for entry in self.collections))
+                raise UsageError(f"the field map does not name {pattern}", hint=f"it names {names}")
+            entries |= dict.fromkeys(replace(entry, database=pattern.database or entry.database) for entry in found)
+        return replace(self, collections=tuple(sorted(entries, key=lambda entry: entry.order)))
 
     def to_json(self) -> dict[str, Any]:
         """Return the map as parsed, defaults included: the input of a digest of parameters."""

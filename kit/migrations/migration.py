@@ -2,26 +2,21 @@
 
 Laws: equal descriptions have equal digests, however they were written; ``parse_migration(m.to_bytes()) == m`` for every
 migration of transforms that a file can name; a kind never understates what the transforms do.
-
-Parses migration files, strictly: a misspelt stop rule must not be one that never stops.
 """
 
 from __future__ import annotations
 
 import enum
-import importlib.resources
 import re
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 
 from kit.encryption import shipped
 from kit.engine.progress import BATCH_DOCUMENTS
-from kit.errors import ContentError, UsageError
+from kit.errors import UsageError
 from kit.transforms import registry
-from kit.transforms.protocol import ProductConflictError, Selection, Transform
-from kit.values import Sha256, strict_json
-from kit.values.fields import Members
+from kit.transforms.protocol import Selection, Transform
+from kit.values import CollectionPattern, Sha256, strict_json
 
 SCHEMA_VERSION = "1"
 _ID = re.compile(r"[0-9]{8}_[a-z0-9]+(_[a-z0-9]+)*")
@@ -108,6 +103,8 @@ class Migration:
     """Select the documents of these tenants; None for all."""
     product_id: str | None = None
     """Select the documents of this product; None for all."""
+    collections: frozenset[CollectionPattern] | None = None
+    """Select the documents of these collections; None for all."""
     batch_size: int = BATCH_DOCUMENTS
     """Documents between two progress reports."""
     stop_rules: StopRules = field(default_factory=StopRules)
@@ -175,7 +172,13 @@ class Migration:
 
     @classmethod
     def made(
-        cls, *, transforms: tuple[Transform, ...], tenants: frozenset[str] | None, product_id: str | None, **rest: Any
+        cls,
+        *,
+        transforms: tuple[Transform, ...],
+        tenants: frozenset[str] | None,
+        product_id: str | None,
+        collections: frozenset[CollectionPattern] | None = None,
+        **rest: Any,
     ) -> Self:
         """Return a migration of transforms without selection and stop rules, which are set in them.
 
@@ -183,9 +186,14 @@ class Migration:
             UsageError: As for the value; or a transform cannot select by product.
         """
         rules: StopRules = rest.get("stop_rules", StopRules())
-        selection = Selection(tenants=tenants, product_id=product_id, stop_on_divergence=rules.stop_on_divergence)
+        selection = Selection(
+            tenants=tenants,
+            product_id=product_id,
+            collections=collections,
+            stop_on_divergence=rules.stop_on_divergence,
+        )
         applied = tuple(transform.selecting(selection) for transform in transforms)
-        return cls(transforms=applied, tenants=tenants, product_id=product_id, **rest)
+        return cls(transforms=applied, tenants=tenants, product_id=product_id, collections=collections, **rest)
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -210,20 +218,28 @@ class Migration:
         """Digest of :meth:`to_bytes`."""
         return Sha256.of(self.to_bytes())
 
-    def narrowed(self, tenants: frozenset[str] | None) -> Migration:
-        """Return the migration for these tenants alone, for a rehearsal; None keeps the selection.
+    def narrowed(
+        self, tenants: frozenset[str] | None, collections: frozenset[CollectionPattern] | None = None
+    ) -> Migration:
+        """Return the migration for these tenants and collections alone; None keeps the selection.
 
         Raises:
-            UsageError: One of them is not among those selected.
+            UsageError: One of them is not among those selected, or a transform cannot select it.
         """
-        if tenants is None:
+        if tenants is None and collections is None:
             return self
-        beyond = sorted(tenants - self.tenants) if self.tenants is not None else []
+        beyond = sorted((tenants or frozenset()) - self.tenants) if self.tenants is not None else []
         if beyond:
             raise UsageError(f"the migration {self.id} does not select the tenant {beyond[0]!r}")
-        selection = Selection(tenants=tenants, stop_on_divergence=self.stop_rules.stop_on_divergence)
+        others = sorted((collections or frozenset()) - self.collections) if self.collections is not None else []
+        if others:
+            raise UsageError(f"the migration {self.id} does not select the collection {others[0]}")
+        tenants, collections = tenants or self.tenants, collections or self.collections
+        selection = Selection(
+            tenants=tenants, collections=collections, stop_on_divergence=self.stop_rules.stop_on_divergence
+        )
         transforms = tuple(transform.selecting(selection) for transform in self.transforms)
-        return replace(self, tenants=tenants, transforms=transforms)
+        return replace(self, tenants=tenants, collections=collections, transforms=transforms)
 
     def with_note(self, note: str | None) -> Migration:
         """Return the migration with this rollback note; None keeps the note it has."""
@@ -241,6 +257,8 @@ class Migration:
             "selection": {
                 "tenants": sorted(self.tenants) if self.tenants is not None else None,
                 "productId": self.product_id,
+                # Absent where all are selected: migrations of before there was such a selection keep their digest.
+                **({"collections": sorted(map(str, self.collections))} if self.collections is not None else {}),
             },
             "batchSize": self.batch_size,
             "stopRules": {
@@ -276,142 +294,3 @@ def _kind_of(transforms: tuple[Transform, ...]) -> Kind:
 def _has_superseded_map(transform: Transform) -> bool:
     """Whether a transform has the first map that shipped for NoteLett."""
     return transform.keyed is not None and transform.keyed.field_map == shipped("notelett")
-
-
-BUILT_IN = (
-    "20251031_raw_linkset",
-    "20251031_notelett_encryption_compat",
-    "20251031_notelett_encryption_bound",
-    SUPERSEDED,
-)
-_DEFAULT = StopRules()
-_Word = TypeVar("_Word", bound=enum.StrEnum)
-
-
-def parse_migration(data: bytes, *, random: Callable[[int], bytes], where: str = "migration") -> Migration:
-    """Return the migration of a file.
-
-    Args:
-        data: The file.
-        random: Source of initialisation vectors, if the file asks for random ones.
-        where: Its name, for messages.
-
-    Raises:
-        ContentError: It is not strict JSON, not of schemas/migration.schema.json, or contradicts itself.
-        UsageError: It selects another product than its field map.
-    """
-    top = Members.parse(data, error=ContentError, where=where)
-    if (version := top.take("schemaVersion", str)) != SCHEMA_VERSION:
-        raise top.refusal(f"is version {version!r} of the format, not {SCHEMA_VERSION!r}", "schemaVersion")
-    try:
-        found = Migration.made(
-            id=top.take("id", str),
-            kind=_word(top, "kind", Kind),
-            description=top.take("description", str),
-            transforms=tuple(_transform(entry, random, where) for entry in top.objects("transforms")),
-            **_selection(top),
-            batch_size=top.optional("batchSize", int, BATCH_DOCUMENTS),
-            stop_rules=_stop_rules(top.object("stopRules")) if "stopRules" in top else _DEFAULT,
-            validation=_validation(top),
-            rollback=_rollback(top.object("rollback")),
-        )
-    except ProductConflictError as error:
-        raise error.inside(where) from error.__cause__
-    except UsageError as error:
-        raise ContentError(error.what, where=where, hint=error.hint) from error
-    top.done()
-    return found
-
-
-def _transform(entry: Members, random: Callable[[int], bytes], where: str) -> Transform:
-    name = entry.take("name", str)
-    kind = registry.find(name)
-    if kind is None:
-        raise entry.refusal(f"is {name!r}, not one of {', '.join(registry.names())}", "name")
-    found = kind.read(entry, random, where)
-    entry.done()
-    return found
-
-
-def built_in(name: str, *, random: Callable[[int], bytes]) -> Migration:
-    """Return a migration that comes with the package.
-
-    Raises:
-        UsageError: There is none with this id.
-    """
-    if name not in BUILT_IN:
-        raise UsageError(f"no migration {name!r} comes with kit", hint=f"there are: {', '.join(BUILT_IN)}")
-    resource = importlib.resources.files("kit.migrations") / f"{name}.json"
-    return parse_migration(resource.read_bytes(), random=random, where=f"{name}.json")
-
-
-def _selection(top: Members) -> dict[str, Any]:
-    if "selection" not in top:
-        return {"tenants": None, "product_id": None}
-    given = top.object("selection")
-    tenants = _nullable(given, "tenants", list)
-    product_id = _nullable(given, "productId", str)
-    if tenants is not None:
-        tenants = frozenset(given.text(item, f"tenants/{at}") for at, item in enumerate(tenants))
-        if not tenants:
-            raise given.refusal("is empty and would select nothing", "tenants")
-    if product_id is not None:
-        given.text(product_id, "productId")
-    given.done()
-    return {"tenants": tenants, "product_id": product_id}
-
-
-def _stop_rules(given: Members) -> StopRules:
-    on_divergence = given.optional("onDivergence", str, "warn")
-    if on_divergence not in {"warn", "stop"}:
-        raise given.refusal(f"is {on_divergence!r}, neither warn nor stop", "onDivergence")
-    divergent, unresolvable = (_nullable(given, name, int) for name in ("mostDivergent", "mostUnresolvable"))
-    fraction, least = _DEFAULT.partition_key_fraction, _DEFAULT.partition_key_least
-    if "withoutPartitionKey" in given:
-        keys = given.object("withoutPartitionKey")
-        fraction, least = (
-            keys.take_any("fraction") if "fraction" in keys else fraction,
-            keys.optional("atLeast", int, least),
-        )
-        if isinstance(fraction, bool) or not isinstance(fraction, int | float) or not 0 <= fraction <= 1:
-            raise keys.refusal("is not a number from 0 to 1", "fraction")
-        keys.done()
-    for name, count in (("mostDivergent", divergent), ("mostUnresolvable", unresolvable), ("atLeast", least)):
-        if count is not None and count < 0:
-            raise given.refusal(f"{name} is negative")
-    given.done()
-    return StopRules(
-        stop_on_divergence=on_divergence == "stop",
-        most_divergent=divergent,
-        most_unresolvable=unresolvable,
-        partition_key_fraction=fraction,
-        partition_key_least=least,
-    )
-
-
-def _validation(top: Members) -> frozenset[Validation]:
-    words = top.strings("validation", optional=True)
-    for at, word in enumerate(words):
-        _known(top, word, f"validation/{at}", Validation)
-    return frozenset(Validation(word) for word in words)
-
-
-def _rollback(given: Members) -> Rollback:
-    decision, note = _word(given, "decision", Decision), given.optional("note", str, "")
-    given.done()
-    return Rollback(decision=decision, note=note)
-
-
-def _nullable(given: Members, name: str, kind: type[Any]) -> Any:
-    value = given.take_any(name) if name in given else None
-    return value if value is None else given.typed(value, kind, name)
-
-
-def _word(given: Members, name: str, words: type[_Word]) -> _Word:
-    return _known(given, given.take(name, str), name, words)
-
-
-def _known(given: Members, text: str, name: str, words: type[_Word]) -> _Word:
-    if text not in {word.value for word in words}:
-        raise given.refusal(f"is {text!r}, not one of {', '.join(word.value for word in words)}", name)
-    return words(text)

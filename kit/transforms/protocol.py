@@ -22,7 +22,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, Protocol, Self, TypeAlias, final
 
 from kit.errors import UsageError
-from kit.values import CollectionMember, CollectionName, CountName
+from kit.values import CollectionMember, CollectionName, CollectionPattern, CountName
 
 if TYPE_CHECKING:
     from kit.encryption import KeySource, MappedCollection, Needs
@@ -197,6 +197,8 @@ class Selection:
     """None for all."""
     product_id: str | None = None
     """None for all."""
+    collections: frozenset[CollectionPattern] | None = None
+    """None for all."""
     stop_on_divergence: bool = False
 
 
@@ -346,6 +348,8 @@ class Transform(Protocol):
         """
         if selection.product_id is not None:
             raise without_products(self.name)
+        if selection.collections is not None:
+            raise UsageError(f"{self.name} cannot select by collection")
         if selection.tenants is not None:
             raise UsageError(f"{self.name} cannot select by tenant")
         return self

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Self
 
-from kit.errors import ArchiveError
+from kit.errors import ArchiveError, UsageError
 
 MAX_COMPONENT_BYTES = 255
 """The maximum of one segment: no common file system holds more, and tools that unpack it cut, skip or fail."""
@@ -140,6 +140,34 @@ class CollectionName:
 
     def __str__(self) -> str:
         return f"{self.database}.{self.collection}"
+
+
+@dataclass(frozen=True, slots=True, order=True, kw_only=True)
+class CollectionPattern:
+    """A collection that is selected: by both of its names, or in whatever database it is."""
+
+    collection: str
+    database: str = ""
+    """Empty for any."""
+
+    @classmethod
+    def parse(cls, text: str) -> CollectionPattern:
+        """Return the pattern of ``COLLECTION`` or ``DB.COLLECTION``; a collection with a dot needs its database.
+
+        Raises:
+            UsageError: A name is empty, or has a slash or NUL.
+        """
+        database, dot, collection = text.partition(".") if "." in text else ("", "", text)
+        if not collection or (dot and not database) or not {"/", "\0"}.isdisjoint(text):
+            raise UsageError(f"{text!r} is not COLLECTION or DB.COLLECTION")
+        return cls(collection=collection, database=database)
+
+    def __str__(self) -> str:
+        return f"{self.database}.{self.collection}" if self.database else self.collection
+
+    def matches(self, name: CollectionName) -> bool:
+        """Return whether it is that collection."""
+        return name.collection == self.collection and self.database in {"", name.database}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

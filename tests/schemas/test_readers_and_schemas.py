@@ -75,6 +75,12 @@ REFUSED_BEYOND_THE_SCHEMA = [
     ("migration", r"cacheMap|fieldMap", "a format of its own inside, with its own schema"),
     ("migration", r"/name: is '[a-z0-9-]+', not one of raw-linkset", "which packages with transforms are installed"),
     ("migration", r"cannot select by productId", "a selection and the transform"),
+    (
+        "migration",
+        r"the field map does not name|changes advisory_observations of every",
+        "a selection and the transform",
+    ),
+    ("migration", r"is not COLLECTION or DB.COLLECTION", "a name and its parts"),
     ("migration", r"the selection is productId .* but the field map limits", "a selection and the field map"),
 ]
 

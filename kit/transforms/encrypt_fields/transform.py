@@ -307,7 +307,7 @@ class EncryptFields(Transform):
     def remarks(self) -> tuple[str, ...]:
         """See the protocol."""
         if self.profile is not Profile.BOUND:
-            return ()
+            return ("envelopes have the profile compat: the platform's own reader can open them with their data keys",)
         return ("envelopes have the profile bound: the platform's own reader cannot open them (it opens compat)",)
 
     def _is_by_plan(self) -> bool:
@@ -338,6 +338,8 @@ class EncryptFields(Transform):
                     hint="omit productId from the selection, or give the other product a field map of its own",
                 )
             chosen = replace(chosen, collections=tuple(replace(c, product_id=product_id) for c in chosen.collections))
+        if selection.collections is not None:
+            chosen = chosen.narrowed(selection.collections)
         return replace(self, partitions=selection.tenants, field_map=chosen)
 
     def alternatives(self, tenants: frozenset[str] | None) -> Iterator[Self]:

@@ -15,9 +15,9 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 
 from kit.documents import Kind, append, document_name
-from kit.errors import BsonError, ContentError, KitError, StoppedError
+from kit.errors import BsonError, ContentError, KitError, StoppedError, UsageError
 from kit.transforms import projections
-from kit.transforms.coverage import NO_TENANT, Tally, is_observations, tenant_named
+from kit.transforms.coverage import NO_TENANT, OBSERVATIONS, Tally, is_observations, tenant_named
 from kit.transforms.protocol import (
     Change,
     ChangeTotals,
@@ -122,6 +122,12 @@ class RawLinkset(Transform):
         """See the protocol."""
         if selection.product_id is not None:
             raise without_products(NAME)
+        others = [str(one) for one in selection.collections or () if str(one) != OBSERVATIONS]
+        if others:
+            raise UsageError(
+                f"{NAME} changes {OBSERVATIONS} of every database, and cannot select {min(others)}",
+                hint=f"select {OBSERVATIONS}, or omit --collection",
+            )
         return dataclasses.replace(self, tenants=selection.tenants, stop_on_divergence=selection.stop_on_divergence)
 
     def alternatives(self, tenants: frozenset[str] | None) -> Iterator[Self]:

@@ -85,10 +85,18 @@ class FieldExpectation:
         if self.canaries_everywhere and not self.canaries:
             raise UsageError("there is no canary to look for everywhere", hint="name it with --canary")
 
-    def digests_of_parameters(self) -> frozenset[Sha256]:
-        """Return the parameter digests by which a statement can name a run of encrypt-fields with these settings."""
-        run = EncryptFields(field_map=self.field_map, profile=self.profile, iv=SyntheticIv(), partitions=self.tenants)
-        return frozenset(parameters_digest(with_changes(run, iv=iv)) for iv in (SyntheticIv(), RandomIv(bytes)))
+    def maps_by_parameters(self) -> dict[Sha256, FieldMap]:
+        """Return the map of each run of encrypt-fields with these settings, by the digest that a statement has of it.
+
+        A run may have been of all collections of the map, or of one of them (``--collection``).
+        """
+        single = (with_changes(self.field_map, collections=(entry,)) for entry in self.field_map.collections)
+        runs = [
+            EncryptFields(field_map=one, profile=self.profile, iv=iv, partitions=self.tenants)
+            for one in (self.field_map, *single)
+            for iv in (SyntheticIv(), RandomIv(bytes))
+        ]
+        return {parameters_digest(run): run.field_map for run in runs}
 
     def mapped(self, member: CollectionMember) -> MappedCollection | None:
         """Return the map of a member's collection; None if it has none."""
@@ -197,8 +205,9 @@ def _prove(
     if judgement.manifest is None:
         raise ContentError("cannot be checked without a manifest")
     statements = judgement.statements if expectation.keys is not None else ()
-    parameters = expectation.digests_of_parameters()
-    step = SealedStep(judgement.steps if judgement.statements else (), parameters)
+    maps = expectation.maps_by_parameters()
+    parameters = frozenset(maps)
+    step = SealedStep(judgement.steps if judgement.statements else (), maps)
     proofs = _read(kit, judgement.manifest, expectation, step)
     mapped = frozenset(collection.path for collection, _ in proofs if expectation.mapped(collection) is not None)
     if not mapped:

@@ -16,7 +16,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from kit.encryption import Proof
+from kit.encryption import FieldMap, Proof
 from kit.encryption.needs import ENCRYPTED, SKIPPED_ENCRYPTED
 from kit.engine.reencoding import Reencoding
 from kit.engine.work import Sealing, UnsealedRun
@@ -51,13 +51,14 @@ class Rest:
 class SealedStep:
     """The last step of a chain, if sealing is all that it claims."""
 
-    def __init__(self, chain: Sequence[CheckedStep], parameters: frozenset[Sha256]) -> None:
-        """Take the steps of a chain, oldest first, and the digests of the expected parameters of ``encrypt-fields``."""
+    def __init__(self, chain: Sequence[CheckedStep], maps: Mapping[Sha256, FieldMap]) -> None:
+        """Take the steps of a chain, oldest first, and the maps of ``encrypt-fields`` by the digests of parameters."""
         self._chain = chain
         last = chain[-1] if chain else None
         statement = last.statement if last is not None else None
         applied = {one.parameters_sha256 for one in statement.transforms} if statement is not None else set()
-        self._step = last if applied and applied <= parameters else None
+        self._step = last if applied and applied <= maps.keys() else None
+        self._maps = [maps[one] for one in applied if one in maps]
         self._members: dict[MemberPath, _Member] = {}
 
     @property
@@ -116,6 +117,8 @@ class SealedStep:
         statement = self._step.statement if self._step is not None else None
         if statement is None or not _has_sealed_counts(statement.counts):
             return None
+        if not any(one.collection(collection.name) is not None for one in self._maps):
+            return None  # the run was of other collections of the map
         for name in sorted({field for proof in proofs for field in proof.fields}):
             stated = sum(
                 statement.counts.get(f"{NAME}.{FieldOutcome(outcome, str(collection.name), name)}", 0)

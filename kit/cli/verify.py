@@ -173,7 +173,8 @@ def verify_command(
     if html is not None:
         from kit.reports.verify_page import Occasion, verdict_page
 
-        page = verdict_page(report, expectation, Occasion(at=now, exit_code=code))
+        judged_by = (policy,) if policy is not None else trusted_keys
+        page = verdict_page(report, expectation, Occasion(at=now, exit_code=code, judged_by=judged_by))
         write_report(html, page, FileKind.PAGE)
     if receipt is not None and auditor is not None:
         from kit.verbs.verify.receipt import Page, make_receipt

@@ -45,10 +45,12 @@ class Occasion:
     Attributes:
         at: When it was judged, or as of when (``--at``).
         exit_code: The exit code of the command.
+        judged_by: The policy, or the files of keys, as the user named them.
     """
 
     at: Timestamp
     exit_code: int
+    judged_by: tuple[Path, ...] = ()
 
 
 def verdict_page(report: VerifyReport, expectation: Expectation, occasion: Occasion) -> bytes:
@@ -133,10 +135,15 @@ def _verdict(judgement: Judgement, names: Mapping[str, str]) -> Html:
 def _kit_facts(report: VerifyReport, expectation: Expectation, occasion: Occasion) -> Html:
     judgement, manifest = report.judgement, report.judgement.manifest
     anchor = expectation.anchor
+    sources: list[Content] = [[" ", code(path)] for path in occasion.judged_by]
     if expectation.trust is not None:
-        trust: Content = [f"policy, version {anchor.policy.version}, SHA-256 ", code(anchor.policy_sha256)]
+        trust: Content = [
+            *("policy", sources, f", version {anchor.policy.version}, SHA-256 "),
+            code(anchor.policy_sha256),
+        ]
     else:
-        trust = f"{count_text(len(anchor.policy.keys), 'key')} named for this run, without roles, time or memory"
+        number = count_text(len(anchor.policy.keys), "key")
+        trust = [f"{number} named for this run, without roles, time or memory", ":" if sources else None, sources]
     rows: list[tuple[str, Content]] = [
         ("File", code(report.kit)),
         ("Container", report.container.value if report.container is not None else "not recognised"),
@@ -183,7 +190,7 @@ def _obligation(obligation: Obligation, names: Mapping[str, str]) -> Html:
     ]
     evidence = [one for one in obligation.evidence if one.expected or one.found not in obligation.detail]
     if evidence:  # without what only repeats the sentence above
-        shown = [_evidence(one) for one in evidence[:SHOWN_ROWS]]
+        shown = [_evidence(one, names) for one in evidence[:SHOWN_ROWS]]
         body.append(grid(("Evidence", "Expected", "Found"), shown, inner=True))
     if len(evidence) > SHOWN_ROWS:
         more = f"and {len(evidence) - SHOWN_ROWS:,} more, which kit verify --json names (evidence)"
@@ -195,8 +202,9 @@ def _obligation(obligation: Obligation, names: Mapping[str, str]) -> Html:
     return Html(f"\n{made.markup}")
 
 
-def _evidence(evidence: Evidence) -> list[Content]:
-    return [code(evidence.place or "-"), code(evidence.expected or "-"), code(evidence.found or "-")]
+def _evidence(evidence: Evidence, names: Mapping[str, str]) -> list[Content]:
+    expected, found = (name_keys(text or "-", names) for text in (evidence.expected, evidence.found))
+    return [code(evidence.place or "-"), code(expected), code(found)]
 
 
 def _foot() -> Html:

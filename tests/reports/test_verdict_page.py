@@ -116,6 +116,27 @@ def test_a_key_with_a_name_is_called_by_it_and_its_id_is_in_the_table(desk: Desk
     assert "Signed by The mint" in page.sections["lineage"]
     assert f"The mint {name}" in page.sections["signers"]
     assert name not in page.sections["obligations"] + page.sections["lineage"]
+    assert "(The mint)" not in page.text
+    assert "Judged by policy named.json , version 2" in page.sections["kit"]
+
+
+def test_an_untrusted_key_is_called_by_its_id_whatever_its_kit_calls_it(desk: Desk) -> None:
+    path = desk.patched(desk.kit(), "--operator", "The mint")
+    assert kit("trust", "init", "p.json", "--key", desk.public("vendor"), "publisher").code == 0
+    assert kit("trust", "add", "p.json", desk.public("stranger"), "--role", "patcher", "--name", "The mint").code == 0
+    assert kit("verify", path, "--trust", "p.json", "--at", AT, "--html", "p.html", "--workers", 1).code == 4
+    page = Page(Path("p.html").read_bytes())
+    signer = key("site").public.key_id
+    assert f"signed by {signer}" in page.sections["verdict"]
+    assert f"{signer} (" not in page.text
+    # What was expected has the name that the policy gave, and not the id that it belongs to.
+    assert "The mint" in page.sections["obligations"]
+    assert key("stranger").public.key_id not in page.sections["obligations"]
+
+
+def test_keys_that_were_named_for_the_run_are_told_by_their_files(desk: Desk) -> None:
+    page = verified(desk, desk.kit(), trusting=("vendor",))
+    assert f"1 key named for this run, without roles, time or memory: {desk.public('vendor')}" in page.sections["kit"]
 
 
 def test_of_what_is_cut_is_no_kit_or_is_not_there(desk: Desk) -> None:
@@ -150,7 +171,7 @@ def test_of_a_forced_kit_says_so_first(desk: Desk) -> None:
     assert "verdict forced" in kinds(page)
     assert "obligation forced" in kinds(page)
     assert "<the new one> is broken" in page.sections["verdict"]
-    assert "policy, version 1" in page.sections["kit"]
+    assert "policy policy.json , version 1" in page.sections["kit"]
 
 
 def test_coverage_is_drawn_as_counted_or_as_declared(desk: Desk) -> None:

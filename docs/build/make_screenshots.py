@@ -1,8 +1,10 @@
 #!/usr/bin/env python3
-"""Makes the pictures of verdict pages under ``docs/`` from the fixtures, with a headless Chromium.
+"""Makes the pictures in ``docs/pictures`` of pages that ``kit`` writes, from the fixtures, with a headless Chromium.
 
-Each is a page that ``kit verify --html`` writes: of a valid kit, of a patched one, and of one refused since the site's
-key is not trusted. Pictures depend on the browser and its fonts, so nothing checks them byte for byte; look at them.
+The pages are the verdicts on a kit as it was published, on a patched one, and on one refused since the site's key is
+not trusted (``kit verify --html``), and the differences between two kits (``kit diff --html``). Each is shown in the
+light, in the dark, on paper, and on a screen of 400 pixels. Pictures depend on the browser and its fonts, so nothing
+checks them byte for byte: look at them. ``tests/reports/test_layout.py`` checks the layout of these pages.
 """
 
 from __future__ import annotations
@@ -14,9 +16,13 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from PIL import Image
+from playwright.sync_api import Page, sync_playwright
 
 ROOT = Path(__file__).resolve().parents[2]
 if str(ROOT) not in sys.path:  # run as a file: its folder is on the path, but not the one above
@@ -26,15 +32,33 @@ from fixtures.build.kits import PATCHED_AT  # noqa: E402
 from kit.cli import run  # noqa: E402
 
 FIXTURES = ROOT / "fixtures"
+PICTURES = ROOT / "docs" / "pictures"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 AT = "2099-04-03T00:00:00Z"
-HEIGHTS = {"valid": 2050, "patched": 3050, "refused": 2900}
-"""Of the pages at this width, in CSS pixels."""
-WIDTH = 960
+_COLOURS = 40
+_PATIENCE = 120_000  # milliseconds, of a machine with much else to do
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Light:
+    """How a page is looked at; ``width`` is in CSS pixels."""
+
+    width: int
+    scheme: Literal["light", "dark"] = "light"
+    media: Literal["screen", "print"] = "screen"
+
+
+LIGHTS = {
+    "light": Light(width=960),
+    "dark": Light(width=960, scheme="dark"),
+    "print": Light(width=672, media="print"),  # A4 without the margins of @page
+    "narrow": Light(width=400),
+}
+"""By the last word of a picture's name."""
 
 
 def pages(folder: Path) -> dict[str, Path]:
-    """Write the three pages.
+    """Write the pages into a folder, and give them by the first words of their pictures' names.
 
     Raises:
         SystemExit: A fixture does not get the verdict it should.
@@ -43,18 +67,25 @@ def pages(folder: Path) -> dict[str, Path]:
     shutil.copy(FIXTURES / "keys" / "site-TEST-ONLY.pem", site)
     site.chmod(0o600)
     shutil.copy(FIXTURES / "kits" / "harbor.tar.zst", folder)
-    publisher, patcher = (
-        ("--trusted-key", FIXTURES / "keys" / f"{who}-TEST-ONLY.pub.pem") for who in ("publisher", "site")
-    )
+    publisher, patcher = (FIXTURES / "keys" / f"{who}-TEST-ONLY.pub.pem" for who in ("publisher", "site"))
     who = ("--operator", "harbour master", "--environment", "quay 3", "--created-at", PATCHED_AT)
     base, patched = "harbor.tar.zst", "harbor-patched.tar.zst"
     # In the folder of the kit, so that a page names it as a user does, and no folder of this machine.
     with contextlib.chdir(folder):
-        _kit(0, "patch", base, "-o", patched, *publisher, "--signing-key", site, *who)
-        _kit(0, "verify", base, *publisher, "--at", AT, "--html", "valid.html")
-        _kit(0, "verify", patched, *publisher, *patcher, "--deep", "--at", AT, "--html", "patched.html")
-        _kit(4, "verify", patched, *publisher, "--at", AT, "--html", "refused.html")
-    return {name: folder / f"{name}.html" for name in HEIGHTS}
+        for policy, keys in ("publisher.json", ()), ("trust.json", ((patcher, "patcher", "Harbour site"),)):
+            _kit(0, "trust", "init", policy, "--key", publisher, "publisher", "--name", publisher, "Harbour publisher")
+            for path, role, name in keys:
+                _kit(0, "trust", "add", policy, path, "--role", role, "--name", name)
+        _kit(0, "patch", base, "-o", patched, "--trusted-key", publisher, "--signing-key", site, *who)
+        judging = ("--no-remember", "--at", AT, "--html")
+        _kit(0, "verify", base, "--trust", "trust.json", *judging, "valid.html")
+        _kit(0, "verify", patched, "--trust", "trust.json", "--deep", *judging, "patched.html")
+        _kit(4, "verify", patched, "--trust", "publisher.json", *judging, "refused.html")
+        _kit(0, "diff", base, patched, "--html", "diff.html")
+    return {
+        **{f"verdict-{name}": folder / f"{name}.html" for name in ("valid", "patched", "refused")},
+        "diff": folder / "diff.html",
+    }
 
 
 def browser() -> str | None:
@@ -68,29 +99,53 @@ def headless(program: str, *arguments: str) -> bytes:
     return subprocess.run([program, *quiet, *arguments], check=True, capture_output=True, timeout=120).stdout
 
 
+@contextlib.contextmanager
+def opened(program: str) -> Iterator[Page]:
+    """Give a browser's tab, which can be asked about the page that it shows."""
+    arguments = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=program, args=arguments)
+        try:
+            tab = browser.new_page()
+            tab.set_default_timeout(_PATIENCE)
+            yield tab
+        finally:
+            browser.close()
+
+
+def show(tab: Page, page: Path, light: Light) -> Page:
+    """Show a page in a light."""
+    tab.set_viewport_size({"width": light.width, "height": 800})
+    tab.emulate_media(media=light.media, color_scheme=light.scheme)
+    if tab.url != page.as_uri():
+        tab.goto(page.as_uri())
+    return tab
+
+
 def main(arguments: list[str]) -> int:
     """Make the pictures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--output", type=Path, default=ROOT / "docs", help="where to put them")
+    parser.add_argument("--output", type=Path, default=PICTURES, help="where to put them")
     output = parser.parse_args(arguments).output
     program = browser()
     if program is None:
         print(f"none of {', '.join(BROWSERS)} is installed", file=sys.stderr)
         return 1
-    with tempfile.TemporaryDirectory(prefix="kit-pages-") as folder:
+    output.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="kit-pages-") as folder, opened(program) as tab:
         for name, path in pages(Path(folder)).items():
-            picture = output / f"verdict-{name}.png"
-            size = f"--window-size={WIDTH},{HEIGHTS[name]}"
-            headless(program, size, f"--screenshot={picture}", path.as_uri())
-            _shrink(picture)
-            print(f"{picture.name}: {picture.stat().st_size:,} bytes")
+            for word, light in LIGHTS.items():
+                picture = output / f"{name}-{word}.png"
+                show(tab, path, light).screenshot(path=picture, full_page=True)
+                _shrink(picture)
+                print(f"{picture.name}: {picture.stat().st_size:,} bytes")
     return 0
 
 
 def _shrink(picture: Path) -> None:
-    """Keep 32 colours: a page has few, and that takes a third of the bytes."""
+    """Keep a few colours: a page has no more, and that takes a third of the bytes."""
     with Image.open(picture) as image:
-        small = image.convert("RGB").quantize(32)
+        small = image.convert("RGB").quantize(_COLOURS)
     small.save(picture, optimize=True)
 
 

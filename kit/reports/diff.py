@@ -222,7 +222,8 @@ def changed_documents(collection: CollectionDifferences) -> str:
         )
         if listed.total
     ]
-    return f"{collection.before:,} documents before, {collection.after:,} after: {', '.join(changes) or 'the same'}"
+    noun = "document" if collection.before == 1 else "documents"
+    return f"{collection.before:,} {noun} before, {collection.after:,} after: {', '.join(changes) or 'the same'}"
 
 
 def subject(advisory: AdvisoryChange) -> str:

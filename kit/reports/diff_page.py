@@ -176,12 +176,17 @@ def _raw_linkset(heading: str, change: RawLinksetChange) -> Iterator[Content]:
 
 
 def _list(
-    heading: str, listed: Listed[T], heads: tuple[str, ...], row: Callable[[T], list[Content]]
+    heading: str,
+    listed: Listed[T],
+    heads: tuple[str, ...],
+    row: Callable[[T], list[Content]],
+    *,
+    numbers: tuple[int, ...] = (),
 ) -> Iterator[Content]:
     if listed.total:
         yield element("h3", f"{heading}: {listed.total:,}")
         if listed.items:
-            yield grid(heads, [row(item) for item in listed.items])
+            yield grid(heads, [row(item) for item in listed.items], numbers=numbers)
         yield _more(listed)
 
 
@@ -201,7 +206,8 @@ def _members(report: DiffReport) -> Content:
     found = report.members
     parts: list[Content] = []
     for heading, listed in (("Added", found.added), ("Changed", found.changed), ("Removed", found.removed)):
-        parts += _list(heading, listed, ("Member", "Kind", "Bytes before", "Bytes after"), _member)
+        heads = ("Member", "Kind", "Bytes before", "Bytes after")
+        parts += _list(heading, listed, heads, _member, numbers=(2, 3))
     return parts or element("p", "Every member of both kits has the same bytes.")
 
 

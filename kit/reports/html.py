@@ -58,8 +58,8 @@ h1 code { font-size: 1em; }
 .verdict.good .word, .holds .state { color: var(--good); }
 .verdict.bad .word, .failed .state { color: var(--bad); }
 .verdict.forced .word, .forced .state { color: var(--warn); }
-.good .word::before, .holds .state::before { content: "\2713  "; }
-.bad .word::before, .failed .state::before { content: "\2717  "; }
+.good .word::before, .holds .state::before { content: "\\2713  "; }
+.bad .word::before, .failed .state::before { content: "\\2717  "; }
 .verdict.forced .word::before, .forced .state::before { content: "!  "; }
 
 dl { margin: 0; }
@@ -93,7 +93,7 @@ table.inner { font-size: .87rem; margin: .4rem 0; }
 .obligation.forced { border-left-color: var(--warn); }
 .obligation.failed .state, .obligation.forced .state { font-weight: 700; }
 
-svg { display: block; max-width: 100%; }
+svg { display: block; max-width: 100%; height: auto; }
 svg text { font-family: "Helvetica Neue", Helvetica, Arial, "Liberation Sans", sans-serif; font-size: 13px;
   fill: var(--ink); }
 svg .strong { font-weight: 600; }
@@ -130,7 +130,9 @@ footer { margin-top: 2.5rem; padding-top: .75rem; border-top: 1px solid var(--ru
 }
 @page { margin: 18mm 16mm; }
 @media print {
+  html { font-size: 10pt; }
   table { font-size: 8.5pt; }
+  table.inner { font-size: 8pt; }
   th, td { padding-right: .6rem; }
   body { font-size: 9.5pt; }
   main { max-width: none; padding: 0; }

@@ -20,7 +20,7 @@ from kit.trust import TrustedKey
 from kit.verbs.verify.judgement import Expectation, Gap, Judgement
 from kit.verbs.verify.verify import PUBLISHED, Link, VerifyReport, chain
 
-_WIDTH, _BOX, _STEP, _MARGIN = 520, 62, 54, 2
+_WIDTH, _BOX, _STEP, _MARGIN = 440, 62, 54, 2
 _MAX_TEXT = 62
 _MAX_SHOWN = 12
 _FIRST_SHOWN = 2
@@ -237,7 +237,7 @@ def coverage_part(report: VerifyReport) -> Html | None:
     heads = (
         *("Tenant", "Observations", "Both projections" if is_counted else "With rawLinkset"),
         *(name.capitalize() for name, _ in columns),
-        *("Coverage" if is_counted else "Share", ""),
+        *("Coverage" if is_counted else "Share", "Per cent"),
     )
     return section(
         "Coverage",

@@ -18,6 +18,7 @@ import io
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -30,6 +31,8 @@ from kit.cli import run
 ROOT = Path(__file__).parents[2]
 _FENCE = re.compile(r"^```(?P<kind>[^\n]*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
 _CODE = re.compile(r"\(exit code (\d+)\)")
+TOOLS = ("openssl", "sha256sum", "tar", "zstd")
+"""What the pages use beside this program."""
 _OTHER_SHELLS = frozenset({"bash", "console", "shell", "shell-session", "zsh"})
 _OMITTED = "…"
 _PROGRAM = "from tests.docs import no_sockets; no_sockets.forbid(); from kit.cli import main; main()"
@@ -145,6 +148,13 @@ def follow(page: Path, folder: Path) -> int:
         assert not found, "\n".join([f"{page.name}, {block.commands}", *found])
         count += 1
     return count
+
+
+def offline() -> list[str]:
+    """Give what runs a command in a network namespace without any interface; nothing where that is not allowed."""
+    words = ["unshare", "--map-root-user", "--net"]
+    found = shutil.which("unshare") is not None
+    return words if found and subprocess.run([*words, "true"], capture_output=True, check=False).returncode == 0 else []
 
 
 def _plain(commands: str) -> list[str] | None:

@@ -36,6 +36,13 @@ def site(folder: Path) -> None:
     write_public(folder / "publisher.pub.pem", publisher_key().public)
 
 
+def published(folder: Path) -> None:
+    """A site that got a kit of published advisories, made as if it were of yesterday, and the depot of :func:`site`."""
+    _kit(folder / "kit.tar.zst", kits.REAL / "go-osv.tar.zst")
+    _kit(folder / "depot.tar", FIXTURES / "parts.tar")
+    write_public(folder / "publisher.pub.pem", publisher_key().public)
+
+
 def auditor(folder: Path) -> None:
     """An auditor who got a kit that a site patched, with the script that needs nothing of this program."""
     published, patched = folder / "published.tar.zst", folder / "kit.tar.zst"
@@ -89,5 +96,10 @@ def _kit(path: Path, fixture: Path) -> None:
     path.with_name(f"{path.name}.sha256").write_text(f"{digest}  {path.name}\n")
 
 
-STAGES: Mapping[str, Callable[[Path], None]] = {"site": site, "auditor": auditor, "export": export}
+STAGES: Mapping[str, Callable[[Path], None]] = {
+    "site": site,
+    "published": published,
+    "auditor": auditor,
+    "export": export,
+}
 """By the name that a page is listed with."""

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from docs.build import make_recording
-from tests.docs.commands import ROOT, blocks
+from tests.docs.commands import ROOT, TOOLS, blocks, offline
 
 PAGES = {
     "docs/runbook.md": "site",
@@ -20,14 +20,6 @@ PAGES = {
 """What each page starts from, by its name in :data:`tests.docs.staging.STAGES`."""
 PAGES["docs/release-engineer.md"] = "release"
 PAGES["docs/create.md"] = "export"
-TOOLS = ("openssl", "sha256sum", "tar", "zstd")
-
-
-def offline() -> list[str]:
-    """Give what runs a command in a network namespace without any interface; nothing where that is not allowed."""
-    words = ["unshare", "--map-root-user", "--net"]
-    found = shutil.which("unshare") is not None
-    return words if found and subprocess.run([*words, "true"], capture_output=True, check=False).returncode == 0 else []
 
 
 def follow(page: str, stage: str, folder: Path) -> subprocess.CompletedProcess[str]:

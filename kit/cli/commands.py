@@ -115,7 +115,7 @@ HOMES: Final = {
     "formats": Home("inspect.formats_command", "Show the formats of advisories that are read."),
     "keys": Home("keys.keys_group", "Generate and show signing keys."),
     "trust": Home("trust.trust_group", "Create, change and show trust policies."),
-    "keyring": Home("keys.keyring_group", "Create, change and show keyrings of field encryption."),
+    "keyring": Home("keyring.command.keyring_group", "Create, change and show keyrings of field encryption."),
     "recover": Home("recover.recover_command", "Decrypt the documents of KIT that an approval names."),
     "approval": Home("recover.approval_group", "Create, sign and show approvals to decrypt."),
     "audit": Home("recover.audit_group", "Verify audit logs."),

@@ -142,15 +142,18 @@ class Keyring:
         """Return the keyring with these data keys; they replace those of the same name."""
         return with_changes(self, deks={**self.deks, **{dek.dek_id: dek for dek in deks}})
 
-    def retired(self, dek_id: str) -> Self:
-        """Return the keyring with a data key that only opens; the next run makes a new one for its scope.
+    def retired(self, *dek_ids: str) -> Self:
+        """Return the keyring with data keys that only open; the next run makes new ones for their scopes.
 
         Raises:
-            KeyUnusableError: There is no such data key.
+            KeyUnusableError: There is no data key of one of these names.
         """
-        if dek_id not in self.deks:
-            raise KeyUnusableError(f"there is no data key {dek_id}")
-        return self.with_deks(with_changes(self.deks[dek_id], state=State.RETIRED))
+        for dek_id in dek_ids:
+            if dek_id not in self.deks:
+                raise KeyUnusableError(
+                    f"there is no data key {dek_id[:128]!r}", hint="kit keyring show lists the data keys"
+                )
+        return self.with_deks(*(with_changes(self.deks[dek_id], state=State.RETIRED) for dek_id in dek_ids))
 
 
 def new_keyring(record: MasterKeyRecord, *, now: Timestamp) -> Keyring:

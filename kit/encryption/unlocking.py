@@ -240,7 +240,7 @@ def _add_uses(dek: Dek, count: int, profile: Profile) -> int:
     if profile is Profile.COMPAT and uses > COMPAT_USES:
         raise KeyUnusableError(
             f"data key {dek.dek_id} would have sealed {uses:,} values; the maximum in compat is {COMPAT_USES:,}",
-            hint="retire it; the next run makes a new one",
+            hint=f"kit keyring retire KEYRING {dek.dek_id}; the next run makes a new one",
         )
     return uses
 

@@ -229,3 +229,28 @@ def test_two_who_change_a_keyring_at_once_do_not_lose_a_key(vault: Vault) -> Non
     )
     with pytest.raises(OutputError, match="changed by another process"):
         file.replaced(more)
+
+
+def test_a_retired_key_opens_what_it_sealed_and_the_next_run_makes_another(vault: Vault) -> None:
+    first = vault.encrypted()
+    (old,) = deks(vault.keyring)
+    outcome = kit("keyring", "retire", vault.keyring, old["dekId"], "--json")
+    assert outcome.code == 0, outcome
+    assert [(dek["dekId"], dek["state"]) for dek in outcome.json["dataKeys"]] == [(old["dekId"], "retired")]
+    assert vault.proving(first, passphrase=PASSPHRASE).code == 0
+    vault.encrypted(vault.notes(name="later.tar.zst"), name="second.tar.zst")
+    states = {dek["dekId"]: (dek["state"], dek["uses"]) for dek in deks(vault.keyring)}
+    assert states.pop(old["dekId"]) == ("retired", old["uses"])
+    assert [state for state, _ in states.values()] == ["active"]
+
+
+def test_retiring_again_changes_nothing_and_an_unknown_key_retires_no_other(vault: Vault) -> None:
+    vault.encrypted()
+    (old,) = deks(vault.keyring)
+    before = vault.keyring.read_bytes()
+    kit("keyring", "retire", vault.keyring, old["dekId"], "dek-none").refused(13, "no data key 'dek-none'")
+    assert vault.keyring.read_bytes() == before
+    assert kit("keyring", "retire", vault.keyring, old["dekId"]).code == 0
+    retired = vault.keyring.read_bytes()
+    assert kit("keyring", "retire", vault.keyring, old["dekId"]).code == 0
+    assert vault.keyring.read_bytes() == retired

@@ -334,6 +334,8 @@ FIELD_MAPS: Final = ("concelier", "notelett", "notelett-2")
 """kit.encryption.SHIPPED."""
 MECHANISMS: Final = ("aes-key-wrap", "aes-key-wrap-kwp", "aes-key-wrap-pad")
 """kit.encryption.master_keys.MECHANISMS."""
+ADAPTERS: Final = ("dek-store", "key-vault", "kms-export")
+"""kit.encryption.key_records.SHIPPED."""
 MIGRATIONS: Final = (
     "20251031_raw_linkset",
     "20251031_notelett_encryption_compat",

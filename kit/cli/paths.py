@@ -71,7 +71,7 @@ def _keeps_backup(context: click.Context) -> bool:
 
 
 def _changes_keyring(context: click.Context) -> bool:
-    return context.command.name in {"plan", "patch", "rewrap"}
+    return context.command.name in {"plan", "patch", "rewrap", "import"}
 
 
 def _replaced(what: str, name: str = "{}") -> dict[str, str]:
@@ -174,6 +174,8 @@ FIELD_MAP_OR_NAME = NameOrFile(FileKind.FIELD_MAP)
 """A field map that is read, or one of kit's."""
 MIGRATION_OR_NAME = NameOrFile(FileKind.MIGRATION)
 """A migration that is read, or one of kit's."""
+ADAPTER_OR_NAME = NameOrFile()
+"""An adapter of key records that is read, or one of kit's."""
 
 
 class Command(GroupedCommand):

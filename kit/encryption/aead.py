@@ -26,8 +26,8 @@ from kit.documents import Kind, element, validate
 from kit.documents.kinds import INT32
 from kit.encryption.envelope import IV_BYTES, PROFILES, TAG_BYTES, Envelope, Profile, encode_sealed, envelope_tail
 from kit.encryption.field_map import FieldPath
-from kit.encryption.keys import TYPE_PARTS, DataKey, KeyMacs, encode_parts, key_part, length, part
-from kit.errors import BsonError, ContentError, EnvelopeError
+from kit.encryption.keys import KEY_BYTES, TYPE_PARTS, DataKey, KeyMacs, encode_parts, key_part, length, part
+from kit.errors import BsonError, ContentError, EnvelopeError, KeyUnusableError
 from kit.values import CollectionName, Limits
 
 _ENVELOPE = b"offline-kit/envelope"
@@ -169,7 +169,7 @@ class KeyInPlace:
         self.prefix: bytes = collection.prefix
         self.key_prefix: bytes = collection.key_prefix
         # In ``compat`` the DEK itself is the key of all documents.
-        self.shared = None if self.bound else AESGCM(key.secret)
+        self.shared = None if self.bound else AESGCM(_compat_key(key))
         self._parts: dict[bytes, _Parts] = {}
 
     def parts(self, field: FieldPlace, kind: int) -> _Parts:
@@ -179,6 +179,15 @@ class KeyInPlace:
         if parts is None or parts.kind != kind:
             parts = self._parts[name] = _Parts(field, kind, self.key, bound=self.bound)
         return parts
+
+
+def _compat_key(key: DataKey) -> bytes:
+    if len(key.secret) != KEY_BYTES:
+        raise KeyUnusableError(
+            f"data key {key.dek_id} has {len(key.secret)} bytes, and compat seals with keys of {KEY_BYTES}",
+            hint="use the profile 'bound'",
+        )
+    return key.secret
 
 
 @final

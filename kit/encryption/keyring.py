@@ -74,6 +74,8 @@ class Dek:
     created_at: Timestamp
     beside: Wrapped | None = None
     """A second copy under another master key, during a rewrap."""
+    imported: bool = False
+    """Whether it was taken over from the platform; ``made_under`` is then a version of the platform's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -184,19 +186,29 @@ def _dek(entry: Members, meks: int) -> Dek:
     state = entry.take("state", str)
     if state not in set(State):
         raise entry.refusal(f"is {state!r}, neither 'active' nor 'retired'", "state")
+    imported = _imported(entry)
     dek = Dek(
         dek_id=dek_id,
         scope=scope,
-        made_under=_mek_version(entry, "madeUnder", meks),
+        made_under=_mek_version(entry, "madeUnder", MAX_MEK_VERSION if imported else meks),
         wrapped=_wrapped(entry, meks),
         commitment=commitment,
         state=State(state),
         uses=uses,
         created_at=_time(entry),
         beside=_beside(entry.object("beside"), meks) if "beside" in entry else None,
+        imported=imported,
     )
     entry.done()
     return dek
+
+
+def _imported(entry: Members) -> bool:
+    if "imported" not in entry:
+        return False
+    if entry.take_any("imported") is not True:
+        raise entry.refusal("is not true; it is left out where a key was made here", "imported")
+    return True
 
 
 def _beside(entry: Members, meks: int) -> Wrapped:
@@ -243,6 +255,8 @@ def _dek_to_json(dek: Dek) -> dict[str, Any]:
         "uses": dek.uses,
         "createdAt": str(dek.created_at),
     }
+    if dek.imported:
+        printed["imported"] = True
     if dek.beside is not None:
         printed["beside"] = {"mekVersion": dek.beside.mek_version, "wrapped": base64_text(dek.beside.wrapped)}
     return printed

@@ -1,8 +1,8 @@
 """Data keys (DEKs): their purpose, the keys derived from them, the check that detects a wrong one, and a run's keys.
 
-A data key is 32 random bytes. Everything but the key of ``compat`` envelopes is derived from it by HKDF-SHA-256
-(RFC 5869, no salt: the input is uniform already, section 3.3) under a label of its own, so that no two uses share a
-key (schemas/envelope.md, "Keys").
+A data key is 32 random bytes, or the 96 of a key vault (schemas/keyring.md, "Keys in and out"). Everything but the
+key of ``compat`` is derived from it by HKDF-SHA-256 (RFC 5869, no salt: the input is uniform already, section 3.3)
+under a label of its own, so that no two uses share a key (schemas/envelope.md, "Keys").
 
 - :class:`KeySet` has the keys of one run: which data key seals for each purpose, which ones open, and which are known
   but locked. It is made from an unlocked keyring, and :meth:`kit.engine.executors.WorkExecutor.hand_out` sends it to
@@ -66,6 +66,8 @@ def key_part(dek_id: str, mek_version: int) -> bytes:
 
 
 KEY_BYTES = 32
+VAULT_KEY_BYTES = 96
+"""Bytes of a key of client-side field level encryption: three keys in one, which ``bound`` derives its own from."""
 _SHA256 = hashes.SHA256()
 _IV_KEY = b"offline-kit/iv-key"
 _COMMITMENT = b"offline-kit/commitment"
@@ -121,8 +123,10 @@ class DataKey:
     """Its part of associated data, made once for all values."""
 
     def __post_init__(self) -> None:
-        if len(self.secret) != KEY_BYTES:
-            raise KeyUnusableError(f"data key {self.dek_id} has {len(self.secret)} bytes, not {KEY_BYTES}")
+        if len(self.secret) not in {KEY_BYTES, VAULT_KEY_BYTES}:
+            raise KeyUnusableError(
+                f"data key {self.dek_id} has {len(self.secret)} bytes, not {KEY_BYTES} or {VAULT_KEY_BYTES}"
+            )
         pseudorandom_key = extract(self.secret)
         object.__setattr__(self, "pseudorandom_key", pseudorandom_key)
         object.__setattr__(self, "iv_key", expand(pseudorandom_key, encode_parts((_IV_KEY,))))
@@ -262,7 +266,7 @@ class KeySet:
     sealing: Mapping[Scope, str]
     """The active key of each scope."""
     mek_versions: int
-    """The version of the newest master key."""
+    """The newest version that an envelope may state: of the keyring's master keys, or of the platform's."""
     macs: MacCache = field(default_factory=MacCache, init=False, repr=False, compare=False)
     """States derived from these keys, for those used most recently."""
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final, Literal
 from kit.documents import Run, core
 from kit.encryption.envelope import ALGORITHM, NAMES, Names, Profile
 from kit.encryption.field_map import IDENTITY, PRODUCT_ID
-from kit.encryption.keys import DataKey, KeySet
+from kit.encryption.keys import KEY_BYTES, DataKey, KeySet
 from kit.encryption.mapped import MappedCollection, MappedField
 
 if TYPE_CHECKING:
@@ -182,6 +182,8 @@ def _run(
         if needed is None:
             return None
         core_keys = _keys_for(collection, keys, needed)
+        if core_keys is None:
+            return None
     done = core.apply_map(given.data, given.ends, mapped=core_map, keys=core_keys, task=task, against=against)
     return _from_core(done, given, chosen) if done is not None else None
 
@@ -196,18 +198,23 @@ def _survey(core_map: CoreMap, given: Run, *, is_checked: bool) -> CoreSurvey | 
     return CoreSurvey(owners=owners, dek_ids=dek_ids, alone=alone)
 
 
-def _keys_for(collection: MappedCollection, keys: KeySet, needed: CoreSurvey) -> list[Key]:
-    """Return the keys that seal for these owners, and those of the named keys that are for this collection."""
-    core_keys: dict[str, Key] = {}
+def _keys_for(collection: MappedCollection, keys: KeySet, needed: CoreSurvey) -> list[Key] | None:
+    """Return the keys that seal for these owners, and those of the named keys that are for this collection.
+
+    None if one of them is of another length than the core takes.
+    """
+    found: dict[str, tuple[DataKey, str, bool]] = {}
     for dek_id in needed.dek_ids:
         scope, key = keys.scopes.get(dek_id), keys.opening.get(dek_id)
         if scope is not None and key is not None and scope == collection.scope(scope.owner):
-            core_keys[dek_id] = _key(key, scope.owner, is_active=False)
+            found[dek_id] = key, scope.owner, False
     for owner, _ in needed.owners:
         key = keys.at_hand(collection.scope(owner))
         if key is not None:
-            core_keys[key.dek_id] = _key(key, owner, is_active=True)
-    return list(core_keys.values())
+            found[key.dek_id] = key, owner, True
+    if any(len(key.secret) != KEY_BYTES for key, _, _ in found.values()):
+        return None
+    return [_key(key, owner, is_active=is_active) for key, owner, is_active in found.values()]
 
 
 def _key(key: DataKey, owner: str, *, is_active: bool) -> Key:

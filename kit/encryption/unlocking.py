@@ -12,20 +12,40 @@ keyring file is refused if others can read it, replaced atomically, and never ov
 from __future__ import annotations
 
 import hmac
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace as with_changes
 from pathlib import Path
 
 from kit.encryption.aead import COMPAT_USES
 from kit.encryption.envelope import Profile, check_dek_id
 from kit.encryption.keyring import MAX_BYTES, Dek, Keyring, State, Wrapped
-from kit.encryption.keys import KEY_BYTES, DataKey, KeySet, Scope
+from kit.encryption.keys import KEY_BYTES, VAULT_KEY_BYTES, DataKey, KeySet, Scope
 from kit.encryption.master_keys import Credentials, MasterKey, Random
 from kit.errors import KeyUnusableError, OutputError
 from kit.output import publish, secret_files
 from kit.values import Timestamp
 
 _DEK_ID_BYTES = 16
+_DIGEST_BYTES = 32
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LiveKey:
+    """A data key that the platform uses.
+
+    Attributes:
+        scope: What it is for.
+        dek_id: Its name on the platform.
+        secret: 32 bytes, or the 96 of a key vault.
+        mek_version: What the platform's envelopes state, and new ones will.
+        state: Whether it seals.
+    """
+
+    scope: Scope
+    dek_id: str
+    secret: bytes = field(repr=False)
+    mek_version: int = 1
+    state: State = State.ACTIVE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +66,7 @@ class UnlockedKeyring:
             scopes={dek_id: dek.scope for dek_id, dek in self.keyring.deks.items()},
             opening=self.keys,
             sealing={scope: dek.dek_id for scope, dek in self.keyring.active().items()},
-            mek_versions=len(self.keyring.meks),
+            mek_versions=max([len(self.keyring.meks), *(dek.made_under for dek in self.keyring.deks.values())]),
         )
 
     def reopened(self, keyring: Keyring) -> UnlockedKeyring:
@@ -93,29 +113,49 @@ class UnlockedKeyring:
             if dek is None:
                 secret = random(KEY_BYTES)
                 dek_id = f"dek-{random(_DEK_ID_BYTES).hex()}"
-                dek, made[dek_id] = self._new_dek(scope, dek_id, secret, now)
+                key = DataKey(dek_id=dek_id, scope=scope, mek_version=self.keyring.current.version, secret=secret)
+                dek, made[dek_id] = self._new_dek(key, now), key
             changed.append(with_changes(dek, uses=_add_uses(dek, count, profile)))
         keyring = self.keyring.with_deks(*changed)
         return with_changes(self, keyring=keyring, keys={**self.keys, **made}, made=self.made | made.keys())
 
     def imported(self, scope: Scope, dek_id: str, secret: bytes, *, now: Timestamp) -> UnlockedKeyring:
-        """Return the keyring with a data key of the live platform, so that its envelopes open here, and new ones there.
+        """Return the keyring with one active data key of the live platform; see :meth:`with_live_keys`."""
+        return self.with_live_keys([LiveKey(scope=scope, dek_id=dek_id, secret=secret)], now=now)
 
-        Its uses on the platform are unknown: they start at 0 here, and the cap leaves as many to the platform
-        (schemas/envelope.md, "Nonce budget").
+    def with_live_keys(self, live: Sequence[LiveKey], *, now: Timestamp) -> UnlockedKeyring:
+        """Return the keyring with data keys of the live platform: its envelopes open here, and new ones there.
+
+        Their uses on the platform are unknown: they start at 0 here, and the cap leaves as many to the platform
+        (schemas/envelope.md, "Nonce budget"). An active one retires the active key of its scope.
 
         Raises:
-            KeyUnusableError: There is a key of that name, or it does not have 32 bytes.
-            EnvelopeError: The name is not valid.
+            KeyUnusableError: There is a key of one of the names, one of the keys has another name, two are active for
+                one scope, or one has another length.
+            EnvelopeError: A name is not valid.
         """
-        if check_dek_id(dek_id) in self.keyring.deks:
-            raise KeyUnusableError(f"data key {dek_id} is in the keyring already")
-        old = self.keyring.active().get(scope)
-        dek, key = self._new_dek(scope, dek_id, secret, now)
-        changed = [dek] if old is None else [with_changes(old, state=State.RETIRED), dek]
-        return with_changes(
-            self, keyring=self.keyring.with_deks(*changed), keys={**self.keys, dek_id: key}, made=self.made | {dek_id}
-        )
+        known = {key.secret: key.dek_id for key in self.keys.values()}
+        active, taken = self.keyring.active(), set[Scope]()
+        changed: list[Dek] = []
+        made: dict[str, DataKey] = {}
+        for one in live:
+            if check_dek_id(one.dek_id) in self.keyring.deks or one.dek_id in made:
+                raise KeyUnusableError(f"data key {one.dek_id} is in the keyring already")
+            key = DataKey(dek_id=one.dek_id, scope=one.scope, mek_version=one.mek_version, secret=one.secret)
+            if one.secret in known:
+                raise KeyUnusableError(
+                    f"data key {one.dek_id} is in the keyring already, under the name {known[one.secret]}"
+                )
+            if one.state is State.ACTIVE:
+                if one.scope in taken:
+                    raise KeyUnusableError(f"data key {one.dek_id} is the second active one for {one.scope}")
+                taken.add(one.scope)
+                if (old := active.get(one.scope)) is not None:
+                    changed.append(with_changes(old, state=State.RETIRED))
+            known[one.secret], made[one.dek_id] = one.dek_id, key
+            changed.append(with_changes(self._new_dek(key, now), imported=True, state=one.state))
+        keyring = self.keyring.with_deks(*changed)
+        return with_changes(self, keyring=keyring, keys={**self.keys, **made}, made=self.made | made.keys())
 
     def begun_rewrap(self) -> Keyring:
         """Return the keyring with a second copy of every data key, wrapped under the newest master key.
@@ -159,11 +199,10 @@ class UnlockedKeyring:
             changed.append(with_changes(dek, wrapped=dek.beside, beside=None))
         return self.keyring.with_deks(*changed)
 
-    def _new_dek(self, scope: Scope, dek_id: str, secret: bytes, now: Timestamp) -> tuple[Dek, DataKey]:
-        key = DataKey(dek_id=dek_id, scope=scope, mek_version=self.keyring.current.version, secret=secret)
-        dek = Dek(
-            dek_id=dek_id,
-            scope=scope,
+    def _new_dek(self, key: DataKey, now: Timestamp) -> Dek:
+        return Dek(
+            dek_id=key.dek_id,
+            scope=key.scope,
             made_under=key.mek_version,
             wrapped=self._wrap(key),
             commitment=key.commitment,
@@ -171,7 +210,6 @@ class UnlockedKeyring:
             uses=0,
             created_at=now,
         )
-        return dek, key
 
     def _wrap(self, key: DataKey) -> Wrapped:
         version = self.keyring.current.version
@@ -225,12 +263,13 @@ def _open(dek: Dek, copy: Wrapped, masters: Mapping[int, MasterKey]) -> DataKey 
         raise error.inside(f"data key {dek.dek_id} (master key {copy.mek_version})") from error
     if bound is None:
         return None
-    if len(bound) != 2 * KEY_BYTES or not hmac.compare_digest(bound[KEY_BYTES:], dek.scope.digest(dek.dek_id)):
+    secret, digest = bound[:-_DIGEST_BYTES], bound[-_DIGEST_BYTES:]
+    if len(secret) not in {KEY_BYTES, VAULT_KEY_BYTES} or not hmac.compare_digest(digest, dek.scope.digest(dek.dek_id)):
         raise KeyUnusableError(
             f"data key {dek.dek_id} was wrapped for another purpose than {dek.scope}",
             hint="the keyring was altered; restore it from its backup",
         )
-    key = DataKey(dek_id=dek.dek_id, scope=dek.scope, mek_version=dek.made_under, secret=bound[:KEY_BYTES])
+    key = DataKey(dek_id=dek.dek_id, scope=dek.scope, mek_version=dek.made_under, secret=secret)
     key.check(dek.commitment)
     return key
 

@@ -29,6 +29,7 @@ from kit.encryption import FieldMap
 from kit.encryption.approval import PAYLOAD_TYPE, Approval
 from kit.encryption.audit_log import Chain
 from kit.encryption.envelope import EnvelopeTally
+from kit.encryption.key_records import Adapter, read_records, shipped as shipped_adapter
 from kit.encryption.keyring import Keyring
 from kit.errors import ContentError, KitError
 from kit.manifest import Manifest, parse_statement
@@ -64,8 +65,19 @@ def _keyring() -> bytes:
     whole = json.loads(empty_keyring().to_json())
     dek = {"dekId": "dek-1", "product": "p", "context": "c", "owner": "o", "madeUnder": 1, "mekVersion": 1}
     dek |= {"wrapped": "AAAA" * 16, "commitment": "0" * 64, "state": "active", "uses": 7}
-    dek |= {"createdAt": "2026-01-02T03:04:05Z", "beside": {"mekVersion": 1, "wrapped": "AAAA" * 16}}
+    dek |= {"createdAt": "2026-01-02T03:04:05Z", "imported": True, "beside": {"mekVersion": 1, "wrapped": "AAAA" * 16}}
     return json.dumps(whole | {"deks": [dek]}).encode()
+
+
+def _adapter() -> bytes:
+    whole = json.loads((ROOT / "kit/encryption/adapters/dek-store.json").read_bytes())
+    whole["members"]["wrapped"] = ["key", "wrapped.bytes"]
+    return json.dumps(whole | {"constants": {"kind.of": "dek"}}).encode()
+
+
+def _key_record() -> bytes:
+    names = {"id": "dek-1", "productId": "p", "context": "c", "userId": "o", "mekVersion": 3, "status": "active"}
+    return json.dumps(names | {"wrappedDek": "AAAA" * 16}).encode()
 
 
 def _jwk() -> bytes:
@@ -160,6 +172,8 @@ READERS: dict[str, tuple[Reader, bytes]] = {
     "recipe": (_recipe, json.dumps(RECIPE).encode()),
     "field map": (FieldMap.parse, json.dumps(MAP.to_json()).encode()),
     "keyring": (Keyring.parse, _keyring()),
+    "key adapter": (lambda data: Adapter.parse(data, where="k"), _adapter()),
+    "records of keys": (lambda data: read_records(data, shipped_adapter("dek-store"), where="k"), _key_record()),
     "cache map": (lambda data: parse_cache_map(data, where="k"), _cache_map()),
     **{name: (lambda data: parse_migration(data, random=bytes), _migration(name)) for name in BUILT_IN},
     "release record": (lambda data: read_record(data, REQUEST, JOB, where="k"), json.dumps(RECORD).encode()),
@@ -218,6 +232,7 @@ READ_ABOVE = {
         "cli/options.py",
         "delta/model.py",
         "encryption/audit_log.py",
+        "encryption/key_records.py",
     ),
     *("encryption/envelope.py", "values/fields.py", "manifest/model.py", "manifest/provenance.py"),
     *(

@@ -35,6 +35,7 @@ FORMATS = {
     "receipt": "receipt",
     "field map": "field-map",
     "keyring": "keyring",
+    "key adapter": "key-adapter",
     "cache map": "cache-map",
     **dict.fromkeys(BUILT_IN, "migration"),
 }
@@ -72,6 +73,7 @@ REFUSED_BEYOND_THE_SCHEMA = [
     ("receipt", r"contradict each other", "the verdict and its levels"),
     ("field-map", r"overlaps", "two fields"),
     ("keyring", r"there is no such master key|are not numbered", "a data key and the master keys"),
+    ("key-adapter", r"names one place twice", "one path and another"),
     ("migration", r"cacheMap|fieldMap", "a format of its own inside, with its own schema"),
     ("migration", r"/name: is '[a-z0-9-]+', not one of raw-linkset", "which packages with transforms are installed"),
     ("migration", r"cannot select by productId", "a selection and the transform"),

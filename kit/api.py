@@ -72,6 +72,8 @@ if TYPE_CHECKING:
     from kit.verbs.find import FindReport, FindRequest, find
     from kit.verbs.inspect import InspectReport, inspect
     from kit.verbs.members import CatReport, CatRequest, KitMember, MemberKind, MembersReport, cat, list_members
+    from kit.verbs.online.export import ExportReport, ExportRequest, export_changes
+    from kit.verbs.online.records import DatabaseTool
     from kit.verbs.patch.patch import Output, PatchReport, PatchRequest, patch, plan
     from kit.verbs.patch.plan import Aim
     from kit.verbs.patch.request import Keying
@@ -103,6 +105,7 @@ __all__ = [
     "CreateReport",
     "CreateRequest",
     "Credentials",
+    "DatabaseTool",
     "Decision",
     "DeltaApplyReport",
     "DeltaApplyRequest",
@@ -119,6 +122,8 @@ __all__ = [
     "EncryptFields",
     "Environment",
     "Expectation",
+    "ExportReport",
+    "ExportRequest",
     "ExtractReport",
     "ExtractRequest",
     "ExtractedFile",
@@ -194,6 +199,7 @@ __all__ = [
     "create_keyring",
     "create_kit",
     "diff",
+    "export_changes",
     "extract",
     "find",
     "generate",
@@ -388,6 +394,12 @@ _HOMES: Final = {
         "InspectReport",
         "inspect",
     ),
+    "kit.verbs.online.export": (
+        "ExportReport",
+        "ExportRequest",
+        "export_changes",
+    ),
+    "kit.verbs.online.records": ("DatabaseTool",),
     "kit.verbs.patch.patch": (
         "Output",
         "PatchReport",

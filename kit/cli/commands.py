@@ -109,6 +109,10 @@ HOMES: Final = {
     "rollback": Home("site.rollback_command", "Restore the kit that an in-place patch or delta replaced."),
     "prove": Home("documents.prove_command", "Prove that KIT contains a document, or that it does not."),
     "extract": Home("documents.extract_command", "Write documents of KIT into files that stock tools read."),
+    "export-changes": Home(
+        "publishing.export_changes.export_changes_command",
+        "Export what patch would add to KIT, for a database that holds the same documents.",
+    ),
     "selftest": Home("site.selftest_command", "Test whether kits on this disk survive crashes."),
     "diff": Home("inspect.diff_command", "Show the differences between the kits A and B."),
     "delta": Home("delta.delta_group", "Build, apply and check deltas between kits."),

@@ -26,6 +26,7 @@ from kit.values import CollectionPattern
 if TYPE_CHECKING:
     from kit.migrations import Migration
     from kit.transforms.protocol import Transform
+    from kit.transforms.raw_linkset import RawLinkset
     from kit.verbs.verify.kits import Environment
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -145,16 +146,54 @@ class TransformName(click.Choice[str]):
         return str(value)
 
 
+_MIGRATION = click.option(
+    "--migration",
+    type=MIGRATION_OR_NAME,
+    metavar="MIGRATION",
+    help=f"The migration to apply: a file (schemas/migration.md), or one of {', '.join(MIGRATIONS)}.",
+)
+_TENANT = click.option("--tenant", "tenants", multiple=True, metavar="T", help="Only this tenant. Repeatable.")
+_ON_DIVERGENCE = click.option(
+    "--on-divergence",
+    type=click.Choice(("warn", "stop")),
+    default="warn",
+    show_default=True,
+    help="What to do if rawLinkset and the canonical linkset disagree.",
+)
+_CACHE_MAP = click.option(
+    "--cache-map", type=FILE, metavar="FILE", help="Where cached payloads are (schemas/cache-map.md)."
+)
+
+
+def backfill_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options of a migration that only appends ``rawLinkset``."""
+    for option in reversed((_MIGRATION, _TENANT, _ON_DIVERGENCE, _CACHE_MAP)):
+        command = option(command)
+    return command
+
+
+def take_backfill(what: dict[str, Any]) -> Migration:
+    """Take the options of :func:`backfill_options` out of ``what`` and return the migration.
+
+    Raises:
+        KitError: As :func:`take_migration`.
+    """
+    from kit.migrations import Migration
+    from kit.transforms.raw_linkset import RawLinkset
+
+    name, tenants = what.pop("migration"), frozenset(what.pop("tenants")) or None
+    stopping, cache_map = what.pop("on_divergence") == "stop", what.pop("cache_map")
+    if name is not None:
+        _require_no_others()
+        return load_migration(name).narrowed(tenants)
+    return Migration.of((_with_cache(RawLinkset(tenants=tenants, stop_on_divergence=stopping), cache_map),))
+
+
 def migration_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options of a migration, which plan and patch share."""
     for option in reversed(
         (
-            click.option(
-                "--migration",
-                type=MIGRATION_OR_NAME,
-                metavar="MIGRATION",
-                help=f"The migration to apply: a file (schemas/migration.md), or one of {', '.join(MIGRATIONS)}.",
-            ),
+            _MIGRATION,
             click.option(
                 "--transform",
                 "transforms",
@@ -164,7 +203,7 @@ def migration_options(command: Callable[..., Any]) -> Callable[..., Any]:
                 show_default=True,
                 help="A transform to apply, in this order. Repeatable. Shorthand for a migration.",
             ),
-            click.option("--tenant", "tenants", multiple=True, metavar="T", help="Only this tenant. Repeatable."),
+            _TENANT,
             click.option(
                 "--collection",
                 "collections",
@@ -172,16 +211,8 @@ def migration_options(command: Callable[..., Any]) -> Callable[..., Any]:
                 metavar="NAME",
                 help="Only this collection: COLLECTION, in any database, or DB.COLLECTION. Repeatable.",
             ),
-            click.option(
-                "--on-divergence",
-                type=click.Choice(("warn", "stop")),
-                default="warn",
-                show_default=True,
-                help="What to do if rawLinkset and the canonical linkset disagree.",
-            ),
-            click.option(
-                "--cache-map", type=FILE, metavar="FILE", help="Where cached payloads are (schemas/cache-map.md)."
-            ),
+            _ON_DIVERGENCE,
+            _CACHE_MAP,
             encrypt_options,
             click.option(
                 "--validate",
@@ -237,19 +268,24 @@ def _transform(
 ) -> Transform:
     from kit.transforms import registry
     from kit.transforms.protocol import Selection
-    from kit.transforms.raw_linkset import RawLinkset, parse_cache_map
+    from kit.transforms.raw_linkset import RawLinkset
 
     if name == "encrypt-fields":
         return encryption.transform(tenants)
     if name == "raw-linkset":
-        backfill = RawLinkset(tenants=tenants, stop_on_divergence=stopping)
-        if cache_map is None:
-            return backfill
-        return backfill.with_cache(parse_cache_map(read_file(cache_map), where=str(cache_map)))
+        return _with_cache(RawLinkset(tenants=tenants, stop_on_divergence=stopping), cache_map)
     kind = registry.find(name)
     if kind is None:
         raise click.UsageError(f"there is no transform {name!r}")
     return kind.of_parameters({}).selecting(Selection(tenants=tenants, stop_on_divergence=stopping))
+
+
+def _with_cache(backfill: RawLinkset, cache_map: Path | None) -> Transform:
+    from kit.transforms.raw_linkset import parse_cache_map
+
+    if cache_map is None:
+        return backfill
+    return backfill.with_cache(parse_cache_map(read_file(cache_map), where=str(cache_map)))
 
 
 def load_migration(name: str) -> Migration:

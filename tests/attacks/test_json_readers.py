@@ -248,7 +248,7 @@ READ_ABOVE = {
 """Modules that read JSON from outside, each through a typed reader; the journal's is attacked with the job folder."""
 READ_OWN = {
     *("verbs/extract/documents.py", "reports/documents.py", "reports/inspect.py", "verbs/diff/finding.py"),
-    "values/strict_json.py",
+    *("values/strict_json.py", "verbs/online/records.py"),
 }
 """Modules that read what this process has printed."""
 

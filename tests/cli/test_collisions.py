@@ -40,6 +40,7 @@ WRITTEN = {
     "delta squash": {"--output", "--trust"},
     "delta verify": {"--trust"},
     "diff": {"--html"},
+    "export-changes": {"--output", "--trust"},
     "extract": {"--output", "--trust"},
     "keyring add": {"PATH"},
     "keyring init": {"PATH"},

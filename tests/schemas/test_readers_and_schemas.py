@@ -45,6 +45,7 @@ NOT_COMPARED = {
     "raw-linkset": "its documents are BSON; tests/transforms/raw_linkset/test_raw_linkset_schema.py",
     "recovery": "written, and read by no command",
     "progress": "as recovery",
+    "online-changes": "written; its reader is a program for mongosh, tests/database/test_online.py",
     "configuration": "it is TOML; tests/cli/test_configuration.py",
 }
 """Formats without a reader of the whole; so are those of reports, which are printed only."""

@@ -9,9 +9,9 @@ does; nothing is signed that was not proven (docs/design/self-proof.md).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import AbstractContextManager, ExitStack
-from dataclasses import replace as with_changes
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass, replace as with_changes
 from pathlib import Path
 
 from kit.archive.read.reader import Container
@@ -49,7 +49,7 @@ from kit.verbs.verify.judgement import Judgement
 from kit.verbs.verify.kits import OpenKit, expected_copy, is_kept, open_with_workers
 from kit.verbs.verify.signers import check_patchers
 
-__all__ = ["Output", "PatchReport", "PatchRequest", "patch", "plan", "resume"]
+__all__ = ["Output", "PatchReport", "PatchRequest", "Planned", "patch", "plan", "planning", "resume"]
 
 _NEW_MEMBER_MODE = 0o644
 _AGAIN = "nothing was written; start again"
@@ -66,6 +66,26 @@ def plan(request: PatchRequest, signers: Sequence[PrivateKey] = (), aim: Aim | N
     Raises:
         UsageError: The selection names a tenant that no document has which the transforms look at.
         KitError: As :func:`patch`, as far as it can be known without writing.
+    """
+    with planning(request, signers, aim) as planned:
+        return planned.report
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Planned:
+    """A plan, and the kit that it is of, still open."""
+
+    kit: OpenKit
+    base: Base
+    report: PatchReport
+
+
+@contextmanager
+def planning(request: PatchRequest, signers: Sequence[PrivateKey] = (), aim: Aim | None = None) -> Iterator[Planned]:
+    """Plan a patch, and keep the kit and its lookups open for a verb that makes something else of the same changes.
+
+    Raises:
+        KitError: As :func:`plan`.
     """
     migration = request.described()
     _check_distinct(signers)
@@ -86,11 +106,11 @@ def plan(request: PatchRequest, signers: Sequence[PrivateKey] = (), aim: Aim | N
         report = with_changes(report, refusal=done.refusals.error(), stops=broken_rules(migration, done))
         if (done.changed or done.roots) and report.refusal is None and not report.stops:
             report = with_changes(report, refusal=predict_error(kit, report, base, request.limit))
-        if aim is None:
-            return report
-        created = base.manifest.made_at
-        found = obstacles(request, migration, aim, needed_bytes=report.temp_bytes, base_created=created)
-        return with_changes(report, preflight=True, obstacles=found)
+        if aim is not None:
+            created = base.manifest.made_at
+            found = obstacles(request, migration, aim, needed_bytes=report.temp_bytes, base_created=created)
+            report = with_changes(report, preflight=True, obstacles=found)
+        yield Planned(kit=kit, base=base, report=report)
 
 
 def patch(request: PatchRequest, output: Output) -> PatchReport:

@@ -103,7 +103,7 @@ def warn_of_unfinished(kit: Path) -> None:
 @click.argument("folder", type=ROOM, default=Path())
 @json_option
 def jobs_command(folder: Path, as_json: bool) -> None:
-    """List the unfinished jobs in FOLDER, by default the current one.
+    """List the unfinished jobs in FOLDER or in the current one.
 
     A run that was interrupted leaves a folder next to its output, or in --work-folder. Each is shown with how far it is
     and the command that finishes it. Nothing is changed.

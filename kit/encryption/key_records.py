@@ -2,7 +2,7 @@
 
 The platform's ``dek_store``, a key vault of client-side field level encryption and the export of a key management
 service differ in the names of their members, in the words for a state, and in how a key is wrapped. An
-:class:`Adapter` says all three, so that a deployment with other names needs a file and no code. Records are BSON or
+:class:`Adapter` states all three, so that a deployment with other names needs a file and no code. Records are BSON or
 JSON; which of the two is seen by a NUL, which every BSON document ends in and no JSON text has.
 
 Laws: a member that the adapter names is there and of its type, or an error names it; nothing is guessed; members that
@@ -49,7 +49,7 @@ class Wrapping(StrEnum):
 
 
 class Encoding(StrEnum):
-    """How bytes stand in JSON; in BSON they are binary."""
+    """How bytes are spelled in JSON; in BSON they are binary."""
 
     BASE64 = "base64"
     BASE64URL = "base64url"
@@ -92,7 +92,7 @@ class Adapter:
     wrapping: Wrapping
     encoding: Encoding
     members: Mapping[str, Path]
-    """Where each member of ours stands in a record."""
+    """Where each member of ours is in a record."""
     states: Mapping[str, State]
     """What its words for a state mean; numbers as digits."""
     constants: Mapping[Path, str]

@@ -1,6 +1,6 @@
 """Data keys taken over from the live platform: records are unwrapped, and bound to what they are for.
 
-A record says which key it is (:mod:`kit.encryption.key_records`); a :class:`Wrapper` is what opens it: the private half
+A record names its key (:mod:`kit.encryption.key_records`); a :class:`Wrapper` is what opens it: the private half
 of the key that a key management service wraps with, or the local master key of client-side field level encryption.
 
 Laws: all records of a file are taken over, or none; a record of another product, of a state that is not known, of a key
@@ -123,7 +123,7 @@ def open_wrapper(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Purpose:
-    """What the keys of a file are for: the product that all must be of, and what their records do not say."""
+    """What the keys of a file are for: the product that all must be of, and what their records do not state."""
 
     product: str
     context: str | None = None
@@ -133,7 +133,8 @@ class Purpose:
         """Return the scope of a record.
 
         Raises:
-            ContentError: It is of another product, or says another context or owner, or nobody says one.
+            ContentError: It is of another product, or of another context or owner, or neither it nor the
+                caller states one.
         """
         if record.product is not None and record.product != self.product:
             raise ContentError(
@@ -151,7 +152,7 @@ def _one(name: str, found: str | None, stated: str | None, record: Record) -> st
         )
     value = found if found is not None else stated
     if value is None:
-        raise ContentError(f"the record does not say its {name}", where=record.where, hint=f"state it with --{name}")
+        raise ContentError(f"the record does not state its {name}", where=record.where, hint=f"state it with --{name}")
     return value
 
 

@@ -27,6 +27,12 @@ NO_PATHS = {
     *("--pkcs11-key", "--pkcs11-key-id", "--pkcs11-token", "--reason", "--reference-collection", "--rollback-note"),
     *("--sealed-to", "--tenant", "--document of approval create", "--key of trust init"),
     *("--advisory", "TEXT of find", "[PATH] of ls", "MEMBER of cat", "--channel", "--producer", "--version"),
+    *(
+        "--context of keyring import",
+        "--only of keyring import",
+        "--product of keyring import",
+        "DEK-ID... of keyring retire",
+    ),
 }
 """Options that take text which no command opens as a path; of --key, the second word."""
 WRITTEN = {
@@ -43,6 +49,7 @@ WRITTEN = {
     "export-changes": {"--output", "--trust"},
     "extract": {"--output", "--trust"},
     "keyring add": {"PATH"},
+    "keyring import": {"--keyring"},
     "keyring init": {"PATH"},
     "keyring rewrap": {"--keyring"},
     "keys generate": {"PATH"},

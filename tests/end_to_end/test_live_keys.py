@@ -266,7 +266,7 @@ def local_wrap(secret: bytes, vector: bytes = bytes(16)) -> bytes:
 def test_a_document_of_a_key_vault_that_is_not_right_is_refused(site: Exchange) -> None:
     words: tuple[str, ...] = ("--adapter", "key-vault", "--context", "notes")
     local = site.secret("local.key", MASTER)
-    site.takes_nothing(11, "does not say its owner", VAULT_DOCUMENT, *words, key=local)
+    site.takes_nothing(11, "does not state its owner", VAULT_DOCUMENT, *words, key=local)
     words = (*words, "--owner", "ada")
     whole = bson.decode(VAULT_DOCUMENT)
     for changes, code, fault in (

@@ -125,10 +125,10 @@ def rewrap_command(keyring: Path | None, as_json: bool, **opened_by: Any) -> Non
 @click.argument("dek_ids", metavar="DEK-ID...", nargs=-1, required=True)
 @json_option
 def retire_command(path: Path, dek_ids: tuple[str, ...], as_json: bool) -> None:
-    """Retire data keys of the keyring at PATH: they open what they sealed, and seal no more.
+    """Retire data keys of the keyring at PATH.
 
-    The next run makes a new key for each owner it finds. No credential is needed, since nothing is opened. What
-    is sealed stays as it is.
+    They open what they sealed, and seal no more. The next run makes a new key for each owner it finds. No
+    credential is needed, since nothing is opened. What is sealed stays as it is.
 
     \b
     Example:

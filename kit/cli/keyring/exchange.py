@@ -34,8 +34,8 @@ adapter_option = click.option(
 @credential_options
 @adapter_option
 @click.option("--product", required=True, metavar="P", help="The product that all keys must be of.")
-@click.option("--context", metavar="C", help="The context of the keys, where their records do not say it.")
-@click.option("--owner", metavar="O", help="The owner of the keys, where their records do not say it.")
+@click.option("--context", metavar="C", help="The context of the keys, where their records do not state it.")
+@click.option("--owner", metavar="O", help="The owner of the keys, where their records do not state it.")
 @click.option(
     "--unwrap-key",
     type=FILE,
@@ -53,7 +53,9 @@ adapter_option = click.option(
 def import_command(
     records: Path, keyring: Path | None, adapter: str, chosen: tuple[str, ...], as_json: bool, **what: Any
 ) -> None:
-    """Take over data keys of the live platform from RECORDS: BSON, or JSON.
+    """Take over the live platform's data keys from RECORDS.
+
+    RECORDS is BSON or JSON.
 
     The keyring then opens the platform's envelopes, and what it seals opens there. An active key takes the place of the
     active one of its owner, which is retired. All keys are taken, or none. A key that is there already stays as it is.

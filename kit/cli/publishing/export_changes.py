@@ -66,10 +66,11 @@ def export_changes_command(
     as_json: bool,
     **what: Any,
 ) -> None:
-    """Export what patch would add to KIT, for a database that holds the same documents.
+    """Export what patch would add to KIT, for a database.
 
-    DIR has one line of Extended JSON for each document that kit patch would change: its _id and its rawLinkset, derived
-    by the same code. KIT is verified first, and what stops a patch stops the export. The database is not reached.
+    The database holds the same documents. DIR has one line of Extended JSON for each document that kit patch would
+    change: its _id and its rawLinkset, derived by the same code. KIT is verified first, and what stops a patch
+    stops the export. The database is not reached.
 
     For mongosh, each line also has the tenant and the content hash of its document, and DIR has the program changes.js.
     It adds rawLinkset only where it is missing and both are still the same, and counts what it leaves. It can be

@@ -1,12 +1,13 @@
 """One reading of a kit: digests of everything, and the few members held whole.
 
 What transforms need of documents is added to the same :class:`Survey` by :mod:`kit.engine.survey`. A verb that would
-have to read the kit again for its bodies takes them during this pass (:class:`BodyTap`).
+have to read the kit again for its bodies takes them during this pass (:class:`BodyTap`). Which members are collections
+is known from :mod:`kit.engine.declared`; how each is cut into documents is looked up here, by its format.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
@@ -15,10 +16,11 @@ from kit.archive.read.proven import Proven
 from kit.archive.read.reader import KitReader
 from kit.archive.read.tar import Layout, Member
 from kit.documents import Run, runs
+from kit.engine.declared import DeclaredCollections
 from kit.engine.passing import read_first
-from kit.errors import KitError
+from kit.errors import KitError, UsageError
 from kit.manifest import Link, LinkKind
-from kit.values import STRICT, Allowed, CollectionMember, Limits, MemberPath, Price, Sha256, collection_member
+from kit.values import STRICT, Allowed, CollectionFormat, CollectionMember, Limits, MemberPath, Price, Sha256
 
 if TYPE_CHECKING:
     # For a reading with transforms; a verb that only compares kits does not load them.
@@ -101,8 +103,17 @@ class BodyTap(Protocol):
         """Record an entry of any kind."""
         ...
 
-    def take(self, member: Member, path: MemberPath, body: Iterator[bytes]) -> None:
-        """Take any number of chunks of the body of the file ``path``; the others are only digested."""
+    def take(
+        self, member: Member, path: MemberPath, body: Iterator[bytes], collection: CollectionMember | None
+    ) -> None:
+        """Take any number of chunks of the body of the file ``path``; the others are only digested.
+
+        Args:
+            member: Its entry.
+            path: Its name.
+            body: Its body.
+            collection: What collection it is; None for any other file.
+        """
         ...
 
 
@@ -129,6 +140,7 @@ def survey_into(
     proven: Proven | None = None,
 ) -> Survey:
     """Fill a survey by a first pass, as :func:`read_once`; ``proven`` as of :func:`kit.engine.passing.read_first`."""
+    declared = DeclaredCollections(reader)
 
     def visit(member: Member, body: Iterator[bytes]) -> None:
         if tap is not None:
@@ -137,17 +149,23 @@ def survey_into(
         if path is None:
             return
         if keep(path):
-            found.kept[path] = read_whole(member, body, reader.limits)
+            found.kept[path] = declared.note(path, read_whole(member, body, reader.limits))
             found.modes[path] = member.mode & 0o777
             return
-        if (collection := collection_member(path)) is not None:
+        if (collection := declared.member(path)) is not None:
             found.collections[path] = collection
         if tap is not None:
-            tap.take(member, path, body)
+            tap.take(member, path, body, collection)
 
     found.members = read_first(reader, visit, proven=proven)
+    declared.require_found(found.members)
     found.stored, found.layout = reader.pass_digest(), reader.layout()
     return found
+
+
+_FORMATS: Mapping[CollectionFormat, Callable[..., Iterator[Run]]] = {CollectionFormat.BSON: runs}
+"""By format: a function of the decoded chunks of a member and of limits, which yields its runs. Law: the runs, and the
+error if there is one, depend on the bytes only, never on how they were chunked; memory is bounded."""
 
 
 def member_runs(collection: CollectionMember, body: Iterator[bytes], reader: KitReader) -> Iterator[Run]:
@@ -158,8 +176,11 @@ def member_runs(collection: CollectionMember, body: Iterator[bytes], reader: Kit
     """
     where = str(collection.path)
     reader.limits.spend(Price.COLLECTION, where=where)
+    cut = _FORMATS.get(collection.format)
+    if cut is None:
+        raise UsageError(f"is declared as {collection.format}, which this version does not read", where=where)
     try:
-        yield from runs(reader.decode_member(body, collection.codec, where=where), limits=reader.limits)
+        yield from cut(reader.decode_member(body, collection.codec, where=where), limits=reader.limits)
     except KitError as error:
         # Decoder and container know which stream they read; the framing only knows the document.
         raise (error.inside(where) if error.where.startswith("document ") else error) from error.__cause__

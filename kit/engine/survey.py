@@ -93,9 +93,14 @@ class _Walk:
     def note(self, member: Member) -> None:
         """Ignore it: only documents matter."""
 
-    def take(self, member: Member, path: MemberPath, body: Iterator[bytes]) -> None:  # noqa: ARG002
+    def take(
+        self,
+        member: Member,  # noqa: ARG002
+        path: MemberPath,  # noqa: ARG002
+        body: Iterator[bytes],
+        collection: CollectionMember | None,
+    ) -> None:
         """Submit the runs of a collection to the workers, if anything is needed of them."""
-        collection = self.found.collections.get(path)
         if collection is None:
             return
         counted = self.count(collection)

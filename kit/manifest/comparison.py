@@ -19,7 +19,7 @@ from typing import Any
 
 from kit.manifest.files import Entry, Shape, respell
 from kit.manifest.model import Manifest
-from kit.values import MemberPath, collection_member
+from kit.values import MemberPath
 
 _MAX_VALUE_LENGTH = 80
 _COUNTED = frozenset({"documents", "bytes", "tenants", "merkleRoot"})
@@ -108,13 +108,14 @@ def _fields(before: Manifest, after: Manifest, *, leave: set[str]) -> tuple[Diff
 
 def _entries(before: Manifest, after: Manifest) -> Iterator[Difference]:
     old, new = _listed(before), _listed(after)
+    tables = before.table, after.table
     for path in sorted(old.keys() | new.keys()):
         if path not in old or path not in new:
             yield Difference(kind=DifferenceKind.ADDED if path in new else DifferenceKind.REMOVED, place=str(path))
             continue
         (was, item), (entry, present) = old[path], new[path]
         if was.sha256 != entry.sha256:
-            if collection_member(path) is None:
+            if not any(table.member(path) for table in tables):
                 yield Difference(
                     kind=DifferenceKind.CHANGED,
                     place=str(path),
@@ -151,7 +152,7 @@ def _collections(before: Manifest, after: Manifest) -> Iterator[Difference]:
             yield Difference(kind=DifferenceKind.UNDECLARED, place=place)
         elif path not in old:
             # The counts of a member that had no summary before are verified against the member itself.
-            yield from _unknown(place, new[path], _COUNTED | {"path", "db", "collection"})
+            yield from _unknown(place, new[path], _COUNTED | {"path", "db", "collection", "format"})
         else:
             yield from _summary(place, old[path], new[path], recounted=digests.get(path) != now.get(path))
     kept = [path for path in old if path in new]

@@ -19,7 +19,7 @@ from kit.errors import ContentError, ManifestError
 from kit.manifest.files import Entry, FileList, Shape, read_entries, recognise, respell, spell_new
 from kit.manifest.location import NAME as LINKS, Link, read_links
 from kit.manifest.parts import CollectionSummary, LineageEntry, merge_summaries
-from kit.values import Limits, MemberPath, MemoryPrice, Sha256, Timestamp
+from kit.values import NAMED, Collections, Limits, MemberPath, MemoryPrice, Sha256, Timestamp
 from kit.values.fields import MAX_INTEGER, ManifestFields, is_count
 from kit.values.strict_json import canonical, parse as parse_json
 
@@ -128,6 +128,12 @@ class Manifest:
     def document(self) -> Mapping[str, Any]:
         """The document as parsed, for comparison; it is never changed."""
         return self._document
+
+    @property
+    def table(self) -> Collections:
+        """The collections of the kit, by name and as declared."""
+        declared = [one for summary in self.collections if (one := summary.declared) is not None]
+        return Collections.of(declared) if declared else NAMED
 
     def brief(self, paths: Container[MemberPath]) -> Self:
         """Return the manifest with only the entries and summaries of ``paths``."""

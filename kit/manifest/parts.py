@@ -9,9 +9,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
-from kit.errors import ManifestError
+from kit.errors import ContentError, ManifestError
 from kit.manifest.location import history_paths
-from kit.values import MemberPath, Sha256, Timestamp
+from kit.values import (
+    CollectionFormat,
+    CollectionMember,
+    CollectionName,
+    MemberPath,
+    Sha256,
+    Timestamp,
+    declared_member,
+)
 from kit.values.fields import ManifestFields
 
 
@@ -93,10 +101,12 @@ class CollectionSummary:
     collection: str
     documents: int
     bytes: int
-    """The size of the BSON documents, without the member's own codec."""
+    """The size of the documents, without the member's own codec; of JSON, of all that the member holds."""
     tenants: Mapping[str, TenantSummary]
     merkle_root: Sha256 | None = None
     """The root over its ``documents`` leaves (schemas/merkle.md), if the manifest has one."""
+    format: CollectionFormat | None = None
+    """How the member holds its documents; None where only its name states that."""
 
     @classmethod
     def parse(cls, value: object, place: str) -> Self:
@@ -107,7 +117,10 @@ class CollectionSummary:
         """
         fields = ManifestFields.of(value, place)
         tenants = fields.object("tenants")
-        return cls(
+        stated = fields.text("format") if "format" in fields.members else None
+        if stated is not None and stated not in set(CollectionFormat):
+            raise ManifestError(f"{place}.format: {stated!r} is not one of {', '.join(CollectionFormat)}")
+        found = cls(
             path=fields.member_path("path"),
             database=fields.text("db"),
             collection=fields.text("collection"),
@@ -115,7 +128,25 @@ class CollectionSummary:
             bytes=fields.integer("bytes"),
             tenants={name: TenantSummary.parse(tenants.object(name)) for name in tenants.members},
             merkle_root=fields.digest("merkleRoot") if "merkleRoot" in fields.members else None,
+            format=CollectionFormat(stated) if stated is not None else None,
         )
+        try:
+            _ = found.declared
+        except ContentError as error:
+            raise ManifestError(error.what, where=f"{place}: {error.where}") from error
+        return found
+
+    @property
+    def declared(self) -> CollectionMember | None:
+        """The collection that it declares; None where only the member's name states that there is one.
+
+        Raises:
+            ContentError: The member's name contradicts it.
+        """
+        if self.format is None:
+            return None
+        name = CollectionName(database=self.database, collection=self.collection)
+        return declared_member(self.path, self.format, name)
 
     def to_json(self) -> dict[str, Any]:
         """Return the value for ``strict_json.canonical``."""
@@ -127,10 +158,12 @@ class CollectionSummary:
             "bytes": self.bytes,
             "tenants": {name: tenant.to_json() for name, tenant in self.tenants.items()},
         }
+        if self.format is not None:
+            printed["format"] = self.format.value
         return printed if self.merkle_root is None else printed | {"merkleRoot": str(self.merkle_root)}
 
 
-_KNOWN = ("path", "db", "collection", "documents", "bytes", "tenants", "merkleRoot")
+_KNOWN = ("path", "db", "collection", "documents", "bytes", "tenants", "merkleRoot", "format")
 _KNOWN_OF_TENANT = ("documents", "rawLinkset", "encrypted")
 
 

@@ -20,7 +20,7 @@ from typing import Any, Self
 
 from kit.errors import ContentError, ManifestError
 from kit.manifest.location import MANIFEST_PATHS, is_reserved
-from kit.values import Limits, MemberPath, RunLengths, Sha256, Timestamp, collection_member
+from kit.values import Limits, MemberPath, RunLengths, Sha256, Timestamp, declarable_formats
 from kit.values.extractor_release import ExtractorRelease, list_extractors
 from kit.values.fields import ManifestFields, is_count
 from kit.values.strict_json import canonical, parse as parse_json
@@ -385,5 +385,5 @@ def _check_sense(statement: PatchStatement) -> None:
 def _check_documents(statement: PatchStatement) -> None:
     materials = {artifact.path for artifact in statement.materials}
     for changes in statement.documents:
-        if collection_member(changes.path) is None or changes.path not in materials:
+        if not declarable_formats(changes.path) or changes.path not in materials:
             raise ManifestError(f"predicate.documents: {changes.path} is not a collection that changed")

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from kit.engine.progress import BATCH_DOCUMENTS
-from kit.errors import ContentError, UsageError
+from kit.errors import ArchiveError, ContentError, UsageError
 from kit.migrations.migration import (
     SCHEMA_VERSION,
     SUPERSEDED,
@@ -24,7 +24,16 @@ from kit.migrations.migration import (
 )
 from kit.transforms import registry
 from kit.transforms.protocol import ProductConflictError, Transform
-from kit.values import CollectionPattern
+from kit.values import (
+    NAMED,
+    CollectionFormat,
+    CollectionMember,
+    CollectionName,
+    CollectionPattern,
+    Collections,
+    MemberPath,
+    declared_member,
+)
 from kit.values.fields import Members
 
 BUILT_IN = (
@@ -68,6 +77,7 @@ def parse_migration(data: bytes, *, random: Callable[[int], bytes], where: str =
             stop_rules=_stop_rules(top.object("stopRules")) if "stopRules" in top else _DEFAULT,
             validation=_validation(top),
             rollback=_rollback(top.object("rollback")),
+            collections=_collections(top) if "collections" in top else NAMED,
         )
     except ProductConflictError as error:
         raise error.inside(where) from error.__cause__
@@ -101,7 +111,7 @@ def built_in(name: str, *, random: Callable[[int], bytes]) -> Migration:
 
 def _selection(top: Members) -> dict[str, Any]:
     if "selection" not in top:
-        return {"tenants": None, "product_id": None, "collections": None}
+        return {"tenants": None, "product_id": None, "selected": None}
     given = top.object("selection")
     tenants = _nullable(given, "tenants", list)
     product_id = _nullable(given, "productId", str)
@@ -119,7 +129,22 @@ def _selection(top: Members) -> dict[str, Any]:
     if product_id is not None:
         given.text(product_id, "productId")
     given.done()
-    return {"tenants": tenants, "product_id": product_id, "collections": collections}
+    return {"tenants": tenants, "product_id": product_id, "selected": collections}
+
+
+def _collections(top: Members) -> Collections:
+    found: list[CollectionMember] = []
+    for entry in top.objects("collections"):
+        try:
+            path = MemberPath.parse(entry.take("path", str))
+        except ArchiveError as error:
+            raise entry.refusal(error.what, "path") from error
+        format_ = _word(entry, "format", CollectionFormat)
+        database, collection = (entry.text(entry.take(part, str), part) for part in ("db", "collection"))
+        name = CollectionName(database=database, collection=collection)
+        found.append(declared_member(path, format_, name))
+        entry.done()
+    return Collections.of(found)
 
 
 def _stop_rules(given: Members) -> StopRules:

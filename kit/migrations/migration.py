@@ -16,7 +16,7 @@ from kit.engine.progress import BATCH_DOCUMENTS
 from kit.errors import UsageError
 from kit.transforms import registry
 from kit.transforms.protocol import Selection, Transform
-from kit.values import CollectionPattern, Sha256, strict_json
+from kit.values import NAMED, CollectionPattern, Collections, Sha256, strict_json
 
 SCHEMA_VERSION = "1"
 _ID = re.compile(r"[0-9]{8}_[a-z0-9]+(_[a-z0-9]+)*")
@@ -103,13 +103,15 @@ class Migration:
     """Select the documents of these tenants; None for all."""
     product_id: str | None = None
     """Select the documents of this product; None for all."""
-    collections: frozenset[CollectionPattern] | None = None
+    selected: frozenset[CollectionPattern] | None = None
     """Select the documents of these collections; None for all."""
     batch_size: int = BATCH_DOCUMENTS
     """Documents between two progress reports."""
     stop_rules: StopRules = field(default_factory=StopRules)
     validation: frozenset[Validation] = frozenset({Validation.INTEGRITY})
     rollback: Rollback
+    collections: Collections = NAMED
+    """Which members are collections, in addition to what the kit's names and its manifest state."""
 
     def __post_init__(self) -> None:
         """Check that the parts agree.
@@ -177,7 +179,7 @@ class Migration:
         transforms: tuple[Transform, ...],
         tenants: frozenset[str] | None,
         product_id: str | None,
-        collections: frozenset[CollectionPattern] | None = None,
+        selected: frozenset[CollectionPattern] | None = None,
         **rest: Any,
     ) -> Self:
         """Return a migration of transforms without selection and stop rules, which are set in them.
@@ -189,11 +191,11 @@ class Migration:
         selection = Selection(
             tenants=tenants,
             product_id=product_id,
-            collections=collections,
+            collections=selected,
             stop_on_divergence=rules.stop_on_divergence,
         )
         applied = tuple(transform.selecting(selection) for transform in transforms)
-        return cls(transforms=applied, tenants=tenants, product_id=product_id, collections=collections, **rest)
+        return cls(transforms=applied, tenants=tenants, product_id=product_id, selected=selected, **rest)
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -231,15 +233,15 @@ class Migration:
         beyond = sorted((tenants or frozenset()) - self.tenants) if self.tenants is not None else []
         if beyond:
             raise UsageError(f"the migration {self.id} does not select the tenant {beyond[0]!r}")
-        others = sorted((collections or frozenset()) - self.collections) if self.collections is not None else []
+        others = sorted((collections or frozenset()) - self.selected) if self.selected is not None else []
         if others:
             raise UsageError(f"the migration {self.id} does not select the collection {others[0]}")
-        tenants, collections = tenants or self.tenants, collections or self.collections
+        tenants, collections = tenants or self.tenants, collections or self.selected
         selection = Selection(
             tenants=tenants, collections=collections, stop_on_divergence=self.stop_rules.stop_on_divergence
         )
         transforms = tuple(transform.selecting(selection) for transform in self.transforms)
-        return replace(self, tenants=tenants, collections=collections, transforms=transforms)
+        return replace(self, tenants=tenants, selected=collections, transforms=transforms)
 
     def with_note(self, note: str | None) -> Migration:
         """Return the migration with this rollback note; None keeps the note it has."""
@@ -248,6 +250,7 @@ class Migration:
     def to_json(self) -> dict[str, Any]:
         """Return the value of the file, defaults included."""
         rules = self.stop_rules
+        declared = self.collections.to_json()
         return {
             "schemaVersion": SCHEMA_VERSION,
             "id": self.id,
@@ -258,7 +261,7 @@ class Migration:
                 "tenants": sorted(self.tenants) if self.tenants is not None else None,
                 "productId": self.product_id,
                 # Absent where all are selected: migrations of before there was such a selection keep their digest.
-                **({"collections": sorted(map(str, self.collections))} if self.collections is not None else {}),
+                **({"collections": sorted(map(str, self.selected))} if self.selected is not None else {}),
             },
             "batchSize": self.batch_size,
             "stopRules": {
@@ -269,6 +272,7 @@ class Migration:
             },
             "validation": sorted(self.validation),
             "rollback": {"decision": self.rollback.decision.value, "note": self.rollback.note},
+            **({"collections": declared} if declared else {}),
         }
 
     def to_bytes(self) -> bytes:

@@ -21,7 +21,7 @@ from kit.trust.freshness import Moment, is_revoked, key_fault
 from kit.trust.policy import Policy
 from kit.trust.state import Anchor
 from kit.trust.trusted_key import Role, TrustedKey, count_people
-from kit.values import CollectionName, MemberPath, Sha256, Timestamp, collection_member
+from kit.values import NAMED, CollectionName, Collections, MemberPath, Sha256, Timestamp
 
 T = TypeVar("T")
 
@@ -35,6 +35,7 @@ class Subject:
         role: The role its signers need.
         bundle_id: The kit's bundle id; None if its manifest has none.
         members: The members that the signature covers: all of a first generation, the changed ones of a later one.
+        collections: Which of the members are collections, by name and as the signed manifest declares.
         only_collections: Whether keys that are limited to collections may sign collections only. True for a patch; a
             publisher's kit always has other files.
         any_bundle: Whether the bundle is not known yet; the check is repeated when it is.
@@ -46,6 +47,7 @@ class Subject:
     role: Role
     bundle_id: str | None
     members: tuple[MemberPath, ...] = ()
+    collections: Collections = NAMED
     only_collections: bool = False
     any_bundle: bool = False
     at_least: int = 1
@@ -368,7 +370,7 @@ def _limit(policy: Policy, key: TrustedKey, subject: Subject) -> str | None:
 
 
 def _may_sign(key: TrustedKey, path: MemberPath, subject: Subject) -> bool:
-    member = collection_member(path)
+    member = subject.collections.member(path)
     if member is None:
         return key.collections is None or not subject.only_collections
     name: CollectionName = member.name

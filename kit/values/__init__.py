@@ -7,25 +7,33 @@ from kit.values.digest import Sha256
 from kit.values.fields import Timestamp
 from kit.values.limits import Limit, Limits, MemoryPrice, Price
 from kit.values.member_path import (
+    NAMED,
     STRICT,
     Allowed,
     Codec,
+    CollectionFormat,
     CollectionMember,
     CollectionName,
     CollectionPattern,
+    Collections,
     MemberPath,
     NameClass,
     collection_member,
+    declarable_formats,
+    declared_member,
 )
 from kit.values.run_lengths import CountName, FieldOutcome, RunLengths, RunLengthsReader
 
 __all__ = [
+    "NAMED",
     "STRICT",
     "Allowed",
     "Codec",
+    "CollectionFormat",
     "CollectionMember",
     "CollectionName",
     "CollectionPattern",
+    "Collections",
     "CountName",
     "FieldOutcome",
     "Limit",
@@ -39,4 +47,6 @@ __all__ = [
     "Sha256",
     "Timestamp",
     "collection_member",
+    "declarable_formats",
+    "declared_member",
 ]

@@ -3,7 +3,8 @@
 Every rule here answers an attack, or a disagreement between tools that extract the same archive. A signature covers the
 name, so it must mean one file on every system that unpacks it.
 
-Which members are collections: the layout of ``mongodump`` (schemas/offline-manifest.md, "Fields").
+Which members are collections: the layout of ``mongodump``, and what a manifest or a migration declares
+(schemas/offline-manifest.md, "Collections").
 
 What a user permits in a container that is refused otherwise; verdicts and records list what was permitted.
 """
@@ -13,11 +14,11 @@ from __future__ import annotations
 import enum
 import re
 import unicodedata
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Self
 
-from kit.errors import ArchiveError, UsageError
+from kit.errors import ArchiveError, ContentError, UsageError
 
 MAX_COMPONENT_BYTES = 255
 """The maximum of one segment: no common file system holds more, and tools that unpack it cut, skip or fail."""
@@ -170,6 +171,17 @@ class CollectionPattern:
         return name.collection == self.collection and self.database in {"", name.database}
 
 
+class CollectionFormat(enum.StrEnum):
+    """How a member holds the documents of a collection, below its codec; the value is that of manifests."""
+
+    BSON = "bson"
+    """Documents back to back, as ``mongodump`` writes them."""
+    NDJSON = "ndjson"
+    """A JSON object a line."""
+    JSON = "json"
+    """One JSON array of objects."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CollectionMember:
     """A member that holds documents of one collection; several members may hold parts of the same collection."""
@@ -177,6 +189,7 @@ class CollectionMember:
     path: MemberPath
     name: CollectionName
     codec: Codec
+    format: CollectionFormat = CollectionFormat.BSON
 
 
 def collection_member(path: MemberPath) -> CollectionMember | None:
@@ -195,6 +208,84 @@ def collection_member(path: MemberPath) -> CollectionMember | None:
             name = CollectionName(database=database, collection=stem)
             return CollectionMember(path=path, name=name, codec=codec)
     return None
+
+
+_SUFFIXES: Mapping[str, frozenset[CollectionFormat]] = {
+    ".bson": frozenset({CollectionFormat.BSON}),
+    ".ndjson": frozenset({CollectionFormat.NDJSON}),
+    ".jsonl": frozenset({CollectionFormat.NDJSON}),
+    # mongoexport writes a document a line, and one array with --jsonArray, both under this name.
+    ".json": frozenset({CollectionFormat.NDJSON, CollectionFormat.JSON}),
+}
+_METADATA = ".metadata.json"
+
+
+def declarable_formats(path: MemberPath) -> frozenset[CollectionFormat]:
+    """Return the formats of which a member of this name may be declared as a collection; empty for other names."""
+    leaf = path.text.rpartition("/")[2]
+    stem = next(leaf.removesuffix(codec.value) for codec in reversed(Codec) if leaf.endswith(codec.value))
+    if leaf.startswith(".") or stem.endswith(_METADATA) or (stem.endswith(".bson") and not collection_member(path)):
+        return frozenset()
+    return next((formats for suffix, formats in _SUFFIXES.items() if stem.endswith(suffix)), frozenset())
+
+
+def declared_member(path: MemberPath, format_: CollectionFormat, name: CollectionName) -> CollectionMember:
+    """Return the collection that is declared to be in a member.
+
+    Raises:
+        ContentError: The name of the member is none of this format, or names another collection.
+    """
+    if format_ not in declarable_formats(path):
+        raise ContentError(f"is declared as {format_}, and no {format_} collection has such a name", where=str(path))
+    named = collection_member(path)
+    if named is not None and named.name != name:
+        raise ContentError(f"is declared as {name}, and its name is that of {named.name}", where=str(path))
+    codec = next(codec for codec in reversed(Codec) if path.text.endswith(codec.value))
+    return CollectionMember(path=path, name=name, codec=codec, format=format_)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Collections:
+    """The table of a kit's collections: by their names, and as declared. Nothing is guessed from contents."""
+
+    declared: Mapping[MemberPath, CollectionMember] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, declared: Iterable[CollectionMember]) -> Self:
+        """Return the table of what is declared, in as many places as it is.
+
+        Raises:
+            ContentError: A member is declared twice, and differently.
+        """
+        found: dict[MemberPath, CollectionMember] = {}
+        for one in declared:
+            other = found.setdefault(one.path, one)
+            if other != one:
+                raise ContentError(
+                    f"is declared as {other.format} of {other.name}, and as {one.format} of {one.name}",
+                    where=str(one.path),
+                )
+        return cls(declared=found)
+
+    def to_json(self) -> list[dict[str, str]]:
+        """Return what is declared, as a migration has it."""
+        return [
+            {
+                "path": one.path.text,
+                "format": one.format.value,
+                "db": one.name.database,
+                "collection": one.name.collection,
+            }
+            for one in self.declared.values()
+        ]
+
+    def member(self, path: MemberPath) -> CollectionMember | None:
+        """Return the collection in a member; None for any other member."""
+        return self.declared.get(path) or collection_member(path)
+
+
+NAMED = Collections()
+"""The table of a kit that declares nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -25,7 +25,7 @@ from kit.engine.pipeline import Pipeline
 from kit.engine.progress import Stage
 from kit.engine.reading import member_runs, read_once
 from kit.errors import NotFoundError, UsageError
-from kit.values import CollectionMember, CollectionName, MemberPath, collection_member
+from kit.values import CollectionMember, CollectionName, MemberPath
 from kit.verbs.verify.kits import Environment, OpenKit, is_kept, open_with_workers
 
 Steps = tuple[str | None, ...]
@@ -153,9 +153,14 @@ class _Count:
     def note(self, member: Member) -> None:
         """Need nothing of an entry but its body."""
 
-    def take(self, member: Member, path: MemberPath, body: Iterator[bytes]) -> None:  # noqa: ARG002
+    def take(
+        self,
+        member: Member,  # noqa: ARG002
+        path: MemberPath,
+        body: Iterator[bytes],
+        collection: CollectionMember | None,
+    ) -> None:
         """Count the documents of a collection."""
-        collection = collection_member(path)
         if collection is None or not self._is_asked(collection):
             return
         self.tables.setdefault(collection.name, EMPTY)

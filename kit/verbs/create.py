@@ -36,7 +36,7 @@ from kit.output.paths import require_free, require_output_apart
 from kit.output.switch import checksum_line, stage
 from kit.signing import PrivateKey, PublicKey, archive_signature, jws
 from kit.trust import Anchor, Detached, Occasion, Role, Subject, authorise
-from kit.values import MemberPath, Sha256, Timestamp, collection_member
+from kit.values import NAMED, Collections, MemberPath, Sha256, Timestamp
 from kit.values.strict_json import canonical
 from kit.verbs.delta.build import open_build_job
 from kit.verbs.jobs import JournaledPasses
@@ -74,6 +74,7 @@ class CreateRequest:
         generation: Its number; a publisher's next kit of the bundle has a greater one.
         version, channel, producer: Text for people, if any.
         staleness_window_hours: How long it counts as fresh.
+        collections: The members that are collections although their names alone do not state it.
         work_folder: Where to work instead of next to the output.
         environment: How to work.
     """
@@ -88,6 +89,7 @@ class CreateRequest:
     channel: str | None = None
     producer: str | None = None
     staleness_window_hours: int | None = None
+    collections: Collections = NAMED
     work_folder: Path | None = None
     environment: Environment = field(default_factory=Environment)
 
@@ -158,6 +160,7 @@ def create_kit(request: CreateRequest) -> CreateReport:
         ExitStack() as stack,
     ):
         leaves = LeafStore(job.folder / "leaves")
+        source.reader.declared = request.collections
         with source.pipeline(Stage.SURVEY) as pipeline:
             found = survey(source.reader, pipeline, keep=is_kept, count=lambda _: True, leaves=leaves)
         _require_files(found, request.source)
@@ -252,7 +255,7 @@ def _manifest(request: CreateRequest, found: Survey, roots: Mapping[MemberPath, 
                 "sha256": str(digest),
                 "size": size,
                 "mediaType": _MEDIA_TYPE,
-                "kind": _COLLECTION if collection_member(path) is not None else _DATA,
+                "kind": _COLLECTION if path in found.collections else _DATA,
             }
             for path, (digest, size) in sorted(found.members.items())
         ],
@@ -317,6 +320,7 @@ def _require_signers(base: JudgedKit, present: bytes, request: SignRequest) -> N
         role=Role.PUBLISHER,
         bundle_id=base.manifest.bundle_id,
         members=tuple(entry.path for entry in base.manifest.entries),
+        collections=base.manifest.table,
         single=True,
     )
     signature = Detached(document=present, payload=base.survey.kept[base.location.manifest])

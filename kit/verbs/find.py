@@ -30,7 +30,7 @@ from kit.errors import BsonError, NotFoundError, UsageError
 from kit.transforms.coverage import tenant_of
 from kit.transforms.raw_linkset.fields import Fields
 from kit.transforms.raw_linkset.shape import ALIASES, LINKSET, OBSERVATION, PURLS, RAW_LINKSET, Place
-from kit.values import CollectionMember, MemberPath, collection_member
+from kit.values import CollectionMember, MemberPath
 from kit.verbs.verify.kits import Environment, OpenKit, is_kept, open_with_workers
 
 MAX_MATCHES = 10_000
@@ -350,11 +350,11 @@ def find_again(kit: OpenKit, survey: Survey, members: Mapping[MemberPath, Collec
         KitError: A member is malformed.
     """
     pipeline = Pipeline(kit.executor, budget=kit.budget)
-    search = _Search(query, kit.reader, pipeline, members)
+    search = _Search(query, kit.reader, pipeline)
 
     def visit(member: Member, body: Iterator[bytes]) -> None:
         if member.path is not None and member.is_file:
-            search.take(member, member.path, body)
+            search.take(member, member.path, body, members.get(member.path))
 
     read_again(kit.reader, survey, visit)
     pipeline.drain()
@@ -369,20 +369,23 @@ class _Search:
         query: Query,
         reader: KitReader,
         pipeline: Pipeline,
-        members: Mapping[MemberPath, CollectionMember] | None = None,
     ) -> None:
         self.finds = Finds()
         self._query = query
         self._reader = reader
         self._pipeline = pipeline
-        self._members = members
 
     def note(self, member: Member) -> None:
         """Need nothing of an entry but its body."""
 
-    def take(self, member: Member, path: MemberPath, body: Iterator[bytes]) -> None:  # noqa: ARG002
+    def take(
+        self,
+        member: Member,  # noqa: ARG002
+        path: MemberPath,
+        body: Iterator[bytes],
+        collection: CollectionMember | None,
+    ) -> None:
         """Search the documents of a collection."""
-        collection = self._members.get(path) if self._members is not None else collection_member(path)
         if collection is None:
             return
         for run in member_runs(collection, body, self._reader):

@@ -16,10 +16,10 @@ from typing import Any, TypeVar
 
 from kit.archive.source import read_small
 from kit.errors import ContentError, DigestError, KitError, UnreadableError, UntrustedError
-from kit.manifest.location import MANIFEST_PATHS
+from kit.manifest import MANIFEST_PATHS, Manifest
 from kit.signing import dsse
 from kit.trust import Anchor, Occasion, Role, Subject, narrow, open_envelope
-from kit.values import Limits, MemberPath, Sha256
+from kit.values import Limits, Sha256
 from kit.values.fields import Fields
 from kit.values.strict_json import parse
 from kit.verbs.verify.judged import judge_kit
@@ -151,8 +151,8 @@ def verify_receipt(request: ReceiptRequest) -> ReceiptReport:
     receipt, signing = report.receipt, envelope.signing
     kit = None
     if request.kit is not None:
-        kit, members = _match(request.kit, receipt, request.environment)
-        signing = _inside(where, narrow, request.anchor, signing, _subject(receipt, members))
+        kit, manifest = _match(request.kit, receipt, request.environment)
+        signing = _inside(where, narrow, request.anchor, signing, _subject(receipt, manifest))
     elif any(key.collections is not None for key in signing.keys):
         raise UntrustedError("its signer is limited to collections", where=where, hint="name the kit with --kit")
     if receipt.verifier not in signing.key_ids:
@@ -166,8 +166,11 @@ def verify_receipt(request: ReceiptRequest) -> ReceiptReport:
     )
 
 
-def _subject(receipt: Receipt, members: tuple[MemberPath, ...] = ()) -> Subject:
-    return Subject(what="the receipt", role=Role.AUDITOR, bundle_id=receipt.bundle, members=members)
+def _subject(receipt: Receipt, manifest: Manifest | None = None) -> Subject:
+    found = Subject(what="the receipt", role=Role.AUDITOR, bundle_id=receipt.bundle)
+    if manifest is None:
+        return found
+    return replace(found, members=tuple(entry.path for entry in manifest.entries), collections=manifest.table)
 
 
 def _report(path: Path, data: bytes, payload: bytes, *, signers: tuple[str, ...]) -> ReceiptReport:
@@ -180,8 +183,8 @@ def _report(path: Path, data: bytes, payload: bytes, *, signers: tuple[str, ...]
     )
 
 
-def _match(kit: Path, receipt: Receipt, environment: Environment) -> tuple[KitMatch, tuple[MemberPath, ...]]:
-    """Recognise a kit; return its members, too, as far as they can be read.
+def _match(kit: Path, receipt: Receipt, environment: Environment) -> tuple[KitMatch, Manifest | None]:
+    """Recognise a kit; return its manifest, too, where it can be read.
 
     Raises:
         DigestError: It is another, or something in it is not what was verified.
@@ -193,17 +196,16 @@ def _match(kit: Path, receipt: Receipt, environment: Environment) -> tuple[KitMa
     with open_with_workers(kit, environment) as source:
         is_archive = kit.is_file() and source.reader.stored_digest() in archives
         if is_archive and not due:
-            return KitMatch.ARCHIVE, ()  # so badly damaged that no manifest was found, as the receipt states
+            return KitMatch.ARCHIVE, None  # so badly damaged that no manifest was found, as the receipt states
         judged = judge_kit(source, Expectation(trusted={}), is_alone=True)
         if judged.judgement.manifest is None or judged.manifest.sha256 not in due:
             raise DigestError("is not the kit of the receipt, which is about another manifest", where=str(kit))
-        members = tuple(entry.path for entry in judged.manifest.entries)
         if is_archive:
-            return KitMatch.ARCHIVE, members
+            return KitMatch.ARCHIVE, judged.manifest
         judged.require(but=_ABOUT_SIGNERS, where=str(kit))
         if {str(path): digest for path, digest in judged.judgement.attestations.items()} != dict(receipt.inputs):
             raise DigestError("has other signatures or statements than those that were verified", where=str(kit))
-    return KitMatch.MANIFEST, members
+    return KitMatch.MANIFEST, judged.manifest
 
 
 def _check_page(page: Path, receipt: Receipt) -> bool:

@@ -29,7 +29,7 @@ from kit.errors import KitError, StaleError, UntrustedError, UsageError
 from kit.output.publish import NewFile
 from kit.signing import PublicKey
 from kit.trust import Anchor, Override, freshness
-from kit.values import CollectionName, Sha256, Timestamp, collection_member
+from kit.values import CollectionName, Sha256, Timestamp
 from kit.verbs.approval import ApprovalFile, check_time, require_bundle, verify_by_keys, verify_by_policy
 from kit.verbs.verify.judged import judge_kit, require_trust
 from kit.verbs.verify.judgement import Expectation, Judgement
@@ -254,7 +254,7 @@ def _chunks(run: _Run, restoring: RestorePlan, counts: RestoreCounts) -> Iterato
     reader = run.kit.reader
     with run.kit.pipeline(Stage.RECOVER) as pipeline:
         for member, body in entries(reader, run.found):
-            collection = collection_member(member.path) if member.path is not None and member.is_file else None
+            collection = run.found.collections.get(member.path) if member.path is not None else None
             if collection is None or collection.name != run.name:
                 continue
             for documents in member_runs(collection, body, reader):

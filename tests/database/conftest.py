@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
 from scripts.database import UnavailableError, build_programs, running_server
 
 

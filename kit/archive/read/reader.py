@@ -34,7 +34,7 @@ from kit.archive.source import (
     unreadable,
 )
 from kit.errors import ArchiveError, DigestError, LimitError, UsageError
-from kit.values import STRICT, Allowed, Codec, Limits, MemberPath, Sha256
+from kit.values import NAMED, STRICT, Allowed, Codec, Limits, MemberPath, Sha256
 
 __all__ = ["Container", "Copying", "KitReader", "Member", "changed_meanwhile", "decode_member", "open_kit"]
 
@@ -73,6 +73,8 @@ class KitReader:
         limits: Limits that are enforced.
         allowed: What the user permits in it.
         read_bytes: Stored bytes that the latest pass over the members has read so far.
+        collections: Which members are collections. By their names alone until the first pass knows what is declared.
+        declared: What a caller declares to be collections, in addition to the kit itself.
         watch: Called with the number of bytes of a member's body that were just used, on the thread that uses them.
     """
 
@@ -102,6 +104,8 @@ class KitReader:
         """Digest of the entries of the first complete pass; None before."""
         self._is_complete = False
         self.watch: Callable[[int], None] | None = None
+        self.collections = NAMED
+        self.declared = NAMED
         self._expanded_bytes = 0
         self._stored_bytes: int | None = None
         self.allowed = allowed
@@ -173,6 +177,10 @@ class KitReader:
             UnreadableError: The medium failed.
         """
         return iter(()) if isinstance(self._source, int) else source_chunks(self._source, name=str(self.path))
+
+    def again(self) -> KitReader:
+        """Return a reader of the same open kit, whose passes do not disturb those of this one; it closes nothing."""
+        return KitReader(self._source, path=self.path, limits=self._outer_limits, allowed=self.allowed)
 
     def is_still_named(self, place: Path | None = None) -> bool:
         """Return whether ``place``, or ``path``, names what is open here, with the size and time from the opening."""

@@ -27,7 +27,8 @@ from kit.cli.places import SecretSource
 from kit.cli.progress import progress_option, show_progress
 from kit.cli.run_options import work_folder_option
 from kit.cli.trust_options import policy_option, read_anchor, time_option, unverified_option
-from kit.errors import UsageError
+from kit.errors import KitError, UsageError
+from kit.values import CollectionFormat, CollectionMember, CollectionName, Collections, MemberPath, declared_member
 
 if TYPE_CHECKING:
     from kit.signing import PrivateKey
@@ -64,6 +65,14 @@ if TYPE_CHECKING:
     metavar="N",
     help="How long the kit counts as fresh under a policy. Default: as the policy states.",
 )
+@click.option(
+    "--collection",
+    "collections",
+    multiple=True,
+    metavar="PATH=FORMAT:DB.NAME",
+    help="Read the file PATH as a collection: ndjson (a JSON object a line) or json (one array). Repeatable. "
+    "Files named as mongodump names them need no declaration.",
+)
 @created_at_option("the kit")
 @work_folder_option(is_resumable=False)
 @reading_options
@@ -91,6 +100,7 @@ def create_command(
     \b
     Examples:
       kit create dump -o notelett.tar.zst --bundle-id notelett --signing-key publisher.pem
+      kit create notes -o notes.tar.zst --bundle-id notes --signing-key p.pem --collection notes.jsonl=ndjson:app.notes
       kit create export.tar -o kit.tar.zst --bundle-id advisories --generation 8 --version 2026.2 --signing-key p.pem
     """
     from kit.verbs.create import CreateRequest, create_kit
@@ -109,12 +119,34 @@ def create_command(
         channel=what["channel"] or None,
         producer=what["producer"] or None,
         staleness_window_hours=what["staleness_window_hours"],
+        collections=_parse_collections(what["collections"]),
         work_folder=what["work_folder"],
         environment=make_environment(what["workers"], what["maxima"], allowed=what["allowed"]),
     )
     with show_progress(progress_mode) as progress:
         report = create_kit(replace(request, environment=replace(request.environment, progress=progress)))
     _print(report, as_json=as_json, done="the kit is made")
+
+
+def _parse_collections(texts: tuple[str, ...]) -> Collections:
+    """Return the table of what is declared.
+
+    Raises:
+        UsageError: A declaration is malformed, or contradicts another or the name of its file.
+    """
+    found: list[CollectionMember] = []
+    try:
+        for text in texts:
+            path, _, rest = text.rpartition("=")
+            format_, _, name = rest.partition(":")
+            database, _, collection = name.partition(".")
+            if not (path and database and collection) or format_ not in set(CollectionFormat):
+                raise click.BadParameter(f"{text!r} is not PATH=FORMAT:DB.NAME", param_hint="--collection")
+            named = CollectionName(database=database, collection=collection)
+            found.append(declared_member(MemberPath.parse(path), CollectionFormat(format_), named))
+        return Collections.of(found)
+    except KitError as error:
+        raise UsageError(error.what, where=error.where, hint="kit create --help") from error
 
 
 @click.command("sign", cls=Command)

@@ -24,7 +24,7 @@ from kit.engine.passing import entries, read_again
 from kit.engine.pipeline import Workers
 from kit.engine.reading import Survey
 from kit.errors import ArchiveError, DigestError
-from kit.values import Codec, Limits, MemberPath, collection_member
+from kit.values import Codec, CollectionFormat, CollectionMember, Limits, MemberPath, collection_member
 from kit.verbs.delta.segments import join_segments
 from kit.verbs.delta.stores import BaseStores, header_of, read_all, store_bytes
 
@@ -52,15 +52,16 @@ class NeededSpool:
     def note(self, member: Member) -> None:
         """Ignore it: the container of a base decides nothing about the target."""
 
-    def take(self, member: Member, path: MemberPath, body: Iterator[bytes]) -> None:
+    def take(
+        self, member: Member, path: MemberPath, body: Iterator[bytes], collection: CollectionMember | None
+    ) -> None:
         """Store a member if it is read out of order, or is small and copied.
 
         Raises:
             KitError: The body ends early; or the disk is full.
         """
         if path in self._stored:
-            collection = collection_member(path)
-            if collection is not None:
+            if collection is not None and collection.format is CollectionFormat.BSON:
                 self._stores.put_if_sound(collection, body, member.size, self._limits)
             else:
                 self._stores.put(path, None, body, self._limits)

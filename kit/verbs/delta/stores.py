@@ -29,10 +29,10 @@ from kit.delta.layout import Header
 from kit.documents import runs
 from kit.engine.passing import read_again
 from kit.engine.reading import Survey
-from kit.errors import ArchiveError, ContentError
+from kit.errors import ArchiveError, ContentError, UsageError
 from kit.manifest import Link
 from kit.output.scratch import ScratchFile
-from kit.values import Codec, CollectionMember, Limits, MemberPath, collection_member
+from kit.values import Codec, CollectionFormat, CollectionMember, Limits, MemberPath
 from kit.verbs.delta.documents import DocumentStore
 
 _CHUNK = 1024 * 1024
@@ -131,7 +131,7 @@ class BaseStores:
         Raises:
             KitError: It is malformed.
         """
-        if collection is not None:
+        if collection is not None and collection.format is CollectionFormat.BSON:
             store = self.documents[path] = self._new()
             store.put(runs(decode_member(body, collection.codec, limits, where=str(path)), limits=limits))
             return
@@ -182,6 +182,21 @@ def sources(base: Survey, target: Survey, besides: frozenset[MemberPath]) -> fro
     known = {digest for digest, _ in base.members.values()}
     changed = [path for path, (digest, _) in target.members.items() if digest not in known and path not in besides]
     return frozenset(found for path in changed if (found := source_of(path, base, target)) is not None)
+
+
+def require_bson(*surveys: Survey) -> None:
+    """Check that every collection is BSON.
+
+    Raises:
+        UsageError: One is not.
+    """
+    for path, one in sorted(item for survey in surveys for item in survey.collections.items()):
+        if one.format is not CollectionFormat.BSON:
+            raise UsageError(
+                f"is a collection in the format {one.format}, between which this version makes no delta",
+                where=str(path),
+                hint="pass on the whole kit",
+            )
 
 
 def source_of(path: MemberPath, base: Survey, target: Survey) -> MemberPath | None:
@@ -300,12 +315,13 @@ class BaseSpool:
     def note(self, member: Member) -> None:
         """Ignore it: the container of a base decides nothing about a delta."""
 
-    def take(self, member: Member, path: MemberPath, body: Iterator[bytes]) -> None:
+    def take(
+        self, member: Member, path: MemberPath, body: Iterator[bytes], collection: CollectionMember | None
+    ) -> None:
         """Keep the first bytes of a member, and store it if it may be needed and there is room."""
         first = next(body, b"")
         self.heads[path] = first[:_HEAD_BYTES]
         body = chain((first,), body)
-        collection = collection_member(path)
         if collection is None:
             if member.size <= min(_MAX_SMALL_BYTES, self._room_for_small):
                 self._room_for_small -= member.size
@@ -366,7 +382,9 @@ class TargetSpool:
         self.headers.append(Header(data=header, has_body=member.is_file))
         self.length += len(header) + member.size + len(padding(member.size))
 
-    def take(self, member: Member, path: MemberPath, body: Iterator[bytes]) -> None:
+    def take(
+        self, member: Member, path: MemberPath, body: Iterator[bytes], collection: CollectionMember | None
+    ) -> None:
         """Spool a body, if it surely differs from the base's."""
         known = self._base.members.get(path)
         if known is not None and known[1] == member.size:
@@ -375,7 +393,6 @@ class TargetSpool:
             if first.startswith(head[: len(first)]):
                 return
             body = chain((first,), body)
-        collection = collection_member(path)
         if collection is not None and collection.codec is Codec.NONE:
             if len(self.documents) < MAX_COLLECTIONS:
                 self.documents[path] = self._cut(member, body)

@@ -20,11 +20,12 @@ from pathlib import Path
 from kit.archive.read.headers import EntryKind
 from kit.archive.read.reader import KitReader, changed_meanwhile
 from kit.archive.read.tar import Member
+from kit.engine.declared import DeclaredCollections
 from kit.engine.passing import Digests, entries, read_first
 from kit.engine.pipeline import Pipeline
 from kit.engine.progress import Stage
 from kit.engine.reading import Survey, member_runs, read_whole
-from kit.values import CollectionName, MemberPath, Sha256, collection_member
+from kit.values import CollectionName, MemberPath, Sha256
 from kit.verbs.diff.collation import AFTER, BEFORE, Collation, MigratedPair, WantedPair, find_advisories, mark_migrated
 from kit.verbs.diff.describing import describe_each
 from kit.verbs.diff.documents import Compared, Pair, Sketches, compare_appended, compare_pairs, compress, sketch_run
@@ -103,6 +104,7 @@ class Comparer:
         reading = Reading()
         reading.survey.allowed = reader.allowed
         links: Digests = {}
+        declared = DeclaredCollections(reader)
 
         def visit(member: Member, body: Iterator[bytes]) -> None:
             reading.survey.add_entry(member)
@@ -110,9 +112,9 @@ class Comparer:
                 return
             if not member.is_file:
                 links[member.path] = (Sha256.of(member.link_target.encode()), member.size)
-            collection = collection_member(member.path) if member.is_file else None
+            collection = declared.member(member.path) if member.is_file else None
             if keep(member.path):
-                reading.survey.kept[member.path] = read_whole(member, body, reader.limits)
+                reading.survey.kept[member.path] = declared.note(member.path, read_whole(member, body, reader.limits))
             elif collection is not None:
                 reading.survey.collections[member.path] = collection
                 number = self._collections.setdefault(collection.name, len(self._collections))
@@ -124,6 +126,7 @@ class Comparer:
                     )
 
         reading.survey.members = read_first(reader, visit) | links
+        declared.require_found(reading.survey.members)
         pipeline.drain()
         return reading
 

@@ -336,7 +336,7 @@ def _take(kit: OpenKit, found: Survey, selection: Selection, writer: ExtractedFi
         def visit(member: Member, body: Iterator[bytes]) -> None:
             if member.path is None or not member.is_file:
                 return
-            collection, described = collection_member(member.path), _parse_metadata_path(member.path)
+            collection, described = found.collections.get(member.path), _parse_metadata_path(member.path)
             if collection is not None and selection.has_collection(collection.name):
                 writer.begin(collection)
                 for run in member_runs(collection, body, reader):

@@ -37,7 +37,7 @@ from kit.signing import PrivateKey, dsse, jws
 from kit.transforms.coverage import NO_TENANT, Tally, is_observations
 from kit.transforms.protocol import Transform
 from kit.transforms.registry import parameters_digest
-from kit.values import CollectionMember, FieldOutcome, MemberPath, Sha256, Timestamp
+from kit.values import CollectionFormat, CollectionMember, FieldOutcome, MemberPath, Sha256, Timestamp
 from kit.version import TOOL, VERSION
 
 
@@ -232,7 +232,9 @@ def _summaries(step: Step) -> list[CollectionSummary]:
             summaries.append(replace(before, merkle_root=root))
         else:
             envelopes = _envelopes(change, tally, before)
-            summaries.append(summarise(step.survey.collections[path], tally, envelopes, root))
+            made = summarise(step.survey.collections[path], tally, envelopes, root)
+            stated = before.format if before is not None and made.format is None else made.format
+            summaries.append(replace(made, format=stated))
     return summaries
 
 
@@ -292,4 +294,5 @@ def summarise(
             for tenant, covered in tally.tenants.items()
         },
         merkle_root=root,
+        format=member.format if member.format is not CollectionFormat.BSON else None,
     )

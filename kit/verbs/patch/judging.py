@@ -27,7 +27,7 @@ from kit.output.commit import KitPlaces
 from kit.output.scratch import real_path
 from kit.transforms.protocol import KeyedTransform, Transform
 from kit.trust import Anchor
-from kit.values import MemberPath, Sha256
+from kit.values import NAMED, MemberPath, Sha256
 from kit.verbs.jobs import Finished
 from kit.verbs.patch.generation import Generation
 from kit.verbs.patch.request import Output, PatchReport, PatchRequest
@@ -104,6 +104,7 @@ def read_base(kit: OpenKit, request: PatchRequest, transforms: tuple[Transform, 
             "no key is trusted, so no base can be valid", hint="name the publisher's key with --trusted-key"
         )
     leaves = LeafStore(scratch / "leaves")
+    kit.reader.declared = request.migration.collections if request.migration is not None else NAMED
     with LookupWriter(scratch / "lookup") as lookup:
 
         def read(pipeline: Pipeline) -> Survey:
@@ -123,6 +124,7 @@ def read_base(kit: OpenKit, request: PatchRequest, transforms: tuple[Transform, 
         )
         judged = judge_kit(kit, expectation, read=read)
     judged.require(but=_ignored_obligations(request))
+    _require_place(kit, judged.manifest)
     if judged.sidecars.archive is None:
         _refuse_linked(judged.survey, judged.manifest, transforms)
     return Base(
@@ -136,6 +138,21 @@ def read_base(kit: OpenKit, request: PatchRequest, transforms: tuple[Transform, 
         leaves=leaves if wanted_roots(request, judged.manifest) else None,
         lacks_roots=request.merkle is True and _lacks_roots(judged.manifest, judged.survey),
     )
+
+
+def _require_place(kit: OpenKit, manifest: Manifest) -> None:
+    """Check that the new manifest has a place for what the migration declares.
+
+    Raises:
+        UsageError: It has not, so nobody could know how to read the collections.
+    """
+    declared = kit.reader.declared.declared
+    if declared and manifest.shape is Shape.FOREIGN:
+        raise UsageError(
+            "is declared by the migration, and the manifest, which is of a foreign shape, cannot state it",
+            where=str(min(declared)),
+            hint="kit create --help",
+        )
 
 
 def _refuse_linked(found: Survey, manifest: Manifest, transforms: Sequence[Transform]) -> None:

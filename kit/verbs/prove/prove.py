@@ -31,7 +31,7 @@ from kit.output.scratch import scratch_folder
 from kit.signing import Claim as SignatureClaim, jws
 from kit.transforms.coverage import is_observations
 from kit.trust import narrow
-from kit.values import CollectionMember, CollectionName, Limits, MemberPath, Sha256, collection_member
+from kit.values import CollectionMember, CollectionName, Limits, MemberPath, Sha256
 from kit.verbs.find import (
     ADVISORY,
     NEAR,
@@ -188,7 +188,7 @@ def _search_members(
     kit: OpenKit, survey: Survey, claim: Claim, manifest: Manifest, store: LeafStore
 ) -> Mapping[MemberPath, MemberLeaves]:
     due = claim.members(manifest)
-    members = {path: member for path in due if (member := collection_member(path)) is not None}
+    members = {path: member for path in due if (member := manifest.table.member(path)) is not None}
     pipeline = Pipeline(kit.executor, budget=kit.budget)
     shown = search(kit.reader, survey, pipeline, members, key=claim.key, store=store)
     for path, summary in due.items():
@@ -256,7 +256,7 @@ def _named_members(
     manifest: Manifest, collection: CollectionName, tenant: str | None
 ) -> dict[MemberPath, CollectionMember]:
     due = rooted_members(manifest, collection, tenant)
-    return {path: member for path in due if (member := collection_member(path)) is not None}
+    return {path: member for path in due if (member := manifest.table.member(path)) is not None}
 
 
 def _require_expected(claim: Claim, *, absent: bool) -> None:

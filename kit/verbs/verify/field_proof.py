@@ -42,7 +42,7 @@ from kit.errors import (
 from kit.manifest import Manifest, PatchStatement
 from kit.transforms.encrypt_fields import EncryptFields
 from kit.transforms.registry import parameters_digest
-from kit.values import CollectionMember, MemberPath, Sha256, collection_member
+from kit.values import CollectionMember, MemberPath, Sha256
 from kit.verbs.verify import ends
 from kit.verbs.verify.judgement import Judgement, Obligation, Status
 from kit.verbs.verify.kits import OpenKit
@@ -240,12 +240,12 @@ def _step_failure(step: SealedStep, members: Sequence[MemberFields], mapped: fro
 def _read(
     kit: OpenKit, manifest: Manifest, expectation: FieldExpectation, step: SealedStep
 ) -> Sequence[tuple[CollectionMember, Proof]]:
-    listed = {entry.path: entry.sha256 for entry in manifest.entries}
+    listed, table = {entry.path: entry.sha256 for entry in manifest.entries}, manifest.table
     found: list[tuple[CollectionMember, Proof]] = []
     keys = kit.executor.hand_out(expectation.keys) if expectation.keys is not None else None
     with kit.pipeline(Stage.FIELDS) as pipeline:
         for member, body in entries(kit.reader):
-            collection = collection_member(member.path) if member.path is not None and member.is_file else None
+            collection = table.member(member.path) if member.path is not None and member.is_file else None
             mapped = expectation.mapped(collection) if collection is not None else None
             if collection is None or (mapped is None and not expectation.canaries_everywhere):
                 continue

@@ -21,7 +21,7 @@ from kit.manifest import Manifest
 from kit.signing import Algorithm, PrivateKey, dsse
 from kit.transforms.coverage import TenantCoverage
 from kit.trust import Anchor, Occasion, Role, SigningKeys, Subject, TrustedKey, authorise, keys_in_force
-from kit.values import Sha256, Timestamp
+from kit.values import NAMED, Sha256, Timestamp
 from kit.values.strict_json import canonical
 from kit.verbs.verify.judgement import Expectation, Judgement
 from kit.verbs.verify.verify import MAX_DIFFERENCES, PUBLISHED, VerifyReport, chain
@@ -229,6 +229,7 @@ def _check_auditor(expectation: Expectation, manifest: Manifest | None, key: Pri
         role=Role.AUDITOR,
         bundle_id=manifest.bundle_id if manifest is not None else None,
         members=tuple(entry.path for entry in manifest.entries) if manifest is not None else (),
+        collections=manifest.table if manifest is not None else NAMED,
     )
     authorise(expectation.trust, subject, SigningKeys(keys=[key.public]), Occasion(signed_at=at))
 

@@ -143,7 +143,7 @@ def check_statement(anchor: Anchor, step: Step, *, last: bool, covered: bool) ->
         what = f"the step to generation {statement.generation}"
         made = step.successor.sha256
         occasion = Occasion(signed_at=entry.at, manifest=made, kept=not last, covered=covered and not last)
-        return statement, _step(what, step.manifest.bundle_id, statement), occasion
+        return statement, _step(what, step.successor, statement), occasion
 
     opened = inside(entry.statement, partial(open_envelope, anchor, step.statement, read))
     return CheckedStatement(statement=opened.content, signing=opened.signing)
@@ -155,7 +155,7 @@ def check_changed(anchor: Anchor, signing: Signing, successor: Manifest, stateme
     Raises:
         UntrustedError: They may not.
     """
-    narrow(anchor, signing, _step(f"generation {successor.generation}", successor.bundle_id, statement))
+    narrow(anchor, signing, _step(f"generation {successor.generation}", successor, statement))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -241,6 +241,7 @@ def _generation(manifest: Manifest) -> Subject:
         role=role_of(manifest),
         bundle_id=manifest.bundle_id,
         members=() if manifest.lineage else _listed_paths(manifest),
+        collections=manifest.table,
     )
 
 
@@ -248,12 +249,13 @@ def _listed_paths(manifest: Manifest) -> tuple[MemberPath, ...]:
     return tuple(entry.path for entry in manifest.entries)
 
 
-def _step(what: str, bundle_id: str | None, statement: PatchStatement) -> Subject:
+def _step(what: str, successor: Manifest, statement: PatchStatement) -> Subject:
     return Subject(
         what=what,
         role=Role.PATCHER,
-        bundle_id=bundle_id,
+        bundle_id=successor.bundle_id,
         members=tuple(artifact.path for artifact in statement.changed),
+        collections=successor.table,
         only_collections=True,
     )
 

@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """Builds a document database and its tools with Go, and starts and stops the database in a folder.
 
     scripts/database build                      build on first use, and print the folder of the programs
@@ -99,7 +98,9 @@ def _start_server(folder: Path, stdin: int, *, lock: int | None = None) -> tuple
 
 @contextlib.contextmanager
 def running_server(folder: Path) -> Iterator[str]:
-    """Run a server whose files are in a folder, and yield its connection string; it ends with this process at the latest.
+    """Run a server whose files are in a folder, and yield its connection string.
+
+    It ends with this process at the latest.
 
     Raises:
         UnavailableError: There are no programs.
@@ -127,7 +128,8 @@ def _start(folder: Path) -> int:
         try:
             fcntl.flock(pid, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            print(f"database: error: {folder}: a server is running; stop it: scripts/database stop {folder}", file=sys.stderr)
+            stop = f"scripts/database stop {folder}"
+            print(f"database: error: {folder}: a server is running; stop it: {stop}", file=sys.stderr)
             return 1
         server, uri = _start_server(folder, subprocess.DEVNULL, lock=pid.fileno())
         pid.truncate(0)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from scripts.database import UnavailableError, build_programs, running_server
 
 
@@ -21,6 +22,6 @@ def programs() -> Path:
 @pytest.fixture
 def server(programs: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Yield the connection string of an empty server."""
-    assert programs
+    assert programs.is_dir()
     with running_server(tmp_path_factory.mktemp("server")) as uri:
         yield uri

@@ -18,7 +18,7 @@ BUILDS = [pytest.mark.slow, pytest.mark.timeout(1200)]
 
 
 def database(*words: object, **environment: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, ROOT / "scripts" / "database.py", *map(str, words)]
+    command: list[str | Path] = [sys.executable, ROOT / "scripts" / "database.py", *map(str, words)]
     return subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, **environment})
 
 
@@ -51,7 +51,7 @@ class TestServer:
     pytestmark = BUILDS
 
     def test_it_stays_until_it_is_stopped_and_its_files_are_served_again(self, programs: Path, tmp_path: Path) -> None:
-        assert programs
+        assert programs.is_dir()
         folder = tmp_path / "a folder"
         for times in (0, 1):
             started = database("start", folder)
@@ -67,7 +67,7 @@ class TestServer:
         assert database("stop", folder).returncode == 0
 
     def test_it_ends_with_the_command_that_it_was_run_for(self, programs: Path) -> None:
-        assert programs
+        assert programs.is_dir()
         run = database(
             "run", "sh", "-c", 'echo "$DATABASE_URI"; mongodump --uri "$DATABASE_URI" --out /nonexistent; exit 7'
         )
@@ -75,7 +75,7 @@ class TestServer:
         assert not answers(run.stdout.strip())
 
     def test_it_ends_with_whoever_started_it_even_if_that_is_killed(self, programs: Path, tmp_path: Path) -> None:
-        assert programs
+        assert programs.is_dir()
         program = (
             "import os, pathlib, signal, sys; from scripts.database import running_server\n"
             "with running_server(pathlib.Path(sys.argv[1])) as uri:\n"

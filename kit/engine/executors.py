@@ -60,6 +60,9 @@ class WorkExecutor(Executor):
         """Return whether submitted work may never be done: a worker, or the thread that hands out work, is gone."""
         return False
 
+    def abandon(self) -> None:
+        """Drop the work at hand, where that takes long and can be: nothing is submitted afterwards."""
+
 
 class InlineExecutor(WorkExecutor):
     """Runs work at once on the submitting thread: one worker, no process, no pickling."""
@@ -141,6 +144,10 @@ class ProcessExecutor(WorkExecutor):
     def is_lost(self) -> bool:
         """See :class:`WorkExecutor`."""
         return self._pool.is_lost()
+
+    def abandon(self) -> None:
+        """End the processes at once: work of theirs has no effect but its result."""
+        self._pool.abandon()
 
     def _start_pool(self) -> SteadyProcesses:
         # Not loaded where threads do the work.
@@ -230,8 +237,21 @@ def local_executor(workers: int) -> Iterator[WorkExecutor]:
     if executor is None:
         yield InlineExecutor()
         return
-    try:
+    with ending(executor):
         yield executor
+
+
+@contextmanager
+def ending(executor: WorkExecutor) -> Iterator[None]:
+    """End the workers with the context; after a failure or an interrupt without the work that processes have at hand.
+
+    A run takes a second and more of theirs, and each has another one in its pipe. A thread's takes a fraction of that.
+    """
+    try:
+        yield
+    except BaseException:
+        executor.abandon()
+        raise
     finally:
         executor.shutdown(wait=True, cancel_futures=True)
 

@@ -4,7 +4,8 @@ CPython runs a signal's handler between any two bytecodes of the main thread. So
 must not be left in the middle: an exception between the two steps in which ``threading`` takes and gives back a lock
 leaves it held or gives it back twice, and the program hangs or ends in an unrelated error. And what is raised in a
 finaliser is dropped. In both cases a timer repeats the interrupt until it is let through; after :data:`PATIENCE` it is
-raised wherever it falls.
+raised wherever it falls. A thread that waits for workers is within the library nearly always: the timer would find it
+elsewhere by chance only, so it raises the interrupt itself between two waits (:class:`kit.waiting.SafePoint`).
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ import time
 from collections.abc import Callable
 from types import FrameType
 from typing import Final
+
+from kit.waiting import SAFE_POINT
 
 PATIENCE: Final = 5.0
 """Seconds for which a wait of the library may finish; a piece of work takes a fraction of one."""
@@ -45,6 +48,7 @@ class Interrupts:
             signal.signal(signal.SIGINT, self.handle)
         signal.signal(signal.SIGTERM, self.handle)
         signal.signal(signal.SIGALRM, self.handle)
+        SAFE_POINT.call(self.raise_postponed)
         sys.unraisablehook = self._handle_dropped
 
     def handle(self, number: int, frame: FrameType | None) -> None:
@@ -53,6 +57,8 @@ class Interrupts:
         Raises:
             KeyboardInterrupt: No code of the library is left in the middle by it.
         """
+        if number == signal.SIGALRM and self._asked is None:
+            return  # the timer's last, on its way when the interrupt was raised
         now = time.monotonic()
         if self._notice is not None and number != signal.SIGALRM:
             notice, self._notice = self._notice, None
@@ -65,6 +71,16 @@ class Interrupts:
         self._asked = None
         raise KeyboardInterrupt
 
+    def raise_postponed(self) -> None:
+        """Raise the interrupt if it was postponed.
+
+        Raises:
+            KeyboardInterrupt: It was.
+        """
+        if self._asked is not None:
+            self.forget()
+            raise KeyboardInterrupt
+
     def forget(self) -> None:
         """Drop a postponed interrupt: the work that it would have ended is done."""
         signal.setitimer(signal.ITIMER_REAL, 0)
@@ -73,6 +89,7 @@ class Interrupts:
     def _handle_dropped(self, unraisable: sys.UnraisableHookArgs) -> None:
         """Repeat an interrupt that fell into a callback of the interpreter; anything else is reported as usual."""
         if issubclass(unraisable.exc_type, KeyboardInterrupt):
+            self._asked = time.monotonic()
             signal.setitimer(signal.ITIMER_REAL, self._soon)
         else:
             sys.__unraisablehook__(unraisable)

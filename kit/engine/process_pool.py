@@ -10,7 +10,7 @@ that the interpreter would wait for at its end.
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import suppress
 from multiprocessing.context import BaseContext
 from multiprocessing.process import BaseProcess
@@ -47,6 +47,14 @@ class SteadyProcesses(ProcessPoolExecutor):
     def is_lost(self) -> bool:
         """Return whether work that is not done may stay so: a worker is gone, or a thread that hands out work."""
         return not (all(one.is_alive() for one in self._threads()) and all(one.is_alive() for one in self._workers()))
+
+    def abandon(self) -> None:
+        """Kill the workers, whatever they have at hand."""
+        # The pool of Python 3.11 fails all that is pending, and itself where that is cancelled already.
+        for item in list((getattr(self, "_pending_work_items", None) or {}).values()):
+            if item.future.cancelled():
+                item.future = Future()
+        _kill(self._workers())
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:  # noqa: FBT001, FBT002  as the base
         """End the workers, and kill those that would not end."""

@@ -131,7 +131,7 @@ def key_names(keys: Mapping[str, TrustedKey]) -> dict[str, str]:
 def name_keys(text: str, names: Mapping[str, str]) -> str:
     """Return a text with the names of keys for their ids; an id of a key that is not trusted stays whole.
 
-    Messages have the name behind the id (:attr:`kit.trust.TrustedKey.label`). It is not shown twice.
+    Messages have the name behind the id (:attr:`kit.trust.TrustedKey.label`). It is not there twice.
     """
     for key_id, name in names.items():
         text = text.replace(f"{key_id} ({name})", name).replace(key_id, name)

@@ -29,7 +29,7 @@ def installing(made: Interrupts) -> Iterator[Interrupts]:
     try:
         yield made
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
+        made.forget()  # waits of later tests would raise it
         sys.unraisablehook = hook
         for number, handler in zip(numbers, before, strict=True):
             signal.signal(number, handler)

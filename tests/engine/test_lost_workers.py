@@ -21,7 +21,7 @@ from typing import Any
 import pytest
 
 from kit.archive.source import _next
-from kit.engine.executors import ProcessExecutor, ThreadExecutor, WorkExecutor
+from kit.engine.executors import ProcessExecutor, ThreadExecutor, WorkExecutor, ending
 from kit.engine.pipeline import Pipeline
 from kit.errors import StoppedError
 from kit.waiting import SteadyThreads, result_of
@@ -160,6 +160,41 @@ def test_a_timeout_of_the_work_itself_is_its_own() -> None:
 def test_what_nobody_does_is_lost() -> None:
     with pytest.raises(BrokenExecutor):
         result_of(Future[int](), lambda: True)
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, StoppedError])
+def test_what_processes_have_at_hand_is_not_waited_for_after_a_failure(error: type[BaseException], gate: Path) -> None:
+    def fail() -> None:
+        pool = ProcessExecutor(2)
+        with ending(pool), Pipeline(pool, budget=1 << 30) as pipeline:
+            for _ in range(7):  # at hand, in the pipe, and waiting; nobody writes to the gate
+                pipeline.submit(gate.read_bytes, cost=1, then=lambda _: None)
+            raise error("enough")
+
+    with pytest.raises(error):
+        fail()
+    assert multiprocessing.active_children() == []
+
+
+def test_an_interrupt_ends_a_wait_for_work_that_never_ends() -> None:
+    program = """
+import os, signal
+from concurrent.futures import Future
+from threading import Timer
+from kit.engine.interrupts import Interrupts
+from kit.waiting import result_of
+interrupts = Interrupts(patience=3600.0, soon=3600.0)  # the timer alone would never raise it
+interrupts.install()
+Timer(0.0, os.kill, (os.getpid(), signal.SIGINT)).start()
+try:
+    result_of(Future(), lambda: False)
+except KeyboardInterrupt:
+    assert signal.getitimer(signal.ITIMER_REAL)[0] == 0  # and does not raise it again
+    signal.raise_signal(signal.SIGALRM)
+    print("ended")
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr) == ("ended\n", "")
 
 
 def test_chunks_are_not_waited_for_where_their_thread_is_gone() -> None:

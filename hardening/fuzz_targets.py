@@ -398,6 +398,7 @@ _COMMANDS = {
     "sealing": ("fuzz_sealing", "sealing", "seeds"),
     "core-reading": ("fuzz_core", "reading", "seeds"),
     "delta-core": ("fuzz_delta", "delta_core", "seeds"),
+    "dump": ("fuzz_dumps", "dump", "seeds"),
     "pax": ("fuzz_archives", "pax", "pax_seeds"),
     "proof": ("fuzz_proofs", "proof", "seeds"),
     "resume": ("fuzz_archives", "journal", "journal_seeds"),

@@ -82,12 +82,17 @@ def _listener(mode: str) -> _Closable | None:
     if mode == "rich":
         # Imported here: it takes a tenth of a second, which no other command should pay.
         from kit.cli.display import Display, Screen
-        from kit.reports.progress import PASSES
+        from kit.reports.progress import expected_passes
 
         context = click.get_current_context(silent=True)
-        name = context.command.name if context is not None else None
-        return Display(Screen(stderr=True, highlight=False), time.monotonic, PASSES.get(name or "", ()))
+        passes = expected_passes(_command_words(context), context.params) if context is not None else ()
+        return Display(Screen(stderr=True, highlight=False), time.monotonic, passes)
     return TextLines(_to_standard_error, time.monotonic, quiet=QUIET_DOCUMENTS if mode == "quiet" else 0)
+
+
+def _command_words(context: click.Context) -> str:
+    """Return the words of the command after the program's name, as in ``delta build``."""
+    return context.command_path.partition(" ")[2]
 
 
 class Listeners:

@@ -89,14 +89,45 @@ class PassSoFar:
         return self.documents / (seconds - self.since) if seconds > self.since else None
 
 
-PASSES: Mapping[str, tuple[str, ...]] = {
+_APPLY = ("survey", "make", "reread")
+_BUILD = ("survey", "survey", "compare", "compare")
+_PASSES: Mapping[str, tuple[str, ...]] = {
     "plan": ("survey", "rewrite"),
     "patch": ("survey", "rewrite", "reread"),
-    "apply": ("survey", "make", "reread"),
-    "diff": ("survey", "survey", "compare", "compare"),
+    "verify": ("survey",),
+    "receipt verify": ("survey",),
+    "delta apply": _APPLY,
+    "delta build": _BUILD,
+    "diff": _BUILD,
+    "rollback": ("survey", "survey"),
+    "extract": ("survey", "extract"),
+    "cat": ("survey", "extract"),
+    "recover": ("survey", "recover"),
+    "prove": ("survey",),
+    "create": ("survey", "rewrite", "reread"),
+    "sign": ("survey", "rewrite", "reread"),
+    "inspect": ("survey",),
+    "ls": ("survey",),
+    "find": ("survey",),
 }
-"""By command: the stages of its passes. Those of other commands depend on the kit or on options."""
-_WEIGHTS: Mapping[str, float] = {"rewrite": 3.0, "make": 2.0}
+_DEEP = ("deep", "explain", "explain")
+
+
+def expected_passes(command: str, options: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the stages of the passes that a command goes through, with these options.
+
+    What only a refused kit needs is not expected. A command that ends early, having nothing to do, leaves some out.
+    """
+    if command == "delta squash":
+        return (*_APPLY * len(options["deltas"]), *_BUILD)
+    passes = _PASSES.get(command, ())
+    if command == "verify":
+        passes += _DEEP if options.get("deep") else ()
+        passes += ("fields",) if options.get("field_map") else ()
+    return passes
+
+
+_WEIGHTS: Mapping[str, float] = {"rewrite": 3.0, "make": 2.0, "deep": 2.0}
 """How much longer a pass takes than one that only reads."""
 
 

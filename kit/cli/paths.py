@@ -101,6 +101,10 @@ DELTA = Place(_READ_KIT, expects=FileKind.DELTA)
 """A delta that is read."""
 PROOF = Place(Footprint(reads=ITSELF), expects=FileKind.PROOF)
 """A proof that is read."""
+RECEIPT = Place(Footprint(reads=ITSELF), expects=FileKind.RECEIPT)
+"""A receipt that is read."""
+PAGE = Place(Footprint(reads=ITSELF), expects=FileKind.PAGE)
+"""A report page that is read."""
 APPROVAL = Place(Footprint(reads=ITSELF), expects=FileKind.APPROVAL)
 """An approval that is read."""
 AUDIT_LOG = Place(Footprint(reads=ITSELF), expects=FileKind.AUDIT_LOG)

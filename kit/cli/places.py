@@ -189,7 +189,9 @@ def _refusal_of(expected: FileKind, found: FileKind | None) -> type[KitError]:
         FileKind.KIT: ArchiveError,
         FileKind.DELTA: ArchiveError,
         FileKind.APPROVAL: SignatureError,
+        FileKind.RECEIPT: SignatureError,
         FileKind.AUDIT_LOG: DigestError,
+        FileKind.PAGE: DigestError,
     }
     return refusals.get(expected, ContentError)
 

@@ -6,9 +6,10 @@ key into one.
 
 PEM framing: exactly one block of a key (RFC 7468), or an error that names what was found and how to convert it.
 
-Text around the block is ignored: explanations, comments, a byte order mark, CRLF. Tools disagree which of several
-blocks is the key, so several are refused. The one exception is the curve that ``openssl ecparam`` writes before its
-key, which the key repeats.
+Around the block may be what tools write there: comments, attributes (``Name: value``), a byte order mark, CRLF. A file
+with other text is no key file, but one that has a key in it, and is refused: a script, a page, a log. Tools disagree
+which of several blocks is the key, so several are refused. The one exception is the curve that ``openssl ecparam``
+writes before its key, which the key repeats.
 """
 
 from __future__ import annotations
@@ -192,6 +193,9 @@ PKCS8 = "PRIVATE KEY"
 ENCRYPTED_PKCS8 = "ENCRYPTED PRIVATE KEY"
 
 _BEGIN = re.compile(rb"-----BEGIN ([^\r\n]{1,64}?)-----")
+_AROUND = re.compile(rb"[ \t]*|[ \t]*[#;].*|Bag Attributes|[A-Za-z][A-Za-z0-9 ._-]{0,40}[:=].*|[ \t]+[^ \t].*")
+"""A line beside a block: blank, a comment, an attribute, or what continues one."""
+_OPENING = b"-----BEGIN "
 _CURVE = "EC PARAMETERS"
 
 
@@ -226,6 +230,7 @@ def only_block(data: bytes, where: str) -> Block | None:
             where=where,
             hint="write the intended one to a file of its own",
         )
+    _require_key_file(text, where)
     ending = b"-----END " + begins[0][1] + b"-----"
     body, end, _ = text[begins[0].end() :].partition(ending)
     if b":" in body:
@@ -239,15 +244,40 @@ def only_block(data: bytes, where: str) -> Block | None:
     return Block(label=labels[0], headers=headers, der=der, text=begins[0][0] + body + end + b"\n")
 
 
-def public_blocks(data: bytes) -> list[bytes]:
+def _require_key_file(text: bytes, where: str) -> None:
+    found = text.partition(b"\n")[0] if text.startswith(b"#!") else _other_text(text)
+    if found is not None:
+        raise KeyUnusableError(
+            f"no key file, but one that has a key in it: outside the PEM block there is {found[:60]!r}",
+            where=where,
+            hint="write the block, from BEGIN to END, to a file of its own",
+        )
+
+
+def _other_text(text: bytes) -> bytes | None:
+    """Return the first line outside the blocks that no tool writes there; None if there is none."""
+    inside = False
+    for line in text.split(b"\n"):
+        if inside or line.startswith(_OPENING):
+            inside = b"-----END " not in line
+        elif not _AROUND.fullmatch(line) or _OPENING in line:
+            return line
+    return None
+
+
+def public_blocks(data: bytes, where: str) -> list[bytes]:
     """Return each block of a text of several public keys; nothing if it is anything else.
 
     A text with a block of another kind is anything else: a private key in it is refused, not passed over.
+
+    Raises:
+        KeyUnusableError: Beside the blocks is what is in no key file.
     """
     text = plain_text(data)
     begins = list(_BEGIN.finditer(text))
     if len(begins) < 2 or any(match[1] != SPKI.encode("ascii") for match in begins):
         return []
+    _require_key_file(text, where)
     ends = [match.start() for match in begins[1:]] + [len(text)]
     return [text[match.start() : end] for match, end in zip(begins, ends, strict=True)]
 

@@ -113,7 +113,7 @@ def _read_public(path: Path) -> bytes:
 
 
 def _public_keys(data: bytes, where: str) -> list[PublicKey]:
-    blocks = encodings.public_blocks(data)
+    blocks = encodings.public_blocks(data, where)
     if not blocks:
         return [PublicKey.parse(as_spki(data, where=where), where=where)]
     return [PublicKey.parse(block, where=f"{where}, block {number}") for number, block in enumerate(blocks, 1)]

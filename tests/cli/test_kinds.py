@@ -148,6 +148,8 @@ def test_the_parameters_of_all_verbs_expect_a_kind() -> None:
     assert {place.expects for _, place in parameters()} == {
         FileKind.KIT,
         FileKind.DELTA,
+        FileKind.RECEIPT,
+        FileKind.PAGE,
         FileKind.PROOF,
         FileKind.APPROVAL,
         FileKind.POLICY,
@@ -228,8 +230,19 @@ def test_base_and_delta_that_are_swapped_are_put_in_order(desk: Desk, there: Fil
     kit("delta", "squash", delta, base, *squash).refused(9, "hint: BASE and DELTA are swapped\n")
 
 
-# A script has keys in it, in blocks that are read as those of any file.
-@pytest.mark.parametrize("kind", [kind for kind in FileKind if not kind.is_key and kind is not FileKind.SCRIPT])
+@pytest.mark.parametrize("kind", [kind for kind in FileKind if kind is not FileKind.RECEIPT])
+def test_what_is_given_as_a_receipt_and_is_none_is_named(kind: FileKind, desk: Desk, there: Files) -> None:
+    words = (f"is {kind.value}, not a receipt", COMMANDS[kind].partition("{}")[0] if kind in COMMANDS else "")
+    kit("receipt", "show", there[kind]).refused(5, *words)
+    kit("receipt", "verify", there[kind], *desk.trust("vendor")).refused(5, *words)
+
+
+def test_what_is_given_as_the_page_of_a_receipt_and_is_none_is_named(desk: Desk, there: Files) -> None:
+    words = ("receipt", "verify", there[FileKind.RECEIPT], *desk.trust("vendor"), "--page", there[FileKind.SCRIPT])
+    kit(*words).refused(2, "is a verification script, not a report page")
+
+
+@pytest.mark.parametrize("kind", [kind for kind in FileKind if not kind.is_key])
 def test_what_is_given_as_a_key_and_is_none_is_named(kind: FileKind, there: Files) -> None:
     kit("verify", there[FileKind.KIT], "--trusted-key", there[kind]).refused(13, f"is {kind.value}, not a key")
 

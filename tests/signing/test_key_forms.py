@@ -19,7 +19,7 @@ from joserfc.jwk import import_key
 
 from kit.errors import KeyUnusableError
 from kit.signing import Algorithm, PrivateKey, PublicKey, archive_signature, load_private, load_public
-from kit.signing.encodings import decrypt_pkcs8, form_of
+from kit.signing.encodings import decrypt_pkcs8, form_of, public_blocks
 from kit.signing.key_forms import as_pkcs8, as_spki
 from kit.values import Sha256
 from tests.tiers import slow
@@ -86,7 +86,10 @@ AROUND: dict[str, Callable[[bytes], bytes]] = {
     "UTF-16 BE, CRLF": lambda pem: b"\xfe\xff" + pem.decode().replace("\n", "\r\n").encode("utf-16-be"),
     "Bag Attributes": lambda pem: b"Bag Attributes\n    localKeyID: 01 02\nKey Attributes: <No Attributes>\n" + pem,
     "what kit keys show prints": lambda pem: b"key id:      x\nalgorithm:   ES256\n" + pem,
-    "text behind": lambda pem: pem + b"\nsee https://example.org\n",
+    "a comment behind": lambda pem: pem + b"\n# see https://example.org\n",
+    "what openssl pkey -text prints": lambda pem: (
+        pem + b"Public-Key: (256 bit)\npub:\n    04:1e\nASN1 OID: prime256v1\n"
+    ),
     "blanks before": lambda pem: b"\n\n" + pem,
     "no newline at the end": lambda pem: pem.rstrip(),
     "lines of 76": lambda pem: in_pem(pem.split(b"-----")[1].removeprefix(b"BEGIN ").decode(), _body(pem)),
@@ -103,6 +106,26 @@ def test_what_is_around_a_block_says_nothing(around: Callable[[bytes], bytes], k
     assert PublicKey.parse(around(key.public.pem)) == key.public
     assert PrivateKey.parse(as_pkcs8(around(key.pem()), where="k")).public == key.public
     assert PrivateKey.parse(around(key.pem(PASSPHRASE)), PASSPHRASE).public == key.public
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (b"#!/bin/sh\n", b""),
+        (b"cat << 'PEM'\n", b"PEM\n"),
+        (b"", b"}\n"),
+        (b"<html>\n", b""),
+        (b"see the ticket\n", b""),
+        (b"key='", b"'\n"),
+        (b"site: |\n  ", b""),
+    ],
+)
+def test_a_file_that_has_a_key_in_it_is_no_key_file(before: bytes, after: bytes, key: PrivateKey) -> None:
+    for pem, read in ((key.public.pem, as_spki), (key.pem(), as_pkcs8)):
+        with pytest.raises(KeyUnusableError, match="no key file"):
+            read(before + pem + after, where="k")
+    with pytest.raises(KeyUnusableError, match="no key file"):
+        public_blocks(before + key.public.pem * 2 + after, "k")
 
 
 def private_forms(key: PrivateKey) -> dict[str, bytes]:

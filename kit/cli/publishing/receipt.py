@@ -10,7 +10,6 @@ import click
 
 from kit.cli.commands import OK, exit_code
 from kit.cli.options import (
-    FILE,
     json_option,
     load_trusted_keys,
     make_environment,
@@ -19,7 +18,7 @@ from kit.cli.options import (
     trust_option,
 )
 from kit.cli.output import print_error, print_report
-from kit.cli.paths import KIT, Group
+from kit.cli.paths import KIT, PAGE, RECEIPT, Group
 from kit.cli.progress import progress_option, show_progress
 from kit.cli.trust_options import policy_option, read_anchor, time_option
 from kit.errors import UsageError
@@ -34,7 +33,7 @@ def receipt_group() -> None:
 
 
 @receipt_group.command("show")
-@click.argument("receipt", type=FILE)
+@click.argument("receipt", type=RECEIPT)
 @json_option
 def show_command(receipt: Path, as_json: bool) -> None:
     """Show what RECEIPT claims, without verifying it.
@@ -49,9 +48,9 @@ def show_command(receipt: Path, as_json: bool) -> None:
 
 
 @receipt_group.command("verify")
-@click.argument("receipt", type=FILE)
+@click.argument("receipt", type=RECEIPT)
 @click.option("--kit", "kit_path", type=KIT, metavar="KIT", help="The receipt must be about this kit.")
-@click.option("--page", type=FILE, metavar="F", help="The receipt must be of the same verdict as this HTML page.")
+@click.option("--page", type=PAGE, metavar="F", help="The receipt must be of the same verdict as this HTML page.")
 @trust_option
 @policy_option
 @time_option
